@@ -1,0 +1,105 @@
+"""Pure functions of boxes and frames of reference: letterbox, IoU, NMS.
+
+Boxes are xyxy in continuous pixels: a box that covers pixels 2 and 3 is [2, 4].
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from streamseg.structures.instances import GridTransform
+
+__all__ = ["Letterbox", "box_area", "box_iou", "clip_boxes", "letterbox", "nms"]
+
+
+class Letterbox(NamedTuple):
+    """How a picture is scaled and padded into the network's input."""
+
+    image_size: tuple[int, int]
+    """(H, W) of the picture."""
+    scaled_size: tuple[int, int]
+    """(H, W) of the picture inside the input."""
+    input_size: tuple[int, int]
+    """(H, W) of the network's input, multiples of the largest stride."""
+    top: int
+    """Rows of padding above."""
+    left: int
+    """Columns of padding to the left."""
+
+    def to_image(self, stride: float = 1.0) -> GridTransform:
+        """Where a grid of `stride` input pixels per cell lies in the picture, exactly.
+
+        Width and height are rounded to whole pixels apart, so that the two axes scale by slightly
+        different factors; both are kept (integer padding and one gain shift masks by up to a cell).
+        """
+        scale_x = self.image_size[1] / self.scaled_size[1]
+        scale_y = self.image_size[0] / self.scaled_size[0]
+        return GridTransform(stride * scale_x, stride * scale_y, -self.left * scale_x, -self.top * scale_y)
+
+
+def letterbox(image_size: tuple[int, int], imgsz: int, *, stride: int = 32) -> Letterbox:
+    """Fit a picture of (H, W) into a rectangle whose long side is `imgsz`, keeping its aspect.
+
+    The short side is padded to the next multiple of `stride` only (a 16:9 picture at 640 becomes
+    384x640, not 640x640). Small pictures are enlarged. The shape depends on this picture alone, so
+    that a frame's answer does not depend on what it is batched with.
+    """
+    height, width = image_size
+    limit = -(-imgsz // stride) * stride
+    ratio = min(limit / height, limit / width)
+    scaled_height, scaled_width = max(round(height * ratio), 1), max(round(width * ratio), 1)
+    pad_height, pad_width = -scaled_height % stride, -scaled_width % stride
+    # The odd pixel goes below and to the right, as in the reference's letterbox.
+    return Letterbox(
+        image_size=image_size,
+        scaled_size=(scaled_height, scaled_width),
+        input_size=(scaled_height + pad_height, scaled_width + pad_width),
+        top=round(pad_height / 2 - 0.1),
+        left=round(pad_width / 2 - 0.1),
+    )
+
+
+def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Boxes (..., 4) xyxy cut at the border of a picture of `size` (H, W)."""
+    height, width = size
+    limits = boxes.new_tensor([width, height, width, height])
+    return torch.minimum(boxes.clamp(min=0), limits)
+
+
+def box_area(boxes: Tensor) -> Tensor:
+    """Area (...) of boxes (..., 4) xyxy; 0 for a box without extent."""
+    return (boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)
+
+
+def box_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """IoU (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 where both are without extent."""
+    top_left = torch.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])  # (N, M, 2)
+    bottom_right = torch.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])  # (N, M, 2)
+    intersection = (bottom_right - top_left).clamp(min=0).prod(dim=-1)  # (N, M)
+    union = box_area(boxes_a)[:, None] + box_area(boxes_b)[None, :] - intersection
+    return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
+
+
+def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
+    """Greedy non-maximum suppression, exact and without a time limit.
+
+    Args:
+        boxes: (N, 4) xyxy.
+        scores: (N,); equal scores keep their order.
+        iou: a box that overlaps a better kept box by more than this is removed.
+
+    Returns:
+        int64 (K,) indices of the kept boxes by descending score; K = 0 for N = 0.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    kept: list[Tensor] = []
+    # Each pass keeps the best box left and removes what overlaps it: O(K N), no N x N matrix.
+    boxes = boxes[order]
+    while len(order):
+        kept.append(order[0])
+        survivors = box_iou(boxes[:1], boxes[1:])[0] <= iou
+        order, boxes = order[1:][survivors], boxes[1:][survivors]
+    return torch.stack(kept) if kept else order

@@ -1,0 +1,108 @@
+"""All objects of one picture, and the same with identities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["GridTransform", "Instances", "Tracked"]
+
+Rows = Tensor | slice | list[int]
+"""What selects rows: integer indices (N,), a bool mask (K,), a slice or a list of indices."""
+
+
+class GridTransform(NamedTuple):
+    """Continuous prototype-grid coordinates to continuous image coordinates, per axis.
+
+    `x_image = scale_x * x_grid + offset_x`, likewise y. Coordinates are continuous: the centre of
+    pixel (or cell) 0 is at 0.5. The offset is where letterbox padding goes, to sub-pixel accuracy.
+    """
+
+    scale_x: float
+    scale_y: float
+    offset_x: float
+    offset_y: float
+
+
+STRIDE_4 = GridTransform(4.0, 4.0, 0.0, 0.0)
+"""The prototype grid of an unpadded, unscaled picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """K objects of one picture, by descending score; K may be 0."""
+
+    boxes: Tensor
+    """float32 (K, 4) xyxy, continuous pixels of the source image, clipped to it."""
+    scores: Tensor
+    """float32 (K,), 0..1, descending."""
+    mask_logits: Tensor
+    """float (K, Mh, Mw) on the prototype grid, before any threshold; a pixel is inside where > 0."""
+    grid_to_image: GridTransform
+    """Places the grid of `mask_logits` in the source image."""
+    image_size: tuple[int, int]
+    """(H, W) of the source image."""
+
+    def __post_init__(self) -> None:
+        count = self.boxes.shape[0] if self.boxes.ndim else -1
+        if self.boxes.shape != (count, 4):
+            raise ValueError(f"boxes must have shape (K, 4), got {tuple(self.boxes.shape)}")
+        if self.scores.shape != (count,):
+            raise ValueError(f"scores must have shape ({count},), got {tuple(self.scores.shape)}")
+        if self.mask_logits.ndim != 3 or self.mask_logits.shape[0] != count:
+            raise ValueError(f"mask_logits must have shape ({count}, Mh, Mw), got {tuple(self.mask_logits.shape)}")
+
+    def __len__(self) -> int:
+        return int(self.boxes.shape[0])
+
+    def __getitem__(self, rows: Rows) -> Instances:
+        """The chosen rows, in the order given."""
+        return replace(self, boxes=self.boxes[rows], scores=self.scores[rows], mask_logits=self.mask_logits[rows])
+
+    def to(self, device: torch.device | str) -> Instances:
+        """The same on another device."""
+        return replace(
+            self,
+            boxes=self.boxes.to(device),
+            scores=self.scores.to(device),
+            mask_logits=self.mask_logits.to(device),
+        )
+
+    @classmethod
+    def empty(
+        cls,
+        image_size: tuple[int, int],
+        grid_size: tuple[int, int] = (0, 0),
+        grid_to_image: GridTransform = STRIDE_4,
+    ) -> Instances:
+        """No object at all, in a picture of `image_size` (H, W)."""
+        return cls(
+            boxes=torch.zeros((0, 4)),
+            scores=torch.zeros((0,)),
+            mask_logits=torch.zeros((0, *grid_size)),
+            grid_to_image=grid_to_image,
+            image_size=image_size,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """Instances with identities: the same rows in the same order."""
+
+    instances: Instances
+    track_ids: Tensor
+    """int64 (K,); -1 while tentative (seen too briefly to be given an identity)."""
+
+    def __post_init__(self) -> None:
+        if self.track_ids.shape != (len(self.instances),):
+            raise ValueError(f"track_ids must have shape ({len(self.instances)},), got {tuple(self.track_ids.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def __getitem__(self, rows: Rows) -> Tracked:
+        """The chosen rows, in the order given."""
+        return Tracked(self.instances[rows], self.track_ids[rows])

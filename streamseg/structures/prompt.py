@@ -1,0 +1,74 @@
+"""What a person or a program asks for, and what answers it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from streamseg.errors import DataError
+
+__all__ = ["BoxPrompt", "EverythingPrompt", "PointPrompt", "Prompt", "Selection"]
+
+
+@dataclass(frozen=True)
+class EverythingPrompt:
+    """Every instance."""
+
+    prompt_id: str = "everything"
+
+
+@dataclass(frozen=True)
+class PointPrompt:
+    """The object at some points: it holds every foreground point and no background point.
+
+    `point_coords` are (P, 2) x, y in continuous pixels of the source image, `point_labels` (P,)
+    with 1 for foreground and 0 for background (the labels of segment-anything).
+    """
+
+    prompt_id: str
+    point_coords: tuple[tuple[float, float], ...]
+    point_labels: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.point_coords:
+            raise DataError(f"prompt {self.prompt_id!r} has no points; give at least one [x, y]")
+        if any(len(point) != 2 or not all(map(math.isfinite, point)) for point in self.point_coords):
+            raise DataError(f"prompt {self.prompt_id!r}: each point is a finite [x, y], got {self.point_coords}")
+        if len(self.point_labels) != len(self.point_coords):
+            raise DataError(
+                f"prompt {self.prompt_id!r} has {len(self.point_coords)} points and"
+                f" {len(self.point_labels)} labels; give one label per point"
+            )
+        if any(label not in (0, 1) for label in self.point_labels):
+            raise DataError(
+                f"prompt {self.prompt_id!r}: labels are 1 (foreground) or 0 (background), got {self.point_labels}"
+            )
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """The object that fills a box: xyxy, continuous pixels of the source image."""
+
+    prompt_id: str
+    box: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        if len(self.box) != 4 or not all(map(math.isfinite, self.box)):
+            raise DataError(f"prompt {self.prompt_id!r}: a box is four finite numbers x0, y0, x1, y1, got {self.box}")
+        x0, y0, x1, y1 = self.box
+        if x1 <= x0 or y1 <= y0:
+            raise DataError(f"prompt {self.prompt_id!r}: a box needs x0 < x1 and y0 < y1, got {self.box}")
+
+
+Prompt = EverythingPrompt | PointPrompt | BoxPrompt
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What answers one prompt: rows of the Instances it was asked of; no row is an answer, too."""
+
+    prompt_id: str
+    rows: tuple[int, ...]
+    """Indices into the rows of the instances, best first."""
+    scores: tuple[float, ...]
+    """How well each row answers, 0..1, one per row."""
