@@ -1,0 +1,377 @@
+"""The whole network in one file: YOLOv8-seg in plain torch, with the tensor names of the official files.
+
+Written from the published layout (FastSAM, arXiv 2306.12156, section 3; the YOLOv8-seg graph of 23
+modules) and from YOLACT (arXiv 1904.02689) for the prototypes. The shape at a line's end is what the
+line leaves behind, for an input of (B, 3, H, W).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from streamseg.errors import WeightsError
+
+__all__ = [
+    "STRIDES",
+    "Network",
+    "NetworkConfig",
+    "Predictions",
+    "Size",
+    "build_network",
+    "config_from_state_dict",
+    "fuse",
+    "network_from_state_dict",
+]
+
+Size = Literal["n", "s", "m", "l", "x"]
+
+SIZES: dict[Size, tuple[float, float, int]] = {
+    "n": (1 / 3, 0.25, 1024),
+    "s": (1 / 3, 0.50, 1024),
+    "m": (2 / 3, 0.75, 768),
+    "l": (1.0, 1.00, 512),
+    "x": (1.0, 1.25, 512),
+}
+"""Depth multiple, width multiple, most channels (before the width multiple)."""
+
+STRIDES = (8, 16, 32)
+"""Input pixels per cell on P3, P4, P5."""
+
+PROTOTYPE_STRIDE = 4
+"""Input pixels per cell of the prototypes."""
+
+BATCH_NORM_EPS = 1e-3
+BATCH_NORM_MOMENTUM = 0.03
+"""The official networks set both after construction; a state dict carries neither."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Everything that fixes the tensors' shapes."""
+
+    channels: tuple[int, int, int, int, int]
+    """Width after the stem and after each of the four backbone stages (strides 2, 4, 8, 16, 32)."""
+    repeats: tuple[int, int]
+    """Bottlenecks in the outer (stages 1 and 4, and all of the neck) and the inner stages (2 and 3)."""
+    prototype_channels: int
+    """Width inside the prototype branch."""
+    num_classes: int = 1
+    reg_max: int = 16
+    """Bins per box side; a side reaches (reg_max - 1) * stride from its anchor. FastSAM-x has 26."""
+    num_masks: int = 32
+    """Prototypes, and coefficients per object."""
+
+    @classmethod
+    def of_size(cls, size: Size, *, num_classes: int = 1, reg_max: int = 16, num_masks: int = 32) -> NetworkConfig:
+        """One of the five published sizes."""
+        if size not in get_args(Size):
+            raise WeightsError(f"no network of size {size!r}; there are {', '.join(get_args(Size))}")
+        depth, width, most = SIZES[size]
+
+        def scaled(channels: int) -> int:
+            return math.ceil(min(channels, most) * width / 8) * 8
+
+        return cls(
+            channels=(scaled(64), scaled(128), scaled(256), scaled(512), scaled(1024)),
+            repeats=(max(round(3 * depth), 1), max(round(6 * depth), 1)),
+            prototype_channels=math.ceil(256 * width / 8) * 8,
+            num_classes=num_classes,
+            reg_max=reg_max,
+            num_masks=num_masks,
+        )
+
+
+class Predictions(NamedTuple):
+    """What the network says at each of A anchors: P3, then P4, then P5, each row by row."""
+
+    box_logits: Tensor
+    """(B, 4 * reg_max, A): left, top, right, bottom, reg_max bins each."""
+    score_logits: Tensor
+    """(B, num_classes, A)."""
+    mask_coefficients: Tensor
+    """(B, num_masks, A), unbounded."""
+    prototypes: Tensor
+    """(B, num_masks, H / 4, W / 4)."""
+
+
+class Conv(nn.Module):
+    """Convolution, batch norm, SiLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.silu(self.bn(self.conv(x)), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """Two 3x3 convolutions, with a residual in the backbone only."""
+
+    def __init__(self, channels: int, *, residual: bool) -> None:
+        super().__init__()
+        self.cv1 = Conv(channels, channels, 3)
+        self.cv2 = Conv(channels, channels, 3)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.cv2(self.cv1(x))
+        return x + y if self.residual else y
+
+
+class C2f(nn.Module):
+    """Split in two, run half through n bottlenecks, and keep every intermediate."""
+
+    def __init__(self, in_channels: int, out_channels: int, repeats: int, *, residual: bool = False) -> None:
+        super().__init__()
+        half = out_channels // 2
+        self.cv1 = Conv(in_channels, 2 * half)
+        self.cv2 = Conv((2 + repeats) * half, out_channels)
+        self.m = nn.ModuleList(Bottleneck(half, residual=residual) for _ in range(repeats))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = list(self.cv1(x).chunk(2, dim=1))
+        for block in self.m:
+            parts.append(block(parts[-1]))
+        out: Tensor = self.cv2(torch.cat(parts, dim=1))
+        return out
+
+
+class SPPF(nn.Module):
+    """Three 5x5 max-pools in a row: views of 5, 9 and 13 cells. FastSAM's cv1 has an activation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.cv1 = Conv(channels, channels // 2)
+        self.cv2 = Conv(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        views = [self.cv1(x)]
+        for _ in range(3):
+            views.append(functional.max_pool2d(views[-1], 5, 1, 2))
+        out: Tensor = self.cv2(torch.cat(views, dim=1))
+        return out
+
+
+class Prototypes(nn.Module):
+    """Masks that any object of the picture is a combination of, at a quarter of the input's size."""
+
+    def __init__(self, in_channels: int, channels: int, num_masks: int) -> None:
+        super().__init__()
+        self.cv1 = Conv(in_channels, channels, 3)
+        self.upsample = nn.ConvTranspose2d(channels, channels, 2, 2, bias=True)
+        self.cv2 = Conv(channels, channels, 3)
+        # Ends in SiLU, too: prototypes are >= -0.28.
+        self.cv3 = Conv(channels, num_masks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.cv3(self.cv2(self.upsample(self.cv1(x))))
+        return out
+
+
+class DistributionBins(nn.Module):
+    """The fixed 0..reg_max-1 that box logits are averaged over. In the files it is a 1x1 convolution."""
+
+    def __init__(self, reg_max: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(reg_max, 1, 1, bias=False).requires_grad_(False)
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.arange(reg_max, dtype=torch.float32).view(1, reg_max, 1, 1))
+
+
+def _branch(in_channels: int, channels: int, out_channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        Conv(in_channels, channels, 3), Conv(channels, channels, 3), nn.Conv2d(channels, out_channels, 1)
+    )
+
+
+class Segment(nn.Module):
+    """Boxes (cv2), scores (cv3) and mask coefficients (cv4) per level, and the prototypes."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        levels = config.channels[2:]
+        box = max(16, levels[0] // 4, 4 * config.reg_max)
+        score = max(levels[0], config.num_classes)
+        mask = max(levels[0] // 4, config.num_masks)
+        self.cv2 = nn.ModuleList(_branch(channels, box, 4 * config.reg_max) for channels in levels)
+        self.cv3 = nn.ModuleList(_branch(channels, score, config.num_classes) for channels in levels)
+        self.cv4 = nn.ModuleList(_branch(channels, mask, config.num_masks) for channels in levels)
+        self.dfl = DistributionBins(config.reg_max)
+        self.proto = Prototypes(levels[0], config.prototype_channels, config.num_masks)
+
+    def forward(self, features: list[Tensor]) -> Predictions:
+        def anchors(branches: nn.ModuleList) -> Tensor:
+            maps = [branch(feature) for branch, feature in zip(branches, features, strict=True)]
+            return torch.cat([m.flatten(2) for m in maps], dim=2)  # (B, C, A)
+
+        return Predictions(anchors(self.cv2), anchors(self.cv3), anchors(self.cv4), self.proto(features[0]))
+
+
+class Network(nn.Module):
+    """Backbone (0-9), top-down and bottom-up neck (10-21), head (22)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        c1, c2, c3, c4, c5 = config.channels
+        outer, inner = config.repeats
+        self.model = nn.ModuleList(
+            [
+                Conv(3, c1, 3, 2),
+                Conv(c1, c2, 3, 2),
+                C2f(c2, c2, outer, residual=True),
+                Conv(c2, c3, 3, 2),
+                C2f(c3, c3, inner, residual=True),
+                Conv(c3, c4, 3, 2),
+                C2f(c4, c4, inner, residual=True),
+                Conv(c4, c5, 3, 2),
+                C2f(c5, c5, outer, residual=True),
+                SPPF(c5),
+                nn.Upsample(scale_factor=2.0),
+                nn.Identity(),  # 11: concatenation with 6; the numbers are part of the tensors' names
+                C2f(c5 + c4, c4, outer),
+                nn.Upsample(scale_factor=2.0),
+                nn.Identity(),  # 14: concatenation with 4
+                C2f(c4 + c3, c3, outer),
+                Conv(c3, c3, 3, 2),
+                nn.Identity(),  # 17: concatenation with 12
+                C2f(c3 + c4, c4, outer),
+                Conv(c4, c4, 3, 2),
+                nn.Identity(),  # 20: concatenation with 9
+                C2f(c4 + c5, c5, outer),
+                Segment(config),
+            ]
+        )
+
+    def forward(self, images: Tensor) -> Predictions:
+        """Images (B, 3, H, W) RGB 0..1, H and W multiples of 32."""
+        m = self.model
+        x = m[2](m[1](m[0](images)))  # (B, c2, H/4, W/4)
+        p3 = m[4](m[3](x))  # (B, c3, H/8, W/8)
+        p4 = m[6](m[5](p3))  # (B, c4, H/16, W/16)
+        p5 = m[9](m[8](m[7](p4)))  # (B, c5, H/32, W/32)
+        down4 = m[12](torch.cat([m[10](p5), p4], dim=1))  # (B, c4, H/16, W/16)
+        out3 = m[15](torch.cat([m[13](down4), p3], dim=1))  # (B, c3, H/8, W/8)
+        out4 = m[18](torch.cat([m[16](out3), down4], dim=1))  # (B, c4, H/16, W/16)
+        out5 = m[21](torch.cat([m[19](out4), p5], dim=1))  # (B, c5, H/32, W/32)
+        predictions: Predictions = m[22]([out3, out4, out5])
+        return predictions
+
+
+def build_network(
+    size: Size, *, reg_max: int = 16, num_classes: int = 1, num_masks: int = 32, seed: int | None = None
+) -> Network:
+    """A network with random weights; the same ones for the same seed."""
+    config = NetworkConfig.of_size(size, num_classes=num_classes, reg_max=reg_max, num_masks=num_masks)
+    if seed is None:
+        network = Network(config)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = Network(config)
+    _set_prior(network)
+    return network
+
+
+def _set_prior(network: Network) -> None:
+    """Start from small boxes and from a handful of objects per picture, as the official networks do."""
+    head = network.model[22]
+    assert isinstance(head, Segment)
+    with torch.no_grad():
+        for box, score, stride in zip(head.cv2, head.cv3, STRIDES, strict=True):
+            box[-1].bias.fill_(1.0)  # type: ignore[index, union-attr]
+            # 5 objects per class in a picture of 640 x 640.
+            score[-1].bias.fill_(math.log(5 / network.config.num_classes / (640 / stride) ** 2))  # type: ignore[index, union-attr]
+
+
+def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
+    """Read widths, depths, classes and bins from the tensors' shapes; nothing is assumed.
+
+    Raises:
+        WeightsError: a tensor that decides them is missing or has the wrong number of axes.
+    """
+
+    def size(name: str, axis: int) -> int:
+        if name not in state_dict:
+            raise WeightsError(f"these are not the weights of a YOLOv8-seg network: tensor {name!r} is missing")
+        if state_dict[name].ndim != 4:
+            raise WeightsError(f"tensor {name!r} must have 4 axes, got shape {tuple(state_dict[name].shape)}")
+        return int(state_dict[name].shape[axis])
+
+    def repeats(stage: int) -> int:
+        count = 0
+        while f"model.{stage}.m.{count}.cv1.conv.weight" in state_dict:
+            count += 1
+        return count
+
+    stages = [size(f"model.{index}.conv.weight", 0) for index in (0, 1, 3, 5, 7)]
+    return NetworkConfig(
+        channels=(stages[0], stages[1], stages[2], stages[3], stages[4]),
+        repeats=(repeats(2), repeats(4)),
+        prototype_channels=size("model.22.proto.cv1.conv.weight", 0),
+        num_classes=size("model.22.cv3.0.2.weight", 0),
+        reg_max=size("model.22.dfl.conv.weight", 1),
+        num_masks=size("model.22.proto.cv3.conv.weight", 0),
+    )
+
+
+def network_from_state_dict(state_dict: Mapping[str, Tensor]) -> Network:
+    """Build the network that these tensors belong to, and load them; in eval mode, float32.
+
+    Raises:
+        WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
+    """
+    network = Network(config_from_state_dict(state_dict))
+    wanted = network.state_dict()
+    # A counter of training steps, in some files only.
+    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing = [name for name in wanted if name not in state_dict and name not in optional]
+    left_over = [name for name in state_dict if name not in wanted]
+    wrong = [
+        f"{name} is {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
+        for name, tensor in state_dict.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    for problem, names in (("missing", missing), ("left over", left_over), ("of another shape", wrong)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise WeightsError(f"tensors {problem}: {', '.join(names[:3])}{more}")
+    network.load_state_dict({name: state_dict.get(name, wanted[name]).to(wanted[name].dtype) for name in wanted})
+    return network.eval()
+
+
+class FusedConv(nn.Module):
+    """A `Conv` whose batch norm is folded into the convolution."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.silu(self.conv(x), inplace=True)
+
+
+def fuse(network: Network) -> Network:
+    """A copy for inference: every batch norm folded into its convolution, no gradients."""
+
+    def folded(module: nn.Module) -> None:
+        for name, child in module.named_children():
+            if isinstance(child, Conv):
+                setattr(module, name, FusedConv(fuse_conv_bn_eval(child.conv, child.bn)))
+            else:
+                folded(child)
+
+    fused = copy.deepcopy(network).eval()
+    folded(fused)
+    return fused.requires_grad_(False)
