@@ -117,6 +117,8 @@ class BatchingConfig(Section):
     max_batch: int = Field(default=8, ge=1, le=64)
     deadline_ms: float = Field(default=10.0, ge=0)
     """The longest that a ready frame waits for frames of other sources."""
+    max_age_ms: float = Field(default=1000.0, gt=0)
+    """A live frame that arrived longer ago is dropped before the network, unless its source is that slow itself."""
 
 
 class SegmentationConfig(Section):
