@@ -1,4 +1,4 @@
-"""Pure functions of boxes and frames of reference: letterbox, IoU, NMS.
+"""Pure functions of boxes, masks and frames of reference: letterbox, IoU, NMS, logits at points.
 
 Boxes are xyxy in continuous pixels: a box that covers pixels 2 and 3 is [2, 4].
 """
@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from streamseg.structures.instances import GridTransform
+from streamseg.structures.instances import GridTransform, Instances
 
-__all__ = ["Letterbox", "box_area", "box_iou", "clip_boxes", "letterbox", "nms"]
+__all__ = ["Letterbox", "box_area", "box_iou", "clip_boxes", "letterbox", "nms", "sample_logits", "silhouettes"]
 
 
 class Letterbox(NamedTuple):
@@ -103,3 +103,47 @@ def nms(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
         survivors = box_iou(boxes[:1], boxes[1:])[0] <= iou
         order, boxes = order[1:][survivors], boxes[1:][survivors]
     return torch.stack(kept) if kept else order
+
+
+def sample_logits(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Mask logits at points of the picture: bilinear on the grid, no matter where the boxes are.
+
+    Args:
+        instances: whose `mask_logits` are read, on any device.
+        rows: int64, which instance each point asks.
+        x: continuous pixels of the source image.
+        y: the same; `rows`, `x` and `y` broadcast against each other.
+
+    Returns:
+        float32 of the broadcast shape; beyond the outermost cell centres the border cells continue.
+        No point or no row gives an empty tensor.
+    """
+    _, grid_height, grid_width = instances.mask_logits.shape
+    scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
+    grid_x = ((x - offset_x) / scale_x - 0.5).clamp(0, max(grid_width - 1, 0))
+    grid_y = ((y - offset_y) / scale_y - 0.5).clamp(0, max(grid_height - 1, 0))
+    left, top = grid_x.long(), grid_y.long()  # not negative, so that truncation is floor
+    step_right = (left < grid_width - 1).long()
+    step_down = (top < grid_height - 1).long() * grid_width
+    weight_x, weight_y = grid_x - left, grid_y - top
+    logits = instances.mask_logits.reshape(-1)
+    corner = rows * (grid_height * grid_width) + top * grid_width + left
+    upper = torch.lerp(logits[corner].float(), logits[corner + step_right].float(), weight_x)
+    corner = corner + step_down
+    lower = torch.lerp(logits[corner].float(), logits[corner + step_right].float(), weight_x)
+    return torch.lerp(upper, lower, weight_y)
+
+
+def silhouettes(instances: Instances, raster: int) -> Tensor:
+    """Each mask inside its own box, whatever its size: bool (K, raster, raster), rows from top to bottom.
+
+    The picture of the box is taken at the centres of raster x raster equal tiles, so that its detail
+    grows with the object and not with the grid. The mean over the tiles times the area of the box is
+    the area of the mask in pixels.
+    """
+    centres = (torch.arange(raster, device=instances.boxes.device) + 0.5) / raster
+    boxes = instances.boxes
+    x = boxes[:, 0, None] + (boxes[:, 2] - boxes[:, 0])[:, None] * centres  # (K, raster)
+    y = boxes[:, 1, None] + (boxes[:, 3] - boxes[:, 1])[:, None] * centres  # (K, raster)
+    rows = torch.arange(len(instances), device=boxes.device)[:, None, None]
+    return sample_logits(instances, rows, x[:, None, :], y[:, :, None]) > 0
