@@ -290,9 +290,9 @@ def _set_prior(network: Network) -> None:
     assert isinstance(head, Segment)
     with torch.no_grad():
         for box, score, stride in zip(head.cv2, head.cv3, STRIDES, strict=True):
-            box[-1].bias.fill_(1.0)  # type: ignore[index, union-attr]
+            box[-1].bias.fill_(1.0)  # type: ignore[index]
             # 5 objects per class in a picture of 640 x 640.
-            score[-1].bias.fill_(math.log(5 / network.config.num_classes / (640 / stride) ** 2))  # type: ignore[index, union-attr]
+            score[-1].bias.fill_(math.log(5 / network.config.num_classes / (640 / stride) ** 2))  # type: ignore[index]
 
 
 def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:

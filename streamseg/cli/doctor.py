@@ -1,0 +1,129 @@
+"""`streamseg doctor`: what is here, what is not, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+from streamseg import __version__
+
+__all__ = ["Finding", "add_parser", "examine", "run"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    state: str
+    """`ok`, `absent` (optional, and not there) or `broken` (needed)."""
+    remark: str
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `doctor`."""
+    parser = subparsers.add_parser("doctor", help="what is installed, what is missing, what to do")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report; exit code 1 when something that is needed is broken."""
+    print(f"streamseg {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} CPUs")
+    findings = examine()
+    for finding in findings:
+        print(f"  {finding.state:<7} {finding.name:<16} {finding.remark}")
+    return 1 if any(finding.state == "broken" for finding in findings) else 0
+
+
+def examine() -> list[Finding]:
+    """Look at every dependency, without raising."""
+    return [
+        _module("torch", needed="to segment with PyTorch and to train"),
+        _cuda(),
+        _torchvision(),
+        _module("onnxruntime", needed="to segment with ONNX Runtime"),
+        _providers(),
+        _two_runtimes(),
+        _module("cv2", needed="for webcams and pictures"),
+        _module("av", needed="for video files and RTSP"),
+        _module("zmq", needed="to publish and subscribe"),
+        _module("onnx", optional="pip install 'streamseg[export]' to export networks"),
+        _module("pycocotools", optional="pip install 'streamseg[train]' to train"),
+        _default_weights(),
+    ]
+
+
+def _module(name: str, *, needed: str = "", optional: str = "") -> Finding:
+    try:
+        module = importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        if optional:
+            return Finding(name, "absent", optional)
+        return Finding(name, "broken", f"needed {needed}: {reason}")
+    return Finding(name, "ok", str(getattr(module, "__version__", "")))
+
+
+def _cuda() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Finding("CUDA", "absent", str(error).splitlines()[0])
+    if torch.cuda.is_available():
+        return Finding("CUDA", "ok", f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda})")
+    build = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
+    return Finding("CUDA", "absent", f"no GPU in use: {build}; everything runs on the CPU")
+
+
+def _torchvision() -> Finding:
+    """Its wheel loads only over the matching CUDA build of torch; streamseg does without."""
+    finding = _module("torchvision", optional="not needed by streamseg")
+    if finding.state == "absent":
+        return Finding(
+            "torchvision", "absent", "installed, if at all, for another build of torch; streamseg needs none"
+        )
+    return finding
+
+
+def _providers() -> Finding:
+    try:
+        import onnxruntime
+    except (ImportError, OSError) as error:
+        return Finding("ONNX providers", "absent", str(error).splitlines()[0])
+    names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
+    return Finding(
+        "ONNX providers", "ok", f"built with {', '.join(names)}; which of them work is known when one is asked for"
+    )
+
+
+def _two_runtimes() -> Finding:
+    installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
+    if {"onnxruntime", "onnxruntime-gpu"} <= installed:
+        return Finding(
+            "onnxruntime",
+            "broken",
+            "both onnxruntime and onnxruntime-gpu are installed, which loses CUDA; uninstall onnxruntime",
+        )
+    if {"opencv-python", "opencv-python-headless"} <= installed:
+        return Finding(
+            "opencv", "broken", "opencv-python and opencv-python-headless share one folder; uninstall both, install one"
+        )
+    return Finding("conflicts", "ok", "none among OpenCV and ONNX Runtime packages")
+
+
+def _default_weights() -> Finding:
+    from importlib import resources
+
+    file = resources.files("streamseg") / "assets" / "default.safetensors"
+    if file.is_file():
+        return Finding("default weights", "ok", f"embedded, {len(file.read_bytes()) / 1e6:.1f} MB")
+    return Finding("default weights", "broken", "assets/default.safetensors is missing; reinstall streamseg")
+
+
+if __name__ == "__main__":
+    sys.exit(run(argparse.Namespace()))

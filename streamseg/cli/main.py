@@ -1,0 +1,60 @@
+"""`streamseg …`: find the subcommand, run it, and turn errors into one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from streamseg import __version__
+from streamseg.cli import check_config, demo, doctor, export, run, segment, subscribe, train
+from streamseg.errors import StreamsegError
+
+__all__ = ["main"]
+
+SUBCOMMANDS = (demo, run, segment, subscribe, train, export, check_config, doctor)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with its mistakes on one line as ours are."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Print one line, and exit with 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands."""
+    parser = _Parser(prog="streamseg", description="Segments everything in live video and publishes it.")
+    parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what happens inside")
+    subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
+    for module in SUBCOMMANDS:
+        module.add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; the exit code is 0, 1 where it says so, 2 for a mistake, 130 for Ctrl-C."""
+    args = build_parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        return command(args)
+    except StreamsegError as error:
+        print(f"streamseg: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

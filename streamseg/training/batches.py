@@ -1,0 +1,131 @@
+"""Endless, seeded batches: sample k of a run is the same whatever came before it, so a run can resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from streamseg.training.compose import Composed, ComposeSettings, compose
+from streamseg.training.folders import Sample
+
+__all__ = ["Batch", "SampleSource", "batches"]
+
+
+class SampleSource(Protocol):
+    """Where labelled pictures come from: a folder, or the rendered scene."""
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int) -> Sample:
+        """Picture `index`, 0 <= index < len."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B pictures with N targets in all."""
+
+    images: Tensor
+    """uint8 (B, 3, S, S) RGB."""
+    boxes: Tensor
+    """float32 (N, 4) xyxy, pixels."""
+    masks: Tensor
+    """uint8 (N, S / 4, S / 4): how much of each cell the object covers, 0..255."""
+    image_indices: Tensor
+    """int64 (N,): which picture each target is in, ascending."""
+    background_weight: Tensor
+    """uint8 (B, S / 4, S / 4): weight of a negative at each cell, 0..255."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+
+
+class _Composer(Dataset[Composed]):
+    def __init__(
+        self,
+        sources: Sequence[SampleSource],
+        weights: Sequence[float],
+        sizes: Sequence[int],
+        batch_size: int,
+        seed: int,
+        settings: ComposeSettings,
+    ) -> None:
+        self._sources = sources
+        self._shares = np.asarray(weights, dtype=np.float64) / sum(weights)
+        self._sizes = sizes
+        self._batch_size = batch_size
+        self._seed = seed
+        self._settings = settings
+
+    def __getitem__(self, index: int) -> Composed:
+        # Every picture of a batch has the same size, drawn from the batch's number.
+        batch_rng = np.random.default_rng((self._seed, index // self._batch_size, 1))
+        size = int(batch_rng.choice(self._sizes))
+        return compose(np.random.default_rng((self._seed, index)), self._draw, size, self._settings)
+
+    def _draw(self, rng: np.random.Generator) -> Sample:
+        source = self._sources[int(rng.choice(len(self._sources), p=self._shares))]
+        return source.sample(int(rng.integers(len(source))))
+
+
+def _collate(composed: Sequence[Composed]) -> Batch:
+    counts = [len(one.boxes) for one in composed]
+    return Batch(
+        images=torch.from_numpy(np.stack([one.image for one in composed])).permute(0, 3, 1, 2),
+        boxes=torch.from_numpy(np.concatenate([one.boxes for one in composed])),
+        masks=torch.from_numpy(np.concatenate([one.masks for one in composed])),
+        image_indices=torch.repeat_interleave(torch.arange(len(composed)), torch.tensor(counts)),
+        background_weight=torch.from_numpy(np.stack([one.background_weight for one in composed])),
+    )
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def batches(
+    sources: Sequence[SampleSource],
+    weights: Sequence[float],
+    *,
+    sizes: Sequence[int],
+    batch_size: int,
+    start: int,
+    stop: int,
+    seed: int,
+    settings: ComposeSettings,
+    num_workers: int = 1,
+) -> Iterator[Batch]:
+    """Batches number `start` to `stop` (exclusive) of the run with this seed.
+
+    Args:
+        sources: where pictures are drawn from, with replacement.
+        weights: share of each source, any positive scale.
+        sizes: canvas sizes in pixels, multiples of 32; one is drawn per batch.
+        batch_size: pictures per batch.
+        start: first batch, 0 for a fresh run.
+        stop: one past the last batch.
+        seed: of the whole run.
+        settings: the augmentation.
+        num_workers: processes that compose; 0 composes in this one.
+    """
+    dataset = _Composer(sources, weights, sizes, batch_size, seed, settings)
+    return iter(
+        DataLoader(
+            dataset,
+            batch_size=batch_size,
+            sampler=range(start * batch_size, stop * batch_size),
+            num_workers=num_workers,
+            collate_fn=_collate,
+            worker_init_fn=_one_thread,
+            prefetch_factor=4 if num_workers else None,
+        )
+    )

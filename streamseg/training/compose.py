@@ -1,0 +1,245 @@
+"""One training picture from several labelled ones: crop, scale, flip, copy-paste, mosaic, camera noise.
+
+Copy-paste follows Ghiasi et al. (arXiv 2012.07177): objects cut from other pictures, blended at the
+edge, and whatever they cover is taken from the masks below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.training.folders import Sample
+
+__all__ = ["ComposeSettings", "Composed", "compose"]
+
+Picture = npt.NDArray[np.uint8]
+Draw = Callable[[np.random.Generator], Sample]
+"""Draws one labelled picture."""
+
+GRID = 4
+"""Pixels per cell of the mask targets: the prototypes' stride."""
+
+PAD_VALUE = 114
+"""Grey of the padding, as at inference."""
+
+MIN_VISIBLE_PX = 24
+MIN_VISIBLE_SHARE = 0.25
+"""An object with fewer visible pixels, or with less of it left uncovered, is no target."""
+
+MAX_OBJECTS = 60
+"""Targets per picture; the smallest go first. Bounds memory on crowded pictures."""
+
+
+@dataclass(frozen=True)
+class ComposeSettings:
+    """Probabilities and ranges of the augmentation."""
+
+    mosaic: float = 0.25
+    paste: float = 0.6
+    max_pasted: int = 4
+    scale: tuple[float, float] = (0.8, 2.2)
+    """Long side of the picture relative to the canvas."""
+    part_share: float = 0.35
+    """How often labelled parts are targets: they are real answers that should rank below wholes."""
+    photometric: float = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """One training picture of S x S pixels with N targets."""
+
+    image: Picture
+    """(S, S, 3) RGB."""
+    boxes: npt.NDArray[np.float32]
+    """(N, 4) xyxy, pixels."""
+    masks: Picture
+    """(N, S / 4, S / 4): how much of each cell the object covers, 0..255."""
+    background_weight: Picture
+    """(S / 4, S / 4): weight of a negative at each cell, 0..255."""
+
+
+@dataclass
+class _Layer:
+    """One object on the canvas."""
+
+    mask: Picture
+    """(S, S) 0..255: what is visible of it."""
+    full_px: int
+    """Pixels before anything covered it."""
+
+
+@dataclass
+class _Canvas:
+    image: Picture
+    layers: list[_Layer]
+    weight: Picture
+
+
+def compose(rng: np.random.Generator, draw: Draw, size: int, settings: ComposeSettings) -> Composed:
+    """Draw pictures and make one training picture of `size` x `size` (a multiple of 32) of them."""
+    if rng.random() < settings.mosaic:
+        canvas = _mosaic(rng, [_place(rng, draw(rng), size // 2, settings) for _ in range(4)])
+    else:
+        canvas = _place(rng, draw(rng), size, settings)
+    if rng.random() < settings.paste:
+        for _ in range(int(rng.integers(1, settings.max_pasted + 1))):
+            _paste(rng, canvas, draw(rng))
+    if rng.random() < settings.photometric:
+        canvas.image = _camera_noise(rng, canvas.image)
+    return _finish(canvas)
+
+
+def _place(rng: np.random.Generator, sample: Sample, size: int, settings: ComposeSettings) -> _Canvas:
+    """A random crop of the picture at a random scale, aspect and flip."""
+    height, width = sample.image.shape[:2]
+    scale = size / max(height, width) * np.exp(rng.uniform(*np.log(settings.scale)))
+    aspect = np.exp(rng.uniform(-0.15, 0.15))
+    flip = bool(rng.random() < 0.5)
+    new_width, new_height = max(int(width * scale * aspect), 8), max(int(height * scale / aspect), 8)
+    offset_x = int(rng.integers(min(0, size - new_width), max(0, size - new_width) + 1))
+    offset_y = int(rng.integers(min(0, size - new_height), max(0, size - new_height) + 1))
+
+    image = np.full((size, size, 3), PAD_VALUE, dtype=np.uint8)
+    _copy_into(image, _resize(sample.image, new_width, new_height, flip), offset_x, offset_y)
+    canvas = _Canvas(image, [], np.full((size, size), round(255 * sample.background_weight), dtype=np.uint8))
+    with_parts = rng.random() < settings.part_share
+    for labelled in sample.objects:
+        if labelled.is_part and not with_parts:
+            continue
+        crop, x, y = labelled.mask.crop, labelled.mask.x, labelled.mask.y
+        crop_height, crop_width = crop.shape
+        left = width - x - crop_width if flip else x
+        x0, y0 = round(left * new_width / width), round(y * new_height / height)
+        x1 = round((left + crop_width) * new_width / width)
+        y1 = round((y + crop_height) * new_height / height)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        scaled = _resize(crop.astype(np.uint8) * 255, x1 - x0, y1 - y0, flip)
+        mask = np.zeros((size, size), dtype=np.uint8)
+        _copy_into(mask, scaled, offset_x + x0, offset_y + y0)
+        if labelled.is_crowd:
+            canvas.weight[mask > 0] = 0
+        else:
+            canvas.layers.append(_Layer(mask, int(np.count_nonzero(scaled > 127))))
+    return canvas
+
+
+def _mosaic(rng: np.random.Generator, tiles: list[_Canvas]) -> _Canvas:
+    """Four tiles of equal size in a square: objects half as large, in foreign surroundings."""
+    half = tiles[0].image.shape[0]
+    size = 2 * half
+    image = np.empty((size, size, 3), dtype=np.uint8)
+    weight = np.empty((size, size), dtype=np.uint8)
+    layers = []
+    for position, tile in enumerate(tiles):
+        rows = slice((position // 2) * half, (position // 2 + 1) * half)
+        columns = slice((position % 2) * half, (position % 2 + 1) * half)
+        image[rows, columns] = tile.image
+        weight[rows, columns] = tile.weight
+        for layer in tile.layers:
+            mask = np.zeros((size, size), dtype=np.uint8)
+            mask[rows, columns] = layer.mask
+            layers.append(_Layer(mask, layer.full_px))
+    return _Canvas(image, layers, weight)
+
+
+def _paste(rng: np.random.Generator, canvas: _Canvas, source: Sample) -> None:
+    """Cut one whole object out of a picture and put it on top."""
+    wholes = [labelled.mask for labelled in source.objects if not labelled.is_part and not labelled.is_crowd]
+    candidates = [mask for mask in wholes if mask.area > 400]
+    if not candidates:
+        return
+    chosen = candidates[int(rng.integers(len(candidates)))]
+    size = canvas.image.shape[0]
+    crop_height, crop_width = chosen.crop.shape
+    long_side = size * np.exp(rng.uniform(np.log(0.12), np.log(0.95)))
+    scale = min(long_side / max(crop_height, crop_width), 1.5)
+    width, height = max(int(crop_width * scale), 4), max(int(crop_height * scale), 4)
+    flip = bool(rng.random() < 0.5)
+    pixels = source.image[chosen.y : chosen.y + crop_height, chosen.x : chosen.x + crop_width]
+    cut = _resize(pixels, width, height, flip)
+    alpha = _resize(chosen.crop.astype(np.uint8) * 255, width, height, flip)
+    # Some objects leave the picture, as they do in life.
+    offset_x = int(rng.integers(-width // 4, max(size - 3 * width // 4, -width // 4 + 1)))
+    offset_y = int(rng.integers(-height // 4, max(size - 3 * height // 4, -height // 4 + 1)))
+    gain = rng.uniform(0.75, 1.25)
+
+    mask = np.zeros((size, size), dtype=np.uint8)
+    _copy_into(mask, alpha, offset_x, offset_y)
+    pasted = np.zeros_like(canvas.image)
+    _copy_into(pasted, np.clip(cut * gain, 0, 255).astype(np.uint8), offset_x, offset_y)
+    soft = cv2.GaussianBlur(mask, (3, 3), 0)[..., None].astype(np.uint16)
+    canvas.image = ((pasted * soft + canvas.image * (255 - soft)) // 255).astype(np.uint8)
+    for layer in canvas.layers:
+        layer.mask = np.minimum(layer.mask, 255 - mask)
+    canvas.weight[mask > 127] = 255
+    canvas.layers.append(_Layer(mask, int(np.count_nonzero(alpha > 127))))
+
+
+def _camera_noise(rng: np.random.Generator, image: Picture) -> Picture:
+    """What cameras do: exposure, white balance, blur, sensor noise, compression."""
+    gains = rng.uniform(0.85, 1.15, 3) * np.exp(rng.uniform(-0.4, 0.4))
+    gamma = np.exp(rng.uniform(-0.3, 0.3))
+    ramp = np.linspace(0, 1, 256)[:, None] ** gamma
+    table = np.clip(ramp * gains * 255, 0, 255).astype(np.uint8)
+    image = np.asarray(cv2.LUT(image, table[:, None, :]), dtype=np.uint8)
+    if rng.random() < 0.3:
+        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        share = rng.uniform(0.2, 1.0)
+        image = np.asarray(cv2.addWeighted(image, 1 - share, grey, share, 0), dtype=np.uint8)
+    if rng.random() < 0.2:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.4)), dtype=np.uint8)
+    if rng.random() < 0.2:
+        noise = rng.normal(0, rng.uniform(2, 10), image.shape[:2])[..., None]
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 85))])
+        image = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return image
+
+
+def _finish(canvas: _Canvas) -> Composed:
+    """Boxes and grid masks of what is visible enough."""
+    size = canvas.image.shape[0]
+    cells = size // GRID
+    targets = []
+    for layer in canvas.layers:
+        inside = layer.mask > 127
+        visible_px = int(np.count_nonzero(inside))
+        if visible_px < MIN_VISIBLE_PX or visible_px < MIN_VISIBLE_SHARE * layer.full_px:
+            # Neither a target nor background.
+            canvas.weight[inside] = 0
+            continue
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        targets.append((visible_px, box, cv2.resize(layer.mask, (cells, cells), interpolation=cv2.INTER_AREA)))
+    targets.sort(key=lambda target: -target[0])
+    targets = targets[:MAX_OBJECTS]
+    return Composed(
+        image=canvas.image,
+        boxes=np.array([box for _, box, _ in targets], dtype=np.float32).reshape(-1, 4),
+        masks=np.array([mask for _, _, mask in targets], dtype=np.uint8).reshape(-1, cells, cells),
+        background_weight=np.asarray(
+            cv2.resize(canvas.weight, (cells, cells), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        ),
+    )
+
+
+def _resize(picture: Picture, width: int, height: int, flip: bool) -> Picture:
+    shrinks = width < picture.shape[1] or height < picture.shape[0]
+    scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(cv2.flip(scaled, 1) if flip else scaled, dtype=np.uint8)
+
+
+def _copy_into(canvas: Picture, picture: Picture, x: int, y: int) -> None:
+    """Copy with the part that leaves the canvas cut off."""
+    height, width = picture.shape[:2]
+    x0, y0 = max(x, 0), max(y, 0)
+    x1, y1 = min(x + width, canvas.shape[1]), min(y + height, canvas.shape[0])
+    if x1 > x0 and y1 > y0:
+        canvas[y0:y1, x0:x1] = picture[y0 - y : y1 - y, x0 - x : x1 - x]

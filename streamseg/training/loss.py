@@ -1,0 +1,165 @@
+"""Box, distribution, score and mask losses on the assigned anchors."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from streamseg.segmentation.network import PROTOTYPE_STRIDE, STRIDES, Predictions
+from streamseg.training.assign import assign
+from streamseg.training.batches import Batch
+
+__all__ = ["LossParts", "complete_iou", "segmentation_loss"]
+
+BOX_GAIN = 7.5
+SCORE_GAIN = 0.5
+DISTRIBUTION_GAIN = 1.5
+MASK_GAIN = 4.0
+"""Weights of the parts, those of YOLOv8; the mask part is cross entropy plus Dice, each at about half."""
+
+MASK_MARGIN = 0.1
+"""Masks are trained a little beyond the box (share of its size), so that they end inside, not at its edge."""
+
+MAX_MASKS = 800
+"""Anchors per batch whose masks are trained, drawn at random; bounds memory on crowded batches."""
+
+
+class LossParts(NamedTuple):
+    """Scalars, already weighted; their sum is what is minimised."""
+
+    box: Tensor
+    distribution: Tensor
+    score: Tensor
+    mask: Tensor
+
+
+def complete_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """CIoU (N,) of pairs of boxes (N, 4) xyxy, -1..1 (Zheng et al., arXiv 1911.08287)."""
+    top_left = torch.maximum(boxes_a[:, :2], boxes_b[:, :2])
+    bottom_right = torch.minimum(boxes_a[:, 2:], boxes_b[:, 2:])
+    intersection = (bottom_right - top_left).clamp(min=0).prod(dim=1)
+    size_a = (boxes_a[:, 2:] - boxes_a[:, :2]).clamp(min=1e-3)
+    size_b = (boxes_b[:, 2:] - boxes_b[:, :2]).clamp(min=1e-3)
+    iou = intersection / (size_a.prod(dim=1) + size_b.prod(dim=1) - intersection)
+    hull = torch.maximum(boxes_a[:, 2:], boxes_b[:, 2:]) - torch.minimum(boxes_a[:, :2], boxes_b[:, :2])
+    diagonal = hull.square().sum(dim=1).clamp(min=1e-6)
+    offset = (boxes_a[:, :2] + boxes_a[:, 2:] - boxes_b[:, :2] - boxes_b[:, 2:]) / 2
+    aspect = (torch.atan(size_a[:, 0] / size_a[:, 1]) - torch.atan(size_b[:, 0] / size_b[:, 1])).square()
+    aspect = aspect * (4 / math.pi**2)
+    with torch.no_grad():
+        weight = aspect / (1 - iou + aspect).clamp(min=1e-6)
+    return iou - offset.square().sum(dim=1) / diagonal - weight * aspect
+
+
+def segmentation_loss(predictions: Predictions, batch: Batch, *, reg_max: int, rng: torch.Generator) -> LossParts:
+    """Losses of one batch, each normalised by the sum of the positives' target scores.
+
+    A batch without any target trains the scores alone.
+    """
+    device = predictions.box_logits.device
+    size = (batch.images.shape[2], batch.images.shape[3])
+    centres, strides = _anchors(size, device)
+    box_logits = predictions.box_logits.float()
+    box_logits = box_logits.reshape(len(box_logits), 4, reg_max, -1).permute(0, 3, 1, 2)  # (B, A, 4, R)
+    score_logits = predictions.score_logits.float().amax(dim=1)  # (B, A)
+    bins = torch.arange(reg_max, dtype=torch.float32, device=device)
+    sides = (box_logits.softmax(dim=3) @ bins) * strides[:, None]  # (B, A, 4)
+    boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=2)  # (B, A, 4)
+
+    score_target = torch.zeros_like(score_logits)
+    picture: list[Tensor] = []
+    anchor: list[Tensor] = []
+    target: list[Tensor] = []
+    for index in range(len(batch.images)):
+        rows = (batch.image_indices == index).nonzero()[:, 0]
+        found = assign(score_logits[index].sigmoid(), boxes[index], centres, strides, batch.boxes[rows])
+        score_target[index, found.anchors] = found.quality
+        picture.append(torch.full_like(found.anchors, index))
+        anchor.append(found.anchors)
+        target.append(rows[found.targets])
+    pictures, anchors, targets = torch.cat(picture), torch.cat(anchor), torch.cat(target)  # (P,) each
+    weight = score_target[pictures, anchors]  # (P,)
+    total = score_target.sum().clamp(min=1.0)
+
+    score_loss = _score_loss(score_logits, score_target, batch.background_weight, centres) / total
+    if not len(targets):
+        zero = (predictions.box_logits.sum() + predictions.mask_coefficients.sum() + predictions.prototypes.sum()) * 0
+        return LossParts(zero, zero, SCORE_GAIN * score_loss, zero)
+    target_boxes = batch.boxes[targets]
+    box_loss = ((1 - complete_iou(boxes[pictures, anchors], target_boxes)) * weight).sum() / total
+    distribution_loss = (
+        _distribution_loss(box_logits[pictures, anchors], target_boxes, centres[anchors], strides[anchors]) * weight
+    ).sum() / total
+    mask_loss = _mask_loss(predictions, batch, pictures, anchors, targets, rng)
+    return LossParts(
+        BOX_GAIN * box_loss, DISTRIBUTION_GAIN * distribution_loss, SCORE_GAIN * score_loss, MASK_GAIN * mask_loss
+    )
+
+
+def _anchors(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Centres (A, 2) and strides (A,), in pixels."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        y = (torch.arange(size[0] // stride, device=device) + 0.5) * stride
+        x = (torch.arange(size[1] // stride, device=device) + 0.5) * stride
+        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+        centres.append(torch.stack([grid_x, grid_y], dim=-1).flatten(0, 1))
+        strides.append(torch.full((len(centres[-1]),), float(stride), device=device))
+    return torch.cat(centres), torch.cat(strides)
+
+
+def _score_loss(logits: Tensor, target: Tensor, background_weight: Tensor, centres: Tensor) -> Tensor:
+    """Cross entropy; where no object is labelled, weighted by how complete the labels are."""
+    cells = (centres / PROTOTYPE_STRIDE).long()
+    weight = background_weight[:, cells[:, 1], cells[:, 0]].float() / 255  # (B, A)
+    weight = torch.where(target > 0, 1.0, weight)
+    return (functional.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight).sum()
+
+
+def _distribution_loss(logits: Tensor, boxes: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
+    """DFL (P,): cross entropy on the two bins around each side (Li et al., arXiv 2006.04388)."""
+    num_bins = logits.shape[2]
+    sides = torch.cat([centres - boxes[:, :2], boxes[:, 2:] - centres], dim=1) / strides[:, None]  # (P, 4)
+    sides = sides.clamp(0, num_bins - 1.01)
+    lower = sides.long()
+    share = sides - lower
+    log_likelihood = logits.log_softmax(dim=2)  # (P, 4, R)
+    at_lower = log_likelihood.gather(2, lower[..., None])[..., 0]
+    at_upper = log_likelihood.gather(2, lower[..., None] + 1)[..., 0]
+    return -((1 - share) * at_lower + share * at_upper).mean(dim=1)
+
+
+def _mask_loss(
+    predictions: Predictions, batch: Batch, pictures: Tensor, anchors: Tensor, targets: Tensor, rng: torch.Generator
+) -> Tensor:
+    """Cross entropy and Dice of the assembled masks, inside the box and its margin."""
+    if len(targets) > MAX_MASKS:
+        keep = torch.randperm(len(targets), generator=rng)[:MAX_MASKS].sort().values.to(targets.device)
+        pictures, anchors, targets = pictures[keep], anchors[keep], targets[keep]
+    prototypes = predictions.prototypes.float()
+    height, width = prototypes.shape[2:]
+    coefficients = predictions.mask_coefficients[pictures, :, anchors].float()  # (P, 32)
+    # `pictures` ascends, so that the products follow in its order.
+    products = [coefficients[pictures == index] @ maps.flatten(1) for index, maps in enumerate(prototypes)]
+    logits = torch.cat(products).reshape(-1, height, width)  # (P, h, w)
+    truth = batch.masks[targets].float() / 255  # (P, h, w)
+
+    boxes = batch.boxes[targets] / PROTOTYPE_STRIDE
+    margin = (boxes[:, 2:] - boxes[:, :2]) * MASK_MARGIN + 1
+    x = torch.arange(width, device=boxes.device) + 0.5
+    y = torch.arange(height, device=boxes.device) + 0.5
+    in_x = (x >= (boxes[:, 0] - margin[:, 0])[:, None]) & (x < (boxes[:, 2] + margin[:, 0])[:, None])  # (P, w)
+    in_y = (y >= (boxes[:, 1] - margin[:, 1])[:, None]) & (y < (boxes[:, 3] + margin[:, 1])[:, None])  # (P, h)
+    window = (in_y[:, :, None] & in_x[:, None, :]).float()  # (P, h, w)
+
+    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    entropy = (entropy * window).sum(dim=(1, 2)) / window.sum(dim=(1, 2)).clamp(min=1)
+    probability = logits.sigmoid() * window
+    overlap = (probability * truth).sum(dim=(1, 2))
+    dice = 1 - (2 * overlap + 1) / (probability.square().sum(dim=(1, 2)) + truth.square().sum(dim=(1, 2)) + 1)
+    loss: Tensor = (entropy + dice).mean()
+    return loss
