@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["DropCounter", "Percentiles", "StageTimer", "merge_drops"]
+__all__ = ["DropCounter", "Drops", "Percentiles", "StageTimer", "merge_drops"]
 
 Drops = dict[str, dict[str, int]]
 """Frames dropped, by stage and reason: {"capture": {"newer_frame": 3}}."""
@@ -77,4 +77,8 @@ class StageTimer:
         """Time the block; a block that raises is not counted."""
         started_ns = self._clock()
         yield
-        self.stages.setdefault(name, Percentiles()).add((self._clock() - started_ns) / 1e6)
+        self.add(name, (self._clock() - started_ns) / 1e6)
+
+    def add(self, name: str, milliseconds: float) -> None:
+        """Add a duration that was measured elsewhere."""
+        self.stages.setdefault(name, Percentiles()).add(milliseconds)
