@@ -38,7 +38,6 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from streamseg.segmentation.weights import save_weights
     from streamseg.training.recipe import load_recipe
     from streamseg.training.trainer import Trainer
 
@@ -58,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     if sys.stderr.isatty():
         print(file=sys.stderr)
     if complete:
+        from streamseg.segmentation.weights import save_weights
+
         path = args.out / "weights.safetensors"
         metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": settings.size}
         save_weights(trainer.average.state_dict(), path, metadata=metadata, half=True)

@@ -1,0 +1,114 @@
+"""Overlays: masks in a colour that stays with its object, outlines, boxes' labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.structures.message import CropMask, Message, MessageObject
+
+__all__ = ["colour_of", "draw_message", "draw_objects"]
+
+Colour = tuple[int, int, int]
+
+PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""RGB, told apart with any colour vision (Okabe & Ito 2008, without black)."""
+
+TENTATIVE: Colour = (190, 190, 190)
+"""Objects that have no identity yet."""
+
+OPACITY = 0.45
+OUTLINE_PX_AT_720 = 1.6
+
+
+def colour_of(track_id: int) -> Colour:
+    """The colour (RGB, 0..255) of an identity: always the same one; grey for a tentative object (-1).
+
+    The palette repeats with other brightness, so that the first 21 identities differ.
+    """
+    if track_id < 0:
+        return TENTATIVE
+    red, green, blue = PALETTE[track_id % len(PALETTE)]
+    gain = (1.0, 0.72, 0.5)[track_id // len(PALETTE) % 3]
+    return round(red * gain), round(green * gain), round(blue * gain)
+
+
+def draw_message(image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray[np.uint8]:
+    """A copy of the picture (H, W, 3) RGB with the objects of its message on it."""
+    return draw_objects(image, message.objects, mask_size=message.mask_size)
+
+
+def draw_objects(
+    image: npt.NDArray[np.uint8], objects: Sequence[MessageObject], *, mask_size: tuple[int, int] | None = None
+) -> npt.NDArray[np.uint8]:
+    """A copy of a picture with objects on it: large ones below, small ones on top.
+
+    Args:
+        image: (H, W, 3) RGB.
+        objects: what to draw; none gives a plain copy.
+        mask_size: (H, W) that the masks are in; None: the picture's own.
+    """
+    canvas = image.copy()
+    height, width = image.shape[:2]
+    thickness = max(1, round(OUTLINE_PX_AT_720 * min(height, width) / 720))
+    ordered = sorted(objects, key=lambda one: -one.area)
+    for one in ordered:
+        mask = _at_size(one.mask, mask_size or (height, width), (height, width))
+        _fill(canvas, mask, colour_of(one.track_id), thickness)
+    for one in ordered:
+        _label(canvas, one)
+    return canvas
+
+
+def _at_size(mask: CropMask, mask_size: tuple[int, int], image_size: tuple[int, int]) -> CropMask:
+    """The mask in the picture's pixels."""
+    if mask_size == image_size or not mask.crop.size:
+        return mask
+    scale_y, scale_x = image_size[0] / mask_size[0], image_size[1] / mask_size[1]
+    height, width = mask.crop.shape
+    x0, y0 = round(mask.x * scale_x), round(mask.y * scale_y)
+    x1 = min(max(round((mask.x + width) * scale_x), x0 + 1), image_size[1])
+    y1 = min(max(round((mask.y + height) * scale_y), y0 + 1), image_size[0])
+    crop = cv2.resize(mask.crop.astype(np.uint8), (x1 - x0, y1 - y0), interpolation=cv2.INTER_NEAREST)
+    return CropMask(crop.astype(np.bool_), x0, y0)
+
+
+def _fill(canvas: npt.NDArray[np.uint8], mask: CropMask, colour: Colour, thickness: int) -> None:
+    height, width = mask.crop.shape
+    if not height or not width:
+        return
+    region = canvas[mask.y : mask.y + height, mask.x : mask.x + width]
+    tinted = cv2.addWeighted(region, 1 - OPACITY, np.full_like(region, colour), OPACITY, 0)
+    cv2.copyTo(tinted, mask.crop.astype(np.uint8), region)
+    # One pixel of margin, so that an outline along the crop's edge is closed there as well.
+    padded = cv2.copyMakeBorder(mask.crop.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    contours, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(mask.x - 1, mask.y - 1))
+    cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
+
+
+def _label(canvas: npt.NDArray[np.uint8], one: MessageObject) -> None:
+    """The identity at the top of the object, readable on any background."""
+    if one.track_id < 0 and one.label is None:
+        return
+    words = [str(one.track_id)] if one.track_id >= 0 else []
+    text = " ".join([*words, *([one.label] if one.label else [])])
+    scale = max(0.4, min(canvas.shape[:2]) / 1600)
+    (text_width, text_height), baseline = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    x = int(np.clip(one.box[0], 0, max(canvas.shape[1] - text_width - 4, 0)))
+    y = int(np.clip(one.box[1], 0, max(canvas.shape[0] - text_height - baseline - 4, 0)))
+    corner = (x + text_width + 4, y + text_height + baseline + 2)
+    cv2.rectangle(canvas, (x, y), corner, colour_of(one.track_id), cv2.FILLED)
+    bright = sum(colour_of(one.track_id)) > 380
+    ink = (0, 0, 0) if bright else (255, 255, 255)
+    cv2.putText(canvas, text, (x + 2, y + text_height + 1), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)

@@ -1,0 +1,116 @@
+"""Writes an MP4: all of it under its name, or nothing."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.stream import VideoStream
+
+from streamseg.errors import DataError
+
+__all__ = ["VideoWriter"]
+
+TIME_BASE = Fraction(1, 90_000)
+"""The clock of RTP and MPEG, fine enough for any frame rate."""
+
+
+class VideoWriter:
+    """H.264 in MP4, with each frame's own time; use it as a context manager.
+
+    The file has a temporary name until `close`; leaving the block by an exception deletes it.
+
+    Args:
+        path: where the video goes; its folder is made.
+        fps: nominal rate, for players and for frames without a time.
+        quality: x264's constant rate factor, 0 (best) to 51.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, fps: float = 30.0, quality: int = 23) -> None:
+        self.path = Path(path)
+        self.num_frames = 0
+        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._fps = fps
+        self._quality = quality
+        self._last_ticks = -1
+        self._first_seconds: float | None = None
+        self._stream: VideoStream | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(str(self._partial), "w", format="mp4")
+        except OSError as error:
+            raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
+
+    def write(self, image: npt.NDArray[np.uint8], *, seconds: float | None = None) -> None:
+        """Append a picture.
+
+        Args:
+            image: (H, W, 3) RGB; pictures of another size than the first are scaled to it.
+            seconds: when it was taken, on any clock; None: one frame time after the last.
+        """
+        if self._stream is None:
+            self._stream = self._open_stream(image.shape[0], image.shape[1])
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = frame.reformat(width=self._stream.width, height=self._stream.height, format="yuv420p")
+        frame.pts = self._ticks(seconds)
+        frame.time_base = TIME_BASE
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except OSError as error:
+            raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
+        self.num_frames += 1
+
+    def close(self) -> None:
+        """Finish the file and give it its name; without any frame there is no file."""
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        if self.num_frames:
+            self._partial.replace(self.path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Close and delete what was written."""
+        self._container.close()
+        self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _open_stream(self, height: int, width: int) -> VideoStream:
+        stream = self._container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1001))
+        assert isinstance(stream, VideoStream)
+        # 4:2:0 halves the colours in both directions: sizes must be even.
+        stream.width, stream.height = max(width // 2 * 2, 2), max(height // 2 * 2, 2)
+        stream.pix_fmt = "yuv420p"
+        stream.time_base = TIME_BASE
+        stream.codec_context.time_base = TIME_BASE
+        stream.options = {"crf": str(self._quality), "preset": "veryfast"}
+        return stream
+
+    def _ticks(self, seconds: float | None) -> int:
+        """Times ascend strictly, whatever the source's clock does."""
+        if seconds is None:
+            ticks = self._last_ticks + round(1 / self._fps / TIME_BASE) if self._last_ticks >= 0 else 0
+        else:
+            if self._first_seconds is None:
+                self._first_seconds = seconds
+            ticks = round((seconds - self._first_seconds) / TIME_BASE)
+        self._last_ticks = max(ticks, self._last_ticks + 1)
+        return self._last_ticks
