@@ -207,7 +207,7 @@ def _objects(
     if not rows:
         return ()
     instances = tracked.instances
-    masks = instance_masks(instances, rows, mask_size)
+    masks = instance_masks(instances, rows, size=mask_size)
     boxes, scores = instances.boxes[rows].tolist(), instances.scores[rows].tolist()
     track_ids = tracked.track_ids[rows].tolist()
     return tuple(

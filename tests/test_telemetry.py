@@ -1,0 +1,115 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamseg.telemetry import DropCounter, Drops, Percentiles, StageTimer, merge_drops
+
+
+class Clock:
+    """Nanoseconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def test_drops_are_counted_by_stage_and_reason():
+    drops = DropCounter()
+    assert drops.snapshot() == {}
+    drops.count("capture", "corrupt")
+    drops.count("mailbox", "newer_frame")
+    drops.count("mailbox", "newer_frame", 3)
+    drops.count("mailbox", "paused")
+    assert drops.snapshot() == {"capture": {"corrupt": 1}, "mailbox": {"newer_frame": 4, "paused": 1}}
+
+
+def test_a_snapshot_does_not_change_afterwards():
+    drops = DropCounter()
+    drops.count("capture", "corrupt")
+    before = drops.snapshot()
+    before["capture"]["corrupt"] = 99
+    drops.count("capture", "corrupt")
+    assert drops.snapshot() == {"capture": {"corrupt": 2}}
+
+
+@pytest.mark.parametrize(
+    ("parts", "total"),
+    [
+        pytest.param([], {}, id="none"),
+        pytest.param([{}, {}], {}, id="empty"),
+        pytest.param([{"a": {"x": 1}}], {"a": {"x": 1}}, id="one"),
+        pytest.param(
+            [{"a": {"x": 1}}, {"a": {"x": 2, "y": 3}}, {"b": {"x": 4}}],
+            {"a": {"x": 3, "y": 3}, "b": {"x": 4}},
+            id="sum",
+        ),
+    ],
+)
+def test_merge_drops(parts: list[Drops], total: Drops):
+    assert merge_drops(parts) == total
+
+
+counts = st.dictionaries(
+    st.sampled_from("ab"), st.dictionaries(st.sampled_from("xy"), st.integers(1, 9), min_size=1), max_size=2
+)
+
+
+@given(st.lists(counts, max_size=4))
+def test_merging_loses_no_frame(parts: list[Drops]):
+    def num_frames(drops: Drops) -> int:
+        return sum(sum(reasons.values()) for reasons in drops.values())
+
+    assert num_frames(merge_drops(parts)) == sum(num_frames(part) for part in parts)
+
+
+def test_percentiles_of_nothing_are_nan():
+    assert all(math.isnan(value) for value in Percentiles().at(50, 95, 99))
+    assert Percentiles().at() == ()
+
+
+def test_percentiles():
+    ages = Percentiles()
+    for value in range(101):
+        ages.add(value)
+    assert ages.at(0, 50, 95, 99, 100) == pytest.approx((0, 50, 95, 99, 100))
+    assert ages.num_values == 101
+
+
+def test_percentiles_forget_what_is_beyond_the_window():
+    ages = Percentiles(window=10)
+    for value in [1000] * 50 + [1] * 10:
+        ages.add(value)
+    assert ages.at(100) == (1,)
+    assert ages.num_values == 60
+
+
+def test_stages_are_timed_apart():
+    clock = Clock()
+    timer = StageTimer(clock=clock)
+    for milliseconds in (10, 30):
+        with timer.stage("network"):
+            clock.now_ns += milliseconds * 1_000_000
+        with timer.stage("masks"):
+            clock.now_ns += 1_000_000
+    timer.add("mailbox", 4.0)
+    assert {name: times.at(50, 100) for name, times in timer.stages.items()} == {
+        "network": (20, 30),
+        "masks": (1, 1),
+        "mailbox": (4, 4),
+    }
+
+
+def test_a_stage_that_raises_is_not_counted():
+    timer = StageTimer(clock=Clock())
+
+    def fail() -> None:
+        with timer.stage("network"):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert timer.stages == {}
