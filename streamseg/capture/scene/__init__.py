@@ -6,5 +6,6 @@ passage ─────────────────────┘
 """
 
 from streamseg.capture.scene.renderer import SceneRenderer, SceneTruth
+from streamseg.capture.scene.source import RenderedScene
 
-__all__ = ["SceneRenderer", "SceneTruth"]
+__all__ = ["RenderedScene", "SceneRenderer", "SceneTruth"]

@@ -99,16 +99,16 @@ def _street(height: int, width: int, rng: Rng) -> Picture:
 def _meadow(height: int, width: int, rng: Rng) -> Picture:
     horizon = round(height * rng.uniform(0.4, 0.55))
     rows = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    picture = np.array([120, 168, 226], np.float32) * (1 - rows) + np.array([226, 234, 236], np.float32) * rows
+    sky = np.array([120, 168, 226], np.float32) * (1 - rows) + np.array([226, 234, 236], np.float32) * rows
     clouds = np.clip(cloud(height, width, rng, cells=4), 0, 1)[..., None]
-    picture = picture + (250 - picture) * clouds * 0.7
+    sky = sky + (250 - sky) * clouds * 0.7
     hills = horizon - height * 0.1 * np.clip(cloud(1, width, rng, cells=4)[0] + 0.6, 0, 2)
     below = np.arange(height)[:, None] >= hills[None, :]
     far = np.array([112, 142, 118], np.float32) * (1 + 0.08 * cloud(height, width, rng, cells=10))[..., None]
-    picture = np.where(below[..., None], far, picture).astype(np.float32)
-    blades = rng.normal(0, 1, (height - horizon, width)).astype(np.float32)
-    blades = cv2.GaussianBlur(blades, (0, 0), sigmaX=0.8, sigmaY=max(height / 160, 1.0))
-    grass = 1 + 0.25 * blades + 0.12 * cloud(height - horizon, width, rng, cells=5)
+    picture = np.where(below[..., None], far, sky).astype(np.float32)
+    grain = rng.normal(0, 1, (height - horizon, width)).astype(np.float32)
+    blades = cv2.GaussianBlur(grain, (0, 0), sigmaX=0.8, sigmaY=max(height / 160, 1.0))
+    grass = np.asarray(1 + 0.25 * blades, np.float32) + 0.12 * cloud(height - horizon, width, rng, cells=5)
     picture[horizon:] = _flat(np.array([98, 138, 66], np.float32), grass)
     return picture
 
