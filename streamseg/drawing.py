@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from streamseg.structures.message import CropMask, Message, MessageObject
 
-__all__ = ["colour_of", "draw_message", "draw_objects"]
+__all__ = ["Colour", "colour_of", "draw_message", "draw_objects"]
 
 Colour = tuple[int, int, int]
 
@@ -50,7 +50,11 @@ def draw_message(image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray[
 
 
 def draw_objects(
-    image: npt.NDArray[np.uint8], objects: Sequence[MessageObject], *, mask_size: tuple[int, int] | None = None
+    image: npt.NDArray[np.uint8],
+    objects: Sequence[MessageObject],
+    *,
+    mask_size: tuple[int, int] | None = None,
+    colours: Sequence[Colour] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """A copy of a picture with objects on it: large ones below, small ones on top.
 
@@ -58,16 +62,18 @@ def draw_objects(
         image: (H, W, 3) RGB.
         objects: what to draw; none gives a plain copy.
         mask_size: (H, W) that the masks are in; None: the picture's own.
+        colours: one per object; None: each identity's own.
     """
     canvas = image.copy()
     height, width = image.shape[:2]
     thickness = max(1, round(OUTLINE_PX_AT_720 * min(height, width) / 720))
-    ordered = sorted(objects, key=lambda one: -one.area)
-    for one in ordered:
-        mask = _at_size(one.mask, mask_size or (height, width), (height, width))
-        _fill(canvas, mask, colour_of(one.track_id), thickness)
-    for one in ordered:
-        _label(canvas, one)
+    if colours is None:
+        colours = [colour_of(one.track_id) for one in objects]
+    ordered = sorted(zip(objects, colours, strict=True), key=lambda pair: -pair[0].area)
+    for one, colour in ordered:
+        _fill(canvas, _at_size(one.mask, mask_size or (height, width), (height, width)), colour, thickness)
+    for one, colour in ordered:
+        _label(canvas, one, colour)
     return canvas
 
 
@@ -97,7 +103,7 @@ def _fill(canvas: npt.NDArray[np.uint8], mask: CropMask, colour: Colour, thickne
     cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
 
 
-def _label(canvas: npt.NDArray[np.uint8], one: MessageObject) -> None:
+def _label(canvas: npt.NDArray[np.uint8], one: MessageObject, colour: Colour) -> None:
     """The identity at the top of the object, readable on any background."""
     if one.track_id < 0 and one.label is None:
         return
@@ -108,7 +114,7 @@ def _label(canvas: npt.NDArray[np.uint8], one: MessageObject) -> None:
     x = int(np.clip(one.box[0], 0, max(canvas.shape[1] - text_width - 4, 0)))
     y = int(np.clip(one.box[1], 0, max(canvas.shape[0] - text_height - baseline - 4, 0)))
     corner = (x + text_width + 4, y + text_height + baseline + 2)
-    cv2.rectangle(canvas, (x, y), corner, colour_of(one.track_id), cv2.FILLED)
-    bright = sum(colour_of(one.track_id)) > 380
+    cv2.rectangle(canvas, (x, y), corner, colour, cv2.FILLED)
+    bright = sum(colour) > 380
     ink = (0, 0, 0) if bright else (255, 255, 255)
     cv2.putText(canvas, text, (x + 2, y + text_height + 1), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)

@@ -1,0 +1,114 @@
+"""What every benchmark shares: interleaved timing, percentiles, and where and with what it was measured.
+
+What is compared is timed in turns within one run, so that a busy machine slows all alike: ratios hold
+where absolute times do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES = ("streamseg", "torch", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "av", "pyzmq")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of one candidate."""
+
+    p50: float
+    p95: float
+    p99: float
+    num_runs: int
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> Timing:
+        """Percentiles of single runs."""
+        p50, p95, p99 = (float(value) * 1000 for value in np.percentile(seconds, (50, 95, 99)))
+        return cls(round(p50, 3), round(p95, 3), round(p99, 3), len(seconds))
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:9.3f}  p95 {self.p95:9.3f}  p99 {self.p99:9.3f} ms"
+
+
+def measure(
+    candidates: Mapping[str, Callable[[], object]], *, num_runs: int = 50, num_warmups: int = 5
+) -> dict[str, Timing]:
+    """Time each candidate `num_runs` times, in turns, after a warm-up."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for run in range(num_warmups + num_runs):
+        for name, function in candidates.items():
+            started = time.perf_counter()
+            function()
+            elapsed = time.perf_counter() - started
+            if run >= num_warmups:
+                seconds[name].append(elapsed)
+    return {name: Timing.of(values) for name, values in seconds.items()}
+
+
+def provenance() -> dict[str, Any]:
+    """Machine, versions, time and load: without them a figure says nothing."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{_processor()}, {os.cpu_count()} CPUs",
+        "gpu": _gpu(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": versions,
+    }
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the flag that all benchmarks have."""
+    made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    made.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the results there as well")
+    return made
+
+
+def report(results: Mapping[str, Any], path: Path | None) -> None:
+    """Print where it was measured, and write everything to a file if asked."""
+    origin = provenance()
+    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
+    print(
+        f"{origin['machine']}, {origin['gpu'] or 'no GPU'}, load {origin['load']}, Python {origin['python']}, {versions}"
+    )
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**origin, **results}, indent=2, default=vars) + "\n", encoding="utf-8")
+        print(f"wrote {path}")
+
+
+def _processor() -> str:
+    """The processor's name, where Linux tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
