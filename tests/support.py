@@ -1,185 +1,155 @@
-"""What several test files share: makers of small records, and fakes that are real classes."""
+"""What several tests share: frames, films made on the fly, and fakes that are real classes."""
 
 from __future__ import annotations
 
 import os
+import socket
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
-import torch
 
-from streamseg.pipeline import Result
-from streamseg.structures.frame import Frame
-from streamseg.structures.instances import Instances
-from streamseg.telemetry import DropCounter
-
-DATA = Path(os.environ.get("STREAMSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
-"""Clips and pictures that are not part of the repository."""
-
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"the data folder {DATA} is not there; set STREAMSEG_DATA")
+from streamseg.structures.frame import Clock, Frame
 
 
-# ---- frames and instances
+def data_folder() -> Path | None:
+    """The folder of pictures and clips: `STREAMSEG_DATA`, else `../shared/data`; None where there is none."""
+    named = os.environ.get("STREAMSEG_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    return folder if folder.is_dir() else None
 
 
 def make_frame(
-    source_id: str = "cam0",
     index: int = 0,
     *,
     size: tuple[int, int] = (48, 64),
-    pts_seconds: float | None = None,
+    source_id: str = "camera",
+    value: int | None = None,
+    image: npt.NDArray[np.uint8] | None = None,
     captured_ns: int | None = None,
-    received_ns: int | None = None,
+    clock: Clock = "arrival",
+    fps: float = 30.0,
 ) -> Frame:
-    """A picture of one colour, which tells its index."""
+    """A frame of one grey value (its index modulo 256 unless given), on a time line of its own from 1 s on."""
+    if image is None:
+        image = np.full((*size, 3), index % 256 if value is None else value, np.uint8)
+    elapsed_ns = round(index / fps * 1e9)
     return Frame(
-        image=np.full((*size, 3), index % 256, dtype=np.uint8),
+        image=image,
         source_id=source_id,
         index=index,
-        pts_seconds=pts_seconds,
-        captured_ns=time.time_ns() if captured_ns is None else captured_ns,
-        clock="arrival",
-        received_ns=time.monotonic_ns() if received_ns is None else received_ns,
+        pts_seconds=index / fps,
+        captured_ns=1_700_000_000_000_000_000 + elapsed_ns if captured_ns is None else captured_ns,
+        clock=clock,
+        received_ns=1_000_000_000 + elapsed_ns,
     )
 
 
-def make_instances(
-    boxes: Sequence[Sequence[float]], *, scores: Sequence[float] | None = None, image_size: tuple[int, int] = (48, 64)
-) -> Instances:
-    """Instances whose masks fill their boxes, on a grid of 4 pixels per cell; scores descend from 0.9."""
-    height, width = image_size[0] // 4, image_size[1] // 4
-    columns, rows = torch.arange(width) * 4 + 2, torch.arange(height) * 4 + 2
-    given = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-    inside_x = (columns >= given[:, None, 0]) & (columns < given[:, None, 2])
-    inside_y = (rows >= given[:, None, 1]) & (rows < given[:, None, 3])
-    logits = torch.where(inside_y[:, :, None] & inside_x[:, None, :], 8.0, -8.0)
-    chosen = scores if scores is not None else [0.9 - 0.01 * row for row in range(len(given))]
-    empty = Instances.empty(image_size)
-    return Instances(given, torch.tensor(chosen, dtype=torch.float32), logits, empty.grid_to_image, image_size)
+def numbered_picture(index: int, *, size: tuple[int, int] = (96, 128)) -> npt.NDArray[np.uint8]:
+    """A picture (H, W, 3) that carries its number through lossy coding: its grey is 8 * (index % 28) + 16."""
+    picture = np.full((*size, 3), 8 * (index % 28) + 16, np.uint8)
+    # A moving texture in the lower half gives the coder something to spend bytes on.
+    noise = np.random.default_rng(index).integers(0, 256, (size[0] // 2, size[1], 3), dtype=np.uint8)
+    picture[size[0] - noise.shape[0] :] = noise
+    return picture
 
 
-# ---- fakes of the stages
+def read_number(picture: npt.NDArray[np.uint8]) -> int:
+    """The number modulo 28 that `numbered_picture` wrote."""
+    return round((float(picture[: picture.shape[0] // 3].mean()) - 16) / 8)
 
 
-class ScriptedSource:
-    """Delivers `num_frames` frames, then raises `error` or ends.
+def write_video(
+    path: Path,
+    num_frames: int = 20,
+    *,
+    codec: str = "libx264",
+    fps: int = 25,
+    size: tuple[int, int] = (96, 128),
+    key_every: int = 10,
+    container_options: dict[str, str] | None = None,
+    pictures: Sequence[npt.NDArray[np.uint8]] | None = None,
+) -> Path:
+    """A film of numbered pictures, coded by PyAV into the container that the suffix names."""
+    import av
 
-    Args:
-        source_id: of the frames.
-        num_frames: None: endless.
-        is_live: as in `Source`.
-        error: raised after the last frame.
-        permits: a frame is delivered for each permit; None: no waiting.
-        size: (H, W) of the pictures.
-        paced_seconds: time between two frames; waits as a camera does.
+    pixel_format = "yuv420p" if codec != "mjpeg" else "yuvj420p"
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream: Any = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = size if pictures is None else pictures[0].shape[:2]
+        stream.pix_fmt = pixel_format
+        stream.gop_size = key_every
+        stream.time_base = Fraction(1, fps)
+        if codec == "libx264":
+            stream.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "12"}
+        for index in range(num_frames if pictures is None else len(pictures)):
+            picture = numbered_picture(index, size=size) if pictures is None else pictures[index]
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+class LoopbackServer:
+    """Accepts TCP connections on a port that the system chose, and hands each to a function in a thread.
+
+    The function gets the connected socket; what it leaves open is closed with the server.
     """
 
-    def __init__(
-        self,
-        source_id: str,
-        num_frames: int | None = None,
-        *,
-        is_live: bool = False,
-        error: BaseException | None = None,
-        permits: threading.Semaphore | None = None,
-        size: tuple[int, int] = (48, 64),
-        paced_seconds: float = 0.0,
-    ) -> None:
-        self.source_id = source_id
-        self.frame_id = ""
-        self.is_live = is_live
-        self.drops = DropCounter()
-        self.num_delivered = 0
-        self.is_closed = False
-        self._num_frames = num_frames
-        self._error = error
-        self._permits = permits
-        self._size = size
-        self._paced_seconds = paced_seconds
-        self._stopped = threading.Event()
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.num_connections = 0
+        self._connections: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept, name="loopback-server")
+        self._accepting.start()
 
-    def frames(self) -> Iterator[Frame]:
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.num_connections += 1
+            self._connections.append(connection)
+            thread = threading.Thread(target=self._run, args=(connection,), name="loopback-connection")
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, connection: socket.socket) -> None:
         try:
-            while self._num_frames is None or self.num_delivered < self._num_frames:
-                while self._permits is not None and not self._permits.acquire(timeout=0.02):
-                    if self._stopped.is_set():
-                        return
-                if self._stopped.wait(self._paced_seconds):
-                    return
-                self.num_delivered += 1
-                yield make_frame(self.source_id, self.num_delivered - 1, size=self._size)
-            if self._error is not None:
-                raise self._error
-        finally:
-            self.is_closed = True
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-
-class SquareSegmenter:
-    """Finds one square in every picture: its left edge is the picture's first value, modulo 32.
-
-    Args:
-        seconds: how long each call takes.
-        fail_at: number of the call, from 0, that raises `error`.
-        error: what it raises.
-    """
-
-    def __init__(self, *, seconds: float = 0.0, fail_at: int | None = None, error: BaseException | None = None) -> None:
-        self.batch_sizes: list[int] = []
-        self._seconds = seconds
-        self._fail_at = fail_at
-        self._error = error
-        self._never = threading.Event()
-
-    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
-        self.batch_sizes.append(len(images))
-        self._never.wait(self._seconds)
-        if self._error is not None and len(self.batch_sizes) - 1 == self._fail_at:
-            raise self._error
-        return [self._find(image) for image in images]
-
-    def _find(self, image: npt.NDArray[np.uint8]) -> Instances:
-        left = float(image[0, 0, 0] % 32)
-        return make_instances([[left, 8, left + 16, 24]], image_size=(image.shape[0], image.shape[1]))
-
-
-class ListSink:
-    """Keeps every result; may raise instead, when a result is written or at the end."""
-
-    def __init__(
-        self,
-        *,
-        fail_at: int | None = None,
-        error: BaseException | None = None,
-        close_error: BaseException | None = None,
-    ) -> None:
-        self.results: list[Result] = []
-        self.num_closed = 0
-        self.written = threading.Condition()
-        self._fail_at = fail_at
-        self._error = error
-        self._close_error = close_error
-
-    def write(self, result: Result) -> None:
-        if self._error is not None and len(self.results) == self._fail_at:
-            raise self._error
-        with self.written:
-            self.results.append(result)
-            self.written.notify_all()
-
-    def wait_for(self, num_results: int, timeout_seconds: float = 10.0) -> None:
-        """Wait until so many results were written."""
-        with self.written:
-            assert self.written.wait_for(lambda: len(self.results) >= num_results, timeout_seconds)
+            self._serve(connection)
+        except OSError:
+            return  # the other side went away, or the server is closing
 
     def close(self) -> None:
-        self.num_closed += 1
-        if self._close_error is not None:
-            raise self._close_error
+        """Close everything and wait for the threads."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join()
+        for connection in self._connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            connection.close()
+        for thread in self._threads:
+            thread.join()
+
+    def __enter__(self) -> LoopbackServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def take(frames: Iterator[Frame], count: int) -> list[Frame]:
+    """The first frames of an iterator, which stays open."""
+    return [next(frames) for _ in range(count)]
