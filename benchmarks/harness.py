@@ -88,7 +88,8 @@ def report(results: Mapping[str, Any], path: Path | None) -> None:
     origin = provenance()
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     print(
-        f"{origin['machine']}, {origin['gpu'] or 'no GPU'}, load {origin['load']}, Python {origin['python']}, {versions}"
+        f"{origin['machine']}, {origin['gpu'] or 'no GPU'}, load {origin['load']},"
+        f" Python {origin['python']}, {versions}"
     )
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
