@@ -1,1 +1,1 @@
-"""TODO."""
+"""Everything in a picture, found by one pass of one network."""

@@ -1,0 +1,47 @@
+"""What an engine is: pictures in, arrays on the host out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Engine", "Raw"]
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """The network's whole answer for B pictures, on the host; nothing is chosen or suppressed yet."""
+
+    boxes: npt.NDArray[np.float32]
+    """(B, A, 4) xyxy, continuous input pixels."""
+    scores: npt.NDArray[np.float32]
+    """(B, A), 0..1."""
+    mask_coefficients: npt.NDArray[Any]
+    """float32 or float16 (B, A, num_masks)."""
+    prototypes: npt.NDArray[Any]
+    """float32 or float16 (B, num_masks, H / 4, W / 4)."""
+
+
+class Engine(Protocol):
+    """Runs the network and the decoding on one device."""
+
+    @property
+    def name(self) -> str:
+        """`torch` or `onnx`."""
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda:0` or the like."""
+
+    @property
+    def half(self) -> bool:
+        """Whether it computes in half precision; boxes and scores are float32 all the same."""
+
+    def run(self, images: npt.NDArray[np.uint8]) -> Raw:
+        """Run letterboxed pictures (B, H, W, 3) RGB 0..255; H and W multiples of 32, B at least 1."""
+
+    def close(self) -> None:
+        """Give the device's memory back; nothing can be run afterwards."""

@@ -1,0 +1,134 @@
+"""The network, preprocessing and decoding as one ONNX graph, and the folder where such graphs are kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+import streamseg
+from streamseg.errors import EngineError, WeightsError
+from streamseg.segmentation.decode import decode
+from streamseg.segmentation.network import STRIDES, Network, fuse
+from streamseg.segmentation.weights import Weights, write_atomically
+
+__all__ = ["GRAPH_VERSION", "OUTPUTS", "cached_graph", "can_export", "export_graph"]
+
+GRAPH_VERSION = "1"
+"""Counts changes of the graph that an exported file must not survive: of its inputs, outputs or decoding."""
+
+OUTPUTS = ("boxes", "scores", "mask_coefficients", "prototypes")
+"""As in `Raw`. The input is `images`, uint8 (batch, height, width, 3) RGB."""
+
+_OPSET = 17
+
+_logger = logging.getLogger(__name__)
+
+
+class _Graph(nn.Module):
+    """Letterboxed bytes in, decoded boxes out: the host has nothing to convert, and uploads a quarter."""
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(dtype)
+        self.dtype = dtype
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        inputs = images.permute(0, 3, 1, 2).to(self.dtype) / 255  # (B, 3, H, W)
+        return tuple(decode(self.network(inputs)))
+
+
+def can_export() -> bool:
+    """Whether the package that writes graphs (onnx) is installed."""
+    return find_spec("onnx") is not None
+
+
+def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Write the network as ONNX; batch, height and width stay free.
+
+    Args:
+        network: any of the sizes.
+        half: compute in float16 (for GPUs); boxes and scores are float32 all the same.
+        metadata: strings to store beside the graph's own.
+
+    Returns:
+        The file's contents.
+
+    Raises:
+        EngineError: the `onnx` package is not installed.
+    """
+    if not can_export():
+        raise EngineError("writing ONNX graphs needs the onnx package: pip install 'streamseg[export]'")
+    import onnx
+
+    graph = _Graph(fuse(network), torch.float16 if half else torch.float32).eval()
+    axes = {
+        "images": {0: "batch", 1: "height", 2: "width"},
+        "boxes": {0: "batch", 1: "anchors"},
+        "scores": {0: "batch", 1: "anchors"},
+        "mask_coefficients": {0: "batch", 1: "anchors"},
+        "prototypes": {0: "batch", 2: "grid_height", 3: "grid_width"},
+    }
+    with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
+        path = Path(folder) / "graph.onnx"
+        # The tracing exporter takes half a second and needs onnx alone; its successor takes 17 and needs onnxscript.
+        warnings.filterwarnings("ignore", message=".*legacy TorchScript-based ONNX export.*")
+        torch.onnx.export(
+            graph,
+            (torch.zeros(2, 64, 96, 3, dtype=torch.uint8),),
+            path,
+            dynamo=False,
+            input_names=["images"],
+            output_names=list(OUTPUTS),
+            dynamic_axes=axes,
+            opset_version=_OPSET,
+        )
+        model = onnx.load(path)
+    model.producer_name = "streamseg"
+    model.producer_version = streamseg.__version__
+    own = {
+        "streamseg_graph": GRAPH_VERSION,
+        "streamseg_version": streamseg.__version__,
+        "names": json.dumps({"0": "object"} if network.config.num_classes == 1 else {}),
+        "stride": str(max(STRIDES)),
+        "num_classes": str(network.config.num_classes),
+        "reg_max": str(network.config.reg_max),
+        "half": str(half).lower(),
+    }
+    onnx.helper.set_model_props(model, {**(metadata or {}), **own})
+    contents: bytes = model.SerializeToString()
+    return contents
+
+
+def cache_folder() -> Path:
+    """Where exported graphs are kept: $STREAMSEG_CACHE, or ~/.cache/streamseg."""
+    named = os.environ.get("STREAMSEG_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "streamseg"
+
+
+def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
+    """The graph of these weights, exported the first time only.
+
+    Raises:
+        WeightsError: the weights fit no network.
+        EngineError: it has to be exported, and `onnx` is not installed.
+    """
+    suffix = "-half" if half else ""
+    path = cache_folder() / f"{weights.path.stem}-{weights.sha256[:16]}-v{GRAPH_VERSION}{suffix}.onnx"
+    if path.is_file():
+        return path.read_bytes()
+    contents = export_graph(weights.network(), half=half, metadata={"weights_sha256": weights.sha256})
+    try:
+        with write_atomically(path) as temporary:
+            temporary.write_bytes(contents)
+    except WeightsError as error:
+        _logger.warning("the exported graph is not kept, and is made again next time: %s", error)
+    return contents

@@ -1,0 +1,217 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from streamseg.geometry import letterbox
+from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.instances import GridTransform, Instances
+
+TIE = 1e-4
+"""Logits this close to zero may fall on either side: float32 sums in another order."""
+
+
+UNPADDED = GridTransform(4, 4, 0, 0)
+
+
+def instances_of(logits, boxes, image_size, grid_to_image):
+    boxes = torch.as_tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    return Instances(boxes, torch.ones(len(boxes)), logits, grid_to_image, image_size)
+
+
+def full_frame_masks(instances, size):
+    """The straightforward way: all logits on the full frame, then cut at the boxes, then > 0.
+
+    Returns bool (K, H, W), and bool (K, H, W) where the answer is too close to call.
+    """
+    height, width = size
+    image_height, image_width = instances.image_size
+    t = instances.grid_to_image
+    # Continuous coordinates of the output's pixel centres, in the picture.
+    x = (torch.arange(width, dtype=torch.float64) + 0.5) * image_width / width
+    y = (torch.arange(height, dtype=torch.float64) + 0.5) * image_height / height
+    logits, columns, rows = content(instances)
+    grid_x = ((x - t.offset_x) / t.scale_x - columns) / logits.shape[2] * 2 - 1
+    grid_y = ((y - t.offset_y) / t.scale_y - rows) / logits.shape[1] * 2 - 1
+    grid = torch.stack(torch.meshgrid(grid_x, grid_y, indexing="xy"), dim=-1)
+    sampled = functional.grid_sample(
+        logits[None].double(), grid[None], mode="bilinear", padding_mode="border", align_corners=False
+    )[0]
+    boxes = instances.boxes.double()
+    half_x, half_y = t.scale_x / 2, t.scale_y / 2
+    snapped = torch.stack(
+        [
+            torch.where(boxes[:, 0] <= half_x, 0, boxes[:, 0]),
+            torch.where(boxes[:, 1] <= half_y, 0, boxes[:, 1]),
+            torch.where(boxes[:, 2] >= image_width - half_x, image_width, boxes[:, 2]),
+            torch.where(boxes[:, 3] >= image_height - half_y, image_height, boxes[:, 3]),
+        ],
+        dim=1,
+    )[:, :, None, None]
+    x, y = x + 1e-6 * image_width / width, y + 1e-6 * image_height / height  # a centre on the low edge is inside
+    inside = (x >= snapped[:, 0]) & (x < snapped[:, 2]) & (y[:, None] >= snapped[:, 1]) & (y[:, None] < snapped[:, 3])
+    return inside & (sampled > 0), inside & (sampled.abs() < TIE)
+
+
+def content(instances):
+    """The cells whose centres lie in the picture, and the first one's column and row."""
+    t, (height, width) = instances.grid_to_image, instances.image_size
+    kept = []
+    for cells, cell, offset, extent in (
+        (instances.mask_logits.shape[1], t.scale_y, t.offset_y, height),
+        (instances.mask_logits.shape[2], t.scale_x, t.offset_x, width),
+    ):
+        centres = [(index + 0.5) * cell + offset for index in range(cells)]
+        inside = [index for index, centre in enumerate(centres) if -1e-5 <= centre <= extent + 1e-5]
+        kept.append(inside or [min(int((extent / 2 - offset) / cell), cells - 1)])
+    rows, columns = kept
+    return instances.mask_logits[:, rows][:, :, columns], columns[0], rows[0]
+
+
+def assert_same(instances, size=None):
+    masks = instance_masks(instances, size=size)
+    size = size or instances.image_size
+    expected, ties = full_frame_masks(instances, size)
+    for mask, wanted, tie in zip(masks, expected.numpy(), ties.numpy(), strict=True):
+        assert mask.crop.dtype == np.bool_
+        assert mask.crop.any() or mask.crop.shape == (0, 0)
+        np.testing.assert_array_equal(mask.full(size) | tie, wanted | tie)
+
+
+@st.composite
+def pictures(draw):
+    """Random logits on the grid of a letterboxed picture, and boxes anywhere, also across the border."""
+    image_size = draw(st.tuples(st.integers(1, 150), st.integers(1, 150)))
+    box = letterbox(image_size, draw(st.sampled_from([32, 64, 96, 160])))
+    grid_size = (box.input_size[0] // 4, box.input_size[1] // 4)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    num_objects = draw(st.integers(0, 3))
+    height, width = image_size
+    corners = rng.uniform(-0.2, 1.2, size=(num_objects, 2, 2)) * (width, height)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).clip(0, [width, height] * 2)
+    logits = torch.from_numpy(rng.standard_normal((num_objects, *grid_size), dtype=np.float32))
+    return instances_of(logits, boxes, image_size, box.to_image(4))
+
+
+@given(pictures())
+@settings(max_examples=200, deadline=None)
+def test_equals_the_full_frame_way(instances):
+    assert_same(instances)
+
+
+@given(pictures(), st.tuples(st.integers(1, 200), st.integers(1, 200)))
+@settings(max_examples=100, deadline=None)
+def test_equals_the_full_frame_way_at_any_output_size(instances, size):
+    assert_same(instances, size)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "imgsz"),
+    [
+        pytest.param((720, 1280), 640, id="720p: 8 pixels per cell, 3 cells of padding"),
+        pytest.param((1080, 1920), 640, id="1080p: 12 pixels per cell"),
+        pytest.param((480, 640), 640, id="640x480: no padding"),
+        pytest.param((480, 854), 640, id="854x480: uneven scale"),
+        pytest.param((427, 640), 320, id="odd height, padding of a fraction of a cell"),
+        pytest.param((100, 37), 640, id="enlarged: less than a pixel per cell"),
+    ],
+)
+def test_usual_sizes(image_size, imgsz):
+    rng = np.random.default_rng(3)
+    box = letterbox(image_size, imgsz)
+    coarse = torch.from_numpy(rng.standard_normal((4, 1, 12, 12), dtype=np.float32))
+    grid_size = (box.input_size[0] // 4, box.input_size[1] // 4)
+    logits = functional.interpolate(coarse, grid_size, mode="bicubic")[:, 0]
+    height, width = image_size
+    boxes = [
+        [0, 0, width, height],
+        [0.3 * width, 0.2 * height, 0.61 * width, 0.57 * height],
+        [0.9 * width, 0.8 * height, width, height],
+        [0.5 * width, 0, 0.5 * width + 1.3, height],
+    ]
+    instances = instances_of(logits, boxes, image_size, box.to_image(4))
+    assert_same(instances)
+    assert_same(instances, (max(height // 4, 1), max(width // 4, 1)))
+
+
+@pytest.mark.parametrize("image_size", [(720, 1280), (427, 640), (333, 77), (5, 400), (1, 1)])
+def test_an_object_that_fills_the_frame_gives_an_all_true_mask(image_size):
+    # What lies in the padding is no part of the object, and must not pull its mask from the border.
+    box = letterbox(image_size, 320)
+    grid_size = (box.input_size[0] // 4, box.input_size[1] // 4)
+    logits = torch.full((1, *grid_size), -50.0)
+    top, left = box.top // 4, box.left // 4
+    bottom = math.ceil((box.top + box.scaled_size[0]) / 4)
+    right = math.ceil((box.left + box.scaled_size[1]) / 4)
+    logits[0, top:bottom, left:right] = 1.0
+    height, width = image_size
+    cell_x, cell_y = box.to_image(4).scale_x, box.to_image(4).scale_y
+    inner = [cell_x * 0.4, cell_y * 0.4, width - cell_x * 0.4, height - cell_y * 0.4]
+    for edges in ([0, 0, width, height], inner):
+        (mask,) = instance_masks(instances_of(logits, edges, image_size, box.to_image(4)))
+        assert (mask.x, mask.y) == (0, 0)
+        assert mask.crop.shape == image_size
+        assert mask.crop.all()
+
+
+def test_an_edge_further_than_half_a_cell_from_the_border_stays():
+    logits = torch.ones(1, 8, 8)
+    edges = [2.1, 2.1, 29.4, 29.4]
+    (mask,) = instance_masks(instances_of(logits, edges, (32, 32), UNPADDED))
+    assert (mask.x, mask.y, mask.crop.shape) == (2, 2, (27, 27))
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        pytest.param([10, 20, 14, 22], (10, 20, (2, 4)), id="whole pixels"),
+        pytest.param([10.5, 20.5, 13.5, 21.5], (10, 20, (1, 3)), id="a centre on the low edge is inside"),
+        pytest.param([10.6, 20.6, 14.4, 22.4], (11, 21, (1, 3)), id="a covered centre decides"),
+        pytest.param([10.6, 20.6, 11.4, 22.4], (0, 0, (0, 0)), id="between two centres"),
+        pytest.param([10, 20, 10, 30], (0, 0, (0, 0)), id="no width"),
+        pytest.param([14, 22, 10, 20], (0, 0, (0, 0)), id="inverted"),
+        pytest.param([64, 0, 64, 48], (0, 0, (0, 0)), id="on the right border, no width"),
+    ],
+)
+def test_which_pixels_a_box_holds(box, expected):
+    instances = instances_of(torch.ones(1, 12, 16), box, (48, 64), UNPADDED)
+    (mask,) = instance_masks(instances)
+    assert (mask.x, mask.y, mask.crop.shape) == expected
+
+
+def test_logits_below_zero_give_an_empty_crop():
+    instances = instances_of(-torch.ones(1, 12, 16), [3, 3, 40, 40], (48, 64), UNPADDED)
+    (mask,) = instance_masks(instances)
+    assert mask.crop.shape == (0, 0)
+    assert mask.area == 0
+
+
+def test_rows_are_chosen_in_the_order_given():
+    instances = instances_of(
+        torch.ones(3, 12, 16),
+        [[10, 10, 20, 20], [20, 20, 30, 30], [30, 30, 40, 40]],
+        (48, 64),
+        UNPADDED,
+    )
+    for rows in ([2, 0], torch.tensor([2, 0])):
+        assert [mask.x for mask in instance_masks(instances, rows)] == [30, 10]
+    assert [mask.x for mask in instance_masks(instances, torch.tensor([False, True, False]))] == [20]
+    assert instance_masks(instances, []) == []
+
+
+def test_no_instances_give_no_masks():
+    assert instance_masks(Instances.empty((48, 64))) == []
+
+
+def test_half_precision_logits_are_accepted():
+    instances = instances_of(torch.ones(1, 12, 16, dtype=torch.float16), [8, 8, 16, 16], (48, 64), UNPADDED)
+    assert instance_masks(instances)[0].area == 64
+
+
+def test_an_output_without_pixels_is_refused():
+    with pytest.raises(ValueError, match=r"at least one pixel"):
+        instance_masks(Instances.empty((48, 64)), size=(0, 64))
