@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.segmentation.network import PROTOTYPE_STRIDE, STRIDES, Predictions
+from streamseg.segmentation.decode import anchors, expected_sides
+from streamseg.segmentation.network import PROTOTYPE_STRIDE, Predictions
 from streamseg.training.assign import assign
 from streamseg.training.batches import Batch
 
@@ -55,19 +56,19 @@ def complete_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     return iou - offset.square().sum(dim=1) / diagonal - weight * aspect
 
 
-def segmentation_loss(predictions: Predictions, batch: Batch, *, reg_max: int, rng: torch.Generator) -> LossParts:
+def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Generator) -> LossParts:
     """Losses of one batch, each normalised by the sum of the positives' target scores.
 
     A batch without any target trains the scores alone.
+
+    Args:
+        predictions: of the batch's images.
+        batch: images and targets.
+        rng: draws the anchors whose masks are trained, where there are very many.
     """
-    device = predictions.box_logits.device
-    size = (batch.images.shape[2], batch.images.shape[3])
-    centres, strides = _anchors(size, device)
-    box_logits = predictions.box_logits.float()
-    box_logits = box_logits.reshape(len(box_logits), 4, reg_max, -1).permute(0, 3, 1, 2)  # (B, A, 4, R)
+    centres, strides = anchors(predictions.prototypes.detach())  # (A, 2), (A, 1)
     score_logits = predictions.score_logits.float().amax(dim=1)  # (B, A)
-    bins = torch.arange(reg_max, dtype=torch.float32, device=device)
-    sides = (box_logits.softmax(dim=3) @ bins) * strides[:, None]  # (B, A, 4)
+    sides = expected_sides(predictions.box_logits) * strides  # (B, A, 4)
     boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=2)  # (B, A, 4)
 
     score_target = torch.zeros_like(score_logits)
@@ -76,13 +77,13 @@ def segmentation_loss(predictions: Predictions, batch: Batch, *, reg_max: int, r
     target: list[Tensor] = []
     for index in range(len(batch.images)):
         rows = (batch.image_indices == index).nonzero()[:, 0]
-        found = assign(score_logits[index].sigmoid(), boxes[index], centres, strides, batch.boxes[rows])
+        found = assign(score_logits[index].sigmoid(), boxes[index], centres, strides[:, 0], batch.boxes[rows])
         score_target[index, found.anchors] = found.quality
         picture.append(torch.full_like(found.anchors, index))
         anchor.append(found.anchors)
         target.append(rows[found.targets])
-    pictures, anchors, targets = torch.cat(picture), torch.cat(anchor), torch.cat(target)  # (P,) each
-    weight = score_target[pictures, anchors]  # (P,)
+    pictures, positives, targets = torch.cat(picture), torch.cat(anchor), torch.cat(target)  # (P,) each
+    weight = score_target[pictures, positives]  # (P,)
     total = score_target.sum().clamp(min=1.0)
 
     score_loss = _score_loss(score_logits, score_target, batch.background_weight, centres) / total
@@ -90,26 +91,14 @@ def segmentation_loss(predictions: Predictions, batch: Batch, *, reg_max: int, r
         zero = (predictions.box_logits.sum() + predictions.mask_coefficients.sum() + predictions.prototypes.sum()) * 0
         return LossParts(zero, zero, SCORE_GAIN * score_loss, zero)
     target_boxes = batch.boxes[targets]
-    box_loss = ((1 - complete_iou(boxes[pictures, anchors], target_boxes)) * weight).sum() / total
-    distribution_loss = (
-        _distribution_loss(box_logits[pictures, anchors], target_boxes, centres[anchors], strides[anchors]) * weight
-    ).sum() / total
-    mask_loss = _mask_loss(predictions, batch, pictures, anchors, targets, rng)
+    box_loss = ((1 - complete_iou(boxes[pictures, positives], target_boxes)) * weight).sum() / total
+    box_logits = predictions.box_logits[pictures, :, positives].float()  # (P, 4 * reg_max)
+    distribution = _distribution_loss(box_logits, target_boxes, centres[positives], strides[positives])
+    distribution_loss = (distribution * weight).sum() / total
+    mask_loss = _mask_loss(predictions, batch, pictures, positives, targets, rng)
     return LossParts(
         BOX_GAIN * box_loss, DISTRIBUTION_GAIN * distribution_loss, SCORE_GAIN * score_loss, MASK_GAIN * mask_loss
     )
-
-
-def _anchors(size: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Centres (A, 2) and strides (A,), in pixels."""
-    centres, strides = [], []
-    for stride in STRIDES:
-        y = (torch.arange(size[0] // stride, device=device) + 0.5) * stride
-        x = (torch.arange(size[1] // stride, device=device) + 0.5) * stride
-        grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-        centres.append(torch.stack([grid_x, grid_y], dim=-1).flatten(0, 1))
-        strides.append(torch.full((len(centres[-1]),), float(stride), device=device))
-    return torch.cat(centres), torch.cat(strides)
 
 
 def _score_loss(logits: Tensor, target: Tensor, background_weight: Tensor, centres: Tensor) -> Tensor:
@@ -122,8 +111,9 @@ def _score_loss(logits: Tensor, target: Tensor, background_weight: Tensor, centr
 
 def _distribution_loss(logits: Tensor, boxes: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     """DFL (P,): cross entropy on the two bins around each side (Li et al., arXiv 2006.04388)."""
+    logits = logits.reshape(len(boxes), 4, -1)  # (P, 4, reg_max)
     num_bins = logits.shape[2]
-    sides = torch.cat([centres - boxes[:, :2], boxes[:, 2:] - centres], dim=1) / strides[:, None]  # (P, 4)
+    sides = torch.cat([centres - boxes[:, :2], boxes[:, 2:] - centres], dim=1) / strides  # (P, 4)
     sides = sides.clamp(0, num_bins - 1.01)
     lower = sides.long()
     share = sides - lower
@@ -134,15 +124,15 @@ def _distribution_loss(logits: Tensor, boxes: Tensor, centres: Tensor, strides: 
 
 
 def _mask_loss(
-    predictions: Predictions, batch: Batch, pictures: Tensor, anchors: Tensor, targets: Tensor, rng: torch.Generator
+    predictions: Predictions, batch: Batch, pictures: Tensor, positives: Tensor, targets: Tensor, rng: torch.Generator
 ) -> Tensor:
     """Cross entropy and Dice of the assembled masks, inside the box and its margin."""
     if len(targets) > MAX_MASKS:
         keep = torch.randperm(len(targets), generator=rng)[:MAX_MASKS].sort().values.to(targets.device)
-        pictures, anchors, targets = pictures[keep], anchors[keep], targets[keep]
+        pictures, positives, targets = pictures[keep], positives[keep], targets[keep]
     prototypes = predictions.prototypes.float()
     height, width = prototypes.shape[2:]
-    coefficients = predictions.mask_coefficients[pictures, :, anchors].float()  # (P, 32)
+    coefficients = predictions.mask_coefficients[pictures, :, positives].float()  # (P, 32)
     # `pictures` ascends, so that the products follow in its order.
     products = [coefficients[pictures == index] @ maps.flatten(1) for index, maps in enumerate(prototypes)]
     logits = torch.cat(products).reshape(-1, height, width)  # (P, h, w)

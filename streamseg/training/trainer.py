@@ -162,7 +162,7 @@ class Trainer:
         images = batch.images.to(memory_format=torch.channels_last).float() / 255
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.settings.half):
             predictions = self.network(images)
-        parts = segmentation_loss(predictions, batch, reg_max=self.network.config.reg_max, rng=rng)
+        parts = segmentation_loss(predictions, batch, rng=rng)
         self._optimizer.zero_grad(set_to_none=True)
         torch.stack(tuple(parts)).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient_norm)
