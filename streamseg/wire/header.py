@@ -1,0 +1,190 @@
+"""The header: everything about a frame but the masks and the picture, as JSON.
+
+    {"schema": "streamseg.frame", "version": [1, 0],
+     "source": "cam0", "epoch": "5f0c…", "seq": 17, "index": 42,
+     "stamp": {"sec": 1700000000, "nanosec": 250000000}, "clock": "camera", "age_ms": 21.5,
+     "pts_seconds": 1.4, "frame_id": "",
+     "image": {"w": 1280, "h": 720},
+     "mask_space": {"w": 1280, "h": 720, "to_image": [sx, sy, tx, ty]},
+     "objects": [{"track_id": 3, "prompt_ids": ["everything"], "box": [x0, y0, x1, y1], "score": 0.91,
+                  "area": 5120, "label": "cup"}],
+     "drops": {"capture": {"newer_frame": 3}},
+     "buffers": [{"name": "masks", "encoding": "rle-crop-u32", "dtype": "<u4", "shape": [n], "compression": "none"}]}
+
+Time is {sec, nanosec}, as in ROS: nanoseconds since 1970 do not fit JavaScript's numbers. `pts_seconds`,
+`frame_id`, `drops` and an object's `label` may be missing; unknown keys are ignored; another major version
+is refused. Boxes are rounded to 1/100 px, scores to 1/10000, ages to 1/1000 ms: a tenth of what the
+network resolves, and half the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from streamseg.errors import WireError
+from streamseg.structures.frame import Clock
+from streamseg.structures.message import CropMask, Message, MessageObject
+from streamseg.wire import fields
+from streamseg.wire.buffers import BufferEntry, parse_entry
+from streamseg.wire.limits import MAX_BUFFERS, MAX_HEADER_BYTES, MAX_OBJECTS, MAX_SEQ, MAX_SIDE_PX
+from streamseg.wire.topics import check_source_id
+
+__all__ = ["SCHEMA", "VERSION", "Header", "parse_header", "parse_object", "parse_version", "write_header"]
+
+SCHEMA: Final = "streamseg.frame"
+VERSION: Final = (1, 0)
+"""(major, minor). A new key with a default is a minor step; anything that an old reader misreads is a major one."""
+
+CLOCKS: Final[dict[str, Clock]] = {"camera": "camera", "driver": "driver", "arrival": "arrival"}
+NS_PER_SECOND: Final = 1_000_000_000
+MAX_UNIX_SECONDS: Final = 253_402_300_799
+"""The end of the year 9999."""
+MAX_DROP_KEYS: Final = 64
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that was read and checked, but for its objects: those are checked when the masks are read."""
+
+    source_id: str
+    epoch: str
+    seq: int
+    frame_index: int
+    captured_ns: int
+    clock: Clock
+    age_ms: float
+    pts_seconds: float | None
+    frame_id: str
+    image_size: tuple[int, int]
+    mask_size: tuple[int, int]
+    mask_to_image: tuple[float, float, float, float]
+    objects: tuple[Any, ...]
+    drops: dict[str, dict[str, int]]
+    buffers: tuple[BufferEntry, ...]
+
+
+def write_header(message: Message, buffers: Sequence[BufferEntry]) -> bytes:
+    """The header of a message with these buffers, in this order; raises WireError for what JSON cannot hold."""
+    seconds, nanoseconds = divmod(message.captured_ns, NS_PER_SECOND)
+    image_height, image_width = message.image_size
+    mask_height, mask_width = message.mask_size
+    return fields.dump_json(
+        {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "source": check_source_id(message.source_id),
+            "epoch": message.epoch,
+            "seq": message.seq,
+            "index": message.frame_index,
+            "stamp": {"sec": seconds, "nanosec": nanoseconds},
+            "clock": message.clock,
+            "age_ms": round(float(message.age_ms), 3),
+            "pts_seconds": message.pts_seconds,
+            "frame_id": message.frame_id,
+            "image": {"w": image_width, "h": image_height},
+            "mask_space": {"w": mask_width, "h": mask_height, "to_image": message.mask_to_image},
+            "objects": [_object_to_json(found) for found in message.objects],
+            "drops": message.drops,
+            "buffers": [entry.to_json() for entry in buffers],
+        },
+        "header",
+    )
+
+
+def _object_to_json(found: MessageObject) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "track_id": int(found.track_id),
+        "prompt_ids": found.prompt_ids,
+        "box": [round(float(side), 2) for side in found.box],
+        "score": round(float(found.score), 4),
+        "area": int(found.area),
+    }
+    if found.label is not None:
+        values["label"] = found.label
+    return values
+
+
+def parse_version(values: dict[str, Any], schema: str) -> None:
+    """Check `schema` and `version`; raises WireError for another schema or another major version."""
+    if fields.text(values, "schema") != schema:
+        raise WireError(f"'schema' must be {schema!r}, got {values['schema'][:40]!r}")
+    version = fields.items(values, "version", max_items=2)
+    if len(version) != 2 or any(type(part) is not int or part < 0 for part in version):
+        raise WireError(f"'version' must be [major, minor], got {str(version)[:40]}")
+    if version[0] != VERSION[0]:
+        raise WireError(f"version {version[0]}.{version[1]} is not readable by version {VERSION[0]}; update the reader")
+
+
+def parse_header(body: bytes | memoryview) -> Header:
+    """Read a header of unknown origin.
+
+    Raises:
+        WireError: anything in it is missing, out of range or of another type.
+    """
+    values = fields.parse_json(body, "header", MAX_HEADER_BYTES)
+    parse_version(values, SCHEMA)
+    mask_space = fields.mapping(values, "mask_space")
+    scale_x, scale_y, offset_x, offset_y = fields.numbers(mask_space, "to_image", 4)
+    return Header(
+        source_id=check_source_id(fields.text(values, "source")),
+        epoch=fields.text(values, "epoch"),
+        seq=fields.integer(values, "seq", low=-1),
+        frame_index=fields.integer(values, "index"),
+        captured_ns=_parse_stamp(fields.mapping(values, "stamp")),
+        clock=_parse_clock(fields.text(values, "clock")),
+        age_ms=fields.number(values, "age_ms"),
+        pts_seconds=fields.number(values, "pts_seconds", default=None),
+        frame_id=fields.text(values, "frame_id", default=""),
+        image_size=_parse_size(fields.mapping(values, "image")),
+        mask_size=_parse_size(mask_space),
+        mask_to_image=(scale_x, scale_y, offset_x, offset_y),
+        objects=tuple(fields.items(values, "objects", MAX_OBJECTS)),
+        drops=_parse_drops(fields.mapping(values, "drops", default={})),
+        buffers=tuple(parse_entry(entry) for entry in fields.items(values, "buffers", MAX_BUFFERS)),
+    )
+
+
+def parse_object(values: Any, mask: CropMask, mask_size: tuple[int, int]) -> MessageObject:
+    """One of the header's objects, with its mask; raises WireError."""
+    if not isinstance(values, dict):
+        raise WireError(f"each of 'objects' must be a JSON object, got {type(values).__name__}")
+    prompt_ids = fields.items(values, "prompt_ids", max_items=1024)
+    x0, y0, x1, y1 = fields.numbers(values, "box", 4)
+    return MessageObject(
+        track_id=fields.integer(values, "track_id", low=-1),
+        prompt_ids=tuple(fields.text({"prompt_ids": prompt_id}, "prompt_ids") for prompt_id in prompt_ids),
+        box=(x0, y0, x1, y1),
+        score=fields.number(values, "score"),
+        mask=mask,
+        area=fields.integer(values, "area", high=mask_size[0] * mask_size[1]),
+        label=fields.text(values, "label", default=None),
+    )
+
+
+def _parse_stamp(values: dict[str, Any]) -> int:
+    seconds = fields.integer(values, "sec", high=MAX_UNIX_SECONDS)
+    return seconds * NS_PER_SECOND + fields.integer(values, "nanosec", high=NS_PER_SECOND - 1)
+
+
+def _parse_clock(name: str) -> Clock:
+    if name not in CLOCKS:
+        raise WireError(f"'clock' must be one of {', '.join(CLOCKS)}, got {name[:40]!r}")
+    return CLOCKS[name]
+
+
+def _parse_size(values: dict[str, Any]) -> tuple[int, int]:
+    return fields.integer(values, "h", high=MAX_SIDE_PX), fields.integer(values, "w", high=MAX_SIDE_PX)
+
+
+def _parse_drops(values: dict[str, Any]) -> dict[str, dict[str, int]]:
+    if len(values) > MAX_DROP_KEYS:
+        raise WireError(f"'drops' has {len(values)} stages, at most {MAX_DROP_KEYS} are allowed")
+    drops: dict[str, dict[str, int]] = {}
+    for stage in values:
+        reasons = fields.mapping(values, stage)
+        if len(reasons) > MAX_DROP_KEYS:
+            raise WireError(f"'drops' has {len(reasons)} reasons, at most {MAX_DROP_KEYS} are allowed")
+        drops[stage] = {reason: fields.integer(reasons, reason, high=MAX_SEQ) for reason in reasons}
+    return drops

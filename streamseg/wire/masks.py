@@ -1,0 +1,192 @@
+"""All masks of a message in one buffer, in one of four encodings.
+
+masks         the masks one after the other, see below
+mask_offsets  <u4 (N + 1,): mask n is masks[offsets[n]:offsets[n + 1]]; [0] = 0; not in label-u16
+mask_crops    <u4 (N, 4): x, y, w, h of each mask's crop in the mask space; outside is background
+
+rle-crop-u32  <u4: run lengths of the crop, column-major, the first is background; they add up to w * h
+bits-crop     |u1: the crop's pixels, row-major, one bit each, most significant first; each mask starts
+              a new byte, and the bits left over are 0
+coco-rle      |u1: COCO's compressed string over the whole mask space (`counts`, ASCII)
+label-u16     <u2 (H, W): the mask space itself; 0 is background, n + 1 is mask n. One label per pixel:
+              where masks overlap, the first object (the best score) is on top. What lies under it is
+              lost, so that a decoded mask is the visible part; `area` in the header is still the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.errors import DataError, WireError
+from streamseg.rle.coco import canvas_counts, canvas_pieces, cut_crop, pack_counts, unpack_counts
+from streamseg.rle.runs import decode_runs, encode_runs
+from streamseg.structures.message import CropMask
+from streamseg.wire.buffers import Buffer, BufferEntry, Compression, pack_buffer, read_array
+from streamseg.wire.limits import MAX_MASK_PIXELS, MAX_OBJECTS
+
+__all__ = ["MASK_ENCODINGS", "MaskEncoding", "read_masks", "write_masks"]
+
+MaskEncoding = Literal["rle-crop-u32", "bits-crop", "coco-rle", "label-u16"]
+
+Size = tuple[int, int]
+Box = tuple[int, int, int, int]
+
+
+def write_masks(
+    masks: Sequence[CropMask], size: Size, encoding: MaskEncoding, compression: Compression = "none"
+) -> list[Buffer]:
+    """The buffers of all masks of a message.
+
+    Args:
+        masks: N crops, best first; N may be 0.
+        size: (H, W) of the mask space.
+        encoding: how the masks are written.
+        compression: of the `masks` buffer; the tables are small and stay as they are.
+
+    Raises:
+        WireError: a crop lies outside the mask space, there are too many, or the encoding is unknown.
+    """
+    _check_encoding(encoding)
+    if len(masks) > MAX_OBJECTS:
+        raise WireError(f"a message holds at most {MAX_OBJECTS} objects, got {len(masks)}")
+    rows = [(mask.x, mask.y, mask.crop.shape[1], mask.crop.shape[0]) for mask in masks]
+    crops = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    _check_crops(crops, size)
+    crop_buffer = pack_buffer("mask_crops", "raw", crops.astype(np.uint32))
+    if encoding == "label-u16":
+        return [pack_buffer("masks", encoding, _label_map(masks, size), compression), crop_buffer]
+    codec = _CODECS[encoding]
+    pieces = [codec.encode(mask, size) for mask in masks]
+    offsets = np.zeros(len(masks) + 1, dtype=np.uint32)
+    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+    joined = np.concatenate(pieces) if pieces else np.zeros(0, dtype=codec.dtype)
+    return [
+        pack_buffer("masks", encoding, joined, compression),
+        pack_buffer("mask_offsets", "raw", offsets),
+        crop_buffer,
+    ]
+
+
+def read_masks(
+    buffers: Mapping[str, tuple[BufferEntry, bytes | memoryview]], num_masks: int, size: Size
+) -> list[CropMask]:
+    """The masks that `write_masks` wrote, in the same order and with the same crops.
+
+    Raises:
+        WireError: a buffer is missing or contradicts itself, the header or the limits.
+    """
+    crops = _read(buffers, "mask_crops", "<u4", (num_masks, 4)).astype(np.int64)
+    _check_crops(crops, size)
+    boxes: list[Box] = [(x, y, w, h) for x, y, w, h in crops.tolist()]
+    encoding = buffers["masks"][0].encoding if "masks" in buffers else "rle-crop-u32"
+    _check_encoding(encoding)
+    if encoding == "label-u16":
+        labels = _read(buffers, "masks", "<u2", size)
+        if labels.size and int(labels.max()) > num_masks:
+            raise WireError(f"the label map holds label {labels.max()}, but there are {num_masks} objects")
+        return [
+            CropMask(labels[y : y + h, x : x + w] == label, x, y) for label, (x, y, w, h) in enumerate(boxes, start=1)
+        ]
+    if encoding == "coco-rle":
+        _check_pixels(size[0] * int(crops[:, 2].sum()))  # whole columns of the canvas are decoded
+    codec = _CODECS[encoding]
+    values = _read(buffers, "masks", codec.dtype, (None,))
+    offsets = _read(buffers, "mask_offsets", "<u4", (num_masks + 1,))
+    if offsets[0] != 0 or offsets[-1] != len(values) or bool((offsets[1:] < offsets[:-1]).any()):
+        raise WireError(f"'mask_offsets' must rise from 0 to {len(values)}, the length of 'masks'")
+    bounds = offsets.tolist()
+    try:
+        return [
+            codec.decode(values[start:stop], box, size)
+            for start, stop, box in zip(bounds[:-1], bounds[1:], boxes, strict=True)
+        ]
+    except DataError as error:
+        raise WireError(f"a mask is broken: {error}") from error
+
+
+def _read(
+    buffers: Mapping[str, tuple[BufferEntry, bytes | memoryview]], name: str, dtype: str, shape: tuple[int | None, ...]
+) -> Any:
+    if name not in buffers:
+        raise WireError(f"buffer {name!r} is missing")
+    entry, body = buffers[name]
+    return read_array(entry, body, dtype, shape)
+
+
+def _check_encoding(encoding: str) -> None:
+    if encoding not in MASK_ENCODINGS:
+        raise WireError(f"unknown mask encoding {encoding[:40]!r}; {', '.join(MASK_ENCODINGS)} are known")
+
+
+def _check_crops(crops: npt.NDArray[np.int64], size: Size) -> None:
+    """Crops (N, 4) x, y, w, h lie in the mask space and are not too much together."""
+    ends = crops[:, :2] + crops[:, 2:]
+    if bool((crops < 0).any()) or bool((ends > (size[1], size[0])).any()):
+        raise WireError(f"'mask_crops': a crop lies outside the mask space of {size[1]}x{size[0]}")
+    _check_pixels(int(np.prod(crops[:, 2:], axis=1).sum()))
+
+
+def _check_pixels(num_pixels: int) -> None:
+    if num_pixels > MAX_MASK_PIXELS:
+        raise WireError(f"the crops have {num_pixels} pixels together, at most {MAX_MASK_PIXELS} are allowed")
+
+
+def _encode_runs(mask: CropMask, size: Size) -> npt.NDArray[Any]:
+    return encode_runs(mask.crop)
+
+
+def _decode_runs(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
+    x, y, width, height = box
+    return CropMask(decode_runs(values, (height, width)), x, y)
+
+
+def _encode_bits(mask: CropMask, size: Size) -> npt.NDArray[Any]:
+    return np.packbits(mask.crop.ravel())
+
+
+def _decode_bits(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
+    x, y, width, height = box
+    if len(values) != -(-width * height // 8):
+        raise WireError(f"a mask of {width}x{height} has {len(values)} bytes, {-(-width * height // 8)} are needed")
+    return CropMask(np.unpackbits(values, count=width * height).reshape(height, width).view(np.bool_), x, y)
+
+
+def _encode_coco(mask: CropMask, size: Size) -> npt.NDArray[Any]:
+    height, width = mask.crop.shape
+    counts = canvas_counts(encode_runs(mask.crop), (mask.x, mask.y, width, height), size)
+    return np.frombuffer(pack_counts(counts), dtype=np.uint8)
+
+
+def _decode_coco(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
+    counts = unpack_counts(values.tobytes())
+    starts, stops = canvas_pieces(counts, size)
+    mask = cut_crop(counts, size, box)
+    if mask.area != int((stops - starts).sum()):
+        raise WireError("a COCO mask reaches outside its crop")
+    return mask
+
+
+def _label_map(masks: Sequence[CropMask], size: Size) -> npt.NDArray[np.uint16]:
+    labels = np.zeros(size, dtype=np.uint16)
+    for label, mask in reversed(list(enumerate(masks, start=1))):
+        height, width = mask.crop.shape
+        labels[mask.y : mask.y + height, mask.x : mask.x + width][mask.crop] = label
+    return labels
+
+
+class _Codec(NamedTuple):
+    dtype: str
+    encode: Callable[[CropMask, Size], npt.NDArray[Any]]
+    decode: Callable[[npt.NDArray[Any], Box, Size], CropMask]
+
+
+_CODECS: Final = {
+    "rle-crop-u32": _Codec("<u4", _encode_runs, _decode_runs),
+    "bits-crop": _Codec("|u1", _encode_bits, _decode_bits),
+    "coco-rle": _Codec("|u1", _encode_coco, _decode_coco),
+}
+MASK_ENCODINGS: Final[tuple[str, ...]] = (*_CODECS, "label-u16")

@@ -1,0 +1,64 @@
+"""Writes the byte fixtures of wire version 1: `python tests/golden/make_wire_golden.py`.
+
+They pin the format: a change that alters one of them needs a new version, not new fixtures. Each file
+is one message in its single-part form, from which the parts can be had back.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from messages import disc, make_message, make_object
+
+from streamseg.structures.message import Message
+from streamseg.wire import MASK_ENCODINGS, Status, encode, encode_status, pack_single
+
+FOLDER = Path(__file__).parent / "wire"
+JPEG = bytes.fromhex("ffd8ffe000104a46494600ffd9")
+"""Stands for a picture; nothing in the wire format looks into it."""
+
+FULL = make_message(
+    make_object(disc(11), 3, 2, track_id=1, score=0.9134, box=(3.25, 2.5, 13.75, 12.99), label="Käse"),
+    make_object(np.ones((5, 8), dtype=np.bool_), 8, 8, track_id=2, prompt_ids=("cup", "everything")),
+    make_object(np.ones((48, 2), dtype=np.bool_), 62, 0, track_id=-1, prompt_ids=()),
+    make_object(np.zeros((0, 0), dtype=np.bool_), 0, 0, track_id=9007199254740991),
+    pts_seconds=1.4,
+    frame_id="front_camera",
+    drops={"capture": {"newer_frame": 3}, "publish": {"slow_subscriber": 1}},
+    mask_to_image=(2.0, 2.5, -0.5, 0.25),
+    image_size=(120, 128),
+    epoch="5f0c2a",
+    seq=17,
+)
+"""Every field set; discs, a filled box, a full column, an empty mask; the first two overlap."""
+
+MESSAGES: dict[str, Message] = {
+    "empty": make_message(epoch="5f0c2a", seq=0),
+    "picture": replace(FULL, jpeg=JPEG),
+    **dict.fromkeys(MASK_ENCODINGS, FULL),
+}
+STATUS = Status(epoch="5f0c2a", stamp_ns=1_700_000_001_000_000_007, sources={"cam0": 17, "cam1": -1})
+
+
+def parts_of(name: str) -> list[bytes]:
+    """What the present code writes for a fixture."""
+    if name == "status":
+        return encode_status(STATUS)
+    if name == "zlib":
+        return encode(FULL, compression="zlib")
+    return encode(MESSAGES[name], mask_encoding=name if name in MASK_ENCODINGS else "rle-crop-u32")
+
+
+NAMES = (*MESSAGES, "status")
+"""Those that must be written byte for byte; `zlib` is only read, as its bytes depend on the library's version."""
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name in (*NAMES, "zlib"):
+        body = pack_single(parts_of(name))
+        (FOLDER / f"{name}.bin").write_bytes(body)
+        print(f"{name}: {len(body)} bytes")
