@@ -25,7 +25,7 @@ MASK_GAIN = 4.0
 MASK_MARGIN = 0.1
 """Masks are trained a little beyond the box (share of its size), so that they end inside, not at its edge."""
 
-MAX_MASKS = 800
+MAX_MASKS = 320
 """Anchors per batch whose masks are trained, drawn at random; bounds memory on crowded batches."""
 
 
