@@ -63,7 +63,7 @@ class Mailbox:
         return Waiting(self.source_id, self.is_live, len(self._frames), self._since_ns, received_ns)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Taken:
     """What the network's thread does next."""
 

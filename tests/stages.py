@@ -1,0 +1,158 @@
+"""Stages that do little, for tests of what joins stages: a source, a segmenter, a sink."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from support import make_frame
+
+from streamseg.pipeline import Result
+from streamseg.structures.frame import Frame
+from streamseg.structures.instances import Instances
+from streamseg.telemetry import DropCounter
+
+
+def fresh_frame(source_id: str, index: int = 0, *, size: tuple[int, int] = (48, 64)) -> Frame:
+    """A picture of one grey, its index modulo 256, taken and received at this moment."""
+    frame = make_frame(index, size=size, source_id=source_id)
+    return replace(frame, captured_ns=time.time_ns(), received_ns=time.monotonic_ns(), pts_seconds=None)
+
+
+def make_instances(
+    boxes: Sequence[Sequence[float]], *, scores: Sequence[float] | None = None, image_size: tuple[int, int] = (48, 64)
+) -> Instances:
+    """Instances whose masks fill their boxes, on a grid of 4 pixels per cell; scores descend from 0.9."""
+    height, width = image_size[0] // 4, image_size[1] // 4
+    columns, rows = torch.arange(width) * 4 + 2, torch.arange(height) * 4 + 2
+    given = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    inside_x = (columns >= given[:, None, 0]) & (columns < given[:, None, 2])
+    inside_y = (rows >= given[:, None, 1]) & (rows < given[:, None, 3])
+    logits = torch.where(inside_y[:, :, None] & inside_x[:, None, :], 8.0, -8.0)
+    chosen = scores if scores is not None else [0.9 - 0.01 * row for row in range(len(given))]
+    empty = Instances.empty(image_size)
+    return Instances(given, torch.tensor(chosen, dtype=torch.float32), logits, empty.grid_to_image, image_size)
+
+
+class ScriptedSource:
+    """Delivers `num_frames` frames, then raises `error` or ends.
+
+    Args:
+        source_id: of the frames.
+        num_frames: None: endless.
+        is_live: as in `Source`.
+        error: raised after the last frame.
+        permits: a frame is delivered for each permit; None: no waiting.
+        size: (H, W) of the pictures.
+        paced_seconds: time between two frames; waits as a camera does.
+    """
+
+    def __init__(
+        self,
+        source_id: str,
+        num_frames: int | None = None,
+        *,
+        is_live: bool = False,
+        error: BaseException | None = None,
+        permits: threading.Semaphore | None = None,
+        size: tuple[int, int] = (48, 64),
+        paced_seconds: float = 0.0,
+    ) -> None:
+        self.source_id = source_id
+        self.frame_id = ""
+        self.is_live = is_live
+        self.drops = DropCounter()
+        self.num_delivered = 0
+        self.is_closed = False
+        self._num_frames = num_frames
+        self._error = error
+        self._permits = permits
+        self._size = size
+        self._paced_seconds = paced_seconds
+        self._stopped = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        try:
+            while self._num_frames is None or self.num_delivered < self._num_frames:
+                while self._permits is not None and not self._permits.acquire(timeout=0.02):
+                    if self._stopped.is_set():
+                        return
+                if self._stopped.wait(self._paced_seconds):
+                    return
+                self.num_delivered += 1
+                yield fresh_frame(self.source_id, self.num_delivered - 1, size=self._size)
+            if self._error is not None:
+                raise self._error
+        finally:
+            self.is_closed = True
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+class SquareSegmenter:
+    """Finds one square in every picture: its left edge is the picture's first value, modulo 32.
+
+    Args:
+        seconds: how long each call takes.
+        fail_at: number of the call, from 0, that raises `error`.
+        error: what it raises.
+    """
+
+    def __init__(self, *, seconds: float = 0.0, fail_at: int | None = None, error: BaseException | None = None) -> None:
+        self.batch_sizes: list[int] = []
+        self._seconds = seconds
+        self._fail_at = fail_at
+        self._error = error
+        self._never = threading.Event()
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        self.batch_sizes.append(len(images))
+        self._never.wait(self._seconds)
+        if self._error is not None and len(self.batch_sizes) - 1 == self._fail_at:
+            raise self._error
+        return [self._find(image) for image in images]
+
+    def _find(self, image: npt.NDArray[np.uint8]) -> Instances:
+        left = float(image[0, 0, 0] % 32)
+        return make_instances([[left, 8, left + 16, 24]], image_size=(image.shape[0], image.shape[1]))
+
+
+class ListSink:
+    """Keeps every result; may raise instead, when a result is written or at the end."""
+
+    def __init__(
+        self,
+        *,
+        fail_at: int | None = None,
+        error: BaseException | None = None,
+        close_error: BaseException | None = None,
+    ) -> None:
+        self.results: list[Result] = []
+        self.num_closed = 0
+        self.written = threading.Condition()
+        self._fail_at = fail_at
+        self._error = error
+        self._close_error = close_error
+
+    def write(self, result: Result) -> None:
+        if self._error is not None and len(self.results) == self._fail_at:
+            raise self._error
+        with self.written:
+            self.results.append(result)
+            self.written.notify_all()
+
+    def wait_for(self, num_results: int, timeout_seconds: float = 10.0) -> None:
+        """Wait until so many results were written."""
+        with self.written:
+            assert self.written.wait_for(lambda: len(self.results) >= num_results, timeout_seconds)
+
+    def close(self) -> None:
+        self.num_closed += 1
+        if self._close_error is not None:
+            raise self._close_error

@@ -1,0 +1,504 @@
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+from stages import ListSink, ScriptedSource, SquareSegmenter
+
+from streamseg.config import BatchingConfig
+from streamseg.errors import EngineError, SourceError, StreamsegError
+from streamseg.pipeline import Pipeline, Result
+from streamseg.runtime import RunFigures, Runtime
+from streamseg.structures.frame import Frame
+from streamseg.structures.instances import Instances
+from streamseg.telemetry import Drops
+
+BOUND_SECONDS = 3.0
+"""A run that has to end ends within a second; the rest is for a machine that does other things as well."""
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    assert left == []
+
+
+class FailingPipeline(Pipeline):
+    """A pipeline whose second half fails at a frame, as a tracker would."""
+
+    def __init__(self, *, fail_at: int, error: BaseException) -> None:
+        super().__init__(SquareSegmenter())
+        self._fail_at = fail_at
+        self._error = error
+
+    def finish(self, frame: Frame, instances: Instances, *, drops: Drops | None = None) -> Result:
+        if frame.index == self._fail_at:
+            raise self._error
+        return super().finish(frame, instances, drops=drops)
+
+
+class InBackground:
+    """A run in another thread, for tests that steer it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.figures: RunFigures | None = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="run under test")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.figures = self.runtime.run()
+        except BaseException as error:
+            self.error = error
+
+    def join(self) -> None:
+        self._thread.join(BOUND_SECONDS)
+        assert not self._thread.is_alive(), "the run did not end"
+
+
+def indices_of(sink: ListSink, source_id: str) -> list[int]:
+    return [result.frame.index for result in sink.results if result.frame.source_id == source_id]
+
+
+def caused_error() -> EngineError:
+    """An error as a stage raises it, with the cause that its library gave."""
+    error = EngineError("the device is gone")
+    error.__cause__ = RuntimeError("CUDA error: unspecified launch failure")
+    return error
+
+
+# ---- files
+
+
+@pytest.mark.parametrize("num_sources", [1, 3])
+def test_every_frame_of_a_file_becomes_a_message_in_order_however_slow_the_network(num_sources: int):
+    sources = [ScriptedSource(f"file{n}", 40) for n in range(num_sources)]
+    sink = ListSink()
+    figures = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.002)), [sink]).run()
+    for source in sources:
+        assert indices_of(sink, source.source_id) == list(range(40))
+        assert source.is_closed
+    assert figures.num_frames == 40 * num_sources
+    assert figures.drops == {}
+    assert sink.num_closed == 1
+    assert [source.state for source in figures.sources] == ["ended"] * num_sources
+
+
+def test_each_answer_belongs_to_its_own_frame():
+    sink = ListSink()
+    Runtime([ScriptedSource("a", 50), ScriptedSource("b", 50)], Pipeline(SquareSegmenter()), [sink]).run()
+    for result in sink.results:
+        assert result.message.objects[0].box[0] == result.frame.index % 32
+        assert result.message.frame_index == result.frame.index
+
+
+def test_files_share_batches():
+    segmenter = SquareSegmenter(seconds=0.005)
+    batching = BatchingConfig(max_batch=3)
+    Runtime([ScriptedSource(f"f{n}", 30) for n in range(4)], Pipeline(segmenter), batching=batching).run()
+    assert max(segmenter.batch_sizes) == 3
+    assert sum(segmenter.batch_sizes) == 120
+
+
+def test_a_source_without_frames_ends_at_once():
+    figures = Runtime([ScriptedSource("empty", 0)], Pipeline(SquareSegmenter())).run()
+    assert (figures.num_frames, figures.drops, figures.sources[0].state) == (0, {}, "ended")
+
+
+# ---- live sources
+
+
+def test_a_live_source_loses_old_frames_and_each_is_counted():
+    source = ScriptedSource("cam", 300, is_live=True, paced_seconds=0.001)
+    sink = ListSink()
+    figures = Runtime([source], Pipeline(SquareSegmenter(seconds=0.01)), [sink]).run()
+    indices = indices_of(sink, "cam")
+    assert indices == sorted(set(indices))
+    assert indices[-1] == 299
+    num_dropped = figures.drops["mailbox"]["newer_frame"]
+    assert num_dropped > 0
+    assert figures.num_frames + num_dropped == 300
+    gaps = sum(after - before - 1 for before, after in pairwise([-1, *indices]))
+    assert gaps == num_dropped
+
+
+def test_age_is_bounded_by_the_stages_and_not_by_the_run():
+    """The source delivers 10 times too fast: a queue would let age grow to a second by the end."""
+    source = ScriptedSource("cam", 1000, is_live=True, paced_seconds=0.001)
+    sink = ListSink()
+    Runtime([source], Pipeline(SquareSegmenter(seconds=0.01)), [sink]).run()
+    ages_ms = sorted(result.message.age_ms for result in sink.results[-50:])
+    assert ages_ms[len(ages_ms) // 2] < 100
+
+
+def test_the_message_tells_the_drops_of_its_source():
+    sources = [ScriptedSource("cam", 100, is_live=True, paced_seconds=0.001), ScriptedSource("file", 5)]
+    sources[0].drops.count("capture", "corrupt", 7)
+    sink = ListSink()
+    Runtime(sources, Pipeline(SquareSegmenter(seconds=0.01)), [sink]).run()
+    last = {result.frame.source_id: result.message.drops for result in sink.results}
+    assert last["cam"]["capture"] == {"corrupt": 7}
+    assert last["cam"]["mailbox"]["newer_frame"] > 0
+    assert last["file"] == {}
+
+
+def test_a_slow_sink_does_not_make_frames_older_than_it_takes():
+    """With the sink as the slowest stage, a frame is chosen only when there is room behind the network."""
+
+    class SlowSink(ListSink):
+        def write(self, result: Result) -> None:
+            threading.Event().wait(0.03)
+            super().write(result)
+
+    source = ScriptedSource("cam", 400, is_live=True, paced_seconds=0.002)
+    sink = SlowSink()
+    Runtime([source], Pipeline(SquareSegmenter()), [sink]).run()
+    ages_ms = sorted(result.message.age_ms for result in sink.results[2:])
+    assert ages_ms[len(ages_ms) // 2] < 75, "one wait for the sink, not two"
+
+
+# ---- pause
+
+
+def test_while_paused_nothing_is_written_and_identities_stay():
+    permits = threading.Semaphore(0)
+    source = ScriptedSource("cam", None, is_live=True, permits=permits)
+    sink = ListSink()
+    run = InBackground(Runtime([source], Pipeline(SquareSegmenter()), [sink]))
+    for count in range(1, 6):
+        permits.release()
+        sink.wait_for(count)
+    before = sink.results[-1].message.objects[0].track_id
+    assert before > 0
+    run.runtime.pause()
+    assert run.runtime.figures().is_paused
+    permits.release(7)
+    deadline = time.monotonic() + BOUND_SECONDS
+    while run.runtime.figures().drops != {"mailbox": {"paused": 7}}:
+        assert time.monotonic() < deadline
+    assert len(sink.results) == 5
+    run.runtime.resume()
+    permits.release()
+    sink.wait_for(6)
+    run.runtime.stop()
+    run.join()
+    assert sink.results[5].message.objects[0].track_id == before
+
+
+def test_a_paused_file_loses_nothing():
+    permits = threading.Semaphore(0)
+    sink = ListSink()
+    run = InBackground(Runtime([ScriptedSource("f", 20, permits=permits)], Pipeline(SquareSegmenter()), [sink]))
+    permits.release(5)
+    sink.wait_for(5)
+    run.runtime.pause()
+    permits.release(15)
+    run.runtime.resume()
+    run.join()
+    assert indices_of(sink, "f") == list(range(20))
+
+
+# ---- prompts
+
+
+def test_prompts_can_be_changed_while_running():
+    permits = threading.Semaphore(0)
+    sink = ListSink()
+    pipeline = Pipeline(SquareSegmenter())
+    run = InBackground(Runtime([ScriptedSource("cam", None, is_live=True, permits=permits)], pipeline, [sink]))
+    permits.release()
+    sink.wait_for(1)
+    pipeline.set_prompts([])
+    permits.release()
+    sink.wait_for(2)
+    run.runtime.stop()
+    run.join()
+    assert [len(result.message.objects) for result in sink.results] == [1, 0]
+
+
+# ---- the end
+
+
+def test_stop_ends_endless_sources_within_a_second_and_flushes():
+    sink = ListSink()
+    sources = [ScriptedSource("a", is_live=True, paced_seconds=0.001), ScriptedSource("b")]
+    run = InBackground(Runtime(sources, Pipeline(SquareSegmenter()), [sink]))
+    sink.wait_for(10)
+    started = time.monotonic()
+    run.runtime.stop()
+    run.runtime.stop()
+    run.join()
+    assert time.monotonic() - started < 1.0
+    assert run.error is None
+    assert run.figures is not None
+    assert run.figures.num_frames == len(sink.results)
+    assert sink.num_closed == 1
+    assert all(source.is_closed for source in sources)
+
+
+def test_every_frame_is_accounted_for_when_stopped():
+    sink = ListSink()
+    source = ScriptedSource("cam", is_live=True)
+    run = InBackground(Runtime([source], Pipeline(SquareSegmenter(seconds=0.003)), [sink]))
+    sink.wait_for(20)
+    run.runtime.stop()
+    run.join()
+    assert run.figures is not None
+    dropped = sum(run.figures.drops["mailbox"].values())
+    assert source.num_delivered == len(sink.results) + dropped
+
+
+def test_a_duration_ends_the_run():
+    sink = ListSink()
+    runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.005)], Pipeline(SquareSegmenter()), [sink])
+    figures = runtime.run(duration_seconds=0.2)
+    assert 0.2 <= figures.seconds < BOUND_SECONDS
+    assert sink.num_closed == 1
+
+
+def test_ctrl_c_stops_flushes_and_is_passed_on():
+    sink = ListSink()
+    runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.001)], Pipeline(SquareSegmenter()), [sink])
+    pressed_at: list[float] = []
+
+    def press() -> None:
+        sink.wait_for(5)
+        pressed_at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with pytest.raises(KeyboardInterrupt):
+        runtime.run()
+    ended_at = time.monotonic()
+    presser.join()
+    assert ended_at - pressed_at[0] < 1.0
+    assert sink.num_closed == 1
+    assert runtime.figures().num_frames == len(sink.results)
+
+
+def test_a_source_stuck_in_its_driver_is_left_behind(caplog: pytest.LogCaptureFixture):
+    class StuckSource(ScriptedSource):
+        def __init__(self) -> None:
+            super().__init__("stuck", is_live=True)
+            self.is_stuck = threading.Event()
+            self.release = threading.Event()
+
+        def frames(self) -> Iterator[Frame]:
+            self.is_stuck.set()
+            self.release.wait()
+            yield from ()
+
+    sink = ListSink()
+    stuck = StuckSource()
+    run = InBackground(Runtime([ScriptedSource("cam", is_live=True), stuck], Pipeline(SquareSegmenter()), [sink]))
+    stuck.is_stuck.wait()
+    sink.wait_for(3)
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        run.runtime.stop()
+        run.join()
+    assert time.monotonic() - started < 1.5
+    assert sink.num_closed == 1
+    assert "'capture stuck' did not end in time" in caplog.text
+    stuck.release.set()
+    for thread in threading.enumerate():
+        if thread.name == "capture stuck":
+            thread.join(BOUND_SECONDS)
+
+
+def test_a_runtime_runs_once():
+    runtime = Runtime([ScriptedSource("a", 1)], Pipeline(SquareSegmenter()))
+    runtime.run()
+    with pytest.raises(RuntimeError, match="runs once"):
+        runtime.run()
+
+
+def test_a_runtime_that_never_ran_closes_its_sinks():
+    sink = ListSink()
+    with Runtime([ScriptedSource("a", 1)], Pipeline(SquareSegmenter()), [sink]):
+        pass
+    assert sink.num_closed == 1
+    with Runtime([ScriptedSource("a", 1)], Pipeline(SquareSegmenter()), [sink]) as runtime:
+        runtime.run()
+    assert sink.num_closed == 2
+
+
+def test_source_ids_must_differ():
+    with pytest.raises(ValueError, match="source ids must differ"):
+        Runtime([ScriptedSource("a"), ScriptedSource("a")], Pipeline(SquareSegmenter()))
+
+
+# ---- faults: whatever raises, wherever, the run ends and the first error reaches the caller
+
+
+@dataclass
+class Parts:
+    """What a run is made from; a fault replaces one of them."""
+
+    sources: Sequence[ScriptedSource]
+    pipeline: Pipeline
+    sinks: Sequence[ListSink]
+
+
+Fault = Callable[[BaseException, int], Parts]
+
+
+def fault_in_segmenter(error: BaseException, fail_at: int) -> Parts:
+    pipeline = Pipeline(SquareSegmenter(error=error, fail_at=fail_at))
+    return Parts([ScriptedSource("file", 200)], pipeline, [ListSink()])
+
+
+def fault_in_segmenter_live(error: BaseException, fail_at: int) -> Parts:
+    sources = [ScriptedSource(f"cam{n}", is_live=True, paced_seconds=0.001) for n in range(3)]
+    return Parts(sources, Pipeline(SquareSegmenter(error=error, fail_at=fail_at)), [ListSink()])
+
+
+def fault_in_tracker(error: BaseException, fail_at: int) -> Parts:
+    return Parts([ScriptedSource("file", 200)], FailingPipeline(error=error, fail_at=fail_at), [ListSink()])
+
+
+def fault_in_sink(error: BaseException, fail_at: int) -> Parts:
+    sinks = [ListSink(), ListSink(error=error, fail_at=fail_at)]
+    return Parts([ScriptedSource("file", 200)], Pipeline(SquareSegmenter()), sinks)
+
+
+def fault_in_only_source(error: BaseException, fail_at: int) -> Parts:
+    source = ScriptedSource("file", fail_at, error=error)
+    return Parts([source], Pipeline(SquareSegmenter()), [ListSink()])
+
+
+@pytest.mark.parametrize("fail_at", [0, 1, 2, 7], ids=lambda n: f"at-{n}")
+@pytest.mark.parametrize(
+    "fault",
+    [fault_in_segmenter, fault_in_segmenter_live, fault_in_tracker, fault_in_sink, fault_in_only_source],
+)
+def test_a_fault_ends_the_run_and_reaches_the_caller(fault: Fault, fail_at: int):
+    cause = ZeroDivisionError("the cause")
+    error = SourceError("it broke")
+    error.__cause__ = cause
+    parts = fault(error, fail_at)
+    started = time.monotonic()
+    with pytest.raises(SourceError, match="it broke") as caught:
+        Runtime(parts.sources, parts.pipeline, parts.sinks).run()
+    assert time.monotonic() - started < BOUND_SECONDS
+    assert caught.value is error
+    assert caught.value.__cause__ is cause
+    assert [sink.num_closed for sink in parts.sinks] == [1] * len(parts.sinks)
+    assert all(source.is_closed for source in parts.sources)
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, MemoryError, KeyError, SystemExit])
+def test_errors_that_are_not_ours_are_passed_on_as_they_are(kind: type[BaseException]):
+    parts = fault_in_segmenter(kind("no more"), 1)
+    with pytest.raises(kind, match="no more"):
+        Runtime(parts.sources, parts.pipeline, parts.sinks).run()
+
+
+def test_the_first_error_wins(caplog: pytest.LogCaptureFixture):
+    sinks = [ListSink(error=caused_error(), fail_at=3), ListSink(close_error=OSError("disk full"))]
+    with pytest.raises(EngineError, match="the device is gone") as caught:
+        Runtime([ScriptedSource("file", 50)], Pipeline(SquareSegmenter()), sinks).run()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert [sink.num_closed for sink in sinks] == [1, 1]
+    assert "while stopping: OSError: disk full" in caplog.text
+
+
+def test_an_error_while_closing_a_sink_is_no_secret():
+    sinks = [ListSink(close_error=OSError("disk full")), ListSink()]
+    with pytest.raises(OSError, match="disk full"):
+        Runtime([ScriptedSource("file", 5)], Pipeline(SquareSegmenter()), sinks).run()
+    assert [len(sink.results) for sink in sinks] == [5, 5]
+    assert sinks[1].num_closed == 1
+
+
+def test_an_error_in_the_callback_ends_the_run():
+    def fail(figures: RunFigures) -> None:
+        raise BrokenPipeError("nobody reads")
+
+    sink = ListSink()
+    runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.001)], Pipeline(SquareSegmenter()), [sink])
+    with pytest.raises(BrokenPipeError):
+        runtime.run(fail, interval_seconds=0.05)
+    assert sink.num_closed == 1
+
+
+def test_the_callback_is_called_at_every_interval():
+    calls: list[RunFigures] = []
+    runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.001)], Pipeline(SquareSegmenter()))
+    runtime.run(calls.append, interval_seconds=0.05, duration_seconds=0.4)
+    assert 2 <= len(calls) <= 8
+    assert calls[-1].num_frames > calls[0].num_frames > 0
+
+
+# ---- one camera is one failure domain
+
+
+def test_a_source_that_fails_ends_alone(caplog: pytest.LogCaptureFixture):
+    sources = [
+        ScriptedSource("bad", 3, error=SourceError("bad: no packet for 5 s")),
+        ScriptedSource("good", 60),
+    ]
+    sink = ListSink()
+    figures = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.001)), [sink]).run()
+    assert indices_of(sink, "bad") == [0, 1, 2]
+    assert indices_of(sink, "good") == list(range(60))
+    assert [(source.state, source.error) for source in figures.sources] == [
+        ("failed", "bad: no packet for 5 s"),
+        ("ended", None),
+    ]
+    assert [record.message for record in caplog.records] == ["bad: no packet for 5 s"]
+
+
+def test_a_bug_in_one_source_ends_that_source_alone():
+    sources = [ScriptedSource("bad", 0, error=ZeroDivisionError("oops")), ScriptedSource("good", 10)]
+    figures = Runtime(sources, Pipeline(SquareSegmenter())).run()
+    assert figures.sources[0].error == "source bad failed: ZeroDivisionError: oops"
+    assert figures.sources[1].num_frames == 10
+
+
+def test_where_every_source_fails_the_first_error_is_raised():
+    permits = threading.Semaphore(0)
+    first = SourceError("first")
+    sources = [
+        ScriptedSource("late", 1, error=SourceError("second"), permits=permits),
+        ScriptedSource("early", 0, error=first),
+    ]
+    run = InBackground(Runtime(sources, Pipeline(SquareSegmenter())))
+    deadline = time.monotonic() + BOUND_SECONDS
+    while run.runtime.figures().sources[1].state != "failed":
+        assert time.monotonic() < deadline
+    permits.release()
+    run.join()
+    assert run.error is first
+
+
+def test_a_bug_in_the_only_source_is_the_cause_of_the_error():
+    bug = ZeroDivisionError("oops")
+    with pytest.raises(StreamsegError, match="source only failed: ZeroDivisionError: oops") as caught:
+        Runtime([ScriptedSource("only", 2, error=bug)], Pipeline(SquareSegmenter())).run()
+    assert isinstance(caught.value, SourceError)
+    assert caught.value.__cause__ is bug
+
+
+def test_a_source_that_fails_because_it_was_stopped_is_no_failure():
+    class Resentful(ScriptedSource):
+        def frames(self) -> Iterator[Frame]:
+            yield from super().frames()
+            raise SourceError("interrupted while reading")
+
+    sink = ListSink()
+    run = InBackground(Runtime([Resentful("cam", is_live=True)], Pipeline(SquareSegmenter()), [sink]))
+    sink.wait_for(2)
+    run.runtime.stop()
+    run.join()
+    assert run.error is None
