@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from streamseg.config import TrackingConfig
 from streamseg.errors import DataError
@@ -154,7 +155,7 @@ class Pipeline:
         prompts = self._prompts
         stream = self._stream_of(frame, prompts)
         with self.timer.stage("track"):
-            tracked = stream.tracker.update(instances, stream.time.at(frame))
+            tracked = self._track(stream, frame, instances)
         with self.timer.stage("select"):
             selections = tuple(select(tracked, prompts))
         with self.timer.stage("masks"):
@@ -176,6 +177,11 @@ class Pipeline:
             drops=drops if drops is not None else {},
         )
         return Result(frame, message, tracked, selections)
+
+    def _track(self, stream: _Stream, frame: Frame, instances: Instances) -> Tracked:
+        if self._tracking.enabled:
+            return stream.tracker.update(instances, stream.time.at(frame))
+        return Tracked(instances, torch.full((len(instances),), -1, dtype=torch.int64))
 
     def _stream_of(self, frame: Frame, prompts: Sequence[Prompt]) -> _Stream:
         stream = self._streams.get(frame.source_id)

@@ -28,11 +28,12 @@ def make_instances(
     boxes: Sequence[Sequence[float]], *, scores: Sequence[float] | None = None, image_size: tuple[int, int] = (48, 64)
 ) -> Instances:
     """Instances whose masks fill their boxes, on a grid of 4 pixels per cell; scores descend from 0.9."""
+    # One cell more than the box on each side, so that interpolation does not round the corners off.
     height, width = image_size[0] // 4, image_size[1] // 4
     columns, rows = torch.arange(width) * 4 + 2, torch.arange(height) * 4 + 2
     given = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-    inside_x = (columns >= given[:, None, 0]) & (columns < given[:, None, 2])
-    inside_y = (rows >= given[:, None, 1]) & (rows < given[:, None, 3])
+    inside_x = (columns >= given[:, None, 0] - 4) & (columns < given[:, None, 2] + 4)
+    inside_y = (rows >= given[:, None, 1] - 4) & (rows < given[:, None, 3] + 4)
     logits = torch.where(inside_y[:, :, None] & inside_x[:, None, :], 8.0, -8.0)
     chosen = scores if scores is not None else [0.9 - 0.01 * row for row in range(len(given))]
     empty = Instances.empty(image_size)

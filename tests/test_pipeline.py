@@ -1,0 +1,284 @@
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stages import SquareSegmenter, make_instances
+from support import make_frame
+
+from streamseg.config import TrackingConfig
+from streamseg.pipeline import Pipeline, SourceTime
+from streamseg.structures.frame import Frame
+from streamseg.structures.instances import Instances
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+from streamseg.telemetry import StageTimer
+
+AT_ONCE = TrackingConfig(confirm_frames=1)
+
+
+class FixedSegmenter:
+    """Finds the same instances in every picture."""
+
+    def __init__(self, boxes: Sequence[Sequence[float]]) -> None:
+        self._boxes = boxes
+        self.timer = StageTimer()
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        with self.timer.stage("network"):
+            return [make_instances(self._boxes, image_size=(image.shape[0], image.shape[1])) for image in images]
+
+
+LEFT, RIGHT = [4.0, 8.0, 20.0, 40.0], [40.0, 8.0, 56.0, 40.0]
+
+
+def make_pipeline(boxes: Sequence[Sequence[float]] = (LEFT, RIGHT), **settings: object) -> Pipeline:
+    return Pipeline(FixedSegmenter(boxes), **{"tracking": AT_ONCE, **settings})  # type: ignore[arg-type]
+
+
+def point(prompt_id: str, x: float, y: float) -> PointPrompt:
+    return PointPrompt(prompt_id, ((x, y),), (1,))
+
+
+# ---- messages
+
+
+def test_frames_in_messages_out_in_order():
+    frames = [make_frame(index, source_id=source_id) for index in range(3) for source_id in ("a", "b")]
+    messages = Pipeline(SquareSegmenter(), tracking=AT_ONCE)(frames)
+    assert [(message.source_id, message.frame_index) for message in messages] == [
+        (frame.source_id, frame.index) for frame in frames
+    ]
+    assert [message.objects[0].box[0] for message in messages] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_batch_equals_its_frames_one_by_one():
+    frames = [make_frame(index) for index in range(6)]
+    together = Pipeline(SquareSegmenter())(frames)
+    apart = Pipeline(SquareSegmenter())
+    for message, frame in zip(together, frames, strict=True):
+        single = apart([frame])[0]
+        assert [(one.box, one.track_id) for one in message.objects] == [
+            (one.box, one.track_id) for one in single.objects
+        ]
+
+
+def test_no_frame_is_no_message_and_no_pass():
+    segmenter = SquareSegmenter()
+    assert Pipeline(segmenter)([]) == []
+    assert segmenter.batch_sizes == []
+
+
+def test_no_object_is_a_message_without_objects():
+    message = make_pipeline(boxes=[])([make_frame()])[0]
+    assert message.objects == ()
+    assert message.image_size == message.mask_size == (48, 64)
+
+
+def test_a_message_says_what_the_frame_said():
+    frame = make_frame(7, source_id="door", captured_ns=1_000_000_000, clock="camera")
+    pipeline = make_pipeline(frame_ids={"door": "camera_link"}, now_ns=lambda: 1_042_000_000)
+    result = pipeline.finish(frame, pipeline.segment([frame])[0], drops={"mailbox": {"newer_frame": 2}})
+    message = result.message
+    assert (message.source_id, message.frame_index, message.frame_id) == ("door", 7, "camera_link")
+    assert (message.captured_ns, message.clock, message.age_ms) == (1_000_000_000, "camera", 42.0)
+    assert message.pts_seconds == frame.pts_seconds
+    assert message.drops == {"mailbox": {"newer_frame": 2}}
+    assert (message.epoch, message.seq, message.jpeg) == ("", -1, None)
+    assert result.frame is frame
+    assert make_pipeline()([frame])[0].frame_id == ""
+
+
+def test_objects_carry_box_score_mask_and_area():
+    first, second = make_pipeline()([make_frame()])[0].objects
+    assert (first.box, second.box) == (tuple(LEFT), tuple(RIGHT))
+    assert (first.score, second.score) == pytest.approx((0.9, 0.89))
+    assert first.area == first.mask.area == 16 * 32
+    expected = np.zeros((48, 64), dtype=bool)
+    expected[8:40, 40:56] = True
+    np.testing.assert_array_equal(second.mask.full((48, 64)), expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "mask_size"),
+    [
+        pytest.param((48, 64), 1.0, (48, 64), id="whole"),
+        pytest.param((48, 64), 0.5, (24, 32), id="half"),
+        pytest.param((45, 63), 0.5, (22, 32), id="rounded"),
+        pytest.param((8, 64), 0.01, (1, 1), id="at-least-a-pixel"),
+    ],
+)
+def test_masks_at_another_size(size: tuple[int, int], scale: float, mask_size: tuple[int, int]):
+    message = make_pipeline(boxes=[[0, 0, size[1], size[0]]], mask_scale=scale)([make_frame(size=size)])[0]
+    assert message.mask_size == mask_size
+    scale_x, scale_y, offset_x, offset_y = message.mask_to_image
+    assert (mask_size[1] * scale_x + offset_x, mask_size[0] * scale_y + offset_y) == pytest.approx((size[1], size[0]))
+    assert message.objects[0].area == mask_size[0] * mask_size[1]
+
+
+# ---- prompts
+
+
+@pytest.mark.parametrize(
+    ("prompts", "answers"),
+    [
+        pytest.param([], [], id="none-asked-none-published"),
+        pytest.param([EverythingPrompt()], [(LEFT, ("everything",)), (RIGHT, ("everything",))], id="everything"),
+        pytest.param([point("p", 48, 20)], [(RIGHT, ("p",))], id="one-of-two"),
+        pytest.param([point("p", 30, 20)], [], id="nothing-there-is-an-answer"),
+        pytest.param(
+            [point("r", 48, 20), point("l", 8, 20)], [(LEFT, ("l",)), (RIGHT, ("r",))], id="rows-by-score-not-by-prompt"
+        ),
+        pytest.param(
+            [point("z", 8, 20), EverythingPrompt("a")],
+            [(LEFT, ("z", "a")), (RIGHT, ("a",))],
+            id="ids-in-the-prompts-order",
+        ),
+        pytest.param([BoxPrompt("b", (4, 8, 20, 40))], [(LEFT, ("b",))], id="box"),
+    ],
+)
+def test_only_what_answers_a_prompt_is_published(
+    prompts: list[Prompt], answers: list[tuple[list[float], tuple[str, ...]]]
+):
+    frame = make_frame()
+    pipeline = make_pipeline(prompts=prompts)
+    result = pipeline.finish(frame, pipeline.segment([frame])[0])
+    assert [(list(one.box), one.prompt_ids) for one in result.message.objects] == answers
+    assert [selection.prompt_id for selection in result.selections] == [prompt.prompt_id for prompt in prompts]
+    assert len(result.tracked) == 2, "everything is followed, whatever is asked"
+
+
+def test_identities_do_not_depend_on_the_prompts():
+    pipeline = make_pipeline()
+    before = {one.box: one.track_id for one in pipeline([make_frame(0)])[0].objects}
+    pipeline.set_prompts([point("p", 8, 20)])
+    pipeline([make_frame(1)])
+    pipeline.set_prompts([EverythingPrompt()])
+    assert {one.box: one.track_id for one in pipeline([make_frame(2)])[0].objects} == before
+
+
+def test_a_frame_sees_one_set_of_prompts_while_another_thread_changes_them():
+    sets: list[list[Prompt]] = [[point(f"{name}{n}", 8, 20) for n in range(5)] for name in "ab"]
+    pipeline = make_pipeline(prompts=sets[0])
+    done = threading.Event()
+
+    def change() -> None:
+        while not done.is_set():
+            for prompts in sets:
+                pipeline.set_prompts(prompts)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    seen = [pipeline([make_frame(index)])[0].objects[0].prompt_ids for index in range(30)]
+    done.set()
+    thread.join()
+    valid = {tuple(prompt.prompt_id for prompt in prompts) for prompts in sets}
+    assert set(seen) <= valid
+
+
+def test_a_prompt_outside_the_picture_is_told_once_per_size(caplog: pytest.LogCaptureFixture):
+    pipeline = make_pipeline(prompts=[point("far", 1000, 20)])
+    with caplog.at_level(logging.WARNING):
+        assert [message.objects for message in pipeline([make_frame(0), make_frame(1)])] == [(), ()]
+    assert len(caplog.records) == 1
+    assert "source camera: " in caplog.text
+    assert "far" in caplog.text
+    pipeline([make_frame(2, size=(96, 128))])
+    assert len(caplog.records) == 2
+
+
+# ---- tracking
+
+
+def test_each_source_has_a_tracker_of_its_own():
+    pipeline = make_pipeline(boxes=[LEFT])
+    for index in range(3):
+        messages = pipeline([make_frame(index, source_id="a"), make_frame(index, source_id="b")])
+        assert [message.objects[0].track_id for message in messages] == [1, 1]
+
+
+def test_tentative_objects_are_published_without_an_identity():
+    pipeline = make_pipeline(boxes=[LEFT], tracking=TrackingConfig(confirm_frames=3))
+    ids = [pipeline([make_frame(index)])[0].objects[0].track_id for index in range(4)]
+    assert ids == [-1, -1, 1, 1]
+
+
+def test_without_tracking_there_are_no_identities():
+    pipeline = make_pipeline(tracking=TrackingConfig(enabled=False))
+    for index in range(5):
+        assert [one.track_id for one in pipeline([make_frame(index)])[0].objects] == [-1, -1]
+
+
+def test_a_source_that_ended_is_forgotten():
+    pipeline = make_pipeline(boxes=[LEFT])
+    pipeline([make_frame(0, size=(48, 64)), make_frame(0, source_id="other")])
+    assert pipeline.image_sizes == {"camera": (48, 64), "other": (48, 64)}
+    pipeline.end_source("camera")
+    pipeline.end_source("never-seen")
+    assert pipeline.image_sizes == {"other": (48, 64)}
+    assert pipeline([make_frame(0)])[0].objects[0].track_id == 1
+
+
+def test_a_picture_that_changes_its_size_goes_on():
+    pipeline = make_pipeline(boxes=[LEFT])
+    sizes = [(48, 64), (48, 64), (96, 128), (48, 64)]
+    messages = [pipeline([make_frame(index, size=size)])[0] for index, size in enumerate(sizes)]
+    assert [message.image_size for message in messages] == sizes
+    assert pipeline.image_sizes == {"camera": (48, 64)}
+
+
+# ---- the time of a source
+
+
+def timed(pts_seconds: float | None, received_seconds: float) -> Frame:
+    return replace(make_frame(), pts_seconds=pts_seconds, received_ns=round(received_seconds * 1e9))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "expected"),
+    [
+        pytest.param([(5.0, 0), (5.5, 0.1), (6.0, 0.2)], [0, 0.5, 1.0], id="presentation-time-where-there-is-one"),
+        pytest.param([(None, 10), (None, 10.25), (None, 11)], [0, 0.25, 1.0], id="arrival-where-there-is-none"),
+        pytest.param([(9.0, 0), (9.5, 0.5), (0.0, 2.5), (0.5, 3.0)], [0, 0.5, 2.5, 3.0], id="camera-came-back"),
+        pytest.param([(9.0, 0), (0.0, 0.1), (0.5, 0.2)], [0, 0.1, 0.6], id="file-repeats"),
+        pytest.param([(1.0, 0), (1.0, 0.25)], [0, 0.25], id="time-stands-still"),
+        pytest.param([(1.0, 0), (None, 0.25), (1.5, 0.5)], [0, 0.25, 0.5], id="now-and-then-none"),
+        pytest.param([(None, 5), (None, 4)], [0, 0], id="never-backwards"),
+    ],
+)
+def test_source_time(stamps: list[tuple[float | None, float]], expected: list[float]):
+    time = SourceTime()
+    assert [time.at(timed(*stamp)) for stamp in stamps] == pytest.approx(expected)
+
+
+@given(
+    st.lists(st.tuples(st.one_of(st.none(), st.floats(-1e6, 1e6)), st.floats(0, 1e6)), min_size=1, max_size=20),
+)
+def test_source_time_never_runs_backwards(stamps: list[tuple[float | None, float]]):
+    time = SourceTime()
+    seconds = [time.at(timed(*stamp)) for stamp in stamps]
+    assert seconds[0] == 0
+    assert seconds == sorted(seconds)
+
+
+# ---- times of the stages
+
+
+def test_stages_are_timed_with_those_of_the_segmenter():
+    pipeline = make_pipeline()
+    pipeline([make_frame()])
+    assert {"network", "segment", "track", "select", "masks"} <= set(pipeline.timer.stages)
+    plain = Pipeline(SquareSegmenter())
+    plain([make_frame()])
+    assert set(plain.timer.stages) == {"segment", "track", "select", "masks"}
+
+
+@pytest.mark.parametrize("num_answers", [0, 2])
+def test_a_segmenter_that_answers_too_little_or_too_much_is_an_error(num_answers: int):
+    pipeline = Pipeline(lambda images: [make_instances([LEFT])] * num_answers)
+    with pytest.raises(ValueError, match="zip"):
+        pipeline([make_frame()])
