@@ -57,6 +57,11 @@ class Percentiles:
         self._values.append(value)
         self.num_values += 1
 
+    @property
+    def last(self) -> float:
+        """The value added last; NaN while there is none."""
+        return self._values[-1] if self._values else float("nan")
+
     def at(self, *percents: float) -> tuple[float, ...]:
         """The percentiles at 0..100; NaN for each while there is no value."""
         values = tuple(self._values)

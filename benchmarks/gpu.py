@@ -1,0 +1,108 @@
+"""How fast is an NVIDIA GPU, and how much memory does it take? Sizes s at 640 and x at 1024, seeded weights.
+
+Needs torch, OpenCV, SciPy and pydantic alone. Random weights do the same work as trained ones; scores are
+cut at a number of objects that is usual. `network` is engine time: upload, network, decoding, one copy back.
+`end to end` adds letterbox, NMS, tracking, full-size masks and wire encoding.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.harness import Timing, parser, report
+from streamseg.capture.scene import SceneRenderer
+from streamseg.pipeline import Pipeline
+from streamseg.segmentation import Segmenter
+from streamseg.segmentation.network import Size, build_network
+from streamseg.segmentation.weights import save_weights
+from streamseg.structures.frame import Frame
+from streamseg.wire import encode
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    size: Size
+    reg_max: int
+    imgsz: int
+    batch: int
+
+
+CASES = (Case("s", 16, 640, 1), Case("s", 16, 640, 8), Case("x", 26, 1024, 1), Case("x", 26, 1024, 4))
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--device", default="cuda")
+    arguments.add_argument("--runs", type=int, default=100)
+    arguments.add_argument("--objects", type=int, default=50)
+    arguments.add_argument("--cases", type=int, default=len(CASES), help="only the first so many")
+    args = arguments.parse_args()
+    if args.device.startswith("cuda") and not torch.cuda.is_available():
+        print("bench gpu: torch sees no CUDA GPU here; --device cpu tries the command out", file=sys.stderr)
+        return 2
+    rows = []
+    for case in CASES[: args.cases]:
+        rows.append(_measure(case, args.device, args.runs, args.objects))
+        row = rows[-1]
+        print(
+            f"size {case.size} at {case.imgsz}, batch {case.batch}, {row['input']}: network {row['network_ms']}"
+            f" | end to end {row['end_to_end_ms']} | {row['frames_per_second']:.0f} frames/s"
+            f" | peak {row['peak_mb'] or float('nan'):.0f} MB"
+        )
+    report({"benchmark": "gpu", "objects": args.objects, "rows": rows}, args.json)
+    return 0
+
+
+def _measure(case: Case, device: str, num_runs: int, num_objects: int) -> dict[str, object]:
+    on_cuda = device.startswith("cuda")
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_weights(
+            build_network(case.size, reg_max=case.reg_max, seed=0).state_dict(), Path(folder) / "w.safetensors"
+        )
+        segmenter = Segmenter(
+            path, engine="torch", device=device, half=on_cuda, imgsz=case.imgsz, conf=0.0, iou=0.9, max_det=num_objects
+        )
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats()
+    pipeline = Pipeline(segmenter)
+    scenes = [SceneRenderer(1280, 720, seed=seed) for seed in range(case.batch)]
+    images = [[scene.render(index) for scene in scenes] for index in range(8)]
+    network, whole = [], []
+    for run in range(10 + num_runs):
+        now_ns = time.monotonic_ns()
+        frames = [
+            Frame(image, f"camera{number}", run, run / 30, time.time_ns(), "driver", now_ns)
+            for number, image in enumerate(images[run % len(images)])
+        ]
+        started = time.perf_counter()
+        for message in pipeline(frames):
+            encode(message)
+        if run >= 10:
+            whole.append(time.perf_counter() - started)
+            network.append(pipeline.timer.stages["network"].last / 1000)
+    result = {
+        "size": case.size,
+        "imgsz": case.imgsz,
+        "batch": case.batch,
+        "input": "1280x720",
+        "half": segmenter.engine.half,
+        "network_ms": Timing.of(network),
+        "end_to_end_ms": Timing.of(whole),
+        "frames_per_second": case.batch / float(np.median(whole)),
+        "peak_mb": torch.cuda.max_memory_allocated() / 1e6 if on_cuda else None,
+    }
+    segmenter.close()
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
