@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from streamseg.cli.run import add_config_arguments
+
 __all__ = ["add_parser", "run"]
 
 
@@ -14,22 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="show what a configuration comes to, or every mistake in it",
         description="Prints the whole configuration as YAML, defaults filled in; or one line for each mistake.",
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG.yaml", help="without it: the defaults")
-    parser.add_argument(
-        "--source",
-        action="append",
-        default=[],
-        metavar="S",
-        help="scene, a camera's number, a path or a URL; repeatable",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="sets",
-        metavar="KEY=VALUE",
-        help="e.g. segmentation.conf=0.4; repeatable",
-    )
+    add_config_arguments(parser)
     parser.set_defaults(command=run)
 
 

@@ -17,7 +17,7 @@ from streamseg.pipeline import Pipeline, Result
 from streamseg.runtime.figures import SOURCE_AGE_WINDOW, Meter, RunFigures, SourceFigures, SourceState
 from streamseg.runtime.handover import Handover
 from streamseg.runtime.mailbox import Intake
-from streamseg.runtime.workers import Segmented, Sink, Worker, capture, finish, segment
+from streamseg.runtime.workers import CountsDrops, Segmented, Sink, Worker, capture, finish, segment
 from streamseg.telemetry import Drops, merge_drops
 
 __all__ = ["Runtime"]
@@ -57,6 +57,7 @@ class Runtime:
         if len(self._sources) < len(sources):
             raise ValueError(f"source ids must differ, got {[source.source_id for source in sources]}")
         self._sinks = tuple(sinks)
+        self._counting = tuple(sink for sink in sinks if isinstance(sink, CountsDrops))
         self._intake = Intake(
             {source.source_id: source.is_live for source in sources},
             Batcher(batching if batching is not None else BatchingConfig()),
@@ -258,6 +259,7 @@ class Runtime:
         self._intake.end(source_id)
 
     def _drops_of(self, source_id: str) -> Drops:
+        """What was dropped before the sinks; a sink that drops tells its own."""
         return merge_drops((self._sources[source_id].drops.snapshot(), self._intake.drops(source_id)))
 
     def _source_figures(self, source_id: str, now_ns: int) -> SourceFigures:
@@ -275,5 +277,5 @@ class Runtime:
             ages=meter.ages,
             clock=meter.clock,
             num_objects=meter.num_objects,
-            drops=self._drops_of(source_id),
+            drops=merge_drops([self._drops_of(source_id), *(sink.drops(source_id) for sink in self._counting)]),
         )

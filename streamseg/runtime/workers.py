@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from streamseg.capture import Source
 from streamseg.pipeline import Pipeline, Result
@@ -16,7 +16,7 @@ from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import Drops
 
-__all__ = ["Segmented", "Sink", "Worker", "capture", "finish", "segment"]
+__all__ = ["CountsDrops", "Segmented", "Sink", "Worker", "capture", "finish", "segment"]
 
 
 class Sink(Protocol):
@@ -28,6 +28,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Write what is left and let go of everything; called once, also after an error."""
+        ...
+
+
+@runtime_checkable
+class CountsDrops(Protocol):
+    """A sink that drops frames of its own accord, and counts them."""
+
+    def drops(self, source_id: str) -> Drops:
+        """Frames of one source that were dropped so far; from any thread."""
         ...
 
 

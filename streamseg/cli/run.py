@@ -1,0 +1,113 @@
+"""`streamseg run`: live video in, every object out, until it ends or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from streamseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streamseg.config import Config
+    from streamseg.runtime import Sink
+
+__all__ = ["add_parser", "run", "run_config"]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `run`."""
+    parser = subparsers.add_parser(
+        "run",
+        help="segment live video and publish it",
+        description="Captures, segments, follows and publishes until every source has ended, or Ctrl-C.",
+    )
+    add_config_arguments(parser)
+    parser.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="stop after so long")
+    parser.add_argument("--no-publish", action="store_true", help="open no endpoint")
+    parser.add_argument("--out", metavar="VIDEO.mp4", help="record the pictures with their objects")
+    parser.set_defaults(command=run)
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """What makes a configuration: a file, sources, settings."""
+    parser.add_argument("config", nargs="?", metavar="CONFIG.yaml", help="without it: the defaults")
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="S",
+        help="scene, a camera's number, a path or a URL; repeatable, in the place of the file's sources",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="KEY=VALUE",
+        help="e.g. segmentation.conf=0.4; repeatable",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until the end; the last line on standard output holds the figures."""
+    from streamseg.config import load_config
+
+    if args.duration is not None and not args.duration > 0:
+        raise ConfigError(f"--duration must be more than 0 seconds, got {args.duration:g}")
+    sets = list(args.sets)
+    if args.no_publish:
+        sets += ["publish.endpoint=null", "publish.single_endpoint=null", "publish.control_endpoint=null"]
+    config = load_config(args.config, sets=sets, sources=args.source)
+    if args.out is not None:
+        config = config.model_copy(update={"output": config.output.model_copy(update={"video": args.out})})
+    run_config(config, duration_seconds=args.duration)
+    return 0
+
+
+def run_config(config: Config, *, duration_seconds: float | None = None) -> None:
+    """Run a configuration with a status line, and print what it came to, also after Ctrl-C.
+
+    Raises:
+        StreamsegError: it cannot start, or a part of it failed.
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after everything was flushed.
+    """
+    from streamseg.cli.recording import VideoSink
+    from streamseg.cli.status_line import StatusLine, summary_lines
+    from streamseg.runtime.assembly import open_runtime
+
+    status = StatusLine()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_sigterm_as_ctrl_c())
+        sinks: list[Sink] = []
+        if config.output.video is not None:
+            video = VideoSink(config.output.video, [source.id for source in config.named_sources()])
+            stack.callback(video.close)
+            sinks.append(video)
+        session = stack.enter_context(open_runtime(config, sinks))
+        for what, endpoint in (
+            ("messages", session.endpoint),
+            ("single-part messages", session.single_endpoint),
+            ("control", session.control_endpoint),
+        ):
+            if endpoint is not None:
+                print(f"{what} at {endpoint}", flush=True)
+        runtime = session.runtime
+        try:
+            runtime.run(status.update, duration_seconds=duration_seconds)
+        finally:
+            status.close()
+            for line in summary_lines(runtime.figures()):
+                print(line, flush=True)
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let a service manager's SIGTERM flush as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,109 @@
+"""From a configuration to a run that can be started."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from streamseg.capture import open_source
+from streamseg.config import Config, SceneSource, WebcamSource
+from streamseg.errors import ConfigError
+from streamseg.pipeline import Pipeline
+from streamseg.prompting import prompts_from_config
+from streamseg.publish import ControlServer, Publisher
+from streamseg.runtime.control import control_operations
+from streamseg.runtime.sinks import MessageFile, PublishSink
+from streamseg.runtime.supervisor import Runtime
+from streamseg.runtime.workers import Sink
+from streamseg.segmentation import Segmenter
+
+__all__ = ["Session", "open_runtime"]
+
+USUAL_SIZE = (720, 1280)
+"""(H, W) that the network is warmed up for where a source does not say before it is opened."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to start, and where it can be reached."""
+
+    runtime: Runtime
+    endpoint: str | None
+    """Multipart messages; the real address, None where nothing is published."""
+    single_endpoint: str | None
+    """Single-part messages."""
+    control_endpoint: str | None
+    """Prompts, status, pause."""
+
+
+@contextlib.contextmanager
+def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session]:
+    """Open everything that a configuration names but the sources, which open when the run starts.
+
+    Args:
+        config: the whole of a run.
+        sinks: besides the publisher and the file of messages; they come last and are closed with the run.
+
+    Raises:
+        ConfigError: settings that exclude each other.
+        SourceError: a file or folder that cannot be a source.
+        WeightsError, EngineError: there is no such network.
+        DataError: an output cannot be written, or a prompt contradicts itself.
+        PublishError: an endpoint cannot be bound.
+    """
+    publish = config.publish
+    if publish.endpoint is None and publish.single_endpoint is not None:
+        raise ConfigError("publish.single_endpoint needs publish.endpoint; set both, or neither")
+    sections = config.named_sources()
+    sources = [open_source(section) for section in sections]
+    prompts = prompts_from_config(config.prompts)
+    with contextlib.ExitStack() as stack:
+        # Endpoints first: a port in use shows at once, and not after the weights were loaded.
+        all_sinks: list[Sink] = []
+        publisher = None
+        if publish.endpoint is not None:
+            publisher = stack.enter_context(
+                Publisher(
+                    publish.endpoint,
+                    single_endpoint=publish.single_endpoint,
+                    mask_encoding=publish.mask_encoding,
+                    jpeg_quality=publish.jpeg_quality,
+                    allow_public=publish.allow_public,
+                )
+            )
+            files = [source.source_id for source in sources if not source.is_live]
+            all_sinks.append(PublishSink(publisher, every_frame_of=files))
+        segmenter = Segmenter.from_config(config.segmentation)
+        for size in {_known_size(section) or USUAL_SIZE for section in sections}:
+            segmenter.warmup(size)
+        pipeline = Pipeline(
+            segmenter,
+            tracking=config.tracking,
+            prompts=prompts,
+            mask_scale=publish.mask_scale,
+            frame_ids={source.source_id: source.frame_id for source in sources},
+        )
+        if config.output.messages is not None:
+            messages = MessageFile(config.output.messages)
+            stack.callback(messages.close)
+            all_sinks.append(messages)
+        runtime = stack.enter_context(Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching))
+        control = None
+        if publish.control_endpoint is not None:
+            control = stack.enter_context(
+                ControlServer(publish.control_endpoint, control_operations(runtime), allow_public=publish.allow_public)
+            )
+        yield Session(
+            runtime,
+            endpoint=publisher.endpoint if publisher is not None else None,
+            single_endpoint=publisher.single_endpoint if publisher is not None else None,
+            control_endpoint=control.endpoint if control is not None else None,
+        )
+
+
+def _known_size(section: object) -> tuple[int, int] | None:
+    """(H, W) of a source's pictures, where its section tells."""
+    if isinstance(section, SceneSource | WebcamSource) and section.height is not None and section.width is not None:
+        return section.height, section.width
+    return None

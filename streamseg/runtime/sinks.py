@@ -1,0 +1,86 @@
+"""Where results go: to subscribers, and to a file of messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from streamseg.errors import DataError
+from streamseg.pipeline import Result
+from streamseg.publish import Publisher
+from streamseg.rle import crop_to_coco
+from streamseg.telemetry import Drops
+from streamseg.wire.header import write_header
+
+__all__ = ["MessageFile", "PublishSink"]
+
+FILE_WAIT_SECONDS = 5.0
+"""Encoding a message takes milliseconds; after so long something is wrong and dropping it is better than waiting."""
+
+
+class PublishSink:
+    """Publishes every message, and the picture where somebody subscribed to it.
+
+    Args:
+        publisher: is closed with the sink.
+        every_frame_of: source ids, of files, whose frames wait for the publisher instead of replacing
+            each other there.
+    """
+
+    def __init__(self, publisher: Publisher, *, every_frame_of: Collection[str] = ()) -> None:
+        self._publisher = publisher
+        self._every_frame_of = frozenset(every_frame_of)
+
+    def write(self, result: Result) -> None:
+        """Publish one frame."""
+        frame = result.frame
+        image = frame.image if self._publisher.wants_picture(frame.source_id) else None
+        wait_seconds = FILE_WAIT_SECONDS if frame.source_id in self._every_frame_of else 0.0
+        self._publisher.publish(result.message, image, wait_seconds=wait_seconds)
+
+    def drops(self, source_id: str) -> Drops:
+        """Frames that the publisher dropped."""
+        return self._publisher.drops(source_id)
+
+    def close(self) -> None:
+        """Close the sockets; what was published is sent first."""
+        self._publisher.close()
+
+
+class MessageFile:
+    """One line of JSON per frame: the header of the wire format, with each object's mask in COCO's form.
+
+    An object's `segmentation` is {"size": [H, W], "counts": "…"}, in the mask space. Each line is
+    complete once it is written, so that the file may be read while it grows.
+
+    Args:
+        path: is replaced; its folder is made.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise DataError(f"cannot write the messages to {path}: {error.strerror or error}") from error
+
+    def write(self, result: Result) -> None:
+        """Append one line."""
+        message = result.message
+        values = json.loads(write_header(message, ()))
+        del values["buffers"], values["epoch"], values["seq"]
+        for written, found in zip(values["objects"], message.objects, strict=True):
+            written["segmentation"] = crop_to_coco(found.mask, message.mask_size)
+        try:
+            self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
+        except OSError as error:
+            raise DataError(f"cannot write the messages to {self._path}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
