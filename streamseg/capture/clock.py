@@ -11,7 +11,7 @@ import struct
 
 from streamseg.structures.frame import Clock
 
-__all__ = ["NS_PER_SECOND", "Backlog", "CameraClock", "PtsPace", "parse_prft", "wall_ns_at"]
+__all__ = ["NS_PER_SECOND", "ArrivalLag", "Backlog", "CameraClock", "PtsPace", "parse_prft", "wall_ns_at"]
 
 NS_PER_SECOND = 1_000_000_000
 
@@ -89,45 +89,50 @@ class PtsPace:
         return due
 
 
-class Backlog:
-    """Tells which pictures of a live stream are leftovers of a stall.
+class ArrivalLag:
+    """How late pictures arrive, compared with the best that this connection has shown."""
 
-    A picture is late by as much as its arrival lags behind the best that this connection has shown
-    for its time stamp. Late alone is no reason to drop it: the way may have become longer for good.
-    It is left out when the reader also did not have to wait for it, so that newer ones must be
-    queued behind it; and never for so long that the source would go dark.
+    DRIFT = 1e-3
+    """Seconds by which the best may worsen per second, so that clocks that run apart do not add up."""
+    LONGEST_SECONDS = 30.0
+    """Whatever seems later than this has had its time line changed."""
+
+    def __init__(self) -> None:
+        self._best_seconds: float | None = None
+        self._last_arrived_seconds = 0.0
+
+    def lateness_seconds(self, stamp_seconds: float | None, arrived_seconds: float) -> float:
+        """Seconds >= 0; a picture without a time stamp counts as in time."""
+        if stamp_seconds is None:
+            return 0.0
+        lag = best = arrived_seconds - stamp_seconds
+        if self._best_seconds is not None:
+            drifted = self._best_seconds + self.DRIFT * (arrived_seconds - self._last_arrived_seconds)
+            if lag - drifted <= self.LONGEST_SECONDS:
+                best = min(drifted, lag)
+        self._best_seconds, self._last_arrived_seconds = best, arrived_seconds
+        return lag - best
+
+
+class Backlog:
+    """Tells which pictures are leftovers of a stall, not worth converting.
+
+    Late alone is no reason: the way may have become longer for good. The reader also must not have
+    had to wait for it, so that newer ones are queued behind it; and the source never goes dark.
     """
 
     BOUND_SECONDS = 0.25
     NO_WAIT_SECONDS = 0.005
     DARK_SECONDS = 0.5
-    DRIFT = 1e-3
-    """Seconds by which the best may worsen per second, so that clocks that run apart do not add up."""
 
     def __init__(self) -> None:
-        self._best_lag_seconds: float | None = None
-        self._last_seconds = 0.0
-        self._last_kept_seconds = 0.0
+        self._last_kept_seconds: float | None = None
 
-    def is_late(self, stamp_seconds: float | None, arrived_seconds: float, waited_seconds: float) -> bool:
-        """Whether to leave out a picture.
-
-        Args:
-            stamp_seconds: its time in the stream; None: unknown, and then it is kept.
-            arrived_seconds: when it arrived, on any clock that runs evenly.
-            waited_seconds: how long the reader waited for it.
-        """
-        lag_seconds = 0.0 if stamp_seconds is None else arrived_seconds - stamp_seconds
-        best = self._best_lag_seconds
-        if best is None or stamp_seconds is None:
-            late = False
-        else:
-            best += self.DRIFT * (arrived_seconds - self._last_seconds)
-            behind = lag_seconds - best > self.BOUND_SECONDS and waited_seconds < self.NO_WAIT_SECONDS
-            late = behind and arrived_seconds - self._last_kept_seconds < self.DARK_SECONDS
-        if stamp_seconds is not None:
-            self._best_lag_seconds = lag_seconds if best is None else min(best, lag_seconds)
-        self._last_seconds = arrived_seconds
-        if not late:
-            self._last_kept_seconds = arrived_seconds
-        return late
+    def leaves_out(self, *, lateness_seconds: float, waited_seconds: float, now_seconds: float) -> bool:
+        """Whether to leave out a picture that is so late and that the reader waited so long for."""
+        behind = lateness_seconds > self.BOUND_SECONDS and waited_seconds < self.NO_WAIT_SECONDS
+        last = self._last_kept_seconds
+        if behind and last is not None and now_seconds - last < self.DARK_SECONDS:
+            return True
+        self._last_kept_seconds = now_seconds
+        return False
