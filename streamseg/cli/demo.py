@@ -1,0 +1,113 @@
+"""`streamseg demo`: the main job on the built-in scene, with a subscriber in another process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamseg.cli.run import add_config_arguments
+from streamseg.errors import ConfigError
+
+__all__ = ["Received", "add_parser", "read_received", "run"]
+
+GRACE_SECONDS = 10.0
+"""For the subscriber to notice that nothing comes any more."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `demo`."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="the main job on the built-in scene; nothing is needed",
+        description="Segments a rendered scene live, follows its objects, publishes them, and lets a subscriber in"
+        " another process receive them. Leaves demo.mp4 to look at and demo.jsonl with what was received.",
+    )
+    add_config_arguments(parser)
+    parser.add_argument("--seconds", type=float, default=15.0, help="how long (default %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default %(default)s)")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo; exit code 1 when the subscriber received nothing."""
+    from streamseg.cli.recording import VideoSink
+    from streamseg.cli.status_line import StatusLine, summary_lines
+    from streamseg.config import load_config
+    from streamseg.runtime.assembly import open_runtime
+
+    if not args.seconds > 0:
+        raise ConfigError(f"--seconds must be more than 0, got {args.seconds:g}")
+    # The system chooses the ports, so that a demo runs beside anything else.
+    ports = ["publish.endpoint=tcp://127.0.0.1:0", "publish.control_endpoint=tcp://127.0.0.1:0"]
+    config = load_config(args.config, sets=[*ports, *args.sets], sources=args.source)
+    if config.publish.endpoint is None:
+        raise ConfigError("the demo publishes to a subscriber; publish.endpoint cannot be null")
+    video = VideoSink(args.out / "demo.mp4", [source.id for source in config.named_sources()])
+    received_path = args.out / "demo.jsonl"
+    status = StatusLine()
+    with open_runtime(config, [video]) as session:
+        assert session.endpoint is not None
+        print(f"publishing at {session.endpoint}, control at {session.control_endpoint}, for {args.seconds:g} s")
+        with _subscriber(session.endpoint, received_path):
+            try:
+                session.runtime.run(status.update, duration_seconds=args.seconds)
+            finally:
+                status.close()
+    received = read_received(received_path)
+    print(f"to look at: {', '.join(str(path) for path in video.paths.values() if path.is_file())}")
+    print(f"a subscriber in another process received {received} -> {received_path}")
+    for line in summary_lines(session.runtime.figures()):
+        print(line)
+    if not received.num_messages:
+        print("streamseg: the subscriber received nothing", file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def _subscriber(endpoint: str, path: Path) -> Iterator[None]:
+    """Another process that writes what it receives to a file, a line of JSON per message."""
+    command = [sys.executable, "-m", "streamseg.cli.main", "subscribe", endpoint, "--json"]
+    with path.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen([*command, "--timeout", "3"], stdout=file, stdin=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            try:
+                # It ends by itself, soon after the last message.
+                process.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                process.wait()
+
+
+@dataclass(frozen=True)
+class Received:
+    """What a subscriber wrote down."""
+
+    num_messages: int
+    num_masks: int
+    num_identities: int
+
+    def __str__(self) -> str:
+        return f"{self.num_messages} messages with {self.num_masks} masks of {self.num_identities} identities"
+
+
+def read_received(path: Path) -> Received:
+    """Count the lines that `streamseg subscribe --json` wrote; a last line that was cut off is left out."""
+    num_messages = num_masks = 0
+    identities = set()
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        objects = json.loads(line)["objects"]
+        num_messages += 1
+        num_masks += len(objects)
+        identities |= {one["track_id"] for one in objects if one["track_id"] >= 0}
+    return Received(num_messages, num_masks, len(identities))

@@ -1,0 +1,19 @@
+import argparse
+
+from streamseg.cli import doctor
+
+
+def test_every_dependency_is_looked_at_and_nothing_raises():
+    findings = {finding.name: finding for finding in doctor.examine()}
+    for name in ("torch", "onnxruntime", "cv2", "av", "zmq"):
+        assert findings[name].state == "ok", findings[name]
+        assert findings[name].remark
+    assert findings["CUDA"].state in ("ok", "absent")
+    assert findings["torchvision"].state in ("ok", "absent")
+
+
+def test_the_report_has_a_line_for_each(capsys):
+    doctor.run(argparse.Namespace())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("streamseg ")
+    assert len(lines) == 1 + len(doctor.examine())

@@ -1,0 +1,53 @@
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from streamseg.cli import main as module
+from streamseg.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(["--version"], 0, id="version"),
+        pytest.param(["--help"], 0, id="help"),
+        pytest.param(["segment", "--help"], 0, id="help of a subcommand"),
+        pytest.param([], 2, id="nothing"),
+        pytest.param(["paint"], 2, id="unknown subcommand"),
+        pytest.param(["segment"], 2, id="missing argument"),
+    ],
+)
+def test_exit_codes_of_the_parser(arguments, code, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == code
+    if code == 2:
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_every_subcommand_has_help_and_a_function():
+    names = set()
+    for action in module.build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            names = set(action.choices)
+            assert all(parser.get_default("command") is not None for parser in action.choices.values())
+    assert names == {"demo", "run", "segment", "subscribe", "train", "export", "check-config", "doctor"}
+
+
+def test_an_error_is_one_line_and_exit_code_2(capsys, tmp_path):
+    assert main(["check-config", str(tmp_path / "none.yaml")]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("streamseg: ")
+
+
+def test_help_loads_no_heavy_module():
+    heavy = "{'torch', 'cv2', 'av', 'onnxruntime', 'scipy'}"
+    code = (
+        "import sys; from streamseg.cli.main import build_parser; build_parser();"
+        f"print(sorted(set(sys.modules) & {heavy}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
