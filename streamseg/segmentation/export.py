@@ -80,7 +80,7 @@ def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str,
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
         path = Path(folder) / "graph.onnx"
         # The tracing exporter takes half a second and needs onnx alone; its successor takes 17 and needs onnxscript.
-        warnings.filterwarnings("ignore", message=".*legacy TorchScript-based ONNX export.*")
+        warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             graph,
             (torch.zeros(2, 64, 96, 3, dtype=torch.uint8),),

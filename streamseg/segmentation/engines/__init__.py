@@ -1,6 +1,6 @@
 """What runs the network: torch, or exported graphs in ONNX Runtime, behind one small protocol."""
 
 from streamseg.segmentation.engines.build import build_engine
-from streamseg.segmentation.engines.engine import Engine, Raw
+from streamseg.segmentation.engines.engine import Engine, Raw, largest_differences
 
-__all__ = ["Engine", "Raw", "build_engine"]
+__all__ = ["Engine", "Raw", "build_engine", "largest_differences"]

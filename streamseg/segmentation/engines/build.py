@@ -51,7 +51,9 @@ def build_engine(
     if engine == "auto":
         engine = "onnx" if device.startswith("tensorrt") or (on_cpu and not use_half) else "torch"
         if engine == "onnx" and on_cpu and not can_export():
-            _logger.info("the onnx package is missing, so that torch runs the network: pip install 'streamseg[export]'")
+            _logger.warning(
+                "the onnx package is missing, so that torch runs the network: pip install 'streamseg[export]'"
+            )
             engine = "torch"
     loaded = load_weights(weights)
     if engine == "torch":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Engine", "Raw"]
+__all__ = ["Engine", "Raw", "largest_differences"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,3 +45,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the device's memory back; nothing can be run afterwards."""
+
+
+def largest_differences(first: Raw, second: Raw) -> dict[str, float]:
+    """How far two answers to the same pictures are apart, by array: boxes in input pixels, the others in their unit."""
+    return {
+        field.name: float(
+            np.abs(getattr(first, field.name).astype(np.float64) - getattr(second, field.name).astype(np.float64)).max()
+        )
+        for field in fields(Raw)
+    }

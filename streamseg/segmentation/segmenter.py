@@ -1,0 +1,165 @@
+"""Pictures in, every object of each out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from streamseg.config import SegmentationConfig
+from streamseg.errors import ConfigError
+from streamseg.geometry import Letterbox, clip_boxes, letterbox, nms
+from streamseg.segmentation.engines import Engine, Raw, build_engine
+from streamseg.segmentation.network import PROTOTYPE_STRIDE
+from streamseg.segmentation.preprocess import check_image, letterbox_images
+from streamseg.structures.instances import Instances
+from streamseg.telemetry import StageTimer
+
+__all__ = ["Segmenter"]
+
+_LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000)}
+
+
+class Segmenter:
+    """Finds every instance in pictures, whatever is asked about them later.
+
+    What it answers for a picture does not depend on the pictures beside it: the same rows come out, with
+    boxes equal to 0.01 pixels, and scores and logits to 0.001. One thread at a time may call it.
+    """
+
+    def __init__(
+        self,
+        weights: str | Path = "default",
+        *,
+        engine: Literal["auto", "torch", "onnx"] | Engine = "auto",
+        device: str = "auto",
+        half: bool | Literal["auto"] = "auto",
+        imgsz: int = 640,
+        conf: float = 0.25,
+        iou: float = 0.7,
+        max_det: int = 300,
+    ) -> None:
+        """Load the weights.
+
+        Args:
+            weights: `default` (embedded), or the path of a .safetensors or .onnx file.
+            engine: `auto`, `torch`, `onnx`, or an engine already made, which decides weights, device and half.
+            device: `auto` (CUDA where there is some), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
+            half: half precision; `auto` on CUDA only.
+            imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32.
+            conf: objects score more than this, 0..1.
+            iou: boxes that overlap a better one by more than this are removed, 0..1.
+            max_det: the most objects per picture, 1..3000.
+
+        Raises:
+            ConfigError: a number is out of its range.
+            WeightsError: the weights are missing, broken or of another architecture.
+            EngineError: the device is not there, or the engine cannot do what is asked.
+        """
+        for name, value in {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det}.items():
+            low, high = _LIMITS[name]
+            if not low <= value <= high:
+                raise ConfigError(f"{name} must be {low}..{high}, got {value}")
+        self.imgsz = imgsz
+        self.conf = conf
+        self.iou = iou
+        self.max_det = max_det
+        self.engine: Engine = (
+            build_engine(weights, engine=engine, device=device, half=half) if isinstance(engine, str) else engine
+        )
+        self.timer = StageTimer()
+        """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
+
+    @classmethod
+    def from_config(cls, config: SegmentationConfig) -> Segmenter:
+        """Make one from its section of the configuration."""
+        return cls(
+            config.weights,
+            engine=config.engine,
+            device=config.device,
+            half=config.half,
+            imgsz=config.imgsz,
+            conf=config.conf,
+            iou=config.iou,
+            max_det=config.max_det,
+        )
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        """Segment pictures, of any sizes.
+
+        Those whose letterboxed shapes agree go through the network as one batch.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each.
+
+        Returns:
+            One `Instances` per picture, in order, on the host; a picture without objects has one with no
+            rows. No pictures give an empty list.
+
+        Raises:
+            DataError: an image has another type or shape.
+        """
+        for image in images:
+            check_image(image)
+        places = [letterbox((image.shape[0], image.shape[1]), self.imgsz) for image in images]
+        batches: dict[tuple[int, int], list[int]] = {}
+        for position, place in enumerate(places):
+            batches.setdefault(place.input_size, []).append(position)
+        answers: dict[int, Instances] = {}
+        for positions in batches.values():
+            with self.timer.stage("preprocess"):
+                batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
+            with self.timer.stage("network"):
+                raw = self.engine.run(batch)
+            with self.timer.stage("postprocess"):
+                for row, position in enumerate(positions):
+                    answers[position] = self._choose(raw, row, places[position])
+        return [answers[position] for position in range(len(images))]
+
+    def _choose(self, raw: Raw, row: int, place: Letterbox) -> Instances:
+        """The objects of one picture of the batch."""
+        candidates = np.flatnonzero(raw.scores[row] > self.conf)
+        boxes = torch.from_numpy(raw.boxes[row][candidates])  # (N, 4), input pixels
+        scores = torch.from_numpy(raw.scores[row][candidates])  # (N,)
+        kept = nms(boxes, scores, self.iou, max_kept=self.max_det)
+        boxes = clip_boxes(_to_image(boxes[kept], place), place.image_size)
+        solid = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # what lies in the padding alone is no object
+        boxes, kept = boxes[solid], kept[solid]
+        coefficients = torch.from_numpy(raw.mask_coefficients[row][candidates[kept.numpy()]]).float()  # (K, 32)
+        prototypes = torch.from_numpy(raw.prototypes[row]).float()  # (32, Mh, Mw)
+        return Instances(
+            boxes=boxes,
+            scores=scores[kept],
+            mask_logits=torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
+            grid_to_image=place.to_image(PROTOTYPE_STRIDE),
+            image_size=place.image_size,
+        )
+
+    def warmup(self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1) -> None:
+        """Run grey pictures of (H, W) once: the first run of a shape is slower, on a GPU by seconds."""
+        size = letterbox(image_size, self.imgsz).input_size
+        self.engine.run(np.full((num_images, *size, 3), 114, dtype=np.uint8))
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        self.engine.close()
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _to_image(boxes: Tensor, place: Letterbox) -> Tensor:
+    """Boxes (N, 4) xyxy from the network's input to the source image."""
+    scale_x, scale_y, offset_x, offset_y = place.to_image()
+    return boxes * boxes.new_tensor([scale_x, scale_y] * 2) + boxes.new_tensor([offset_x, offset_y] * 2)
