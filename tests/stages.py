@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +18,8 @@ import torch
 from support import make_frame
 
 from streamseg.pipeline import Result
+from streamseg.segmentation.network import build_network
+from streamseg.segmentation.weights import save_weights
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import DropCounter
@@ -157,3 +164,31 @@ class ListSink:
         self.num_closed += 1
         if self._close_error is not None:
             raise self._close_error
+
+
+@functools.cache
+def seeded_weights() -> Path:
+    """A file of untrained weights, of the smallest size; equal in every run, removed with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="streamseg-test-"))
+    atexit.register(shutil.rmtree, folder)
+    return save_weights(build_network("n", seed=0).state_dict(), folder / "seeded.safetensors")
+
+
+def small_settings() -> list[str]:
+    """Settings of a whole run that is cheap: untrained weights, a small input, five objects in every frame."""
+    return [
+        f"segmentation.weights={seeded_weights()}",
+        "segmentation.engine=torch",
+        "segmentation.device=cpu",
+        "segmentation.imgsz=64",
+        "segmentation.conf=0",
+        "segmentation.max_det=5",
+        "tracking.high_score=0",
+        "publish.endpoint=tcp://127.0.0.1:0",
+        "publish.control_endpoint=tcp://127.0.0.1:0",
+    ]
+
+
+def small_scene(**values: object) -> dict[str, object]:
+    """A section of a configuration: a small rendered scene."""
+    return {"type": "scene", "id": "scene", "width": 128, "height": 96, "num_objects": 3, "fps": 100, **values}

@@ -1,0 +1,125 @@
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from stages import ListSink, small_scene, small_settings
+
+from streamseg.config import Config, load_config
+from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError, WeightsError
+from streamseg.publish import ControlClient, Subscriber
+from streamseg.runtime.assembly import open_runtime
+
+
+def make_config(*sets: str, **scene: object) -> Config:
+    config = load_config(sets=[*small_settings(), *sets])
+    return Config.model_validate({**config.model_dump(), "sources": [small_scene(**scene)]})
+
+
+def test_a_configuration_runs_from_the_scene_to_a_subscriber():
+    config = make_config("prompts=[{id: all}]", frame_id="camera_link", num_frames=None)
+    sink = ListSink()
+    received = []
+    with open_runtime(config, [sink]) as session:
+        assert session.endpoint is not None
+        with Subscriber(session.endpoint) as subscriber:
+
+            def receive(_: object) -> None:
+                while len(received) < 3:
+                    message = subscriber.receive(5)
+                    assert message is not None
+                    received.append(message)
+                session.runtime.stop()
+
+            figures = session.runtime.run(receive, interval_seconds=0.05)
+    assert sink.num_closed == 1
+    assert figures.num_frames == len(sink.results)
+    for message in received:
+        assert (message.source_id, message.frame_id, message.image_size) == ("scene", "camera_link", (96, 128))
+        assert 0 < len(message.objects) <= 5
+        assert message.objects[0].prompt_ids == ("all",)
+        assert 0 < message.age_ms < 5000
+
+
+def test_every_frame_of_a_file_reaches_the_file_of_messages(tmp_path: Path):
+    path = tmp_path / "messages.jsonl"
+    config = make_config(f"output.messages={path}", num_frames=25, mode="every_frame")
+    with open_runtime(config) as session:
+        session.runtime.run()
+    assert [json.loads(line)["index"] for line in path.read_text().splitlines()] == list(range(25))
+
+
+def test_the_control_channel_steers_the_run():
+    config = make_config(num_frames=None)
+    with open_runtime(config) as session:
+        assert session.control_endpoint is not None
+        with ControlClient(session.control_endpoint) as client:
+
+            def steer(_: object) -> None:
+                assert client.call("pause") == {"paused": True}
+                session.runtime.stop()
+
+            figures = session.runtime.run(steer, interval_seconds=0.05)
+    assert figures.is_paused
+
+
+def test_without_endpoints_there_is_no_socket():
+    config = make_config("publish.endpoint=null", "publish.control_endpoint=null", num_frames=3, mode="every_frame")
+    with open_runtime(config) as session:
+        assert (session.endpoint, session.single_endpoint, session.control_endpoint) == (None, None, None)
+        assert session.runtime.run().num_frames == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        pytest.param("publish.endpoint=tcp://0.0.0.0:0", PublishError, "0.0.0.0", id="public-endpoint"),
+        pytest.param("publish.endpoint=nonsense", PublishError, "nonsense", id="no-endpoint"),
+        pytest.param("segmentation.weights=/nowhere/a.safetensors", WeightsError, "/nowhere", id="no-weights"),
+        pytest.param("prompts=[{id: a, points: [[1, 2]], labels: [1, 1]}]", DataError, "2 labels", id="prompt"),
+    ],
+)
+def test_what_cannot_start_is_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, setting: str, error: type[StreamsegError], message: str
+):
+    path = tmp_path / "messages.jsonl"
+    with pytest.raises(error) as caught, open_runtime(make_config(f"output.messages={path}", setting)):
+        pass
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+
+
+def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path):
+    with (
+        pytest.raises(DataError, match="cannot write the messages"),
+        open_runtime(make_config(f"output.messages={tmp_path}")),
+    ):
+        pass
+
+
+def test_a_file_that_is_not_there_is_an_error():
+    config = make_config()
+    missing = Config.model_validate({**config.model_dump(), "sources": [{"type": "stream", "url": "/nowhere.mp4"}]})
+    with pytest.raises(SourceError, match=r"/nowhere\.mp4"), open_runtime(missing):
+        pass
+
+
+def test_a_single_part_endpoint_needs_the_other():
+    config = make_config("publish.endpoint=null", "publish.single_endpoint=tcp://127.0.0.1:0")
+    with pytest.raises(ConfigError, match=r"needs publish\.endpoint"), open_runtime(config):
+        pass
+
+
+def test_a_port_in_use_is_an_error_and_frees_what_was_opened():
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
+        port = taken.getsockname()[1]
+        free = other.getsockname()[1]
+        other.close()
+        config = make_config(
+            f"publish.endpoint=tcp://127.0.0.1:{free}", f"publish.control_endpoint=tcp://127.0.0.1:{port}"
+        )
+        with pytest.raises(PublishError, match=str(port)), open_runtime(config):
+            pass
+    with socket.create_server(("127.0.0.1", free)):
+        pass
