@@ -46,8 +46,9 @@ def assign(scores: Tensor, boxes: Tensor, centres: Tensor, strides: Tensor, targ
     if num_targets == 0:
         none = torch.zeros(0, dtype=torch.int64, device=boxes.device)
         return Assignment(none, none, boxes.new_zeros(0))
-    # A target smaller than a cell may hold no centre: widen it to one cell of the finest level.
-    finest = strides.min()
+    # A target smaller than a cell may hold no centre: widen it to one cell of the finest level, and a
+    # little more, for those whose centre lies right between cells.
+    finest = strides.min() * 1.002
     centre = (target_boxes[:, :2] + target_boxes[:, 2:]) / 2  # (N, 2)
     half = ((target_boxes[:, 2:] - target_boxes[:, :2]) / 2).clamp(min=finest / 2)  # (N, 2)
     inside = ((centres[None] - centre[:, None]).abs() < half[:, None]).all(dim=2)  # (N, A)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from streamseg.errors import DataError
 from streamseg.training.compose import Composed, ComposeSettings, compose
 from streamseg.training.folders import Sample
 
@@ -48,7 +49,7 @@ class Batch:
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
 
 
-class _Composer(Dataset[Composed]):
+class _Composer(Dataset[Composed | DataError]):
     def __init__(
         self,
         sources: Sequence[SampleSource],
@@ -65,18 +66,27 @@ class _Composer(Dataset[Composed]):
         self._seed = seed
         self._settings = settings
 
-    def __getitem__(self, index: int) -> Composed:
+    def __getitem__(self, index: int) -> Composed | DataError:
         # Every picture of a batch has the same size, drawn from the batch's number.
         batch_rng = np.random.default_rng((self._seed, index // self._batch_size, 1))
         size = int(batch_rng.choice(self._sizes))
-        return compose(np.random.default_rng((self._seed, index)), self._draw, size, self._settings)
+        try:
+            return compose(np.random.default_rng((self._seed, index)), self._draw, size, self._settings)
+        except DataError as error:
+            # Raised in a worker, it would arrive as a page of traceback.
+            return error
 
     def _draw(self, rng: np.random.Generator) -> Sample:
         source = self._sources[int(rng.choice(len(self._sources), p=self._shares))]
         return source.sample(int(rng.integers(len(source))))
 
 
-def _collate(composed: Sequence[Composed]) -> Batch:
+def _collate(items: Sequence[Composed | DataError]) -> Batch | DataError:
+    composed = []
+    for item in items:
+        if isinstance(item, DataError):
+            return item
+        composed.append(item)
     counts = [len(one.boxes) for one in composed]
     return Batch(
         images=torch.from_numpy(np.stack([one.image for one in composed])).permute(0, 3, 1, 2),
@@ -116,16 +126,20 @@ def batches(
         seed: of the whole run.
         settings: the augmentation.
         num_workers: processes that compose; 0 composes in this one.
+
+    Raises:
+        DataError: when its batch comes up: a picture is missing or an annotation contradicts it.
     """
-    dataset = _Composer(sources, weights, sizes, batch_size, seed, settings)
-    return iter(
-        DataLoader(
-            dataset,
-            batch_size=batch_size,
-            sampler=range(start * batch_size, stop * batch_size),
-            num_workers=num_workers,
-            collate_fn=_collate,
-            worker_init_fn=_one_thread,
-            prefetch_factor=4 if num_workers else None,
-        )
+    loader: DataLoader[Composed | DataError] = DataLoader(
+        _Composer(sources, weights, sizes, batch_size, seed, settings),
+        batch_size=batch_size,
+        sampler=range(start * batch_size, stop * batch_size),
+        num_workers=num_workers,
+        collate_fn=_collate,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if num_workers else None,
     )
+    for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
+        yield batch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,22 @@ import torch
 from streamseg.errors import DataError
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
+
+PARTS = frozenset({"step", "settings", "network", "average", "optimizer"})
+
+# What the reader of pickles raises at foreign or broken bytes, depending on where they break.
+FOREIGN = (
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    AttributeError,
+    EOFError,
+    KeyError,
+    IndexError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
@@ -22,27 +40,41 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """
     partial = path.with_suffix(".partial")
     try:
-        torch.save(state, partial)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
-        raise DataError(f"cannot write the checkpoint {path}: {error}; the one before it is intact") from error
+        try:
+            # Through a file of Python's, a full disk is an OSError that says so.
+            with partial.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}; the checkpoint before is intact") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint of this program.
 
     Raises:
-        DataError: missing, truncated, or no checkpoint.
+        DataError: missing, truncated, damaged, or no checkpoint.
     """
+    damaged, state = None, None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # A checkpoint is a zip archive; torch does not compare its checksums.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is None:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(f"there is no checkpoint {path} to resume from") from error
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path} is no checkpoint of streamseg train: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, dict) or not {"step", "settings", "network", "average", "optimizer"} <= state.keys():
+    except OSError as error:
+        raise DataError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+    except FOREIGN as error:
+        kind = type(error).__name__
+        raise DataError(f"{path} is no checkpoint of streamseg train, or is cut off or damaged ({kind})") from error
+    if damaged is not None:
+        raise DataError(f"{path} is damaged: the checksum of {damaged} is wrong; resume from an older copy")
+    if not isinstance(state, dict) or not state.keys() >= PARTS:
         raise DataError(f"{path} is no checkpoint of streamseg train: it lacks some of the parts a run needs")
     return state

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.errors import ConfigError
 from streamseg.training.folders import Sample
 
 __all__ = ["ComposeSettings", "Composed", "compose"]
@@ -32,12 +33,16 @@ MIN_VISIBLE_SHARE = 0.25
 """An object with fewer visible pixels, or with less of it left uncovered, is no target."""
 
 MAX_OBJECTS = 60
-"""Targets per picture; the smallest go first. Bounds memory on crowded pictures."""
+"""Targets per picture; of more, the smallest are neither target nor background. Bounds memory on crowded pictures."""
 
 
 @dataclass(frozen=True)
 class ComposeSettings:
-    """Probabilities and ranges of the augmentation."""
+    """Probabilities and ranges of the augmentation.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
 
     mosaic: float = 0.25
     paste: float = 0.6
@@ -47,6 +52,15 @@ class ComposeSettings:
     part_share: float = 0.35
     """How often labelled parts are targets: they are real answers that should rank below wholes."""
     photometric: float = 0.8
+
+    def __post_init__(self) -> None:
+        for name in ("mosaic", "paste", "part_share", "photometric"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"compose.{name} is {getattr(self, name)}; it must be from 0 to 1")
+        if self.max_pasted < 1:
+            raise ConfigError(f"compose.max_pasted is {self.max_pasted}; it must be at least 1")
+        if not 0 < self.scale[0] <= self.scale[1] < np.inf:
+            raise ConfigError(f"compose.scale is {self.scale}; it must be two ascending numbers above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +185,8 @@ def _paste(rng: np.random.Generator, canvas: _Canvas, source: Sample) -> None:
 
     mask = np.zeros((size, size), dtype=np.uint8)
     _copy_into(mask, alpha, offset_x, offset_y)
-    pasted = np.zeros_like(canvas.image)
+    # The soft edge reaches a pixel beyond the cut: there the picture stays as it was.
+    pasted = canvas.image.copy()
     _copy_into(pasted, np.clip(cut * gain, 0, 255).astype(np.uint8), offset_x, offset_y)
     soft = cv2.GaussianBlur(mask, (3, 3), 0)[..., None].astype(np.uint16)
     canvas.image = ((pasted * soft + canvas.image * (255 - soft)) // 255).astype(np.uint8)
@@ -205,25 +220,25 @@ def _camera_noise(rng: np.random.Generator, image: Picture) -> Picture:
 
 def _finish(canvas: _Canvas) -> Composed:
     """Boxes and grid masks of what is visible enough."""
-    size = canvas.image.shape[0]
-    cells = size // GRID
-    targets = []
-    for layer in canvas.layers:
+    cells = canvas.image.shape[0] // GRID
+    visible_px = [int(np.count_nonzero(layer.mask > 127)) for layer in canvas.layers]
+    boxes: list[tuple[np.intp, ...]] = []
+    masks = []
+    for row in sorted(range(len(visible_px)), key=lambda row: -visible_px[row]):
+        layer = canvas.layers[row]
         inside = layer.mask > 127
-        visible_px = int(np.count_nonzero(inside))
-        if visible_px < MIN_VISIBLE_PX or visible_px < MIN_VISIBLE_SHARE * layer.full_px:
+        is_hidden = visible_px[row] < max(MIN_VISIBLE_PX, MIN_VISIBLE_SHARE * layer.full_px)
+        if is_hidden or len(boxes) == MAX_OBJECTS:
             # Neither a target nor background.
             canvas.weight[inside] = 0
             continue
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-        box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-        targets.append((visible_px, box, cv2.resize(layer.mask, (cells, cells), interpolation=cv2.INTER_AREA)))
-    targets.sort(key=lambda target: -target[0])
-    targets = targets[:MAX_OBJECTS]
+        boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+        masks.append(cv2.resize(layer.mask, (cells, cells), interpolation=cv2.INTER_AREA))
     return Composed(
         image=canvas.image,
-        boxes=np.array([box for _, box, _ in targets], dtype=np.float32).reshape(-1, 4),
-        masks=np.array([mask for _, _, mask in targets], dtype=np.uint8).reshape(-1, cells, cells),
+        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        masks=np.array(masks, dtype=np.uint8).reshape(-1, cells, cells),
         background_weight=np.asarray(
             cv2.resize(canvas.weight, (cells, cells), interpolation=cv2.INTER_AREA), dtype=np.uint8
         ),

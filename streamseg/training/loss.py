@@ -39,7 +39,7 @@ class LossParts(NamedTuple):
 
 
 def complete_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """CIoU (N,) of pairs of boxes (N, 4) xyxy, -1..1 (Zheng et al., arXiv 1911.08287)."""
+    """CIoU (N,) of pairs of boxes (N, 4) xyxy, above -1.5, 1 for equal boxes (Zheng et al., arXiv 1911.08287)."""
     top_left = torch.maximum(boxes_a[:, :2], boxes_b[:, :2])
     bottom_right = torch.minimum(boxes_a[:, 2:], boxes_b[:, 2:])
     intersection = (bottom_right - top_left).clamp(min=0).prod(dim=1)

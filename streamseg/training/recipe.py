@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic_core import ErrorDetails
 
 from streamseg.errors import ConfigError
 from streamseg.training.batches import SampleSource
@@ -23,7 +24,7 @@ class RecipeSource(BaseModel):
 
     path: str
     source: str | None = None
-    weight: float = Field(default=1.0, gt=0)
+    weight: FiniteFloat = Field(default=1.0, gt=0)
     background_weight: float = Field(default=1.0, ge=0, le=1)
 
 
@@ -33,7 +34,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[RecipeSource, ...] = ()
-    scene_weight: float = Field(default=0.0, ge=0)
+    scene_weight: FiniteFloat = Field(default=0.0, ge=0)
     """Share of pictures of the rendered scene, on the scale of the sources' weights."""
     settings: dict[str, Any] = {}
     """Fields of `TrainingSettings`; the rest keep their defaults."""
@@ -59,7 +60,7 @@ def load_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        ConfigError: missing, no YAML, or a value is wrong.
+        ConfigError: missing, no YAML, or a value is wrong; one line per mistake.
     """
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -68,6 +69,14 @@ def load_recipe(path: Path) -> Recipe:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"])) or "recipe"
-        raise ConfigError(f"{path}: {where}: {problem['msg']}") from error
+        raise ConfigError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
+
+
+def _explain(problem: ErrorDetails) -> str:
+    where = ".".join(map(str, problem["loc"])) or "the recipe"
+    if problem["type"] == "extra_forbidden":
+        known = RecipeSource.model_fields if len(problem["loc"]) > 1 else Recipe.model_fields
+        return f"{where}: unknown key; valid keys are {', '.join(known)}"
+    if problem["type"] == "model_type":
+        return f"{where} must hold keys and values, got {str(problem['input'])[:60]}"
+    return f"{where}: {problem['msg']}, got {str(problem['input'])[:60]}"

@@ -6,42 +6,21 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from streamseg.errors import DataError
-from streamseg.segmentation.network import Network, Size, build_network
+from streamseg.segmentation.network import Network, build_network
 from streamseg.training.batches import Batch, SampleSource, batches
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
-from streamseg.training.compose import ComposeSettings
 from streamseg.training.loss import LossParts, segmentation_loss
+from streamseg.training.settings import TrainingSettings
 
-__all__ = ["Progress", "Trainer", "TrainingSettings"]
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Everything that decides the course of a run, apart from the data."""
-
-    size: Size = "n"
-    num_steps: int = 6000
-    batch_size: int = 16
-    sizes: tuple[int, ...] = (224, 256, 288)
-    """Canvas sizes in pixels, one drawn per batch; multiples of 32."""
-    learning_rate: float = 2e-3
-    final_learning_rate: float = 2e-5
-    weight_decay: float = 0.02
-    num_warmup_steps: int = 200
-    average_decay: float = 0.9995
-    """Of the moving average; reached gradually."""
-    max_gradient_norm: float = 10.0
-    seed: int = 0
-    half: bool = True
-    """bfloat16 for the network (the loss stays float32)."""
-    compose: ComposeSettings = field(default_factory=ComposeSettings)
+__all__ = ["Progress", "Trainer"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +43,12 @@ class Trainer:
         weights: share of each source.
         folder: where checkpoints and the log go; made if need be.
         device: "cpu" or "cuda…".
-        resume: go on from `last.ckpt`; the settings may differ in `num_steps` and the like,
-            not in the network's size.
+        resume: go on from `last.ckpt`, and with the log from there; the settings may differ in `num_steps`
+            and the like, not in the network's size.
         num_workers: processes that compose pictures.
 
     Raises:
-        DataError: nothing to train on, or a checkpoint that does not fit.
+        DataError: nothing to train on, a folder that cannot be written, or a checkpoint that does not fit.
     """
 
     def __init__(
@@ -98,9 +77,13 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(self.network, settings.weight_decay), lr=settings.learning_rate
         )
-        folder.mkdir(parents=True, exist_ok=True)
         if resume:
             self._restore(load_checkpoint(folder / "last.ckpt"))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._trim_log()
+        except OSError as error:
+            raise DataError(f"cannot write to the folder {folder}: {error.strerror}; choose another one") from error
 
     def run(
         self,
@@ -113,7 +96,8 @@ class Trainer:
         """Train to the end, or for `stop_after_seconds`; True when the run is complete.
 
         Raises:
-            DataError: the loss is no number, or a checkpoint cannot be written. The last one is intact.
+            DataError: a picture cannot be read, the loss is no number, or a checkpoint cannot be written. The
+                last checkpoint is intact.
         """
         started = checkpointed = time.monotonic()
         window_started, window_step = started, self.step
@@ -137,20 +121,16 @@ class Trainer:
                 num_steps = self.step - window_step
                 losses = {name: float(value) / num_steps for name, value in sums.items()}
                 if not all(map(math.isfinite, losses.values())):
-                    raise DataError(
-                        f"the loss is no number any more at step {self.step} ({losses}); lower the learning rate"
-                        f" and resume from {self._folder / 'last.ckpt'}"
-                    )
+                    raise self._diverged("the loss")
                 seconds = time.monotonic() - window_started
                 self._log(report, losses, num_steps * self.settings.batch_size / max(seconds, 1e-9))
                 window_started, window_step, sums = time.monotonic(), self.step, {}
             now = time.monotonic()
-            stops = now - started > stop_after_seconds
-            if stops or now - checkpointed > checkpoint_seconds:
+            if now - started > stop_after_seconds:
+                break
+            if now - checkpointed > checkpoint_seconds:
                 self._checkpoint()
                 checkpointed = time.monotonic()
-            if stops:
-                break
         self._checkpoint()
         return self.step >= self.settings.num_steps
 
@@ -184,11 +164,39 @@ class Trainer:
 
     def _log(self, report: Callable[[Progress], None], losses: dict[str, float], speed: float) -> None:
         progress = Progress(self.step, self.settings.num_steps, losses, _learning_rate(self.step, self.settings), speed)
-        with (self._folder / "losses.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(progress)) + "\n")
+        try:
+            with (self._folder / "losses.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(progress)) + "\n")
+        except OSError as error:
+            raise DataError(f"cannot write {self._folder / 'losses.jsonl'}: {error.strerror}") from error
         report(progress)
 
+    def _trim_log(self) -> None:
+        """Leave out what was logged after the checkpoint: those steps are done again."""
+        log = self._folder / "losses.jsonl"
+        if not log.exists():
+            return
+        kept = []
+        for line in log.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] > self.step:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break  # the end of a log whose writer was killed
+            kept.append(line + "\n")
+        log.write_text("".join(kept), encoding="utf-8")
+
+    def _diverged(self, what: str) -> DataError:
+        return DataError(
+            f"{what} is no number any more at step {self.step}; lower the learning rate and resume from"
+            f" {self._folder / 'last.ckpt'}"
+        )
+
     def _checkpoint(self) -> None:
+        for name, tensor in self.network.state_dict().items():
+            # The loss is only looked at now and then, and may be finite when its gradient is not.
+            if not torch.isfinite(tensor).all():
+                raise self._diverged(f"{name} of the network")
         state = {
             "step": self.step,
             "settings": json.dumps(asdict(self.settings)),
@@ -198,14 +206,22 @@ class Trainer:
         }
         save_checkpoint(state, self._folder / "last.ckpt")
 
-    def _restore(self, state: dict[str, object]) -> None:
-        size = json.loads(str(state["settings"]))["size"]
+    def _restore(self, state: dict[str, Any]) -> None:
+        path = self._folder / "last.ckpt"
+        decays = [group["weight_decay"] for group in self._optimizer.param_groups]
+        try:
+            size = json.loads(state["settings"])["size"]
+            if size == self.settings.size:
+                self.network.load_state_dict(state["network"])
+                self.average.load_state_dict(state["average"])
+                self._optimizer.load_state_dict(state["optimizer"])
+                self.step = int(state["step"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise DataError(f"{path} does not fit the network ({type(error).__name__}); train afresh") from error
         if size != self.settings.size:
-            raise DataError(f"the checkpoint is of a network of size {size}, asked for is {self.settings.size}")
-        self.network.load_state_dict(state["network"])  # type: ignore[arg-type]
-        self.average.load_state_dict(state["average"])  # type: ignore[arg-type]
-        self._optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
-        self.step = int(state["step"])  # type: ignore[call-overload]
+            raise DataError(f"{path} is of a network of size {size}, asked for is {self.settings.size}")
+        for group, decay in zip(self._optimizer.param_groups, decays, strict=True):
+            group["weight_decay"] = decay  # the settings decide, not the checkpoint
 
 
 def _learning_rate(step: int, settings: TrainingSettings) -> float:

@@ -1,0 +1,57 @@
+"""What decides the course of a training run, apart from the data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import get_args
+
+from streamseg.errors import ConfigError
+from streamseg.segmentation.network import Size
+from streamseg.training.compose import ComposeSettings
+
+__all__ = ["TrainingSettings"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The course of a run; with the same settings and data, two runs are equal.
+
+    Raises:
+        ConfigError: a value with which no run is possible.
+    """
+
+    size: Size = "n"
+    num_steps: int = 6000
+    batch_size: int = 16
+    sizes: tuple[int, ...] = (224, 256, 288)
+    """Canvas sizes in pixels, one drawn per batch; multiples of 32."""
+    learning_rate: float = 2e-3
+    final_learning_rate: float = 2e-5
+    weight_decay: float = 0.02
+    num_warmup_steps: int = 200
+    average_decay: float = 0.9995
+    """Of the moving average; reached gradually."""
+    max_gradient_norm: float = 10.0
+    seed: int = 0
+    half: bool = True
+    """bfloat16 for the network (the loss stays float32)."""
+    compose: ComposeSettings = field(default_factory=ComposeSettings)
+
+    def __post_init__(self) -> None:
+        for name, is_right, allowed in (
+            ("size", self.size in get_args(Size), f"one of {', '.join(get_args(Size))}"),
+            ("num_steps", self.num_steps >= 1, "at least 1"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("batch_size", self.batch_size > 1 or 32 not in self.sizes, "at least 2 for pictures of 32 pixels"),
+            ("sizes", self.sizes and all(s > 0 and s % 32 == 0 for s in self.sizes), "one or more multiples of 32"),
+            ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
+            ("final_learning_rate", 0 <= self.final_learning_rate < math.inf, "0 or more"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
+            ("num_warmup_steps", self.num_warmup_steps >= 0, "0 or more"),
+            ("average_decay", 0 <= self.average_decay < 1, "from 0 to below 1"),
+            ("max_gradient_norm", self.max_gradient_norm > 0, "above 0"),
+            ("seed", self.seed >= 0, "0 or more"),
+        ):
+            if not is_right:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be {allowed}")
