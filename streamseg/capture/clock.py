@@ -11,7 +11,16 @@ import struct
 
 from streamseg.structures.frame import Clock
 
-__all__ = ["NS_PER_SECOND", "ArrivalLag", "Backlog", "CameraClock", "PtsPace", "parse_prft", "wall_ns_at"]
+__all__ = [
+    "NS_PER_SECOND",
+    "ArrivalLag",
+    "Backlog",
+    "CameraClock",
+    "PtsPace",
+    "driver_stamp_ns",
+    "parse_prft",
+    "wall_ns_at",
+]
 
 NS_PER_SECOND = 1_000_000_000
 
@@ -31,6 +40,16 @@ def parse_prft(side_data: bytes) -> int | None:
         return None
     (microseconds,) = struct.unpack_from("=q", side_data)
     return int(microseconds) * 1000 if microseconds > 0 else None
+
+
+def driver_stamp_ns(position_ms: float, received_monotonic_ns: int) -> int | None:
+    """A driver's stamp on the monotonic clock in ns; None where it cannot be one.
+
+    V4L2 stamps pictures by the monotonic clock; other drivers count from when the camera was opened,
+    or not at all. A stamp is believed if it lies within the last second.
+    """
+    stamp_ns = round(position_ms * 1e6)
+    return stamp_ns if 0 <= received_monotonic_ns - stamp_ns < NS_PER_SECOND else None
 
 
 class CameraClock:
