@@ -13,9 +13,9 @@ __all__ = ["quiet_opencv"]
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
     """Let OpenCV print nothing inside the block. The level belongs to the process, not to the thread."""
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         yield
     finally:
-        cv2.setLogLevel(level)
+        cv2.utils.logging.setLogLevel(level)
