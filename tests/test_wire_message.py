@@ -64,6 +64,10 @@ def test_the_picture_decides_the_topic():
     assert decode(without).jpeg is None
 
 
+def test_a_message_without_a_picture_may_come_where_pictures_come():
+    assert decode([b"pic/1/cam0/", *encode(MESSAGE, include_jpeg=False)[1:]]).jpeg is None
+
+
 def test_variants_share_the_masks():
     buffers = mask_buffers(MESSAGE, "rle-crop-u32")
     assert assemble(MESSAGE, buffers) == encode(MESSAGE)

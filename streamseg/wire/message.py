@@ -5,7 +5,7 @@
     part 2…   buffers, in the order of the header's table, little-endian (`masks.py`), then `jpeg` if any
 
 The same message goes out on both topics; whoever wants pictures subscribes to `pic/` instead of `seg/`
-and gets masks and picture of one frame together.
+and gets masks and picture of one frame together. A frame without a picture may come on `pic/`, too.
 """
 
 from __future__ import annotations
@@ -80,9 +80,11 @@ def read_header(parts: Sequence[Part]) -> Header:
     names = [entry.name for entry in header.buffers]
     if len(set(names)) != len(names):
         raise WireError(f"buffer names must differ, got {', '.join(names)[:80]}")
-    topic = picture_topic(header.source_id) if "jpeg" in names else mask_topic(header.source_id)
-    if parts[0] != topic:
-        raise WireError(f"the topic is {bytes(parts[0])[:80]!r}, the header belongs to {topic!r}")
+    topics = [picture_topic(header.source_id)]
+    if "jpeg" not in names:
+        topics.append(mask_topic(header.source_id))
+    if parts[0] not in topics:
+        raise WireError(f"the topic is {bytes(parts[0])[:80]!r}, the header belongs to {topics[-1]!r}")
     return header
 
 

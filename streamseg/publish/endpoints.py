@@ -1,0 +1,134 @@
+"""Endpoints: which are allowed, and sockets that are bound or connected to them with our settings."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket as sockets
+from typing import Any, Final
+
+import zmq
+
+from streamseg.errors import PublishError
+
+__all__ = ["Context", "Socket", "bind", "connect", "open_socket"]
+
+Context = zmq.Context[Any]
+Socket = zmq.Socket[bytes]
+
+HEARTBEAT_INTERVAL_MS: Final = 2000
+HEARTBEAT_TIMEOUT_MS: Final = 6000
+"""ZeroMQ's heartbeats are off by default: a peer whose cable was pulled would stay connected for ever."""
+RECONNECT_INTERVAL_MS: Final = 100
+MAX_RECONNECT_INTERVAL_MS: Final = 2000
+
+_TCP = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.%a-z]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5}|\*)")
+_LOCAL = re.compile(r"(ipc|inproc)://(?P<name>\S.*)")
+_FORMS: Final = "tcp://HOST:PORT, ipc://PATH or inproc://NAME"
+
+
+def open_socket(context: Context, kind: int, *, linger_ms: int, max_message_bytes: int, queue_messages: int) -> Socket:
+    """A socket with every default that is unfit for strangers or for live video replaced.
+
+    Args:
+        context: makes the socket.
+        kind: zmq.XPUB, zmq.SUB, ….
+        linger_ms: how long messages that are on their way may hold up the end of the context.
+        max_message_bytes: a peer that sends a larger part is disconnected.
+        queue_messages: bound of the queues in both directions, per peer.
+    """
+    socket: Socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, linger_ms)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    socket.setsockopt(zmq.SNDHWM, queue_messages)
+    socket.setsockopt(zmq.RCVHWM, queue_messages)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_INTERVAL_MS)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_INTERVAL_MS)
+    return socket
+
+
+def bind(socket: Socket, endpoint: str, *, allow_public: bool) -> str:
+    """Bind, and return the real address: port 0 lets the system choose one.
+
+    Raises:
+        PublishError: no endpoint, not ours to bind, in use, or reachable from other machines without
+            `allow_public`. The socket is closed.
+    """
+    try:
+        host = _check(endpoint)
+        if host is not None and not allow_public and not _is_loopback(host):
+            raise PublishError(
+                f"{endpoint} can be reached from other machines, without encryption: bind to 127.0.0.1 or ipc://,"
+                " or set allow_public"
+            )
+        if endpoint.startswith("ipc://") and _is_served(endpoint.removeprefix("ipc://")):
+            raise PublishError(f"cannot bind {endpoint}: it is in use; choose another path")
+        if host is not None and host.startswith("["):
+            socket.setsockopt(zmq.IPV6, 1)
+        socket.bind(endpoint)
+        return socket.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\x00")
+    except zmq.ZMQError as error:
+        socket.close(linger=0)
+        if error.errno == zmq.EADDRINUSE:
+            raise PublishError(
+                f"cannot bind {endpoint}: it is in use; choose another port, or 0 to let the system choose"
+            ) from error
+        raise PublishError(f"cannot bind {endpoint}: {zmq.strerror(error.errno or 0)}") from error
+    except PublishError:
+        socket.close(linger=0)
+        raise
+
+
+def connect(socket: Socket, endpoint: str) -> None:
+    """Connect; ZeroMQ does so in the background, and again whenever the peer comes back.
+
+    Raises:
+        PublishError: no endpoint, or no port. The socket is closed.
+    """
+    try:
+        host = _check(endpoint)
+        if endpoint.endswith((":0", ":*")) and host is not None:
+            raise PublishError(f"cannot connect to {endpoint}: give the port that the publisher printed")
+        if host is not None and host.startswith("["):
+            socket.setsockopt(zmq.IPV6, 1)
+        socket.connect(endpoint)
+    except zmq.ZMQError as error:
+        socket.close(linger=0)
+        raise PublishError(f"cannot connect to {endpoint}: {zmq.strerror(error.errno or 0)}") from error
+    except PublishError:
+        socket.close(linger=0)
+        raise
+
+
+def _check(endpoint: str) -> str | None:
+    """The host of a TCP endpoint, None for the local transports."""
+    if _LOCAL.fullmatch(endpoint):
+        return None
+    match = _TCP.fullmatch(endpoint)
+    # libzmq takes port 99999 for 34463.
+    if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
+        raise PublishError(f"{endpoint[:100]!r} is no endpoint; allowed are {_FORMS} with a port up to 65535")
+    return match["host"]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False  # `*`, an interface, or a name that may resolve to anything
+
+
+def _is_served(path: str) -> bool:
+    """Whether somebody listens there: libzmq would take the path away from them without a word."""
+    if path == "*" or path.startswith("@") or not hasattr(sockets, "AF_UNIX"):
+        return False
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+        try:
+            return probe.connect_ex(path) == 0
+        except OSError:
+            return False  # a path too long for a socket; libzmq says so better
