@@ -13,7 +13,7 @@ GROUPS = (
     {"errors"},
     {"structures"},
     {"geometry", "config", "telemetry", "rle"},
-    {"capture", "batching", "segmentation", "tracking", "prompting", "wire"},
+    {"annotations", "capture", "batching", "segmentation", "tracking", "prompting", "wire"},
     {"pipeline", "publish"},
     {"runtime", "training", "evaluation", "drawing", "video_writer"},
     {"viewer"},

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from streamseg.errors import DataError
-from streamseg.segmentation import instance_masks
+from streamseg.annotations import LabelledPicture, annotation_mask, read_image, read_pictures
+from streamseg.rle import crop_to_coco
+from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances
 
 __all__ = ["ProposalScores", "evaluate_proposals"]
@@ -30,10 +30,11 @@ SegmentFunction = Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[Instances
 
 @dataclass(frozen=True)
 class ProposalScores:
-    """Class-less scores of one data set, each 0..1."""
+    """Class-less scores of one data set, each 0..1; nan where there is no object to find."""
 
     num_pictures: int
     num_objects: int
+    """Labelled ones, crowds left out."""
     box_recall: dict[int, float]
     """AR over IoU 0.50:0.95 at 10, 100 and 1000 proposals a picture."""
     mask_recall: dict[int, float]
@@ -41,11 +42,11 @@ class ProposalScores:
     """AR at 1000 of small (< 32² px), medium and large (> 96² px) objects."""
     mask_recall_by_size: dict[str, float]
     mask_precision: float
-    """AP at 100; low where labels are incomplete, whatever the model does."""
+    """AP at 100 proposals a picture; low where labels are incomplete, whatever the model does."""
     mean_best_iou: float
     """Mean over objects of the best mask's IoU."""
     found_by_category: dict[str, float]
-    """Share of objects with a mask of IoU >= 0.5, for the ten most frequent categories."""
+    """Share of objects with a mask of IoU >= 0.5, for the ten most frequent labels."""
 
 
 def evaluate_proposals(
@@ -59,68 +60,82 @@ def evaluate_proposals(
         on_picture: called with how many are done, and of how many.
 
     Raises:
-        DataError: the folder is missing or a picture is unreadable.
+        DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
-    file = folder / "instances.json"
-    if not file.is_file():
-        raise DataError(f"{folder} is no COCO-format folder: instances.json is missing")
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(file))
+    pictures = read_pictures(folder)
+    truth = _truth(pictures)
     results: list[dict[str, Any]] = []
-    image_ids = sorted(truth.imgs)
-    for position, image_id in enumerate(image_ids):
-        path = folder / "images" / truth.imgs[image_id]["file_name"]
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if image is None:
-            raise DataError(f"picture {path} is missing or unreadable")
-        results += _results(segment([np.asarray(image, dtype=np.uint8)])[0], image_id)
-        on_picture(position + 1, len(image_ids))
+    for position, picture in enumerate(pictures):
+        results += _results(segment([read_image(picture)])[0], position)
+        on_picture(position + 1, len(pictures))
     box = _evaluate(truth, results, "bbox")
     mask = _evaluate(truth, results, "segm")
     best = _best_ious(mask)
-    names = {annotation["id"]: annotation.get("source_category", "object") for annotation in truth.anns.values()}
-    by_category: dict[str, list[float]] = {}
+    by_label: dict[str, list[float]] = {}
     for annotation_id, iou in best.items():
-        by_category.setdefault(names[annotation_id], []).append(iou)
-    frequent = sorted(by_category, key=lambda name: -len(by_category[name]))[:10]
+        by_label.setdefault(truth.anns[annotation_id]["label"], []).append(iou)
+    frequent = sorted(by_label, key=lambda label: -len(by_label[label]))[:10]
     return ProposalScores(
-        num_pictures=len(image_ids),
+        num_pictures=len(pictures),
         num_objects=len(best),
         box_recall={limit: _recall(box, "all", limit) for limit in MAX_PROPOSALS},
         mask_recall={limit: _recall(mask, "all", limit) for limit in MAX_PROPOSALS},
         box_recall_by_size={size: _recall(box, size, MAX_PROPOSALS[-1]) for size in ("small", "medium", "large")},
         mask_recall_by_size={size: _recall(mask, size, MAX_PROPOSALS[-1]) for size in ("small", "medium", "large")},
         mask_precision=_precision(mask),
-        mean_best_iou=float(np.mean(list(best.values()))) if best else 0.0,
-        found_by_category={name: float(np.mean(np.array(by_category[name]) >= 0.5)) for name in frequent},
+        mean_best_iou=float(np.mean(list(best.values()))) if best else float("nan"),
+        found_by_category={label: float(np.mean(np.array(by_label[label]) >= 0.5)) for label in frequent},
     )
 
 
+def _truth(pictures: Sequence[LabelledPicture]) -> COCO:
+    """The folder with one category, pictures numbered from 0 and annotations from 1 (COCOeval takes id 0 for none)."""
+    annotations: list[dict[str, Any]] = []
+    for position, picture in enumerate(pictures):
+        for annotation in picture.annotations:
+            mask = annotation_mask(annotation, picture.size)
+            height, width = mask.crop.shape
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": position,
+                    "category_id": 1,
+                    "label": annotation.label,
+                    "iscrowd": int(annotation.is_crowd),
+                    "area": mask.area if annotation.area is None else annotation.area,
+                    "bbox": list(annotation.box or (mask.x, mask.y, width, height)),
+                    "segmentation": crop_to_coco(mask, picture.size),
+                }
+            )
+    images = [
+        {"id": position, "height": picture.size[0], "width": picture.size[1]}
+        for position, picture in enumerate(pictures)
+    ]
+    truth = COCO()
+    truth.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
 def _results(instances: Instances, image_id: int) -> list[dict[str, Any]]:
-    """COCO results of one picture. The full canvas is fine here: nobody waits for it."""
-    results = []
-    for mask, box, score in zip(
-        instance_masks(instances), instances.boxes.tolist(), instances.scores.tolist(), strict=True
-    ):
-        full = np.asfortranarray(mask.full(instances.image_size).astype(np.uint8))
-        x0, y0, x1, y1 = box
-        results.append(
-            {
-                "image_id": image_id,
-                "category_id": 1,
-                "score": score,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "segmentation": coco_mask.encode(full),
-            }
-        )
-    return results
+    """COCO results of one picture."""
+    boxes = torch.cat([instances.boxes[:, :2], instances.boxes[:, 2:] - instances.boxes[:, :2]], dim=1)
+    return [
+        {
+            "image_id": image_id,
+            "category_id": 1,
+            "score": score,
+            "bbox": box,
+            "segmentation": crop_to_coco(mask, instances.image_size),
+        }
+        for mask, box, score in zip(instance_masks(instances), boxes.tolist(), instances.scores.tolist(), strict=True)
+    ]
 
 
 def _evaluate(truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval:
     with contextlib.redirect_stdout(io.StringIO()):
-        # loadRes derives the box from the mask unless there is none.
-        chosen = [{k: v for k, v in one.items() if kind == "segm" or k != "segmentation"} for one in results]
-        found = truth.loadRes(chosen) if chosen else COCO()
+        found = truth.loadRes(results) if results else COCO()
         evaluation = COCOeval(truth, found, kind)
         evaluation.params.useCats = 0
         evaluation.params.maxDets = list(MAX_PROPOSALS)
@@ -143,11 +158,9 @@ def _precision(evaluation: COCOeval) -> float:
 def _best_ious(evaluation: COCOeval) -> dict[int, float]:
     """The best IoU of each labelled object that is no crowd, by annotation id."""
     best: dict[int, float] = {}
-    for (image_id, category), ious in evaluation.ious.items():
-        objects = [one for c in evaluation.params.catIds for one in evaluation._gts[image_id, c]]
-        matrix = np.asarray(ious)
-        for column, one in enumerate(objects):
-            if not one.get("iscrowd", 0):
-                best[one["id"]] = float(matrix[:, column].max()) if matrix.size else 0.0
-        assert category == -1, "classes are ignored"
+    for (image_id, _), ious in evaluation.ious.items():
+        matrix = np.asarray(ious)  # (proposals, annotations), or empty
+        for column, annotation in enumerate(evaluation._gts[image_id, 1]):
+            if not annotation["iscrowd"]:
+                best[annotation["id"]] = float(matrix[:, column].max()) if matrix.size else 0.0
     return best

@@ -1,21 +1,17 @@
-"""COCO-format folders: pictures and their instance masks, every category made one."""
+"""Labelled pictures of COCO-format folders for training, every category made one."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pycocotools import mask as coco_mask
 
+from streamseg.annotations import LabelledPicture, annotation_mask, read_image, read_pictures
 from streamseg.errors import DataError
-from streamseg.rle import CocoRle, coco_to_crop, pack_counts
 from streamseg.structures.message import CropMask
 
 __all__ = ["CocoFolder", "LabelledObject", "Sample"]
@@ -73,12 +69,12 @@ class CocoFolder:
         self.background_weight = background_weight
         self._max_side = max_side
         self._cache_px = cache_px
-        self._images, self._annotations = _read_index(path, source)
+        self._pictures = _of_source(read_pictures(path), source, path)
         self._cache: OrderedDict[int, Sample] = OrderedDict()
         self._cached_px = 0
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._pictures)
 
     def sample(self, index: int) -> Sample:
         """Read picture `index` (0 <= index < len) with its objects.
@@ -89,7 +85,7 @@ class CocoFolder:
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
-        sample = self._read(index)
+        sample = self._read(self._pictures[index])
         self._cache[index] = sample
         self._cached_px += sample.image.shape[0] * sample.image.shape[1]
         while self._cached_px > self._cache_px:
@@ -97,118 +93,29 @@ class CocoFolder:
             self._cached_px -= old.image.shape[0] * old.image.shape[1]
         return sample
 
-    def _read(self, index: int) -> Sample:
-        entry = self._images[index]
-        file = self.path / "images" / entry["file_name"]
-        loaded = cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
-        if loaded is None:
-            raise DataError(f"picture {file} is missing or unreadable, though {self.path / 'instances.json'} lists it")
-        image = np.asarray(loaded, dtype=np.uint8)
-        height, width = image.shape[:2]
-        if (height, width) != (entry["height"], entry["width"]):
-            listed = f"{entry['width']}x{entry['height']}"
-            raise DataError(f"picture {file} is {width}x{height}, but instances.json says {listed}")
+    def _read(self, picture: LabelledPicture) -> Sample:
+        image = read_image(picture)
+        height, width = picture.size
         scale = min(self._max_side / max(height, width), 1.0)
         if scale < 1:
             scaled_size = (max(round(width * scale), 1), max(round(height * scale), 1))
             image = np.asarray(cv2.resize(image, scaled_size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
         objects = []
-        for annotation in self._annotations[entry["id"]]:
-            mask = _shrink(_mask(annotation, (height, width), file), (height, width), image.shape[:2])
+        for annotation in picture.annotations:
+            mask = _shrink(annotation_mask(annotation, picture.size), picture.size, image.shape[:2])
             if mask.crop.any():
-                objects.append(
-                    LabelledObject(
-                        mask,
-                        is_part=annotation.get("level") == "part",
-                        is_crowd=bool(annotation.get("iscrowd", 0)),
-                    )
-                )
+                objects.append(LabelledObject(mask, is_part=annotation.is_part, is_crowd=annotation.is_crowd))
         return Sample(image, tuple(objects), self.background_weight)
 
 
-def _read_index(path: Path, source: str | None) -> tuple[list[dict[str, Any]], dict[int, list[dict[str, Any]]]]:
-    """The images, and the annotations by image id."""
-    file = path / "instances.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        images = sorted(content["images"], key=lambda image: image["id"])
-        annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in images}
-        for image in images:
-            sides = (image["width"], image["height"])
-            if not isinstance(image["file_name"], str) or not all(isinstance(side, int) and side > 0 for side in sides):
-                raise DataError(f"{file}: image {image['id']} needs file_name, and width and height in whole pixels")
-        for annotation in content["annotations"]:
-            if annotation["image_id"] not in annotations:
-                raise DataError(
-                    f"{file}: annotation {annotation.get('id')} belongs to image {annotation['image_id']},"
-                    " which is not listed"
-                )
-            annotations[annotation["image_id"]].append(annotation)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"{path} is no COCO-format folder: instances.json is missing") from error
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{file} is not valid JSON: {error}") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is not in COCO format: {type(error).__name__} {error}") from error
-    if not images:
-        raise DataError(f"{file} lists no image; a data set needs at least one")
-    if len(annotations) < len(images):
-        raise DataError(f"{file} lists {len(images)} images of {len(annotations)} different ids; ids must differ")
-    if source is not None:
-        known = sorted({str(image.get("source")) for image in images})
-        images = [image for image in images if image.get("source") == source]
-        if not images:
-            raise DataError(f"{file} has no image of source {source!r}; there are {', '.join(known)}")
-    return images, annotations
-
-
-def _mask(annotation: dict[str, Any], size: tuple[int, int], file: Path) -> CropMask:
-    """The annotation's mask in a picture of `size` (H, W); an empty one has a crop of (0, 0).
-
-    pycocotools reads beyond its memory when run lengths do not fill the picture, so that it gets polygons only.
-    """
-    segmentation = annotation.get("segmentation")
-    name = f"annotation {annotation.get('id')} of {file.name}"
-    if isinstance(segmentation, dict):
-        return _mask_of_runs(segmentation, size, name)
-    if not isinstance(segmentation, list) or not segmentation or not all(map(_is_ring, segmentation)):
-        raise DataError(
-            f"{name}: a segmentation is run lengths, or polygons [x, y, x, y, …] of at least 3 points, got"
-            f" {str(segmentation)[:60]}"
-        )
-    height, width = size
-    flat = [value for ring in segmentation for value in ring]
-    if min(flat) < -1 or max(flat[0::2]) > width + 1 or max(flat[1::2]) > height + 1:
-        raise DataError(f"{name}: the polygon leaves the picture of {width}x{height}")
-    runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    return coco_to_crop(CocoRle(size=[height, width], counts=runs["counts"].decode("ascii")))
-
-
-def _mask_of_runs(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> CropMask:
-    """The mask of COCO's run lengths, a list or the compressed string."""
-    if segmentation.get("size") != list(size):
-        raise DataError(f"{name}: the run lengths are for {segmentation.get('size')}, the picture is {list(size)}")
-    counts = segmentation.get("counts")
-    if isinstance(counts, list) and all(isinstance(count, int) and 0 <= count < 2**32 for count in counts):
-        counts = pack_counts(np.array(counts, dtype=np.int64)).decode("ascii")
-    if not isinstance(counts, str):
-        raise DataError(f"{name}: counts are run lengths in whole pixels or a string, got {str(counts)[:60]}")
-    try:
-        return coco_to_crop(CocoRle(size=list(size), counts=counts))
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
-
-
-def _is_ring(ring: object) -> bool:
-    """Whether it is [x, y, x, y, …] of at least three points."""
-    return (
-        isinstance(ring, list)
-        and len(ring) >= 6
-        and len(ring) % 2 == 0
-        and all(isinstance(value, int | float) and math.isfinite(value) for value in ring)
-    )
+def _of_source(pictures: list[LabelledPicture], source: str | None, path: Path) -> list[LabelledPicture]:
+    if source is None:
+        return pictures
+    chosen = [picture for picture in pictures if picture.source == source]
+    if not chosen:
+        known = sorted({str(picture.source) for picture in pictures})
+        raise DataError(f"{path} has no image of source {source!r}; there are {', '.join(known)}")
+    return chosen
 
 
 def _shrink(mask: CropMask, size: tuple[int, int], scaled_size: tuple[int, int]) -> CropMask:
