@@ -40,10 +40,10 @@ def redact(url: str) -> str:
     if match is None:
         return url
     rest = url[match.end() :]
-    authority, slash, path = rest.partition("/")
+    authority, _, path = rest.partition("/")
     port = authority.rpartition(":")[2] if ":" in authority else ""
-    if "@" in authority:
-        rest = "***@" + authority.rpartition("@")[2] + slash + path
-    elif "@" in path and port and not re.fullmatch(r"\d+|[0-9A-Fa-f]*\]", port):
-        rest = "***@" + rest.rpartition("@")[2]  # a password with a slash in it
+    # Slashes in a password end the authority early: what then looks like a port is none.
+    cut_short = "@" in path and bool(port) and not re.fullmatch(r"\d+|[0-9A-Fa-f]*\]", port)
+    if "@" in authority or cut_short:
+        rest = "***@" + rest.rpartition("@")[2]
     return match[0] + _SECRET_PARAMETER.sub(r"\1***", rest)

@@ -17,7 +17,7 @@ _EBML_HEADER, _EBML_SEGMENT, _EBML_VOID, _EBML_CRC = 0x1A45DFA3, 0x18538067, 0xE
 
 
 def num_missing_bytes(path: Path) -> int:
-    """How many bytes a file is shorter than its container declares; 0 where it declares nothing."""
+    """At least how many bytes of a file are missing; 0 where it is whole or declares nothing."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         head = _read(file, 0, 12)

@@ -39,6 +39,9 @@ HOPELESS = (
 )
 """Answers that trying again does not change, from a stream that has never been seen."""
 
+ANALYSE_MICROSECONDS = "1000000"
+"""How much of a stream FFmpeg may look at before it begins; of itself it takes up to 5 s of a live one."""
+
 
 def stream_options(scheme: str, timeout_seconds: float) -> dict[str, str] | None:
     """What FFmpeg is told for a protocol; None for one that is not known to have a time-out of its own.
@@ -58,9 +61,9 @@ def stream_options(scheme: str, timeout_seconds: float) -> dict[str, str] | None
             "probesize": "32",
         }
     if scheme in ("udp", "rtp"):
-        return {"timeout": microseconds}
+        return {"timeout": microseconds, "analyzeduration": ANALYSE_MICROSECONDS}
     if scheme in ("http", "https", "rtmp", "rtmps", "tcp", "tls"):
-        return {"rw_timeout": microseconds}
+        return {"rw_timeout": microseconds, "analyzeduration": ANALYSE_MICROSECONDS}
     return None
 
 

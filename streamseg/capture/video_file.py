@@ -48,7 +48,7 @@ class VideoFile:
         self.is_live = config.mode == "live"
         self.drops = DropCounter()
         self.num_missing_bytes = 0
-        """How many bytes the file is shorter than it says: more than 0 for one that was cut off."""
+        """At least so many bytes are missing: more than 0 for a file that was cut off."""
         self.num_frames: int | None = None
         """How many pictures the container declares; None where it does not say."""
         self.fps: float | None = None
@@ -172,6 +172,8 @@ class VideoFile:
 
     def _cut_off(self) -> str:
         missing = (
-            f": {self.num_missing_bytes} bytes are missing" if self.num_missing_bytes else " inside its last picture"
+            f": at least {self.num_missing_bytes} bytes are missing"
+            if self.num_missing_bytes
+            else " inside its last picture"
         )
         return f"was cut off{missing}"
