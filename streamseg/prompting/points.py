@@ -1,0 +1,78 @@
+"""Points against masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from streamseg.geometry import box_area, sample_logits, silhouettes
+from streamseg.structures.instances import Instances
+from streamseg.structures.prompt import PointPrompt, Selection
+
+__all__ = ["select_points"]
+
+AREA_RASTER = 32
+"""Masks are measured at so many places per side of their box: to about 1 % of the box's area."""
+
+
+def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, nested: bool = False) -> list[Selection]:
+    """Answer each prompt with the smallest mask that holds its points.
+
+    A background point vetoes every instance that holds it. Of what is left, those that hold most
+    foreground points count, normally all of them; the smallest wins, because a click means what is
+    seen there, and not what lies around it. Foreground points that no mask can hold together lower the
+    score: it is the instance's own, times the share of them that is held. Without a foreground point
+    there is nothing to choose by, and no answer (the reference would take everything not vetoed).
+
+    Args:
+        instances: K of them; 0 answers nothing.
+        prompts: P of them.
+        nested: all that hold as many points as the winner, small to large, instead of the winner alone.
+    """
+    if not len(instances) or not prompts:
+        return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
+    held = _held(instances, [point for prompt in prompts for point in prompt.point_coords])  # (K, N)
+    areas = _areas(instances, held.any(axis=1))  # (K,)
+    scores = instances.scores.numpy(force=True)
+    selections = []
+    first = 0
+    for prompt in prompts:
+        labels = np.asarray(prompt.point_labels)
+        of_prompt = held[:, first : first + len(labels)]  # (K, P)
+        first += len(labels)
+        num_held = of_prompt[:, labels == 1].sum(axis=1)  # (K,)
+        num_held[of_prompt[:, labels == 0].any(axis=1)] = 0
+        most = int(num_held.max())
+        rows = np.flatnonzero(num_held == most) if most else np.empty(0, dtype=np.int64)
+        rows = rows[np.argsort(areas[rows], kind="stable")]
+        if not nested:
+            rows = rows[:1]
+        share = most / max(int((labels == 1).sum()), 1)
+        selections.append(
+            Selection(prompt.prompt_id, tuple(rows.tolist()), tuple(float(scores[row]) * share for row in rows))
+        )
+    return selections
+
+
+def _held(instances: Instances, points: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
+    """Which of K instances hold which of N points: bool (K, N). A point outside the picture is in none."""
+    x, y = torch.tensor(points, dtype=torch.float32).T  # (N,) each
+    x0, y0, x1, y1 = (side[:, None] for side in instances.boxes.unbind(dim=1))  # (K, 1) each
+    inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)  # (K, N)
+    rows, columns = inside.nonzero(as_tuple=True)
+    held = torch.zeros_like(inside)
+    held[rows, columns] = sample_logits(instances, rows, x[columns], y[columns]) > 0
+    return held.numpy(force=True)
+
+
+def _areas(instances: Instances, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Mask areas (K,) in pixels of the picture; 0 for the rows that nobody asks about."""
+    rows = torch.from_numpy(np.flatnonzero(wanted))
+    chosen = instances[rows]
+    shares = silhouettes(chosen, AREA_RASTER).float().mean(dim=(1, 2))  # (R,)
+    areas = np.zeros(len(instances))
+    areas[wanted] = (shares * box_area(chosen.boxes)).numpy(force=True)
+    return areas
