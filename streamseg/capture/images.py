@@ -23,12 +23,12 @@ from streamseg.telemetry import DropCounter
 __all__ = ["PictureFiles", "find_pictures", "natural_key", "read_picture"]
 
 
-def natural_key(path: Path) -> tuple[tuple[tuple[int, str], ...], ...]:
+def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], str]:
     """Sorts `frame2` before `frame10`, folder by folder, small and large letters alike."""
-    return tuple(
-        tuple((int(run), "") if run.isdecimal() else (-1, run.casefold()) for run in re.split(r"(\d+)", part) if run)
-        for part in path.parts
-    )
+    names = (*path.parent.parts, path.stem)
+    runs = (re.split(r"(\d+)", name.casefold()) for name in names)
+    key = tuple(tuple((int(run), "") if run.isdecimal() else (-1, run) for run in row if run) for row in runs)
+    return key, str(path)
 
 
 def find_pictures(text: str) -> tuple[Path, ...]:

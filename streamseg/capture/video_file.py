@@ -168,6 +168,8 @@ class VideoFile:
         except av.error.FFmpegError as error:
             if self.num_missing_bytes:
                 raise SourceError(f"{self._path} {self._cut_off()}, and without them none of it can be read") from error
+            if isinstance(error, OSError):
+                raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
             raise SourceError(f"{self._path} is not a video that can be read: {error.strerror}") from error
 
     def _cut_off(self) -> str:
