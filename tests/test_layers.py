@@ -31,7 +31,6 @@ ONLY_IN = {
     "asyncio": {"viewer"},
     "av": {"capture", "video_writer"},
     "cv2.VideoCapture": {"capture"},
-    "cv2.VideoWriter": {"video_writer"},
     "pickle.load": set[str](),
     "pickle.loads": set[str](),
     "pickle.Unpickler": set[str](),

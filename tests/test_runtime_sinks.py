@@ -68,6 +68,17 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, place: str):
     assert "\n" not in str(caught.value)
 
 
+def test_the_file_before_is_left_alone_until_there_is_a_frame(tmp_path: Path):
+    path = tmp_path / "messages.jsonl"
+    path.write_text("the run before\n")
+    MessageFile(path).close()
+    assert path.read_text() == "the run before\n"
+    sink = MessageFile(path)
+    sink.write(make_result())
+    sink.close()
+    assert json.loads(path.read_text())["source"] == "cam"
+
+
 # ---- the publisher
 
 

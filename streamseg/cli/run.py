@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
+import gc
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -78,15 +80,13 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
     from streamseg.cli.status_line import StatusLine, summary_lines
     from streamseg.runtime.assembly import open_runtime
 
+    # Else the interpreter walks every object of torch at its end, which takes longer than ending the run.
+    atexit.register(gc.freeze)
     status = StatusLine()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_sigterm_as_ctrl_c())
-        sinks: list[Sink] = []
-        if config.output.video is not None:
-            video = VideoSink(config.output.video, [source.id for source in config.named_sources()])
-            stack.callback(video.close)
-            sinks.append(video)
-        session = stack.enter_context(open_runtime(config, sinks))
+    sinks: list[Sink] = []
+    if config.output.video is not None:
+        sinks.append(VideoSink(config.output.video, [source.id for source in config.named_sources()]))
+    with _sigterm_as_ctrl_c(), open_runtime(config, sinks) as session:
         for what, endpoint in (
             ("messages", session.endpoint),
             ("single-part messages", session.single_endpoint),
@@ -94,12 +94,11 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
         ):
             if endpoint is not None:
                 print(f"{what} at {endpoint}", flush=True)
-        runtime = session.runtime
         try:
-            runtime.run(status.update, duration_seconds=duration_seconds)
+            session.runtime.run(status.update, duration_seconds=duration_seconds)
         finally:
             status.close()
-            for line in summary_lines(runtime.figures()):
+            for line in summary_lines(session.runtime.figures()):
                 print(line, flush=True)
 
 

@@ -52,26 +52,29 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
         DataError: an output cannot be written, or a prompt contradicts itself.
         PublishError: an endpoint cannot be bound.
     """
-    publish = config.publish
-    if publish.endpoint is None and publish.single_endpoint is not None:
-        raise ConfigError("publish.single_endpoint needs publish.endpoint; set both, or neither")
-    sections = config.named_sources()
-    sources = [open_source(section) for section in sections]
-    prompts = prompts_from_config(config.prompts)
     with contextlib.ExitStack() as stack:
+        # Until a Runtime has them, the sinks are closed here where something cannot be opened.
+        ownerless = stack.enter_context(contextlib.ExitStack())
+        for sink in sinks:
+            ownerless.callback(sink.close)
+        publish = config.publish
+        if publish.endpoint is None and publish.single_endpoint is not None:
+            raise ConfigError("publish.single_endpoint needs publish.endpoint; set both, or neither")
+        sections = config.named_sources()
+        sources = [open_source(section) for section in sections]
+        prompts = prompts_from_config(config.prompts)
         # Endpoints first: a port in use shows at once, and not after the weights were loaded.
         all_sinks: list[Sink] = []
         publisher = None
         if publish.endpoint is not None:
-            publisher = stack.enter_context(
-                Publisher(
-                    publish.endpoint,
-                    single_endpoint=publish.single_endpoint,
-                    mask_encoding=publish.mask_encoding,
-                    jpeg_quality=publish.jpeg_quality,
-                    allow_public=publish.allow_public,
-                )
+            publisher = Publisher(
+                publish.endpoint,
+                single_endpoint=publish.single_endpoint,
+                mask_encoding=publish.mask_encoding,
+                jpeg_quality=publish.jpeg_quality,
+                allow_public=publish.allow_public,
             )
+            ownerless.callback(publisher.close)
             files = [source.source_id for source in sources if not source.is_live]
             all_sinks.append(PublishSink(publisher, every_frame_of=files))
         segmenter = Segmenter.from_config(config.segmentation)
@@ -86,9 +89,10 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
         )
         if config.output.messages is not None:
             messages = MessageFile(config.output.messages)
-            stack.callback(messages.close)
+            ownerless.callback(messages.close)
             all_sinks.append(messages)
         runtime = stack.enter_context(Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching))
+        ownerless.pop_all()
         control = None
         if publish.control_endpoint is not None:
             control = stack.enter_context(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import TextIO
 
 from streamseg.errors import DataError
 from streamseg.pipeline import Result
@@ -52,7 +54,8 @@ class MessageFile:
     """One line of JSON per frame: the header of the wire format, with each object's mask in COCO's form.
 
     An object's `segmentation` is {"size": [H, W], "counts": "…"}, in the mask space. Each line is
-    complete once it is written, so that the file may be read while it grows.
+    complete once it is written, so that the file may be read while it grows. The file is opened with
+    the first frame: a run that cannot start leaves the one before it alone.
 
     Args:
         path: is replaced; its folder is made.
@@ -63,11 +66,15 @@ class MessageFile:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
+        self._file: TextIO | None = None
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("w", encoding="utf-8", buffering=1)
         except OSError as error:
-            raise DataError(f"cannot write the messages to {path}: {error.strerror or error}") from error
+            raise self._cannot_write(error) from error
+        if self._path.is_dir():
+            raise DataError(f"cannot write the messages to {path}: it is a folder; name a file")
+        if not os.access(self._path if self._path.exists() else self._path.parent, os.W_OK):
+            raise DataError(f"cannot write the messages to {path}: no permission")
 
     def write(self, result: Result) -> None:
         """Append one line."""
@@ -77,10 +84,16 @@ class MessageFile:
         for written, found in zip(values["objects"], message.objects, strict=True):
             written["segmentation"] = crop_to_coco(found.mask, message.mask_size)
         try:
+            if self._file is None:
+                self._file = self._path.open("w", encoding="utf-8", buffering=1)
             self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
         except OSError as error:
-            raise DataError(f"cannot write the messages to {self._path}: {error.strerror or error}") from error
+            raise self._cannot_write(error) from error
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _cannot_write(self, error: OSError) -> DataError:
+        return DataError(f"cannot write the messages to {self._path}: {error.strerror or error}")
