@@ -30,19 +30,19 @@ class Outputs:
     Args:
         folder: where the files go; made if need be.
         title: names the video's overlay: its file name without the suffix.
-        is_video: one MP4, not a PNG per picture.
+        video_fps: nominal rate of a video, for which there will be one MP4; None: a PNG per picture.
         overlay: False: `instances.json` only.
 
     Raises:
         DataError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, title: str, *, is_video: bool, overlay: bool = True) -> None:
+    def __init__(self, folder: Path, title: str, *, video_fps: float | None, overlay: bool = True) -> None:
         self.num_frames = 0
         self.num_instances = 0
         self._folder = folder
         self._made_folder = not folder.exists()
-        self._is_video = is_video
+        self._video_fps = video_fps
         self._overlay = overlay
         self._results: list[dict[str, Any]] = []
         self._moved: list[Path] = []
@@ -62,7 +62,7 @@ class Outputs:
             name: the picture's file name; of a video, the video's.
         """
         message = result.message
-        image_id = message.frame_index if self._is_video else _image_id(name, self.num_frames)
+        image_id = message.frame_index if self._video_fps is not None else _image_id(name, self.num_frames)
         self._results += coco_results(message, image_id, name)
         self.num_instances += len(message.objects)
         self.num_frames += 1
@@ -70,12 +70,12 @@ class Outputs:
             return
         # Nothing is followed from picture to picture, so that the rank gives the colour.
         colours: Sequence[Colour] | None = None
-        if not self._is_video:
+        if self._video_fps is None:
             colours = [colour_of(rank) for rank in range(len(message.objects))]
         drawn = draw_objects(result.frame.image, message.objects, mask_size=message.mask_size, colours=colours)
-        if self._is_video:
+        if self._video_fps is not None:
             if self._video is None:
-                self._video = VideoWriter(self._video_path)
+                self._video = VideoWriter(self._video_path, fps=self._video_fps)
             self._video.write(drawn, seconds=message.pts_seconds)
         else:
             path = self._free_name(Path(name).stem)

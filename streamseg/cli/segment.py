@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,7 @@ from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
 
 if TYPE_CHECKING:
-    from streamseg.capture import Source
     from streamseg.config import SegmentationConfig
-    from streamseg.pipeline import Result
 
 __all__ = ["add_parser", "parse_prompts", "run"]
 
@@ -133,10 +130,13 @@ def _depth(value: Any) -> int:
 def run(args: argparse.Namespace) -> int:
     """Segment the input; nothing is left in the folder when it fails."""
     from streamseg.capture import open_source
+    from streamseg.capture.images import PictureFiles
+    from streamseg.capture.video_file import VideoFile
     from streamseg.cli.outputs import Outputs
     from streamseg.cli.progress import ProgressBar
     from streamseg.config import Config, ImagesSource, StreamSource, TrackingConfig, parse_source
     from streamseg.pipeline import Pipeline
+    from streamseg.prompting import check_prompts
     from streamseg.segmentation import Segmenter
 
     prompts = parse_prompts(args.points, args.labels, args.boxes)
@@ -147,39 +147,32 @@ def run(args: argparse.Namespace) -> int:
         config = config.model_copy(update={"mode": "every_frame", "vid_stride": args.vid_stride})
     elif not isinstance(config, ImagesSource):
         raise ConfigError(f"segment takes pictures and video files; for {args.input!r} use: streamseg run --source …")
-    is_video = isinstance(config, StreamSource)
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmenter = Segmenter.from_config(segmentation_config(args))
+    names = [path.name for path in source.paths] if isinstance(source, PictureFiles) else None
+    num_frames = len(names) if names is not None else None
+    fps = 30.0
+    if isinstance(source, VideoFile):
+        num_frames = -(-source.num_frames // args.vid_stride) if source.num_frames else None
+        fps = (source.fps or fps) / args.vid_stride
     # Separate pictures have nothing to follow.
-    pipeline = Pipeline(segmenter, tracking=TrackingConfig(enabled=is_video), prompts=prompts)
-    with Outputs(args.out, args.input, is_video=is_video, overlay=not args.no_overlay) as outputs:
-        progress = ProgressBar("frames" if is_video else "pictures", source_length(source))
+    pipeline = Pipeline(segmenter, tracking=TrackingConfig(enabled=names is None), prompts=prompts)
+    with Outputs(
+        args.out, args.input, video_fps=fps if names is None else None, overlay=not args.no_overlay
+    ) as outputs:
+        progress = ProgressBar("frames" if names is None else "pictures", num_frames)
+        unanswered = set()
         for frame in source.frames():
-            _check_inside(prompts, frame.size)
+            check_prompts(prompts, frame.size)
             result = pipeline.finish(frame, pipeline.segment([frame])[0])
-            outputs.write(result, source)
+            outputs.write(result, Path(args.input).name if names is None else names[frame.index])
             progress.update(outputs.num_frames, f"{len(result.message.objects)} objects")
+            unanswered |= {selection.prompt_id for selection in result.selections if not selection.rows}
         progress.close()
         if not outputs.num_frames:
             raise DataError(f"{args.input} holds no picture")
-    _tell(outputs, prompts, result)
-    return 0
-
-
-def source_length(source: Source) -> int | None:
-    """How many frames a source says it has; None when it does not know."""
-    length = getattr(source, "num_frames", None)
-    return length if isinstance(length, int) else None
-
-
-def _check_inside(prompts: Sequence[Prompt], size: tuple[int, int]) -> None:
-    from streamseg.prompting import check_prompts
-
-    check_prompts(prompts, size)
-
-
-def _tell(outputs: Any, prompts: Sequence[Prompt], last: Result) -> None:
     print(f"{outputs.num_frames} frames, {outputs.num_instances} instances -> {', '.join(map(str, outputs.files()))}")
-    for prompt, selection in zip(prompts, last.selections, strict=True):
-        if not selection.rows and not isinstance(prompt, EverythingPrompt):
-            print(f"{prompt.prompt_id}: no object answers it in the last picture")
+    for prompt in prompts:
+        if prompt.prompt_id in unanswered and not isinstance(prompt, EverythingPrompt):
+            print(f"{prompt.prompt_id}: in some pictures no object answers it")
+    return 0

@@ -37,15 +37,13 @@ def select_boxes(instances: Instances, prompts: Sequence[BoxPrompt], *, nested: 
     boxes = torch.tensor([prompt.box for prompt in prompts], dtype=torch.float32)
     boxes = torch.minimum(boxes.clamp(min=0), limits)  # (P, 4)
     fit = (box_iou(boxes, instances.boxes.cpu()) + _mask_iou(instances, boxes)) / 2  # (P, K)
-    scores, rows = fit.sort(dim=1, descending=True, stable=True)
-    selections = []
-    for prompt, ranked, ranked_rows in zip(prompts, scores.tolist(), rows.tolist(), strict=True):
-        found = [(row, score) for row, score in zip(ranked_rows, ranked, strict=True) if score >= MIN_SCORE]
-        found = found if nested else found[:1]
-        selections.append(
-            Selection(prompt.prompt_id, tuple(row for row, _ in found), tuple(score for _, score in found))
-        )
-    return selections
+    # (P, K), or the best alone: (P, 1)
+    scores, rows = fit.sort(dim=1, descending=True, stable=True) if nested else fit.max(dim=1, keepdim=True)
+    num_rows = (scores >= MIN_SCORE).sum(dim=1)  # (P,)
+    return [
+        Selection(prompt.prompt_id, tuple(found[:count]), tuple(ranked[:count]))
+        for prompt, found, ranked, count in zip(prompts, rows.tolist(), scores.tolist(), num_rows.tolist(), strict=True)
+    ]
 
 
 def _mask_iou(instances: Instances, boxes: Tensor) -> Tensor:

@@ -34,27 +34,26 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
+    labels = np.array([label for prompt in prompts for label in prompt.point_labels], dtype=np.bool_)  # (N,)
     held = _held(instances, [point for prompt in prompts for point in prompt.point_coords])  # (K, N)
-    areas = _areas(instances, held.any(axis=1))  # (K,)
-    scores = instances.scores.numpy(force=True)
-    selections = []
-    first = 0
-    for prompt in prompts:
-        labels = np.asarray(prompt.point_labels)
-        of_prompt = held[:, first : first + len(labels)]  # (K, P)
-        first += len(labels)
-        num_held = of_prompt[:, labels == 1].sum(axis=1)  # (K,)
-        num_held[of_prompt[:, labels == 0].any(axis=1)] = 0
-        most = int(num_held.max())
-        rows = np.flatnonzero(num_held == most) if most else np.empty(0, dtype=np.int64)
-        rows = rows[np.argsort(areas[rows], kind="stable")]
-        if not nested:
-            rows = rows[:1]
-        share = most / max(int((labels == 1).sum()), 1)
-        selections.append(
-            Selection(prompt.prompt_id, tuple(rows.tolist()), tuple(float(scores[row]) * share for row in rows))
+    # Where each prompt's points begin among the N; sums over them are sums over prompts.
+    counts = [len(prompt.point_labels) for prompt in prompts]
+    begins = np.concatenate([[0], np.cumsum(counts[:-1])]).astype(np.int64)  # (P,)
+    num_held = np.add.reduceat((held & labels).astype(np.int64), begins, axis=1)  # (K, P)
+    num_held[np.logical_or.reduceat(held & ~labels, begins, axis=1)] = 0
+    most = num_held.max(axis=0)  # (P,)
+    shares = most / np.maximum(np.add.reduceat(labels.astype(np.int64), begins), 1)  # (P,)
+    eligible = (num_held == most) & (most > 0)  # (K, P)
+    areas = np.where(eligible, _areas(instances, np.asarray(eligible.any(axis=1)))[:, None], np.inf)  # (K, P)
+    order = areas.argsort(axis=0, kind="stable") if nested else areas.argmin(axis=0)[None]  # (K or 1, P)
+    num_rows = np.minimum(eligible.sum(axis=0), len(order))  # (P,)
+    scores = instances.scores.numpy(force=True)[order] * shares  # (K or 1, P)
+    return [
+        Selection(prompt.prompt_id, tuple(rows[:count]), tuple(ranked[:count]))
+        for prompt, rows, ranked, count in zip(
+            prompts, order.T.tolist(), scores.T.tolist(), num_rows.tolist(), strict=True
         )
-    return selections
+    ]
 
 
 def _held(instances: Instances, points: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
