@@ -58,7 +58,8 @@ class Publisher:
         compression: of the masks.
         jpeg_quality: 1..100, of the picture.
         allow_public: allow endpoints that other machines can reach.
-        context: whose sockets these are; by default one of its own, which ends with it.
+        context: whose sockets these are; by default one of its own, which ends with it. In somebody else's,
+            ZeroMQ frees the addresses some time after `close`.
 
     Raises:
         PublishError: an endpoint cannot be bound.

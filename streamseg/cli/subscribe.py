@@ -1,0 +1,159 @@
+"""`streamseg subscribe`: what is being published, as a person or a program reads it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from streamseg.publish import Subscriber
+    from streamseg.structures.message import Message
+
+__all__ = ["add_parser", "run"]
+
+DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:5555"
+"""Where `streamseg run` publishes unless told otherwise."""
+RATE_WINDOW: Final = 30
+"""Messages over which frames per second are counted."""
+HINT_SECONDS: Final = 2.0
+"""After so long without a publisher, say what is being waited for."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `subscribe` to the command line."""
+    parser = subparsers.add_parser(
+        "subscribe",
+        help="show what is being published",
+        description="Prints the newest message of each source as it comes: one line for a person, or JSON."
+        " Exit code 1 if no message came within --timeout.",
+    )
+    parser.add_argument(
+        "endpoint",
+        nargs="?",
+        default=DEFAULT_ENDPOINT,
+        metavar="ENDPOINT",
+        help=f"tcp://HOST:PORT or ipc://PATH of the publisher (default: {DEFAULT_ENDPOINT})",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object per line")
+    parser.add_argument("--masks", action="store_true", help="with --json: each object's mask as COCO RLE")
+    parser.add_argument("--source", action="append", default=[], metavar="ID", help="only this source; repeatable")
+    parser.add_argument("--count", type=_positive_integer, metavar="N", help="end after N messages")
+    parser.add_argument(
+        "--timeout", type=_positive_seconds, metavar="S", help="end when no message comes for S seconds"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print messages until --count, --timeout or Ctrl-C.
+
+    Returns:
+        0, or 1 where no message came in time.
+
+    Raises:
+        PublishError: the endpoint is none.
+        WireError: a source id that cannot exist.
+    """
+    from streamseg.publish import Subscriber
+
+    with Subscriber(args.endpoint, sources=args.source or None, timeout_seconds=args.timeout) as subscriber:
+        if args.timeout is None and not subscriber.wait_connected(HINT_SECONDS):
+            print(f"waiting for {args.endpoint} …", file=sys.stderr, flush=True)
+        arrivals: dict[str, deque[float]] = {}
+        num_messages = 0
+        for message in subscriber:
+            times = arrivals.setdefault(message.source_id, deque(maxlen=RATE_WINDOW + 1))
+            times.append(time.monotonic())
+            gaps = subscriber.gaps[message.source_id]
+            line = _as_json(message, gaps, with_masks=args.masks) if args.json else _as_text(message, gaps, times)
+            print(line, flush=True)
+            num_messages += 1
+            if num_messages == args.count:
+                break
+        if num_messages == 0:
+            print(f"streamseg: {_nothing_came(args, subscriber)}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _as_text(message: Message, gaps: int, times: deque[float]) -> str:
+    from streamseg.publish import message_age_ms
+
+    # A rate needs two messages; the window is counted from the first to the last of them.
+    fps = f"{(len(times) - 1) / (times[-1] - times[0]):6.1f}" if len(times) > 1 else "     –"
+    noun = "object " if len(message.objects) == 1 else "objects"
+    return (
+        f"{message.source_id:<16} #{message.seq:<7} {len(message.objects):3d} {noun}"
+        f"  age {message_age_ms(message):8.1f} ms  {fps} fps  {gaps} lost"
+    )
+
+
+def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
+    """The keys are those of the wire's header; `age_ms` is the age on arrival, `lost` the gaps so far."""
+    from streamseg.publish import message_age_ms
+    from streamseg.rle import crop_to_coco
+    from streamseg.wire.fields import dump_json
+
+    seconds, nanoseconds = divmod(message.captured_ns, 1_000_000_000)
+    objects: list[dict[str, Any]] = []
+    for found in message.objects:
+        values: dict[str, Any] = {
+            "track_id": found.track_id,
+            "prompt_ids": found.prompt_ids,
+            "box": found.box,
+            "score": found.score,
+            "area": found.area,
+            "label": found.label,
+        }
+        if with_masks:
+            values["segmentation"] = crop_to_coco(found.mask, message.mask_size)
+        objects.append(values)
+    return dump_json(
+        {
+            "source": message.source_id,
+            "epoch": message.epoch,
+            "seq": message.seq,
+            "index": message.frame_index,
+            "stamp": {"sec": seconds, "nanosec": nanoseconds},
+            "clock": message.clock,
+            "age_ms": round(message_age_ms(message), 3),
+            "pts_seconds": message.pts_seconds,
+            "image": {"w": message.image_size[1], "h": message.image_size[0]},
+            "objects": objects,
+            "drops": message.drops,
+            "lost": gaps,
+        },
+        "message",
+    ).decode("utf-8")
+
+
+def _nothing_came(args: argparse.Namespace, subscriber: Subscriber) -> str:
+    """Why, as far as it can be known."""
+    words = f"no message from {args.endpoint} within {args.timeout:g} s"
+    status = subscriber.status
+    if status is None:
+        return f"{words}; nobody publishes there"
+    names = ", ".join(sorted(status.sources)) or "nothing yet"
+    if subscriber.malformed:
+        return f"{words} that could be read; {subscriber.malformed} could not"
+    return f"{words}; the publisher is there, with {names}"
+
+
+def _positive_integer(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+def _positive_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, got {text!r}")
+    return seconds
