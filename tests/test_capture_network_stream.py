@@ -1,0 +1,381 @@
+import threading
+import time
+import traceback
+from itertools import pairwise
+
+import pytest
+from rtsp_camera import RtspCamera, coded_pictures, play
+from support import LoopbackServer, read_number, take, write_video
+
+from streamseg.capture import open_source
+from streamseg.capture.network_stream import stream_options
+from streamseg.config import StreamSource
+from streamseg.errors import SourceError
+
+PASSWORD = "open-sesame"
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """28 coded pictures, a keyframe every 10."""
+    return coded_pictures(28)
+
+
+@pytest.fixture
+def finished():
+    """Set when the test is over, so that no server waits on."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+class Site:
+    """A camera on a loopback port and the source that reads it."""
+
+    def __init__(self, server, **values):
+        self.server = server
+        scheme = values.pop("scheme", "rtsp")
+        self.url = f"{scheme}://admin:{PASSWORD}@127.0.0.1:{server.port}/live"
+        self.source = open_source(StreamSource(id="camera", url=self.url, **{"timeout_seconds": 2.0, **values}))
+
+
+def rtsp(pictures, finished, *scripts, **values):
+    return RtspCamera(scripts, pictures, finished.wait, threading.Event().wait, **values)
+
+
+def num_drops(source):
+    return sum(source.drops.snapshot().get("capture", {}).values())
+
+
+def test_pictures_of_a_camera(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(28)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        # The parser holds each picture back until the next one begins: the last stays out.
+        frames = take(site.source.frames(), 27)
+        finished.set()
+    assert [read_number(frame.image) for frame in frames] == list(range(27))
+    assert [frame.index for frame in frames] == list(range(27))
+    assert {frame.clock for frame in frames} == {"arrival"}
+    assert {frame.size for frame in frames} == {(96, 128)}
+    stamped = [frame.pts_seconds for frame in frames if frame.pts_seconds is not None]
+    assert len(stamped) >= 24
+    assert [b - a for a, b in pairwise(stamped)] == pytest.approx([0.2] * (len(stamped) - 1))
+    assert site.source.is_live
+    assert site.source.drops.snapshot() == {}
+
+
+def test_the_cameras_own_clock(pictures, finished):
+    """Picture n was taken n / 5 s after the report's time of picture 0, whenever it arrives."""
+    camera = rtsp(pictures, finished, play(range(20), report=5.0))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = take(site.source.frames(), 19)
+        finished.set()
+    assert {frame.clock for frame in frames} == {"camera"}
+    ages_ms = [(frame.captured_ns - camera.report_wall_ns[0]) / 1e6 for frame in frames]
+    assert ages_ms == pytest.approx([index * 200 for index in range(19)], abs=0.1)
+    assert site.source.camera_clock.num_rejected == 0
+
+
+def test_from_the_first_sender_report_on(pictures, finished):
+    script = play(range(8)) + play(range(8, 20), report=5.0)
+    camera = rtsp(pictures, finished, script)
+    with LoopbackServer(camera.serve) as server:
+        frames = take(Site(server).source.frames(), 19)
+        finished.set()
+    clocks = [frame.clock for frame in frames]
+    assert clocks[:7] == ["arrival"] * 7
+    assert clocks[9:] == ["camera"] * 10
+
+
+def test_a_clock_that_is_wrong_is_not_believed(pictures, finished, caplog):
+    camera = rtsp(pictures, finished, play(range(12), report=3600.0))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        before_ns = time.time_ns()
+        frames = take(site.source.frames(), 11)
+        finished.set()
+    assert {frame.clock for frame in frames} == {"arrival"}
+    assert all(before_ns <= frame.captured_ns <= time.time_ns() for frame in frames)
+    assert site.source.camera_clock.num_rejected == 11
+    assert caplog.text.count("the camera's clock is off by -3") == 1, "said once"
+
+
+def test_joining_between_keyframes(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(4, 28)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = take(site.source.frames(), 10)
+        finished.set()
+    assert [read_number(frame.image) for frame in frames] == list(range(10, 20))
+    assert site.source.drops.snapshot() == {"capture": {"before_keyframe": 6}}
+    assert frames[0].index == 6
+
+
+def test_what_a_stall_left_behind_is_not_converted(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(8)) + play(range(8, 28), wait=0.6), fps=25.0)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = take(site.source.frames(), 12)
+        finished.set()
+    late = site.source.drops.snapshot()["capture"]["late"]
+    assert late >= 3
+    numbers = [read_number(frame.image) for frame in frames]
+    assert numbers == [frame.index for frame in frames]
+    assert numbers[-1] == 11 + late, "every gap is a counted drop"
+
+
+def test_every_frame_keeps_what_is_late(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(8)) + play(range(8, 28), wait=0.6), fps=25.0)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server, mode="every_frame")
+        frames = take(site.source.frames(), 27)
+        finished.set()
+    assert [read_number(frame.image) for frame in frames] == list(range(27))
+    assert not site.source.is_live
+
+
+def test_lost_and_found_again(pictures, caplog):
+    """The camera restarts: connections end after ten pictures; the source comes back, indices go on."""
+    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = site.source.frames()
+        started = time.monotonic()
+        taken = take(frames, 15)
+        elapsed_seconds = time.monotonic() - started
+        site.source.stop()
+        frames.close()
+    assert [frame.index for frame in taken] == list(range(15))
+    assert camera.num_played == 2
+    assert 0.5 <= elapsed_seconds < 2.5, "half a second of waiting, and no more than it takes"
+    assert "camera: connection lost to rtsp://***@127.0.0.1" in caplog.text
+    assert "next try in 0.5 s" in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+def test_another_size_after_it_comes_back(pictures):
+    small, large = pictures, coded_pictures(10, size=(192, 256))
+    cameras = [RtspCamera([play(range(10))], which, lambda: None, threading.Event().wait) for which in (small, large)]
+    with LoopbackServer(lambda connection: cameras[min(server.num_connections, 2) - 1].serve(connection)) as server:
+        frames = Site(server).source.frames()
+        sizes = [frame.size for frame in take(frames, 14)]
+        frames.close()
+    assert sizes[:9] == [(96, 128)] * 9
+    assert sizes[-4:] == [(192, 256)] * 4
+
+
+def test_a_silent_connection_is_given_up_and_made_again(pictures, finished):
+    """Nothing comes, and nobody says so: the time-out notices."""
+    camera = rtsp(pictures, finished, play(range(10)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server, timeout_seconds=0.3)
+        frames = site.source.frames()
+        started = time.monotonic()
+        taken = take(frames, 15)
+        assert time.monotonic() - started < 4
+        assert len(taken) == 15
+        assert camera.num_played == 2
+        site.source.stop()
+        finished.set()
+        assert list(frames) == []
+
+
+def test_a_camera_that_is_gone_is_looked_for_with_patience(pictures, caplog):
+    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = site.source.frames()
+        take(frames, 9)
+    timer = threading.Timer(0.8, site.source.stop)  # during the second wait
+    timer.start()
+    started = time.monotonic()
+    rest = list(frames)
+    assert len(rest) <= 1
+    assert 0.7 < time.monotonic() - started < 1.3, "stopped in the middle of a wait of a second"
+    timer.join()
+    assert [record.message.rsplit("next try in ", 1)[1] for record in caplog.records] == ["0.5 s", "1.0 s"]
+
+
+def test_stop_takes_effect_at_the_next_packet(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(28)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = site.source.frames()
+        take(frames, 3)
+        site.source.stop()
+        assert list(frames) == []
+        finished.set()
+
+
+class TestNeverAnswers:
+    def error_of(self, server, **values):
+        site = Site(server, **values)
+        started = time.monotonic()
+        with pytest.raises(SourceError) as raised:
+            next(site.source.frames())
+        text = "".join(traceback.format_exception(raised.value))
+        assert PASSWORD not in text
+        assert raised.value.__context__ is None, "what caused it holds the password"
+        assert "\n" not in str(raised.value)
+        return str(raised.value), time.monotonic() - started
+
+    @pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp"])
+    def test_silence(self, scheme, finished):
+        with LoopbackServer(lambda connection: finished.wait()) as server:
+            message, seconds = self.error_of(server, scheme=scheme, open_timeout_seconds=0.5)
+            finished.set()
+        assert f"{scheme}://***@127.0.0.1:{server.port}/live has not answered within 0.5 s" in message
+        assert 0.4 < seconds < 1.5
+
+    def test_a_protocol_without_a_time_out_of_its_own(self, finished):
+        with LoopbackServer(lambda connection: finished.wait()) as server:
+            message, seconds = self.error_of(server, scheme="ftp", open_timeout_seconds=0.5)
+            finished.set()
+        assert "ftp://***@" in message
+        assert seconds < 2.0
+
+    def test_refused(self):
+        with LoopbackServer(lambda connection: None) as server:
+            pass
+        message, seconds = self.error_of(server, open_timeout_seconds=0.7)
+        assert "at last: Connection refused" in message
+        assert 0.6 < seconds < 1.5, "tried again until then"
+
+    def test_refused_without_reconnect(self):
+        with LoopbackServer(lambda connection: None) as server:
+            pass
+        message, seconds = self.error_of(server, reconnect=False)
+        assert "Connection refused" in message
+        assert seconds < 0.5
+
+    @pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found"])
+    def test_no_hope(self, status, pictures, finished):
+        camera = rtsp(pictures, finished, [], status=status)
+        with LoopbackServer(camera.serve) as server:
+            message, seconds = self.error_of(server)
+        assert "cannot be opened" in message
+        assert status[:3] in message
+        assert seconds < 1.0, "at once, not after open_timeout_seconds"
+
+    def test_unknown_protocol(self):
+        source = open_source(StreamSource(id="camera", url="nonsense://camera/live"))
+        with pytest.raises(SourceError, match="nonsense://camera/live cannot be opened: Protocol not found"):
+            next(source.frames())
+
+    def test_stop_while_it_is_not_there(self):
+        with LoopbackServer(lambda connection: None) as server:
+            pass
+        site = Site(server, open_timeout_seconds=30)
+        timer = threading.Timer(0.1, site.source.stop)
+        timer.start()
+        started = time.monotonic()
+        assert list(site.source.frames()) == []
+        assert time.monotonic() - started < 0.5
+        timer.join()
+
+
+def test_without_reconnect_a_stream_that_ends_ends(pictures):
+    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve) as server:
+        frames = list(Site(server, reconnect=False).source.frames())
+    assert 9 <= len(frames) <= 10
+
+
+def test_without_reconnect_a_stream_that_is_lost_is_an_error(finished, tmp_path):
+    film = write_video(tmp_path / "film.ts", 28).read_bytes()
+
+    def serve(connection):
+        connection.sendall(film)
+        finished.wait()
+
+    with LoopbackServer(serve) as server:
+        site = Site(server, scheme="tcp", reconnect=False, timeout_seconds=0.4)
+        with pytest.raises(SourceError, match=r"tcp://\*\*\*@127\.0\.0\.1:\d+/live was lost: ") as raised:
+            list(site.source.frames())
+        finished.set()
+    assert raised.value.__context__ is None
+
+
+def test_damage_on_the_way(tmp_path):
+    """A stretch of a transport stream is overwritten: what it spoiled is dropped and counted, up to a keyframe."""
+    film = bytearray(write_video(tmp_path / "film.ts", 28, key_every=7).read_bytes())
+    middle = len(film) // 2 // 188 * 188
+    for packet in range(middle, middle + 20 * 188, 188):
+        film[packet + 4 : packet + 188] = b"\x5a" * 184
+
+    with LoopbackServer(lambda connection: (connection.sendall(film), connection.shutdown(1))) as server:
+        site = Site(server, scheme="tcp", reconnect=False)
+        frames = list(site.source.frames())
+    assert 14 <= len(frames) < 28
+    assert frames[-1].index + 1 == len(frames) + num_drops(site.source)
+    assert [read_number(frame.image) for frame in frames[-7:]] == list(range(21, 28)), "whole again"
+
+
+def serve_file(content, kind):
+    def serve(connection):
+        connection.recv(4096)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + content)
+        connection.shutdown(1)
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return write_video(path, 20, fps=40, container_options={"movflags": "faststart"}).read_bytes()
+
+
+def test_a_recording_over_http_is_played_at_its_own_pace_and_ends(recording):
+    with LoopbackServer(serve_file(recording, "video/mp4")) as server:
+        site = Site(server, scheme="http")
+        frames = list(site.source.frames())
+    assert len(frames) + num_drops(site.source) == 20
+    for frame in frames:
+        assert (frame.received_ns - frames[0].received_ns) / 1e9 >= frame.index / 40 - 1e-3
+
+
+def test_a_recording_over_http_can_be_read_whole(recording):
+    with LoopbackServer(serve_file(recording, "video/mp4")) as server:
+        frames = list(Site(server, scheme="http", mode="every_frame", vid_stride=3).source.frames())
+    assert [read_number(frame.image) for frame in frames] == [0, 3, 6, 9, 12, 15, 18]
+    assert [frame.index for frame in frames] == list(range(7))
+
+
+def test_a_recording_over_http_can_loop(recording):
+    with LoopbackServer(serve_file(recording, "video/mp4")) as server:
+        frames = Site(server, scheme="http", mode="every_frame", loop=True).source.frames()
+        numbers = [read_number(frame.image) for frame in take(frames, 45)]
+        frames.close()
+    assert numbers == [index % 20 for index in range(45)]
+
+
+def test_no_video_at_the_address():
+    with LoopbackServer(serve_file(b"hello\n" * 2000, "text/plain")) as server:
+        site = Site(server, scheme="http", open_timeout_seconds=0.3)
+        with pytest.raises(SourceError, match=r"http://\*\*\*@127"):
+            next(site.source.frames())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [
+        pytest.param(
+            "rtsp", {"timeout": "2500000", "rtsp_transport": "tcp", "allowed_media_types": "video"}, id="rtsp"
+        ),
+        pytest.param("udp", {"timeout": "2500000"}, id="udp"),
+        pytest.param("http", {"rw_timeout": "2500000"}, id="http"),
+        pytest.param("rtmp", {"rw_timeout": "2500000"}, id="rtmp"),
+    ],
+)
+def test_time_outs_are_in_microseconds(scheme, expected):
+    options = stream_options(scheme, 2.5)
+    assert options is not None
+    assert expected.items() <= options.items()
+
+
+def test_unknown_protocols_have_no_time_out_of_their_own():
+    assert stream_options("ftp", 2.5) is None
