@@ -1,14 +1,15 @@
 import argparse
-import contextlib
 import io
 import json
 import math
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from streamseg.cli import check_config, run
 from streamseg.cli.recording import VideoSink
 from streamseg.cli.status_line import StatusLine, describe_run, summary_lines
 from streamseg.config import Config, load_config
-from streamseg.errors import ConfigError, SourceError, StreamsegError
+from streamseg.errors import ConfigError, PublishError, SourceError, StreamsegError
 from streamseg.pipeline import Pipeline
 from streamseg.publish import Subscriber
 from streamseg.runtime import Ages, RunFigures, SourceFigures
@@ -66,10 +67,10 @@ def test_a_run_ends_with_its_figures(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_duration_ends_an_endless_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert call("run", write_config(tmp_path), *settings(), "--duration", "0.3", "--no-publish") == 0
+    assert call("run", write_config(tmp_path), *settings(), "--duration", "0.5", "--no-publish") == 0
     out = capsys.readouterr().out
     assert " at tcp" not in out
-    assert FIGURES.match(out.splitlines()[-1])
+    assert re.match(r"\d+ frames, .*, drops \d+", out.splitlines()[-1])
 
 
 def test_sources_and_video_of_the_command_line(tmp_path: Path):
@@ -104,73 +105,56 @@ def test_mistakes_are_errors_before_anything_is_written(
 def test_a_port_in_use_leaves_no_video(tmp_path: Path):
     config = write_config(tmp_path)
     (tmp_path / "out").mkdir()
-    out = ["--out", str(tmp_path / "out" / "v.mp4")]
-    with running(config) as other, pytest.raises(StreamsegError, match=other.port):
-        call("run", config, *settings(), "--set", f"publish.endpoint={other.endpoint}", *out)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = ["--set", f"publish.endpoint=tcp://127.0.0.1:{port}", "--out", str(tmp_path / "out" / "v.mp4")]
+        with pytest.raises(PublishError, match=str(port)):
+            call("run", config, *settings(), *arguments)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-PROGRAM = """
-import sys, argparse
-from streamseg.cli import run
-parser = argparse.ArgumentParser()
-run.add_parser(parser.add_subparsers())
-args = parser.parse_args(sys.argv[1:])
-try:
-    args.command(args)
-except KeyboardInterrupt:
-    print("interrupted", file=sys.stderr)
-    sys.exit(130)
-"""
-
-
-class Running:
-    """A run in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[str], endpoint: str) -> None:
-        self._process = process
-        self.endpoint = endpoint
-        self.port = endpoint.rpartition(":")[2]
-
-    def end(self, number: int) -> tuple[int, str, str, float]:
-        """Send a signal: exit code, standard output and error, seconds until the end."""
-        started = time.monotonic()
-        self._process.send_signal(number)
-        out, err = self._process.communicate(timeout=20)
-        return self._process.returncode, out, err, time.monotonic() - started
-
-
-@contextlib.contextmanager
-def running(config: str, *arguments: str) -> Iterator[Running]:
-    """`streamseg run`, once a subscriber has received a message of it."""
-    command = [sys.executable, "-c", PROGRAM, "run", config, *settings(), *arguments]
+def test_ctrl_c_flushes_everything_and_prints_the_figures(tmp_path: Path):
+    video, messages = tmp_path / "v.mp4", tmp_path / "m.jsonl"
+    arguments = ["--out", str(video), "--set", f"output.messages={messages}"]
+    command = [sys.executable, "-m", "streamseg.cli.main", "run", write_config(tmp_path), *settings(), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            endpoint = process.stdout.readline().strip().removeprefix("messages at ")
-            with Subscriber(endpoint) as subscriber:
-                assert subscriber.receive(20) is not None
-            yield Running(process, endpoint)
+            with Subscriber(process.stdout.readline().strip().removeprefix("messages at ")) as subscriber:
+                assert subscriber.receive(30) is not None
+            started = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+            seconds = time.monotonic() - started
         finally:
-            if process.poll() is None:
-                process.kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_signal_flushes_everything_and_prints_the_figures(tmp_path: Path, number: signal.Signals):
-    video, messages = tmp_path / "v.mp4", tmp_path / "m.jsonl"
-    config = write_config(tmp_path)
-    arguments = ["--out", str(video), "--set", f"output.messages={messages}"]
-    with running(config, *arguments) as process:
-        code, out, err, seconds = process.end(number)
-    assert code == 130
-    assert err.strip().splitlines()[-1] == "interrupted"
+            process.kill()
+    assert process.returncode == 130, err
     last = out.strip().splitlines()[-1]
     assert FIGURES.match(last)
     num_frames = int(last.partition(" ")[0])
     assert num_frames_of(video) == num_frames
     assert len(messages.read_text().splitlines()) == num_frames
     assert seconds < 5.0, "a second on a machine that has nothing else to do"
+
+
+def test_a_service_manager_ends_it_as_ctrl_c_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    before = signal.getsignal(signal.SIGTERM)
+    messages = tmp_path / "m.jsonl"
+    pause = threading.Event()
+
+    def end() -> None:
+        while not (messages.exists() and messages.stat().st_size):
+            pause.wait(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    ender = threading.Thread(target=end)
+    ender.start()
+    with pytest.raises(KeyboardInterrupt):
+        call("run", write_config(tmp_path), *settings(), "--set", f"output.messages={messages}")
+    ender.join()
+    num_frames = int(capsys.readouterr().out.splitlines()[-1].partition(" ")[0])
+    assert len(messages.read_text().splitlines()) == num_frames
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 # ---- recording
