@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from streamseg.segmentation.export import export_graph
 from streamseg.segmentation.network import Network, Size, build_network
 
 SPREADS = (1.5, 3.0, 1.0)
@@ -23,7 +25,13 @@ def blobs(size: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]:
     for cells in (2, 5, 13):
         coarse = torch.randn(1, 3, cells, cells, generator=generator)
         picture += nn.functional.interpolate(coarse, size, mode="bilinear")
-    return (picture[0].permute(1, 2, 0) * 50 + 128).clamp(0, 255).byte().numpy()
+    return (picture[0].permute(1, 2, 0) * 50 + 128).clamp(0, 255).byte().contiguous().numpy()
+
+
+@cache
+def lively_graph(*, half: bool = False) -> bytes:
+    """The lively network of size n and seed 0 as an ONNX file."""
+    return export_graph(lively_network(), half=half)
 
 
 def lively_network(size: Size = "n", *, seed: int = 0, reg_max: int = 16, share_above_half: float = 0.05) -> Network:
@@ -52,6 +60,8 @@ def lively_network(size: Size = "n", *, seed: int = 0, reg_max: int = 16, share_
                 _record(branch[-1], lambda last, values, spread=spread: _rescale(last, values, spread))
         _record(head.proto.cv3.conv, lambda _, values: _centre(head.proto.cv3.bn, values))
         network(images)
+        for branch in head.cv2:
+            branch[-1].bias -= 0.5 * torch.arange(reg_max).repeat(4)  # small boxes are the most likely ones
         shift = network(images).score_logits.quantile(1 - share_above_half)
         for branch in head.cv3:
             branch[-1].bias -= shift

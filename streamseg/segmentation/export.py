@@ -20,7 +20,7 @@ from streamseg.segmentation.decode import decode
 from streamseg.segmentation.network import STRIDES, Network, fuse
 from streamseg.segmentation.weights import Weights, write_atomically
 
-__all__ = ["GRAPH_VERSION", "OUTPUTS", "cached_graph", "can_export", "export_graph"]
+__all__ = ["GRAPH_VERSION", "OUTPUTS", "cache_folder", "cached_graph", "can_export", "export_graph", "graph_path"]
 
 GRAPH_VERSION = "1"
 """Counts changes of the graph that an exported file must not survive: of its inputs, outputs or decoding."""
@@ -92,6 +92,10 @@ def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str,
             opset_version=_OPSET,
         )
         model = onnx.load(path)
+    # The tracer loses the last axes, which are not free.
+    for output, size in zip(model.graph.output, (4, None, network.config.num_masks), strict=False):
+        if size:
+            output.type.tensor_type.shape.dim[-1].dim_value = size
     model.producer_name = "streamseg"
     model.producer_version = streamseg.__version__
     own = {
@@ -114,6 +118,12 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "streamseg"
 
 
+def graph_path(weights: Weights, *, half: bool = False) -> Path:
+    """Where the graph of these weights is kept."""
+    suffix = "-half" if half else ""
+    return cache_folder() / f"{weights.path.stem}-{weights.sha256[:16]}-v{GRAPH_VERSION}{suffix}.onnx"
+
+
 def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
     """The graph of these weights, exported the first time only.
 
@@ -121,8 +131,7 @@ def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
         WeightsError: the weights fit no network.
         EngineError: it has to be exported, and `onnx` is not installed.
     """
-    suffix = "-half" if half else ""
-    path = cache_folder() / f"{weights.path.stem}-{weights.sha256[:16]}-v{GRAPH_VERSION}{suffix}.onnx"
+    path = graph_path(weights, half=half)
     if path.is_file():
         return path.read_bytes()
     contents = export_graph(weights.network(), half=half, metadata={"weights_sha256": weights.sha256})

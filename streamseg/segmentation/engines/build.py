@@ -11,7 +11,7 @@ import torch
 from streamseg.errors import EngineError, WeightsError
 from streamseg.segmentation.engines.engine import Engine
 from streamseg.segmentation.engines.torch_engine import TorchEngine
-from streamseg.segmentation.export import cached_graph, can_export
+from streamseg.segmentation.export import cached_graph, can_export, graph_path
 from streamseg.segmentation.weights import load_weights
 
 __all__ = ["build_engine"]
@@ -48,14 +48,12 @@ def build_engine(
             raise EngineError(f"the torch engine cannot run {weights}; use engine onnx, or give a .safetensors file")
         return _onnx_from_file(Path(weights), device, half)
     use_half = not on_cpu if half == "auto" else half
+    loaded = load_weights(weights)
     if engine == "auto":
         engine = "onnx" if device.startswith("tensorrt") or (on_cpu and not use_half) else "torch"
-        if engine == "onnx" and on_cpu and not can_export():
-            _logger.warning(
-                "the onnx package is missing, so that torch runs the network: pip install 'streamseg[export]'"
-            )
+        if engine == "onnx" and on_cpu and not (can_export() or graph_path(loaded).is_file()):
+            _logger.warning("torch runs the network, as faster ONNX graphs need: pip install 'streamseg[export]'")
             engine = "torch"
-    loaded = load_weights(weights)
     if engine == "torch":
         if device.startswith("tensorrt"):
             raise EngineError("the torch engine runs on cpu and cuda; TensorRT needs engine onnx")
@@ -65,7 +63,7 @@ def build_engine(
         raise EngineError("ONNX Runtime has no half precision on the CPU; use engine torch, or half false")
     from streamseg.segmentation.engines.onnx_engine import OnnxEngine
 
-    return OnnxEngine(cached_graph(loaded, half=use_half), path=loaded.path, device=device)
+    return OnnxEngine(cached_graph(loaded, half=use_half), path=graph_path(loaded, half=use_half), device=device)
 
 
 def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"]) -> Engine:
@@ -75,9 +73,7 @@ def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"]) -> En
         raise WeightsError(f"no weights at {path}; allowed are 'default' and the path of a .safetensors or .onnx file")
     runner = OnnxEngine(path.read_bytes(), path=path, device=device)
     if half != "auto" and half != runner.half:
-        raise EngineError(
-            f"{path} was exported with half {str(runner.half).lower()}; export it again, or use half auto"
-        )
+        raise EngineError(f"{path} was exported with half {runner.half}, not {half}; export it again, or use half auto")
     return runner
 
 
@@ -98,6 +94,4 @@ def _check_cuda(device: str) -> None:
         return
     count = torch.cuda.device_count()
     if int(device.partition(":")[2]) >= count:
-        raise EngineError(
-            f"torch {torch.__version__} sees {count} CUDA GPUs, so there is no {device!r}; use device cpu"
-        )
+        raise EngineError(f"no device {device!r}: torch {torch.__version__} sees {count} CUDA GPUs; use device cpu")

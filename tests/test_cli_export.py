@@ -1,0 +1,67 @@
+import argparse
+
+import pytest
+from networks import lively_network
+
+from streamseg.cli import export
+from streamseg.errors import ConfigError, StreamsegError, WeightsError
+from streamseg.segmentation.engines import build_engine
+from streamseg.segmentation.network import build_network
+from streamseg.segmentation.weights import save_weights
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    export.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["export", *map(str, words)])
+    return args.command(args)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    return save_weights(
+        build_network("n", seed=0).state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"}
+    )
+
+
+def test_what_is_exported_can_be_run(weights, tmp_path, capsys):
+    out = tmp_path / "new" / "n.onnx"
+    assert run("--weights", weights, "--out", out, "--imgsz", 64) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"exporting {weights} (3.3 M parameters)")
+    assert lines[1].startswith("comparing with torch on 2 pictures of 64x64")
+    assert lines[2].startswith("largest differences: boxes ")
+    assert lines[3] == f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)"
+    engine = build_engine(out, device="cpu")
+    assert engine.metadata["recipe"] == "none"
+    assert not engine.half
+
+
+def test_half_precision(tmp_path):
+    # Turned-up weights differ by more than the tolerance in half precision, which is as it should be.
+    weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
+    assert run("--weights", weights, "--out", tmp_path / "n.onnx", "--imgsz", 64, "--half") == 0
+    assert build_engine(tmp_path / "n.onnx", device="cpu").half
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        pytest.param(["--out", "n.engine"], ConfigError, "--out must end in .onnx, got n.engine", id="suffix"),
+        pytest.param(["--out", "n.onnx", "--imgsz", "8"], ConfigError, "--imgsz must be 32..4096, got 8", id="imgsz"),
+        pytest.param(["--out", "n.onnx", "--weights", "absent"], WeightsError, "no weights at absent", id="absent"),
+    ],
+)
+def test_mistakes_are_one_line_and_write_nothing(tmp_path, monkeypatch, words, error, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message) as caught:
+        run(*words)
+    assert isinstance(caught.value, StreamsegError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written(weights, tmp_path):
+    (tmp_path / "n.onnx").mkdir()
+    with pytest.raises(WeightsError, match="cannot write"):
+        run("--weights", weights, "--out", tmp_path / "n.onnx", "--imgsz", 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.onnx", "n.safetensors"]

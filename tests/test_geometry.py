@@ -1,0 +1,186 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms, sample_logits, silhouettes
+from streamseg.structures.instances import GridTransform, Instances
+
+
+@pytest.mark.parametrize(
+    ("image_size", "imgsz", "scaled_size", "input_size", "top", "left"),
+    [
+        pytest.param((720, 1280), 640, (360, 640), (384, 640), 12, 0, id="720p"),
+        pytest.param((1080, 1920), 1024, (576, 1024), (576, 1024), 0, 0, id="1080p at 1024: no padding"),
+        pytest.param((1280, 720), 640, (640, 360), (640, 384), 0, 12, id="portrait"),
+        pytest.param((480, 640), 640, (480, 640), (480, 640), 0, 0, id="unscaled"),
+        pytest.param((427, 640), 640, (427, 640), (448, 640), 10, 0, id="the odd pixel goes below"),
+        pytest.param((100, 100), 640, (640, 640), (640, 640), 0, 0, id="enlarged"),
+        pytest.param((100, 200), 100, (64, 128), (64, 128), 0, 0, id="imgsz is rounded up"),
+        pytest.param((1, 1000), 64, (1, 64), (32, 64), 15, 0, id="at least a pixel remains"),
+    ],
+)
+def test_letterbox(image_size, imgsz, scaled_size, input_size, top, left):
+    assert letterbox(image_size, imgsz) == (image_size, scaled_size, input_size, top, left)
+
+
+@given(st.tuples(st.integers(1, 5000), st.integers(1, 5000)), st.integers(32, 1300))
+@settings(deadline=None)
+def test_letterbox_fits_and_its_transform_leads_back(image_size, imgsz):
+    place = letterbox(image_size, imgsz)
+    height, width = place.input_size
+    assert height % 32 == width % 32 == 0
+    assert max(height, width) == math.ceil(imgsz / 32) * 32
+    assert 0 <= height - place.scaled_size[0] < 32
+    assert 0 <= width - place.scaled_size[1] < 32
+    # The corners of the scaled picture are the corners of the picture.
+    scale_x, scale_y, offset_x, offset_y = place.to_image()
+    assert scale_x * place.left + offset_x == pytest.approx(0, abs=1e-6)
+    assert scale_y * place.top + offset_y == pytest.approx(0, abs=1e-6)
+    assert scale_x * (place.left + place.scaled_size[1]) + offset_x == pytest.approx(image_size[1])
+    assert scale_y * (place.top + place.scaled_size[0]) + offset_y == pytest.approx(image_size[0])
+    cell = place.to_image(4)
+    assert cell == (4 * scale_x, 4 * scale_y, offset_x, offset_y)
+
+
+@pytest.mark.parametrize(
+    ("box", "clipped"),
+    [
+        pytest.param([1, 2, 3, 4], [1, 2, 3, 4], id="inside"),
+        pytest.param([-5, -6, 100, 200], [0, 0, 64, 48], id="around"),
+        pytest.param([-9, -9, -1, -1], [0, 0, 0, 0], id="beyond the top left"),
+        pytest.param([70, 50, 80, 60], [64, 48, 64, 48], id="beyond the bottom right"),
+    ],
+)
+def test_clip_boxes(box, clipped):
+    assert clip_boxes(torch.tensor([box], dtype=torch.float32), (48, 64)).tolist() == [clipped]
+
+
+def test_clip_boxes_of_none():
+    assert clip_boxes(torch.zeros(0, 4), (48, 64)).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "iou"),
+    [
+        pytest.param([0, 0, 4, 4], [0, 0, 4, 4], 1, id="the same"),
+        pytest.param([0, 0, 4, 4], [2, 0, 6, 4], 1 / 3, id="half"),
+        pytest.param([0, 0, 4, 4], [1, 1, 3, 3], 1 / 4, id="nested"),
+        pytest.param([0, 0, 4, 4], [4, 0, 8, 4], 0, id="touching"),
+        pytest.param([0, 0, 4, 4], [9, 9, 9, 9], 0, id="without extent"),
+        pytest.param([9, 9, 9, 9], [9, 9, 9, 9], 0, id="both without extent"),
+        pytest.param([4, 4, 0, 0], [0, 0, 4, 4], 0, id="inverted"),
+    ],
+)
+def test_box_iou(a, b, iou):
+    found = box_iou(torch.tensor([a, a], dtype=torch.float32), torch.tensor([b], dtype=torch.float32))
+    assert found.shape == (2, 1)
+    assert found[:, 0].tolist() == pytest.approx([iou, iou])
+
+
+def test_box_iou_of_none():
+    assert box_iou(torch.zeros(0, 4), torch.zeros(3, 4)).shape == (0, 3)
+    assert box_iou(torch.zeros(3, 4), torch.zeros(0, 4)).shape == (3, 0)
+
+
+def test_box_area():
+    boxes = torch.tensor([[1.0, 2, 4, 6], [4, 6, 1, 2], [1, 1, 1, 9]])
+    assert box_area(boxes).tolist() == [12, 0, 0]
+
+
+def slow_nms(boxes, scores, iou):
+    """By definition: from the best score on, keep what overlaps no kept box by more than `iou`."""
+    kept = []
+    for index in scores.argsort(descending=True, stable=True).tolist():
+        if all(box_iou(boxes[index : index + 1], boxes[other : other + 1]).item() <= iou for other in kept):
+            kept.append(index)
+    return kept
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.sampled_from([0.0, 0.3, 0.7, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_nms_is_exact(seed, num_boxes, iou):
+    generator = torch.Generator().manual_seed(seed)
+    corners = torch.rand(num_boxes, 2, 2, generator=generator) * 40
+    boxes = torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
+    scores = (torch.rand(num_boxes, generator=generator) * 8).round() / 8  # many are equal
+    assert nms(boxes, scores, iou).tolist() == slow_nms(boxes, scores, iou)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "iou", "kept"),
+    [
+        pytest.param([], [], 0.5, [], id="none"),
+        pytest.param([[0, 0, 4, 4]], [0.1], 0.5, [0], id="one"),
+        pytest.param([[0, 0, 4, 4], [0, 0, 4, 4]], [0.5, 0.9], 0.5, [1], id="the better of two"),
+        pytest.param([[0, 0, 4, 4], [0, 0, 4, 4]], [0.5, 0.5], 0.5, [0], id="of equals the first"),
+        pytest.param([[0, 0, 4, 4], [0, 0, 4, 2]], [0.9, 0.5], 0.5, [0, 1], id="exactly the limit stays"),
+        pytest.param(
+            [[0, 0, 4, 4], [1, 0, 5, 4], [2, 0, 6, 4]], [0.9, 0.8, 0.7], 0.5, [0, 2], id="a removed one removes none"
+        ),
+        pytest.param([[2, 2, 2, 2], [2, 2, 2, 2]], [0.9, 0.8], 0.5, [0, 1], id="without extent"),
+    ],
+)
+def test_nms(boxes, scores, iou, kept):
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    found = nms(boxes, torch.tensor(scores), iou)
+    assert found.dtype == torch.int64
+    assert found.tolist() == kept
+
+
+@pytest.mark.parametrize("max_kept", [0, 1, 3, 99])
+def test_nms_stops_when_enough_are_kept(max_kept):
+    boxes = torch.arange(8.0)[:, None] * 10 + torch.tensor([0.0, 0, 5, 5])
+    scores = torch.linspace(0.1, 0.9, 8)
+    assert nms(boxes, scores, 0.5, max_kept=max_kept).tolist() == [7, 6, 5, 4, 3, 2, 1, 0][:max_kept]
+
+
+def make_instances(logits, boxes=None):
+    boxes = torch.zeros(len(logits), 4) if boxes is None else torch.tensor(boxes, dtype=torch.float32)
+    return Instances(boxes, torch.ones(len(logits)), logits, GridTransform(4, 4, 0, 0), (16, 24))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "logit"),
+    [
+        pytest.param(2, 2, 0, id="centre of the first cell"),
+        pytest.param(6, 2, 1, id="next column"),
+        pytest.param(2, 6, 10, id="next row"),
+        pytest.param(4, 4, 5.5, id="between four"),
+        pytest.param(3, 2, 0.25, id="a quarter along"),
+        pytest.param(0, 0, 0, id="the border repeats the cell"),
+        pytest.param(22, 14, 35, id="centre of the last cell"),
+        pytest.param(99, 99, 35, id="far outside"),
+    ],
+)
+def test_sample_logits(x, y, logit):
+    # Row r, column c holds 10 r + c; the second instance the same plus 100.
+    plane = torch.arange(4.0)[:, None] * 10 + torch.arange(6.0)
+    instances = make_instances(torch.stack([plane, plane + 100]))
+    x, y = torch.tensor([float(x)]), torch.tensor([float(y)])
+    found = sample_logits(instances, torch.tensor([[0], [1]]), x, y)
+    assert found.shape == (2, 1)
+    assert found[:, 0].tolist() == pytest.approx([logit, logit + 100])
+
+
+def test_sample_logits_of_none():
+    empty = torch.zeros(0)
+    assert sample_logits(Instances.empty((16, 24)), empty.long(), empty, empty).shape == (0,)
+    assert sample_logits(make_instances(torch.zeros(1, 4, 6)), empty.long(), empty, empty).shape == (0,)
+
+
+def test_silhouettes_show_the_mask_in_its_box():
+    logits = -torch.ones(2, 4, 6)
+    logits[0, :, :3] = 1.0  # the left half of the picture
+    logits[1] = 1.0
+    found = silhouettes(make_instances(logits, [[0, 0, 24, 16], [3, 3, 5, 5]]), 8)
+    assert found.shape == (2, 8, 8)
+    assert found[0, :, :4].all()
+    assert not found[0, :, 4:].any()
+    assert found[1].all()
+
+
+def test_silhouettes_of_none():
+    assert silhouettes(Instances.empty((16, 24)), 8).shape == (0, 8, 8)
