@@ -1,10 +1,10 @@
 """streamseg segments everything in live video and publishes it.
 
-from streamseg import Segmenter, Subscriber
+from streamseg import Segmenter, Subscriber, instance_masks
 
 segmenter = Segmenter("default")
 instances = segmenter([picture])[0]          # picture: uint8 (H, W, 3) RGB
-masks = instances.masks()                    # a CropMask per object, at the picture's resolution
+masks = instance_masks(instances)            # a CropMask per object, at the picture's resolution
 
 for message in Subscriber("tcp://127.0.0.1:5555"):
     print(message.source_id, message.age_ms, [(o.track_id, o.box) for o in message.objects])
@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streamseg.publish import Subscriber
-    from streamseg.segmentation import Segmenter
+    from streamseg.segmentation import Segmenter, instance_masks
 
-__all__ = ["Segmenter", "Subscriber", "__version__"]
+__all__ = ["Segmenter", "Subscriber", "__version__", "instance_masks"]
 
 __version__ = "0.1.0"
 
-_HOME = {"Segmenter": "streamseg.segmentation", "Subscriber": "streamseg.publish"}
+_HOME = {
+    "Segmenter": "streamseg.segmentation",
+    "Subscriber": "streamseg.publish",
+    "instance_masks": "streamseg.segmentation",
+}
 
 
 def __getattr__(name: str) -> Any:

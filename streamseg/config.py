@@ -127,7 +127,8 @@ class SegmentationConfig(Section):
     weights: str = "default"
     """`default` (embedded), or a path to .safetensors or .onnx."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
+    """auto: CUDA where there is some. TensorRT compiles for minutes, once for each shape of the pictures."""
     half: bool | Literal["auto"] = "auto"
     """Half precision; auto: on CUDA only."""
     imgsz: int = Field(default=640, ge=32, le=4096)
