@@ -117,32 +117,54 @@ class TestPtsPace:
 
 
 class TestArrivalLag:
-    def test_the_best_counts_as_in_time(self):
-        lag = ArrivalLag()
-        assert lag.lateness_seconds(0.0, 50.3) == 0.0
-        assert lag.lateness_seconds(0.1, 50.2) == 0.0, "better than the best"
-        assert lag.lateness_seconds(0.2, 50.8) == pytest.approx(0.5, abs=1e-3)
+    @staticmethod
+    def play(lags, *, lag=None, first=0):
+        """Lateness of pictures at 10 per second that arrive with these lags."""
+        lag = lag or ArrivalLag()
+        return [
+            lag.lateness_seconds(index / 10, index / 10 + seconds) for index, seconds in enumerate(lags, start=first)
+        ], lag
+
+    def test_late_by_what_is_over_the_usual(self):
+        lateness, _ = self.play([0.3] * 25 + [0.8, 0.3, 0.1])
+        assert lateness == pytest.approx([0.0] * 25 + [0.5, 0.0, 0.0], abs=2e-3)
+
+    def test_nothing_is_late_in_the_first_two_seconds(self):
+        lateness, _ = self.play([0.0, 0.9, 0.3, 0.7, 0.5])
+        assert lateness == [0.0] * 5
+
+    def test_a_burst_at_the_beginning_is_not_the_usual(self):
+        """A server that sends the first pictures half a second early."""
+        lateness, _ = self.play([-0.5, -0.5, -0.4, -0.3] + [0.0] * 60)
+        assert max(lateness) < 0.01
+
+    def test_a_single_wrong_stamp_is_not_the_usual(self):
+        lateness, _ = self.play([0.0] * 20 + [-5.0] + [0.0] * 60)
+        assert max(lateness) < 0.01
+
+    def test_a_longer_way_stays_late_until_it_counts_as_a_new_time_line(self):
+        lateness, lag = self.play([0.0] * 25 + [1.0] * 30)
+        assert min(lateness[25:]) > 0.9
+        assert self.play([40.0] * 3, lag=lag, first=55)[0] == [0.0] * 3
 
     def test_no_stamp_is_in_time(self):
-        lag = ArrivalLag()
-        lag.lateness_seconds(0.0, 50.0)
+        _, lag = self.play([0.0] * 30)
         assert lag.lateness_seconds(None, 60.0) == 0.0
 
-    def test_a_new_time_line(self):
+    def test_a_time_line_that_starts_again(self):
         lag = ArrivalLag()
         lag.lateness_seconds(1000.0, 50.0)
-        assert lag.lateness_seconds(0.0, 50.1) == 0.0
-        assert lag.lateness_seconds(0.1, 50.7) == pytest.approx(0.5, abs=1e-3)
+        assert [lag.lateness_seconds(index / 10, 50.1 + index / 10) for index in range(40)] == pytest.approx([0.0] * 40)
 
     def test_clocks_that_run_apart_do_not_add_up(self):
         """200 ppm over an hour are 0.72 s; lateness stays near 0."""
         lag = ArrivalLag()
-        worst = max(lag.lateness_seconds(second, 50.0 + second * 1.0002) for second in range(3600))
-        assert worst < 1e-3
+        worst = max(lag.lateness_seconds(step / 2, 50.0 + step / 2 * 1.0002) for step in range(7200))
+        assert worst < 2e-3
 
     @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 0.2)), min_size=1, max_size=50))
     def test_never_negative(self, steps):
-        lag, stamp, now = ArrivalLag(), 0.0, 0.0
+        lag, now = ArrivalLag(), 0.0
         for stamp, waited in steps:
             now += waited
             assert lag.lateness_seconds(stamp, now) >= 0.0

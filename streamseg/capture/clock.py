@@ -7,6 +7,7 @@ clock. Where neither is to be had, the time of arrival stands in.
 
 from __future__ import annotations
 
+import statistics
 import struct
 
 from streamseg.structures.frame import Clock
@@ -109,28 +110,40 @@ class PtsPace:
 
 
 class ArrivalLag:
-    """How late pictures arrive, compared with the best that this connection has shown."""
+    """How late pictures arrive, compared with how they used to on this connection.
 
+    What is usual is the median lag of the best two seconds so far. Not of the best picture: the burst with
+    which a server begins and single stamps that are wrong would make all that follow look late.
+    """
+
+    BLOCK_SECONDS = 2.0
     DRIFT = 1e-3
-    """Seconds by which the best may worsen per second, so that clocks that run apart do not add up."""
+    """Seconds by which the usual may worsen per second, so that clocks that run apart do not add up."""
     LONGEST_SECONDS = 30.0
     """Whatever seems later than this has had its time line changed."""
 
     def __init__(self) -> None:
-        self._best_seconds: float | None = None
-        self._last_arrived_seconds = 0.0
+        self._usual_seconds: float | None = None
+        self._block: list[float] = []
+        self._block_began = 0.0
 
     def lateness_seconds(self, stamp_seconds: float | None, arrived_seconds: float) -> float:
-        """Seconds >= 0; a picture without a time stamp counts as in time."""
+        """Seconds >= 0; 0 in the first two seconds, and for a picture without a time stamp."""
         if stamp_seconds is None:
             return 0.0
-        lag = best = arrived_seconds - stamp_seconds
-        if self._best_seconds is not None:
-            drifted = self._best_seconds + self.DRIFT * (arrived_seconds - self._last_arrived_seconds)
-            if lag - drifted <= self.LONGEST_SECONDS:
-                best = min(drifted, lag)
-        self._best_seconds, self._last_arrived_seconds = best, arrived_seconds
-        return lag - best
+        lag = arrived_seconds - stamp_seconds
+        if self._usual_seconds is not None and lag - self._usual_seconds > self.LONGEST_SECONDS:
+            self._usual_seconds, self._block = None, []
+        if not self._block:
+            self._block_began = arrived_seconds
+        elapsed = arrived_seconds - self._block_began
+        if elapsed >= self.BLOCK_SECONDS:
+            median = statistics.median(self._block)
+            worst = median if self._usual_seconds is None else self._usual_seconds + self.DRIFT * elapsed
+            self._usual_seconds = min(median, worst)
+            self._block, self._block_began = [], arrived_seconds
+        self._block.append(lag)
+        return 0.0 if self._usual_seconds is None else max(lag - self._usual_seconds, 0.0)
 
 
 class Backlog:
