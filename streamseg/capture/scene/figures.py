@@ -312,20 +312,20 @@ def _house(canvas: Canvas, rng: Rng) -> None:
 
 
 FIGURES: dict[str, Figure] = {
-    "person": Figure(_person, aspect=0.5, height=0.7, grounded=True),
-    "car": Figure(_car, aspect=2.2, height=0.3, grounded=True),
+    "person": Figure(_person, aspect=0.5, height=0.65, grounded=True),
+    "car": Figure(_car, aspect=2.2, height=0.28, grounded=True),
     "ball": Figure(_ball, aspect=1.0, height=0.2, grounded=False),
-    "animal": Figure(_animal, aspect=1.32, height=0.36, grounded=True),
-    "mug": Figure(_mug, aspect=1.05, height=0.25, grounded=False),
-    "leaf": Figure(_leaf, aspect=1.0, height=0.26, grounded=False),
-    "plant": Figure(_plant, aspect=0.8, height=0.45, grounded=True),
-    "ring": Figure(_ring, aspect=1.0, height=0.24, grounded=False),
-    "chair": Figure(_chair, aspect=0.76, height=0.42, grounded=True),
+    "animal": Figure(_animal, aspect=1.32, height=0.33, grounded=True),
+    "mug": Figure(_mug, aspect=1.05, height=0.23, grounded=False),
+    "leaf": Figure(_leaf, aspect=1.0, height=0.24, grounded=False),
+    "plant": Figure(_plant, aspect=0.8, height=0.42, grounded=True),
+    "ring": Figure(_ring, aspect=1.0, height=0.22, grounded=False),
+    "chair": Figure(_chair, aspect=0.76, height=0.4, grounded=True),
     "bottle": Figure(_bottle, aspect=0.36, height=0.34, grounded=False),
     "fish": Figure(_fish, aspect=1.76, height=0.2, grounded=False),
-    "crate": Figure(_crate, aspect=1.2, height=0.3, grounded=True),
-    "lamp": Figure(_lamp, aspect=0.5, height=0.5, grounded=True),
+    "crate": Figure(_crate, aspect=1.2, height=0.28, grounded=True),
+    "lamp": Figure(_lamp, aspect=0.5, height=0.46, grounded=True),
     "gear": Figure(_gear, aspect=1.0, height=0.22, grounded=False),
-    "house": Figure(_house, aspect=0.8, height=0.4, grounded=True),
+    "house": Figure(_house, aspect=0.8, height=0.37, grounded=True),
 }
 """By name. Every third one or so has no parts; several have holes."""
