@@ -3,14 +3,14 @@ import json
 import cv2
 import numpy as np
 import pytest
+from networks import blobs, lively_network
+from support import write_video
 
 from streamseg.cli.main import main
 from streamseg.cli.segment import parse_prompts
 from streamseg.errors import DataError
 from streamseg.segmentation.weights import save_weights
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
-from tests.networks import blobs, lively_network
-from tests.support import write_video
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_results_are_read_by_pycocotools(segment, picture):
 
     _, out = segment(picture)
     for one in json.loads((out / "instances.json").read_text()):
-        assert coco_mask.decode(one["segmentation"]).sum() == one["area"] == coco_mask.area(one["segmentation"])
+        assert coco_mask.area(one["segmentation"]) == one["area"] > 0
 
 
 def test_a_video_gives_a_video(segment, tmp_path):
