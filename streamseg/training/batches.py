@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +103,17 @@ def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
+@contextmanager
+def _without_opencv_threads() -> Iterator[None]:
+    """End OpenCV's threads: a worker that is forked beside them would wait for ever for threads it does not have."""
+    num_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(num_threads)
+
+
 def batches(
     sources: Sequence[SampleSource],
     weights: Sequence[float],
@@ -139,7 +151,9 @@ def batches(
         worker_init_fn=_one_thread,
         prefetch_factor=4 if num_workers else None,
     )
-    for batch in loader:
+    with _without_opencv_threads():
+        reading = iter(loader)
+    for batch in reading:
         if isinstance(batch, DataError):
             raise batch
         yield batch
