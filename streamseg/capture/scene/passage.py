@@ -106,12 +106,14 @@ def draw_passage(
         lane, sway = float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.05, 0.25))
         spin, rocking = float(rng.choice([-1, 1]) * rng.uniform(40, 400)), float(rng.uniform(0, 25))
         start = float(rng.uniform(-180, 180))
+    # What stays upright is out of the picture as soon as its width is; rocking adds a little of its height.
+    reach_px = 0.5 * sprite_size[1] + 0.05 * sprite_size[0] if grounded else 0.5 * math.hypot(*sprite_size)
     horizontal = grounded or bool(rng.random() < 0.6)
     return Passage(
         sprite=sprite,
         nearness=nearness,
         picture_size=picture_size,
-        reach_px=0.5 * math.hypot(*sprite_size) + 2.0,
+        reach_px=scale * (1 + breathing) * reach_px + 2.0,
         horizontal=horizontal,
         forward=bool(rng.random() < 0.5),
         returns=not grounded and bool(rng.random() < 0.3),
