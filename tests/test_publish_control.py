@@ -124,7 +124,7 @@ def test_strangers_do_no_harm(context, server):
         stranger.setsockopt(zmq.LINGER, 0)
         flooder.setsockopt(zmq.LINGER, 0)
         stranger.connect(server.endpoint)
-        stranger.send_multipart([b"a", b"b", b"c", b"d"])
+        stranger.send_multipart([b"a", b"b", b"c", b'{"id": 1, "op": "echo"}'])  # not answered: nobody's envelope
         stranger.send(b"\xff\xfe")
         assert json.loads(received_within(stranger)[-1])["ok"] is False
         flooder.connect(server.endpoint)
@@ -140,6 +140,19 @@ def test_no_answer_is_an_error_in_time(context):
             client.timeout_seconds = 0.001
             with pytest.raises(PublishError, match=r"no answer from tcp://127\.0\.0\.1:1 within"):
                 client.call("status")
+
+
+def test_a_request_that_was_given_up_is_not_carried_out_later(context):
+    asked = []
+    with ControlServer(ANYWHERE, {}) as server:
+        endpoint = server.endpoint
+    with ControlClient(endpoint, timeout_seconds=0.05, context=context) as client:
+        with pytest.raises(PublishError, match="no answer"):
+            client.call("note", {"nth": 1})
+        client.timeout_seconds = WAIT_SECONDS
+        with ControlServer(endpoint, {"note": asked.append}):
+            client.call("note", {"nth": 2})
+    assert asked == [{"nth": 2}]
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_the_next(context):

@@ -164,6 +164,15 @@ def test_what_was_handed_in_is_sent_before_closing(context):
         assert {subscriber.receive(WAIT_SECONDS).source_id for _ in range(3)} == {"cam0", "cam1", "cam2"}
 
 
+def test_a_message_that_fills_the_buffers_is_sent_before_closing(context):
+    large = make_message(make_object(disc(9), 3, 2), size=(4000, 4000))
+    with Publisher(ANYWHERE, mask_encoding="label-u16", context=context) as publisher:
+        subscriber = _connected(context, publisher)
+        publisher.publish(large)
+    with subscriber:
+        assert subscriber.receive(WAIT_SECONDS).mask_size == (4000, 4000)
+
+
 def test_publishing_after_closing_is_refused(context):
     publisher = Publisher(ANYWHERE, context=context)
     publisher.close()
@@ -240,6 +249,18 @@ def test_single_part_readers_get_the_same(context):
                 break
         received = decode(unpack_single(received_within(reader)[0]))
         assert comparable(received) == comparable(replace(MESSAGE, epoch=publisher.epoch, seq=seq))
+
+
+def test_newcomers_do_not_wait_for_the_next_status(context):
+    with Publisher(ANYWHERE, context=context) as publisher:
+        stamps = []
+        for _ in range(6):
+            with context.socket(zmq.SUB) as newcomer:
+                newcomer.subscribe(b"status/1/")
+                newcomer.connect(publisher.endpoint)
+                stamps.append(decode_status(received_within(newcomer)).stamp_ns)
+    # They come a second apart unless somebody is greeted.
+    assert stamps[-1] - stamps[0] < 4e9
 
 
 def test_the_status_reaches_single_part_readers(context):

@@ -1,5 +1,6 @@
 """Arrays as parts: shapes, dtypes and compressed streams are checked before memory is spent."""
 
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -48,6 +49,18 @@ def test_an_array_is_read_only():
 def test_parts_that_are_not_what_the_table_says_are_refused(entry, body, complaint):
     with pytest.raises(WireError, match=complaint):
         read_array(entry, body, "<u4", (None,))
+
+
+@pytest.mark.parametrize("num_items", [0, 3])
+def test_a_bomb_is_not_inflated(num_items):
+    entry, bomb = replace(ENTRY, shape=(num_items,), compression="zlib"), zlib.compress(bytes(1 << 26))
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError, match="does not decompress"):
+            read_array(entry, bomb, "<u4", (None,))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_shape_that_was_not_expected_is_refused():
