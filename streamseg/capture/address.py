@@ -9,6 +9,7 @@ from urllib.parse import unquote
 __all__ = ["is_network", "local_path", "redact", "scheme_of"]
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d+)?")
 _SECRET_PARAMETER = re.compile(
     r"([?&;][^=&;#]*(?:pass|pwd|token|secret|key|auth|sign|user|login)[^=&;#]*=)[^&;#]*", re.IGNORECASE
 )
@@ -41,9 +42,8 @@ def redact(url: str) -> str:
         return url
     rest = url[match.end() :]
     authority, _, path = rest.partition("/")
-    port = authority.rpartition(":")[2] if ":" in authority else ""
-    # Slashes in a password end the authority early: what then looks like a port is none.
-    cut_short = "@" in path and bool(port) and not re.fullmatch(r"\d+|[0-9A-Fa-f]*\]", port)
+    # Slashes in a password end the authority early: what is left of it is no host and port.
+    cut_short = "@" in path and not _HOST_AND_PORT.fullmatch(authority)
     if "@" in authority or cut_short:
         rest = "***@" + rest.rpartition("@")[2]
     return match[0] + _SECRET_PARAMETER.sub(r"\1***", rest)
