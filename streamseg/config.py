@@ -131,8 +131,8 @@ class SegmentationConfig(Section):
     """auto: CUDA where there is some. TensorRT compiles for minutes, once for each shape of the pictures."""
     half: bool | Literal["auto"] = "auto"
     """Half precision; auto: on CUDA only."""
-    imgsz: int = Field(default=640, ge=32, le=4096)
-    """Long side of the network's input in pixels; rounded up to a multiple of 32."""
+    imgsz: int | None = Field(default=None, ge=32, le=4096)
+    """Long side of the network's input in pixels, rounded up to a multiple of 32; None: the weights' own."""
     conf: float = Field(default=0.25, ge=0, le=1)
     iou: float = Field(default=0.7, ge=0, le=1)
     """Boxes that overlap a better one by more than this are removed (NMS)."""

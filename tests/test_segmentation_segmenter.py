@@ -22,6 +22,7 @@ class ScriptedEngine:
     name = "scripted"
     device = "cpu"
     half = False
+    imgsz = 96
 
     def __init__(self, objects, num_anchors=40, half=False):
         self.objects = objects
@@ -238,3 +239,15 @@ def test_the_picture_is_left_as_it_was(segmenter):
     image.flags.writeable = False
     segmenter([image])
     assert (image == before).all()
+
+
+def test_the_input_size_is_the_weights_own_unless_given():
+    assert Segmenter(engine=ScriptedEngine({})).imgsz == 96
+    assert Segmenter(engine=ScriptedEngine({}), imgsz=64).imgsz == 64
+
+
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_weights_carry_their_input_size_through_both_engines(engine, tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))
+    path = save_weights(lively_network().state_dict(), tmp_path / "w.safetensors", metadata={"imgsz": "384"})
+    assert Segmenter(path, engine=engine, device="cpu").imgsz == 384

@@ -52,7 +52,7 @@ def examine() -> list[Finding]:
         _module("cv2", needed="for webcams and pictures"),
         _module("av", needed="for video files and RTSP"),
         _module("zmq", needed="to publish and subscribe"),
-        _module("onnx", optional="pip install 'streamseg[export]' to export networks"),
+        _module("onnx", needed="to export networks, and for ONNX Runtime on the CPU"),
         _module("pycocotools", optional="pip install 'streamseg[train]' to train"),
         _default_weights(),
     ]

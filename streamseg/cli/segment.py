@@ -51,8 +51,9 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
         ("max_det", int, "most objects per picture"),
     ):
         default = SegmentationConfig.model_fields[name].default
+        shown = "the weights' own" if default is None else default
         flags = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
-        group.add_argument(*flags, type=kind, default=default, help=f"{remark} (default {default})")
+        group.add_argument(*flags, type=kind, default=default, help=f"{remark} (default {shown})")
     group.add_argument("--half", action="store_true", default=None, help="half precision (default: on CUDA)")
 
 

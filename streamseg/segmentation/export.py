@@ -66,7 +66,7 @@ def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str,
         EngineError: the `onnx` package is not installed.
     """
     if not can_export():
-        raise EngineError("writing ONNX graphs needs the onnx package: pip install 'streamseg[export]'")
+        raise EngineError("writing ONNX graphs needs the onnx package: pip install onnx")
     import onnx
 
     graph = _Graph(fuse(network), torch.float16 if half else torch.float32).eval()
@@ -134,7 +134,8 @@ def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
     path = graph_path(weights, half=half)
     if path.is_file():
         return path.read_bytes()
-    contents = export_graph(weights.network(), half=half, metadata={"weights_sha256": weights.sha256})
+    metadata = {**weights.metadata, "weights_sha256": weights.sha256}
+    contents = export_graph(weights.network(), half=half, metadata=metadata)
     try:
         with write_atomically(path) as temporary:
             temporary.write_bytes(contents)

@@ -40,7 +40,7 @@ class Segmenter:
         engine: Literal["auto", "torch", "onnx"] | Engine = "auto",
         device: str = "auto",
         half: bool | Literal["auto"] = "auto",
-        imgsz: int = 640,
+        imgsz: int | None = None,
         conf: float = 0.25,
         iou: float = 0.7,
         max_det: int = 300,
@@ -53,6 +53,7 @@ class Segmenter:
             device: `auto` (CUDA where there is some), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
             half: half precision; `auto` on CUDA only.
             imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32.
+                None: what the weights are made for.
             conf: objects score more than this, 0..1.
             iou: boxes that overlap a better one by more than this are removed, 0..1.
             max_det: the most objects per picture, 1..3000.
@@ -64,15 +65,15 @@ class Segmenter:
         """
         for name, value in {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det}.items():
             low, high = _LIMITS[name]
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise ConfigError(f"{name} must be {low}..{high}, got {value}")
-        self.imgsz = imgsz
         self.conf = conf
         self.iou = iou
         self.max_det = max_det
         self.engine: Engine = (
             build_engine(weights, engine=engine, device=device, half=half) if isinstance(engine, str) else engine
         )
+        self.imgsz = imgsz if imgsz is not None else self.engine.imgsz
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 from streamseg.errors import EngineError, WeightsError
-from streamseg.segmentation.engines.engine import Engine
+from streamseg.segmentation.engines.engine import Engine, imgsz_of
 from streamseg.segmentation.engines.torch_engine import TorchEngine
 from streamseg.segmentation.export import cached_graph, can_export, graph_path
 from streamseg.segmentation.weights import load_weights
@@ -52,13 +52,13 @@ def build_engine(
     if engine == "auto":
         engine = "onnx" if device.startswith("tensorrt") or (on_cpu and not use_half) else "torch"
         if engine == "onnx" and on_cpu and not (can_export() or graph_path(loaded).is_file()):
-            _logger.warning("torch runs the network, as faster ONNX graphs need: pip install 'streamseg[export]'")
+            _logger.warning("torch runs the network, as faster ONNX graphs need: pip install onnx")
             engine = "torch"
     if engine == "torch":
         if device.startswith("tensorrt"):
             raise EngineError("the torch engine runs on cpu and cuda; TensorRT needs engine onnx")
         _check_cuda(device)
-        return TorchEngine(loaded.network(), device=device, half=use_half)
+        return TorchEngine(loaded.network(), device=device, half=use_half, imgsz=imgsz_of(loaded.metadata))
     if on_cpu and use_half:
         raise EngineError("ONNX Runtime has no half precision on the CPU; use engine torch, or half false")
     from streamseg.segmentation.engines.onnx_engine import OnnxEngine

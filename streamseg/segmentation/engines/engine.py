@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Engine", "Raw", "largest_differences"]
+__all__ = ["USUAL_IMGSZ", "Engine", "Raw", "imgsz_of", "largest_differences"]
+
+USUAL_IMGSZ = 640
+"""For weights that do not say what they are made for: the ecosystem's default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +29,12 @@ class Raw:
     """float32 or float16 (B, num_masks, H / 4, W / 4)."""
 
 
+def imgsz_of(metadata: Mapping[str, str]) -> int:
+    """The input size that a weights file asks for in its entry `imgsz`; `USUAL_IMGSZ` without a usable one."""
+    text = metadata.get("imgsz", "")
+    return int(text) if text.isdecimal() and 32 <= int(text) <= 4096 else USUAL_IMGSZ
+
+
 class Engine(Protocol):
     """Runs the network and the decoding on one device."""
 
@@ -39,6 +49,10 @@ class Engine(Protocol):
     @property
     def half(self) -> bool:
         """Whether it computes in half precision; boxes and scores are float32 all the same."""
+
+    @property
+    def imgsz(self) -> int:
+        """Long side of the input, in pixels, that its weights are made for."""
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
         """Run letterboxed pictures (B, H, W, 3) RGB 0..255; H and W multiples of 32, B at least 1."""

@@ -14,7 +14,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from streamseg.errors import EngineError, WeightsError
-from streamseg.segmentation.engines.engine import Raw
+from streamseg.segmentation.engines.engine import Raw, imgsz_of
 from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS, cache_folder
 
 __all__ = ["OnnxEngine"]
@@ -71,6 +71,7 @@ class OnnxEngine:
         self.metadata = _checked_metadata(session, path)
         """What the file says about itself."""
         self.half = self.metadata["half"] == "true"
+        self.imgsz = imgsz_of(self.metadata)
         self._session: onnxruntime.InferenceSession | None = session
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:

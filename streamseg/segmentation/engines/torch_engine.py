@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from streamseg.segmentation.decode import Decoded, decode
-from streamseg.segmentation.engines.engine import Raw
+from streamseg.segmentation.engines.engine import USUAL_IMGSZ, Raw
 from streamseg.segmentation.network import Network, fuse
 
 __all__ = ["TorchEngine"]
@@ -26,10 +26,11 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, network: Network, *, device: str = "cpu", half: bool = False) -> None:
+    def __init__(self, network: Network, *, device: str = "cpu", half: bool = False, imgsz: int = USUAL_IMGSZ) -> None:
         """Fold the network's batch norms and put it on the device; the given network stays as it is."""
         self.device = device
         self.half = half
+        self.imgsz = imgsz
         self._device = torch.device(device)
         on_cuda = self._device.type == "cuda"
         self._dtype = (torch.float16 if on_cuda else torch.bfloat16) if half else torch.float32

@@ -1,0 +1,22 @@
+"""What holds for every test: no developer's environment, no wall-clock deadlines of hypothesis, few threads."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import settings
+
+# A busy machine is no failure; pytest's own time limit bounds each test.
+settings.register_profile("streamseg", deadline=None)
+settings.load_profile("streamseg")
+
+# Small tensors gain nothing from threads, and two suites at once would fight for the cores.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path_factory):
+    """Exported graphs are kept for the session, away from the user's cache."""
+    for name in [name for name in os.environ if name.startswith("STREAMSEG_") and name != "STREAMSEG_DATA"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
