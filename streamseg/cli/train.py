@@ -67,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     if complete:
         path = args.out / "weights.safetensors"
         metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": settings.size}
+        if recipe.imgsz is not None:
+            metadata["imgsz"] = str(recipe.imgsz)
         save_weights(trainer.average.state_dict(), path, metadata=metadata, half=True)
         print(f"wrote {path} after {trainer.step} steps")
     else:

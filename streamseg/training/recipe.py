@@ -36,6 +36,8 @@ class Recipe(BaseModel):
     sources: tuple[RecipeSource, ...] = ()
     scene_weight: FiniteFloat = Field(default=0.0, ge=0)
     """Share of pictures of the rendered scene, on the scale of the sources' weights."""
+    imgsz: int | None = Field(default=None, ge=32, le=4096)
+    """Input size that the weights ask for where they are used; None: the user's choice."""
     settings: dict[str, Any] = {}
     """Fields of `TrainingSettings`; the rest keep their defaults."""
 
