@@ -70,13 +70,12 @@ class Appearance:
         return areas
 
 
-def box_overlaps(first: Floats, second: Floats) -> Floats:
-    """IoU (P,) of boxes (P, 4) and (P, 4) xyxy, one to one; 0 where both are without extent."""
+def box_overlaps(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Shared area (P,) in px² and IoU (P,) of boxes (P, 4) and (P, 4) xyxy, one to one; 0 for no extent."""
     extent = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
     intersection = extent.clip(min=0).prod(axis=1)
     union = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1) - intersection
-    iou: Floats = intersection / np.maximum(union, TINY_AREA)
-    return iou
+    return intersection, intersection / np.maximum(union, TINY_AREA)
 
 
 def _tiles_under(tiles: Appearance, masks: Appearance) -> Bools:

@@ -42,8 +42,8 @@ class Expectation:
     """(T,) not seen in the last frame."""
 
 
-def match_costs(tracks: Expectation, detections: Appearance) -> Floats:
-    """What it costs (T, K) to take a detection for a track; infinite for pairs that are too far apart.
+def match_costs(tracks: Expectation, detections: Appearance, limit: float) -> Floats:
+    """What it costs (T, K) to take a detection for a track; infinite where it costs more than `limit`.
 
     A track may first move within its reach to meet the detection, which costs by the distance. Then 0
     is a perfect agreement and 1 none: the cost is 1 minus a mean of box IoU and mask IoU. A track is
@@ -52,13 +52,11 @@ def match_costs(tracks: Expectation, detections: Appearance) -> Floats:
     """
     costs = np.full((len(tracks.deviation), len(detections)), np.inf)
     reach = np.minimum(REACH_DEVIATIONS * tracks.deviation, MAX_REACH * np.sqrt(tracks.whole.box_areas))
-    low = np.minimum(tracks.visible.boxes[:, :2], tracks.whole.boxes[:, :2])
-    high = np.maximum(tracks.visible.boxes[:, 2:], tracks.whole.boxes[:, 2:])
-    rows, columns = _near(np.concatenate((low, high), axis=1), detections.boxes, reach)
-    found = detections[columns]
-    as_seen = _costs(tracks.visible[rows], found, reach[rows])
-    as_whole = _costs(tracks.whole[rows], found, reach[rows])
-    costs[rows, columns] = np.minimum(as_seen, as_whole) + LOST_COST * tracks.lost[rows]
+    penalty = LOST_COST * tracks.lost
+    for looks in (tracks.visible, tracks.whole):
+        rows, columns = _near(looks.boxes, detections.boxes, reach)
+        rows, columns, paid = _costs(looks, detections, rows, columns, reach, limit)
+        costs[rows, columns] = np.minimum(costs[rows, columns], paid + penalty[rows])
     return costs
 
 
@@ -76,23 +74,42 @@ def assign(costs: Floats, limit: float) -> tuple[Indices, Indices]:
 
 def _near(tracks: Floats, detections: Floats, reach: Floats) -> tuple[Indices, Indices]:
     """Pairs (P,), (P,) of boxes (T, 4), (K, 4) that touch when the first may be off by `reach` (T,)."""
-    apart = np.maximum(tracks[:, None, :2] - detections[None, :, 2:], detections[None, :, :2] - tracks[:, None, 2:])
-    rows, columns = np.nonzero((apart < reach[:, None, None]).all(axis=2))
+    low, high = tracks[:, :2] - reach[:, None], tracks[:, 2:] + reach[:, None]
+    touching = np.ones((len(tracks), len(detections)), dtype=np.bool_)
+    for axis in (0, 1):
+        touching &= low[:, axis, None] < detections[:, 2 + axis]
+        touching &= high[:, axis, None] > detections[:, axis]
+    rows, columns = np.nonzero(touching)
     return rows, columns
 
 
-def _costs(tracks: Appearance, detections: Appearance, reach: Floats) -> Floats:
-    """Cost (P,) of pairs, one to one, when a track may move by `reach` (P,) pixels along either axis."""
-    low = detections.boxes[:, :2] - tracks.boxes[:, :2]
-    high = detections.boxes[:, 2:] - tracks.boxes[:, 2:]
-    limit = reach[:, None]
-    offsets = np.clip(rigid_offset(low, high), -limit, limit)
-    distance = ((offsets / np.maximum(limit, TINY_AREA)) ** 2).max(axis=1, initial=0.0)
-    moved = tracks.moved(offsets)
-    shared = mask_intersections(moved, detections)
-    union = moved.mask_areas + detections.mask_areas - shared
-    box_iou = box_overlaps(moved.boxes, detections.boxes)
-    # Objects smaller than a cell of the grid may have no mask at all; then the boxes speak alone.
-    mask_iou = np.where(union > 0, shared / np.maximum(union, TINY_AREA), box_iou)
-    costs: Floats = 1 - BOX_WEIGHT * box_iou - (1 - BOX_WEIGHT) * mask_iou + DISTANCE_COST * distance
-    return costs
+def _costs(
+    tracks: Appearance, detections: Appearance, rows: Indices, columns: Indices, reach: Floats, limit: float
+) -> tuple[Indices, Indices, Floats]:
+    """Costs of pairs (P,) of a row of `tracks` and one of `detections`, when tracks may move by `reach` (T,) pixels.
+
+    Returns:
+        The pairs (Q,), (Q,) that can cost up to `limit`, and their costs (Q,) without that of being lost.
+    """
+    boxes, found = tracks.boxes[rows], detections.boxes[columns]
+    allowed = reach[rows, None]
+    offsets = np.clip(rigid_offset(found[:, :2] - boxes[:, :2], found[:, 2:] - boxes[:, 2:]), -allowed, allowed)
+    distance = ((offsets / np.maximum(allowed, TINY_AREA)) ** 2).max(axis=1, initial=0.0)
+    box_shared, box_iou = box_overlaps(boxes + np.tile(offsets, 2), found)
+    costs = 1 - BOX_WEIGHT * box_iou + DISTANCE_COST * distance
+
+    # Masks cannot share more than their boxes do: most pairs are out before anybody looks at a mask.
+    areas, found_areas = tracks.mask_areas[rows], detections.mask_areas[columns]
+    most_shared = np.minimum(np.minimum(areas, found_areas), box_shared)
+    possible = costs - (1 - BOX_WEIGHT) * _mask_iou(most_shared, areas, found_areas, box_iou) <= limit
+    rows, columns, box_iou, costs = rows[possible], columns[possible], box_iou[possible], costs[possible]
+    shared = mask_intersections(tracks[rows].moved(offsets[possible]), detections[columns])
+    mask_iou = _mask_iou(shared, areas[possible], found_areas[possible], box_iou)
+    return rows, columns, costs - (1 - BOX_WEIGHT) * mask_iou
+
+
+def _mask_iou(shared: Floats, areas: Floats, found_areas: Floats, box_iou: Floats) -> Floats:
+    """(P,) from areas. Objects smaller than a cell of the grid may have no mask; then the boxes speak alone."""
+    union = areas + found_areas - shared
+    mask_iou: Floats = np.where(union > 0, shared / np.maximum(union, TINY_AREA), box_iou)
+    return mask_iou

@@ -65,7 +65,7 @@ class Tracker:
         scores = instances.scores.cpu().numpy().astype(np.float64)
         tracks = self._tracks.advanced(elapsed)
         tracks = tracks[~(tracks.lost_seconds > self._config.max_lost_seconds) & ~_outside(tracks, instances)]
-        costs = match_costs(tracks.expectation, objects)
+        costs = match_costs(tracks.expectation, objects, self._config.match_cost)
         matches = self._matches(tracks, costs, scores)
 
         seen = matches != UNMATCHED
