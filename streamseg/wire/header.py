@@ -13,8 +13,8 @@
 
 Time is {sec, nanosec}, as in ROS: nanoseconds since 1970 do not fit JavaScript's numbers. `pts_seconds`,
 `frame_id`, `drops` and an object's `label` may be missing; unknown keys are ignored; another major version
-is refused. Boxes are rounded to 1/100 px, scores to 1/10000, ages to 1/1000 ms: a tenth of what the
-network resolves, and half the size.
+is refused. Boxes are rounded to 1/100 px, scores to 1/10000, ages to 1/1000 ms: finer than they are known,
+and short enough that 60 objects take 7 kB.
 """
 
 from __future__ import annotations
