@@ -1,0 +1,55 @@
+"""The benchmarks' shared parts, and that each benchmark answers `--help` without measuring anything."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from benchmarks.harness import Timing, measure, parser, provenance, report
+
+ROOT = Path(__file__).parents[1]
+NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "harness"))
+
+
+def test_candidates_take_turns_and_warm_ups_do_not_count():
+    calls = []
+    timings = measure({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, num_runs=3, num_warmups=2)
+    assert calls == ["a", "b"] * 5
+    assert timings["a"].num_runs == timings["b"].num_runs == 3
+
+
+def test_percentiles_are_in_milliseconds():
+    timing = Timing.of([0.001 * value for value in range(1, 102)])
+    assert (timing.p50, timing.p95, timing.p99) == pytest.approx((51, 96, 100))
+
+
+def test_a_report_says_where_it_was_measured(tmp_path, capsys):
+    path = tmp_path / "new" / "result.json"
+    report({"benchmark": "none", "timing": Timing(1.0, 2.0, 3.0, 4)}, path)
+    written = json.loads(path.read_text())
+    assert written["timing"] == {"p50": 1.0, "p95": 2.0, "p99": 3.0, "num_runs": 4}
+    assert {"machine", "versions", "python", "measured"} <= written.keys()
+    assert provenance()["machine"] in capsys.readouterr().out
+
+
+def test_a_description_is_one_line():
+    assert parser("First line.\n\nMore.").description == "First line."
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_explains_itself(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as caught:
+        import_module(f"benchmarks.{name}").main()
+    assert caught.value.code == 0
+    assert "--json" in capsys.readouterr().out
+
+
+def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path):
+    arguments = ["--device", "cpu", "--runs", "1", "--cases", "1", "--json", str(tmp_path / "gpu.json")]
+    subprocess.run([sys.executable, "-m", "benchmarks.gpu", *arguments], cwd=ROOT, check=True, capture_output=True)
+    (row,) = json.loads((tmp_path / "gpu.json").read_text())["rows"]
+    assert row["end_to_end_ms"]["p50"] > row["network_ms"]["p50"] > 0
