@@ -159,6 +159,18 @@ def test_the_end_of_a_source_comes_after_its_last_frame():
     assert intake.take() is None
 
 
+def test_a_source_whose_last_frame_is_dropped_ends():
+    """Nobody would wake `take` any more: it must look again by itself."""
+    clock = Clock()
+    intake = make_intake(clock, max_age_ms=500, cam=LIVE)
+    put(intake, "cam", 0)
+    intake.end("cam")
+    clock.now_ns = 600_000_000
+    take = Background(intake.take)
+    assert take.result() == Taken((), ("cam",))
+    assert intake.drops("cam") == {"mailbox": {"too_old": 1}}
+
+
 def test_the_end_wakes_a_waiting_take():
     intake = make_intake(cam=LIVE)
     take = Background(intake.take)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from stages import ListSink, ScriptedSource, SquareSegmenter
 
@@ -107,6 +109,12 @@ def test_files_share_batches():
     Runtime([ScriptedSource(f"f{n}", 30) for n in range(4)], Pipeline(segmenter), batching=batching).run()
     assert max(segmenter.batch_sizes) == 3
     assert sum(segmenter.batch_sizes) == 120
+
+
+def test_the_pipeline_forgets_sources_that_ended():
+    pipeline = Pipeline(SquareSegmenter())
+    Runtime([ScriptedSource("a", 3), ScriptedSource("b", 6)], pipeline).run()
+    assert pipeline.image_sizes == {}
 
 
 def test_a_source_without_frames_ends_at_once():
@@ -246,15 +254,27 @@ def test_stop_ends_endless_sources_within_a_second_and_flushes():
 
 
 def test_every_frame_is_accounted_for_when_stopped():
+    """One frame waits, and one is in the network, when it stops."""
+    in_network, go_on = threading.Event(), threading.Event()
+
+    class HeldSegmenter(SquareSegmenter):
+        def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+            if len(self.batch_sizes) == 5:
+                in_network.set()
+                go_on.wait(BOUND_SECONDS)
+            return super().__call__(images)
+
     sink = ListSink()
-    source = ScriptedSource("cam", is_live=True)
-    run = InBackground(Runtime([source], Pipeline(SquareSegmenter(seconds=0.003)), [sink]))
-    sink.wait_for(20)
+    source = ScriptedSource("cam", is_live=True, paced_seconds=0.001)
+    run = InBackground(Runtime([source], Pipeline(HeldSegmenter()), [sink]))
+    assert in_network.wait(BOUND_SECONDS)
     run.runtime.stop()
+    go_on.set()
     run.join()
     assert run.figures is not None
-    dropped = sum(run.figures.drops["mailbox"].values())
-    assert source.num_delivered == len(sink.results) + dropped
+    assert len(sink.results) == 5
+    assert source.num_delivered == 5 + sum(run.figures.drops["mailbox"].values())
+    assert run.figures.drops["mailbox"]["stopped"] >= 1
 
 
 def test_a_duration_ends_the_run():

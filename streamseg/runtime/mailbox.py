@@ -144,6 +144,8 @@ class Intake:
                         frames = tuple(self._open[source_id].take(now_ns) for source_id in decision.take)
                         self._has_room.notify_all()
                         return Taken(frames, self._close_ended())
+                    if decision.drop:
+                        continue  # the last frame of a source that has ended may have been among them
                     if decision.wait_until_ns is not None:
                         timeout_seconds = max(decision.wait_until_ns - now_ns, 0) / 1e9
                 self._arrived.wait(timeout_seconds)
@@ -156,6 +158,7 @@ class Intake:
             for mailbox in self._open.values():
                 if mailbox.is_live:
                     mailbox.drop("paused")
+            self._arrived.notify()
 
     def resume(self) -> None:
         """Go on after `pause`."""
