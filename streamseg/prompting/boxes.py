@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.geometry import box_area, box_iou
+from streamseg.geometry import box_area, clip_boxes, silhouettes
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import BoxPrompt, Selection
 
@@ -16,6 +16,8 @@ __all__ = ["MIN_SCORE", "select_boxes"]
 
 MIN_SCORE = 0.3
 """Below this an instance is no answer. A person that fills a third of its tight box scores about 0.65."""
+RASTER = 24
+"""Masks are measured at so many places per side of their box: to about 1 % of the area of the box."""
 
 
 def select_boxes(instances: Instances, prompts: Sequence[BoxPrompt], *, nested: bool = False) -> list[Selection]:
@@ -32,11 +34,8 @@ def select_boxes(instances: Instances, prompts: Sequence[BoxPrompt], *, nested: 
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
-    height, width = instances.image_size
-    limits = torch.tensor([width, height, width, height], dtype=torch.float32)
-    boxes = torch.tensor([prompt.box for prompt in prompts], dtype=torch.float32)
-    boxes = torch.minimum(boxes.clamp(min=0), limits)  # (P, 4)
-    fit = (box_iou(boxes, instances.boxes.cpu()) + _mask_iou(instances, boxes)) / 2  # (P, K)
+    wanted = instances.boxes.new_tensor([prompt.box for prompt in prompts])
+    fit = _fit(instances, clip_boxes(wanted, instances.image_size)).cpu()  # (P, K)
     # (P, K), or the best alone: (P, 1)
     scores, rows = fit.sort(dim=1, descending=True, stable=True) if nested else fit.max(dim=1, keepdim=True)
     num_rows = (scores >= MIN_SCORE).sum(dim=1)  # (P,)
@@ -46,38 +45,48 @@ def select_boxes(instances: Instances, prompts: Sequence[BoxPrompt], *, nested: 
     ]
 
 
-def _mask_iou(instances: Instances, boxes: Tensor) -> Tensor:
-    """IoU (P, K) of prompt boxes (P, 4) with the pixels of the masks, measured on the grid."""
-    inside = _grid_masks(instances)  # (K, Mh, Mw)
-    # sums[k, y, x]: cells of mask k above and to the left of grid point (x, y). Between grid points it is
-    # bilinear, which is exact for boxes that cut through cells.
-    sums = functional.pad(inside.cumsum(dim=1).cumsum(dim=2), (1, 0, 1, 0))  # (K, Mh + 1, Mw + 1)
-    scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
-    x0, x1 = ((boxes[:, side] - offset_x) / scale_x for side in (0, 2))  # (P,) each
-    y0, y1 = ((boxes[:, side] - offset_y) / scale_y for side in (1, 3))
-    covered = _at(sums, y1, x1) - _at(sums, y0, x1) - _at(sums, y1, x0) + _at(sums, y0, x0)  # (K, P)
-    overlap = covered.T * (scale_x * scale_y)  # (P, K)
-    areas = inside.sum(dim=(1, 2)) * (scale_x * scale_y)  # (K,)
-    union = box_area(boxes)[:, None] + areas[None, :] - overlap
+def _fit(instances: Instances, boxes: Tensor) -> Tensor:
+    """Mean (P, K) of box IoU and mask IoU with prompt boxes (P, 4); 0 where it cannot reach `MIN_SCORE`."""
+    areas, own_areas = box_area(boxes)[:, None], box_area(instances.boxes)[None, :]  # (P, 1), (1, K)
+    width, height = (
+        torch.minimum(boxes[:, None, high], instances.boxes[None, :, high])
+        - torch.maximum(boxes[:, None, low], instances.boxes[None, :, low])
+        for low, high in ((0, 2), (1, 3))
+    )
+    shared = width.clamp(min=0) * height.clamp(min=0)  # (P, K)
+    box_iou = shared / (areas + own_areas - shared).clamp(min=1e-6)
+    # A mask shares no more with a box than its own box does: few pairs are left whose masks matter.
+    chosen, columns = (box_iou + shared / areas.clamp(min=1e-6) >= 2 * MIN_SCORE).nonzero(as_tuple=True)
+    rows, masks = torch.unique(columns, return_inverse=True)
+    mask_iou = _mask_iou(instances[rows], masks, boxes[chosen])
+    fit = torch.zeros_like(box_iou)
+    fit[chosen, columns] = (box_iou[chosen, columns] + mask_iou) / 2
+    return fit
+
+
+def _mask_iou(instances: Instances, rows: Tensor, boxes: Tensor) -> Tensor:
+    """IoU (Q,) of boxes (Q, 4) with the mask of the instance in the same place of `rows` (Q,)."""
+    tiles = silhouettes(instances, RASTER).float()  # (K, R, R)
+    # sums[k, y, x]: tiles of mask k above and to the left of corner (x, y). Between corners it is bilinear,
+    # which is exact for boxes that cut through tiles.
+    sums = functional.pad(tiles.cumsum(dim=1).cumsum(dim=2), (1, 0, 1, 0)).flatten()
+    corner = instances.boxes[rows, :2].tile(2)  # (Q, 4)
+    extent = (instances.boxes[rows, 2:] - instances.boxes[rows, :2]).tile(2).clamp(min=1e-6)
+    x0, y0, x1, y1 = ((boxes - corner) / extent * RASTER).clamp(0, RASTER).unbind(dim=1)  # (Q,) each, in tiles
+    first = rows * (RASTER + 1) ** 2
+    covered = _at(sums, first, y1, x1) - _at(sums, first, y0, x1) - _at(sums, first, y1, x0) + _at(sums, first, y0, x0)
+    tile_area = box_area(instances.boxes) / RASTER**2  # (K,)
+    overlap = covered * tile_area[rows]
+    union = box_area(boxes) + (tiles.sum(dim=(1, 2)) * tile_area)[rows] - overlap
     return overlap / union.clamp(min=1e-6)
 
 
-def _grid_masks(instances: Instances) -> Tensor:
-    """float32 (K, Mh, Mw): 1 in the cells of each mask whose centres lie in its box."""
-    logits = instances.mask_logits.cpu()
-    scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
-    x = (torch.arange(logits.shape[2]) + 0.5) * scale_x + offset_x  # (Mw,)
-    y = (torch.arange(logits.shape[1]) + 0.5) * scale_y + offset_y  # (Mh,)
-    x0, y0, x1, y1 = (side[:, None] for side in instances.boxes.cpu().unbind(dim=1))  # (K, 1) each
-    in_x, in_y = (x >= x0) & (x < x1), (y >= y0) & (y < y1)  # (K, Mw), (K, Mh)
-    return ((logits > 0) & in_y[:, :, None] & in_x[:, None, :]).float()
-
-
-def _at(sums: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """`sums` (K, h, w) between its grid points, at P places: (K, P)."""
-    y, x = y.clamp(0, sums.shape[1] - 1), x.clamp(0, sums.shape[2] - 1)
-    top, left = y.long().clamp(max=sums.shape[1] - 2), x.long().clamp(max=sums.shape[2] - 2)
+def _at(sums: Tensor, first: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Between the corners of the tables that begin at `first` (Q,) of the flat `sums`, at one place each: (Q,)."""
+    top, left = y.long().clamp(max=RASTER - 1), x.long().clamp(max=RASTER - 1)
     weight_y, weight_x = y - top, x - left
-    upper = torch.lerp(sums[:, top, left], sums[:, top, left + 1], weight_x)
-    lower = torch.lerp(sums[:, top + 1, left], sums[:, top + 1, left + 1], weight_x)
+    place = first + top * (RASTER + 1) + left
+    upper = torch.lerp(sums[place], sums[place + 1], weight_x)
+    place = place + (RASTER + 1)
+    lower = torch.lerp(sums[place], sums[place + 1], weight_x)
     return torch.lerp(upper, lower, weight_y)

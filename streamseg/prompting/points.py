@@ -14,8 +14,8 @@ from streamseg.structures.prompt import PointPrompt, Selection
 
 __all__ = ["select_points"]
 
-AREA_RASTER = 32
-"""Masks are measured at so many places per side of their box: to about 1 % of the box's area."""
+AREA_RASTER = 24
+"""Masks are measured at so many places per side of their box: to about 1 % of the area of the box."""
 
 
 def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, nested: bool = False) -> list[Selection]:
@@ -58,9 +58,9 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
 
 def _held(instances: Instances, points: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
     """Which of K instances hold which of N points: bool (K, N). A point outside the picture is in none."""
-    x, y = torch.tensor(points, dtype=torch.float32).T  # (N,) each
+    x, y = instances.boxes.new_tensor(points).T  # (N,) each
     x0, y0, x1, y1 = (side[:, None] for side in instances.boxes.unbind(dim=1))  # (K, 1) each
-    inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)  # (K, N)
+    inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)  # (K, N)
     rows, columns = inside.nonzero(as_tuple=True)
     held = torch.zeros_like(inside)
     held[rows, columns] = sample_logits(instances, rows, x[columns], y[columns]) > 0
@@ -69,8 +69,7 @@ def _held(instances: Instances, points: Sequence[tuple[float, float]]) -> npt.ND
 
 def _areas(instances: Instances, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Mask areas (K,) in pixels of the picture; 0 for the rows that nobody asks about."""
-    rows = torch.from_numpy(np.flatnonzero(wanted))
-    chosen = instances[rows]
+    chosen = instances[torch.from_numpy(np.flatnonzero(wanted))]
     shares = silhouettes(chosen, AREA_RASTER).float().mean(dim=(1, 2))  # (R,)
     areas = np.zeros(len(instances))
     areas[wanted] = (shares * box_area(chosen.boxes)).numpy(force=True)
