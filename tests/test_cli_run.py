@@ -200,10 +200,12 @@ class Clock:
         return self.now
 
 
-def figures(**values: object) -> RunFigures:
+def figures(silent_seconds: float = 0.1, **values: object) -> RunFigures:
     sources = (
-        SourceFigures("a", "running", None, 5, 2.0, Ages(40, 55, 70), "camera", 3, {"mailbox": {"newer_frame": 2}}),
-        SourceFigures("b", "failed", "b: gone", 0, 0.0, Ages(), None, 0, {}),
+        SourceFigures(
+            "a", "running", None, 5, silent_seconds, 2.0, Ages(40, 55, 70), "camera", 3, {"mailbox": {"newer_frame": 2}}
+        ),
+        SourceFigures("b", "failed", "b: gone", 0, None, 0.0, Ages(), None, 0, {}),
     )
     standard: dict[str, object] = {
         "seconds": 3.0,
@@ -222,7 +224,8 @@ def figures(**values: object) -> RunFigures:
 
 def test_one_line_says_how_a_run_is_doing():
     assert describe_run(figures()) == "2.0 fps | 3 objects | age p50 40 p95 55 p99 70 ms | drops 2 | b failed"
-    assert describe_run(figures(is_paused=True)).endswith("drops 2 | paused | b failed")
+    assert describe_run(figures(silent_seconds=12)).endswith("drops 2 | a silent for 12 s | b failed")
+    assert describe_run(figures(silent_seconds=12, is_paused=True)).endswith("drops 2 | paused | b failed")
 
 
 def test_the_summary_ends_with_the_figures():

@@ -48,13 +48,14 @@ def test_rate(stamps: list[float], now: float, fps: float):
 
 def test_a_meter_counts_from_the_first_frame_to_the_last():
     meter = Meter()
-    assert (meter.fps, meter.num_frames, meter.clock) == (0.0, 0, None)
+    assert (meter.fps, meter.num_frames, meter.clock, meter.silent_seconds(SECOND)) == (0.0, 0, None, None)
     assert math.isnan(meter.ages.p50_ms)
     for nth in range(101):
         meter.add(message(age_ms=nth), 7 * SECOND + nth * SECOND // 25)
     assert meter.fps == pytest.approx(25)
     assert meter.ages == Ages(50, 95, 99)
     assert meter.clock == "camera"
+    assert meter.silent_seconds(13 * SECOND) == pytest.approx(2)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_describe_drops(drops: Drops, words: str):
 
 
 def figures(ages: Ages) -> RunFigures:
-    source = SourceFigures("cam", "running", None, 3, 1.0, ages, "camera", 2, {"mailbox": {"newer_frame": 1}})
+    source = SourceFigures("cam", "running", None, 3, 0.1, 1.0, ages, "camera", 2, {"mailbox": {"newer_frame": 1}})
     return RunFigures(
         seconds=2.0,
         num_frames=3,

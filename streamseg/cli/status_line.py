@@ -16,6 +16,10 @@ LINE_SECONDS = 10.0
 """Between two lines where nothing can be redrawn."""
 
 
+SILENT_SECONDS = 3.0
+"""A source that gave nothing for so long is named."""
+
+
 class StatusLine:
     """Shows figures as they come.
 
@@ -49,7 +53,7 @@ class StatusLine:
 
 
 def describe_run(figures: RunFigures) -> str:
-    """One line: rate, objects, age, drops, and the sources that are not running."""
+    """One line: rate, objects, age, drops, and the sources that give nothing."""
     num_drops = sum(sum(reasons.values()) for reasons in figures.drops.values())
     parts = [
         f"{figures.recent_fps:.1f} fps",
@@ -59,7 +63,11 @@ def describe_run(figures: RunFigures) -> str:
     ]
     if figures.is_paused:
         parts.append("paused")
-    parts += [f"{source.source_id} {source.state}" for source in figures.sources if source.state != "running"]
+    for source in figures.sources:
+        if source.state != "running":
+            parts.append(f"{source.source_id} {source.state}")
+        elif not figures.is_paused and source.silent_seconds is not None and source.silent_seconds >= SILENT_SECONDS:
+            parts.append(f"{source.source_id} silent for {source.silent_seconds:.0f} s")
     return " | ".join(parts)
 
 

@@ -47,6 +47,8 @@ class SourceFigures:
     """Why it failed."""
     num_frames: int
     """Frames that were finished."""
+    silent_seconds: float | None
+    """Since the last of them; None before the first."""
     fps: float
     """Finished frames per second of late."""
     ages: Ages
@@ -142,6 +144,10 @@ class Meter:
         self.clock = message.clock
         self.num_objects = len(message.objects)
         self.num_frames += 1
+
+    def silent_seconds(self, now_ns: int) -> float | None:
+        """Time since the last finished frame; None before the first."""
+        return (now_ns - self._last_ns) / 1e9 if self.num_frames else None
 
     @property
     def fps(self) -> float:

@@ -273,6 +273,7 @@ class Runtime:
             state=state,
             error=str(error) if error is not None else None,
             num_frames=meter.num_frames,
+            silent_seconds=meter.silent_seconds(now_ns),
             fps=meter.rate.at(now_ns),
             ages=meter.ages,
             clock=meter.clock,
