@@ -74,7 +74,7 @@ def test_masks_and_boxes_follow_their_objects(seed, size, augmentation):
     assert composed.image.shape == (size, size, 3)
     seen = set()
     for row, mask in enumerate(composed.masks):
-        inner = cv2.erode((mask >= 250).astype(np.uint8), np.ones((3, 3), dtype=np.uint8)) > 0
+        inner = cv2.erode(np.pad(mask >= 250, 1).astype(np.uint8), np.ones((3, 3), dtype=np.uint8))[1:-1, 1:-1] > 0
         if inner.sum() < 4:
             continue  # too small to tell its colour
         hue = hue_of(composed, row)
@@ -118,7 +118,8 @@ def test_no_cell_belongs_to_two_objects(seed):
     """What is pasted takes its pixels from whatever it covers."""
     augmentation = ComposeSettings(mosaic=0.5, paste=1, photometric=0)
     composed = compose(np.random.default_rng(seed), Hues(seed), 96, augmentation)
-    assert composed.masks.astype(int).sum(axis=0).max(initial=0) <= 255 + len(composed.masks)
+    ascending = np.sort(np.concatenate([np.zeros((2, 24, 24), dtype=int), composed.masks]), axis=0)
+    assert (ascending[-2:].sum(axis=0) <= 256).all()
 
 
 def test_a_pasted_object_covers_others():
