@@ -1,0 +1,99 @@
+"""Prompts that no picture can answer, and prompts from a configuration."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from streamseg.config import PromptConfig
+from streamseg.errors import DataError
+from streamseg.prompting import check_prompts, prompts_from_config
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+
+PICTURE = (240, 320)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        pytest.param(EverythingPrompt(), id="everything"),
+        pytest.param(PointPrompt("p", ((0, 0), (320, 240), (12.5, 7)), (1, 0, 1)), id="points in it and on its border"),
+        pytest.param(BoxPrompt("b", (0, 0, 320, 240)), id="a box around all"),
+        pytest.param(BoxPrompt("b", (-100, -100, 1, 1)), id="a box that reaches in"),
+    ],
+)
+def test_fit_the_picture(prompt):
+    check_prompts([prompt], PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        pytest.param(
+            PointPrompt("cup", ((10, 10), (321, 5)), (1, 1)),
+            "prompt 'cup': the point [321, 5] lies outside the picture of 320x240",
+            id="right",
+        ),
+        pytest.param(
+            PointPrompt("cup", ((10, -0.5),), (0,)),
+            "prompt 'cup': the point [10, -0.5] lies outside the picture of 320x240",
+            id="above, background",
+        ),
+        pytest.param(
+            BoxPrompt("cup", (320, 0, 400, 100)),
+            "prompt 'cup': the box [320, 0, 400, 100] lies outside the picture of 320x240",
+            id="a box beside it",
+        ),
+        pytest.param(
+            BoxPrompt("cup", (5, 240, 9, 300)),
+            "prompt 'cup': the box [5, 240, 9, 300] lies outside the picture of 320x240",
+            id="a box below it",
+        ),
+    ],
+)
+def test_lie_outside_the_picture(prompt, message):
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        check_prompts([EverythingPrompt(), prompt], PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("config", "prompt"),
+    [
+        pytest.param(PromptConfig(id="all"), EverythingPrompt("all"), id="everything"),
+        pytest.param(
+            PromptConfig(id="p", points=((1, 2), (3, 4))), PointPrompt("p", ((1, 2), (3, 4)), (1, 1)), id="foreground"
+        ),
+        pytest.param(
+            PromptConfig(id="p", points=((1, 2), (3, 4)), labels=(1, 0)),
+            PointPrompt("p", ((1, 2), (3, 4)), (1, 0)),
+            id="labels",
+        ),
+        pytest.param(PromptConfig(id="b", box=(1, 2, 3, 4)), BoxPrompt("b", (1, 2, 3, 4)), id="a box"),
+    ],
+)
+def test_come_from_a_configuration(config: PromptConfig, prompt: Prompt):
+    assert prompts_from_config([config]) == (prompt,)
+
+
+def test_keep_their_order():
+    configs = [PromptConfig(id=name, points=((1, 1),)) for name in "cab"]
+    assert [prompt.prompt_id for prompt in prompts_from_config(configs)] == ["c", "a", "b"]
+
+
+def test_none_at_all():
+    assert prompts_from_config([]) == ()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param(PromptConfig(id="p", points=()), id="no point"),
+        pytest.param(PromptConfig(id="p", points=((1, 2),), labels=(1, 1)), id="more labels than points"),
+        pytest.param(PromptConfig(id="p", points=((1, 2),), labels=(2,)), id="a label that is none"),
+        pytest.param(PromptConfig(id="p", box=(5, 2, 1, 4)), id="a box inside out"),
+    ],
+)
+def test_contradict_themselves(config):
+    with pytest.raises(DataError, match="prompt 'p'"):
+        prompts_from_config([config])

@@ -1,0 +1,62 @@
+"""One answer per prompt, in the prompts' order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from shapes import PICTURE, Shape, look
+
+from streamseg.prompting import candidates, select
+from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
+
+INSTANCES = look([Shape(100, 100, 80, 80, score=0.9), Shape(100, 100, 30, 30, score=0.6)])
+TRACKED = Tracked(INSTANCES, torch.tensor([7, -1]))
+NONE = Tracked(Instances.empty(PICTURE), torch.zeros(0, dtype=torch.int64))
+
+
+def test_everything_is_all_rows_with_their_own_scores():
+    (selection,) = select(TRACKED, [EverythingPrompt("all")])
+    assert (selection.prompt_id, selection.rows) == ("all", (0, 1))
+    assert selection.scores == pytest.approx((0.9, 0.6))
+    assert candidates(TRACKED, EverythingPrompt("all")) == selection
+
+
+def test_everything_of_nothing_is_nothing():
+    assert select(NONE, [EverythingPrompt()])[0].rows == ()
+
+
+def test_no_prompt_has_no_answer():
+    assert select(TRACKED, []) == []
+    assert select(NONE, []) == []
+
+
+def test_answers_come_in_the_order_of_the_prompts():
+    prompts = [
+        BoxPrompt("box", (60, 60, 140, 140)),
+        PointPrompt("part", ((100, 100),), (1,)),
+        EverythingPrompt("all"),
+        PointPrompt("nothing", ((10, 10),), (1,)),
+        BoxPrompt("no box", (200, 10, 300, 60)),
+        PointPrompt("whole", ((130, 100),), (1,)),
+    ]
+    answers = select(TRACKED, prompts)
+    assert [(answer.prompt_id, answer.rows) for answer in answers] == [
+        ("box", (0,)),
+        ("part", (1,)),
+        ("all", (0, 1)),
+        ("nothing", ()),
+        ("no box", ()),
+        ("whole", (0,)),
+    ]
+
+
+def test_several_prompts_may_choose_the_same_object():
+    answers = select(TRACKED, [PointPrompt(name, ((100, 100),), (1,)) for name in ("a", "b")])
+    assert [answer.rows for answer in answers] == [(1,), (1,)]
+
+
+def test_rows_and_scores_are_plain_numbers():
+    for answer in select(TRACKED, [PointPrompt("a", ((100, 100),), (1,)), BoxPrompt("b", (60, 60, 140, 140))]):
+        assert [type(row) for row in answer.rows] == [int]
+        assert [type(score) for score in answer.scores] == [float]
