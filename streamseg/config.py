@@ -247,7 +247,7 @@ def parse_source(text: str) -> SourceConfig:
 
 
 def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()) -> Config:
-    """Read a YAML file (or none: all defaults), then apply `key.path=value` settings and sources.
+    """Read a YAML file (or none: all defaults), then apply sources and `key.path=value` settings.
 
     Raises:
         ConfigError: the file is missing or no YAML, or a value is wrong; one line per mistake.
@@ -265,10 +265,10 @@ def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sou
         values = {} if values is None else values
         if not isinstance(values, dict):
             raise ConfigError(f"{path} must hold keys and values, got {type(values).__name__}")
-    for setting in sets:
-        _apply(values, setting)
     if sources:
         values = {**values, "sources": [parse_source(text).model_dump() for text in sources]}
+    for setting in sets:
+        _apply(values, setting)
     try:
         return Config.model_validate(values)
     except ValidationError as error:

@@ -141,8 +141,10 @@ class Pipeline:
 
     def segment(self, frames: Sequence[Frame]) -> list[Instances]:
         """Everything in each frame, in the frames' order: the part that batches."""
+        if not frames:
+            return []
         with self.timer.stage("segment"):
-            return list(self._segmenter([frame.image for frame in frames])) if frames else []
+            return list(self._segmenter([frame.image for frame in frames]))
 
     def finish(self, frame: Frame, instances: Instances, *, drops: Drops | None = None) -> Result:
         """Follow and choose the instances of one frame; the frames of a source come in order.

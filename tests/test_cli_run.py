@@ -102,6 +102,16 @@ def test_mistakes_are_errors_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_source_that_never_answers_is_one_error_without_figures(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+):
+    arguments = ["--source", "rtsp://127.0.0.1:1/x", "--set", "sources.0.open_timeout_seconds=0.2", "--no-publish"]
+    with pytest.raises(SourceError, match="has not answered within"):
+        call("run", *settings(), *arguments)
+    assert capsys.readouterr().out == ""
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_port_in_use_leaves_no_video(tmp_path: Path):
     config = write_config(tmp_path)
     (tmp_path / "out").mkdir()

@@ -212,6 +212,11 @@ def test_sources_of_the_command_line_replace_those_of_the_file(tmp_path: Path):
     assert [source.id for source in config.named_sources()] == ["scene0", "stream1"]
 
 
+def test_settings_reach_the_sources_of_the_command_line():
+    (source,) = load_config(sources=["rtsp://camera/stream"], sets=["sources.0.timeout_seconds=2"]).sources
+    assert source == StreamSource(url="rtsp://camera/stream", timeout_seconds=2)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

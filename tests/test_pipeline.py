@@ -69,8 +69,10 @@ def test_a_batch_equals_its_frames_one_by_one():
 
 def test_no_frame_is_no_message_and_no_pass():
     segmenter = SquareSegmenter()
-    assert Pipeline(segmenter)([]) == []
+    pipeline = Pipeline(segmenter)
+    assert pipeline([]) == []
     assert segmenter.batch_sizes == []
+    assert pipeline.timer.stages == {}
 
 
 def test_no_object_is_a_message_without_objects():

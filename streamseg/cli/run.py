@@ -7,10 +7,11 @@ import atexit
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, StreamsegError
 
 if TYPE_CHECKING:
     from streamseg.config import Config
@@ -98,8 +99,11 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
             session.runtime.run(status.update, duration_seconds=duration_seconds)
         finally:
             status.close()
-            for line in summary_lines(session.runtime.figures()):
-                print(line, flush=True)
+            figures = session.runtime.figures()
+            # A run that failed before its first frame has nothing to tell but its error.
+            if figures.num_frames or not isinstance(sys.exc_info()[1], StreamsegError):
+                for line in summary_lines(figures):
+                    print(line, flush=True)
 
 
 @contextlib.contextmanager

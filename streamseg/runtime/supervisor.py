@@ -247,7 +247,8 @@ class Runtime:
         else:
             failure = SourceError(f"source {source_id} failed: {type(error).__name__}: {error}")
             failure.__cause__ = error
-        logger.error("%s", failure)
+        if len(self._sources) > 1:  # that of an only source is raised, and need not be told twice
+            logger.error("%s", failure)
         with self._changed:
             # What breaks because it was stopped did not end the run.
             if self._stopped_at is None:
