@@ -174,6 +174,15 @@ def test_a_slow_sink_does_not_make_frames_older_than_it_takes():
     assert ages_ms[len(ages_ms) // 2] < 75, "one wait for the sink, not two"
 
 
+def test_ages_are_those_of_live_sources_where_there_are_some():
+    sources = [ScriptedSource("cam", 20, is_live=True, paced_seconds=0.002), ScriptedSource("file", 100)]
+    figures = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.005))).run()
+    assert figures.ages == figures.sources[0].ages != figures.sources[1].ages
+    alone = Runtime([ScriptedSource("file", 10)], Pipeline(SquareSegmenter())).run()
+    assert alone.ages == alone.sources[0].ages
+    assert alone.ages.p50_ms > 0
+
+
 # ---- pause
 
 

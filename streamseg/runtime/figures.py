@@ -71,6 +71,7 @@ class RunFigures:
     recent_fps: float
     """The same over the last few seconds."""
     ages: Ages
+    """Of live sources; of all where none is live, for a file's frames wait as long as they like."""
     num_objects: int
     """In the latest message of each source, added up."""
     drops: Drops
@@ -134,13 +135,14 @@ class Meter:
         self._first_ns = 0
         self._last_ns = 0
 
-    def add(self, message: Message, now_ns: int) -> None:
-        """Note a finished frame at a monotonic time."""
+    def add(self, message: Message, now_ns: int, *, with_age: bool = True) -> None:
+        """Note a finished frame at a monotonic time; `with_age`: its age is one that matters."""
         if self.num_frames == 0:
             self._first_ns = now_ns
         self._last_ns = now_ns
         self.rate.add(now_ns)
-        self._ages.add(message.age_ms)
+        if with_age:
+            self._ages.add(message.age_ms)
         self.clock = message.clock
         self.num_objects = len(message.objects)
         self.num_frames += 1

@@ -56,6 +56,7 @@ class Runtime:
         self._sources = {source.source_id: source for source in sources}
         if len(self._sources) < len(sources):
             raise ValueError(f"source ids must differ, got {[source.source_id for source in sources]}")
+        self._any_live = any(source.is_live for source in sources)
         self._sinks = tuple(sinks)
         self._counting = tuple(sink for sink in sinks if isinstance(sink, CountsDrops))
         self._intake = Intake(
@@ -221,8 +222,10 @@ class Runtime:
 
     def _finished(self, result: Result) -> None:
         now_ns = time.monotonic_ns()
-        self._meter.add(result.message, now_ns)
-        self._meters[result.frame.source_id].add(result.message, now_ns)
+        source_id = result.frame.source_id
+        is_live = self._sources[source_id].is_live
+        self._meter.add(result.message, now_ns, with_age=is_live or not self._any_live)
+        self._meters[source_id].add(result.message, now_ns)
 
     def _flushed(self) -> None:
         with self._changed:
