@@ -131,10 +131,12 @@ def test_prompts_change_through_the_channel_while_frames_flow():
     runtime = Runtime([source], Pipeline(SquareSegmenter()), [sink])
 
     def steer(_: object) -> None:
+        sink.wait_for(1)
         with ControlClient(server.endpoint) as client:
             client.call("prompts.set", {"prompts": [{"id": "left", "points": [[1, 1]]}], "replace": True})
             with pytest.raises(DataError, match="far"):
                 client.call("prompts.set", {"prompts": [{"id": "far", "points": [[900, 2]]}]})
+            sink.wait_for(len(sink.results) + 3)  # one may have been under way, and another had seen the old prompts
             assert client.call("status")["num_frames"] > 0
         runtime.stop()
 
