@@ -266,6 +266,23 @@ def test_of_very_many_masks_some_are_drawn():
     assert one[:3] == other[:3]
 
 
+def test_masks_that_are_drawn_keep_their_pictures():
+    """Two pictures in turn, with the right answers to both: whatever is drawn costs nothing."""
+    batches = [TWO_ANCHORS, batch_of([rectangle((64, 64), 36, 36, 60, 52)])]
+    count = 200
+    given = [answers(batch) for batch in batches]
+    predictions = Predictions(*(torch.cat([one[part] for one in given] * (count // 2)) for part in range(4)))
+    parts = {name: torch.cat([getattr(one, name) for one in batches] * (count // 2)) for name in ("images", "boxes")}
+    many = Batch(
+        **parts,
+        masks=torch.cat([one.masks for one in batches] * (count // 2)),
+        image_indices=torch.arange(count),
+        background_weight=torch.full((count, 16, 16), 255, dtype=torch.uint8),
+    )
+    assert 2 * count > MAX_MASKS  # each picture has at least the two anchors
+    assert loss_of(predictions, many).mask.item() == pytest.approx(0, abs=0.01)
+
+
 def test_a_network_learns_one_picture():
     size = (64, 64)
     masks = [disc(size, 20, 22, 14), rectangle(size, 36, 34, 60, 58)]

@@ -1,4 +1,5 @@
 """How good the answers are, measured against a truth.
 
-`identity` judges tracks: identities kept, switched and lost.
+`proposals` judges masks and boxes by COCO's average recall, classes ignored; `identity` judges tracks:
+identities kept, switched and lost.
 """

@@ -137,7 +137,6 @@ def _evaluate(truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval
     with contextlib.redirect_stdout(io.StringIO()):
         found = truth.loadRes(results) if results else COCO()
         evaluation = COCOeval(truth, found, kind)
-        evaluation.params.useCats = 0
         evaluation.params.maxDets = list(MAX_PROPOSALS)
         evaluation.evaluate()
         evaluation.accumulate()
