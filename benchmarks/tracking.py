@@ -1,32 +1,32 @@
-"""How well identities are kept on the rendered scene, beside association by boxes alone.
+"""How well are identities kept on the rendered scene, beside association by boxes alone?
 
-    python benchmarks/tracking.py [--model default] [--json out.json]
+python -m benchmarks.tracking [--model WEIGHTS] [--seeds 0 1 …] [--json FILE]
 
 The truth's boxes and masks are fed as detections, clean and spoilt; the masks go through the grid of
 a 640 px network, as a model's would. `nested` adds the parts (head, torso, wheel …) to the objects.
-The box tracker is ByteTrack's recipe: the same motion model, rounds and life of a track, and box IoU
-as the only cost. Constants of the tracker were chosen on seeds 100 to 105; the seeds here differ.
+With --model, what a network finds in the pictures is followed as well. The box tracker is ByteTrack's
+recipe: the same motion model, rounds and life of a track, and box IoU as the only cost. The tracker's
+constants were chosen on seeds 100 to 102; the seeds here differ.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
 
+from benchmarks.harness import parser, report
 from streamseg.capture.scene import SceneRenderer, SceneTruth
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.identity import IdentityFrame, IdentityScores, score_identities
 from streamseg.geometry import box_iou, letterbox
+from streamseg.segmentation import Segmenter
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
 from streamseg.tracking import Tracker
@@ -99,7 +99,11 @@ class Step:
     instances: Instances
     time_seconds: float
     truth_ids: np.ndarray
+    """(N,)"""
     similarity: np.ndarray
+    """(N, K)"""
+    counted: np.ndarray
+    """bool (K,): rows that are right or wrong; the others are left out."""
 
 
 class BoxTracker:
@@ -175,9 +179,9 @@ def detections(truth: SceneTruth, variant: Variant, rng: np.random.Generator) ->
     return instances_of(boxes[order], scores[order], [crops[row] for row in order]), rows[order]
 
 
-def instances_of(boxes: np.ndarray, scores: np.ndarray, crops: list[CropMask]) -> Instances:
-    """Masks on the prototype grid of a 640 px network, each crop stretched over its box."""
-    box = letterbox(SIZE, 640)
+def instances_of(boxes: np.ndarray, scores: np.ndarray, crops: list[CropMask], imgsz: int = 640) -> Instances:
+    """Masks on the prototype grid of a network of `imgsz`, each crop stretched over its box."""
+    box = letterbox(SIZE, imgsz)
     transform = box.to_image(4)
     height, width = box.input_size[0] // 4, box.input_size[1] // 4
     logits = np.full((len(boxes), height, width), -4.0, np.float32)
@@ -199,6 +203,25 @@ def instances_of(boxes: np.ndarray, scores: np.ndarray, crops: list[CropMask]) -
     )
 
 
+def grid_masks(instances: Instances) -> torch.Tensor:
+    """The masks on the grid, inside their boxes: float (K, cells)."""
+    scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
+    _, height, width = instances.mask_logits.shape
+    x = (torch.arange(width) + 0.5) * scale_x + offset_x
+    y = (torch.arange(height) + 0.5) * scale_y + offset_y
+    x0, y0, x1, y1 = (side[:, None] for side in instances.boxes.unbind(dim=1))
+    inside = ((y >= y0) & (y < y1))[:, :, None] & ((x >= x0) & (x < x1))[:, None, :]
+    return ((instances.mask_logits > 0) & inside).flatten(1).float()
+
+
+def mask_iou(first: Instances, second: Instances) -> np.ndarray:
+    """IoU (N, M) of all masks of two sets on the same grid."""
+    masks, others = grid_masks(first), grid_masks(second)
+    shared = masks @ others.T
+    union = masks.sum(dim=1)[:, None] + others.sum(dim=1)[None, :] - shared
+    return (shared / union.clamp(min=1)).numpy().astype(np.float64)
+
+
 def steps(variant: Variant, seed: int) -> Iterator[Step]:
     """The frames of one sequence, the same for every tracker."""
     rng = np.random.default_rng([seed, 7])
@@ -206,7 +229,24 @@ def steps(variant: Variant, seed: int) -> Iterator[Step]:
         instances, rows = detections(truth, variant, rng)
         given = np.sort(rows[rows >= 0])  # nobody can follow what is not there
         similarity = (given[:, None] == rows[None, :]).astype(np.float64)
-        yield Step(instances, index / variant.fps, truth.track_ids[given], similarity)
+        yield Step(instances, index / variant.fps, truth.track_ids[given], similarity, np.ones(len(rows), np.bool_))
+
+
+def model_steps(segmenter: Segmenter, fps: float, seed: int) -> Iterator[Step]:
+    """The frames of one sequence as a network sees them; the truth are the objects, without their parts.
+
+    What the network finds beyond them (parts, the background) is neither right nor wrong, and not counted.
+    """
+    renderer = SceneRenderer(SIZE[1], SIZE[0], num_objects=NUM_OBJECTS, seed=seed, fps=fps)
+    for index, truth in enumerate(scene(seed, fps)):
+        instances = segmenter([renderer.render(index)])[0].to("cpu")
+        known = instances_of(
+            truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), segmenter.imgsz
+        )
+        similarity = mask_iou(known, instances)
+        similarity = similarity[~truth.is_part]
+        counted = similarity.max(axis=0, initial=0.0) >= 0.5
+        yield Step(instances, index / fps, truth.track_ids[~truth.is_part], similarity, counted)
 
 
 def follow(make: Callable[[], FollowsObjects], sequence: Iterable[Step], times: list[float]) -> Iterator[IdentityFrame]:
@@ -216,7 +256,8 @@ def follow(make: Callable[[], FollowsObjects], sequence: Iterable[Step], times: 
         start = time.perf_counter()
         tracked = tracker.update(step.instances, step.time_seconds)
         times.append(time.perf_counter() - start)
-        yield IdentityFrame(step.truth_ids, tracked.track_ids.numpy(), step.similarity)
+        ids = tracked.track_ids.numpy()[step.counted]
+        yield IdentityFrame(step.truth_ids, ids, step.similarity[:, step.counted])
 
 
 def total(scores: list[IdentityScores]) -> IdentityScores:
@@ -259,25 +300,35 @@ def compare(name: str, sequences: Callable[[int], Iterable[Step]], seeds: Iterab
     return results
 
 
+HEADINGS = (
+    f"{'variant':24} {'tracker':12} {'IDF1':>6} {'IDP':>6} {'IDR':>6} {'IDSW':>5} {'frag':>5} {'MOTA':>6} {'ms':>6}"
+)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    parser.add_argument("--json", type=Path, help="write the rows here as well")
-    arguments = parser.parse_args()
+    flags = parser(__doc__)
+    flags.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="scenes to follow")
+    flags.add_argument("--model", metavar="WEIGHTS", help="also follow what these weights find: default, or a path")
+    arguments = flags.parse_args()
+    torch.set_num_threads(1)
+    sequences: dict[str, Callable[[int], Iterable[Step]]] = {
+        variant.name: partial(steps, variant) for variant in VARIANTS
+    }
+    if arguments.model is not None:
+        segmenter = Segmenter(arguments.model)
+        for fps in (30.0, 10.0):
+            sequences[f"{arguments.model} weights, {fps:g} fps"] = partial(model_steps, segmenter, fps)
     results: list[Result] = []
-    print(
-        f"{'variant':26} {'tracker':12} {'IDF1':>6} {'IDP':>6} {'IDR':>6} {'IDSW':>5} {'frag':>5} {'MOTA':>6} {'ms':>6}"
-    )
-    for variant in VARIANTS:
-        for row in compare(variant.name, lambda seed, variant=variant: steps(variant, seed), arguments.seeds):
+    print(HEADINGS)
+    for name, sequence in sequences.items():
+        for row in compare(name, sequence, arguments.seeds):
             results.append(row)
             print(
-                f"{row.variant:26} {row.tracker:12} {row.idf1:6.3f} {row.id_precision:6.3f} {row.id_recall:6.3f}"
+                f"{row.variant:24} {row.tracker:12} {row.idf1:6.3f} {row.id_precision:6.3f} {row.id_recall:6.3f}"
                 f" {row.switches:5d} {row.fragmentations:5d} {row.mota:6.3f} {row.update_ms:6.2f}",
                 flush=True,
             )
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(row) for row in results], indent=1) + "\n", encoding="utf-8")
+    report({"seeds": arguments.seeds, "rows": [asdict(row) for row in results]}, arguments.json)
 
 
 if __name__ == "__main__":

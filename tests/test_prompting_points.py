@@ -117,7 +117,9 @@ def test_no_instance_answers_nothing():
 @given(
     clicks=st.lists(
         st.lists(
-            st.tuples(st.floats(-10, 330), st.floats(-10, 250), st.sampled_from([0, 1, 1])), min_size=1, max_size=4
+            st.tuples(st.floats(-10, 330, width=32), st.floats(-10, 250, width=32), st.sampled_from([0, 1, 1])),
+            min_size=1,
+            max_size=4,
         ),
         min_size=1,
         max_size=5,

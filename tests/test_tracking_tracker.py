@@ -73,7 +73,7 @@ FACE = Shape(160, 50, 40, 50)
 KEPT = [
     pytest.param([still(100, 100)], [], 10, id="one that stands still"),
     pytest.param([moving(Shape(40, 100, 50, 50), 6)], [], 40, id="one that moves"),
-    pytest.param([moving(Shape(40, 100, 16, 16), 14)], [], 19, id="small and fast: no overlap from frame to frame"),
+    pytest.param([moving(Shape(20, 100, 16, 16), 12)], [], 23, id="small and fast: little overlap from frame to frame"),
     pytest.param(
         [moving(Shape(40, 110, 40, 40), 5), moving(Shape(280, 130, 40, 40, "rectangle"), -5)],
         [],

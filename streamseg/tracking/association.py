@@ -16,15 +16,15 @@ from streamseg.tracking.motion import Floats, rigid_offset
 
 __all__ = ["Expectation", "assign", "match_costs"]
 
-REACH_DEVIATIONS = 1.5
+REACH_DEVIATIONS = 1.0
 """How far a track may be from where it was expected, in standard deviations. Farther needs overlap."""
 MAX_REACH = 1.0
 """The same in object sizes, so that a track lost for long does not match everything."""
-DISTANCE_COST = 0.15
+DISTANCE_COST = 0.2
 """Cost of a pair at the end of the reach: among objects that look alike, the one in the right place wins."""
 LOST_COST = 0.1
 """Cost of finding a lost track again: at equal looks, the track that was just seen goes on."""
-BOX_WEIGHT = 0.6
+BOX_WEIGHT = 0.7
 """Share of the box IoU in the cost; the rest is the mask IoU. Masks tell nested objects apart, boxes shake less."""
 
 

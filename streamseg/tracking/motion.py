@@ -16,20 +16,21 @@ __all__ = ["Floats", "Motion", "rigid_offset"]
 
 Floats = npt.NDArray[np.float64]
 
-POSITION_NOISE = 0.03
-"""Standard deviation of an observed centre, in object sizes. Boxes of good detectors are off by 2 to 4 %."""
-POSITION_NOISE_PX = 1.0
-"""The same in pixels, which rules for small objects: edges of a mask are whole pixels."""
-START_SPEED = 0.25
+POSITION_NOISE = 0.05
+"""Standard deviation of an observed centre, in object sizes. Boxes of good detectors are off by 2 to 4 %, and
+objects turn and bend."""
+POSITION_NOISE_PX = 2.0
+"""The same in pixels, which rules for small objects: half a cell of the prototype grid."""
+START_SPEED = 0.5
 """Standard deviation of an unknown speed, in picture diagonals per second: few things cross a picture in
-less than two seconds."""
-ACCELERATION = 3.0
+less than a second."""
+ACCELERATION = 2.0
 """Standard deviation of the change of speed within one second, in object sizes per second: enough for a
 person who turns round, and little enough to extrapolate a second of occlusion."""
 MAX_EXTRAPOLATION_SECONDS = 2.0
 """A longer gap is a stall, not a movement: nothing goes on at the same speed for that long."""
-SIZE_SECONDS = 0.1
-"""Time constant with which the remembered size follows the observed one: three frames at 30 fps."""
+SIZE_SECONDS = 0.2
+"""Time constant with which the remembered size follows the observed one."""
 HIDDEN_SIZE_SECONDS = 2.0
 """The same while one edge only comes in, which is what an occlusion looks like."""
 
