@@ -43,6 +43,7 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--device", default="cuda")
     arguments.add_argument("--runs", type=int, default=100)
+    arguments.add_argument("--warmups", type=int, default=10)
     arguments.add_argument("--objects", type=int, default=50)
     arguments.add_argument("--cases", type=int, default=len(CASES), help="only the first so many")
     args = arguments.parse_args()
@@ -51,7 +52,7 @@ def main() -> int:
         return 2
     rows = []
     for case in CASES[: args.cases]:
-        rows.append(_measure(case, args.device, args.runs, args.objects))
+        rows.append(_measure(case, args.device, args.warmups, args.runs, args.objects))
         row = rows[-1]
         print(
             f"size {case.size} at {case.imgsz}, batch {case.batch}, {row['input']}: network {row['network_ms']}"
@@ -62,7 +63,7 @@ def main() -> int:
     return 0
 
 
-def _measure(case: Case, device: str, num_runs: int, num_objects: int) -> dict[str, object]:
+def _measure(case: Case, device: str, num_warmups: int, num_runs: int, num_objects: int) -> dict[str, object]:
     on_cuda = device.startswith("cuda")
     with tempfile.TemporaryDirectory() as folder:
         path = save_weights(
@@ -77,7 +78,7 @@ def _measure(case: Case, device: str, num_runs: int, num_objects: int) -> dict[s
     scenes = [SceneRenderer(1280, 720, seed=seed) for seed in range(case.batch)]
     images = [[scene.render(index) for scene in scenes] for index in range(8)]
     network, whole = [], []
-    for run in range(10 + num_runs):
+    for run in range(num_warmups + num_runs):
         now_ns = time.monotonic_ns()
         frames = [
             Frame(image, f"camera{number}", run, run / 30, time.time_ns(), "driver", now_ns)
@@ -86,7 +87,7 @@ def _measure(case: Case, device: str, num_runs: int, num_objects: int) -> dict[s
         started = time.perf_counter()
         for message in pipeline(frames):
             encode(message)
-        if run >= 10:
+        if run >= num_warmups:
             whole.append(time.perf_counter() - started)
             network.append(pipeline.timer.stages["network"].last / 1000)
     result = {

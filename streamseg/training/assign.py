@@ -70,5 +70,5 @@ def assign(scores: Tensor, boxes: Tensor, centres: Tensor, strides: Tensor, targ
     aligned = alignment[targets, positive]
     top_alignment = boxes.new_zeros(num_targets).scatter_reduce(0, targets, aligned, "amax")
     top_iou = boxes.new_zeros(num_targets).scatter_reduce(0, targets, iou[targets, positive], "amax")
-    quality = aligned / top_alignment[targets].clamp(min=1e-12) * top_iou[targets]
+    quality = aligned / top_alignment[targets].clamp(min=torch.finfo(aligned.dtype).tiny) * top_iou[targets]
     return Assignment(positive, targets, quality)
