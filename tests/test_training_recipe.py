@@ -63,9 +63,7 @@ def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
         pytest.param("", "the recipe must hold keys and values, got None", id="empty"),
         pytest.param("[1]", "the recipe must hold keys and values, got [1]", id="a-list"),
         pytest.param("sources: [", "is not valid YAML", id="no-yaml"),
-        pytest.param(
-            "source: []", "source: unknown key; valid keys are sources, scene_weight, ", id="unknown-key"
-        ),
+        pytest.param("source: []", "source: unknown key; valid keys are sources, scene_weight, ", id="unknown-key"),
         pytest.param(
             "sources: [{path: a, wieght: 2}]",
             "sources.0.wieght: unknown key; valid keys are path, source, weight, background_weight",

@@ -100,7 +100,7 @@ class Trainer:
                 last checkpoint is intact.
         """
         started = checkpointed = time.monotonic()
-        window_started, window_step = started, self.step
+        window_started, window_step, saved_step = started, self.step, self.step
         sums: dict[str, Tensor] = {}
         for batch in batches(
             self._sources,
@@ -130,8 +130,9 @@ class Trainer:
                 break
             if now - checkpointed > checkpoint_seconds:
                 self._checkpoint()
-                checkpointed = time.monotonic()
-        self._checkpoint()
+                checkpointed, saved_step = time.monotonic(), self.step
+        if self.step > saved_step:
+            self._checkpoint()
         return self.step >= self.settings.num_steps
 
     def _train_on(self, batch: Batch) -> LossParts:
