@@ -1,6 +1,6 @@
 """Does a live run stay fresh and small? Ages, rate, drops and memory of one live source, minute by minute.
 
-Starts `streamseg run` as a process of its own, subscribes to it, and ends it with Ctrl-C. What it checks:
+Starts `streamseg run` as a process of its own, subscribes to it, and ends it with SIGTERM. What it checks:
 
     age p95 < 3 frame times + the network's p95      memory grows by less than 2 % after a minute of warm-up
 
@@ -95,7 +95,7 @@ def main() -> int:
                     print(f"minute {len(minutes)}: {_line(minute.summary())}", flush=True)
         finally:
             stopped = time.monotonic()
-            run.send_signal(signal.SIGINT)
+            run.send_signal(signal.SIGTERM)
             figures = run.communicate()[0].strip().splitlines()
             stop_seconds = time.monotonic() - stopped
     if not minutes or not frame_times_ms:
@@ -103,7 +103,7 @@ def main() -> int:
         return 1
     verdict = _verdict(minutes, frame_times_ms, status)
     print(f"figures of the run: {figures[-1] if figures else 'none'}")
-    print(f"stopped {stop_seconds:.2f} s after Ctrl-C")
+    print(f"stopped {stop_seconds:.2f} s after SIGTERM")
     for promise, (holds, words) in verdict.items():
         print(f"{promise}: {words}: {'holds' if holds else 'DOES NOT HOLD'}")
     results = {

@@ -309,10 +309,11 @@ def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="scenes to follow")
     flags.add_argument("--model", metavar="WEIGHTS", help="also follow what these weights find: default, or a path")
+    flags.add_argument("--model-only", action="store_true", help="leave out the truth's boxes")
     arguments = flags.parse_args()
     torch.set_num_threads(1)
     sequences: dict[str, Callable[[int], Iterable[Step]]] = {
-        variant.name: partial(steps, variant) for variant in VARIANTS
+        variant.name: partial(steps, variant) for variant in VARIANTS if not arguments.model_only
     }
     if arguments.model is not None:
         segmenter = Segmenter(arguments.model)
