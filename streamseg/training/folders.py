@@ -119,12 +119,14 @@ def _of_source(pictures: list[LabelledPicture], source: str | None, path: Path) 
 
 
 def _shrink(mask: CropMask, size: tuple[int, int], scaled_size: tuple[int, int]) -> CropMask:
-    """The mask of a picture of `size` (H, W) in the same picture at `scaled_size`."""
+    """The mask of a picture of `size` (H, W) in the same picture at `scaled_size`: cells that it covers by half."""
     if size == scaled_size or not mask.area:
         return mask
-    scale_y, scale_x = scaled_size[0] / size[0], scaled_size[1] / size[1]
-    height, width = mask.crop.shape
-    x0, y0 = min(round(mask.x * scale_x), scaled_size[1] - 1), min(round(mask.y * scale_y), scaled_size[0] - 1)
-    x1, y1 = max(round((mask.x + width) * scale_x), x0 + 1), max(round((mask.y + height) * scale_y), y0 + 1)
-    covered = cv2.resize(mask.crop.astype(np.uint8) * 255, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-    return CropMask(covered > 127, x0, y0)
+    # On the whole canvas, as the picture was: scaled alone, a crop would move by up to half a pixel.
+    full = mask.full(size).astype(np.uint8) * 255
+    covered = cv2.resize(full, (scaled_size[1], scaled_size[0]), interpolation=cv2.INTER_AREA) > 127
+    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+    if not len(rows):
+        return CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
+    crop = covered[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return CropMask(crop.copy(), int(columns[0]), int(rows[0]))
