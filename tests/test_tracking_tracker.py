@@ -70,6 +70,9 @@ def identities(history: Sequence[Sequence[int | None]], index: int) -> list[int]
 PERSON = Shape(160, 120, 80, 200, "rectangle")
 FACE = Shape(160, 50, 40, 50)
 
+HEAD = Shape(100, 60, 50, 30, "rectangle")
+BODY = Shape(100, 105, 50, 120, "rectangle")
+
 KEPT = [
     pytest.param([still(100, 100)], [], 10, id="one that stands still"),
     pytest.param([moving(Shape(40, 100, 50, 50), 6)], [], 40, id="one that moves"),
@@ -119,6 +122,7 @@ KEPT = [
         id="part and whole missing in turns",
     ),
     pytest.param([moving(Shape(-20, 100, 60, 60), 4)], [], 40, id="comes in over the border"),
+    pytest.param([lambda frame: HEAD if frame < 10 else BODY], [], 20, id="seen whole all at once"),
 ]
 
 
@@ -173,6 +177,15 @@ class TestIdentities:
         leaving = moving(Shape(270, 120, 50, 50), 5)
         entering = moving(Shape(270 + 5 * 40, 120, 50, 50), -5)
         history = follow([leaving, entering], 45)
+        assert identities(history, 0) == [1]
+        assert identities(history, 1) == [2]
+
+    def test_new_for_what_looks_very_different_after_a_gap(self):
+        history = follow([absent(lambda frame: HEAD if frame < 10 else BODY, range(10, 11))], 20)
+        assert identities(history, 0) == [1, 2]
+
+    def test_kept_by_the_head_when_the_body_comes_beside_it(self):
+        history = follow([lambda frame: HEAD, absent(lambda frame: BODY, range(10))], 20)
         assert identities(history, 0) == [1]
         assert identities(history, 1) == [2]
 

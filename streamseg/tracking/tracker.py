@@ -16,6 +16,9 @@ __all__ = ["Tracker"]
 
 UNMATCHED = -1
 """In the place of a row: the track was not found."""
+LEFTOVER_COST = 0.2
+"""How much more than `match_cost` a pair may cost that nothing else competes for: what was there a frame ago and
+looks very different, such as a person who steps out from behind a pillar, is likelier the same than another."""
 
 
 class Tracker:
@@ -28,7 +31,9 @@ class Tracker:
 
     Each frame is matched in rounds: confirmed tracks with detections from `config.high_score` on, then
     what is left of them with the other detections, then tentative tracks with what is left of the
-    first kind. What is left of that starts tentative tracks.
+    first kind. Where a detection of the first kind and a track that was seen in the last frame are
+    both left, they may agree less than in the rounds before. What is left of that starts tentative
+    tracks.
 
     Identities count up from 1 and are never given twice by one tracker; each tracker counts for itself.
     """
@@ -65,8 +70,7 @@ class Tracker:
         scores = instances.scores.cpu().numpy().astype(np.float64)
         tracks = self._tracks.advanced(elapsed)
         tracks = tracks[~(tracks.lost_seconds > self._config.max_lost_seconds) & ~_outside(tracks, instances)]
-        costs = match_costs(tracks.expectation, objects, self._config.match_cost)
-        matches = self._matches(tracks, costs, scores)
+        matches = self._matches(tracks, objects, scores)
 
         seen = matches != UNMATCHED
         found = tracks[seen].seen(objects[matches[seen]], elapsed)
@@ -85,14 +89,21 @@ class Tracker:
         self._tracks = Tracks.start(Appearance.empty(), (0, 0))
         self._time_seconds = None
 
-    def _matches(self, tracks: Tracks, costs: Floats, scores: Floats) -> Indices:
+    def _matches(self, tracks: Tracks, objects: Appearance, scores: Floats) -> Indices:
         """The row of `objects` that each track (T,) is, or `UNMATCHED`."""
-        high = scores >= self._config.high_score
+        limit = self._config.match_cost
+        costs = match_costs(tracks.expectation, objects, limit + LEFTOVER_COST)
+        confirmed, high = tracks.confirmed, scores >= self._config.high_score
         matches = np.full(len(tracks), UNMATCHED, dtype=np.intp)
-        free = np.ones(len(scores), dtype=np.bool_)
-        for rows, columns in ((tracks.confirmed, high), (tracks.confirmed, ~high), (~tracks.confirmed, high)):
+        free = np.ones(len(objects), dtype=np.bool_)
+        for rows, columns, allowed in (
+            (confirmed, high, limit),
+            (confirmed, ~high, limit),
+            (~confirmed, high, limit),
+            (confirmed & ~tracks.lost, high, limit + LEFTOVER_COST),
+        ):
             left, open_ = np.flatnonzero(rows & (matches == UNMATCHED)), np.flatnonzero(columns & free)
-            matched, taken = assign(costs[np.ix_(left, open_)], self._config.match_cost)
+            matched, taken = assign(costs[np.ix_(left, open_)], allowed)
             matches[left[matched]] = open_[taken]
             free[open_[taken]] = False
         return matches
