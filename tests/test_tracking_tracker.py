@@ -71,7 +71,7 @@ PERSON = Shape(160, 120, 80, 200, "rectangle")
 FACE = Shape(160, 50, 40, 50)
 
 HEAD = Shape(100, 60, 50, 30, "rectangle")
-BODY = Shape(100, 105, 50, 120, "rectangle")
+BODY = Shape(100, 90, 50, 90, "rectangle")
 
 KEPT = [
     pytest.param([still(100, 100)], [], 10, id="one that stands still"),
