@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapes import Shape, look
 
-from streamseg.tracking.appearance import Appearance, box_overlaps, mask_intersections
+from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.association import LOST_COST, Expectation, assign, match_costs
 
 
@@ -107,44 +107,3 @@ class TestAssign:
             for way in itertools.permutations(range(long_), short)
         )
         assert saved == pytest.approx(max(ways, default=0.0))
-
-
-class TestOverlaps:
-    @pytest.mark.parametrize(
-        ("first", "second", "shared", "iou"),
-        [
-            pytest.param([0, 0, 10, 10], [0, 0, 10, 10], 100, 1, id="identical"),
-            pytest.param([0, 0, 10, 10], [10, 0, 20, 10], 0, 0, id="touching edge"),
-            pytest.param([0, 0, 10, 10], [20, 20, 30, 30], 0, 0, id="disjoint on both axes"),
-            pytest.param([0, 0, 10, 10], [0, 0, 5, 10], 50, 0.5, id="half inside"),
-            pytest.param([5, 5, 5, 5], [5, 5, 5, 5], 0, 0, id="no extent"),
-            pytest.param([1e6, 0, 1e6 + 10, 10], [1e6 + 5, 0, 1e6 + 15, 10], 50, 1 / 3, id="far out"),
-        ],
-    )
-    def test_of_boxes(self, first, second, shared, iou):
-        area, ratio = box_overlaps(np.array([first], float), np.array([second], float))
-        assert (area[0], ratio[0]) == pytest.approx((shared, iou))
-
-    @pytest.mark.parametrize(
-        ("first", "second", "area"),
-        [
-            pytest.param(DISC, DISC, 2827, id="a disc on itself"),
-            pytest.param(DISC, Shape(200, 100, 60, 60), 0, id="two discs apart"),
-            pytest.param(DISC, Shape(100, 100, 24, 24), 452, id="a disc inside a disc"),
-            pytest.param(
-                Shape(100, 100, 60, 60, "ring"), Shape(100, 100, 24, 24), 0, id="a disc in the hole of a ring"
-            ),
-            pytest.param(DISC, Shape(115, 100, 30, 200, "rectangle"), 1413, id="half a disc under a bar"),
-        ],
-    )
-    def test_of_masks(self, first, second, area):
-        looks = [Appearance.of(look([shape])) for shape in (first, second)]
-        for one, other in (looks, looks[::-1]):
-            assert mask_intersections(one, other)[0] == pytest.approx(area, rel=0.1, abs=20)
-
-    def test_of_no_pair(self):
-        none = Appearance.empty()
-        assert mask_intersections(none, none).shape == (0,)
-
-    def test_area_of_a_mask(self):
-        assert Appearance.of(look([DISC, Shape(50, 50, 20, 20)])).mask_areas == pytest.approx([2827, 314], rel=0.1)
