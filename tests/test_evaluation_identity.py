@@ -140,4 +140,5 @@ def test_names_of_identities_do_not_matter(frames, names, seed):
     assert scores == score_identities(renamed)
     assert 0 <= scores.idf1 <= 1
     assert scores.num_identity_matches <= min(scores.num_truth, scores.num_predicted)
-    assert scores.num_matches >= scores.num_identity_matches
+    # No bound between the two kinds of matches: a pair that goes on may keep two others of its frame from matching.
+    assert scores.num_matches <= min(scores.num_truth, scores.num_predicted)
