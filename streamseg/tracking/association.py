@@ -24,9 +24,8 @@ DISTANCE_COST = 0.2
 """Cost of a pair at the end of the reach: among objects that look alike, the one in the right place wins."""
 LOST_COST = 0.1
 """Cost of finding a lost track again: at equal looks, the track that was just seen goes on."""
-BOX_WEIGHT = 0.5
-"""Share of the box IoU in the cost; the rest is the mask IoU. Masks tell nested objects apart, boxes shake less:
-on the rendered scene 0.4 to 0.7 do alike, with a network's boxes and masks and with the truth's."""
+BOX_WEIGHT = 0.7
+"""Share of the box IoU in the cost; the rest is the mask IoU. Masks tell nested objects apart, boxes shake less."""
 
 
 @dataclass(frozen=True, eq=False)
