@@ -1,0 +1,149 @@
+"""The reference's answers to prompts, with its peculiarities: for those who depend on them.
+
+Two references are meant: the official FastSAM program (arXiv 2306.12156; over ultralytics 8.0.120) and the
+FastSAM of today's ultralytics (8.4). Both work on finished masks, every one of them at full size, so that
+these functions take masks and not `Instances`. Not reproduced: errors. Where the reference raises or
+answers None, there is an empty answer here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["best_rows_for_boxes", "better_quality", "merged_points", "rows_for_points"]
+
+Masks = npt.NDArray[np.bool_]
+Point = Sequence[float]
+Box = Sequence[float]
+
+
+def merged_points(
+    masks: Masks,
+    point_coords: Sequence[Point],
+    point_labels: Sequence[int],
+    *,
+    image_size: tuple[int, int] | None = None,
+) -> npt.NDArray[np.bool_]:
+    """The official answer to points: one mask, painted from all masks that hold a point.
+
+    Large masks first (equal areas in their order), and for each mask every point in the order given: a
+    foreground point in the mask paints the whole mask, a background point in it erases the whole mask. So a
+    small foreground mask comes back on what a larger background one erased, a background point in a nested
+    mask only cuts that mask out of the whole, and of two points with different labels in one mask the
+    later one decides.
+
+    Args:
+        masks: bool (K, H, W).
+        point_coords: (P, 2) x, y, of which the whole part counts. A point outside is in no mask (there: an
+            error, or for negative coordinates the opposite side of the picture).
+        point_labels: (P,) 1 fore- or 0 background; other values do nothing.
+        image_size: (H, W) that the points are meant for where it is not that of the masks; they are scaled
+            and cut to whole pixels.
+
+    Returns:
+        bool (H, W); all False where no foreground point hits and for K = 0.
+    """
+    _, height, width = masks.shape
+    canvas = np.zeros((height, width), dtype=np.bool_)
+    points = [_to_pixel(point, (height, width), image_size) for point in point_coords]
+    hits = [
+        (x, y, label)
+        for (x, y), label in zip(points, point_labels, strict=True)
+        if 0 <= x < width and 0 <= y < height and label in (0, 1)
+    ]
+    touched = np.zeros(len(masks), dtype=np.bool_)
+    for x, y, _ in hits:
+        touched |= masks[:, y, x]
+    rows = np.flatnonzero(touched)
+    areas = [np.count_nonzero(masks[row]) for row in rows]
+    for position in sorted(range(len(rows)), key=areas.__getitem__, reverse=True):
+        mask = masks[rows[position]]
+        # Each point paints over the one before it, with the same mask: the last one that hits is what stays.
+        last = [label for x, y, label in hits if mask[y, x]][-1]
+        canvas[mask] = last == 1
+    return canvas
+
+
+def best_rows_for_boxes(masks: Masks, boxes: Sequence[Box], *, image_size: tuple[int, int] | None = None) -> list[int]:
+    """The official answer to boxes: for each the mask whose pixels have the highest IoU with it.
+
+    There is no threshold: a box on nothing is answered, too (with row 0 where no mask has a pixel in it).
+    Edges are rounded half to even; left and top are then raised to 0, right and bottom lowered to the
+    mask's width and height. The area of the box is that of the rounded edges.
+
+    Args:
+        masks: bool (K, H, W).
+        boxes: (B, 4) xyxy.
+        image_size: (H, W) that the boxes are meant for where it is not that of the masks; they are scaled
+            and cut to whole pixels first.
+
+    Returns:
+        Rows, each once, in the order in which CPython iterates a set of them, which is not that of the
+        boxes: ascending as long as all rows are below 8 (below 32 from five rows on), else by remainder. None for K = 0.
+    """
+    num_masks, height, width = masks.shape
+    if not num_masks:
+        return []
+    areas = np.count_nonzero(masks, axis=(1, 2)).astype(np.float32)  # (K,)
+    found = []
+    for box in boxes:
+        x0, y0, x1, y1 = box
+        if image_size is not None and image_size != (height, width):
+            x0, y0 = _to_pixel((x0, y0), (height, width), image_size)
+            x1, y1 = _to_pixel((x1, y1), (height, width), image_size)
+        left, top, right, bottom = max(round(x0), 0), max(round(y0), 0), min(round(x1), width), min(round(y1), height)
+        # In float32, as there: two IoUs that are equal in it go to the lower row.
+        inside = np.count_nonzero(masks[:, top:bottom, left:right], axis=(1, 2)).astype(np.float32)  # (K,)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            iou = inside / (np.float32((bottom - top) * (right - left)) + areas - inside)
+        found.append(int(np.argmax(iou)))
+    return list(set(found))
+
+
+def rows_for_points(
+    masks: Masks,
+    point_coords: Sequence[Point],
+    point_labels: Sequence[int] | None = None,
+) -> list[int]:
+    """Today's ultralytics answer to points: the masks that hold any foreground point and no background point.
+
+    Where all labels are 0, all masks that hold none of the points.
+
+    Args:
+        masks: bool (K, H, W).
+        point_coords: (P, 2) x, y, of which the whole part counts; a point outside goes to the nearest pixel.
+        point_labels: (P,) 1 fore- or 0 background; None: all 1.
+
+    Returns:
+        Ascending rows; none for K = 0.
+    """
+    num_masks, height, width = masks.shape
+    if not num_masks or not len(point_coords):
+        return []
+    labels = np.ones(len(point_coords)) if point_labels is None else np.asarray(point_labels)
+    x, y = np.trunc(np.asarray(point_coords, dtype=np.float64)).astype(np.int64).T
+    held = masks[:, y.clip(0, height - 1), x.clip(0, width - 1)]  # (K, P)
+    wanted = held[:, labels != 0].any(axis=1) if (labels != 0).any() else np.ones(num_masks, dtype=np.bool_)
+    return np.flatnonzero(wanted & ~held[:, labels == 0].any(axis=1)).tolist()
+
+
+def better_quality(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The official `better_quality`: holes of a pixel or two closed, then whatever is narrower than 8 pixels removed.
+
+    Closing with 3 x 3 and opening with 8 x 8 ones, on bool (H, W); the even kernel's anchor is OpenCV's
+    (its fifth row and column). What touches the border is not worn down from outside.
+    """
+    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    return cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((8, 8), np.uint8)).astype(np.bool_)
+
+
+def _to_pixel(point: Point, mask_size: tuple[int, int], image_size: tuple[int, int] | None) -> tuple[int, int]:
+    """Whole x, y in masks of (H, W), towards zero."""
+    x, y = point
+    if image_size is not None and image_size != mask_size:
+        x, y = x * mask_size[1] / image_size[1], y * mask_size[0] / image_size[0]
+    return int(x), int(y)
