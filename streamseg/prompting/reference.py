@@ -83,7 +83,8 @@ def best_rows_for_boxes(masks: Masks, boxes: Sequence[Box], *, image_size: tuple
 
     Returns:
         Rows, each once, in the order in which CPython iterates a set of them, which is not that of the
-        boxes: ascending as long as all rows are below 8 (below 32 from five rows on), else by remainder. None for K = 0.
+        boxes: ascending as long as all rows are below 8 (below 32 from five rows on), else by remainder.
+        None for K = 0.
     """
     num_masks, height, width = masks.shape
     if not num_masks:
@@ -127,7 +128,7 @@ def rows_for_points(
     labels = np.ones(len(point_coords)) if point_labels is None else np.asarray(point_labels)
     x, y = np.trunc(np.asarray(point_coords, dtype=np.float64)).astype(np.int64).T
     held = masks[:, y.clip(0, height - 1), x.clip(0, width - 1)]  # (K, P)
-    wanted = held[:, labels != 0].any(axis=1) if (labels != 0).any() else np.ones(num_masks, dtype=np.bool_)
+    wanted = np.ones(num_masks, dtype=np.bool_) if (labels == 0).all() else held[:, labels == 1].any(axis=1)
     return np.flatnonzero(wanted & ~held[:, labels == 0].any(axis=1)).tolist()
 
 
