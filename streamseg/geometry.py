@@ -13,7 +13,17 @@ from torch import Tensor
 
 from streamseg.structures.instances import GridTransform, Instances
 
-__all__ = ["Letterbox", "box_area", "box_iou", "clip_boxes", "letterbox", "nms", "sample_logits", "silhouettes"]
+__all__ = [
+    "Letterbox",
+    "box_area",
+    "box_iou",
+    "clip_boxes",
+    "letterbox",
+    "letterbox_into",
+    "nms",
+    "sample_logits",
+    "silhouettes",
+]
 
 
 class Letterbox(NamedTuple):
@@ -48,18 +58,33 @@ def letterbox(image_size: tuple[int, int], imgsz: int, *, stride: int = 32) -> L
     384x640, not 640x640). Small pictures are enlarged. The shape depends on this picture alone, so
     that a frame's answer does not depend on what it is batched with.
     """
-    height, width = image_size
     limit = -(-imgsz // stride) * stride
-    ratio = min(limit / height, limit / width)
-    scaled_height, scaled_width = max(round(height * ratio), 1), max(round(width * ratio), 1)
-    pad_height, pad_width = -scaled_height % stride, -scaled_width % stride
+    height, width = _scaled_size(image_size, (limit, limit))
+    return _centred(image_size, (height, width), (height + -height % stride, width + -width % stride))
+
+
+def letterbox_into(image_size: tuple[int, int], input_size: tuple[int, int]) -> Letterbox:
+    """Fit a picture of (H, W) into exactly `input_size` (H, W), keeping its aspect, with the padding around it.
+
+    For networks that take no other size. Small pictures are enlarged.
+    """
+    return _centred(image_size, _scaled_size(image_size, input_size), input_size)
+
+
+def _scaled_size(image_size: tuple[int, int], limits: tuple[int, int]) -> tuple[int, int]:
+    """The largest (H, W) within the limits that keeps the aspect, in whole pixels."""
+    ratio = min(limits[0] / image_size[0], limits[1] / image_size[1])
+    return max(round(image_size[0] * ratio), 1), max(round(image_size[1] * ratio), 1)
+
+
+def _centred(image_size: tuple[int, int], scaled_size: tuple[int, int], input_size: tuple[int, int]) -> Letterbox:
     # The odd pixel goes below and to the right, as in the reference's letterbox.
     return Letterbox(
         image_size=image_size,
-        scaled_size=(scaled_height, scaled_width),
-        input_size=(scaled_height + pad_height, scaled_width + pad_width),
-        top=round(pad_height / 2 - 0.1),
-        left=round(pad_width / 2 - 0.1),
+        scaled_size=scaled_size,
+        input_size=input_size,
+        top=round((input_size[0] - scaled_size[0]) / 2 - 0.1),
+        left=round((input_size[1] - scaled_size[1]) / 2 - 0.1),
     )
 
 

@@ -5,7 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms, sample_logits, silhouettes
+from streamseg.geometry import (
+    box_area,
+    box_iou,
+    clip_boxes,
+    letterbox,
+    letterbox_into,
+    nms,
+    sample_logits,
+    silhouettes,
+)
 from streamseg.structures.instances import GridTransform, Instances
 
 
@@ -43,6 +52,35 @@ def test_letterbox_fits_and_its_transform_leads_back(image_size, imgsz):
     assert scale_y * (place.top + place.scaled_size[0]) + offset_y == pytest.approx(image_size[0])
     cell = place.to_image(4)
     assert cell == (4 * scale_x, 4 * scale_y, offset_x, offset_y)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "input_size", "scaled_size", "top", "left"),
+    [
+        pytest.param((720, 1280), (640, 640), (360, 640), 140, 0, id="720p into a square"),
+        pytest.param((1280, 720), (384, 640), (384, 216), 0, 212, id="portrait into landscape"),
+        pytest.param((427, 640), (640, 640), (427, 640), 106, 0, id="the odd pixel goes below"),
+        pytest.param((640, 427), (640, 640), (640, 427), 0, 106, id="the odd pixel goes to the right"),
+        pytest.param((36, 64), (64, 128), (64, 114), 0, 7, id="enlarged"),
+        pytest.param((64, 96), (64, 96), (64, 96), 0, 0, id="as it is"),
+        pytest.param((1, 1000), (64, 64), (1, 64), 31, 0, id="at least a pixel remains"),
+    ],
+)
+def test_letterbox_into(image_size, input_size, scaled_size, top, left):
+    assert letterbox_into(image_size, input_size) == (image_size, scaled_size, input_size, top, left)
+
+
+@given(st.tuples(st.integers(1, 5000), st.integers(1, 5000)), st.tuples(st.integers(1, 1300), st.integers(1, 1300)))
+@settings(deadline=None)
+def test_letterbox_into_fits_and_its_transform_leads_back(image_size, input_size):
+    place = letterbox_into(image_size, input_size)
+    (height, width), (top, left) = place.scaled_size, (place.top, place.left)
+    assert height == input_size[0] or width == input_size[1]
+    assert 0 <= input_size[0] - height - 2 * top <= 1
+    assert 0 <= input_size[1] - width - 2 * left <= 1
+    scale_x, scale_y, offset_x, offset_y = place.to_image()
+    assert scale_x * left + offset_x == pytest.approx(0, abs=1e-6)
+    assert scale_y * (top + height) + offset_y == pytest.approx(image_size[0])
 
 
 @pytest.mark.parametrize(
