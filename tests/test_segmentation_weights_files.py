@@ -81,7 +81,10 @@ def test_tensors_that_are_views_of_one_memory_are_saved(tmp_path):
 
 
 FAULTS = {
-    "missing": (lambda contents: None, "no weights at .*; allowed are 'default' and the path of"),
+    "missing": (
+        lambda contents: None,
+        "no weights at .*; allowed are 'default', 'FastSAM-s', 'FastSAM-x' and the path of",
+    ),
     "empty": (lambda contents: b"", "is not a complete .safetensors file"),
     "foreign": (lambda contents: b"GIF89a" + bytes(100), "is not a complete .safetensors file"),
     "truncated header": (lambda contents: contents[:100], "is not a complete .safetensors file"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ import streamseg
 from streamseg.errors import EngineError, WeightsError
 from streamseg.segmentation.decode import decode
 from streamseg.segmentation.network import STRIDES, Network, fuse
-from streamseg.segmentation.weights import Weights, write_atomically
+from streamseg.segmentation.weights import Weights, cache_folder, write_atomically
 
 __all__ = ["GRAPH_VERSION", "OUTPUTS", "cache_folder", "cached_graph", "can_export", "export_graph", "graph_path"]
 
@@ -110,12 +109,6 @@ def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str,
     onnx.helper.set_model_props(model, {**(metadata or {}), **own})
     contents: bytes = model.SerializeToString()
     return contents
-
-
-def cache_folder() -> Path:
-    """Where exported graphs are kept: $STREAMSEG_CACHE, or ~/.cache/streamseg."""
-    named = os.environ.get("STREAMSEG_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "streamseg"
 
 
 def graph_path(weights: Weights, *, half: bool = False) -> Path:

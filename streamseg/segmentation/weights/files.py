@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -21,6 +21,9 @@ from torch import Tensor
 
 from streamseg.errors import WeightsError
 from streamseg.segmentation.network import Network, network_from_state_dict
+from streamseg.segmentation.weights.catalogue import CATALOGUE, OfficialWeights
+from streamseg.segmentation.weights.download import Progress
+from streamseg.segmentation.weights.locate import locate_weights
 
 __all__ = ["Weights", "load_weights", "save_weights", "write_atomically"]
 
@@ -53,14 +56,22 @@ class Weights:
             raise WeightsError(f"{self.path}: {error}") from error
 
 
-def load_weights(source: str | Path = DEFAULT) -> Weights:
+def load_weights(
+    source: str | Path = DEFAULT,
+    *,
+    progress: Progress | None = None,
+    catalogue: Sequence[OfficialWeights] = CATALOGUE,
+) -> Weights:
     """Read a weights file.
 
     Args:
-        source: `default` for the embedded weights, or the path of a .safetensors file.
+        source: `default` for the embedded weights, a name of the catalogue (`FastSAM-s`, `FastSAM-x`; downloaded
+            the first time), or the path of a .safetensors or .pt file.
+        progress: called with bytes received and bytes in all while a named file is downloaded.
+        catalogue: what names there are.
 
     Raises:
-        WeightsError: there is no such file, or it is no complete .safetensors file.
+        WeightsError: there is no such file or name, or it is no complete weights file.
     """
     if source == DEFAULT:
         with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
@@ -70,9 +81,7 @@ def load_weights(source: str | Path = DEFAULT) -> Weights:
                     "or train some with `streamseg train`"
                 )
             return _load_safetensors(path)
-    path = Path(source)
-    if not path.is_file():
-        raise WeightsError(f"no weights at {path}; allowed are 'default' and the path of a .safetensors or .onnx file")
+    path = locate_weights(source, progress=progress, catalogue=catalogue)
     if path.suffix == ".pt":
         return _load_checkpoint(path)
     if path.suffix == ".onnx":
