@@ -1,0 +1,234 @@
+"""The scripted inputs that the reference packages and streamseg both answer. NumPy only."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+BoolMasks = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+
+PROMPT_SIZE = (60, 80)
+"""(H, W) of the masks that prompts are asked about."""
+
+
+def generator(name: str) -> np.random.Generator:
+    """Random numbers that are the same for the same name everywhere."""
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
+    return np.random.Generator(np.random.Philox(key=key))
+
+
+def disc(x: float, y: float, radius: float, size: tuple[int, int] = PROMPT_SIZE) -> npt.NDArray[np.bool_]:
+    """Pixels whose index lies within `radius` of (x, y)."""
+    rows, columns = np.indices(size)
+    return np.asarray((columns - x) ** 2 + (rows - y) ** 2 <= radius**2)
+
+
+def rectangle(x0: int, y0: int, x1: int, y1: int, size: tuple[int, int] = PROMPT_SIZE) -> npt.NDArray[np.bool_]:
+    """Columns x0 to x1 - 1 of rows y0 to y1 - 1."""
+    mask = np.zeros(size, dtype=np.bool_)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def prompt_masks() -> BoolMasks:
+    """Nine masks (9, 60, 80), in no order of size.
+
+    0 a disc inside 1; 1 a rectangle inside 2; 2 a wall with a hole where 4 is; 3 a ring; 4 a disc in the
+    wall's hole; 5 and 6 two rectangles of the same area that overlap; 7 a speck of one pixel inside 0;
+    8 a comb whose teeth are 3 pixels wide.
+    """
+    comb = np.zeros(PROMPT_SIZE, dtype=np.bool_)
+    comb[44:58, 50:78] = (np.arange(28) % 6 < 3)[None, :]
+    comb[54:58, 50:78] = True
+    return np.stack(
+        [
+            disc(18, 18, 6),
+            rectangle(8, 8, 34, 30),
+            rectangle(0, 0, 80, 40) & ~disc(62, 20, 9),
+            disc(20, 47, 11) & ~disc(20, 47, 6),
+            disc(62, 20, 8),
+            rectangle(34, 34, 50, 46),
+            rectangle(40, 38, 56, 50),
+            rectangle(18, 18, 19, 19),
+            comb,
+        ]
+    )
+
+
+class PointCase(NamedTuple):
+    """Points xy in whole pixels, and their labels: 1 foreground, 0 background."""
+
+    points: list[list[int]]
+    labels: list[int]
+
+
+POINT_CASES: dict[str, PointCase] = {
+    "one_object": PointCase([[62, 20]], [1]),
+    "nested_three_deep": PointCase([[20, 18]], [1]),
+    "speck": PointCase([[18, 18]], [1]),
+    "nobody": PointCase([[5, 55]], [1]),
+    "two_objects_merge": PointCase([[62, 20], [12, 47]], [1, 1]),
+    "hole_of_the_ring": PointCase([[20, 47]], [1]),
+    "negative_takes_the_outer_away": PointCase([[18, 14], [10, 10]], [1, 0]),
+    "negative_punches_a_hole": PointCase([[10, 10], [18, 14]], [1, 0]),
+    "small_positive_comes_back": PointCase([[30, 26], [18, 14]], [0, 1]),
+    "negative_before_positive_at_one_place": PointCase([[20, 18], [20, 18]], [0, 1]),
+    "positive_before_negative_at_one_place": PointCase([[20, 18], [20, 18]], [1, 0]),
+    "only_negative": PointCase([[62, 20]], [0]),
+    "only_negative_nobody": PointCase([[5, 55]], [0]),
+    "equal_areas": PointCase([[42, 40], [36, 36]], [1, 0]),
+    "corners": PointCase([[0, 0], [79, 59]], [1, 1]),
+}
+"""Points against `prompt_masks`."""
+
+BOXES: dict[str, tuple[float, float, float, float]] = {
+    "tight_disc": (54, 12, 71, 29),
+    "loose_disc": (50, 8, 76, 33),
+    "nested_rectangle": (8, 8, 34, 30),
+    "wall": (0, 0, 80, 40),
+    "whole_picture": (0, 0, 80, 60),
+    "ring": (9, 36, 32, 59),
+    "same_object_again": (55, 13, 70, 28),
+    "two_fit_alike": (34, 34, 56, 50),
+    "tie": (37, 36, 53, 48),
+    "rounding_decides": (37.6, 36, 53.6, 48),
+    "nothing_there": (1, 52, 6, 59),
+    "fractions": (33.5, 33.5, 49.6, 46.4),
+    "half_to_even": (34.5, 33.5, 50.5, 45.5),
+    "beyond_the_picture": (46, 40, 99, 77),
+    "negative_corner": (-7, -3, 34.2, 30.9),
+    "one_pixel": (18, 18, 19, 19),
+}
+"""Boxes xyxy against `prompt_masks`."""
+
+QUALITY_SIZE = (64, 96)
+
+
+def quality_masks() -> BoolMasks:
+    """Six masks (6, 64, 96) for the morphology: gaps that close, necks and specks that go, borders."""
+    noise = generator("quality").random(QUALITY_SIZE)
+    gap = rectangle(10, 10, 40, 40, QUALITY_SIZE)
+    gap[20:22, 10:40] = False
+    gap[30:34, 10:40] = False
+    dumbbell = disc(20, 30, 12, QUALITY_SIZE) | disc(70, 30, 12, QUALITY_SIZE)
+    dumbbell |= rectangle(20, 28, 70, 33, QUALITY_SIZE)
+    bars = np.zeros(QUALITY_SIZE, dtype=np.bool_)
+    for width in range(4, 12):
+        begin = sum(range(4, width)) + 2 * (width - 4)
+        bars[5:50, begin : begin + width] = True
+    return np.stack(
+        [
+            gap,
+            dumbbell,
+            bars,
+            disc(0, 0, 20, QUALITY_SIZE) | disc(95, 63, 9, QUALITY_SIZE),
+            disc(48, 32, 25, QUALITY_SIZE) & (noise > 0.2) | (noise > 0.97),
+            np.zeros(QUALITY_SIZE, dtype=np.bool_),
+        ]
+    )
+
+
+FULL_IMAGE_SIZE = (200, 320)
+"""(H, W) of the letterboxed input in the cases below; the picture has the same size."""
+
+FULL_IMAGE_CASES: dict[str, list[tuple[float, float, float, float]]] = {
+    "no_large_box": [(50, 60, 120, 140), (19, 30, 90, 100), (20, 20, 100, 100)],
+    "edges_snap": [(19.5, 19.5, 100, 100), (150, 90, 300.5, 180.5), (200, 20, 300, 180)],
+    "one_fills_it": [(5, 6, 310, 190), (50, 60, 120, 140)],
+    "snapped_to_full": [(19, 19, 301, 181), (40, 19, 301, 181)],
+    "just_below": [(33, 0, 320, 200), (21, 21, 299, 179)],
+    "second_fills_it": [(50, 60, 120, 140), (30, 2, 318, 200)],
+    "two_fill_it": [(2, 2, 318, 198), (31, 10, 320, 200), (60, 60, 90, 90)],
+}
+"""Boxes xyxy after non-maximum suppression, by descending score; scores are 0.9, 0.8 and so on."""
+
+
+@dataclass(frozen=True)
+class MaskScene:
+    """Ellipses in one picture, as prototypes, coefficients and boxes of the network's input."""
+
+    name: str
+    image_size: tuple[int, int]
+    """(H, W) of the picture."""
+    input_size: tuple[int, int]
+    """(H, W) of the letterboxed input."""
+    prototypes: Floats
+    """(32, H / 4, W / 4)."""
+    coefficients: Floats
+    """(K, 32)."""
+    boxes: Floats
+    """(K, 4) xyxy, input pixels, fractional, some beyond the picture, some cutting into the ellipse."""
+
+
+MASK_SCENES: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
+    "hd_720": ((720, 1280), (384, 640)),
+    "exact_fit": ((480, 640), (480, 640)),
+    "enlarged_half": ((240, 320), (480, 640)),
+    "wide_odd": ((211, 640), (224, 640)),
+    "photo": ((333, 500), (448, 640)),
+    "photo_square": ((333, 500), (640, 640)),
+    "tall_odd": ((501, 377), (320, 256)),
+    "tiny": ((23, 37), (224, 320)),
+}
+"""Sizes of picture and input. Padding of whole cells in the first three, of fractions of a cell in the rest."""
+
+
+def mask_scene(name: str, num_objects: int = 16) -> MaskScene:
+    """Smooth masks whose outlines are known: ellipses from 3 to 60 % of the picture, tilted, with a wobble.
+
+    Six prototypes are 1, x, y, x^2, x y, y^2 (so that a combination of them is an ellipse of any size and
+    place); the others are broad bumps, of which each object gets a little.
+    """
+    image_size, input_size = MASK_SCENES[name]
+    rng = generator(f"masks {name}")
+    height, width = input_size[0] // 4, input_size[1] // 4
+    aspect = input_size[1] / input_size[0]
+    y, x = np.meshgrid((np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width * aspect, indexing="ij")
+    planes = [np.ones_like(x), x, y, x * x, x * y, y * y]
+    for across, down in rng.uniform(0, 1, (26, 2)):
+        planes.append(np.exp(-(((x - across * aspect) / 0.25) ** 2) - ((y - down) / 0.25) ** 2))
+    # The part of the input that the picture takes, in these coordinates.
+    gain = min(input_size[0] / image_size[0], input_size[1] / image_size[1])
+    half_height, half_width = image_size[0] * gain / input_size[0] / 2, image_size[1] * gain / input_size[0] / 2
+    coefficients, boxes = [], []
+    for index in range(num_objects):
+        along = np.exp(rng.uniform(np.log(0.03), np.log(0.6))) * min(half_height, half_width) * 2
+        beside = along * rng.uniform(0.4, 1.0)
+        centre_x, centre_y = aspect / 2 + rng.uniform(-1, 1) * half_width, 0.5 + rng.uniform(-1, 1) * half_height
+        angle = rng.uniform(0, np.pi)
+        cos, sin = np.cos(angle), np.sin(angle)
+        xx, yy = (cos / along) ** 2 + (sin / beside) ** 2, (sin / along) ** 2 + (cos / beside) ** 2
+        xy = 2 * cos * sin * (along**-2 - beside**-2)
+        # 1 - d(x, y), with d the ellipse's quadratic form about its centre, times a steepness.
+        quadratic = np.array(
+            [
+                1 - xx * centre_x**2 - yy * centre_y**2 - xy * centre_x * centre_y,
+                2 * xx * centre_x + xy * centre_y,
+                2 * yy * centre_y + xy * centre_x,
+                -xx,
+                -xy,
+                -yy,
+            ]
+        )
+        coefficients.append(np.concatenate([4 * quadratic, rng.normal(0, 0.15, 26)]))
+        reach_x = np.sqrt((along * cos) ** 2 + (beside * sin) ** 2)
+        reach_y = np.sqrt((along * sin) ** 2 + (beside * cos) ** 2)
+        if index % 4 == 3:  # every fourth box cuts into its object
+            reach_x, reach_y = reach_x * 0.85, reach_y * 0.9
+        else:
+            reach_x, reach_y = reach_x * 1.04, reach_y * 1.04
+        sides = np.array([centre_x - reach_x, centre_y - reach_y, centre_x + reach_x, centre_y + reach_y])
+        boxes.append(sides * input_size[0])
+    return MaskScene(
+        name=name,
+        image_size=image_size,
+        input_size=input_size,
+        prototypes=np.stack(planes).astype(np.float32),
+        coefficients=np.array(coefficients, dtype=np.float32),
+        boxes=np.array(boxes, dtype=np.float32),
+    )
