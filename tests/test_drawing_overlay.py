@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from streamseg.drawing import PALETTE, TENTATIVE, colour_of, draw_message, draw_objects
+from streamseg.drawing.overlay import PALETTE, TENTATIVE, colour_of, draw_message, draw_objects
 from streamseg.structures.message import CropMask, Message, MessageObject
 
 
