@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 import pytest
 from networks import blobs, lively_graph, lively_network
-from onnx import TensorProto, helper
+from onnx import helper
 
 from streamseg.errors import EngineError, WeightsError
 from streamseg.segmentation.engines import largest_differences
@@ -60,19 +60,7 @@ def test_a_half_precision_graph_keeps_boxes_and_scores_in_float32(network):
 def test_it_says_what_it_is(graph):
     engine = OnnxEngine(graph)
     assert (engine.name, engine.device, engine.half) == ("onnx", "cpu", False)
-
-
-def foreign_graph():
-    """As other programs export: float input of a fixed size, no metadata of ours."""
-    shape = [1, 3, 64, 64]
-    node = helper.make_node("Identity", ["images"], ["output0"])
-    made = helper.make_graph(
-        [node],
-        "foreign",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, shape)],
-    )
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    assert (engine.input_size, engine.max_batch) == (None, None)
 
 
 def later_graph(graph):
@@ -87,12 +75,7 @@ def later_graph(graph):
         pytest.param(lambda graph: b"", "is not an ONNX graph that can be run", id="empty"),
         pytest.param(lambda graph: b"\x89PNG" * 50, "is not an ONNX graph that can be run", id="foreign bytes"),
         pytest.param(lambda graph: graph[: len(graph) // 2], "is not an ONNX graph that can be run", id="truncated"),
-        pytest.param(
-            lambda graph: foreign_graph(),
-            r"written by another program \(inputs: images tensor\(float\) \[1, 3, 64, 64\]\); needed is .*uint8",
-            id="another program's",
-        ),
-        pytest.param(later_graph, "its graph is of version 999; needed is a graph of version", id="another version's"),
+        pytest.param(later_graph, "its graph is of version 999; needed is version 1", id="another version's"),
     ],
 )
 def test_a_graph_that_does_not_fit_is_named(graph, spoil, message):

@@ -24,8 +24,10 @@ class ScriptedEngine:
     half = False
     imgsz = 96
 
-    def __init__(self, objects, num_anchors=40, half=False):
+    def __init__(self, objects, num_anchors=40, half=False, input_size=None, max_batch=None):
         self.objects = objects
+        self.input_size = input_size
+        self.max_batch = max_batch
         self.num_anchors = num_anchors
         self.shapes = []
         self.closed = False

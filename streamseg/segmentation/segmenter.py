@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from streamseg.config import SegmentationConfig
-from streamseg.errors import ConfigError
-from streamseg.geometry import Letterbox, clip_boxes, letterbox, nms
+from streamseg.errors import ConfigError, EngineError
+from streamseg.geometry import Letterbox, clip_boxes, letterbox, letterbox_into, nms
 from streamseg.segmentation.engines import Engine, Raw, build_engine
-from streamseg.segmentation.network import PROTOTYPE_STRIDE
+from streamseg.segmentation.network import PROTOTYPE_STRIDE, STRIDES
 from streamseg.segmentation.preprocess import check_image, letterbox_images
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import StageTimer
@@ -53,7 +53,7 @@ class Segmenter:
             device: `auto` (CUDA where there is some), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
             half: half precision; `auto` on CUDA only.
             imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32.
-                None: what the weights are made for.
+                None: what the weights are made for. Graphs of other programs often allow one size only.
             conf: objects score more than this, 0..1.
             iou: boxes that overlap a better one by more than this are removed, 0..1.
             max_det: the most objects per picture, 1..3000.
@@ -61,7 +61,8 @@ class Segmenter:
         Raises:
             ConfigError: a number is out of its range.
             WeightsError: the weights are missing, broken or of another architecture.
-            EngineError: the device is not there, or the engine cannot do what is asked.
+            EngineError: the device is not there, or the engine cannot do what is asked, such as another `imgsz`
+                than the only one of its graph.
         """
         for name, value in {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det}.items():
             low, high = _LIMITS[name]
@@ -74,6 +75,13 @@ class Segmenter:
             build_engine(weights, engine=engine, device=device, half=half) if isinstance(engine, str) else engine
         )
         self.imgsz = imgsz if imgsz is not None else self.engine.imgsz
+        only = self.engine.input_size
+        if only is not None and -(-self.imgsz // max(STRIDES)) * max(STRIDES) != max(only):
+            self.engine.close()
+            raise EngineError(
+                f"imgsz {imgsz} contradicts this graph, which takes pictures of {only[0]}x{only[1]} (H x W) only; "
+                "leave imgsz away, or export the graph with free axes"
+            )
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
 
@@ -94,7 +102,8 @@ class Segmenter:
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
         """Segment pictures, of any sizes.
 
-        Those whose letterboxed shapes agree go through the network as one batch.
+        Those whose letterboxed shapes agree go through the network as one batch, or as several where the
+        engine has a `max_batch`.
 
         Args:
             images: uint8 (H, W, 3) RGB each.
@@ -108,12 +117,12 @@ class Segmenter:
         """
         for image in images:
             check_image(image)
-        places = [letterbox((image.shape[0], image.shape[1]), self.imgsz) for image in images]
+        places = [self._place((image.shape[0], image.shape[1])) for image in images]
         batches: dict[tuple[int, int], list[int]] = {}
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
         answers: dict[int, Instances] = {}
-        for positions in batches.values():
+        for positions in self._split(batches.values()):
             with self.timer.stage("preprocess"):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
             with self.timer.stage("network"):
@@ -122,6 +131,18 @@ class Segmenter:
                 for row, position in enumerate(positions):
                     answers[position] = self._choose(raw, row, places[position])
         return [answers[position] for position in range(len(images))]
+
+    def _place(self, image_size: tuple[int, int]) -> Letterbox:
+        """Where a picture of (H, W) goes in the input."""
+        if self.engine.input_size is not None:
+            return letterbox_into(image_size, self.engine.input_size)
+        return letterbox(image_size, self.imgsz)
+
+    def _split(self, batches: Iterable[list[int]]) -> Iterator[list[int]]:
+        """The batches in parts that the engine can take."""
+        for positions in batches:
+            most = self.engine.max_batch or len(positions)
+            yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
     def _choose(self, raw: Raw, row: int, place: Letterbox) -> Instances:
         """The objects of one picture of the batch."""
@@ -144,8 +165,9 @@ class Segmenter:
 
     def warmup(self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1) -> None:
         """Run grey pictures of (H, W) once: the first run of a shape is slower, on a GPU by seconds."""
-        size = letterbox(image_size, self.imgsz).input_size
-        self.engine.run(np.full((num_images, *size, 3), 114, dtype=np.uint8))
+        size = self._place(image_size).input_size
+        for positions in self._split([list(range(num_images))]):
+            self.engine.run(np.full((len(positions), *size, 3), 114, dtype=np.uint8))
 
     def close(self) -> None:
         """Give the device's memory back."""

@@ -17,7 +17,10 @@ USUAL_IMGSZ = 640
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """The network's whole answer for B pictures, on the host; nothing is chosen or suppressed yet."""
+    """The network's answer for B pictures, on the host: all A anchors, nothing chosen or suppressed yet.
+
+    Graphs with NMS inside answer with the A rows that passed it; rows of zeros fill up what is left.
+    """
 
     boxes: npt.NDArray[np.float32]
     """(B, A, 4) xyxy, continuous input pixels."""
@@ -54,8 +57,19 @@ class Engine(Protocol):
     def imgsz(self) -> int:
         """Long side of the input, in pixels, that its weights are made for."""
 
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """The only (H, W) that it can run, as graphs of other programs often have; None for any."""
+
+    @property
+    def max_batch(self) -> int | None:
+        """The most pictures that it can run at once; None for any number."""
+
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
-        """Run letterboxed pictures (B, H, W, 3) RGB 0..255; H and W multiples of 32, B at least 1."""
+        """Run letterboxed pictures (B, H, W, 3) RGB 0..255.
+
+        H and W are multiples of 32 (or `input_size`), B is at least 1 and at most `max_batch`.
+        """
 
     def close(self) -> None:
         """Give the device's memory back; nothing can be run afterwards."""

@@ -25,6 +25,8 @@ class TorchEngine:
     """
 
     name = "torch"
+    input_size: tuple[int, int] | None = None
+    max_batch: int | None = None
 
     def __init__(self, network: Network, *, device: str = "cpu", half: bool = False, imgsz: int = USUAL_IMGSZ) -> None:
         """Fold the network's batch norms and put it on the device; the given network stays as it is."""
