@@ -3,8 +3,10 @@
     instances ─► as_reference ─► native_masks (retina) or plain_masks ─► stacked
 
 They work on the rows that were found: what the reference loses by a wall-clock limit in its NMS, or by
-turning every exception into None, is not lost here. `instance_masks` is the better way to make masks;
-these are for those who depend on the reference's.
+turning every exception into None, is not lost here. The masks are those of the program as it is since
+June 2024, which are also those of ultralytics 8.2; before, and in ultralytics 8.0, the logits went
+through a sigmoid before they were enlarged, which makes small masks a little smaller. `instance_masks` is
+the better way to make masks; these are for those who depend on the reference's.
 """
 
 from __future__ import annotations
@@ -65,8 +67,8 @@ def as_reference(instances: Instances) -> Instances:
     """The same rows with the boxes that the official program gives them.
 
     The full-image rule is applied in the network's input, and the boxes go back to the picture by one
-    gain for both axes and half of the padding, where ours go by the exact size of the scaled picture: up
-    to half a pixel of the input apart. An edge at the picture's border stays there.
+    gain for both axes, where ours go by the exact size of the scaled picture: up to half a pixel of the
+    input apart. An edge at the picture's border stays there.
     """
     grid_height, grid_width = instances.mask_logits.shape[1:]
     height, width = instances.image_size
@@ -74,7 +76,8 @@ def as_reference(instances: Instances) -> Instances:
         return instances
     size = (grid_height * PROTOTYPE_STRIDE, grid_width * PROTOTYPE_STRIDE)
     gain = min(size[0] / height, size[1] / width)
-    padding = instances.boxes.new_tensor([(size[1] - width * gain) / 2, (size[0] - height * gain) / 2] * 2)
+    left, top = round((size[1] - width * gain) / 2 - 0.1), round((size[0] - height * gain) / 2 - 0.1)
+    padding = instances.boxes.new_tensor([left, top] * 2)
     border = instances.boxes.new_tensor([0, 0, width, height])
     boxes = clip_boxes(
         (snap_full_image(_on_grid(instances) * PROTOTYPE_STRIDE, size) - padding) / gain, (height, width)
