@@ -31,10 +31,10 @@ def merged_points(
     """The official answer to points: one mask, painted from all masks that hold a point.
 
     Large masks first (equal areas in their order), and for each mask every point in the order given: a
-    foreground point in the mask paints the whole mask, a background point in it erases the whole mask. So a
-    small foreground mask comes back on what a larger background one erased, a background point in a nested
-    mask only cuts that mask out of the whole, and of two points with different labels in one mask the
-    later one decides.
+    foreground point in the mask paints the whole mask, a background point in it erases the whole mask. So
+    the last point that a mask holds decides for that mask, and the order of the points matters: an object
+    and its part, a foreground point on the object and a background point on the part give nothing in this
+    order, and the object with the part cut out in the other.
 
     Args:
         masks: bool (K, H, W).
@@ -135,8 +135,8 @@ def rows_for_points(
 def better_quality(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The official `better_quality`: holes of a pixel or two closed, then whatever is narrower than 8 pixels removed.
 
-    Closing with 3 x 3 and opening with 8 x 8 ones, on bool (H, W); the even kernel's anchor is OpenCV's
-    (its fifth row and column). What touches the border is not worn down from outside.
+    Closing with 3 x 3 ones and opening with 8 x 8 ones, on bool (H, W). The even kernel has no centre: what
+    stays is moved by one pixel to the right and down, except at the left and upper border, where it grows.
     """
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((8, 8), np.uint8)).astype(np.bool_)
