@@ -58,7 +58,7 @@ def download(
                     try:
                         transfer(url, file, part, progress=progress, timeout_seconds=timeout_seconds)
                     except Fault as fault:
-                        faults.append(f"{urlsplit(url).netloc or url} {fault}")
+                        faults.append(f"{_host(url)} {fault}")
                         _logger.info("%s: %s", url, fault)
                         continue
                     part.replace(target)
@@ -80,6 +80,14 @@ def download(
 def part_path(file: RemoteFile, target: Path) -> Path:
     """Where the beginning of a file is kept until it is whole."""
     return target.with_name(f"{target.name}.{file.sha256[:8]}.part")
+
+
+def _host(url: str) -> str:
+    """The host of an address, without a password that may stand before it; the whole of what is no address."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or url
+    except ValueError:
+        return url
 
 
 @contextmanager
