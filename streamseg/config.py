@@ -125,7 +125,7 @@ class SegmentationConfig(Section):
     """The network and what is kept of its answer. Names and defaults follow the ecosystem's."""
 
     weights: str = "default"
-    """`default` (embedded), or a path to .safetensors or .onnx."""
+    """`default` (embedded), or a path to .safetensors, .pt or .onnx."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
     """auto: CUDA where there is some. TensorRT compiles for minutes, once for each shape of the pictures."""

@@ -114,7 +114,10 @@ def test_weights_of_another_architecture_name_the_file_and_the_tensor(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("a.pt", "reads no .pt checkpoints"), ("a.onnx", "an exported graph, which only the onnx engine runs")],
+    [
+        ("a.pt", "a.pt: the file is a bare pickle, as torch before 1.6 wrote checkpoints"),
+        ("a.onnx", "an exported graph, which only the onnx engine runs"),
+    ],
 )
 def test_files_of_another_kind_say_what_to_do(tmp_path, name, message):
     (tmp_path / name).write_bytes(b"\x80\x02}q\x00.")

@@ -21,7 +21,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Writes preprocessing, network and decoding as one graph: uint8 (batch, height, width, 3) RGB in, "
         "boxes, scores, mask coefficients and prototypes out; any batch, and any height and width in multiples of 32.",
     )
-    parser.add_argument("--weights", default="default", help="default, or a .safetensors file (default %(default)s)")
+    parser.add_argument(
+        "--weights", default="default", help="default, or a .safetensors or .pt file (default %(default)s)"
+    )
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="default %(default)s")
     parser.add_argument("--half", action="store_true", help="compute in half precision (for GPUs)")
     parser.add_argument(

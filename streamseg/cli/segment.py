@@ -42,7 +42,7 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("network")
     for name, kind, remark in (
-        ("weights", str, "default, or a path to .safetensors or .onnx"),
+        ("weights", str, "default, or a path to .safetensors, .pt or .onnx"),
         ("engine", str, "auto, torch or onnx"),
         ("device", str, "auto, cpu, cuda or cuda:N"),
         ("imgsz", int, "long side of the network's input in pixels"),

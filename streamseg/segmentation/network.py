@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -21,12 +21,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from streamseg.errors import WeightsError
 
 __all__ = [
+    "SPPF_ACTIVATION",
     "STRIDES",
     "Network",
     "NetworkConfig",
     "Predictions",
     "Size",
     "build_network",
+    "check_state_dict",
     "config_from_state_dict",
     "fuse",
     "network_from_state_dict",
@@ -53,10 +55,16 @@ BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
 """The official networks set both after construction; a state dict carries neither."""
 
+MOST_CHANNELS = 65_536
+"""Larger axes are no network's; shapes are read from files, and a network is built of them."""
+
+SPPF_ACTIVATION = "sppf_activation"
+"""The entry (`true` or `false`) of a file's metadata for `NetworkConfig.sppf_activation`; without it, true."""
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Everything that fixes the tensors' shapes."""
+    """Everything that fixes the tensors' shapes, and the one thing that differs between networks of the same shapes."""
 
     channels: tuple[int, int, int, int, int]
     """Width after the stem and after each of the four backbone stages (strides 2, 4, 8, 16, 32)."""
@@ -69,6 +77,8 @@ class NetworkConfig:
     """Bins per box side; a side reaches (reg_max - 1) * stride from its anchor. FastSAM-x has 26."""
     num_masks: int = 32
     """Prototypes, and coefficients per object."""
+    sppf_activation: bool = True
+    """Whether the pooling's first convolution ends in SiLU, as in FastSAM; some later networks leave it out."""
 
     @classmethod
     def of_size(cls, size: Size, *, num_classes: int = 1, reg_max: int = 16, num_masks: int = 32) -> NetworkConfig:
@@ -106,13 +116,17 @@ class Predictions(NamedTuple):
 class Conv(nn.Module):
     """Convolution, batch norm, SiLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, activation: bool = True
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.silu(self.bn(self.conv(x)), inplace=True)
+        out: Tensor = self.bn(self.conv(x))
+        return functional.silu(out, inplace=True) if self.activation else out
 
 
 class Bottleneck(nn.Module):
@@ -150,9 +164,9 @@ class C2f(nn.Module):
 class SPPF(nn.Module):
     """Three 5x5 max-pools in a row: views of 5, 9 and 13 cells. FastSAM's cv1 has an activation."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, activation: bool = True) -> None:
         super().__init__()
-        self.cv1 = Conv(channels, channels // 2)
+        self.cv1 = Conv(channels, channels // 2, activation=activation)
         self.cv2 = Conv(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -237,7 +251,7 @@ class Network(nn.Module):
                 C2f(c4, c4, inner, residual=True),
                 Conv(c4, c5, 3, 2),
                 C2f(c5, c5, outer, residual=True),
-                SPPF(c5),
+                SPPF(c5, activation=config.sppf_activation),
                 nn.Upsample(scale_factor=2.0),
                 nn.Identity(),  # 11: concatenation with 6; the numbers are part of the tensors' names
                 C2f(c5 + c4, c4, outer),
@@ -298,8 +312,10 @@ def _set_prior(network: Network) -> None:
 def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
     """Read widths, depths, classes and bins from the tensors' shapes; nothing is assumed.
 
+    What no tensor tells (`sppf_activation`) is as in FastSAM.
+
     Raises:
-        WeightsError: a tensor that decides them is missing or has the wrong number of axes.
+        WeightsError: a tensor that decides them is missing, or has the wrong number of axes or an absurd size.
     """
 
     def size(name: str, axis: int) -> int:
@@ -307,7 +323,10 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
             raise WeightsError(f"these are not the weights of a YOLOv8-seg network: tensor {name!r} is missing")
         if state_dict[name].ndim != 4:
             raise WeightsError(f"tensor {name!r} must have 4 axes, got shape {tuple(state_dict[name].shape)}")
-        return int(state_dict[name].shape[axis])
+        count = int(state_dict[name].shape[axis])
+        if not 1 <= count <= MOST_CHANNELS:
+            raise WeightsError(f"tensor {name!r} has {count} in axis {axis}; 1..{MOST_CHANNELS} are allowed")
+        return count
 
     def repeats(stage: int) -> int:
         count = 0
@@ -326,17 +345,20 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
     )
 
 
-def network_from_state_dict(state_dict: Mapping[str, Tensor]) -> Network:
-    """Build the network that these tensors belong to, and load them; in eval mode, float32.
+def check_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
+    """Check that these are all the tensors of one network, and no others; none is built.
+
+    Returns:
+        The configuration that their shapes tell.
 
     Raises:
         WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
     """
-    network = Network(config_from_state_dict(state_dict))
-    wanted = network.state_dict()
-    # A counter of training steps, in some files only.
-    optional = {name for name in wanted if name.endswith("num_batches_tracked")}
-    missing = [name for name in wanted if name not in state_dict and name not in optional]
+    config = config_from_state_dict(state_dict)
+    # Without memory: shapes come from files, and fit each other only if nothing is wrong.
+    with torch.device("meta"):
+        wanted = Network(config).state_dict()
+    missing = [name for name in wanted if name not in state_dict and not _is_counter(name)]
     left_over = [name for name in state_dict if name not in wanted]
     wrong = [
         f"{name} is {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
@@ -347,6 +369,26 @@ def network_from_state_dict(state_dict: Mapping[str, Tensor]) -> Network:
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise WeightsError(f"tensors {problem}: {', '.join(names[:3])}{more}")
+    return config
+
+
+def _is_counter(name: str) -> bool:
+    """A counter of training steps, in some files only."""
+    return name.endswith("num_batches_tracked")
+
+
+def network_from_state_dict(state_dict: Mapping[str, Tensor], *, sppf_activation: bool = True) -> Network:
+    """Build the network that these tensors belong to, and load them; in eval mode, float32.
+
+    Args:
+        state_dict: tensors by their official names.
+        sppf_activation: what no tensor tells; see `NetworkConfig`.
+
+    Raises:
+        WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
+    """
+    network = Network(replace(check_state_dict(state_dict), sppf_activation=sppf_activation))
+    wanted = network.state_dict()
     network.load_state_dict({name: state_dict.get(name, wanted[name]).to(wanted[name].dtype) for name in wanted})
     return network.eval()
 
@@ -354,12 +396,14 @@ def network_from_state_dict(state_dict: Mapping[str, Tensor]) -> Network:
 class FusedConv(nn.Module):
     """A `Conv` whose batch norm is folded into the convolution."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, *, activation: bool) -> None:
         super().__init__()
         self.conv = conv
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.silu(self.conv(x), inplace=True)
+        out: Tensor = self.conv(x)
+        return functional.silu(out, inplace=True) if self.activation else out
 
 
 def fuse(network: Network) -> Network:
@@ -368,7 +412,7 @@ def fuse(network: Network) -> Network:
     def folded(module: nn.Module) -> None:
         for name, child in module.named_children():
             if isinstance(child, Conv):
-                setattr(module, name, FusedConv(fuse_conv_bn_eval(child.conv, child.bn)))
+                setattr(module, name, FusedConv(fuse_conv_bn_eval(child.conv, child.bn), activation=child.activation))
             else:
                 folded(child)
 

@@ -48,7 +48,8 @@ class Segmenter:
         """Load the weights.
 
         Args:
-            weights: `default` (embedded), or the path of a .safetensors or .onnx file.
+            weights: `default` (embedded), a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt or
+                .onnx file.
             engine: `auto`, `torch`, `onnx`, or an engine already made, which decides weights, device and half.
             device: `auto` (CUDA where there is some), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
             half: half precision; `auto` on CUDA only.

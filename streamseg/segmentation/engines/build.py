@@ -29,7 +29,7 @@ def build_engine(
     """Load weights into the engine that suits the device.
 
     Args:
-        weights: `default`, or the path of a .safetensors or .onnx file.
+        weights: `default`, a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt or .onnx file.
         engine: `auto` is torch on CUDA, and on the CPU ONNX Runtime: the faster one there. Its graph is exported
             once per weights file, and kept in $STREAMSEG_CACHE or ~/.cache/streamseg.
         device: `auto` (CUDA where there is some), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
@@ -45,7 +45,9 @@ def build_engine(
     on_cpu = device == "cpu"
     if Path(weights).suffix == ".onnx":
         if engine == "torch":
-            raise EngineError(f"the torch engine cannot run {weights}; use engine onnx, or give a .safetensors file")
+            raise EngineError(
+                f"the torch engine cannot run {weights}; use engine onnx, or give a .safetensors or .pt file"
+            )
         return _onnx_from_file(Path(weights), device, half)
     use_half = not on_cpu if half == "auto" else half
     loaded = load_weights(weights)
@@ -70,7 +72,9 @@ def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"]) -> En
     from streamseg.segmentation.engines.onnx_engine import OnnxEngine
 
     if not path.is_file():
-        raise WeightsError(f"no weights at {path}; allowed are 'default' and the path of a .safetensors or .onnx file")
+        raise WeightsError(
+            f"no weights at {path}; allowed are 'default' and the path of a .safetensors, .pt or .onnx file"
+        )
     runner = OnnxEngine(path.read_bytes(), path=path, device=device)
     if half != "auto" and half != runner.half:
         raise EngineError(f"{path} was exported with half {runner.half}, not {half}; export it again, or use half auto")

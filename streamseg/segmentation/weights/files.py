@@ -1,7 +1,7 @@
 """Weights files: what is read, what is written, and how a broken one is refused.
 
 The own format is safetensors: the network's tensors under their official names, with metadata as
-strings. Nothing is ever unpickled.
+strings. Official checkpoints (.pt) are read as well; nothing in them is ever executed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from streamseg.errors import WeightsError
-from streamseg.segmentation.network import Network, network_from_state_dict
+from streamseg.segmentation.checkpoint import read_checkpoint
+from streamseg.segmentation.network import SPPF_ACTIVATION, Network, network_from_state_dict
 from streamseg.segmentation.weights.catalogue import CATALOGUE, OfficialWeights
 from streamseg.segmentation.weights.download import Progress
 from streamseg.segmentation.weights.locate import locate_weights
@@ -48,10 +49,13 @@ class Weights:
         """The network with these weights, in eval mode, float32.
 
         Raises:
-            WeightsError: a tensor is missing, left over or of another shape.
+            WeightsError: a tensor is missing, left over or of another shape, or the metadata contradicts itself.
         """
+        activation = self.metadata.get(SPPF_ACTIVATION, "true")
         try:
-            return network_from_state_dict(self.state_dict)
+            if activation not in ("true", "false"):
+                raise WeightsError(f"metadata {SPPF_ACTIVATION} must be true or false, got {activation[:80]!r}")
+            return network_from_state_dict(self.state_dict, sppf_activation=activation == "true")
         except WeightsError as error:
             raise WeightsError(f"{self.path}: {error}") from error
 
@@ -102,8 +106,14 @@ def _load_safetensors(path: Path) -> Weights:
 
 
 def _load_checkpoint(path: Path) -> Weights:
-    """Official checkpoints (.pt): a pickle, whose tensors have to be read without running it."""
-    raise WeightsError(f"{path}: this version reads no .pt checkpoints (never by unpickling); give a .safetensors file")
+    """Checkpoints of others (.pt): a pickle, whose tensors are read without running it."""
+    checkpoint = read_checkpoint(path)
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    return Weights(checkpoint.state_dict, checkpoint.metadata, path, sha256)
 
 
 @contextmanager
