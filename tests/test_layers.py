@@ -16,7 +16,7 @@ GROUPS = (
     {"annotations", "capture", "batching", "segmentation", "tracking", "prompting", "wire"},
     {"pipeline", "publish"},
     {"runtime", "training", "evaluation", "drawing", "video_writer"},
-    {"viewer"},
+    {"viewer", "compat"},
     {"cli"},
 )
 """A unit imports units of earlier groups only, never a peer of its own group."""
