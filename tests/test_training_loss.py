@@ -89,7 +89,7 @@ def batch_of(masks, *, size=64, weight=255):
 
 
 def loss_of(predictions, batch, seed=0):
-    return segmentation_loss(predictions, batch, rng=torch.Generator().manual_seed(seed))
+    return segmentation_loss(predictions, batch, rng=torch.Generator().manual_seed(seed), mask_gain=4.0)
 
 
 def answers(batch, *, score=12.0, shift=0.0):

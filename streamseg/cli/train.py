@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for checkpoints, the log and weights.safetensors"
     )
+    parser.add_argument("--weights", help="start from these (fine-tuning): default, a name or a file of weights")
     parser.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default %(default)s)")
     parser.add_argument("--threads", type=_at_least(1), default=None, help="torch threads (default: torch's choice)")
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from streamseg.segmentation.weights import save_weights
+    from streamseg.segmentation.weights import load_weights, save_weights
     from streamseg.training.recipe import load_recipe
     from streamseg.training.trainer import Trainer
 
@@ -56,8 +57,16 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe)
     settings = _settings(recipe.settings, args.set)
     sources, weights = recipe.open_sources(args.data)
+    start = None if args.weights is None else load_weights(args.weights)
     trainer = Trainer(
-        settings, sources, weights, args.out, device=args.device, resume=args.resume, num_workers=args.workers
+        settings,
+        sources,
+        weights,
+        args.out,
+        device=args.device,
+        resume=args.resume,
+        num_workers=args.workers,
+        initial=None if start is None else start.network(),
     )
     try:
         complete = trainer.run(_show, stop_after_seconds=math.inf if args.stop_after is None else args.stop_after)
@@ -67,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     if complete:
         path = args.out / "weights.safetensors"
         metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": settings.size}
+        if start is not None:
+            metadata["started_from_sha256"] = start.sha256
         if recipe.imgsz is not None:
             metadata["imgsz"] = str(recipe.imgsz)
         save_weights(trainer.average.state_dict(), path, metadata=metadata, half=True)

@@ -19,8 +19,7 @@ __all__ = ["LossParts", "complete_iou", "segmentation_loss"]
 BOX_GAIN = 7.5
 SCORE_GAIN = 0.5
 DISTRIBUTION_GAIN = 1.5
-MASK_GAIN = 4.0
-"""Weights of the parts, those of YOLOv8; the mask part is cross entropy plus Dice, each at about half."""
+"""Weights of the parts, those of YOLOv8."""
 
 MASK_MARGIN = 0.1
 """Masks are trained a little beyond the box (share of its size), so that they end inside, not at its edge."""
@@ -56,7 +55,7 @@ def complete_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     return iou - offset.square().sum(dim=1) / diagonal - weight * aspect
 
 
-def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Generator) -> LossParts:
+def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Generator, mask_gain: float) -> LossParts:
     """Losses of one batch, each normalised by the sum of the positives' target scores.
 
     A batch without any target trains the scores alone.
@@ -65,6 +64,7 @@ def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Gene
         predictions: of the batch's images.
         batch: images and targets.
         rng: draws the anchors whose masks are trained, where there are very many.
+        mask_gain: weight of the mask part.
     """
     centres, strides = anchors(predictions.prototypes.detach())  # (A, 2), (A, 1)
     score_logits = predictions.score_logits.float().amax(dim=1)  # (B, A)
@@ -97,7 +97,7 @@ def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Gene
     distribution_loss = (distribution * weight).sum() / total
     mask_loss = _mask_loss(predictions, batch, pictures, positives, targets, rng)
     return LossParts(
-        BOX_GAIN * box_loss, DISTRIBUTION_GAIN * distribution_loss, SCORE_GAIN * score_loss, MASK_GAIN * mask_loss
+        BOX_GAIN * box_loss, DISTRIBUTION_GAIN * distribution_loss, SCORE_GAIN * score_loss, mask_gain * mask_loss
     )
 
 

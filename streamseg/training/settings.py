@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Literal, get_args
 
 from streamseg.errors import ConfigError
 from streamseg.segmentation.network import Size
@@ -26,6 +26,7 @@ class TrainingSettings:
     batch_size: int = 16
     sizes: tuple[int, ...] = (224, 256, 288)
     """Canvas sizes in pixels, one drawn per batch; multiples of 32."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-3
     final_learning_rate: float = 2e-5
     weight_decay: float = 0.02
@@ -33,6 +34,8 @@ class TrainingSettings:
     average_decay: float = 0.9995
     """Of the moving average; reached gradually."""
     max_gradient_norm: float = 10.0
+    mask_gain: float = 4.0
+    """Weight of the mask loss, cross entropy plus Dice, each at about half; box and score losses have YOLOv8's."""
     seed: int = 0
     half: bool = True
     """bfloat16 for the network (the loss stays float32)."""
@@ -45,12 +48,14 @@ class TrainingSettings:
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("batch_size", self.batch_size > 1 or 32 not in self.sizes, "at least 2 for pictures of 32 pixels"),
             ("sizes", self.sizes and all(s > 0 and s % 32 == 0 for s in self.sizes), "one or more multiples of 32"),
+            ("optimizer", self.optimizer in ("adamw", "muon"), "adamw or muon"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
             ("final_learning_rate", 0 <= self.final_learning_rate < math.inf, "0 or more"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("num_warmup_steps", self.num_warmup_steps >= 0, "0 or more"),
             ("average_decay", 0 <= self.average_decay < 1, "from 0 to below 1"),
             ("max_gradient_norm", self.max_gradient_norm > 0, "above 0"),
+            ("mask_gain", 0 <= self.mask_gain < math.inf, "0 or more"),
             ("seed", self.seed >= 0, "0 or more"),
         ):
             if not is_right:

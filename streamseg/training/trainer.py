@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -18,6 +19,7 @@ from streamseg.segmentation.network import Network, build_network
 from streamseg.training.batches import Batch, SampleSource, batches
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
 from streamseg.training.loss import LossParts, segmentation_loss
+from streamseg.training.optimizer import build_optimizer
 from streamseg.training.settings import TrainingSettings
 
 __all__ = ["Progress", "Trainer"]
@@ -46,6 +48,7 @@ class Trainer:
         resume: go on from `last.ckpt`, and with the log from there; the settings may differ in `num_steps`
             and the like, not in the network's size.
         num_workers: processes that compose pictures.
+        initial: what to start from (fine-tuning), instead of random weights of the settings' size.
 
     Raises:
         DataError: nothing to train on, a folder that cannot be written, or a checkpoint that does not fit.
@@ -61,6 +64,7 @@ class Trainer:
         device: str = "cpu",
         resume: bool = False,
         num_workers: int = 1,
+        initial: Network | None = None,
     ) -> None:
         if not sources or len(sources) != len(weights) or min(weights) <= 0:
             raise DataError(f"training needs sources and a positive weight for each, got {len(sources)} and {weights}")
@@ -70,13 +74,10 @@ class Trainer:
         self._folder = folder
         self._device = torch.device(device)
         self._num_workers = num_workers
-        self.network = build_network(settings.size, seed=settings.seed)
+        self.network = build_network(settings.size, seed=settings.seed) if initial is None else copy.deepcopy(initial)
+        self.average = copy.deepcopy(self.network).to(self._device).eval().requires_grad_(False)
         self.network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.average = build_network(settings.size, seed=settings.seed).to(self._device).eval()
-        self.average.requires_grad_(False)
-        self._optimizer = torch.optim.AdamW(
-            _parameter_groups(self.network, settings.weight_decay), lr=settings.learning_rate
-        )
+        self._optimizer = build_optimizer(settings.optimizer, self.network, weight_decay=settings.weight_decay)
         if resume:
             self._restore(load_checkpoint(folder / "last.ckpt"))
         try:
@@ -136,18 +137,14 @@ class Trainer:
         return self.step >= self.settings.num_steps
 
     def _train_on(self, batch: Batch) -> LossParts:
-        learning_rate = _learning_rate(self.step, self.settings)
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
         rng = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
         images = batch.images.to(memory_format=torch.channels_last).float() / 255
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.settings.half):
             predictions = self.network(images)
-        parts = segmentation_loss(predictions, batch, rng=rng)
-        self._optimizer.zero_grad(set_to_none=True)
+        parts = segmentation_loss(predictions, batch, rng=rng, mask_gain=self.settings.mask_gain)
         torch.stack(tuple(parts)).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient_norm)
-        self._optimizer.step()
+        self._optimizer.step(_learning_rate(self.step, self.settings))
         self._update_average()
         return parts
 
@@ -209,7 +206,6 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         path = self._folder / "last.ckpt"
-        decays = [group["weight_decay"] for group in self._optimizer.param_groups]
         try:
             size = json.loads(state["settings"])["size"]
             if size == self.settings.size:
@@ -221,8 +217,6 @@ class Trainer:
             raise DataError(f"{path} does not fit the network ({type(error).__name__}); train afresh") from error
         if size != self.settings.size:
             raise DataError(f"{path} is of a network of size {size}, asked for is {self.settings.size}")
-        for group, decay in zip(self._optimizer.param_groups, decays, strict=True):
-            group["weight_decay"] = decay  # the settings decide, not the checkpoint
 
 
 def _learning_rate(step: int, settings: TrainingSettings) -> float:
@@ -231,12 +225,3 @@ def _learning_rate(step: int, settings: TrainingSettings) -> float:
     done = (step - settings.num_warmup_steps) / max(settings.num_steps - settings.num_warmup_steps, 1)
     cosine = (1 + math.cos(math.pi * min(done, 1.0))) / 2
     return settings.final_learning_rate + (settings.learning_rate - settings.final_learning_rate) * cosine
-
-
-def _parameter_groups(network: Network, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay on convolutions only, not on biases and batch norms."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
