@@ -73,7 +73,7 @@ class ForeignGraph:
             check_input(inputs)
             batch, _, height, width = inputs[0].shape
             size = (height, width) if height is not None and width is not None else _TRIAL_SIZE
-            if any(None in port.shape for port in outputs):
+            if height is None or any(None in port.shape for port in outputs):
                 outputs = _tried(trial(), inputs[0], outputs, (batch or 1, 3, *size))
             self.layout = recognise(inputs, outputs, size, metadata)
         except UnknownLayout as error:
