@@ -125,7 +125,7 @@ class SegmentationConfig(Section):
     """The network and what is kept of its answer. Names and defaults follow the ecosystem's."""
 
     weights: str = "default"
-    """`default` (embedded), or a path to .safetensors, .pt or .onnx."""
+    """`default` (embedded), `FastSAM-s` or `FastSAM-x` (downloaded once), or a path to .safetensors, .pt or .onnx."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
     """auto: CUDA where there is some. TensorRT compiles for minutes, once for each shape of the pictures."""
@@ -204,6 +204,8 @@ class Config(Section):
     segmentation: SegmentationConfig = SegmentationConfig()
     tracking: TrackingConfig = TrackingConfig()
     prompts: tuple[PromptConfig, ...] = (PromptConfig(id="everything"),)
+    prompting: Literal["default", "reference"] = "default"
+    """reference: prompts are answered as by the official FastSAM program, with its masks."""
     publish: PublishConfig = PublishConfig()
     output: OutputConfig = OutputConfig()
 
@@ -216,6 +218,15 @@ class Config(Section):
             twice = sorted({name for name in ids if ids.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} ids must differ, these occur twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _reference_masks_have_one_size(self) -> Config:
+        if self.prompting == "reference" and self.publish.mask_scale != 1:
+            raise ValueError(
+                f"prompting: reference makes masks at the picture's size; set publish.mask_scale to 1.0,"
+                f" got {self.publish.mask_scale:g}"
+            )
         return self
 
     def named_sources(self) -> tuple[SourceConfig, ...]:

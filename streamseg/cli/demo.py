@@ -36,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; exit code 1 when the subscriber received nothing."""
+    from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
     from streamseg.cli.status_line import StatusLine, summary_lines
     from streamseg.config import load_config
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, sets=[*ports, *args.sets], sources=args.source)
     if config.publish.endpoint is None:
         raise ConfigError("the demo publishes to a subscriber; publish.endpoint cannot be null")
+    fetch_named(config.segmentation.weights)
     video = VideoSink(args.out / "demo.mp4", [source.id for source in config.named_sources()])
     received_path = args.out / "demo.jsonl"
     status = StatusLine()

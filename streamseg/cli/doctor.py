@@ -55,6 +55,7 @@ def examine() -> list[Finding]:
         _module("onnx", needed="to export networks, and for ONNX Runtime on the CPU"),
         _module("pycocotools", optional="pip install 'streamseg[train]' to train"),
         _default_weights(),
+        _official_weights(),
     ]
 
 
@@ -123,6 +124,19 @@ def _default_weights() -> Finding:
     if file.is_file():
         return Finding("default weights", "ok", f"embedded, {len(file.read_bytes()) / 1e6:.1f} MB")
     return Finding("default weights", "broken", "assets/default.safetensors is missing; reinstall streamseg")
+
+
+def _official_weights() -> Finding:
+    try:
+        from streamseg.segmentation.weights.catalogue import CATALOGUE, edition_at
+        from streamseg.segmentation.weights.locate import kept_path
+    except (ImportError, OSError) as error:
+        return Finding("official weights", "absent", str(error).splitlines()[0])
+    found = [(entry, kept_path(entry)) for entry in CATALOGUE if kept_path(entry).is_file()]
+    cached = [f"{entry.name} at {path}" for entry, path in found if edition_at(path, entry.files) is not None]
+    if not cached:
+        return Finding("official weights", "absent", "optional: `streamseg weights get FastSAM-s` downloads them")
+    return Finding("official weights", "ok", ", ".join(cached))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "boxes, scores, mask coefficients and prototypes out; any batch, and any height and width in multiples of 32.",
     )
     parser.add_argument(
-        "--weights", default="default", help="default, or a .safetensors or .pt file (default %(default)s)"
+        "--weights",
+        default="default",
+        help="default, FastSAM-s, FastSAM-x, or a .safetensors or .pt file (default %(default)s)",
     )
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="default %(default)s")
     parser.add_argument("--half", action="store_true", help="compute in half precision (for GPUs)")
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--imgsz must be 32..4096, got {args.imgsz}")
     import numpy as np
 
+    from streamseg.cli.named_weights import fetch_named
     from streamseg.geometry import letterbox
     from streamseg.segmentation.engines import largest_differences
     from streamseg.segmentation.engines.onnx_engine import OnnxEngine
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.segmentation.export import export_graph
     from streamseg.segmentation.weights import load_weights, write_atomically
 
+    fetch_named(args.weights)
     weights = load_weights(args.weights)
     network = weights.network()
     num_parameters = sum(parameter.numel() for parameter in network.parameters())

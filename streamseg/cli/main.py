@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from streamseg import __version__
-from streamseg.cli import check_config, demo, doctor, export, run, segment, subscribe, train
+from streamseg.cli import check_config, demo, doctor, export, run, segment, subscribe, train, weights
 from streamseg.errors import StreamsegError
 
 __all__ = ["main"]
 
-SUBCOMMANDS = (demo, run, segment, subscribe, train, export, check_config, doctor)
+SUBCOMMANDS = (demo, run, segment, subscribe, train, export, weights, check_config, doctor)
 
 
 class _Parser(argparse.ArgumentParser):

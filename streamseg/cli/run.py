@@ -77,12 +77,14 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
         StreamsegError: it cannot start, or a part of it failed.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after everything was flushed.
     """
+    from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
     from streamseg.cli.status_line import StatusLine, summary_lines
     from streamseg.runtime.assembly import open_runtime
 
     # Else the interpreter walks every object of torch at its end, which takes longer than ending the run.
     atexit.register(gc.freeze)
+    fetch_named(config.segmentation.weights)
     status = StatusLine()
     sinks: list[Sink] = []
     if config.output.video is not None:

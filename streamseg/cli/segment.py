@@ -42,7 +42,7 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("network")
     for name, kind, remark in (
-        ("weights", str, "default, or a path to .safetensors, .pt or .onnx"),
+        ("weights", str, "default, FastSAM-s, FastSAM-x, or a path to .safetensors, .pt or .onnx"),
         ("engine", str, "auto, torch or onnx"),
         ("device", str, "auto, cpu, cuda or cuda:N"),
         ("imgsz", int, "long side of the network's input in pixels"),
@@ -133,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.capture import open_source
     from streamseg.capture.images import PictureFiles
     from streamseg.capture.video_file import VideoFile
+    from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.outputs import Outputs
     from streamseg.cli.progress import ProgressBar
     from streamseg.config import Config, ImagesSource, StreamSource, TrackingConfig, parse_source
@@ -149,7 +150,9 @@ def run(args: argparse.Namespace) -> int:
     elif not isinstance(config, ImagesSource):
         raise ConfigError(f"segment takes pictures and video files; for {args.input!r} use: streamseg run --source …")
     source = open_source(Config(sources=(config,)).named_sources()[0])
-    segmenter = Segmenter.from_config(segmentation_config(args))
+    segmentation = segmentation_config(args)
+    fetch_named(segmentation.weights)
+    segmenter = Segmenter.from_config(segmentation)
     names = [path.name for path in source.paths] if isinstance(source, PictureFiles) else None
     num_frames = len(names) if names is not None else None
     fps = 30.0

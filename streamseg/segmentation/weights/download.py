@@ -58,7 +58,7 @@ def download(
                     try:
                         transfer(url, file, part, progress=progress, timeout_seconds=timeout_seconds)
                     except Fault as fault:
-                        faults.append(f"{_host(url)} {fault}")
+                        faults.append(f"{_host(url)}: {fault}")
                         _logger.info("%s: %s", url, fault)
                         continue
                     part.replace(target)
@@ -71,7 +71,7 @@ def download(
         raise WeightsError(f"cannot write {target}: {error.strerror or error}") from error
     kept = any(part_path(file, target).is_file() for file in files)
     raise WeightsError(
-        f"cannot download {target.name}: {'; '.join(faults)}. Try again later"
+        f"cannot download {target.name}: {'; '.join(dict.fromkeys(faults))}. Try again later"
         + (", it goes on where it stopped" if kept else "")
         + f"; or fetch {files[0].urls[0]} by hand (sha256 {files[0].sha256}) and put it at {target}"
     )

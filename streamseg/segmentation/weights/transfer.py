@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
+import socket
 from collections.abc import Callable
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
@@ -189,6 +190,8 @@ def _reason(error: Exception, timeout_seconds: float) -> str:
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError):
         return f"silent for {timeout_seconds:g} s"
+    if isinstance(cause, socket.gaierror):
+        return "host not found; is there a network?"
     text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause) or type(cause).__name__
     return " ".join(text.split())
 

@@ -1,0 +1,48 @@
+"""Official weights on the command line: downloaded before anything else begins, with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamseg.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from streamseg.segmentation.weights.catalogue import OfficialWeights
+
+__all__ = ["download_bar", "fetch_named"]
+
+
+@contextmanager
+def download_bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar in megabytes, which appears with the first bytes."""
+    bar: ProgressBar | None = None
+
+    def show(received: int, total: int) -> None:
+        nonlocal bar
+        megabytes = max(round(total / 1e6), 1)
+        bar = bar or ProgressBar("MB", megabytes)
+        bar.update(megabytes * received // total)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def fetch_named(source: str, catalogue: Sequence[OfficialWeights] | None = None) -> None:
+    """Have the file of official weights ready when `source` is their name; do nothing for anything else.
+
+    Raises:
+        WeightsError: they cannot be downloaded.
+    """
+    from streamseg.segmentation.weights.catalogue import CATALOGUE, find_official
+    from streamseg.segmentation.weights.locate import fetch_official
+
+    entry = find_official(source, CATALOGUE if catalogue is None else catalogue)
+    if entry is not None and not Path(source).is_file():
+        with download_bar() as progress:
+            fetch_official(entry, progress=progress)

@@ -1,0 +1,211 @@
+"""`streamseg weights`: which official weights there are, how to get them, and what a file holds."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamseg.cli.named_weights import download_bar
+from streamseg.errors import WeightsError
+
+if TYPE_CHECKING:
+    from streamseg.segmentation.weights.catalogue import OfficialWeights
+
+__all__ = ["add_parser", "convert", "describe", "get", "show_list"]
+
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    catalogue: Sequence[OfficialWeights] | None = None,
+) -> None:
+    """Add `weights` to the command line; None for the official catalogue."""
+    parser = subparsers.add_parser(
+        "weights",
+        help="list, download, convert and describe weights",
+        description="Official FastSAM weights are downloaded when they are asked for, and checked against a pinned"
+        " hash. Their licence is contested; streamseg ships none of them.",
+    )
+    parser.set_defaults(command=functools.partial(show_list, catalogue=catalogue))
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
+
+    action = actions.add_parser("list", help="names, sizes, what is here, licences (without an action: this)")
+    action.set_defaults(command=functools.partial(show_list, catalogue=catalogue))
+
+    action = actions.add_parser("get", help="download official weights")
+    action.add_argument("name", metavar="NAME", help="FastSAM-s or FastSAM-x")
+    action.add_argument("--out", type=Path, metavar="DIR", help="folder to put them in (default: the cache folder)")
+    action.add_argument("--url", help="a mirror to take them from; the hash must be right all the same")
+    action.add_argument("--yes", action="store_true", help="do not ask; replace another file of the same name")
+    action.set_defaults(command=functools.partial(get, catalogue=catalogue))
+
+    action = actions.add_parser("convert", help="write weights as .safetensors")
+    action.add_argument("source", metavar="IN", help=".pt, .safetensors, or a name")
+    action.add_argument("out", type=Path, metavar="OUT.safetensors", help="an older file is replaced")
+    action.add_argument("--half", action="store_true", help="in half precision (default: as they are)")
+    action.set_defaults(command=functools.partial(convert, catalogue=catalogue))
+
+    action = actions.add_parser("info", help="what a weights file holds")
+    action.add_argument("source", metavar="FILE", help=".pt, .safetensors, .onnx, or a name")
+    action.add_argument("--json", action="store_true", help="as JSON")
+    action.set_defaults(command=functools.partial(describe, catalogue=catalogue))
+
+
+def _catalogue(catalogue: Sequence[OfficialWeights] | None) -> Sequence[OfficialWeights]:
+    from streamseg.segmentation.weights.catalogue import CATALOGUE
+
+    return CATALOGUE if catalogue is None else catalogue
+
+
+def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
+    from streamseg.segmentation.weights.catalogue import find_official, names_near
+
+    entry = find_official(name, catalogue)
+    if entry is not None:
+        return entry
+    if name == "default":
+        raise WeightsError("the default weights come with streamseg; there is nothing to download")
+    near = [other for other in names_near(name, catalogue) if other != "default"]
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise WeightsError(
+        f"no official weights are called {name!r}; there are {', '.join(e.name for e in catalogue)}{hint}"
+    )
+
+
+def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
+    """Print the table, then the licences."""
+    from importlib.resources import as_file, files
+
+    from streamseg.segmentation.weights.locate import kept_path
+
+    with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
+        embedded = path.is_file()
+        size = _megabytes(path.stat().st_size) if embedded else ""
+        rows = [("default", size, "embedded" if embedded else "missing", str(path))]
+    for entry in _catalogue(catalogue):
+        rows.append((entry.name, _megabytes(entry.files[0].num_bytes), _state(entry), str(kept_path(entry))))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in [("NAME", "SIZE", "STATE", "WHERE"), *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("\nlicence of default: Apache-2.0 (its model card, beside it)")
+    for entry in _catalogue(catalogue):
+        print(f"licence of {entry.name}: {entry.licence_text()}")
+    print("streamseg ships no official weights; `streamseg weights get NAME` downloads them")
+    return 0
+
+
+def _state(entry: OfficialWeights) -> str:
+    from streamseg.segmentation.weights.catalogue import edition_at
+    from streamseg.segmentation.weights.download import part_path
+    from streamseg.segmentation.weights.locate import kept_path
+
+    path = kept_path(entry)
+    if edition_at(path, entry.files) is not None:
+        return "cached"
+    if path.exists():
+        return "damaged"
+    parts = [part_path(file, path) for file in entry.files]
+    received = max((part.stat().st_size for part in parts if part.is_file()), default=0)
+    return f"{_megabytes(received)} of it" if received else "not here"
+
+
+def get(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
+    """Download official weights; exit code 1 when the user says no."""
+    from streamseg.segmentation.weights.catalogue import edition_at
+    from streamseg.segmentation.weights.download import download
+    from streamseg.segmentation.weights.locate import kept_path
+
+    entry = _entry(args.name, _catalogue(catalogue))
+    # Whoever asks for FastSAM.pt has a script that wants it by that name.
+    spelt = next((alias for alias in entry.aliases if alias.lower() == args.name.lower() and "." in alias), None)
+    target = kept_path(entry) if args.out is None else args.out / (spelt or entry.file_name)
+    use = entry.name if args.out is None else target
+    if edition_at(target, entry.files) is not None:
+        print(f"{entry.name} is at {target} already; use it with --weights {use}")
+        return 0
+    if args.out is not None and target.exists() and not args.yes:
+        raise WeightsError(f"{target} is there and is not {entry.name}; move it away, or replace it with --yes")
+    print(f"licence of {entry.name}: {entry.licence_text()}")
+    if not args.yes and sys.stdin.isatty() and not _agreed(entry):
+        print("nothing was downloaded")
+        return 1
+    files = entry.files if args.url is None else tuple(replace(file, urls=(args.url,)) for file in entry.files)
+    with download_bar() as progress:
+        download(files, target, progress=progress)
+    print(f"{entry.name} is at {target}; use it with --weights {use}")
+    return 0
+
+
+def _agreed(entry: OfficialWeights) -> bool:
+    try:
+        answer = input(f"download {entry.name} ({_megabytes(entry.files[0].num_bytes)})? [y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+def convert(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
+    """Read weights, and write them as .safetensors."""
+    from streamseg.segmentation.weights import load_weights
+    from streamseg.segmentation.weights.convert import convert_weights
+
+    with download_bar() as progress:
+        weights = load_weights(args.source, progress=progress, catalogue=_catalogue(catalogue))
+    out = convert_weights(weights, args.out, half=args.half)
+    before, after = weights.path.stat().st_size, out.stat().st_size
+    print(
+        f"{weights.path} ({_megabytes(before)}) -> {out} ({_megabytes(after)}), {len(weights.state_dict)} tensors"
+        f"{', in half precision' if args.half else ', every value as it was'}"
+    )
+    return 0
+
+
+def describe(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
+    """Print what a file holds; a name is described only where it is here already."""
+    from streamseg.segmentation.weights import load_weights
+    from streamseg.segmentation.weights.catalogue import edition_at, find_official
+    from streamseg.segmentation.weights.description import describe_graph, describe_weights
+    from streamseg.segmentation.weights.locate import kept_path
+
+    path = Path(args.source)
+    entry = find_official(args.source, _catalogue(catalogue))
+    if entry is not None and not path.is_file() and edition_at(kept_path(entry), entry.files) is None:
+        raise WeightsError(f"{entry.name} is not here; download it with `streamseg weights get {entry.name}`")
+    if path.suffix == ".onnx" and path.is_file():
+        fields = asdict(describe_graph(path))
+    else:
+        weights = load_weights(args.source, catalogue=_catalogue(catalogue))
+        fields = asdict(describe_weights(weights, catalogue=_catalogue(catalogue)))
+    if args.json:
+        print(json.dumps(fields, indent=2))
+    else:
+        for line in _lines(fields):
+            print(line)
+    return 0
+
+
+def _lines(fields: dict[str, Any]) -> list[str]:
+    """Fields one per line; those of a mapping indented below their name."""
+    shown = dict(fields)
+    shown["num_bytes"] = f"{fields['num_bytes']} ({_megabytes(fields['num_bytes'])})"
+    if "official" in shown:
+        shown["official"] = shown["official"] or "no official file that is known"
+        shown["licence"] = shown["licence"] or "not known"
+    lines = []
+    for name, value in shown.items():
+        if isinstance(value, dict):
+            lines.append(f"{name}:" if value else f"{name}: none")
+            lines += [f"  {key}: {text}" for key, text in sorted(value.items())]
+        else:
+            text = "-".join(map(str, value)) if isinstance(value, tuple) else value
+            lines.append(f"{name + ':':<16}{text}")
+    return lines
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:.1f} MB"
