@@ -1,6 +1,7 @@
 """The stages composed: frames in, messages out. No threads, and no clock but the one given.
 
-    segment ─► track ─► select ─► masks ─► Message
+    segment ─► track ─► select ─► masks ─► Message          prompting="default"
+    segment ─► reference boxes ─► track ─► reference masks ─► select ─► Message          prompting="reference"
 
 `segment` takes a batch and needs the network; `finish` takes one frame and needs its source's tracker.
 A runtime may run the two in two threads, each in one; called as a whole it runs both in turn.
@@ -10,20 +11,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from streamseg.config import TrackingConfig
-from streamseg.errors import DataError
-from streamseg.prompting import check_prompts, select
+from streamseg.errors import ConfigError, DataError
+from streamseg.prompting import check_prompts, select, select_reference
 from streamseg.segmentation import instance_masks
+from streamseg.segmentation.reference_masks import as_reference, native_masks, plain_masks, plain_size
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
-from streamseg.structures.message import Message, MessageObject
+from streamseg.structures.message import CropMask, Message, MessageObject
 from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection
 from streamseg.telemetry import Drops, StageTimer
 from streamseg.tracking import Tracker
@@ -84,6 +87,13 @@ class _Stream:
 class Pipeline:
     """From frames to messages, with one tracker for each source.
 
+    With `prompting="reference"`, prompts are answered as by the official FastSAM program: the rule for
+    objects that fill the picture, its retina (or plain) masks, points merged into one mask by painting,
+    boxes without a threshold. A merged mask is in the message an object of its own, with `track_id` -1,
+    the box around its pixels and the best score of the instances on it. Not reproduced: detections lost
+    when its suppression runs out of time, the rule's application to the first picture of a batch alone,
+    None where it raises (nothing found, two objects that fill the picture), the random colours.
+
     Args:
         segmenter: pictures to Instances, one for each, in order.
         tracking: settings of the trackers.
@@ -91,6 +101,12 @@ class Pipeline:
         mask_scale: size of the masks relative to the source image, 0..1.
         frame_ids: name of the coordinate frame by source id; sources that are missing have none.
         now_ns: wall clock (ns since the Unix epoch), against which the age of a frame is taken.
+        prompting: whose answers to give, and with them whose masks.
+        retina_masks: reference only. False: masks at the size of the network's input, padding included,
+            for which the prompts are stretched as there, without regard to the padding.
+
+    Raises:
+        ConfigError: reference masks are asked for at another size.
     """
 
     def __init__(
@@ -102,13 +118,19 @@ class Pipeline:
         mask_scale: float = 1.0,
         frame_ids: Mapping[str, str] | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        prompting: Literal["default", "reference"] = "default",
+        retina_masks: bool = True,
     ) -> None:
+        if prompting == "reference" and mask_scale != 1:
+            raise ConfigError(f"reference masks have one size; set mask_scale to 1, got {mask_scale:g}")
         self._segmenter = segmenter
         self._tracking = tracking if tracking is not None else TrackingConfig()
         self._prompts = tuple(prompts)
         self._mask_scale = mask_scale
         self._frame_ids = dict(frame_ids or {})
         self._now_ns = now_ns
+        self._is_reference = prompting == "reference"
+        self._retina_masks = retina_masks
         self._streams: dict[str, _Stream] = {}
         own_timer = getattr(segmenter, "timer", None)
         self.timer = own_timer if isinstance(own_timer, StageTimer) else StageTimer()
@@ -156,14 +178,11 @@ class Pipeline:
         """
         prompts = self._prompts
         stream = self._stream_of(frame, prompts)
+        if self._is_reference:
+            instances = as_reference(instances)
         with self.timer.stage("track"):
             tracked = self._track(stream, frame, instances)
-        with self.timer.stage("select"):
-            selections = tuple(select(tracked, prompts))
-        with self.timer.stage("masks"):
-            mask_size = self._mask_size(frame.size)
-            objects = _objects(tracked, selections, mask_size)
-        (height, width), (mask_height, mask_width) = frame.size, mask_size
+        answer = (self._reference_answers if self._is_reference else self._answers)(tracked, prompts)
         message = Message(
             source_id=frame.source_id,
             frame_index=frame.index,
@@ -171,14 +190,43 @@ class Pipeline:
             clock=frame.clock,
             age_ms=(self._now_ns() - frame.captured_ns) / 1e6,
             image_size=frame.size,
-            mask_size=mask_size,
-            mask_to_image=(width / mask_width, height / mask_height, 0.0, 0.0),
-            objects=objects,
+            mask_size=answer.mask_size,
+            mask_to_image=answer.mask_to_image,
+            objects=answer.objects,
             pts_seconds=frame.pts_seconds,
             frame_id=self._frame_ids.get(frame.source_id, ""),
             drops=drops if drops is not None else {},
         )
-        return Result(frame, message, tracked, selections)
+        return Result(frame, message, tracked, answer.selections)
+
+    def _answers(self, tracked: Tracked, prompts: Sequence[Prompt]) -> _Answers:
+        with self.timer.stage("select"):
+            selections = tuple(select(tracked, prompts))
+        with self.timer.stage("masks"):
+            instances = tracked.instances
+            size = self._mask_size(instances.image_size)
+            objects = _objects(tracked, selections, lambda rows: instance_masks(instances, rows, size=size))
+        return _Answers(selections, objects, size, _stretch(size, instances.image_size))
+
+    def _reference_answers(self, tracked: Tracked, prompts: Sequence[Prompt]) -> _Answers:
+        instances = tracked.instances
+        size, to_image = instances.image_size, (1.0, 1.0, 0.0, 0.0)
+        with self.timer.stage("masks"):
+            if self._retina_masks or not len(instances):
+                masks = native_masks(instances)
+            else:
+                masks, size = plain_masks(instances), plain_size(instances)
+                cells = instances.mask_logits.shape[2] / size[1], instances.mask_logits.shape[1] / size[0]
+                place = instances.grid_to_image
+                to_image = (place.scale_x * cells[0], place.scale_y * cells[1], place.offset_x, place.offset_y)
+        with self.timer.stage("select"):
+            scores = instances.scores.tolist()
+            selections = tuple(
+                select_reference(masks, scores, prompts, mask_size=size, image_size=instances.image_size)
+            )
+            objects = _objects(tracked, selections, lambda rows: [masks[row] for row in rows])
+            objects += tuple(_merged_objects(selections, to_image))
+        return _Answers(selections, tuple(sorted(objects, key=lambda one: -one.score)), size, to_image)
 
     def _track(self, stream: _Stream, frame: Frame, instances: Instances) -> Tracked:
         if self._tracking.enabled:
@@ -203,19 +251,34 @@ class Pipeline:
         return max(round(height * self._mask_scale), 1), max(round(width * self._mask_scale), 1)
 
 
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """What is in a frame for those who asked."""
+
+    selections: tuple[Selection, ...]
+    objects: tuple[MessageObject, ...]
+    mask_size: tuple[int, int]
+    mask_to_image: tuple[float, float, float, float]
+
+
+def _stretch(mask_size: tuple[int, int], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Mask space to picture where the one is the other, larger or smaller."""
+    return image_size[1] / mask_size[1], image_size[0] / mask_size[0], 0.0, 0.0
+
+
 def _objects(
-    tracked: Tracked, selections: Sequence[Selection], mask_size: tuple[int, int]
+    tracked: Tracked, selections: Sequence[Selection], masks_of: Callable[[list[int]], Sequence[CropMask]]
 ) -> tuple[MessageObject, ...]:
     """The rows that answer at least one prompt, by descending score; only these get pixels."""
     prompt_ids: dict[int, list[str]] = {}
     for selection in selections:
-        for row in selection.rows:
+        for row in selection.rows if selection.mask is None else ():
             prompt_ids.setdefault(row, []).append(selection.prompt_id)
     rows = sorted(prompt_ids)
     if not rows:
         return ()
     instances = tracked.instances
-    masks = instance_masks(instances, rows, size=mask_size)
+    masks = masks_of(rows)
     boxes, scores = instances.boxes[rows].tolist(), instances.scores[rows].tolist()
     track_ids = tracked.track_ids[rows].tolist()
     return tuple(
@@ -229,3 +292,22 @@ def _objects(
         )
         for row, track_id, box, score, mask in zip(rows, track_ids, boxes, scores, masks, strict=True)
     )
+
+
+def _merged_objects(
+    selections: Sequence[Selection], mask_to_image: tuple[float, float, float, float]
+) -> Iterator[MessageObject]:
+    """Masks that are no single instance; without an identity, as nothing follows them."""
+    scale_x, scale_y, offset_x, offset_y = mask_to_image
+    for selection in selections:
+        if (mask := selection.mask) is not None:
+            height, width = mask.crop.shape
+            x0, y0 = mask.x * scale_x + offset_x, mask.y * scale_y + offset_y
+            yield MessageObject(
+                track_id=-1,
+                prompt_ids=(selection.prompt_id,),
+                box=(x0, y0, x0 + width * scale_x, y0 + height * scale_y),
+                score=max(selection.scores),
+                mask=mask,
+                area=mask.area,
+            )

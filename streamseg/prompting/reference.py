@@ -14,7 +14,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["best_rows_for_boxes", "better_quality", "merged_points", "rows_for_points"]
+__all__ = [
+    "best_rows_for_boxes",
+    "better_quality",
+    "box_ious",
+    "merged_points",
+    "paint",
+    "painting_order",
+    "rows_for_points",
+]
 
 Masks = npt.NDArray[np.bool_]
 Point = Sequence[float]
@@ -47,8 +55,26 @@ def merged_points(
     Returns:
         bool (H, W); all False where no foreground point hits and for K = 0.
     """
+    return paint(masks, painting_order(masks, point_coords, point_labels, image_size=image_size))
+
+
+def paint(masks: Masks, order: Sequence[tuple[int, bool]]) -> npt.NDArray[np.bool_]:
+    """A canvas (H, W) on which rows of masks (K, H, W) are painted (True) or erased (False) in turn."""
+    canvas = np.zeros(masks.shape[1:], dtype=np.bool_)
+    for row, paints in order:
+        canvas[masks[row]] = paints
+    return canvas
+
+
+def painting_order(
+    masks: Masks,
+    point_coords: Sequence[Point],
+    point_labels: Sequence[int],
+    *,
+    image_size: tuple[int, int] | None = None,
+) -> list[tuple[int, bool]]:
+    """What `merged_points` does: rows in the order in which they are painted (True) or erased (False)."""
     _, height, width = masks.shape
-    canvas = np.zeros((height, width), dtype=np.bool_)
     points = [_to_pixel(point, (height, width), image_size) for point in point_coords]
     hits = [
         (x, y, label)
@@ -60,12 +86,13 @@ def merged_points(
         touched |= masks[:, y, x]
     rows = np.flatnonzero(touched)
     areas = [np.count_nonzero(masks[row]) for row in rows]
+    order = []
     for position in sorted(range(len(rows)), key=areas.__getitem__, reverse=True):
-        mask = masks[rows[position]]
+        row = int(rows[position])
         # Each point paints over the one before it, with the same mask: the last one that hits is what stays.
-        last = [label for x, y, label in hits if mask[y, x]][-1]
-        canvas[mask] = last == 1
-    return canvas
+        last = [label for x, y, label in hits if masks[row, y, x]][-1]
+        order.append((row, last == 1))
+    return order
 
 
 def best_rows_for_boxes(masks: Masks, boxes: Sequence[Box], *, image_size: tuple[int, int] | None = None) -> list[int]:
@@ -86,23 +113,30 @@ def best_rows_for_boxes(masks: Masks, boxes: Sequence[Box], *, image_size: tuple
         boxes: ascending as long as all rows are below 8 (below 32 from five rows on), else by remainder.
         None for K = 0.
     """
-    num_masks, height, width = masks.shape
-    if not num_masks:
+    if not len(masks):
         return []
-    areas = np.count_nonzero(masks, axis=(1, 2)).astype(np.float32)  # (K,)
-    found = []
-    for box in boxes:
+    # A set, as there, for its order.
+    return list({int(row) for row in np.argmax(box_ious(masks, boxes, image_size=image_size), axis=1)})
+
+
+def box_ious(
+    masks: Masks, boxes: Sequence[Box], *, image_size: tuple[int, int] | None = None
+) -> npt.NDArray[np.float32]:
+    """IoU (B, K) of boxes with the pixels of masks as `best_rows_for_boxes` takes it; NaN where both are empty."""
+    num_masks, height, width = masks.shape
+    areas = _areas(masks)
+    ious = np.zeros((len(boxes), num_masks), dtype=np.float32)
+    for position, box in enumerate(boxes):
         x0, y0, x1, y1 = box
         if image_size is not None and image_size != (height, width):
             x0, y0 = _to_pixel((x0, y0), (height, width), image_size)
             x1, y1 = _to_pixel((x1, y1), (height, width), image_size)
         left, top, right, bottom = max(round(x0), 0), max(round(y0), 0), min(round(x1), width), min(round(y1), height)
         # In float32, as there: two IoUs that are equal in it go to the lower row.
-        inside = np.count_nonzero(masks[:, top:bottom, left:right], axis=(1, 2)).astype(np.float32)  # (K,)
+        inside = _areas(masks[:, top:bottom, left:right])
         with np.errstate(divide="ignore", invalid="ignore"):
-            iou = inside / (np.float32((bottom - top) * (right - left)) + areas - inside)
-        found.append(int(np.argmax(iou)))
-    return list(set(found))
+            ious[position] = inside / (np.float32((bottom - top) * (right - left)) + areas - inside)
+    return ious
 
 
 def rows_for_points(
@@ -140,6 +174,11 @@ def better_quality(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((8, 8), np.uint8)).astype(np.bool_)
+
+
+def _areas(masks: Masks) -> npt.NDArray[np.float32]:
+    """Pixels (K,). One mask at a time: over an axis, NumPy counts twenty times slower."""
+    return np.array([np.count_nonzero(mask) for mask in masks], dtype=np.float32)
 
 
 def _to_pixel(point: Point, mask_size: tuple[int, int], image_size: tuple[int, int] | None) -> tuple[int, int]:

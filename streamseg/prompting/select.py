@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from streamseg.prompting.boxes import select_boxes
 from streamseg.prompting.points import select_points
+from streamseg.prompting.reference import box_ious, paint, painting_order
 from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection
 
-__all__ = ["candidates", "select"]
+__all__ = ["candidates", "select", "select_reference"]
 
 
 def select(tracked: Tracked, prompts: Sequence[Prompt]) -> list[Selection]:
@@ -29,6 +34,62 @@ def select(tracked: Tracked, prompts: Sequence[Prompt]) -> list[Selection]:
 def candidates(tracked: Tracked, prompt: Prompt) -> Selection:
     """All instances that could be meant: of points from small to large (part to whole), of a box best first."""
     return _answers(tracked.instances, [prompt], nested=True)[0]
+
+
+def select_reference(
+    masks: Sequence[CropMask],
+    scores: Sequence[float],
+    prompts: Sequence[Prompt],
+    *,
+    mask_size: tuple[int, int],
+    image_size: tuple[int, int],
+) -> list[Selection]:
+    """Choose among finished masks as the official FastSAM program does: see `prompting.reference`.
+
+    Args:
+        masks: K of them, as the reference makes them; 0 answers nothing.
+        scores: of the instances, one per mask.
+        prompts: P of them.
+        mask_size: (H, W) that the masks are in.
+        image_size: (H, W) that the prompts are meant for.
+
+    Returns:
+        One Selection per prompt, in the prompts' order. A point prompt has one merged mask, and the rows
+        that are left on it, large to small; nothing at all where the canvas stays empty. A box prompt has
+        one row, however badly it fits, with the IoU as its score.
+    """
+    selections = []
+    pixels: npt.NDArray[np.bool_] | None = None
+    for prompt in prompts:
+        if isinstance(prompt, EverythingPrompt):
+            selections.append(Selection(prompt.prompt_id, tuple(range(len(masks))), tuple(scores)))
+            continue
+        if not masks:
+            selections.append(Selection(prompt.prompt_id, (), ()))
+            continue
+        if pixels is None:  # K full-size masks are a lot of memory, for those who need them
+            pixels = np.stack([mask.full(mask_size) for mask in masks])
+        if isinstance(prompt, PointPrompt):
+            selections.append(_merged(pixels, scores, prompt, image_size))
+        else:
+            (ious,) = box_ious(pixels, [prompt.box], image_size=image_size)
+            row = int(np.argmax(ious))
+            selections.append(Selection(prompt.prompt_id, (row,), (float(np.nan_to_num(ious[row])),)))
+    return selections
+
+
+def _merged(
+    masks: npt.NDArray[np.bool_], scores: Sequence[float], prompt: PointPrompt, image_size: tuple[int, int]
+) -> Selection:
+    order = painting_order(masks, prompt.point_coords, prompt.point_labels, image_size=image_size)
+    canvas = paint(masks, order)
+    rows = tuple(row for row, paints in order if paints and (canvas & masks[row]).any())
+    if not rows:
+        return Selection(prompt.prompt_id, (), ())
+    across, down = np.flatnonzero(canvas.any(axis=0)), np.flatnonzero(canvas.any(axis=1))
+    crop = canvas[down[0] : down[-1] + 1, across[0] : across[-1] + 1].copy()
+    merged = CropMask(crop, int(across[0]), int(down[0]))
+    return Selection(prompt.prompt_id, rows, tuple(scores[row] for row in rows), merged)
 
 
 def _answers(instances: Instances, prompts: Sequence[Prompt], *, nested: bool) -> list[Selection]:

@@ -86,6 +86,7 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             prompts=prompts,
             mask_scale=publish.mask_scale,
             frame_ids={source.source_id: source.frame_id for source in sources},
+            prompting=config.prompting,
         )
         if config.output.messages is not None:
             messages = MessageFile(config.output.messages)

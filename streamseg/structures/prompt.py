@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from streamseg.errors import DataError
+from streamseg.structures.message import CropMask
 
 __all__ = ["BoxPrompt", "EverythingPrompt", "PointPrompt", "Prompt", "Selection"]
 
@@ -69,6 +70,8 @@ class Selection:
 
     prompt_id: str
     rows: tuple[int, ...]
-    """Indices into the rows of the instances, best first."""
+    """Indices into the rows of the instances, best first; with a `mask`, those that it was painted from."""
     scores: tuple[float, ...]
     """How well each row answers, 0..1, one per row."""
+    mask: CropMask | None = None
+    """One mask that answers in place of the rows, as the reference merges several; in its mask space."""
