@@ -46,10 +46,30 @@ masks_<version>.npz: masks of every scene of `scripted.MASK_SCENES`
     <scene>/boxes               float32 (K, 4): scripted boxes in the picture's pixels, by the reference's scale_boxes
     <scene>/native              uint8, bits of (K, H, W) at the picture's size: process_mask_native (retina)
     <scene>/plain               uint8, bits of (K, H', W') at the input's size: process_mask(upsample=True)
+
+detections_<version>.npz: what is left of scripted candidates `scripted.candidates()`
+    <set>/<setting>             int64 (K,): rows of the candidates in the order of the answer (non_max_suppression)
+
+letterbox_<version>.npz: LetterBox on `scripted.letterbox_picture` of the sizes in `scripted.LETTERBOXES`
+    <name>/<shape>/sha256       of the bytes (H, W, 3); <shape> is auto (padded modulo 32) or square
+    <name>/<shape>/size         int64 (2,) (H, W)
+    <name>/<shape>/sample       uint8, every `scripted.SAMPLE_STEP`-th byte
+    <name>/<shape>/raises       instead, where the reference cannot do it
+
+network_<version>.npz: forward passes `scripted.NETWORK_RUNS` with `seeded_weights`; 8.0.120 those with the activation
+in SPPF, 8.4.190 the one without, and again s_wide with the activation put in
+    <run>/anchors               int64 (N,) which anchors are kept of each picture
+    <run>/boxes                 float32 (B, N, 4), input pixels; <run>/scores (B, N); <run>/coefficients (B, N, 32)
+    <run>/cells                 int64 (M,) which cells of a prototype; <run>/prototypes float32 (B, 32, M)
+    <run>/means                 float64 (B, 37): of boxes, scores, coefficients over all anchors
+    <run>/prototype_means       float64 (B, 32)
+    <run>/<setting>/<picture>/anchors, boxes, scores
+                                what non_max_suppression leaves: int64 (K,), float32 (K, 4), (K,)
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -77,15 +97,28 @@ operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor
 operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 import scripted  # noqa: E402
+import seeded_weights  # noqa: E402
 
 VERSION = metadata.version("ultralytics")
 IS_OFFICIAL = VERSION == "8.0.120"
 HAS_PROMPT_CLASS = VERSION == "8.2.60"
 
 if IS_OFFICIAL:
+    from ultralytics.nn.modules import DFL, Conv
+    from ultralytics.nn.tasks import SegmentationModel
+    from ultralytics.yolo.data.augment import LetterBox
     from ultralytics.yolo.utils import ops
+    from ultralytics.yolo.utils.ops import non_max_suppression
 else:
+    from ultralytics.data.augment import LetterBox
+    from ultralytics.nn.modules import DFL, Conv
+    from ultralytics.nn.tasks import SegmentationModel
     from ultralytics.utils import ops
+
+    if HAS_PROMPT_CLASS:
+        from ultralytics.utils.ops import non_max_suppression
+    else:
+        from ultralytics.utils.nms import non_max_suppression
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -289,6 +322,115 @@ def mask_goldens() -> Arrays:
     return arrays
 
 
+def kept(boxes: torch.Tensor, scores: torch.Tensor, setting: scripted.NmsSetting) -> torch.Tensor:
+    """Rows of what the reference leaves: float (K, 7): xyxy, score, class, row. From boxes (N, 4) xyxy, scores (N,)."""
+    centres, extents = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    # Whatever follows the scores comes back with each detection: here the row.
+    rows = torch.arange(len(boxes), dtype=torch.float32)[:, None]
+    prediction = torch.cat([centres, extents, scores[:, None], rows], dim=1).T[None]
+    return suppressed(prediction, setting)[0]
+
+
+def suppressed(prediction: torch.Tensor, setting: scripted.NmsSetting) -> list[torch.Tensor]:
+    """The reference's non_max_suppression of predictions (B, 5 + extra, A)."""
+    conf, iou, max_det = setting
+    answer: list[torch.Tensor] = non_max_suppression(prediction, conf, iou, max_det=max_det, nc=1, max_time_img=60)
+    return answer
+
+
+def detection_goldens() -> Arrays:
+    arrays: Arrays = {}
+    for name, (boxes, scores) in scripted.candidates().items():
+        for setting_name, setting in scripted.NMS_SETTINGS.items():
+            answer = kept(torch.from_numpy(boxes), torch.from_numpy(scores), setting)
+            rows = answer[:, 6].numpy().astype(np.int64)
+            if not (np.array_equal(answer[:, :4], boxes[rows]) and np.array_equal(answer[:, 4], scores[rows])):
+                raise RuntimeError(f"{name}: the reference changed boxes or scores")
+            arrays[f"{name}/{setting_name}"] = rows
+    return arrays
+
+
+def letterbox_goldens() -> Arrays:
+    arrays: Arrays = {}
+    for name, (size, imgsz) in scripted.LETTERBOXES.items():
+        picture = scripted.letterbox_picture(size)
+        limit = -(-imgsz // 32) * 32  # the predictor rounds the size up before
+        for shape in ("auto", "square"):
+            key = f"{name}/{shape}"
+            try:
+                answer = LetterBox((limit, limit), auto=shape == "auto", stride=32)(image=picture)
+            except Exception as error:
+                arrays[f"{key}/raises"] = np.array(type(error).__name__)
+                continue
+            arrays[f"{key}/sha256"] = np.array(hashlib.sha256(answer.tobytes()).hexdigest())
+            arrays[f"{key}/size"] = np.array(answer.shape[:2])
+            arrays[f"{key}/sample"] = answer.reshape(-1)[:: scripted.SAMPLE_STEP]
+    return arrays
+
+
+def reference_network(run: scripted.NetworkRun) -> Any:
+    """The reference's network of the run's size, with the seeded weights."""
+    network = SegmentationModel(f"yolov8{run.size}-seg.yaml", nc=1, verbose=False).eval()
+    head = network.model[22]
+    if run.reg_max != head.reg_max:
+        channels = [branch[0].conv.in_channels for branch in head.cv2]
+        width = max(16, channels[0] // 4, 4 * run.reg_max)
+        head.reg_max, head.no = run.reg_max, head.nc + 4 * run.reg_max
+        head.dfl = DFL(run.reg_max)
+        head.cv2 = torch.nn.ModuleList(
+            torch.nn.Sequential(Conv(c, width, 3), Conv(width, width, 3), torch.nn.Conv2d(width, 4 * run.reg_max, 1))
+            for c in channels
+        )
+        for module in head.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eps = network.model[0].bn.eps
+        network.eval()
+    activation = {"silu": torch.nn.SiLU, "identity": torch.nn.Identity}[run.sppf]
+    network.model[9].cv1.act = activation()
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    weights = seeded_weights.seeded_weights(shapes, run.size)
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    return network
+
+
+def network_goldens() -> Arrays:
+    arrays: Arrays = {}
+    names = ["s_square", "s_wide", "x_square"] if IS_OFFICIAL else ["s_identity", "s_wide"]
+    for name in names:
+        run = scripted.NETWORK_RUNS[name]
+        pictures = seeded_weights.pictures(run.input_size, run.num_pictures)
+        images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float() / 255
+        decoded, rest = reference_network(run)(images)
+        if isinstance(decoded, tuple):
+            decoded, prototypes = decoded
+        else:
+            prototypes = rest[-1]
+        centres, extents = decoded[:, :2].double(), decoded[:, 2:4].double()
+        boxes = torch.cat([centres - extents / 2, centres + extents / 2], dim=1)
+        anchors = scripted.sampled(decoded.shape[2], f"{name} anchors")
+        cells = scripted.sampled(prototypes[0, 0].numel(), f"{name} cells")
+        arrays |= {
+            f"{name}/anchors": anchors,
+            f"{name}/boxes": boxes[:, :, anchors].mT.float().numpy(),
+            f"{name}/scores": decoded[:, 4, anchors].numpy(),
+            f"{name}/coefficients": decoded[:, 5:, anchors].mT.numpy(),
+            f"{name}/cells": cells,
+            f"{name}/prototypes": prototypes.flatten(2)[:, :, cells].numpy(),
+            f"{name}/means": torch.cat([boxes, decoded[:, 4:].double()], dim=1).mean(dim=2).numpy(),
+            f"{name}/prototype_means": prototypes.double().mean(dim=(2, 3)).numpy(),
+        }
+        rows = torch.arange(decoded.shape[2], dtype=torch.float32).expand(len(decoded), 1, -1)
+        for setting_name, setting in scripted.NMS_SETTINGS.items():
+            for index, answer in enumerate(suppressed(torch.cat([decoded, rows], dim=1), setting)):
+                arrays |= {
+                    f"{name}/{setting_name}/{index}/anchors": answer[:, -1].numpy().astype(np.int64),
+                    f"{name}/{setting_name}/{index}/boxes": answer[:, :4].numpy(),
+                    f"{name}/{setting_name}/{index}/scores": answer[:, 4].numpy(),
+                }
+                print(f"{name}, {setting_name}, picture {index}: {len(answer)} objects")
+    return arrays
+
+
 def write(quantity: str, arrays: Arrays) -> None:
     path = FOLDER / f"{quantity}_{VERSION}.npz"
     np.savez_compressed(path, **arrays)
@@ -299,6 +441,10 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
     write("masks", mask_goldens())
+    write("detections", detection_goldens())
+    if not HAS_PROMPT_CLASS:
+        write("letterbox", letterbox_goldens())
+        write("network", network_goldens())
     if HAS_PROMPT_CLASS:
         write("prompts", prompts_of_the_prompt_class())
     elif not IS_OFFICIAL:

@@ -232,3 +232,132 @@ def mask_scene(name: str, num_objects: int = 16) -> MaskScene:
         coefficients=np.array(coefficients, dtype=np.float32),
         boxes=np.array(boxes, dtype=np.float32),
     )
+
+
+class NmsSetting(NamedTuple):
+    """What a user sets."""
+
+    conf: float
+    iou: float
+    max_det: int
+
+
+NMS_SETTINGS: dict[str, NmsSetting] = {
+    "official_script": NmsSetting(0.4, 0.9, 300),
+    "official_demo": NmsSetting(0.4, 0.9, 100),
+    "package_default": NmsSetting(0.25, 0.7, 300),
+}
+
+CANDIDATE_INPUT = (768, 1024)
+"""(H, W) of the input that the candidates lie in."""
+
+
+def candidates() -> dict[str, tuple[Floats, Floats]]:
+    """Sets of boxes (N, 4) xyxy and scores (N,). Sides are sixteenths of a pixel, so that no arithmetic rounds them."""
+    rng = generator("candidates")
+    height, width = CANDIDATE_INPUT
+
+    def sixteenths(values: npt.NDArray[np.float64]) -> Floats:
+        return (np.round(values * 16) / 16).astype(np.float32)
+
+    def clusters(num_objects: int, num_each: int, spread: float) -> npt.NDArray[np.float64]:
+        corner = rng.uniform(0, 0.8, (num_objects, 1, 2)) * (width, height)
+        extent = np.exp(rng.uniform(np.log(8), np.log(400), (num_objects, 1, 2)))
+        boxes = np.concatenate([corner, corner + extent], axis=2)
+        jitter = rng.normal(0, spread, (num_objects, num_each, 4)) * np.tile(extent, 2)
+        return np.asarray((boxes + jitter).clip(0, [width, height] * 2).reshape(-1, 4))
+
+    def solid(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+        return boxes
+
+    overlaps = solid(clusters(60, 25, 0.05))
+    ties = solid(clusters(40, 12, 0.04))
+    rows, columns = np.divmod(np.arange(700), 35)
+    apart = np.stack([columns, rows, columns + 0.9, rows + 0.9], axis=1) * 20.0
+    # Of a box of 10 x 10, shared parts of 90, 70 and just above or below, alone in their corner of the picture.
+    at_iou = []
+    for index, part in enumerate((10.0, 9.0, 9.0625, 8.9375, 7.0, 7.0625, 6.9375)):
+        at_iou += [[40 * index, 8, 40 * index + 10, 18], [40 * index, 8, 40 * index + 10, 8 + part]]
+    edge = np.float32([0.4, 0.4, 0.25, 0.25, 1.0, 0.0])
+    near = np.concatenate([edge, np.nextafter(edge[:4], np.float32(1)), np.nextafter(edge[:4], np.float32(0))])
+    chain = np.stack([np.arange(120) * 3.0, np.zeros(120), np.arange(120) * 3.0 + 60, np.full(120, 60.0)], axis=1)
+    flat = np.array([[5, 5, 5, 25], [5, 5, 5, 25], [40, 40, 60, 40], [100, 100, 120, 130], [100, 100, 120, 130]])
+    beyond = np.array([[-40, -20, 30, 40], [990, 700, 1100, 900], [-50, 10, -10, 30], [1024, 0, 1040, 30.0]])
+    return {
+        "overlaps": (sixteenths(overlaps), rng.uniform(0.05, 0.99, len(overlaps)).astype(np.float32)),
+        "ties": (sixteenths(ties), rng.choice(np.float32([0.2, 0.3, 0.5, 0.5, 0.7, 0.9]), len(ties))),
+        "all_equal": (sixteenths(ties), np.full(len(ties), 0.5, dtype=np.float32)),
+        "more_than_max_det": (sixteenths(apart), rng.permutation(np.linspace(0.3, 0.95, 700)).astype(np.float32)),
+        "iou_at_threshold": (sixteenths(np.array(at_iou)), np.linspace(0.9, 0.5, len(at_iou), dtype=np.float32)),
+        "score_at_conf": (sixteenths(apart[: len(near)]), near),
+        "chain": (sixteenths(chain), np.linspace(0.95, 0.35, 120, dtype=np.float32)),
+        "without_extent": (sixteenths(flat), np.float32([0.9, 0.8, 0.7, 0.6, 0.6])),
+        "beyond_the_input": (sixteenths(beyond), np.float32([0.9, 0.8, 0.7, 0.6])),
+        "none_above": (sixteenths(apart[:5]), np.full(5, 0.1, dtype=np.float32)),
+        "same_box": (sixteenths(np.tile([[10, 20, 50, 60.0]], (50, 1))), np.linspace(0.5, 0.9, 50, dtype=np.float32)),
+    }
+
+
+LETTERBOXES: dict[str, tuple[tuple[int, int], int]] = {
+    "hd_720": ((720, 1280), 640),
+    "hd_1080": ((1080, 1920), 640),
+    "hd_720_at_1024": ((720, 1280), 1024),
+    "vga_enlarged": ((480, 640), 1024),
+    "exact_square": ((320, 320), 320),
+    "exact_rectangle": ((192, 320), 320),
+    "wide": ((100, 1000), 320),
+    "tall": ((1000, 100), 320),
+    "very_wide": ((7, 900), 320),
+    "one_row": ((1, 200), 320),
+    "tiny": ((16, 24), 320),
+    "one_pixel": ((1, 1), 64),
+    "odd": ((333, 499), 320),
+    "odd_tall": ((501, 377), 320),
+    "odd_pad": ((299, 320), 320),
+    "half_rounds_to_even": ((405, 640), 320),
+    "half_rounds_up": ((403, 640), 320),
+    "photo": ((427, 640), 640),
+    "not_a_multiple": ((480, 640), 300),
+}
+"""Sizes (H, W) of pictures, and of the long side of the input."""
+
+
+def letterbox_picture(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """A picture in which every pixel differs from its neighbours, so that each weight of a resize shows."""
+    return generator(f"letterbox {size}").integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+SAMPLE_STEP = 1009
+"""Every such byte of a letterboxed picture is kept, beside the hash of all."""
+
+
+class NetworkRun(NamedTuple):
+    """One forward pass."""
+
+    size: str
+    reg_max: int
+    input_size: tuple[int, int]
+    """(H, W)."""
+    num_pictures: int
+    sppf: str
+    """What follows the first layer of SPPF: silu (FastSAM), or identity (networks of the present packages)."""
+
+
+NETWORK_RUNS: dict[str, NetworkRun] = {
+    "s_square": NetworkRun("s", 16, (320, 320), 1, "silu"),
+    "s_wide": NetworkRun("s", 16, (192, 320), 2, "silu"),
+    "s_identity": NetworkRun("s", 16, (192, 320), 1, "identity"),
+    "x_square": NetworkRun("x", 26, (160, 160), 1, "silu"),
+}
+"""The first three are those of FastSAM-s, the last of FastSAM-x."""
+
+NUM_SAMPLES = 240
+"""Anchors, and cells of the prototypes, that are kept of each picture."""
+
+
+def sampled(count: int, name: str) -> npt.NDArray[np.int64]:
+    """Which of `count` places are kept: all, or so many of them."""
+    if count <= NUM_SAMPLES:
+        return np.arange(count)
+    return np.sort(generator(f"samples {name}").choice(count, NUM_SAMPLES, replace=False))
