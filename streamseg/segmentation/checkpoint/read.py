@@ -18,12 +18,14 @@ from streamseg.segmentation.checkpoint.refusal import OTHER, quoted, refuse
 from streamseg.segmentation.checkpoint.storages import Storages, StoredTensor
 from streamseg.segmentation.checkpoint.stubs import Inert
 from streamseg.segmentation.checkpoint.unpickler import MOST_BYTES, unpickle
-from streamseg.segmentation.network import SPPF_ACTIVATION, check_state_dict
+from streamseg.segmentation.network import SPPF_ACTIVATION, NetworkConfig, check_state_dict
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 
 _LONGEST_TEXT = 200
 _MOST_NAMES = 10_000
+
+_BINS = "model.22.dfl.conv.weight"
 
 _ENTRY = re.compile(r"data\.pkl|data/\d{1,9}|byteorder|version|\.format_version|\.storage_alignment|\.data/\w{1,40}")
 """What torch has in its archives."""
@@ -85,7 +87,7 @@ def _read(archive: Archive) -> Checkpoint:
     if isinstance(chosen, Inert):
         tree = tree_of(chosen)
         state_dict = _load(tree.tensors, storages)
-        has_activation = check_agrees(tree, check_state_dict(state_dict))
+        has_activation = check_agrees(tree, _checked(state_dict))
         metadata = {
             "source_format": "ultralytics checkpoint",
             SPPF_ACTIVATION: str(has_activation).lower(),
@@ -93,8 +95,16 @@ def _read(archive: Archive) -> Checkpoint:
         }
         return Checkpoint(state_dict, metadata)
     state_dict = _load(_flat(chosen), storages)
-    check_state_dict(state_dict)
+    _checked(state_dict)
     return Checkpoint(state_dict, {"source_format": "state dict"})
+
+
+def _checked(state_dict: dict[str, Tensor]) -> NetworkConfig:
+    config = check_state_dict(state_dict)
+    # They are tensors of the file, but constants of the network, and decoding has its own.
+    if state_dict[_BINS].flatten().tolist() != list(range(config.reg_max)):
+        raise refuse(f"tensor {_BINS!r} is not 0..{config.reg_max - 1}, as in every network of this kind", OTHER)
+    return config
 
 
 def _byteorder(archive: Archive) -> str:

@@ -54,7 +54,7 @@ def named(module: str, name: str) -> Named:
     full = f"{module}.{name}"
     if full in _TABLE:
         return _TABLE[full]
-    if _NETWORK_CLASS.fullmatch(full):
+    if "." not in name and _NETWORK_CLASS.fullmatch(full):
         # Also with arguments: that is how a namespace is pickled, and enumerations are.
         return Named(full, call=lambda _: Inert(full), is_class=True)
     if module == "torch" and name in DTYPES:
@@ -65,7 +65,7 @@ def named(module: str, name: str) -> Named:
 
 
 _NETWORK_CLASS = re.compile(
-    r"(ultralytics(\.[a-z][a-z0-9_]*){1,5}|torch\.nn\.modules\.[a-z]+|torch\.nn\.parameter)\.[A-Za-z][A-Za-z0-9]*"
+    r"(ultralytics(\.[a-z][a-z0-9_]*){1,5}|torch\.nn\.modules\.[a-z]+|torch\.nn\.parameter)\.[A-Za-z][A-Za-z0-9_]*"
 )
 """Their names become records, whichever they are; none is looked up anywhere."""
 

@@ -16,11 +16,11 @@ from streamseg.segmentation.checkpoint.stubs import Inert, Named, named
 
 __all__ = ["MOST_BYTES", "MOST_OPCODES", "unpickle"]
 
-MOST_BYTES = 8 << 20
-"""The published checkpoint of the largest network has 0.35 MB of pickle; with optimizer state, 1.5 MB."""
+MOST_BYTES = 4 << 20
+"""The published checkpoint of the largest network has 0.35 MB of pickle; from the middle of a training, about 1 MB."""
 
-MOST_OPCODES = 1_000_000
-"""The largest network has 60 thousand; a second or two is the longest that anything takes."""
+MOST_OPCODES = 500_000
+"""The largest network has 60 thousand, from the middle of a training 150 thousand; a second is the longest that anything takes."""
 
 _PROTOCOL = 2
 
