@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from streamseg.answers import default_answers, reference_answers
 from streamseg.config import TrackingConfig
 from streamseg.errors import ConfigError, DataError
-from streamseg.prompting import check_prompts, select, select_reference
-from streamseg.segmentation import instance_masks
-from streamseg.segmentation.reference_masks import as_reference, native_masks, plain_masks, plain_size
+from streamseg.prompting import check_prompts
+from streamseg.segmentation.reference_masks import as_reference
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
-from streamseg.structures.message import CropMask, Message, MessageObject
+from streamseg.structures.message import Message
 from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection
 from streamseg.telemetry import Drops, StageTimer
 from streamseg.tracking import Tracker
@@ -87,12 +87,8 @@ class _Stream:
 class Pipeline:
     """From frames to messages, with one tracker for each source.
 
-    With `prompting="reference"`, prompts are answered as by the official FastSAM program: the rule for
-    objects that fill the picture, its retina (or plain) masks, points merged into one mask by painting,
-    boxes without a threshold. A merged mask is in the message an object of its own, with `track_id` -1,
-    the box around its pixels and the best score of the instances on it. Not reproduced: detections lost
-    when its suppression runs out of time, the rule's application to the first picture of a batch alone,
-    None where it raises (nothing found, two objects that fill the picture), the random colours.
+    With `prompting="reference"`, pictures are read and prompts answered as by the official FastSAM
+    program; `answers.reference_answers` says in what.
 
     Args:
         segmenter: pictures to Instances, one for each, in order.
@@ -182,7 +178,10 @@ class Pipeline:
             instances = as_reference(instances)
         with self.timer.stage("track"):
             tracked = self._track(stream, frame, instances)
-        answer = (self._reference_answers if self._is_reference else self._answers)(tracked, prompts)
+        if self._is_reference:
+            answers = reference_answers(tracked, prompts, retina_masks=self._retina_masks, timer=self.timer)
+        else:
+            answers = default_answers(tracked, prompts, mask_size=self._mask_size(frame.size), timer=self.timer)
         message = Message(
             source_id=frame.source_id,
             frame_index=frame.index,
@@ -190,43 +189,14 @@ class Pipeline:
             clock=frame.clock,
             age_ms=(self._now_ns() - frame.captured_ns) / 1e6,
             image_size=frame.size,
-            mask_size=answer.mask_size,
-            mask_to_image=answer.mask_to_image,
-            objects=answer.objects,
+            mask_size=answers.mask_size,
+            mask_to_image=answers.mask_to_image,
+            objects=answers.objects,
             pts_seconds=frame.pts_seconds,
             frame_id=self._frame_ids.get(frame.source_id, ""),
             drops=drops if drops is not None else {},
         )
-        return Result(frame, message, tracked, answer.selections)
-
-    def _answers(self, tracked: Tracked, prompts: Sequence[Prompt]) -> _Answers:
-        with self.timer.stage("select"):
-            selections = tuple(select(tracked, prompts))
-        with self.timer.stage("masks"):
-            instances = tracked.instances
-            size = self._mask_size(instances.image_size)
-            objects = _objects(tracked, selections, lambda rows: instance_masks(instances, rows, size=size))
-        return _Answers(selections, objects, size, _stretch(size, instances.image_size))
-
-    def _reference_answers(self, tracked: Tracked, prompts: Sequence[Prompt]) -> _Answers:
-        instances = tracked.instances
-        size, to_image = instances.image_size, (1.0, 1.0, 0.0, 0.0)
-        with self.timer.stage("masks"):
-            if self._retina_masks or not len(instances):
-                masks = native_masks(instances)
-            else:
-                masks, size = plain_masks(instances), plain_size(instances)
-                cells = instances.mask_logits.shape[2] / size[1], instances.mask_logits.shape[1] / size[0]
-                place = instances.grid_to_image
-                to_image = (place.scale_x * cells[0], place.scale_y * cells[1], place.offset_x, place.offset_y)
-        with self.timer.stage("select"):
-            scores = instances.scores.tolist()
-            selections = tuple(
-                select_reference(masks, scores, prompts, mask_size=size, image_size=instances.image_size)
-            )
-            objects = _objects(tracked, selections, lambda rows: [masks[row] for row in rows])
-            objects += tuple(_merged_objects(selections, to_image))
-        return _Answers(selections, tuple(sorted(objects, key=lambda one: -one.score)), size, to_image)
+        return Result(frame, message, tracked, answers.selections)
 
     def _track(self, stream: _Stream, frame: Frame, instances: Instances) -> Tracked:
         if self._tracking.enabled:
@@ -249,65 +219,3 @@ class Pipeline:
     def _mask_size(self, image_size: tuple[int, int]) -> tuple[int, int]:
         height, width = image_size
         return max(round(height * self._mask_scale), 1), max(round(width * self._mask_scale), 1)
-
-
-@dataclass(frozen=True, eq=False)
-class _Answers:
-    """What is in a frame for those who asked."""
-
-    selections: tuple[Selection, ...]
-    objects: tuple[MessageObject, ...]
-    mask_size: tuple[int, int]
-    mask_to_image: tuple[float, float, float, float]
-
-
-def _stretch(mask_size: tuple[int, int], image_size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Mask space to picture where the one is the other, larger or smaller."""
-    return image_size[1] / mask_size[1], image_size[0] / mask_size[0], 0.0, 0.0
-
-
-def _objects(
-    tracked: Tracked, selections: Sequence[Selection], masks_of: Callable[[list[int]], Sequence[CropMask]]
-) -> tuple[MessageObject, ...]:
-    """The rows that answer at least one prompt, by descending score; only these get pixels."""
-    prompt_ids: dict[int, list[str]] = {}
-    for selection in selections:
-        for row in selection.rows if selection.mask is None else ():
-            prompt_ids.setdefault(row, []).append(selection.prompt_id)
-    rows = sorted(prompt_ids)
-    if not rows:
-        return ()
-    instances = tracked.instances
-    masks = masks_of(rows)
-    boxes, scores = instances.boxes[rows].tolist(), instances.scores[rows].tolist()
-    track_ids = tracked.track_ids[rows].tolist()
-    return tuple(
-        MessageObject(
-            track_id=track_id,
-            prompt_ids=tuple(prompt_ids[row]),
-            box=(box[0], box[1], box[2], box[3]),
-            score=score,
-            mask=mask,
-            area=mask.area,
-        )
-        for row, track_id, box, score, mask in zip(rows, track_ids, boxes, scores, masks, strict=True)
-    )
-
-
-def _merged_objects(
-    selections: Sequence[Selection], mask_to_image: tuple[float, float, float, float]
-) -> Iterator[MessageObject]:
-    """Masks that are no single instance; without an identity, as nothing follows them."""
-    scale_x, scale_y, offset_x, offset_y = mask_to_image
-    for selection in selections:
-        if (mask := selection.mask) is not None:
-            height, width = mask.crop.shape
-            x0, y0 = mask.x * scale_x + offset_x, mask.y * scale_y + offset_y
-            yield MessageObject(
-                track_id=-1,
-                prompt_ids=(selection.prompt_id,),
-                box=(x0, y0, x0 + width * scale_x, y0 + height * scale_y),
-                score=max(selection.scores),
-                mask=mask,
-                area=mask.area,
-            )

@@ -14,6 +14,7 @@ GROUPS = (
     {"structures"},
     {"geometry", "config", "telemetry", "rle"},
     {"annotations", "capture", "batching", "segmentation", "tracking", "prompting", "wire"},
+    {"answers"},
     {"pipeline", "publish"},
     {"runtime", "training", "evaluation", "drawing", "video_writer"},
     {"viewer", "compat"},
