@@ -4,7 +4,7 @@ import torch
 from networks import blobs, lively_network
 
 from streamseg.config import SegmentationConfig
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, EngineError
 from streamseg.geometry import box_iou
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.segmentation.engines import Raw
@@ -128,6 +128,55 @@ def test_shapes_go_through_together_and_come_back_in_order():
     assert sorted(engine.shapes) == [(1, 64, 32, 3), (2, 32, 64, 3), (2, 64, 64, 3)]
     assert [round(float(instances.scores[0]), 2) for instances in found] == [0.4, 0.5, 0.6, 0.7, 0.8]
     assert [instances.image_size for instances in found] == sizes
+
+
+@pytest.mark.parametrize(
+    ("num_images", "max_batch", "batches"),
+    [
+        pytest.param(3, 1, [1, 1, 1], id="one by one"),
+        pytest.param(5, 2, [2, 2, 1], id="pairs, and what is left"),
+        pytest.param(2, 4, [2], id="fewer than possible"),
+    ],
+)
+def test_batches_are_split_as_the_engine_needs(num_images, max_batch, batches):
+    engine = ScriptedEngine({value: far_apart([value / 100]) for value in range(40, 45)}, max_batch=max_batch)
+    segmenter = Segmenter(engine=engine, imgsz=64)
+    found = segmenter([grey(40 + i) for i in range(num_images)])
+    assert [shape[0] for shape in engine.shapes] == batches
+    assert [round(float(instances.scores[0]), 2) for instances in found] == [0.4, 0.41, 0.42, 0.43, 0.44][:num_images]
+    segmenter.warmup((64, 64), num_images=num_images)
+    assert [shape[0] for shape in engine.shapes] == batches * 2
+
+
+def test_an_engine_of_one_size_gets_that_size():
+    # 36 x 128 fits into 96 x 64 as 18 x 64, between 39 rows of padding.
+    engine = ScriptedEngine({7: [([8, 39, 16, 48], 0.9)]}, input_size=(96, 64))
+    segmenter = Segmenter(engine=engine)
+    (instances,) = segmenter([grey(7, (36, 128))])
+    segmenter.warmup((720, 1280))
+    assert engine.shapes == [(1, 96, 64, 3)] * 2
+    assert instances.boxes.tolist() == [[16, 0, 32, 18]]
+    assert instances.grid_to_image == (8, 8, 0, -78)
+    assert instances.image_size == (36, 128)
+
+
+def test_pictures_of_all_sizes_share_a_batch_where_there_is_one_size():
+    engine = ScriptedEngine({}, input_size=(96, 64))
+    Segmenter(engine=engine)([grey(1, (36, 128)), grey(2), grey(3, (128, 36))])
+    assert engine.shapes == [(3, 96, 64, 3)]
+
+
+@pytest.mark.parametrize("imgsz", [None, 96, 70])
+def test_an_imgsz_that_agrees_with_the_only_size(imgsz):
+    assert Segmenter(engine=ScriptedEngine({}, input_size=(64, 96)), imgsz=imgsz).engine.input_size == (64, 96)
+
+
+def test_an_imgsz_that_contradicts_the_only_size():
+    engine = ScriptedEngine({}, input_size=(64, 96))
+    with pytest.raises(EngineError, match=r"imgsz 640 contradicts .* 64x96 \(H x W\) only; leave imgsz away") as caught:
+        Segmenter(engine=engine, imgsz=640)
+    assert "\n" not in str(caught.value)
+    assert engine.closed
 
 
 def test_no_pictures():

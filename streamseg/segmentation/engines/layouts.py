@@ -47,7 +47,8 @@ class Port:
 
     def __str__(self) -> str:
         axes = ", ".join("?" if size is None else str(size) for size in self.shape)
-        return f"{self.name} {self.dtype} ({axes})"
+        name = " ".join(self.name.split())
+        return f"{name if len(name) <= 40 else f'{name[:40]}…'} {self.dtype} ({axes})"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ class UnknownLayout(ValueError):
 
 def shown(inputs: Sequence[Port], outputs: Sequence[Port]) -> str:
     """Inputs and outputs in one line."""
-    return f"{'; '.join(map(str, inputs)) or 'nothing'} → {'; '.join(map(str, outputs)) or 'nothing'}"
+    return f"{_listed(inputs)} → {_listed(outputs)}"
+
+
+def _listed(ports: Sequence[Port]) -> str:
+    rest = [f"and {len(ports) - 6} more"] if len(ports) > 6 else []
+    return "; ".join([*map(str, ports[:6]), *rest]) or "nothing"
 
 
 def num_anchors(input_size: tuple[int, int]) -> int:
