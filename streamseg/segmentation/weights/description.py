@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -36,6 +37,8 @@ class WeightsDescription:
     reg_max: int
     num_classes: int
     num_masks: int
+    sppf_activation: bool
+    """Whether the pooling's first convolution ends in SiLU, as in FastSAM."""
     num_tensors: int
     num_parameters: int
     precision: str
@@ -80,6 +83,7 @@ def describe_weights(weights: Weights, *, catalogue: Sequence[OfficialWeights] =
         reg_max=config.reg_max,
         num_classes=config.num_classes,
         num_masks=config.num_masks,
+        sppf_activation=config.sppf_activation,
         num_tensors=len(weights.state_dict),
         num_parameters=sum(parameter.numel() for parameter in network.parameters()),
         precision=", ".join(sorted(precision.removeprefix("torch.") for precision in precisions)),
@@ -104,7 +108,7 @@ def _size_of(config: NetworkConfig) -> str:
         published = NetworkConfig.of_size(
             size, num_classes=config.num_classes, reg_max=config.reg_max, num_masks=config.num_masks
         )
-        if published == config:
+        if replace(published, sppf_activation=config.sppf_activation) == config:
             return str(size)
     return "custom"
 
@@ -115,8 +119,6 @@ def describe_graph(path: Path) -> GraphDescription:
     Raises:
         WeightsError: it is none.
     """
-    import hashlib
-
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as states
 
