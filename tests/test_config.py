@@ -56,6 +56,15 @@ def test_sources_are_told_apart_by_type(tmp_path: Path):
     assert [source.id for source in config.named_sources()] == ["webcam0", "door", "scene2"]
 
 
+def test_prompting_is_ours_unless_the_reference_is_asked_for():
+    assert load_config().prompting == "default"
+    assert load_config(sets=["prompting=reference"]).prompting == "reference"
+    with pytest.raises(ConfigError, match="prompting: Input should be 'default' or 'reference', got 'official'"):
+        load_config(sets=["prompting=official"])
+    with pytest.raises(ConfigError, match=r"set publish\.mask_scale to 1\.0, got 0\.5"):
+        load_config(sets=["prompting=reference", "publish.mask_scale=0.5"])
+
+
 def test_a_config_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         Config().segmentation.conf = 0.1  # type: ignore[misc]

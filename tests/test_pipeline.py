@@ -12,11 +12,13 @@ from stages import SquareSegmenter, make_instances
 from support import make_frame
 
 from streamseg.config import TrackingConfig
+from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline, SourceTime
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
 from streamseg.telemetry import StageTimer
+from streamseg.wire import decode, encode
 
 AT_ONCE = TrackingConfig(confirm_frames=1)
 
@@ -265,6 +267,43 @@ def test_source_time_never_runs_backwards(stamps: list[tuple[float | None, float
     seconds = [time.at(timed(*stamp)) for stamp in stamps]
     assert seconds[0] == 0
     assert seconds == sorted(seconds)
+
+
+# ---- whose answers
+
+
+def test_reference_prompting_snaps_boxes_before_anything_follows_them():
+    boxes = [[0.0, 0.0, 63.0, 47.0], RIGHT]
+    frame = make_frame()
+    pipeline = make_pipeline(boxes=boxes, prompting="reference")
+    result = pipeline.finish(frame, pipeline.segment([frame])[0])
+    # 20 pixels is nearly half of this picture, so that the smaller one reaches three borders.
+    assert result.tracked.instances.boxes.tolist() == [[0, 0, 64, 48], [40, 0, 64, 48]]
+    assert [one.box for one in result.message.objects] == [(0, 0, 64, 48), (40, 0, 64, 48)]
+    assert make_pipeline(boxes=boxes)([frame])[0].objects[0].box == tuple(boxes[0])
+
+
+def test_reference_prompting_merges_points_and_answers_every_box():
+    prompts = [PointPrompt("both", ((10, 20), (50, 20)), (1, 1)), BoxPrompt("box", (28, 20, 30, 22))]
+    message = make_pipeline(prompts=prompts, prompting="reference")([make_frame()])[0]
+    assert [(one.track_id, one.prompt_ids) for one in message.objects] == [(1, ("box",)), (-1, ("both",))]
+    default = make_pipeline(prompts=prompts)([make_frame()])[0]
+    assert [one.prompt_ids for one in default.objects] == [("both",)]
+    assert default.objects[0].track_id >= 0
+
+
+def test_a_merged_mask_travels():
+    prompts = [PointPrompt("both", ((10, 20), (50, 20)), (1, 1))]
+    message = make_pipeline(prompts=prompts, prompting="reference")([make_frame()])[0]
+    (sent,) = message.objects
+    (received,) = decode(encode(message)).objects
+    assert (received.track_id, received.prompt_ids, received.area) == (-1, ("both",), sent.area)
+    np.testing.assert_array_equal(received.mask.full((48, 64)), sent.mask.full((48, 64)))
+
+
+def test_reference_masks_have_one_size():
+    with pytest.raises(ConfigError, match=r"reference masks have one size; set mask_scale to 1, got 0\.5"):
+        make_pipeline(prompting="reference", mask_scale=0.5)
 
 
 # ---- times of the stages
