@@ -40,9 +40,10 @@ def fetch_named(source: str, catalogue: Sequence[OfficialWeights] | None = None)
         WeightsError: they cannot be downloaded.
     """
     from streamseg.segmentation.weights.catalogue import CATALOGUE, find_official
-    from streamseg.segmentation.weights.locate import fetch_official
+    from streamseg.segmentation.weights.locate import fetch_official, kept_path
 
     entry = find_official(source, CATALOGUE if catalogue is None else catalogue)
-    if entry is not None and not Path(source).is_file():
+    # A file that is kept is checked when it is loaded.
+    if entry is not None and not Path(source).is_file() and not kept_path(entry).is_file():
         with download_bar() as progress:
             fetch_official(entry, progress=progress)
