@@ -33,7 +33,7 @@ def test_every_subcommand_has_help_and_a_function():
         if isinstance(action, argparse._SubParsersAction):
             names = set(action.choices)
             assert all(parser.get_default("command") is not None for parser in action.choices.values())
-    assert names == {"demo", "run", "segment", "subscribe", "train", "export", "weights", "check-config", "doctor"}
+    assert names == {"demo", "run", "segment", "subscribe", "train", "eval", "export", "weights", "check-config", "doctor"}
 
 
 def test_an_error_is_one_line_and_exit_code_2(capsys, tmp_path):

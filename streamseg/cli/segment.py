@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(command=run)
 
 
-def add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
-    """The network's options, under the ecosystem's names."""
+def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[str, str] | None = None) -> None:
+    """The network's options, under the ecosystem's names.
+
+    Args:
+        parser: gets them.
+        unset: options that are None unless they are given, because their defaults depend on something else, and
+            what the help says about them.
+    """
     from streamseg.config import SegmentationConfig
 
     group = parser.add_argument_group("network")
@@ -50,8 +57,8 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser) -> None:
         ("iou", float, "boxes that overlap a better one by more are removed"),
         ("max_det", int, "most objects per picture"),
     ):
-        default = SegmentationConfig.model_fields[name].default
-        shown = "the weights' own" if default is None else default
+        default = None if unset and name in unset else SegmentationConfig.model_fields[name].default
+        shown = (unset or {}).get(name, "the weights' own" if default is None else default)
         flags = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
         group.add_argument(*flags, type=kind, default=default, help=f"{remark} (default {shown})")
     group.add_argument("--half", action="store_true", default=None, help="half precision (default: on CUDA)")

@@ -50,19 +50,24 @@ class ProposalScores:
 
 
 def evaluate_proposals(
-    segment: SegmentFunction, folder: Path, *, on_picture: Callable[[int, int], None] = lambda done, total: None
+    segment: SegmentFunction,
+    folder: Path,
+    *,
+    limit: int | None = None,
+    on_picture: Callable[[int, int], None] = lambda done, total: None,
 ) -> ProposalScores:
     """Run a segmenter over a COCO-format folder and score what it finds, classes ignored.
 
     Args:
         segment: pictures to Instances; it should keep 1000 a picture at a very low score.
         folder: with `instances.json` and `images/`.
+        limit: the most pictures to use, the first ones; None for all.
         on_picture: called with how many are done, and of how many.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
-    pictures = read_pictures(folder)
+    pictures = read_pictures(folder)[:limit]
     truth = _truth(pictures)
     results: list[dict[str, Any]] = []
     for position, picture in enumerate(pictures):
