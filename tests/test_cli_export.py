@@ -49,6 +49,12 @@ def test_half_precision(tmp_path):
     [
         pytest.param(["--out", "n.engine"], ConfigError, "--out must end in .onnx, got n.engine", id="suffix"),
         pytest.param(["--out", "n.onnx", "--imgsz", "8"], ConfigError, "--imgsz must be 32..4096, got 8", id="imgsz"),
+        pytest.param(
+            ["--out", "n.onnx", "--weights", "m.onnx"],
+            ConfigError,
+            "m.onnx is a graph already: run it as it is with --weights m.onnx",
+            id="a graph",
+        ),
         pytest.param(["--out", "n.onnx", "--weights", "absent"], WeightsError, "no weights at absent", id="absent"),
     ],
 )

@@ -39,6 +39,11 @@ def run(args: argparse.Namespace) -> int:
     """Export, compare with torch on random pictures, and write the file; all of it or nothing."""
     if args.out.suffix != f".{args.format}":
         raise ConfigError(f"--out must end in .{args.format}, got {args.out}")
+    if Path(args.weights).suffix == ".onnx":
+        raise ConfigError(
+            f"{args.weights} is a graph already: run it as it is with --weights {args.weights}, "
+            "or export the .safetensors or .pt file that it was made from"
+        )
     if not 32 <= args.imgsz <= 4096:
         raise ConfigError(f"--imgsz must be 32..4096, got {args.imgsz}")
     import numpy as np
