@@ -1,7 +1,8 @@
 import hashlib
 import logging
-import multiprocessing
 import resource
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -124,10 +125,11 @@ FAULTS = {
     "reset": (breaks_off(0, reset=True), "Connection reset by peer"),
     "silence": (silent, "silent for 0.2 s"),
     "no HTTP": (no_http, "220 mail.example ESMTP"),
-    "redirected to a file": (redirect("file:///etc/passwd"), "302 "),
-    "redirected to ftp": (redirect("ftp://127.0.0.1/file"), "unknown url type: ftp"),
-    "redirected for ever": (redirect("/file"), "302 "),
-    "redirected to nowhere": (redirect("http://"), ""),
+    "redirected to a file": (redirect("file:///etc/passwd"), "'file:///etc/passwd' is no http or https address"),
+    "redirected to ftp": (redirect("ftp://127.0.0.1/file"), "'ftp://127.0.0.1/file' is no http or https address"),
+    "redirected for ever": (redirect("/file"), "redirects more than 10 times"),
+    "redirected to nowhere": (redirect("https://"), "'https://' is no http or https address"),
+    "redirected nowhere": (status(302), "302 Found"),
 }
 
 
@@ -286,10 +288,6 @@ def test_a_target_that_is_a_folder(server, target):
 # ---- two at once
 
 
-def fetch_in_another_process(file: RemoteFile, target: Path) -> None:
-    download([file], target)
-
-
 class Listener(logging.Handler):
     """Sets an event when a message is logged."""
 
@@ -303,29 +301,54 @@ class Listener(logging.Handler):
             self.heard.set()
 
 
-def test_a_second_process_waits_for_the_first(server, target):
+@pytest.fixture
+def listener():
+    """Hears when a download has to wait for another one."""
     listener = Listener("waiting for another process")
     logger = logging.getLogger("streamseg.segmentation.weights.download")
     logger.addHandler(listener)
     logger.setLevel(logging.INFO)
-    begun = threading.Event()
-    halting = halts(listener.heard)
-    server.answers["/file"] = lambda handler: (begun.set(), halting(handler))[1]
+    yield listener
+    logger.removeHandler(listener)
+    logger.setLevel(logging.NOTSET)
+
+
+def test_of_two_at_once_one_downloads(server, target, listener):
+    server.answers["/file"] = halts(listener.heard)  # the first gets its second half when the second one waits
     file = server.file("/file")
-    other = multiprocessing.get_context("spawn").Process(target=fetch_in_another_process, args=(file, target))
-    other.start()
-    try:
-        assert begun.wait(60)
-        download([file], target)  # the other one has the lock, and its server waits for this one to notice
-        assert target.read_bytes() == CONTENTS
-        other.join(60)
-        assert other.exitcode == 0
-    finally:
-        other.kill()
-        other.join()
-        logger.removeHandler(listener)
-        logger.setLevel(logging.NOTSET)
+    both = [threading.Thread(target=download, args=([file], target)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    assert target.read_bytes() == CONTENTS
     assert len(server.requests) == 1
+    assert beside(target) == []
+
+
+HOLD = """
+import fcntl, sys
+with open(sys.argv[1], "wb") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_another_process_is_waited_for_until_it_dies(server, target, listener):
+    server.answers["/file"] = honest()
+    target.parent.mkdir()
+    lock = target.parent / ".file.pt.lock"
+    command = [sys.executable, "-c", HOLD, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"locked\n"
+        waiting = threading.Thread(target=download, args=([server.file("/file")], target))
+        waiting.start()
+        assert listener.heard.wait(60)
+        assert server.requests == []
+        other.kill()
+        waiting.join(60)
+    assert target.read_bytes() == CONTENTS
     assert beside(target) == []
 
 

@@ -7,18 +7,18 @@ import re
 import shutil
 import socket
 from collections.abc import Callable
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
 from urllib import request
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import streamseg
 from streamseg.errors import WeightsError
 from streamseg.segmentation.weights.catalogue import RemoteFile
 
-__all__ = ["Fault", "Progress", "Redirects", "transfer"]
+__all__ = ["Fault", "Progress", "checked_address", "transfer"]
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are here, and the bytes of the whole file."""
@@ -28,21 +28,15 @@ ATTEMPTS = 5
 
 CHUNK_BYTES = 256 * 1024
 
+MOST_REDIRECTS = 10
+REDIRECTS = (301, 302, 303, 307, 308)
+
+BROKEN = (OSError, HTTPException, ValueError, OverflowError)
+"""What urllib raises for connections that fail and for answers that make no sense."""
+
 
 class Fault(Exception):
     """Why an address gave nothing; another one may."""
-
-
-class Redirects(request.HTTPRedirectHandler):
-    """Follows redirects, but never from an encrypted address to another kind."""
-
-    def redirect_request(
-        self, req: request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> request.Request | None:
-        """The request for the new address."""
-        if req.type == "https" and urlsplit(newurl).scheme != "https":
-            raise HTTPError(req.full_url, code, f"redirects to {newurl}, which is not https", headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def transfer(
@@ -99,7 +93,7 @@ def _attempt(
                 part.unlink()
                 return "has nothing at the place where the part ends"
             raise Fault(f"{error.code} {' '.join(str(error.reason).split())}") from error
-    except (OSError, HTTPException, ValueError) as error:
+    except BROKEN as error:
         raise Fault(_reason(error, timeout_seconds)) from error
     with response:
         if response.status == 206 and not _goes_on_at(offset, file, response.headers.get("Content-Range", "")):
@@ -121,26 +115,46 @@ def _attempt(
 
 
 def _open(url: str, offset: int, timeout_seconds: float) -> HTTPResponse:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no http or https address")
-    # Not the default opener, which also opens file: and ftp:.
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.UnknownHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPDefaultErrorHandler(),
-        Redirects(),
-        request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
+    """The answer to a request, after all redirects."""
     headers = {"User-Agent": f"streamseg/{streamseg.__version__}", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
-    response: HTTPResponse = opener.open(request.Request(url, headers=headers), timeout=timeout_seconds)
-    return response
+    # Not the default opener: it also opens file: and ftp:, and reads the whole body of a redirect, however long.
+    opener = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler(),
+        request.HTTPHandler(),
+        request.HTTPSHandler(),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    url = checked_address(url)
+    for _ in range(MOST_REDIRECTS + 1):
+        try:
+            response: HTTPResponse = opener.open(request.Request(url, headers=headers), timeout=timeout_seconds)
+            return response
+        except HTTPError as error:
+            location = error.headers.get("Location")
+            if error.code not in REDIRECTS or not location:
+                raise
+            with error:
+                url = checked_address(urljoin(url, location.replace(" ", "%20")), redirected_from=url)
+    raise ValueError(f"redirects more than {MOST_REDIRECTS} times")
+
+
+def checked_address(url: str, *, redirected_from: str = "") -> str:
+    """An address that may be opened, as it is.
+
+    Raises:
+        ValueError: it is no http or https address, or an encrypted one redirects to it and it is not encrypted.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no http or https address")
+    if urlsplit(redirected_from).scheme == "https" and parts.scheme != "https":
+        raise ValueError(f"redirects to {url!r}, which is not https")
+    return url
 
 
 def _copy(
@@ -158,7 +172,7 @@ def _copy(
     while True:
         try:
             chunk = response.read1(CHUNK_BYTES)
-        except (OSError, HTTPException) as error:
+        except BROKEN as error:
             return f"broke off at {received} of {file.num_bytes} bytes: {_reason(error, timeout_seconds)}"
         if not chunk:
             return "" if received == file.num_bytes else f"broke off at {received} of {file.num_bytes} bytes"
