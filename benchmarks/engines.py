@@ -1,26 +1,46 @@
-"""Which engine is the faster one on this CPU, at which input and with how many threads?
+"""Which engine is the faster one on this device, at which input, with how many threads, and what does half cost?
 
-python -m benchmarks.engines [--weights FILE.safetensors] [--size n] [--threads 1 2] [--json FILE]
+python -m benchmarks.engines [--weights FILE.safetensors] [--size n] [--threads 1 2] [--device cuda] [--json FILE]
 
-Network, preprocessing of bytes and decoding of one picture (or of a batch), timed in turns in one run.
-`torch half` computes in bfloat16, which only some processors are fast at.
+Network, preprocessing of bytes and decoding of one picture (or of a batch), timed in turns in one run; and how
+far each answer is from torch in float32. Half precision is float16 on CUDA, in torch and in ONNX Runtime; on the
+CPU it is bfloat16, which torch alone has and only some processors are fast at.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import torch
 
 from benchmarks.harness import measure, parser, report
+from streamseg.errors import EngineError
 from streamseg.segmentation.engines import Engine, largest_differences
 from streamseg.segmentation.engines.onnx_engine import OnnxEngine
 from streamseg.segmentation.engines.torch_engine import TorchEngine
 from streamseg.segmentation.export import export_graph
-from streamseg.segmentation.network import build_network
+from streamseg.segmentation.network import Network, build_network
 from streamseg.segmentation.weights import load_weights
 
 INPUTS = ((384, 640), (192, 320))
 """(H, W) that a 16:9 picture has at imgsz 640 and 320."""
+
+
+def _engines(network: Network, device: str, num_threads: int) -> dict[str, Engine]:
+    """All that the device can, by name; torch in float32 is what the others are compared with."""
+    engines: dict[str, Engine] = {
+        "torch": TorchEngine(network, device=device),
+        "torch half": TorchEngine(network, device=device, half=True),
+    }
+    # On the CPU, ONNX Runtime would compute in float32 between casts.
+    for half in (False, True) if device.startswith("cuda") else (False,):
+        name = "onnx half" if half else "onnx"
+        try:
+            engines[name] = OnnxEngine(export_graph(network, half=half), device=device, num_threads=num_threads)
+        except EngineError as error:
+            print(f"without {name}: {error}")
+    return engines
 
 
 def main() -> None:
@@ -29,39 +49,41 @@ def main() -> None:
     arguments.add_argument("--size", default="n", choices=["n", "s", "m", "l", "x"])
     arguments.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     arguments.add_argument("--batch", type=int, default=1)
+    arguments.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default %(default)s)")
     arguments.add_argument("--num-runs", type=int, default=40)
     args = arguments.parse_args()
     network = load_weights(args.weights).network() if args.weights else build_network(args.size, seed=0).eval()
-    graph = export_graph(network)
     results = []
     for num_threads in args.threads:
         torch.set_num_threads(num_threads)
-        engines: dict[str, Engine] = {
-            "torch": TorchEngine(network),
-            "torch half": TorchEngine(network, half=True),
-            "onnx": OnnxEngine(graph, num_threads=num_threads),
-        }
+        engines = _engines(network, args.device, num_threads)
         for height, width in INPUTS:
             images = np.random.default_rng(0).integers(0, 256, (args.batch, height, width, 3), dtype=np.uint8)
             timings = measure(
-                {name: lambda engine=engine, images=images: engine.run(images) for name, engine in engines.items()},
+                {name: partial(engine.run, images) for name, engine in engines.items()},
                 num_runs=args.num_runs,
                 num_warmups=3,
             )
-            apart = largest_differences(engines["torch"].run(images), engines["onnx"].run(images))
-            print(f"{width}x{height}, batch {args.batch}, {num_threads} thread(s)")
+            answers = {name: engine.run(images) for name, engine in engines.items()}
+            apart = {name: largest_differences(answers["torch"], answer) for name, answer in answers.items()}
+            print(f"{width}x{height}, batch {args.batch}, {args.device}, {num_threads} thread(s)")
             for name, timing in timings.items():
                 print(f"  {name:<12} {timing}  {timing.p50 / timings['torch'].p50:5.2f} of torch")
-            print("  torch and onnx differ by " + ", ".join(f"{name} {value:.0e}" for name, value in apart.items()))
+            for name in apart.keys() - {"torch"}:
+                shown = ", ".join(f"{array} {value:.0e}" for array, value in apart[name].items())
+                print(f"  torch and {name} differ by {shown}")
             results.append(
                 {
                     "input_size": [height, width],
                     "batch": args.batch,
+                    "device": args.device,
                     "num_threads": num_threads,
                     "timings_ms": timings,
                     "differences": apart,
                 }
             )
+        for engine in engines.values():
+            engine.close()
     report({"size": args.size, "weights": args.weights or "seeded", "results": results}, args.json)
 
 

@@ -32,7 +32,7 @@ def test_a_seeded_network_is_answered_as_torch_does():
     assert max(apart.values()) < TOLERANCE, apart
 
 
-@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 32, 128), (2, 128, 96)])
+@pytest.mark.parametrize("shape", [(1, 64, 64), (2, 128, 96), (3, 32, 128), (4, 64, 96), (1, 320, 576)])
 def test_any_batch_height_and_width_runs(graph, network, shape):
     batch, height, width = shape
     images = np.stack([blobs((height, width), seed) for seed in range(batch)])
@@ -46,15 +46,21 @@ def test_any_batch_height_and_width_runs(graph, network, shape):
     assert raw.scores.max() > 0.9
 
 
-def test_a_half_precision_graph_keeps_boxes_and_scores_in_float32(network):
+@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 160)])
+def test_a_half_precision_graph_keeps_boxes_and_scores_in_float32(network, shape):
+    batch, height, width = shape
     engine = OnnxEngine(lively_graph(half=True))
-    images = blobs((64, 64))[None]
+    images = np.stack([blobs((height, width), seed) for seed in range(batch)])
     raw = engine.run(images)
     assert engine.half
     assert raw.boxes.dtype == raw.scores.dtype == np.float32
     assert raw.mask_coefficients.dtype == raw.prototypes.dtype == np.float16
     apart = largest_differences(raw, TorchEngine(network).run(images))
-    assert 0 < apart["scores"] < 0.1
+    # As `TorchEngine` says of float16; the coefficients of these weights reach 8.
+    assert 0 < apart["scores"] < 0.02
+    assert apart["boxes"] < 2
+    assert apart["mask_coefficients"] < 0.1
+    assert apart["prototypes"] < 0.01
 
 
 def test_it_says_what_it_is(graph):

@@ -22,6 +22,23 @@ class TorchEngine:
 
     Half precision is float16 on CUDA, and bfloat16 on the CPU, where processors with AVX512-BF16 or AMX
     run it 1.5 to 1.8 times as fast as float32 (and others slower).
+
+    What it costs: each layer's output is rounded, by up to 2^-11 of itself in float16 (10 mantissa bits) and by
+    2^-8 in bfloat16 (7 bits); sums inside a layer stay in float32, and so do box decoding and sigmoid. Through n
+    layers in a row the errors grow as a random walk does: some 60 layers make about 8 roundings, 0.4 % and 3 % of
+    a logit. (Measured, float16 is 8 to 18 times as close as bfloat16, array by array.) Against float32:
+
+    ==================  ====================  ============================  =============================
+    ..                  default weights, all  random weights, turned up     held by tests (random weights)
+    ==================  ====================  ============================  =============================
+    float16, scores     0.0005                0.007                         0.02
+    float16, boxes      0.2 px                0.7 px                        2 px
+    bfloat16, scores    0.007                 0.12                          0.2
+    bfloat16, boxes     3 px                  7 px                          16 px
+    ==================  ====================  ============================  =============================
+
+    The float16 figures were measured in exported graphs on the CPU, which round at the same places; CUDA's own
+    kernels are expected to stay within the same bounds, as they too sum in float32, in another order.
     """
 
     name = "torch"
