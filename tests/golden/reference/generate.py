@@ -1,74 +1,8 @@
-"""Writes the golden files of this folder by running the reference packages on scripted inputs.
-
-The reference is ultralytics (AGPL-3.0). It is run here and nowhere else, in environments of its own, and nothing of it
-is kept but numbers. Three versions answer, each in its own environment (Python 3.11, CPU):
-
-    python3 -m venv ref_8.0.120 && . ref_8.0.120/bin/activate
-    pip install torch==2.13.0 torchvision==0.28.0 "numpy<2" opencv-python-headless==4.11.0.86 "setuptools<81" \
-        matplotlib pyyaml requests scipy tqdm pandas seaborn psutil pillow py-cpuinfo
-    pip install --no-deps ultralytics==8.0.120            # what the official FastSAM repository carries within it
-
-    the same with ultralytics==8.2.60                     # the last releases with FastSAMPrompt
-    pip install torch==2.13.0 torchvision==0.28.0 ultralytics==8.4.190 numpy==2.4.6 opencv-python==5.0.0.93
-
-and then in each of them, from anywhere:
-
-    python tests/golden/reference/generate.py
-
-A run writes the files whose names end in its version; inputs come from `scripted.py` and `seeded_weights.py`, which
-the tests use as well. The keys, per file (sizes are (H, W), boxes xyxy, masks bool unless packed):
-
-prompts_8.2.60.npz, prompts_8.4.190.npz: answers to prompts about `masks` (9, 60, 80)
-    masks                       what the prompts are asked about
-    points/<case>/points        int64 (P, 2) xy; points/<case>/labels int64 (P,), 1 foreground, 0 background
-    points/<case>/official      (60, 80), 8.2.60 file only: the official repository's merged canvas: masks by
-                                descending area (equal areas in their order), each point in turn, label 1 paints
-                                the mask and label 0 erases it. No package of the index carries this rule, which
-                                replaced the next one in the official repository: it is computed here from its
-                                description.
-    points/<case>/wheel         (60, 80), 8.2.60 file only: FastSAMPrompt.point_prompt as run: masks in their order
-                                are added for label 1 and subtracted for label 0; inside where the sum is 1 or more.
-    points/<case>/rows          int64 (N,), 8.4.190 file only: FastSAMPredictor.prompt as run, the rows it selects.
-    boxes/names                 names of the boxes; boxes/boxes float64 (P, 4)
-    boxes/rows                  int64 (P,): the one row that answers each box alone. 8.2.60: box_prompt, which rounds
-                                the sides (half to even) and clips them; 8.4.190: prompt, which cuts them to integers.
-    scaled/points, scaled/size, scaled/canvas, scaled/box, scaled/row
-                                8.2.60 file only: point_prompt and box_prompt where the picture has `size` (120, 161)
-                                and the masks have not: coordinates are scaled and cut to integers.
-    quality/before, quality/after   (6, 64, 96), 8.2.60 file only: what plot(better_quality=True) shows
-    quality/contours            (64, 96), 8.2.60 file only: where plot(with_contours=True) draws on them
-    plot/masks (9, 60, 80), plot/rows int64 (60, 80): which mask's colour is seen in each pixel, -1 none; 8.2.60 only
-    full_image/<case>/before    float32 (K, 4) boxes after suppression in an input of full_image/size
-    full_image/<case>/after     float32 (K, 4) what the predictor makes of them, scores full_image/<case>/scores.
-                                In 8.2.60 the case two_fill_it raises, and has full_image/<case>/raises instead.
-
-masks_<version>.npz: masks of every scene of `scripted.MASK_SCENES`
-    <scene>/boxes               float32 (K, 4): scripted boxes in the picture's pixels, by the reference's scale_boxes
-    <scene>/native              uint8, bits of (K, H, W) at the picture's size: process_mask_native (retina)
-    <scene>/plain               uint8, bits of (K, H', W') at the input's size: process_mask(upsample=True)
-
-detections_<version>.npz: what is left of scripted candidates `scripted.candidates()`
-    <set>/<setting>             int64 (K,): rows of the candidates in the order of the answer (non_max_suppression)
-
-letterbox_<version>.npz: LetterBox on `scripted.letterbox_picture` of the sizes in `scripted.LETTERBOXES`
-    <name>/<shape>/sha256       of the bytes (H, W, 3); <shape> is auto (padded modulo 32) or square
-    <name>/<shape>/size         int64 (2,) (H, W)
-    <name>/<shape>/sample       uint8, every `scripted.SAMPLE_STEP`-th byte
-    <name>/<shape>/raises       instead, where the reference cannot do it
-
-network_<version>.npz: forward passes `scripted.NETWORK_RUNS` with `seeded_weights`; 8.0.120 those with the activation
-in SPPF, 8.4.190 the one without, and again s_wide with the activation put in
-    <run>/anchors               int64 (N,) which anchors are kept of each picture
-    <run>/boxes                 float32 (B, N, 4), input pixels; <run>/scores (B, N); <run>/coefficients (B, N, 32)
-    <run>/cells                 int64 (M,) which cells of a prototype; <run>/prototypes float32 (B, 32, M)
-    <run>/means                 float64 (B, 37): of boxes, scores, coefficients over all anchors
-    <run>/prototype_means       float64 (B, 32)
-    <run>/<setting>/<picture>/anchors, boxes, scores
-                                what non_max_suppression leaves: int64 (K,), float32 (K, 4), (K,)
-"""
+"""Writes the golden files of this folder by running the reference package of this environment: see README.md."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import sys
@@ -96,6 +30,7 @@ operators = torch.library.Library("torchvision", "DEF")
 operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
+import prompt_answers  # noqa: E402
 import scripted  # noqa: E402
 import seeded_weights  # noqa: E402
 
@@ -144,164 +79,6 @@ if IS_OFFICIAL or HAS_PROMPT_CLASS:
     import torchvision
 
     torchvision.ops.nms = greedy_nms
-
-
-def results_of(masks: npt.NDArray[np.bool_], image_size: tuple[int, int]) -> Any:
-    """The reference's own result object about masks (K, H, W); the score tells which row is which."""
-    from ultralytics.engine.results import Results
-
-    boxes = torch.zeros((len(masks), 6))
-    boxes[:, 2:4] = 1
-    boxes[:, 4] = 1 - torch.arange(len(masks)) / 100
-    picture = np.full((*image_size, 3), 255, dtype=np.uint8)
-    kind = torch.float32 if HAS_PROMPT_CLASS else torch.uint8
-    return Results(picture, path="picture.png", names={0: "object"}, boxes=boxes, masks=torch.tensor(masks).to(kind))
-
-
-def rows_of(results: Any) -> npt.NDArray[np.int64]:
-    return np.round((1 - results[0].boxes.conf.numpy()) * 100).astype(np.int64)
-
-
-def painted(masks: npt.NDArray[np.bool_], points: list[list[int]], labels: list[int]) -> npt.NDArray[np.bool_]:
-    """The official repository's merged canvas, from its description; see the file's docstring."""
-    canvas = np.zeros(masks.shape[1:], dtype=np.bool_)
-    for row in np.argsort(-masks.sum(axis=(1, 2)), kind="stable"):
-        for (x, y), label in zip(points, labels, strict=True):
-            if masks[row, y, x]:
-                canvas[masks[row]] = label == 1
-    return canvas
-
-
-def prompts_of_the_prompt_class() -> Arrays:
-    """FastSAMPrompt and the predictor's full-image rule, release 8.2.60."""
-    from matplotlib import pyplot
-    from ultralytics.models.fastsam import FastSAMPredictor, FastSAMPrompt
-
-    masks = scripted.prompt_masks()
-    arrays: Arrays = {"masks": masks}
-    for name, (points, labels) in scripted.POINT_CASES.items():
-        answer = FastSAMPrompt("picture.png", [results_of(masks, scripted.PROMPT_SIZE)]).point_prompt(points, labels)
-        arrays |= {
-            f"points/{name}/points": np.array(points),
-            f"points/{name}/labels": np.array(labels),
-            f"points/{name}/official": painted(masks, points, labels),
-            f"points/{name}/wheel": answer[0].masks.data[0].numpy().astype(np.bool_),
-        }
-
-    def box_row(box: tuple[float, ...], size: tuple[int, int]) -> int:
-        chosen = FastSAMPrompt("picture.png", [results_of(masks, size)]).box_prompt(list(box))[0].masks.data[0].numpy()
-        return int((masks == chosen.astype(np.bool_)).all(axis=(1, 2)).argmax())
-
-    arrays["boxes/names"] = np.array(list(scripted.BOXES))
-    arrays["boxes/boxes"] = np.array(list(scripted.BOXES.values()))
-    arrays["boxes/rows"] = np.array([box_row(box, scripted.PROMPT_SIZE) for box in scripted.BOXES.values()])
-
-    size, points, box = (120, 161), [[125, 41], [24, 95]], (109.0, 25.0, 142.0, 58.0)
-    answer = FastSAMPrompt("picture.png", [results_of(masks, size)]).point_prompt(points, [1, 1])
-    arrays |= {
-        "scaled/size": np.array(size),
-        "scaled/points": np.array(points),
-        "scaled/canvas": answer[0].masks.data[0].numpy().astype(np.bool_),
-        "scaled/box": np.array(box),
-        "scaled/row": np.array(box_row(box, size)),
-    }
-
-    seen: list[npt.NDArray[Any]] = []
-
-    class Axes:
-        """Keeps what would be shown."""
-
-        def imshow(self, picture: npt.NDArray[Any]) -> None:
-            seen.append(np.asarray(picture))
-
-    class Recording(FastSAMPrompt):  # type: ignore[misc]
-        """Keeps the masks that would be shown."""
-
-        def fast_show_mask(self, annotation: npt.NDArray[Any], *_: Any, **__: Any) -> None:
-            seen.append(np.array(annotation))
-
-    before = scripted.quality_masks()
-    shown = pyplot.imshow
-    with tempfile.TemporaryDirectory() as folder:
-        pyplot.imshow = Axes().imshow  # type: ignore[assignment]
-        results = [results_of(before, scripted.QUALITY_SIZE)]
-        Recording("picture.png", results, device="cpu").plot(results, folder, retina=True)
-        pyplot.imshow = shown
-    _, after, contours = seen
-    arrays |= {
-        "quality/before": before,
-        "quality/after": after.astype(np.bool_),
-        "quality/contours": contours[..., 3] > 0,
-    }
-
-    seen.clear()
-    # Each mask holds a value of its own, which the picture then shows as its transparency.
-    values = (np.arange(len(masks)) + 1)[:, None, None] / 100
-    FastSAMPrompt.fast_show_mask(masks * values, Axes(), random_color=False)
-    rows = np.round(seen[0][..., 3] / 0.6 * 100).astype(np.int64) - 1
-    plain: list[npt.NDArray[Any]] = seen.copy()
-    seen.clear()
-    FastSAMPrompt.fast_show_mask(masks.astype(np.float64), Axes(), random_color=False)
-    assert ((seen[0][..., 3] > 0) == (plain[0][..., 3] > 0)).all()
-    arrays |= {"plot/masks": masks, "plot/rows": rows}
-    return arrays | full_image_rule(FastSAMPredictor)
-
-
-def prompts_of_the_predictor() -> Arrays:
-    """FastSAMPredictor.prompt and its full-image rule, release 8.4.190."""
-    from ultralytics.models.fastsam import FastSAMPredictor
-
-    predictor = FastSAMPredictor(overrides={"save": False, "verbose": False})
-    predictor.device = torch.device("cpu")
-    masks = scripted.prompt_masks()
-    arrays: Arrays = {"masks": masks}
-    for name, (points, labels) in scripted.POINT_CASES.items():
-        chosen = predictor.prompt(results_of(masks, scripted.PROMPT_SIZE), points=points, labels=labels)
-        arrays |= {
-            f"points/{name}/points": np.array(points),
-            f"points/{name}/labels": np.array(labels),
-            f"points/{name}/rows": rows_of(chosen),
-        }
-    arrays["boxes/names"] = np.array(list(scripted.BOXES))
-    arrays["boxes/boxes"] = np.array(list(scripted.BOXES.values()))
-    arrays["boxes/rows"] = np.concatenate(
-        [
-            rows_of(predictor.prompt(results_of(masks, scripted.PROMPT_SIZE), bboxes=box))
-            for box in scripted.BOXES.values()
-        ]
-    )
-    return arrays | full_image_rule(FastSAMPredictor)
-
-
-def full_image_rule(predictor_class: Any) -> Arrays:
-    """What the predictor's postprocess leaves of scripted boxes; no box overlaps another enough to be suppressed."""
-    height, width = scripted.FULL_IMAGE_SIZE
-    arrays: Arrays = {"full_image/size": np.array(scripted.FULL_IMAGE_SIZE)}
-    for name, boxes in scripted.FULL_IMAGE_CASES.items():
-        predictor = predictor_class(overrides={"save": False, "verbose": False, "retina_masks": True, "iou": 1.0})
-        predictor.device = torch.device("cpu")
-        predictor.model = types.SimpleNamespace(names={0: "object"}, end2end=False)
-        predictor.batch = (["picture.png"], None, None)
-        sides = torch.tensor(boxes, dtype=torch.float32)
-        scores = 0.9 - 0.1 * torch.arange(len(boxes))
-        raw = torch.zeros((1, 37, len(boxes)))
-        raw[0, :2], raw[0, 2:4] = ((sides[:, :2] + sides[:, 2:]) / 2).T, (sides[:, 2:] - sides[:, :2]).T
-        raw[0, 4], raw[0, 5] = scores, 1.0
-        prototypes = torch.ones((1, 32, height // 4, width // 4))
-        picture = np.zeros((height, width, 3), dtype=np.uint8)
-        arrays[f"full_image/{name}/before"] = sides.numpy()
-        try:
-            answer = predictor.postprocess(
-                (raw, prototypes) if HAS_PROMPT_CLASS else ((raw, prototypes),),
-                torch.zeros(1, 3, height, width),
-                [picture],
-            )
-        except RuntimeError as error:
-            arrays[f"full_image/{name}/raises"] = np.array(str(error))
-            continue
-        arrays[f"full_image/{name}/after"] = answer[0].boxes.xyxy.numpy()
-        arrays[f"full_image/{name}/scores"] = answer[0].boxes.conf.numpy()
-    return arrays
 
 
 def mask_goldens() -> Arrays:
@@ -393,6 +170,18 @@ def reference_network(run: scripted.NetworkRun) -> Any:
     return network
 
 
+def forward(network: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decoded answers (B, 37, A), boxes as centre and extent, and prototypes (B, 32, H / 4, W / 4)."""
+    decoded, rest = network(images)
+    return decoded if isinstance(decoded, tuple) else (decoded, rest[-1])
+
+
+def corners(decoded: torch.Tensor) -> torch.Tensor:
+    """Boxes float64 (B, 4, A) xyxy."""
+    centres, extents = decoded[:, :2].double(), decoded[:, 2:4].double()
+    return torch.cat([centres - extents / 2, centres + extents / 2], dim=1)
+
+
 def network_goldens() -> Arrays:
     arrays: Arrays = {}
     names = ["s_square", "s_wide", "x_square"] if IS_OFFICIAL else ["s_identity", "s_wide"]
@@ -400,18 +189,20 @@ def network_goldens() -> Arrays:
         run = scripted.NETWORK_RUNS[name]
         pictures = seeded_weights.pictures(run.input_size, run.num_pictures)
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float() / 255
-        decoded, rest = reference_network(run)(images)
-        if isinstance(decoded, tuple):
-            decoded, prototypes = decoded
-        else:
-            prototypes = rest[-1]
-        centres, extents = decoded[:, :2].double(), decoded[:, 2:4].double()
-        boxes = torch.cat([centres - extents / 2, centres + extents / 2], dim=1)
+        network = reference_network(run)
+        decoded, prototypes = forward(network, images)
+        boxes = corners(decoded)
+        exact_images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().double() / 255
+        exact_boxes = corners(forward(copy.deepcopy(network).double(), exact_images)[0])
+        folded, folded_prototypes = forward(network.fuse(verbose=False), images)
+        own = [corners(folded) - boxes, folded[:, 4] - decoded[:, 4], folded[:, 5:] - decoded[:, 5:]]
         anchors = scripted.sampled(decoded.shape[2], f"{name} anchors")
         cells = scripted.sampled(prototypes[0, 0].numel(), f"{name} cells")
         arrays |= {
             f"{name}/anchors": anchors,
             f"{name}/boxes": boxes[:, :, anchors].mT.float().numpy(),
+            f"{name}/exact_boxes": exact_boxes[:, :, anchors].mT.float().numpy(),
+            f"{name}/own": np.array([float(part.abs().max()) for part in [*own, folded_prototypes - prototypes]]),
             f"{name}/scores": decoded[:, 4, anchors].numpy(),
             f"{name}/coefficients": decoded[:, 5:, anchors].mT.numpy(),
             f"{name}/cells": cells,
@@ -446,9 +237,9 @@ def main() -> None:
         write("letterbox", letterbox_goldens())
         write("network", network_goldens())
     if HAS_PROMPT_CLASS:
-        write("prompts", prompts_of_the_prompt_class())
+        write("prompts", prompt_answers.of_the_prompt_class())
     elif not IS_OFFICIAL:
-        write("prompts", prompts_of_the_predictor())
+        write("prompts", prompt_answers.of_the_predictor())
 
 
 if __name__ == "__main__":
