@@ -1,11 +1,16 @@
+import json
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from foreign_graphs import SUPPRESSED, Form, foreign_graph
 from networks import blobs, lively_network
 from onnx import TensorProto, helper
+from stages import small_scene
 from support import make_frame
 
+from streamseg.cli.main import main
 from streamseg.config import TrackingConfig
 from streamseg.errors import EngineError, WeightsError
 from streamseg.pipeline import Pipeline
@@ -15,6 +20,7 @@ from streamseg.segmentation.engines.foreign import to_input, to_raw
 from streamseg.segmentation.engines.layouts import Layout
 from streamseg.segmentation.engines.onnx_engine import OnnxEngine
 from streamseg.segmentation.engines.torch_engine import TorchEngine
+from streamseg.segmentation.weights import save_weights
 
 ULTRALYTICS = {
     "task": "segment",
@@ -190,6 +196,61 @@ def test_a_pipeline_splits_its_batches(form):
 def test_pictures_that_the_graph_does_not_take(form, shape, message):
     with pytest.raises(EngineError, match=message):
         OnnxEngine(foreign_graph(form), path="x.onnx").run(np.zeros(shape, np.uint8))
+
+
+# ---- the command line
+
+
+@pytest.fixture(scope="module")
+def graph_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("graphs") / "foreign.onnx"
+    path.write_bytes(foreign_graph(Form().with_metadata(ULTRALYTICS)))
+    return path
+
+
+def test_segment_finds_the_same_as_with_tensors(graph_file, network, tmp_path):
+    picture = tmp_path / "7.png"
+    cv2.imwrite(str(picture), blobs((96, 128), 3))
+    tensors = save_weights(network.state_dict(), tmp_path / "n.safetensors")
+    found = {}
+    for name, flags in {"graph": [], "tensors": ["--engine", "torch", "--imgsz", "128"]}.items():
+        weights = str(graph_file if name == "graph" else tensors)
+        out = tmp_path / name
+        assert main(["segment", str(picture), "--weights", weights, "--out", str(out), "--no-overlay", *flags]) == 0
+        found[name] = json.loads((out / "instances.json").read_text())
+    assert len(found["graph"]) == len(found["tensors"]) > 5
+    for one, other in zip(found["graph"], found["tensors"], strict=True):
+        assert one["bbox"] == pytest.approx(other["bbox"], abs=0.02)
+        assert one["score"] == pytest.approx(other["score"], abs=2e-4)
+        assert one["segmentation"] == other["segmentation"]
+
+
+def test_run_takes_it(graph_file, tmp_path, capsys):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"sources:\n- {json.dumps(small_scene(num_frames=4, mode='every_frame'))}\n"
+        f"segmentation: {{weights: {graph_file}, device: cpu, max_det: 5}}\n"
+    )
+    assert main(["run", str(config), "--no-publish"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("4 frames, ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        pytest.param(["--imgsz", "640"], "imgsz 640 contradicts this graph", id="another size"),
+        pytest.param(["--engine", "torch"], "the torch engine cannot run", id="another engine"),
+        pytest.param(["--half"], "was exported with half False, not True", id="another precision"),
+    ],
+)
+def test_what_it_cannot_do_is_one_line(graph_file, tmp_path, capsys, flags, message):
+    picture = tmp_path / "7.png"
+    cv2.imwrite(str(picture), blobs((96, 128), 3))
+    out = tmp_path / "out"
+    assert main(["segment", str(picture), "--weights", str(graph_file), "--out", str(out), *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not out.exists()
 
 
 # ---- answers that do not belong to the input
