@@ -158,6 +158,7 @@ def _complete_head(head: nn.Module, config: NetworkConfig, classes: Mapping[str,
     head.detect = classes["Detect"].forward
     head.inplace = True
     head.anchors, head.strides = torch.empty(0), torch.empty(0)
+    head.shape = torch.Size((1, config.channels[2], 8, 8))
 
 
 def _forward(self: nn.Module, x: Any) -> Any:

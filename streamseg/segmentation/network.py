@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.overrides import TorchFunctionMode
 
 from streamseg.errors import WeightsError
 
@@ -32,6 +33,7 @@ __all__ = [
     "config_from_state_dict",
     "fuse",
     "network_from_state_dict",
+    "network_without_memory",
 ]
 
 Size = Literal["n", "s", "m", "l", "x"]
@@ -355,9 +357,7 @@ def check_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
         WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
     """
     config = config_from_state_dict(state_dict)
-    # Without memory: shapes come from files, and fit each other only if nothing is wrong.
-    with torch.device("meta"):
-        wanted = Network(config).state_dict()
+    wanted = network_without_memory(config).state_dict()
     missing = [name for name in wanted if name not in state_dict and not _is_counter(name)]
     left_over = [name for name in state_dict if name not in wanted]
     wrong = [
@@ -387,10 +387,34 @@ def network_from_state_dict(state_dict: Mapping[str, Tensor], *, sppf_activation
     Raises:
         WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
     """
-    network = Network(replace(check_state_dict(state_dict), sppf_activation=sppf_activation))
-    wanted = network.state_dict()
-    network.load_state_dict({name: state_dict.get(name, wanted[name]).to(wanted[name].dtype) for name in wanted})
+    network = network_without_memory(replace(check_state_dict(state_dict), sppf_activation=sppf_activation))
+    loaded = {}
+    for name, tensor in network.state_dict().items():
+        given = state_dict[name] if name in state_dict else torch.zeros(tensor.shape)
+        loaded[name] = given.detach().to(tensor.dtype, copy=True)
+    network.load_state_dict(loaded, assign=True)
     return network.eval()
+
+
+def network_without_memory(config: NetworkConfig) -> Network:
+    """A network whose tensors have shapes and types alone.
+
+    Configurations come from files: this one takes neither memory nor time, however large it is.
+    """
+    with torch.device("meta"), _WithoutRandomWeights():
+        return Network(config)
+
+
+class _WithoutRandomWeights(TorchFunctionMode):
+    """Leaves out the random numbers that torch fills new layers with; on shapes alone they take half a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        named = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return named["tensor"] if "tensor" in named else args[0]
+        return func(*args, **named)
 
 
 class FusedConv(nn.Module):

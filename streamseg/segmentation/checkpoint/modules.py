@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from streamseg.segmentation.checkpoint.refusal import OTHER, quoted, refuse
 from streamseg.segmentation.checkpoint.storages import StoredTensor
 from streamseg.segmentation.checkpoint.stubs import Inert
-from streamseg.segmentation.network import SPPF, Bottleneck, Conv, Network, NetworkConfig
+from streamseg.segmentation.network import SPPF, Bottleneck, Conv, NetworkConfig, network_without_memory
 
 __all__ = ["Tree", "check_agrees", "tree_of"]
 
@@ -69,8 +68,7 @@ def check_agrees(tree: Tree, config: NetworkConfig) -> bool:
     Raises:
         WeightsError: something differs from the network that is built here.
     """
-    with torch.device("meta"):
-        network = Network(config)
+    network = network_without_memory(config)
     for name, ours in network.named_modules():
         theirs = tree.modules.get(name)
         # Upsampling and concatenation have been compared as layers.
@@ -84,7 +82,7 @@ def check_agrees(tree: Tree, config: NetworkConfig) -> bool:
 
 
 def _walk(model: Inert) -> Iterator[tuple[str, Inert]]:
-    """Every module by its name, parents first; one that two parents share comes twice."""
+    """Every module by its name, in the order of a state dict; one that two parents share comes twice."""
     pending: list[tuple[str, Inert, int]] = [("", model, 0)]
     count = 0
     while pending:
@@ -93,7 +91,7 @@ def _walk(model: Inert) -> Iterator[tuple[str, Inert]]:
         if count > _MOST_MODULES or depth > _DEEPEST:
             raise refuse(f"the checkpoint's network has more than {_MOST_MODULES} modules, or is over {_DEEPEST} deep")
         yield name, module
-        for key, child in _named(module, "_modules", name):
+        for key, child in reversed(list(_named(module, "_modules", name))):
             if child is not None and not isinstance(child, Inert):
                 raise refuse(f"{quoted(key)} in {name or 'the network'} is no module")
             if child is not None:

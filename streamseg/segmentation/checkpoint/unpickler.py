@@ -20,7 +20,7 @@ MOST_BYTES = 4 << 20
 """The published checkpoint of the largest network has 0.35 MB of pickle; from the middle of a training, about 1 MB."""
 
 MOST_OPCODES = 500_000
-"""The largest network has 60 thousand, from the middle of a training 150 thousand; a second is the longest that anything takes."""
+"""The largest network has 60 thousand, from the middle of a training 150 thousand; nothing takes more than seconds."""
 
 _PROTOCOL = 2
 
