@@ -16,7 +16,7 @@ from streamseg.cli.main import main
         pytest.param(["segment", "--help"], 0, id="help of a subcommand"),
         pytest.param([], 2, id="nothing"),
         pytest.param(["paint"], 2, id="unknown subcommand"),
-        pytest.param(["segment"], 2, id="missing argument"),
+        pytest.param(["check-config"], 2, id="missing argument"),
     ],
 )
 def test_exit_codes_of_the_parser(arguments, code, capsys):
@@ -33,7 +33,18 @@ def test_every_subcommand_has_help_and_a_function():
         if isinstance(action, argparse._SubParsersAction):
             names = set(action.choices)
             assert all(parser.get_default("command") is not None for parser in action.choices.values())
-    assert names == {"demo", "run", "segment", "subscribe", "train", "eval", "export", "weights", "check-config", "doctor"}
+    assert names == {
+        "demo",
+        "run",
+        "segment",
+        "subscribe",
+        "train",
+        "eval",
+        "export",
+        "weights",
+        "check-config",
+        "doctor",
+    }
 
 
 def test_an_error_is_one_line_and_exit_code_2(capsys, tmp_path):

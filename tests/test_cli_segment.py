@@ -7,7 +7,7 @@ from networks import blobs, lively_network
 from support import write_video
 
 from streamseg.cli.main import main
-from streamseg.cli.segment import parse_prompts
+from streamseg.cli.segment_job import parse_prompts
 from streamseg.errors import DataError
 from streamseg.segmentation.weights import save_weights
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt

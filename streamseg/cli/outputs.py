@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 
 from streamseg.drawing import Colour, colour_of, draw_objects
 from streamseg.errors import DataError
@@ -20,6 +22,8 @@ from streamseg.structures.message import Message
 from streamseg.video_writer import VideoWriter
 
 __all__ = ["Outputs", "coco_results"]
+
+Draw = Callable[[npt.NDArray[np.uint8], Message], npt.NDArray[np.uint8]]
 
 
 class Outputs:
@@ -32,18 +36,22 @@ class Outputs:
         title: names the video's overlay: its file name without the suffix.
         video_fps: nominal rate of a video, for which there will be one MP4; None: a PNG per picture.
         overlay: False: `instances.json` only.
+        draw: makes the overlay of a picture (H, W, 3) RGB with its message; None: outlines in each identity's colour.
 
     Raises:
         DataError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, title: str, *, video_fps: float | None, overlay: bool = True) -> None:
+    def __init__(
+        self, folder: Path, title: str, *, video_fps: float | None, overlay: bool = True, draw: Draw | None = None
+    ) -> None:
         self.num_frames = 0
         self.num_instances = 0
         self._folder = folder
         self._made_folder = not folder.exists()
         self._video_fps = video_fps
         self._overlay = overlay
+        self._draw = draw if draw is not None else self._outlines
         self._results: list[dict[str, Any]] = []
         self._moved: list[Path] = []
         try:
@@ -54,12 +62,16 @@ class Outputs:
         self._video: VideoWriter | None = None
         self._video_path = self._workshop / f"{Path(title).stem}.mp4"
 
-    def write(self, result: Result, name: str) -> None:
+    def write(self, result: Result, name: str, *, picture_name: str | None = None) -> None:
         """Add one picture and its objects.
 
         Args:
             result: what was found in it.
             name: the picture's file name; of a video, the video's.
+            picture_name: the overlay's file name, whose suffix says how it is coded; None: that of the picture, as PNG.
+
+        Raises:
+            DataError: the overlay cannot be written.
         """
         message = result.message
         image_id = message.frame_index if self._video_fps is not None else _image_id(name, self.num_frames)
@@ -68,19 +80,15 @@ class Outputs:
         self.num_frames += 1
         if not self._overlay:
             return
-        # Nothing is followed from picture to picture, so that the rank gives the colour.
-        colours: Sequence[Colour] | None = None
-        if self._video_fps is None:
-            colours = [colour_of(rank) for rank in range(len(message.objects))]
-        drawn = draw_objects(result.frame.image, message.objects, mask_size=message.mask_size, colours=colours)
+        drawn = self._draw(result.frame.image, message)
         if self._video_fps is not None:
             if self._video is None:
                 self._video = VideoWriter(self._video_path, fps=self._video_fps)
             self._video.write(drawn, seconds=message.pts_seconds)
         else:
-            path = self._free_name(Path(name).stem)
-            if not cv2.imwrite(str(path), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)):
-                raise DataError(f"cannot write {path}")
+            path = self._free_name(f"{Path(name).stem}.png" if picture_name is None else picture_name)
+            if not cv2.haveImageWriter(path.name) or not cv2.imwrite(str(path), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)):
+                raise DataError(f"cannot write {self._folder / path.name}; give a name that ends in .png or .jpg")
 
     def files(self) -> list[Path]:
         """What was written, after the block; a long list is cut."""
@@ -110,12 +118,19 @@ class Outputs:
         for path in sorted(self._workshop.iterdir()):
             self._moved.append(path.replace(self._folder / path.name))
 
-    def _free_name(self, stem: str) -> Path:
+    def _outlines(self, image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray[np.uint8]:
+        # Nothing is followed from picture to picture, so that the rank gives the colour.
+        colours: Sequence[Colour] | None = None
+        if self._video_fps is None:
+            colours = [colour_of(rank) for rank in range(len(message.objects))]
+        return draw_objects(image, message.objects, mask_size=message.mask_size, colours=colours)
+
+    def _free_name(self, name: str) -> Path:
         """Pictures that differ in the suffix or the folder only must not overwrite one another."""
-        path = self._workshop / f"{stem}.png"
+        path = self._workshop / name
         number = 1
         while path.exists():
-            path = self._workshop / f"{stem}-{number}.png"
+            path = self._workshop / f"{Path(name).stem}-{number}{Path(name).suffix}"
             number += 1
         return path
 

@@ -5,9 +5,10 @@ reference   the picture that the official FastSAM program makes
 """
 
 from streamseg.drawing.overlay import PALETTE, TENTATIVE, Colour, colour_of, draw_message, draw_objects
-from streamseg.drawing.reference import contour_pixels, draw_reference, topmost_rows
+from streamseg.drawing.reference import ONE_COLOUR, contour_pixels, draw_reference, topmost_rows
 
 __all__ = [
+    "ONE_COLOUR",
     "PALETTE",
     "TENTATIVE",
     "Colour",
