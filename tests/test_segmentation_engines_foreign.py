@@ -1,4 +1,5 @@
 import json
+from functools import cache
 
 import cv2
 import numpy as np
@@ -59,17 +60,16 @@ def network():
     return lively_network()
 
 
-@pytest.fixture(scope="module")
-def pictures():
-    """All sizes fill the input in another way."""
-    return [blobs(size, seed) for seed, size in enumerate([(96, 128), (72, 128), (150, 110)])]
+PICTURES = [blobs(size, seed) for seed, size in enumerate([(96, 128), (72, 128), (150, 110)])]
+"""Each fills the input in another way."""
 
 
-def torch_like(engine, network):
-    """The torch engine, with the input size that the other one insists on."""
-    alike = TorchEngine(network)
-    alike.input_size = engine.input_size
-    return alike
+@cache
+def found_by_torch(input_size):
+    """In the pictures, with the input size that the graph insists on."""
+    engine = TorchEngine(lively_network())
+    engine.input_size = input_size
+    return Segmenter(engine=engine, imgsz=128)(PICTURES)
 
 
 def assert_same(found, expected):
@@ -83,11 +83,11 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_it_finds_what_torch_finds(form, network, pictures):
+def test_it_finds_what_torch_finds(form):
     engine = OnnxEngine(foreign_graph(form))
-    expected = Segmenter(engine=torch_like(engine, network), imgsz=128)(pictures)
-    for found, wanted in zip(Segmenter(engine=engine, imgsz=128)(pictures), expected, strict=True):
-        assert_same(found, wanted)
+    found = Segmenter(engine=engine, imgsz=128)(PICTURES)
+    for instances, expected in zip(found, found_by_torch(engine.input_size), strict=True):
+        assert_same(instances, expected)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.values[0].arrangement != "suppressed"])
