@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from streamseg.geometry import Letterbox, clip_boxes, letterbox, letterbox_into, nms
 from streamseg.segmentation import instance_masks
-from streamseg.segmentation.decode import Decoded, decode
+from streamseg.segmentation.decode import Decoded, anchors, decode
 from streamseg.segmentation.network import Network, NetworkConfig, fuse, network_from_state_dict
 from streamseg.segmentation.preprocess import letterbox_images
 from streamseg.structures.instances import GridTransform, Instances
@@ -56,35 +56,54 @@ def seeded_network(run: scripted.NetworkRun) -> Network:
     return network_from_state_dict(weights, sppf_activation=run.sppf == "silu")
 
 
+Arithmetic = Literal["float32", "folded", "float64"]
+"""The network as it is loaded; with its batch norms folded, as it runs; and exact."""
+
+
+@cache
 @torch.inference_mode()
-def answer(name: str, *, fused: bool = False) -> Decoded:
-    """Our answer in one of the golden runs."""
+def answers(name: str) -> dict[Arithmetic, Decoded]:
+    """Our answers in one of the golden runs."""
     run = scripted.NETWORK_RUNS[name]
     network = seeded_network(run)
-    images = torch.from_numpy(pictures(run.input_size, run.num_pictures)).permute(0, 3, 1, 2).contiguous().float() / 255
-    return decode((fuse(network) if fused else network)(images))
+    images = torch.from_numpy(pictures(run.input_size, run.num_pictures)).permute(0, 3, 1, 2).contiguous()
+    found: dict[Arithmetic, Decoded] = {"float32": decode(network(images.float() / 255))}
+    found["folded"] = decode(fuse(network)(images.float() / 255))
+    found["float64"] = decode(network.double()(images.double() / 255))
+    return found
 
 
 def network_differences(decoded: Decoded, name: str, version: str) -> dict[str, float]:
-    """Largest differences from the reference: boxes in input pixels, the others absolute; means over all anchors."""
+    """Largest differences from the reference: boxes in input pixels and in cells, the others absolute.
+
+    A cell is what the network measures boxes in: 8, 16 or 32 pixels, by the anchor's level.
+    """
     theirs = golden("network", version)
-    anchors, cells = theirs[f"{name}/anchors"], theirs[f"{name}/cells"]
+    anchors_kept, cells = theirs[f"{name}/anchors"], theirs[f"{name}/cells"]
     boxes, scores, coefficients, prototypes = (tensor.double().numpy() for tensor in decoded)
+    strides = anchors(decoded.prototypes).strides.numpy()[anchors_kept]  # (N, 1)
     means = np.concatenate([boxes.mean(axis=1), scores.mean(axis=1)[:, None], coefficients.mean(axis=1)], axis=1)
     ours = {
-        "boxes": boxes[:, anchors],
-        "scores": scores[:, anchors],
-        "coefficients": coefficients[:, anchors],
+        "scores": scores[:, anchors_kept],
+        "coefficients": coefficients[:, anchors_kept],
         "prototypes": prototypes.reshape(*prototypes.shape[:2], -1)[:, :, cells],
         "means": means,
         "prototype_means": prototypes.mean(axis=(2, 3)),
     }
-    return {quantity: float(np.abs(values - theirs[f"{name}/{quantity}"]).max()) for quantity, values in ours.items()}
+    apart = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/boxes"])
+    exact = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/exact_boxes"])
+    return {
+        "boxes_px": float(apart.max()),
+        "boxes_cells": float((apart / strides).max()),
+        "exact_boxes_px": float(exact.max()),
+        **{quantity: float(np.abs(values - theirs[f"{name}/{quantity}"]).max()) for quantity, values in ours.items()},
+    }
 
 
-def prototype_scale(decoded: Decoded) -> float:
-    """Largest prototype value of all: what a difference between prototypes is to be seen against."""
-    return float(decoded.prototypes.abs().max())
+def own_differences(name: str, version: str) -> dict[str, float]:
+    """How far the reference is from itself when its batch norms are folded: boxes in pixels, the others absolute."""
+    quantities = ("boxes_px", "scores", "coefficients", "prototypes")
+    return dict(zip(quantities, golden("network", version)[f"{name}/own"].tolist(), strict=True))
 
 
 def chosen(
@@ -124,6 +143,21 @@ def detection_differences(decoded: Decoded, name: str, version: str) -> dict[str
                 scores=float(np.abs(scores[anchors] - theirs[f"{key}/scores"]).max(initial=0)),
             )
     return differences
+
+
+def candidate_difference(name: str, setting_name: str, version: str) -> tuple[bool, bool]:
+    """Whether the reference's rows of scripted candidates are ours; and if not, whether they are but for ties.
+
+    8.0.120 and 8.4.190 put equal scores in an order that is any (an unstable sort), ours keep the order that
+    they come in. They agree but for ties when ours are the same once the reference's come first among equals.
+    """
+    boxes, scores = scripted.candidates()[name]
+    setting = scripted.NMS_SETTINGS[setting_name]
+    theirs = golden("detections", version)[f"{name}/{setting_name}"]
+    if np.array_equal(chosen(boxes, scores, setting), theirs):
+        return True, True
+    order = np.concatenate([theirs, np.setdiff1d(np.arange(len(boxes)), theirs)])
+    return False, np.array_equal(order[chosen(boxes[order], scores[order], setting)], theirs)
 
 
 @dataclass(frozen=True)
@@ -213,6 +247,7 @@ def mask_ious(masks: Masks, others: Masks) -> npt.NDArray[np.float64]:
     return np.where(union > 0, shared / np.maximum(union, 1), 1.0)
 
 
+@cache
 def mask_difference(name: str, kind: Kind, version: str) -> MaskDifference:
     """Our masks against the reference's, and the causes of what differs."""
     scene = scripted.mask_scene(name)
