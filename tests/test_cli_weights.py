@@ -192,9 +192,9 @@ def test_convert_and_info(run, tmp_path, capsys):
     assert run("info", out) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["path:", str(out)]
-    assert "size:           custom" in lines
-    assert "channels:       8-8-16-32-64" in lines
-    assert "official:       no official file that is known" in lines
+    assert "size:            custom" in lines
+    assert "channels:        8-8-16-32-64" in lines
+    assert "official:        no official file that is known" in lines
     assert f"  source_sha256: {load_weights(source).sha256}" in lines
     assert run("info", source, "--json") == 0
     fields = json.loads(capsys.readouterr().out)
@@ -228,7 +228,7 @@ def test_info_of_a_graph(run, tmp_path, capsys):
     (tmp_path / "n.onnx").write_bytes(lively_graph())
     assert run("info", tmp_path / "n.onnx") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "format:         ONNX graph" in lines
+    assert "format:          ONNX graph" in lines
     assert "  images: tensor(uint8) ['batch', 'height', 'width', 3]" in lines
 
 

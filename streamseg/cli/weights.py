@@ -203,7 +203,7 @@ def _lines(fields: dict[str, Any]) -> list[str]:
             lines += [f"  {key}: {text}" for key, text in sorted(value.items())]
         else:
             text = "-".join(map(str, value)) if isinstance(value, tuple) else value
-            lines.append(f"{name + ':':<16}{text}")
+            lines.append(f"{name + ':':<17}{text}")
     return lines
 
 
