@@ -201,8 +201,10 @@ class DistributionBins(nn.Module):
     def __init__(self, reg_max: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(reg_max, 1, 1, bias=False).requires_grad_(False)
+        # Made on the CPU wherever the network is: without memory, torch needs its compiler for this, and seconds.
+        bins = torch.arange(reg_max, dtype=torch.float32, device="cpu").view(1, reg_max, 1, 1)
         with torch.no_grad():
-            self.conv.weight.copy_(torch.arange(reg_max, dtype=torch.float32).view(1, reg_max, 1, 1))
+            self.conv.weight.copy_(bins)
 
 
 def _branch(in_channels: int, channels: int, out_channels: int) -> nn.Sequential:
