@@ -42,7 +42,7 @@ def main() -> int:
         bar.close()
         scene = _scene_recall(segmenter)
         rows.append({"imgsz": segmenter.imgsz, "eval_coco": scores, "scene_found": scene})
-        masks, boxes = scores.mask_recall, scores.box_recall
+        masks, boxes = scores.mask.recall, scores.box.recall
         print(
             f"imgsz {segmenter.imgsz}: eval-coco ({scores.num_pictures} pictures, {scores.num_objects} objects)"
             f" mask AR@10 {masks[10]:.3f} @100 {masks[100]:.3f} @1000 {masks[1000]:.3f}"

@@ -74,8 +74,8 @@ ONE = [disc(SIZE, 30, 30, 20)]
 def test_everything_found_scores_one(tmp_path):
     scores = evaluate_proposals(Answers([TWO, ONE]), folder_of(tmp_path, [TWO, ONE]))
     assert (scores.num_pictures, scores.num_objects) == (2, 3)
-    assert scores.box_recall == scores.mask_recall == {10: 1, 100: 1, 1000: 1}
-    assert scores.mask_precision == pytest.approx(1)
+    assert scores.box.recall == scores.mask.recall == {10: 1, 100: 1, 1000: 1}
+    assert scores.mask.precision == pytest.approx(1)
     assert scores.mean_best_iou == pytest.approx(1)
     assert scores.found_by_category == {"object": 1}
 
@@ -83,8 +83,8 @@ def test_everything_found_scores_one(tmp_path):
 def test_nothing_found_scores_zero(tmp_path):
     scores = evaluate_proposals(Answers([[], []]), folder_of(tmp_path, [TWO, ONE]))
     assert (scores.num_pictures, scores.num_objects) == (2, 3)
-    assert scores.box_recall == scores.mask_recall == {10: 0, 100: 0, 1000: 0}
-    assert scores.mask_precision == scores.mean_best_iou == 0
+    assert scores.box.recall == scores.mask.recall == {10: 0, 100: 0, 1000: 0}
+    assert scores.mask.precision == scores.mean_best_iou == 0
     assert scores.found_by_category == {"object": 0}
 
 
@@ -92,7 +92,7 @@ def test_half_of_the_thresholds_by_hand(tmp_path):
     """25 x 10 pixels found as 18 x 10: IoU 0.72 counts at 0.50, 0.55, 0.60, 0.65 and 0.70, five of ten."""
     found = [rectangle(SIZE, 5, 5, 23, 15), TWO[1]]
     scores = evaluate_proposals(Answers([found]), folder_of(tmp_path, [TWO]))
-    assert scores.mask_recall[100] == scores.box_recall[100] == pytest.approx((1 + 0.5) / 2)
+    assert scores.mask.recall[100] == scores.box.recall[100] == pytest.approx((1 + 0.5) / 2)
     assert scores.mean_best_iou == pytest.approx((0.72 + 1) / 2)
     assert scores.found_by_category == {"object": 1}
 
@@ -101,18 +101,18 @@ def test_masks_and_boxes_are_judged_apart(tmp_path):
     """A disc in its box: the box is right, the mask of the box has IoU pi / 4 = 0.785, six thresholds of ten."""
     found = [rectangle(SIZE, 10, 10, 50, 50)]
     scores = evaluate_proposals(Answers([found]), folder_of(tmp_path, [ONE]))
-    assert scores.box_recall[100] == 1
-    assert scores.mask_recall[100] == pytest.approx(0.6)
+    assert scores.box.recall[100] == 1
+    assert scores.mask.recall[100] == pytest.approx(0.6)
 
 
 def test_only_so_many_proposals_count(tmp_path):
     masks = [rectangle(SIZE, 13 * x, 19 * y, 13 * x + 9, 19 * y + 12) for x in range(6) for y in range(2)]
     noise = [rectangle(SIZE, x, 40, x + 20, 60) for x in range(0, 60, 2)]
     scores = evaluate_proposals(Answers([masks]), folder_of(tmp_path / "a", [masks]))
-    assert scores.mask_recall == {10: pytest.approx(10 / 12), 100: 1, 1000: 1}
+    assert scores.mask.recall == {10: pytest.approx(10 / 12), 100: 1, 1000: 1}
     scores = evaluate_proposals(Answers([noise + masks]), folder_of(tmp_path / "b", [masks]))
-    assert scores.mask_recall == {10: 0, 100: 1, 1000: 1}
-    assert 0 < scores.mask_precision < 0.5
+    assert scores.mask.recall == {10: 0, 100: 1, 1000: 1}
+    assert 0 < scores.mask.precision < 0.5
 
 
 def test_recall_by_size(tmp_path):
@@ -121,18 +121,18 @@ def test_recall_by_size(tmp_path):
     large, other = rectangle(size, 0, 100, 180, 280), rectangle(size, 200, 100, 380, 280)
     folder = folder_of(tmp_path, [[small, medium, large, other]], size=size)
     scores = evaluate_proposals(Answers([[large, medium]], size), folder)
-    assert scores.mask_recall_by_size == scores.box_recall_by_size == {"small": 0, "medium": 1, "large": 0.5}
+    assert scores.mask.recall_by_size == scores.box.recall_by_size == {"small": 0, "medium": 1, "large": 0.5}
 
 
 def test_where_there_is_nothing_to_find_there_is_no_score(tmp_path):
     scores = evaluate_proposals(Answers([TWO]), folder_of(tmp_path, [[]]))
     assert (scores.num_pictures, scores.num_objects) == (1, 0)
     values = [
-        *scores.box_recall.values(),
-        *scores.mask_recall.values(),
-        *scores.box_recall_by_size.values(),
-        *scores.mask_recall_by_size.values(),
-        scores.mask_precision,
+        *scores.box.recall.values(),
+        *scores.mask.recall.values(),
+        *scores.box.recall_by_size.values(),
+        *scores.mask.recall_by_size.values(),
+        scores.mask.precision,
         scores.mean_best_iou,
     ]
     assert all(map(math.isnan, values))
@@ -146,8 +146,8 @@ def test_crowds_are_neither_objects_nor_mistakes(tmp_path):
     within = [rectangle(SIZE, 62, y, 78, y + 9) for y in (2, 20, 40)]
     scores = evaluate_proposals(Answers([within + ONE]), folder)
     assert scores.num_objects == 1
-    assert scores.mask_recall[100] == 1
-    assert scores.mask_precision == pytest.approx(1)
+    assert scores.mask.recall[100] == 1
+    assert scores.mask.precision == pytest.approx(1)
 
 
 def test_labels_are_counted_apart(tmp_path):
@@ -211,15 +211,15 @@ def test_scores_are_those_of_cocoeval(tmp_path, seed):
     folder = folder_of(tmp_path, pictures)
     scores = evaluate_proposals(Answers(answers), folder)
     for kind, recall, by_size in (
-        ("bbox", scores.box_recall, scores.box_recall_by_size),
-        ("segm", scores.mask_recall, scores.mask_recall_by_size),
+        ("bbox", scores.box.recall, scores.box.recall_by_size),
+        ("segm", scores.mask.recall, scores.mask.recall_by_size),
     ):
         expected, precision = coco_eval(folder, answers, kind)
         assert list(recall.values()) == pytest.approx(expected[0].tolist())
         assert by_size["small"] == pytest.approx(expected[1, 2])
         assert by_size["medium"] == pytest.approx(expected[2, 2])
-    assert scores.mask_precision == pytest.approx(precision)
-    assert 0.1 < scores.mask_recall[100] < 0.9
+    assert scores.mask.precision == pytest.approx(precision)
+    assert 0.1 < scores.mask.recall[100] < 0.9
 
 
 def renumber(content):
@@ -244,9 +244,11 @@ def test_numbers_and_categories_do_not_matter(tmp_path, edit):
     answers = [[TWO[0]], ONE]
     plain = evaluate_proposals(Answers(answers), folder_of(tmp_path / "plain", [TWO, ONE]))
     other = evaluate_proposals(Answers(answers), folder_of(tmp_path / "other", [TWO, ONE], edit=edit))
-    assert plain.mask_recall[100] == pytest.approx(2 / 3)
-    for name in ("num_objects", "box_recall", "mask_recall", "mask_precision", "mean_best_iou"):
-        assert getattr(other, name) == getattr(plain, name)
+    assert plain.mask.recall[100] == pytest.approx(2 / 3)
+    assert (other.num_objects, other.mean_best_iou) == (plain.num_objects, plain.mean_best_iou)
+    for kind in ("box", "mask"):
+        for name in ("recall", "recall_curve", "auc", "precision"):
+            assert getattr(getattr(other, kind), name) == getattr(getattr(plain, kind), name)
 
 
 # ---- the run
@@ -269,8 +271,8 @@ def test_a_mask_without_a_pixel_is_a_miss(tmp_path):
         SIZE,
     )
     scores = evaluate_proposals(lambda images: [nothing], folder_of(tmp_path, [TWO[:1]]))
-    assert scores.box_recall[100] == 1
-    assert scores.mask_recall[100] == scores.mean_best_iou == 0
+    assert scores.box.recall[100] == 1
+    assert scores.mask.recall[100] == scores.mean_best_iou == 0
 
 
 def test_nothing_is_printed(tmp_path, capsys):

@@ -1,48 +1,77 @@
-"""How many labelled objects are found: average recall of class-less proposals, by COCO's own evaluation."""
+"""How many labelled objects are found: average recall and precision of class-less proposals.
+
+The figures are those of COCO's evaluation program for one category (Lin et al., "Microsoft COCO", 2014),
+computed for all thresholds and sizes at once. Recall stands in front: where only some kinds of objects are
+labelled, precision is low whatever a model does, because it finds the others as well.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from streamseg.annotations import LabelledPicture, annotation_mask, read_image, read_pictures
-from streamseg.rle import crop_to_coco
+from streamseg.evaluation.matching import (
+    FALSE,
+    RANGES,
+    THRESHOLDS,
+    TRUE,
+    PictureMatches,
+    match_picture,
+)
+from streamseg.evaluation.overlap import box_ious, mask_ious
+from streamseg.evaluation.truth import OnPicture, SegmentFunction, labelled_pictures
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances
 
-__all__ = ["ProposalScores", "evaluate_proposals"]
+__all__ = ["MatchScores", "ProposalScores", "evaluate_proposals", "score_matches"]
 
 MAX_PROPOSALS = (10, 100, 1000)
 """Proposals per picture at which recall is taken (FastSAM's Table 3)."""
+PRECISION_PROPOSALS = 100
+"""Proposals per picture at which precision is taken (COCO's AP)."""
+RECALL_LEVELS = np.linspace(0, 1, 101)
+"""Recall at which precision is read (COCO's AP)."""
 
-SegmentFunction = Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[Instances]]
+
+@dataclass(frozen=True)
+class MatchScores:
+    """Class-less scores of masks or of boxes, each 0..1; nan where there is no object to find."""
+
+    recall: dict[int, float]
+    """AR over IoU 0.50:0.95 at 10, 100 and 1000 proposals a picture."""
+    recall_by_size: dict[str, float]
+    """AR at 1000 of small (up to 32² px), medium and large (from 96² px) objects."""
+    recall_by_iou: dict[str, float]
+    """Recall at 1000, by the IoU from which an object is found."""
+    auc: float
+    """Area under AR over the logarithm of the number of proposals, from 1 to 1000, as a share of the whole.
+
+    The single figure of Pinheiro et al., "Learning to Segment Object Candidates", 2015, as FastSAM's Table 3
+    reports it beside AR at 10, 100 and 1000."""
+    recall_curve: dict[int, float]
+    """AR by the number of proposals, at some numbers from 1 to 1000."""
+    precision: float
+    """AP over IoU 0.50:0.95 at 100 proposals a picture."""
+    precision_50: float
+    precision_75: float
+    precision_by_size: dict[str, float]
 
 
 @dataclass(frozen=True)
 class ProposalScores:
-    """Class-less scores of one data set, each 0..1; nan where there is no object to find."""
+    """Scores of one data set."""
 
     num_pictures: int
     num_objects: int
     """Labelled ones, crowds left out."""
-    box_recall: dict[int, float]
-    """AR over IoU 0.50:0.95 at 10, 100 and 1000 proposals a picture."""
-    mask_recall: dict[int, float]
-    box_recall_by_size: dict[str, float]
-    """AR at 1000 of small (< 32² px), medium and large (> 96² px) objects."""
-    mask_recall_by_size: dict[str, float]
-    mask_precision: float
-    """AP at 100 proposals a picture; low where labels are incomplete, whatever the model does."""
+    num_proposals: float
+    """Mean per picture."""
+    box: MatchScores
+    mask: MatchScores
     mean_best_iou: float
     """Mean over objects of the best mask's IoU."""
     found_by_category: dict[str, float]
@@ -54,7 +83,7 @@ def evaluate_proposals(
     folder: Path,
     *,
     limit: int | None = None,
-    on_picture: Callable[[int, int], None] = lambda done, total: None,
+    on_picture: OnPicture = lambda done, total: None,
 ) -> ProposalScores:
     """Run a segmenter over a COCO-format folder and score what it finds, classes ignored.
 
@@ -67,104 +96,83 @@ def evaluate_proposals(
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
-    pictures = read_pictures(folder)[:limit]
-    truth = _truth(pictures)
-    results: list[dict[str, Any]] = []
-    for position, picture in enumerate(pictures):
-        results += _results(segment([read_image(picture)])[0], position)
-        on_picture(position + 1, len(pictures))
-    box = _evaluate(truth, results, "bbox")
-    mask = _evaluate(truth, results, "segm")
-    best = _best_ious(mask)
-    by_label: dict[str, list[float]] = {}
-    for annotation_id, iou in best.items():
-        by_label.setdefault(truth.anns[annotation_id]["label"], []).append(iou)
-    frequent = sorted(by_label, key=lambda label: -len(by_label[label]))[:10]
+    box_matches: list[PictureMatches] = []
+    mask_matches: list[PictureMatches] = []
+    best: dict[str, list[float]] = {}
+    num_proposals = 0
+    for image, truth in labelled_pictures(folder, limit=limit, on_picture=on_picture):
+        instances: Instances = segment([image])[0]
+        boxes = instances.boxes.numpy(force=True).astype(np.float64)
+        scores = instances.scores.numpy(force=True).astype(np.float64)
+        masks = instance_masks(instances)
+        ious = mask_ious(masks, truth.masks, truth.is_crowd)
+        box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        mask_areas = np.array([mask.area for mask in masks], dtype=np.float64)
+        overlap = box_ious(boxes, truth.boxes, truth.is_crowd)
+        box_matches.append(match_picture(overlap, scores, box_areas, truth.areas, truth.is_crowd))
+        mask_matches.append(match_picture(ious, scores, mask_areas, truth.areas, truth.is_crowd))
+        for column in np.flatnonzero(~truth.is_crowd).tolist():
+            best.setdefault(truth.labels[column], []).append(float(ious[:, column].max(initial=0)))
+        num_proposals += len(masks)
+    every = [iou for ious_of_label in best.values() for iou in ious_of_label]
+    frequent = sorted(best, key=lambda label: -len(best[label]))[:10]
     return ProposalScores(
-        num_pictures=len(pictures),
-        num_objects=len(best),
-        box_recall={limit: _recall(box, "all", limit) for limit in MAX_PROPOSALS},
-        mask_recall={limit: _recall(mask, "all", limit) for limit in MAX_PROPOSALS},
-        box_recall_by_size={size: _recall(box, size, MAX_PROPOSALS[-1]) for size in ("small", "medium", "large")},
-        mask_recall_by_size={size: _recall(mask, size, MAX_PROPOSALS[-1]) for size in ("small", "medium", "large")},
-        mask_precision=_precision(mask),
-        mean_best_iou=float(np.mean(list(best.values()))) if best else float("nan"),
-        found_by_category={label: float(np.mean(np.array(by_label[label]) >= 0.5)) for label in frequent},
+        num_pictures=len(mask_matches),
+        num_objects=len(every),
+        num_proposals=num_proposals / len(mask_matches),
+        box=score_matches(box_matches),
+        mask=score_matches(mask_matches),
+        mean_best_iou=float(np.mean(every)) if every else float("nan"),
+        found_by_category={label: float(np.mean(np.array(best[label]) >= 0.5)) for label in frequent},
     )
 
 
-def _truth(pictures: Sequence[LabelledPicture]) -> COCO:
-    """The folder with one category, pictures numbered from 0 and annotations from 1 (COCOeval takes id 0 for none)."""
-    annotations: list[dict[str, Any]] = []
-    for position, picture in enumerate(pictures):
-        for annotation in picture.annotations:
-            mask = annotation_mask(annotation, picture.size)
-            height, width = mask.crop.shape
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": position,
-                    "category_id": 1,
-                    "label": annotation.label,
-                    "iscrowd": int(annotation.is_crowd),
-                    "area": mask.area if annotation.area is None else annotation.area,
-                    "bbox": list(annotation.box or (mask.x, mask.y, width, height)),
-                    "segmentation": crop_to_coco(mask, picture.size),
-                }
-            )
-    images = [
-        {"id": position, "height": picture.size[0], "width": picture.size[1]}
-        for position, picture in enumerate(pictures)
-    ]
-    truth = COCO()
-    truth.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-    return truth
+def score_matches(matches: Sequence[PictureMatches]) -> MatchScores:
+    """Average recall and precision over pictures; none is fine, and gives nan."""
+    num_objects = sum((one.counts.sum(axis=1) for one in matches), np.zeros(len(RANGES), dtype=np.int64))  # (R,)
+    found = _found(matches, num_objects)  # (R, T, N)
+    mean_found = found.mean(axis=1)  # (R, N)
+    precision = _precision(matches, num_objects)  # (R, T)
+    sizes = {name: row for row, name in enumerate(RANGES) if name != "all"}
+    steps = np.log(np.arange(1, MAX_PROPOSALS[-1] + 1))
+    shown = np.unique(np.round(np.geomspace(1, MAX_PROPOSALS[-1], 31)).astype(int)).tolist()
+    return MatchScores(
+        recall={limit: float(mean_found[0, limit - 1]) for limit in MAX_PROPOSALS},
+        recall_by_size={name: float(mean_found[row, -1]) for name, row in sizes.items()},
+        recall_by_iou={f"{iou:.2f}": float(found[0, level, -1]) for level, iou in enumerate(THRESHOLDS)},
+        auc=float(np.trapezoid(mean_found[0], steps) / steps[-1]),
+        recall_curve={number: float(mean_found[0, number - 1]) for number in shown},
+        precision=float(precision[0].mean()),
+        precision_50=float(precision[0, 0]),
+        precision_75=float(precision[0, 5]),
+        precision_by_size={name: float(precision[row].mean()) for name, row in sizes.items()},
+    )
 
 
-def _results(instances: Instances, image_id: int) -> list[dict[str, Any]]:
-    """COCO results of one picture."""
-    boxes = torch.cat([instances.boxes[:, :2], instances.boxes[:, 2:] - instances.boxes[:, :2]], dim=1)
-    return [
-        {
-            "image_id": image_id,
-            "category_id": 1,
-            "score": score,
-            "bbox": box,
-            "segmentation": crop_to_coco(mask, instances.image_size),
-        }
-        for mask, box, score in zip(instance_masks(instances), boxes.tolist(), instances.scores.tolist(), strict=True)
-    ]
+def _found(matches: Sequence[PictureMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Share (R, T, N) of the objects that the best 1, 2, … N proposals of each picture find."""
+    found = np.zeros((len(RANGES), len(THRESHOLDS), MAX_PROPOSALS[-1]))
+    for one in matches:
+        rows, levels, columns = np.nonzero(one.ranks < MAX_PROPOSALS[-1])
+        np.add.at(found, (rows, levels, one.ranks[rows, levels, columns]), 1)
+    total = np.where(num_objects > 0, num_objects, np.nan)[:, None, None]
+    return np.asarray(found.cumsum(axis=2) / total)
 
 
-def _evaluate(truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval:
-    with contextlib.redirect_stdout(io.StringIO()):
-        found = truth.loadRes(results) if results else COCO()
-        evaluation = COCOeval(truth, found, kind)
-        evaluation.params.maxDets = list(MAX_PROPOSALS)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation
-
-
-def _recall(evaluation: COCOeval, size: str, limit: int) -> float:
-    area = evaluation.params.areaRngLbl.index(size)
-    values = evaluation.eval["recall"][:, :, area, MAX_PROPOSALS.index(limit)]
-    return float(values[values > -1].mean()) if (values > -1).any() else float("nan")
-
-
-def _precision(evaluation: COCOeval) -> float:
-    values = evaluation.eval["precision"][:, :, :, 0, MAX_PROPOSALS.index(100)]
-    return float(values[values > -1].mean()) if (values > -1).any() else float("nan")
-
-
-def _best_ious(evaluation: COCOeval) -> dict[int, float]:
-    """The best IoU of each labelled object that is no crowd, by annotation id."""
-    best: dict[int, float] = {}
-    for (image_id, _), ious in evaluation.ious.items():
-        matrix = np.asarray(ious)  # (proposals, annotations), or empty
-        for column, annotation in enumerate(evaluation._gts[image_id, 1]):
-            if not annotation["iscrowd"]:
-                best[annotation["id"]] = float(matrix[:, column].max()) if matrix.size else 0.0
+def _precision(matches: Sequence[PictureMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """AP (R, T): the mean over recall levels of the best precision at that recall or a higher one."""
+    best = np.full((len(RANGES), len(THRESHOLDS)), np.nan)
+    if not num_objects.any():
+        return best
+    scores = np.concatenate([one.scores[:PRECISION_PROPOSALS] for one in matches])
+    outcomes = np.concatenate([one.outcomes[:, :, :PRECISION_PROPOSALS] for one in matches], axis=2)
+    outcomes = outcomes[:, :, np.argsort(-scores, kind="stable")]
+    for row in np.flatnonzero(num_objects).tolist():
+        for level, outcome in enumerate(outcomes[row]):
+            num_true, num_false = np.cumsum(outcome == TRUE), np.cumsum(outcome == FALSE)
+            precision = num_true / np.maximum(num_true + num_false, 1)
+            # 0 stands at the end, for the levels of recall that are never reached.
+            envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+            reached = np.searchsorted(num_true / num_objects[row], RECALL_LEVELS, side="left")
+            best[row, level] = envelope[reached].mean()
     return best

@@ -18,6 +18,9 @@ __all__ = ["PROTOCOLS", "load_protocol", "protocol_names"]
 
 PROTOCOLS = {
     "proposals": "box and mask recall of class-less proposals on a COCO-format folder",
+    "prompted": "mIoU of the masks that answer boxes and points",
+    "boundary": "boundary IoU of the masks",
+    "scores": "whether scores follow the quality of masks",
 }
 """Name of the protocol and of its module here, and what it measures."""
 
