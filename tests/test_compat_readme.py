@@ -16,7 +16,7 @@ README = Path(__file__).parent.parent / "streamseg" / "compat" / "README.md"
 
 
 def test_the_examples_run(tmp_path, monkeypatch, capsys):
-    picture = SceneRenderer(800, 450, num_objects=8, seed=3).render(60)[:, :, ::-1]
+    picture = SceneRenderer(800, 450, num_objects=8, seed=1).render(40)[:, :, ::-1]
     (tmp_path / "images").mkdir()
     (tmp_path / "weights").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "dogs.jpg"), picture)

@@ -136,7 +136,7 @@ class FastSAMPrompt:
         Raises:
             EngineError: this version has no encoders for that.
         """
-        rows_for_texts(self._result, [text])
+        return self._masks()[rows_for_texts(self._result, [text])].astype(np.float32)
 
     def plot_to_result(
         self,

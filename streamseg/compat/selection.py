@@ -86,14 +86,12 @@ def prompted(
     boxes = [] if bboxes is None else as_boxes(bboxes)
     point_coords = [] if points is None else as_points(points)
     point_labels = as_labels(labels, len(point_coords))
-    rows: list[int] = []
-    if texts is not None:
-        rows_for_texts(result, [texts] if isinstance(texts, str) else texts)
+    rows = [] if texts is None else rows_for_texts(result, [texts] if isinstance(texts, str) else texts)
     if result.prompting == "default":
         prompts: list[Prompt] = [BoxPrompt(f"box{n}", (x0, y0, x1, y1)) for n, (x0, y0, x1, y1) in enumerate(boxes)]
         if point_coords:
             prompts.append(PointPrompt("points", tuple((x, y) for x, y in point_coords), tuple(point_labels)))
-        return result[own_rows(result, prompts)]
+        return result[list(dict.fromkeys(own_rows(result, prompts) + rows))]
     masks = result.masks.at_picture_size()
     height, width = result.orig_shape
     limits = np.array([width, height, width, height])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from streamseg.capture import open_source
 from streamseg.capture.images import find_pictures, read_picture
 from streamseg.config import Config, ImagesSource, SceneSource, StreamSource, WebcamSource, parse_source
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import DataError
 
 __all__ = ["PilImage", "SourceLike", "SourcePicture", "is_endless", "source_pictures"]
 
@@ -59,7 +58,7 @@ def source_pictures(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Sour
 
     Args:
         source: see `SourceLike`. Arrays are BGR, as OpenCV reads them, and PIL images have their own colours.
-        vid_stride: of a video every n-th frame.
+        vid_stride: of a video every n-th frame, 1 or more.
 
     Raises:
         DataError: the source is nothing of that, or a list is empty.
@@ -87,8 +86,6 @@ def source_pictures(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Sour
 
 
 def _from_address(text: str, vid_stride: int) -> Iterator[SourcePicture]:
-    if vid_stride < 1:
-        raise ConfigError(f"vid_stride must be 1 or more, got {vid_stride}")
     config = parse_source(text)
     if isinstance(config, ImagesSource):
         for position, path in enumerate(find_pictures(text)):
@@ -102,7 +99,7 @@ def _from_address(text: str, vid_stride: int) -> Iterator[SourcePicture]:
     try:
         for frame in opened.frames():
             seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
-            yield SourcePicture(_bgr(frame.image), name, seconds if math.isfinite(seconds) else 0.0)
+            yield SourcePicture(_bgr(frame.image), name, seconds)
     finally:
         opened.stop()
 
