@@ -16,7 +16,7 @@ from streamseg.cli.main import main
         pytest.param(["segment", "--help"], 0, id="help of a subcommand"),
         pytest.param([], 2, id="nothing"),
         pytest.param(["paint"], 2, id="unknown subcommand"),
-        pytest.param(["weights"], 2, id="missing argument"),
+        pytest.param(["weights", "get"], 2, id="missing argument"),
     ],
 )
 def test_exit_codes_of_the_parser(arguments, code, capsys):
