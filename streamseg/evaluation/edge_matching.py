@@ -1,0 +1,252 @@
+"""Which found edge pixels are boundary pixels that people drew: the matching of the Berkeley benchmark.
+
+Martin, Fowlkes and Malik ("Learning to Detect Natural Image Boundaries Using Local Brightness, Color and
+Texture Cues", 2004) pair found with drawn pixels one to one, within a tolerance, so that as many as possible
+have a partner, at every threshold of the edge strength anew. Their assignment is by cost; with the price that
+they put on a pixel without a partner, a hundred times the tolerance, it pairs as many as can be paired. Here
+pixels enter from strong to weak, each by an augmenting path, or in place of one that lies farther from the
+drawing: one pass gives the pairs of all thresholds. Recall is the same as by cost; precision, which asks
+which pixels have a partner, agrees to about 0.002.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["EdgeCounts", "Mask", "Strength", "count_edges", "pair_pixels", "thin"]
+
+Mask = npt.NDArray[np.bool_]
+Strength = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeCounts:
+    """Pixels of one picture at T thresholds, int64 (T,) each; sums of several pictures count like one."""
+
+    num_found: Counts
+    """Edge pixels from the threshold on."""
+    num_right: Counts
+    """Those of them that have a partner in the drawing of at least one annotator."""
+    num_drawn: Counts
+    """Boundary pixels of all annotators together; the same at each threshold."""
+    num_recalled: Counts
+    """Those of them that have a partner, added up over annotators."""
+
+    def __add__(self, other: EdgeCounts) -> EdgeCounts:
+        return EdgeCounts(
+            self.num_found + other.num_found,
+            self.num_right + other.num_right,
+            self.num_drawn + other.num_drawn,
+            self.num_recalled + other.num_recalled,
+        )
+
+    def at(self, position: int) -> EdgeCounts:
+        """The counts at one threshold alone."""
+        return EdgeCounts(
+            self.num_found[position : position + 1],
+            self.num_right[position : position + 1],
+            self.num_drawn[position : position + 1],
+            self.num_recalled[position : position + 1],
+        )
+
+    @property
+    def precision(self) -> npt.NDArray[np.float64]:
+        """(T,); 0 where nothing was found, as in the benchmark."""
+        return self.num_right / np.maximum(self.num_found, 1)
+
+    @property
+    def recall(self) -> npt.NDArray[np.float64]:
+        """(T,); 0 where nothing was drawn."""
+        return self.num_recalled / np.maximum(self.num_drawn, 1)
+
+
+def count_edges(
+    strength: Strength, drawings: Sequence[Mask], thresholds: npt.NDArray[np.float64], *, tolerance: float = 0.0075
+) -> EdgeCounts:
+    """Compare an edge map with the drawings of all annotators, at every threshold.
+
+    Args:
+        strength: float (H, W), 0..1, thinned to lines of one pixel: every positive pixel counts.
+        drawings: bool (H, W) each, thin; none gives zeros.
+        thresholds: (T,) ascending, above 0; a pixel counts from its strength on.
+        tolerance: greatest distance of partners, in diagonals of the picture (0.0075: the benchmark's).
+    """
+    levels = np.searchsorted(thresholds, strength.astype(np.float64), side="right")  # thresholds that a pixel reaches
+    rows, columns = np.nonzero(levels)
+    levels = levels[rows, columns]
+    reach = tolerance * float(np.hypot(*strength.shape))
+    has_level = np.unique(levels)
+    is_right = np.zeros((len(has_level), len(levels)), dtype=np.bool_)
+    num_recalled, num_drawn = np.zeros(len(has_level), dtype=np.int64), 0
+    for drawing in drawings:
+        num_drawn += int(np.count_nonzero(drawing))
+        for position, has_partner in enumerate(pair_pixels(rows, columns, levels, drawing, reach)):
+            is_right[position] |= has_partner
+            num_recalled[position] += np.count_nonzero(has_partner)
+    # Strong levels first. A threshold is answered by the lowest level that reaches it; beyond the strongest by none.
+    lowest = np.searchsorted(-has_level[::-1], -np.arange(1, len(thresholds) + 1), side="right")
+    num_right = is_right.sum(axis=1)
+    return EdgeCounts(
+        num_found=np.array([np.count_nonzero(levels > place) for place in range(len(thresholds))], dtype=np.int64),
+        num_right=np.append(0, num_right)[lowest],
+        num_drawn=np.full(len(thresholds), num_drawn, dtype=np.int64),
+        num_recalled=np.append(0, num_recalled)[lowest],
+    )
+
+
+def pair_pixels(rows: Counts, columns: Counts, levels: Counts, drawing: Mask, reach: float) -> Iterator[Mask]:
+    """Pair found with drawn pixels one to one, as many as possible at each level.
+
+    Args:
+        rows: (N,) of the found pixels.
+        columns: (N,) of the found pixels.
+        levels: (N,) their ranks; the pixels from a level on are paired without regard to those below it.
+        drawing: bool (H, W).
+        reach: greatest distance of partners in pixels.
+
+    Yields:
+        For each level that occurs, from high to low, which pixels (N,) have a partner. Their number is exact;
+        which of several candidates they are goes by distance, up to exchanges along longer chains.
+    """
+    starts, ends, distances = _neighbours(rows, columns, drawing, reach)
+    nearest = np.where(starts[1:] > starts[:-1], np.append(distances, 0)[starts[:-1]], np.inf)
+    order = np.lexsort((nearest, -levels))
+    pairing = _Pairing(starts.tolist(), ends.tolist(), distances.tolist(), int(np.count_nonzero(drawing)))
+    ranks = levels[order]
+    for level in np.unique(ranks)[::-1].tolist():
+        for pixel in order[(ranks == level) & np.isfinite(nearest[order])].tolist():
+            if not pairing.add(pixel):
+                pairing.exchange(pixel)
+        yield np.frombuffer(pairing.has_partner, dtype=np.bool_).copy()
+
+
+class _Pairing:
+    """Found and drawn pixels in pairs, while found ones are added one after the other."""
+
+    def __init__(self, starts: list[int], ends: list[int], distances: list[float], num_drawn: int) -> None:
+        """Begin without pairs; found pixel i reaches `ends[starts[i] : starts[i + 1]]`, nearest first."""
+        self.has_partner = bytearray(len(starts) - 1)
+        """1 for each found pixel that is in a pair."""
+        self._drawn_of = [-1] * (len(starts) - 1)
+        self._found_of = [-1] * num_drawn
+        self._distance_of = [0.0] * num_drawn
+        self._starts, self._ends, self._distances = starts, ends, distances
+        # What a search without success has seen leads nowhere for ever: nothing added later opens a way out of it.
+        self._is_exhausted = bytearray(num_drawn)
+
+    def add(self, pixel: int) -> bool:
+        """Find a partner, if need be by giving others another one; False where there is no way."""
+        came_from: dict[int, tuple[int, int]] = {}
+        queue = [pixel]
+        for found in queue:
+            for edge in range(self._starts[found], self._starts[found + 1]):
+                drawn = self._ends[edge]
+                if self._is_exhausted[drawn] or drawn in came_from:
+                    continue
+                came_from[drawn] = (found, edge)
+                if self._found_of[drawn] < 0:
+                    self._flip(drawn, came_from)
+                    return True
+                queue.append(self._found_of[drawn])
+        for drawn in came_from:
+            self._is_exhausted[drawn] = 1
+        return False
+
+    def exchange(self, pixel: int) -> None:
+        """Take the partner of the pixel that is farthest from it in comparison, and let that one do the same."""
+        while pixel >= 0:
+            best, gain = -1, 0.0
+            for edge in range(self._starts[pixel], self._starts[pixel + 1]):
+                difference = self._distance_of[self._ends[edge]] - self._distances[edge]
+                if difference > gain:
+                    best, gain = edge, difference
+            if best < 0:
+                return
+            drawn = self._ends[best]
+            other = self._found_of[drawn]
+            self._join(pixel, best)
+            self._drawn_of[other] = -1
+            self.has_partner[other] = 0
+            pixel = other
+
+    def _flip(self, drawn: int, came_from: dict[int, tuple[int, int]]) -> None:
+        while drawn >= 0:
+            found, edge = came_from[drawn]
+            left = self._drawn_of[found]
+            self._join(found, edge)
+            drawn = left
+
+    def _join(self, found: int, edge: int) -> None:
+        drawn = self._ends[edge]
+        self.has_partner[found] = 1
+        self._drawn_of[found], self._found_of[drawn], self._distance_of[drawn] = drawn, found, self._distances[edge]
+
+
+def thin(mask: Mask) -> Mask:
+    """Lines of one pixel with the same ends, holes and pieces.
+
+    Guo and Hall's two-step thinning ("Parallel Thinning with Two-Subiteration Algorithms", 1989), which the
+    benchmark applies.
+    """
+    lines = np.pad(mask, 1)
+    height, width = lines.shape
+    while True:
+        num_before = np.count_nonzero(lines)
+        for table in (_FIRST_STEP, _SECOND_STEP):
+            places = np.flatnonzero(lines)
+            flat = lines.ravel()
+            codes = np.zeros(len(places), dtype=np.int64)
+            for bit, (down, right) in enumerate(_AROUND):
+                codes |= flat[places + down * width + right].astype(np.int64) << bit
+            flat[places[table[codes]]] = False
+            lines = flat.reshape(height, width)
+        if np.count_nonzero(lines) == num_before:
+            return lines[1:-1, 1:-1].copy()
+
+
+def _neighbours(rows: Counts, columns: Counts, drawing: Mask, reach: float) -> tuple[Counts, Counts, Floats]:
+    """Drawn pixels within reach of each of N found ones, nearest first.
+
+    Returns:
+        Where each found pixel's list starts (N + 1,), the lists one after the other (E,), and the distances (E,).
+    """
+    margin = int(reach)
+    offsets = np.arange(-margin, margin + 1)
+    squares = offsets[:, None] ** 2 + offsets[None, :] ** 2
+    down, right = np.nonzero(squares <= reach**2)
+    distances = np.hypot(down - margin, right - margin)
+    order = np.argsort(distances, kind="stable")
+    numbers = np.full(drawing.shape, -1, dtype=np.int64)
+    numbers[drawing] = np.arange(np.count_nonzero(drawing))
+    numbers = np.pad(numbers, margin, constant_values=-1)
+    found = numbers[rows[:, None] + down[order], columns[:, None] + right[order]]  # (N, offsets)
+    is_there = found >= 0
+    starts = np.concatenate(([0], np.cumsum(is_there.sum(axis=1))))
+    return starts, found[is_there], np.broadcast_to(distances[order], found.shape)[is_there]
+
+
+_AROUND = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
+"""(down, right) of the neighbours from the east, against the clock."""
+
+
+def _removable(first_step: bool) -> Mask:
+    """(256,): whether a pixel goes, by which of its neighbours are there (bit i: `_AROUND[i]`)."""
+    codes = np.arange(256)
+    x = ((codes[None, :] >> np.arange(8)[:, None]) & 1).astype(np.bool_)  # (8, 256)
+    odd, even, after = x[0::2], x[1::2], x[[2, 4, 6, 0]]
+    num_crossings = (~odd & (even | after)).sum(axis=0)
+    num_sides = np.minimum((odd | even).sum(axis=0), (even | after).sum(axis=0))
+    east, northeast, north, northwest, west, southwest, south, southeast = x
+    eastern, western = (northeast | north | ~southeast) & east, (southwest | south | ~northwest) & west
+    blocked = eastern if first_step else western
+    removable: Mask = (num_crossings == 1) & (num_sides >= 2) & (num_sides <= 3) & ~blocked
+    return removable
+
+
+_FIRST_STEP, _SECOND_STEP = _removable(True), _removable(False)
