@@ -10,8 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from pycocotools import mask as coco_mask
 
+from streamseg.structures.instances import GridTransform, Instances
 from streamseg.structures.message import CropMask
 from streamseg.training.folders import LabelledObject, Sample
 
@@ -131,3 +133,21 @@ def coco_folder(
     edit(content)
     (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+def exact_instances(
+    masks: Sequence[Mask], scores: Sequence[float] | None = None, *, size: tuple[int, int]
+) -> Instances:
+    """Instances whose masks, at full size, and tight boxes are exactly these; scores fall unless given."""
+    boxes = []
+    for mask in masks:
+        crop = crop_of(mask)
+        boxes.append([crop.x, crop.y, crop.x + crop.crop.shape[1], crop.y + crop.crop.shape[0]])
+    logits = np.where(np.array(masks, dtype=np.bool_).reshape(-1, *size), 4.0, -4.0)
+    return Instances(
+        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        scores=torch.linspace(0.9, 0.5, len(masks)) if scores is None else torch.tensor(scores),
+        mask_logits=torch.from_numpy(logits).float(),
+        grid_to_image=GridTransform(1, 1, 0, 0),
+        image_size=size,
+    )

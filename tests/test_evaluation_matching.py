@@ -11,10 +11,13 @@ from pictures import crop_of, disc, rectangle
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from support import data_folder
 
+from streamseg.annotations import read_pictures
 from streamseg.evaluation.matching import FALSE, IGNORED, NEVER, RANGES, TRUE, match_picture
 from streamseg.evaluation.overlap import box_ious, mask_ious
 from streamseg.evaluation.proposals import score_matches
+from streamseg.evaluation.truth import picture_truth
 
 SIZE = (120, 120)
 LIMITS = [10, 100, 1000]
@@ -29,7 +32,7 @@ data_sets = st.lists(st.tuples(truths, proposals), min_size=1, max_size=3)
 
 def coco_scores(pictures, kind):
     """Recall (T, areas, limits) and precision (T, areas) of COCOeval; -1 where there is no object."""
-    annotations, results = [], []
+    annotations, results, sizes = [], [], []
     for image_id, (truth, found) in enumerate(pictures, start=1):
         for mask, box, area, is_crowd in truth:
             annotations.append(
@@ -43,13 +46,14 @@ def coco_scores(pictures, kind):
                     "segmentation": coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)),
                 }
             )
+        sizes.append(truth[0][0].shape if truth else SIZE)
         for mask, box, score in found:
             place = {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]}
             shape = {"segmentation": coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))}
             results.append(
                 {"image_id": image_id, "category_id": 1, "score": score} | (place if kind == "bbox" else shape)
             )
-    images = [{"id": number + 1, "height": SIZE[0], "width": SIZE[1]} for number in range(len(pictures))]
+    images = [{"id": number, "height": size[0], "width": size[1]} for number, size in enumerate(sizes, start=1)]
     truth = COCO()
     truth.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
     with contextlib.redirect_stdout(io.StringIO()):
@@ -139,6 +143,23 @@ def test_crowded_pictures_agree_as_well(seed, kind):
 def tight(mask):
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+def test_real_labels_agree():
+    """COCO's own polygons, crowds and areas, with the labels moved and doubled as proposals."""
+    data = data_folder()
+    if data is None:
+        pytest.skip("no folder of data: set STREAMSEG_DATA")
+    rng = np.random.default_rng(0)
+    pictures = []
+    for entry in read_pictures(data / "eval-coco")[:25]:
+        truth = picture_truth(entry)
+        masks = [mask.full(entry.size) for mask in truth.masks]
+        labelled = list(zip(masks, truth.boxes, truth.areas, truth.is_crowd, strict=True))
+        moved = [np.roll(mask, tuple(rng.integers(-5, 6, 2)), axis=(0, 1)) for mask in masks for _ in range(3)]
+        pictures.append((labelled, [(mask, tight(mask), round(rng.random(), 1)) for mask in moved]))
+    for kind in ("bbox", "segm"):
+        assert 0.2 < agree(pictures, kind).precision < 0.9
 
 
 # ---- by hand

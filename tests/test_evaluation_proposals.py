@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from pictures import coco_folder, compressed, disc, paint, rectangle
+from pictures import coco_folder, compressed, disc, exact_instances, paint, rectangle
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -18,19 +18,8 @@ SIZE = (60, 80)
 
 
 def instances_of(masks, scores=None, size=SIZE):
-    """Instances whose masks are exactly these."""
-    edges = []
-    for mask in masks:
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        edges.append([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    full = np.array(masks).reshape(-1, *size)
-    return Instances(
-        boxes=torch.tensor(edges, dtype=torch.float32).reshape(-1, 4),
-        scores=torch.linspace(0.9, 0.1, len(masks)) if scores is None else torch.tensor(scores),
-        mask_logits=torch.from_numpy(np.where(full, 4.0, -4.0)).float(),
-        grid_to_image=GridTransform(1, 1, 0, 0),
-        image_size=size,
-    )
+    scores = torch.linspace(0.9, 0.1, len(masks)).tolist() if scores is None else scores
+    return exact_instances(masks, scores, size=size)
 
 
 class Answers:

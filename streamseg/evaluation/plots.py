@@ -69,15 +69,15 @@ def plot_proposals(scores: ProposalScores, path: Path) -> None:
                 left.annotate(
                     f"{value:.2f}",
                     (number, value),
-                    xytext=(-4, 6) if kind == "box" else (4, -13),
+                    xytext=(0, 7 if kind == "box" else -15),
                     textcoords="offset points",
-                    ha="right" if kind == "box" else "left",
+                    ha="center",
                     color=colour,
                     fontsize=9,
                 )
             levels = [float(level) for level in of.recall_by_iou]
             right.plot(levels, list(of.recall_by_iou.values()), "o-", color=colour, markersize=4, label=kind)
-        left.set(xscale="log", xlim=(1, 1150), ylim=(0, 1), xlabel="proposals per picture", ylabel="average recall")
+        left.set(xscale="log", xlim=(1, 1500), ylim=(0, 1), xlabel="proposals per picture", ylabel="average recall")
         left.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
         left.set_title("AR, mean over IoU 0.50 to 0.95")
         right.set(xlim=(0.49, 0.96), ylim=(0, 1), xlabel="IoU from which an object is found", ylabel="recall")
@@ -160,8 +160,9 @@ def _reliability(axes: Axes, of: Calibration, title: str) -> None:
     ):
         axes.plot([one.mean_score for one in shown], values, "o-", color=colour, markersize=5, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", ylabel="mean over the proposals of a score")
-    axes.set_title(f"{title}: n = {of.num_proposals}, Spearman {of.spearman:.3f}")
-    axes.legend(loc="upper left", fontsize=9)
+    axes.set_title(f"{title}\nn = {of.num_proposals}, Spearman {of.spearman:.3f}")
+    # Below the axes: points may lie anywhere inside.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=9)
 
 
 def _count(num_objects: int, num_pictures: int) -> str:
