@@ -46,7 +46,7 @@ class MessageObject:
     """One object of a frame."""
 
     track_id: int
-    """Stable identity, -1 while tentative."""
+    """Stable identity, -1 while tentative, and for a mask that was merged from several instances."""
     prompt_ids: tuple[str, ...]
     """The prompts that it answers."""
     box: tuple[float, float, float, float]
