@@ -21,7 +21,8 @@ from torch.nn import functional
 from streamseg.geometry import Letterbox, clip_boxes, letterbox, letterbox_into, nms
 from streamseg.segmentation import instance_masks
 from streamseg.segmentation.decode import Decoded, anchors, decode
-from streamseg.segmentation.network import Network, NetworkConfig, fuse, network_from_state_dict
+from streamseg.segmentation.network import Network, NetworkConfig, fuse
+from streamseg.segmentation.state_dict import network_from_state_dict
 from streamseg.segmentation.preprocess import letterbox_images
 from streamseg.structures.instances import GridTransform, Instances
 from tests.golden.reference import scripted

@@ -10,7 +10,8 @@ from torch import nn
 from streamseg.segmentation.checkpoint.refusal import OTHER, quoted, refuse
 from streamseg.segmentation.checkpoint.storages import StoredTensor
 from streamseg.segmentation.checkpoint.stubs import Inert
-from streamseg.segmentation.network import SPPF, Bottleneck, Conv, NetworkConfig, network_without_memory
+from streamseg.segmentation.network import SPPF, Bottleneck, Conv, NetworkConfig
+from streamseg.segmentation.state_dict import network_without_memory
 
 __all__ = ["Tree", "check_agrees", "tree_of"]
 

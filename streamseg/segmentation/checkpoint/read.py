@@ -18,7 +18,8 @@ from streamseg.segmentation.checkpoint.refusal import OTHER, quoted, refuse
 from streamseg.segmentation.checkpoint.storages import Storages, StoredTensor
 from streamseg.segmentation.checkpoint.stubs import Inert
 from streamseg.segmentation.checkpoint.unpickler import MOST_BYTES, unpickle
-from streamseg.segmentation.network import SPPF_ACTIVATION, NetworkConfig, check_state_dict
+from streamseg.segmentation.network import NetworkConfig
+from streamseg.segmentation.state_dict import SPPF_ACTIVATION, check_state_dict
 
 __all__ = ["Checkpoint", "read_checkpoint"]
 

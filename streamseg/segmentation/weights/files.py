@@ -21,7 +21,8 @@ from torch import Tensor
 
 from streamseg.errors import WeightsError
 from streamseg.segmentation.checkpoint import read_checkpoint
-from streamseg.segmentation.network import SPPF_ACTIVATION, Network, network_from_state_dict
+from streamseg.segmentation.network import Network
+from streamseg.segmentation.state_dict import SPPF_ACTIVATION, network_from_state_dict
 from streamseg.segmentation.weights.catalogue import CATALOGUE, OfficialWeights
 from streamseg.segmentation.weights.download import Progress
 from streamseg.segmentation.weights.locate import locate_weights
