@@ -63,6 +63,23 @@ def test_the_control_channel_steers_the_run():
     assert figures.is_paused
 
 
+@pytest.mark.parametrize(("prompting", "num_objects"), [("default", 0), ("reference", 1)])
+def test_prompting_reaches_the_messages(prompting: str, num_objects: int):
+    # Nothing fits a box of one pixel, which only the reference answers all the same.
+    config = make_config(
+        f"prompting={prompting}",
+        "prompts=[{id: speck, box: [1, 1, 2, 2]}]",
+        "publish.endpoint=null",
+        "publish.control_endpoint=null",
+        num_frames=2,
+        mode="every_frame",
+    )
+    sink = ListSink()
+    with open_runtime(config, [sink]) as session:
+        session.runtime.run()
+    assert [len(result.message.objects) for result in sink.results] == [num_objects] * 2
+
+
 def test_without_endpoints_there_is_no_socket():
     config = make_config("publish.endpoint=null", "publish.control_endpoint=null", num_frames=3, mode="every_frame")
     with open_runtime(config) as session:
