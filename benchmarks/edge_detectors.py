@@ -25,7 +25,7 @@ from streamseg.cli.progress import ProgressBar
 from streamseg.evaluation.edges import THRESHOLDS, evaluate_detector, sobel, suppress
 
 DATA = Path(os.environ.get("STREAMSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
-SOBEL_SIGMA_PX = 0.0
+SOBEL_SIGMA_PX = 1.0
 CANNY_SIGMA_PX = 2.0
 HYSTERESIS = 0.4
 """Canny's lower threshold as a share of the upper one, the usual choice."""
@@ -57,8 +57,8 @@ def main() -> int:
     flags = parser(__doc__)
     flags.add_argument("--data", type=Path, default=DATA)
     flags.add_argument("--limit", type=int, default=None, metavar="N", help="the first N pictures only")
-    flags.add_argument("--sobel-sigma", type=float, nargs="+", default=[SOBEL_SIGMA_PX], metavar="PX")
-    flags.add_argument("--canny-sigma", type=float, nargs="+", default=[CANNY_SIGMA_PX], metavar="PX")
+    flags.add_argument("--sobel-sigma", type=float, nargs="*", default=[SOBEL_SIGMA_PX], metavar="PX")
+    flags.add_argument("--canny-sigma", type=float, nargs="*", default=[CANNY_SIGMA_PX], metavar="PX")
     args = flags.parse_args()
     detectors: dict[str, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {}
     for sigma_px in args.sobel_sigma:

@@ -113,7 +113,9 @@ def edge_map(instances: Instances, *, combine: Combination = "max") -> Strength:
 def sobel(values: Strength) -> tuple[Strength, Strength, Strength]:
     """The gradient of float32 (H, W) in values per pixel: magnitude, x and y; outside it goes on as its border."""
     x, y = (
-        np.asarray(cv2.Sobel(values, cv2.CV_32F, dx, dy, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE))
+        np.asarray(
+            cv2.Sobel(values, cv2.CV_32F, dx, dy, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE), np.float32
+        )
         for dx, dy in ((1, 0), (0, 1))
     )
     return np.hypot(x, y), x, y

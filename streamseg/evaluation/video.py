@@ -1,0 +1,297 @@
+"""One object followed through films, from a prompt in the first frame: J & F of DAVIS.
+
+A `Follower` gets the prompt and the frames, each segmented already, and gives a mask for each:
+
+    follow_selection   asks again in each frame, with the box of the last mask; knows no identities
+    follow_track       asks once, and stays with the track_id of the answer
+    best_masks         looks at the truth and takes the best mask there is: what no follower can exceed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.capture.images import find_pictures, read_picture
+from streamseg.config import TrackingConfig
+from streamseg.errors import DataError, SourceError
+from streamseg.evaluation.following import MeasureScores, contour_accuracy, region_similarity, summarise
+from streamseg.evaluation.overlap import mask_iou
+from streamseg.evaluation.truth import OnPicture, SegmentFunction
+from streamseg.prompting import select
+from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.message import CropMask
+from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
+from streamseg.tracking import Tracker
+
+__all__ = [
+    "FOLLOWERS",
+    "FilmFrame",
+    "FilmScores",
+    "FollowScores",
+    "Follower",
+    "VideoScores",
+    "best_masks",
+    "evaluate_video",
+    "first_prompts",
+    "follow_selection",
+    "follow_track",
+    "read_film",
+]
+
+FPS = 24.0
+"""Frames per second of DAVIS' films."""
+
+_NOTHING = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class FilmFrame:
+    """One frame, as a follower sees it."""
+
+    image: npt.NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+    instances: Instances
+    time_seconds: float
+
+
+Follower = Callable[[Prompt, Iterable[FilmFrame]], Iterator[CropMask]]
+"""A prompt of the first frame, and frames in the order of time, to one mask per frame; empty where it is not seen."""
+
+
+@dataclass(frozen=True)
+class FilmScores:
+    """How well one follower kept to the object of one film, without its first and last frame."""
+
+    region: MeasureScores
+    contour: MeasureScores
+    share_answered: float
+    """Frames with a mask at all."""
+
+    @property
+    def region_and_contour(self) -> float:
+        """J & F, the mean of both means."""
+        return (self.region.mean + self.contour.mean) / 2
+
+
+@dataclass(frozen=True)
+class FollowScores:
+    """One way to follow, over all films; each figure is the mean over films."""
+
+    region_and_contour: float
+    """J & F."""
+    region: MeasureScores
+    contour: MeasureScores
+    share_answered: float
+    films: dict[str, FilmScores]
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """Scores of one data set."""
+
+    num_films: int
+    num_frames: int
+    """That were segmented; the first and the last of each film are not scored."""
+    by_prompt: dict[str, dict[str, FollowScores]]
+    """By prompt ("box", "1 point") and name of the follower."""
+    best: FollowScores
+    """`best_masks`."""
+
+
+def follow_selection(prompt: Prompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+    """The answer to the prompt, then in each frame the answer to the box of the last mask.
+
+    Where nothing answers, the box waits where it is.
+    """
+    for frame in frames:
+        rows = _answer(prompt, frame.instances)
+        mask = instance_masks(frame.instances, list(rows))[0] if rows else _NOTHING
+        if mask.crop.size:
+            prompt = BoxPrompt(prompt.prompt_id, _box(mask))
+        yield mask
+
+
+def follow_track(prompt: Prompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+    """The track that answers the prompt in the first frame in which something answers; nothing where it is lost."""
+    tracker = Tracker(TrackingConfig(confirm_frames=1))  # the answer needs an identity at once
+    track_id: int | None = None
+    for frame in frames:
+        tracked = tracker.update(frame.instances, frame.time_seconds)
+        ids = tracked.track_ids.tolist()
+        if track_id is None:
+            known = [row for row, identity in enumerate(ids) if identity >= 0]
+            answer = _answer(prompt, frame.instances[known])
+            track_id = ids[known[answer[0]]] if answer else None
+        rows = [row for row, identity in enumerate(ids) if identity == track_id]
+        yield instance_masks(frame.instances, rows)[0] if rows else _NOTHING
+
+
+FOLLOWERS: Mapping[str, Follower] = {"selection": follow_selection, "track": follow_track}
+
+
+def best_masks(truth: Sequence[CropMask], frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+    """The mask of each frame that is most like the truth."""
+    for true_mask, frame in zip(truth, frames, strict=True):
+        masks = instance_masks(frame.instances)
+        yield max(masks, key=lambda mask: mask_iou(mask, true_mask), default=_NOTHING)
+
+
+def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, Prompt]:
+    """The box of a mask (H, W), not empty, and the point in it that is farthest from its outline."""
+    rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
+    box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+    # The picture's border is an outline, too.
+    depth = cv2.distanceTransform(np.pad(truth, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    y, x = np.unravel_index(np.argmax(depth), depth.shape)
+    return {"box": BoxPrompt("box", box), "1 point": PointPrompt("1 point", ((x + 0.5, y + 0.5),), (1,))}
+
+
+def evaluate_video(
+    segment: SegmentFunction,
+    folder: Path,
+    *,
+    followers: Mapping[str, Follower] = FOLLOWERS,
+    limit: int | None = None,
+    on_picture: OnPicture = lambda done, total: None,
+) -> VideoScores:
+    """Follow the object of each film from a prompt made of its first true mask.
+
+    Where the truth merges several objects into one (DAVIS 2016 does), the prompt is for all of them.
+
+    Args:
+        segment: pictures to Instances, as a user would have them.
+        folder: a folder for each film, with `images/` and `masks/`, files of the same names; a pixel of a mask
+            that is not 0 belongs to the object.
+        followers: by name; what is compared.
+        limit: the most frames of each film, the first ones; at least 3. None for all.
+        on_picture: called with how many frames are done, and of how many.
+
+    Raises:
+        DataError: the folder is missing or holds no film, a film has fewer than 3 frames or an empty first
+            mask, or a file is missing, unreadable or of another size.
+    """
+    films = {path: _film_paths(path, limit) for path in _film_folders(folder)}
+    num_frames, done = sum(map(len, films.values())), 0
+    by_prompt: dict[str, dict[str, dict[str, FilmScores]]] = {}
+    best: dict[str, FilmScores] = {}
+    for path, paths in films.items():
+        frames: list[FilmFrame] = []
+        truth: list[npt.NDArray[np.bool_]] = []
+        for image, mask in read_film(paths):
+            frames.append(FilmFrame(image, segment([image])[0].to("cpu"), len(frames) / FPS))
+            truth.append(mask)
+            done += 1
+            on_picture(done, num_frames)
+        if not truth[0].any():
+            raise DataError(f"the first mask of {path} is empty; a prompt is made of it")
+        for kind, prompt in first_prompts(truth[0]).items():
+            for name, follow in followers.items():
+                by_prompt.setdefault(kind, {}).setdefault(name, {})[path.name] = _score(follow(prompt, frames), truth)
+        best[path.name] = _score(best_masks([_crop(mask) for mask in truth], frames), truth)
+    return VideoScores(
+        num_films=len(films),
+        num_frames=num_frames,
+        by_prompt={
+            kind: {name: _mean(scores) for name, scores in by_name.items()} for kind, by_name in by_prompt.items()
+        },
+        best=_mean(best),
+    )
+
+
+def read_film(paths: Sequence[tuple[Path, Path]]) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]:
+    """Each picture (H, W, 3) RGB with its mask (H, W).
+
+    Raises:
+        DataError: a file is unreadable, or a mask of another size than its picture.
+    """
+    for image_path, mask_path in paths:
+        try:
+            image = read_picture(image_path)
+        except SourceError as error:
+            raise DataError(str(error)) from error
+        mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
+        if mask is None:
+            raise DataError(f"{mask_path} is not a picture that can be read")
+        if mask.shape != image.shape[:2]:
+            sizes = [f"{size[1]}x{size[0]}" for size in (mask.shape, image.shape)]
+            raise DataError(f"{mask_path} is {sizes[0]}, its picture is {sizes[1]}; they must agree")
+        yield image, np.asarray(mask) > 0
+
+
+def _film_folders(folder: Path) -> list[Path]:
+    films = sorted(path.parent for path in folder.glob("*/masks") if path.is_dir())
+    if not films:
+        raise DataError(f"{folder} holds no film: a folder with the folders images and masks")
+    return films
+
+
+def _film_paths(film: Path, limit: int | None) -> list[tuple[Path, Path]]:
+    try:
+        images = find_pictures(str(film / "images"))[:limit]
+    except SourceError as error:
+        raise DataError(str(error)) from error
+    if len(images) < 3:
+        raise DataError(f"{film} has {len(images)} frames; the first and the last are not scored, it needs 3")
+    paths = [(path, film / "masks" / f"{path.stem}.png") for path in images]
+    for path, mask in paths:
+        if not mask.is_file():
+            raise DataError(f"{path} has no mask {mask}")
+    return paths
+
+
+def _answer(prompt: Prompt, instances: Instances) -> tuple[int, ...]:
+    """The row that answers best, or none."""
+    tracked = Tracked(instances, instances.scores.new_full((len(instances),), -1).long())
+    return select(tracked, [prompt])[0].rows
+
+
+def _box(mask: CropMask) -> tuple[float, float, float, float]:
+    """The tight box of a mask that is not empty."""
+    tight = _crop(mask.crop)
+    height, width = tight.crop.shape
+    return (mask.x + tight.x, mask.y + tight.y, mask.x + tight.x + width, mask.y + tight.y + height)
+
+
+def _crop(mask: npt.NDArray[np.bool_]) -> CropMask:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return _NOTHING
+    crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return CropMask(crop, int(columns[0]), int(rows[0]))
+
+
+def _score(masks: Iterable[CropMask], truth: Sequence[npt.NDArray[np.bool_]]) -> FilmScores:
+    # The first frame is given away by the prompt, and DAVIS leaves the last one out as well.
+    given = [mask.full(true_mask.shape) for mask, true_mask in zip(masks, truth, strict=True)][1:-1]
+    wanted = truth[1:-1]
+    return FilmScores(
+        region=summarise([region_similarity(mask, true) for mask, true in zip(given, wanted, strict=True)]),
+        contour=summarise([contour_accuracy(mask, true) for mask, true in zip(given, wanted, strict=True)]),
+        share_answered=float(np.mean([mask.any() for mask in given])),
+    )
+
+
+def _mean(films: Mapping[str, FilmScores]) -> FollowScores:
+    return FollowScores(
+        region_and_contour=float(np.mean([film.region_and_contour for film in films.values()])),
+        region=_mean_measure([film.region for film in films.values()]),
+        contour=_mean_measure([film.contour for film in films.values()]),
+        share_answered=float(np.mean([film.share_answered for film in films.values()])),
+        films=dict(films),
+    )
+
+
+def _mean_measure(measures: Sequence[MeasureScores]) -> MeasureScores:
+    return replace(
+        measures[0],
+        mean=float(np.mean([one.mean for one in measures])),
+        recall=float(np.mean([one.recall for one in measures])),
+        decay=float(np.mean([one.decay for one in measures])),
+    )
