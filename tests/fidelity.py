@@ -22,8 +22,8 @@ from streamseg.geometry import Letterbox, clip_boxes, letterbox, letterbox_into,
 from streamseg.segmentation import instance_masks
 from streamseg.segmentation.decode import Decoded, anchors, decode
 from streamseg.segmentation.network import Network, NetworkConfig, fuse
-from streamseg.segmentation.state_dict import network_from_state_dict
 from streamseg.segmentation.preprocess import letterbox_images
+from streamseg.segmentation.state_dict import network_from_state_dict
 from streamseg.structures.instances import GridTransform, Instances
 from tests.golden.reference import scripted
 from tests.golden.reference.seeded_weights import pictures, seeded_weights
@@ -77,7 +77,8 @@ def answers(name: str) -> dict[Arithmetic, Decoded]:
 def network_differences(decoded: Decoded, name: str, version: str) -> dict[str, float]:
     """Largest differences from the reference: boxes in input pixels and in cells, the others absolute.
 
-    A cell is what the network measures boxes in: 8, 16 or 32 pixels, by the anchor's level.
+    A cell is what the network measures boxes in: 8, 16 or 32 pixels, by the anchor's level. `exact` are the
+    reference's boxes in float64.
     """
     theirs = golden("network", version)
     anchors_kept, cells = theirs[f"{name}/anchors"], theirs[f"{name}/cells"]
@@ -95,8 +96,8 @@ def network_differences(decoded: Decoded, name: str, version: str) -> dict[str, 
     exact = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/exact_boxes"])
     return {
         "boxes_px": float(apart.max()),
-        "boxes_cells": float((apart / strides).max()),
         "exact_boxes_px": float(exact.max()),
+        "exact_boxes_cells": float((exact / strides).max()),
         **{quantity: float(np.abs(values - theirs[f"{name}/{quantity}"]).max()) for quantity, values in ours.items()},
     }
 
@@ -232,9 +233,11 @@ def scene_instances(scene: scripted.MaskScene, kind: Kind, version: str) -> Inst
 def golden_masks(scene: scripted.MaskScene, kind: Kind, version: str) -> Masks:
     """The reference's masks (K, H, W)."""
     size = scene.image_size if kind == "native" else scene.input_size
-    shape = (len(scene.boxes), *size)
-    bits = np.unpackbits(golden("masks", version)[f"{scene.name}/{kind}"], count=int(np.prod(shape)))
-    return bits.reshape(shape).astype(np.bool_)
+    return _unpacked(golden("masks", version)[f"{scene.name}/{kind}"], (len(scene.boxes), *size))
+
+
+def _unpacked(bits: npt.NDArray[np.uint8], shape: tuple[int, int, int]) -> Masks:
+    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(np.bool_)
 
 
 def full_masks(instances: Instances) -> Masks:
@@ -250,20 +253,36 @@ def mask_ious(masks: Masks, others: Masks) -> npt.NDArray[np.float64]:
 
 @cache
 def mask_difference(name: str, kind: Kind, version: str) -> MaskDifference:
-    """Our masks against the reference's, and the causes of what differs."""
+    """Our masks of a scripted scene against the reference's, and the causes of what differs."""
     scene = scripted.mask_scene(name)
-    instances = scene_instances(scene, kind, version)
-    ours, theirs = full_masks(instances), golden_masks(scene, kind, version)
-    causes: dict[str, int] = {}
-    state = ours
+    return _difference(scene_instances(scene, kind, version), golden_masks(scene, kind, version), kind, version)
 
-    def exchange(cause: str, masks: Masks) -> None:
-        nonlocal state
+
+def network_mask_difference(decoded: Decoded, name: str, version: str) -> MaskDifference:
+    """The same of objects that a network found, in a picture of several times the input's size."""
+    setting = scripted.NMS_SETTINGS["official_script"]
+    rows = chosen(decoded.boxes[0].numpy(), decoded.scores[0].numpy(), setting)[: scripted.NUM_NETWORK_MASKS]
+    input_size, factor = scripted.NETWORK_RUNS[name].input_size, scripted.NETWORK_PICTURE
+    size = (input_size[0] * factor, input_size[1] * factor)
+    prototypes = decoded.prototypes[0]
+    instances = Instances(
+        boxes=clip_boxes(decoded.boxes[0, rows] * factor, size),
+        scores=decoded.scores[0, rows],
+        mask_logits=(decoded.mask_coefficients[0, rows] @ prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
+        grid_to_image=letterbox_into(size, input_size).to_image(4),
+        image_size=size,
+    )
+    theirs = _unpacked(golden("network", version)[f"{name}/native"], (len(rows), *size))
+    return _difference(instances, theirs, "native", version)
+
+
+def _difference(instances: Instances, theirs: Masks, kind: Kind, version: str) -> MaskDifference:
+    ours = state = full_masks(instances)
+    causes = {}
+    for cause, exchanged in _exchanged_rules(instances, kind, version):
+        masks = exchanged()
         causes[cause] = int((state != masks).sum())
         state = masks
-
-    for cause, masks in _exchanged_rules(instances, kind, version):
-        exchange(cause, masks())
     ious = mask_ious(ours, theirs)
     return MaskDifference(
         mean_iou=float(ious.mean()),

@@ -8,11 +8,13 @@ from tests.fidelity import (
     OFFICIAL,
     PRESENT,
     VERSIONS,
+    answers,
     box_difference,
     full_masks,
     golden_masks,
     mask_difference,
     mask_ious,
+    network_mask_difference,
     scene_instances,
     stretched_iou,
 )
@@ -41,6 +43,17 @@ def test_every_differing_pixel_has_a_known_cause(name, kind, version):
     difference = mask_difference(name, kind, version)
     # A logit of zero but for rounding may fall on either side.
     assert difference.unexplained <= 1e-5 * difference.num_pixels
+
+
+@pytest.mark.parametrize("version", [OFFICIAL, PRESENT])
+@pytest.mark.parametrize("name", ["s_wide", "x_square"])
+def test_masks_of_the_networks_objects_differ_by_known_causes_alone(name, version):
+    difference = network_mask_difference(answers(name)["folded"], name, version)
+    assert difference.num_pixels > 100_000
+    # Logits are the networks' own here, and differ in their last digits.
+    assert difference.unexplained <= 2e-4 * difference.num_pixels
+    if version == PRESENT:
+        assert difference.mean_iou > 0.985
 
 
 def test_padding_in_whole_cells_moves_masks_in_older_releases():

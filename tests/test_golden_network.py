@@ -7,10 +7,10 @@ from tests.fidelity import OFFICIAL, PRESENT, answers, detection_differences, ne
 from tests.golden.reference.scripted import NETWORK_RUNS
 
 TOLERANCE = 1e-4
-"""Largest difference allowed. Scores, coefficients and prototypes are compared as they are; boxes in float32 in cells
-(of 8, 16 or 32 input pixels), which is what the network answers: float32 itself does not fix them to 1e-4 pixels on
-the coarse levels, where the reference differs from itself by 1e-3 pixels when its batch norms are folded. In float64,
-where both compute the same thing on every machine, boxes are compared in pixels."""
+"""Largest difference allowed. Scores, coefficients and prototypes are compared as they are. Boxes in float32 are
+compared with the reference's in float64, in cells (of 8, 16 or 32 input pixels), which is what the network answers:
+float32 does not fix them to 1e-4 pixels on the coarse levels, where the reference differs from itself by 1e-3 pixels
+when its batch norms are folded. Boxes in float64, where both compute the same thing on every machine, in pixels."""
 
 RUNS = [
     pytest.param("s_square", OFFICIAL, id="s"),
@@ -25,10 +25,10 @@ RUNS = [
 @pytest.mark.parametrize("arithmetic", ["float32", "folded", "float64"])
 def test_heads_answer_as_the_reference_does(name, version, arithmetic):
     differences = network_differences(answers(name)[arithmetic], name, version)
-    in_pixels = differences.pop("exact_boxes_px"), differences.pop("boxes_px")
+    differences.pop("boxes_px")
+    if arithmetic != "float64":
+        differences.pop("exact_boxes_px")
     assert all(difference <= TOLERANCE for difference in differences.values()), differences
-    if arithmetic == "float64":
-        assert in_pixels[0] <= TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "version"), RUNS)

@@ -182,9 +182,18 @@ def corners(decoded: torch.Tensor) -> torch.Tensor:
     return torch.cat([centres - extents / 2, centres + extents / 2], dim=1)
 
 
+def native_of(name: str, objects: torch.Tensor, prototypes: torch.Tensor) -> Arrays:
+    """Masks of a network's objects (K, 6 + 32 + 1) in a picture that was scaled down to the input without padding."""
+    input_size = scripted.NETWORK_RUNS[name].input_size
+    size = (input_size[0] * scripted.NETWORK_PICTURE, input_size[1] * scripted.NETWORK_PICTURE)
+    boxes = ops.scale_boxes(input_size, objects[:, :4].clone(), (*size, 3))
+    masks = ops.process_mask_native(prototypes, objects[:, 6:38], boxes, size)
+    return {f"{name}/native": np.packbits(masks.numpy().astype(np.bool_))}
+
+
 def network_goldens() -> Arrays:
     arrays: Arrays = {}
-    names = ["s_square", "s_wide", "x_square"] if IS_OFFICIAL else ["s_identity", "s_wide"]
+    names = ["s_square", "s_wide", "x_square"] if IS_OFFICIAL else ["s_identity", "s_wide", "x_square"]
     for name in names:
         run = scripted.NETWORK_RUNS[name]
         pictures = seeded_weights.pictures(run.input_size, run.num_pictures)
@@ -218,6 +227,8 @@ def network_goldens() -> Arrays:
                     f"{name}/{setting_name}/{index}/boxes": answer[:, :4].numpy(),
                     f"{name}/{setting_name}/{index}/scores": answer[:, 4].numpy(),
                 }
+                if (setting_name, index) == ("official_script", 0):
+                    arrays |= native_of(name, answer[: scripted.NUM_NETWORK_MASKS], prototypes[0])
                 print(f"{name}, {setting_name}, picture {index}: {len(answer)} objects")
     return arrays
 

@@ -352,6 +352,9 @@ NETWORK_RUNS: dict[str, NetworkRun] = {
 }
 """The first three are those of FastSAM-s, the last of FastSAM-x."""
 
+NETWORK_PICTURE, NUM_NETWORK_MASKS = 4, 24
+"""Masks of so many objects of a run are kept, in a picture of so many times the input's size."""
+
 NUM_SAMPLES = 240
 """Anchors, and cells of the prototypes, that are kept of each picture."""
 
