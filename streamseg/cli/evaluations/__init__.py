@@ -21,6 +21,9 @@ PROTOCOLS = {
     "prompted": "mIoU of the masks that answer boxes and points",
     "boundary": "boundary IoU of the masks",
     "scores": "whether scores follow the quality of masks",
+    "edges": "outlines of masks against boundaries that people drew, by the Berkeley benchmark",
+    "video": "J and F of an object followed through films from a prompt in the first frame",
+    "scene": "precision, IDF1 and HOTA on the rendered scene",
 }
 """Name of the protocol and of its module here, and what it measures."""
 

@@ -1,0 +1,73 @@
+"""Plots of edges, films and scenes, in the style of `plots`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from streamseg.evaluation.edges import EdgeScores
+from streamseg.evaluation.hota import ALPHAS
+from streamseg.evaluation.plots import BLUE, GREEN, GREY, ORANGE, figure
+from streamseg.evaluation.scene import SceneScores
+from streamseg.evaluation.video import VideoScores
+
+__all__ = ["plot_edges", "plot_scene", "plot_video"]
+
+COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7")
+
+
+def plot_edges(scores: EdgeScores, path: Path) -> None:
+    """Precision over recall, with lines of equal F."""
+    with figure(path, 1, title=f"Zero-shot edges: {scores.num_pictures} pictures") as (axes,):
+        recall = np.linspace(0.01, 1, 200)
+        for f_measure in np.arange(0.2, 1, 0.2):
+            reached = recall > f_measure / 2 + 1e-3
+            precision = f_measure * recall[reached] / (2 * recall[reached] - f_measure)
+            seen = precision <= 1
+            axes.plot(recall[reached][seen], precision[seen], color=GREY, linewidth=0.8, linestyle=":")
+            axes.annotate(f"F {f_measure:.1f}", (1.0, f_measure / (2 - f_measure)), color=GREY, fontsize=8, ha="right")
+        # The thresholds beyond the strongest edge find nothing.
+        shown = [(right, found) for right, found in zip(scores.precision, scores.recall, strict=True) if found > 0]
+        axes.plot([one[1] for one in shown], [one[0] for one in shown], color=BLUE, label="99 thresholds")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
+        axes.set_title(f"ODS {scores.ods:.3f}, OIS {scores.ois:.3f}, AP {scores.average_precision:.3f}")
+        axes.legend(loc="lower left")
+
+
+def plot_video(scores: VideoScores, path: Path) -> None:
+    """J & F of each film, by prompt and follower, with the best mask there was."""
+    films = list(scores.best.films)
+    followers = [
+        (f"{prompt}, {name}", of) for prompt, by_name in scores.by_prompt.items() for name, of in by_name.items()
+    ]
+    with figure(path, 1, title=f"Following from the first frame: {scores.num_frames} frames") as (axes,):
+        width = 0.8 / max(len(followers), 1)
+        for position, (name, of) in enumerate(followers):
+            places = [place + width * (position - (len(followers) - 1) / 2) for place in range(len(films))]
+            heights = [of.films[film].region_and_contour for film in films]
+            label = f"{name}: {of.region_and_contour:.3f}"
+            axes.bar(places, heights, width=0.9 * width, color=COLOURS[position % len(COLOURS)], label=label)
+        best = [scores.best.films[film].region_and_contour for film in films]
+        axes.plot(
+            range(len(films)),
+            best,
+            "_",
+            color="black",
+            markersize=34,
+            label=f"best mask: {scores.best.region_and_contour:.3f}",
+        )
+        axes.set_xticks(range(len(films)), films, rotation=20, fontsize=8)
+        axes.grid(visible=False, axis="x")
+        axes.set(ylim=(0, 1), ylabel="J & F")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=8)
+
+
+def plot_scene(scores: SceneScores, path: Path) -> None:
+    """HOTA over the similarity from which a pair counts."""
+    with figure(path, 1, title=f"Rendered scene: {scores.num_frames} frames of {scores.num_scenes} scenes") as (axes,):
+        axes.plot(ALPHAS, scores.hota_at, "o-", color=BLUE, markersize=4, label=f"HOTA, mean {scores.hota:.3f}")
+        axes.axhline(scores.idf1, color=ORANGE, linestyle="--", linewidth=1.2, label=f"IDF1 {scores.idf1:.3f}")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="IoU from which a pair counts", ylabel="accuracy")
+        axes.set_title(f"AP50 {scores.average_precision_50:.3f}, {scores.num_switches} switches")
+        axes.legend(loc="lower left")
