@@ -24,7 +24,15 @@ from streamseg.errors import DataError
 from streamseg.rle import CocoRle, coco_to_crop, pack_counts
 from streamseg.structures.message import CropMask
 
-__all__ = ["Annotation", "LabelledPicture", "annotation_mask", "read_image", "read_pictures"]
+__all__ = [
+    "Annotation",
+    "LabelledPicture",
+    "annotation_mask",
+    "check_picture_entry",
+    "read_annotation",
+    "read_image",
+    "read_pictures",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +65,8 @@ class LabelledPicture:
     source: str | None
     annotations: tuple[Annotation, ...]
     """In the file's order; may be empty."""
+    listed_in: str = "instances.json"
+    """Name of the file that says so, for messages."""
 
 
 def read_pictures(folder: Path) -> list[LabelledPicture]:
@@ -76,7 +86,7 @@ def read_pictures(folder: Path) -> list[LabelledPicture]:
                 raise DataError(
                     f"{file}: annotation {entry.get('id')} belongs to image {entry['image_id']}, which is not listed"
                 )
-            annotations[entry["image_id"]].append(_annotation(entry, file, categories))
+            annotations[entry["image_id"]].append(read_annotation(entry, file, categories))
         pictures = [_picture(image, file, annotations[image["id"]]) for image in images]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{folder} is no COCO-format folder: instances.json is missing") from error
@@ -94,13 +104,29 @@ def read_pictures(folder: Path) -> list[LabelledPicture]:
 
 
 def _picture(image: dict[str, Any], file: Path, annotations: list[Annotation]) -> LabelledPicture:
-    file_name, size = image["file_name"], (image["height"], image["width"])
-    if not isinstance(file_name, str) or not all(isinstance(side, int) and side > 0 for side in size):
-        raise DataError(f"{file}: image {image['id']} needs a file_name, and width and height in whole pixels")
+    file_name, size = check_picture_entry(image, f"{file}: image {image['id']}")
     return LabelledPicture(file.parent / "images" / file_name, size, image.get("source"), tuple(annotations))
 
 
-def _annotation(entry: dict[str, Any], file: Path, categories: dict[Any, str]) -> Annotation:
+def check_picture_entry(image: dict[str, Any], name: str) -> tuple[str, tuple[int, int]]:
+    """The file name and the size (H, W) of a picture's entry; `name` is for messages.
+
+    Raises:
+        DataError: one of them is of the wrong kind.
+        KeyError: one of them is missing.
+    """
+    file_name, size = image["file_name"], (image["height"], image["width"])
+    if not isinstance(file_name, str) or not all(isinstance(side, int) and side > 0 for side in size):
+        raise DataError(f"{name} needs a file_name, and width and height in whole pixels")
+    return file_name, size
+
+
+def read_annotation(entry: dict[str, Any], file: Path, categories: dict[Any, str]) -> Annotation:
+    """One annotation of a file, whose categories are given by id; its mask is not looked at.
+
+    Raises:
+        DataError: its area or box is of the wrong kind.
+    """
     name = f"annotation {entry.get('id')} in {file}"
     area, box = entry.get("area"), entry.get("bbox")
     if area is not None and not _are_numbers([area]):
@@ -126,11 +152,11 @@ def read_image(picture: LabelledPicture) -> npt.NDArray[np.uint8]:
     """
     loaded = cv2.imread(str(picture.path), cv2.IMREAD_COLOR_RGB)
     if loaded is None:
-        raise DataError(f"picture {picture.path} is missing or unreadable, though instances.json lists it")
+        raise DataError(f"picture {picture.path} is missing or unreadable, though {picture.listed_in} lists it")
     height, width = loaded.shape[:2]
     if (height, width) != picture.size:
         listed = f"{picture.size[1]}x{picture.size[0]}"
-        raise DataError(f"picture {picture.path} is {width}x{height}, but instances.json says {listed}")
+        raise DataError(f"picture {picture.path} is {width}x{height}, but {picture.listed_in} says {listed}")
     return np.asarray(loaded, dtype=np.uint8)
 
 

@@ -48,6 +48,26 @@ def test_all_forms_of_a_segmentation_are_the_same_object(tmp_path):
     assert all(one.mask.crop.all() for one in sample.objects)
 
 
+def test_every_category_becomes_one(tmp_path):
+    """Whatever a folder's categories are, its samples are those of a folder with one."""
+
+    def name_them(content):
+        content["categories"] = [{"id": 4, "name": "cup"}, {"id": 9, "name": "person"}]
+        for annotation, category in zip(content["annotations"], (4, 9, 7), strict=True):
+            annotation["category_id"] = category
+
+    image, annotations = picture(MASK, disc(SIZE, 8, 8, 5), rectangle(SIZE, 30, 2, 38, 9))
+    annotations[2] |= {"source_category": "shoe"}
+    plain, named = (
+        CocoFolder(coco_folder(tmp_path / name, [(image, annotations)], edit=edit)).sample(0).objects
+        for name, edit in (("plain", lambda content: None), ("named", name_them))
+    )
+    assert len(plain) == len(named) == 3
+    for one, other in zip(plain, named, strict=True):
+        assert np.array_equal(one.mask.full(SIZE), other.mask.full(SIZE))
+        assert (one.is_part, one.is_crowd) == (other.is_part, other.is_crowd) == (False, False)
+
+
 def test_a_picture_without_objects(tmp_path):
     sample = CocoFolder(coco_folder(tmp_path, [picture()])).sample(0)
     assert sample.objects == ()

@@ -3,9 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import coco_folder
+from test_training_sa1b import write_entry
 
 from streamseg.errors import ConfigError, DataError
-from streamseg.training.recipe import Recipe, load_recipe
+from streamseg.training.folders import CocoFolder
+from streamseg.training.recipe import Recipe, RecipeSource, load_recipe
+from streamseg.training.sa1b import Sa1bFolder
 from streamseg.training.scenes import SceneSamples
 
 REPO = Path(__file__).parent.parent
@@ -51,6 +54,66 @@ def test_a_recipe_of_nothing_opens_nothing():
     assert Recipe().open_sources(Path()) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("path", "keys", "kind"),
+    [
+        pytest.param("coco", {}, CocoFolder, id="coco"),
+        pytest.param("coco", {"format": "coco"}, CocoFolder, id="coco-asked-for"),
+        pytest.param("sa", {}, Sa1bFolder, id="sa-1b"),
+        pytest.param("sa", {"format": "sa-1b"}, Sa1bFolder, id="sa-1b-asked-for"),
+        pytest.param("both", {}, CocoFolder, id="both"),
+        pytest.param("both", {"format": "sa-1b"}, Sa1bFolder, id="both-sa-1b-asked-for"),
+    ],
+)
+def test_the_format_of_a_folder(tmp_path, path, keys, kind):
+    for name in ("coco", "both"):
+        coco_folder(tmp_path / name, [(GREY, [])])
+    for name in ("sa", "both"):
+        write_entry(tmp_path / name, 1)
+    opened = RecipeSource(path=path, background_weight=0.3, **keys).open(tmp_path)
+    assert type(opened) is kind
+    assert opened.sample(0).background_weight == 0.3
+
+
+def test_the_quality_asked_for_reaches_the_folder(tmp_path):
+    write_entry(tmp_path, 1, predicted_iou=0.8, stability_score=0.6)
+    for keys, num_objects in (
+        ({"min_predicted_iou": 0.7, "min_stability_score": 0.6}, 1),
+        ({"min_predicted_iou": 0.9}, 0),
+        ({"min_stability_score": 0.7}, 0),
+    ):
+        assert len(RecipeSource(path=".", **keys).open(tmp_path).sample(0).objects) == num_objects
+
+
+@pytest.mark.parametrize(
+    ("path", "keys", "says"),
+    [
+        pytest.param("sa", {"source": "x"}, "in SA-1B format, where pictures have no source", id="source"),
+        pytest.param("coco", {"min_predicted_iou": 0.5}, "in COCO format, where masks have no quality", id="iou"),
+        pytest.param("coco", {"min_stability_score": 0.5}, "leave min_predicted_iou and", id="stability"),
+    ],
+)
+def test_a_key_of_the_other_format_is_refused(tmp_path, path, keys, says):
+    coco_folder(tmp_path / "coco", [(GREY, [])])
+    write_entry(tmp_path / "sa", 1)
+    with pytest.raises(ConfigError, match=says):
+        RecipeSource(path=path, **keys).open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "says"),
+    [
+        pytest.param("empty", "auto", "is no COCO-format folder: instances.json is missing", id="auto"),
+        pytest.param("empty", "sa-1b", r"holds no sa_\*\.json", id="sa-1b"),
+        pytest.param("nowhere", "sa-1b", "cannot list", id="sa-1b-missing"),
+    ],
+)
+def test_a_folder_that_holds_nothing(tmp_path, path, kind, says):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=says):
+        RecipeSource(path=path, format=kind).open(tmp_path)
+
+
 def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
     recipe = load_recipe(written(tmp_path, "sources: [{path: nowhere}]"))
     with pytest.raises(DataError, match=r"nowhere is no COCO-format folder"):
@@ -68,6 +131,12 @@ def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
             "sources: [{path: a, wieght: 2}]",
             "sources.0.wieght: unknown key; valid keys are path, source, weight, background_weight",
             id="unknown-key-of-a-source",
+        ),
+        pytest.param(
+            "sources: [{path: a, format: voc}]", "sources.0.format: Input should be 'auto', 'coco'", id="format"
+        ),
+        pytest.param(
+            "sources: [{path: a, min_predicted_iou: 88}]", "less than or equal to 1, got 88", id="quality-in-percent"
         ),
         pytest.param("sources: [{weight: 2}]", "sources.0.path: Field required", id="no-path"),
         pytest.param("sources: [a]", "sources.0 must hold keys and values, got a", id="source-is-text"),

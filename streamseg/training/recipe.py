@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
@@ -11,21 +11,54 @@ from pydantic_core import ErrorDetails
 
 from streamseg.errors import ConfigError
 from streamseg.training.batches import SampleSource
-from streamseg.training.folders import CocoFolder
+from streamseg.training.folders import CocoFolder, LabelledFolder
+from streamseg.training.sa1b import Sa1bFolder, holds_sa1b
 from streamseg.training.scenes import SceneSamples
 
-__all__ = ["Recipe", "load_recipe"]
+__all__ = ["Recipe", "RecipeSource", "load_recipe"]
 
 
 class RecipeSource(BaseModel):
-    """One COCO-format folder."""
+    """One folder of labelled pictures."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     source: str | None = None
+    """COCO: only pictures of this `source`."""
     weight: FiniteFloat = Field(default=1.0, gt=0)
     background_weight: float = Field(default=1.0, ge=0, le=1)
+    format: Literal["auto", "coco", "sa-1b"] = "auto"
+    """auto: COCO where there is an instances.json, SA-1B where there is a sa_*.json."""
+    min_predicted_iou: float = Field(default=0.0, ge=0, le=1)
+    """SA-1B: masks that are said to be worse are left out."""
+    min_stability_score: float = Field(default=0.0, ge=0, le=1)
+
+    def open(self, data: Path) -> LabelledFolder:
+        """Open it below the folder `data`.
+
+        Raises:
+            ConfigError: a key of the other format.
+            DataError: the folder is missing or broken.
+        """
+        path = data / self.path
+        # What is neither is opened as COCO, whose reader says what is missing.
+        may_be_sa1b = self.format == "auto" and path.is_dir() and not (path / "instances.json").exists()
+        if self.format == "sa-1b" or (may_be_sa1b and holds_sa1b(path)):
+            if self.source is not None:
+                raise ConfigError(f"{path} is in SA-1B format, where pictures have no source; leave source out")
+            return Sa1bFolder(
+                path,
+                min_predicted_iou=self.min_predicted_iou,
+                min_stability_score=self.min_stability_score,
+                background_weight=self.background_weight,
+            )
+        if self.min_predicted_iou > 0 or self.min_stability_score > 0:
+            raise ConfigError(
+                f"{path} is in COCO format, where masks have no quality; leave min_predicted_iou and"
+                " min_stability_score out"
+            )
+        return CocoFolder(path, source=self.source, background_weight=self.background_weight)
 
 
 class Recipe(BaseModel):
@@ -45,12 +78,10 @@ class Recipe(BaseModel):
         """Open every source below the folder `data`, with its weight.
 
         Raises:
+            ConfigError: a source has a key of another format.
             DataError: a folder is missing or broken.
         """
-        opened: list[SampleSource] = [
-            CocoFolder(data / one.path, source=one.source, background_weight=one.background_weight)
-            for one in self.sources
-        ]
+        opened: list[SampleSource] = [one.open(data) for one in self.sources]
         weights = [one.weight for one in self.sources]
         if self.scene_weight > 0:
             opened.append(SceneSamples())

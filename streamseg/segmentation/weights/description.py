@@ -77,7 +77,7 @@ def describe_weights(weights: Weights, *, catalogue: Sequence[OfficialWeights] =
         sha256=weights.sha256,
         official=official,
         licence=licence or weights.metadata.get("license", weights.metadata.get("licence", "")),
-        size=_size_of(config),
+        size=size_of(config),
         channels=config.channels,
         repeats=config.repeats,
         reg_max=config.reg_max,
@@ -103,7 +103,8 @@ def _origin(weights: Weights, catalogue: Sequence[OfficialWeights]) -> tuple[str
     return "", ""
 
 
-def _size_of(config: NetworkConfig) -> str:
+def size_of(config: NetworkConfig) -> str:
+    """Which published size it is; "custom" where it is none."""
     for size in get_args(Size):
         published = NetworkConfig.of_size(
             size, num_classes=config.num_classes, reg_max=config.reg_max, num_masks=config.num_masks
