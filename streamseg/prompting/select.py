@@ -58,32 +58,57 @@ def select_reference(
         that are left on it, large to small; nothing at all where the canvas stays empty. A box prompt has
         one row, however badly it fits, with the IoU as its score.
     """
+    boxes = [prompt.box for prompt in prompts if isinstance(prompt, BoxPrompt)]
+    ious = iter(_box_ious(masks, boxes, mask_size, image_size))
     selections = []
-    pixels: npt.NDArray[np.bool_] | None = None
     for prompt in prompts:
         if isinstance(prompt, EverythingPrompt):
             selections.append(Selection(prompt.prompt_id, tuple(range(len(masks))), tuple(scores)))
-            continue
-        if not masks:
+        elif isinstance(prompt, PointPrompt):
+            selections.append(_merged(masks, scores, prompt, mask_size, image_size))
+        elif not masks:
             selections.append(Selection(prompt.prompt_id, (), ()))
-            continue
-        if pixels is None:  # K full-size masks are a lot of memory, for those who need them
-            pixels = np.stack([mask.full(mask_size) for mask in masks])
-        if isinstance(prompt, PointPrompt):
-            selections.append(_merged(pixels, scores, prompt, image_size))
         else:
-            (ious,) = box_ious(pixels, [prompt.box], image_size=image_size)
-            row = int(np.argmax(ious))
-            selections.append(Selection(prompt.prompt_id, (row,), (float(np.nan_to_num(ious[row])),)))
+            iou = next(ious)
+            row = int(np.argmax(iou))
+            selections.append(Selection(prompt.prompt_id, (row,), (float(np.nan_to_num(iou[row])),)))
     return selections
 
 
+def _box_ious(
+    masks: Sequence[CropMask],
+    boxes: Sequence[tuple[float, float, float, float]],
+    mask_size: tuple[int, int],
+    image_size: tuple[int, int],
+) -> npt.NDArray[np.float32]:
+    """IoU (B, K); one mask at full size at a time, as all of them are a lot of memory."""
+    if not masks or not boxes:
+        return np.zeros((len(boxes), len(masks)), dtype=np.float32)
+    return np.concatenate(
+        [box_ious(mask.full(mask_size)[None], boxes, image_size=image_size) for mask in masks], axis=1
+    )
+
+
 def _merged(
-    masks: npt.NDArray[np.bool_], scores: Sequence[float], prompt: PointPrompt, image_size: tuple[int, int]
+    masks: Sequence[CropMask],
+    scores: Sequence[float],
+    prompt: PointPrompt,
+    mask_size: tuple[int, int],
+    image_size: tuple[int, int],
 ) -> Selection:
-    order = painting_order(masks, prompt.point_coords, prompt.point_labels, image_size=image_size)
-    canvas = paint(masks, order)
-    rows = tuple(row for row, paints in order if paints and (canvas & masks[row]).any())
+    points = prompt.point_coords, prompt.point_labels
+    # Only what holds a point takes part; all masks at full size are a lot of memory.
+    held = [
+        row
+        for row, mask in enumerate(masks)
+        if painting_order(mask.full(mask_size)[None], *points, image_size=image_size)
+    ]
+    if not held:
+        return Selection(prompt.prompt_id, (), ())
+    pixels = np.stack([masks[row].full(mask_size) for row in held])
+    order = painting_order(pixels, *points, image_size=image_size)
+    canvas = paint(pixels, order)
+    rows = tuple(held[row] for row, paints in order if paints and (canvas & pixels[row]).any())
     if not rows:
         return Selection(prompt.prompt_id, (), ())
     across, down = np.flatnonzero(canvas.any(axis=0)), np.flatnonzero(canvas.any(axis=1))
