@@ -152,7 +152,7 @@ def test_real_labels_agree():
         pytest.skip("no folder of data: set STREAMSEG_DATA")
     rng = np.random.default_rng(0)
     pictures = []
-    for entry in read_pictures(data / "eval-coco")[:25]:
+    for entry in read_pictures(data / "eval-coco")[:8]:
         truth = picture_truth(entry)
         masks = [mask.full(entry.size) for mask in truth.masks]
         labelled = list(zip(masks, truth.boxes, truth.areas, truth.is_crowd, strict=True))

@@ -41,7 +41,7 @@ ONLY_IN = {
 LIGHT = ("errors", "structures.frame", "structures.prompt", "structures.message", "rle", "wire", "publish")
 """What a subscriber imports: it runs where numpy and pyzmq are all there is."""
 
-HEAVY = {"torch", "torchvision", "cv2", "yaml", "pydantic", "scipy", "av", "onnxruntime", "safetensors"}
+HEAVY = {"torch", "torchvision", "cv2", "yaml", "pydantic", "scipy", "av", "onnxruntime", "safetensors", "matplotlib"}
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def examine() -> list[Finding]:
         _module("av", needed="for video files and RTSP"),
         _module("zmq", needed="to publish and subscribe"),
         _module("onnx", needed="to export networks, and for ONNX Runtime on the CPU"),
-        _module("pycocotools", optional="pip install 'streamseg[train]' to train"),
+        _module("pycocotools", optional="pip install 'streamseg[train,eval]' to train and evaluate"),
+        _module("matplotlib", optional="pip install 'streamseg[eval]' to plot"),
         _default_weights(),
         _official_weights(),
     ]
