@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from streamseg.errors import DataError
 from streamseg.training.compose import Composed, ComposeSettings, compose
 from streamseg.training.folders import Sample
+from streamseg.training.ranks import ALONE, Ranks
 
 __all__ = ["Batch", "SampleSource", "batches"]
 
@@ -98,6 +99,20 @@ def _collate(items: Sequence[Composed | DataError]) -> Batch | DataError:
     )
 
 
+class _Order:
+    """Numbers of the samples of batches `start` to `stop` (exclusive), those at `share` of each batch."""
+
+    def __init__(self, start: int, stop: int, batch_size: int, share: range) -> None:
+        self._firsts = range(start * batch_size, stop * batch_size, batch_size)
+        self._share = share
+
+    def __len__(self) -> int:
+        return len(self._firsts) * len(self._share)
+
+    def __iter__(self) -> Iterator[int]:
+        return (first + offset for first in self._firsts for offset in self._share)
+
+
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -125,8 +140,9 @@ def batches(
     seed: int,
     settings: ComposeSettings,
     num_workers: int = 1,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Batch]:
-    """Batches number `start` to `stop` (exclusive) of the run with this seed.
+    """Batches number `start` to `stop` (exclusive) of the run with this seed, or this process's share of each.
 
     Args:
         sources: where pictures are drawn from, with replacement.
@@ -138,14 +154,17 @@ def batches(
         seed: of the whole run.
         settings: the augmentation.
         num_workers: processes that compose; 0 composes in this one.
+        ranks: the processes that share the batches; together they have the pictures that one would have alone.
 
     Raises:
+        ConfigError: the processes cannot share a batch evenly.
         DataError: when its batch comes up: a picture is missing or an annotation contradicts it.
     """
+    share = ranks.share(batch_size)
     loader: DataLoader[Composed | DataError] = DataLoader(
         _Composer(sources, weights, sizes, batch_size, seed, settings),
-        batch_size=batch_size,
-        sampler=range(start * batch_size, stop * batch_size),
+        batch_size=len(share),
+        sampler=_Order(start, stop, batch_size, share),
         num_workers=num_workers,
         collate_fn=_collate,
         worker_init_fn=_one_thread,

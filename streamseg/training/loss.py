@@ -13,6 +13,7 @@ from streamseg.segmentation.decode import anchors, expected_sides
 from streamseg.segmentation.network import PROTOTYPE_STRIDE, Predictions
 from streamseg.training.assign import assign
 from streamseg.training.batches import Batch
+from streamseg.training.ranks import ALONE, Ranks
 
 __all__ = ["LossParts", "complete_iou", "segmentation_loss"]
 
@@ -55,16 +56,20 @@ def complete_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     return iou - offset.square().sum(dim=1) / diagonal - weight * aspect
 
 
-def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Generator, mask_gain: float) -> LossParts:
-    """Losses of one batch, each normalised by the sum of the positives' target scores.
+def segmentation_loss(
+    predictions: Predictions, batch: Batch, *, rng: torch.Generator, mask_gain: float, ranks: Ranks = ALONE
+) -> LossParts:
+    """Losses of one batch: masks as a mean over their anchors, the rest by the sum of the positives' target scores.
 
-    A batch without any target trains the scores alone.
+    A batch without any target trains the scores alone. Where several processes share a batch, it is the whole batch
+    that losses are normalised by, so that their mean over the processes is the loss of the batch.
 
     Args:
         predictions: of the batch's images.
         batch: images and targets.
         rng: draws the anchors whose masks are trained, where there are very many.
         mask_gain: weight of the mask part.
+        ranks: the processes that share the batch.
     """
     centres, strides = anchors(predictions.prototypes.detach())  # (A, 2), (A, 1)
     score_logits = predictions.score_logits.float().amax(dim=1)  # (B, A)
@@ -84,7 +89,9 @@ def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Gene
         target.append(rows[found.targets])
     pictures, positives, targets = torch.cat(picture), torch.cat(anchor), torch.cat(target)  # (P,) each
     weight = score_target[pictures, positives]  # (P,)
-    total = score_target.sum().clamp(min=1.0)
+    num_masks = min(len(targets), MAX_MASKS)
+    sums = ranks.total(torch.stack([score_target.sum(), score_target.new_tensor(float(num_masks))])) / ranks.count
+    total, mask_total = sums[0].clamp(min=1.0 / ranks.count), sums[1]
 
     score_loss = _score_loss(score_logits, score_target, batch.background_weight, centres) / total
     if not len(targets):
@@ -95,7 +102,7 @@ def segmentation_loss(predictions: Predictions, batch: Batch, *, rng: torch.Gene
     box_logits = predictions.box_logits[pictures, :, positives].float()  # (P, 4 * reg_max)
     distribution = _distribution_loss(box_logits, target_boxes, centres[positives], strides[positives])
     distribution_loss = (distribution * weight).sum() / total
-    mask_loss = _mask_loss(predictions, batch, pictures, positives, targets, rng)
+    mask_loss = _mask_loss(predictions, batch, pictures, positives, targets, rng) / mask_total
     return LossParts(
         BOX_GAIN * box_loss, DISTRIBUTION_GAIN * distribution_loss, SCORE_GAIN * score_loss, mask_gain * mask_loss
     )
@@ -126,7 +133,7 @@ def _distribution_loss(logits: Tensor, boxes: Tensor, centres: Tensor, strides: 
 def _mask_loss(
     predictions: Predictions, batch: Batch, pictures: Tensor, positives: Tensor, targets: Tensor, rng: torch.Generator
 ) -> Tensor:
-    """Cross entropy and Dice of the assembled masks, inside the box and its margin."""
+    """Cross entropy and Dice of the assembled masks, inside the box and its margin, summed over anchors."""
     if len(targets) > MAX_MASKS:
         keep = torch.randperm(len(targets), generator=rng)[:MAX_MASKS].sort().values.to(targets.device)
         pictures, positives, targets = pictures[keep], positives[keep], targets[keep]
@@ -151,5 +158,5 @@ def _mask_loss(
     probability = logits.sigmoid() * window
     overlap = (probability * truth).sum(dim=(1, 2))
     dice = 1 - (2 * overlap + 1) / (probability.square().sum(dim=(1, 2)) + truth.square().sum(dim=(1, 2)) + 1)
-    loss: Tensor = (entropy + dice).mean()
+    loss: Tensor = (entropy + dice).sum()
     return loss

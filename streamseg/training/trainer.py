@@ -1,28 +1,31 @@
-"""The training loop: AdamW, warm-up and cosine, a moving average of the weights, checkpoints."""
+"""The training loop: batches in, steps, a log, evaluations and checkpoints out."""
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from streamseg.errors import DataError
 from streamseg.segmentation.network import Network, build_network
-from streamseg.training.batches import Batch, SampleSource, batches
+from streamseg.training.batches import SampleSource, batches
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
-from streamseg.training.loss import LossParts, segmentation_loss
-from streamseg.training.optimizer import build_optimizer
+from streamseg.training.learner import Learner, learning_rate
+from streamseg.training.loss import LossParts
+from streamseg.training.ranks import ALONE, Ranks
 from streamseg.training.settings import TrainingSettings
+from streamseg.training.step_log import append_line, trim_lines
 
-__all__ = ["Progress", "Trainer"]
+__all__ = ["CHECKPOINT", "EVALUATIONS", "LOSSES", "Evaluation", "Progress", "Trainer"]
+
+CHECKPOINT, LOSSES, EVALUATIONS = "last.ckpt", "losses.jsonl", "evaluations.jsonl"
+"""The files of a run."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,18 @@ class Progress:
     pictures_per_second: float
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """How good the averaged network is, asked now and then on the way."""
+
+    measure: Callable[[Network], dict[str, float]]
+    """Figures by name, of a network in eval mode that it leaves as it is."""
+    every: int
+    """Steps from one to the next; the last step is evaluated as well."""
+
+
 class Trainer:
-    """One run in one folder: `last.ckpt`, `losses.jsonl`.
+    """One run in one folder: `last.ckpt`, `losses.jsonl`, `evaluations.jsonl`.
 
     Args:
         settings: the course of the run.
@@ -49,8 +62,10 @@ class Trainer:
             and the like, not in the network's size.
         num_workers: processes that compose pictures.
         initial: what to start from (fine-tuning), instead of random weights of the settings' size.
+        ranks: the processes that share the run, each with its own trainer; only the first writes.
 
     Raises:
+        ConfigError: a batch cannot be shared out evenly.
         DataError: nothing to train on, a folder that cannot be written, or a checkpoint that does not fit.
     """
 
@@ -65,26 +80,43 @@ class Trainer:
         resume: bool = False,
         num_workers: int = 1,
         initial: Network | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         if not sources or len(sources) != len(weights) or min(weights) <= 0:
             raise DataError(f"training needs sources and a positive weight for each, got {len(sources)} and {weights}")
+        ranks.share(settings.batch_size)
         self.settings = settings
-        self.step = 0
         self._sources, self._weights = sources, weights
         self._folder = folder
         self._device = torch.device(device)
         self._num_workers = num_workers
-        self.network = build_network(settings.size, seed=settings.seed) if initial is None else copy.deepcopy(initial)
-        self.average = copy.deepcopy(self.network).to(self._device).eval().requires_grad_(False)
-        self.network.to(self._device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self._optimizer = build_optimizer(settings.optimizer, self.network, weight_decay=settings.weight_decay)
+        self._ranks = ranks
+        network = build_network(settings.size, seed=settings.seed) if initial is None else copy.deepcopy(initial)
+        self._learner = Learner(network, settings, self._device, ranks=ranks)
         if resume:
-            self._restore(load_checkpoint(folder / "last.ckpt"))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._trim_log()
-        except OSError as error:
-            raise DataError(f"cannot write to the folder {folder}: {error.strerror}; choose another one") from error
+            self._learner.restore(load_checkpoint(folder / CHECKPOINT), folder / CHECKPOINT)
+        if ranks.is_first:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                for log in (LOSSES, EVALUATIONS):
+                    trim_lines(folder / log, self.step)
+            except OSError as error:
+                raise DataError(f"cannot write to the folder {folder}: {error.strerror}; choose another one") from error
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self._learner.step
+
+    @property
+    def network(self) -> Network:
+        """The network that is trained."""
+        return self._learner.network
+
+    @property
+    def average(self) -> Network:
+        """Its moving average, which is what is used later; in eval mode."""
+        return self._learner.average
 
     def run(
         self,
@@ -93,16 +125,26 @@ class Trainer:
         report_every: int = 50,
         checkpoint_seconds: float = 180.0,
         stop_after_seconds: float = math.inf,
+        evaluation: Evaluation | None = None,
+        on_checkpoint: Callable[[], None] = lambda: None,
     ) -> bool:
         """Train to the end, or for `stop_after_seconds`; True when the run is complete.
+
+        Args:
+            report: called with each line of the log.
+            report_every: steps from line to line.
+            checkpoint_seconds: from checkpoint to checkpoint.
+            stop_after_seconds: stop then, with a checkpoint.
+            evaluation: what to measure on the way.
+            on_checkpoint: called when a checkpoint has been written.
 
         Raises:
             DataError: a picture cannot be read, the loss is no number, or a checkpoint cannot be written. The
                 last checkpoint is intact.
         """
         started = checkpointed = time.monotonic()
-        window_started, window_step, saved_step = started, self.step, self.step
-        sums: dict[str, Tensor] = {}
+        window = _Window(self.step, started)
+        saved_step = self.step
         for batch in batches(
             self._sources,
             self._weights,
@@ -113,115 +155,79 @@ class Trainer:
             seed=self.settings.seed,
             settings=self.settings.compose,
             num_workers=self._num_workers,
+            ranks=self._ranks,
         ):
-            parts = self._train_on(batch.to(self._device))
-            for name, value in parts._asdict().items():
-                sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value.detach()
-            self.step += 1
-            if self.step % report_every == 0 or self.step == self.settings.num_steps:
-                num_steps = self.step - window_step
-                losses = {name: float(value) / num_steps for name, value in sums.items()}
-                if not all(map(math.isfinite, losses.values())):
-                    raise self._diverged("the loss")
-                seconds = time.monotonic() - window_started
-                self._log(report, losses, num_steps * self.settings.batch_size / max(seconds, 1e-9))
-                window_started, window_step, sums = time.monotonic(), self.step, {}
+            window.add(self._learner.train_on(batch.to(self._device)))
+            is_last = self.step == self.settings.num_steps
+            if is_last or self.step % report_every == 0:
+                self._log(report, window)
+                window = _Window(self.step, time.monotonic())
+            if evaluation is not None and (is_last or self.step % evaluation.every == 0):
+                window.started += self._evaluate(evaluation)
             now = time.monotonic()
-            if now - started > stop_after_seconds:
+            has_time = now - started <= stop_after_seconds
+            # Each has its own clock, and all must stop at the same step.
+            if math.isfinite(stop_after_seconds) and self._ranks.agree(not has_time, self._device):
                 break
             if now - checkpointed > checkpoint_seconds:
-                self._checkpoint()
+                self._checkpoint(on_checkpoint)
                 checkpointed, saved_step = time.monotonic(), self.step
         if self.step > saved_step:
-            self._checkpoint()
+            self._checkpoint(on_checkpoint)
         return self.step >= self.settings.num_steps
 
-    def _train_on(self, batch: Batch) -> LossParts:
-        rng = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
-        images = batch.images.to(memory_format=torch.channels_last).float() / 255
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.settings.half):
-            predictions = self.network(images)
-        parts = segmentation_loss(predictions, batch, rng=rng, mask_gain=self.settings.mask_gain)
-        torch.stack(tuple(parts)).sum().backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient_norm)
-        self._optimizer.step(_learning_rate(self.step, self.settings))
-        self._update_average()
-        return parts
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # Early on the average follows quickly: random initial weights must not linger in it.
-        decay = self.settings.average_decay * (1 - math.exp(-(self.step + 1) / 500))
-        for averaged, current in zip(
-            self.average.state_dict().values(), self.network.state_dict().values(), strict=True
-        ):
-            if averaged.is_floating_point():
-                averaged.lerp_(current, 1 - decay)
-            else:
-                averaged.copy_(current)
-
-    def _log(self, report: Callable[[Progress], None], losses: dict[str, float], speed: float) -> None:
-        progress = Progress(self.step, self.settings.num_steps, losses, _learning_rate(self.step, self.settings), speed)
-        try:
-            with (self._folder / "losses.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(progress)) + "\n")
-        except OSError as error:
-            raise DataError(f"cannot write {self._folder / 'losses.jsonl'}: {error.strerror}") from error
+    def _log(self, report: Callable[[Progress], None], window: _Window) -> None:
+        num_steps = self.step - window.first_step
+        means = self._ranks.total(torch.stack(list(window.sums.values()))) / self._ranks.count
+        losses = {name: value / num_steps for name, value in zip(window.sums, means.tolist(), strict=True)}
+        if not all(map(math.isfinite, losses.values())):
+            raise self._diverged("the loss")
+        if not self._ranks.is_first:
+            return
+        seconds = max(time.monotonic() - window.started, 1e-9)
+        progress = Progress(
+            step=self.step,
+            num_steps=self.settings.num_steps,
+            losses=losses,
+            learning_rate=learning_rate(self.step, self.settings),
+            pictures_per_second=num_steps * self.settings.batch_size / seconds,
+        )
+        append_line(self._folder / LOSSES, asdict(progress))
         report(progress)
 
-    def _trim_log(self) -> None:
-        """Leave out what was logged after the checkpoint: those steps are done again."""
-        log = self._folder / "losses.jsonl"
-        if not log.exists():
-            return
-        kept = []
-        for line in log.read_text(encoding="utf-8").splitlines():
-            try:
-                if json.loads(line)["step"] > self.step:
-                    break
-            except (ValueError, KeyError, TypeError):
-                break  # the end of a log whose writer was killed
-            kept.append(line + "\n")
-        log.write_text("".join(kept), encoding="utf-8")
+    def _evaluate(self, evaluation: Evaluation) -> float:
+        """Measure and write it down; the seconds it took."""
+        started = time.monotonic()
+        if self._ranks.is_first:
+            scores = evaluation.measure(self.average)
+            append_line(self._folder / EVALUATIONS, {"step": self.step, "scores": scores})
+        return time.monotonic() - started
+
+    def _checkpoint(self, on_checkpoint: Callable[[], None]) -> None:
+        # The loss is only looked at now and then, and may be finite when its gradient is not.
+        broken = self._learner.first_infinite()
+        if broken is not None:
+            raise self._diverged(f"{broken} of the network")
+        if self._ranks.is_first:
+            save_checkpoint(self._learner.state(), self._folder / CHECKPOINT)
+            on_checkpoint()
 
     def _diverged(self, what: str) -> DataError:
         return DataError(
             f"{what} is no number any more at step {self.step}; lower the learning rate and resume from"
-            f" {self._folder / 'last.ckpt'}"
+            f" {self._folder / CHECKPOINT}"
         )
 
-    def _checkpoint(self) -> None:
-        for name, tensor in self.network.state_dict().items():
-            # The loss is only looked at now and then, and may be finite when its gradient is not.
-            if not torch.isfinite(tensor).all():
-                raise self._diverged(f"{name} of the network")
-        state = {
-            "step": self.step,
-            "settings": json.dumps(asdict(self.settings)),
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-        }
-        save_checkpoint(state, self._folder / "last.ckpt")
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        path = self._folder / "last.ckpt"
-        try:
-            size = json.loads(state["settings"])["size"]
-            if size == self.settings.size:
-                self.network.load_state_dict(state["network"])
-                self.average.load_state_dict(state["average"])
-                self._optimizer.load_state_dict(state["optimizer"])
-                self.step = int(state["step"])
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise DataError(f"{path} does not fit the network ({type(error).__name__}); train afresh") from error
-        if size != self.settings.size:
-            raise DataError(f"{path} is of a network of size {size}, asked for is {self.settings.size}")
+class _Window:
+    """Losses since the last line of the log."""
 
+    def __init__(self, first_step: int, started: float) -> None:
+        self.first_step = first_step
+        self.started = started
+        self.sums: dict[str, Tensor] = {}
 
-def _learning_rate(step: int, settings: TrainingSettings) -> float:
-    if step < settings.num_warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.num_warmup_steps
-    done = (step - settings.num_warmup_steps) / max(settings.num_steps - settings.num_warmup_steps, 1)
-    cosine = (1 + math.cos(math.pi * min(done, 1.0))) / 2
-    return settings.final_learning_rate + (settings.learning_rate - settings.final_learning_rate) * cosine
+    def add(self, parts: LossParts) -> None:
+        for name, value in parts._asdict().items():
+            # Kept where they are: to look at a number on a GPU is to wait for it.
+            self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach()
