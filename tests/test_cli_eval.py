@@ -151,6 +151,7 @@ def test_every_protocol_checks_its_data(evaluate, tmp_path, capsys, protocol):
         pytest.param(["zzz"], "there are proposals, prompted, boundary, scores, ", id="unknown protocol"),
         pytest.param(["proposals"], "name the data with --data FOLDER", id="no data named"),
         pytest.param(["proposals", "--limit", 0], "--limit must be 1 or more", id="no picture asked for"),
+        pytest.param(["all", "--data", "{set}"], "has no folder eval-coco", id="all of one data set"),
         pytest.param(["proposals", "--data", "{set}", "--conf", 2], "--conf", id="conf out of range"),
         pytest.param(["proposals", "--data", "{set}", "--out", "{set}/instances.json"], "cannot write", id="out"),
         pytest.param(["proposals", "--data", "{set}", "--json", "{set}/images"], "cannot write", id="json"),

@@ -60,14 +60,17 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and find_spec("matplotlib") is None:
         raise ConfigError("--out needs matplotlib, which is not installed; run: pip install 'streamseg[eval]'")
     protocols = {name: load_protocol(name) for name in names}
-    folders = {name: _folder(args.data, protocol.folder) for name, protocol in protocols.items()}
+    folders = {
+        name: _folder(args.data, protocol.folder, is_alone=len(protocols) == 1) for name, protocol in protocols.items()
+    }
     for path in (args.out, None if args.json is None else args.json.parent):
         if path is not None:
             _make_folder(path)
 
     from streamseg.cli.provenance import provenance
 
-    origin, results = provenance(), {}
+    origin: dict[str, Any] = provenance() | {"limit": args.limit}
+    results: dict[str, Any] = {}
     for name, protocol in protocols.items():
         with _segmenter(args, protocol) as segmenter:
             started = time.perf_counter()
@@ -84,16 +87,18 @@ def run(args: argparse.Namespace) -> int:
         }
         if args.out is not None:
             _draw(report.plots, args.out)
+        if args.json is not None:  # after each, so that a later one that fails costs nothing
+            _write_json(args.json, origin | {"weights": _describe_weights(args.weights), "protocols": results})
     if args.json is not None:
-        _write_json(
-            args.json, {**origin, "weights": _describe_weights(args.weights), "limit": args.limit, "protocols": results}
-        )
         print(f"wrote {args.json}")
     return 0
 
 
-def _folder(asked: Path | None, name: str | None) -> Path:
-    """Where a protocol's data set lies: what the user named, or the folder of that name in it."""
+def _folder(asked: Path | None, name: str | None, *, is_alone: bool) -> Path:
+    """Where a protocol's data set lies: the folder of that name in what the user named, or that itself.
+
+    Several protocols cannot share one data set, so that they need their folders.
+    """
     if name is None:
         return Path()
     if asked is None:
@@ -102,7 +107,11 @@ def _folder(asked: Path | None, name: str | None) -> Path:
         asked = Path(os.environ[DATA_VARIABLE])
     if not asked.is_dir():
         raise DataError(f"{asked} is no folder; --data names a data set, or a folder that holds {name}")
-    return asked / name if (asked / name).is_dir() else asked
+    if (asked / name).is_dir():
+        return asked / name
+    if not is_alone:
+        raise DataError(f"{asked} has no folder {name}; to run all protocols, name a folder with all data sets")
+    return asked
 
 
 def _make_folder(path: Path) -> None:
