@@ -7,9 +7,9 @@ not here cannot happen.
 
 from __future__ import annotations
 
-import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from streamseg.segmentation.checkpoint.opcodes import opcodes
 from streamseg.segmentation.checkpoint.refusal import quoted, refuse
 from streamseg.segmentation.checkpoint.storages import DTYPES, Storages
 from streamseg.segmentation.checkpoint.stubs import Inert, Named, named
@@ -81,7 +81,7 @@ class _Machine:
     def run(self, contents: bytes) -> object:
         """Run all of it."""
         end = 0
-        for count, (name, argument, position) in enumerate(_opcodes(contents)):
+        for count, (name, argument, position) in enumerate(opcodes(contents)):
             if count >= MOST_OPCODES:
                 raise refuse(f"the checkpoint's pickle has more than {MOST_OPCODES} steps")
             if count == 0 and name != "PROTO":
@@ -89,10 +89,7 @@ class _Machine:
             if name == "STOP":
                 end = position + 1
                 break
-            step = self._steps.get(name)
-            if step is None:
-                raise refuse(f"the checkpoint's pickle has the opcode {name}, which torch does not write")
-            step(argument)
+            self._steps[name](argument)
         if end != len(contents):
             raise refuse(f"{len(contents) - end} bytes follow the end of the checkpoint's pickle")
         if self._below or len(self._stack) != 1:
@@ -109,7 +106,8 @@ class _Machine:
             )
 
     def _global(self, argument: object) -> None:
-        module, _, name = str(argument).partition(" ")
+        assert isinstance(argument, tuple)
+        module, name = argument
         self._push(named(module, name))
 
     def _storage(self, _: object) -> None:
@@ -147,16 +145,18 @@ class _Machine:
             raise refuse(f"the checkpoint's pickle gives {_described(target)} attributes")
 
     def _integer(self, argument: object) -> None:
-        if not isinstance(argument, int) or not -(2**63) <= argument < 2**63:
-            raise refuse("the checkpoint's pickle has an integer of more than 64 bits")
+        if isinstance(argument, bytes):
+            if len(argument) > 8:
+                raise refuse("the checkpoint's pickle has an integer of more than 64 bits")
+            argument = int.from_bytes(argument, "little", signed=True)
         self._push(argument)
 
     def _text(self, argument: object) -> None:
+        assert isinstance(argument, bytes)
         try:
-            str(argument).encode()
-        except UnicodeEncodeError:
+            self._push(argument.decode())
+        except UnicodeDecodeError:
             raise refuse("the checkpoint's pickle has a string that is no text") from None
-        self._push(argument)
 
     def _set_items(self, items: list[object]) -> None:
         target = self._top()
@@ -211,19 +211,6 @@ class _Machine:
         popped = self._stack
         self._stack = self._below.pop()
         return popped
-
-
-def _opcodes(contents: bytes) -> Iterator[tuple[str, object, int]]:
-    """Name, argument and position of each step. Only decoded here; `pickletools` runs nothing."""
-    steps = pickletools.genops(contents)
-    while True:
-        try:
-            opcode, argument, position = next(steps)
-        except StopIteration:
-            return
-        except ValueError as error:
-            raise refuse(f"the checkpoint's pickle is damaged ({quoted(str(error))})") from error
-        yield opcode.name, argument, position or 0
 
 
 def _described(value: object) -> str:
