@@ -1,0 +1,275 @@
+"""How long does a frame take from picture to all masks, and how much memory, against Ultralytics FastSAM?
+
+python -m benchmarks.versus_ultralytics [--setup | --peer-python PYTHON] [--imgsz 640] [--size s] [--json FILE]
+
+Both load the same file of seeded weights, in the official format, and get the same pictures, thresholds and number of
+threads. A frame goes from a picture in memory to boxes, scores and all masks at the picture's size
+(`retina_masks=True` there). Each program runs in a process of its own; they take turns, frame by frame. Masks are
+what each program gives its user: crops in streamseg, one array (K, H, W) in Ultralytics; `stacked` is
+streamseg with that array made as well. `network` is what each program itself reports (with decoding), `rest` all else.
+
+Memory is the most that is resident during a frame (ru_maxrss, set back before each) above the baseline: what is
+resident after a warm-up on a tiny picture, with the weights loaded. The peer needs an environment of its own, which
+`--setup` makes once (benchmarks/peers/ultralytics/requirements.txt).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from benchmarks.harness import Timing, parser, report
+from benchmarks.peers.asking import ROOT, Child, set_up
+from benchmarks.peers.serving import Frame
+from streamseg.segmentation import Segmenter
+from streamseg.segmentation.engines.torch_engine import TorchEngine
+from streamseg.segmentation.export import export_graph
+from streamseg.segmentation.network import Network, build_network
+from streamseg.segmentation.weights import load_weights
+from streamseg.structures.instances import Instances
+from tests.checkpoints import official_checkpoint
+from tests.golden.reference import seeded_weights
+
+ENVIRONMENT = ROOT / "build" / "peers" / "ultralytics"
+REQUIREMENTS = ROOT / "benchmarks" / "peers" / "ultralytics" / "requirements.txt"
+
+PICTURE_SIZES = ((720, 1280), (1080, 1920))
+IOU, MAX_DET = 0.7, 300
+BINS = {"s": 16, "x": 26}
+"""Per box side, in the published files."""
+BOX_DECAY = 0.2
+"""By how much each further bin of a box side is less likely, in logits: with 16 bins, boxes of some 5 % of the frame
+on average. Our masks cost what their boxes cover; the other ones what the frame covers, whatever the boxes."""
+SLACK = 3
+"""The number of objects may be off by so many, to cut the scores where they are farthest apart."""
+
+PEER, STACKED = "ultralytics", "streamseg onnx, stacked"
+SIDES = {PEER: (PEER, False), "streamseg torch": ("torch", False), "streamseg onnx": ("onnx", False)}
+SIDES[STACKED] = ("onnx", True)
+"""By what the table calls it: which process is asked, and whether for stacked masks."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One program's frames in one case."""
+
+    total_ms: Timing
+    network_ms: float
+    """Median."""
+    rest_ms: float
+    """Median of what is not the network."""
+    peak_mb: float
+    """Largest of all frames."""
+    num_objects: int
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame]) -> Candidate:
+        """Figures of single frames."""
+        counts = {frame.num_objects for frame in frames}
+        if len(counts) != 1:
+            raise RuntimeError(f"the same picture gave different numbers of objects: {sorted(counts)}")
+        return cls(
+            total_ms=Timing.of([frame.total_ms / 1000 for frame in frames]),
+            network_ms=round(float(np.median([frame.network_ms for frame in frames])), 1),
+            rest_ms=round(float(np.median([frame.total_ms - frame.network_ms for frame in frames])), 1),
+            peak_mb=max(frame.peak_mb for frame in frames),
+            num_objects=counts.pop(),
+        )
+
+
+def ratios(candidates: Mapping[str, Candidate]) -> dict[str, dict[str, float]]:
+    """How many times as much the peer takes, by candidate and figure."""
+    peer = candidates[PEER]
+    return {
+        name: {
+            "total": round(peer.total_ms.p50 / candidate.total_ms.p50, 2),
+            "network": round(peer.network_ms / candidate.network_ms, 2),
+            "rest": round(peer.rest_ms / candidate.rest_ms, 2),
+            "peak": round(peer.peak_mb / candidate.peak_mb, 2),
+        }
+        for name, candidate in candidates.items()
+        if name != PEER
+    }
+
+
+def table(candidates: Mapping[str, Candidate]) -> str:
+    """One case, in milliseconds and MB, with the peer's multiple of each figure in brackets."""
+    lines = [f"  {'':<24}{'p50':>8}{'p95':>9}{'':>9}{'network':>9}{'':>9}{'rest':>9}{'':>9}{'memory':>9}{'':>9}"]
+    times = ratios(candidates)
+    for name, candidate in candidates.items():
+        figures = (candidate.total_ms.p50, candidate.network_ms, candidate.rest_ms, candidate.peak_mb)
+        shown = [f"{figure:9.1f}" for figure in figures]
+        shown.insert(1, f"{candidate.total_ms.p95:9.1f}")
+        multiples = [f"({value:.1f} x)" for value in times[name].values()] if name in times else [""] * 4
+        for position, multiple in zip((2, 4, 6, 8), multiples, strict=True):
+            shown.insert(position, f"{multiple:>9}")
+        lines.append(f"  {name:<23}" + "".join(shown))
+    return "\n".join(lines)
+
+
+def threshold(scores: npt.NDArray[np.float32], num_objects: int, slack: int = SLACK) -> float:
+    """A score that about `num_objects` of the descending scores (N,) exceed: where they are farthest apart."""
+    if len(scores) <= num_objects + slack:
+        raise ValueError(f"{len(scores)} objects are too few to choose {num_objects} of them")
+    counts = range(max(num_objects - slack, 1), num_objects + slack + 1)
+    count = max(counts, key=lambda count: float(scores[count - 1] - scores[count]))
+    return float(scores[count - 1] + scores[count]) / 2
+
+
+def agreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, float]:
+    """Of two answers with as many objects: largest difference of scores, mean IoU of masks, both in order of scores."""
+    shape = tuple(int(length) for length in ours["shape"])
+    if shape != tuple(theirs["shape"]):
+        raise RuntimeError(f"streamseg found masks of shape {shape}, Ultralytics of {tuple(theirs['shape'])}")
+    masks = [np.unpackbits(side["masks"], count=int(np.prod(shape))).reshape(shape) for side in (ours, theirs)]
+    orders = [np.argsort(-side["scores"], kind="stable") for side in (ours, theirs)]
+    ious = []
+    for row, other in zip(*orders, strict=True):
+        a, b = masks[0][row], masks[1][other]
+        ious.append(np.count_nonzero(a & b) / np.count_nonzero(a | b))
+    apart = np.abs(ours["scores"][orders[0]] - theirs["scores"][orders[1]])
+    return {"scores": float(apart.max()), "mean_iou": round(float(np.mean(ious)), 4)}
+
+
+def seeded_network(size: str) -> Network:
+    """A network of the published size whose answers are spread like a trained one's."""
+    network = build_network("s" if size == "s" else "x", reg_max=BINS[size]).eval()
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    weights = seeded_weights.seeded_weights(shapes, size)
+    for name in weights:
+        if re.fullmatch(r"model\.22\.cv2\.\d\.2\.bias", name):
+            weights[name] = np.tile(-BOX_DECAY * np.arange(BINS[size]), 4).astype(np.float32)
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    return network
+
+
+def everything(network: Network, image: npt.NDArray[np.uint8], imgsz: int) -> Instances:
+    """All objects of a picture, however unsure."""
+    segmenter = Segmenter(engine=TorchEngine(network), imgsz=imgsz, conf=0.01, iou=IOU, max_det=3000)
+    (instances,) = segmenter([image])
+    return instances
+
+
+def mean_box_share(instances: Instances, conf: float) -> float:
+    """Mean area of the boxes that score more, as a share of the picture."""
+    extents = instances.boxes[instances.scores > conf]
+    areas = (extents[:, 2] - extents[:, 0]) * (extents[:, 3] - extents[:, 1])
+    return round(float(areas.mean()) / (instances.image_size[0] * instances.image_size[1]), 4)
+
+
+def run_case(children: Mapping[str, Child], picture: Path, conf: float, num_runs: int, num_warmups: int) -> Any:
+    """All candidates in turns; answers them, and how far the answers agree."""
+    frames: dict[str, list[Frame]] = {name: [] for name in SIDES}
+    for child in children.values():
+        child.ask("picture", path=str(picture), conf=conf)
+    for run in range(num_warmups + num_runs):
+        for name, (child_name, stacked) in SIDES.items():
+            frame = Frame(**children[child_name].ask("frame", stacked=stacked))
+            if run >= num_warmups:
+                frames[name].append(frame)
+    answers = {}
+    for name, child in children.items():
+        path = picture.with_name(f"answer-{name}.npz")
+        child.ask("answer", path=str(path))
+        with np.load(path) as loaded:
+            answers[name] = dict(loaded)
+        path.unlink()
+    agreements = {name: agreement(answers[name], answers[PEER]) for name in answers if name != PEER}
+    return {name: Candidate.of(values) for name, values in frames.items()}, agreements
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--setup", action="store_true", help="make the peer's environment first")
+    arguments.add_argument("--peer-python", type=Path, default=ENVIRONMENT / "bin" / "python", metavar="PYTHON")
+    arguments.add_argument("--size", default="s", choices=sorted(BINS), help="s as FastSAM-s, x as FastSAM-x")
+    arguments.add_argument("--imgsz", type=int, default=640, help="640: its package's default; 1024: the official one")
+    arguments.add_argument("--num-objects", type=int, nargs="+", default=[30, 100, 200])
+    arguments.add_argument("--num-threads", type=int, default=2)
+    arguments.add_argument("--num-runs", type=int, default=10)
+    arguments.add_argument("--num-warmups", type=int, default=1, help="per picture and number of objects")
+    args = arguments.parse_args()
+    if args.setup:
+        set_up(ENVIRONMENT, REQUIREMENTS, [sys.executable])
+    if not args.peer_python.is_file():
+        print(f"no Python at {args.peer_python}: use --setup once, or give --peer-python", file=sys.stderr)
+        return 2
+    torch.set_num_threads(args.num_threads)
+    cv2.setNumThreads(args.num_threads)
+    rows = []
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        weights = official_checkpoint(seeded_network(args.size), folder / "seeded.pt", imgsz=args.imgsz)
+        network = load_weights(weights).network()  # as rounded to half precision in the file
+        graph = folder / "seeded.onnx"
+        graph.write_bytes(export_graph(network))
+        options = {
+            "imgsz": args.imgsz,
+            "iou": IOU,
+            "max_det": MAX_DET,
+            "num_threads": args.num_threads,
+        }
+        threads = {"OMP_NUM_THREADS": str(args.num_threads)}
+        programs = {
+            PEER: (args.peer_python, "benchmarks.peers.ultralytics.serve", weights, "torch"),
+            "torch": (sys.executable, "benchmarks.peers.own", weights, "torch"),
+            "onnx": (sys.executable, "benchmarks.peers.own", graph, "onnx"),
+        }
+        children, sides = {}, {}
+        for name, (python, module, path, engine) in programs.items():
+            children[name] = stack.enter_context(Child(python, module, threads))
+            sides[name] = children[name].ask("start", weights=str(path), engine=engine, **options)
+            print(f"{name}: {sides[name]}")
+        for size in PICTURE_SIZES:
+            image = seeded_weights.pictures(size)[0]
+            picture = folder / f"{size[0]}.npy"
+            np.save(picture, image)
+            instances = everything(network, image, args.imgsz)
+            for num_objects in args.num_objects:
+                conf = threshold(instances.scores.numpy(), num_objects)
+                candidates, agreements = run_case(children, picture, conf, args.num_runs, args.num_warmups)
+                row = {
+                    "picture": list(size),
+                    "num_objects": {name: candidate.num_objects for name, candidate in candidates.items()},
+                    "conf": round(conf, 5),
+                    "mean_box_share": mean_box_share(instances, conf),
+                    "candidates": {name: asdict(candidate) for name, candidate in candidates.items()},
+                    "ratios": ratios(candidates),
+                    "agreement_with_peer": agreements,
+                }
+                rows.append(row)
+                print(
+                    f"{size[1]}x{size[0]}, {candidates[PEER].num_objects} objects on both sides, boxes of "
+                    f"{row['mean_box_share']:.1%} of the frame, masks' mean IoU {agreements['onnx']['mean_iou']:.3f}"
+                )
+                print(table(candidates), flush=True)
+    report(
+        {
+            "benchmark": "versus_ultralytics",
+            "size": args.size,
+            "iou": IOU,
+            "max_det": MAX_DET,
+            "imgsz": args.imgsz,
+            "num_threads": args.num_threads,
+            "num_runs": args.num_runs,
+            "sides": sides,
+            "rows": rows,
+        },
+        args.json,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
