@@ -21,13 +21,18 @@ settings: {num_steps: 2, batch_size: 2, sizes: [32], num_warmup_steps: 1}
 """
 
 
+def write_data(folder):
+    """Write a folder of data with a recipe in it."""
+    picture = paint([MASK], [(200, 30, 30)], SIZE)
+    coco_folder(folder / "things", [(picture, [{"segmentation": compressed(MASK)}])])
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return folder
+
+
 @pytest.fixture
 def data(tmp_path):
     """A folder of data with a recipe in it."""
-    picture = paint([MASK], [(200, 30, 30)], SIZE)
-    coco_folder(tmp_path / "data" / "things", [(picture, [{"segmentation": compressed(MASK)}])])
-    (tmp_path / "data" / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    return tmp_path / "data"
+    return write_data(tmp_path / "data")
 
 
 def train(data, *arguments, recipe="recipe.yaml", workers=0):
@@ -39,7 +44,7 @@ def train(data, *arguments, recipe="recipe.yaml", workers=0):
 def test_a_run_ends_with_weights(data, capsys):
     assert train(data, workers=1) == 0
     out = data.parent / "run"
-    assert {file.name for file in out.iterdir()} == {"last.ckpt", "losses.jsonl", "weights.safetensors"}
+    assert {file.name for file in out.iterdir()} == {"last.ckpt", "losses.jsonl", "curves.png", "weights.safetensors"}
     captured = capsys.readouterr()
     assert captured.out == f"wrote {out / 'weights.safetensors'} after 2 steps\n"
     assert "2/2  box " in captured.err

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import difflib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from streamseg.cli.training_curves import CURVES, can_draw, draw_curves
+from streamseg.cli.training_settings import training_settings
 from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from streamseg.training.settings import TrainingSettings
-    from streamseg.training.trainer import Progress
+    from streamseg.segmentation.network import Network
+    from streamseg.segmentation.weights import Weights
+    from streamseg.training.recipe import Recipe
+    from streamseg.training.trainer import Evaluation, Progress, Trainer
 
 __all__ = ["add_parser", "run"]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `train`."""
-    parser = subparsers.add_parser("train", help="train a network on COCO-format folders and the rendered scene")
+    parser = subparsers.add_parser(
+        "train",
+        help="train a network on labelled pictures and the rendered scene",
+        description="Several GPUs: torchrun --nproc-per-node N -m streamseg.cli.main train … --device cuda",
+    )
     parser.add_argument("recipe", type=Path, help="YAML: sources and settings, such as configs/train-default.yaml")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoints, the log and weights.safetensors"
+        "--out", type=Path, required=True, help="folder for checkpoints, logs, curves.png and weights.safetensors"
     )
-    parser.add_argument("--weights", help="start from these (fine-tuning): default, a name or a file of weights")
-    parser.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint")
+    parser.add_argument(
+        "--weights", help="start from these (fine-tuning): default, a name or a file of weights; they decide the size"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the folder's last checkpoint; the rest as at the start"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default %(default)s)")
     parser.add_argument("--threads", type=_at_least(1), default=None, help="torch threads (default: torch's choice)")
     parser.add_argument(
@@ -36,6 +46,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--stop-after", type=float, default=None, metavar="SECONDS", help="stop early, to be resumed")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
+    parser.add_argument("--eval", type=Path, metavar="FOLDER", help="measure recall on this COCO-format folder")
+    parser.add_argument(
+        "--eval-every", type=_at_least(1), default=1000, metavar="STEPS", help="how often (default %(default)s)"
+    )
+    parser.add_argument("--eval-limit", type=_at_least(1), metavar="N", help="on its first N pictures only")
     parser.set_defaults(command=run)
 
 
@@ -45,46 +60,101 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from streamseg.segmentation.weights import load_weights, save_weights
+    from streamseg.segmentation.weights import load_weights
+    from streamseg.training.ranks import join_ranks
     from streamseg.training.recipe import load_recipe
-    from streamseg.training.trainer import Trainer
+    from streamseg.training.trainer import CHECKPOINT, Trainer
 
     _check_device(args.device)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    if not args.resume and (args.out / "last.ckpt").exists():
+    if not args.resume and (args.out / CHECKPOINT).exists():
         raise DataError(f"{args.out} holds a run already; add --resume to go on, or choose another folder")
     recipe = load_recipe(args.recipe)
-    settings = _settings(recipe.settings, args.set)
-    sources, weights = recipe.open_sources(args.data)
     start = None if args.weights is None else load_weights(args.weights)
-    trainer = Trainer(
-        settings,
-        sources,
-        weights,
-        args.out,
-        device=args.device,
-        resume=args.resume,
-        num_workers=args.workers,
-        initial=None if start is None else start.network(),
-    )
-    try:
-        complete = trainer.run(_show, stop_after_seconds=math.inf if args.stop_after is None else args.stop_after)
-    finally:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-    if complete:
-        path = args.out / "weights.safetensors"
-        metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": settings.size}
-        if start is not None:
-            metadata["started_from_sha256"] = start.sha256
-        if recipe.imgsz is not None:
-            metadata["imgsz"] = str(recipe.imgsz)
-        save_weights(trainer.average.state_dict(), path, metadata=metadata, half=True)
-        print(f"wrote {path} after {trainer.step} steps")
-    else:
-        print(f"stopped at step {trainer.step} of {settings.num_steps}; go on with --resume")
+    settings = training_settings(recipe.settings, args.set, start)
+    sources, weights = recipe.open_sources(args.data)
+    with join_ranks(args.device) as (ranks, device):
+        evaluation = _evaluation(args, recipe, device)
+        trainer = Trainer(
+            settings,
+            sources,
+            weights,
+            args.out,
+            device=device,
+            resume=args.resume,
+            num_workers=args.workers,
+            initial=None if start is None else start.network(),
+            ranks=ranks,
+        )
+        try:
+            complete = trainer.run(
+                _show,
+                stop_after_seconds=math.inf if args.stop_after is None else args.stop_after,
+                evaluation=evaluation,
+                on_checkpoint=lambda: _draw(args.out),
+            )
+        finally:
+            if ranks.is_first and sys.stderr.isatty():
+                print(file=sys.stderr)
+        if ranks.is_first:
+            _finish(args, trainer, recipe, start, complete=complete)
     return 0
+
+
+def _finish(
+    args: argparse.Namespace, trainer: Trainer, recipe: Recipe, start: Weights | None, *, complete: bool
+) -> None:
+    from streamseg.segmentation.weights import save_weights
+
+    if not can_draw():
+        print(f"no {CURVES}: it needs matplotlib, which is not installed; run: pip install 'streamseg[train]'")
+    if not complete:
+        print(f"stopped at step {trainer.step} of {trainer.settings.num_steps}; go on with --resume")
+        return
+    path = args.out / "weights.safetensors"
+    metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": trainer.settings.size}
+    if not trainer.average.config.sppf_activation:
+        metadata["sppf_activation"] = "false"
+    if start is not None:
+        metadata["started_from_sha256"] = start.sha256
+    if recipe.imgsz is not None:
+        metadata["imgsz"] = str(recipe.imgsz)
+    save_weights(trainer.average.state_dict(), path, metadata=metadata, half=True)
+    print(f"wrote {path} after {trainer.step} steps")
+
+
+def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str) -> Evaluation | None:
+    """Recall on the folder that the user names; None where there is none."""
+    if args.eval is None:
+        return None
+    from streamseg.annotations import read_pictures
+    from streamseg.cli.evaluations.proposals import PROTOCOL
+    from streamseg.evaluation.proposals import evaluate_proposals
+    from streamseg.segmentation import Segmenter
+    from streamseg.segmentation.engines.torch_engine import TorchEngine
+    from streamseg.training.trainer import Evaluation
+
+    read_pictures(args.eval)  # what is wrong with it is said before the training, not after a thousand steps
+
+    def measure(network: Network) -> dict[str, float]:
+        engine = TorchEngine(network, device=device)
+        with Segmenter(
+            engine=engine, imgsz=recipe.imgsz, conf=PROTOCOL.conf, iou=PROTOCOL.iou, max_det=PROTOCOL.max_det
+        ) as segmenter:
+            scores = evaluate_proposals(segmenter, args.eval, limit=args.eval_limit)
+        return {
+            "mask AR@100": scores.mask.recall[100],
+            "box AR@1000": scores.box.recall[1000],
+            "mask AP50": scores.mask.precision_50,
+        }
+
+    return Evaluation(measure, args.eval_every)
+
+
+def _draw(folder: Path) -> None:
+    if can_draw():
+        draw_curves(folder)
 
 
 def _check_device(device: str) -> None:
@@ -96,50 +166,6 @@ def _check_device(device: str) -> None:
     if name != "cuda" or not (number or "0").isdecimal() or int(number or 0) >= torch.cuda.device_count():
         there = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         raise ConfigError(f"device {device!r} is not there; there are {', '.join(['cpu', *there])}")
-
-
-def _settings(values: dict[str, Any], changes: list[str]) -> TrainingSettings:
-    """The recipe's settings with the changes of the command line; `compose.mosaic=0.5` sets a field of a field."""
-    import yaml
-    from pydantic import TypeAdapter, ValidationError
-
-    from streamseg.training.compose import ComposeSettings
-    from streamseg.training.settings import TrainingSettings
-
-    merged, nested = dict(values), {}
-    for change in changes:
-        key, separator, text = change.partition("=")
-        if not separator:
-            raise ConfigError(f"--set needs key=value, got {change!r}, e.g. num_steps=2000")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
-        if key.startswith("compose."):
-            nested[key.removeprefix("compose.")] = value
-        else:
-            merged[key] = value
-    compose = merged.pop("compose", {})
-    if not isinstance(compose, dict):
-        raise ConfigError(f"setting compose must hold keys and values, got {compose!r}")
-    compose = {**compose, **nested}
-    _check_keys(merged, TrainingSettings, "")
-    _check_keys(compose, ComposeSettings, "compose.")
-    try:
-        return TypeAdapter(TrainingSettings).validate_python({**merged, "compose": compose})
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = "".join(f"{part}: " for part in problem["loc"])
-        raise ConfigError(f"settings: {where}{problem['msg'].removeprefix('Value error, ')}") from error
-
-
-def _check_keys(values: dict[str, Any], settings: type, prefix: str) -> None:
-    known = [field.name for field in dataclasses.fields(settings)]
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix + near[0]!r}?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"unknown setting {prefix + str(key)!r}; {hint}")
 
 
 def _at_least(least: int) -> Callable[[str], int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from streamseg.errors import DataError
+from streamseg.errors import ConfigError, DataError
 from streamseg.segmentation.network import Network, build_network
 from streamseg.training.batches import SampleSource, batches
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
@@ -65,7 +65,7 @@ class Trainer:
         ranks: the processes that share the run, each with its own trainer; only the first writes.
 
     Raises:
-        ConfigError: a batch cannot be shared out evenly.
+        ConfigError: the processes cannot share a batch.
         DataError: nothing to train on, a folder that cannot be written, or a checkpoint that does not fit.
     """
 
@@ -84,7 +84,12 @@ class Trainer:
     ) -> None:
         if not sources or len(sources) != len(weights) or min(weights) <= 0:
             raise DataError(f"training needs sources and a positive weight for each, got {len(sources)} and {weights}")
-        ranks.share(settings.batch_size)
+        if len(ranks.share(settings.batch_size)) == 1 and 32 in settings.sizes:
+            # The coarsest level of such a picture is one cell, which has no variance to normalise by.
+            raise ConfigError(
+                f"batch_size is {settings.batch_size}; it must be at least {2 * ranks.count} for pictures of 32 pixels"
+                f" in {ranks.count} processes"
+            )
         self.settings = settings
         self._sources, self._weights = sources, weights
         self._folder = folder

@@ -1,0 +1,85 @@
+"""The settings of a training run, from its recipe, the command line and the weights that it starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from streamseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streamseg.segmentation.weights import Weights
+    from streamseg.training.settings import TrainingSettings
+
+__all__ = ["training_settings"]
+
+
+def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: Weights | None) -> TrainingSettings:
+    """The recipe's settings with the changes of the command line.
+
+    Args:
+        values: the recipe's.
+        changes: `key=value` each; `compose.mosaic=0.5` sets a field of a field.
+        start: weights to start from, which decide the network's size.
+
+    Raises:
+        ConfigError: an unknown setting, a value that is not allowed, or another size than the weights'.
+    """
+    import yaml
+    from pydantic import TypeAdapter, ValidationError
+
+    from streamseg.training.compose import ComposeSettings
+    from streamseg.training.settings import TrainingSettings
+
+    merged, nested = dict(values), {}
+    for change in changes:
+        key, separator, text = change.partition("=")
+        if not separator:
+            raise ConfigError(f"--set needs key=value, got {change!r}, e.g. num_steps=2000")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
+        if key.startswith("compose."):
+            nested[key.removeprefix("compose.")] = value
+        else:
+            merged[key] = value
+    compose = merged.pop("compose", {})
+    if not isinstance(compose, dict):
+        raise ConfigError(f"setting compose must hold keys and values, got {compose!r}")
+    compose = {**compose, **nested}
+    _check_keys(merged, TrainingSettings, "")
+    _check_keys(compose, ComposeSettings, "compose.")
+    if start is not None:
+        merged["size"] = _size_of_start(start, merged.get("size"))
+    try:
+        return TypeAdapter(TrainingSettings).validate_python({**merged, "compose": compose})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = "".join(f"{part}: " for part in problem["loc"])
+        raise ConfigError(f"settings: {where}{problem['msg'].removeprefix('Value error, ')}") from error
+
+
+def _size_of_start(start: Weights, asked: Any) -> str:
+    from streamseg.segmentation.weights.description import size_of
+
+    size = size_of(start.network().config)
+    if size == "custom":
+        raise ConfigError(f"{start.path} is a network of none of the sizes n, s, m, l and x; start from other weights")
+    if asked not in (None, size):
+        raise ConfigError(
+            f"the settings ask for a network of size {asked}, but {start.path} is one of size {size}; leave size out,"
+            " or start from other weights"
+        )
+    return size
+
+
+def _check_keys(values: Mapping[str, Any], settings: type, prefix: str) -> None:
+    known = [field.name for field in dataclasses.fields(settings)]
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+            hint = f"did you mean {prefix + near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise ConfigError(f"unknown setting {prefix + str(key)!r}; {hint}")
