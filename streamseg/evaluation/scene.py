@@ -18,7 +18,7 @@ from streamseg.evaluation.hota import score_hota
 from streamseg.evaluation.identity import IdentityFrame, score_identities
 from streamseg.evaluation.matching import PictureMatches, match_picture
 from streamseg.evaluation.overlap import mask_ious
-from streamseg.evaluation.proposals import score_matches
+from streamseg.evaluation.proposals import PRECISION_PROPOSALS, score_matches
 from streamseg.evaluation.truth import OnPicture, SegmentFunction
 from streamseg.segmentation.masks import instance_masks
 from streamseg.tracking import Tracker
@@ -128,6 +128,8 @@ def _frame(
     """What was found and followed in one frame."""
     truth = renderer.truth(index)
     instances = segment([renderer.render(index)])[0].to("cpu")
+    num_confident = int((instances.scores > conf).sum())  # the first ones: scores descend
+    instances = instances[: max(num_confident, PRECISION_PROPOSALS)]  # nothing else is looked at
     masks = instance_masks(instances)
     ious = mask_ious(masks, truth.masks, np.zeros(len(truth.masks), dtype=np.bool_))  # (K, N)
     areas = np.array([mask.area for mask in truth.masks], dtype=np.float64)
@@ -138,7 +140,6 @@ def _frame(
         np.where(truth.is_part, _NEVER_COUNTS, areas),
         np.zeros(len(truth.masks), dtype=np.bool_),
     )
-    num_confident = int((instances.scores > conf).sum())  # the first ones: scores descend
     tracked = tracker.update(instances[:num_confident], index / renderer.fps)
     similarity = ious[:num_confident, ~truth.is_part].T
     counted = similarity.max(axis=0, initial=0.0) >= 0.5
