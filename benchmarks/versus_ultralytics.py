@@ -4,7 +4,7 @@ python -m benchmarks.versus_ultralytics [--setup | --peer-python PYTHON] [--imgs
 
 Both load the same file of seeded weights, in the official format, and get the same pictures, thresholds and number of
 threads. A frame goes from a picture in memory to boxes, scores and all masks at the picture's size
-(`retina_masks=True` there). Each program runs in a process of its own; they take turns, frame by frame. Masks are
+(`retina_masks=True` there). Each program runs in a process of its own; they take turns, frame by frame, in a shuffled order. Masks are
 what each program gives its user: crops in streamseg, one array (K, H, W) in Ultralytics; `stacked` is
 streamseg with that array made as well. `network` is what each program itself reports (with decoding), `rest` all else.
 
@@ -53,6 +53,8 @@ BOX_DECAY = 0.2
 on average. Our masks cost what their boxes cover; the other ones what the frame covers, whatever the boxes."""
 SLACK = 3
 """The number of objects may be off by so many, to cut the scores where they are farthest apart."""
+SAME_SCORE = 0.001
+"""Objects of both programs whose scores are closer may be the same one."""
 
 PEER, STACKED = "ultralytics", "streamseg onnx, stacked"
 SIDES = {PEER: (PEER, False), "streamseg torch": ("torch", False), "streamseg onnx": ("onnx", False)}
@@ -128,18 +130,24 @@ def threshold(scores: npt.NDArray[np.float32], num_objects: int, slack: int = SL
 
 
 def agreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, float]:
-    """Of two answers with as many objects: largest difference of scores, mean IoU of masks, both in order of scores."""
+    """Of two answers with as many objects: largest difference of scores, mean and least IoU of masks.
+
+    Scores are compared in descending order; a mask with the one that it overlaps most among those of nearly its score.
+    """
     shape = tuple(int(length) for length in ours["shape"])
     if shape != tuple(theirs["shape"]):
         raise RuntimeError(f"streamseg found masks of shape {shape}, Ultralytics of {tuple(theirs['shape'])}")
     masks = [np.unpackbits(side["masks"], count=int(np.prod(shape))).reshape(shape) for side in (ours, theirs)]
-    orders = [np.argsort(-side["scores"], kind="stable") for side in (ours, theirs)]
     ious = []
-    for row, other in zip(*orders, strict=True):
-        a, b = masks[0][row], masks[1][other]
-        ious.append(np.count_nonzero(a & b) / np.count_nonzero(a | b))
-    apart = np.abs(ours["scores"][orders[0]] - theirs["scores"][orders[1]])
-    return {"scores": float(apart.max()), "mean_iou": round(float(np.mean(ious)), 4)}
+    for mask, score in zip(masks[0], ours["scores"], strict=True):
+        alike = masks[1][np.abs(theirs["scores"] - score) < SAME_SCORE]
+        ious.append(max((np.count_nonzero(mask & one) / np.count_nonzero(mask | one) for one in alike), default=0.0))
+    apart = np.abs(np.sort(ours["scores"]) - np.sort(theirs["scores"]))
+    return {
+        "scores": float(apart.max()),
+        "mean_iou": round(float(np.mean(ious)), 4),
+        "least_iou": round(float(np.min(ious)), 4),
+    }
 
 
 def seeded_network(size: str) -> Network:
@@ -169,12 +177,15 @@ def mean_box_share(instances: Instances, conf: float) -> float:
 
 
 def run_case(children: Mapping[str, Child], picture: Path, conf: float, num_runs: int, num_warmups: int) -> Any:
-    """All candidates in turns; answers them, and how far the answers agree."""
+    """All candidates in turns; them, and how far the answers agree."""
     frames: dict[str, list[Frame]] = {name: [] for name in SIDES}
     for child in children.values():
         child.ask("picture", path=str(picture), conf=conf)
+    rng = np.random.default_rng(0)
     for run in range(num_warmups + num_runs):
-        for name, (child_name, stacked) in SIDES.items():
+        # In another order each time, lest one always find in the caches what the same other one has left there.
+        for name in rng.permutation(list(SIDES)).tolist():
+            child_name, stacked = SIDES[name]
             frame = Frame(**children[child_name].ask("frame", stacked=stacked))
             if run >= num_warmups:
                 frames[name].append(frame)

@@ -61,13 +61,13 @@ def answer(masks: np.ndarray, scores: list[float]) -> dict[str, np.ndarray]:
     return {"masks": np.packbits(masks), "shape": np.array(masks.shape), "scores": np.array(scores, dtype=np.float32)}
 
 
-def test_agreement_is_in_order_of_scores():
-    masks = np.zeros((2, 4, 5), dtype=np.bool_)
-    masks[0, :2], masks[1, 2:] = True, True
-    other = masks[::-1].copy()
-    other[0, 3] = False
-    result = agreement(answer(masks, [0.9, 0.5]), answer(other, [0.5, 0.875]))
-    assert result == {"scores": pytest.approx(0.025), "mean_iou": 0.75}
+def test_agreement_pairs_objects_of_nearly_one_score():
+    masks = np.zeros((3, 4, 5), dtype=np.bool_)
+    masks[0, :2], masks[1, 2:], masks[2, 1:3] = True, True, True
+    other = masks[::-1].copy()  # the last two of nearly the same score have changed places
+    other[1, 3] = False
+    result = agreement(answer(masks, [0.9, 0.5001, 0.5]), answer(other, [0.5001, 0.5, 0.875]))
+    assert result == {"scores": pytest.approx(0.025), "mean_iou": 0.5, "least_iou": 0.0}
 
 
 def test_other_numbers_of_objects_do_not_agree():

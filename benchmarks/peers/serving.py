@@ -101,8 +101,7 @@ def serve(side: Side, requests: TextIO, answers: TextIO) -> None:
         elif op == "frame":
             answer = asdict(timed_frame(side, baseline_kb, stacked=request["stacked"]))
         elif op == "answer":
-            scores, masks = side.answer()
-            np.savez(request["path"], scores=scores, masks=np.packbits(masks), shape=masks.shape)
+            write_answer(side, request["path"])
         else:
             raise ValueError(f"no request {op!r}; there are start, picture, frame and answer")
         print(json.dumps(answer), file=answers, flush=True)
@@ -117,6 +116,15 @@ def timed_frame(side: Side, baseline_kb: int, *, stacked: bool) -> Frame:
     total_ms = (time.perf_counter() - started) * 1000
     peak_mb = (peak_kb() - baseline_kb) / 1024
     return Frame(round(total_ms, 3), round(network_ms, 3), side.num_objects(), round(peak_mb, 1))
+
+
+def write_answer(side: Side, path: str) -> None:
+    """The last frame's answer to a file; nothing of it stays in memory."""
+    scores, masks = side.answer()
+    np.savez(path, scores=scores, masks=np.packbits(masks), shape=masks.shape)
+    del scores, masks
+    side.forget()
+    give_memory_back()
 
 
 def give_memory_back() -> None:
