@@ -14,6 +14,7 @@ from streamseg.segmentation.weights import save_weights
 SIZE = (96, 128)
 MASKS = [disc(SIZE, 40, 40, 20), rectangle(SIZE, 70, 30, 110, 80)]
 OWN = ("proposals", "prompted", "boundary", "scores")
+DATA = data_folder()  # before a test takes the variable away
 PLOTS = {
     "proposals": "proposals.png",
     "prompted": "prompted.png",
@@ -179,9 +180,8 @@ def test_every_protocol_in_the_list_is_there(name):
 
 @pytest.mark.parametrize("protocol", OWN)
 def test_real_pictures(evaluate, tmp_path, protocol):
-    data = data_folder()
-    if data is None:
+    if DATA is None:
         pytest.skip("no folder of data: set STREAMSEG_DATA")
-    assert evaluate(protocol, "--data", data, "--limit", 2, "--json", tmp_path / "figures.json") == 0
+    assert evaluate(protocol, "--data", DATA, "--limit", 2, "--json", tmp_path / "figures.json") == 0
     (content,) = json.loads((tmp_path / "figures.json").read_text())["protocols"].values()
     assert content["folder"].endswith("eval-coco")

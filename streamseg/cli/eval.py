@@ -8,8 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from streamseg.cli.tables import format_table
 from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from streamseg.config import SegmentationConfig
     from streamseg.segmentation import Segmenter
 
 __all__ = ["add_parser", "run"]
@@ -67,18 +67,23 @@ def run(args: argparse.Namespace) -> int:
         if path is not None:
             _make_folder(path)
 
+    from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.provenance import provenance
+    from streamseg.segmentation import Segmenter
 
     origin: dict[str, Any] = provenance() | {"limit": args.limit}
     results: dict[str, Any] = {}
+    fetch_named(args.weights)
     for name, protocol in protocols.items():
-        with _segmenter(args, protocol) as segmenter:
+        config = _config(args, protocol)
+        with Segmenter.from_config(config) as segmenter:
             started = time.perf_counter()
             report = _measure(segmenter, protocol, folders[name], args.limit)
             seconds = time.perf_counter() - started
-            settings = {key: getattr(segmenter, key) for key in ("imgsz", "conf", "iou", "max_det")}
+            settings = config.model_dump() | {"imgsz": segmenter.imgsz}
         print("\n\n".join(format_table(table) for table in report.tables), flush=True)
-        print(f"  {', '.join(f'{key} {value:g}' for key, value in settings.items())}; {seconds:.0f} s\n", flush=True)
+        shown = ", ".join(f"{key} {settings[key]:g}" for key in ("imgsz", "conf", "iou", "max_det"))
+        print(f"  {shown}; {seconds:.0f} s\n", flush=True)
         results[name] = {
             "scores": dataclasses.asdict(report.scores),
             "settings": settings,
@@ -121,18 +126,11 @@ def _make_folder(path: Path) -> None:
         raise DataError(f"cannot write into {path}: {error.strerror}") from error
 
 
-@contextmanager
-def _segmenter(args: argparse.Namespace, protocol: Protocol) -> Iterator[Segmenter]:
-    """The segmenter as the user wants it, and as the protocol does where the user is silent."""
-    from streamseg.cli.named_weights import fetch_named
-    from streamseg.segmentation import Segmenter
-
+def _config(args: argparse.Namespace, protocol: Protocol) -> SegmentationConfig:
+    """The settings as the user wants them, and as the protocol does where the user is silent."""
     chosen = {name: getattr(args, name) for name in ("conf", "iou", "max_det") if getattr(args, name) is not None}
     values = {"conf": protocol.conf, "iou": protocol.iou, "max_det": protocol.max_det} | chosen
-    config = segmentation_config(argparse.Namespace(**{**vars(args), **values}))
-    fetch_named(config.weights)
-    with Segmenter.from_config(config) as segmenter:
-        yield segmenter
+    return segmentation_config(argparse.Namespace(**{**vars(args), **values}))
 
 
 def _measure(segmenter: Segmenter, protocol: Protocol, folder: Path, limit: int | None) -> Report:

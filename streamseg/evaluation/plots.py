@@ -122,7 +122,7 @@ def plot_boundary(scores: BoundaryScores, path: Path) -> None:
         left.plot(places, [one[3] for one in bins], "o-", color=GREY, markersize=4, label="mask IoU")
         left.plot(places, [one[2] for one in bins], "o-", color=BLUE, markersize=4, label="boundary IoU")
         left.set_xticks(places, [f"{name}\n{one[1]}" for name, one in zip(names, bins, strict=True)], fontsize=8)
-        left.set(ylim=(0, 1), xlabel="root of the object's area in pixels; objects found", ylabel="mean IoU")
+        left.set(ylim=(0, 1), xlabel="root of the object's area in pixels, number of objects", ylabel="mean IoU")
         left.set_title("Objects found (IoU ≥ 0.5)")
         left.legend(loc="lower right")
         kinds = (("found", scores.found, BLUE), ("best mask", scores.best, GREEN), ("by box", scores.prompted, ORANGE))
