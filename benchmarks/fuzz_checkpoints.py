@@ -297,7 +297,6 @@ def main() -> None:
         "num_files": outcome.num_files,
         "num_read": outcome.num_read,
         "num_refused": sum(outcome.refusals.values()),
-        "num_crashed": 0,
         "events": outcome.events,
         "slowest_seconds": round(outcome.slowest_seconds, 3),
         "added_megabytes": megabytes,
