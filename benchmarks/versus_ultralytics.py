@@ -4,8 +4,8 @@ python -m benchmarks.versus_ultralytics [--setup | --peer-python PYTHON] [--imgs
 
 Both load the same file of seeded weights, in the official format, and get the same pictures, thresholds and number of
 threads. A frame goes from a picture in memory to boxes, scores and all masks at the picture's size
-(`retina_masks=True` there). Each program runs in a process of its own; they take turns, frame by frame, in a shuffled order. Masks are
-what each program gives its user: crops in streamseg, one array (K, H, W) in Ultralytics; `stacked` is
+(`retina_masks=True` there). Each program runs in a process of its own; they take turns, frame by frame, in a shuffled
+order. Masks are what each program gives its user: crops in streamseg, one array (K, H, W) in Ultralytics; `stacked` is
 streamseg with that array made as well. `network` is what each program itself reports (with decoding), `rest` all else.
 
 Memory is the most that is resident during a frame (ru_maxrss, set back before each) above the baseline: what is
