@@ -123,7 +123,7 @@ def test_the_best_mask_is_as_good_as_any():
 
 def test_prompts_of_a_mask():
     prompts = first_prompts(disc(SIZE, 40.5, 30.5, 10) | rectangle(SIZE, 0, 0, 3, 60))
-    assert prompts["box"].box == (0, 0, 51, 60)
+    assert prompts["box"].box == (0, 0, 50, 60)
     assert prompts["1 point"].point_coords[0] == pytest.approx((40.5, 30.5), abs=1)
 
 
