@@ -52,9 +52,10 @@ def _draw(losses: list[dict[str, Any]], evaluations: list[dict[str, Any]], path:
         for position, name in enumerate(names):
             values = [line["losses"][name] for line in losses]
             axes[0].plot(steps, values, color=palette[position % 4], linewidth=1.4, label=name)
-        axes[0].set(xlabel="step", ylabel="loss, weighted", yscale="log")
+        axes[0].set(xlabel="step", ylabel="loss, weighted", ylim=(0, None))
         axes[0].set_title("Losses")
-        axes[0].legend(loc="upper right", ncols=2, fontsize=9)
+        # Below the axes: a curve may lie anywhere inside.
+        axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, fontsize=9)
         axes[1].plot(steps, [line["learning_rate"] for line in losses], color=BLUE)
         axes[1].set(xlabel="step", ylabel="learning rate", ylim=(0, None))
         axes[1].set_title("Learning rate")
@@ -62,6 +63,6 @@ def _draw(losses: list[dict[str, Any]], evaluations: list[dict[str, Any]], path:
             for position, name in enumerate(evaluations[-1]["scores"]):
                 measured = [(line["step"], line["scores"][name]) for line in evaluations if name in line["scores"]]
                 axes[2].plot(*zip(*measured, strict=True), "o-", color=palette[position % 4], markersize=4, label=name)
-            axes[2].set(xlabel="step", ylim=(0, 1))
+            axes[2].set(xlabel="step", xlim=(0, None), ylim=(0, None))
             axes[2].set_title("Evaluation of the averaged network")
-            axes[2].legend(loc="upper left", fontsize=9)
+            axes[2].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize=9)
