@@ -39,6 +39,8 @@ def test_every_subcommand_has_help_and_a_function():
         "segment",
         "subscribe",
         "train",
+        "label",
+        "pack",
         "eval",
         "export",
         "weights",
