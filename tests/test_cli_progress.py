@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from streamseg.cli.progress import ProgressBar
+from streamseg.cli.progress import CountingBar, ProgressBar
 
 
 class Terminal(io.StringIO):
@@ -64,3 +64,16 @@ def test_a_resumed_run_is_not_faster_than_it_is():
     clock.seconds = 10.0
     bar.update(1000)
     assert "10.0/s" in stream.getvalue().splitlines()[-1]
+
+
+def test_a_bar_that_learns_the_total_on_the_way():
+    stream = io.StringIO()
+    bar = CountingBar("pictures", stream=stream)
+    bar.close()
+    assert stream.getvalue() == ""
+    bar(1, 3)
+    bar(3, 3)
+    bar.close()
+    lines = stream.getvalue().splitlines()
+    assert "1/3 pictures" in lines[0]
+    assert lines[-1].startswith("[############################] 3/3 pictures")

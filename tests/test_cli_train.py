@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 from pictures import coco_folder, compressed, disc, paint
 
 from streamseg.cli.main import main
-from streamseg.segmentation.weights import load_weights
+from streamseg.segmentation.network import Network, NetworkConfig, build_network
+from streamseg.segmentation.weights import load_weights, save_weights
 from streamseg.training.checkpoint import load_checkpoint
 
 REPO = Path(__file__).parent.parent
@@ -81,6 +83,71 @@ def test_settings_of_the_command_line_go_before_the_recipe(data, capsys):
     assert (settings["num_steps"], settings["half"], settings["learning_rate"]) == (1, False, 0.001)
     assert (settings["compose"]["mosaic"], settings["compose"]["paste"]) == (0, 0)
     assert settings["sizes"] == [32]
+
+
+def test_a_run_is_evaluated_on_the_way(data, capsys):
+    out = data.parent / "run"
+    arguments = ["--eval", str(data / "things"), "--eval-every", "2", "--eval-limit", "1", "--set", "num_steps=3"]
+    assert train(data, *arguments) == 0
+    lines = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 3]
+    for line in lines:
+        assert line["scores"].keys() == {"mask AR@100", "box AR@1000", "mask AP50"}
+        assert all(0 <= value <= 1 for value in line["scores"].values())
+
+
+def test_an_evaluation_changes_nothing(data):
+    plain = ["--set", "half=false"]
+    assert train(data, *plain) == 0
+    (data.parent / "run").rename(data.parent / "first")
+    assert train(data, *plain, "--eval", str(data / "things"), "--eval-every", "1") == 0
+    first, second = (load_weights(data.parent / name / "weights.safetensors").state_dict for name in ("first", "run"))
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+# ---- fine-tuning
+
+
+def weights_of(folder, network, **metadata):
+    return str(save_weights(network.state_dict(), folder / "start.safetensors", metadata=metadata))
+
+
+SHORT = "sources: [{path: things}]\nsettings: {num_steps: 1, batch_size: 2, sizes: [32]}"
+
+
+@pytest.mark.parametrize("size", ["n", "s"])
+def test_the_weights_decide_the_size(data, size):
+    (data / "recipe.yaml").write_text(SHORT)
+    start = weights_of(data, build_network(size, reg_max=26, seed=0), sppf_activation="false")
+    assert train(data, "--weights", start) == 0
+    weights = load_weights(data.parent / "run" / "weights.safetensors")
+    assert weights.metadata["size"] == size
+    assert weights.metadata["started_from_sha256"] == load_weights(start).sha256
+    config = weights.network().config
+    assert (config.reg_max, config.sppf_activation) == (26, False)
+    assert config.channels == build_network(size).config.channels
+    assert train(data, "--weights", start, "--resume", "--set", "num_steps=2") == 0
+
+
+def test_another_size_than_the_weights_is_refused(data, capsys):
+    (data / "recipe.yaml").write_text(SHORT)
+    start = weights_of(data, build_network("s", seed=0))
+    assert train(data, "--weights", start, "--set", "size=n") == 2
+    assert capsys.readouterr().err == (
+        f"streamseg: the settings ask for a network of size n, but {start} is one of size s; leave size out, or start"
+        " from other weights\n"
+    )
+    (data / "recipe.yaml").write_text(SHORT.replace("num_steps: 1", "num_steps: 1, size: m"))
+    assert train(data, "--weights", start) == 2
+    assert "of size m, but" in capsys.readouterr().err
+    assert train(data, "--weights", start, "--set", "size=s", "--stop-after", "0") == 0
+
+
+def test_a_network_of_no_size_is_refused(data, capsys):
+    config = replace(NetworkConfig.of_size("n"), prototype_channels=40)
+    start = weights_of(data, Network(config))
+    assert train(data, "--weights", start) == 2
+    assert "is a network of none of the sizes n, s, m, l and x" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from streamseg.cli.progress import ProgressBar
+from streamseg.cli.progress import CountingBar
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.errors import ConfigError
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.pseudo import label_folder
 
     fetch_named(config.weights)
-    bar = ProgressBar("pictures")
+    bar = CountingBar("pictures")
     try:
         with Segmenter.from_config(config) as segmenter:
             num_added = label_folder(
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
                 segmenter,
                 min_score=args.min_score,
                 max_overlap=args.max_overlap,
-                on_picture=lambda done, total: bar.update(done, f"of {total}"),
+                on_picture=bar,
             )
     finally:
         bar.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from streamseg.cli.progress import ProgressBar
+from streamseg.cli.progress import CountingBar
 from streamseg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.pack import pack_recipe
     from streamseg.training.recipe import load_recipe
 
-    bar = ProgressBar("pictures")
+    bar = CountingBar("pictures")
     try:
         packed = pack_recipe(
             load_recipe(args.recipe),
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             max_side=args.max_side,
             quality=args.quality,
-            on_picture=lambda done, total: bar.update(done, f"of {total}"),
+            on_picture=bar,
         )
     finally:
         bar.close()

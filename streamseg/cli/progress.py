@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-__all__ = ["ProgressBar"]
+__all__ = ["CountingBar", "ProgressBar"]
 
 WIDTH = 28
 REDRAW_SECONDS = 0.1
@@ -72,6 +72,30 @@ class ProgressBar:
             left = (self._total - done) / rate if rate > 0 else 0.0
             parts = [f"[{bar}] {done}/{self._total} {self._unit}", f"{rate:.1f}/s", f"{_minutes(left)} left"]
         return "  ".join([*parts, *([remark] if remark else [])])
+
+
+class CountingBar:
+    """A progress bar for work that says only when it has begun how much there is.
+
+    Args:
+        unit: what is counted, such as "pictures".
+        stream: where to write.
+    """
+
+    def __init__(self, unit: str, *, stream: TextIO | None = None) -> None:
+        self._unit = unit
+        self._stream = stream
+        self._bar: ProgressBar | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say that `done` of `total` are finished."""
+        self._bar = self._bar or ProgressBar(self._unit, total, stream=self._stream)
+        self._bar.update(done)
+
+    def close(self) -> None:
+        """End the line."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 def _minutes(seconds: float) -> str:
