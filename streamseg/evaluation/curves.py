@@ -49,13 +49,13 @@ def plot_video(scores: VideoScores, path: Path) -> None:
             label = f"{name}: {of.region_and_contour:.3f}"
             axes.bar(places, heights, width=0.9 * width, color=COLOURS[position % len(COLOURS)], label=label)
         best = [scores.best.films[film].region_and_contour for film in films]
-        axes.plot(
-            range(len(films)),
+        label = f"best mask: {scores.best.region_and_contour:.3f}"
+        axes.hlines(
             best,
-            "_",
+            [place - 0.42 for place in range(len(films))],
+            [place + 0.42 for place in range(len(films))],
             color="black",
-            markersize=34,
-            label=f"best mask: {scores.best.region_and_contour:.3f}",
+            label=label,
         )
         axes.set_xticks(range(len(films)), films, rotation=20, fontsize=8)
         axes.grid(visible=False, axis="x")
