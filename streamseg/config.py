@@ -137,6 +137,10 @@ class SegmentationConfig(Section):
     iou: float = Field(default=0.7, ge=0, le=1)
     """Boxes that overlap a better one by more than this are removed (NMS)."""
     max_det: int = Field(default=300, ge=1, le=3000)
+    masks: Literal["auto", "plain", "sharp"] = "auto"
+    """sharp: corrected object by object, where the weights bring a refiner; auto: where they do."""
+    scores: Literal["auto", "raw", "calibrated"] = "auto"
+    """calibrated: the IoU to expect of the mask, where the weights bring a refiner; auto: where they do."""
 
 
 class TrackingConfig(Section):

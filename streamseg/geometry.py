@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Instances
 
 __all__ = [
     "Letterbox",
@@ -21,6 +21,7 @@ __all__ = [
     "letterbox",
     "letterbox_into",
     "nms",
+    "raster_points",
     "sample_logits",
     "silhouettes",
 ]
@@ -141,32 +142,61 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, *, max_kept: int | None = Non
 
 
 def sample_logits(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Mask logits at points of the picture: bilinear on the grid, no matter where the boxes are.
+    """Mask logits at points of the picture, corrected where there are corrections, no matter where the boxes are.
 
     Args:
-        instances: whose `mask_logits` are read, on any device.
+        instances: whose `mask_logits` and `corrections` are read, on any device.
         rows: int64, which instance each point asks.
         x: continuous pixels of the source image.
         y: the same; `rows`, `x` and `y` broadcast against each other.
 
     Returns:
-        float32 of the broadcast shape; beyond the outermost cell centres the border cells continue.
-        No point or no row gives an empty tensor.
+        float32 of the broadcast shape, bilinear between the centres of cells; beyond the outermost of them the
+        border cells continue. No point or no row gives an empty tensor.
     """
-    _, grid_height, grid_width = instances.mask_logits.shape
     scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
-    grid_x = ((x - offset_x) / scale_x - 0.5).clamp(0, max(grid_width - 1, 0))
-    grid_y = ((y - offset_y) / scale_y - 0.5).clamp(0, max(grid_height - 1, 0))
-    left, top = grid_x.long(), grid_y.long()  # not negative, so that truncation is floor
-    step_right = (left < grid_width - 1).long()
-    step_down = (top < grid_height - 1).long() * grid_width
-    weight_x, weight_y = grid_x - left, grid_y - top
-    logits = instances.mask_logits.reshape(-1)
-    corner = rows * (grid_height * grid_width) + top * grid_width + left
-    upper = torch.lerp(logits[corner].float(), logits[corner + step_right].float(), weight_x)
+    logits = _bilinear(instances.mask_logits, rows, (x - offset_x) / scale_x - 0.5, (y - offset_y) / scale_y - 0.5)
+    if instances.corrections is None:
+        return logits
+    raster = instances.corrections.shape[1]
+    x0, y0, x1, y1 = instances.boxes[rows].unbind(dim=-1)
+    return logits + _bilinear(
+        instances.corrections, rows, _raster_place(x, x0, x1, raster), _raster_place(y, y0, y1, raster)
+    )
+
+
+def _raster_place(at: Tensor, low: Tensor, high: Tensor, raster: int) -> Tensor:
+    """Where a coordinate lies on the raster of corrections of a box side from `low` to `high`, in cells."""
+    share = (at - low) / (high - low).clamp(min=1e-6)
+    return (share + CORRECTION_MARGIN) / (1 + 2 * CORRECTION_MARGIN) * raster - 0.5
+
+
+def _bilinear(maps: Tensor, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Values of maps (K, H, W) at places in cells (the centre of cell i is at i), as float32."""
+    _, height, width = maps.shape
+    x, y = x.clamp(0, max(width - 1, 0)), y.clamp(0, max(height - 1, 0))
+    left, top = x.long(), y.long()  # not negative, so that truncation is floor
+    step_right = (left < width - 1).long()
+    step_down = (top < height - 1).long() * width
+    weight_x, weight_y = x - left, y - top
+    values = maps.reshape(-1)
+    corner = rows * (height * width) + top * width + left
+    upper = torch.lerp(values[corner].float(), values[corner + step_right].float(), weight_x)
     corner = corner + step_down
-    lower = torch.lerp(logits[corner].float(), logits[corner + step_right].float(), weight_x)
+    lower = torch.lerp(values[corner].float(), values[corner + step_right].float(), weight_x)
     return torch.lerp(upper, lower, weight_y)
+
+
+def raster_points(boxes: Tensor, raster: int, *, margin: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Centres of raster x raster equal tiles over boxes (K, 4) that are widened by `margin` of their size per side.
+
+    Returns:
+        float (K, raster) twice: x from left to right, y from top to bottom.
+    """
+    places = (torch.arange(raster, device=boxes.device) + 0.5) / raster * (1 + 2 * margin) - margin
+    x = boxes[:, 0, None] + (boxes[:, 2] - boxes[:, 0])[:, None] * places
+    y = boxes[:, 1, None] + (boxes[:, 3] - boxes[:, 1])[:, None] * places
+    return x, y
 
 
 def silhouettes(instances: Instances, raster: int) -> Tensor:
@@ -176,9 +206,6 @@ def silhouettes(instances: Instances, raster: int) -> Tensor:
     grows with the object and not with the grid. The mean over the tiles times the area of the box is
     the area of the mask in pixels.
     """
-    centres = (torch.arange(raster, device=instances.boxes.device) + 0.5) / raster
-    boxes = instances.boxes
-    x = boxes[:, 0, None] + (boxes[:, 2] - boxes[:, 0])[:, None] * centres  # (K, raster)
-    y = boxes[:, 1, None] + (boxes[:, 3] - boxes[:, 1])[:, None] * centres  # (K, raster)
-    rows = torch.arange(len(instances), device=boxes.device)[:, None, None]
+    x, y = raster_points(instances.boxes, raster)
+    rows = torch.arange(len(instances), device=x.device)[:, None, None]
     return sample_logits(instances, rows, x[:, None, :], y[:, :, None]) > 0

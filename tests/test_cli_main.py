@@ -39,6 +39,7 @@ def test_every_subcommand_has_help_and_a_function():
         "segment",
         "subscribe",
         "train",
+        "refine",
         "label",
         "pack",
         "eval",

@@ -16,6 +16,7 @@ class CandidateEngine:
     """Answers with scripted candidates; the mask logits of a row are its number everywhere."""
 
     name = "scripted"
+    refiner = None
     device = "cpu"
     half = False
     imgsz = 1024

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from streamseg.geometry import letterbox
+from streamseg.geometry import letterbox, sample_logits
 from streamseg.segmentation.masks import instance_masks
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Instances
 
 TIE = 1e-4
 """Logits this close to zero may fall on either side: float32 sums in another order."""
@@ -215,3 +215,49 @@ def test_half_precision_logits_are_accepted():
 def test_an_output_without_pixels_is_refused():
     with pytest.raises(ValueError, match=r"at least one pixel"):
         instance_masks(Instances.empty((48, 64)), size=(0, 64))
+
+
+# ---- with corrections
+
+
+def corrected_instances(seed, image_size=(120, 200)):
+    generator = torch.Generator().manual_seed(seed)
+    height, width = image_size
+    corner = torch.rand((4, 2), generator=generator) * torch.tensor([width * 0.6, height * 0.6])
+    boxes = torch.cat([corner, corner + 4 + torch.rand((4, 2), generator=generator) * 60], dim=1)
+    boxes = torch.minimum(boxes, torch.tensor([width, height, width, height]).float())
+    logits = torch.randn((4, height // 4, width // 4), generator=generator)
+    corrections = torch.randn((4, 12, 12), generator=generator) * 2
+    return instances_of(logits, boxes, image_size, UNPADDED).corrected(corrections)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("size", [(120, 200), (60, 100), (173, 211)], ids=["picture's", "half", "odd"])
+def test_corrections_are_added_wherever_a_mask_may_reach(seed, size):
+    instances = corrected_instances(seed)
+    x = (torch.arange(size[1]) + 0.5) * 200 / size[1]
+    y = (torch.arange(size[0]) + 0.5) * 120 / size[0]
+    for row, mask in enumerate(instance_masks(instances, size=size)):
+        logits = sample_logits(instances, torch.tensor(row), x[None, :], y[:, None])  # every pixel, by another way
+        x0, y0, x1, y1 = instances.boxes[row].tolist()
+        margin_x, margin_y = CORRECTION_MARGIN * (x1 - x0), CORRECTION_MARGIN * (y1 - y0)
+        low_x, high_x = snapped(x0 - margin_x, x1 + margin_x, 200)
+        low_y, high_y = snapped(y0 - margin_y, y1 + margin_y, 120)
+        inside = ((x >= low_x) & (x < high_x))[None, :] & ((y >= low_y) & (y < high_y))[:, None]
+        expected = (inside & (logits > 0)).numpy()
+        found = np.zeros(size, dtype=bool)
+        found[mask.y : mask.y + mask.crop.shape[0], mask.x : mask.x + mask.crop.shape[1]] = mask.crop
+        unsure = (logits.abs() < 1e-3).numpy()
+        assert not ((found != expected) & ~unsure).any()
+
+
+def snapped(low, high, extent):
+    """An edge within half a cell of the border goes to it."""
+    return 0 if low <= 2 else low, extent if high >= extent - 2 else high
+
+
+def test_half_precision_corrections_are_accepted():
+    instances = corrected_instances(0)
+    in_half = instances.corrected(instances.corrections.half())
+    for mask, other in zip(instance_masks(instances), instance_masks(in_half), strict=True):
+        assert abs(mask.area - other.area) <= 0.02 * max(mask.area, 100)

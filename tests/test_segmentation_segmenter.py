@@ -20,6 +20,7 @@ class ScriptedEngine:
     """
 
     name = "scripted"
+    refiner = None
     device = "cpu"
     half = False
     imgsz = 96

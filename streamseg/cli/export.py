@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.segmentation.engines import largest_differences
     from streamseg.segmentation.engines.onnx_engine import OnnxEngine
     from streamseg.segmentation.engines.torch_engine import TorchEngine
-    from streamseg.segmentation.export import export_graph
+    from streamseg.segmentation.export import export_graph, graph_metadata
     from streamseg.segmentation.weights import load_weights, write_atomically
 
     fetch_named(args.weights)
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     network = weights.network()
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
     print(f"exporting {weights.path} ({num_parameters / 1e6:.1f} M parameters) …", flush=True)
-    graph = export_graph(network, half=args.half, metadata={**weights.metadata, "weights_sha256": weights.sha256})
+    graph = export_graph(network, half=args.half, metadata=graph_metadata(weights))
 
     height, width = letterbox((720, 1280), args.imgsz).input_size
     print(f"comparing with torch on 2 pictures of {width}x{height} …", flush=True)

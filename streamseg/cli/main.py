@@ -9,13 +9,40 @@ import sys
 from collections.abc import Callable, Sequence
 
 from streamseg import __version__
-from streamseg.cli import check_config, demo, doctor, export, label, pack, run, segment, subscribe, train, weights
+from streamseg.cli import (
+    check_config,
+    demo,
+    doctor,
+    export,
+    label,
+    pack,
+    refine,
+    run,
+    segment,
+    subscribe,
+    train,
+    weights,
+)
 from streamseg.cli import eval as evaluate
 from streamseg.errors import StreamsegError
 
 __all__ = ["main"]
 
-SUBCOMMANDS = (demo, run, segment, subscribe, train, label, pack, evaluate, export, weights, check_config, doctor)
+SUBCOMMANDS = (
+    demo,
+    run,
+    segment,
+    subscribe,
+    train,
+    refine,
+    label,
+    pack,
+    evaluate,
+    export,
+    weights,
+    check_config,
+    doctor,
+)
 
 
 class _Parser(argparse.ArgumentParser):

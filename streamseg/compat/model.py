@@ -190,6 +190,8 @@ class FastSAM:
             conf=options.conf,
             iou=options.iou,
             max_det=options.max_det,
+            masks="plain" if self.prompting == "reference" else "auto",
+            scores="raw" if self.prompting == "reference" else "auto",
         )
         pictures = source_pictures(source, vid_stride=options.vid_stride)
         return (self._result(picture, segmenter, options.retina_masks, tracker) for picture in pictures)

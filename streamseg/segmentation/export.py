@@ -17,15 +17,29 @@ import streamseg
 from streamseg.errors import EngineError, WeightsError
 from streamseg.segmentation.decode import decode
 from streamseg.segmentation.network import STRIDES, Network, fuse
+from streamseg.segmentation.refiner import refiner_to_text
 from streamseg.segmentation.weights import Weights, cache_folder, write_atomically
 
-__all__ = ["GRAPH_VERSION", "OUTPUTS", "cache_folder", "cached_graph", "can_export", "export_graph", "graph_path"]
+__all__ = [
+    "GRAPH_VERSION",
+    "OUTPUTS",
+    "REFINER",
+    "cache_folder",
+    "cached_graph",
+    "can_export",
+    "export_graph",
+    "graph_metadata",
+    "graph_path",
+]
 
 GRAPH_VERSION = "1"
 """Counts changes of the graph that an exported file must not survive: of its inputs, outputs or decoding."""
 
 OUTPUTS = ("boxes", "scores", "mask_coefficients", "prototypes")
 """As in `Raw`. The input is `images`, uint8 (batch, height, width, 3) RGB."""
+
+REFINER = "refiner"
+"""The entry of a graph's metadata for the refiner that belongs to it."""
 
 _OPSET = 17
 
@@ -118,6 +132,17 @@ def graph_path(weights: Weights, *, half: bool = False) -> Path:
     return cache_folder() / f"{weights.path.stem}-{weights.sha256[:16]}-v{GRAPH_VERSION}{suffix}.onnx"
 
 
+def graph_metadata(weights: Weights) -> dict[str, str]:
+    """What a graph of these weights says about itself: all that they do, and the refiner that they bring.
+
+    Raises:
+        WeightsError: the weights' refiner is broken.
+    """
+    metadata = {**weights.metadata, "weights_sha256": weights.sha256}
+    refiner = weights.refiner()
+    return metadata if refiner is None else {**metadata, REFINER: refiner_to_text(refiner)}
+
+
 def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
     """The graph of these weights, exported the first time only.
 
@@ -128,7 +153,7 @@ def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
     path = graph_path(weights, half=half)
     if path.is_file():
         return path.read_bytes()
-    metadata = {**weights.metadata, "weights_sha256": weights.sha256}
+    metadata = graph_metadata(weights)
     contents = export_graph(weights.network(), half=half, metadata=metadata)
     try:
         with write_atomically(path) as temporary:

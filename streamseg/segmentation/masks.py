@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.structures.instances import Instances, Rows
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.message import CropMask
 
 __all__ = ["instance_masks"]
@@ -77,8 +77,9 @@ def instance_masks(
 ) -> list[CropMask]:
     """The masks of the chosen rows.
 
-    A pixel belongs to a mask where its centre lies in the row's box and the bilinearly interpolated
-    logits are above zero. Box edges within half a grid cell of the picture's border go to the border.
+    A pixel belongs to a mask where its centre lies in the row's box (with corrections: not further beyond it than
+    they reach) and the bilinearly interpolated logits are above zero. Box edges within half a grid cell of the
+    picture's border go to the border.
 
     Args:
         instances: objects of one picture.
@@ -100,7 +101,12 @@ def instance_masks(
     y_axis = _axis(image_height, height, chosen.mask_logits.shape[1], place.scale_y, place.offset_y)
     logits = chosen.mask_logits.numpy(force=True).astype(np.float32, copy=False)
     boxes = chosen.boxes.tolist()
-    return [_crop_mask(row, box, x_axis, y_axis) for row, box in zip(logits, boxes, strict=True)]
+    if chosen.corrections is None:
+        return [_crop_mask(row, None, box, x_axis, y_axis) for row, box in zip(logits, boxes, strict=True)]
+    corrections = chosen.corrections.numpy(force=True).astype(np.float32, copy=False)
+    return [
+        _crop_mask(row, added, box, x_axis, y_axis) for row, added, box in zip(logits, corrections, boxes, strict=True)
+    ]
 
 
 def _axis(num_image_pixels: int, num_pixels: int, num_cells: int, cell: float, offset: float) -> _Axis:
@@ -124,13 +130,36 @@ def _axis(num_image_pixels: int, num_pixels: int, num_cells: int, cell: float, o
     )
 
 
-def _crop_mask(logits: npt.NDArray[np.float32], box: list[float], x_axis: _Axis, y_axis: _Axis) -> CropMask:
-    left, right = x_axis.span(box[0], box[2])
-    top, bottom = y_axis.span(box[1], box[3])
+def _crop_mask(
+    logits: npt.NDArray[np.float32],
+    corrections: npt.NDArray[np.float32] | None,
+    box: list[float],
+    x_axis: _Axis,
+    y_axis: _Axis,
+) -> CropMask:
+    x0, y0, x1, y1 = box
+    margin_x, margin_y = (0.0, 0.0) if corrections is None else (_margin(x0, x1), _margin(y0, y1))
+    left, right = x_axis.span(x0 - margin_x, x1 + margin_x)
+    top, bottom = y_axis.span(y0 - margin_y, y1 + margin_y)
     if right <= left or bottom <= top:
         return CropMask(_EMPTY, 0, 0)
-    crop = _sample(logits, x_axis, y_axis, (left, right), (top, bottom)) > 0
+    sampled = _sample(logits, x_axis, y_axis, (left, right), (top, bottom))
+    if corrections is not None:
+        step_x, start_x = _raster_steps(x_axis, left, x0, x1, corrections.shape[1])
+        step_y, start_y = _raster_steps(y_axis, top, y0, y1, corrections.shape[0])
+        sampled = sampled + _warp(corrections, (step_x, start_x), (step_y, start_y), (right - left, bottom - top))
+    crop = sampled > 0
     return CropMask(crop, left, top) if crop.any() else CropMask(_EMPTY, 0, 0)
+
+
+def _margin(low: float, high: float) -> float:
+    return CORRECTION_MARGIN * (high - low)
+
+
+def _raster_steps(axis: _Axis, first: int, low: float, high: float, raster: int) -> tuple[float, float]:
+    """Cells of the raster of corrections per output pixel, and where on it output pixel `first` lies."""
+    cells = raster / max((1 + 2 * CORRECTION_MARGIN) * (high - low), _ROUNDING)  # per source-image pixel
+    return cells * axis.pixel, cells * ((first + 0.5) * axis.pixel - low + _margin(low, high)) - 0.5
 
 
 def _sample(
@@ -156,17 +185,20 @@ def _sample(
         if x >= 0 and y >= 0 and x + width <= size[0] and y + height <= size[1]:
             enlarged = cv2.resize(window, size, interpolation=cv2.INTER_LINEAR)
             return enlarged[y : y + height, x : x + width]  # type: ignore[return-value]
-    matrix = np.array(
-        [
-            [x_axis.step, 0.0, x_axis.start + x_axis.step * columns[0] - left],
-            [0.0, y_axis.step, y_axis.start + y_axis.step * rows[0] - top],
-        ]
+    return _warp(
+        window,
+        (x_axis.step, x_axis.start + x_axis.step * columns[0] - left),
+        (y_axis.step, y_axis.start + y_axis.step * rows[0] - top),
+        (columns[1] - columns[0], rows[1] - rows[0]),
     )
+
+
+def _warp(
+    values: npt.NDArray[np.float32], along_x: tuple[float, float], along_y: tuple[float, float], size: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Values at steps and starts (in cells, x and y), bilinear, for `size` (width, height) pixels."""
+    matrix = np.array([[along_x[0], 0.0, along_x[1]], [0.0, along_y[0], along_y[1]]])
     # OpenCV 5 computes this in float throughout; earlier releases rounded positions to 1/32 of a cell.
     return cv2.warpAffine(  # type: ignore[return-value]
-        window,
-        matrix,
-        (columns[1] - columns[0], rows[1] - rows[0]),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+        values, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )

@@ -82,7 +82,8 @@ def as_reference(instances: Instances) -> Instances:
     boxes = clip_boxes(
         (snap_full_image(_on_grid(instances) * PROTOTYPE_STRIDE, size) - padding) / gain, (height, width)
     )
-    return replace(instances, boxes=torch.where(instances.boxes == border, border, boxes))
+    # Corrections belong to the boxes that they were made for, and the reference has none.
+    return replace(instances, boxes=torch.where(instances.boxes == border, border, boxes), corrections=None)
 
 
 def native_masks(instances: Instances) -> list[CropMask]:

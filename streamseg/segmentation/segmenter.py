@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -44,6 +45,8 @@ class Segmenter:
         conf: float = 0.25,
         iou: float = 0.7,
         max_det: int = 300,
+        masks: Literal["auto", "plain", "sharp"] = "auto",
+        scores: Literal["auto", "raw", "calibrated"] = "auto",
     ) -> None:
         """Load the weights.
 
@@ -58,9 +61,13 @@ class Segmenter:
             conf: objects score more than this, 0..1.
             iou: boxes that overlap a better one by more than this are removed, 0..1.
             max_det: the most objects per picture, 1..3000.
+            masks: `plain` as FastSAM's, from prototypes alone; `sharp` corrected object by object by the refiner
+                that the weights bring; `auto`: sharp where they bring one.
+            scores: `raw` as the network gave them; `calibrated`: the IoU to expect of the mask, by the refiner;
+                `auto`: calibrated where the weights bring one. `conf` and NMS go by the raw ones in either case.
 
         Raises:
-            ConfigError: a number is out of its range.
+            ConfigError: a number is out of its range, or the weights bring no refiner for `sharp` or `calibrated`.
             WeightsError: the weights are missing, broken or of another architecture.
             EngineError: the device is not there, or the engine cannot do what is asked, such as another `imgsz`
                 than the only one of its graph.
@@ -83,12 +90,21 @@ class Segmenter:
                 f"imgsz {imgsz} contradicts this graph, which takes pictures of {only[0]}x{only[1]} (H x W) only; "
                 "leave imgsz away, or export the graph with free axes"
             )
+        wanted = [f"masks {masks}"] * (masks == "sharp") + [f"scores {scores}"] * (scores == "calibrated")
+        if wanted and self.engine.refiner is None:
+            self.engine.close()
+            raise ConfigError(
+                f"{' and '.join(wanted)} need a refiner, which these weights do not bring; use auto, or train one with "
+                "`streamseg refine`"
+            )
+        self._refiner = None if masks == "plain" and scores == "raw" else self.engine.refiner
+        self._sharp, self._calibrated = masks != "plain", scores != "raw"
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
 
     @classmethod
-    def from_config(cls, config: SegmentationConfig) -> Segmenter:
-        """Make one from its section of the configuration."""
+    def from_config(cls, config: SegmentationConfig, *, reference: bool = False) -> Segmenter:
+        """Make one from its section of the configuration; as a reference, with its masks and scores."""
         return cls(
             config.weights,
             engine=config.engine,
@@ -98,6 +114,8 @@ class Segmenter:
             conf=config.conf,
             iou=config.iou,
             max_det=config.max_det,
+            masks="plain" if reference else config.masks,
+            scores="raw" if reference else config.scores,
         )
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
@@ -130,7 +148,7 @@ class Segmenter:
                 raw = self.engine.run(batch)
             with self.timer.stage("postprocess"):
                 for row, position in enumerate(positions):
-                    answers[position] = self._choose(raw, row, places[position])
+                    answers[position] = self._choose(raw, row, batch[row], places[position])
         return [answers[position] for position in range(len(images))]
 
     def _place(self, image_size: tuple[int, int]) -> Letterbox:
@@ -145,8 +163,8 @@ class Segmenter:
             most = self.engine.max_batch or len(positions)
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
-    def _choose(self, raw: Raw, row: int, place: Letterbox) -> Instances:
-        """The objects of one picture of the batch."""
+    def _choose(self, raw: Raw, row: int, picture: npt.NDArray[np.uint8], place: Letterbox) -> Instances:
+        """The objects of one picture (H, W, 3) of the batch."""
         candidates = np.flatnonzero(raw.scores[row] > self.conf)
         boxes = torch.from_numpy(raw.boxes[row][candidates])  # (N, 4), input pixels
         scores = torch.from_numpy(raw.scores[row][candidates])  # (N,)
@@ -156,13 +174,28 @@ class Segmenter:
         boxes, kept = boxes[solid], kept[solid]
         coefficients = torch.from_numpy(raw.mask_coefficients[row][candidates[kept.numpy()]]).float()  # (K, 32)
         prototypes = torch.from_numpy(raw.prototypes[row]).float()  # (32, Mh, Mw)
-        return Instances(
+        instances = Instances(
             boxes=boxes,
             scores=scores[kept],
             mask_logits=torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
             grid_to_image=place.to_image(PROTOTYPE_STRIDE),
             image_size=place.image_size,
         )
+        return self._refined(instances, prototypes, picture, place)
+
+    def _refined(
+        self, instances: Instances, prototypes: Tensor, picture: npt.NDArray[np.uint8], place: Letterbox
+    ) -> Instances:
+        """With masks and scores as they are wanted."""
+        if self._refiner is None:
+            return instances
+        corrected, scores = self._refiner.refine(instances, prototypes, picture, place)
+        if not self._sharp:
+            corrected = instances
+        if not self._calibrated:
+            return corrected
+        order = scores.argsort(descending=True, stable=True)
+        return replace(corrected, scores=scores)[order]
 
     def warmup(self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1) -> None:
         """Run grey pictures of (H, W) once: the first run of a shape is slower, on a GPU by seconds."""

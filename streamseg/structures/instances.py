@@ -8,7 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["GridTransform", "Instances", "Tracked"]
+__all__ = ["CORRECTION_MARGIN", "GridTransform", "Instances", "Tracked"]
+
+CORRECTION_MARGIN = 0.15
+"""How far the raster of a mask's corrections reaches beyond its box, on each side, as a share of the box's size."""
 
 Rows = Tensor | slice | list[int]
 """What selects rows: integer indices (N,), a bool mask (K,), a slice or a list of indices."""
@@ -45,6 +48,10 @@ class Instances:
     """Places the grid of `mask_logits` in the source image."""
     image_size: tuple[int, int]
     """(H, W) of the source image."""
+    corrections: Tensor | None = None
+    """float (K, R, R) to be added to the logits: R x R cells over the box and `CORRECTION_MARGIN` around it, bilinear
+    between their centres. A corrected mask may reach as far beyond its box. None: the logits are as the network
+    gave them."""
 
     def __post_init__(self) -> None:
         count = self.boxes.shape[0] if self.boxes.ndim else -1
@@ -54,13 +61,21 @@ class Instances:
             raise ValueError(f"scores must have shape ({count},), got {tuple(self.scores.shape)}")
         if self.mask_logits.ndim != 3 or self.mask_logits.shape[0] != count:
             raise ValueError(f"mask_logits must have shape ({count}, Mh, Mw), got {tuple(self.mask_logits.shape)}")
+        if self.corrections is not None and (self.corrections.ndim != 3 or self.corrections.shape[0] != count):
+            raise ValueError(f"corrections must have shape ({count}, R, R), got {tuple(self.corrections.shape)}")
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
 
     def __getitem__(self, rows: Rows) -> Instances:
         """The chosen rows, in the order given."""
-        return replace(self, boxes=self.boxes[rows], scores=self.scores[rows], mask_logits=self.mask_logits[rows])
+        return replace(
+            self,
+            boxes=self.boxes[rows],
+            scores=self.scores[rows],
+            mask_logits=self.mask_logits[rows],
+            corrections=None if self.corrections is None else self.corrections[rows],
+        )
 
     def to(self, device: torch.device | str) -> Instances:
         """The same on another device."""
@@ -69,7 +84,12 @@ class Instances:
             boxes=self.boxes.to(device),
             scores=self.scores.to(device),
             mask_logits=self.mask_logits.to(device),
+            corrections=None if self.corrections is None else self.corrections.to(device),
         )
+
+    def corrected(self, corrections: Tensor | None) -> Instances:
+        """The same with these corrections in place of its own; None for the masks as the network gave them."""
+        return replace(self, corrections=corrections)
 
     @classmethod
     def empty(

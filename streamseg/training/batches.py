@@ -9,16 +9,17 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from streamseg.errors import DataError
-from streamseg.training.compose import Composed, ComposeSettings, compose
+from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
 from streamseg.training.folders import Sample
 from streamseg.training.ranks import ALONE, Ranks
 
-__all__ = ["Batch", "SampleSource", "batches"]
+__all__ = ["Batch", "SampleSource", "batches", "draw_from"]
 
 
 class SampleSource(Protocol):
@@ -73,14 +74,21 @@ class _Composer(Dataset[Composed | DataError]):
         batch_rng = np.random.default_rng((self._seed, index // self._batch_size, 1))
         size = int(batch_rng.choice(self._sizes))
         try:
-            return compose(np.random.default_rng((self._seed, index)), self._draw, size, self._settings)
+            draw = draw_from(self._sources, self._shares)
+            return compose(np.random.default_rng((self._seed, index)), draw, size, self._settings)
         except DataError as error:
             # Raised in a worker, it would arrive as a page of traceback.
             return error
 
-    def _draw(self, rng: np.random.Generator) -> Sample:
-        source = self._sources[int(rng.choice(len(self._sources), p=self._shares))]
+
+def draw_from(sources: Sequence[SampleSource], shares: npt.NDArray[np.float64]) -> Draw:
+    """Draws a source by its share (they sum to 1), and of it any picture alike."""
+
+    def draw(rng: np.random.Generator) -> Sample:
+        source = sources[int(rng.choice(len(sources), p=shares))]
         return source.sample(int(rng.integers(len(source))))
+
+    return draw
 
 
 def _collate(items: Sequence[Composed | DataError]) -> Batch | DataError:

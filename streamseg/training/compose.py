@@ -94,8 +94,13 @@ class _Canvas:
     weight: Picture
 
 
-def compose(rng: np.random.Generator, draw: Draw, size: int, settings: ComposeSettings) -> Composed:
-    """Draw pictures and make one training picture of `size` x `size` (a multiple of 32) of them."""
+def compose(
+    rng: np.random.Generator, draw: Draw, size: int, settings: ComposeSettings, *, grid: int = GRID
+) -> Composed:
+    """Draw pictures and make one training picture of `size` x `size` (a multiple of 32) of them.
+
+    The masks have one cell per `grid` pixels.
+    """
     if rng.random() < settings.mosaic:
         canvas = _mosaic(rng, [_place(rng, draw(rng), size // 2, settings) for _ in range(4)])
     else:
@@ -105,7 +110,7 @@ def compose(rng: np.random.Generator, draw: Draw, size: int, settings: ComposeSe
             _paste(rng, canvas, draw(rng))
     if rng.random() < settings.photometric:
         canvas.image = _camera_noise(rng, canvas.image)
-    return _finish(canvas)
+    return _finish(canvas, grid)
 
 
 def _place(rng: np.random.Generator, sample: Sample, size: int, settings: ComposeSettings) -> _Canvas:
@@ -218,9 +223,9 @@ def _camera_noise(rng: np.random.Generator, image: Picture) -> Picture:
     return image
 
 
-def _finish(canvas: _Canvas) -> Composed:
+def _finish(canvas: _Canvas, grid: int) -> Composed:
     """Boxes and grid masks of what is visible enough."""
-    cells = canvas.image.shape[0] // GRID
+    cells = canvas.image.shape[0] // grid
     visible_px = [int(np.count_nonzero(layer.mask > 127)) for layer in canvas.layers]
     boxes: list[tuple[np.intp, ...]] = []
     masks = []

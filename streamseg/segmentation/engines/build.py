@@ -60,7 +60,9 @@ def build_engine(
         if device.startswith("tensorrt"):
             raise EngineError("the torch engine runs on cpu and cuda; TensorRT needs engine onnx")
         _check_cuda(device)
-        return TorchEngine(loaded.network(), device=device, half=use_half, imgsz=imgsz_of(loaded.metadata))
+        return TorchEngine(
+            loaded.network(), device=device, half=use_half, imgsz=imgsz_of(loaded.metadata), refiner=loaded.refiner()
+        )
     if on_cpu and use_half:
         raise EngineError("ONNX Runtime has no half precision on the CPU; use engine torch, or half false")
     from streamseg.segmentation.engines.onnx_engine import OnnxEngine

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.segmentation.refiner import Refiner
+
 __all__ = ["USUAL_IMGSZ", "Engine", "Raw", "imgsz_of", "largest_differences"]
 
 USUAL_IMGSZ = 640
@@ -64,6 +66,10 @@ class Engine(Protocol):
     @property
     def max_batch(self) -> int | None:
         """The most pictures that it can run at once; None for any number."""
+
+    @property
+    def refiner(self) -> Refiner | None:
+        """What its weights bring to correct masks with, on its device; None where they bring none."""
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
         """Run letterboxed pictures (B, H, W, 3) RGB 0..255.

@@ -13,7 +13,8 @@ from streamseg.errors import WeightsError
 from streamseg.segmentation.engines.engine import Raw, imgsz_of
 from streamseg.segmentation.engines.foreign import ForeignGraph
 from streamseg.segmentation.engines.session import open_session
-from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS
+from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS, REFINER
+from streamseg.segmentation.refiner import Refiner, refiner_from_text
 
 __all__ = ["OnnxEngine"]
 
@@ -45,10 +46,15 @@ class OnnxEngine:
         """What the file says about itself."""
         self.input_size: tuple[int, int] | None = None
         self.max_batch: int | None = None
+        self.refiner: Refiner | None = None
+        """On the CPU for TensorRT and CUDA, too: its input is on the host already."""
         self._foreign: ForeignGraph | None = None
         if _is_own(self.metadata, path):
             self.half = self.metadata["half"] == "true"
             self.imgsz = imgsz_of(self.metadata)
+            if REFINER in self.metadata:
+                num_masks = next(output.shape[2] for output in session.get_outputs() if output.name == OUTPUTS[2])
+                self.refiner = refiner_from_text(self.metadata[REFINER], num_masks=num_masks)
         else:
             self._foreign = ForeignGraph(
                 session,

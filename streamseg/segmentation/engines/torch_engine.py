@@ -13,6 +13,7 @@ from torch import Tensor
 from streamseg.segmentation.decode import Decoded, decode
 from streamseg.segmentation.engines.engine import USUAL_IMGSZ, Raw
 from streamseg.segmentation.network import Network, fuse
+from streamseg.segmentation.refiner import Refiner
 
 __all__ = ["TorchEngine"]
 
@@ -45,12 +46,21 @@ class TorchEngine:
     input_size: tuple[int, int] | None = None
     max_batch: int | None = None
 
-    def __init__(self, network: Network, *, device: str = "cpu", half: bool = False, imgsz: int = USUAL_IMGSZ) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        device: str = "cpu",
+        half: bool = False,
+        imgsz: int = USUAL_IMGSZ,
+        refiner: Refiner | None = None,
+    ) -> None:
         """Fold the network's batch norms and put it on the device; the given network stays as it is."""
         self.device = device
         self.half = half
         self.imgsz = imgsz
         self._device = torch.device(device)
+        self.refiner = None if refiner is None else refiner.to(self._device)
         on_cuda = self._device.type == "cuda"
         self._dtype = (torch.float16 if on_cuda else torch.bfloat16) if half else torch.float32
         placed = fuse(network).to(device=self._device, dtype=self._dtype)

@@ -22,6 +22,7 @@ from torch import Tensor
 from streamseg.errors import WeightsError
 from streamseg.segmentation.checkpoint import read_checkpoint
 from streamseg.segmentation.network import Network
+from streamseg.segmentation.refiner import PREFIX, Refiner, refiner_from_state_dict
 from streamseg.segmentation.state_dict import SPPF_ACTIVATION, network_from_state_dict
 from streamseg.segmentation.weights.catalogue import CATALOGUE, OfficialWeights
 from streamseg.segmentation.weights.download import Progress
@@ -56,7 +57,20 @@ class Weights:
         try:
             if activation not in ("true", "false"):
                 raise WeightsError(f"metadata {SPPF_ACTIVATION} must be true or false, got {activation[:80]!r}")
-            return network_from_state_dict(self.state_dict, sppf_activation=activation == "true")
+            own = {name: tensor for name, tensor in self.state_dict.items() if not name.startswith(PREFIX)}
+            return network_from_state_dict(own, sppf_activation=activation == "true")
+        except WeightsError as error:
+            raise WeightsError(f"{self.path}: {error}") from error
+
+    def refiner(self) -> Refiner | None:
+        """The refiner that was trained on top of these weights; None where there is none.
+
+        Raises:
+            WeightsError: one of its tensors is missing, left over or of another shape.
+        """
+        prototypes = self.state_dict.get("model.22.proto.cv3.conv.weight")
+        try:
+            return refiner_from_state_dict(self.state_dict, num_masks=0 if prototypes is None else len(prototypes))
         except WeightsError as error:
             raise WeightsError(f"{self.path}: {error}") from error
 

@@ -1,0 +1,123 @@
+"""Training of a refiner on top of finished weights, which stay as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from streamseg.segmentation.refiner import Refined, Refiner, Views, calibrated
+from streamseg.training.refine_samples import MASK_IOU, RefineSettings, Samples
+
+__all__ = ["held_out_figures", "refine_losses", "train_refiner"]
+
+
+def train_refiner(
+    samples: Samples,
+    num_training: int,
+    settings: RefineSettings,
+    *,
+    on_step: Callable[[int, int, dict[str, float]], None] = lambda step, num_steps, losses: None,
+) -> Refiner:
+    """Train a refiner on the first `num_training` samples, and calibrate it on the others."""
+    torch.manual_seed(settings.seed)
+    refiner = Refiner(samples.views.maps.shape[1], settings.width)
+    optimizer = torch.optim.AdamW(refiner.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    num_steps = max(round(settings.epochs * num_training / settings.batch_size), 1)
+    rng = torch.Generator().manual_seed(settings.seed)
+    for step in range(num_steps):
+        cosine = (1 + math.cos(math.pi * step / num_steps)) / 2
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * min(1.0, (step + 1) / 50) * (cosine + 1e-3)
+        rows = torch.randint(num_training, (settings.batch_size,), generator=rng)
+        batch = samples[rows]
+        flip = bool(torch.rand((), generator=rng) < 0.5)
+        losses = refine_losses(refiner, _flipped(batch) if flip else batch)
+        total = losses["mask"] + settings.quality_gain * losses["quality"]
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        on_step(step + 1, num_steps, {name: float(value.detach()) for name, value in losses.items()})
+    refiner.eval().requires_grad_(False)
+    held_out = torch.arange(num_training, len(samples))
+    refiner.calibration.copy_(_calibration(refiner, samples[held_out]))
+    return refiner
+
+
+def refine_losses(refiner: Refiner, samples: Samples) -> dict[str, Tensor]:
+    """Cross entropy and Dice of the corrected masks, and cross entropy of the expected IoU with the real one."""
+    refined, logits = _answer(refiner, samples)
+    truth = samples.truth.float() / 255
+    is_target = (samples.box_iou >= MASK_IOU).float()  # (N,)
+    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=(1, 2))
+    probability = logits.sigmoid()
+    overlap = (probability * truth).sum(dim=(1, 2))
+    dice = 1 - (2 * overlap + 1) / (probability.square().sum(dim=(1, 2)) + truth.square().sum(dim=(1, 2)) + 1)
+    mask = ((entropy + dice) * is_target).sum() / is_target.sum().clamp(min=1)
+    quality = functional.binary_cross_entropy_with_logits(refined.quality, _raster_iou(logits.detach(), samples))
+    return {"mask": mask, "quality": quality}
+
+
+def _answer(refiner: Refiner, samples: Samples) -> tuple[Refined, Tensor]:
+    """The refiner's answer, and the corrected logits (N, R, R)."""
+    stored = samples.views
+    seen = Views(stored.logits.float(), refiner.project(stored.maps.float()), stored.pixels.float() / 255, stored.sides)
+    refined: Refined = refiner(seen)
+    return refined, seen.logits + refined.corrections
+
+
+def _raster_iou(logits: Tensor, samples: Samples) -> Tensor:
+    """IoU (N,) of masks with their targets, on the raster; what a target has beyond it is left out."""
+    inside, truth = logits > 0, samples.truth > 127
+    union = (inside | truth).sum(dim=(1, 2)).clamp(min=1)
+    return (inside & truth).sum(dim=(1, 2)) / union
+
+
+@torch.inference_mode()
+def _answers(refiner: Refiner, samples: Samples, *, at_once: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
+    """Quality logits and IoU of the corrected masks, part by part."""
+    for first in range(0, len(samples), at_once):
+        part = torch.arange(first, min(first + at_once, len(samples)))
+        refined, logits = _answer(refiner, samples[part])
+        yield refined.quality, _raster_iou(logits, samples[part])
+
+
+def _calibration(refiner: Refiner, held_out: Samples) -> Tensor:
+    """Logistic regression (3,) of the IoU on the logits of score and quality."""
+    quality, iou = (torch.cat(values) for values in zip(*_answers(refiner, held_out), strict=True))
+    score = held_out.scores.clamp(1e-6, 1 - 1e-6).logit()
+    inputs = torch.stack([score, quality, torch.ones_like(score)], dim=1).double()
+    weights = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    for _ in range(25):  # Newton's method, which such a regression needs about six steps of
+        expected = (inputs @ weights).sigmoid()
+        gradient = inputs.T @ (expected - iou.double())
+        curvature = inputs.T @ (inputs * (expected * (1 - expected))[:, None]) + 1e-6 * torch.eye(3)
+        weights = weights - torch.linalg.solve(curvature, gradient)
+    return weights.float()
+
+
+def _flipped(samples: Samples) -> Samples:
+    """The same objects in a mirror."""
+    stored = samples.views
+    turned = Views(stored.logits.flip(2), stored.maps.flip(3), stored.pixels.flip(3), stored.sides)
+    return Samples(turned, samples.truth.flip(2), samples.box_iou, samples.scores)
+
+
+def held_out_figures(refiner: Refiner, held_out: Samples) -> dict[str, float]:
+    """How good it is: mean IoU of targets before and after, and how well the scores rank it (Spearman)."""
+    from scipy.stats import spearmanr
+
+    quality, iou = (torch.cat(values) for values in zip(*_answers(refiner, held_out), strict=True))
+    before = _raster_iou(held_out.views.logits.float(), held_out)
+    targets = held_out.box_iou >= MASK_IOU
+    final = calibrated(refiner.calibration, held_out.scores, quality)
+    return {
+        "num_objects": float(len(held_out)),
+        "iou_plain": float(before[targets].mean()),
+        "iou_refined": float(iou[targets].mean()),
+        "spearman_raw": float(spearmanr(held_out.scores, iou).statistic),
+        "spearman_calibrated": float(spearmanr(final, iou).statistic),
+    }
