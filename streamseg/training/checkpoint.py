@@ -49,8 +49,12 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; the checkpoint before is intact") from error
+    except (OSError, RuntimeError) as error:
+        # Where a write fails midway, torch's archive fails once more when it is closed, and hides the reason.
+        reason = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(reason, OSError):
+            raise
+        raise DataError(f"cannot write {path}: {reason.strerror or reason}; the checkpoint before is intact") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
