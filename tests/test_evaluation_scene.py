@@ -65,11 +65,11 @@ def test_what_is_known_is_found_and_followed():
 
 
 def test_parts_are_neither_right_nor_wrong():
-    assert evaluate(Knowing(0, parts=True), limit=3).average_precision_50 > 0.9
+    assert evaluate(Knowing(0, parts=True), limit=1).average_precision_50 > 0.9
 
 
 def test_what_is_nothing_is_wrong():
-    alone, haunted = (evaluate(Knowing(0, ghosts=ghosts), limit=2) for ghosts in (0, 10))
+    alone, haunted = (evaluate(Knowing(0, ghosts=ghosts), limit=1) for ghosts in (0, 10))
     assert haunted.average_precision_50 < 0.8 * alone.average_precision_50
 
 
@@ -91,10 +91,10 @@ def test_identities_of_two_scenes_differ():
 
     def segment(images):
         calls.append(None)
-        return (first if len(calls) <= 6 else second)(images)
+        return (first if len(calls) <= 4 else second)(images)
 
-    both = evaluate_scene(segment, seeds=[0, 1], limit=6)
-    apart = [evaluate_scene(Knowing(seed), seeds=[seed], limit=6) for seed in (0, 1)]
+    both = evaluate_scene(segment, seeds=[0, 1], limit=4)
+    apart = [evaluate_scene(Knowing(seed), seeds=[seed], limit=4) for seed in (0, 1)]
     low, high = sorted(one.association_accuracy for one in apart)
     assert low - 1e-9 <= both.association_accuracy <= high + 1e-9
     assert both.num_objects == sum(one.num_objects for one in apart)
