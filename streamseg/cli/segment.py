@@ -43,7 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_official_flags(parser)
     # What is not given is told apart from what is: the official program has other defaults.
     parser.set_defaults(
-        command=run, **dict.fromkeys(("weights", "engine", "device", "imgsz", "conf", "iou", "max_det"))
+        command=run,
+        **dict.fromkeys(("weights", "engine", "device", "imgsz", "conf", "iou", "max_det", "masks", "scores")),
     )
 
 
@@ -66,6 +67,8 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[s
         ("conf", float, "lowest score"),
         ("iou", float, "boxes that overlap a better one by more are removed"),
         ("max_det", int, "most objects per picture"),
+        ("masks", str, "plain or sharp; auto: sharp where the weights bring a refiner"),
+        ("scores", str, "raw or calibrated; auto: calibrated where the weights bring a refiner"),
     ):
         default = None if unset and name in unset else SegmentationConfig.model_fields[name].default
         shown = (unset or {}).get(name, "the weights' own" if default is None else default)

@@ -118,6 +118,8 @@ def held_out_figures(refiner: Refiner, held_out: Samples) -> dict[str, float]:
         "num_objects": float(len(held_out)),
         "iou_plain": float(before[targets].mean()),
         "iou_refined": float(iou[targets].mean()),
+        "mean_iou": float(iou.mean()),
+        "mean_calibrated": float(final.mean()),
         "spearman_raw": float(spearmanr(held_out.scores, iou).statistic),
         "spearman_calibrated": float(spearmanr(final, iou).statistic),
     }

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from networks import lively_network
+
+from streamseg.cli.main import main
+from streamseg.segmentation.weights import load_weights, save_weights
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "scene.yaml"
+    path.write_text("scene_weight: 1.0\n")
+    return path
+
+
+def test_a_refiner_goes_beside_the_weights(recipe, tmp_path, capsys):
+    weights = save_weights(
+        lively_network(share_above_half=0.3).state_dict(), tmp_path / "n.safetensors", metadata={"imgsz": "160"}
+    )
+    out = tmp_path / "refined.safetensors"
+    arguments = ["refine", str(recipe), "--weights", str(weights), "--out", str(out), "--pictures", "12"]
+    assert main([*arguments, "--epochs", "0.5"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"wrote {out}; on ")
+    before, after = load_weights(weights), load_weights(out)
+    assert after.refiner() is not None
+    for name, tensor in before.state_dict.items():
+        assert torch.equal(after.state_dict[name], tensor)
+    assert after.metadata["refined_weights_sha256"] == before.sha256
+    assert after.metadata["imgsz"] == "160"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"--out": "refined.onnx"}, "--out names a .safetensors file", id="another format"),
+        pytest.param({"--pictures": "9"}, "--pictures must be at least 10, got 9", id="too few pictures"),
+        pytest.param({"--epochs": "-1"}, "--epochs must be at least 0, got -1", id="epochs"),
+        pytest.param({"--threads": "0"}, "--threads must be at least 1, got 0", id="threads"),
+        pytest.param({"--weights": "nowhere.safetensors"}, "nowhere.safetensors", id="no weights"),
+    ],
+)
+def test_mistakes_are_one_line(change, message, recipe, tmp_path, capsys):
+    options = {"--out": str(tmp_path / "refined.safetensors"), **change}
+    arguments = ["refine", str(recipe), *(part for option in options.items() for part in option)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "refined.safetensors").exists()
