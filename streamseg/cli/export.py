@@ -9,8 +9,9 @@ from streamseg.errors import ConfigError, EngineError
 
 __all__ = ["add_parser", "run"]
 
-TOLERANCE = 1e-3
-"""The largest difference from torch in float32: in input pixels, scores, coefficients and prototypes."""
+TOLERANCES = {"boxes": 1e-2, "scores": 1e-3, "mask_coefficients": 1e-3, "prototypes": 1e-3}
+"""The largest differences from torch in float32, as `Segmenter` promises them; boxes in pixels of the input. Float32
+does not fix boxes better: a network differs from itself by 1e-3 pixels when its batch norms are folded."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,8 +71,12 @@ def run(args: argparse.Namespace) -> int:
         OnnxEngine(graph, path=args.out).run(images), TorchEngine(network, device="cpu").run(images)
     )
     print("largest differences: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
-    if not args.half and max(differences.values()) > TOLERANCE:
-        raise EngineError(f"the graph differs from torch by more than {TOLERANCE}; {args.out} was not written")
+    too_far = [name for name, value in differences.items() if value > TOLERANCES[name]]
+    if not args.half and too_far:
+        limits = ", ".join(f"{name} {TOLERANCES[name]:g}" for name in too_far)
+        raise EngineError(
+            f"the graph differs from torch by more than is allowed ({limits}); {args.out} was not written"
+        )
 
     with write_atomically(args.out) as temporary:
         temporary.write_bytes(graph)
