@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.half and too_far:
         limits = ", ".join(f"{name} {TOLERANCES[name]:g}" for name in too_far)
         raise EngineError(
-            f"the graph differs from torch by more than is allowed ({limits}); {args.out} was not written"
+            f"the graph differs from torch by more than allowed ({limits}); {args.out} was not written"
         )
 
     with write_atomically(args.out) as temporary:
