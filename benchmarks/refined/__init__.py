@@ -1,0 +1,1 @@
+"""What `benchmarks.refinement` is made of."""

@@ -1,0 +1,197 @@
+"""The same proposals before and after: plain and sharp masks, raw and calibrated scores, object by object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.evaluation.boundary import (
+    DILATION_RATIO,
+    FOUND_IOU,
+    OutlineScores,
+    boundary_distance_px,
+    boundary_iou,
+    score_outlines,
+)
+from streamseg.evaluation.overlap import box_ious, mask_ious
+from streamseg.evaluation.scores import CORRECT_IOU, ON_OBJECT_IOU
+from streamseg.evaluation.truth import SIZES, PictureTruth
+from streamseg.segmentation import Segmenter
+from streamseg.segmentation.engines import Engine, Raw
+from streamseg.structures.instances import Instances
+from streamseg.structures.message import CropMask
+
+NARROW_RATIO = DILATION_RATIO / 5
+"""A band of 2 % of the diagonal swallows small objects whole; one of a fifth of that shows their outlines."""
+MIN_ZOOM_PX = 24
+
+Floats = npt.NDArray[np.float64]
+Picture = npt.NDArray[np.uint8]
+Both = Callable[[Picture], tuple[Instances, Instances]]
+"""A picture (H, W, 3) to its objects, plain with raw scores, and the same rows sharp with calibrated ones."""
+
+
+class OnceEngine:
+    """Runs a batch once, however many segmenters ask for it in a row."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._images: npt.NDArray[np.uint8] | None = None
+        self._raw: Raw | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def run(self, images: npt.NDArray[np.uint8]) -> Raw:
+        """The engine's answer to pictures (B, H, W, 3), or its last one where they are the same."""
+        if self._raw is None or self._images is None or not np.array_equal(self._images, images):
+            self._images, self._raw = images, self._engine.run(images)
+        return self._raw
+
+
+@dataclass(frozen=True, eq=False)
+class Zoom:
+    """The surroundings of one object: pixels (S, S, 3), and its masks (S, S) by name."""
+
+    pixels: Picture
+    masks: dict[str, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One labelled object and its proposal; pairs are of the plain and of the sharp mask."""
+
+    area: float
+    iou: tuple[float, float]
+    boundary: tuple[float, float]
+    narrow: tuple[float, float]
+    zoom: Zoom | None
+    """Of a small or medium object."""
+
+    @property
+    def gain(self) -> float:
+        """How much more the sharp mask's IoU is."""
+        return self.iou[1] - self.iou[0]
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Plain or sharp masks of the same objects."""
+
+    usual: OutlineScores
+    narrow: OutlineScores
+
+
+def paired(engine: Engine, **options: Any) -> Both:
+    """What gives both answers about a picture, running the network once; the options are the segmenter's."""
+    once = OnceEngine(engine)
+    before = Segmenter(engine=once, masks="plain", scores="raw", **options)
+    after = Segmenter(engine=once, masks="sharp", scores="calibrated", **options)
+
+    def both(image: Picture) -> tuple[Instances, Instances]:
+        (plain,), (sharp,) = before([image]), after([image])
+        return plain, sharp[same_rows(plain, sharp).tolist()]
+
+    return both
+
+
+def same_rows(plain: Instances, sharp: Instances) -> npt.NDArray[np.int64]:
+    """Where the rows of `plain` (K,) are in `sharp`, which has them in another order.
+
+    Raises:
+        ValueError: they are not the same objects.
+    """
+    if len(plain) != len(sharp):
+        raise ValueError(f"{len(plain)} objects in one answer, {len(sharp)} in the other")
+    if not len(plain):
+        return np.zeros(0, dtype=np.int64)
+    # Boxes tell nearly all objects apart; of those that the picture's border cuts to the same, some logits differ.
+    keys = []
+    for some in (plain, sharp):
+        logits = some.mask_logits.numpy(force=True).reshape(len(some), -1)
+        keys.append(np.concatenate([some.boxes.numpy(force=True), logits[:, :: logits.shape[1] // 8 or 1]], axis=1))
+    orders = [np.lexsort(key.T) for key in keys]
+    if not np.array_equal(keys[0][orders[0]], keys[1][orders[1]]):
+        raise ValueError("the two answers are not about the same objects")
+    rows = np.empty(len(plain), dtype=np.int64)
+    rows[orders[0]] = orders[1]
+    return rows
+
+
+def judged_rows(
+    boxes: Floats, ious: Floats, truth: PictureTruth
+) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """Proposals whose scores are judged, and the IoU (N,) that each should have promised.
+
+    The two groups of `streamseg.evaluation.scores`: all but those in a crowd, with the IoU of whatever they fit best;
+    and those whose box fits a labelled object, with the IoU of that one.
+
+    Args:
+        boxes: (D, 4) xyxy.
+        ious: (D, G) of masks with labelled masks.
+        truth: G objects.
+    """
+    in_crowd = ious[:, truth.is_crowd].max(axis=1, initial=0) >= CORRECT_IOU
+    single = ious[:, ~truth.is_crowd]
+    best = single.max(axis=1, initial=0)
+    every = np.flatnonzero(~(in_crowd & (best < CORRECT_IOU)))
+    if not single.shape[1]:
+        return {"all": (every, best[every]), "on objects": (every[:0], best[:0])}
+    fit = box_ious(boxes, truth.boxes, truth.is_crowd)[:, ~truth.is_crowd]
+    rows = np.flatnonzero(fit.max(axis=1) >= ON_OBJECT_IOU)
+    return {"all": (every, best[every]), "on objects": (rows, single[rows, fit[rows].argmax(axis=1)])}
+
+
+def found_objects(
+    image: Picture, plain: Sequence[CropMask], sharp: Sequence[CropMask], targets: Sequence[CropMask], areas: Floats
+) -> list[Found]:
+    """The labelled objects of a picture (H, W, 3) that the proposals find; masks of one place are one proposal's."""
+    if not len(plain) or not len(targets):
+        return []
+    size = (image.shape[0], image.shape[1])
+    distances = [boundary_distance_px(size), boundary_distance_px(size, ratio=NARROW_RATIO)]
+    ious = np.stack([mask_ious(some, targets, np.zeros(len(targets), dtype=np.bool_)) for some in (plain, sharp)])
+    chosen = ious.mean(axis=0).argmax(axis=0)  # (G,)
+    found = []
+    for column, row in enumerate(chosen.tolist()):
+        pair = ious[:, row, column]
+        if pair.mean() < FOUND_IOU:
+            continue
+        target, area = targets[column], float(areas[column])
+        masks = (plain[row], sharp[row])
+        usual, narrow = (
+            (boundary_iou(masks[0], target, distance), boundary_iou(masks[1], target, distance))
+            for distance in distances
+        )
+        small_enough = area <= SIZES["medium"][1]
+        shown = zoom(image, {"plain": masks[0], "sharp": masks[1], "truth": target}) if small_enough else None
+        found.append(Found(area, (float(pair[0]), float(pair[1])), usual, narrow, shown))
+    return found
+
+
+def outlines(found: Sequence[Found], side: int) -> Outlines:
+    """How well plain (0) or sharp (1) masks follow the outlines of what was found; nothing gives nan."""
+    ious, usual, narrow = (
+        np.array([getattr(one, name)[side] for one in found], dtype=np.float64)
+        for name in ("iou", "boundary", "narrow")
+    )
+    areas = np.array([one.area for one in found], dtype=np.float64)
+    return Outlines(score_outlines(ious, usual, areas), score_outlines(ious, narrow, areas))
+
+
+def zoom(image: Picture, masks: dict[str, CropMask]) -> Zoom:
+    """A square of the picture (H, W, 3) around all these masks, of 1.4 times their extent where that fits."""
+    full = {name: np.zeros(image.shape[:2], dtype=np.bool_) for name in masks}
+    for name, mask in masks.items():
+        full[name][mask.y : mask.y + mask.crop.shape[0], mask.x : mask.x + mask.crop.shape[1]] = mask.crop
+    rows, columns = np.nonzero(np.logical_or.reduce(list(full.values())))
+    low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()]) + 1
+    borders = np.array([image.shape[1], image.shape[0]])
+    side = min(max(round(1.4 * int((high - low).max())), MIN_ZOOM_PX), int(borders.min()))
+    x, y = np.clip((low + high - side) // 2, 0, borders - side).tolist()
+    window = np.s_[y : y + side, x : x + side]
+    return Zoom(image[window].copy(), {name: mask[window].copy() for name, mask in full.items()})
