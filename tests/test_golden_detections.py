@@ -17,6 +17,7 @@ class CandidateEngine:
 
     name = "scripted"
     refiner = None
+    suppression = None
     device = "cpu"
     half = False
     imgsz = 1024

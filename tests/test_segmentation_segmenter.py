@@ -21,6 +21,7 @@ class ScriptedEngine:
 
     name = "scripted"
     refiner = None
+    suppression = None
     device = "cpu"
     half = False
     imgsz = 96

@@ -18,12 +18,15 @@ from streamseg.errors import EngineError, WeightsError
 from streamseg.segmentation.decode import decode
 from streamseg.segmentation.network import STRIDES, Network, fuse
 from streamseg.segmentation.refiner import refiner_to_text
+from streamseg.segmentation.suppression import Suppression, suppress, suppression_to_text
 from streamseg.segmentation.weights import Weights, cache_folder, write_atomically
 
 __all__ = [
     "GRAPH_VERSION",
     "OUTPUTS",
     "REFINER",
+    "SUPPRESSED_OUTPUTS",
+    "SUPPRESSION",
     "cache_folder",
     "cached_graph",
     "can_export",
@@ -38,10 +41,19 @@ GRAPH_VERSION = "1"
 OUTPUTS = ("boxes", "scores", "mask_coefficients", "prototypes")
 """As in `Raw`. The input is `images`, uint8 (batch, height, width, 3) RGB."""
 
+SUPPRESSED_OUTPUTS = (*OUTPUTS, "mask_logits", "num_objects")
+"""As in `Suppressed`: of graphs with suppression inside."""
+
 REFINER = "refiner"
 """The entry of a graph's metadata for the refiner that belongs to it."""
 
+SUPPRESSION = "suppression"
+"""The entry of a graph's metadata for the thresholds of the suppression inside it."""
+
 _OPSET = 17
+
+_AXES = ("batch", "anchors", "grid_height", "grid_width")
+"""Names of the outputs' free axes, by place."""
 
 _logger = logging.getLogger(__name__)
 
@@ -49,14 +61,16 @@ _logger = logging.getLogger(__name__)
 class _Graph(nn.Module):
     """Letterboxed bytes in, decoded boxes out: the host has nothing to convert, and uploads a quarter."""
 
-    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype, suppression: Suppression | None) -> None:
         super().__init__()
         self.network = network.to(dtype)
         self.dtype = dtype
+        self.suppression = suppression
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         inputs = images.permute(0, 3, 1, 2).to(self.dtype) / 255  # (B, 3, H, W)
-        return tuple(decode(self.network(inputs)))
+        decoded = decode(self.network(inputs))
+        return tuple(decoded if self.suppression is None else suppress(decoded, self.suppression))
 
 
 def can_export() -> bool:
@@ -64,13 +78,21 @@ def can_export() -> bool:
     return find_spec("onnx") is not None
 
 
-def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str, str] | None = None) -> bytes:
+def export_graph(
+    network: Network,
+    *,
+    half: bool = False,
+    suppression: Suppression | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
     """Write the network as ONNX; batch, height and width stay free.
 
     Args:
         network: any of the sizes.
         half: compute in float16 (for GPUs); boxes and scores are float32 all the same. They then differ from
             float32's as `TorchEngine` says: scores by less than 0.02, boxes by less than 2 pixels.
+        suppression: thresholds of a non-maximum suppression inside the graph, which then has `SUPPRESSED_OUTPUTS`,
+            of `max_det` rows per picture; None: every anchor comes out.
         metadata: strings to store beside the graph's own.
 
     Returns:
@@ -83,14 +105,20 @@ def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str,
         raise EngineError("writing ONNX graphs needs the onnx package: pip install onnx")
     import onnx
 
-    graph = _Graph(fuse(network), torch.float16 if half else torch.float32).eval()
-    axes = {
-        "images": {0: "batch", 1: "height", 2: "width"},
-        "boxes": {0: "batch", 1: "anchors"},
-        "scores": {0: "batch", 1: "anchors"},
-        "mask_coefficients": {0: "batch", 1: "anchors"},
-        "prototypes": {0: "batch", 2: "grid_height", 3: "grid_width"},
+    graph = _Graph(fuse(network), torch.float16 if half else torch.float32, suppression).eval()
+    num_masks = network.config.num_masks
+    # None is a free axis; its name comes with its place.
+    rows = None if suppression is None else suppression.max_det
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "boxes": (None, rows, 4),
+        "scores": (None, rows),
+        "mask_coefficients": (None, rows, num_masks),
+        "prototypes": (None, num_masks, None, None),
+        "mask_logits": (None, rows, None, None),
+        "num_objects": (None,),
     }
+    outputs = OUTPUTS if suppression is None else SUPPRESSED_OUTPUTS
+    axes = {name: {axis: _AXES[axis] for axis, size in enumerate(shapes[name]) if size is None} for name in outputs}
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
         path = Path(folder) / "graph.onnx"
         # The tracing exporter takes half a second and needs onnx alone; its successor takes 17 and needs onnxscript.
@@ -101,15 +129,16 @@ def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str,
             path,
             dynamo=False,
             input_names=["images"],
-            output_names=list(OUTPUTS),
-            dynamic_axes=axes,
+            output_names=list(outputs),
+            dynamic_axes={"images": {0: "batch", 1: "height", 2: "width"}, **axes},
             opset_version=_OPSET,
         )
         model = onnx.load(path)
-    # The tracer loses the last axes, which are not free.
-    for output, size in zip(model.graph.output, (4, None, network.config.num_masks), strict=False):
-        if size:
-            output.type.tensor_type.shape.dim[-1].dim_value = size
+    # The tracer loses the axes that are not free.
+    for output in model.graph.output:
+        for dimension, size in zip(output.type.tensor_type.shape.dim, shapes[output.name], strict=True):
+            if size is not None:
+                dimension.dim_value = size
     model.producer_name = "streamseg"
     model.producer_version = streamseg.__version__
     own = {
@@ -121,6 +150,8 @@ def export_graph(network: Network, *, half: bool = False, metadata: Mapping[str,
         "reg_max": str(network.config.reg_max),
         "half": str(half).lower(),
     }
+    if suppression is not None:
+        own[SUPPRESSION] = suppression_to_text(suppression)
     onnx.helper.set_model_props(model, {**(metadata or {}), **own})
     contents: bytes = model.SerializeToString()
     return contents

@@ -58,8 +58,10 @@ class Segmenter:
             half: half precision; `auto` on CUDA only.
             imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32.
                 None: what the weights are made for. Graphs of other programs often allow one size only.
-            conf: objects score more than this, 0..1.
-            iou: boxes that overlap a better one by more than this are removed, 0..1.
+            conf: objects score more than this, 0..1; not below that of a graph with suppression inside, whose
+                `max_det` is a limit, too.
+            iou: boxes that overlap a better one by more than this are removed, 0..1; not above that of a graph with
+                suppression inside.
             max_det: the most objects per picture, 1..3000.
             masks: `plain` as FastSAM's, from prototypes alone; `sharp` corrected object by object by the refiner
                 that the weights bring; `auto`: sharp where they bring one.
@@ -70,7 +72,7 @@ class Segmenter:
             ConfigError: a number is out of its range, or the weights bring no refiner for `sharp` or `calibrated`.
             WeightsError: the weights are missing, broken or of another architecture.
             EngineError: the device is not there, or the engine cannot do what is asked, such as another `imgsz`
-                than the only one of its graph.
+                than the only one of its graph, or objects that the suppression inside the graph removed.
         """
         for name, value in {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det}.items():
             low, high = _LIMITS[name]
@@ -89,6 +91,13 @@ class Segmenter:
             raise EngineError(
                 f"imgsz {imgsz} contradicts this graph, which takes pictures of {only[0]}x{only[1]} (H x W) only; "
                 "leave imgsz away, or export the graph with free axes"
+            )
+        inside = self.engine.suppression
+        if inside is not None and (conf < inside.conf or iou > inside.iou):
+            self.engine.close()
+            raise EngineError(
+                f"conf {conf:g} and iou {iou:g} ask for objects that this graph has removed already, with conf "
+                f"{inside.conf:g} and iou {inside.iou:g}; ask for no lower conf and no higher iou, or export it again"
             )
         wanted = [f"masks {masks}"] * (masks == "sharp") + [f"scores {scores}"] * (scores == "calibrated")
         if wanted and self.engine.refiner is None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.segmentation.refiner import Refiner
+from streamseg.segmentation.suppression import Suppression
 
 __all__ = ["USUAL_IMGSZ", "Engine", "Raw", "imgsz_of", "largest_differences"]
 
@@ -70,6 +71,10 @@ class Engine(Protocol):
     @property
     def refiner(self) -> Refiner | None:
         """What its weights bring to correct masks with, on its device; None where they bring none."""
+
+    @property
+    def suppression(self) -> Suppression | None:
+        """The thresholds of the suppression inside its graph, where they are known; None where all anchors come out."""
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
         """Run letterboxed pictures (B, H, W, 3) RGB 0..255.

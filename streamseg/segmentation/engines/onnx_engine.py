@@ -13,8 +13,9 @@ from streamseg.errors import WeightsError
 from streamseg.segmentation.engines.engine import Raw, imgsz_of
 from streamseg.segmentation.engines.foreign import ForeignGraph
 from streamseg.segmentation.engines.session import open_session
-from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS, REFINER
+from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS, REFINER, SUPPRESSION
 from streamseg.segmentation.refiner import Refiner, refiner_from_text
+from streamseg.segmentation.suppression import Suppression, suppression_from_text
 
 __all__ = ["OnnxEngine"]
 
@@ -48,10 +49,13 @@ class OnnxEngine:
         self.max_batch: int | None = None
         self.refiner: Refiner | None = None
         """On the CPU for TensorRT and CUDA, too: its input is on the host already."""
+        self.suppression: Suppression | None = None
         self._foreign: ForeignGraph | None = None
         if _is_own(self.metadata, path):
             self.half = self.metadata["half"] == "true"
             self.imgsz = imgsz_of(self.metadata)
+            if SUPPRESSION in self.metadata:
+                self.suppression = suppression_from_text(self.metadata[SUPPRESSION])
             if REFINER in self.metadata:
                 num_masks = next(output.shape[2] for output in session.get_outputs() if output.name == OUTPUTS[2])
                 self.refiner = refiner_from_text(self.metadata[REFINER], num_masks=num_masks)
@@ -72,7 +76,10 @@ class OnnxEngine:
             raise RuntimeError("this engine is closed")
         if self._foreign is not None:
             return self._foreign.run(self._session, images)
-        return Raw(*self._session.run(list(OUTPUTS), {"images": images}))
+        # Whole masks, which graphs with suppression inside have, too, are not what is asked here.
+        options = onnxruntime.RunOptions()
+        options.only_execute_path_to_fetches = self.suppression is not None
+        return Raw(*self._session.run(list(OUTPUTS), {"images": images}, options))
 
     def close(self) -> None:
         """See `Engine.close`."""

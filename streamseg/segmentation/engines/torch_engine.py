@@ -14,6 +14,7 @@ from streamseg.segmentation.decode import Decoded, decode
 from streamseg.segmentation.engines.engine import USUAL_IMGSZ, Raw
 from streamseg.segmentation.network import Network, fuse
 from streamseg.segmentation.refiner import Refiner
+from streamseg.segmentation.suppression import Suppression
 
 __all__ = ["TorchEngine"]
 
@@ -45,6 +46,7 @@ class TorchEngine:
     name = "torch"
     input_size: tuple[int, int] | None = None
     max_batch: int | None = None
+    suppression: Suppression | None = None
 
     def __init__(
         self,
