@@ -1,12 +1,15 @@
 import argparse
+import re
 
+import cv2
 import pytest
-from networks import lively_network
+from networks import blobs, lively_network
 
 from streamseg.cli import export
 from streamseg.errors import ConfigError, StreamsegError, WeightsError
 from streamseg.segmentation.engines import build_engine
 from streamseg.segmentation.network import build_network
+from streamseg.segmentation.suppression import Suppression
 from streamseg.segmentation.weights import save_weights
 
 
@@ -37,6 +40,28 @@ def test_what_is_exported_can_be_run(weights, tmp_path, capsys):
     assert not engine.half
 
 
+def test_suppression_inside(tmp_path, capsys):
+    weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
+    words = ["--weights", weights, "--out", tmp_path / "n.onnx", "--imgsz", 64, "--nms", "--conf", 0.01]
+    assert run(*words, "--max-det", 20) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"suppression inside lets [1-9]\d* objects through, apart by boxes ", lines[3])
+    engine = build_engine(tmp_path / "n.onnx", device="cpu")
+    assert engine.suppression == Suppression(conf=0.01, iou=0.7, max_det=20)
+
+
+def test_eight_bits(tmp_path, capsys):
+    weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
+    for index in range(2):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), blobs((64, 96), index))
+    out = tmp_path / "n.onnx"
+    assert run("--weights", weights, "--out", out, "--imgsz", 96, "--int8-calibration", tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3] == "calibrating 8 bits with 2 pictures (experimental) …"
+    assert re.match(r"8 bits on 2 pictures: \d+ of \d+ objects found again, median differences: boxes ", lines[4])
+    assert "quantized" in build_engine(out, device="cpu").metadata
+
+
 def test_half_precision(tmp_path):
     # Turned-up weights differ by more than the tolerance in half precision, which is as it should be.
     weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
@@ -54,6 +79,19 @@ def test_half_precision(tmp_path):
             ConfigError,
             "m.onnx is a graph already: run it as it is with --weights m.onnx",
             id="a graph",
+        ),
+        pytest.param(
+            ["--out", "n.onnx", "--conf", "0.5", "--max-det", "9"],
+            ConfigError,
+            "--conf and --max-det need --nms: without it, every anchor comes out",
+            id="thresholds without suppression",
+        ),
+        pytest.param(["--out", "n.onnx", "--nms", "--iou", "7"], ConfigError, "iou must be 0..1, got 7", id="iou"),
+        pytest.param(
+            ["--out", "n.onnx", "--half", "--int8-calibration", "."],
+            ConfigError,
+            "--half and --int8-calibration exclude each other",
+            id="two precisions",
         ),
         pytest.param(["--out", "n.onnx", "--weights", "absent"], WeightsError, "no weights at absent", id="absent"),
     ],

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamseg.errors import ConfigError, EngineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from streamseg.segmentation.engines import Raw
+    from streamseg.segmentation.suppression import Suppression
 
 __all__ = ["add_parser", "run"]
 
@@ -20,7 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "export",
         help="write the network as an ONNX graph",
         description="Writes preprocessing, network and decoding as one graph: uint8 (batch, height, width, 3) RGB in, "
-        "boxes, scores, mask coefficients and prototypes out; any batch, and any height and width in multiples of 32.",
+        "boxes, scores, mask coefficients and prototypes out; any batch, and any height and width in multiples of 32. "
+        "With --nms the best objects alone come out, with whole masks: prompts then need no more than NumPy.",
     )
     parser.add_argument(
         "--weights",
@@ -33,6 +42,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--imgsz", type=int, default=640, help="input that the answers are compared at (default %(default)s)"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="where to write")
+    parser.add_argument(
+        "--nms",
+        action="store_true",
+        help="non-maximum suppression and masks inside: also gives mask_logits (batch, N, height/4, width/4) and "
+        "num_objects (batch,), with N = --max-det rows, zeros behind the last object",
+    )
+    parser.add_argument("--conf", type=float, help="with --nms: objects score more than this, 0..1 (default 0.25)")
+    parser.add_argument("--iou", type=float, help="with --nms: boxes overlap by no more than this, 0..1 (default 0.7)")
+    parser.add_argument("--max-det", type=int, metavar="N", help="with --nms: rows per picture, 1..3000 (default 100)")
+    parser.add_argument(
+        "--int8-calibration",
+        type=Path,
+        metavar="FOLDER",
+        help="experimental: round the convolutions to 8 bits, with the ranges that pictures of this folder show",
+    )
+    parser.add_argument(
+        "--calibration-pictures",
+        type=int,
+        default=64,
+        metavar="N",
+        help="with --int8-calibration: the most pictures that are taken (default %(default)s)",
+    )
     parser.set_defaults(command=run)
 
 
@@ -47,6 +78,9 @@ def run(args: argparse.Namespace) -> int:
         )
     if not 32 <= args.imgsz <= 4096:
         raise ConfigError(f"--imgsz must be 32..4096, got {args.imgsz}")
+    suppression = _suppression(args)
+    if args.half and args.int8_calibration is not None:
+        raise ConfigError("--half and --int8-calibration exclude each other: leave one away")
     import numpy as np
 
     from streamseg.cli.named_weights import fetch_named
@@ -62,23 +96,81 @@ def run(args: argparse.Namespace) -> int:
     network = weights.network()
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
     print(f"exporting {weights.path} ({num_parameters / 1e6:.1f} M parameters) …", flush=True)
-    graph = export_graph(network, half=args.half, metadata=graph_metadata(weights))
+    metadata = graph_metadata(weights)
+    graph = export_graph(network, half=args.half, metadata=metadata)
 
     height, width = letterbox((720, 1280), args.imgsz).input_size
     print(f"comparing with torch on 2 pictures of {width}x{height} …", flush=True)
     images = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
-    differences = largest_differences(
-        OnnxEngine(graph, path=args.out).run(images), TorchEngine(network, device="cpu").run(images)
-    )
+    raw = OnnxEngine(graph, path=args.out).run(images)
+    differences = largest_differences(raw, TorchEngine(network, device="cpu").run(images))
     print("largest differences: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
     too_far = [name for name, value in differences.items() if value > TOLERANCES[name]]
     if not args.half and too_far:
         limits = ", ".join(f"{name} {TOLERANCES[name]:g}" for name in too_far)
-        raise EngineError(
-            f"the graph differs from torch by more than allowed ({limits}); {args.out} was not written"
-        )
+        raise EngineError(f"the graph differs from torch by more than allowed ({limits}); {args.out} was not written")
+    if suppression is not None:
+        graph = export_graph(network, half=args.half, suppression=suppression, metadata=metadata)
+        _check_suppression(graph, images, raw, suppression, args.out)
+    if args.int8_calibration is not None:
+        graph = _quantized(graph, args)
 
     with write_atomically(args.out) as temporary:
         temporary.write_bytes(graph)
     print(f"wrote {args.out} ({len(graph) / 1e6:.1f} MB)")
     return 0
+
+
+def _suppression(args: argparse.Namespace) -> Suppression | None:
+    """The thresholds asked for."""
+    given = {name: getattr(args, name) for name in ("conf", "iou", "max_det") if getattr(args, name) is not None}
+    if not args.nms:
+        if given:
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ConfigError(f"{options} need{'s' * (len(given) == 1)} --nms: without it, every anchor comes out")
+        return None
+    from streamseg.segmentation.suppression import Suppression
+
+    return Suppression(**given)
+
+
+def _check_suppression(
+    graph: bytes, images: npt.NDArray[np.uint8], plain: Raw, suppression: Suppression, out: Path
+) -> None:
+    """Hold the graph's rows to those that are chosen from the plain graph's on the host."""
+    import torch
+
+    from streamseg.segmentation.decode import Decoded
+    from streamseg.segmentation.engines import Raw, largest_differences
+    from streamseg.segmentation.engines.onnx_engine import OnnxEngine
+    from streamseg.segmentation.suppression import suppress
+
+    arrays = (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)
+    wanted = suppress(Decoded(*map(torch.from_numpy, arrays)), suppression)
+    chosen = Raw(*(array.numpy() for array in wanted[:4]))
+    differences = largest_differences(OnnxEngine(graph, path=out).run(images), chosen)
+    print(
+        f"suppression inside lets {int(wanted.num_objects.sum())} objects through, apart by "
+        + ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+    )
+    if any(value > TOLERANCES[name] for name, value in differences.items()):
+        raise EngineError(f"the graph's suppression keeps other rows than the host's; {out} was not written")
+
+
+def _quantized(graph: bytes, args: argparse.Namespace) -> bytes:
+    """The graph in 8 bits; what that costs is told, not judged."""
+    from streamseg.segmentation.engines.onnx_engine import OnnxEngine
+    from streamseg.segmentation.quantization import agreement, calibration_batches, quantize
+
+    batches = calibration_batches(args.int8_calibration, args.imgsz, args.calibration_pictures)
+    print(f"calibrating 8 bits with {batches.num_pictures} pictures (experimental) …", flush=True)
+    rounded = quantize(graph, batches)
+    engines = [OnnxEngine(contents, path=args.out) for contents in (graph, rounded)]
+    pictures = calibration_batches(args.int8_calibration, args.imgsz, 8)
+    found = agreement((engine.run(picture) for engine in engines) for picture in pictures)
+    print(
+        f"8 bits on {pictures.num_pictures} pictures: {found.num_again} of {found.num_objects} objects found again, "
+        f"median differences: boxes {found.box_difference_px:.1e}, scores {found.score_difference:.1e}; "
+        f"{len(rounded) / len(graph):.0%} of the size"
+    )
+    return rounded
