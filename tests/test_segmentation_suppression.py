@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import blobs, lively_graph, lively_network
 
-from streamseg.errors import ConfigError, WeightsError
+from streamseg.errors import ConfigError, EngineError, WeightsError
 from streamseg.geometry import nms
-from streamseg.segmentation import suppression
+from streamseg.segmentation import Segmenter, suppression
 from streamseg.segmentation.decode import Decoded
 from streamseg.segmentation.engines.onnx_engine import OnnxEngine
-from streamseg.segmentation.export import SUPPRESSED_OUTPUTS, export_graph
+from streamseg.segmentation.export import REFINER, SUPPRESSED_OUTPUTS, export_graph
+from streamseg.segmentation.refiner import Refiner, refiner_to_text
 from streamseg.segmentation.suppression import (
     Suppressed,
     Suppression,
@@ -140,7 +141,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def graph(network):
-    return export_graph(network, suppression=WIDE)
+    return export_graph(network, suppression=WIDE, metadata={REFINER: refiner_to_text(Refiner())})
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,30 @@ def test_a_whole_graph_answers_with_the_rows_of_the_plain_one(graph, seed, shape
     assert answer.num_objects.max() > 0
     assert answer.mask_logits.shape == (batch, WIDE.max_det, height // 4, width // 4)
     check(answer, decoded, WIDE)
+
+
+def test_the_segmenter_runs_it_as_it_does_the_plain_one(graph):
+    picture = blobs((60, 90))
+    engine = OnnxEngine(graph)
+    assert engine.suppression == WIDE
+    assert engine.refiner is not None
+    answers = [
+        Segmenter(engine=one, imgsz=96, conf=0.3, iou=0.6, max_det=20, masks="plain", scores="raw")([picture])[0]
+        for one in (engine, OnnxEngine(lively_graph()))
+    ]
+    assert len(answers[0]) > 0
+    for name in ("boxes", "scores", "mask_logits"):
+        torch.testing.assert_close(*(getattr(answer, name) for answer in answers))
+
+
+@pytest.mark.parametrize(
+    "asked", [pytest.param({"conf": 0.005, "iou": 0.5}, id="conf"), pytest.param({"iou": 0.61}, id="iou")]
+)
+def test_the_segmenter_refuses_what_the_graph_has_removed(graph, asked):
+    with pytest.raises(
+        EngineError, match=r"objects that this graph has removed already, with conf 0\.01 and iou 0\.6;"
+    ):
+        Segmenter(engine=OnnxEngine(graph), **asked)
 
 
 def test_what_the_file_declares(graph):
