@@ -46,7 +46,6 @@ def test_it_learns_what_pixels_tell(refiner):
     figures = held_out_figures(refiner, SAMPLES[torch.arange(400, 460)])
     assert figures["iou_plain"] < 0.65
     assert figures["iou_refined"] > 0.85
-    assert figures["spearman_calibrated"] > 0.0
 
 
 def test_calibrated_scores_are_right_on_average(refiner):

@@ -81,7 +81,7 @@ class Refiner(nn.Module):
     """Half a U: one level down, with dilation to see the whole object, and up again."""
 
     calibration: Tensor
-    """float32 (3,), see `calibrated`."""
+    """float32 (2,), see `calibrated`."""
 
     def __init__(self, num_masks: int = 32, width: int = 16) -> None:
         """Make one that corrects nothing yet.
@@ -103,7 +103,7 @@ class Refiner(nn.Module):
         self.judge = nn.Linear(2 * width, 1)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)  # type: ignore[arg-type]
-        self.register_buffer("calibration", torch.tensor([1.0, 0.0, 0.0]))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def forward(self, views: Views) -> Refined:
         """Look at K objects, whose `maps` are projected already."""
@@ -158,10 +158,13 @@ class Refiner(nn.Module):
 def calibrated(calibration: Tensor, scores: Tensor, quality: Tensor) -> Tensor:
     """IoU to expect (K,) 0..1, from the network's scores (K,) and the refiner's quality logits (K,).
 
-    Logistic regression on both logits, with `calibration` (3,): their weights, and a constant.
+    Objects are ranked by the product of score and quality, as Mask Scoring R-CNN does: the one knows what is an
+    object, the other how good its mask is. Logistic regression on the product's logit, with `calibration` (2,), slope
+    and constant, makes an IoU of it without changing the ranks.
     """
-    of_score, of_quality, constant = calibration
-    return torch.sigmoid(of_score * scores.clamp(1e-6, 1 - 1e-6).logit() + of_quality * quality + constant)
+    slope, constant = calibration
+    product = (scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6)
+    return torch.sigmoid(slope * product.logit() + constant)
 
 
 def views(instances: Instances, maps: Tensor, picture: Tensor, place: Letterbox, *, raster: int = RASTER) -> Views:

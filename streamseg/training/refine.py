@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from scipy.optimize import minimize
+from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
 from streamseg.segmentation.refiner import Refined, Refiner, Views, calibrated
-from streamseg.training.refine_samples import MASK_IOU, RefineSettings, Samples
+from streamseg.training.refine_samples import MASK_IOU, NEAR_IOU, RefineSettings, Samples
 
 __all__ = ["held_out_figures", "refine_losses", "train_refiner"]
 
@@ -86,17 +90,16 @@ def _answers(refiner: Refiner, samples: Samples, *, at_once: int = 512) -> Itera
 
 
 def _calibration(refiner: Refiner, held_out: Samples) -> Tensor:
-    """Logistic regression (3,) of the IoU on the logits of score and quality."""
+    """Logistic regression (2,) of the IoU, over everything that was found, on the logit of score times quality."""
     quality, iou = (torch.cat(values) for values in zip(*_answers(refiner, held_out), strict=True))
-    score = held_out.scores.clamp(1e-6, 1 - 1e-6).logit()
-    inputs = torch.stack([score, quality, torch.ones_like(score)], dim=1).double()
-    weights = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
-    for _ in range(25):  # Newton's method, which such a regression needs about six steps of
-        expected = (inputs @ weights).sigmoid()
-        gradient = inputs.T @ (expected - iou.double())
-        curvature = inputs.T @ (inputs * (expected * (1 - expected))[:, None]) + 1e-6 * torch.eye(3)
-        weights = weights - torch.linalg.solve(curvature, gradient)
-    return weights.float()
+    product = (held_out.scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6).logit()
+    wanted = iou.double()
+
+    def cost(slope_and_constant: npt.NDArray[np.float64]) -> float:
+        logits = slope_and_constant[0] * product.double() + slope_and_constant[1]
+        return float(functional.binary_cross_entropy_with_logits(logits, wanted))
+
+    return torch.from_numpy(minimize(cost, np.array([0.5, 0.0])).x).float()
 
 
 def _flipped(samples: Samples) -> Samples:
@@ -108,11 +111,10 @@ def _flipped(samples: Samples) -> Samples:
 
 def held_out_figures(refiner: Refiner, held_out: Samples) -> dict[str, float]:
     """How good it is: mean IoU of targets before and after, and how well the scores rank it (Spearman)."""
-    from scipy.stats import spearmanr
-
     quality, iou = (torch.cat(values) for values in zip(*_answers(refiner, held_out), strict=True))
     before = _raster_iou(held_out.views.logits.float(), held_out)
     targets = held_out.box_iou >= MASK_IOU
+    near = held_out.box_iou >= NEAR_IOU
     final = calibrated(refiner.calibration, held_out.scores, quality)
     return {
         "num_objects": float(len(held_out)),
@@ -120,6 +122,6 @@ def held_out_figures(refiner: Refiner, held_out: Samples) -> dict[str, float]:
         "iou_refined": float(iou[targets].mean()),
         "mean_iou": float(iou.mean()),
         "mean_calibrated": float(final.mean()),
-        "spearman_raw": float(spearmanr(held_out.scores, iou).statistic),
-        "spearman_calibrated": float(spearmanr(final, iou).statistic),
+        "spearman_raw": float(spearmanr(held_out.scores[near], iou[near]).statistic),
+        "spearman_calibrated": float(spearmanr(final[near], iou[near]).statistic),
     }

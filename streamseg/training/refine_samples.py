@@ -21,7 +21,7 @@ from streamseg.segmentation.refiner import RASTER, Views, views
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
 
-__all__ = ["MASK_IOU", "RefineSettings", "Samples", "collect"]
+__all__ = ["MASK_IOU", "NEAR_IOU", "RefineSettings", "Samples", "collect"]
 
 MIN_SCORE = 0.02
 """Objects below are not looked at: recall is counted over far more than anybody uses, but not over everything."""
@@ -82,7 +82,7 @@ def collect(
     *,
     on_picture: Callable[[int, int], None] = lambda done, num_objects: None,
 ) -> tuple[Samples, int]:
-    """Run the network over composed pictures and keep what it finds near a target.
+    """Run the network over composed pictures and keep what it finds near a target; held out, everything it finds.
 
     Args:
         network: frozen, in eval mode.
@@ -92,7 +92,7 @@ def collect(
 
     Returns:
         The objects, in the order of the pictures, and how many of them are of pictures for training; the rest are
-        held out.
+        held out, and are as many and as far from any target as in use.
 
     Raises:
         DataError: nothing was found near any target.
@@ -104,7 +104,7 @@ def collect(
     for index in range(settings.num_pictures):
         rng = np.random.default_rng((settings.seed, index, 2))
         composed = compose(rng, draw, settings.imgsz, compose_settings, grid=1)
-        found = _found(network, composed)
+        found = _found(network, composed, everything=index >= last_training)
         if len(found):
             parts.append(found)
             count += len(found)
@@ -122,8 +122,8 @@ def collect(
 
 
 @torch.inference_mode()
-def _found(network: Network, composed: Composed) -> Samples:
-    """The objects of one picture."""
+def _found(network: Network, composed: Composed, *, everything: bool) -> Samples:
+    """The objects of one picture: those to learn from, or everything."""
     size = composed.image.shape[0]
     place = letterbox((size, size), size)
     picture = torch.from_numpy(composed.image)
@@ -136,7 +136,8 @@ def _found(network: Network, composed: Composed) -> Samples:
     boxes, rows = boxes[kept], candidates[kept]
     targets = torch.from_numpy(composed.boxes)
     overlap, target = _best(boxes, targets)
-    chosen = _chosen(overlap, target, boxes)
+    solid = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values > 4 if len(boxes) else overlap > 0
+    chosen = solid.nonzero()[:, 0] if everything else _near(overlap, target, solid)
     coefficients = decoded.mask_coefficients[0][rows[chosen]].float()  # (N, 32)
     prototypes = decoded.prototypes[0].float()  # (32, Mh, Mw)
     instances = Instances(
@@ -160,9 +161,8 @@ def _best(boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return best.values, best.indices
 
 
-def _chosen(overlap: Tensor, target: Tensor, boxes: Tensor) -> Tensor:
+def _near(overlap: Tensor, target: Tensor, solid: Tensor) -> Tensor:
     """Which objects to learn from: near a target, of some extent, the best few of each target."""
-    solid = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values > 4 if len(boxes) else overlap > 0
     taken: dict[int, int] = {}
     chosen = []
     for row in ((overlap > NEAR_IOU) & solid).nonzero()[:, 0].tolist():  # by descending score
@@ -183,6 +183,8 @@ def _truth(masks: Tensor, target: Tensor, boxes: Tensor, place: Letterbox) -> Te
         ],
         dim=-1,
     )
+    if not len(masks):
+        return torch.zeros((len(boxes), RASTER, RASTER), dtype=torch.uint8)
     sampled = functional.grid_sample(
         masks[target][:, None].float(), grid, padding_mode="zeros", align_corners=False
     )  # (N, 1, R, R)
