@@ -27,12 +27,14 @@ def main() -> int:
     arguments.add_argument("--weights", default="default")
     arguments.add_argument("--engine", default="onnx")
     arguments.add_argument("--imgsz", type=int, default=None, help="default: the configuration's")
+    arguments.add_argument("--masks", choices=["plain", "sharp"], default="plain", help="sharp: the refiner as well")
     arguments.add_argument("--objects", type=int, default=30)
     arguments.add_argument("--frames", type=int, default=150)
     args = arguments.parse_args()
 
     # A low threshold, cut at the number of objects that is asked for: the work depends on the number.
     options = {} if args.imgsz is None else {"imgsz": args.imgsz}
+    options |= {"masks": args.masks, "scores": "raw" if args.masks == "plain" else "calibrated"}
     segmenter = Segmenter(args.weights, engine=args.engine, conf=0.001, max_det=args.objects, **options)
     pipeline = Pipeline(segmenter, tracking=TrackingConfig())
     scene = SceneRenderer(1280, 720, num_objects=20, seed=11)
