@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-PACKAGES = ("streamseg", "torch", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "av", "pyzmq")
+from streamseg.cli.provenance import provenance
+
+__all__ = ["Timing", "measure", "parser", "provenance", "report"]
 
 
 @dataclass(frozen=True)
@@ -57,25 +55,6 @@ def measure(
     return {name: Timing.of(values) for name, values in seconds.items()}
 
 
-def provenance() -> dict[str, Any]:
-    """Machine, versions, time and load: without them a figure says nothing."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{_processor()}, {os.cpu_count()} CPUs",
-        "gpu": _gpu(),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "versions": versions,
-    }
-
-
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the flag that all benchmarks have."""
     made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
@@ -95,21 +74,3 @@ def report(results: Mapping[str, Any], path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({**origin, **results}, indent=2, default=vars) + "\n", encoding="utf-8")
         print(f"wrote {path}")
-
-
-def _processor() -> str:
-    """The processor's name, where Linux tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _gpu() -> str | None:
-    try:
-        import torch
-    except ImportError:
-        return None
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None

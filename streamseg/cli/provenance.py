@@ -12,7 +12,10 @@ from typing import Any
 
 __all__ = ["provenance"]
 
-PACKAGES = ("streamseg", "torch", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "scipy", "pycocotools")
+PACKAGES = (
+    *("streamseg", "torch", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "scipy", "av", "pyzmq"),
+    "pycocotools",
+)
 
 
 def provenance() -> dict[str, Any]:
@@ -46,6 +49,8 @@ def _processor() -> str:
 
 
 def _gpu() -> str | None:
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        return None
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
