@@ -36,6 +36,7 @@ __all__ = [
     "Refiner",
     "Views",
     "calibrated",
+    "product_logits",
     "refiner_from_state_dict",
     "refiner_from_text",
     "refiner_to_text",
@@ -163,8 +164,12 @@ def calibrated(calibration: Tensor, scores: Tensor, quality: Tensor) -> Tensor:
     and constant, makes an IoU of it without changing the ranks.
     """
     slope, constant = calibration
-    product = (scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6)
-    return torch.sigmoid(slope * product.logit() + constant)
+    return torch.sigmoid(slope * product_logits(scores, quality) + constant)
+
+
+def product_logits(scores: Tensor, quality: Tensor) -> Tensor:
+    """Logits (K,) of the products of scores (K,) 0..1 and qualities, given as logits (K,)."""
+    return (scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6).logit()
 
 
 def views(instances: Instances, maps: Tensor, picture: Tensor, place: Letterbox, *, raster: int = RASTER) -> Views:

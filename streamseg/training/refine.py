@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.segmentation.refiner import Refined, Refiner, Views, calibrated
+from streamseg.segmentation.refiner import Refined, Refiner, Views, calibrated, product_logits
 from streamseg.training.refine_samples import MASK_IOU, NEAR_IOU, RefineSettings, Samples
 
 __all__ = ["held_out_figures", "refine_losses", "train_refiner"]
@@ -92,11 +92,10 @@ def _answers(refiner: Refiner, samples: Samples, *, at_once: int = 512) -> Itera
 def _calibration(refiner: Refiner, held_out: Samples) -> Tensor:
     """Logistic regression (2,) of the IoU, over everything that was found, on the logit of score times quality."""
     quality, iou = (torch.cat(values) for values in zip(*_answers(refiner, held_out), strict=True))
-    product = (held_out.scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6).logit()
-    wanted = iou.double()
+    product, wanted = product_logits(held_out.scores, quality).double(), iou.double()
 
     def cost(slope_and_constant: npt.NDArray[np.float64]) -> float:
-        logits = slope_and_constant[0] * product.double() + slope_and_constant[1]
+        logits = slope_and_constant[0] * product + slope_and_constant[1]
         return float(functional.binary_cross_entropy_with_logits(logits, wanted))
 
     return torch.from_numpy(minimize(cost, np.array([0.5, 0.0])).x).float()
