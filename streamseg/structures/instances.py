@@ -52,6 +52,9 @@ class Instances:
     """float (K, R, R) to be added to the logits: R x R cells over the box and `CORRECTION_MARGIN` around it, bilinear
     between their centres. A corrected mask may reach as far beyond its box. None: the logits are as the network
     gave them."""
+    embeddings: Tensor | None = None
+    """float32 (K, D), each of length 1: what the objects look like, to tell them apart by their cosines. None: not
+    known."""
 
     def __post_init__(self) -> None:
         count = self.boxes.shape[0] if self.boxes.ndim else -1
@@ -63,6 +66,8 @@ class Instances:
             raise ValueError(f"mask_logits must have shape ({count}, Mh, Mw), got {tuple(self.mask_logits.shape)}")
         if self.corrections is not None and (self.corrections.ndim != 3 or self.corrections.shape[0] != count):
             raise ValueError(f"corrections must have shape ({count}, R, R), got {tuple(self.corrections.shape)}")
+        if self.embeddings is not None and (self.embeddings.ndim != 2 or self.embeddings.shape[0] != count):
+            raise ValueError(f"embeddings must have shape ({count}, D), got {tuple(self.embeddings.shape)}")
 
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
@@ -75,6 +80,7 @@ class Instances:
             scores=self.scores[rows],
             mask_logits=self.mask_logits[rows],
             corrections=None if self.corrections is None else self.corrections[rows],
+            embeddings=None if self.embeddings is None else self.embeddings[rows],
         )
 
     def to(self, device: torch.device | str) -> Instances:
@@ -85,6 +91,7 @@ class Instances:
             scores=self.scores.to(device),
             mask_logits=self.mask_logits.to(device),
             corrections=None if self.corrections is None else self.corrections.to(device),
+            embeddings=None if self.embeddings is None else self.embeddings.to(device),
         )
 
     def corrected(self, corrections: Tensor | None) -> Instances:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from streamseg.structures.frame import Clock
 
-__all__ = ["CropMask", "Message", "MessageObject"]
+__all__ = ["CropMask", "Message", "MessageObject", "PromptState", "PromptStatus"]
+
+PromptState = Literal["bound", "lost", "reacquired", "none"]
+"""How a prompt stands in one frame.
+
+bound        its object is seen; identity answers
+lost         it had an object, which is not seen; the prompt waits for it
+reacquired   its object went and was found again under another identity, by motion, shape and looks
+none         nothing has answered it yet
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +71,18 @@ class MessageObject:
     """Name of the class, where something named one."""
 
 
+@dataclass(frozen=True)
+class PromptStatus:
+    """How one prompt stands in one frame."""
+
+    prompt_id: str
+    state: PromptState
+    confidence: float = 0.0
+    """0..1: that the object is still the one that was meant; 0 while it is lost, or where there is none."""
+    track_id: int = -1
+    """Identity of the object that answers; of a lost one, its last; -1 while it has none, and for texts."""
+
+
 @dataclass(frozen=True, eq=False)
 class Message:
     """What is published for one frame. Holds no torch tensor and no socket."""
@@ -83,6 +105,8 @@ class Message:
     pts_seconds: float | None = None
     frame_id: str = ""
     """Name of the coordinate frame, for robots (ROS `header.frame_id`)."""
+    prompts: tuple[PromptStatus, ...] = ()
+    """The prompts that mean certain objects of this source, whether anything answers them or not."""
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     """Frames dropped so far, by stage and reason: {"capture": {"newer_frame": 3}}."""
     jpeg: bytes | None = None

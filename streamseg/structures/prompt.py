@@ -4,22 +4,56 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 from streamseg.errors import DataError
-from streamseg.structures.message import CropMask
+from streamseg.structures.message import CropMask, PromptStatus
 
-__all__ = ["BoxPrompt", "EverythingPrompt", "PointPrompt", "Prompt", "Selection"]
+__all__ = [
+    "BoxPrompt",
+    "EverythingPrompt",
+    "LocatedPrompt",
+    "MaskPrompt",
+    "PointPrompt",
+    "Prompt",
+    "Selection",
+    "TextPrompt",
+]
+
+MAX_TEXT_CHARACTERS: Final = 256
+"""Of a text prompt. The text encoders of CLIP's family read 77 tokens or fewer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prompt:
+    """What all prompts have."""
+
+    source_id: str | None = None
+    """The source that is asked; None: every source, each for itself."""
 
 
 @dataclass(frozen=True)
-class EverythingPrompt:
+class EverythingPrompt(_Prompt):
     """Every instance."""
 
     prompt_id: str = "everything"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _LocatedPrompt(_Prompt):
+    """What prompts have that mean a place in a picture."""
+
+    frame_index: int | None = None
+    """`Frame.index` of the picture that the sender saw; None: the next one to come."""
+    follow: bool = True
+    """Stay with the object that answered; False: the place is asked about anew in every frame."""
+    step: int = 0
+    """Which of the objects that could be meant, as `prompting.candidates` orders them: 0 is the one that answers by
+    itself, 1 the next (of points: the next larger, from part to whole), and after the last one the first again."""
+
+
 @dataclass(frozen=True)
-class PointPrompt:
+class PointPrompt(_LocatedPrompt):
     """The object at some points: it holds every foreground point and no background point.
 
     `point_coords` are (P, 2) x, y in continuous pixels of the source image, `point_labels` (P,)
@@ -47,7 +81,7 @@ class PointPrompt:
 
 
 @dataclass(frozen=True)
-class BoxPrompt:
+class BoxPrompt(_LocatedPrompt):
     """The object that fills a box: xyxy, continuous pixels of the source image."""
 
     prompt_id: str
@@ -61,7 +95,39 @@ class BoxPrompt:
             raise DataError(f"prompt {self.prompt_id!r}: a box needs x0 < x1 and y0 < y1, got {self.box}")
 
 
-Prompt = EverythingPrompt | PointPrompt | BoxPrompt
+@dataclass(frozen=True)
+class MaskPrompt(_LocatedPrompt):
+    """The object whose mask is most like a given one, in pixels of the source image."""
+
+    prompt_id: str
+    mask: CropMask
+
+    def __post_init__(self) -> None:
+        if not self.mask.area:
+            raise DataError(f"prompt {self.prompt_id!r} has an empty mask; give one with at least one pixel")
+
+
+@dataclass(frozen=True)
+class TextPrompt(_Prompt):
+    """Every object that is better described by this text than by the other texts asked for, or by none of them."""
+
+    prompt_id: str
+    text: str
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise DataError(f"prompt {self.prompt_id!r} has an empty text; describe an object, such as 'a red cup'")
+        if len(self.text) > MAX_TEXT_CHARACTERS:
+            raise DataError(
+                f"prompt {self.prompt_id!r} has a text of {len(self.text)} characters; at most {MAX_TEXT_CHARACTERS}"
+                " are allowed"
+            )
+
+
+LocatedPrompt = PointPrompt | BoxPrompt | MaskPrompt
+"""Prompts that mean one object at a place, which they can follow."""
+
+Prompt = EverythingPrompt | LocatedPrompt | TextPrompt
 
 
 @dataclass(frozen=True)
@@ -75,3 +141,5 @@ class Selection:
     """How well each row answers, 0..1, one per row."""
     mask: CropMask | None = None
     """One mask that answers in place of the rows, as the reference merges several; in its mask space."""
+    status: PromptStatus | None = None
+    """How a prompt that means certain objects stands; None for what nothing follows, such as everything."""
