@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from streamseg.segmentation.engines import Raw
+    from streamseg.segmentation.quantization import CalibrationBatches
     from streamseg.segmentation.suppression import Suppression
 
 __all__ = ["add_parser", "run"]
@@ -68,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, compare with torch on random pictures, and write the file; all of it or nothing."""
+    """Export, compare with torch on drawn pictures, and write the file; all of it or nothing."""
     if args.out.suffix != f".{args.format}":
         raise ConfigError(f"--out must end in .{args.format}, got {args.out}")
     if Path(args.weights).suffix == ".onnx":
@@ -81,8 +82,6 @@ def run(args: argparse.Namespace) -> int:
     suppression = _suppression(args)
     if args.half and args.int8_calibration is not None:
         raise ConfigError("--half and --int8-calibration exclude each other: leave one away")
-    import numpy as np
-
     from streamseg.cli.named_weights import fetch_named
     from streamseg.geometry import letterbox
     from streamseg.segmentation.engines import largest_differences
@@ -91,6 +90,11 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.segmentation.export import export_graph, graph_metadata
     from streamseg.segmentation.weights import load_weights, write_atomically
 
+    batches = None
+    if args.int8_calibration is not None:
+        from streamseg.segmentation.quantization import calibration_batches
+
+        batches = calibration_batches(args.int8_calibration, args.imgsz, args.calibration_pictures)
     fetch_named(args.weights)
     weights = load_weights(args.weights)
     network = weights.network()
@@ -101,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
     height, width = letterbox((720, 1280), args.imgsz).input_size
     print(f"comparing with torch on 2 pictures of {width}x{height} …", flush=True)
-    images = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    images = _pictures(2, height, width)
     raw = OnnxEngine(graph, path=args.out).run(images)
     differences = largest_differences(raw, TorchEngine(network, device="cpu").run(images))
     print("largest differences: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
@@ -112,13 +116,31 @@ def run(args: argparse.Namespace) -> int:
     if suppression is not None:
         graph = export_graph(network, half=args.half, suppression=suppression, metadata=metadata)
         _check_suppression(graph, images, raw, suppression, args.out)
-    if args.int8_calibration is not None:
-        graph = _quantized(graph, args)
+    if batches is not None:
+        graph = _quantized(graph, batches, args)
 
     with write_atomically(args.out) as temporary:
         temporary.write_bytes(graph)
     print(f"wrote {args.out} ({len(graph) / 1e6:.1f} MB)")
     return 0
+
+
+def _pictures(count: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Discs of plain colours, some over others, on noise: uint8 (count, height, width, 3).
+
+    In noise alone a trained network finds nothing, and suppression would have nothing to choose from.
+    """
+    import cv2
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(96, 160, (count, height, width, 3), dtype=np.uint8)
+    for picture in pictures:
+        for _ in range(12):
+            centre = int(rng.integers(0, width)), int(rng.integers(0, height))
+            radius = int(rng.integers(height // 16 + 1, height // 4 + 2))
+            cv2.circle(picture, centre, radius, rng.integers(0, 256, 3).tolist(), cv2.FILLED, cv2.LINE_AA)
+    return pictures
 
 
 def _suppression(args: argparse.Namespace) -> Suppression | None:
@@ -157,12 +179,11 @@ def _check_suppression(
         raise EngineError(f"the graph's suppression keeps other rows than the host's; {out} was not written")
 
 
-def _quantized(graph: bytes, args: argparse.Namespace) -> bytes:
+def _quantized(graph: bytes, batches: CalibrationBatches, args: argparse.Namespace) -> bytes:
     """The graph in 8 bits; what that costs is told, not judged."""
     from streamseg.segmentation.engines.onnx_engine import OnnxEngine
     from streamseg.segmentation.quantization import agreement, calibration_batches, quantize
 
-    batches = calibration_batches(args.int8_calibration, args.imgsz, args.calibration_pictures)
     print(f"calibrating 8 bits with {batches.num_pictures} pictures (experimental) …", flush=True)
     rounded = quantize(graph, batches)
     engines = [OnnxEngine(contents, path=args.out) for contents in (graph, rounded)]
