@@ -30,6 +30,7 @@ __all__ = [
     "SourceConfig",
     "StreamSource",
     "TrackingConfig",
+    "ViewerConfig",
     "WebcamSource",
     "load_config",
     "parse_source",
@@ -191,6 +192,20 @@ class PublishConfig(Section):
     jpeg_quality: int = Field(default=80, ge=1, le=100)
 
 
+class ViewerConfig(Section):
+    """The page that shows the run in a browser."""
+
+    enabled: bool = False
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    port: int = Field(default=8765, ge=0, le=65535)
+    """0: the system chooses."""
+    allow_public: bool = False
+    """Allow a host that other machines can reach, without encryption; the address then holds the only secret."""
+    max_width: int = Field(default=1280, ge=64, le=7680)
+    """Wider pictures are sent to the browser at this width in pixels, and so are their masks."""
+    jpeg_quality: int = Field(default=80, ge=1, le=100)
+
+
 class OutputConfig(Section):
     """What is written to disk; everything is off by default."""
 
@@ -211,6 +226,7 @@ class Config(Section):
     prompting: Literal["default", "reference"] = "default"
     """reference: prompts are answered as by the official FastSAM program, with its masks."""
     publish: PublishConfig = PublishConfig()
+    viewer: ViewerConfig = ViewerConfig()
     output: OutputConfig = OutputConfig()
 
     @model_validator(mode="after")

@@ -12,8 +12,9 @@ PACKAGE = Path(__file__).parent.parent / "streamseg"
 GROUPS = (
     {"errors"},
     {"structures"},
-    {"geometry", "config", "telemetry", "rle"},
-    {"annotations", "capture", "batching", "segmentation", "tracking", "prompting", "wire"},
+    {"cache", "geometry", "config", "telemetry", "rle"},
+    {"onnx_session"},
+    {"annotations", "capture", "batching", "segmentation", "tracking", "prompting", "text", "wire"},
     {"answers"},
     {"pipeline", "publish"},
     {"runtime", "training", "evaluation", "drawing", "video_writer"},
@@ -26,7 +27,7 @@ RANK = {unit: rank for rank, group in enumerate(GROUPS) for unit in group}
 
 ONLY_IN = {
     "zmq": {"publish"},
-    "threading": {"runtime", "publish", "capture"},
+    "threading": {"runtime", "publish", "capture", "viewer"},
     "queue": set[str](),
     "concurrent.futures": set[str](),
     "asyncio": {"viewer"},
