@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 
 from streamseg.errors import EngineError, WeightsError
+from streamseg.onnx_session import RUN_ERRORS, quiet
 from streamseg.segmentation.engines.engine import USUAL_IMGSZ, Raw
 from streamseg.segmentation.engines.layouts import (
     ALLOWED,
@@ -24,7 +25,6 @@ from streamseg.segmentation.engines.layouts import (
     shown,
     states,
 )
-from streamseg.segmentation.engines.session import RUN_ERRORS, quiet
 from streamseg.segmentation.network import PROTOTYPE_STRIDE
 
 __all__ = ["ForeignGraph", "to_raw"]

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnxruntime
 
 from streamseg.errors import WeightsError
+from streamseg.onnx_session import open_session
 from streamseg.segmentation.engines.engine import Raw, imgsz_of
 from streamseg.segmentation.engines.foreign import ForeignGraph
-from streamseg.segmentation.engines.session import open_session
 from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS, REFINER, SUPPRESSION
 from streamseg.segmentation.refiner import Refiner, refiner_from_text
 from streamseg.segmentation.suppression import Suppression, suppression_from_text

@@ -11,8 +11,8 @@ import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
+from streamseg.cache import cache_folder
 from streamseg.errors import EngineError, WeightsError
-from streamseg.segmentation.export import cache_folder
 
 __all__ = ["RUN_ERRORS", "open_session", "quiet"]
 

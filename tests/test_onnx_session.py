@@ -4,7 +4,7 @@ import pytest
 from networks import blobs, lively_graph
 
 from streamseg.errors import EngineError, WeightsError
-from streamseg.segmentation.engines.session import RUN_ERRORS, open_session, quiet
+from streamseg.onnx_session import RUN_ERRORS, open_session, quiet
 
 
 def test_it_runs_with_the_threads_that_are_asked_for():
