@@ -29,6 +29,7 @@ __all__ = [
     "SegmentationConfig",
     "SourceConfig",
     "StreamSource",
+    "TextConfig",
     "TrackingConfig",
     "ViewerConfig",
     "WebcamSource",
@@ -159,19 +160,30 @@ class TrackingConfig(Section):
 
 
 class PromptConfig(Section):
-    """One prompt in a file: exactly one of `points`, `box`, or neither for everything."""
+    """One prompt in a file: one of `points`, `box` and `text`, or none of them for everything.
+
+    A mask has no place here: run lengths are nothing that a person writes. The control channel takes them.
+    """
 
     id: str = Field(min_length=1, max_length=64)
-    points: tuple[tuple[float, float], ...] | None = None
+    source: str | None = Field(default=None, pattern=SOURCE_ID_PATTERN)
+    """The source that is asked; None: every source."""
+    points: tuple[tuple[float, float], ...] | None = Field(default=None, max_length=1024)
     labels: tuple[int, ...] | None = None
     box: tuple[float, float, float, float] | None = None
+    text: str | None = Field(default=None, max_length=256)
+    follow: bool = True
+    """Stay with the object that answers; False: ask about the place anew in every frame."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> PromptConfig:
-        if self.points is not None and self.box is not None:
-            raise ValueError("give points or box, not both")
+        kinds = [kind for kind in ("points", "box", "text") if getattr(self, kind) is not None]
+        if len(kinds) > 1:
+            raise ValueError(f"give one of points, box and text, not {' and '.join(kinds)}")
         if self.labels is not None and self.points is None:
             raise ValueError("labels belong to points")
+        if not self.follow and self.points is None and self.box is None:
+            raise ValueError("follow belongs to points or a box")
         return self
 
 
@@ -213,6 +225,8 @@ class OutputConfig(Section):
     """MP4 with overlays."""
     messages: str | None = None
     """One line of JSON per frame."""
+    prompts: str | None = None
+    """JSON: the prompts in force and what they follow, which the next run takes up again."""
 
 
 class Config(Section):
@@ -222,9 +236,10 @@ class Config(Section):
     batching: BatchingConfig = BatchingConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
     tracking: TrackingConfig = TrackingConfig()
-    prompts: tuple[PromptConfig, ...] = (PromptConfig(id="everything"),)
+    prompts: tuple[PromptConfig, ...] = Field(default=(PromptConfig(id="everything"),), max_length=1024)
     prompting: Literal["default", "reference"] = "default"
     """reference: prompts are answered as by the official FastSAM program, with its masks."""
+    text: TextConfig = TextConfig()
     publish: PublishConfig = PublishConfig()
     viewer: ViewerConfig = ViewerConfig()
     output: OutputConfig = OutputConfig()
@@ -238,6 +253,14 @@ class Config(Section):
             twice = sorted({name for name in ids if ids.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} ids must differ, these occur twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_have_sources(self) -> Config:
+        ids = [source.id for source in self.named_sources()]
+        for prompt in self.prompts:
+            if prompt.source is not None and prompt.source not in ids:
+                raise ValueError(f"prompt {prompt.id!r} asks the source {prompt.source!r}; there are {', '.join(ids)}")
         return self
 
     @model_validator(mode="after")
