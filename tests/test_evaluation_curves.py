@@ -32,8 +32,15 @@ SCENE = SceneScores(2, 40, 300, 0.4, 0.7, 0.5, 0.6, 0.5, 0.4, 0.6, 0.8, 3, 4, tu
 @pytest.mark.parametrize(
     ("plot", "scores"),
     [
-        pytest.param(plot_edges, edge_scores(np.linspace(0.2, 0.9, 99), np.linspace(0.9, 0.1, 99)), id="edges"),
-        pytest.param(plot_edges, edge_scores(np.zeros(99), np.zeros(99)), id="no edge found"),
+        pytest.param(
+            plot_edges,
+            {
+                "one": edge_scores(np.linspace(0.2, 0.9, 99), np.linspace(0.9, 0.1, 99)),
+                "two": edge_scores(np.linspace(0.3, 0.9, 99), np.linspace(0.8, 0.1, 99)),
+            },
+            id="edges",
+        ),
+        pytest.param(plot_edges, {"one": edge_scores(np.zeros(99), np.zeros(99))}, id="no edge found"),
         pytest.param(plot_video, video_scores(["goat", "car"]), id="films"),
         pytest.param(plot_video, video_scores(["goat"]), id="one film"),
         pytest.param(plot_scene, SCENE, id="scene"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ __all__ = ["plot_edges", "plot_scene", "plot_video"]
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7")
 
 
-def plot_edges(scores: EdgeScores, path: Path) -> None:
-    """Precision over recall, with lines of equal F."""
-    with figure(path, 1, title=f"Zero-shot edges: {scores.num_pictures} pictures") as (axes,):
+def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
+    """Precision over recall of one or more detectors, with lines of equal F."""
+    num_pictures = max(scores.num_pictures for scores in by_name.values())
+    with figure(path, 1, title=f"Zero-shot edges: {num_pictures} pictures") as (axes,):
         recall = np.linspace(0.01, 1, 200)
         for f_measure in np.arange(0.2, 1, 0.2):
             reached = recall > f_measure / 2 + 1e-3
@@ -27,11 +29,12 @@ def plot_edges(scores: EdgeScores, path: Path) -> None:
             seen = precision <= 1
             axes.plot(recall[reached][seen], precision[seen], color=GREY, linewidth=0.8, linestyle=":")
             axes.annotate(f"F {f_measure:.1f}", (1.0, f_measure / (2 - f_measure)), color=GREY, fontsize=8, ha="right")
-        # The thresholds beyond the strongest edge find nothing.
-        shown = [(right, found) for right, found in zip(scores.precision, scores.recall, strict=True) if found > 0]
-        axes.plot([one[1] for one in shown], [one[0] for one in shown], color=BLUE, label="99 thresholds")
+        for (name, scores), colour in zip(by_name.items(), COLOURS, strict=False):
+            # The thresholds beyond the strongest edge find nothing.
+            shown = [(right, found) for right, found in zip(scores.precision, scores.recall, strict=True) if found > 0]
+            figures = f"ODS {scores.ods:.3f}, OIS {scores.ois:.3f}, AP {scores.average_precision:.3f}"
+            axes.plot([one[1] for one in shown], [one[0] for one in shown], color=colour, label=f"{name}: {figures}")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
-        axes.set_title(f"ODS {scores.ods:.3f}, OIS {scores.ois:.3f}, AP {scores.average_precision:.3f}")
         axes.legend(loc="lower left")
 
 

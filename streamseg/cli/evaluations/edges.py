@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 from streamseg.cli.evaluations.protocol import Protocol, Report, Request
 from streamseg.cli.tables import Table
 from streamseg.evaluation.curves import plot_edges
-from streamseg.evaluation.edges import evaluate_edges
+from streamseg.evaluation.edges import EdgeScores, evaluate_edges
 
-__all__ = ["PROTOCOL"]
+__all__ = ["PROTOCOL", "EdgeComparison"]
+
+
+@dataclass(frozen=True)
+class EdgeComparison:
+    """The same masks, made into edges in two ways."""
+
+    strongest: EdgeScores
+    """`combine="max"`, as published."""
+    votes: EdgeScores
+    """`combine="votes"`."""
 
 
 def run(request: Request) -> Report:
     """Outlines of everything found, against boundaries that people drew."""
-    scores = evaluate_edges(request.segment, request.folder, limit=request.limit, on_picture=request.on_picture)
+    strongest = evaluate_edges(
+        request.segment,
+        request.folder,
+        limit=request.limit,
+        on_picture=lambda done, total: request.on_picture(done, 2 * total),
+    )
+    votes = evaluate_edges(
+        request.segment,
+        request.folder,
+        combine="votes",
+        limit=request.limit,
+        on_picture=lambda done, total: request.on_picture(total + done, 2 * total),
+    )
+    by_name = {"strongest outline": strongest, "votes of outlines": votes}
     table = Table(
-        f"Zero-shot edges: {scores.num_pictures} pictures, {scores.num_drawings} drawings",
+        f"Zero-shot edges: {votes.num_pictures} pictures, {votes.num_drawings} drawings",
         ("", "ODS", "OIS", "AP", "R50", "threshold"),
-        (
+        tuple(
             (
-                "outlines of masks",
+                name,
                 scores.ods,
                 scores.ois,
                 scores.average_precision,
                 scores.recall_at_half_precision,
                 scores.ods_threshold,
-            ),
+            )
+            for name, scores in by_name.items()
         ),
     )
-    return Report(scores, (table,), {"edges.png": partial(plot_edges, scores)})
+    return Report(EdgeComparison(strongest, votes), (table,), {"edges.png": partial(plot_edges, by_name)})
 
 
-PROTOCOL = Protocol(run=run, folder="eval-edges")
+# Masks that overlap more than usual may all have a say, and very doubtful ones, too: what counts is what they agree on.
+PROTOCOL = Protocol(run=run, folder="eval-edges", conf=0.003, iou=0.9)
