@@ -127,9 +127,33 @@ def test_a_config_cannot_be_changed():
         ),
         pytest.param(
             "prompts: [{id: a, points: [[1, 2]], box: [1, 2, 3, 4]}]",
-            ["prompts.0: give points or box, not both"],
+            ["prompts.0: give one of points, box and text, not points and box"],
             id="two-kinds",
         ),
+        pytest.param(
+            "prompts: [{id: a, text: a cup, box: [1, 2, 3, 4]}]",
+            ["prompts.0: give one of points, box and text, not box and text"],
+            id="box-and-text",
+        ),
+        pytest.param(
+            "prompts: [{id: a, text: a cup, follow: false}]",
+            ["prompts.0: follow belongs to points or a box"],
+            id="text-that-stays",
+        ),
+        pytest.param(
+            f"prompts: [{{id: a, text: {'x' * 257}}}]",
+            ["prompts.0.text: .*at most 256 characters, got .*"],
+            id="long-text",
+        ),
+        pytest.param(
+            "prompts: [{id: a, source: 'a/b'}]", ["prompts.0.source: .*pattern.*, got 'a/b'"], id="slash-in-source"
+        ),
+        pytest.param(
+            "sources: [{type: scene}, {type: webcam, id: door}]\nprompts: [{id: a, source: dor}]",
+            ["configuration: prompt 'a' asks the source 'dor'; there are scene0, door"],
+            id="unknown-source",
+        ),
+        pytest.param("prompts: [{id: a, mask: dog.png}]", ["prompts.0.mask: unknown key; .*"], id="a-mask-is-no-key"),
         pytest.param("prompts: [{id: a, labels: [1]}]", ["prompts.0: labels belong to points"], id="labels-alone"),
         pytest.param(
             "segmentation: {conf: 2, iuo: 1}\nbatching: {max_batch: 0}",
