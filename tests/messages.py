@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from streamseg.structures.message import CropMask, Message, MessageObject
+from streamseg.structures.message import CropMask, Message, MessageObject, PromptStatus
 
 
 def make_object(crop: np.ndarray, x: int, y: int, **changes: Any) -> MessageObject:
@@ -64,6 +64,15 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 HUNDREDTHS = st.integers(-1_000_000, 10_000_000).map(lambda hundredths: hundredths / 100)
 
 
+STATUSES = st.builds(
+    PromptStatus,
+    TEXT,
+    st.sampled_from(["bound", "lost", "reacquired", "none"]),
+    st.integers(0, 10_000).map(lambda share: share / 10_000),
+    st.integers(-1, 2**53 - 1),
+)
+
+
 @st.composite
 def objects_within(draw: st.DrawFn, size: tuple[int, int]) -> MessageObject:
     """An object whose crop lies on a canvas of `size` (H, W); the crop may be without pixels."""
@@ -98,6 +107,7 @@ def messages(draw: st.DrawFn) -> Message:
         objects=tuple(draw(st.lists(objects_within(size), max_size=4))),
         pts_seconds=draw(st.none() | finite),
         frame_id=draw(TEXT),
+        prompts=tuple(draw(st.lists(STATUSES, max_size=3))),
         drops=draw(st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(0, 2**53 - 1), max_size=2), max_size=2)),
         jpeg=draw(st.none() | st.binary(max_size=20)),
         epoch=draw(TEXT),

@@ -9,6 +9,7 @@ from pycocotools import mask as reference
 
 from streamseg.errors import DataError
 from streamseg.rle import coco_to_crop, crop_to_coco, encode_runs, pack_counts, runs_to_coco, unpack_counts
+from streamseg.rle.coco import canvas_pieces
 from streamseg.structures.message import CropMask
 
 
@@ -110,3 +111,10 @@ def test_a_negative_count_is_refused():
     counts = pack_counts(np.array([5, -1])).decode("ascii")
     with pytest.raises(DataError, match="add up to"):
         coco_to_crop({"size": [2, 2], "counts": counts})
+
+
+def test_counts_whose_sum_wraps_to_the_right_one_are_refused():
+    counts = np.array([2**62, 2**62, 2**62, 2**62 + 6])
+    assert int(counts.sum()) == 6
+    with pytest.raises(DataError, match="add up to"):
+        canvas_pieces(counts, (2, 3))

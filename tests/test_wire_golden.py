@@ -1,5 +1,7 @@
 """The bytes of wire version 1 stay what they are."""
 
+from dataclasses import replace
+
 import pytest
 from golden import make_wire_golden as golden
 from messages import comparable
@@ -23,6 +25,19 @@ def test_the_bytes_are_read_as_the_message(name):
 
 def test_compressed_bytes_are_read_as_the_message():
     assert comparable(decode(unpack_single(_read("zlib")))) == comparable(golden.FULL)
+
+
+@pytest.mark.parametrize("name", ["empty", "picture", "rle-crop-u32", "bits-crop", "coco-rle", "zlib"])
+def test_the_bytes_of_version_1_0_are_read_as_a_message_without_prompts(name):
+    body = (golden.FOLDER_1_0 / f"{name}.bin").read_bytes()
+    assert b'"version":[1,0]' in body
+    written = golden.MESSAGES.get(name, golden.FULL)
+    assert comparable(decode(unpack_single(body))) == comparable(replace(written, prompts=()))
+
+
+def test_version_1_0_is_there_whole():
+    assert {path.name for path in golden.FOLDER_1_0.iterdir()} == {path.name for path in golden.FOLDER.iterdir()}
+    assert (golden.FOLDER_1_0 / "status.bin").read_bytes() == _read("status"), "the status has not changed"
 
 
 def test_a_label_map_gives_what_is_visible():

@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 from messages import disc, make_message, make_object, messages
 
 from streamseg.errors import WireError
+from streamseg.structures.message import PromptStatus
 from streamseg.wire import MASK_ENCODINGS, encode
 from streamseg.wire.header import parse_header
 
 ASSETS = Path(__file__).parent.parent / "streamseg" / "assets"
 SCHEMA = json.loads((ASSETS / "message.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-MESSAGE = make_message(make_object(disc(9), 3, 2, label="cup"), drops={"capture": {"newer_frame": 3}}, epoch="e", seq=5)
+MESSAGE = make_message(
+    make_object(disc(9), 3, 2, label="cup"),
+    prompts=(PromptStatus("cup", "bound", 0.9, 7),),
+    drops={"capture": {"newer_frame": 3}},
+    epoch="e",
+    seq=5,
+)
 HEADER = json.loads(encode(MESSAGE)[1])
 
 
@@ -62,6 +69,11 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ("image", ...), ("image.w", 40000), ("image.h", -1), ("image.h", ...), ("mask_space", ...),
         ("mask_space.w", 1.5), ("mask_space.to_image", [1, 1, 0]), ("mask_space.to_image", [1, 1, 0, "0"]),
         ("mask_space.to_image", ...), ("objects", ...), ("objects", {}), ("objects", [HEADER["objects"][0]] * 4097),
+        ("prompts", None), ("prompts", {}), ("prompts", [HEADER["prompts"][0]] * 4097), ("prompts.0", "cup"),
+        ("prompts.0.id", ...), ("prompts.0.id", 5), ("prompts.0.id", "x" * 1025), ("prompts.0.state", ...),
+        ("prompts.0.state", 1), ("prompts.0.state", "x" * 1025), ("prompts.0.confidence", ...),
+        ("prompts.0.confidence", -0.1), ("prompts.0.confidence", 1.1), ("prompts.0.confidence", "1"),
+        ("prompts.0.track_id", ...), ("prompts.0.track_id", -2), ("prompts.0.track_id", 1.5),
         ("drops", None), ("drops", {"capture": 3}), ("drops", {"capture": {"newer_frame": -1}}),
         ("drops", {str(nth): {} for nth in range(65)}), ("drops", {"a": {str(nth): 0 for nth in range(65)}}),
         ("buffers", ...), ("buffers", [HEADER["buffers"][0]] * 17), ("buffers.0", 1), ("buffers.0.name", ...),
@@ -78,7 +90,9 @@ def test_schema_and_reader_refuse_the_same(path, value):
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("pts_seconds", None), ("pts_seconds", ...), ("frame_id", ...), ("drops", ...), ("drops", {}), ("extra", [1]),
+        ("pts_seconds", None), ("pts_seconds", ...), ("frame_id", ...), ("prompts", ...), ("prompts", []),
+        ("prompts.0.state", "guessed"), ("prompts.0.confidence", 1), ("prompts.0.hint", 3), ("drops", ...),
+        ("drops", {}), ("extra", [1]),
         ("version", [1, 7]), ("seq", -1), ("buffers", []), ("objects", []), ("age_ms", -3), ("buffers.0.dtype", "<f8"),
         ("stamp.sec", 0), ("image", {"w": 0, "h": 0}), ("epoch", ""), ("objects.0.label", None),
     ],
@@ -87,6 +101,17 @@ def test_schema_and_reader_accept_the_same(path, value):
     changed = _changed(path, value)
     VALIDATOR.validate(changed)
     parse_header(json.dumps(changed).encode())
+
+
+def test_a_state_of_a_later_version_counts_as_none():
+    changed = _changed("prompts.0.state", "guessed") | {"version": [1, 2]}
+    (status,) = parse_header(json.dumps(changed).encode()).prompts
+    assert status == PromptStatus("cup", "none", 0.9, 7)
+
+
+def test_version_1_0_has_no_prompts():
+    old = _changed("prompts", ...) | {"version": [1, 0]}
+    assert parse_header(json.dumps(old).encode()).prompts == ()
 
 
 def test_the_stamp_is_split_without_loss():

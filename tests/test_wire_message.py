@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from messages import comparable, disc, make_message, make_object, messages
 
 from streamseg.errors import WireError
+from streamseg.structures.message import PromptStatus
 from streamseg.wire import MASK_ENCODINGS, assemble, decode, encode, mask_buffers, pack_single, read_header
 
 LOSSLESS = tuple(encoding for encoding in MASK_ENCODINGS if encoding != "label-u16")
 MESSAGE = make_message(
     make_object(disc(9), 3, 2, label="cup"),
     make_object(disc(20), 30, 20, track_id=-1, prompt_ids=("a", "b")),
+    prompts=(PromptStatus("a", "bound", 0.9, 7), PromptStatus("b", "lost", 0.0, 3)),
     drops={"capture": {"newer_frame": 3}},
     jpeg=b"\xff\xd8\xff\xd9",
     epoch="e",
@@ -79,6 +81,13 @@ def test_sixty_objects_fit_a_few_kilobytes_of_header():
     assert len(encode(make_message(*[found] * 60))[1]) < 8000
 
 
+def test_a_thousand_prompts_fit_a_hundred_kilobytes_of_header():
+    prompts = tuple(PromptStatus(f"prompt {nth}", "reacquired", 0.1234, 12345) for nth in range(1024))
+    parts = encode(make_message(prompts=prompts))
+    assert len(parts[1]) < 100_000
+    assert decode(parts).prompts == prompts
+
+
 def test_the_header_read_before_is_used():
     parts = encode(MESSAGE)
     assert comparable(decode(parts, read_header(parts))) == comparable(MESSAGE)
@@ -95,6 +104,8 @@ def test_the_header_read_before_is_used():
         pytest.param({"frame_id": "\ud800"}, "JSON", id="a lone surrogate"),
         pytest.param({"mask_size": (8, 8)}, "outside the mask space", id="a mask outside the mask space"),
         pytest.param({"objects": (MESSAGE.objects[0],) * 5000}, "at most 4096", id="too many objects"),
+        pytest.param({"prompts": (PromptStatus("a", "none"),) * 4097}, "at most 4096 prompts", id="too many prompts"),
+        pytest.param({"prompts": (PromptStatus("a", "bound", float("nan")),)}, "JSON", id="no confidence"),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused(changes, complaint):
@@ -156,11 +167,12 @@ def test_unknown_keys_and_buffers_are_ignored():
 
 def test_keys_with_defaults_may_be_missing():
     values = json.loads(PARTS[1])
-    for key in ("pts_seconds", "frame_id", "drops"):
+    for key in ("pts_seconds", "frame_id", "prompts", "drops"):
         del values[key]
     del values["objects"][0]["label"]
     read = decode([PARTS[0], json.dumps(values).encode(), *PARTS[2:]])
-    assert (read.pts_seconds, read.frame_id, read.drops, read.objects[0].label) == (None, "", {}, None)
+    assert (read.pts_seconds, read.frame_id, read.prompts, read.drops) == (None, "", (), {})
+    assert read.objects[0].label is None
 
 
 def test_another_major_version_is_refused():

@@ -28,7 +28,8 @@ __all__ = ["ControlClient", "ControlServer", "Op"]
 Op = Callable[[dict[str, Any]], Any]
 """What answers a request: gets `args`, returns something that JSON can hold, raises StreamsegError for bad args."""
 
-MAX_REQUEST_BYTES: Final = 64 << 10
+MAX_REQUEST_BYTES: Final = 1 << 20
+"""A thousand prompts, masks among them."""
 MAX_ANSWER_BYTES: Final = 4 << 20
 MAX_ENVELOPE_PARTS: Final = 2
 """A DEALER's identity, and the empty part that a REQ adds."""

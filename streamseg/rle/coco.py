@@ -124,8 +124,10 @@ def canvas_pieces(counts: Integers, size: tuple[int, int]) -> tuple[Integers, In
         DataError: a count is negative or the sum is not H * W.
     """
     total = int(counts.sum())
-    if total != size[0] * size[1] or (len(counts) and int(counts.min()) < 0):
-        raise DataError(f"the counts add up to {total} pixels, a canvas of {size[1]}x{size[0]} has {size[0] * size[1]}")
+    num_pixels = size[0] * size[1]
+    # Hostile counts may be so large that their sum wraps to the right one.
+    if total != num_pixels or (len(counts) and (int(counts.min()) < 0 or int(counts.max()) > num_pixels)):
+        raise DataError(f"the counts add up to {total} pixels, a canvas of {size[1]}x{size[0]} has {num_pixels}")
     edges = np.cumsum(counts)
     stops = edges[1::2]
     starts = edges[0::2][: len(stops)]

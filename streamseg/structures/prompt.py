@@ -101,6 +101,8 @@ class MaskPrompt(_LocatedPrompt):
 
     prompt_id: str
     mask: CropMask
+    image_size: tuple[int, int] | None = None
+    """(H, W) of the picture that it was drawn on, so that another size is noticed; None: not said."""
 
     def __post_init__(self) -> None:
         if not self.mask.area:

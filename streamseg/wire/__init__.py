@@ -10,7 +10,7 @@ from streamseg.wire.buffers import Compression
 from streamseg.wire.header import Header
 from streamseg.wire.masks import MASK_ENCODINGS, MaskEncoding
 from streamseg.wire.message import assemble, decode, encode, mask_buffers, read_header
-from streamseg.wire.prompts import prompt_from_json, prompt_to_json, prompts_from_json
+from streamseg.wire.prompts import collect_prompts, prompt_from_json, prompt_to_json, prompts_from_json
 from streamseg.wire.single import pack_single, unpack_single
 from streamseg.wire.status import Status, decode_status, encode_status
 from streamseg.wire.topics import mask_topic, picture_topic
@@ -22,6 +22,7 @@ __all__ = [
     "MaskEncoding",
     "Status",
     "assemble",
+    "collect_prompts",
     "decode",
     "decode_status",
     "encode",

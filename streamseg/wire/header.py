@@ -1,6 +1,6 @@
 """The header: everything about a frame but the masks and the picture, as JSON.
 
-    {"schema": "streamseg.frame", "version": [1, 0],
+    {"schema": "streamseg.frame", "version": [1, 1],
      "source": "cam0", "epoch": "5f0c…", "seq": 17, "index": 42,
      "stamp": {"sec": 1700000000, "nanosec": 250000000}, "clock": "camera", "age_ms": 21.5,
      "pts_seconds": 1.4, "frame_id": "",
@@ -8,36 +8,57 @@
      "mask_space": {"w": 1280, "h": 720, "to_image": [sx, sy, tx, ty]},
      "objects": [{"track_id": 3, "prompt_ids": ["everything"], "box": [x0, y0, x1, y1], "score": 0.91,
                   "area": 5120, "label": "cup"}],
+     "prompts": [{"id": "cup", "state": "bound", "confidence": 0.97, "track_id": 3}],
      "drops": {"capture": {"newer_frame": 3}},
      "buffers": [{"name": "masks", "encoding": "rle-crop-u32", "dtype": "<u4", "shape": [n], "compression": "none"}]}
 
 Time is {sec, nanosec}, as in ROS: nanoseconds since 1970 do not fit JavaScript's numbers. `pts_seconds`,
-`frame_id`, `drops` and an object's `label` may be missing; unknown keys are ignored; another major version
-is refused. Boxes are rounded to 1/100 px, scores to 1/10000, ages to 1/1000 ms: finer than they are known,
-and short enough that 60 objects take 7 kB.
+`frame_id`, `prompts` (which came with 1.1), `drops` and an object's `label` may be missing; unknown keys are
+ignored; another major version is refused. Boxes are rounded to 1/100 px, scores and confidences to 1/10000,
+ages to 1/1000 ms: finer than they are known, and short enough that 60 objects take 7 kB.
+
+`prompts` tells how the prompts stand that mean certain objects: their `state` is `bound`, `lost`, `reacquired` or
+`none`. A later minor version may add states; a reader that does not know one takes it for `none`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from streamseg.errors import WireError
 from streamseg.structures.frame import Clock
-from streamseg.structures.message import CropMask, Message, MessageObject
+from streamseg.structures.message import CropMask, Message, MessageObject, PromptState, PromptStatus
 from streamseg.wire import fields
 from streamseg.wire.buffers import BufferEntry, parse_entry
-from streamseg.wire.limits import MAX_BUFFERS, MAX_HEADER_BYTES, MAX_OBJECTS, MAX_SEQ, MAX_SIDE_PX
+from streamseg.wire.limits import (
+    MAX_BUFFERS,
+    MAX_HEADER_BYTES,
+    MAX_OBJECTS,
+    MAX_PROMPT_STATUSES,
+    MAX_SEQ,
+    MAX_SIDE_PX,
+)
 from streamseg.wire.topics import check_source_id
 
-__all__ = ["SCHEMA", "VERSION", "Header", "parse_header", "parse_object", "parse_version", "write_header"]
+__all__ = [
+    "SCHEMA",
+    "VERSION",
+    "Header",
+    "parse_header",
+    "parse_object",
+    "parse_version",
+    "prompt_statuses_to_json",
+    "write_header",
+]
 
 SCHEMA: Final = "streamseg.frame"
-VERSION: Final = (1, 0)
+VERSION: Final = (1, 1)
 """(major, minor). A new key with a default is a minor step; anything that an old reader misreads is a major one."""
 
 CLOCKS: Final[dict[str, Clock]] = {"camera": "camera", "driver": "driver", "arrival": "arrival"}
+PROMPT_STATES: Final[dict[str, PromptState]] = {state: state for state in get_args(PromptState)}
 NS_PER_SECOND: Final = 1_000_000_000
 MAX_UNIX_SECONDS: Final = 253_402_300_799
 """The end of the year 9999."""
@@ -61,6 +82,7 @@ class Header:
     mask_size: tuple[int, int]
     mask_to_image: tuple[float, float, float, float]
     objects: tuple[Any, ...]
+    prompts: tuple[PromptStatus, ...]
     drops: dict[str, dict[str, int]]
     buffers: tuple[BufferEntry, ...]
 
@@ -86,6 +108,7 @@ def write_header(message: Message, buffers: Sequence[BufferEntry]) -> bytes:
             "image": {"w": image_width, "h": image_height},
             "mask_space": {"w": mask_width, "h": mask_height, "to_image": message.mask_to_image},
             "objects": [_object_to_json(found) for found in message.objects],
+            "prompts": prompt_statuses_to_json(message.prompts),
             "drops": message.drops,
             "buffers": [entry.to_json() for entry in buffers],
         },
@@ -104,6 +127,21 @@ def _object_to_json(found: MessageObject) -> dict[str, Any]:
     if found.label is not None:
         values["label"] = found.label
     return values
+
+
+def prompt_statuses_to_json(statuses: Sequence[PromptStatus]) -> list[dict[str, Any]]:
+    """The header's `prompts`; raises WireError where there are more than a reader accepts."""
+    if len(statuses) > MAX_PROMPT_STATUSES:
+        raise WireError(f"a header holds at most {MAX_PROMPT_STATUSES} prompts, got {len(statuses)}")
+    return [
+        {
+            "id": status.prompt_id,
+            "state": status.state,
+            "confidence": round(float(status.confidence), 4),
+            "track_id": int(status.track_id),
+        }
+        for status in statuses
+    ]
 
 
 def parse_version(values: dict[str, Any], schema: str) -> None:
@@ -141,6 +179,7 @@ def parse_header(body: bytes | memoryview) -> Header:
         mask_size=_parse_size(mask_space),
         mask_to_image=(scale_x, scale_y, offset_x, offset_y),
         objects=tuple(fields.items(values, "objects", MAX_OBJECTS)),
+        prompts=_parse_prompts(values),
         drops=_parse_drops(fields.mapping(values, "drops", default={})),
         buffers=tuple(parse_entry(entry) for entry in fields.items(values, "buffers", MAX_BUFFERS)),
     )
@@ -160,6 +199,26 @@ def parse_object(values: Any, mask: CropMask, mask_size: tuple[int, int]) -> Mes
         mask=mask,
         area=fields.integer(values, "area", high=mask_size[0] * mask_size[1]),
         label=fields.text(values, "label", default=None),
+    )
+
+
+def _parse_prompts(values: dict[str, Any]) -> tuple[PromptStatus, ...]:
+    if "prompts" not in values:
+        return ()
+    return tuple(_parse_prompt(prompt) for prompt in fields.items(values, "prompts", MAX_PROMPT_STATUSES))
+
+
+def _parse_prompt(values: Any) -> PromptStatus:
+    if not isinstance(values, dict):
+        raise WireError(f"each of 'prompts' must be a JSON object, got {type(values).__name__}")
+    confidence = fields.number(values, "confidence")
+    if not 0 <= confidence <= 1:
+        raise WireError(f"'confidence' must be a number from 0 to 1, got {confidence:g}")
+    return PromptStatus(
+        prompt_id=fields.text(values, "id"),
+        state=PROMPT_STATES.get(fields.text(values, "state"), "none"),
+        confidence=confidence,
+        track_id=fields.integer(values, "track_id", low=-1),
     )
 
 

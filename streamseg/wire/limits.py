@@ -8,6 +8,8 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "MAX_MASK_PIXELS",
     "MAX_OBJECTS",
+    "MAX_PROMPTS",
+    "MAX_PROMPT_STATUSES",
     "MAX_SEQ",
     "MAX_SIDE_PX",
     "MAX_TEXT_CHARACTERS",
@@ -16,6 +18,10 @@ __all__ = [
 MAX_HEADER_BYTES: Final = 4 << 20
 """Several thousand objects; 60 take 7 kB."""
 MAX_OBJECTS: Final = 4096
+MAX_PROMPTS: Final = 1024
+"""That are asked at a time, and in one request."""
+MAX_PROMPT_STATUSES: Final = 4096
+"""Of one header: more than one publisher lets in, for those to come."""
 MAX_BUFFERS: Final = 16
 MAX_BUFFER_BYTES: Final = 256 << 20
 """Of one buffer, after decompression."""

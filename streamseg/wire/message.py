@@ -11,11 +11,12 @@ and gets masks and picture of one frame together. A frame without a picture may 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from streamseg.errors import WireError
-from streamseg.structures.message import Message
+from streamseg.structures.message import MaskSpace, Message
 from streamseg.wire.buffers import Buffer, Compression, pack_buffer, read_array
 from streamseg.wire.header import Header, parse_header, parse_object, write_header
 from streamseg.wire.masks import MaskEncoding, read_masks, write_masks
@@ -101,7 +102,8 @@ def decode(parts: Sequence[Part], header: Header | None = None) -> Message:
     """
     header = read_header(parts) if header is None else header
     buffers = {entry.name: (entry, body) for entry, body in zip(header.buffers, parts[2:], strict=True)}
-    masks = read_masks(buffers, len(header.objects), header.mask_size)
+    space = MaskSpace(header.mask_size, header.image_size, header.mask_to_image)
+    masks = [replace(mask, space=space) for mask in read_masks(buffers, len(header.objects), header.mask_size)]
     return Message(
         source_id=header.source_id,
         frame_index=header.frame_index,
@@ -116,6 +118,7 @@ def decode(parts: Sequence[Part], header: Header | None = None) -> Message:
         ),
         pts_seconds=header.pts_seconds,
         frame_id=header.frame_id,
+        prompts=header.prompts,
         drops=header.drops,
         jpeg=read_array(*buffers["jpeg"], "|u1", (None,)).tobytes() if "jpeg" in buffers else None,
         epoch=header.epoch,

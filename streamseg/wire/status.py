@@ -16,12 +16,14 @@ from typing import Final
 
 from streamseg.errors import WireError
 from streamseg.wire import fields
-from streamseg.wire.header import MAX_UNIX_SECONDS, NS_PER_SECOND, VERSION, parse_version
+from streamseg.wire.header import MAX_UNIX_SECONDS, NS_PER_SECOND, parse_version
 from streamseg.wire.topics import STATUS_TOPIC, check_source_id
 
 __all__ = ["Status", "decode_status", "encode_status"]
 
 STATUS_SCHEMA: Final = "streamseg.status"
+STATUS_VERSION: Final = (1, 0)
+"""(major, minor); the header has its own minor."""
 MAX_STATUS_BYTES: Final = 1 << 20
 MAX_SOURCES: Final = 4096
 
@@ -43,7 +45,7 @@ def encode_status(status: Status) -> list[bytes]:
     seconds, nanoseconds = divmod(status.stamp_ns, NS_PER_SECOND)
     body = {
         "schema": STATUS_SCHEMA,
-        "version": VERSION,
+        "version": STATUS_VERSION,
         "epoch": status.epoch,
         "stamp": {"sec": seconds, "nanosec": nanoseconds},
         "sources": status.sources,

@@ -1,7 +1,8 @@
-"""Writes the byte fixtures of wire version 1: `python tests/golden/make_wire_golden.py`.
+"""Writes the byte fixtures of the present wire version: `python tests/golden/make_wire_golden.py`.
 
-They pin the format: a change that alters one of them needs a new version, not new fixtures. Each file
-is one message in its single-part form, from which the parts can be had back.
+They pin the format: a change that alters one of them needs a new version and a new folder; the folders of
+versions before are only read. Each file is one message in its single-part form, from which the parts can be
+had back.
 """
 
 import sys
@@ -14,10 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from messages import disc, make_message, make_object
 
-from streamseg.structures.message import Message
+from streamseg.structures.message import Message, PromptStatus
 from streamseg.wire import MASK_ENCODINGS, Status, encode, encode_status, pack_single
 
-FOLDER = Path(__file__).parent / "wire"
+FOLDER = Path(__file__).parent / "wire" / "1.1"
+FOLDER_1_0 = Path(__file__).parent / "wire" / "1.0"
+"""What version 1.0 wrote, which had no prompts."""
 JPEG = bytes.fromhex("ffd8ffe000104a46494600ffd9")
 """Stands for a picture; nothing in the wire format looks into it."""
 
@@ -28,6 +31,12 @@ FULL = make_message(
     make_object(np.zeros((0, 0), dtype=np.bool_), 0, 0, track_id=9007199254740991),
     pts_seconds=1.4,
     frame_id="front_camera",
+    prompts=(
+        PromptStatus("cup", "bound", 0.9731, 2),
+        PromptStatus("Tür", "lost", 0.0, 5),
+        PromptStatus("dog", "reacquired", 0.5, 9007199254740991),
+        PromptStatus("cat", "none"),
+    ),
     drops={"capture": {"newer_frame": 3}, "publish": {"slow_subscriber": 1}},
     mask_to_image=(2.0, 2.5, -0.5, 0.25),
     image_size=(120, 128),
@@ -57,7 +66,7 @@ NAMES = (*MESSAGES, "status")
 """Those that must be written byte for byte; `zlib` is only read, as its bytes depend on the library's version."""
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     for name in (*NAMES, "zlib"):
         body = pack_single(parts_of(name))
         (FOLDER / f"{name}.bin").write_bytes(body)
