@@ -12,10 +12,11 @@ from streamseg.errors import DataError
 from streamseg.pipeline import Result
 from streamseg.publish import Publisher
 from streamseg.rle import crop_to_coco
+from streamseg.structures.message import Message
 from streamseg.telemetry import Drops
 from streamseg.wire.header import write_header
 
-__all__ = ["MessageFile", "PublishSink"]
+__all__ = ["MessageFile", "PublishSink", "message_line"]
 
 FILE_WAIT_SECONDS = 5.0
 """Encoding a message takes milliseconds; after so long something is wrong and dropping it is better than waiting."""
@@ -50,12 +51,23 @@ class PublishSink:
         self._publisher.close()
 
 
+def message_line(message: Message) -> str:
+    """A message as a line of JSON: the header of the wire format, with each object's mask in COCO's form.
+
+    An object's `segmentation` is {"size": [H, W], "counts": "…"}, in the mask space.
+    """
+    values = json.loads(write_header(message, ()))
+    del values["buffers"], values["epoch"], values["seq"]
+    for written, found in zip(values["objects"], message.objects, strict=True):
+        written["segmentation"] = crop_to_coco(found.mask, message.mask_size)
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 class MessageFile:
     """One line of JSON per frame: the header of the wire format, with each object's mask in COCO's form.
 
-    An object's `segmentation` is {"size": [H, W], "counts": "…"}, in the mask space. Each line is
-    complete once it is written, so that the file may be read while it grows. The file is opened with
-    the first frame: a run that cannot start leaves the one before it alone.
+    Each line is a `message_line`, complete once it is written, so that the file may be read while it
+    grows. The file is opened with the first frame: a run that cannot start leaves the one before it alone.
 
     Args:
         path: is replaced; its folder is made.
@@ -78,15 +90,11 @@ class MessageFile:
 
     def write(self, result: Result) -> None:
         """Append one line."""
-        message = result.message
-        values = json.loads(write_header(message, ()))
-        del values["buffers"], values["epoch"], values["seq"]
-        for written, found in zip(values["objects"], message.objects, strict=True):
-            written["segmentation"] = crop_to_coco(found.mask, message.mask_size)
+        line = message_line(result.message)
         try:
             if self._file is None:
                 self._file = self._path.open("w", encoding="utf-8", buffering=1)
-            self._file.write(json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n")
+            self._file.write(line)
         except OSError as error:
             raise self._cannot_write(error) from error
 
