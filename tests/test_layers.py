@@ -39,7 +39,16 @@ ONLY_IN = {
 }
 """Units that may use a library, or one name of it."""
 
-LIGHT = ("errors", "structures.frame", "structures.prompt", "structures.message", "rle", "wire", "publish")
+LIGHT = (
+    "errors",
+    "structures.frame",
+    "structures.prompt",
+    "structures.message",
+    "structures.conversion",
+    "rle",
+    "wire",
+    "publish",
+)
 """What a subscriber imports: it runs where numpy and pyzmq are all there is."""
 
 HEAVY = {"torch", "torchvision", "cv2", "yaml", "pydantic", "scipy", "av", "onnxruntime", "safetensors", "matplotlib"}
