@@ -1,0 +1,272 @@
+"""The page's server: HTTP routes, and the protocol of the WebSocket.
+
+Every address but those under /static needs `?token=T`, and every request a Host header that is this
+server's; else the answer is 403 with one line of text.
+
+    GET /                          the page                GET /static/NAME       its modules and style
+    GET /ws                        the WebSocket           GET /stream.mjpg?source=S   pictures with overlays
+    GET /snapshot.png?source=S     the newest frame with overlays, at the size of the source
+    GET /snapshot.json?source=S    what was published for it, as a line of the file of messages
+        both take `&index=N`, the frame's number in its header: exactly that frame, or 404 once it is gone
+
+Server to browser, text:
+
+    {"type": "hello", "version": 1, "sources": [{"id": "cam0"}], "epoch": "5f0c…"}      first
+    {"type": "prompts", "prompts": […]}      at the start, and when they change, whoever changed them
+    {"type": "status", …}                    each second: `RunFigures.as_json`
+    {"type": "answer", "id": 7, "ok": true, "result": …}   or   {…, "ok": false, "error": "one line"}
+    {"type": "error", "error": "one line"}   the message before was refused; the connection stays
+
+Server to browser, binary: one frame, as `wire.single` packs the topic `pic/1/<source>/`, the header, the masks
+(rle-crop-u32) and the JPEG. Its `objects` are all instances of the frame; those that answer prompts have
+`prompt_ids`. `seq` counts the frames that the source gave since this server started, shown or not, and `epoch`
+is this start's. `image` is the source's size, in which boxes and prompts are; the JPEG and the mask space are
+smaller where the source is wider than `viewer.max_width`, and the JPEG, whatever its size, covers the picture.
+
+Browser to server, text:
+
+    {"type": "view", "sources": ["cam0"]}          which to send from now on; at first all, [] none
+    {"type": "ack", "source": "cam0", "seq": 17}   shown, and with it all before it
+    {"type": "call", "id": 7, "op": "prompts.set", "args": {…}}     see `runtime.control`
+
+Of each source at most two frames are on their way unacknowledged, and always the newest is sent next.
+A message longer than 64 kB is refused, one longer than 1 MB ends the connection, and a browser that says
+more than 500 messages per second is read no faster than that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import socket
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler as Respond
+
+from streamseg.pipeline import Result
+from streamseg.runtime.sinks import message_line
+from streamseg.viewer.access import Access
+from streamseg.viewer.channel import Channel
+from streamseg.viewer.client import CLOSE_SECONDS, HEARTBEAT_SECONDS, MAX_READ_BYTES, Client
+from streamseg.viewer.frames import drawn_png
+from streamseg.viewer.hub import Hub
+
+__all__ = ["PAGE_FOLDER", "Server"]
+
+logger = logging.getLogger(__name__)
+
+PAGE_FOLDER: Final = Path(__file__).parent / "page"
+MEDIA_TYPES: Final = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+    ".png": "image/png",
+}
+"""Files of the page folder of any other kind are not served."""
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    " connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+OPEN_PATHS: Final = ("/static/", "/favicon.ico")
+"""Need no token: the page's modules import each other without it, and hold nothing that is secret."""
+BOUNDARY: Final = "streamseg-frame"
+STREAM_BUFFER_BYTES: Final = 128 << 10
+"""Of the system's send buffer for MJPEG, which has no acknowledgements: what lies in it grows old."""
+
+
+class Server:
+    """The routes.
+
+    Args:
+        hub: what there is to see and to do.
+        access: who may.
+        page: folder of the page.
+    """
+
+    def __init__(self, hub: Hub, access: Access, *, page: Path = PAGE_FOLDER) -> None:
+        self._hub = hub
+        self._access = access
+        self._page = page
+
+    def application(self) -> web.Application:
+        """What aiohttp serves."""
+        application = web.Application(middlewares=[self._guard])
+        application.on_response_prepare.append(_add_headers)
+        application.add_routes(
+            [
+                web.get("/", self._index),
+                web.get("/static/{name:.+}", self._static),
+                web.get("/favicon.ico", _no_icon),
+                web.get("/ws", self._watch),
+                web.get("/stream.mjpg", self._stream, allow_head=False),
+                web.get("/snapshot.png", self._picture),
+                web.get("/snapshot.json", self._message),
+            ]
+        )
+        return application
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Respond) -> web.StreamResponse:
+        reason = self._access.refuses_host(request.headers.get("Host"))
+        if reason is None and not request.path.startswith(OPEN_PATHS):
+            reason = self._access.refuses_token(request.query.get("token"))
+        if reason is None and request.path == "/ws":
+            reason = self._access.refuses_origin(request.headers.get("Origin"), request.headers.get("Host"))
+        if reason is not None:
+            logger.warning("%s was refused: %s", request.path[:80], reason)
+            return web.Response(status=403, text=f"{reason}\n")
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return web.Response(status=error.status, text=f"{error.text or error.reason}\n")
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        return self._file(request, "index.html")
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        return self._file(request, request.match_info["name"])
+
+    def _file(self, request: web.Request, name: str) -> web.Response:
+        """A file of the page folder: looked up among those that are there, so that no name leads out of it."""
+        files = {path.relative_to(self._page).as_posix(): path for path in self._page.rglob("*") if path.is_file()}
+        path = files.get(name)
+        if path is None or path.suffix not in MEDIA_TYPES:
+            raise web.HTTPNotFound(text=f"there is no {name[:80]!r}")
+        body = path.read_bytes()
+        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}  # asked for again, as another version may be running
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=body, content_type=MEDIA_TYPES[path.suffix], charset="utf-8", headers=headers)
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        if self._hub.is_full:
+            raise web.HTTPServiceUnavailable(text=f"{len(self._hub.clients)} pages are open already; close one")
+        # Masks and JPEGs are packed already; compressing them again costs more than it saves.
+        ws = web.WebSocketResponse(
+            timeout=CLOSE_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+            compress=False,
+            max_msg_size=MAX_READ_BYTES,
+            writer_limit=64 << 10,
+        )
+        await ws.prepare(request)
+        await Client(self._hub, ws).serve()
+        return ws
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        source_id = self._source_of(request)
+        if self._hub.is_full:
+            raise web.HTTPServiceUnavailable(text="too many pages and streams are open already; close one")
+        response = web.StreamResponse(
+            headers={
+                "Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}",
+                "Cache-Control": "no-store",
+            }
+        )
+        await response.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return response
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
+        transport.set_write_buffer_limits(high=0)
+        channel = self._hub.drawn[source_id]
+        watcher = _Stream(channel)
+        self._hub.num_streams += 1
+        channel.join(watcher)
+        try:
+            while True:
+                body = await watcher.next()
+                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
+                await response.write(head.encode("ascii") + body + b"\r\n")
+        except ConnectionError:
+            return response
+        finally:
+            self._hub.num_streams -= 1
+            channel.leave(watcher)
+
+    async def _picture(self, request: web.Request) -> web.StreamResponse:
+        result = self._result_of(request)
+        body = await asyncio.to_thread(drawn_png, result)
+        return web.Response(body=body, content_type="image/png", headers=_frame_headers(result))
+
+    async def _message(self, request: web.Request) -> web.StreamResponse:
+        result = self._result_of(request)
+        line = await asyncio.to_thread(message_line, result.message)
+        return web.Response(text=line, content_type="application/json", headers=_frame_headers(result))
+
+    def _result_of(self, request: web.Request) -> Result:
+        """The frame that the query names."""
+        result = self._hub.slots[self._source_of(request)].snapshot(_index_of(request))
+        if result is None:
+            raise web.HTTPNotFound(text="there is no such frame, or it is gone; leave the index out for the newest")
+        return result
+
+    def _source_of(self, request: web.Request) -> str:
+        """The source in the query; the first one where it names none."""
+        sources = tuple(self._hub.slots)
+        source_id = request.query.get("source", sources[0])
+        if source_id not in sources:
+            raise web.HTTPNotFound(text=f"there is no source {source_id[:80]!r}; there are {', '.join(sources)}")
+        return source_id
+
+
+class _Stream:
+    """A watcher of drawn pictures, who is given one when he asks for it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._shown = -1
+        self._body: bytes | None = None
+        self._is_waiting = False
+        self._woken = asyncio.Event()
+
+    def wants(self, source_id: str, seq: int) -> bool:
+        """Whether this frame would be written at once."""
+        return self._is_waiting and seq > self._shown
+
+    def offer(self, source_id: str, seq: int, body: bytes) -> None:
+        """Take a frame that is wanted."""
+        self._shown, self._body, self._is_waiting = seq, body, False
+        self._woken.set()
+
+    async def next(self) -> bytes:
+        """A picture newer than the one before, once there is one."""
+        self._is_waiting = True
+        self._woken.clear()
+        self._channel.wake()
+        await self._woken.wait()
+        body, self._body = self._body, None
+        assert body is not None
+        return body
+
+
+async def _no_icon(request: web.Request) -> web.StreamResponse:
+    return web.Response(status=204)
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+
+
+def _index_of(request: web.Request) -> int | None:
+    text = request.query.get("index")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or len(text) > 16:
+        raise web.HTTPBadRequest(text=f"index is the number of a frame, got {text[:40]!r}")
+    return int(text)
+
+
+def _frame_headers(result: Result) -> dict[str, str]:
+    return {"Cache-Control": "no-store", "X-Frame-Index": str(result.frame.index)}
