@@ -1,20 +1,20 @@
-"""What is in a frame for those who asked: prompts to selections, selections to objects with pixels.
+"""What is in a frame for those who asked: selections to objects with pixels.
 
-default_answers     select, then the masks of the chosen rows alone
+default_answers     the masks of the chosen rows alone
 reference_answers   the official FastSAM program's: all masks, then a choice among their pixels
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from streamseg.prompting import select, select_reference
+from streamseg.prompting import select_reference, status_of
 from streamseg.segmentation import instance_masks
 from streamseg.segmentation.reference_masks import native_masks, plain_masks, plain_size
 from streamseg.structures.instances import Tracked
 from streamseg.structures.message import CropMask, MessageObject
-from streamseg.structures.prompt import Prompt, Selection
+from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import StageTimer
 
 __all__ = ["Answers", "default_answers", "reference_answers"]
@@ -25,7 +25,7 @@ class Answers:
     """The answers to all prompts about one frame."""
 
     selections: tuple[Selection, ...]
-    """One for each prompt, in the prompts' order."""
+    """One for each prompt that was asked of the source, in the prompts' order."""
     objects: tuple[MessageObject, ...]
     """What answers at least one prompt, by descending score."""
     mask_size: tuple[int, int]
@@ -35,27 +35,38 @@ class Answers:
 
 
 def default_answers(
-    tracked: Tracked, prompts: Sequence[Prompt], *, mask_size: tuple[int, int], timer: StageTimer
+    tracked: Tracked,
+    selections: Sequence[Selection],
+    *,
+    mask_size: tuple[int, int],
+    timer: StageTimer,
+    labels: Mapping[str, str] | None = None,
 ) -> Answers:
-    """Ours: one instance or none for each prompt, and pixels only for those.
+    """Ours: pixels only for those instances that were chosen.
 
     Args:
         tracked: K instances; 0 answers nothing.
-        prompts: P of them.
+        selections: what answers the prompts.
         mask_size: (H, W) of the masks.
-        timer: takes the stages `select` and `masks`.
+        timer: takes the stage `masks`.
+        labels: what an object is called, by the id of the prompt that it answers; of several, that of the prompt
+            that it answers best.
     """
-    with timer.stage("select"):
-        selections = tuple(select(tracked, prompts))
     instances = tracked.instances
     with timer.stage("masks"):
-        objects = _objects(tracked, selections, lambda rows: instance_masks(instances, rows, size=mask_size))
+        objects = _objects(tracked, selections, lambda rows: instance_masks(instances, rows, size=mask_size), labels)
     height, width = instances.image_size
-    return Answers(selections, objects, mask_size, (width / mask_size[1], height / mask_size[0], 0.0, 0.0))
+    return Answers(tuple(selections), objects, mask_size, (width / mask_size[1], height / mask_size[0], 0.0, 0.0))
 
 
 def reference_answers(
-    tracked: Tracked, prompts: Sequence[Prompt], *, retina_masks: bool = True, timer: StageTimer
+    tracked: Tracked,
+    prompts: Sequence[Prompt],
+    *,
+    texts: Sequence[Selection] = (),
+    labels: Mapping[str, str] | None = None,
+    retina_masks: bool = True,
+    timer: StageTimer,
 ) -> Answers:
     """The official FastSAM program's, fault for fault where somebody may depend on it.
 
@@ -70,6 +81,8 @@ def reference_answers(
     Args:
         tracked: K instances; 0 answers nothing.
         prompts: P of them. Several boxes that have the same best mask are one object.
+        texts: the answers to those of them that are texts, in their order.
+        labels: as in `default_answers`.
         retina_masks: False: masks at the size of the network's input, padding included, over which the
             prompts are stretched as there, without regard to the padding.
         timer: takes the stages `select` and `masks`.
@@ -90,21 +103,40 @@ def reference_answers(
             place = instances.grid_to_image
             to_image = (place.scale_x * cells_x, place.scale_y * cells_y, place.offset_x, place.offset_y)
     with timer.stage("select"):
-        scores = instances.scores.tolist()
-        selections = tuple(select_reference(masks, scores, prompts, mask_size=size, image_size=instances.image_size))
-    objects = [*_objects(tracked, selections, lambda rows: [masks[row] for row in rows])]
+        placed = [prompt for prompt in prompts if not isinstance(prompt, TextPrompt)]
+        scores, track_ids = instances.scores.tolist(), tracked.track_ids.tolist()
+        answered = iter(select_reference(masks, scores, placed, mask_size=size, image_size=instances.image_size))
+        spoken = iter(texts)
+        selections = tuple(
+            next(spoken)
+            if isinstance(prompt, TextPrompt)
+            else next(answered)
+            if isinstance(prompt, EverythingPrompt)
+            else status_of(next(answered), track_ids)
+            for prompt in prompts
+        )
+    objects = [*_objects(tracked, selections, lambda rows: [masks[row] for row in rows], labels)]
     objects += _merged_objects(selections, to_image)
     return Answers(selections, tuple(sorted(objects, key=lambda one: -one.score)), size, to_image)
 
 
 def _objects(
-    tracked: Tracked, selections: Sequence[Selection], masks_of: Callable[[list[int]], Sequence[CropMask]]
+    tracked: Tracked,
+    selections: Sequence[Selection],
+    masks_of: Callable[[list[int]], Sequence[CropMask]],
+    labels: Mapping[str, str] | None = None,
 ) -> tuple[MessageObject, ...]:
     """The rows that answer at least one prompt, by descending score; only these get pixels."""
     prompt_ids: dict[int, list[str]] = {}
+    names: dict[int, tuple[float, str]] = {}
     for selection in selections:
-        for row in selection.rows if selection.mask is None else ():
+        if selection.mask is not None:
+            continue
+        label = labels.get(selection.prompt_id) if labels else None
+        for row, score in zip(selection.rows, selection.scores, strict=True):
             prompt_ids.setdefault(row, []).append(selection.prompt_id)
+            if label is not None and (row not in names or score > names[row][0]):
+                names[row] = (score, label)
     rows = sorted(prompt_ids)
     if not rows:
         return ()
@@ -120,6 +152,7 @@ def _objects(
             score=score,
             mask=mask,
             area=mask.area,
+            label=names[row][1] if row in names else None,
         )
         for row, track_id, box, score, mask in zip(rows, track_ids, boxes, scores, masks, strict=True)
     )

@@ -10,9 +10,11 @@ import torch
 from shapes import PICTURE, Shape, look
 
 from streamseg.answers import Answers, default_answers, reference_answers
+from streamseg.prompting import select
 from streamseg.segmentation.reference_masks import native_masks, plain_masks, plain_size
 from streamseg.structures.instances import Instances, Tracked
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+from streamseg.structures.message import PromptStatus
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import StageTimer
 
 WHOLE = Shape(100, 120, 120, 160, "rectangle", score=0.9)
@@ -27,7 +29,7 @@ NOWHERE = BoxPrompt("nowhere", (1, 200, 30, 239))
 
 
 def ours(*prompts: Prompt, tracked: Tracked = TRACKED, mask_size: tuple[int, int] = PICTURE) -> Answers:
-    return default_answers(tracked, prompts, mask_size=mask_size, timer=StageTimer())
+    return default_answers(tracked, select(tracked, prompts), mask_size=mask_size, timer=StageTimer())
 
 
 def theirs(*prompts: Prompt, tracked: Tracked = TRACKED, retina_masks: bool = True) -> Answers:
@@ -124,9 +126,35 @@ def test_no_prompt_has_no_object():
     assert ours().objects == theirs().objects == ()
 
 
-@pytest.mark.parametrize("answer", [default_answers, reference_answers])
-def test_stages_are_timed(answer):
+def test_stages_are_timed():
     timer = StageTimer()
-    size = {"mask_size": PICTURE} if answer is default_answers else {}
-    answer(TRACKED, [EverythingPrompt()], timer=timer, **size)
+    default_answers(TRACKED, select(TRACKED, [EverythingPrompt()]), mask_size=PICTURE, timer=timer)
+    assert set(timer.stages) == {"masks"}
+    reference_answers(TRACKED, [EverythingPrompt()], timer=timer)
     assert set(timer.stages) == {"select", "masks"}
+
+
+def test_objects_are_called_after_the_text_that_they_answer_best():
+    selections = [Selection("cup", (0, 1), (0.6, 0.5)), Selection("mug", (0,), (0.8,)), Selection("click", (2,), (1.0,))]
+    labels = {"cup": "a cup", "mug": "a mug", "elsewhere": "a plate"}
+    answers = default_answers(TRACKED, selections, mask_size=PICTURE, timer=StageTimer(), labels=labels)
+    assert [one.label for one in answers.objects] == ["a mug", "a cup", None]
+    assert answers.objects[0].prompt_ids == ("cup", "mug")
+
+
+def test_the_reference_says_how_its_prompts_stand():
+    statuses = [selection.status for selection in theirs(EverythingPrompt(), BOTH, NOWHERE).selections]
+    assert statuses[0] is None
+    assert statuses[1] == PromptStatus("both", "bound", pytest.approx(0.9), -1)
+    assert statuses[2] is not None
+    assert (statuses[2].state, statuses[2].track_id) == ("bound", 4)
+    empty = theirs(BOTH, tracked=NONE).selections
+    assert [selection.status for selection in empty] == [PromptStatus("both", "none")]
+
+
+def test_the_references_answers_take_those_to_texts_in():
+    text = Selection("word", (2,), (0.7,), status=PromptStatus("word", "bound", 0.7))
+    prompts = [BOTH, TextPrompt("word", "a box"), EverythingPrompt("all")]
+    answers = reference_answers(TRACKED, prompts, texts=[text], labels={"word": "a box"}, timer=StageTimer())
+    assert [selection.prompt_id for selection in answers.selections] == ["both", "word", "all"]
+    assert {one.track_id: one.label for one in answers.objects} == {4: None, 5: None, 6: "a box", -1: None}

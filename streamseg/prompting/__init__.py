@@ -1,13 +1,25 @@
 """Which instances answer which prompt. Nothing here runs the network: everything is found already.
 
-points    the smallest mask that holds the foreground points and no background point
-boxes     the instance that fills the box best
-select    one Selection per prompt, in the prompts' order
-reference the answers of the official FastSAM program, for those who depend on them
-checks    prompts that no picture of a size can answer, and prompts from a configuration
+points         the smallest mask that holds the foreground points and no background point
+boxes          the instance that fills the box best
+masks          the instance whose mask is most like a given one
+select         one Selection per prompt, in the prompts' order
+following      prompts that stay with their object: asked once, then answered by identity
+reacquisition  a lost object found again by motion, shape and looks
+reference      the answers of the official FastSAM program, for those who depend on them
+checks         prompts that no picture of a size can answer, and prompts from a configuration
 """
 
 from streamseg.prompting.checks import check_prompts, prompts_from_config
+from streamseg.prompting.following import PromptFollower, status_of
 from streamseg.prompting.select import candidates, select, select_reference
 
-__all__ = ["candidates", "check_prompts", "prompts_from_config", "select", "select_reference"]
+__all__ = [
+    "PromptFollower",
+    "candidates",
+    "check_prompts",
+    "prompts_from_config",
+    "select",
+    "select_reference",
+    "status_of",
+]

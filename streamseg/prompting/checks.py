@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streamseg.config import PromptConfig
 from streamseg.errors import DataError
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt, TextPrompt
 
 __all__ = ["check_prompts", "prompts_from_config"]
 
@@ -15,7 +15,7 @@ def check_prompts(prompts: Sequence[Prompt], image_size: tuple[int, int]) -> Non
     """Refuse prompts that no picture of `image_size` (H, W) can answer.
 
     Raises:
-        DataError: a point lies outside the picture, or a box wholly outside; the first one is named.
+        DataError: a point lies outside the picture, or a box or a mask wholly outside; the first one is named.
     """
     height, width = image_size
     for prompt in prompts:
@@ -33,10 +33,18 @@ def check_prompts(prompts: Sequence[Prompt], image_size: tuple[int, int]) -> Non
                     f"prompt {prompt.prompt_id!r}: the box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] lies outside the picture"
                     f" of {width}x{height}"
                 )
+        elif isinstance(prompt, MaskPrompt):
+            mask = prompt.mask
+            crop = mask.crop[max(-mask.y, 0) : max(height - mask.y, 0), max(-mask.x, 0) : max(width - mask.x, 0)]
+            if not crop.any():
+                raise DataError(
+                    f"prompt {prompt.prompt_id!r}: the mask at [{mask.x}, {mask.y}] has no pixel in the picture"
+                    f" of {width}x{height}"
+                )
 
 
 def prompts_from_config(configs: Sequence[PromptConfig]) -> tuple[Prompt, ...]:
-    """The prompts that a configuration asks; one without points and box is everything.
+    """The prompts that a configuration asks; one without points, box and text is everything.
 
     Raises:
         DataError: a prompt contradicts itself.
@@ -45,9 +53,11 @@ def prompts_from_config(configs: Sequence[PromptConfig]) -> tuple[Prompt, ...]:
     for config in configs:
         if config.points is not None:
             labels = config.labels if config.labels is not None else (1,) * len(config.points)
-            prompts.append(PointPrompt(config.id, config.points, labels))
+            prompts.append(PointPrompt(config.id, config.points, labels, source_id=config.source, follow=config.follow))
         elif config.box is not None:
-            prompts.append(BoxPrompt(config.id, config.box))
+            prompts.append(BoxPrompt(config.id, config.box, source_id=config.source, follow=config.follow))
+        elif config.text is not None:
+            prompts.append(TextPrompt(config.id, config.text, source_id=config.source))
         else:
-            prompts.append(EverythingPrompt(config.id))
+            prompts.append(EverythingPrompt(config.id, source_id=config.source))
     return tuple(prompts)

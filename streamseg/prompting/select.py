@@ -7,14 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.errors import DataError
 from streamseg.prompting.boxes import select_boxes
+from streamseg.prompting.masks import select_masks
 from streamseg.prompting.points import select_points
 from streamseg.prompting.reference import box_ious, paint, painting_order
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection
+from streamseg.structures.prompt import (
+    BoxPrompt,
+    EverythingPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    Selection,
+    TextPrompt,
+)
 
-__all__ = ["candidates", "select", "select_reference"]
+__all__ = ["candidates", "nested", "select", "select_reference"]
 
 
 def select(tracked: Tracked, prompts: Sequence[Prompt]) -> list[Selection]:
@@ -25,15 +35,23 @@ def select(tracked: Tracked, prompts: Sequence[Prompt]) -> list[Selection]:
         prompts: P of them; several may choose the same instance.
 
     Returns:
-        One Selection per prompt, in the prompts' order. Point and box prompts have one row or none;
+        One Selection per prompt, in the prompts' order. Point, box and mask prompts have one row or none;
         everything has all rows, in their order.
+
+    Raises:
+        DataError: a prompt is a text, which masks alone cannot answer.
     """
     return _answers(tracked.instances, prompts, nested=False)
 
 
 def candidates(tracked: Tracked, prompt: Prompt) -> Selection:
-    """All instances that could be meant: of points from small to large (part to whole), of a box best first."""
-    return _answers(tracked.instances, [prompt], nested=True)[0]
+    """All instances that could be meant: of points from small to large (part to whole), of others best first."""
+    return nested(tracked, [prompt])[0]
+
+
+def nested(tracked: Tracked, prompts: Sequence[Prompt]) -> list[Selection]:
+    """The candidates of each prompt, in the prompts' order."""
+    return _answers(tracked.instances, prompts, nested=True)
 
 
 def select_reference(
@@ -57,6 +75,9 @@ def select_reference(
         One Selection per prompt, in the prompts' order. A point prompt has one merged mask, and the rows
         that are left on it, large to small; nothing at all where the canvas stays empty. A box prompt has
         one row, however badly it fits, with the IoU as its score.
+
+    Raises:
+        DataError: a prompt is a mask or a text, which the official program does not take.
     """
     boxes = [prompt.box for prompt in prompts if isinstance(prompt, BoxPrompt)]
     ious = iter(_box_ious(masks, boxes, mask_size, image_size))
@@ -66,6 +87,8 @@ def select_reference(
             selections.append(Selection(prompt.prompt_id, tuple(range(len(masks))), tuple(scores)))
         elif isinstance(prompt, PointPrompt):
             selections.append(_merged(masks, scores, prompt, mask_size, image_size))
+        elif not isinstance(prompt, BoxPrompt):
+            raise DataError(f"prompt {prompt.prompt_id!r}: reference prompting answers points, boxes and everything")
         elif not masks:
             selections.append(Selection(prompt.prompt_id, (), ()))
         else:
@@ -121,11 +144,15 @@ def _answers(instances: Instances, prompts: Sequence[Prompt], *, nested: bool) -
     # All prompts of a kind at once: their cost is one pass over the instances, not one each.
     points = iter(select_points(instances, [one for one in prompts if isinstance(one, PointPrompt)], nested=nested))
     boxes = iter(select_boxes(instances, [one for one in prompts if isinstance(one, BoxPrompt)], nested=nested))
+    masks = iter(select_masks(instances, [one for one in prompts if isinstance(one, MaskPrompt)], nested=nested))
     selections = []
     for prompt in prompts:
         if isinstance(prompt, EverythingPrompt):
             scores = tuple(instances.scores.tolist())
             selections.append(Selection(prompt.prompt_id, tuple(range(len(scores))), scores))
+        elif isinstance(prompt, TextPrompt):
+            raise DataError(f"prompt {prompt.prompt_id!r} is a text; only what knows words can answer it")
         else:
-            selections.append(next(points if isinstance(prompt, PointPrompt) else boxes))
+            kind = points if isinstance(prompt, PointPrompt) else boxes if isinstance(prompt, BoxPrompt) else masks
+            selections.append(next(kind))
     return selections

@@ -1,0 +1,160 @@
+"""One prompt and the objects that it could mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+import torch
+
+from streamseg.geometry import box_iou
+from streamseg.prompting.looks import Looks
+from streamseg.prompting.sightings import Sighting
+from streamseg.structures.prompt import LocatedPrompt, PointPrompt
+
+__all__ = ["TENTATIVE", "Binding", "Candidate", "carry", "inner_point", "is_step"]
+
+TENTATIVE: Final = -1
+"""The identity of an object that has none yet."""
+MIN_OVERLAP: Final = 0.4
+"""Mean of box IoU and mask IoU from one frame to the next, for an object that has no identity yet."""
+
+
+@dataclass
+class Candidate:
+    """One object that could be meant."""
+
+    track_id: int
+    """`TENTATIVE`, or below where it is remembered from before the identities started afresh."""
+    row: int = -1
+    """Of the newest frame, while tentative; -1 where it went before it was given an identity."""
+
+    @property
+    def is_gone(self) -> bool:
+        """It went before it had an identity: nobody can ever find it again."""
+        return self.track_id == TENTATIVE and self.row < 0
+
+    def row_in(self, sighting: Sighting) -> int:
+        """Its row in the newest frame; -1 where it is not seen."""
+        return self.row if self.track_id == TENTATIVE else sighting.rows.get(self.track_id, -1)
+
+
+@dataclass
+class Binding:
+    """What a prompt is bound to; to nothing while there are no candidates."""
+
+    prompt: LocatedPrompt
+    candidates: list[Candidate] = field(default_factory=list)
+    """In the order in which `step` goes through them."""
+    position: int = 0
+    """Of the candidate that answers."""
+    found_id: int = TENTATIVE
+    """The identity under which it was found again, after its own was lost."""
+    confidence: float = 1.0
+    """That what was found again is the object: the product of all the times."""
+    looks: Looks | None = None
+    """As it was before it was found again, or before the identities started afresh."""
+    is_asked: bool = False
+    """The frame that the sender saw has had its say."""
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The one that answers."""
+        return self.candidates[self.position] if self.candidates else None
+
+    def row_in(self, sighting: Sighting) -> int:
+        """Its object's row in the newest frame; -1 where it is not seen. Its own identity goes before a found one."""
+        candidate = self.candidate
+        if candidate is None:
+            return -1
+        row = candidate.row_in(sighting)
+        if row < 0 <= self.found_id:
+            return sighting.rows.get(self.found_id, -1)
+        if row >= 0 and self.found_id >= 0:
+            self.found_id, self.confidence = TENTATIVE, 1.0
+        return row
+
+    def bind(self, candidates: Sequence[Candidate]) -> None:
+        """To these objects, the one that the prompt's `step` says first."""
+        self.candidates = list(candidates)
+        self._choose(self.prompt.step % len(candidates))
+
+    def advance(self, prompt: LocatedPrompt, sighting: Sighting) -> None:
+        """To another step: as many candidates on as the step went up, those left out that are not there."""
+        steps, self.prompt = prompt.step - self.prompt.step, prompt
+        here = [
+            position
+            for position, candidate in enumerate(self.candidates)
+            if position == self.position or candidate.row_in(sighting) >= 0
+        ]
+        if len(here) > 1:
+            chosen = here[(here.index(self.position) + steps) % len(here)]
+            if chosen != self.position:
+                self._choose(chosen)
+
+    def leave_gone(self, sighting: Sighting) -> None:
+        """Where its candidate went before it had an identity: to the next one that is there, else to nothing."""
+        candidate = self.candidate
+        if candidate is None or not candidate.is_gone:
+            return
+        order = [*range(self.position + 1, len(self.candidates)), *range(self.position)]
+        there = [position for position in order if self.candidates[position].row_in(sighting) >= 0]
+        if there:
+            self._choose(there[0])
+        else:
+            self.candidates = []
+
+    def _choose(self, position: int) -> None:
+        self.position, self.found_id, self.confidence, self.looks = position, TENTATIVE, 1.0, None
+
+
+def is_step(before: LocatedPrompt, after: LocatedPrompt) -> bool:
+    """Whether two prompts of one id mean the same place, and the second another of the objects there."""
+    if type(before) is not type(after) or before.step == after.step:
+        return False
+    return replace(before, step=0, frame_index=None) == replace(after, step=0, frame_index=None)
+
+
+def carry(candidates: Sequence[Candidate], before: Sighting, after: Sighting) -> None:
+    """Take candidates without an identity from one frame to the next by their overlap; they may get one there.
+
+    What had an identity before is another object and is not taken.
+    """
+    moving = [one for one in candidates if one.row >= 0]
+    if not moving:
+        return
+    free = [row for row, identity in enumerate(after.track_ids) if identity < 0 or identity not in before.rows]
+    rows = [one.row for one in moving]
+    overlap = np.zeros((len(rows), 0))
+    if free:
+        boxes = box_iou(torch.from_numpy(before.boxes[rows]), torch.from_numpy(after.boxes[free])).numpy()
+        shapes = [(one.rasters[chosen] > 0).reshape(len(chosen), -1) for one, chosen in ((before, rows), (after, free))]
+        first, second = (shape.astype(np.float32) for shape in shapes)
+        shared = first @ second.T
+        union = first.sum(axis=1)[:, None] + second.sum(axis=1)[None] - shared
+        overlap = (boxes + shared / np.maximum(union, 1)) / 2 * (boxes > 0)
+    for one, line in zip(moving, overlap, strict=True):
+        best = int(np.argmax(line)) if len(line) else -1
+        one.row = free[best] if best >= 0 and line[best] >= MIN_OVERLAP else -1
+        if one.row >= 0:
+            one.track_id = after.track_ids[one.row]
+    # One without an identity is asked for by its row, one with an identity by that.
+    for one in moving:
+        if one.track_id != TENTATIVE:
+            one.row = -1
+
+
+def inner_point(prompt_id: str, sighting: Sighting, row: int) -> PointPrompt:
+    """A point on an object, well inside of it where it is solid."""
+    raster = sighting.rasters[row].astype(np.float32)
+    inside = raster > 0
+    x0, y0, x1, y1 = sighting.boxes[row].tolist()
+    if not inside.any():
+        return PointPrompt(prompt_id, (((x0 + x1) / 2, (y0 + y1) / 2),), (1,))
+    rows, columns = np.nonzero(inside)
+    # The cell on the object that is nearest to its centre of mass.
+    nearest = int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2))
+    shares = (np.array([columns[nearest], rows[nearest]]) + 0.5) / raster.shape[0] * 1.3 - 0.15
+    return PointPrompt(prompt_id, ((x0 + float(shares[0]) * (x1 - x0), y0 + float(shares[1]) * (y1 - y0)),), (1,))

@@ -1,0 +1,264 @@
+"""Prompts that stay with their objects: asked once, on the frame that their sender saw, then answered by identity.
+
+asked ─► tentative ─► bound ─► lost ─► bound          the tracker found the same identity again
+└► reacquired     another identity, by motion, shape and looks
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry, inner_point, is_step
+from streamseg.prompting.coexistence import Coexistence
+from streamseg.prompting.looks import Looks
+from streamseg.prompting.memory import Remembered, fingerprint, parse_memory, to_json
+from streamseg.prompting.reacquisition import Lost, reacquire
+from streamseg.prompting.select import nested, select
+from streamseg.prompting.sightings import Sighting, Sightings, sight
+from streamseg.structures.instances import Tracked
+from streamseg.structures.message import PromptStatus
+from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt, Selection
+
+__all__ = ["PromptFollower", "status_of"]
+
+TENTATIVE_CONFIDENCE = 0.5
+"""Of an object that was seen too briefly to be given an identity: many of those are gone in the next frame."""
+
+LONG_AGO = float("-inf")
+"""When something was seen whose clock is not known any more."""
+
+
+class PromptFollower:
+    """Answers the prompts about one source. Frames come in order; not for two threads at once, but for `memory`.
+
+    Args:
+        memory: what `memory` gave in an earlier run, for the prompts that it names.
+
+    Raises:
+        DataError: the memory is damaged.
+    """
+
+    def __init__(self, memory: Mapping[str, object] | None = None) -> None:
+        self._sightings = Sightings()
+        self._coexistence = Coexistence()
+        self._newest: Sighting | None = None
+        self._prompts: Sequence[EverythingPrompt | LocatedPrompt] = ()
+        self._bindings: dict[str, Binding] = {}
+        self._pending: list[Candidate] = []
+        self._lost: dict[tuple[int, int], Lost] = {}
+        self._remembered = parse_memory(memory or {})
+        self._next_key = TENTATIVE - 1
+
+    def update(
+        self,
+        tracked: Tracked,
+        prompts: Sequence[EverythingPrompt | LocatedPrompt],
+        *,
+        frame_index: int,
+        time_seconds: float,
+    ) -> list[Selection]:
+        """Answer the prompts in one frame.
+
+        A prompt that follows is asked once, on the frame with its `frame_index` where that is among the last seconds
+        (`sightings.HISTORY_SECONDS`), else on this one; where nothing answers, on each frame to come until something
+        does. From then on the identity of that object answers. One with the id of an earlier prompt that differs in
+        its `step` alone goes on to another object that the first could have meant; any other is asked afresh.
+
+        Args:
+            tracked: the objects of the frame, K of them; 0 is fine.
+            prompts: P of them; their ids differ. Hand over the same sequence while nothing changes: that costs least.
+            frame_index: `Frame.index`.
+            time_seconds: when the picture was taken, as the tracker was told.
+
+        Returns:
+            One Selection per prompt, in the prompts' order, each with its status, but for everything. The score of
+            what is followed is its confidence.
+        """
+        sighting = sight(tracked, frame_index, time_seconds)
+        if self._newest is not None:
+            self._carry(self._newest, sighting)
+        self._newest = sighting
+        self._sightings.add(sighting)
+        self._coexistence.update(sighting.rows.keys(), time_seconds)
+        self._synchronise(prompts, sighting)
+        self._ask(tracked, sighting)
+        followed = self._follow(sighting)
+        others = [one for one in prompts if isinstance(one, EverythingPrompt) or not one.follow]
+        answers = {
+            id(one): status_of(selection, sighting.track_ids) if not isinstance(one, EverythingPrompt) else selection
+            for one, selection in zip(others, select(tracked, others) if others else (), strict=True)
+        }
+        return [answers[id(one)] if id(one) in answers else followed[one.prompt_id] for one in prompts]
+
+    def restart(self) -> None:
+        """The source's identities start afresh: what was bound is lost, and is known again by its looks alone."""
+        for binding in self._bindings.values():
+            candidate = binding.candidate
+            if candidate is None or candidate.track_id == TENTATIVE:
+                binding.candidates = []
+                continue
+            looks = self._looks(binding)
+            binding.candidates, binding.position = [Candidate(self._next_key)], 0
+            binding.found_id = TENTATIVE
+            binding.looks = replace(looks, seen_seconds=LONG_AGO) if looks is not None else None
+            self._next_key -= 1
+        self._sightings.clear()
+        self._coexistence = Coexistence()
+        self._newest, self._pending, self._lost = None, [], {}
+
+    def memory(self) -> dict[str, object]:
+        """What is needed to find the prompts' objects again in another run: plain numbers by prompt id, for JSON.
+
+        From any thread.
+        """
+        found = dict(self._remembered)
+        for prompt_id, binding in tuple(self._bindings.items()):
+            looks = self._looks(binding)
+            if looks is not None:
+                found[prompt_id] = Remembered(fingerprint(binding.prompt), binding.prompt.step, looks)
+        return to_json(found)
+
+    def _carry(self, before: Sighting, after: Sighting) -> None:
+        """Those without an identity, from the last frame to this one."""
+        if not self._pending:
+            return
+        carry(self._pending, before, after)
+        any_gone = any(one.is_gone for one in self._pending)
+        self._pending = [one for one in self._pending if one.row >= 0]
+        if any_gone:
+            for binding in self._bindings.values():
+                binding.leave_gone(after)
+
+    def _synchronise(self, prompts: Sequence[EverythingPrompt | LocatedPrompt], sighting: Sighting) -> None:
+        """One binding for each prompt that follows."""
+        if prompts is self._prompts:
+            return
+        self._prompts = prompts
+        before, self._bindings = self._bindings, {}
+        for prompt in prompts:
+            if isinstance(prompt, EverythingPrompt) or not prompt.follow:
+                continue
+            binding = before.get(prompt.prompt_id)
+            if binding is not None and is_step(binding.prompt, prompt):
+                self._step(binding, prompt, sighting)
+            elif binding is None or binding.prompt != prompt:
+                binding = self._begin(prompt)
+            self._bindings[prompt.prompt_id] = binding
+
+    def _begin(self, prompt: LocatedPrompt) -> Binding:
+        """For a prompt that was not there before, in this run at least."""
+        binding = Binding(prompt)
+        remembered = self._remembered.pop(prompt.prompt_id, None)
+        if remembered is not None and remembered.is_of(prompt):
+            binding.candidates = [Candidate(self._next_key)]
+            binding.looks = replace(remembered.looks, seen_seconds=LONG_AGO)
+            self._next_key -= 1
+        return binding
+
+    def _step(self, binding: Binding, prompt: LocatedPrompt, sighting: Sighting) -> None:
+        row = binding.row_in(sighting)
+        others = [one for one in binding.candidates if one is not binding.candidate and one.row_in(sighting) >= 0]
+        if row >= 0 and not others:
+            # Of those that could have been meant only this one is left: what lies around it by now can be, too.
+            rows = nested(sighting.tracked, [inner_point(prompt.prompt_id, sighting, row)])[0].rows
+            if row in rows:
+                found = self._candidates(sighting, rows)
+                position = rows.index(row)
+                if binding.candidate is not None:
+                    found[position] = binding.candidate
+                binding.candidates, binding.position = found, position
+        binding.advance(prompt, sighting)
+
+    def _ask(self, tracked: Tracked, sighting: Sighting) -> None:
+        """Bind what is not bound yet, each on the frame that its sender saw."""
+        positions: dict[int, list[Binding]] = {}
+        newest = len(self._sightings) - 1
+        for binding in self._bindings.values():
+            if binding.candidates:
+                continue
+            position = None
+            if not binding.is_asked and binding.prompt.frame_index is not None:
+                position = self._sightings.position(binding.prompt.frame_index)
+            binding.is_asked = True
+            positions.setdefault(newest if position is None else position, []).append(binding)
+        for position, bindings in positions.items():
+            since = self._sightings.since(position)
+            asked = tracked if position == newest else since[0].tracked
+            selections = nested(asked, [binding.prompt for binding in bindings])
+            # Several prompts may mean the same object: its candidate is shared, and carried once.
+            rows = sorted({row for selection in selections for row in selection.rows})
+            candidates = dict(zip(rows, self._candidates(since[0], rows, since), strict=True))
+            for binding, selection in zip(bindings, selections, strict=True):
+                if selection.rows:
+                    binding.bind([candidates[row] for row in selection.rows])
+                    binding.leave_gone(sighting)
+
+    def _candidates(self, seen: Sighting, rows: Sequence[int], since: Sequence[Sighting] = ()) -> list[Candidate]:
+        """Candidates of a frame's rows, those without an identity carried through the frames since to the newest."""
+        candidates = [Candidate(seen.track_ids[row], row if seen.track_ids[row] == TENTATIVE else -1) for row in rows]
+        for before, after in itertools.pairwise(since):
+            carry(candidates, before, after)
+        self._pending += [one for one in candidates if one.row >= 0]
+        return candidates
+
+    def _follow(self, sighting: Sighting) -> dict[str, Selection]:
+        """The answer of each binding; looks for what is lost."""
+        rows = {prompt_id: binding.row_in(sighting) for prompt_id, binding in self._bindings.items()}
+        missing: dict[tuple[int, int], list[tuple[str, Binding]]] = {}
+        for prompt_id, row in rows.items():
+            binding = self._bindings[prompt_id]
+            candidate = binding.candidate
+            if row < 0 and candidate is not None:
+                missing.setdefault((candidate.track_id, binding.found_id), []).append((prompt_id, binding))
+        lost: dict[tuple[int, int], Lost] = {}
+        for key, bindings in missing.items():
+            known = self._lost.get(key)
+            looks = known.looks if known is not None else self._looks(bindings[0][1])
+            if known is not None:
+                lost[key] = known
+            elif looks is not None:
+                lost[key] = Lost(looks, self._coexistence.met(key[0]) | self._coexistence.met(key[1]))
+        self._lost = lost
+        for (key, one), found in zip(lost.items(), reacquire(list(lost.values()), sighting), strict=True):
+            if found is None:
+                continue
+            for prompt_id, binding in missing[key]:
+                binding.found_id, binding.looks = found.track_id, one.looks
+                binding.confidence *= found.probability
+                rows[prompt_id] = sighting.rows[found.track_id]
+        return {
+            prompt_id: _answer(prompt_id, binding, rows[prompt_id]) for prompt_id, binding in self._bindings.items()
+        }
+
+    def _looks(self, binding: Binding) -> Looks | None:
+        """What is known of its object; None where it has none that was seen."""
+        candidate = binding.candidate
+        if candidate is None:
+            return None
+        seen = self._sightings.of(binding.found_id if binding.found_id >= 0 else candidate.track_id)
+        return Looks.of(seen, binding.looks) if seen else binding.looks
+
+
+def status_of(selection: Selection, track_ids: Sequence[int]) -> Selection:
+    """The same with a status, for a prompt that is asked anew in each frame; its confidence is its best score."""
+    if not selection.rows:
+        return replace(selection, status=PromptStatus(selection.prompt_id, "none"))
+    # What is merged from several objects has no identity.
+    track_id = track_ids[selection.rows[0]] if selection.mask is None else TENTATIVE
+    confidence = min(max(max(selection.scores), 0.0), 1.0)
+    return replace(selection, status=PromptStatus(selection.prompt_id, "bound", confidence, track_id))
+
+
+def _answer(prompt_id: str, binding: Binding, row: int) -> Selection:
+    candidate = binding.candidate
+    if candidate is None:
+        return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "none"))
+    is_found = binding.found_id >= 0
+    track_id = binding.found_id if is_found else max(candidate.track_id, TENTATIVE)
+    if row < 0:
+        return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "lost", 0.0, track_id))
+    confidence = TENTATIVE_CONFIDENCE if track_id == TENTATIVE else binding.confidence
+    state = PromptStatus(prompt_id, "reacquired" if is_found else "bound", confidence, track_id)
+    return Selection(prompt_id, (row,), (confidence,), status=state)
