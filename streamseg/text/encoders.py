@@ -1,0 +1,210 @@
+"""Pictures and words to vectors that can be compared: a folder of two ONNX graphs and a tokenizer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+
+from streamseg.cache import cache_folder
+from streamseg.errors import ConfigError, WeightsError
+from streamseg.onnx_session import RUN_ERRORS, open_session, quiet
+from streamseg.text.description import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, EncodersDescription
+
+__all__ = ["Encoders", "OnnxEncoders", "encoders_folder", "load_encoders"]
+
+MAX_BATCH: Final = 32
+"""Pictures or texts in one run, which bounds the memory: a ViT-B/32 takes about 10 MB for each."""
+
+MAX_KEPT_TEXTS: Final = 4096
+"""2 kB each with 512 components; the texts that were asked for least recently go first."""
+
+
+class Encoders(Protocol):
+    """What the ranking needs of encoders."""
+
+    @property
+    def description(self) -> EncodersDescription:
+        """What they are."""
+
+    def embed_images(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Embeddings float32 (N, D) of length 1 of pictures uint8 (N, S, S, 3) RGB; N may be 0."""
+
+    def embed_texts(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embeddings float32 (T, D) of length 1 of sentences; T may be 0."""
+
+    def knows_text(self, sentence: str) -> bool:
+        """Whether the sentence costs nothing, because it was embedded before."""
+
+
+class OnnxEncoders:
+    """Two graphs that ONNX Runtime runs. Sentences are embedded once, and then kept.
+
+    Args:
+        description: what they are.
+        image_session: one input float32 (N, 3, S, S), one output float32 (N, D).
+        text_session: one input int64 (N, L) of tokens, one output float32 (N, D).
+        tokenize: sentences to tokens int64 (N, L).
+    """
+
+    def __init__(
+        self,
+        description: EncodersDescription,
+        image_session: onnxruntime.InferenceSession,
+        text_session: onnxruntime.InferenceSession,
+        tokenize: Callable[[Sequence[str]], npt.NDArray[np.int64]],
+    ) -> None:
+        self._description = description
+        self.image_session = image_session
+        self.text_session = text_session
+        self._tokenize = tokenize
+        self._kept: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+        mean, std = (np.array(values, np.float32) for values in (description.mean, description.std))
+        self._factor, self._summand = 1 / (255 * std), -mean / std
+
+    @property
+    def description(self) -> EncodersDescription:
+        """What they are."""
+        return self._description
+
+    def embed_images(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Embeddings float32 (N, D) of length 1 of pictures uint8 (N, S, S, 3) RGB; N may be 0.
+
+        Raises:
+            WeightsError: the graph cannot take them, or gives no finite numbers.
+        """
+        side = self._description.image_size
+        if crops.ndim != 4 or crops.shape[1:] != (side, side, 3) or crops.dtype != np.uint8:
+            raise ValueError(f"crops must be uint8 (N, {side}, {side}, 3), got {crops.dtype} {crops.shape}")
+        return self._in_batches(self.image_session, IMAGE_GRAPH, crops, self._normalized)
+
+    def embed_texts(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Embeddings float32 (T, D) of length 1 of sentences; T may be 0.
+
+        Raises:
+            WeightsError: the graph cannot take them, or gives no finite numbers.
+        """
+        missing = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._kept]
+        if missing:
+            tokens = self._tokenize(missing)
+            embeddings = self._in_batches(self.text_session, TEXT_GRAPH, tokens, lambda batch: batch)
+            self._kept.update(zip(missing, embeddings, strict=True))
+        found = np.empty((len(sentences), self._description.embedding_dim), np.float32)
+        for row, sentence in enumerate(sentences):
+            found[row] = self._kept[sentence]
+            self._kept.move_to_end(sentence)
+        while len(self._kept) > MAX_KEPT_TEXTS:
+            self._kept.popitem(last=False)
+        return found
+
+    def knows_text(self, sentence: str) -> bool:
+        """Whether the sentence costs nothing, because it was embedded before."""
+        return sentence in self._kept
+
+    def _normalized(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        pixels = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
+        for channel in range(3):
+            np.multiply(crops[..., channel], self._factor[channel], out=pixels[:, channel])
+            pixels[:, channel] += self._summand[channel]
+        return pixels
+
+    def _in_batches(
+        self,
+        session: onnxruntime.InferenceSession,
+        name: str,
+        inputs: npt.NDArray[Any],
+        prepare: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    ) -> npt.NDArray[np.float32]:
+        embeddings = np.empty((len(inputs), self._description.embedding_dim), np.float32)
+        for start in range(0, len(inputs), MAX_BATCH):
+            batch = inputs[start : start + MAX_BATCH]
+            with quiet():
+                try:
+                    (rows,) = session.run(None, {session.get_inputs()[0].name: prepare(batch)})
+                except RUN_ERRORS as error:
+                    reason = str(error).strip().splitlines()[0]
+                    raise WeightsError(f"{name} of {self._description.name} cannot be run: {reason}") from error
+            if rows.shape != (len(batch), embeddings.shape[1]) or not np.isfinite(rows).all():
+                raise WeightsError(
+                    f"{name} of {self._description.name} gives {rows.dtype} {rows.shape}; it must give"
+                    f" ({len(batch)}, {embeddings.shape[1]}) of finite numbers"
+                )
+            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+            embeddings[start : start + MAX_BATCH] = rows / np.maximum(lengths, 1e-12)
+        return embeddings
+
+
+def encoders_folder(named: str | Path = "default") -> Path:
+    """The folder that a configuration means: `default` is `text/default` in the cache folder. It need not exist."""
+    return cache_folder() / "text" / "default" if str(named) == "default" else Path(named)
+
+
+def load_encoders(
+    folder: str | Path = "default", *, device: str = "auto", num_threads: int | None = None
+) -> OnnxEncoders:
+    """Load a folder as `scripts/export_text_encoders` makes it; nothing in it is executed, and each hash is checked.
+
+    Args:
+        folder: with `encoders.json`, `image.onnx`, `text.onnx` and `tokenizer.json`; or `default`.
+        device: auto (CUDA where ONNX Runtime has it), cpu, cuda or cuda:N.
+        num_threads: on the CPU; None for as many as torch uses.
+
+    Raises:
+        WeightsError: the folder or a file of it is missing or broken, or they do not fit together.
+        ConfigError: the package `tokenizers` is not installed.
+        EngineError: the device is not there.
+    """
+    folder = encoders_folder(folder)
+    description = EncodersDescription.read(folder)
+    if device == "auto":
+        has_cuda = torch.cuda.is_available() and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        device = "cuda" if has_cuda else "cpu"
+    sessions = []
+    for name, kind, num_axes in ((IMAGE_GRAPH, "tensor(float)", 4), (TEXT_GRAPH, "tensor(int64)", 2)):
+        path = folder / name
+        contents = description.file(folder, name)  # type: ignore[arg-type]
+        session = open_session(contents, path=path, device=device, num_threads=num_threads)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != kind or len(inputs[0].shape) != num_axes:
+            described = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs)
+            raise WeightsError(
+                f"{path} takes {described} and has {len(outputs)} outputs; it must take one {kind} with {num_axes}"
+                " axes, and have one output"
+            )
+        sessions.append(session)
+    tokenize = _tokenizer(description.file(folder, TOKENIZER), folder / TOKENIZER, description)
+    encoders = OnnxEncoders(description, sessions[0], sessions[1], tokenize)
+    # What does not fit together is found here, and not at the first object.
+    encoders.embed_images(np.zeros((1, description.image_size, description.image_size, 3), np.uint8))
+    encoders.embed_texts([description.sentence("something")])
+    return encoders
+
+
+def _tokenizer(
+    contents: bytes, path: Path, description: EncodersDescription
+) -> Callable[[Sequence[str]], npt.NDArray[np.int64]]:
+    if find_spec("tokenizers") is None:
+        raise ConfigError("texts need the package tokenizers: pip install 'streamseg[text]'")
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_buffer(contents)
+    except ValueError as error:
+        raise WeightsError(f"{path} is no tokenizer: {' '.join(str(error).split())}") from error
+    length = description.context_length
+    # Truncation leaves room for the tokens that begin and end a text.
+    tokenizer.enable_truncation(max_length=length)
+    tokenizer.enable_padding(length=length, pad_id=description.pad_id)
+
+    def tokenize(sentences: Sequence[str]) -> npt.NDArray[np.int64]:
+        encodings = tokenizer.encode_batch(list(sentences))
+        return np.array([encoding.ids for encoding in encodings], np.int64).reshape(len(sentences), length)
+
+    return tokenize

@@ -1,0 +1,230 @@
+"""One Selection for each text, frame after frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.config import TextConfig
+from streamseg.structures.frame import Frame
+from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.message import PromptState, PromptStatus
+from streamseg.structures.prompt import Selection, TextPrompt
+from streamseg.text.crops import CropStyle, object_crops
+from streamseg.text.encoders import Encoders, load_encoders
+from streamseg.text.memory import SourceMemory, looks_of
+from streamseg.text.ranking import NONE_OF_THESE, best_texts, text_scores, usual_threshold
+
+__all__ = ["TextSelector", "rows_by_text"]
+
+TEXTS_PER_FRAME: Final = 8
+"""Texts that are embedded in one frame of a live source; the others wait for the next ones."""
+
+
+@dataclass
+class _Source:
+    """What is remembered of one source."""
+
+    memory: SourceMemory = field(default_factory=SourceMemory)
+    answered: set[tuple[str, str]] = field(default_factory=set)
+    """Prompts (id and text) that had an answer at some time."""
+    wanted: dict[int, float] = field(default_factory=dict)
+    """Best score of any text, by identity, of the frame before."""
+
+
+class TextSelector:
+    """Answers texts, with a memory for each source. One thread at a time may call it.
+
+    Several texts at once are labels of an open vocabulary: an object goes to the one that describes it best, or
+    to none where something else describes it better, or where it scores below the threshold.
+
+    Args:
+        encoders: loaded, or what loads them; that is called when the first text is asked for.
+        threshold: lowest score of an answer, 0..1; None: the encoders' usual one.
+        max_crops_per_frame: objects that are looked at in one frame; None: all, for pictures that stand alone.
+        context: see `CropStyle`.
+        background: see `CropStyle`.
+    """
+
+    def __init__(
+        self,
+        encoders: Encoders | Callable[[], Encoders],
+        *,
+        threshold: float | None = None,
+        max_crops_per_frame: int | None = None,
+        context: float = TextConfig.model_fields["context"].default,
+        background: str = TextConfig.model_fields["background"].default,
+    ) -> None:
+        self._open: Callable[[], Encoders] = encoders if callable(encoders) else lambda: encoders
+        self._loaded: Encoders | None = None
+        self._threshold = threshold
+        self._max_crops = max_crops_per_frame
+        self._context = context
+        self._background = background
+        self._sources: dict[str, _Source] = {}
+
+    @classmethod
+    def from_config(cls, config: TextConfig, *, every_object: bool = False) -> TextSelector:
+        """With the encoders of a configuration, which are loaded when the first text is asked for.
+
+        Args:
+            config: the section.
+            every_object: look at all objects of each frame, whatever it costs: for pictures that stand alone.
+        """
+        return cls(
+            lambda: load_encoders(config.encoders, device=config.device),
+            threshold=config.threshold,
+            max_crops_per_frame=None if every_object else config.max_crops_per_frame,
+            context=config.context,
+            background=config.background,
+        )
+
+    def prepare(self) -> Encoders:
+        """Load the encoders, if they are not; from any thread, before a text is asked for.
+
+        Raises:
+            WeightsError: there are none, or they are broken; says what to do.
+            ConfigError: the package `tokenizers` is not installed.
+            EngineError: the device is not there.
+        """
+        if self._loaded is None:
+            encoders = self._open()
+            encoders.embed_texts(NONE_OF_THESE)
+            self._loaded = encoders
+        return self._loaded
+
+    def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
+        """Choose among the objects of a frame; the frames of a source come in order.
+
+        Args:
+            frame: the picture.
+            tracked: K objects of it; 0 answers nothing.
+            prompts: P texts. Those for another source have no answer.
+
+        Returns:
+            One Selection per prompt, in the prompts' order: its rows best first, scored 0..1, and its status.
+
+        Raises:
+            WeightsError, ConfigError, EngineError: see `prepare`, which is called where it was not.
+        """
+        if not prompts:
+            return []
+        encoders = self.prepare()
+        source = self._sources.setdefault(frame.source_id, _Source())
+        asked = [prompt for prompt in prompts if prompt.source_id in (None, frame.source_id)]
+        sentences = [encoders.description.sentence(prompt.text) for prompt in asked]
+        ready = self._ready(encoders, sentences)
+        rows, embeddings = self._look(encoders, frame, tracked, source)
+        scores = _scores(encoders, embeddings, ready)
+        threshold = usual_threshold(encoders.description) if self._threshold is None else self._threshold
+        answers = dict(zip(ready, best_texts(scores, threshold), strict=True))
+        if scores.size:
+            track_ids = tracked.track_ids[rows].tolist()
+            source.wanted = dict(zip(track_ids, scores.max(axis=1).tolist(), strict=True))
+        # The set is rebuilt from the prompts in force, so that it does not grow with those that are gone.
+        before, source.answered = source.answered, set()
+        selections = []
+        mine = {id(prompt): sentence for prompt, sentence in zip(asked, sentences, strict=True)}
+        for prompt in prompts:
+            found = [(rows[row], score) for row, score in answers.get(mine.get(id(prompt), ""), [])]
+            key = (prompt.prompt_id, prompt.text)
+            if found or key in before:
+                source.answered.add(key)
+            state: PromptState = "bound" if found else "lost" if key in before else "none"
+            status = PromptStatus(prompt.prompt_id, state, found[0][1] if found else 0.0)
+            rows_found, scores_found = tuple(row for row, _ in found), tuple(score for _, score in found)
+            selections.append(Selection(prompt.prompt_id, rows_found, scores_found, status=status))
+        return selections
+
+    def end_source(self, source_id: str) -> None:
+        """Forget a source that has ended."""
+        self._sources.pop(source_id, None)
+
+    def _ready(self, encoders: Encoders, sentences: Sequence[str]) -> list[str]:
+        """The sentences, each once, that can be compared in this frame."""
+        unique = list(dict.fromkeys(sentences))
+        if self._max_crops is None:
+            return unique
+        missing = [sentence for sentence in unique if not encoders.knows_text(sentence)][TEXTS_PER_FRAME:]
+        return [sentence for sentence in unique if sentence not in missing]
+
+    def _look(
+        self, encoders: Encoders, frame: Frame, tracked: Tracked, source: _Source
+    ) -> tuple[list[int], npt.NDArray[np.float32]]:
+        """The rows of which something is known (N), and what: (N, D)."""
+        seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
+        looks = looks_of(tracked.instances)
+        track_ids = tracked.track_ids.tolist()
+        chosen = source.memory.rows_to_look_at(tracked, looks, seconds, budget=self._max_crops, wanted=source.wanted)
+        seen = _embeddings(encoders, frame.image, tracked.instances, chosen, self._context, self._background)
+        known: dict[int, npt.NDArray[np.float32]] = {}
+        for row, embedding in zip(chosen, seen, strict=True):
+            if track_ids[row] < 0:
+                known[row] = embedding
+            else:
+                source.memory.learn(track_ids[row], embedding, looks[row], seconds)
+        for row, track_id in enumerate(track_ids):
+            remembered = source.memory.embedding(track_id)
+            if remembered is not None:
+                known[row] = remembered
+        source.memory.forget_gone(seconds)
+        rows = sorted(known)
+        dim = encoders.description.embedding_dim
+        return rows, np.array([known[row] for row in rows], np.float32).reshape(len(rows), dim)
+
+
+def rows_by_text(
+    encoders: Encoders,
+    image: npt.NDArray[np.uint8],
+    instances: Instances,
+    texts: Sequence[str],
+) -> list[int]:
+    """Of each text the row that it describes better than any other row, as the official FastSAM program chooses.
+
+    There is always one as long as there is any object: no "none of these", no threshold, and two texts may share one.
+    As in ultralytics' later version of it, an object is seen within its own box on black; and square, not cut to the
+    middle of its longer side.
+
+    Args:
+        encoders: of pictures and words.
+        image: uint8 (H, W, 3) RGB.
+        instances: K objects of that picture.
+        texts: T of them.
+
+    Returns:
+        T rows; none where K is 0.
+    """
+    if not len(instances) or not texts:
+        return []
+    seen = _embeddings(encoders, image, instances, list(range(len(instances))), 0.0, "fill", colour=(0, 0, 0))
+    words = encoders.embed_texts([encoders.description.sentence(text) for text in texts])
+    # Softmax over the objects, as there, and sigmoid keep the order of the cosines.
+    return [int(row) for row in (words @ seen.T).argmax(axis=1)]
+
+
+def _scores(
+    encoders: Encoders, embeddings: npt.NDArray[np.float32], sentences: Sequence[str]
+) -> npt.NDArray[np.float32]:
+    return text_scores(
+        embeddings, encoders.embed_texts(sentences), encoders.embed_texts(NONE_OF_THESE), encoders.description
+    )
+
+
+def _embeddings(
+    encoders: Encoders,
+    image: npt.NDArray[np.uint8],
+    instances: Instances,
+    rows: list[int],
+    context: float,
+    background: str,
+    colour: tuple[int, int, int] | None = None,
+) -> npt.NDArray[np.float32]:
+    description = encoders.description
+    red, green, blue = (round(255 * min(max(value, 0.0), 1.0)) for value in description.mean)
+    style = CropStyle(context, background, (red, green, blue) if colour is None else colour)  # type: ignore[arg-type]
+    crops = object_crops(image, instances, rows, size=description.image_size, style=style, enlarge=description.resize)
+    return encoders.embed_images(crops)
