@@ -197,7 +197,7 @@ class TextConfig(Section):
     """Lowest score of an answer; None: what suits the encoders' family, 0.5 for CLIP and 0.1 for SigLIP."""
     max_crops_per_frame: int = Field(default=4, ge=1, le=1024)
     """Objects looked at per frame; the others wait for the next frames."""
-    background: Literal["dim", "blur", "fill"] = "dim"
+    background: Literal["dim", "blur", "fill"] = "blur"
     """What becomes of the surroundings of an object; fill: the mean of the encoders' pictures."""
     context: float = Field(default=0.2, ge=0, le=1)
     """Share of the box's longer side that is added on each side of it."""
