@@ -52,6 +52,12 @@ class TextAnswers(Protocol):
     def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
         """One Selection per prompt, in the prompts' order: the rows that are what it says, best first."""
 
+    def prepare(self) -> object:
+        """Get ready, from any thread, before the first text is asked for; raises StreamsegError where it cannot."""
+
+    def end_source(self, source_id: str) -> None:
+        """Forget the objects of a source, whose identities start afresh."""
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -152,6 +158,7 @@ class Pipeline:
 
     Raises:
         ConfigError: reference masks are asked for at another size, or prompts that nobody can answer.
+        WeightsError, EngineError: a text is asked for, and `text` cannot get ready for it.
         DataError: the memory of prompts is damaged.
     """
 
@@ -208,7 +215,8 @@ class Pipeline:
         """Ask something else from the next frame on; from any thread, a frame sees all of it or nothing.
 
         Raises:
-            ConfigError: nobody can answer one of them: a text without `text`, a mask or text in reference prompting.
+            ConfigError: nobody can answer one of them: a text without `text`, a mask in reference prompting.
+            WeightsError, EngineError: `text` cannot get ready for a text.
         """
         self._prompts = self._answerable(prompts)
 
@@ -245,6 +253,8 @@ class Pipeline:
         Its prompts stay: they are lost, and look for their objects by their looks.
         """
         self._streams.pop(source_id, None)
+        if self._text is not None:
+            self._text.end_source(source_id)
         follower = self._followers.get(source_id)
         if follower is not None:
             follower.restart()
@@ -314,6 +324,8 @@ class Pipeline:
                     f"prompt {prompt.prompt_id!r} is a text, and nothing here can read; configure text encoders, or ask"
                     " with points, a box or a mask"
                 )
+            if isinstance(prompt, TextPrompt) and self._text is not None:
+                self._text.prepare()
             if isinstance(prompt, MaskPrompt) and self._is_reference:
                 raise ConfigError(
                     f"prompt {prompt.prompt_id!r} is a mask, which reference prompting does not take; ask with points"

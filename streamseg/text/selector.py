@@ -12,7 +12,6 @@ import numpy.typing as npt
 from streamseg.config import TextConfig
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
-from streamseg.structures.message import PromptState, PromptStatus
 from streamseg.structures.prompt import Selection, TextPrompt
 from streamseg.text.crops import CropStyle, object_crops
 from streamseg.text.encoders import Encoders, load_encoders
@@ -30,8 +29,6 @@ class _Source:
     """What is remembered of one source."""
 
     memory: SourceMemory = field(default_factory=SourceMemory)
-    answered: set[tuple[str, str]] = field(default_factory=set)
-    """Prompts (id and text) that had an answer at some time."""
     wanted: dict[int, float] = field(default_factory=dict)
     """Best score of any text, by identity, of the frame before."""
 
@@ -106,7 +103,7 @@ class TextSelector:
             prompts: P texts. Those for another source have no answer.
 
         Returns:
-            One Selection per prompt, in the prompts' order: its rows best first, scored 0..1, and its status.
+            One Selection per prompt, in the prompts' order: its rows best first, scored 0..1.
 
         Raises:
             WeightsError, ConfigError, EngineError: see `prepare`, which is called where it was not.
@@ -125,20 +122,8 @@ class TextSelector:
         if scores.size:
             track_ids = tracked.track_ids[rows].tolist()
             source.wanted = dict(zip(track_ids, scores.max(axis=1).tolist(), strict=True))
-        # The set is rebuilt from the prompts in force, so that it does not grow with those that are gone.
-        before, source.answered = source.answered, set()
-        selections = []
-        mine = {id(prompt): sentence for prompt, sentence in zip(asked, sentences, strict=True)}
-        for prompt in prompts:
-            found = [(rows[row], score) for row, score in answers.get(mine.get(id(prompt), ""), [])]
-            key = (prompt.prompt_id, prompt.text)
-            if found or key in before:
-                source.answered.add(key)
-            state: PromptState = "bound" if found else "lost" if key in before else "none"
-            status = PromptStatus(prompt.prompt_id, state, found[0][1] if found else 0.0)
-            rows_found, scores_found = tuple(row for row, _ in found), tuple(score for _, score in found)
-            selections.append(Selection(prompt.prompt_id, rows_found, scores_found, status=status))
-        return selections
+        answer_of = {id(prompt): answers.get(sentence, []) for prompt, sentence in zip(asked, sentences, strict=True)}
+        return [_selection(prompt, rows, answer_of.get(id(prompt), [])) for prompt in prompts]
 
     def end_source(self, source_id: str) -> None:
         """Forget a source that has ended."""
@@ -204,6 +189,13 @@ def rows_by_text(
     words = encoders.embed_texts([encoders.description.sentence(text) for text in texts])
     # Softmax over the objects, as there, and sigmoid keep the order of the cosines.
     return [int(row) for row in (words @ seen.T).argmax(axis=1)]
+
+
+def _selection(prompt: TextPrompt, rows: Sequence[int], answers: Sequence[tuple[int, float]]) -> Selection:
+    """Answers are positions in `rows`, and scores."""
+    return Selection(
+        prompt.prompt_id, tuple(rows[position] for position, _ in answers), tuple(score for _, score in answers)
+    )
 
 
 def _scores(
