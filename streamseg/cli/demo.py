@@ -1,17 +1,18 @@
-"""`streamseg demo`: the main job on the built-in scene, with a subscriber in another process."""
+"""`streamseg demo`: the main job on the built-in scene, with a page to click on and a subscriber in another process."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamseg.cli.run import add_config_arguments
+from streamseg.cli.run import add_config_arguments, open_viewer, show_session
 from streamseg.errors import ConfigError
 
 __all__ = ["Received", "add_parser", "read_received", "run"]
@@ -26,10 +27,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "demo",
         help="the main job on the built-in scene; nothing is needed",
         description="Segments a rendered scene live, follows its objects, publishes them, and lets a subscriber in"
-        " another process receive them. Leaves demo.mp4 to look at and demo.jsonl with what was received.",
+        " another process receive them. Prints the address of a page that shows it. Leaves demo.mp4 to look at and"
+        " demo.jsonl with what was received.",
     )
     add_config_arguments(parser)
     parser.add_argument("--seconds", type=float, default=15.0, help="how long (default %(default)s)")
+    parser.add_argument(
+        "--view-port", type=int, default=0, metavar="PORT", help="of the page (default %(default)s: the system chooses)"
+    )
+    parser.add_argument("--no-view", action="store_true", help="serve no page")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default %(default)s)")
     parser.set_defaults(command=run)
 
@@ -46,16 +52,25 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--seconds must be more than 0, got {args.seconds:g}")
     # The system chooses the ports, so that a demo runs beside anything else.
     ports = ["publish.endpoint=tcp://127.0.0.1:0", "publish.control_endpoint=tcp://127.0.0.1:0"]
-    config = load_config(args.config, sets=[*ports, *args.sets], sources=args.source)
+    with_page = not args.no_view
+    if with_page and importlib.util.find_spec("aiohttp") is None:
+        print("no page: it needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'")
+        with_page = False
+    view = [f"viewer.enabled={str(with_page).lower()}", f"viewer.port={args.view_port}"]
+    config = load_config(args.config, sets=[*ports, *view, *args.sets], sources=args.source)
     if config.publish.endpoint is None:
         raise ConfigError("the demo publishes to a subscriber; publish.endpoint cannot be null")
     fetch_named(config.segmentation.weights)
-    video = VideoSink(args.out / "demo.mp4", [source.id for source in config.named_sources()])
     received_path = args.out / "demo.jsonl"
     status = StatusLine()
-    with open_runtime(config, [video]) as session:
+    with ExitStack() as stack:
+        viewer = stack.enter_context(open_viewer(config))
+        video = VideoSink(args.out / "demo.mp4", [source.id for source in config.named_sources()])
+        session = stack.enter_context(open_runtime(config, [video] if viewer is None else [viewer, video]))
         assert session.endpoint is not None
         print(f"publishing at {session.endpoint}, control at {session.control_endpoint}, for {args.seconds:g} s")
+        if viewer is not None:
+            show_session(viewer, session)
         with _subscriber(session.endpoint, received_path):
             try:
                 session.runtime.run(status.update, duration_seconds=args.seconds)

@@ -16,8 +16,13 @@ from streamseg.errors import ConfigError, StreamsegError
 if TYPE_CHECKING:
     from streamseg.config import Config
     from streamseg.runtime import Sink
+    from streamseg.runtime.assembly import Session
+    from streamseg.viewer import Viewer
 
-__all__ = ["add_parser", "run", "run_config"]
+__all__ = ["add_parser", "open_viewer", "run", "run_config", "show_session"]
+
+CONFIGURED_PORT = -1
+"""Stands for `--view` without a port."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,6 +35,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_config_arguments(parser)
     parser.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="stop after so long")
     parser.add_argument("--no-publish", action="store_true", help="open no endpoint")
+    parser.add_argument(
+        "--view",
+        nargs="?",
+        type=_port,
+        const=CONFIGURED_PORT,
+        metavar="PORT",
+        help="serve a page that shows the run in a browser, at viewer.port or PORT; 0: the system chooses",
+    )
     parser.add_argument("--out", metavar="VIDEO.mp4", help="record the pictures with their objects")
     parser.set_defaults(command=run)
 
@@ -54,6 +67,14 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no port from 0 to 65535; a configuration is written before --view"
+        )
+    return int(text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Run until the end; the last line on standard output holds the figures."""
     from streamseg.config import load_config
@@ -63,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     sets = list(args.sets)
     if args.no_publish:
         sets += ["publish.endpoint=null", "publish.single_endpoint=null", "publish.control_endpoint=null"]
+    if args.view is not None:
+        sets += ["viewer.enabled=true", *([f"viewer.port={args.view}"] if args.view != CONFIGURED_PORT else [])]
     config = load_config(args.config, sets=sets, sources=args.source)
     if args.out is not None:
         config = config.model_copy(update={"output": config.output.model_copy(update={"video": args.out})})
@@ -87,9 +110,14 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
     fetch_named(config.segmentation.weights)
     status = StatusLine()
     sinks: list[Sink] = []
-    if config.output.video is not None:
-        sinks.append(VideoSink(config.output.video, [source.id for source in config.named_sources()]))
-    with _sigterm_as_ctrl_c(), open_runtime(config, sinks) as session:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_sigterm_as_ctrl_c())
+        viewer = stack.enter_context(open_viewer(config))
+        if viewer is not None:
+            sinks.append(viewer)
+        if config.output.video is not None:
+            sinks.append(VideoSink(config.output.video, [source.id for source in config.named_sources()]))
+        session = stack.enter_context(open_runtime(config, sinks))
         for what, endpoint in (
             ("messages", session.endpoint),
             ("single-part messages", session.single_endpoint),
@@ -97,6 +125,8 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
         ):
             if endpoint is not None:
                 print(f"{what} at {endpoint}", flush=True)
+        if viewer is not None:
+            show_session(viewer, session)
         try:
             session.runtime.run(status.update, duration_seconds=duration_seconds)
         finally:
@@ -106,6 +136,31 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
             if figures.num_frames or not isinstance(sys.exc_info()[1], StreamsegError):
                 for line in summary_lines(figures):
                     print(line, flush=True)
+
+
+@contextlib.contextmanager
+def open_viewer(config: Config) -> Iterator[Viewer | None]:
+    """The page's server where the configuration wants one, closed in the end.
+
+    Raises:
+        ConfigError: aiohttp is not installed, or the token in the environment is none.
+        PublishError: the address cannot be listened at.
+    """
+    if not config.viewer.enabled:
+        yield None
+        return
+    from streamseg.viewer import Viewer
+
+    with Viewer.from_config(config.viewer, [source.id for source in config.named_sources()]) as viewer:
+        yield viewer
+
+
+def show_session(viewer: Viewer, session: Session) -> None:
+    """Let the page see and steer a session, and say where it is."""
+    from streamseg.viewer import Run
+
+    viewer.attach(Run.of(session))
+    print(f"page at {viewer.url}", flush=True)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from streamseg.capture import open_source
 from streamseg.config import Config, SceneSource, WebcamSource
@@ -12,6 +14,7 @@ from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
 from streamseg.prompting import prompts_from_config
 from streamseg.publish import ControlServer, Publisher
+from streamseg.publish.control import Op
 from streamseg.runtime.control import control_operations
 from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.supervisor import Runtime
@@ -35,6 +38,8 @@ class Session:
     """Single-part messages."""
     control_endpoint: str | None
     """Prompts, status, pause."""
+    operations: Mapping[str, Op]
+    """What the control endpoint answers, for others who steer the run; from any thread, one at a time."""
 
 
 @contextlib.contextmanager
@@ -94,17 +99,33 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             all_sinks.append(messages)
         runtime = stack.enter_context(Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching))
         ownerless.pop_all()
+        operations = _one_at_a_time(control_operations(runtime))
         control = None
         if publish.control_endpoint is not None:
             control = stack.enter_context(
-                ControlServer(publish.control_endpoint, control_operations(runtime), allow_public=publish.allow_public)
+                ControlServer(publish.control_endpoint, operations, allow_public=publish.allow_public)
             )
         yield Session(
             runtime,
             endpoint=publisher.endpoint if publisher is not None else None,
             single_endpoint=publisher.single_endpoint if publisher is not None else None,
             control_endpoint=control.endpoint if control is not None else None,
+            operations=operations,
         )
+
+
+def _one_at_a_time(operations: Mapping[str, Op]) -> dict[str, Op]:
+    """The same, but whoever calls one waits for those that others called: they read the prompts and then set them."""
+    lock = threading.Lock()
+
+    def locked(operation: Op) -> Op:
+        def call(args: dict[str, Any]) -> Any:
+            with lock:
+                return operation(args)
+
+        return call
+
+    return {name: locked(operation) for name, operation in operations.items()}
 
 
 def _known_size(section: object) -> tuple[int, int] | None:

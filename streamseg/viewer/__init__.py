@@ -8,6 +8,7 @@ frames    what is made of one frame                  access     who may see it
 page      what runs in the browser
 """
 
+from streamseg.viewer.hub import Run
 from streamseg.viewer.viewer import TOKEN_VARIABLE, Viewer
 
-__all__ = ["TOKEN_VARIABLE", "Viewer"]
+__all__ = ["TOKEN_VARIABLE", "Run", "Viewer"]

@@ -18,6 +18,7 @@ from streamseg.viewer.frames import drawn_jpeg, packed_frame
 from streamseg.wire import prompt_to_json
 
 if TYPE_CHECKING:
+    from streamseg.runtime.assembly import Session
     from streamseg.viewer.client import Client
 
 __all__ = ["PROTOCOL_VERSION", "Hub", "Run"]
@@ -39,11 +40,17 @@ class Run:
     """What the page can see of the run and do to it."""
 
     operations: Mapping[str, Op] = field(default_factory=dict)
-    """Those of the control channel."""
+    """Those of the control channel; called in several threads, so that they lock what they share."""
     status: Callable[[], dict[str, Any]] = _no_status
     """Figures as JSON values; empty while there are none."""
     prompts: Callable[[], Sequence[Prompt]] = tuple
     """In force."""
+
+    @classmethod
+    def of(cls, session: Session) -> Run:
+        """What a session opened."""
+        runtime = session.runtime
+        return cls(session.operations, lambda: runtime.figures().as_json(), lambda: runtime.pipeline.prompts)
 
 
 class Hub:

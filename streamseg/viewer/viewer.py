@@ -9,15 +9,13 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from streamseg.config import ViewerConfig
 from streamseg.errors import ConfigError, PublishError
 from streamseg.pipeline import Result
-from streamseg.publish.control import Op
-from streamseg.structures.prompt import Prompt
 from streamseg.viewer.access import Access, check_token, is_loopback, new_token
 from streamseg.viewer.hub import Hub, Run
 
@@ -91,21 +89,9 @@ class Viewer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}/?token={self._token}"
 
-    def attach(
-        self,
-        *,
-        operations: Mapping[str, Op],
-        status: Callable[[], dict[str, Any]],
-        prompts: Callable[[], Sequence[Prompt]],
-    ) -> None:
-        """Let the page see and steer a run; before that, it shows frames alone.
-
-        Args:
-            operations: of the control channel; called in several threads, so that they lock what they share.
-            status: figures of the run, as JSON values.
-            prompts: in force.
-        """
-        self._hub.run = Run(dict(operations), status, prompts)
+    def attach(self, run: Run) -> None:
+        """Let the page see and steer a run; before that, it shows frames alone."""
+        self._hub.run = run
 
     def write(self, result: Result) -> None:
         """Show one frame; takes microseconds.
