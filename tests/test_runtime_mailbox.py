@@ -206,6 +206,86 @@ def test_a_pause_does_not_outlive_its_sources():
     assert intake.take() is None
 
 
+def test_a_step_lets_one_frame_of_each_source_through_a_pause():
+    intake = make_intake(cam=LIVE, file=FILE)
+    intake.pause()
+    for index in range(FILE_CAPACITY):
+        put(intake, "file", index)
+    put(intake, "cam", 0)
+    assert intake.step()
+    assert taken(intake) == [("file", 0)]
+    put(intake, "cam", 1)
+    put(intake, "file", FILE_CAPACITY)
+    assert taken(intake) == [("cam", 1)]
+    put(intake, "cam", 2)
+    assert Background(intake.take).is_waiting()
+    assert intake.is_paused
+    assert intake.drops("cam") == {"mailbox": {"paused": 2}}
+    assert intake.drops("file") == {}
+
+
+def test_a_step_wakes_a_waiting_take():
+    intake = make_intake(file=FILE)
+    intake.pause()
+    put(intake, "file", 0)
+    take = Background(intake.take)
+    assert take.is_waiting()
+    assert intake.step()
+    batch = take.result()
+    assert isinstance(batch, Taken)
+    assert [frame.index for frame in batch.frames] == [0]
+
+
+def test_of_a_step_the_newest_live_frame_is_taken():
+    intake = make_intake(cam=LIVE)
+    intake.pause()
+    intake.step()
+    put(intake, "cam", 0)
+    put(intake, "cam", 1)
+    assert taken(intake) == [("cam", 1)]
+    assert intake.drops("cam") == {"mailbox": {"newer_frame": 1}}
+
+
+def test_two_steps_before_a_frame_came_are_one():
+    intake = make_intake(cam=LIVE)
+    intake.pause()
+    intake.step()
+    intake.step()
+    put(intake, "cam", 0)
+    assert taken(intake) == [("cam", 0)]
+    put(intake, "cam", 1)
+    assert Background(intake.take).is_waiting()
+
+
+@pytest.mark.parametrize("change", ["resume", "pause"])
+def test_a_step_is_forgotten_with_its_pause(change: str):
+    intake = make_intake(cam=LIVE)
+    intake.pause()
+    intake.step()
+    getattr(intake, change)()
+    intake.pause()
+    put(intake, "cam", 0)
+    assert Background(intake.take).is_waiting()
+
+
+def test_there_is_no_step_without_a_pause():
+    intake = make_intake(file=FILE)
+    assert not intake.step()
+    intake.pause()
+    put(intake, "file", 0)
+    assert Background(intake.take).is_waiting()
+
+
+def test_a_source_may_end_while_it_owes_a_step():
+    intake = make_intake(a=LIVE, b=LIVE)
+    intake.pause()
+    intake.step()
+    intake.end("a")
+    assert intake.take() == Taken((), ("a",))
+    put(intake, "b", 0)
+    assert taken(intake) == [("b", 0)]
+
+
 def test_close_ends_every_wait_and_counts_what_is_left():
     intake = make_intake(file=FILE, cam=LIVE)
     for index in range(FILE_CAPACITY):

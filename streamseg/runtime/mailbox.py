@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamseg.batching import Batcher, Waiting
 from streamseg.structures.frame import Frame
@@ -90,6 +90,8 @@ class Intake:
         self._batcher = batcher
         self._now_ns = now_ns
         self._is_paused = False
+        self._stepping: set[str] = set()
+        """Sources that owe a frame to `step`."""
         self._is_closed = False
         lock = threading.Lock()
         self._arrived = threading.Condition(lock)
@@ -112,7 +114,7 @@ class Intake:
             if mailbox.is_live:
                 self._batcher.arrived(frame.source_id, now_ns)
             mailbox.put(frame, now_ns)
-            if mailbox.is_live and self._is_paused:
+            if mailbox.is_live and self._is_paused and frame.source_id not in self._stepping:
                 mailbox.drop("paused")
             else:
                 self._arrived.notify()
@@ -135,13 +137,15 @@ class Intake:
                 if not self._open:
                     return None
                 timeout_seconds = None
-                if not self._is_paused:
+                waiting = self._waiting()
+                if waiting:
                     now_ns = self._now_ns()
-                    decision = self._batcher.decide([mailbox.waiting() for mailbox in self._open.values()], now_ns)
+                    decision = self._batcher.decide(waiting, now_ns)
                     for source_id in decision.drop:
                         self._open[source_id].drop("too_old")
                     if decision.take:
                         frames = tuple(self._open[source_id].take(now_ns) for source_id in decision.take)
+                        self._stepping.difference_update(decision.take)
                         self._has_room.notify_all()
                         return Taken(frames, self._close_ended())
                     if decision.drop:
@@ -155,6 +159,7 @@ class Intake:
         """Take nothing until `resume`: live frames are dropped and counted, files wait."""
         with self._arrived:
             self._is_paused = True
+            self._stepping.clear()
             for mailbox in self._open.values():
                 if mailbox.is_live:
                     mailbox.drop("paused")
@@ -164,7 +169,22 @@ class Intake:
         """Go on after `pause`."""
         with self._arrived:
             self._is_paused = False
+            self._stepping.clear()
             self._arrived.notify()
+
+    def step(self) -> bool:
+        """Let one frame of each source through a pause: of a file its next, of a live source the next to arrive.
+
+        A source that still owes one from the step before owes no second.
+
+        Returns:
+            False where there is no pause; then nothing is done.
+        """
+        with self._arrived:
+            if self._is_paused:
+                self._stepping.update(self._open)
+                self._arrived.notify()
+            return self._is_paused
 
     @property
     def is_paused(self) -> bool:
@@ -190,9 +210,17 @@ class Intake:
         """Frames of one source that were dropped here."""
         return self._mailboxes[source_id].drops.snapshot()
 
+    def _waiting(self) -> list[Waiting]:
+        """What may be taken from; nothing in a pause, but for a step."""
+        if not self._is_paused:
+            return [mailbox.waiting() for mailbox in self._open.values()]
+        offers = (mailbox.waiting() for source_id, mailbox in self._open.items() if source_id in self._stepping)
+        return [replace(offer, num_ready=min(offer.num_ready, 1)) for offer in offers]
+
     def _close_ended(self) -> tuple[str, ...]:
         """Sources that have ended and of which nothing waits any more; each is named once."""
         ended = tuple(source_id for source_id, box in self._open.items() if box.has_ended and not len(box))
         for source_id in ended:
             del self._open[source_id]
+            self._stepping.discard(source_id)
         return ended

@@ -18,6 +18,7 @@ from streamseg.runtime.figures import SOURCE_AGE_WINDOW, Meter, RunFigures, Sour
 from streamseg.runtime.handover import Handover
 from streamseg.runtime.mailbox import Intake
 from streamseg.runtime.workers import CountsDrops, Segmented, Sink, Worker, capture, finish, segment
+from streamseg.structures.message import PromptStatus
 from streamseg.telemetry import Drops, merge_drops
 
 __all__ = ["Runtime"]
@@ -72,6 +73,7 @@ class Runtime:
         self._is_flushed = False
         self._stopped_at: float | None = None
         self._started_ns = self._ended_ns = 0
+        self._prompt_statuses: dict[str, tuple[PromptStatus, ...]] = {}
         self._meter = Meter()
         self._meters = {source_id: Meter(age_window=SOURCE_AGE_WINDOW) for source_id in self._sources}
 
@@ -139,6 +141,20 @@ class Runtime:
     def resume(self) -> None:
         """Go on after `pause`."""
         self._intake.resume()
+
+    def step(self) -> bool:
+        """Let one frame of each source through a pause; False where there is none. It does not wait for them."""
+        return self._intake.step()
+
+    @property
+    def source_ids(self) -> tuple[str, ...]:
+        """The sources, in their order."""
+        return tuple(self._sources)
+
+    @property
+    def prompt_statuses(self) -> dict[str, tuple[PromptStatus, ...]]:
+        """How the prompts stood in the latest frame of each source that gave one."""
+        return dict(self._prompt_statuses)
 
     def figures(self) -> RunFigures:
         """How the run is doing; from any thread."""
@@ -223,6 +239,7 @@ class Runtime:
     def _finished(self, result: Result) -> None:
         now_ns = time.monotonic_ns()
         source_id = result.frame.source_id
+        self._prompt_statuses[source_id] = result.message.prompts
         is_live = self._sources[source_id].is_live
         self._meter.add(result.message, now_ns, with_age=is_live or not self._any_live)
         self._meters[source_id].add(result.message, now_ns)
