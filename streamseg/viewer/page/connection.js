@@ -1,0 +1,110 @@
+/** The WebSocket to the server: calls with answers, frames, and reconnecting with growing pauses. */
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 10_000;
+
+/**
+ * How long to wait before a further attempt.
+ * @param {number} numFailures Attempts that failed in a row, from 1.
+ * @returns {number} ms.
+ */
+export function pauseMs(numFailures) {
+  return Math.min(FIRST_PAUSE_MS * 2 ** (numFailures - 1), LONGEST_PAUSE_MS);
+}
+
+/**
+ * @typedef {object} Listener
+ * @property {() => void} opened
+ * @property {(waitMs: number, wasOpen: boolean) => void} lost
+ * @property {(message: any) => void} told A JSON message other than the answer to a call.
+ * @property {(body: ArrayBuffer) => void} framed
+ */
+
+export class Connection {
+  /** @type {WebSocket | null} */ #socket = null;
+  /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */ #calls = new Map();
+  #nextId = 1;
+  #numFailures = 0;
+  #timer = 0;
+
+  /**
+   * @param {string} url
+   * @param {Listener} listener
+   */
+  constructor(url, listener) {
+    this.url = url;
+    this.listener = listener;
+    // What comes back from sleep or a network change should not wait out a long pause.
+    addEventListener("online", () => this.retry());
+    this.#open();
+  }
+
+  get isOpen() {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Try again at once, if it is not connected. */
+  retry() {
+    if (this.#socket) return;
+    clearTimeout(this.#timer);
+    this.#open();
+  }
+
+  /**
+   * Ask the server to do something.
+   * @param {string} op
+   * @param {object} [args]
+   * @returns {Promise<any>} Its result; rejected with the server's reason.
+   */
+  call(op, args = {}) {
+    if (!this.isOpen) return Promise.reject(new Error("not connected; wait until the page is connected again"));
+    const id = this.#nextId++;
+    this.send({ type: "call", id, op, args });
+    return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
+  }
+
+  /** @param {object} message Dropped while there is no connection. */
+  send(message) {
+    if (this.isOpen) this.#socket?.send(JSON.stringify(message));
+  }
+
+  #open() {
+    const socket = new WebSocket(this.url);
+    let wasOpen = false;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("open", () => {
+      wasOpen = true;
+      this.#numFailures = 0;
+      this.listener.opened();
+    });
+    socket.addEventListener("message", ({ data }) => {
+      if (data instanceof ArrayBuffer) this.listener.framed(data);
+      else this.#read(JSON.parse(data));
+    });
+    socket.addEventListener("close", () => this.#closed(wasOpen));
+    this.#socket = socket;
+  }
+
+  /** @param {any} message */
+  #read(message) {
+    if (message.type !== "answer") {
+      this.listener.told(message);
+      return;
+    }
+    const call = this.#calls.get(message.id);
+    this.#calls.delete(message.id);
+    if (message.ok) call?.resolve(message.result);
+    else call?.reject(new Error(message.error));
+  }
+
+  /** @param {boolean} wasOpen */
+  #closed(wasOpen) {
+    this.#socket = null;
+    for (const { reject } of this.#calls.values()) reject(new Error("the connection was lost before the answer came"));
+    this.#calls.clear();
+    this.#numFailures += 1;
+    const waitMs = pauseMs(this.#numFailures);
+    this.#timer = setTimeout(() => this.#open(), waitMs);
+    this.listener.lost(waitMs, wasOpen);
+  }
+}

@@ -1,0 +1,203 @@
+/** Draws a frame: the picture, every object's mask over it, names, and what the pointer does. */
+
+import { colourOf, css, inkOn } from "./colours.js";
+
+/** @typedef {import("./frame.js").Frame} Frame */
+/** @typedef {import("./frame.js").FrameObject} FrameObject */
+
+/**
+ * @typedef {object} Look How a frame is to be shown.
+ * @property {boolean} everything Whether objects are shown that answer no prompt.
+ * @property {(found: FrameObject) => string[]} names The prompts that an object answers, by name.
+ * @property {FrameObject | null} hovered
+ * @property {string | null} selected Name of the selected prompt.
+ * @property {Map<string, FrameObject>} lost Where the objects of lost prompts were seen last, by name.
+ * @property {{x: number, y: number, label: number}[]} marks Points of the selected prompt.
+ * @property {number[] | null} drag xyxy of the box being drawn.
+ * @property {{x: number, y: number} | null} cross What the arrow keys move.
+ * @property {number} pixelRatio Canvas pixels per CSS pixel.
+ */
+
+/**
+ * @typedef {object} Style In CSS pixels and shares.
+ * @property {number} fill
+ * @property {number} line
+ * @property {number} opacity
+ * @property {boolean} cased With a dark line below, to be seen on any ground.
+ */
+
+/** @type {Record<string, Style>} */
+const STYLES = {
+  alone: { fill: 0.26, line: 1.25, opacity: 0.9, cased: false },
+  faint: { fill: 0.1, line: 1, opacity: 0.6, cased: false },
+  named: { fill: 0.42, line: 2.25, opacity: 1, cased: true },
+  selected: { fill: 0.48, line: 3, opacity: 1, cased: true },
+};
+const HOVER_FILL = 0.22;
+const CASING = "rgb(0 0 0 / 0.6)";
+const FONT_PX = 12;
+
+/**
+ * Draw onto the whole canvas.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Frame} frame
+ * @param {Look} look
+ */
+export function drawFrame(context, frame, look) {
+  const scale = context.canvas.width / frame.image.w;
+  context.setTransform(scale, 0, 0, context.canvas.height / frame.image.h, 0, 0);
+  context.lineJoin = "round";
+  if (frame.bitmap) context.drawImage(frame.bitmap, 0, 0, frame.image.w, frame.image.h);
+  else context.clearRect(0, 0, frame.image.w, frame.image.h);
+  /** Image pixels per CSS pixel. */
+  const unit = look.pixelRatio / scale;
+  const named = frame.objects.filter((found) => look.names(found).length);
+  const others = look.everything ? frame.objects.filter((found) => !look.names(found).length) : [];
+  const otherStyle = named.length || look.lost.size ? STYLES.faint : STYLES.alone;
+  for (const found of others) drawObject(context, found, otherStyle, unit);
+  for (const found of named) drawObject(context, found, STYLES[isSelected(found, look) ? "selected" : "named"], unit);
+  for (const found of look.lost.values()) drawGhost(context, found, unit);
+  if (look.hovered) drawHovered(context, look.hovered, unit);
+  for (const found of others) if (found.label) drawTag(context, found, found.label, frame, unit);
+  for (const [name, found] of look.lost) drawTag(context, found, `${name} · lost`, frame, unit);
+  for (const found of named) drawTag(context, found, tagOf(found, look), frame, unit);
+  if (look.hovered && !named.includes(look.hovered) && !look.hovered.label) {
+    drawTag(context, look.hovered, look.hovered.trackId < 0 ? "new" : `#${look.hovered.trackId}`, frame, unit);
+  }
+  for (const mark of look.marks) drawMark(context, mark, unit);
+  if (look.drag) drawDrag(context, look.drag, unit);
+  if (look.cross) drawCross(context, look.cross, unit);
+}
+
+/** @param {FrameObject} found @param {Look} look */
+function isSelected(found, look) {
+  return look.selected !== null && look.names(found).includes(look.selected);
+}
+
+/** @param {FrameObject} found @param {Look} look @returns {string} */
+function tagOf(found, look) {
+  const names = look.names(found).join(", ");
+  return found.label && found.label !== names ? `${names} · ${found.label}` : names;
+}
+
+/**
+ * An object's outline as a path, made once per frame.
+ * @param {FrameObject} found
+ * @returns {Path2D}
+ */
+function pathOf(found) {
+  if (found.path) return found.path;
+  const path = new Path2D();
+  const { outline } = found;
+  let isStart = true;
+  for (let at = 0; at < outline.length; at += 2) {
+    if (Number.isNaN(outline[at])) path.closePath();
+    else if (isStart) path.moveTo(outline[at], outline[at + 1]);
+    else path.lineTo(outline[at], outline[at + 1]);
+    isStart = Number.isNaN(outline[at]);
+  }
+  found.path = path;
+  return path;
+}
+
+/** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {Style} style @param {number} unit */
+function drawObject(context, found, style, unit) {
+  const path = pathOf(found);
+  const colour = colourOf(found.trackId);
+  context.fillStyle = css(colour, style.fill);
+  context.fill(path, "evenodd");
+  if (style.cased) stroke(context, path, CASING, (style.line + 2) * unit);
+  stroke(context, path, css(colour, style.opacity), style.line * unit);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {number} unit */
+function drawHovered(context, found, unit) {
+  const path = pathOf(found);
+  context.fillStyle = `rgb(255 255 255 / ${HOVER_FILL})`;
+  context.fill(path, "evenodd");
+  stroke(context, path, CASING, 4.5 * unit);
+  stroke(context, path, "#fff", 2 * unit);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {number} unit */
+function drawGhost(context, found, unit) {
+  context.setLineDash([6 * unit, 5 * unit]);
+  stroke(context, pathOf(found), CASING, 3.5 * unit);
+  stroke(context, pathOf(found), css(colourOf(found.trackId)), 1.75 * unit);
+  context.setLineDash([]);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {Path2D} path @param {string} style @param {number} width */
+function stroke(context, path, style, width) {
+  context.strokeStyle = style;
+  context.lineWidth = width;
+  context.stroke(path);
+}
+
+/**
+ * Words in the object's colour at its upper left, inside the picture.
+ * @param {CanvasRenderingContext2D} context
+ * @param {FrameObject} found
+ * @param {string} words
+ * @param {Frame} frame
+ * @param {number} unit
+ */
+function drawTag(context, found, words, frame, unit) {
+  context.font = `600 ${FONT_PX * unit}px system-ui, sans-serif`;
+  const width = context.measureText(words).width + 12 * unit;
+  const height = (FONT_PX + 8) * unit;
+  const x = Math.max(Math.min(found.box[0], frame.image.w - width - unit), unit);
+  const y = Math.max(Math.min(found.box[1] - height - 3 * unit, frame.image.h - height - unit), unit);
+  const colour = colourOf(found.trackId);
+  context.beginPath();
+  context.roundRect(x, y, width, height, 4 * unit);
+  context.strokeStyle = CASING;
+  context.lineWidth = 1.5 * unit;
+  context.stroke();
+  context.fillStyle = css(colour);
+  context.fill();
+  context.fillStyle = inkOn(colour);
+  context.textBaseline = "middle";
+  context.fillText(words, x + 6 * unit, y + height / 2 + 0.5 * unit);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {{x: number, y: number, label: number}} mark @param {number} unit */
+function drawMark(context, { x, y, label }, unit) {
+  context.beginPath();
+  context.arc(x, y, 6.5 * unit, 0, 2 * Math.PI);
+  context.fillStyle = label ? "#fff" : "#14181d";
+  context.fill();
+  context.strokeStyle = label ? "#14181d" : "#fff";
+  context.lineWidth = 1.75 * unit;
+  context.stroke();
+  const arm = 3 * unit;
+  context.beginPath();
+  context.moveTo(x - arm, y);
+  context.lineTo(x + arm, y);
+  if (label) {
+    context.moveTo(x, y - arm);
+    context.lineTo(x, y + arm);
+  }
+  context.stroke();
+}
+
+/** @param {CanvasRenderingContext2D} context @param {number[]} box @param {number} unit */
+function drawDrag(context, [x0, y0, x1, y1], unit) {
+  const path = new Path2D();
+  path.rect(x0, y0, x1 - x0, y1 - y0);
+  context.fillStyle = "rgb(255 255 255 / 0.12)";
+  context.fill(path);
+  stroke(context, path, CASING, 3.5 * unit);
+  stroke(context, path, "#fff", 1.5 * unit);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {{x: number, y: number}} cross @param {number} unit */
+function drawCross(context, { x, y }, unit) {
+  const path = new Path2D();
+  for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+    path.moveTo(x + 4 * dx * unit, y + 4 * dy * unit);
+    path.lineTo(x + 14 * dx * unit, y + 14 * dy * unit);
+  }
+  stroke(context, path, "#000", 4 * unit);
+  stroke(context, path, "#fff", 2 * unit);
+}

@@ -1,0 +1,53 @@
+/** Keys of the whole page; those of a picture that has the focus are with its gestures. */
+
+/**
+ * @typedef {object} Commands
+ * @property {() => void} togglePause
+ * @property {() => void} step
+ * @property {() => void} snapshot
+ * @property {() => void} toggleEverything
+ * @property {() => void} escape
+ * @property {() => void} removeSelected
+ * @property {(by: number) => void} selectNext
+ * @property {(position: number) => void} selectAt
+ * @property {(by: number) => void} showNext
+ * @property {() => void} toggleGrid
+ * @property {() => void} describe
+ * @property {() => void} help
+ */
+
+/** @param {Commands} commands */
+export function connectKeyboard(commands) {
+  /** @type {Record<string, () => void>} */
+  const keys = {
+    " ": commands.togglePause,
+    ".": commands.step,
+    s: commands.snapshot,
+    e: commands.toggleEverything,
+    g: commands.toggleGrid,
+    "/": commands.describe,
+    "?": commands.help,
+    Escape: commands.escape,
+    Delete: commands.removeSelected,
+    Backspace: commands.removeSelected,
+    ArrowDown: () => commands.selectNext(1),
+    ArrowUp: () => commands.selectNext(-1),
+    ArrowRight: () => commands.showNext(1),
+    ArrowLeft: () => commands.showNext(-1),
+  };
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (target.closest("dialog")) return;
+    if (target.matches("input, textarea, select")) {
+      if (event.key === "Escape") target.blur();
+      return;
+    }
+    // Space presses the button that has the focus.
+    if (event.key === " " && target.matches("button, summary, a, [role=tab], [role=switch]")) return;
+    const command = /^[1-9]$/.test(event.key) ? () => commands.selectAt(Number(event.key) - 1) : keys[event.key];
+    if (!command) return;
+    event.preventDefault();
+    command();
+  });
+}

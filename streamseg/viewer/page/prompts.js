@@ -1,0 +1,196 @@
+/** The prompts in force, how they stand, which one is selected, and what a click asks for. */
+
+import { objectsAt } from "./frame.js";
+
+const SAME_SPOT_PX = 8;
+const SAME_SPOT_MS = 4000;
+
+/**
+ * @typedef {object} Prompt As the control channel has it; without points, box, mask and text it means everything.
+ * @property {string} id
+ * @property {string | null} [source]
+ * @property {number | null} [index]
+ * @property {number[][]} [points]
+ * @property {number[]} [labels]
+ * @property {number[]} [box]
+ * @property {object} [mask]
+ * @property {string} [text]
+ */
+
+/** @typedef {{id: string, state: string, confidence: number, track_id: number}} Status */
+/** @typedef {{op: string, args: any, prompt?: Prompt}} Call */
+/** @typedef {import("./frame.js").Frame} Frame */
+
+/** @param {Prompt} prompt @returns {"point" | "box" | "mask" | "text" | "everything"} */
+export function kindOf(prompt) {
+  if (prompt.points) return "point";
+  if (prompt.box) return "box";
+  if (prompt.mask) return "mask";
+  return typeof prompt.text === "string" ? "text" : "everything";
+}
+
+/**
+ * Points that were set on an object, where it is and as large as it is at another time.
+ * @param {number[][]} points
+ * @param {number[]} before xyxy.
+ * @param {number[]} after xyxy.
+ * @returns {number[][]}
+ */
+export function carry(points, before, after) {
+  const scaleX = (after[2] - after[0]) / Math.max(before[2] - before[0], 1);
+  const scaleY = (after[3] - after[1]) / Math.max(before[3] - before[1], 1);
+  return points.map(([x, y]) => [after[0] + (x - before[0]) * scaleX, after[1] + (y - before[1]) * scaleY]);
+}
+
+export class PromptBook {
+  /** @type {Prompt[]} */ #served = [];
+  /** Asked for, not yet confirmed. @type {Map<string, Prompt>} */ #asked = new Map();
+  /** @type {Map<string, Map<string, Status>>} */ #statuses = new Map();
+  /** Boxes of the objects that were under a prompt's points when they were set. @type {Map<string, Map<number, number[]>>} */
+  #anchors = new Map();
+  /** @type {{id: string, screen: {x: number, y: number}, timeMs: number} | null} */ #lastTap = null;
+  /** @type {string | null} */ selectedId = null;
+
+  /** Those that mean certain objects, in the order in which they were set. */
+  get prompts() {
+    const served = this.#served.filter((prompt) => kindOf(prompt) !== "everything");
+    const known = new Set(this.#served.map(({ id }) => id));
+    return [...served, ...[...this.#asked.values()].filter(({ id }) => !known.has(id))];
+  }
+
+  get selected() {
+    return this.prompts.find(({ id }) => id === this.selectedId) ?? null;
+  }
+
+  /** @param {Prompt[]} prompts What the server says is in force. */
+  serve(prompts) {
+    this.#served = prompts;
+    if (!this.selected) this.selectedId = null;
+  }
+
+  /** @param {Prompt} prompt Is shown at once. */
+  ask(prompt) {
+    this.#asked.set(prompt.id, prompt);
+    this.selectedId = prompt.id;
+  }
+
+  /** @param {string} id The server has confirmed or refused it. */
+  settle(id) {
+    this.#asked.delete(id);
+    if (!this.selected) this.selectedId = null;
+  }
+
+  /** @param {string} source @param {Status[]} statuses Of the prompts in one frame. */
+  note(source, statuses) {
+    this.#statuses.set(source, new Map(statuses.map((status) => [status.id, status])));
+  }
+
+  /**
+   * How a prompt stands at a source.
+   * @param {Prompt} prompt
+   * @param {string} source Looked at where the prompt is meant for all of them.
+   * @returns {Status | null} null before anything is known.
+   */
+  statusOf(prompt, source) {
+    return this.#statuses.get(prompt.source ?? source)?.get(prompt.id) ?? null;
+  }
+
+  /**
+   * The prompts that an object answers, without those that mean everything.
+   * @param {import("./frame.js").FrameObject} found
+   * @returns {string[]}
+   */
+  namesOf({ promptIds }) {
+    const known = new Map(this.#served.map((prompt) => [prompt.id, prompt]));
+    return promptIds.filter((id) => known.has(id) && kindOf(known.get(id)) !== "everything");
+  }
+
+  /** @returns {string} p1, p2, …: the first that is free. */
+  nextId() {
+    const taken = new Set([...this.#served.map(({ id }) => id), ...this.#asked.keys()]);
+    let number = 1;
+    while (taken.has(`p${number}`)) number += 1;
+    return `p${number}`;
+  }
+
+  /**
+   * Where the points of a point prompt are in a frame, once its object has moved.
+   * @param {Prompt} prompt
+   * @param {Frame} frame
+   * @returns {number[][]}
+   */
+  pointsIn(prompt, frame) {
+    const found = frame.objects.find(({ promptIds }) => promptIds.includes(prompt.id));
+    const before = found && this.#anchors.get(prompt.id)?.get(found.trackId);
+    return found && before ? carry(prompt.points, before, found.box) : (prompt.points ?? []);
+  }
+
+  /**
+   * What a tap on a frame asks for.
+   * @param {Parameters<import("./gestures.js").Hooks["tap"]>[0]} tap
+   * @param {number} timeMs
+   * @returns {Call | string | null} A call; or why there is none; or null, where a prompt was selected.
+   */
+  tapped({ point, kind, frame, screen }, timeMs) {
+    const last = this.#lastTap;
+    this.#lastTap = null;
+    if (kind !== "new") return this.#addPoint(point, kind, frame);
+    const isSame = last && Math.hypot(screen.x - last.screen.x, screen.y - last.screen.y) <= SAME_SPOT_PX;
+    if (isSame && last.id === this.selectedId && timeMs - last.timeMs <= SAME_SPOT_MS) {
+      this.#lastTap = { ...last, timeMs };
+      return { op: "prompts.step", args: { id: last.id } };
+    }
+    const under = objectsAt(frame, point.x, point.y);
+    const names = under.length ? this.namesOf(under[0]) : [];
+    if (names.length) {
+      const at = names.indexOf(this.selectedId);
+      this.selectedId = names[(at + 1) % names.length];
+      this.#lastTap = { id: this.selectedId, screen, timeMs };
+      return null;
+    }
+    const id = this.nextId();
+    this.#lastTap = { id, screen, timeMs };
+    return this.#set({ id, source: frame.source, index: frame.index, ...withPoints([[point.x, point.y]], [1]) }, frame);
+  }
+
+  /** @param {number[]} box xyxy. @param {Frame} frame @returns {Call} */
+  boxed(box, frame) {
+    return this.#set({ id: this.nextId(), source: frame.source, index: frame.index, box: box.map(rounded) }, frame);
+  }
+
+  /** @param {string} text @param {string | null} source null: all of them. @returns {Call} */
+  described(text, source) {
+    return this.#set({ id: this.nextId(), ...(source === null ? {} : { source }), text }, null);
+  }
+
+  /** @param {{x: number, y: number}} point @param {string} kind @param {Frame} frame @returns {Call | string} */
+  #addPoint({ x, y }, kind, frame) {
+    const prompt = this.selected;
+    if (!prompt) return "Select a prompt first: points are added to the selected one.";
+    if (!prompt.points) return `${prompt.id} is a ${kindOf(prompt)} prompt; points can be added to point prompts.`;
+    if (prompt.source && prompt.source !== frame.source) {
+      return `${prompt.id} belongs to ${prompt.source}; its points lie there.`;
+    }
+    const points = [...this.pointsIn(prompt, frame), [x, y]];
+    const labels = [...(prompt.labels ?? prompt.points.map(() => 1)), kind === "foreground" ? 1 : 0];
+    return this.#set({ id: prompt.id, source: frame.source, index: frame.index, ...withPoints(points, labels) }, frame);
+  }
+
+  /** @param {Prompt} prompt @param {Frame | null} frame @returns {Call} */
+  #set(prompt, frame) {
+    const under = frame && prompt.points ? prompt.points.flatMap(([x, y]) => objectsAt(frame, x, y)) : [];
+    const known = under.filter(({ trackId }) => trackId >= 0);
+    this.#anchors.set(prompt.id, new Map(known.map(({ trackId, box }) => [trackId, box])));
+    return { op: "prompts.set", args: { prompts: [prompt] }, prompt };
+  }
+}
+
+/** @param {number} value @returns {number} To 1/100 pixel. */
+function rounded(value) {
+  return Math.round(value * 100) / 100;
+}
+
+/** @param {number[][]} points @param {number[]} labels */
+function withPoints(points, labels) {
+  return { points: points.map((point) => point.map(rounded)), labels };
+}
