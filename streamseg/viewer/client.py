@@ -10,20 +10,21 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from streamseg.errors import WireError
-from streamseg.publish.control import answer
+from streamseg.publish.control import MAX_REQUEST_BYTES
 from streamseg.viewer.allowance import Allowance
 from streamseg.viewer.hub import Hub
 from streamseg.viewer.window import Window
 from streamseg.wire import fields
 
-__all__ = ["MAX_MESSAGE_BYTES", "Client"]
+__all__ = ["CLOSE_SECONDS", "HEARTBEAT_SECONDS", "MAX_READ_BYTES", "Client"]
 
-MAX_MESSAGE_BYTES: Final = 64 << 10
-"""A longer message is refused; one longer than `MAX_READ_BYTES` is not even read, and ends the connection."""
-MAX_READ_BYTES: Final = 1 << 20
+MAX_READ_BYTES: Final = 2 * MAX_REQUEST_BYTES
+"""A message longer than the control channel's is refused; one longer than this is not read, and ends the connection."""
 MESSAGES_PER_SECOND: Final = 500.0
 """Acknowledgements of 16 sources at 30 frames per second. Whoever says more is read later, which slows him down."""
 MESSAGES_AT_ONCE: Final = 500.0
+MESSAGE_BYTES: Final = 1024
+"""A longer message counts as several."""
 HEARTBEAT_SECONDS: Final = 10.0
 """A browser that was cut off says nothing; one that is there answers pings even while its page sleeps."""
 CLOSE_SECONDS: Final = 0.2
@@ -121,9 +122,10 @@ class Client:
                 reply = _refusal("a message is text, with a JSON object in it; got a binary one")
             else:
                 return  # broken off
+            amount = 1 + len(message.data) / MESSAGE_BYTES
             if reply is not None:
                 await self._socket.send_str(reply)
-            if (seconds := self._allowance.take(time.monotonic())) > 0:
+            if (seconds := self._allowance.take(amount, time.monotonic())) > 0:
                 await asyncio.sleep(seconds)
 
     async def _reply(self, text: str) -> str | None:
@@ -131,17 +133,14 @@ class Client:
         try:
             # `surrogatepass`: JSON has its own word about half pairs, in one line like the rest.
             body = text.encode("utf-8", "surrogatepass")
-            values = fields.parse_json(body, "message", MAX_MESSAGE_BYTES)
+            values = fields.parse_json(body, "message", MAX_REQUEST_BYTES)
             kind = fields.text(values, "type")
             if kind == "ack":
                 self._acknowledge(fields.text(values, "source"), fields.integer(values, "seq"))
             elif kind == "view":
                 self._view(fields.items(values, "sources", max_items=len(self._hub.slots)))
             elif kind == "call":
-                # In another thread: an operation may take its time, and frames must not wait for it.
-                reply = await asyncio.to_thread(answer, self._hub.run.operations, body)
-                self._hub.tell_prompts()
-                return '{"type":"answer",' + reply.decode("utf-8").removeprefix("{")
+                return '{"type":"answer",' + (await self._hub.call(body)).decode("utf-8").removeprefix("{")
             else:
                 raise WireError(f"unknown type {kind[:40]!r}; view, ack and call are known")
         except WireError as error:

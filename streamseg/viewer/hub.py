@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from streamseg.publish.control import Op
+from streamseg.publish.control import Op, answer
 from streamseg.structures.prompt import Prompt
 from streamseg.viewer.channel import Channel, Slot
 from streamseg.viewer.frames import drawn_jpeg, packed_frame
@@ -76,6 +76,7 @@ class Hub:
         self.clients: set[Client] = set()
         self.num_streams = 0
         """MJPEG streams that are open."""
+        self._calling = asyncio.Semaphore(1)
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._prompts: Sequence[Prompt] | None = None
@@ -85,6 +86,14 @@ class Hub:
     def is_full(self) -> bool:
         """Whether nobody else can watch."""
         return len(self.clients) + self.num_streams >= MAX_CLIENTS
+
+    async def call(self, request: bytes) -> bytes:
+        """The answer to a request of the control channel, in another thread: frames must not wait for an operation."""
+        # One at a time, as the operations are anyway: else slow ones would take all threads that frames are made in.
+        async with self._calling:
+            reply = await asyncio.to_thread(answer, self.run.operations, request)
+        self.tell_prompts()
+        return reply
 
     async def serve(self) -> None:
         """Make frames and tell what is new until cancelled, or until a part fails, whose error is raised."""

@@ -30,8 +30,8 @@ Browser to server, text:
     {"type": "call", "id": 7, "op": "prompts.set", "args": {…}}     see `runtime.control`
 
 Of each source at most two frames are on their way unacknowledged, and always the newest is sent next.
-A message longer than 64 kB is refused, one longer than 1 MB ends the connection, and a browser that says
-more than 500 messages per second is read no faster than that.
+A message longer than 1 MB is refused, one longer than 2 MB ends the connection, and a browser that says more
+than 500 messages (or 500 kB) per second is read no faster than that.
 """
 
 from __future__ import annotations
@@ -73,7 +73,6 @@ HEADERS: Final = {
     " connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
 }
 OPEN_PATHS: Final = ("/static/", "/favicon.ico")
 """Need no token: the page's modules import each other without it, and hold nothing that is secret."""
@@ -95,6 +94,7 @@ class Server:
         self._hub = hub
         self._access = access
         self._page = page
+        self._drawing = asyncio.Semaphore(1)  # snapshots take long, and frames shall not wait for them
 
     def application(self) -> web.Application:
         """What aiohttp serves."""
@@ -197,12 +197,14 @@ class Server:
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         result = self._result_of(request)
-        body = await asyncio.to_thread(drawn_png, result)
+        async with self._drawing:
+            body = await asyncio.to_thread(drawn_png, result)
         return web.Response(body=body, content_type="image/png", headers=_frame_headers(result))
 
     async def _message(self, request: web.Request) -> web.StreamResponse:
         result = self._result_of(request)
-        line = await asyncio.to_thread(message_line, result.message)
+        async with self._drawing:
+            line = await asyncio.to_thread(message_line, result.message)
         return web.Response(text=line, content_type="application/json", headers=_frame_headers(result))
 
     def _result_of(self, request: web.Request) -> Result:

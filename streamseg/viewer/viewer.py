@@ -64,10 +64,10 @@ class Viewer:
         self._listener = _listen(config)
         self._port: int = self._listener.getsockname()[1]
         self._host = config.host
+        self._is_closed = False
+        self._failure: BaseException | None = None
         self._hub = Hub(source_ids, max_width=config.max_width, jpeg_quality=config.jpeg_quality)
         self._application = Server(self._hub, Access(self._token, config.host)).application()
-        self._failure: BaseException | None = None
-        self._is_closed = False
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name="viewer", daemon=True)
@@ -86,7 +86,9 @@ class Viewer:
     @property
     def url(self) -> str:
         """What to open in a browser; holds the token."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        # Where it listens everywhere, it is found under the machine's name.
+        host = socket.gethostname() if self._host in ("0.0.0.0", "::") else self._host
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}/?token={self._token}"
 
     def attach(self, run: Run) -> None:
