@@ -24,7 +24,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.rle import coco_to_crop
 from streamseg.segmentation import Segmenter
 from streamseg.segmentation.weights import save_weights
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, TextPrompt
 
 EVERYTHING = (EverythingPrompt(),)
 
@@ -72,6 +72,11 @@ def parse(*flags: str) -> argparse.Namespace:
             ["--box_prompt", "[[1,2,3,4]]", "--point_prompt", "[[5,6]]", "--text_prompt", "a dog"],
             (BoxPrompt("box0", (1, 2, 4, 6)),),
             id="a box comes before a text and points",
+        ),
+        pytest.param(
+            ["--point_prompt", "[[5,6]]", "--text_prompt", "a dog"],
+            (TextPrompt("text0", "a dog"),),
+            id="a text comes before points",
         ),
         pytest.param(
             ["--output", "x/", "--boxes", "[[1,2,3,4]]"], (BoxPrompt("box0", (1, 2, 3, 4)),), id="our box: xyxy"
@@ -202,7 +207,8 @@ def test_any_text_is_prompts_or_one_line(text):
         ),
         pytest.param(["--point_prompt", "[[5,6],[7,8]]"], DataError, "2 points and 1 labels", id="too few labels"),
         pytest.param(["--box_prompt", "[[5,6,-2,3]]"], DataError, "x0 < x1", id="turned around"),
-        pytest.param(["--text_prompt", "a dog"], ConfigError, "--text_prompt needs encoders", id="text"),
+        pytest.param(["--text_prompt", " "], DataError, "empty text", id="empty text"),
+        pytest.param(["--text_prompt", "a", "--text", "b"], ConfigError, "--text_prompt and --text", id="two texts"),
         pytest.param(["a.jpg"], ConfigError, "--img_path and INPUT say the same", id="two inputs"),
         pytest.param(
             ["--weights", "default", "--model_path", "s.pt"], ConfigError, "--model_path and --w", id="two weights"
@@ -324,7 +330,7 @@ def test_our_flag_for_the_mode(weights, picture, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        pytest.param(["--text_prompt", "the yellow dog"], "--text_prompt needs encoders", id="text"),
+        pytest.param(["--text_prompt", "the yellow dog"], "texts need encoders", id="text"),
         pytest.param(
             ["--point_prompt", "oops"], "--point_prompt must be [[x1,y1],[x2,y2],...], got 'oops'", id="no list"
         ),

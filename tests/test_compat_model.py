@@ -244,7 +244,7 @@ def test_track_of_nothing(model):
         pytest.param(lambda model: model(PICTURE, retina=True), ConfigError, "unknown option 'retina'", id="option"),
         pytest.param(lambda model: model(PICTURE, save=True), ConfigError, "save", id="save"),
         pytest.param(lambda model: model(PICTURE, device="abacus"), EngineError, "no device 'abacus'", id="device"),
-        pytest.param(lambda model: model(PICTURE, texts="a dog"), EngineError, "encoders", id="text"),
+        pytest.param(lambda model: model(PICTURE, texts="a dog"), WeightsError, "encoders", id="text"),
         pytest.param(lambda model: model(PICTURE, labels=[1]), DataError, "labels belong to points", id="labels"),
         pytest.param(lambda model: model("nowhere.png"), SourceError, "nowhere", id="source"),
         pytest.param(lambda model: model([]), DataError, "empty", id="empty list"),

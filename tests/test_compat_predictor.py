@@ -7,7 +7,7 @@ import pytest
 from networks import blobs
 
 from streamseg.compat import FastSAMPredictor, Results
-from streamseg.errors import ConfigError, EngineError
+from streamseg.errors import ConfigError, WeightsError
 
 PICTURE = blobs((120, 160), seed=5)
 OPTIONS = {"conf": 0.02, "task": "segment", "mode": "predict", "save": False, "imgsz": 160}
@@ -37,7 +37,7 @@ def test_a_stream(predictor):
 
 
 def test_errors(predictor):
-    with pytest.raises(EngineError, match="encoders"):
+    with pytest.raises(WeightsError, match="encoders"):
         predictor.prompt(predictor(PICTURE), texts="a photo of a dog")
     with pytest.raises(ConfigError, match="unknown option"):
         FastSAMPredictor({"model": "default", "colour": 1})(PICTURE)

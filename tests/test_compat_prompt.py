@@ -12,7 +12,7 @@ from compat_results import GOLDEN, rectangles, results_of
 from PIL import Image
 
 from streamseg.compat import FastSAMPrompt, Masks, Results
-from streamseg.errors import DataError, EngineError, SourceError
+from streamseg.errors import DataError, SourceError, WeightsError
 
 OFFICIAL = np.load(GOLDEN / "prompts_8.2.60.npz")
 POINTS = sorted({name.split("/")[1] for name in OFFICIAL.files if name.startswith("points/")})
@@ -106,7 +106,7 @@ def test_nothing_found_is_no_error(tmp_path):
 
 
 def test_text_has_no_encoders():
-    with pytest.raises(EngineError, match="encoders"):
+    with pytest.raises(WeightsError, match="encoders"):
         asking().text_prompt(text="a photo of a dog")
 
 

@@ -10,7 +10,7 @@ from shapes import Shape, look
 
 from streamseg.compat import Boxes, Masks, Results
 from streamseg.compat.selection import as_boxes, as_labels, as_points, prompted
-from streamseg.errors import DataError, EngineError
+from streamseg.errors import DataError, WeightsError
 from streamseg.segmentation import instance_masks
 from streamseg.segmentation.reference_masks import stacked
 
@@ -138,5 +138,5 @@ def test_streamsegs_rules_take_no_box_without_extent():
 
 @pytest.mark.parametrize("texts", ["a dog", ["a dog", "a cat"]])
 def test_texts_have_no_encoders(texts):
-    with pytest.raises(EngineError, match=r"text prompts \('a dog'\) need encoders .* points or boxes"):
+    with pytest.raises(WeightsError, match=r"texts need encoders .*scripts/export_text_encoders .* points or boxes"):
         prompted(scene("reference"), texts=texts)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamseg.cli.segment_job import Job
 from streamseg.errors import ConfigError, DataError
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, TextPrompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,7 @@ TWINS = {
     "point_prompt": "points",
     "point_label": "labels",
     "box_prompt": "boxes",
+    "text_prompt": "text",
 }
 """Flags of theirs, and those of ours that say the same: not both at once."""
 
@@ -71,8 +72,8 @@ def job_of_official_flags(args: argparse.Namespace) -> Job:
     `--output` and the input's file name put together, so that a folder needs its slash.
 
     Raises:
-        ConfigError: a flag is given twice, once by our name; or a text is asked for.
-        DataError: a list cannot be read, or is none of points, labels or boxes.
+        ConfigError: a flag is given twice, once by our name.
+        DataError: a list cannot be read, or is none of points, labels or boxes; or a text is empty or too long.
     """
     for theirs, ours in TWINS.items():
         if getattr(args, theirs) is not None and getattr(args, ours) is not None:
@@ -125,11 +126,9 @@ def _prompts(args: argparse.Namespace) -> tuple[Prompt, ...]:
         if args.box_prompt is not None:
             boxes = [[x, y, x + width, y + height] for x, y, width, height in boxes]
         return tuple(BoxPrompt(f"box{number}", (*box,)) for number, box in enumerate(boxes))  # type: ignore[arg-type]
-    if args.text_prompt is not None:
-        raise ConfigError(
-            "--text_prompt needs encoders for text and pictures, which this version does not have;"
-            " use --point_prompt or --box_prompt"
-        )
+    texts = args.text or []
+    if args.text_prompt is not None or texts:
+        return tuple(TextPrompt(f"text{number}", text) for number, text in enumerate(texts or [args.text_prompt]))
     points = _rows("--point_prompt", args.point_prompt or args.points or "[[0,0]]", 2, "[[x1,y1],[x2,y2],...]")
     if points[0] != [0, 0]:
         labels = _rows("--point_label", args.point_label or args.labels or "[0]", None, "[1,0,...]")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streamseg.cli.official_flags import add_official_flags, has_official_flags, job_of_official_flags
 from streamseg.cli.segment_job import job_of_flags
 from streamseg.errors import ConfigError, DataError
-from streamseg.structures.prompt import EverythingPrompt
+from streamseg.structures.prompt import EverythingPrompt, TextPrompt
 
 if TYPE_CHECKING:
     from streamseg.config import SegmentationConfig
@@ -25,13 +25,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "segment",
         help="segment a picture, a folder or a video",
         description="Writes an overlay for each picture (PNG) or the video (MP4), and instances.json: COCO results"
-        " with compressed run lengths. Without points and boxes: every object.",
+        " with compressed run lengths. Without points, boxes and texts: every object.",
     )
     parser.add_argument("input", metavar="INPUT", nargs="?", help="picture, folder, glob pattern or video file")
     parser.add_argument("--out", type=Path, help="folder for the results (default out)")
     parser.add_argument("--points", metavar="JSON", help="[[x, y], ...] of one object, or a list of such lists")
     parser.add_argument("--labels", metavar="JSON", help="[1, 0, ...]: 1 foreground, 0 background; one per point")
     parser.add_argument("--boxes", metavar="JSON", help="[[x0, y0, x1, y1], ...]: one object each")
+    parser.add_argument(
+        "--text", action="append", metavar="T", help="objects that a text describes; several times: each to its best"
+    )
+    parser.add_argument(
+        "--text-encoders", metavar="FOLDER", help="made by scripts/export_text_encoders (default: in the cache folder)"
+    )
     parser.add_argument(
         "--prompting",
         choices=("default", "reference"),
@@ -108,10 +114,11 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.outputs import Outputs
     from streamseg.cli.progress import ProgressBar
-    from streamseg.config import Config, ImagesSource, StreamSource, TrackingConfig, parse_source
+    from streamseg.config import Config, ImagesSource, StreamSource, TextConfig, TrackingConfig, parse_source
     from streamseg.pipeline import Pipeline
     from streamseg.prompting import check_prompts
     from streamseg.segmentation import Segmenter
+    from streamseg.text import text_answers
 
     job = job_of_official_flags(args) if has_official_flags(args) else job_of_flags(args)
     config = parse_source(job.source)
@@ -121,6 +128,11 @@ def run(args: argparse.Namespace) -> int:
         config = config.model_copy(update={"mode": "every_frame", "vid_stride": args.vid_stride})
     elif not isinstance(config, ImagesSource):
         raise ConfigError(f"segment takes pictures and video files; for {job.source!r} use: streamseg run --source …")
+    text = text_answers(
+        TextConfig(encoders=args.text_encoders or "default"), prompting=job.prompting, every_object=True
+    )
+    if any(isinstance(prompt, TextPrompt) for prompt in job.prompts):
+        text.prepare()  # before the weights are fetched and read
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmentation = segmentation_config(args, job.segmentation)
     fetch_named(segmentation.weights)
@@ -138,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
         prompts=job.prompts,
         prompting=job.prompting,
         retina_masks=job.retina_masks,
+        text=text,
     )
     with Outputs(
         job.folder, job.source, video_fps=fps if names is None else None, overlay=not args.no_overlay, draw=job.draw

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from streamseg.errors import ConfigError, DataError
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, TextPrompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,16 +55,18 @@ def job_of_flags(args: argparse.Namespace) -> Job:
     return Job(
         source=args.input,
         folder=args.out if args.out is not None else Path("out"),
-        prompts=parse_prompts(args.points, args.labels, args.boxes),
+        prompts=parse_prompts(args.points, args.labels, args.boxes, args.text),
         prompting=args.prompting or "default",
     )
 
 
-def parse_prompts(points: str | None, labels: str | None, boxes: str | None) -> tuple[Prompt, ...]:
-    """Prompts from the JSON of the command line; everything when there is none.
+def parse_prompts(
+    points: str | None, labels: str | None, boxes: str | None, texts: Sequence[str] | None = None
+) -> tuple[Prompt, ...]:
+    """Prompts from the JSON of the command line, and its texts; everything when there is none.
 
     Raises:
-        DataError: no JSON, or not of the shape described in `--help`.
+        DataError: no JSON, or not of the shape described in `--help`; or a text that is empty or too long.
     """
     prompts: list[Prompt] = []
     if points is None and labels is not None:
@@ -89,6 +91,7 @@ def parse_prompts(points: str | None, labels: str | None, boxes: str | None) -> 
         if _depth(listed) != 2:
             raise DataError(f"--boxes must be [[x0, y0, x1, y1], ...], got {boxes}")
         prompts += [BoxPrompt(f"box{number}", tuple(map(float, box))) for number, box in enumerate(listed)]  # type: ignore[arg-type]
+    prompts += [TextPrompt(f"text{number}", text) for number, text in enumerate(texts or ())]
     return tuple(prompts) or (EverythingPrompt(),)
 
 

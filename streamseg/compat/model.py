@@ -129,7 +129,7 @@ class FastSAM:
             bboxes: [x0, y0, x1, y1] or a list of such, in pixels.
             points: [x, y] or a list of such, in pixels.
             labels: 1 fore- or 0 background for each point; None: all 1.
-            texts: descriptions, for which this version has no encoders.
+            texts: descriptions, for which encoders must have been fetched (see `rows_for_texts`).
             **options: see `Options`.
 
         Returns:
@@ -139,7 +139,8 @@ class FastSAM:
             ConfigError: an option is unknown, not available or out of its range.
             DataError: a prompt contradicts itself, or the source is nothing that can be read.
             SourceError: a picture, film or camera cannot be read.
-            EngineError: the device is not there, or a text is given.
+            EngineError: the device is not there.
+            WeightsError: a text is given, and there are no encoders for it.
         """
         results = (
             prompted(result, bboxes=bboxes, points=points, labels=labels, texts=texts)

@@ -48,11 +48,11 @@ class FastSAMPredictor:
             bboxes: [x0, y0, x1, y1] or a list of such, in pixels.
             points: [x, y] or a list of such, in pixels.
             labels: 1 fore- or 0 background for each point; None: all 1.
-            texts: descriptions, for which this version has no encoders.
+            texts: descriptions, for which encoders must have been fetched (see `rows_for_texts`).
 
         Raises:
             DataError: a prompt contradicts itself.
-            EngineError: a text is given.
+            WeightsError: a text is given, and there are no encoders for it.
         """
         asked = [results] if isinstance(results, Results) else results
         return [prompted(one, bboxes=bboxes, points=points, labels=labels, texts=texts) for one in asked]

@@ -131,10 +131,13 @@ class FastSAMPrompt:
         return reference.merged_points(self._masks(), coords, labels, image_size=self._result.orig_shape)[None]
 
     def text_prompt(self, text: str) -> npt.NDArray[np.float32]:
-        """The mask that a description fits best: float32 (1, Mh, Mw).
+        """The masks that a description fits: float32 (N, Mh, Mw) of 0 and 1.
+
+        By the reference's rules N is 1 as long as there is any object of more than 100 pixels. By streamseg's rules
+        it is every object that the text describes better than "none of these" does; N may be 0.
 
         Raises:
-            EngineError: this version has no encoders for that.
+            WeightsError: there are no encoders for texts.
         """
         return self._masks()[rows_for_texts(self._result, [text])].astype(np.float32)
 

@@ -77,7 +77,7 @@ def prompted(
 
     Raises:
         DataError: a prompt contradicts itself.
-        EngineError: there are no encoders for texts.
+        WeightsError: a text is given, and there are no encoders for it.
     """
     if labels is not None and points is None:
         raise DataError("labels belong to points; give both")

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from streamseg.config import TextConfig
 from streamseg.structures.frame import Frame
-from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
-from streamseg.text.crops import CropStyle, object_crops
 from streamseg.text.encoders import Encoders, load_encoders
 from streamseg.text.memory import SourceMemory, looks_of
+from streamseg.text.objects import embed_objects
 from streamseg.text.ranking import NONE_OF_THESE, best_texts, text_scores, usual_threshold
+from streamseg.text.reference import ReferenceTextSelector
 
-__all__ = ["TextSelector", "rows_by_text"]
+__all__ = ["TextSelector", "text_answers"]
 
 TEXTS_PER_FRAME: Final = 8
 """Texts that are embedded in one frame of a live source; the others wait for the next ones."""
@@ -40,7 +41,7 @@ class TextSelector:
     to none where something else describes it better, or where it scores below the threshold.
 
     Args:
-        encoders: loaded, or what loads them; that is called when the first text is asked for.
+        open_encoders: loads the encoders; called when the first text is asked for.
         threshold: lowest score of an answer, 0..1; None: the encoders' usual one.
         max_crops_per_frame: objects that are looked at in one frame; None: all, for pictures that stand alone.
         context: see `CropStyle`.
@@ -49,36 +50,20 @@ class TextSelector:
 
     def __init__(
         self,
-        encoders: Encoders | Callable[[], Encoders],
+        open_encoders: Callable[[], Encoders],
         *,
         threshold: float | None = None,
         max_crops_per_frame: int | None = None,
-        context: float = TextConfig.model_fields["context"].default,
-        background: str = TextConfig.model_fields["background"].default,
+        context: float = 0.2,
+        background: Literal["dim", "blur", "fill"] = "blur",
     ) -> None:
-        self._open: Callable[[], Encoders] = encoders if callable(encoders) else lambda: encoders
+        self._open = open_encoders
         self._loaded: Encoders | None = None
         self._threshold = threshold
         self._max_crops = max_crops_per_frame
         self._context = context
         self._background = background
         self._sources: dict[str, _Source] = {}
-
-    @classmethod
-    def from_config(cls, config: TextConfig, *, every_object: bool = False) -> TextSelector:
-        """With the encoders of a configuration, which are loaded when the first text is asked for.
-
-        Args:
-            config: the section.
-            every_object: look at all objects of each frame, whatever it costs: for pictures that stand alone.
-        """
-        return cls(
-            lambda: load_encoders(config.encoders, device=config.device),
-            threshold=config.threshold,
-            max_crops_per_frame=None if every_object else config.max_crops_per_frame,
-            context=config.context,
-            background=config.background,
-        )
 
     def prepare(self) -> Encoders:
         """Load the encoders, if they are not; from any thread, before a text is asked for.
@@ -100,7 +85,7 @@ class TextSelector:
         Args:
             frame: the picture.
             tracked: K objects of it; 0 answers nothing.
-            prompts: P texts. Those for another source have no answer.
+            prompts: P texts; two that say the same share their objects.
 
         Returns:
             One Selection per prompt, in the prompts' order: its rows best first, scored 0..1.
@@ -112,18 +97,21 @@ class TextSelector:
             return []
         encoders = self.prepare()
         source = self._sources.setdefault(frame.source_id, _Source())
-        asked = [prompt for prompt in prompts if prompt.source_id in (None, frame.source_id)]
-        sentences = [encoders.description.sentence(prompt.text) for prompt in asked]
+        sentences = [encoders.description.sentence(prompt.text) for prompt in prompts]
         ready = self._ready(encoders, sentences)
         rows, embeddings = self._look(encoders, frame, tracked, source)
-        scores = _scores(encoders, embeddings, ready)
+        scores = text_scores(
+            embeddings, encoders.embed_texts(ready), encoders.embed_texts(NONE_OF_THESE), encoders.description
+        )
         threshold = usual_threshold(encoders.description) if self._threshold is None else self._threshold
         answers = dict(zip(ready, best_texts(scores, threshold), strict=True))
         if scores.size:
             track_ids = tracked.track_ids[rows].tolist()
             source.wanted = dict(zip(track_ids, scores.max(axis=1).tolist(), strict=True))
-        answer_of = {id(prompt): answers.get(sentence, []) for prompt, sentence in zip(asked, sentences, strict=True)}
-        return [_selection(prompt, rows, answer_of.get(id(prompt), [])) for prompt in prompts]
+        return [
+            _selection(prompt, rows, answers.get(sentence, []))
+            for prompt, sentence in zip(prompts, sentences, strict=True)
+        ]
 
     def end_source(self, source_id: str) -> None:
         """Forget a source that has ended."""
@@ -134,8 +122,8 @@ class TextSelector:
         unique = list(dict.fromkeys(sentences))
         if self._max_crops is None:
             return unique
-        missing = [sentence for sentence in unique if not encoders.knows_text(sentence)][TEXTS_PER_FRAME:]
-        return [sentence for sentence in unique if sentence not in missing]
+        waiting = {*[sentence for sentence in unique if not encoders.knows_text(sentence)][TEXTS_PER_FRAME:]}
+        return [sentence for sentence in unique if sentence not in waiting]
 
     def _look(
         self, encoders: Encoders, frame: Frame, tracked: Tracked, source: _Source
@@ -145,7 +133,9 @@ class TextSelector:
         looks = looks_of(tracked.instances)
         track_ids = tracked.track_ids.tolist()
         chosen = source.memory.rows_to_look_at(tracked, looks, seconds, budget=self._max_crops, wanted=source.wanted)
-        seen = _embeddings(encoders, frame.image, tracked.instances, chosen, self._context, self._background)
+        seen = embed_objects(
+            encoders, frame.image, tracked.instances, chosen, context=self._context, background=self._background
+        )
         known: dict[int, npt.NDArray[np.float32]] = {}
         for row, embedding in zip(chosen, seen, strict=True):
             if track_ids[row] < 0:
@@ -162,61 +152,33 @@ class TextSelector:
         return rows, np.array([known[row] for row in rows], np.float32).reshape(len(rows), dim)
 
 
-def rows_by_text(
-    encoders: Encoders,
-    image: npt.NDArray[np.uint8],
-    instances: Instances,
-    texts: Sequence[str],
-) -> list[int]:
-    """Of each text the row that it describes better than any other row, as the official FastSAM program chooses.
-
-    There is always one as long as there is any object: no "none of these", no threshold, and two texts may share one.
-    As in ultralytics' later version of it, an object is seen within its own box on black; and square, not cut to the
-    middle of its longer side.
-
-    Args:
-        encoders: of pictures and words.
-        image: uint8 (H, W, 3) RGB.
-        instances: K objects of that picture.
-        texts: T of them.
-
-    Returns:
-        T rows; none where K is 0.
-    """
-    if not len(instances) or not texts:
-        return []
-    seen = _embeddings(encoders, image, instances, list(range(len(instances))), 0.0, "fill", colour=(0, 0, 0))
-    words = encoders.embed_texts([encoders.description.sentence(text) for text in texts])
-    # Softmax over the objects, as there, and sigmoid keep the order of the cosines.
-    return [int(row) for row in (words @ seen.T).argmax(axis=1)]
-
-
 def _selection(prompt: TextPrompt, rows: Sequence[int], answers: Sequence[tuple[int, float]]) -> Selection:
-    """Answers are positions in `rows`, and scores."""
+    """From positions in `rows`, with scores."""
     return Selection(
         prompt.prompt_id, tuple(rows[position] for position, _ in answers), tuple(score for _, score in answers)
     )
 
 
-def _scores(
-    encoders: Encoders, embeddings: npt.NDArray[np.float32], sentences: Sequence[str]
-) -> npt.NDArray[np.float32]:
-    return text_scores(
-        embeddings, encoders.embed_texts(sentences), encoders.embed_texts(NONE_OF_THESE), encoders.description
+def text_answers(
+    config: TextConfig, *, prompting: Literal["default", "reference"] = "default", every_object: bool = False
+) -> TextSelector | ReferenceTextSelector:
+    """What answers texts in a pipeline; its encoders are loaded when the first text is asked for.
+
+    Args:
+        config: the section of the configuration.
+        prompting: whose answers to give; the reference looks at all objects of every frame.
+        every_object: the default does so, too, whatever it costs: for pictures that stand alone, and recordings.
+    """
+
+    def open_encoders() -> Encoders:
+        return load_encoders(config.encoders, device=config.device)
+
+    if prompting == "reference":
+        return ReferenceTextSelector(open_encoders)
+    return TextSelector(
+        open_encoders,
+        threshold=config.threshold,
+        max_crops_per_frame=None if every_object else config.max_crops_per_frame,
+        context=config.context,
+        background=config.background,
     )
-
-
-def _embeddings(
-    encoders: Encoders,
-    image: npt.NDArray[np.uint8],
-    instances: Instances,
-    rows: list[int],
-    context: float,
-    background: str,
-    colour: tuple[int, int, int] | None = None,
-) -> npt.NDArray[np.float32]:
-    description = encoders.description
-    red, green, blue = (round(255 * min(max(value, 0.0), 1.0)) for value in description.mean)
-    style = CropStyle(context, background, (red, green, blue) if colour is None else colour)  # type: ignore[arg-type]
-    crops = object_crops(image, instances, rows, size=description.image_size, style=style, enlarge=description.resize)
-    return encoders.embed_images(crops)
