@@ -8,14 +8,15 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from streamseg.errors import ConfigError, StreamsegError
 
 if TYPE_CHECKING:
+    from streamseg.cli.window import Window
     from streamseg.config import Config
-    from streamseg.runtime import Sink
+    from streamseg.runtime import RunFigures, Sink
     from streamseg.runtime.assembly import Session
     from streamseg.viewer import Viewer
 
@@ -23,6 +24,8 @@ __all__ = ["add_parser", "open_viewer", "run", "run_config", "show_session"]
 
 CONFIGURED_PORT = -1
 """Stands for `--view` without a port."""
+STATUS_SECONDS = 1.0
+"""Between two looks at the figures."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="serve a page that shows the run in a browser, at viewer.port or PORT; 0: the system chooses",
     )
     parser.add_argument("--out", metavar="VIDEO.mp4", help="record the pictures with their objects")
+    parser.add_argument("--show", action="store_true", help="a window per source; click an object to select it")
     parser.set_defaults(command=run)
 
 
@@ -89,12 +93,21 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config, sets=sets, sources=args.source)
     if args.out is not None:
         config = config.model_copy(update={"output": config.output.model_copy(update={"video": args.out})})
-    run_config(config, duration_seconds=args.duration)
+    if args.show:
+        from streamseg.cli.screen import require_display
+
+        require_display()
+    run_config(config, duration_seconds=args.duration, show=args.show)
     return 0
 
 
-def run_config(config: Config, *, duration_seconds: float | None = None) -> None:
+def run_config(config: Config, *, duration_seconds: float | None = None, show: bool = False) -> None:
     """Run a configuration with a status line, and print what it came to, also after Ctrl-C.
+
+    Args:
+        config: the whole of a run.
+        duration_seconds: stop after so long; None: no limit.
+        show: with a window per source; there must be a display, see `require_display`.
 
     Raises:
         StreamsegError: it cannot start, or a part of it failed.
@@ -117,6 +130,9 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
             sinks.append(viewer)
         if config.output.video is not None:
             sinks.append(VideoSink(config.output.video, [source.id for source in config.named_sources()]))
+        window = stack.enter_context(open_window()) if show else None
+        if window is not None:
+            sinks.append(window.latest)
         session = stack.enter_context(open_runtime(config, sinks))
         for what, endpoint in (
             ("messages", session.endpoint),
@@ -127,8 +143,13 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
                 print(f"{what} at {endpoint}", flush=True)
         if viewer is not None:
             show_session(viewer, session)
+        on_figures: Callable[[RunFigures], None] = status.update
+        interval_seconds = STATUS_SECONDS
+        if window is not None:
+            window.attach(session.operations, session.runtime.stop)
+            on_figures, interval_seconds = window.beside(status.update, STATUS_SECONDS), window.refresh_seconds
         try:
-            session.runtime.run(status.update, duration_seconds=duration_seconds)
+            session.runtime.run(on_figures, interval_seconds=interval_seconds, duration_seconds=duration_seconds)
         finally:
             status.close()
             figures = session.runtime.figures()
@@ -136,6 +157,16 @@ def run_config(config: Config, *, duration_seconds: float | None = None) -> None
             if figures.num_frames or not isinstance(sys.exc_info()[1], StreamsegError):
                 for line in summary_lines(figures):
                     print(line, flush=True)
+
+
+@contextlib.contextmanager
+def open_window() -> Iterator[Window]:
+    """Windows for a run's pictures, closed in the end; there must be a display."""
+    from streamseg.cli.screen import OpenCVScreen
+    from streamseg.cli.window import Window
+
+    with contextlib.closing(Window(OpenCVScreen())) as window:
+        yield window
 
 
 @contextlib.contextmanager

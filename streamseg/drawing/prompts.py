@@ -1,0 +1,83 @@
+"""Overlays for those who prompt: what answers a prompt stands out, and how each prompt stands is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.drawing.overlay import Colour, colour_of, draw_message
+from streamseg.structures.message import Message, MessageObject, PromptStatus
+
+__all__ = ["draw_lines", "draw_prompted", "prompted_objects", "status_line"]
+
+WHITE: Colour = (255, 255, 255)
+BLACK: Colour = (0, 0, 0)
+OUTLINE_PX_AT_720 = 3.0
+"""Of the coloured line; the white one around it is three times as wide."""
+MAX_STATUS_LINES = 8
+
+
+def prompted_objects(message: Message) -> tuple[MessageObject, ...]:
+    """The objects that answer a prompt which means certain objects, and not only one that means all of them."""
+    meant = {status.prompt_id for status in message.prompts}
+    return tuple(found for found in message.objects if not meant.isdisjoint(found.prompt_ids))
+
+
+def status_line(status: PromptStatus) -> str:
+    """How a prompt stands, such as `cup: bound 0.93, object 7`."""
+    words = f"{status.prompt_id}: {status.state}"
+    if status.state in ("bound", "reacquired"):
+        words += f" {status.confidence:.2f}"
+    return f"{words}, object {status.track_id}" if status.track_id >= 0 else words
+
+
+def draw_prompted(image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray[np.uint8]:
+    """A copy of the picture (H, W, 3) RGB with the objects of its message; those that were meant stand out.
+
+    They have a thick outline and the ids of their prompts; how each prompt stands is written at the lower left.
+    """
+    canvas = draw_message(image, message)
+    thickness = max(1, round(OUTLINE_PX_AT_720 * min(message.image_size) / 720))
+    meant = {status.prompt_id for status in message.prompts}
+    for found in prompted_objects(message):
+        mask = replace(found.mask, space=message.mask_space)
+        contours, _ = cv2.findContours(mask(message.image_size).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(canvas, contours, -1, WHITE, 3 * thickness, cv2.LINE_AA)
+        cv2.drawContours(canvas, contours, -1, colour_of(found.track_id), thickness, cv2.LINE_AA)
+        names = " ".join(prompt_id for prompt_id in found.prompt_ids if prompt_id in meant)
+        draw_lines(canvas, [names], mask.centroid or found.centroid, is_centred=True)
+    lines = [status_line(status) for status in message.prompts[:MAX_STATUS_LINES]]
+    if len(message.prompts) > MAX_STATUS_LINES:
+        lines.append(f"and {len(message.prompts) - MAX_STATUS_LINES} more")
+    draw_lines(canvas, lines, (0, canvas.shape[0]))
+    return canvas
+
+
+def draw_lines(
+    canvas: npt.NDArray[np.uint8], lines: Sequence[str], corner: tuple[float, float], *, is_centred: bool = False
+) -> None:
+    """Write lines of text, white on black, into a picture; they are moved to where they fit.
+
+    Args:
+        canvas: (H, W, 3), is written into.
+        lines: from top to bottom; none draws nothing. Letters that the font lacks become question marks.
+        corner: (x, y) of the left upper corner.
+        is_centred: `corner` is the middle.
+    """
+    if not lines:
+        return
+    scale = max(0.4, min(canvas.shape[:2]) / 1300)
+    sizes = [cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0] for line in lines]
+    row = max(height for _, height in sizes) + 8
+    width, height = max(width for width, _ in sizes) + 8, row * len(lines)
+    x, y = (corner[0] - width / 2, corner[1] - height / 2) if is_centred else corner
+    left = int(np.clip(x, 0, max(canvas.shape[1] - width, 0)))
+    top = int(np.clip(y, 0, max(canvas.shape[0] - height, 0)))
+    cv2.rectangle(canvas, (left, top), (left + width, top + height), BLACK, cv2.FILLED)
+    for number, line in enumerate(lines, start=1):
+        place = (left + 4, top + row * number - 5)
+        cv2.putText(canvas, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 1, cv2.LINE_AA)
