@@ -242,7 +242,8 @@ class OutputConfig(Section):
     messages: str | None = None
     """One line of JSON per frame."""
     prompts: str | None = None
-    """JSON: the prompts in force and what they follow, which the next run takes up again."""
+    """JSON: the prompts in force and what they follow. Where the file exists, its prompts are asked in place of the
+    configuration's: an earlier run left off with them."""
 
 
 class Config(Section):

@@ -115,6 +115,53 @@ def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path):
         pass
 
 
+def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = tmp_path / "kept" / "prompts.json"
+    config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=5, mode="every_frame")
+    with open_runtime(config) as session:
+        assert not path.exists()
+        session.operations["prompts.set"]({"prompts": [{"id": "cup", "points": [[64, 48]], "source": "scene"}]})
+        session.operations["prompts.clear"]({"ids": ["everything"]})
+        in_force = session.operations["prompts.list"]({})["prompts"]
+        assert json.loads(path.read_text())["prompts"] == in_force, "a crash loses nothing"
+        session.runtime.run()
+    assert "scene" in json.loads(path.read_text())["memory"], "what the prompts follow is kept at the end"
+    sink = ListSink()
+    with open_runtime(config, [sink]) as session:
+        assert session.operations["prompts.list"]({})["prompts"] == in_force
+        session.runtime.run()
+    assert [prompt.prompt_id for prompt in sink.results[0].message.prompts] == ["cup"]
+    assert "are asked, not the configuration's" in caplog.text
+
+
+def test_prompts_are_kept_at_the_end_of_a_run_that_fails(tmp_path: Path):
+    path = tmp_path / "prompts.json"
+    config = make_config(f"output.prompts={path}", num_frames=None)
+    failing = ListSink(fail_at=2, error=DataError("the disk is full"))
+    with pytest.raises(DataError, match="the disk is full"), open_runtime(config, [failing]) as session:
+        session.runtime.run()
+    assert json.loads(path.read_text())["prompts"] == [{"id": "everything"}]
+
+
+def test_kept_prompts_that_cannot_be_read_are_an_error_and_stay(tmp_path: Path):
+    path = tmp_path / "prompts.json"
+    path.write_text('{"version": 1, "prompts": [{"id": "cup", "points": []}]}')
+    with (
+        pytest.raises(DataError, match=r"cannot take up the prompts of .*prompts\.json: prompt 'cup' has no points"),
+        open_runtime(make_config(f"output.prompts={path}")),
+    ):
+        pass
+    assert "cup" in path.read_text()
+
+
+def test_a_place_where_prompts_cannot_be_kept_is_an_error(tmp_path: Path):
+    with (
+        pytest.raises(DataError, match="cannot keep the prompts"),
+        open_runtime(make_config(f"output.prompts={tmp_path}")),
+    ):
+        pass
+
+
 def test_a_file_that_is_not_there_is_an_error():
     config = make_config()
     missing = Config.model_validate({**config.model_dump(), "sources": [{"type": "stream", "url": "/nowhere.mp4"}]})

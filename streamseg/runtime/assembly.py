@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from streamseg.capture import open_source
 from streamseg.config import Config, SceneSource, WebcamSource
@@ -16,12 +16,16 @@ from streamseg.prompting import prompts_from_config
 from streamseg.publish import ControlServer, Publisher
 from streamseg.publish.control import Op
 from streamseg.runtime.control import control_operations
+from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
 from streamseg.segmentation import Segmenter
+from streamseg.text import text_answers
 
 __all__ = ["Session", "open_runtime"]
+
+logger = logging.getLogger(__name__)
 
 USUAL_SIZE = (720, 1280)
 """(H, W) that the network is warmed up for where a source does not say before it is opened."""
@@ -39,12 +43,15 @@ class Session:
     control_endpoint: str | None
     """Prompts, status, pause."""
     operations: Mapping[str, Op]
-    """What the control endpoint answers, for others who steer the run; from any thread, one at a time."""
+    """What the control endpoint answers, for others who steer the run; from any thread."""
 
 
 @contextlib.contextmanager
 def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session]:
     """Open everything that a configuration names but the sources, which open when the run starts.
+
+    Where `output.prompts` names a file that is there, its prompts are asked in place of the configuration's: an
+    earlier run left off with them. They are kept when they change and at the end.
 
     Args:
         config: the whole of a run.
@@ -68,6 +75,12 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
         sections = config.named_sources()
         sources = [open_source(section) for section in sections]
         prompts = prompts_from_config(config.prompts)
+        prompt_file = PromptFile(config.output.prompts) if config.output.prompts is not None else None
+        kept = prompt_file.read() if prompt_file is not None else None
+        if kept is not None:
+            if kept.prompts != prompts:
+                logger.warning("the prompts of %s are asked, not the configuration's", config.output.prompts)
+            prompts = kept.prompts
         # Endpoints first: a port in use shows at once, and not after the weights were loaded.
         all_sinks: list[Sink] = []
         publisher = None
@@ -92,19 +105,27 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             mask_scale=publish.mask_scale,
             frame_ids={source.source_id: source.frame_id for source in sources},
             prompting=config.prompting,
+            text=text_answers(config.text, prompting=config.prompting),
         )
+        on_prompts = None
+        if prompt_file is not None:
+            if kept is not None:
+                prompt_file.resume(pipeline, kept)
+            on_prompts = partial(prompt_file.keep, pipeline)
         if config.output.messages is not None:
             messages = MessageFile(config.output.messages)
             ownerless.callback(messages.close)
             all_sinks.append(messages)
         runtime = stack.enter_context(Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching))
         ownerless.pop_all()
-        operations = _one_at_a_time(control_operations(runtime))
+        operations = control_operations(runtime, on_prompts)
         control = None
         if publish.control_endpoint is not None:
             control = stack.enter_context(
                 ControlServer(publish.control_endpoint, operations, allow_public=publish.allow_public)
             )
+        if on_prompts is not None:
+            stack.callback(on_prompts)
         yield Session(
             runtime,
             endpoint=publisher.endpoint if publisher is not None else None,
@@ -112,20 +133,6 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             control_endpoint=control.endpoint if control is not None else None,
             operations=operations,
         )
-
-
-def _one_at_a_time(operations: Mapping[str, Op]) -> dict[str, Op]:
-    """The same, but whoever calls one waits for those that others called: they read the prompts and then set them."""
-    lock = threading.Lock()
-
-    def locked(operation: Op) -> Op:
-        def call(args: dict[str, Any]) -> Any:
-            with lock:
-                return operation(args)
-
-        return call
-
-    return {name: locked(operation) for name, operation in operations.items()}
 
 
 def _known_size(section: object) -> tuple[int, int] | None:
