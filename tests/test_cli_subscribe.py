@@ -14,6 +14,7 @@ from pycocotools import mask as reference
 from streamseg.cli import subscribe
 from streamseg.errors import PublishError, WireError
 from streamseg.publish import Publisher
+from streamseg.structures.message import PromptStatus
 
 MESSAGE = make_message(
     make_object(disc(9), 3, 2, label="Käse"), make_object(disc(20), 30, 20), drops={"capture": {"newer_frame": 3}}
@@ -73,6 +74,48 @@ def test_a_program_gets_json_lines(capsys):
         "track_id": 7, "prompt_ids": ["everything"], "box": [3, 2, 12, 11], "score": 0.5,
         "area": MESSAGE.objects[0].area, "label": "Käse",
     }  # fmt: skip
+
+
+STATUSES = (
+    PromptStatus("cup", "bound", 0.974, 3),
+    PromptStatus("Tür", "lost", 0.0, 5),
+    PromptStatus("dog", "reacquired", 0.5, 12),
+    PromptStatus("cat", "none"),
+    PromptStatus("red", "bound", 0.4),
+)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        pytest.param((), " lost", id="none"),
+        pytest.param(
+            STATUSES,
+            " lost  cup: bound #3 97%, Tür: lost #5, dog: reacquired #12 50%, cat: none, red: bound 40%",
+            id="each-state",
+        ),
+        pytest.param(
+            tuple(PromptStatus(str(nth), "none") for nth in range(1000)),
+            " lost  0: none, 1: none, 2: none, 3: none, 4: none, 5: none, 994 more",
+            id="a-thousand",
+        ),
+        pytest.param((PromptStatus("\x1b[2J\na", "none"),), " lost  ?[2J?a: none", id="what-a-terminal-obeys"),
+    ],
+)
+def test_a_person_sees_how_the_prompts_stand(capsys, prompts, expected):
+    with publishing(replace(MESSAGE, prompts=prompts)) as publisher:
+        assert _run(publisher.endpoint, "--count", "1", "--timeout", "10") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(expected)
+
+
+def test_a_program_gets_how_the_prompts_stand(capsys):
+    with publishing(replace(MESSAGE, prompts=STATUSES[:2])) as publisher:
+        assert _run(publisher.endpoint, "--json", "--count", "1", "--timeout", "10") == 0
+    assert json.loads(capsys.readouterr().out)["prompts"] == [
+        {"id": "cup", "state": "bound", "confidence": 0.974, "track_id": 3},
+        {"id": "Tür", "state": "lost", "confidence": 0.0, "track_id": 5},
+    ]
 
 
 def test_masks_are_coco_rle(capsys):

@@ -7,11 +7,12 @@ import math
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from streamseg.publish import Subscriber
-    from streamseg.structures.message import Message
+    from streamseg.structures.message import Message, PromptStatus
 
 __all__ = ["add_parser", "run"]
 
@@ -21,6 +22,8 @@ RATE_WINDOW: Final = 30
 """Messages over which frames per second are counted."""
 HINT_SECONDS: Final = 2.0
 """After so long without a publisher, say what is being waited for."""
+MAX_SHOWN: Final = 6
+"""Prompts in a line for a person."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -88,8 +91,22 @@ def _as_text(message: Message, gaps: int, times: deque[float]) -> str:
     noun = "object " if len(message.objects) == 1 else "objects"
     return (
         f"{message.source_id:<16} #{message.seq:<7} {len(message.objects):3d} {noun}"
-        f"  age {message_age_ms(message):8.1f} ms  {fps} fps  {gaps} lost"
+        f"  age {message_age_ms(message):8.1f} ms  {fps} fps  {gaps} lost{_prompts_as_text(message.prompts)}"
     )
+
+
+def _prompts_as_text(prompts: Sequence[PromptStatus]) -> str:
+    """How the first prompts stand, after a line's other words; nothing where there is none."""
+    words = []
+    for status in prompts[:MAX_SHOWN]:
+        # Ids come from strangers, and a terminal obeys some characters.
+        name = "".join(character if character.isprintable() else "?" for character in status.prompt_id)
+        known = f" #{status.track_id}" if status.track_id >= 0 else ""
+        sure = f" {status.confidence:.0%}" if status.state in ("bound", "reacquired") else ""
+        words.append(f"{name}: {status.state}{known}{sure}")
+    if len(prompts) > MAX_SHOWN:
+        words.append(f"{len(prompts) - MAX_SHOWN} more")
+    return f"  {', '.join(words)}" if words else ""
 
 
 def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
@@ -97,6 +114,7 @@ def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
     from streamseg.publish import message_age_ms
     from streamseg.rle import crop_to_coco
     from streamseg.wire.fields import dump_json
+    from streamseg.wire.header import prompt_statuses_to_json
 
     seconds, nanoseconds = divmod(message.captured_ns, 1_000_000_000)
     objects: list[dict[str, Any]] = []
@@ -124,6 +142,7 @@ def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
             "pts_seconds": message.pts_seconds,
             "image": {"w": message.image_size[1], "h": message.image_size[0]},
             "objects": objects,
+            "prompts": prompt_statuses_to_json(message.prompts),
             "drops": message.drops,
             "lost": gaps,
         },
