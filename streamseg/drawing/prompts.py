@@ -77,7 +77,7 @@ def draw_lines(
     x, y = (corner[0] - width / 2, corner[1] - height / 2) if is_centred else corner
     left = int(np.clip(x, 0, max(canvas.shape[1] - width, 0)))
     top = int(np.clip(y, 0, max(canvas.shape[0] - height, 0)))
-    cv2.rectangle(canvas, (left, top), (left + width, top + height), BLACK, cv2.FILLED)
+    cv2.rectangle(canvas, (left, top), (left + width - 1, top + height - 1), BLACK, cv2.FILLED)
     for number, line in enumerate(lines, start=1):
         place = (left + 4, top + row * number - 5)
         cv2.putText(canvas, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 1, cv2.LINE_AA)
