@@ -1,4 +1,4 @@
-"""A server of the page's protocol that does what a test says, and frames of the rendered scene to feed it with."""
+"""A server of the page's protocol that does what a test says, and frames to feed it with."""
 
 from __future__ import annotations
 
@@ -8,20 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from aiohttp import WSMsgType, web
 
-import streamseg.viewer
 from streamseg.capture.scene import SceneRenderer
 from streamseg.structures.message import CropMask, Message, MessageObject, PromptStatus
+from streamseg.viewer.server import HEADERS, PAGE_FOLDER
 from streamseg.wire import encode, pack_single
 
-PAGE = Path(streamseg.viewer.__file__).parent / "page"
-POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 WAIT_SECONDS = 20.0
 
 
@@ -105,7 +102,7 @@ class PageServer:
         app = web.Application()
         app.on_response_prepare.append(_add_policy)
         app.router.add_get("/", _index)
-        app.router.add_static("/static", PAGE)
+        app.router.add_static("/static", PAGE_FOLDER)
         app.router.add_get("/ws", self._connect)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
 
@@ -150,11 +147,11 @@ class PageServer:
 
 
 async def _index(request: web.Request) -> web.StreamResponse:
-    return web.FileResponse(PAGE / "index.html")
+    return web.FileResponse(PAGE_FOLDER / "index.html")
 
 
 async def _add_policy(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers.update(HEADERS)
 
 
 def jpeg_of(picture: np.ndarray) -> bytes:

@@ -20,6 +20,8 @@ const book = new PromptBook();
 const notice = new Notice(byId("notice"));
 const health = new Health(byId("health"));
 let isPaused = false;
+/** Counts what the server was asked to send: what it sent before is not acknowledged, nor shown. */
+let view = 0;
 
 const list = new PromptList(byId("prompts"), byId("prompts-empty"), {
   chosen: (id) => select(book.selectedId === id ? null : id),
@@ -37,7 +39,7 @@ const stage = new Stage(
       chosen: (tile) => stage.activate(tile.source),
     }),
   () => {
-    connection.send({ type: "view", sources: stage.shown });
+    sendView();
     health.watch(stage.active);
     showPrompts();
   },
@@ -46,13 +48,13 @@ const stage = new Stage(
 const decoder = new Decoder(
   (frame) => {
     const tile = stage.tiles.get(frame.source);
-    if (tile && !tile.element.hidden) tile.show(frame);
+    if (tile && frame.view === view) tile.show(frame);
     else frame.bitmap?.close();
   },
-  ({ error, source, seq }) => {
+  ({ error, source, seq, view: failedView }) => {
     notice.show(error);
     // Otherwise the server would wait for it for ever.
-    if (source !== undefined && seq !== undefined) connection.send({ type: "ack", source, seq });
+    if (seq !== undefined && failedView === view) connection.send({ type: "ack", source, seq });
   },
 );
 
@@ -62,7 +64,6 @@ address.searchParams.set("token", new URLSearchParams(location.search).get("toke
 const connection = new Connection(address.href, {
   opened: () => {
     showConnection("live", "Connected");
-    connection.send({ type: "view", sources: stage.shown });
   },
   lost: (waitMs, wasOpen) => {
     const again = `trying again in ${waitMs < 1000 ? "a moment" : `${Math.round(waitMs / 1000)} s`}`;
@@ -71,7 +72,7 @@ const connection = new Connection(address.href, {
     for (const tile of stage.tiles.values()) tile.say(`${why}; this picture is old`, true);
   },
   told: read,
-  framed: (body) => decoder.decode(body),
+  framed: (body) => decoder.decode(body, view),
 });
 
 /** @param {any} message */
@@ -92,6 +93,11 @@ function read(message) {
   }
 }
 
+function sendView() {
+  view += 1;
+  connection.send({ type: "view", sources: stage.shown });
+}
+
 /** @param {any} figures Of one source. */
 function showSource({ source_id: source, state, error, silent_seconds: silent }) {
   const tile = stage.tiles.get(source);
@@ -103,7 +109,7 @@ function showSource({ source_id: source, state, error, silent_seconds: silent })
 
 /** @param {Tile} tile @param {import("./frame.js").Frame} frame */
 function acknowledge({ source }, frame) {
-  connection.send({ type: "ack", source, seq: frame.seq });
+  if (frame.view === view) connection.send({ type: "ack", source, seq: frame.seq });
   health.drawn(source, frame, numDrops(frame.header));
   showPrompts();
 }

@@ -5,7 +5,7 @@
 export class Decoder {
   /**
    * @param {(frame: Frame) => void} decoded
-   * @param {(failure: {error: string, source?: string, seq?: number}) => void} failed
+   * @param {(failure: {error: string, source?: string, seq?: number, view?: number}) => void} failed
    */
   constructor(decoded, failed) {
     this.worker = new Worker(new URL("./decoder_worker.js", import.meta.url), { type: "module" });
@@ -13,8 +13,11 @@ export class Decoder {
     this.worker.addEventListener("error", ({ message }) => failed({ error: `decoding stopped: ${message}` }));
   }
 
-  /** @param {ArrayBuffer} body Belongs to the worker from now on. */
-  decode(body) {
-    this.worker.postMessage(body, [body]);
+  /**
+   * @param {ArrayBuffer} body Belongs to the worker from now on.
+   * @param {number} view Comes back with the frame.
+   */
+  decode(body, view) {
+    this.worker.postMessage({ body, view }, [body]);
   }
 }

@@ -3,19 +3,21 @@
 import { makeFrame } from "./frame.js";
 import { readFrame, sourceOf } from "./wire.js";
 
-/** @type {Map<string, ArrayBuffer>} */
+/** @typedef {{body: ArrayBuffer, view: number}} Job */
+
+/** @type {Map<string, Job>} */
 const waiting = new Map();
 const busy = new Set();
 
-self.addEventListener("message", ({ data: body }) => {
+self.addEventListener("message", ({ data: job }) => {
   let source;
   try {
-    source = sourceOf(body);
+    source = sourceOf(job.body);
   } catch (error) {
     self.postMessage({ error: error.message });
     return;
   }
-  waiting.set(source, body);
+  waiting.set(source, job);
   if (!busy.has(source)) decodeAll(source);
 });
 
@@ -23,28 +25,28 @@ self.addEventListener("message", ({ data: body }) => {
 async function decodeAll(source) {
   busy.add(source);
   while (waiting.has(source)) {
-    const body = waiting.get(source);
+    const job = waiting.get(source);
     waiting.delete(source);
-    await decode(source, body);
+    await decode(source, job);
   }
   busy.delete(source);
 }
 
 /**
  * @param {string} source
- * @param {ArrayBuffer} body
+ * @param {Job} job
  */
-async function decode(source, body) {
+async function decode(source, { body, view }) {
   let seq;
   try {
     const packed = readFrame(body);
     seq = packed.header.seq;
     const bitmap = packed.jpeg && (await createImageBitmap(new Blob([packed.jpeg], { type: "image/jpeg" })));
-    const frame = makeFrame(packed, bitmap);
+    const frame = makeFrame(packed, bitmap, view);
     const buffers = frame.objects.flatMap(({ mask, outline }) => [mask.ends.buffer, outline.buffer]);
     self.postMessage({ frame }, bitmap ? [...buffers, bitmap] : buffers);
   } catch (error) {
     // Not swallowed: the page shows it, and asks for the next frame.
-    self.postMessage({ source, seq, error: `${source}: a frame could not be read: ${error.message}` });
+    self.postMessage({ source, seq, view, error: `${source}: a frame could not be read: ${error.message}` });
   }
 }

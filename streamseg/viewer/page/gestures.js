@@ -43,6 +43,11 @@ export class Gestures {
     element.addEventListener("pointerleave", () => this.#press || hooks.point(null, false));
     element.addEventListener("keydown", (event) => this.#key(event));
     element.addEventListener("blur", () => this.#cross && this.#moveCross(null));
+    // A pointer takes the focus from a field, but not to the picture: there the arrow keys would move the cross.
+    element.addEventListener("mousedown", (event) => {
+      event.preventDefault();
+      /** @type {HTMLElement} */ (document.activeElement)?.blur();
+    });
     // A long press and control-click mean something here; the menu would cover it.
     element.addEventListener("contextmenu", (event) => {
       if (event.ctrlKey || event.pointerType !== "mouse") event.preventDefault();
