@@ -317,3 +317,24 @@ def test_frames_are_stepped_through_and_prompts_tell_their_state():
     assert status.keys() == {"id", "state", "confidence", "track_id"}
     assert status["id"] == "square"
     assert states[1] == {"cam": []}
+
+
+def test_a_thousand_prompts_come_through_the_channel():
+    pipeline = Pipeline(SquareSegmenter())
+    pipeline([make_frame(source_id="cam")])
+    runtime = Runtime([ScriptedSource("cam", is_live=True)], pipeline)
+    kinds = [
+        {"points": [[31.25, 17.5], [12.125, 3.0625]], "labels": [1, 0]},
+        {"box": [1.125, 2.25, 63.0625, 47.5]},
+        {"mask": A_MASK["mask"]},
+        {},
+    ]
+    many = [{"id": f"prompt number {n}", "source": "cam", **kinds[n % 4]} for n in range(1000)]
+    with (
+        ControlServer("tcp://127.0.0.1:0", control_operations(runtime)) as server,
+        ControlClient(server.endpoint) as client,
+    ):
+        assert client.call("prompts.set", {"prompts": many, "replace": True})["prompts"] == many
+        with pytest.raises(DataError, match="at most 1024, got 2000"):
+            client.call("prompts.set", {"prompts": many * 2})
+        assert client.call("prompts.list")["prompts"] == many

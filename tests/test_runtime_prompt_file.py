@@ -14,7 +14,7 @@ from support import make_frame
 
 from streamseg.errors import DataError
 from streamseg.pipeline import Pipeline
-from streamseg.runtime.prompt_file import KeptPrompts, PromptFile
+from streamseg.runtime.prompt_file import MEMORY_SECONDS, KeptPrompts, PromptFile
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, TextPrompt
 from streamseg.wire import prompt_to_json
@@ -235,6 +235,33 @@ def test_what_is_not_asked_any_more_is_not_remembered(tmp_path: Path):
     pipeline.set_prompts([EverythingPrompt("all")])
     file.keep(pipeline)
     assert file.read() == KeptPrompts((EverythingPrompt("all"),), {"cam": {}})
+
+
+def test_what_is_known_of_the_objects_is_asked_for_now_and_then_and_at_the_end(tmp_path: Path):
+    now_seconds = 0.0
+    file = PromptFile(tmp_path / "prompts.json", now_seconds=lambda: now_seconds)
+    square = PointPrompt("square", ((10, 16),), (1,))
+    pipeline = Pipeline(SquareSegmenter(), prompts=[square])
+
+    def remembered() -> list[str]:
+        kept = file.read()
+        assert kept is not None
+        return [prompt_id for entries in kept.memory.values() for prompt_id in entries]
+
+    file.keep(pipeline)
+    for index in range(8):
+        pipeline([make_frame(index, source_id="cam", value=4)])
+    file.keep(pipeline)
+    assert remembered() == []
+    now_seconds = MEMORY_SECONDS
+    file.keep(pipeline)
+    assert remembered() == ["square"]
+    pipeline.set_prompts([square, PointPrompt("again", ((10, 16),), (1,))])
+    pipeline([make_frame(9, source_id="cam", value=4)])
+    file.keep(pipeline)
+    assert remembered() == ["square"]
+    file.keep(pipeline, is_last=True)
+    assert remembered() == ["square", "again"]
 
 
 @pytest.mark.parametrize("entry", [5, {}, {"prompt": 1, "step": 0, "box": "x"}], ids=["number", "empty", "no-box"])

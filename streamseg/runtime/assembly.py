@@ -124,8 +124,8 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             control = stack.enter_context(
                 ControlServer(publish.control_endpoint, operations, allow_public=publish.allow_public)
             )
-        if on_prompts is not None:
-            stack.callback(on_prompts)
+        if prompt_file is not None:
+            stack.callback(prompt_file.keep, pipeline, is_last=True)
         yield Session(
             runtime,
             endpoint=publisher.endpoint if publisher is not None else None,

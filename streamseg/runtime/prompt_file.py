@@ -11,7 +11,8 @@ import contextlib
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,8 @@ VERSION: Final = 1
 KEYS: Final = ("version", "prompts", "memory")
 MAX_FILE_BYTES: Final = 256 << 20
 """Far more than a thousand prompts take, with what is remembered of their objects."""
+MEMORY_SECONDS: Final = 10.0
+"""To write down all that is known of a thousand objects takes a fifth of a second, too long for each change."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,20 @@ class PromptFile:
 
     Args:
         path: its folder is made; it need not exist, and is written with the first `write`.
+        now_seconds: monotonic clock.
 
     Raises:
         DataError: the file cannot be written.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, now_seconds: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
         # What is moved to the place of a link would leave the file behind it as it was.
         self._target = Path(os.path.realpath(path))
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
+        self._now_seconds = now_seconds
+        self._memory: Mapping[str, Any] = {}
+        self._asked_seconds = float("-inf")
         try:
             if self._target.exists() and not self._target.is_file():
                 raise DataError(f"cannot keep the prompts in {path}: it is not a file; name one")
@@ -115,16 +122,22 @@ class PromptFile:
             except OSError as error:
                 raise self._cannot_write(error) from error
 
-    def keep(self, pipeline: Pipeline) -> None:
-        """Write what is asked of a pipeline at present, and what it knows of the objects; raises as `write` does."""
-        prompts = pipeline.prompts
-        ids = {prompt.prompt_id for prompt in prompts}
-        memory = {
-            source_id: {prompt_id: entry for prompt_id, entry in entries.items() if prompt_id in ids}
-            for source_id, entries in pipeline.prompt_memory().items()
-            if isinstance(entries, Mapping)
-        }
-        self.write(KeptPrompts(prompts, memory))
+    def keep(self, pipeline: Pipeline, *, is_last: bool = False) -> None:
+        """Write what is asked of a pipeline at present, and what it knows of the objects.
+
+        What it knows may be up to `MEMORY_SECONDS` old, but for the last time. Raises as `write` does.
+        """
+        with self._writing:
+            now_seconds = self._now_seconds()
+            if is_last or now_seconds - self._asked_seconds >= MEMORY_SECONDS:
+                self._memory, self._asked_seconds = pipeline.prompt_memory(), now_seconds
+            prompts = pipeline.prompts
+            ids = {prompt.prompt_id for prompt in prompts}
+            memory = {
+                source_id: {prompt_id: entry for prompt_id, entry in entries.items() if prompt_id in ids}
+                for source_id, entries in self._memory.items()
+            }
+            self.write(KeptPrompts(prompts, memory))
 
     def resume(self, pipeline: Pipeline, kept: KeptPrompts) -> None:
         """Hand a pipeline what an earlier run knew; raises DataError where that is damaged."""
