@@ -7,13 +7,14 @@ reference_answers   the official FastSAM program's: all masks, then a choice amo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from streamseg.prompting import select_reference, status_of
 from streamseg.segmentation import instance_masks
 from streamseg.segmentation.reference_masks import native_masks, plain_masks, plain_size
 from streamseg.structures.instances import Tracked
-from streamseg.structures.message import CropMask, MessageObject
+from streamseg.structures.message import CropMask, MaskSpace, MessageObject
 from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import StageTimer
 
@@ -53,10 +54,12 @@ def default_answers(
             that it answers best.
     """
     instances = tracked.instances
-    with timer.stage("masks"):
-        objects = _objects(tracked, selections, lambda rows: instance_masks(instances, rows, size=mask_size), labels)
     height, width = instances.image_size
-    return Answers(tuple(selections), objects, mask_size, (width / mask_size[1], height / mask_size[0], 0.0, 0.0))
+    space = MaskSpace(mask_size, instances.image_size, (width / mask_size[1], height / mask_size[0], 0.0, 0.0))
+    with timer.stage("masks"):
+        masks_of = partial(instance_masks, instances, size=mask_size)
+        objects = _objects(tracked, selections, masks_of, space, labels)
+    return Answers(tuple(selections), objects, space.size, space.to_image)
 
 
 def reference_answers(
@@ -115,8 +118,9 @@ def reference_answers(
             else status_of(next(answered), track_ids)
             for prompt in prompts
         )
-    objects = [*_objects(tracked, selections, lambda rows: [masks[row] for row in rows], labels)]
-    objects += _merged_objects(selections, to_image)
+    space = MaskSpace(size, instances.image_size, to_image)
+    objects = [*_objects(tracked, selections, lambda rows: [masks[row] for row in rows], space, labels)]
+    objects += _merged_objects(selections, space)
     return Answers(selections, tuple(sorted(objects, key=lambda one: -one.score)), size, to_image)
 
 
@@ -124,6 +128,7 @@ def _objects(
     tracked: Tracked,
     selections: Sequence[Selection],
     masks_of: Callable[[list[int]], Sequence[CropMask]],
+    space: MaskSpace,
     labels: Mapping[str, str] | None = None,
 ) -> tuple[MessageObject, ...]:
     """The rows that answer at least one prompt, by descending score; only these get pixels."""
@@ -150,7 +155,7 @@ def _objects(
             prompt_ids=tuple(prompt_ids[row]),
             box=(box[0], box[1], box[2], box[3]),
             score=score,
-            mask=mask,
+            mask=replace(mask, space=space),
             area=mask.area,
             label=names[row][1] if row in names else None,
         )
@@ -158,10 +163,8 @@ def _objects(
     )
 
 
-def _merged_objects(
-    selections: Sequence[Selection], mask_to_image: tuple[float, float, float, float]
-) -> Iterator[MessageObject]:
-    scale_x, scale_y, offset_x, offset_y = mask_to_image
+def _merged_objects(selections: Sequence[Selection], space: MaskSpace) -> Iterator[MessageObject]:
+    scale_x, scale_y, offset_x, offset_y = space.to_image
     for selection in selections:
         if (mask := selection.mask) is not None:
             height, width = mask.crop.shape
@@ -171,6 +174,6 @@ def _merged_objects(
                 prompt_ids=(selection.prompt_id,),
                 box=(x0, y0, x0 + width * scale_x, y0 + height * scale_y),
                 score=max(selection.scores),
-                mask=mask,
+                mask=replace(mask, space=space),
                 area=mask.area,
             )

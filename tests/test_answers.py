@@ -135,7 +135,11 @@ def test_stages_are_timed():
 
 
 def test_objects_are_called_after_the_text_that_they_answer_best():
-    selections = [Selection("cup", (0, 1), (0.6, 0.5)), Selection("mug", (0,), (0.8,)), Selection("click", (2,), (1.0,))]
+    selections = [
+        Selection("cup", (0, 1), (0.6, 0.5)),
+        Selection("mug", (0,), (0.8,)),
+        Selection("click", (2,), (1.0,)),
+    ]
     labels = {"cup": "a cup", "mug": "a mug", "elsewhere": "a plate"}
     answers = default_answers(TRACKED, selections, mask_size=PICTURE, timer=StageTimer(), labels=labels)
     assert [one.label for one in answers.objects] == ["a mug", "a cup", None]
@@ -158,3 +162,19 @@ def test_the_references_answers_take_those_to_texts_in():
     answers = reference_answers(TRACKED, prompts, texts=[text], labels={"word": "a box"}, timer=StageTimer())
     assert [selection.prompt_id for selection in answers.selections] == ["both", "word", "all"]
     assert {one.track_id: one.label for one in answers.objects} == {4: None, 5: None, 6: "a box", -1: None}
+
+
+@pytest.mark.parametrize("scale", [pytest.param(1, id="native"), pytest.param(2, id="half")])
+def test_masks_know_their_place(scale):
+    selections = [Selection("apart", (2,), (0.9,))]
+    size = PICTURE[0] // scale, PICTURE[1] // scale
+    (found,) = default_answers(TRACKED, selections, mask_size=size, timer=StageTimer()).objects
+    assert found.mask(PICTURE).sum() == found.area * scale**2
+    assert found.centroid == pytest.approx((250.0, 100.0), abs=1.0)
+    for plain in (True, False):
+        answers = reference_answers(TRACKED, [NOWHERE, RING], retina_masks=not plain, timer=StageTimer())
+        assert answers.objects
+        for one in answers.objects:
+            assert one.mask(PICTURE).any()
+            x, y = one.centroid
+            assert (one.box[0] <= x <= one.box[2], one.box[1] <= y <= one.box[3]) == (True, True)
