@@ -7,7 +7,7 @@ import json
 import time
 from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from streamseg.errors import WireError
 from streamseg.publish.control import MAX_REQUEST_BYTES
@@ -87,10 +87,11 @@ class Client:
                 # That a browser goes away is no failure; anything else is a mistake of ours, and ends the viewer.
                 if error is not None and not isinstance(error, ConnectionError | asyncio.CancelledError):
                     self._hub.fail(error)
+                    await self._socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"the server has failed")
 
     async def close(self) -> None:
         """Tell the browser that the server ends."""
-        await self._socket.close(code=1001, message=b"the server ends")
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server ends")
 
     async def _send(self) -> None:
         """One thing after the other; what waits meanwhile is replaced by what is newer."""

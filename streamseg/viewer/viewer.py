@@ -91,6 +91,11 @@ class Viewer:
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}/?token={self._token}"
 
+    @property
+    def num_clients(self) -> int:
+        """Pages that are open."""
+        return len(self._hub.clients)
+
     def attach(self, run: Run) -> None:
         """Let the page see and steer a run; before that, it shows frames alone."""
         self._hub.run = run

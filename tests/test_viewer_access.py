@@ -1,0 +1,101 @@
+import socket
+
+import pytest
+
+from streamseg.errors import ConfigError
+from streamseg.viewer.access import Access, check_token, is_loopback, new_token
+
+TOKEN = "0123456789abcdef"
+HERE = Access(TOKEN, "127.0.0.1")
+ANYWHERE = Access(TOKEN, "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("access", "header", "is_let_in"),
+    [
+        pytest.param(HERE, "127.0.0.1:8765", True, id="address"),
+        pytest.param(HERE, "localhost:8765", True, id="name"),
+        pytest.param(HERE, "LOCALHOST", True, id="capitals-no-port"),
+        pytest.param(HERE, "[::1]:8765", True, id="six"),
+        pytest.param(HERE, "localhost:9000", True, id="a-tunnel"),
+        pytest.param(HERE, "evil.example:8765", False, id="rebound-name"),
+        pytest.param(HERE, "localhost.evil.example", False, id="longer-name"),
+        pytest.param(HERE, "127.0.0.1.evil.example", False, id="name-that-begins-like-the-address"),
+        pytest.param(HERE, "user@evil.example", False, id="with-a-user"),
+        pytest.param(HERE, "evil.example@localhost", True, id="a-user-before-our-name"),
+        pytest.param(HERE, "192.168.1.4:8765", False, id="another-address"),
+        pytest.param(HERE, "[::1", False, id="half-a-bracket"),
+        pytest.param(HERE, "", False, id="empty"),
+        pytest.param(HERE, None, False, id="missing"),
+        pytest.param(ANYWHERE, "192.168.1.4:8765", True, id="public-address"),
+        pytest.param(ANYWHERE, f"{socket.gethostname()}:8765", True, id="public-own-name"),
+        pytest.param(ANYWHERE, "evil.example", False, id="public-rebound-name"),
+        pytest.param(Access(TOKEN, "Robot.local"), "robot.LOCAL:80", True, id="the-name-that-was-given"),
+    ],
+)
+def test_hosts(access: Access, header: str | None, is_let_in: bool):
+    reason = access.refuses_host(header)
+    assert (reason is None) == is_let_in
+    assert reason is None or "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        pytest.param(TOKEN, None, id="right"),
+        pytest.param(TOKEN[:-1], "a wrong token", id="shorter"),
+        pytest.param(TOKEN + "0", "a wrong token", id="longer"),
+        pytest.param("é\udc80" * 8, "a wrong token", id="no-ascii"),
+        pytest.param("", "no token", id="empty"),
+        pytest.param(None, "no token", id="missing"),
+    ],
+)
+def test_tokens(token: str | None, reason: str | None):
+    refused = HERE.refuses_token(token)
+    assert refused is None if reason is None else refused is not None and refused.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_let_in"),
+    [
+        pytest.param(None, "localhost:8765", True, id="no-browser"),
+        pytest.param("http://localhost:8765", "localhost:8765", True, id="own"),
+        pytest.param("https://localhost:8765", "LOCALHOST:8765", True, id="behind-a-proxy-with-tls"),
+        pytest.param("http://localhost:3000", "localhost:8765", False, id="another-server-here"),
+        pytest.param("http://evil.example", "localhost:8765", False, id="another-site"),
+        pytest.param("null", "localhost:8765", False, id="sandboxed"),
+        pytest.param("", "", False, id="empty"),
+        pytest.param("file://", "", False, id="a-file"),
+        pytest.param("http://[", "localhost:8765", False, id="broken"),
+    ],
+)
+def test_origins(origin: str | None, host: str, is_let_in: bool):
+    assert (HERE.refuses_origin(origin, host) is None) == is_let_in
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.4", False),
+        ("example.com", False),
+        ("", False),
+    ],
+)
+def test_loopback(host: str, expected: bool):
+    assert is_loopback(host) is expected
+
+
+def test_made_tokens_are_tokens_and_differ():
+    assert check_token(new_token()) != check_token(new_token())
+
+
+@pytest.mark.parametrize("token", ["", "short", "x" * 129, "with spaces in it!", "änderungsschneider"])
+def test_tokens_that_are_none(token: str):
+    with pytest.raises(ConfigError, match="16 to 128 letters"):
+        check_token(token)

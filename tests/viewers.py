@@ -1,0 +1,120 @@
+"""Frames to show, and a browser that speaks the page's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+from stages import make_instances
+from support import make_frame
+
+from streamseg.config import ViewerConfig
+from streamseg.pipeline import Pipeline, Result
+from streamseg.structures.message import Message
+from streamseg.structures.prompt import EverythingPrompt, Prompt
+from streamseg.viewer import Viewer
+from streamseg.wire import decode, unpack_single
+
+WAIT_SECONDS = 20.0
+"""Far more than anything takes; a test that waits so long has failed."""
+
+BOXES = ([4.0, 4.0, 20.0, 20.0], [30.0, 10.0, 60.0, 40.0])
+
+Value = TypeVar("Value")
+
+
+def make_result(
+    index: int = 0,
+    source_id: str = "cam0",
+    *,
+    boxes: Sequence[Sequence[float]] = BOXES,
+    prompts: Sequence[Prompt] = (EverythingPrompt(),),
+    size: tuple[int, int] = (48, 64),
+    **settings: Any,
+) -> Result:
+    """A frame with objects that fill these boxes, answered by a pipeline."""
+    frame = make_frame(index, source_id=source_id, size=size)
+    return Pipeline(lambda images: [], prompts=prompts, **settings).finish(
+        frame, make_instances(boxes, image_size=frame.size)
+    )
+
+
+def small_viewer(*source_ids: str, **values: Any) -> Viewer:
+    """A viewer on a port that the system chooses."""
+    return Viewer(source_ids or ("cam0",), ViewerConfig(port=0, **values))
+
+
+def address(viewer: Viewer, path: str, *, token: str | None = "", **query: str) -> str:
+    """An address of a viewer's server; `token`: another one than the right one, None: none."""
+    parts = urlsplit(viewer.url)
+    right = parse_qs(parts.query)["token"][0]
+    words = {**({} if token is None else {"token": token or right}), **query}
+    return f"http://{parts.netloc}{path}?" + "&".join(f"{name}={value}" for name, value in words.items())
+
+
+async def soon(waiting: Awaitable[Value]) -> Value:
+    """What is waited for, or a failure."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        return await waiting
+
+
+class Browser:
+    """One WebSocket, and what came over it in the order it came."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.texts: list[dict[str, Any]] = []
+        self.frames: list[Message] = []
+
+    async def say(self, **values: Any) -> None:
+        await self.socket.send_str(json.dumps(values))
+
+    async def acknowledge(self, frame: Message) -> None:
+        await self.say(type="ack", source=frame.source_id, seq=frame.seq)
+
+    async def call(self, op: str, args: dict[str, Any] | None = None, *, call_id: int = 1) -> dict[str, Any]:
+        """The answer to a call; what comes before it is kept."""
+        await self.say(type="call", id=call_id, op=op, args=args or {})
+        return await self.text("answer")
+
+    async def text(self, kind: str) -> dict[str, Any]:
+        """The next text of a type."""
+        while True:
+            came = await self.read()
+            if isinstance(came, dict) and came["type"] == kind:
+                return came
+
+    async def frame(self) -> Message:
+        """The next frame."""
+        while True:
+            came = await self.read()
+            if isinstance(came, Message):
+                return came
+
+    async def read(self) -> dict[str, Any] | Message:
+        """The next of anything."""
+        message = await soon(self.socket.receive())
+        if message.type is aiohttp.WSMsgType.TEXT:
+            self.texts.append(json.loads(message.data))
+            return self.texts[-1]
+        assert message.type is aiohttp.WSMsgType.BINARY, message
+        self.frames.append(decode(unpack_single(message.data)))
+        return self.frames[-1]
+
+    async def closed(self) -> int | None:
+        """Read to the end; the code that the server gave."""
+        while (await soon(self.socket.receive())).type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            pass
+        return self.socket.close_code
+
+
+@contextlib.asynccontextmanager
+async def browsing(viewer: Viewer, **options: Any) -> AsyncIterator[Browser]:
+    """A page that is open."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(address(viewer, "/ws"), **options) as socket:
+        yield Browser(socket)
