@@ -1,5 +1,6 @@
 """The page as a whole: frames and acknowledgements, lost connections, several sources and tabs, themes and widths."""
 
+import itertools
 import json
 
 import cv2
@@ -16,8 +17,8 @@ SIZE = (240, 320)
 
 
 @pytest.fixture
-def server():
-    server = PageServer()
+def server(request):
+    server = PageServer(sources=getattr(request, "param", ("cam0",)))
     yield server
     server.close()
 
@@ -134,10 +135,10 @@ def test_a_wrong_token_is_told(server, open_tab):
     expect(page.locator("#connection-words")).to_contain_text("wrong token")
 
 
-def test_sources_are_tabs_or_a_grid(open_tab):
+@pytest.mark.parametrize("server", [("north", "south", "yard")], indirect=True)
+def test_sources_are_tabs_or_a_grid(server, open_tab):
     from playwright.sync_api import expect
 
-    server = PageServer(sources=("north", "south", "yard"))
     page = open_tab(server.url)
     views = server.wait_for(lambda message: message["type"] == "view" and message["sources"])
     assert views[0]["sources"] == ["north"]
@@ -157,7 +158,6 @@ def test_sources_are_tabs_or_a_grid(open_tab):
     page.locator("#text").fill("cup")
     page.keyboard.press("Enter")
     assert "source" not in server.calls("prompts.set", 2)[1]["prompts"][0], "every source is asked"
-    server.close()
 
 
 def test_a_source_that_fails_says_why(server, open_tab):
@@ -209,8 +209,8 @@ def test_a_snapshot_is_a_picture_of_the_source_s_size_and_its_header(server, ope
     assert (header["index"], header["objects"][0]["track_id"]) == (100, 3)
 
 
-def test_a_phone_shows_everything_in_one_column(open_tab):
-    server = PageServer(sources=("a-camera-with-a-long-name", "another-camera", "third"))
+@pytest.mark.parametrize("server", [("a-camera-with-a-long-name", "another-camera", "third")], indirect=True)
+def test_a_phone_shows_everything_in_one_column(server, open_tab):
     page = open_tab(server.url, viewport={"width": 360, "height": 740}, has_touch=True, device_scale_factor=3)
     server.wait_for(lambda message: message["type"] == "view" and message["sources"])
     server.send({"type": "prompts", "prompts": [{"id": "a" * 64, "source": "third", "text": "word " * 40}]})
@@ -219,12 +219,11 @@ def test_a_phone_shows_everything_in_one_column(open_tab):
     wait_for_seq(page, 0, "a-camera-with-a-long-name")
     assert page.evaluate("() => document.documentElement.scrollWidth") == 360
     boxes = [page.locator(name).bounding_box() for name in ("#stage", "aside section >> nth=0", "#health")]
-    assert all(upper["y"] + upper["height"] <= lower["y"] for upper, lower in zip(boxes, boxes[1:], strict=False))
+    assert all(upper["y"] + upper["height"] <= lower["y"] for upper, lower in itertools.pairwise(boxes))
     small = page.locator("button:visible").evaluate_all(
         "(all) => all.filter((one) => one.getBoundingClientRect().height < 24).map((one) => one.textContent)"
     )
     assert small == [], "large enough for a finger (WCAG 2.5.8)"
-    server.close()
 
 
 CONTRAST = """(pairs) => {
@@ -282,7 +281,11 @@ def test_everything_can_be_reached_and_has_a_name(server, open_tab):
     seen = []
     for _ in range(14):
         page.keyboard.press("Tab")
-        seen.append(page.evaluate("() => [document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]"))
+        seen.append(
+            page.evaluate(
+                "() => [document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]"
+            )
+        )
     assert ["CANVAS", "solid"] in seen
     assert ["INPUT", "solid"] in seen
     assert all(outline == "solid" for tag, outline in seen if tag != "BODY"), "the focus can be seen"

@@ -153,7 +153,8 @@ def test_the_smallest_object_at_a_point_comes_first(page):
 def test_points_stay_with_their_object(page):
     script = """async () => {
         const { carry } = await import("/static/prompts.js");
-        return [carry([[10, 20], [30, 40]], [0, 0, 40, 40], [100, 0, 180, 20]), carry([[1, 1]], [5, 5, 5, 5], [9, 9, 9, 9])];
+        const moved = carry([[10, 20], [30, 40]], [0, 0, 40, 40], [100, 0, 180, 20]);
+        return [moved, carry([[1, 1]], [5, 5, 5, 5], [9, 9, 9, 9])];
     }"""
     assert page.evaluate(script) == [[[120, 10], [160, 20]], [[9, 9]]]
 
@@ -166,7 +167,8 @@ def test_ages_and_drops_of_the_last_seconds(page):
         for (let n = 0; n <= 100; n++) meter.add({ seq: 2 * n, drops: n < 50 ? 0 : 3, ageMs: n }, 1000 + 30 * n);
         const first = meter.figures(4000);
         meter.add({ seq: 0, drops: 0, ageMs: 7 }, 4030);
-        return { empty: Number.isNaN(empty.p50Ms), first, restarted: meter.figures(4030), late: meter.figures(99_000).fps };
+        const late = meter.figures(99_000).fps;
+        return { empty: Number.isNaN(empty.p50Ms), first, restarted: meter.figures(4030), late };
     }"""
     figures = page.evaluate(script)
     assert figures["empty"]
@@ -178,5 +180,5 @@ def test_ages_and_drops_of_the_last_seconds(page):
 
 
 def test_pauses_between_attempts_grow_to_a_bound(page):
-    script = "async () => { const { pauseMs } = await import('/static/connection.js'); return [1, 2, 3, 4, 9].map(pauseMs); }"
-    assert page.evaluate(script) == [500, 1000, 2000, 4000, 10_000]
+    script = "async (nums) => { const { pauseMs } = await import('/static/connection.js'); return nums.map(pauseMs); }"
+    assert page.evaluate(script, [1, 2, 3, 4, 9]) == [500, 1000, 2000, 4000, 10_000]

@@ -64,10 +64,6 @@ def drag(page, start, end):
     page.mouse.up()
 
 
-def names(page):
-    return page.locator(".prompt").evaluate_all("(items) => items.map((item) => item.dataset.id)")
-
-
 def wait_for_prompts(page, *ids):
     from playwright.sync_api import expect
 
@@ -75,7 +71,9 @@ def wait_for_prompts(page, *ids):
 
 
 def selected(page):
-    return page.locator('.prompt:has([aria-pressed="true"])').evaluate_all("(items) => items.map((item) => item.dataset.id)")
+    return page.locator('.prompt:has([aria-pressed="true"])').evaluate_all(
+        "(items) => items.map((item) => item.dataset.id)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def tabs(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open_one
     for context in contexts:
         context.close()
-    assert problems == []
+    assert not problems, problems
 
 
 @pytest.fixture

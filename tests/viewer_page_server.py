@@ -168,9 +168,7 @@ def block(x0: int, y0: int, x1: int, y1: int, **values: Any) -> MessageObject:
     return replace(found, **values)
 
 
-def page_frame(
-    *objects: MessageObject, seq: int = 0, size: tuple[int, int] = (240, 320), **changes: Any
-) -> Message:
+def page_frame(*objects: MessageObject, seq: int = 0, size: tuple[int, int] = (240, 320), **changes: Any) -> Message:
     """A frame of a grey picture with these objects, taken at this moment; its index is 100 + seq."""
     message = Message(
         source_id="cam0",

@@ -1,0 +1,170 @@
+"""Films the page and takes its screenshots: `python tests/viewer_page_film.py FOLDER`, or scripts/record_page.
+
+The default network looks at the rendered scene one picture at a time, and each is filmed as the page shows it, so that
+the film is as smooth on any machine. The age that the page tells is that of this machine, with the camera on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+from viewer_page_browser import picture, place_of
+from viewer_page_scene import SceneRun, inner_point, scene_run, truth_masks
+
+from streamseg.config import SegmentationConfig
+from streamseg.segmentation import Segmenter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+SEED, NUM_OBJECTS, SIZE = 5, 8, (720, 1280)
+FPS = 15
+"""Of the film; the scene has twice as many, and every other one is filmed."""
+VIEWPORT = {"width": 1280, "height": 720}
+JPEG_QUALITY = 82
+ARROW = np.array([[0, 0], [0, 19], [5, 15], [8, 22], [11, 21], [8, 14], [14, 14]])
+
+
+class Camera:
+    """Shows one picture of the scene after the other, and keeps what the page looks like."""
+
+    def __init__(self, run: SceneRun, page: Page, first: int) -> None:
+        self.run, self.page, self.index = run, page, first
+        self.shots: list[npt.NDArray[np.uint8]] = []
+        self.pointer = (1000.0, 640.0)
+        self._show()
+
+    def _show(self) -> None:
+        from playwright.sync_api import expect
+
+        self.run.show(self.index)
+        expect(picture(self.page, "scene")).to_have_attribute("data-index", str(self.index))
+
+    def look(self) -> npt.NDArray[np.uint8]:
+        """The page as it is, (H, W, 3) BGR."""
+        shot = cv2.imdecode(np.frombuffer(self.page.screenshot(type="png"), np.uint8), cv2.IMREAD_COLOR)
+        assert shot is not None
+        return shot.astype(np.uint8)
+
+    def film(self, num_shots: int, target: Callable[[], tuple[float, float]] | None = None) -> None:
+        """Go on; meanwhile the pointer moves to where the target is by then."""
+        for left in range(num_shots, 0, -1):
+            self.index += 2
+            self._show()
+            if target is not None:
+                goal = target()
+                self.pointer = tuple(
+                    here + (there - here) / left for here, there in zip(self.pointer, goal, strict=True)
+                )
+            self.page.mouse.move(*self.pointer)
+            shot = self.look()
+            arrow = np.round(ARROW + self.pointer).astype(np.int32)
+            cv2.fillPoly(shot, [arrow], (255, 255, 255), cv2.LINE_AA)
+            cv2.polylines(shot, [arrow], True, (30, 30, 30), 1, cv2.LINE_AA)
+            self.shots.append(shot)
+
+    def at(self, track_id: int) -> Callable[[], tuple[float, float]]:
+        """Where an object of the scene is in the window, as long as it is there."""
+
+        def place() -> tuple[float, float]:
+            mask = truth_masks(self.run.renderer, self.index).get(track_id)
+            return self.pointer if mask is None else place_of(self.page, *inner_point(mask), SIZE, "scene")
+
+        return place
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium with its emulated graphics."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+def record(folder: Path, first: int, num_seconds: float) -> None:
+    """Write page.mp4 and the screenshots into a folder."""
+    segmenter = Segmenter.from_config(SegmentationConfig())
+    with (
+        scene_run(seed=SEED, num_objects=NUM_OBJECTS, size=SIZE, segmenter=segmenter, first=first) as run,
+        browser() as chromium,
+    ):
+        page = chromium.new_page(viewport=VIEWPORT, color_scheme="dark")
+        page.set_default_timeout(120_000)
+        page.goto(run.url)
+        camera = Camera(run, page, first)
+        # Whoever stays longest and shows most is followed.
+        stays = {}
+        for index in range(first, first + int(num_seconds * 30), 30):
+            for track_id, mask in truth_masks(run.renderer, index).items():
+                stays[track_id] = stays.get(track_id, 0) + min(mask.area, 30_000)
+        followed, boxed, hovered, *_ = sorted(stays, key=lambda track_id: -stays[track_id])
+        camera.film(10)
+        write_jpeg(folder / "page-dark.jpg", camera.look())
+        camera.film(12, camera.at(hovered))
+        write_jpeg(folder / "page-hover.jpg", camera.shots[-1])
+        camera.film(12, camera.at(followed))
+        page.mouse.click(*camera.pointer)
+        camera.film(20, lambda: (camera.pointer[0] + 2, min(camera.pointer[1] + 6, 690)))
+        mask = truth_masks(run.renderer, camera.index)[boxed]
+        height, width = mask.crop.shape
+        start = place_of(page, mask.x - 6, mask.y - 6, SIZE, "scene")
+        end = place_of(page, mask.x + width + 6, mask.y + height + 6, SIZE, "scene")
+        camera.film(10, lambda: start)
+        page.mouse.down()
+        camera.film(8, lambda: end)
+        page.mouse.up()
+        camera.film(max(int(num_seconds * FPS) - len(camera.shots) - 15, 15), lambda: (1000, 690))
+        write_jpeg(folder / "page-prompts.jpg", camera.look())
+        page.keyboard.press("e")
+        camera.film(15)
+        page.keyboard.press("e")
+        page.emulate_media(color_scheme="light")
+        camera.film(1)
+        write_jpeg(folder / "page-light.jpg", camera.look())
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.emulate_media(color_scheme="dark")
+        camera.index += 1
+        camera._show()
+        write_jpeg(folder / "page-phone.jpg", camera.look())
+        write_film(folder / "page.mp4", camera.shots[:-1])
+
+
+def write_jpeg(path: Path, shot: npt.NDArray[np.uint8]) -> None:
+    cv2.imwrite(str(path), shot, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+
+
+def write_film(path: Path, shots: list[npt.NDArray[np.uint8]]) -> None:
+    """MP4, H.264."""
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=FPS, options={"crf": "28", "preset": "slow"})
+        stream.height, stream.width = shots[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for shot in shots:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shot, format="bgr24")))
+        container.mux(stream.encode(None))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Film the page and take its screenshots.")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("benchmarks/results"))
+    parser.add_argument("--first", type=int, default=60, help="first picture of the scene (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of the film (default %(default)s)")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    record(args.folder, args.first, args.seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""A run on the rendered scene that sees exactly what is there, frame by frame as a test lets it, with its page."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from streamseg.capture.scene import SceneRenderer
+from streamseg.config import ViewerConfig
+from streamseg.pipeline import Pipeline, Result, SegmentFunction
+from streamseg.runtime import Runtime
+from streamseg.runtime.control import control_operations
+from streamseg.structures.frame import Frame
+from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.message import CropMask
+from streamseg.telemetry import DropCounter
+from streamseg.viewer import Run, Viewer
+
+STRIDE = 4
+LEAST_PIXELS = 150
+"""What shows less of itself is not found."""
+
+
+class ReleasedScene:
+    """Pictures of the scene, as many as were released; each carries its number in its first pixel."""
+
+    def __init__(self, renderer: SceneRenderer, source_id: str = "scene", *, first: int = 0) -> None:
+        self.source_id = source_id
+        self.frame_id = ""
+        self.is_live = False
+        self.drops = DropCounter()
+        self._renderer = renderer
+        self._index = first
+        self._released = threading.Semaphore(0)
+        self._stopped = threading.Event()
+
+    def release(self, num_frames: int) -> None:
+        for _ in range(num_frames):
+            self._released.release()
+
+    def frames(self) -> Iterator[Frame]:
+        while not self._stopped.is_set():
+            if not self._released.acquire(timeout=0.05):
+                continue
+            image = self._renderer.render(self._index)
+            image[0, 0] = (self._index % 256, self._index // 256, 0)
+            yield Frame(
+                image=image,
+                source_id=self.source_id,
+                index=self._index,
+                pts_seconds=self._index / self._renderer.fps,
+                captured_ns=time.time_ns(),
+                clock="arrival",
+                received_ns=time.monotonic_ns(),
+            )
+            self._index += 1
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+class TruthSegmenter:
+    """Finds the objects of the scene, without their parts."""
+
+    def __init__(self, renderer: SceneRenderer) -> None:
+        self._renderer = renderer
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        return [self._find(image, int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])) for image in images]
+
+    def _find(self, image: npt.NDArray[np.uint8], index: int) -> Instances:
+        height, width = self._renderer.size
+        masks = truth_masks(self._renderer, index)
+        found = [mask for mask in masks.values() if mask.area >= LEAST_PIXELS]
+        boxes = [(mask.x, mask.y, mask.x + mask.crop.shape[1], mask.y + mask.crop.shape[0]) for mask in found]
+        grid = (width // STRIDE, height // STRIDE)
+        cover = [
+            cv2.resize(mask.full((height, width)).astype(np.float32), grid, interpolation=cv2.INTER_AREA)
+            for mask in found
+        ]
+        return Instances(
+            boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            scores=torch.linspace(0.9, 0.8, len(found)),
+            mask_logits=torch.tensor(np.array(cover)).reshape(-1, grid[1], grid[0]) * 8 - 4,
+            grid_to_image=GridTransform(STRIDE, STRIDE, 0.0, 0.0),
+            image_size=(height, width),
+            embeddings=torch.tensor(np.array([looks_of(image, mask) for mask in found])).reshape(-1, 64),
+        )
+
+
+def looks_of(image: npt.NDArray[np.uint8], mask: CropMask) -> npt.NDArray[np.float32]:
+    """Which colours (64 of them) an object has, with length 1."""
+    height, width = mask.crop.shape
+    colours = image[mask.y : mask.y + height, mask.x : mask.x + width][mask.crop].astype(np.int64) // 64
+    counts = np.bincount(colours @ (16, 4, 1), minlength=64).astype(np.float32)
+    return counts / np.linalg.norm(counts)
+
+
+def truth_masks(renderer: SceneRenderer, index: int) -> dict[int, CropMask]:
+    """The visible part of each object in a picture, by identity."""
+    truth = renderer.truth(index)
+    return {
+        int(track_id): mask
+        for track_id, mask, is_part in zip(truth.track_ids, truth.masks, truth.is_part, strict=True)
+        if not is_part
+    }
+
+
+def inner_point(mask: CropMask) -> tuple[float, float]:
+    """The point (x, y) of a mask that is farthest from its edge."""
+    depth = cv2.distanceTransform(np.pad(mask.crop, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return mask.x + float(x) + 0.5, mask.y + float(y) + 0.5
+
+
+class Newest:
+    """Keeps every result by the number of its picture."""
+
+    def __init__(self) -> None:
+        self.results: dict[int, Result] = {}
+        self._changed = threading.Condition()
+
+    def write(self, result: Result) -> None:
+        with self._changed:
+            self.results[result.frame.index] = result
+            self._changed.notify_all()
+
+    def wait_for(self, index: int) -> Result:
+        with self._changed:
+            assert self._changed.wait_for(lambda: index in self.results, 60)
+        return self.results[index]
+
+    def close(self) -> None:
+        pass
+
+
+class SceneRun:
+    """The run, its page's address, and what it found."""
+
+    def __init__(self, renderer: SceneRenderer, source: ReleasedScene, results: Newest, url: str, first: int) -> None:
+        self.renderer = renderer
+        self.url = url
+        self._source = source
+        self._results = results
+        self._released = first - 1
+
+    def show(self, index: int) -> Result:
+        """Let the scene go on up to this picture, and wait for it."""
+        self._source.release(index - self._released)
+        self._released = index
+        return self._results.wait_for(index)
+
+    def identity_of(self, prompt_id: str, index: int) -> int | None:
+        """Which object of the scene answers a prompt in a picture; None where no object does."""
+        answers = [one for one in self._results.results[index].message.objects if prompt_id in one.prompt_ids]
+        if not answers:
+            return None
+        (answer,) = answers
+        shown = answer.mask.full(self.renderer.size)
+        overlaps = {
+            track_id: np.count_nonzero(shown & mask.full(self.renderer.size)) / np.count_nonzero(shown)
+            for track_id, mask in truth_masks(self.renderer, index).items()
+        }
+        return max(overlaps, key=lambda track_id: overlaps[track_id])
+
+
+@contextlib.contextmanager
+def scene_run(
+    *,
+    seed: int,
+    num_objects: int = 6,
+    size: tuple[int, int] = (360, 640),
+    segmenter: SegmentFunction | None = None,
+    first: int = 0,
+) -> Iterator[SceneRun]:
+    """A run that waits before its first picture, which is number `first`; without a segmenter, it finds the truth."""
+    renderer = SceneRenderer(size[1], size[0], num_objects=num_objects, seed=seed)
+    source, results = ReleasedScene(renderer, first=first), Newest()
+    pipeline = Pipeline(segmenter if segmenter is not None else TruthSegmenter(renderer))
+    with Viewer([source.source_id], ViewerConfig(port=0)) as viewer:
+        runtime = Runtime([source], pipeline, [viewer, results])
+        operations = control_operations(runtime)
+        viewer.attach(Run(operations, lambda: runtime.figures().as_json(), lambda: pipeline.prompts))
+        thread = threading.Thread(target=runtime.run)
+        thread.start()
+        try:
+            yield SceneRun(renderer, source, results, viewer.url, first)
+        finally:
+            runtime.stop()
+            thread.join(30)
