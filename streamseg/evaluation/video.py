@@ -4,6 +4,7 @@ A `Follower` gets the prompt and the frames, each segmented already, and gives a
 
     follow_selection   asks again in each frame, with the box of the last mask; knows no identities
     follow_track       asks once, and stays with the track_id of the answer
+    follow_prompt      the prompt follower as a live run has it: bound to a track, found again when that is lost
     best_masks         looks at the truth and takes the best mask there is: what no follower can exceed
 """
 
@@ -23,11 +24,11 @@ from streamseg.errors import DataError, SourceError
 from streamseg.evaluation.following import MeasureScores, contour_accuracy, region_similarity, summarise
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.evaluation.truth import OnPicture, SegmentFunction
-from streamseg.prompting import select
+from streamseg.prompting import PromptFollower, select
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
-from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
+from streamseg.structures.prompt import BoxPrompt, LocatedPrompt, PointPrompt
 from streamseg.tracking import Tracker
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "best_masks",
     "evaluate_video",
     "first_prompts",
+    "follow_prompt",
     "follow_selection",
     "follow_track",
     "read_film",
@@ -61,7 +63,7 @@ class FilmFrame:
     time_seconds: float
 
 
-Follower = Callable[[Prompt, Iterable[FilmFrame]], Iterator[CropMask]]
+Follower = Callable[[LocatedPrompt, Iterable[FilmFrame]], Iterator[CropMask]]
 """A prompt of the first frame, and frames in the order of time, to one mask per frame; empty where it is not seen."""
 
 
@@ -105,7 +107,7 @@ class VideoScores:
     """`best_masks`."""
 
 
-def follow_selection(prompt: Prompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+def follow_selection(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
     """The answer to the prompt, then in each frame the answer to the box of the last mask.
 
     Where nothing answers, the box waits where it is.
@@ -118,7 +120,7 @@ def follow_selection(prompt: Prompt, frames: Iterable[FilmFrame]) -> Iterator[Cr
         yield mask
 
 
-def follow_track(prompt: Prompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+def follow_track(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
     """The track that answers the prompt in the first frame in which something answers; nothing where it is lost."""
     tracker = Tracker(TrackingConfig(confirm_frames=1))  # the answer needs an identity at once
     track_id: int | None = None
@@ -133,7 +135,16 @@ def follow_track(prompt: Prompt, frames: Iterable[FilmFrame]) -> Iterator[CropMa
         yield instance_masks(frame.instances, rows)[0] if rows else _NOTHING
 
 
-FOLLOWERS: Mapping[str, Follower] = {"selection": follow_selection, "track": follow_track}
+def follow_prompt(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+    """The prompt follower over a tracker with the settings of a live run; nothing while the object is lost."""
+    tracker, follower, prompts = Tracker(TrackingConfig()), PromptFollower(), (prompt,)
+    for index, frame in enumerate(frames):
+        tracked = tracker.update(frame.instances, frame.time_seconds)
+        (selection,) = follower.update(tracked, prompts, frame_index=index, time_seconds=frame.time_seconds)
+        yield instance_masks(frame.instances, list(selection.rows))[0] if selection.rows else _NOTHING
+
+
+FOLLOWERS: Mapping[str, Follower] = {"selection": follow_selection, "track": follow_track, "prompt": follow_prompt}
 
 
 def best_masks(truth: Sequence[CropMask], frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
@@ -143,7 +154,7 @@ def best_masks(truth: Sequence[CropMask], frames: Iterable[FilmFrame]) -> Iterat
         yield max(masks, key=lambda mask: mask_iou(mask, true_mask), default=_NOTHING)
 
 
-def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, Prompt]:
+def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, LocatedPrompt]:
     """The box of a mask (H, W), not empty, and the point in it that is farthest from its outline."""
     rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
     box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
@@ -246,7 +257,7 @@ def _film_paths(film: Path, limit: int | None) -> list[tuple[Path, Path]]:
     return paths
 
 
-def _answer(prompt: Prompt, instances: Instances) -> tuple[int, ...]:
+def _answer(prompt: LocatedPrompt, instances: Instances) -> tuple[int, ...]:
     """The row that answers best, or none."""
     tracked = Tracked(instances, instances.scores.new_full((len(instances),), -1).long())
     return select(tracked, [prompt])[0].rows

@@ -97,14 +97,16 @@ class Binding:
     def leave_gone(self, sighting: Sighting) -> None:
         """Where its candidate went before it had an identity: to the next one that is there, else to nothing."""
         candidate = self.candidate
-        if candidate is None or not candidate.is_gone:
-            return
+        if candidate is not None and candidate.is_gone and not self.leave(sighting):
+            self.candidates = []
+
+    def leave(self, sighting: Sighting) -> bool:
+        """For the next candidate that is there; False where there is none."""
         order = [*range(self.position + 1, len(self.candidates)), *range(self.position)]
         there = [position for position in order if self.candidates[position].row_in(sighting) >= 0]
         if there:
             self._choose(there[0])
-        else:
-            self.candidates = []
+        return bool(there)
 
     def _choose(self, position: int) -> None:
         self.position, self.found_id, self.confidence, self.looks = position, TENTATIVE, 1.0, None

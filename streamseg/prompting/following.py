@@ -212,25 +212,29 @@ class PromptFollower:
             candidate = binding.candidate
             if row < 0 and candidate is not None:
                 missing.setdefault((candidate.track_id, binding.found_id), []).append((prompt_id, binding))
-        lost: dict[tuple[int, int], Lost] = {}
-        for key, bindings in missing.items():
-            known = self._lost.get(key)
-            looks = known.looks if known is not None else self._looks(bindings[0][1])
-            if known is not None:
-                lost[key] = known
-            elif looks is not None:
-                lost[key] = Lost(looks, self._coexistence.met(key[0]) | self._coexistence.met(key[1]))
-        self._lost = lost
-        for (key, one), found in zip(lost.items(), reacquire(list(lost.values()), sighting), strict=True):
-            if found is None:
-                continue
+        lost = {key: self._lost.get(key) or self._waiting(key, bindings[0][1]) for key, bindings in missing.items()}
+        self._lost = {key: one for key, one in lost.items() if one is not None}
+        found = reacquire(list(self._lost.values()), sighting)
+        for (key, one), answer in zip(self._lost.items(), found, strict=True):
             for prompt_id, binding in missing[key]:
-                binding.found_id, binding.looks = found.track_id, one.looks
-                binding.confidence *= found.probability
-                rows[prompt_id] = sighting.rows[found.track_id]
+                if answer is not None:
+                    binding.found_id, binding.looks = answer.track_id, one.looks
+                    binding.confidence *= answer.probability
+                    rows[prompt_id] = sighting.rows[answer.track_id]
+                elif one.was_fleeting(sighting.time_seconds) and binding.leave(sighting):
+                    rows[prompt_id] = binding.row_in(sighting)
         return {
             prompt_id: _answer(prompt_id, binding, rows[prompt_id]) for prompt_id, binding in self._bindings.items()
         }
+
+    def _waiting(self, key: tuple[int, int], binding: Binding) -> Lost | None:
+        """A binding's object as it begins to be waited for; None where nothing is known of it."""
+        looks = self._looks(binding)
+        if looks is None:
+            return None
+        seen = self._sightings.of(binding.found_id if binding.found_id >= 0 else key[0])
+        lived_seconds = seen[-1][0].time_seconds - seen[0][0].time_seconds if seen else float("inf")
+        return Lost(looks, lived_seconds, self._coexistence.met(key[0]) | self._coexistence.met(key[1]))
 
     def _looks(self, binding: Binding) -> Looks | None:
         """What is known of its object; None where it has none that was seen."""

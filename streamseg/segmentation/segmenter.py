@@ -16,6 +16,7 @@ from torch import Tensor
 from streamseg.config import SegmentationConfig
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, clip_boxes, letterbox, letterbox_into, nms
+from streamseg.segmentation.embedding import embeddings
 from streamseg.segmentation.engines import Engine, Raw, build_engine
 from streamseg.segmentation.network import PROTOTYPE_STRIDE, STRIDES
 from streamseg.segmentation.preprocess import check_image, letterbox_images
@@ -190,6 +191,7 @@ class Segmenter:
             grid_to_image=place.to_image(PROTOTYPE_STRIDE),
             image_size=place.image_size,
         )
+        instances = replace(instances, embeddings=embeddings(instances, prototypes, picture))
         return self._refined(instances, prototypes, picture, place)
 
     def _refined(
