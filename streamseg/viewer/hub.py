@@ -77,7 +77,8 @@ class Hub:
         self.num_streams = 0
         """MJPEG streams that are open."""
         self._calling = asyncio.Semaphore(1)
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
+        """The first mistake that was met."""
         self._failed = asyncio.Event()
         self._prompts: Sequence[Prompt] | None = None
         self._prompts_text = ""
@@ -110,8 +111,8 @@ class Hub:
 
     def fail(self, error: BaseException) -> None:
         """Let `serve` raise this, the first of its kind."""
-        if self._failure is None:
-            self._failure = error
+        if self.failure is None:
+            self.failure = error
         self._failed.set()
 
     def hello(self) -> str:
@@ -136,8 +137,8 @@ class Hub:
 
     async def _fail(self) -> None:
         await self._failed.wait()
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
 
     async def _tell(self) -> None:
         """Tell everybody the figures each second, and the prompts whenever they change."""

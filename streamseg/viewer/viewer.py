@@ -167,17 +167,19 @@ class Viewer:
         tasks = [asyncio.create_task(work) for work in (self._hub.serve(), self._ended.wait())]
         try:
             await web.SockSite(runner, self._listener, backlog=BACKLOG).start()
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             closing = [asyncio.create_task(client.close()) for client in self._hub.clients]
             if closing:
                 await asyncio.wait(closing, timeout=CLOSE_SECONDS)
             for task in (*tasks, *closing):
                 task.cancel()
-            await asyncio.gather(*tasks, *closing, return_exceptions=True)
+            ended = await asyncio.gather(*tasks, *closing, return_exceptions=True)
             await runner.cleanup()
+        # Also where the end was asked for before a part had failed, or just after.
+        for error in (*ended, self._hub.failure):
+            if isinstance(error, BaseException) and not isinstance(error, ConnectionError | asyncio.CancelledError):
+                raise error
 
 
 def _listen(config: ViewerConfig) -> socket.socket:
