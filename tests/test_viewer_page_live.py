@@ -79,6 +79,14 @@ def test_a_frame_is_acknowledged_once_it_is_drawn(server, open_tab):
     assert server.acks(5) == [0, 1, 2, 3, 4]
 
 
+def test_frames_that_come_before_the_page_has_said_anything_count(server, open_tab):
+    """A server waits for them to be acknowledged."""
+    server.greeting = (page_frame(seq=5), page_frame(seq=6))
+    page = open_page(server, open_tab)
+    wait_for_seq(page, 6)
+    assert server.acks()[-1] == 6
+
+
 def test_of_frames_that_wait_the_newest_is_shown(server, open_tab):
     """A page that gets more than it can draw acknowledges few, and ends with the last."""
     page = open_page(server, open_tab)

@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SEED, NUM_OBJECTS, SIZE = 5, 8, (720, 1280)
-FPS = 15
-"""Of the film; the scene has twice as many, and every other one is filmed."""
+FOLLOWED, BOXED, HOVERED = 126, 99, 135
+"""Identities in the scene; the first is hidden for a while."""
+FPS = 10
+"""Of the film."""
+STRIDE = 3
+"""Of the scene's 30 pictures per second, every third is filmed."""
 VIEWPORT = {"width": 1280, "height": 720}
 JPEG_QUALITY = 82
 ARROW = np.array([[0, 0], [0, 19], [5, 15], [8, 22], [11, 21], [8, 14], [14, 14]])
@@ -41,9 +45,10 @@ class Camera:
         self.run, self.page, self.index = run, page, first
         self.shots: list[npt.NDArray[np.uint8]] = []
         self.pointer = (1000.0, 640.0)
-        self._show()
+        self.show()
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Wait until the picture is on the page."""
         from playwright.sync_api import expect
 
         self.run.show(self.index)
@@ -58,8 +63,8 @@ class Camera:
     def film(self, num_shots: int, target: Callable[[], tuple[float, float]] | None = None) -> None:
         """Go on; meanwhile the pointer moves to where the target is by then."""
         for left in range(num_shots, 0, -1):
-            self.index += 2
-            self._show()
+            self.index += STRIDE
+            self.show()
             if target is not None:
                 goal = target()
                 self.pointer = tuple(
@@ -104,31 +109,25 @@ def record(folder: Path, first: int, num_seconds: float) -> None:
         page.set_default_timeout(120_000)
         page.goto(run.url)
         camera = Camera(run, page, first)
-        # Whoever stays longest and shows most is followed.
-        stays = {}
-        for index in range(first, first + int(num_seconds * 30), 30):
-            for track_id, mask in truth_masks(run.renderer, index).items():
-                stays[track_id] = stays.get(track_id, 0) + min(mask.area, 30_000)
-        followed, boxed, hovered, *_ = sorted(stays, key=lambda track_id: -stays[track_id])
-        camera.film(10)
+        camera.film(6)
         write_jpeg(folder / "page-dark.jpg", camera.look())
-        camera.film(12, camera.at(hovered))
+        camera.film(9, camera.at(HOVERED))
         write_jpeg(folder / "page-hover.jpg", camera.shots[-1])
-        camera.film(12, camera.at(followed))
+        camera.film(9, camera.at(FOLLOWED))
         page.mouse.click(*camera.pointer)
-        camera.film(20, lambda: (camera.pointer[0] + 2, min(camera.pointer[1] + 6, 690)))
-        mask = truth_masks(run.renderer, camera.index)[boxed]
+        camera.film(14, lambda: (camera.pointer[0] + 2, min(camera.pointer[1] + 6, 690)))
+        mask = truth_masks(run.renderer, camera.index)[BOXED]
         height, width = mask.crop.shape
         start = place_of(page, mask.x - 6, mask.y - 6, SIZE, "scene")
         end = place_of(page, mask.x + width + 6, mask.y + height + 6, SIZE, "scene")
-        camera.film(10, lambda: start)
+        camera.film(7, lambda: start)
         page.mouse.down()
-        camera.film(8, lambda: end)
+        camera.film(6, lambda: end)
         page.mouse.up()
-        camera.film(max(int(num_seconds * FPS) - len(camera.shots) - 15, 15), lambda: (1000, 690))
+        camera.film(max(int(num_seconds * FPS) - len(camera.shots) - 10, 10), lambda: (1000, 690))
         write_jpeg(folder / "page-prompts.jpg", camera.look())
         page.keyboard.press("e")
-        camera.film(15)
+        camera.film(10)
         page.keyboard.press("e")
         page.emulate_media(color_scheme="light")
         camera.film(1)
@@ -136,7 +135,7 @@ def record(folder: Path, first: int, num_seconds: float) -> None:
         page.set_viewport_size({"width": 390, "height": 844})
         page.emulate_media(color_scheme="dark")
         camera.index += 1
-        camera._show()
+        camera.show()
         write_jpeg(folder / "page-phone.jpg", camera.look())
         write_film(folder / "page.mp4", camera.shots[:-1])
 
@@ -159,7 +158,7 @@ def write_film(path: Path, shots: list[npt.NDArray[np.uint8]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Film the page and take its screenshots.")
     parser.add_argument("folder", type=Path, nargs="?", default=Path("benchmarks/results"))
-    parser.add_argument("--first", type=int, default=60, help="first picture of the scene (default %(default)s)")
+    parser.add_argument("--first", type=int, default=168, help="first picture of the scene (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the film (default %(default)s)")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)

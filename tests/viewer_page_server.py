@@ -45,6 +45,8 @@ class PageServer:
         self.received: list[dict[str, Any]] = []
         self.num_connections = 0
         self.lets_in = True
+        self.greeting: tuple[Message, ...] = ()
+        """Frames that a browser is sent before it has said anything."""
         self._changed = threading.Condition()
         self._sockets: list[web.WebSocketResponse] = []
         self._loop = asyncio.new_event_loop()
@@ -126,6 +128,8 @@ class PageServer:
         sources = [{"id": source} for source in self.sources]
         await socket.send_json({"type": "hello", "version": 1, "sources": sources, "epoch": "e"})
         await socket.send_json({"type": "prompts", "prompts": []})
+        for message in self.greeting:
+            await socket.send_bytes(pack_single(encode(message)))
         self._sockets.append(socket)
         self.num_connections += 1
         async for message in socket:

@@ -20,8 +20,8 @@ const book = new PromptBook();
 const notice = new Notice(byId("notice"));
 const health = new Health(byId("health"));
 let isPaused = false;
-/** Counts what the server was asked to send: what it sent before is not acknowledged, nor shown. */
-let view = 0;
+/** Counts connections: what came by an earlier one is neither shown nor acknowledged. */
+let numOpenings = 0;
 
 const list = new PromptList(byId("prompts"), byId("prompts-empty"), {
   chosen: (id) => select(book.selectedId === id ? null : id),
@@ -39,7 +39,7 @@ const stage = new Stage(
       chosen: (tile) => stage.activate(tile.source),
     }),
   () => {
-    sendView();
+    connection.send({ type: "view", sources: stage.shown });
     health.watch(stage.active);
     showPrompts();
   },
@@ -48,13 +48,13 @@ const stage = new Stage(
 const decoder = new Decoder(
   (frame) => {
     const tile = stage.tiles.get(frame.source);
-    if (tile && frame.view === view) tile.show(frame);
+    if (tile && !tile.element.hidden && frame.opening === numOpenings) tile.show(frame);
     else frame.bitmap?.close();
   },
-  ({ error, source, seq, view: failedView }) => {
+  ({ error, source, seq, opening }) => {
     notice.show(error);
     // Otherwise the server would wait for it for ever.
-    if (seq !== undefined && failedView === view) connection.send({ type: "ack", source, seq });
+    if (seq !== undefined && opening === numOpenings) connection.send({ type: "ack", source, seq });
   },
 );
 
@@ -63,6 +63,7 @@ address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 address.searchParams.set("token", new URLSearchParams(location.search).get("token") ?? "");
 const connection = new Connection(address.href, {
   opened: () => {
+    numOpenings += 1;
     showConnection("live", "Connected");
   },
   lost: (waitMs, wasOpen) => {
@@ -72,7 +73,7 @@ const connection = new Connection(address.href, {
     for (const tile of stage.tiles.values()) tile.say(`${why}; this picture is old`, true);
   },
   told: read,
-  framed: (body) => decoder.decode(body, view),
+  framed: (body) => decoder.decode(body, numOpenings),
 });
 
 /** @param {any} message */
@@ -93,11 +94,6 @@ function read(message) {
   }
 }
 
-function sendView() {
-  view += 1;
-  connection.send({ type: "view", sources: stage.shown });
-}
-
 /** @param {any} figures Of one source. */
 function showSource({ source_id: source, state, error, silent_seconds: silent }) {
   const tile = stage.tiles.get(source);
@@ -109,7 +105,7 @@ function showSource({ source_id: source, state, error, silent_seconds: silent })
 
 /** @param {Tile} tile @param {import("./frame.js").Frame} frame */
 function acknowledge({ source }, frame) {
-  if (frame.view === view) connection.send({ type: "ack", source, seq: frame.seq });
+  if (frame.opening === numOpenings) connection.send({ type: "ack", source, seq: frame.seq });
   health.drawn(source, frame, numDrops(frame.header));
   showPrompts();
 }

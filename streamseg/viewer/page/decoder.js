@@ -5,7 +5,7 @@
 export class Decoder {
   /**
    * @param {(frame: Frame) => void} decoded
-   * @param {(failure: {error: string, source?: string, seq?: number, view?: number}) => void} failed
+   * @param {(failure: {error: string, source?: string, seq?: number, opening?: number}) => void} failed
    */
   constructor(decoded, failed) {
     this.worker = new Worker(new URL("./decoder_worker.js", import.meta.url), { type: "module" });
@@ -15,9 +15,9 @@ export class Decoder {
 
   /**
    * @param {ArrayBuffer} body Belongs to the worker from now on.
-   * @param {number} view Comes back with the frame.
+   * @param {number} opening Comes back with the frame.
    */
-  decode(body, view) {
-    this.worker.postMessage({ body, view }, [body]);
+  decode(body, opening) {
+    this.worker.postMessage({ body, opening }, [body]);
   }
 }

@@ -3,7 +3,7 @@
 import { makeFrame } from "./frame.js";
 import { readFrame, sourceOf } from "./wire.js";
 
-/** @typedef {{body: ArrayBuffer, view: number}} Job */
+/** @typedef {{body: ArrayBuffer, opening: number}} Job */
 
 /** @type {Map<string, Job>} */
 const waiting = new Map();
@@ -36,17 +36,17 @@ async function decodeAll(source) {
  * @param {string} source
  * @param {Job} job
  */
-async function decode(source, { body, view }) {
+async function decode(source, { body, opening }) {
   let seq;
   try {
     const packed = readFrame(body);
     seq = packed.header.seq;
     const bitmap = packed.jpeg && (await createImageBitmap(new Blob([packed.jpeg], { type: "image/jpeg" })));
-    const frame = makeFrame(packed, bitmap, view);
+    const frame = makeFrame(packed, bitmap, opening);
     const buffers = frame.objects.flatMap(({ mask, outline }) => [mask.ends.buffer, outline.buffer]);
     self.postMessage({ frame }, bitmap ? [...buffers, bitmap] : buffers);
   } catch (error) {
     // Not swallowed: the page shows it, and asks for the next frame.
-    self.postMessage({ source, seq, view, error: `${source}: a frame could not be read: ${error.message}` });
+    self.postMessage({ source, seq, opening, error: `${source}: a frame could not be read: ${error.message}` });
   }
 }

@@ -19,7 +19,7 @@ import { covers, outlineOf } from "./mask.js";
  * @typedef {object} Frame
  * @property {string} source
  * @property {number} seq
- * @property {number} view Which choice of sources it was sent for.
+ * @property {number} opening Which connection it came by.
  * @property {number} index Of the picture in its source: what a click refers to.
  * @property {number} stampMs When the picture was taken, ms since 1970.
  * @property {{w: number, h: number}} image
@@ -32,10 +32,10 @@ import { covers, outlineOf } from "./mask.js";
 /**
  * @param {import("./wire.js").Packed} packed
  * @param {ImageBitmap | null} bitmap
- * @param {number} view
+ * @param {number} opening
  * @returns {Frame}
  */
-export function makeFrame({ source, header, masks }, bitmap, view) {
+export function makeFrame({ source, header, masks }, bitmap, opening) {
   const toImage = header.mask_space.to_image;
   const objects = header.objects.map((found, row) => ({
     trackId: found.track_id,
@@ -51,7 +51,7 @@ export function makeFrame({ source, header, masks }, bitmap, view) {
   return {
     source,
     seq: header.seq,
-    view,
+    opening,
     index: header.index,
     stampMs: header.stamp.sec * 1000 + header.stamp.nanosec / 1e6,
     image: header.image,
