@@ -16,7 +16,24 @@ from streamseg.text.description import EncodersDescription
 from streamseg.text.export import export_encoders
 
 SIZE, DIM, LENGTH = 16, 4, 12
-WORDS = "a b photo picture of dog cat red green blue cup something the background surface blurry".split()
+WORDS = [
+    "a",
+    "b",
+    "photo",
+    "picture",
+    "of",
+    "dog",
+    "cat",
+    "red",
+    "green",
+    "blue",
+    "cup",
+    "something",
+    "the",
+    "background",
+    "surface",
+    "blurry",
+]
 BEGIN, END = len(WORDS), len(WORDS) + 1
 
 
