@@ -297,3 +297,30 @@ def test_check_config_names_every_mistake(tmp_path: Path):
     with pytest.raises(ConfigError) as caught:
         call("check-config", str(path))
     assert len(str(caught.value).splitlines()) == 2
+
+
+# ---- the page
+
+
+def test_the_page_is_served_while_it_runs_and_its_address_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("run", write_config(tmp_path, num_frames=5), *settings(), "--no-publish", "--view", "0") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"page at http://127\.0\.0\.1:\d+/\?token=[\w-]{16,}", lines[0])
+
+
+@pytest.mark.parametrize("port", ["config.yaml", "-1", "65536", "8765.0"])
+def test_what_is_no_port_of_the_page_is_refused(port: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        call("run", f"--view={port}")
+    assert "is no port from 0 to 65535" in capsys.readouterr().err
+
+
+def test_a_page_whose_port_is_in_use_leaves_no_video(tmp_path: Path):
+    config = write_config(tmp_path)
+    (tmp_path / "out").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = ["--no-publish", f"--view={port}", "--out", str(tmp_path / "out" / "v.mp4")]
+        with pytest.raises(PublishError, match="it is in use"):
+            call("run", config, *settings(), *arguments)
+    assert list((tmp_path / "out").iterdir()) == []
