@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SEED, NUM_OBJECTS, SIZE = 5, 8, (720, 1280)
-FOLLOWED, BOXED, HOVERED = 126, 99, 135
+FOLLOWED, BOXED, HOVERED = 126, 99, 99
 """Identities in the scene; the first is hidden for a while."""
 FPS = 10
 """Of the film."""
@@ -90,8 +90,9 @@ class Camera:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Chromium with its emulated graphics."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=120_000)
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         yield launched

@@ -1,4 +1,11 @@
-/** The page: connects the server, the pictures, the prompts and the controls. */
+/**
+ * The page: connects the server, the pictures, the prompts and the controls.
+ *
+ *   connection ─► decoder ═► decoder_worker: wire ─► mask ─► frame ═► stage ─► tile ─► draw ─► acknowledged
+ *   gestures, keyboard, controls ─► prompts ─► connection           tile ─► health: meter ─► graph
+ *
+ * ═► is to or from another thread. Modules hold no state but the objects that are made here.
+ */
 
 import { Connection } from "./connection.js";
 import { connectControls } from "./controls.js";

@@ -49,8 +49,7 @@ export function drawFrame(context, frame, look) {
   context.lineJoin = "round";
   if (frame.bitmap) context.drawImage(frame.bitmap, 0, 0, frame.image.w, frame.image.h);
   else context.clearRect(0, 0, frame.image.w, frame.image.h);
-  /** Image pixels per CSS pixel. */
-  const unit = look.pixelRatio / scale;
+  const unit = look.pixelRatio / scale; // image pixels per CSS pixel
   const named = frame.objects.filter((found) => look.names(found).length);
   const others = look.everything ? frame.objects.filter((found) => !look.names(found).length) : [];
   const otherStyle = named.length || look.lost.size ? STYLES.faint : STYLES.alone;
@@ -102,21 +101,19 @@ function pathOf(found) {
 
 /** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {Style} style @param {number} unit */
 function drawObject(context, found, style, unit) {
-  const path = pathOf(found);
   const colour = colourOf(found.trackId);
   context.fillStyle = css(colour, style.fill);
-  context.fill(path, "evenodd");
-  if (style.cased) stroke(context, path, CASING, (style.line + 2) * unit);
-  stroke(context, path, css(colour, style.opacity), style.line * unit);
+  context.fill(pathOf(found), "evenodd");
+  if (style.cased) stroke(context, pathOf(found), CASING, (style.line + 2) * unit);
+  stroke(context, pathOf(found), css(colour, style.opacity), style.line * unit);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {number} unit */
 function drawHovered(context, found, unit) {
-  const path = pathOf(found);
   context.fillStyle = `rgb(255 255 255 / ${HOVER_FILL})`;
-  context.fill(path, "evenodd");
-  stroke(context, path, CASING, 4.5 * unit);
-  stroke(context, path, "#fff", 2 * unit);
+  context.fill(pathOf(found), "evenodd");
+  stroke(context, pathOf(found), CASING, 4.5 * unit);
+  stroke(context, pathOf(found), "#fff", 2 * unit);
 }
 
 /** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {number} unit */

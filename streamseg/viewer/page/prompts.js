@@ -44,6 +44,7 @@ export function carry(points, before, after) {
 
 export class PromptBook {
   /** @type {Prompt[]} */ #served = [];
+  /** Ids of those that mean certain objects. @type {Set<string>} */ #following = new Set();
   /** Asked for, not yet confirmed. @type {Map<string, Prompt>} */ #asked = new Map();
   /** @type {Map<string, Map<string, Status>>} */ #statuses = new Map();
   /** Boxes of the objects that were under a prompt's points when they were set. @type {Map<string, Map<number, number[]>>} */
@@ -53,7 +54,7 @@ export class PromptBook {
 
   /** Those that mean certain objects, in the order in which they were set. */
   get prompts() {
-    const served = this.#served.filter((prompt) => kindOf(prompt) !== "everything");
+    const served = this.#served.filter(({ id }) => this.#following.has(id));
     const known = new Set(this.#served.map(({ id }) => id));
     return [...served, ...[...this.#asked.values()].filter(({ id }) => !known.has(id))];
   }
@@ -65,6 +66,7 @@ export class PromptBook {
   /** @param {Prompt[]} prompts What the server says is in force. */
   serve(prompts) {
     this.#served = prompts;
+    this.#following = new Set(prompts.filter((prompt) => kindOf(prompt) !== "everything").map(({ id }) => id));
     if (!this.selected) this.selectedId = null;
   }
 
@@ -101,8 +103,7 @@ export class PromptBook {
    * @returns {string[]}
    */
   namesOf({ promptIds }) {
-    const known = new Map(this.#served.map((prompt) => [prompt.id, prompt]));
-    return promptIds.filter((id) => known.has(id) && kindOf(known.get(id)) !== "everything");
+    return promptIds.filter((id) => this.#following.has(id));
   }
 
   /** @returns {string} p1, p2, …: the first that is free. */

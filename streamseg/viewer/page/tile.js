@@ -119,7 +119,7 @@ export class Tile {
     this.frame = frame;
     before?.bitmap?.close();
     this.book.note(this.source, frame.header.prompts ?? []);
-    for (const found of frame.objects) for (const name of found.promptIds) this.#lastSeen.set(name, found);
+    for (const found of frame.objects) for (const name of this.book.namesOf(found)) this.#lastSeen.set(name, found);
     if (before?.image.w !== frame.image.w || before?.image.h !== frame.image.h) {
       this.element.style.setProperty("--aspect", String(frame.image.w / frame.image.h));
       this.#resize();
