@@ -21,9 +21,9 @@ def scene(*shapes):
     return image, look(shapes)
 
 
-def crops_of(image, instances, rows=None, size=64, enlarge="bilinear", **style):
+def crops_of(image, instances, rows=None, size=64, resize="bilinear", **style):
     rows = list(range(len(instances))) if rows is None else rows
-    return object_crops(image, instances, rows, size=size, style=CropStyle(**style), enlarge=enlarge)
+    return object_crops(image, instances, rows, size=size, style=CropStyle(**style), resize=resize)
 
 
 def is_red(crops):

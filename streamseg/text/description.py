@@ -45,7 +45,7 @@ class EncodersDescription(BaseModel):
     std: tuple[_Deviation, _Deviation, _Deviation]
     """Divided by after that."""
     resize: Literal["bilinear", "bicubic"]
-    """How pictures are enlarged. They are shrunk by the mean over the area."""
+    """How pixels are interpolated when pictures change their size."""
     context_length: int = Field(ge=2, le=1024)
     """Tokens of a text, with those that begin, end and pad it."""
     pad_id: int = Field(ge=0)

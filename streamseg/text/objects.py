@@ -47,5 +47,5 @@ def embed_objects(
     """
     description = encoders.description
     style = CropStyle(context, background, mean_colour(encoders) if colour is None else colour)
-    crops = object_crops(image, instances, rows, size=description.image_size, style=style, enlarge=description.resize)
+    crops = object_crops(image, instances, rows, size=description.image_size, style=style, resize=description.resize)
     return encoders.embed_images(crops)
