@@ -23,14 +23,14 @@ import numpy as np
 from benchmarks.harness import Timing, measure, parser, report
 from benchmarks.quality import DATA
 from benchmarks.refined.crops import Choice, draw, scene_objects
-from benchmarks.refined.pairs import Floats, Found, Picture, found_objects, judged_rows, outlines, paired
+from benchmarks.refined.pairs import Floats, Found, Picture, found_objects, outlines, paired
 from streamseg.capture.scene import SceneRenderer
 from streamseg.cli.progress import ProgressBar
 from streamseg.cli.tables import Table, format_table
 from streamseg.evaluation.matching import PictureMatches, match_picture
 from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.proposals import MatchScores, score_matches
-from streamseg.evaluation.scores import Calibration, calibration
+from streamseg.evaluation.scores import Calibration, calibration, judged_proposals
 from streamseg.evaluation.truth import PictureTruth, labelled_pictures
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.instances import Instances
@@ -61,7 +61,9 @@ class Comparison:
         for name, best in self._best.items():
             best += ious[name][:, ~truth.is_crowd].max(axis=0, initial=0).tolist()
         boxes = sharp.boxes.numpy(force=True).astype(np.float64)
-        for name, (rows, own) in judged_rows(boxes, ious["sharp"], truth).items():
+        judged = judged_proposals(boxes, ious["sharp"], truth)
+        groups = {"all": (judged.every, judged.best), "on objects": (judged.on_objects, judged.own)}
+        for name, (rows, own) in groups.items():
             table = np.stack([raw[rows], calibrated[rows], own], axis=1)
             self._judged[name].append(table[table[:, 0] > SCORED_CONF])
         targets = [truth.masks[row] for row in truth.objects]

@@ -10,9 +10,8 @@ from test_evaluation_proposals import labels
 
 from benchmarks.harness import Timing
 from benchmarks.refined.crops import CAPTION_PX, GAP_PX, MAX_PICTURE_BYTES, at_percentiles, draw, rows_of_tiles
-from benchmarks.refined.pairs import MIN_ZOOM_PX, Found, OnceEngine, found_objects, judged_rows, same_rows, zoom
+from benchmarks.refined.pairs import MIN_ZOOM_PX, Found, OnceEngine, found_objects, same_rows, zoom
 from benchmarks.refinement import Comparison, before_and_after, main, mask_tables, score_table, time_table, verdicts
-from streamseg.evaluation.truth import PictureTruth
 from streamseg.segmentation.engines import Raw
 from streamseg.segmentation.refiner import PREFIX, Refiner
 from streamseg.segmentation.weights import save_weights
@@ -153,20 +152,6 @@ def test_the_drawn_picture_has_a_row_for_each_object(tmp_path):
 def test_nothing_to_draw_makes_no_file(tmp_path):
     assert draw([], tmp_path / "crops.png") is None
     assert not list(tmp_path.iterdir())
-
-
-def test_scores_are_judged_as_the_protocol_does():
-    boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60], [20, 20, 30, 30]], dtype=np.float64)
-    truth = PictureTruth(
-        masks=(crop_of(rectangle(SIZE, 0, 0, 10, 10)), crop_of(rectangle(SIZE, 20, 20, 30, 30))),
-        boxes=boxes[[0, 2]],
-        areas=np.array([100.0, 100.0]),
-        is_crowd=np.array([False, True]),
-        labels=("cup", "crowd"),
-    )
-    groups = judged_rows(boxes, np.array([[0.8, 0.0], [0.1, 0.0], [0.0, 0.9]]), truth)
-    assert [some.tolist() for some in groups["all"]] == [[0, 1], [0.8, 0.1]]
-    assert [some.tolist() for some in groups["on objects"]] == [[0], [0.8]]
 
 
 def test_the_difference_stands_below():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pictures import coco_folder, compressed, disc, exact_instances, paint, rectangle
+from pictures import coco_folder, compressed, crop_of, disc, exact_instances, paint, rectangle
 from scipy.stats import spearmanr
 
-from streamseg.evaluation.scores import calibration, evaluate_scores, reliability, spearman
+from streamseg.evaluation.scores import calibration, evaluate_scores, judged_proposals, reliability, spearman
+from streamseg.evaluation.truth import PictureTruth
 
 SIZE = (60, 80)
 shares = st.floats(0, 1).map(lambda value: round(value, 2))
@@ -115,3 +116,25 @@ def test_nothing_is_a_result(tmp_path, truth):
     scores = evaluate(tmp_path, [], None, truth)
     assert scores.all_proposals.num_proposals == scores.on_objects.num_proposals == 0
     assert math.isnan(scores.on_objects.spearman)
+
+
+@pytest.mark.parametrize(
+    ("is_crowd", "every", "on_objects"),
+    [
+        pytest.param([False, True], ([0, 1], [0.8, 0.1]), ([0], [0.8]), id="what lies in a crowd is left out"),
+        pytest.param([False, False], ([0, 1, 2], [0.8, 0.1, 0.9]), ([0, 2], [0.8, 0.9]), id="no crowd"),
+        pytest.param([True, True], ([1], [0.0]), ([], []), id="crowds alone"),
+    ],
+)
+def test_which_proposals_are_judged(is_crowd, every, on_objects):
+    boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60], [20, 20, 30, 30]], dtype=np.float64)
+    truth = PictureTruth(
+        masks=(crop_of(rectangle(SIZE, 0, 0, 10, 10)), crop_of(rectangle(SIZE, 20, 20, 30, 30))),
+        boxes=boxes[[0, 2]],
+        areas=np.array([100.0, 100.0]),
+        is_crowd=np.array(is_crowd),
+        labels=("cup", "cups"),
+    )
+    judged = judged_proposals(boxes, np.array([[0.8, 0.0], [0.1, 0.0], [0.0, 0.9]]), truth)
+    assert (judged.every.tolist(), judged.best.tolist()) == every
+    assert (judged.on_objects.tolist(), judged.own.tolist()) == on_objects

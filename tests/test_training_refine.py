@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def discs(count, seed=0):
     shift = (torch.rand((count, 2), generator=generator) - 0.5) * 0.8
     truth = (x.square() + y.square()).sqrt() < radius
     moved = ((x - shift[:, 0, None, None]).square() + (y - shift[:, 1, None, None]).square()).sqrt()
-    pixels = (truth[:, None] * 0.6 + 0.2).expand(-1, 3, -1, -1)
+    pixels = (truth[..., None] * 0.6 + 0.2).expand(-1, -1, -1, 3)
     seen = Views(
         ((radius - moved) * 10).half(),
         torch.randn((count, NUM_MAPS, RASTER, RASTER), generator=generator).half(),
@@ -30,10 +31,12 @@ def discs(count, seed=0):
         torch.full((count,), 40.0),
     )
     scores = (0.9 - shift.norm(dim=1) + 0.1 * torch.randn(count, generator=generator)).clamp(0.05, 0.95)
-    return Samples(seen, truth.byte() * 255, torch.full((count,), 0.8), scores)
+    return Samples(
+        seen, truth.byte() * 255, torch.full((count,), 0.8), scores, torch.zeros(count), torch.full((count,), 0.5)
+    )
 
 
-SETTINGS = RefineSettings(epochs=24, batch_size=32, width=8)
+SETTINGS = RefineSettings(epochs=14, batch_size=32, width=8)
 SAMPLES = discs(460)
 
 
@@ -66,11 +69,31 @@ def test_only_targets_train_masks():
     settings = RefineSettings(epochs=1, batch_size=32, width=4)
     refiner = train_refiner(SAMPLES, 64, settings)
     batch = SAMPLES[torch.arange(8)]
-    near = Samples(batch.views, batch.truth, torch.full((8,), 0.3), batch.scores)
+    near = replace(batch, box_iou=torch.full((8,), 0.3))
     assert refine_losses(refiner, batch)["mask"] > 0
     losses = refine_losses(refiner, near)
     assert losses["mask"] == 0
     assert losses["quality"] > 0
+
+
+def test_a_part_of_a_target_is_a_poor_mask():
+    """What a target covers outside the raster counts against the mask."""
+    refiner = train_refiner(SAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
+    batch = SAMPLES[torch.arange(8)]
+    whole = held_out_figures(refiner, batch)["mean_iou"]
+    part = held_out_figures(refiner, replace(batch, beyond=torch.full((8,), 10.0 * RASTER**2)))["mean_iou"]
+    assert part < 0.1 < whole
+
+
+@pytest.mark.parametrize(
+    ("trust", "counts"),
+    [pytest.param(0.0, False, id="labels that say nothing"), pytest.param(1.0, True, id="labels that are complete")],
+)
+def test_what_is_near_no_target_counts_as_far_as_the_labels_are_trusted(trust, counts):
+    refiner = train_refiner(SAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
+    batch = SAMPLES[torch.arange(8)]
+    far = replace(batch, box_iou=torch.zeros(8), truth=batch.truth * 0, trust=torch.full((8,), trust))
+    assert bool(refine_losses(refiner, far)["quality"] > 0) is counts
 
 
 def test_every_step_is_reported():

@@ -7,7 +7,7 @@ from streamseg.errors import DataError
 from streamseg.segmentation.refiner import RASTER
 from streamseg.structures.message import CropMask
 from streamseg.training.folders import LabelledObject, Sample
-from streamseg.training.refine_samples import MOST_PER_TARGET, NEAR_IOU, RefineSettings, collect
+from streamseg.training.refine_samples import MOST_OTHERS, MOST_PER_TARGET, NEAR_IOU, RefineSettings, collect
 
 SETTINGS = RefineSettings(num_pictures=8, imgsz=96)
 
@@ -34,8 +34,11 @@ def test_objects_near_targets_on_their_rasters(collected):
     assert 0 < num_training < count
     assert samples.views.maps.shape == (count, 32, RASTER, RASTER)
     assert samples.truth.shape == samples.views.logits.shape == (count, RASTER, RASTER)
-    assert (samples.box_iou[:num_training] > NEAR_IOU).all()
-    assert (samples.box_iou[num_training:] < NEAR_IOU).any()  # held out: everything that was found
+    assert (samples.box_iou[:num_training] > NEAR_IOU).any()
+    assert (samples.box_iou[:num_training] < NEAR_IOU).any()  # some that are no object are learnt from
+    assert (samples.box_iou[num_training:] < NEAR_IOU).any()  # held out: a share of everything that was found
+    assert (samples.trust == 1).all()  # all squares are labelled
+    assert (samples.beyond >= 0).all()
     assert ((samples.scores > 0) & (samples.scores <= 1)).all()
 
 
@@ -59,7 +62,7 @@ def test_rows_and_pictures_are_counted(collected):
     assert [done for done, _ in counted] == list(range(1, 9))
     assert counted[-1][1] == len(again)
     assert torch.equal(again.views.logits, samples.views.logits)  # seeded
-    assert counted[0][1] <= 5 * MOST_PER_TARGET + 4 * MOST_PER_TARGET * 4
+    assert counted[0][1] <= 5 * MOST_PER_TARGET + 4 * MOST_PER_TARGET * 4 + MOST_OTHERS
 
 
 def test_nothing_found_is_an_error():

@@ -17,9 +17,8 @@ from streamseg.evaluation.boundary import (
     boundary_iou,
     score_outlines,
 )
-from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.scores import CORRECT_IOU, ON_OBJECT_IOU
-from streamseg.evaluation.truth import SIZES, PictureTruth
+from streamseg.evaluation.overlap import mask_ious
+from streamseg.evaluation.truth import SIZES
 from streamseg.segmentation import Segmenter
 from streamseg.segmentation.engines import Engine, Raw
 from streamseg.structures.instances import Instances
@@ -120,30 +119,6 @@ def same_rows(plain: Instances, sharp: Instances) -> npt.NDArray[np.int64]:
     rows = np.empty(len(plain), dtype=np.int64)
     rows[orders[0]] = orders[1]
     return rows
-
-
-def judged_rows(
-    boxes: Floats, ious: Floats, truth: PictureTruth
-) -> dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-    """Proposals whose scores are judged, and the IoU (N,) that each should have promised.
-
-    The two groups of `streamseg.evaluation.scores`: all but those in a crowd, with the IoU of whatever they fit best;
-    and those whose box fits a labelled object, with the IoU of that one.
-
-    Args:
-        boxes: (D, 4) xyxy.
-        ious: (D, G) of masks with labelled masks.
-        truth: G objects.
-    """
-    in_crowd = ious[:, truth.is_crowd].max(axis=1, initial=0) >= CORRECT_IOU
-    single = ious[:, ~truth.is_crowd]
-    best = single.max(axis=1, initial=0)
-    every = np.flatnonzero(~(in_crowd & (best < CORRECT_IOU)))
-    if not single.shape[1]:
-        return {"all": (every, best[every]), "on objects": (every[:0], best[:0])}
-    fit = box_ious(boxes, truth.boxes, truth.is_crowd)[:, ~truth.is_crowd]
-    rows = np.flatnonzero(fit.max(axis=1) >= ON_OBJECT_IOU)
-    return {"all": (every, best[every]), "on objects": (rows, single[rows, fit[rows].argmax(axis=1)])}
 
 
 def found_objects(

@@ -63,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     bar = ProgressBar("pictures", total=settings.num_pictures)
     samples, num_training = collect(loaded.network(), draw, settings, on_picture=lambda done, _: bar.update(done))
     bar.close()
-    steps = ProgressBar("steps")
+    steps = ProgressBar("steps", total=settings.num_steps(num_training))
     refiner = train_refiner(samples, num_training, settings, on_step=lambda step, *_: steps.update(step))
     steps.close()
     held_out = samples[torch.arange(num_training, len(samples))]
     tensors = {name: tensor for name, tensor in loaded.state_dict.items() if not name.startswith(PREFIX)}
-    tensors |= {PREFIX + name: tensor.half() for name, tensor in refiner.state_dict().items()}
+    tensors |= {PREFIX + name: tensor for name, tensor in refiner.state_dict().items()}
     metadata = {**loaded.metadata, "refined_weights_sha256": loaded.sha256, "refined_with": args.recipe.name}
     save_weights(tensors, args.out, metadata=metadata)
     figures = held_out_figures(refiner, held_out)

@@ -16,15 +16,17 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.truth import OnPicture, SegmentFunction, labelled_pictures
+from streamseg.evaluation.truth import OnPicture, PictureTruth, SegmentFunction, labelled_pictures
 from streamseg.segmentation.masks import instance_masks
 
 __all__ = [
     "Calibration",
+    "JudgedProposals",
     "ReliabilityBin",
     "ScoreScores",
     "calibration",
     "evaluate_scores",
+    "judged_proposals",
     "reliability",
     "spearman",
 ]
@@ -109,22 +111,47 @@ def evaluate_scores(
         scores = instances.scores.numpy(force=True).astype(np.float64)
         boxes = instances.boxes.numpy(force=True).astype(np.float64)
         ious = mask_ious(instance_masks(instances), truth.masks, truth.is_crowd)  # (D, G)
-        in_crowd = ious[:, truth.is_crowd].max(axis=1, initial=0) >= CORRECT_IOU
-        ious = ious[:, ~truth.is_crowd]
-        best = ious.max(axis=1, initial=0)
-        chosen = ~(in_crowd & (best < CORRECT_IOU))
-        pairs.append(np.stack([scores, best], axis=1)[chosen])
-        if ious.shape[1]:
-            fit = box_ious(boxes, truth.boxes, truth.is_crowd)[:, ~truth.is_crowd]
-            nearest = fit.argmax(axis=1)[:, None]
-            on_object = np.take_along_axis(fit, nearest, axis=1)[:, 0] >= ON_OBJECT_IOU
-            own = np.take_along_axis(ious, nearest, axis=1)[:, 0]
-            pairs_on_objects.append(np.stack([scores, own], axis=1)[on_object])
+        judged = judged_proposals(boxes, ious, truth)
+        pairs.append(np.stack([scores[judged.every], judged.best], axis=1))
+        pairs_on_objects.append(np.stack([scores[judged.on_objects], judged.own], axis=1))
     return ScoreScores(
         num_pictures=num_pictures,
         all_proposals=calibration(*np.concatenate(pairs).T),
         on_objects=calibration(*np.concatenate(pairs_on_objects).T),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedProposals:
+    """Proposals of one picture whose scores are judged, and the IoU that each should have promised."""
+
+    every: npt.NDArray[np.int64]
+    """Rows (N,): all but those in a crowd."""
+    best: Floats
+    """(N,): each one's IoU with whatever it fits best."""
+    on_objects: npt.NDArray[np.int64]
+    """Rows (M,): those whose box fits a labelled object."""
+    own: Floats
+    """(M,): each one's IoU with that object."""
+
+
+def judged_proposals(boxes: Floats, ious: Floats, truth: PictureTruth) -> JudgedProposals:
+    """The two groups that scores are judged on.
+
+    Args:
+        boxes: (D, 4) xyxy; D may be 0.
+        ious: (D, G) of the proposals' masks with the labelled ones.
+        truth: G objects, crowds among them; G may be 0.
+    """
+    in_crowd = ious[:, truth.is_crowd].max(axis=1, initial=0) >= CORRECT_IOU
+    single = ious[:, ~truth.is_crowd]
+    best = single.max(axis=1, initial=0)
+    every = np.flatnonzero(~(in_crowd & (best < CORRECT_IOU)))
+    if not single.shape[1]:
+        return JudgedProposals(every, best[every], every[:0], best[:0])
+    fit = box_ious(boxes, truth.boxes, truth.is_crowd)[:, ~truth.is_crowd]
+    rows = np.flatnonzero(fit.max(axis=1) >= ON_OBJECT_IOU)
+    return JudgedProposals(every, best[every], rows, single[rows, fit[rows].argmax(axis=1)])
 
 
 def calibration(scores: Floats, ious: Floats) -> Calibration:

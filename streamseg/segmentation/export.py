@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import warnings
@@ -17,7 +18,7 @@ import streamseg
 from streamseg.errors import EngineError, WeightsError
 from streamseg.segmentation.decode import decode
 from streamseg.segmentation.network import STRIDES, Network, fuse
-from streamseg.segmentation.refiner import refiner_to_text
+from streamseg.segmentation.refiner import refiner_to_graph, refiner_to_text
 from streamseg.segmentation.suppression import Suppression, suppress, suppression_to_text
 from streamseg.segmentation.weights import Weights, cache_folder, write_atomically
 
@@ -25,6 +26,7 @@ __all__ = [
     "GRAPH_VERSION",
     "OUTPUTS",
     "REFINER",
+    "REFINER_GRAPH",
     "SUPPRESSED_OUTPUTS",
     "SUPPRESSION",
     "cache_folder",
@@ -45,7 +47,10 @@ SUPPRESSED_OUTPUTS = (*OUTPUTS, "mask_logits", "num_objects")
 """As in `Suppressed`: of graphs with suppression inside."""
 
 REFINER = "refiner"
-"""The entry of a graph's metadata for the refiner that belongs to it."""
+"""The entry of a graph's metadata for the refiner that belongs to it: its tensors."""
+
+REFINER_GRAPH = "refiner_graph"
+"""The entry for the same as an ONNX graph, in Base64: a graph in a graph, as it runs once per object."""
 
 SUPPRESSION = "suppression"
 """The entry of a graph's metadata for the thresholds of the suppression inside it."""
@@ -78,6 +83,11 @@ def can_export() -> bool:
     return find_spec("onnx") is not None
 
 
+def _check_onnx() -> None:
+    if not can_export():
+        raise EngineError("writing ONNX graphs needs the onnx package: pip install onnx")
+
+
 def export_graph(
     network: Network,
     *,
@@ -101,8 +111,7 @@ def export_graph(
     Raises:
         EngineError: the `onnx` package is not installed.
     """
-    if not can_export():
-        raise EngineError("writing ONNX graphs needs the onnx package: pip install onnx")
+    _check_onnx()
     import onnx
 
     graph = _Graph(fuse(network), torch.float16 if half else torch.float32, suppression).eval()
@@ -168,10 +177,15 @@ def graph_metadata(weights: Weights) -> dict[str, str]:
 
     Raises:
         WeightsError: the weights' refiner is broken.
+        EngineError: it brings one, and the `onnx` package is not installed.
     """
     metadata = {**weights.metadata, "weights_sha256": weights.sha256}
     refiner = weights.refiner()
-    return metadata if refiner is None else {**metadata, REFINER: refiner_to_text(refiner)}
+    if refiner is None:
+        return metadata
+    _check_onnx()
+    graph = base64.b64encode(refiner_to_graph(refiner)).decode()
+    return {**metadata, REFINER: refiner_to_text(refiner), REFINER_GRAPH: graph}
 
 
 def cached_graph(weights: Weights, *, half: bool = False) -> bytes:

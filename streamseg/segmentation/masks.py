@@ -25,6 +25,10 @@ _ROUNDING = 1e-6
 """Slack, in cells or pixels, for centres that lie on an edge except for float rounding."""
 
 
+_MANY_PIXELS = 150**2
+"""From here on matrix products are faster than OpenCV's transform."""
+
+
 class _Axis(NamedTuple):
     """One axis of the grid, seen from the output: pixel p samples the grid at index `start + step * p`."""
 
@@ -144,11 +148,13 @@ def _crop_mask(
     if right <= left or bottom <= top:
         return CropMask(_EMPTY, 0, 0)
     sampled = _sample(logits, x_axis, y_axis, (left, right), (top, bottom))
-    if corrections is not None:
-        step_x, start_x = _raster_steps(x_axis, left, x0, x1, corrections.shape[1])
-        step_y, start_y = _raster_steps(y_axis, top, y0, y1, corrections.shape[0])
-        sampled = sampled + _warp(corrections, (step_x, start_x), (step_y, start_y), (right - left, bottom - top))
-    crop = sampled > 0
+    if corrections is None:
+        crop = sampled > 0
+    else:
+        along_x = _raster_steps(x_axis, left, x0, x1, corrections.shape[1])
+        along_y = _raster_steps(y_axis, top, y0, y1, corrections.shape[0])
+        # Not a sum above zero: a pass over all pixels less.
+        crop = sampled > _warp(-corrections, along_x, along_y, (right - left, bottom - top))
     return CropMask(crop, left, top) if crop.any() else CropMask(_EMPTY, 0, 0)
 
 
@@ -197,8 +203,25 @@ def _warp(
     values: npt.NDArray[np.float32], along_x: tuple[float, float], along_y: tuple[float, float], size: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
     """Values at steps and starts (in cells, x and y), bilinear, for `size` (width, height) pixels."""
+    if size[0] * size[1] >= _MANY_PIXELS:
+        # The same as two matrix products: less time where pixels are many, more where they are few.
+        rows = _weights(*along_y, size[1], values.shape[0])
+        columns = _weights(*along_x, size[0], values.shape[1])
+        return np.asarray((rows @ values) @ columns.T, dtype=np.float32)
     matrix = np.array([[along_x[0], 0.0, along_x[1]], [0.0, along_y[0], along_y[1]]])
     # OpenCV 5 computes this in float throughout; earlier releases rounded positions to 1/32 of a cell.
     return cv2.warpAffine(  # type: ignore[return-value]
         values, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def _weights(step: float, start: float, num_pixels: int, num_cells: int) -> npt.NDArray[np.float32]:
+    """How much of each cell each pixel takes: (pixels, cells), rows of one or two neighbours that sum to 1."""
+    places = np.clip(start + step * np.arange(num_pixels), 0, num_cells - 1)
+    left = places.astype(np.intp)  # not negative, so that truncation is floor
+    share = places - left
+    weights = np.zeros((num_pixels, num_cells), dtype=np.float32)
+    pixels = np.arange(num_pixels)
+    weights[pixels, left] = 1 - share
+    weights[pixels, np.minimum(left + 1, num_cells - 1)] += share
+    return weights

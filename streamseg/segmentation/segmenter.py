@@ -158,7 +158,7 @@ class Segmenter:
                 raw = self.engine.run(batch)
             with self.timer.stage("postprocess"):
                 for row, position in enumerate(positions):
-                    answers[position] = self._choose(raw, row, batch[row], places[position])
+                    answers[position] = self._choose(raw, row, images[position], places[position])
         return [answers[position] for position in range(len(images))]
 
     def _place(self, image_size: tuple[int, int]) -> Letterbox:
@@ -173,8 +173,8 @@ class Segmenter:
             most = self.engine.max_batch or len(positions)
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
-    def _choose(self, raw: Raw, row: int, picture: npt.NDArray[np.uint8], place: Letterbox) -> Instances:
-        """The objects of one picture (H, W, 3) of the batch."""
+    def _choose(self, raw: Raw, row: int, image: npt.NDArray[np.uint8], place: Letterbox) -> Instances:
+        """The objects of one picture (H, W, 3), which is row `row` of the batch."""
         candidates = np.flatnonzero(raw.scores[row] > self.conf)
         boxes = torch.from_numpy(raw.boxes[row][candidates])  # (N, 4), input pixels
         scores = torch.from_numpy(raw.scores[row][candidates])  # (N,)
@@ -192,15 +192,15 @@ class Segmenter:
             image_size=place.image_size,
         )
         instances = replace(instances, embeddings=embeddings(instances, prototypes, picture))
-        return self._refined(instances, prototypes, picture, place)
+        return self._refined(instances, prototypes, image, place)
 
     def _refined(
-        self, instances: Instances, prototypes: Tensor, picture: npt.NDArray[np.uint8], place: Letterbox
+        self, instances: Instances, prototypes: Tensor, image: npt.NDArray[np.uint8], place: Letterbox
     ) -> Instances:
         """With masks and scores as they are wanted."""
         if self._refiner is None:
             return instances
-        corrected, scores = self._refiner.refine(instances, prototypes, picture, place)
+        corrected, scores = self._refiner.refine(instances, prototypes, image, place)
         if not self._sharp:
             corrected = instances
         if not self._calibrated:

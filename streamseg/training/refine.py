@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,12 @@ from streamseg.training.refine_samples import MASK_IOU, NEAR_IOU, RefineSettings
 
 __all__ = ["held_out_figures", "refine_losses", "train_refiner"]
 
+OUTLINE_GAIN, SMALL_GAIN = 2.0, 1.0
+"""How much more cells at the outline count than others, and small objects than others."""
+
+SMALL_SIDE_PX = 32.0
+"""Square root of the area of a box in the network's input."""
+
 
 def train_refiner(
     samples: Samples,
@@ -30,7 +37,7 @@ def train_refiner(
     torch.manual_seed(settings.seed)
     refiner = Refiner(samples.views.maps.shape[1], settings.width)
     optimizer = torch.optim.AdamW(refiner.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    num_steps = max(round(settings.epochs * num_training / settings.batch_size), 1)
+    num_steps = settings.num_steps(num_training)
     rng = torch.Generator().manual_seed(settings.seed)
     for step in range(num_steps):
         cosine = (1 + math.cos(math.pi * step / num_steps)) / 2
@@ -52,31 +59,47 @@ def train_refiner(
 
 
 def refine_losses(refiner: Refiner, samples: Samples) -> dict[str, Tensor]:
-    """Cross entropy and Dice of the corrected masks, and cross entropy of the expected IoU with the real one."""
+    """Cross entropy and Dice of the corrected masks, and cross entropy of the expected IoU with the real one.
+
+    Outlines count more than what lies inside, small objects more than others. What is near no target is no object,
+    as far as the labels can be trusted.
+    """
     refined, logits = _answer(refiner, samples)
     truth = samples.truth.float() / 255
-    is_target = (samples.box_iou >= MASK_IOU).float()  # (N,)
-    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=(1, 2))
+    is_small = (samples.views.sides < SMALL_SIDE_PX).float()  # (N,)
+    gain = (samples.box_iou >= MASK_IOU) * (1 + SMALL_GAIN * is_small)  # (N,)
+    cells = 1 + OUTLINE_GAIN * _outline(truth > 0.5)  # (N, R, R)
+    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    entropy = (entropy * cells).sum(dim=(1, 2)) / cells.sum(dim=(1, 2))
     probability = logits.sigmoid()
     overlap = (probability * truth).sum(dim=(1, 2))
     dice = 1 - (2 * overlap + 1) / (probability.square().sum(dim=(1, 2)) + truth.square().sum(dim=(1, 2)) + 1)
-    mask = ((entropy + dice) * is_target).sum() / is_target.sum().clamp(min=1)
-    quality = functional.binary_cross_entropy_with_logits(refined.quality, _raster_iou(logits.detach(), samples))
-    return {"mask": mask, "quality": quality}
+    mask = ((entropy + dice) * gain).sum() / gain.sum().clamp(min=1)
+    wanted = _raster_iou(logits.detach(), samples)
+    quality = functional.binary_cross_entropy_with_logits(refined.quality, wanted, reduction="none")
+    known = torch.where(samples.box_iou > NEAR_IOU, 1.0, samples.trust)  # (N,)
+    return {"mask": mask, "quality": (quality * known).sum() / known.sum().clamp(min=1)}
+
+
+def _outline(truth: Tensor) -> Tensor:
+    """Float (N, R, R): 1 within two cells of the border of masks (N, R, R), else 0."""
+    inside = truth.float()[:, None]
+    around = functional.max_pool2d(inside, 5, 1, 2) + functional.max_pool2d(-inside, 5, 1, 2)
+    return around[:, 0]
 
 
 def _answer(refiner: Refiner, samples: Samples) -> tuple[Refined, Tensor]:
     """The refiner's answer, and the corrected logits (N, R, R)."""
     stored = samples.views
-    seen = Views(stored.logits.float(), refiner.project(stored.maps.float()), stored.pixels.float() / 255, stored.sides)
+    seen = Views(stored.logits.float(), refiner.project(stored.maps.float()), stored.pixels, stored.sides)
     refined: Refined = refiner(seen)
     return refined, seen.logits + refined.corrections
 
 
 def _raster_iou(logits: Tensor, samples: Samples) -> Tensor:
-    """IoU (N,) of masks with their targets, on the raster; what a target has beyond it is left out."""
+    """IoU (N,) of masks with their targets, as exact as the raster: a part of a target is a poor mask of it."""
     inside, truth = logits > 0, samples.truth > 127
-    union = (inside | truth).sum(dim=(1, 2)).clamp(min=1)
+    union = ((inside | truth).sum(dim=(1, 2)) + samples.beyond).clamp(min=1)
     return (inside & truth).sum(dim=(1, 2)) / union
 
 
@@ -104,8 +127,8 @@ def _calibration(refiner: Refiner, held_out: Samples) -> Tensor:
 def _flipped(samples: Samples) -> Samples:
     """The same objects in a mirror."""
     stored = samples.views
-    turned = Views(stored.logits.flip(2), stored.maps.flip(3), stored.pixels.flip(3), stored.sides)
-    return Samples(turned, samples.truth.flip(2), samples.box_iou, samples.scores)
+    turned = Views(stored.logits.flip(2), stored.maps.flip(3), stored.pixels.flip(2), stored.sides)
+    return replace(samples, views=turned, truth=samples.truth.flip(2))
 
 
 def held_out_figures(refiner: Refiner, held_out: Samples) -> dict[str, float]:

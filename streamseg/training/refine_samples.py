@@ -9,15 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from streamseg.errors import DataError
-from streamseg.geometry import Letterbox, box_iou, clip_boxes, letterbox, nms, raster_points
+from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms
 from streamseg.segmentation.decode import decode
 from streamseg.segmentation.network import PROTOTYPE_STRIDE, Network
-from streamseg.segmentation.refiner import RASTER, Views, views
+from streamseg.segmentation.preprocess import letterbox_images
+from streamseg.segmentation.refiner import RASTER, Views, raster_grid, views
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
 
@@ -30,12 +32,17 @@ MASK_IOU = 0.5
 """From this overlap of the boxes on, an object is taken for its target, and its mask is trained."""
 
 NEAR_IOU = 0.1
-"""From here on it is near a target, and its quality is trained: below, the target may just not be labelled."""
+"""From here on it is near a target, and its quality is known; below, the target may just not be labelled."""
 
 MOST_PER_TARGET = 3
+MOST_OTHERS, MOST_HELD_OUT = 6, 60
+"""Objects per picture: near no target, or one too many, for training; and of any kind, held out."""
 
 HELD_OUT = 0.15
 """Share of the pictures, the last ones, that calibrate and measure."""
+
+PICTURE_SCALES = ((1.0, 0.3), (10 / 7, 0.5), (12 / 7, 0.2))
+"""Sides of pictures relative to the network's input, and how often: cameras see more than it does."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,10 @@ class RefineSettings:
     width: int = 16
     seed: int = 0
 
+    def num_steps(self, num_objects: int) -> int:
+        """Steps that so many objects to learn from take."""
+        return max(round(self.epochs * num_objects / self.batch_size), 1)
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -65,6 +76,10 @@ class Samples:
     """float32 (N,): with the target's box."""
     scores: Tensor
     """float32 (N,): the network's."""
+    beyond: Tensor
+    """float32 (N,): how much the target covers outside the raster, in cells of it."""
+    trust: Tensor
+    """float32 (N,) 0..1: how sure it is that the target is all there is; below 1 where labels are incomplete."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -72,7 +87,12 @@ class Samples:
     def __getitem__(self, rows: Tensor) -> Samples:
         """The chosen ones."""
         chosen = Views(*(getattr(self.views, name)[rows] for name in Views.__dataclass_fields__))
-        return Samples(chosen, self.truth[rows], self.box_iou[rows], self.scores[rows])
+        return Samples(chosen, *(getattr(self, name)[rows] for name in self.tables()))
+
+    @classmethod
+    def tables(cls) -> list[str]:
+        """The names of everything but the views."""
+        return [name for name in cls.__dataclass_fields__ if name != "views"]
 
 
 def collect(
@@ -82,7 +102,9 @@ def collect(
     *,
     on_picture: Callable[[int, int], None] = lambda done, num_objects: None,
 ) -> tuple[Samples, int]:
-    """Run the network over composed pictures and keep what it finds near a target; held out, everything it finds.
+    """Run the network over composed pictures and keep what it finds near a target, and some that is near none.
+
+    Held out is a fair share of everything.
 
     Args:
         network: frozen, in eval mode.
@@ -97,14 +119,16 @@ def collect(
     Raises:
         DataError: nothing was found near any target.
     """
-    compose_settings = ComposeSettings(scale=(0.9, 1.6), mosaic=0.1)
+    compose_settings = ComposeSettings(scale=(0.8, 1.4), mosaic=0.1)
+    scales, shares = zip(*PICTURE_SCALES, strict=True)
     parts: list[Samples] = []
     count, num_training = 0, 0
     last_training = round(settings.num_pictures * (1 - HELD_OUT))
     for index in range(settings.num_pictures):
         rng = np.random.default_rng((settings.seed, index, 2))
-        composed = compose(rng, draw, settings.imgsz, compose_settings, grid=1)
-        found = _found(network, composed, everything=index >= last_training)
+        size = round(settings.imgsz * float(rng.choice(scales, p=shares)) / 32) * 32
+        composed = compose(rng, draw, size, compose_settings, grid=1)
+        found = _found(network, composed, settings.imgsz, rng, held_out=index >= last_training)
         if len(found):
             parts.append(found)
             count += len(found)
@@ -117,27 +141,29 @@ def collect(
             " a refiner on; give more pictures, or better weights"
         )
     joined = [torch.cat([getattr(part.views, name) for part in parts]) for name in Views.__dataclass_fields__]
-    others = [torch.cat([getattr(part, name) for part in parts]) for name in ("truth", "box_iou", "scores")]
-    return Samples(Views(*joined), *others), num_training
+    tables = [torch.cat([getattr(part, name) for part in parts]) for name in Samples.tables()]
+    return Samples(Views(*joined), *tables), num_training
 
 
 @torch.inference_mode()
-def _found(network: Network, composed: Composed, *, everything: bool) -> Samples:
-    """The objects of one picture: those to learn from, or everything."""
+def _found(network: Network, composed: Composed, imgsz: int, rng: np.random.Generator, *, held_out: bool) -> Samples:
+    """The objects of one picture: those to learn from, or some of any kind."""
     size = composed.image.shape[0]
-    place = letterbox((size, size), size)
-    picture = torch.from_numpy(composed.image)
+    place = letterbox((size, size), imgsz)
+    scale_x, scale_y, _, _ = place.to_image()
+    pixels = torch.from_numpy(letterbox_images([composed.image], [place]))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        decoded = decode(network(picture.permute(2, 0, 1)[None].float() / 255))
+        decoded = decode(network(pixels.permute(0, 3, 1, 2).float() / 255))
     scores = decoded.scores[0].float()
     candidates = (scores > MIN_SCORE).nonzero()[:, 0]
-    boxes = clip_boxes(decoded.boxes[0][candidates].float(), (size, size))
+    boxes = decoded.boxes[0][candidates].float()
     kept = nms(boxes, scores[candidates], 0.7, max_kept=150)
-    boxes, rows = boxes[kept], candidates[kept]
-    targets = torch.from_numpy(composed.boxes)
-    overlap, target = _best(boxes, targets)
-    solid = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values > 4 if len(boxes) else overlap > 0
-    chosen = solid.nonzero()[:, 0] if everything else _near(overlap, target, solid)
+    # A square picture lies in its square input without padding.
+    boxes = clip_boxes(boxes[kept] * boxes.new_tensor([scale_x, scale_y] * 2), (size, size))
+    rows = candidates[kept]
+    overlap, target = _best(boxes, torch.from_numpy(composed.boxes))
+    solid = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values > 4 * scale_x if len(boxes) else overlap > 0
+    chosen = _any(solid, rng) if held_out else _near(overlap, target, solid, rng)
     coefficients = decoded.mask_coefficients[0][rows[chosen]].float()  # (N, 32)
     prototypes = decoded.prototypes[0].float()  # (32, Mh, Mw)
     instances = Instances(
@@ -147,10 +173,10 @@ def _found(network: Network, composed: Composed, *, everything: bool) -> Samples
         grid_to_image=place.to_image(PROTOTYPE_STRIDE),
         image_size=(size, size),
     )
-    seen = views(instances, prototypes, picture, place)
-    truth = _truth(torch.from_numpy(composed.masks), target[chosen], instances.boxes, place)
-    stored = Views(seen.logits.half(), seen.maps.half(), (seen.pixels * 255).round().byte(), seen.sides)
-    return Samples(stored, truth, overlap[chosen], instances.scores)
+    seen = views(instances, prototypes, composed.image, place)
+    truth, beyond = _truth(composed.masks, target[chosen], instances.boxes, raster_grid(instances.boxes, place))
+    stored = Views(seen.logits.half(), seen.maps.half(), seen.pixels, seen.sides)
+    return Samples(stored, truth, overlap[chosen], instances.scores, beyond, _trust(composed, instances.boxes))
 
 
 def _best(boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,31 +187,43 @@ def _best(boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return best.values, best.indices
 
 
-def _near(overlap: Tensor, target: Tensor, solid: Tensor) -> Tensor:
-    """Which objects to learn from: near a target, of some extent, the best few of each target."""
+def _near(overlap: Tensor, target: Tensor, solid: Tensor, rng: np.random.Generator) -> Tensor:
+    """Which objects to learn from, all of some extent: the best few near each target, and a few of the others."""
     taken: dict[int, int] = {}
-    chosen = []
-    for row in ((overlap > NEAR_IOU) & solid).nonzero()[:, 0].tolist():  # by descending score
-        taken[int(target[row])] = taken.get(int(target[row]), 0) + 1
-        if taken[int(target[row])] <= MOST_PER_TARGET:
-            chosen.append(row)
-    return torch.tensor(chosen, dtype=torch.int64)
+    chosen, others = [], []
+    for row in solid.nonzero()[:, 0].tolist():  # by descending score
+        if overlap[row] > NEAR_IOU:
+            taken[int(target[row])] = taken.get(int(target[row]), 0) + 1
+            if taken[int(target[row])] <= MOST_PER_TARGET:
+                chosen.append(row)
+                continue
+        others.append(row)
+    return torch.tensor(sorted(chosen + _some(others, MOST_OTHERS, rng)), dtype=torch.int64)
 
 
-def _truth(masks: Tensor, target: Tensor, boxes: Tensor, place: Letterbox) -> Tensor:
-    """Masks uint8 (T, S, S) of the targets (N,), on the rasters of boxes (N, 4): uint8 (N, R, R)."""
-    height, width = place.input_size
-    x, y = raster_points(boxes, RASTER, margin=CORRECTION_MARGIN)
-    grid = torch.stack(
-        [
-            (x / width * 2 - 1)[:, None, :].expand(-1, RASTER, -1),
-            (y / height * 2 - 1)[:, :, None].expand(-1, -1, RASTER),
-        ],
-        dim=-1,
-    )
+def _any(solid: Tensor, rng: np.random.Generator) -> Tensor:
+    return torch.tensor(sorted(_some(solid.nonzero()[:, 0].tolist(), MOST_HELD_OUT, rng)), dtype=torch.int64)
+
+
+def _some(rows: list[int], most: int, rng: np.random.Generator) -> list[int]:
+    return [rows[place] for place in rng.permutation(len(rows))[:most]]
+
+
+def _truth(masks: npt.NDArray[np.uint8], target: Tensor, boxes: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Masks (T, S, S) of the targets (N,) on the rasters of boxes (N, 4): uint8 (N, R, R), and (N,) cells beyond."""
     if not len(masks):
-        return torch.zeros((len(boxes), RASTER, RASTER), dtype=torch.uint8)
-    sampled = functional.grid_sample(
-        masks[target][:, None].float(), grid, padding_mode="zeros", align_corners=False
-    )  # (N, 1, R, R)
-    return sampled[:, 0].round().byte()
+        return torch.zeros((len(boxes), RASTER, RASTER), dtype=torch.uint8), torch.zeros(len(boxes))
+    chosen = torch.from_numpy(masks)[target][:, None].float()  # (N, 1, S, S)
+    sampled = functional.grid_sample(chosen, grid, padding_mode="zeros", align_corners=False)[:, 0]  # (N, R, R)
+    cell_px = box_area(boxes) * ((1 + 2 * CORRECTION_MARGIN) / RASTER) ** 2
+    beyond = chosen.sum(dim=(1, 2, 3)) / 255 / cell_px - sampled.sum(dim=(1, 2)) / 255
+    return sampled.round().byte(), beyond.clamp(min=0)
+
+
+def _trust(composed: Composed, boxes: Tensor) -> Tensor:
+    """How completely the picture is labelled inside boxes (N, 4), on average: (N,) 0..1."""
+    size = composed.image.shape[0]
+    trust = []
+    for x0, y0, x1, y1 in boxes.int().clamp(0, size - 1).tolist():
+        trust.append(float(composed.background_weight[y0 : y1 + 1, x0 : x1 + 1].mean()) / 255)
+    return torch.tensor(trust, dtype=torch.float32)

@@ -13,7 +13,8 @@ from streamseg.errors import WeightsError
 from streamseg.onnx_session import open_session
 from streamseg.segmentation.engines.engine import Raw, imgsz_of
 from streamseg.segmentation.engines.foreign import ForeignGraph
-from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS, REFINER, SUPPRESSION
+from streamseg.segmentation.engines.onnx_refiner import open_refiner
+from streamseg.segmentation.export import GRAPH_VERSION, OUTPUTS, REFINER, REFINER_GRAPH, SUPPRESSION
 from streamseg.segmentation.refiner import Refiner, refiner_from_text
 from streamseg.segmentation.suppression import Suppression, suppression_from_text
 
@@ -59,6 +60,10 @@ class OnnxEngine:
             if REFINER in self.metadata:
                 num_masks = next(output.shape[2] for output in session.get_outputs() if output.name == OUTPUTS[2])
                 self.refiner = refiner_from_text(self.metadata[REFINER], num_masks=num_masks)
+            if self.refiner is not None and REFINER_GRAPH in self.metadata:
+                self.refiner = open_refiner(
+                    self.refiner, self.metadata[REFINER_GRAPH], path=path, num_threads=num_threads
+                )
         else:
             self._foreign = ForeignGraph(
                 session,

@@ -1,0 +1,148 @@
+"""The refiner's network, and how its answers become masks and scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from streamseg.geometry import Letterbox
+from streamseg.segmentation.refiner.views import Views, views
+from streamseg.structures.instances import Instances
+
+__all__ = ["Refined", "Refiner", "calibrated", "product_logits"]
+
+_LOGIT_SCALE = 4.0
+_USUAL_SIDE = 64.0
+"""Pixels; the size of objects is told in octaves from here."""
+
+_NUM_COARSE = 3
+"""With 5 x 5 cells each, the outermost cells of half the raster hear of its middle."""
+
+_NUM_JUDGING = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """The answer for K objects."""
+
+    corrections: Tensor
+    """float32 (K, R, R): to be added to the masks' logits."""
+    quality: Tensor
+    """float32 (K,): expected IoU of the corrected mask with an object, 0 where there is none, as a logit."""
+
+
+class Separable(nn.Module):
+    """Each channel for itself over the surroundings, then all channels of a cell: a fraction of a whole convolution."""
+
+    def __init__(self, width: int, side: int) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(width, width, side, padding=side // 2, groups=width)
+        self.mix = nn.Conv2d(width, width, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(K, W, R, R) to the same shape."""
+        return functional.relu(self.mix(self.around(maps)))
+
+
+class Refiner(nn.Module):
+    """Half a U: one level down, to see the whole object, and up again."""
+
+    version: Tensor
+    """float32 (): of the architecture."""
+    calibration: Tensor
+    """float32 (2,), see `calibrated`."""
+
+    def __init__(self, num_masks: int = 32, width: int = 16) -> None:
+        """Make one that corrects nothing yet.
+
+        Args:
+            num_masks: prototypes of the network.
+            width: channels on the raster, an even number; twice as many a level below, half as many prototypes.
+        """
+        super().__init__()
+        self.project = nn.Conv2d(num_masks, width // 2, 1, bias=False)
+        self.enter = nn.Conv2d(2 + 3 + width // 2, width, 1)
+        self.place = nn.Conv2d(2, width, 1, bias=False)
+        self.size = nn.Linear(1, width, bias=False)
+        self.fine = Separable(width, 3)
+        self.down = nn.Conv2d(width, 2 * width, 2, stride=2)
+        self.coarse = nn.ModuleList([Separable(2 * width, 5) for _ in range(_NUM_COARSE)])
+        self.up = nn.Conv2d(2 * width, width, 1)
+        self.join = Separable(width, 3)
+        self.correct = nn.Conv2d(width, 1, 1)
+        self.weigh = nn.Linear(4 * width + 1, _NUM_JUDGING)
+        self.judge = nn.Linear(_NUM_JUDGING, 1)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)  # type: ignore[arg-type]
+        self.register_buffer("version", torch.tensor(2.0))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+
+    def forward(self, views: Views) -> Refined:
+        """Look at K objects, whose `maps` are projected already."""
+        raster = views.logits.shape[1]
+        place = torch.linspace(-1, 1, raster, device=views.logits.device)
+        place_y, place_x = torch.meshgrid(place, place, indexing="ij")
+        octaves = torch.log2(views.sides.clamp(min=1) / _USUAL_SIDE)[:, None]  # (K, 1)
+        pixels = views.pixels.permute(0, 3, 1, 2).float() * (3 / 255)  # (K, 3, R, R)
+        seen = [
+            (views.logits[:, None] / _LOGIT_SCALE).clamp(-3, 3),
+            views.logits[:, None].sigmoid(),
+            pixels - pixels.mean(dim=(2, 3), keepdim=True),
+            views.maps,
+        ]
+        constant = self.place(torch.stack([place_x, place_y])[None]) + self.size(octaves)[:, :, None, None]
+        fine = functional.relu(self.enter(torch.cat(seen, dim=1)) + constant)  # (K, W, R, R)
+        fine = fine + self.fine(fine)
+        coarse = functional.relu(self.down(fine))  # (K, 2W, R / 2, R / 2)
+        for block in self.coarse:
+            coarse = coarse + block(coarse)
+        whole = torch.cat([coarse.mean(dim=(2, 3)), coarse.amax(dim=(2, 3)), octaves], dim=1)  # (K, 4W + 1)
+        quality = self.judge(functional.relu(self.weigh(whole)))[:, 0]  # (K,)
+        fine = fine + functional.interpolate(self.up(coarse), scale_factor=2.0, mode="nearest")
+        fine = fine + self.join(fine)
+        return Refined(self.correct(fine)[:, 0], quality)
+
+    @torch.inference_mode()
+    def refine(
+        self, instances: Instances, prototypes: Tensor, image: npt.NDArray[np.uint8], place: Letterbox
+    ) -> tuple[Instances, Tensor]:
+        """The same objects with corrected masks.
+
+        Args:
+            instances: K of them, on the host; 0 stay as they are.
+            prototypes: float32 (num_masks, Mh, Mw), that their logits are made of.
+            image: uint8 (H, W, 3), the source image.
+            place: how it lies in the network's input.
+
+        Returns:
+            The instances, and float32 (K,): each one's calibrated score, the IoU to expect of its mask, 0..1.
+        """
+        if not len(instances):
+            return instances, instances.scores
+        device = self.calibration.device
+        # A convolution over single cells and the interpolation commute: the cheaper one goes first.
+        maps = self.project(prototypes.to(device)[None])[0]
+        refined: Refined = self(views(instances.to(device), maps, image, place))
+        scores = calibrated(self.calibration, instances.scores.to(device), refined.quality)
+        return instances.corrected(refined.corrections.cpu()), scores.cpu()
+
+
+def calibrated(calibration: Tensor, scores: Tensor, quality: Tensor) -> Tensor:
+    """IoU to expect (K,) 0..1, from the network's scores (K,) and the refiner's quality logits (K,).
+
+    Objects are ranked by the product of score and quality, as Mask Scoring R-CNN does: the one knows what is an
+    object, the other how good its mask is. Logistic regression on the product's logit, with `calibration` (2,), slope
+    and constant, makes an IoU of it without changing the ranks.
+    """
+    slope, constant = calibration
+    return torch.sigmoid(slope * product_logits(scores, quality) + constant)
+
+
+def product_logits(scores: Tensor, quality: Tensor) -> Tensor:
+    """Logits (K,) of the products of scores (K,) 0..1 and qualities, given as logits (K,)."""
+    return (scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6).logit()
