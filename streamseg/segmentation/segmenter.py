@@ -158,7 +158,7 @@ class Segmenter:
                 raw = self.engine.run(batch)
             with self.timer.stage("postprocess"):
                 for row, position in enumerate(positions):
-                    answers[position] = self._choose(raw, row, images[position], places[position])
+                    answers[position] = self._choose(raw, row, batch[row], images[position], places[position])
         return [answers[position] for position in range(len(images))]
 
     def _place(self, image_size: tuple[int, int]) -> Letterbox:
@@ -173,8 +173,10 @@ class Segmenter:
             most = self.engine.max_batch or len(positions)
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
-    def _choose(self, raw: Raw, row: int, image: npt.NDArray[np.uint8], place: Letterbox) -> Instances:
-        """The objects of one picture (H, W, 3), which is row `row` of the batch."""
+    def _choose(
+        self, raw: Raw, row: int, picture: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8], place: Letterbox
+    ) -> Instances:
+        """The objects of row `row` of the batch: a picture of the network's input, made of an image (H, W, 3)."""
         candidates = np.flatnonzero(raw.scores[row] > self.conf)
         boxes = torch.from_numpy(raw.boxes[row][candidates])  # (N, 4), input pixels
         scores = torch.from_numpy(raw.scores[row][candidates])  # (N,)
