@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SEED, NUM_OBJECTS, SIZE = 5, 8, (720, 1280)
-FOLLOWED, BOXED, HOVERED = 126, 99, 99
-"""Identities in the scene; the first is hidden for a while."""
+FOLLOWED, BOXED, HOVERED = 135, 90, 99
+"""Identities in the scene."""
 FPS = 10
 """Of the film."""
 STRIDE = 3
@@ -125,8 +125,9 @@ def record(folder: Path, first: int, num_seconds: float) -> None:
         page.mouse.down()
         camera.film(6, lambda: end)
         page.mouse.up()
-        camera.film(max(int(num_seconds * FPS) - len(camera.shots) - 10, 10), lambda: (1000, 690))
+        camera.film(4, lambda: (1000, 690))
         write_jpeg(folder / "page-prompts.jpg", camera.look())
+        camera.film(max(int(num_seconds * FPS) - len(camera.shots) - 10, 10), lambda: (1000, 690))
         page.keyboard.press("e")
         camera.film(10)
         page.keyboard.press("e")
@@ -137,6 +138,7 @@ def record(folder: Path, first: int, num_seconds: float) -> None:
         page.emulate_media(color_scheme="dark")
         camera.index += 1
         camera.show()
+        page.locator(".tile:not(.stale)").wait_for()
         write_jpeg(folder / "page-phone.jpg", camera.look())
         write_film(folder / "page.mp4", camera.shots[:-1])
 

@@ -24,7 +24,8 @@ from streamseg.telemetry import DropCounter
 from streamseg.viewer import Run, Viewer
 
 STRIDE = 4
-LEAST_PIXELS = 150
+NUM_LOOKS = 64
+LEAST_PIXELS = 500
 """What shows less of itself is not found."""
 
 
@@ -73,12 +74,13 @@ class TruthSegmenter:
         self._renderer = renderer
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
-        return [self._find(image, int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])) for image in images]
+        return [self._find(int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])) for image in images]
 
-    def _find(self, image: npt.NDArray[np.uint8], index: int) -> Instances:
+    def _find(self, index: int) -> Instances:
         height, width = self._renderer.size
         masks = truth_masks(self._renderer, index)
-        found = [mask for mask in masks.values() if mask.area >= LEAST_PIXELS]
+        track_ids = [track_id for track_id, mask in masks.items() if mask.area >= LEAST_PIXELS]
+        found = [masks[track_id] for track_id in track_ids]
         boxes = [(mask.x, mask.y, mask.x + mask.crop.shape[1], mask.y + mask.crop.shape[0]) for mask in found]
         grid = (width // STRIDE, height // STRIDE)
         cover = [
@@ -91,16 +93,14 @@ class TruthSegmenter:
             mask_logits=torch.tensor(np.array(cover)).reshape(-1, grid[1], grid[0]) * 8 - 4,
             grid_to_image=GridTransform(STRIDE, STRIDE, 0.0, 0.0),
             image_size=(height, width),
-            embeddings=torch.tensor(np.array([looks_of(image, mask) for mask in found])).reshape(-1, 64),
+            embeddings=torch.tensor(np.array([looks_of(one) for one in track_ids])).reshape(-1, NUM_LOOKS),
         )
 
 
-def looks_of(image: npt.NDArray[np.uint8], mask: CropMask) -> npt.NDArray[np.float32]:
-    """Which colours (64 of them) an object has, with length 1."""
-    height, width = mask.crop.shape
-    colours = image[mask.y : mask.y + height, mask.x : mask.x + width][mask.crop].astype(np.int64) // 64
-    counts = np.bincount(colours @ (16, 4, 1), minlength=64).astype(np.float32)
-    return counts / np.linalg.norm(counts)
+def looks_of(track_id: int) -> npt.NDArray[np.float32]:
+    """A direction of its own for each object of the scene: no two look alike."""
+    direction = np.random.default_rng(track_id).standard_normal(NUM_LOOKS).astype(np.float32)
+    return direction / np.linalg.norm(direction)
 
 
 def truth_masks(renderer: SceneRenderer, index: int) -> dict[int, CropMask]:

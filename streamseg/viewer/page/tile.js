@@ -9,6 +9,8 @@ import { Gestures } from "./gestures.js";
 
 /** Wider canvases cost time and show nothing more. */
 const MAX_CANVAS_PX = 2560;
+/** How long the place is shown where a lost object was seen last. */
+const GHOST_MS = 4000;
 
 /**
  * @typedef {object} Hooks
@@ -24,7 +26,7 @@ export class Tile {
   /** @type {{x: number, y: number} | null} */ #pointer = null;
   #isCross = false;
   /** @type {number[] | null} */ #drag = null;
-  /** Where each prompt's object was seen last. @type {Map<string, FrameObject>} */ #lastSeen = new Map();
+  /** Where and when each prompt's object was seen last. @type {Map<string, {found: FrameObject, stampMs: number}>} */ #lastSeen = new Map();
   #isScheduled = false;
 
   /**
@@ -119,7 +121,10 @@ export class Tile {
     this.frame = frame;
     before?.bitmap?.close();
     this.book.note(this.source, frame.header.prompts ?? []);
-    for (const found of frame.objects) for (const name of this.book.namesOf(found)) this.#lastSeen.set(name, found);
+    const { stampMs } = frame;
+    for (const found of frame.objects) {
+      for (const name of this.book.namesOf(found)) this.#lastSeen.set(name, { found, stampMs });
+    }
     if (before?.image.w !== frame.image.w || before?.image.h !== frame.image.h) {
       this.element.style.setProperty("--aspect", String(frame.image.w / frame.image.h));
       this.#resize();
@@ -134,11 +139,13 @@ export class Tile {
     const lost = new Map();
     for (const prompt of book.prompts) {
       const seen = this.#lastSeen.get(prompt.id);
-      if (seen && book.statusOf(prompt, this.source)?.state === "lost") lost.set(prompt.id, seen);
+      const isLost = book.statusOf(prompt, this.source)?.state === "lost";
+      if (seen && isLost && frame.stampMs - seen.stampMs < GHOST_MS) lost.set(prompt.id, seen.found);
     }
     const { selected } = book;
-    const isHere = selected?.points && (selected.source ?? this.source) === this.source && !lost.has(selected.id);
-    const points = isHere ? book.pointsIn(selected, frame) : [];
+    const isHere = selected?.points && (selected.source ?? this.source) === this.source;
+    const isLost = selected && book.statusOf(selected, this.source)?.state === "lost";
+    const points = isHere && !isLost ? book.pointsIn(selected, frame) : [];
     return {
       everything: options.everything,
       names: (found) => book.namesOf(found),
