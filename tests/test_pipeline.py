@@ -12,11 +12,20 @@ from stages import SquareSegmenter, make_instances
 from support import make_frame
 
 from streamseg.config import TrackingConfig
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, DataError
 from streamseg.pipeline import Pipeline, SourceTime
 from streamseg.structures.frame import Frame
-from streamseg.structures.instances import Instances
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.message import CropMask, Message
+from streamseg.structures.prompt import (
+    BoxPrompt,
+    EverythingPrompt,
+    MaskPrompt,
+    PointPrompt,
+    Prompt,
+    Selection,
+    TextPrompt,
+)
 from streamseg.telemetry import StageTimer
 from streamseg.wire import decode, encode
 
@@ -323,3 +332,114 @@ def test_a_segmenter_that_answers_too_little_or_too_much_is_an_error(num_answers
     pipeline = Pipeline(lambda images: [make_instances([LEFT])] * num_answers)
     with pytest.raises(ValueError, match="zip"):
         pipeline([make_frame()])
+
+
+# ---- prompts that follow
+
+
+def statuses(message: Message) -> list[tuple[str, str, int]]:
+    return [(one.prompt_id, one.state, one.track_id) for one in message.prompts]
+
+
+def test_a_prompt_stays_with_its_object():
+    pipeline = Pipeline(SquareSegmenter(), tracking=AT_ONCE, prompts=[point("p", 2, 12)])
+    messages = pipeline([make_frame(index) for index in range(30)])
+    assert {tuple(statuses(message)) for message in messages} == {(("p", "bound", 1),)}
+    assert [message.objects[0].box[0] for message in messages] == list(range(30))
+
+
+def test_a_prompt_is_asked_of_its_source_alone():
+    prompts = [replace(point("a", 8, 20), source_id="a"), point("all", 48, 20), EverythingPrompt("e", source_id="b")]
+    pipeline = make_pipeline(prompts=prompts)
+    frames = [make_frame(source_id=source_id) for source_id in "ab"]
+    results = [pipeline.finish(frame, pipeline.segment([frame])[0]) for frame in frames]
+    assert [[one.prompt_id for one in result.selections] for result in results] == [["a", "all"], ["all", "e"]]
+    assert [statuses(result.message) for result in results] == [
+        [("a", "bound", 1), ("all", "bound", 2)],
+        [("all", "bound", 2)],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        pytest.param({"tracking": TrackingConfig(enabled=False)}, ("p", "bound", -1), id="nothing-is-tracked"),
+        pytest.param({"prompting": "reference"}, ("p", "bound", -1), id="merged-by-the-reference"),
+    ],
+)
+def test_prompts_that_nothing_follows_have_a_status(settings: dict[str, object], status: tuple[str, str, int]):
+    message = make_pipeline(prompts=[point("p", 8, 20), point("q", 30, 2)], **settings)([make_frame()])[0]
+    assert statuses(message) == [status, ("q", "none", -1)]
+
+
+def test_a_source_that_comes_back_is_known_by_its_looks():
+    pipeline = make_pipeline(prompts=[point("p", 8, 20)])
+    assert statuses(pipeline([make_frame(index) for index in range(5)])[-1]) == [("p", "bound", 1)]
+    pipeline.end_source("camera")
+    states = [statuses(message)[0][1] for message in pipeline([make_frame(index) for index in range(4)])]
+    assert states[0] == "lost"
+
+
+def test_memory_goes_from_run_to_run():
+    first = make_pipeline(prompts=[point("p", 8, 20)])
+    first([make_frame(index) for index in range(4)])
+    memory = first.prompt_memory()
+    second = make_pipeline(prompts=[point("p", 8, 20)], prompt_memory=memory)
+    assert second.prompt_memory() == memory
+    assert statuses(second([make_frame()])[0]) == [("p", "lost", -1)]
+
+
+@pytest.mark.parametrize("memory", [[], {"camera": 3}, {3: {}}, {"camera": {"p": {}}}], ids=str)
+def test_a_memory_that_is_none_is_refused(memory: object):
+    pipeline = make_pipeline()
+    with pytest.raises(DataError, match="memory of prompt"):
+        pipeline.remember(memory)  # type: ignore[arg-type]
+    assert pipeline.prompt_memory() == {}
+
+
+class Reader:
+    """Answers `left` with the first row of every even frame."""
+
+    def __init__(self) -> None:
+        self.num_prepared = 0
+        self.ended: list[str] = []
+
+    def prepare(self) -> None:
+        self.num_prepared += 1
+
+    def end_source(self, source_id: str) -> None:
+        self.ended.append(source_id)
+
+    def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
+        return [
+            Selection(one.prompt_id, (0,), (0.7,))
+            if one.text == "left" and frame.index % 2 == 0
+            else Selection(one.prompt_id, (), ())
+            for one in prompts
+        ]
+
+
+@pytest.mark.parametrize("prompting", ["default", "reference"])
+def test_texts_are_answered_by_who_can_read(prompting: str):
+    prompts = [TextPrompt("t", "left"), point("p", 48, 20), TextPrompt("u", "right")]
+    reader = Reader()
+    pipeline = make_pipeline(prompts=prompts, text=reader, prompting=prompting)
+    assert reader.num_prepared
+    messages = pipeline([make_frame(index) for index in range(2)])
+    assert [[stand[:2] for stand in statuses(message)] for message in messages] == [
+        [("t", "bound"), ("p", "bound"), ("u", "none")],
+        [("t", "lost"), ("p", "bound"), ("u", "none")],
+    ]
+    assert {one.label for one in messages[0].objects} == {"left", None}
+    pipeline.end_source("camera")
+    assert reader.ended == ["camera"]
+
+
+def test_what_nobody_can_answer_is_refused_at_once():
+    text, mask = TextPrompt("t", "a cup"), MaskPrompt("m", CropMask(np.ones((4, 4), np.bool_), 0, 0))
+    with pytest.raises(ConfigError, match="prompt 't' is a text, and nothing here can read"):
+        make_pipeline(prompts=[text])
+    pipeline = make_pipeline(prompting="reference")
+    with pytest.raises(ConfigError, match="prompt 'm' is a mask, which reference prompting does not take"):
+        pipeline.set_prompts([mask])
+    assert pipeline.prompts == (EverythingPrompt(),)

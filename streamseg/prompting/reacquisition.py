@@ -21,11 +21,13 @@ rendered scene (seeds 100 to 102, found by the default network) and a row 0.3 to
 same; `python -m benchmarks.prompts --fit` makes them."""
 WEIGHTS_WITHOUT_LOOKS: Final = np.array([-7.7, -3.5, 10.0, -6.2, 0.0, 0.0])
 """The same where it gives none."""
-MIN_PROBABILITY: Final = 0.5
+MIN_PROBABILITY: Final = 0.6
 """Less likely ones are left alone."""
-MIN_PROBABILITY_LATER: Final = 0.7
+MIN_PROBABILITY_LATER: Final = 0.75
 """The same for what has been lost for `LONG_SECONDS`: there were more objects since that it could be."""
 LONG_SECONDS: Final = 4.0
+MAX_SECONDS: Final = 4.0
+"""More time than this does not speak against an object any further: what the weights were fitted on ends soon after."""
 MARGIN: Final = 1.0
 """By so much, in log odds, the best has to be ahead of the next one."""
 AGREEING_FRAMES: Final = 2
@@ -120,7 +122,8 @@ def features(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) ->
     constant: 1. distance: from where it would be by now, in units of how uncertain that is, up to 4, and less with time
     (`MEMORY_SECONDS`). shape: IoU of the silhouettes, each over its own box. size: difference of the areas' square
     roots, as a logarithm, absolute. looks: cosine of the embeddings; NaN where there are none. seconds: since it was
-    seen, up to 10. Of an object's views the one that is most like the row counts, for shape, size and looks each.
+    seen, up to `MAX_SECONDS`. Of an object's views the one that is most like the row counts, for shape, size and looks
+    each.
     """
     boxes = sighting.boxes[list(rows)].astype(np.float64)  # (C, 4)
     shapes = sighting.rasters[list(rows)].reshape(len(rows), -1) > 0  # (C, T)
@@ -134,7 +137,7 @@ def features(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) ->
     size = np.abs(np.log((areas[None] + 1) / (seen + 1))) / 2
     values[..., 3] = np.minimum.reduceat(size, begins, axis=0)
     values[..., 4] = _cosines(looks, sighting, rows)
-    values[..., 5] = np.array([min(sighting.time_seconds - one.seen_seconds, 10.0) for one in looks])[:, None]
+    values[..., 5] = np.array([min(sighting.time_seconds - one.seen_seconds, MAX_SECONDS) for one in looks])[:, None]
     return values
 
 
