@@ -1,6 +1,8 @@
 """What holds for every test: no developer's environment, reproducible examples, few threads."""
 
 import os
+import threading
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -22,3 +24,12 @@ def clean_environment(monkeypatch, tmp_path_factory):
     for name in [name for name in os.environ if name.startswith("STREAMSEG_") and name != "STREAMSEG_DATA"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    """Every thread that the test starts ends with it."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in before and thread.is_alive()]
+    assert left == []
