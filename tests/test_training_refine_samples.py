@@ -37,7 +37,8 @@ def test_objects_near_targets_on_their_rasters(collected):
     assert (samples.box_iou[:num_training] > NEAR_IOU).any()
     assert (samples.box_iou[:num_training] < NEAR_IOU).any()  # some that are no object are learnt from
     assert (samples.box_iou[num_training:] < NEAR_IOU).any()  # held out: a share of everything that was found
-    assert (samples.trust == 1).all()  # all squares are labelled
+    assert (samples.trust == 1).float().mean() > 0.5  # all squares are labelled, but those that others hide
+    assert ((samples.trust >= 0) & (samples.trust <= 1)).all()
     assert (samples.beyond >= 0).all()
     assert ((samples.scores > 0) & (samples.scores <= 1)).all()
 
