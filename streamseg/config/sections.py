@@ -1,116 +1,24 @@
-"""YAML to frozen, validated settings.
-
-One section per stage; a stage is made from its section and sees no other. Every mistake in a file is
-reported at once, one line each, with the path of the key; an unknown key names the nearest valid one.
-`configs/demo.yaml` lists every key with its unit.
-"""
+"""The settings of every stage, and all of them together."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from streamseg.errors import ConfigError
+from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
 
 __all__ = [
     "BatchingConfig",
     "Config",
-    "ImagesSource",
     "OutputConfig",
     "PromptConfig",
     "PublishConfig",
-    "SceneSource",
     "SegmentationConfig",
-    "SourceConfig",
-    "StreamSource",
     "TextConfig",
     "TrackingConfig",
     "ViewerConfig",
-    "WebcamSource",
-    "load_config",
-    "parse_source",
 ]
-
-SOURCE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-"""Source ids become part of a ZeroMQ topic and of file names."""
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, unknown keys forbidden."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Source(Section):
-    id: str = Field(default="", pattern=rf"^$|{SOURCE_ID_PATTERN}")
-    """Name in topics and files; empty: made from the kind and the position, such as `webcam0`."""
-    frame_id: str = ""
-    """Name of the coordinate frame, for robots."""
-
-
-class SceneSource(_Source):
-    """The built-in rendered scene, with exact ground truth."""
-
-    type: Literal["scene"] = "scene"
-    width: int = Field(default=1280, ge=64, le=7680)
-    height: int = Field(default=720, ge=64, le=4320)
-    fps: float = Field(default=30.0, gt=0, le=1000)
-    num_objects: int = Field(default=10, ge=0, le=200)
-    num_frames: int | None = Field(default=None, ge=1)
-    """None: endless."""
-    seed: int = Field(default=0, ge=0)
-    mode: Literal["live", "every_frame"] = "live"
-    """live: paced at `fps`, the newest frame wins; every_frame: as fast as it is read, none dropped."""
-
-
-class WebcamSource(_Source):
-    """A camera that OpenCV opens by index (or by device path)."""
-
-    type: Literal["webcam"] = "webcam"
-    device: int | str = 0
-    width: int | None = Field(default=1280, ge=1)
-    height: int | None = Field(default=720, ge=1)
-    fps: float | None = Field(default=30.0, gt=0)
-    fourcc: str = Field(default="MJPG", min_length=4, max_length=4)
-
-
-class StreamSource(_Source):
-    """A video file or an RTSP/HTTP stream, read by PyAV."""
-
-    type: Literal["stream"] = "stream"
-    url: str
-    mode: Literal["auto", "live", "every_frame"] = "auto"
-    """auto: live for a network stream, every_frame for a file. A live file is paced by its timestamps."""
-    loop: bool = False
-    """Start a file again when it ends."""
-    vid_stride: int = Field(default=1, ge=1)
-    """Take every n-th frame."""
-    timeout_seconds: float = Field(default=5.0, gt=0)
-    """No packet for so long means that the connection is lost."""
-    reconnect: bool = True
-    """Network streams only: try again with back-off, for ever once it has been seen."""
-    open_timeout_seconds: float = Field(default=10.0, gt=0)
-    """A network stream that has never answered for so long fails."""
-
-
-class ImagesSource(_Source):
-    """A picture, a folder of pictures or a glob pattern, in natural order."""
-
-    type: Literal["images"] = "images"
-    path: str
-    fps: float | None = Field(default=None, gt=0)
-    """None: as fast as they are read."""
-
-
-SourceConfig = Annotated[SceneSource | WebcamSource | StreamSource | ImagesSource, Field(discriminator="type")]
 
 
 class BatchingConfig(Section):
@@ -295,118 +203,3 @@ class Config(Section):
             source if source.id else source.model_copy(update={"id": f"{source.type}{position}"})
             for position, source in enumerate(self.sources)
         )
-
-
-def parse_source(text: str) -> SourceConfig:
-    """Make a source from one word of the command line.
-
-    A number or `/dev/video…` is a webcam, `scene` the rendered scene, `scheme://…` a stream; a
-    folder, a glob pattern or a picture file are images, and any other path is a video file.
-    """
-    if text == "scene":
-        return SceneSource()
-    if text.isdecimal():
-        return WebcamSource(device=int(text))
-    if text.startswith("/dev/video"):
-        return WebcamSource(device=text)
-    if re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
-        return StreamSource(url=text)
-    path = Path(text)
-    if path.is_dir() or any(sign in text for sign in "*?[") or path.suffix.lower() in IMAGE_SUFFIXES:
-        return ImagesSource(path=text)
-    return StreamSource(url=text)
-
-
-def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()) -> Config:
-    """Read a YAML file (or none: all defaults), then apply sources and `key.path=value` settings.
-
-    Raises:
-        ConfigError: the file is missing or no YAML, or a value is wrong; one line per mistake.
-    """
-    values: Any = {}
-    if path is not None:
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-        values = {} if values is None else values
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path} must hold keys and values, got {type(values).__name__}")
-    if sources:
-        values = {**values, "sources": [parse_source(text).model_dump() for text in sources]}
-    for setting in sets:
-        _apply(values, setting)
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        where = f"{path}: " if path is not None else ""
-        raise ConfigError("\n".join(where + line for line in _explain(error))) from error
-
-
-def _apply(values: dict[str, Any], setting: str) -> None:
-    """Apply one `key.path=value`; list positions are numbers."""
-    key, separator, text = setting.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set needs key=value, got {setting!r}, e.g. segmentation.conf=0.4")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
-    *parents, last = key.split(".")
-    place: Any = values
-    for part in parents:
-        if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
-            place = place[int(part)]
-        elif isinstance(place, dict):
-            place = place.setdefault(part, {})
-        else:
-            raise ConfigError(f"--set {key}: there is nothing at {part!r}")
-    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
-        place[int(last)] = value
-    elif isinstance(place, dict):
-        place[last] = value
-    else:
-        raise ConfigError(f"--set {key}: there is nothing at {last!r}")
-
-
-def _explain(error: ValidationError) -> list[str]:
-    lines = []
-    for problem in error.errors():
-        if problem["type"] == "too_short" and problem["input"]:
-            continue  # pydantic counts only the valid items; their own lines say more
-        path = ".".join(str(part) for part in problem["loc"] if part not in _TAGS) or "configuration"
-        if problem["type"] == "extra_forbidden":
-            known = _known_keys(problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
-            lines.append(f"{path}: unknown key; {hint}")
-        else:
-            got = problem["input"]
-            shown = "" if isinstance(got, Mapping) else f", got {got!r}"
-            lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}{shown}")
-    return lines
-
-
-_SOURCE_MODELS: dict[str, type[_Source]] = {
-    model.model_fields["type"].default: model for model in get_args(get_args(SourceConfig)[0])
-}
-_TAGS = frozenset(_SOURCE_MODELS)
-
-
-def _known_keys(path: Sequence[int | str]) -> list[str]:
-    """Valid keys of the section at a validation error's path."""
-    model: type[BaseModel] = Config
-    for part in path:
-        if part in _SOURCE_MODELS:
-            model = _SOURCE_MODELS[str(part)]
-        elif part == "prompts":
-            model = PromptConfig
-        elif isinstance(part, str) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                model = annotation
-    return list(model.model_fields)

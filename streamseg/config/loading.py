@@ -1,0 +1,112 @@
+"""Files and the command line to a Config; what is wrong is said in one line per mistake."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from streamseg.config.sections import Config, PromptConfig
+from streamseg.config.sources import SourceConfig, parse_source
+from streamseg.errors import ConfigError
+
+__all__ = ["load_config"]
+
+
+def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()) -> Config:
+    """Read a YAML file (or none: all defaults), then apply sources and `key.path=value` settings.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, or a value is wrong; one line per mistake.
+    """
+    values: Any = {}
+    if path is not None:
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        try:
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        values = {} if values is None else values
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path} must hold keys and values, got {type(values).__name__}")
+    if sources:
+        values = {**values, "sources": [parse_source(text).model_dump() for text in sources]}
+    for setting in sets:
+        _apply(values, setting)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        where = f"{path}: " if path is not None else ""
+        raise ConfigError("\n".join(where + line for line in _explain(error))) from error
+
+
+def _apply(values: dict[str, Any], setting: str) -> None:
+    """Apply one `key.path=value`; list positions are numbers."""
+    key, separator, text = setting.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set needs key=value, got {setting!r}, e.g. segmentation.conf=0.4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
+    *parents, last = key.split(".")
+    place: Any = values
+    for part in parents:
+        if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
+            place = place[int(part)]
+        elif isinstance(place, dict):
+            place = place.setdefault(part, {})
+        else:
+            raise ConfigError(f"--set {key}: there is nothing at {part!r}")
+    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
+        place[int(last)] = value
+    elif isinstance(place, dict):
+        place[last] = value
+    else:
+        raise ConfigError(f"--set {key}: there is nothing at {last!r}")
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        if problem["type"] == "too_short" and problem["input"]:
+            continue  # pydantic counts only the valid items; their own lines say more
+        path = ".".join(str(part) for part in problem["loc"] if part not in _TAGS) or "configuration"
+        if problem["type"] == "extra_forbidden":
+            known = _known_keys(problem["loc"][:-1])
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
+            lines.append(f"{path}: unknown key; {hint}")
+        else:
+            got = problem["input"]
+            shown = "" if isinstance(got, Mapping) else f", got {got!r}"
+            lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}{shown}")
+    return lines
+
+
+_SOURCE_MODELS: dict[str, type[BaseModel]] = {
+    model.model_fields["type"].default: model for model in get_args(get_args(SourceConfig)[0])
+}
+_TAGS = frozenset(_SOURCE_MODELS)
+
+
+def _known_keys(path: Sequence[int | str]) -> list[str]:
+    """Valid keys of the section at a validation error's path."""
+    model: type[BaseModel] = Config
+    for part in path:
+        if part in _SOURCE_MODELS:
+            model = _SOURCE_MODELS[str(part)]
+        elif part == "prompts":
+            model = PromptConfig
+        elif isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                model = annotation
+    return list(model.model_fields)
