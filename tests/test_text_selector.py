@@ -111,6 +111,57 @@ def test_no_text_costs_nothing():
     assert TextSelector(never)(frame, tracked(instances), []) == []
 
 
+class Later:
+    """What is asked for is made when the test says so."""
+
+    def __init__(self):
+        self.asked = []
+        self._result = None
+        self.is_done = False
+
+    def __call__(self, work):
+        self.asked.append(work)
+        self.is_done = False
+        return self
+
+    def finish(self):
+        self._result = self.asked[-1]()
+        self.is_done = True
+
+    def result(self):
+        assert self.is_done, "a frame waited"
+        return self._result
+
+
+def test_frames_go_on_while_objects_are_looked_at():
+    frame, instances = scene("red", "green", "red")
+    later = Later()
+    select = TextSelector(scripted, max_crops_per_frame=2, start=later)
+
+    def answer(index):
+        return rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red")))
+
+    assert [answer(index) for index in range(3)] == [[[]]] * 3
+    assert len(later.asked) == 1, "one look at a time"
+    later.finish()
+    assert answer(3) == [[0]], "the two largest are known"
+    assert len(later.asked) == 2
+    later.finish()
+    assert answer(4) == [[0, 2]]
+    assert len(later.asked) == 2, "all is known"
+
+
+def test_objects_without_an_identity_are_not_looked_at_beside_the_frames():
+    frame, instances = scene("red", "red")
+    later = Later()
+    select = TextSelector(scripted, max_crops_per_frame=4, start=later)
+    select(frame, tracked(instances, -1, -1), texts("red"))
+    assert not later.asked
+    select(at(frame, 1, 0.1), tracked(instances, -1, 4), texts("red"))
+    later.finish()
+    assert rows_of(select(at(frame, 2, 0.2), tracked(instances, -1, 4), texts("red"))) == [[1]]
+
+
 def test_an_object_is_embedded_once_and_a_text_too():
     frame, instances = scene("red", "green")
     encoders = scripted()

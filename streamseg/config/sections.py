@@ -104,7 +104,7 @@ class TextConfig(Section):
     threshold: float | None = Field(default=None, ge=0, le=1)
     """Lowest score of an answer; None: what suits the encoders' family, 0.5 for CLIP and 0.1 for SigLIP."""
     max_crops_per_frame: int = Field(default=4, ge=1, le=1024)
-    """Objects looked at per frame; the others wait for the next frames."""
+    """Objects looked at at a time; the others wait. Of live sources, beside the frames, which do not wait for it."""
     background: Literal["dim", "blur", "fill"] = "blur"
     """What becomes of the surroundings of an object; fill: the mean of the encoders' pictures."""
     context: float = Field(default=0.2, ge=0, le=1)

@@ -15,6 +15,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.prompting import prompts_from_config
 from streamseg.publish import ControlServer, Publisher
 from streamseg.publish.control import Op
+from streamseg.runtime.background import Background
 from streamseg.runtime.control import control_operations
 from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.sinks import MessageFile, PublishSink
@@ -98,6 +99,9 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
         segmenter = Segmenter.from_config(config.segmentation, reference=config.prompting == "reference")
         for size in {_known_size(section) or USUAL_SIZE for section in sections}:
             segmenter.warmup(size)
+        # The frames of files wait for their objects to be compared with texts, as they do for everything.
+        any_live = any(source.is_live for source in sources)
+        background = stack.enter_context(Background()).start if any_live else None
         pipeline = Pipeline(
             segmenter,
             tracking=config.tracking,
@@ -105,7 +109,7 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             mask_scale=publish.mask_scale,
             frame_ids={source.source_id: source.frame_id for source in sources},
             prompting=config.prompting,
-            text=text_answers(config.text, prompting=config.prompting),
+            text=text_answers(config.text, prompting=config.prompting, start=background),
         )
         on_prompts = None
         if prompt_file is not None:

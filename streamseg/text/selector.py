@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from functools import partial
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +15,44 @@ from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
 from streamseg.text.encoders import Encoders, load_encoders
-from streamseg.text.memory import SourceMemory, looks_of
-from streamseg.text.objects import embed_objects
+from streamseg.text.memory import Looks, SourceMemory, looks_of
+from streamseg.text.objects import crops_for
 from streamseg.text.ranking import NONE_OF_THESE, best_texts, text_scores, usual_threshold
 from streamseg.text.reference import ReferenceTextSelector
 
-__all__ = ["TextSelector", "text_answers"]
+__all__ = ["Pending", "Start", "TextSelector", "text_answers"]
+
+Floats = npt.NDArray[np.float32]
 
 TEXTS_PER_FRAME: Final = 8
 """Texts that are embedded in one frame of a live source; the others wait for the next ones."""
+
+
+class Pending(Protocol):
+    """Embeddings that are being made."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether `result` answers at once."""
+        ...
+
+    def result(self) -> Floats:
+        """(N, D); raises what making them raised."""
+        ...
+
+
+Start = Callable[[Callable[[], Floats]], Pending]
+"""Has something done while frames go on."""
+
+
+@dataclass(frozen=True)
+class _Glance:
+    """Objects that are being looked at."""
+
+    embeddings: Pending
+    track_ids: list[int]
+    looks: list[Looks]
+    seconds: float
 
 
 @dataclass
@@ -32,6 +62,7 @@ class _Source:
     memory: SourceMemory = field(default_factory=SourceMemory)
     wanted: dict[int, float] = field(default_factory=dict)
     """Best score of any text, by identity, of the frame before."""
+    glance: _Glance | None = None
 
 
 class TextSelector:
@@ -46,6 +77,8 @@ class TextSelector:
         max_crops_per_frame: objects that are looked at in one frame; None: all, for pictures that stand alone.
         context: see `CropStyle`.
         background: see `CropStyle`.
+        start: has objects looked at while frames go on: they are answered for some frames later, and only once
+            they have an identity. None: each frame waits for its objects.
     """
 
     def __init__(
@@ -56,8 +89,10 @@ class TextSelector:
         max_crops_per_frame: int | None = None,
         context: float = 0.2,
         background: Literal["dim", "blur", "fill"] = "blur",
+        start: Start | None = None,
     ) -> None:
         self._open = open_encoders
+        self._start = start
         self._loaded: Encoders | None = None
         self._threshold = threshold
         self._max_crops = max_crops_per_frame
@@ -125,23 +160,30 @@ class TextSelector:
         waiting = {*[sentence for sentence in unique if not encoders.knows_text(sentence)][TEXTS_PER_FRAME:]}
         return [sentence for sentence in unique if sentence not in waiting]
 
-    def _look(
-        self, encoders: Encoders, frame: Frame, tracked: Tracked, source: _Source
-    ) -> tuple[list[int], npt.NDArray[np.float32]]:
+    def _look(self, encoders: Encoders, frame: Frame, tracked: Tracked, source: _Source) -> tuple[list[int], Floats]:
         """The rows of which something is known (N), and what: (N, D)."""
         seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
         looks = looks_of(tracked.instances)
         track_ids = tracked.track_ids.tolist()
+        self._learn(source)
         chosen = source.memory.rows_to_look_at(tracked, looks, seconds, budget=self._max_crops, wanted=source.wanted)
-        seen = embed_objects(
-            encoders, frame.image, tracked.instances, chosen, context=self._context, background=self._background
-        )
-        known: dict[int, npt.NDArray[np.float32]] = {}
-        for row, embedding in zip(chosen, seen, strict=True):
-            if track_ids[row] < 0:
-                known[row] = embedding
-            else:
-                source.memory.learn(track_ids[row], embedding, looks[row], seconds)
+        style = partial(crops_for, encoders, frame.image, tracked.instances)
+        known: dict[int, Floats] = {}
+        if self._start is None:
+            seen = encoders.embed_images(style(chosen, context=self._context, background=self._background))
+            for row, embedding in zip(chosen, seen, strict=True):
+                if track_ids[row] < 0:
+                    known[row] = embedding
+                else:
+                    source.memory.learn(track_ids[row], embedding, looks[row], seconds)
+        elif source.glance is None and (lasting := [row for row in chosen if track_ids[row] >= 0]):
+            crops = style(lasting, context=self._context, background=self._background)
+            source.glance = _Glance(
+                self._start(partial(encoders.embed_images, crops)),
+                [track_ids[row] for row in lasting],
+                [looks[row] for row in lasting],
+                seconds,
+            )
         for row, track_id in enumerate(track_ids):
             remembered = source.memory.embedding(track_id)
             if remembered is not None:
@@ -150,6 +192,16 @@ class TextSelector:
         rows = sorted(known)
         dim = encoders.description.embedding_dim
         return rows, np.array([known[row] for row in rows], np.float32).reshape(len(rows), dim)
+
+    @staticmethod
+    def _learn(source: _Source) -> None:
+        """Take in what was looked at meanwhile."""
+        glance = source.glance
+        if glance is None or not glance.embeddings.is_done:
+            return
+        source.glance = None
+        for track_id, look, embedding in zip(glance.track_ids, glance.looks, glance.embeddings.result(), strict=True):
+            source.memory.learn(track_id, embedding, look, glance.seconds)
 
 
 def _selection(prompt: TextPrompt, rows: Sequence[int], answers: Sequence[tuple[int, float]]) -> Selection:
@@ -160,7 +212,11 @@ def _selection(prompt: TextPrompt, rows: Sequence[int], answers: Sequence[tuple[
 
 
 def text_answers(
-    config: TextConfig, *, prompting: Literal["default", "reference"] = "default", every_object: bool = False
+    config: TextConfig,
+    *,
+    prompting: Literal["default", "reference"] = "default",
+    every_object: bool = False,
+    start: Start | None = None,
 ) -> TextSelector | ReferenceTextSelector:
     """What answers texts in a pipeline; its encoders are loaded when the first text is asked for.
 
@@ -168,6 +224,7 @@ def text_answers(
         config: the section of the configuration.
         prompting: whose answers to give; the reference looks at all objects of every frame.
         every_object: the default does so, too, whatever it costs: for pictures that stand alone, and recordings.
+        start: see `TextSelector`; for live pictures.
     """
 
     def open_encoders() -> Encoders:
@@ -181,4 +238,5 @@ def text_answers(
         max_crops_per_frame=None if every_object else config.max_crops_per_frame,
         context=config.context,
         background=config.background,
+        start=start,
     )
