@@ -3,62 +3,42 @@
 python -m benchmarks.prompts [--model WEIGHTS] [--seeds 0 1 …] [--num-prompts 1 10 …] [--json FILE] [--plot FILE]
 python -m benchmarks.prompts --fit [--model WEIGHTS]        the weights of `prompting.reacquisition`, on other seeds
 
-Cost: a follower with 30 objects in a picture of 1280x720, and 1 to 1000 clicks on them, bound or lost.
+Cost: a follower with 30 objects in a picture of 1280x720, and 1 to 1000 clicks on them, bound or lost; the least time
+of the processor over rounds in which all take turns, so that what else runs on the machine does not count.
 
-Re-acquisition: every object of the rendered scene gets a prompt when it is seen for the first time, bound to its row.
-Each time that it is not there for 0.2 s or more and then is again, the prompt should answer it within a second. `track
-id` has the tracker's patience alone. The rows are the truth's, spoilt as in `benchmarks.tracking` and with the colours
-of the picture, or what a network finds.
+Re-acquisition: every figure of the rendered scene gets a prompt when it is seen for the first time, bound to its row.
+Each time that it is not there for 0.2 s or more and then is again, hidden or out of the picture, the prompt should
+answer it within a second. `track id` has the tracker's patience alone. The rows are the truth's, spoilt as in
+`benchmarks.tracking` and with the colours of the picture, or what a network finds.
 """
 
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
 from benchmarks import tracking
-from benchmarks.harness import measure, parser, report
-from streamseg.capture.scene import SceneRenderer
+from benchmarks.harness import parser, report
+from benchmarks.prompt_fit import FIT_SEEDS, fit
+from benchmarks.prompt_scenes import FPS, VARIANTS, Step, model_steps, truth_steps
 from streamseg.config import TrackingConfig
-from streamseg.geometry import letterbox
 from streamseg.prompting import PromptFollower
-from streamseg.prompting.looks import Looks
-from streamseg.prompting.reacquisition import FEATURES, features
-from streamseg.prompting.sightings import Sighting, sight
 from streamseg.segmentation import Segmenter, instance_masks
-from streamseg.segmentation.embedding import embeddings
-from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.instances import Tracked
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import MaskPrompt, PointPrompt
 from streamseg.tracking import Tracker
 
-FPS = 10.0
-SECONDS = 20.0
-FIT_SEEDS = (100, 101, 102)
 MIN_ABSENCE_SECONDS = 0.2
 ANSWER_SECONDS = 1.0
-VARIANTS = (
-    tracking.Variant("objects", fps=FPS),
-    tracking.Variant("nested", nested=True, fps=FPS),
-    tracking.Variant("nested, spoilt", nested=True, fps=FPS, dropout=0.1, jitter=0.03, low=0.2, clutter=1.0),
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One frame: rows, and the truth of each."""
-
-    instances: Instances
-    time_seconds: float
-    truth: np.ndarray
-    """(K,) identity, -1 for what is none."""
+NUM_ROUNDS = 40
 
 
 @dataclass(frozen=True)
@@ -76,41 +56,11 @@ class Absences:
     """The same as `share_right` of absences longer than the tracker's patience; NaN where there is none."""
     num_long: int
     purity: float
-    """Of all answers in all frames, those that are the prompt's object."""
-
-
-def truth_steps(variant: tracking.Variant, seed: int) -> Iterator[Step]:
-    """The truth's boxes and masks, spoilt, with the colours of the rendered pictures."""
-    rng = np.random.default_rng([seed, 7])
-    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=FPS)
-    place = letterbox(tracking.SIZE, 640)
-    for index, truth in enumerate(tracking.scene(seed, FPS)):
-        instances, rows = tracking.detections(truth, variant, rng)
-        picture = np.full((*place.input_size, 3), 114, np.uint8)
-        height, width = place.scaled_size
-        scaled = cv2.resize(renderer.render(index), (width, height), interpolation=cv2.INTER_AREA)
-        picture[place.top : place.top + height, place.left : place.left + width] = scaled
-        # There is no network here: one prototype of nothing, so that colours alone tell objects apart.
-        nothing = torch.zeros((1, *instances.mask_logits.shape[1:]))
-        looks = embeddings(instances, nothing, picture)
-        ids = np.where(rows >= 0, truth.track_ids[rows], -1)
-        yield Step(replace(instances, embeddings=looks), index / FPS, ids)
-
-
-def model_steps(segmenter: Segmenter, seed: int, fps: float = FPS) -> Iterator[Step]:
-    """What a network finds; a row is the object that its mask shares more than half with."""
-    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=fps)
-    for index, truth in enumerate(tracking.scene(seed, fps)):
-        instances = segmenter([renderer.render(index)])[0].to("cpu")
-        known = tracking.instances_of(
-            truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), segmenter.imgsz
-        )
-        similarity = tracking.mask_iou(known, instances)
-        ids = np.full(len(instances), -1)
-        if len(truth.track_ids) and len(instances):
-            best = similarity.argmax(axis=0)
-            ids = np.where(similarity.max(axis=0) > 0.5, truth.track_ids[best], -1)
-        yield Step(instances, index / fps, ids)
+    """Of all answers in all frames, those that are the prompt's object; rows that are no object are left out."""
+    num_found: int
+    """Times that a prompt went on to another identity."""
+    share_found_right: float
+    """Of those the share that went on to the object that it answered before; NaN where there is none."""
 
 
 class TrackOnly:
@@ -150,52 +100,83 @@ FOLLOWERS: dict[str, Callable[[], TrackOnly | Following]] = {"track id": TrackOn
 
 def absences(name: str, sequences: Iterable[Sequence[Step]]) -> list[Absences]:
     """One row per follower."""
-    outcomes: dict[str, list[tuple[float, bool, bool]]] = {follower: [] for follower in FOLLOWERS}
+    returns: dict[str, list[tuple[float, bool, bool]]] = {follower: [] for follower in FOLLOWERS}
     answers: dict[str, list[bool]] = {follower: [] for follower in FOLLOWERS}
+    founds: dict[str, list[bool]] = {follower: [] for follower in FOLLOWERS}
     for steps in sequences:
+        tracked = _tracked(steps)
         for follower, make in FOLLOWERS.items():
-            told, seen = _told(steps, make())
-            outcomes[follower] += _returns(steps, told, seen)
-            answers[follower] += [
-                bool(steps[index].truth[row] == int(prompt))
-                for index, rows in enumerate(told)
-                for prompt, row in rows.items()
+            told, seen = _told(steps, tracked, make())
+            returns[follower] += _returns(steps, told, seen)
+            given = [
+                (int(step.truth[row]), int(name))
+                for step, rows in zip(steps, told, strict=True)
+                for name, row in rows.items()
             ]
+            answers[follower] += [one == wanted for one, wanted in given if one >= 0]
+            founds[follower] += _founds(steps, tracked, told)
     patience = TrackingConfig().max_lost_seconds
     results = []
-    for follower, found in outcomes.items():
+    for follower, found in returns.items():
         long = [right for seconds, right, _ in found if seconds > patience]
         results.append(
             Absences(
-                name,
-                follower,
-                len(found),
-                round(float(np.mean([right for _, right, _ in found])), 4) if found else float("nan"),
-                round(float(np.mean([wrong for _, _, wrong in found])), 4) if found else float("nan"),
-                round(float(np.mean(long)), 4) if long else float("nan"),
-                len(long),
-                round(float(np.mean(answers[follower])), 4),
+                variant=name,
+                follower=follower,
+                num_absences=len(found),
+                share_right=_share([right for _, right, _ in found]),
+                share_wrong=_share([wrong for _, _, wrong in found]),
+                share_right_long=_share(long),
+                num_long=len(long),
+                purity=_share(answers[follower]),
+                num_found=len(founds[follower]),
+                share_found_right=_share(founds[follower]),
             )
         )
     return results
 
 
-def _told(steps: Sequence[Step], follower: TrackOnly | Following) -> tuple[list[dict[str, int]], dict[int, list[int]]]:
-    """What the follower answers in each frame, and the frames in which each object is there."""
+def _share(values: Sequence[bool]) -> float:
+    return round(float(np.mean(values)), 4) if values else float("nan")
+
+
+def _tracked(steps: Sequence[Step]) -> list[Tracked]:
+    """The same for all followers."""
     tracker = Tracker(TrackingConfig())
+    return [tracker.update(step.instances, step.time_seconds) for step in steps]
+
+
+def _told(
+    steps: Sequence[Step], tracked: Sequence[Tracked], follower: TrackOnly | Following
+) -> tuple[list[dict[str, int]], dict[int, list[int]]]:
+    """What the follower answers in each frame, and the frames in which each object is there."""
     told, seen = [], dict[int, list[int]]()
-    for index, step in enumerate(steps):
-        tracked = tracker.update(step.instances, step.time_seconds)
+    for index, (step, rows) in enumerate(zip(steps, tracked, strict=True)):
         asked: dict[str, int] = {}
-        for row, (truth, identity) in enumerate(zip(step.truth.tolist(), tracked.track_ids.tolist(), strict=True)):
+        for row, (truth, identity) in enumerate(zip(step.truth.tolist(), rows.track_ids.tolist(), strict=True)):
             if truth < 0:
                 continue
             seen.setdefault(truth, []).append(index)
             # A person clicks on what is there for longer than a frame.
             if identity >= 0 and len(set(seen[truth])) >= 5:
                 asked.setdefault(str(truth), row)
-        told.append(follower.answers(tracked, asked, index, step.time_seconds))
+        told.append(follower.answers(rows, asked, index, step.time_seconds))
     return told, seen
+
+
+def _founds(steps: Sequence[Step], tracked: Sequence[Tracked], told: Sequence[dict[str, int]]) -> list[bool]:
+    """For each time that a prompt's answer has another identity than the last: whether it is the same object."""
+    last: dict[str, tuple[int, int]] = {}  # identity and object of the last answer that was any
+    founds = []
+    for step, rows, answers in zip(steps, tracked, told, strict=True):
+        for name, row in answers.items():
+            identity, truth = int(rows.track_ids[row]), int(step.truth[row])
+            if truth < 0:
+                continue
+            if name in last and identity != last[name][0]:
+                founds.append(truth == last[name][1])
+            last[name] = identity, truth
+    return founds
 
 
 def _returns(
@@ -246,8 +227,19 @@ def costs(numbers: Sequence[int]) -> dict[str, dict[int, float]]:
         )
         for state, later in (("bound", there), ("lost", gone)):
             candidates[f"{state} {number}"] = _updates(prompts, there, later)
-    timings = measure(candidates, num_runs=30)
-    return {state: {number: timings[f"{state} {number}"].p50 for number in numbers} for state in ("bound", "lost")}
+    least = _least_cpu_ms(candidates)
+    return {state: {number: least[f"{state} {number}"] for number in numbers} for state in ("bound", "lost")}
+
+
+def _least_cpu_ms(candidates: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Milliseconds of the processor, the least of `NUM_ROUNDS` rounds in which all take turns."""
+    least = dict.fromkeys(candidates, float("inf"))
+    for _ in range(NUM_ROUNDS):
+        for name, function in candidates.items():
+            started = time.process_time()
+            function()
+            least[name] = min(least[name], (time.process_time() - started) * 1e3)
+    return {name: round(milliseconds, 4) for name, milliseconds in least.items()}
 
 
 def _updates(prompts: tuple[PointPrompt, ...], first: Tracked, later: Tracked) -> Callable[[], object]:
@@ -262,40 +254,6 @@ def _updates(prompts: tuple[PointPrompt, ...], first: Tracked, later: Tracked) -
         return follower.update(later, prompts, frame_index=index, time_seconds=index / 30)
 
     return update
-
-
-def fit(sequences: Iterable[Sequence[Step]]) -> dict[str, object]:
-    """Logistic regression of the features on whether two rows are the same object, seen some time apart."""
-    values, same = [], []
-    for steps in sequences:
-        sightings = [_by_truth(step, index) for index, step in enumerate(steps)]
-        for index in range(3, len(sightings), 4):
-            for identity in sightings[index].rows:
-                recent = sightings[max(0, index - 30) : index + 1]
-                looks = Looks.of([(one, one.rows[identity]) for one in recent if identity in one.rows])
-                for later in (sightings[index + gap] for gap in (3, 5, 10, 20, 40, 80) if index + gap < len(sightings)):
-                    if later.track_ids:
-                        values.append(features([looks], later, range(len(later.track_ids)))[0])
-                        same.append(np.array(later.track_ids) == identity)
-    matrix, wanted = np.concatenate(values), np.concatenate(same)
-    fitted: dict[str, object] = {"num_pairs": len(wanted), "num_same": int(wanted.sum())}
-    for name, columns in (("weights", range(6)), ("weights_without_looks", range(4))):
-        chosen = matrix[:, list(columns)]
-        weights = np.zeros(chosen.shape[1])
-        for _ in range(60):
-            odds = 1 / (1 + np.exp(-np.clip(chosen @ weights, -30, 30)))
-            curvature = (chosen * (odds * (1 - odds))[:, None]).T @ chosen + 1e-5 * len(wanted) * np.eye(len(weights))
-            weights -= np.linalg.solve(curvature, chosen.T @ (odds - wanted) + 1e-5 * len(wanted) * weights)
-        fitted[name] = dict(zip(FEATURES, np.round(weights, 2).tolist(), strict=False))
-    return fitted
-
-
-def _by_truth(step: Step, index: int) -> Sighting:
-    """The first row of each object named by it, the others by nothing."""
-    ids = step.truth.copy()
-    for identity in np.unique(ids[ids >= 0]):
-        ids[np.flatnonzero(ids == identity)[1:]] = -1
-    return sight(Tracked(step.instances, torch.from_numpy(ids.astype(np.int64))), index, step.time_seconds)
 
 
 def draw(cost: dict[str, dict[int, float]], rows: Sequence[Absences], path: Path) -> None:
@@ -314,7 +272,9 @@ def draw(cost: dict[str, dict[int, float]], rows: Sequence[Absences], path: Path
         linestyle=":",
         label="0.1 ms per prompt",
     )
-    left.set(xscale="log", yscale="log", xlabel="prompts", ylabel="ms per frame", title="Cost of prompts, 30 objects")
+    left.set(
+        xscale="log", yscale="log", xlabel="prompts", ylabel="ms of CPU per frame", title="Cost of prompts, 30 objects"
+    )
     left.legend()
     variants = list(dict.fromkeys(row.variant for row in rows))
     for shift, follower in zip((-0.2, 0.2), FOLLOWERS, strict=True):
@@ -338,7 +298,7 @@ def main() -> None:
     arguments = flags.parse_args()
     torch.set_num_threads(1)
     if arguments.fit:
-        segmenter = Segmenter(arguments.model or "default")
+        segmenter = Segmenter(arguments.model or "default", embeddings=True)
         report(fit([list(model_steps(segmenter, seed)) for seed in FIT_SEEDS]), arguments.json)
         return
     cost = costs(arguments.num_prompts)
@@ -352,17 +312,19 @@ def main() -> None:
         variant.name: partial(truth_steps, variant) for variant in VARIANTS
     }
     if arguments.model is not None:
-        segmenter = Segmenter(arguments.model)
+        segmenter = Segmenter(arguments.model, embeddings=True)
         sources[f"{arguments.model} weights"] = lambda seed: model_steps(segmenter, seed)
     print(
         f"{'variant':20} {'follower':10} {'absences':>8} {'right':>6} {'wrong':>6} {'long':>5} {'right':>6} {'pure':>6}"
+        f" {'found':>6} {'right':>6}"
     )
     for name, source in sources.items():
         for row in absences(name, (list(source(seed)) for seed in arguments.seeds)):
             rows.append(row)
             print(
                 f"{row.variant:20} {row.follower:10} {row.num_absences:8d} {row.share_right:6.3f}"
-                f" {row.share_wrong:6.3f} {row.num_long:5d} {row.share_right_long:6.3f} {row.purity:6.3f}",
+                f" {row.share_wrong:6.3f} {row.num_long:5d} {row.share_right_long:6.3f} {row.purity:6.3f}"
+                f" {row.num_found:6d} {row.share_found_right:6.3f}",
                 flush=True,
             )
     if arguments.plot is not None:

@@ -20,25 +20,20 @@ import numpy.typing as npt
 import torch
 
 from streamseg.answers import default_answers, reference_answers
+from streamseg.asked import Asked
 from streamseg.config import TrackingConfig
 from streamseg.errors import ConfigError, DataError
 from streamseg.prompting import PromptFollower, check_prompts, select, status_of
 from streamseg.segmentation.reference_masks import as_reference
+from streamseg.source_time import SourceTime
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import Message, PromptStatus
-from streamseg.structures.prompt import (
-    EverythingPrompt,
-    LocatedPrompt,
-    MaskPrompt,
-    Prompt,
-    Selection,
-    TextPrompt,
-)
+from streamseg.structures.prompt import EverythingPrompt, MaskPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import Drops, StageTimer
 from streamseg.tracking import Tracker
 
-__all__ = ["Pipeline", "Result", "SourceTime", "TextAnswers"]
+__all__ = ["Pipeline", "Result", "TextAnswers"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,58 +68,10 @@ class Result:
     `tracked`."""
 
 
-class SourceTime:
-    """Seconds of one source that never run backwards.
-
-    Presentation times are exact, but start again when a camera comes back or a file is repeated; the
-    time that really passed bridges such a step. A source without them goes by arrival.
-    """
-
-    def __init__(self) -> None:
-        self._last: Frame | None = None
-        self._seconds = 0.0
-
-    def at(self, frame: Frame) -> float:
-        """Seconds of this frame since the source's first; frames come in order."""
-        if self._last is not None:
-            arrived_seconds = max(frame.received_ns - self._last.received_ns, 0) / 1e9
-            step = None
-            if frame.pts_seconds is not None and self._last.pts_seconds is not None:
-                step = frame.pts_seconds - self._last.pts_seconds
-            self._seconds += step if step is not None and step > 0 else arrived_seconds
-        self._last = frame
-        return self._seconds
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """The prompts of one source, sorted once for as long as they stay."""
-
-    given: Sequence[Prompt]
-    """Those of all sources."""
-    prompts: tuple[Prompt, ...]
-    placed: tuple[EverythingPrompt | LocatedPrompt, ...]
-    texts: tuple[TextPrompt, ...]
-    labels: Mapping[str, str]
-    """Of objects, by the id of the text that they answer."""
-
-    @classmethod
-    def of(cls, given: Sequence[Prompt], source_id: str) -> _Asked:
-        prompts = tuple(prompt for prompt in given if prompt.source_id in (None, source_id))
-        texts = tuple(prompt for prompt in prompts if isinstance(prompt, TextPrompt))
-        return cls(
-            given,
-            prompts,
-            tuple(prompt for prompt in prompts if not isinstance(prompt, TextPrompt)),
-            texts,
-            {prompt.prompt_id: prompt.text for prompt in texts},
-        )
-
-
 class _Stream:
     """What is remembered of one source until it ends."""
 
-    def __init__(self, tracking: TrackingConfig, asked: _Asked) -> None:
+    def __init__(self, tracking: TrackingConfig, asked: Asked) -> None:
         self.tracker = Tracker(tracking)
         self.time = SourceTime()
         self.image_size: tuple[int, int] | None = None
@@ -338,7 +285,7 @@ class Pipeline:
             return stream.tracker.update(instances, time_seconds)
         return Tracked(instances, torch.full((len(instances),), -1, dtype=torch.int64))
 
-    def _placed_answers(self, frame: Frame, tracked: Tracked, asked: _Asked, time_seconds: float) -> list[Selection]:
+    def _placed_answers(self, frame: Frame, tracked: Tracked, asked: Asked, time_seconds: float) -> list[Selection]:
         """The answers to all prompts but texts."""
         if self._tracking.enabled:
             follower = self._followers.get(frame.source_id)
@@ -370,9 +317,9 @@ class Pipeline:
     def _stream_of(self, frame: Frame, prompts: Sequence[Prompt]) -> _Stream:
         stream = self._streams.get(frame.source_id)
         if stream is None:
-            stream = self._streams[frame.source_id] = _Stream(self._tracking, _Asked.of(prompts, frame.source_id))
+            stream = self._streams[frame.source_id] = _Stream(self._tracking, Asked.of(prompts, frame.source_id))
         if stream.asked.given is not prompts:
-            stream.asked = _Asked.of(prompts, frame.source_id)
+            stream.asked = Asked.of(prompts, frame.source_id)
         if stream.image_size != frame.size:
             stream.image_size = frame.size
             # A prompt may be meant for another source: it finds nothing here, which is no error, but not silent.

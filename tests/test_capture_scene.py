@@ -215,6 +215,18 @@ def test_a_passage_is_in_the_picture_once(seed, grounded):
     assert across.max() < 1
 
 
+def test_a_figure_comes_back_under_another_identity():
+    renderer = SceneRenderer(320, 180, num_objects=4, seed=3)
+    figures: dict[int, set[int]] = {}
+    for index in range(0, 1800, 15):
+        truth = renderer.truth(index)
+        assert len(set(truth.figure_ids.tolist())) == len(truth.figure_ids), "no two look the same at a time"
+        for track_id, figure_id in zip(truth.track_ids.tolist(), truth.figure_ids.tolist(), strict=True):
+            figures.setdefault(track_id, set()).add(figure_id)
+    assert all(len(ids) == 1 for ids in figures.values())
+    assert len(set().union(*figures.values())) < len(figures)
+
+
 def test_identities_are_never_used_again(renderer):
     """Each id is seen in one stretch of the passage only, and coming back means a new one."""
     spans: dict[int, list[int]] = {}

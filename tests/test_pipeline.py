@@ -6,14 +6,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from stages import SquareSegmenter, make_instances
 from support import make_frame
 
 from streamseg.config import TrackingConfig
 from streamseg.errors import ConfigError, DataError
-from streamseg.pipeline import Pipeline, SourceTime
+from streamseg.pipeline import Pipeline
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask, Message
@@ -242,40 +240,6 @@ def test_a_picture_that_changes_its_size_goes_on():
     messages = [pipeline([make_frame(index, size=size)])[0] for index, size in enumerate(sizes)]
     assert [message.image_size for message in messages] == sizes
     assert pipeline.image_sizes == {"camera": (48, 64)}
-
-
-# ---- the time of a source
-
-
-def timed(pts_seconds: float | None, received_seconds: float) -> Frame:
-    return replace(make_frame(), pts_seconds=pts_seconds, received_ns=round(received_seconds * 1e9))
-
-
-@pytest.mark.parametrize(
-    ("stamps", "expected"),
-    [
-        pytest.param([(5.0, 0), (5.5, 0.1), (6.0, 0.2)], [0, 0.5, 1.0], id="presentation-time-where-there-is-one"),
-        pytest.param([(None, 10), (None, 10.25), (None, 11)], [0, 0.25, 1.0], id="arrival-where-there-is-none"),
-        pytest.param([(9.0, 0), (9.5, 0.5), (0.0, 2.5), (0.5, 3.0)], [0, 0.5, 2.5, 3.0], id="camera-came-back"),
-        pytest.param([(9.0, 0), (0.0, 0.1), (0.5, 0.2)], [0, 0.1, 0.6], id="file-repeats"),
-        pytest.param([(1.0, 0), (1.0, 0.25)], [0, 0.25], id="time-stands-still"),
-        pytest.param([(1.0, 0), (None, 0.25), (1.5, 0.5)], [0, 0.25, 0.5], id="now-and-then-none"),
-        pytest.param([(None, 5), (None, 4)], [0, 0], id="never-backwards"),
-    ],
-)
-def test_source_time(stamps: list[tuple[float | None, float]], expected: list[float]):
-    time = SourceTime()
-    assert [time.at(timed(*stamp)) for stamp in stamps] == pytest.approx(expected)
-
-
-@given(
-    st.lists(st.tuples(st.one_of(st.none(), st.floats(-1e6, 1e6)), st.floats(0, 1e6)), min_size=1, max_size=20),
-)
-def test_source_time_never_runs_backwards(stamps: list[tuple[float | None, float]]):
-    time = SourceTime()
-    seconds = [time.at(timed(*stamp)) for stamp in stamps]
-    assert seconds[0] == 0
-    assert seconds == sorted(seconds)
 
 
 # ---- whose answers

@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapes import Shape
 
-from streamseg.prompting import status_of
-from streamseg.structures.message import PromptStatus
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Selection
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
 
 OTHERS: Objects = [(8, BOX), (9, KITE)]
 BOTH: Objects = [(1, CUP), *OTHERS]
@@ -196,18 +194,6 @@ def test_a_prompt_that_changes_is_asked_afresh():
 def test_a_background_point_vetoes():
     ring = PointPrompt("click", ((80, 150), (80, 120)), (1, 0))
     assert Run().stands([[(1, CUP), (2, HANDLE)]], ring) == [[NONE]]
-
-
-@pytest.mark.parametrize(
-    ("selection", "status"),
-    [
-        pytest.param(Selection("p", (), ()), PromptStatus("p", "none"), id="nothing"),
-        pytest.param(Selection("p", (1, 0), (0.4, 0.9)), PromptStatus("p", "bound", 0.9, 6), id="the-first-row"),
-        pytest.param(Selection("p", (0,), (1.2,)), PromptStatus("p", "bound", 1.0, 5), id="confidence-ends-at-1"),
-    ],
-)
-def test_status_of_what_nothing_follows(selection: Selection, status: PromptStatus):
-    assert status_of(selection, [5, 6]).status == status
 
 
 # ---- part and whole

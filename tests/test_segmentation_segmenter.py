@@ -245,6 +245,20 @@ def test_it_is_made_from_its_section(tmp_path):
     assert (segmenter.imgsz, segmenter.conf, segmenter.iou, segmenter.max_det) == (320, 0.4, 0.5, 7)
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_embeddings_are_made_where_they_are_wanted(tmp_path, wanted: bool):
+    path = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
+    config = SegmentationConfig(weights=str(path), engine="torch", device="cpu", imgsz=128, conf=0.01)
+    picture = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+    (found,) = Segmenter.from_config(config, embeddings=wanted)([picture])
+    assert len(found)
+    if not wanted:
+        assert found.embeddings is None
+        return
+    assert found.embeddings is not None
+    torch.testing.assert_close(found.embeddings.norm(dim=1), torch.ones(len(found)))
+
+
 # ---- with a network
 
 

@@ -101,7 +101,7 @@ def browser() -> Iterator[Browser]:
 
 def record(folder: Path, first: int, num_seconds: float) -> None:
     """Write page.mp4 and the screenshots into a folder."""
-    segmenter = Segmenter.from_config(SegmentationConfig())
+    segmenter = Segmenter.from_config(SegmentationConfig(), embeddings=True)
     with (
         scene_run(seed=SEED, num_objects=NUM_OBJECTS, size=SIZE, segmenter=segmenter, first=first) as run,
         browser() as chromium,

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     fetch_named(args.weights)
     for name, protocol in protocols.items():
         config = _config(args, protocol)
-        with Segmenter.from_config(config) as segmenter:
+        with Segmenter.from_config(config, embeddings=protocol.embeddings) as segmenter:
             started = time.perf_counter()
             report = _measure(segmenter, protocol, folders[name], args.limit)
             seconds = time.perf_counter() - started

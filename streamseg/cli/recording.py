@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamseg.drawing import draw_message
-from streamseg.pipeline import Result, SourceTime
+from streamseg.pipeline import Result
+from streamseg.source_time import SourceTime
 from streamseg.video_writer import VideoWriter
 
 __all__ = ["VideoSink"]

@@ -136,8 +136,10 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmentation = segmentation_config(args, job.segmentation)
     fetch_named(segmentation.weights)
-    segmenter = Segmenter.from_config(segmentation, reference=job.prompting == "reference")
     names = [path.name for path in source.paths] if isinstance(source, PictureFiles) else None
+    segmenter = Segmenter.from_config(
+        segmentation, reference=job.prompting == "reference", embeddings=names is None and job.prompting == "default"
+    )
     num_frames = len(names) if names is not None else None
     fps = 30.0
     if isinstance(source, VideoFile):

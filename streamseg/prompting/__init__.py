@@ -11,8 +11,9 @@ checks         prompts that no picture of a size can answer, and prompts from a 
 """
 
 from streamseg.prompting.checks import check_prompts, prompts_from_config
-from streamseg.prompting.following import PromptFollower, status_of
+from streamseg.prompting.following import PromptFollower
 from streamseg.prompting.select import candidates, select, select_reference
+from streamseg.prompting.status import status_of
 
 __all__ = [
     "PromptFollower",

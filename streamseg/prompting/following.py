@@ -11,20 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry, inner_point, is_step
-from streamseg.prompting.coexistence import Coexistence
+from streamseg.prompting.births import Births
 from streamseg.prompting.looks import Looks
 from streamseg.prompting.memory import Remembered, fingerprint, parse_memory, to_json
 from streamseg.prompting.reacquisition import Lost, reacquire
 from streamseg.prompting.select import nested, select
 from streamseg.prompting.sightings import Sighting, Sightings, sight
+from streamseg.prompting.status import answer, status_of
 from streamseg.structures.instances import Tracked
-from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt, Selection
 
-__all__ = ["PromptFollower", "status_of"]
-
-TENTATIVE_CONFIDENCE = 0.5
-"""Of an object that was seen too briefly to be given an identity: many of those are gone in the next frame."""
+__all__ = ["PromptFollower"]
 
 LONG_AGO = float("-inf")
 """When something was seen whose clock is not known any more."""
@@ -42,7 +39,7 @@ class PromptFollower:
 
     def __init__(self, memory: Mapping[str, object] | None = None) -> None:
         self._sightings = Sightings()
-        self._coexistence = Coexistence()
+        self._births = Births()
         self._newest: Sighting | None = None
         self._prompts: Sequence[EverythingPrompt | LocatedPrompt] = ()
         self._bindings: dict[str, Binding] = {}
@@ -81,7 +78,7 @@ class PromptFollower:
             self._carry(self._newest, sighting)
         self._newest = sighting
         self._sightings.add(sighting)
-        self._coexistence.update(sighting.rows.keys(), time_seconds)
+        self._births.update(sighting.rows.keys(), time_seconds)
         self._synchronise(prompts, sighting)
         self._ask(tracked, sighting)
         followed = self._follow(sighting)
@@ -105,7 +102,7 @@ class PromptFollower:
             binding.looks = replace(looks, seen_seconds=LONG_AGO) if looks is not None else None
             self._next_key -= 1
         self._sightings.clear()
-        self._coexistence = Coexistence()
+        self._births = Births()
         self._newest, self._pending, self._lost = None, [], {}
 
     def memory(self) -> dict[str, object]:
@@ -214,18 +211,16 @@ class PromptFollower:
                 missing.setdefault((candidate.track_id, binding.found_id), []).append((prompt_id, binding))
         lost = {key: self._lost.get(key) or self._waiting(key, bindings[0][1]) for key, bindings in missing.items()}
         self._lost = {key: one for key, one in lost.items() if one is not None}
-        found = reacquire(list(self._lost.values()), sighting)
-        for (key, one), answer in zip(self._lost.items(), found, strict=True):
+        found = reacquire(list(self._lost.values()), sighting, self._births)
+        for (key, one), seen in zip(self._lost.items(), found, strict=True):
             for prompt_id, binding in missing[key]:
-                if answer is not None:
-                    binding.found_id, binding.looks = answer.track_id, one.looks
-                    binding.confidence *= answer.probability
-                    rows[prompt_id] = sighting.rows[answer.track_id]
+                if seen is not None:
+                    binding.found_id, binding.looks = seen.track_id, one.looks
+                    binding.confidence *= seen.probability
+                    rows[prompt_id] = sighting.rows[seen.track_id]
                 elif one.was_fleeting(sighting.time_seconds) and binding.leave(sighting):
                     rows[prompt_id] = binding.row_in(sighting)
-        return {
-            prompt_id: _answer(prompt_id, binding, rows[prompt_id]) for prompt_id, binding in self._bindings.items()
-        }
+        return {prompt_id: answer(prompt_id, binding, rows[prompt_id]) for prompt_id, binding in self._bindings.items()}
 
     def _waiting(self, key: tuple[int, int], binding: Binding) -> Lost | None:
         """A binding's object as it begins to be waited for; None where nothing is known of it."""
@@ -234,7 +229,7 @@ class PromptFollower:
             return None
         seen = self._sightings.of(binding.found_id if binding.found_id >= 0 else key[0])
         lived_seconds = seen[-1][0].time_seconds - seen[0][0].time_seconds if seen else float("inf")
-        return Lost(looks, lived_seconds, self._coexistence.met(key[0]) | self._coexistence.met(key[1]))
+        return Lost(looks, lived_seconds)
 
     def _looks(self, binding: Binding) -> Looks | None:
         """What is known of its object; None where it has none that was seen."""
@@ -243,26 +238,3 @@ class PromptFollower:
             return None
         seen = self._sightings.of(binding.found_id if binding.found_id >= 0 else candidate.track_id)
         return Looks.of(seen, binding.looks) if seen else binding.looks
-
-
-def status_of(selection: Selection, track_ids: Sequence[int]) -> Selection:
-    """The same with a status, for a prompt that is asked anew in each frame; its confidence is its best score."""
-    if not selection.rows:
-        return replace(selection, status=PromptStatus(selection.prompt_id, "none"))
-    # What is merged from several objects has no identity.
-    track_id = track_ids[selection.rows[0]] if selection.mask is None else TENTATIVE
-    confidence = min(max(max(selection.scores), 0.0), 1.0)
-    return replace(selection, status=PromptStatus(selection.prompt_id, "bound", confidence, track_id))
-
-
-def _answer(prompt_id: str, binding: Binding, row: int) -> Selection:
-    candidate = binding.candidate
-    if candidate is None:
-        return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "none"))
-    is_found = binding.found_id >= 0
-    track_id = binding.found_id if is_found else max(candidate.track_id, TENTATIVE)
-    if row < 0:
-        return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "lost", 0.0, track_id))
-    confidence = TENTATIVE_CONFIDENCE if track_id == TENTATIVE else binding.confidence
-    state = PromptStatus(prompt_id, "reacquired" if is_found else "bound", confidence, track_id)
-    return Selection(prompt_id, (row,), (confidence,), status=state)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from streamseg.prompting.births import Births
 from streamseg.prompting.looks import Floats, Looks, mask_areas
 from streamseg.prompting.sightings import Sighting
 
@@ -51,8 +52,6 @@ class Lost:
     looks: Looks
     lived_seconds: float
     """How long it had been seen, of the seconds that are kept."""
-    met: Set[int]
-    """Identities that are other objects, as they were seen beside it."""
     best: int = -1
     """The identity that was likeliest in the last frame, where it was likely enough."""
     num_agreeing: int = 0
@@ -72,11 +71,14 @@ class Found:
     probability: float
 
 
-def reacquire(lost: Sequence[Lost], sighting: Sighting) -> list[Found | None]:
-    """Look for lost objects among those of a frame, each for itself; what they know of the frames before changes."""
+def reacquire(lost: Sequence[Lost], sighting: Sighting, births: Births) -> list[Found | None]:
+    """Look for lost objects among those of a frame, each for itself; what they know of the frames before changes.
+
+    Only among identities that began after the object was last seen: any other was there beside it or before it, and
+    is something else.
+    """
     answers: list[Found | None] = [None] * len(lost)
-    present = sighting.rows.keys()
-    open_ = [present - one.met for one in lost]
+    open_ = [births.since(one.looks.seen_seconds) for one in lost]
     searching = [position for position, strangers in enumerate(open_) if strangers]
     for position, strangers in enumerate(open_):
         if not strangers:

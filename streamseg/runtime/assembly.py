@@ -96,7 +96,9 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             ownerless.callback(publisher.close)
             files = [source.source_id for source in sources if not source.is_live]
             all_sinks.append(PublishSink(publisher, every_frame_of=files))
-        segmenter = Segmenter.from_config(config.segmentation, reference=config.prompting == "reference")
+        segmenter = Segmenter.from_config(
+            config.segmentation, reference=config.prompting == "reference", embeddings=True
+        )
         for size in {_known_size(section) or USUAL_SIZE for section in sections}:
             segmenter.warmup(size)
         # The frames of files wait for their objects to be compared with texts, as they do for everything.

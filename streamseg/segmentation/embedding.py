@@ -17,7 +17,7 @@ from torch import Tensor
 from streamseg.geometry import raster_points
 from streamseg.structures.instances import Instances
 
-__all__ = ["embeddings"]
+__all__ = ["embed"]
 
 RASTER: Final = 16
 """Points per side of an object's box."""
@@ -27,13 +27,11 @@ COLOUR_RANGE: Final = 40.0
 """Of a and b, both ways; what is more colourful counts as that."""
 BLUR_BINS: Final = 0.4
 """Standard deviation by which histograms are blurred, in bins, so that a shade between two bins is near to both."""
-PICTURE_STEP: Final = 13
-"""Every so manieth cell stands for the picture; no divisor of usual widths, so that columns are mixed."""
 PROTOTYPE_WEIGHT: Final = 0.3
 """Length of the prototypes' part, that of the colours being 1."""
 
 
-def embeddings(instances: Instances, prototypes: Tensor, picture: npt.NDArray[np.uint8]) -> Tensor:
+def embed(instances: Instances, prototypes: Tensor, picture: npt.NDArray[np.uint8]) -> Tensor:
     """One vector per object, of length 1.
 
     Args:
@@ -90,16 +88,17 @@ def _prototype_means(
     prototypes: npt.NDArray[np.float32], cells: npt.NDArray[np.intp], inside: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Means of prototypes (P, Mh, Mw) over each object, against the picture's: float32 (K, P), each of length 1."""
-    count = len(cells)
-    # A quarter of the points is enough for what changes slowly over the picture.
-    cells, weights = cells[:, ::2, 1::2].reshape(count, -1), inside[:, ::2, 1::2].reshape(count, -1)
-    weights = np.where(weights.any(axis=1, keepdims=True), weights, 1.0)
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    flat = prototypes.reshape(len(prototypes), -1)
-    means = (flat[:, cells] * weights).sum(axis=2).T  # (K, P)
-    coarse = flat[:, ::PICTURE_STEP]
+    width = prototypes.shape[2]
+    # What changes slowly over the picture needs a quarter of the points and of the cells; beside each other in memory.
+    coarse = np.ascontiguousarray(prototypes[:, ::2, ::2].transpose(1, 2, 0))
+    vectors = coarse.reshape(-1, len(prototypes))  # (cells, P)
+    cells, weights = cells[:, ::2, 1::2].reshape(len(cells), 1, -1), inside[:, ::2, 1::2].reshape(len(cells), 1, -1)
+    weights = np.where(weights.any(axis=2, keepdims=True), weights, np.float32(1))
+    weights = weights / weights.sum(axis=2, keepdims=True)
+    places = cells[:, 0] // width // 2 * coarse.shape[1] + cells[:, 0] % width // 2
+    means = (weights @ vectors[places])[:, 0]  # (K, P)
     # What all objects share tells none of them apart.
-    return _unit((means - coarse.mean(axis=1)) / (coarse.std(axis=1) + 1e-6))
+    return _unit((means - vectors.mean(axis=0)) / (vectors.std(axis=0) + 1e-6))
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

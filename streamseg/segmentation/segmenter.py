@@ -16,7 +16,7 @@ from torch import Tensor
 from streamseg.config import SegmentationConfig
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, clip_boxes, letterbox, letterbox_into, nms
-from streamseg.segmentation.embedding import embeddings
+from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.engines import Engine, Raw, build_engine
 from streamseg.segmentation.network import PROTOTYPE_STRIDE, STRIDES
 from streamseg.segmentation.preprocess import check_image, letterbox_images
@@ -48,6 +48,7 @@ class Segmenter:
         max_det: int = 300,
         masks: Literal["auto", "plain", "sharp"] = "auto",
         scores: Literal["auto", "raw", "calibrated"] = "auto",
+        embeddings: bool = False,
     ) -> None:
         """Load the weights.
 
@@ -68,6 +69,7 @@ class Segmenter:
                 that the weights bring; `auto`: sharp where they bring one.
             scores: `raw` as the network gave them; `calibrated`: the IoU to expect of the mask, by the refiner;
                 `auto`: calibrated where the weights bring one. `conf` and NMS go by the raw ones in either case.
+            embeddings: tell what the objects look like, for those who follow them through films.
 
         Raises:
             ConfigError: a number is out of its range, or the weights bring no refiner for `sharp` or `calibrated`.
@@ -109,11 +111,12 @@ class Segmenter:
             )
         self._refiner = None if masks == "plain" and scores == "raw" else self.engine.refiner
         self._sharp, self._calibrated = masks != "plain", scores != "raw"
+        self._embeds = embeddings
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
 
     @classmethod
-    def from_config(cls, config: SegmentationConfig, *, reference: bool = False) -> Segmenter:
+    def from_config(cls, config: SegmentationConfig, *, reference: bool = False, embeddings: bool = False) -> Segmenter:
         """Make one from its section of the configuration; as a reference, with its masks and scores."""
         return cls(
             config.weights,
@@ -126,6 +129,7 @@ class Segmenter:
             max_det=config.max_det,
             masks="plain" if reference else config.masks,
             scores="raw" if reference else config.scores,
+            embeddings=embeddings,
         )
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
@@ -193,7 +197,8 @@ class Segmenter:
             grid_to_image=place.to_image(PROTOTYPE_STRIDE),
             image_size=place.image_size,
         )
-        instances = replace(instances, embeddings=embeddings(instances, prototypes, picture))
+        if self._embeds:
+            instances = replace(instances, embeddings=embed(instances, prototypes, picture))
         return self._refined(instances, prototypes, image, place)
 
     def _refined(

@@ -39,6 +39,8 @@ class SceneTruth:
     """K masks of exactly the visible pixels: disjoint among objects, a part inside its whole."""
     is_part: npt.NDArray[np.bool_]
     """(K,), True for a part; it follows its whole."""
+    figure_ids: npt.NDArray[np.int64]
+    """(K,), the same for what looks the same: a figure that has left comes back later, under another identity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,8 @@ class Placement:
     """(2, 3): sprite pixels to picture pixels."""
     track_id: int
     """Of the object; its parts have the numbers that follow."""
+    figure_id: int = 0
+    """Of its drawing; those of its parts follow."""
 
 
 class SceneRenderer:
@@ -118,7 +122,7 @@ class SceneRenderer:
             sprite = self._sprites[passage.sprite]
             matrix = passage.matrix(turns - number, sprite.rgba.shape[:2])
             track_id = (number * num_slots + slot) * (1 + MAX_PARTS)
-            placed.append((passage.nearness, Placement(sprite, matrix, track_id)))
+            placed.append((passage.nearness, Placement(sprite, matrix, track_id, passage.sprite * (1 + MAX_PARTS))))
         placed.sort(key=lambda pair: (pair[0], pair[1].track_id))
         return [placement for _, placement in placed]
 
@@ -171,6 +175,7 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
             coverage = _warp(placement.sprite.coverage, placement.matrix, window)
             owners[y : y + height, x : x + width][coverage >= 128] = owner
     track_ids: list[int] = []
+    figure_ids: list[int] = []
     masks: list[CropMask] = []
     is_part: list[bool] = []
     for owner, (placement, window) in enumerate(zip(placements, windows, strict=True), start=1):
@@ -181,12 +186,14 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
         if np.count_nonzero(visible) < MIN_VISIBLE_PIXELS:
             continue
         track_ids.append(placement.track_id)
+        figure_ids.append(placement.figure_id)
         masks.append(_tight(visible, x, y))
         is_part.append(False)
         for number, part in enumerate(placement.sprite.parts, start=1):
             shown = visible & (_warp(part, placement.matrix, window) >= 128)
             if np.count_nonzero(shown) >= MIN_VISIBLE_PIXELS:
                 track_ids.append(placement.track_id + number)
+                figure_ids.append(placement.figure_id + number)
                 masks.append(_tight(shown, x, y))
                 is_part.append(True)
     boxes = [(mask.x, mask.y, mask.x + mask.crop.shape[1], mask.y + mask.crop.shape[0]) for mask in masks]
@@ -195,6 +202,7 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         masks=tuple(masks),
         is_part=np.array(is_part, np.bool_),
+        figure_ids=np.array(figure_ids, np.int64),
     )
 
 

@@ -56,3 +56,5 @@ class Protocol:
     """Lowest score, unless the user says otherwise. Recall is taken at so low a score that ranks alone decide."""
     iou: float = 0.7
     max_det: int = 1000
+    embeddings: bool = False
+    """What objects look like is needed to follow them."""

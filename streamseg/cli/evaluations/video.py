@@ -46,4 +46,4 @@ def _figures(of: FollowScores) -> tuple[float, ...]:
 
 
 # What is followed live is what `streamseg run` finds.
-PROTOCOL = Protocol(run=run, folder="eval-video", unit="frames", conf=0.25, max_det=300)
+PROTOCOL = Protocol(run=run, folder="eval-video", unit="frames", conf=0.25, max_det=300, embeddings=True)

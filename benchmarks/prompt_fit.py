@@ -1,0 +1,52 @@
+"""The weights of `prompting.reacquisition`: what speaks for two rows being the same object, seen some time apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+
+from benchmarks.prompt_scenes import Step
+from streamseg.prompting.looks import Looks
+from streamseg.prompting.reacquisition import FEATURES, features
+from streamseg.prompting.sightings import Sighting, sight
+from streamseg.structures.instances import Tracked
+
+__all__ = ["FIT_SEEDS", "fit"]
+
+FIT_SEEDS = (100, 101, 102)
+
+
+def fit(sequences: Iterable[Sequence[Step]]) -> dict[str, object]:
+    """Logistic regression of the features on whether two rows are the same object, seen some time apart."""
+    values, same = [], []
+    for steps in sequences:
+        sightings = [_by_truth(step, index) for index, step in enumerate(steps)]
+        for index in range(3, len(sightings), 4):
+            for identity in sightings[index].rows:
+                recent = sightings[max(0, index - 30) : index + 1]
+                looks = Looks.of([(one, one.rows[identity]) for one in recent if identity in one.rows])
+                for later in (sightings[index + gap] for gap in (3, 5, 10, 20, 40, 80) if index + gap < len(sightings)):
+                    if later.track_ids:
+                        values.append(features([looks], later, range(len(later.track_ids)))[0])
+                        same.append(np.array(later.track_ids) == identity)
+    matrix, wanted = np.concatenate(values), np.concatenate(same)
+    fitted: dict[str, object] = {"num_pairs": len(wanted), "num_same": int(wanted.sum())}
+    for name, columns in (("weights", range(6)), ("weights_without_looks", range(4))):
+        chosen = matrix[:, list(columns)]
+        weights = np.zeros(chosen.shape[1])
+        for _ in range(60):
+            odds = 1 / (1 + np.exp(-np.clip(chosen @ weights, -30, 30)))
+            curvature = (chosen * (odds * (1 - odds))[:, None]).T @ chosen + 1e-5 * len(wanted) * np.eye(len(weights))
+            weights -= np.linalg.solve(curvature, chosen.T @ (odds - wanted) + 1e-5 * len(wanted) * weights)
+        fitted[name] = dict(zip(FEATURES, np.round(weights, 2).tolist(), strict=False))
+    return fitted
+
+
+def _by_truth(step: Step, index: int) -> Sighting:
+    """The first row of each object named by it, the others by nothing."""
+    ids = step.truth.copy()
+    for identity in np.unique(ids[ids >= 0]):
+        ids[np.flatnonzero(ids == identity)[1:]] = -1
+    return sight(Tracked(step.instances, torch.from_numpy(ids.astype(np.int64))), index, step.time_seconds)

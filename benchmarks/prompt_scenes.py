@@ -1,0 +1,71 @@
+"""The rendered scene as followers of prompts see it, with the truth of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import tracking
+from streamseg.capture.scene import SceneRenderer
+from streamseg.geometry import letterbox
+from streamseg.segmentation import Segmenter
+from streamseg.segmentation.embedding import embed
+from streamseg.structures.instances import Instances
+
+__all__ = ["FPS", "VARIANTS", "Step", "model_steps", "truth_steps"]
+
+FPS = 10.0
+VARIANTS = (
+    tracking.Variant("objects", fps=FPS),
+    tracking.Variant("nested", nested=True, fps=FPS),
+    tracking.Variant("nested, spoilt", nested=True, fps=FPS, dropout=0.1, jitter=0.03, low=0.2, clutter=1.0),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One frame: rows, and the truth of each."""
+
+    instances: Instances
+    time_seconds: float
+    truth: np.ndarray
+    """(K,) `figure_ids` of the scene, -1 for what is none: a figure that has left and comes back is the same object to
+    anybody who sees it."""
+
+
+def truth_steps(variant: tracking.Variant, seed: int, num_frames: int | None = None) -> Iterator[Step]:
+    """The truth's boxes and masks, spoilt, with the colours of the rendered pictures."""
+    rng = np.random.default_rng([seed, 7])
+    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=FPS)
+    place = letterbox(tracking.SIZE, 640)
+    for index, truth in enumerate(tracking.scene(seed, FPS)[:num_frames]):
+        instances, rows = tracking.detections(truth, variant, rng)
+        picture = np.full((*place.input_size, 3), 114, np.uint8)
+        height, width = place.scaled_size
+        scaled = cv2.resize(renderer.render(index), (width, height), interpolation=cv2.INTER_AREA)
+        picture[place.top : place.top + height, place.left : place.left + width] = scaled
+        # There is no network here: one prototype of nothing, so that colours alone tell objects apart.
+        nothing = torch.zeros((1, *instances.mask_logits.shape[1:]))
+        looks = embed(instances, nothing, picture)
+        ids = np.where(rows >= 0, truth.figure_ids[rows], -1)
+        yield Step(replace(instances, embeddings=looks), index / FPS, ids)
+
+
+def model_steps(segmenter: Segmenter, seed: int, fps: float = FPS) -> Iterator[Step]:
+    """What a network finds; a row is the object that its mask shares more than half with."""
+    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=fps)
+    for index, truth in enumerate(tracking.scene(seed, fps)):
+        instances = segmenter([renderer.render(index)])[0].to("cpu")
+        known = tracking.instances_of(
+            truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), segmenter.imgsz
+        )
+        similarity = tracking.mask_iou(known, instances)
+        ids = np.full(len(instances), -1)
+        if len(truth.track_ids) and len(instances):
+            best = similarity.argmax(axis=0)
+            ids = np.where(similarity.max(axis=0) > 0.5, truth.figure_ids[best], -1)
+        yield Step(instances, index / fps, ids)

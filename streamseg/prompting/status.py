@@ -1,0 +1,40 @@
+"""How a prompt stands, and its answer in one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from streamseg.prompting.binding import TENTATIVE, Binding
+from streamseg.structures.message import PromptStatus
+from streamseg.structures.prompt import Selection
+
+__all__ = ["answer", "status_of"]
+
+TENTATIVE_CONFIDENCE: Final = 0.5
+"""Of an object that was seen too briefly to be given an identity: many of those are gone in the next frame."""
+
+
+def status_of(selection: Selection, track_ids: Sequence[int]) -> Selection:
+    """The same with a status, for a prompt that is asked anew in each frame; its confidence is its best score."""
+    if not selection.rows:
+        return replace(selection, status=PromptStatus(selection.prompt_id, "none"))
+    # What is merged from several objects has no identity.
+    track_id = track_ids[selection.rows[0]] if selection.mask is None else TENTATIVE
+    confidence = min(max(max(selection.scores), 0.0), 1.0)
+    return replace(selection, status=PromptStatus(selection.prompt_id, "bound", confidence, track_id))
+
+
+def answer(prompt_id: str, binding: Binding, row: int) -> Selection:
+    """The answer of a prompt that follows: the row of its object, -1 where that is not seen, and how it stands."""
+    candidate = binding.candidate
+    if candidate is None:
+        return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "none"))
+    is_found = binding.found_id >= 0
+    track_id = binding.found_id if is_found else max(candidate.track_id, TENTATIVE)
+    if row < 0:
+        return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "lost", 0.0, track_id))
+    confidence = TENTATIVE_CONFIDENCE if track_id == TENTATIVE else binding.confidence
+    state = PromptStatus(prompt_id, "reacquired" if is_found else "bound", confidence, track_id)
+    return Selection(prompt_id, (row,), (confidence,), status=state)
