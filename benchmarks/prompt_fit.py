@@ -16,10 +16,29 @@ from streamseg.structures.instances import Tracked
 __all__ = ["FIT_SEEDS", "fit"]
 
 FIT_SEEDS = (100, 101, 102)
+RIDGE = 1e-5
+"""So little holds the weights where the pairs leave them free."""
 
 
-def fit(sequences: Iterable[Sequence[Step]]) -> dict[str, object]:
-    """Logistic regression of the features on whether two rows are the same object, seen some time apart."""
+def fit(sources: Iterable[Iterable[Sequence[Step]]]) -> dict[str, object]:
+    """Logistic regression of the features on whether two rows are the same object, 0.3 to 8 s apart.
+
+    Args:
+        sources: of sequences; each source counts the same, however many pairs it has.
+    """
+    pairs = [_pairs(sequences) for sequences in sources]
+    matrix = np.concatenate([values for values, _ in pairs])
+    same = np.concatenate([wanted for _, wanted in pairs])
+    counts = np.concatenate([np.full(len(wanted), 1 / len(wanted)) for _, wanted in pairs]) / len(pairs)
+    fitted: dict[str, object] = {"num_pairs": len(same), "num_same": int(same.sum())}
+    for name, columns in (("weights", range(6)), ("weights_without_looks", range(4))):
+        weights = _regression(matrix[:, list(columns)], same, counts)
+        fitted[name] = dict(zip(FEATURES, np.round(weights, 2).tolist(), strict=False))
+    return fitted
+
+
+def _pairs(sequences: Iterable[Sequence[Step]]) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, 6) of objects and rows of a later frame, and bool (N,) whether they are the same."""
     values, same = [], []
     for steps in sequences:
         sightings = [_by_truth(step, index) for index, step in enumerate(steps)]
@@ -31,17 +50,17 @@ def fit(sequences: Iterable[Sequence[Step]]) -> dict[str, object]:
                     if later.track_ids:
                         values.append(features([looks], later, range(len(later.track_ids)))[0])
                         same.append(np.array(later.track_ids) == identity)
-    matrix, wanted = np.concatenate(values), np.concatenate(same)
-    fitted: dict[str, object] = {"num_pairs": len(wanted), "num_same": int(wanted.sum())}
-    for name, columns in (("weights", range(6)), ("weights_without_looks", range(4))):
-        chosen = matrix[:, list(columns)]
-        weights = np.zeros(chosen.shape[1])
-        for _ in range(60):
-            odds = 1 / (1 + np.exp(-np.clip(chosen @ weights, -30, 30)))
-            curvature = (chosen * (odds * (1 - odds))[:, None]).T @ chosen + 1e-5 * len(wanted) * np.eye(len(weights))
-            weights -= np.linalg.solve(curvature, chosen.T @ (odds - wanted) + 1e-5 * len(wanted) * weights)
-        fitted[name] = dict(zip(FEATURES, np.round(weights, 2).tolist(), strict=False))
-    return fitted
+    return np.concatenate(values), np.concatenate(same)
+
+
+def _regression(matrix: np.ndarray, wanted: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Weights (F,) by Newton's method, from matrix (N, F), bool (N,) and how much each row counts, 1 in all."""
+    weights = np.zeros(matrix.shape[1])
+    for _ in range(60):
+        odds = 1 / (1 + np.exp(-np.clip(matrix @ weights, -30, 30)))
+        curvature = (matrix * (counts * odds * (1 - odds))[:, None]).T @ matrix + RIDGE * np.eye(len(weights))
+        weights -= np.linalg.solve(curvature, matrix.T @ (counts * (odds - wanted)) + RIDGE * weights)
+    return weights
 
 
 def _by_truth(step: Step, index: int) -> Sighting:

@@ -16,12 +16,13 @@ from streamseg.segmentation import Segmenter
 from streamseg.segmentation.embedding import embed
 from streamseg.structures.instances import Instances
 
-__all__ = ["FPS", "VARIANTS", "Step", "model_steps", "truth_steps"]
+__all__ = ["FPS", "NESTED", "VARIANTS", "Step", "model_steps", "truth_steps"]
 
 FPS = 10.0
+NESTED = tracking.Variant("nested", nested=True, fps=FPS)
 VARIANTS = (
     tracking.Variant("objects", fps=FPS),
-    tracking.Variant("nested", nested=True, fps=FPS),
+    NESTED,
     tracking.Variant("nested, spoilt", nested=True, fps=FPS, dropout=0.1, jitter=0.03, low=0.2, clutter=1.0),
 )
 
@@ -55,10 +56,10 @@ def truth_steps(variant: tracking.Variant, seed: int, num_frames: int | None = N
         yield Step(replace(instances, embeddings=looks), index / FPS, ids)
 
 
-def model_steps(segmenter: Segmenter, seed: int, fps: float = FPS) -> Iterator[Step]:
+def model_steps(segmenter: Segmenter, seed: int) -> Iterator[Step]:
     """What a network finds; a row is the object that its mask shares more than half with."""
-    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=fps)
-    for index, truth in enumerate(tracking.scene(seed, fps)):
+    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=FPS)
+    for index, truth in enumerate(tracking.scene(seed, FPS)):
         instances = segmenter([renderer.render(index)])[0].to("cpu")
         known = tracking.instances_of(
             truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), segmenter.imgsz
@@ -68,4 +69,4 @@ def model_steps(segmenter: Segmenter, seed: int, fps: float = FPS) -> Iterator[S
         if len(truth.track_ids) and len(instances):
             best = similarity.argmax(axis=0)
             ids = np.where(similarity.max(axis=0) > 0.5, truth.figure_ids[best], -1)
-        yield Step(instances, index / fps, ids)
+        yield Step(instances, index / FPS, ids)

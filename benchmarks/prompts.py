@@ -27,7 +27,7 @@ import torch
 from benchmarks import tracking
 from benchmarks.harness import parser, report
 from benchmarks.prompt_fit import FIT_SEEDS, fit
-from benchmarks.prompt_scenes import FPS, VARIANTS, Step, model_steps, truth_steps
+from benchmarks.prompt_scenes import FPS, NESTED, VARIANTS, Step, model_steps, truth_steps
 from streamseg.config import TrackingConfig
 from streamseg.prompting import PromptFollower
 from streamseg.segmentation import Segmenter, instance_masks
@@ -290,7 +290,7 @@ def draw(cost: dict[str, dict[int, float]], rows: Sequence[Absences], path: Path
 
 def main() -> None:
     flags = parser(__doc__)
-    flags.add_argument("--seeds", type=int, nargs="+", default=list(range(4)), help="scenes to follow")
+    flags.add_argument("--seeds", type=int, nargs="+", help="scenes to follow; 0 to 3, or those of --fit")
     flags.add_argument("--num-prompts", type=int, nargs="+", default=[1, 3, 10, 30, 100, 300, 1000])
     flags.add_argument("--model", metavar="WEIGHTS", help="also with what these weights find: default, or a path")
     flags.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures there (PNG)")
@@ -299,8 +299,12 @@ def main() -> None:
     torch.set_num_threads(1)
     if arguments.fit:
         segmenter = Segmenter(arguments.model or "default", embeddings=True)
-        report(fit([list(model_steps(segmenter, seed)) for seed in FIT_SEEDS]), arguments.json)
+        sources = (partial(model_steps, segmenter), partial(truth_steps, NESTED))
+        fitted = fit((list(make(seed)) for seed in arguments.seeds or FIT_SEEDS) for make in sources)
+        print("\n".join(f"{name}: {value}" for name, value in fitted.items()))
+        report(fitted, arguments.json)
         return
+    seeds = arguments.seeds or list(range(4))
     cost = costs(arguments.num_prompts)
     for state, line in cost.items():
         print(f"{state:8}" + "  ".join(f"{number}: {milliseconds:.3f} ms" for number, milliseconds in line.items()))
@@ -308,18 +312,18 @@ def main() -> None:
     per_prompt = {state: round((line[most] - line[fewest]) / max(most - fewest, 1), 5) for state, line in cost.items()}
     print(f"per additional prompt: {per_prompt} ms")
     rows: list[Absences] = []
-    sources: dict[str, Callable[[int], Iterator[Step]]] = {
+    followed: dict[str, Callable[[int], Iterator[Step]]] = {
         variant.name: partial(truth_steps, variant) for variant in VARIANTS
     }
     if arguments.model is not None:
         segmenter = Segmenter(arguments.model, embeddings=True)
-        sources[f"{arguments.model} weights"] = lambda seed: model_steps(segmenter, seed)
+        followed[f"{arguments.model} weights"] = lambda seed: model_steps(segmenter, seed)
     print(
         f"{'variant':20} {'follower':10} {'absences':>8} {'right':>6} {'wrong':>6} {'long':>5} {'right':>6} {'pure':>6}"
         f" {'found':>6} {'right':>6}"
     )
-    for name, source in sources.items():
-        for row in absences(name, (list(source(seed)) for seed in arguments.seeds)):
+    for name, source in followed.items():
+        for row in absences(name, (list(source(seed)) for seed in seeds)):
             rows.append(row)
             print(
                 f"{row.variant:20} {row.follower:10} {row.num_absences:8d} {row.share_right:6.3f}"
@@ -331,7 +335,7 @@ def main() -> None:
         draw(cost, rows, arguments.plot)
     report(
         {
-            "seeds": arguments.seeds,
+            "seeds": seeds,
             "ms_per_frame": cost,
             "ms_per_additional_prompt": per_prompt,
             "absences": [asdict(row) for row in rows],

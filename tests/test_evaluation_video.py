@@ -15,6 +15,7 @@ from streamseg.evaluation.video import (
     best_masks,
     evaluate_video,
     first_prompts,
+    follow_prompt,
     follow_selection,
     follow_track,
 )
@@ -78,7 +79,7 @@ def red(images):
     return answers
 
 
-@pytest.mark.parametrize("follow", [follow_selection, follow_track])
+@pytest.mark.parametrize("follow", [follow_selection, follow_track, follow_prompt])
 @pytest.mark.parametrize("kind", ["box", "1 point"])
 def test_the_object_is_followed(follow, kind):
     truth = moving()
@@ -87,7 +88,7 @@ def test_the_object_is_followed(follow, kind):
     assert all((mask == true).all() for mask, true in zip(masks, truth, strict=True))
 
 
-@pytest.mark.parametrize("follow", [follow_selection, follow_track])
+@pytest.mark.parametrize("follow", [follow_selection, follow_track, follow_prompt])
 def test_frames_without_it_are_empty_and_it_is_found_again(follow):
     truth = moving(step=1)
     answers = [[OTHER, mask] if index not in (4, 5) else [OTHER] for index, mask in enumerate(truth)]
@@ -102,12 +103,13 @@ def test_only_identities_tell_the_object_from_what_lies_in_its_place():
     answers = [[disc(SIZE, 20, 30, 11), other] if index < 9 else [other] for index, other in enumerate(passing)]
     prompt = first_prompts(answers[0][0])["box"]
     assert full(follow_selection(prompt, film(answers)))[-1].any()
-    assert not any(mask.any() for mask in full(follow_track(prompt, film(answers)))[9:])
+    for follow in (follow_track, follow_prompt):
+        assert not any(mask.any() for mask in full(follow(prompt, film(answers)))[9:])
 
 
 def test_nothing_answers():
     far = BoxPrompt("far", (80, 45, 99, 59))
-    for follow in (follow_selection, follow_track):
+    for follow in (follow_selection, follow_track, follow_prompt):
         assert not any(mask.any() for mask in full(follow(far, film([[OTHER]] * 4))))
         assert not any(mask.any() for mask in full(follow(far, film([[]] * 4))))
 

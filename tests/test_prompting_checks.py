@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from streamseg.config import PromptConfig
 from streamseg.errors import DataError
 from streamseg.prompting import check_prompts, prompts_from_config
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
+from streamseg.structures.message import CropMask
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt
 
 PICTURE = (240, 320)
 
@@ -21,6 +23,8 @@ PICTURE = (240, 320)
         pytest.param(PointPrompt("p", ((0, 0), (320, 240), (12.5, 7)), (1, 0, 1)), id="points in it and on its border"),
         pytest.param(BoxPrompt("b", (0, 0, 320, 240)), id="a box around all"),
         pytest.param(BoxPrompt("b", (-100, -100, 1, 1)), id="a box that reaches in"),
+        pytest.param(MaskPrompt("m", CropMask(np.ones((4, 4), np.bool_), -3, -3)), id="a mask with one pixel in it"),
+        pytest.param(MaskPrompt("m", CropMask(np.ones((4, 4), np.bool_), 319, 239)), id="a mask at the last pixel"),
     ],
 )
 def test_fit_the_picture(prompt):
@@ -49,6 +53,16 @@ def test_fit_the_picture(prompt):
             BoxPrompt("cup", (5, 240, 9, 300)),
             "prompt 'cup': the box [5, 240, 9, 300] lies outside the picture of 320x240",
             id="a box below it",
+        ),
+        pytest.param(
+            MaskPrompt("cup", CropMask(np.ones((4, 4), np.bool_), 320, 10)),
+            "prompt 'cup': the mask at [320, 10] has no pixel in the picture of 320x240",
+            id="a mask beside it",
+        ),
+        pytest.param(
+            MaskPrompt("cup", CropMask(np.eye(4, dtype=np.bool_)[:, ::-1], -3, -3)),
+            "prompt 'cup': the mask at [-3, -3] has no pixel in the picture of 320x240",
+            id="a mask whose box alone reaches in",
         ),
     ],
 )

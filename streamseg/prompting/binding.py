@@ -19,7 +19,10 @@ __all__ = ["TENTATIVE", "Binding", "Candidate", "carry", "inner_point", "is_step
 TENTATIVE: Final = -1
 """The identity of an object that has none yet."""
 MIN_OVERLAP: Final = 0.4
-"""Mean of box IoU and mask IoU from one frame to the next, for an object that has no identity yet."""
+"""Mean of box IoU and IoU of the silhouettes, each over its own box, from one frame to the next, for an object that has
+no identity yet."""
+MIN_BOX_IOU: Final = 0.2
+"""Of those boxes: a part of it, or what is alike beside it, is not the object."""
 
 
 @dataclass
@@ -136,7 +139,7 @@ def carry(candidates: Sequence[Candidate], before: Sighting, after: Sighting) ->
         first, second = (shape.astype(np.float32) for shape in shapes)
         shared = first @ second.T
         union = first.sum(axis=1)[:, None] + second.sum(axis=1)[None] - shared
-        overlap = (boxes + shared / np.maximum(union, 1)) / 2 * (boxes > 0)
+        overlap = (boxes + shared / np.maximum(union, 1)) / 2 * (boxes >= MIN_BOX_IOU)
     for one, line in zip(moving, overlap, strict=True):
         best = int(np.argmax(line)) if len(line) else -1
         one.row = free[best] if best >= 0 and line[best] >= MIN_OVERLAP else -1

@@ -23,6 +23,8 @@ from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt, Selecti
 
 __all__ = ["PromptFollower"]
 
+_Note = tuple[LocatedPrompt, int, int, Looks | None]
+"""A prompt, its object's identity, the one under which that was found again, and its looks before."""
 LONG_AGO = float("-inf")
 """When something was seen whose clock is not known any more."""
 
@@ -47,6 +49,11 @@ class PromptFollower:
         self._lost: dict[tuple[int, int], Lost] = {}
         self._remembered = parse_memory(memory or {})
         self._next_key = TENTATIVE - 1
+        self._noted: tuple[dict[str, Remembered], Sightings, tuple[_Note, ...]] = (
+            self._remembered,
+            self._sightings,
+            (),
+        )
 
     def update(
         self,
@@ -82,6 +89,7 @@ class PromptFollower:
         self._synchronise(prompts, sighting)
         self._ask(tracked, sighting)
         followed = self._follow(sighting)
+        self._note()
         others = [one for one in prompts if isinstance(one, EverythingPrompt) or not one.follow]
         answers = {
             id(one): status_of(selection, sighting.track_ids) if not isinstance(one, EverythingPrompt) else selection
@@ -101,21 +109,32 @@ class PromptFollower:
             binding.found_id = TENTATIVE
             binding.looks = replace(looks, seen_seconds=LONG_AGO) if looks is not None else None
             self._next_key -= 1
-        self._sightings.clear()
+        self._sightings = Sightings()  # another thread may still be reading the others
         self._births = Births()
         self._newest, self._pending, self._lost = None, [], {}
+        self._note()
 
     def memory(self) -> dict[str, object]:
         """What is needed to find the prompts' objects again in another run: plain numbers by prompt id, for JSON.
 
         From any thread.
         """
-        found = dict(self._remembered)
-        for prompt_id, binding in tuple(self._bindings.items()):
-            looks = self._looks(binding)
+        remembered, sightings, notes = self._noted
+        found = dict(remembered)
+        for prompt, track_id, found_id, earlier in notes:
+            looks = _known(sightings, track_id, found_id, earlier)
             if looks is not None:
-                found[prompt_id] = Remembered(fingerprint(binding.prompt), binding.prompt.step, looks)
+                found[prompt.prompt_id] = Remembered(fingerprint(prompt), prompt.step, looks)
         return to_json(found)
+
+    def _note(self) -> None:
+        """Replaces what `memory` reads as a whole, so that another thread never finds half of a change."""
+        notes = [(one.prompt, one.candidate, one.found_id, one.looks) for one in self._bindings.values()]
+        self._noted = (
+            dict(self._remembered),
+            self._sightings,
+            tuple((prompt, one.track_id, found_id, looks) for prompt, one, found_id, looks in notes if one is not None),
+        )
 
     def _carry(self, before: Sighting, after: Sighting) -> None:
         """Those without an identity, from the last frame to this one."""
@@ -236,5 +255,10 @@ class PromptFollower:
         candidate = binding.candidate
         if candidate is None:
             return None
-        seen = self._sightings.of(binding.found_id if binding.found_id >= 0 else candidate.track_id)
-        return Looks.of(seen, binding.looks) if seen else binding.looks
+        return _known(self._sightings, candidate.track_id, binding.found_id, binding.looks)
+
+
+def _known(sightings: Sightings, track_id: int, found_id: int, earlier: Looks | None) -> Looks | None:
+    """What is known of an identity, or of that under which it was found again, and from before."""
+    seen = sightings.of(found_id if found_id >= 0 else track_id)
+    return Looks.of(seen, earlier) if seen else earlier

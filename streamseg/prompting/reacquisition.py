@@ -31,6 +31,10 @@ MAX_SECONDS: Final = 4.0
 """More time than this does not speak against an object any further: what the weights were fitted on ends soon after."""
 MARGIN: Final = 1.0
 """By so much, in log odds, the best has to be ahead of the next one."""
+MAX_SIZE: Final = 0.7
+"""Of the feature: what is half as long or twice as long in both directions is a part of it, or its whole."""
+NEVER: Final = -50.0
+"""Log odds of what is out of the question."""
 AGREEING_FRAMES: Final = 2
 """In a row, that have to say the same."""
 FLEETING_SECONDS: Final = 1.0
@@ -114,8 +118,9 @@ def _log_odds(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) -
     values = features(looks, sighting, rows)
     has_looks = np.isfinite(values[..., 4])
     values = np.nan_to_num(values)
-    odds: Floats = np.where(has_looks, values @ WEIGHTS, values @ WEIGHTS_WITHOUT_LOOKS)
-    return odds
+    odds = np.where(has_looks, values @ WEIGHTS, values @ WEIGHTS_WITHOUT_LOOKS)
+    possible: Floats = np.where(values[..., 3] <= MAX_SIZE, odds, NEVER)
+    return possible
 
 
 def features(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) -> Floats:

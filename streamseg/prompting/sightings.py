@@ -142,8 +142,3 @@ class Sightings:
         """Each sighting of an identity with its row, oldest first; none for one that was not seen."""
         # The tuple is made in one step, so that another thread may ask while sightings are added.
         return [(one, one.rows[track_id]) for one in tuple(self._kept) if track_id in one.rows]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
-        self._num_bytes = 0

@@ -1,0 +1,88 @@
+"""How answers are judged in the benchmark of prompts that follow."""
+
+import numpy as np
+import pytest
+import torch
+from followed import CUP, KITE, moved, seen
+
+from benchmarks.prompt_fit import fit
+from benchmarks.prompt_scenes import FPS, NESTED, Step, truth_steps
+from benchmarks.prompts import Following, TrackOnly, _founds, _returns, _tracked, absences, costs
+from streamseg.prompting.reacquisition import FEATURES
+
+LOOKS = {1: (1.0, 0.0, 0.0), 2: (0.0, 1.0, 0.0)}
+
+
+def film(present: str) -> list[Step]:
+    """A cup that moves, seen where the letter is c, and a kite beside it, seen always."""
+    steps = []
+    for index, letter in enumerate(present):
+        objects = [(1, moved(CUP, 2 * index)), (2, KITE)] if letter == "c" else [(2, KITE)]
+        instances = seen(objects, LOOKS).instances
+        steps.append(Step(instances, index / FPS, np.array([identity for identity, _ in objects])))
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        pytest.param([{"1": 0}] * 10 + [{}] * 5 + [{"1": 0}] * 10, [(0.5, True, False)], id="right"),
+        pytest.param([{"1": 0}] * 10 + [{}] * 15, [(0.5, False, False)], id="no-answer"),
+        pytest.param([{"1": 0}] * 10 + [{"1": 0}] * 5 + [{"1": 1}] * 10, [(0.5, False, True)], id="another"),
+        pytest.param([{}] * 25, [], id="never-asked"),
+    ],
+)
+def test_returns(told: list[dict[str, int]], expected: list[tuple[float, bool, bool]]):
+    steps = film("c" * 10 + "." * 5 + "c" * 10)
+    returns = _returns(steps, told, {1: [*range(10), *range(15, 25)], 2: list(range(25))})
+    assert [(round(seconds, 3), right, wrong) for seconds, right, wrong in returns] == expected
+
+
+def test_going_on_to_another_identity_is_right_where_the_object_is_the_same():
+    steps = film("cccc")
+    tracked = [seen([(identity, CUP), (2, KITE)]) for identity in (1, 1, 7, 7)]
+    assert _founds(steps, tracked, [{"1": 0}] * 4) == [True]
+    assert _founds(steps, tracked, [{"1": 0}, {}, {"1": 1}, {"1": 1}]) == [False]
+    assert _founds(steps, tracked, [{}] * 4) == []
+
+
+def test_a_long_absence_is_answered_by_the_prompt_alone():
+    rows = {row.follower: row for row in absences("film", [film("c" * 20 + "." * 15 + "c" * 15)])}
+    assert {row.num_long for row in rows.values()} == {1}
+    assert (rows["track id"].share_right_long, rows["prompt"].share_right_long) == (0.0, 1.0)
+    assert (rows["prompt"].num_found, rows["prompt"].share_found_right, rows["prompt"].purity) == (1, 1.0, 1.0)
+    assert rows["track id"].num_found == 0
+
+
+@pytest.mark.parametrize("make", [TrackOnly, Following])
+def test_followers_answer_with_rows(make):
+    follower = make()
+    for index, tracked in enumerate(_tracked(film("cccccc"))):
+        asked = {"1": 0} if index == 3 else {}
+        answers = follower.answers(tracked, asked, index, index / FPS)
+    assert answers == {"1": 0}
+
+
+def test_steps_of_the_scene():
+    steps = list(truth_steps(NESTED, 0, 3))
+    assert [step.time_seconds for step in steps] == [0, 0.1, 0.2]
+    for step in steps:
+        assert len(step.truth) == len(step.instances) > 0
+        assert step.instances.embeddings is not None
+        assert len(set(step.truth.tolist())) == len(step.truth)
+
+
+def test_costs_are_by_state_and_number():
+    cost = costs([1, 3])
+    assert {state: list(line) for state, line in cost.items()} == {"bound": [1, 3], "lost": [1, 3]}
+    assert all(milliseconds > 0 for line in cost.values() for milliseconds in line.values())
+
+
+def test_the_fit_finds_what_tells_objects_apart():
+    fitted = fit([[film("c" * 30)], [film("c" * 20 + "." * 5 + "c" * 10)]])
+    weights = fitted["weights"]
+    assert isinstance(weights, dict)
+    assert tuple(weights) == FEATURES
+    assert weights["looks"] > 0 > weights["constant"]
+    assert fitted["num_pairs"] > fitted["num_same"] > 0
+    assert torch.isfinite(torch.tensor(list(weights.values()))).all()
