@@ -33,9 +33,9 @@ __all__ = [
     "score_answers",
 ]
 
-MIN_POINT_SCORE = 0.25
-"""Points choose the smallest mask that holds them, so that they need masks worth choosing: those that the
-package keeps unless told otherwise (`conf`). Boxes choose the best fit among all that was found."""
+MIN_POINT_SCORE = 0.1
+"""Points choose the smallest mask that holds them, so that they need masks worth choosing: of an IoU of a tenth to
+expect at least, where scores are calibrated. Boxes choose the best fit among all that was found."""
 NUM_POINTS = (1, 3)
 
 Point = tuple[float, float]
