@@ -23,7 +23,7 @@ object and a row 0.3 to 8 s later, of which 29,000 are the same."""
 WEIGHTS_WITHOUT_LOOKS: Final = np.array([-6.18, -2.41, 7.29, -4.12, 0.0, 0.0])
 """The same where it gives none."""
 MIN_PROBABILITY: Final = 0.75
-"""Less likely ones are left alone; chosen on those seeds, where answers stayed as pure as by identity alone."""
+"""Less likely ones are left alone; of some values tried on those seeds."""
 MIN_PROBABILITY_WITHOUT_LOOKS: Final = 0.5
 """The same where there are no embeddings: place and shape alone are never surer than 0.75."""
 MAX_SECONDS: Final = 4.0
