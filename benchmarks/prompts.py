@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from benchmarks import tracking
+from benchmarks.followed.fit import FIT_SEEDS, fit
+from benchmarks.followed.scenes import FPS, NESTED, VARIANTS, Step, model_steps, truth_steps
 from benchmarks.harness import parser, report
-from benchmarks.prompt_fit import FIT_SEEDS, fit
-from benchmarks.prompt_scenes import FPS, NESTED, VARIANTS, Step, model_steps, truth_steps
 from streamseg.config import TrackingConfig
 from streamseg.prompting import PromptFollower
 from streamseg.segmentation import Segmenter, instance_masks

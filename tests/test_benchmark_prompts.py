@@ -5,8 +5,8 @@ import pytest
 import torch
 from followed import CUP, KITE, moved, seen
 
-from benchmarks.prompt_fit import fit
-from benchmarks.prompt_scenes import FPS, NESTED, Step, truth_steps
+from benchmarks.followed.fit import fit
+from benchmarks.followed.scenes import FPS, NESTED, Step, truth_steps
 from benchmarks.prompts import Following, TrackOnly, _founds, _returns, _tracked, absences, costs
 from streamseg.prompting.reacquisition import FEATURES
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from benchmarks.prompt_scenes import Step
+from benchmarks.followed.scenes import Step
 from streamseg.prompting.looks import Looks
 from streamseg.prompting.reacquisition import FEATURES, features
 from streamseg.prompting.sightings import Sighting, sight

@@ -1,0 +1,1 @@
+"""What `benchmarks.prompts` is made of."""
