@@ -353,3 +353,37 @@ def test_a_thousand_prompts_are_those_of_one():
     stands = Run().stands(SCRIPT, *prompts)
     single = Run().stands(SCRIPT, *prompts[:3])
     assert stands == [frame * 333 + frame[:1] for frame in single]
+
+
+# ---- what lies where an object was
+
+
+def test_what_lies_where_an_object_was_answers_until_it_has_an_identity_and_then_under_that():
+    """A tracker that does not know an object again starts another track, which has no identity for some frames."""
+    run = Run()
+    states = []
+    for objects in ([(1, CUP)], [(1, CUP)], [(-1, CUP)], [(-1, CUP)], [(2, CUP)], [(2, CUP)]):
+        (selection,) = run(seen(objects), CLICK)
+        assert selection.status is not None
+        assert selection.rows == (0,)
+        states.append((selection.status.state, selection.status.track_id))
+    assert states == [*[("bound", 1)] * 4, *[("reacquired", 2)] * 2]
+
+
+def test_what_is_known_as_another_object_is_no_bridge():
+    run = Run()
+    run(seen([(1, CUP), (2, CUP)]), CLICK)
+    (selection,) = run(seen([(2, CUP)]), CLICK)
+    assert selection.rows == ()
+    assert selection.status is not None
+    assert selection.status.state == "lost"
+
+
+def test_a_bridge_that_breaks_leaves_the_object_lost_and_it_comes_back_under_its_own_identity():
+    run = Run()
+    states = []
+    for objects in ([(1, CUP)], [(-1, CUP)], OTHERS, [(1, CUP)]):
+        (selection,) = run(seen(objects), CLICK)
+        assert selection.status is not None
+        states.append((selection.status.state, selection.status.confidence))
+    assert states == [("bound", 1.0), ("bound", 0.5), ("lost", 0.0), ("bound", 1.0)]

@@ -59,6 +59,8 @@ class Binding:
     """That what was found again is the object: the product of all the times."""
     looks: Looks | None = None
     """As it was before it was found again, or before the identities started afresh."""
+    bridge: Candidate | None = None
+    """What lay in its object's place when the tracker lost that, and stays there: it answers meanwhile."""
     is_asked: bool = False
     """The frame that the sender saw has had its say."""
 
@@ -78,6 +80,13 @@ class Binding:
         if row >= 0 and self.found_id >= 0:
             self.found_id, self.confidence = TENTATIVE, 1.0
         return row
+
+    def row_before(self, before: Sighting) -> int:
+        """Its object's row in the frame before the newest, where it had an identity there; else -1."""
+        candidate = self.candidate
+        if candidate is None:
+            return -1
+        return before.rows.get(self.found_id if self.found_id >= 0 else candidate.track_id, -1)
 
     def bind(self, candidates: Sequence[Candidate]) -> None:
         """To these objects, the one that the prompt's `step` says first."""
@@ -113,6 +122,7 @@ class Binding:
 
     def _choose(self, position: int) -> None:
         self.position, self.found_id, self.confidence, self.looks = position, TENTATIVE, 1.0, None
+        self.bridge = None
 
 
 def is_step(before: LocatedPrompt, after: LocatedPrompt) -> bool:

@@ -25,6 +25,9 @@ __all__ = ["PromptFollower"]
 
 _Note = tuple[LocatedPrompt, int, int, Looks | None]
 """A prompt, its object's identity, the one under which that was found again, and its looks before."""
+BRIDGED_CONFIDENCE = 0.9
+"""Of an identity that began where another ended."""
+
 LONG_AGO = float("-inf")
 """When something was seen whose clock is not known any more."""
 
@@ -81,14 +84,15 @@ class PromptFollower:
             what is followed is its confidence.
         """
         sighting = sight(tracked, frame_index, time_seconds)
-        if self._newest is not None:
-            self._carry(self._newest, sighting)
+        before = self._newest
+        if before is not None:
+            self._carry(before, sighting)
         self._newest = sighting
         self._sightings.add(sighting)
         self._births.update(sighting.rows.keys(), time_seconds)
         self._synchronise(prompts, sighting)
         self._ask(tracked, sighting)
-        followed = self._follow(sighting)
+        followed = self._follow(before, sighting)
         self._note()
         others = [one for one in prompts if isinstance(one, EverythingPrompt) or not one.follow]
         answers = {
@@ -100,7 +104,7 @@ class PromptFollower:
     def restart(self) -> None:
         """The source's identities start afresh: what was bound is lost, and is known again by its looks alone."""
         for binding in self._bindings.values():
-            candidate = binding.candidate
+            candidate, binding.bridge = binding.candidate, None
             if candidate is None or candidate.track_id == TENTATIVE:
                 binding.candidates = []
                 continue
@@ -219,9 +223,37 @@ class PromptFollower:
         self._pending += [one for one in candidates if one.row >= 0]
         return candidates
 
-    def _follow(self, sighting: Sighting) -> dict[str, Selection]:
+    def _bridge(self, rows: dict[str, int], before: Sighting | None, after: Sighting) -> None:
+        """Answers with what lies where an object was a frame ago, and is not known as anything else.
+
+        A tracker that does not know an object again, because its mask has changed a lot, starts another track for it,
+        which takes some frames to be given an identity.
+        """
+        begun: dict[int, Candidate] = {}
+        for prompt_id, binding in self._bindings.items():
+            if rows[prompt_id] >= 0:
+                binding.bridge = None
+            elif binding.bridge is None and before is not None and (row := binding.row_before(before)) >= 0:
+                binding.bridge = begun.setdefault(row, Candidate(TENTATIVE, row))
+        if before is not None and begun:
+            carry(list(begun.values()), before, after)
+            self._pending += [one for one in begun.values() if one.row >= 0]
+        for prompt_id, binding in self._bindings.items():
+            bridge = binding.bridge
+            if bridge is None or rows[prompt_id] >= 0:
+                continue
+            rows[prompt_id] = bridge.row_in(after)
+            if rows[prompt_id] < 0:
+                binding.bridge = None
+            elif bridge.track_id != TENTATIVE:
+                binding.looks = self._looks(binding)
+                binding.found_id, binding.bridge = bridge.track_id, None
+                binding.confidence *= BRIDGED_CONFIDENCE
+
+    def _follow(self, before: Sighting | None, sighting: Sighting) -> dict[str, Selection]:
         """The answer of each binding; looks for what is lost."""
         rows = {prompt_id: binding.row_in(sighting) for prompt_id, binding in self._bindings.items()}
+        self._bridge(rows, before, sighting)
         missing: dict[tuple[int, int], list[tuple[str, Binding]]] = {}
         for prompt_id, row in rows.items():
             binding = self._bindings[prompt_id]

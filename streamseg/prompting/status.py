@@ -35,6 +35,7 @@ def answer(prompt_id: str, binding: Binding, row: int) -> Selection:
     track_id = binding.found_id if is_found else max(candidate.track_id, TENTATIVE)
     if row < 0:
         return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "lost", 0.0, track_id))
-    confidence = TENTATIVE_CONFIDENCE if track_id == TENTATIVE else binding.confidence
+    is_certain = track_id != TENTATIVE and binding.bridge is None
+    confidence = binding.confidence if is_certain else TENTATIVE_CONFIDENCE
     state = PromptStatus(prompt_id, "reacquired" if is_found else "bound", confidence, track_id)
     return Selection(prompt_id, (row,), (confidence,), status=state)
