@@ -15,7 +15,7 @@ from streamseg.evaluation.video import VideoScores
 
 __all__ = ["plot_edges", "plot_scene", "plot_video"]
 
-COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7")
+COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00")
 
 
 def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
