@@ -151,3 +151,22 @@ def test_prompts_do_not_change_one_anothers_answers(clicks, shapes):
                 if label and x0 <= x < x1 and y0 <= y < y1
             ]
             assert held, f"row {row} holds none of the points"
+
+
+FAINT = Shape(160, 50, 30, 30, score=0.3)
+"""A part that the network hardly believes in: a third of what it thinks of the person."""
+
+
+@pytest.mark.parametrize(
+    ("prompt", "order"),
+    [
+        pytest.param(points((160, 50, 1)), ["face", "person", "faint"], id="one point: a doubtful part comes last"),
+        pytest.param(points((160, 50, 1), (160, 55, 1)), ["faint", "face", "person"], id="two points mean it"),
+        pytest.param(points((160, 50, 1), (20, 230, 0)), ["face", "person", "faint"], id="background is no second"),
+    ],
+)
+def test_a_single_point_is_not_enough_for_a_doubtful_part(prompt: PointPrompt, order: list[str]):
+    names = ["person", "face", "faint"]
+    shapes = tracked([PERSON, FACE, FAINT])
+    assert [names[row] for row in candidates(shapes, prompt).rows] == order
+    assert select(shapes, [prompt])[0].rows == (names.index(order[0]),)

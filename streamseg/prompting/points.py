@@ -14,6 +14,11 @@ from streamseg.structures.prompt import PointPrompt, Selection
 
 __all__ = ["select_points"]
 
+BEYOND = 1e12
+"""More pixels than any picture has."""
+DOUBTFUL_SHARE = 0.35
+"""A single point is not enough to mean a part that scores less than this share of what else is there: those come and
+go. Among 0, .35, .5 and .65 on labelled pictures, 0 and .35 answer a point equally well, and the others worse."""
 AREA_RASTER = 24
 """Masks are measured at so many places per side of their box: to about 1 % of the area of the box."""
 
@@ -23,14 +28,16 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
 
     A background point vetoes every instance that holds it. Of what is left, those that hold most
     foreground points count, normally all of them; the smallest wins, because a click means what is
-    seen there, and not what lies around it. Foreground points that no mask can hold together lower the
+    seen there, and not what lies around it. For a single foreground point, masks that score less than
+    `DOUBTFUL_SHARE` of the best that holds it come last. Foreground points that no mask can hold together lower the
     score: it is the instance's own, times the share of them that is held. Without a foreground point
     there is nothing to choose by, and no answer (the reference would take everything not vetoed).
 
     Args:
         instances: K of them; 0 answers nothing.
         prompts: P of them.
-        nested: all that hold as many points as the winner, small to large, instead of the winner alone.
+        nested: all that hold as many points as the winner, small to large and the doubtful ones behind, instead of
+            the winner alone.
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
@@ -44,10 +51,15 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     most = num_held.max(axis=0)  # (P,)
     shares = most / np.maximum(np.add.reduceat(labels.astype(np.int64), begins), 1)  # (P,)
     eligible = (num_held == most) & (most > 0)  # (K, P)
+    own = instances.scores.numpy(force=True)[:, None]  # (K, 1)
+    best = np.where(eligible, own, 0).max(axis=0)  # (P,)
+    single = np.add.reduceat(labels.astype(np.int64), begins) == 1  # (P,)
     areas = np.where(eligible, _areas(instances, np.asarray(eligible.any(axis=1)))[:, None], np.inf)  # (K, P)
+    # An area beyond any picture's puts them behind all others, and among themselves small to large.
+    areas = np.where(single & (own < DOUBTFUL_SHARE * best), areas + BEYOND, areas)
     order = areas.argsort(axis=0, kind="stable") if nested else areas.argmin(axis=0)[None]  # (K or 1, P)
     num_rows = np.minimum(eligible.sum(axis=0), len(order))  # (P,)
-    scores = instances.scores.numpy(force=True)[order] * shares  # (K or 1, P)
+    scores = own[order, 0] * shares  # (K or 1, P)
     return [
         Selection(prompt.prompt_id, tuple(rows[:count]), tuple(ranked[:count]))
         for prompt, rows, ranked, count in zip(
