@@ -16,6 +16,7 @@ from streamseg.capture.scene import SceneRenderer
 from streamseg.config import TrackingConfig
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter
+from streamseg.segmentation.engines import leave_cores
 from streamseg.structures.frame import Frame
 from streamseg.wire import encode
 
@@ -36,6 +37,7 @@ def main() -> int:
     options = {} if args.imgsz is None else {"imgsz": args.imgsz}
     options |= {"masks": args.masks, "scores": "raw" if args.masks == "plain" else "calibrated"}
     segmenter = Segmenter(args.weights, engine=args.engine, conf=0.001, max_det=args.objects, **options)
+    leave_cores(segmenter.engine)  # as in a run
     pipeline = Pipeline(segmenter, tracking=TrackingConfig())
     scene = SceneRenderer(1280, 720, num_objects=20, seed=11)
     seconds: dict[str, list[float]] = {name: [] for name in (*STAGES, "encode", "whole frame")}

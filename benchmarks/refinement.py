@@ -33,6 +33,7 @@ from streamseg.evaluation.proposals import MatchScores, score_matches
 from streamseg.evaluation.scores import Calibration, calibration, judged_proposals
 from streamseg.evaluation.truth import PictureTruth, labelled_pictures
 from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.segmentation.engines import leave_cores
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 
@@ -203,6 +204,7 @@ def time_frames(
     segmenter: Segmenter, *, num_objects: int, num_runs: int, **options: Any
 ) -> tuple[int, dict[str, Timing]]:
     """Milliseconds from a 720p frame to its full-size masks, plain and sharp in turns, and the number of objects."""
+    leave_cores(segmenter.engine)  # as in a run
     frame = SceneRenderer(1280, 720, num_objects=20, seed=11).render(0)
     candidates = {
         "plain": Segmenter(engine=segmenter.engine, masks="plain", scores="raw", conf=0.001, **options),

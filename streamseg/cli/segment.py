@@ -118,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.pipeline import Pipeline
     from streamseg.prompting import check_prompts
     from streamseg.segmentation import Segmenter
+    from streamseg.segmentation.engines import leave_cores
     from streamseg.text import text_answers
 
     job = job_of_official_flags(args) if has_official_flags(args) else job_of_flags(args)
@@ -140,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
     segmenter = Segmenter.from_config(
         segmentation, reference=job.prompting == "reference", embeddings=names is None and job.prompting == "default"
     )
+    leave_cores(segmenter.engine)
     num_frames = len(names) if names is not None else None
     fps = 30.0
     if isinstance(source, VideoFile):

@@ -22,6 +22,7 @@ from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
 from streamseg.segmentation import Segmenter
+from streamseg.segmentation.engines import leave_cores
 from streamseg.text import text_answers
 
 __all__ = ["Session", "open_runtime"]
@@ -99,6 +100,7 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
         segmenter = Segmenter.from_config(
             config.segmentation, reference=config.prompting == "reference", embeddings=True
         )
+        leave_cores(segmenter.engine)
         for size in {_known_size(section) or USUAL_SIZE for section in sections}:
             segmenter.warmup(size)
         # The frames of files wait for their objects to be compared with texts, as they do for everything.
