@@ -38,7 +38,7 @@ AGREEING_FRAMES: Final = 2
 """In a row, that have to say the same."""
 FLEETING_SECONDS: Final = 1.0
 """What lived for longer is an object."""
-MIN_GONE_SECONDS: Final = 0.3
+MIN_GONE_SECONDS: Final = 1.0
 """Trackers miss objects for some frames."""
 DRIFT: Final = 2.0
 """How fast the place becomes uncertain, in sizes of the object per second."""
