@@ -1,4 +1,4 @@
-"""Objects to vectors: crops through the image encoder."""
+"""Objects as an image encoder takes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamseg.structures.instances import Instances
 from streamseg.text.crops import CropStyle, object_crops
 from streamseg.text.encoders import Encoders
 
-__all__ = ["crops_for", "embed_objects", "mean_colour"]
+__all__ = ["crops_for", "mean_colour"]
 
 
 def mean_colour(encoders: Encoders) -> tuple[int, int, int]:
@@ -48,19 +48,3 @@ def crops_for(
     description = encoders.description
     style = CropStyle(context, background, mean_colour(encoders) if colour is None else colour)
     return object_crops(image, instances, rows, size=description.image_size, style=style, resize=description.resize)
-
-
-def embed_objects(
-    encoders: Encoders,
-    image: npt.NDArray[np.uint8],
-    instances: Instances,
-    rows: Sequence[int],
-    *,
-    context: float,
-    background: Literal["dim", "blur", "fill"],
-    colour: tuple[int, int, int] | None = None,
-) -> npt.NDArray[np.float32]:
-    """Embeddings float32 (N, D) of length 1 of some objects of a picture; as `crops_for`."""
-    return encoders.embed_images(
-        crops_for(encoders, image, instances, rows, context=context, background=background, colour=colour)
-    )
