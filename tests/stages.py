@@ -17,12 +17,17 @@ import numpy.typing as npt
 import torch
 from support import make_frame
 
-from streamseg.pipeline import Result
+from streamseg.config import TrackingConfig
+from streamseg.pipeline import Pipeline, Result
 from streamseg.segmentation.network import build_network
 from streamseg.segmentation.weights import save_weights
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
-from streamseg.telemetry import DropCounter
+from streamseg.structures.prompt import PointPrompt
+from streamseg.telemetry import DropCounter, StageTimer
+
+AT_ONCE = TrackingConfig(confirm_frames=1)
+LEFT, RIGHT = [4.0, 8.0, 20.0, 40.0], [40.0, 8.0, 56.0, 40.0]
 
 
 def fresh_frame(source_id: str, index: int = 0, *, size: tuple[int, int] = (48, 64)) -> Frame:
@@ -131,6 +136,18 @@ class SquareSegmenter:
         return make_instances([[left, 8, left + 16, 24]], image_size=(image.shape[0], image.shape[1]))
 
 
+class FixedSegmenter:
+    """Finds the same instances in every picture."""
+
+    def __init__(self, boxes: Sequence[Sequence[float]]) -> None:
+        self._boxes = boxes
+        self.timer = StageTimer()
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        with self.timer.stage("network"):
+            return [make_instances(self._boxes, image_size=(image.shape[0], image.shape[1])) for image in images]
+
+
 class ListSink:
     """Keeps every result; may raise instead, when a result is written or at the end."""
 
@@ -164,6 +181,16 @@ class ListSink:
         self.num_closed += 1
         if self._close_error is not None:
             raise self._close_error
+
+
+def make_pipeline(boxes: Sequence[Sequence[float]] = (LEFT, RIGHT), **settings: object) -> Pipeline:
+    """A pipeline that finds these boxes in every picture, and knows them at once."""
+    return Pipeline(FixedSegmenter(boxes), **{"tracking": AT_ONCE, **settings})  # type: ignore[arg-type]
+
+
+def point(prompt_id: str, x: float, y: float) -> PointPrompt:
+    """One foreground point."""
+    return PointPrompt(prompt_id, ((x, y),), (1,))
 
 
 @functools.cache

@@ -1,11 +1,11 @@
-"""Frames to show, and a browser that speaks the page's protocol."""
+"""Frames to show, a browser that speaks the page's protocol, and a run that it may steer."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,16 +14,19 @@ from stages import make_instances
 from support import make_frame
 
 from streamseg.config import ViewerConfig
+from streamseg.errors import DataError
 from streamseg.pipeline import Pipeline, Result
 from streamseg.structures.message import Message
-from streamseg.structures.prompt import EverythingPrompt, Prompt
-from streamseg.viewer import Viewer
+from streamseg.structures.prompt import EverythingPrompt, PointPrompt, Prompt
+from streamseg.viewer import Run, Viewer
 from streamseg.wire import decode, unpack_single
 
 WAIT_SECONDS = 20.0
 """Far more than anything takes; a test that waits so long has failed."""
 
 BOXES = ([4.0, 4.0, 20.0, 20.0], [30.0, 10.0, 60.0, 40.0])
+
+CUP = PointPrompt("cup", ((12.0, 12.0),), (1,))
 
 Value = TypeVar("Value")
 
@@ -118,3 +121,42 @@ async def browsing(viewer: Viewer, **options: Any) -> AsyncIterator[Browser]:
     """A page that is open."""
     async with aiohttp.ClientSession() as session, session.ws_connect(address(viewer, "/ws"), **options) as socket:
         yield Browser(socket)
+
+
+class FakeRun:
+    """Prompts that can be set, figures that count how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.prompts: tuple[Prompt, ...] = (EverythingPrompt(),)
+        self.num_asked = 0
+        self.run = Run({"set": self._set, "refuse": self._refuse, "break": self._break}, self._status, self._prompts)
+
+    def _prompts(self) -> tuple[Prompt, ...]:
+        return self.prompts
+
+    def _status(self) -> dict[str, Any]:
+        self.num_asked += 1
+        return {"num_asked": self.num_asked, "is_paused": False}
+
+    def _set(self, args: dict[str, Any]) -> Any:
+        self.prompts = (CUP,)
+        return {"set": args}
+
+    def _refuse(self, args: dict[str, Any]) -> Any:
+        raise DataError("no such\nprompt")
+
+    def _break(self, args: dict[str, Any]) -> Any:
+        raise ZeroDivisionError("a mistake of ours")
+
+
+def with_browser(test: Callable[[Viewer, Browser, FakeRun], Awaitable[None]], *source_ids: str) -> None:
+    """Run a test with one page open."""
+
+    async def main(viewer: Viewer, run: FakeRun) -> None:
+        async with browsing(viewer) as browser:
+            await test(viewer, browser, run)
+
+    run = FakeRun()
+    with small_viewer(*source_ids) as viewer:
+        viewer.attach(run.run)
+        asyncio.run(main(viewer, run))
