@@ -47,35 +47,36 @@ def embed(instances: Instances, prototypes: Tensor, picture: npt.NDArray[np.uint
         return torch.zeros((0, _SMOOTHING.shape[0] + num_prototypes))
     cells, inside = _cells(instances)  # (K, R, R) each
     small = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    colours = _colour_histograms(_colour_bins(small)[cells], inside)
+    colours = _colour_histograms(_colour_bins(small).take(cells), inside)
     means = _prototype_means(prototypes.numpy(force=True), cells, inside)
     return torch.from_numpy(_unit(np.concatenate((colours, PROTOTYPE_WEIGHT * means), axis=1)))
 
 
 def _cells(instances: Instances) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
     """Cells (K, R, R) of the flat grid under the points on each box, and 1 for those on the object, else 0."""
-    _, height, width = instances.mask_logits.shape
+    count, height, width = instances.mask_logits.shape
     scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
     x, y = (side.numpy() for side in raster_points(instances.boxes, RASTER))
-    columns = ((x - offset_x) / scale_x).astype(np.intp).clip(0, width - 1)
-    rows = ((y - offset_y) / scale_y).astype(np.intp).clip(0, height - 1)
-    cells = rows[:, :, None] * width + columns[:, None, :]
-    logits = instances.mask_logits.numpy().reshape(-1)
-    inside = (logits[cells + np.arange(len(rows))[:, None, None] * (height * width)] > 0).astype(np.float32)
+    # Not clip(): for so few numbers it takes as long as all of the rest.
+    columns = np.minimum(np.maximum(((x - offset_x) / scale_x).astype(np.intp), 0), width - 1)
+    rows = np.minimum(np.maximum(((y - offset_y) / scale_y).astype(np.intp), 0), height - 1)
+    cells = (rows * width)[:, :, None] + columns[:, None, :]
+    places = cells + np.arange(0, count * height * width, height * width)[:, None, None]
+    inside = instances.mask_logits.numpy().reshape(-1).take(places) > 0
     # Objects smaller than a cell may have no point: then their box speaks for them.
-    inside[~inside.any(axis=(1, 2))] = 1.0
-    return cells, inside
+    inside[~inside.reshape(count, -1).any(axis=1)] = True
+    return cells, inside.astype(np.float32)
 
 
-def _colour_bins(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+def _colour_bins(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The bin of each pixel, flat."""
     lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)  # 8 bits: L over 0..255, a and b around 128
-    light, first, second = (table[lab[:, :, channel]] for channel, table in enumerate(_TABLES))
-    bins: npt.NDArray[np.intp] = (light + first + second).reshape(-1)
+    light, first, second = (table.take(lab[:, :, channel]) for channel, table in enumerate(_TABLES))
+    bins: npt.NDArray[np.uint8] = (light + first + second).reshape(-1)
     return bins
 
 
-def _colour_histograms(bins: npt.NDArray[np.intp], inside: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _colour_histograms(bins: npt.NDArray[np.uint8], inside: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Roots of blurred histograms of bins (K, R, R): float32 (K, bins), each of length 1."""
     count, num_bins = len(bins), _SMOOTHING.shape[0]
     places = bins + np.arange(count)[:, None, None] * num_bins
@@ -89,16 +90,20 @@ def _prototype_means(
 ) -> npt.NDArray[np.float32]:
     """Means of prototypes (P, Mh, Mw) over each object, against the picture's: float32 (K, P), each of length 1."""
     width = prototypes.shape[2]
-    # What changes slowly over the picture needs a quarter of the points and of the cells; beside each other in memory.
-    coarse = np.ascontiguousarray(prototypes[:, ::2, ::2].transpose(1, 2, 0))
-    vectors = coarse.reshape(-1, len(prototypes))  # (cells, P)
-    cells, weights = cells[:, ::2, 1::2].reshape(len(cells), 1, -1), inside[:, ::2, 1::2].reshape(len(cells), 1, -1)
-    weights = np.where(weights.any(axis=2, keepdims=True), weights, np.float32(1))
-    weights = weights / weights.sum(axis=2, keepdims=True)
-    places = cells[:, 0] // width // 2 * coarse.shape[1] + cells[:, 0] % width // 2
-    means = (weights @ vectors[places])[:, 0]  # (K, P)
+    # What changes slowly over the picture needs a quarter of the points and of the cells.
+    coarse = prototypes[:, ::2, ::2]
+    coarse_width = coarse.shape[2]
+    levels = coarse.reshape(len(coarse), -1)  # (P, cells)
     # What all objects share tells none of them apart.
-    return _unit((means - vectors.mean(axis=0)) / (vectors.std(axis=0) + 1e-6))
+    levels = levels - levels.mean(axis=1, keepdims=True)
+    deviations = np.sqrt(np.einsum("pc,pc->p", levels, levels) / levels.shape[1])
+    vectors = np.ascontiguousarray(levels.T)  # (cells, P): what is read together lies together
+    cells = cells[:, ::2, 1::2].reshape(len(cells), -1)
+    weights = inside[:, ::2, 1::2].reshape(len(inside), -1)
+    weights = np.where(weights.any(axis=1, keepdims=True), weights, np.float32(1))
+    places = cells // width // 2 * coarse_width + cells % width // 2
+    sums = (weights[:, None] @ vectors.take(places, axis=0))[:, 0]  # (K, P)
+    return _unit(sums / weights.sum(axis=1, keepdims=True) / (deviations + 1e-6))
 
 
 def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -108,16 +113,17 @@ def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return unit
 
 
-def _tables() -> list[npt.NDArray[np.intp]]:
+def _tables() -> list[npt.NDArray[np.uint8]]:
     """For each channel, what a value of 8 bits adds to the number of the bin."""
     num_light, num_first, num_second = COLOUR_BINS
     values = np.arange(256)
     tint = ((values - 128 + COLOUR_RANGE) / (2 * COLOUR_RANGE)).clip(0, 1 - 1e-6)
-    return [
-        (values * num_light // 256 * num_first * num_second).astype(np.intp),
+    steps = (
+        values * num_light // 256 * num_first * num_second,
         (tint * num_first).astype(np.intp) * num_second,
         (tint * num_second).astype(np.intp),
-    ]
+    )
+    return [step.astype(np.uint8) for step in steps]  # 100 bins: their numbers fit
 
 
 def _smoothing() -> npt.NDArray[np.float32]:
