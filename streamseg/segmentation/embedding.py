@@ -62,7 +62,7 @@ def _cells(instances: Instances) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.f
     rows = np.minimum(np.maximum(((y - offset_y) / scale_y).astype(np.intp), 0), height - 1)
     cells = (rows * width)[:, :, None] + columns[:, None, :]
     places = cells + np.arange(0, count * height * width, height * width)[:, None, None]
-    inside = instances.mask_logits.numpy().reshape(-1).take(places) > 0
+    inside = instances.mask_logits.numpy().reshape(-1)[places] > 0
     # Objects smaller than a cell may have no point: then their box speaks for them.
     inside[~inside.reshape(count, -1).any(axis=1)] = True
     return cells, inside.astype(np.float32)
@@ -70,7 +70,8 @@ def _cells(instances: Instances) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.f
 
 def _colour_bins(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """The bin of each pixel, flat."""
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)  # 8 bits: L over 0..255, a and b around 128
+    # 8 bits: L over 0..255, a and b around 128.
+    lab: npt.NDArray[np.uint8] = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2LAB), np.uint8)
     light, first, second = (table.take(lab[:, :, channel]) for channel, table in enumerate(_TABLES))
     bins: npt.NDArray[np.uint8] = (light + first + second).reshape(-1)
     return bins
