@@ -79,6 +79,15 @@ def test_a_limit_and_settings_are_heeded(evaluate, tmp_path, capsys):
     assert scores["num_proposals"] <= 7
 
 
+def test_all_protocols_name_what_they_miss_before_the_first_of_them_runs(evaluate, tmp_path, capsys):
+    folder_of(tmp_path / "eval-coco")
+    assert evaluate("all", "--data", tmp_path, "--json", tmp_path / "figures.json") == 2
+    line = only_line(capsys)
+    assert "has no folder eval-edges, eval-video; " in line
+    assert "one by one for proposals, prompted, boundary, scores, scene, which have theirs" in line
+    assert not (tmp_path / "figures.json").exists()
+
+
 @pytest.mark.parametrize("named", [pytest.param(True, id="by flag"), pytest.param(False, id="by variable")])
 def test_a_folder_of_data_sets_holds_the_data_set(evaluate, tmp_path, monkeypatch, capsys, named):
     folder_of(tmp_path / "eval-coco", count=1)
@@ -152,7 +161,9 @@ def test_every_protocol_checks_its_data(evaluate, tmp_path, capsys, protocol):
         pytest.param(["zzz"], "there are proposals, prompted, boundary, scores, ", id="unknown protocol"),
         pytest.param(["proposals"], "name the data with --data FOLDER", id="no data named"),
         pytest.param(["proposals", "--limit", 0], "--limit must be 1 or more", id="no picture asked for"),
-        pytest.param(["all", "--data", "{set}"], "has no folder eval-coco", id="all of one data set"),
+        pytest.param(
+            ["all", "--data", "{set}"], "has no folder eval-coco, eval-edges, eval-video; ", id="all of one data set"
+        ),
         pytest.param(["proposals", "--data", "{set}", "--conf", 2], "--conf", id="conf out of range"),
         pytest.param(["proposals", "--data", "{set}", "--out", "{set}/instances.json"], "cannot write", id="out"),
         pytest.param(["proposals", "--data", "{set}", "--json", "{set}/images"], "cannot write", id="json"),

@@ -77,3 +77,11 @@ def test_a_bar_that_learns_the_total_on_the_way():
     lines = stream.getvalue().splitlines()
     assert "1/3 pictures" in lines[0]
     assert lines[-1].startswith("[############################] 3/3 pictures")
+
+
+def test_the_first_unit_took_its_time_though_nobody_knew_the_total():
+    clock, stream = Clock(), io.StringIO()
+    bar = CountingBar("pictures", stream=stream, clock=clock)
+    clock.seconds = 2.0
+    bar(1, 6)
+    assert "0.5/s  0:10 left" in stream.getvalue()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamseg.cli.evaluations import PROTOCOLS, load_protocol, protocol_names
 from streamseg.cli.evaluations.protocol import Protocol, Report, Request
-from streamseg.cli.progress import ProgressBar
+from streamseg.cli.progress import CountingBar
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.cli.tables import format_table
 from streamseg.errors import ConfigError, DataError
@@ -60,9 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None and find_spec("matplotlib") is None:
         raise ConfigError("--out needs matplotlib, which is not installed; run: pip install 'streamseg[eval]'")
     protocols = {name: load_protocol(name) for name in names}
-    folders = {
-        name: _folder(args.data, protocol.folder, is_alone=len(protocols) == 1) for name, protocol in protocols.items()
-    }
+    folders = _folders(args.data, {name: protocol.folder for name, protocol in protocols.items()})
     for path in (args.out, None if args.json is None else args.json.parent):
         if path is not None:
             _make_folder(path)
@@ -99,24 +97,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(asked: Path | None, name: str | None, *, is_alone: bool) -> Path:
-    """Where a protocol's data set lies: the folder of that name in what the user named, or that itself.
+def _folders(asked: Path | None, wanted: Mapping[str, str | None]) -> dict[str, Path]:
+    """Where the data set of each protocol lies: the folder of its name in what the user named, or that itself.
 
     Several protocols cannot share one data set, so that they need their folders.
     """
-    if name is None:
-        return Path()
+    names = list(dict.fromkeys(name for name in wanted.values() if name is not None))
+    if not names:
+        return dict.fromkeys(wanted, Path())
     if asked is None:
         if not os.environ.get(DATA_VARIABLE):
             raise ConfigError(f"name the data with --data FOLDER, or in the environment variable {DATA_VARIABLE}")
         asked = Path(os.environ[DATA_VARIABLE])
     if not asked.is_dir():
-        raise DataError(f"{asked} is no folder; --data names a data set, or a folder that holds {name}")
-    if (asked / name).is_dir():
-        return asked / name
-    if not is_alone:
-        raise DataError(f"{asked} has no folder {name}; to run all protocols, name a folder with all data sets")
-    return asked
+        raise DataError(f"{asked} is no folder; --data names a data set, or a folder that holds {', '.join(names)}")
+    missing = [name for name in names if not (asked / name).is_dir()]
+    if missing and len(wanted) > 1:
+        others = ", ".join(protocol for protocol, name in wanted.items() if name not in missing)
+        raise DataError(
+            f"{asked} has no folder {', '.join(missing)}; to run all protocols, name a folder with all data sets,"
+            f" or ask one by one for {others}, which have theirs"
+        )
+    return {
+        protocol: Path() if name is None else asked if name in missing else asked / name
+        for protocol, name in wanted.items()
+    }
 
 
 def _make_folder(path: Path) -> None:
@@ -134,18 +139,11 @@ def _config(args: argparse.Namespace, protocol: Protocol) -> SegmentationConfig:
 
 
 def _measure(segmenter: Segmenter, protocol: Protocol, folder: Path, limit: int | None) -> Report:
-    bar: ProgressBar | None = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or ProgressBar(protocol.unit, total)
-        bar.update(done)
-
+    bar = CountingBar(protocol.unit)
     try:
-        return protocol.run(Request(segmenter, folder, limit, show))
+        return protocol.run(Request(segmenter, folder, limit, bar))
     finally:
-        if bar is not None:
-            bar.close()
+        bar.close()
 
 
 def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:

@@ -22,6 +22,7 @@ class ProgressBar:
         total: how many there will be; None when nobody knows.
         stream: where to write.
         clock: monotonic seconds.
+        started: when the work began, by that clock; None: at this moment.
     """
 
     def __init__(
@@ -31,13 +32,14 @@ class ProgressBar:
         *,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        started: float | None = None,
     ) -> None:
         self._unit = unit
         self._total = total
         self._stream = stream if stream is not None else sys.stderr
         self._clock = clock
         self._on_terminal = self._stream.isatty()
-        self._started = clock()
+        self._started = clock() if started is None else started
         self._first_done: int | None = None
         self._shown: float | None = None
 
@@ -75,21 +77,26 @@ class ProgressBar:
 
 
 class CountingBar:
-    """A progress bar for work that says only when it has begun how much there is.
+    """A progress bar for work that says only when its first unit is done how much there is.
 
     Args:
         unit: what is counted, such as "pictures".
         stream: where to write.
+        clock: monotonic seconds; the work begins at this moment.
     """
 
-    def __init__(self, unit: str, *, stream: TextIO | None = None) -> None:
+    def __init__(self, unit: str, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._unit = unit
         self._stream = stream
+        self._clock = clock
+        self._started = clock()
         self._bar: ProgressBar | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """Say that `done` of `total` are finished."""
-        self._bar = self._bar or ProgressBar(self._unit, total, stream=self._stream)
+        self._bar = self._bar or ProgressBar(
+            self._unit, total, stream=self._stream, clock=self._clock, started=self._started
+        )
         self._bar.update(done)
 
     def close(self) -> None:

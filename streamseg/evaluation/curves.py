@@ -22,20 +22,28 @@ def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
     """Precision over recall of one or more detectors, with lines of equal F."""
     num_pictures = max(scores.num_pictures for scores in by_name.values())
     with figure(path, 1, title=f"Zero-shot edges: {num_pictures} pictures") as (axes,):
-        recall = np.linspace(0.01, 1, 200)
-        for f_measure in np.arange(0.2, 1, 0.2):
-            reached = recall > f_measure / 2 + 1e-3
-            precision = f_measure * recall[reached] / (2 * recall[reached] - f_measure)
-            seen = precision <= 1
-            axes.plot(recall[reached][seen], precision[seen], color=GREY, linewidth=0.8, linestyle=":")
-            axes.annotate(f"F {f_measure:.1f}", (1.0, f_measure / (2 - f_measure)), color=GREY, fontsize=8, ha="right")
+        for f_measure in (0.2, 0.4, 0.6, 0.8):
+            # From where both are equal; the other half, which is steep, is its mirror image.
+            high = np.linspace(f_measure, 1, 100)
+            low = f_measure * high / (2 * high - f_measure)
+            axes.plot([*low[::-1], *high], [*high[::-1], *low], color=GREY, linewidth=0.8, linestyle=":")
+            axes.annotate(
+                f"F {f_measure:.1f}",
+                (1.0, f_measure / (2 - f_measure)),
+                color=GREY,
+                fontsize=8,
+                ha="right",
+                va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+            )
         for (name, scores), colour in zip(by_name.items(), COLOURS, strict=False):
             # The thresholds beyond the strongest edge find nothing.
             shown = [(right, found) for right, found in zip(scores.precision, scores.recall, strict=True) if found > 0]
             figures = f"ODS {scores.ods:.3f}, OIS {scores.ois:.3f}, AP {scores.average_precision:.3f}"
             axes.plot([one[1] for one in shown], [one[0] for one in shown], color=colour, label=f"{name}: {figures}")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
-        axes.legend(loc="lower left")
+        # The lines of equal F run everywhere.
+        axes.legend(loc="lower left", frameon=True, facecolor="white", framealpha=1.0, edgecolor="none")
 
 
 def plot_video(scores: VideoScores, path: Path) -> None:
@@ -72,5 +80,5 @@ def plot_scene(scores: SceneScores, path: Path) -> None:
         axes.plot(ALPHAS, scores.hota_at, "o-", color=BLUE, markersize=4, label=f"HOTA, mean {scores.hota:.3f}")
         axes.axhline(scores.idf1, color=ORANGE, linestyle="--", linewidth=1.2, label=f"IDF1 {scores.idf1:.3f}")
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="IoU from which a pair counts", ylabel="accuracy")
-        axes.set_title(f"AP50 {scores.average_precision_50:.3f}, {scores.num_switches} switches")
+        axes.set_title(f"AP50 {scores.average_precision_50:.3f}, identity switches {scores.num_switches}")
         axes.legend(loc="lower left")

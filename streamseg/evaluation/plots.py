@@ -69,9 +69,10 @@ def plot_proposals(scores: ProposalScores, path: Path) -> None:
                 left.annotate(
                     f"{value:.2f}",
                     (number, value),
-                    xytext=(0, 7 if kind == "box" else -15),
+                    # The curve rises to the right of a point, and boxes are found before masks.
+                    xytext=(-2, 5) if kind == "box" else (0, -15),
                     textcoords="offset points",
-                    ha="center",
+                    ha="right" if kind == "box" else "center",
                     color=colour,
                     fontsize=9,
                 )
@@ -122,7 +123,8 @@ def plot_boundary(scores: BoundaryScores, path: Path) -> None:
         left.plot(places, [one[3] for one in bins], "o-", color=GREY, markersize=4, label="mask IoU")
         left.plot(places, [one[2] for one in bins], "o-", color=BLUE, markersize=4, label="boundary IoU")
         left.set_xticks(places, [f"{name}\n{one[1]}" for name, one in zip(names, bins, strict=True)], fontsize=8)
-        left.set(ylim=(0, 1), xlabel="root of the object's area in pixels, number of objects", ylabel="mean IoU")
+        left.set(xlim=(-0.5, len(bins) - 0.5), ylim=(0, 1), ylabel="mean IoU")
+        left.set(xlabel="root of the object's area in pixels, number of objects")
         left.set_title("Objects found (IoU ≥ 0.5)")
         left.legend(loc="lower right")
         kinds = (("found", scores.found, BLUE), ("best mask", scores.best, GREEN), ("by box", scores.prompted, ORANGE))
@@ -158,7 +160,9 @@ def _reliability(axes: Axes, of: Calibration, title: str) -> None:
         ([one.mean_iou for one in shown], BLUE, f"mean IoU (error {of.calibration_error:.3f})"),
         ([one.share_correct for one in shown], ORANGE, f"share with IoU ≥ 0.5 (error {of.calibration_error_50:.3f})"),
     ):
-        axes.plot([one.mean_score for one in shown], values, "o-", color=colour, markersize=5, label=label)
+        # All may be right: a point on the border is drawn whole.
+        scored = [one.mean_score for one in shown]
+        axes.plot(scored, values, "o-", color=colour, markersize=5, label=label, clip_on=False, in_layout=False)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", ylabel="mean over the proposals of a score")
     axes.set_title(f"{title}\nn = {of.num_proposals}, Spearman {of.spearman:.3f}")
     # Below the axes: points may lie anywhere inside.
