@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -61,6 +61,8 @@ class Binding:
     """As it was before it was found again, or before the identities started afresh."""
     bridge: Candidate | None = None
     """What lay in its object's place when the tracker lost that, and stays there: it answers meanwhile."""
+    whole_id: int = TENTATIVE
+    """What its object is a part of, where that answers for it."""
     is_asked: bool = False
     """The frame that the sender saw has had its say."""
 
@@ -122,7 +124,17 @@ class Binding:
 
     def _choose(self, position: int) -> None:
         self.position, self.found_id, self.confidence, self.looks = position, TENTATIVE, 1.0, None
-        self.bridge = None
+        self.bridge, self.whole_id = None, TENTATIVE
+
+    def may_be_answered_by(self) -> Collection[int] | None:
+        """The identities that may answer for a part; None for all.
+
+        A click means what is seen at its place; whatever says more (a box, a mask, a background point) means an object
+        of that outline, and only what was among the candidates has passed.
+        """
+        if isinstance(self.prompt, PointPrompt) and all(self.prompt.point_labels):
+            return None
+        return {one.track_id for one in self.candidates}
 
 
 def is_step(before: LocatedPrompt, after: LocatedPrompt) -> bool:

@@ -18,6 +18,7 @@ from streamseg.prompting.reacquisition import Lost, reacquire
 from streamseg.prompting.select import nested, select
 from streamseg.prompting.sightings import Sighting, Sightings, sight
 from streamseg.prompting.status import answer, status_of
+from streamseg.prompting.wholes import MIN_INSIDE, Wholes, shares_inside
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt, Selection
 
@@ -45,6 +46,7 @@ class PromptFollower:
     def __init__(self, memory: Mapping[str, object] | None = None) -> None:
         self._sightings = Sightings()
         self._births = Births()
+        self._wholes = Wholes()
         self._newest: Sighting | None = None
         self._prompts: Sequence[EverythingPrompt | LocatedPrompt] = ()
         self._bindings: dict[str, Binding] = {}
@@ -104,7 +106,7 @@ class PromptFollower:
     def restart(self) -> None:
         """The source's identities start afresh: what was bound is lost, and is known again by its looks alone."""
         for binding in self._bindings.values():
-            candidate, binding.bridge = binding.candidate, None
+            candidate, binding.bridge, binding.whole_id = binding.candidate, None, TENTATIVE
             if candidate is None or candidate.track_id == TENTATIVE:
                 binding.candidates = []
                 continue
@@ -115,6 +117,7 @@ class PromptFollower:
             self._next_key -= 1
         self._sightings = Sightings()  # another thread may still be reading the others
         self._births = Births()
+        self._wholes = Wholes()
         self._newest, self._pending, self._lost = None, [], {}
         self._note()
 
@@ -253,6 +256,7 @@ class PromptFollower:
     def _follow(self, before: Sighting | None, sighting: Sighting) -> dict[str, Selection]:
         """The answer of each binding; looks for what is lost."""
         rows = {prompt_id: binding.row_in(sighting) for prompt_id, binding in self._bindings.items()}
+        self._gather(rows, sighting)
         self._bridge(rows, before, sighting)
         missing: dict[tuple[int, int], list[tuple[str, Binding]]] = {}
         for prompt_id, row in rows.items():
@@ -265,13 +269,39 @@ class PromptFollower:
         found = reacquire(list(self._lost.values()), sighting, self._births)
         for (key, one), seen in zip(self._lost.items(), found, strict=True):
             for prompt_id, binding in missing[key]:
-                if seen is not None:
+                whole_row = self._stand_in(binding, sighting)
+                if seen is not None and _is_inside(sighting, sighting.rows[seen.track_id], whole_row):
                     binding.found_id, binding.looks = seen.track_id, one.looks
                     binding.confidence *= seen.probability
-                    rows[prompt_id] = sighting.rows[seen.track_id]
+                    rows[prompt_id], binding.whole_id = sighting.rows[seen.track_id], TENTATIVE
                 elif one.was_fleeting(sighting.time_seconds) and binding.leave(sighting):
                     rows[prompt_id] = binding.row_in(sighting)
+                else:
+                    rows[prompt_id] = whole_row
         return {prompt_id: answer(prompt_id, binding, rows[prompt_id]) for prompt_id, binding in self._bindings.items()}
+
+    def _gather(self, rows: Mapping[str, int], sighting: Sighting) -> None:
+        """What the objects that are seen are parts of. They go by their own identity, whatever they were found as."""
+        parts = {}
+        for prompt_id, binding in self._bindings.items():
+            candidate = binding.candidate
+            if candidate is None or candidate.track_id == TENTATIVE:
+                continue
+            parts[candidate.track_id] = rows[prompt_id]
+            if rows[prompt_id] >= 0:
+                binding.whole_id = TENTATIVE
+        self._wholes.keep(parts)
+        for part in parts.keys() - self._wholes.parts:
+            # The newest frame is among the sightings, and comes below.
+            self._wholes.begin(part, self._sightings.of(part)[:-1])
+        self._wholes.update(sighting, {part: row for part, row in parts.items() if row >= 0})
+
+    def _stand_in(self, binding: Binding, sighting: Sighting) -> int:
+        """The row of what answers for its object, which is not seen, because that is a part of it; else -1."""
+        candidate = binding.candidate
+        if candidate is not None:
+            binding.whole_id = self._wholes.stand_in(candidate.track_id, sighting, binding.may_be_answered_by())
+        return sighting.rows.get(binding.whole_id, -1)
 
     def _waiting(self, key: tuple[int, int], binding: Binding) -> Lost | None:
         """A binding's object as it begins to be waited for; None where nothing is known of it."""
@@ -288,6 +318,11 @@ class PromptFollower:
         if candidate is None:
             return None
         return _known(self._sightings, candidate.track_id, binding.found_id, binding.looks)
+
+
+def _is_inside(sighting: Sighting, row: int, whole_row: int) -> bool:
+    """Whether a row could be a part of another; yes, where there is no other."""
+    return whole_row < 0 or float(shares_inside(sighting, [row], [whole_row])[0]) >= MIN_INSIDE
 
 
 def _known(sightings: Sightings, track_id: int, found_id: int, earlier: Looks | None) -> Looks | None:

@@ -14,6 +14,8 @@ __all__ = ["answer", "status_of"]
 
 TENTATIVE_CONFIDENCE: Final = 0.5
 """Of an object that was seen too briefly to be given an identity: many of those are gone in the next frame."""
+WHOLE_CONFIDENCE: Final = 0.5
+"""Of what answers for its part: the object is there, but the answer is larger."""
 
 
 def status_of(selection: Selection, track_ids: Sequence[int]) -> Selection:
@@ -31,6 +33,10 @@ def answer(prompt_id: str, binding: Binding, row: int) -> Selection:
     candidate = binding.candidate
     if candidate is None:
         return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "none"))
+    if row >= 0 and binding.whole_id >= 0:
+        confidence = WHOLE_CONFIDENCE * binding.confidence
+        status = PromptStatus(prompt_id, "bound", confidence, binding.whole_id)
+        return Selection(prompt_id, (row,), (confidence,), status=status)
     is_found = binding.found_id >= 0
     track_id = binding.found_id if is_found else max(candidate.track_id, TENTATIVE)
     if row < 0:
