@@ -14,19 +14,35 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.segmentation.interpolation import Taps, along_columns, along_rows, taps
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.message import CropMask
 
 __all__ = ["instance_masks"]
 
-_EMPTY = np.zeros((0, 0), dtype=np.bool_)
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+Logits = npt.NDArray[np.float32]
+
+_NO_MASK = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
 
 _ROUNDING = 1e-6
 """Slack, in cells or pixels, for centres that lie on an edge except for float rounding."""
 
-
 _MANY_PIXELS = 150**2
-"""From here on matrix products are faster than OpenCV's transform."""
+"""From here on matrix products are faster than OpenCV's transform of a single mask."""
+
+_AT_ONCE = 32
+"""Corrected masks whose weights are in memory together."""
+
+
+class _Range(NamedTuple):
+    """Output pixels [begin, end) of one axis, and the grid cells [first, stop) that they are interpolated from."""
+
+    begin: int
+    end: int
+    first: int
+    stop: int
 
 
 class _Axis(NamedTuple):
@@ -49,28 +65,47 @@ class _Axis(NamedTuple):
     whole: tuple[int, int] | None
     """(output pixels per cell, first output pixel of cell 0) where both are whole numbers."""
 
-    def span(self, low: float, high: float) -> tuple[int, int]:
-        """Output pixels [begin, end) whose centres lie between two box edges in source-image pixels.
+    def spans(self, low: Floats, high: Floats) -> tuple[Indices, Indices]:
+        """Output pixels [begin, end) (K,) whose centres lie between two edges of boxes (K,) in source-image pixels.
 
         The outermost half cell of the picture has no logits of its own (it repeats the cell's centre),
         so that nothing could tell whether an object ends in it: an edge that lies there goes to the
         border, and masks reach it.
         """
         extent = self.num_pixels * self.pixel
-        low = 0.0 if low <= self.cell / 2 else low
-        high = extent if high >= extent - self.cell / 2 else high
-        begin, end = (math.ceil(edge / self.pixel - 0.5 - _ROUNDING) for edge in (low, high))
-        return max(begin, 0), min(end, self.num_pixels)
+        low = np.where(low <= self.cell / 2, 0.0, low)
+        high = np.where(high >= extent - self.cell / 2, extent, high)
+        begin, end = (np.ceil(edge / self.pixel - 0.5 - _ROUNDING).astype(np.intp) for edge in (low, high))
+        return np.maximum(begin, 0), np.minimum(end, self.num_pixels)
 
-    def window(self, begin: int, end: int) -> tuple[int, int]:
-        """Grid cells [first, stop) that output pixels [begin, end) are interpolated from.
+    def windows(self, begin: Indices, end: Indices) -> tuple[Indices, Indices]:
+        """Grid cells [first, stop) (K,) that output pixels [begin, end) are interpolated from.
 
         Cells in the letterbox padding are left out: what the network says there is about no picture,
         and would pull masks away from the border. The outermost cells of the picture are repeated instead.
         """
-        low = math.floor(self.start + self.step * begin)
-        high = math.floor(self.start + self.step * (end - 1)) + 1
-        return min(max(low, self.first), self.last), min(max(high, self.first), self.last) + 1
+        low = np.floor(self.start + self.step * begin).astype(np.intp)
+        high = np.floor(self.start + self.step * (end - 1)).astype(np.intp) + 1
+        return np.clip(low, self.first, self.last), np.clip(high, self.first, self.last) + 1
+
+    def ranges(self, low: Floats, high: Floats) -> list[_Range]:
+        """The pixels between edges (K,), each with its window."""
+        begin, end = self.spans(low, high)
+        return [_Range(*of) for of in np.stack([begin, end, *self.windows(begin, end)], axis=1).tolist()]
+
+    def grid_taps(self, begin: Indices, end: Indices) -> tuple[list[slice], list[Taps]]:
+        """The windows (K,) of pixels [begin, end) (K,), and how much of their cells each pixel takes."""
+        first, stop = self.windows(begin, end)
+        steps = np.full(len(begin), self.step, dtype=np.float64)
+        starts = np.asarray(self.start + self.step * begin - first, dtype=np.float64)
+        cells = [slice(*window) for window in zip(first.tolist(), stop.tolist(), strict=True)]
+        return cells, taps(end - begin, starts, steps, stop - first)
+
+    def raster_taps(self, begin: Indices, end: Indices, low: Floats, high: Floats, raster: int) -> list[Taps]:
+        """How much of `raster` cells from `low` to `high` (K,), source-image pixels, pixels [begin, end) (K,) take."""
+        cells = raster / np.maximum(high - low, _ROUNDING)  # per source-image pixel
+        starts = cells * ((begin + 0.5) * self.pixel - low) - 0.5
+        return taps(end - begin, starts, cells * self.pixel, np.full(len(begin), raster))
 
 
 def instance_masks(
@@ -104,12 +139,15 @@ def instance_masks(
     x_axis = _axis(image_width, width, chosen.mask_logits.shape[2], place.scale_x, place.offset_x)
     y_axis = _axis(image_height, height, chosen.mask_logits.shape[1], place.scale_y, place.offset_y)
     logits = chosen.mask_logits.numpy(force=True).astype(np.float32, copy=False)
-    boxes = chosen.boxes.tolist()
+    boxes = chosen.boxes.numpy(force=True).astype(np.float64)
     if chosen.corrections is None:
-        return [_crop_mask(row, None, box, x_axis, y_axis) for row, box in zip(logits, boxes, strict=True)]
+        return _plain_masks(logits, boxes, x_axis, y_axis)
     corrections = chosen.corrections.numpy(force=True).astype(np.float32, copy=False)
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, len(boxes), _AT_ONCE)]
     return [
-        _crop_mask(row, added, box, x_axis, y_axis) for row, added, box in zip(logits, corrections, boxes, strict=True)
+        mask
+        for part in parts
+        for mask in _corrected_masks(logits[part], corrections[part], boxes[part], x_axis, y_axis)
     ]
 
 
@@ -134,94 +172,79 @@ def _axis(num_image_pixels: int, num_pixels: int, num_cells: int, cell: float, o
     )
 
 
-def _crop_mask(
-    logits: npt.NDArray[np.float32],
-    corrections: npt.NDArray[np.float32] | None,
-    box: list[float],
-    x_axis: _Axis,
-    y_axis: _Axis,
-) -> CropMask:
-    x0, y0, x1, y1 = box
-    margin_x, margin_y = (0.0, 0.0) if corrections is None else (_margin(x0, x1), _margin(y0, y1))
-    left, right = x_axis.span(x0 - margin_x, x1 + margin_x)
-    top, bottom = y_axis.span(y0 - margin_y, y1 + margin_y)
-    if right <= left or bottom <= top:
-        return CropMask(_EMPTY, 0, 0)
-    sampled = _sample(logits, x_axis, y_axis, (left, right), (top, bottom))
-    if corrections is None:
-        crop = sampled > 0
-    else:
-        along_x = _raster_steps(x_axis, left, x0, x1, corrections.shape[1])
-        along_y = _raster_steps(y_axis, top, y0, y1, corrections.shape[0])
+def _plain_masks(logits: Logits, boxes: Floats, x_axis: _Axis, y_axis: _Axis) -> list[CropMask]:
+    """Masks of logits (K, Mh, Mw) inside boxes (K, 4)."""
+    columns = x_axis.ranges(boxes[:, 0], boxes[:, 2])
+    rows = y_axis.ranges(boxes[:, 1], boxes[:, 3])
+    return [
+        _mask(_sample(of, x_axis, y_axis, across, down) > 0, across.begin, down.begin)
+        if across.end > across.begin and down.end > down.begin
+        else _NO_MASK
+        for of, across, down in zip(logits, columns, rows, strict=True)
+    ]
+
+
+def _corrected_masks(
+    logits: Logits, corrections: Logits, boxes: Floats, x_axis: _Axis, y_axis: _Axis
+) -> list[CropMask]:
+    """Masks of logits (K, Mh, Mw) with corrections (K, R, R) added, as far around boxes (K, 4) as they reach."""
+    margins = CORRECTION_MARGIN * (boxes[:, 2:] - boxes[:, :2])
+    low, high = (boxes[:, :2] - margins).T, (boxes[:, 2:] + margins).T  # (2, K) each
+    left, right = x_axis.spans(low[0], high[0])
+    top, bottom = y_axis.spans(low[1], high[1])
+    solid = np.flatnonzero((right > left) & (bottom > top))
+    left, right, top, bottom, low, high = (
+        left[solid],
+        right[solid],
+        top[solid],
+        bottom[solid],
+        low[:, solid],
+        high[:, solid],
+    )
+    columns, grid_x = x_axis.grid_taps(left, right)
+    rows, grid_y = y_axis.grid_taps(top, bottom)
+    raster_x = x_axis.raster_taps(left, right, low[0], high[0], corrections.shape[2])
+    raster_y = y_axis.raster_taps(top, bottom, low[1], high[1], corrections.shape[1])
+    negated = -corrections[solid]
+    masks = [_NO_MASK] * len(boxes)
+    for place, row in enumerate(solid.tolist()):
+        window = logits[row, rows[place], columns[place]]
+        plain = along_rows(grid_y[place], along_columns(window, grid_x[place]))
+        less = along_rows(raster_y[place], along_columns(negated[place], raster_x[place]))
         # Not a sum above zero: a pass over all pixels less.
-        crop = sampled > _warp(-corrections, along_x, along_y, (right - left, bottom - top))
-    return CropMask(crop, left, top) if crop.any() else CropMask(_EMPTY, 0, 0)
+        masks[row] = _mask(plain > less, int(left[place]), int(top[place]))
+    return masks
 
 
-def _margin(low: float, high: float) -> float:
-    return CORRECTION_MARGIN * (high - low)
+def _mask(crop: npt.NDArray[np.bool_], x: int, y: int) -> CropMask:
+    return CropMask(crop, x, y) if crop.any() else _NO_MASK
 
 
-def _raster_steps(axis: _Axis, first: int, low: float, high: float, raster: int) -> tuple[float, float]:
-    """Cells of the raster of corrections per output pixel, and where on it output pixel `first` lies."""
-    cells = raster / max((1 + 2 * CORRECTION_MARGIN) * (high - low), _ROUNDING)  # per source-image pixel
-    return cells * axis.pixel, cells * ((first + 0.5) * axis.pixel - low + _margin(low, high)) - 0.5
-
-
-def _sample(
-    logits: npt.NDArray[np.float32],
-    x_axis: _Axis,
-    y_axis: _Axis,
-    columns: tuple[int, int],
-    rows: tuple[int, int],
-) -> npt.NDArray[np.float32]:
+def _sample(logits: Logits, x_axis: _Axis, y_axis: _Axis, columns: _Range, rows: _Range) -> Logits:
     """Logits (rows, columns) at the centres of output pixels, bilinear, from grid logits (Mh, Mw)."""
-    left, right = x_axis.window(*columns)
-    top, bottom = y_axis.window(*rows)
-    window = logits[top:bottom, left:right]
+    window = logits[rows.first : rows.stop, columns.first : columns.stop]
+    width, height = columns.end - columns.begin, rows.end - rows.begin
     if x_axis.whole and y_axis.whole:
         # The same transform, several times faster, for the usual video sizes (8 pixels per cell at 720p,
         # 12 at 1080p): the whole window enlarged, then cut. Cells at the border that the picture's edge
         # cuts through leave some pixels outside the window; those take the general way.
         factor_x, factor_y = x_axis.whole[0], y_axis.whole[0]
-        x = columns[0] - x_axis.whole[1] - left * factor_x
-        y = rows[0] - y_axis.whole[1] - top * factor_y
-        size = ((right - left) * factor_x, (bottom - top) * factor_y)
-        width, height = columns[1] - columns[0], rows[1] - rows[0]
+        x = columns.begin - x_axis.whole[1] - columns.first * factor_x
+        y = rows.begin - y_axis.whole[1] - rows.first * factor_y
+        size = (window.shape[1] * factor_x, window.shape[0] * factor_y)
         if x >= 0 and y >= 0 and x + width <= size[0] and y + height <= size[1]:
             enlarged = cv2.resize(window, size, interpolation=cv2.INTER_LINEAR)
             return enlarged[y : y + height, x : x + width]  # type: ignore[return-value]
-    return _warp(
-        window,
-        (x_axis.step, x_axis.start + x_axis.step * columns[0] - left),
-        (y_axis.step, y_axis.start + y_axis.step * rows[0] - top),
-        (columns[1] - columns[0], rows[1] - rows[0]),
+    starts = (
+        x_axis.start + x_axis.step * columns.begin - columns.first,
+        y_axis.start + y_axis.step * rows.begin - rows.first,
     )
-
-
-def _warp(
-    values: npt.NDArray[np.float32], along_x: tuple[float, float], along_y: tuple[float, float], size: tuple[int, int]
-) -> npt.NDArray[np.float32]:
-    """Values at steps and starts (in cells, x and y), bilinear, for `size` (width, height) pixels."""
-    if size[0] * size[1] >= _MANY_PIXELS:
-        # The same as two matrix products: less time where pixels are many, more where they are few.
-        rows = _weights(*along_y, size[1], values.shape[0])
-        columns = _weights(*along_x, size[0], values.shape[1])
-        return np.asarray((rows @ values) @ columns.T, dtype=np.float32)
-    matrix = np.array([[along_x[0], 0.0, along_x[1]], [0.0, along_y[0], along_y[1]]])
+    if width * height >= _MANY_PIXELS:
+        steps, cells = np.array([x_axis.step, y_axis.step]), np.array(window.shape[::-1])
+        of_x, of_y = taps(np.array([width, height]), np.array(starts), steps, cells)
+        return along_columns(along_rows(of_y, window), of_x)
+    matrix = np.array([[x_axis.step, 0.0, starts[0]], [0.0, y_axis.step, starts[1]]])
     # OpenCV 5 computes this in float throughout; earlier releases rounded positions to 1/32 of a cell.
     return cv2.warpAffine(  # type: ignore[return-value]
-        values, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        window, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
-
-
-def _weights(step: float, start: float, num_pixels: int, num_cells: int) -> npt.NDArray[np.float32]:
-    """How much of each cell each pixel takes: (pixels, cells), rows of one or two neighbours that sum to 1."""
-    places = np.clip(start + step * np.arange(num_pixels), 0, num_cells - 1)
-    left = places.astype(np.intp)  # not negative, so that truncation is floor
-    share = places - left
-    weights = np.zeros((num_pixels, num_cells), dtype=np.float32)
-    pixels = np.arange(num_pixels)
-    weights[pixels, left] = 1 - share
-    weights[pixels, np.minimum(left + 1, num_cells - 1)] += share
-    return weights
