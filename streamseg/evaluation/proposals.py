@@ -8,7 +8,7 @@ labelled, precision is low whatever a model does, because it finds the others as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -109,8 +109,8 @@ def evaluate_proposals(
         box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         mask_areas = np.array([mask.area for mask in masks], dtype=np.float64)
         overlap = box_ious(boxes, truth.boxes, truth.is_crowd)
-        box_matches.append(match_picture(overlap, scores, box_areas, truth.areas, truth.is_crowd))
-        mask_matches.append(match_picture(ious, scores, mask_areas, truth.areas, truth.is_crowd))
+        box_matches.append(_needed(match_picture(overlap, scores, box_areas, truth.areas, truth.is_crowd)))
+        mask_matches.append(_needed(match_picture(ious, scores, mask_areas, truth.areas, truth.is_crowd)))
         for column in np.flatnonzero(~truth.is_crowd).tolist():
             best.setdefault(truth.labels[column], []).append(float(ious[:, column].max(initial=0)))
         num_proposals += len(masks)
@@ -146,6 +146,15 @@ def score_matches(matches: Sequence[PictureMatches]) -> MatchScores:
         precision_50=float(precision[0, 0]),
         precision_75=float(precision[0, 5]),
         precision_by_size={name: float(precision[row].mean()) for name, row in sizes.items()},
+    )
+
+
+def _needed(matches: PictureMatches) -> PictureMatches:
+    """What the scores are made of: of 1000 proposals in each of many thousand pictures the whole fills the memory."""
+    return replace(
+        matches,
+        scores=matches.scores[:PRECISION_PROPOSALS].copy(),
+        outcomes=matches.outcomes[:, :, :PRECISION_PROPOSALS].copy(),
     )
 
 
