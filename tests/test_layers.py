@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "streamseg"
 
 GROUPS = (
-    {"errors"},
+    {"errors", "closing"},
     {"structures"},
     {"cache", "geometry", "config", "telemetry", "rle"},
     {"onnx_session"},
@@ -41,6 +41,7 @@ ONLY_IN = {
 
 LIGHT = (
     "errors",
+    "closing",
     "structures.frame",
     "structures.prompt",
     "structures.message",

@@ -13,11 +13,11 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Final
 
 import zmq
 
+from streamseg.closing import Closing
 from streamseg.errors import DataError, PublishError, StreamsegError, WireError
 from streamseg.publish.endpoints import Context, bind, connect, open_socket
 from streamseg.publish.thread import SocketThread, WakeUp
@@ -67,7 +67,7 @@ def _request_id(request: dict[str, Any]) -> int | str:
     return fields.integer(request, "id")
 
 
-class ControlServer:
+class ControlServer(Closing):
     """Answers requests in a thread of its own, one after the other.
 
     Args:
@@ -124,14 +124,6 @@ class ControlServer:
             self._context.term()
         self._thread.check()
 
-    def __enter__(self) -> ControlServer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _serve(self) -> None:
         poller = zmq.Poller()
         poller.register(self._wake_up.fileno(), zmq.POLLIN)
@@ -151,7 +143,7 @@ class ControlServer:
             self._socket.close()
 
 
-class ControlClient:
+class ControlClient(Closing):
     """Asks a `ControlServer`; for one thread.
 
         with ControlClient("tcp://127.0.0.1:5556") as control:
@@ -218,11 +210,3 @@ class ControlClient:
         self._socket.close()
         if self._owns_context and not self._context.closed:
             self._context.term()
-
-    def __enter__(self) -> ControlClient:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

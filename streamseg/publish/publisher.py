@@ -8,13 +8,13 @@ import secrets
 import threading
 import time
 from dataclasses import replace
-from types import TracebackType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import zmq
 
+from streamseg.closing import Closing
 from streamseg.errors import PublishError
 from streamseg.publish.endpoints import Context
 from streamseg.publish.outlet import Outlet
@@ -41,7 +41,7 @@ STATUS_INTERVAL_SECONDS: Final = 1.0
 Picture = npt.NDArray[np.uint8]
 
 
-class Publisher:
+class Publisher(Closing):
     """Sends messages to whoever subscribed, and never waits for them.
 
     `publish` puts the message into its source's slot, where a newer one replaces it, and returns; a
@@ -181,14 +181,6 @@ class Publisher:
         if self._owns_context:
             self._context.term()
         self._thread.check()
-
-    def __enter__(self) -> Publisher:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _is_wanted(self, topic: bytes) -> bool:
         return any(outlet.is_wanted(topic) for outlet in self._outlets)

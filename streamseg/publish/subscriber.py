@@ -6,11 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Final
 
 import zmq
 
+from streamseg.closing import Closing
 from streamseg.errors import WireError
 from streamseg.publish.endpoints import Context, connect, open_socket
 from streamseg.publish.sequence import SequenceTracker
@@ -36,7 +36,7 @@ def message_age_ms(message: Message, now_ns: int | None = None) -> float:
     return ((time.time_ns() if now_ns is None else now_ns) - message.captured_ns) / 1e6
 
 
-class Subscriber:
+class Subscriber(Closing):
     """Receives the newest message of each source, however slowly they are taken.
 
         with Subscriber("tcp://127.0.0.1:5555", timeout_seconds=5) as subscriber:
@@ -183,14 +183,6 @@ class Subscriber:
         self._wake_up.close()
         if self._owns_context:
             self._context.term()
-
-    def __enter__(self) -> Subscriber:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _end(self) -> None:
         with self._changed:

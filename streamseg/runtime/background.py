@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final, Generic, TypeVar
+
+from streamseg.closing import Closing
 
 __all__ = ["Background", "Task"]
 
@@ -47,7 +48,7 @@ class Task(Generic[T]):
             self._done.set()
 
 
-class Background:
+class Background(Closing):
     """Does one piece of work after the other, in the order in which they came.
 
     The thread starts with the first piece of work; who never asks for any has none.
@@ -81,14 +82,6 @@ class Background:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
-
-    def __enter__(self) -> Background:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _work(self) -> None:
         while True:

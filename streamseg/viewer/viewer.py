@@ -10,9 +10,9 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Final
 
+from streamseg.closing import Closing
 from streamseg.config import ViewerConfig
 from streamseg.errors import ConfigError, PublishError
 from streamseg.pipeline import Result
@@ -32,7 +32,7 @@ CLOSE_SECONDS: Final = 0.3
 BACKLOG: Final = 64
 
 
-class Viewer:
+class Viewer(Closing):
     """Serves the page, and shows it what is written.
 
     A sink: `write` puts the frame into its source's slot, where a newer one replaces it, and returns. Everything
@@ -139,14 +139,6 @@ class Viewer:
         if self._thread.is_alive():
             logger.warning("the thread %r did not end in time and is left behind", self._thread.name)
         self.check()
-
-    def __enter__(self) -> Viewer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _work(self) -> None:
         """What the thread does."""

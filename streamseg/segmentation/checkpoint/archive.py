@@ -11,8 +11,8 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
+from streamseg.closing import Closing
 from streamseg.segmentation.checkpoint.refusal import AGAIN, quoted, refuse
 
 __all__ = ["Archive", "Entry"]
@@ -48,7 +48,7 @@ class Entry:
     checksum: int
 
 
-class Archive:
+class Archive(Closing):
     """The entries of a zip archive, by their names below its folder; read one at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -66,12 +66,8 @@ class Archive:
             self._file.close()
             raise
 
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file; the entries stay known."""
         self._file.close()
 
     def read(self, entry: Entry) -> bytearray:
