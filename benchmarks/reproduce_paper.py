@@ -208,7 +208,11 @@ def show_rows(rows: Sequence[Row]) -> None:
 
 
 def run(wanted: Sequence[Measurement], folders: dict[str | None, Path], args: Namespace, rows: list[Row]) -> int:
-    """Measure and print one after the other; one that fails is named, and costs the others nothing."""
+    """Measure and print one after the other; one that fails is named, and costs the others nothing.
+
+    Returns:
+        The exit code: 2 where one has failed, or nothing was there to be measured.
+    """
     num_failed = 0
     possible = [one for one in wanted if one.data in folders]
     for is_official, chosen in groupby(possible, key=lambda one: one.is_official):
@@ -227,7 +231,7 @@ def run(wanted: Sequence[Measurement], folders: dict[str | None, Path], args: Na
                 else:
                     show_rows(measured)
                     rows += measured
-    return 2 if num_failed else 0
+    return 2 if num_failed or not possible else 0
 
 
 def positive(text: str) -> int:

@@ -128,6 +128,11 @@ def test_what_is_absent_is_named_before_anything_is_measured(weights, tmp_path, 
     assert "1 speed, ms" in printed.out
 
 
+def test_nothing_to_measure_is_no_success(tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, "--weights", "default", "--coco", tmp_path, "--only", "coco", "edges") == 2
+    assert len([line for line in capsys.readouterr().err.splitlines() if "left out" in line]) == 2
+
+
 def test_a_table_that_fails_costs_the_others_nothing(data, weights, tmp_path, monkeypatch, capsys):
     shutil.copytree(data / "coco", tmp_path / "coco")
     (tmp_path / "coco" / "val2017" / "002.png").write_bytes(b"cut off")
