@@ -61,6 +61,8 @@ class Binding:
     """As it was before it was found again, or before the identities started afresh."""
     bridge: Candidate | None = None
     """What lay in its object's place when the tracker lost that, and stays there: it answers meanwhile."""
+    is_denied: bool = False
+    """Its object's identity is seen, and is another object."""
     whole_id: int = TENTATIVE
     """What its object is a part of, where that answers for it."""
     is_asked: bool = False
@@ -71,14 +73,19 @@ class Binding:
         """The one that answers."""
         return self.candidates[self.position] if self.candidates else None
 
-    def row_in(self, sighting: Sighting) -> int:
-        """Its object's row in the newest frame; -1 where it is not seen. Its own identity goes before a found one."""
+    def row_in(self, sighting: Sighting, denied: Collection[int] = ()) -> int:
+        """Its object's row in the newest frame; -1 where it is not seen. Its own identity goes before a found one.
+
+        Args:
+            sighting: the newest frame.
+            denied: identities that are other objects.
+        """
         candidate = self.candidate
         if candidate is None:
             return -1
-        row = candidate.row_in(sighting)
+        row = candidate.row_in(sighting) if candidate.track_id not in denied else -1
         if row < 0 <= self.found_id:
-            return sighting.rows.get(self.found_id, -1)
+            return sighting.rows.get(self.found_id, -1) if self.found_id not in denied else -1
         if row >= 0 and self.found_id >= 0:
             self.found_id, self.confidence = TENTATIVE, 1.0
         return row
@@ -124,7 +131,7 @@ class Binding:
 
     def _choose(self, position: int) -> None:
         self.position, self.found_id, self.confidence, self.looks = position, TENTATIVE, 1.0, None
-        self.bridge, self.whole_id = None, TENTATIVE
+        self.bridge, self.whole_id, self.is_denied = None, TENTATIVE, False
 
     def may_be_answered_by(self) -> Collection[int] | None:
         """The identities that may answer for a part; None for all.

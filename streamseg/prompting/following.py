@@ -10,8 +10,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry, inner_point, is_step
 from streamseg.prompting.births import Births
+from streamseg.prompting.likeness import Likeness
 from streamseg.prompting.looks import Looks
 from streamseg.prompting.memory import Remembered, fingerprint, parse_memory, to_json
 from streamseg.prompting.reacquisition import Lost, reacquire
@@ -24,8 +28,9 @@ from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt, Selecti
 
 __all__ = ["PromptFollower"]
 
-_Note = tuple[LocatedPrompt, int, int, Looks | None]
-"""A prompt, its object's identity, the one under which that was found again, and its looks before."""
+_Note = tuple[LocatedPrompt, int, int, float, Looks | None]
+"""A prompt, its object's identity, the one under which that was found again, when it last looked like itself, and its
+looks before it was found again."""
 BRIDGED_CONFIDENCE = 0.9
 """Of an identity that began where another ended."""
 
@@ -47,6 +52,7 @@ class PromptFollower:
         self._sightings = Sightings()
         self._births = Births()
         self._wholes = Wholes()
+        self._likenesses: dict[int, Likeness] = {}
         self._newest: Sighting | None = None
         self._prompts: Sequence[EverythingPrompt | LocatedPrompt] = ()
         self._bindings: dict[str, Binding] = {}
@@ -105,16 +111,17 @@ class PromptFollower:
 
     def restart(self) -> None:
         """The source's identities start afresh: what was bound is lost, and is known again by its looks alone."""
+        likenesses, self._likenesses = self._likenesses, {}
         for binding in self._bindings.values():
             candidate, binding.bridge, binding.whole_id = binding.candidate, None, TENTATIVE
             if candidate is None or candidate.track_id == TENTATIVE:
                 binding.candidates = []
                 continue
-            looks = self._looks(binding)
-            binding.candidates, binding.position = [Candidate(self._next_key)], 0
-            binding.found_id = TENTATIVE
+            known = likenesses.get(candidate.track_id)
+            looks = self._looks(binding, known)
+            binding.position, binding.found_id = 0, TENTATIVE
             binding.looks = replace(looks, seen_seconds=LONG_AGO) if looks is not None else None
-            self._next_key -= 1
+            binding.candidates = [self._remembered_candidate(known.views if known is not None else ())]
         self._sightings = Sightings()  # another thread may still be reading the others
         self._births = Births()
         self._wholes = Wholes()
@@ -128,8 +135,8 @@ class PromptFollower:
         """
         remembered, sightings, notes = self._noted
         found = dict(remembered)
-        for prompt, track_id, found_id, earlier in notes:
-            looks = _known(sightings, track_id, found_id, earlier)
+        for prompt, track_id, found_id, until_seconds, earlier in notes:
+            looks = _known(sightings, track_id, found_id, until_seconds, earlier)
             if looks is not None:
                 found[prompt.prompt_id] = Remembered(fingerprint(prompt), prompt.step, looks)
         return to_json(found)
@@ -140,7 +147,11 @@ class PromptFollower:
         self._noted = (
             dict(self._remembered),
             self._sightings,
-            tuple((prompt, one.track_id, found_id, looks) for prompt, one, found_id, looks in notes if one is not None),
+            tuple(
+                (prompt, one.track_id, found_id, self._alike_seconds(one), looks)
+                for prompt, one, found_id, looks in notes
+                if one is not None
+            ),
         )
 
     def _carry(self, before: Sighting, after: Sighting) -> None:
@@ -175,10 +186,17 @@ class PromptFollower:
         binding = Binding(prompt)
         remembered = self._remembered.pop(prompt.prompt_id, None)
         if remembered is not None and remembered.is_of(prompt):
-            binding.candidates = [Candidate(self._next_key)]
+            views = remembered.looks.embeddings
+            binding.candidates = [self._remembered_candidate(() if views is None else tuple(views))]
             binding.looks = replace(remembered.looks, seen_seconds=LONG_AGO)
-            self._next_key -= 1
         return binding
+
+    def _remembered_candidate(self, views: Sequence[npt.NDArray[np.float32]]) -> Candidate:
+        """An object without an identity that anybody could have, known by its looks."""
+        key = self._next_key
+        self._next_key -= 1
+        self._likenesses[key] = Likeness(views)
+        return Candidate(key)
 
     def _step(self, binding: Binding, prompt: LocatedPrompt, sighting: Sighting) -> None:
         row = binding.row_in(sighting)
@@ -236,6 +254,8 @@ class PromptFollower:
         for prompt_id, binding in self._bindings.items():
             if rows[prompt_id] >= 0:
                 binding.bridge = None
+            elif binding.is_denied:
+                continue
             elif binding.bridge is None and before is not None and (row := binding.row_before(before)) >= 0:
                 binding.bridge = begun.setdefault(row, Candidate(TENTATIVE, row))
         if before is not None and begun:
@@ -246,16 +266,17 @@ class PromptFollower:
             if bridge is None or rows[prompt_id] >= 0:
                 continue
             rows[prompt_id] = bridge.row_in(after)
-            if rows[prompt_id] < 0:
-                binding.bridge = None
+            if rows[prompt_id] < 0 or self._is_other(binding, after, rows[prompt_id]):
+                rows[prompt_id], binding.bridge = -1, None
             elif bridge.track_id != TENTATIVE:
-                binding.looks = self._looks(binding)
+                known = None if binding.candidate is None else self._likenesses.get(binding.candidate.track_id)
+                binding.looks = self._looks(binding, known)
                 binding.found_id, binding.bridge = bridge.track_id, None
                 binding.confidence *= BRIDGED_CONFIDENCE
 
     def _follow(self, before: Sighting | None, sighting: Sighting) -> dict[str, Selection]:
         """The answer of each binding; looks for what is lost."""
-        rows = {prompt_id: binding.row_in(sighting) for prompt_id, binding in self._bindings.items()}
+        rows = self._seen(sighting)
         self._gather(rows, sighting)
         self._bridge(rows, before, sighting)
         missing: dict[tuple[int, int], list[tuple[str, Binding]]] = {}
@@ -279,6 +300,32 @@ class PromptFollower:
                 else:
                     rows[prompt_id] = whole_row
         return {prompt_id: answer(prompt_id, binding, rows[prompt_id]) for prompt_id, binding in self._bindings.items()}
+
+    def _seen(self, sighting: Sighting) -> dict[str, int]:
+        """The row of each binding's object in the newest frame; -1 where it is not seen."""
+        rows, denied = {}, dict[tuple[int, int], frozenset[int]]()
+        for prompt_id, binding in self._bindings.items():
+            candidate = binding.candidate
+            if candidate is None or candidate.track_id == TENTATIVE:
+                rows[prompt_id] = binding.row_in(sighting)
+                continue
+            ids = candidate.track_id, binding.found_id
+            if ids not in denied:
+                denied[ids] = self._likenesses.setdefault(ids[0], Likeness()).denied(sighting, ids)
+            rows[prompt_id] = binding.row_in(sighting, denied[ids])
+            binding.is_denied = bool(denied[ids]) and rows[prompt_id] < 0
+        if len(self._likenesses) > len(denied):
+            self._likenesses = {key: self._likenesses[key] for key, _ in denied}
+        return rows
+
+    def _is_other(self, binding: Binding, sighting: Sighting, row: int) -> bool:
+        """Whether a row looks like another object than that of a binding."""
+        known = self._likenesses.get(binding.candidate.track_id) if binding.candidate is not None else None
+        return known is not None and known.is_other(sighting, row)
+
+    def _alike_seconds(self, candidate: Candidate) -> float:
+        known = self._likenesses.get(candidate.track_id)
+        return known.alike_seconds if known is not None else float("inf")
 
     def _gather(self, rows: Mapping[str, int], sighting: Sighting) -> None:
         """What the objects that are seen are parts of. They go by their own identity, whatever they were found as."""
@@ -305,19 +352,21 @@ class PromptFollower:
 
     def _waiting(self, key: tuple[int, int], binding: Binding) -> Lost | None:
         """A binding's object as it begins to be waited for; None where nothing is known of it."""
-        looks = self._looks(binding)
+        looks = self._looks(binding, self._likenesses.get(key[0]))
         if looks is None:
             return None
         seen = self._sightings.of(binding.found_id if binding.found_id >= 0 else key[0])
+        seen = [one for one in seen if one[0].time_seconds <= looks.seen_seconds]
         lived_seconds = seen[-1][0].time_seconds - seen[0][0].time_seconds if seen else float("inf")
         return Lost(looks, lived_seconds)
 
-    def _looks(self, binding: Binding) -> Looks | None:
+    def _looks(self, binding: Binding, known: Likeness | None) -> Looks | None:
         """What is known of its object; None where it has none that was seen."""
         candidate = binding.candidate
         if candidate is None:
             return None
-        return _known(self._sightings, candidate.track_id, binding.found_id, binding.looks)
+        until_seconds = known.alike_seconds if known is not None else float("inf")
+        return _known(self._sightings, candidate.track_id, binding.found_id, until_seconds, binding.looks)
 
 
 def _is_inside(sighting: Sighting, row: int, whole_row: int) -> bool:
@@ -325,7 +374,10 @@ def _is_inside(sighting: Sighting, row: int, whole_row: int) -> bool:
     return whole_row < 0 or float(shares_inside(sighting, [row], [whole_row])[0]) >= MIN_INSIDE
 
 
-def _known(sightings: Sightings, track_id: int, found_id: int, earlier: Looks | None) -> Looks | None:
-    """What is known of an identity, or of that under which it was found again, and from before."""
+def _known(
+    sightings: Sightings, track_id: int, found_id: int, until_seconds: float, earlier: Looks | None
+) -> Looks | None:
+    """What is known of an identity, or of that under which it was found again, up to a time, and from before."""
     seen = sightings.of(found_id if found_id >= 0 else track_id)
+    seen = [one for one in seen if one[0].time_seconds <= until_seconds]
     return Looks.of(seen, earlier) if seen else earlier

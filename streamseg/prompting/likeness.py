@@ -1,0 +1,94 @@
+"""Whether an identity still looks like the object that a prompt follows: trackers hand identities on.
+
+Where two objects meet, a tracker may go on with the other one under the identity of the first, which is the most
+frequent way to a wrong answer. Looks that were remembered before tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.prompting.sightings import Sighting
+
+__all__ = ["Likeness"]
+
+MAX_VIEWS: Final = 8
+"""Remembered of an object, over all the time that it is followed."""
+MIN_VIEWS: Final = 3
+"""As many are taken as they come: before, nothing is known."""
+MIN_COSINE: Final = 0.7
+"""Of embeddings, with the view that is most alike: below, it is another object."""
+SURE_COSINE: Final = 0.8
+"""From here on it is the object, and may be remembered anew."""
+NOVEL_COSINE: Final = 0.95
+"""What is more like than this to a known view adds nothing."""
+PATIENT_FRAMES: Final = 2
+"""So many in a row have to look like another object: hands and shadows pass."""
+
+Vector = npt.NDArray[np.float32]
+
+
+class Likeness:
+    """What one object looks like, and which identities have turned out to be others.
+
+    Args:
+        views: embeddings (D,) that are known of it.
+    """
+
+    def __init__(self, views: Sequence[Vector] = ()) -> None:
+        self._views = list(views)[:MAX_VIEWS]
+        self._num_unlike: dict[int, int] = {}
+        self.alike_seconds = float("inf")
+        """When it was last seen looking like itself, once something else was taken for it."""
+
+    @property
+    def views(self) -> tuple[Vector, ...]:
+        """Oldest first."""
+        return tuple(self._views)
+
+    def denied(self, sighting: Sighting, track_ids: Sequence[int]) -> frozenset[int]:
+        """Those of some identities that are another object in the newest frame.
+
+        Args:
+            sighting: the newest frame; once for each.
+            track_ids: what is taken for the object, the first that is there before the others. Where one of them looks
+                like the object, it goes before those that do not, else these are given `PATIENT_FRAMES`.
+        """
+        there = [identity for identity in dict.fromkeys(track_ids) if identity in sighting.rows]
+        cosines = {identity: self.cosine(sighting, sighting.rows[identity]) for identity in there}
+        for identity, cosine in cosines.items():
+            before = self._num_unlike.get(identity, 0)
+            unlike = cosine < (SURE_COSINE if before >= PATIENT_FRAMES else MIN_COSINE)
+            self._num_unlike[identity] = before + 1 if unlike else 0
+        unlike_ids = [identity for identity in there if self._num_unlike[identity]]
+        denied = {identity for identity in unlike_ids if self._num_unlike[identity] >= PATIENT_FRAMES}
+        if len(unlike_ids) < len(there):
+            denied.update(unlike_ids)
+        chosen = next((identity for identity in there if identity not in denied), None)
+        if chosen is not None and not self._num_unlike[chosen]:
+            self._learn(sighting, sighting.rows[chosen], cosines[chosen])
+            self.alike_seconds = sighting.time_seconds
+        return frozenset(denied)
+
+    def cosine(self, sighting: Sighting, row: int) -> float:
+        """Of a row with the view that is most like it; 1 where too little is known to tell."""
+        embeddings = sighting.embeddings
+        if embeddings is None or len(self._views) < MIN_VIEWS or self._views[0].shape != embeddings[row].shape:
+            return 1.0
+        return float(np.max(np.stack(self._views) @ embeddings[row]))
+
+    def is_other(self, sighting: Sighting, row: int) -> bool:
+        """Whether a row looks like another object."""
+        return self.cosine(sighting, row) < MIN_COSINE
+
+    def _learn(self, sighting: Sighting, row: int, cosine: float) -> None:
+        embeddings = sighting.embeddings
+        if embeddings is None or (len(self._views) >= MIN_VIEWS and not SURE_COSINE <= cosine < NOVEL_COSINE):
+            return
+        if len(self._views) == MAX_VIEWS:
+            del self._views[MIN_VIEWS]  # the first ones stay: they are what was asked for
+        self._views.append(embeddings[row])
