@@ -21,7 +21,7 @@ def test_a_page_is_greeted_and_told_the_prompts_and_the_figures():
             "sources": [{"id": "a"}, {"id": "b"}],
             "epoch": hello["epoch"],  # type: ignore[index]
         }
-        assert prompts == {"type": "prompts", "prompts": [{"id": "everything"}]}
+        assert prompts == {"type": "prompts", "prompts": [{"id": "everything"}], "names": {}}
         assert status == {"type": "status", "num_asked": 1, "is_paused": False}
 
     with_browser(test, "a", "b")

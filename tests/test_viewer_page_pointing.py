@@ -16,6 +16,7 @@ class Board:
 
     def __init__(self) -> None:
         self.prompts: dict[str, dict] = {}
+        self.names: dict[str, str] = {}
 
     def __call__(self, op, args):
         if op == "prompts.set":
@@ -26,6 +27,11 @@ class Board:
         elif op == "prompts.clear":
             for name in args["ids"]:
                 self.prompts.pop(name, None)
+        elif op == "prompts.rename":
+            if args["name"] in self.names.values():
+                raise Refusal(f"another prompt is called {args['name']!r}")
+            self.names[args["id"]] = args["name"]
+            return {"names": dict(self.names)}
         return {"prompts": list(self.prompts.values())} if op.startswith("prompts.") else {}
 
 
@@ -287,3 +293,35 @@ def test_the_list_tells_how_each_prompt_stands(server, open_tab):
     expect(page.locator(".prompt .prompt-percent")).to_have_text(["50 %", "", "50 %", "50 %"])
     icons = page.locator(".prompt-state use").evaluate_all("(icons) => icons.map((icon) => icon.getAttribute('href'))")
     assert len(set(icons)) == 4, "not told by colour alone"
+
+
+def test_a_prompt_is_renamed_where_it_stands(server, open_tab):
+    from playwright.sync_api import expect
+
+    page = open_page(server, open_tab)
+    for x, y, ids in [(80, 80, ["p1"]), (20, 20, ["p1", "p2"])]:
+        click(page, x, y)
+        wait_for_prompts(page, *ids)
+    field = page.get_by_role("textbox", name="Name of the prompt")
+    page.keyboard.press("F2")
+    expect(field).to_have_value("p2")
+    page.keyboard.type("something else")
+    page.keyboard.press("Escape")
+    expect(field).to_have_count(0)
+    page.locator(".prompt-name").first.dblclick()
+    expect(field).to_have_value("p1")
+    page.keyboard.type("a red cup")
+    page.keyboard.press("Enter")
+    assert server.calls("prompts.rename") == [{"id": "p1", "name": "a red cup"}]
+    wait_for_prompts(page, "a red cup", "p2")
+    assert page.locator(".prompt").first.get_attribute("data-id") == "p1", "what it follows is known by its id"
+    expect(page.locator(".prompt-choose").first).to_be_focused()
+    page.locator(".prompt-choose").last.press("F2")
+    page.keyboard.type("a red cup")
+    page.keyboard.press("Enter")
+    expect(page.locator("#notice")).to_contain_text("another prompt is called")
+    assert len(server.calls("prompts.rename", 2)) == 2
+    wait_for_prompts(page, "a red cup", "p2")
+    prompts = [{"id": name, "source": "cam0", "points": [[1, 1]], "labels": [1]} for name in ("p1", "p2")]
+    server.send({"type": "prompts", "prompts": prompts, "names": {"p2": "a jar"}})
+    wait_for_prompts(page, "p1", "a jar")

@@ -4,7 +4,8 @@ import re
 
 import pytest
 from viewer_page_browser import picture, place_of, wait_for_seq
-from viewer_page_scene import inner_point, scene_run, truth_masks
+
+from benchmarks.page.scene import inner_point, scene_run, truth_masks
 
 SIZE = (360, 640)
 SEED, IDENTITY = 3, 63
@@ -78,6 +79,15 @@ def test_prompts_of_one_page_are_seen_by_the_other_and_refusals_by_whoever_asked
         wait_for_index(page, CLICKED)
     first.mouse.click(*place_of(first, *inner_point(truth_masks(run.renderer, CLICKED)[IDENTITY]), SIZE, "scene"))
     expect(second.locator(".prompt .prompt-name")).to_have_text("p1")
+    first.locator(".prompt-name").dblclick()
+    first.keyboard.type("a ball")
+    first.keyboard.press("Enter")
+    expect(second.locator(".prompt .prompt-name")).to_have_text("a ball")
+    second.reload()
+    expect(second.locator(".prompt .prompt-name")).to_have_text("a ball")
+    run.show(CLICKED + 1)
+    expect(second.locator(".prompt .prompt-words")).to_have_text("bound")
+    assert run.identity_of("p1", CLICKED + 1) == IDENTITY
     second.locator("#text").fill("x" * 10_000)
     second.keyboard.press("Enter")
     expect(second.locator("#notice")).to_contain_text("256")

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks.page.browser import chromium, picture, place_of, why_no_browser
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["PATIENCE_MS", "chromium_of_module", "open_tab", "picture", "place_of", "tabs", "wait_for_seq"]
 
 PATIENCE_MS = 30_000
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+@pytest.fixture(scope="module", name="chromium")
+def chromium_of_module() -> Iterator[Browser]:
     """A browser for the tests of one module: the driver's event loop must not outlive them."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("there is no chromium")
-    sync_api.expect.set_options(timeout=PATIENCE_MS)
-    with sync_api.sync_playwright() as playwright:
-        # Without a graphics card its emulation only costs time; containers have no sandbox.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    if reason := why_no_browser():
+        pytest.skip(reason)
+    # Without a graphics card its emulation only costs time.
+    with chromium(flags=["--disable-gpu"], patience_ms=PATIENCE_MS) as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -65,20 +63,8 @@ def open_tab(chromium: Browser) -> Iterator[Callable[..., Page]]:
         yield open_one
 
 
-def picture(page: Page, source: str = "cam0") -> Locator:
-    """The canvas of a source."""
-    return page.locator(f'.tile[data-source="{source}"] canvas')
-
-
 def wait_for_seq(page: Page, seq: int, source: str = "cam0") -> None:
     """Wait until this frame is drawn."""
     from playwright.sync_api import expect
 
     expect(picture(page, source)).to_have_attribute("data-seq", str(seq))
-
-
-def place_of(page: Page, x: float, y: float, size: tuple[int, int], source: str = "cam0") -> tuple[float, float]:
-    """Where a point of the picture of `size` (H, W) is in the window."""
-    box = picture(page, source).bounding_box()
-    assert box is not None
-    return box["x"] + x / size[1] * box["width"], box["y"] + y / size[0] * box["height"]

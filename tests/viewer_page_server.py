@@ -43,7 +43,8 @@ class PageServer:
         self.sources = tuple(sources)
         self.answer = answer
         self.received: list[dict[str, Any]] = []
-        self.num_connections = 0
+        self.acked: list[list[int]] = []
+        """What each browser acknowledged, in the order in which they came."""
         self.lets_in = True
         self.greeting: tuple[Message, ...] = ()
         """Frames that a browser is sent before it has said anything."""
@@ -95,6 +96,17 @@ class PageServer:
     def acks(self, num: int = 1) -> list[int]:
         return [message["seq"] for message in self.wait_for(lambda m: m["type"] == "ack", num)]
 
+    def wait_for_acks(self, seq: int, browsers: Sequence[int]) -> None:
+        """Wait until each of these browsers has acknowledged a frame or a later one."""
+        with self._changed:
+            assert self._changed.wait_for(
+                lambda: all(max(self.acked[browser], default=-1) >= seq for browser in browsers), WAIT_SECONDS
+            ), f"frame {seq} was not shown by all of {browsers}: {self.acked}"
+
+    @property
+    def num_connections(self) -> int:
+        return len(self.acked)
+
     async def _send(self, body: bytes | str) -> None:
         for socket in tuple(self._sockets):
             await (socket.send_bytes(body) if isinstance(body, bytes) else socket.send_str(body))
@@ -131,14 +143,15 @@ class PageServer:
         for message in self.greeting:
             await socket.send_bytes(pack_single(encode(message)))
         self._sockets.append(socket)
-        self.num_connections += 1
+        acked: list[int] = []
+        self.acked.append(acked)
         async for message in socket:
             if message.type is WSMsgType.TEXT:
-                await self._read(socket, json.loads(message.data))
+                await self._read(socket, acked, json.loads(message.data))
         self._sockets.remove(socket)
         return socket
 
-    async def _read(self, socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
+    async def _read(self, socket: web.WebSocketResponse, acked: list[int], message: dict[str, Any]) -> None:
         if message["type"] == "call":
             try:
                 reply = {"ok": True, "result": self.answer(message["op"], message["args"])}
@@ -147,6 +160,8 @@ class PageServer:
             await socket.send_json({"type": "answer", "id": message["id"], **reply})
         with self._changed:
             self.received.append(message)
+            if message["type"] == "ack":
+                acked.append(message["seq"])
             self._changed.notify_all()
 
 

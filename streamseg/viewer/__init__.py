@@ -5,6 +5,7 @@ server    the HTTP routes and the protocol           client     one browser's We
 channel   the newest frame of a source, made once for all who watch
 window    how many frames a browser may owe          allowance  how many messages it may send
 frames    what is made of one frame                  access     who may see it
+names     what prompts are called
 page      what runs in the browser
 """
 

@@ -141,7 +141,8 @@ class Client:
             elif kind == "view":
                 self._view(fields.items(values, "sources", max_items=len(self._hub.slots)))
             elif kind == "call":
-                return '{"type":"answer",' + (await self._hub.call(body)).decode("utf-8").removeprefix("{")
+                reply = await self._hub.call(body, str(values.get("op")))
+                return '{"type":"answer",' + reply.decode("utf-8").removeprefix("{")
             else:
                 raise WireError(f"unknown type {kind[:40]!r}; view, ack and call are known")
         except WireError as error:

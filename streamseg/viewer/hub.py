@@ -15,6 +15,7 @@ from streamseg.publish.control import Op, answer
 from streamseg.structures.prompt import Prompt
 from streamseg.viewer.channel import Channel, Slot
 from streamseg.viewer.frames import drawn_jpeg, packed_frame
+from streamseg.viewer.names import Names
 from streamseg.wire import prompt_to_json
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Hub:
         self.failure: BaseException | None = None
         """The first mistake that was met."""
         self._failed = asyncio.Event()
+        self._names = Names()
+        self._own: dict[str, Op] = {"prompts.rename": self._rename}
         self._prompts: Sequence[Prompt] | None = None
         self._prompts_text = ""
 
@@ -88,11 +91,17 @@ class Hub:
         """Whether nobody else can watch."""
         return len(self.clients) + self.num_streams >= MAX_CLIENTS
 
-    async def call(self, request: bytes) -> bytes:
-        """The answer to a request of the control channel, in another thread: frames must not wait for an operation."""
-        # One at a time, as the operations are anyway: else slow ones would take all threads that frames are made in.
-        async with self._calling:
-            reply = await asyncio.to_thread(answer, self.run.operations, request)
+    async def call(self, request: bytes, op: str) -> bytes:
+        """The answer to a request of the control channel, in another thread: frames must not wait for an operation.
+
+        The page's own operation `op` is done at once: other clients of the run know prompts by their ids.
+        """
+        if op in self._own:
+            reply = answer(self._own, request)
+        else:
+            # One at a time, as operations are anyway: else slow ones would take all threads that frames are made in.
+            async with self._calling:
+                reply = await asyncio.to_thread(answer, self.run.operations, request)
         self.tell_prompts()
         return reply
 
@@ -135,6 +144,11 @@ class Hub:
             for client in self.clients:
                 client.tell("prompts", self._prompts_text)
 
+    def _rename(self, args: dict[str, Any]) -> dict[str, Any]:
+        self._names.rename(args, {prompt.prompt_id for prompt in self.run.prompts()})
+        self._prompts = None  # so that everybody is told
+        return {"names": self._names.as_json}
+
     async def _fail(self) -> None:
         await self._failed.wait()
         if self.failure is not None:
@@ -159,7 +173,9 @@ class Hub:
         if prompts is self._prompts or prompts == self._prompts:
             return False
         self._prompts = prompts
-        self._prompts_text = _text({"type": "prompts", "prompts": [prompt_to_json(prompt) for prompt in prompts]})
+        self._names.keep({prompt.prompt_id for prompt in prompts})
+        told = [prompt_to_json(prompt) for prompt in prompts]
+        self._prompts_text = _text({"type": "prompts", "prompts": told, "names": self._names.as_json})
         return True
 
 

@@ -12,7 +12,8 @@ server's; else the answer is 403 with one line of text.
 Server to browser, text:
 
     {"type": "hello", "version": 1, "sources": [{"id": "cam0"}], "epoch": "5f0c…"}      first
-    {"type": "prompts", "prompts": […]}      at the start, and when they change, whoever changed them
+    {"type": "prompts", "prompts": […], "names": {"p1": "cup"}}     at the start, and when they change, whoever
+                                             changed them; `names` are those that were given on a page, by id
     {"type": "status", …}                    each second: `RunFigures.as_json`
     {"type": "answer", "id": 7, "ok": true, "result": …}   or   {…, "ok": false, "error": "one line"}
     {"type": "error", "error": "one line"}   the message before was refused; the connection stays
@@ -27,7 +28,8 @@ Browser to server, text:
 
     {"type": "view", "sources": ["cam0"]}          which to send from now on; at first all, [] none
     {"type": "ack", "source": "cam0", "seq": 17}   shown, and with it all before it
-    {"type": "call", "id": 7, "op": "prompts.set", "args": {…}}     see `runtime.control`
+    {"type": "call", "id": 7, "op": "prompts.set", "args": {…}}     see `runtime.control`; here, also:
+        prompts.rename   {"id": "p1", "name": "cup"} -> {"names": {…}}     what pages call it; its id stays
 
 Of each source at most two frames are on their way unacknowledged, and always the newest is sent next.
 A message longer than 1 MB is refused, one longer than 2 MB ends the connection, and a browser that says more

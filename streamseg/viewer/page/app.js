@@ -1,17 +1,19 @@
 /**
  * The page: connects the server, the pictures, the prompts and the controls.
  *
- *   connection ─► decoder ═► decoder_worker: wire ─► mask ─► frame ═► stage ─► tile ─► draw ─► acknowledged
- *   gestures, keyboard, controls ─► prompts ─► connection           tile ─► health: meter ─► graph
+ *   live_worker: connection ─► wire ─► mask ─► frame ─► painter: look ─► draw ─► acknowledged
+ *        ║ ▲
+ *       live ─► stage ─► tile     health: meter ─► graph     prompt_list
+ *        ▲
+ *   gestures, keyboard, controls ─► prompts
  *
- * ═► is to or from another thread. Modules hold no state but the objects that are made here.
+ * Beside ║ is another thread, in which no picture waits for the page. Modules hold no state but the objects that are
+ * made here.
  */
 
-import { Connection } from "./connection.js";
 import { connectControls } from "./controls.js";
-import { Decoder } from "./decoder.js";
-import { numDrops } from "./frame.js";
 import { Health } from "./health.js";
+import { Live } from "./live.js";
 import { Notice } from "./notice.js";
 import { PromptList } from "./prompt_list.js";
 import { PromptBook } from "./prompts.js";
@@ -26,53 +28,38 @@ const options = { everything: true };
 const book = new PromptBook();
 const notice = new Notice(byId("notice"));
 const health = new Health(byId("health"));
+/** How soon the list tells what frames say about prompts. */
+const LIST_MS = 200;
 let isPaused = false;
-/** Counts connections: what came by an earlier one is neither shown nor acknowledged. */
-let numOpenings = 0;
+let listTimer = 0;
 
 const list = new PromptList(byId("prompts"), byId("prompts-empty"), {
   chosen: (id) => select(book.selectedId === id ? null : id),
   removed: (id) => ask({ op: "prompts.clear", args: { ids: [id] } }),
   stepped: (id) => ask({ op: "prompts.step", args: { id } }),
+  renamed: (id, name) => ask({ op: "prompts.rename", args: { id, name } }),
 });
 
 const stage = new Stage(
   { stage: byId("stage"), tabs: byId("tabs"), gridButton: byId("grid") },
   (source) =>
-    new Tile(source, book, options, {
-      drawn: acknowledge,
+    new Tile(source, live, book, options, {
       tapped: (tile, tap) => tapped(tile, tap),
       boxed: (tile, box, frame) => ask(book.boxed(box, frame)),
       chosen: (tile) => stage.activate(tile.source),
     }),
   () => {
-    connection.send({ type: "view", sources: stage.shown });
+    live.view(stage.shown);
     health.watch(stage.active);
     showPrompts();
-  },
-);
-
-const decoder = new Decoder(
-  (frame) => {
-    const tile = stage.tiles.get(frame.source);
-    if (tile && !tile.element.hidden && frame.opening === numOpenings) tile.show(frame);
-    else frame.bitmap?.close();
-  },
-  ({ error, source, seq, opening }) => {
-    notice.show(error);
-    // Otherwise the server would wait for it for ever.
-    if (seq !== undefined && opening === numOpenings) connection.send({ type: "ack", source, seq });
   },
 );
 
 const address = new URL("/ws", location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 address.searchParams.set("token", new URLSearchParams(location.search).get("token") ?? "");
-const connection = new Connection(address.href, {
-  opened: () => {
-    numOpenings += 1;
-    showConnection("live", "Connected");
-  },
+const live = new Live(address.href, {
+  opened: () => showConnection("live", "Connected"),
   lost: (waitMs, wasOpen) => {
     const again = `trying again in ${waitMs < 1000 ? "a moment" : `${Math.round(waitMs / 1000)} s`}`;
     const why = wasOpen || health.hasFigures ? "Connection lost" : "Not reachable, or the address has a wrong token";
@@ -80,8 +67,11 @@ const connection = new Connection(address.href, {
     for (const tile of stage.tiles.values()) tile.say(`${why}; this picture is old`, true);
   },
   told: read,
-  framed: (body) => decoder.decode(body, numOpenings),
+  drawn,
+  failed: (error) => notice.show(error),
 });
+// What comes back from sleep or a network change should not wait out a long pause.
+addEventListener("online", () => live.retry());
 
 /** @param {any} message */
 function read(message) {
@@ -94,6 +84,7 @@ function read(message) {
     for (const source of message.sources ?? []) showSource(source);
   } else if (message.type === "prompts") {
     book.serve(message.prompts);
+    book.rename(message.names ?? {});
     stage.invalidate();
     showPrompts();
   } else if (message.type === "error") {
@@ -110,11 +101,15 @@ function showSource({ source_id: source, state, error, silent_seconds: silent })
   else tile?.say(null, false);
 }
 
-/** @param {Tile} tile @param {import("./frame.js").Frame} frame */
-function acknowledge({ source }, frame) {
-  if (frame.opening === numOpenings) connection.send({ type: "ack", source, seq: frame.seq });
-  health.drawn(source, frame, numDrops(frame.header));
-  showPrompts();
+/** @param {import("./live.js").Drawn} shown */
+function drawn(shown) {
+  const { source, frame, samples } = shown;
+  const tile = stage.tiles.get(source);
+  if (!tile) return;
+  tile.shown(shown);
+  health.drawn(source, samples);
+  if (frame) book.note(source, frame.statuses);
+  listTimer ||= setTimeout(showPrompts, LIST_MS);
 }
 
 /** @param {Tile} tile @param {any} tap */
@@ -131,8 +126,9 @@ async function ask({ op, args, prompt }) {
   if (prompt) book.ask(prompt);
   showPrompts();
   try {
-    const result = await connection.call(op, args);
+    const result = await live.call(op, args);
     if (result?.prompts) book.serve(result.prompts);
+    if (result?.names) book.rename(result.names);
     return true;
   } catch (error) {
     notice.show(error.message);
@@ -145,8 +141,11 @@ async function ask({ op, args, prompt }) {
 }
 
 function showPrompts() {
+  clearTimeout(listTimer);
+  listTimer = 0;
   const rows = book.prompts.map((prompt) => ({
     prompt,
+    name: book.nameOf(prompt.id),
     status: book.statusOf(prompt, stage.active ?? ""),
     isSelected: prompt.id === book.selectedId,
   }));
@@ -177,6 +176,6 @@ function showPaused(paused) {
   byId("pause").querySelector("use").setAttribute("href", paused ? "#icon-play" : "#icon-pause");
 }
 
-connectControls({ stage, book, options, notice, ask, select, isPaused: () => isPaused, showPaused });
+connectControls({ stage, live, book, options, notice, ask, select, rename: (id) => list.rename(id), isPaused: () => isPaused, showPaused });
 connectTheme(byId("theme"));
-byId("retry").addEventListener("click", () => connection.retry());
+byId("retry").addEventListener("click", () => live.retry());

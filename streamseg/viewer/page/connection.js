@@ -34,8 +34,6 @@ export class Connection {
   constructor(url, listener) {
     this.url = url;
     this.listener = listener;
-    // What comes back from sleep or a network change should not wait out a long pause.
-    addEventListener("online", () => this.retry());
     this.#open();
   }
 

@@ -9,17 +9,19 @@ const byId = (id) => document.getElementById(id);
 /**
  * @typedef {object} Page What the controls act on.
  * @property {import("./stage.js").Stage} stage
+ * @property {import("./live.js").Live} live
  * @property {import("./prompts.js").PromptBook} book
  * @property {{everything: boolean}} options
  * @property {import("./notice.js").Notice} notice
  * @property {(call: import("./prompts.js").Call) => Promise<boolean>} ask
  * @property {(id: string | null) => void} select
+ * @property {(id: string) => void} rename Ask for a prompt's name.
  * @property {() => boolean} isPaused
  * @property {(paused: boolean) => void} showPaused
  */
 
 /** @param {Page} page @returns {import("./keyboard.js").Commands} */
-function commandsOf({ stage, book, options, notice, ask, select, isPaused, showPaused }) {
+function commandsOf({ stage, live, book, options, notice, ask, select, rename, isPaused, showPaused }) {
   /** @param {boolean} wanted */
   const pause = async (wanted) => {
     if (await ask({ op: wanted ? "pause" : "resume", args: {} })) showPaused(wanted);
@@ -28,9 +30,9 @@ function commandsOf({ stage, book, options, notice, ask, select, isPaused, showP
     togglePause: () => pause(!isPaused()),
     step: () => (isPaused() ? ask({ op: "step", args: {} }) : pause(true)),
     snapshot: async () => {
-      const tile = stage.activeTile;
-      if (tile?.frame) notice.show(`Saved ${await saveSnapshot(tile)}.png and .json`, "done");
-      else notice.show("There is no picture to save yet.");
+      const { active } = stage;
+      if (!stage.activeTile?.frame) notice.show("There is no picture to save yet.");
+      else notice.show(`Saved ${saveSnapshot(active, await live.snapshot(active))}.png and .json`, "done");
     },
     toggleEverything: () => {
       options.everything = !options.everything;
@@ -44,6 +46,10 @@ function commandsOf({ stage, book, options, notice, ask, select, isPaused, showP
     removeSelected: () => {
       if (book.selected) ask({ op: "prompts.clear", args: { ids: [book.selected.id] } });
       else notice.show("Select a prompt to delete it.");
+    },
+    renameSelected: () => {
+      if (book.selected) rename(book.selected.id);
+      else notice.show("Select a prompt to rename it.");
     },
     selectAt: (position) => book.prompts[position] && select(book.prompts[position].id),
     selectNext: (by) => {

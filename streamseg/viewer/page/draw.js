@@ -4,14 +4,15 @@ import { colourOf, css, inkOn } from "./colours.js";
 
 /** @typedef {import("./frame.js").Frame} Frame */
 /** @typedef {import("./frame.js").FrameObject} FrameObject */
+/** @typedef {OffscreenCanvasRenderingContext2D} Context */
 
 /**
  * @typedef {object} Look How a frame is to be shown.
  * @property {boolean} everything Whether objects are shown that answer no prompt.
- * @property {(found: FrameObject) => string[]} names The prompts that an object answers, by name.
+ * @property {Map<string, string>} names Of the prompts that are shown, by id.
  * @property {FrameObject | null} hovered
- * @property {string | null} selected Name of the selected prompt.
- * @property {Map<string, FrameObject>} lost Where the objects of lost prompts were seen last, by name.
+ * @property {string | null} selected Id of the selected prompt.
+ * @property {Map<string, FrameObject>} lost Where the objects of lost prompts were seen last, by id.
  * @property {{x: number, y: number, label: number}[]} marks Points of the selected prompt.
  * @property {number[] | null} drag xyxy of the box being drawn.
  * @property {{x: number, y: number} | null} cross What the arrow keys move.
@@ -39,7 +40,7 @@ const FONT_PX = 12;
 
 /**
  * Draw onto the whole canvas.
- * @param {CanvasRenderingContext2D} context
+ * @param {Context} context
  * @param {Frame} frame
  * @param {Look} look
  */
@@ -50,15 +51,16 @@ export function drawFrame(context, frame, look) {
   if (frame.bitmap) context.drawImage(frame.bitmap, 0, 0, frame.image.w, frame.image.h);
   else context.clearRect(0, 0, frame.image.w, frame.image.h);
   const unit = look.pixelRatio / scale; // image pixels per CSS pixel
-  const named = frame.objects.filter((found) => look.names(found).length);
-  const others = look.everything ? frame.objects.filter((found) => !look.names(found).length) : [];
+  const isNamed = ({ promptIds }) => promptIds.some((id) => look.names.has(id));
+  const named = frame.objects.filter(isNamed);
+  const others = look.everything ? frame.objects.filter((found) => !isNamed(found)) : [];
   const otherStyle = named.length || look.lost.size ? STYLES.faint : STYLES.alone;
   for (const found of others) drawObject(context, found, otherStyle, unit);
-  for (const found of named) drawObject(context, found, STYLES[isSelected(found, look) ? "selected" : "named"], unit);
+  for (const found of named) drawObject(context, found, STYLES[found.promptIds.includes(look.selected) ? "selected" : "named"], unit);
   for (const found of look.lost.values()) drawGhost(context, found, unit);
   if (look.hovered) drawHovered(context, look.hovered, unit);
   for (const found of others) if (found.label) drawTag(context, found, found.label, frame, unit);
-  for (const [name, found] of look.lost) drawTag(context, found, `${name} · lost`, frame, unit);
+  for (const [id, found] of look.lost) drawTag(context, found, `${look.names.get(id)} · lost`, frame, unit);
   for (const found of named) drawTag(context, found, tagOf(found, look), frame, unit);
   if (look.hovered && !named.includes(look.hovered) && !look.hovered.label) {
     drawTag(context, look.hovered, look.hovered.trackId < 0 ? "new" : `#${look.hovered.trackId}`, frame, unit);
@@ -68,14 +70,9 @@ export function drawFrame(context, frame, look) {
   if (look.cross) drawCross(context, look.cross, unit);
 }
 
-/** @param {FrameObject} found @param {Look} look */
-function isSelected(found, look) {
-  return look.selected !== null && look.names(found).includes(look.selected);
-}
-
 /** @param {FrameObject} found @param {Look} look @returns {string} */
 function tagOf(found, look) {
-  const names = look.names(found).join(", ");
+  const names = found.promptIds.flatMap((id) => look.names.get(id) ?? []).join(", ");
   return found.label && found.label !== names ? `${names} · ${found.label}` : names;
 }
 
@@ -99,7 +96,7 @@ function pathOf(found) {
   return path;
 }
 
-/** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {Style} style @param {number} unit */
+/** @param {Context} context @param {FrameObject} found @param {Style} style @param {number} unit */
 function drawObject(context, found, style, unit) {
   const colour = colourOf(found.trackId);
   context.fillStyle = css(colour, style.fill);
@@ -108,7 +105,7 @@ function drawObject(context, found, style, unit) {
   stroke(context, pathOf(found), css(colour, style.opacity), style.line * unit);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {number} unit */
+/** @param {Context} context @param {FrameObject} found @param {number} unit */
 function drawHovered(context, found, unit) {
   context.fillStyle = `rgb(255 255 255 / ${HOVER_FILL})`;
   context.fill(pathOf(found), "evenodd");
@@ -116,7 +113,7 @@ function drawHovered(context, found, unit) {
   stroke(context, pathOf(found), "#fff", 2 * unit);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {FrameObject} found @param {number} unit */
+/** @param {Context} context @param {FrameObject} found @param {number} unit */
 function drawGhost(context, found, unit) {
   context.setLineDash([6 * unit, 5 * unit]);
   stroke(context, pathOf(found), CASING, 3.5 * unit);
@@ -124,7 +121,7 @@ function drawGhost(context, found, unit) {
   context.setLineDash([]);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {Path2D} path @param {string} style @param {number} width */
+/** @param {Context} context @param {Path2D} path @param {string} style @param {number} width */
 function stroke(context, path, style, width) {
   context.strokeStyle = style;
   context.lineWidth = width;
@@ -133,7 +130,7 @@ function stroke(context, path, style, width) {
 
 /**
  * Words in the object's colour at its upper left, inside the picture.
- * @param {CanvasRenderingContext2D} context
+ * @param {Context} context
  * @param {FrameObject} found
  * @param {string} words
  * @param {Frame} frame
@@ -158,7 +155,7 @@ function drawTag(context, found, words, frame, unit) {
   context.fillText(words, x + 6 * unit, y + height / 2 + 0.5 * unit);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {{x: number, y: number, label: number}} mark @param {number} unit */
+/** @param {Context} context @param {{x: number, y: number, label: number}} mark @param {number} unit */
 function drawMark(context, { x, y, label }, unit) {
   context.beginPath();
   context.arc(x, y, 6.5 * unit, 0, 2 * Math.PI);
@@ -178,7 +175,7 @@ function drawMark(context, { x, y, label }, unit) {
   context.stroke();
 }
 
-/** @param {CanvasRenderingContext2D} context @param {number[]} box @param {number} unit */
+/** @param {Context} context @param {number[]} box @param {number} unit */
 function drawDrag(context, [x0, y0, x1, y1], unit) {
   const path = new Path2D();
   path.rect(x0, y0, x1 - x0, y1 - y0);
@@ -188,7 +185,7 @@ function drawDrag(context, [x0, y0, x1, y1], unit) {
   stroke(context, path, "#fff", 1.5 * unit);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {{x: number, y: number}} cross @param {number} unit */
+/** @param {Context} context @param {{x: number, y: number}} cross @param {number} unit */
 function drawCross(context, { x, y }, unit) {
   const path = new Path2D();
   for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {

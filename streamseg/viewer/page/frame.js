@@ -11,7 +11,7 @@ import { covers, outlineOf } from "./mask.js";
  * @property {number} area Pixels of the mask.
  * @property {string | undefined} label
  * @property {import("./wire.js").Mask} mask
- * @property {Float32Array} outline See `outlineOf`.
+ * @property {Float32Array} [outline] See `outlineOf`; only where it is drawn.
  * @property {Path2D} [path] The outline, made when it is first drawn.
  */
 
@@ -25,8 +25,9 @@ import { covers, outlineOf } from "./mask.js";
  * @property {{w: number, h: number}} image
  * @property {number[]} toImage From the mask space.
  * @property {FrameObject[]} objects Large ones first: the order in which they are drawn.
- * @property {any} header
- * @property {ImageBitmap | null} bitmap
+ * @property {import("./prompts.js").Status[]} statuses Of the prompts in this frame.
+ * @property {any} header null but where it is drawn.
+ * @property {ImageBitmap | null} bitmap The same.
  */
 
 /**
@@ -57,6 +58,7 @@ export function makeFrame({ source, header, masks }, bitmap, opening) {
     image: header.image,
     toImage,
     objects,
+    statuses: header.prompts ?? [],
     header,
     bitmap,
   };

@@ -14,12 +14,14 @@ export function drawGraph(canvas, samples, nowMs) {
   const { clientWidth: width, clientHeight: height } = canvas;
   if (!width || !height) return;
   const ratio = devicePixelRatio;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
+  const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+  // Only then, for it makes a new canvas.
+  if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
   const context = canvas.getContext("2d");
   const style = getComputedStyle(canvas);
   const colour = (name) => style.getPropertyValue(name);
-  context.scale(ratio, ratio);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
   context.font = "11px system-ui, sans-serif";
   const floor = height - BAR_PX;
   const oldest = Math.max(0, ...samples.map(({ ageMs }) => ageMs));

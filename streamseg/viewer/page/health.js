@@ -32,16 +32,15 @@ export class Health {
   }
 
   /**
-   * Note a frame that was drawn just now.
+   * Note frames that were drawn.
    * @param {string} source
-   * @param {import("./frame.js").Frame} frame
-   * @param {number} drops
+   * @param {import("./painter.js").Sample[]} samples
    */
-  drawn(source, frame, drops) {
-    const nowMs = Date.now();
-    const ageMs = this.#isLocal ? nowMs - frame.stampMs : frame.header.age_ms;
+  drawn(source, samples) {
     if (!this.#meters.has(source)) this.#meters.set(source, new Meter());
-    this.#meters.get(source).add({ seq: frame.seq, drops, ageMs }, nowMs);
+    for (const { seq, drops, timeMs, stampMs, sentAgeMs } of samples) {
+      this.#meters.get(source).add({ seq, drops, ageMs: this.#isLocal ? timeMs - stampMs : sentAgeMs }, timeMs);
+    }
   }
 
   /** @param {any} figures Of the run, see `RunFigures.as_json`. */
@@ -56,6 +55,8 @@ export class Health {
   #draw() {
     const nowMs = Date.now();
     const meter = this.#meters.get(this.#source ?? "") ?? new Meter();
+    // Before words are written: its size is asked for, which would lay out the page once more after that.
+    drawGraph(this.canvas, meter.samples, nowMs);
     const figures = meter.figures(nowMs);
     const inMs = (value) => (Number.isNaN(value) ? "–" : `${Math.round(value)} ms`);
     this.figures.fps.textContent = figures.fps.toFixed(1);
@@ -63,6 +64,5 @@ export class Health {
     this.figures.p95.textContent = inMs(figures.p95Ms);
     this.figures.dropped.textContent = String(figures.numDropped);
     this.figures.skipped.textContent = String(figures.numSkipped);
-    drawGraph(this.canvas, meter.samples, nowMs);
   }
 }

@@ -8,6 +8,7 @@
  * @property {() => void} toggleEverything
  * @property {() => void} escape
  * @property {() => void} removeSelected
+ * @property {() => void} renameSelected
  * @property {(by: number) => void} selectNext
  * @property {(position: number) => void} selectAt
  * @property {(by: number) => void} showNext
@@ -30,6 +31,7 @@ export function connectKeyboard(commands) {
     Escape: commands.escape,
     Delete: commands.removeSelected,
     Backspace: commands.removeSelected,
+    F2: commands.renameSelected,
     ArrowDown: () => commands.selectNext(1),
     ArrowUp: () => commands.selectNext(-1),
     ArrowRight: () => commands.showNext(1),

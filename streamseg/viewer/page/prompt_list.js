@@ -18,6 +18,7 @@ const SHOWN_TEXT = 40;
 /**
  * @typedef {object} Row What the list shows of a prompt.
  * @property {Prompt} prompt
+ * @property {string} name
  * @property {import("./prompts.js").Status | null} status
  * @property {boolean} isSelected
  */
@@ -28,7 +29,11 @@ export class PromptList {
   /**
    * @param {HTMLElement} element
    * @param {HTMLElement} empty Shown while there is no prompt.
-   * @param {{chosen: (id: string) => void, removed: (id: string) => void, stepped: (id: string) => void}} hooks
+   * @param {object} hooks
+   * @param {(id: string) => void} hooks.chosen
+   * @param {(id: string) => void} hooks.removed
+   * @param {(id: string) => void} hooks.stepped
+   * @param {(id: string, name: string) => void} hooks.renamed
    */
   constructor(element, empty, hooks) {
     this.element = element;
@@ -49,12 +54,12 @@ export class PromptList {
   }
 
   /** @param {Row} row @param {number} position @param {boolean} withSource */
-  #showRow({ prompt, status, isSelected }, position, withSource) {
+  #showRow({ prompt, name, status, isSelected }, position, withSource) {
     const state = STATES[status?.state ?? "asked"] ?? STATES.asked;
     const percent = Math.round((status?.confidence ?? 0) * 100);
     const colour = css(colourOf(status?.track_id ?? -1));
     const detail = detailOf(prompt, withSource);
-    const shown = [position, state.words, percent, colour, detail, isSelected].join("|");
+    const shown = [name, position, state.words, percent, colour, detail, isSelected].join("|");
     const item = this.#items.get(prompt.id) ?? this.#make(prompt.id);
     if (this.element.children[position] !== item.element) {
       this.element.insertBefore(item.element, this.element.children[position] ?? null);
@@ -64,6 +69,8 @@ export class PromptList {
     const { element } = item;
     element.dataset.state = status?.state ?? "asked";
     element.dataset.track = String(status?.track_id ?? -1);
+    element.querySelector(".prompt-name").textContent = name;
+    element.querySelector(".prompt-remove").setAttribute("aria-label", `Delete ${name}`);
     element.style.setProperty("--colour", colour);
     element.style.setProperty("--share", `${percent}%`);
     element.querySelector(".prompt-choose").setAttribute("aria-pressed", String(isSelected));
@@ -80,15 +87,53 @@ export class PromptList {
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("prompt-template"));
     const element = /** @type {HTMLElement} */ (template.content.firstElementChild.cloneNode(true));
     element.dataset.id = id;
-    element.querySelector(".prompt-name").textContent = id;
-    const remove = element.querySelector(".prompt-remove");
-    remove.setAttribute("aria-label", `Delete ${id}`);
-    element.querySelector(".prompt-choose").addEventListener("click", () => this.hooks.chosen(id));
+    const choose = element.querySelector(".prompt-choose");
+    choose.addEventListener("click", (event) => event.detail < 2 && this.hooks.chosen(id));
+    choose.addEventListener("dblclick", () => this.rename(id));
+    choose.addEventListener("keydown", (event) => {
+      if (event.key !== "F2") return;
+      event.preventDefault();
+      this.rename(id);
+    });
     element.querySelector(".prompt-step").addEventListener("click", () => this.hooks.stepped(id));
-    remove.addEventListener("click", () => this.hooks.removed(id));
+    element.querySelector(".prompt-remove").addEventListener("click", () => this.hooks.removed(id));
+    this.#connectField(element, id);
     const item = { element, shown: "" };
     this.#items.set(id, item);
     return item;
+  }
+
+  /** @param {string} id Its name becomes a field. */
+  rename(id) {
+    const element = this.#items.get(id)?.element;
+    if (!element) return;
+    const field = element.querySelector("input");
+    field.value = element.querySelector(".prompt-name").textContent;
+    field.hidden = false;
+    field.select();
+    field.focus();
+  }
+
+  /** @param {HTMLElement} element @param {string} id */
+  #connectField(element, id) {
+    const field = element.querySelector("input");
+    const choose = /** @type {HTMLButtonElement} */ (element.querySelector(".prompt-choose"));
+    /** @param {boolean} isKept */
+    const leave = (isKept) => {
+      if (field.hidden) return;
+      const name = field.value.trim();
+      field.hidden = true;
+      if (isKept && name && name !== element.querySelector(".prompt-name").textContent) this.hooks.renamed(id, name);
+    };
+    field.addEventListener("blur", () => leave(true));
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      // The page has other uses for both.
+      event.preventDefault();
+      event.stopPropagation();
+      leave(event.key === "Enter");
+      choose.focus();
+    });
   }
 }
 

@@ -42,9 +42,24 @@ export function carry(points, before, after) {
   return points.map(([x, y]) => [after[0] + (x - before[0]) * scaleX, after[1] + (y - before[1]) * scaleY]);
 }
 
+/**
+ * Where the points of a prompt are in a frame, once its object has moved.
+ * @param {string} id
+ * @param {number[][]} points
+ * @param {Map<number, number[]> | undefined} anchors Boxes of the objects that were under them when they were set.
+ * @param {Pick<Frame, "objects">} frame
+ * @returns {number[][]}
+ */
+export function pointsOn(id, points, anchors, { objects }) {
+  const found = objects.find(({ promptIds }) => promptIds.includes(id));
+  const before = found && anchors?.get(found.trackId);
+  return found && before ? carry(points, before, found.box) : points;
+}
+
 export class PromptBook {
   /** @type {Prompt[]} */ #served = [];
   /** Ids of those that mean certain objects. @type {Set<string>} */ #following = new Set();
+  /** Names that were given to prompts, by id. @type {Map<string, string>} */ #names = new Map();
   /** Asked for, not yet confirmed. @type {Map<string, Prompt>} */ #asked = new Map();
   /** @type {Map<string, Map<string, Status>>} */ #statuses = new Map();
   /** Boxes of the objects that were under a prompt's points when they were set. @type {Map<string, Map<number, number[]>>} */
@@ -61,6 +76,16 @@ export class PromptBook {
 
   get selected() {
     return this.prompts.find(({ id }) => id === this.selectedId) ?? null;
+  }
+
+  /** @param {string} id @returns {string} What the prompt is called on the page. */
+  nameOf(id) {
+    return this.#names.get(id) ?? id;
+  }
+
+  /** @param {Record<string, string>} names All that were given, by id. */
+  rename(names) {
+    this.#names = new Map(Object.entries(names));
   }
 
   /** @param {Prompt[]} prompts What the server says is in force. */
@@ -100,30 +125,35 @@ export class PromptBook {
   /**
    * The prompts that an object answers, without those that mean everything.
    * @param {import("./frame.js").FrameObject} found
-   * @returns {string[]}
+   * @returns {string[]} Their ids.
    */
-  namesOf({ promptIds }) {
+  #answeredBy({ promptIds }) {
     return promptIds.filter((id) => this.#following.has(id));
   }
 
   /** @returns {string} p1, p2, …: the first that is free. */
   nextId() {
-    const taken = new Set([...this.#served.map(({ id }) => id), ...this.#asked.keys()]);
+    const taken = new Set([...this.#served.map(({ id }) => id), ...this.#asked.keys(), ...this.#names.values()]);
     let number = 1;
     while (taken.has(`p${number}`)) number += 1;
     return `p${number}`;
   }
 
   /**
-   * Where the points of a point prompt are in a frame, once its object has moved.
-   * @param {Prompt} prompt
-   * @param {Frame} frame
-   * @returns {number[][]}
+   * What those who draw a source's pictures must know.
+   * @param {string} source
+   * @returns {Pick<import("./look.js").Wish, "names" | "selected" | "marks">}
    */
-  pointsIn(prompt, frame) {
-    const found = frame.objects.find(({ promptIds }) => promptIds.includes(prompt.id));
-    const before = found && this.#anchors.get(prompt.id)?.get(found.trackId);
-    return found && before ? carry(prompt.points, before, found.box) : (prompt.points ?? []);
+  wishFor(source) {
+    const { selected } = this;
+    const isHere = selected?.points && (selected.source ?? source) === source;
+    return {
+      names: [...this.#following].map((id) => [id, this.nameOf(id)]),
+      selected: selected?.id ?? null,
+      marks: isHere
+        ? { points: selected.points, labels: labelsOf(selected), anchors: this.#anchors.get(selected.id) ?? new Map() }
+        : null,
+    };
   }
 
   /**
@@ -142,10 +172,10 @@ export class PromptBook {
       return { op: "prompts.step", args: { id: last.id } };
     }
     const under = objectsAt(frame, point.x, point.y);
-    const names = under.length ? this.namesOf(under[0]) : [];
-    if (names.length) {
-      const at = names.indexOf(this.selectedId);
-      this.selectedId = names[(at + 1) % names.length];
+    const ids = under.length ? this.#answeredBy(under[0]) : [];
+    if (ids.length) {
+      const at = ids.indexOf(this.selectedId);
+      this.selectedId = ids[(at + 1) % ids.length];
       this.#lastTap = { id: this.selectedId, screen, timeMs };
       return null;
     }
@@ -168,12 +198,11 @@ export class PromptBook {
   #addPoint({ x, y }, kind, frame) {
     const prompt = this.selected;
     if (!prompt) return "Select a prompt first: points are added to the selected one.";
-    if (!prompt.points) return `${prompt.id} is a ${kindOf(prompt)} prompt; points can be added to point prompts.`;
-    if (prompt.source && prompt.source !== frame.source) {
-      return `${prompt.id} belongs to ${prompt.source}; its points lie there.`;
-    }
-    const points = [...this.pointsIn(prompt, frame), [x, y]];
-    const labels = [...(prompt.labels ?? prompt.points.map(() => 1)), kind === "foreground" ? 1 : 0];
+    const name = this.nameOf(prompt.id);
+    if (!prompt.points) return `${name} is a ${kindOf(prompt)} prompt; points can be added to point prompts.`;
+    if (prompt.source && prompt.source !== frame.source) return `${name} belongs to ${prompt.source}; its points lie there.`;
+    const points = [...pointsOn(prompt.id, prompt.points, this.#anchors.get(prompt.id), frame), [x, y]];
+    const labels = [...labelsOf(prompt), kind === "foreground" ? 1 : 0];
     return this.#set({ id: prompt.id, source: frame.source, index: frame.index, ...withPoints(points, labels) }, frame);
   }
 
@@ -184,6 +213,11 @@ export class PromptBook {
     this.#anchors.set(prompt.id, new Map(known.map(({ trackId, box }) => [trackId, box])));
     return { op: "prompts.set", args: { prompts: [prompt] }, prompt };
   }
+}
+
+/** @param {Prompt} prompt Of points. @returns {number[]} 1 foreground, 0 background. */
+function labelsOf({ points, labels }) {
+  return labels ?? points.map(() => 1);
 }
 
 /** @param {number} value @returns {number} To 1/100 pixel. */

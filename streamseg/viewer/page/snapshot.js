@@ -1,14 +1,13 @@
 /** Saves what is shown: the picture as PNG, its header as JSON. */
 
 /**
- * @param {import("./tile.js").Tile} tile With a frame.
- * @returns {Promise<string>} The files' common name.
+ * @param {string} source
+ * @param {{index: number, png: Blob, json: Blob}} shown
+ * @returns {string} The files' common name.
  */
-export async function saveSnapshot(tile) {
-  const { source, header, index } = tile.frame;
+export function saveSnapshot(source, { index, png, json }) {
   const name = `${source}-${String(index).padStart(6, "0")}`;
-  const json = new Blob([JSON.stringify(header, null, 2), "\n"], { type: "application/json" });
-  download(await tile.snapshot(), `${name}.png`);
+  download(png, `${name}.png`);
   download(json, `${name}.json`);
   return name;
 }

@@ -32,7 +32,7 @@ export class Stage {
   setSources(sources) {
     for (const [source, tile] of this.tiles) {
       if (sources.includes(source)) continue;
-      tile.element.remove();
+      tile.remove();
       this.tiles.delete(source);
     }
     for (const source of sources) {

@@ -1,4 +1,4 @@
-"""Films the page and takes its screenshots: `python tests/viewer_page_film.py FOLDER`, or scripts/record_page.
+"""Films the page and takes its screenshots: `python -m benchmarks.page.film FOLDER`, or scripts/record_page.
 
 The default network looks at the rendered scene one picture at a time, and each is filmed as the page shows it, so that
 the film is as smooth on any machine. The age that the page tells is that of this machine, with the camera on top.
@@ -7,9 +7,7 @@ the film is as smooth on any machine. The age that the page tells is that of thi
 from __future__ import annotations
 
 import argparse
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +15,14 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
-from viewer_page_browser import picture, place_of
-from viewer_page_scene import SceneRun, inner_point, scene_run, truth_masks
 
+from benchmarks.page.browser import chromium, picture, place_of, why_no_browser
+from benchmarks.page.scene import SceneRun, inner_point, scene_run, truth_masks
 from streamseg.config import SegmentationConfig
 from streamseg.segmentation import Segmenter
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page, ViewportSize
 
 SEED, NUM_OBJECTS, SIZE = 5, 8, (720, 1280)
 FOLLOWED, BOXED, HOVERED = 135, 90, 99
@@ -33,8 +31,9 @@ FPS = 10
 """Of the film."""
 STRIDE = 3
 """Of the scene's 30 pictures per second, every third is filmed."""
-VIEWPORT = {"width": 1280, "height": 720}
+VIEWPORT: ViewportSize = {"width": 1280, "height": 720}
 JPEG_QUALITY = 82
+PATIENCE_MS = 120_000
 ARROW = np.array([[0, 0], [0, 19], [5, 15], [8, 22], [11, 21], [8, 14], [14, 14]])
 
 
@@ -66,10 +65,8 @@ class Camera:
             self.index += STRIDE
             self.show()
             if target is not None:
-                goal = target()
-                self.pointer = tuple(
-                    here + (there - here) / left for here, there in zip(self.pointer, goal, strict=True)
-                )
+                (x, y), (goal_x, goal_y) = self.pointer, target()
+                self.pointer = (x + (goal_x - x) / left, y + (goal_y - y) / left)
             self.page.mouse.move(*self.pointer)
             shot = self.look()
             arrow = np.round(ARROW + self.pointer).astype(np.int32)
@@ -87,27 +84,15 @@ class Camera:
         return place
 
 
-@contextmanager
-def browser() -> Iterator[Browser]:
-    """Chromium with its emulated graphics."""
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=120_000)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
 def record(folder: Path, first: int, num_seconds: float) -> None:
     """Write page.mp4 and the screenshots into a folder."""
     segmenter = Segmenter.from_config(SegmentationConfig(), embeddings=True)
     with (
         scene_run(seed=SEED, num_objects=NUM_OBJECTS, size=SIZE, segmenter=segmenter, first=first) as run,
-        browser() as chromium,
+        chromium(patience_ms=PATIENCE_MS) as browser,
     ):
-        page = chromium.new_page(viewport=VIEWPORT, color_scheme="dark")
-        page.set_default_timeout(120_000)
+        page = browser.new_page(viewport=VIEWPORT, color_scheme="dark")
+        page.set_default_timeout(PATIENCE_MS)
         page.goto(run.url)
         camera = Camera(run, page, first)
         camera.film(6)
@@ -164,6 +149,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=168, help="first picture of the scene (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the film (default %(default)s)")
     args = parser.parse_args()
+    if reason := why_no_browser():
+        raise SystemExit(f"the page is not filmed: {reason}")
     args.folder.mkdir(parents=True, exist_ok=True)
     record(args.folder, args.first, args.seconds)
 

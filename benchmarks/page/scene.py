@@ -43,10 +43,12 @@ class ReleasedScene:
         self._stopped = threading.Event()
 
     def release(self, num_frames: int) -> None:
+        """Let the scene go on by so many pictures."""
         for _ in range(num_frames):
             self._released.release()
 
     def frames(self) -> Iterator[Frame]:
+        """Each as soon as it is released."""
         while not self._stopped.is_set():
             if not self._released.acquire(timeout=0.05):
                 continue
@@ -64,6 +66,7 @@ class ReleasedScene:
             self._index += 1
 
     def stop(self) -> None:
+        """Let `frames` end."""
         self._stopped.set()
 
 
@@ -74,6 +77,7 @@ class TruthSegmenter:
         self._renderer = renderer
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        """The truth of the pictures whose numbers are in their first pixels."""
         return [self._find(int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])) for image in images]
 
     def _find(self, index: int) -> Instances:
@@ -128,17 +132,19 @@ class Newest:
         self._changed = threading.Condition()
 
     def write(self, result: Result) -> None:
+        """Keep it."""
         with self._changed:
             self.results[result.frame.index] = result
             self._changed.notify_all()
 
     def wait_for(self, index: int) -> Result:
+        """The result of a picture, once there is one."""
         with self._changed:
             assert self._changed.wait_for(lambda: index in self.results, 60)
         return self.results[index]
 
     def close(self) -> None:
-        pass
+        """There is nothing to close."""
 
 
 class SceneRun:
