@@ -26,7 +26,8 @@ def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
             # From where both are equal; the other half, which is steep, is its mirror image.
             high = np.linspace(f_measure, 1, 100)
             low = f_measure * high / (2 * high - f_measure)
-            axes.plot([*low[::-1], *high], [*high[::-1], *low], color=GREY, linewidth=0.8, linestyle=":")
+            # Line and label stay below what was measured.
+            axes.plot([*low[::-1], *high], [*high[::-1], *low], color=GREY, linewidth=0.8, linestyle=":", zorder=1.0)
             axes.annotate(
                 f"F {f_measure:.1f}",
                 (1.0, f_measure / (2 - f_measure)),
@@ -34,6 +35,7 @@ def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
                 fontsize=8,
                 ha="right",
                 va="center",
+                zorder=1.1,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
             )
         for (name, scores), colour in zip(by_name.items(), COLOURS, strict=False):
