@@ -1,9 +1,9 @@
 """What may go wrong in the middle of a run: one line, exit code 2, and the last checkpoint as it was."""
 
 import json
+import resource
 import shutil
-import subprocess
-import sys
+from contextlib import contextmanager
 
 import pytest
 from test_cli_train import train, write_data
@@ -105,28 +105,23 @@ def test_a_fault_is_a_line_and_the_checkpoint_stays(stopped, capsys, break_it, a
     assert not (stopped.parent / "run" / "last.partial").exists()
 
 
-LIMITED = """
-import resource, sys
-from streamseg.cli.main import main
-size = int(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-sys.exit(main(sys.argv[2:]))
-"""
+@contextmanager
+def room_for(num_bytes):
+    """The operating system lets no file of this process grow beyond that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_file_system_without_room_for_a_checkpoint(stopped):
-    """The limit is the operating system's own: a file may grow to half a checkpoint."""
+def test_a_file_system_without_room_for_a_checkpoint(stopped, capsys):
     run = stopped.parent / "run"
     before = (run / "last.ckpt").read_bytes()
-    command = ["train", str(stopped / "recipe.yaml"), "--data", str(stopped), "--out", str(run), "--workers", "0"]
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(len(before) // 2), *command, "--resume"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.splitlines()[-1] == (
+    with room_for(len(before) // 2):
+        assert train(stopped, "--resume") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
         f"streamseg: cannot write {run / 'last.ckpt'}: File too large; the checkpoint before is intact"
     )
     assert (run / "last.ckpt").read_bytes() == before
