@@ -60,11 +60,9 @@ def views(
         return Views(
             maps.new_zeros((0, raster, raster)), maps.new_zeros((0, len(maps), raster, raster)), pixels, extent
         )
-    logits = _sampled(instances.mask_logits.float()[:, None], grid)  # (K, 1, R, R)
-    # All objects as one tall raster: the maps need not be repeated for each.
-    tall = _sampled(maps[None], grid.reshape(1, count * raster, raster, 2))  # (1, C, K * R, R)
-    seen = tall.view(len(maps), count, raster, raster).transpose(0, 1)
-    return Views(logits[:, 0], seen, pixels.to(maps.device), extent.sqrt())
+    logits = _sampled(instances.mask_logits.float()[:, None], grid)[:, 0]  # (K, R, R)
+    seen = _sampled(maps[None].expand(count, -1, -1, -1), grid)  # (K, C, R, R), of maps that are not copied for each
+    return Views(logits, seen, pixels.to(maps.device), extent.sqrt())
 
 
 def raster_grid(boxes: Tensor, place: Letterbox, *, raster: int = RASTER) -> Tensor:
@@ -73,12 +71,14 @@ def raster_grid(boxes: Tensor, place: Letterbox, *, raster: int = RASTER) -> Ten
     As `functional.grid_sample` wants it: x and y, from -1 at the input's left or upper border to 1 at its right or
     lower one.
     """
-    x, y = raster_points(boxes, raster, margin=CORRECTION_MARGIN)  # (K, R) each
     scale_x, scale_y, offset_x, offset_y = place.to_image()
     height, width = place.input_size
-    across = (x - offset_x) / scale_x / width * 2 - 1
-    down = (y - offset_y) / scale_y / height * 2 - 1
-    return torch.stack([across[:, None, :].expand(-1, raster, -1), down[:, :, None].expand(-1, -1, raster)], dim=-1)
+    scales = boxes.new_tensor([2 / (scale_x * width), 2 / (scale_y * height)] * 2)
+    offsets = boxes.new_tensor([-2 * offset_x / (scale_x * width) - 1, -2 * offset_y / (scale_y * height) - 1] * 2)
+    x, y = raster_points(boxes * scales + offsets, raster, margin=CORRECTION_MARGIN)  # (K, R) each
+    grid = boxes.new_empty((len(boxes), raster, raster, 2))
+    grid[..., 0], grid[..., 1] = x[:, None, :], y[:, :, None]
+    return grid
 
 
 def _sampled(maps: Tensor, grid: Tensor) -> Tensor:
@@ -93,32 +93,30 @@ def object_pixels(
     Each object is seen in the level of a pyramid of halves where a cell of its raster is about a pixel wide: a small
     one in full detail, a large one without the noise that single pixels would be. Beyond the border it continues.
     """
-    pixels = np.empty((len(boxes), raster, raster, 3), dtype=np.uint8)
-    pyramid = [image]
-    for row, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
-        margin_x, margin_y = CORRECTION_MARGIN * (x1 - x0), CORRECTION_MARGIN * (y1 - y0)
-        cell_x, cell_y = (x1 - x0 + 2 * margin_x) / raster, (y1 - y0 + 2 * margin_y) / raster
-        level, cell = 0, (cell_x * cell_y) ** 0.5
-        while cell > _MOST_PIXELS_PER_CELL and min(pyramid[level].shape[:2]) >= 2 * _SMALLEST_LEVEL_PX:
-            level, cell = level + 1, cell / 2
-            if level == len(pyramid):
-                height, width = pyramid[-1].shape[:2]
-                halved = cv2.resize(pyramid[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-                pyramid.append(np.asarray(halved, dtype=np.uint8))
-        source = pyramid[level]
-        scale_x, scale_y = source.shape[1] / image.shape[1], source.shape[0] / image.shape[0]
-        matrix = np.array(
-            [
-                [cell_x * scale_x, 0.0, (x0 - margin_x + cell_x / 2) * scale_x - 0.5],
-                [0.0, cell_y * scale_y, (y0 - margin_y + cell_y / 2) * scale_y - 0.5],
-            ]
-        )
-        cv2.warpAffine(
-            source,
-            matrix,
-            (raster, raster),
-            dst=pixels[row],
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-    return pixels
+    low, high = boxes[:, :2], boxes[:, 2:]
+    cells = (1 + 2 * CORRECTION_MARGIN) / raster * (high - low)  # (K, 2)
+    places = (np.arange(raster, dtype=np.float32) + 0.5)[None, :, None]  # in cells
+    points = (low - CORRECTION_MARGIN * (high - low))[:, None] + places * cells[:, None]  # (K, R, 2)
+    levels = np.ceil(np.log2(np.maximum(np.sqrt(cells.prod(axis=1)) / _MOST_PIXELS_PER_CELL, 1)))  # (K,)
+    pixels = np.empty((len(boxes), raster * raster, 3), dtype=np.uint8)
+    source, level, left = image, 0, np.arange(len(boxes))
+    while len(left):
+        height, width = source.shape[:2]
+        smallest = min(height, width) < 2 * _SMALLEST_LEVEL_PX
+        here = left if smallest else left[levels[left] <= level]
+        scale = np.array([width / image.shape[1], height / image.shape[0]], dtype=np.float32)
+        if len(here):
+            pixels[here] = _at(source, points[here] * scale - np.float32(0.5))
+        left = left[:0] if smallest else left[levels[left] > level]
+        if len(left):
+            halved = cv2.resize(source, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            source, level = np.asarray(halved, dtype=np.uint8), level + 1
+    return pixels.reshape(len(boxes), raster, raster, 3)
+
+
+def _at(image: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """An image (H, W, 3) at R x R points (K, R, 2) each, x and y, bilinear: uint8 (K, R * R, 3)."""
+    count, raster = points.shape[:2]
+    x = np.repeat(points[:, None, :, 0], raster, axis=1).reshape(count, -1)
+    y = np.repeat(points[:, :, 1], raster, axis=1)
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
