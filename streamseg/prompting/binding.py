@@ -65,6 +65,8 @@ class Binding:
     """Its object's identity is seen, and is another object."""
     whole_id: int = TENTATIVE
     """What its object is a part of, where that answers for it."""
+    asked_seconds: float = float("inf")
+    """When the picture was taken in which its candidates were found."""
     is_asked: bool = False
     """The frame that the sender saw has had its say."""
 

@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry, inner_point, is_step
 from streamseg.prompting.births import Births
-from streamseg.prompting.likeness import Likeness
+from streamseg.prompting.likeness import MIN_VIEWS, Likeness
 from streamseg.prompting.looks import Looks
 from streamseg.prompting.memory import Remembered, fingerprint, parse_memory, to_json
 from streamseg.prompting.reacquisition import Lost, reacquire
 from streamseg.prompting.select import nested, select
 from streamseg.prompting.sightings import Sighting, Sightings, sight
 from streamseg.prompting.status import answer, status_of
-from streamseg.prompting.wholes import MIN_INSIDE, Wholes, shares_inside
+from streamseg.prompting.wholes import Wholes
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt, Selection
 
@@ -233,6 +233,7 @@ class PromptFollower:
             candidates = dict(zip(rows, self._candidates(since[0], rows, since), strict=True))
             for binding, selection in zip(bindings, selections, strict=True):
                 if selection.rows:
+                    binding.asked_seconds = since[0].time_seconds
                     binding.bind([candidates[row] for row in selection.rows])
                     binding.leave_gone(sighting)
 
@@ -291,7 +292,7 @@ class PromptFollower:
         for (key, one), seen in zip(self._lost.items(), found, strict=True):
             for prompt_id, binding in missing[key]:
                 whole_row = self._stand_in(binding, sighting)
-                if seen is not None and _is_inside(sighting, sighting.rows[seen.track_id], whole_row):
+                if seen is not None and self._wholes.may_be(key[0], sighting, sighting.rows[seen.track_id], whole_row):
                     binding.found_id, binding.looks = seen.track_id, one.looks
                     binding.confidence *= seen.probability
                     rows[prompt_id], binding.whole_id = sighting.rows[seen.track_id], TENTATIVE
@@ -311,12 +312,21 @@ class PromptFollower:
                 continue
             ids = candidate.track_id, binding.found_id
             if ids not in denied:
-                denied[ids] = self._likenesses.setdefault(ids[0], Likeness()).denied(sighting, ids)
+                denied[ids] = self._likeness(binding, ids[0]).denied(sighting, ids)
             rows[prompt_id] = binding.row_in(sighting, denied[ids])
             binding.is_denied = bool(denied[ids]) and rows[prompt_id] < 0
         if len(self._likenesses) > len(denied):
             self._likenesses = {key: self._likenesses[key] for key, _ in denied}
         return rows
+
+    def _likeness(self, binding: Binding, track_id: int) -> Likeness:
+        """What is known of the looks of an identity; at first from the frames up to the one that was asked about."""
+        known = self._likenesses.get(track_id)
+        if known is None:
+            seen = [one for one in self._sightings.of(track_id) if one[0].time_seconds <= binding.asked_seconds]
+            views = [sighting.embeddings[row] for sighting, row in seen[-MIN_VIEWS:] if sighting.embeddings is not None]
+            known = self._likenesses[track_id] = Likeness(views)
+        return known
 
     def _is_other(self, binding: Binding, sighting: Sighting, row: int) -> bool:
         """Whether a row looks like another object than that of a binding."""
@@ -367,11 +377,6 @@ class PromptFollower:
             return None
         until_seconds = known.alike_seconds if known is not None else float("inf")
         return _known(self._sightings, candidate.track_id, binding.found_id, until_seconds, binding.looks)
-
-
-def _is_inside(sighting: Sighting, row: int, whole_row: int) -> bool:
-    """Whether a row could be a part of another; yes, where there is no other."""
-    return whole_row < 0 or float(shares_inside(sighting, [row], [whole_row])[0]) >= MIN_INSIDE
 
 
 def _known(

@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 from streamseg.prompting.sightings import Sighting
 
-__all__ = ["Likeness"]
+__all__ = ["MIN_COSINE", "MIN_VIEWS", "Likeness", "Vector"]
 
 MAX_VIEWS: Final = 8
 """Remembered of an object, over all the time that it is followed."""
 MIN_VIEWS: Final = 3
 """As many are taken as they come: before, nothing is known."""
-MIN_COSINE: Final = 0.7
+MIN_COSINE: Final = 0.8
 """Of embeddings, with the view that is most alike: below, it is another object."""
-SURE_COSINE: Final = 0.8
+SURE_COSINE: Final = 0.87
 """From here on it is the object, and may be remembered anew."""
 NOVEL_COSINE: Final = 0.95
 """What is more like than this to a known view adds nothing."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.prompting.likeness import MIN_COSINE, Vector
 from streamseg.prompting.looks import Floats, mask_areas
 from streamseg.prompting.sightings import RASTER, Sighting
 from streamseg.structures.instances import CORRECTION_MARGIN
@@ -43,6 +44,10 @@ MAX_SECONDS: Final = 30.0
 MAX_RESTING_SECONDS: Final = 1.0
 """The same of what has only lain there: long enough for the frames that a network misses."""
 FORGET_SECONDS: Final = 60.0
+VIEW_SECONDS: Final = 0.5
+"""So often the looks of a whole are remembered."""
+MAX_VIEWS: Final = 4
+"""Of them so many, the first and the last ones."""
 NUM_PLACES: Final = 12
 """Places per side of a mask at which two are compared."""
 MAX_HISTORY: Final = 12
@@ -68,6 +73,10 @@ class Together:
     """The whole was seen without its part since."""
     is_proven: bool = False
     """They have gone some way together, or the part came back to its place."""
+    views: list[Vector] = field(default_factory=list)
+    """Embeddings of the whole, in some of those frames, oldest first."""
+    viewed_seconds: float = float("-inf")
+    """When the last of them was taken."""
 
     def add(self, part: Floats, whole: Floats, share: float, time_seconds: float) -> None:
         """One more frame: both boxes (4,) xyxy, and the share of the part that is inside."""
@@ -88,13 +97,30 @@ class Together:
         self.num_frames += 1
         self.num_held += self.is_held
 
+    def view(self, embedding: Vector, time_seconds: float) -> None:
+        """Remember what the whole looks like, every now and then while the part is held."""
+        if self.is_held and time_seconds - self.viewed_seconds >= VIEW_SECONDS:
+            if len(self.views) == MAX_VIEWS:
+                del self.views[1]
+            self.views.append(embedding)
+            self.viewed_seconds = time_seconds
+
+    def is_like(self, embedding: Vector) -> bool:
+        """Whether something looks like the whole; yes, where that is not known."""
+        return not self.views or float(np.max(np.stack(self.views) @ embedding)) >= MIN_COSINE
+
+    @property
+    def is_part(self) -> bool:
+        """One is a part of the other, as far as they were seen."""
+        is_often = self.num_frames >= MIN_FRAMES and self.num_held >= MIN_SHARE_OF_FRAMES * self.num_frames
+        return is_often and self.is_held
+
     def stands_in(self, time_seconds: float) -> bool:
         """Whether the whole, which is seen at this time, answers for its part, which is not."""
         self.is_missed = True
         together = self.seen_seconds - self.began_seconds
         longest = min(PATIENCE * together, MAX_SECONDS if self.is_proven else MAX_RESTING_SECONDS)
-        is_part = self.num_frames >= MIN_FRAMES and self.num_held >= MIN_SHARE_OF_FRAMES * self.num_frames
-        return is_part and self.is_held and time_seconds - self.seen_seconds <= longest
+        return self.is_part and time_seconds - self.seen_seconds <= longest
 
 
 class Wholes:
@@ -152,10 +178,37 @@ class Wholes:
         """
         time_seconds = sighting.time_seconds
         seen = [one for one in self._pairs.get(part, {}).items() if one[0] in sighting.rows]
-        able = [identity for identity, together in seen if together.stands_in(time_seconds)]
+        able = [
+            identity
+            for identity, together in seen
+            if together.stands_in(time_seconds) and _is_like(together, sighting, sighting.rows[identity])
+        ]
         if allowed is not None:
             able = [identity for identity in able if identity in allowed]
         return min(able, key=lambda identity: _size(sighting.boxes[sighting.rows[identity]]), default=-1)
+
+    def may_be(self, part: int, sighting: Sighting, row: int, whole_row: int) -> bool:
+        """Whether a row could be an object that is looked for: what went along with a whole is found on it again.
+
+        Args:
+            part: the object.
+            sighting: the newest frame.
+            row: what could be it.
+            whole_row: what stands in for it, of which it is a part then; -1 for nothing.
+        """
+        if whole_row >= 0:
+            return float(shares_inside(sighting, [row], [whole_row])[0]) >= MIN_INSIDE
+        wholes = [one for one in self._pairs.get(part, {}).values() if one.is_part and one.is_proven]
+        if not wholes:
+            return True
+        others = [other for other in range(len(sighting.boxes)) if other != row]
+        inside = shares_inside(sighting, [row] * len(others), others) >= MIN_INSIDE
+        return any(
+            _is_like(whole, sighting, other)
+            for other, is_inside in zip(others, inside.tolist(), strict=True)
+            if is_inside
+            for whole in wholes
+        )
 
     def _add(self, part: int, sighting: Sighting, row: int, other: int, share: float) -> None:
         pairs, identity, time_seconds = self._pairs[part], sighting.track_ids[other], sighting.time_seconds
@@ -171,6 +224,8 @@ class Wholes:
             for old in [one for one, pair in pairs.items() if time_seconds - pair.seen_seconds > FORGET_SECONDS]:
                 del pairs[old]
         together.add(part_box, whole_box, share, time_seconds)
+        if sighting.embeddings is not None:
+            together.view(sighting.embeddings[other], time_seconds)
 
 
 def shares_inside(sighting: Sighting, parts: Sequence[int], wholes: Sequence[int]) -> Floats:
@@ -187,6 +242,10 @@ def shares_inside(sighting: Sighting, parts: Sequence[int], wholes: Sequence[int
     held = rasters[np.array(wholes, dtype=np.intp)[:, None, None], rows[:, :, None], columns[:, None, :]] > 0
     shared: Floats = (first & within & held).sum(axis=(1, 2)) / np.maximum(first.sum(axis=(1, 2)), 1)
     return shared
+
+
+def _is_like(together: Together, sighting: Sighting, row: int) -> bool:
+    return sighting.embeddings is None or together.is_like(sighting.embeddings[row])
 
 
 def _cells(
