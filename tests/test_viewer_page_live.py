@@ -36,17 +36,14 @@ def figures(**changes):
 
 
 def wait_for_colour(page, x, y, colour, tolerance=4):
-    """Wait until the canvas, on which a worker draws, shows a colour (RGB) at a point of the picture."""
-    page.wait_for_function(
-        """([x, y, colour, tolerance, w, h]) => {
-            const canvas = document.querySelector(".tile canvas");
-            const pixel = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-            pixel.drawImage(canvas, x / w * canvas.width, y / h * canvas.height, 1, 1, 0, 0, 1, 1);
-            window.lastColour = [...pixel.getImageData(0, 0, 1, 1).data].slice(0, 3);
-            return window.lastColour.every((value, channel) => Math.abs(value - colour[channel]) <= tolerance);
-        }""",
-        arg=[x, y, list(colour), tolerance, SIZE[1], SIZE[0]],
-    )
+    """Wait until the screen, for which a worker draws, shows a colour (RGB) at a point of the picture."""
+    left, top = place_of(page, x, y, SIZE)
+    for _ in range(100):
+        shot = page.screenshot(clip={"x": int(left), "y": int(top), "width": 1, "height": 1})
+        seen = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)[0, 0, ::-1].tolist()
+        if seen == pytest.approx(colour, abs=tolerance):
+            return
+    raise AssertionError(f"the picture is {seen} at ({x}, {y}), not {colour}")
 
 
 def mixed(track_id, share, ground=(90, 90, 90)):

@@ -177,5 +177,5 @@ function showPaused(paused) {
 }
 
 connectControls({ stage, live, book, options, notice, ask, select, rename: (id) => list.rename(id), isPaused: () => isPaused, showPaused });
-connectTheme(byId("theme"));
+connectTheme(byId("theme"), () => health.draw());
 byId("retry").addEventListener("click", () => live.retry());

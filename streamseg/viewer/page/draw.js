@@ -59,12 +59,7 @@ export function drawFrame(context, frame, look) {
   for (const found of named) drawObject(context, found, STYLES[found.promptIds.includes(look.selected) ? "selected" : "named"], unit);
   for (const found of look.lost.values()) drawGhost(context, found, unit);
   if (look.hovered) drawHovered(context, look.hovered, unit);
-  for (const found of others) if (found.label) drawTag(context, found, found.label, frame, unit);
-  for (const [id, found] of look.lost) drawTag(context, found, `${look.names.get(id)} · lost`, frame, unit);
-  for (const found of named) drawTag(context, found, tagOf(found, look), frame, unit);
-  if (look.hovered && !named.includes(look.hovered) && !look.hovered.label) {
-    drawTag(context, look.hovered, look.hovered.trackId < 0 ? "new" : `#${look.hovered.trackId}`, frame, unit);
-  }
+  drawTags(context, frame, look, named, others, unit);
   for (const mark of look.marks) drawMark(context, mark, unit);
   if (look.drag) drawDrag(context, look.drag, unit);
   if (look.cross) drawCross(context, look.cross, unit);
@@ -129,19 +124,64 @@ function stroke(context, path, style, width) {
 }
 
 /**
- * Words in the object's colour at its upper left, inside the picture.
+ * What objects are called, prompts' objects first, so that their tags have the best places.
+ * @param {Context} context
+ * @param {Frame} frame
+ * @param {Look} look
+ * @param {FrameObject[]} named
+ * @param {FrameObject[]} others
+ * @param {number} unit
+ */
+function drawTags(context, frame, look, named, others, unit) {
+  /** @type {[FrameObject, string][]} */
+  const tags = named.map((found) => [found, tagOf(found, look)]);
+  for (const [id, found] of look.lost) tags.push([found, `${look.names.get(id)} · lost`]);
+  const { hovered } = look;
+  if (hovered && !named.includes(hovered) && !hovered.label) {
+    tags.push([hovered, hovered.trackId < 0 ? "new" : `#${hovered.trackId}`]);
+  }
+  for (const found of others) if (found.label) tags.push([found, found.label]);
+  context.font = `600 ${FONT_PX * unit}px system-ui, sans-serif`;
+  /** @type {number[][]} */
+  const taken = [];
+  for (const [found, words] of tags) {
+    const size = [context.measureText(words).width + 12 * unit, (FONT_PX + 8) * unit];
+    const place = placeOf(found.box, size, frame.image, taken, 3 * unit);
+    taken.push(place);
+    drawTag(context, found, words, place, unit);
+  }
+}
+
+/**
+ * Where a tag is put: above its object, at its upper border, below it, or wherever is room further up or down.
+ * @param {number[]} box xyxy of the object.
+ * @param {number[]} size w, h of the tag.
+ * @param {{w: number, h: number}} image
+ * @param {number[][]} taken xyxy of the tags that are there.
+ * @param {number} gap
+ * @returns {number[]} xyxy, inside the picture; above the object where there is no room at all.
+ */
+export function placeOf([x0, y0, x1, y1], [w, h], image, taken, gap) {
+  const within = (value, most) => Math.max(Math.min(value, most - gap), gap);
+  const x = within((x0 + x1 - w) / 2, image.w - w);
+  const above = y0 - h - gap;
+  const step = h + gap;
+  const tops = [above, y0 + gap, y1 + gap, ...[1, 2, 3, 4].flatMap((n) => [above - n * step, y0 + gap + n * step])];
+  const places = tops.map((top) => within(top, image.h - h)).map((y) => [x, y, x + w, y + h]);
+  const isFree = (place) => !taken.some((other) => place[0] < other[2] && other[0] < place[2] && place[1] < other[3] && other[1] < place[3]);
+  return places.find(isFree) ?? places[0];
+}
+
+/**
+ * Words in the object's colour.
  * @param {Context} context
  * @param {FrameObject} found
  * @param {string} words
- * @param {Frame} frame
+ * @param {number[]} place xyxy.
  * @param {number} unit
  */
-function drawTag(context, found, words, frame, unit) {
-  context.font = `600 ${FONT_PX * unit}px system-ui, sans-serif`;
-  const width = context.measureText(words).width + 12 * unit;
-  const height = (FONT_PX + 8) * unit;
-  const x = Math.max(Math.min(found.box[0], frame.image.w - width - unit), unit);
-  const y = Math.max(Math.min(found.box[1] - height - 3 * unit, frame.image.h - height - unit), unit);
+function drawTag(context, found, words, [x, y, right, bottom], unit) {
+  const [width, height] = [right - x, bottom - y];
   const colour = colourOf(found.trackId);
   context.beginPath();
   context.roundRect(x, y, width, height, 4 * unit);

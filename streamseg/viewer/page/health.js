@@ -23,7 +23,7 @@ export class Health {
     this.server = find("server");
     element.querySelector(".health-kind").textContent = this.#isLocal ? "on screen" : "when sent";
     const pauseMs = matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_REDRAW_MS : REDRAW_MS;
-    setInterval(() => document.hidden || this.#draw(), pauseMs);
+    setInterval(() => document.hidden || this.draw(), pauseMs);
   }
 
   /** @param {string | null} source Whose figures are shown. */
@@ -52,7 +52,8 @@ export class Health {
     this.server.textContent = age === null || age === undefined ? "–" : `${rate.toFixed(1)} fps, ${Math.round(age)} ms`;
   }
 
-  #draw() {
+  /** At once, as it is by now. */
+  draw() {
     const nowMs = Date.now();
     const meter = this.#meters.get(this.#source ?? "") ?? new Meter();
     // Before words are written: its size is asked for, which would lay out the page once more after that.

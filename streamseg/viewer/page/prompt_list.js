@@ -1,15 +1,15 @@
 /** The list of prompts beside the picture. */
 
-import { colourOf, css } from "./colours.js";
+import { colourOf, css, inkOn } from "./colours.js";
 import { kindOf } from "./prompts.js";
 
-/** State of a prompt: its icon in the page's sprite, and in words. */
+/** State of a prompt: its icon in the page's sprite, in words, and what that means. */
 const STATES = {
-  bound: { icon: "bound", words: "bound" },
-  lost: { icon: "lost", words: "lost" },
-  reacquired: { icon: "found", words: "found again" },
-  none: { icon: "none", words: "no object" },
-  asked: { icon: "asked", words: "asked" },
+  bound: { icon: "bound", words: "bound", meaning: "Its object is in the picture" },
+  lost: { icon: "lost", words: "lost", meaning: "Its object is not to be seen and is waited for; a dashed line shows where it was" },
+  reacquired: { icon: "found", words: "found again", meaning: "Its object was lost, and was found by place, shape and looks" },
+  none: { icon: "none", words: "no object", meaning: "There is no object that it could mean" },
+  asked: { icon: "asked", words: "asked", meaning: "No picture has answered it yet" },
 };
 const SHOWN_TEXT = 40;
 
@@ -57,7 +57,8 @@ export class PromptList {
   #showRow({ prompt, name, status, isSelected }, position, withSource) {
     const state = STATES[status?.state ?? "asked"] ?? STATES.asked;
     const percent = Math.round((status?.confidence ?? 0) * 100);
-    const colour = css(colourOf(status?.track_id ?? -1));
+    const rgb = colourOf(status?.track_id ?? -1);
+    const colour = css(rgb);
     const detail = detailOf(prompt, withSource);
     const shown = [name, position, state.words, percent, colour, detail, isSelected].join("|");
     const item = this.#items.get(prompt.id) ?? this.#make(prompt.id);
@@ -72,11 +73,13 @@ export class PromptList {
     element.querySelector(".prompt-name").textContent = name;
     element.querySelector(".prompt-remove").setAttribute("aria-label", `Delete ${name}`);
     element.style.setProperty("--colour", colour);
+    element.style.setProperty("--ink-on-colour", inkOn(rgb));
     element.style.setProperty("--share", `${percent}%`);
     element.querySelector(".prompt-choose").setAttribute("aria-pressed", String(isSelected));
     element.querySelector(".prompt-key").textContent = position < 9 ? String(position + 1) : "";
     element.querySelector(".prompt-detail").textContent = detail;
     element.querySelector(".prompt-state use").setAttribute("href", `#icon-${state.icon}`);
+    element.querySelector(".prompt-state").title = state.meaning;
     element.querySelector(".prompt-words").textContent = state.words;
     element.querySelector(".prompt-percent").textContent = percent ? `${percent} %` : "";
     element.querySelector(".prompt-step").hidden = !isSelected || kindOf(prompt) === "text";

@@ -10,8 +10,11 @@ export function shownTheme() {
   return system.matches ? "dark" : "light";
 }
 
-/** @param {HTMLButtonElement} button Switches; says what it would switch to. */
-export function connectTheme(button) {
+/**
+ * @param {HTMLButtonElement} button Switches; says what it would switch to.
+ * @param {() => void} changed Another one is shown.
+ */
+export function connectTheme(button, changed) {
   const stored = localStorage.getItem(KEY);
   if (stored) document.documentElement.dataset.theme = stored;
   const label = () => {
@@ -25,7 +28,11 @@ export function connectTheme(button) {
     document.documentElement.dataset.theme = other;
     localStorage.setItem(KEY, other);
     label();
+    changed();
   });
-  system.addEventListener("change", label);
+  system.addEventListener("change", () => {
+    label();
+    changed();
+  });
   label();
 }

@@ -34,7 +34,8 @@ export class Tile {
     this.book = book;
     this.options = options;
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("tile-template"));
-    this.element = /** @type {HTMLElement} */ (template.content.firstElementChild.cloneNode(true));
+    // Imported, for a copy would belong to the template's own document, which shows nothing of what a worker draws.
+    this.element = /** @type {HTMLElement} */ (document.importNode(template.content.firstElementChild, true));
     this.element.dataset.source = source;
     this.element.querySelector(".tile-name").textContent = source;
     this.note = this.element.querySelector(".tile-note");
