@@ -23,10 +23,12 @@ from streamseg.answers import default_answers, reference_answers
 from streamseg.asked import Asked
 from streamseg.config import TrackingConfig
 from streamseg.errors import ConfigError, DataError
+from streamseg.guidance import GuidedSegmenter, guide_of_answers, guide_of_boxes
 from streamseg.prompting import PromptFollower, check_prompts, select, status_of
 from streamseg.segmentation.reference_masks import as_reference
 from streamseg.source_time import SourceTime
 from streamseg.structures.frame import Frame
+from streamseg.structures.guide import NO_GUIDE, Guide
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import Message, PromptStatus
 from streamseg.structures.prompt import EverythingPrompt, MaskPrompt, Prompt, Selection, TextPrompt
@@ -76,6 +78,9 @@ class _Stream:
         self.time = SourceTime()
         self.image_size: tuple[int, int] | None = None
         self.asked = asked
+        self.guide = NO_GUIDE
+        """For the next frame, what the prompts want: in boxes without an answer, and where answers without an identity
+        are. Replaced as a whole, for another thread."""
         self.answered_texts: frozenset[tuple[str, str]] = frozenset()
         """Id and text of those that had an answer at any time."""
 
@@ -86,6 +91,9 @@ class Pipeline:
     A prompt that means a place (points, a box, a mask) is bound to the object that answers it, and stays with that:
     see `prompting.PromptFollower`. Where nothing is tracked, with `follow=False` and with reference prompting, it is
     answered in each frame for itself. A prompt with a `source_id` is not asked of other sources.
+
+    A segmenter with a method `guided` is told where to look more closely: where objects are expected that are followed,
+    and in boxes that nothing else answers; where nothing is tracked, in all boxes.
 
     With `prompting="reference"`, pictures are read and prompts answered as by the official FastSAM
     program; `answers.reference_answers` says in what.
@@ -111,7 +119,7 @@ class Pipeline:
 
     def __init__(
         self,
-        segmenter: SegmentFunction,
+        segmenter: SegmentFunction | GuidedSegmenter,
         *,
         tracking: TrackingConfig | None = None,
         prompts: Sequence[Prompt] = (EverythingPrompt(),),
@@ -211,7 +219,10 @@ class Pipeline:
         if not frames:
             return []
         with self.timer.stage("segment"):
-            return list(self._segmenter([frame.image for frame in frames]))
+            images = [frame.image for frame in frames]
+            if self._is_reference or not isinstance(self._segmenter, GuidedSegmenter):
+                return list(self._segmenter(images))
+            return list(self._segmenter.guided(images, [self._guide(frame) for frame in frames]))
 
     def finish(self, frame: Frame, instances: Instances, *, drops: Drops | None = None) -> Result:
         """Follow and choose the instances of one frame; the frames of a source come in order.
@@ -241,6 +252,7 @@ class Pipeline:
         else:
             with self.timer.stage("select"):
                 selections = self._placed_answers(frame, tracked, asked, time_seconds)
+            stream.guide = guide_of_answers(asked.placed, selections, tracked)
             if texts:
                 placed, spoken = iter(selections), iter(texts)
                 selections = [next(spoken if isinstance(one, TextPrompt) else placed) for one in asked.prompts]
@@ -263,6 +275,16 @@ class Pipeline:
             drops=drops if drops is not None else {},
         )
         return Result(frame, message, tracked, answers.selections)
+
+    def _guide(self, frame: Frame) -> Guide:
+        """What is known about a frame before it is segmented; earlier ones may not be finished yet."""
+        if not self._tracking.enabled:
+            return guide_of_boxes(Asked.of(self._prompts, frame.source_id).prompts)
+        stream = self._streams.get(frame.source_id)
+        if stream is None:
+            return NO_GUIDE
+        expected = stream.tracker.expected(stream.time.expected_at(frame))
+        return Guide(stream.guide.prompted, np.concatenate((stream.guide.expected, expected)))
 
     def _answerable(self, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
         for prompt in prompts:

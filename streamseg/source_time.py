@@ -15,16 +15,21 @@ class SourceTime:
     """
 
     def __init__(self) -> None:
-        self._last: Frame | None = None
-        self._seconds = 0.0
+        self._latest: tuple[Frame | None, float] = (None, 0.0)
 
     def at(self, frame: Frame) -> float:
         """Seconds of this frame since the source's first; frames come in order."""
-        if self._last is not None:
-            arrived_seconds = max(frame.received_ns - self._last.received_ns, 0) / 1e9
-            step = None
-            if frame.pts_seconds is not None and self._last.pts_seconds is not None:
-                step = frame.pts_seconds - self._last.pts_seconds
-            self._seconds += step if step is not None and step > 0 else arrived_seconds
-        self._last = frame
-        return self._seconds
+        seconds = self.expected_at(frame)
+        self._latest = (frame, seconds)
+        return seconds
+
+    def expected_at(self, frame: Frame) -> float:
+        """What `at` would say if this frame came next; from any thread."""
+        last, seconds = self._latest
+        if last is None:
+            return seconds
+        arrived_seconds = max(frame.received_ns - last.received_ns, 0) / 1e9
+        step = None
+        if frame.pts_seconds is not None and last.pts_seconds is not None:
+            step = frame.pts_seconds - last.pts_seconds
+        return seconds + (step if step is not None and step > 0 else arrived_seconds)

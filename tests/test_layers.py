@@ -15,7 +15,7 @@ GROUPS = (
     {"cache", "geometry", "config", "telemetry", "rle"},
     {"onnx_session"},
     {"annotations", "capture", "batching", "segmentation", "tracking", "prompting", "text", "wire"},
-    {"answers", "asked", "source_time"},
+    {"answers", "asked", "guidance", "source_time"},
     {"pipeline", "publish"},
     {"runtime", "training", "evaluation", "drawing", "video_writer"},
     {"viewer", "compat"},

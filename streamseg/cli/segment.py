@@ -50,7 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     # What is not given is told apart from what is: the official program has other defaults.
     parser.set_defaults(
         command=run,
-        **dict.fromkeys(("weights", "engine", "device", "imgsz", "conf", "iou", "max_det", "masks", "scores")),
+        **dict.fromkeys(
+            ("weights", "engine", "device", "imgsz", "conf", "iou", "max_det", "masks", "scores", "expected_conf")
+        ),
     )
 
 
@@ -75,6 +77,7 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[s
         ("max_det", int, "most objects per picture"),
         ("masks", str, "plain or sharp; auto: sharp where the weights bring a refiner"),
         ("scores", str, "raw or calibrated; auto: calibrated where the weights bring a refiner"),
+        ("expected_conf", float, "lowest score of what is followed, where it is expected; 1: never below conf"),
     ):
         default = None if unset and name in unset else SegmentationConfig.model_fields[name].default
         shown = (unset or {}).get(name, "the weights' own" if default is None else default)

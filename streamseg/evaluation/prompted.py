@@ -1,12 +1,15 @@
 """How well prompts are answered: mean IoU of the masks that boxes and points select.
 
 Each labelled object is asked for by its own box, by one point and by three, and each prompt is answered as
-everywhere else, by `prompting.select`. An object without an answer counts with IoU 0: no answer must not be
-better than a poor one.
+everywhere else, by `prompting.select`. A box is asked twice: of what is found in the picture, as by FastSAM, and of a
+segmenter that is told of it beforehand and looks there, as by `streamseg segment --boxes`. An object without an answer
+counts with IoU 0: no answer must not be better than a poor one. Nor is every figure a feat: the box itself, filled, is
+measured beside them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import torch
 
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.evaluation.truth import OnPicture, PictureTruth, SegmentFunction, labelled_pictures, size_masks
+from streamseg.guidance import GuidedSegmenter, guide_of_boxes
 from streamseg.prompting.select import select
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances, Tracked
@@ -65,7 +69,11 @@ class PromptedScores:
     num_objects: int
     """Labelled ones, crowds and empty masks left out."""
     box: PromptScores
-    """By the labelled box."""
+    """By the labelled box, among what is found without it."""
+    guided_box: PromptScores | None
+    """By the labelled box, where the segmenter looks; None where it cannot be told."""
+    filled_box: PromptScores
+    """What the labelled box itself would score as a mask."""
     one_point: PromptScores
     """By the point of the object that is farthest from its border."""
     three_points: PromptScores
@@ -84,7 +92,8 @@ def evaluate_prompted(
     """Ask for every labelled object of a COCO-format folder.
 
     Args:
-        segment: pictures to Instances; it should keep a thousand a picture at a very low score.
+        segment: pictures to Instances; it should keep a thousand a picture at a very low score. One that can be
+            guided is told of all boxes of a picture at once; each has an object of its own then.
         folder: with `instances.json` and `images/`.
         min_point_score: instances that score less do not answer points, 0..1.
         limit: the most pictures to use, the first ones; None for all.
@@ -94,14 +103,18 @@ def evaluate_prompted(
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
-    ious: dict[str, list[Floats]] = {"box": [], "1": [], "3": []}
+    ious: dict[str, list[Floats]] = {"box": [], "guided": [], "filled": [], "1": [], "3": []}
     areas: list[Floats] = []
     num_pictures = 0
     for image, truth in labelled_pictures(folder, limit=limit, on_picture=on_picture):
         instances = segment([image])[0]
         wanted = truth.objects
-        boxes: list[Prompt] = [box_prompt(truth, row) for row in wanted]
+        boxes = [box_prompt(truth, row) for row in wanted]
         ious["box"].append(_ious(instances, boxes, truth, wanted))
+        ious["filled"].append(_filled_ious(boxes, truth, wanted))
+        if isinstance(segment, GuidedSegmenter):
+            guided = segment.guided([image], [guide_of_boxes(boxes)])[0]
+            ious["guided"].append(_ious(guided, boxes, truth, wanted))
         shown = instances[(instances.scores > min_point_score).nonzero().flatten()]
         for count in NUM_POINTS:
             points: list[Prompt] = []
@@ -113,8 +126,16 @@ def evaluate_prompted(
         areas.append(truth.areas[wanted])
         num_pictures += 1
     every_area = np.concatenate(areas)
-    scores = {kind: score_answers(np.concatenate(values), every_area) for kind, values in ious.items()}
-    return PromptedScores(num_pictures, len(every_area), scores["box"], scores["1"], scores["3"])
+    scores = {kind: score_answers(np.concatenate(values), every_area) for kind, values in ious.items() if values}
+    return PromptedScores(
+        num_pictures,
+        len(every_area),
+        box=scores["box"],
+        guided_box=scores.get("guided"),
+        filled_box=scores["filled"],
+        one_point=scores["1"],
+        three_points=scores["3"],
+    )
 
 
 def score_answers(ious: Floats, areas: Floats) -> PromptScores:
@@ -138,7 +159,7 @@ def box_prompt(truth: PictureTruth, row: int) -> BoxPrompt:
     return BoxPrompt(str(row), (x0, y0, x1, y1))
 
 
-def answers(instances: Instances, prompts: list[Prompt]) -> list[CropMask | None]:
+def answers(instances: Instances, prompts: Sequence[Prompt]) -> list[CropMask | None]:
     """The mask that answers each prompt, None where there is none; made once where several have the same."""
     tracked = Tracked(instances, torch.full((len(instances),), -1, dtype=torch.int64))
     rows = [selection.rows[0] if selection.rows else None for selection in select(tracked, prompts)]
@@ -147,13 +168,23 @@ def answers(instances: Instances, prompts: list[Prompt]) -> list[CropMask | None
     return [None if row is None else masks[row] for row in rows]
 
 
-def _ious(instances: Instances, prompts: list[Prompt], truth: PictureTruth, wanted: list[int]) -> Floats:
+def _ious(instances: Instances, prompts: Sequence[Prompt], truth: PictureTruth, wanted: list[int]) -> Floats:
     """IoU (N,) of the answers with the objects asked for; nan without an answer."""
     found = answers(instances, prompts)
     return np.array(
         [np.nan if mask is None else mask_iou(mask, truth.masks[row]) for mask, row in zip(found, wanted, strict=True)],
         dtype=np.float64,
     )
+
+
+def _filled_ious(boxes: Sequence[BoxPrompt], truth: PictureTruth, wanted: list[int]) -> Floats:
+    """IoU (N,) of the pixels in each box with the object that it is for."""
+    ious = []
+    for prompt, row in zip(boxes, wanted, strict=True):
+        x0, y0, x1, y1 = (round(value) for value in prompt.box)
+        filled = CropMask(np.ones((max(y1 - y0, 1), max(x1 - x0, 1)), dtype=np.bool_), x0, y0)
+        ious.append(mask_iou(filled, truth.masks[row]))
+    return np.array(ious, dtype=np.float64)
 
 
 def innermost_point(mask: CropMask) -> Point:

@@ -1,16 +1,8 @@
-"""One object followed through films, from a prompt in the first frame: J & F of DAVIS.
-
-A `Follower` gets the prompt and the frames, each segmented already, and gives a mask for each:
-
-    follow_selection   asks again in each frame, with the box of the last mask; knows no identities
-    follow_track       asks once, and stays with the track_id of the answer
-    follow_prompt      the prompt follower as a live run has it: bound to a track, found again when that is lost
-    best_masks         looks at the truth and takes the best mask there is: what no follower can exceed
-"""
+"""One object followed through films, from a prompt in the first frame: J & F of DAVIS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,52 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.capture.images import find_pictures, read_picture
-from streamseg.config import TrackingConfig
 from streamseg.errors import DataError, SourceError
+from streamseg.evaluation.followers import (
+    FOLLOWERS,
+    FilmFrame,
+    Follower,
+    best_masks,
+    crop_of,
+    first_prompts,
+    guided_follower,
+)
 from streamseg.evaluation.following import MeasureScores, contour_accuracy, region_similarity, summarise
-from streamseg.evaluation.overlap import mask_iou
 from streamseg.evaluation.truth import OnPicture, SegmentFunction
-from streamseg.prompting import PromptFollower, select
-from streamseg.segmentation.masks import instance_masks
-from streamseg.structures.instances import Instances, Tracked
+from streamseg.guidance import GuidedSegmenter
 from streamseg.structures.message import CropMask
-from streamseg.structures.prompt import BoxPrompt, LocatedPrompt, PointPrompt
-from streamseg.tracking import Tracker
 
-__all__ = [
-    "FOLLOWERS",
-    "FilmFrame",
-    "FilmScores",
-    "FollowScores",
-    "Follower",
-    "VideoScores",
-    "best_masks",
-    "evaluate_video",
-    "first_prompts",
-    "follow_prompt",
-    "follow_selection",
-    "follow_track",
-    "read_film",
-]
+__all__ = ["FilmScores", "FollowScores", "VideoScores", "evaluate_video", "read_film"]
 
 FPS = 24.0
 """Frames per second of DAVIS' films."""
-
-_NOTHING = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
-
-
-@dataclass(frozen=True, eq=False)
-class FilmFrame:
-    """One frame, as a follower sees it."""
-
-    image: npt.NDArray[np.uint8]
-    """(H, W, 3) RGB."""
-    instances: Instances
-    time_seconds: float
-
-
-Follower = Callable[[LocatedPrompt, Iterable[FilmFrame]], Iterator[CropMask]]
-"""A prompt of the first frame, and frames in the order of time, to one mask per frame; empty where it is not seen."""
 
 
 @dataclass(frozen=True)
@@ -107,63 +72,6 @@ class VideoScores:
     """`best_masks`."""
 
 
-def follow_selection(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
-    """The answer to the prompt, then in each frame the answer to the box of the last mask.
-
-    Where nothing answers, the box waits where it is.
-    """
-    for frame in frames:
-        rows = _answer(prompt, frame.instances)
-        mask = instance_masks(frame.instances, list(rows))[0] if rows else _NOTHING
-        if mask.crop.size:
-            prompt = BoxPrompt(prompt.prompt_id, _box(mask))
-        yield mask
-
-
-def follow_track(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
-    """The track that answers the prompt in the first frame in which something answers; nothing where it is lost."""
-    tracker = Tracker(TrackingConfig(confirm_frames=1))  # the answer needs an identity at once
-    track_id: int | None = None
-    for frame in frames:
-        tracked = tracker.update(frame.instances, frame.time_seconds)
-        ids = tracked.track_ids.tolist()
-        if track_id is None:
-            known = [row for row, identity in enumerate(ids) if identity >= 0]
-            answer = _answer(prompt, frame.instances[known])
-            track_id = ids[known[answer[0]]] if answer else None
-        rows = [row for row, identity in enumerate(ids) if identity == track_id]
-        yield instance_masks(frame.instances, rows)[0] if rows else _NOTHING
-
-
-def follow_prompt(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
-    """The prompt follower over a tracker with the settings of a live run; nothing while the object is lost."""
-    tracker, follower, prompts = Tracker(TrackingConfig()), PromptFollower(), (prompt,)
-    for index, frame in enumerate(frames):
-        tracked = tracker.update(frame.instances, frame.time_seconds)
-        (selection,) = follower.update(tracked, prompts, frame_index=index, time_seconds=frame.time_seconds)
-        yield instance_masks(frame.instances, list(selection.rows))[0] if selection.rows else _NOTHING
-
-
-FOLLOWERS: Mapping[str, Follower] = {"selection": follow_selection, "track": follow_track, "prompt": follow_prompt}
-
-
-def best_masks(truth: Sequence[CropMask], frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
-    """The mask of each frame that is most like the truth."""
-    for true_mask, frame in zip(truth, frames, strict=True):
-        masks = instance_masks(frame.instances)
-        yield max(masks, key=lambda mask: mask_iou(mask, true_mask), default=_NOTHING)
-
-
-def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, LocatedPrompt]:
-    """The box of a mask (H, W), not empty, and the point in it that is farthest from its outline."""
-    rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
-    box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-    # The picture's border is an outline, too.
-    depth = cv2.distanceTransform(np.pad(truth, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    y, x = np.unravel_index(np.argmax(depth), depth.shape)
-    return {"box": BoxPrompt("box", box), "1 point": PointPrompt("1 point", ((x + 0.5, y + 0.5),), (1,))}
-
-
 def evaluate_video(
     segment: SegmentFunction,
     folder: Path,
@@ -180,7 +88,7 @@ def evaluate_video(
         segment: pictures to Instances, as a user would have them.
         folder: a folder for each film, with `images/` and `masks/`, files of the same names; a pixel of a mask
             that is not 0 belongs to the object.
-        followers: by name; what is compared.
+        followers: by name; what is compared. Where `segment` can be guided, `guided_follower` is as well ("guided").
         limit: the most frames of each film, the first ones; at least 3. None for all.
         on_picture: called with how many frames are done, and of how many.
 
@@ -188,6 +96,8 @@ def evaluate_video(
         DataError: the folder is missing or holds no film, a film has fewer than 3 frames or an empty first
             mask, or a file is missing, unreadable or of another size.
     """
+    if isinstance(segment, GuidedSegmenter):
+        followers = {**followers, "guided": guided_follower(segment)}
     films = {path: _film_paths(path, limit) for path in _film_folders(folder)}
     num_frames, done = sum(map(len, films.values())), 0
     by_prompt: dict[str, dict[str, dict[str, FilmScores]]] = {}
@@ -205,7 +115,7 @@ def evaluate_video(
         for kind, prompt in first_prompts(truth[0]).items():
             for name, follow in followers.items():
                 by_prompt.setdefault(kind, {}).setdefault(name, {})[path.name] = _score(follow(prompt, frames), truth)
-        best[path.name] = _score(best_masks([_crop(mask) for mask in truth], frames), truth)
+        best[path.name] = _score(best_masks([crop_of(mask) for mask in truth], frames), truth)
     return VideoScores(
         num_films=len(films),
         num_frames=num_frames,
@@ -255,27 +165,6 @@ def _film_paths(film: Path, limit: int | None) -> list[tuple[Path, Path]]:
         if not mask.is_file():
             raise DataError(f"{path} has no mask {mask}")
     return paths
-
-
-def _answer(prompt: LocatedPrompt, instances: Instances) -> tuple[int, ...]:
-    """The row that answers best, or none."""
-    tracked = Tracked(instances, instances.scores.new_full((len(instances),), -1).long())
-    return select(tracked, [prompt])[0].rows
-
-
-def _box(mask: CropMask) -> tuple[float, float, float, float]:
-    """The tight box of a mask that is not empty."""
-    tight = _crop(mask.crop)
-    height, width = tight.crop.shape
-    return (mask.x + tight.x, mask.y + tight.y, mask.x + tight.x + width, mask.y + tight.y + height)
-
-
-def _crop(mask: npt.NDArray[np.bool_]) -> CropMask:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return _NOTHING
-    crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return CropMask(crop, int(columns[0]), int(rows[0]))
 
 
 def _score(masks: Iterable[CropMask], truth: Sequence[npt.NDArray[np.bool_]]) -> FilmScores:

@@ -15,17 +15,19 @@ from torch import Tensor
 
 from streamseg.config import SegmentationConfig
 from streamseg.errors import ConfigError, EngineError
-from streamseg.geometry import Letterbox, clip_boxes, letterbox, letterbox_into, nms
+from streamseg.geometry import Letterbox, letterbox, letterbox_into
+from streamseg.segmentation.candidates import choose_candidates
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.engines import Engine, Raw, build_engine
 from streamseg.segmentation.network import PROTOTYPE_STRIDE, STRIDES
 from streamseg.segmentation.preprocess import check_image, letterbox_images
+from streamseg.structures.guide import NO_GUIDE, Guide
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import StageTimer
 
 __all__ = ["Segmenter"]
 
-_LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000)}
+_LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000), "expected_conf": (0, 1)}
 
 
 class Segmenter:
@@ -49,6 +51,7 @@ class Segmenter:
         masks: Literal["auto", "plain", "sharp"] = "auto",
         scores: Literal["auto", "raw", "calibrated"] = "auto",
         embeddings: bool = False,
+        expected_conf: float = 0.02,
     ) -> None:
         """Load the weights.
 
@@ -70,6 +73,8 @@ class Segmenter:
             scores: `raw` as the network gave them; `calibrated`: the IoU to expect of the mask, by the refiner;
                 `auto`: calibrated where the weights bring one. `conf` and NMS go by the raw ones in either case.
             embeddings: tell what the objects look like, for those who follow them through films.
+            expected_conf: where a guide expects an object and none is found, one is taken that scores more than
+                this, 0..1; with 1 none is.
 
         Raises:
             ConfigError: a number is out of its range, or the weights bring no refiner for `sharp` or `calibrated`.
@@ -77,13 +82,15 @@ class Segmenter:
             EngineError: the device is not there, or the engine cannot do what is asked, such as another `imgsz`
                 than the only one of its graph, or objects that the suppression inside the graph removed.
         """
-        for name, value in {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det}.items():
+        limited = {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det, "expected_conf": expected_conf}
+        for name, value in limited.items():
             low, high = _LIMITS[name]
             if value is not None and not low <= value <= high:
                 raise ConfigError(f"{name} must be {low}..{high}, got {value}")
         self.conf = conf
         self.iou = iou
         self.max_det = max_det
+        self.expected_conf = expected_conf
         self.engine: Engine = (
             build_engine(weights, engine=engine, device=device, half=half) if isinstance(engine, str) else engine
         )
@@ -130,6 +137,7 @@ class Segmenter:
             masks="plain" if reference else config.masks,
             scores="raw" if reference else config.scores,
             embeddings=embeddings,
+            expected_conf=config.expected_conf,
         )
 
     def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
@@ -148,6 +156,26 @@ class Segmenter:
         Raises:
             DataError: an image has another type or shape.
         """
+        return self.guided(images, [NO_GUIDE] * len(images))
+
+    def guided(self, images: Sequence[npt.NDArray[np.uint8]], guides: Sequence[Guide]) -> list[Instances]:
+        """Segment pictures, and look more closely where somebody knows of objects.
+
+        Args:
+            images: as when called.
+            guides: one for each picture. Each prompted box has an object of its own in the answer, with that box;
+                it takes the place of what overlaps it by more than `iou`. An object that is found by a guide alone
+                may score less than `conf`.
+
+        Returns:
+            As when called.
+
+        Raises:
+            DataError: an image has another type or shape.
+            ValueError: the guides are not as many as the pictures.
+        """
+        if len(guides) != len(images):
+            raise ValueError(f"{len(guides)} guides for {len(images)} pictures; one for each is needed")
         for image in images:
             check_image(image)
         places = [self._place((image.shape[0], image.shape[1])) for image in images]
@@ -162,7 +190,9 @@ class Segmenter:
                 raw = self.engine.run(batch)
             with self.timer.stage("postprocess"):
                 for row, position in enumerate(positions):
-                    answers[position] = self._choose(raw, row, batch[row], images[position], places[position])
+                    answers[position] = self._choose(
+                        raw, row, batch[row], images[position], places[position], guides[position]
+                    )
         return [answers[position] for position in range(len(images))]
 
     def _place(self, image_size: tuple[int, int]) -> Letterbox:
@@ -178,21 +208,30 @@ class Segmenter:
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
     def _choose(
-        self, raw: Raw, row: int, picture: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8], place: Letterbox
+        self,
+        raw: Raw,
+        row: int,
+        picture: npt.NDArray[np.uint8],
+        image: npt.NDArray[np.uint8],
+        place: Letterbox,
+        guide: Guide,
     ) -> Instances:
         """The objects of row `row` of the batch: a picture of the network's input, made of an image (H, W, 3)."""
-        candidates = np.flatnonzero(raw.scores[row] > self.conf)
-        boxes = torch.from_numpy(raw.boxes[row][candidates])  # (N, 4), input pixels
-        scores = torch.from_numpy(raw.scores[row][candidates])  # (N,)
-        kept = nms(boxes, scores, self.iou, max_kept=self.max_det)
-        boxes = clip_boxes(_to_image(boxes[kept], place), place.image_size)
-        solid = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # what lies in the padding alone is no object
-        boxes, kept = boxes[solid], kept[solid]
-        coefficients = torch.from_numpy(raw.mask_coefficients[row][candidates[kept.numpy()]]).float()  # (K, 32)
+        anchors, boxes = choose_candidates(
+            raw,
+            row,
+            place,
+            conf=self.conf,
+            iou=self.iou,
+            max_det=self.max_det,
+            guide=guide,
+            expected_conf=self.expected_conf,
+        )
+        coefficients = torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float()  # (K, 32)
         prototypes = torch.from_numpy(raw.prototypes[row]).float()  # (32, Mh, Mw)
         instances = Instances(
             boxes=boxes,
-            scores=scores[kept],
+            scores=torch.from_numpy(raw.scores[row])[anchors],
             mask_logits=torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
             grid_to_image=place.to_image(PROTOTYPE_STRIDE),
             image_size=place.image_size,
@@ -232,9 +271,3 @@ class Segmenter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _to_image(boxes: Tensor, place: Letterbox) -> Tensor:
-    """Boxes (N, 4) xyxy from the network's input to the source image."""
-    scale_x, scale_y, offset_x, offset_y = place.to_image()
-    return boxes * boxes.new_tensor([scale_x, scale_y] * 2) + boxes.new_tensor([offset_x, offset_y] * 2)

@@ -16,6 +16,8 @@ __all__ = ["Tracker"]
 
 UNMATCHED = -1
 """In the place of a row: the track was not found."""
+EXPECTED_SECONDS = 0.5
+"""How long after a track was seen its place is worth a closer look; later it may be anywhere."""
 LEFTOVER_COST = 0.2
 """How much more than `match_cost` a pair may cost that nothing else competes for: what was there a frame ago and
 looks very different, such as a person who steps out from behind a pillar, is likelier the same than another."""
@@ -41,8 +43,7 @@ class Tracker:
     def __init__(self, config: TrackingConfig) -> None:
         self._config = config
         self._last_id = 0
-        self._tracks = Tracks.start(Appearance.empty(), (0, 0))
-        self._time_seconds: float | None = None
+        self._latest: tuple[Tracks, float | None] = (Tracks.start(Appearance.empty(), (0, 0)), None)
 
     def update(self, instances: Instances, time_seconds: float) -> Tracked:
         """Follow the tracks into the next frame.
@@ -63,12 +64,12 @@ class Tracker:
         """
         if not np.isfinite(time_seconds):
             raise ValueError(f"time_seconds must be finite, got {time_seconds}")
-        elapsed = 0.0 if self._time_seconds is None else max(time_seconds - self._time_seconds, 0.0)
-        self._time_seconds = time_seconds
+        before, last_seconds = self._latest
+        elapsed = 0.0 if last_seconds is None else max(time_seconds - last_seconds, 0.0)
 
         objects = Appearance.of(instances)
         scores = instances.scores.cpu().numpy().astype(np.float64)
-        tracks = self._tracks.advanced(elapsed)
+        tracks = before.advanced(elapsed)
         tracks = tracks[~(tracks.lost_seconds > self._config.max_lost_seconds) & ~_outside(tracks, instances)]
         matches = self._matches(tracks, objects, scores)
 
@@ -79,15 +80,28 @@ class Tracker:
         started = Tracks.start(objects[starting], instances.image_size)
 
         present = self._confirm(found + started)
-        self._tracks = present + missed
+        self._latest = (present + missed, time_seconds)
         ids = np.full(len(objects), TENTATIVE, dtype=np.int64)
         ids[np.concatenate((matches[seen], starting))] = present.ids
         return Tracked(instances, torch.from_numpy(ids).to(instances.boxes.device))
 
     def reset(self) -> None:
         """Forget all tracks, as for another scene. Identities go on counting."""
-        self._tracks = Tracks.start(Appearance.empty(), (0, 0))
-        self._time_seconds = None
+        self._latest = (Tracks.start(Appearance.empty(), (0, 0)), None)
+
+    def expected(self, time_seconds: float) -> Floats:
+        """Where the confirmed tracks should be: (T, 4) xyxy of what was last visible of each, T may be 0.
+
+        Tracks that have not been seen for `EXPECTED_SECONDS` are left out. From any thread.
+
+        Args:
+            time_seconds: on the clock of `update`; a time before the last frame's counts as that.
+        """
+        tracks, last_seconds = self._latest
+        if last_seconds is None:
+            return np.zeros((0, 4))
+        tracks = tracks[tracks.confirmed].advanced(max(time_seconds - last_seconds, 0.0))
+        return tracks[~(tracks.lost_seconds > EXPECTED_SECONDS)].visible.boxes
 
     def _matches(self, tracks: Tracks, objects: Appearance, scores: Floats) -> Indices:
         """The row of `objects` that each track (T,) is, or `UNMATCHED`."""

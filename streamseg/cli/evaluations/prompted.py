@@ -15,7 +15,13 @@ __all__ = ["PROTOCOL"]
 def run(request: Request) -> Report:
     """Masks that boxes and points select."""
     scores = evaluate_prompted(request.segment, request.folder, limit=request.limit, on_picture=request.on_picture)
-    kinds = {"box": scores.box, "1 point": scores.one_point, "3 points": scores.three_points}
+    guided = {} if scores.guided_box is None else {"box, looked into": scores.guided_box}
+    kinds = guided | {
+        "box": scores.box,
+        "box, filled": scores.filled_box,
+        "1 point": scores.one_point,
+        "3 points": scores.three_points,
+    }
     table = Table(
         f"Prompted masks: {scores.num_objects} objects in {scores.num_pictures} pictures (no answer counts as IoU 0)",
         ("prompt", "mIoU", "small", "medium", "large", "answered", "mIoU of answers", "IoU>=.50", "IoU>=.75"),
