@@ -151,3 +151,8 @@ def exact_instances(
         grid_to_image=GridTransform(1, 1, 0, 0),
         image_size=size,
     )
+
+
+def num_colours(picture: Picture) -> int:
+    """How many colours a picture (H, W, 3) has; by one number per pixel, for rows of three sort a hundred times slower."""
+    return len(np.unique(picture.reshape(-1, 3).astype(np.int32) @ np.array([1, 1 << 8, 1 << 16], np.int32)))
