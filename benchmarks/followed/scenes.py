@@ -11,12 +11,13 @@ import torch
 
 from benchmarks import tracking
 from streamseg.capture.scene import SceneRenderer
+from streamseg.capture.scene.renderer import MAX_PARTS
 from streamseg.geometry import letterbox
 from streamseg.segmentation import Segmenter
 from streamseg.segmentation.embedding import embed
 from streamseg.structures.instances import Instances
 
-__all__ = ["FPS", "NESTED", "VARIANTS", "Step", "model_steps", "truth_steps"]
+__all__ = ["FPS", "NESTED", "VARIANTS", "Step", "model_steps", "truth_steps", "whole_of"]
 
 FPS = 10.0
 NESTED = tracking.Variant("nested", nested=True, fps=FPS)
@@ -36,6 +37,11 @@ class Step:
     truth: np.ndarray
     """(K,) `figure_ids` of the scene, -1 for what is none: a figure that has left and comes back is the same object to
     anybody who sees it."""
+
+
+def whole_of(figure_id: int) -> int:
+    """The figure that one is a part of; itself where it is none."""
+    return figure_id // (1 + MAX_PARTS) * (1 + MAX_PARTS)
 
 
 def truth_steps(variant: tracking.Variant, seed: int, num_frames: int | None = None) -> Iterator[Step]:
