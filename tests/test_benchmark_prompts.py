@@ -6,7 +6,7 @@ import torch
 from followed import CUP, KITE, moved, seen
 
 from benchmarks.followed.fit import fit
-from benchmarks.followed.scenes import FPS, NESTED, Step, truth_steps
+from benchmarks.followed.scenes import FPS, NESTED, Step, truth_steps, whole_of
 from benchmarks.prompts import Following, TrackOnly, _founds, _returns, _tracked, absences, costs
 from streamseg.prompting.reacquisition import FEATURES
 
@@ -44,6 +44,14 @@ def test_going_on_to_another_identity_is_right_where_the_object_is_the_same():
     assert _founds(steps, tracked, [{"1": 0}] * 4) == [True]
     assert _founds(steps, tracked, [{"1": 0}, {}, {"1": 1}, {"1": 1}]) == [False]
     assert _founds(steps, tracked, [{}] * 4) == []
+
+
+def test_the_whole_of_a_part_is_no_object_found_again():
+    steps = [Step(step.instances, step.time_seconds, np.array([12, 9])) for step in film("cccc")]
+    tracked = [seen([(1, CUP), (2, KITE)])] * 4
+    assert [whole_of(figure) for figure in (9, 12, 17, 18)] == [9, 9, 9, 18]
+    assert _founds(steps[:3], tracked[:3], [{"12": 0}, {"12": 1}, {"12": 0}]) == []
+    assert _founds(steps[:2], tracked[:2], [{"9": 1}, {"9": 0}]) == [False], "a part is not its whole"
 
 
 def test_a_long_absence_is_answered_by_the_prompt_alone():

@@ -5,6 +5,8 @@ boxes          the instance that fills the box best
 masks          the instance whose mask is most like a given one
 select         one Selection per prompt, in the prompts' order
 following      prompts that stay with their object: asked once, then answered by identity
+wholes         what answers for a part while that is not found
+likeness       identities that turn out to be other objects
 reacquisition  a lost object found again by motion, shape and looks
 reference      the answers of the official FastSAM program, for those who depend on them
 checks         prompts that no picture of a size can answer, and prompts from a configuration
