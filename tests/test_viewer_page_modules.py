@@ -1,6 +1,7 @@
 """The page's modules by themselves, in a browser: what they make of bytes and numbers is what Python makes of them."""
 
 import base64
+import itertools
 
 import numpy as np
 import pytest
@@ -182,3 +183,17 @@ def test_ages_and_drops_of_the_last_seconds(page):
 def test_pauses_between_attempts_grow_to_a_bound(page):
     script = "async (nums) => { const { pauseMs } = await import('/static/connection.js'); return nums.map(pauseMs); }"
     assert page.evaluate(script, [1, 2, 3, 4, 9]) == [500, 1000, 2000, 4000, 10_000]
+
+
+def test_tags_do_not_cover_each_other(page):
+    script = """async (boxes) => {
+        const { placeOf } = await import("/static/draw.js");
+        const taken = [];
+        for (const box of boxes) taken.push(placeOf(box, [40, 20], { w: 320, h: 240 }, taken, 3));
+        return taken;
+    }"""
+    places = page.evaluate(script, [[100, 100, 200, 200], [100, 100, 180, 160], [110, 95, 190, 190], [300, 0, 320, 9]])
+    assert places[0] == [100, 77, 140, 97], "above the object"
+    for place, other in itertools.combinations(places, 2):
+        assert place[2] <= other[0] or other[2] <= place[0] or place[3] <= other[1] or other[3] <= place[1]
+    assert all(x0 >= 0 and y0 >= 0 and x1 <= 320 and y1 <= 240 for x0, y0, x1, y1 in places)

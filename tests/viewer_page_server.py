@@ -103,6 +103,13 @@ class PageServer:
                 lambda: all(max(self.acked[browser], default=-1) >= seq for browser in browsers), WAIT_SECONDS
             ), f"frame {seq} was not shown by all of {browsers}: {self.acked}"
 
+    def forget_acks(self) -> None:
+        """Begin anew with what browsers acknowledge."""
+        with self._changed:
+            self.received = [message for message in self.received if message["type"] != "ack"]
+            for acked in self.acked:
+                acked.clear()
+
     @property
     def num_connections(self) -> int:
         return len(self.acked)

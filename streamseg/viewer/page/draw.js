@@ -161,9 +161,9 @@ function drawTags(context, frame, look, named, others, unit) {
  * @param {number} gap
  * @returns {number[]} xyxy, inside the picture; above the object where there is no room at all.
  */
-export function placeOf([x0, y0, x1, y1], [w, h], image, taken, gap) {
+export function placeOf([x0, y0, , y1], [w, h], image, taken, gap) {
   const within = (value, most) => Math.max(Math.min(value, most - gap), gap);
-  const x = within((x0 + x1 - w) / 2, image.w - w);
+  const x = within(x0, image.w - w);
   const above = y0 - h - gap;
   const step = h + gap;
   const tops = [above, y0 + gap, y1 + gap, ...[1, 2, 3, 4].flatMap((n) => [above - n * step, y0 + gap + n * step])];
