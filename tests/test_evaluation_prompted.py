@@ -166,3 +166,32 @@ def test_nothing_to_ask_for(tmp_path):
 
 def test_crowds_are_not_asked_for(tmp_path):
     assert evaluate_prompted(answering([LEFT]), folder_of(tmp_path, [[LEFT]], iscrowd=1)).num_objects == 0
+
+
+# ---- boxes that the segmenter is told of
+
+
+class Hearing:
+    """Finds nothing by itself, and in each prompted box a mask that fills it."""
+
+    def __call__(self, images):
+        return [exact_instances([], size=SIZE) for _ in images]
+
+    def guided(self, images, guides):
+        rectangles = [[rectangle(SIZE, *map(int, box)) for box in guide.prompted] for guide in guides]
+        return [exact_instances(masks, size=SIZE) for masks in rectangles]
+
+
+def test_a_segmenter_that_is_told_of_boxes_looks_into_them(tmp_path):
+    scores = evaluate_prompted(Hearing(), folder_of(tmp_path, [[LEFT, RIGHT]]))
+    assert (scores.box.mean_iou, scores.box.share_answered) == (0, 0)
+    assert scores.guided_box.mean_iou == pytest.approx(scores.filled_box.mean_iou)
+    assert scores.guided_box.share_answered == 1
+
+
+def test_a_segmenter_that_cannot_be_told(tmp_path):
+    scores = evaluate_prompted(answering([]), folder_of(tmp_path, [[RIGHT]]))
+    assert scores.guided_box is None
+    rows, columns = np.nonzero(RIGHT)
+    box_area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    assert scores.filled_box.mean_iou == pytest.approx(RIGHT.sum() / box_area)

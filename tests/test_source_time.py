@@ -37,6 +37,10 @@ def test_source_time(stamps: list[tuple[float | None, float]], expected: list[fl
 )
 def test_source_time_never_runs_backwards(stamps: list[tuple[float | None, float]]):
     time = SourceTime()
-    seconds = [time.at(timed(*stamp)) for stamp in stamps]
+    expected, seconds = [], []
+    for stamp in stamps:
+        expected.append(time.expected_at(timed(*stamp)))
+        seconds.append(time.at(timed(*stamp)))
+    assert expected == seconds, "asking beforehand gives the same, and changes nothing"
     assert seconds[0] == 0
     assert seconds == sorted(seconds)

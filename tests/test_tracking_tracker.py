@@ -245,6 +245,39 @@ class TestTime:
             Tracker(TrackingConfig()).update(look([]), time_seconds)
 
 
+class TestExpected:
+    """Where tracks should be in a frame that is still to come."""
+
+    @staticmethod
+    def seen(num_frames: int, *, speed: float = 90.0) -> Tracker:
+        """A tracker that saw one thing move, the last time at `num_frames - 1` tenths of a second."""
+        tracker = Tracker(TrackingConfig())
+        for frame in range(num_frames):
+            tracker.update(look([Shape(60 + speed * frame / 10, 100, 50, 50)]), frame / 10)
+        return tracker
+
+    def test_a_confirmed_track_where_it_moves_to(self):
+        ((x0, y0, x1, y1),) = self.seen(8).expected(0.8).tolist()
+        assert (x0 + x1) / 2 == pytest.approx(60 + 90 * 0.8, abs=4)
+        assert (y0, y1) == pytest.approx((75, 125), abs=3)
+
+    @pytest.mark.parametrize("num_frames", [0, 1, 2])
+    def test_nothing_while_none_is_confirmed(self, num_frames):
+        assert self.seen(num_frames).expected(1.0).shape == (0, 4)
+
+    def test_asking_changes_nothing_and_time_does_not_run_backwards(self):
+        tracker = self.seen(8)
+        assert tracker.expected(0.0).tolist() == tracker.expected(0.7).tolist()
+        twice = [tracker.expected(0.9).tolist() for _ in range(2)]
+        assert twice[0] == twice[1]
+
+    @pytest.mark.parametrize(("lost_seconds", "count"), [(0.1, 1), (0.4, 1), (0.7, 0)])
+    def test_what_was_lost_long_ago_is_not_expected(self, lost_seconds, count):
+        tracker = self.seen(8)
+        tracker.update(look([]), 0.8)
+        assert len(tracker.expected(0.8 + lost_seconds)) == count
+
+
 class TestRows:
     def test_none_at_all(self):
         tracker = Tracker(TrackingConfig())

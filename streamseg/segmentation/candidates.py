@@ -56,6 +56,7 @@ def choose_candidates(
     boxes = clip_boxes(_to_image(all_boxes[kept], place), place.image_size)
     if len(guide.prompted):
         asked = clip_boxes(torch.from_numpy(guide.prompted).float(), place.image_size)
+        asked = asked[_is_solid(asked)]
         every = clip_boxes(_to_image(all_boxes, place), place.image_size)
         fitting, _ = _best(asked, every, scores, 0.0)
         is_other = (box_iou(boxes, asked) <= iou).all(dim=1) & ~torch.isin(kept, fitting)
@@ -67,7 +68,7 @@ def choose_candidates(
     if len(guide.prompted) or len(guide.expected):
         order = scores[kept].argsort(descending=True, stable=True)
         kept, boxes = kept[order], boxes[order]
-    solid = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)  # what lies in the padding alone is no object
+    solid = _is_solid(boxes)  # what lies in the padding alone is no object
     return kept[solid], boxes[solid]
 
 
@@ -94,6 +95,11 @@ def _best(wanted: Tensor, boxes: Tensor, scores: Tensor, least_iou: float) -> tu
     fit = overlap * scores.clamp(min=1e-6) ** SCORE_EXPONENT * (overlap >= least_iou)
     best = fit.max(dim=1)
     return best.indices, best.values > 0
+
+
+def _is_solid(boxes: Tensor) -> Tensor:
+    """Which of the boxes (N, 4) have an extent."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
 
 
 def _to_image(boxes: Tensor, place: Letterbox) -> Tensor:
