@@ -51,7 +51,7 @@ class SegmentationConfig(Section):
     """sharp: corrected object by object, where the weights bring a refiner; auto: where they do."""
     scores: Literal["auto", "raw", "calibrated"] = "auto"
     """calibrated: the IoU to expect of the mask, where the weights bring a refiner; auto: where they do."""
-    expected_conf: float = Field(default=0.02, ge=0, le=1)
+    expected_conf: float = Field(default=0.05, ge=0, le=1)
     """Objects that are followed are found from this score on where they are expected, and nothing else is; 1: never."""
 
 
