@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -83,6 +84,27 @@ def test_large_objects_are_seen_without_noise():
     pixels = object_pixels(image, np.array([[40, 40, 52, 52], [40, 40, 200, 200]], np.float32)).astype(float)
     assert pixels[0].std() > 40
     assert pixels[1].std() < 20
+
+
+@pytest.mark.parametrize("size", [(70, 84), (100, 120), (140, 168), (200, 240), (400, 480), (9, 11)], ids=str)
+def test_a_smaller_picture_shows_the_same(size):
+    """Whether it is a level of its own, comes after levels between, or is of no use."""
+    height, width = 200, 240
+    y, x = np.mgrid[0:height, 0:width]
+    image = np.stack([x, y, (x + y) // 2], axis=-1).astype(np.uint8)
+    small = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR))
+    boxes = np.array([[100, 50, 112, 62], [80, 60, 130, 110], [60, 60, 150, 140], [40, 40, 200, 160]], np.float32)
+    alone = object_pixels(image, boxes).astype(int)
+    with_small = object_pixels(image, boxes, small=small).astype(int)
+    assert np.abs(alone - with_small).max() <= (4 if min(size) > 9 else 40)
+
+
+def test_large_objects_are_seen_in_the_input():
+    image = np.full((200, 240, 3), 10, np.uint8)
+    small = np.full((100, 120, 3), 200, np.uint8)
+    pixels = object_pixels(image, np.array([[40, 40, 52, 52], [20, 20, 180, 180]], np.float32), small=small)
+    assert (pixels[0] == 10).all()
+    assert (pixels[1] == 200).all()
 
 
 def test_a_picture_smaller_than_any_level_is_seen():

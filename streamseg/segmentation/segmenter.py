@@ -51,7 +51,7 @@ class Segmenter:
         masks: Literal["auto", "plain", "sharp"] = "auto",
         scores: Literal["auto", "raw", "calibrated"] = "auto",
         embeddings: bool = False,
-        expected_conf: float = 0.02,
+        expected_conf: float = 0.05,
     ) -> None:
         """Load the weights.
 
@@ -238,15 +238,20 @@ class Segmenter:
         )
         if self._embeds:
             instances = replace(instances, embeddings=embed(instances, prototypes, picture))
-        return self._refined(instances, prototypes, image, place)
+        return self._refined(instances, prototypes, image, place, picture)
 
     def _refined(
-        self, instances: Instances, prototypes: Tensor, image: npt.NDArray[np.uint8], place: Letterbox
+        self,
+        instances: Instances,
+        prototypes: Tensor,
+        image: npt.NDArray[np.uint8],
+        place: Letterbox,
+        picture: npt.NDArray[np.uint8],
     ) -> Instances:
         """With masks and scores as they are wanted."""
         if self._refiner is None:
             return instances
-        corrected, scores = self._refiner.refine(instances, prototypes, image, place)
+        corrected, scores = self._refiner.refine(instances, prototypes, image, place, picture)
         if not self._sharp:
             corrected = instances
         if not self._calibrated:

@@ -173,7 +173,7 @@ def _found(network: Network, composed: Composed, imgsz: int, rng: np.random.Gene
         grid_to_image=place.to_image(PROTOTYPE_STRIDE),
         image_size=(size, size),
     )
-    seen = views(instances, prototypes, composed.image, place)
+    seen = views(instances, prototypes, composed.image, place, picture=pixels[0].numpy())
     truth, beyond = _truth(composed.masks, target[chosen], instances.boxes, raster_grid(instances.boxes, place))
     stored = Views(seen.logits.half(), seen.maps.half(), seen.pixels, seen.sides)
     return Samples(stored, truth, overlap[chosen], instances.scores, beyond, _trust(composed, instances.boxes))

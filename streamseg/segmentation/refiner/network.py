@@ -109,7 +109,12 @@ class Refiner(nn.Module):
 
     @torch.inference_mode()
     def refine(
-        self, instances: Instances, prototypes: Tensor, image: npt.NDArray[np.uint8], place: Letterbox
+        self,
+        instances: Instances,
+        prototypes: Tensor,
+        image: npt.NDArray[np.uint8],
+        place: Letterbox,
+        picture: npt.NDArray[np.uint8] | None = None,
     ) -> tuple[Instances, Tensor]:
         """The same objects with corrected masks.
 
@@ -118,6 +123,7 @@ class Refiner(nn.Module):
             prototypes: float32 (num_masks, Mh, Mw), that their logits are made of.
             image: uint8 (H, W, 3), the source image.
             place: how it lies in the network's input.
+            picture: uint8 (h, w, 3), that input, where it is at hand: it saves time.
 
         Returns:
             The instances, and float32 (K,): each one's calibrated score, the IoU to expect of its mask, 0..1.
@@ -127,7 +133,7 @@ class Refiner(nn.Module):
         device = self.calibration.device
         # A convolution over single cells and the interpolation commute: the cheaper one goes first.
         maps = self.project(prototypes.to(device)[None])[0]
-        refined: Refined = self(views(instances.to(device), maps, image, place))
+        refined: Refined = self(views(instances.to(device), maps, image, place, picture=picture))
         scores = calibrated(self.calibration, instances.scores.to(device), refined.quality)
         return instances.corrected(refined.corrections.cpu()), scores.cpu()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +23,12 @@ RASTER = 24
 _MOST_PIXELS_PER_CELL = 1.5
 """Of a level of the pyramid: with more, point samples would skip some; with half as many, detail is still there."""
 
+_LEAST_PIXELS_PER_CELL = 0.75
+"""Of the network's input, which is there already: below, a finer level is worth its while."""
+
+_MOST_TIMES_FINER = 3.0
+"""Levels down to this many times the input's scale need no others between: small objects skip a few pixels there."""
+
 _SMALLEST_LEVEL_PX = 8
 
 
@@ -40,7 +47,13 @@ class Views:
 
 
 def views(
-    instances: Instances, maps: Tensor, image: npt.NDArray[np.uint8], place: Letterbox, *, raster: int = RASTER
+    instances: Instances,
+    maps: Tensor,
+    image: npt.NDArray[np.uint8],
+    place: Letterbox,
+    *,
+    picture: npt.NDArray[np.uint8] | None = None,
+    raster: int = RASTER,
 ) -> Views:
     """What the refiner sees of K objects.
 
@@ -49,12 +62,15 @@ def views(
         maps: float32 (C, Mh, Mw) over the network's input, on the same device: prototypes, or projected ones.
         image: uint8 (H, W, 3), the source image. The network's input shows less of small objects.
         place: how it lies in the input.
+        picture: uint8 (h, w, 3), the input itself; where it is given, large objects are seen in it.
         raster: cells per side.
     """
+    top, left, (rows, columns) = place.top, place.left, place.scaled_size
+    small = None if picture is None else picture[top : top + rows, left : left + columns]
     scale_x, scale_y, _, _ = place.to_image()
     extent = box_area(instances.boxes) / (scale_x * scale_y)
     grid = raster_grid(instances.boxes, place, raster=raster)
-    pixels = torch.from_numpy(object_pixels(image, instances.boxes.numpy(force=True), raster=raster))
+    pixels = torch.from_numpy(object_pixels(image, instances.boxes.numpy(force=True), small=small, raster=raster))
     count = len(instances)
     if not count:
         return Views(
@@ -86,31 +102,48 @@ def _sampled(maps: Tensor, grid: Tensor) -> Tensor:
 
 
 def object_pixels(
-    image: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32], *, raster: int = RASTER
+    image: npt.NDArray[np.uint8],
+    boxes: npt.NDArray[np.float32],
+    *,
+    small: npt.NDArray[np.uint8] | None = None,
+    raster: int = RASTER,
 ) -> npt.NDArray[np.uint8]:
     """An image (H, W, 3) on the rasters of boxes (K, 4): uint8 (K, R, R, 3).
 
-    Each object is seen in the level of a pyramid of halves where a cell of its raster is about a pixel wide: a small
-    one in full detail, a large one without the noise that single pixels would be. Beyond the border it continues.
+    Each object is seen in the level of a pyramid where a cell of its raster is about a pixel wide: a small one in full
+    detail, a large one without the noise that single pixels would be. Beyond the border it continues.
+
+    Args:
+        image: uint8 (H, W, 3).
+        boxes: float32 (K, 4) xyxy, in its pixels.
+        small: uint8 (h, w, 3), the same made smaller: a level that need not be computed.
+        raster: cells per side.
     """
     low, high = boxes[:, :2], boxes[:, 2:]
     cells = (1 + 2 * CORRECTION_MARGIN) / raster * (high - low)  # (K, 2)
     places = (np.arange(raster, dtype=np.float32) + 0.5)[None, :, None]  # in cells
     points = (low - CORRECTION_MARGIN * (high - low))[:, None] + places * cells[:, None]  # (K, R, 2)
-    levels = np.ceil(np.log2(np.maximum(np.sqrt(cells.prod(axis=1)) / _MOST_PIXELS_PER_CELL, 1)))  # (K,)
+    extents = np.sqrt(cells.prod(axis=1))  # (K,)
     pixels = np.empty((len(boxes), raster * raster, 3), dtype=np.uint8)
-    source, level, left = image, 0, np.arange(len(boxes))
+    level, left = image, np.arange(len(boxes))
     while len(left):
-        height, width = source.shape[:2]
-        smallest = min(height, width) < 2 * _SMALLEST_LEVEL_PX
-        here = left if smallest else left[levels[left] <= level]
+        height, width = level.shape[:2]
         scale = np.array([width / image.shape[1], height / image.shape[0]], dtype=np.float32)
+        finer = 0.0 if small is None else math.sqrt(height * width / (small.shape[0] * small.shape[1]))
+        most = _MOST_PIXELS_PER_CELL
+        if small_is_next := 1 < finer <= _MOST_TIMES_FINER:
+            most = max(most, _LEAST_PIXELS_PER_CELL * finer)
+        elif min(height, width) < 2 * _SMALLEST_LEVEL_PX:
+            most = math.inf
+        seen_here = extents[left] * math.sqrt(scale.prod()) <= most
+        here, left = left[seen_here], left[~seen_here]
         if len(here):
-            pixels[here] = _at(source, points[here] * scale - np.float32(0.5))
-        left = left[:0] if smallest else left[levels[left] > level]
-        if len(left):
-            halved = cv2.resize(source, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-            source, level = np.asarray(halved, dtype=np.uint8), level + 1
+            pixels[here] = _at(level, points[here] * scale - np.float32(0.5))
+        if small is not None and small_is_next:
+            level = small
+        elif len(left):
+            halved = cv2.resize(level, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            level = np.asarray(halved, dtype=np.uint8)
     return pixels.reshape(len(boxes), raster, raster, 3)
 
 
