@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import measure, parser, report
-from benchmarks.paper_data import bsds_folder, coco_folder, lvis_folder
+from benchmarks.paper.data_sets import bsds_folder, coco_folder, lvis_folder
 from streamseg.capture.scene import SceneRenderer
 from streamseg.cli.named_weights import fetch_named
 from streamseg.cli.progress import CountingBar

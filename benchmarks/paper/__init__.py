@@ -1,0 +1,1 @@
+"""What `benchmarks.reproduce_paper` is made of."""
