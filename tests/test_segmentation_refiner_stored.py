@@ -24,16 +24,16 @@ def test_weights_without_one():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(lambda own: own.pop("down.weight"), "refiner.down.weight.*shape none", id="missing"),
+        pytest.param(lambda own: own.pop("size.weight"), "refiner.size.weight.*shape none", id="missing"),
         pytest.param(lambda own: own.pop("enter.weight"), "refiner.enter.weight is missing", id="width unknown"),
         pytest.param(lambda own: own.update(other=torch.zeros(3)), "refiner.other.*needs none", id="left over"),
-        pytest.param(lambda own: own.update({"up.bias": torch.zeros(3)}), r"refiner.up.bias.*\(3,\)", id="shape"),
+        pytest.param(lambda own: own.update({"correct.bias": torch.zeros(3)}), r"refiner.correct.bias.*\(3,\)", id="shape"),
         pytest.param(
-            lambda own: own.update({"enter.weight": torch.zeros(9999, 8, 1, 1)}), "absurd", id="absurdly wide"
+            lambda own: own.update({"enter.weight": torch.zeros(9999, 8, 2, 2)}), "absurd", id="absurdly wide"
         ),
-        pytest.param(lambda own: own.pop("version"), "version 1, and version 2 is needed", id="of the first version"),
+        pytest.param(lambda own: own.pop("version"), "version 1, and version 3 is needed", id="of the first version"),
         pytest.param(
-            lambda own: own.update(version=torch.tensor(9.0)), "version 9, and version 2", id="of a later one"
+            lambda own: own.update(version=torch.tensor(9.0)), "version 9, and version 3", id="of a later one"
         ),
         pytest.param(lambda own: own.update(version=torch.zeros(2)), "version 1, and", id="no single version"),
     ],

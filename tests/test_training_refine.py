@@ -58,6 +58,22 @@ def test_calibrated_scores_are_right_on_average(refiner):
     assert figures["mean_calibrated"] == pytest.approx(figures["mean_iou"], abs=2e-3)
 
 
+def test_what_is_near_no_target_calibrates_as_far_as_the_labels_are_trusted():
+    """Half of what is held out is near no target; where labels say nothing, it is left out of the calibration."""
+    far = torch.arange(len(SAMPLES)) % 2 == 0
+    samples = replace(
+        SAMPLES,
+        box_iou=torch.where(far, 0.0, 0.8),
+        truth=torch.where(far[:, None, None], 0, SAMPLES.truth),
+        trust=torch.zeros(len(SAMPLES)),
+    )
+    refiner = train_refiner(samples, 400, RefineSettings(epochs=1, batch_size=32, width=4))
+    near = held_out_figures(refiner, samples[torch.arange(401, 460, 2)])
+    assert near["mean_calibrated"] == pytest.approx(near["mean_iou"], abs=5e-3)
+    all_of_them = held_out_figures(refiner, samples[torch.arange(400, 460)])
+    assert all_of_them["mean_calibrated"] > all_of_them["mean_iou"] + 0.1
+
+
 def test_the_same_settings_give_the_same_refiner():
     settings = RefineSettings(epochs=1, batch_size=32, width=4)
     first, second = (train_refiner(SAMPLES, 64, settings) for _ in range(2))

@@ -77,8 +77,13 @@ def refine_losses(refiner: Refiner, samples: Samples) -> dict[str, Tensor]:
     mask = ((entropy + dice) * gain).sum() / gain.sum().clamp(min=1)
     wanted = _raster_iou(logits.detach(), samples)
     quality = functional.binary_cross_entropy_with_logits(refined.quality, wanted, reduction="none")
-    known = torch.where(samples.box_iou > NEAR_IOU, 1.0, samples.trust)  # (N,)
+    known = _known(samples)
     return {"mask": mask, "quality": (quality * known).sum() / known.sum().clamp(min=1)}
+
+
+def _known(samples: Samples) -> Tensor:
+    """How far the IoU of each is known, (N,) 0..1: what is near no target may just not be labelled."""
+    return torch.where(samples.box_iou > NEAR_IOU, 1.0, samples.trust)
 
 
 def _outline(truth: Tensor) -> Tensor:
@@ -113,13 +118,19 @@ def _answers(refiner: Refiner, samples: Samples, *, at_once: int = 512) -> Itera
 
 
 def _calibration(refiner: Refiner, held_out: Samples) -> Tensor:
-    """Logistic regression (2,) of the IoU, over everything that was found, on the logit of score times quality."""
+    """Logistic regression (2,) of the IoU, over everything that was found, on the logit of score times quality.
+
+    What is near no target counts as far as the labels can be trusted: as mistakes in full, the many objects that
+    nobody labelled would pull the expected IoU of all others down.
+    """
     quality, iou = (torch.cat(values) for values in zip(*_answers(refiner, held_out), strict=True))
     product, wanted = product_logits(held_out.scores, quality).double(), iou.double()
+    known = _known(held_out).double()
 
     def cost(slope_and_constant: npt.NDArray[np.float64]) -> float:
         logits = slope_and_constant[0] * product + slope_and_constant[1]
-        return float(functional.binary_cross_entropy_with_logits(logits, wanted))
+        entropy = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        return float((entropy * known).sum() / known.sum().clamp(min=1))
 
     return torch.from_numpy(minimize(cost, np.array([0.5, 0.0])).x).float()
 

@@ -56,7 +56,7 @@ class RefineSettings:
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
     quality_gain: float = 0.3
-    width: int = 16
+    width: int = 32
     seed: int = 0
 
     def num_steps(self, num_objects: int) -> int:

@@ -20,8 +20,8 @@ _LOGIT_SCALE = 4.0
 _USUAL_SIDE = 64.0
 """Pixels; the size of objects is told in octaves from here."""
 
-_NUM_COARSE = 3
-"""With 5 x 5 cells each, the outermost cells of half the raster hear of its middle."""
+_NUM_BLOCKS = 3
+"""Of 5 x 5 patches each: the outermost patches of half the raster hear of its middle."""
 
 _NUM_JUDGING = 32
 
@@ -50,42 +50,42 @@ class Separable(nn.Module):
 
 
 class Refiner(nn.Module):
-    """Half a U: one level down, to see the whole object, and up again."""
+    """Patches of 2 x 2 cells look around, and answer for each of their cells.
+
+    All that is known of the four cells is side by side in a patch's channels: what a level of single cells would add
+    is little, and it would take most of the time.
+    """
 
     version: Tensor
     """float32 (): of the architecture."""
     calibration: Tensor
     """float32 (2,), see `calibrated`."""
 
-    def __init__(self, num_masks: int = 32, width: int = 16) -> None:
+    def __init__(self, num_masks: int = 32, width: int = 32) -> None:
         """Make one that corrects nothing yet.
 
         Args:
             num_masks: prototypes of the network.
-            width: channels on the raster, an even number; twice as many a level below, half as many prototypes.
+            width: channels of a patch, a multiple of 4; a quarter as many prototypes.
         """
         super().__init__()
-        self.project = nn.Conv2d(num_masks, width // 2, 1, bias=False)
-        self.enter = nn.Conv2d(2 + 3 + width // 2, width, 1)
+        self.project = nn.Conv2d(num_masks, width // 4, 1, bias=False)
+        self.enter = nn.Conv2d(2 + 3 + width // 4, width, 2, stride=2)
         self.place = nn.Conv2d(2, width, 1, bias=False)
         self.size = nn.Linear(1, width, bias=False)
-        self.fine = Separable(width, 3)
-        self.down = nn.Conv2d(width, 2 * width, 2, stride=2)
-        self.coarse = nn.ModuleList([Separable(2 * width, 5) for _ in range(_NUM_COARSE)])
-        self.up = nn.Conv2d(2 * width, width, 1)
-        self.join = Separable(width, 3)
-        self.correct = nn.Conv2d(width, 1, 1)
-        self.weigh = nn.Linear(4 * width + 1, _NUM_JUDGING)
+        self.blocks = nn.ModuleList([Separable(width, 5) for _ in range(_NUM_BLOCKS)])
+        self.correct = nn.Conv2d(width, 4, 1)
+        self.weigh = nn.Linear(2 * width + 1, _NUM_JUDGING)
         self.judge = nn.Linear(_NUM_JUDGING, 1)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)  # type: ignore[arg-type]
-        self.register_buffer("version", torch.tensor(2.0))
+        self.register_buffer("version", torch.tensor(3.0))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def forward(self, views: Views) -> Refined:
-        """Look at K objects, whose `maps` are projected already."""
-        raster = views.logits.shape[1]
-        place = torch.linspace(-1, 1, raster, device=views.logits.device)
+        """Look at K objects, on rasters of an even number of cells, whose `maps` are projected already."""
+        num_patches = views.logits.shape[1] // 2
+        place = torch.linspace(-1, 1, num_patches, device=views.logits.device)
         place_y, place_x = torch.meshgrid(place, place, indexing="ij")
         octaves = torch.log2(views.sides.clamp(min=1) / _USUAL_SIDE)[:, None]  # (K, 1)
         pixels = views.pixels.permute(0, 3, 1, 2).float() * (3 / 255)  # (K, 3, R, R)
@@ -96,16 +96,12 @@ class Refiner(nn.Module):
             views.maps,
         ]
         constant = self.place(torch.stack([place_x, place_y])[None]) + self.size(octaves)[:, :, None, None]
-        fine = functional.relu(self.enter(torch.cat(seen, dim=1)) + constant)  # (K, W, R, R)
-        fine = fine + self.fine(fine)
-        coarse = functional.relu(self.down(fine))  # (K, 2W, R / 2, R / 2)
-        for block in self.coarse:
-            coarse = coarse + block(coarse)
-        whole = torch.cat([coarse.mean(dim=(2, 3)), coarse.amax(dim=(2, 3)), octaves], dim=1)  # (K, 4W + 1)
+        patches = functional.relu(self.enter(torch.cat(seen, dim=1)) + constant)  # (K, W, R / 2, R / 2)
+        for block in self.blocks:
+            patches = patches + block(patches)
+        whole = torch.cat([patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves], dim=1)  # (K, 2W + 1)
         quality = self.judge(functional.relu(self.weigh(whole)))[:, 0]  # (K,)
-        fine = fine + functional.interpolate(self.up(coarse), scale_factor=2.0, mode="nearest")
-        fine = fine + self.join(fine)
-        return Refined(self.correct(fine)[:, 0], quality)
+        return Refined(functional.pixel_shuffle(self.correct(patches), 2)[:, 0], quality)
 
     @torch.inference_mode()
     def refine(
@@ -131,8 +127,10 @@ class Refiner(nn.Module):
         if not len(instances):
             return instances, instances.scores
         device = self.calibration.device
-        # A convolution over single cells and the interpolation commute: the cheaper one goes first.
-        maps = self.project(prototypes.to(device)[None])[0]
+        # A convolution over single cells and the interpolation commute: the cheaper one goes first. As a product of
+        # matrices: for so few channels, setting up a convolution takes longer than computing it.
+        weights = self.project.weight.flatten(1)
+        maps = torch.mm(weights, prototypes.to(device).flatten(1)).view(-1, *prototypes.shape[1:])
         refined: Refined = self(views(instances.to(device), maps, image, place, picture=picture))
         scores = calibrated(self.calibration, instances.scores.to(device), refined.quality)
         return instances.corrected(refined.corrections.cpu()), scores.cpu()

@@ -23,7 +23,7 @@ __all__ = ["PREFIX", "VERSION", "refiner_from_state_dict", "refiner_from_text", 
 PREFIX = "refiner."
 """What the names of its tensors begin with in a weights file."""
 
-VERSION = 2
+VERSION = 3
 """Counts changes of the architecture that tensors do not survive; the first one did not tell its version."""
 
 GRAPH_INPUTS = ("logits", "maps", "pixels", "sides")
@@ -56,7 +56,7 @@ def refiner_from_state_dict(state_dict: Mapping[str, Tensor], *, num_masks: int)
         )
     enter = own.get("enter.weight")
     width = int(enter.shape[0]) if enter is not None and enter.ndim == 4 else 0
-    if not 2 <= width <= 256 or width % 2:
+    if not 4 <= width <= 256 or width % 4:
         raise WeightsError("the refiner's tensors do not say how wide it is: refiner.enter.weight is missing or absurd")
     refiner = Refiner(num_masks, width)
     wanted = refiner.state_dict()
