@@ -27,7 +27,9 @@ def test_weights_without_one():
         pytest.param(lambda own: own.pop("size.weight"), "refiner.size.weight.*shape none", id="missing"),
         pytest.param(lambda own: own.pop("enter.weight"), "refiner.enter.weight is missing", id="width unknown"),
         pytest.param(lambda own: own.update(other=torch.zeros(3)), "refiner.other.*needs none", id="left over"),
-        pytest.param(lambda own: own.update({"correct.bias": torch.zeros(3)}), r"refiner.correct.bias.*\(3,\)", id="shape"),
+        pytest.param(
+            lambda own: own.update({"correct.bias": torch.zeros(3)}), r"refiner.correct.bias.*\(3,\)", id="shape"
+        ),
         pytest.param(
             lambda own: own.update({"enter.weight": torch.zeros(9999, 8, 2, 2)}), "absurd", id="absurdly wide"
         ),
