@@ -9,7 +9,8 @@ from benchmarks.page.scene import inner_point, scene_run, truth_masks
 
 SIZE = (360, 640)
 SEED, IDENTITY = 3, 63
-"""An object that walks behind two others: not to be found from picture 127 on, back for good from picture 155 on."""
+"""An object that walks behind two others: not to be found from picture 127 on, back for good from picture 155 on, under
+the identity that it had."""
 CLICKED, LATER, HIDDEN, BACK = 22, 124, 149, 170
 
 
