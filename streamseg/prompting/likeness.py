@@ -41,6 +41,7 @@ class Likeness:
 
     def __init__(self, views: Sequence[Vector] = ()) -> None:
         self._views = list(views)[:MAX_VIEWS]
+        self._matrix = np.array(self._views)  # (V, D): asked for far more often than it changes
         self._num_unlike: dict[int, int] = {}
         self.alike_seconds = float("inf")
         """When it was last seen looking like itself, once something else was taken for it."""
@@ -79,7 +80,7 @@ class Likeness:
         embeddings = sighting.embeddings
         if embeddings is None or len(self._views) < MIN_VIEWS or self._views[0].shape != embeddings[row].shape:
             return 1.0
-        return float(np.max(np.stack(self._views) @ embeddings[row]))
+        return float((self._matrix @ embeddings[row]).max())
 
     def is_other(self, sighting: Sighting, row: int) -> bool:
         """Whether a row looks like another object."""
@@ -92,3 +93,4 @@ class Likeness:
         if len(self._views) == MAX_VIEWS:
             del self._views[MIN_VIEWS]  # the first ones stay: they are what was asked for
         self._views.append(embeddings[row])
+        self._matrix = np.array(self._views)
