@@ -50,7 +50,7 @@ def test_before_a_run_is_attached_there_is_nothing_to_call():
     async def main(viewer: Viewer) -> None:
         async with browsing(viewer) as browser:
             assert "unknown op 'pause'" in (await browser.call("pause"))["error"]
-            assert browser.texts[1] == {"type": "prompts", "prompts": []}
+            assert browser.texts[1] == {"type": "prompts", "prompts": [], "names": {}}
 
     with small_viewer() as viewer:
         asyncio.run(main(viewer))
