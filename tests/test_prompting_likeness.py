@@ -66,6 +66,13 @@ def test_without_embeddings_nothing_is_denied():
     assert [likeness.denied(bare, [1]) for _ in range(4)] == [frozenset()] * 4
 
 
+def test_what_another_network_saw_is_forgotten():
+    likeness = Likeness([view[:2] for view in known().views[:2]])
+    for _ in range(MIN_VIEWS):
+        likeness.denied(frame({1: RED}), [1])
+    assert [view.shape for view in likeness.views] == [(3,)] * MIN_VIEWS
+
+
 def test_views_are_few_and_the_first_stay():
     likeness = known(*[math.cos(step / 2.5) for step in range(1, 40)])
     assert len(likeness.views) <= MAX_VIEWS

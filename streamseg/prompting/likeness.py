@@ -88,7 +88,11 @@ class Likeness:
 
     def _learn(self, sighting: Sighting, row: int, cosine: float) -> None:
         embeddings = sighting.embeddings
-        if embeddings is None or (len(self._views) >= MIN_VIEWS and not SURE_COSINE <= cosine < NOVEL_COSINE):
+        if embeddings is None:
+            return
+        if self._views and self._views[0].shape != embeddings[row].shape:
+            self._views = []  # of another run with another network: nothing can be compared
+        if len(self._views) >= MIN_VIEWS and not SURE_COSINE <= cosine < NOVEL_COSINE:
             return
         if len(self._views) == MAX_VIEWS:
             del self._views[MIN_VIEWS]  # the first ones stay: they are what was asked for
