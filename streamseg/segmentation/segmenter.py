@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from streamseg.closing import Closing
 from streamseg.config import SegmentationConfig
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
@@ -30,7 +30,7 @@ __all__ = ["Segmenter"]
 _LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000), "expected_conf": (0, 1)}
 
 
-class Segmenter:
+class Segmenter(Closing):
     """Finds every instance in pictures, whatever is asked about them later.
 
     What it answers for a picture does not depend on the pictures beside it: the same rows come out, with
@@ -268,11 +268,3 @@ class Segmenter:
     def close(self) -> None:
         """Give the device's memory back."""
         self.engine.close()
-
-    def __enter__(self) -> Segmenter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
