@@ -1,7 +1,7 @@
 """Prompts that stay with their objects: asked once, on the frame that their sender saw, then answered by identity.
 
 asked ─► tentative ─► bound ─► lost ─► bound          the tracker found the same identity again
-└► reacquired     another identity, by motion, shape and looks
+                                └► reacquired     another identity, by motion, shape and looks
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ __all__ = ["CropMask", "MaskSpace", "Message", "MessageObject", "PromptState", "
 PromptState = Literal["bound", "lost", "reacquired", "none"]
 """How a prompt stands in one frame.
 
-bound        its object is seen; identity answers
+bound        its object is seen, or what that is a part of, with half the confidence; identity answers
 lost         it had an object, which is not seen; the prompt waits for it
 reacquired   its object went and was found again under another identity, by motion, shape and looks
 none         nothing has answered it yet
