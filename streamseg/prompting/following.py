@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry, inner_point, is_step
 from streamseg.prompting.births import Births
-from streamseg.prompting.likeness import MIN_VIEWS, Likeness
-from streamseg.prompting.looks import Looks
+from streamseg.prompting.likeness import Likenesses
+from streamseg.prompting.looks import Looks, looks_of
 from streamseg.prompting.memory import Remembered, fingerprint, parse_memory, to_json
 from streamseg.prompting.reacquisition import Lost, reacquire
 from streamseg.prompting.select import nested, select
@@ -52,7 +52,7 @@ class PromptFollower:
         self._sightings = Sightings()
         self._births = Births()
         self._wholes = Wholes()
-        self._likenesses: dict[int, Likeness] = {}
+        self._likenesses = Likenesses()
         self._newest: Sighting | None = None
         self._prompts: Sequence[EverythingPrompt | LocatedPrompt] = ()
         self._bindings: dict[str, Binding] = {}
@@ -111,14 +111,14 @@ class PromptFollower:
 
     def restart(self) -> None:
         """The source's identities start afresh: what was bound is lost, and is known again by its looks alone."""
-        likenesses, self._likenesses = self._likenesses, {}
+        likenesses, self._likenesses = self._likenesses, Likenesses()
         for binding in self._bindings.values():
             candidate, binding.bridge, binding.whole_id = binding.candidate, None, TENTATIVE
             if candidate is None or candidate.track_id == TENTATIVE:
                 binding.candidates = []
                 continue
             known = likenesses.get(candidate.track_id)
-            looks = self._looks(binding, known)
+            looks = self._looks(binding, likenesses.alike_seconds(candidate.track_id))
             binding.position, binding.found_id = 0, TENTATIVE
             binding.looks = replace(looks, seen_seconds=LONG_AGO) if looks is not None else None
             binding.candidates = [self._remembered_candidate(known.views if known is not None else ())]
@@ -136,7 +136,7 @@ class PromptFollower:
         remembered, sightings, notes = self._noted
         found = dict(remembered)
         for prompt, track_id, found_id, until_seconds, earlier in notes:
-            looks = _known(sightings, track_id, found_id, until_seconds, earlier)
+            looks = looks_of(sightings, found_id if found_id >= 0 else track_id, until_seconds, earlier)
             if looks is not None:
                 found[prompt.prompt_id] = Remembered(fingerprint(prompt), prompt.step, looks)
         return to_json(found)
@@ -148,7 +148,7 @@ class PromptFollower:
             dict(self._remembered),
             self._sightings,
             tuple(
-                (prompt, one.track_id, found_id, self._alike_seconds(one), looks)
+                (prompt, one.track_id, found_id, self._likenesses.alike_seconds(one.track_id), looks)
                 for prompt, one, found_id, looks in notes
                 if one is not None
             ),
@@ -195,7 +195,7 @@ class PromptFollower:
         """An object without an identity that anybody could have, known by its looks."""
         key = self._next_key
         self._next_key -= 1
-        self._likenesses[key] = Likeness(views)
+        self._likenesses.begin(key, views)
         return Candidate(key)
 
     def _step(self, binding: Binding, prompt: LocatedPrompt, sighting: Sighting) -> None:
@@ -267,11 +267,11 @@ class PromptFollower:
             if bridge is None or rows[prompt_id] >= 0:
                 continue
             rows[prompt_id] = bridge.row_in(after)
-            if rows[prompt_id] < 0 or self._is_other(binding, after, rows[prompt_id]):
+            own_id = binding.candidate.track_id if binding.candidate is not None else TENTATIVE
+            if rows[prompt_id] < 0 or self._likenesses.is_other(own_id, after, rows[prompt_id]):
                 rows[prompt_id], binding.bridge = -1, None
             elif bridge.track_id != TENTATIVE:
-                known = None if binding.candidate is None else self._likenesses.get(binding.candidate.track_id)
-                binding.looks = self._looks(binding, known)
+                binding.looks = self._looks(binding, self._likenesses.alike_seconds(own_id))
                 binding.found_id, binding.bridge = bridge.track_id, None
                 binding.confidence *= BRIDGED_CONFIDENCE
 
@@ -312,30 +312,13 @@ class PromptFollower:
                 continue
             ids = candidate.track_id, binding.found_id
             if ids not in denied:
-                denied[ids] = self._likeness(binding, ids[0]).denied(sighting, ids)
+                known = self._likenesses.of(ids[0], self._sightings, binding.asked_seconds)
+                denied[ids] = known.denied(sighting, ids)
             rows[prompt_id] = binding.row_in(sighting, denied[ids])
             binding.is_denied = bool(denied[ids]) and rows[prompt_id] < 0
         if len(self._likenesses) > len(denied):
-            self._likenesses = {key: self._likenesses[key] for key, _ in denied}
+            self._likenesses.keep(key for key, _ in denied)
         return rows
-
-    def _likeness(self, binding: Binding, track_id: int) -> Likeness:
-        """What is known of the looks of an identity; at first from the frames up to the one that was asked about."""
-        known = self._likenesses.get(track_id)
-        if known is None:
-            seen = [one for one in self._sightings.of(track_id) if one[0].time_seconds <= binding.asked_seconds]
-            views = [sighting.embeddings[row] for sighting, row in seen[-MIN_VIEWS:] if sighting.embeddings is not None]
-            known = self._likenesses[track_id] = Likeness(views)
-        return known
-
-    def _is_other(self, binding: Binding, sighting: Sighting, row: int) -> bool:
-        """Whether a row looks like another object than that of a binding."""
-        known = self._likenesses.get(binding.candidate.track_id) if binding.candidate is not None else None
-        return known is not None and known.is_other(sighting, row)
-
-    def _alike_seconds(self, candidate: Candidate) -> float:
-        known = self._likenesses.get(candidate.track_id)
-        return known.alike_seconds if known is not None else float("inf")
 
     def _gather(self, rows: Mapping[str, int], sighting: Sighting) -> None:
         """What the objects that are seen are parts of. They go by their own identity, whatever they were found as."""
@@ -362,7 +345,7 @@ class PromptFollower:
 
     def _waiting(self, key: tuple[int, int], binding: Binding) -> Lost | None:
         """A binding's object as it begins to be waited for; None where nothing is known of it."""
-        looks = self._looks(binding, self._likenesses.get(key[0]))
+        looks = self._looks(binding, self._likenesses.alike_seconds(key[0]))
         if looks is None:
             return None
         seen = self._sightings.of(binding.found_id if binding.found_id >= 0 else key[0])
@@ -370,19 +353,10 @@ class PromptFollower:
         lived_seconds = seen[-1][0].time_seconds - seen[0][0].time_seconds if seen else float("inf")
         return Lost(looks, lived_seconds)
 
-    def _looks(self, binding: Binding, known: Likeness | None) -> Looks | None:
+    def _looks(self, binding: Binding, until_seconds: float) -> Looks | None:
         """What is known of its object; None where it has none that was seen."""
         candidate = binding.candidate
         if candidate is None:
             return None
-        until_seconds = known.alike_seconds if known is not None else float("inf")
-        return _known(self._sightings, candidate.track_id, binding.found_id, until_seconds, binding.looks)
-
-
-def _known(
-    sightings: Sightings, track_id: int, found_id: int, until_seconds: float, earlier: Looks | None
-) -> Looks | None:
-    """What is known of an identity, or of that under which it was found again, up to a time, and from before."""
-    seen = sightings.of(found_id if found_id >= 0 else track_id)
-    seen = [one for one in seen if one[0].time_seconds <= until_seconds]
-    return Looks.of(seen, earlier) if seen else earlier
+        track_id = binding.found_id if binding.found_id >= 0 else candidate.track_id
+        return looks_of(self._sightings, track_id, until_seconds, binding.looks)

@@ -6,15 +6,15 @@ frequent way to a wrong answer. Looks that were remembered before tell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.sightings import Sighting
+from streamseg.prompting.sightings import Sighting, Sightings
 
-__all__ = ["MIN_COSINE", "MIN_VIEWS", "Likeness", "Vector"]
+__all__ = ["MIN_COSINE", "MIN_VIEWS", "Likeness", "Likenesses", "Vector"]
 
 MAX_VIEWS: Final = 8
 """Remembered of an object, over all the time that it is followed."""
@@ -98,3 +98,42 @@ class Likeness:
             del self._views[MIN_VIEWS]  # the first ones stay: they are what was asked for
         self._views.append(embeddings[row])
         self._matrix = np.array(self._views)
+
+
+class Likenesses:
+    """The looks of everything that the prompts about one source follow, by identity."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Likeness] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, track_id: int) -> Likeness | None:
+        """What is known of an identity; None where it is not followed."""
+        return self._known.get(track_id)
+
+    def begin(self, track_id: int, views: Sequence[Vector]) -> None:
+        """Follow an identity, of which some views are known."""
+        self._known[track_id] = Likeness(views)
+
+    def of(self, track_id: int, sightings: Sightings, until_seconds: float) -> Likeness:
+        """What is known of an identity; where it is a new one, from the sightings of it up to a time."""
+        if track_id not in self._known:
+            seen = [one for one in sightings.of(track_id) if one[0].time_seconds <= until_seconds]
+            self.begin(track_id, [one.embeddings[row] for one, row in seen[-MIN_VIEWS:] if one.embeddings is not None])
+        return self._known[track_id]
+
+    def is_other(self, track_id: int, sighting: Sighting, row: int) -> bool:
+        """Whether a row looks like another object than that of an identity; False where that is not known."""
+        known = self._known.get(track_id)
+        return known is not None and known.is_other(sighting, row)
+
+    def alike_seconds(self, track_id: int) -> float:
+        """When an identity was last seen looking like itself; endless where nothing else was taken for it."""
+        known = self._known.get(track_id)
+        return known.alike_seconds if known is not None else float("inf")
+
+    def keep(self, track_ids: Iterable[int]) -> None:
+        """Forget all but these."""
+        self._known = {track_id: self._known[track_id] for track_id in track_ids if track_id in self._known}

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.sightings import RASTER, Sighting
+from streamseg.prompting.sightings import RASTER, Sighting, Sightings
 from streamseg.structures.instances import CORRECTION_MARGIN
 
-__all__ = ["MAX_VIEWS", "NUM_TILES", "Looks", "mask_areas"]
+__all__ = ["MAX_VIEWS", "NUM_TILES", "Looks", "looks_of", "mask_areas"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -114,3 +114,9 @@ def _velocity(seen: Sequence[tuple[Sighting, int]]) -> tuple[float, float]:
     boxes = np.stack([one.boxes[row] for one, row in near]).astype(np.float64)
     x, y = (spread[:, None] * (boxes[:, :2] + boxes[:, 2:]) / 2).sum(axis=0) / total
     return float(x), float(y)
+
+
+def looks_of(sightings: Sightings, track_id: int, until_seconds: float, earlier: Looks | None) -> Looks | None:
+    """What an identity looked like up to a time, and before that as `earlier`; that alone where it was not seen."""
+    seen = [one for one in sightings.of(track_id) if one[0].time_seconds <= until_seconds]
+    return Looks.of(seen, earlier) if seen else earlier
