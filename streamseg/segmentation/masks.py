@@ -90,16 +90,11 @@ class _Axis(NamedTuple):
 
     def ranges(self, low: Floats, high: Floats) -> list[_Range]:
         """The pixels between edges (K,), each with its window."""
-        begin, end = self.spans(low, high)
-        return [_Range(*of) for of in np.stack([begin, end, *self.windows(begin, end)], axis=1).tolist()]
+        return self.windowed(*self.spans(low, high))
 
-    def grid_taps(self, begin: Indices, end: Indices) -> tuple[list[slice], list[Taps]]:
-        """The windows (K,) of pixels [begin, end) (K,), and how much of their cells each pixel takes."""
-        first, stop = self.windows(begin, end)
-        steps = np.full(len(begin), self.step, dtype=np.float64)
-        starts = np.asarray(self.start + self.step * begin - first, dtype=np.float64)
-        cells = [slice(*window) for window in zip(first.tolist(), stop.tolist(), strict=True)]
-        return cells, taps(end - begin, starts, steps, stop - first)
+    def windowed(self, begin: Indices, end: Indices) -> list[_Range]:
+        """Pixels [begin, end) (K,), each with its window."""
+        return [_Range(*of) for of in np.stack([begin, end, *self.windows(begin, end)], axis=1).tolist()]
 
     def raster_taps(self, begin: Indices, end: Indices, low: Floats, high: Floats, raster: int) -> list[Taps]:
         """How much of `raster` cells from `low` to `high` (K,), source-image pixels, pixels [begin, end) (K,) take."""
@@ -201,15 +196,14 @@ def _corrected_masks(
         low[:, solid],
         high[:, solid],
     )
-    columns, grid_x = x_axis.grid_taps(left, right)
-    rows, grid_y = y_axis.grid_taps(top, bottom)
+    columns = x_axis.windowed(left, right)
+    rows = y_axis.windowed(top, bottom)
     raster_x = x_axis.raster_taps(left, right, low[0], high[0], corrections.shape[2])
     raster_y = y_axis.raster_taps(top, bottom, low[1], high[1], corrections.shape[1])
     negated = -corrections[solid]
     masks = [_NO_MASK] * len(boxes)
     for place, row in enumerate(solid.tolist()):
-        window = logits[row, rows[place], columns[place]]
-        plain = along_rows(grid_y[place], along_columns(window, grid_x[place]))
+        plain = _sample(logits[row], x_axis, y_axis, columns[place], rows[place])
         less = along_rows(raster_y[place], along_columns(negated[place], raster_x[place]))
         # Not a sum above zero: a pass over all pixels less.
         masks[row] = _mask(plain > less, int(left[place]), int(top[place]))

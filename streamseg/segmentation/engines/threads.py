@@ -11,7 +11,7 @@ __all__ = ["leave_cores"]
 
 
 def leave_cores(engine: Engine) -> None:
-    """Let torch and NumPy work in one thread from here on, where something else runs the network; for the whole program.
+    """Let torch and NumPy work in one thread from here on, where something else runs the network; for good.
 
     What is left for them then is small: their other threads gain nothing, and wait by spinning on cores that the
     network, capture and encoding need. On 2 cores a frame with 30 objects took 83 ms with two threads of torch, and 68
