@@ -9,13 +9,14 @@ import numpy as np
 
 from streamseg.evaluation.edges import EdgeScores
 from streamseg.evaluation.hota import ALPHAS
-from streamseg.evaluation.plots import BLUE, GREEN, GREY, ORANGE, figure
+from streamseg.evaluation.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, figure
 from streamseg.evaluation.scene import SceneScores
 from streamseg.evaluation.video import VideoScores
 
 __all__ = ["plot_edges", "plot_scene", "plot_video"]
 
-COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00")
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56b4e9", "#e69f00")
+HATCHES = (None, "//", "..")
 
 
 def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
@@ -51,18 +52,21 @@ def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
 def plot_video(scores: VideoScores, path: Path) -> None:
     """J & F of each film, by prompt and follower, with the best mask there was."""
     films = list(scores.best.films)
+    # A colour for each follower, a pattern for each prompt.
     followers = [
-        (f"{prompt}, {name}", of) for prompt, by_name in scores.by_prompt.items() for name, of in by_name.items()
+        (f"{prompt}, {name}", of, COLOURS[place % len(COLOURS)], HATCHES[kind % len(HATCHES)])
+        for kind, (prompt, by_name) in enumerate(scores.by_prompt.items())
+        for place, (name, of) in enumerate(by_name.items())
     ]
     with figure(path, 1, title=f"Following from the first frame: {scores.num_frames} frames") as (axes,):
         width = 0.8 / max(len(followers), 1)
-        for position, (name, of) in enumerate(followers):
+        for position, (name, of, colour, hatch) in enumerate(followers):
             places = [place + width * (position - (len(followers) - 1) / 2) for place in range(len(films))]
             heights = [of.films[film].region_and_contour for film in films]
             label = f"{name}: {of.region_and_contour:.3f}"
-            axes.bar(places, heights, width=0.9 * width, color=COLOURS[position % len(COLOURS)], label=label)
+            axes.bar(places, heights, width=0.9 * width, color=colour, hatch=hatch, edgecolor="white", label=label)
         best = [scores.best.films[film].region_and_contour for film in films]
-        label = f"best mask: {scores.best.region_and_contour:.3f}"
+        label = f"best of what is found unguided: {scores.best.region_and_contour:.3f}"
         axes.hlines(
             best,
             [place - 0.42 for place in range(len(films))],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["figure", "plot_boundary", "plot_prompted", "plot_proposals", "plot_scores"]
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8f98"
 """Distinct to colour-blind eyes, too (Okabe and Ito, "Color Universal Design", 2008)."""
 INK, RULE = "#22262b", "#dfe3e8"
 
@@ -90,21 +90,25 @@ def plot_proposals(scores: ProposalScores, path: Path) -> None:
 def plot_prompted(scores: PromptedScores, path: Path) -> None:
     """Share of the objects that are answered with at least so much IoU."""
     title = f"Prompted masks: {_count(scores.num_objects, scores.num_pictures)}"
-    kinds = (
+    kinds = [
         ("box", scores.box, BLUE),
         ("1 point", scores.one_point, ORANGE),
         ("3 points", scores.three_points, GREEN),
-    )
+    ]
+    if scores.guided_box is not None:
+        kinds.insert(0, ("box, looked into", scores.guided_box, PURPLE))
+    width = 0.8 / len(kinds)
     with figure(path, 2, title=title) as (left, right):
         for position, (kind, of, colour) in enumerate(kinds):
             levels = [float(level) for level in of.share_above]
             left.plot(levels, list(of.share_above.values()), color=colour, label=f"{kind}, mIoU {of.mean_iou:.3f}")
-            places = [place + 0.27 * (position - 1) for place in range(4)]
-            bars = right.bar(places, [of.mean_iou, *of.mean_iou_by_size.values()], width=0.25, color=colour, label=kind)
-            right.bar_label(bars, fmt="%.2f", fontsize=8, padding=1)
+            places = [place + width * (position - (len(kinds) - 1) / 2) for place in range(4)]
+            heights = [of.mean_iou, *of.mean_iou_by_size.values()]
+            bars = right.bar(places, heights, width=0.93 * width, color=colour, label=kind)
+            right.bar_label(bars, fmt="%.2f", fontsize=8 if len(kinds) < 4 else 7, padding=1)
         left.set(xlim=(0, 1), ylim=(0, 1), xlabel="IoU", ylabel="share of objects")
         left.set_title("Answered with at least this IoU")
-        left.legend(loc="upper right")
+        left.legend(loc="lower left")
         right.set(ylim=(0, 1), ylabel="mean IoU")
         right.set_xticks(range(4), ["all", *scores.box.mean_iou_by_size])
         right.grid(visible=False, axis="x")
