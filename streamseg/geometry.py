@@ -5,6 +5,7 @@ Boxes are xyxy in continuous pixels: a box that covers pixels 2 and 3 is [2, 4].
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -208,4 +209,17 @@ def silhouettes(instances: Instances, raster: int) -> Tensor:
     """
     x, y = raster_points(instances.boxes, raster)
     rows = torch.arange(len(instances), device=x.device)[:, None, None]
-    return sample_logits(instances, rows, x[:, None, :], y[:, :, None]) > 0
+    logits = sample_logits(instances.corrected(None), rows, x[:, None, :], y[:, :, None])
+    if instances.corrections is not None:
+        # Tiles lie in the same places of every raster of corrections: a product instead of a look-up for each.
+        weights = _tile_weights(raster, instances.corrections.shape[1]).to(logits.device)
+        logits = logits + weights @ instances.corrections.float() @ weights.T
+    return logits > 0
+
+
+@cache
+def _tile_weights(num_tiles: int, raster: int) -> Tensor:
+    """How much of each cell of a raster of corrections each tile of a box takes, along one side: (T, R)."""
+    zero, one = torch.zeros(1), torch.ones(1)
+    places = _raster_place((torch.arange(num_tiles) + 0.5) / num_tiles, zero, one, raster).clamp(0, raster - 1)
+    return (1 - (places[:, None] - torch.arange(raster)).abs()).clamp(min=0)
