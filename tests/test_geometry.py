@@ -12,6 +12,7 @@ from streamseg.geometry import (
     letterbox,
     letterbox_into,
     nms,
+    raster_points,
     sample_logits,
     silhouettes,
 )
@@ -218,6 +219,18 @@ def test_silhouettes_show_the_mask_in_its_box():
     assert found[0, :, :4].all()
     assert not found[0, :, 4:].any()
     assert found[1].all()
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([8, 24, 31]))
+def test_silhouettes_are_corrected_as_points_are(seed, num_tiles):
+    generator = torch.Generator().manual_seed(seed)
+    boxes = [[0, 0, 24, 16], [3.5, 2.25, 9, 13]]
+    plain = make_instances(torch.randn((2, 4, 6), generator=generator), boxes)
+    instances = plain.corrected(4 * torch.randn((2, 24, 24), generator=generator))
+    x, y = raster_points(instances.boxes, num_tiles)
+    logits = sample_logits(instances, torch.arange(2)[:, None, None], x[:, None, :], y[:, :, None])
+    sure = logits.abs() > 1e-4
+    assert torch.equal(silhouettes(instances, num_tiles)[sure], (logits > 0)[sure])
 
 
 def test_silhouettes_of_none():
