@@ -93,7 +93,9 @@ class Pipeline:
     answered in each frame for itself. A prompt with a `source_id` is not asked of other sources.
 
     A segmenter with a method `guided` is told where to look more closely: where objects are expected that are followed,
-    and in boxes that nothing else answers; where nothing is tracked, in all boxes.
+    and in boxes that nothing else answers; where nothing is tracked, in all boxes. It is told what is known by then:
+    where `segment` and `finish` run in two threads, that may lack the last frame, so that what is found by low scores
+    can differ from run to run; called as a whole, the pipeline gives the same each time.
 
     With `prompting="reference"`, pictures are read and prompts answered as by the official FastSAM
     program; `answers.reference_answers` says in what.
