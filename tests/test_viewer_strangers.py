@@ -55,12 +55,16 @@ def test_what_is_no_message_is_answered_in_one_line_and_the_connection_stays(tex
 def test_a_message_that_is_far_too_long_ends_its_connection_and_no_other():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         async with browsing(viewer) as greedy:
-            await greedy.socket.send_str("x" * (3 << 20))
-            # Abnormal where the server's word was lost in what was still on its way.
-            assert await greedy.closed() in (
-                aiohttp.WSCloseCode.MESSAGE_TOO_BIG,
-                aiohttp.WSCloseCode.ABNORMAL_CLOSURE,
-            )
+            try:
+                await greedy.socket.send_str("x" * (3 << 20))
+            except ConnectionError:
+                pass  # ended before all of it was sent
+            else:
+                # Abnormal where the server's word was lost in what was still on its way.
+                assert await greedy.closed() in (
+                    aiohttp.WSCloseCode.MESSAGE_TOO_BIG,
+                    aiohttp.WSCloseCode.ABNORMAL_CLOSURE,
+                )
         assert (await browser.call("set"))["ok"]
 
     with_browser(test)
