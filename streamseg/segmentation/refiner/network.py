@@ -84,19 +84,25 @@ class Refiner(nn.Module):
 
     def forward(self, views: Views) -> Refined:
         """Look at K objects, on rasters of an even number of cells, whose `maps` are projected already."""
-        num_patches = views.logits.shape[1] // 2
-        place = torch.linspace(-1, 1, num_patches, device=views.logits.device)
-        place_y, place_x = torch.meshgrid(place, place, indexing="ij")
+        count, num_patches = views.logits.shape[0], views.logits.shape[1] // 2
+        place = torch.linspace(-1, 1, num_patches, device=views.logits.device).expand(count, 1, num_patches, -1)
         octaves = torch.log2(views.sides.clamp(min=1) / _USUAL_SIDE)[:, None]  # (K, 1)
-        pixels = views.pixels.permute(0, 3, 1, 2).float() * (3 / 255)  # (K, 3, R, R)
+        pixels = views.pixels.float() * (3 / 255)  # (K, R, R, 3)
         seen = [
             (views.logits[:, None] / _LOGIT_SCALE).clamp(-3, 3),
             views.logits[:, None].sigmoid(),
-            pixels - pixels.mean(dim=(2, 3), keepdim=True),
+            pixels.permute(0, 3, 1, 2),
             views.maps,
         ]
-        constant = self.place(torch.stack([place_x, place_y])[None]) + self.size(octaves)[:, :, None, None]
-        patches = functional.relu(self.enter(torch.cat(seen, dim=1)) + constant)  # (K, W, R / 2, R / 2)
+        # The mean colour is taken away behind the convolution, not from each pixel; and what is one number for an
+        # object is spelt out: ONNX Runtime makes one step of the sum of two convolutions, and keeps what follows in
+        # the order of memory that its convolutions like, but not of a sum in which one side is broadcast.
+        about = torch.cat([octaves, pixels.mean(dim=(1, 2))], dim=1)[:, :, None, None]  # (K, 4, 1, 1)
+        about = about.expand(-1, -1, num_patches, num_patches)
+        of_colours = self.enter.weight[:, 2:5].sum(dim=(2, 3))
+        weights = torch.cat([self.place.weight.flatten(1), self.size.weight, -of_colours], dim=1)[:, :, None, None]
+        knows = functional.conv2d(torch.cat([place, place.transpose(2, 3), about], dim=1), weights)
+        patches = functional.relu(self.enter(torch.cat(seen, dim=1)) + knows)  # (K, W, R / 2, R / 2)
         for block in self.blocks:
             patches = patches + block(patches)
         whole = torch.cat([patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves], dim=1)  # (K, 2W + 1)
