@@ -61,9 +61,7 @@ class OnnxEngine:
                 num_masks = next(output.shape[2] for output in session.get_outputs() if output.name == OUTPUTS[2])
                 self.refiner = refiner_from_text(self.metadata[REFINER], num_masks=num_masks)
             if self.refiner is not None and REFINER_GRAPH in self.metadata:
-                self.refiner = open_refiner(
-                    self.refiner, self.metadata[REFINER_GRAPH], path=path, num_threads=num_threads
-                )
+                self.refiner = open_refiner(self.refiner, self.metadata[REFINER_GRAPH], path=path)
         else:
             self._foreign = ForeignGraph(
                 session,
