@@ -14,7 +14,7 @@ from streamseg.segmentation.weights import load_weights
 
 
 def as_graph(refiner):
-    return open_refiner(refiner, base64.b64encode(refiner_to_graph(refiner)).decode(), path="n.onnx", num_threads=1)
+    return open_refiner(refiner, base64.b64encode(refiner_to_graph(refiner)).decode(), path="n.onnx")
 
 
 @pytest.mark.parametrize("count", [1, 3, 40])
