@@ -5,6 +5,9 @@ boxes          the instance that fills the box best
 masks          the instance whose mask is most like a given one
 select         one Selection per prompt, in the prompts' order
 following      prompts that stay with their object: asked once, then answered by identity
+bindings       what each of them is bound to, and the step to another object that it could mean
+whereabouts    where their objects are in each frame
+notes          what is written down of their objects for another run
 wholes         what answers for a part while that is not found
 likeness       identities that turn out to be other objects
 reacquisition  a lost object found again by motion, shape and looks
