@@ -23,6 +23,8 @@ CUP = Shape(80, 120, 60, 90)
 HANDLE = Shape(80, 120, 20, 24, "rectangle", score=0.8)
 BOX = Shape(250, 60, 70, 50, "rectangle", score=0.7)
 KITE = Shape(180, 190, 60, 60, "triangle", score=0.6)
+OTHERS: Objects = [(8, BOX), (9, KITE)]
+BOTH: Objects = [(1, CUP), *OTHERS]
 
 
 def moved(shape: Shape, x: float, y: float = 0.0) -> Shape:
@@ -51,6 +53,8 @@ def click(x: float, y: float, *, prompt_id: str = "click", **settings: object) -
 
 
 CLICK = click(CUP.x, CUP.y)
+BOUND, LOST, NONE = ("bound", 1), ("lost", 1), ("none", -1)
+"""How a click on the cup of `BOTH` stands."""
 
 
 class Run:
@@ -74,3 +78,8 @@ def stand(selection: Selection) -> tuple[str, int]:
     """State and identity."""
     assert selection.status is not None
     return selection.status.state, selection.status.track_id
+
+
+def lives(*states: tuple[str, int]) -> list[list[tuple[str, int]]]:
+    """What `Run.stands` gives for one prompt that stands so, frame by frame."""
+    return [[state] for state in states]

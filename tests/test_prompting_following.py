@@ -6,22 +6,29 @@ import itertools
 
 import pytest
 import torch
-from followed import BOX, CLICK, CUP, HANDLE, KITE, Objects, Run, click, moved, seen, stand
+from followed import (
+    BOTH,
+    BOUND,
+    BOX,
+    CLICK,
+    CUP,
+    HANDLE,
+    KITE,
+    LOST,
+    NONE,
+    OTHERS,
+    Objects,
+    Run,
+    click,
+    lives,
+    moved,
+    seen,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapes import Shape
 
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
-
-OTHERS: Objects = [(8, BOX), (9, KITE)]
-BOTH: Objects = [(1, CUP), *OTHERS]
-
-
-def lives(*states: tuple[str, int]) -> list[list[tuple[str, int]]]:
-    return [[state] for state in states]
-
-
-BOUND, LOST, NONE = ("bound", 1), ("lost", 1), ("none", -1)
 
 
 @pytest.mark.parametrize(
@@ -120,48 +127,6 @@ def test_confidence_tells_how_it_was_found():
     assert found_again < found
 
 
-# ---- the frame that its sender saw
-
-
-def test_a_click_means_the_frame_that_its_sender_saw():
-    run = Run()
-    run.stands([[(1, moved(CUP, 30 * step)), (2, moved(BOX, -30 * step))] for step in range(4)])
-    late, current = click(80, 120, prompt_id="late", frame_index=0), click(80, 120, prompt_id="current")
-    now: Objects = [(1, moved(CUP, 120)), (2, moved(BOX, -170, 60))]
-    assert run.stands([now, now], late, current) == [[("bound", 1), ("bound", 2)]] * 2
-
-
-@pytest.mark.parametrize("frame_index", [-1, 0, 3, 99])
-def test_a_frame_that_is_not_kept_leaves_the_current_one(frame_index: int):
-    run = Run()
-    run(seen([(2, CUP)]))
-    run(seen(OTHERS), skip=40)  # so that frame 0 is too old, and frame 3 was dropped
-    late = click(80, 120, frame_index=frame_index)
-    assert stand(run(seen(BOTH), late)[0]) == BOUND
-
-
-def test_what_was_seen_without_an_identity_is_carried_to_now():
-    run = Run()
-    run.stands([[(-1, CUP)], [(-1, moved(CUP, 14))], [(7, moved(CUP, 28))], [(7, moved(CUP, 60))]])
-    late = click(80, 120, frame_index=0)
-    assert run.stands([[(7, moved(CUP, 140)), (8, CUP)]], late) == [[("bound", 7)]]
-
-
-def test_what_has_gone_since_is_lost_and_found_again():
-    run = Run()
-    run.stands([BOTH, BOTH, OTHERS])
-    late = click(80, 120, frame_index=1)
-    frames = [OTHERS, *[[(2, moved(CUP, 5)), *OTHERS]] * 2]
-    assert run.stands(frames, late) == lives(LOST, LOST, ("reacquired", 2))
-
-
-def test_it_is_asked_there_once_only():
-    run = Run()
-    run.stands([OTHERS, OTHERS])
-    late = click(80, 120, frame_index=0)
-    assert run.stands([OTHERS, BOTH, BOTH], late) == lives(NONE, BOUND, BOUND)
-
-
 # ---- other prompts
 
 
@@ -194,78 +159,6 @@ def test_a_prompt_that_changes_is_asked_afresh():
 def test_a_background_point_vetoes():
     ring = PointPrompt("click", ((80, 150), (80, 120)), (1, 0))
     assert Run().stands([[(1, CUP), (2, HANDLE)]], ring) == [[NONE]]
-
-
-# ---- part and whole
-
-
-PLATE = Shape(90, 120, 140, 160, "rectangle", score=0.5)
-NESTED: Objects = [(1, PLATE), (2, CUP), (3, HANDLE), (8, BOX)]
-
-
-def steps(run: Run, frames: list[Objects], values: list[int], **settings: object) -> list[tuple[str, int]]:
-    return [
-        stand(run(seen(objects), click(80, 120, step=value, **settings))[0])
-        for objects, value in zip(frames, values, strict=True)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("frames", "values", "ids"),
-    [
-        pytest.param([NESTED] * 5, [0, 1, 2, 3, 4], [3, 2, 1, 3, 2], id="part-to-whole-and-round"),
-        pytest.param([NESTED] * 3, [0, 0, 1], [3, 3, 2], id="stays-until-the-next-step"),
-        pytest.param([NESTED] * 2, [2, 1], [1, 2], id="begins-anywhere-and-goes-back"),
-        pytest.param([NESTED], [7], [2], id="begins-beyond-the-last"),
-        pytest.param(
-            [NESTED, [(1, PLATE), (3, HANDLE)], NESTED, NESTED], [0, 1, 1, 2], [3, 1, 1, 3], id="skips-what-is-gone"
-        ),
-        pytest.param(
-            [NESTED, *[[(1, moved(PLATE, 60)), (2, moved(CUP, 60)), (3, moved(HANDLE, 60))]] * 30],
-            [0, *[0] * 29, 1],
-            [3] * 30 + [2],
-            id="seconds-later-and-elsewhere",
-        ),
-    ],
-)
-def test_steps_go_through_what_could_be_meant(frames: list[Objects], values: list[int], ids: list[int]):
-    assert steps(Run(), frames, values) == [("bound", identity) for identity in ids]
-
-
-def test_a_step_with_a_newer_frame_is_still_a_step():
-    run = Run()
-    run(seen(NESTED), click(80, 120, frame_index=0))
-    apart: Objects = [(1, moved(PLATE, 60)), (2, moved(CUP, 60)), (3, moved(HANDLE, 60)), (4, CUP)]
-    assert stand(run(seen(apart), click(80, 120, frame_index=1, step=1))[0]) == ("bound", 2)
-
-
-def test_a_click_on_a_newer_frame_is_another_click():
-    run = Run()
-    run(seen(NESTED), click(80, 120, frame_index=0))
-    assert stand(run(seen([(3, moved(HANDLE, 90)), (4, CUP)]), click(80, 120, frame_index=1))[0]) == ("bound", 4)
-
-
-def test_where_no_other_candidate_is_left_the_present_ones_count():
-    run = Run()
-    run(seen(NESTED), click(80, 120))
-    later: Objects = [(31, moved(PLATE, 60)), (32, moved(CUP, 60)), (3, moved(HANDLE, 60))]
-    assert steps(run, [later] * 3, [1, 2, 3]) == [("bound", 32), ("bound", 31), ("bound", 3)]
-
-
-def test_a_step_alone_changes_nothing_where_there_is_one():
-    assert steps(Run(), [BOTH] * 3, [0, 1, 2]) == [BOUND] * 3
-
-
-def test_tentative_candidates_are_carried_too():
-    run = Run()
-    shapes = (PLATE, CUP, HANDLE)
-    frames: list[Objects] = [
-        [(-1, moved(shape, 8 * step)) for shape in shapes]
-        if step < 2
-        else [(identity, moved(shape, 8 * step)) for identity, shape in zip((11, 12, 13), shapes, strict=True)]
-        for step in range(4)
-    ]
-    assert steps(run, frames, [0, 0, 0, 1]) == [("bound", -1), ("bound", -1), ("bound", 13), ("bound", 12)]
 
 
 # ---- identities that start afresh
@@ -353,37 +246,3 @@ def test_a_thousand_prompts_are_those_of_one():
     stands = Run().stands(SCRIPT, *prompts)
     single = Run().stands(SCRIPT, *prompts[:3])
     assert stands == [frame * 333 + frame[:1] for frame in single]
-
-
-# ---- what lies where an object was
-
-
-def test_what_lies_where_an_object_was_answers_until_it_has_an_identity_and_then_under_that():
-    """A tracker that does not know an object again starts another track, which has no identity for some frames."""
-    run = Run()
-    states = []
-    for objects in ([(1, CUP)], [(1, CUP)], [(-1, CUP)], [(-1, CUP)], [(2, CUP)], [(2, CUP)]):
-        (selection,) = run(seen(objects), CLICK)
-        assert selection.status is not None
-        assert selection.rows == (0,)
-        states.append((selection.status.state, selection.status.track_id))
-    assert states == [*[("bound", 1)] * 4, *[("reacquired", 2)] * 2]
-
-
-def test_what_is_known_as_another_object_is_no_bridge():
-    run = Run()
-    run(seen([(1, CUP), (2, CUP)]), CLICK)
-    (selection,) = run(seen([(2, CUP)]), CLICK)
-    assert selection.rows == ()
-    assert selection.status is not None
-    assert selection.status.state == "lost"
-
-
-def test_a_bridge_that_breaks_leaves_the_object_lost_and_it_comes_back_under_its_own_identity():
-    run = Run()
-    states = []
-    for objects in ([(1, CUP)], [(-1, CUP)], OTHERS, [(1, CUP)]):
-        (selection,) = run(seen(objects), CLICK)
-        assert selection.status is not None
-        states.append((selection.status.state, selection.status.confidence))
-    assert states == [("bound", 1.0), ("bound", 0.5), ("lost", 0.0), ("bound", 1.0)]

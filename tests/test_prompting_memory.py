@@ -1,8 +1,6 @@
 """What prompts remember from one run to the next."""
 
 import json
-import sys
-import threading
 
 import pytest
 from followed import BOX, CLICK, CUP, KITE, Objects, Run, click, moved, seen, stand
@@ -96,31 +94,3 @@ def test_rubbish_is_refused_or_does_no_harm(change):
     except DataError:
         return
     assert stand(run(seen(FIRST, EMBEDDINGS), CLICK)[0])[0] in ("lost", "bound")
-
-
-def test_another_thread_never_finds_half_of_it():
-    prompts = [click(CUP.x, CUP.y, prompt_id=f"p{number}") for number in range(30)]
-    run, stop, memories = Run(), threading.Event(), []
-    run(seen(FIRST, EMBEDDINGS), *prompts)
-
-    def ask() -> None:
-        while not stop.is_set():
-            memories.append(set(run.follower.memory()))
-
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        for number in range(150):
-            # Other prompts come and go, so that the bindings are made anew each time.
-            run(seen(FIRST, EMBEDDINGS), *prompts, click(BOX.x, BOX.y, prompt_id=f"other {number}"))
-            if number % 50 == 49:
-                run.follower.restart()
-    finally:
-        stop.set()
-        asking.join()
-        sys.setswitchinterval(before)
-    assert memories
-    wanted = {prompt.prompt_id for prompt in prompts}
-    assert all(wanted <= names and len(names) <= len(wanted) + 1 for names in memories)
