@@ -19,7 +19,7 @@ from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms
 from streamseg.segmentation.decode import decode
 from streamseg.segmentation.network import PROTOTYPE_STRIDE, Network
 from streamseg.segmentation.preprocess import letterbox_images
-from streamseg.segmentation.refiner import RASTER, Views, raster_grid, views
+from streamseg.segmentation.refiner import RASTER, Views, raster_grid, raster_sides, views
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
 
@@ -174,7 +174,8 @@ def _found(network: Network, composed: Composed, imgsz: int, rng: np.random.Gene
         image_size=(size, size),
     )
     seen = views(instances, prototypes, composed.image, place, picture=pixels[0].numpy())
-    truth, beyond = _truth(composed.masks, target[chosen], instances.boxes, raster_grid(instances.boxes, place))
+    grid = torch.from_numpy(raster_grid(raster_sides(instances.boxes.numpy()), place))
+    truth, beyond = _truth(composed.masks, target[chosen], instances.boxes, grid)
     stored = Views(seen.logits.half(), seen.maps.half(), seen.pixels, seen.sides)
     return Samples(stored, truth, overlap[chosen], instances.scores, beyond, _trust(composed, instances.boxes))
 

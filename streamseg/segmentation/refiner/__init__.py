@@ -20,7 +20,7 @@ from streamseg.segmentation.refiner.stored import (
     refiner_to_graph,
     refiner_to_text,
 )
-from streamseg.segmentation.refiner.views import RASTER, Views, object_pixels, raster_grid, views
+from streamseg.segmentation.refiner.views import RASTER, Views, object_pixels, raster_grid, raster_sides, views
 
 __all__ = [
     "PREFIX",
@@ -33,6 +33,7 @@ __all__ = [
     "object_pixels",
     "product_logits",
     "raster_grid",
+    "raster_sides",
     "refiner_from_state_dict",
     "refiner_from_text",
     "refiner_to_graph",

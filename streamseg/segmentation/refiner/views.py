@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.geometry import Letterbox, box_area, raster_points
+from streamseg.geometry import Letterbox, box_area
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 
-__all__ = ["RASTER", "Views", "object_pixels", "raster_grid", "views"]
+__all__ = ["RASTER", "Views", "object_pixels", "raster_grid", "raster_sides", "views"]
+
+Floats = npt.NDArray[np.float32]
 
 RASTER = 24
 """Cells per side of an object's raster, its box widened by `CORRECTION_MARGIN`."""
@@ -69,8 +71,9 @@ def views(
     small = None if picture is None else picture[top : top + rows, left : left + columns]
     scale_x, scale_y, _, _ = place.to_image()
     extent = box_area(instances.boxes) / (scale_x * scale_y)
-    grid = raster_grid(instances.boxes, place, raster=raster)
-    pixels = torch.from_numpy(object_pixels(image, instances.boxes.numpy(force=True), small=small, raster=raster))
+    sides = raster_sides(instances.boxes.numpy(force=True), raster)
+    grid = torch.from_numpy(raster_grid(sides, place)).to(maps.device)
+    pixels = torch.from_numpy(object_pixels(image, sides, small=small))
     count = len(instances)
     if not count:
         return Views(
@@ -81,20 +84,34 @@ def views(
     return Views(logits, seen, pixels.to(maps.device), extent.sqrt())
 
 
-def raster_grid(boxes: Tensor, place: Letterbox, *, raster: int = RASTER) -> Tensor:
-    """Where the rasters of boxes (K, 4), in source pixels, lie in the network's input: float (K, R, R, 2).
+def raster_sides(boxes: Floats, raster: int = RASTER) -> Floats:
+    """Where the rasters of boxes (K, 4) xyxy have their cells: float32 (K, R, 2), x of each column and y of each row.
+
+    Of their centres.
+    """
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    share = (np.arange(raster)[:, None] + 0.5) / raster * (1 + 2 * CORRECTION_MARGIN) - CORRECTION_MARGIN  # (R, 1)
+    return low + (high - low) * share.astype(np.float32)
+
+
+def raster_grid(sides: Floats, place: Letterbox) -> Floats:
+    """Where the cells with `raster_sides` (K, R, 2), in source pixels, lie in the network's input: (K, R, R, 2).
 
     As `functional.grid_sample` wants it: x and y, from -1 at the input's left or upper border to 1 at its right or
     lower one.
     """
     scale_x, scale_y, offset_x, offset_y = place.to_image()
     height, width = place.input_size
-    scales = boxes.new_tensor([2 / (scale_x * width), 2 / (scale_y * height)] * 2)
-    offsets = boxes.new_tensor([-2 * offset_x / (scale_x * width) - 1, -2 * offset_y / (scale_y * height) - 1] * 2)
-    x, y = raster_points(boxes * scales + offsets, raster, margin=CORRECTION_MARGIN)  # (K, R) each
-    grid = boxes.new_empty((len(boxes), raster, raster, 2))
-    grid[..., 0], grid[..., 1] = x[:, None, :], y[:, :, None]
-    return grid
+    sizes = np.array([2 / (scale_x * width), 2 / (scale_y * height)], dtype=np.float32)
+    return _cells(sides * sizes - (np.array([offset_x, offset_y], dtype=np.float32) * sizes + 1))
+
+
+def _cells(sides: Floats) -> Floats:
+    """Each cell's x and y (K, R, R, 2), rows from the top, of x of each column and y of each row (K, R, 2)."""
+    count, raster = sides.shape[:2]
+    cells = np.empty((count, raster, raster, 2), dtype=np.float32)
+    cells[..., 0], cells[..., 1] = sides[:, None, :, 0], sides[:, :, None, 1]
+    return cells
 
 
 def _sampled(maps: Tensor, grid: Tensor) -> Tensor:
@@ -102,30 +119,22 @@ def _sampled(maps: Tensor, grid: Tensor) -> Tensor:
 
 
 def object_pixels(
-    image: npt.NDArray[np.uint8],
-    boxes: npt.NDArray[np.float32],
-    *,
-    small: npt.NDArray[np.uint8] | None = None,
-    raster: int = RASTER,
+    image: npt.NDArray[np.uint8], sides: Floats, *, small: npt.NDArray[np.uint8] | None = None
 ) -> npt.NDArray[np.uint8]:
-    """An image (H, W, 3) on the rasters of boxes (K, 4): uint8 (K, R, R, 3).
+    """An image (H, W, 3) on the rasters of objects: uint8 (K, R, R, 3).
 
     Each object is seen in the level of a pyramid where a cell of its raster is about a pixel wide: a small one in full
     detail, a large one without the noise that single pixels would be. Beyond the border it continues.
 
     Args:
         image: uint8 (H, W, 3).
-        boxes: float32 (K, 4) xyxy, in its pixels.
+        sides: float32 (K, R, 2), the objects' `raster_sides`; R at least 2.
         small: uint8 (h, w, 3), the same made smaller: a level that need not be computed.
-        raster: cells per side.
     """
-    low, high = boxes[:, :2], boxes[:, 2:]
-    cells = (1 + 2 * CORRECTION_MARGIN) / raster * (high - low)  # (K, 2)
-    places = (np.arange(raster, dtype=np.float32) + 0.5)[None, :, None]  # in cells
-    points = (low - CORRECTION_MARGIN * (high - low))[:, None] + places * cells[:, None]  # (K, R, 2)
-    extents = np.sqrt(cells.prod(axis=1))  # (K,)
-    pixels = np.empty((len(boxes), raster * raster, 3), dtype=np.uint8)
-    level, left = image, np.arange(len(boxes))
+    count, raster = sides.shape[:2]
+    extents = np.sqrt((sides[:, 1] - sides[:, 0]).prod(axis=1))  # (K,) pixels per cell
+    pixels = np.empty((count, raster, raster, 3), dtype=np.uint8)
+    level, left = image, np.arange(count)
     while len(left):
         height, width = level.shape[:2]
         scale = np.array([width / image.shape[1], height / image.shape[0]], dtype=np.float32)
@@ -138,18 +147,18 @@ def object_pixels(
         seen_here = extents[left] * math.sqrt(scale.prod()) <= most
         here, left = left[seen_here], left[~seen_here]
         if len(here):
-            pixels[here] = _at(level, points[here] * scale - np.float32(0.5))
+            at = _cells(sides[here] * scale - np.float32(0.5)).reshape(len(here), -1, 2)  # (k, R * R, 2)
+            seen = cv2.remap(  # one map of both coordinates
+                level,
+                at,
+                None,
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
+            )
+            pixels[here] = seen.reshape(len(here), raster, raster, 3)
         if small is not None and small_is_next:
             level = small
         elif len(left):
             halved = cv2.resize(level, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
             level = np.asarray(halved, dtype=np.uint8)
-    return pixels.reshape(len(boxes), raster, raster, 3)
-
-
-def _at(image: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """An image (H, W, 3) at R x R points (K, R, 2) each, x and y, bilinear: uint8 (K, R * R, 3)."""
-    count, raster = points.shape[:2]
-    x = np.repeat(points[:, None, :, 0], raster, axis=1).reshape(count, -1)
-    y = np.repeat(points[:, :, 1], raster, axis=1)
-    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    return pixels
