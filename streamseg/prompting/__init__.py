@@ -4,6 +4,7 @@ points         the smallest mask that holds the foreground points and no backgro
 boxes          the instance that fills the box best
 masks          the instance whose mask is most like a given one
 select         one Selection per prompt, in the prompts' order
+placed         the prompts about all sources, each source with a follower
 following      prompts that stay with their object: asked once, then answered by identity
 bindings       what each of them is bound to, and the step to another object that it could mean
 whereabouts    where their objects are in each frame
@@ -17,10 +18,12 @@ checks         prompts that no picture of a size can answer, and prompts from a 
 
 from streamseg.prompting.checks import check_prompts, prompts_from_config
 from streamseg.prompting.following import PromptFollower
+from streamseg.prompting.placed import PlacedPrompts
 from streamseg.prompting.select import candidates, select, select_reference
 from streamseg.prompting.status import status_of
 
 __all__ = [
+    "PlacedPrompts",
     "PromptFollower",
     "candidates",
     "check_prompts",
