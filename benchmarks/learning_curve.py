@@ -102,20 +102,19 @@ def draw(runs: Sequence[Run], recalls: Sequence[dict[str, float]], path: Path, *
             thousands = [count / 1000 for count in run.num_drawn]
             axes[0].plot(thousands, [one["mask"] for one in run.losses], color=GREY, linewidth=1.2)
             axes[0].plot(thousands, [sum(one.values()) - one["mask"] for one in run.losses], color=INK, linewidth=1.2)
-        for axis in axes:
-            for run in runs[:-1]:
-                axis.axvline(run.num_drawn[-1] / 1000, color=GREY, linewidth=0.8, linestyle=":")
-            axis.set(xlabel="pictures drawn, thousands", xlim=(0, None), ylim=(0, None))
         axes[0].lines[0].set_label("mask")
         axes[0].lines[1].set_label("box, distribution and score")
         axes[0].set_ylabel("loss, weighted")
-        axes[0].set_title("Losses; each run draws other sizes of canvases")
+        axes[0].set_title("Losses; canvases and weights differ from run to run")
         drawn = [run.num_drawn[-1] / 1000 for run in runs]
         colours = dict(zip(recalls[0], (BLUE, ORANGE, GREEN, PURPLE), strict=True))
         for name, colour in colours.items():
             axes[1].plot(drawn, [one[name] for one in recalls], "o-", color=colour, label=name)
         axes[1].set_title(f"After each run, {imgsz} px, plain masks")
         for axis in axes:
+            for run in runs[:-1]:
+                axis.axvline(run.num_drawn[-1] / 1000, color=GREY, linewidth=0.8, linestyle=":")
+            axis.set(xlabel="pictures drawn, thousands", xlim=(0, None), ylim=(0, None))
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8)
 
 
