@@ -196,3 +196,12 @@ def test_real_pictures(evaluate, tmp_path, protocol):
     assert evaluate(protocol, "--data", DATA, "--limit", 2, "--json", tmp_path / "figures.json") == 0
     (content,) = json.loads((tmp_path / "figures.json").read_text())["protocols"].values()
     assert content["folder"].endswith("eval-coco")
+
+
+def test_a_graph_that_suppresses_more_than_a_live_run_is_measured(weights, tmp_path, capsys):
+    graph = tmp_path / "n.onnx"
+    inside = ["--conf", "0.4", "--iou", "0.6"]
+    assert main(["export", "--weights", weights, "--imgsz", "128", "--nms", *inside, "--out", str(graph)]) == 0
+    words = ["eval", "boundary", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
+    assert main([*words, "--imgsz", "128", *inside]) == 0
+    assert "1 pictures" in capsys.readouterr().out

@@ -73,10 +73,13 @@ def test_what_is_nothing_is_wrong():
     assert haunted.average_precision_50 < 0.8 * alone.average_precision_50
 
 
-def test_what_scores_too_little_is_found_and_not_followed():
-    scores = evaluate(Knowing(0, score=0.1), limit=4)
+def test_what_is_followed_is_found_as_in_a_live_run():
+    scores = evaluate(Knowing(0, score=0.1), follow=Knowing(0, missing=range(10)), limit=4)
     assert scores.average_precision_50 > 0.95
     assert scores.idf1 == scores.hota == 0
+    scores = evaluate(Knowing(0, missing=range(10)), follow=Knowing(0), limit=4)
+    assert scores.average_precision_50 == 0
+    assert scores.idf1 == evaluate(Knowing(0), limit=4).idf1 > 0.3
 
 
 def test_nothing_found():

@@ -23,6 +23,7 @@ from streamseg.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from streamseg.config import SegmentationConfig
     from streamseg.segmentation import Segmenter
+    from streamseg.segmentation.engines import Engine
 
 __all__ = ["add_parser", "run"]
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         config = _config(args, protocol)
         with Segmenter.from_config(config, embeddings=protocol.embeddings) as segmenter:
             started = time.perf_counter()
-            report = _measure(segmenter, protocol, folders[name], args.limit)
+            report = _measure(segmenter, _live(config, segmenter.engine), protocol, folders[name], args.limit)
             seconds = time.perf_counter() - started
             settings = config.model_dump() | {"imgsz": segmenter.imgsz}
         print("\n\n".join(format_table(table) for table in report.tables), flush=True)
@@ -138,10 +139,23 @@ def _config(args: argparse.Namespace, protocol: Protocol) -> SegmentationConfig:
     return segmentation_config(argparse.Namespace(**{**vars(args), **values}))
 
 
-def _measure(segmenter: Segmenter, protocol: Protocol, folder: Path, limit: int | None) -> Report:
+def _live(config: SegmentationConfig, engine: Engine) -> Segmenter:
+    """What finds objects as in a live run that is told no thresholds."""
+    from streamseg.config import SegmentationConfig
+    from streamseg.segmentation import Segmenter
+
+    usual, inside = SegmentationConfig(), engine.suppression
+    # A graph may have removed more already, without anybody asking.
+    conf = usual.conf if inside is None else max(usual.conf, inside.conf)
+    iou = usual.iou if inside is None else min(usual.iou, inside.iou)
+    limits = {"conf": conf, "iou": iou, "max_det": usual.max_det}
+    return Segmenter.from_config(config.model_copy(update=limits), engine=engine)
+
+
+def _measure(segmenter: Segmenter, live: Segmenter, protocol: Protocol, folder: Path, limit: int | None) -> Report:
     bar = CountingBar(protocol.unit)
     try:
-        return protocol.run(Request(segmenter, folder, limit, bar))
+        return protocol.run(Request(segmenter, live, folder, limit, bar))
     finally:
         bar.close()
 

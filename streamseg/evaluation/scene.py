@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.capture.scene import SceneRenderer
+from streamseg.capture.scene import SceneRenderer, SceneTruth
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.hota import score_hota
 from streamseg.evaluation.identity import IdentityFrame, score_identities
@@ -21,6 +21,7 @@ from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.proposals import PRECISION_PROPOSALS, score_matches
 from streamseg.evaluation.truth import OnPicture, SegmentFunction
 from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.message import CropMask
 from streamseg.tracking import Tracker
 
 __all__ = ["SEEDS", "SceneScores", "evaluate_scene"]
@@ -66,10 +67,10 @@ class SceneScores:
 def evaluate_scene(
     segment: SegmentFunction,
     *,
+    follow: SegmentFunction | None = None,
     seeds: Iterable[int] = SEEDS,
     seconds: float = SECONDS,
     fps: float = FPS,
-    conf: float = 0.25,
     tracking: TrackingConfig | None = None,
     limit: int | None = None,
     on_picture: OnPicture = lambda done, total: None,
@@ -78,10 +79,11 @@ def evaluate_scene(
 
     Args:
         segment: pictures to Instances, at a very low score: precision is taken over all ranks.
+        follow: finds what is followed, as in a live run; None: `segment` does. A threshold on the scores of the one
+            is not the other, whose threshold is on raw scores, and which suppresses by them.
         seeds: of the scenes.
         seconds: of each scene.
         fps: frames per second.
-        conf: what scores more than this is followed, as in a live run.
         tracking: settings of the tracker; None for the defaults.
         limit: the most frames of each scene, the first ones; None for all.
         on_picture: called with how many frames are done, and of how many.
@@ -96,7 +98,7 @@ def evaluate_scene(
         tracker = Tracker(tracking if tracking is not None else TrackingConfig())
         of_scene = []
         for index in range(num_frames):
-            found, followed = _frame(segment, renderer, tracker, index, conf)
+            found, followed = _frame(segment, follow, renderer, tracker, index)
             matches.append(found)
             of_scene.append(followed)
             on_picture(position * num_frames + index + 1, len(seeds) * num_frames)
@@ -123,29 +125,35 @@ def evaluate_scene(
 
 
 def _frame(
-    segment: SegmentFunction, renderer: SceneRenderer, tracker: Tracker, index: int, conf: float
+    segment: SegmentFunction, follow: SegmentFunction | None, renderer: SceneRenderer, tracker: Tracker, index: int
 ) -> tuple[PictureMatches, IdentityFrame]:
     """What was found and followed in one frame."""
-    truth = renderer.truth(index)
-    instances = segment([renderer.render(index)])[0].to("cpu")
-    num_confident = int((instances.scores > conf).sum())  # the first ones: scores descend
-    instances = instances[: max(num_confident, PRECISION_PROPOSALS)]  # nothing else is looked at
-    masks = instance_masks(instances)
-    ious = mask_ious(masks, truth.masks, np.zeros(len(truth.masks), dtype=np.bool_))  # (K, N)
-    areas = np.array([mask.area for mask in truth.masks], dtype=np.float64)
+    truth, images = renderer.truth(index), [renderer.render(index)]
+    instances = segment(images)[0].to("cpu")
+    masks = instance_masks(instances[:PRECISION_PROPOSALS])  # the best; nothing else is looked at
+    ious = _overlaps(masks, truth)
     found = match_picture(
         ious,
-        instances.scores.numpy().astype(np.float64),
+        instances.scores[: len(masks)].numpy().astype(np.float64),
         np.array([mask.area for mask in masks], dtype=np.float64),
-        np.where(truth.is_part, _NEVER_COUNTS, areas),
+        np.where(truth.is_part, _NEVER_COUNTS, [float(mask.area) for mask in truth.masks]),
         np.zeros(len(truth.masks), dtype=np.bool_),
     )
-    tracked = tracker.update(instances[:num_confident], index / renderer.fps)
-    similarity = ious[:num_confident, ~truth.is_part].T
+    if follow is not None:
+        instances = follow(images)[0].to("cpu")
+    if len(instances) != len(masks) or follow is not None:
+        ious = _overlaps(instance_masks(instances), truth)
+    tracked = tracker.update(instances, index / renderer.fps)
+    similarity = ious[:, ~truth.is_part].T
     counted = similarity.max(axis=0, initial=0.0) >= 0.5
     return found, IdentityFrame(
         truth.track_ids[~truth.is_part], tracked.track_ids.numpy()[counted], similarity[:, counted]
     )
+
+
+def _overlaps(masks: Sequence[CropMask], truth: SceneTruth) -> npt.NDArray[np.float64]:
+    """IoU (K, N) of masks with everything in the scene, parts included."""
+    return mask_ious(masks, truth.masks, np.zeros(len(truth.masks), dtype=np.bool_))
 
 
 def _renamed(frames: Sequence[IdentityFrame], scene: int) -> list[IdentityFrame]:

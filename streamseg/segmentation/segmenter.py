@@ -123,11 +123,21 @@ class Segmenter(Closing):
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
 
     @classmethod
-    def from_config(cls, config: SegmentationConfig, *, reference: bool = False, embeddings: bool = False) -> Segmenter:
-        """Make one from its section of the configuration; as a reference, with its masks and scores."""
+    def from_config(
+        cls,
+        config: SegmentationConfig,
+        *,
+        reference: bool = False,
+        embeddings: bool = False,
+        engine: Engine | None = None,
+    ) -> Segmenter:
+        """Make one from its section of the configuration; as a reference, with its masks and scores.
+
+        An engine that is made already is shared, and takes the place of the configured weights, engine and device.
+        """
         return cls(
             config.weights,
-            engine=config.engine,
+            engine=config.engine if engine is None else engine,
             device=config.device,
             half=config.half,
             imgsz=config.imgsz,

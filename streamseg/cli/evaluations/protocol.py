@@ -24,6 +24,8 @@ class Request:
 
     segment: Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[Instances]]
     """RGB pictures (H, W, 3) to their objects."""
+    segment_live: Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[Instances]]
+    """The same as `streamseg run` finds them, which may be fewer."""
     folder: Path
     """The data set; meaningless where the protocol names none."""
     limit: int | None
