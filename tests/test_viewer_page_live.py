@@ -81,7 +81,7 @@ def test_frames_that_come_before_the_page_has_said_anything_count(server, open_t
     server.greeting = (page_frame(seq=5), page_frame(seq=6))
     page = open_page(server, open_tab)
     wait_for_seq(page, 6)
-    assert server.acks()[-1] == 6
+    server.wait_for_acks(6, browsers=[0])
 
 
 def test_of_frames_that_wait_the_newest_is_shown(server, open_tab):
