@@ -89,6 +89,7 @@ def raster_sides(boxes: Floats, raster: int = RASTER) -> Floats:
 
     Of their centres.
     """
+    # What `geometry.raster_points` says of tensors: at this size torch's calls take longer than the work.
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     share = (np.arange(raster)[:, None] + 0.5) / raster * (1 + 2 * CORRECTION_MARGIN) - CORRECTION_MARGIN  # (R, 1)
     return low + (high - low) * share.astype(np.float32)
