@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -238,17 +239,50 @@ def test_corrections_are_added_wherever_a_mask_may_reach(seed, size):
     x = (torch.arange(size[1]) + 0.5) * 200 / size[1]
     y = (torch.arange(size[0]) + 0.5) * 120 / size[0]
     for row, mask in enumerate(instance_masks(instances, size=size)):
-        logits = sample_logits(instances, torch.tensor(row), x[None, :], y[:, None])  # every pixel, by another way
         x0, y0, x1, y1 = instances.boxes[row].tolist()
         margin_x, margin_y = CORRECTION_MARGIN * (x1 - x0), CORRECTION_MARGIN * (y1 - y0)
         low_x, high_x = snapped(x0 - margin_x, x1 + margin_x, 200)
         low_y, high_y = snapped(y0 - margin_y, y1 + margin_y, 120)
         inside = ((x >= low_x) & (x < high_x))[None, :] & ((y >= low_y) & (y < high_y))[:, None]
-        expected = (inside & (logits > 0)).numpy()
+        # Every pixel, by another way; large cells may lie beside their place.
+        logits = sample_logits(instances, torch.tensor(row), x[None, :], y[:, None])
+        on_pixels = sample_logits(on_whole_pixels(instances, size), torch.tensor(row), x[None, :], y[:, None])
         found = np.zeros(size, dtype=bool)
         found[mask.y : mask.y + mask.crop.shape[0], mask.x : mask.x + mask.crop.shape[1]] = mask.crop
-        unsure = (logits.abs() < 1e-3).numpy()
-        assert not ((found != expected) & ~unsure).any()
+        assert any(
+            not ((found != (inside & (some > 0)).numpy()) & (some.abs() >= 1e-3).numpy()).any()
+            for some in (logits, on_pixels)
+        )
+
+
+def on_whole_pixels(instances, size):
+    """With boxes whose corrections begin and end at pixels of the output: half a pixel from their own, at most."""
+    pixel = torch.tensor([instances.image_size[1] / size[1], instances.image_size[0] / size[0]])
+    low, high = instances.boxes[:, :2], instances.boxes[:, 2:]
+    margin = CORRECTION_MARGIN * (high - low)
+    low, high = ((edge / pixel).round() * pixel for edge in (low - margin, high + margin))
+    margin = (high - low) * CORRECTION_MARGIN / (1 + 2 * CORRECTION_MARGIN)
+    return replace(instances, boxes=torch.cat([low + margin, high - margin], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("box", "is_moved"),
+    [
+        pytest.param([40.3, 30.4, 100.6, 90.7], True, id="large"),
+        pytest.param([40.3, 30.4, 60.6, 50.7], False, id="small"),
+        pytest.param([40.3, 30.4, 100.6, 50.7], False, id="small in one direction"),
+        pytest.param([10.3, 30.4, 70.6, 90.7], False, id="the border attracts it"),
+    ],
+)
+def test_only_corrections_with_large_cells_are_moved(box, is_moved):
+    generator = torch.Generator().manual_seed(1)
+    corrections = torch.randn((1, 12, 12), generator=generator)
+    instances = instances_of(torch.zeros(1, 30, 50), box, (120, 200), UNPADDED).corrected(corrections)
+    (mask,) = instance_masks(instances)
+    x = mask.x + torch.arange(mask.crop.shape[1]) + 0.5
+    y = mask.y + torch.arange(mask.crop.shape[0]) + 0.5
+    exact = sample_logits(instances, torch.tensor(0), x[None, :], y[:, None])
+    assert bool((((exact > 0).numpy() != mask.crop) & (exact.abs() > 1e-3).numpy()).any()) == is_moved
 
 
 def snapped(low, high, extent):
