@@ -5,40 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from followed import FPS, Objects, Run, click, moved, seen, stand
+from followed import Objects, Run, click, moved, seen, stand
+from parts import ON_SHIRT, PERSON, SHIRT, SPEED, ids, walk
 from shapes import Shape
 
 from streamseg.prompting.sightings import sight
 from streamseg.prompting.status import WHOLE_CONFIDENCE
-from streamseg.prompting.wholes import MAX_RESTING_SECONDS, MAX_SECONDS, PATIENCE, Wholes, shares_inside
+from streamseg.prompting.wholes import Wholes
 from streamseg.structures.prompt import BoxPrompt, LocatedPrompt, PointPrompt
 
-PERSON = Shape(50, 120, 60, 170, "rectangle", score=0.7)
-SHIRT = Shape(50, 100, 40, 50)
-TABLE = Shape(160, 180, 240, 80, "rectangle", score=0.6)
-CUP = Shape(100, 165, 24, 30)
 WALL = Shape(160, 100, 300, 180, "rectangle", score=0.5)
-ON_SHIRT = click(SHIRT.x, SHIRT.y)
-ON_CUP = click(CUP.x, CUP.y)
-SPEED = 8.0
-
-
-def walk(begin: int, end: int, *, shirt: bool = True, person: int = 1, shirt_id: int = 2) -> list[Objects]:
-    """A person who walks to the right, with or without the shirt."""
-    frames: list[Objects] = []
-    for index in range(begin, end):
-        whole = (person, moved(PERSON, SPEED * index))
-        frames.append([whole, (shirt_id, moved(SHIRT, SPEED * index))] if shirt else [whole])
-    return frames
-
-
-def table(num_frames: int, *cups: Shape) -> list[Objects]:
-    """A table, and a cup on its way; where it is at its end it is gone."""
-    return [[(1, TABLE), *([(2, cups[index])] if index < len(cups) else [])] for index in range(num_frames)]
-
-
-def ids(stands: list[list[tuple[str, int]]]) -> list[tuple[str, int]]:
-    return [one for (one,) in stands]
 
 
 def test_a_person_who_walks_answers_for_the_shirt_and_gives_it_back():
@@ -61,39 +37,6 @@ def test_what_was_seen_before_the_click_counts():
     assert stands == [("bound", 2)] + [("bound", 1)] * 7
 
 
-def test_a_part_that_comes_and_goes():
-    present = [index < 8 or index % 5 == 0 for index in range(30)]
-    frames = [walk(index, index + 1, shirt=there)[0] for index, there in enumerate(present)]
-    assert ids(Run().stands(frames, ON_SHIRT)) == [("bound", 2) if there else ("bound", 1) for there in present]
-
-
-@pytest.mark.parametrize(
-    ("cups", "after"),
-    [
-        pytest.param([CUP] * 12 + [moved(CUP, 25 * step, -30 * step) for step in range(1, 4)], 0, id="carried-away"),
-        pytest.param([CUP] * 12 + [moved(CUP, 40 * step) for step in range(1, 4)], 0, id="pushed-along"),
-        pytest.param([moved(CUP, -7 * (11 - step)) for step in range(12)], 0, id="slid-into-the-place"),
-        pytest.param([CUP] * 12, round(MAX_RESTING_SECONDS * FPS), id="gone-from-one-picture-to-the-next"),
-    ],
-)
-def test_a_table_does_not_answer_for_a_cup(cups: list[Shape], after: int):
-    """Where nothing was seen of its leaving, it does so for a moment: networks miss objects for some frames."""
-    run, frames = Run(), table(len(cups) + 30, *cups)
-    run.stands(frames[:11])
-    stands = ids(run.stands(frames[11:], ON_CUP))
-    seen_for = len(cups) - 11
-    assert stands == [("bound", 2)] * seen_for + [("bound", 1)] * after + [("lost", 2)] * (30 - after)
-
-
-def test_a_cup_that_stands_in_front_of_a_person_who_walks_on():
-    frames: list[Objects] = []
-    for index in range(25):
-        cup = [(2, Shape(70, 100, 20, 24))] if index < 14 else []
-        frames.append([(1, moved(PERSON, 3.0 * index)), *cup])
-    stands = ids(Run().stands(frames, click(70, 100)))
-    assert stands[14:] == [("lost", 2)] * 11
-
-
 def test_the_smallest_that_may_answers():
     frames: list[Objects] = [
         [(9, WALL), (3, moved(Shape(50, 110, 50, 90, "rectangle", score=0.6), SPEED * index)), *objects]
@@ -103,18 +46,6 @@ def test_the_smallest_that_may_answers():
     assert ids(run.stands(frames, ON_SHIRT))[9:] == [("bound", 2), *[("bound", 3)] * 4]
     rest: list[Objects] = [[(9, WALL), *objects] for objects in walk(14, 16, shirt=False)]
     assert ids(run.stands(rest, ON_SHIRT)) == [("bound", 1)] * 2, "and the wall, which stands still, never"
-
-
-def test_not_for_ever():
-    run = Run()
-    together, alone = 12, 60
-    run.stands(walk(0, together), ON_SHIRT)
-    still: Objects = [(1, moved(PERSON, SPEED * (together - 1)))]
-    stands = ids(run.stands([still] * alone, ON_SHIRT))
-    bound = stands.count(("bound", 1))
-    assert stands == [("bound", 1)] * bound + [("lost", 2)] * (alone - bound)
-    assert bound == pytest.approx(PATIENCE * (together - 1), abs=1)
-    assert bound / FPS < MAX_SECONDS
 
 
 def test_where_the_whole_goes_as_well_the_part_is_lost():
@@ -167,16 +98,6 @@ def test_a_restart_and_a_memory_know_the_part_and_no_whole():
         assert stands[-1] == ("reacquired", 6)
     again = ids(run.stands([*walk(18, 24, person=5, shirt_id=6), *walk(24, 26, shirt=False, person=5)], ON_SHIRT))
     assert again[-2:] == [("bound", 5)] * 2
-
-
-def test_shares_of_masks():
-    whole, part = Shape(100, 120, 100, 100, "rectangle"), Shape(100, 120, 40, 40, "rectangle")
-    over, beside = Shape(150, 120, 40, 40, "rectangle"), Shape(250, 120, 40, 40, "rectangle")
-    ring = Shape(100, 120, 90, 90, "ring")
-    sighting = sight(seen([(1, whole), (2, part), (3, over), (4, beside), (5, ring)]), 0, 0.0)
-    shares = shares_inside(sighting, [1, 2, 3, 1, 0], [0, 0, 0, 4, 1])
-    assert shares == pytest.approx([1, 0.5, 0, 0, 0.16], abs=0.09)
-    assert shares_inside(sighting, [], []).shape == (0,)
 
 
 def test_of_nothing_known_nothing_stands_in():

@@ -10,6 +10,8 @@ bindings       what each of them is bound to, and the step to another object tha
 whereabouts    where their objects are in each frame
 notes          what is written down of their objects for another run
 wholes         what answers for a part while that is not found
+parthood       whether one object is a part of another
+containment    how much of one mask lies on another
 likeness       identities that turn out to be other objects
 reacquisition  a lost object found again by motion, shape and looks
 reference      the answers of the official FastSAM program, for those who depend on them
