@@ -20,8 +20,9 @@ from streamseg.drawing.reference import contour_pixels, topmost_rows
 from streamseg.prompting.reference import best_rows_for_boxes, better_quality, merged_points, rows_for_points
 from streamseg.segmentation.reference_masks import native_masks, plain_masks, snap_full_image, stacked
 from streamseg.structures.message import CropMask
-from tests import fidelity
-from tests.fidelity import LAST_WITH_PROMPTER, OFFICIAL, PRESENT, VERSIONS, Arithmetic, Kind, golden
+from tests import fidelity, fidelity_masks
+from tests.fidelity import LAST_WITH_PROMPTER, OFFICIAL, PRESENT, VERSIONS, Arithmetic, golden
+from tests.fidelity_masks import Kind
 from tests.golden.reference import scripted
 
 
@@ -108,7 +109,7 @@ def mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
     kinds: tuple[tuple[Kind, str], ...] = (("native", "retina masks"), ("plain", "plain masks"))
     for kind, text in kinds:
         for version in VERSIONS:
-            found = {name: fidelity.mask_difference(name, kind, version) for name in scripted.MASK_SCENES}
+            found = {name: fidelity_masks.mask_difference(name, kind, version) for name in scripted.MASK_SCENES}
             alike = [name for name, difference in found.items() if difference.mean_iou >= 0.995]
             unexplained = sum(difference.unexplained for difference in found.values())
             yield Row(
@@ -125,7 +126,7 @@ def network_mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
     """Masks of what the networks found. Random prototypes are rugged: rules matter more than in trained ones."""
     for version in (OFFICIAL, PRESENT):
         found = {
-            name: fidelity.network_mask_difference(fidelity.answers(name)["folded"], name, version)
+            name: fidelity_masks.network_mask_difference(fidelity.answers(name)["folded"], name, version)
             for name in ("s_wide", "x_square")
         }
         yield Row(
@@ -142,7 +143,7 @@ def network_mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
             causes[f"network {version} {name}"] = _figures(difference)
 
 
-def _figures(difference: fidelity.MaskDifference) -> dict[str, object]:
+def _figures(difference: fidelity_masks.MaskDifference) -> dict[str, object]:
     return {
         "mean_iou": round(difference.mean_iou, 4),
         "pixels": difference.num_pixels,
@@ -158,9 +159,9 @@ def reference_mode_rows() -> Iterator[Row]:
         ious = []
         for name in scripted.MASK_SCENES:
             scene = scripted.mask_scene(name)
-            instances = fidelity.scene_instances(scene, kind, LAST_WITH_PROMPTER)
-            theirs = fidelity.golden_masks(scene, kind, LAST_WITH_PROMPTER)
-            ious.append(fidelity.mask_ious(stacked(make(instances), instances.image_size), theirs))
+            instances = fidelity_masks.scene_instances(scene, kind, LAST_WITH_PROMPTER)
+            theirs = fidelity_masks.golden_masks(scene, kind, LAST_WITH_PROMPTER)
+            ious.append(fidelity_masks.mask_ious(stacked(make(instances), instances.image_size), theirs))
         yield Row(
             f"reference mode, {kind} masks, {LAST_WITH_PROMPTER}: mean IoU over {len(ious)} sizes",
             "0.995",
@@ -214,7 +215,7 @@ def reference_mode_rows() -> Iterator[Row]:
     yield share("which mask is on top", [bool((rows == older["plot/rows"]).all())])
 
 
-def _whole(mask: fidelity.Masks) -> CropMask:
+def _whole(mask: fidelity_masks.Masks) -> CropMask:
     return CropMask(mask, 0, 0)
 
 

@@ -3,12 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.fidelity import (
-    LAST_WITH_PROMPTER,
-    OFFICIAL,
-    PRESENT,
-    VERSIONS,
-    answers,
+from tests.fidelity import LAST_WITH_PROMPTER, OFFICIAL, PRESENT, VERSIONS, answers
+from tests.fidelity_masks import (
     box_difference,
     full_masks,
     golden_masks,
