@@ -30,6 +30,25 @@ def test_a_refiner_goes_beside_the_weights(recipe, tmp_path, capsys):
     assert after.metadata["imgsz"] == "160"
 
 
+def test_earlier_weights_are_named_in_the_file(recipe, tmp_path):
+    paths = [
+        save_weights(lively_network(seed=seed, share_above_half=0.3).state_dict(), tmp_path / f"{seed}.safetensors")
+        for seed in (0, 1)
+    ]
+    out = tmp_path / "refined.safetensors"
+    arguments = ["refine", str(recipe), "--weights", str(paths[0]), "--earlier", str(paths[1]), "--out", str(out)]
+    assert main([*arguments, "--pictures", "12", "--epochs", "0.1"]) == 0
+    assert load_weights(out).metadata["refined_earlier_sha256"] == load_weights(paths[1]).sha256
+
+
+def test_earlier_weights_of_another_shape_are_refused(recipe, tmp_path, capsys):
+    other = save_weights(lively_network(size="s").state_dict(), tmp_path / "s.safetensors")
+    out = tmp_path / "refined.safetensors"
+    assert main(["refine", str(recipe), "--earlier", str(other), "--out", str(out)]) == 2
+    assert "another shape than default" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -38,6 +57,7 @@ def test_a_refiner_goes_beside_the_weights(recipe, tmp_path, capsys):
         pytest.param({"--epochs": "-1"}, "--epochs must be at least 0, got -1", id="epochs"),
         pytest.param({"--threads": "0"}, "--threads must be at least 1, got 0", id="threads"),
         pytest.param({"--weights": "nowhere.safetensors"}, "nowhere.safetensors", id="no weights"),
+        pytest.param({"--earlier": "gone.safetensors"}, "gone.safetensors", id="no earlier weights"),
     ],
 )
 def test_mistakes_are_one_line(change, message, recipe, tmp_path, capsys):

@@ -66,9 +66,39 @@ def test_rows_and_pictures_are_counted(collected):
     assert counted[0][1] <= 5 * MOST_PER_TARGET + 4 * MOST_PER_TARGET * 4 + MOST_OTHERS
 
 
-def test_nothing_found_is_an_error():
+def test_earlier_networks_take_turns_but_hold_nothing_out(collected):
+    samples, num_training = collected
+    counts = {}
+    for name, earlier in {
+        "alone": [],
+        "with itself": [lively_network(share_above_half=0.3)],
+        "blind": [blind()],
+    }.items():
+        counts[name] = []
+        mixed, num_mixed = collect(
+            lively_network(share_above_half=0.3),
+            picture_of_squares,
+            SETTINGS,
+            earlier=earlier,
+            on_picture=lambda done, count, name=name: counts[name].append(count),
+        )
+        assert torch.equal(mixed.views.logits[num_mixed:], samples.views.logits[num_training:])
+    assert counts["with itself"] == counts["alone"]
+    new = {name: np.diff([0, *of]) for name, of in counts.items()}
+    # Seven of eight pictures are for training: every second of them was left to one that finds nothing.
+    np.testing.assert_array_equal(new["blind"][[0, 2, 4, 6, 7]], new["alone"][[0, 2, 4, 6, 7]])
+    assert (new["blind"][[1, 3, 5]] == 0).all()
+    assert (new["alone"][[1, 3, 5]] > 0).all()
+
+
+def blind():
+    """A network that finds nothing."""
     network = lively_network()
     for branch in network.model[22].cv3:
         torch.nn.init.constant_(branch[-1].bias, -50.0)
+    return network
+
+
+def test_nothing_found_is_an_error():
     with pytest.raises(DataError, match="found 0 objects near a target in 2 pictures"):
-        collect(network, picture_of_squares, RefineSettings(num_pictures=2, imgsz=96))
+        collect(blind(), picture_of_squares, RefineSettings(num_pictures=2, imgsz=96))

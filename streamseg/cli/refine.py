@@ -21,6 +21,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("recipe", type=Path, help="YAML whose sources are used, such as configs/train-default.yaml")
     parser.add_argument("--weights", default="default", help="default, a name or a file of weights")
+    parser.add_argument(
+        "--earlier",
+        nargs="+",
+        default=[],
+        metavar="WEIGHTS",
+        help="the same network earlier in its training: they find objects in turns with it, with the faults that it"
+        " has left on other pictures only",
+    )
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .safetensors file: both together")
     parser.add_argument("--pictures", type=int, default=3000, metavar="N", help="how many to compose (%(default)s)")
@@ -55,13 +63,21 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     sources, weights = load_recipe(args.recipe).open_sources(args.data)
     fetch_named(args.weights)
-    loaded = load_weights(args.weights)
+    loaded, earlier = load_weights(args.weights), [load_weights(path) for path in args.earlier]
+    network, finders = loaded.network(), [weights.network() for weights in earlier]
+    for path, finder in zip(args.earlier, finders, strict=True):
+        if finder.config != network.config:
+            raise ConfigError(
+                f"--earlier {path} is a network of another shape than {args.weights}; give earlier weights of the same"
+            )
     settings = RefineSettings(
         num_pictures=args.pictures, imgsz=imgsz_of(loaded.metadata), epochs=args.epochs, seed=args.seed
     )
     draw = draw_from(sources, np.asarray(weights) / sum(weights))
     bar = ProgressBar("pictures", total=settings.num_pictures)
-    samples, num_training = collect(loaded.network(), draw, settings, on_picture=lambda done, _: bar.update(done))
+    samples, num_training = collect(
+        network, draw, settings, earlier=finders, on_picture=lambda done, _: bar.update(done)
+    )
     bar.close()
     steps = ProgressBar("steps", total=settings.num_steps(num_training))
     refiner = train_refiner(samples, num_training, settings, on_step=lambda step, *_: steps.update(step))
@@ -70,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     tensors = {name: tensor for name, tensor in loaded.state_dict.items() if not name.startswith(PREFIX)}
     tensors |= {PREFIX + name: tensor for name, tensor in refiner.state_dict().items()}
     metadata = {**loaded.metadata, "refined_weights_sha256": loaded.sha256, "refined_with": args.recipe.name}
+    if earlier:
+        metadata["refined_earlier_sha256"] = " ".join(weights.sha256 for weights in earlier)
     save_weights(tensors, args.out, metadata=metadata)
     figures = held_out_figures(refiner, held_out)
     print(

@@ -5,7 +5,7 @@ composed pictures ─► the frozen network ─► objects ─► their views, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,16 +100,20 @@ def collect(
     draw: Draw,
     settings: RefineSettings,
     *,
+    earlier: Sequence[Network] = (),
     on_picture: Callable[[int, int], None] = lambda done, num_objects: None,
 ) -> tuple[Samples, int]:
     """Run the network over composed pictures and keep what it finds near a target, and some that is near none.
 
-    Held out is a fair share of everything.
+    Held out is a fair share of everything, as the network itself finds it.
 
     Args:
         network: frozen, in eval mode.
         draw: draws labelled pictures.
         settings: how many pictures, of which size.
+        earlier: the same network at earlier steps of its training, which take turns with it. Where it was trained on
+            the same pictures it has fewer faults there than on others, and a refiner that saw no more of them
+            corrects less; those of an earlier step are of the same kind.
         on_picture: called with how many are done, and with the objects so far.
 
     Returns:
@@ -121,6 +125,7 @@ def collect(
     """
     compose_settings = ComposeSettings(scale=(0.8, 1.4), mosaic=0.1)
     scales, shares = zip(*PICTURE_SCALES, strict=True)
+    finders = (network, *earlier)
     parts: list[Samples] = []
     count, num_training = 0, 0
     last_training = round(settings.num_pictures * (1 - HELD_OUT))
@@ -128,7 +133,9 @@ def collect(
         rng = np.random.default_rng((settings.seed, index, 2))
         size = round(settings.imgsz * float(rng.choice(scales, p=shares)) / 32) * 32
         composed = compose(rng, draw, size, compose_settings, grid=1)
-        found = _found(network, composed, settings.imgsz, rng, held_out=index >= last_training)
+        held_out = index >= last_training
+        finder = network if held_out else finders[index % len(finders)]
+        found = _found(finder, composed, settings.imgsz, rng, held_out=held_out)
         if len(found):
             parts.append(found)
             count += len(found)
