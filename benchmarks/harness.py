@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 
 from streamseg.cli.provenance import provenance
 
-__all__ = ["Timing", "measure", "parser", "provenance", "report"]
+__all__ = ["Timing", "measure", "output_file", "parser", "provenance", "report"]
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,25 @@ def measure(
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with the flag that all benchmarks have."""
     made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
-    made.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the results there as well")
+    made.add_argument("--json", type=output_file, default=None, metavar="FILE", help="write the results there as well")
     return made
+
+
+def output_file(text: str) -> Path:
+    """A file of the command line, of which is known before the work begins that it can be written.
+
+    Raises:
+        argparse.ArgumentTypeError: it cannot be.
+    """
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot write {path}: it is a folder")
+    folder = next(parent for parent in path.absolute().parents if os.access(parent, os.F_OK))
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"cannot write {path}: {folder} is no folder")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise argparse.ArgumentTypeError(f"cannot write {path}: permission denied")
+    return path
 
 
 def report(results: Mapping[str, Any], path: Path | None) -> None:

@@ -12,18 +12,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.harness import parser, report
+from benchmarks.harness import output_file, parser, report
 from benchmarks.quality import DATA
 from streamseg.cli.progress import CountingBar
+from streamseg.cli.train import WEIGHTS
 from streamseg.errors import DataError, StreamsegError
 from streamseg.evaluation.plots import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, figure
 from streamseg.evaluation.proposals import evaluate_proposals
 from streamseg.segmentation import Segmenter
 from streamseg.training.step_log import read_lines
 from streamseg.training.trainer import LOSSES
-
-WEIGHTS = "weights.safetensors"
-"""Of a run's folder: the moving average."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def main() -> int:
     arguments.add_argument("--imgsz", type=int, default=512, help="(%(default)s)")
     arguments.add_argument("--data", type=Path, default=DATA)
     arguments.add_argument("--limit", type=int, default=None, help="the first so many pictures only")
-    arguments.add_argument("--picture", type=Path, default=None, metavar="FILE", help="draw the curves (PNG)")
+    arguments.add_argument("--picture", type=output_file, default=None, metavar="FILE", help="draw the curves (PNG)")
     args = arguments.parse_args()
 
     try:
@@ -55,6 +53,7 @@ def main() -> int:
             told = "  ".join(f"{name} {value:.3f}" for name, value in recalls[-1].items())
             print(f"{run.name}: {run.num_drawn[-1]} pictures drawn | {told}", flush=True)
         if args.picture is not None:
+            args.picture.parent.mkdir(parents=True, exist_ok=True)
             draw(runs, recalls, args.picture, imgsz=args.imgsz)
             print(f"wrote {args.picture}")
     except StreamsegError as error:

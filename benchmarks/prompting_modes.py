@@ -9,14 +9,13 @@ and a box on nothing. The same instances are asked in both modes; the answers ar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.harness import parser, report
+from benchmarks.harness import output_file, parser, report
 from streamseg.answers import Answers, default_answers, reference_answers
 from streamseg.drawing import Colour, colour_of, draw_reference
 from streamseg.geometry import letterbox
@@ -166,7 +165,9 @@ def sheet(rows: list[tuple[Case, Answers, Answers]]) -> Picture:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--picture", type=Path, default=None, metavar="FILE.png", help="draw the answers there")
+    arguments.add_argument(
+        "--picture", type=output_file, default=None, metavar="FILE.png", help="draw the answers there"
+    )
     args = arguments.parse_args()
     rows, results = [], []
     for case in CASES:

@@ -33,7 +33,7 @@ import torch
 from benchmarks import tracking
 from benchmarks.followed.fit import FIT_SEEDS, fit
 from benchmarks.followed.scenes import FPS, NESTED, VARIANTS, Step, model_steps, truth_steps, whole_of
-from benchmarks.harness import parser, report
+from benchmarks.harness import output_file, parser, report
 from streamseg.config import TrackingConfig
 from streamseg.prompting import PromptFollower
 from streamseg.segmentation import Segmenter, instance_masks
@@ -307,7 +307,7 @@ def main() -> None:
     flags.add_argument("--seeds", type=int, nargs="+", help="scenes to follow; 21 to 23, or those of --fit")
     flags.add_argument("--num-prompts", type=int, nargs="+", default=[1, 3, 10, 30, 100, 300, 1000])
     flags.add_argument("--model", metavar="WEIGHTS", help="also with what these weights find: default, or a path")
-    flags.add_argument("--plot", type=Path, metavar="FILE", help="draw the figures there (PNG)")
+    flags.add_argument("--plot", type=output_file, metavar="FILE", help="draw the figures there (PNG)")
     flags.add_argument("--fit", action="store_true", help="print the weights of re-acquisition instead")
     arguments = flags.parse_args()
     torch.set_num_threads(1)

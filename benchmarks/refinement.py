@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Timing, measure, parser, report
+from benchmarks.harness import Timing, measure, output_file, parser, report
 from benchmarks.quality import DATA
 from benchmarks.refined.crops import Choice, draw, scene_objects
 from benchmarks.refined.pairs import Floats, Found, Picture, found_objects, outlines, paired
@@ -103,7 +103,9 @@ def main() -> int:
     arguments.add_argument("--limit", type=int, default=None, help="the first so many pictures only")
     arguments.add_argument("--objects", type=int, default=30, help="in the frame that is timed")
     arguments.add_argument("--runs", type=int, default=60)
-    arguments.add_argument("--picture", type=Path, default=None, metavar="FILE", help="draw three zoomed crops (PNG)")
+    arguments.add_argument(
+        "--picture", type=output_file, default=None, metavar="FILE", help="draw three zoomed crops (PNG)"
+    )
     arguments.add_argument("--crops", choices=("scene", "coco"), default="scene", help="where they come from")
     args = arguments.parse_args()
     if args.picture is not None and args.picture.suffix != ".png":

@@ -10,6 +10,7 @@ from pictures import coco_folder, disc, paint
 from test_evaluation_proposals import labels
 
 from benchmarks.learning_curve import main, read_runs
+from streamseg.cli.train import WEIGHTS
 from streamseg.errors import DataError
 from streamseg.segmentation.weights import save_weights
 from streamseg.training.step_log import append_line
@@ -22,7 +23,7 @@ def run_folder(folder, steps):
     folder.mkdir()
     for step in steps:
         append_line(folder / LOSSES, {"step": step, "losses": LOSS})
-    save_weights(lively_network().state_dict(), folder / "weights.safetensors")
+    save_weights(lively_network().state_dict(), folder / WEIGHTS)
     return folder
 
 
@@ -45,7 +46,7 @@ def test_a_figure_of_every_run_and_a_picture(tmp_path, monkeypatch, capsys):
     mask = disc((64, 96), 30, 30, 18)
     coco_folder(tmp_path / "eval-coco", [(paint([mask], [(200, 9, 9)], (64, 96)), labels([mask]))])
     folders = [str(run_folder(tmp_path / name, [50, 100])) for name in ("a", "b")]
-    json_file, picture = tmp_path / "curve.json", tmp_path / "curve.png"
+    json_file, picture = tmp_path / "curve.json", tmp_path / "figures" / "curve.png"
     options = ["--imgsz", "64", "--data", str(tmp_path), "--json", str(json_file), "--picture", str(picture)]
     monkeypatch.setattr(sys, "argv", ["learning_curve", *folders, *options])
     assert main() == 0
@@ -62,3 +63,13 @@ def test_a_wrong_folder_is_one_line(tmp_path, monkeypatch, capsys):
         main()
     assert caught.value.code == 2
     assert "holds no losses.jsonl" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_written_is_one_line_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    picture = tmp_path / "file" / "curve.png"
+    monkeypatch.setattr(sys, "argv", ["learning_curve", str(tmp_path / "nothing"), "--picture", str(picture)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert f"cannot write {picture}" in capsys.readouterr().err.splitlines()[-1]

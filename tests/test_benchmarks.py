@@ -1,13 +1,15 @@
 """The benchmarks' shared parts, and that each benchmark answers `--help` without measuring anything."""
 
+import argparse
 import json
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import Timing, measure, parser, provenance, report
+from benchmarks.harness import Timing, measure, output_file, parser, provenance, report
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "harness"))
@@ -36,6 +38,44 @@ def test_a_report_says_where_it_was_measured(tmp_path, capsys):
 
 def test_a_description_is_one_line():
     assert parser("First line.\n\nMore.").description == "First line."
+
+
+@pytest.mark.parametrize("place", ["new.png", "there.png", "new/folders/new.png"])
+def test_files_that_can_be_written(tmp_path, place):
+    (tmp_path / "there.png").touch()
+    assert output_file(str(tmp_path / place)) == tmp_path / place
+    assert [path.name for path in tmp_path.iterdir()] == ["there.png"], "nothing is made"
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        pytest.param("folder", "it is a folder", id="a folder"),
+        pytest.param("/", "it is a folder", id="the root"),
+        pytest.param("file/new.png", "file is no folder", id="in a file"),
+        pytest.param("file/new/new.png", "file is no folder", id="in a folder in a file"),
+        pytest.param(
+            "locked/new.png",
+            "permission denied",
+            id="in a locked folder",
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere"),
+        ),
+    ],
+)
+def test_files_that_cannot_be_written(tmp_path, place, reason):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(argparse.ArgumentTypeError, match=f"cannot write .*{place}: .*{reason}"):
+        output_file(str(tmp_path / place))
+
+
+def test_where_results_cannot_go_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser("None.").parse_args(["--json", str(tmp_path)])
+    assert caught.value.code == 2
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    assert last_line.endswith(f"argument --json: cannot write {tmp_path}: it is a folder")
 
 
 @pytest.mark.parametrize("name", NAMES)

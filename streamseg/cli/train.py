@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from streamseg.training.recipe import Recipe
     from streamseg.training.trainer import Evaluation, Progress, Trainer
 
-__all__ = ["add_parser", "run"]
+__all__ = ["WEIGHTS", "add_parser", "run"]
+
+WEIGHTS = "weights.safetensors"
+"""Of a run's folder, when it is complete: the moving average, half precision."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,9 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("recipe", type=Path, help="YAML: sources and settings, such as configs/train-default.yaml")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for checkpoints, logs, curves.png and weights.safetensors"
-    )
+    parser.add_argument("--out", type=Path, required=True, help=f"folder for checkpoints, logs, {CURVES} and {WEIGHTS}")
     parser.add_argument(
         "--weights", help="start from these (fine-tuning): default, a name or a file of weights; they decide the size"
     )
@@ -112,7 +113,7 @@ def _finish(
     if not complete:
         print(f"stopped at step {trainer.step} of {trainer.settings.num_steps}; go on with --resume")
         return
-    path = args.out / "weights.safetensors"
+    path = args.out / WEIGHTS
     metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": trainer.settings.size}
     if not trainer.average.config.sppf_activation:
         metadata["sppf_activation"] = "false"
