@@ -1,4 +1,4 @@
-"""`streamseg weights`: which official weights there are, how to get them, and what a file holds."""
+"""`streamseg weights`: which official weights there are, how to get them, and what to do with a file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamseg.cli import weights_average
 from streamseg.cli.named_weights import download_bar
 from streamseg.errors import WeightsError
 
@@ -49,6 +50,8 @@ def add_parser(
     action.add_argument("out", type=Path, metavar="OUT.safetensors", help="an older file is replaced")
     action.add_argument("--half", action="store_true", help="in half precision (default: as they are)")
     action.set_defaults(command=functools.partial(convert, catalogue=catalogue))
+
+    weights_average.add_parser(actions, catalogue)
 
     action = actions.add_parser("info", help="what a weights file holds")
     action.add_argument("source", metavar="FILE", help=".pt, .safetensors, .onnx, or a name")
