@@ -7,7 +7,7 @@ import pytest
 from followed import BOX, CUP, moved, seen
 from shapes import Shape
 
-from streamseg.prompting.looks import MAX_VIEWS, NUM_TILES, Looks, mask_areas
+from streamseg.prompting.looks import MAX_VIEWS, NUM_TILES, Looks, mask_areas, silhouette_ious
 from streamseg.prompting.sightings import Sighting, sight
 
 
@@ -66,3 +66,9 @@ def test_areas_of_masks():
     full = np.ones((1, NUM_TILES), np.bool_)
     assert mask_areas(np.array([[0.0, 0, 10, 20]]), full) == pytest.approx([1.3**2 * 200])
     assert mask_areas(np.zeros((0, 4)), np.zeros((0, NUM_TILES), np.bool_)).shape == (0,)
+
+
+def test_ious_of_silhouettes():
+    full, half, none = np.ones(NUM_TILES, bool), np.arange(NUM_TILES) < NUM_TILES / 2, np.zeros(NUM_TILES, bool)
+    ious = silhouette_ious(np.stack([full, half, none]), np.stack([half, none]))
+    assert ious.tolist() == [[0.5, 0], [1, 0], [0, 0]]

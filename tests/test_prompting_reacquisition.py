@@ -69,6 +69,19 @@ def test_without_looks_by_place_and_shape():
     assert found([(5, moved(BOX, -170, 60))], embedded=False) is None
 
 
+def test_with_looks_of_another_network_by_place_and_shape():
+    longer = {identity: (*embedding, 0.0) for identity, embedding in LOOKS.items()}
+    views = [sight(seen([(1, CUP)], longer), index, index / 10) for index in range(5)]
+    births = Births()
+    births.update({1}, 0.4)
+    lost = [Lost(looks, 5.0) for looks in (Looks.of([(view, 0) for view in views]), looks_of(CUP, embedded=False))]
+    for index in range(AGREEING_FRAMES):
+        sighting = frame([(2, moved(CUP, 5))], 1.0 + index / 10)
+        births.update(sighting.rows.keys(), sighting.time_seconds)
+        answers = reacquire(lost, sighting, births)
+    assert answers[0] == answers[1] is not None
+
+
 def test_what_is_older_than_the_loss_is_another_object():
     assert found([(2, CUP)], before=[2]) is None
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from streamseg.geometry import box_iou
-from streamseg.prompting.looks import Looks
+from streamseg.prompting.looks import Looks, silhouette_ious
 from streamseg.prompting.sightings import Sighting
+from streamseg.structures.instances import CORRECTION_MARGIN
 from streamseg.structures.prompt import LocatedPrompt, PointPrompt
 
 __all__ = ["TENTATIVE", "Binding", "Candidate", "carry", "inner_point", "is_step"]
@@ -32,7 +33,7 @@ class Candidate:
     track_id: int
     """`TENTATIVE`, or below where it is remembered from before the identities started afresh."""
     row: int = -1
-    """Of the newest frame, while tentative; -1 where it went before it was given an identity."""
+    """Of the newest frame, while tentative; -1 where it has an identity, or went before it was given one."""
 
     @property
     def is_gone(self) -> bool:
@@ -167,10 +168,7 @@ def carry(candidates: Sequence[Candidate], before: Sighting, after: Sighting) ->
     if free:
         boxes = box_iou(torch.from_numpy(before.boxes[rows]), torch.from_numpy(after.boxes[free])).numpy()
         shapes = [(one.rasters[chosen] > 0).reshape(len(chosen), -1) for one, chosen in ((before, rows), (after, free))]
-        first, second = (shape.astype(np.float32) for shape in shapes)
-        shared = first @ second.T
-        union = first.sum(axis=1)[:, None] + second.sum(axis=1)[None] - shared
-        overlap = (boxes + shared / np.maximum(union, 1)) / 2 * (boxes >= MIN_BOX_IOU)
+        overlap = (boxes + silhouette_ious(*shapes)) / 2 * (boxes >= MIN_BOX_IOU)
     for one, line in zip(moving, overlap, strict=True):
         best = int(np.argmax(line)) if len(line) else -1
         one.row = free[best] if best >= 0 and line[best] >= MIN_OVERLAP else -1
@@ -192,5 +190,6 @@ def inner_point(prompt_id: str, sighting: Sighting, row: int) -> PointPrompt:
     rows, columns = np.nonzero(inside)
     # The cell on the object that is nearest to its centre of mass.
     nearest = int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2))
-    shares = (np.array([columns[nearest], rows[nearest]]) + 0.5) / raster.shape[0] * 1.3 - 0.15
+    shares = (np.array([columns[nearest], rows[nearest]]) + 0.5) / len(raster)
+    shares = shares * (1 + 2 * CORRECTION_MARGIN) - CORRECTION_MARGIN
     return PointPrompt(prompt_id, ((x0 + float(shares[0]) * (x1 - x0), y0 + float(shares[1]) * (y1 - y0)),), (1,))

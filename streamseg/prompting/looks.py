@@ -12,7 +12,7 @@ import numpy.typing as npt
 from streamseg.prompting.sightings import RASTER, Sighting, Sightings
 from streamseg.structures.instances import CORRECTION_MARGIN
 
-__all__ = ["MAX_VIEWS", "NUM_TILES", "Looks", "looks_of", "mask_areas"]
+__all__ = ["MAX_VIEWS", "NUM_TILES", "Floats", "Looks", "looks_of", "mask_areas", "silhouette_ious"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -92,12 +92,21 @@ def mask_areas(boxes: Floats, silhouettes: npt.NDArray[np.bool_]) -> Floats:
     return areas
 
 
+def silhouette_ious(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """IoU (N, M) of silhouettes (N, `NUM_TILES`) and (M, `NUM_TILES`), each over its own box; 0 for two empty ones."""
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    shared = a @ b.T
+    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
+    ious: npt.NDArray[np.float32] = shared / np.maximum(union, 1)
+    return ious
+
+
 def _views(seen: Sequence[tuple[Sighting, int]]) -> list[tuple[Sighting, int]]:
     """The last one, then some from before, the one with the largest box among them: nothing was in front of that."""
     if len(seen) <= MAX_VIEWS:
         return list(reversed(seen))
-    sides = [one.boxes[row] for one, row in seen]
-    largest = int(np.argmax([float((box[2] - box[0]) * (box[3] - box[1])) for box in sides]))
+    boxes = [one.boxes[row] for one, row in seen]
+    largest = int(np.argmax([float((box[2] - box[0]) * (box[3] - box[1])) for box in boxes]))
     spread = np.linspace(len(seen) - 1, 0, MAX_VIEWS - 1).astype(int).tolist()
     return [seen[position] for position in dict.fromkeys([spread[0], largest, *spread[1:]])]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -76,7 +77,7 @@ def _reach(instances: Instances) -> Tensor:
     return torch.cat((instances.boxes[:, :2] - margin, instances.boxes[:, 2:] + margin), dim=1)
 
 
-def _view(mask: CropMask, image_size: tuple[int, int]) -> tuple[tuple[int, int, int, int], np.ndarray, int]:
+def _view(mask: CropMask, image_size: tuple[int, int]) -> tuple[tuple[int, int, int, int], npt.NDArray[np.bool_], int]:
     """Tight box inside the picture, R x R tiles in it, and area in pixels; all of them zero where nothing is left."""
     height, width = image_size
     left, top = max(-mask.x, 0), max(-mask.y, 0)

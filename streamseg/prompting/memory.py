@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,15 +89,15 @@ def _entry(one: Remembered) -> dict[str, object]:
 def _parse(entry: object) -> Remembered:
     if not isinstance(entry, Mapping):
         raise ValueError(f"it is {type(entry).__name__}, not a mapping")
-    silhouettes = _numbers(entry, "silhouettes", (MAX_VIEWS, NUM_TILES // 8), 0, 255)
+    silhouettes = _numbers(entry, "silhouettes", (MAX_VIEWS, NUM_TILES // 8), 0, 255, exact=[1])
     num_views = len(silhouettes)
     embeddings = None
     if entry.get("embeddings") is not None:
-        given = _numbers(entry, "embeddings", (num_views, MAX_EMBEDDING), -1.01, 1.01, exact=1)
+        given = _numbers(entry, "embeddings", (num_views, MAX_EMBEDDING), -1.01, 1.01, exact=[0])
         embeddings = given.astype(np.float32)
-    areas = _numbers(entry, "areas", (num_views,), 0, 1e12, exact=1)
-    x0, y0, x1, y1 = _numbers(entry, "box", (4,), -1e6, 1e6, exact=1).tolist()
-    velocity = _numbers(entry, "velocity", (2,), -1e9, 1e9, exact=1).tolist()
+    areas = _numbers(entry, "areas", (num_views,), 0, 1e12, exact=[0])
+    x0, y0, x1, y1 = _numbers(entry, "box", (4,), -1e6, 1e6, exact=[0]).tolist()
+    velocity = _numbers(entry, "velocity", (2,), -1e9, 1e9, exact=[0]).tolist()
     if x1 < x0 or y1 < y0:
         raise ValueError("its box is turned inside out")
     views = np.unpackbits(silhouettes.astype(np.uint8), axis=1).astype(np.bool_)
@@ -113,9 +113,9 @@ def _integer(entry: Mapping[str, object], key: str) -> int:
 
 
 def _numbers(
-    entry: Mapping[str, object], key: str, most: tuple[int, ...], low: float, high: float, *, exact: int = 0
+    entry: Mapping[str, object], key: str, most: tuple[int, ...], low: float, high: float, *, exact: Collection[int]
 ) -> Floats:
-    """An array of finite numbers in a range, with 1 to `most` along each axis; the first `exact` axes exactly so."""
+    """An array of finite numbers in a range, with 1 to `most` along each axis; along those of `exact` exactly so."""
     value = entry.get(key)
     try:
         numbers: npt.NDArray[np.float64] = np.asarray(value, dtype=np.float64)
@@ -123,7 +123,7 @@ def _numbers(
         raise ValueError(f"{key} are no numbers") from error
     if numbers.ndim != len(most) or not numbers.size or any(a > b for a, b in zip(numbers.shape, most, strict=True)):
         raise ValueError(f"{key} have a wrong shape")
-    if numbers.shape[:exact] != most[:exact] or (key == "silhouettes" and numbers.shape[1] != most[1]):
+    if any(numbers.shape[axis] != most[axis] for axis in exact):
         raise ValueError(f"{key} have a wrong shape")
     if not np.isfinite(numbers).all() or numbers.min() < low or numbers.max() > high:
         raise ValueError(f"{key} are out of their range")

@@ -31,7 +31,7 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     seen there, and not what lies around it. For a single foreground point, masks that score less than
     `DOUBTFUL_SHARE` of the best that holds it come last. Foreground points that no mask can hold together lower the
     score: it is the instance's own, times the share of them that is held. Without a foreground point
-    there is nothing to choose by, and no answer (the reference would take everything not vetoed).
+    there is nothing to choose by, and no answer (today's ultralytics takes everything not vetoed).
 
     Args:
         instances: K of them; 0 answers nothing.
@@ -49,14 +49,14 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     num_held = np.add.reduceat((held & labels).astype(np.int64), begins, axis=1)  # (K, P)
     num_held[np.logical_or.reduceat(held & ~labels, begins, axis=1)] = 0
     most = num_held.max(axis=0)  # (P,)
-    shares = most / np.maximum(np.add.reduceat(labels.astype(np.int64), begins), 1)  # (P,)
+    num_foreground = np.add.reduceat(labels.astype(np.int64), begins)  # (P,)
+    shares = most / np.maximum(num_foreground, 1)  # (P,)
     eligible = (num_held == most) & (most > 0)  # (K, P)
     own = instances.scores.numpy(force=True)[:, None]  # (K, 1)
     best = np.where(eligible, own, 0).max(axis=0)  # (P,)
-    single = np.add.reduceat(labels.astype(np.int64), begins) == 1  # (P,)
     areas = np.where(eligible, _areas(instances, np.asarray(eligible.any(axis=1)))[:, None], np.inf)  # (K, P)
     # An area beyond any picture's puts them behind all others, and among themselves small to large.
-    areas = np.where(single & (own < DOUBTFUL_SHARE * best), areas + BEYOND, areas)
+    areas = np.where((num_foreground == 1) & (own < DOUBTFUL_SHARE * best), areas + BEYOND, areas)
     order = areas.argsort(axis=0, kind="stable") if nested else areas.argmin(axis=0)[None]  # (K or 1, P)
     num_rows = np.minimum(eligible.sum(axis=0), len(order))  # (P,)
     scores = own[order, 0] * shares  # (K or 1, P)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from streamseg.prompting.births import Births
-from streamseg.prompting.looks import Floats, Looks, mask_areas
+from streamseg.prompting.looks import Floats, Looks, mask_areas, silhouette_ious
 from streamseg.prompting.sightings import Sighting
 
 __all__ = ["FEATURES", "Found", "Lost", "features", "reacquire"]
@@ -25,7 +25,7 @@ WEIGHTS_WITHOUT_LOOKS: Final = np.array([-6.18, -2.41, 7.29, -4.12, 0.0, 0.0])
 MIN_PROBABILITY: Final = 0.75
 """Less likely ones are left alone; of some values tried on those seeds."""
 MIN_PROBABILITY_WITHOUT_LOOKS: Final = 0.5
-"""The same where there are no embeddings: place and shape alone are never surer than 0.75."""
+"""The same where no embeddings can be compared: place and shape alone are never surer than 0.75."""
 MAX_SECONDS: Final = 4.0
 """More time than this does not speak against an object any further: what the weights were fitted on ends soon after."""
 MARGIN: Final = 1.0
@@ -93,14 +93,14 @@ def reacquire(lost: Sequence[Lost], sighting: Sighting, births: Births) -> list[
     odds = _log_odds([lost[position].looks for position in searching], sighting, rows)  # (L, C)
     columns = {identity: column for column, identity in enumerate(ids)}
     for line, position in zip(odds, searching, strict=True):
-        has_looks = sighting.embeddings is not None and lost[position].looks.embeddings is not None
         one = lost[position]
         allowed = [columns[identity] for identity in open_[position]]
         ranked = sorted(allowed, key=lambda column: (-line[column], column))
         best = float(line[ranked[0]])
         margin = best - float(line[ranked[1]]) if len(ranked) > 1 else np.inf
         probability = 1 / (1 + float(np.exp(-best)))
-        if probability < (MIN_PROBABILITY if has_looks else MIN_PROBABILITY_WITHOUT_LOOKS) or margin < MARGIN:
+        least = MIN_PROBABILITY if _is_comparable(one.looks, sighting) else MIN_PROBABILITY_WITHOUT_LOOKS
+        if probability < least or margin < MARGIN:
             one.best, one.num_agreeing = -1, 0
             continue
         identity = ids[ranked[0]]
@@ -137,7 +137,7 @@ def features(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) ->
     silhouettes = np.concatenate([one.silhouettes for one in looks])  # (sum V, T)
     values = np.ones((len(looks), len(rows), len(FEATURES)))
     values[..., 1] = _distances(looks, sighting, boxes)
-    values[..., 2] = np.maximum.reduceat(_ious(silhouettes, shapes), begins, axis=0)
+    values[..., 2] = np.maximum.reduceat(silhouette_ious(silhouettes, shapes), begins, axis=0)
     seen = np.concatenate([one.areas for one in looks])[:, None]
     size = np.abs(np.log((areas[None] + 1) / (seen + 1))) / 2
     values[..., 3] = np.minimum.reduceat(size, begins, axis=0)
@@ -162,13 +162,10 @@ def _distances(looks: Sequence[Looks], sighting: Sighting, boxes: Floats) -> Flo
     return distances
 
 
-def _ious(first: np.ndarray, second: np.ndarray) -> Floats:
-    """(N, M) of silhouettes (N, T) and (M, T); 0 where both are empty."""
-    a, b = first.astype(np.float32), second.astype(np.float32)
-    shared = a @ b.T
-    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
-    ious: Floats = (shared / np.maximum(union, 1)).astype(np.float64)
-    return ious
+def _is_comparable(looks: Looks, sighting: Sighting) -> bool:
+    """Whether both have embeddings, and those of one length: another network's say nothing."""
+    known, found = looks.embeddings, sighting.embeddings
+    return known is not None and found is not None and known.shape[1] == found.shape[1]
 
 
 def _cosines(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) -> Floats:
@@ -180,7 +177,7 @@ def _cosines(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) ->
     known = [
         (position, one.embeddings)
         for position, one in enumerate(looks)
-        if one.embeddings is not None and one.embeddings.shape[1] == found.shape[1]
+        if one.embeddings is not None and _is_comparable(one, sighting)
     ]
     if known:
         begins = np.concatenate([[0], np.cumsum([len(views) for _, views in known])[:-1]])

@@ -4,7 +4,8 @@
     for frame, instances in …:
         tracked = tracker.update(instances, frame.captured_ns / 1e9)
 
-`motion` says where a track is, `association` which object it is, `tracker` whether it lives.
+`motion` says where a track is, `appearance` what it looks like, `association` which object it is, `tracker` whether it
+lives; `tracks` is the table of all of them.
 """
 
 from streamseg.tracking.tracker import Tracker

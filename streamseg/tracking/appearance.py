@@ -11,7 +11,7 @@ from streamseg.geometry import silhouettes
 from streamseg.structures.instances import Instances
 from streamseg.tracking.motion import Floats
 
-__all__ = ["RASTER", "Appearance", "Bools", "Indices", "box_overlaps", "mask_intersections"]
+__all__ = ["RASTER", "TINY_AREA", "Appearance", "Bools", "Indices", "box_overlaps", "mask_intersections"]
 
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]

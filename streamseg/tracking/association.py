@@ -43,10 +43,11 @@ class Expectation:
 
 
 def match_costs(tracks: Expectation, detections: Appearance, limit: float) -> Floats:
-    """What it costs (T, K) to take a detection for a track; infinite where it costs more than `limit`.
+    """What it costs (T, K) to take a detection for a track; infinite where it is sure to cost more than `limit`.
 
     A track may first move within its reach to meet the detection, which costs by the distance. Then 0
-    is a perfect agreement and 1 none: the cost is 1 minus a mean of box IoU and mask IoU. A track is
+    is a perfect agreement and 1 none: the cost is 1 minus a weighted mean of box IoU and mask IoU, and
+    `LOST_COST` more for a track that was not seen in the last frame. A track is
     compared as it was last seen and as a whole, and the better one counts: half an object behind a
     pole looks like its last half, or like all of it when it steps out.
     """
