@@ -13,7 +13,7 @@ from functools import partial
 from streamseg.prompting import select_reference, status_of
 from streamseg.segmentation import instance_masks
 from streamseg.segmentation.reference_masks import native_masks, plain_masks, plain_size
-from streamseg.structures.instances import Tracked
+from streamseg.structures.instances import TENTATIVE, Tracked
 from streamseg.structures.message import CropMask, MaskSpace, MessageObject
 from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import StageTimer
@@ -170,7 +170,7 @@ def _merged_objects(selections: Sequence[Selection], space: MaskSpace) -> Iterat
             height, width = mask.crop.shape
             x0, y0 = mask.x * scale_x + offset_x, mask.y * scale_y + offset_y
             yield MessageObject(
-                track_id=-1,
+                track_id=TENTATIVE,
                 prompt_ids=(selection.prompt_id,),
                 box=(x0, y0, x0 + width * scale_x, y0 + height * scale_y),
                 score=max(selection.scores),

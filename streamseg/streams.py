@@ -13,7 +13,7 @@ from streamseg.guidance import guide_of_boxes
 from streamseg.source_time import SourceTime
 from streamseg.structures.frame import Frame
 from streamseg.structures.guide import NO_GUIDE, Guide
-from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.instances import TENTATIVE, Instances, Tracked
 from streamseg.structures.prompt import Prompt
 from streamseg.tracking import Tracker
 
@@ -35,10 +35,10 @@ class Stream:
         self._is_tracked = tracking.enabled
 
     def track(self, instances: Instances, time_seconds: float) -> Tracked:
-        """The instances of the next frame with their identities; all of them -1 where nothing is tracked."""
+        """The instances of the next frame with their identities; all of them `TENTATIVE` where nothing is tracked."""
         if self._is_tracked:
             return self._tracker.update(instances, time_seconds)
-        return Tracked(instances, torch.full((len(instances),), -1, dtype=torch.int64))
+        return Tracked(instances, torch.full((len(instances),), TENTATIVE, dtype=torch.int64))
 
     def guide_to(self, frame: Frame) -> Guide:
         """What prompts and tracks say about a frame to come; from any thread."""

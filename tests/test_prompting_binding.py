@@ -6,8 +6,9 @@ import pytest
 from followed import BOX, CLICK, CUP, HANDLE, Objects, click, moved, seen
 
 from streamseg.prompting import select
-from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry, inner_point, is_step
+from streamseg.prompting.binding import Binding, Candidate, carry, inner_point, is_step
 from streamseg.prompting.sightings import Sighting, sight
+from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import BoxPrompt, LocatedPrompt
 
 

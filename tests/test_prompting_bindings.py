@@ -27,9 +27,10 @@ from followed import (
 )
 from shapes import Shape
 
-from streamseg.prompting.binding import TENTATIVE, Binding, Candidate
+from streamseg.prompting.binding import Binding, Candidate
 from streamseg.prompting.bindings import Bindings
 from streamseg.prompting.sightings import Sighting, Sightings, sight
+from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt
 
 

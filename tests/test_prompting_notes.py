@@ -11,11 +11,12 @@ import pytest
 from followed import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, moved, seen
 
 from streamseg.errors import DataError
-from streamseg.prompting.binding import TENTATIVE, Binding, Candidate
+from streamseg.prompting.binding import Binding, Candidate
 from streamseg.prompting.likeness import Likenesses
 from streamseg.prompting.looks import Looks
 from streamseg.prompting.notes import Notes
 from streamseg.prompting.sightings import Sightings, sight
+from streamseg.structures.instances import TENTATIVE
 
 EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1)}
 FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]

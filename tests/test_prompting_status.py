@@ -6,8 +6,9 @@ import pytest
 from followed import CLICK
 
 from streamseg.prompting import status_of
-from streamseg.prompting.binding import TENTATIVE, Binding, Candidate
+from streamseg.prompting.binding import Binding, Candidate
 from streamseg.prompting.status import TENTATIVE_CONFIDENCE, answer
+from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection
 

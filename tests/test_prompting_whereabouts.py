@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pytest
 from followed import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHERS, Objects, Run, click, seen
 
-from streamseg.prompting.binding import TENTATIVE, Binding, Candidate
+from streamseg.prompting.binding import Binding, Candidate
 from streamseg.prompting.looks import Looks
 from streamseg.prompting.sightings import Sighting, Sightings, sight
 from streamseg.prompting.whereabouts import BRIDGED_CONFIDENCE, Whereabouts
+from streamseg.structures.instances import TENTATIVE
 
 
 class Frames:

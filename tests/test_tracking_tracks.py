@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from shapes import PICTURE, Shape, look
 
+from streamseg.structures.instances import TENTATIVE
 from streamseg.tracking.appearance import Appearance
-from streamseg.tracking.tracks import TENTATIVE, Tracks
+from streamseg.tracking.tracks import Tracks
 
 WHOLE = Shape(100, 100, 60, 60)
 HALF = Shape(85, 100, 30, 60, "rectangle")

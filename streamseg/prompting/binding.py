@@ -12,13 +12,11 @@ import torch
 from streamseg.geometry import box_iou
 from streamseg.prompting.looks import Looks, silhouette_ious
 from streamseg.prompting.sightings import Sighting
-from streamseg.structures.instances import CORRECTION_MARGIN
+from streamseg.structures.instances import CORRECTION_MARGIN, TENTATIVE
 from streamseg.structures.prompt import LocatedPrompt, PointPrompt
 
-__all__ = ["TENTATIVE", "Binding", "Candidate", "carry", "inner_point", "is_step"]
+__all__ = ["Binding", "Candidate", "carry", "inner_point", "is_step"]
 
-TENTATIVE: Final = -1
-"""The identity of an object that has none yet."""
 MIN_OVERLAP: Final = 0.4
 """Mean of box IoU and IoU of the silhouettes, each over its own box, from one frame to the next, for an object that has
 no identity yet."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry, inner_point, is_step
+from streamseg.prompting.binding import Binding, Candidate, carry, inner_point, is_step
 from streamseg.prompting.select import nested
 from streamseg.prompting.sightings import Sighting, Sightings
-from streamseg.structures.instances import Tracked
+from streamseg.structures.instances import TENTATIVE, Tracked
 from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt
 
 __all__ = ["Bindings"]

@@ -9,13 +9,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.binding import TENTATIVE, Binding, Candidate, carry
+from streamseg.prompting.binding import Binding, Candidate, carry
 from streamseg.prompting.births import Births
 from streamseg.prompting.likeness import Likenesses
 from streamseg.prompting.looks import Looks, looks_of
 from streamseg.prompting.reacquisition import Lost, reacquire
 from streamseg.prompting.sightings import Sighting, Sightings
 from streamseg.prompting.wholes import Wholes
+from streamseg.structures.instances import TENTATIVE
 
 __all__ = ["BRIDGED_CONFIDENCE", "Whereabouts"]
 

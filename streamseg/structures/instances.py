@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["CORRECTION_MARGIN", "GridTransform", "Instances", "Tracked"]
+__all__ = ["CORRECTION_MARGIN", "TENTATIVE", "GridTransform", "Instances", "Tracked"]
 
 CORRECTION_MARGIN = 0.15
 """How far the raster of a mask's corrections reaches beyond its box, on each side, as a share of the box's size."""
+
+TENTATIVE: Final = -1
+"""In place of a track id: seen too briefly to be given one, or not followed at all."""
 
 Rows = Tensor | slice | list[int]
 """What selects rows: integer indices (N,), a bool mask (K,), a slice or a list of indices."""
@@ -122,7 +125,7 @@ class Tracked:
 
     instances: Instances
     track_ids: Tensor
-    """int64 (K,); -1 while tentative (seen too briefly to be given an identity)."""
+    """int64 (K,); `TENTATIVE`, which is -1, while seen too briefly to be given an identity."""
 
     def __post_init__(self) -> None:
         if self.track_ids.shape != (len(self.instances),):

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from streamseg.config import TrackingConfig
-from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.instances import TENTATIVE, Instances, Tracked
 from streamseg.tracking.appearance import Appearance, Bools, Indices
 from streamseg.tracking.association import assign, match_costs
 from streamseg.tracking.motion import Floats
-from streamseg.tracking.tracks import TENTATIVE, Ids, Tracks
+from streamseg.tracking.tracks import Ids, Tracks
 
 __all__ = ["Tracker"]
 

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.structures.instances import TENTATIVE
 from streamseg.tracking.appearance import Appearance, Bools, Indices
 from streamseg.tracking.association import Expectation
 from streamseg.tracking.motion import Floats, Motion
 
-__all__ = ["TENTATIVE", "Ids", "Tracks"]
+__all__ = ["Ids", "Tracks"]
 
 Ids = npt.NDArray[np.int64]
 
-TENTATIVE = -1
-"""The identity of a track that has none yet."""
 WHOLE_UPDATE_SHARE = 0.9
 """The whole mask is remembered anew when at least this share of the whole box is visible."""
 
