@@ -10,8 +10,8 @@ import torch
 from messages import make_message, make_object
 from stages import fresh_frame, make_instances
 
-from streamseg.cli.screen import Event, Key, Pointer
-from streamseg.cli.window import Window
+from streamseg.cli.window.screen import Event, Key, Pointer
+from streamseg.cli.window.window import Window
 from streamseg.errors import DataError
 from streamseg.pipeline import Result
 from streamseg.runtime.figures import Ages, RunFigures

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from streamseg.errors import ConfigError, StreamsegError
 
 if TYPE_CHECKING:
-    from streamseg.cli.window import Window
+    from streamseg.cli.window.window import Window
     from streamseg.config import Config
     from streamseg.runtime import RunFigures, Sink
     from streamseg.runtime.assembly import Session
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         config = config.model_copy(update={"output": config.output.model_copy(update={"video": args.out})})
     if args.show:
-        from streamseg.cli.screen import require_display
+        from streamseg.cli.window.screen import require_display
 
         require_display()
     run_config(config, duration_seconds=args.duration, show=args.show)
@@ -162,8 +162,8 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
 @contextlib.contextmanager
 def open_window() -> Iterator[Window]:
     """Windows for a run's pictures, closed in the end; there must be a display."""
-    from streamseg.cli.screen import OpenCVScreen
-    from streamseg.cli.window import Window
+    from streamseg.cli.window.screen import OpenCVScreen
+    from streamseg.cli.window.window import Window
 
     with contextlib.closing(Window(OpenCVScreen())) as window:
         yield window

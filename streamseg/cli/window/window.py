@@ -1,4 +1,4 @@
-"""`streamseg run --show`: a window per source, in which a click is a prompt."""
+"""A window per source: what is shown in it, and what keys and mouse ask of the run."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.cli.pointing import Box, Click, Drag, Mouse, moved_points
-from streamseg.cli.screen import Key, Pointer, Screen
+from streamseg.cli.window.clicked import ClickedPrompt, ClickedPrompts
+from streamseg.cli.window.latest import LatestResults
+from streamseg.cli.window.pointing import Click, Drag, Mouse
+from streamseg.cli.window.screen import Key, Pointer, Screen
 from streamseg.drawing.prompts import draw_lines, draw_prompted
 from streamseg.errors import StreamsegError
 from streamseg.pipeline import Result
 from streamseg.runtime.figures import RunFigures
 
-__all__ = ["LatestResults", "Window"]
+__all__ = ["Window"]
 
 NOTICE_SECONDS: Final = 4.0
 NOTICE_CHARACTERS: Final = 80
 """In a line: what fits on a picture of 640 pixels."""
-SAME_SPOT_SHARE: Final = 1 / 60
-"""Of the shorter side of a picture: clicks that are closer together mean the same spot."""
 MARK: Final = (255, 255, 255)
 
 HELP: Final = (
@@ -35,38 +35,6 @@ HELP: Final = (
 )
 
 Operation = Callable[[dict[str, Any]], Any]
-
-
-class LatestResults:
-    """A sink that keeps the newest result of each source, for whoever comes to look."""
-
-    def __init__(self) -> None:
-        self._results: dict[str, Result] = {}
-
-    def write(self, result: Result) -> None:
-        """Keep this one; the thread that writes never waits for the one that looks."""
-        # One assignment, and one copy in `snapshot`: neither can be interrupted half-way.
-        self._results[result.frame.source_id] = result
-
-    def snapshot(self) -> dict[str, Result]:
-        """The newest results by source id; from any thread."""
-        return self._results.copy()
-
-    def close(self) -> None:
-        """Nothing to let go of: the last picture may still be looked at."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """A prompt that was set in this window."""
-
-    prompt_id: str
-    source_id: str
-    points: tuple[tuple[float, float], ...]
-    """None of them for a box."""
-    labels: tuple[int, ...]
-    boxes: Mapping[int, Box]
-    """Of all identities in the picture that was clicked on, by track id."""
 
 
 @dataclass
@@ -105,9 +73,7 @@ class Window:
         self._stop: Callable[[], None] = lambda: None
         self._views: dict[str, _View] = {}
         self._closed: set[str] = set()
-        self._asked: dict[str, _Asked] = {}
-        self._answered: set[str] = set()
-        self._num_prompts = 0
+        self._prompts = ClickedPrompts(self._do, self._tell)
         self._is_paused = False
         self._shows_help = False
         self._notice, self._notice_until = f"{HELP[0]}     ?: help", clock() + NOTICE_SECONDS
@@ -163,7 +129,7 @@ class Window:
         if not view.mouse.is_pressed:  # a box is drawn around what stands still
             view.result = result
         message = view.result.message
-        marks = self._unanswered(source_id, {status.prompt_id for status in message.prompts})
+        marks = self._prompts.unanswered(source_id, {status.prompt_id for status in message.prompts})
         drawn = (view.result, view.mouse.box(view.size), marks, self._lines())
         if drawn == view.drawn:
             return
@@ -176,16 +142,6 @@ class Window:
             cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), MARK, max(1, min(view.size) // 360))
         draw_lines(canvas, self._lines(), (0, 0))
         self._screen.show(_title(source_id), canvas)
-
-    def _unanswered(self, source_id: str, known: set[str]) -> tuple[_Asked, ...]:
-        """The prompts of this window that no frame has known yet; those that are known no more are forgotten."""
-        asked = [one for one in self._asked.values() if one.source_id == source_id]
-        for one in asked:
-            if one.prompt_id in known:
-                self._answered.add(one.prompt_id)
-            elif one.prompt_id in self._answered:
-                del self._asked[one.prompt_id]  # another client cleared it
-        return tuple(one for one in asked if one.prompt_id not in self._answered)
 
     def _lines(self) -> tuple[str, ...]:
         notice = textwrap.wrap(self._notice, NOTICE_CHARACTERS) if self._clock() < self._notice_until else ()
@@ -218,20 +174,9 @@ class Window:
                     self._is_paused = True
                 self._do("step")
             case "c":
-                self._clear()
+                self._prompts.clear()
             case "?":
                 self._shows_help = not self._shows_help
-
-    def _clear(self) -> None:
-        """Clear every prompt that means certain objects, whoever set it; those for everything stay."""
-        listed = self._do("prompts.list")
-        kinds = {"points", "box", "mask", "text"}
-        ids = [prompt["id"] for prompt in listed["prompts"] if not kinds.isdisjoint(prompt)] if listed else []
-        if not ids:
-            self._tell("no prompt to clear")
-        elif self._do("prompts.clear", {"ids": ids}) is not None:
-            self._asked.clear()
-            self._tell(f"cleared {', '.join(ids)}" if len(ids) <= 4 else f"cleared {len(ids)} prompts")
 
     def _point(self, pointer: Pointer) -> None:
         source_id = next((name for name in self._views if _title(name) == pointer.window), None)
@@ -240,67 +185,11 @@ class Window:
         view = self._views[source_id]
         match view.mouse.take(pointer, view.size):
             case Click(is_background=True) as click:
-                self._exclude(source_id, view.result, (click.x, click.y))
+                self._prompts.exclude(view.result, (click.x, click.y))
             case Click() as click:
-                self._select(source_id, view.result, (click.x, click.y))
+                self._prompts.select(view.result, (click.x, click.y))
             case Drag(box):
-                self._set(view.result, self._free_id(), {"box": list(box)}, (), ())
-
-    def _select(self, source_id: str, result: Result, point: tuple[float, float]) -> None:
-        """A point prompt; on the spot of one that is there, the next object that it could mean."""
-        reach = SAME_SPOT_SHARE * min(result.frame.size)
-        for asked in reversed(self._asked.values()):
-            if asked.source_id == source_id and len(asked.points) == 1:
-                x, y = self._points_at(asked, result)[0]
-                if max(abs(x - point[0]), abs(y - point[1])) <= reach:
-                    self._do("prompts.step", {"id": asked.prompt_id})
-                    return
-        self._set(result, self._free_id(), {"points": [list(point)], "labels": [1]}, (point,), (1,))
-
-    def _exclude(self, source_id: str, result: Result, point: tuple[float, float]) -> None:
-        """A background point for the last point prompt of this window."""
-        own = [one for one in self._asked.values() if one.source_id == source_id and one.points]
-        if not own:
-            self._tell("a background point belongs to a point: click an object first")
-            return
-        asked = own[-1]
-        points, labels = (*self._points_at(asked, result), point), (*asked.labels, 0)
-        values = {"points": [list(one) for one in points], "labels": list(labels)}
-        self._set(result, asked.prompt_id, values, points, labels)
-
-    def _set(
-        self,
-        result: Result,
-        prompt_id: str,
-        values: dict[str, Any],
-        points: tuple[tuple[float, float], ...],
-        labels: tuple[int, ...],
-    ) -> None:
-        frame = result.frame
-        prompt = {"id": prompt_id, "source": frame.source_id, "index": frame.index, **values}
-        if self._do("prompts.set", {"prompts": [prompt]}) is None:
-            return
-        track_ids, boxes = result.tracked.track_ids.tolist(), result.tracked.instances.boxes.tolist()
-        by_identity = {track_id: tuple(box) for track_id, box in zip(track_ids, boxes, strict=True) if track_id >= 0}
-        self._asked.pop(prompt_id, None)  # so that it comes last
-        self._asked[prompt_id] = _Asked(prompt_id, frame.source_id, points, labels, by_identity)
-
-    def _points_at(self, asked: _Asked, result: Result) -> tuple[tuple[float, float], ...]:
-        """Where the points of a prompt are in another picture: they move with the object that answered."""
-        status = result.message.prompt(asked.prompt_id)
-        answering = result.message.of(asked.prompt_id)
-        if status is None or not answering:
-            return asked.points
-        return moved_points(asked.points, asked.boxes.get(status.track_id), answering[0].box)
-
-    def _free_id(self) -> str:
-        """A name that no prompt has or had here, and none that another client set has."""
-        listed = self._do("prompts.list")
-        taken = {prompt["id"] for prompt in listed["prompts"]} if listed else set()
-        while True:
-            self._num_prompts += 1
-            if (prompt_id := f"click-{self._num_prompts}") not in taken:
-                return prompt_id
+                self._prompts.enclose(view.result, box)
 
 
 def _title(source_id: str) -> str:
@@ -308,9 +197,9 @@ def _title(source_id: str) -> str:
     return f"streamseg: {source_id}"
 
 
-def _draw_marks(canvas: npt.NDArray[np.uint8], asked: _Asked) -> None:
+def _draw_marks(canvas: npt.NDArray[np.uint8], prompt: ClickedPrompt) -> None:
     """The points of a prompt that no frame has answered yet: a cross, a background point a saltire."""
     size = max(8, min(canvas.shape[:2]) // 40)
-    for (x, y), label in zip(asked.points, asked.labels, strict=True):
+    for (x, y), label in zip(prompt.points, prompt.labels, strict=True):
         kind = cv2.MARKER_CROSS if label else cv2.MARKER_TILTED_CROSS
         cv2.drawMarker(canvas, (int(x), int(y)), MARK, kind, size, max(1, size // 8), cv2.LINE_AA)

@@ -6,7 +6,7 @@ import sys
 import cv2
 import pytest
 
-from streamseg.cli.screen import OpenCVScreen, Pointer, display_fault
+from streamseg.cli.window.screen import OpenCVScreen, Pointer, display_fault
 
 
 def no_probe() -> str | None:

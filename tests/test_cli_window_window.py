@@ -6,8 +6,8 @@ import pytest
 from stages import ScriptedSource, SquareSegmenter
 from windows import FIGURES, TITLE, ListScreen, Stage, bound, result
 
-from streamseg.cli.screen import Event
-from streamseg.cli.window import Window
+from streamseg.cli.window.screen import Event
+from streamseg.cli.window.window import Window
 from streamseg.pipeline import Pipeline
 from streamseg.runtime import Runtime
 from streamseg.runtime.control import control_operations

@@ -1,11 +1,11 @@
-"""Clicks into the window of `streamseg run --show`, and what becomes of them."""
+"""Clicks and boxes in the windows of `streamseg run --show`, and what becomes of them."""
 
 from __future__ import annotations
 
 import pytest
 from windows import TITLE, Stage, bound, result
 
-from streamseg.cli.screen import Key, Pointer
+from streamseg.cli.window.screen import Key, Pointer
 from streamseg.structures.message import PromptStatus
 
 

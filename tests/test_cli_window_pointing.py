@@ -2,8 +2,8 @@
 
 import pytest
 
-from streamseg.cli.pointing import Click, Drag, Mouse, moved_points
-from streamseg.cli.screen import Pointer
+from streamseg.cli.window.pointing import Click, Drag, Mouse, moved_points
+from streamseg.cli.window.screen import Pointer
 
 SIZE = (200, 400)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamseg.cli.screen import Pointer
+from streamseg.cli.window.screen import Pointer
 
 __all__ = ["Box", "Click", "Drag", "Mouse", "moved_points"]
 
