@@ -12,7 +12,7 @@ from streamseg.capture import open_source
 from streamseg.capture.scene import RenderedScene, SceneRenderer
 from streamseg.capture.scene.backdrop import BACKDROPS, paint_backdrop
 from streamseg.capture.scene.canvas import Canvas, Sprite
-from streamseg.capture.scene.figures import FIGURES, draw_figure
+from streamseg.capture.scene.figures.catalogue import FIGURES, draw_figure
 from streamseg.capture.scene.passage import draw_passage
 from streamseg.capture.scene.renderer import MIN_VISIBLE_PIXELS, Placement, compose, measure
 from streamseg.capture.scene.source import newest_due
@@ -126,41 +126,6 @@ def test_the_picture_changes_only_where_an_object_or_its_shadow_is(renderer):
     assert np.count_nonzero((difference < -1).any(axis=1)) < 0.05 * outside.sum()
     changed = np.abs(picture.astype(int) - background).max(axis=2) > 8
     assert np.count_nonzero(changed & (covered > 0)) > 0.9 * covered.sum(), "objects differ from the background"
-
-
-def test_holes_are_not_part_of_the_mask():
-    sprite = draw_figure(FIGURES["ring"], 100, np.random.default_rng(0))
-    height, width = sprite.coverage.shape
-    assert sprite.coverage[height // 2, width // 2] == 0
-    assert sprite.coverage[height // 2, width // 2 + 30] == 255
-
-
-def test_shadow_darkens_but_is_not_covered():
-    sprite = draw_figure(FIGURES["person"], 120, np.random.default_rng(0))
-    shadow_only = (sprite.rgba[..., 3] > 0) & (sprite.coverage == 0)
-    assert shadow_only.any()
-    assert sprite.rgba[..., 3][shadow_only].max() < 128
-    assert not sprite.rgba[..., :3][shadow_only].any()
-
-
-@pytest.mark.parametrize("name", sorted(FIGURES))
-def test_every_figure(name):
-    sprite = draw_figure(FIGURES[name], 64, np.random.default_rng(1))
-    assert sprite.coverage.mean() > 255 * 0.08, "there is something to see"
-    border = np.concatenate([sprite.rgba[[0, -1]].reshape(-1, 4), sprite.rgba[:, [0, -1]].reshape(-1, 4)])
-    assert not border.any(), "warping would smear what touches the border"
-    assert (sprite.rgba[..., :3] <= sprite.rgba[..., 3:].astype(int) + 1).all(), "colours are multiplied with alpha"
-    covered_by_parts = np.zeros(sprite.coverage.shape, int)
-    for part in sprite.parts:
-        assert part.any()
-        covered_by_parts += part
-    assert (covered_by_parts <= sprite.coverage.astype(int) + 2).all(), "parts are disjoint and inside"
-
-
-def test_some_figures_have_parts_and_some_have_none():
-    with_parts = [name for name, figure in FIGURES.items() if draw_figure(figure, 48, np.random.default_rng(0)).parts]
-    assert {"person", "car", "mug"} <= set(with_parts)
-    assert {"ball", "gear", "leaf"}.isdisjoint(with_parts)
 
 
 @pytest.mark.parametrize("kind", sorted(BACKDROPS))

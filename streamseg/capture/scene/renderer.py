@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from streamseg.capture.scene.backdrop import BACKDROPS, paint_backdrop
 from streamseg.capture.scene.canvas import Coverage, Sprite
-from streamseg.capture.scene.figures import FIGURES, draw_figure
+from streamseg.capture.scene.figures.catalogue import FIGURES, draw_figure
 from streamseg.capture.scene.passage import Affine, Passage, draw_passage
 from streamseg.structures.message import CropMask
 
