@@ -30,10 +30,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import tracking
 from benchmarks.followed.fit import FIT_SEEDS, fit
 from benchmarks.followed.scenes import FPS, NESTED, VARIANTS, Step, model_steps, truth_steps, whole_of
 from benchmarks.harness import output_file, parser, report
+from benchmarks.tracked.masks import instances_of
 from streamseg.config import TrackingConfig
 from streamseg.prompting import PromptFollower
 from streamseg.segmentation import Segmenter, instance_masks
@@ -226,7 +226,7 @@ def costs(numbers: Sequence[int]) -> dict[str, dict[int, float]]:
     boxes[:, :2] = rng.uniform((0, 0), (1100, 560), (60, 2))
     boxes[:, 2:] = boxes[:, :2] + rng.uniform(40, 160, (60, 2))
     crops = [CropMask(np.ones((8, 8), np.bool_), 0, 0) for _ in boxes]
-    instances = tracking.instances_of(boxes, np.linspace(0.9, 0.5, 60), crops)
+    instances = instances_of(boxes, np.linspace(0.9, 0.5, 60), crops)
     vectors = rng.normal(size=(60, 132)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     instances = replace(instances, embeddings=torch.from_numpy(vectors))

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks import tracking
-from streamseg.capture.scene import SceneRenderer
+from benchmarks.tracked.detections import Variant, detections
+from benchmarks.tracked.masks import instances_of, mask_iou
+from benchmarks.tracked.scenes import SIZE, scene, scene_renderer
 from streamseg.capture.scene.renderer import MAX_PARTS
 from streamseg.geometry import letterbox
 from streamseg.segmentation import Segmenter
@@ -20,11 +21,11 @@ from streamseg.structures.instances import Instances
 __all__ = ["FPS", "NESTED", "VARIANTS", "Step", "model_steps", "truth_steps", "whole_of"]
 
 FPS = 10.0
-NESTED = tracking.Variant("nested", nested=True, fps=FPS)
+NESTED = Variant("nested", nested=True, fps=FPS)
 VARIANTS = (
-    tracking.Variant("objects", fps=FPS),
+    Variant("objects", fps=FPS),
     NESTED,
-    tracking.Variant("nested, spoilt", nested=True, fps=FPS, dropout=0.1, jitter=0.03, low=0.2, clutter=1.0),
+    Variant("nested, spoilt", nested=True, fps=FPS, dropout=0.1, jitter=0.03, low=0.2, clutter=1.0),
 )
 
 
@@ -44,13 +45,13 @@ def whole_of(figure_id: int) -> int:
     return figure_id // (1 + MAX_PARTS) * (1 + MAX_PARTS)
 
 
-def truth_steps(variant: tracking.Variant, seed: int, num_frames: int | None = None) -> Iterator[Step]:
+def truth_steps(variant: Variant, seed: int, num_frames: int | None = None) -> Iterator[Step]:
     """The truth's boxes and masks, spoilt, with the colours of the rendered pictures."""
     rng = np.random.default_rng([seed, 7])
-    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=FPS)
-    place = letterbox(tracking.SIZE, 640)
-    for index, truth in enumerate(tracking.scene(seed, FPS)[:num_frames]):
-        instances, rows = tracking.detections(truth, variant, rng)
+    renderer = scene_renderer(seed, FPS)
+    place = letterbox(SIZE, 640)
+    for index, truth in enumerate(scene(seed, FPS)[:num_frames]):
+        instances, rows = detections(truth, variant, rng)
         picture = np.full((*place.input_size, 3), 114, np.uint8)
         height, width = place.scaled_size
         scaled = cv2.resize(renderer.render(index), (width, height), interpolation=cv2.INTER_AREA)
@@ -64,13 +65,13 @@ def truth_steps(variant: tracking.Variant, seed: int, num_frames: int | None = N
 
 def model_steps(segmenter: Segmenter, seed: int) -> Iterator[Step]:
     """What a network finds; a row is the object that its mask shares more than half with."""
-    renderer = SceneRenderer(tracking.SIZE[1], tracking.SIZE[0], num_objects=tracking.NUM_OBJECTS, seed=seed, fps=FPS)
-    for index, truth in enumerate(tracking.scene(seed, FPS)):
+    renderer = scene_renderer(seed, FPS)
+    for index, truth in enumerate(scene(seed, FPS)):
         instances = segmenter([renderer.render(index)])[0].to("cpu")
-        known = tracking.instances_of(
+        known = instances_of(
             truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), segmenter.imgsz
         )
-        similarity = tracking.mask_iou(known, instances)
+        similarity = mask_iou(known, instances)
         ids = np.full(len(instances), -1)
         if len(truth.track_ids) and len(instances):
             best = similarity.argmax(axis=0)

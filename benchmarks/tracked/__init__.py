@@ -1,0 +1,1 @@
+"""What `benchmarks.tracking` is made of; `benchmarks.followed` sees the scene as it does."""
