@@ -1,0 +1,71 @@
+"""What prompts that follow cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from benchmarks.tracked.masks import instances_of
+from streamseg.prompting import PromptFollower
+from streamseg.structures.instances import Tracked
+from streamseg.structures.message import CropMask
+from streamseg.structures.prompt import PointPrompt
+
+__all__ = ["costs"]
+
+NUM_ROUNDS = 40
+
+
+def costs(numbers: Sequence[int]) -> dict[str, dict[int, float]]:
+    """Milliseconds per frame by number of prompts: bound, and lost among 30 others."""
+    rng = np.random.default_rng(0)
+    boxes = np.zeros((60, 4))
+    boxes[:, :2] = rng.uniform((0, 0), (1100, 560), (60, 2))
+    boxes[:, 2:] = boxes[:, :2] + rng.uniform(40, 160, (60, 2))
+    crops = [CropMask(np.ones((8, 8), np.bool_), 0, 0) for _ in boxes]
+    instances = instances_of(boxes, np.linspace(0.9, 0.5, 60), crops)
+    vectors = rng.normal(size=(60, 132)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    instances = replace(instances, embeddings=torch.from_numpy(vectors))
+    there = Tracked(instances[:30], torch.arange(1, 31))
+    gone = Tracked(instances[30:], torch.arange(31, 61))
+    centres = ((boxes[:30, :2] + boxes[:30, 2:]) / 2).tolist()
+    candidates: dict[str, Callable[[], object]] = {}
+    for number in numbers:
+        prompts = tuple(
+            PointPrompt(f"p{place}", ((centres[place % 30][0], centres[place % 30][1]),), (1,))
+            for place in range(number)
+        )
+        for state, later in (("bound", there), ("lost", gone)):
+            candidates[f"{state} {number}"] = _updates(prompts, there, later)
+    least = _least_cpu_ms(candidates)
+    return {state: {number: least[f"{state} {number}"] for number in numbers} for state in ("bound", "lost")}
+
+
+def _least_cpu_ms(candidates: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Milliseconds of the processor, the least of `NUM_ROUNDS` rounds in which all take turns."""
+    least = dict.fromkeys(candidates, float("inf"))
+    for _ in range(NUM_ROUNDS):
+        for name, function in candidates.items():
+            started = time.process_time()
+            function()
+            least[name] = min(least[name], (time.process_time() - started) * 1e3)
+    return {name: round(milliseconds, 4) for name, milliseconds in least.items()}
+
+
+def _updates(prompts: tuple[PointPrompt, ...], first: Tracked, later: Tracked) -> Callable[[], object]:
+    """A function that shows the follower one more frame."""
+    follower = PromptFollower()
+    for index in range(3):
+        follower.update(first, prompts, frame_index=index, time_seconds=index / 30)
+    count = iter(range(3, 1 << 30))
+
+    def update() -> object:
+        index = next(count)
+        return follower.update(later, prompts, frame_index=index, time_seconds=index / 30)
+
+    return update
