@@ -9,7 +9,6 @@ detectors see the grey picture after a Gaussian blur; their lines are the maxima
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,11 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.harness import parser, report
+from benchmarks.harness import DATA, parser, report
 from streamseg.cli.progress import ProgressBar
 from streamseg.evaluation.edges import THRESHOLDS, evaluate_detector, sobel, suppress
 
-DATA = Path(os.environ.get("STREAMSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SOBEL_SIGMA_PX = 0.7
 """That of the 3x3 binomial filter. The literature names none; with 1 px Sobel comes to .563."""
 CANNY_SIGMA_PX = 2.0

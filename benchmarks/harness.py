@@ -19,7 +19,10 @@ import numpy as np
 
 from streamseg.cli.provenance import provenance
 
-__all__ = ["Timing", "measure", "output_file", "parser", "provenance", "report"]
+__all__ = ["DATA", "Timing", "measure", "output_file", "parser", "provenance", "report"]
+
+DATA = Path(os.environ.get("STREAMSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+"""The folder of labelled pictures and films, where it is at hand."""
 
 
 @dataclass(frozen=True)

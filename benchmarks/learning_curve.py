@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.harness import output_file, parser, report
-from benchmarks.quality import DATA
+from benchmarks.harness import DATA, output_file, parser, report
 from streamseg.cli.progress import CountingBar
 from streamseg.cli.train import WEIGHTS
 from streamseg.errors import DataError, StreamsegError

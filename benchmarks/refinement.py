@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Timing, measure, output_file, parser, report
-from benchmarks.quality import DATA
+from benchmarks.harness import DATA, Timing, measure, output_file, parser, report
 from benchmarks.refined.crops import Choice, draw, scene_objects
 from benchmarks.refined.pairs import Floats, Found, Picture, found_objects, outlines, paired
 from streamseg.capture.scene import SceneRenderer
