@@ -17,6 +17,7 @@ from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Ins
 __all__ = [
     "Letterbox",
     "box_area",
+    "box_intersection",
     "box_iou",
     "clip_boxes",
     "letterbox",
@@ -102,11 +103,19 @@ def box_area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)
 
 
+def box_intersection(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
+    """Area (N, M) that boxes (N, 4) and (M, 4) xyxy share; 0 where they do not meet."""
+    width, height = (
+        torch.minimum(boxes_a[:, None, high], boxes_b[None, :, high])
+        - torch.maximum(boxes_a[:, None, low], boxes_b[None, :, low])
+        for low, high in ((0, 2), (1, 3))
+    )
+    return width.clamp(min=0) * height.clamp(min=0)
+
+
 def box_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     """IoU (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 where both are without extent."""
-    top_left = torch.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])  # (N, M, 2)
-    bottom_right = torch.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])  # (N, M, 2)
-    intersection = (bottom_right - top_left).clamp(min=0).prod(dim=-1)  # (N, M)
+    intersection = box_intersection(boxes_a, boxes_b)
     union = box_area(boxes_a)[:, None] + box_area(boxes_b)[None, :] - intersection
     return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
 

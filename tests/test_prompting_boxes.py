@@ -10,7 +10,7 @@ from shapes import PICTURE, Shape, look
 
 from streamseg.geometry import box_iou
 from streamseg.prompting import candidates, select
-from streamseg.prompting.boxes import MIN_SCORE
+from streamseg.prompting.fit import MIN_SCORE
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt
 

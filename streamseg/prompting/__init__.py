@@ -4,6 +4,7 @@ points         the smallest mask that holds the foreground points and no backgro
 boxes          the instance that fills the box best
 masks          the instance whose mask is most like a given one
 select         one Selection per prompt, in the prompts' order
+fit            the instances that fit a prompt best
 placed         the prompts about all sources, each source with a follower
 following      prompts that stay with their object: asked once, then answered by identity
 bindings       what each of them is bound to, and the step to another object that it could mean

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.geometry import box_area, clip_boxes, silhouettes
+from streamseg.geometry import box_area, box_intersection, clip_boxes, silhouettes
+from streamseg.prompting.fit import MIN_SCORE, select_fitting
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import BoxPrompt, Selection
 
-__all__ = ["MIN_SCORE", "select_boxes"]
+__all__ = ["select_boxes"]
 
-MIN_SCORE = 0.3
-"""Below this an instance is no answer. A person that fills a third of its tight box scores about 0.65."""
 RASTER = 24
 """Masks are measured at so many places per side of their box: to about 1 % of the area of the box."""
 
@@ -30,30 +29,18 @@ def select_boxes(instances: Instances, prompts: Sequence[BoxPrompt], *, nested: 
     Args:
         instances: K of them; 0 answers nothing.
         prompts: P of them, parts outside the picture do not count.
-        nested: all from `MIN_SCORE` on, best first, instead of the best alone.
+        nested: all from `fit.MIN_SCORE` on, best first, instead of the best alone.
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
     wanted = instances.boxes.new_tensor([prompt.box for prompt in prompts])
-    fit = _fit(instances, clip_boxes(wanted, instances.image_size)).cpu()  # (P, K)
-    # (P, K), or the best alone: (P, 1)
-    scores, rows = fit.sort(dim=1, descending=True, stable=True) if nested else fit.max(dim=1, keepdim=True)
-    num_rows = (scores >= MIN_SCORE).sum(dim=1)  # (P,)
-    return [
-        Selection(prompt.prompt_id, tuple(found[:count]), tuple(ranked[:count]))
-        for prompt, found, ranked, count in zip(prompts, rows.tolist(), scores.tolist(), num_rows.tolist(), strict=True)
-    ]
+    return select_fitting(prompts, _fit(instances, clip_boxes(wanted, instances.image_size)).cpu(), nested=nested)
 
 
 def _fit(instances: Instances, boxes: Tensor) -> Tensor:
     """Mean (P, K) of box IoU and mask IoU with prompt boxes (P, 4); 0 where it cannot reach `MIN_SCORE`."""
     areas, own_areas = box_area(boxes)[:, None], box_area(instances.boxes)[None, :]  # (P, 1), (1, K)
-    width, height = (
-        torch.minimum(boxes[:, None, high], instances.boxes[None, :, high])
-        - torch.maximum(boxes[:, None, low], instances.boxes[None, :, low])
-        for low, high in ((0, 2), (1, 3))
-    )
-    shared = width.clamp(min=0) * height.clamp(min=0)  # (P, K)
+    shared = box_intersection(boxes, instances.boxes)  # (P, K)
     box_iou = shared / (areas + own_areas - shared).clamp(min=1e-6)
     # A mask shares no more with a box than its own box does: few pairs are left whose masks matter.
     chosen, columns = (box_iou + shared / areas.clamp(min=1e-6) >= 2 * MIN_SCORE).nonzero(as_tuple=True)

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from streamseg.geometry import box_area, raster_points, sample_logits, silhouettes
-from streamseg.prompting.boxes import MIN_SCORE
+from streamseg.geometry import box_area, box_intersection, raster_points, sample_logits, silhouettes
+from streamseg.prompting.fit import MIN_SCORE, select_fitting
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import MaskPrompt, Selection
@@ -27,17 +27,11 @@ def select_masks(instances: Instances, prompts: Sequence[MaskPrompt], *, nested:
     Args:
         instances: K of them; 0 answers nothing.
         prompts: P of them, pixels outside the picture do not count.
-        nested: all from `boxes.MIN_SCORE` on, best first, instead of the best alone.
+        nested: all from `fit.MIN_SCORE` on, best first, instead of the best alone.
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
-    iou = _ious(instances, prompts).cpu()  # (P, K)
-    scores, rows = iou.sort(dim=1, descending=True, stable=True) if nested else iou.max(dim=1, keepdim=True)
-    num_rows = (scores >= MIN_SCORE).sum(dim=1)  # (P,)
-    return [
-        Selection(prompt.prompt_id, tuple(found[:count]), tuple(ranked[:count]))
-        for prompt, found, ranked, count in zip(prompts, rows.tolist(), scores.tolist(), num_rows.tolist(), strict=True)
-    ]
+    return select_fitting(prompts, _ious(instances, prompts).cpu(), nested=nested)
 
 
 def _ious(instances: Instances, prompts: Sequence[MaskPrompt]) -> Tensor:
@@ -49,12 +43,7 @@ def _ious(instances: Instances, prompts: Sequence[MaskPrompt]) -> Tensor:
     areas = boxes.new_tensor([view[2] for view in views])[:, None]  # (P, 1)
     own_boxes = _reach(instances)
     own_areas = (silhouettes(instances, RASTER).float().mean(dim=(1, 2)) * box_area(instances.boxes))[None]  # (1, K)
-    width, height = (
-        torch.minimum(boxes[:, None, high], own_boxes[None, :, high])
-        - torch.maximum(boxes[:, None, low], own_boxes[None, :, low])
-        for low, high in ((0, 2), (1, 3))
-    )
-    shared = width.clamp(min=0) * height.clamp(min=0)  # (P, K)
+    shared = box_intersection(boxes, own_boxes)  # (P, K)
     # Masks share no more than their boxes do, nor than the smaller of them has.
     most = torch.minimum(shared, torch.minimum(areas, own_areas)) / torch.maximum(areas, own_areas).clamp(min=1e-6)
     chosen, rows = (most >= MIN_SCORE).nonzero(as_tuple=True)  # (Q,) each
