@@ -19,7 +19,7 @@ from streamseg.training.refine_samples import MASK_IOU, NEAR_IOU, RefineSettings
 
 __all__ = ["held_out_figures", "refine_losses", "train_refiner"]
 
-OUTLINE_GAIN, SMALL_GAIN = 2.0, 1.0
+OUTLINE_GAIN, SMALL_GAIN = 2.0, 3.0
 """How much more cells at the outline count than others, and small objects than others."""
 
 SMALL_SIDE_PX = 32.0
