@@ -20,8 +20,9 @@ from streamseg.structures.guide import Boxes, Guide
 
 __all__ = ["choose_candidates"]
 
-FOUND_IOU: Final = 0.5
-"""An expected box that overlaps what is found by as much is no reason to look for more."""
+FOUND_IOU: Final = 0.4
+"""An expected box that overlaps what is found by as much is no reason to look for more. What moves is found beside the
+place where it was: a low answer there is of what lies behind it, and who takes it stays behind."""
 EXPECTED_IOU: Final = 0.6
 """What is found at an expected box overlaps it at least by as much: between two frames little moves by more."""
 SCORE_EXPONENT: Final = 0.05
