@@ -260,9 +260,6 @@ def main() -> int:
     rows: list[Row] = []
     with ExitStack() as stack:
         try:
-            if args.json is not None:  # hours later would be too late
-                args.json.parent.mkdir(parents=True, exist_ok=True)
-                args.json.touch()
             fetch_named(args.weights)
             status = run(wanted, prepare(wanted, args, stack), args, rows)
         except (StreamsegError, OSError) as error:

@@ -119,5 +119,7 @@ def test_weights_that_are_not_there(tmp_path, monkeypatch, capsys):
 
 
 def test_results_that_cannot_be_written_are_told_first(data, tmp_path, monkeypatch, capsys):
-    assert run(monkeypatch, "--weights", "default", "--json", data / "coco" / "val2017" / "001.png" / "a.json") == 2
-    assert "reproduce_paper: " in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        run(monkeypatch, "--weights", "default", "--json", data / "coco" / "val2017" / "001.png" / "a.json")
+    assert stopped.value.code == 2
+    assert "reproduce_paper: error: argument --json: cannot write" in capsys.readouterr().err
