@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.tracked.detections import Variant, detections
-from benchmarks.tracked.masks import instances_of, mask_iou
+from benchmarks.tracked.masks import mask_iou, truth_instances
 from benchmarks.tracked.scenes import SIZE, scene, scene_renderer
 from streamseg.capture.scene.renderer import MAX_PARTS
 from streamseg.geometry import letterbox
@@ -68,10 +68,7 @@ def model_steps(segmenter: Segmenter, seed: int) -> Iterator[Step]:
     renderer = scene_renderer(seed, FPS)
     for index, truth in enumerate(scene(seed, FPS)):
         instances = segmenter([renderer.render(index)])[0].to("cpu")
-        known = instances_of(
-            truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), segmenter.imgsz
-        )
-        similarity = mask_iou(known, instances)
+        similarity = mask_iou(truth_instances(truth, segmenter.imgsz), instances)
         ids = np.full(len(instances), -1)
         if len(truth.track_ids) and len(instances):
             best = similarity.argmax(axis=0)

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from benchmarks.tracked.scenes import SIZE
+from streamseg.capture.scene.renderer import SceneTruth
 from streamseg.geometry import letterbox
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 
-__all__ = ["instances_of", "mask_iou"]
+__all__ = ["instances_of", "mask_iou", "truth_instances"]
 
 
 def instances_of(boxes: np.ndarray, scores: np.ndarray, crops: list[CropMask], imgsz: int = 640) -> Instances:
@@ -36,6 +37,11 @@ def instances_of(boxes: np.ndarray, scores: np.ndarray, crops: list[CropMask], i
         transform,
         SIZE,
     )
+
+
+def truth_instances(truth: SceneTruth, imgsz: int) -> Instances:
+    """All objects of a frame of the scene, as a network of `imgsz` would give them."""
+    return instances_of(truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), imgsz)
 
 
 def mask_iou(first: Instances, second: Instances) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.tracked.detections import Variant, detections
-from benchmarks.tracked.masks import instances_of, mask_iou
+from benchmarks.tracked.masks import mask_iou, truth_instances
 from benchmarks.tracked.scenes import scene, scene_renderer
 from streamseg.segmentation import Segmenter
 from streamseg.structures.instances import Instances
@@ -48,10 +48,7 @@ def model_steps(segmenter: Segmenter, fps: float, seed: int) -> Iterator[Step]:
     renderer = scene_renderer(seed, fps)
     for index, truth in enumerate(scene(seed, fps)):
         instances = segmenter([renderer.render(index)])[0].to("cpu")
-        known = instances_of(
-            truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), segmenter.imgsz
-        )
-        similarity = mask_iou(known, instances)
+        similarity = mask_iou(truth_instances(truth, segmenter.imgsz), instances)
         similarity = similarity[~truth.is_part]
         counted = similarity.max(axis=0, initial=0.0) >= 0.5
         yield Step(instances, index / fps, truth.track_ids[~truth.is_part], similarity, counted)
