@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     sources, weights = load_recipe(args.recipe).open_sources(args.data)
-    fetch_named(args.weights)
+    for name in (args.weights, *args.earlier):
+        fetch_named(name)
     loaded, earlier = load_weights(args.weights), [load_weights(path) for path in args.earlier]
     network, finders = loaded.network(), [weights.network() for weights in earlier]
     for path, finder in zip(args.earlier, finders, strict=True):
