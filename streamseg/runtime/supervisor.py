@@ -14,12 +14,12 @@ from streamseg.capture import Source
 from streamseg.config import BatchingConfig
 from streamseg.errors import SourceError
 from streamseg.pipeline import Pipeline, Result
-from streamseg.runtime.figures import SOURCE_AGE_WINDOW, Meter, RunFigures, SourceFigures, SourceState
+from streamseg.runtime.figures import RunFigures
 from streamseg.runtime.handover import Handover
+from streamseg.runtime.ledger import Ledger
 from streamseg.runtime.mailbox import Intake
-from streamseg.runtime.workers import CountsDrops, Segmented, Sink, Worker, capture, finish, segment
+from streamseg.runtime.workers import Segmented, Sink, Worker, capture, finish, segment
 from streamseg.structures.message import PromptStatus
-from streamseg.telemetry import Drops, merge_drops
 
 __all__ = ["Runtime"]
 
@@ -57,25 +57,19 @@ class Runtime:
         self._sources = {source.source_id: source for source in sources}
         if len(self._sources) < len(sources):
             raise ValueError(f"source ids must differ, got {[source.source_id for source in sources]}")
-        self._any_live = any(source.is_live for source in sources)
         self._sinks = tuple(sinks)
-        self._counting = tuple(sink for sink in sinks if isinstance(sink, CountsDrops))
         self._intake = Intake(
             {source.source_id: source.is_live for source in sources},
             Batcher(batching if batching is not None else BatchingConfig()),
         )
+        self._ledger = Ledger(self._sources, self._intake, self._sinks, pipeline.timer)
         self._handover: Handover[Segmented] = Handover()
         self._changed = threading.Condition()
         self._error: BaseException | None = None
-        self._source_errors: dict[str, SourceError] = {}
-        self._ended: set[str] = set()
         self._workers: list[Worker] = []
         self._is_flushed = False
         self._stopped_at: float | None = None
         self._started_ns = self._ended_ns = 0
-        self._prompt_statuses: dict[str, tuple[PromptStatus, ...]] = {}
-        self._meter = Meter()
-        self._meters = {source_id: Meter(age_window=SOURCE_AGE_WINDOW) for source_id in self._sources}
 
     def __enter__(self) -> Runtime:
         return self
@@ -119,8 +113,9 @@ class Runtime:
             self._shut_down()
             if self._error is not None:
                 raise self._error
-        if len(self._source_errors) == len(self._sources):
-            raise next(iter(self._source_errors.values()))
+        errors = self._ledger.errors
+        if len(errors) == len(self._sources):
+            raise errors[0]
         return self.figures()
 
     def stop(self) -> None:
@@ -154,29 +149,17 @@ class Runtime:
     @property
     def prompt_statuses(self) -> dict[str, tuple[PromptStatus, ...]]:
         """How the prompts stood in the latest frame of each source that gave one."""
-        return dict(self._prompt_statuses)
+        return self._ledger.prompt_statuses
 
     def figures(self) -> RunFigures:
         """How the run is doing; from any thread."""
         now_ns = self._ended_ns or time.monotonic_ns()
-        sources = tuple(self._source_figures(source_id, now_ns) for source_id in self._sources)
-        stages = tuple(self.pipeline.timer.stages.items())
-        return RunFigures(
-            seconds=(now_ns - self._started_ns) / 1e9 if self._started_ns else 0.0,
-            num_frames=self._meter.num_frames,
-            fps=self._meter.fps,
-            recent_fps=self._meter.rate.at(now_ns),
-            ages=self._meter.ages,
-            num_objects=sum(source.num_objects for source in sources),
-            drops=merge_drops(source.drops for source in sources),
-            stages_ms={name: (p50, p95) for name, times in stages for p50, p95 in [times.at(50, 95)]},
-            is_paused=self._intake.is_paused,
-            sources=sources,
-        )
+        seconds = (now_ns - self._started_ns) / 1e9 if self._started_ns else 0.0
+        return self._ledger.figures(now_ns, seconds=seconds)
 
     def _start(self) -> None:
         finishing = partial(
-            finish, self._handover, self.pipeline, self._sinks, drops_of=self._drops_of, finished=self._finished
+            finish, self._handover, self.pipeline, self._sinks, drops_of=self._ledger.drops_of, finished=self._finished
         )
         closing = [self._handover.close, *(sink.close for sink in self._sinks), self._flushed]
         self._workers = [
@@ -237,12 +220,7 @@ class Runtime:
         self._ended_ns = time.monotonic_ns()
 
     def _finished(self, result: Result) -> None:
-        now_ns = time.monotonic_ns()
-        source_id = result.frame.source_id
-        self._prompt_statuses[source_id] = result.message.prompts
-        is_live = self._sources[source_id].is_live
-        self._meter.add(result.message, now_ns, with_age=is_live or not self._any_live)
-        self._meters[source_id].add(result.message, now_ns)
+        self._ledger.finished(result, time.monotonic_ns())
 
     def _flushed(self) -> None:
         with self._changed:
@@ -272,32 +250,9 @@ class Runtime:
         with self._changed:
             # What breaks because it was stopped did not end the run.
             if self._stopped_at is None:
-                self._source_errors[source_id] = failure
+                self._ledger.failed(source_id, failure)
 
     def _end_source(self, source_id: str) -> None:
         with self._changed:
-            self._ended.add(source_id)
+            self._ledger.ended(source_id)
         self._intake.end(source_id)
-
-    def _drops_of(self, source_id: str) -> Drops:
-        """What was dropped before the sinks; a sink that drops tells its own."""
-        return merge_drops((self._sources[source_id].drops.snapshot(), self._intake.drops(source_id)))
-
-    def _source_figures(self, source_id: str, now_ns: int) -> SourceFigures:
-        meter = self._meters[source_id]
-        error = self._source_errors.get(source_id)
-        state: SourceState = "running" if meter.num_frames else "starting"
-        if source_id in self._ended:
-            state = "failed" if error is not None else "ended"
-        return SourceFigures(
-            source_id=source_id,
-            state=state,
-            error=str(error) if error is not None else None,
-            num_frames=meter.num_frames,
-            silent_seconds=meter.silent_seconds(now_ns),
-            fps=meter.rate.at(now_ns),
-            ages=meter.ages,
-            clock=meter.clock,
-            num_objects=meter.num_objects,
-            drops=merge_drops([self._drops_of(source_id), *(sink.drops(source_id) for sink in self._counting)]),
-        )
