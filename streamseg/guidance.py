@@ -6,7 +6,7 @@ box around one, can find it where the picture alone would not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from streamseg.structures.guide import NO_GUIDE, Guide
 from streamseg.structures.instances import Instances, Tracked
-from streamseg.structures.prompt import BoxPrompt, Prompt, Selection
+from streamseg.structures.prompt import BoxPrompt, LocatedPrompt, Prompt, Selection
 
 __all__ = ["GuidedSegmenter", "guide_of_answers", "guide_of_boxes"]
 
@@ -36,13 +36,20 @@ def guide_of_boxes(prompts: Sequence[Prompt]) -> Guide:
     return Guide(_boxes(boxes)) if boxes else NO_GUIDE
 
 
-def guide_of_answers(prompts: Sequence[Prompt], selections: Sequence[Selection], tracked: Tracked) -> Guide:
+def guide_of_answers(
+    prompts: Sequence[Prompt],
+    selections: Sequence[Selection],
+    tracked: Tracked,
+    *,
+    place: Callable[[LocatedPrompt], LocatedPrompt] = lambda prompt: prompt,
+) -> Guide:
     """What prompts want of the next frame that the tracker does not know of, by their answers in this one.
 
     Args:
         prompts: P of them; 0 want nothing.
         selections: one for each, with a status but for those that ask for everything.
         tracked: the frame's instances.
+        place: tells where a prompt is asked that nothing answers; by default where it says itself.
 
     Returns:
         The boxes that nothing has answered yet, and where those objects are that answer a prompt and have no identity.
@@ -56,7 +63,8 @@ def guide_of_answers(prompts: Sequence[Prompt], selections: Sequence[Selection],
         if selection.rows:
             tentative.add(selection.rows[0])
         elif isinstance(prompt, BoxPrompt) and status.state == "none":
-            unanswered.append(prompt)
+            moved = place(prompt)
+            unanswered += [moved] if isinstance(moved, BoxPrompt) else []
     if not unanswered and not tentative:
         return NO_GUIDE
     return Guide(_boxes(unanswered), tracked.instances.boxes[sorted(tentative)].double().numpy(force=True))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -203,7 +204,9 @@ class Pipeline:
             selections = self._placed.answers(
                 frame.source_id, tracked, asked.placed, frame_index=frame.index, time_seconds=time_seconds
             )
-        stream.guide = guide_of_answers(asked.placed, selections, tracked)
+        stream.guide = guide_of_answers(
+            asked.placed, selections, tracked, place=partial(self._placed.place, frame.source_id)
+        )
         if texts:
             placed, spoken = iter(selections), iter(texts)
             selections = [next(spoken if isinstance(one, TextPrompt) else placed) for one in asked.prompts]

@@ -18,10 +18,11 @@ HIDDEN = [8.0, 10.0, 18.0, 22.0]
 
 
 class HearingSegmenter:
-    """Finds `shown`, and `HIDDEN` where a guide points at it; remembers the guides."""
+    """Finds `shown`, and `hidden` where a guide points at it; remembers the guides."""
 
     def __init__(self, shown=(LEFT, RIGHT)):
         self.shown = list(shown)
+        self.hidden = [HIDDEN]
         self.guides = []
 
     def __call__(self, images):
@@ -33,9 +34,9 @@ class HearingSegmenter:
 
     def _found(self, guide):
         near = [*guide.prompted, *guide.expected]
-        meant = any(np.abs(box - HIDDEN).max() < 4 for box in near)
-        scores = [0.9 - 0.01 * row for row in range(len(self.shown))] + [0.05] * meant
-        return make_instances([*self.shown, *[HIDDEN] * meant], scores=scores)
+        meant = [hidden for hidden in self.hidden if any(np.abs(box - hidden).max() < 4 for box in near)]
+        scores = [0.9 - 0.01 * row for row in range(len(self.shown))] + [0.05] * len(meant)
+        return make_instances([*self.shown, *meant], scores=scores)
 
 
 def run(segmenter, prompts, num_frames, *, tracking=AT_ONCE, **options):
@@ -74,6 +75,20 @@ def test_a_box_that_nothing_answers_is_looked_into_and_its_object_is_kept():
     assert messages[0].objects == ()
     assert [message.objects[0].box for message in messages[1:]] == [tuple(HIDDEN)] * 5
     assert {message.prompts[0].state for message in messages[1:]} == {"bound"}
+
+
+def test_a_box_is_looked_into_where_its_object_was_last():
+    segmenter = HearingSegmenter()
+    pipeline = Pipeline(segmenter, prompts=[BoxPrompt("b", tuple(HIDDEN))], tracking=AT_ONCE)
+    x0, y0, x1, y1 = HIDDEN
+    for index, shift in enumerate([0, *range(0, 18, 2)]):  # found from the second frame on
+        segmenter.hidden = [[x0 + shift, y0, x1 + shift, y1]]
+        pipeline([make_frame(index)])
+    segmenter.hidden = []
+    (message,) = pipeline([make_frame(10)])
+    assert message.prompts[0].state == "none"
+    pipeline([make_frame(11)])
+    assert segmenter.guides[-1].prompted.tolist() == [[x0 + 16, y0, x1 + 16, y1]]
 
 
 def test_a_box_that_is_answered_is_not_looked_into():

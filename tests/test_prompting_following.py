@@ -102,6 +102,11 @@ def test_the_life_of_a_click(frames: list[Objects], expected: list[list[tuple[st
             id="gone-and-nothing-else-then-asked-again",
         ),
         pytest.param(
+            [[(-1, moved(CUP, 12 * step))] for step in range(6)] + [[], [(2, CUP)], [(2, CUP), (3, moved(CUP, 66))]],
+            [*lives(("bound", -1)) * 6, *lives(NONE, NONE, ("bound", 3))],
+            id="carried-then-gone-then-asked-where-it-was-last",
+        ),
+        pytest.param(
             [[(-1, CUP), (5, moved(CUP, 24))], [(5, CUP)], [(5, CUP)]],
             lives(("bound", -1), ("bound", 5), ("bound", 5)),
             id="what-has-an-identity-is-not-it-but-may-be-asked",

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from streamseg.geometry import box_iou
 from streamseg.prompting.looks import Looks, silhouette_ious
+from streamseg.prompting.moved import moved
 from streamseg.prompting.sightings import Sighting
 from streamseg.structures.instances import CORRECTION_MARGIN, TENTATIVE
 from streamseg.structures.prompt import LocatedPrompt, PointPrompt
@@ -32,6 +34,10 @@ class Candidate:
     """`TENTATIVE`, or below where it is remembered from before the identities started afresh."""
     row: int = -1
     """Of the newest frame, while tentative; -1 where it has an identity, or went before it was given one."""
+    first_box: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    """(4,) xyxy, where it was when it was asked for."""
+    last_box: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    """(4,) xyxy, where it was seen last, of one that is gone."""
 
     @property
     def is_gone(self) -> bool:
@@ -68,6 +74,11 @@ class Binding:
     """When the picture was taken in which its candidates were found."""
     is_asked: bool = False
     """The frame that the sender saw has had its say."""
+    place: LocatedPrompt = field(init=False)
+    """The prompt, where what it means was last seen while that had no identity: there it is asked again."""
+
+    def __post_init__(self) -> None:
+        self.place = self.prompt
 
     @property
     def candidate(self) -> Candidate | None:
@@ -121,6 +132,8 @@ class Binding:
         candidate = self.candidate
         if candidate is not None and candidate.is_gone and not self.leave(sighting):
             self.candidates = []
+            if candidate.first_box is not None and candidate.last_box is not None:
+                self.place = moved(self.place, candidate.first_box, candidate.last_box)
 
     def leave(self, sighting: Sighting) -> bool:
         """For the next candidate that is there; False where there is none."""
@@ -168,6 +181,7 @@ def carry(candidates: Sequence[Candidate], before: Sighting, after: Sighting) ->
         shapes = [(one.rasters[chosen] > 0).reshape(len(chosen), -1) for one, chosen in ((before, rows), (after, free))]
         overlap = (boxes + silhouette_ious(*shapes)) / 2 * (boxes >= MIN_BOX_IOU)
     for one, line in zip(moving, overlap, strict=True):
+        one.last_box = before.boxes[one.row]
         best = int(np.argmax(line)) if len(line) else -1
         one.row = free[best] if best >= 0 and line[best] >= MIN_OVERLAP else -1
         if one.row >= 0:

@@ -92,7 +92,7 @@ class Bindings:
         for position, bindings in positions.items():
             since = sightings.since(position)
             asked = tracked if position == newest else since[0].tracked
-            selections = nested(asked, [binding.prompt for binding in bindings])
+            selections = nested(asked, [binding.place for binding in bindings])
             # Several prompts may mean the same object: its candidate is shared, and carried once.
             rows = sorted({row for selection in selections for row in selection.rows})
             candidates = dict(zip(rows, self._candidates(since, rows), strict=True))
@@ -118,8 +118,10 @@ class Bindings:
 
     def _candidates(self, since: Sequence[Sighting], rows: Sequence[int]) -> list[Candidate]:
         """Candidates of a frame's rows, those without an identity carried through the frames since to the newest."""
-        track_ids = since[0].track_ids
-        candidates = [Candidate(track_ids[row], row if track_ids[row] == TENTATIVE else -1) for row in rows]
+        track_ids, boxes = since[0].track_ids, since[0].boxes
+        candidates = [
+            Candidate(track_ids[row], row if track_ids[row] == TENTATIVE else -1, first_box=boxes[row]) for row in rows
+        ]
         for before, after in itertools.pairwise(since):
             carry(candidates, before, after)
         self._pending += [one for one in candidates if one.row >= 0]

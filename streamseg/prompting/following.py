@@ -49,8 +49,9 @@ class PromptFollower:
 
         A prompt that follows is asked once, on the frame with its `frame_index` where that is among the last seconds
         (`sightings.HISTORY_SECONDS`), else on this one; where nothing answers, on each frame to come until something
-        does. From then on the identity of that object answers. One with the id of an earlier prompt that differs in
-        its `step` alone goes on to another object that the first could have meant; any other is asked afresh.
+        does. What goes before it has an identity is asked for where it was last. From then on the identity of that
+        object answers. One with the id of an earlier prompt that differs in its `step` alone goes on to another object
+        that the first could have meant; any other is asked afresh.
 
         Args:
             tracked: the objects of the frame, K of them; 0 is fine.
@@ -86,6 +87,11 @@ class PromptFollower:
             else answer(one.prompt_id, bindings[one.prompt_id], rows[one.prompt_id])
             for one in prompts
         ]
+
+    def place(self, prompt: LocatedPrompt) -> LocatedPrompt:
+        """Where a prompt is asked that nothing answers: moved along with what answered it, if anything did."""
+        binding = self._bindings.by_prompt_id.get(prompt.prompt_id)
+        return binding.place if binding is not None else prompt
 
     def restart(self) -> None:
         """The source's identities start afresh: what was bound is lost, and is known again by its looks alone."""

@@ -59,6 +59,11 @@ class PlacedPrompts:
             for prompt, selection in zip(prompts, select(tracked, prompts), strict=True)
         ]
 
+    def place(self, source_id: str, prompt: LocatedPrompt) -> LocatedPrompt:
+        """Where a prompt is asked in the source's next frame while nothing answers it."""
+        follower = self._followers.get(source_id)
+        return follower.place(prompt) if follower is not None else prompt
+
     def end_source(self, source_id: str) -> None:
         """A source has ended: its prompts are lost, and look for their objects by their looks should it come back."""
         follower = self._followers.get(source_id)
