@@ -26,7 +26,7 @@ def frame(looks: dict[int, tuple[float, float, float]], seconds: float = 0.0) ->
 def known(*cosines: float) -> Likeness:
     likeness = Likeness()
     for cosine in (1.0,) * MIN_VIEWS + cosines:
-        likeness.denied(frame({1: turned(cosine)}), [1])
+        likeness.deny(frame({1: turned(cosine)}), [1])
     return likeness
 
 
@@ -43,33 +43,33 @@ def known(*cosines: float) -> Likeness:
 )
 def test_one_identity(cosines: list[float], denied: list[bool]):
     likeness = known()
-    assert [bool(likeness.denied(frame({1: turned(cosine)}), [1])) for cosine in cosines] == denied
+    assert [bool(likeness.deny(frame({1: turned(cosine)}), [1])) for cosine in cosines] == denied
 
 
 def test_what_looks_like_it_goes_before_what_does_not():
-    assert known().denied(frame({1: BLUE, 2: RED}), [1, 2]) == {1}
-    assert known().denied(frame({1: RED, 2: BLUE}), [1, 2]) == {2}
-    assert known().denied(frame({1: BLUE, 2: GREEN}), [1, 2]) == frozenset()
-    assert known().denied(sight(seen([]), 0, 0.0), [1, 2]) == frozenset()
+    assert known().deny(frame({1: BLUE, 2: RED}), [1, 2]) == {1}
+    assert known().deny(frame({1: RED, 2: BLUE}), [1, 2]) == {2}
+    assert known().deny(frame({1: BLUE, 2: GREEN}), [1, 2]) == frozenset()
+    assert known().deny(sight(seen([]), 0, 0.0), [1, 2]) == frozenset()
 
 
 def test_too_little_is_known_to_deny_anything():
     likeness = Likeness()
     looks = [RED, GREEN, BLUE, RED]
-    assert [likeness.denied(frame({1: one}), [1]) for one in looks] == [frozenset()] * 4
+    assert [likeness.deny(frame({1: one}), [1]) for one in looks] == [frozenset()] * 4
     assert len(likeness.views) == MIN_VIEWS
 
 
 def test_without_embeddings_nothing_is_denied():
     bare = sight(seen([(1, BOX)]), 0, 0.0)
     likeness = known()
-    assert [likeness.denied(bare, [1]) for _ in range(4)] == [frozenset()] * 4
+    assert [likeness.deny(bare, [1]) for _ in range(4)] == [frozenset()] * 4
 
 
 def test_what_another_network_saw_is_forgotten():
     likeness = Likeness([view[:2] for view in known().views[:2]])
     for _ in range(MIN_VIEWS):
-        likeness.denied(frame({1: RED}), [1])
+        likeness.deny(frame({1: RED}), [1])
     assert [view.shape for view in likeness.views] == [(3,)] * MIN_VIEWS
 
 
@@ -82,7 +82,7 @@ def test_views_are_few_and_the_first_stay():
 def test_when_it_was_last_itself():
     likeness = Likeness()
     for index, looks in enumerate([RED, RED, RED, RED, BLUE, BLUE]):
-        likeness.denied(frame({1: looks}, index / 10), [1])
+        likeness.deny(frame({1: looks}, index / 10), [1])
     assert likeness.alike_seconds == pytest.approx(0.3)
 
 

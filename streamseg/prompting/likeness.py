@@ -51,8 +51,8 @@ class Likeness:
         """Oldest first."""
         return tuple(self._views)
 
-    def denied(self, sighting: Sighting, track_ids: Sequence[int]) -> frozenset[int]:
-        """Those of some identities that are another object in the newest frame.
+    def deny(self, sighting: Sighting, track_ids: Sequence[int]) -> frozenset[int]:
+        """Look at the newest frame, learn from it, and tell which of some identities are another object there.
 
         Args:
             sighting: the newest frame; once for each.

@@ -110,9 +110,12 @@ class Parthood:
         is_often = self.num_frames >= MIN_FRAMES and self.num_held >= MIN_SHARE_OF_FRAMES * self.num_frames
         return is_often and self.is_held
 
-    def stands_in(self, time_seconds: float) -> bool:
-        """Whether the whole, which is seen at this time, answers for its part, which is not and counts as missed."""
+    def miss(self) -> None:
+        """The whole is seen, its part is not."""
         self.is_missed = True
+
+    def stands_in(self, time_seconds: float) -> bool:
+        """Whether the whole, which is seen at this time, answers for its part, which is not."""
         together = self.seen_seconds - self.began_seconds
         longest = min(PATIENCE * together, MAX_SECONDS if self.is_proven else MAX_RESTING_SECONDS)
         return self.is_part and time_seconds - self.seen_seconds <= longest

@@ -98,7 +98,7 @@ class Whereabouts:
             ids = candidate.track_id, binding.found_id
             if ids not in denied:
                 known = self.likenesses.of(ids[0], sightings, binding.asked_seconds)
-                denied[ids] = known.denied(sighting, ids)
+                denied[ids] = known.deny(sighting, ids)
             rows[prompt_id] = binding.row_in(sighting, denied[ids])
             binding.is_denied = bool(denied[ids]) and rows[prompt_id] < 0
         if len(self.likenesses) > len(denied):

@@ -80,6 +80,8 @@ class Wholes:
         """
         time_seconds = sighting.time_seconds
         seen = [one for one in self._pairs.get(part, {}).items() if one[0] in sighting.rows]
+        for _, pair in seen:
+            pair.miss()
         able = [
             identity
             for identity, pair in seen
