@@ -9,8 +9,8 @@ from streamseg.training.folders import LabelledObject, Sample
 
 __all__ = ["SceneSamples"]
 
-SIZES = ((320, 240), (384, 216), (256, 256), (240, 320))
-"""(width, height) in pixels."""
+SIZES = ((640, 480), (1280, 720), (512, 512), (480, 640), (384, 216))
+"""(width, height) in pixels, as cameras have: what is enlarged to the network's input has no sharp edges."""
 
 PICTURES_PER_SCENE = 200
 FRAME_STEP = 17
