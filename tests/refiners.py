@@ -12,10 +12,10 @@ IMAGE_SIZE = (90, 120)
 PLACE = letterbox(IMAGE_SIZE, 160)  # 120x160 in 128x160: padding above and below
 
 
-def trained(num_masks=32, seed=1):
+def trained(num_masks=32, seed=1, **options):
     """A refiner that answers something, as a trained one does."""
     torch.manual_seed(seed)
-    refiner = Refiner(num_masks)
+    refiner = Refiner(num_masks, **options)
     torch.nn.init.normal_(refiner.correct.weight, std=2.0)
     torch.nn.init.normal_(refiner.judge.weight, std=2.0)
     refiner.calibration.copy_(torch.tensor([0.8, -0.2]))

@@ -17,6 +17,16 @@ def test_weights_bring_their_refiner(tmp_path):
         assert torch.equal(found.state_dict()[name], tensor)
 
 
+@pytest.mark.parametrize("options", [{"num_blocks": 0}, {"num_blocks": 3}, {"num_blocks": 5}, {"width": 16}], ids=str)
+def test_the_tensors_say_how_large_it_is(options):
+    own = trained(**options).state_dict()
+    found = refiner_from_state_dict({PREFIX + name: tensor for name, tensor in own.items()}, num_masks=32)
+    assert found is not None
+    assert {name: tensor.shape for name, tensor in found.state_dict().items()} == {
+        name: tensor.shape for name, tensor in own.items()
+    }
+
+
 def test_weights_without_one():
     assert refiner_from_state_dict(lively_network().state_dict(), num_masks=32) is None
 
@@ -32,6 +42,15 @@ def test_weights_without_one():
         ),
         pytest.param(
             lambda own: own.update({"enter.weight": torch.zeros(9999, 8, 2, 2)}), "absurd", id="absurdly wide"
+        ),
+        pytest.param(
+            lambda own: own.update({f"blocks.{row}.mix.bias": torch.zeros(32) for row in range(99)}),
+            "has 99 blocks; at most 32",
+            id="absurdly deep",
+        ),
+        pytest.param(lambda own: own.pop("blocks.1.mix.bias"), r"blocks.1.mix.bias.*shape none", id="half a block"),
+        pytest.param(
+            lambda own: own.update({"blocks.x.mix.bias": torch.zeros(32)}), "blocks.4.*shape none", id="no such block"
         ),
         pytest.param(lambda own: own.pop("version"), "version 1, and version 3 is needed", id="of the first version"),
         pytest.param(

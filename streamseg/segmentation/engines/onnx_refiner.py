@@ -22,7 +22,7 @@ class OnnxRefiner(Refiner):
 
     def __init__(self, refiner: Refiner, session: onnxruntime.InferenceSession) -> None:
         """Take over a refiner's tensors, and the session of the graph that `refiner_to_graph` made of it."""
-        super().__init__(refiner.project.in_channels, refiner.enter.out_channels)
+        super().__init__(refiner.project.in_channels, refiner.enter.out_channels, len(refiner.blocks))
         self.load_state_dict(refiner.state_dict())
         self.eval().requires_grad_(False)
         self._session = session

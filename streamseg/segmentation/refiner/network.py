@@ -20,9 +20,6 @@ _LOGIT_SCALE = 4.0
 _USUAL_SIDE = 64.0
 """Pixels; the size of objects is told in octaves from here."""
 
-_NUM_BLOCKS = 3
-"""Of 5 x 5 patches each: the outermost patches of half the raster hear of its middle."""
-
 _NUM_JUDGING = 32
 
 
@@ -61,19 +58,21 @@ class Refiner(nn.Module):
     calibration: Tensor
     """float32 (2,), see `calibrated`."""
 
-    def __init__(self, num_masks: int = 32, width: int = 32) -> None:
+    def __init__(self, num_masks: int = 32, width: int = 32, num_blocks: int = 4) -> None:
         """Make one that corrects nothing yet.
 
         Args:
             num_masks: prototypes of the network.
             width: channels of a patch, a multiple of 4; a quarter as many prototypes.
+            num_blocks: each looks around over 5 x 5 patches; with 3, the outermost patches of half the raster hear of
+                its middle.
         """
         super().__init__()
         self.project = nn.Conv2d(num_masks, width // 4, 1, bias=False)
         self.enter = nn.Conv2d(2 + 3 + width // 4, width, 2, stride=2)
         self.place = nn.Conv2d(2, width, 1, bias=False)
         self.size = nn.Linear(1, width, bias=False)
-        self.blocks = nn.ModuleList([Separable(width, 5) for _ in range(_NUM_BLOCKS)])
+        self.blocks = nn.ModuleList([Separable(width, 5) for _ in range(num_blocks)])
         self.correct = nn.Conv2d(width, 4, 1)
         self.weigh = nn.Linear(2 * width + 1, _NUM_JUDGING)
         self.judge = nn.Linear(_NUM_JUDGING, 1)

@@ -26,6 +26,9 @@ PREFIX = "refiner."
 VERSION = 3
 """Counts changes of the architecture that tensors do not survive; the first one did not tell its version."""
 
+MAX_BLOCKS = 32
+"""Far more than is of use; a damaged file may name as many as it likes."""
+
 GRAPH_INPUTS = ("logits", "maps", "pixels", "sides")
 """As in `Views`, with projected maps."""
 GRAPH_OUTPUTS = ("corrections", "quality")
@@ -58,7 +61,10 @@ def refiner_from_state_dict(state_dict: Mapping[str, Tensor], *, num_masks: int)
     width = int(enter.shape[0]) if enter is not None and enter.ndim == 4 else 0
     if not 4 <= width <= 256 or width % 4:
         raise WeightsError("the refiner's tensors do not say how wide it is: refiner.enter.weight is missing or absurd")
-    refiner = Refiner(num_masks, width)
+    num_blocks = len({name.split(".")[1] for name in own if name.startswith("blocks.")})
+    if num_blocks > MAX_BLOCKS:
+        raise WeightsError(f"the refiner in these weights has {num_blocks} blocks; at most {MAX_BLOCKS} are allowed")
+    refiner = Refiner(num_masks, width, num_blocks)
     wanted = refiner.state_dict()
     for name in sorted(wanted.keys() | own.keys()):
         shapes = [tuple(tensors[name].shape) if name in tensors else "none" for tensors in (wanted, own)]
