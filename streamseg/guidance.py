@@ -62,9 +62,8 @@ def guide_of_answers(
             continue
         if selection.rows:
             tentative.add(selection.rows[0])
-        elif isinstance(prompt, BoxPrompt) and status.state == "none":
-            moved = place(prompt)
-            unanswered += [moved] if isinstance(moved, BoxPrompt) else []
+        elif status.state == "none" and isinstance(prompt, BoxPrompt) and isinstance(asked := place(prompt), BoxPrompt):
+            unanswered.append(asked)
     if not unanswered and not tentative:
         return NO_GUIDE
     return Guide(_boxes(unanswered), tracked.instances.boxes[sorted(tentative)].double().numpy(force=True))
