@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from followed import (
@@ -199,6 +200,15 @@ def test_where_no_other_candidate_is_left_the_present_ones_count():
     run(seen(NESTED), click(80, 120))
     later: Objects = [(31, moved(PLATE, 60)), (32, moved(CUP, 60)), (3, moved(HANDLE, 60))]
     assert steps(run, [later] * 3, [1, 2, 3]) == [("bound", 32), ("bound", 31), ("bound", 3)]
+
+
+def test_after_a_step_to_what_soon_goes_it_is_asked_where_that_was():
+    run, away = Run(), [moved(CUP, 14 * step) for step in range(8)]
+    run.stands([[(1, cup)] for cup in away], CLICK)
+    handle = (-1, moved(HANDLE, 98))
+    assert run.stands([[(1, away[-1]), handle]], replace(CLICK, step=1)) == lives(("bound", -1))
+    later: list[Objects] = [[handle], [], [(7, CUP), (6, away[-1])]]
+    assert run.stands(later, replace(CLICK, step=1)) == lives(("bound", -1), NONE, ("bound", 6))
 
 
 def test_a_step_alone_changes_nothing_where_there_is_one():

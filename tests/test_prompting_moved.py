@@ -56,6 +56,11 @@ def test_a_mask_that_would_fall_between_the_pixels_stays():
     assert moved(prompt, of(0, 0, 90, 90), of(0, 0, 30, 30)) is prompt
 
 
+def test_a_mask_that_would_be_larger_than_any_picture_stays():
+    prompt = MaskPrompt("m", CropMask(np.ones((500, 500), np.bool_), 0, 0))
+    assert moved(prompt, of(0, 0, 2, 2), of(0, 0, 2000, 2000)) is prompt
+
+
 sides = st.floats(1, 500, width=32)
 places = st.builds(lambda x, y, w, h: of(x, y, x + w, y + h), *[st.floats(0, 2000, width=32)] * 2, sides, sides)
 

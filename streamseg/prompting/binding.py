@@ -35,7 +35,7 @@ class Candidate:
     row: int = -1
     """Of the newest frame, while tentative; -1 where it has an identity, or went before it was given one."""
     first_box: npt.NDArray[np.float32] | None = field(default=None, compare=False)
-    """(4,) xyxy, where it was when it was asked for."""
+    """(4,) xyxy, where it was when it was asked for; None of one that is remembered."""
     last_box: npt.NDArray[np.float32] | None = field(default=None, compare=False)
     """(4,) xyxy, where it was seen last, of one that is gone."""
 
@@ -75,7 +75,7 @@ class Binding:
     is_asked: bool = False
     """The frame that the sender saw has had its say."""
     place: LocatedPrompt = field(init=False)
-    """The prompt, where what it means was last seen while that had no identity: there it is asked again."""
+    """The prompt on the frame of its candidates' `first_box`; where it is asked again once all of them are gone."""
 
     def __post_init__(self) -> None:
         self.place = self.prompt
@@ -114,6 +114,22 @@ class Binding:
         self.candidates = list(candidates)
         self._choose(self.prompt.step % len(candidates))
 
+    def renew(self, candidates: Sequence[Candidate], position: int, sighting: Sighting, row: int) -> None:
+        """To what lies around its object by now, in place of what did when it was asked.
+
+        Args:
+            candidates: found in the newest frame.
+            position: of its object among them.
+            sighting: the newest frame.
+            row: of its object there.
+        """
+        known, self.candidates, self.position = self.candidate, list(candidates), position
+        if known is not None:
+            self._go_along(known, sighting.boxes[row])
+            if known.track_id != TENTATIVE:
+                # Its own identity goes on, which need not be the one that it was found under.
+                self.candidates[position] = replace(known, first_box=sighting.boxes[row])
+
     def advance(self, prompt: LocatedPrompt, sighting: Sighting) -> None:
         """To another step: as many candidates on as the step went up, those left out that are not there."""
         steps, self.prompt = prompt.step - self.prompt.step, prompt
@@ -132,8 +148,8 @@ class Binding:
         candidate = self.candidate
         if candidate is not None and candidate.is_gone and not self.leave(sighting):
             self.candidates = []
-            if candidate.first_box is not None and candidate.last_box is not None:
-                self.place = moved(self.place, candidate.first_box, candidate.last_box)
+            if candidate.last_box is not None:
+                self._go_along(candidate, candidate.last_box)
 
     def leave(self, sighting: Sighting) -> bool:
         """For the next candidate that is there; False where there is none."""
@@ -142,6 +158,10 @@ class Binding:
         if there:
             self._choose(there[0])
         return bool(there)
+
+    def _go_along(self, candidate: Candidate, box: npt.NDArray[np.float32]) -> None:
+        if candidate.first_box is not None:
+            self.place = moved(self.place, candidate.first_box, box)
 
     def _choose(self, position: int) -> None:
         self.position, self.found_id, self.confidence, self.looks = position, TENTATIVE, 1.0, None

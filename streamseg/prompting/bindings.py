@@ -109,11 +109,7 @@ class Bindings:
             # Of those that could have been meant only this one is left: what lies around it by now can be, too.
             rows = nested(sighting.tracked, [inner_point(prompt.prompt_id, sighting, row)])[0].rows
             if row in rows:
-                found = self._candidates([sighting], rows)
-                position = rows.index(row)
-                if binding.candidate is not None:
-                    found[position] = binding.candidate
-                binding.candidates, binding.position = found, position
+                binding.renew(self._candidates([sighting], rows), rows.index(row), sighting, row)
         binding.advance(prompt, sighting)
 
     def _candidates(self, since: Sequence[Sighting], rows: Sequence[int]) -> list[Candidate]:

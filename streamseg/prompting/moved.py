@@ -15,6 +15,8 @@ __all__ = ["moved"]
 
 MIN_SIDE_PX = 1.0
 """Of a box: what is narrower says nothing about the scale."""
+MAX_MASK_SIDE_PX = 8192
+"""No camera's picture is larger, and no mask that means an object in it."""
 
 
 def moved(prompt: LocatedPrompt, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> LocatedPrompt:
@@ -24,6 +26,9 @@ def moved(prompt: LocatedPrompt, before: npt.NDArray[np.float32], after: npt.NDA
         prompt: as it lay on the object.
         before: (4,) xyxy, the object's box at that time.
         after: (4,) xyxy, its box now; the prompt is shifted and stretched as this one is against the other.
+
+    Returns:
+        The prompt; as it was where its mask would have no pixel left, or a side of more than `MAX_MASK_SIDE_PX`.
     """
     begin, end = before.astype(np.float64), after.astype(np.float64)
     sides = (np.maximum(box[2:] - box[:2], MIN_SIDE_PX) for box in (end, begin))
@@ -39,6 +44,8 @@ def moved(prompt: LocatedPrompt, before: npt.NDArray[np.float32], after: npt.NDA
     height, width = mask.crop.shape
     x, y = np.rint(np.array([mask.x, mask.y]) * scale + shift).astype(int).tolist()
     size = np.maximum(np.rint(np.array([width, height]) * scale), 1).astype(int).tolist()
+    if max(size) > MAX_MASK_SIDE_PX:
+        return prompt
     crop = cv2.resize(mask.crop.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.bool_)
     # Thin masks can fall between the pixels of a small one.
     return replace(prompt, mask=CropMask(crop, x, y)) if crop.any() else prompt
