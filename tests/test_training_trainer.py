@@ -259,6 +259,19 @@ def test_a_run_that_diverges_ends_and_keeps_its_checkpoint(folder, started, repo
     assert all(torch.isfinite(tensor).all() for tensor in state["network"].values())
 
 
+def test_a_run_that_diverges_before_its_first_checkpoint_says_so(tmp_path):
+    with pytest.raises(DataError, match="lower the learning rate and start again: there is no checkpoint yet"):
+        trained(tmp_path, replace(SETTINGS, learning_rate=1e20), report_every=1)
+    assert not (tmp_path / "last.ckpt").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_disk_that_is_full_from_the_start(tmp_path):
+    (tmp_path / "last.partial").symlink_to("/dev/full")
+    with pytest.raises(DataError, match="No space left on device; there is no checkpoint before it"):
+        trained(tmp_path)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_a_full_disk_ends_the_run_and_keeps_its_checkpoint(folder, started):
     (folder / "last.partial").symlink_to("/dev/full")

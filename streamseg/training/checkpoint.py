@@ -54,7 +54,8 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
         reason = error if isinstance(error, OSError) else error.__context__
         if not isinstance(reason, OSError):
             raise
-        raise DataError(f"cannot write {path}: {reason.strerror or reason}; the checkpoint before is intact") from error
+        before = "the checkpoint before is intact" if path.exists() else "there is no checkpoint before it"
+        raise DataError(f"cannot write {path}: {reason.strerror or reason}; {before}") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

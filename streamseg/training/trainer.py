@@ -218,10 +218,9 @@ class Trainer:
             on_checkpoint()
 
     def _diverged(self, what: str) -> DataError:
-        return DataError(
-            f"{what} is no number any more at step {self.step}; lower the learning rate and resume from"
-            f" {self._folder / CHECKPOINT}"
-        )
+        checkpoint = self._folder / CHECKPOINT
+        remedy = f"resume from {checkpoint}" if checkpoint.exists() else "start again: there is no checkpoint yet"
+        return DataError(f"{what} is no number any more at step {self.step}; lower the learning rate and {remedy}")
 
 
 class _Window:
