@@ -71,7 +71,7 @@ def main() -> int:
         bar = ProgressBar("pictures")
         started = time.perf_counter()
         scores = evaluate_detector(
-            detect, args.data / "eval-edges", limit=args.limit, on_picture=lambda done, _, bar=bar: bar.update(done)
+            detect, args.data / "eval-edges", limit=args.limit, on_image=lambda done, _, bar=bar: bar.update(done)
         )
         bar.close()
         seconds = round(time.perf_counter() - started, 1)

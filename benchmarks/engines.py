@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from benchmarks.harness import measure, parser, report
+from streamseg.engines import Engine, largest_differences
+from streamseg.engines.export import export_graph
+from streamseg.engines.onnx_engine import OnnxEngine
+from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError
-from streamseg.segmentation.engines import Engine, largest_differences
-from streamseg.segmentation.engines.onnx_engine import OnnxEngine
-from streamseg.segmentation.engines.torch_engine import TorchEngine
-from streamseg.segmentation.export import export_graph
-from streamseg.segmentation.network import Network, build_network
-from streamseg.segmentation.weights import load_weights
+from streamseg.modeling.network import Network, build_network
+from streamseg.weights import load_weights
 
 INPUTS = ((384, 640), (192, 320))
 """(H, W) that a 16:9 picture has at imgsz 640 and 320."""

@@ -30,9 +30,9 @@ from torch import nn
 
 from benchmarks.harness import parser, report
 from streamseg.errors import WeightsError
-from streamseg.segmentation.checkpoint import read_checkpoint
-from tests.checkpoints import official_checkpoint, official_classes, official_model, tiny_network
-from tests.hostile import call, integer, name, storage, tensor, text
+from streamseg.weights.checkpoint import read_checkpoint
+from tests.support.checkpoints import official_checkpoint, official_classes, official_model, tiny_network
+from tests.support.hostile import call, integer, name, storage, tensor, text
 
 MOST_SECONDS = 10.0
 """Of processor time, for one file; the largest network's own checkpoint takes two."""

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Timing, parser, report
-from streamseg.capture.scene import SceneRenderer
+from streamseg.modeling.network import Size, build_network
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter
-from streamseg.segmentation.network import Size, build_network
-from streamseg.segmentation.weights import save_weights
 from streamseg.structures.frame import Frame
+from streamseg.synthetic import SceneRenderer
+from streamseg.weights import save_weights
 from streamseg.wire import encode
 
 

@@ -87,7 +87,7 @@ def recall_of(weights: Path, folder: Path, *, imgsz: int, limit: int | None) -> 
     """What is drawn of a network, by name."""
     bar = CountingBar("pictures")
     with Segmenter(weights, imgsz=imgsz, conf=0.001, max_det=1000, masks="plain", scores="raw") as segmenter:
-        scores = evaluate_proposals(segmenter, folder, limit=limit, on_picture=bar)
+        scores = evaluate_proposals(segmenter, folder, limit=limit, on_image=bar)
     bar.close()
     by_mask = {f"mask AR@{count}": recall for count, recall in scores.mask.recall.items()}
     return {**by_mask, "box AR@1000": scores.box.recall[1000]}

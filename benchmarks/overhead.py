@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.harness import Timing, parser, report
-from streamseg.capture.scene import SceneRenderer
 from streamseg.config import TrackingConfig
+from streamseg.engines import build_engine, leave_cores
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter
-from streamseg.segmentation.engines import build_engine, leave_cores
 from streamseg.structures.frame import Frame
+from streamseg.synthetic import SceneRenderer
 from streamseg.wire import encode
 
 NUM_WARMUP = 10

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.harness import output_file, parser, report
-from streamseg.answers import Answers, default_answers, reference_answers
-from streamseg.drawing import Colour, colour_of, draw_reference
+from streamseg.drawing import Colour, colour_of
+from streamseg.fastsam.reference_drawing import draw_reference
 from streamseg.geometry import letterbox
+from streamseg.pipeline.compose import Answers, default_answers, reference_answers
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
 from streamseg.telemetry import StageTimer

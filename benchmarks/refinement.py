@@ -23,18 +23,18 @@ import numpy as np
 from benchmarks.harness import DATA, Timing, measure, output_file, parser, report
 from benchmarks.refined.crops import Choice, draw, scene_objects
 from benchmarks.refined.pairs import Floats, Found, Picture, found_objects, outlines, paired
-from streamseg.capture.scene import SceneRenderer
 from streamseg.cli.progress import ProgressBar
 from streamseg.cli.tables import Table, format_table
-from streamseg.evaluation.matching import PictureMatches, match_picture
+from streamseg.engines import leave_cores
+from streamseg.evaluation.matching import ImageMatches, match_image
 from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.proposals import MatchScores, score_matches
 from streamseg.evaluation.scores import Calibration, calibration, judged_proposals
-from streamseg.evaluation.truth import PictureTruth, labelled_pictures
+from streamseg.evaluation.truth import ImageTruth, labelled_images
 from streamseg.segmentation import Segmenter, instance_masks
-from streamseg.segmentation.engines import leave_cores
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
+from streamseg.synthetic import SceneRenderer
 
 SCORED_CONF = 0.05
 """Scores are judged from here on, as `streamseg eval scores` does."""
@@ -46,18 +46,18 @@ class Comparison:
 
     def __init__(self) -> None:
         self.found: list[Found] = []
-        self._matches: dict[str, list[PictureMatches]] = {"plain": [], "sharp": [], "calibrated": []}
+        self._matches: dict[str, list[ImageMatches]] = {"plain": [], "sharp": [], "calibrated": []}
         self._best: dict[str, list[float]] = {"plain": [], "sharp": []}
         self._judged: dict[str, list[Floats]] = {"all": [np.zeros((0, 3))], "on objects": [np.zeros((0, 3))]}
 
-    def add(self, image: Picture, plain: Instances, sharp: Instances, truth: PictureTruth) -> None:
+    def add(self, image: Picture, plain: Instances, sharp: Instances, truth: ImageTruth) -> None:
         """One picture's proposals: the same rows in both, by descending raw score; `sharp` has calibrated scores."""
         raw, calibrated = (some.scores.numpy(force=True).astype(np.float64) for some in (plain, sharp))
         masks = {"plain": instance_masks(plain), "sharp": instance_masks(sharp)}
         ious = {name: mask_ious(some, truth.masks, truth.is_crowd) for name, some in masks.items()}
         for name, of, scores in (("plain", "plain", raw), ("sharp", "sharp", raw), ("calibrated", "sharp", calibrated)):
             areas = np.array([mask.area for mask in masks[of]], dtype=np.float64)
-            self._matches[name].append(match_picture(ious[of], scores, areas, truth.areas, truth.is_crowd))
+            self._matches[name].append(match_image(ious[of], scores, areas, truth.areas, truth.is_crowd))
         for name, best in self._best.items():
             best += ious[name][:, ~truth.is_crowd].max(axis=0, initial=0).tolist()
         boxes = sharp.boxes.numpy(force=True).astype(np.float64)
@@ -116,7 +116,7 @@ def main() -> int:
     comparison = Comparison()
     both = paired(segmenter.engine, conf=0.001, max_det=1000, **options)
     bar = ProgressBar("pictures")
-    for image, truth in labelled_pictures(folder, limit=args.limit, on_picture=lambda done, _: bar.update(done)):
+    for image, truth in labelled_images(folder, limit=args.limit, on_image=lambda done, _: bar.update(done)):
         comparison.add(image, *both(image), truth)
     bar.close()
     results = comparison.results()

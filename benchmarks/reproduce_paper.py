@@ -27,7 +27,6 @@ import torch
 
 from benchmarks.harness import measure, parser, report
 from benchmarks.paper.data_sets import bsds_folder, coco_folder, lvis_folder
-from streamseg.capture.scene import SceneRenderer
 from streamseg.cli.named_weights import fetch_named
 from streamseg.cli.progress import CountingBar
 from streamseg.errors import DataError, StreamsegError
@@ -38,6 +37,7 @@ from streamseg.prompting import select
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import EverythingPrompt, PointPrompt, Prompt
+from streamseg.synthetic import SceneRenderer
 
 FETCH = {
     "coco": "COCO val2017: http://images.cocodataset.org/zips/val2017.zip and http://images.cocodataset.org/"
@@ -113,7 +113,7 @@ def speed(segmenter: Segmenter, num_runs: int) -> list[Row]:
 def edges(segmenter: Segmenter, folder: Path, limit: int | None) -> list[Row]:
     """Table 2: zero-shot edges."""
     with progress() as show:
-        scores = evaluate_edges(segmenter, folder, limit=limit, on_picture=show)
+        scores = evaluate_edges(segmenter, folder, limit=limit, on_image=show)
     figures = (scores.ods, scores.ois, scores.average_precision, scores.recall_at_half_precision)
     return [
         Row("2 edges, BSDS500", name, paper, here)
@@ -124,7 +124,7 @@ def edges(segmenter: Segmenter, folder: Path, limit: int | None) -> list[Row]:
 def coco(segmenter: Segmenter, folder: Path) -> list[Row]:
     """Table 3: box proposals on COCO, all classes as one."""
     with progress() as show:
-        box = evaluate_proposals(segmenter, folder, on_picture=show).box
+        box = evaluate_proposals(segmenter, folder, on_image=show).box
     figures = {**{f"AR@{limit}": value for limit, value in box.recall.items()}, "AUC": box.auc}
     papers = (0.157, 0.473, 0.637, 0.322)
     return [
@@ -136,7 +136,7 @@ def coco(segmenter: Segmenter, folder: Path) -> list[Row]:
 def lvis(segmenter: Segmenter, folder: Path) -> list[Row]:
     """Tables 4 and 5: box and mask AR@1000 on LVIS v1."""
     with progress() as show:
-        scores = evaluate_proposals(segmenter, folder, on_picture=show)
+        scores = evaluate_proposals(segmenter, folder, on_image=show)
     rows: list[Row] = []
     for table, of, papers in (
         ("4 box AR@1000, LVIS", scores.box, (0.571, 0.443, 0.771, 0.853)),
@@ -153,7 +153,7 @@ def boxes(name: str, reference: float) -> Callable[[Segmenter, Path], list[Row]]
     def run(segmenter: Segmenter, folder: Path) -> list[Row]:
         with progress() as show:
             # As a plain function, which cannot be guided: of the two figures for boxes, the reference has the other.
-            scores = evaluate_prompted(segmenter.__call__, folder, on_picture=show)
+            scores = evaluate_prompted(segmenter.__call__, folder, on_image=show)
         return [Row(f"labelled boxes, {name}", "mIoU", None, scores.box.mean_iou, reference, SURVEY)]
 
     return run

@@ -8,7 +8,7 @@ import time
 import cv2
 
 from benchmarks.harness import Timing, parser, report
-from streamseg.capture.scene import SceneRenderer
+from streamseg.synthetic import SceneRenderer
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 FRAME_STEP = 11

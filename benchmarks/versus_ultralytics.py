@@ -32,14 +32,14 @@ import torch
 from benchmarks.harness import Timing, parser, report
 from benchmarks.peers.asking import ROOT, Child, set_up
 from benchmarks.peers.serving import Frame
+from streamseg.engines.export import export_graph
+from streamseg.engines.torch_engine import TorchEngine
+from streamseg.modeling.network import Network, build_network
 from streamseg.segmentation import Segmenter
-from streamseg.segmentation.engines.torch_engine import TorchEngine
-from streamseg.segmentation.export import export_graph
-from streamseg.segmentation.network import Network, build_network
-from streamseg.segmentation.weights import load_weights
 from streamseg.structures.instances import Instances
-from tests.checkpoints import official_checkpoint
+from streamseg.weights import load_weights
 from tests.golden.reference import seeded_weights
+from tests.support.checkpoints import official_checkpoint
 
 ENVIRONMENT = ROOT / "build" / "peers" / "ultralytics"
 REQUIREMENTS = ROOT / "benchmarks" / "peers" / "ultralytics" / "requirements.txt"

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.harness import Timing, measure, parser, report
 from streamseg.config import ViewerConfig
-from streamseg.pipeline import Pipeline, Result
+from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.structures.prompt import PointPrompt
@@ -32,7 +32,7 @@ NUM_OBJECTS = 30
 SETTINGS: dict[str, Any] = {"max_width": 1280, "jpeg_quality": 80}
 
 
-def make_result(index: int) -> Result:
+def make_result(index: int) -> FrameResult:
     """A picture of smooth noise with 30 round objects of 60 to 240 pixels, five of them asked for."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (45, 80, 3), dtype=np.uint8)
@@ -111,7 +111,7 @@ def watched(num_clients: int, *, seconds: float, fps: float) -> dict[str, Any]:
             base = results[num_frames % len(results)]
             frame = Frame(base.frame.image, "cam0", num_frames, None, time.time_ns(), "arrival", time.monotonic_ns())
             message = base.message.__class__(**{**vars(base.message), "captured_ns": frame.captured_ns})
-            result = Result(frame, message, base.tracked, base.selections)
+            result = FrameResult(frame, message, base.tracked, base.selections)
             before = time.perf_counter()
             viewer.write(result)
             write_seconds.append(time.perf_counter() - before)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import settings
-from viewer_page_browser import chromium_of_module, open_tab  # noqa: F401
+
+from tests.support.viewer_page_browser import chromium_of_module, open_tab  # noqa: F401
 
 # A busy machine is no failure (the time limit of pytest bounds each test), and the same code gives the same verdict:
 # run with --hypothesis-profile=default to look for new examples.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.tracked.masks import instances_of
-from streamseg.prompting import PromptFollower
+from streamseg.prompting import PromptTracker
 from streamseg.structures.instances import Tracked
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import PointPrompt
@@ -59,7 +59,7 @@ def _least_cpu_ms(candidates: dict[str, Callable[[], object]]) -> dict[str, floa
 
 def _updates(prompts: tuple[PointPrompt, ...], first: Tracked, later: Tracked) -> Callable[[], object]:
     """A function that shows the follower one more frame."""
-    follower = PromptFollower()
+    follower = PromptTracker()
     for index in range(3):
         follower.update(first, prompts, frame_index=index, time_seconds=index / 30)
     count = iter(range(3, 1 << 30))

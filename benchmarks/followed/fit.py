@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from benchmarks.followed.scenes import Step
-from streamseg.prompting.looks import Looks
-from streamseg.prompting.reacquisition import FEATURES, features
-from streamseg.prompting.sightings import Sighting, sight
+from streamseg.prompting.appearance import Looks
+from streamseg.prompting.history import Sighting, sight
+from streamseg.prompting.reid import FEATURES, features
 from streamseg.structures.instances import Tracked
 
 __all__ = ["FIT_SEEDS", "fit"]

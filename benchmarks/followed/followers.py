@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from streamseg.prompting import PromptFollower
+from streamseg.prompting import PromptTracker
 from streamseg.segmentation import instance_masks
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import MaskPrompt
@@ -39,7 +39,7 @@ class Following:
     """The prompt follower, asked with the mask of the row."""
 
     def __init__(self) -> None:
-        self._follower = PromptFollower()
+        self._follower = PromptTracker()
         self._prompts: tuple[MaskPrompt, ...] = ()
 
     def answers(self, tracked: Tracked, asked: dict[str, int], index: int, time_seconds: float) -> dict[str, int]:

@@ -12,11 +12,11 @@ import torch
 from benchmarks.tracked.detections import Variant, detections
 from benchmarks.tracked.masks import mask_iou, truth_instances
 from benchmarks.tracked.scenes import SIZE, scene, scene_renderer
-from streamseg.capture.scene.renderer import MAX_PARTS
 from streamseg.geometry import letterbox
 from streamseg.segmentation import Segmenter
 from streamseg.segmentation.embedding import embed
 from streamseg.structures.instances import Instances
+from streamseg.synthetic.renderer import MAX_PARTS
 
 __all__ = ["FPS", "NESTED", "VARIANTS", "Step", "model_steps", "truth_steps", "whole_of"]
 

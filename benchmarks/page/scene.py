@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from streamseg.capture.scene import SceneRenderer
 from streamseg.config import ViewerConfig
-from streamseg.pipeline import Pipeline, Result, SegmentFunction
+from streamseg.pipeline import FrameResult, Pipeline
+from streamseg.pipeline.pipeline import SegmentFunction
 from streamseg.runtime import Runtime
-from streamseg.runtime.control import control_operations
+from streamseg.runtime.operations import control_operations
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.structures.message import CropMask
+from streamseg.synthetic import SceneRenderer
 from streamseg.telemetry import DropCounter
 from streamseg.viewer import Run, Viewer
 
@@ -133,16 +134,16 @@ class Newest:
     """Keeps every result by the number of its picture."""
 
     def __init__(self) -> None:
-        self.results: dict[int, Result] = {}
+        self.results: dict[int, FrameResult] = {}
         self._changed = threading.Condition()
 
-    def write(self, result: Result) -> None:
+    def write(self, result: FrameResult) -> None:
         """Keep it."""
         with self._changed:
             self.results[result.frame.index] = result
             self._changed.notify_all()
 
-    def wait_for(self, index: int) -> Result:
+    def wait_for(self, index: int) -> FrameResult:
         """The result of a picture, once there is one."""
         with self._changed:
             assert self._changed.wait_for(lambda: index in self.results, 60)
@@ -162,7 +163,7 @@ class SceneRun:
         self._results = results
         self._released = first - 1
 
-    def show(self, index: int) -> Result:
+    def show(self, index: int) -> FrameResult:
         """Let the scene go on up to this picture, and wait for it."""
         self._source.release(index - self._released)
         self._released = index

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
-from streamseg.annotations import annotation_mask, check_picture_entry, read_annotation
+from streamseg.datasets.coco import annotation_mask, check_image_entry, read_annotation
 from streamseg.errors import DataError
 
 __all__ = ["bsds_folder", "coco_folder", "lvis_folder"]
@@ -122,7 +122,7 @@ def _annotated_folder(annotations: Path, pictures: Path, limit: int | None) -> I
         for image in images:
             name = image.get("file_name") or image["coco_url"].rpartition("/")[2]
             image["file_name"] = str((pictures / folder_of[image["id"]] / name).resolve())
-        sizes = {image["id"]: check_picture_entry(image, f"{annotations}: image {image['id']}")[1] for image in images}
+        sizes = {image["id"]: check_image_entry(image, f"{annotations}: image {image['id']}")[1] for image in images}
         entries, refusals = [], []
         for entry in content["annotations"]:
             if entry["image_id"] not in sizes:

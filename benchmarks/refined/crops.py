@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from benchmarks.refined.pairs import Both, Found, Picture, Zoom, found_objects
-from streamseg.capture.scene import SceneRenderer
 from streamseg.evaluation.scene import SEEDS
 from streamseg.segmentation import instance_masks
+from streamseg.synthetic import SceneRenderer
 
 PERCENTILES = (75, 85, 95)
 """Of what the refiner adds to the IoU of an object: where the objects that are shown stand."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.engines import Engine, Raw
 from streamseg.evaluation.boundary import (
     DILATION_RATIO,
     FOUND_IOU,
@@ -20,7 +21,6 @@ from streamseg.evaluation.boundary import (
 from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.truth import SIZES
 from streamseg.segmentation import Segmenter
-from streamseg.segmentation.engines import Engine, Raw
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 

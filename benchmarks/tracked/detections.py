@@ -9,10 +9,10 @@ import torch
 
 from benchmarks.tracked.masks import instances_of
 from benchmarks.tracked.scenes import SIZE
-from streamseg.capture.scene import SceneTruth
 from streamseg.geometry import box_iou
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
+from streamseg.synthetic import SceneTruth
 
 __all__ = ["VARIANTS", "Variant", "detections"]
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from benchmarks.tracked.scenes import SIZE
-from streamseg.capture.scene.renderer import SceneTruth
 from streamseg.geometry import letterbox
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
+from streamseg.synthetic.renderer import SceneTruth
 
 __all__ = ["instances_of", "mask_iou", "truth_instances"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from streamseg.capture.scene import SceneRenderer, SceneTruth
+from streamseg.synthetic import SceneRenderer, SceneTruth
 
 __all__ = ["SIZE", "scene", "scene_renderer"]
 

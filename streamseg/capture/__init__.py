@@ -31,7 +31,7 @@ def open_source(config: SourceConfig) -> Source:
     if not config.id:
         raise ConfigError(f"a {config.type} source needs an id; take it from Config.named_sources()")
     if isinstance(config, SceneSource):
-        from streamseg.capture.scene import RenderedScene
+        from streamseg.synthetic import RenderedScene
 
         return RenderedScene(config)
     if isinstance(config, StreamSource):
@@ -39,9 +39,9 @@ def open_source(config: SourceConfig) -> Source:
 
         return open_stream(config)
     if isinstance(config, ImagesSource):
-        from streamseg.capture.images import PictureFiles
+        from streamseg.capture.images import ImageFiles
 
-        return PictureFiles(config)
+        return ImageFiles(config)
     from streamseg.capture.webcam import Webcam
 
     return Webcam(config)

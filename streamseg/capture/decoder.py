@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from streamseg.capture.numbering import Numbering
 
-__all__ = ["KeyframeGate", "PictureDecoder", "RgbConverter"]
+__all__ = ["ImageDecoder", "KeyframeGate", "RgbConverter"]
 
 
 class KeyframeGate:
@@ -38,7 +38,7 @@ class KeyframeGate:
         return self._shut_at is None
 
 
-class PictureDecoder:
+class ImageDecoder:
     """Decodes one video stream and never fails: damaged packets and pictures are counted as drops.
 
     Live, whatever was lost shuts a gate until the next keyframe, and so does the start, which may

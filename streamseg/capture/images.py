@@ -20,7 +20,7 @@ from streamseg.errors import SourceError
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["PictureFiles", "find_pictures", "natural_key", "read_picture"]
+__all__ = ["ImageFiles", "find_images", "natural_key", "read_picture"]
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], str]:
@@ -31,7 +31,7 @@ def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], st
     return key, str(path)
 
 
-def find_pictures(text: str) -> tuple[Path, ...]:
+def find_images(text: str) -> tuple[Path, ...]:
     """The pictures that a file name, a folder or a glob pattern (`**` for folders) stands for, in natural order.
 
     Folders and patterns give the files whose suffix is one of `IMAGE_SUFFIXES`; a file is taken at its word.
@@ -71,7 +71,7 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
-class PictureFiles:
+class ImageFiles:
     """Delivers pictures in natural order, each once; `Frame.index` counts them as `paths` does."""
 
     def __init__(self, config: ImagesSource) -> None:
@@ -84,7 +84,7 @@ class PictureFiles:
         self.frame_id = config.frame_id
         self.is_live = False
         self.drops = DropCounter()
-        self.paths = find_pictures(config.path)
+        self.paths = find_images(config.path)
         """The files, in the order of the frames."""
         self._fps = config.fps
         self._stopped = threading.Event()

@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 from streamseg.capture.address import redact, scheme_of
 from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, Backlog, CameraClock, parse_prft
 from streamseg.capture.container import open_video, start_seconds
-from streamseg.capture.decoder import PictureDecoder, RgbConverter
+from streamseg.capture.decoder import ImageDecoder, RgbConverter
 from streamseg.capture.numbering import Numbering
-from streamseg.capture.playback import Playback
+from streamseg.capture.pacing import Playback
 from streamseg.capture.reconnect import Backoff
 from streamseg.config import StreamSource
 from streamseg.errors import SourceError
@@ -177,7 +177,7 @@ class NetworkStream:
             yield from self._read(container, stream)
 
     def _read(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
-        decoder = PictureDecoder(stream, self._numbering, live=True, now_seconds=time.monotonic())
+        decoder = ImageDecoder(stream, self._numbering, live=True, now_seconds=time.monotonic())
         playback = Playback(self._stopped) if self._is_recording and self.is_live else None
         first_seconds = start_seconds(stream)
         lag, backlog = ArrivalLag(), Backlog()

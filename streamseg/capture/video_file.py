@@ -14,10 +14,10 @@ from av.video.stream import VideoStream
 
 from streamseg.capture.address import local_path
 from streamseg.capture.container import open_video, start_seconds
-from streamseg.capture.container_size import num_missing_bytes
-from streamseg.capture.decoder import PictureDecoder, RgbConverter
+from streamseg.capture.decoder import ImageDecoder, RgbConverter
 from streamseg.capture.numbering import Numbering
-from streamseg.capture.playback import Playback
+from streamseg.capture.pacing import Playback
+from streamseg.capture.truncation import num_missing_bytes
 from streamseg.config import StreamSource
 from streamseg.errors import SourceError
 from streamseg.structures.frame import Frame
@@ -132,7 +132,7 @@ class VideoFile:
         """One run through the file: pictures and their time from its start."""
         container, stream = self._open()
         with closing(container):
-            decoder = PictureDecoder(stream, self._numbering, live=False)
+            decoder = ImageDecoder(stream, self._numbering, live=False)
             first_seconds = start_seconds(stream)
             for packet in self._packets(container, stream):
                 for picture in decoder.decode(packet, 0.0):

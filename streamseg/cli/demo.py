@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.cli.recording import VideoSink
     from streamseg.cli.status_line import StatusLine, summary_lines
     from streamseg.config import load_config
-    from streamseg.runtime.assembly import open_runtime
+    from streamseg.runtime.session import open_runtime
 
     if not args.seconds > 0:
         raise ConfigError(f"--seconds must be more than 0, got {args.seconds:g}")

@@ -129,8 +129,8 @@ def _default_weights() -> Finding:
 
 def _official_weights() -> Finding:
     try:
-        from streamseg.segmentation.weights.catalogue import CATALOGUE, edition_at
-        from streamseg.segmentation.weights.locate import kept_path
+        from streamseg.weights.catalogue import CATALOGUE, edition_at
+        from streamseg.weights.resolve import kept_path
     except (ImportError, OSError) as error:
         return Finding("official weights", "absent", str(error).splitlines()[0])
     found = [(entry, kept_path(entry)) for entry in CATALOGUE if kept_path(entry).is_file()]

@@ -22,8 +22,8 @@ from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from streamseg.config import SegmentationConfig
+    from streamseg.engines import Engine
     from streamseg.segmentation import Segmenter
-    from streamseg.segmentation.engines import Engine
 
 __all__ = ["add_parser", "run"]
 
@@ -173,7 +173,7 @@ def _describe_weights(source: str) -> dict[str, Any]:
     """Which file it was, beyond doubt, and what it says about itself."""
     import hashlib
 
-    from streamseg.segmentation.weights import load_weights
+    from streamseg.weights import load_weights
 
     if Path(source).suffix == ".onnx":
         with Path(source).open("rb") as stream:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from streamseg.segmentation.engines import Raw
-    from streamseg.segmentation.quantization import CalibrationBatches
-    from streamseg.segmentation.suppression import Suppression
+    from streamseg.engines import Raw
+    from streamseg.engines.quantization import CalibrationBatches
+    from streamseg.modeling.nms import Suppression
 
 __all__ = ["add_parser", "run"]
 
@@ -83,18 +83,18 @@ def run(args: argparse.Namespace) -> int:
     if args.half and args.int8_calibration is not None:
         raise ConfigError("--half and --int8-calibration exclude each other: leave one away")
     from streamseg.cli.named_weights import fetch_named
+    from streamseg.engines import largest_differences
+    from streamseg.engines.export import export_graph, graph_metadata
+    from streamseg.engines.onnx_engine import OnnxEngine
+    from streamseg.engines.torch_engine import TorchEngine
     from streamseg.geometry import letterbox
-    from streamseg.segmentation.engines import largest_differences
-    from streamseg.segmentation.engines.onnx_engine import OnnxEngine
-    from streamseg.segmentation.engines.torch_engine import TorchEngine
-    from streamseg.segmentation.export import export_graph, graph_metadata
-    from streamseg.segmentation.weights import load_weights, write_atomically
+    from streamseg.weights import load_weights, write_atomically
 
     batches = None
     if args.int8_calibration is not None:
-        from streamseg.segmentation.quantization import calibration_batches
+        from streamseg.engines.quantization import calibration_batches
 
-        batches = calibration_batches(args.int8_calibration, args.imgsz, args.calibration_pictures)
+        batches = calibration_batches(args.int8_calibration, args.imgsz, args.calibration_images)
     fetch_named(args.weights)
     weights = load_weights(args.weights)
     network = weights.network()
@@ -151,7 +151,7 @@ def _suppression(args: argparse.Namespace) -> Suppression | None:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ConfigError(f"{options} need{'s' * (len(given) == 1)} --nms: without it, every anchor comes out")
         return None
-    from streamseg.segmentation.suppression import Suppression
+    from streamseg.modeling.nms import Suppression
 
     return Suppression(**given)
 
@@ -162,10 +162,10 @@ def _check_suppression(
     """Hold the graph's rows to those that are chosen from the plain graph's on the host."""
     import torch
 
-    from streamseg.segmentation.decode import Decoded
-    from streamseg.segmentation.engines import Raw, largest_differences
-    from streamseg.segmentation.engines.onnx_engine import OnnxEngine
-    from streamseg.segmentation.suppression import suppress
+    from streamseg.engines import Raw, largest_differences
+    from streamseg.engines.onnx_engine import OnnxEngine
+    from streamseg.modeling.decoding import Decoded
+    from streamseg.modeling.nms import suppress
 
     arrays = (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)
     wanted = suppress(Decoded(*map(torch.from_numpy, arrays)), suppression)
@@ -181,8 +181,8 @@ def _check_suppression(
 
 def _quantized(graph: bytes, batches: CalibrationBatches, args: argparse.Namespace) -> bytes:
     """The graph in 8 bits; what that costs is told, not judged."""
-    from streamseg.segmentation.engines.onnx_engine import OnnxEngine
-    from streamseg.segmentation.quantization import agreement, calibration_batches, quantize
+    from streamseg.engines.onnx_engine import OnnxEngine
+    from streamseg.engines.quantization import agreement, calibration_batches, quantize
 
     print(f"calibrating 8 bits with {batches.num_pictures} pictures (experimental) …", flush=True)
     rounded = quantize(graph, batches)

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
                 segmenter,
                 min_score=args.min_score,
                 max_overlap=args.max_overlap,
-                on_picture=bar,
+                on_image=bar,
             )
     finally:
         bar.close()

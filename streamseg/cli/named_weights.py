@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from streamseg.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from streamseg.segmentation.weights.catalogue import OfficialWeights
+    from streamseg.weights.catalogue import OfficialWeights
 
 __all__ = ["download_bar", "fetch_named"]
 
@@ -39,8 +39,8 @@ def fetch_named(source: str, catalogue: Sequence[OfficialWeights] | None = None)
     Raises:
         WeightsError: they cannot be downloaded.
     """
-    from streamseg.segmentation.weights.catalogue import CATALOGUE, find_official
-    from streamseg.segmentation.weights.locate import fetch_official, kept_path
+    from streamseg.weights.catalogue import CATALOGUE, find_official
+    from streamseg.weights.resolve import fetch_official, kept_path
 
     entry = find_official(source, CATALOGUE if catalogue is None else catalogue)
     # A file that is kept is checked when it is loaded.

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.drawing import Colour, colour_of, draw_objects
+from streamseg.drawing.video import VideoWriter
 from streamseg.errors import DataError
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
 from streamseg.rle import crop_to_coco
 from streamseg.structures.message import Message
-from streamseg.video_writer import VideoWriter
 
 __all__ = ["Outputs", "coco_results"]
 
@@ -62,13 +62,13 @@ class Outputs:
         self._video: VideoWriter | None = None
         self._video_path = self._workshop / f"{Path(title).stem}.mp4"
 
-    def write(self, result: Result, name: str, *, picture_name: str | None = None) -> None:
+    def write(self, result: FrameResult, name: str, *, image_name: str | None = None) -> None:
         """Add one picture and its objects.
 
         Args:
             result: what was found in it.
             name: the picture's file name; of a video, the video's.
-            picture_name: the overlay's file name, whose suffix says how it is coded; None: that of the picture, as PNG.
+            image_name: the overlay's file name, whose suffix says how it is coded; None: that of the picture, as PNG.
 
         Raises:
             DataError: the overlay cannot be written.
@@ -86,7 +86,7 @@ class Outputs:
                 self._video = VideoWriter(self._video_path, fps=self._video_fps)
             self._video.write(drawn, seconds=message.pts_seconds)
         else:
-            path = self._free_name(f"{Path(name).stem}.png" if picture_name is None else picture_name)
+            path = self._free_name(f"{Path(name).stem}.png" if image_name is None else image_name)
             if not cv2.haveImageWriter(path.name) or not cv2.imwrite(str(path), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)):
                 raise DataError(f"cannot write {self._folder / path.name}; give a name that ends in .png or .jpg")
 

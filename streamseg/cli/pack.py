@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             max_side=args.max_side,
             quality=args.quality,
-            on_picture=bar,
+            on_image=bar,
         )
     finally:
         bar.close()

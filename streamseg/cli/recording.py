@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamseg.drawing import draw_message
-from streamseg.pipeline import Result
-from streamseg.source_time import SourceTime
-from streamseg.video_writer import VideoWriter
+from streamseg.drawing.video import VideoWriter
+from streamseg.pipeline import FrameResult
+from streamseg.pipeline.source_time import SourceTime
 
 __all__ = ["VideoSink"]
 
@@ -33,7 +33,7 @@ class VideoSink:
         self._times = {source_id: SourceTime() for source_id in source_ids}
         self._writers = {source_id: VideoWriter(place) for source_id, place in self.paths.items()}
 
-    def write(self, result: Result) -> None:
+    def write(self, result: FrameResult) -> None:
         """Append one frame to its source's video."""
         frame = result.frame
         self._writers[frame.source_id].write(

@@ -45,13 +45,13 @@ def run(args: argparse.Namespace) -> int:
 
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.progress import ProgressBar
-    from streamseg.segmentation.engines.engine import imgsz_of
-    from streamseg.segmentation.refiner import PREFIX
-    from streamseg.segmentation.weights import load_weights, save_weights
+    from streamseg.engines.engine import imgsz_of
+    from streamseg.modeling.refiner import PREFIX
     from streamseg.training.batches import draw_from
     from streamseg.training.recipe import load_recipe
     from streamseg.training.refine import held_out_figures, train_refiner
     from streamseg.training.refine_samples import RefineSettings, collect
+    from streamseg.weights import load_weights, save_weights
 
     for name, least in (("pictures", 10), ("epochs", 0.0), ("seed", 0), ("threads", 1)):
         value = getattr(args, name)
@@ -76,9 +76,7 @@ def run(args: argparse.Namespace) -> int:
     )
     draw = draw_from(sources, np.asarray(weights) / sum(weights))
     bar = ProgressBar("pictures", total=settings.num_pictures)
-    samples, num_training = collect(
-        network, draw, settings, earlier=finders, on_picture=lambda done, _: bar.update(done)
-    )
+    samples, num_training = collect(network, draw, settings, earlier=finders, on_image=lambda done, _: bar.update(done))
     bar.close()
     steps = ProgressBar("steps", total=settings.num_steps(num_training))
     refiner = train_refiner(samples, num_training, settings, on_step=lambda step, *_: steps.update(step))

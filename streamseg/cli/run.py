@@ -16,8 +16,8 @@ from streamseg.errors import ConfigError, StreamsegError
 if TYPE_CHECKING:
     from streamseg.cli.window.window import Window
     from streamseg.config import Config
-    from streamseg.runtime import RunFigures, Sink
-    from streamseg.runtime.assembly import Session
+    from streamseg.runtime import RunStats, Sink
+    from streamseg.runtime.session import Session
     from streamseg.viewer import Viewer
 
 __all__ = ["add_parser", "open_viewer", "run", "run_config", "show_session"]
@@ -116,7 +116,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
     from streamseg.cli.status_line import StatusLine, summary_lines
-    from streamseg.runtime.assembly import open_runtime
+    from streamseg.runtime.session import open_runtime
 
     # Else the interpreter walks every object of torch at its end, which takes longer than ending the run.
     atexit.register(gc.freeze)
@@ -143,7 +143,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
                 print(f"{what} at {endpoint}", flush=True)
         if viewer is not None:
             show_session(viewer, session)
-        on_figures: Callable[[RunFigures], None] = status.update
+        on_figures: Callable[[RunStats], None] = status.update
         interval_seconds = STATUS_SECONDS
         if window is not None:
             window.attach(session.operations, session.runtime.stop)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamseg.cli.official_flags import add_official_flags, has_official_flags, job_of_official_flags
+from streamseg.cli.fastsam_flags import add_official_flags, has_official_flags, job_of_official_flags
 from streamseg.cli.segment_job import job_of_flags
 from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import EverythingPrompt, TextPrompt
@@ -112,16 +112,16 @@ def segmentation_config(args: argparse.Namespace, defaults: Mapping[str, Any] | 
 def run(args: argparse.Namespace) -> int:
     """Segment the input; nothing is left in the folder when it fails."""
     from streamseg.capture import open_source
-    from streamseg.capture.images import PictureFiles
+    from streamseg.capture.images import ImageFiles
     from streamseg.capture.video_file import VideoFile
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.outputs import Outputs
     from streamseg.cli.progress import ProgressBar
     from streamseg.config import Config, ImagesSource, StreamSource, TextConfig, TrackingConfig, parse_source
+    from streamseg.engines import leave_cores
     from streamseg.pipeline import Pipeline
     from streamseg.prompting import check_prompts
     from streamseg.segmentation import Segmenter
-    from streamseg.segmentation.engines import leave_cores
     from streamseg.text import text_answers
 
     job = job_of_official_flags(args) if has_official_flags(args) else job_of_flags(args)
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmentation = segmentation_config(args, job.segmentation)
     fetch_named(segmentation.weights)
-    names = [path.name for path in source.paths] if isinstance(source, PictureFiles) else None
+    names = [path.name for path in source.paths] if isinstance(source, ImageFiles) else None
     segmenter = Segmenter.from_config(
         segmentation, reference=job.prompting == "reference", embeddings=names is None and job.prompting == "default"
     )
@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
             if job.finish is not None:
                 result = replace(result, message=job.finish(result.message))
             name = Path(job.source).name if names is None else names[frame.index]
-            outputs.write(result, name, picture_name=job.picture_name)
+            outputs.write(result, name, image_name=job.image_name)
             progress.update(outputs.num_frames, f"{len(result.message.objects)} objects")
             unanswered |= {selection.prompt_id for selection in result.selections if not selection.rows}
         progress.close()

@@ -35,7 +35,7 @@ class Job:
     """Reference only."""
     segmentation: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the network where no flag gives them."""
-    picture_name: str | None = None
+    image_name: str | None = None
     """File name of the overlay of a single picture; None: that of the picture, as PNG."""
     finish: Callable[[Message], Message] | None = None
     """Changes the answers before they are written."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from streamseg.runtime.figures import RunFigures, SourceFigures, describe_drops
+from streamseg.runtime.figures import RunStats, SourceStats, describe_drops
 
 __all__ = ["StatusLine", "describe_run", "summary_lines"]
 
@@ -34,7 +34,7 @@ class StatusLine:
         self._on_terminal = self._stream.isatty()
         self._shown: float | None = None
 
-    def update(self, figures: RunFigures) -> None:
+    def update(self, figures: RunStats) -> None:
         """Show these figures, unless a line was written a moment ago."""
         now = self._clock()
         if not self._on_terminal and self._shown is not None and now - self._shown < LINE_SECONDS:
@@ -52,7 +52,7 @@ class StatusLine:
             print(file=self._stream, flush=True)
 
 
-def describe_run(figures: RunFigures) -> str:
+def describe_run(figures: RunStats) -> str:
     """One line: rate, objects, age, drops, and the sources that give nothing."""
     num_drops = sum(sum(reasons.values()) for reasons in figures.drops.values())
     parts = [
@@ -71,7 +71,7 @@ def describe_run(figures: RunFigures) -> str:
     return " | ".join(parts)
 
 
-def summary_lines(figures: RunFigures) -> Iterator[str]:
+def summary_lines(figures: RunStats) -> Iterator[str]:
     """What a run came to; the last line holds the figures of the whole."""
     if len(figures.sources) > 1:
         yield from (_describe_source(source) for source in figures.sources)
@@ -81,7 +81,7 @@ def summary_lines(figures: RunFigures) -> Iterator[str]:
     yield str(figures)
 
 
-def _describe_source(source: SourceFigures) -> str:
+def _describe_source(source: SourceStats) -> str:
     clock = f" by {source.clock} clock" if source.clock is not None else ""
     error = f" ({source.error})" if source.error is not None else ""
     return (

@@ -13,10 +13,10 @@ from streamseg.cli.training_settings import training_settings
 from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from streamseg.segmentation.network import Network
-    from streamseg.segmentation.weights import Weights
+    from streamseg.modeling.network import Network
     from streamseg.training.recipe import Recipe
     from streamseg.training.trainer import Evaluation, Progress, Trainer
+    from streamseg.weights import Weights
 
 __all__ = ["WEIGHTS", "add_parser", "run"]
 
@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
-    from streamseg.segmentation.weights import load_weights
     from streamseg.training.ranks import join_ranks
     from streamseg.training.recipe import load_recipe
     from streamseg.training.trainer import CHECKPOINT, Trainer
+    from streamseg.weights import load_weights
 
     _check_device(args.device)
     if args.threads is not None:
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 def _finish(
     args: argparse.Namespace, trainer: Trainer, recipe: Recipe, start: Weights | None, *, complete: bool
 ) -> None:
-    from streamseg.segmentation.weights import save_weights
+    from streamseg.weights import save_weights
 
     if not can_draw():
         print(f"no {CURVES}: it needs matplotlib, which is not installed; run: pip install 'streamseg[train]'")
@@ -129,14 +129,14 @@ def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str) -> Evalua
     """Recall on the folder that the user names; None where there is none."""
     if args.eval is None:
         return None
-    from streamseg.annotations import read_pictures
     from streamseg.cli.evaluations.proposals import PROTOCOL
+    from streamseg.datasets.coco import read_images
+    from streamseg.engines.torch_engine import TorchEngine
     from streamseg.evaluation.proposals import evaluate_proposals
     from streamseg.segmentation import Segmenter
-    from streamseg.segmentation.engines.torch_engine import TorchEngine
     from streamseg.training.trainer import Evaluation
 
-    read_pictures(args.eval)  # what is wrong with it is said before the training, not after a thousand steps
+    read_images(args.eval)  # what is wrong with it is said before the training, not after a thousand steps
 
     def measure(network: Network) -> dict[str, float]:
         engine = TorchEngine(network, device=device)

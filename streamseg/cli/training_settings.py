@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from streamseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from streamseg.segmentation.weights import Weights
     from streamseg.training.settings import TrainingSettings
+    from streamseg.weights import Weights
 
 __all__ = ["training_settings"]
 
@@ -63,7 +63,7 @@ def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: 
 
 
 def _size_of_start(start: Weights, asked: Any) -> str:
-    from streamseg.segmentation.weights.description import size_of
+    from streamseg.weights.metadata import size_of
 
     size = size_of(start.network().config)
     if size == "custom":

@@ -16,7 +16,7 @@ from streamseg.cli.named_weights import download_bar
 from streamseg.errors import WeightsError
 
 if TYPE_CHECKING:
-    from streamseg.segmentation.weights.catalogue import OfficialWeights
+    from streamseg.weights.catalogue import OfficialWeights
 
 __all__ = ["add_parser", "convert", "describe", "get", "show_list"]
 
@@ -60,13 +60,13 @@ def add_parser(
 
 
 def _catalogue(catalogue: Sequence[OfficialWeights] | None) -> Sequence[OfficialWeights]:
-    from streamseg.segmentation.weights.catalogue import CATALOGUE
+    from streamseg.weights.catalogue import CATALOGUE
 
     return CATALOGUE if catalogue is None else catalogue
 
 
 def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
-    from streamseg.segmentation.weights.catalogue import find_official, names_near
+    from streamseg.weights.catalogue import find_official, names_near
 
     entry = find_official(name, catalogue)
     if entry is not None:
@@ -84,7 +84,7 @@ def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] 
     """Print the table, then the licences."""
     from importlib.resources import as_file, files
 
-    from streamseg.segmentation.weights.locate import kept_path
+    from streamseg.weights.resolve import kept_path
 
     with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
         embedded = path.is_file()
@@ -103,9 +103,9 @@ def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] 
 
 
 def _state(entry: OfficialWeights) -> str:
-    from streamseg.segmentation.weights.catalogue import edition_at
-    from streamseg.segmentation.weights.download import part_path
-    from streamseg.segmentation.weights.locate import kept_path
+    from streamseg.weights.catalogue import edition_at
+    from streamseg.weights.download import part_path
+    from streamseg.weights.resolve import kept_path
 
     path = kept_path(entry)
     if edition_at(path, entry.files) is not None:
@@ -119,9 +119,9 @@ def _state(entry: OfficialWeights) -> str:
 
 def get(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
     """Download official weights; exit code 1 when the user says no."""
-    from streamseg.segmentation.weights.catalogue import edition_at
-    from streamseg.segmentation.weights.download import download
-    from streamseg.segmentation.weights.locate import kept_path
+    from streamseg.weights.catalogue import edition_at
+    from streamseg.weights.download import download
+    from streamseg.weights.resolve import kept_path
 
     entry = _entry(args.name, _catalogue(catalogue))
     # Whoever asks for FastSAM.pt has a script that wants it by that name.
@@ -154,8 +154,8 @@ def _agreed(entry: OfficialWeights) -> bool:
 
 def convert(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
     """Read weights, and write them as .safetensors."""
-    from streamseg.segmentation.weights import load_weights
-    from streamseg.segmentation.weights.convert import convert_weights
+    from streamseg.weights import load_weights
+    from streamseg.weights.convert import convert_weights
 
     with download_bar() as progress:
         weights = load_weights(args.source, progress=progress, catalogue=_catalogue(catalogue))
@@ -170,10 +170,10 @@ def convert(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | 
 
 def describe(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
     """Print what a file holds; a name is described only where it is here already."""
-    from streamseg.segmentation.weights import load_weights
-    from streamseg.segmentation.weights.catalogue import edition_at, find_official
-    from streamseg.segmentation.weights.description import describe_graph, describe_weights
-    from streamseg.segmentation.weights.locate import kept_path
+    from streamseg.weights import load_weights
+    from streamseg.weights.catalogue import edition_at, find_official
+    from streamseg.weights.metadata import describe_graph, describe_weights
+    from streamseg.weights.resolve import kept_path
 
     path = Path(args.source)
     entry = find_official(args.source, _catalogue(catalogue))

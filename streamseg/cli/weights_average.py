@@ -12,8 +12,8 @@ from streamseg.cli.named_weights import download_bar
 from streamseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from streamseg.segmentation.weights import Weights
-    from streamseg.segmentation.weights.catalogue import OfficialWeights
+    from streamseg.weights import Weights
+    from streamseg.weights.catalogue import OfficialWeights
 
 __all__ = ["add_parser", "average"]
 
@@ -47,9 +47,9 @@ def add_parser(
 
 def average(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
     """Read the files, and write their mean."""
-    from streamseg.segmentation.weights import load_weights
-    from streamseg.segmentation.weights.average import average_weights, normalised_shares, refiner_source
-    from streamseg.segmentation.weights.catalogue import CATALOGUE
+    from streamseg.weights import load_weights
+    from streamseg.weights.average import average_weights, normalised_shares, refiner_source
+    from streamseg.weights.catalogue import CATALOGUE
 
     known = CATALOGUE if catalogue is None else catalogue
     # Checked once more with the files, but before anything is downloaded.

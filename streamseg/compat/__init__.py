@@ -1,18 +1,13 @@
-"""The Python interface of FastSAM, as its scripts know it: change the import line, and they run here.
+"""Former name of `streamseg.fastsam`; kept for one release."""
 
-    from streamseg.compat import FastSAM, FastSAMPrompt
+import warnings
 
-    FastSAM(weights)(pictures) ─► [Results] ─► FastSAMPrompt ─► masks ─► plot
-                                     └─ boxes, masks
-
-The calls of the official README and of the Ultralytics pages are covered; README.md in this folder shows
-each, with what differs. Written from their documentation and from observed behaviour, without their code.
-"""
-
-from streamseg.compat.model import FastSAM
-from streamseg.compat.predictor import FastSAMPredictor
-from streamseg.compat.prompt import FastSAMPrompt
-from streamseg.compat.results import Results
-from streamseg.compat.rows import Boxes, Masks
+from streamseg.fastsam import Boxes, FastSAM, FastSAMPredictor, FastSAMPrompt, Masks, Results
 
 __all__ = ["Boxes", "FastSAM", "FastSAMPredictor", "FastSAMPrompt", "Masks", "Results"]
+
+warnings.warn(
+    "streamseg.compat is now streamseg.fastsam; the old name will be removed in the next release",
+    DeprecationWarning,
+    stacklevel=2,
+)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from streamseg.evaluation.overlap import mask_iou, mask_ious
 from streamseg.evaluation.prompted import answers, box_prompt
-from streamseg.evaluation.truth import OnPicture, SegmentFunction, labelled_pictures, size_masks
+from streamseg.evaluation.truth import OnImage, SegmentFunction, labelled_images, size_masks
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import Prompt
@@ -77,7 +77,7 @@ def evaluate_boundary(
     folder: Path,
     *,
     limit: int | None = None,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> BoundaryScores:
     """Run a segmenter over a COCO-format folder and judge its outlines.
 
@@ -85,14 +85,14 @@ def evaluate_boundary(
         segment: pictures to Instances; it should keep a thousand a picture at a very low score.
         folder: with `instances.json` and `images/`.
         limit: the most pictures to use, the first ones; None for all.
-        on_picture: called with how many are done, and of how many.
+        on_image: called with how many are done, and of how many.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
     rows: list[tuple[float, float, float, float, float]] = []
     num_pictures = 0
-    for image, truth in labelled_pictures(folder, limit=limit, on_picture=on_picture):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances = segment([image])[0]
         distance_px = boundary_distance_px((image.shape[0], image.shape[1]))
         wanted = truth.objects

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.annotations import LabelledPicture, read_image, read_pictures
+from streamseg.datasets.coco import LabelledImage, read_image, read_images
 from streamseg.errors import DataError
 from streamseg.evaluation.edge_matching import EdgeCounts, Mask, Strength, count_edges, thin
-from streamseg.evaluation.truth import OnPicture, SegmentFunction
+from streamseg.evaluation.truth import OnImage, SegmentFunction
 from streamseg.structures.instances import Instances
 
 __all__ = [
@@ -161,7 +161,7 @@ def evaluate_edges(
     *,
     combine: Combination = "max",
     limit: int | None = None,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> EdgeScores:
     """Score the outlines of what a segmenter finds.
 
@@ -170,7 +170,7 @@ def evaluate_edges(
         folder: as for `evaluate_detector`.
         combine: as for `edge_map`.
         limit: the most pictures to use, the first ones; None for all.
-        on_picture: called with how many are done, and of how many.
+        on_image: called with how many are done, and of how many.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
@@ -180,7 +180,7 @@ def evaluate_edges(
         strength = edge_map(segment([image])[0], combine=combine)
         return suppress(strength, ridge_normals(strength))
 
-    return evaluate_detector(detect, folder, limit=limit, on_picture=on_picture)
+    return evaluate_detector(detect, folder, limit=limit, on_image=on_image)
 
 
 def evaluate_detector(
@@ -188,7 +188,7 @@ def evaluate_detector(
     folder: Path,
     *,
     limit: int | None = None,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> EdgeScores:
     """Score any edge detector.
 
@@ -199,19 +199,19 @@ def evaluate_detector(
         folder: with `instances.json`, `images/NAME.*`, and `gt/NAME_0.png`, `gt/NAME_1.png` …, the boundary
             pixels (not 0) that each annotator drew.
         limit: the most pictures to use, the first ones; None for all.
-        on_picture: called with how many are done, and of how many.
+        on_image: called with how many are done, and of how many.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
-    pictures = read_pictures(folder)[:limit]
+    pictures = read_images(folder)[:limit]
     paths = [_drawing_paths(picture, folder) for picture in pictures]
     counts = []
     for position, picture in enumerate(pictures):
         drawings = [_read_drawing(path, picture.size) for path in paths[position]]
         strength = detect(read_image(picture))
         counts.append(count_edges(strength / max(float(strength.max()), 1e-12), drawings, THRESHOLDS))
-        on_picture(position + 1, len(pictures))
+        on_image(position + 1, len(pictures))
     return score_edges(counts, num_drawings=sum(map(len, paths)))
 
 
@@ -270,7 +270,7 @@ def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
     return max(int(np.ceil(low - 0.5)), 0), min(int(np.ceil(high - 0.5)), size)
 
 
-def _drawing_paths(picture: LabelledPicture, folder: Path) -> list[Path]:
+def _drawing_paths(picture: LabelledImage, folder: Path) -> list[Path]:
     paths = sorted((folder / "gt").glob(f"{picture.path.stem}_*.png"))
     if not paths:
         raise DataError(f"{folder / 'gt'} holds no drawing {picture.path.stem}_0.png of {picture.path.name}")

@@ -20,20 +20,20 @@ import numpy.typing as npt
 
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.overlap import mask_iou
-from streamseg.guidance import GuidedSegmenter
 from streamseg.pipeline import Pipeline
-from streamseg.prompting import PromptFollower, select
+from streamseg.pipeline.guidance import GuidedSegmenter
+from streamseg.prompting import PromptTracker, select
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
-from streamseg.structures.prompt import BoxPrompt, LocatedPrompt, PointPrompt
+from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from streamseg.tracking import Tracker
 
 __all__ = [
     "FOLLOWERS",
-    "FilmFrame",
     "Follower",
+    "SequenceFrame",
     "best_masks",
     "crop_of",
     "first_prompts",
@@ -47,7 +47,7 @@ _NOTHING = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
-class FilmFrame:
+class SequenceFrame:
     """One frame, as a follower sees it."""
 
     image: npt.NDArray[np.uint8]
@@ -56,11 +56,11 @@ class FilmFrame:
     time_seconds: float
 
 
-Follower = Callable[[LocatedPrompt, Iterable[FilmFrame]], Iterator[CropMask]]
+Follower = Callable[[SpatialPrompt, Iterable[SequenceFrame]], Iterator[CropMask]]
 """A prompt of the first frame, and frames in the order of time, to one mask per frame; empty where it is not seen."""
 
 
-def follow_selection(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+def follow_selection(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
     """The answer to the prompt, then in each frame the answer to the box of the last mask.
 
     Where nothing answers, the box waits where it is.
@@ -73,7 +73,7 @@ def follow_selection(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iter
         yield mask
 
 
-def follow_track(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+def follow_track(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
     """The track that answers the prompt in the first frame in which something answers; nothing where it is lost."""
     tracker = Tracker(TrackingConfig(confirm_frames=1))  # the answer needs an identity at once
     track_id: int | None = None
@@ -88,9 +88,9 @@ def follow_track(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator
         yield instance_masks(frame.instances, rows)[0] if rows else _NOTHING
 
 
-def follow_prompt(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+def follow_prompt(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
     """The prompt follower over a tracker with the settings of a live run; nothing while the object is lost."""
-    tracker, follower, prompts = Tracker(TrackingConfig()), PromptFollower(), (prompt,)
+    tracker, follower, prompts = Tracker(TrackingConfig()), PromptTracker(), (prompt,)
     for index, frame in enumerate(frames):
         tracked = tracker.update(frame.instances, frame.time_seconds)
         (selection,) = follower.update(tracked, prompts, frame_index=index, time_seconds=frame.time_seconds)
@@ -100,7 +100,7 @@ def follow_prompt(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterato
 def guided_follower(segmenter: GuidedSegmenter) -> Follower:
     """The whole pipeline: each frame is segmented anew, with what the frames before it tell."""
 
-    def follow(prompt: LocatedPrompt, frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+    def follow(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
         pipeline = Pipeline(segmenter, prompts=(prompt,))
         for index, shown in enumerate(frames):
             time_ns = round(shown.time_seconds * 1e9)
@@ -124,14 +124,14 @@ def guided_follower(segmenter: GuidedSegmenter) -> Follower:
 FOLLOWERS: Mapping[str, Follower] = {"selection": follow_selection, "track": follow_track, "prompt": follow_prompt}
 
 
-def best_masks(truth: Sequence[CropMask], frames: Iterable[FilmFrame]) -> Iterator[CropMask]:
+def best_masks(truth: Sequence[CropMask], frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
     """The mask of each frame that is most like the truth."""
     for true_mask, frame in zip(truth, frames, strict=True):
         masks = instance_masks(frame.instances)
         yield max(masks, key=lambda mask: mask_iou(mask, true_mask), default=_NOTHING)
 
 
-def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, LocatedPrompt]:
+def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, SpatialPrompt]:
     """The box of a mask (H, W), not empty, and the point in it that is farthest from its outline."""
     rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
     box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
@@ -141,7 +141,7 @@ def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, LocatedPrompt]:
     return {"box": BoxPrompt("box", box), "1 point": PointPrompt("1 point", ((x + 0.5, y + 0.5),), (1,))}
 
 
-def _answer(prompt: LocatedPrompt, instances: Instances) -> tuple[int, ...]:
+def _answer(prompt: SpatialPrompt, instances: Instances) -> tuple[int, ...]:
     """The row that answers best, or none."""
     tracked = Tracked(instances, instances.scores.new_full((len(instances),), -1).long())
     return select(tracked, [prompt])[0].rows

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from streamseg.evaluation.truth import SIZES
 
-__all__ = ["FALSE", "IGNORED", "NEVER", "RANGES", "THRESHOLDS", "TRUE", "PictureMatches", "match_picture"]
+__all__ = ["FALSE", "IGNORED", "NEVER", "RANGES", "THRESHOLDS", "TRUE", "ImageMatches", "match_image"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,7 +31,7 @@ NEVER = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, eq=False)
-class PictureMatches:
+class ImageMatches:
     """What D proposals of one picture found of its G objects, by R ranges of area and T thresholds."""
 
     scores: Floats
@@ -44,7 +44,7 @@ class PictureMatches:
     """(R, G): objects that are to be found."""
 
 
-def match_picture(
+def match_image(
     ious: Floats,
     scores: Floats,
     areas: Floats,
@@ -52,7 +52,7 @@ def match_picture(
     is_crowd: npt.NDArray[np.bool_],
     *,
     max_proposals: int = 1000,
-) -> PictureMatches:
+) -> ImageMatches:
     """Match the proposals of one picture; D and G may be 0.
 
     Args:
@@ -97,4 +97,4 @@ def match_picture(
         is_free[rows, columns, objects] = is_crowd[objects]
         rows, columns = np.nonzero(finds)
         ranks[rows, columns, chosen[rows, columns]] = rank
-    return PictureMatches(scores, outcomes, ranks, counts)
+    return ImageMatches(scores, outcomes, ranks, counts)

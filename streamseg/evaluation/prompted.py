@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 
 from streamseg.evaluation.overlap import mask_iou
-from streamseg.evaluation.truth import OnPicture, PictureTruth, SegmentFunction, labelled_pictures, size_masks
-from streamseg.guidance import GuidedSegmenter, guide_of_boxes
+from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentFunction, labelled_images, size_masks
+from streamseg.pipeline.guidance import GuidedSegmenter, guide_of_boxes
 from streamseg.prompting.select import select
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances, Tracked
@@ -87,7 +87,7 @@ def evaluate_prompted(
     min_point_score: float = MIN_POINT_SCORE,
     limit: int | None = None,
     seed: int = 0,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> PromptedScores:
     """Ask for every labelled object of a COCO-format folder.
 
@@ -98,7 +98,7 @@ def evaluate_prompted(
         min_point_score: instances that score less do not answer points, 0..1.
         limit: the most pictures to use, the first ones; None for all.
         seed: of the places of points.
-        on_picture: called with how many are done, and of how many.
+        on_image: called with how many are done, and of how many.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
@@ -106,7 +106,7 @@ def evaluate_prompted(
     ious: dict[str, list[Floats]] = {"box": [], "guided": [], "filled": [], "1": [], "3": []}
     areas: list[Floats] = []
     num_pictures = 0
-    for image, truth in labelled_pictures(folder, limit=limit, on_picture=on_picture):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances = segment([image])[0]
         wanted = truth.objects
         boxes = [box_prompt(truth, row) for row in wanted]
@@ -150,7 +150,7 @@ def score_answers(ious: Floats, areas: Floats) -> PromptScores:
     )
 
 
-def box_prompt(truth: PictureTruth, row: int) -> BoxPrompt:
+def box_prompt(truth: ImageTruth, row: int) -> BoxPrompt:
     """The labelled box of an object; that of its mask where the label has no extent."""
     x0, y0, x1, y1 = truth.boxes[row].tolist()
     if x1 <= x0 or y1 <= y0:
@@ -168,7 +168,7 @@ def answers(instances: Instances, prompts: Sequence[Prompt]) -> list[CropMask | 
     return [None if row is None else masks[row] for row in rows]
 
 
-def _ious(instances: Instances, prompts: Sequence[Prompt], truth: PictureTruth, wanted: list[int]) -> Floats:
+def _ious(instances: Instances, prompts: Sequence[Prompt], truth: ImageTruth, wanted: list[int]) -> Floats:
     """IoU (N,) of the answers with the objects asked for; nan without an answer."""
     found = answers(instances, prompts)
     return np.array(
@@ -177,7 +177,7 @@ def _ious(instances: Instances, prompts: Sequence[Prompt], truth: PictureTruth, 
     )
 
 
-def _filled_ious(boxes: Sequence[BoxPrompt], truth: PictureTruth, wanted: list[int]) -> Floats:
+def _filled_ious(boxes: Sequence[BoxPrompt], truth: ImageTruth, wanted: list[int]) -> Floats:
     """IoU (N,) of the pixels in each box with the object that it is for."""
     ious = []
     for prompt, row in zip(boxes, wanted, strict=True):

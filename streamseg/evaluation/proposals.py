@@ -19,11 +19,11 @@ from streamseg.evaluation.matching import (
     RANGES,
     THRESHOLDS,
     TRUE,
-    PictureMatches,
-    match_picture,
+    ImageMatches,
+    match_image,
 )
 from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.truth import OnPicture, SegmentFunction, labelled_pictures
+from streamseg.evaluation.truth import OnImage, SegmentFunction, labelled_images
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances
 
@@ -83,7 +83,7 @@ def evaluate_proposals(
     folder: Path,
     *,
     limit: int | None = None,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> ProposalScores:
     """Run a segmenter over a COCO-format folder and score what it finds, classes ignored.
 
@@ -91,16 +91,16 @@ def evaluate_proposals(
         segment: pictures to Instances; it should keep 1000 a picture at a very low score.
         folder: with `instances.json` and `images/`.
         limit: the most pictures to use, the first ones; None for all.
-        on_picture: called with how many are done, and of how many.
+        on_image: called with how many are done, and of how many.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
-    box_matches: list[PictureMatches] = []
-    mask_matches: list[PictureMatches] = []
+    box_matches: list[ImageMatches] = []
+    mask_matches: list[ImageMatches] = []
     best: dict[str, list[float]] = {}
     num_proposals = 0
-    for image, truth in labelled_pictures(folder, limit=limit, on_picture=on_picture):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances: Instances = segment([image])[0]
         boxes = instances.boxes.numpy(force=True).astype(np.float64)
         scores = instances.scores.numpy(force=True).astype(np.float64)
@@ -109,8 +109,8 @@ def evaluate_proposals(
         box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         mask_areas = np.array([mask.area for mask in masks], dtype=np.float64)
         overlap = box_ious(boxes, truth.boxes, truth.is_crowd)
-        box_matches.append(_needed(match_picture(overlap, scores, box_areas, truth.areas, truth.is_crowd)))
-        mask_matches.append(_needed(match_picture(ious, scores, mask_areas, truth.areas, truth.is_crowd)))
+        box_matches.append(_needed(match_image(overlap, scores, box_areas, truth.areas, truth.is_crowd)))
+        mask_matches.append(_needed(match_image(ious, scores, mask_areas, truth.areas, truth.is_crowd)))
         for column in np.flatnonzero(~truth.is_crowd).tolist():
             best.setdefault(truth.labels[column], []).append(float(ious[:, column].max(initial=0)))
         num_proposals += len(masks)
@@ -127,7 +127,7 @@ def evaluate_proposals(
     )
 
 
-def score_matches(matches: Sequence[PictureMatches]) -> MatchScores:
+def score_matches(matches: Sequence[ImageMatches]) -> MatchScores:
     """Average recall and precision over pictures; none is fine, and gives nan."""
     num_objects = sum((one.counts.sum(axis=1) for one in matches), np.zeros(len(RANGES), dtype=np.int64))  # (R,)
     found = _found(matches, num_objects)  # (R, T, N)
@@ -149,7 +149,7 @@ def score_matches(matches: Sequence[PictureMatches]) -> MatchScores:
     )
 
 
-def _needed(matches: PictureMatches) -> PictureMatches:
+def _needed(matches: ImageMatches) -> ImageMatches:
     """What the scores are made of: of 1000 proposals in each of many thousand pictures the whole fills the memory."""
     return replace(
         matches,
@@ -158,7 +158,7 @@ def _needed(matches: PictureMatches) -> PictureMatches:
     )
 
 
-def _found(matches: Sequence[PictureMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _found(matches: Sequence[ImageMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Share (R, T, N) of the objects that the best 1, 2, … N proposals of each picture find."""
     found = np.zeros((len(RANGES), len(THRESHOLDS), MAX_PROPOSALS[-1]))
     for one in matches:
@@ -168,7 +168,7 @@ def _found(matches: Sequence[PictureMatches], num_objects: npt.NDArray[np.int64]
     return np.asarray(found.cumsum(axis=2) / total)
 
 
-def _precision(matches: Sequence[PictureMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _precision(matches: Sequence[ImageMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """AP (R, T): the mean over recall levels of the best precision at that recall or a higher one."""
     best = np.full((len(RANGES), len(THRESHOLDS)), np.nan)
     if not num_objects.any():

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.capture.scene import SceneRenderer, SceneTruth
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.hota import score_hota
 from streamseg.evaluation.identity import IdentityFrame, score_identities
-from streamseg.evaluation.matching import PictureMatches, match_picture
+from streamseg.evaluation.matching import ImageMatches, match_image
 from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.proposals import PRECISION_PROPOSALS, score_matches
-from streamseg.evaluation.truth import OnPicture, SegmentFunction
+from streamseg.evaluation.truth import OnImage, SegmentFunction
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.message import CropMask
+from streamseg.synthetic import SceneRenderer, SceneTruth
 from streamseg.tracking import Tracker
 
 __all__ = ["SEEDS", "SceneScores", "evaluate_scene"]
@@ -73,7 +73,7 @@ def evaluate_scene(
     fps: float = FPS,
     tracking: TrackingConfig | None = None,
     limit: int | None = None,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> SceneScores:
     """Segment and follow scenes.
 
@@ -86,11 +86,11 @@ def evaluate_scene(
         fps: frames per second.
         tracking: settings of the tracker; None for the defaults.
         limit: the most frames of each scene, the first ones; None for all.
-        on_picture: called with how many frames are done, and of how many.
+        on_image: called with how many frames are done, and of how many.
     """
     seeds = list(seeds)
     num_frames = min(round(seconds * fps), limit if limit is not None else round(seconds * fps))
-    matches: list[PictureMatches] = []
+    matches: list[ImageMatches] = []
     tracks: list[IdentityFrame] = []
     scores = []
     for position, seed in enumerate(seeds):
@@ -101,7 +101,7 @@ def evaluate_scene(
             found, followed = _frame(segment, follow, renderer, tracker, index)
             matches.append(found)
             of_scene.append(followed)
-            on_picture(position * num_frames + index + 1, len(seeds) * num_frames)
+            on_image(position * num_frames + index + 1, len(seeds) * num_frames)
         scores.append(score_identities(of_scene))
         tracks += _renamed(of_scene, position)
     masks, hota = score_matches(matches), score_hota(tracks)
@@ -126,13 +126,13 @@ def evaluate_scene(
 
 def _frame(
     segment: SegmentFunction, follow: SegmentFunction | None, renderer: SceneRenderer, tracker: Tracker, index: int
-) -> tuple[PictureMatches, IdentityFrame]:
+) -> tuple[ImageMatches, IdentityFrame]:
     """What was found and followed in one frame."""
     truth, images = renderer.truth(index), [renderer.render(index)]
     instances = segment(images)[0].to("cpu")
     masks = instance_masks(instances[:PRECISION_PROPOSALS])  # the best; nothing else is looked at
     ious = _overlaps(masks, truth)
-    found = match_picture(
+    found = match_image(
         ious,
         instances.scores[: len(masks)].numpy().astype(np.float64),
         np.array([mask.area for mask in masks], dtype=np.float64),

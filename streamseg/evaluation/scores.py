@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.truth import OnPicture, PictureTruth, SegmentFunction, labelled_pictures
+from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentFunction, labelled_images
 from streamseg.segmentation.masks import instance_masks
 
 __all__ = [
@@ -86,7 +86,7 @@ def evaluate_scores(
     folder: Path,
     *,
     limit: int | None = None,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> ScoreScores:
     """Run a segmenter over a COCO-format folder and compare its scores with its masks.
 
@@ -97,7 +97,7 @@ def evaluate_scores(
             use: a thousand proposals near 0 would decide every figure.
         folder: with `instances.json` and `images/`.
         limit: the most pictures to use, the first ones; None for all.
-        on_picture: called with how many are done, and of how many.
+        on_image: called with how many are done, and of how many.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
@@ -105,7 +105,7 @@ def evaluate_scores(
     pairs: list[Floats] = [np.zeros((0, 2))]
     pairs_on_objects: list[Floats] = [np.zeros((0, 2))]
     num_pictures = 0
-    for image, truth in labelled_pictures(folder, limit=limit, on_picture=on_picture):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances = segment([image])[0]
         num_pictures += 1
         scores = instances.scores.numpy(force=True).astype(np.float64)
@@ -135,7 +135,7 @@ class JudgedProposals:
     """(M,): each one's IoU with that object."""
 
 
-def judged_proposals(boxes: Floats, ious: Floats, truth: PictureTruth) -> JudgedProposals:
+def judged_proposals(boxes: Floats, ious: Floats, truth: ImageTruth) -> JudgedProposals:
     """The two groups that scores are judged on.
 
     Args:

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.annotations import LabelledPicture, annotation_mask, read_image, read_pictures
+from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image, read_images
 from streamseg.errors import DataError
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 
-__all__ = ["SIZES", "OnPicture", "PictureTruth", "SegmentFunction", "labelled_pictures", "picture_truth", "size_masks"]
+__all__ = ["SIZES", "ImageTruth", "OnImage", "SegmentFunction", "image_truth", "labelled_images", "size_masks"]
 
 SegmentFunction = Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[Instances]]
 """RGB pictures (H, W, 3) to their objects, such as a `Segmenter`."""
-OnPicture = Callable[[int, int], None]
+OnImage = Callable[[int, int], None]
 """Called with how many pictures are done, and of how many."""
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -26,7 +26,7 @@ SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**
 
 
 @dataclass(frozen=True, eq=False)
-class PictureTruth:
+class ImageTruth:
     """The G labelled objects of one picture; G may be 0."""
 
     masks: tuple[CropMask, ...]
@@ -43,7 +43,7 @@ class PictureTruth:
         return [row for row, mask in enumerate(self.masks) if mask.crop.size and not self.is_crowd[row]]
 
 
-def picture_truth(picture: LabelledPicture) -> PictureTruth:
+def image_truth(picture: LabelledImage) -> ImageTruth:
     """The labels of one entry.
 
     Raises:
@@ -58,7 +58,7 @@ def picture_truth(picture: LabelledPicture) -> PictureTruth:
         float(mask.area) if annotation.area is None else annotation.area
         for annotation, mask in zip(picture.annotations, masks, strict=True)
     ]
-    return PictureTruth(
+    return ImageTruth(
         masks=masks,
         boxes=boxes,
         areas=np.array(areas, dtype=np.float64),
@@ -67,9 +67,9 @@ def picture_truth(picture: LabelledPicture) -> PictureTruth:
     )
 
 
-def labelled_pictures(
-    folder: Path, *, limit: int | None = None, on_picture: OnPicture = lambda done, total: None
-) -> Iterator[tuple[npt.NDArray[np.uint8], PictureTruth]]:
+def labelled_images(
+    folder: Path, *, limit: int | None = None, on_image: OnImage = lambda done, total: None
+) -> Iterator[tuple[npt.NDArray[np.uint8], ImageTruth]]:
     """Each picture (H, W, 3) RGB of a folder with its labels, by ascending image id.
 
     Everything but the contents of the pictures is checked before the first one is given: a mistake in the
@@ -78,19 +78,19 @@ def labelled_pictures(
     Args:
         folder: with `instances.json` and `images/`.
         limit: the most pictures, the first ones; None for all.
-        on_picture: called when the caller is done with a picture.
+        on_image: called when the caller is done with a picture.
 
     Raises:
         DataError: the folder is missing, broken or empty, or a picture is unreadable.
     """
-    pictures = read_pictures(folder)[:limit]
+    pictures = read_images(folder)[:limit]
     for picture in pictures:
         if not picture.path.is_file():
             raise DataError(f"picture {picture.path} is missing, though instances.json lists it")
-        picture_truth(picture)
+        image_truth(picture)
     for position, picture in enumerate(pictures):
-        yield read_image(picture), picture_truth(picture)
-        on_picture(position + 1, len(pictures))
+        yield read_image(picture), image_truth(picture)
+        on_image(position + 1, len(pictures))
 
 
 def size_masks(areas: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:

@@ -10,30 +10,30 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.capture.images import find_pictures, read_picture
+from streamseg.capture.images import find_images, read_picture
 from streamseg.errors import DataError, SourceError
 from streamseg.evaluation.followers import (
     FOLLOWERS,
-    FilmFrame,
     Follower,
+    SequenceFrame,
     best_masks,
     crop_of,
     first_prompts,
     guided_follower,
 )
 from streamseg.evaluation.following import MeasureScores, contour_accuracy, region_similarity, summarise
-from streamseg.evaluation.truth import OnPicture, SegmentFunction
-from streamseg.guidance import GuidedSegmenter
+from streamseg.evaluation.truth import OnImage, SegmentFunction
+from streamseg.pipeline.guidance import GuidedSegmenter
 from streamseg.structures.message import CropMask
 
-__all__ = ["FilmScores", "FollowScores", "VideoScores", "evaluate_video", "read_film"]
+__all__ = ["FollowScores", "SequenceScores", "VideoScores", "evaluate_video", "read_sequence"]
 
 FPS = 24.0
 """Frames per second of DAVIS' films."""
 
 
 @dataclass(frozen=True)
-class FilmScores:
+class SequenceScores:
     """How well one follower kept to the object of one film, without its first and last frame."""
 
     region: MeasureScores
@@ -56,7 +56,7 @@ class FollowScores:
     region: MeasureScores
     contour: MeasureScores
     share_answered: float
-    films: dict[str, FilmScores]
+    films: dict[str, SequenceScores]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def evaluate_video(
     *,
     followers: Mapping[str, Follower] = FOLLOWERS,
     limit: int | None = None,
-    on_picture: OnPicture = lambda done, total: None,
+    on_image: OnImage = lambda done, total: None,
 ) -> VideoScores:
     """Follow the object of each film from a prompt made of its first true mask.
 
@@ -90,7 +90,7 @@ def evaluate_video(
             that is not 0 belongs to the object.
         followers: by name; what is compared. Where `segment` can be guided, `guided_follower` is as well ("guided").
         limit: the most frames of each film, the first ones; at least 3. None for all.
-        on_picture: called with how many frames are done, and of how many.
+        on_image: called with how many frames are done, and of how many.
 
     Raises:
         DataError: the folder is missing or holds no film, a film has fewer than 3 frames or an empty first
@@ -100,16 +100,16 @@ def evaluate_video(
         followers = {**followers, "guided": guided_follower(segment)}
     films = {path: _film_paths(path, limit) for path in _film_folders(folder)}
     num_frames, done = sum(map(len, films.values())), 0
-    by_prompt: dict[str, dict[str, dict[str, FilmScores]]] = {}
-    best: dict[str, FilmScores] = {}
+    by_prompt: dict[str, dict[str, dict[str, SequenceScores]]] = {}
+    best: dict[str, SequenceScores] = {}
     for path, paths in films.items():
-        frames: list[FilmFrame] = []
+        frames: list[SequenceFrame] = []
         truth: list[npt.NDArray[np.bool_]] = []
-        for image, mask in read_film(paths):
-            frames.append(FilmFrame(image, segment([image])[0].to("cpu"), len(frames) / FPS))
+        for image, mask in read_sequence(paths):
+            frames.append(SequenceFrame(image, segment([image])[0].to("cpu"), len(frames) / FPS))
             truth.append(mask)
             done += 1
-            on_picture(done, num_frames)
+            on_image(done, num_frames)
         if not truth[0].any():
             raise DataError(f"the first mask of {path} is empty; a prompt is made of it")
         for kind, prompt in first_prompts(truth[0]).items():
@@ -126,7 +126,7 @@ def evaluate_video(
     )
 
 
-def read_film(paths: Sequence[tuple[Path, Path]]) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]:
+def read_sequence(paths: Sequence[tuple[Path, Path]]) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]:
     """Each picture (H, W, 3) RGB with its mask (H, W).
 
     Raises:
@@ -155,7 +155,7 @@ def _film_folders(folder: Path) -> list[Path]:
 
 def _film_paths(film: Path, limit: int | None) -> list[tuple[Path, Path]]:
     try:
-        images = find_pictures(str(film / "images"))[:limit]
+        images = find_images(str(film / "images"))[:limit]
     except SourceError as error:
         raise DataError(str(error)) from error
     if len(images) < 3:
@@ -167,18 +167,18 @@ def _film_paths(film: Path, limit: int | None) -> list[tuple[Path, Path]]:
     return paths
 
 
-def _score(masks: Iterable[CropMask], truth: Sequence[npt.NDArray[np.bool_]]) -> FilmScores:
+def _score(masks: Iterable[CropMask], truth: Sequence[npt.NDArray[np.bool_]]) -> SequenceScores:
     # The first frame is given away by the prompt, and DAVIS leaves the last one out as well.
     given = [mask.full(true_mask.shape) for mask, true_mask in zip(masks, truth, strict=True)][1:-1]
     wanted = truth[1:-1]
-    return FilmScores(
+    return SequenceScores(
         region=summarise([region_similarity(mask, true) for mask, true in zip(given, wanted, strict=True)]),
         contour=summarise([contour_accuracy(mask, true) for mask, true in zip(given, wanted, strict=True)]),
         share_answered=float(np.mean([mask.any() for mask in given])),
     )
 
 
-def _mean(films: Mapping[str, FilmScores]) -> FollowScores:
+def _mean(films: Mapping[str, SequenceScores]) -> FollowScores:
     return FollowScores(
         region_and_contour=float(np.mean([film.region_and_contour for film in films.values()])),
         region=_mean_measure([film.region for film in films.values()]),

@@ -25,19 +25,18 @@ reference      the answers of the official FastSAM program, for those who depend
 checks         prompts that no picture of a size can answer, and prompts from a configuration
 """
 
-from streamseg.prompting.checks import check_prompts, prompts_from_config
-from streamseg.prompting.following import PromptFollower
 from streamseg.prompting.placed import PlacedPrompts
-from streamseg.prompting.select import candidates, select, select_reference
+from streamseg.prompting.prompt_tracker import PromptTracker
+from streamseg.prompting.select import candidates, select
 from streamseg.prompting.status import status_of
+from streamseg.prompting.validation import check_prompts, prompts_from_config
 
 __all__ = [
     "PlacedPrompts",
-    "PromptFollower",
+    "PromptTracker",
     "candidates",
     "check_prompts",
     "prompts_from_config",
     "select",
-    "select_reference",
     "status_of",
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from streamseg.prompting.binding import Binding, Candidate, carry, inner_point, is_step
+from streamseg.prompting.history import Sighting, Sightings
 from streamseg.prompting.select import nested
-from streamseg.prompting.sightings import Sighting, Sightings
+from streamseg.prompting.target import Binding, Candidate, carry, inner_point, is_step
 from streamseg.structures.instances import TENTATIVE, Tracked
-from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt
+from streamseg.structures.prompt import EverythingPrompt, SpatialPrompt
 
 __all__ = ["Bindings"]
 
@@ -18,7 +18,7 @@ class Bindings:
     """One binding for each prompt about one source that follows."""
 
     def __init__(self) -> None:
-        self._prompts: Sequence[EverythingPrompt | LocatedPrompt] = ()
+        self._prompts: Sequence[EverythingPrompt | SpatialPrompt] = ()
         self._bindings: dict[str, Binding] = {}
         self._pending: list[Candidate] = []
 
@@ -45,7 +45,7 @@ class Bindings:
             for binding in self._bindings.values():
                 binding.leave_gone(after)
 
-    def synchronise(self, prompts: Sequence[EverythingPrompt | LocatedPrompt], sighting: Sighting) -> list[Binding]:
+    def synchronise(self, prompts: Sequence[EverythingPrompt | SpatialPrompt], sighting: Sighting) -> list[Binding]:
         """Begin, step and end bindings until they are those of these prompts.
 
         Args:
@@ -102,7 +102,7 @@ class Bindings:
                     binding.bind([candidates[row] for row in selection.rows])
                     binding.leave_gone(since[-1])
 
-    def _step(self, binding: Binding, prompt: LocatedPrompt, sighting: Sighting) -> None:
+    def _step(self, binding: Binding, prompt: SpatialPrompt, sighting: Sighting) -> None:
         row = binding.row_in(sighting)
         others = [one for one in binding.candidates if one is not binding.candidate and one.row_in(sighting) >= 0]
         if row >= 0 and not others:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamseg.geometry import box_area, box_intersection, clip_boxes, silhouettes
-from streamseg.prompting.fit import MIN_SCORE, select_fitting
+from streamseg.prompting.overlap import MIN_SCORE, select_fitting
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import BoxPrompt, Selection
 

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.looks import Floats
-from streamseg.prompting.sightings import RASTER, Sighting
+from streamseg.prompting.appearance import Floats
+from streamseg.prompting.history import RASTER, Sighting
 from streamseg.structures.instances import CORRECTION_MARGIN
 
 __all__ = ["MIN_INSIDE", "shares_inside"]

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.sightings import Sighting, Sightings
+from streamseg.prompting.history import Sighting, Sightings
 
 __all__ = ["MIN_COSINE", "MIN_VIEWS", "Likeness", "Likenesses", "Vector"]
 

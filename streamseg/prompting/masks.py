@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamseg.geometry import box_area, box_intersection, raster_points, sample_logits, silhouettes
-from streamseg.prompting.fit import MIN_SCORE, select_fitting
+from streamseg.prompting.overlap import MIN_SCORE, select_fitting
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import MaskPrompt, Selection

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.structures.message import CropMask
-from streamseg.structures.prompt import BoxPrompt, LocatedPrompt, PointPrompt
+from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 
 __all__ = ["moved"]
 
@@ -19,7 +19,7 @@ MAX_MASK_SIDE_PX = 8192
 """No camera's picture is larger, and no mask that means an object in it."""
 
 
-def moved(prompt: LocatedPrompt, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> LocatedPrompt:
+def moved(prompt: SpatialPrompt, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]) -> SpatialPrompt:
     """The same prompt where its object is now.
 
     Args:

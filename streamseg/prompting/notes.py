@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from streamseg.prompting.binding import Binding
+from streamseg.prompting.appearance import Looks, looks_of
+from streamseg.prompting.history import Sightings
 from streamseg.prompting.likeness import Likenesses
-from streamseg.prompting.looks import Looks, looks_of
-from streamseg.prompting.memory import Remembered, fingerprint, parse_memory, to_json
-from streamseg.prompting.sightings import Sightings
-from streamseg.structures.prompt import LocatedPrompt
+from streamseg.prompting.state import Remembered, fingerprint, parse_memory, to_json
+from streamseg.prompting.target import Binding
+from streamseg.structures.prompt import SpatialPrompt
 
 __all__ = ["Notes"]
 
-_Note = tuple[LocatedPrompt, int, int, float, Looks | None]
+_Note = tuple[SpatialPrompt, int, int, float, Looks | None]
 """A prompt, its object's identity, the one under which that was found again, when it last looked like itself, and its
 looks before it was found again."""
 
@@ -36,7 +36,7 @@ class Notes:
             (),
         )
 
-    def take(self, prompt: LocatedPrompt) -> Looks | None:
+    def take(self, prompt: SpatialPrompt) -> Looks | None:
         """What an earlier run knew of a prompt's object, once; None where it had another prompt of this id, or none."""
         remembered = self._remembered.pop(prompt.prompt_id, None)
         return remembered.looks if remembered is not None and remembered.is_of(prompt) else None

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.prompting.appearance import Floats
 from streamseg.prompting.containment import MIN_INSIDE
 from streamseg.prompting.likeness import MIN_COSINE, Vector
-from streamseg.prompting.looks import Floats
 
 __all__ = ["Parthood", "box_side"]
 

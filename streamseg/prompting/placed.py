@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from streamseg.errors import DataError
-from streamseg.prompting.following import PromptFollower
+from streamseg.prompting.prompt_tracker import PromptTracker
 from streamseg.prompting.select import select
 from streamseg.prompting.status import status_of
 from streamseg.structures.instances import Tracked
-from streamseg.structures.prompt import EverythingPrompt, LocatedPrompt, Selection
+from streamseg.structures.prompt import EverythingPrompt, Selection, SpatialPrompt
 
 __all__ = ["PlacedPrompts"]
 
@@ -27,14 +27,14 @@ class PlacedPrompts:
 
     def __init__(self, *, are_followed: bool, memory: Mapping[str, object] | None = None) -> None:
         self._are_followed = are_followed
-        self._followers: dict[str, PromptFollower] = {}
+        self._followers: dict[str, PromptTracker] = {}
         self.remember(memory if memory is not None else {})
 
     def answers(
         self,
         source_id: str,
         tracked: Tracked,
-        prompts: Sequence[EverythingPrompt | LocatedPrompt],
+        prompts: Sequence[EverythingPrompt | SpatialPrompt],
         *,
         frame_index: int,
         time_seconds: float,
@@ -44,14 +44,14 @@ class PlacedPrompts:
         Args:
             source_id: whose frame it is; the frames of a source come in order.
             tracked: the objects of the frame, K of them; 0 is fine.
-            prompts: P of them, as `PromptFollower.update` takes them.
+            prompts: P of them, as `PromptTracker.update` takes them.
             frame_index: `Frame.index`.
             time_seconds: when the picture was taken, as the tracker was told.
         """
         if self._are_followed:
             follower = self._followers.get(source_id)
             if follower is None:
-                follower = self._followers[source_id] = PromptFollower()
+                follower = self._followers[source_id] = PromptTracker()
             return follower.update(tracked, prompts, frame_index=frame_index, time_seconds=time_seconds)
         track_ids = tracked.track_ids.tolist()
         return [
@@ -59,7 +59,7 @@ class PlacedPrompts:
             for prompt, selection in zip(prompts, select(tracked, prompts), strict=True)
         ]
 
-    def place(self, source_id: str, prompt: LocatedPrompt) -> LocatedPrompt:
+    def place(self, source_id: str, prompt: SpatialPrompt) -> SpatialPrompt:
         """Where a prompt is asked in the source's next frame while nothing answers it."""
         follower = self._followers.get(source_id)
         return follower.place(prompt) if follower is not None else prompt
@@ -94,5 +94,5 @@ class PlacedPrompts:
         for source_id, entries in memory.items():
             if not isinstance(source_id, str) or not isinstance(entries, Mapping):
                 raise DataError(f"the memory of prompts must hold a mapping for each source, not so {source_id!r:.40}")
-            followers[source_id] = PromptFollower(entries)
+            followers[source_id] = PromptTracker(entries)
         self._followers.update(followers)

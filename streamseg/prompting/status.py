@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from streamseg.prompting.binding import Binding
+from streamseg.prompting.target import Binding
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection

@@ -17,10 +17,10 @@ from typing import Any, Final
 
 import zmq
 
-from streamseg.closing import Closing
 from streamseg.errors import DataError, PublishError, StreamsegError, WireError
 from streamseg.publish.endpoints import Context, bind, connect, open_socket
 from streamseg.publish.thread import SocketThread, WakeUp
+from streamseg.resources import Resource
 from streamseg.wire import fields
 
 __all__ = ["ControlClient", "ControlServer", "Op"]
@@ -67,7 +67,7 @@ def _request_id(request: dict[str, Any]) -> int | str:
     return fields.integer(request, "id")
 
 
-class ControlServer(Closing):
+class ControlServer(Resource):
     """Answers requests in a thread of its own, one after the other.
 
     Args:
@@ -143,7 +143,7 @@ class ControlServer(Closing):
             self._socket.close()
 
 
-class ControlClient(Closing):
+class ControlClient(Resource):
     """Asks a `ControlServer`; for one thread.
 
         with ControlClient("tcp://127.0.0.1:5556") as control:

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import zmq
 
-from streamseg.closing import Closing
 from streamseg.errors import PublishError
 from streamseg.publish.endpoints import Context
-from streamseg.publish.outlet import Outlet
 from streamseg.publish.picture import encode_jpeg
+from streamseg.publish.socket import Outlet
 from streamseg.publish.thread import SocketThread, WakeUp
+from streamseg.resources import Resource
 from streamseg.structures.message import Message
 from streamseg.telemetry import DropCounter, Drops, merge_drops
 from streamseg.wire import (
@@ -28,9 +28,9 @@ from streamseg.wire import (
     Status,
     assemble,
     encode_status,
+    image_topic,
     mask_buffers,
     mask_topic,
-    picture_topic,
 )
 from streamseg.wire.topics import STATUS_TOPIC
 
@@ -41,7 +41,7 @@ STATUS_INTERVAL_SECONDS: Final = 1.0
 Picture = npt.NDArray[np.uint8]
 
 
-class Publisher(Closing):
+class Publisher(Resource):
     """Sends messages to whoever subscribed, and never waits for them.
 
     `publish` puts the message into its source's slot, where a newer one replaces it, and returns; a
@@ -153,11 +153,11 @@ class Publisher(Closing):
 
     def wants_masks(self, source_id: str) -> bool:
         """Whether anybody subscribed to the source's messages, with or without the picture."""
-        return self._is_wanted(mask_topic(source_id)) or self.wants_picture(source_id)
+        return self._is_wanted(mask_topic(source_id)) or self.wants_image(source_id)
 
-    def wants_picture(self, source_id: str) -> bool:
+    def wants_image(self, source_id: str) -> bool:
         """Whether anybody subscribed to the source's pictures."""
-        return self._is_wanted(picture_topic(source_id))
+        return self._is_wanted(image_topic(source_id))
 
     def drops(self, source_id: str) -> Drops:
         """The publisher's own drops of a source so far."""
@@ -237,16 +237,16 @@ class Publisher(Closing):
 
     def _send(self, message: Message, image: Picture | None) -> None:
         source_id = message.source_id
-        topics = [topic for topic in (mask_topic(source_id), picture_topic(source_id)) if self._is_wanted(topic)]
+        topics = [topic for topic in (mask_topic(source_id), image_topic(source_id)) if self._is_wanted(topic)]
         if topics:
             message = replace(message, drops=merge_drops([message.drops, self.drops(source_id)]))
             buffers = mask_buffers(message, self._mask_encoding, self._compression)
         for topic in topics:
-            is_picture = topic == picture_topic(source_id)
-            if is_picture and message.jpeg is None and image is not None:
+            is_image = topic == image_topic(source_id)
+            if is_image and message.jpeg is None and image is not None:
                 message = replace(message, jpeg=encode_jpeg(image, self._jpeg_quality))
             # The topic is given, as without an image there is no picture in the message that goes there.
-            parts = [topic, *assemble(message, buffers, include_jpeg=is_picture)[1:]]
+            parts = [topic, *assemble(message, buffers, include_jpeg=is_image)[1:]]
             for outlet in self._outlets:
                 if outlet.is_wanted(topic) and not outlet.send(parts):
                     with self._changed:

@@ -10,13 +10,13 @@ from typing import Final
 
 import zmq
 
-from streamseg.closing import Closing
 from streamseg.errors import WireError
 from streamseg.publish.endpoints import Context, connect, open_socket
 from streamseg.publish.sequence import SequenceTracker
 from streamseg.publish.thread import SocketThread, WakeUp
+from streamseg.resources import Resource
 from streamseg.structures.message import Message
-from streamseg.wire import Header, Status, decode, decode_status, mask_topic, picture_topic, read_header
+from streamseg.wire import Header, Status, decode, decode_status, image_topic, mask_topic, read_header
 from streamseg.wire.topics import MASK_TOPICS, PICTURE_TOPICS, STATUS_TOPIC
 
 __all__ = ["Subscriber", "message_age_ms"]
@@ -36,7 +36,7 @@ def message_age_ms(message: Message, now_ns: int | None = None) -> float:
     return ((time.time_ns() if now_ns is None else now_ns) - message.captured_ns) / 1e6
 
 
-class Subscriber(Closing):
+class Subscriber(Resource):
     """Receives the newest message of each source, however slowly they are taken.
 
         with Subscriber("tcp://127.0.0.1:5555", timeout_seconds=5) as subscriber:
@@ -70,7 +70,7 @@ class Subscriber(Closing):
     ) -> None:
         prefixes = [PICTURE_TOPICS if picture else MASK_TOPICS]
         if sources is not None:
-            prefixes = [(picture_topic if picture else mask_topic)(source_id) for source_id in sources]
+            prefixes = [(image_topic if picture else mask_topic)(source_id) for source_id in sources]
         self.timeout_seconds = timeout_seconds
         self._context = zmq.Context() if context is None else context
         self._owns_context = context is None

@@ -8,8 +8,8 @@ A live source's mailbox holds one frame, the newest; a file's blocks its reader.
 threads holds one piece of work, so that nothing grows old in a queue.
 """
 
-from streamseg.runtime.figures import Ages, RunFigures, SourceFigures, describe_drops
+from streamseg.runtime.figures import Ages, RunStats, SourceStats, describe_drops
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
 
-__all__ = ["Ages", "RunFigures", "Runtime", "Sink", "SourceFigures", "describe_drops"]
+__all__ = ["Ages", "RunStats", "Runtime", "Sink", "SourceStats", "describe_drops"]

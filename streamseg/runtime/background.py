@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from streamseg.closing import Closing
+from streamseg.resources import Resource
 
 __all__ = ["Background", "Task"]
 
@@ -48,7 +48,7 @@ class Task(Generic[T]):
             self._done.set()
 
 
-class Background(Closing):
+class Background(Resource):
     """Does one piece of work after the other, in the order in which they came.
 
     The thread starts with the first piece of work; who never asks for any has none.

@@ -11,7 +11,7 @@ from streamseg.structures.frame import Clock
 from streamseg.structures.message import Message
 from streamseg.telemetry import Drops, Percentiles
 
-__all__ = ["SOURCE_AGE_WINDOW", "Ages", "Meter", "Rate", "RunFigures", "SourceFigures", "SourceState", "describe_drops"]
+__all__ = ["SOURCE_AGE_WINDOW", "Ages", "Meter", "Rate", "RunStats", "SourceState", "SourceStats", "describe_drops"]
 
 SourceState = Literal["starting", "running", "ended", "failed"]
 
@@ -38,7 +38,7 @@ class Ages:
 
 
 @dataclass(frozen=True)
-class SourceFigures:
+class SourceStats:
     """How one source is doing."""
 
     source_id: str
@@ -60,7 +60,7 @@ class SourceFigures:
 
 
 @dataclass(frozen=True)
-class RunFigures:
+class RunStats:
     """How a run is doing, or did."""
 
     seconds: float
@@ -78,7 +78,7 @@ class RunFigures:
     stages_ms: dict[str, tuple[float, float]]
     """p50 and p95 of the time that each stage takes, by name."""
     is_paused: bool
-    sources: tuple[SourceFigures, ...]
+    sources: tuple[SourceStats, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; null for what is unknown."""

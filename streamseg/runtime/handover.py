@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Generic, TypeVar
 
-__all__ = ["Handover"]
+__all__ = ["SlotQueue"]
 
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class SlotQueue(Generic[T]):
     """Holds one piece of work between its producer and its consumer.
 
     The producer waits for room *before* it chooses its next work, so that what it chooses is fresh

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from streamseg.batching import Batcher, Waiting
+from streamseg.runtime.batching import Batcher, Waiting
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter, Drops
 
-__all__ = ["FILE_CAPACITY", "Intake", "Mailbox", "Taken"]
+__all__ = ["FILE_CAPACITY", "FrameQueue", "Mailbox", "Taken"]
 
 FILE_CAPACITY = 2
 """Frames of a file that wait: one decodes ahead while another is taken; more would only hold memory."""
@@ -73,7 +73,7 @@ class Taken:
     """Sources of which no frame will come after this batch."""
 
 
-class Intake:
+class FrameQueue:
     """All mailboxes: capture threads put, the network's thread takes. Every method may be called from any thread.
 
     Args:

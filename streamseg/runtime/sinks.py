@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from streamseg.errors import DataError
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
 from streamseg.publish import Publisher
 from streamseg.rle import crop_to_coco
 from streamseg.structures.message import Message
@@ -35,10 +35,10 @@ class PublishSink:
         self._publisher = publisher
         self._every_frame_of = frozenset(every_frame_of)
 
-    def write(self, result: Result) -> None:
+    def write(self, result: FrameResult) -> None:
         """Publish one frame."""
         frame = result.frame
-        image = frame.image if self._publisher.wants_picture(frame.source_id) else None
+        image = frame.image if self._publisher.wants_image(frame.source_id) else None
         wait_seconds = FILE_WAIT_SECONDS if frame.source_id in self._every_frame_of else 0.0
         self._publisher.publish(result.message, image, wait_seconds=wait_seconds)
 
@@ -88,7 +88,7 @@ class MessageFile:
         if not os.access(self._path if self._path.exists() else self._path.parent, os.W_OK):
             raise DataError(f"cannot write the messages to {path}: no permission")
 
-    def write(self, result: Result) -> None:
+    def write(self, result: FrameResult) -> None:
         """Append one line."""
         line = message_line(result.message)
         try:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 
-from streamseg.batching import Batcher
 from streamseg.capture import Source
 from streamseg.config import BatchingConfig
 from streamseg.errors import SourceError
-from streamseg.pipeline import Pipeline, Result
-from streamseg.runtime.figures import RunFigures
-from streamseg.runtime.handover import Handover
-from streamseg.runtime.ledger import Ledger
-from streamseg.runtime.mailbox import Intake
+from streamseg.pipeline import FrameResult, Pipeline
+from streamseg.runtime.batching import Batcher
+from streamseg.runtime.figures import RunStats
+from streamseg.runtime.handover import SlotQueue
+from streamseg.runtime.mailbox import FrameQueue
+from streamseg.runtime.stats import Ledger
 from streamseg.runtime.workers import Segmented, Sink, Worker, capture, finish, segment
 from streamseg.structures.message import PromptStatus
 
@@ -58,12 +58,12 @@ class Runtime:
         if len(self._sources) < len(sources):
             raise ValueError(f"source ids must differ, got {[source.source_id for source in sources]}")
         self._sinks = tuple(sinks)
-        self._intake = Intake(
+        self._intake = FrameQueue(
             {source.source_id: source.is_live for source in sources},
             Batcher(batching if batching is not None else BatchingConfig()),
         )
         self._ledger = Ledger(self._sources, self._intake, self._sinks, pipeline.timer)
-        self._handover: Handover[Segmented] = Handover()
+        self._handover: SlotQueue[Segmented] = SlotQueue()
         self._changed = threading.Condition()
         self._error: BaseException | None = None
         self._workers: list[Worker] = []
@@ -83,11 +83,11 @@ class Runtime:
 
     def run(
         self,
-        on_figures: Callable[[RunFigures], None] | None = None,
+        on_figures: Callable[[RunStats], None] | None = None,
         *,
         interval_seconds: float = 1.0,
         duration_seconds: float | None = None,
-    ) -> RunFigures:
+    ) -> RunStats:
         """Run until every source has ended, `stop` is called, or something fails.
 
         Args:
@@ -151,7 +151,7 @@ class Runtime:
         """How the prompts stood in the latest frame of each source that gave one."""
         return self._ledger.prompt_statuses
 
-    def figures(self) -> RunFigures:
+    def figures(self) -> RunStats:
         """How the run is doing; from any thread."""
         now_ns = self._ended_ns or time.monotonic_ns()
         seconds = (now_ns - self._started_ns) / 1e9 if self._started_ns else 0.0
@@ -184,7 +184,7 @@ class Runtime:
             worker.start()
 
     def _wait(
-        self, on_figures: Callable[[RunFigures], None] | None, interval_seconds: float, duration_seconds: float | None
+        self, on_figures: Callable[[RunStats], None] | None, interval_seconds: float, duration_seconds: float | None
     ) -> None:
         """Wait for the end, or for a stop; call back in between."""
         started = time.monotonic()
@@ -219,7 +219,7 @@ class Runtime:
                 logger.warning("the thread %r did not end in time and is left behind", worker.name)
         self._ended_ns = time.monotonic_ns()
 
-    def _finished(self, result: Result) -> None:
+    def _finished(self, result: FrameResult) -> None:
         self._ledger.finished(result, time.monotonic_ns())
 
     def _flushed(self) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from streamseg.capture import Source
-from streamseg.pipeline import Pipeline, Result
-from streamseg.runtime.handover import Handover
-from streamseg.runtime.mailbox import Intake
+from streamseg.pipeline import FrameResult, Pipeline
+from streamseg.runtime.handover import SlotQueue
+from streamseg.runtime.mailbox import FrameQueue
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import Drops
@@ -22,7 +22,7 @@ __all__ = ["CountsDrops", "Segmented", "Sink", "Worker", "capture", "finish", "s
 class Sink(Protocol):
     """Where results go: a publisher, a file. Used by one thread."""
 
-    def write(self, result: Result) -> None:
+    def write(self, result: FrameResult) -> None:
         """Take one frame's result; frames of a source come in order. What it raises ends the run."""
         ...
 
@@ -83,7 +83,7 @@ class Worker(threading.Thread):
                 self._report(error)
 
 
-def capture(source: Source, intake: Intake) -> None:
+def capture(source: Source, intake: FrameQueue) -> None:
     """Hand in the frames of one source until it ends or nobody takes them any more."""
     frames = source.frames()
     for frame in frames:
@@ -91,7 +91,7 @@ def capture(source: Source, intake: Intake) -> None:
             source.stop()
 
 
-def segment(intake: Intake, pipeline: Pipeline, handover: Handover[Segmented]) -> None:
+def segment(intake: FrameQueue, pipeline: Pipeline, handover: SlotQueue[Segmented]) -> None:
     """Take batches through the network."""
     # The place downstream is waited for first: the newest frame is then chosen as late as can be.
     while handover.wait_for_room() and (taken := intake.take()) is not None:
@@ -104,12 +104,12 @@ def segment(intake: Intake, pipeline: Pipeline, handover: Handover[Segmented]) -
 
 
 def finish(
-    handover: Handover[Segmented],
+    handover: SlotQueue[Segmented],
     pipeline: Pipeline,
     sinks: Sequence[Sink],
     *,
     drops_of: Callable[[str], Drops],
-    finished: Callable[[Result], None],
+    finished: Callable[[FrameResult], None],
 ) -> None:
     """Track, select, and write to every sink.
 

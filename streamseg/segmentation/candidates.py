@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamseg.engines import Raw
 from streamseg.geometry import Letterbox, box_iou, clip_boxes, nms
-from streamseg.segmentation.engines import Raw
-from streamseg.structures.guide import Boxes, Guide
+from streamseg.structures.search_regions import Boxes, SearchRegions
 
-__all__ = ["choose_candidates"]
+__all__ = ["select_detections"]
 
 FOUND_IOU: Final = 0.4
 """An expected box that overlaps what is found by as much is no reason to look for more. What moves is found beside the
@@ -29,8 +29,16 @@ SCORE_EXPONENT: Final = 0.05
 """Of anchors that fit a box about as well, the one that looks most like an object is taken: IoU x score^exponent."""
 
 
-def choose_candidates(
-    raw: Raw, row: int, place: Letterbox, *, conf: float, iou: float, max_det: int, guide: Guide, expected_conf: float
+def select_detections(
+    raw: Raw,
+    row: int,
+    place: Letterbox,
+    *,
+    conf: float,
+    iou: float,
+    max_det: int,
+    guide: SearchRegions,
+    expected_conf: float,
 ) -> tuple[Tensor, Tensor]:
     """The objects of one picture of a batch.
 

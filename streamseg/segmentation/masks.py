@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.segmentation.axes import Axis, Range, axis_of
-from streamseg.segmentation.interpolation import along_columns, along_rows, taps
+from streamseg.segmentation.resampling import along_columns, along_rows, taps
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.message import CropMask
 

@@ -12,17 +12,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from streamseg.closing import Closing
 from streamseg.config import SegmentationConfig
+from streamseg.engines import Engine, Raw, build_engine
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
-from streamseg.segmentation.candidates import choose_candidates
+from streamseg.modeling.network import PROTOTYPE_STRIDE, STRIDES
+from streamseg.modeling.preprocess import check_image, letterbox_images
+from streamseg.resources import Resource
+from streamseg.segmentation.candidates import select_detections
 from streamseg.segmentation.embedding import embed
-from streamseg.segmentation.engines import Engine, Raw, build_engine
-from streamseg.segmentation.network import PROTOTYPE_STRIDE, STRIDES
-from streamseg.segmentation.preprocess import check_image, letterbox_images
-from streamseg.structures.guide import NO_GUIDE, Guide
 from streamseg.structures.instances import Instances
+from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.telemetry import StageTimer
 
 __all__ = ["Segmenter"]
@@ -30,7 +30,7 @@ __all__ = ["Segmenter"]
 _LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000), "expected_conf": (0, 1)}
 
 
-class Segmenter(Closing):
+class Segmenter(Resource):
     """Finds every instance in pictures, whatever is asked about them later.
 
     What it answers for a picture does not depend on the pictures beside it: the same rows come out, with
@@ -166,9 +166,9 @@ class Segmenter(Closing):
         Raises:
             DataError: an image has another type or shape.
         """
-        return self.guided(images, [NO_GUIDE] * len(images))
+        return self.guided(images, [NO_REGIONS] * len(images))
 
-    def guided(self, images: Sequence[npt.NDArray[np.uint8]], guides: Sequence[Guide]) -> list[Instances]:
+    def guided(self, images: Sequence[npt.NDArray[np.uint8]], guides: Sequence[SearchRegions]) -> list[Instances]:
         """Segment pictures, and look more closely where somebody knows of objects.
 
         Args:
@@ -224,10 +224,10 @@ class Segmenter(Closing):
         picture: npt.NDArray[np.uint8],
         image: npt.NDArray[np.uint8],
         place: Letterbox,
-        guide: Guide,
+        guide: SearchRegions,
     ) -> Instances:
         """The objects of row `row` of the batch: a picture of the network's input, made of an image (H, W, 3)."""
-        anchors, boxes = choose_candidates(
+        anchors, boxes = select_detections(
             raw,
             row,
             place,

@@ -12,11 +12,11 @@ from streamseg.structures.message import CropMask, PromptStatus
 __all__ = [
     "BoxPrompt",
     "EverythingPrompt",
-    "LocatedPrompt",
     "MaskPrompt",
     "PointPrompt",
     "Prompt",
     "Selection",
+    "SpatialPrompt",
     "TextPrompt",
 ]
 
@@ -126,10 +126,10 @@ class TextPrompt(_Prompt):
             )
 
 
-LocatedPrompt = PointPrompt | BoxPrompt | MaskPrompt
+SpatialPrompt = PointPrompt | BoxPrompt | MaskPrompt
 """Prompts that mean one object at a place, which they can follow."""
 
-Prompt = EverythingPrompt | LocatedPrompt | TextPrompt
+Prompt = EverythingPrompt | SpatialPrompt | TextPrompt
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,16 @@ objects      objects to vectors
 ranking      vectors to scores, 0..1, with "none of these"
 memory       which objects are looked at in a frame, and what is known of the others
 selector     one Selection for each text
-reference    the same as the official FastSAM program answers
 export       two torch modules and a tokenizer to such a folder
 """
 
 from streamseg.text.encoders import Encoders, OnnxEncoders, encoders_folder, load_encoders
-from streamseg.text.reference import ReferenceTextSelector, best_objects
 from streamseg.text.selector import TextSelector, text_answers
 
 __all__ = [
     "Encoders",
     "OnnxEncoders",
-    "ReferenceTextSelector",
     "TextSelector",
-    "best_objects",
     "encoders_folder",
     "load_encoders",
     "text_answers",

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from streamseg.cache import cache_folder
+from streamseg.engines.onnx_session import RUN_ERRORS, open_session, quiet
 from streamseg.errors import ConfigError, WeightsError
-from streamseg.onnx_session import RUN_ERRORS, open_session, quiet
+from streamseg.paths import cache_folder
 from streamseg.text.description import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, EncodersDescription
 
 __all__ = ["Encoders", "OnnxEncoders", "encoders_folder", "load_encoders"]

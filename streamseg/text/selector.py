@@ -18,7 +18,6 @@ from streamseg.text.encoders import Encoders, load_encoders
 from streamseg.text.memory import Looks, SourceMemory, looks_of
 from streamseg.text.objects import crops_for
 from streamseg.text.ranking import NONE_OF_THESE, best_texts, text_scores, usual_threshold
-from streamseg.text.reference import ReferenceTextSelector
 
 __all__ = ["Pending", "Start", "TextSelector", "text_answers"]
 
@@ -214,24 +213,20 @@ def _selection(prompt: TextPrompt, rows: Sequence[int], answers: Sequence[tuple[
 def text_answers(
     config: TextConfig,
     *,
-    prompting: Literal["default", "reference"] = "default",
     every_object: bool = False,
     start: Start | None = None,
-) -> TextSelector | ReferenceTextSelector:
+) -> TextSelector:
     """What answers texts in a pipeline; its encoders are loaded when the first text is asked for.
 
     Args:
         config: the section of the configuration.
-        prompting: whose answers to give; the reference looks at all objects of every frame.
-        every_object: the default does so, too, whatever it costs: for pictures that stand alone, and recordings.
+        every_object: all objects of every frame are looked at, whatever it costs: for pictures that stand alone, and recordings.
         start: see `TextSelector`; for live pictures.
     """
 
     def open_encoders() -> Encoders:
         return load_encoders(config.encoders, device=config.device)
 
-    if prompting == "reference":
-        return ReferenceTextSelector(open_encoders)
     return TextSelector(
         open_encoders,
         threshold=config.threshold,

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from streamseg.datasets.folders import Sample
 from streamseg.errors import DataError
 from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
-from streamseg.training.folders import Sample
 from streamseg.training.ranks import ALONE, Ranks
 
 __all__ = ["Batch", "SampleSource", "batches", "draw_from"]

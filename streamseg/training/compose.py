@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.datasets.folders import Sample
 from streamseg.errors import ConfigError
-from streamseg.training.folders import Sample
 
 __all__ = ["ComposeSettings", "Composed", "compose"]
 

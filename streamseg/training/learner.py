@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from streamseg.errors import DataError
-from streamseg.segmentation.network import Network, Predictions
+from streamseg.modeling.network import Network, Predictions
 from streamseg.training.batches import Batch
 from streamseg.training.loss import LossParts, segmentation_loss
 from streamseg.training.optimizer import build_optimizer

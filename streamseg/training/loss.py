@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.segmentation.decode import anchors, expected_sides
-from streamseg.segmentation.network import PROTOTYPE_STRIDE, Predictions
+from streamseg.modeling.decoding import anchors, expected_sides
+from streamseg.modeling.network import PROTOTYPE_STRIDE, Predictions
 from streamseg.training.assign import assign
 from streamseg.training.batches import Batch
 from streamseg.training.ranks import ALONE, Ranks

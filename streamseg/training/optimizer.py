@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from streamseg.errors import ConfigError
-from streamseg.segmentation.network import Network
+from streamseg.modeling.network import Network
 
 __all__ = ["Optimizer", "build_optimizer"]
 

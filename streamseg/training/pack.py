@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import yaml
 
-from streamseg.annotations import LabelledPicture, annotation_mask, read_image
+from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image
+from streamseg.datasets.folders import LabelledFolder, shrink_mask
 from streamseg.training.coco_writer import mask_entry, write_instances, writing
-from streamseg.training.folders import LabelledFolder, shrink_mask
 from streamseg.training.recipe import Recipe, RecipeSource
 
 __all__ = ["Packed", "pack_recipe"]
@@ -35,7 +35,7 @@ def pack_recipe(
     *,
     max_side: int,
     quality: int,
-    on_picture: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> Packed:
     """Write the pictures of a recipe's sources with their labels, and the recipe for them as `recipe.yaml`.
 
@@ -47,7 +47,7 @@ def pack_recipe(
         out: must be empty, or not there.
         max_side: larger pictures are shrunk to this long side in pixels; JPEG files that are not stay as they are.
         quality: JPEG quality of what is written anew, 1..100.
-        on_picture: called with how many pictures are done, and of how many.
+        on_image: called with how many pictures are done, and of how many.
 
     Raises:
         ConfigError: a source has a key of another format.
@@ -65,7 +65,7 @@ def pack_recipe(
             for index in indices:
                 _pack_picture(folder.picture(index), content, out / name, max_side=max_side, quality=quality)
                 done += 1
-                on_picture(done, total)
+                on_image(done, total)
             write_instances(out / name, content)
             num_annotations += len(content["annotations"])
         packed = recipe.model_copy(
@@ -108,7 +108,7 @@ def _wanted(group: list[RecipeSource], data: Path) -> tuple[LabelledFolder, list
 
 
 def _pack_picture(
-    picture: LabelledPicture, content: dict[str, Any], folder: Path, *, max_side: int, quality: int
+    picture: LabelledImage, content: dict[str, Any], folder: Path, *, max_side: int, quality: int
 ) -> None:
     image = read_image(picture)
     height, width = picture.size

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.annotations import annotation_mask, read_image, read_pictures
+from streamseg.datasets.coco import annotation_mask, read_image, read_images
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
@@ -79,7 +79,7 @@ def label_folder(
     *,
     min_score: float,
     max_overlap: float,
-    on_picture: Callable[[int, int], None] = lambda done, total: None,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
     """Write a COCO-format folder with the labels of another one and pseudo-labels where it has none.
 
@@ -92,7 +92,7 @@ def label_folder(
         segment: RGB pictures (H, W, 3) to their objects, such as a `Segmenter`.
         min_score: see `pseudo_labels`.
         max_overlap: see `pseudo_labels`.
-        on_picture: called with how many pictures are done, and of how many.
+        on_image: called with how many pictures are done, and of how many.
 
     Returns:
         How many labels were added.
@@ -100,7 +100,7 @@ def label_folder(
     Raises:
         DataError: the folder or a picture is broken, or `out` cannot be written.
     """
-    pictures = read_pictures(folder)
+    pictures = read_images(folder)
     content = json.loads((folder / "instances.json").read_text(encoding="utf-8"))
     categories = content.setdefault("categories", []) or [{"id": 1, "name": "object"}]
     content["categories"] = categories
@@ -123,7 +123,7 @@ def label_folder(
                 origin = {"pseudo": True, "score": round(label.score, 4)}
                 content["annotations"].append(identity | mask_entry(label.mask, picture.size) | origin)
                 next_id += 1
-            on_picture(done, len(pictures))
+            on_image(done, len(pictures))
         (out / "images").symlink_to((folder / "images").resolve(), target_is_directory=True)
         write_instances(out, content)
     return next_id - first_id

@@ -9,10 +9,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic_core import ErrorDetails
 
+from streamseg.datasets.folders import CocoFolder, LabelledFolder
+from streamseg.datasets.sa1b import Sa1bFolder, holds_sa1b
 from streamseg.errors import ConfigError
 from streamseg.training.batches import SampleSource
-from streamseg.training.folders import CocoFolder, LabelledFolder
-from streamseg.training.sa1b import Sa1bFolder, holds_sa1b
 from streamseg.training.scenes import SceneSamples
 
 __all__ = ["Recipe", "RecipeSource", "load_recipe"]

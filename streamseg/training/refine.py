@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.segmentation.refiner import Refined, Refiner, Views, calibrated, product_logits
+from streamseg.modeling.refiner import Refined, Refiner, Views, calibrated, product_logits
 from streamseg.training.refine_samples import MASK_IOU, NEAR_IOU, RefineSettings, Samples
 
 __all__ = ["held_out_figures", "refine_losses", "train_refiner"]

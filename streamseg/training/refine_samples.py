@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from streamseg.errors import DataError
 from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms
-from streamseg.segmentation.decode import decode
-from streamseg.segmentation.network import PROTOTYPE_STRIDE, Network
-from streamseg.segmentation.preprocess import letterbox_images
-from streamseg.segmentation.refiner import RASTER, Views, raster_grid, raster_sides, views
+from streamseg.modeling.decoding import decode
+from streamseg.modeling.network import PROTOTYPE_STRIDE, Network
+from streamseg.modeling.preprocess import letterbox_images
+from streamseg.modeling.refiner import RASTER, Views, raster_grid, raster_sides, views
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
 
@@ -101,7 +101,7 @@ def collect(
     settings: RefineSettings,
     *,
     earlier: Sequence[Network] = (),
-    on_picture: Callable[[int, int], None] = lambda done, num_objects: None,
+    on_image: Callable[[int, int], None] = lambda done, num_objects: None,
 ) -> tuple[Samples, int]:
     """Run the network over composed pictures and keep what it finds near a target, and some that is near none.
 
@@ -114,7 +114,7 @@ def collect(
         earlier: the same network at earlier steps of its training, which take turns with it. Where it was trained on
             the same pictures it has fewer faults there than on others, and a refiner that saw no more of them
             corrects less; those of an earlier step are of the same kind.
-        on_picture: called with how many are done, and with the objects so far.
+        on_image: called with how many are done, and with the objects so far.
 
     Returns:
         The objects, in the order of the pictures, and how many of them are of pictures for training; the rest are
@@ -141,7 +141,7 @@ def collect(
             count += len(found)
         if index < last_training:
             num_training = count
-        on_picture(index + 1, count)
+        on_image(index + 1, count)
     if not num_training or num_training == count:
         raise DataError(
             f"the network found {count} objects near a target in {settings.num_pictures} pictures, too few to train"

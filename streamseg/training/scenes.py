@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamseg.capture.scene import SceneRenderer
-from streamseg.training.folders import LabelledObject, Sample
+from streamseg.datasets.folders import LabelledObject, Sample
+from streamseg.synthetic import SceneRenderer
 
 __all__ = ["SceneSamples"]
 

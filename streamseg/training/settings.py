@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from streamseg.errors import ConfigError
-from streamseg.segmentation.network import Size
+from streamseg.modeling.network import Size
 from streamseg.training.compose import ComposeSettings
 
 __all__ = ["TrainingSettings"]

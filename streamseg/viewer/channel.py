@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
 from streamseg.viewer.frames import Numbered
 
 __all__ = ["Channel", "Slot", "Watcher"]
@@ -30,10 +30,10 @@ class Slot:
         self.source_id = source_id
         self.newest: Numbered | None = None
         """Replaced as a whole, so that it is read without a lock."""
-        self._made: deque[Result] = deque(maxlen=MADE_FRAMES)
-        self._snapshots: deque[Result] = deque(maxlen=SNAPSHOT_FRAMES)
+        self._made: deque[FrameResult] = deque(maxlen=MADE_FRAMES)
+        self._snapshots: deque[FrameResult] = deque(maxlen=SNAPSHOT_FRAMES)
 
-    def put(self, result: Result) -> None:
+    def put(self, result: FrameResult) -> None:
         """Take the place of the frame before."""
         seq = 0 if self.newest is None else self.newest.seq + 1
         self.newest = Numbered(seq, result)
@@ -42,7 +42,7 @@ class Slot:
         """Remember for a while a frame that is sent to somebody."""
         self._made.append(numbered.result)
 
-    def snapshot(self, index: int | None) -> Result | None:
+    def snapshot(self, index: int | None) -> FrameResult | None:
         """The frame of this number, or the newest; None where there is none, or not any more."""
         newest = self.newest
         known = [*self._made, *self._snapshots, *([newest.result] if newest is not None else [])]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from streamseg.drawing import draw_message
 from streamseg.errors import DataError
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
 from streamseg.publish.picture import encode_jpeg
 from streamseg.segmentation import instance_masks
 from streamseg.structures.message import Message, MessageObject
@@ -29,7 +29,7 @@ class Numbered:
 
     seq: int
     """Counts the source's frames since the viewer started, shown or not."""
-    result: Result
+    result: FrameResult
 
 
 def packed_frame(numbered: Numbered, *, epoch: str, max_width: int, jpeg_quality: int) -> bytes:
@@ -61,7 +61,7 @@ def drawn_jpeg(numbered: Numbered, *, max_width: int, jpeg_quality: int) -> byte
     return encode_jpeg(_at_size(drawn, shown_size(result.frame.size, max_width)), jpeg_quality)
 
 
-def drawn_png(result: Result) -> bytes:
+def drawn_png(result: FrameResult) -> bytes:
     """The same as PNG, at the size of the source."""
     drawn = draw_message(result.frame.image, result.message)
     is_encoded, body = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
@@ -78,7 +78,7 @@ def shown_size(image_size: Size, max_width: int) -> Size:
     return max(round(height * max_width / width), 1), max_width
 
 
-def whole_message(result: Result, *, max_width: int) -> Message:
+def whole_message(result: FrameResult, *, max_width: int) -> Message:
     """The message of a frame with every instance, those that nobody asked for without prompt ids.
 
     Masks that the message has are kept unless they are wider than `max_width`; the others are made in

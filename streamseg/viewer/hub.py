@@ -19,7 +19,7 @@ from streamseg.viewer.names import Names
 from streamseg.wire import prompt_to_json
 
 if TYPE_CHECKING:
-    from streamseg.runtime.assembly import Session
+    from streamseg.runtime.session import Session
     from streamseg.viewer.client import Client
 
 __all__ = ["PROTOCOL_VERSION", "Hub", "Run"]

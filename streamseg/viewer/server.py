@@ -14,7 +14,7 @@ Server to browser, text:
     {"type": "hello", "version": 1, "sources": [{"id": "cam0"}], "epoch": "5f0c…"}      first
     {"type": "prompts", "prompts": […], "names": {"p1": "cup"}}     at the start, and when they change, whoever
                                              changed them; `names` are those that were given on a page, by id
-    {"type": "status", …}                    each second: `RunFigures.as_json`
+    {"type": "status", …}                    each second: `RunStats.as_json`
     {"type": "answer", "id": 7, "ok": true, "result": …}   or   {…, "ok": false, "error": "one line"}
     {"type": "error", "error": "one line"}   the message before was refused; the connection stays
 
@@ -48,7 +48,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler as Respond
 
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
 from streamseg.runtime.sinks import message_line
 from streamseg.viewer.access import Access
 from streamseg.viewer.channel import Channel
@@ -209,7 +209,7 @@ class Server:
             line = await asyncio.to_thread(message_line, result.message)
         return web.Response(text=line, content_type="application/json", headers=_frame_headers(result))
 
-    def _result_of(self, request: web.Request) -> Result:
+    def _result_of(self, request: web.Request) -> FrameResult:
         """The frame that the query names."""
         result = self._hub.slots[self._source_of(request)].snapshot(_index_of(request))
         if result is None:
@@ -272,5 +272,5 @@ def _index_of(request: web.Request) -> int | None:
     return int(text)
 
 
-def _frame_headers(result: Result) -> dict[str, str]:
+def _frame_headers(result: FrameResult) -> dict[str, str]:
     return {"Cache-Control": "no-store", "X-Frame-Index": str(result.frame.index)}

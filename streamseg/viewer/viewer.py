@@ -12,10 +12,10 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from streamseg.closing import Closing
 from streamseg.config import ViewerConfig
 from streamseg.errors import ConfigError, PublishError
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
+from streamseg.resources import Resource
 from streamseg.viewer.access import Access, check_token, is_loopback, new_token
 from streamseg.viewer.hub import Hub, Run
 
@@ -32,7 +32,7 @@ CLOSE_SECONDS: Final = 0.3
 BACKLOG: Final = 64
 
 
-class Viewer(Closing):
+class Viewer(Resource):
     """Serves the page, and shows it what is written.
 
     A sink: `write` puts the frame into its source's slot, where a newer one replaces it, and returns. Everything
@@ -100,7 +100,7 @@ class Viewer(Closing):
         """Let the page see and steer a run; before that, it shows frames alone."""
         self._hub.run = run
 
-    def write(self, result: Result) -> None:
+    def write(self, result: FrameResult) -> None:
         """Show one frame; takes microseconds.
 
         Raises:

@@ -13,7 +13,7 @@ from streamseg.wire.message import assemble, decode, encode, mask_buffers, read_
 from streamseg.wire.prompts import collect_prompts, prompt_from_json, prompt_to_json, prompts_from_json
 from streamseg.wire.single import pack_single, unpack_single
 from streamseg.wire.status import Status, decode_status, encode_status
-from streamseg.wire.topics import mask_topic, picture_topic
+from streamseg.wire.topics import image_topic, mask_topic
 
 __all__ = [
     "MASK_ENCODINGS",
@@ -27,10 +27,10 @@ __all__ = [
     "decode_status",
     "encode",
     "encode_status",
+    "image_topic",
     "mask_buffers",
     "mask_topic",
     "pack_single",
-    "picture_topic",
     "prompt_from_json",
     "prompt_to_json",
     "prompts_from_json",

@@ -20,7 +20,7 @@ from streamseg.structures.message import MaskSpace, Message
 from streamseg.wire.buffers import Buffer, Compression, pack_buffer, read_array
 from streamseg.wire.header import Header, parse_header, parse_object, write_header
 from streamseg.wire.masks import MaskEncoding, read_masks, write_masks
-from streamseg.wire.topics import mask_topic, picture_topic
+from streamseg.wire.topics import image_topic, mask_topic
 
 __all__ = ["assemble", "decode", "encode", "mask_buffers", "read_header"]
 
@@ -61,7 +61,7 @@ def assemble(message: Message, buffers: Sequence[Buffer], *, include_jpeg: bool 
     """The cheap half of `encode`: topic and header around the masks, and the picture."""
     topic = mask_topic(message.source_id)
     if include_jpeg and message.jpeg is not None:
-        topic = picture_topic(message.source_id)
+        topic = image_topic(message.source_id)
         buffers = [*buffers, pack_buffer("jpeg", "jpeg", np.frombuffer(message.jpeg, dtype=np.uint8))]
     header = write_header(message, [buffer.entry for buffer in buffers])
     return [topic, header, *(buffer.body for buffer in buffers)]
@@ -81,7 +81,7 @@ def read_header(parts: Sequence[Part]) -> Header:
     names = [entry.name for entry in header.buffers]
     if len(set(names)) != len(names):
         raise WireError(f"buffer names must differ, got {', '.join(names)[:80]}")
-    topics = [picture_topic(header.source_id)]
+    topics = [image_topic(header.source_id)]
     if "jpeg" not in names:
         topics.append(mask_topic(header.source_id))
     if parts[0] not in topics:

@@ -17,8 +17,8 @@ __all__ = [
     "SOURCE_ID_PATTERN",
     "STATUS_TOPIC",
     "check_source_id",
+    "image_topic",
     "mask_topic",
-    "picture_topic",
 ]
 
 SOURCE_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -49,6 +49,6 @@ def mask_topic(source_id: str) -> bytes:
     return MASK_TOPICS + check_source_id(source_id).encode("ascii") + b"/"
 
 
-def picture_topic(source_id: str) -> bytes:
+def image_topic(source_id: str) -> bytes:
     """Topic of a source's messages with the picture."""
     return PICTURE_TOPICS + check_source_id(source_id).encode("ascii") + b"/"

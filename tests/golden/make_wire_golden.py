@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from messages import disc, make_message, make_object
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from streamseg.structures.message import Message, PromptStatus
 from streamseg.wire import MASK_ENCODINGS, Status, encode, encode_status, pack_single
+from tests.support.messages import disc, make_message, make_object
 
 FOLDER = Path(__file__).parent / "wire" / "1.1"
 FOLDER_1_0 = Path(__file__).parent / "wire" / "1.0"

@@ -14,7 +14,7 @@ __all__ = ["PROTOCOL"]
 
 def run(request: Request) -> Report:
     """Outlines of masks."""
-    scores = evaluate_boundary(request.segment, request.folder, limit=request.limit, on_picture=request.on_picture)
+    scores = evaluate_boundary(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
     kinds = {
         "found (IoU >= .5)": scores.found,
         "best mask of each object": scores.best,

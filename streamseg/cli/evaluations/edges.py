@@ -29,14 +29,14 @@ def run(request: Request) -> Report:
         request.segment,
         request.folder,
         limit=request.limit,
-        on_picture=lambda done, total: request.on_picture(done, 2 * total),
+        on_image=lambda done, total: request.on_image(done, 2 * total),
     )
     votes = evaluate_edges(
         request.segment,
         request.folder,
         combine="votes",
         limit=request.limit,
-        on_picture=lambda done, total: request.on_picture(total + done, 2 * total),
+        on_image=lambda done, total: request.on_image(total + done, 2 * total),
     )
     by_name = {"strongest outline": strongest, "votes of outlines": votes}
     table = Table(

@@ -14,7 +14,7 @@ __all__ = ["PROTOCOL"]
 
 def run(request: Request) -> Report:
     """Masks that boxes and points select."""
-    scores = evaluate_prompted(request.segment, request.folder, limit=request.limit, on_picture=request.on_picture)
+    scores = evaluate_prompted(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
     guided = {} if scores.guided_box is None else {"box, looked into": scores.guided_box}
     kinds = guided | {
         "box": scores.box,

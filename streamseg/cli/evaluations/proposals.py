@@ -14,7 +14,7 @@ __all__ = ["PROTOCOL"]
 
 def run(request: Request) -> Report:
     """Recall and precision of proposals."""
-    scores = evaluate_proposals(request.segment, request.folder, limit=request.limit, on_picture=request.on_picture)
+    scores = evaluate_proposals(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
     kinds = {"box": scores.box, "mask": scores.mask}
     recall = Table(
         f"Object proposals: {scores.num_objects} objects in {scores.num_pictures} pictures,"

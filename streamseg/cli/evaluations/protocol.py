@@ -30,7 +30,7 @@ class Request:
     """The data set; meaningless where the protocol names none."""
     limit: int | None
     """The most pictures to use, the first ones; None for all."""
-    on_picture: Callable[[int, int], None]
+    on_image: Callable[[int, int], None]
     """To be called with how many pictures are done, and of how many."""
 
 

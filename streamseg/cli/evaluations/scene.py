@@ -15,7 +15,7 @@ __all__ = ["PROTOCOL"]
 def run(request: Request) -> Report:
     """Objects of the rendered scene, found and followed."""
     scores = evaluate_scene(
-        request.segment, follow=request.segment_live, limit=request.limit, on_picture=request.on_picture
+        request.segment, follow=request.segment_live, limit=request.limit, on_image=request.on_image
     )
     found = Table(
         f"Rendered scene: {scores.num_objects} objects in {scores.num_frames} frames of {scores.num_scenes} scenes",

@@ -14,7 +14,7 @@ __all__ = ["PROTOCOL"]
 
 def run(request: Request) -> Report:
     """Scores against the IoU of masks."""
-    scores = evaluate_scores(request.segment, request.folder, limit=request.limit, on_picture=request.on_picture)
+    scores = evaluate_scores(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
     groups = {"on labelled objects": scores.on_objects, "all": scores.all_proposals}
     table = Table(
         f"Scores against the IoU of masks: {scores.num_pictures} pictures",

@@ -14,7 +14,7 @@ __all__ = ["PROTOCOL"]
 
 def run(request: Request) -> Report:
     """One object through films, from a prompt in the first frame."""
-    scores = evaluate_video(request.segment, request.folder, limit=request.limit, on_picture=request.on_picture)
+    scores = evaluate_video(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
     rows = {f"{prompt}, {name}": of for prompt, by_name in scores.by_prompt.items() for name, of in by_name.items()} | {
         "best mask of each frame": scores.best
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from streamseg.cli.window.pointing import Box, moved_points
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
 
 __all__ = ["ClickedPrompt", "ClickedPrompts", "Do"]
 
@@ -35,7 +35,7 @@ class ClickedPrompt:
     boxes: Mapping[int, Box]
     """Of all identities in the picture that was clicked on, by track id."""
 
-    def points_in(self, result: Result) -> tuple[tuple[float, float], ...]:
+    def points_in(self, result: FrameResult) -> tuple[tuple[float, float], ...]:
         """Where the points are in another picture: they move with the object that answered."""
         status = result.message.prompt(self.prompt_id)
         answering = result.message.of(self.prompt_id)
@@ -59,7 +59,7 @@ class ClickedPrompts:
         self._answered: set[str] = set()
         self._num_prompts = 0
 
-    def select(self, result: Result, point: tuple[float, float]) -> None:
+    def select(self, result: FrameResult, point: tuple[float, float]) -> None:
         """A point prompt; on the spot of one that is there, the next object that it could mean."""
         reach = SAME_SPOT_SHARE * min(result.frame.size)
         for prompt in reversed(self._of(result.frame.source_id)):
@@ -70,7 +70,7 @@ class ClickedPrompts:
                     return
         self._set(result, self._free_id(), {"points": [list(point)], "labels": [1]}, (point,), (1,))
 
-    def exclude(self, result: Result, point: tuple[float, float]) -> None:
+    def exclude(self, result: FrameResult, point: tuple[float, float]) -> None:
         """A background point for the last point prompt of this source."""
         own = [one for one in self._of(result.frame.source_id) if one.points]
         if not own:
@@ -81,7 +81,7 @@ class ClickedPrompts:
         values = {"points": [list(one) for one in points], "labels": list(labels)}
         self._set(result, prompt.prompt_id, values, points, labels)
 
-    def enclose(self, result: Result, box: Box) -> None:
+    def enclose(self, result: FrameResult, box: Box) -> None:
         """A box prompt."""
         self._set(result, self._free_id(), {"box": list(box)}, (), ())
 
@@ -117,7 +117,7 @@ class ClickedPrompts:
 
     def _set(
         self,
-        result: Result,
+        result: FrameResult,
         prompt_id: str,
         values: dict[str, Any],
         points: tuple[tuple[float, float], ...],

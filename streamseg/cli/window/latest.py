@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamseg.pipeline import Result
+from streamseg.pipeline import FrameResult
 
 __all__ = ["LatestResults"]
 
@@ -11,14 +11,14 @@ class LatestResults:
     """A sink that keeps the newest result of each source, for whoever comes to look."""
 
     def __init__(self) -> None:
-        self._results: dict[str, Result] = {}
+        self._results: dict[str, FrameResult] = {}
 
-    def write(self, result: Result) -> None:
+    def write(self, result: FrameResult) -> None:
         """Keep this one; the thread that writes never waits for the one that looks."""
         # One assignment, and one copy in `snapshot`: neither can be interrupted half-way.
         self._results[result.frame.source_id] = result
 
-    def snapshot(self) -> dict[str, Result]:
+    def snapshot(self) -> dict[str, FrameResult]:
         """The newest results by source id; from any thread."""
         return self._results.copy()
 

@@ -18,8 +18,8 @@ from streamseg.cli.window.pointing import Click, Drag, Mouse
 from streamseg.cli.window.screen import Key, Pointer, Screen
 from streamseg.drawing.prompts import draw_lines, draw_prompted
 from streamseg.errors import StreamsegError
-from streamseg.pipeline import Result
-from streamseg.runtime.figures import RunFigures
+from streamseg.pipeline import FrameResult
+from streamseg.runtime.figures import RunStats
 
 __all__ = ["Window"]
 
@@ -41,7 +41,7 @@ Operation = Callable[[dict[str, Any]], Any]
 class _View:
     """A window of one source."""
 
-    result: Result
+    result: FrameResult
     mouse: Mouse
     drawn: tuple[object, ...] = ()
     """What the picture in the window was made from."""
@@ -87,11 +87,11 @@ class Window:
         """
         self._operations, self._stop = operations, stop
 
-    def beside(self, call: Callable[[RunFigures], None], seconds: float) -> Callable[[RunFigures], None]:
+    def beside(self, call: Callable[[RunStats], None], seconds: float) -> Callable[[RunStats], None]:
         """What a run calls at each refresh: updates the windows, and calls `call` once in so many seconds."""
         due = self._clock() + seconds
 
-        def on_figures(figures: RunFigures) -> None:
+        def on_figures(figures: RunStats) -> None:
             nonlocal due
             self.update(figures)
             if (now := self._clock()) >= due:
@@ -100,7 +100,7 @@ class Window:
 
         return on_figures
 
-    def update(self, figures: RunFigures) -> None:
+    def update(self, figures: RunStats) -> None:
         """Do what was asked since the last call, and show what is new."""
         self._is_paused = figures.is_paused
         for event in self._screen.poll():
@@ -124,7 +124,7 @@ class Window:
 
     # ---- what is shown
 
-    def _show(self, source_id: str, result: Result) -> None:
+    def _show(self, source_id: str, result: FrameResult) -> None:
         view = self._views.setdefault(source_id, _View(result, Mouse()))
         if not view.mouse.is_pressed:  # a box is drawn around what stands still
             view.result = result

@@ -1,0 +1,256 @@
+"""`FastSAM`: a model that is called with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+
+from streamseg.config import TrackingConfig
+from streamseg.engines import Engine, build_engine
+from streamseg.errors import ConfigError
+from streamseg.fastsam.options import Options, device_name, read_options
+from streamseg.fastsam.reference_masks import as_reference, native_masks, plain_masks, plain_size, stacked
+from streamseg.fastsam.results import NAMES, Prompting, Results
+from streamseg.fastsam.rows import Boxes, Masks
+from streamseg.fastsam.selection import Numbers, prompted
+from streamseg.fastsam.sources import SourceImage, SourceLike, is_endless, source_images
+from streamseg.modeling.network import PROTOTYPE_STRIDE
+from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.structures.instances import Instances
+from streamseg.tracking import Tracker
+
+__all__ = ["FastSAM"]
+
+
+class FastSAM:
+    """Finds every object in pictures; prompts choose among them.
+
+    The weights are read when the model is made, and never again for the same device and precision. One
+    thread at a time may call it.
+    """
+
+    task = "segment"
+
+    def __init__(
+        self,
+        model: str | Path = "FastSAM-x.pt",
+        *,
+        prompting: Prompting = "reference",
+        engine: Literal["auto", "torch", "onnx"] = "auto",
+    ) -> None:
+        """Load the weights.
+
+        Args:
+            model: a path (.pt, .safetensors, .onnx), the name of published weights, or `default` for those that
+                come with the package.
+            prompting: `reference` makes masks and answers prompts as the originals do, with their peculiarities;
+                `default` does both by streamseg's own rules.
+            engine: what runs the network.
+
+        Raises:
+            WeightsError: there is no such file, or it does not fit.
+            ConfigError: `prompting` is something else.
+        """
+        if prompting not in ("reference", "default"):
+            raise ConfigError(f"prompting must be reference or default, got {prompting!r}")
+        self.prompting: Prompting = prompting
+        self.model_name = str(model)
+        self.names = dict(NAMES)
+        self._engine_kind = engine
+        self._engines: dict[tuple[str, bool], Engine] = {}
+        self._tracker: Tracker | None = None
+        self._device = device_name(None)
+        self._engine(self._device, half=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs unless a call says otherwise."""
+        return torch.device(self._device)
+
+    def to(self, device: Any) -> FastSAM:
+        """Run there from here on."""
+        self._device = device_name(device)
+        return self
+
+    @overload
+    def __call__(self, source: SourceLike, stream: Literal[False] = False, **options: Any) -> list[Results]: ...
+
+    @overload
+    def __call__(self, source: SourceLike, stream: Literal[True], **options: Any) -> Iterator[Results]: ...
+
+    def __call__(self, source: SourceLike, stream: bool = False, **options: Any) -> list[Results] | Iterator[Results]:
+        """The same as `predict`."""
+        return self.predict(source, True, **options) if stream else self.predict(source, **options)
+
+    @overload
+    def predict(
+        self,
+        source: SourceLike,
+        stream: Literal[False] = False,
+        bboxes: Numbers | None = None,
+        points: Numbers | None = None,
+        labels: Numbers | int | None = None,
+        texts: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> list[Results]: ...
+
+    @overload
+    def predict(
+        self,
+        source: SourceLike,
+        stream: Literal[True],
+        bboxes: Numbers | None = None,
+        points: Numbers | None = None,
+        labels: Numbers | int | None = None,
+        texts: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> Iterator[Results]: ...
+
+    def predict(
+        self,
+        source: SourceLike,
+        stream: bool = False,
+        bboxes: Numbers | None = None,
+        points: Numbers | None = None,
+        labels: Numbers | int | None = None,
+        texts: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> list[Results] | Iterator[Results]:
+        """Find everything in pictures, or what prompts choose (see `prompted` for how).
+
+        Args:
+            source: a path, folder, glob pattern, film, address or webcam number, an array (H, W, 3) BGR, a PIL
+                image, or a list of paths, arrays and PIL images.
+            stream: give an iterator, which looks at a picture when it is asked for, instead of a list.
+            bboxes: [x0, y0, x1, y1] or a list of such, in pixels.
+            points: [x, y] or a list of such, in pixels.
+            labels: 1 fore- or 0 background for each point; None: all 1.
+            texts: descriptions, for which encoders must have been fetched (see `rows_for_texts`).
+            **options: see `Options`.
+
+        Returns:
+            One result per picture, in order; a picture without objects has one without rows.
+
+        Raises:
+            ConfigError: an option is unknown, not available or out of its range.
+            DataError: a prompt contradicts itself, or the source is nothing that can be read.
+            SourceError: a picture, film or camera cannot be read.
+            EngineError: the device is not there.
+            WeightsError: a text is given, and there are no encoders for it.
+        """
+        results = (
+            prompted(result, bboxes=bboxes, points=points, labels=labels, texts=texts)
+            for result in self._results(source, stream, read_options(options))
+        )
+        return results if stream else list(results)
+
+    @overload
+    def track(
+        self, source: SourceLike, stream: Literal[False] = False, persist: bool = False, **options: Any
+    ) -> list[Results]: ...
+
+    @overload
+    def track(
+        self, source: SourceLike, stream: Literal[True], persist: bool = False, **options: Any
+    ) -> Iterator[Results]: ...
+
+    def track(
+        self, source: SourceLike, stream: bool = False, persist: bool = False, **options: Any
+    ) -> list[Results] | Iterator[Results]:
+        """Find everything in a film, with identities in `boxes.id`, which streamseg's own tracker gives.
+
+        Args:
+            source: see `predict`.
+            stream: see `predict`.
+            persist: go on with the identities of the last call instead of starting again.
+            **options: see `Options`.
+
+        Returns:
+            One result per picture. Objects without an identity, which score too low to start one, are left out.
+        """
+        if not persist or self._tracker is None:
+            # The originals' objects have their identity from the first picture on.
+            self._tracker = Tracker(TrackingConfig(confirm_frames=1))
+        results = self._results(source, stream, read_options(options), self._tracker)
+        return results if stream else list(results)
+
+    def _results(
+        self, source: SourceLike, stream: bool, options: Options, tracker: Tracker | None = None
+    ) -> Iterator[Results]:
+        """Check what can be checked at once; the pictures wait until they are asked for."""
+        if is_endless(source) and not stream:
+            raise ConfigError(f"the source {source!r} has no end; use stream=True, and leave the loop when done")
+        device = self._device if options.device is None else device_name(options.device)
+        segmenter = Segmenter(
+            engine=self._engine(device, half=options.half and device != "cpu"),
+            imgsz=options.imgsz,
+            conf=options.conf,
+            iou=options.iou,
+            max_det=options.max_det,
+            masks="plain" if self.prompting == "reference" else "auto",
+            scores="raw" if self.prompting == "reference" else "auto",
+        )
+        pictures = source_images(source, vid_stride=options.vid_stride)
+        return (self._result(picture, segmenter, options.retina_masks, tracker) for picture in pictures)
+
+    def _result(
+        self, picture: SourceImage, segmenter: Segmenter, retina: bool, tracker: Tracker | None = None
+    ) -> Results:
+        """What is found in one picture."""
+        instances = segmenter([picture.image[:, :, ::-1]])[0]
+        columns = [instances.scores[:, None], torch.zeros(len(instances), 1)]
+        with segmenter.timer.stage("masks"):
+            boxes, masks = self._boxes_and_masks(instances, retina)
+        if tracker is not None:
+            track_ids = tracker.update(instances, picture.time_seconds).track_ids
+            kept = track_ids >= 0
+            boxes, masks, instances = boxes[kept], masks[kept], instances[kept]
+            columns = [track_ids[kept][:, None].float(), *(column[kept] for column in columns)]
+        took = {name: stage.last for name, stage in segmenter.timer.stages.items()}
+        size = instances.image_size
+        return Results(
+            picture.image,
+            picture.path,
+            Boxes(torch.cat([boxes, *columns], dim=1), size),
+            Masks(masks, size),
+            instances=instances,
+            prompting=self.prompting,
+            names=self.names,
+            speed={
+                "preprocess": took["preprocess"],
+                "inference": took["network"],
+                "postprocess": took["postprocess"] + took["masks"],
+            },
+        )
+
+    def _boxes_and_masks(self, instances: Instances, retina: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Boxes (K, 4) and masks uint8 (K, Mh, Mw), by the rules of the model's `prompting`."""
+        size = instances.image_size
+        if self.prompting == "reference":
+            instances = as_reference(instances)
+            size = size if retina else plain_size(instances)
+            crops = native_masks(instances) if retina else plain_masks(instances)
+        else:
+            size = size if retina else _scaled_size(instances)
+            crops = instance_masks(instances, size=size)
+        return instances.boxes, torch.from_numpy(stacked(crops, size).view(np.uint8))
+
+    def _engine(self, device: str, *, half: bool) -> Engine:
+        key = (device, half)
+        if key not in self._engines:
+            self._engines[key] = build_engine(self.model_name, engine=self._engine_kind, device=device, half=half)
+        return self._engines[key]
+
+    def __repr__(self) -> str:
+        return f"FastSAM({self.model_name!r}, prompting={self.prompting!r})"
+
+
+def _scaled_size(instances: Instances) -> tuple[int, int]:
+    """(H, W) of the picture inside the network's input."""
+    height, width = instances.image_size
+    scale_x, scale_y, _, _ = instances.grid_to_image
+    return max(round(height / scale_y * PROTOTYPE_STRIDE), 1), max(round(width / scale_x * PROTOTYPE_STRIDE), 1)

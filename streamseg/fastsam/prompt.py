@@ -1,0 +1,279 @@
+"""`FastSAMPrompt`: prompts on results, and their picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from streamseg.capture.images import read_picture
+from streamseg.errors import DataError
+from streamseg.fastsam import reference_selection as reference
+from streamseg.fastsam.plot import crop_of, write_image
+from streamseg.fastsam.reference_drawing import ONE_COLOUR, draw_reference
+from streamseg.fastsam.results import Prompting, Results
+from streamseg.fastsam.rows import Masks
+from streamseg.fastsam.selection import Numbers, as_boxes, as_labels, as_points, own_rows
+from streamseg.fastsam.sources import PilImage
+from streamseg.fastsam.text import rows_for_texts
+from streamseg.structures.prompt import BoxPrompt, PointPrompt
+
+__all__ = ["Annotations", "FastSAMPrompt"]
+
+Annotations = Tensor | npt.NDArray[Any] | Results | Mapping[str, Any] | Sequence[Any]
+"""Masks to draw: (K, H, W) or one (H, W), as tensor or array; `Results`; or a list of masks, of `Results`, or of
+dicts with a mask under `segmentation`."""
+
+
+class FastSAMPrompt:
+    """Asks about one picture whose objects are found already.
+
+    Masks come at the size that the results have: the picture's with `retina_masks`, else that of the
+    network's input. Coordinates are always pixels of the picture.
+    """
+
+    def __init__(
+        self,
+        image: str | Path | npt.NDArray[np.uint8] | PilImage,
+        results: Sequence[Results] | Results,
+        device: Any = "cpu",
+        *,
+        prompting: Prompting | None = None,
+    ) -> None:
+        """Take the results of one picture.
+
+        Args:
+            image: the picture that they belong to: a path, a PIL image or an array (H, W, 3).
+            results: what the model gave for it; of several pictures the first one's is taken.
+            device: not needed, since prompts are answered on the host.
+            prompting: whose rules answer; None: as the model was told.
+
+        Raises:
+            DataError: there are no results, or they belong to a picture of another size.
+            SourceError: the picture cannot be read.
+        """
+        if not isinstance(results, Results):
+            if not len(results):
+                raise DataError("there are no results; give what the model returned for the picture")
+            results = results[0]
+        self.device = device
+        self.results = [results]
+        self.prompting: Prompting = results.prompting if prompting is None else prompting
+        self.img = _picture(image)
+        """The picture, uint8 (H, W, 3): RGB, or an array as it was given."""
+        self._is_bgr = isinstance(image, np.ndarray) and np.array_equal(image, results.orig_img)
+        self._name = Path(image if isinstance(image, str | Path) else results.path).name
+        if self.img.shape[:2] != results.orig_shape:
+            raise DataError(
+                f"the picture has (H, W) {self.img.shape[:2]}, the results belong to one of {results.orig_shape};"
+                " give the picture that the model was given"
+            )
+
+    def everything_prompt(self) -> Tensor:
+        """All masks: float32 (K, Mh, Mw) of 0 and 1; K may be 0."""
+        return torch.as_tensor(self._result.masks.data).float()
+
+    def box_prompt(self, bbox: Numbers | None = None, bboxes: Numbers | None = None) -> npt.NDArray[np.float32]:
+        """The masks that fit boxes: float32 (N, Mh, Mw) of 0 and 1.
+
+        By the reference's rules each box has an answer as long as there is any mask, and two boxes may share
+        one, which then comes once; the order is that of a Python set of the rows. By streamseg's rules a
+        box that no object fits has none, and the order is that of the boxes.
+
+        Args:
+            bbox: [x0, y0, x1, y1], or a list of such.
+            bboxes: the same.
+
+        Raises:
+            DataError: neither is given, or they are no boxes.
+        """
+        given = bbox if bboxes is None else bboxes
+        if given is None:
+            raise DataError("box_prompt needs bbox=[x0, y0, x1, y1] or bboxes=[[x0, y0, x1, y1], ...]")
+        boxes = as_boxes(given)
+        if self.prompting == "default":
+            prompts = [BoxPrompt(f"box{n}", (x0, y0, x1, y1)) for n, (x0, y0, x1, y1) in enumerate(boxes)]
+            rows = own_rows(self._result, prompts)
+        else:
+            rows = reference.best_rows_for_boxes(self._masks(), boxes, image_size=self._result.orig_shape)
+        return self._masks()[rows].astype(np.float32)
+
+    def point_prompt(
+        self,
+        points: Numbers,
+        pointlabel: Numbers | int | None = None,
+    ) -> npt.NDArray[np.bool_]:
+        """The mask at points: bool (N, Mh, Mw).
+
+        By the reference's rules N is always 1: all masks at points of label 1, painted into one, large ones
+        first, while masks at points of label 0 are erased; it may be empty. By streamseg's rules it is the
+        smallest mask that holds the points of label 1 and none of label 0, and N is 0 where there is none.
+
+        Args:
+            points: [[x, y], ...].
+            pointlabel: 1 fore- or 0 background for each; None: all 1.
+
+        Raises:
+            DataError: they are no points, or there are not as many labels.
+        """
+        coords = as_points(points)
+        labels = as_labels(pointlabel, len(coords))
+        if self.prompting == "default":
+            prompt = PointPrompt("points", tuple((x, y) for x, y in coords), tuple(labels))
+            return self._masks()[own_rows(self._result, [prompt])]
+        return reference.merged_points(self._masks(), coords, labels, image_size=self._result.orig_shape)[None]
+
+    def text_prompt(self, text: str) -> npt.NDArray[np.float32]:
+        """The masks that a description fits: float32 (N, Mh, Mw) of 0 and 1.
+
+        By the reference's rules N is 1 as long as there is any object of more than 100 pixels. By streamseg's rules
+        it is every object that the text describes better than "none of these" does; N may be 0.
+
+        Raises:
+            WeightsError: there are no encoders for texts.
+        """
+        return self._masks()[rows_for_texts(self._result, [text])].astype(np.float32)
+
+    def plot_to_result(
+        self,
+        annotations: Annotations,
+        bboxes: Numbers | None = None,
+        points: Numbers | None = None,
+        point_label: Numbers | int | None = None,
+        mask_random_color: bool = True,
+        better_quality: bool = True,
+        retina: bool = False,
+        withContours: bool = True,
+    ) -> npt.NDArray[np.uint8]:
+        """The picture with masks painted on it, uint8 (H, W, 3): RGB, or the channel order of the array given.
+
+        Args:
+            annotations: what to draw; no mask draws none.
+            bboxes: boxes to draw.
+            points: points to mark.
+            point_label: 1 yellow, 0 magenta; None: all 1.
+            mask_random_color: each mask in its own colour (not random: the same at every call), else all in one.
+            better_quality: close holes of two pixels, then remove what is narrower than 8 (in mask pixels).
+            retina: without effect: masks are drawn where they belong, at either size.
+            withContours: draw outlines.
+
+        Raises:
+            DataError: these are no masks.
+        """
+        masks = self._at_picture_size(annotations)
+        coords = [] if points is None else as_points(points)
+        image = self.img[:, :, ::-1] if self._is_bgr else self.img
+        drawn = draw_reference(
+            np.ascontiguousarray(image),
+            [crop_of(reference.better_quality(mask) if better_quality else mask) for mask in masks],
+            colours=None if mask_random_color else [ONE_COLOUR] * len(masks),
+            with_contours=withContours,
+            boxes=[] if bboxes is None else as_boxes(bboxes),
+            point_coords=coords,
+            point_labels=as_labels(point_label, len(coords)),
+        )
+        return np.ascontiguousarray(drawn[:, :, ::-1]) if self._is_bgr else drawn
+
+    def plot(
+        self,
+        annotations: Annotations,
+        output_path: str | Path | None = None,
+        bboxes: Numbers | None = None,
+        points: Numbers | None = None,
+        point_label: Numbers | int | None = None,
+        mask_random_color: bool = True,
+        better_quality: bool = True,
+        retina: bool = False,
+        withContours: bool = True,
+        *,
+        output: str | Path | None = None,
+        bbox: Numbers | None = None,
+        with_contours: bool | None = None,
+    ) -> Path:
+        """Write what `plot_to_result` draws to a file.
+
+        Args:
+            annotations: see `plot_to_result`, as for all the others.
+            output_path: a picture file, or a folder (one that exists, or any path without a suffix), in which
+                the file is named after the picture. Folders are made.
+            bboxes: see `plot_to_result`.
+            points: see `plot_to_result`.
+            point_label: see `plot_to_result`.
+            mask_random_color: see `plot_to_result`.
+            better_quality: see `plot_to_result`.
+            retina: see `plot_to_result`.
+            withContours: see `plot_to_result`.
+            output: another name of `output_path`.
+            bbox: another name of `bboxes`.
+            with_contours: another name of `withContours`.
+
+        Returns:
+            The file.
+
+        Raises:
+            DataError: these are no masks, no place is given, or nothing can be written there.
+        """
+        place = output_path if output_path is not None else output
+        if place is None:
+            raise DataError("plot needs output_path, a picture file or a folder")
+        drawn = self.plot_to_result(
+            annotations,
+            bboxes=bbox if bboxes is None else bboxes,
+            points=points,
+            point_label=point_label,
+            mask_random_color=mask_random_color,
+            better_quality=better_quality,
+            retina=retina,
+            withContours=withContours if with_contours is None else with_contours,
+        )
+        path = Path(place)
+        if path.is_dir() or not path.suffix:
+            name = Path(self._name)
+            # What cannot be written, such as a frame of a video, becomes a PNG.
+            path /= name if cv2.haveImageWriter(name.name) else f"{name.name}.png"
+        write_image(path, drawn if self._is_bgr else np.ascontiguousarray(drawn[:, :, ::-1]))
+        return path
+
+    @property
+    def _result(self) -> Results:
+        return self.results[0]
+
+    def _masks(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(self._result.masks.numpy().data > 0.5)
+
+    def _at_picture_size(self, annotations: Annotations) -> npt.NDArray[np.bool_]:
+        """Any annotations as bool (K, H, W)."""
+        size = self._result.orig_shape
+        masks = [Masks(stack, size).at_picture_size() for stack in _stacks(annotations)]
+        return np.concatenate([np.zeros((0, *size), np.bool_), *masks])
+
+
+def _stacks(annotations: Annotations) -> list[npt.NDArray[Any]]:
+    """Masks (K, h, w) of any type, several times."""
+    if isinstance(annotations, Results):
+        return [np.asarray(annotations.masks.numpy().data)]
+    if isinstance(annotations, Mapping) and "segmentation" in annotations:
+        return _stacks(annotations["segmentation"])
+    if isinstance(annotations, Tensor):
+        annotations = annotations.numpy(force=True)
+    if isinstance(annotations, np.ndarray):
+        if annotations.ndim not in (2, 3):
+            raise DataError(f"annotations must be masks (K, H, W) or (H, W), got {annotations.shape}")
+        return [annotations.reshape(-1, *annotations.shape[-2:])]
+    if isinstance(annotations, list | tuple):
+        return [stack for one in annotations for stack in _stacks(one)]
+    raise DataError(f"annotations must be masks, Results or a list of them, got {type(annotations).__name__}")
+
+
+def _picture(image: str | Path | npt.NDArray[np.uint8] | PilImage) -> npt.NDArray[np.uint8]:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise DataError(f"the picture must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
+        return image
+    return np.asarray(image.convert("RGB"), np.uint8) if isinstance(image, PilImage) else read_picture(Path(image))

@@ -1,0 +1,204 @@
+"""What was found in one picture, in the form that scripts know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from streamseg.errors import DataError
+from streamseg.fastsam.plot import draw_rows, write_image
+from streamseg.fastsam.rows import Boxes, Masks
+from streamseg.structures.instances import Instances
+
+__all__ = ["NAMES", "Prompting", "Results"]
+
+Prompting = Literal["reference", "default"]
+"""Who answers prompts: the reference's rules, or streamseg's own."""
+
+NAMES: Mapping[int, str] = {0: "object"}
+"""The one class that there is."""
+
+
+class Results:
+    """K objects of one picture; K may be 0, and then `boxes` and `masks` have no rows (they are never None)."""
+
+    def __init__(
+        self,
+        orig_img: npt.NDArray[np.uint8],
+        path: str,
+        boxes: Boxes,
+        masks: Masks,
+        *,
+        instances: Instances,
+        prompting: Prompting = "reference",
+        names: Mapping[int, str] = NAMES,
+        speed: Mapping[str, float] | None = None,
+    ) -> None:
+        """Put together what belongs to one picture.
+
+        Args:
+            orig_img: the picture, uint8 (H, W, 3) BGR.
+            path: the file that it was read from, or a made-up name.
+            boxes: of K objects.
+            masks: of the same.
+            instances: the same rows with logits instead of masks, from which streamseg's own rules answer.
+            prompting: whose rules answer prompts.
+            names: of the classes.
+            speed: milliseconds for the picture in `preprocess`, `inference` and `postprocess`.
+        """
+        if not len(boxes) == len(masks) == len(instances):
+            raise ValueError(f"boxes, masks and instances differ: {len(boxes)}, {len(masks)}, {len(instances)}")
+        self.orig_img = orig_img
+        self.orig_shape: tuple[int, int] = (orig_img.shape[0], orig_img.shape[1])
+        """(H, W) of the picture."""
+        self.path = path
+        self.boxes = boxes
+        self.masks = masks
+        self.instances = instances
+        self.prompting = prompting
+        self.names = dict(names)
+        self.speed = dict(speed or {})
+        self.probs = self.keypoints = self.obb = None
+        """What other kinds of networks find."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, rows: Any) -> Self:
+        """Some rows: a number (one row), a slice, a list, indices or a bool mask."""
+        chosen = torch.arange(len(self))[torch.as_tensor(rows) if isinstance(rows, np.ndarray) else rows].reshape(-1)
+        return self._with(self.boxes[_like(self.boxes, chosen)], self.masks[_like(self.masks, chosen)], chosen)
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[row] for row in range(len(self)))
+
+    def cpu(self) -> Self:
+        """The same with tensors on the host."""
+        return self._with(self.boxes.cpu(), self.masks.cpu())
+
+    def numpy(self) -> Self:
+        """The same with NumPy arrays instead of tensors."""
+        return self._with(self.boxes.numpy(), self.masks.numpy())
+
+    def cuda(self) -> Self:
+        """The same with tensors on the GPU."""
+        return self.to("cuda")
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """The same with other tensors, as `torch.Tensor.to` makes them."""
+        return self._with(self.boxes.to(*args, **kwargs), self.masks.to(*args, **kwargs))
+
+    def plot(
+        self,
+        *,
+        conf: bool = True,
+        labels: bool = True,
+        boxes: bool = True,
+        masks: bool = True,
+        line_width: int | None = None,
+        img: npt.NDArray[np.uint8] | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """The picture with the objects drawn on it, uint8 (H, W, 3) BGR; nothing is shown on a screen.
+
+        Args:
+            conf: write the scores.
+            labels: write the names.
+            boxes: draw the boxes.
+            masks: draw the masks.
+            line_width: of the boxes, in pixels; None: after the picture's size.
+            img: another picture (H, W, 3) BGR of the same size to draw on.
+        """
+        canvas = self.orig_img if img is None else img
+        if canvas.shape != self.orig_img.shape:
+            raise DataError(f"img must have the picture's shape {self.orig_img.shape}, got {canvas.shape}")
+        titles = []
+        for score, kind in zip(self.boxes.conf.tolist(), self.boxes.cls.tolist(), strict=True):
+            words = [self.names[int(kind)]] if labels else []
+            titles.append(" ".join([*words, *([f"{score:.2f}"] if conf else [])]) or None)
+        drawn = draw_rows(
+            canvas[:, :, ::-1],
+            self.masks.in_picture() if masks else None,
+            np.asarray(self.boxes.numpy().xyxy),
+            titles=titles,
+            identities=None if self.boxes.id is None else [int(one) for one in self.boxes.id.tolist()],
+            box_width_px=(line_width or max(1, round(min(self.orig_shape) / 400))) if boxes else 0,
+        )
+        return np.ascontiguousarray(drawn[:, :, ::-1])
+
+    def save(self, filename: str | Path | None = None, **options: Any) -> str:
+        """Write `plot(**options)` to a picture file, and make its folder; without a name `results_` and the picture's.
+
+        Raises:
+            DataError: it cannot be written, or the suffix is not that of a picture.
+        """
+        path = Path(filename) if filename is not None else Path(f"results_{Path(self.path).name}")
+        write_image(path, self.plot(**options))
+        return str(path)
+
+    def verbose(self) -> str:
+        """What was found, in words."""
+        return f"{len(self)} {self.names[0]}{'' if len(self) == 1 else 's'}, "
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
+        """One dict per object: `name`, `class`, `confidence`, `box`, `segments`, and `track_id` where followed.
+
+        Args:
+            normalize: divide x by the picture's width and y by its height.
+            decimals: how many to keep.
+        """
+        boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
+        outlines = self.masks.xyn if normalize else self.masks.xy
+        identities = self.boxes.id
+        summary = []
+        for row, (box, outline) in enumerate(zip(boxes.tolist(), outlines, strict=True)):
+            kind = int(self.boxes.cls[row])
+            summary.append(
+                {
+                    "name": self.names[kind],
+                    "class": kind,
+                    "confidence": round(float(self.boxes.conf[row]), decimals),
+                    "box": {
+                        key: round(value, decimals) for key, value in zip(("x1", "y1", "x2", "y2"), box, strict=True)
+                    },
+                    **({} if identities is None else {"track_id": int(identities[row])}),
+                    "segments": {
+                        axis: [round(value, decimals) for value in outline[:, column].tolist()]
+                        for column, axis in enumerate(("x", "y"))
+                    },
+                }
+            )
+        return summary
+
+    def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
+        """`summary` as JSON."""
+        return json.dumps(self.summary(normalize, decimals), indent=2)
+
+    def tojson(self, normalize: bool = False, decimals: int = 5) -> str:
+        """`to_json` by its older name."""
+        return self.to_json(normalize, decimals)
+
+    def __repr__(self) -> str:
+        height, width = self.orig_shape
+        return f"Results({self.path!r}, {width}x{height}, {self.verbose().rstrip(', ')})"
+
+    def _with(self, boxes: Boxes, masks: Masks, rows: torch.Tensor | None = None) -> Self:
+        return type(self)(
+            self.orig_img,
+            self.path,
+            boxes,
+            masks,
+            instances=self.instances if rows is None else self.instances[rows],
+            prompting=self.prompting,
+            names=self.names,
+            speed=self.speed,
+        )
+
+
+def _like(rows: Boxes | Masks, chosen: torch.Tensor) -> Any:
+    return chosen.numpy() if isinstance(rows.data, np.ndarray) else chosen.to(rows.data.device)

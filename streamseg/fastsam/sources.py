@@ -1,0 +1,114 @@
+"""Whatever scripts give as a source, as pictures with names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.capture import open_source
+from streamseg.capture.images import find_images, read_picture
+from streamseg.config import Config, ImagesSource, SceneSource, StreamSource, WebcamSource, parse_source
+from streamseg.errors import DataError
+
+__all__ = ["PilImage", "SourceImage", "SourceLike", "is_endless", "source_images"]
+
+
+@runtime_checkable
+class PilImage(Protocol):
+    """What is needed of a `PIL.Image.Image`, so that Pillow need not be installed."""
+
+    def convert(self, mode: str) -> Any:
+        """The same in another mode."""
+
+    def getbands(self) -> tuple[str, ...]:
+        """Names of the channels."""
+
+
+SourceLike = str | Path | int | npt.NDArray[np.uint8] | PilImage | Sequence[Any]
+"""A path (picture, folder, glob pattern, video), an address, a webcam's number, `scene`, an array (H, W, 3) BGR,
+a PIL image, or a list of paths, arrays and PIL images."""
+
+
+class SourceImage(NamedTuple):
+    """One picture of a source."""
+
+    image: npt.NDArray[np.uint8]
+    """uint8 (H, W, 3) BGR."""
+    path: str
+    """The file or address that it comes from; arrays are called image0.jpg, image1.jpg …"""
+    time_seconds: float
+    """From the start of a video; of separate pictures 1/30 s apart."""
+
+
+def is_endless(source: SourceLike) -> bool:
+    """Whether pictures come for as long as somebody wants them: cameras, network streams, the scene."""
+    if not isinstance(source, str | Path | int):
+        return False
+    config = parse_source(str(source))
+    return isinstance(config, SceneSource | WebcamSource) or (isinstance(config, StreamSource) and "://" in config.url)
+
+
+def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[SourceImage]:
+    """The pictures, in order; each is read when it is asked for.
+
+    Args:
+        source: see `SourceLike`. Arrays are BGR, as OpenCV reads them, and PIL images have their own colours.
+        vid_stride: of a video every n-th frame, 1 or more.
+
+    Raises:
+        DataError: the source is nothing of that, or a list is empty.
+        SourceError: a file or a camera cannot be read.
+    """
+    if isinstance(source, str | Path | int):
+        yield from _from_address(str(source), vid_stride)
+        return
+    items = source if isinstance(source, list | tuple) else [source]
+    if not items:
+        raise DataError("the list of pictures is empty; give at least one path, array or PIL image")
+    for position, item in enumerate(items):
+        if isinstance(item, str | Path):
+            for path in find_images(str(item)):
+                yield SourceImage(_bgr(read_picture(path)), str(item), position / 30)
+        elif isinstance(item, np.ndarray):
+            yield SourceImage(_checked(item), f"image{position}.jpg", position / 30)
+        elif isinstance(item, PilImage):
+            name = getattr(item, "filename", "") or f"image{position}.jpg"
+            yield SourceImage(_bgr(np.asarray(item.convert("RGB"), np.uint8)), name, position / 30)
+        else:
+            raise DataError(
+                f"a picture must be a path, an array uint8 (H, W, 3) BGR or a PIL image, got {type(item).__name__}"
+            )
+
+
+def _from_address(text: str, vid_stride: int) -> Iterator[SourceImage]:
+    config = parse_source(text)
+    if isinstance(config, ImagesSource):
+        for position, path in enumerate(find_images(text)):
+            yield SourceImage(_bgr(read_picture(path)), os.path.abspath(path), position / 30)
+        return
+    if isinstance(config, StreamSource):
+        mode = "auto" if "://" in config.url else "every_frame"
+        config = config.model_copy(update={"vid_stride": vid_stride, "mode": mode})
+    opened = open_source(Config(sources=(config,)).named_sources()[0])
+    name = text if "://" in text or not Path(text).exists() else os.path.abspath(text)
+    try:
+        for frame in opened.frames():
+            seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
+            yield SourceImage(_bgr(frame.image), name, seconds)
+    finally:
+        opened.stop()
+
+
+def _bgr(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(rgb[:, :, ::-1])
+
+
+def _checked(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise DataError(f"an array must be uint8 (H, W, 3) BGR, got {array.dtype} {array.shape}")
+    return array

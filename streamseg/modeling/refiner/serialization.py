@@ -1,0 +1,135 @@
+"""Refiners in files: their tensors beside the network's, and what a graph carries among its metadata."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from streamseg.errors import WeightsError
+from streamseg.modeling.refiner.network import Refiner
+from streamseg.modeling.refiner.views import RASTER, Views
+
+__all__ = ["PREFIX", "VERSION", "refiner_from_state_dict", "refiner_from_text", "refiner_to_graph", "refiner_to_text"]
+
+PREFIX = "refiner."
+"""What the names of its tensors begin with in a weights file."""
+
+VERSION = 3
+"""Counts changes of the architecture that tensors do not survive; the first one did not tell its version."""
+
+MAX_BLOCKS = 32
+"""Far more than is of use; a damaged file may name as many as it likes."""
+
+GRAPH_INPUTS = ("logits", "maps", "pixels", "sides")
+"""As in `Views`, with projected maps."""
+GRAPH_OUTPUTS = ("corrections", "quality")
+"""As in `Refined`."""
+
+_OPSET = 17
+
+
+def refiner_from_state_dict(state_dict: Mapping[str, Tensor], *, num_masks: int) -> Refiner | None:
+    """The refiner of a weights file, in eval mode, float32; None where it has none.
+
+    Args:
+        state_dict: all tensors of the file; those of the refiner begin with `PREFIX`.
+        num_masks: prototypes of the network that it belongs to.
+
+    Raises:
+        WeightsError: it is of another version, or a tensor is missing, left over or of another shape.
+    """
+    own = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
+    if not own:
+        return None
+    told = own.get("version")
+    version = 1.0 if told is None or told.numel() != 1 else float(told)
+    if version != VERSION:
+        raise WeightsError(
+            f"the refiner in these weights is of version {version:g}, and version {VERSION} is needed; train it anew"
+            " with `streamseg refine`"
+        )
+    enter = own.get("enter.weight")
+    width = int(enter.shape[0]) if enter is not None and enter.ndim == 4 else 0
+    if not 4 <= width <= 256 or width % 4:
+        raise WeightsError("the refiner's tensors do not say how wide it is: refiner.enter.weight is missing or absurd")
+    num_blocks = len({name.split(".")[1] for name in own if name.startswith("blocks.")})
+    if num_blocks > MAX_BLOCKS:
+        raise WeightsError(f"the refiner in these weights has {num_blocks} blocks; at most {MAX_BLOCKS} are allowed")
+    refiner = Refiner(num_masks, width, num_blocks)
+    wanted = refiner.state_dict()
+    for name in sorted(wanted.keys() | own.keys()):
+        shapes = [tuple(tensors[name].shape) if name in tensors else "none" for tensors in (wanted, own)]
+        if shapes[0] != shapes[1]:
+            raise WeightsError(f"tensor {PREFIX + name!r} has shape {shapes[1]}; the refiner needs {shapes[0]}")
+    refiner.load_state_dict({name: tensor.float() for name, tensor in own.items()})
+    return refiner.eval().requires_grad_(False)
+
+
+def refiner_to_text(refiner: Refiner) -> str:
+    """The refiner as text: what an ONNX graph carries among its metadata."""
+    tensors = {PREFIX + name: tensor.cpu().contiguous() for name, tensor in refiner.state_dict().items()}
+    return base64.b64encode(save(tensors)).decode()
+
+
+def refiner_from_text(text: str, *, num_masks: int) -> Refiner | None:
+    """The opposite of `refiner_to_text`.
+
+    Raises:
+        WeightsError: the text is no refiner, or one of another version or for another number of prototypes.
+    """
+    try:
+        tensors = load(base64.b64decode(text, validate=True))
+    except (binascii.Error, SafetensorError) as error:
+        raise WeightsError(f"the refiner in the metadata is damaged ({error}); export the graph again") from error
+    return refiner_from_state_dict(tensors, num_masks=num_masks)
+
+
+class _Graph(nn.Module):
+    """`Refiner.forward` on bare tensors."""
+
+    def __init__(self, refiner: Refiner) -> None:
+        super().__init__()
+        self.refiner = refiner
+
+    def forward(self, logits: Tensor, maps: Tensor, pixels: Tensor, sides: Tensor) -> tuple[Tensor, Tensor]:
+        refined = self.refiner(Views(logits, maps, pixels, sides))
+        return refined.corrections, refined.quality
+
+
+def refiner_to_graph(refiner: Refiner) -> bytes:
+    """`Refiner.forward` as an ONNX graph of any number of objects; needs the onnx package.
+
+    Inputs are `GRAPH_INPUTS`, outputs `GRAPH_OUTPUTS`. Sampling stays outside: ONNX Runtime takes nine times as long
+    for it as torch.
+    """
+    maps = refiner.project.out_channels
+    some = (
+        torch.zeros(2, RASTER, RASTER),
+        torch.zeros(2, maps, RASTER, RASTER),
+        torch.zeros(2, RASTER, RASTER, 3, dtype=torch.uint8),
+        torch.ones(2),
+    )
+    with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
+        path = Path(folder) / "refiner.onnx"
+        # See `streamseg.engines.export`: the tracing exporter needs onnx alone.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            _Graph(refiner).eval(),
+            some,
+            path,
+            dynamo=False,
+            input_names=list(GRAPH_INPUTS),
+            output_names=list(GRAPH_OUTPUTS),
+            dynamic_axes={name: {0: "objects"} for name in (*GRAPH_INPUTS, *GRAPH_OUTPUTS)},
+            opset_version=_OPSET,
+        )
+        return path.read_bytes()

@@ -1,9 +1,0 @@
-"""Checkpoints of others (.pt): pickles, read without running them.
-
-archive (zip) ─► unpickler (closed machine, stubs) ─► modules (tree → tensors by name) ─► Checkpoint
-                     ▲ storages (bytes → tensors)
-"""
-
-from streamseg.segmentation.checkpoint.read import Checkpoint, read_checkpoint
-
-__all__ = ["Checkpoint", "read_checkpoint"]

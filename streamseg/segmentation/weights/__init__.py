@@ -1,6 +1,0 @@
-"""Weights files: what is read, what is written, how a broken one is refused, and where named ones come from."""
-
-from streamseg.segmentation.weights.cache import cache_folder
-from streamseg.segmentation.weights.files import Weights, load_weights, save_weights, write_atomically
-
-__all__ = ["Weights", "cache_folder", "load_weights", "save_weights", "write_atomically"]

@@ -1,0 +1,11 @@
+"""A rendered scene of moving objects with exact masks and identities: the demo's input, the tests' truth.
+
+figures ─► canvas ─► Sprite ─┐
+backdrop ────────────────────┼─► SceneRenderer ─► render(index), truth(index)
+passage ─────────────────────┘
+"""
+
+from streamseg.synthetic.renderer import SceneRenderer, SceneTruth
+from streamseg.synthetic.source import RenderedScene
+
+__all__ = ["RenderedScene", "SceneRenderer", "SceneTruth"]

@@ -1,0 +1,186 @@
+"""Weights files: what is read, what is written, and how a broken one is refused.
+
+The own format is safetensors: the network's tensors under their official names, with metadata as
+strings. Official checkpoints (.pt) are read as well; nothing in them is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from streamseg.errors import WeightsError
+from streamseg.modeling.network import Network
+from streamseg.modeling.refiner import PREFIX, Refiner, refiner_from_state_dict
+from streamseg.modeling.state_dict import SPPF_ACTIVATION, network_from_state_dict
+from streamseg.weights.catalogue import CATALOGUE, OfficialWeights
+from streamseg.weights.checkpoint import read_checkpoint
+from streamseg.weights.download import Progress
+from streamseg.weights.resolve import locate_weights
+
+__all__ = ["Weights", "load_weights", "save_weights", "write_atomically"]
+
+DEFAULT = "default"
+"""The name of the weights that come with the package."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The contents of one weights file."""
+
+    state_dict: dict[str, Tensor]
+    """Tensors by their official names, in the precision of the file."""
+    metadata: dict[str, str]
+    """What the file says about itself, such as who trained it on what."""
+    path: Path
+    """Where it was read from."""
+    sha256: str
+    """Of the whole file, as hexadecimal digits."""
+
+    def network(self) -> Network:
+        """The network with these weights, in eval mode, float32.
+
+        Raises:
+            WeightsError: a tensor is missing, left over or of another shape, or the metadata contradicts itself.
+        """
+        activation = self.metadata.get(SPPF_ACTIVATION, "true")
+        try:
+            if activation not in ("true", "false"):
+                raise WeightsError(f"metadata {SPPF_ACTIVATION} must be true or false, got {activation[:80]!r}")
+            own = {name: tensor for name, tensor in self.state_dict.items() if not name.startswith(PREFIX)}
+            return network_from_state_dict(own, sppf_activation=activation == "true")
+        except WeightsError as error:
+            raise WeightsError(f"{self.path}: {error}") from error
+
+    def refiner(self) -> Refiner | None:
+        """The refiner that was trained on top of these weights; None where there is none.
+
+        Raises:
+            WeightsError: one of its tensors is missing, left over or of another shape.
+        """
+        prototypes = self.state_dict.get("model.22.proto.cv3.conv.weight")
+        try:
+            return refiner_from_state_dict(self.state_dict, num_masks=0 if prototypes is None else len(prototypes))
+        except WeightsError as error:
+            raise WeightsError(f"{self.path}: {error}") from error
+
+
+def load_weights(
+    source: str | Path = DEFAULT,
+    *,
+    progress: Progress | None = None,
+    catalogue: Sequence[OfficialWeights] = CATALOGUE,
+) -> Weights:
+    """Read a weights file.
+
+    Args:
+        source: `default` for the embedded weights, a name of the catalogue (`FastSAM-s`, `FastSAM-x`; downloaded
+            the first time), or the path of a .safetensors or .pt file.
+        progress: called with bytes received and bytes in all while a named file is downloaded.
+        catalogue: what names there are.
+
+    Raises:
+        WeightsError: there is no such file or name, or it is no complete weights file.
+    """
+    if source == DEFAULT:
+        with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
+            if not path.is_file():
+                raise WeightsError(
+                    "this installation has no embedded default weights; name a .safetensors file with --weights, "
+                    "or train some with `streamseg train`"
+                )
+            return _load_safetensors(path)
+    path = locate_weights(source, progress=progress, catalogue=catalogue)
+    if path.suffix == ".pt":
+        return _load_checkpoint(path)
+    if path.suffix == ".onnx":
+        raise WeightsError(f"{path} is an exported graph, which only the onnx engine runs; tensors need .safetensors")
+    return _load_safetensors(path)
+
+
+def _load_safetensors(path: Path) -> Weights:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a complete .safetensors file: {error}") from error
+    return Weights(state_dict, metadata, path, sha256)
+
+
+def _load_checkpoint(path: Path) -> Weights:
+    """Checkpoints of others (.pt): a pickle, whose tensors are read without running it."""
+    checkpoint = read_checkpoint(path)
+    try:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    return Weights(checkpoint.state_dict, checkpoint.metadata, path, sha256)
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it takes the name when the block ends, and goes when the block raises.
+
+    Raises:
+        WeightsError: nothing can be written there.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def save_weights(
+    state_dict: Mapping[str, Tensor],
+    path: str | Path,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    half: bool = False,
+) -> Path:
+    """Write a .safetensors file, all of it or nothing.
+
+    Args:
+        state_dict: the network's tensors.
+        path: where; folders are made, an older file is replaced.
+        metadata: strings that the file says about itself.
+        half: store floating-point tensors in half precision, at half the size.
+
+    Returns:
+        The path.
+
+    Raises:
+        WeightsError: a value is not finite (in the precision asked for), or the file cannot be written.
+    """
+    path = Path(path)
+    tensors = {}
+    for name, tensor in state_dict.items():
+        stored = tensor.detach().cpu().contiguous()
+        if stored.is_floating_point():
+            stored = stored.half() if half else stored
+            if not torch.isfinite(stored).all():
+                raise WeightsError(f"tensor {name!r} has values that are not finite in {stored.dtype}; not saved")
+        tensors[name] = stored
+    with write_atomically(path) as temporary:
+        # Not save_file: it makes files that only their owner can read.
+        temporary.write_bytes(save(tensors, metadata=dict(metadata or {})))
+    return path

@@ -1,0 +1,15 @@
+import torch
+
+from benchmarks.followed.fit import fit
+from streamseg.prompting.reid import FEATURES
+from tests.support.followed_film import film
+
+
+def test_the_fit_finds_what_tells_objects_apart():
+    fitted = fit([[film("c" * 30)], [film("c" * 20 + "." * 5 + "c" * 10)]])
+    weights = fitted["weights"]
+    assert isinstance(weights, dict)
+    assert tuple(weights) == FEATURES
+    assert weights["looks"] > 0 > weights["constant"]
+    assert fitted["num_pairs"] > fitted["num_same"] > 0
+    assert torch.isfinite(torch.tensor(list(weights.values()))).all()

@@ -1,0 +1,185 @@
+"""Before and after the refiner: which rows are the same, which objects are compared and shown, and the tables."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.harness import Timing
+from benchmarks.refined.crops import CAPTION_PX, GAP_PX, MAX_PICTURE_BYTES, at_percentiles, draw, rows_of_tiles
+from benchmarks.refined.pairs import MIN_ZOOM_PX, Found, OnceEngine, found_objects, same_rows, zoom
+from benchmarks.refinement import Comparison, before_and_after, main, mask_tables, score_table, time_table, verdicts
+from streamseg.engines import Raw
+from streamseg.modeling.refiner import PREFIX, Refiner
+from streamseg.structures.instances import GridTransform, Instances
+from streamseg.weights import save_weights
+from tests.evaluation.test_proposals import labels
+from tests.support.networks import lively_network
+from tests.support.pictures import coco_folder, crop_of, disc, paint, rectangle
+
+SIZE = (64, 96)
+IMAGE = paint([disc(SIZE, 30, 30, 18)], [(200, 9, 9)], SIZE)
+
+
+def some_instances(boxes, logits):
+    return Instances(
+        boxes=torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        scores=torch.linspace(0.9, 0.1, len(boxes)),
+        mask_logits=torch.tensor(logits, dtype=torch.float32)[:, None, None].expand(-1, 4, 6).contiguous(),
+        grid_to_image=GridTransform(4.0, 4.0, 0.0, 0.0),
+        image_size=SIZE,
+    )
+
+
+def found(plain_iou, sharp_iou, *, area=100.0):
+    crop = crop_of(disc(SIZE, 30, 30, 6))
+    shown = zoom(IMAGE, {"plain": crop, "sharp": crop, "truth": crop})
+    return Found(area, (plain_iou, sharp_iou), (0.5, 0.6), (0.2, 0.4), shown)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param([0.3], [0], id="one is all three"),
+        pytest.param([0.1, 0.2], [1], id="two"),
+        pytest.param([value / 100 for value in range(101)], [75, 85, 95], id="ascending"),
+        pytest.param([1 - value / 100 for value in range(101)], [25, 15, 5], id="descending"),
+        pytest.param([0.5] * 101, [75, 85, 95], id="equal ones by their order"),
+    ],
+)
+def test_objects_at_percentiles(values, expected):
+    assert at_percentiles(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("boxes", "logits"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param([[0, 0, 9, 9], [0, 0, 5, 9], [3, 3, 4, 4]], [1, 2, 3], id="by their boxes"),
+        pytest.param([[0, 0, 9, 9], [0, 0, 9, 9], [3, 3, 4, 4]], [1, 2, 3], id="two boxes cut to the same"),
+    ],
+)
+def test_rows_are_found_again_in_another_order(boxes, logits):
+    plain = some_instances(boxes, logits)
+    sharp = plain[[2, 0, 1][: len(boxes)]]
+    again = sharp[same_rows(plain, sharp).tolist()]
+    assert torch.equal(again.boxes, plain.boxes)
+    assert torch.equal(again.mask_logits, plain.mask_logits)
+
+
+@pytest.mark.parametrize("rows", [pytest.param([0], id="one is missing"), pytest.param([0, 0], id="one is another")])
+def test_other_objects_are_refused(rows):
+    plain = some_instances([[0, 0, 9, 9], [0, 0, 5, 9]], [1, 2])
+    with pytest.raises(ValueError, match=r"the other|the same objects"):
+        same_rows(plain, plain[rows])
+
+
+def test_an_engine_runs_the_same_pictures_once():
+    class Counting:
+        name, num_runs = "counting", 0
+
+        def run(self, images):
+            self.num_runs += 1
+            empty = np.zeros((len(images), 0), np.float32)
+            return Raw(boxes=empty, scores=empty, mask_coefficients=empty, prototypes=empty)
+
+    counting = Counting()
+    once = OnceEngine(counting)
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    assert once.run(images) is once.run(images.copy())
+    once.run(images + 1)
+    once.run(np.zeros((1, 32, 64, 3), np.uint8))
+    assert counting.num_runs == 3
+    assert once.name == "counting"
+
+
+def test_the_proposal_that_both_sides_fit_on_average_is_compared():
+    target = rectangle(SIZE, 10, 10, 30, 30)
+    good, half, far = target, rectangle(SIZE, 10, 10, 20, 30), rectangle(SIZE, 60, 40, 70, 50)
+    plain = [crop_of(mask) for mask in (good, half, far)]
+    sharp = [crop_of(mask) for mask in (far, good, far)]  # the first proposal got lost, the second was mended
+    (one,) = found_objects(IMAGE, plain, sharp, [crop_of(target)], np.array([400.0]))
+    assert one.iou == pytest.approx((0.5, 1.0))
+    assert one.gain == pytest.approx(0.5)
+    assert one.boundary[1] == one.narrow[1] == 1.0
+    assert one.boundary[0] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("num_proposals", "area", "num_found", "is_shown"),
+    [
+        pytest.param(1, 400.0, 1, True, id="small"),
+        pytest.param(1, 96.0**2, 1, True, id="medium"),
+        pytest.param(1, 96.0**2 + 1, 1, False, id="large ones are not shown"),
+        pytest.param(0, 400.0, 0, False, id="no proposal"),
+    ],
+)
+def test_what_counts_as_found(num_proposals, area, num_found, is_shown):
+    crop = crop_of(rectangle(SIZE, 10, 10, 30, 30))
+    objects = found_objects(IMAGE, [crop] * num_proposals, [crop] * num_proposals, [crop], np.array([area]))
+    assert [one.zoom is not None for one in objects] == [is_shown] * num_found
+
+
+@pytest.mark.parametrize(
+    ("mask", "side"),
+    [
+        pytest.param(disc(SIZE, 48, 32, 15), 42, id="1.4 times its extent"),
+        pytest.param(disc(SIZE, 3, 3, 2), MIN_ZOOM_PX, id="tiny, in the corner"),
+        pytest.param(rectangle(SIZE, 0, 0, 96, 64), 64, id="no more than the picture"),
+    ],
+)
+def test_a_zoom_is_a_square_in_the_picture(mask, side):
+    shown = zoom(IMAGE, {"plain": crop_of(mask), "sharp": crop_of(mask & False), "truth": crop_of(mask)})
+    assert shown.pixels.shape == (side, side, 3)
+    assert {one.shape for one in shown.masks.values()} == {(side, side)}
+    assert not shown.masks["sharp"].any()
+    if side < 64:
+        assert shown.masks["truth"].sum() == mask.sum()
+
+
+def test_the_drawn_picture_has_a_row_for_each_object(tmp_path):
+    objects = [found(0.5, 0.5 + gain / 200) for gain in range(21)]
+    path = tmp_path / "crops" / "crops.png"
+    choice = draw(objects, path)
+    assert choice.shown == ((0.5, 0.575), (0.5, 0.585), (0.5, 0.595))
+    assert (choice.num_objects, choice.median_gain, choice.share_worse) == (21, pytest.approx(0.05), 0.0)
+    assert path.stat().st_size <= MAX_PICTURE_BYTES
+    assert cv2.imread(str(path)).shape[0] > cv2.imread(str(path)).shape[1]
+    assert rows_of_tiles(objects[:2], 50).shape == (2 * (CAPTION_PX + 50 + GAP_PX) - GAP_PX, 3 * 54 - GAP_PX, 3)
+
+
+def test_nothing_to_draw_makes_no_file(tmp_path):
+    assert draw([], tmp_path / "crops.png") is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_difference_stands_below():
+    table = before_and_after("title", ("", "a", "b"), {"plain": (0.25, 0.5), "sharp": (0.5, 0.25)})
+    assert table.rows == (("plain", 0.25, 0.5), ("sharp", 0.5, 0.25), ("more by", 0.25, -0.25))
+
+
+def test_tables_of_nothing_have_dashes():
+    results = Comparison().results()
+    tables = (*mask_tables(results), score_table(results))
+    assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
+    timings = {"plain": Timing(10.0, 20.0, 20.0, 3), "sharp": Timing(11.0, 21.0, 30.0, 3)}
+    assert time_table(30, 448, timings).rows[1] == ("sharp", 11.0, 21.0, pytest.approx(1.1), pytest.approx(1.05))
+    words = [line.rpartition(" ")[2] for line in verdicts(results, timings)]
+    assert words == ["missed", "reached", "missed"]
+
+
+def test_one_command_makes_everything(tmp_path, capsys, monkeypatch):
+    mask = disc(SIZE, 30, 30, 18)
+    folder = coco_folder(tmp_path / "data" / "eval-coco", [(IMAGE, labels([mask]))] * 2)
+    refiner = Refiner()
+    tensors = lively_network().state_dict() | {PREFIX + name: value for name, value in refiner.state_dict().items()}
+    weights = tmp_path / "weights.safetensors"
+    save_weights(tensors, weights)
+    options = ["--weights", weights, "--data", folder.parent, "--imgsz", 96, "--runs", 1, "--objects", 3, "--limit", 1]
+    files = ["--json", tmp_path / "results.json", "--crops", "coco", "--picture", tmp_path / "crops.png"]
+    monkeypatch.setattr("sys.argv", ["refinement", *map(str, [*options, *files])])
+    assert main() == 0
+    printed = capsys.readouterr().out
+    assert "1 objects in 1 pictures" in printed
+    assert (tmp_path / "results.json").is_file()

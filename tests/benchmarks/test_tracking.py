@@ -1,0 +1,36 @@
+"""The table of the benchmark of identities."""
+
+import numpy as np
+
+from benchmarks.tracked.sequences import Step
+from benchmarks.tracking import TRACKERS, compare
+from tests.support.stages import make_instances
+
+SIZE = (200, 400)
+
+
+def film(num_frames: int = 12) -> list[Step]:
+    """A box that moves, and a row that counts for nothing."""
+    steps = []
+    for index in range(num_frames):
+        boxes = [(2 * index, 20, 2 * index + 50, 70), (300, 90, 350, 150)]
+        instances = make_instances(boxes, image_size=SIZE)
+        steps.append(Step(instances, index / 30, np.array([7]), np.array([[1.0, 0.0]]), np.array([True, False])))
+    return steps
+
+
+def test_a_row_for_each_tracker_with_all_seeds_added_up():
+    asked = []
+
+    def sequences(seed: int) -> list[Step]:
+        asked.append(seed)
+        return film()
+
+    rows = compare("film", sequences, [4, 5])
+    assert asked == [4, 5]
+    assert [row.tracker for row in rows] == list(TRACKERS)
+    for row in rows:
+        assert (row.variant, row.num_frames, row.num_truth) == ("film", 24, 24)
+        assert (row.switches, row.id_precision) == (0, 1.0)
+        assert 0.5 < row.idf1 < 1.0, "the first frames are tentative"
+        assert row.update_ms > 0

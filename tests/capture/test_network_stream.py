@@ -1,0 +1,217 @@
+"""Pictures of network streams: their order, their time, and what is left out."""
+
+import threading
+import time
+from itertools import pairwise
+
+import pytest
+
+from streamseg.capture.network_stream import stream_options
+from streamseg.errors import SourceError
+from tests.support.basics import LoopbackServer, read_number, take, write_video
+from tests.support.camera_site import Site, rtsp
+from tests.support.rtsp_camera import coded_pictures, play
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """28 coded pictures, a keyframe every 10."""
+    return coded_pictures(28)
+
+
+@pytest.fixture
+def finished():
+    """Set when the test is over, so that no server waits on."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def num_drops(source):
+    return sum(source.drops.snapshot().get("capture", {}).values())
+
+
+def test_pictures_of_a_camera(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(28)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        # The parser holds each picture back until the next one begins: the last stays out.
+        frames = take(site.source.frames(), 27)
+        finished.set()
+    assert [read_number(frame.image) for frame in frames] == list(range(27))
+    assert [frame.index for frame in frames] == list(range(27))
+    assert {frame.clock for frame in frames} == {"arrival"}
+    assert {frame.size for frame in frames} == {(96, 128)}
+    stamped = [frame.pts_seconds for frame in frames if frame.pts_seconds is not None]
+    assert len(stamped) >= 24
+    assert [b - a for a, b in pairwise(stamped)] == pytest.approx([0.2] * (len(stamped) - 1))
+    assert site.source.is_live
+    assert site.source.drops.snapshot() == {}
+
+
+def test_the_cameras_own_clock(pictures, finished):
+    """Picture n was taken n / 5 s after the report's time of picture 0, whenever it arrives."""
+    camera = rtsp(pictures, finished, play(range(20), report=5.0))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = take(site.source.frames(), 19)
+        finished.set()
+    assert {frame.clock for frame in frames} == {"camera"}
+    ages_ms = [(frame.captured_ns - camera.report_wall_ns[0]) / 1e6 for frame in frames]
+    assert ages_ms == pytest.approx([index * 200 for index in range(19)], abs=0.1)
+    assert site.source.camera_clock.num_rejected == 0
+
+
+def test_from_the_first_sender_report_on(pictures, finished):
+    script = play(range(8)) + play(range(8, 20), report=5.0)
+    camera = rtsp(pictures, finished, script)
+    with LoopbackServer(camera.serve) as server:
+        frames = take(Site(server).source.frames(), 19)
+        finished.set()
+    clocks = [frame.clock for frame in frames]
+    assert clocks[:7] == ["arrival"] * 7
+    assert clocks[9:] == ["camera"] * 10
+
+
+def test_a_clock_that_is_wrong_is_not_believed(pictures, finished, caplog):
+    camera = rtsp(pictures, finished, play(range(12), report=3600.0))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        before_ns = time.time_ns()
+        frames = take(site.source.frames(), 11)
+        finished.set()
+    assert {frame.clock for frame in frames} == {"arrival"}
+    assert all(before_ns <= frame.captured_ns <= time.time_ns() for frame in frames)
+    assert site.source.camera_clock.num_rejected == 11
+    assert caplog.text.count("the camera's clock is off by -3") == 1, "said once"
+
+
+def test_joining_between_keyframes(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(4, 28)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = take(site.source.frames(), 10)
+        finished.set()
+    assert [read_number(frame.image) for frame in frames] == list(range(10, 20))
+    assert site.source.drops.snapshot() == {"capture": {"before_keyframe": 6}}
+    assert frames[0].index == 6
+
+
+def test_what_a_stall_left_behind_is_not_converted(pictures, finished):
+    """Two seconds of nothing, then all at once, then in time again: the leftovers in between are dropped."""
+    script = play(range(8)) + play(range(8, 24), wait=2.2) + play(range(24, 28), wait=0.2)
+    camera = rtsp(pictures, finished, script, fps=25.0)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server, timeout_seconds=5.0)
+        frames = take(site.source.frames(), 9)
+        late = site.source.drops.snapshot()["capture"]["late"]
+        finished.set()
+    numbers = [read_number(frame.image) for frame in frames]
+    assert numbers == [frame.index for frame in frames]
+    assert numbers[:7] == list(range(7))
+    assert late >= 10
+    assert numbers[-1] == 8 + late, "every gap is a counted drop"
+
+
+def test_every_frame_keeps_what_is_late(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(8)) + play(range(8, 28), wait=2.2), fps=25.0)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server, mode="every_frame", timeout_seconds=5.0)
+        frames = take(site.source.frames(), 27)
+        finished.set()
+    assert [read_number(frame.image) for frame in frames] == list(range(27))
+    assert not site.source.is_live
+
+
+def test_stop_takes_effect_at_the_next_packet(pictures, finished):
+    camera = rtsp(pictures, finished, play(range(28)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = site.source.frames()
+        take(frames, 3)
+        site.source.stop()
+        assert list(frames) == []
+        finished.set()
+
+
+def test_damage_on_the_way(tmp_path):
+    """A stretch of a transport stream is overwritten: what it spoiled is dropped and counted, up to a keyframe."""
+    film = bytearray(write_video(tmp_path / "film.ts", 28, key_every=7).read_bytes())
+    middle = len(film) // 2 // 188 * 188
+    for packet in range(middle, middle + 20 * 188, 188):
+        film[packet + 4 : packet + 188] = b"\x5a" * 184
+
+    with LoopbackServer(lambda connection: (connection.sendall(film), connection.shutdown(1))) as server:
+        site = Site(server, scheme="tcp", reconnect=False)
+        frames = list(site.source.frames())
+    assert 14 <= len(frames) < 28
+    assert frames[-1].index + 1 == len(frames) + num_drops(site.source)
+    assert [read_number(frame.image) for frame in frames[-7:]] == list(range(21, 28)), "whole again"
+
+
+def serve_file(content, kind):
+    def serve(connection):
+        connection.recv(4096)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + content)
+        connection.shutdown(1)
+
+    return serve
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return write_video(path, 20, fps=40, container_options={"movflags": "faststart"}).read_bytes()
+
+
+def test_a_recording_over_http_is_played_at_its_own_pace_and_ends(recording):
+    with LoopbackServer(serve_file(recording, "video/mp4")) as server:
+        site = Site(server, scheme="http")
+        frames = list(site.source.frames())
+    assert len(frames) + num_drops(site.source) == 20
+    for frame in frames:
+        assert (frame.received_ns - frames[0].received_ns) / 1e9 >= frame.index / 40 - 1e-3
+
+
+def test_a_recording_over_http_can_be_read_whole(recording):
+    with LoopbackServer(serve_file(recording, "video/mp4")) as server:
+        frames = list(Site(server, scheme="http", mode="every_frame", vid_stride=3).source.frames())
+    assert [read_number(frame.image) for frame in frames] == [0, 3, 6, 9, 12, 15, 18]
+    assert [frame.index for frame in frames] == list(range(7))
+
+
+def test_a_recording_over_http_can_loop(recording):
+    with LoopbackServer(serve_file(recording, "video/mp4")) as server:
+        frames = Site(server, scheme="http", mode="every_frame", loop=True).source.frames()
+        numbers = [read_number(frame.image) for frame in take(frames, 45)]
+        frames.close()
+    assert numbers == [index % 20 for index in range(45)]
+
+
+def test_no_video_at_the_address():
+    with LoopbackServer(serve_file(b"hello\n" * 2000, "text/plain")) as server:
+        site = Site(server, scheme="http", open_timeout_seconds=0.3)
+        with pytest.raises(SourceError, match=r"http://\*\*\*@127"):
+            next(site.source.frames())
+
+
+@pytest.mark.parametrize(
+    ("scheme", "expected"),
+    [
+        pytest.param(
+            "rtsp", {"timeout": "2500000", "rtsp_transport": "tcp", "allowed_media_types": "video"}, id="rtsp"
+        ),
+        pytest.param("udp", {"timeout": "2500000"}, id="udp"),
+        pytest.param("http", {"rw_timeout": "2500000"}, id="http"),
+        pytest.param("rtmp", {"rw_timeout": "2500000"}, id="rtmp"),
+    ],
+)
+def test_time_outs_are_in_microseconds(scheme, expected):
+    options = stream_options(scheme, 2.5)
+    assert options is not None
+    assert expected.items() <= options.items()
+
+
+def test_unknown_protocols_have_no_time_out_of_their_own():
+    assert stream_options("ftp", 2.5) is None

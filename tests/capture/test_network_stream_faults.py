@@ -1,0 +1,179 @@
+"""Cameras that go, come back, say nothing or are not there."""
+
+import threading
+import time
+import traceback
+
+import pytest
+
+from streamseg.capture import open_source
+from streamseg.config import StreamSource
+from streamseg.errors import SourceError
+from tests.support.basics import LoopbackServer, take, write_video
+from tests.support.camera_site import PASSWORD, Site, rtsp
+from tests.support.rtsp_camera import RtspCamera, coded_pictures, play
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """28 coded pictures, a keyframe every 10."""
+    return coded_pictures(28)
+
+
+@pytest.fixture
+def finished():
+    """Set when the test is over, so that no server waits on."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_lost_and_found_again(pictures, caplog):
+    """The camera restarts: connections end after ten pictures; the source comes back, indices go on."""
+    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = site.source.frames()
+        started = time.monotonic()
+        taken = take(frames, 15)
+        elapsed_seconds = time.monotonic() - started
+        site.source.stop()
+        frames.close()
+    assert [frame.index for frame in taken] == list(range(15))
+    assert camera.num_played == 2
+    assert 0.5 <= elapsed_seconds < 5, "half a second of waiting, and no more than it takes"
+    assert "camera: connection lost to rtsp://***@127.0.0.1" in caplog.text
+    assert "next try in 0.5 s" in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+def test_another_size_after_it_comes_back(pictures):
+    small, large = pictures, coded_pictures(10, size=(192, 256))
+    cameras = [RtspCamera([play(range(10))], which, lambda: None, threading.Event().wait) for which in (small, large)]
+    with LoopbackServer(lambda connection: cameras[min(server.num_connections, 2) - 1].serve(connection)) as server:
+        frames = Site(server).source.frames()
+        sizes = [frame.size for frame in take(frames, 14)]
+        frames.close()
+    assert sizes[:9] == [(96, 128)] * 9
+    assert sizes[-4:] == [(192, 256)] * 4
+
+
+def test_a_silent_connection_is_given_up_and_made_again(pictures, finished):
+    """Nothing comes, and nobody says so: the time-out notices."""
+    camera = rtsp(pictures, finished, play(range(10)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server, timeout_seconds=0.3)
+        frames = site.source.frames()
+        started = time.monotonic()
+        taken = take(frames, 15)
+        assert time.monotonic() - started < 4
+        assert len(taken) == 15
+        assert camera.num_played == 2
+        site.source.stop()
+        finished.set()
+        assert list(frames) == []
+
+
+def test_a_camera_that_is_gone_is_looked_for_with_patience(pictures, caplog):
+    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server)
+        frames = site.source.frames()
+        take(frames, 9)
+    timer = threading.Timer(0.8, site.source.stop)  # during the second wait
+    timer.start()
+    started = time.monotonic()
+    rest = list(frames)
+    assert len(rest) <= 1
+    assert 0.7 < time.monotonic() - started < 1.3, "stopped in the middle of a wait of a second"
+    timer.join()
+    assert [record.message.rsplit("next try in ", 1)[1] for record in caplog.records] == ["0.5 s", "1.0 s"]
+
+
+class TestNeverAnswers:
+    def error_of(self, server, **values):
+        site = Site(server, **values)
+        started = time.monotonic()
+        with pytest.raises(SourceError) as raised:
+            next(site.source.frames())
+        text = "".join(traceback.format_exception(raised.value))
+        assert PASSWORD not in text
+        assert raised.value.__context__ is None, "what caused it holds the password"
+        assert "\n" not in str(raised.value)
+        return str(raised.value), time.monotonic() - started
+
+    @pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp"])
+    def test_silence(self, scheme, finished):
+        with LoopbackServer(lambda connection: finished.wait()) as server:
+            message, seconds = self.error_of(server, scheme=scheme, open_timeout_seconds=0.5)
+            finished.set()
+        assert f"{scheme}://***@127.0.0.1:{server.port}/live has not answered within 0.5 s" in message
+        assert 0.4 < seconds < 5
+
+    def test_a_protocol_without_a_time_out_of_its_own(self, finished):
+        with LoopbackServer(lambda connection: finished.wait()) as server:
+            message, seconds = self.error_of(server, scheme="ftp", open_timeout_seconds=0.5)
+            finished.set()
+        assert "ftp://***@" in message
+        assert seconds < 5
+
+    def test_refused(self):
+        with LoopbackServer(lambda connection: None) as server:
+            pass
+        message, seconds = self.error_of(server, open_timeout_seconds=0.7)
+        assert "at last: Connection refused" in message
+        assert 0.6 < seconds < 5, "tried again until then"
+
+    def test_refused_without_reconnect(self):
+        with LoopbackServer(lambda connection: None) as server:
+            pass
+        message, seconds = self.error_of(server, reconnect=False)
+        assert "Connection refused" in message
+        assert seconds < 5
+
+    @pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found"])
+    def test_no_hope(self, status, pictures, finished):
+        camera = rtsp(pictures, finished, [], status=status)
+        with LoopbackServer(camera.serve) as server:
+            message, seconds = self.error_of(server)
+        assert "cannot be opened" in message
+        assert status[:3] in message
+        assert seconds < 5, "at once, not after open_timeout_seconds"
+
+    def test_unknown_protocol(self):
+        source = open_source(StreamSource(id="camera", url="nonsense://camera/live"))
+        with pytest.raises(SourceError, match="nonsense://camera/live cannot be opened: Protocol not found"):
+            next(source.frames())
+
+    def test_stop_while_it_is_not_there(self):
+        with LoopbackServer(lambda connection: None) as server:
+            pass
+        site = Site(server, open_timeout_seconds=30)
+        timer = threading.Timer(0.1, site.source.stop)
+        timer.start()
+        started = time.monotonic()
+        assert list(site.source.frames()) == []
+        assert time.monotonic() - started < 0.5
+        timer.join()
+
+
+def test_without_reconnect_a_stream_that_ends_ends(pictures):
+    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve) as server:
+        frames = list(Site(server, reconnect=False).source.frames())
+    assert 9 <= len(frames) <= 10
+
+
+def test_without_reconnect_a_stream_that_is_lost_is_an_error(finished, tmp_path):
+    film = write_video(tmp_path / "film.ts", 28).read_bytes()
+
+    def serve(connection):
+        connection.sendall(film)
+        finished.wait()
+
+    with LoopbackServer(serve) as server:
+        site = Site(server, scheme="tcp", reconnect=False, timeout_seconds=0.4)
+        with pytest.raises(SourceError, match=r"tcp://\*\*\*@127\.0\.0\.1:\d+/live was lost: ") as raised:
+            list(site.source.frames())
+        finished.set()
+    assert raised.value.__context__ is None

@@ -1,0 +1,202 @@
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from streamseg.capture import open_source
+from streamseg.capture.webcam import Webcam
+from streamseg.config import WebcamSource
+from streamseg.errors import SourceError
+from tests.support.basics import take
+
+
+class FakeCamera:
+    """A camera that delivers some pictures and is then unplugged.
+
+    `stamps` says how CAP_PROP_POS_MSEC behaves: "monotonic" as V4L2, "stream" from 0 on, "none".
+    """
+
+    def __init__(self, num_pictures, *, opens=True, size=(48, 64), stamps="none"):
+        self.properties: dict[int, float] = {}
+        self.calls: list[int] = []
+        self.num_left = num_pictures
+        self.num_read = 0
+        self.opens = opens
+        self.size = size
+        self.stamps = stamps
+        self.released = False
+
+    def isOpened(self):
+        return self.opens
+
+    def set(self, propId, value):
+        self.calls.append(propId)
+        self.properties[propId] = value
+        return True
+
+    def get(self, propId):
+        if propId == cv2.CAP_PROP_POS_MSEC:
+            return {
+                "monotonic": time.monotonic_ns() / 1e6 - 20.0,
+                "stream": self.num_read * 33.3,
+                "none": 0.0,
+            }[self.stamps]
+        if propId == cv2.CAP_PROP_FRAME_WIDTH:
+            return float(self.size[1])
+        if propId == cv2.CAP_PROP_FRAME_HEIGHT:
+            return float(self.size[0])
+        return self.properties.get(propId, 0.0)
+
+    def read(self):
+        assert not self.released
+        if not self.num_left:
+            return False, None
+        self.num_left -= 1
+        self.num_read += 1
+        picture = np.zeros((*self.size, 3), np.uint8)
+        picture[..., 0] = 200  # blue
+        return True, picture
+
+    def release(self):
+        self.released = True
+
+
+class Bus:
+    """Hands out one camera after the other, as a USB port does when it is unplugged and plugged in."""
+
+    def __init__(self, *cameras):
+        self.cameras = list(cameras)
+        self.opened = []
+        self.devices = []
+
+    def __call__(self, device):
+        self.devices.append(device)
+        camera = self.cameras.pop(0)
+        self.opened.append(camera)
+        return camera
+
+
+def webcam(*cameras, **values):
+    bus = Bus(*cameras)
+    return Webcam(WebcamSource(id="webcam0", **values), open_camera=bus), bus
+
+
+def test_pictures_are_rgb_and_numbered():
+    source, _ = webcam(FakeCamera(5))
+    frames = take(source.frames(), 5)
+    assert [frame.index for frame in frames] == list(range(5))
+    assert frames[0].image[0, 0].tolist() == [0, 0, 200]
+    assert frames[0].pts_seconds == 0.0
+    assert frames[4].pts_seconds > 0.0
+    assert source.is_live
+
+
+def test_settings_are_asked_for_with_the_coding_first():
+    source, bus = webcam(FakeCamera(1, size=(720, 1280)), width=1280, height=720, fps=60, fourcc="YUYV", device=3)
+    take(source.frames(), 1)
+    camera = bus.opened[0]
+    assert bus.devices == [3]
+    assert camera.calls[0] == cv2.CAP_PROP_FOURCC
+    assert camera.properties == {
+        cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV"),
+        cv2.CAP_PROP_FRAME_WIDTH: 1280,
+        cv2.CAP_PROP_FRAME_HEIGHT: 720,
+        cv2.CAP_PROP_FPS: 60,
+        cv2.CAP_PROP_BUFFERSIZE: 1,
+    }
+
+
+def test_what_is_not_set_is_the_drivers_choice():
+    source, bus = webcam(FakeCamera(1), width=None, height=None, fps=None)
+    take(source.frames(), 1)
+    assert set(bus.opened[0].calls) == {cv2.CAP_PROP_FOURCC, cv2.CAP_PROP_BUFFERSIZE}
+
+
+@pytest.mark.parametrize(
+    ("size", "warns"), [pytest.param((720, 1280), False, id="as asked"), pytest.param((480, 640), True, id="another")]
+)
+def test_another_size_than_asked_for_is_said(size, warns, caplog):
+    source, _ = webcam(FakeCamera(1, size=size))
+    assert take(source.frames(), 1)[0].size == size
+    assert ("asked the camera for 1280x720, it gives 640x480" in caplog.text) is warns
+
+
+@pytest.mark.parametrize(
+    ("stamps", "clock", "age_ms"),
+    [
+        pytest.param("monotonic", "driver", 20.0, id="V4L2"),
+        pytest.param("stream", "arrival", 0.0, id="counts from the opening"),
+        pytest.param("none", "arrival", 0.0, id="no stamps"),
+    ],
+)
+def test_who_said_when(stamps, clock, age_ms):
+    source, _ = webcam(FakeCamera(3, stamps=stamps))
+    for frame in take(source.frames(), 3):
+        now_ns = time.time_ns()
+        assert frame.clock == clock
+        assert (now_ns - frame.captured_ns) / 1e6 == pytest.approx(age_ms, abs=15)
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [pytest.param(FakeCamera(0, opens=False), id="not there"), pytest.param(FakeCamera(0), id="opens, no picture")],
+)
+def test_a_camera_that_never_delivers(camera):
+    source, _ = webcam(camera, device=7)
+    with pytest.raises(SourceError, match="the camera 7 cannot be opened or gives no picture; is it plugged in"):
+        next(source.frames())
+    assert camera.released
+
+
+def test_unplugged_and_plugged_in_again(caplog):
+    first, gone, back = FakeCamera(2), FakeCamera(0, opens=False), FakeCamera(3, size=(96, 128))
+    source, bus = webcam(first, gone, back)
+    frames = take(source.frames(), 5)
+    assert [frame.index for frame in frames] == list(range(5))
+    assert [frame.size for frame in frames] == [(48, 64)] * 2 + [(96, 128)] * 3
+    assert len(bus.opened) == 3
+    assert first.released
+    assert gone.released
+    assert "no picture from the camera, next try in 0.5 s" in caplog.text
+    assert "next try in 1.0 s" in caplog.text
+
+
+def test_released_when_the_reader_leaves():
+    source, bus = webcam(FakeCamera(5))
+    frames = source.frames()
+    take(frames, 2)
+    assert not bus.opened[0].released
+    frames.close()
+    assert bus.opened[0].released
+
+
+def test_stop_ends_the_wait_for_the_camera():
+    source, _ = webcam(FakeCamera(1), FakeCamera(0, opens=False), FakeCamera(0, opens=False))
+    frames = source.frames()
+    take(frames, 1)
+    timer = threading.Timer(0.05, source.stop)
+    timer.start()
+    started = time.monotonic()
+    assert list(frames) == []
+    assert time.monotonic() - started < 0.4
+    timer.join()
+    source.stop()
+    assert list(source.frames()) == []
+
+
+def test_stop_between_pictures():
+    source, bus = webcam(FakeCamera(100))
+    frames = source.frames()
+    take(frames, 2)
+    source.stop()
+    assert list(frames) == []
+    assert bus.opened[0].released
+
+
+def test_a_device_that_is_not_there(capfd):
+    source = open_source(WebcamSource(id="webcam0", device="/dev/there-is-no-such-camera"))
+    with pytest.raises(SourceError, match="'/dev/there-is-no-such-camera' cannot be opened"):
+        next(source.frames())
+    assert "WARN" not in capfd.readouterr().err

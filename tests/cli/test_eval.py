@@ -1,0 +1,207 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from streamseg.cli.evaluations import PROTOCOLS, load_protocol
+from streamseg.cli.main import main
+from streamseg.weights import save_weights
+from tests.support.basics import data_folder
+from tests.support.networks import blobs, lively_network
+from tests.support.pictures import coco_folder, compressed, disc, rectangle
+
+SIZE = (96, 128)
+MASKS = [disc(SIZE, 40, 40, 20), rectangle(SIZE, 70, 30, 110, 80)]
+OWN = ("proposals", "prompted", "boundary", "scores")
+DATA = data_folder()  # before a test takes the variable away
+PLOTS = {
+    "proposals": "proposals.png",
+    "prompted": "prompted.png",
+    "boundary": "boundary.png",
+    "scores": "reliability.png",
+}
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    return str(
+        save_weights(lively_network("n", seed=1).state_dict(), tmp_path_factory.mktemp("weights") / "n.safetensors")
+    )
+
+
+@pytest.fixture
+def evaluate(weights, monkeypatch):
+    """Runs the command with a small network; gives the exit code."""
+    monkeypatch.delenv("STREAMSEG_DATA", raising=False)
+
+    def call(*flags):
+        return main(["eval", *map(str, flags), "--weights", weights, "--engine", "torch", "--imgsz", "128"])
+
+    return call
+
+
+def folder_of(path, count=2, **options):
+    labels = [{"segmentation": compressed(mask), "iscrowd": 0} for mask in MASKS]
+    return coco_folder(path, [(blobs(SIZE, seed=seed), labels) for seed in range(count)], **options)
+
+
+def only_line(capsys):
+    lines = capsys.readouterr().err.strip().splitlines()
+    return lines[-1] if len(lines) == 1 else lines
+
+
+@pytest.mark.parametrize("protocol", OWN)
+def test_a_protocol_gives_a_table_a_plot_and_json(evaluate, tmp_path, capsys, protocol):
+    target = tmp_path / "results" / "figures.json"
+    assert evaluate(protocol, "--data", folder_of(tmp_path / "set"), "--out", tmp_path / "plots", "--json", target) == 0
+    printed = capsys.readouterr().out
+    assert "2 pictures" in printed
+    assert f"wrote {tmp_path / 'plots' / PLOTS[protocol]}" in printed
+    assert cv2.imread(str(tmp_path / "plots" / PLOTS[protocol])).shape[2] == 3
+    written = json.loads(target.read_text(), parse_constant=pytest.fail)
+    assert len(written["weights"]["sha256"]) == 64
+    assert {"machine", "versions", "command", "measured"} <= written.keys()
+    (content,) = written["protocols"].values()
+    assert content["scores"]["num_pictures"] == 2
+    assert content["settings"]["imgsz"] == 128
+
+
+def test_a_limit_and_settings_are_heeded(evaluate, tmp_path, capsys):
+    target = tmp_path / "figures.json"
+    folder = folder_of(tmp_path / "set", count=3)
+    assert evaluate("proposals", "--data", folder, "--limit", 1, "--conf", 0.6, "--max-det", 7, "--json", target) == 0
+    assert "conf 0.6, iou 0.7, max_det 7" in capsys.readouterr().out
+    written = json.loads(target.read_text())
+    assert written["limit"] == 1
+    scores = written["protocols"]["proposals"]["scores"]
+    assert scores["num_pictures"] == 1
+    assert scores["num_proposals"] <= 7
+
+
+def test_all_protocols_name_what_they_miss_before_the_first_of_them_runs(evaluate, tmp_path, capsys):
+    folder_of(tmp_path / "eval-coco")
+    assert evaluate("all", "--data", tmp_path, "--json", tmp_path / "figures.json") == 2
+    line = only_line(capsys)
+    assert "has no folder eval-edges, eval-video; " in line
+    assert "one by one for proposals, prompted, boundary, scores, scene, which have theirs" in line
+    assert not (tmp_path / "figures.json").exists()
+
+
+@pytest.mark.parametrize("named", [pytest.param(True, id="by flag"), pytest.param(False, id="by variable")])
+def test_a_folder_of_data_sets_holds_the_data_set(evaluate, tmp_path, monkeypatch, capsys, named):
+    folder_of(tmp_path / "eval-coco", count=1)
+    if not named:
+        monkeypatch.setenv("STREAMSEG_DATA", str(tmp_path))
+    assert evaluate("scores", *(["--data", tmp_path] if named else [])) == 0
+    assert "1 pictures" in capsys.readouterr().out
+
+
+def test_the_same_data_gives_the_same_figures(evaluate, tmp_path):
+    folder, figures = folder_of(tmp_path / "set"), []
+    for name in ("a.json", "b.json"):
+        assert evaluate("prompted", "--data", folder, "--json", tmp_path / name) == 0
+        figures.append(json.loads((tmp_path / name).read_text())["protocols"]["prompted"]["scores"])
+    assert figures[0] == figures[1]
+
+
+def test_nothing_to_measure_is_null_in_json_and_a_dash_in_tables(evaluate, tmp_path, capsys):
+    folder = coco_folder(tmp_path / "set", [(blobs(SIZE), [])])
+    assert evaluate("boundary", "--data", folder, "--json", tmp_path / "figures.json") == 0
+    assert "–" in capsys.readouterr().out
+    written = json.loads((tmp_path / "figures.json").read_text(), parse_constant=pytest.fail)
+    assert written["protocols"]["boundary"]["scores"]["found"]["boundary_iou"] is None
+
+
+def shrink_runs(content):
+    content["annotations"][0]["segmentation"]["size"] = [9, 9]
+
+
+def leave_picture(content):
+    content["annotations"][0]["segmentation"] = [[100, 10, 150, 10, 150, 40]]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        pytest.param(lambda path: None, "is no folder", id="folder absent"),
+        pytest.param(lambda path: path.mkdir(), "instances.json is missing", id="folder empty"),
+        pytest.param(lambda path: coco_folder(path, []), "lists no image", id="data set empty"),
+        pytest.param(lambda path: folder_of(path, edit=leave_picture), "leaves the picture", id="polygon outside"),
+        pytest.param(lambda path: folder_of(path, edit=shrink_runs), "run lengths are for [9, 9]", id="size of runs"),
+        pytest.param(
+            lambda path: (folder_of(path) / "images" / "002.png").unlink(), "002.png is missing", id="picture missing"
+        ),
+        pytest.param(
+            lambda path: (folder_of(path) / "images" / "001.png").write_bytes(b"no picture"),
+            "001.png is missing or unreadable",
+            id="picture broken",
+        ),
+        pytest.param(
+            lambda path: (folder_of(path) / "instances.json").write_text("{"), "not valid JSON", id="JSON broken"
+        ),
+    ],
+)
+def test_data_that_cannot_be_used_is_one_line(evaluate, tmp_path, capsys, prepare, says):
+    prepare(tmp_path / "set")
+    assert evaluate("proposals", "--data", tmp_path / "set") == 2
+    assert says in only_line(capsys)
+
+
+@pytest.mark.parametrize("protocol", OWN)
+def test_every_protocol_checks_its_data(evaluate, tmp_path, capsys, protocol):
+    assert evaluate(protocol, "--data", folder_of(tmp_path / "set", edit=shrink_runs)) == 2
+    assert "run lengths are for [9, 9]" in only_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        pytest.param(["propsals"], "did you mean 'proposals'?", id="a slip"),
+        pytest.param(["zzz"], "there are proposals, prompted, boundary, scores, ", id="unknown protocol"),
+        pytest.param(["proposals"], "name the data with --data FOLDER", id="no data named"),
+        pytest.param(["proposals", "--limit", 0], "--limit must be 1 or more", id="no picture asked for"),
+        pytest.param(
+            ["all", "--data", "{set}"], "has no folder eval-coco, eval-edges, eval-video; ", id="all of one data set"
+        ),
+        pytest.param(["proposals", "--data", "{set}", "--conf", 2], "--conf", id="conf out of range"),
+        pytest.param(["proposals", "--data", "{set}", "--out", "{set}/instances.json"], "cannot write", id="out"),
+        pytest.param(["proposals", "--data", "{set}", "--json", "{set}/images"], "cannot write", id="json"),
+    ],
+)
+def test_requests_that_make_no_sense_are_one_line(evaluate, tmp_path, capsys, flags, says):
+    folder = folder_of(tmp_path / "set", count=1)
+    code = evaluate(*[str(flag).replace("{set}", str(folder)) for flag in flags])
+    assert code == 2
+    assert says in np.atleast_1d(only_line(capsys))[-1]
+
+
+def test_missing_weights_are_one_line(tmp_path, capsys):
+    folder = folder_of(tmp_path / "set", count=1)
+    assert main(["eval", "scores", "--data", str(folder), "--weights", str(tmp_path / "none.safetensors")]) == 2
+    assert "no weights at" in only_line(capsys)
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_in_the_list_is_there(name):
+    protocol = load_protocol(name)
+    assert 0 <= protocol.conf < 1
+    assert protocol.max_det >= 1
+
+
+@pytest.mark.parametrize("protocol", OWN)
+def test_real_pictures(evaluate, tmp_path, protocol):
+    if DATA is None:
+        pytest.skip("no folder of data: set STREAMSEG_DATA")
+    assert evaluate(protocol, "--data", DATA, "--limit", 2, "--json", tmp_path / "figures.json") == 0
+    (content,) = json.loads((tmp_path / "figures.json").read_text())["protocols"].values()
+    assert content["folder"].endswith("eval-coco")
+
+
+def test_a_graph_that_suppresses_more_than_a_live_run_is_measured(weights, tmp_path, capsys):
+    graph = tmp_path / "n.onnx"
+    inside = ["--conf", "0.4", "--iou", "0.6"]
+    assert main(["export", "--weights", weights, "--imgsz", "128", "--nms", *inside, "--out", str(graph)]) == 0
+    words = ["eval", "boundary", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
+    assert main([*words, "--imgsz", "128", *inside]) == 0
+    assert "1 pictures" in capsys.readouterr().out

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from streamseg.cli.main import main
+from streamseg.weights import load_weights, save_weights
+from tests.support.networks import lively_network
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "scene.yaml"
+    path.write_text("scene_weight: 1.0\n")
+    return path
+
+
+def test_a_refiner_goes_beside_the_weights(recipe, tmp_path, capsys):
+    weights = save_weights(
+        lively_network(share_above_half=0.3).state_dict(), tmp_path / "n.safetensors", metadata={"imgsz": "160"}
+    )
+    out = tmp_path / "refined.safetensors"
+    arguments = ["refine", str(recipe), "--weights", str(weights), "--out", str(out), "--pictures", "12"]
+    assert main([*arguments, "--epochs", "0.5"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"wrote {out}; on ")
+    before, after = load_weights(weights), load_weights(out)
+    assert after.refiner() is not None
+    for name, tensor in before.state_dict.items():
+        assert torch.equal(after.state_dict[name], tensor)
+    assert after.metadata["refined_weights_sha256"] == before.sha256
+    assert after.metadata["imgsz"] == "160"
+
+
+def test_earlier_weights_are_named_in_the_file(recipe, tmp_path):
+    paths = [
+        save_weights(lively_network(seed=seed, share_above_half=0.3).state_dict(), tmp_path / f"{seed}.safetensors")
+        for seed in (0, 1)
+    ]
+    out = tmp_path / "refined.safetensors"
+    arguments = ["refine", str(recipe), "--weights", str(paths[0]), "--earlier", str(paths[1]), "--out", str(out)]
+    assert main([*arguments, "--pictures", "12", "--epochs", "0.1"]) == 0
+    assert load_weights(out).metadata["refined_earlier_sha256"] == load_weights(paths[1]).sha256
+
+
+def test_earlier_weights_of_another_shape_are_refused(recipe, tmp_path, capsys):
+    other = save_weights(lively_network(size="s").state_dict(), tmp_path / "s.safetensors")
+    out = tmp_path / "refined.safetensors"
+    assert main(["refine", str(recipe), "--earlier", str(other), "--out", str(out)]) == 2
+    assert "another shape than default" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"--out": "refined.onnx"}, "--out names a .safetensors file", id="another format"),
+        pytest.param({"--pictures": "9"}, "--pictures must be at least 10, got 9", id="too few pictures"),
+        pytest.param({"--epochs": "-1"}, "--epochs must be at least 0, got -1", id="epochs"),
+        pytest.param({"--threads": "0"}, "--threads must be at least 1, got 0", id="threads"),
+        pytest.param({"--weights": "nowhere.safetensors"}, "nowhere.safetensors", id="no weights"),
+        pytest.param({"--earlier": "gone.safetensors"}, "gone.safetensors", id="no earlier weights"),
+    ],
+)
+def test_mistakes_are_one_line(change, message, recipe, tmp_path, capsys):
+    options = {"--out": str(tmp_path / "refined.safetensors"), **change}
+    arguments = ["refine", str(recipe), *(part for option in options.items() for part in option)]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "refined.safetensors").exists()

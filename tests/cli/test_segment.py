@@ -1,0 +1,177 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from streamseg.cli.main import main
+from streamseg.cli.segment_job import parse_prompts
+from streamseg.errors import DataError
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
+from streamseg.weights import save_weights
+from tests.support.basics import write_video
+from tests.support.networks import blobs, lively_network
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "boxes", "expected"),
+    [
+        pytest.param(None, None, None, (EverythingPrompt(),), id="nothing asked is everything"),
+        pytest.param("[[5, 6.5]]", None, None, (PointPrompt("point0", ((5.0, 6.5),), (1,)),), id="a point"),
+        pytest.param(
+            "[[5, 6], [7, 8]]", "[1, 0]", None, (PointPrompt("point0", ((5.0, 6.0), (7.0, 8.0)), (1, 0)),), id="labels"
+        ),
+        pytest.param(
+            "[[[5, 6]], [[7, 8]]]",
+            "[[1], [0]]",
+            None,
+            (PointPrompt("point0", ((5.0, 6.0),), (1,)), PointPrompt("point1", ((7.0, 8.0),), (0,))),
+            id="two objects",
+        ),
+        pytest.param(None, None, "[[1, 2, 3, 4]]", (BoxPrompt("box0", (1.0, 2.0, 3.0, 4.0)),), id="a box"),
+        pytest.param(None, None, "[1, 2, 3, 4]", (BoxPrompt("box0", (1.0, 2.0, 3.0, 4.0)),), id="a bare box"),
+    ],
+)
+def test_prompts_are_read(points, labels, boxes, expected):
+    assert parse_prompts(points, labels, boxes) == expected
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "boxes", "message"),
+    [
+        pytest.param("[[5, 6]", None, None, "--points is no JSON", id="no JSON"),
+        pytest.param("5", None, None, "--points must be a list", id="a number"),
+        pytest.param("[]", None, None, "--points must be a list that is not empty", id="empty"),
+        pytest.param("[5, 6]", None, None, "--points must be", id="a flat point"),
+        pytest.param('[["5", 6]]', None, None, "--points must be", id="a string"),
+        pytest.param("[[5, NaN]]", None, None, "--points must be", id="not finite"),
+        pytest.param("[[true, 6]]", None, None, "--points must be", id="a boolean"),
+        pytest.param("[[5, 6, 7]]", None, None, r"each point is a finite \[x, y\]", id="three numbers"),
+        pytest.param("[[5, 6]]", "[1, 0]", None, "1 points and 2 labels", id="one label too many"),
+        pytest.param("[[5, 6]]", "[2]", None, "labels are 1", id="unknown label"),
+        pytest.param("[[5, 6]]", "1", None, "--labels must be", id="labels no list"),
+        pytest.param("[[[5, 6]]]", "[1]", None, "--labels must be nested", id="labels nested otherwise"),
+        pytest.param(None, "[1]", None, "--labels needs --points", id="labels alone"),
+        pytest.param(None, None, "[[1, 2, 3]]", "four finite numbers", id="three sides"),
+        pytest.param(None, None, "[[3, 2, 1, 4]]", "x0 < x1", id="turned around"),
+        pytest.param(None, None, "box", "--boxes is no JSON", id="box no JSON"),
+    ],
+)
+def test_prompts_that_make_no_sense_are_one_line(points, labels, boxes, message):
+    with pytest.raises(DataError, match=message) as caught:
+        parse_prompts(points, labels, boxes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    return str(
+        save_weights(lively_network("n", seed=1).state_dict(), tmp_path_factory.mktemp("weights") / "n.safetensors")
+    )
+
+
+@pytest.fixture
+def segment(weights, tmp_path):
+    """Runs the command with a small network; gives the exit code and the output folder."""
+
+    def call(source, *flags):
+        out = tmp_path / "results"
+        small = ["--weights", weights, "--engine", "torch", "--imgsz", "128", "--conf", "0.5", "--max_det", "20"]
+        return main(["segment", str(source), "--out", str(out), *small, *flags]), out
+
+    return call
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "000000000042.png"
+    cv2.imwrite(str(path), blobs((120, 160), seed=9))
+    return path
+
+
+def test_a_picture_gives_an_overlay_and_coco_results(segment, picture):
+    code, out = segment(picture)
+    assert code == 0
+    results = json.loads((out / "instances.json").read_text())
+    assert 1 <= len(results) <= 20
+    assert {one["image_id"] for one in results} == {42}
+    assert all(one["segmentation"]["size"] == [120, 160] for one in results)
+    overlay = cv2.imread(str(out / "000000000042.png"))
+    assert overlay.shape == (120, 160, 3)
+    assert not np.array_equal(overlay, cv2.imread(str(picture)))
+
+
+def test_results_are_read_by_pycocotools(segment, picture):
+    from pycocotools import mask as coco_mask
+
+    _, out = segment(picture)
+    for one in json.loads((out / "instances.json").read_text()):
+        assert coco_mask.area(one["segmentation"]) == one["area"] > 0
+
+
+def test_a_video_gives_a_video(segment, tmp_path):
+    code, out = segment(write_video(tmp_path / "film.mp4", 6))
+    assert code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["film.mp4", "instances.json"]
+    assert {one["image_id"] for one in json.loads((out / "instances.json").read_text())} <= set(range(6))
+
+
+def test_a_folder_gives_an_overlay_each_and_names_do_not_collide(segment, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("a.png", "a.jpg", "b.png"):
+        cv2.imwrite(str(folder / name), blobs((96, 96), seed=3))
+    code, out = segment(folder)
+    assert code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a-1.png", "a.png", "b.png", "instances.json"]
+
+
+def test_a_point_chooses_at_most_one_object(segment, picture):
+    code, out = segment(picture, "--points", "[[80, 60]]", "--no-overlay")
+    assert code == 0
+    assert [path.name for path in out.iterdir()] == ["instances.json"]
+    assert len(json.loads((out / "instances.json").read_text())) <= 1
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "message"),
+    [
+        pytest.param("missing.jpg", [], "missing.jpg", id="missing picture"),
+        pytest.param("missing.mp4", [], "missing.mp4", id="missing video"),
+        pytest.param("words.mp4", [], "words.mp4", id="not a video"),
+        pytest.param("words.png", [], "words.png", id="not a picture"),
+        pytest.param("cut.mp4", [], "cut.mp4", id="video without its index"),
+        pytest.param("cut.mkv", [], "cut.mkv", id="video that ends in the middle of a frame"),
+        pytest.param("empty", [], "empty", id="empty folder"),
+        pytest.param("000000000042.png", ["--points", "oops"], "--points is no JSON", id="points no JSON"),
+        pytest.param("000000000042.png", ["--points", "[[500, 20]]"], "160", id="point outside"),
+        pytest.param("000000000042.png", ["--boxes", "[[500, 20, 600, 40]]"], "160", id="box outside"),
+        pytest.param("000000000042.png", ["--conf", "7"], "--conf", id="conf out of range"),
+        pytest.param("000000000042.png", ["--weights", "none.safetensors"], "none.safetensors", id="no weights"),
+        pytest.param("rtsp://127.0.0.1:9/x", [], "streamseg run", id="a live source"),
+        pytest.param("0", [], "streamseg run", id="a webcam"),
+    ],
+)
+def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(segment, picture, capsys, source, flags, message):
+    folder = picture.parent
+    (folder / "words.mp4").write_text("no video at all")
+    (folder / "words.png").write_text("no picture at all")
+    (folder / "empty").mkdir()
+    for name, codec in (("cut.mp4", "libx264"), ("cut.mkv", "mjpeg")):
+        content = write_video(folder / f"whole{name}", 12, codec=codec).read_bytes()
+        (folder / name).write_bytes(content[: len(content) * 6 // 10])
+    known = source.startswith("rtsp") or source == "0"
+    code, out = segment(source if known else folder / source, *flags)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert message in lines[-1]
+    assert lines[-1].startswith("streamseg: ")
+    assert not out.exists()
+
+
+def test_a_failure_leaves_former_results_alone(segment, picture):
+    _, out = segment(picture)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    code, _ = segment(picture, "--points", "[[500, 20]]")
+    assert code == 2
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before

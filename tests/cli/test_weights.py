@@ -1,0 +1,295 @@
+import argparse
+import io
+import json
+import sys
+
+import pytest
+
+from streamseg.cli import doctor, weights
+from streamseg.cli.main import main
+from streamseg.cli.named_weights import fetch_named
+from streamseg.errors import WeightsError
+from streamseg.weights import load_weights, save_weights
+from streamseg.weights.catalogue import LicenceStatement, OfficialWeights
+from streamseg.weights.download import part_path
+from tests.support.checkpoints import official_checkpoint, tiny_network
+from tests.support.http_server import CONTENTS, HALF, FileServer, breaks_off, closed_port, honest, status
+from tests.support.networks import lively_graph
+
+
+class Keyboard(io.StringIO):
+    """Standard input of somebody who sits there."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server():
+    with FileServer({"/file": honest()}) as server:
+        yield server
+
+
+@pytest.fixture
+def catalogue(server):
+    """One network, in two editions; the second lies nowhere."""
+    licences = (LicenceStatement("MIT", "one file"), LicenceStatement("GPL-3.0-only", "another"))
+    files = (server.file("/file"), server.file("/other", contents=CONTENTS[:HALF]))
+    return [OfficialWeights("Tiny-n", "Tiny-n.pt", ("Tiny-n.pt", "Tiny.pt"), files, licences)]
+
+
+@pytest.fixture
+def run(catalogue):
+    def run(*words):
+        parser = argparse.ArgumentParser()
+        weights.add_parser(parser.add_subparsers(), catalogue)
+        args = parser.parse_args(["weights", *map(str, words)])
+        return args.command(args)
+
+    return run
+
+
+# ---- list
+
+
+@pytest.mark.parametrize("words", [[], ["list"]])
+def test_the_list_says_what_there_is(run, cache, capsys, words):
+    assert run(*words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["NAME", "SIZE", "STATE", "WHERE"]
+    assert lines[1].split()[:4] == ["default", "6.6", "MB", "embedded"]
+    assert lines[2].split() == ["Tiny-n", "0.7", "MB", "not", "here", str(cache / "weights" / "Tiny-n.pt")]
+    assert "licence of Tiny-n: contested: MIT (one file); GPL-3.0-only (another)" in lines
+    assert lines[-1].startswith("streamseg ships no official weights")
+
+
+def test_the_list_says_what_is_here(run, catalogue, cache, capsys):
+    target = cache / "weights" / "Tiny-n.pt"
+    target.parent.mkdir(parents=True)
+    for path, contents, state in (
+        (part_path(catalogue[0].files[0], target), CONTENTS[:HALF], "0.3 MB of it"),
+        (target, b"something else", "damaged"),
+        (target, CONTENTS, "cached"),
+        (target, CONTENTS[:HALF], "cached"),
+    ):
+        path.write_bytes(contents)
+        run("list")
+        assert f"Tiny-n   0.7 MB  {state}" in capsys.readouterr().out
+
+
+# ---- get
+
+
+def test_get_downloads_once_and_shows_the_licence(run, server, cache, capsys):
+    target = cache / "weights" / "Tiny-n.pt"
+    assert run("get", "tiny-n") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "licence of Tiny-n: contested: MIT (one file); GPL-3.0-only (another)",
+        f"Tiny-n is at {target}; use it with --weights Tiny-n",
+    ]
+    assert "1/1 MB" in err
+    assert target.read_bytes() == CONTENTS
+    assert run("get", "Tiny-n") == 0
+    assert capsys.readouterr().out == f"Tiny-n is at {target} already; use it with --weights Tiny-n\n"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("name", "file_name"), [("Tiny-n", "Tiny-n.pt"), ("tiny.PT", "Tiny.pt")])
+def test_get_into_a_folder_keeps_the_name_that_was_asked_for(run, tmp_path, capsys, name, file_name):
+    assert run("get", name, "--out", tmp_path / "here") == 0
+    target = tmp_path / "here" / file_name
+    assert target.read_bytes() == CONTENTS
+    assert capsys.readouterr().out.endswith(f"use it with --weights {target}\n")
+
+
+def test_get_replaces_nothing_unasked(run, server, tmp_path):
+    target = tmp_path / "Tiny-n.pt"
+    target.write_bytes(b"of the user's own")
+    with pytest.raises(WeightsError, match="is there and is not Tiny-n; move it away, or replace it with --yes"):
+        run("get", "Tiny-n", "--out", tmp_path)
+    assert (target.read_bytes(), server.requests) == (b"of the user's own", [])
+    assert run("get", "Tiny-n", "--out", tmp_path, "--yes") == 0
+    assert target.read_bytes() == CONTENTS
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["first edition", "second edition"])
+def test_get_from_a_mirror(run, server, cache, other):
+    contents = CONTENTS[:HALF] if other else CONTENTS
+    server.answers = {"/mirror": honest(contents)}
+    assert run("get", "Tiny-n", "--url", server.url("/mirror")) == 0
+    assert (cache / "weights" / "Tiny-n.pt").read_bytes() == contents
+    assert {path for path, _ in server.requests} == {"/mirror"}
+
+
+def test_get_goes_on_where_it_broke_off(run, server, cache):
+    server.answers["/file"] = breaks_off(1000)
+    with pytest.raises(WeightsError, match="broke off at 5000 of 700000 bytes"):
+        run("get", "Tiny-n")
+    server.answers["/file"] = honest()
+    assert run("get", "Tiny-n") == 0
+    assert server.requests[-1] == ("/file", "bytes=5000-")
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "code"),
+    [
+        pytest.param("y\n", [], 0, id="yes"),
+        pytest.param("YES\n", [], 0, id="yes in capitals"),
+        pytest.param("\n", [], 1, id="nothing"),
+        pytest.param("n\n", [], 1, id="no"),
+        pytest.param("", [], 1, id="end of input"),
+        pytest.param("", ["--yes"], 0, id="not asked"),
+    ],
+)
+def test_get_asks_who_sits_there(run, server, monkeypatch, capsys, typed, words, code):
+    monkeypatch.setattr(sys, "stdin", Keyboard(typed))
+    assert run("get", "Tiny-n", *words) == code
+    out = capsys.readouterr().out
+    assert ("download Tiny-n (0.7 MB)? [y/N] " in out) == (not words)
+    assert ("nothing was downloaded" in out) == (code == 1)
+    assert len(server.requests) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["get", "Tiny-m"], r"called 'Tiny-m'; there are Tiny-n; did you mean Tiny-n\?", id="near"),
+        pytest.param(["get", "yolo"], r"called 'yolo'; there are Tiny-n$", id="far"),
+        pytest.param(["get", "default"], "the default weights come with streamseg", id="embedded"),
+        pytest.param(["get", "Tiny-n", "--url", "tiny.pt"], "'tiny.pt' is no http or https address", id="no address"),
+        pytest.param(["convert", "Tiny-m", "a.safetensors"], "no weights at Tiny-m; allowed are", id="convert nothing"),
+        pytest.param(["convert", "default", "a.pt"], r"to a \.safetensors file, got a\.pt", id="convert to .pt"),
+        pytest.param(["info", "Tiny-n"], "download it with `streamseg weights get Tiny-n`", id="not here"),
+        pytest.param(["info", "nothing.onnx"], r"no weights at nothing\.onnx; allowed are", id="no graph"),
+        pytest.param(["info", "nothing.pt"], r"no weights at nothing\.pt; allowed are", id="no checkpoint"),
+    ],
+)
+def test_mistakes(run, monkeypatch, tmp_path, words, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=message) as caught:
+        run(*words)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+
+
+# ---- convert and info
+
+
+def test_convert_and_info(run, tmp_path, capsys):
+    source = official_checkpoint(tiny_network(), tmp_path / "t.pt")
+    out = tmp_path / "t.safetensors"
+    assert run("convert", source, out) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"{source} (1.")
+    assert text.endswith("417 tensors, every value as it was\n")
+    assert run("info", out) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["path:", str(out)]
+    assert "size:            custom" in lines
+    assert "channels:        8-8-16-32-64" in lines
+    assert "official:        no official file that is known" in lines
+    assert f"  source_sha256: {load_weights(source).sha256}" in lines
+    assert run("info", source, "--json") == 0
+    fields = json.loads(capsys.readouterr().out)
+    assert (fields["reg_max"], fields["precision"], fields["official"]) == (16, "float16", "")
+    assert fields["metadata"]["imgsz"] == "1024"
+
+
+def test_convert_to_half_precision(run, tmp_path, capsys):
+    source = save_weights(tiny_network().state_dict(), tmp_path / "t.safetensors")
+    out = tmp_path / "half.safetensors"
+    assert run("convert", source, out, "--half") == 0
+    assert capsys.readouterr().out.endswith("417 tensors, in half precision\n")
+    assert out.stat().st_size < 0.6 * source.stat().st_size
+
+
+def test_a_name_is_downloaded_and_converted(tmp_path, cache, capsys):
+    contents = official_checkpoint(tiny_network(), tmp_path / "t.pt").read_bytes()
+    with FileServer({"/file": honest(contents)}) as server:
+        file = server.file("/file", contents=contents)
+        entry = OfficialWeights("Tiny-t", "Tiny-t.pt", (), (file,), (LicenceStatement("MIT", "us"),))
+        parser = argparse.ArgumentParser()
+        weights.add_parser(parser.add_subparsers(), [entry])
+        for words in (["convert", "Tiny-t", str(tmp_path / "t.safetensors")], ["info", "Tiny-t", "--json"]):
+            args = parser.parse_args(["weights", *words])
+            assert args.command(args) == 0
+    assert json.loads(capsys.readouterr().out.partition("\n")[2])["official"] == "Tiny-t, as published by nobody"
+    assert load_weights(tmp_path / "t.safetensors").metadata["source_sha256"] == file.sha256
+
+
+def test_info_of_a_graph(run, tmp_path, capsys):
+    (tmp_path / "n.onnx").write_bytes(lively_graph())
+    assert run("info", tmp_path / "n.onnx") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "format:          ONNX graph" in lines
+    assert "  images: tensor(uint8) ['batch', 'height', 'width', 3]" in lines
+
+
+# ---- names elsewhere on the command line
+
+
+def test_a_name_is_fetched_before_a_run(server, catalogue, cache, capsys):
+    fetch_named("Tiny-n", catalogue)
+    assert (cache / "weights" / "Tiny-n.pt").read_bytes() == CONTENTS
+    assert "1/1 MB" in capsys.readouterr().err
+    for source in ("Tiny-n", "default", "Tiny-m", "weights/Tiny-n.pt"):
+        fetch_named(source, catalogue)
+    assert len(server.requests) == 1
+
+
+def test_a_file_of_that_name_is_no_reason_to_fetch(server, catalogue, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Tiny.pt").touch()
+    fetch_named("Tiny.pt", catalogue)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["segment", "picture.png", "--weights", "FastSAM-s"], id="segment"),
+        pytest.param(["run", "--set", "segmentation.weights=FastSAM-s"], id="run"),
+        pytest.param(["demo", "--set", "segmentation.weights=FastSAM-s"], id="demo"),
+        pytest.param(["export", "--weights", "fastsam-S.pt", "--out", "x.onnx"], id="export"),
+        pytest.param(["weights", "convert", "FastSAM-s", "x.safetensors"], id="convert"),
+        pytest.param(["weights", "get", "FastSAM-s", "--yes"], id="get"),
+    ],
+)
+def test_names_reach_the_download_from_every_command(words, monkeypatch, tmp_path, capsys):
+    import cv2
+    import numpy as np
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("no_proxy", "")
+    cv2.imwrite("picture.png", np.zeros((32, 32, 3), np.uint8))
+    assert main(words) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("streamseg: cannot download FastSAM-s.pt: github.com: Connection refused; huggingface.co: ")
+    assert "by hand (sha256 c9f78716" in line
+
+
+def test_a_configuration_with_a_name_is_sound(capsys):
+    assert main(["check-config", "--set", "segmentation.weights=FastSAM-x"]) == 0
+    assert "weights: FastSAM-x" in capsys.readouterr().out
+
+
+def test_doctor_says_what_is_in_the_cache(cache):
+    finding = next(finding for finding in doctor.examine() if finding.name == "official weights")
+    assert (finding.state, "streamseg weights get" in finding.remark) == ("absent", True)
+    (cache / "weights").mkdir(parents=True)
+    (cache / "weights" / "FastSAM-s.pt").write_bytes(b"damaged")
+    assert next(f for f in doctor.examine() if f.name == "official weights").state == "absent"
+
+
+def test_an_overloaded_server_is_named(run, server):
+    server.answers["/file"] = status(503)
+    with pytest.raises(WeightsError, match="503 Service Unavailable"):
+        run("get", "Tiny-n")

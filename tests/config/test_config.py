@@ -1,0 +1,333 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from streamseg.config import (
+    Config,
+    ImagesSource,
+    SceneSource,
+    SegmentationConfig,
+    SourceConfig,
+    StreamSource,
+    WebcamSource,
+    load_config,
+    parse_source,
+)
+from streamseg.errors import ConfigError, StreamsegError
+from tests.support.paths import REPOSITORY
+
+CONFIGS = REPOSITORY / "configs"
+SOURCE_MODELS = (SceneSource, WebcamSource, StreamSource, ImagesSource)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# ---- what a file says
+
+
+def test_no_file_is_the_defaults():
+    assert load_config() == Config()
+    assert [source.id for source in Config().named_sources()] == ["scene0"]
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
+def test_an_empty_file_is_the_defaults(tmp_path: Path, text: str):
+    assert load_config(write(tmp_path, text)) == Config()
+
+
+def test_a_section_changes_only_what_it_names(tmp_path: Path):
+    config = load_config(write(tmp_path, "segmentation: {conf: 0.5}\n"))
+    assert config.segmentation == SegmentationConfig(conf=0.5)
+    assert config.tracking == Config().tracking
+
+
+def test_sources_are_told_apart_by_type(tmp_path: Path):
+    config = load_config(
+        write(tmp_path, "sources: [{type: webcam}, {type: stream, url: a.mp4, id: door}, {type: scene}]")
+    )
+    assert [type(source) for source in config.sources] == [WebcamSource, StreamSource, SceneSource]
+    assert [source.id for source in config.named_sources()] == ["webcam0", "door", "scene2"]
+
+
+def test_prompting_is_ours_unless_the_reference_is_asked_for():
+    assert load_config().prompting == "default"
+    assert load_config(sets=["prompting=reference"]).prompting == "reference"
+    with pytest.raises(ConfigError, match="prompting: Input should be 'default' or 'reference', got 'official'"):
+        load_config(sets=["prompting=official"])
+    with pytest.raises(ConfigError, match=r"set publish\.mask_scale to 1\.0, got 0\.5"):
+        load_config(sets=["prompting=reference", "publish.mask_scale=0.5"])
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().segmentation.conf = 0.1  # type: ignore[misc]
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("segmentaton: {}", ["segmentaton: unknown key; did you mean 'segmentation'?"], id="section"),
+        pytest.param(
+            "segmentation: {confidence: 1}", ["segmentation.confidence: unknown key; did you mean 'conf'?"], id="key"
+        ),
+        pytest.param(
+            "segmentation: {img_sz: 1}", ["segmentation.img_sz: unknown key; did you mean 'imgsz'?"], id="near-key"
+        ),
+        pytest.param(
+            "batching: {zzz: 1}",
+            ["batching.zzz: unknown key; valid keys are deadline_ms, max_age_ms, max_batch"],
+            id="far-key-lists-all",
+        ),
+        pytest.param(
+            "sources: [{type: webcam, devise: 1}]",
+            ["sources.0.devise: unknown key; did you mean 'device'?"],
+            id="key-of-a-source",
+        ),
+        pytest.param(
+            "prompts: [{id: a, point: [[1, 2]]}]",
+            ["prompts.0.point: unknown key; did you mean 'points'?"],
+            id="key-of-a-prompt",
+        ),
+        pytest.param("segmentation: {conf: 2}", ["segmentation.conf: .*less than or equal to 1, got 2"], id="range"),
+        pytest.param("segmentation: {conf: high}", ["segmentation.conf: .*valid number.*, got 'high'"], id="type"),
+        pytest.param("segmentation: {device: gpu}", ["segmentation.device: .*pattern.*, got 'gpu'"], id="pattern"),
+        pytest.param(
+            "segmentation: {engine: tensorrt}",
+            ["segmentation.engine: .*'auto', 'torch' or 'onnx', got 'tensorrt'"],
+            id="choice",
+        ),
+        pytest.param("sources: []", ["sources: .*at least 1 item.*"], id="no-source"),
+        pytest.param(
+            "sources: [{type: camera}]",
+            ["sources.0: .*'camera'.*'scene', 'webcam', 'stream', 'images'.*"],
+            id="source-type",
+        ),
+        pytest.param("sources: [{url: a.mp4}]", ["sources.0: .*discriminator 'type'.*"], id="no-source-type"),
+        pytest.param("sources: [{type: stream}]", ["sources.0.url: Field required"], id="missing-key"),
+        pytest.param("sources: [{type: scene, id: 'a/b'}]", ["sources.0.id: .*pattern.*, got 'a/b'"], id="slash-in-id"),
+        pytest.param(
+            "sources: [{type: scene, id: a}, {type: webcam, id: a}]",
+            ["configuration: source ids must differ, these occur twice: a"],
+            id="same-source-id",
+        ),
+        pytest.param(
+            "prompts: [{id: a}, {id: a}]",
+            ["configuration: prompt ids must differ, these occur twice: a"],
+            id="same-prompt-id",
+        ),
+        pytest.param(
+            "prompts: [{id: a, points: [[1, 2]], box: [1, 2, 3, 4]}]",
+            ["prompts.0: give one of points, box and text, not points and box"],
+            id="two-kinds",
+        ),
+        pytest.param(
+            "prompts: [{id: a, text: a cup, box: [1, 2, 3, 4]}]",
+            ["prompts.0: give one of points, box and text, not box and text"],
+            id="box-and-text",
+        ),
+        pytest.param(
+            "prompts: [{id: a, text: a cup, follow: false}]",
+            ["prompts.0: follow belongs to points or a box"],
+            id="text-that-stays",
+        ),
+        pytest.param(
+            f"prompts: [{{id: a, text: {'x' * 257}}}]",
+            ["prompts.0.text: .*at most 256 characters, got .*"],
+            id="long-text",
+        ),
+        pytest.param(
+            "prompts: [{id: a, source: 'a/b'}]", ["prompts.0.source: .*pattern.*, got 'a/b'"], id="slash-in-source"
+        ),
+        pytest.param(
+            "sources: [{type: scene}, {type: webcam, id: door}]\nprompts: [{id: a, source: dor}]",
+            ["configuration: prompt 'a' asks the source 'dor'; there are scene0, door"],
+            id="unknown-source",
+        ),
+        pytest.param("prompts: [{id: a, mask: dog.png}]", ["prompts.0.mask: unknown key; .*"], id="a-mask-is-no-key"),
+        pytest.param("prompts: [{id: a, labels: [1]}]", ["prompts.0: labels belong to points"], id="labels-alone"),
+        pytest.param(
+            "segmentation: {conf: 2, iuo: 1}\nbatching: {max_batch: 0}",
+            [
+                "batching.max_batch: .*greater than or equal to 1, got 0",
+                "segmentation.conf: .*less than or equal to 1, got 2",
+                "segmentation.iuo: unknown key; did you mean 'iou'?",
+            ],
+            id="all-at-once",
+        ),
+    ],
+)
+def test_each_mistake_is_one_line_with_its_key(tmp_path: Path, text: str, expected: list[str]):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    lines = str(caught.value).split("\n")
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected, strict=True):
+        pattern = re.escape(pattern).replace(r"\.\*", ".*")
+        assert re.fullmatch(re.escape(f"{path}: ") + pattern, line), line
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "cannot read the configuration", id="missing"),
+        pytest.param(b"a: [1", "is not valid YAML", id="not-yaml"),
+        pytest.param(b"- 1\n- 2\n", "must hold keys and values, got list", id="a-list"),
+        pytest.param(b"hello", "must hold keys and values, got str", id="a-word"),
+        pytest.param(b"\xff\xfe\x00", "cannot read the configuration", id="not-text"),
+        pytest.param(b"!!python/object/apply:os.getcwd []", "is not valid YAML", id="python-object"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str):
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, StreamsegError)
+
+
+# ---- settings and sources from the command line
+
+
+@pytest.mark.parametrize(
+    ("setting", "path", "value"),
+    [
+        pytest.param("segmentation.conf=0.4", ("segmentation", "conf"), 0.4, id="number"),
+        pytest.param("tracking.enabled=false", ("tracking", "enabled"), False, id="bool"),
+        pytest.param("publish.endpoint=null", ("publish", "endpoint"), None, id="null"),
+        pytest.param("output.video=out/a=b.mp4", ("output", "video"), "out/a=b.mp4", id="text-with-equals-sign"),
+        pytest.param("publish.endpoint=tcp://127.0.0.1:0", ("publish", "endpoint"), "tcp://127.0.0.1:0", id="endpoint"),
+    ],
+)
+def test_settings(setting: str, path: tuple[str, str], value: object):
+    assert getattr(getattr(load_config(sets=[setting]), path[0]), path[1]) == value
+
+
+def test_a_setting_reaches_into_lists_and_wins_over_the_file(tmp_path: Path):
+    path = write(tmp_path, "sources: [{type: scene}, {type: scene, fps: 5}]\nbatching: {max_batch: 2}")
+    config = load_config(path, sets=["sources.1.fps=7", "batching.max_batch=3", "batching.max_batch=4"])
+    assert [getattr(source, "fps", None) for source in config.sources] == [30.0, 7.0]
+    assert config.batching.max_batch == 4
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        pytest.param("conf", "--set needs key=value, got 'conf'", id="no-value"),
+        pytest.param("=1", "--set needs key=value", id="no-key"),
+        pytest.param("segmentation.conf=[1", "is not a YAML value", id="not-yaml"),
+        pytest.param("segmentation.cnf=1", "segmentation.cnf: unknown key; did you mean 'conf'?", id="unknown"),
+        pytest.param("batching.max_batch.x=1", "batching.max_batch", id="below-a-value"),
+        pytest.param("prompts.9.id=a", "prompts", id="past-the-list"),
+    ],
+)
+def test_settings_that_are_wrong(setting: str, message: str):
+    with pytest.raises(ConfigError) as caught:
+        load_config(sets=[setting])
+    assert message in str(caught.value)
+
+
+def test_sources_of_the_command_line_replace_those_of_the_file(tmp_path: Path):
+    path = write(tmp_path, "sources: [{type: webcam}]")
+    config = load_config(path, sources=["scene", "rtsp://camera/stream"])
+    assert [source.id for source in config.named_sources()] == ["scene0", "stream1"]
+
+
+def test_settings_reach_the_sources_of_the_command_line():
+    (source,) = load_config(sources=["rtsp://camera/stream"], sets=["sources.0.timeout_seconds=2"]).sources
+    assert source == StreamSource(url="rtsp://camera/stream", timeout_seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("scene", SceneSource(), id="scene"),
+        pytest.param("0", WebcamSource(device=0), id="webcam-index"),
+        pytest.param("12", WebcamSource(device=12), id="webcam-two-digits"),
+        pytest.param("/dev/video2", WebcamSource(device="/dev/video2"), id="webcam-path"),
+        pytest.param("rtsp://user:pass@host/a", StreamSource(url="rtsp://user:pass@host/a"), id="rtsp"),
+        pytest.param("HTTP://host/a.mp4", StreamSource(url="HTTP://host/a.mp4"), id="scheme-in-capitals"),
+        pytest.param("clip.mp4", StreamSource(url="clip.mp4"), id="file"),
+        pytest.param("pictures/*.png", ImagesSource(path="pictures/*.png"), id="glob"),
+        pytest.param("a.JPG", ImagesSource(path="a.JPG"), id="picture"),
+        pytest.param("0.mp4", StreamSource(url="0.mp4"), id="a-digit-is-not-a-number"),
+    ],
+)
+def test_parse_source(text: str, expected: SourceConfig):
+    assert parse_source(text) == expected
+
+
+def test_a_folder_is_pictures(tmp_path: Path):
+    assert parse_source(str(tmp_path)) == ImagesSource(path=str(tmp_path))
+
+
+# ---- the files in configs/
+
+
+def keys_of(value: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Every path of keys; list positions do not count."""
+    if isinstance(value, dict):
+        return {below for key, item in value.items() for below in {(*path, key)} | keys_of(item, (*path, key))}
+    if isinstance(value, list | tuple):
+        return {below for item in value for below in keys_of(item, path)}
+    return set()
+
+
+def demo_lines() -> list[str]:
+    """demo.yaml, with the sources that are commented out put back."""
+    return [
+        re.sub(r"^  # (- type|  \w+):", r"  \1:", line) for line in (CONFIGS / "demo.yaml").read_text().splitlines()
+    ]
+
+
+def test_demo_yaml_is_the_defaults():
+    assert load_config(CONFIGS / "demo.yaml") == Config()
+
+
+def test_demo_yaml_has_every_key_and_no_other():
+    listed = yaml.safe_load("\n".join(demo_lines()))
+    sources = {source["type"]: source for source in listed.pop("sources")}
+    assert keys_of(listed) == keys_of(Config().model_dump(exclude={"sources"}))
+    assert set(sources) == {model.model_fields["type"].default for model in SOURCE_MODELS}
+    for model in SOURCE_MODELS:
+        written = sources[model.model_fields["type"].default]
+        assert set(written) == set(model.model_fields)
+        defaults = {key: field.default for key, field in model.model_fields.items() if not field.is_required()}
+        assert {key: written[key] for key in defaults} == defaults
+
+
+def test_demo_yaml_explains_every_key():
+    sections = set(Config.model_fields)
+    for line in demo_lines():
+        key = re.match(r"^ *(?:- )?(\w+):", line)
+        if key and key[1] not in sections:
+            assert re.search(r"  +# \S", line), line
+
+
+@pytest.mark.parametrize("name", ["webcam", "rtsp", "robot"])
+def test_the_other_files_hold_differences_only(name: str):
+    path = CONFIGS / f"{name}.yaml"
+    load_config(path)
+    values = yaml.safe_load(path.read_text())
+    for source in values.pop("sources"):
+        model: type[BaseModel] = next(m for m in SOURCE_MODELS if m.model_fields["type"].default == source["type"])
+        for key, value in source.items():
+            if key not in ("type", "device"):
+                assert value != model.model_fields[key].default, f"{name}.yaml repeats the default of {key}"
+    for section, keys in values.items():
+        for key, value in keys.items():
+            default = getattr(getattr(Config(), section), key)
+            assert value != default, f"{name}.yaml repeats the default of {section}.{key}"

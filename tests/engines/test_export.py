@@ -1,0 +1,98 @@
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+import streamseg
+from streamseg.engines.export import OUTPUTS, cache_folder, cached_graph, export_graph, graph_path
+from streamseg.modeling.network import build_network
+from streamseg.weights import Weights
+from tests.support.networks import lively_graph, lively_network
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return Weights(lively_network().state_dict(), {}, Path("some/n.safetensors"), "0123456789abcdef" * 4)
+
+
+def shapes(values):
+    return {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim] for value in values
+    }
+
+
+def test_the_graph_is_valid_and_its_axes_are_free():
+    model = onnx.load_from_string(lively_graph())
+    onnx.checker.check_model(model, full_check=True)
+    assert shapes(model.graph.input) == {"images": ["batch", "height", "width", 3]}
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    outputs = shapes(model.graph.output)
+    assert tuple(outputs) == OUTPUTS
+    assert outputs["boxes"] == ["batch", "anchors", 4]
+    assert outputs["scores"] == ["batch", "anchors"]
+    assert outputs["mask_coefficients"] == ["batch", "anchors", 32]
+    assert outputs["prototypes"] == ["batch", 32, "grid_height", "grid_width"]
+
+
+def test_the_graph_says_what_it_is():
+    network = build_network("n", reg_max=20, seed=0).eval()
+    model = onnx.load_from_string(export_graph(network, metadata={"trained_by": "nobody", "stride": "wrong"}))
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert metadata == {
+        "streamseg_graph": "1",
+        "streamseg_version": streamseg.__version__,
+        "names": json.dumps({"0": "object"}),
+        "stride": "32",
+        "num_classes": "1",
+        "reg_max": "20",
+        "half": "false",
+        "trained_by": "nobody",
+    }
+
+
+def test_half_precision_halves_the_file():
+    assert len(lively_graph(half=True)) < 0.52 * len(lively_graph())
+
+
+@pytest.mark.parametrize(
+    ("change", "half"),
+    [
+        pytest.param({}, True, id="precision"),
+        pytest.param({"sha256": "f" * 64}, False, id="contents"),
+        pytest.param({"path": Path("m.safetensors")}, False, id="name"),
+    ],
+)
+def test_graphs_of_different_weights_are_kept_apart(weights, change, half):
+    assert graph_path(replace(weights, **change), half=half) != graph_path(weights)
+
+
+def test_the_cache_is_where_the_environment_says(cache, monkeypatch):
+    assert cache_folder() == cache
+    monkeypatch.delenv("STREAMSEG_CACHE")
+    monkeypatch.setenv("HOME", "/somebody")
+    assert cache_folder() == Path("/somebody/.cache/streamseg")
+
+
+def test_a_graph_is_exported_once(weights, cache):
+    first = cached_graph(weights)
+    (kept,) = cache.iterdir()
+    assert kept == graph_path(weights)
+    kept.write_bytes(b"what lies there is taken")
+    assert onnx.load_from_string(first).graph.output
+    assert cached_graph(weights) == b"what lies there is taken"
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning(weights, cache, caplog):
+    cache.write_text("a file where the folder should be")
+    with caplog.at_level(logging.WARNING):
+        assert cached_graph(weights)
+    assert ["not kept" in message for message in caplog.messages] == [True]

@@ -1,0 +1,101 @@
+"""Drawn discs followed through drawn answers."""
+
+import numpy as np
+import pytest
+
+from streamseg.evaluation.followers import (
+    best_masks,
+    first_prompts,
+    follow_prompt,
+    follow_selection,
+    follow_track,
+    guided_follower,
+)
+from streamseg.structures.prompt import BoxPrompt
+from tests.support.films import OTHER, SIZE, film, full, instances_of, moving
+from tests.support.pictures import crop_of, disc, rectangle
+
+
+@pytest.mark.parametrize("follow", [follow_selection, follow_track, follow_prompt])
+@pytest.mark.parametrize("kind", ["box", "1 point"])
+def test_the_object_is_followed(follow, kind):
+    truth = moving()
+    prompt = first_prompts(truth[0])[kind]
+    masks = full(follow(prompt, film([[OTHER, mask] for mask in truth])))
+    assert all((mask == true).all() for mask, true in zip(masks, truth, strict=True))
+
+
+@pytest.mark.parametrize("follow", [follow_selection, follow_track, follow_prompt])
+def test_frames_without_it_are_empty_and_it_is_found_again(follow):
+    truth = moving(step=1)
+    answers = [[OTHER, mask] if index not in (4, 5) else [OTHER] for index, mask in enumerate(truth)]
+    masks = full(follow(first_prompts(truth[0])["box"], film(answers)))
+    assert [bool(mask.any()) for mask in masks] == [True] * 4 + [False] * 2 + [True] * 4
+    assert (masks[-1] == truth[-1]).all()
+
+
+def test_only_identities_tell_the_object_from_what_lies_in_its_place():
+    """A second disc comes to where the first one was: the box takes it for the first, its identity is another."""
+    passing = moving(14, step=-4, start=74)
+    answers = [[disc(SIZE, 20, 30, 11), other] if index < 9 else [other] for index, other in enumerate(passing)]
+    prompt = first_prompts(answers[0][0])["box"]
+    assert full(follow_selection(prompt, film(answers)))[-1].any()
+    for follow in (follow_track, follow_prompt):
+        assert not any(mask.any() for mask in full(follow(prompt, film(answers)))[9:])
+
+
+def test_nothing_answers():
+    far = BoxPrompt("far", (80, 45, 99, 59))
+    for follow in (follow_selection, follow_track, follow_prompt):
+        assert not any(mask.any() for mask in full(follow(far, film([[OTHER]] * 4))))
+        assert not any(mask.any() for mask in full(follow(far, film([[]] * 4))))
+
+
+def test_the_best_mask_is_as_good_as_any():
+    truth = moving(4)
+    near = rectangle(SIZE, 10, 18, 40, 42)
+    shifted = [np.roll(mask, 2, axis=1) for mask in truth]
+    frames = film([[near, mask, OTHER] for mask in shifted])
+    masks = full(best_masks([crop_of(mask) for mask in truth], frames))
+    assert all((mask == expected).all() for mask, expected in zip(masks, shifted, strict=True))
+
+
+def test_prompts_of_a_mask():
+    prompts = first_prompts(disc(SIZE, 40.5, 30.5, 10) | rectangle(SIZE, 0, 0, 3, 60))
+    assert prompts["box"].box == (0, 0, 50, 60)
+    assert prompts["1 point"].point_coords[0] == pytest.approx((40.5, 30.5), abs=1)
+
+
+def test_the_point_lies_in_the_mask_where_its_middle_does_not():
+    ring = disc(SIZE, 50, 30, 25) & ~disc(SIZE, 50, 30, 15)
+    ((x, y),) = first_prompts(ring)["1 point"].point_coords
+    assert ring[int(y), int(x)]
+
+
+# ---- folders
+
+
+class HearingDisc:
+    """Finds the disc in some frames by itself, in the others only where it is expected."""
+
+    def __init__(self, truth, found):
+        self.truth, self.found, self.calls = truth, found, 0
+
+    def __call__(self, images):
+        raise AssertionError("somebody did not say what is expected")
+
+    def guided(self, images, guides):
+        (guide,) = guides
+        mask, is_found = self.truth[self.calls], self.found[self.calls]
+        self.calls += 1
+        (box,) = instances_of([mask]).boxes.tolist()
+        expected = any(np.abs(one - box).max() < 4 for one in guide.expected)
+        return [instances_of([OTHER, mask] if is_found or expected else [OTHER])]
+
+
+def test_a_guided_follower_finds_what_is_not_seen_by_itself():
+    truth = moving(12, step=2)
+    segmenter = HearingDisc(truth, [index < 4 or index > 9 for index in range(12)])
+    prompt = first_prompts(truth[0])["box"]
+    masks = full(guided_follower(segmenter)(prompt, film([[OTHER]] * 12)))
+    assert all((mask == true).all() for mask, true in zip(masks, truth, strict=True))

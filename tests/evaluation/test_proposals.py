@@ -1,0 +1,292 @@
+import contextlib
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from streamseg.errors import DataError
+from streamseg.evaluation.proposals import evaluate_proposals
+from streamseg.structures.instances import GridTransform, Instances
+from tests.support.pictures import coco_folder, compressed, disc, exact_instances, paint, rectangle
+
+SIZE = (60, 80)
+
+
+def instances_of(masks, scores=None, size=SIZE):
+    scores = torch.linspace(0.9, 0.1, len(masks)).tolist() if scores is None else scores
+    return exact_instances(masks, scores, size=size)
+
+
+class Answers:
+    """A segmenter that answers one list of masks after the other, whatever the pictures show."""
+
+    def __init__(self, answers, size=SIZE):
+        self._answers = iter(answers)
+        self._size = size
+        self.images = []
+
+    def __call__(self, images):
+        self.images += images
+        return [instances_of(next(self._answers), size=self._size) for _ in images]
+
+
+def labels(masks, **keys):
+    return [
+        {"segmentation": compressed(mask), "area": int(mask.sum()), "bbox": box_of(mask), "iscrowd": 0} | keys
+        for mask in masks
+    ]
+
+
+def box_of(mask):
+    return coco_mask.toBbox(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))).tolist()
+
+
+def folder_of(path, pictures, size=SIZE, **options):
+    """A folder with these masks in its pictures."""
+    return coco_folder(
+        path, [(paint(masks, [(200, 9, 9)] * len(masks), size), labels(masks)) for masks in pictures], **options
+    )
+
+
+TWO = [rectangle(SIZE, 5, 5, 30, 15), rectangle(SIZE, 40, 20, 70, 50)]
+ONE = [disc(SIZE, 30, 30, 20)]
+
+
+# ---- by hand
+
+
+def test_everything_found_scores_one(tmp_path):
+    scores = evaluate_proposals(Answers([TWO, ONE]), folder_of(tmp_path, [TWO, ONE]))
+    assert (scores.num_pictures, scores.num_objects) == (2, 3)
+    assert scores.box.recall == scores.mask.recall == {10: 1, 100: 1, 1000: 1}
+    assert scores.mask.precision == pytest.approx(1)
+    assert scores.mean_best_iou == pytest.approx(1)
+    assert scores.found_by_category == {"object": 1}
+
+
+def test_nothing_found_scores_zero(tmp_path):
+    scores = evaluate_proposals(Answers([[], []]), folder_of(tmp_path, [TWO, ONE]))
+    assert (scores.num_pictures, scores.num_objects) == (2, 3)
+    assert scores.box.recall == scores.mask.recall == {10: 0, 100: 0, 1000: 0}
+    assert scores.mask.precision == scores.mean_best_iou == 0
+    assert scores.found_by_category == {"object": 0}
+
+
+def test_half_of_the_thresholds_by_hand(tmp_path):
+    """25 x 10 pixels found as 18 x 10: IoU 0.72 counts at 0.50, 0.55, 0.60, 0.65 and 0.70, five of ten."""
+    found = [rectangle(SIZE, 5, 5, 23, 15), TWO[1]]
+    scores = evaluate_proposals(Answers([found]), folder_of(tmp_path, [TWO]))
+    assert scores.mask.recall[100] == scores.box.recall[100] == pytest.approx((1 + 0.5) / 2)
+    assert scores.mean_best_iou == pytest.approx((0.72 + 1) / 2)
+    assert scores.found_by_category == {"object": 1}
+
+
+def test_masks_and_boxes_are_judged_apart(tmp_path):
+    """A disc in its box: the box is right, the mask of the box has IoU pi / 4 = 0.785, six thresholds of ten."""
+    found = [rectangle(SIZE, 10, 10, 50, 50)]
+    scores = evaluate_proposals(Answers([found]), folder_of(tmp_path, [ONE]))
+    assert scores.box.recall[100] == 1
+    assert scores.mask.recall[100] == pytest.approx(0.6)
+
+
+def test_only_so_many_proposals_count(tmp_path):
+    masks = [rectangle(SIZE, 13 * x, 19 * y, 13 * x + 9, 19 * y + 12) for x in range(6) for y in range(2)]
+    noise = [rectangle(SIZE, x, 40, x + 20, 60) for x in range(0, 60, 2)]
+    scores = evaluate_proposals(Answers([masks]), folder_of(tmp_path / "a", [masks]))
+    assert scores.mask.recall == {10: pytest.approx(10 / 12), 100: 1, 1000: 1}
+    scores = evaluate_proposals(Answers([noise + masks]), folder_of(tmp_path / "b", [masks]))
+    assert scores.mask.recall == {10: 0, 100: 1, 1000: 1}
+    assert 0 < scores.mask.precision < 0.5
+
+
+def test_recall_by_size(tmp_path):
+    size = (300, 400)
+    small, medium = rectangle(size, 0, 0, 31, 31), rectangle(size, 50, 0, 110, 60)
+    large, other = rectangle(size, 0, 100, 180, 280), rectangle(size, 200, 100, 380, 280)
+    folder = folder_of(tmp_path, [[small, medium, large, other]], size=size)
+    scores = evaluate_proposals(Answers([[large, medium]], size), folder)
+    assert scores.mask.recall_by_size == scores.box.recall_by_size == {"small": 0, "medium": 1, "large": 0.5}
+
+
+def test_where_there_is_nothing_to_find_there_is_no_score(tmp_path):
+    scores = evaluate_proposals(Answers([TWO]), folder_of(tmp_path, [[]]))
+    assert (scores.num_pictures, scores.num_objects) == (1, 0)
+    values = [
+        *scores.box.recall.values(),
+        *scores.mask.recall.values(),
+        *scores.box.recall_by_size.values(),
+        *scores.mask.recall_by_size.values(),
+        scores.mask.precision,
+        scores.mean_best_iou,
+    ]
+    assert all(map(math.isnan, values))
+    assert scores.found_by_category == {}
+
+
+def test_crowds_are_neither_objects_nor_mistakes(tmp_path):
+    crowd = rectangle(SIZE, 60, 0, 80, 60)
+    picture = paint([*ONE, crowd], [(200, 9, 9)] * 2, SIZE)
+    folder = coco_folder(tmp_path, [(picture, labels(ONE) + labels([crowd], iscrowd=1))])
+    within = [rectangle(SIZE, 62, y, 78, y + 9) for y in (2, 20, 40)]
+    scores = evaluate_proposals(Answers([within + ONE]), folder)
+    assert scores.num_objects == 1
+    assert scores.mask.recall[100] == 1
+    assert scores.mask.precision == pytest.approx(1)
+
+
+def test_labels_are_counted_apart(tmp_path):
+    masks = [TWO[0], TWO[1], rectangle(SIZE, 0, 50, 20, 60)]
+    annotations = labels(masks)
+    for annotation, label in zip(annotations, ("cup", "cup", "person"), strict=True):
+        annotation["source_category"] = label
+    folder = coco_folder(tmp_path, [(paint(masks, [(200, 9, 9)] * 3, SIZE), annotations)])
+    assert evaluate_proposals(Answers([masks[1:]]), folder).found_by_category == {"cup": 0.5, "person": 1}
+
+
+# ---- against COCO's own
+
+
+def random_masks(rng, count):
+    masks = []
+    for _ in range(count):
+        x, y = rng.uniform(0, SIZE[1]), rng.uniform(0, SIZE[0])
+        masks.append(disc(SIZE, x, y, rng.uniform(4, 25)))
+    return [mask for mask in masks if mask.any()]
+
+
+def shifted(mask, rng):
+    return np.roll(mask, tuple(rng.integers(-3, 4, 2)), axis=(0, 1))
+
+
+def coco_eval(folder, answers, kind):
+    """COCOeval on the folder's own JSON, without classes."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(folder / "instances.json"))
+        results = []
+        for image_id, masks in enumerate(answers, start=1):
+            instances = instances_of(masks)
+            for mask, box, score in zip(masks, instances.boxes.tolist(), instances.scores.tolist(), strict=True):
+                results.append(
+                    {
+                        "image_id": image_id,
+                        "category_id": 1,
+                        "score": score,
+                        "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                        "segmentation": coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)),
+                    }
+                )
+        evaluation = COCOeval(truth, truth.loadRes(results), kind)
+        evaluation.params.useCats = 0
+        evaluation.params.maxDets = [10, 100, 1000]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    recall = evaluation.eval["recall"][:, 0, :, :].mean(axis=0)  # (areas, limits)
+    precision = evaluation.eval["precision"][:, :, 0, 0, 1]
+    return recall, precision.mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_scores_are_those_of_cocoeval(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    pictures = [random_masks(rng, int(rng.integers(1, 6))) for _ in range(6)]
+    answers = [
+        [shifted(mask, rng) for mask in masks if rng.random() < 0.8] + random_masks(rng, 3) for masks in pictures
+    ]
+    folder = folder_of(tmp_path, pictures)
+    scores = evaluate_proposals(Answers(answers), folder)
+    for kind, recall, by_size in (
+        ("bbox", scores.box.recall, scores.box.recall_by_size),
+        ("segm", scores.mask.recall, scores.mask.recall_by_size),
+    ):
+        expected, precision = coco_eval(folder, answers, kind)
+        assert list(recall.values()) == pytest.approx(expected[0].tolist())
+        assert by_size["small"] == pytest.approx(expected[1, 2])
+        assert by_size["medium"] == pytest.approx(expected[2, 2])
+    assert scores.mask.precision == pytest.approx(precision)
+    assert 0.1 < scores.mask.recall[100] < 0.9
+
+
+def renumber(content):
+    """Categories from 3, annotations from 0, images from 100."""
+    for number, annotation in enumerate(content["annotations"]):
+        annotation.update(id=number, image_id=annotation["image_id"] + 99, category_id=3 + number % 2)
+    for image in content["images"]:
+        image["id"] += 99
+    content["categories"] = [{"id": 3, "name": "cup"}, {"id": 4, "name": "cat"}]
+
+
+def strip(content):
+    """What COCO has and scores do not need."""
+    for annotation in content["annotations"]:
+        for key in ("id", "area", "bbox", "iscrowd", "category_id"):
+            del annotation[key]
+    del content["categories"]
+
+
+@pytest.mark.parametrize("edit", [pytest.param(renumber, id="other-numbers"), pytest.param(strip, id="no-numbers")])
+def test_numbers_and_categories_do_not_matter(tmp_path, edit):
+    answers = [[TWO[0]], ONE]
+    plain = evaluate_proposals(Answers(answers), folder_of(tmp_path / "plain", [TWO, ONE]))
+    other = evaluate_proposals(Answers(answers), folder_of(tmp_path / "other", [TWO, ONE], edit=edit))
+    assert plain.mask.recall[100] == pytest.approx(2 / 3)
+    assert (other.num_objects, other.mean_best_iou) == (plain.num_objects, plain.mean_best_iou)
+    for kind in ("box", "mask"):
+        for name in ("recall", "recall_curve", "auc", "precision"):
+            assert getattr(getattr(other, kind), name) == getattr(getattr(plain, kind), name)
+
+
+# ---- the run
+
+
+def test_the_segmenter_sees_every_picture(tmp_path):
+    folder = folder_of(tmp_path, [TWO, ONE])
+    answers, seen = Answers([[], []]), []
+    evaluate_proposals(answers, folder, on_image=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]
+    assert [tuple(image[30, 30]) for image in answers.images] == [(90, 90, 90), (200, 9, 9)]
+
+
+def test_a_mask_without_a_pixel_is_a_miss(tmp_path):
+    nothing = Instances(
+        torch.tensor([[5.0, 5.0, 30.0, 15.0]]),
+        torch.ones(1),
+        torch.full((1, *SIZE), -4.0),
+        GridTransform(1, 1, 0, 0),
+        SIZE,
+    )
+    scores = evaluate_proposals(lambda images: [nothing], folder_of(tmp_path, [TWO[:1]]))
+    assert scores.box.recall[100] == 1
+    assert scores.mask.recall[100] == scores.mean_best_iou == 0
+
+
+def test_nothing_is_printed(tmp_path, capsys):
+    evaluate_proposals(Answers([ONE]), folder_of(tmp_path, [ONE]))
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        pytest.param(lambda path: None, "instances.json is missing", id="empty-folder"),
+        pytest.param(lambda path: folder_of(path, []), "lists no image", id="no-image"),
+        pytest.param(
+            lambda path: (folder_of(path, [ONE]) / "images" / "001.png").unlink(), "001.png is missing", id="no-picture"
+        ),
+        pytest.param(
+            lambda path: folder_of(path, [ONE], edit=lambda content: content["images"][0].update(width=99)),
+            "the picture is [60, 99]",
+            id="size-mismatch",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_scored(tmp_path, prepare, says):
+    prepare(tmp_path)
+    with pytest.raises(DataError) as caught:
+        evaluate_proposals(Answers([ONE]), tmp_path)
+    assert says in str(caught.value)

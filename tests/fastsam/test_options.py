@@ -1,0 +1,83 @@
+"""Keyword options: taken, taken without effect, or refused with a way out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from streamseg.errors import ConfigError
+from streamseg.fastsam.options import Options, device_name, read_options
+
+
+def test_nothing_said_is_as_the_originals_have_it():
+    assert read_options({}) == Options(
+        device=None, retina_masks=False, imgsz=None, conf=0.25, iou=0.7, max_det=300, half=False, vid_stride=1
+    )
+
+
+def test_what_is_said_is_taken():
+    said = {"device": "cpu", "retina_masks": True, "imgsz": 1024, "conf": 0.4, "iou": 0.9}
+    assert read_options(said) == Options(**said)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"verbose": False, "task": "segment", "mode": "predict", "stream_buffer": True, "agnostic_nms": True},
+        {"save": False, "show": False, "classes": None, "augment": False},
+        {"imgsz": None, "conf": None, "device": None},
+    ],
+)
+def test_what_changes_nothing_is_taken(values):
+    assert read_options(values) == Options()
+
+
+@pytest.mark.parametrize("imgsz", [640, [640], (640, 640), [640, 640]])
+def test_forms_of_imgsz(imgsz):
+    assert read_options({"imgsz": imgsz}).imgsz == 640
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param({"save": True}, "save=True is not available here: call save", id="save"),
+        pytest.param({"show": True}, "plot", id="show"),
+        pytest.param({"classes": [0]}, "one class", id="classes"),
+        pytest.param({"retina_mask": True}, "unknown option 'retina_mask'; did you mean 'retina_masks'?", id="typo"),
+        pytest.param({"bbox": [1, 2, 3, 4]}, "did you mean 'bboxes'?", id="prompt"),
+        pytest.param({"xyz": 1}, "there are conf, device", id="nothing near"),
+        pytest.param({"imgsz": (384, 640)}, "imgsz is one number", id="two sides"),
+        pytest.param({"imgsz": "640"}, "imgsz is one number", id="text"),
+        pytest.param({"imgsz": []}, "imgsz is one number", id="no side"),
+        pytest.param({"vid_stride": 0}, "vid_stride must be 1 or more", id="stride"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        read_options(values)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [
+        pytest.param("cpu", "cpu", id="cpu"),
+        pytest.param(torch.device("cpu"), "cpu", id="torch"),
+        pytest.param(torch.device("cuda", 1), "cuda:1", id="torch with number"),
+        pytest.param("cuda", "cuda:0", id="cuda"),
+        pytest.param(2, "cuda:2", id="number"),
+        pytest.param("0", "cuda:0", id="number as text"),
+    ],
+)
+def test_devices(device, name):
+    assert device_name(device) == name
+
+
+@pytest.mark.parametrize("device", [None, "", "auto"])
+def test_no_device_is_the_best_there_is(device):
+    assert device_name(device) == ("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
+def test_mps_becomes_the_cpu_and_says_so():
+    with pytest.warns(UserWarning, match="mps is not supported"):
+        assert device_name(torch.device("mps")) == "cpu"

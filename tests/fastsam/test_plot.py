@@ -1,0 +1,69 @@
+"""Drawing and writing."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from streamseg.errors import DataError
+from streamseg.fastsam.plot import crop_of, draw_rows, write_image
+from tests.support.compat_results import rectangles
+
+GREY = np.full((60, 80, 3), 100, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("mask", "place"),
+    [
+        pytest.param(rectangles((5, 6, 15, 9))[0], (5, 6, 3, 10), id="inside"),
+        pytest.param(rectangles((0, 0, 80, 60))[0], (0, 0, 60, 80), id="everything"),
+        pytest.param(rectangles((79, 59, 80, 60))[0], (79, 59, 1, 1), id="last pixel"),
+        pytest.param(rectangles((5, 5, 5, 5))[0], (0, 0, 0, 0), id="empty"),
+    ],
+)
+def test_crop_of(mask, place):
+    crop = crop_of(mask)
+    assert (crop.x, crop.y, *crop.crop.shape) == place
+    np.testing.assert_array_equal(crop.full(mask.shape), mask)
+
+
+def test_masks_of_half_the_size_are_stretched():
+    drawn = draw_rows(GREY, rectangles((5, 5, 15, 15), size=(30, 40)), np.array([[10, 10, 30, 30]]), titles=[None])
+    changed = (drawn != GREY).any(axis=2)
+    assert changed[12:28, 12:28].all()
+    assert not changed[:, 33:].any()
+
+
+def test_no_masks_and_no_boxes_draw_nothing():
+    drawn = draw_rows(GREY, None, np.array([[10.0, 10, 30, 30]]), titles=[None])
+    np.testing.assert_array_equal(drawn, GREY)
+    assert drawn is not GREY
+
+
+def test_the_same_identity_has_the_same_colour():
+    masks = rectangles((5, 5, 20, 20), (40, 30, 70, 55))
+    boxes = np.array([[5.0, 5, 20, 20], [40, 30, 70, 55]])
+    first = draw_rows(GREY, masks, boxes, titles=["", ""], identities=[3, 8])
+    second = draw_rows(GREY, masks[::-1], boxes[::-1], titles=["", ""], identities=[8, 3])
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["a.png", "folder/b.bmp", "two/folders/c.PNG"])
+def test_pictures_are_written_with_their_folders(tmp_path, name):
+    picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    write_image(tmp_path / name, picture)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / name)), picture)
+
+
+@pytest.mark.parametrize("name", [pytest.param("a", id="no suffix"), pytest.param("a.txt", id="no picture")])
+def test_what_is_no_picture_file_is_refused(tmp_path, name):
+    with pytest.raises(DataError, match="suffix must be that of a picture"):
+        write_image(tmp_path / name, GREY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot write .*a\.png"):
+        write_image(tmp_path / "file" / "a.png", GREY)

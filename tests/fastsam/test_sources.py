@@ -1,0 +1,116 @@
+"""Whatever a source may be: which pictures come, in which colours, under which names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from streamseg.errors import DataError, SourceError
+from streamseg.fastsam.sources import is_endless, source_images
+from tests.support.basics import write_video
+
+BGR = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a10.png", "a2.png"):
+        cv2.imwrite(str(tmp_path / name), BGR)
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pick", "names"),
+    [
+        pytest.param(lambda folder: str(folder / "a2.png"), ["a2.png"], id="path"),
+        pytest.param(lambda folder: folder / "a2.png", ["a2.png"], id="Path"),
+        pytest.param(lambda folder: str(folder), ["a2.png", "a10.png"], id="folder"),
+        pytest.param(lambda folder: f"{folder}/a1*.png", ["a10.png"], id="pattern"),
+        pytest.param(lambda folder: [folder / "a10.png", str(folder / "a2.png")], ["a10.png", "a2.png"], id="list"),
+        pytest.param(lambda folder: BGR, ["image0.jpg"], id="array"),
+        pytest.param(lambda folder: (BGR, BGR), ["image0.jpg", "image1.jpg"], id="tuple of arrays"),
+        pytest.param(lambda folder: Image.fromarray(BGR[:, :, ::-1]), ["image0.jpg"], id="PIL"),
+        pytest.param(lambda folder: Image.open(folder / "a2.png"), ["a2.png"], id="PIL from a file"),
+        pytest.param(lambda folder: [BGR, str(folder / "a2.png")], ["image0.jpg", "a2.png"], id="mixed"),
+    ],
+)
+def test_pictures_and_their_names(folder, pick, names):
+    pictures = list(source_images(pick(folder)))
+    assert [Path(picture.path).name for picture in pictures] == names
+    for picture in pictures:
+        assert picture.image.dtype == np.uint8
+        np.testing.assert_array_equal(picture.image, BGR)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_pil_images_of_other_modes_are_converted(mode):
+    image = Image.fromarray(BGR[:, :, ::-1]).convert(mode)
+    (picture,) = source_images(image)
+    np.testing.assert_array_equal(picture.image[:, :, ::-1], np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(("stride", "count"), [(1, 6), (4, 2)])
+def test_films(tmp_path, stride, count):
+    path = write_video(tmp_path / "film.mp4", 6)
+    pictures = list(source_images(path, vid_stride=stride))
+    assert len(pictures) == count
+    assert {picture.path for picture in pictures} == {str(path)}
+    assert [picture.time_seconds for picture in pictures] == pytest.approx([n * stride / 25 for n in range(count)])
+
+
+def test_pictures_are_read_when_they_are_asked_for(folder):
+    pictures = source_images([str(folder / "a2.png"), str(folder / "missing.png")])
+    next(pictures)
+    with pytest.raises(SourceError, match=r"missing\.png"):
+        next(pictures)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        pytest.param([], "empty", id="empty list"),
+        pytest.param([None], "NoneType", id="None in a list"),
+        pytest.param(None, "NoneType", id="None"),
+        pytest.param(np.zeros((4, 5), np.uint8), r"uint8 \(4, 5\)", id="grey array"),
+        pytest.param(np.zeros((4, 5, 3), np.float32), "float32", id="float array"),
+        pytest.param(np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\)", id="with alpha"),
+        pytest.param(np.zeros((0, 5, 3), np.uint8), r"\(0, 5, 3\)", id="no pixel"),
+    ],
+)
+def test_what_is_no_picture(source, message):
+    with pytest.raises(DataError, match=message):
+        list(source_images(source))
+
+
+def test_missing_files_are_named():
+    with pytest.raises(SourceError, match=r"nowhere\.jpg"):
+        list(source_images("nowhere.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param(0, True, id="webcam"),
+        pytest.param("0", True, id="webcam as text"),
+        pytest.param("rtsp://camera/1", True, id="stream"),
+        pytest.param("scene", True, id="scene"),
+        pytest.param("film.mp4", False, id="film"),
+        pytest.param("picture.png", False, id="picture"),
+        pytest.param(BGR, False, id="array"),
+        pytest.param([BGR], False, id="list"),
+    ],
+)
+def test_what_has_no_end(source, expected):
+    assert is_endless(source) == expected
+
+
+def test_an_endless_source_is_closed_when_it_is_left():
+    pictures = source_images("scene")
+    assert next(pictures).image.shape == (720, 1280, 3)
+    pictures.close()
+    assert list(pictures) == []

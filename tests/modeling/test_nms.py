@@ -1,0 +1,267 @@
+import re
+import textwrap
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamseg.engines.export import REFINER, SUPPRESSED_OUTPUTS, export_graph
+from streamseg.engines.onnx_engine import OnnxEngine
+from streamseg.errors import ConfigError, EngineError, WeightsError
+from streamseg.geometry import nms
+from streamseg.modeling import nms as nms_module
+from streamseg.modeling.decoding import Decoded
+from streamseg.modeling.nms import (
+    Suppressed,
+    Suppression,
+    suppress,
+    suppression_from_text,
+    suppression_to_text,
+)
+from streamseg.modeling.refiner import Refiner, refiner_to_text
+from streamseg.segmentation import Segmenter
+from tests.support.networks import blobs, lively_graph, lively_network
+
+SMALL = Suppression(conf=0.4, iou=0.5, max_det=8)
+
+WIDE = Suppression(conf=0.01, iou=0.6, max_det=50)
+
+
+class Tail(torch.nn.Module):
+    """What follows the network in a graph, alone."""
+
+    def forward(self, *decoded):
+        return tuple(suppress(Decoded(*decoded), SMALL))
+
+
+@pytest.fixture(scope="module")
+def tail(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tail") / "tail.onnx"
+    names = list(Decoded._fields)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            Tail(),
+            (torch.rand(2, 9, 4), torch.rand(2, 9), torch.rand(2, 9, 3), torch.rand(2, 3, 4, 5)),
+            path,
+            dynamo=False,
+            input_names=names,
+            # Each is an output, too, but may not have an output's name.
+            output_names=[f"out_{name}" for name in Suppressed._fields],
+            dynamic_axes={**{name: {0: "batch", 1: "anchors"} for name in names[:3]}, names[3]: {0: "batch"}},
+            opset_version=17,
+        )
+    session = onnxruntime.InferenceSession(path)
+
+    def run(decoded):
+        wanted = [f"out_{name}" for name in Suppressed._fields if name != "prototypes"]
+        given = {value.name for value in session.get_inputs()}
+        arrays = {name: array.numpy() for name, array in decoded._asdict().items() if name in given}
+        boxes, scores, coefficients, logits, counts = map(torch.from_numpy, session.run(wanted, arrays))
+        return Suppressed(boxes, scores, coefficients, decoded.prototypes, logits, counts)
+
+    return run
+
+
+def decoded_of(boxes, scores):
+    """Boxes (B, A, 4) and scores (B, A), whose coefficients tell the anchors apart."""
+    boxes, scores = torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32)
+    batch, anchors = scores.shape
+    coefficients = torch.arange(batch * anchors * 3).float().view(batch, anchors, 3) + 1
+    return Decoded(boxes, scores, coefficients, torch.randn(batch, 3, 4, 5, generator=torch.Generator().manual_seed(0)))
+
+
+def expected(decoded, thresholds):
+    """Row by row what `geometry.nms` keeps of each picture: anchors."""
+    rows = []
+    for boxes, scores in zip(decoded.boxes, decoded.scores, strict=True):
+        candidates = torch.nonzero(scores > thresholds.conf)[:, 0]
+        rows.append(candidates[nms(boxes[candidates], scores[candidates], thresholds.iou, max_kept=thresholds.max_det)])
+    return rows
+
+
+def check(answer, decoded, thresholds):
+    """All of an answer, from the anchors that should be in it."""
+    for picture, rows in enumerate(expected(decoded, thresholds)):
+        count = len(rows)
+        assert answer.num_objects[picture] == count
+        assert answer.scores[picture].shape == (thresholds.max_det,)
+        for name in ("boxes", "scores", "mask_coefficients"):
+            found = getattr(answer, name)[picture]
+            torch.testing.assert_close(found[:count], getattr(decoded, name)[picture][rows], rtol=0, atol=0)
+            assert not found[count:].any()
+        logits = torch.einsum("kc,chw->khw", decoded.mask_coefficients[picture][rows], decoded.prototypes[picture])
+        torch.testing.assert_close(answer.mask_logits[picture][:count], logits, rtol=1e-5, atol=1e-4)
+        assert not answer.mask_logits[picture][count:].any()
+
+
+BOX, NEAR, FAR = [0, 0, 10, 10], [0, 1, 10, 11], [20, 20, 30, 30]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "counts"),
+    [
+        pytest.param([[BOX, NEAR, FAR]], [[0.5, 0.9, 0.6]], [2], id="the better of two"),
+        pytest.param([[BOX, NEAR, FAR]], [[0.5, 0.5, 0.5]], [2], id="equal scores keep their order"),
+        pytest.param([[FAR, BOX, BOX]], [[0.7, 0.7, 0.7]], [2], id="equal boxes, equal scores"),
+        pytest.param([[BOX, BOX]], [[0.4, 0.1]], [0], id="a score of conf itself is not more"),
+        pytest.param([[BOX], [FAR]], [[0.1], [0.9]], [0, 1], id="a picture with none beside one with one"),
+        pytest.param([[[5, 5, 5, 5], [5, 5, 5, 5]]], [[0.9, 0.8]], [2], id="boxes without extent overlap nothing"),
+        pytest.param([[[0, 0, 2, 2]] * 2], [[1.0, 1.0]], [1], id="sure of both"),
+        pytest.param([[[9 * i, 0, 9 * i + 8, 8] for i in range(12)]], [[0.9] * 12], [8], id="more than max_det"),
+        pytest.param([[[-5, -9, 4, 4], [60, 0, 90, 9]]], [[0.9, 0.8]], [2], id="beyond the input"),
+    ],
+)
+def test_the_same_rows_as_on_the_host(tail, boxes, scores, counts):
+    decoded = decoded_of(boxes, scores)
+    for answer in (suppress(decoded, SMALL), tail(decoded)):
+        assert answer.num_objects.tolist() == counts
+        check(answer, decoded, SMALL)
+
+
+@given(seed=st.integers(0, 2**32 - 1), anchors=st.integers(1, 40), levels=st.integers(1, 60))
+@settings(max_examples=60, deadline=None)
+def test_the_same_rows_for_any_boxes(tail, seed, anchors, levels):
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 20, (2, anchors, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(0, 12, (2, anchors, 2))], axis=-1)
+    decoded = decoded_of(boxes, random.integers(0, levels + 1, (2, anchors)) / levels)  # few levels: many ties
+    check(suppress(decoded, SMALL), decoded, SMALL)
+    check(tail(decoded), decoded, SMALL)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return lively_network()
+
+
+@pytest.fixture(scope="module")
+def graph(network):
+    return export_graph(network, suppression=WIDE, metadata={REFINER: refiner_to_text(Refiner())})
+
+
+@pytest.mark.parametrize(
+    ("seed", "shape"),
+    [
+        pytest.param(0, (2, 64, 96), id="two pictures"),
+        pytest.param(1, (4, 32, 32), id="fewer anchors than rows"),
+        pytest.param(2, (3, 160, 128), id="three pictures"),
+    ],
+)
+def test_a_whole_graph_answers_with_the_rows_of_the_plain_one(graph, seed, shape):
+    batch, height, width = shape
+    images = np.stack([blobs((height, width), seed + picture) for picture in range(batch)])
+    plain = OnnxEngine(lively_graph()).run(images)
+    session = onnxruntime.InferenceSession(graph)
+    answer = Suppressed(*map(torch.from_numpy, session.run(list(SUPPRESSED_OUTPUTS), {"images": images})))
+    decoded = Decoded(*map(torch.from_numpy, (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)))
+    assert answer.num_objects.max() > 0
+    assert answer.mask_logits.shape == (batch, WIDE.max_det, height // 4, width // 4)
+    check(answer, decoded, WIDE)
+
+
+def test_the_segmenter_runs_it_as_it_does_the_plain_one(graph):
+    picture = blobs((60, 90))
+    engine = OnnxEngine(graph)
+    assert engine.suppression == WIDE
+    assert engine.refiner is not None
+    answers = [
+        Segmenter(engine=one, imgsz=96, conf=0.3, iou=0.6, max_det=20, masks="plain", scores="raw")([picture])[0]
+        for one in (engine, OnnxEngine(lively_graph()))
+    ]
+    assert len(answers[0]) > 0
+    for name in ("boxes", "scores", "mask_logits"):
+        torch.testing.assert_close(*(getattr(answer, name) for answer in answers))
+
+
+@pytest.mark.parametrize(
+    "asked", [pytest.param({"conf": 0.005, "iou": 0.5}, id="conf"), pytest.param({"iou": 0.61}, id="iou")]
+)
+def test_the_segmenter_refuses_what_the_graph_has_removed(graph, asked):
+    with pytest.raises(
+        EngineError, match=r"objects that this graph has removed already, with conf 0\.01 and iou 0\.6;"
+    ):
+        Segmenter(engine=OnnxEngine(graph), **asked)
+
+
+def test_what_the_file_declares(graph):
+    model = onnx.load_from_string(graph)
+    onnx.checker.check_model(model, full_check=True)
+    declared = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in model.graph.output
+    }
+    assert declared == {
+        "boxes": ["batch", 50, 4],
+        "scores": ["batch", 50],
+        "mask_coefficients": ["batch", 50, 32],
+        "prototypes": ["batch", 32, "grid_height", "grid_width"],
+        "mask_logits": ["batch", 50, "grid_height", "grid_width"],
+        "num_objects": ["batch"],
+    }
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert suppression_from_text(metadata["suppression"]) == WIDE
+
+
+def test_half_precision_answers_in_float32(network):
+    session = onnxruntime.InferenceSession(export_graph(network, half=True, suppression=SMALL))
+    answer = Suppressed(*session.run(list(SUPPRESSED_OUTPUTS), {"images": blobs((64, 64))[None]}))
+    assert answer.boxes.dtype == answer.scores.dtype == answer.mask_logits.dtype == np.float32
+    assert answer.num_objects.dtype == np.int64
+    assert answer.num_objects[0] > 0
+
+
+def test_the_example_finds_what_lies_at_the_point(graph, tmp_path, monkeypatch):
+    """The block in the module's docstring, as it stands there."""
+    blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", nms_module.__doc__, re.MULTILINE)
+    code = textwrap.dedent(max(blocks, key=len))
+    (tmp_path / "nms.onnx").write_bytes(graph)
+    monkeypatch.chdir(tmp_path)
+    names = {"picture": blobs((360, 640), 4)}
+    exec(compile(code, "example", "exec"), names)
+    count = int(names["num_objects"])
+    grid = torch.from_numpy(names["logits"][:count])
+    place = torch.tensor([320.5 / 640, 192.5 / 384]).mul(2).sub(1).view(1, 1, 1, 2).expand(count, -1, -1, -1)
+    at_point = torch.nn.functional.grid_sample(grid[:, None], place, padding_mode="border", align_corners=False)
+    boxes = names["boxes"][:count]
+    in_box = (boxes[:, 0] <= 320.5) & (boxes[:, 2] > 320.5) & (boxes[:, 1] <= 192.5) & (boxes[:, 3] > 192.5)
+    assert names["at_point"].tolist() == np.flatnonzero((at_point.flatten().numpy() > 0) & in_box).tolist()
+    assert 0 < len(names["at_point"]) < count
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        pytest.param({"conf": 1.5}, "conf must be 0..1, got 1.5", id="conf"),
+        pytest.param({"conf": float("nan")}, "conf must be 0..1, got nan", id="no number"),
+        pytest.param({"iou": -0.1}, "iou must be 0..1, got -0.1", id="iou"),
+        pytest.param({"max_det": 0}, "max_det must be 1..3000, got 0", id="max_det"),
+    ],
+)
+def test_thresholds_out_of_range(thresholds, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Suppression(**thresholds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("[]", id="a list"),
+        pytest.param('{"conf": "high"}', id="a word"),
+        pytest.param('{"conf": 2}', id="out of range"),
+        pytest.param('{"classes": 80}', id="unknown"),
+    ],
+)
+def test_thresholds_that_were_damaged(text):
+    with pytest.raises(WeightsError, match=r"the thresholds in the metadata are damaged .*export the graph again"):
+        suppression_from_text(text)
+
+
+def test_thresholds_survive_as_text():
+    assert suppression_from_text(suppression_to_text(SMALL)) == SMALL

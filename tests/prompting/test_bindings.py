@@ -1,0 +1,227 @@
+"""What prompts are bound to: on which frame they are asked, and what a step goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from streamseg.prompting.bindings import Bindings
+from streamseg.prompting.history import Sighting, Sightings, sight
+from streamseg.prompting.target import Binding, Candidate
+from streamseg.structures.instances import TENTATIVE
+from streamseg.structures.prompt import EverythingPrompt, SpatialPrompt
+from tests.support.followed import (
+    BOTH,
+    BOUND,
+    BOX,
+    CLICK,
+    CUP,
+    FPS,
+    HANDLE,
+    KITE,
+    LOST,
+    NONE,
+    OTHERS,
+    Objects,
+    Run,
+    click,
+    lives,
+    moved,
+    seen,
+    stand,
+)
+from tests.support.shapes import Shape
+
+
+class Frames:
+    """Bindings and the frames that they have seen."""
+
+    def __init__(self) -> None:
+        self.bindings = Bindings()
+        self._sightings = Sightings()
+        self._newest: Sighting | None = None
+
+    def __call__(
+        self, objects: Objects, prompts: Sequence[EverythingPrompt | SpatialPrompt]
+    ) -> tuple[list[Binding], dict[str, list[Candidate]]]:
+        """Those that begin in the next frame, and the candidates of all."""
+        index = len(self._sightings)
+        tracked = seen(objects)
+        before, self._newest = self._newest, sight(tracked, index, index / FPS)
+        if before is not None:
+            self.bindings.carry(before, self._newest)
+        self._sightings.add(self._newest)
+        begun = self.bindings.synchronise(prompts, self._newest)
+        self.bindings.ask(tracked, self._sightings)
+        return begun, {key: one.candidates for key, one in self.bindings.by_prompt_id.items()}
+
+
+# ---- one binding for each prompt
+
+
+def test_what_follows_has_a_binding_in_the_order_of_the_prompts():
+    still, other = click(80, 120, prompt_id="still", follow=False), click(250, 60, prompt_id="a")
+    frames = Frames()
+    begun, candidates = frames(BOTH, [EverythingPrompt(), CLICK, still, other])
+    assert candidates == {"click": [Candidate(1)], "a": [Candidate(8)]}
+    assert list(candidates) == ["click", "a"]
+    assert begun == [*frames.bindings.by_prompt_id.values()]
+
+
+def test_what_stays_is_not_begun_again_and_what_went_is_forgotten():
+    frames = Frames()
+    both, one = [CLICK, click(250, 60, prompt_id="a")], [click(80, 120)]
+    frames(BOTH, both)
+    binding = frames.bindings.by_prompt_id["click"]
+    assert frames(BOTH, both)[0] == []
+    assert frames(BOTH, one)[0] == []
+    assert [*frames.bindings.by_prompt_id.values()] == [binding]
+    assert frames.bindings.by_prompt_id["click"] is binding
+    (begun,), _ = frames(BOTH, both)
+    assert begun.prompt.prompt_id == "a"
+
+
+def test_prompts_that_mean_one_object_share_its_candidate():
+    prompts = [click(80, 120 + step, prompt_id=str(step)) for step in range(3)]
+    frames = Frames()
+    _, candidates = frames([(-1, CUP)], prompts)
+    ((first,), *others) = candidates.values()
+    assert first == Candidate(TENTATIVE, 0)
+    assert all(other is first for (other,) in others)
+    _, candidates = frames([(4, moved(CUP, 10))], prompts)
+    assert [*candidates.values()] == [[Candidate(4)]] * 3
+
+
+def test_a_restart_leaves_what_has_an_identity():
+    frames = Frames()
+    prompts = [CLICK, click(BOX.x, BOX.y, prompt_id="box"), click(5, 5, prompt_id="nothing")]
+    frames([(-1, CUP), (8, BOX)], prompts)
+    frames.bindings.restart()
+    assert [one.candidates for one in frames.bindings.by_prompt_id.values()] == [[], [Candidate(8)], []]
+    # The row of the cup of before is another object's by now.
+    assert frames([(3, KITE), (-1, CUP)], prompts)[1]["click"] == [Candidate(TENTATIVE, 1)]
+
+
+# ---- the frame that its sender saw
+
+
+def test_a_click_means_the_frame_that_its_sender_saw():
+    run = Run()
+    run.stands([[(1, moved(CUP, 30 * step)), (2, moved(BOX, -30 * step))] for step in range(4)])
+    late, current = click(80, 120, prompt_id="late", frame_index=0), click(80, 120, prompt_id="current")
+    now: Objects = [(1, moved(CUP, 120)), (2, moved(BOX, -170, 60))]
+    assert run.stands([now, now], late, current) == [[("bound", 1), ("bound", 2)]] * 2
+
+
+@pytest.mark.parametrize("frame_index", [-1, 0, 3, 99])
+def test_a_frame_that_is_not_kept_leaves_the_current_one(frame_index: int):
+    run = Run()
+    run(seen([(2, CUP)]))
+    run(seen(OTHERS), skip=40)  # so that frame 0 is too old, and frame 3 was dropped
+    late = click(80, 120, frame_index=frame_index)
+    assert stand(run(seen(BOTH), late)[0]) == BOUND
+
+
+def test_what_was_seen_without_an_identity_is_carried_to_now():
+    run = Run()
+    run.stands([[(-1, CUP)], [(-1, moved(CUP, 14))], [(7, moved(CUP, 28))], [(7, moved(CUP, 60))]])
+    late = click(80, 120, frame_index=0)
+    assert run.stands([[(7, moved(CUP, 140)), (8, CUP)]], late) == [[("bound", 7)]]
+
+
+def test_what_has_gone_since_is_lost_and_found_again():
+    run = Run()
+    run.stands([BOTH, BOTH, OTHERS])
+    late = click(80, 120, frame_index=1)
+    frames = [OTHERS, *[[(2, moved(CUP, 5)), *OTHERS]] * 2]
+    assert run.stands(frames, late) == lives(LOST, LOST, ("reacquired", 2))
+
+
+def test_it_is_asked_there_once_only():
+    run = Run()
+    run.stands([OTHERS, OTHERS])
+    late = click(80, 120, frame_index=0)
+    assert run.stands([OTHERS, BOTH, BOTH], late) == lives(NONE, BOUND, BOUND)
+
+
+# ---- part and whole
+
+
+PLATE = Shape(90, 120, 140, 160, "rectangle", score=0.5)
+NESTED: Objects = [(1, PLATE), (2, CUP), (3, HANDLE), (8, BOX)]
+
+
+def steps(run: Run, frames: list[Objects], values: list[int], **settings: object) -> list[tuple[str, int]]:
+    return [
+        stand(run(seen(objects), click(80, 120, step=value, **settings))[0])
+        for objects, value in zip(frames, values, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("frames", "values", "ids"),
+    [
+        pytest.param([NESTED] * 5, [0, 1, 2, 3, 4], [3, 2, 1, 3, 2], id="part-to-whole-and-round"),
+        pytest.param([NESTED] * 3, [0, 0, 1], [3, 3, 2], id="stays-until-the-next-step"),
+        pytest.param([NESTED] * 2, [2, 1], [1, 2], id="begins-anywhere-and-goes-back"),
+        pytest.param([NESTED], [7], [2], id="begins-beyond-the-last"),
+        pytest.param(
+            [NESTED, [(1, PLATE), (3, HANDLE)], NESTED, NESTED], [0, 1, 1, 2], [3, 1, 1, 3], id="skips-what-is-gone"
+        ),
+        pytest.param(
+            [NESTED, *[[(1, moved(PLATE, 60)), (2, moved(CUP, 60)), (3, moved(HANDLE, 60))]] * 30],
+            [0, *[0] * 29, 1],
+            [3] * 30 + [2],
+            id="seconds-later-and-elsewhere",
+        ),
+    ],
+)
+def test_steps_go_through_what_could_be_meant(frames: list[Objects], values: list[int], ids: list[int]):
+    assert steps(Run(), frames, values) == [("bound", identity) for identity in ids]
+
+
+def test_a_step_with_a_newer_frame_is_still_a_step():
+    run = Run()
+    run(seen(NESTED), click(80, 120, frame_index=0))
+    apart: Objects = [(1, moved(PLATE, 60)), (2, moved(CUP, 60)), (3, moved(HANDLE, 60)), (4, CUP)]
+    assert stand(run(seen(apart), click(80, 120, frame_index=1, step=1))[0]) == ("bound", 2)
+
+
+def test_a_click_on_a_newer_frame_is_another_click():
+    run = Run()
+    run(seen(NESTED), click(80, 120, frame_index=0))
+    assert stand(run(seen([(3, moved(HANDLE, 90)), (4, CUP)]), click(80, 120, frame_index=1))[0]) == ("bound", 4)
+
+
+def test_where_no_other_candidate_is_left_the_present_ones_count():
+    run = Run()
+    run(seen(NESTED), click(80, 120))
+    later: Objects = [(31, moved(PLATE, 60)), (32, moved(CUP, 60)), (3, moved(HANDLE, 60))]
+    assert steps(run, [later] * 3, [1, 2, 3]) == [("bound", 32), ("bound", 31), ("bound", 3)]
+
+
+def test_after_a_step_to_what_soon_goes_it_is_asked_where_that_was():
+    run, away = Run(), [moved(CUP, 14 * step) for step in range(8)]
+    run.stands([[(1, cup)] for cup in away], CLICK)
+    handle = (-1, moved(HANDLE, 98))
+    assert run.stands([[(1, away[-1]), handle]], replace(CLICK, step=1)) == lives(("bound", -1))
+    later: list[Objects] = [[handle], [], [(7, CUP), (6, away[-1])]]
+    assert run.stands(later, replace(CLICK, step=1)) == lives(("bound", -1), NONE, ("bound", 6))
+
+
+def test_a_step_alone_changes_nothing_where_there_is_one():
+    assert steps(Run(), [BOTH] * 3, [0, 1, 2]) == [BOUND] * 3
+
+
+def test_tentative_candidates_are_carried_too():
+    run = Run()
+    shapes = (PLATE, CUP, HANDLE)
+    frames: list[Objects] = [
+        [(-1, moved(shape, 8 * step)) for shape in shapes]
+        if step < 2
+        else [(identity, moved(shape, 8 * step)) for identity, shape in zip((11, 12, 13), shapes, strict=True)]
+        for step in range(4)
+    ]
+    assert steps(run, frames, [0, 0, 0, 1]) == [("bound", -1), ("bound", -1), ("bound", 13), ("bound", 12)]

@@ -1,0 +1,124 @@
+"""Identities that turn out to be other objects."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from streamseg.prompting.history import Sighting, sight
+from streamseg.prompting.likeness import MAX_VIEWS, MIN_COSINE, MIN_VIEWS, PATIENT_FRAMES, SURE_COSINE, Likeness
+from tests.support.followed import BOX, CUP, KITE, Objects, Run, click, moved, seen, stand
+
+RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+ON_CUP = click(CUP.x, CUP.y)
+
+
+def turned(cosine: float) -> tuple[float, float, float]:
+    """Looks that are so much like red."""
+    return (cosine, math.sqrt(1 - cosine**2), 0.0)
+
+
+def frame(looks: dict[int, tuple[float, float, float]], seconds: float = 0.0) -> Sighting:
+    return sight(seen([(identity, moved(CUP, 30 * identity)) for identity in looks], looks), 0, seconds)
+
+
+def known(*cosines: float) -> Likeness:
+    likeness = Likeness()
+    for cosine in (1.0,) * MIN_VIEWS + cosines:
+        likeness.deny(frame({1: turned(cosine)}), [1])
+    return likeness
+
+
+@pytest.mark.parametrize(
+    ("cosines", "denied"),
+    [
+        pytest.param([1.0] * 3, [False] * 3, id="itself"),
+        pytest.param([0.1] * 3, [False] * (PATIENT_FRAMES - 1) + [True] * (4 - PATIENT_FRAMES), id="another"),
+        pytest.param([0.1, 1.0, 0.1, 1.0], [False] * 4, id="what-passes-in-front"),
+        pytest.param([0.1, 0.1, 1.0], [False, True, False], id="itself-again"),
+        pytest.param([0.1, 0.1, (MIN_COSINE + SURE_COSINE) / 2], [False, True, True], id="half-like-itself-again"),
+        pytest.param([0.97, 0.92, 0.84, 0.73, 0.6], [False] * 5, id="changes-slowly"),
+    ],
+)
+def test_one_identity(cosines: list[float], denied: list[bool]):
+    likeness = known()
+    assert [bool(likeness.deny(frame({1: turned(cosine)}), [1])) for cosine in cosines] == denied
+
+
+def test_what_looks_like_it_goes_before_what_does_not():
+    assert known().deny(frame({1: BLUE, 2: RED}), [1, 2]) == {1}
+    assert known().deny(frame({1: RED, 2: BLUE}), [1, 2]) == {2}
+    assert known().deny(frame({1: BLUE, 2: GREEN}), [1, 2]) == frozenset()
+    assert known().deny(sight(seen([]), 0, 0.0), [1, 2]) == frozenset()
+
+
+def test_too_little_is_known_to_deny_anything():
+    likeness = Likeness()
+    looks = [RED, GREEN, BLUE, RED]
+    assert [likeness.deny(frame({1: one}), [1]) for one in looks] == [frozenset()] * 4
+    assert len(likeness.views) == MIN_VIEWS
+
+
+def test_without_embeddings_nothing_is_denied():
+    bare = sight(seen([(1, BOX)]), 0, 0.0)
+    likeness = known()
+    assert [likeness.deny(bare, [1]) for _ in range(4)] == [frozenset()] * 4
+
+
+def test_what_another_network_saw_is_forgotten():
+    likeness = Likeness([view[:2] for view in known().views[:2]])
+    for _ in range(MIN_VIEWS):
+        likeness.deny(frame({1: RED}), [1])
+    assert [view.shape for view in likeness.views] == [(3,)] * MIN_VIEWS
+
+
+def test_views_are_few_and_the_first_stay():
+    likeness = known(*[math.cos(step / 2.5) for step in range(1, 40)])
+    assert len(likeness.views) <= MAX_VIEWS
+    assert [view.tolist() for view in likeness.views[:MIN_VIEWS]] == [list(RED)] * MIN_VIEWS
+
+
+def test_when_it_was_last_itself():
+    likeness = Likeness()
+    for index, looks in enumerate([RED, RED, RED, RED, BLUE, BLUE]):
+        likeness.deny(frame({1: looks}, index / 10), [1])
+    assert likeness.alike_seconds == pytest.approx(0.3)
+
+
+# ---- in the life of a prompt
+
+
+def lives(run: Run, frames: list[tuple[Objects, dict[int, tuple[float, float, float]]]]) -> list[tuple[str, int]]:
+    return [stand(run(seen(objects, looks), ON_CUP)[0]) for objects, looks in frames]
+
+
+ITSELF = ([(1, CUP), (9, KITE)], {1: RED, 9: GREEN})
+TAKEN = ([(1, moved(BOX, -170, 60)), (9, KITE)], {1: BLUE, 9: GREEN})
+"""The tracker went on with the box under the identity of the cup."""
+
+
+def test_an_identity_that_the_tracker_hands_on_is_lost_and_the_object_found_again():
+    run = Run()
+    assert lives(run, [ITSELF] * 6) == [("bound", 1)] * 6
+    assert lives(run, [TAKEN] * 4)[PATIENT_FRAMES - 1 :] == [("lost", 1)] * (5 - PATIENT_FRAMES)
+    found = ([*TAKEN[0], (2, moved(CUP, 20))], {**TAKEN[1], 2: RED})
+    assert lives(run, [found] * 4)[-2:] == [("reacquired", 2)] * 2, "and not the one that is older"
+    assert lives(run, [ITSELF]) == [("bound", 1)], "but its own where that is itself again"
+
+
+def test_it_is_remembered_as_it_was_before():
+    run = Run()
+    lives(run, [ITSELF] * 6 + [TAKEN] * 6)
+    later = Run(run.follower.memory())
+    both = ([(5, CUP), (6, moved(BOX, 0, 90))], {5: RED, 6: BLUE})
+    assert lives(later, [both] * 3)[-1] == ("reacquired", 5)
+    run.follower.restart()
+    assert lives(run, [both] * 3)[-1] == ("reacquired", 5)
+
+
+def test_what_a_click_meant_is_known_from_the_frames_before_it():
+    run = Run()
+    for _ in range(4):
+        run(seen(*ITSELF))
+    assert lives(run, [ITSELF, TAKEN, TAKEN])[-1] == ("lost", 1)

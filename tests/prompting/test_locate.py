@@ -1,0 +1,137 @@
+"""Where the objects of prompts are, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from streamseg.prompting.appearance import Looks
+from streamseg.prompting.history import Sighting, Sightings, sight
+from streamseg.prompting.locate import BRIDGED_CONFIDENCE, Whereabouts
+from streamseg.prompting.target import Binding, Candidate
+from streamseg.structures.instances import TENTATIVE
+from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHERS, Objects, Run, click, seen
+
+
+class Frames:
+    """Bindings, where their objects are, and the frames that were seen."""
+
+    def __init__(self, **bindings: Binding) -> None:
+        self.bindings = bindings
+        self.whereabouts = Whereabouts()
+        self.sightings = Sightings()
+        self._newest: Sighting | None = None
+        self._num_frames = 0
+
+    def __call__(self, *frames: Objects) -> list[list[int]]:
+        """The row of each binding, by frame."""
+        found = []
+        for objects in frames:
+            before, self._newest = self._newest, sight(seen(objects), self._num_frames, self._num_frames / FPS)
+            self._num_frames += 1
+            self.sightings.add(self._newest)
+            rows = self.whereabouts.rows(self.bindings, self.sightings, before, self._newest)
+            assert list(rows) == list(self.bindings)
+            found.append([*rows.values()])
+        return found
+
+    def restart(self) -> None:
+        self.whereabouts.restart(self.bindings.values(), self.sightings)
+        self.sightings, self._newest = Sightings(), None
+
+
+def bound(*track_ids: int) -> Binding:
+    return Binding(CLICK, [Candidate(track_id) for track_id in track_ids])
+
+
+@pytest.mark.parametrize(
+    ("track_ids", "frames", "rows"),
+    [
+        pytest.param([], [BOTH] * 2, [-1, -1], id="bound-to-nothing"),
+        pytest.param([9], [BOTH, [(9, KITE)], BOTH], [2, 0, 2], id="seen"),
+        pytest.param([1], [BOTH, OTHERS, BOTH], [0, -1, 0], id="lost-and-back"),
+        pytest.param([1], [BOTH, OTHERS, *[[*OTHERS, (2, CUP)]] * 3], [0, -1, -1, 2, 2], id="under-another-identity"),
+        pytest.param([1], [[(1, CUP)], [(-1, CUP)], [(2, CUP)]], [0, 0, 0], id="bridged"),
+        pytest.param([1, 8], [BOTH, *[OTHERS] * 14], [0, *[-1] * 9, *[0] * 5], id="hardly-there-then-the-next"),
+    ],
+)
+def test_the_row_of_one_object(track_ids: Sequence[int], frames: Sequence[Objects], rows: list[int]):
+    assert Frames(click=bound(*track_ids))(*frames) == [[row] for row in rows]
+
+
+def test_what_is_lost_together_is_found_together():
+    frames = Frames(a=bound(1), box=bound(8), b=bound(1))
+    assert frames(BOTH, *[OTHERS] * 2, *[[(2, CUP), *OTHERS]] * 2)[-1] == [0, 1, 0]
+    assert [one.found_id for one in frames.bindings.values()] == [2, TENTATIVE, 2]
+    assert frames.bindings["a"].confidence == frames.bindings["b"].confidence < 1
+
+
+def test_a_bridge_that_is_given_an_identity_costs_confidence_once():
+    frames = Frames(click=bound(1))
+    frames([(1, CUP)], [(-1, CUP)])
+    binding = frames.bindings["click"]
+    assert (binding.found_id, binding.bridge) == (TENTATIVE, Candidate(TENTATIVE, 0))
+    frames([(2, CUP)], [(2, CUP)])
+    assert (binding.found_id, binding.bridge, binding.confidence) == (2, None, BRIDGED_CONFIDENCE)
+
+
+# ---- known by looks alone
+
+
+def looks_of(objects: Objects, track_id: int) -> Looks:
+    sighting = sight(seen(objects), 0, 0.0)
+    return Looks.of([(sighting, sighting.rows[track_id])])
+
+
+def test_what_another_run_knew_is_waited_for_under_an_identity_of_nobody():
+    frames = Frames(cup=Binding(CLICK), box=Binding(click(BOX.x, BOX.y, prompt_id="box")))
+    frames.whereabouts.recall(frames.bindings["cup"], looks_of(BOTH, 1))
+    frames.whereabouts.recall(frames.bindings["box"], looks_of(BOTH, 8))
+    keys = [one.candidates[0].track_id for one in frames.bindings.values()]
+    assert max(keys) < TENTATIVE
+    assert len(set(keys)) == 2
+    assert frames(*[[(4, KITE), (5, CUP), (6, BOX)]] * 2) == [[-1, -1], [1, 2]]
+
+
+def test_after_a_restart_the_same_number_is_another_object():
+    frames = Frames(cup=bound(1), nothing=Binding(CLICK))
+    frames(*[BOTH] * 5)
+    frames.restart()
+    assert frames.bindings["nothing"].candidates == []
+    assert frames(*[[(1, BOX), (2, KITE), (3, CUP)]] * 2) == [[-1, -1], [2, -1]]
+    assert frames.bindings["cup"].found_id == 3
+
+
+# ---- what lies where an object was
+
+
+def test_what_lies_where_an_object_was_answers_until_it_has_an_identity_and_then_under_that():
+    """A tracker that does not know an object again starts another track, which has no identity for some frames."""
+    run = Run()
+    states = []
+    for objects in ([(1, CUP)], [(1, CUP)], [(-1, CUP)], [(-1, CUP)], [(2, CUP)], [(2, CUP)]):
+        (selection,) = run(seen(objects), CLICK)
+        assert selection.status is not None
+        assert selection.rows == (0,)
+        states.append((selection.status.state, selection.status.track_id))
+    assert states == [*[("bound", 1)] * 4, *[("reacquired", 2)] * 2]
+
+
+def test_what_is_known_as_another_object_is_no_bridge():
+    run = Run()
+    run(seen([(1, CUP), (2, CUP)]), CLICK)
+    (selection,) = run(seen([(2, CUP)]), CLICK)
+    assert selection.rows == ()
+    assert selection.status is not None
+    assert selection.status.state == "lost"
+
+
+def test_a_bridge_that_breaks_leaves_the_object_lost_and_it_comes_back_under_its_own_identity():
+    run = Run()
+    states = []
+    for objects in ([(1, CUP)], [(-1, CUP)], OTHERS, [(1, CUP)]):
+        (selection,) = run(seen(objects), CLICK)
+        assert selection.status is not None
+        states.append((selection.status.state, selection.status.confidence))
+    assert states == [("bound", 1.0), ("bound", 0.5), ("lost", 0.0), ("bound", 1.0)]

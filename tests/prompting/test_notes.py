@@ -1,0 +1,131 @@
+"""What a follower writes down, while it goes on and while others read."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from streamseg.errors import DataError
+from streamseg.prompting.appearance import Looks
+from streamseg.prompting.history import Sightings, sight
+from streamseg.prompting.likeness import Likenesses
+from streamseg.prompting.notes import Notes
+from streamseg.prompting.target import Binding, Candidate
+from streamseg.structures.instances import TENTATIVE
+from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, moved, seen
+
+EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1)}
+FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
+
+
+def seen_in(frames: Sequence[Objects]) -> Sightings:
+    sightings = Sightings()
+    for index, objects in enumerate(frames):
+        sightings.add(sight(seen(objects), index, index / FPS))
+    return sightings
+
+
+def written(*bindings: Binding, frames: Sequence[Objects] = (BOTH,) * 3) -> dict[str, object]:
+    notes = Notes({})
+    notes.write(bindings, seen_in(frames), Likenesses())
+    return notes.memory()
+
+
+def centre_x(entry: object) -> float:
+    assert isinstance(entry, dict)
+    return (entry["box"][0] + entry["box"][2]) / 2
+
+
+def test_what_is_written_is_taken_once_by_the_prompt_that_it_is_of():
+    memory = json.loads(json.dumps(written(Binding(CLICK, [Candidate(1)]))))
+    notes = Notes(memory)
+    looks = notes.take(CLICK)
+    assert looks is not None
+    assert (looks.box[0] + looks.box[2]) / 2 == pytest.approx(CUP.x, abs=1)
+    assert notes.take(CLICK) is None
+    assert Notes(memory).take(click(CUP.x, CUP.y, prompt_id="other")) is None
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [pytest.param(click(1, 1), id="another-place"), pytest.param(click(CUP.x, CUP.y, step=1), id="another-step")],
+)
+def test_what_was_of_another_prompt_of_the_id_is_let_go(prompt):
+    notes = Notes(written(Binding(CLICK, [Candidate(1)])))
+    assert notes.take(prompt) is None
+    assert notes.take(CLICK) is None
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        pytest.param(Binding(CLICK), id="bound-to-nothing"),
+        pytest.param(Binding(CLICK, [Candidate(TENTATIVE, 0)]), id="no-identity-yet"),
+        pytest.param(Binding(CLICK, [Candidate(77)]), id="never-seen"),
+    ],
+)
+def test_what_was_not_seen_is_not_written(binding: Binding):
+    assert written(binding) == {}
+
+
+def test_an_object_is_written_as_it_was_found_again_and_else_as_it_was():
+    frames = [BOTH, [(2, moved(CUP, 100))]]
+    found = Binding(CLICK, [Candidate(1)], found_id=2)
+    assert centre_x(written(found, frames=frames)["click"]) == pytest.approx(CUP.x + 100, abs=1)
+    sighting = sight(seen(BOTH), 0, 0.0)
+    earlier = Binding(CLICK, [Candidate(-5)], looks=Looks.of([(sighting, 0)]))
+    assert centre_x(written(earlier, frames=[])["click"]) == pytest.approx(CUP.x, abs=1)
+
+
+def test_what_was_not_taken_yet_is_handed_on():
+    memory = written(Binding(CLICK, [Candidate(1)]))
+    notes = Notes(memory)
+    assert notes.memory() == memory
+    other = click(BOX.x, BOX.y, prompt_id="box")
+    notes.write([Binding(other, [Candidate(8)])], seen_in([BOTH]), Likenesses())
+    assert notes.memory() == {**memory, **written(Binding(other, [Candidate(8)]), frames=[BOTH])}
+
+
+def test_what_is_read_does_not_change_before_it_is_written_anew():
+    notes = Notes(written(Binding(CLICK, [Candidate(1)])))
+    notes.take(CLICK)
+    assert list(notes.memory()) == ["click"]
+    notes.write([], seen_in([BOTH]), Likenesses())
+    assert notes.memory() == {}
+
+
+def test_a_damaged_memory_is_refused():
+    with pytest.raises(DataError, match="the memory of prompt 'click' is damaged"):
+        Notes({"click": 3})
+
+
+def test_another_thread_never_finds_half_of_it():
+    prompts = [click(CUP.x, CUP.y, prompt_id=f"p{number}") for number in range(30)]
+    run, stop, memories = Run(), threading.Event(), []
+    run(seen(FIRST, EMBEDDINGS), *prompts)
+
+    def ask() -> None:
+        while not stop.is_set():
+            memories.append(set(run.follower.memory()))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for number in range(150):
+            # Other prompts come and go, so that the bindings are made anew each time.
+            run(seen(FIRST, EMBEDDINGS), *prompts, click(BOX.x, BOX.y, prompt_id=f"other {number}"))
+            if number % 50 == 49:
+                run.follower.restart()
+    finally:
+        stop.set()
+        asking.join()
+        sys.setswitchinterval(before)
+    assert memories
+    wanted = {prompt.prompt_id for prompt in prompts}
+    assert all(wanted <= names and len(names) <= len(wanted) + 1 for names in memories)

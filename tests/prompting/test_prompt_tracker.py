@@ -1,0 +1,253 @@
+"""The life of a prompt, from what was clicked to what is found again."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
+from tests.support.followed import (
+    BOTH,
+    BOUND,
+    BOX,
+    CLICK,
+    CUP,
+    HANDLE,
+    KITE,
+    LOST,
+    NONE,
+    OTHERS,
+    Objects,
+    Run,
+    click,
+    lives,
+    moved,
+    seen,
+)
+from tests.support.shapes import Shape
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        pytest.param([BOTH] * 2, lives(BOUND, BOUND), id="bound-while-it-is-seen"),
+        pytest.param([[]] * 2, lives(NONE, NONE), id="an-empty-picture-answers-nothing"),
+        pytest.param([OTHERS, BOTH], lives(NONE, BOUND), id="waits-for-the-first-answer"),
+        pytest.param(
+            [BOTH, [(1, moved(CUP, 40)), *OTHERS], [(1, moved(CUP, 100)), *OTHERS]],
+            lives(BOUND, BOUND, BOUND),
+            id="goes-with-its-object",
+        ),
+        pytest.param(
+            [BOTH, [(1, moved(CUP, 60)), (2, CUP), *OTHERS]], lives(BOUND, BOUND), id="not-to-another-at-the-place"
+        ),
+        pytest.param([BOTH, OTHERS, OTHERS], lives(BOUND, LOST, LOST), id="lost-among-others-that-it-has-met"),
+        pytest.param([BOTH, OTHERS, BOTH], lives(BOUND, LOST, BOUND), id="the-tracker-finds-it"),
+        pytest.param(
+            [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 3],
+            lives(BOUND, LOST, LOST, ("reacquired", 2), ("reacquired", 2)),
+            id="another-identity-at-its-place",
+        ),
+        pytest.param(
+            [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, OTHERS, [(2, CUP)]],
+            lives(BOUND, LOST, LOST, ("reacquired", 2), ("lost", 2), ("reacquired", 2)),
+            id="reacquired-as-long-as-that-identity-lives",
+        ),
+        pytest.param(
+            [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, [(1, moved(CUP, 30)), (2, CUP)]],
+            lives(BOUND, LOST, LOST, ("reacquired", 2), BOUND),
+            id="its-own-identity-goes-before-a-found-one",
+        ),
+        pytest.param(
+            [BOTH, OTHERS, *[[(2, Shape(80, 120, 8, 140, "rectangle")), *OTHERS]] * 4],
+            lives(BOUND, LOST, LOST, LOST, LOST, LOST),
+            id="something-else-at-its-place",
+        ),
+        pytest.param(
+            [BOTH, OTHERS, *[[(2, moved(CUP, -12)), (3, moved(CUP, 12)), *OTHERS]] * 4],
+            lives(BOUND, LOST, LOST, LOST, LOST, LOST),
+            id="two-that-are-alike-are-none",
+        ),
+        pytest.param(
+            [BOTH, OTHERS, [(2, CUP)], OTHERS, [(2, CUP)], OTHERS],
+            lives(BOUND, LOST, LOST, LOST, LOST, LOST),
+            id="one-frame-is-not-enough",
+        ),
+    ],
+)
+def test_the_life_of_a_click(frames: list[Objects], expected: list[list[tuple[str, int]]]):
+    assert Run().stands(frames, CLICK) == expected
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        pytest.param(
+            [[(-1, CUP)], [(-1, moved(CUP, 15))], [(4, moved(CUP, 30))], [(4, moved(CUP, 90))]],
+            lives(("bound", -1), ("bound", -1), ("bound", 4), ("bound", 4)),
+            id="carried-until-it-has-an-identity",
+        ),
+        pytest.param(
+            [[(-1, HANDLE), (1, CUP)], [(1, CUP)], [(1, CUP)]],
+            lives(("bound", -1), BOUND, BOUND),
+            id="gone-before-it-had-one-then-the-next-larger",
+        ),
+        pytest.param(
+            [[(-1, CUP)], [], [(2, CUP)]],
+            lives(("bound", -1), NONE, ("bound", 2)),
+            id="gone-and-nothing-else-then-asked-again",
+        ),
+        pytest.param(
+            [[(-1, moved(CUP, 12 * step))] for step in range(6)] + [[], [(2, CUP)], [(2, CUP), (3, moved(CUP, 66))]],
+            [*lives(("bound", -1)) * 6, *lives(NONE, NONE, ("bound", 3))],
+            id="carried-then-gone-then-asked-where-it-was-last",
+        ),
+        pytest.param(
+            [[(-1, CUP), (5, moved(CUP, 24))], [(5, CUP)], [(5, CUP)]],
+            lives(("bound", -1), ("bound", 5), ("bound", 5)),
+            id="what-has-an-identity-is-not-it-but-may-be-asked",
+        ),
+    ],
+)
+def test_an_object_without_an_identity(frames: list[Objects], expected: list[list[tuple[str, int]]]):
+    assert Run().stands(frames, click(76, 120)) == expected
+
+
+def test_confidence_tells_how_it_was_found():
+    run = Run()
+    confidences = []
+    for objects in ([(-1, CUP)], BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, OTHERS, *[[(3, CUP), *OTHERS]] * 2):
+        (selection,) = run(seen(objects), CLICK)
+        assert selection.status is not None
+        confidences.append(selection.status.confidence)
+        assert selection.scores == ((selection.status.confidence,) if selection.rows else ())
+    tentative, bound, lost, undecided, found, lost_again, _, found_again = confidences
+    assert (bound, lost, undecided, lost_again) == (1.0, 0.0, 0.0, 0.0)
+    assert 0 < tentative < bound
+    assert 0.5 < found < bound
+    assert found_again < found
+
+
+# ---- other prompts
+
+
+def test_a_prompt_that_does_not_follow_is_asked_in_each_frame():
+    still = click(80, 120, follow=False)
+    frames: list[Objects] = [BOTH, [(1, moved(CUP, 100)), (2, CUP)], [(1, moved(CUP, 100))], []]
+    assert Run().stands(frames, still) == lives(("bound", 1), ("bound", 2), NONE, NONE)
+
+
+def test_everything_has_no_status():
+    selection = Run()(seen(BOTH), EverythingPrompt())[0]  # type: ignore[arg-type]
+    assert (selection.rows, selection.status) == ((0, 1, 2), None)
+
+
+def test_a_box_follows_as_well():
+    box = BoxPrompt("box", (50, 75, 110, 165))
+    frames: list[Objects] = [BOTH, [(1, moved(CUP, 120)), (2, CUP)], OTHERS]
+    assert Run().stands(frames, box) == lives(BOUND, BOUND, LOST)
+
+
+def test_a_prompt_that_changes_is_asked_afresh():
+    run = Run()
+    assert run.stands([BOTH], CLICK) == [[BOUND]]
+    assert run.stands([BOTH], click(BOX.x, BOX.y)) == [[("bound", 8)]]
+    assert run.stands([BOTH], click(5, 5)) == [[NONE]]
+    assert run.stands([BOTH]) == [[]]
+    assert run.stands([[(1, BOX)]], CLICK) == [[NONE]], "what was known of it went with it"
+
+
+def test_a_background_point_vetoes():
+    ring = PointPrompt("click", ((80, 150), (80, 120)), (1, 0))
+    assert Run().stands([[(1, CUP), (2, HANDLE)]], ring) == [[NONE]]
+
+
+# ---- identities that start afresh
+
+
+def test_after_a_restart_everything_is_known_by_its_looks():
+    run = Run()
+    prompts = [CLICK, click(BOX.x, BOX.y, prompt_id="box"), click(5, 5, prompt_id="nothing")]
+    run.stands([BOTH] * 5, *prompts)
+    run.follower.restart()
+    # The identities are the same numbers, and mean other objects.
+    swapped: Objects = [(1, BOX), (8, KITE), (9, moved(CUP, 3))]
+    assert run.stands([swapped] * 3, *prompts) == [
+        [("lost", -1), ("lost", -1), NONE],
+        [("reacquired", 9), ("reacquired", 1), NONE],
+        [("reacquired", 9), ("reacquired", 1), NONE],
+    ]
+
+
+def test_a_restart_while_lost_and_another_one():
+    run = Run()
+    run.stands([BOTH, BOTH, OTHERS], CLICK)
+    for _ in range(2):
+        run.follower.restart()
+        assert run.stands([OTHERS] * 2, CLICK) == lives(("lost", -1), ("lost", -1))
+    assert run.stands([[(5, CUP), *OTHERS]] * 2, CLICK)[-1] == [("reacquired", 5)]
+
+
+def test_a_restart_before_anything():
+    run = Run()
+    run.follower.restart()
+    assert run.stands([[(-1, CUP)]], CLICK) == [[("bound", -1)]]
+    run.follower.restart()
+    assert run.stands([BOTH], CLICK) == [[BOUND]], "what had no identity yet is asked again"
+
+
+# ---- properties
+
+
+SCRIPT: list[Objects] = [
+    [(1, CUP), (2, BOX), (3, HANDLE)],
+    [(1, moved(CUP, 10)), (2, BOX), (3, moved(HANDLE, 10)), (-1, KITE)],
+    [(2, BOX), (4, KITE)],
+    [(2, BOX), (4, KITE), (5, moved(CUP, 24))],
+    [(2, BOX), (4, KITE), (5, moved(CUP, 26)), (6, moved(HANDLE, 26))],
+    [(2, BOX), (5, moved(CUP, 28)), (6, moved(HANDLE, 28))],
+    [(5, moved(CUP, 30)), (6, moved(HANDLE, 30))],
+]
+ASKED = [CLICK, click(80, 155, prompt_id="cup"), click(250, 60, prompt_id="box"), click(180, 195, prompt_id="kite")]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_the_order_of_the_rows_does_not_matter(data: st.DataObject):
+    run, shuffled = Run(), Run()
+    for objects in SCRIPT:
+        frame = seen(objects)
+        order = data.draw(st.permutations(range(len(frame))))
+        answers = run(frame, *ASKED)
+        others = shuffled(frame[torch.tensor(order)], *ASKED)
+        assert [one.status for one in answers] == [one.status for one in others]
+        assert [one.rows for one in answers] == [tuple(order[row] for row in one.rows) for one in others]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, len(SCRIPT) - 1), min_size=len(ASKED), max_size=len(ASKED)))
+def test_prompts_do_not_depend_on_each_other(begins: list[int]):
+    together = Run()
+    alone = [Run() for _ in ASKED]
+    for index, objects in enumerate(SCRIPT):
+        asked = [prompt for prompt, begin in zip(ASKED, begins, strict=True) if begin <= index]
+        answers = {one.prompt_id: one for one in together(seen(objects), *asked)}
+        for run, prompt, begin in zip(alone, ASKED, begins, strict=True):
+            single = run(seen(objects), *([prompt] if begin <= index else []))
+            assert single == ([answers[prompt.prompt_id]] if begin <= index else [])
+
+
+def test_a_thousand_prompts_are_those_of_one():
+    prompts = [
+        click(*place, prompt_id=f"{name}{number}")
+        for number, (name, place) in zip(
+            range(1000), itertools.cycle({"cup": (80, 155), "box": (250, 60), "handle": (80, 120)}.items())
+        )
+    ]
+    stands = Run().stands(SCRIPT, *prompts)
+    single = Run().stands(SCRIPT, *prompts[:3])
+    assert stands == [frame * 333 + frame[:1] for frame in single]

@@ -1,0 +1,144 @@
+"""A lost object among those that came later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from streamseg.prompting.appearance import Looks
+from streamseg.prompting.births import Births
+from streamseg.prompting.history import Sighting, sight
+from streamseg.prompting.reid import (
+    AGREEING_FRAMES,
+    FEATURES,
+    FLEETING_SECONDS,
+    MAX_SECONDS,
+    MIN_GONE_SECONDS,
+    Lost,
+    features,
+    reacquire,
+)
+from tests.support.followed import BOX, CUP, HANDLE, KITE, Objects, moved, seen
+from tests.support.shapes import Shape
+
+RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+LOOKS = {1: RED, 2: RED, 3: RED, 4: GREEN, 5: BLUE}
+
+
+def frame(objects: Objects, seconds: float, *, embedded: bool = True) -> Sighting:
+    return sight(seen(objects, LOOKS if embedded and objects else None), round(seconds * 10), seconds)
+
+
+def looks_of(shape: Shape, *, embedded: bool = True) -> Looks:
+    return Looks.of([(frame([(1, shape)], index / 10, embedded=embedded), 0) for index in range(5)])
+
+
+def found(objects: Objects, *, before: Sequence[int] = (), frames: int = AGREEING_FRAMES, embedded: bool = True):
+    """What the cup, last seen at 0.4 s, is taken for when these are there from 1 s on."""
+    lost, births = Lost(looks_of(CUP, embedded=embedded), 5.0), Births()
+    births.update({1, *before}, 0.4)
+    answer = None
+    for index in range(frames):
+        sighting = frame(objects, 1.0 + index / 10, embedded=embedded)
+        births.update(sighting.rows.keys(), sighting.time_seconds)
+        (answer,) = reacquire([lost], sighting, births)
+    return None if answer is None else answer.track_id
+
+
+@pytest.mark.parametrize(
+    ("objects", "expected"),
+    [
+        pytest.param([(2, CUP)], 2, id="at-its-place"),
+        pytest.param([(2, moved(CUP, 25))], 2, id="a-little-away"),
+        pytest.param([(4, CUP)], None, id="of-other-looks"),
+        pytest.param([(4, CUP), (2, moved(CUP, 60))], 2, id="looks-before-place"),
+        pytest.param([(2, CUP), (3, moved(CUP, 4))], None, id="two-that-are-alike"),
+        pytest.param([(2, HANDLE)], None, id="a-part-of-it"),
+        pytest.param([(5, BOX), (4, KITE)], None, id="others"),
+        pytest.param([], None, id="nothing"),
+    ],
+)
+def test_by_place_shape_and_looks(objects: Objects, expected: int | None):
+    assert found(objects) == expected
+
+
+def test_without_looks_by_place_and_shape():
+    assert found([(2, CUP), (5, moved(BOX, -60))], embedded=False) == 2
+    assert found([(5, moved(BOX, -170, 60))], embedded=False) is None
+
+
+def test_with_looks_of_another_network_by_place_and_shape():
+    longer = {identity: (*embedding, 0.0) for identity, embedding in LOOKS.items()}
+    views = [sight(seen([(1, CUP)], longer), index, index / 10) for index in range(5)]
+    births = Births()
+    births.update({1}, 0.4)
+    lost = [Lost(looks, 5.0) for looks in (Looks.of([(view, 0) for view in views]), looks_of(CUP, embedded=False))]
+    for index in range(AGREEING_FRAMES):
+        sighting = frame([(2, moved(CUP, 5))], 1.0 + index / 10)
+        births.update(sighting.rows.keys(), sighting.time_seconds)
+        answers = reacquire(lost, sighting, births)
+    assert answers[0] == answers[1] is not None
+
+
+def test_what_is_older_than_the_loss_is_another_object():
+    assert found([(2, CUP)], before=[2]) is None
+
+
+def test_one_frame_is_not_enough():
+    assert found([(2, CUP)], frames=AGREEING_FRAMES - 1) is None
+
+
+def test_frames_have_to_agree_in_a_row():
+    lost, births = Lost(looks_of(CUP), 5.0), Births()
+    births.update({1}, 0.4)
+    answers = []
+    for index, objects in enumerate([[(2, CUP)], [], [(2, CUP)], [(3, CUP)], [(2, CUP)]]):
+        sighting = frame(objects, 1 + index / 10)
+        births.update(sighting.rows.keys(), sighting.time_seconds)
+        answers += reacquire([lost], sighting, births)
+    assert answers == [None] * 5
+
+
+def test_each_for_itself_and_none_at_all():
+    births = Births()
+    births.update({2, 5}, 1.0)
+    sighting = frame([(2, CUP), (5, BOX)], 1.0)
+    assert reacquire([], sighting, births) == []
+    two = [Lost(looks_of(CUP), 5.0, 2, AGREEING_FRAMES - 1), Lost(looks_of(KITE), 5.0)]
+    first, second = reacquire(two, sighting, births)
+    assert first is not None
+    assert (first.track_id, second) == (2, None)
+    assert 0.5 < first.probability < 1
+
+
+def test_features():
+    later = frame([(2, CUP), (4, moved(BOX, 20))], 0.9)
+    values = dict(zip(FEATURES, features([looks_of(CUP)], later, [0, 1])[0].T, strict=True))
+    assert values["constant"].tolist() == [1, 1]
+    assert values["looks"] == pytest.approx([1, 0], abs=1e-5)
+    assert values["seconds"] == pytest.approx([0.5, 0.5])
+    assert values["shape"][0] > 0.95 > values["shape"][1]
+    assert values["size"] == pytest.approx([0, 0.1], abs=0.1)
+    assert values["distance"][0] < 0.05 < values["distance"][1] <= 4
+
+
+def test_features_end_with_time_and_say_where_looks_are_missing():
+    values = features([looks_of(CUP)], frame([(2, moved(CUP, 200))], 100.0, embedded=False), [0])[0, 0]
+    assert values[5] == MAX_SECONDS
+    assert values[1] == pytest.approx(0, abs=1e-6), "after so long the place says nothing"
+    assert np.isnan(values[4])
+
+
+@pytest.mark.parametrize(
+    ("lived", "gone", "expected"),
+    [
+        pytest.param(0.2, MIN_GONE_SECONDS + 0.01, True, id="hardly-there"),
+        pytest.param(0.2, 0.1, False, id="missed-for-a-moment"),
+        pytest.param(0.8, 0.5, False, id="not-gone-for-as-long-as-it-lived"),
+        pytest.param(FLEETING_SECONDS, 60.0, False, id="an-object"),
+    ],
+)
+def test_was_fleeting(lived: float, gone: float, expected: bool):
+    assert Lost(looks_of(CUP), lived).was_fleeting(0.4 + gone) == expected

@@ -1,0 +1,99 @@
+"""One prompt and its candidates, frame by frame."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamseg.prompting import select
+from streamseg.prompting.history import Sighting, sight
+from streamseg.prompting.target import Binding, Candidate, carry, inner_point, is_step
+from streamseg.structures.instances import TENTATIVE
+from streamseg.structures.prompt import BoxPrompt, SpatialPrompt
+from tests.support.followed import BOX, CLICK, CUP, HANDLE, Objects, click, moved, seen
+
+
+def frame(objects: Objects, index: int = 0) -> Sighting:
+    return sight(seen(objects), index, index / 10)
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        pytest.param([(-1, moved(CUP, 10))], (TENTATIVE, 0), id="still-without-an-identity"),
+        pytest.param([(-1, BOX), (6, moved(CUP, 10))], (6, -1), id="given-an-identity"),
+        pytest.param([(-1, moved(CUP, 55))], (TENTATIVE, -1), id="too-far-away"),
+        pytest.param([(8, CUP)], (TENTATIVE, -1), id="an-identity-from-before-is-another-object"),
+        pytest.param([(-1, HANDLE)], (TENTATIVE, -1), id="a-part-in-its-place"),
+        pytest.param([], (TENTATIVE, -1), id="gone"),
+    ],
+)
+def test_an_object_without_an_identity_is_carried(after: Objects, expected: tuple[int, int]):
+    candidate = Candidate(TENTATIVE, 0)
+    carry([candidate], frame([(-1, CUP), (8, BOX)]), frame(after, 1))
+    assert (candidate.track_id, candidate.row) == expected
+    assert candidate.is_gone == (expected == (TENTATIVE, -1))
+
+
+def test_one_with_an_identity_is_left_alone():
+    candidate = Candidate(4)
+    carry([candidate], frame([(4, CUP)]), frame([], 1))
+    assert (candidate.track_id, candidate.is_gone) == (4, False)
+
+
+@pytest.mark.parametrize(
+    ("step", "position"),
+    [pytest.param(0, 0, id="first"), pytest.param(2, 2, id="last"), pytest.param(4, 1, id="round")],
+)
+def test_the_step_says_which_candidate(step: int, position: int):
+    binding = Binding(click(1, 1, step=step))
+    binding.bind([Candidate(1), Candidate(2), Candidate(3)])
+    assert binding.position == position
+
+
+def test_steps_leave_out_what_is_not_there():
+    binding = Binding(CLICK, [Candidate(1), Candidate(2), Candidate(3)])
+    binding.advance(click(CUP.x, CUP.y, step=1), frame([(1, CUP), (3, BOX)]))
+    assert binding.candidate == Candidate(3)
+
+
+def test_its_own_identity_goes_before_a_found_one():
+    binding = Binding(CLICK, [Candidate(1)], found_id=5, confidence=0.7)
+    assert binding.row_in(frame([(5, CUP)])) == 0
+    assert binding.found_id == 5
+    assert binding.row_in(frame([(5, CUP), (1, BOX)])) == 1
+    assert (binding.found_id, binding.confidence) == (TENTATIVE, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "left"),
+    [
+        pytest.param([Candidate(TENTATIVE), Candidate(3)], Candidate(3), id="for-the-next-one"),
+        pytest.param([Candidate(TENTATIVE), Candidate(9)], None, id="for-nothing"),
+        pytest.param([Candidate(9), Candidate(3)], Candidate(9), id="not-where-it-may-come-back"),
+    ],
+)
+def test_what_is_gone_is_left(candidates: list[Candidate], left: Candidate | None):
+    binding = Binding(CLICK, candidates)
+    binding.leave_gone(frame([(3, BOX)]))
+    assert binding.candidate == left
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(click(1, 2), click(1, 2, step=1), True, id="another-step"),
+        pytest.param(click(1, 2), click(1, 2, step=1, frame_index=9), True, id="on-a-newer-frame"),
+        pytest.param(click(1, 2), click(1, 2), False, id="the-same"),
+        pytest.param(click(1, 2), click(1, 3, step=1), False, id="another-place"),
+        pytest.param(click(1, 2), BoxPrompt("click", (1, 2, 3, 4), step=1), False, id="another-kind"),
+    ],
+)
+def test_is_step(before: SpatialPrompt, after: SpatialPrompt, expected: bool):
+    assert is_step(before, after) == expected
+
+
+@pytest.mark.parametrize("row", range(3))
+def test_a_point_inside(row: int):
+    sighting = frame([(1, CUP), (2, BOX), (3, HANDLE)])
+    (selection,) = select(sighting.tracked[row : row + 1], [inner_point("p", sighting, row)])
+    assert selection.rows == (0,)

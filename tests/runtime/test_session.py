@@ -1,0 +1,189 @@
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from streamseg.config import Config, load_config
+from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError, WeightsError
+from streamseg.publish import ControlClient, Subscriber
+from streamseg.runtime.session import open_runtime
+from tests.support.stages import ListSink, small_scene, small_settings
+
+
+def make_config(*sets: str, **scene: object) -> Config:
+    config = load_config(sets=[*small_settings(), *sets])
+    return Config.model_validate({**config.model_dump(), "sources": [small_scene(**scene)]})
+
+
+def test_a_configuration_runs_from_the_scene_to_a_subscriber():
+    config = make_config("prompts=[{id: all}]", frame_id="camera_link", num_frames=None)
+    sink = ListSink()
+    received = []
+    with open_runtime(config, [sink]) as session:
+        assert session.endpoint is not None
+        with Subscriber(session.endpoint) as subscriber:
+
+            def receive(_: object) -> None:
+                while len(received) < 3:
+                    message = subscriber.receive(5)
+                    assert message is not None
+                    received.append(message)
+                session.runtime.stop()
+
+            figures = session.runtime.run(receive, interval_seconds=0.05)
+    assert sink.num_closed == 1
+    assert figures.num_frames == len(sink.results)
+    for message in received:
+        assert (message.source_id, message.frame_id, message.image_size) == ("scene", "camera_link", (96, 128))
+        assert 0 < len(message.objects) <= 5
+        assert message.objects[0].prompt_ids == ("all",)
+        assert 0 < message.age_ms < 5000
+
+
+def test_every_frame_of_a_file_reaches_the_file_of_messages(tmp_path: Path):
+    path = tmp_path / "messages.jsonl"
+    config = make_config(f"output.messages={path}", num_frames=25, mode="every_frame")
+    with open_runtime(config) as session:
+        session.runtime.run()
+    assert [json.loads(line)["index"] for line in path.read_text().splitlines()] == list(range(25))
+
+
+def test_the_control_channel_steers_the_run():
+    config = make_config(num_frames=None)
+    with open_runtime(config) as session:
+        assert session.control_endpoint is not None
+        with ControlClient(session.control_endpoint) as client:
+
+            def steer(_: object) -> None:
+                assert client.call("pause") == {"paused": True}
+                session.runtime.stop()
+
+            figures = session.runtime.run(steer, interval_seconds=0.05)
+    assert figures.is_paused
+
+
+@pytest.mark.parametrize(("prompting", "num_objects"), [("default", 0), ("reference", 1)])
+def test_prompting_reaches_the_messages(prompting: str, num_objects: int):
+    # Nothing fits a box of one pixel, which only the reference answers all the same.
+    config = make_config(
+        f"prompting={prompting}",
+        "prompts=[{id: speck, box: [1, 1, 2, 2]}]",
+        "publish.endpoint=null",
+        "publish.control_endpoint=null",
+        num_frames=2,
+        mode="every_frame",
+    )
+    sink = ListSink()
+    with open_runtime(config, [sink]) as session:
+        session.runtime.run()
+    assert [len(result.message.objects) for result in sink.results] == [num_objects] * 2
+
+
+def test_without_endpoints_there_is_no_socket():
+    config = make_config("publish.endpoint=null", "publish.control_endpoint=null", num_frames=3, mode="every_frame")
+    with open_runtime(config) as session:
+        assert (session.endpoint, session.single_endpoint, session.control_endpoint) == (None, None, None)
+        assert session.runtime.run().num_frames == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "message"),
+    [
+        pytest.param("publish.endpoint=tcp://0.0.0.0:0", PublishError, "0.0.0.0", id="public-endpoint"),
+        pytest.param("publish.endpoint=nonsense", PublishError, "nonsense", id="no-endpoint"),
+        pytest.param("segmentation.weights=/nowhere/a.safetensors", WeightsError, "/nowhere", id="no-weights"),
+        pytest.param("prompts=[{id: a, points: [[1, 2]], labels: [1, 1]}]", DataError, "2 labels", id="prompt"),
+    ],
+)
+def test_what_cannot_start_is_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, setting: str, error: type[StreamsegError], message: str
+):
+    path = tmp_path / "messages.jsonl"
+    with pytest.raises(error) as caught, open_runtime(make_config(f"output.messages={path}", setting)):
+        pass
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+
+
+def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path):
+    with (
+        pytest.raises(DataError, match="cannot write the messages"),
+        open_runtime(make_config(f"output.messages={tmp_path}")),
+    ):
+        pass
+
+
+def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    path = tmp_path / "kept" / "prompts.json"
+    config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=5, mode="every_frame")
+    with open_runtime(config) as session:
+        assert not path.exists()
+        session.operations["prompts.set"]({"prompts": [{"id": "cup", "points": [[64, 48]], "source": "scene"}]})
+        session.operations["prompts.clear"]({"ids": ["everything"]})
+        in_force = session.operations["prompts.list"]({})["prompts"]
+        assert json.loads(path.read_text())["prompts"] == in_force, "a crash loses nothing"
+        session.runtime.run()
+    assert "scene" in json.loads(path.read_text())["memory"], "what the prompts follow is kept at the end"
+    sink = ListSink()
+    with open_runtime(config, [sink]) as session:
+        assert session.operations["prompts.list"]({})["prompts"] == in_force
+        session.runtime.run()
+    assert [prompt.prompt_id for prompt in sink.results[0].message.prompts] == ["cup"]
+    assert "are asked, not the configuration's" in caplog.text
+
+
+def test_prompts_are_kept_at_the_end_of_a_run_that_fails(tmp_path: Path):
+    path = tmp_path / "prompts.json"
+    config = make_config(f"output.prompts={path}", num_frames=None)
+    failing = ListSink(fail_at=2, error=DataError("the disk is full"))
+    with pytest.raises(DataError, match="the disk is full"), open_runtime(config, [failing]) as session:
+        session.runtime.run()
+    assert json.loads(path.read_text())["prompts"] == [{"id": "everything"}]
+
+
+def test_kept_prompts_that_cannot_be_read_are_an_error_and_stay(tmp_path: Path):
+    path = tmp_path / "prompts.json"
+    path.write_text('{"version": 1, "prompts": [{"id": "cup", "points": []}]}')
+    with (
+        pytest.raises(DataError, match=r"cannot take up the prompts of .*prompts\.json: prompt 'cup' has no points"),
+        open_runtime(make_config(f"output.prompts={path}")),
+    ):
+        pass
+    assert "cup" in path.read_text()
+
+
+def test_a_place_where_prompts_cannot_be_kept_is_an_error(tmp_path: Path):
+    with (
+        pytest.raises(DataError, match="cannot keep the prompts"),
+        open_runtime(make_config(f"output.prompts={tmp_path}")),
+    ):
+        pass
+
+
+def test_a_file_that_is_not_there_is_an_error():
+    config = make_config()
+    missing = Config.model_validate({**config.model_dump(), "sources": [{"type": "stream", "url": "/nowhere.mp4"}]})
+    with pytest.raises(SourceError, match=r"/nowhere\.mp4"), open_runtime(missing):
+        pass
+
+
+def test_a_single_part_endpoint_needs_the_other():
+    config = make_config("publish.endpoint=null", "publish.single_endpoint=tcp://127.0.0.1:0")
+    with pytest.raises(ConfigError, match=r"needs publish\.endpoint"), open_runtime(config):
+        pass
+
+
+def test_a_port_in_use_is_an_error_and_frees_what_was_opened():
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
+        port = taken.getsockname()[1]
+        free = other.getsockname()[1]
+        other.close()
+        config = make_config(
+            f"publish.endpoint=tcp://127.0.0.1:{free}", f"publish.control_endpoint=tcp://127.0.0.1:{port}"
+        )
+        with pytest.raises(PublishError, match=str(port)), open_runtime(config):
+            pass
+    with socket.create_server(("127.0.0.1", free)):
+        pass

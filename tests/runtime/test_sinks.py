@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamseg.config import TrackingConfig
+from streamseg.errors import DataError
+from streamseg.pipeline import FrameResult, Pipeline
+from streamseg.publish import Publisher, Subscriber
+from streamseg.rle import coco_to_crop
+from streamseg.runtime.sinks import MessageFile, PublishSink
+from streamseg.runtime.workers import CountsDrops
+from tests.support.basics import make_frame
+from tests.support.stages import SquareSegmenter, make_instances
+
+
+def make_result(index: int = 0, *, source_id: str = "cam", mask_scale: float = 1.0) -> FrameResult:
+    pipeline = Pipeline(SquareSegmenter(), tracking=TrackingConfig(confirm_frames=1), mask_scale=mask_scale)
+    frame = make_frame(index, source_id=source_id)
+    return pipeline.finish(frame, pipeline.segment([frame])[0], drops={"capture": {"corrupt": 1}})
+
+
+# ---- the file of messages
+
+
+def test_a_line_per_frame_that_can_be_read_while_it_grows(tmp_path: Path):
+    path = tmp_path / "deep" / "messages.jsonl"
+    sink = MessageFile(path)
+    for index in range(3):
+        sink.write(make_result(index))
+        lines = path.read_text().splitlines()
+        assert [json.loads(line)["index"] for line in lines] == list(range(index + 1))
+    sink.close()
+    sink.close()
+
+
+def test_a_line_holds_the_header_and_the_masks(tmp_path: Path):
+    path = tmp_path / "messages.jsonl"
+    sink = MessageFile(path)
+    result = make_result(5, mask_scale=0.5)
+    sink.write(result)
+    sink.close()
+    values = json.loads(path.read_text())
+    assert (values["source"], values["index"], values["drops"]) == ("cam", 5, {"capture": {"corrupt": 1}})
+    assert "buffers" not in values
+    (found,) = values["objects"]
+    assert found["segmentation"]["size"] == [24, 32]
+    mask = coco_to_crop(found["segmentation"])
+    np.testing.assert_array_equal(mask.full((24, 32)), result.message.objects[0].mask.full((24, 32)))
+
+
+def test_a_frame_without_objects_is_a_line(tmp_path: Path):
+    path = tmp_path / "messages.jsonl"
+    pipeline = Pipeline(lambda images: [make_instances([]) for _ in images])
+    frame = make_frame()
+    sink = MessageFile(path)
+    sink.write(pipeline.finish(frame, pipeline.segment([frame])[0]))
+    sink.close()
+    assert json.loads(path.read_text())["objects"] == []
+
+
+@pytest.mark.parametrize("place", ["", "file/messages.jsonl"], ids=["a-folder", "below-a-file"])
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, place: str):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot write the messages to") as caught:
+        MessageFile(tmp_path / place)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_before_is_left_alone_until_there_is_a_frame(tmp_path: Path):
+    path = tmp_path / "messages.jsonl"
+    path.write_text("the run before\n")
+    MessageFile(path).close()
+    assert path.read_text() == "the run before\n"
+    sink = MessageFile(path)
+    sink.write(make_result())
+    sink.close()
+    assert json.loads(path.read_text())["source"] == "cam"
+
+
+# ---- the publisher
+
+
+def test_what_is_written_is_received():
+    publisher = Publisher("tcp://127.0.0.1:0")
+    sink = PublishSink(publisher)
+    with Subscriber(publisher.endpoint) as subscriber:
+        assert subscriber.wait_connected(5)
+        sink.write(make_result(3))
+        message = subscriber.receive(5)
+    sink.close()
+    sink.close()
+    assert message is not None
+    assert message.frame_index == 3
+    assert message.jpeg is None
+
+
+def test_the_picture_is_sent_where_somebody_wants_it():
+    publisher = Publisher("tcp://127.0.0.1:0")
+    sink = PublishSink(publisher)
+    with Subscriber(publisher.endpoint, picture=True) as subscriber:
+        assert subscriber.wait_connected(5)
+        sink.write(make_result(3))
+        message = subscriber.receive(5)
+    sink.close()
+    assert message is not None
+    assert message.jpeg is not None
+
+
+def test_no_frame_of_a_file_is_replaced_in_the_publisher():
+    publisher = Publisher("tcp://127.0.0.1:0")
+    sink = PublishSink(publisher, every_frame_of=["file"])
+    assert isinstance(sink, CountsDrops)
+    with Subscriber(publisher.endpoint) as subscriber:
+        assert subscriber.wait_connected(5)
+        for index in range(50):
+            sink.write(make_result(index, source_id="file"))
+    assert "newer_frame" not in sink.drops("file").get("publish", {})
+    sink.close()

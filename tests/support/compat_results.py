@@ -1,0 +1,53 @@
+"""Results made by hand, and what the originals answered to prompts on the same masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from streamseg.fastsam import Boxes, Masks, Results
+from streamseg.fastsam.results import Prompting
+from streamseg.structures.instances import GridTransform, Instances
+from tests.support.paths import GOLDEN as GOLDEN_FOLDER
+
+GOLDEN = GOLDEN_FOLDER / "reference"
+
+
+def rectangles(*corners: tuple[int, int, int, int], size: tuple[int, int] = (60, 80)) -> npt.NDArray[np.bool_]:
+    """Masks bool (K, H, W) of filled rectangles x0, y0, x1, y1."""
+    masks = np.zeros((len(corners), *size), np.bool_)
+    for mask, (x0, y0, x1, y1) in zip(masks, corners, strict=True):
+        mask[y0:y1, x0:x1] = True
+    return masks
+
+
+def results_of(
+    masks: npt.NDArray[np.bool_],
+    *,
+    prompting: Prompting = "reference",
+    image: npt.NDArray[np.uint8] | None = None,
+    path: str = "folder/picture.png",
+    boxes: Sequence[Sequence[float]] | None = None,
+) -> Results:
+    """Masks (K, H, W) of a picture of their size, grey if need be, as a model would hand them out."""
+    num, height, width = masks.shape
+    if boxes is None:
+        boxes = [
+            (x.min(), y.min(), x.max() + 1, y.max() + 1) if len(x) else (0, 0, 0, 0)
+            for y, x in (np.nonzero(mask) for mask in masks)
+        ]
+    corners = torch.tensor(np.array(boxes, dtype=np.float32).reshape(-1, 4))
+    scores = torch.linspace(0.9, 0.5, num)
+    logits = torch.from_numpy(np.where(masks, 6.0, -6.0).astype(np.float32))
+    return Results(
+        np.full((height, width, 3), 100, np.uint8) if image is None else image,
+        path,
+        Boxes(torch.cat([corners, scores[:, None], torch.zeros(num, 1)], dim=1), (height, width)),
+        Masks(torch.from_numpy(masks.astype(np.uint8)), (height, width)),
+        instances=Instances(corners, scores, logits, GridTransform(1.0, 1.0, 0.0, 0.0), (height, width)),
+        prompting=prompting,
+        speed={"preprocess": 1.0, "inference": 2.0, "postprocess": 3.0},
+    )

@@ -1,0 +1,185 @@
+"""How far streamseg is from the reference packages' answers in `golden/reference`: networks, detections, letterboxes.
+
+The tests hold these figures to their tolerances; `benchmarks/fidelity.py` prints them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from streamseg.geometry import letterbox, letterbox_into, nms
+from streamseg.modeling.decoding import Decoded, anchors, decode
+from streamseg.modeling.network import Network, NetworkConfig, fuse
+from streamseg.modeling.preprocess import letterbox_images
+from streamseg.modeling.state_dict import network_from_state_dict
+from tests.golden.reference import scripted
+from tests.golden.reference.seeded_weights import pictures, seeded_weights
+from tests.support.paths import GOLDEN
+
+FOLDER = GOLDEN / "reference"
+
+OFFICIAL = "8.0.120"
+"""The release that the official FastSAM repository carries within it."""
+LAST_WITH_PROMPTER = "8.2.60"
+"""A release with FastSAMPrompt, and with the masks of the official repository's last commits."""
+PRESENT = "8.4.190"
+
+VERSIONS = (OFFICIAL, LAST_WITH_PROMPTER, PRESENT)
+
+
+@cache
+def golden(quantity: str, version: str) -> Mapping[str, npt.NDArray[Any]]:
+    """The arrays of one golden file."""
+    with np.load(FOLDER / f"{quantity}_{version}.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+def seeded_network(run: scripted.NetworkRun) -> Network:
+    """Our network with the weights that the reference had, by tensor name."""
+    config = NetworkConfig.of_size(run.size, reg_max=run.reg_max)  # type: ignore[arg-type]
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in Network(config).state_dict().items()}
+    weights = {name: torch.from_numpy(values) for name, values in seeded_weights(shapes, run.size).items()}
+    return network_from_state_dict(weights, sppf_activation=run.sppf == "silu")
+
+
+Arithmetic = Literal["float32", "folded", "float64"]
+"""The network as it is loaded; with its batch norms folded, as it runs; and exact."""
+
+
+@cache
+@torch.inference_mode()
+def answers(name: str) -> dict[Arithmetic, Decoded]:
+    """Our answers in one of the golden runs."""
+    run = scripted.NETWORK_RUNS[name]
+    network = seeded_network(run)
+    images = torch.from_numpy(pictures(run.input_size, run.num_pictures)).permute(0, 3, 1, 2).contiguous()
+    found: dict[Arithmetic, Decoded] = {"float32": decode(network(images.float() / 255))}
+    found["folded"] = decode(fuse(network)(images.float() / 255))
+    found["float64"] = decode(network.double()(images.double() / 255))
+    return found
+
+
+def network_differences(decoded: Decoded, name: str, version: str) -> dict[str, float]:
+    """Largest differences from the reference: boxes in input pixels and in cells, the others absolute.
+
+    A cell is what the network measures boxes in: 8, 16 or 32 pixels, by the anchor's level. `exact` are the
+    reference's boxes in float64.
+    """
+    theirs = golden("network", version)
+    anchors_kept, cells = theirs[f"{name}/anchors"], theirs[f"{name}/cells"]
+    boxes, scores, coefficients, prototypes = (tensor.double().numpy() for tensor in decoded)
+    strides = anchors(decoded.prototypes).strides.numpy()[anchors_kept]  # (N, 1)
+    means = np.concatenate([boxes.mean(axis=1), scores.mean(axis=1)[:, None], coefficients.mean(axis=1)], axis=1)
+    ours = {
+        "scores": scores[:, anchors_kept],
+        "coefficients": coefficients[:, anchors_kept],
+        "prototypes": prototypes.reshape(*prototypes.shape[:2], -1)[:, :, cells],
+        "means": means,
+        "prototype_means": prototypes.mean(axis=(2, 3)),
+    }
+    apart = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/boxes"])
+    exact = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/exact_boxes"])
+    return {
+        "boxes_px": float(apart.max()),
+        "exact_boxes_px": float(exact.max()),
+        "exact_boxes_cells": float((exact / strides).max()),
+        **{quantity: float(np.abs(values - theirs[f"{name}/{quantity}"]).max()) for quantity, values in ours.items()},
+    }
+
+
+def own_differences(name: str, version: str) -> dict[str, float]:
+    """How far the reference is from itself when its batch norms are folded: boxes in pixels, the others absolute."""
+    quantities = ("boxes_px", "scores", "coefficients", "prototypes")
+    return dict(zip(quantities, golden("network", version)[f"{name}/own"].tolist(), strict=True))
+
+
+def chosen(
+    boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], setting: scripted.NmsSetting
+) -> npt.NDArray[np.int64]:
+    """Rows that our suppression leaves of boxes (N, 4) and scores (N,), in its order, as in `Segmenter`."""
+    above = np.flatnonzero(scores > setting.conf)
+    kept = nms(torch.from_numpy(boxes[above]), torch.from_numpy(scores[above]), setting.iou, max_kept=setting.max_det)
+    return above[kept.numpy()]
+
+
+@dataclass(frozen=True)
+class DetectionDifference:
+    """Detections of one network run in one setting."""
+
+    num_objects: int
+    same_rows: bool
+    boxes_px: float
+    scores: float
+
+
+def detection_differences(decoded: Decoded, name: str, version: str) -> dict[str, DetectionDifference]:
+    """After suppression: by setting and picture, whether the same anchors are left, in the same order."""
+    theirs = golden("network", version)
+    differences = {}
+    for setting_name, setting in scripted.NMS_SETTINGS.items():
+        for index in range(len(decoded.boxes)):
+            boxes, scores = decoded.boxes[index].numpy(), decoded.scores[index].numpy()
+            rows = chosen(boxes, scores, setting)
+            key = f"{name}/{setting_name}/{index}"
+            anchors = theirs[f"{key}/anchors"]
+            same = np.array_equal(rows, anchors)
+            differences[f"{setting_name}/{index}"] = DetectionDifference(
+                num_objects=len(anchors),
+                same_rows=same,
+                boxes_px=float(np.abs(boxes[anchors] - theirs[f"{key}/boxes"]).max(initial=0)),
+                scores=float(np.abs(scores[anchors] - theirs[f"{key}/scores"]).max(initial=0)),
+            )
+    return differences
+
+
+def candidate_difference(name: str, setting_name: str, version: str) -> tuple[bool, bool]:
+    """Whether the reference's rows of scripted candidates are ours; and if not, whether they are but for ties.
+
+    8.0.120 and 8.4.190 put equal scores in an order that is any (an unstable sort), ours keep the order that
+    they come in. They agree but for ties when ours are the same once the reference's come first among equals.
+    """
+    boxes, scores = scripted.candidates()[name]
+    setting = scripted.NMS_SETTINGS[setting_name]
+    theirs = golden("detections", version)[f"{name}/{setting_name}"]
+    if np.array_equal(chosen(boxes, scores, setting), theirs):
+        return True, True
+    order = np.concatenate([theirs, np.setdiff1d(np.arange(len(boxes)), theirs)])
+    return False, np.array_equal(order[chosen(boxes[order], scores[order], setting)], theirs)
+
+
+@dataclass(frozen=True)
+class LetterboxDifference:
+    """One letterboxed picture."""
+
+    same_bytes: bool
+    same_size: bool
+    largest: int
+    """Largest difference of a sampled byte; 255 where the sizes differ."""
+
+
+def letterbox_difference(name: str, shape: Literal["auto", "square"], version: str) -> LetterboxDifference | None:
+    """Our network input against the reference's; None where the reference raises."""
+    theirs, key = golden("letterbox", version), f"{name}/{shape}"
+    if f"{key}/raises" in theirs:
+        return None
+    size, imgsz = scripted.LETTERBOXES[name]
+    limit = -(-imgsz // 32) * 32
+    place = letterbox(size, imgsz) if shape == "auto" else letterbox_into(size, (limit, limit))
+    ours = letterbox_images([scripted.letterbox_picture(size)], [place])[0]
+    if ours.shape[:2] != tuple(theirs[f"{key}/size"]):
+        return LetterboxDifference(same_bytes=False, same_size=False, largest=255)
+    sample = ours.reshape(-1)[:: scripted.SAMPLE_STEP].astype(np.int64)
+    return LetterboxDifference(
+        same_bytes=hashlib.sha256(ours.tobytes()).hexdigest() == str(theirs[f"{key}/sha256"]),
+        same_size=True,
+        largest=int(np.abs(sample - theirs[f"{key}/sample"]).max()),
+    )

@@ -1,0 +1,46 @@
+"""Films of drawn discs, and what a segmenter would find in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from streamseg.evaluation.followers import SequenceFrame
+from streamseg.structures.instances import GridTransform, Instances
+from tests.support.pictures import disc, rectangle
+
+SIZE = (60, 100)
+
+
+def instances_of(masks):
+    """Instances whose masks are exactly these."""
+    edges = []
+    for mask in masks:
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        edges.append([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
+    return Instances(
+        torch.tensor(edges, dtype=torch.float32).reshape(-1, 4),
+        torch.linspace(0.9, 0.6, len(masks)),
+        torch.from_numpy(np.where(np.array(masks).reshape(-1, *SIZE), 4.0, -4.0)).float(),
+        GridTransform(1, 1, 0, 0),
+        SIZE,
+    )
+
+
+def moving(num_frames=10, step=3, start=20):
+    """A disc that moves to the right."""
+    return [disc(SIZE, start + step * index, 30, 11) for index in range(num_frames)]
+
+
+OTHER = rectangle(SIZE, 0, 0, 18, 14)
+
+
+def film(answers):
+    return [
+        SequenceFrame(np.zeros((*SIZE, 3), np.uint8), instances_of(masks), index / 24)
+        for index, masks in enumerate(answers)
+    ]
+
+
+def full(masks):
+    return [mask.full(SIZE) for mask in masks]

@@ -1,0 +1,85 @@
+"""Frames whose objects and identities are written down, for tests of prompts that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import torch
+
+from streamseg.prompting import PromptTracker
+from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.prompt import PointPrompt, Selection, SpatialPrompt
+from tests.support.shapes import Shape, look
+
+FPS = 10.0
+
+Objects = Sequence[tuple[int, Shape]]
+"""Of one frame: identity (-1: tentative) and what is seen."""
+
+CUP = Shape(80, 120, 60, 90)
+HANDLE = Shape(80, 120, 20, 24, "rectangle", score=0.8)
+BOX = Shape(250, 60, 70, 50, "rectangle", score=0.7)
+KITE = Shape(180, 190, 60, 60, "triangle", score=0.6)
+OTHERS: Objects = [(8, BOX), (9, KITE)]
+BOTH: Objects = [(1, CUP), *OTHERS]
+
+
+def moved(shape: Shape, x: float, y: float = 0.0) -> Shape:
+    """The same elsewhere."""
+    return replace(shape, x=shape.x + x, y=shape.y + y)
+
+
+def seen(objects: Objects, embeddings: dict[int, Sequence[float]] | None = None) -> Tracked:
+    """What the tracker says of one frame; the embeddings are by identity."""
+    instances = _looked(tuple(shape for _, shape in objects))
+    if embeddings is not None:
+        given = np.array([embeddings[identity] for identity, _ in objects], np.float32).reshape(len(objects), -1)
+        given /= np.maximum(np.linalg.norm(given, axis=1, keepdims=True), 1e-9)
+        instances = replace(instances, embeddings=torch.from_numpy(given))
+    return Tracked(instances, torch.tensor([identity for identity, _ in objects], dtype=torch.int64))
+
+
+@cache
+def _looked(shapes: tuple[Shape, ...]) -> Instances:
+    return look(shapes)
+
+
+def click(x: float, y: float, *, prompt_id: str = "click", **settings: object) -> PointPrompt:
+    """One foreground point."""
+    return PointPrompt(prompt_id, ((x, y),), (1,), **settings)  # type: ignore[arg-type]
+
+
+CLICK = click(CUP.x, CUP.y)
+BOUND, LOST, NONE = ("bound", 1), ("lost", 1), ("none", -1)
+"""How a click on the cup of `BOTH` stands."""
+
+
+class Run:
+    """A follower and the frames that it has seen."""
+
+    def __init__(self, memory: dict[str, object] | None = None) -> None:
+        self.follower = PromptTracker(memory)
+        self.index = -1
+
+    def __call__(self, frame: Tracked, *prompts: SpatialPrompt, skip: int = 0) -> list[Selection]:
+        """The answers in the next frame, after `skip` frames were dropped."""
+        self.index += 1 + skip
+        return self.follower.update(frame, prompts, frame_index=self.index, time_seconds=self.index / FPS)
+
+    def stands(self, frames: Iterable[Objects], *prompts: SpatialPrompt) -> list[list[tuple[str, int]]]:
+        """State and identity of each prompt, by frame."""
+        return [[stand(one) for one in self(seen(objects), *prompts)] for objects in frames]
+
+
+def stand(selection: Selection) -> tuple[str, int]:
+    """State and identity."""
+    assert selection.status is not None
+    return selection.status.state, selection.status.track_id
+
+
+def lives(*states: tuple[str, int]) -> list[list[tuple[str, int]]]:
+    """What `Run.stands` gives for one prompt that stands so, frame by frame."""
+    return [[state] for state in states]

@@ -1,0 +1,26 @@
+"""A person in a shirt, for tests of what answers for a part."""
+
+from __future__ import annotations
+
+from tests.support.followed import Objects, click, moved
+from tests.support.shapes import Shape
+
+PERSON = Shape(50, 120, 60, 170, "rectangle", score=0.7)
+SHIRT = Shape(50, 100, 40, 50)
+ON_SHIRT = click(SHIRT.x, SHIRT.y)
+SPEED = 8.0
+"""Of the walk, in pixels per frame."""
+
+
+def walk(begin: int, end: int, *, shirt: bool = True, person: int = 1, shirt_id: int = 2) -> list[Objects]:
+    """A person who walks to the right, with or without the shirt."""
+    frames: list[Objects] = []
+    for index in range(begin, end):
+        whole = (person, moved(PERSON, SPEED * index))
+        frames.append([whole, (shirt_id, moved(SHIRT, SPEED * index))] if shirt else [whole])
+    return frames
+
+
+def ids(stands: list[list[tuple[str, int]]]) -> list[tuple[str, int]]:
+    """State and identity of the only prompt, by frame."""
+    return [one for (one,) in stands]

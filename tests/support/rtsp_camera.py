@@ -1,0 +1,146 @@
+"""A small RTSP camera: H.264 over interleaved TCP, with sender reports, at the pace that a test asks for."""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.basics import write_video
+
+CLOCK_RATE = 90_000
+"""Of RTP time stamps of video (RFC 6184)."""
+START_STAMP = 1_000_000
+"""RTP time stamp of picture 0."""
+NTP_EPOCH_SECONDS = 2_208_988_800
+"""From 1900, where NTP begins, to 1970."""
+START_CODE = re.compile(rb"\x00\x00\x00?\x01")
+
+
+def coded_pictures(num_frames: int, *, size: tuple[int, int] = (96, 128), key_every: int = 10) -> list[list[bytes]]:
+    """Numbered pictures as NAL units, one list per picture."""
+    import av
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_video(Path(folder) / "film.h264", num_frames, size=size, key_every=key_every)
+        with av.open(str(path)) as container:
+            packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    return [[unit for unit in START_CODE.split(packet) if unit] for packet in packets]
+
+
+@dataclass
+class Step:
+    """One thing that the camera does while it plays."""
+
+    wait_seconds: float = 0.0
+    """First."""
+    picture: int | None = None
+    """Which picture to send; its time stamp is its number over `fps`."""
+    report_offset_seconds: float | None = None
+    """Send a sender report: picture 0 was taken so long before now, by the camera's clock."""
+
+
+def play(pictures: Sequence[int], *, report: float | None = None, wait: float = 0.0) -> list[Step]:
+    """Pictures one after the other, after an optional report and wait."""
+    first = [] if report is None else [Step(report_offset_seconds=report)]
+    return first + [
+        Step(picture=picture, wait_seconds=wait if not place else 0.0) for place, picture in enumerate(pictures)
+    ]
+
+
+@dataclass
+class RtspCamera:
+    """Serves one connection at a time; give `serve` to a `LoopbackServer`.
+
+    Each connection plays the next script; when there is none left, the last. After its script a
+    connection stays open until `finished` returns, and is then closed.
+    """
+
+    scripts: Sequence[Sequence[Step]]
+    pictures: Sequence[list[bytes]]
+    finished: Callable[[], object]
+    """Blocks until the connection may end."""
+    wait: Callable[[float], object]
+    """Waits for seconds."""
+    fps: float = 5.0
+    """Slow by default: sent in one go, the pictures are far too early to count as late on a busy machine."""
+    status: str = "200 OK"
+    """The answer to DESCRIBE."""
+    num_played: int = 0
+    report_wall_ns: list[int] = field(default_factory=list)
+    """Wall clock (ns) of picture 0 in each sender report, as sent."""
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer requests until PLAY, then send the script."""
+        script = self.scripts[min(self.num_played, len(self.scripts) - 1)]
+        reader = connection.makefile("rb")
+        method = ""
+        while method != "PLAY":
+            request = reader.readline().decode()
+            if not request:
+                return
+            method, url, _ = request.split()
+            headers = {}
+            while line := reader.readline().decode().strip():
+                key, _, value = line.partition(": ")
+                headers[key.lower()] = value
+            self._answer(connection, method, url, headers)
+        self.num_played += 1
+        sequence = 0
+        for step in script:
+            self.wait(step.wait_seconds)
+            if step.report_offset_seconds is not None:
+                self._report(connection, step.report_offset_seconds)
+            if step.picture is not None:
+                sequence = self._send(connection, step.picture, sequence)
+        self.finished()
+        connection.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, connection: socket.socket, method: str, url: str, headers: dict[str, str]) -> None:
+        status, extra, body = "200 OK", "", ""
+        if method == "OPTIONS":
+            extra = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
+        elif method == "DESCRIBE":
+            status = self.status
+            body = self._description() if status == "200 OK" else ""
+            extra = f"Content-Base: {url}/\r\nContent-Type: application/sdp\r\n"
+        elif method == "SETUP":
+            extra = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n"
+        elif method == "PLAY":
+            extra = "Session: 1\r\nRange: npt=0.000-\r\n"
+        head = f"RTSP/1.0 {status}\r\nCSeq: {headers['cseq']}\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
+        connection.sendall((head + body).encode())
+
+    def _description(self) -> str:
+        parameter_sets = [unit for unit in self.pictures[0] if unit[0] & 31 in (7, 8)]
+        coded = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
+        return (
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\na=control:*\r\n"
+            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+            f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={coded}\r\na=control:track1\r\n"
+        )
+
+    def _send(self, connection: socket.socket, picture: int, sequence: int) -> int:
+        stamp = START_STAMP + round(picture / self.fps * CLOCK_RATE)
+        units = self.pictures[picture]
+        for place, unit in enumerate(units):
+            marker = 0x80 if place == len(units) - 1 else 0
+            header = struct.pack(">BBHII", 0x80, 96 | marker, (sequence + place) & 0xFFFF, stamp, 1)
+            packet = header + unit
+            connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+        return sequence + len(units)
+
+    def _report(self, connection: socket.socket, offset_seconds: float) -> None:
+        first_ns = time.time_ns() - round(offset_seconds * 1e9)
+        self.report_wall_ns.append(first_ns)
+        seconds, rest = divmod(first_ns, 1_000_000_000)
+        packet = struct.pack(
+            ">BBHIIIIII", 0x80, 200, 6, 1, seconds + NTP_EPOCH_SECONDS, (rest << 32) // 1_000_000_000, START_STAMP, 1, 1
+        )
+        connection.sendall(struct.pack(">cBH", b"$", 1, len(packet)) + packet)

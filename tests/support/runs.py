@@ -1,0 +1,38 @@
+"""Runs in the background."""
+
+from __future__ import annotations
+
+import threading
+
+from streamseg.runtime import RunStats, Runtime
+from tests.support.stages import ListSink
+
+__all__ = ["BOUND_SECONDS", "InBackground", "indices_of"]
+
+BOUND_SECONDS = 3.0
+"""A run that has to end ends within a second; the rest is for a machine that does other things as well."""
+
+
+class InBackground:
+    """A run in another thread, for tests that steer it."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.figures: RunStats | None = None
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="run under test")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.figures = self.runtime.run()
+        except BaseException as error:
+            self.error = error
+
+    def join(self) -> None:
+        self._thread.join(BOUND_SECONDS)
+        assert not self._thread.is_alive(), "the run did not end"
+
+
+def indices_of(sink: ListSink, source_id: str) -> list[int]:
+    return [result.frame.index for result in sink.results if result.frame.source_id == source_id]

@@ -1,0 +1,120 @@
+"""A window of `streamseg run --show`, on a screen that keeps what it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from streamseg.cli.window.screen import Event, Key, Pointer
+from streamseg.cli.window.window import Window
+from streamseg.errors import DataError
+from streamseg.pipeline import FrameResult
+from streamseg.runtime.figures import Ages, RunStats
+from streamseg.structures.instances import Tracked
+from streamseg.structures.message import PromptStatus
+from tests.support.messages import make_message, make_object
+from tests.support.stages import fresh_frame, make_instances
+
+SIZE = (120, 160)
+TITLE = "streamseg: cam"
+
+
+class ListScreen:
+    """Keeps the pictures, and hands out the events that a test puts in."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, list[np.ndarray]] = {}
+        self.events: list[Event] = []
+        self.closed: set[str] = set()
+        self.is_over = False
+
+    def show(self, window: str, picture: np.ndarray) -> None:
+        assert window not in self.closed, "a closed window came back"
+        self.shown.setdefault(window, []).append(picture)
+
+    def poll(self) -> list[Event]:
+        events, self.events = self.events, []
+        return events
+
+    def is_open(self, window: str) -> bool:
+        return window in self.shown and window not in self.closed
+
+    def close(self) -> None:
+        self.is_over = True
+
+    def click(self, x: int, y: int, *, window: str = TITLE, is_background: bool = False) -> None:
+        self.events += [Pointer(window, kind, x, y, is_background) for kind in ("press", "release")]
+
+    def press(self, *characters: str) -> None:
+        self.events += [Key(character) for character in characters]
+
+
+class Operations(dict[str, Any]):
+    """Operations that only note what they were asked, and know the prompts that were set."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.prompts: list[dict[str, Any]] = [{"id": "everything"}]
+        self.refusal: str | None = None
+        for name in ("prompts.set", "prompts.step", "prompts.clear", "prompts.list", "pause", "resume", "step"):
+            self[name] = lambda args, name=name: self._do(name, args)
+
+    def _do(self, name: str, args: dict[str, Any]) -> Any:
+        if name != "prompts.list":
+            self.calls.append((name, args))
+        if self.refusal is not None:
+            raise DataError(self.refusal)
+        if name == "prompts.set":
+            ids = {prompt["id"] for prompt in args["prompts"]}
+            self.prompts = [prompt for prompt in self.prompts if prompt["id"] not in ids] + args["prompts"]
+        elif name == "prompts.clear":
+            self.prompts = [prompt for prompt in self.prompts if prompt["id"] not in args["ids"]]
+        return {"prompts": list(self.prompts)}
+
+
+class Stage:
+    """A window with everything around it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.num_stops = 0
+        self.screen, self.operations = ListScreen(), Operations()
+        self.window = Window(self.screen, clock=lambda: self.now)
+        self.window.attach(self.operations, self._stop)
+
+    def _stop(self) -> None:
+        self.num_stops += 1
+
+    def update(self, *, is_paused: bool = False) -> None:
+        self.window.update(FIGURES if not is_paused else replace(FIGURES, is_paused=True))
+
+    def give(self, index: int, **changes: Any) -> None:
+        self.window.latest.write(result(index, **changes))
+        self.update()
+
+    @property
+    def pictures(self) -> list[np.ndarray]:
+        return self.screen.shown.get(TITLE, [])
+
+
+FIGURES = RunStats(1.0, 1, 1.0, 1.0, Ages(), 0, {}, {}, False, ())
+
+
+def result(
+    index: int, *, source_id: str = "cam", box: tuple[int, int, int, int] = (40, 40, 80, 80), prompts: Any = ()
+) -> FrameResult:
+    """A frame with one object, which answers everything and the prompts whose states are given."""
+    frame = fresh_frame(source_id, index, size=SIZE)
+    x0, y0, x1, y1 = box
+    ids = ("everything", *(status.prompt_id for status in prompts if status.state == "bound"))
+    found = make_object(np.ones((y1 - y0, x1 - x0), np.bool_), x0, y0, track_id=5, prompt_ids=ids)
+    message = make_message(found, size=SIZE, source_id=source_id, frame_index=index, prompts=tuple(prompts))
+    tracked = Tracked(make_instances([box], image_size=SIZE), torch.tensor([5]))
+    return FrameResult(frame, message, tracked, ())
+
+
+def bound(prompt_id: str = "click-1") -> PromptStatus:
+    return PromptStatus(prompt_id, "bound", 0.9, 5)

@@ -1,0 +1,44 @@
+import pytest
+
+from streamseg.publish import ControlClient, ControlServer, Publisher, Subscriber
+from streamseg.resources import Resource
+from streamseg.runtime.background import Background
+from streamseg.viewer import Viewer
+from streamseg.weights.checkpoint.archive import Archive
+
+
+class Door(Resource):
+    def __init__(self) -> None:
+        self.num_closed = 0
+
+    def close(self) -> None:
+        self.num_closed += 1
+
+
+def test_the_block_is_given_the_thing_itself_and_closes_it():
+    door = Door()
+    with door as entered:
+        assert entered is door
+        assert door.num_closed == 0
+    assert door.num_closed == 1
+
+
+def test_an_error_closes_it_and_goes_on():
+    door = Door()
+    with pytest.raises(KeyError, match="lost"), door:
+        raise KeyError("lost")
+    assert door.num_closed == 1
+
+
+def test_what_cannot_be_closed_cannot_be_made():
+    class Wall(Resource):
+        pass
+
+    with pytest.raises(TypeError, match="close"):
+        Wall()
+
+
+@pytest.mark.parametrize("kind", [Archive, Background, ControlClient, ControlServer, Publisher, Subscriber, Viewer])
+def test_who_is_closed_so(kind):
+    assert issubclass(kind, Resource)
+    assert "__exit__" not in vars(kind)

@@ -1,0 +1,90 @@
+import json
+
+import pytest
+
+from streamseg.errors import WeightsError
+from streamseg.text.description import DESCRIPTION, MAX_DESCRIPTION_BYTES, EncodersDescription
+from tests.support.text_encoders import description
+
+
+def written(folder, **changes):
+    """`encoders.json` with changes; a key that is None is left out."""
+    fields = {**json.loads(description().model_dump_json()), **changes}
+    (folder / DESCRIPTION).write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
+    return folder
+
+
+def test_what_was_written_is_read(tmp_path):
+    assert EncodersDescription.read(written(tmp_path)) == description()
+
+
+def test_no_folder_and_no_file_say_which_command_fetches_them(tmp_path):
+    for folder, what in ((tmp_path / "none", "there is no folder"), (tmp_path, f"has no {DESCRIPTION}")):
+        with pytest.raises(WeightsError, match=f"{what}.*scripts/export_text_encoders openai/clip") as caught:
+            EncodersDescription.read(folder)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        pytest.param({"format": "weights"}, "format: ", id="format"),
+        pytest.param({"version": 2}, "version: ", id="version"),
+        pytest.param({"name": None}, "name: Field required", id="missing"),
+        pytest.param({"colour": "red"}, "colour: Extra inputs", id="unknown key"),
+        pytest.param({"image_size": "224"}, "image_size: ", id="text for a number"),
+        pytest.param({"image_size": 224.5}, "image_size: ", id="broken number"),
+        pytest.param({"image_size": 100_000}, "image_size: ", id="huge"),
+        pytest.param({"mean": [0.5, 0.5]}, "mean.2: Field required", id="two channels"),
+        pytest.param({"std": [0.5, 0.0, 0.5]}, "std.1: ", id="division by zero"),
+        pytest.param({"logit_scale": float("nan")}, "logit_scale: ", id="nan"),
+        pytest.param({"logit_scale": -1.0}, "logit_scale: ", id="negative scale"),
+        pytest.param({"activation": "tanh"}, "activation: ", id="activation"),
+        pytest.param({"resize": "magic"}, "resize: ", id="resize"),
+        pytest.param({"template": "a photo"}, "template: needs {} once", id="no gap"),
+        pytest.param({"template": "{} and {}"}, "template: needs {} once", id="two gaps"),
+        pytest.param({"template": "{{}} {0}"}, "template: needs {} once", id="other braces"),
+        pytest.param({"sha256": {}}, "sha256: image.onnx, text.onnx, tokenizer.json missing", id="no hashes"),
+        pytest.param({"sha256": {"image.onnx": "a" * 64, "evil.so": "a" * 64}}, "sha256.evil.so", id="other file"),
+        pytest.param({"sha256": dict.fromkeys(("image.onnx",), "0")}, "sha256.image.onnx: ", id="no hash"),
+    ],
+)
+def test_each_fault_is_named_in_one_line(tmp_path, changes, fault):
+    with pytest.raises(WeightsError) as caught:
+        EncodersDescription.read(written(tmp_path, **changes))
+    assert str(caught.value).startswith(f"{tmp_path / DESCRIPTION} describes no encoders: ")
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("contents", "fault"),
+    [
+        pytest.param(b"", "the file: ", id="empty"),
+        pytest.param(b"[1, 2]", "the file: ", id="a list"),
+        pytest.param(b"\xff\xfe", "the file: ", id="no text"),
+        pytest.param(b"[" * 5000, "the file: ", id="deep"),
+        pytest.param(b" " * (MAX_DESCRIPTION_BYTES + 1), "bytes; at most", id="long"),
+    ],
+)
+def test_what_is_no_description(tmp_path, contents, fault):
+    (tmp_path / DESCRIPTION).write_bytes(contents)
+    with pytest.raises(WeightsError, match=fault):
+        EncodersDescription.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("Red Cup", "a photo of red cup", id="template and lowercase"),
+        pytest.param("  a\n dog ", "a photo of a dog", id="white space"),
+        pytest.param("A photo of a cat", "a photo of a cat", id="a sentence already"),
+        pytest.param("{}", "a photo of {}", id="braces"),
+    ],
+)
+def test_sentences(text, sentence):
+    assert description().sentence(text) == sentence
+
+
+def test_capitals_stay_where_they_matter():
+    assert description(lowercase=False).sentence("Red") == "a photo of Red"

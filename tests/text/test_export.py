@@ -1,0 +1,147 @@
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from streamseg.errors import WeightsError
+from streamseg.text import load_encoders
+from streamseg.text.export import export_encoders
+from tests.support.paths import REPOSITORY
+from tests.support.text_encoders import (
+    DIM,
+    END,
+    LENGTH,
+    SIZE,
+    ColourEncoder,
+    WordEncoder,
+    make_encoders,
+    said,
+    tiny_tokenizer,
+)
+
+SCRIPT = REPOSITORY / "scripts" / "export_text_encoders.py"
+
+
+def test_what_is_written_is_what_torch_computes(tmp_path):
+    written = export_encoders(ColourEncoder(), WordEncoder(), tiny_tokenizer(), tmp_path / "a" / "b", **said())
+    assert max(written.image_difference, written.text_difference) < 1e-5
+    assert {path.name for path in written.folder.iterdir()} == {
+        "encoders.json",
+        "image.onnx",
+        "text.onnx",
+        "tokenizer.json",
+    }
+    assert written.num_bytes < 10_000
+    pictures = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+    expected = nn.functional.normalize(ColourEncoder()(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255), dim=1)
+    np.testing.assert_allclose(load_encoders(written.folder).embed_images(pictures), expected, atol=1e-5)
+
+
+def test_an_older_folder_is_replaced_as_a_whole(tmp_path):
+    folder = make_encoders(tmp_path / "tiny")
+    (folder / "left over").write_text("x")
+    make_encoders(folder, name="other")
+    assert load_encoders(folder).description.name == "other"
+    assert not (folder / "left over").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+
+
+def test_half_precision_takes_and_gives_float32(tmp_path):
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, DIM, bias=False))
+    written = export_encoders(linear, WordEncoder(), tiny_tokenizer(), tmp_path / "half", half=True, **said())
+    assert 0 < written.image_difference < 0.02
+    assert (tmp_path / "half" / "image.onnx").stat().st_size < 2.5 * DIM * 3 * SIZE * SIZE
+    assert load_encoders(tmp_path / "half").embed_texts(["red"]).dtype == np.float32
+
+
+class Moody(ColourEncoder):
+    """Gives something else at each call."""
+
+    num_calls = 0
+
+    def forward(self, pixels):
+        self.num_calls += 1
+        return super().forward(pixels) + torch.tensor([0.0, 0.0, 0.0, float(self.num_calls)])
+
+
+@pytest.mark.parametrize(
+    ("image", "changes", "fault"),
+    [
+        pytest.param(ColourEncoder(), {"mean": [0.5]}, "mean.1 of the encoders: Field required", id="fields"),
+        pytest.param(ColourEncoder(), {"embedding_dim": DIM + 1}, r"must give \(1, 5\)", id="dimension"),
+        pytest.param(Moody(), {}, "the graphs of tiny differ from torch by", id="a graph that differs"),
+    ],
+)
+def test_nothing_is_written_where_something_is_wrong(tmp_path, image, changes, fault):
+    make_encoders(tmp_path / "tiny", name="before")
+    with pytest.raises(WeightsError, match=fault):
+        export_encoders(image, WordEncoder(), tiny_tokenizer(), tmp_path / "tiny", **said(**changes))
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
+    assert load_encoders(tmp_path / "tiny").description.name == "before"
+
+
+def test_a_place_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WeightsError, match=r"cannot write .*file/tiny"):
+        make_encoders(tmp_path / "file" / "tiny")
+
+
+# ---- the program
+
+
+def run_script(*arguments):
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_the_program_explains_itself():
+    done = run_script("--help")
+    assert done.returncode == 0
+    assert "openai/clip-vit-base-patch32" in done.stdout
+
+
+def test_a_name_of_open_clip_needs_its_weights():
+    done = run_script("open_clip:ViT-B-32")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "export_text_encoders: open_clip models are open_clip:NAME/PRETRAINED, got 'open_clip:ViT-B-32'\n"
+    )
+
+
+@pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
+@pytest.mark.parametrize(("kind", "activation"), [("clip", "softmax"), ("siglip", "sigmoid")])
+def test_models_of_transformers(tmp_path, kind, activation):
+    import transformers
+    from tokenizers import Tokenizer
+
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    vision = {**small, "image_size": 32, "patch_size": 8}
+    words = {**small, "vocab_size": 20, "max_position_embeddings": LENGTH, "eos_token_id": END, "pad_token_id": END}
+    torch.manual_seed(0)
+    if kind == "clip":
+        config = transformers.CLIPConfig(vision_config=vision, text_config=words, projection_dim=16)
+        model = transformers.CLIPModel(config)
+    else:
+        model = transformers.SiglipModel(transformers.SiglipConfig(vision_config=vision, text_config=words))
+    model.save_pretrained(tmp_path / kind)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_buffer(tiny_tokenizer()), pad_token="<end>", eos_token="<end>"
+    ).save_pretrained(tmp_path / kind)
+    pictures = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
+    (tmp_path / kind / "preprocessor_config.json").write_text(json.dumps(pictures))
+    done = run_script(tmp_path / kind, "--out", tmp_path / "out", "--licence", "none")
+    assert done.returncode == 0, done.stderr
+    encoders = load_encoders(tmp_path / "out")
+    assert encoders.description.activation == activation
+    assert encoders.description.context_length == LENGTH
+    assert encoders.description.licence == "none"
+    with torch.inference_mode():
+        pixels = torch.zeros(1, 3, 32, 32)
+        expected = model.eval().get_image_features(pixel_values=pixels)
+    expected = getattr(expected, "pooler_output", expected)
+    found = encoders.embed_images(np.full((1, 32, 32, 3), 127.5, np.uint8))
+    assert float(nn.functional.cosine_similarity(torch.from_numpy(found), expected)) > 0.99

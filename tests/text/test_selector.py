@@ -1,0 +1,278 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from streamseg.config import TextConfig, TrackingConfig
+from streamseg.errors import ConfigError, WeightsError
+from streamseg.fastsam.reference_text import ReferenceTextSelector
+from streamseg.pipeline import Pipeline
+from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.prompt import EverythingPrompt, TextPrompt
+from streamseg.text import TextSelector, text_answers
+from streamseg.text.ranking import NONE_OF_THESE
+from streamseg.text.selector import TEXTS_PER_FRAME
+from tests.support.basics import make_frame
+from tests.support.shapes import PICTURE, Shape, look
+from tests.support.text_encoders import ScriptedEncoders, make_encoders
+
+COLOURS = {"red": (220, 0, 0), "green": (0, 220, 0), "blue": (0, 0, 220), "grey": (120, 120, 120)}
+WORDS = {"red": (1, 0, 0, 0), "green": (0, 1, 0, 0), "blue": (0, 0, 1, 0), "a colour": (1, 1, 1, 0)}
+BOXES = [(60, 60, 70, 70), (160, 60, 60, 60), (260, 60, 50, 50), (60, 170, 40, 40), (160, 170, 30, 30)]
+"""Large to small."""
+
+
+def colour_of(crop):
+    """Its own colour as an embedding: what is in the middle, and what has no colour on the last axis."""
+    red, green, blue = crop[7:9, 7:9].mean(axis=(0, 1)) / 255
+    grey = min(red, green, blue)
+    return red - grey, green - grey, blue - grey, grey + 0.05
+
+
+def scripted(**changes):
+    return ScriptedEncoders(colour_of, WORDS, (0, 0, 0, 1), **changes)
+
+
+def scene(*colours):
+    """A frame with rectangles of these colours, and its instances."""
+    image = np.full((*PICTURE, 3), 60, np.uint8)
+    shapes = [Shape(*box, "rectangle") for box, _ in zip(BOXES, colours, strict=False)]
+    y, x = np.mgrid[: PICTURE[0], : PICTURE[1]] + 0.5
+    for shape, colour in zip(shapes, colours, strict=True):
+        image[shape.covers(x, y)] = COLOURS[colour]
+    return make_frame(0, image=image), look(shapes)
+
+
+def tracked(instances, *track_ids):
+    return Tracked(instances, torch.tensor(track_ids or range(len(instances)), dtype=torch.int64))
+
+
+def texts(*words):
+    return [TextPrompt(f"t{number}", word) for number, word in enumerate(words)]
+
+
+def rows_of(selections):
+    return [list(one.rows) for one in selections]
+
+
+def at(frame, index, seconds):
+    return replace(frame, index=index, pts_seconds=seconds)
+
+
+# ---- which objects a text has
+
+
+@pytest.mark.parametrize(
+    ("colours", "words", "rows"),
+    [
+        pytest.param(["red", "green", "blue"], ["green", "red"], [[1], [0]], id="each to its own"),
+        pytest.param(["red", "green", "red"], ["red"], [[0, 2]], id="several objects"),
+        pytest.param(["grey", "grey"], ["red"], [[]], id="none of these"),
+        pytest.param(["red"], ["red", "blue"], [[0], []], id="a text without objects"),
+        pytest.param(["red", "blue"], ["red", " RED ", "blue"], [[0], [0], [1]], id="the same text twice"),
+        pytest.param(["red", "grey"], ["a colour", "red"], [[], [0]], id="the more exact text"),
+        pytest.param([], ["red"], [[]], id="no object"),
+    ],
+)
+def test_texts_are_labels(colours, words, rows):
+    frame, instances = scene(*colours)
+    select = TextSelector(lambda: scripted(logit_scale=20.0))
+    selections = select(frame, tracked(instances), texts(*words))
+    assert rows_of(selections) == rows
+    assert [one.prompt_id for one in selections] == [f"t{number}" for number in range(len(words))]
+    for one in selections:
+        assert all(0.5 <= score <= 1 for score in one.scores)
+        assert list(one.scores) == sorted(one.scores, reverse=True)
+
+
+def test_sigmoid_encoders_need_no_none_of_these():
+    frame, instances = scene("red", "grey")
+    select = TextSelector(lambda: scripted(activation="sigmoid", logit_scale=20.0, logit_bias=-10.0))
+    (red,) = select(frame, tracked(instances), texts("red"))
+    assert red.rows == (0,)
+
+
+def test_a_threshold():
+    frame, instances = scene("red", "grey")
+    for threshold, rows in ((0.0, [[0, 1]]), (1.0, [[]])):
+        select = TextSelector(lambda: scripted(logit_scale=5.0), threshold=threshold)
+        assert rows_of(select(frame, tracked(instances), texts("red"))) == rows
+
+
+# ---- what is embedded, and when
+
+
+def test_no_text_costs_nothing():
+    frame, instances = scene("red")
+
+    def never():
+        raise AssertionError("loaded")
+
+    assert TextSelector(never)(frame, tracked(instances), []) == []
+
+
+class Later:
+    """What is asked for is made when the test says so."""
+
+    def __init__(self):
+        self.asked = []
+        self._result = None
+        self.is_done = False
+
+    def __call__(self, work):
+        self.asked.append(work)
+        self.is_done = False
+        return self
+
+    def finish(self):
+        self._result = self.asked[-1]()
+        self.is_done = True
+
+    def result(self):
+        assert self.is_done, "a frame waited"
+        return self._result
+
+
+def test_frames_go_on_while_objects_are_looked_at():
+    frame, instances = scene("red", "green", "red")
+    later = Later()
+    select = TextSelector(scripted, max_crops_per_frame=2, start=later)
+
+    def answer(index):
+        return rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red")))
+
+    assert [answer(index) for index in range(3)] == [[[]]] * 3
+    assert len(later.asked) == 1, "one look at a time"
+    later.finish()
+    assert answer(3) == [[0]], "the two largest are known"
+    assert len(later.asked) == 2
+    later.finish()
+    assert answer(4) == [[0, 2]]
+    assert len(later.asked) == 2, "all is known"
+
+
+def test_objects_without_an_identity_are_not_looked_at_beside_the_frames():
+    frame, instances = scene("red", "red")
+    later = Later()
+    select = TextSelector(scripted, max_crops_per_frame=4, start=later)
+    select(frame, tracked(instances, -1, -1), texts("red"))
+    assert not later.asked
+    select(at(frame, 1, 0.1), tracked(instances, -1, 4), texts("red"))
+    later.finish()
+    assert rows_of(select(at(frame, 2, 0.2), tracked(instances, -1, 4), texts("red"))) == [[1]]
+
+
+def test_an_object_is_embedded_once_and_a_text_too():
+    frame, instances = scene("red", "green")
+    encoders = scripted()
+    select = TextSelector(lambda: encoders, max_crops_per_frame=4)
+    for index in range(10):
+        assert rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red"))) == [[0]]
+    assert rows_of(select(at(frame, 10, 0.4), tracked(instances), texts("green", "red"))) == [[1], [0]]
+    assert encoders.num_images == [2] + [0] * 10
+    assert encoders.texts == [*NONE_OF_THESE, "red", "green"]
+
+
+def test_a_budget_spreads_objects_over_frames_the_largest_first():
+    frame, instances = scene("red", "red", "red", "red", "red")
+    encoders = scripted()
+    select = TextSelector(lambda: encoders, max_crops_per_frame=2)
+    found = [rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red")))[0] for index in range(4)]
+    assert [sorted(rows) for rows in found] == [[0, 1], [0, 1, 2, 3], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+    assert encoders.num_images == [2, 2, 1, 0]
+
+
+def test_tentative_objects_are_looked_at_with_what_is_left_and_not_remembered():
+    frame, instances = scene("red", "red", "red")
+    encoders = scripted()
+    select = TextSelector(lambda: encoders, max_crops_per_frame=2)
+    found = [
+        sorted(rows_of(select(at(frame, index, index / 30), tracked(instances, -1, 7, 8), texts("red")))[0])
+        for index in range(2)
+    ]
+    assert found == [[1, 2], [0, 1, 2]]
+    assert encoders.num_images == [2, 1]
+
+
+def test_every_object_of_a_picture_that_stands_alone():
+    frame, instances = scene("red", "green", "red", "red", "red")
+    select = TextSelector(scripted)
+    assert sorted(rows_of(select(frame, tracked(instances, *[-1] * 5), texts("red")))[0]) == [0, 2, 3, 4]
+
+
+def test_an_object_that_changes_is_embedded_again():
+    frame, instances = scene("red")
+    told = replace(instances, embeddings=torch.tensor([[1.0, 0.0]]))
+    select = TextSelector(scripted, max_crops_per_frame=4)
+    assert rows_of(select(frame, tracked(told), texts("red", "green"))) == [[0], []]
+    green, _ = scene("green")
+    assert rows_of(select(at(green, 1, 0.1), tracked(told), texts("red", "green"))) == [[0], []]
+    for index in range(2, 12):  # the mean follows over some views
+        told = replace(instances, embeddings=torch.eye(2)[[index % 2]])
+        found = rows_of(select(at(green, index, 0.1 * index), tracked(told), texts("red", "green")))
+    assert found == [[], [0]]
+
+
+def test_many_texts_at_once_are_spread_over_frames():
+    frame, instances = scene("red")
+    encoders = scripted()
+    select = TextSelector(lambda: encoders, max_crops_per_frame=4)
+    many = texts(*(f"text {number}" for number in range(2 * TEXTS_PER_FRAME)), "red")
+    found = [select(at(frame, index, index / 30), tracked(instances), many)[-1].rows for index in range(3)]
+    assert found == [(), (), (0,)]
+    assert len(encoders.texts) == len(NONE_OF_THESE) + len(many)
+
+
+def test_sources_are_apart_and_one_that_ends_is_forgotten():
+    frame, instances = scene("red")
+    green, _ = scene("green")
+    encoders = scripted()
+    select = TextSelector(lambda: encoders, max_crops_per_frame=4)
+    other = replace(green, source_id="other")
+    assert rows_of(select(frame, tracked(instances), texts("green"))) == [[]]
+    assert rows_of(select(other, tracked(instances), texts("green"))) == [[0]]
+    assert rows_of(select(at(green, 1, 0.1), tracked(instances), texts("green"))) == [[]]  # known as red
+    select.end_source("camera")
+    select.end_source("never seen")
+    assert rows_of(select(at(green, 2, 0.2), tracked(instances), texts("green"))) == [[0]]
+
+
+# ---- from a configuration, and in a pipeline
+
+
+def test_a_configuration_without_encoders_is_refused_when_a_text_is_asked_for(tmp_path):
+    for prompting, kind in (("default", TextSelector), ("reference", ReferenceTextSelector)):
+        select = text_answers(TextConfig(encoders=str(tmp_path / "none")), prompting=prompting)
+        assert isinstance(select, kind)
+        pipeline = Pipeline(lambda images: [], text=select, prompting=prompting)
+        with pytest.raises(WeightsError, match="scripts/export_text_encoders"):
+            pipeline.set_prompts(texts("red"))
+        assert pipeline.prompts == (EverythingPrompt(),)
+    with pytest.raises(ConfigError, match="is a text"):
+        Pipeline(lambda images: [], prompts=texts("red"))
+
+
+@pytest.mark.parametrize("prompting", ["default", "reference"])
+def test_in_a_pipeline(tmp_path, prompting):
+    folder = make_encoders(tmp_path / "tiny")
+    select = text_answers(TextConfig(encoders=str(folder), device="cpu"), prompting=prompting)
+    frame, instances = scene("red", "green", "grey")
+    pipeline = Pipeline(
+        lambda images: [instances] * len(images),
+        tracking=TrackingConfig(confirm_frames=1),
+        prompts=texts("red cup", "green cup"),
+        prompting=prompting,
+        text=select,
+    )
+    for index in range(2):
+        (message,) = pipeline([at(frame, index, index / 30)])
+        assert [(one.prompt_ids, one.label) for one in message.objects] == [
+            (("t0",), "red cup"),
+            (("t1",), "green cup"),
+        ]
+        assert [one.state for one in message.prompts] == ["bound", "bound"]
+    instances = Instances.empty(PICTURE)
+    (message,) = pipeline([at(frame, 2, 0.2)])
+    assert [one.state for one in message.prompts] == ["lost", "lost"]
+    pipeline.end_source("camera")

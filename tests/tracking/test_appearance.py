@@ -1,0 +1,83 @@
+"""Boxes with silhouettes: what two objects share, wherever they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamseg.structures.instances import GridTransform, Instances
+from streamseg.tracking.appearance import RASTER, Appearance, box_overlaps, mask_intersections
+from tests.support.shapes import PICTURE, Shape, look
+
+DISC = Shape(100, 100, 60, 60)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared", "iou"),
+    [
+        pytest.param([0, 0, 10, 10], [0, 0, 10, 10], 100, 1, id="identical"),
+        pytest.param([0, 0, 10, 10], [10, 0, 20, 10], 0, 0, id="touching edge"),
+        pytest.param([0, 0, 10, 10], [20, 20, 30, 30], 0, 0, id="disjoint on both axes"),
+        pytest.param([0, 0, 10, 10], [0, 0, 5, 10], 50, 0.5, id="half inside"),
+        pytest.param([5, 5, 5, 5], [5, 5, 5, 5], 0, 0, id="no extent"),
+        pytest.param([1e6, 0, 1e6 + 10, 10], [1e6 + 5, 0, 1e6 + 15, 10], 50, 1 / 3, id="far out"),
+    ],
+)
+def test_overlaps_of_boxes(first, second, shared, iou):
+    area, ratio = box_overlaps(np.array([first], float), np.array([second], float))
+    assert (area[0], ratio[0]) == pytest.approx((shared, iou))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "area"),
+    [
+        pytest.param(DISC, DISC, 2827, id="a disc on itself"),
+        pytest.param(DISC, Shape(200, 100, 60, 60), 0, id="two discs apart"),
+        pytest.param(DISC, Shape(100, 100, 24, 24), 452, id="a disc inside a disc"),
+        pytest.param(Shape(100, 100, 60, 60, "ring"), Shape(100, 100, 24, 24), 0, id="a disc in the hole of a ring"),
+        pytest.param(DISC, Shape(115, 100, 30, 200, "rectangle"), 1413, id="half a disc under a bar"),
+    ],
+)
+def test_intersections_of_masks(first, second, area):
+    looks = [Appearance.of(look([shape])) for shape in (first, second)]
+    for one, other in (looks, looks[::-1]):
+        assert mask_intersections(one, other)[0] == pytest.approx(area, rel=0.1, abs=20)
+
+
+def test_intersections_of_no_pair():
+    none = Appearance.empty()
+    assert mask_intersections(none, none).shape == (0,)
+
+
+def test_area_of_a_mask():
+    assert Appearance.of(look([DISC, Shape(50, 50, 20, 20)])).mask_areas == pytest.approx([2827, 314], rel=0.1)
+
+
+@given(x=st.floats(-500, 500), y=st.floats(-500, 500))
+def test_what_two_share_does_not_depend_on_where_they_are(x, y):
+    disc, bar = Appearance.of(look([DISC])), Appearance.of(look([Shape(115, 100, 30, 150, "rectangle")]))
+    offset = np.array([[x, y]])
+    shared = mask_intersections(disc.moved(offset), bar.moved(offset))
+    # The edge of a tile may fall on either side when the numbers are rounded elsewhere.
+    assert shared == pytest.approx(mask_intersections(disc, bar), rel=0.1)
+
+
+def test_a_mask_that_leaves_its_box_is_cut_there():
+    everywhere = Instances(
+        torch.tensor([[40.0, 40.0, 60.0, 80.0]]),
+        torch.tensor([0.9]),
+        torch.full((1, 60, 80), 5.0),
+        GridTransform(4, 4, 0, 0),
+        PICTURE,
+    )
+    assert Appearance.of(everywhere).mask_areas == pytest.approx([800])
+
+
+def test_of_nothing():
+    none = Appearance.of(Instances.empty(PICTURE)) + Appearance.empty()
+    assert none.boxes.shape == (0, 4)
+    assert none.shapes.shape == (0, RASTER, RASTER)
+    assert none.mask_areas.shape == (0,)

@@ -1,0 +1,191 @@
+import os
+from dataclasses import fields
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from streamseg.datasets.folders import Sample
+from streamseg.errors import DataError
+from streamseg.training.batches import batches
+from streamseg.training.compose import ComposeSettings
+from tests.support.pictures import ListSource, drawn_sample
+
+DRAWN = ListSource([drawn_sample(seed) for seed in range(5)])
+EMPTY = ListSource([Sample(np.full((40, 40, 3), 200, dtype=np.uint8), ())])
+GREY = ListSource([Sample(np.full((40, 40, 3), 7, dtype=np.uint8), ())])
+
+
+def made(start, stop, *, sources=(DRAWN, EMPTY), weights=(3, 1), num_workers=0, **changes):
+    settings = {"sizes": (64, 96), "batch_size": 3, "seed": 0, "settings": ComposeSettings()} | changes
+    return list(batches(sources, weights, start=start, stop=stop, num_workers=num_workers, **settings))
+
+
+def same(one, other):
+    return all(torch.equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+
+
+def all_same(some, others):
+    return len(some) == len(others) and all(same(one, other) for one, other in zip(some, others, strict=True))
+
+
+# ---- what a batch is
+
+
+def test_a_batch_holds_pictures_of_one_size_and_their_targets():
+    seen = set()
+    for batch in made(0, 12):
+        size = batch.images.shape[2]
+        seen.add(size)
+        assert batch.images.shape == (3, 3, size, size)
+        assert batch.images.dtype == torch.uint8
+        num_targets = len(batch.boxes)
+        assert batch.boxes.shape == (num_targets, 4)
+        assert batch.boxes.dtype == torch.float32
+        assert batch.masks.shape == (num_targets, size // 4, size // 4)
+        assert batch.image_indices.shape == (num_targets,)
+        assert batch.image_indices.dtype == torch.int64
+        assert (batch.image_indices.diff() >= 0).all()
+        assert batch.background_weight.shape == (3, size // 4, size // 4)
+    assert seen == {64, 96}
+
+
+def test_targets_belong_to_their_pictures():
+    """One picture of each batch is asked for again alone: its targets are the rows that carry its number."""
+    for number, batch in enumerate(made(0, 4, sizes=(64,))):
+        for position in range(3):
+            (alone,) = made(number * 3 + position, number * 3 + position + 1, sizes=(64,), batch_size=1)
+            rows = batch.image_indices == position
+            assert torch.equal(batch.images[position], alone.images[0])
+            assert torch.equal(batch.boxes[rows], alone.boxes)
+            assert torch.equal(batch.masks[rows], alone.masks)
+
+
+def test_pictures_without_targets():
+    (batch,) = made(0, 1, sources=[EMPTY], weights=[1], sizes=(64,))
+    assert batch.images.shape == (3, 3, 64, 64)
+    assert batch.boxes.shape == (0, 4)
+    assert batch.masks.shape == (0, 16, 16)
+    assert batch.image_indices.shape == (0,)
+
+
+def test_a_batch_moves_as_a_whole():
+    (batch,) = made(0, 1)
+    assert all(getattr(batch.to(torch.device("meta")), field.name).device.type == "meta" for field in fields(batch))
+
+
+# ---- the same whatever came before
+
+
+@pytest.mark.parametrize("start", [0, 1, 5, 7, 8])
+def test_batches_do_not_depend_on_where_a_run_starts(start):
+    assert all_same(made(start, 8), made(0, 8)[start:])
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_batches_do_not_depend_on_the_number_of_workers(num_workers):
+    assert all_same(made(2, 6, num_workers=num_workers), made(2, 6))
+
+
+def test_another_seed_makes_other_batches():
+    assert not any(map(same, made(0, 4, sizes=(64,)), made(0, 4, sizes=(64,), seed=1)))
+
+
+def test_no_two_batches_are_the_same():
+    some = made(0, 10, sizes=(64,))
+    assert not any(same(some[i], some[j]) for i in range(10) for j in range(i))
+
+
+def test_a_run_that_is_over_has_no_batches():
+    assert made(5, 5) == made(7, 5) == []
+
+
+def test_reading_may_stop_early():
+    settings = {"sizes": (64,), "batch_size": 2, "seed": 0, "settings": ComposeSettings()}
+    endless = batches([DRAWN], [1], start=0, stop=10**9, num_workers=1, **settings)
+    assert len(list(islice(endless, 2))) == 2
+    endless.close()
+
+
+# ---- sources
+
+
+def test_sources_are_drawn_by_their_weights():
+    drawn = made(0, 100, sources=[EMPTY, GREY], weights=[1, 3], batch_size=4, sizes=(32,), settings=PLAIN)
+    dark = sum(int((batch.images[:, 0].amin(dim=(1, 2)) == 7).sum()) for batch in drawn)
+    assert dark == pytest.approx(300, abs=40)
+
+
+PLAIN = ComposeSettings(mosaic=0, paste=0, photometric=0)
+
+
+class BrokenSource:
+    """Reads some pictures, then one that is not there."""
+
+    def __init__(self, broken_index: int) -> None:
+        self._broken_index = broken_index
+
+    def __len__(self) -> int:
+        return 4
+
+    def sample(self, index: int) -> Sample:
+        if index == self._broken_index:
+            raise DataError(f"picture {index} is missing; process {os.getpid()}")
+        return drawn_sample(index)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_unreadable_picture_is_one_line_wherever_it_is_read(num_workers):
+    reading = batches(
+        [BrokenSource(2)],
+        [1],
+        sizes=(64,),
+        batch_size=2,
+        start=0,
+        stop=100,
+        seed=0,
+        settings=PLAIN,
+        num_workers=num_workers,
+    )
+    with pytest.raises(DataError) as caught:
+        list(reading)
+    assert str(caught.value).startswith("picture 2 is missing; process ")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(str(os.getpid())) == (num_workers == 0)
+
+
+def test_batches_before_the_unreadable_picture_are_delivered():
+    reading = batches(
+        [BrokenSource(2)], [1], sizes=(64,), batch_size=1, start=0, stop=100, seed=5, settings=PLAIN, num_workers=1
+    )
+    delivered = []
+    with pytest.raises(DataError):
+        delivered.extend(reading)
+    expected = []
+    with pytest.raises(DataError):
+        expected.extend(
+            batches(
+                [BrokenSource(2)],
+                [1],
+                sizes=(64,),
+                batch_size=1,
+                start=0,
+                stop=100,
+                seed=5,
+                settings=PLAIN,
+                num_workers=0,
+            )
+        )
+    assert all_same(delivered, expected)
+
+
+def test_the_process_keeps_its_opencv_threads():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        assert len(made(0, 1, num_workers=1)) == 1
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from streamseg.errors import DataError
+from streamseg.modeling.network import build_network
+from streamseg.training.batches import batches
+from streamseg.training.learner import Learner, learning_rate
+from streamseg.training.settings import TrainingSettings
+from tests.support.pictures import ListSource, drawn_sample
+
+SETTINGS = TrainingSettings(num_steps=10, batch_size=2, sizes=(32,), num_warmup_steps=4, half=False)
+NAME = "model.0.conv.weight"
+
+
+def learner(settings=SETTINGS):
+    return Learner(build_network("n", seed=0), settings, torch.device("cpu"))
+
+
+def first_batch():
+    source = ListSource([drawn_sample(seed) for seed in range(2)])
+    options = {"sizes": (32,), "batch_size": 2, "start": 0, "stop": 1, "seed": 0, "settings": SETTINGS.compose}
+    return next(batches([source], [1.0], num_workers=0, **options))
+
+
+@pytest.mark.parametrize(
+    ("step", "share"),
+    [
+        pytest.param(0, 0.25, id="first"),
+        pytest.param(3, 1.0, id="end-of-the-warm-up"),
+        pytest.param(4, 1.0, id="top-of-the-cosine"),
+        pytest.param(7, 0.5, id="half-way"),
+        pytest.param(10, 0.0, id="end"),
+        pytest.param(99, 0.0, id="beyond-the-end"),
+    ],
+)
+def test_the_learning_rate(step, share):
+    last = SETTINGS.final_learning_rate if step > 3 else 0.0
+    assert learning_rate(step, SETTINGS) == pytest.approx(last + share * (SETTINGS.learning_rate - last))
+
+
+def test_a_step_is_a_gradient_and_a_move():
+    one, other = learner(), learner()
+    batch = first_batch()
+    parts = one.backward(batch)
+    assert one.step == 0
+    assert all(value.isfinite() for value in parts)
+    assert torch.equal(one.network.state_dict()[NAME], other.network.state_dict()[NAME])
+    assert one.network.get_parameter(NAME).grad.abs().sum() > 0
+    assert torch.equal(torch.stack(tuple(other.train_on(batch))), torch.stack(tuple(parts)))
+    assert other.step == 1
+    assert not torch.equal(one.network.state_dict()[NAME], other.network.state_dict()[NAME])
+    assert other.network.get_parameter(NAME).grad is None
+
+
+def test_a_value_that_is_no_number_is_found():
+    one = learner()
+    assert one.first_infinite() is None
+    with torch.no_grad():
+        one.network.get_parameter(NAME)[0, 0, 0, 0] = float("nan")
+    assert one.first_infinite() == NAME
+
+
+def test_a_state_is_gone_on_from():
+    one, other = learner(), learner()
+    one.train_on(first_batch())
+    other.restore(one.state(), Path("there"))
+    assert other.step == 1
+    for name, tensor in one.network.state_dict().items():
+        assert torch.equal(tensor, other.network.state_dict()[name])
+    with pytest.raises(DataError, match="there is of a network of size n, asked for is s"):
+        learner(TrainingSettings(size="s")).restore(one.state(), Path("there"))

@@ -1,0 +1,105 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from streamseg.modeling.network import Network, build_network
+from streamseg.training.optimizer import Optimizer, build_optimizer
+
+LEARNING_RATE = 1e-3
+
+
+def small_network() -> Network:
+    network = build_network("n", seed=0)
+    network.to(memory_format=torch.channels_last)
+    return network
+
+
+def give_gradients(network: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+
+
+def steps(optimizer: Optimizer, network: nn.Module, seeds: range) -> None:
+    for seed in seeds:
+        give_gradients(network, seed)
+        optimizer.step(LEARNING_RATE)
+
+
+def test_adamw_is_that_of_torch_without_decay_on_biases_and_norms() -> None:
+    ours, theirs = small_network(), small_network()
+    trained = [parameter for parameter in theirs.parameters() if parameter.requires_grad]
+    reference = torch.optim.AdamW(
+        [
+            {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": 0.1},
+            {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=LEARNING_RATE,
+    )
+    steps(build_optimizer("adamw", ours, weight_decay=0.1), ours, range(3))
+    for seed in range(3):
+        give_gradients(theirs, seed)
+        reference.step()
+    for mine, wanted in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=0, atol=0)
+
+
+def test_muon_moves_all_directions_of_a_convolution_alike() -> None:
+    network = small_network()
+    weight = network.model[3].conv.weight  # (64, 32, 3, 3)
+    before = weight.detach().clone()
+    steps(build_optimizer("muon", network, weight_decay=0.0), network, range(1))
+    update = (weight.detach() - before).permute(0, 2, 3, 1).flatten(1)
+    strengths = torch.linalg.svdvals(update)
+    # Newton-Schulz in five steps ends between about 0.7 and 1.2 of the same strength.
+    assert strengths.max() / strengths.min() < 2
+    # As large as AdamW's steps: 0.2 of the learning rate (root mean square).
+    assert update.square().mean().sqrt() == pytest.approx(0.2 * LEARNING_RATE, rel=0.3)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_every_trained_weight_moves(kind: str) -> None:
+    network = small_network()
+    before = copy.deepcopy(network)
+    steps(build_optimizer(kind, network, weight_decay=0.0), network, range(1))
+    for (name, now), earlier in zip(network.named_parameters(), before.parameters(), strict=True):
+        assert (not torch.equal(now, earlier)) == now.requires_grad, name
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_restored_state_goes_on_as_if_never_saved(kind: str) -> None:
+    straight, resumed = small_network(), small_network()
+    optimizer = build_optimizer(kind, straight, weight_decay=0.02)
+    steps(optimizer, straight, range(2))
+    resumed.load_state_dict(straight.state_dict())
+    state = copy.deepcopy(optimizer.state_dict())
+    steps(optimizer, straight, range(2, 4))
+    other = build_optimizer(kind, resumed, weight_decay=0.02)
+    other.load_state_dict(state)
+    steps(other, resumed, range(2, 4))
+    for wanted, got in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(wanted, got)
+
+
+def test_the_settings_decide_the_weight_decay_of_a_restored_state() -> None:
+    network = small_network()
+    saved = build_optimizer("adamw", network, weight_decay=0.5)
+    steps(saved, network, range(1))
+    optimizer = build_optimizer("adamw", network, weight_decay=0.0)
+    optimizer.load_state_dict(saved.state_dict())
+    assert [group["weight_decay"] for part in optimizer.state_dict() for group in part["param_groups"]] == [0.0, 0.0]
+
+
+def test_a_state_of_another_kind_is_refused() -> None:
+    network = small_network()
+    state = build_optimizer("adamw", network, weight_decay=0.0).state_dict()
+    with pytest.raises(ValueError, match="1 optimizers were saved, the settings ask for 2"):
+        build_optimizer("muon", network, weight_decay=0.0).load_state_dict(state)
+
+
+def test_muon_needs_weights_that_it_can_move_in_place() -> None:
+    with pytest.raises(ValueError, match="channels_last"):
+        build_optimizer("muon", build_network("n", seed=0), weight_decay=0.0)

@@ -1,0 +1,165 @@
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from streamseg.datasets.folders import Sample
+from streamseg.errors import ConfigError
+from streamseg.modeling.network import build_network
+from streamseg.training.batches import batches
+from streamseg.training.checkpoint import load_checkpoint
+from streamseg.training.compose import ComposeSettings
+from streamseg.training.learner import Learner
+from streamseg.training.ranks import ALONE, Ranks, join_ranks
+from streamseg.training.settings import TrainingSettings
+from streamseg.training.trainer import Trainer
+from tests.support.paths import REPOSITORY
+from tests.support.pictures import ListSource, drawn_sample
+
+SETTINGS = TrainingSettings(num_steps=3, batch_size=4, sizes=(32,), num_warmup_steps=2, half=False)
+EMPTY = Sample(drawn_sample(9).image, ())
+SOURCES = [ListSource([drawn_sample(0), drawn_sample(1), EMPTY])]
+PLAIN = ComposeSettings(mosaic=0, paste=0, photometric=0)
+NUM_BATCHES = 3
+
+pytestmark = pytest.mark.timeout(300)
+"""Three processes start, each with its own torch."""
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tests.training.test_ranks import losses_and_gradients, train_in
+from streamseg.training.ranks import join_ranks
+
+folder = Path(sys.argv[1])
+with join_ranks("cpu") as (ranks, device):
+    assert (ranks.count, device) == (2, "cpu")
+    assert ranks.agree(ranks.is_first, torch.device("cpu"))
+    assert not ranks.agree(not ranks.is_first, torch.device("cpu"))
+    found = losses_and_gradients(ranks)
+    if ranks.is_first:
+        torch.save(found, folder / "found.pt")
+    assert train_in(folder / "whole", ranks)
+    assert not train_in(folder / "parts", ranks, stop_after_seconds=0)
+    assert train_in(folder / "parts", ranks, resume=True)
+"""
+
+
+def shares(ranks, **options):
+    values = {"sizes": (64,), "batch_size": 2, "start": 0, "stop": NUM_BATCHES, "seed": 3, "settings": PLAIN}
+    return batches(SOURCES, [1.0], num_workers=0, ranks=ranks, **(values | options))
+
+
+def losses_and_gradients(ranks):
+    """Of some batches, at a network whose batch norms are fixed."""
+    learner = Learner(build_network("n", seed=3), SETTINGS, torch.device("cpu"), ranks=ranks)
+    learner.network.eval()
+    found = []
+    for batch in shares(ranks):
+        losses = ranks.total(torch.stack(tuple(learner.backward(batch))).detach()) / ranks.count
+        gradients = [one.grad.clone() for one in learner.network.parameters() if one.requires_grad]
+        found.append((losses, gradients))
+        learner.network.zero_grad()
+    return found
+
+
+def train_in(folder, ranks, *, resume=False, **options):
+    trainer = Trainer(SETTINGS, SOURCES, [1.0], folder, num_workers=0, resume=resume, ranks=ranks)
+    return trainer.run(lambda progress: None, report_every=1, **options)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """What two processes left behind."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "script.py").write_text(SCRIPT)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, str(folder / "script.py"), str(folder)],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_two_processes_have_the_gradient_of_one(folder):
+    """Also where one of the two has no object at all."""
+    together = torch.load(folder / "found.pt", weights_only=True)
+    alone = losses_and_gradients(ALONE)
+    assert len(together) == len(alone) == NUM_BATCHES
+    num_lopsided = sum(len(batch.image_indices.unique()) == 1 for batch in shares(ALONE))
+    assert 0 < num_lopsided < NUM_BATCHES
+    for (losses, gradients), (expected_losses, expected) in zip(together, alone, strict=True):
+        torch.testing.assert_close(losses, expected_losses, rtol=1e-5, atol=1e-6)
+        assert sum(float(gradient.abs().sum()) for gradient in expected) > 1
+        for gradient, one in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(gradient, one, rtol=1e-3, atol=1e-5 * max(float(one.abs().max()), 1e-3))
+
+
+def test_one_of_two_processes_writes(folder):
+    assert {file.name for file in (folder / "whole").iterdir()} == {"last.ckpt", "losses.jsonl"}
+    steps = [json.loads(line)["step"] for line in (folder / "whole" / "losses.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3]
+
+
+def test_two_processes_resume_exactly(folder):
+    def losses(name):
+        return [json.loads(line)["losses"] for line in (folder / name / "losses.jsonl").read_text().splitlines()]
+
+    assert losses("parts") == losses("whole")
+    parts, whole = (load_checkpoint(folder / name / "last.ckpt")["network"] for name in ("parts", "whole"))
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+
+
+# ---- shares
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_the_shares_of_a_batch_are_the_batch(count):
+    whole = list(shares(ALONE, batch_size=4))
+    parts = [list(shares(Ranks(rank, count), batch_size=4)) for rank in range(count)]
+    for number, batch in enumerate(whole):
+        mine = [part[number] for part in parts]
+        assert torch.equal(torch.cat([one.images for one in mine]), batch.images)
+        assert torch.equal(torch.cat([one.boxes for one in mine]), batch.boxes)
+        assert torch.equal(torch.cat([one.masks for one in mine]), batch.masks)
+
+
+def test_a_batch_that_cannot_be_shared_out(tmp_path):
+    with pytest.raises(ConfigError, match="batch_size is 4; it must be a multiple of the 3 processes"):
+        Trainer(SETTINGS, SOURCES, [1.0], tmp_path / "run", ranks=Ranks(0, 3))
+    with pytest.raises(ConfigError, match="batch_size is 2; it must be at least 4 for pictures of 32 pixels"):
+        Trainer(replace(SETTINGS, batch_size=2), SOURCES, [1.0], tmp_path / "run", ranks=Ranks(1, 2))
+    assert not (tmp_path / "run").exists()
+
+
+def test_alone_nothing_is_shared():
+    values = torch.tensor([1.0, 2.0])
+    assert ALONE.total(values) is values
+    assert ALONE.agree(True, torch.device("cpu"))
+    assert not ALONE.agree(False, torch.device("cpu"))
+    assert ALONE.is_first
+    with join_ranks("cuda:3", {}) as (ranks, device):
+        assert (ranks, device) == (ALONE, "cuda:3")
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        pytest.param("cuda:0", "device is cuda:0, but torchrun started 2 processes; ask for cuda", id="one-for-all"),
+        pytest.param("cuda", "start one process per GPU", id="more-processes-than-devices"),
+    ],
+)
+def test_processes_need_a_device_each(device, says):
+    environment = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "99"}
+    with pytest.raises(ConfigError, match=says), join_ranks(device, environment):
+        pytest.fail("joined")

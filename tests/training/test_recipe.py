@@ -1,0 +1,185 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamseg.datasets.folders import CocoFolder
+from streamseg.datasets.sa1b import Sa1bFolder
+from streamseg.errors import ConfigError, DataError
+from streamseg.training.recipe import Recipe, RecipeSource, load_recipe
+from streamseg.training.scenes import SceneSamples
+from tests.datasets.test_sa1b import write_entry
+from tests.support.paths import REPOSITORY
+from tests.support.pictures import coco_folder
+
+REPO = REPOSITORY
+GREY = np.full((20, 30, 3), 90, dtype=np.uint8)
+
+
+def written(folder, text):
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_recipe_opens_its_sources_in_order(tmp_path):
+    coco_folder(tmp_path / "data" / "a", [(GREY, []), (GREY, [])], images=[{"source": "x"}, {"source": "y"}])
+    coco_folder(tmp_path / "data" / "b", [(GREY, [])])
+    recipe = load_recipe(
+        written(
+            tmp_path,
+            """
+            sources:
+              - {path: a, source: x, weight: 3, background_weight: 0.4}
+              - {path: b}
+            scene_weight: 0.5
+            settings: {num_steps: 7}
+            """,
+        )
+    )
+    sources, weights = recipe.open_sources(tmp_path / "data")
+    assert weights == [3, 1, 0.5]
+    assert [len(source) for source in sources[:2]] == [1, 1]
+    assert [source.sample(0).background_weight for source in sources[:2]] == [0.4, 1.0]
+    assert isinstance(sources[2], SceneSamples)
+    assert recipe.settings == {"num_steps": 7}
+
+
+def test_an_absolute_path_stays_where_it_is(tmp_path):
+    coco_folder(tmp_path / "a", [(GREY, [])])
+    recipe = load_recipe(written(tmp_path, f"sources: [{{path: {tmp_path / 'a'}}}]"))
+    assert len(recipe.open_sources(Path("elsewhere"))[0]) == 1
+
+
+def test_a_recipe_of_nothing_opens_nothing():
+    assert Recipe().open_sources(Path()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "keys", "kind"),
+    [
+        pytest.param("coco", {}, CocoFolder, id="coco"),
+        pytest.param("coco", {"format": "coco"}, CocoFolder, id="coco-asked-for"),
+        pytest.param("sa", {}, Sa1bFolder, id="sa-1b"),
+        pytest.param("sa", {"format": "sa-1b"}, Sa1bFolder, id="sa-1b-asked-for"),
+        pytest.param("both", {}, CocoFolder, id="both"),
+        pytest.param("both", {"format": "sa-1b"}, Sa1bFolder, id="both-sa-1b-asked-for"),
+    ],
+)
+def test_the_format_of_a_folder(tmp_path, path, keys, kind):
+    for name in ("coco", "both"):
+        coco_folder(tmp_path / name, [(GREY, [])])
+    for name in ("sa", "both"):
+        write_entry(tmp_path / name, 1)
+    opened = RecipeSource(path=path, background_weight=0.3, **keys).open(tmp_path)
+    assert type(opened) is kind
+    assert opened.sample(0).background_weight == 0.3
+
+
+def test_the_quality_asked_for_reaches_the_folder(tmp_path):
+    write_entry(tmp_path, 1, predicted_iou=0.8, stability_score=0.6)
+    for keys, num_objects in (
+        ({"min_predicted_iou": 0.7, "min_stability_score": 0.6}, 1),
+        ({"min_predicted_iou": 0.9}, 0),
+        ({"min_stability_score": 0.7}, 0),
+    ):
+        assert len(RecipeSource(path=".", **keys).open(tmp_path).sample(0).objects) == num_objects
+
+
+@pytest.mark.parametrize(
+    ("path", "keys", "says"),
+    [
+        pytest.param("sa", {"source": "x"}, "in SA-1B format, where pictures have no source", id="source"),
+        pytest.param("coco", {"min_predicted_iou": 0.5}, "in COCO format, where masks have no quality", id="iou"),
+        pytest.param("coco", {"min_stability_score": 0.5}, "leave min_predicted_iou and", id="stability"),
+    ],
+)
+def test_a_key_of_the_other_format_is_refused(tmp_path, path, keys, says):
+    coco_folder(tmp_path / "coco", [(GREY, [])])
+    write_entry(tmp_path / "sa", 1)
+    with pytest.raises(ConfigError, match=says):
+        RecipeSource(path=path, **keys).open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "says"),
+    [
+        pytest.param("empty", "auto", "is no COCO-format folder: instances.json is missing", id="auto"),
+        pytest.param("empty", "sa-1b", r"holds no sa_\*\.json", id="sa-1b"),
+        pytest.param("nowhere", "sa-1b", "cannot list", id="sa-1b-missing"),
+    ],
+)
+def test_a_folder_that_holds_nothing(tmp_path, path, kind, says):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=says):
+        RecipeSource(path=path, format=kind).open(tmp_path)
+
+
+def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
+    recipe = load_recipe(written(tmp_path, "sources: [{path: nowhere}]"))
+    with pytest.raises(DataError, match=r"nowhere is no COCO-format folder"):
+        recipe.open_sources(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("", "the recipe must hold keys and values, got None", id="empty"),
+        pytest.param("[1]", "the recipe must hold keys and values, got [1]", id="a-list"),
+        pytest.param("sources: [", "is not valid YAML", id="no-yaml"),
+        pytest.param("source: []", "source: unknown key; valid keys are sources, scene_weight, ", id="unknown-key"),
+        pytest.param(
+            "sources: [{path: a, wieght: 2}]",
+            "sources.0.wieght: unknown key; valid keys are path, source, weight, background_weight",
+            id="unknown-key-of-a-source",
+        ),
+        pytest.param(
+            "sources: [{path: a, format: voc}]", "sources.0.format: Input should be 'auto', 'coco'", id="format"
+        ),
+        pytest.param(
+            "sources: [{path: a, min_predicted_iou: 88}]", "less than or equal to 1, got 88", id="quality-in-percent"
+        ),
+        pytest.param("sources: [{weight: 2}]", "sources.0.path: Field required", id="no-path"),
+        pytest.param("sources: [a]", "sources.0 must hold keys and values, got a", id="source-is-text"),
+        pytest.param(
+            "sources: [{path: a, weight: 0}]", "sources.0.weight: Input should be greater than 0, got 0", id="weight-0"
+        ),
+        pytest.param("sources: [{path: a, weight: .inf}]", "sources.0.weight", id="weight-without-end"),
+        pytest.param("sources: [{path: a, background_weight: 1.5}]", "less than or equal to 1, got 1.5", id="too-much"),
+        pytest.param(
+            "scene_weight: -1", "scene_weight: Input should be greater than or equal to 0", id="scene-negative"
+        ),
+        pytest.param("scene_weight: .nan", "scene_weight", id="scene-nan"),
+        pytest.param("settings: 3", "settings: Input should be a valid dictionary, got 3", id="settings-a-number"),
+    ],
+)
+def test_a_wrong_recipe_is_told_in_a_line(tmp_path, text, says):
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_every_mistake_has_its_line(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(written(tmp_path, "sources: [{path: a, weight: 0}, {}]\nscene_weight: -1"))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "prepare", [pytest.param(lambda path: None, id="missing"), pytest.param(Path.mkdir, id="folder")]
+)
+def test_a_recipe_that_cannot_be_read(tmp_path, prepare):
+    path = tmp_path / "recipe.yaml"
+    prepare(path)
+    with pytest.raises(ConfigError, match="cannot read the recipe"):
+        load_recipe(path)
+
+
+@pytest.mark.parametrize("path", sorted(REPO.glob("configs/train-*.yaml")), ids=lambda path: path.name)
+def test_recipes_of_the_repository_are_right(path):
+    recipe = load_recipe(path)
+    assert recipe.sources
+    assert recipe.settings

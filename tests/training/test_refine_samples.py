@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+import torch
+
+from streamseg.datasets.folders import LabelledObject, Sample
+from streamseg.errors import DataError
+from streamseg.modeling.refiner import RASTER
+from streamseg.structures.message import CropMask
+from streamseg.training.refine_samples import MOST_OTHERS, MOST_PER_TARGET, NEAR_IOU, RefineSettings, collect
+from tests.support.networks import lively_network
+
+SETTINGS = RefineSettings(num_pictures=8, imgsz=96)
+
+
+def picture_of_squares(rng):
+    """Bright squares on noise."""
+    image = rng.integers(0, 80, (96, 96, 3), dtype=np.uint8)
+    objects = []
+    for _ in range(4):
+        x, y, side = (int(value) for value in (*rng.integers(0, 60, 2), rng.integers(16, 36)))
+        image[y : y + side, x : x + side] = rng.integers(150, 255, 3)
+        objects.append(LabelledObject(CropMask(np.ones((side, side), dtype=bool), x, y), is_part=False))
+    return Sample(image, tuple(objects))
+
+
+@pytest.fixture(scope="module")
+def collected():
+    return collect(lively_network(share_above_half=0.3), picture_of_squares, SETTINGS)
+
+
+def test_objects_near_targets_on_their_rasters(collected):
+    samples, num_training = collected
+    count = len(samples)
+    assert 0 < num_training < count
+    assert samples.views.maps.shape == (count, 32, RASTER, RASTER)
+    assert samples.truth.shape == samples.views.logits.shape == (count, RASTER, RASTER)
+    assert (samples.box_iou[:num_training] > NEAR_IOU).any()
+    assert (samples.box_iou[:num_training] < NEAR_IOU).any()  # some that are no object are learnt from
+    assert (samples.box_iou[num_training:] < NEAR_IOU).any()  # held out: a share of everything that was found
+    assert (samples.trust == 1).float().mean() > 0.5  # all squares are labelled, but those that others hide
+    assert ((samples.trust >= 0) & (samples.trust <= 1)).all()
+    assert (samples.beyond >= 0).all()
+    assert ((samples.scores > 0) & (samples.scores <= 1)).all()
+
+
+def test_the_truth_covers_as_much_of_the_raster_as_the_boxes_share(collected):
+    """Targets are boxes here, mostly: where a box agrees well, most of its raster's inner part is target."""
+    samples, _ = collected
+    good = samples[samples.box_iou > 0.6]
+    inner = good.truth[:, 6:18, 6:18].float().mean() / 255
+    assert inner > 0.7
+
+
+def test_rows_and_pictures_are_counted(collected):
+    samples, _ = collected
+    counted = []
+    again, _ = collect(
+        lively_network(share_above_half=0.3),
+        picture_of_squares,
+        SETTINGS,
+        on_image=lambda done, count: counted.append((done, count)),
+    )
+    assert [done for done, _ in counted] == list(range(1, 9))
+    assert counted[-1][1] == len(again)
+    assert torch.equal(again.views.logits, samples.views.logits)  # seeded
+    assert counted[0][1] <= 5 * MOST_PER_TARGET + 4 * MOST_PER_TARGET * 4 + MOST_OTHERS
+
+
+def test_earlier_networks_take_turns_but_hold_nothing_out(collected):
+    samples, num_training = collected
+    counts = {}
+    for name, earlier in {
+        "alone": [],
+        "with itself": [lively_network(share_above_half=0.3)],
+        "blind": [blind()],
+    }.items():
+        counts[name] = []
+        mixed, num_mixed = collect(
+            lively_network(share_above_half=0.3),
+            picture_of_squares,
+            SETTINGS,
+            earlier=earlier,
+            on_image=lambda done, count, name=name: counts[name].append(count),
+        )
+        assert torch.equal(mixed.views.logits[num_mixed:], samples.views.logits[num_training:])
+    assert counts["with itself"] == counts["alone"]
+    new = {name: np.diff([0, *of]) for name, of in counts.items()}
+    # Seven of eight pictures are for training: every second of them was left to one that finds nothing.
+    np.testing.assert_array_equal(new["blind"][[0, 2, 4, 6, 7]], new["alone"][[0, 2, 4, 6, 7]])
+    assert (new["blind"][[1, 3, 5]] == 0).all()
+    assert (new["alone"][[1, 3, 5]] > 0).all()
+
+
+def blind():
+    """A network that finds nothing."""
+    network = lively_network()
+    for branch in network.model[22].cv3:
+        torch.nn.init.constant_(branch[-1].bias, -50.0)
+    return network
+
+
+def test_nothing_found_is_an_error():
+    with pytest.raises(DataError, match="found 0 objects near a target in 2 pictures"):
+        collect(blind(), picture_of_squares, RefineSettings(num_pictures=2, imgsz=96))

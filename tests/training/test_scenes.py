@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from streamseg.synthetic import SceneRenderer
+from streamseg.training.scenes import FIRST_SEED, PICTURES_PER_SCENE, SIZES, SceneSamples
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return SceneSamples(num_scenes=2)
+
+
+def test_every_scene_has_as_many_pictures(samples):
+    assert len(samples) == 2 * PICTURES_PER_SCENE
+    assert len(SceneSamples()) == 48 * PICTURES_PER_SCENE
+
+
+def test_masks_lie_in_the_picture_and_apart(samples):
+    for index in range(0, len(samples), 37):
+        sample = samples.sample(index)
+        height, width = sample.image.shape[:2]
+        assert (width, height) in SIZES
+        assert sample.background_weight == 1
+        num_wholes = np.zeros((height, width), dtype=int)
+        wholes = np.zeros((height, width), dtype=bool)
+        for labelled in sample.objects:
+            assert not labelled.is_crowd
+            mask = labelled.mask.full((height, width))
+            assert mask.any()
+            if labelled.is_part:
+                assert (wholes & mask).sum() > 0.9 * mask.sum()
+            else:
+                num_wholes += mask
+                wholes |= mask
+        assert num_wholes.max() == 1
+
+
+def test_masks_are_those_of_the_picture(samples):
+    """The picture is the background where no mask is: pictures of one scene differ inside masks only."""
+    first, other = samples.sample(3), samples.sample(4)
+    outside = np.ones(first.image.shape[:2], dtype=bool)
+    for sample in (first, other):
+        for labelled in sample.objects:
+            outside &= ~labelled.mask.full(outside.shape)
+    difference = np.abs(first.image.astype(int) - other.image).max(axis=2)
+    assert outside.mean() > 0.2
+    assert np.mean(difference[outside] > 12) < 0.05  # blurred edges and what is too small to be named
+    assert np.mean(difference[~outside] > 12) > 0.5
+
+
+def test_a_picture_is_the_same_whatever_was_asked_before(samples):
+    fresh = SceneSamples(num_scenes=2).sample(PICTURES_PER_SCENE + 5)
+    samples.sample(7)
+    again = samples.sample(PICTURES_PER_SCENE + 5)
+    assert np.array_equal(fresh.image, again.image)
+    assert len(fresh.objects) == len(again.objects)
+    assert all(
+        np.array_equal(one.mask.crop, other.mask.crop) and (one.mask.x, one.mask.y) == (other.mask.x, other.mask.y)
+        for one, other in zip(fresh.objects, again.objects, strict=True)
+    )
+
+
+def test_pictures_and_scenes_differ(samples):
+    images = [samples.sample(index).image for index in (0, 1, PICTURES_PER_SCENE, PICTURES_PER_SCENE + 1)]
+    for i, one in enumerate(images):
+        assert not any(np.array_equal(one, other) for other in images[:i])
+
+
+def test_scenes_that_are_measured_are_not_trained_on(samples):
+    """The default scene and the first seeds, at the same size: another background."""
+    height, width = samples.sample(0).image.shape[:2]
+    assert FIRST_SEED > 10_000
+    for seed in range(3):
+        assert not np.array_equal(SceneRenderer(width, height, seed=seed).render(0), samples.sample(0).image)

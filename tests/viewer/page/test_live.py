@@ -1,0 +1,325 @@
+"""The page as a whole: frames and acknowledgements, lost connections, several sources and tabs, themes and widths."""
+
+import itertools
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from streamseg.drawing import colour_of
+from streamseg.runtime.figures import Ages, RunStats, SourceStats
+from streamseg.structures.message import PromptStatus
+from tests.support.viewer_page_browser import picture, place_of, tabs, wait_for_seq
+from tests.support.viewer_page_server import PageServer, block, page_frame
+
+SIZE = (240, 320)
+
+
+@pytest.fixture
+def server(request):
+    server = PageServer(sources=getattr(request, "param", ("cam0",)))
+    yield server
+    server.close()
+
+
+def open_page(server, open_tab, **options):
+    page = open_tab(server.url, **options)
+    server.wait_for(lambda message: message["type"] == "view")
+    return page
+
+
+def figures(**changes):
+    source = SourceStats("cam0", "running", None, 10, 0.1, 29.5, Ages(8.0, 12.0, 20.0), "driver", 3, {})
+    run = RunStats(1.0, 10, 29.5, 29.5, Ages(8.0, 12.0, 20.0), 3, {}, {}, False, (source,))
+    return {"type": "status", **run.as_json(), **changes}
+
+
+def wait_for_colour(page, x, y, colour, tolerance=4):
+    """Wait until the screen, for which a worker draws, shows a colour (RGB) at a point of the picture."""
+    left, top = place_of(page, x, y, SIZE)
+    for _ in range(100):
+        shot = page.screenshot(clip={"x": int(left), "y": int(top), "width": 1, "height": 1})
+        seen = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)[0, 0, ::-1].tolist()
+        if seen == pytest.approx(colour, abs=tolerance):
+            return
+    raise AssertionError(f"the picture is {seen} at ({x}, {y}), not {colour}")
+
+
+def mixed(track_id, share, ground=(90, 90, 90)):
+    return [(1 - share) * below + share * above for below, above in zip(ground, colour_of(track_id), strict=True)]
+
+
+def test_masks_are_drawn_in_the_colour_of_their_identity(server, open_tab):
+    page = open_page(server, open_tab, viewport={"width": 1280, "height": 720})
+    server.send(page_frame(block(40, 40, 120, 200, track_id=3), block(180, 40, 280, 200, track_id=11), size=SIZE))
+    wait_for_seq(page, 0)
+    wait_for_colour(page, 80, 120, mixed(3, 0.26))
+    wait_for_colour(page, 230, 120, mixed(11, 0.26))
+    wait_for_colour(page, 150, 120, [90, 90, 90])
+    server.send({"type": "prompts", "prompts": [{"id": "cup", "points": [[1, 1]]}]})
+    asked, other = block(40, 40, 120, 200, track_id=3, prompt_ids=("cup",)), block(180, 40, 280, 200, track_id=11)
+    server.send(page_frame(asked, other, seq=1, size=SIZE, prompts=(PromptStatus("cup", "bound", 1.0, 3),)))
+    wait_for_seq(page, 1)
+    wait_for_colour(page, 80, 120, mixed(3, 0.42))  # strongly
+    wait_for_colour(page, 230, 120, mixed(11, 0.1))  # faintly
+    page.locator("#everything").click()
+    wait_for_colour(page, 230, 120, [90, 90, 90])
+    wait_for_colour(page, 80, 120, mixed(3, 0.42))
+
+
+def test_a_frame_is_acknowledged_once_it_is_drawn(server, open_tab):
+    page = open_page(server, open_tab)
+    for seq in range(5):
+        server.send(page_frame(block(0, 0, 9, 9), seq=seq))
+        wait_for_seq(page, seq)
+    assert server.acks(5) == [0, 1, 2, 3, 4]
+
+
+def test_frames_that_come_before_the_page_has_said_anything_count(server, open_tab):
+    """A server waits for them to be acknowledged."""
+    server.greeting = (page_frame(seq=5), page_frame(seq=6))
+    page = open_page(server, open_tab)
+    wait_for_seq(page, 6)
+    server.wait_for_acks(6, browsers=[0])
+
+
+def test_of_frames_that_wait_the_newest_is_shown(server, open_tab):
+    """A page that gets more than it can draw acknowledges few, and ends with the last."""
+    page = open_page(server, open_tab)
+    session = page.context.new_cdp_session(page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 8})
+    frames = [page_frame(block(0, 0, 99, 99), seq=seq, size=(480, 640)) for seq in range(60)]
+    for frame in frames:
+        server.send(frame)
+    wait_for_seq(page, 59)
+    acks = server.wait_for(lambda message: message["type"] == "ack" and message["seq"] == 59) and server.acks()
+    assert acks == sorted(set(acks))
+    assert len(acks) < 60
+
+
+def test_a_frame_that_cannot_be_read_is_told_and_does_not_stop_the_stream(server, open_tab):
+    from playwright.sync_api import expect
+
+    page = open_page(server, open_tab)
+    server.send(page_frame(seq=0, jpeg=b"\xff\xd8 no picture"))
+    expect(page.locator("#notice")).to_contain_text("cam0: a frame could not be read")
+    assert server.acks() == [0]
+    server.send(page_frame(seq=1))
+    wait_for_seq(page, 1)
+
+
+def test_a_lost_connection_is_told_and_comes_back(server, open_tab):
+    from playwright.sync_api import expect
+
+    page = open_page(server, open_tab, allowed="WebSocket")
+    server.send(page_frame(seq=0))
+    wait_for_seq(page, 0)
+    server.lets_in = False
+    server.hang_up()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "lost")
+    expect(page.locator("#connection-words")).to_contain_text("Connection lost")
+    expect(page.locator(".tile")).to_have_class("tile stale")
+    expect(page.locator(".tile-note")).to_contain_text("old")
+    page.mouse.click(*place_of(page, 50, 50, SIZE))
+    expect(page.locator("#notice")).to_contain_text("not connected")
+    server.lets_in = True
+    page.evaluate("() => document.getElementById('retry').click()")  # or it has tried by itself meanwhile
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    expect(page.locator(".tile")).to_have_class("tile")
+    server.send(page_frame(seq=7))
+    wait_for_seq(page, 7)
+    assert server.num_connections == 2
+
+
+def test_a_wrong_token_is_told(server, open_tab):
+    from playwright.sync_api import expect
+
+    server.lets_in = False
+    page = open_tab(server.url, allowed="WebSocket")
+    expect(page.locator("#connection-words")).to_contain_text("wrong token")
+
+
+@pytest.mark.parametrize("server", [("north", "south", "yard")], indirect=True)
+def test_sources_are_tabs_or_a_grid(server, open_tab):
+    from playwright.sync_api import expect
+
+    page = open_tab(server.url)
+    views = server.wait_for(lambda message: message["type"] == "view" and message["sources"])
+    assert views[0]["sources"] == ["north"]
+    page.get_by_role("button", name="south").click()
+    server.wait_for(lambda message: message.get("sources") == ["south"])
+    expect(picture(page, "south")).to_be_visible()
+    expect(picture(page, "north")).to_be_hidden()
+    page.keyboard.press("ArrowRight")
+    server.wait_for(lambda message: message.get("sources") == ["yard"])
+    page.keyboard.press("g")
+    server.wait_for(lambda message: message.get("sources") == ["north", "south", "yard"])
+    for source in ("north", "south", "yard"):
+        server.send(page_frame(block(40, 40, 200, 200), source_id=source, size=SIZE))
+        wait_for_seq(page, 0, source)
+    page.mouse.click(*place_of(page, 100, 100, SIZE, "south"))
+    assert server.calls("prompts.set")[0]["prompts"][0]["source"] == "south"
+    page.locator("#text").fill("cup")
+    page.keyboard.press("Enter")
+    assert "source" not in server.calls("prompts.set", 2)[1]["prompts"][0], "every source is asked"
+
+
+def test_a_source_that_fails_says_why(server, open_tab):
+    from playwright.sync_api import expect
+
+    page = open_page(server, open_tab)
+    failed = SourceStats("cam0", "failed", "cam0: no such file", 0, None, 0.0, Ages(), None, 0, {})
+    server.send(figures(sources=RunStats(1, 0, 0, 0, Ages(), 0, {}, {}, False, (failed,)).as_json()["sources"]))
+    expect(page.locator(".tile-note")).to_have_text("cam0: no such file")
+    server.send(figures())
+    expect(page.locator(".tile-note")).to_be_hidden()
+    expect(page.locator('[data-figure="server"]')).to_have_text("29.5 fps, 8 ms")
+
+
+@pytest.fixture(scope="module")
+def watched(chromium):
+    """A server and four pages that watch it, opened one after the other, as the server counts them."""
+    server = PageServer()
+    with tabs(chromium) as open_tab:
+        pages = []
+        while len(pages) < 4:
+            pages.append(open_tab(server.url))
+            server.wait_for(lambda message: message["type"] == "view" and message["sources"], len(pages))
+        yield server, pages
+    server.close()
+
+
+def test_a_page_that_hangs_shows_the_newest_picture_all_the_same(watched):
+    """And holds up nobody else: whatever the page's thread is busy with, a worker draws and acknowledges."""
+    server, (*pages, hung) = watched
+    server.forget_acks()
+    session = hung.context.new_cdp_session(hung)
+    session.send("Debugger.enable")
+    session.send("Debugger.pause")
+    # The pause takes effect with the next script that runs there.
+    for seq in range(4):
+        server.send(page_frame(block(0, 0, 50, 50), seq=seq))
+        for page in pages:
+            wait_for_seq(page, seq)
+    acks = server.acks(16)
+    assert {seq: acks.count(seq) for seq in range(4)} == dict.fromkeys(range(4), 4)
+    session.send("Debugger.disable")
+    wait_for_seq(hung, 3)
+
+
+def test_a_slow_page_is_not_more_frames_behind_than_the_others(watched):
+    """In frames, which hold on a busy machine as well: the next one is sent when the other three have drawn."""
+    server, pages = watched
+    server.forget_acks()
+    session = pages[-1].context.new_cdp_session(pages[-1])
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 12})
+    behind = []
+    for seq in range(100, 140):
+        server.send(page_frame(block(0, 0, 200, 200), block(100, 100, 300, 220, track_id=2), seq=seq, size=SIZE))
+        server.wait_for_acks(seq, [0, 1, 2])
+        behind.append(seq - max(server.acked[3], default=99))
+    assert np.median(behind) <= 2
+    assert np.mean(behind) <= 3
+    server.wait_for_acks(139, [3])
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+
+
+def test_a_snapshot_is_a_picture_of_the_source_s_size_and_its_header(server, open_tab, tmp_path):
+    page = open_page(server, open_tab)
+    server.send(page_frame(block(40, 40, 120, 200, track_id=3), size=SIZE))
+    wait_for_seq(page, 0)
+    with (
+        page.expect_download(lambda download: download.suggested_filename == "cam0-000100.png") as png_download,
+        page.expect_download(lambda download: download.suggested_filename == "cam0-000100.json") as json_download,
+    ):
+        page.keyboard.press("s")
+    png_download.value.save_as(tmp_path / "picture.png")
+    json_download.value.save_as(tmp_path / "header.json")
+    png = cv2.imread(str(tmp_path / "picture.png"))
+    assert png.shape[:2] == SIZE
+    assert png[120, 80][::-1] == pytest.approx(mixed(3, 0.26), abs=4)
+    header = json.loads((tmp_path / "header.json").read_text())
+    assert (header["index"], header["objects"][0]["track_id"]) == (100, 3)
+
+
+@pytest.mark.parametrize("server", [("a-camera-with-a-long-name", "another-camera", "third")], indirect=True)
+def test_a_phone_shows_everything_in_one_column(server, open_tab):
+    page = open_tab(server.url, viewport={"width": 360, "height": 740}, has_touch=True, device_scale_factor=3)
+    server.wait_for(lambda message: message["type"] == "view" and message["sources"])
+    server.send({"type": "prompts", "prompts": [{"id": "a" * 64, "source": "third", "text": "word " * 40}]})
+    server.send({"type": "error", "error": "x" * 300})
+    server.send(page_frame(source_id="a-camera-with-a-long-name", size=SIZE))
+    wait_for_seq(page, 0, "a-camera-with-a-long-name")
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 360
+    boxes = [page.locator(name).bounding_box() for name in ("#stage", "aside section >> nth=0", "#health")]
+    assert all(upper["y"] + upper["height"] <= lower["y"] for upper, lower in itertools.pairwise(boxes))
+    small = page.locator("button:visible").evaluate_all(
+        "(all) => all.filter((one) => one.getBoundingClientRect().height < 24).map((one) => one.textContent)"
+    )
+    assert small == [], "large enough for a finger (WCAG 2.5.8)"
+
+
+CONTRAST = """(pairs) => {
+    const probe = document.createElement("p");
+    document.body.append(probe);
+    const luminance = (name) => {
+        probe.style.color = `var(--${name})`;
+        const [r, g, b] = getComputedStyle(probe).color.match(/[\\d.]+/g).map((v) => v / 255)
+            .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    return pairs.map(([ink, ground]) => {
+        const [low, high] = [luminance(ink), luminance(ground)].sort((a, b) => a - b);
+        return (high + 0.05) / (low + 0.05);
+    });
+}"""
+PAIRS = [
+    *((ink, ground) for ink in ("ink", "muted") for ground in ("ground", "panel", "raised")),
+    *((ink, "raised") for ink in ("good", "warn")),
+    *((ink, "panel") for ink in ("bad", "accent", "warn")),
+    ("on-accent", "accent"),
+]
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_words_can_be_read_in_both_themes(server, open_tab, scheme):
+    page = open_page(server, open_tab, color_scheme=scheme)
+    ratios = dict(zip(PAIRS, page.evaluate(CONTRAST, PAIRS), strict=True))
+    assert {pair: ratio for pair, ratio in ratios.items() if ratio < 4.5} == {}, "WCAG AA"
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(server, open_tab):
+    page = open_page(server, open_tab, color_scheme="dark")
+    ground = "() => getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate(ground)
+    assert np.mean(np.fromstring(light[4:-1], sep=",")) > 200 > 40 > np.mean(np.fromstring(dark[4:-1], sep=","))
+    page.get_by_label("Switch to dark").click()
+    assert page.evaluate(ground) == dark
+    page.reload()
+    assert page.evaluate(ground) == dark, "it is remembered"
+
+
+def test_everything_can_be_reached_and_has_a_name(server, open_tab):
+    page = open_page(server, open_tab)
+    server.send({"type": "prompts", "prompts": [{"id": "cup", "points": [[1, 1]]}]})
+    server.send(page_frame(seq=0))
+    wait_for_seq(page, 0)
+    nameless = page.locator("button, canvas, input").evaluate_all(
+        """(all) => all.filter((one) => !(one.ariaLabel || one.textContent.trim() || one.labels?.length
+            || one.closest("[hidden]"))).map((one) => one.outerHTML)"""
+    )
+    assert nameless == []
+    seen = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate(
+                "() => [document.activeElement.tagName, getComputedStyle(document.activeElement).outlineStyle]"
+            )
+        )
+    assert ["CANVAS", "solid"] in seen
+    assert ["INPUT", "solid"] in seen
+    assert all(outline == "solid" for tag, outline in seen if tag != "BODY"), "the focus can be seen"

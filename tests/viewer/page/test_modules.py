@@ -1,0 +1,199 @@
+"""The page's modules by themselves, in a browser: what they make of bytes and numbers is what Python makes of them."""
+
+import base64
+import itertools
+
+import numpy as np
+import pytest
+
+from streamseg.drawing import colour_of
+from streamseg.structures.message import CropMask
+from streamseg.wire import decode, encode, pack_single, unpack_single
+from tests.golden import make_wire_golden as golden
+from tests.support.messages import disc, make_object
+from tests.support.viewer_page_browser import tabs
+from tests.support.viewer_page_server import PageServer, block, page_frame
+
+READ = """async (body) => {
+    const { readFrame } = await import("/static/wire.js");
+    const { pixelsOf, covers, outlineOf } = await import("/static/mask.js");
+    const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
+    const { source, header, masks, jpeg } = readFrame(bytes.buffer);
+    const grids = masks.map((mask) => Array.from({ length: header.mask_space.h }, (_, y) =>
+        Array.from({ length: header.mask_space.w }, (_, x) => covers(mask, x + 0.5, y + 0.5) ? 1 : 0)));
+    return { source, header, jpeg: jpeg && [...jpeg], grids,
+             masks: masks.map((mask) => ({ ...mask, ends: null, pixels: [...pixelsOf(mask)] })),
+             outlines: masks.map((mask) => [...outlineOf(mask, [1, 1, 0, 0])].map((v) => Number.isNaN(v) ? null : v)) };
+}"""
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = PageServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def page(server, chromium):
+    with tabs(chromium) as open_tab:
+        yield open_tab(server.url)
+
+
+def in_page(page, body):
+    return page.evaluate(READ, base64.b64encode(body).decode())
+
+
+@pytest.mark.parametrize("name", ["rle-crop-u32", "picture", "empty"])
+def test_golden_bytes_are_read_as_python_reads_them(page, name):
+    body = (golden.FOLDER / f"{name}.bin").read_bytes()
+    message = decode(unpack_single(body))
+    read = in_page(page, body)
+    assert read["source"] == message.source_id
+    assert (read["header"]["index"], read["header"]["seq"]) == (message.frame_index, message.seq)
+    assert [found["track_id"] for found in read["header"]["objects"]] == [one.track_id for one in message.objects]
+    assert read["jpeg"] == (None if message.jpeg is None else list(message.jpeg))
+    assert len(read["masks"]) == len(message.objects)
+    for mask, grid, found in zip(read["masks"], read["grids"], message.objects, strict=True):
+        height, width = found.mask.crop.shape
+        assert (mask["x"], mask["y"], mask["w"], mask["h"]) == (found.mask.x, found.mask.y, width, height)
+        assert mask["pixels"] == found.mask.crop.T.astype(int).ravel().tolist()
+        assert grid == found.mask.full(message.mask_size).astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param(lambda body: body[:-1], "bytes", id="cut off"),
+        pytest.param(lambda body: b"seg/2/cam0/" + body[body.index(b"\0") :], "topic", id="other version of the topic"),
+        pytest.param(lambda body: body.replace(b"streamseg.frame", b"streamseg.trame"), "reload", id="other schema"),
+        pytest.param(lambda body: body.replace(b"rle-crop-u32", b"rle-crop-u33"), "masks", id="other encoding"),
+        pytest.param(lambda body: b"", "topic", id="empty"),
+    ],
+)
+def test_broken_bytes_are_refused_with_a_reason(page, spoil, reason):
+    body = spoil((golden.FOLDER / "rle-crop-u32.bin").read_bytes())
+    words = page.evaluate(
+        """async (body) => {
+            const { readFrame } = await import("/static/wire.js");
+            try { readFrame(Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0)).buffer); return "read"; }
+            catch (error) { return error.message; }
+        }""",
+        base64.b64encode(body).decode(),
+    )
+    assert reason in words
+
+
+def test_colours_are_those_of_every_other_output(page):
+    ids = [-1, *range(300), 10**6, 2**31, 2**53 - 1]
+    script = "async (ids) => { const { colourOf } = await import('/static/colours.js'); return ids.map(colourOf); }"
+    assert page.evaluate(script, ids) == [list(colour_of(track_id)) for track_id in ids]
+
+
+def spots():
+    rng = np.random.default_rng(3)
+    return rng.random((9, 13)) < 0.5
+
+
+@pytest.mark.parametrize(
+    "crop",
+    [
+        pytest.param(np.ones((4, 5), np.bool_), id="box"),
+        pytest.param(np.ones((1, 1), np.bool_), id="one pixel"),
+        pytest.param(disc(15), id="disc"),
+        pytest.param(disc(15) & ~np.pad(disc(5), 5), id="ring"),
+        pytest.param(np.eye(6, dtype=np.bool_), id="corners only"),
+        pytest.param(spots(), id="spots"),
+        pytest.param(np.zeros((3, 3), np.bool_), id="nothing"),
+    ],
+)
+def test_outlines_enclose_what_is_inside(page, crop):
+    """The even-odd rule by hand: a pixel's centre is inside where an odd number of edges lies to its right."""
+    found = make_object(crop, 3, 2)
+    body = pack_single(encode(page_frame(found, size=(20, 30), jpeg=None)))
+    (outline,) = in_page(page, body)["outlines"]
+    loops: list[list[tuple[float, float]]] = [[]]
+    for x, y in zip(outline[::2], outline[1::2], strict=True):
+        if x is None:
+            loops.append([])
+        else:
+            loops[-1].append((x, y))
+    assert loops.pop() == [], "each loop is closed"
+    inside = np.zeros((20, 30), np.bool_)
+    ys, xs = np.mgrid[0:20, 0:30] + 0.5
+    for loop in loops:
+        for (x0, y0), (x1, y1) in zip(loop, [*loop[1:], loop[0]], strict=True):
+            if y0 != y1:
+                spans = (ys > min(y0, y1)) & (ys < max(y0, y1)) | (ys == y0) & (y0 < y1) | (ys == y1) & (y1 < y0)
+                inside ^= spans & (xs < x0 + (ys - y0) * (x1 - x0) / (y1 - y0))
+    assert (inside == CropMask(crop, 3, 2).full((20, 30))).all()
+
+
+def test_the_smallest_object_at_a_point_comes_first(page):
+    frame = page_frame(
+        block(10, 10, 90, 90, track_id=1),
+        block(20, 20, 40, 40, track_id=2),
+        block(15, 15, 60, 60, track_id=3),
+        size=(100, 100),
+        mask_to_image=(2.0, 4.0, -5.0, 3.0),
+        image_size=(400, 200),
+        jpeg=None,
+    )
+    script = """async ([body, points]) => {
+        const { readFrame } = await import("/static/wire.js");
+        const { makeFrame, objectsAt } = await import("/static/frame.js");
+        const bytes = Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0));
+        const frame = makeFrame(readFrame(bytes.buffer), null, 0);
+        return points.map(([x, y]) => objectsAt(frame, 2 * x - 5, 4 * y + 3).map(({ trackId }) => trackId));
+    }"""
+    points = [[30, 30], [50, 50], [80, 80], [5, 5], [39.99, 39.99], [40, 40], [-1, -1], [1e9, 1e9]]
+    found = page.evaluate(script, [base64.b64encode(pack_single(encode(frame))).decode(), points])
+    assert found == [[2, 3, 1], [3, 1], [1], [], [2, 3, 1], [3, 1], [], []]
+
+
+def test_points_stay_with_their_object(page):
+    script = """async () => {
+        const { carry } = await import("/static/prompts.js");
+        const moved = carry([[10, 20], [30, 40]], [0, 0, 40, 40], [100, 0, 180, 20]);
+        return [moved, carry([[1, 1]], [5, 5, 5, 5], [9, 9, 9, 9])];
+    }"""
+    assert page.evaluate(script) == [[[120, 10], [160, 20]], [[9, 9]]]
+
+
+def test_ages_and_drops_of_the_last_seconds(page):
+    script = """async () => {
+        const { Meter } = await import("/static/meter.js");
+        const meter = new Meter();
+        const empty = meter.figures(0);
+        for (let n = 0; n <= 100; n++) meter.add({ seq: 2 * n, drops: n < 50 ? 0 : 3, ageMs: n }, 1000 + 30 * n);
+        const first = meter.figures(4000);
+        meter.add({ seq: 0, drops: 0, ageMs: 7 }, 4030);
+        const late = meter.figures(99_000).fps;
+        return { empty: Number.isNaN(empty.p50Ms), first, restarted: meter.figures(4030), late };
+    }"""
+    figures = page.evaluate(script)
+    assert figures["empty"]
+    assert (figures["first"]["p50Ms"], figures["first"]["p95Ms"]) == (50, 95)
+    assert (figures["first"]["numDropped"], figures["first"]["numSkipped"]) == (3, 100)
+    assert figures["first"]["fps"] == pytest.approx(33.5)
+    assert figures["restarted"]["numSkipped"] == 100, "another run's numbers are no gap"
+    assert figures["late"] == 0
+
+
+def test_pauses_between_attempts_grow_to_a_bound(page):
+    script = "async (nums) => { const { pauseMs } = await import('/static/connection.js'); return nums.map(pauseMs); }"
+    assert page.evaluate(script, [1, 2, 3, 4, 9]) == [500, 1000, 2000, 4000, 10_000]
+
+
+def test_tags_do_not_cover_each_other(page):
+    script = """async (boxes) => {
+        const { placeOf } = await import("/static/draw.js");
+        const taken = [];
+        for (const box of boxes) taken.push(placeOf(box, [40, 20], { w: 320, h: 240 }, taken, 3));
+        return taken;
+    }"""
+    places = page.evaluate(script, [[100, 100, 200, 200], [100, 100, 180, 160], [110, 95, 190, 190], [300, 0, 320, 9]])
+    assert places[0] == [100, 77, 140, 97], "above the object"
+    for place, other in itertools.combinations(places, 2):
+        assert place[2] <= other[0] or other[2] <= place[0] or place[3] <= other[1] or other[3] <= place[1]
+    assert all(x0 >= 0 and y0 >= 0 and x1 <= 320 and y1 <= 240 for x0, y0, x1, y1 in places)

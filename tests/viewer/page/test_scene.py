@@ -1,0 +1,99 @@
+"""A click in a real browser on an object of the scene, through the whole of a run."""
+
+import re
+
+import pytest
+
+from benchmarks.page.scene import inner_point, scene_run, truth_masks
+from tests.support.viewer_page_browser import picture, place_of, wait_for_seq
+
+SIZE = (360, 640)
+SEED, IDENTITY = 3, 63
+"""An object that walks behind two others: not to be found from picture 127 on, back for good from picture 155 on, under
+the identity that it had."""
+CLICKED, LATER, HIDDEN, BACK = 22, 124, 149, 170
+
+
+@pytest.fixture
+def run():
+    with scene_run(seed=SEED) as run:
+        yield run
+
+
+def wait_for_index(page, index):
+    from playwright.sync_api import expect
+
+    expect(picture(page, "scene")).to_have_attribute("data-index", str(index))
+
+
+def test_a_click_stays_with_its_object_through_time_and_occlusion(run, open_tab):
+    from playwright.sync_api import expect
+
+    page = open_tab(run.url)
+    run.show(CLICKED)
+    wait_for_index(page, CLICKED)
+    x, y = inner_point(truth_masks(run.renderer, CLICKED)[IDENTITY])
+    page.mouse.click(*place_of(page, x, y, SIZE, "scene"))
+    page.mouse.move(1, 1)
+    state = page.locator(".prompt .prompt-words")
+    expect(page.locator(".prompt .prompt-name")).to_have_text("p1")
+    run.show(CLICKED + 1)
+    expect(state).to_have_text("bound")
+    assert run.identity_of("p1", CLICKED + 1) == IDENTITY
+
+    run.show(LATER)
+    wait_for_index(page, LATER)
+    assert run.identity_of("p1", LATER) == IDENTITY
+    track_id = page.locator(".prompt").get_attribute("data-track")
+    # What the page lights up there is what it says that the prompt is bound to.
+    page.mouse.move(*place_of(page, *inner_point(truth_masks(run.renderer, LATER)[IDENTITY]), SIZE, "scene"))
+    expect(picture(page, "scene")).to_have_attribute("data-hovered", track_id)
+
+    run.show(HIDDEN)
+    wait_for_index(page, HIDDEN)
+    expect(state).to_have_text("lost")
+    assert run.identity_of("p1", HIDDEN) is None
+
+    run.show(BACK)
+    wait_for_index(page, BACK)
+    assert run.identity_of("p1", BACK) == IDENTITY
+    expect(state).to_have_text(re.compile("bound|found again"))
+
+
+def test_pages_of_different_speed_do_not_hold_up_each_other(run, open_tab):
+    """A slow page skips pictures; it is never sent more than it acknowledged, so that all end at the newest."""
+    pages = [open_tab(run.url) for _ in range(4)]
+    slow = pages[-1]
+    slow.context.new_cdp_session(slow).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    run.show(40)
+    for page in pages:
+        wait_for_index(page, 40)
+    wait_for_seq(slow, 40, "scene")
+
+
+def test_prompts_of_one_page_are_seen_by_the_other_and_refusals_by_whoever_asked(run, open_tab):
+    from playwright.sync_api import expect
+
+    first, second = open_tab(run.url), open_tab(run.url)
+    run.show(CLICKED)
+    for page in (first, second):
+        wait_for_index(page, CLICKED)
+    first.mouse.click(*place_of(first, *inner_point(truth_masks(run.renderer, CLICKED)[IDENTITY]), SIZE, "scene"))
+    expect(second.locator(".prompt .prompt-name")).to_have_text("p1")
+    first.locator(".prompt-name").dblclick()
+    first.keyboard.type("a ball")
+    first.keyboard.press("Enter")
+    expect(second.locator(".prompt .prompt-name")).to_have_text("a ball")
+    second.reload()
+    expect(second.locator(".prompt .prompt-name")).to_have_text("a ball")
+    run.show(CLICKED + 1)
+    expect(second.locator(".prompt .prompt-words")).to_have_text("bound")
+    assert run.identity_of("p1", CLICKED + 1) == IDENTITY
+    second.locator("#text").fill("x" * 10_000)
+    second.keyboard.press("Enter")
+    expect(second.locator("#notice")).to_contain_text("256")
+    expect(first.locator("#notice")).to_be_hidden()
+    second.locator(".prompt-remove").click()
+    expect(first.locator(".prompt")).to_have_count(0)
+    first.keyboard.press(" ")
+    expect(second.locator("#pause")).to_have_attribute("aria-label", "Resume")

@@ -1,0 +1,197 @@
+"""The WebSocket: what a page is told and sent, and how it ends."""
+
+import asyncio
+
+import aiohttp
+
+from streamseg.structures.message import Message
+from streamseg.structures.prompt import EverythingPrompt
+from streamseg.viewer import Viewer
+from tests.support.viewers import (
+    CUP,
+    Browser,
+    FakeRun,
+    address,
+    browsing,
+    make_result,
+    small_viewer,
+    soon,
+    with_browser,
+)
+
+# ---- what a page is told
+
+
+def test_a_page_is_greeted_and_told_the_prompts_and_the_figures():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        hello, prompts, status = [await browser.read() for _ in range(3)]
+        assert hello == {
+            "type": "hello",
+            "version": 1,
+            "sources": [{"id": "a"}, {"id": "b"}],
+            "epoch": hello["epoch"],  # type: ignore[index]
+        }
+        assert prompts == {"type": "prompts", "prompts": [{"id": "everything"}], "names": {}}
+        assert status == {"type": "status", "num_asked": 1, "is_paused": False}
+
+    with_browser(test, "a", "b")
+
+
+def test_figures_come_again_by_themselves():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        assert [(await browser.text("status"))["num_asked"] for _ in range(3)] == [1, 2, 3]
+
+    with_browser(test)
+
+
+def test_prompts_that_change_are_told_to_everybody_whoever_changed_them():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        async with browsing(viewer) as other:
+            for page in (browser, other):
+                await page.text("prompts")
+            run.prompts = (CUP, EverythingPrompt())  # as by the control channel
+            for page in (browser, other):
+                told = await page.text("prompts")
+                assert [prompt["id"] for prompt in told["prompts"]] == ["cup", "everything"]
+            assert (await browser.call("set", {"x": 1}))["result"] == {"set": {"x": 1}}
+            for page in (browser, other):
+                assert [prompt["id"] for prompt in (await page.text("prompts"))["prompts"]] == ["cup"]
+
+    with_browser(test)
+
+
+def test_frames_carry_their_own_picture_every_instance_and_their_numbers():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        epoch = (await browser.text("hello"))["epoch"]
+        for seq, index in enumerate((5, 8, 9)):
+            viewer.write(make_result(index, prompts=[CUP]))
+            frame = await browser.frame()
+            assert (frame.seq, frame.frame_index, frame.epoch, frame.source_id) == (seq, index, epoch, "cam0")
+            assert [one.prompt_ids for one in frame.objects] == [("cup",), ()]
+            assert frame.jpeg is not None
+            await browser.acknowledge(frame)
+
+    with_browser(test)
+
+
+def test_whoever_comes_late_is_shown_the_newest_frame():
+    async def main(viewer: Viewer) -> None:
+        async with browsing(viewer) as browser:
+            assert (await browser.frame()).frame_index == 7
+
+    with small_viewer() as viewer:
+        for index in (5, 6, 7):
+            viewer.write(make_result(index))
+        asyncio.run(main(viewer))
+
+
+# ---- flow: newest only, by acknowledgement
+
+
+async def barrier(browser: Browser) -> list[Message]:
+    """Everything that was sent before now."""
+    await browser.call("set")
+    return browser.frames
+
+
+def test_a_page_that_never_acknowledges_is_sent_two_frames_and_others_all():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        async with browsing(viewer) as good:
+            for index in range(30):
+                viewer.write(make_result(index))
+                frame = await good.frame()
+                assert frame.frame_index == index
+                await good.acknowledge(frame)
+            assert [frame.frame_index for frame in await barrier(browser)] == [0, 1]
+            # It catches up with the newest frame at once, and with no other.
+            await browser.acknowledge(browser.frames[1])
+            assert (await browser.frame()).frame_index == 29
+
+    with_browser(test)
+
+
+def test_acknowledging_the_last_is_acknowledging_all():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        for index in (0, 1):
+            viewer.write(make_result(index))
+            await browser.frame()
+        await browser.say(type="ack", source="cam0", seq=1)
+        for index in (2, 3):
+            viewer.write(make_result(index))
+            assert (await browser.frame()).frame_index == index
+
+    with_browser(test)
+
+
+def test_sources_do_not_wait_for_each_other():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        for index in range(2):
+            viewer.write(make_result(index, "a"))
+            await browser.frame()
+        viewer.write(make_result(2, "a"))
+        for index in range(5):
+            viewer.write(make_result(index, "b"))
+            frame = await browser.frame()
+            assert (frame.source_id, frame.frame_index) == ("b", index)
+            await browser.acknowledge(frame)
+
+    with_browser(test, "a", "b")
+
+
+def test_a_page_chooses_its_sources():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        await browser.say(type="view", sources=["b"])
+        await barrier(browser)
+        for index in range(3):
+            viewer.write(make_result(index, "a"))
+            viewer.write(make_result(index, "b"))
+            frame = await browser.frame()
+            assert frame.source_id == "b"
+            await browser.acknowledge(frame)
+        await browser.say(type="view", sources=[])
+        await barrier(browser)
+        num_frames = len(browser.frames)
+        viewer.write(make_result(3, "b"))
+        await browser.say(type="view", sources=["a", "a"])
+        frame = await browser.frame()
+        assert (frame.source_id, frame.frame_index) == ("a", 2), "the newest, at once"
+        assert len(browser.frames) == num_frames + 1
+        await browser.acknowledge(frame)
+        await browser.say(type="ack", source="b", seq=1)  # shown before the view changed: no mistake
+        assert (await browser.call("set"))["ok"]
+        assert not [text for text in browser.texts if text["type"] == "error"]
+
+    with_browser(test, "a", "b")
+
+
+# ---- the end
+
+
+def test_pages_are_told_that_the_server_ends():
+    async def main(viewer: Viewer) -> None:
+        async with browsing(viewer) as browser, browsing(viewer) as other:
+            await browser.text("hello")
+            closing = asyncio.to_thread(viewer.close)
+            codes = await asyncio.gather(closing, browser.closed(), other.closed())
+            assert codes == [None, 1001, 1001]
+
+    asyncio.run(main(small_viewer()))
+
+
+def test_a_page_that_vanishes_leaves_nothing_behind():
+    async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
+        await browser.text("hello")
+        before = viewer.num_clients
+        for _ in range(5):
+            async with aiohttp.ClientSession() as session:
+                socket = await session.ws_connect(address(viewer, "/ws"))
+                await soon(socket.receive())
+                connection = socket._response.connection  # type: ignore[union-attr]
+                assert connection is not None
+                assert connection.transport is not None
+                connection.transport.abort()
+        while viewer.num_clients > before:
+            viewer.write(make_result(1))
+            await browser.call("set")
+
+    with_browser(test)

@@ -1,0 +1,125 @@
+"""Starting and stopping, where the server listens, and what becomes of mistakes."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from streamseg.config import ViewerConfig
+from streamseg.errors import ConfigError, PublishError
+from streamseg.runtime import Sink
+from streamseg.viewer import TOKEN_VARIABLE, Viewer
+from tests.support.viewers import browsing, make_result, small_viewer
+
+TOKEN = "0123456789abcdef"
+
+
+def test_it_is_a_sink():
+    with small_viewer() as viewer:
+        sink: Sink = viewer
+        sink.write(make_result())
+
+
+@pytest.mark.parametrize("num_starts", [3])
+def test_it_starts_and_stops_and_leaves_no_thread(num_starts: int):
+    before = set(threading.enumerate())
+    for _ in range(num_starts):
+        viewer = small_viewer()
+        viewer.close()
+        viewer.close()
+    assert set(threading.enumerate()) <= before
+
+
+def test_it_stops_soon_with_pages_open():
+    async def main(viewer: Viewer) -> float:
+        async with browsing(viewer) as browser, browsing(viewer):
+            viewer.write(make_result())
+            await browser.frame()
+            started = time.monotonic()
+            await asyncio.to_thread(viewer.close)
+            return time.monotonic() - started
+
+    assert asyncio.run(main(small_viewer())) < 1.0
+
+
+def test_a_port_in_use_is_one_line():
+    with small_viewer() as viewer:
+        with pytest.raises(PublishError, match=f"127.0.0.1 port {viewer.port}: it is in use; choose another") as caught:
+            Viewer(["cam0"], ViewerConfig(port=viewer.port))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        pytest.param("0.0.0.0", "can be reached from other machines", id="everywhere"),
+        pytest.param("::", "can be reached from other machines", id="everywhere-six"),
+        pytest.param("192.0.2.1", "can be reached from other machines", id="another-address"),
+        pytest.param("example.com", "can be reached from other machines", id="a-name"),
+    ],
+)
+def test_hosts_that_others_reach_need_a_word(host: str, reason: str):
+    with pytest.raises(PublishError, match=reason):
+        Viewer(["cam0"], ViewerConfig(host=host, port=0))
+
+
+def test_an_address_that_is_not_ours_is_one_line():
+    with pytest.raises(PublishError, match=r"cannot serve the page at 192\.0\.2\.1 port 0: "):
+        Viewer(["cam0"], ViewerConfig(host="192.0.2.1", port=0, allow_public=True))
+
+
+def test_it_can_listen_everywhere_when_told_to():
+    with Viewer(["cam0"], ViewerConfig(host="0.0.0.0", port=0, allow_public=True)) as viewer:
+        assert "0.0.0.0" not in viewer.url
+
+
+def test_tokens_are_random_unless_given(monkeypatch: pytest.MonkeyPatch):
+    config = ViewerConfig(port=0)
+    with small_viewer() as one, Viewer.from_config(config, ["cam0"]) as other:
+        assert one.url.partition("token=")[2] != other.url.partition("token=")[2]
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
+    with Viewer.from_config(config, ["cam0"]) as viewer:
+        assert viewer.url == f"http://127.0.0.1:{viewer.port}/?token={TOKEN}"
+    monkeypatch.setenv(TOKEN_VARIABLE, "short")
+    with pytest.raises(ConfigError, match="16 to 128"):
+        Viewer.from_config(config, ["cam0"])
+
+
+def test_nothing_can_be_shown_after_the_end():
+    viewer = small_viewer()
+    viewer.close()
+    with pytest.raises(PublishError, match="is closed"):
+        viewer.write(make_result())
+
+
+def test_a_source_that_was_not_named_is_refused():
+    with small_viewer("a", "b") as viewer, pytest.raises(PublishError, match="no source 'cam0'; it has a, b"):
+        viewer.write(make_result())
+
+
+def test_a_frame_that_cannot_be_made_is_a_failure_and_not_silence():
+    async def main(viewer: Viewer) -> None:
+        async with browsing(viewer) as browser:
+            await browser.text("hello")
+            viewer.write(make_result(source_id="not a topic"))
+            await browser.closed()
+
+    viewer = small_viewer("not a topic")
+    asyncio.run(main(viewer))
+    with pytest.raises(PublishError, match="the viewer has failed: source id 'not a topic'"):
+        viewer.close()
+
+
+def test_without_aiohttp_one_line_says_what_to_install():
+    program = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "from streamseg.errors import ConfigError\n"
+        "from streamseg.viewer import Viewer\n"
+        "try:\n    Viewer(['cam0'])\n"
+        "except ConfigError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout == "the page needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'\n"

@@ -1,0 +1,125 @@
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from streamseg.errors import WeightsError
+from streamseg.weights import load_weights, save_weights, write_atomically
+from tests.support.networks import lively_network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return lively_network()
+
+
+@pytest.fixture
+def saved(network, tmp_path):
+    return save_weights(network.state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"})
+
+
+def test_what_is_saved_is_loaded(network, saved):
+    weights = load_weights(str(saved))
+    assert weights.metadata == {"recipe": "none"}
+    assert weights.path == saved
+    assert weights.sha256 == hashlib.sha256(saved.read_bytes()).hexdigest()
+    assert weights.state_dict.keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(weights.state_dict[name], tensor), name
+    assert weights.network().config == network.config
+
+
+def test_half_precision_halves_the_file(network, saved, tmp_path):
+    half = save_weights(network.state_dict(), tmp_path / "half.safetensors", half=True)
+    assert half.stat().st_size < 0.52 * saved.stat().st_size
+    assert load_weights(half).metadata == {}
+    loaded = load_weights(half).network().state_dict()
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(loaded[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_saving_makes_folders_replaces_and_leaves_nothing_else(network, tmp_path):
+    path = tmp_path / "deep" / "n.safetensors"
+    for recipe in ("first", "second"):
+        save_weights(network.state_dict(), path, metadata={"recipe": recipe})
+    assert load_weights(path).metadata == {"recipe": "second"}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_value_that_half_precision_cannot_hold_is_not_saved(tmp_path):
+    with pytest.raises(WeightsError, match=r"tensor 'a' has values that are not finite in torch.float16"):
+        save_weights({"a": torch.tensor([1e6])}, tmp_path / "a.safetensors", half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_older_file(tmp_path):
+    path = tmp_path / "a"
+    path.write_text("old")
+
+    def write_half():
+        with write_atomically(path) as temporary:
+            temporary.write_text("half of the ne")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(WeightsError, match=rf"cannot write {tmp_path}: Is a directory"):
+        save_weights({"a": torch.zeros(1)}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_that_are_views_of_one_memory_are_saved(tmp_path):
+    both = torch.arange(6.0).reshape(2, 3)
+    path = save_weights({"a": both[:, 0], "b": both.t()}, tmp_path / "v.safetensors")
+    assert torch.equal(load_weights(path).state_dict["b"], both.t())
+
+
+FAULTS = {
+    "missing": (
+        lambda contents: None,
+        "no weights at .*; allowed are 'default', 'FastSAM-s', 'FastSAM-x' and the path of",
+    ),
+    "empty": (lambda contents: b"", "is not a complete .safetensors file"),
+    "foreign": (lambda contents: b"GIF89a" + bytes(100), "is not a complete .safetensors file"),
+    "truncated header": (lambda contents: contents[:100], "is not a complete .safetensors file"),
+    "truncated": (lambda contents: contents[:-1], "is not a complete .safetensors file"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_file_is_named(saved, fault):
+    spoil, message = FAULTS[fault]
+    contents = spoil(saved.read_bytes())
+    saved.unlink()
+    if contents is not None:
+        saved.write_bytes(contents)
+    with pytest.raises(WeightsError, match=message) as caught:
+        load_weights(saved)
+    assert str(saved) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_architecture_name_the_file_and_the_tensor(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"layer1.weight": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError, match=r"other\.safetensors: .*'model\.0\.conv\.weight' is missing"):
+        load_weights(path).network()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.pt", "a.pt: the file is a bare pickle, as torch before 1.6 wrote checkpoints"),
+        ("a.onnx", "an exported graph, which only the onnx engine runs"),
+    ],
+)
+def test_files_of_another_kind_say_what_to_do(tmp_path, name, message):
+    (tmp_path / name).write_bytes(b"\x80\x02}q\x00.")
+    with pytest.raises(WeightsError, match=message):
+        load_weights(tmp_path / name)
