@@ -5,7 +5,7 @@ import pytest
 
 from streamseg.capture.container import open_video, start_seconds
 from streamseg.errors import SourceError
-from tests.support.basics import write_video
+from tests.support.videos import write_video
 
 
 def test_the_video_among_other_streams(tmp_path):

@@ -8,7 +8,7 @@ from streamseg.capture.container import open_video
 from streamseg.capture.decoder import ImageDecoder, KeyframeGate, RgbConverter
 from streamseg.capture.numbering import Numbering
 from streamseg.telemetry import DropCounter
-from tests.support.basics import read_number, write_video
+from tests.support.videos import read_number, write_video
 
 
 class TestKeyframeGate:
@@ -130,7 +130,7 @@ def turned_film(path, degrees):
     """A film whose display matrix says how it is to be turned: the nine numbers of the track header are replaced."""
     picture = np.zeros((96, 128, 3), np.uint8)
     picture[:48, :64] = 200  # the coded picture is bright at its upper left
-    write_video(path, pictures=[picture] * 3)
+    write_video(path, images=[picture] * 3)
     content = bytearray(path.read_bytes())
     matrix = content.index(b"tkhd") + 4 + 40
     one = 0x00010000

@@ -15,7 +15,7 @@ from streamseg.capture import open_source
 from streamseg.capture.images import ImageFiles, find_images, natural_key, read_picture
 from streamseg.config import ImagesSource
 from streamseg.errors import SourceError
-from tests.support.basics import take
+from tests.support.frames import take
 
 
 def write_image(path, *, value=100, size=(24, 32)):

@@ -8,9 +8,11 @@ import pytest
 
 from streamseg.capture.network_stream import stream_options
 from streamseg.errors import SourceError
-from tests.support.basics import LoopbackServer, read_number, take, write_video
 from tests.support.camera_site import Site, rtsp
+from tests.support.frames import take
+from tests.support.loopback import LoopbackServer
 from tests.support.rtsp_camera import coded_pictures, play
+from tests.support.videos import read_number, write_video
 
 
 @pytest.fixture(scope="module")

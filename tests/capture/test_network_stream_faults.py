@@ -9,9 +9,11 @@ import pytest
 from streamseg.capture import open_source
 from streamseg.config import StreamSource
 from streamseg.errors import SourceError
-from tests.support.basics import LoopbackServer, take, write_video
 from tests.support.camera_site import PASSWORD, Site, rtsp
+from tests.support.frames import take
+from tests.support.loopback import LoopbackServer
 from tests.support.rtsp_camera import RtspCamera, coded_pictures, play
+from tests.support.videos import write_video
 
 
 @pytest.fixture(scope="module")

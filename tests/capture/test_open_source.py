@@ -8,7 +8,7 @@ from streamseg.capture.webcam import Webcam
 from streamseg.config import ImagesSource, SceneSource, StreamSource, WebcamSource
 from streamseg.errors import ConfigError
 from streamseg.synthetic import RenderedScene
-from tests.support.basics import write_video
+from tests.support.videos import write_video
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from streamseg.capture.truncation import num_missing_bytes
-from tests.support.basics import write_video
+from tests.support.videos import write_video
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from streamseg.capture import open_source
 from streamseg.capture.video_file import VideoFile
 from streamseg.config import StreamSource
 from streamseg.errors import SourceError
-from tests.support.basics import data_folder, read_number, take, write_video
+from tests.support.data import data_folder
+from tests.support.frames import take
+from tests.support.videos import read_number, write_video
 
 
 def source_of(path, **values):

@@ -9,7 +9,7 @@ from streamseg.capture import open_source
 from streamseg.capture.webcam import Webcam
 from streamseg.config import WebcamSource
 from streamseg.errors import SourceError
-from tests.support.basics import take
+from tests.support.frames import take
 
 
 class FakeCamera:

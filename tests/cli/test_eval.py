@@ -7,7 +7,7 @@ import pytest
 from streamseg.cli.evaluations import PROTOCOLS, load_protocol
 from streamseg.cli.main import main
 from streamseg.weights import save_weights
-from tests.support.basics import data_folder
+from tests.support.data import data_folder
 from tests.support.networks import blobs, lively_network
 from tests.support.pictures import coco_folder, compressed, disc, rectangle
 

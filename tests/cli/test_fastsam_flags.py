@@ -23,7 +23,7 @@ from streamseg.rle import coco_to_crop
 from streamseg.segmentation import Segmenter
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, TextPrompt
 from streamseg.weights import save_weights
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.networks import blobs, lively_network
 
 EVERYTHING = (EverythingPrompt(),)

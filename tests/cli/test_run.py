@@ -23,8 +23,8 @@ from streamseg.errors import ConfigError, PublishError, SourceError, StreamsegEr
 from streamseg.pipeline import Pipeline
 from streamseg.publish import Subscriber
 from streamseg.runtime import Ages, RunStats, SourceStats
-from tests.support.basics import write_video
 from tests.support.stages import SquareSegmenter, fresh_frame, small_scene, small_settings
+from tests.support.videos import write_video
 
 FIGURES = re.compile(r"\d+ frames, \d+\.\d fps, age p50 \d+ p95 \d+ p99 \d+ ms, drops \d+")
 

@@ -9,8 +9,8 @@ from streamseg.cli.segment_job import parse_prompts
 from streamseg.errors import DataError
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
 from streamseg.weights import save_weights
-from tests.support.basics import write_video
 from tests.support.networks import blobs, lively_network
+from tests.support.videos import write_video
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from streamseg.errors import EngineError, WeightsError
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.weights import save_weights
-from tests.support.basics import make_frame
-from tests.support.foreign_graphs import SUPPRESSED, Form, foreign_graph
+from tests.support.third_party_graphs import SUPPRESSED, Form, third_party_graph
+from tests.support.frames import make_frame
 from tests.support.networks import blobs, lively_network
 from tests.support.stages import small_scene
 
@@ -84,7 +84,7 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_it_finds_what_torch_finds(form):
-    engine = OnnxEngine(foreign_graph(form))
+    engine = OnnxEngine(third_party_graph(form))
     found = Segmenter(engine=engine, imgsz=128)(PICTURES)
     for instances, expected in zip(found, found_by_torch(engine.input_size), strict=True):
         assert_same(instances, expected)
@@ -92,7 +92,7 @@ def test_it_finds_what_torch_finds(form):
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.values[0].arrangement != "suppressed"])
 def test_every_anchor_is_answered_as_torch_does(form, network):
-    engine = OnnxEngine(foreign_graph(form))
+    engine = OnnxEngine(third_party_graph(form))
     images = np.stack([blobs(SIZE, seed) for seed in range(engine.max_batch or 3)])
     raw = engine.run(images)
     apart = largest_differences(raw, TorchEngine(network).run(images))
@@ -123,12 +123,12 @@ def test_every_anchor_is_answered_as_torch_does(form, network):
     ],
 )
 def test_it_says_what_it_takes(form, input_size, max_batch, imgsz):
-    engine = OnnxEngine(foreign_graph(form))
+    engine = OnnxEngine(third_party_graph(form))
     assert (engine.input_size, engine.max_batch, engine.imgsz, engine.half) == (input_size, max_batch, imgsz, False)
 
 
 def test_half_precision(network):
-    engine = OnnxEngine(foreign_graph(Form(half=True)))
+    engine = OnnxEngine(third_party_graph(Form(half=True)))
     images = blobs(SIZE)[None]
     raw = engine.run(images)
     assert engine.half
@@ -143,7 +143,7 @@ def test_half_precision(network):
     [("{'half': True}", True), ("{'half': False}", False), ("{'quantize': 16}", True), ("{'quantize': None}", False)],
 )
 def test_half_precision_inside_is_said_by_the_metadata(args, half):
-    assert OnnxEngine(foreign_graph(Form().with_metadata({"args": args}))).half is half
+    assert OnnxEngine(third_party_graph(Form().with_metadata({"args": args}))).half is half
 
 
 # ---- suppression
@@ -151,7 +151,7 @@ def test_half_precision_inside_is_said_by_the_metadata(args, half):
 
 def test_what_passed_the_graphs_nms_is_not_suppressed_again():
     form = Form(arrangement="suppressed").with_metadata(SUPPRESSED)
-    engine = OnnxEngine(foreign_graph(form))
+    engine = OnnxEngine(third_party_graph(form))
     image = blobs(SIZE)
     num_rows = int((engine.run(image[None]).scores > 0).sum())
     assert 20 < num_rows < 300
@@ -175,7 +175,7 @@ def test_rows_of_zeros_are_no_objects():
 
 @pytest.mark.parametrize("form", [Form(), Form(shape=(2, 3, 96, 128)), SUPPRESSED_FREE])
 def test_a_pipeline_splits_its_batches(form):
-    segmenter = Segmenter(engine=OnnxEngine(foreign_graph(form)), imgsz=128)
+    segmenter = Segmenter(engine=OnnxEngine(third_party_graph(form)), imgsz=128)
     segmenter.warmup((96, 128), num_images=3)
     frames = [make_frame(0, source_id=name, image=blobs((96, 128), seed)) for seed, name in enumerate("abc")]
     at_once = TrackingConfig(confirm_frames=1)
@@ -195,7 +195,7 @@ def test_a_pipeline_splits_its_batches(form):
 )
 def test_pictures_that_the_graph_does_not_take(form, shape, message):
     with pytest.raises(EngineError, match=message):
-        OnnxEngine(foreign_graph(form), path="x.onnx").run(np.zeros(shape, np.uint8))
+        OnnxEngine(third_party_graph(form), path="x.onnx").run(np.zeros(shape, np.uint8))
 
 
 # ---- the command line
@@ -204,7 +204,7 @@ def test_pictures_that_the_graph_does_not_take(form, shape, message):
 @pytest.fixture(scope="module")
 def graph_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("graphs") / "foreign.onnx"
-    path.write_bytes(foreign_graph(Form().with_metadata(ULTRALYTICS)))
+    path.write_bytes(third_party_graph(Form().with_metadata(ULTRALYTICS)))
     return path
 
 

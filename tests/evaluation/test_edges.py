@@ -20,7 +20,7 @@ from streamseg.evaluation.edges import (
     suppress,
 )
 from streamseg.structures.instances import GridTransform, Instances
-from tests.support.basics import data_folder
+from tests.support.data import data_folder
 from tests.support.pictures import coco_folder, disc, paint, rectangle
 
 SIZE = (80, 120)
@@ -194,7 +194,7 @@ def test_perfect_masks_score_high(tmp_path):
     answers = iter([instances_of([DISC, BOX], [0.9, 0.8]), instances_of([DISC], [0.3])])
     seen = []
     scores = evaluate_edges(lambda images: [next(answers)], folder, on_image=lambda *one: seen.append(one))
-    assert (scores.num_pictures, scores.num_drawings) == (2, 3)
+    assert (scores.num_images, scores.num_drawings) == (2, 3)
     assert scores.ods > 0.9
     assert scores.ois >= scores.ods - 1e-9
     assert len(scores.precision) == len(scores.recall) == len(THRESHOLDS)
@@ -204,7 +204,7 @@ def test_perfect_masks_score_high(tmp_path):
 def test_the_first_pictures_only(tmp_path):
     image = paint([DISC], [(200, 9, 9)], SIZE)
     folder = edges_folder(tmp_path, [(image, [outline_of(DISC)])] * 3)
-    assert evaluate_detector(lambda image: np.zeros(SIZE, np.float32), folder, limit=2).num_pictures == 2
+    assert evaluate_detector(lambda image: np.zeros(SIZE, np.float32), folder, limit=2).num_images == 2
 
 
 @pytest.mark.parametrize(

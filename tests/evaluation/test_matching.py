@@ -16,7 +16,7 @@ from streamseg.evaluation.matching import FALSE, IGNORED, NEVER, RANGES, TRUE, m
 from streamseg.evaluation.overlap import box_ious, mask_ious
 from streamseg.evaluation.proposals import score_matches
 from streamseg.evaluation.truth import image_truth
-from tests.support.basics import data_folder
+from tests.support.data import data_folder
 from tests.support.pictures import crop_of, disc, rectangle
 
 SIZE = (120, 120)

@@ -17,9 +17,9 @@ from streamseg.modeling.network import Network
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.synthetic import SceneRenderer
 from streamseg.weights import save_weights
-from tests.support.basics import write_video
 from tests.support.checkpoints import official_checkpoint
 from tests.support.networks import blobs, lively_network
+from tests.support.videos import write_video
 
 PICTURE = blobs((120, 161), seed=5)[:, :, ::-1].copy()
 """BGR."""

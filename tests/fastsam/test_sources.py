@@ -11,7 +11,7 @@ from PIL import Image
 
 from streamseg.errors import DataError, SourceError
 from streamseg.fastsam.sources import is_endless, source_images
-from tests.support.basics import write_video
+from tests.support.videos import write_video
 
 BGR = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
 

@@ -10,7 +10,7 @@ from streamseg.pipeline.guidance import GuidedSegmenter, guide_of_answers, guide
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, PromptStatus, Selection
 from streamseg.structures.search_regions import NO_REGIONS
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, make_instances
 
 HIDDEN = [8.0, 10.0, 18.0, 22.0]

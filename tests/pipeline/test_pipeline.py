@@ -5,7 +5,7 @@ import pytest
 
 from streamseg.config import TrackingConfig
 from streamseg.pipeline import Pipeline
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, SquareSegmenter, make_instances, make_pipeline
 
 # ---- messages

@@ -24,7 +24,7 @@ from streamseg.structures.prompt import (
     TextPrompt,
 )
 from streamseg.wire import decode, encode
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, SquareSegmenter, make_pipeline, point
 
 # ---- prompts

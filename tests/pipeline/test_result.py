@@ -11,7 +11,7 @@ from streamseg.structures.instances import Tracked
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection
 from streamseg.telemetry import Drops, StageTimer
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import LEFT, RIGHT, make_instances
 
 TRACKED = Tracked(make_instances([LEFT, RIGHT]), torch.tensor([3, 5]))

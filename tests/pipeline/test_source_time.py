@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamseg.pipeline.source_time import SourceTime
 from streamseg.structures.frame import Frame
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 
 
 def timed(pts_seconds: float | None, received_seconds: float) -> Frame:

@@ -12,7 +12,7 @@ from streamseg.pipeline.stream import Stream, Streams
 from streamseg.structures.frame import Frame
 from streamseg.structures.prompt import BoxPrompt, Prompt
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, make_instances, point
 
 NO_PROMPTS: tuple[Prompt, ...] = ()

@@ -14,7 +14,7 @@ from streamseg.structures.instances import Tracked
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection, TextPrompt
 from streamseg.telemetry import StageTimer
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import LEFT, make_instances
 
 CUP, PLATE = TextPrompt("cup", "a cup"), TextPrompt("plate", "a plate")

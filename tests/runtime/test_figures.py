@@ -6,7 +6,7 @@ import pytest
 from streamseg.runtime.figures import Ages, Meter, Rate, RunStats, SourceStats, describe_drops
 from streamseg.structures.message import Message
 from streamseg.telemetry import Drops
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 
 SECOND = 1_000_000_000
 

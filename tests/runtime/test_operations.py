@@ -14,7 +14,7 @@ from streamseg.runtime.operations import control_operations
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt
 from streamseg.wire import prompt_to_json
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import ListSink, ScriptedSource, SquareSegmenter
 
 A_POINT = {"id": "cup", "points": [[10, 20]], "labels": [1]}

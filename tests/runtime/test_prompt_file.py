@@ -15,7 +15,7 @@ from streamseg.runtime.prompt_file import MEMORY_SECONDS, KeptPrompts, PromptFil
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, TextPrompt
 from streamseg.wire import prompt_to_json
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.messages import disc
 from tests.support.stages import SquareSegmenter
 

@@ -11,7 +11,7 @@ from streamseg.publish import Publisher, Subscriber
 from streamseg.rle import coco_to_crop
 from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.workers import CountsDrops
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import SquareSegmenter, make_instances
 
 

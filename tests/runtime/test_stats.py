@@ -10,7 +10,7 @@ from streamseg.runtime.batching import Batcher
 from streamseg.runtime.mailbox import FrameQueue
 from streamseg.runtime.stats import Ledger
 from streamseg.telemetry import Drops, StageTimer
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import ListSink, ScriptedSource
 from tests.support.windows import bound, result
 

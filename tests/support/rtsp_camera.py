@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.basics import write_video
+from tests.support.videos import write_video
 
 CLOCK_RATE = 90_000
 """Of RTP time stamps of video (RFC 6184)."""

@@ -24,7 +24,7 @@ from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import PointPrompt
 from streamseg.telemetry import DropCounter, StageTimer
 from streamseg.weights import save_weights
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 
 AT_ONCE = TrackingConfig(confirm_frames=1)
 LEFT, RIGHT = [4.0, 8.0, 20.0, 40.0], [40.0, 8.0, 56.0, 40.0]

@@ -18,7 +18,7 @@ from streamseg.structures.message import Message
 from streamseg.structures.prompt import EverythingPrompt, PointPrompt, Prompt
 from streamseg.viewer import Run, Viewer
 from streamseg.wire import decode, unpack_single
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.stages import make_instances
 
 WAIT_SECONDS = 20.0

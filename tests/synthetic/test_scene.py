@@ -17,7 +17,7 @@ from streamseg.synthetic.shapes.registry import FIGURES, draw_figure
 from streamseg.synthetic.source import newest_due
 from streamseg.synthetic.textures import TEXTURES
 from streamseg.synthetic.trajectory import draw_passage
-from tests.support.basics import take
+from tests.support.frames import take
 
 SIZE = (180, 320)
 

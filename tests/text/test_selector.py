@@ -13,7 +13,7 @@ from streamseg.structures.prompt import EverythingPrompt, TextPrompt
 from streamseg.text import TextSelector, text_answers
 from streamseg.text.ranking import NONE_OF_THESE
 from streamseg.text.selector import TEXTS_PER_FRAME
-from tests.support.basics import make_frame
+from tests.support.frames import make_frame
 from tests.support.shapes import PICTURE, Shape, look
 from tests.support.text_encoders import ScriptedEncoders, make_encoders
 
