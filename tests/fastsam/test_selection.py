@@ -12,7 +12,7 @@ from streamseg.fastsam.reference_masks import stacked
 from streamseg.fastsam.selection import as_boxes, as_labels, as_points, prompted
 from streamseg.segmentation import instance_masks
 from tests.support.compat_results import GOLDEN, rectangles, results_of
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 WHEEL = np.load(GOLDEN / "prompts_8.4.190.npz")
 POINTS = sorted({name.split("/")[1] for name in WHEEL.files if name.startswith("points/")})
@@ -25,7 +25,7 @@ BALL = Shape(270, 180, 60, 60)
 
 def scene(prompting: str) -> Results:
     """Four objects in a picture of 240 x 320: wall, person, face, ball."""
-    instances = look([WALL, PERSON, FACE, BALL])
+    instances = detect_shapes([WALL, PERSON, FACE, BALL])
     size = instances.image_size
     rows = torch.cat([instances.boxes, instances.scores[:, None], torch.zeros(4, 1)], dim=1)
     masks = torch.from_numpy(stacked(instance_masks(instances), size).astype(np.uint8))

@@ -15,20 +15,20 @@ from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import StageTimer
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 WHOLE = Shape(100, 120, 120, 160, "rectangle", score=0.9)
 PART = Shape(100, 120, 40, 40, score=0.8)
 APART = Shape(250, 100, 60, 60, score=0.7)
-INSTANCES = look([WHOLE, PART, APART])
+INSTANCES = detect_shapes([WHOLE, PART, APART])
 TRACKED = Tracked(INSTANCES, torch.tensor([4, 5, 6]))
-NONE = Tracked(Instances.empty(PICTURE, (60, 80)), torch.zeros(0, dtype=torch.int64))
+NONE = Tracked(Instances.empty(IMAGE_SIZE, (60, 80)), torch.zeros(0, dtype=torch.int64))
 BOTH = PointPrompt("both", ((60, 60), (250, 100)), (1, 1))
 RING = PointPrompt("ring", ((100, 120), (60, 60)), (0, 1))
 NOWHERE = BoxPrompt("nowhere", (1, 200, 30, 239))
 
 
-def ours(*prompts: Prompt, tracked: Tracked = TRACKED, mask_size: tuple[int, int] = PICTURE) -> Answers:
+def ours(*prompts: Prompt, tracked: Tracked = TRACKED, mask_size: tuple[int, int] = IMAGE_SIZE) -> Answers:
     return default_answers(tracked, select(tracked, prompts), mask_size=mask_size, timer=StageTimer())
 
 
@@ -66,8 +66,8 @@ def test_where_the_two_differ(prompt: Prompt, default: list[int], reference: lis
 def test_a_merged_mask_is_an_object_without_identity():
     answers = theirs(BOTH)
     (merged,) = answers.objects
-    whole, _, apart = (mask.full(PICTURE) for mask in native_masks(INSTANCES))
-    np.testing.assert_array_equal(merged.mask.full(PICTURE), whole | apart)
+    whole, _, apart = (mask.full(IMAGE_SIZE) for mask in native_masks(INSTANCES))
+    np.testing.assert_array_equal(merged.mask.full(IMAGE_SIZE), whole | apart)
     assert merged.prompt_ids == ("both",)
     assert merged.score == pytest.approx(0.9)
     assert merged.area == (whole | apart).sum()
@@ -85,14 +85,14 @@ def test_objects_and_merged_masks_come_by_descending_score():
 
 def test_reference_masks_are_the_references():
     answers = theirs(EverythingPrompt())
-    assert (answers.mask_size, answers.mask_to_image) == (PICTURE, (1.0, 1.0, 0.0, 0.0))
+    assert (answers.mask_size, answers.mask_to_image) == (IMAGE_SIZE, (1.0, 1.0, 0.0, 0.0))
     for one, mask in zip(answers.objects, native_masks(INSTANCES), strict=True):
-        np.testing.assert_array_equal(one.mask.full(PICTURE), mask.full(PICTURE))
+        np.testing.assert_array_equal(one.mask.full(IMAGE_SIZE), mask.full(IMAGE_SIZE))
 
 
 def test_plain_masks_say_where_they_lie_in_the_picture():
     # 3 rows of padding above and below: the picture takes 218 of 224 rows, at half its size.
-    padded = look([Shape(200, 200, 120, 160, "rectangle")], size=(436, 640))
+    padded = detect_shapes([Shape(200, 200, 120, 160, "rectangle")], size=(436, 640))
     tracked = Tracked(padded, torch.tensor([1]))
     answers = theirs(EverythingPrompt(), tracked=tracked, retina_masks=False)
     assert answers.mask_size == plain_size(padded) == (224, 320)
@@ -118,7 +118,7 @@ def test_of_nothing_there_is_nothing(retina_masks: bool):
     prompts = (EverythingPrompt(), BOTH, NOWHERE)
     for answers in (ours(*prompts, tracked=NONE), theirs(*prompts, tracked=NONE, retina_masks=retina_masks)):
         assert answers.objects == ()
-        assert answers.mask_size == PICTURE
+        assert answers.mask_size == IMAGE_SIZE
         assert [selection.rows for selection in answers.selections] == [(), (), ()]
 
 
@@ -128,7 +128,7 @@ def test_no_prompt_has_no_object():
 
 def test_stages_are_timed():
     timer = StageTimer()
-    default_answers(TRACKED, select(TRACKED, [EverythingPrompt()]), mask_size=PICTURE, timer=timer)
+    default_answers(TRACKED, select(TRACKED, [EverythingPrompt()]), mask_size=IMAGE_SIZE, timer=timer)
     assert set(timer.stages) == {"masks"}
     reference_answers(TRACKED, [EverythingPrompt()], timer=timer)
     assert set(timer.stages) == {"select", "masks"}
@@ -141,7 +141,7 @@ def test_objects_are_called_after_the_text_that_they_answer_best():
         Selection("click", (2,), (1.0,)),
     ]
     labels = {"cup": "a cup", "mug": "a mug", "elsewhere": "a plate"}
-    answers = default_answers(TRACKED, selections, mask_size=PICTURE, timer=StageTimer(), labels=labels)
+    answers = default_answers(TRACKED, selections, mask_size=IMAGE_SIZE, timer=StageTimer(), labels=labels)
     assert [one.label for one in answers.objects] == ["a mug", "a cup", None]
     assert answers.objects[0].prompt_ids == ("cup", "mug")
 
@@ -167,14 +167,14 @@ def test_the_references_answers_take_those_to_texts_in():
 @pytest.mark.parametrize("scale", [pytest.param(1, id="native"), pytest.param(2, id="half")])
 def test_masks_know_their_place(scale):
     selections = [Selection("apart", (2,), (0.9,))]
-    size = PICTURE[0] // scale, PICTURE[1] // scale
+    size = IMAGE_SIZE[0] // scale, IMAGE_SIZE[1] // scale
     (found,) = default_answers(TRACKED, selections, mask_size=size, timer=StageTimer()).objects
-    assert found.mask(PICTURE).sum() == found.area * scale**2
+    assert found.mask(IMAGE_SIZE).sum() == found.area * scale**2
     assert found.centroid == pytest.approx((250.0, 100.0), abs=1.0)
     for plain in (True, False):
         answers = reference_answers(TRACKED, [NOWHERE, RING], retina_masks=not plain, timer=StageTimer())
         assert answers.objects
         for one in answers.objects:
-            assert one.mask(PICTURE).any()
+            assert one.mask(IMAGE_SIZE).any()
             x, y = one.centroid
             assert (one.box[0] <= x <= one.box[2], one.box[1] <= y <= one.box[3]) == (True, True)

@@ -12,7 +12,7 @@ from streamseg.prompting import candidates, select
 from streamseg.prompting.overlap import MIN_SCORE
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 WALL = Shape(160, 120, 320, 240, "rectangle")
 PERSON = Shape(160, 120, 100, 220, "rectangle")
@@ -24,7 +24,7 @@ SCENE = [WALL, PERSON, FACE, BALL]
 
 
 def tracked(shapes: list[Shape]) -> Tracked:
-    instances = look(shapes)
+    instances = detect_shapes(shapes)
     return Tracked(instances, torch.arange(len(instances)))
 
 
@@ -72,7 +72,7 @@ def test_candidates_come_best_first():
 
 
 def test_no_instance_answers_nothing():
-    none = Tracked(Instances.empty(PICTURE), torch.zeros(0, dtype=torch.int64))
+    none = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
     assert select(none, [BoxPrompt("box", (0, 0, 10, 10))])[0].rows == ()
 
 

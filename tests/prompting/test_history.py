@@ -9,7 +9,7 @@ from streamseg.prompting import candidates, select
 from streamseg.prompting.history import HISTORY_SECONDS, MAX_HISTORY_BYTES, RASTER, Sightings, sight
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 SHAPES = [
     Shape(80, 120, 60, 90),
@@ -17,7 +17,7 @@ SHAPES = [
     Shape(250, 60, 70, 50, "ring", score=0.7),
     Shape(180, 190, 60, 60, "triangle", score=0.6),
 ]
-FRAME = Tracked(look(SHAPES), torch.tensor([4, -1, 2, 9]))
+FRAME = Tracked(detect_shapes(SHAPES), torch.tensor([4, -1, 2, 9]))
 PROMPTS = [
     *[PointPrompt(f"{x},{y}", ((x, y),), (1,)) for x in range(5, 320, 15) for y in range(5, 240, 15)],
     BoxPrompt("box", (50, 75, 110, 165)),

@@ -7,7 +7,7 @@ from streamseg.segmentation import instance_masks
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import MaskPrompt
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 SHAPES = [
     Shape(80, 120, 100, 140),
@@ -16,11 +16,11 @@ SHAPES = [
     Shape(220, 80, 90, 90, "rectangle", score=0.65),
     Shape(300, 200, 60, 60, "triangle", score=0.6),
 ]
-INSTANCES = look(SHAPES)
+INSTANCES = detect_shapes(SHAPES)
 
 
 def mask_of(shape: Shape) -> CropMask:
-    y, x = np.mgrid[: PICTURE[0], : PICTURE[1]] + 0.5
+    y, x = np.mgrid[: IMAGE_SIZE[0], : IMAGE_SIZE[1]] + 0.5
     return CropMask(shape.covers(x, y), 0, 0)
 
 
@@ -32,7 +32,7 @@ def test_a_mask_means_the_most_similar_one(row: int):
 
 
 def test_scores_are_the_iou_of_the_masks():
-    masks = [mask.full(PICTURE) for mask in instance_masks(INSTANCES)]
+    masks = [mask.full(IMAGE_SIZE) for mask in instance_masks(INSTANCES)]
     given = mask_of(Shape(90, 130, 90, 110))
     (selection,) = select_masks(INSTANCES, [MaskPrompt("p", given)], nested=True)
     ious = [(given.crop & mask).sum() / (given.crop | mask).sum() for mask in masks]
@@ -47,7 +47,7 @@ def test_scores_are_the_iou_of_the_masks():
     [
         pytest.param(CropMask(np.ones((20, 20), np.bool_), 5, 5), id="on-nothing"),
         pytest.param(CropMask(np.ones((4, 4), np.bool_), 78, 118), id="much-smaller"),
-        pytest.param(CropMask(np.ones(PICTURE, np.bool_), 0, 0), id="everything"),
+        pytest.param(CropMask(np.ones(IMAGE_SIZE, np.bool_), 0, 0), id="everything"),
         pytest.param(CropMask(np.ones((20, 20), np.bool_), 500, 5), id="outside"),
         pytest.param(CropMask(np.ones((20, 20), np.bool_), -30, -30), id="outside-above"),
     ],
@@ -69,7 +69,7 @@ def test_corrections_count():
     grown = INSTANCES.corrected(torch.full((len(INSTANCES), 24, 24), 20.0))
     x0, y0, x1, y1 = INSTANCES.boxes[4].tolist()
     width, height = 0.15 * (x1 - x0), 0.15 * (y1 - y0)
-    box = np.zeros(PICTURE, np.bool_)
+    box = np.zeros(IMAGE_SIZE, np.bool_)
     box[round(y0 - height) : round(y1 + height), round(x0 - width) : round(x1 + width)] = True
     (selection,) = select_masks(grown, [MaskPrompt("p", CropMask(box, 0, 0))])
     assert selection.rows == (4,)
@@ -77,5 +77,5 @@ def test_corrections_count():
 
 def test_prompts_and_instances_may_be_none():
     prompt = MaskPrompt("p", mask_of(SHAPES[0]))
-    assert select_masks(Instances.empty(PICTURE, (60, 80)), [prompt])[0].rows == ()
+    assert select_masks(Instances.empty(IMAGE_SIZE, (60, 80)), [prompt])[0].rows == ()
     assert select_masks(INSTANCES, []) == []

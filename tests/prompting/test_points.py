@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streamseg.prompting import candidates, select
 from streamseg.structures.instances import GridTransform, Instances, Tracked
 from streamseg.structures.prompt import PointPrompt
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 PERSON = Shape(160, 120, 100, 220, "rectangle", score=0.9)
 FACE = Shape(160, 50, 60, 60, score=0.8)
@@ -22,7 +22,7 @@ ROWS = {"person": 0, "face": 1, "nose": 2, "ring": 3, "ball": 4}
 
 
 def tracked(shapes: list[Shape]) -> Tracked:
-    instances = look(shapes)
+    instances = detect_shapes(shapes)
     return Tracked(instances, torch.arange(len(instances)))
 
 
@@ -86,7 +86,7 @@ def test_a_mask_ends_at_its_box():
         torch.tensor([0.9]),
         torch.full((1, 60, 80), 5.0),
         GridTransform(4, 4, 0, 0),
-        PICTURE,
+        IMAGE_SIZE,
     )
     asked = [points((x, 120, 1)) for x in (99, 101, 139, 141)]
     found = select(Tracked(everywhere, torch.tensor([1])), asked)
@@ -101,14 +101,14 @@ def test_a_mask_is_read_between_the_cells_and_through_the_padding():
         torch.tensor([0.9]),
         slope.expand(1, 60, 80).clone(),
         GridTransform(4, 4, -12, 0),
-        PICTURE,
+        IMAGE_SIZE,
     )
     found = select(Tracked(sloping, torch.tensor([1])), [points((x, 120, 1)) for x in (99, 99.8, 100.2, 101)])
     assert [selection.rows for selection in found] == [(), (), (0,), (0,)]
 
 
 def test_no_instance_answers_nothing():
-    none = Tracked(Instances.empty(PICTURE), torch.zeros(0, dtype=torch.int64))
+    none = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
     assert select(none, [points((10, 10, 1))])[0].rows == ()
     assert candidates(none, points((10, 10, 1))).rows == ()
 

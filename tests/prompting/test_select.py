@@ -13,11 +13,11 @@ from streamseg.prompting import candidates, select
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
-INSTANCES = look([Shape(100, 100, 80, 80, score=0.9), Shape(100, 100, 30, 30, score=0.6)])
+INSTANCES = detect_shapes([Shape(100, 100, 80, 80, score=0.9), Shape(100, 100, 30, 30, score=0.6)])
 TRACKED = Tracked(INSTANCES, torch.tensor([7, -1]))
-NONE = Tracked(Instances.empty(PICTURE), torch.zeros(0, dtype=torch.int64))
+NONE = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
 
 
 def test_everything_is_all_rows_with_their_own_scores():
@@ -81,14 +81,14 @@ MASKS, SCORES = [PART, WHOLE, APART], [0.9, 0.6, 0.5]
 
 def reference(*prompts: Prompt, masks: Sequence[CropMask] = MASKS) -> list[Selection]:
     scores = SCORES[: len(masks)]
-    return select_reference(masks, scores, prompts, mask_size=PICTURE, image_size=PICTURE)
+    return select_reference(masks, scores, prompts, mask_size=IMAGE_SIZE, image_size=IMAGE_SIZE)
 
 
 def test_points_on_two_objects_are_one_mask_with_the_rows_on_it_large_to_small():
     (answer,) = reference(PointPrompt("both", ((100, 150), (250, 60)), (1, 1)))
     assert answer.mask is not None
     assert (answer.rows, answer.scores) == ((1, 2), (0.6, 0.5))
-    np.testing.assert_array_equal(answer.mask.full(PICTURE), WHOLE.full(PICTURE) | APART.full(PICTURE))
+    np.testing.assert_array_equal(answer.mask.full(IMAGE_SIZE), WHOLE.full(IMAGE_SIZE) | APART.full(IMAGE_SIZE))
     assert (answer.mask.x, answer.mask.y, answer.mask.crop.shape) == (40, 30, (131, 241))
 
 
@@ -96,7 +96,7 @@ def test_a_part_that_was_cut_out_is_not_among_the_rows():
     (answer,) = reference(PointPrompt("ring", ((100, 100), (100, 150)), (0, 1)))
     assert answer.mask is not None
     assert answer.rows == (1,)
-    np.testing.assert_array_equal(answer.mask.full(PICTURE), WHOLE.full(PICTURE) & ~PART.full(PICTURE))
+    np.testing.assert_array_equal(answer.mask.full(IMAGE_SIZE), WHOLE.full(IMAGE_SIZE) & ~PART.full(IMAGE_SIZE))
 
 
 def test_an_object_that_a_later_one_covers_whole_is_still_on_it():
@@ -139,5 +139,5 @@ def test_of_no_mask_the_reference_chooses_nothing():
 
 def test_prompts_are_stretched_over_masks_of_another_size():
     prompts = [PointPrompt("p", ((500, 120),), (1,)), BoxPrompt("b", (440, 60, 560, 180))]
-    answers = select_reference(MASKS, SCORES, prompts, mask_size=PICTURE, image_size=(480, 640))
+    answers = select_reference(MASKS, SCORES, prompts, mask_size=IMAGE_SIZE, image_size=(480, 640))
     assert [answer.rows for answer in answers] == [(2,), (2,)]

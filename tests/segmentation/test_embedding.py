@@ -7,16 +7,16 @@ import torch
 
 from streamseg.segmentation.embedding import embed
 from streamseg.structures.instances import Instances
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 SHAPES = [Shape(60, 80, 60, 60), Shape(160, 80, 60, 60), Shape(260, 80, 60, 60), Shape(60, 180, 60, 60)]
 RED, GREEN, BLUE = (200, 40, 40), (40, 180, 60), (50, 60, 210)
 
 
 def vectors_of(colours, *, prototypes=None, shapes=SHAPES, background=(120, 120, 120), light=1.0):
-    instances = look(shapes)
-    picture = np.full((*PICTURE, 3), background, np.uint8)
-    y, x = np.mgrid[: PICTURE[0], : PICTURE[1]] + 0.5
+    instances = detect_shapes(shapes)
+    picture = np.full((*IMAGE_SIZE, 3), background, np.uint8)
+    y, x = np.mgrid[: IMAGE_SIZE[0], : IMAGE_SIZE[1]] + 0.5
     for shape, colour in zip(shapes, colours, strict=True):
         picture[shape.covers(x, y)] = np.clip(np.array(colour) * light, 0, 255).astype(np.uint8)
     grid = instances.mask_logits.shape[1:]
@@ -41,7 +41,7 @@ def test_another_place_another_size_another_background():
 
 
 def test_without_colours_the_prototypes_speak():
-    prototypes = torch.zeros((2, *look(SHAPES).mask_logits.shape[1:]))
+    prototypes = torch.zeros((2, *detect_shapes(SHAPES).mask_logits.shape[1:]))
     prototypes[0, :, :30] = 1.0
     prototypes[1, :, 50:] = 1.0
     vectors = vectors_of([(90, 90, 90)] * 4, prototypes=prototypes)
@@ -51,18 +51,18 @@ def test_without_colours_the_prototypes_speak():
 
 def test_none_and_the_smallest():
     grid = (8, 60, 80)
-    picture = np.zeros((*PICTURE, 3), np.uint8)
-    assert embed(Instances.empty(PICTURE, grid[1:]), torch.zeros(grid), picture).shape == (0, 108)
-    tiny = look([Shape(100.5, 100.5, 1, 1, "rectangle")])
+    picture = np.zeros((*IMAGE_SIZE, 3), np.uint8)
+    assert embed(Instances.empty(IMAGE_SIZE, grid[1:]), torch.zeros(grid), picture).shape == (0, 108)
+    tiny = detect_shapes([Shape(100.5, 100.5, 1, 1, "rectangle")])
     vectors = embed(tiny, torch.zeros(grid), picture)
     assert vectors.shape == (1, 108)
     assert torch.isfinite(vectors).all()
 
 
 def test_order_of_rows_and_of_channels():
-    picture = cv2.cvtColor(np.full((*PICTURE, 3), 90, np.uint8), cv2.COLOR_BGR2RGB)
+    picture = cv2.cvtColor(np.full((*IMAGE_SIZE, 3), 90, np.uint8), cv2.COLOR_BGR2RGB)
     picture[:, :160] = RED
-    instances = look(SHAPES)
+    instances = detect_shapes(SHAPES)
     prototypes = torch.rand((4, *instances.mask_logits.shape[1:]), generator=torch.Generator().manual_seed(0))
     there = embed(instances, prototypes, np.ascontiguousarray(picture))
     back = embed(instances[[3, 2, 1, 0]], prototypes, np.ascontiguousarray(picture))

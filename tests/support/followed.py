@@ -12,7 +12,7 @@ import torch
 from streamseg.prompting import PromptTracker
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import PointPrompt, Selection, SpatialPrompt
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 FPS = 10.0
 
@@ -44,7 +44,7 @@ def seen(objects: Objects, embeddings: dict[int, Sequence[float]] | None = None)
 
 @cache
 def _looked(shapes: tuple[Shape, ...]) -> Instances:
-    return look(shapes)
+    return detect_shapes(shapes)
 
 
 def click(x: float, y: float, *, prompt_id: str = "click", **settings: object) -> PointPrompt:

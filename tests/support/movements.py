@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from streamseg.config import TrackingConfig
 from streamseg.tracking import Tracker
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 FPS = 30.0
 At = Callable[[int], Shape | None]
@@ -43,8 +43,8 @@ def follow(
     for frame in range(num_frames):
         shapes = [at(frame) for at in objects]
         poles = [pole for at in in_front if (pole := at(frame)) is not None]
-        seen = [index for index, shape in enumerate(shapes) if shape and len(look([shape], in_front=poles))]
-        instances = look([shape for shape in shapes if shape], in_front=poles)
+        seen = [index for index, shape in enumerate(shapes) if shape and len(detect_shapes([shape], in_front=poles))]
+        instances = detect_shapes([shape for shape in shapes if shape], in_front=poles)
         tracked = tracker.update(instances, frame / FPS)
         ids = dict(zip(seen, tracked.track_ids.tolist(), strict=True))
         history.append([ids.get(index) for index in range(len(objects))])

@@ -12,7 +12,7 @@ import torch
 from streamseg.geometry import letterbox
 from streamseg.structures.instances import Instances
 
-PICTURE = (240, 320)
+IMAGE_SIZE = (240, 320)
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Shape:
         return inside[self.kind]
 
 
-def look(
+def detect_shapes(
     shapes: Sequence[Shape],
     *,
-    size: tuple[int, int] = PICTURE,
+    size: tuple[int, int] = IMAGE_SIZE,
     imgsz: int = 320,
     in_front: Sequence[Shape] = (),
 ) -> Instances:

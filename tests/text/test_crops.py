@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamseg.structures.instances import Instances
 from streamseg.text.crops import CropStyle, object_crops
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 PICTURE = (240, 320)
 RED, GREY, WHITE = (200, 0, 0), (90, 90, 90), (255, 255, 255)
@@ -18,7 +18,7 @@ def scene(*shapes):
     y, x = np.mgrid[: PICTURE[0], : PICTURE[1]] + 0.5
     for shape in shapes:
         image[shape.covers(x, y)] = RED
-    return image, look(shapes)
+    return image, detect_shapes(shapes)
 
 
 def crops_of(image, instances, rows=None, size=64, resize="bilinear", **style):
@@ -128,7 +128,7 @@ def corner_pairs(limit):
 @given(corner_pairs(320), corner_pairs(240), st.sampled_from(["dim", "blur", "fill", "keep"]), st.floats(0, 2))
 def test_any_box_has_a_crop(across, down, background, context):
     box = torch.tensor([[across[0], down[0], across[1], down[1]]])
-    logits = look([Shape(160, 120, 200, 200)]).mask_logits
-    instances = Instances(box, torch.ones(1), logits, look([Shape(160, 120, 9, 9)]).grid_to_image, PICTURE)
+    logits = detect_shapes([Shape(160, 120, 200, 200)]).mask_logits
+    instances = Instances(box, torch.ones(1), logits, detect_shapes([Shape(160, 120, 9, 9)]).grid_to_image, PICTURE)
     crops = crops_of(np.full((*PICTURE, 3), 7, np.uint8), instances, size=32, background=background, context=context)
     assert crops.shape == (1, 32, 32, 3)

@@ -14,7 +14,7 @@ from streamseg.text import TextSelector, text_answers
 from streamseg.text.ranking import NONE_OF_THESE
 from streamseg.text.selector import TEXTS_PER_FRAME
 from tests.support.frames import make_frame
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 from tests.support.text_encoders import ScriptedEncoders, make_encoders
 
 COLOURS = {"red": (220, 0, 0), "green": (0, 220, 0), "blue": (0, 0, 220), "grey": (120, 120, 120)}
@@ -36,12 +36,12 @@ def scripted(**changes):
 
 def scene(*colours):
     """A frame with rectangles of these colours, and its instances."""
-    image = np.full((*PICTURE, 3), 60, np.uint8)
+    image = np.full((*IMAGE_SIZE, 3), 60, np.uint8)
     shapes = [Shape(*box, "rectangle") for box, _ in zip(BOXES, colours, strict=False)]
-    y, x = np.mgrid[: PICTURE[0], : PICTURE[1]] + 0.5
+    y, x = np.mgrid[: IMAGE_SIZE[0], : IMAGE_SIZE[1]] + 0.5
     for shape, colour in zip(shapes, colours, strict=True):
         image[shape.covers(x, y)] = COLOURS[colour]
-    return make_frame(0, image=image), look(shapes)
+    return make_frame(0, image=image), detect_shapes(shapes)
 
 
 def tracked(instances, *track_ids):
@@ -272,7 +272,7 @@ def test_in_a_pipeline(tmp_path, prompting):
             (("t1",), "green cup"),
         ]
         assert [one.state for one in message.prompts] == ["bound", "bound"]
-    instances = Instances.empty(PICTURE)
+    instances = Instances.empty(IMAGE_SIZE)
     (message,) = pipeline([at(frame, 2, 0.2)])
     assert [one.state for one in message.prompts] == ["lost", "lost"]
     pipeline.end_source("camera")

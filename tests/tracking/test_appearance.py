@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.tracking.appearance import RASTER, Appearance, box_overlaps, mask_intersections
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 DISC = Shape(100, 100, 60, 60)
 
@@ -42,7 +42,7 @@ def test_overlaps_of_boxes(first, second, shared, iou):
     ],
 )
 def test_intersections_of_masks(first, second, area):
-    looks = [Appearance.of(look([shape])) for shape in (first, second)]
+    looks = [Appearance.of(detect_shapes([shape])) for shape in (first, second)]
     for one, other in (looks, looks[::-1]):
         assert mask_intersections(one, other)[0] == pytest.approx(area, rel=0.1, abs=20)
 
@@ -53,12 +53,15 @@ def test_intersections_of_no_pair():
 
 
 def test_area_of_a_mask():
-    assert Appearance.of(look([DISC, Shape(50, 50, 20, 20)])).mask_areas == pytest.approx([2827, 314], rel=0.1)
+    assert Appearance.of(detect_shapes([DISC, Shape(50, 50, 20, 20)])).mask_areas == pytest.approx([2827, 314], rel=0.1)
 
 
 @given(x=st.floats(-500, 500), y=st.floats(-500, 500))
 def test_what_two_share_does_not_depend_on_where_they_are(x, y):
-    disc, bar = Appearance.of(look([DISC])), Appearance.of(look([Shape(115, 100, 30, 150, "rectangle")]))
+    disc, bar = (
+        Appearance.of(detect_shapes([DISC])),
+        Appearance.of(detect_shapes([Shape(115, 100, 30, 150, "rectangle")])),
+    )
     offset = np.array([[x, y]])
     shared = mask_intersections(disc.moved(offset), bar.moved(offset))
     # The edge of a tile may fall on either side when the numbers are rounded elsewhere.
@@ -71,13 +74,13 @@ def test_a_mask_that_leaves_its_box_is_cut_there():
         torch.tensor([0.9]),
         torch.full((1, 60, 80), 5.0),
         GridTransform(4, 4, 0, 0),
-        PICTURE,
+        IMAGE_SIZE,
     )
     assert Appearance.of(everywhere).mask_areas == pytest.approx([800])
 
 
 def test_of_nothing():
-    none = Appearance.of(Instances.empty(PICTURE)) + Appearance.empty()
+    none = Appearance.of(Instances.empty(IMAGE_SIZE)) + Appearance.empty()
     assert none.boxes.shape == (0, 4)
     assert none.shapes.shape == (0, RASTER, RASTER)
     assert none.mask_areas.shape == (0,)

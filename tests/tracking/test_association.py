@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.association import LOST_COST, Expectation, assign, match_costs
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 
 def expected(shapes: list[Shape], *, deviation: float = 2.0, lost: bool = False) -> Expectation:
-    looks = Appearance.of(look(shapes))
+    looks = Appearance.of(detect_shapes(shapes))
     return Expectation(looks, looks, np.full(len(looks), deviation), np.full(len(looks), lost))
 
 
 def cost(track: Shape, detection: Shape, **options) -> float:
-    return float(match_costs(expected([track], **options), Appearance.of(look([detection])), 2.0)[0, 0])
+    return float(match_costs(expected([track], **options), Appearance.of(detect_shapes([detection])), 2.0)[0, 0])
 
 
 DISC = Shape(100, 100, 60, 60)
@@ -59,7 +59,7 @@ class TestCosts:
         assert cost(DISC, DISC, lost=True) == pytest.approx(cost(DISC, DISC) + LOST_COST)
 
     def test_count_the_whole_when_it_looks_more_like_it(self):
-        half, whole = (Appearance.of(look([shape])) for shape in (Shape(85, 100, 30, 60), DISC))
+        half, whole = (Appearance.of(detect_shapes([shape])) for shape in (Shape(85, 100, 30, 60), DISC))
         hidden = Expectation(half, whole, np.array([2.0]), np.array([False]))
         assert match_costs(hidden, whole, 2.0)[0, 0] == pytest.approx(0, abs=0.02)
         assert match_costs(hidden, half, 2.0)[0, 0] == pytest.approx(0, abs=0.02)
@@ -67,14 +67,14 @@ class TestCosts:
     @given(limit=st.floats(0.1, 1.5))
     def test_up_to_the_limit_do_not_depend_on_it(self, limit):
         tracks = expected([DISC, Shape(130, 110, 80, 40), Shape(100, 60, 20, 20)])
-        found = Appearance.of(look([Shape(104, 98, 60, 60, "ring"), Shape(120, 110, 90, 50, "rectangle")]))
+        found = Appearance.of(detect_shapes([Shape(104, 98, 60, 60, "ring"), Shape(120, 110, 90, 50, "rectangle")]))
         limited, free = match_costs(tracks, found, limit), match_costs(tracks, found, 3.0)
         assert limited[free <= limit] == pytest.approx(free[free <= limit])
         assert (limited[free > limit] > limit).all()
 
     @pytest.mark.parametrize(("num_tracks", "num_detections"), [(0, 0), (0, 2), (2, 0)])
     def test_of_nothing(self, num_tracks, num_detections):
-        costs = match_costs(expected([DISC] * num_tracks), Appearance.of(look([DISC] * num_detections)), 0.75)
+        costs = match_costs(expected([DISC] * num_tracks), Appearance.of(detect_shapes([DISC] * num_detections)), 0.75)
         assert costs.shape == (num_tracks, num_detections)
         assert [len(part) for part in assign(costs, 0.75)] == [0, 0]
 

@@ -12,28 +12,28 @@ from streamseg.config import TrackingConfig
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.tracking import Tracker
 from tests.support.movements import FPS, moving
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 
 class TestRows:
     def test_none_at_all(self):
         tracker = Tracker(TrackingConfig())
         for frame in range(3):
-            tracked = tracker.update(Instances.empty(PICTURE), frame / FPS)
+            tracked = tracker.update(Instances.empty(IMAGE_SIZE), frame / FPS)
             assert tracked.track_ids.shape == (0,)
             assert tracked.track_ids.dtype == torch.int64
 
     def test_none_between_some(self):
         tracker = Tracker(TrackingConfig(confirm_frames=1))
-        scene = look([Shape(60, 60, 40, 40)])
+        scene = detect_shapes([Shape(60, 60, 40, 40)])
         found = [
             tracker.update(given_, index / FPS).track_ids.tolist()
-            for index, given_ in enumerate([scene, look([]), scene])
+            for index, given_ in enumerate([scene, detect_shapes([]), scene])
         ]
         assert found == [[1], [], [1]]
 
     def test_are_the_ones_given(self):
-        scene = look([Shape(60, 60, 40, 40), Shape(200, 150, 40, 40, score=0.2)])
+        scene = detect_shapes([Shape(60, 60, 40, 40), Shape(200, 150, 40, 40, score=0.2)])
         tracked = Tracker(TrackingConfig()).update(scene, 0.0)
         assert tracked.instances is scene
         assert tracked.track_ids.tolist() == [-1, -1]
@@ -43,7 +43,7 @@ class TestRows:
         boxes = torch.tensor([[100.0, 100.0, 103.0, 103.0]])
         for frame in range(4):
             empty = Instances(
-                boxes + frame, torch.tensor([0.9]), torch.full((1, 60, 80), -5.0), GridTransform(4, 4, 0, 0), PICTURE
+                boxes + frame, torch.tensor([0.9]), torch.full((1, 60, 80), -5.0), GridTransform(4, 4, 0, 0), IMAGE_SIZE
             )
             tracked = tracker.update(empty, frame / FPS)
         assert tracked.track_ids.tolist() == [1]
@@ -56,7 +56,7 @@ class TestRows:
                 torch.tensor([0.9]),
                 torch.full((1, 60, 80), -5.0),
                 GridTransform(4, 4, 0, 0),
-                PICTURE,
+                IMAGE_SIZE,
             )
             assert len(tracker.update(point, frame / FPS)) == 1
 
@@ -71,13 +71,13 @@ class TestRows:
         tracker = Tracker(TrackingConfig())
         shapes = [Shape(100, 100, 60, 60), Shape(200, 150, 50, 80, "rectangle")]
         for frame in range(3):
-            before = tracker.update(look(shapes), frame / FPS).track_ids.tolist()
-        assert tracker.update(look(shapes, **change), 3 / FPS).track_ids.tolist() == before == [1, 2]
+            before = tracker.update(detect_shapes(shapes), frame / FPS).track_ids.tolist()
+        assert tracker.update(detect_shapes(shapes, **change), 3 / FPS).track_ids.tolist() == before == [1, 2]
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
     def test_of_logits_of_any_precision(self, dtype):
         tracker = Tracker(TrackingConfig(confirm_frames=1))
-        scene = look([Shape(60, 60, 40, 40)])
+        scene = detect_shapes([Shape(60, 60, 40, 40)])
         rough = Instances(scene.boxes, scene.scores, scene.mask_logits.to(dtype), scene.grid_to_image, scene.image_size)
         assert tracker.update(rough, 0.0).track_ids.tolist() == [1]
 
@@ -103,7 +103,7 @@ class TestProperties:
         tracker = Tracker(TrackingConfig(confirm_frames=confirm_frames))
         highest = 0
         for index, shapes in enumerate(frames):
-            scene = look(shapes)
+            scene = detect_shapes(shapes)
             tracked = tracker.update(scene, index * 0.1)
             ids = tracked.track_ids.tolist()
             named = [identity for identity in ids if identity != -1]
@@ -127,7 +127,7 @@ class TestProperties:
         speeds = rng.normal(0, 3, (count, 2))
         straight, mixed = Tracker(TrackingConfig()), Tracker(TrackingConfig())
         for frame in range(6):
-            scene = look([moving(shape, *speed)(frame) for shape, speed in zip(starts, speeds, strict=True)])
+            scene = detect_shapes([moving(shape, *speed)(frame) for shape, speed in zip(starts, speeds, strict=True)])
             order = data.draw(st.permutations(range(len(scene))))
             expected = straight.update(scene, frame / FPS).track_ids[list(order)]
             assert mixed.update(scene[list(order)], frame / FPS).track_ids.tolist() == expected.tolist()

@@ -7,7 +7,7 @@ import pytest
 from streamseg.config import TrackingConfig
 from streamseg.tracking import Tracker
 from tests.support.movements import absent, follow, identities, moving, still
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 PERSON = Shape(160, 120, 80, 200, "rectangle")
 FACE = Shape(160, 50, 40, 50)
@@ -136,21 +136,21 @@ class TestIdentities:
         tracker = Tracker(TrackingConfig(confirm_frames=1, max_lost_seconds=0.1))
         for frame in range(30):
             place = 40 + 60 * (frame // 5 % 4)
-            tracked = tracker.update(look([Shape(place, 40 + place / 2, 30, 30)]), frame * 0.2)
+            tracked = tracker.update(detect_shapes([Shape(place, 40 + place / 2, 30, 30)]), frame * 0.2)
             given_ids.append(tracked.track_ids.tolist()[0])
         assert given_ids == sorted(given_ids)
         assert len(set(given_ids)) == 6
 
     def test_count_on_after_a_reset(self):
         tracker = Tracker(TrackingConfig(confirm_frames=1))
-        scene = look([Shape(60, 60, 40, 40), Shape(200, 150, 40, 40)])
+        scene = detect_shapes([Shape(60, 60, 40, 40), Shape(200, 150, 40, 40)])
         assert tracker.update(scene, 0.0).track_ids.tolist() == [1, 2]
         tracker.reset()
         assert tracker.update(scene, 0.1).track_ids.tolist() == [3, 4]
 
     def test_of_two_trackers_are_independent(self):
         first, second = Tracker(TrackingConfig(confirm_frames=1)), Tracker(TrackingConfig(confirm_frames=1))
-        scene = look([Shape(60, 60, 40, 40)])
+        scene = detect_shapes([Shape(60, 60, 40, 40)])
         assert first.update(scene, 0.0).track_ids.tolist() == [1]
         assert second.update(scene, 0.0).track_ids.tolist() == [1]
         second.reset()

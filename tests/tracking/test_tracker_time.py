@@ -6,7 +6,7 @@ import pytest
 
 from streamseg.config import TrackingConfig
 from streamseg.tracking import Tracker
-from tests.support.shapes import Shape, look
+from tests.support.shapes import Shape, detect_shapes
 
 
 class TestTime:
@@ -23,19 +23,22 @@ class TestTime:
     )
     def test_of_frames_may_be(self, times):
         tracker = Tracker(TrackingConfig())
-        ids = [tracker.update(look([Shape(100, 100, 50, 50)]), time).track_ids.tolist()[0] for time in times]
+        ids = [tracker.update(detect_shapes([Shape(100, 100, 50, 50)]), time).track_ids.tolist()[0] for time in times]
         assert ids == [-1, -1, 1, 1, 1, 1, 1]
 
     def test_speed_is_per_second_and_not_per_frame(self):
         tracker = Tracker(TrackingConfig())
         seconds = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9, 1.0, 1.4]
-        ids = [tracker.update(look([Shape(40 + 150 * at, 100, 24, 24)]), at).track_ids.tolist()[0] for at in seconds]
+        ids = [
+            tracker.update(detect_shapes([Shape(40 + 150 * at, 100, 24, 24)]), at).track_ids.tolist()[0]
+            for at in seconds
+        ]
         assert ids[2:] == [1] * 7
 
     @pytest.mark.parametrize("time_seconds", [float("nan"), float("inf"), float("-inf")])
     def test_that_is_no_time(self, time_seconds):
         with pytest.raises(ValueError, match="time_seconds must be finite"):
-            Tracker(TrackingConfig()).update(look([]), time_seconds)
+            Tracker(TrackingConfig()).update(detect_shapes([]), time_seconds)
 
 
 class TestExpected:
@@ -46,7 +49,7 @@ class TestExpected:
         """A tracker that saw one thing move, the last time at `num_frames - 1` tenths of a second."""
         tracker = Tracker(TrackingConfig())
         for frame in range(num_frames):
-            tracker.update(look([Shape(60 + speed * frame / 10, 100, 50, 50)]), frame / 10)
+            tracker.update(detect_shapes([Shape(60 + speed * frame / 10, 100, 50, 50)]), frame / 10)
         return tracker
 
     def test_a_confirmed_track_where_it_moves_to(self):
@@ -67,5 +70,5 @@ class TestExpected:
     @pytest.mark.parametrize(("lost_seconds", "count"), [(0.1, 1), (0.4, 1), (0.7, 0)])
     def test_what_was_lost_long_ago_is_not_expected(self, lost_seconds, count):
         tracker = self.seen(8)
-        tracker.update(look([]), 0.8)
+        tracker.update(detect_shapes([]), 0.8)
         assert len(tracker.expected(0.8 + lost_seconds)) == count

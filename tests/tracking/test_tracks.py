@@ -8,18 +8,18 @@ import pytest
 from streamseg.structures.instances import TENTATIVE
 from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.tracks import Tracks
-from tests.support.shapes import PICTURE, Shape, look
+from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 WHOLE = Shape(100, 100, 60, 60)
 HALF = Shape(85, 100, 30, 60, "rectangle")
 
 
 def looks(*shapes: Shape) -> Appearance:
-    return Appearance.of(look(shapes))
+    return Appearance.of(detect_shapes(shapes))
 
 
 def test_start_tentative_and_seen_once():
-    tracks = Tracks.start(looks(WHOLE, HALF), PICTURE)
+    tracks = Tracks.start(looks(WHOLE, HALF), IMAGE_SIZE)
     assert tracks.ids.tolist() == [TENTATIVE, TENTATIVE]
     assert tracks.num_seen.tolist() == [1, 1]
     assert not tracks.confirmed.any()
@@ -27,7 +27,7 @@ def test_start_tentative_and_seen_once():
 
 
 def test_time_unseen_counts_from_the_first_frame_without():
-    tracks = Tracks.start(looks(WHOLE), PICTURE)
+    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE)
     seconds = []
     for _ in range(3):
         tracks = tracks.advanced(0.2).unseen()
@@ -38,7 +38,7 @@ def test_time_unseen_counts_from_the_first_frame_without():
 
 
 def test_the_whole_is_remembered_while_half_is_hidden():
-    tracks = Tracks.start(looks(WHOLE), PICTURE).advanced(0.1).seen(looks(HALF), 0.1)
+    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE).advanced(0.1).seen(looks(HALF), 0.1)
     assert tracks.visible.boxes == pytest.approx(looks(HALF).boxes)
     assert (tracks.whole_shapes == looks(WHOLE).shapes).all()
     assert tracks.motion.size[0, 0] > 50
@@ -46,12 +46,12 @@ def test_the_whole_is_remembered_while_half_is_hidden():
 
 def test_the_whole_is_taken_anew_when_nothing_is_hidden():
     triangle = looks(Shape(100, 100, 60, 60, "triangle"))
-    tracks = Tracks.start(looks(WHOLE), PICTURE).advanced(0.1).seen(triangle, 0.1)
+    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE).advanced(0.1).seen(triangle, 0.1)
     assert (tracks.whole_shapes == triangle.shapes).all()
 
 
 def test_what_was_last_seen_moves_with_the_whole():
-    tracks = Tracks.start(looks(WHOLE), PICTURE)
+    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE)
     for step in (1, 2, 3):
         tracks = tracks.advanced(0.1).seen(looks(Shape(100 + 10 * step, 100, 60, 60)), 0.1)
     moved = tracks.advanced(0.1)
@@ -62,7 +62,7 @@ def test_what_was_last_seen_moves_with_the_whole():
 
 
 def test_tables_are_cut_and_joined_row_by_row():
-    first, second = Tracks.start(looks(WHOLE), PICTURE), Tracks.start(looks(HALF, WHOLE), PICTURE)
+    first, second = Tracks.start(looks(WHOLE), IMAGE_SIZE), Tracks.start(looks(HALF, WHOLE), IMAGE_SIZE)
     both = (first + second).with_ids(np.array([4, 5, 6]))
     chosen = both[np.array([2, 0])]
     assert len(both) == 3
