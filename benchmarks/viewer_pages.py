@@ -21,11 +21,11 @@ import psutil
 from benchmarks.harness import parser, report
 from benchmarks.page.browser import chromium, why_no_browser
 from benchmarks.page.scene import TruthSegmenter
+from streamseg.capture.scene import RenderedScene
 from streamseg.config import SceneSource, ViewerConfig
 from streamseg.pipeline import Pipeline
 from streamseg.runtime import Runtime
 from streamseg.structures.frame import Frame
-from streamseg.synthetic import RenderedScene
 from streamseg.viewer import Run, Viewer
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ class Step:
     instances: Instances
     time_seconds: float
     truth: np.ndarray
-    """(K,) `figure_ids` of the scene, -1 for what is none: a figure that has left and comes back is the same object to
+    """(K,) `sprite_ids` of the scene, -1 for what is none: a figure that has left and comes back is the same object to
     anybody who sees it."""
 
 
@@ -46,7 +46,7 @@ def whole_of(figure_id: int) -> int:
 
 
 def truth_steps(variant: Variant, seed: int, num_frames: int | None = None) -> Iterator[Step]:
-    """The truth's boxes and masks, spoilt, with the colours of the rendered pictures."""
+    """The truth's boxes and masks, spoilt, with the colours of the rendered images."""
     rng = np.random.default_rng([seed, 7])
     renderer = scene_renderer(seed, FPS)
     place = letterbox(SIZE, 640)
@@ -59,7 +59,7 @@ def truth_steps(variant: Variant, seed: int, num_frames: int | None = None) -> I
         # There is no network here: one prototype of nothing, so that colours alone tell objects apart.
         nothing = torch.zeros((1, *instances.mask_logits.shape[1:]))
         looks = embed(instances, nothing, picture)
-        ids = np.where(rows >= 0, truth.figure_ids[rows], -1)
+        ids = np.where(rows >= 0, truth.sprite_ids[rows], -1)
         yield Step(replace(instances, embeddings=looks), index / FPS, ids)
 
 
@@ -72,5 +72,5 @@ def model_steps(segmenter: Segmenter, seed: int) -> Iterator[Step]:
         ids = np.full(len(instances), -1)
         if len(truth.track_ids) and len(instances):
             best = similarity.argmax(axis=0)
-            ids = np.where(similarity.max(axis=0) > 0.5, truth.figure_ids[best], -1)
+            ids = np.where(similarity.max(axis=0) > 0.5, truth.sprite_ids[best], -1)
         yield Step(instances, index / FPS, ids)

@@ -31,7 +31,7 @@ def open_source(config: SourceConfig) -> Source:
     if not config.id:
         raise ConfigError(f"a {config.type} source needs an id; take it from Config.named_sources()")
     if isinstance(config, SceneSource):
-        from streamseg.synthetic import RenderedScene
+        from streamseg.capture.scene import RenderedScene
 
         return RenderedScene(config)
     if isinstance(config, StreamSource):

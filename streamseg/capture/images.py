@@ -20,7 +20,7 @@ from streamseg.errors import SourceError
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["ImageFiles", "find_images", "natural_key", "read_picture"]
+__all__ = ["ImageFiles", "find_image_files", "load_image", "natural_key"]
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], str]:
@@ -31,7 +31,7 @@ def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], st
     return key, str(path)
 
 
-def find_images(text: str) -> tuple[Path, ...]:
+def find_image_files(text: str) -> tuple[Path, ...]:
     """The pictures that a file name, a folder or a glob pattern (`**` for folders) stands for, in natural order.
 
     Folders and patterns give the files whose suffix is one of `IMAGE_SUFFIXES`; a file is taken at its word.
@@ -54,7 +54,7 @@ def find_images(text: str) -> tuple[Path, ...]:
     return tuple(pictures)
 
 
-def read_picture(path: Path) -> npt.NDArray[np.uint8]:
+def load_image(path: Path) -> npt.NDArray[np.uint8]:
     """Read a picture as uint8 (H, W, 3) RGB: turned as its EXIF data says, grey and 16 bits converted, alpha left out.
 
     Raises:
@@ -84,7 +84,7 @@ class ImageFiles:
         self.frame_id = config.frame_id
         self.is_live = False
         self.drops = DropCounter()
-        self.paths = find_images(config.path)
+        self.paths = find_image_files(config.path)
         """The files, in the order of the frames."""
         self._fps = config.fps
         self._stopped = threading.Event()
@@ -102,7 +102,7 @@ class ImageFiles:
                 self._stopped.wait(max(due_ns - time.monotonic_ns(), 0) / NS_PER_SECOND)
             if self._stopped.is_set():
                 return
-            image = read_picture(path)
+            image = load_image(path)
             yield Frame(
                 image=image,
                 source_id=self.source_id,

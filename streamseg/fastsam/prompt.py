@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from streamseg.capture.images import read_picture
+from streamseg.capture.images import load_image
 from streamseg.errors import DataError
 from streamseg.fastsam import reference_selection as reference
 from streamseg.fastsam.plot import crop_of, write_image
@@ -276,4 +276,4 @@ def _picture(image: str | Path | npt.NDArray[np.uint8] | PilImage) -> npt.NDArra
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"the picture must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
         return image
-    return np.asarray(image.convert("RGB"), np.uint8) if isinstance(image, PilImage) else read_picture(Path(image))
+    return np.asarray(image.convert("RGB"), np.uint8) if isinstance(image, PilImage) else load_image(Path(image))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.capture import open_source
-from streamseg.capture.images import find_images, read_picture
+from streamseg.capture.images import find_image_files, load_image
 from streamseg.config import Config, ImagesSource, SceneSource, StreamSource, WebcamSource, parse_source
 from streamseg.errors import DataError
 
@@ -72,8 +72,8 @@ def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Source
         raise DataError("the list of pictures is empty; give at least one path, array or PIL image")
     for position, item in enumerate(items):
         if isinstance(item, str | Path):
-            for path in find_images(str(item)):
-                yield SourceImage(_bgr(read_picture(path)), str(item), position / 30)
+            for path in find_image_files(str(item)):
+                yield SourceImage(_bgr(load_image(path)), str(item), position / 30)
         elif isinstance(item, np.ndarray):
             yield SourceImage(_checked(item), f"image{position}.jpg", position / 30)
         elif isinstance(item, PilImage):
@@ -88,8 +88,8 @@ def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Source
 def _from_address(text: str, vid_stride: int) -> Iterator[SourceImage]:
     config = parse_source(text)
     if isinstance(config, ImagesSource):
-        for position, path in enumerate(find_images(text)):
-            yield SourceImage(_bgr(read_picture(path)), os.path.abspath(path), position / 30)
+        for position, path in enumerate(find_image_files(text)):
+            yield SourceImage(_bgr(load_image(path)), os.path.abspath(path), position / 30)
         return
     if isinstance(config, StreamSource):
         mode = "auto" if "://" in config.url else "every_frame"

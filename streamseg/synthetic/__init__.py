@@ -6,6 +6,5 @@ passage ─────────────────────┘
 """
 
 from streamseg.synthetic.renderer import SceneRenderer, SceneTruth
-from streamseg.synthetic.source import RenderedScene
 
-__all__ = ["RenderedScene", "SceneRenderer", "SceneTruth"]
+__all__ = ["SceneRenderer", "SceneTruth"]

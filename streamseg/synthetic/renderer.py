@@ -39,7 +39,7 @@ class SceneTruth:
     """K masks of exactly the visible pixels: disjoint among objects, a part inside its whole."""
     is_part: npt.NDArray[np.bool_]
     """(K,), True for a part; it follows its whole."""
-    figure_ids: npt.NDArray[np.int64]
+    sprite_ids: npt.NDArray[np.int64]
     """(K,), the same for what looks the same: a figure that has left comes back later, under another identity."""
 
 
@@ -175,7 +175,7 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
             coverage = _warp(placement.sprite.coverage, placement.matrix, window)
             owners[y : y + height, x : x + width][coverage >= 128] = owner
     track_ids: list[int] = []
-    figure_ids: list[int] = []
+    sprite_ids: list[int] = []
     masks: list[CropMask] = []
     is_part: list[bool] = []
     for owner, (placement, window) in enumerate(zip(placements, windows, strict=True), start=1):
@@ -186,14 +186,14 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
         if np.count_nonzero(visible) < MIN_VISIBLE_PIXELS:
             continue
         track_ids.append(placement.track_id)
-        figure_ids.append(placement.figure_id)
+        sprite_ids.append(placement.figure_id)
         masks.append(_tight(visible, x, y))
         is_part.append(False)
         for number, part in enumerate(placement.sprite.parts, start=1):
             shown = visible & (_warp(part, placement.matrix, window) >= 128)
             if np.count_nonzero(shown) >= MIN_VISIBLE_PIXELS:
                 track_ids.append(placement.track_id + number)
-                figure_ids.append(placement.figure_id + number)
+                sprite_ids.append(placement.figure_id + number)
                 masks.append(_tight(shown, x, y))
                 is_part.append(True)
     boxes = [(mask.x, mask.y, mask.x + mask.crop.shape[1], mask.y + mask.crop.shape[0]) for mask in masks]
@@ -202,7 +202,7 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
         boxes=np.array(boxes, np.float32).reshape(-1, 4),
         masks=tuple(masks),
         is_part=np.array(is_part, np.bool_),
-        figure_ids=np.array(figure_ids, np.int64),
+        sprite_ids=np.array(sprite_ids, np.int64),
     )
 
 

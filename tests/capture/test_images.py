@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.capture import open_source
-from streamseg.capture.images import ImageFiles, find_images, natural_key, read_picture
+from streamseg.capture.images import ImageFiles, find_image_files, load_image, natural_key
 from streamseg.config import ImagesSource
 from streamseg.errors import SourceError
 from tests.support.frames import take
@@ -67,9 +67,9 @@ def test_folder_in_natural_order(tmp_path):
 def test_glob_patterns(tmp_path):
     for name in ("a1.jpg", "b1.jpg", "deep/a2.JPG", "a3.txt"):
         write_image(tmp_path / name if not name.endswith("txt") else tmp_path / "t.png")
-    assert [path.name for path in find_images(str(tmp_path / "a*"))] == ["a1.jpg"]
-    assert [path.name for path in find_images(str(tmp_path / "**" / "a*"))] == ["a1.jpg", "a2.JPG"]
-    assert [path.name for path in find_images(str(tmp_path / "[ab]1.jpg"))] == ["a1.jpg", "b1.jpg"]
+    assert [path.name for path in find_image_files(str(tmp_path / "a*"))] == ["a1.jpg"]
+    assert [path.name for path in find_image_files(str(tmp_path / "**" / "a*"))] == ["a1.jpg", "a2.JPG"]
+    assert [path.name for path in find_image_files(str(tmp_path / "[ab]1.jpg"))] == ["a1.jpg", "b1.jpg"]
 
 
 def test_one_file_is_taken_at_its_word(tmp_path):
@@ -146,7 +146,7 @@ def test_a_picture_that_vanished(tmp_path):
 def test_every_kind_becomes_rgb(tmp_path, name, stored, expected):
     path = tmp_path / name
     cv2.imwrite(str(path), np.full((16, 24, *stored.shape), stored, stored.dtype))
-    picture = read_picture(path)
+    picture = load_image(path)
     assert picture.shape == (16, 24, 3)
     assert picture.dtype == np.uint8
     np.testing.assert_allclose(picture[8, 8], expected, atol=2)
@@ -174,7 +174,7 @@ def test_exif_orientation(tmp_path, value, size, bright):
     jpeg = cv2.imencode(".jpg", stored)[1].tobytes()
     path = tmp_path / "phone.jpg"
     path.write_bytes(jpeg[:2] + exif_orientation(value) + jpeg[2:])
-    picture = read_picture(path)
+    picture = load_image(path)
     assert picture.shape[:2] == size
     assert picture[bright].min() > 240
     assert picture.mean() == pytest.approx(255 / 4, abs=5)

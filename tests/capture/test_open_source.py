@@ -3,11 +3,11 @@ import pytest
 from streamseg.capture import open_source
 from streamseg.capture.images import ImageFiles
 from streamseg.capture.network_stream import NetworkStream
+from streamseg.capture.scene import RenderedScene
 from streamseg.capture.video_file import VideoFile
 from streamseg.capture.webcam import Webcam
 from streamseg.config import ImagesSource, SceneSource, StreamSource, WebcamSource
 from streamseg.errors import ConfigError
-from streamseg.synthetic import RenderedScene
 from tests.support.videos import write_video
 
 

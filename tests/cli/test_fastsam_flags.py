@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.capture.images import read_picture
+from streamseg.capture.images import load_image
 from streamseg.cli.fastsam_flags import has_official_flags, job_of_official_flags
 from streamseg.cli.main import build_parser, main
 from streamseg.cli.segment import segmentation_config
@@ -281,7 +281,7 @@ def test_a_run_gives_the_answers_of_reference_mode(official, weights, picture, f
         prompting="reference",
         retina_masks=job.retina_masks,
     )
-    (message,) = pipeline([make_frame(image=read_picture(picture))])
+    (message,) = pipeline([make_frame(image=load_image(picture))])
     assert [one["area"] for one in results] == [one.area for one in message.objects]
     assert all(one["segmentation"]["size"] == list(message.mask_size) for one in results)
     assert results

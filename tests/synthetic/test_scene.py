@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.capture import open_source
+from streamseg.capture.scene import RenderedScene, newest_due
 from streamseg.config import SceneSource
-from streamseg.synthetic import RenderedScene, SceneRenderer
+from streamseg.synthetic import SceneRenderer
 from streamseg.synthetic.background import BACKDROPS, paint_backdrop
 from streamseg.synthetic.raster import Canvas, Sprite
 from streamseg.synthetic.renderer import MIN_VISIBLE_PIXELS, Placement, compose, measure
 from streamseg.synthetic.shapes.registry import FIGURES, draw_figure
-from streamseg.synthetic.source import newest_due
 from streamseg.synthetic.textures import TEXTURES
 from streamseg.synthetic.trajectory import draw_passage
 from tests.support.frames import take
@@ -185,8 +185,8 @@ def test_a_figure_comes_back_under_another_identity():
     figures: dict[int, set[int]] = {}
     for index in range(0, 1800, 15):
         truth = renderer.truth(index)
-        assert len(set(truth.figure_ids.tolist())) == len(truth.figure_ids), "no two look the same at a time"
-        for track_id, figure_id in zip(truth.track_ids.tolist(), truth.figure_ids.tolist(), strict=True):
+        assert len(set(truth.sprite_ids.tolist())) == len(truth.sprite_ids), "no two look the same at a time"
+        for track_id, figure_id in zip(truth.track_ids.tolist(), truth.sprite_ids.tolist(), strict=True):
             figures.setdefault(track_id, set()).add(figure_id)
     assert all(len(ids) == 1 for ids in figures.values())
     assert len(set().union(*figures.values())) < len(figures)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from streamseg.capture.clock import NS_PER_SECOND, wall_ns_at
 from streamseg.config import SceneSource
 from streamseg.structures.frame import Frame
-from streamseg.synthetic.renderer import SceneRenderer
+from streamseg.synthetic import SceneRenderer
 from streamseg.telemetry import DropCounter
 
 __all__ = ["RenderedScene", "newest_due"]
