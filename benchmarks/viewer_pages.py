@@ -98,7 +98,7 @@ def live_run(fps: float) -> Iterator[tuple[Runtime, str]]:
     pipeline = Pipeline(TruthSegmenter(source.renderer))
     with Viewer(["scene"], ViewerConfig(port=0)) as viewer:
         runtime = Runtime([source], pipeline, [viewer])
-        viewer.attach(Run({}, lambda: runtime.figures().as_json(), lambda: pipeline.prompts))
+        viewer.attach(Run({}, lambda: runtime.stats().as_json(), lambda: pipeline.prompts))
         thread = threading.Thread(target=runtime.run)
         thread.start()
         try:
@@ -125,7 +125,7 @@ def measured(kind: str, *, slowdown: float, seconds: float, fps: float) -> dict[
         told = [dict(zip(FIGURES, page.evaluate(script, list(FIGURES)), strict=True)) for page in pages]
         if end is not None:
             end()
-        figures = runtime.figures()
+        figures = runtime.stats()
         for number, page_figures in enumerate(told):
             which = "as it is" if number < NUM_PAGES - 1 or kind == "none" else f"{kind} slowed down {slowdown:g}x"
             print(f"page {number} ({which}): " + ", ".join(f"{name} {words}" for name, words in page_figures.items()))

@@ -199,7 +199,7 @@ def scene_run(
     with Viewer([source.source_id], ViewerConfig(port=0)) as viewer:
         runtime = Runtime([source], pipeline, [viewer, results])
         operations = control_operations(runtime)
-        viewer.attach(Run(operations, lambda: runtime.figures().as_json(), lambda: pipeline.prompts))
+        viewer.attach(Run(operations, lambda: runtime.stats().as_json(), lambda: pipeline.prompts))
         thread = threading.Thread(target=runtime.run)
         thread.start()
         try:

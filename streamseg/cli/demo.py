@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     received = read_received(received_path)
     print(f"to look at: {', '.join(str(path) for path in video.paths.values() if path.is_file())}")
     print(f"a subscriber in another process received {received} -> {received_path}")
-    for line in summary_lines(session.runtime.figures()):
+    for line in summary_lines(session.runtime.stats()):
         print(line)
     if not received.num_messages:
         print("streamseg: the subscriber received nothing", file=sys.stderr)

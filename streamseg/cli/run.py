@@ -152,7 +152,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
             session.runtime.run(on_figures, interval_seconds=interval_seconds, duration_seconds=duration_seconds)
         finally:
             status.close()
-            figures = session.runtime.figures()
+            figures = session.runtime.stats()
             # A run that failed before its first frame has nothing to tell but its error.
             if figures.num_frames or not isinstance(sys.exc_info()[1], StreamsegError):
                 for line in summary_lines(figures):

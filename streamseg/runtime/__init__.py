@@ -8,7 +8,7 @@ A live source's mailbox holds one frame, the newest; a file's blocks its reader.
 threads holds one piece of work, so that nothing grows old in a queue.
 """
 
-from streamseg.runtime.figures import Ages, RunStats, SourceStats, describe_drops
+from streamseg.runtime.stats import Ages, RunStats, SourceStats, describe_drops
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
 

@@ -1,9 +1,10 @@
-"""Which frames go through the network together: pure policy, time is an argument.
+"""Policy that decides which frames go through the network together. Pure: the caller supplies the time.
 
 A ready frame waits for other cameras only while that pays: no longer than the deadline, and only for
-a camera whose next frame is due before it. A camera's period is learned by count over span, because
-consumer cameras send bursts with pauses of 0.4 to 0.5 s around each key frame: an average of the gaps
-would follow the burst, and waiting for whichever camera is pausing would stall all of them.
+a camera whose next frame is due before it. A camera's period is its time span over its number of
+arrivals, because consumer cameras send bursts with pauses of 0.4 to 0.5 s around each key frame: an
+average of the gaps would follow the burst, and waiting for whichever camera is pausing would stall
+all of them.
 """
 
 from __future__ import annotations
@@ -14,79 +15,79 @@ from dataclasses import dataclass
 
 from streamseg.config import BatchingConfig
 
-__all__ = ["ArrivalPeriod", "Batcher", "Decision", "Waiting"]
+__all__ = ["ArrivalPeriod", "Batcher", "Decision", "MailboxState"]
 
 PERIOD_WINDOW = 64
-"""Arrivals that the period is taken over: several bursts of a camera that sends in bursts."""
+"""Number of arrivals behind the period: several bursts of a camera that sends in bursts."""
 MIN_ARRIVALS = 8
-"""Fewer say nothing about a period."""
+"""Minimum number of arrivals for an estimate of the period."""
 HORIZON_NS = 2_000_000_000
-"""A longer silence is an interruption: what was learned before it is forgotten."""
+"""A longer gap is an interruption: earlier arrivals are discarded."""
 LATENESS = 0.5
-"""A frame that is late by this share of its period is not waited for any longer."""
+"""A frame that is late by more than this fraction of its period is no longer waited for."""
 OVERDUE_PERIODS = 2
-"""A frame is too old only where its successor is overdue, so that slow cameras are not starved."""
+"""A frame is too old only if its successor is overdue, so that slow cameras are not starved."""
 
 
 class ArrivalPeriod:
-    """Learns how often a source delivers: count over span of its last arrivals."""
+    """Estimates the period of a source from the time span of its latest arrivals."""
 
     def __init__(self, *, window: int = PERIOD_WINDOW, min_arrivals: int = MIN_ARRIVALS) -> None:
         self._arrivals_ns: deque[int] = deque(maxlen=window)
         self._min_arrivals = min_arrivals
 
     def add(self, now_ns: int) -> None:
-        """Note an arrival."""
+        """Record an arrival."""
         if self._arrivals_ns and now_ns - self._arrivals_ns[-1] > HORIZON_NS:
             self._arrivals_ns.clear()
         self._arrivals_ns.append(now_ns)
 
     @property
     def period_ns(self) -> float | None:
-        """Mean time between two arrivals; None until enough were seen."""
+        """Mean time between two arrivals, in ns; None until enough arrivals were recorded."""
         if len(self._arrivals_ns) < self._min_arrivals:
             return None
         return (self._arrivals_ns[-1] - self._arrivals_ns[0]) / (len(self._arrivals_ns) - 1)
 
     @property
     def next_ns(self) -> float | None:
-        """When the next arrival is due; None while the period is unknown."""
+        """Expected time of the next arrival, in ns; None while the period is unknown."""
         period_ns = self.period_ns
         return None if period_ns is None else self._arrivals_ns[-1] + period_ns
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """What one source that has not ended offers at the moment."""
+class MailboxState:
+    """State of one source's mailbox; the source has not ended, or still has frames there."""
 
     source_id: str
     is_live: bool
     num_ready: int = 0
-    """Frames that could be taken; a live source has at most one."""
+    """Number of frames that can be taken; at most one for a live source."""
     since_ns: int = 0
-    """How long it has been waiting to be served; a newer frame in the place of an older does not reset it."""
+    """Time since which the source waits to be served; a newer frame that replaces an older one does not reset it."""
     received_ns: int = 0
-    """When the first of the ready frames reached the program."""
+    """Time at which the program received the first of the ready frames."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do: take, drop, or wait. All times are monotonic."""
+    """Frames to take and to drop, or the time to wait. All times are monotonic."""
 
     take: tuple[str, ...] = ()
     """Source ids, one for each frame to take; a file may occur more than once."""
     drop: tuple[str, ...] = ()
-    """Live sources whose ready frame is too old to be worth the network's time."""
+    """Ids of live sources whose ready frame is too old to be worth the network's time."""
     wait_until_ns: int | None = None
-    """Where there is nothing to take: decide again then, or at the next arrival; None: at the next arrival."""
+    """If nothing is taken: time of the next decision, unless a frame arrives earlier; None: wait for an arrival."""
 
 
 class Batcher:
-    """Decides which of the ready frames go together, and whether to wait for more.
+    """Decides which ready frames form a batch, and whether to wait for more.
 
-    Live sources give one frame each. Files are always ready, never waited for and never dropped; where
-    no live source is left to grow old behind them, one file may give several frames, in their order.
-    With more sources than fit in a batch, those that have waited longest go first.
+    Live sources contribute one frame each. Files are always ready, never waited for and never dropped;
+    if no live source is open, whose frames would grow old behind them, one file may contribute several frames,
+    in order. If there are more sources than fit in a batch, those that have waited longest go first.
     """
 
     def __init__(self, config: BatchingConfig) -> None:
@@ -95,16 +96,16 @@ class Batcher:
         self._max_age_ns = round(config.max_age_ms * 1e6)
         self._periods: dict[str, ArrivalPeriod] = {}
 
-    def arrived(self, source_id: str, now_ns: int) -> None:
-        """A live source delivered a frame, taken or not."""
+    def record_arrival(self, source_id: str, now_ns: int) -> None:
+        """Record that a live source delivered a frame, whether or not it will be taken."""
         self._periods.setdefault(source_id, ArrivalPeriod()).add(now_ns)
 
-    def ended(self, source_id: str) -> None:
-        """A source will deliver no more."""
+    def end_source(self, source_id: str) -> None:
+        """Discard the state of a source that delivers no more frames."""
         self._periods.pop(source_id, None)
 
-    def decide(self, sources: Sequence[Waiting], now_ns: int) -> Decision:
-        """Choose among the sources that have not ended; none at all is answered with waiting."""
+    def decide(self, sources: Sequence[MailboxState], now_ns: int) -> Decision:
+        """Decide for all open sources. With no source, the decision is to wait."""
         drop = tuple(source.source_id for source in sources if self._is_too_old(source, now_ns))
         ready = sorted(
             (source for source in sources if source.num_ready and source.source_id not in drop),
@@ -124,8 +125,8 @@ class Batcher:
             return Decision(take=full, drop=drop)
         return Decision(drop=drop, wait_until_ns=min(deadline_ns, given_up_ns))
 
-    def _fill(self, ready: Sequence[Waiting], *, several: bool) -> Iterator[str]:
-        """Source ids round by round, longest waiting first, until the batch is full."""
+    def _fill(self, ready: Sequence[MailboxState], *, several: bool) -> Iterator[str]:
+        """Yield source ids round by round, longest waiting first, until the batch is full."""
         num_rounds = max(source.num_ready for source in ready) if several else 1
         num_taken = 0
         for nth in range(num_rounds):
@@ -134,14 +135,14 @@ class Batcher:
                     num_taken += 1
                     yield source.source_id
 
-    def _awaited_until_ns(self, source: Waiting, now_ns: int, deadline_ns: int) -> int:
-        """How long to wait for a source that is not ready; `now_ns` where it is not worth waiting for."""
+    def _awaited_until_ns(self, source: MailboxState, now_ns: int, deadline_ns: int) -> int:
+        """Return the time until which to wait for a source that is not ready; `now_ns` if waiting does not pay."""
         period = self._periods.get(source.source_id)
         if period is None or period.next_ns is None or period.period_ns is None or period.next_ns > deadline_ns:
             return now_ns
         return round(period.next_ns + LATENESS * period.period_ns)
 
-    def _is_too_old(self, source: Waiting, now_ns: int) -> bool:
+    def _is_too_old(self, source: MailboxState, now_ns: int) -> bool:
         if not (source.is_live and source.num_ready):
             return False
         age_ns = now_ns - source.received_ns

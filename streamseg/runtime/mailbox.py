@@ -1,4 +1,4 @@
-"""Where frames wait for the network: one mailbox for each source, one lock for all of them."""
+"""Frames that wait for the network: one mailbox per source, one lock for all of them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from streamseg.runtime.batching import Batcher, Waiting
+from streamseg.runtime.batching import Batcher, MailboxState
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter, Drops
 
-__all__ = ["FILE_CAPACITY", "FrameQueue", "Mailbox", "Taken"]
+__all__ = ["FILE_CAPACITY", "Batch", "FrameQueue", "Mailbox"]
 
 FILE_CAPACITY = 2
-"""Frames of a file that wait: one decodes ahead while another is taken; more would only hold memory."""
+"""Capacity of a file's mailbox, in frames: one is decoded while another is taken; more would only hold memory."""
 
 
 class Mailbox:
-    """The frames of one source that wait. A live source has one place, where the newest frame wins."""
+    """Waiting frames of one source. A live source has a single place, in which the newest frame wins."""
 
     def __init__(self, source_id: str, *, is_live: bool) -> None:
         self.source_id = source_id
@@ -38,7 +38,7 @@ class Mailbox:
         return self.is_live or len(self._frames) < FILE_CAPACITY
 
     def put(self, frame: Frame, now_ns: int) -> None:
-        """Add a frame; a live source's older one gives way and is counted, but its place in the row is kept."""
+        """Add a frame. It replaces a live source's older one, which is counted, and keeps that one's waiting time."""
         if not self._frames:
             self._since_ns = now_ns
         elif self.is_live:
@@ -46,39 +46,39 @@ class Mailbox:
         self._frames.append(frame)
 
     def take(self, now_ns: int) -> Frame:
-        """Remove the oldest frame; IndexError where there is none."""
+        """Remove and return the oldest frame; raises IndexError if the mailbox is empty."""
         frame = self._frames.popleft()
         self._since_ns = now_ns
         return frame
 
     def drop(self, reason: str) -> None:
-        """Throw away what waits, and count it."""
+        """Discard and count all waiting frames."""
         if self._frames:
             self.drops.count("mailbox", reason, len(self._frames))
             self._frames.clear()
 
-    def waiting(self) -> Waiting:
-        """What the batching policy wants to know."""
+    def state(self) -> MailboxState:
+        """Return the state on which the batching policy decides."""
         received_ns = self._frames[0].received_ns if self._frames else 0
-        return Waiting(self.source_id, self.is_live, len(self._frames), self._since_ns, received_ns)
+        return MailboxState(self.source_id, self.is_live, len(self._frames), self._since_ns, received_ns)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What the network's thread does next."""
+class Batch:
+    """Frames that go through the network together, and the sources that end with them."""
 
     frames: tuple[Frame, ...]
-    """A batch; empty where sources have ended and nothing else is to be done."""
+    """Empty if sources have ended and no frame is ready."""
     ended: tuple[str, ...] = ()
-    """Sources of which no frame will come after this batch."""
+    """Ids of sources that deliver no frame after this batch."""
 
 
 class FrameQueue:
-    """All mailboxes: capture threads put, the network's thread takes. Every method may be called from any thread.
+    """All mailboxes: capture threads put, the network's thread takes. Every method is thread-safe.
 
     Args:
         sources: whether each source is live, by source id.
-        batcher: decides what is taken together.
+        batcher: decides which frames are taken together.
         now_ns: monotonic clock.
     """
 
@@ -91,17 +91,17 @@ class FrameQueue:
         self._now_ns = now_ns
         self._is_paused = False
         self._stepping: set[str] = set()
-        """Sources that owe a frame to `step`."""
+        """Ids of sources that still owe a frame to `step`."""
         self._is_closed = False
         lock = threading.Lock()
         self._arrived = threading.Condition(lock)
         self._has_room = threading.Condition(lock)
 
     def put(self, frame: Frame) -> bool:
-        """Hand in a frame; waits for room where its source is a file.
+        """Add a frame; a file's frame waits for room.
 
         Returns:
-            False where nobody will take it any more, so that the caller may end.
+            False if the queue is closed, so that the caller can end.
         """
         with self._arrived:
             mailbox = self._mailboxes[frame.source_id]
@@ -112,7 +112,7 @@ class FrameQueue:
                 return False
             now_ns = self._now_ns()
             if mailbox.is_live:
-                self._batcher.arrived(frame.source_id, now_ns)
+                self._batcher.record_arrival(frame.source_id, now_ns)
             mailbox.put(frame, now_ns)
             if mailbox.is_live and self._is_paused and frame.source_id not in self._stepping:
                 mailbox.drop("paused")
@@ -120,36 +120,36 @@ class FrameQueue:
                 self._arrived.notify()
             return True
 
-    def end(self, source_id: str) -> None:
-        """No more frames will come from this source; what waits is still taken."""
+    def end_source(self, source_id: str) -> None:
+        """Mark a source as ended; its waiting frames are still taken."""
         with self._arrived:
             self._mailboxes[source_id].has_ended = True
-            self._batcher.ended(source_id)
+            self._batcher.end_source(source_id)
             self._arrived.notify()
 
-    def take(self) -> Taken | None:
-        """Wait for the next batch; None once every source has ended or `close` was called."""
+    def take(self) -> Batch | None:
+        """Wait for the next batch; return None once every source has ended or the queue is closed."""
         with self._arrived:
             while not self._is_closed:
-                ended = self._close_ended()
+                ended = self._remove_ended()
                 if ended:
-                    return Taken((), ended)
+                    return Batch((), ended)
                 if not self._open:
                     return None
                 timeout_seconds = None
-                waiting = self._waiting()
-                if waiting:
+                states = self._states()
+                if states:
                     now_ns = self._now_ns()
-                    decision = self._batcher.decide(waiting, now_ns)
+                    decision = self._batcher.decide(states, now_ns)
                     for source_id in decision.drop:
                         self._open[source_id].drop("too_old")
                     if decision.take:
                         frames = tuple(self._open[source_id].take(now_ns) for source_id in decision.take)
                         self._stepping.difference_update(decision.take)
                         self._has_room.notify_all()
-                        return Taken(frames, self._close_ended())
+                        return Batch(frames, self._remove_ended())
                     if decision.drop:
-                        continue  # the last frame of a source that has ended may have been among them
+                        continue  # the last frame of an ended source may have been dropped
                     if decision.wait_until_ns is not None:
                         timeout_seconds = max(decision.wait_until_ns - now_ns, 0) / 1e9
                 self._arrived.wait(timeout_seconds)
@@ -166,19 +166,19 @@ class FrameQueue:
             self._arrived.notify()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         with self._arrived:
             self._is_paused = False
             self._stepping.clear()
             self._arrived.notify()
 
     def step(self) -> bool:
-        """Let one frame of each source through a pause: of a file its next, of a live source the next to arrive.
+        """Let one frame of each source through while paused: a file's next frame, a live source's next arrival.
 
-        A source that still owes one from the step before owes no second.
+        A source that still owes a frame to the previous step does not owe a second one.
 
         Returns:
-            False where there is no pause; then nothing is done.
+            False, without effect, if the queue is not paused.
         """
         with self._arrived:
             if self._is_paused:
@@ -188,11 +188,11 @@ class FrameQueue:
 
     @property
     def is_paused(self) -> bool:
-        """Whether `pause` is in force."""
+        """Whether the queue is paused."""
         return self._is_paused
 
     def close(self) -> None:
-        """Stop at once: what waits is dropped and counted, and nobody waits here any longer."""
+        """Close at once: waiting frames are dropped and counted, and every waiting call returns."""
         with self._arrived:
             self._is_closed = True
             for mailbox in self._open.values():
@@ -201,24 +201,24 @@ class FrameQueue:
             self._has_room.notify_all()
 
     def discard(self, frames: Sequence[Frame]) -> None:
-        """Count frames that were taken and, the run being stopped, not used."""
+        """Count frames that were taken but not used because the run was stopped."""
         with self._arrived:
             for frame in frames:
                 self._mailboxes[frame.source_id].drops.count("mailbox", "stopped")
 
     def drops(self, source_id: str) -> Drops:
-        """Frames of one source that were dropped here."""
+        """Return the drops of one source in this queue."""
         return self._mailboxes[source_id].drops.snapshot()
 
-    def _waiting(self) -> list[Waiting]:
-        """What may be taken from; nothing in a pause, but for a step."""
+    def _states(self) -> list[MailboxState]:
+        """Return the mailboxes from which frames may be taken; while paused, only for a step."""
         if not self._is_paused:
-            return [mailbox.waiting() for mailbox in self._open.values()]
-        offers = (mailbox.waiting() for source_id, mailbox in self._open.items() if source_id in self._stepping)
-        return [replace(offer, num_ready=min(offer.num_ready, 1)) for offer in offers]
+            return [mailbox.state() for mailbox in self._open.values()]
+        states = (mailbox.state() for source_id, mailbox in self._open.items() if source_id in self._stepping)
+        return [replace(state, num_ready=min(state.num_ready, 1)) for state in states]
 
-    def _close_ended(self) -> tuple[str, ...]:
-        """Sources that have ended and of which nothing waits any more; each is named once."""
+    def _remove_ended(self) -> tuple[str, ...]:
+        """Remove and return the sources that have ended and have no waiting frame; each is returned once."""
         ended = tuple(source_id for source_id, box in self._open.items() if box.has_ended and not len(box))
         for source_id in ended:
             del self._open[source_id]

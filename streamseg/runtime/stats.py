@@ -1,109 +1,284 @@
-"""What a run has done so far: frames, drops, prompts, and how each source stands."""
+"""Run statistics: frame rates, message ages as percentiles, drops, and the collector behind them."""
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from streamseg.capture import Source
 from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult
-from streamseg.runtime.figures import SOURCE_AGE_WINDOW, Meter, RunStats, SourceState, SourceStats
 from streamseg.runtime.mailbox import FrameQueue
 from streamseg.runtime.workers import CountsDrops, Sink
-from streamseg.structures.message import PromptStatus
-from streamseg.telemetry import Drops, StageTimer, merge_drops
+from streamseg.structures.frame import Clock
+from streamseg.structures.message import Message, PromptStatus
+from streamseg.telemetry import Drops, Percentiles, StageTimer, merge_drops
 
-__all__ = ["Ledger"]
+__all__ = [
+    "Ages",
+    "FrameAccumulator",
+    "Rate",
+    "RunStats",
+    "SourceState",
+    "SourceStats",
+    "StatsCollector",
+    "describe_drops",
+]
+
+SourceState = Literal["starting", "running", "ended", "failed"]
+
+AGE_WINDOW = 10_000
+"""Number of ages behind a run's percentiles: more than five minutes at 30 frames per second."""
+SOURCE_AGE_WINDOW = 1000
+"""Number of ages behind one source's percentiles: half a minute, so that hundreds can be read every second."""
+RATE_WINDOW_NS = 3_000_000_000
+"""Window of a frame rate, in nanoseconds."""
 
 
-class Ledger:
-    """Keeps what the figures of a run are made from; knows no thread and no clock.
+@dataclass(frozen=True)
+class Ages:
+    """Percentiles of the age of a frame when its message was made, in ms; NaN before the first frame."""
 
-    One thread notes what was finished, each source's thread how it ends; any thread reads.
+    p50_ms: float = math.nan
+    p95_ms: float = math.nan
+    p99_ms: float = math.nan
+
+    def __str__(self) -> str:
+        if math.isnan(self.p50_ms):
+            return "age -"
+        return f"age p50 {self.p50_ms:.0f} p95 {self.p95_ms:.0f} p99 {self.p99_ms:.0f} ms"
+
+
+@dataclass(frozen=True)
+class SourceStats:
+    """Statistics of one source."""
+
+    source_id: str
+    state: SourceState
+    error: str | None
+    """Reason of the failure; None if the source has not failed."""
+    num_frames: int
+    """Number of finished frames."""
+    silent_seconds: float | None
+    """Time since the last finished frame; None before the first."""
+    fps: float
+    """Output frame rate over the last 3 s."""
+    ages: Ages
+    clock: Clock | None
+    """Clock that the ages refer to; None before the first frame."""
+    num_objects: int
+    """Number of objects in the latest message."""
+    drops: Drops
+
+
+@dataclass(frozen=True)
+class RunStats:
+    """Statistics of a run, in progress or finished."""
+
+    seconds: float
+    """Time since the start."""
+    num_frames: int
+    fps: float
+    """Finished frames per second over the whole run, all sources together."""
+    recent_fps: float
+    """Finished frames per second over the last 3 s, all sources together."""
+    ages: Ages
+    """Live sources only (all sources if none is live): latency is meaningless for files."""
+    num_objects: int
+    """Number of objects in the latest message of each source, added up."""
+    drops: Drops
+    stages_ms: dict[str, tuple[float, float]]
+    """Duration of each stage by name: p50 and p95, in ms."""
+    is_paused: bool
+    sources: tuple[SourceStats, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values; unknown values are null."""
+        values: dict[str, Any] = _plain(asdict(self))
+        return values
+
+    def __str__(self) -> str:
+        return f"{self.num_frames} frames, {self.fps:.1f} fps, {self.ages}, {describe_drops(self.drops)}"
+
+
+def describe_drops(drops: Drops) -> str:
+    """Describe drops in words: `drops 3 (mailbox newer_frame 3)`."""
+    reasons = [
+        f"{stage} {reason} {num_frames}" for stage, counts in drops.items() for reason, num_frames in counts.items()
+    ]
+    total = sum(sum(counts.values()) for counts in drops.values())
+    return f"drops {total} ({', '.join(reasons)})" if reasons else "drops 0"
+
+
+class Rate:
+    """Events per second over a recent window. The caller supplies the time."""
+
+    def __init__(self, window_ns: int = RATE_WINDOW_NS) -> None:
+        self._window_ns = window_ns
+        self._stamps_ns: deque[int] = deque()
+
+    def add(self, now_ns: int) -> None:
+        """Record one event."""
+        self._stamps_ns.append(now_ns)
+        while self._stamps_ns[0] < now_ns - self._window_ns:
+            self._stamps_ns.popleft()
+
+    def at(self, now_ns: int) -> float:
+        """Return the number of intervals over their duration; 0 if fewer than two events are in the window.
+
+        The rate falls while no event arrives.
+        """
+        stamps_ns = [stamp for stamp in tuple(self._stamps_ns) if stamp >= now_ns - self._window_ns]
+        if len(stamps_ns) < 2:
+            return 0.0
+        num_intervals = len(stamps_ns) - 1
+        interval_ns = (stamps_ns[-1] - stamps_ns[0]) / num_intervals
+        # The current interval counts once it is longer than the average of the earlier ones.
+        overdue_ns = max(now_ns - stamps_ns[-1] - interval_ns, 0.0)
+        return num_intervals * 1e9 / max(stamps_ns[-1] - stamps_ns[0] + overdue_ns, 1.0)
+
+
+class FrameAccumulator:
+    """Accumulates the statistics of finished frames, of one source or of all. One thread adds, any thread reads."""
+
+    def __init__(self, *, age_window: int = AGE_WINDOW) -> None:
+        self.rate = Rate()
+        self.num_frames = 0
+        self.num_objects = 0
+        self.clock: Clock | None = None
+        self._ages = Percentiles(age_window)
+        self._first_ns = 0
+        self._last_ns = 0
+
+    def add(self, message: Message, now_ns: int, *, with_age: bool = True) -> None:
+        """Add a frame that was finished at a monotonic time; `with_age`: include its age in the percentiles."""
+        if self.num_frames == 0:
+            self._first_ns = now_ns
+        self._last_ns = now_ns
+        self.rate.add(now_ns)
+        if with_age:
+            self._ages.add(message.age_ms)
+        self.clock = message.clock
+        self.num_objects = len(message.objects)
+        self.num_frames += 1
+
+    def silent_seconds(self, now_ns: int) -> float | None:
+        """Return the time since the last finished frame; None before the first."""
+        return (now_ns - self._last_ns) / 1e9 if self.num_frames else None
+
+    @property
+    def fps(self) -> float:
+        """Mean frame rate from the first finished frame to the last; 0 before the second."""
+        return (self.num_frames - 1) * 1e9 / max(self._last_ns - self._first_ns, 1) if self.num_frames > 1 else 0.0
+
+    @property
+    def ages(self) -> Ages:
+        """Age percentiles of the latest frames."""
+        return Ages(*self._ages.at(50, 95, 99))
+
+
+class StatsCollector:
+    """Collects the statistics of a run: frames, drops, prompts, source states. Pure: the caller supplies the time.
+
+    One thread records finished frames, each source's thread records its own end; any thread reads.
 
     Args:
-        sources: by id; they count what they drop.
-        intake: counts what it drops.
-        sinks: those that drop frames of their own accord count them.
-        timer: has the times of the stages.
+        sources: by id; each counts its own drops.
+        frames: the frame queue, which counts its own drops.
+        sinks: drops are included for those that count them.
+        timer: durations of the stages.
     """
 
     def __init__(
-        self, sources: Mapping[str, Source], intake: FrameQueue, sinks: Sequence[Sink], timer: StageTimer
+        self, sources: Mapping[str, Source], frames: FrameQueue, sinks: Sequence[Sink], timer: StageTimer
     ) -> None:
         self._sources = sources
         self._any_live = any(source.is_live for source in sources.values())
-        self._intake = intake
-        self._counting = tuple(sink for sink in sinks if isinstance(sink, CountsDrops))
+        self._frames = frames
+        self._dropping_sinks = tuple(sink for sink in sinks if isinstance(sink, CountsDrops))
         self._timer = timer
-        self._meter = Meter()
-        self._meters = {source_id: Meter(age_window=SOURCE_AGE_WINDOW) for source_id in sources}
+        self._total = FrameAccumulator()
+        self._by_source = {source_id: FrameAccumulator(age_window=SOURCE_AGE_WINDOW) for source_id in sources}
         self._prompt_statuses: dict[str, tuple[PromptStatus, ...]] = {}
         self._errors: dict[str, SourceError] = {}
         self._ended: set[str] = set()
 
-    def finished(self, result: FrameResult, now_ns: int) -> None:
-        """Note a finished frame at a monotonic time."""
+    def record_frame(self, result: FrameResult, now_ns: int) -> None:
+        """Record a frame that was finished at a monotonic time."""
         source_id = result.frame.source_id
         self._prompt_statuses[source_id] = result.message.prompts
         is_live = self._sources[source_id].is_live
-        self._meter.add(result.message, now_ns, with_age=is_live or not self._any_live)
-        self._meters[source_id].add(result.message, now_ns)
+        self._total.add(result.message, now_ns, with_age=is_live or not self._any_live)
+        self._by_source[source_id].add(result.message, now_ns)
 
-    def failed(self, source_id: str, error: SourceError) -> None:
-        """Note why a source ends."""
+    def record_failure(self, source_id: str, error: SourceError) -> None:
+        """Record the error that ends a source."""
         self._errors[source_id] = error
 
-    def ended(self, source_id: str) -> None:
-        """Note that a source has ended, whatever ended it."""
+    def record_end(self, source_id: str) -> None:
+        """Record that a source has ended, for whatever reason."""
         self._ended.add(source_id)
 
     @property
     def errors(self) -> tuple[SourceError, ...]:
-        """Why sources failed, the first one first."""
+        """Errors of the failed sources, in the order in which they failed."""
         return tuple(self._errors.values())
 
     @property
     def prompt_statuses(self) -> dict[str, tuple[PromptStatus, ...]]:
-        """How the prompts stood in the latest frame of each source that gave one."""
+        """Prompt statuses in the latest frame of each source that has delivered one."""
         return dict(self._prompt_statuses)
 
-    def drops_of(self, source_id: str) -> Drops:
-        """What was dropped before the sinks; a sink that drops tells its own."""
-        return merge_drops((self._sources[source_id].drops.snapshot(), self._intake.drops(source_id)))
+    def drops_before_sinks(self, source_id: str) -> Drops:
+        """Return the drops of the source and its mailbox, without those of the sinks."""
+        return merge_drops((self._sources[source_id].drops.snapshot(), self._frames.drops(source_id)))
 
-    def figures(self, now_ns: int, *, seconds: float) -> RunStats:
-        """How the run is doing at a monotonic time, so many seconds after its start."""
-        sources = tuple(self._source_figures(source_id, now_ns) for source_id in self._sources)
+    def snapshot(self, now_ns: int, *, seconds: float) -> RunStats:
+        """Return the statistics at a monotonic time; `seconds`: time since the start of the run."""
+        sources = tuple(self._source_stats(source_id, now_ns) for source_id in self._sources)
         stages = tuple(self._timer.stages.items())
         return RunStats(
             seconds=seconds,
-            num_frames=self._meter.num_frames,
-            fps=self._meter.fps,
-            recent_fps=self._meter.rate.at(now_ns),
-            ages=self._meter.ages,
+            num_frames=self._total.num_frames,
+            fps=self._total.fps,
+            recent_fps=self._total.rate.at(now_ns),
+            ages=self._total.ages,
             num_objects=sum(source.num_objects for source in sources),
             drops=merge_drops(source.drops for source in sources),
             stages_ms={name: (p50, p95) for name, times in stages for p50, p95 in [times.at(50, 95)]},
-            is_paused=self._intake.is_paused,
+            is_paused=self._frames.is_paused,
             sources=sources,
         )
 
-    def _source_figures(self, source_id: str, now_ns: int) -> SourceStats:
-        meter = self._meters[source_id]
+    def _source_stats(self, source_id: str, now_ns: int) -> SourceStats:
+        frames = self._by_source[source_id]
         error = self._errors.get(source_id)
-        state: SourceState = "running" if meter.num_frames else "starting"
+        state: SourceState = "running" if frames.num_frames else "starting"
         if source_id in self._ended:
             state = "failed" if error is not None else "ended"
+        sink_drops = [sink.drops(source_id) for sink in self._dropping_sinks]
         return SourceStats(
             source_id=source_id,
             state=state,
             error=str(error) if error is not None else None,
-            num_frames=meter.num_frames,
-            silent_seconds=meter.silent_seconds(now_ns),
-            fps=meter.rate.at(now_ns),
-            ages=meter.ages,
-            clock=meter.clock,
-            num_objects=meter.num_objects,
-            drops=merge_drops([self.drops_of(source_id), *(sink.drops(source_id) for sink in self._counting)]),
+            num_frames=frames.num_frames,
+            silent_seconds=frames.silent_seconds(now_ns),
+            fps=frames.rate.at(now_ns),
+            ages=frames.ages,
+            clock=frames.clock,
+            num_objects=frames.num_objects,
+            drops=merge_drops([self.drops_before_sinks(source_id), *sink_drops]),
         )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 3) if math.isfinite(value) else None
+    return value

@@ -1,4 +1,7 @@
-"""What each thread does. A worker gets all it needs as arguments and knows no other worker."""
+"""The work of each thread, and the slot that hands work to the next one.
+
+A worker receives everything it needs as arguments and knows no other worker.
+"""
 
 from __future__ import annotations
 
@@ -6,59 +9,103 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from streamseg.capture import Source
 from streamseg.pipeline import FrameResult, Pipeline
-from streamseg.runtime.handover import SlotQueue
 from streamseg.runtime.mailbox import FrameQueue
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import Drops
 
-__all__ = ["CountsDrops", "Segmented", "Sink", "Worker", "capture", "finish", "segment"]
+__all__ = ["CountsDrops", "SegmentedBatch", "Sink", "SlotQueue", "Worker", "capture", "finish", "segment"]
+
+T = TypeVar("T")
 
 
 class Sink(Protocol):
-    """Where results go: a publisher, a file. Used by one thread."""
+    """A destination of results, such as a publisher or a file. Used by one thread."""
 
     def write(self, result: FrameResult) -> None:
-        """Take one frame's result; frames of a source come in order. What it raises ends the run."""
+        """Write the result of one frame; the frames of a source arrive in order. An exception ends the run."""
         ...
 
     def close(self) -> None:
-        """Write what is left and let go of everything; called once, also after an error."""
+        """Flush and release all resources; called once, also after an error."""
         ...
 
 
 @runtime_checkable
 class CountsDrops(Protocol):
-    """A sink that drops frames of its own accord, and counts them."""
+    """A sink that may drop frames itself, and counts them."""
 
     def drops(self, source_id: str) -> Drops:
-        """Frames of one source that were dropped so far; from any thread."""
+        """Return the drops of one source so far. Thread-safe."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
-class Segmented:
+class SegmentedBatch:
     """A batch between the network and the tracker."""
 
     frames: tuple[Frame, ...]
     instances: tuple[Instances, ...]
-    """One for each frame."""
+    """Instances of each frame."""
     ended: tuple[str, ...]
-    """Sources of which no frame will come after this batch."""
+    """Ids of sources that deliver no frame after this batch."""
+
+
+class SlotQueue(Generic[T]):
+    """A queue with a single slot between one producer and one consumer.
+
+    The producer waits for room *before* it chooses its next work, so that the work is fresh
+    if the consumer is the slower of the two. Either side may close the queue, which ends every wait.
+    """
+
+    def __init__(self) -> None:
+        self._work: T | None = None
+        self._is_closed = False
+        self._changed = threading.Condition()
+
+    def wait_for_room(self) -> bool:
+        """Wait until `put` will not block; return False if the queue is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._work is None)
+            return not self._is_closed
+
+    def put(self, work: T) -> bool:
+        """Put work into the slot, waiting for room; return False, without queueing it, if the queue is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._work is None)
+            if self._is_closed:
+                return False
+            self._work = work
+            self._changed.notify_all()
+            return True
+
+    def take(self) -> T | None:
+        """Wait for work and remove it; return None if the queue is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_closed or self._work is not None)
+            work, self._work = self._work, None
+            self._changed.notify_all()
+            return work
+
+    def close(self) -> None:
+        """Accept no more work; work in the slot can still be taken."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
 
 class Worker(threading.Thread):
-    """A thread whose errors are not lost.
+    """A thread whose exceptions are reported.
 
     Args:
-        name: of the thread.
-        work: what it does.
-        closing: done afterwards, each of them whatever happened before.
-        report: gets whatever `work` or `closing` raised.
+        name: name of the thread.
+        work: the work of the thread.
+        closing: called afterwards in order, each regardless of earlier exceptions.
+        report: receives every exception of `work` and `closing`.
     """
 
     def __init__(
@@ -69,63 +116,63 @@ class Worker(threading.Thread):
         closing: Sequence[Callable[[], None]],
         report: Callable[[BaseException], None],
     ) -> None:
-        # A daemon, because a thread that is stuck in a driver must not keep the program from ending.
+        # A daemon, because a thread that is stuck in a driver must not keep the program from exiting.
         super().__init__(name=name, daemon=True)
         self._steps = (work, *closing)
         self._report = report
 
     def run(self) -> None:
-        """Do the work, then everything that closes it."""
+        """Do the work, then close."""
         for step in self._steps:
             try:
                 step()
-            except BaseException as error:  # carried to the caller of the run, who gets it raised
+            except BaseException as error:  # passed to the caller of the run, where it is raised
                 self._report(error)
 
 
-def capture(source: Source, intake: FrameQueue) -> None:
-    """Hand in the frames of one source until it ends or nobody takes them any more."""
+def capture(source: Source, queue: FrameQueue) -> None:
+    """Put the frames of one source into the queue until the source ends or the queue is closed."""
     frames = source.frames()
     for frame in frames:
-        if not intake.put(frame):
+        if not queue.put(frame):
             source.stop()
 
 
-def segment(intake: FrameQueue, pipeline: Pipeline, handover: SlotQueue[Segmented]) -> None:
-    """Take batches through the network."""
-    # The place downstream is waited for first: the newest frame is then chosen as late as can be.
-    while handover.wait_for_room() and (taken := intake.take()) is not None:
+def segment(queue: FrameQueue, pipeline: Pipeline, segmented: SlotQueue[SegmentedBatch]) -> None:
+    """Run batches from the queue through the network."""
+    # Waiting for room downstream comes first: the newest frame is then chosen as late as possible.
+    while segmented.wait_for_room() and (batch := queue.take()) is not None:
         now_ns = time.monotonic_ns()
-        for frame in taken.frames:
+        for frame in batch.frames:
             pipeline.timer.add("mailbox", (now_ns - frame.received_ns) / 1e6)
-        instances = pipeline.segment(taken.frames)
-        if not handover.put(Segmented(taken.frames, tuple(instances), taken.ended)):
-            intake.discard(taken.frames)
+        instances = pipeline.segment(batch.frames)
+        if not segmented.put(SegmentedBatch(batch.frames, tuple(instances), batch.ended)):
+            queue.discard(batch.frames)
 
 
 def finish(
-    handover: SlotQueue[Segmented],
+    segmented: SlotQueue[SegmentedBatch],
     pipeline: Pipeline,
     sinks: Sequence[Sink],
     *,
     drops_of: Callable[[str], Drops],
-    finished: Callable[[FrameResult], None],
+    on_result: Callable[[FrameResult], None],
 ) -> None:
     """Track, select, and write to every sink.
 
     Args:
-        handover: where the network's batches come from.
-        pipeline: its `finish` is called here, and its `end_source`.
-        sinks: each gets every result, in this order.
-        drops_of: frames dropped so far, by source id.
-        finished: told of every result after the sinks.
+        segmented: batches from the network.
+        pipeline: its `finish` and `end_source` are called here.
+        sinks: each receives every result, in this order.
+        drops_of: returns the drops so far, by source id.
+        on_result: called with every result, after the sinks.
     """
-    while (segmented := handover.take()) is not None:
-        for frame, instances in zip(segmented.frames, segmented.instances, strict=True):
+    while (batch := segmented.take()) is not None:
+        for frame, instances in zip(batch.frames, batch.instances, strict=True):
             result = pipeline.finish(frame, instances, drops=drops_of(frame.source_id))
             with pipeline.timer.stage("sinks"):
                 for sink in sinks:
                     sink.write(result)
-            finished(result)
-        for source_id in segmented.ended:
+            on_result(result)
+        for source_id in batch.ended:
             pipeline.end_source(source_id)

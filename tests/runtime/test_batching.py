@@ -3,51 +3,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.config import BatchingConfig
-from streamseg.runtime.batching import ArrivalPeriod, Batcher, Decision, Waiting
+from streamseg.runtime.batching import ArrivalPeriod, Batcher, Decision, MailboxState
 
 MS = 1_000_000
 
 
-def live(source_id: str, ready_ms: float | None = None, received_ms: float | None = None) -> Waiting:
-    """A camera; `ready_ms`: since when a frame of it waits."""
+def live(source_id: str, ready_ms: float | None = None, received_ms: float | None = None) -> MailboxState:
+    """State of a camera; `ready_ms`: time since which a frame waits."""
     if ready_ms is None:
-        return Waiting(source_id, is_live=True)
+        return MailboxState(source_id, is_live=True)
     received_ns = round((ready_ms if received_ms is None else received_ms) * MS)
-    return Waiting(source_id, is_live=True, num_ready=1, since_ns=round(ready_ms * MS), received_ns=received_ns)
+    return MailboxState(source_id, is_live=True, num_ready=1, since_ns=round(ready_ms * MS), received_ns=received_ns)
 
 
-def file(source_id: str, num_ready: int = 0, ready_ms: float = 0.0) -> Waiting:
-    return Waiting(source_id, is_live=False, num_ready=num_ready, since_ns=round(ready_ms * MS))
+def file(source_id: str, num_ready: int = 0, ready_ms: float = 0.0) -> MailboxState:
+    return MailboxState(source_id, is_live=False, num_ready=num_ready, since_ns=round(ready_ms * MS))
 
 
 def batcher(*, learned: dict[str, tuple[float, float]] | None = None, **settings: float) -> Batcher:
-    """`learned`: by source id, the period in ms and the time of the last arrival in ms."""
+    """`learned`: period and time of the last arrival, in ms, by source id."""
     made = Batcher(BatchingConfig.model_validate({"deadline_ms": 20, **settings}))
     for source_id, (period_ms, last_ms) in (learned or {}).items():
         for nth in reversed(range(20)):
-            made.arrived(source_id, round((last_ms - nth * period_ms) * MS))
+            made.record_arrival(source_id, round((last_ms - nth * period_ms) * MS))
     return made
 
 
 @pytest.mark.parametrize(
     ("arrivals_ms", "period_ms"),
     [
-        pytest.param([], None, id="nothing"),
+        pytest.param([], None, id="no-arrival"),
         pytest.param([0, 33, 66], None, id="too-few"),
         pytest.param([33 * n for n in range(10)], 33, id="regular"),
-        pytest.param([0, 5, 10, 15, 400, 405, 410, 415, 800], 100, id="bursts-by-count-over-span"),
-        pytest.param([0, 1, 2, 3, 4, 5, 6, 7, 5000], None, id="interruption-forgets"),
-        pytest.param([5000.0] * 9, 0, id="all-at-once"),
+        pytest.param([0, 5, 10, 15, 400, 405, 410, 415, 800], 100, id="bursts-by-span-over-count"),
+        pytest.param([0, 1, 2, 3, 4, 5, 6, 7, 5000], None, id="interruption-resets"),
+        pytest.param([5000.0] * 9, 0, id="simultaneous"),
     ],
 )
-def test_the_period_is_count_over_span(arrivals_ms: list[float], period_ms: float | None):
+def test_period_is_span_over_count(arrivals_ms: list[float], period_ms: float | None):
     period = ArrivalPeriod()
     for arrival_ms in arrivals_ms:
         period.add(round(arrival_ms * MS))
     assert period.period_ns == (None if period_ms is None else pytest.approx(period_ms * MS))
 
 
-def test_the_period_follows_a_camera_that_changes_its_rate():
+def test_period_follows_a_change_of_rate():
     period = ArrivalPeriod()
     for nth in range(100):
         period.add(nth * 100 * MS)
@@ -61,7 +61,7 @@ def test_the_period_follows_a_camera_that_changes_its_rate():
     [
         pytest.param([], {}, 0, Decision(), id="no-source"),
         pytest.param([live("a"), file("f")], {}, 0, Decision(), id="nothing-ready"),
-        pytest.param([live("a", 100)], {"a": (33, 100)}, 100, Decision(take=("a",)), id="alone-goes-at-once"),
+        pytest.param([live("a", 100)], {"a": (33, 100)}, 100, Decision(take=("a",)), id="single-source-goes-at-once"),
         pytest.param([live("a", 100), live("b")], {}, 100, Decision(take=("a",)), id="unknown-period-not-awaited"),
         pytest.param(
             [live("a", 100), live("b")],
@@ -90,11 +90,11 @@ def test_the_period_follows_a_camera_that_changes_its_rate():
             Decision(wait_until_ns=120 * MS),
             id="several-awaited-until-the-last-is-given-up",
         ),
-        pytest.param([file("f", 2), file("g")], {}, 0, Decision(take=("f", "f")), id="file-gives-several"),
+        pytest.param([file("f", 2), file("g")], {}, 0, Decision(take=("f", "f")), id="several-frames-of-a-file"),
         pytest.param(
             [file("f", 2, 0), file("g", 2, 1)], {}, 5, Decision(take=("f", "g", "f", "g")), id="files-take-turns"
         ),
-        pytest.param([file("f", 2), live("a")], {}, 5, Decision(take=("f",)), id="one-of-a-file-beside-a-camera"),
+        pytest.param([file("f", 2), live("a")], {}, 5, Decision(take=("f",)), id="one-file-frame-next-to-a-camera"),
         pytest.param(
             [file("f", 1, 100), live("a")],
             {"a": (33, 70)},
@@ -104,11 +104,13 @@ def test_the_period_follows_a_camera_that_changes_its_rate():
         ),
     ],
 )
-def test_decisions(sources: list[Waiting], learned: dict[str, tuple[float, float]], now_ms: float, expected: Decision):
+def test_decisions(
+    sources: list[MailboxState], learned: dict[str, tuple[float, float]], now_ms: float, expected: Decision
+):
     assert batcher(learned=learned).decide(sources, round(now_ms * MS)) == expected
 
 
-def test_a_full_batch_does_not_wait():
+def test_full_batch_does_not_wait():
     decision = batcher(learned={"c": (33, 70)}, max_batch=2).decide(
         [live("a", 100), live("b", 99), live("c")], 100 * MS
     )
@@ -131,24 +133,24 @@ def test_deadline_zero_never_waits():
         pytest.param(file("f", 1, -5000), {}, False, id="files-are-never-dropped"),
     ],
 )
-def test_old_frames(source: Waiting, learned: dict[str, tuple[float, float]], is_dropped: bool):
+def test_old_frames_are_dropped(source: MailboxState, learned: dict[str, tuple[float, float]], is_dropped: bool):
     decision = batcher(learned=learned, max_age_ms=1000).decide([source], 1100 * MS)
     assert decision == (Decision(drop=(source.source_id,)) if is_dropped else Decision(take=(source.source_id,)))
 
 
-def test_a_source_that_ended_is_forgotten():
+def test_ended_source_is_not_awaited():
     made = batcher(learned={"b": (33, 70)})
-    made.ended("b")
+    made.end_source("b")
     assert made.decide([live("a", 100), live("b")], 100 * MS) == Decision(take=("a",))
 
 
 def test_more_sources_than_fit_are_served_in_turn():
-    """All have a frame at all times; with 8 sources and 3 places none waits for more than ceil(8 / 3) rounds."""
+    """Every source always has a frame; with 8 sources and 3 places none waits for more than ceil(8 / 3) rounds."""
     made = batcher(max_batch=3)
     since_ms = {f"cam{n}": 0 for n in range(8)}
     for now_ms in range(1, 30):
-        waiting = [live(name, since, received_ms=now_ms) for name, since in since_ms.items()]
-        take = made.decide(waiting, now_ms * MS).take
+        states = [live(name, since, received_ms=now_ms) for name, since in since_ms.items()]
+        take = made.decide(states, now_ms * MS).take
         assert len(take) == 3
         since_ms.update(dict.fromkeys(take, now_ms))
         assert now_ms - min(since_ms.values()) <= 3
@@ -156,7 +158,7 @@ def test_more_sources_than_fit_are_served_in_turn():
 
 sources_strategy = st.lists(
     st.builds(
-        lambda name, is_live, num_ready, since: Waiting(
+        lambda name, is_live, num_ready, since: MailboxState(
             name, is_live, min(num_ready, 1) if is_live else num_ready, since, since
         ),
         st.sampled_from("abcdefgh"),
@@ -176,8 +178,8 @@ sources_strategy = st.lists(
     max_batch=st.integers(1, 6),
     deadline_ms=st.integers(0, 80),
 )
-def test_a_decision_is_sound(
-    sources: list[Waiting], now_ns: int, periods: dict[str, tuple[int, int]], max_batch: int, deadline_ms: int
+def test_decision_is_sound(
+    sources: list[MailboxState], now_ns: int, periods: dict[str, tuple[int, int]], max_batch: int, deadline_ms: int
 ):
     made = batcher(learned=dict(periods), max_batch=max_batch, deadline_ms=deadline_ms)
     decision = made.decide(sources, now_ns)

@@ -6,7 +6,7 @@ import pytest
 
 from streamseg.config import BatchingConfig
 from streamseg.runtime.batching import Batcher
-from streamseg.runtime.mailbox import FILE_CAPACITY, FrameQueue, Mailbox, Taken
+from streamseg.runtime.mailbox import FILE_CAPACITY, Batch, FrameQueue, Mailbox
 from streamseg.structures.frame import Frame
 from tests.support.stages import fresh_frame
 
@@ -14,7 +14,7 @@ LIVE, FILE = True, False
 
 
 class Clock:
-    """Monotonic time that passes only when told to."""
+    """Monotonic time that a test sets."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -23,7 +23,7 @@ class Clock:
         return self.now_ns
 
 
-def make_intake(clock: Callable[[], int] | None = None, *, max_age_ms: float = 1000, **sources: bool) -> FrameQueue:
+def make_queue(clock: Callable[[], int] | None = None, *, max_age_ms: float = 1000, **sources: bool) -> FrameQueue:
     batcher = Batcher(BatchingConfig(deadline_ms=0, max_age_ms=max_age_ms))
     return FrameQueue(sources, batcher, now_ns=clock if clock is not None else Clock())
 
@@ -32,29 +32,29 @@ def frame_at(source_id: str, index: int, received_ns: int = 0) -> Frame:
     return replace(fresh_frame(source_id, index), received_ns=received_ns)
 
 
-def put(intake: FrameQueue, source_id: str, index: int) -> bool:
-    return intake.put(frame_at(source_id, index))
+def put(queue: FrameQueue, source_id: str, index: int) -> bool:
+    return queue.put(frame_at(source_id, index))
 
 
-def taken(intake: FrameQueue) -> list[tuple[str, int]]:
-    """What the next batch holds; must not be called where `take` would wait."""
-    batch = intake.take()
+def take_batch(queue: FrameQueue) -> list[tuple[str, int]]:
+    """Take the next batch as (source id, frame index); must not be called if `take` would wait."""
+    batch = queue.take()
     assert batch is not None
     return [(frame.source_id, frame.index) for frame in batch.frames]
 
 
-class Background:
-    """Runs one call in a thread, to see whether it waits."""
+class Call:
+    """A call in a thread of its own, to see whether it waits."""
 
     def __init__(self, call: Callable[[], object]) -> None:
-        self.answer: object = None
+        self.returned: object = None
         self._done = threading.Event()
         self._call = call
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        self.answer = self._call()
+        self.returned = self._call()
         self._done.set()
 
     def is_waiting(self) -> bool:
@@ -62,24 +62,24 @@ class Background:
 
     def result(self) -> object:
         assert self._done.wait(5), "still waiting"
-        return self.answer
+        return self.returned
 
 
 # ---- one mailbox
 
 
-def test_a_live_mailbox_keeps_the_newest_frame_and_its_place_in_the_row():
+def test_live_mailbox_keeps_the_newest_frame_and_the_waiting_time():
     mailbox = Mailbox("cam", is_live=True)
     for index, now_ns in enumerate([100, 200, 300]):
         assert mailbox.has_room
         mailbox.put(frame_at("cam", index, now_ns), now_ns)
-    waiting = mailbox.waiting()
-    assert (waiting.num_ready, waiting.since_ns, waiting.received_ns) == (1, 100, 300)
+    state = mailbox.state()
+    assert (state.num_ready, state.since_ns, state.received_ns) == (1, 100, 300)
     assert mailbox.take(400).index == 2
     assert mailbox.drops.snapshot() == {"mailbox": {"newer_frame": 2}}
 
 
-def test_a_file_mailbox_keeps_the_order_and_says_when_it_is_full():
+def test_file_mailbox_keeps_the_order_and_reports_when_it_is_full():
     mailbox = Mailbox("file", is_live=False)
     for index in range(FILE_CAPACITY):
         assert mailbox.has_room
@@ -91,245 +91,245 @@ def test_a_file_mailbox_keeps_the_order_and_says_when_it_is_full():
         mailbox.take(9)
 
 
-# ---- the intake
+# ---- the queue of all sources
 
 
-def test_the_newest_live_frame_wins_and_the_rest_is_counted():
-    intake = make_intake(cam=LIVE)
+def test_newest_live_frame_wins_and_older_ones_are_counted():
+    queue = make_queue(cam=LIVE)
     for index in range(5):
-        assert put(intake, "cam", index)
-    assert taken(intake) == [("cam", 4)]
-    assert intake.drops("cam") == {"mailbox": {"newer_frame": 4}}
+        assert put(queue, "cam", index)
+    assert take_batch(queue) == [("cam", 4)]
+    assert queue.drops("cam") == {"mailbox": {"newer_frame": 4}}
 
 
-def test_sources_go_together_and_are_counted_apart():
-    intake = make_intake(a=LIVE, b=LIVE)
-    put(intake, "a", 0)
-    put(intake, "a", 1)
-    put(intake, "b", 7)
-    assert taken(intake) == [("a", 1), ("b", 7)]
-    assert intake.drops("a") == {"mailbox": {"newer_frame": 1}}
-    assert intake.drops("b") == {}
+def test_sources_share_a_batch_and_are_counted_separately():
+    queue = make_queue(a=LIVE, b=LIVE)
+    put(queue, "a", 0)
+    put(queue, "a", 1)
+    put(queue, "b", 7)
+    assert take_batch(queue) == [("a", 1), ("b", 7)]
+    assert queue.drops("a") == {"mailbox": {"newer_frame": 1}}
+    assert queue.drops("b") == {}
 
 
 def test_take_waits_for_a_frame():
-    intake = make_intake(cam=LIVE)
-    take = Background(intake.take)
+    queue = make_queue(cam=LIVE)
+    take = Call(queue.take)
     assert take.is_waiting()
-    put(intake, "cam", 3)
+    put(queue, "cam", 3)
     batch = take.result()
-    assert isinstance(batch, Taken)
+    assert isinstance(batch, Batch)
     assert batch.frames[0].index == 3
 
 
-def test_put_waits_for_room_in_a_file_and_loses_nothing():
-    intake = make_intake(file=FILE)
+def test_put_waits_for_room_in_a_file_mailbox():
+    queue = make_queue(file=FILE)
     for index in range(FILE_CAPACITY):
-        put(intake, "file", index)
-    third = Background(lambda: put(intake, "file", FILE_CAPACITY))
+        put(queue, "file", index)
+    third = Call(lambda: put(queue, "file", FILE_CAPACITY))
     assert third.is_waiting()
-    assert taken(intake) == [("file", index) for index in range(FILE_CAPACITY)]
+    assert take_batch(queue) == [("file", index) for index in range(FILE_CAPACITY)]
     assert third.result() is True
-    assert taken(intake) == [("file", FILE_CAPACITY)]
-    assert intake.drops("file") == {}
+    assert take_batch(queue) == [("file", FILE_CAPACITY)]
+    assert queue.drops("file") == {}
 
 
-def test_an_old_live_frame_is_dropped_before_the_network():
+def test_old_live_frame_is_dropped():
     clock = Clock()
-    intake = make_intake(clock, max_age_ms=500, cam=LIVE, other=LIVE)
-    put(intake, "cam", 0)
+    queue = make_queue(clock, max_age_ms=500, cam=LIVE, other=LIVE)
+    put(queue, "cam", 0)
     clock.now_ns = 600_000_000
-    intake.put(frame_at("other", 1, clock.now_ns))
-    assert taken(intake) == [("other", 1)]
-    assert intake.drops("cam") == {"mailbox": {"too_old": 1}}
+    queue.put(frame_at("other", 1, clock.now_ns))
+    assert take_batch(queue) == [("other", 1)]
+    assert queue.drops("cam") == {"mailbox": {"too_old": 1}}
 
 
-def test_the_end_of_a_source_comes_after_its_last_frame():
-    intake = make_intake(a=FILE, b=FILE)
-    put(intake, "a", 0)
-    intake.end("a")
-    put(intake, "b", 0)
-    first = intake.take()
+def test_source_ends_after_its_last_frame():
+    queue = make_queue(a=FILE, b=FILE)
+    put(queue, "a", 0)
+    queue.end_source("a")
+    put(queue, "b", 0)
+    first = queue.take()
     assert first is not None
     assert [frame.source_id for frame in first.frames] == ["a", "b"]
     assert first.ended == ("a",)
-    intake.end("b")
-    assert intake.take() == Taken((), ("b",))
-    assert intake.take() is None
-    assert intake.take() is None
+    queue.end_source("b")
+    assert queue.take() == Batch((), ("b",))
+    assert queue.take() is None
+    assert queue.take() is None
 
 
-def test_a_source_whose_last_frame_is_dropped_ends():
-    """Nobody would wake `take` any more: it must look again by itself."""
+def test_source_ends_if_its_last_frame_is_dropped():
+    """No later call wakes `take`: it must check again by itself."""
     clock = Clock()
-    intake = make_intake(clock, max_age_ms=500, cam=LIVE)
-    put(intake, "cam", 0)
-    intake.end("cam")
+    queue = make_queue(clock, max_age_ms=500, cam=LIVE)
+    put(queue, "cam", 0)
+    queue.end_source("cam")
     clock.now_ns = 600_000_000
-    take = Background(intake.take)
-    assert take.result() == Taken((), ("cam",))
-    assert intake.drops("cam") == {"mailbox": {"too_old": 1}}
+    take = Call(queue.take)
+    assert take.result() == Batch((), ("cam",))
+    assert queue.drops("cam") == {"mailbox": {"too_old": 1}}
 
 
-def test_the_end_wakes_a_waiting_take():
-    intake = make_intake(cam=LIVE)
-    take = Background(intake.take)
+def test_end_of_source_wakes_a_waiting_take():
+    queue = make_queue(cam=LIVE)
+    take = Call(queue.take)
     assert take.is_waiting()
-    intake.end("cam")
-    assert take.result() == Taken((), ("cam",))
+    queue.end_source("cam")
+    assert take.result() == Batch((), ("cam",))
 
 
-def test_while_paused_live_frames_are_dropped_and_counted_and_files_wait():
-    intake = make_intake(cam=LIVE, file=FILE)
-    put(intake, "cam", 0)
-    put(intake, "file", 0)
-    intake.pause()
-    assert intake.is_paused
-    put(intake, "cam", 1)
-    take = Background(intake.take)
+def test_pause_drops_and_counts_live_frames_while_files_wait():
+    queue = make_queue(cam=LIVE, file=FILE)
+    put(queue, "cam", 0)
+    put(queue, "file", 0)
+    queue.pause()
+    assert queue.is_paused
+    put(queue, "cam", 1)
+    take = Call(queue.take)
     assert take.is_waiting()
-    intake.resume()
+    queue.resume()
     batch = take.result()
-    assert isinstance(batch, Taken)
+    assert isinstance(batch, Batch)
     assert [(frame.source_id, frame.index) for frame in batch.frames] == [("file", 0)]
-    put(intake, "cam", 2)
-    assert taken(intake) == [("cam", 2)]
-    assert intake.drops("cam") == {"mailbox": {"paused": 2}}
-    assert intake.drops("file") == {}
+    put(queue, "cam", 2)
+    assert take_batch(queue) == [("cam", 2)]
+    assert queue.drops("cam") == {"mailbox": {"paused": 2}}
+    assert queue.drops("file") == {}
 
 
-def test_a_pause_does_not_outlive_its_sources():
-    intake = make_intake(cam=LIVE)
-    intake.pause()
-    intake.end("cam")
-    assert intake.take() == Taken((), ("cam",))
-    assert intake.take() is None
+def test_pause_does_not_keep_ended_sources_open():
+    queue = make_queue(cam=LIVE)
+    queue.pause()
+    queue.end_source("cam")
+    assert queue.take() == Batch((), ("cam",))
+    assert queue.take() is None
 
 
-def test_a_step_lets_one_frame_of_each_source_through_a_pause():
-    intake = make_intake(cam=LIVE, file=FILE)
-    intake.pause()
+def test_step_lets_one_frame_of_each_source_through():
+    queue = make_queue(cam=LIVE, file=FILE)
+    queue.pause()
     for index in range(FILE_CAPACITY):
-        put(intake, "file", index)
-    put(intake, "cam", 0)
-    assert intake.step()
-    assert taken(intake) == [("file", 0)]
-    put(intake, "cam", 1)
-    put(intake, "file", FILE_CAPACITY)
-    assert taken(intake) == [("cam", 1)]
-    put(intake, "cam", 2)
-    assert Background(intake.take).is_waiting()
-    assert intake.is_paused
-    assert intake.drops("cam") == {"mailbox": {"paused": 2}}
-    assert intake.drops("file") == {}
+        put(queue, "file", index)
+    put(queue, "cam", 0)
+    assert queue.step()
+    assert take_batch(queue) == [("file", 0)]
+    put(queue, "cam", 1)
+    put(queue, "file", FILE_CAPACITY)
+    assert take_batch(queue) == [("cam", 1)]
+    put(queue, "cam", 2)
+    assert Call(queue.take).is_waiting()
+    assert queue.is_paused
+    assert queue.drops("cam") == {"mailbox": {"paused": 2}}
+    assert queue.drops("file") == {}
 
 
-def test_a_step_wakes_a_waiting_take():
-    intake = make_intake(file=FILE)
-    intake.pause()
-    put(intake, "file", 0)
-    take = Background(intake.take)
+def test_step_wakes_a_waiting_take():
+    queue = make_queue(file=FILE)
+    queue.pause()
+    put(queue, "file", 0)
+    take = Call(queue.take)
     assert take.is_waiting()
-    assert intake.step()
+    assert queue.step()
     batch = take.result()
-    assert isinstance(batch, Taken)
+    assert isinstance(batch, Batch)
     assert [frame.index for frame in batch.frames] == [0]
 
 
-def test_of_a_step_the_newest_live_frame_is_taken():
-    intake = make_intake(cam=LIVE)
-    intake.pause()
-    intake.step()
-    put(intake, "cam", 0)
-    put(intake, "cam", 1)
-    assert taken(intake) == [("cam", 1)]
-    assert intake.drops("cam") == {"mailbox": {"newer_frame": 1}}
+def test_step_takes_the_newest_live_frame():
+    queue = make_queue(cam=LIVE)
+    queue.pause()
+    queue.step()
+    put(queue, "cam", 0)
+    put(queue, "cam", 1)
+    assert take_batch(queue) == [("cam", 1)]
+    assert queue.drops("cam") == {"mailbox": {"newer_frame": 1}}
 
 
-def test_two_steps_before_a_frame_came_are_one():
-    intake = make_intake(cam=LIVE)
-    intake.pause()
-    intake.step()
-    intake.step()
-    put(intake, "cam", 0)
-    assert taken(intake) == [("cam", 0)]
-    put(intake, "cam", 1)
-    assert Background(intake.take).is_waiting()
+def test_two_steps_before_a_frame_count_once():
+    queue = make_queue(cam=LIVE)
+    queue.pause()
+    queue.step()
+    queue.step()
+    put(queue, "cam", 0)
+    assert take_batch(queue) == [("cam", 0)]
+    put(queue, "cam", 1)
+    assert Call(queue.take).is_waiting()
 
 
 @pytest.mark.parametrize("change", ["resume", "pause"])
-def test_a_step_is_forgotten_with_its_pause(change: str):
-    intake = make_intake(cam=LIVE)
-    intake.pause()
-    intake.step()
-    getattr(intake, change)()
-    intake.pause()
-    put(intake, "cam", 0)
-    assert Background(intake.take).is_waiting()
+def test_step_ends_with_its_pause(change: str):
+    queue = make_queue(cam=LIVE)
+    queue.pause()
+    queue.step()
+    getattr(queue, change)()
+    queue.pause()
+    put(queue, "cam", 0)
+    assert Call(queue.take).is_waiting()
 
 
-def test_there_is_no_step_without_a_pause():
-    intake = make_intake(file=FILE)
-    assert not intake.step()
-    intake.pause()
-    put(intake, "file", 0)
-    assert Background(intake.take).is_waiting()
+def test_step_without_pause_has_no_effect():
+    queue = make_queue(file=FILE)
+    assert not queue.step()
+    queue.pause()
+    put(queue, "file", 0)
+    assert Call(queue.take).is_waiting()
 
 
-def test_a_source_may_end_while_it_owes_a_step():
-    intake = make_intake(a=LIVE, b=LIVE)
-    intake.pause()
-    intake.step()
-    intake.end("a")
-    assert intake.take() == Taken((), ("a",))
-    put(intake, "b", 0)
-    assert taken(intake) == [("b", 0)]
+def test_source_may_end_while_it_owes_a_step():
+    queue = make_queue(a=LIVE, b=LIVE)
+    queue.pause()
+    queue.step()
+    queue.end_source("a")
+    assert queue.take() == Batch((), ("a",))
+    put(queue, "b", 0)
+    assert take_batch(queue) == [("b", 0)]
 
 
-def test_close_ends_every_wait_and_counts_what_is_left():
-    intake = make_intake(file=FILE, cam=LIVE)
+def test_close_ends_every_wait_and_counts_waiting_frames():
+    queue = make_queue(file=FILE, cam=LIVE)
     for index in range(FILE_CAPACITY):
-        put(intake, "file", index)
-    blocked = Background(lambda: put(intake, "file", FILE_CAPACITY))
+        put(queue, "file", index)
+    blocked = Call(lambda: put(queue, "file", FILE_CAPACITY))
     assert blocked.is_waiting()
-    intake.close()
+    queue.close()
     assert blocked.result() is False
-    assert put(intake, "cam", 0) is False
-    assert intake.take() is None
-    assert intake.drops("file") == {"mailbox": {"stopped": FILE_CAPACITY + 1}}
-    assert intake.drops("cam") == {"mailbox": {"stopped": 1}}
+    assert put(queue, "cam", 0) is False
+    assert queue.take() is None
+    assert queue.drops("file") == {"mailbox": {"stopped": FILE_CAPACITY + 1}}
+    assert queue.drops("cam") == {"mailbox": {"stopped": 1}}
 
 
 def test_close_ends_a_waiting_take():
-    intake = make_intake(cam=LIVE)
-    take = Background(intake.take)
+    queue = make_queue(cam=LIVE)
+    take = Call(queue.take)
     assert take.is_waiting()
-    intake.close()
+    queue.close()
     assert take.result() is None
 
 
-def test_frames_that_were_taken_in_vain_are_counted():
-    intake = make_intake(cam=LIVE)
-    intake.discard([frame_at("cam", 0), frame_at("cam", 1)])
-    assert intake.drops("cam") == {"mailbox": {"stopped": 2}}
+def test_discarded_frames_are_counted():
+    queue = make_queue(cam=LIVE)
+    queue.discard([frame_at("cam", 0), frame_at("cam", 1)])
+    assert queue.drops("cam") == {"mailbox": {"stopped": 2}}
 
 
-def test_no_frame_is_lost_uncounted_between_two_threads():
+def test_every_frame_is_taken_or_counted_between_two_threads():
     num_frames = 2000
-    intake = FrameQueue({"cam": LIVE}, Batcher(BatchingConfig(deadline_ms=0)))
+    queue = FrameQueue({"cam": LIVE}, Batcher(BatchingConfig(deadline_ms=0)))
 
     def produce() -> None:
         for index in range(num_frames):
-            intake.put(fresh_frame("cam", index))
-        intake.end("cam")
+            queue.put(fresh_frame("cam", index))
+        queue.end_source("cam")
 
     producer = threading.Thread(target=produce, daemon=True)
     producer.start()
     indices = []
-    while (batch := intake.take()) is not None:
+    while (batch := queue.take()) is not None:
         indices += [frame.index for frame in batch.frames]
     producer.join(5)
     assert indices == sorted(set(indices))
     assert indices[-1] == num_frames - 1
-    dropped = intake.drops("cam").get("mailbox", {}).get("newer_frame", 0)
+    dropped = queue.drops("cam").get("mailbox", {}).get("newer_frame", 0)
     assert len(indices) + dropped == num_frames

@@ -1,6 +1,9 @@
-"""What a run has done so far, told without a run."""
+"""Statistics, collected without a run."""
 
 from __future__ import annotations
+
+import json
+import math
 
 import pytest
 
@@ -8,7 +11,16 @@ from streamseg.config import BatchingConfig
 from streamseg.errors import SourceError
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.mailbox import FrameQueue
-from streamseg.runtime.stats import Ledger
+from streamseg.runtime.stats import (
+    Ages,
+    FrameAccumulator,
+    Rate,
+    RunStats,
+    SourceStats,
+    StatsCollector,
+    describe_drops,
+)
+from streamseg.structures.message import Message
 from streamseg.telemetry import Drops, StageTimer
 from tests.support.frames import make_frame
 from tests.support.stages import ListSink, ScriptedSource
@@ -17,35 +29,130 @@ from tests.support.windows import bound, result
 SECOND = 1_000_000_000
 
 
+def message(age_ms: float = 10.0) -> Message:
+    frame = make_frame()
+    return Message(
+        source_id=frame.source_id,
+        frame_index=0,
+        captured_ns=0,
+        clock="camera",
+        age_ms=age_ms,
+        image_size=frame.size,
+        mask_size=frame.size,
+        mask_to_image=(1, 1, 0, 0),
+        objects=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("stamps", "now", "fps"),
+    [
+        pytest.param([], 5.0, 0.0, id="no-event"),
+        pytest.param([1.0], 1.0, 0.0, id="one-event-has-no-rate"),
+        pytest.param([0.0, 0.1, 0.2], 0.2, 10.0, id="n-events-are-n-minus-1-intervals"),
+        pytest.param([0.0, 0.1, 0.2], 0.3, 10.0, id="next-event-not-due"),
+        pytest.param([0.0, 0.1, 0.2], 1.3, 2 / 1.2, id="falls-without-events"),
+        pytest.param([0.0, 0.1, 0.2], 10.0, 0.0, id="long-ago"),
+        pytest.param([0.0, *(5 + n / 10 for n in range(11))], 6.0, 10.0, id="only-recent"),
+        pytest.param([1.0, 1.0], 1.0, 1e9, id="simultaneous"),
+    ],
+)
+def test_rate(stamps: list[float], now: float, fps: float):
+    rate = Rate()
+    for stamp in stamps:
+        rate.add(round(stamp * SECOND))
+    assert rate.at(round(now * SECOND)) == pytest.approx(fps)
+
+
+def test_accumulated_fps_spans_first_to_last_frame():
+    frames = FrameAccumulator()
+    assert (frames.fps, frames.num_frames, frames.clock, frames.silent_seconds(SECOND)) == (0.0, 0, None, None)
+    assert math.isnan(frames.ages.p50_ms)
+    for nth in range(101):
+        frames.add(message(age_ms=nth), 7 * SECOND + nth * SECOND // 25)
+    assert frames.fps == pytest.approx(25)
+    assert frames.ages == Ages(50, 95, 99)
+    assert frames.clock == "camera"
+    assert frames.silent_seconds(13 * SECOND) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("drops", "words"),
+    [
+        pytest.param({}, "drops 0", id="none"),
+        pytest.param({"mailbox": {}}, "drops 0", id="no-reason"),
+        pytest.param(
+            {"capture": {"corrupt": 1}, "mailbox": {"newer_frame": 3, "paused": 2}},
+            "drops 6 (capture corrupt 1, mailbox newer_frame 3, mailbox paused 2)",
+            id="by-stage-and-reason",
+        ),
+    ],
+)
+def test_describe_drops(drops: Drops, words: str):
+    assert describe_drops(drops) == words
+
+
+def stats(ages: Ages) -> RunStats:
+    source = SourceStats("cam", "running", None, 3, 0.1, 1.0, ages, "camera", 2, {"mailbox": {"newer_frame": 1}})
+    return RunStats(
+        seconds=2.0,
+        num_frames=3,
+        fps=1.5,
+        recent_fps=1.0,
+        ages=ages,
+        num_objects=2,
+        drops=source.drops,
+        stages_ms={"track": (1.0, math.nan)},
+        is_paused=False,
+        sources=(source,),
+    )
+
+
+def test_stats_as_one_line():
+    line = str(stats(Ages(40.4, 55.5, 99.9)))
+    assert line == "3 frames, 1.5 fps, age p50 40 p95 56 p99 100 ms, drops 1 (mailbox newer_frame 1)"
+    assert "age -" in str(stats(Ages()))
+
+
+def test_json_is_null_for_unknown_values():
+    values = json.loads(json.dumps(stats(Ages()).as_json(), allow_nan=False))
+    assert values["ages"] == {"p50_ms": None, "p95_ms": None, "p99_ms": None}
+    assert values["stages_ms"] == {"track": [1.0, None]}
+    assert values["sources"][0]["drops"] == {"mailbox": {"newer_frame": 1}}
+
+
+# ---- the collector
+
+
 class DroppingSink(ListSink):
-    """A sink that drops frames of its own accord."""
+    """A sink that drops frames itself."""
 
     def drops(self, source_id: str) -> Drops:
         return {"publish": {"slow": 2 if source_id == "cam" else 0}}
 
 
-class Books:
-    """A ledger, and what it looks into."""
+class Collected:
+    """A collector and the parts that it reads."""
 
     def __init__(self, *sources: ScriptedSource) -> None:
         by_id = {source.source_id: source for source in sources}
         live = {source.source_id: source.is_live for source in sources}
         self.timer = StageTimer()
-        self.intake = FrameQueue(live, Batcher(BatchingConfig()))
-        self.ledger = Ledger(by_id, self.intake, [ListSink(), DroppingSink()], self.timer)
+        self.queue = FrameQueue(live, Batcher(BatchingConfig()))
+        self.collector = StatsCollector(by_id, self.queue, [ListSink(), DroppingSink()], self.timer)
 
 
-def test_before_the_first_frame():
-    figures = Books(ScriptedSource("cam", is_live=True)).ledger.figures(5 * SECOND, seconds=1.5)
-    assert (figures.seconds, figures.num_frames, figures.fps, figures.is_paused) == (1.5, 0, 0.0, False)
-    (source,) = figures.sources
+def test_stats_before_the_first_frame():
+    stats = Collected(ScriptedSource("cam", is_live=True)).collector.snapshot(5 * SECOND, seconds=1.5)
+    assert (stats.seconds, stats.num_frames, stats.fps, stats.is_paused) == (1.5, 0, 0.0, False)
+    (source,) = stats.sources
     assert (source.state, source.error, source.silent_seconds) == ("starting", None, None)
 
 
 @pytest.mark.parametrize(
     ("num_frames", "error", "has_ended", "state"),
     [
-        pytest.param(0, None, False, "starting", id="nothing-yet"),
+        pytest.param(0, None, False, "starting", id="no-frame-yet"),
         pytest.param(1, None, False, "running", id="one-frame"),
         pytest.param(1, "no packet", False, "running", id="about-to-fail"),
         pytest.param(0, None, True, "ended", id="ended-without-a-frame"),
@@ -53,66 +160,66 @@ def test_before_the_first_frame():
         pytest.param(1, "no packet", True, "failed", id="failed"),
     ],
 )
-def test_how_a_source_stands(num_frames: int, error: str | None, has_ended: bool, state: str):
-    ledger = Books(ScriptedSource("cam"), ScriptedSource("b")).ledger
+def test_source_state(num_frames: int, error: str | None, has_ended: bool, state: str):
+    collector = Collected(ScriptedSource("cam"), ScriptedSource("b")).collector
     for index in range(num_frames):
-        ledger.finished(result(index), SECOND)
+        collector.record_frame(result(index), SECOND)
     if error is not None:
-        ledger.failed("cam", SourceError(error))
+        collector.record_failure("cam", SourceError(error))
     if has_ended:
-        ledger.ended("cam")
-    cam, other = ledger.figures(SECOND, seconds=1.0).sources
+        collector.record_end("cam")
+    cam, other = collector.snapshot(SECOND, seconds=1.0).sources
     assert (cam.state, cam.error) == (state, error)
     assert (other.state, other.error) == ("starting", None)
 
 
-def test_frames_of_all_sources_are_one_runs():
-    ledger = Books(ScriptedSource("cam"), ScriptedSource("b")).ledger
+def test_run_stats_add_up_all_sources():
+    collector = Collected(ScriptedSource("cam"), ScriptedSource("b")).collector
     for index in range(3):
-        ledger.finished(result(index), index * SECOND // 10)
-    ledger.finished(result(0, source_id="b"), 3 * SECOND // 10)
-    figures = ledger.figures(SECOND // 2, seconds=1.0)
-    assert (figures.num_frames, figures.num_objects) == (4, 2)
-    assert figures.fps == pytest.approx(10)
-    assert [(source.num_frames, source.silent_seconds) for source in figures.sources] == [
+        collector.record_frame(result(index), index * SECOND // 10)
+    collector.record_frame(result(0, source_id="b"), 3 * SECOND // 10)
+    stats = collector.snapshot(SECOND // 2, seconds=1.0)
+    assert (stats.num_frames, stats.num_objects) == (4, 2)
+    assert stats.fps == pytest.approx(10)
+    assert [(source.num_frames, source.silent_seconds) for source in stats.sources] == [
         (3, pytest.approx(0.3)),
         (1, pytest.approx(0.2)),
     ]
 
 
-def test_the_first_error_comes_first():
-    ledger = Books(ScriptedSource("cam"), ScriptedSource("b")).ledger
+def test_errors_keep_their_order():
+    collector = Collected(ScriptedSource("cam"), ScriptedSource("b")).collector
     errors = SourceError("first"), SourceError("second")
-    ledger.failed("b", errors[0])
-    assert ledger.errors == errors[:1]
-    ledger.failed("cam", errors[1])
-    assert ledger.errors == errors
+    collector.record_failure("b", errors[0])
+    assert collector.errors == errors[:1]
+    collector.record_failure("cam", errors[1])
+    assert collector.errors == errors
 
 
-def test_drops_are_those_of_the_source_the_mailbox_and_the_sinks():
+def test_drops_include_source_mailbox_and_sinks():
     source = ScriptedSource("cam", is_live=True)
-    books = Books(source)
+    collected = Collected(source)
     source.drops.count("capture", "corrupt", 7)
     for index in range(3):
-        books.intake.put(make_frame(index, source_id="cam"))
+        collected.queue.put(make_frame(index, source_id="cam"))
     before_sinks = {"capture": {"corrupt": 7}, "mailbox": {"newer_frame": 2}}
-    assert books.ledger.drops_of("cam") == before_sinks
-    figures = books.ledger.figures(SECOND, seconds=1.0)
-    assert figures.drops == figures.sources[0].drops == {**before_sinks, "publish": {"slow": 2}}
+    assert collected.collector.drops_before_sinks("cam") == before_sinks
+    stats = collected.collector.snapshot(SECOND, seconds=1.0)
+    assert stats.drops == stats.sources[0].drops == {**before_sinks, "publish": {"slow": 2}}
 
 
-def test_prompts_stood_as_in_the_latest_frame():
-    ledger = Books(ScriptedSource("cam"), ScriptedSource("b")).ledger
-    assert ledger.prompt_statuses == {}
-    ledger.finished(result(0), SECOND)
-    ledger.finished(result(1, prompts=[bound()]), 2 * SECOND)
-    assert ledger.prompt_statuses == {"cam": (bound(),)}
+def test_prompt_statuses_of_the_latest_frame():
+    collector = Collected(ScriptedSource("cam"), ScriptedSource("b")).collector
+    assert collector.prompt_statuses == {}
+    collector.record_frame(result(0), SECOND)
+    collector.record_frame(result(1, prompts=[bound()]), 2 * SECOND)
+    assert collector.prompt_statuses == {"cam": (bound(),)}
 
 
-def test_stages_and_the_pause_are_told():
-    books = Books(ScriptedSource("cam"))
-    books.timer.add("segment", 12.0)
-    books.intake.pause()
-    figures = books.ledger.figures(SECOND, seconds=1.0)
-    assert figures.stages_ms == {"segment": (12.0, 12.0)}
-    assert figures.is_paused
+def test_stats_include_stages_and_pause():
+    collected = Collected(ScriptedSource("cam"))
+    collected.timer.add("segment", 12.0)
+    collected.queue.pause()
+    stats = collected.collector.snapshot(SECOND, seconds=1.0)
+    assert stats.stages_ms == {"segment": (12.0, 12.0)}
+    assert stats.is_paused

@@ -12,7 +12,7 @@ from streamseg.cli.window.screen import Event, Key, Pointer
 from streamseg.cli.window.window import Window
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
-from streamseg.runtime.figures import Ages, RunStats
+from streamseg.runtime.stats import Ages, RunStats
 from streamseg.structures.instances import Tracked
 from streamseg.structures.message import PromptStatus
 from tests.support.messages import make_message, make_object

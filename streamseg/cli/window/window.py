@@ -19,7 +19,7 @@ from streamseg.cli.window.screen import Key, Pointer, Screen
 from streamseg.drawing.prompts import draw_lines, draw_prompted
 from streamseg.errors import StreamsegError
 from streamseg.pipeline import FrameResult
-from streamseg.runtime.figures import RunStats
+from streamseg.runtime.stats import RunStats
 
 __all__ = ["Window"]
 

@@ -8,7 +8,7 @@ from streamseg.cli.window.screen import Event
 from streamseg.cli.window.window import Window
 from streamseg.pipeline import Pipeline
 from streamseg.runtime import Runtime
-from streamseg.runtime.figures import RunStats
+from streamseg.runtime.stats import RunStats
 from streamseg.runtime.operations import control_operations
 from tests.support.stages import ScriptedSource, SquareSegmenter
 from tests.support.windows import FIGURES, TITLE, ListScreen, Stage, bound, result

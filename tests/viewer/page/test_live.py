@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamseg.drawing import colour_of
-from streamseg.runtime.figures import Ages, RunStats, SourceStats
+from streamseg.runtime.stats import Ages, RunStats, SourceStats
 from streamseg.structures.message import PromptStatus
 from tests.support.viewer_page_browser import picture, place_of, tabs, wait_for_seq
 from tests.support.viewer_page_server import PageServer, block, page_frame
