@@ -1,6 +1,8 @@
 """Labelled images on disk, and reading them.
 
-coco      COCO annotation files: polygons, RLE, categories
-folders   folders of images with a COCO annotation file
-sa1b      folders of images with one SA-1B annotation file each
+samples       labelled images for training, whatever the format of their folder
+coco          COCO annotation files: polygons, run lengths, categories
+coco_folder   samples from a folder with one COCO annotation file
+coco_writer   writing COCO annotation files
+sa1b          samples from folders with one SA-1B annotation file per image
 """

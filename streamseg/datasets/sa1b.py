@@ -1,9 +1,10 @@
-"""Labelled pictures of SA-1B-format folders for training.
+"""Training samples from SA-1B-format folders.
 
     <folder>/[…/]sa_1.jpg
-    <folder>/[…/]sa_1.json      the picture's file_name and size, and its masks
+    <folder>/[…/]sa_1.json      the image's file_name and size, and its masks
 
-Folders hold millions of pictures: at the start only names are listed, and a JSON is read when its picture is drawn.
+A folder may contain millions of images. Only their names are listed up front; a JSON file is read when its image is
+drawn.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from typing import Any
 import numpy as np
 
 from streamseg.datasets.coco import LabelledImage, check_image_entry, read_annotation
-from streamseg.datasets.folders import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
+from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
 from streamseg.errors import DataError
 
-__all__ = ["Sa1bFolder", "holds_sa1b"]
+__all__ = ["Sa1bFolder", "contains_sa1b"]
 
 
 class Sa1bFolder:
-    """The pictures of a folder and of all folders in it; every mask is an object.
+    """The images of a folder and of all its subfolders; every mask is an object.
 
     Args:
         path: the folder.
-        min_predicted_iou: masks whose `predicted_iou` is lower are left out; 0 keeps all, whether they say it or not.
+        min_predicted_iou: omit masks whose `predicted_iou` is lower; 0 keeps all, including masks without this key.
         min_stability_score: the same for `stability_score`.
         background_weight: see `Sample`.
-        max_side: pictures are shrunk to this long side when read.
-        cache_px: pixels kept decoded.
+        max_side: images are shrunk to this long side when read, in pixels.
+        cache_px: decoded pixels to cache.
 
     Raises:
-        DataError: the folder is missing, unreadable, or holds no sa_*.json.
+        DataError: the folder is missing or unreadable, or contains no sa_*.json.
     """
 
     def __init__(
@@ -53,36 +54,36 @@ class Sa1bFolder:
         self._thresholds = {"predicted_iou": min_predicted_iou, "stability_score": min_stability_score}
         self._max_side = max_side
         self._cache = SampleCache(cache_px)
-        # As bytes of one array: a tenth of the memory of as many strings, and worker processes share it.
+        # One array of bytes takes a tenth of the memory of as many strings, and worker processes share it.
         self._names = np.array(sorted(map(os.fsencode, _names_below(path))), dtype=np.bytes_)
         if not len(self._names):
-            raise DataError(f"{path} holds no sa_*.json; an SA-1B-format folder has one beside each picture")
+            raise DataError(f"{path} contains no sa_*.json; an SA-1B-format folder has one beside each image")
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def picture(self, index: int) -> LabelledImage:
-        """Read the JSON of picture `index` (0 <= index < len), in the order of the names.
+    def entry(self, index: int) -> LabelledImage:
+        """Read the JSON file of image `index` (0 <= index < len), in the order of the names.
 
         Raises:
-            DataError: it is unreadable, broken or not in SA-1B format.
+            DataError: the file is unreadable, broken or not in SA-1B format.
         """
         return _read_entry(self.path / os.fsdecode(bytes(self._names[index])), self._thresholds)
 
     def sample(self, index: int) -> Sample:
-        """Read picture `index` (0 <= index < len) with its objects.
+        """Read image `index` (0 <= index < len) with its objects.
 
         Raises:
-            DataError: the picture is missing or unreadable, or an annotation contradicts it.
+            DataError: the image is missing or unreadable, or an annotation contradicts it.
         """
         return self._cache.get(index, self._read)
 
     def _read(self, index: int) -> Sample:
-        return read_sample(self.picture(index), max_side=self._max_side, background_weight=self.background_weight)
+        return read_sample(self.entry(index), max_side=self._max_side, background_weight=self.background_weight)
 
 
-def holds_sa1b(path: Path) -> bool:
-    """Whether there is a sa_*.json in the folder, or in a folder in it; looks no further than the first.
+def contains_sa1b(path: Path) -> bool:
+    """Return whether the folder or a subfolder contains a sa_*.json; stop at the first.
 
     Raises:
         DataError: the folder is missing or unreadable.
@@ -91,10 +92,10 @@ def holds_sa1b(path: Path) -> bool:
 
 
 def _names_below(path: Path) -> Iterator[str]:
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
 
-    for folder, _, files in os.walk(path, onerror=refuse, followlinks=True):
+    for folder, _, files in os.walk(path, onerror=fail, followlinks=True):
         inner = os.path.relpath(folder, path)
         chosen = (name for name in files if name.startswith("sa_") and name.endswith(".json"))
         yield from (os.path.normpath(os.path.join(inner, name)) for name in chosen)

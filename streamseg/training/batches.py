@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from streamseg.datasets.folders import Sample
+from streamseg.datasets.samples import Sample
 from streamseg.errors import DataError
 from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
 from streamseg.training.ranks import ALONE, Ranks

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.datasets.folders import Sample
+from streamseg.datasets.samples import Sample
 from streamseg.errors import ConfigError
 
 __all__ = ["ComposeSettings", "Composed", "compose"]

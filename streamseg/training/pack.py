@@ -12,8 +12,8 @@ import numpy as np
 import yaml
 
 from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image
-from streamseg.datasets.folders import LabelledFolder, shrink_mask
-from streamseg.training.coco_writer import mask_entry, write_instances, writing
+from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instances
+from streamseg.datasets.samples import LabelledFolder, shrink_mask
 from streamseg.training.recipe import Recipe, RecipeSource
 
 __all__ = ["Packed", "pack_recipe"]
@@ -58,12 +58,12 @@ def pack_recipe(
     wanted = {name: _wanted(group, data) for name, group in groups.items()}
     total = sum(len(indices) for _, indices in wanted.values())
     done, num_annotations = 0, 0
-    with writing(out):
+    with new_folder(out):
         for name, (folder, indices) in wanted.items():
             (out / name / "images").mkdir(parents=True)
             content: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
             for index in indices:
-                _pack_picture(folder.picture(index), content, out / name, max_side=max_side, quality=quality)
+                _pack_picture(folder.entry(index), content, out / name, max_side=max_side, quality=quality)
                 done += 1
                 on_image(done, total)
             write_instances(out / name, content)
@@ -104,7 +104,7 @@ def _wanted(group: list[RecipeSource], data: Path) -> tuple[LabelledFolder, list
     names = {one.source for one in group}
     if None in names:
         return folder, list(range(len(folder)))
-    return folder, [index for index in range(len(folder)) if folder.picture(index).source in names]
+    return folder, [index for index in range(len(folder)) if folder.entry(index).source in names]
 
 
 def _pack_picture(

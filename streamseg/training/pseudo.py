@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.datasets.coco import annotation_mask, read_image, read_images
+from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instances
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
-from streamseg.training.coco_writer import mask_entry, write_instances, writing
 
 __all__ = ["PseudoLabel", "label_folder", "pseudo_labels"]
 
@@ -106,7 +106,7 @@ def label_folder(
     content["categories"] = categories
     next_id = max((one["id"] for one in content["annotations"] if isinstance(one.get("id"), int)), default=0) + 1
     first_id = next_id
-    with writing(out):
+    with new_folder(out):
         images = sorted(content["images"], key=lambda image: image["id"])
         for done, (picture, image) in enumerate(zip(pictures, images, strict=True), start=1):
             found = segment([read_image(picture)])[0]

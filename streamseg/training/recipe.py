@@ -9,8 +9,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic_core import ErrorDetails
 
-from streamseg.datasets.folders import CocoFolder, LabelledFolder
-from streamseg.datasets.sa1b import Sa1bFolder, holds_sa1b
+from streamseg.datasets.coco_folder import CocoFolder
+from streamseg.datasets.sa1b import Sa1bFolder, contains_sa1b
+from streamseg.datasets.samples import LabelledFolder
 from streamseg.errors import ConfigError
 from streamseg.training.batches import SampleSource
 from streamseg.training.scenes import SceneSamples
@@ -44,7 +45,7 @@ class RecipeSource(BaseModel):
         path = data / self.path
         # What is neither is opened as COCO, whose reader says what is missing.
         may_be_sa1b = self.format == "auto" and path.is_dir() and not (path / "instances.json").exists()
-        if self.format == "sa-1b" or (may_be_sa1b and holds_sa1b(path)):
+        if self.format == "sa-1b" or (may_be_sa1b and contains_sa1b(path)):
             if self.source is not None:
                 raise ConfigError(f"{path} is in SA-1B format, where pictures have no source; leave source out")
             return Sa1bFolder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streamseg.datasets.folders import LabelledObject, Sample
+from streamseg.datasets.samples import LabelledObject, Sample
 from streamseg.synthetic import SceneRenderer
 
 __all__ = ["SceneSamples"]

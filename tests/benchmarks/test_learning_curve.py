@@ -12,9 +12,9 @@ from streamseg.errors import DataError
 from streamseg.training.step_log import append_line
 from streamseg.training.trainer import LOSSES
 from streamseg.weights import save_weights
-from tests.evaluation.test_proposals import labels
+from tests.support.datasets import coco_folder, coco_labels
+from tests.support.images import disc, paint
 from tests.support.networks import lively_network
-from tests.support.pictures import coco_folder, disc, paint
 
 LOSS = {"box": 1.0, "distribution": 2.0, "score": 3.0, "mask": 4.0}
 
@@ -44,7 +44,7 @@ def test_a_folder_without_a_log_is_refused(tmp_path, is_there):
 
 def test_a_figure_of_every_run_and_a_picture(tmp_path, monkeypatch, capsys):
     mask = disc((64, 96), 30, 30, 18)
-    coco_folder(tmp_path / "eval-coco", [(paint([mask], [(200, 9, 9)], (64, 96)), labels([mask]))])
+    coco_folder(tmp_path / "eval-coco", [(paint([mask], [(200, 9, 9)], (64, 96)), coco_labels([mask]))])
     folders = [str(run_folder(tmp_path / name, [50, 100])) for name in ("a", "b")]
     json_file, picture = tmp_path / "curve.json", tmp_path / "figures" / "curve.png"
     options = ["--imgsz", "64", "--data", str(tmp_path), "--json", str(json_file), "--picture", str(picture)]
@@ -54,7 +54,7 @@ def test_a_figure_of_every_run_and_a_picture(tmp_path, monkeypatch, capsys):
     assert [row["name"] for row in rows] == ["a", "b"]
     assert all(0 <= row["mask AR@100"] <= row["mask AR@1000"] <= 1 for row in rows)
     assert cv2.imread(str(picture)).shape[1] > 800
-    assert "b: 3200 pictures drawn" in capsys.readouterr().out
+    assert "b: 3200 images drawn" in capsys.readouterr().out
 
 
 def test_a_wrong_folder_is_one_line(tmp_path, monkeypatch, capsys):
@@ -72,4 +72,4 @@ def test_a_picture_that_cannot_be_written_is_one_line_before_anything_is_read(tm
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2
-    assert f"cannot write {picture}" in capsys.readouterr().err.splitlines()[-1]
+    assert f"cannot write {image}" in capsys.readouterr().err.splitlines()[-1]

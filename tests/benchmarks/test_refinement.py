@@ -13,9 +13,9 @@ from streamseg.engines import Raw
 from streamseg.modeling.refiner import PREFIX, Refiner
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.weights import save_weights
-from tests.evaluation.test_proposals import labels
+from tests.support.datasets import coco_folder, coco_labels
+from tests.support.images import crop_of, disc, paint, rectangle
 from tests.support.networks import lively_network
-from tests.support.pictures import coco_folder, crop_of, disc, paint, rectangle
 
 SIZE = (64, 96)
 IMAGE = paint([disc(SIZE, 30, 30, 18)], [(200, 9, 9)], SIZE)
@@ -126,7 +126,7 @@ def test_what_counts_as_found(num_proposals, area, num_found, is_shown):
     [
         pytest.param(disc(SIZE, 48, 32, 15), 42, id="1.4 times its extent"),
         pytest.param(disc(SIZE, 3, 3, 2), MIN_ZOOM_PX, id="tiny, in the corner"),
-        pytest.param(rectangle(SIZE, 0, 0, 96, 64), 64, id="no more than the picture"),
+        pytest.param(rectangle(SIZE, 0, 0, 96, 64), 64, id="no more than the image"),
     ],
 )
 def test_a_zoom_is_a_square_in_the_picture(mask, side):
@@ -171,7 +171,7 @@ def test_tables_of_nothing_have_dashes():
 
 def test_one_command_makes_everything(tmp_path, capsys, monkeypatch):
     mask = disc(SIZE, 30, 30, 18)
-    folder = coco_folder(tmp_path / "data" / "eval-coco", [(IMAGE, labels([mask]))] * 2)
+    folder = coco_folder(tmp_path / "data" / "eval-coco", [(IMAGE, coco_labels([mask]))] * 2)
     refiner = Refiner()
     tensors = lively_network().state_dict() | {PREFIX + name: value for name, value in refiner.state_dict().items()}
     weights = tmp_path / "weights.safetensors"
@@ -181,5 +181,5 @@ def test_one_command_makes_everything(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["refinement", *map(str, [*options, *files])])
     assert main() == 0
     printed = capsys.readouterr().out
-    assert "1 objects in 1 pictures" in printed
+    assert "1 objects in 1 images" in printed
     assert (tmp_path / "results.json").is_file()

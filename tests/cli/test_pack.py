@@ -2,12 +2,12 @@ import pytest
 
 from streamseg.cli.main import main
 from streamseg.datasets.coco import read_images
-from tests.cli.test_train import write_data
+from tests.support.training_runs import write_training_data
 
 
 @pytest.fixture
 def data(tmp_path):
-    return write_data(tmp_path / "data")
+    return write_training_data(tmp_path / "data")
 
 
 def pack(data, *arguments):
@@ -33,7 +33,7 @@ def test_a_packed_recipe_trains(data, capsys):
     [
         pytest.param(["--max-side", "8"], "--max-side must be 32 to 16384, got 8", id="side"),
         pytest.param(["--quality", "101"], "--quality must be 1 to 100, got 101", id="quality"),
-        pytest.param(["--data", "nowhere"], "is no COCO-format folder", id="data"),
+        pytest.param(["--data", "nowhere"], "is not a COCO-format folder", id="data"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(data, capsys, arguments, says):

@@ -11,36 +11,15 @@ from streamseg.modeling.network import Network, NetworkConfig, build_network
 from streamseg.training.checkpoint import load_checkpoint
 from streamseg.weights import load_weights, save_weights
 from tests.support.paths import REPOSITORY
-from tests.support.pictures import coco_folder, compressed, disc, paint
+from tests.support.training_runs import train, write_training_data
 
 REPO = REPOSITORY
-SIZE = (60, 80)
-MASK = disc(SIZE, 40, 30, 20)
-RECIPE = """
-sources: [{path: things}]
-imgsz: 96
-settings: {num_steps: 2, batch_size: 2, sizes: [32], num_warmup_steps: 1}
-"""
-
-
-def write_data(folder):
-    """Write a folder of data with a recipe in it."""
-    picture = paint([MASK], [(200, 30, 30)], SIZE)
-    coco_folder(folder / "things", [(picture, [{"segmentation": compressed(MASK)}])])
-    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    return folder
 
 
 @pytest.fixture
 def data(tmp_path):
     """A folder of data with a recipe in it."""
-    return write_data(tmp_path / "data")
-
-
-def train(data, *arguments, recipe="recipe.yaml", workers=0):
-    """Run the command; its exit code."""
-    base = ["train", str(data / recipe), "--data", str(data), "--out", str(data.parent / "run")]
-    return main([*base, "--workers", str(workers), *arguments])
+    return write_training_data(tmp_path / "data")
 
 
 def test_a_run_ends_with_weights(data, capsys):
@@ -201,7 +180,7 @@ def test_a_run_is_not_written_over(data, capsys):
         pytest.param(["--device", "cuda:99"], "device 'cuda:99' is not there; there are cpu", id="no-device"),
         pytest.param(["--device", "tpu"], "device 'tpu' is not there; there are cpu", id="unknown-device"),
         pytest.param(["--resume"], "there is no checkpoint", id="nothing-to-resume"),
-        pytest.param(["--data", "nowhere"], "nowhere/things is no COCO-format folder", id="no-data"),
+        pytest.param(["--data", "nowhere"], "nowhere/things is not a COCO-format folder", id="no-data"),
     ],
 )
 def test_a_mistake_is_told_in_a_line(data, capsys, arguments, says):
@@ -223,7 +202,7 @@ def test_a_mistake_is_told_in_a_line(data, capsys, arguments, says):
         pytest.param("sources: [{path: things}]\nsettings: {3: 1}", "settings.3", id="setting-no-text"),
         pytest.param("sources: []", "training needs sources", id="no-sources"),
         pytest.param("sauces: []", "sauces: unknown key", id="unknown-key"),
-        pytest.param("sources: [{path: things, source: x}]", "has no image of source 'x'", id="unknown-source"),
+        pytest.param("sources: [{path: things, source: x}]", "has no image with source 'x'", id="unknown-source"),
         pytest.param(None, "cannot read the recipe", id="missing"),
     ],
 )
@@ -274,4 +253,4 @@ def test_an_unreadable_picture_is_told_in_a_line(data, capsys, workers):
 def test_settings_of_the_repository_are_right(tmp_path, capsys, recipe):
     """They are looked at before the data, which is not there."""
     assert main(["train", str(recipe), "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
-    assert "is no COCO-format folder" in capsys.readouterr().err
+    assert "is not a COCO-format folder" in capsys.readouterr().err

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import pytest
 
 from streamseg.training.checkpoint import load_checkpoint
-from tests.cli.test_train import train, write_data
+from tests.support.training_runs import train, write_training_data
 
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
     """A folder with data, and with a run that was stopped after its first step."""
     folder = tmp_path_factory.mktemp("begun")
-    assert train(write_data(folder / "data"), "--stop-after", "0") == 0
+    assert train(write_training_data(folder / "data"), "--stop-after", "0") == 0
     return folder
 
 
@@ -66,7 +66,7 @@ def recipe(text):
         pytest.param(
             in_annotation(segmentation=rle_of([80, 60])),
             [],
-            "the run lengths are for [80, 60], the picture is [60, 80]",
+            "the run lengths are for size [80, 60], but the image has size [60, 80]",
             id="rle-of-another-size",
         ),
         pytest.param(
@@ -84,10 +84,10 @@ def recipe(text):
         ),
         pytest.param(recipe("sources: ["), [], "is not valid YAML", id="recipe-is-no-yaml"),
         pytest.param(recipe("sources: [{path: things, wieght: 1}]"), [], "unknown key", id="recipe-misspelt"),
-        pytest.param(recipe("sources: [{path: elsewhere}]"), [], "is no COCO-format folder", id="recipe-of-no-folder"),
+        pytest.param(recipe("sources: [{path: elsewhere}]"), [], "is not a COCO-format folder", id="missing-source"),
         pytest.param(lambda data: None, ["--set", "size=s"], "is of a network of size n, asked for is s", id="size"),
         pytest.param(lambda data: None, ["--set", "optimizer=muon"], "does not fit the network", id="optimizer"),
-        pytest.param(lambda data: None, ["--eval", "nowhere"], "nowhere is no COCO-format folder", id="evaluation"),
+        pytest.param(lambda data: None, ["--eval", "nowhere"], "nowhere is not a COCO-format folder", id="evaluation"),
     ],
 )
 def test_a_fault_is_a_line_and_the_checkpoint_stays(stopped, capsys, break_it, arguments, says):

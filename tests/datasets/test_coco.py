@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from streamseg.datasets.coco import Annotation, annotation_mask, read_image, read_images
 from streamseg.errors import DataError
-from tests.support.pictures import coco_folder, compressed, crop_of, disc, paint, rectangle, uncompressed
+from tests.support.datasets import coco_folder, compressed, uncompressed
+from tests.support.images import crop_of, disc, paint, rectangle
 
 SIZE = (30, 40)
 MASK = disc(SIZE, 20, 15, 8)
@@ -85,11 +86,11 @@ def test_no_pixel_is_an_empty_mask(segmentation):
         pytest.param([[1, 1, 5, float("nan"), 5, 5]], "of at least 3 points", id="nan-in-a-polygon"),
         pytest.param([[1, 1, float("inf"), 1, 5, 5]], "of at least 3 points", id="infinity-in-a-polygon"),
         pytest.param("abc", "run lengths, or polygons", id="text"),
-        pytest.param([[1, 1, 60, 1, 60, 20]], "leaves the picture of 40x30", id="polygon-to-the-right"),
-        pytest.param([[1, 1, 5, 1, 5, 32]], "leaves the picture of 40x30", id="polygon-below"),
-        pytest.param([[-3, 1, 5, 1, 5, 5]], "leaves the picture of 40x30", id="polygon-to-the-left"),
-        pytest.param(compressed(MASK) | {"size": [40, 30]}, "for [40, 30], the picture is [30, 40]", id="rle-turned"),
-        pytest.param({"counts": [1200]}, "for None, the picture is [30, 40]", id="rle-without-size"),
+        pytest.param([[1, 1, 60, 1, 60, 20]], "leaves the image of 40x30", id="polygon-to-the-right"),
+        pytest.param([[1, 1, 5, 1, 5, 32]], "leaves the image of 40x30", id="polygon-below"),
+        pytest.param([[-3, 1, 5, 1, 5, 5]], "leaves the image of 40x30", id="polygon-to-the-left"),
+        pytest.param(compressed(MASK) | {"size": [40, 30]}, "for size [40, 30], but the image has", id="rle-turned"),
+        pytest.param({"counts": [1200]}, "for size None, but the image has size [30, 40]", id="rle-without-size"),
         pytest.param({"size": [30, 40]}, "in whole pixels or a string, got None", id="rle-without-counts"),
         pytest.param({"size": [30, 40], "counts": [5, 3]}, "add up to 8 pixels", id="runs-too-short"),
         pytest.param({"size": [30, 40], "counts": [5, 3000]}, "add up to 3005 pixels", id="runs-too-long"),
@@ -196,7 +197,7 @@ def set_annotation(**keys):
             edited(lambda content: content["annotations"].append("x")), "not in COCO format", id="annotation-is-text"
         ),
         pytest.param(
-            edited(lambda c: c["images"][1].update(id=1)), "2 images of 1 different ids", id="two-images-of-one-id"
+            edited(lambda c: c["images"][1].update(id=1)), "2 images with 1 different ids", id="two-images-of-one-id"
         ),
         pytest.param(set_image(id="a"), "not in COCO format", id="ids-that-cannot-be-sorted"),
         pytest.param(edited(lambda c: c["images"][0].pop("width")), "KeyError 'width'", id="no-width"),
@@ -208,7 +209,7 @@ def set_annotation(**keys):
         pytest.param(set_annotation(area="big"), "must be a number of pixels, got 'big'", id="area-is-text"),
         pytest.param(set_annotation(bbox=[1, 2, 3]), "must be [x, y, width, height], got [1, 2, 3]", id="short-bbox"),
         pytest.param(set_annotation(segmentation=None), "annotation 1 in", id="no-segmentation"),
-        pytest.param(set_image(width=41), "is 40x30, but instances.json says 41x30", id="size-mismatch"),
+        pytest.param(set_image(width=41), "is 40x30, but instances.json lists it as 41x30", id="size-mismatch"),
         pytest.param(lambda folder: replace_picture(folder, None), "is missing or unreadable", id="missing-picture"),
         pytest.param(lambda folder: replace_picture(folder, b""), "is missing or unreadable", id="empty-picture"),
         pytest.param(lambda folder: replace_picture(folder, b"GIF89a no"), "missing or unreadable", id="no-picture"),
@@ -226,7 +227,7 @@ def test_a_broken_folder_is_refused_in_one_line(tmp_path, write, says):
 @pytest.mark.parametrize("name", ["nowhere", "file/below"])
 def test_a_folder_that_is_not_there(tmp_path, name):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="is no COCO-format folder"):
+    with pytest.raises(DataError, match="is not a COCO-format folder"):
         read_images(tmp_path / name)
 
 

@@ -1,13 +1,10 @@
-import json
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 
-from streamseg.datasets.sa1b import Sa1bFolder, holds_sa1b
+from streamseg.datasets.sa1b import Sa1bFolder, contains_sa1b
 from streamseg.errors import DataError
-from tests.support.pictures import Picture, compressed, disc, paint, rectangle
+from tests.support.datasets import write_sa1b_entry
+from tests.support.images import disc, rectangle
 
 SIZE = (30, 40)
 RED = (250, 20, 20)
@@ -15,21 +12,8 @@ MASK = disc(SIZE, 20, 15, 8)
 OTHER = rectangle(SIZE, 2, 2, 9, 12)
 
 
-def write_entry(folder: Path, number: int, masks=(MASK,), *, size=SIZE, edit=lambda content: None, **keys) -> Picture:
-    """Write a picture and its JSON; `keys` are those of every annotation, or lists with one value for each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    image = paint(masks, [RED] * len(masks), size)
-    assert cv2.imwrite(str(folder / f"sa_{number}.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    annotations = []
-    for row, mask in enumerate(masks):
-        quality = {"predicted_iou": 0.95, "stability_score": 0.97} | keys
-        own = {key: value[row] if isinstance(value, list) else value for key, value in quality.items()}
-        annotations.append({"id": row, "segmentation": compressed(mask), "area": int(mask.sum()), **own})
-    entry = {"image_id": number, "file_name": f"sa_{number}.png", "height": size[0], "width": size[1]}
-    content = {"image": entry, "annotations": annotations}
-    edit(content)
-    (folder / f"sa_{number}.json").write_text(json.dumps(content), encoding="utf-8")
-    return image
+def write_entry(folder, number, masks=(MASK,), *, size=SIZE, **keys):
+    return write_sa1b_entry(folder, number, masks, size=size, **keys)
 
 
 def read_everything(folder, **options):
@@ -54,7 +38,7 @@ def test_folders_in_the_folder_come_in_the_order_of_their_names(tmp_path):
     (tmp_path / "a" / "notes.json").write_text("{}")
     (tmp_path / "a" / "sa_9.txt").write_text("")
     folder = Sa1bFolder(tmp_path)
-    names = [folder.picture(index).path.relative_to(tmp_path).as_posix() for index in range(len(folder))]
+    names = [folder.entry(index).path.relative_to(tmp_path).as_posix() for index in range(len(folder))]
     assert names == ["a/deep/sa_12.png", "a/sa_2.png", "b/sa_3.png", "sa_5.png"]
 
 
@@ -102,9 +86,9 @@ def test_pictures_are_kept(tmp_path):
 
 
 def test_what_is_in_this_format(tmp_path):
-    assert not holds_sa1b(tmp_path)
+    assert not contains_sa1b(tmp_path)
     write_entry(tmp_path / "deep" / "inside", 1)
-    assert holds_sa1b(tmp_path)
+    assert contains_sa1b(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +98,7 @@ def test_what_is_in_this_format(tmp_path):
         pytest.param(lambda c: c.pop("annotations"), "KeyError 'annotations'", id="no-annotations"),
         pytest.param(lambda c: c["annotations"].append(3), "is not in SA-1B format", id="annotation-is-a-number"),
         pytest.param(lambda c: c["image"].update(width="40"), "width and height in whole pixels", id="width-is-text"),
-        pytest.param(lambda c: c["image"].update(width=41), "is 40x30, but sa_1.json says 41x30", id="other-size"),
+        pytest.param(lambda c: c["image"].update(width=41), "40x30, but sa_1.json lists it as 41x30", id="other-size"),
         pytest.param(
             lambda c: c["image"].update(file_name="sa_7.jpg"),
             "sa_7.jpg is missing or unreadable, though sa_1.json lists it",
@@ -122,7 +106,7 @@ def test_what_is_in_this_format(tmp_path):
         ),
         pytest.param(
             lambda c: c["annotations"][0]["segmentation"].update(size=[40, 30]),
-            "the run lengths are for [40, 30], the picture is [30, 40]",
+            "the run lengths are for size [40, 30], but the image has size [30, 40]",
             id="rle-of-another-size",
         ),
         pytest.param(lambda c: c["annotations"][0].update(area="big"), "must be a number of pixels", id="area-is-text"),
@@ -148,7 +132,7 @@ def test_quality_is_not_needed_where_nobody_asks(tmp_path):
 
 
 def test_a_folder_without_pictures(tmp_path):
-    with pytest.raises(DataError, match=r"holds no sa_\*\.json"):
+    with pytest.raises(DataError, match=r"contains no sa_\*\.json"):
         Sa1bFolder(tmp_path)
     with pytest.raises(DataError, match=r"cannot list .*: No such file or directory"):
         Sa1bFolder(tmp_path / "nowhere")

@@ -12,7 +12,8 @@ from pycocotools.cocoeval import COCOeval
 from streamseg.errors import DataError
 from streamseg.evaluation.proposals import evaluate_proposals
 from streamseg.structures.instances import GridTransform, Instances
-from tests.support.pictures import coco_folder, compressed, disc, exact_instances, paint, rectangle
+from tests.support.datasets import coco_folder, coco_labels
+from tests.support.images import disc, exact_instances, paint, rectangle
 
 SIZE = (60, 80)
 
@@ -23,7 +24,7 @@ def instances_of(masks, scores=None, size=SIZE):
 
 
 class Answers:
-    """A segmenter that answers one list of masks after the other, whatever the pictures show."""
+    """A segmenter that answers one list of masks after the other, whatever the images show."""
 
     def __init__(self, answers, size=SIZE):
         self._answers = iter(answers)
@@ -35,21 +36,10 @@ class Answers:
         return [instances_of(next(self._answers), size=self._size) for _ in images]
 
 
-def labels(masks, **keys):
-    return [
-        {"segmentation": compressed(mask), "area": int(mask.sum()), "bbox": box_of(mask), "iscrowd": 0} | keys
-        for mask in masks
-    ]
-
-
-def box_of(mask):
-    return coco_mask.toBbox(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))).tolist()
-
-
-def folder_of(path, pictures, size=SIZE, **options):
-    """A folder with these masks in its pictures."""
+def folder_of(path, samples, size=SIZE, **options):
+    """A folder with these masks in its images."""
     return coco_folder(
-        path, [(paint(masks, [(200, 9, 9)] * len(masks), size), labels(masks)) for masks in pictures], **options
+        path, [(paint(masks, [(200, 9, 9)] * len(masks), size), coco_labels(masks)) for masks in samples], **options
     )
 
 
@@ -62,7 +52,7 @@ ONE = [disc(SIZE, 30, 30, 20)]
 
 def test_everything_found_scores_one(tmp_path):
     scores = evaluate_proposals(Answers([TWO, ONE]), folder_of(tmp_path, [TWO, ONE]))
-    assert (scores.num_pictures, scores.num_objects) == (2, 3)
+    assert (scores.num_images, scores.num_objects) == (2, 3)
     assert scores.box.recall == scores.mask.recall == {10: 1, 100: 1, 1000: 1}
     assert scores.mask.precision == pytest.approx(1)
     assert scores.mean_best_iou == pytest.approx(1)
@@ -71,7 +61,7 @@ def test_everything_found_scores_one(tmp_path):
 
 def test_nothing_found_scores_zero(tmp_path):
     scores = evaluate_proposals(Answers([[], []]), folder_of(tmp_path, [TWO, ONE]))
-    assert (scores.num_pictures, scores.num_objects) == (2, 3)
+    assert (scores.num_images, scores.num_objects) == (2, 3)
     assert scores.box.recall == scores.mask.recall == {10: 0, 100: 0, 1000: 0}
     assert scores.mask.precision == scores.mean_best_iou == 0
     assert scores.found_by_category == {"object": 0}
@@ -115,7 +105,7 @@ def test_recall_by_size(tmp_path):
 
 def test_where_there_is_nothing_to_find_there_is_no_score(tmp_path):
     scores = evaluate_proposals(Answers([TWO]), folder_of(tmp_path, [[]]))
-    assert (scores.num_pictures, scores.num_objects) == (1, 0)
+    assert (scores.num_images, scores.num_objects) == (1, 0)
     values = [
         *scores.box.recall.values(),
         *scores.mask.recall.values(),
@@ -130,8 +120,8 @@ def test_where_there_is_nothing_to_find_there_is_no_score(tmp_path):
 
 def test_crowds_are_neither_objects_nor_mistakes(tmp_path):
     crowd = rectangle(SIZE, 60, 0, 80, 60)
-    picture = paint([*ONE, crowd], [(200, 9, 9)] * 2, SIZE)
-    folder = coco_folder(tmp_path, [(picture, labels(ONE) + labels([crowd], iscrowd=1))])
+    image = paint([*ONE, crowd], [(200, 9, 9)] * 2, SIZE)
+    folder = coco_folder(tmp_path, [(image, coco_labels(ONE) + coco_labels([crowd], iscrowd=1))])
     within = [rectangle(SIZE, 62, y, 78, y + 9) for y in (2, 20, 40)]
     scores = evaluate_proposals(Answers([within + ONE]), folder)
     assert scores.num_objects == 1
@@ -141,7 +131,7 @@ def test_crowds_are_neither_objects_nor_mistakes(tmp_path):
 
 def test_labels_are_counted_apart(tmp_path):
     masks = [TWO[0], TWO[1], rectangle(SIZE, 0, 50, 20, 60)]
-    annotations = labels(masks)
+    annotations = coco_labels(masks)
     for annotation, label in zip(annotations, ("cup", "cup", "person"), strict=True):
         annotation["source_category"] = label
     folder = coco_folder(tmp_path, [(paint(masks, [(200, 9, 9)] * 3, SIZE), annotations)])
@@ -193,11 +183,9 @@ def coco_eval(folder, answers, kind):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_scores_are_those_of_cocoeval(tmp_path, seed):
     rng = np.random.default_rng(seed)
-    pictures = [random_masks(rng, int(rng.integers(1, 6))) for _ in range(6)]
-    answers = [
-        [shifted(mask, rng) for mask in masks if rng.random() < 0.8] + random_masks(rng, 3) for masks in pictures
-    ]
-    folder = folder_of(tmp_path, pictures)
+    samples = [random_masks(rng, int(rng.integers(1, 6))) for _ in range(6)]
+    answers = [[shifted(mask, rng) for mask in masks if rng.random() < 0.8] + random_masks(rng, 3) for masks in samples]
+    folder = folder_of(tmp_path, samples)
     scores = evaluate_proposals(Answers(answers), folder)
     for kind, recall, by_size in (
         ("bbox", scores.box.recall, scores.box.recall_by_size),
@@ -243,7 +231,7 @@ def test_numbers_and_categories_do_not_matter(tmp_path, edit):
 # ---- the run
 
 
-def test_the_segmenter_sees_every_picture(tmp_path):
+def test_segmenter_gets_every_image(tmp_path):
     folder = folder_of(tmp_path, [TWO, ONE])
     answers, seen = Answers([[], []]), []
     evaluate_proposals(answers, folder, on_image=lambda done, total: seen.append((done, total)))
@@ -276,11 +264,11 @@ def test_nothing_is_printed(tmp_path, capsys):
         pytest.param(lambda path: None, "instances.json is missing", id="empty-folder"),
         pytest.param(lambda path: folder_of(path, []), "lists no image", id="no-image"),
         pytest.param(
-            lambda path: (folder_of(path, [ONE]) / "images" / "001.png").unlink(), "001.png is missing", id="no-picture"
+            lambda path: (folder_of(path, [ONE]) / "images" / "001.png").unlink(), "001.png is missing", id="no-image"
         ),
         pytest.param(
             lambda path: folder_of(path, [ONE], edit=lambda content: content["images"][0].update(width=99)),
-            "the picture is [60, 99]",
+            "the image is [60, 99]",
             id="size-mismatch",
         ),
     ],

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from streamseg.datasets.folders import Sample
+from streamseg.datasets.samples import Sample
 from streamseg.errors import DataError
 from streamseg.training.batches import batches
 from streamseg.training.compose import ComposeSettings
-from tests.support.pictures import ListSource, drawn_sample
+from tests.support.images import ListSource, drawn_sample
 
 DRAWN = ListSource([drawn_sample(seed) for seed in range(5)])
 EMPTY = ListSource([Sample(np.full((40, 40, 3), 200, dtype=np.uint8), ())])

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamseg.datasets.folders import Sample
+from streamseg.datasets.samples import Sample
 from streamseg.errors import ConfigError
 from streamseg.training.compose import MAX_OBJECTS, ComposeSettings, compose
-from tests.support.pictures import disc, labelled, paint, rectangle
+from tests.support.images import disc, labelled, paint, rectangle
 
 PLAIN = ComposeSettings(mosaic=0, paste=0, part_share=0, photometric=0)
 """One picture, cropped, scaled and flipped."""

@@ -8,7 +8,7 @@ from streamseg.modeling.network import build_network
 from streamseg.training.batches import batches
 from streamseg.training.learner import Learner, learning_rate
 from streamseg.training.settings import TrainingSettings
-from tests.support.pictures import ListSource, drawn_sample
+from tests.support.images import ListSource, drawn_sample
 
 SETTINGS = TrainingSettings(num_steps=10, batch_size=2, sizes=(32,), num_warmup_steps=4, half=False)
 NAME = "model.0.conv.weight"

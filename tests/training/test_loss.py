@@ -14,7 +14,7 @@ from streamseg.modeling.network import Network, NetworkConfig, Predictions
 from streamseg.training.batches import Batch
 from streamseg.training.compose import ComposeSettings, compose
 from streamseg.training.loss import MAX_MASKS, SCORE_GAIN, complete_iou, segmentation_loss
-from tests.support.pictures import crop_of, disc, drawn_sample, paint, rectangle
+from tests.support.images import crop_of, disc, drawn_sample, paint, rectangle
 
 REG_MAX = 16
 TINY = NetworkConfig(channels=(8, 8, 16, 16, 16), repeats=(1, 1), prototype_channels=8, num_masks=4)

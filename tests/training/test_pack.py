@@ -9,8 +9,8 @@ from streamseg.datasets.coco import annotation_mask, read_images
 from streamseg.errors import DataError
 from streamseg.training.pack import pack_recipe
 from streamseg.training.recipe import Recipe, load_recipe
-from tests.datasets.test_sa1b import write_entry
-from tests.support.pictures import coco_folder, compressed, disc, paint, rectangle
+from tests.support.datasets import coco_folder, compressed, write_sa1b_entry
+from tests.support.images import disc, paint, rectangle
 
 SIZE = (90, 120)
 MASK = disc(SIZE, 60, 45, 30)
@@ -87,12 +87,12 @@ def test_sources_of_one_folder_are_packed_once_and_in_order(tmp_path):
         opened, reopened = one.open(tmp_path), other.open(tmp_path / "packed")
         assert len(opened) == len(reopened)
         for index in range(len(opened)):
-            assert len(opened.picture(index).annotations) == len(reopened.picture(index).annotations)
+            assert len(opened.entry(index).annotations) == len(reopened.entry(index).annotations)
 
 
 def test_sa_1b_becomes_coco_with_the_good_masks_only(tmp_path):
     for number in (3, 1):
-        write_entry(tmp_path / "sa", number, [MASK, PART], size=SIZE, predicted_iou=[0.9, 0.7])
+        write_sa1b_entry(tmp_path / "sa", number, [MASK, PART], size=SIZE, predicted_iou=[0.9, 0.7])
     keys = {"path": "sa", "format": "sa-1b", "min_predicted_iou": 0.8}
     count, recipe = packed(Recipe.model_validate({"sources": [keys]}), tmp_path)
     assert (count.num_pictures, count.num_annotations) == (2, 2)
@@ -103,8 +103,8 @@ def test_sa_1b_becomes_coco_with_the_good_masks_only(tmp_path):
 def test_what_is_wrong_is_said_before_anything_is_written(tmp_path):
     coco_folder(tmp_path / "a", [(PICTURE, [])])
     for sources, says in (
-        ([{"path": "a"}, {"path": "nowhere"}], "is no COCO-format folder"),
-        ([{"path": "a", "source": "z"}], "has no image of source 'z'"),
+        ([{"path": "a"}, {"path": "nowhere"}], "is not a COCO-format folder"),
+        ([{"path": "a", "source": "z"}], "has no image with source 'z'"),
     ):
         with pytest.raises(DataError, match=says):
             packed(Recipe.model_validate({"sources": sources}), tmp_path)
@@ -113,7 +113,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path):
 
 def test_a_broken_annotation_is_told(tmp_path):
     coco_folder(tmp_path / "a", [(PICTURE, [{"segmentation": [[0, 0, 500, 0, 500, 50]]}])])
-    with pytest.raises(DataError, match="the polygon leaves the picture"):
+    with pytest.raises(DataError, match="the polygon leaves the image"):
         packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path)
     assert not (tmp_path / "packed" / "a" / "instances.json").exists()
 

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.datasets.coco import annotation_mask, read_images
-from streamseg.datasets.folders import CocoFolder
+from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.errors import DataError
 from streamseg.structures.instances import STRIDE_4, Instances
 from streamseg.training.pseudo import MIN_AREA_PX, label_folder, pseudo_labels
-from tests.support.pictures import coco_folder, compressed, crop_of, disc, paint, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import crop_of, disc, paint, rectangle
 
 SIZE = (60, 80)
 LEFT, RIGHT = rectangle(SIZE, 4, 4, 24, 24), rectangle(SIZE, 40, 20, 60, 40)

@@ -7,24 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from streamseg.datasets.folders import Sample
 from streamseg.errors import ConfigError
-from streamseg.modeling.network import build_network
-from streamseg.training.batches import batches
 from streamseg.training.checkpoint import load_checkpoint
-from streamseg.training.compose import ComposeSettings
-from streamseg.training.learner import Learner
 from streamseg.training.ranks import ALONE, Ranks, join_ranks
-from streamseg.training.settings import TrainingSettings
 from streamseg.training.trainer import Trainer
 from tests.support.paths import REPOSITORY
-from tests.support.pictures import ListSource, drawn_sample
-
-SETTINGS = TrainingSettings(num_steps=3, batch_size=4, sizes=(32,), num_warmup_steps=2, half=False)
-EMPTY = Sample(drawn_sample(9).image, ())
-SOURCES = [ListSource([drawn_sample(0), drawn_sample(1), EMPTY])]
-PLAIN = ComposeSettings(mosaic=0, paste=0, photometric=0)
-NUM_BATCHES = 3
+from tests.support.training_runs import NUM_BATCHES, RANKS_SETTINGS, RANKS_SOURCES, losses_and_gradients, shares
 
 pytestmark = pytest.mark.timeout(300)
 """Three processes start, each with its own torch."""
@@ -34,7 +22,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from tests.training.test_ranks import losses_and_gradients, train_in
+from tests.support.training_runs import losses_and_gradients, train_in
 from streamseg.training.ranks import join_ranks
 
 folder = Path(sys.argv[1])
@@ -49,29 +37,6 @@ with join_ranks("cpu") as (ranks, device):
     assert not train_in(folder / "parts", ranks, stop_after_seconds=0)
     assert train_in(folder / "parts", ranks, resume=True)
 """
-
-
-def shares(ranks, **options):
-    values = {"sizes": (64,), "batch_size": 2, "start": 0, "stop": NUM_BATCHES, "seed": 3, "settings": PLAIN}
-    return batches(SOURCES, [1.0], num_workers=0, ranks=ranks, **(values | options))
-
-
-def losses_and_gradients(ranks):
-    """Of some batches, at a network whose batch norms are fixed."""
-    learner = Learner(build_network("n", seed=3), SETTINGS, torch.device("cpu"), ranks=ranks)
-    learner.network.eval()
-    found = []
-    for batch in shares(ranks):
-        losses = ranks.total(torch.stack(tuple(learner.backward(batch))).detach()) / ranks.count
-        gradients = [one.grad.clone() for one in learner.network.parameters() if one.requires_grad]
-        found.append((losses, gradients))
-        learner.network.zero_grad()
-    return found
-
-
-def train_in(folder, ranks, *, resume=False, **options):
-    trainer = Trainer(SETTINGS, SOURCES, [1.0], folder, num_workers=0, resume=resume, ranks=ranks)
-    return trainer.run(lambda progress: None, report_every=1, **options)
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +101,9 @@ def test_the_shares_of_a_batch_are_the_batch(count):
 
 def test_a_batch_that_cannot_be_shared_out(tmp_path):
     with pytest.raises(ConfigError, match="batch_size is 4; it must be a multiple of the 3 processes"):
-        Trainer(SETTINGS, SOURCES, [1.0], tmp_path / "run", ranks=Ranks(0, 3))
+        Trainer(RANKS_SETTINGS, RANKS_SOURCES, [1.0], tmp_path / "run", ranks=Ranks(0, 3))
     with pytest.raises(ConfigError, match="batch_size is 2; it must be at least 4 for pictures of 32 pixels"):
-        Trainer(replace(SETTINGS, batch_size=2), SOURCES, [1.0], tmp_path / "run", ranks=Ranks(1, 2))
+        Trainer(replace(RANKS_SETTINGS, batch_size=2), RANKS_SOURCES, [1.0], tmp_path / "run", ranks=Ranks(1, 2))
     assert not (tmp_path / "run").exists()
 
 

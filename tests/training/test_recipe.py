@@ -3,17 +3,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamseg.datasets.folders import CocoFolder
+from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.datasets.sa1b import Sa1bFolder
 from streamseg.errors import ConfigError, DataError
 from streamseg.training.recipe import Recipe, RecipeSource, load_recipe
 from streamseg.training.scenes import SceneSamples
-from tests.datasets.test_sa1b import write_entry
+from tests.support.datasets import coco_folder, write_sa1b_entry
+from tests.support.images import rectangle
 from tests.support.paths import REPOSITORY
-from tests.support.pictures import coco_folder
 
 REPO = REPOSITORY
 GREY = np.full((20, 30, 3), 90, dtype=np.uint8)
+
+
+def write_entry(folder, number, **keys):
+    return write_sa1b_entry(folder, number, [rectangle((30, 40), 2, 2, 9, 12)], size=(30, 40), **keys)
 
 
 def written(folder, text):
@@ -104,8 +108,8 @@ def test_a_key_of_the_other_format_is_refused(tmp_path, path, keys, says):
 @pytest.mark.parametrize(
     ("path", "kind", "says"),
     [
-        pytest.param("empty", "auto", "is no COCO-format folder: instances.json is missing", id="auto"),
-        pytest.param("empty", "sa-1b", r"holds no sa_\*\.json", id="sa-1b"),
+        pytest.param("empty", "auto", "is not a COCO-format folder: instances.json is missing", id="auto"),
+        pytest.param("empty", "sa-1b", r"contains no sa_\*\.json", id="sa-1b"),
         pytest.param("nowhere", "sa-1b", "cannot list", id="sa-1b-missing"),
     ],
 )
@@ -117,7 +121,7 @@ def test_a_folder_that_holds_nothing(tmp_path, path, kind, says):
 
 def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
     recipe = load_recipe(written(tmp_path, "sources: [{path: nowhere}]"))
-    with pytest.raises(DataError, match=r"nowhere is no COCO-format folder"):
+    with pytest.raises(DataError, match=r"nowhere is not a COCO-format folder"):
         recipe.open_sources(tmp_path)
 
 

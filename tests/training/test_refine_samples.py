@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamseg.datasets.folders import LabelledObject, Sample
+from streamseg.datasets.samples import LabelledObject, Sample
 from streamseg.errors import DataError
 from streamseg.modeling.refiner import RASTER
 from streamseg.structures.message import CropMask

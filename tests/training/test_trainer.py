@@ -8,24 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamseg.datasets.folders import Sample
+from streamseg.datasets.samples import Sample
 from streamseg.errors import DataError
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
-from streamseg.training.settings import TrainingSettings
 from streamseg.training.trainer import Trainer
 from tests.support.paths import REPOSITORY
-from tests.support.pictures import ListSource, drawn_sample
-
-SETTINGS = TrainingSettings(num_steps=6, batch_size=2, sizes=(32,), num_warmup_steps=2, half=False)
-SOURCES = [ListSource([drawn_sample(seed) for seed in range(4)])]
+from tests.support.training_runs import SETTINGS, SOURCES, ignore, trained, trainer_in
 
 
 class Crash(Exception):
     """Stands for whatever ends a process."""
-
-
-def ignore(progress):
-    pass
 
 
 def crash_at(step):
@@ -34,17 +26,6 @@ def crash_at(step):
             raise Crash
 
     return report
-
-
-def trainer_in(folder, settings=SETTINGS, **options):
-    return Trainer(settings, SOURCES, [1.0], folder, num_workers=0, **options)
-
-
-def trained(folder, settings=SETTINGS, *, resume=False, report=ignore, **options):
-    """Run a trainer that logs every step, and saves at the end."""
-    trainer = trainer_in(folder, settings, resume=resume)
-    trainer.run(report, **{"report_every": 1} | options)
-    return trainer
 
 
 def log_of(folder):
@@ -169,7 +150,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(int(sys.argv[2]))
-from tests.training.test_trainer import trained
+from tests.support.training_runs import trained
 
 def report(progress):
     if progress.step == 4:

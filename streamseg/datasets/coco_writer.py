@@ -1,4 +1,4 @@
-"""COCO-format folders as this program writes them."""
+"""Writing COCO-format folders."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from streamseg.errors import DataError
 from streamseg.rle import crop_to_coco
 from streamseg.structures.message import CropMask
 
-__all__ = ["mask_entry", "write_instances", "writing"]
+__all__ = ["mask_entry", "new_folder", "write_instances"]
 
 
 def mask_entry(mask: CropMask, size: tuple[int, int]) -> dict[str, Any]:
-    """The keys of an annotation that say where it is, for a mask in a picture of `size` (H, W)."""
+    """Return the geometric keys of an annotation, for a mask in an image of `size` (H, W)."""
     height, width = mask.crop.shape
     return {
         "segmentation": dict(crop_to_coco(mask, size)),
@@ -26,7 +26,7 @@ def mask_entry(mask: CropMask, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def write_instances(folder: Path, content: dict[str, Any]) -> None:
-    """Write `instances.json`, all of it or nothing; raises OSError where that fails."""
+    """Write `instances.json` atomically; raise OSError on failure."""
     partial = folder / "instances.json.partial"
     try:
         partial.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
@@ -36,11 +36,11 @@ def write_instances(folder: Path, content: dict[str, Any]) -> None:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Make a folder for the block to write into.
+def new_folder(folder: Path) -> Iterator[None]:
+    """Create a folder for the body of the `with` statement to write into.
 
     Raises:
-        DataError: it is there already, or cannot be written.
+        DataError: the folder exists and is not empty, or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; choose another folder to write into")

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamseg.datasets.folders import CocoFolder
+from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.errors import DataError
-from tests.support.pictures import coco_folder, compressed, crop_of, disc, paint, rectangle, uncompressed
+from tests.support.datasets import coco_folder, compressed, uncompressed
+from tests.support.images import crop_of, disc, paint, rectangle
 
 SIZE = (30, 40)
 RED = (250, 20, 20)
@@ -91,7 +92,7 @@ def test_one_source_is_a_part_of_the_folder(tmp_path):
 
 def test_an_unknown_source_names_those_there_are(tmp_path):
     coco_folder(tmp_path, [picture(), picture()], images=[{"source": "b"}, {"source": "a"}])
-    with pytest.raises(DataError, match=r"has no image of source 'c'; there are a, b$"):
+    with pytest.raises(DataError, match=r"has no image with source 'c'; available sources: a, b$"):
         CocoFolder(tmp_path, source="c")
 
 
@@ -174,7 +175,7 @@ def test_a_broken_picture_is_told_when_it_is_read(tmp_path):
     coco_folder(tmp_path, [picture(MASK), picture(MASK)], edit=lambda content: content["images"][1].update(height=31))
     folder = CocoFolder(tmp_path)
     folder.sample(0)
-    with pytest.raises(DataError, match=r"002\.png is 40x30, but instances\.json says 40x31"):
+    with pytest.raises(DataError, match=r"002\.png is 40x30, but instances\.json lists it as 40x31"):
         folder.sample(1)
 
 

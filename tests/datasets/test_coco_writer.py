@@ -3,9 +3,10 @@ import os
 
 import pytest
 
+from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instances
 from streamseg.errors import DataError
-from streamseg.training.coco_writer import mask_entry, write_instances, writing
-from tests.support.pictures import compressed, crop_of, disc
+from tests.support.datasets import compressed
+from tests.support.images import crop_of, disc
 
 SIZE = (30, 40)
 MASK = disc(SIZE, 20, 15, 8)
@@ -30,17 +31,17 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
 
 
 def test_a_folder_is_made(tmp_path):
-    with writing(tmp_path / "a" / "b"):
+    with new_folder(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "file").write_text("")
-    with pytest.raises(DataError, match="is not empty; choose another folder"), writing(tmp_path / "a" / "b"):
+    with pytest.raises(DataError, match="is not empty; choose another folder"), new_folder(tmp_path / "a" / "b"):
         pytest.fail("entered")
     (tmp_path / "c").mkdir()
-    with writing(tmp_path / "c"):
+    with new_folder(tmp_path / "c"):
         pass
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
 def test_a_full_disk_is_told(tmp_path):
     (tmp_path / "file").symlink_to("/dev/full")
-    with pytest.raises(DataError, match=r"cannot write into .*: No space left on device"), writing(tmp_path / "a"):
+    with pytest.raises(DataError, match=r"cannot write into .*: No space left on device"), new_folder(tmp_path / "a"):
         (tmp_path / "file").write_text("x")
