@@ -1,9 +1,8 @@
-"""`streamseg eval`: how good weights are, by the field's protocols: tables, plots and JSON."""
+"""`streamseg eval`: measure the quality of weights by standard protocols; tables, plots and JSON."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 import os
@@ -13,11 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamseg.cli.evaluations import PROTOCOLS, load_protocol, protocol_names
-from streamseg.cli.evaluations.protocol import Protocol, Report, Request
-from streamseg.cli.progress import CountingBar
+from streamseg.cli.eval_protocols import PROTOCOLS, Protocol, protocol_names, require_libraries
+from streamseg.cli.eval_reports import Report, Request
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
-from streamseg.cli.tables import format_table
+from streamseg.cli.terminal import ProgressBar, print_table
 from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -31,36 +29,39 @@ DATA_VARIABLE = "STREAMSEG_DATA"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `eval`."""
-    listed = "; ".join(f"{name}: {summary}" for name, summary in PROTOCOLS.items())
+    """Add `eval` to the command line."""
+    listed = "; ".join(f"{name}: {protocol.summary}" for name, protocol in PROTOCOLS.items())
     parser = subparsers.add_parser(
         "eval",
-        help="measure how good weights are, by the field's protocols",
-        description=f"Prints tables of figures. {listed}; all: every one of these.",
+        help="measure the quality of weights by standard protocols",
+        description=f"Print tables of scores. Protocols: {listed}; all: all of these.",
     )
-    parser.add_argument("protocol", metavar="PROTOCOL", help=", ".join([*PROTOCOLS, "all"]))
+    parser.add_argument("protocol", metavar="PROTOCOL", help=f"one of {', '.join([*PROTOCOLS, 'all'])}")
     parser.add_argument(
         "--data",
         type=Path,
         metavar="FOLDER",
-        help="the data set, or a folder with the data sets under their names, such as eval-coco"
+        help="data set, or folder that contains the data sets under their names, such as eval-coco"
         f" (default: the environment variable {DATA_VARIABLE})",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N pictures only")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="draw plots (PNG) there")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, and how they were made")
-    add_segmentation_arguments(parser, dict.fromkeys(("conf", "iou", "max_det"), "the protocol's"))
+    parser.add_argument("--limit", type=int, metavar="N", help="use the first N images only")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for plots (PNG)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the scores, settings and provenance to this file"
+    )
+    add_segmentation_arguments(parser, dict.fromkeys(("conf", "iou", "max_det"), "depends on the protocol"))
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the protocols one after the other; whatever can be wrong with the request is said before the first."""
+    """Run the protocols one after the other. All arguments are checked before the first one starts."""
     names = protocol_names(args.protocol)
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit must be 1 or more, got {args.limit}")
     if args.out is not None and find_spec("matplotlib") is None:
         raise ConfigError("--out needs matplotlib, which is not installed; run: pip install 'streamseg[eval]'")
-    protocols = {name: load_protocol(name) for name in names}
+    require_libraries()
+    protocols = {name: PROTOCOLS[name] for name in names}
     folders = _folders(args.data, {name: protocol.folder for name, protocol in protocols.items()})
     for path in (args.out, None if args.json is None else args.json.parent):
         if path is not None:
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.provenance import provenance
+    from streamseg.evaluation.results import result_fields
     from streamseg.segmentation import Segmenter
 
     origin: dict[str, Any] = provenance() | {"limit": args.limit}
@@ -80,48 +82,57 @@ def run(args: argparse.Namespace) -> int:
             report = _measure(segmenter, _live(config, segmenter.engine), protocol, folders[name], args.limit)
             seconds = time.perf_counter() - started
             settings = config.model_dump() | {"imgsz": segmenter.imgsz}
-        print("\n\n".join(format_table(table) for table in report.tables), flush=True)
+        for position, table in enumerate(report.tables):
+            print(end="\n" if position else "", flush=True)
+            print_table(table)
         shown = ", ".join(f"{key} {settings[key]:g}" for key in ("imgsz", "conf", "iou", "max_det"))
         print(f"  {shown}; {seconds:.0f} s\n", flush=True)
         results[name] = {
-            "scores": dataclasses.asdict(report.scores),
+            "scores": result_fields(report.scores),
             "settings": settings,
             "folder": None if protocol.folder is None else str(folders[name]),
             "seconds": round(seconds, 1),
         }
         if args.out is not None:
             _draw(report.plots, args.out)
-        if args.json is not None:  # after each, so that a later one that fails costs nothing
+        if args.json is not None:  # after each protocol, so that a later failure loses nothing
             _write_json(args.json, origin | {"weights": _describe_weights(args.weights), "protocols": results})
     if args.json is not None:
         print(f"wrote {args.json}")
     return 0
 
 
-def _folders(asked: Path | None, wanted: Mapping[str, str | None]) -> dict[str, Path]:
-    """Where the data set of each protocol lies: the folder of its name in what the user named, or that itself.
+def _folders(requested: Path | None, data_sets: Mapping[str, str | None]) -> dict[str, Path]:
+    """Return the data folder of each protocol.
 
-    Several protocols cannot share one data set, so that they need their folders.
+    It is the subfolder with the data set's name, or the requested folder itself. One data set cannot serve several
+    protocols, so they need their subfolders.
+
+    Args:
+        requested: the folder on the command line; None for the one in the environment.
+        data_sets: name of the data set by protocol; None for protocols without data.
     """
-    names = list(dict.fromkeys(name for name in wanted.values() if name is not None))
+    names = list(dict.fromkeys(name for name in data_sets.values() if name is not None))
     if not names:
-        return dict.fromkeys(wanted, Path())
-    if asked is None:
+        return dict.fromkeys(data_sets, Path())
+    if requested is None:
         if not os.environ.get(DATA_VARIABLE):
-            raise ConfigError(f"name the data with --data FOLDER, or in the environment variable {DATA_VARIABLE}")
-        asked = Path(os.environ[DATA_VARIABLE])
-    if not asked.is_dir():
-        raise DataError(f"{asked} is no folder; --data names a data set, or a folder that holds {', '.join(names)}")
-    missing = [name for name in names if not (asked / name).is_dir()]
-    if missing and len(wanted) > 1:
-        others = ", ".join(protocol for protocol, name in wanted.items() if name not in missing)
+            raise ConfigError(f"no data set given; use --data FOLDER or the environment variable {DATA_VARIABLE}")
+        requested = Path(os.environ[DATA_VARIABLE])
+    if not requested.is_dir():
         raise DataError(
-            f"{asked} has no folder {', '.join(missing)}; to run all protocols, name a folder with all data sets,"
-            f" or ask one by one for {others}, which have theirs"
+            f"{requested} is not a folder; --data takes a data set, or a folder that contains {', '.join(names)}"
+        )
+    missing = [name for name in names if not (requested / name).is_dir()]
+    if missing and len(data_sets) > 1:
+        others = ", ".join(protocol for protocol, name in data_sets.items() if name not in missing)
+        raise DataError(
+            f"{requested} has no folder {', '.join(missing)}; to run all protocols, give a folder with all data sets;"
+            f" or run {others} one by one, whose data is present"
         )
     return {
-        protocol: Path() if name is None else asked if name in missing else asked / name
-        for protocol, name in wanted.items()
+        protocol: Path() if name is None else requested if name in missing else requested / name
+        for protocol, name in data_sets.items()
     }
 
 
@@ -133,31 +144,28 @@ def _make_folder(path: Path) -> None:
 
 
 def _config(args: argparse.Namespace, protocol: Protocol) -> SegmentationConfig:
-    """The settings as the user wants them, and as the protocol does where the user is silent."""
+    """Return the user's settings, with the protocol's defaults for everything else."""
     chosen = {name: getattr(args, name) for name in ("conf", "iou", "max_det") if getattr(args, name) is not None}
     values = {"conf": protocol.conf, "iou": protocol.iou, "max_det": protocol.max_det} | chosen
     return segmentation_config(argparse.Namespace(**{**vars(args), **values}))
 
 
 def _live(config: SegmentationConfig, engine: Engine) -> Segmenter:
-    """What finds objects as in a live run that is told no thresholds."""
+    """Return a segmenter with the default thresholds of a live run."""
     from streamseg.config import SegmentationConfig
     from streamseg.segmentation import Segmenter
 
-    usual, inside = SegmentationConfig(), engine.suppression
-    # A graph may have removed more already, without anybody asking.
-    conf = usual.conf if inside is None else max(usual.conf, inside.conf)
-    iou = usual.iou if inside is None else min(usual.iou, inside.iou)
-    limits = {"conf": conf, "iou": iou, "max_det": usual.max_det}
+    defaults, built_in = SegmentationConfig(), engine.suppression
+    # A graph with built-in suppression may have removed more already.
+    conf = defaults.conf if built_in is None else max(defaults.conf, built_in.conf)
+    iou = defaults.iou if built_in is None else min(defaults.iou, built_in.iou)
+    limits = {"conf": conf, "iou": iou, "max_det": defaults.max_det}
     return Segmenter.from_config(config.model_copy(update=limits), engine=engine)
 
 
 def _measure(segmenter: Segmenter, live: Segmenter, protocol: Protocol, folder: Path, limit: int | None) -> Report:
-    bar = CountingBar(protocol.unit)
-    try:
+    with ProgressBar(protocol.unit) as bar:
         return protocol.run(Request(segmenter, live, folder, limit, bar))
-    finally:
-        bar.close()
 
 
 def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:
@@ -170,7 +178,7 @@ def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:
 
 
 def _describe_weights(source: str) -> dict[str, Any]:
-    """Which file it was, beyond doubt, and what it says about itself."""
+    """Return the name, hash and metadata of the weights file."""
     import hashlib
 
     from streamseg.weights import load_weights
@@ -190,7 +198,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with null for nan and infinity, which JSON does not know."""
+    """Return a copy with null for NaN and infinity, which JSON cannot express."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

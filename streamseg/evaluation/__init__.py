@@ -1,13 +1,16 @@
-"""How good the answers are, measured against a truth: one module per protocol.
+"""Evaluation against labelled data: one module per protocol.
 
-proposals   objects found, by COCO's average recall and precision, classes ignored
-prompted    masks that answer boxes and points
-boundary    how well masks follow outlines
-scores      whether scores follow the quality of masks
-edges       outlines against boundaries that people drew, by the Berkeley benchmark
-video       an object followed from a prompt in the first frame
-scene       objects and identities on rendered pictures
-identity    identities kept, switched and lost; `hota` weighs both finding and following
+proposals         class-agnostic object proposals: COCO's average recall and precision
+prompted          masks selected by box and point prompts
+boundary          boundary IoU of masks
+scores            calibration of scores against mask IoU
+edges             edges against boundaries drawn by people: the Berkeley benchmark (BSDS)
+video             one object tracked from a prompt in the first frame: J & F of DAVIS
+scene             objects and identities on the rendered scene
+identity, hota    identity scores (IDF1, CLEAR MOT) and HOTA
 
-`truth`, `overlap`, `matching` and `edge_matching` are what they share; `plots` draws.
+truth, overlap, matching, edge_matching   labels, IoU and matching shared by the protocols
+davis, prompt_tracking                    measures and tracking methods of `video`
+plots, curves                             plots as PNG files
+results                                   JSON fields of scores
 """

@@ -1,7 +1,7 @@
 """How well masks follow the outlines of objects: boundary IoU.
 
 Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", 2021: the IoU of two
-masks counted only within a distance of their own outlines, 2 % of the picture's diagonal. On a large object a
+masks counted only within a distance of their own outlines, 2 % of the image's diagonal. On a large object a
 mask's IoU hardly tells whether the outline is right, because nearly all pixels lie inside; this does. Where
 an object is thinner than twice the distance, all of it is outline, and boundary IoU is the masks' IoU.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.evaluation.overlap import mask_iou, mask_ious
-from streamseg.evaluation.prompted import answers, box_prompt
+from streamseg.evaluation.prompted import box_prompt, selected_masks
 from streamseg.evaluation.truth import OnImage, SegmentFunction, labelled_images, size_masks
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.message import CropMask
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 DILATION_RATIO = 0.02
-"""Width of the band as a share of the picture's diagonal: the paper's value for COCO."""
+"""Width of the band as a share of the image's diagonal: the paper's value for COCO."""
 FOUND_IOU = 0.5
 """Mask IoU from which an object counts as found, so that its outline says something about masks alone."""
 SIDE_BINS = (0, 16, 32, 64, 96, 128, 192, 256, 100_000)
@@ -59,7 +59,7 @@ class OutlineScores:
 class BoundaryScores:
     """Outlines in one data set."""
 
-    num_pictures: int
+    num_images: int
     num_objects: int
     """Labelled ones, crowds and empty masks left out."""
     prompted: OutlineScores
@@ -82,16 +82,16 @@ def evaluate_boundary(
     """Run a segmenter over a COCO-format folder and judge its outlines.
 
     Args:
-        segment: pictures to Instances; it should keep a thousand a picture at a very low score.
+        segment: images to Instances; it should keep a thousand an image at a very low score.
         folder: with `instances.json` and `images/`.
-        limit: the most pictures to use, the first ones; None for all.
+        limit: the most images to use, the first ones; None for all.
         on_image: called with how many are done, and of how many.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or a picture is unreadable.
+        DataError: the folder is missing, broken or empty, or an image is unreadable.
     """
     rows: list[tuple[float, float, float, float, float]] = []
-    num_pictures = 0
+    num_images = 0
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances = segment([image])[0]
         distance_px = boundary_distance_px((image.shape[0], image.shape[1]))
@@ -100,7 +100,7 @@ def evaluate_boundary(
         masks = instance_masks(instances)
         targets = [truth.masks[row] for row in wanted]
         ious = mask_ious(masks, targets, np.zeros(len(targets), dtype=np.bool_))  # (D, N)
-        for column, (target, prompted) in enumerate(zip(targets, answers(instances, prompts), strict=True)):
+        for column, (target, prompted) in enumerate(zip(targets, selected_masks(instances, prompts), strict=True)):
             best = masks[int(ious[:, column].argmax())] if len(masks) else None
             rows.append(
                 (
@@ -109,12 +109,12 @@ def evaluate_boundary(
                     *_ious(best, target, distance_px),
                 )
             )
-        num_pictures += 1
+        num_images += 1
     table = np.array(rows, dtype=np.float64).reshape(-1, 5)
     areas, prompted_iou, prompted_boundary, best_iou, best_boundary = table.T
     found = best_iou >= FOUND_IOU
     return BoundaryScores(
-        num_pictures=num_pictures,
+        num_images=num_images,
         num_objects=len(table),
         prompted=score_outlines(prompted_iou, prompted_boundary, areas),
         best=score_outlines(best_iou, best_boundary, areas),
@@ -136,12 +136,12 @@ def score_outlines(ious: Floats, boundary_ious: Floats, areas: Floats) -> Outlin
 
 
 def boundary_distance_px(size: tuple[int, int], *, ratio: float = DILATION_RATIO) -> int:
-    """How far the band of outlines reaches in a picture of (H, W), at least one pixel."""
+    """How far the band of outlines reaches in an image of (H, W), at least one pixel."""
     return max(round(ratio * float(np.hypot(*size))), 1)
 
 
 def outline_band(mask: CropMask, distance_px: int) -> CropMask:
-    """The pixels of a mask within `distance_px` of its outline, the picture's border being outline, too.
+    """The pixels of a mask within `distance_px` of its outline, the image's border being outline, too.
 
     Distance is counted in king's moves (the larger of rows and columns), as in the authors' program, which
     erodes with a square.

@@ -1,4 +1,4 @@
-"""Plots of edges, films and scenes, in the style of `plots`."""
+"""Plots of edges, sequences and scenes, in the style of `plots`."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ HATCHES = (None, "//", "..")
 
 def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
     """Precision over recall of one or more detectors, with lines of equal F."""
-    num_pictures = max(scores.num_pictures for scores in by_name.values())
-    with figure(path, 1, title=f"Zero-shot edges: {num_pictures} pictures") as (axes,):
+    num_images = max(scores.num_images for scores in by_name.values())
+    with figure(path, 1, title=f"Zero-shot edges: {num_images} images") as (axes,):
         for f_measure in (0.2, 0.4, 0.6, 0.8):
             # From where both are equal; the other half, which is steep, is its mirror image.
             high = np.linspace(f_measure, 1, 100)
@@ -50,8 +50,8 @@ def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
 
 
 def plot_video(scores: VideoScores, path: Path) -> None:
-    """J & F of each film, by prompt and follower, with the best mask there was."""
-    films = list(scores.best.films)
+    """J & F of each sequence, by prompt and follower, with the best mask there was."""
+    names = list(scores.best.sequences)
     # A colour for each follower, a pattern for each prompt.
     followers = [
         (f"{prompt}, {name}", of, COLOURS[place % len(COLOURS)], HATCHES[kind % len(HATCHES)])
@@ -61,20 +61,20 @@ def plot_video(scores: VideoScores, path: Path) -> None:
     with figure(path, 1, title=f"Following from the first frame: {scores.num_frames} frames") as (axes,):
         width = 0.8 / max(len(followers), 1)
         for position, (name, of, colour, hatch) in enumerate(followers):
-            places = [place + width * (position - (len(followers) - 1) / 2) for place in range(len(films))]
-            heights = [of.films[film].region_and_contour for film in films]
+            places = [place + width * (position - (len(followers) - 1) / 2) for place in range(len(names))]
+            heights = [of.sequences[name_].region_and_contour for name_ in names]
             label = f"{name}: {of.region_and_contour:.3f}"
             axes.bar(places, heights, width=0.9 * width, color=colour, hatch=hatch, edgecolor="white", label=label)
-        best = [scores.best.films[film].region_and_contour for film in films]
+        best = [scores.best.sequences[name_].region_and_contour for name_ in names]
         label = f"best of what is found unguided: {scores.best.region_and_contour:.3f}"
         axes.hlines(
             best,
-            [place - 0.42 for place in range(len(films))],
-            [place + 0.42 for place in range(len(films))],
+            [place - 0.42 for place in range(len(names))],
+            [place + 0.42 for place in range(len(names))],
             color="black",
             label=label,
         )
-        axes.set_xticks(range(len(films)), films, rotation=20, fontsize=8)
+        axes.set_xticks(range(len(names)), names, rotation=20, fontsize=8)
         axes.grid(visible=False, axis="x")
         axes.set(ylim=(0, 1), ylabel="J & F")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=8)

@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class EdgeCounts:
-    """Pixels of one picture at T thresholds, int64 (T,) each; sums of several pictures count like one."""
+    """Pixels of one image at T thresholds, int64 (T,) each; sums of several images count like one."""
 
     num_found: Counts
     """Edge pixels from the threshold on."""
@@ -78,7 +78,7 @@ def count_edges(
         strength: float (H, W), 0..1, thinned to lines of one pixel: every positive pixel counts.
         drawings: bool (H, W) each, thin; none gives zeros.
         thresholds: (T,) ascending, above 0; a pixel counts from its strength on.
-        tolerance: greatest distance of partners, in diagonals of the picture (0.0075: the benchmark's).
+        tolerance: greatest distance of partners, in diagonals of the image (0.0075: the benchmark's).
     """
     levels = np.searchsorted(thresholds, strength.astype(np.float64), side="right")  # thresholds that a pixel reaches
     num_found = _reaching(levels[levels > 0], len(thresholds))

@@ -46,21 +46,21 @@ _STEPS = np.linspace(0, 1, 101)
 NORMAL_SIGMA_PX = 1.5
 """Smoothing before the direction of a line is read off its curvature."""
 VOTE_SIGMA_PX = 1.5
-"""How far apart the outlines of two masks may run and still agree. Among 1, 1.5 and 2.5 on ten pictures."""
+"""How far apart the outlines of two masks may run and still agree. Among 1, 1.5 and 2.5 on ten images."""
 
 
 @dataclass(frozen=True)
 class EdgeScores:
     """Scores of one data set, each 0..1."""
 
-    num_pictures: int
+    num_images: int
     num_drawings: int
     """Of all annotators."""
     ods: float
-    """F of precision and recall over all pictures at the one threshold that is best for the data set."""
+    """F of precision and recall over all images at the one threshold that is best for the data set."""
     ods_threshold: float
     ois: float
-    """F over all pictures at the threshold that is best for each."""
+    """F over all images at the threshold that is best for each."""
     average_precision: float
     """Mean of precision over recall 0, 0.01 … 1, zero where recall is not reached."""
     recall_at_half_precision: float
@@ -73,11 +73,11 @@ class EdgeScores:
 def edge_map(instances: Instances, *, combine: Combination = "max") -> Strength:
     """How strongly each pixel is on the outline of what was found.
 
-    The probability of each mask, in the picture's pixels, has a gradient; an instance counts with its score,
+    The probability of each mask, in the image's pixels, has a gradient; an instance counts with its score,
     and nothing outside its box, where no mask is.
 
     Args:
-        instances: of one picture; none gives zeros.
+        instances: of one image; none gives zeros.
         combine: `max`, as published: the strongest outline at a pixel. `votes`: the outlines add up, each with
             the root of its score, within `VOTE_SIGMA_PX`; what many masks agree on is an edge, though each of
             them be doubtful. The root of the sum keeps the strengths in a range that thresholds can tell apart.
@@ -93,7 +93,7 @@ def edge_map(instances: Instances, *, combine: Combination = "max") -> Strength:
         # Half a cell more: an outline on the edge of its box has its gradient on both sides.
         left, right = _pixels(box[0] - scale_x / 2, box[2] + scale_x / 2, width)
         top, bottom = _pixels(box[1] - scale_y / 2, box[3] + scale_y / 2, height)
-        # One pixel around it for Sobel, of the picture's surroundings where need be.
+        # One pixel around it for Sobel, of the image's surroundings where need be.
         place = np.array(
             [
                 [1 / scale_x, 0, (left - 0.5 - offset_x) / scale_x - 0.5],
@@ -166,14 +166,14 @@ def evaluate_edges(
     """Score the outlines of what a segmenter finds.
 
     Args:
-        segment: pictures to Instances; many of them, at a low score.
+        segment: images to Instances; many of them, at a low score.
         folder: as for `evaluate_detector`.
         combine: as for `edge_map`.
-        limit: the most pictures to use, the first ones; None for all.
+        limit: the most images to use, the first ones; None for all.
         on_image: called with how many are done, and of how many.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or a picture is unreadable.
+        DataError: the folder is missing, broken or empty, or an image is unreadable.
     """
 
     def detect(image: npt.NDArray[np.uint8]) -> Strength:
@@ -195,34 +195,34 @@ def evaluate_detector(
     Each map is scaled to the range 0..1 by its own maximum, as SAM's are.
 
     Args:
-        detect: a picture (H, W, 3) RGB to thin lines of some strength, float (H, W), not negative.
+        detect: an image (H, W, 3) RGB to thin lines of some strength, float (H, W), not negative.
         folder: with `instances.json`, `images/NAME.*`, and `gt/NAME_0.png`, `gt/NAME_1.png` …, the boundary
             pixels (not 0) that each annotator drew.
-        limit: the most pictures to use, the first ones; None for all.
+        limit: the most images to use, the first ones; None for all.
         on_image: called with how many are done, and of how many.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or a picture is unreadable.
+        DataError: the folder is missing, broken or empty, or an image is unreadable.
     """
-    pictures = read_images(folder)[:limit]
-    paths = [_drawing_paths(picture, folder) for picture in pictures]
+    labelled_images = read_images(folder)[:limit]
+    paths = [_drawing_paths(labelled, folder) for labelled in labelled_images]
     counts = []
-    for position, picture in enumerate(pictures):
-        drawings = [_read_drawing(path, picture.size) for path in paths[position]]
-        strength = detect(read_image(picture))
+    for position, labelled in enumerate(labelled_images):
+        drawings = [_read_drawing(path, labelled.size) for path in paths[position]]
+        strength = detect(read_image(labelled))
         counts.append(count_edges(strength / max(float(strength.max()), 1e-12), drawings, THRESHOLDS))
-        on_image(position + 1, len(pictures))
+        on_image(position + 1, len(labelled_images))
     return score_edges(counts, num_drawings=sum(map(len, paths)))
 
 
 def score_edges(counts: Sequence[EdgeCounts], *, num_drawings: int) -> EdgeScores:
-    """The benchmark's figures of pictures, at least one."""
+    """The benchmark's figures of images, at least one."""
     total = reduce(add, counts)
     ods, ods_threshold = _best(total)
     best = [one.at(int(np.argmax(_f_measure(one.precision, one.recall)))) for one in counts]
     at_best = reduce(add, best)
     return EdgeScores(
-        num_pictures=len(counts),
+        num_images=len(counts),
         num_drawings=num_drawings,
         ods=ods,
         ods_threshold=ods_threshold,
@@ -270,10 +270,10 @@ def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
     return max(int(np.ceil(low - 0.5)), 0), min(int(np.ceil(high - 0.5)), size)
 
 
-def _drawing_paths(picture: LabelledImage, folder: Path) -> list[Path]:
-    paths = sorted((folder / "gt").glob(f"{picture.path.stem}_*.png"))
+def _drawing_paths(labelled: LabelledImage, folder: Path) -> list[Path]:
+    paths = sorted((folder / "gt").glob(f"{labelled.path.stem}_*.png"))
     if not paths:
-        raise DataError(f"{folder / 'gt'} holds no drawing {picture.path.stem}_0.png of {picture.path.name}")
+        raise DataError(f"{folder / 'gt'} holds no drawing {labelled.path.stem}_0.png of {labelled.path.name}")
     return paths
 
 
@@ -281,5 +281,5 @@ def _read_drawing(path: Path, size: tuple[int, int]) -> Mask:
     drawing = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if drawing is None or drawing.shape != size:
         found = "unreadable" if drawing is None else f"{drawing.shape[1]}x{drawing.shape[0]}"
-        raise DataError(f"{path} is {found}; the picture is {size[1]}x{size[0]}, and so must be what is drawn on it")
+        raise DataError(f"{path} is {found}; the image is {size[1]}x{size[0]}, and so must be what is drawn on it")
     return np.asarray(drawing) > 0

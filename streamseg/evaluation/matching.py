@@ -1,4 +1,4 @@
-"""Which proposals of a picture find which objects: COCO's greedy matching, for all thresholds and sizes at once.
+"""Which proposals of an image find which objects: COCO's greedy matching, for all thresholds and sizes at once.
 
 Lin et al., "Microsoft COCO: Common Objects in Context", 2014, in the form of its evaluation program: in the
 order of their scores, each proposal takes the object that it overlaps most and that is still free. Objects
@@ -32,7 +32,7 @@ NEVER = np.iinfo(np.int32).max
 
 @dataclass(frozen=True, eq=False)
 class ImageMatches:
-    """What D proposals of one picture found of its G objects, by R ranges of area and T thresholds."""
+    """What D proposals of one image found of its G objects, by R ranges of area and T thresholds."""
 
     scores: Floats
     """(D,), descending."""
@@ -53,7 +53,7 @@ def match_image(
     *,
     max_proposals: int = 1000,
 ) -> ImageMatches:
-    """Match the proposals of one picture; D and G may be 0.
+    """Match the proposals of one image; D and G may be 0.
 
     Args:
         ious: (D, G), see `overlap`.

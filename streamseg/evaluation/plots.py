@@ -60,7 +60,7 @@ def figure(path: Path, num_axes: int, *, title: str) -> Iterator[Sequence[Axes]]
 
 def plot_proposals(scores: ProposalScores, path: Path) -> None:
     """Recall over the number of proposals, and over the IoU that is asked for."""
-    with figure(path, 2, title=f"Object proposals: {_count(scores.num_objects, scores.num_pictures)}") as (left, right):
+    with figure(path, 2, title=f"Object proposals: {_count(scores.num_objects, scores.num_images)}") as (left, right):
         for kind, of, colour in (("box", scores.box, BLUE), ("mask", scores.mask, ORANGE)):
             numbers, recall = list(of.recall_curve), list(of.recall_curve.values())
             left.plot(numbers, recall, color=colour, label=f"{kind}, AUC {of.auc:.3f}")
@@ -78,7 +78,7 @@ def plot_proposals(scores: ProposalScores, path: Path) -> None:
                 )
             levels = [float(level) for level in of.recall_by_iou]
             right.plot(levels, list(of.recall_by_iou.values()), "o-", color=colour, markersize=4, label=kind)
-        left.set(xscale="log", xlim=(1, 1500), ylim=(0, 1), xlabel="proposals per picture", ylabel="average recall")
+        left.set(xscale="log", xlim=(1, 1500), ylim=(0, 1), xlabel="proposals per image", ylabel="average recall")
         left.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
         left.set_title("AR, mean over IoU 0.50 to 0.95")
         right.set(xlim=(0.49, 0.96), ylim=(0, 1), xlabel="IoU from which an object is found", ylabel="recall")
@@ -89,7 +89,7 @@ def plot_proposals(scores: ProposalScores, path: Path) -> None:
 
 def plot_prompted(scores: PromptedScores, path: Path) -> None:
     """Share of the objects that are answered with at least so much IoU."""
-    title = f"Prompted masks: {_count(scores.num_objects, scores.num_pictures)}"
+    title = f"Prompted masks: {_count(scores.num_objects, scores.num_images)}"
     kinds = [
         ("box", scores.box, BLUE),
         ("1 point", scores.one_point, ORANGE),
@@ -118,7 +118,7 @@ def plot_prompted(scores: PromptedScores, path: Path) -> None:
 
 def plot_boundary(scores: BoundaryScores, path: Path) -> None:
     """Boundary IoU and mask IoU of the objects found, by their size."""
-    title = f"Outlines of masks: {_count(scores.num_objects, scores.num_pictures)}"
+    title = f"Outlines of masks: {_count(scores.num_objects, scores.num_images)}"
     bins = [(int(side), *values) for side, values in scores.by_side_px.items()]
     edges = dict(itertools.pairwise(SIDE_BINS))
     names = [f"{side}–{edges[side]}" if side != SIDE_BINS[-2] else f"≥ {side}" for side, *_ in bins]
@@ -147,7 +147,7 @@ def plot_boundary(scores: BoundaryScores, path: Path) -> None:
 
 def plot_scores(scores: ScoreScores, path: Path) -> None:
     """Reliability: what masks of a score are worth."""
-    with figure(path, 2, title=f"Scores and masks: {scores.num_pictures} pictures") as axes:
+    with figure(path, 2, title=f"Scores and masks: {scores.num_images} images") as axes:
         _reliability(axes[0], scores.on_objects, "Proposals on labelled objects")
         _reliability(axes[1], scores.all_proposals, "All proposals (not everything is labelled)")
 
@@ -173,5 +173,5 @@ def _reliability(axes: Axes, of: Calibration, title: str) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=9)
 
 
-def _count(num_objects: int, num_pictures: int) -> str:
-    return f"{num_objects} objects in {num_pictures} pictures"
+def _count(num_objects: int, num_images: int) -> str:
+    return f"{num_objects} objects in {num_images} images"

@@ -1,10 +1,10 @@
-"""How well prompts are answered: mean IoU of the masks that boxes and points select.
+"""Prompted segmentation: mean IoU of the masks selected by boxes and points.
 
-Each labelled object is asked for by its own box, by one point and by three, and each prompt is answered as
-everywhere else, by `prompting.select`. A box is asked twice: of what is found in the picture, as by FastSAM, and of a
-segmenter that is told of it beforehand and looks there, as by `streamseg segment --boxes`. An object without an answer
-counts with IoU 0: no answer must not be better than a poor one. Nor is every figure a feat: the box itself, filled, is
-measured beside them.
+Each labelled object is prompted with its own box, with one point and with three. Masks are selected as everywhere
+else, by `prompting.select`. The box is used twice: to select among the objects found in the image, as FastSAM does,
+and as a search region given to the segmenter beforehand, as in `streamseg segment --boxes`. An object without a match
+counts with IoU 0, because no mask must not score better than a poor mask. To put the figures in perspective, the
+filled box itself is scored, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from streamseg.evaluation.overlap import mask_iou
@@ -23,6 +22,7 @@ from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentFunction, lab
 from streamseg.pipeline.guidance import GuidedSegmenter, guide_of_boxes
 from streamseg.prompting.select import select
 from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.arrays import BoolArray, Float64Array
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
@@ -30,54 +30,54 @@ from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
 __all__ = [
     "PromptScores",
     "PromptedScores",
-    "answers",
     "evaluate_prompted",
     "innermost_point",
     "points_in",
-    "score_answers",
+    "score_prompt_masks",
+    "selected_masks",
 ]
 
 MIN_POINT_SCORE = 0.1
-"""Points choose the smallest mask that holds them, so that they need masks worth choosing: of an IoU of a tenth to
-expect at least, where scores are calibrated. Boxes choose the best fit among all that was found."""
+"""Minimum score of masks that points can select. Points select the smallest mask that contains them, so poor masks
+must be removed first; with calibrated scores, 0.1 means an expected IoU of 0.1. Boxes select the best fit among all
+masks."""
 NUM_POINTS = (1, 3)
 
 Point = tuple[float, float]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class PromptScores:
-    """Answers to one kind of prompt; nan where there is no object."""
+    """Scores of one kind of prompt; nan if there are no objects."""
 
     mean_iou: float
-    """0..1, over all objects; 0 for those without an answer."""
+    """Mean over all objects, 0..1; objects without a match count as 0."""
     mean_iou_by_size: dict[str, float]
     share_answered: float
-    """Share of the prompts that selected anything."""
+    """Share of the prompts that selected a mask."""
     mean_iou_answered: float
-    """0..1, over the objects that have an answer."""
+    """Mean over the objects with a match, 0..1."""
     share_above: dict[str, float]
-    """Share of all objects whose answer has at least this IoU."""
+    """Share of all objects with at least this IoU, by IoU level."""
 
 
 @dataclass(frozen=True)
 class PromptedScores:
-    """Answers in one data set."""
+    """Scores of one data set."""
 
-    num_pictures: int
+    num_images: int
     num_objects: int
-    """Labelled ones, crowds and empty masks left out."""
+    """Number of labelled objects without crowds and empty masks."""
     box: PromptScores
-    """By the labelled box, among what is found without it."""
+    """Masks selected by the labelled box among objects found without it."""
     guided_box: PromptScores | None
-    """By the labelled box, where the segmenter looks; None where it cannot be told."""
+    """Masks selected by the labelled box when it is also a search region; None if the segmenter accepts no regions."""
     filled_box: PromptScores
-    """What the labelled box itself would score as a mask."""
+    """The filled box itself, used as a mask."""
     one_point: PromptScores
-    """By the point of the object that is farthest from its border."""
+    """Masks selected by the innermost point of the object."""
     three_points: PromptScores
-    """By that point and two more anywhere in the object."""
+    """Masks selected by that point and two random points in the object."""
 
 
 def evaluate_prompted(
@@ -89,46 +89,46 @@ def evaluate_prompted(
     seed: int = 0,
     on_image: OnImage = lambda done, total: None,
 ) -> PromptedScores:
-    """Ask for every labelled object of a COCO-format folder.
+    """Prompt every labelled object of a COCO-format folder.
 
     Args:
-        segment: pictures to Instances; it should keep a thousand a picture at a very low score. One that can be
-            guided is told of all boxes of a picture at once; each has an object of its own then.
-        folder: with `instances.json` and `images/`.
-        min_point_score: instances that score less do not answer points, 0..1.
-        limit: the most pictures to use, the first ones; None for all.
-        seed: of the places of points.
-        on_image: called with how many are done, and of how many.
+        segment: the segmenter; it should keep 1000 objects per image at a very low score. If it accepts search
+            regions, all boxes of an image are passed at once; each gets its own object.
+        folder: a folder with `instances.json` and `images/`.
+        min_point_score: minimum score of instances that points can select, 0..1.
+        limit: maximum number of images, taken from the start; None for all.
+        seed: seed of the random points.
+        on_image: progress callback.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or a picture is unreadable.
+        DataError: the folder is missing, invalid or empty, or an image is unreadable.
     """
-    ious: dict[str, list[Floats]] = {"box": [], "guided": [], "filled": [], "1": [], "3": []}
-    areas: list[Floats] = []
-    num_pictures = 0
+    ious: dict[str, list[Float64Array]] = {"box": [], "guided": [], "filled": [], "1": [], "3": []}
+    areas: list[Float64Array] = []
+    num_images = 0
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances = segment([image])[0]
-        wanted = truth.objects
-        boxes = [box_prompt(truth, row) for row in wanted]
-        ious["box"].append(_ious(instances, boxes, truth, wanted))
-        ious["filled"].append(_filled_ious(boxes, truth, wanted))
+        objects = truth.objects
+        boxes = [box_prompt(truth, row) for row in objects]
+        ious["box"].append(_ious(instances, boxes, truth, objects))
+        ious["filled"].append(_filled_ious(boxes, truth, objects))
         if isinstance(segment, GuidedSegmenter):
             guided = segment.guided([image], [guide_of_boxes(boxes)])[0]
-            ious["guided"].append(_ious(guided, boxes, truth, wanted))
-        shown = instances[(instances.scores > min_point_score).nonzero().flatten()]
+            ious["guided"].append(_ious(guided, boxes, truth, objects))
+        selectable = instances[(instances.scores > min_point_score).nonzero().flatten()]
         for count in NUM_POINTS:
             points: list[Prompt] = []
-            for row in wanted:
-                # Of the place alone, so that a limit on the pictures does not move the points.
-                generator = np.random.default_rng((seed, num_pictures, row))
+            for row in objects:
+                # The seed depends on the position alone, so that a limit on the images does not move the points.
+                generator = np.random.default_rng((seed, num_images, row))
                 points.append(PointPrompt(str(row), points_in(truth.masks[row], count, generator), (1,) * count))
-            ious[str(count)].append(_ious(shown, points, truth, wanted))
-        areas.append(truth.areas[wanted])
-        num_pictures += 1
+            ious[str(count)].append(_ious(selectable, points, truth, objects))
+        areas.append(truth.areas[objects])
+        num_images += 1
     every_area = np.concatenate(areas)
-    scores = {kind: score_answers(np.concatenate(values), every_area) for kind, values in ious.items() if values}
+    scores = {kind: score_prompt_masks(np.concatenate(values), every_area) for kind, values in ious.items() if values}
     return PromptedScores(
-        num_pictures,
+        num_images,
         len(every_area),
         box=scores["box"],
         guided_box=scores.get("guided"),
@@ -138,8 +138,8 @@ def evaluate_prompted(
     )
 
 
-def score_answers(ious: Floats, areas: Floats) -> PromptScores:
-    """Figures of answers with IoU (N,), nan where there is none, to objects of areas (N,) pixels; N may be 0."""
+def score_prompt_masks(ious: Float64Array, areas: Float64Array) -> PromptScores:
+    """Score masks by their IoU (N,), nan if nothing was selected, for objects of areas (N,) in pixels; N may be 0."""
     values = np.nan_to_num(ious, nan=0.0)
     return PromptScores(
         mean_iou=_mean(values),
@@ -151,7 +151,7 @@ def score_answers(ious: Floats, areas: Floats) -> PromptScores:
 
 
 def box_prompt(truth: ImageTruth, row: int) -> BoxPrompt:
-    """The labelled box of an object; that of its mask where the label has no extent."""
+    """Return the labelled box of an object as a prompt; the mask's box if the labelled box has no extent."""
     x0, y0, x1, y1 = truth.boxes[row].tolist()
     if x1 <= x0 or y1 <= y0:
         mask = truth.masks[row]
@@ -159,8 +159,8 @@ def box_prompt(truth: ImageTruth, row: int) -> BoxPrompt:
     return BoxPrompt(str(row), (x0, y0, x1, y1))
 
 
-def answers(instances: Instances, prompts: Sequence[Prompt]) -> list[CropMask | None]:
-    """The mask that answers each prompt, None where there is none; made once where several have the same."""
+def selected_masks(instances: Instances, prompts: Sequence[Prompt]) -> list[CropMask | None]:
+    """Return the mask selected by each prompt, or None; a mask selected by several prompts is computed once."""
     tracked = Tracked(instances, torch.full((len(instances),), -1, dtype=torch.int64))
     rows = [selection.rows[0] if selection.rows else None for selection in select(tracked, prompts)]
     needed = sorted({row for row in rows if row is not None})
@@ -168,19 +168,22 @@ def answers(instances: Instances, prompts: Sequence[Prompt]) -> list[CropMask | 
     return [None if row is None else masks[row] for row in rows]
 
 
-def _ious(instances: Instances, prompts: Sequence[Prompt], truth: ImageTruth, wanted: list[int]) -> Floats:
-    """IoU (N,) of the answers with the objects asked for; nan without an answer."""
-    found = answers(instances, prompts)
+def _ious(instances: Instances, prompts: Sequence[Prompt], truth: ImageTruth, objects: list[int]) -> Float64Array:
+    """Return the IoU (N,) of the selected masks with their objects; nan if nothing was selected."""
+    masks = selected_masks(instances, prompts)
     return np.array(
-        [np.nan if mask is None else mask_iou(mask, truth.masks[row]) for mask, row in zip(found, wanted, strict=True)],
+        [
+            np.nan if mask is None else mask_iou(mask, truth.masks[row])
+            for mask, row in zip(masks, objects, strict=True)
+        ],
         dtype=np.float64,
     )
 
 
-def _filled_ious(boxes: Sequence[BoxPrompt], truth: ImageTruth, wanted: list[int]) -> Floats:
-    """IoU (N,) of the pixels in each box with the object that it is for."""
+def _filled_ious(boxes: Sequence[BoxPrompt], truth: ImageTruth, objects: list[int]) -> Float64Array:
+    """Return the IoU (N,) of each filled box with its object."""
     ious = []
-    for prompt, row in zip(boxes, wanted, strict=True):
+    for prompt, row in zip(boxes, objects, strict=True):
         x0, y0, x1, y1 = (round(value) for value in prompt.box)
         filled = CropMask(np.ones((max(y1 - y0, 1), max(x1 - x0, 1)), dtype=np.bool_), x0, y0)
         ious.append(mask_iou(filled, truth.masks[row]))
@@ -188,10 +191,10 @@ def _filled_ious(boxes: Sequence[BoxPrompt], truth: ImageTruth, wanted: list[int
 
 
 def innermost_point(mask: CropMask) -> Point:
-    """The centre (x, y) of the pixel that is farthest from everything outside the mask, the picture's border included.
+    """Return the centre (x, y) of the mask pixel farthest from the mask's outside, including the image border.
 
-    Of several, the first in reading order. This is where a person would click, and where segment-anything's
-    evaluation clicks first.
+    Ties are resolved in reading order. A person would click here, and segment-anything's evaluation clicks here
+    first.
 
     Raises:
         ValueError: the mask is empty.
@@ -205,7 +208,7 @@ def innermost_point(mask: CropMask) -> Point:
 
 
 def points_in(mask: CropMask, count: int, generator: np.random.Generator) -> tuple[Point, ...]:
-    """The innermost point, then pixel centres drawn evenly from the mask, each once while there are enough.
+    """Return the innermost point, then pixel centres drawn uniformly from the mask, without repeats if possible.
 
     Raises:
         ValueError: the mask is empty.
@@ -217,5 +220,5 @@ def points_in(mask: CropMask, count: int, generator: np.random.Generator) -> tup
     return (first, *((float(x), float(y)) for x, y in others))
 
 
-def _mean(values: npt.NDArray[np.float64] | npt.NDArray[np.bool_]) -> float:
+def _mean(values: Float64Array | BoolArray) -> float:
     return float(values.mean()) if len(values) else float("nan")

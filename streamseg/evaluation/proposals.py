@@ -30,9 +30,9 @@ from streamseg.structures.instances import Instances
 __all__ = ["MatchScores", "ProposalScores", "evaluate_proposals", "score_matches"]
 
 MAX_PROPOSALS = (10, 100, 1000)
-"""Proposals per picture at which recall is taken (FastSAM's Table 3)."""
+"""Proposals per image at which recall is taken (FastSAM's Table 3)."""
 PRECISION_PROPOSALS = 100
-"""Proposals per picture at which precision is taken (COCO's AP)."""
+"""Proposals per image at which precision is taken (COCO's AP)."""
 RECALL_LEVELS = np.linspace(0, 1, 101)
 """Recall at which precision is read (COCO's AP)."""
 
@@ -42,7 +42,7 @@ class MatchScores:
     """Class-less scores of masks or of boxes, each 0..1; nan where there is no object to find."""
 
     recall: dict[int, float]
-    """AR over IoU 0.50:0.95 at 10, 100 and 1000 proposals a picture."""
+    """AR over IoU 0.50:0.95 at 10, 100 and 1000 proposals an image."""
     recall_by_size: dict[str, float]
     """AR at 1000 of small (up to 32² px), medium and large (from 96² px) objects."""
     recall_by_iou: dict[str, float]
@@ -55,7 +55,7 @@ class MatchScores:
     recall_curve: dict[int, float]
     """AR by the number of proposals, at some numbers from 1 to 1000."""
     precision: float
-    """AP over IoU 0.50:0.95 at 100 proposals a picture."""
+    """AP over IoU 0.50:0.95 at 100 proposals an image."""
     precision_50: float
     precision_75: float
     precision_by_size: dict[str, float]
@@ -65,11 +65,11 @@ class MatchScores:
 class ProposalScores:
     """Scores of one data set."""
 
-    num_pictures: int
+    num_images: int
     num_objects: int
     """Labelled ones, crowds left out."""
     num_proposals: float
-    """Mean per picture."""
+    """Mean per image."""
     box: MatchScores
     mask: MatchScores
     mean_best_iou: float
@@ -88,13 +88,13 @@ def evaluate_proposals(
     """Run a segmenter over a COCO-format folder and score what it finds, classes ignored.
 
     Args:
-        segment: pictures to Instances; it should keep 1000 a picture at a very low score.
+        segment: images to Instances; it should keep 1000 an image at a very low score.
         folder: with `instances.json` and `images/`.
-        limit: the most pictures to use, the first ones; None for all.
+        limit: the most images to use, the first ones; None for all.
         on_image: called with how many are done, and of how many.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or a picture is unreadable.
+        DataError: the folder is missing, broken or empty, or an image is unreadable.
     """
     box_matches: list[ImageMatches] = []
     mask_matches: list[ImageMatches] = []
@@ -117,7 +117,7 @@ def evaluate_proposals(
     every = [iou for ious_of_label in best.values() for iou in ious_of_label]
     frequent = sorted(best, key=lambda label: -len(best[label]))[:10]
     return ProposalScores(
-        num_pictures=len(mask_matches),
+        num_images=len(mask_matches),
         num_objects=len(every),
         num_proposals=num_proposals / len(mask_matches),
         box=score_matches(box_matches),
@@ -128,7 +128,7 @@ def evaluate_proposals(
 
 
 def score_matches(matches: Sequence[ImageMatches]) -> MatchScores:
-    """Average recall and precision over pictures; none is fine, and gives nan."""
+    """Average recall and precision over images; none is fine, and gives nan."""
     num_objects = sum((one.counts.sum(axis=1) for one in matches), np.zeros(len(RANGES), dtype=np.int64))  # (R,)
     found = _found(matches, num_objects)  # (R, T, N)
     mean_found = found.mean(axis=1)  # (R, N)
@@ -150,7 +150,7 @@ def score_matches(matches: Sequence[ImageMatches]) -> MatchScores:
 
 
 def _needed(matches: ImageMatches) -> ImageMatches:
-    """What the scores are made of: of 1000 proposals in each of many thousand pictures the whole fills the memory."""
+    """What the scores are made of: of 1000 proposals in each of many thousand images the whole fills the memory."""
     return replace(
         matches,
         scores=matches.scores[:PRECISION_PROPOSALS].copy(),
@@ -159,7 +159,7 @@ def _needed(matches: ImageMatches) -> ImageMatches:
 
 
 def _found(matches: Sequence[ImageMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Share (R, T, N) of the objects that the best 1, 2, … N proposals of each picture find."""
+    """Share (R, T, N) of the objects that the best 1, 2, … N proposals of each image find."""
     found = np.zeros((len(RANGES), len(THRESHOLDS), MAX_PROPOSALS[-1]))
     for one in matches:
         rows, levels, columns = np.nonzero(one.ranks < MAX_PROPOSALS[-1])

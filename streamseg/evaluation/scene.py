@@ -1,7 +1,7 @@
-"""Objects found and followed on the rendered scene, where the truth is known to the pixel.
+"""Detection and tracking on the rendered scene, whose ground truth is exact to the pixel.
 
-Whole objects are to be found; their parts (head, wheel …) are neither right nor wrong, and of what is followed
-only what lies on a whole object is counted, since the scene's truth does not name what its background shows.
+Whole objects must be found. Their parts (head, wheel …) are neither right nor wrong. Tracks are evaluated only if they
+lie on a whole object, because the ground truth does not name the contents of the background.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.hota import score_hota
@@ -20,6 +19,7 @@ from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.proposals import PRECISION_PROPOSALS, score_matches
 from streamseg.evaluation.truth import OnImage, SegmentFunction
 from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.message import CropMask
 from streamseg.synthetic import SceneRenderer, SceneTruth
 from streamseg.tracking import Tracker
@@ -27,47 +27,47 @@ from streamseg.tracking import Tracker
 __all__ = ["SEEDS", "SceneScores", "evaluate_scene"]
 
 SEEDS = range(4)
-"""Training draws scenes of other seeds (`streamseg.training.scenes`), and the tracker was tuned on others."""
+"""Seeds used neither for training (`streamseg.training.scenes`) nor for tuning the tracker."""
 SIZE = (720, 1280)
 NUM_OBJECTS = 12
 SECONDS = 20.0
 FPS = 10.0
 
 _NEVER_COUNTS = 1e20
-"""An area outside of every range: what matches an object of this size is ignored."""
+"""An area outside every range: proposals that match an object of this area are ignored."""
 
 
 @dataclass(frozen=True)
 class SceneScores:
-    """Scores over all scenes, each 0..1 unless it is a number; nan where there is nothing to find."""
+    """Scores over all scenes, 0..1 except for counts; nan if there is nothing to find."""
 
     num_scenes: int
     num_frames: int
     num_objects: int
-    """Whole objects in all frames."""
+    """Number of whole objects, summed over frames."""
     average_precision: float
-    """AP of masks over IoU 0.50:0.95 at 100 proposals a frame, of whole objects."""
+    """AP of masks of whole objects over IoU 0.50:0.95 at 100 proposals per frame."""
     average_precision_50: float
     recall_100: float
-    """AR of masks over IoU 0.50:0.95 at 100 proposals a frame."""
+    """AR of masks over IoU 0.50:0.95 at 100 proposals per frame."""
     idf1: float
     hota: float
     detection_accuracy: float
-    """Of HOTA."""
+    """DetA of HOTA."""
     association_accuracy: float
-    """Of HOTA."""
+    """AssA of HOTA."""
     localisation_accuracy: float
-    """Of HOTA."""
+    """LocA of HOTA."""
     num_switches: int
     num_fragmentations: int
     hota_at: tuple[float, ...]
-    """At similarities 0.05, 0.10 … 0.95."""
+    """HOTA at similarity thresholds 0.05, 0.10 … 0.95."""
 
 
 def evaluate_scene(
     segment: SegmentFunction,
     *,
-    follow: SegmentFunction | None = None,
+    live_segment: SegmentFunction | None = None,
     seeds: Iterable[int] = SEEDS,
     seconds: float = SECONDS,
     fps: float = FPS,
@@ -75,18 +75,19 @@ def evaluate_scene(
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
 ) -> SceneScores:
-    """Segment and follow scenes.
+    """Segment scenes and track their objects.
 
     Args:
-        segment: pictures to Instances, at a very low score: precision is taken over all ranks.
-        follow: finds what is followed, as in a live run; None: `segment` does. A threshold on the scores of the one
-            is not the other, whose threshold is on raw scores, and which suppresses by them.
-        seeds: of the scenes.
-        seconds: of each scene.
+        segment: the segmenter for detection scores, with a very low score threshold: precision covers all ranks.
+        live_segment: the segmenter that feeds the tracker, as in a live run; None to use `segment`. Filtering the
+            results of `segment` by score would not be equivalent, because a live run thresholds raw scores and uses
+            them for suppression.
+        seeds: seeds of the scenes.
+        seconds: duration of each scene.
         fps: frames per second.
         tracking: settings of the tracker; None for the defaults.
-        limit: the most frames of each scene, the first ones; None for all.
-        on_image: called with how many frames are done, and of how many.
+        limit: maximum number of frames per scene, taken from the start; None for all.
+        on_image: progress callback, counting frames.
     """
     seeds = list(seeds)
     num_frames = min(round(seconds * fps), limit if limit is not None else round(seconds * fps))
@@ -96,14 +97,14 @@ def evaluate_scene(
     for position, seed in enumerate(seeds):
         renderer = SceneRenderer(SIZE[1], SIZE[0], num_objects=NUM_OBJECTS, seed=seed, fps=fps)
         tracker = Tracker(tracking if tracking is not None else TrackingConfig())
-        of_scene = []
+        scene_tracks = []
         for index in range(num_frames):
-            found, followed = _frame(segment, follow, renderer, tracker, index)
+            found, tracked = _evaluate_frame(segment, live_segment, renderer, tracker, index)
             matches.append(found)
-            of_scene.append(followed)
+            scene_tracks.append(tracked)
             on_image(position * num_frames + index + 1, len(seeds) * num_frames)
-        scores.append(score_identities(of_scene))
-        tracks += _renamed(of_scene, position)
+        scores.append(score_identities(scene_tracks))
+        tracks += _renumbered(scene_tracks, position)
     masks, hota = score_matches(matches), score_hota(tracks)
     num_truth, num_predicted = sum(one.num_truth for one in scores), sum(one.num_predicted for one in scores)
     return SceneScores(
@@ -124,13 +125,17 @@ def evaluate_scene(
     )
 
 
-def _frame(
-    segment: SegmentFunction, follow: SegmentFunction | None, renderer: SceneRenderer, tracker: Tracker, index: int
+def _evaluate_frame(
+    segment: SegmentFunction,
+    live_segment: SegmentFunction | None,
+    renderer: SceneRenderer,
+    tracker: Tracker,
+    index: int,
 ) -> tuple[ImageMatches, IdentityFrame]:
-    """What was found and followed in one frame."""
+    """Return the detections and the tracks of one frame, matched with the ground truth."""
     truth, images = renderer.truth(index), [renderer.render(index)]
     instances = segment(images)[0].to("cpu")
-    masks = instance_masks(instances[:PRECISION_PROPOSALS])  # the best; nothing else is looked at
+    masks = instance_masks(instances[:PRECISION_PROPOSALS])  # no measure uses more than the best ones
     ious = _overlaps(masks, truth)
     found = match_image(
         ious,
@@ -139,9 +144,9 @@ def _frame(
         np.where(truth.is_part, _NEVER_COUNTS, [float(mask.area) for mask in truth.masks]),
         np.zeros(len(truth.masks), dtype=np.bool_),
     )
-    if follow is not None:
-        instances = follow(images)[0].to("cpu")
-    if len(instances) != len(masks) or follow is not None:
+    if live_segment is not None:
+        instances = live_segment(images)[0].to("cpu")
+    if len(instances) != len(masks) or live_segment is not None:
         ious = _overlaps(instance_masks(instances), truth)
     tracked = tracker.update(instances, index / renderer.fps)
     similarity = ious[:, ~truth.is_part].T
@@ -151,18 +156,18 @@ def _frame(
     )
 
 
-def _overlaps(masks: Sequence[CropMask], truth: SceneTruth) -> npt.NDArray[np.float64]:
-    """IoU (K, N) of masks with everything in the scene, parts included."""
+def _overlaps(masks: Sequence[CropMask], truth: SceneTruth) -> Float64Array:
+    """Return the IoU (K, N) of masks with all objects and parts of the scene."""
     return mask_ious(masks, truth.masks, np.zeros(len(truth.masks), dtype=np.bool_))
 
 
-def _renamed(frames: Sequence[IdentityFrame], scene: int) -> list[IdentityFrame]:
-    """The same with identities that no other scene has."""
+def _renumbered(frames: Sequence[IdentityFrame], scene: int) -> list[IdentityFrame]:
+    """Make the identities of a scene unique among all scenes."""
     return [
-        replace(frame, truth_ids=_of_scene(frame.truth_ids, scene), predicted_ids=_of_scene(frame.predicted_ids, scene))
+        replace(frame, truth_ids=_offset(frame.truth_ids, scene), predicted_ids=_offset(frame.predicted_ids, scene))
         for frame in frames
     ]
 
 
-def _of_scene(ids: npt.NDArray[np.int64], scene: int) -> npt.NDArray[np.int64]:
+def _offset(ids: IndexArray, scene: int) -> IndexArray:
     return np.where(ids < 0, ids, ids + scene * 2**40)

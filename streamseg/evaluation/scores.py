@@ -1,9 +1,9 @@
-"""Whether scores tell how good masks are: rank correlation, calibration, reliability.
+"""Agreement of scores with mask quality: rank correlation, calibration, reliability.
 
-The paper on FastSAM names it as a weakness that poor masks get high scores, because a score is that of the
-box. Two groups are looked at. *All* proposals, where an object that nobody labelled counts as a mistake: a
-floor, the same for every model. And those *on objects*, whose box fits a labelled object (IoU >= 0.5), each
-with the IoU of its mask with that object: whether the score follows the mask, where the box is right.
+The FastSAM paper names it as a weakness that poor masks get high scores, because a score rates the box. Two groups of
+proposals are evaluated. *All* proposals, where an unlabelled object counts as a mistake: a lower bound, the same for
+every model. And proposals *on objects*, whose box fits a labelled object (IoU >= 0.5), each with the IoU of its mask
+with that object: whether the score follows the mask when the box is right.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
 from streamseg.evaluation.overlap import box_ious, mask_ious
 from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentFunction, labelled_images
 from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 
 __all__ = [
     "Calibration",
@@ -33,11 +33,9 @@ __all__ = [
 
 NUM_BINS = 10
 CORRECT_IOU = 0.5
-"""IoU from which a mask is right, for those figures that need a yes or no."""
+"""Minimum IoU of a correct mask, for the measures that need a binary outcome."""
 ON_OBJECT_IOU = 0.5
-"""IoU of a proposal's box with that of an object from which it is meant to be that object."""
-
-Floats = npt.NDArray[np.float64]
+"""Minimum IoU of a proposal's box with an object's box to assign the proposal to that object."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +46,25 @@ class ReliabilityBin:
     high: float
     num_proposals: int
     mean_score: float
-    """nan without proposals, like the other means."""
+    """Mean score, 0..1; like the other means, nan if there are no proposals."""
     mean_iou: float
     share_correct: float
-    """With an IoU of 0.5 or more."""
+    """Share with an IoU of at least 0.5."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How scores relate to the IoU of masks in one group of proposals; nan where there is none."""
+    """Relation of scores and mask IoU in one group of proposals; nan if the group is empty."""
 
     num_proposals: int
     spearman: float
-    """Rank correlation of score and IoU, -1..1; nan where either is constant."""
+    """Rank correlation of score and IoU, -1..1; nan if either is constant."""
     calibration_error: float
     """Expected calibration error (Guo et al., 2017) of the score as an estimate of the IoU, ten bins, 0..1."""
     calibration_error_50: float
-    """The same of the score as the probability that the IoU is 0.5 or more."""
+    """Expected calibration error of the score as the probability of an IoU of at least 0.5."""
     brier: float
-    """Mean squared difference (Brier, 1950) of the score and of whether the IoU is 0.5 or more, 0..1."""
+    """Mean squared difference (Brier, 1950) of the score and the outcome "IoU of at least 0.5", 0..1."""
     mean_score: float
     mean_iou: float
     reliability: tuple[ReliabilityBin, ...]
@@ -74,9 +72,9 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ScoreScores:
-    """The scores of one data set."""
+    """Calibration of scores in one data set."""
 
-    num_pictures: int
+    num_images: int
     all_proposals: Calibration
     on_objects: Calibration
 
@@ -90,24 +88,23 @@ def evaluate_scores(
 ) -> ScoreScores:
     """Run a segmenter over a COCO-format folder and compare its scores with its masks.
 
-    Proposals that lie in a crowd more than elsewhere are left out: nobody knows how good they are.
+    Proposals that lie mostly in a crowd are omitted, because their quality is unknown.
 
     Args:
-        segment: pictures to Instances. What scores next to nothing should be left away by it, as it is in
-            use: a thousand proposals near 0 would decide every figure.
-        folder: with `instances.json` and `images/`.
-        limit: the most pictures to use, the first ones; None for all.
-        on_image: called with how many are done, and of how many.
+        segment: the segmenter; it should keep 1000 objects per image at a very low score.
+        folder: a folder with `instances.json` and `images/`.
+        limit: maximum number of images, taken from the start; None for all.
+        on_image: progress callback.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or a picture is unreadable.
+        DataError: the folder is missing, invalid or empty, or an image is unreadable.
     """
-    pairs: list[Floats] = [np.zeros((0, 2))]
-    pairs_on_objects: list[Floats] = [np.zeros((0, 2))]
-    num_pictures = 0
+    pairs: list[Float64Array] = [np.zeros((0, 2))]
+    pairs_on_objects: list[Float64Array] = [np.zeros((0, 2))]
+    num_images = 0
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances = segment([image])[0]
-        num_pictures += 1
+        num_images += 1
         scores = instances.scores.numpy(force=True).astype(np.float64)
         boxes = instances.boxes.numpy(force=True).astype(np.float64)
         ious = mask_ious(instance_masks(instances), truth.masks, truth.is_crowd)  # (D, G)
@@ -115,7 +112,7 @@ def evaluate_scores(
         pairs.append(np.stack([scores[judged.every], judged.best], axis=1))
         pairs_on_objects.append(np.stack([scores[judged.on_objects], judged.own], axis=1))
     return ScoreScores(
-        num_pictures=num_pictures,
+        num_images=num_images,
         all_proposals=calibration(*np.concatenate(pairs).T),
         on_objects=calibration(*np.concatenate(pairs_on_objects).T),
     )
@@ -123,25 +120,25 @@ def evaluate_scores(
 
 @dataclass(frozen=True, eq=False)
 class JudgedProposals:
-    """Proposals of one picture whose scores are judged, and the IoU that each should have promised."""
+    """Evaluated proposals of one image, with the IoU that each score should have predicted."""
 
-    every: npt.NDArray[np.int64]
-    """Rows (N,): all but those in a crowd."""
-    best: Floats
-    """(N,): each one's IoU with whatever it fits best."""
-    on_objects: npt.NDArray[np.int64]
-    """Rows (M,): those whose box fits a labelled object."""
-    own: Floats
-    """(M,): each one's IoU with that object."""
+    every: IndexArray
+    """(N,) rows of all proposals except those in a crowd."""
+    best: Float64Array
+    """(N,) IoU of each with the object it fits best."""
+    on_objects: IndexArray
+    """(M,) rows of the proposals whose box fits a labelled object."""
+    own: Float64Array
+    """(M,) IoU of each with that object."""
 
 
-def judged_proposals(boxes: Floats, ious: Floats, truth: ImageTruth) -> JudgedProposals:
-    """The two groups that scores are judged on.
+def judged_proposals(boxes: Float64Array, ious: Float64Array, truth: ImageTruth) -> JudgedProposals:
+    """Return the two groups of proposals on which scores are evaluated.
 
     Args:
         boxes: (D, 4) xyxy; D may be 0.
-        ious: (D, G) of the proposals' masks with the labelled ones.
-        truth: G objects, crowds among them; G may be 0.
+        ious: (D, G) IoU of the proposals' masks with the labelled masks.
+        truth: labels of G objects, including crowds; G may be 0.
     """
     in_crowd = ious[:, truth.is_crowd].max(axis=1, initial=0) >= CORRECT_IOU
     single = ious[:, ~truth.is_crowd]
@@ -154,8 +151,8 @@ def judged_proposals(boxes: Floats, ious: Floats, truth: ImageTruth) -> JudgedPr
     return JudgedProposals(every, best[every], rows, single[rows, fit[rows].argmax(axis=1)])
 
 
-def calibration(scores: Floats, ious: Floats) -> Calibration:
-    """Figures of proposals with scores (N,) and IoUs (N,), both 0..1; N may be 0."""
+def calibration(scores: Float64Array, ious: Float64Array) -> Calibration:
+    """Return the calibration of proposals with scores (N,) and IoUs (N,), both 0..1; N may be 0."""
     is_correct = (ious >= CORRECT_IOU).astype(np.float64)
     bins = reliability(scores, ious)
     return Calibration(
@@ -170,15 +167,15 @@ def calibration(scores: Floats, ious: Floats) -> Calibration:
     )
 
 
-def spearman(scores: Floats, ious: Floats) -> float:
-    """Rank correlation of two sequences (N,); equal values share their mean rank; nan where either is constant."""
+def spearman(scores: Float64Array, ious: Float64Array) -> float:
+    """Return the rank correlation of two arrays (N,); ties share their mean rank; nan if either is constant."""
     if len(scores) < 2 or np.ptp(scores) == 0 or np.ptp(ious) == 0:
         return float("nan")
     return float(np.corrcoef(rankdata(scores), rankdata(ious))[0, 1])
 
 
-def reliability(scores: Floats, ious: Floats, *, num_bins: int = NUM_BINS) -> tuple[ReliabilityBin, ...]:
-    """Means over equal intervals of scores from 0 to 1; a score between two belongs to the upper one."""
+def reliability(scores: Float64Array, ious: Float64Array, *, num_bins: int = NUM_BINS) -> tuple[ReliabilityBin, ...]:
+    """Return means over equal intervals of scores from 0 to 1; a score on a border belongs to the upper bin."""
     places = np.minimum((scores * num_bins).astype(np.int64), num_bins - 1)
     bins = []
     for place in range(num_bins):
@@ -197,7 +194,7 @@ def reliability(scores: Floats, ious: Floats, *, num_bins: int = NUM_BINS) -> tu
 
 
 def _calibration_error(bins: tuple[ReliabilityBin, ...], outcomes: list[float]) -> float:
-    """Mean difference of score and outcome over bins, each weighted with its proposals."""
+    """Return the mean difference of score and outcome over bins, weighted by their number of proposals."""
     total = sum(one.num_proposals for one in bins)
     if not total:
         return float("nan")
@@ -211,5 +208,5 @@ def _calibration_error(bins: tuple[ReliabilityBin, ...], outcomes: list[float]) 
     )
 
 
-def _mean(values: Floats | npt.NDArray[np.bool_]) -> float:
+def _mean(values: Float64Array | BoolArray) -> float:
     return float(values.mean()) if len(values) else float("nan")

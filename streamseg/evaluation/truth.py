@@ -1,4 +1,4 @@
-"""What is labelled in the pictures of a COCO-format folder, ready to be compared with."""
+"""Labels of a COCO-format folder as evaluation ground truth."""
 
 from __future__ import annotations
 
@@ -17,82 +17,82 @@ from streamseg.structures.message import CropMask
 __all__ = ["SIZES", "ImageTruth", "OnImage", "SegmentFunction", "image_truth", "labelled_images", "size_masks"]
 
 SegmentFunction = Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[Instances]]
-"""RGB pictures (H, W, 3) to their objects, such as a `Segmenter`."""
+"""Maps RGB images (H, W, 3) to one Instances each, such as a `Segmenter`."""
 OnImage = Callable[[int, int], None]
-"""Called with how many pictures are done, and of how many."""
+"""Progress callback: number of images done, total number."""
 
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
-"""Areas in pixels, as COCO has them: both ends belong to the range, so that 32² is small and medium."""
+"""Ranges of areas in pixels, as defined by COCO. Both ends are inclusive: 32² is small and medium."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageTruth:
-    """The G labelled objects of one picture; G may be 0."""
+    """Labels of one image with G objects; G may be 0."""
 
     masks: tuple[CropMask, ...]
     boxes: npt.NDArray[np.float64]
-    """(G, 4) xyxy, as the file says; of the mask where it does not."""
+    """(G, 4) xyxy in pixels, from the file; the mask's box if the file has none."""
     areas: npt.NDArray[np.float64]
-    """(G,) pixels, as the file says (COCO measures the polygon); of the mask where it does not."""
+    """(G,) pixels, from the file (COCO measures the polygon); the mask's area if the file has none."""
     is_crowd: npt.NDArray[np.bool_]
     labels: tuple[str, ...]
 
     @property
     def objects(self) -> list[int]:
-        """Indices of what can be asked for one by one: no crowd, and not empty."""
+        """Indices of the objects that can be prompted: no crowds, no empty masks."""
         return [row for row, mask in enumerate(self.masks) if mask.crop.size and not self.is_crowd[row]]
 
 
-def image_truth(picture: LabelledImage) -> ImageTruth:
-    """The labels of one entry.
+def image_truth(labelled: LabelledImage) -> ImageTruth:
+    """Return the labels of one entry.
 
     Raises:
-        DataError: an annotation is broken or does not fit its picture.
+        DataError: an annotation is invalid or does not fit its image.
     """
-    masks = tuple(annotation_mask(annotation, picture.size) for annotation in picture.annotations)
+    masks = tuple(annotation_mask(annotation, labelled.size) for annotation in labelled.annotations)
     boxes = np.zeros((len(masks), 4))
-    for row, (annotation, mask) in enumerate(zip(picture.annotations, masks, strict=True)):
+    for row, (annotation, mask) in enumerate(zip(labelled.annotations, masks, strict=True)):
         x, y, width, height = annotation.box or (mask.x, mask.y, mask.crop.shape[1], mask.crop.shape[0])
         boxes[row] = x, y, x + width, y + height
     areas = [
         float(mask.area) if annotation.area is None else annotation.area
-        for annotation, mask in zip(picture.annotations, masks, strict=True)
+        for annotation, mask in zip(labelled.annotations, masks, strict=True)
     ]
     return ImageTruth(
         masks=masks,
         boxes=boxes,
         areas=np.array(areas, dtype=np.float64),
-        is_crowd=np.array([annotation.is_crowd for annotation in picture.annotations], dtype=np.bool_),
-        labels=tuple(annotation.label for annotation in picture.annotations),
+        is_crowd=np.array([annotation.is_crowd for annotation in labelled.annotations], dtype=np.bool_),
+        labels=tuple(annotation.label for annotation in labelled.annotations),
     )
 
 
 def labelled_images(
     folder: Path, *, limit: int | None = None, on_image: OnImage = lambda done, total: None
 ) -> Iterator[tuple[npt.NDArray[np.uint8], ImageTruth]]:
-    """Each picture (H, W, 3) RGB of a folder with its labels, by ascending image id.
+    """Yield each image (H, W, 3) RGB of a folder with its labels, by ascending image id.
 
-    Everything but the contents of the pictures is checked before the first one is given: a mistake in the
-    last annotation must not cost the time of all pictures before it.
+    Everything except the pixels is validated before the first image is yielded, because an error in the last
+    annotation must not waste the time spent on all images before it.
 
     Args:
-        folder: with `instances.json` and `images/`.
-        limit: the most pictures, the first ones; None for all.
-        on_image: called when the caller is done with a picture.
+        folder: a folder with `instances.json` and `images/`.
+        limit: maximum number of images, taken from the start; None for all.
+        on_image: called when the caller has finished with an image.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or a picture is unreadable.
+        DataError: the folder is missing, invalid or empty, or an image is unreadable.
     """
-    pictures = read_images(folder)[:limit]
-    for picture in pictures:
-        if not picture.path.is_file():
-            raise DataError(f"picture {picture.path} is missing, though instances.json lists it")
-        image_truth(picture)
-    for position, picture in enumerate(pictures):
-        yield read_image(picture), image_truth(picture)
-        on_image(position + 1, len(pictures))
+    listed = read_images(folder)[:limit]
+    for labelled in listed:
+        if not labelled.path.is_file():
+            raise DataError(f"image {labelled.path} is missing, though instances.json lists it")
+        image_truth(labelled)
+    for position, labelled in enumerate(listed):
+        yield read_image(labelled), image_truth(labelled)
+        on_image(position + 1, len(listed))
 
 
 def size_masks(areas: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which of the objects of areas (N,) are small, medium and large."""
+    """Return a mask (N,) for each of the sizes small, medium and large, given areas (N,) in pixels."""
     return {name: (areas >= low) & (areas <= high) for name, (low, high) in SIZES.items()}

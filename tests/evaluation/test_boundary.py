@@ -13,14 +13,15 @@ from streamseg.evaluation.boundary import (
     outline_band,
     score_outlines,
 )
-from tests.support.pictures import coco_folder, compressed, crop_of, disc, exact_instances, paint, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import crop_of, disc, exact_instances, paint, rectangle
 
 SIZE = (60, 80)
 EMPTY = np.zeros(SIZE, dtype=bool)
 
 
 def band_by_distance(mask, distance_px):
-    """Pixels whose nearest pixel outside, the picture's surroundings included, is no farther than the distance."""
+    """Pixels whose nearest pixel outside, the image's surroundings included, is no farther than the distance."""
     return mask & (distance_transform_cdt(np.pad(mask, 1), metric="chessboard")[1:-1, 1:-1] <= distance_px)
 
 
@@ -30,7 +31,7 @@ def iou_by_distance(one, other, distance_px):
 
 
 def blot(rng):
-    """Some discs and holes, possibly cut by the border of the picture, possibly nothing."""
+    """Some discs and holes, possibly cut by the border of the image, possibly nothing."""
     mask = EMPTY.copy()
     for _ in range(3):
         mask |= disc(SIZE, rng.uniform(-5, 85), rng.uniform(-5, 65), rng.uniform(1, 25))
@@ -91,8 +92,8 @@ SQUARE, FAR = rectangle(SIZE, 4, 4, 44, 44), disc(SIZE, 66, 46, 10)
 
 
 def evaluate(path, found, truth):
-    picture = paint(truth, [(200, 9, 9)] * len(truth), SIZE)
-    folder = coco_folder(path, [(picture, [{"segmentation": compressed(mask)} for mask in truth])])
+    image = paint(truth, [(200, 9, 9)] * len(truth), SIZE)
+    folder = coco_folder(path, [(image, [{"segmentation": compressed(mask)} for mask in truth])])
     return evaluate_boundary(lambda images: [exact_instances(found, size=SIZE)], folder)
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from streamseg.evaluation.curves import plot_edges, plot_scene, plot_video
+from streamseg.evaluation.davis import MeasureScores
 from streamseg.evaluation.edges import EdgeScores
-from streamseg.evaluation.following import MeasureScores
 from streamseg.evaluation.scene import SceneScores
-from streamseg.evaluation.video import FollowScores, SequenceScores, VideoScores
-from tests.support.pictures import num_colours
+from streamseg.evaluation.video import SequenceScores, TrackingScores, VideoScores
+from tests.support.images import num_colours
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib; install the extra eval")
 
@@ -18,13 +18,13 @@ def edge_scores(precision, recall):
     return EdgeScores(3, 9, 0.6, 0.3, 0.65, 0.55, 0.7, tuple(precision), tuple(recall))
 
 
-def video_scores(films):
+def video_scores(names):
     def follow(value):
         measure = MeasureScores(value, 0.5, 0.1)
-        return FollowScores(value, measure, measure, 1.0, dict.fromkeys(films, SequenceScores(measure, measure, 1.0)))
+        return TrackingScores(value, measure, measure, 1.0, dict.fromkeys(names, SequenceScores(measure, measure, 1.0)))
 
     by_name = {"selection": follow(0.4), "track": follow(0.3)}
-    return VideoScores(len(films), 30, {"box": by_name, "1 point": by_name}, follow(0.8))
+    return VideoScores(len(names), 30, {"box": by_name, "1 point": by_name}, follow(0.8))
 
 
 SCENE = SceneScores(2, 40, 300, 0.4, 0.7, 0.5, 0.6, 0.5, 0.4, 0.6, 0.8, 3, 4, tuple(np.linspace(0.7, 0.1, 19).tolist()))
@@ -42,16 +42,16 @@ SCENE = SceneScores(2, 40, 300, 0.4, 0.7, 0.5, 0.6, 0.5, 0.4, 0.6, 0.8, 3, 4, tu
             id="edges",
         ),
         pytest.param(plot_edges, {"one": edge_scores(np.zeros(99), np.zeros(99))}, id="no edge found"),
-        pytest.param(plot_video, video_scores(["goat", "car"]), id="films"),
-        pytest.param(plot_video, video_scores(["goat"]), id="one film"),
+        pytest.param(plot_video, video_scores(["goat", "car"]), id="names"),
+        pytest.param(plot_video, video_scores(["goat"]), id="one sequence"),
         pytest.param(plot_scene, SCENE, id="scene"),
     ],
 )
 def test_a_plot(plot, scores, tmp_path):
     plot(scores, tmp_path / "plot.png")
-    picture = cv2.imread(str(tmp_path / "plot.png"))
-    assert min(picture.shape[:2]) > 300
-    assert num_colours(picture) > 20
+    image = cv2.imread(str(tmp_path / "plot.png"))
+    assert min(image.shape[:2]) > 300
+    assert num_colours(image) > 20
 
 
 def test_a_folder_that_is_not_there(tmp_path):

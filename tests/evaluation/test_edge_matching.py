@@ -127,7 +127,7 @@ def test_nothing(strength, drawings, num_found, num_drawn):
     assert counts.precision.tolist() == counts.recall.tolist() == [0] * 9
 
 
-def test_pictures_add_up():
+def test_counts_of_images_add_up():
     one, other = count(line(10), [line(10) > 0]), count(line(3), [line(20) > 0])
     both = one + other
     assert (both.precision[0], both.recall[0]) == (0.5, 0.5)
@@ -210,7 +210,7 @@ def test_a_ring_stays_a_ring():
         pytest.param(np.zeros((5, 7), bool), id="nothing"),
         pytest.param(np.eye(9, dtype=bool), id="a diagonal"),
         pytest.param(np.eye(1, dtype=bool), id="one pixel"),
-        pytest.param(np.ones((1, 6), bool), id="one row of the whole picture"),
+        pytest.param(np.ones((1, 6), bool), id="one row of the whole image"),
     ],
 )
 def test_what_is_thin_stays(mask):

@@ -21,7 +21,8 @@ from streamseg.evaluation.edges import (
 )
 from streamseg.structures.instances import GridTransform, Instances
 from tests.support.data import data_folder
-from tests.support.pictures import coco_folder, disc, paint, rectangle
+from tests.support.datasets import coco_folder
+from tests.support.images import disc, paint, rectangle
 
 SIZE = (80, 120)
 CELL = 2
@@ -48,12 +49,12 @@ def outline_of(mask):
     return mask & ~(cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
 
 
-def edges_folder(path, pictures):
+def edges_folder(path, samples):
     """(image, drawings) each."""
-    coco_folder(path, [(image, []) for image, _ in pictures])
+    coco_folder(path, [(image, []) for image, _ in samples])
     (path / "gt").mkdir()
     names = [image["file_name"] for image in json.loads((path / "instances.json").read_text())["images"]]
-    for name, (_, drawings) in zip(names, pictures, strict=True):
+    for name, (_, drawings) in zip(names, samples, strict=True):
         for annotator, drawing in enumerate(drawings):
             cv2.imwrite(str(path / "gt" / f"{name.rpartition('.')[0]}_{annotator}.png"), drawing.astype(np.uint8) * 255)
     return path
@@ -170,8 +171,8 @@ def test_figures_by_hand():
     assert scores.recall_at_half_precision == pytest.approx(1)
 
 
-def test_each_picture_at_its_own_threshold():
-    """One picture is best at low thresholds, the other at high ones: OIS has both, ODS must choose."""
+def test_ois_uses_the_best_threshold_of_each_image():
+    """One image is best at low thresholds, the other at high ones: OIS has both, ODS must choose."""
     low = counts_of([100] * 50 + [0], [100] * 50 + [0], 100, [100] * 50 + [0])
     high = counts_of([400] * 50 + [100], [100] * 50 + [100], 100, [100])
     scores = score_edges([low, high], num_drawings=2)
@@ -201,7 +202,7 @@ def test_perfect_masks_score_high(tmp_path):
     assert seen == [(1, 2), (2, 2)]
 
 
-def test_the_first_pictures_only(tmp_path):
+def test_limit_uses_the_first_images(tmp_path):
     image = paint([DISC], [(200, 9, 9)], SIZE)
     folder = edges_folder(tmp_path, [(image, [outline_of(DISC)])] * 3)
     assert evaluate_detector(lambda image: np.zeros(SIZE, np.float32), folder, limit=2).num_images == 2
@@ -212,11 +213,11 @@ def test_the_first_pictures_only(tmp_path):
     [
         pytest.param(lambda gt: [file.unlink() for file in gt.iterdir()], "holds no drawing", id="no drawing"),
         pytest.param(
-            lambda gt: [file.write_bytes(b"") for file in gt.iterdir()], "is unreadable; the picture is", id="broken"
+            lambda gt: [file.write_bytes(b"") for file in gt.iterdir()], "is unreadable; the image is", id="broken"
         ),
         pytest.param(
             lambda gt: [cv2.imwrite(str(file), np.zeros((5, 7), np.uint8)) for file in gt.iterdir()],
-            "is 7x5; the picture is 120x80",
+            "is 7x5; the image is 120x80",
             id="another size",
         ),
     ],
@@ -229,7 +230,7 @@ def test_drawings_that_do_not_fit(tmp_path, spoil, message):
 
 
 def test_annotators_agree_with_one_another(tmp_path):
-    """The first drawing of each picture as the answer: people score about .8 on this set, and no detector 1."""
+    """The first drawing of each image as the answer: people score about .8 on this set, and no detector 1."""
     data = data_folder()
     if data is None or not (data / "eval-edges").is_dir():
         pytest.skip("the folder eval-edges is not there; set STREAMSEG_DATA")

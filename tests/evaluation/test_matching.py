@@ -17,7 +17,7 @@ from streamseg.evaluation.overlap import box_ious, mask_ious
 from streamseg.evaluation.proposals import score_matches
 from streamseg.evaluation.truth import image_truth
 from tests.support.data import data_folder
-from tests.support.pictures import crop_of, disc, rectangle
+from tests.support.images import crop_of, disc, rectangle
 
 SIZE = (120, 120)
 LIMITS = [10, 100, 1000]
@@ -30,10 +30,10 @@ proposals = st.lists(st.tuples(boxes, st.sampled_from([0.0, 0.1, 0.5, 0.9])), ma
 data_sets = st.lists(st.tuples(truths, proposals), min_size=1, max_size=3)
 
 
-def coco_scores(pictures, kind):
+def coco_scores(samples, kind):
     """Recall (T, areas, limits) and precision (T, areas) of COCOeval; -1 where there is no object."""
     annotations, results, sizes = [], [], []
-    for image_id, (truth, found) in enumerate(pictures, start=1):
+    for image_id, (truth, found) in enumerate(samples, start=1):
         for mask, box, area, is_crowd in truth:
             annotations.append(
                 {
@@ -65,9 +65,9 @@ def coco_scores(pictures, kind):
     return evaluation.eval["recall"][:, 0], evaluation.eval["precision"][:, :, 0, :, 1].mean(axis=1)
 
 
-def own_matches(pictures, kind):
+def own_matches(samples, kind):
     matches = []
-    for truth, found in pictures:
+    for truth, found in samples:
         is_crowd = np.array([entry[3] for entry in truth], dtype=bool)
         truth_areas = np.array([entry[2] for entry in truth], dtype=float)
         scores = np.array([entry[2] for entry in found], dtype=float)
@@ -85,10 +85,10 @@ def corners(entries):
     return np.array([entry[1] for entry in entries], dtype=float).reshape(-1, 4)
 
 
-def agree(pictures, kind):
+def agree(samples, kind):
     """Every figure that both have."""
-    scores = score_matches(own_matches(pictures, kind))
-    recall, precision = coco_scores(pictures, kind)
+    scores = score_matches(own_matches(samples, kind))
+    recall, precision = coco_scores(samples, kind)
     recall, precision = np.where(recall < 0, np.nan, recall), np.where(precision < 0, np.nan, precision)
     expected = recall.mean(axis=0)  # (areas, limits)
     assert list(scores.recall.values()) == pytest.approx(expected[0].tolist(), abs=1e-6, nan_ok=True)
@@ -104,8 +104,8 @@ def agree(pictures, kind):
 
 @settings(max_examples=100, deadline=None)
 @given(data_sets, st.sampled_from(["bbox", "segm"]))
-def test_every_figure_is_that_of_cocoeval(pictures, kind):
-    agree([drawn(truth, found) for truth, found in pictures], kind)
+def test_every_figure_is_that_of_cocoeval(samples, kind):
+    agree([drawn(truth, found) for truth, found in samples], kind)
 
 
 def drawn(truth, found):
@@ -122,20 +122,20 @@ def drawn(truth, found):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
-def test_crowded_pictures_agree_as_well(seed, kind):
+def test_images_with_many_proposals_agree_with_cocoeval(seed, kind):
     """More proposals than the lower limits, and recall strictly between 0 and 1."""
     rng = np.random.default_rng(seed)
-    pictures = []
+    samples = []
     for _ in range(4):
         masks = [disc(SIZE, *rng.uniform(5, 115, 2), rng.uniform(4, 55)) for _ in range(int(rng.integers(2, 12)))]
         found = [np.roll(mask, tuple(rng.integers(-4, 5, 2)), axis=(0, 1)) for mask in masks for _ in range(12)]
-        pictures.append(
+        samples.append(
             (
                 [(mask, tight(mask), mask.sum(), rng.random() < 0.2) for mask in masks],
                 [(mask, tight(mask), round(rng.random(), 2)) for mask in found],
             )
         )
-    scores = agree(pictures, kind)
+    scores = agree(samples, kind)
     assert 0.1 < scores.recall[10] < scores.recall[100] < 0.99
     assert 0.05 < scores.precision < 0.9
 
@@ -151,15 +151,15 @@ def test_real_labels_agree():
     if data is None:
         pytest.skip("no folder of data: set STREAMSEG_DATA")
     rng = np.random.default_rng(0)
-    pictures = []
+    samples = []
     for entry in read_images(data / "eval-coco")[:8]:
         truth = image_truth(entry)
         masks = [mask.full(entry.size) for mask in truth.masks]
         labelled = list(zip(masks, truth.boxes, truth.areas, truth.is_crowd, strict=True))
         moved = [np.roll(mask, tuple(rng.integers(-5, 6, 2)), axis=(0, 1)) for mask in masks for _ in range(3)]
-        pictures.append((labelled, [(mask, tight(mask), round(rng.random(), 1)) for mask in moved]))
+        samples.append((labelled, [(mask, tight(mask), round(rng.random(), 1)) for mask in moved]))
     for kind in ("bbox", "segm"):
-        assert 0.2 < agree(pictures, kind).precision < 0.9
+        assert 0.2 < agree(samples, kind).precision < 0.9
 
 
 # ---- by hand

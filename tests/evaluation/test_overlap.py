@@ -6,7 +6,7 @@ from pycocotools import mask as coco_mask
 
 from streamseg.evaluation.overlap import box_ious, mask_iou, mask_ious
 from streamseg.structures.message import CropMask
-from tests.support.pictures import crop_of, disc, rectangle
+from tests.support.images import crop_of, disc, rectangle
 
 SIZE = (40, 50)
 EMPTY = np.zeros(SIZE, dtype=bool)

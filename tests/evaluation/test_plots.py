@@ -9,10 +9,10 @@ import pytest
 from streamseg.evaluation.boundary import BoundaryScores, score_outlines
 from streamseg.evaluation.matching import match_image
 from streamseg.evaluation.plots import figure, plot_boundary, plot_prompted, plot_proposals, plot_scores
-from streamseg.evaluation.prompted import PromptedScores, score_answers
+from streamseg.evaluation.prompted import PromptedScores, score_prompt_masks
 from streamseg.evaluation.proposals import ProposalScores, score_matches
 from streamseg.evaluation.scores import ScoreScores, calibration
-from tests.support.pictures import num_colours
+from tests.support.images import num_colours
 
 
 def proposals(count):
@@ -24,7 +24,7 @@ def proposals(count):
 
 
 def prompted(count):
-    scores = score_answers(np.linspace(0, 1, count), np.full(count, 500.0))
+    scores = score_prompt_masks(np.linspace(0, 1, count), np.full(count, 500.0))
     return PromptedScores(1, count, scores, scores, scores, scores, scores)
 
 
@@ -49,7 +49,7 @@ def scores(count):
         pytest.param(plot_scores, scores, id="scores"),
     ],
 )
-def test_a_plot_is_a_picture(tmp_path, plot, make, count):
+def test_plot_writes_an_image(tmp_path, plot, make, count):
     plot(make(count), tmp_path / "plot.png")
     image = cv2.imread(str(tmp_path / "plot.png"))
     assert image.shape[0] > 400

@@ -7,21 +7,22 @@ from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
 from streamseg.evaluation.prompted import (
-    answers,
     evaluate_prompted,
     innermost_point,
     points_in,
-    score_answers,
+    score_prompt_masks,
+    selected_masks,
 )
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
-from tests.support.pictures import coco_folder, compressed, crop_of, disc, exact_instances, paint, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import crop_of, disc, exact_instances, paint, rectangle
 
 SIZE = (60, 80)
 LEFT, RIGHT = rectangle(SIZE, 5, 5, 35, 45), disc(SIZE, 60, 30, 12)
 
 
-def folder_of(path, pictures, **keys):
+def folder_of(path, samples, **keys):
     return coco_folder(
         path,
         [
@@ -29,13 +30,13 @@ def folder_of(path, pictures, **keys):
                 paint(masks, [(200, 9, 9)] * len(masks), SIZE),
                 [{"segmentation": compressed(one)} | keys for one in masks],
             )
-            for masks in pictures
+            for masks in samples
         ],
     )
 
 
 def answering(masks, scores=None):
-    """A segmenter that finds these masks in every picture."""
+    """A segmenter that finds these masks in every image."""
     return lambda images: [exact_instances(masks, scores, size=SIZE) for _ in images]
 
 
@@ -62,7 +63,7 @@ def test_the_innermost_point_is_farthest_from_the_border(seed):
     [
         pytest.param(rectangle(SIZE, 10, 20, 21, 31), (15.5, 25.5), id="a square"),
         pytest.param(rectangle(SIZE, 7, 9, 8, 10), (7.5, 9.5), id="one pixel"),
-        pytest.param(rectangle(SIZE, 0, 0, 80, 60), (29.5, 29.5), id="the whole picture"),
+        pytest.param(rectangle(SIZE, 0, 0, 80, 60), (29.5, 29.5), id="the whole image"),
     ],
 )
 def test_innermost_points_by_hand(mask, point):
@@ -99,7 +100,7 @@ def test_an_empty_mask_has_no_point():
 
 def test_masks_are_given_in_the_order_of_the_prompts():
     instances = exact_instances([LEFT, RIGHT], size=SIZE)
-    found = answers(
+    found = selected_masks(
         instances,
         [BoxPrompt("b", (48, 18, 72, 42)), PointPrompt("p", ((20.5, 20.5),), (1,)), BoxPrompt("n", (70, 50, 79, 59))],
     )
@@ -107,11 +108,11 @@ def test_masks_are_given_in_the_order_of_the_prompts():
 
 
 def test_nothing_found_answers_nothing():
-    assert answers(exact_instances([], size=SIZE), [BoxPrompt("b", (1, 1, 9, 9))]) == [None]
+    assert selected_masks(exact_instances([], size=SIZE), [BoxPrompt("b", (1, 1, 9, 9))]) == [None]
 
 
 def test_no_answer_counts_as_nothing_found():
-    scores = score_answers(np.array([0.8, np.nan, 0.4]), np.array([100.0, 100.0, 5000.0]))
+    scores = score_prompt_masks(np.array([0.8, np.nan, 0.4]), np.array([100.0, 100.0, 5000.0]))
     assert scores.mean_iou == pytest.approx(0.4)
     assert scores.mean_iou_answered == pytest.approx(0.6)
     assert scores.share_answered == pytest.approx(2 / 3)
@@ -126,7 +127,7 @@ def test_no_answer_counts_as_nothing_found():
 
 def test_exact_masks_score_one(tmp_path):
     scores = evaluate_prompted(answering([LEFT, RIGHT]), folder_of(tmp_path, [[LEFT, RIGHT], [RIGHT]]))
-    assert (scores.num_pictures, scores.num_objects) == (2, 3)
+    assert (scores.num_images, scores.num_objects) == (2, 3)
     for kind in (scores.box, scores.one_point, scores.three_points):
         assert kind.mean_iou == kind.share_answered == 1
 
@@ -159,7 +160,7 @@ def test_a_box_without_extent_gives_way_to_the_mask(tmp_path):
 
 def test_nothing_to_ask_for(tmp_path):
     scores = evaluate_prompted(answering([LEFT]), folder_of(tmp_path, [[]]))
-    assert (scores.num_pictures, scores.num_objects) == (1, 0)
+    assert (scores.num_images, scores.num_objects) == (1, 0)
     assert math.isnan(scores.box.mean_iou)
     assert math.isnan(scores.three_points.share_answered)
 

@@ -74,10 +74,10 @@ def test_what_is_nothing_is_wrong():
 
 
 def test_what_is_followed_is_found_as_in_a_live_run():
-    scores = evaluate(Knowing(0, score=0.1), follow=Knowing(0, missing=range(10)), limit=4)
+    scores = evaluate(Knowing(0, score=0.1), live_segment=Knowing(0, missing=range(10)), limit=4)
     assert scores.average_precision_50 > 0.95
     assert scores.idf1 == scores.hota == 0
-    scores = evaluate(Knowing(0, missing=range(10)), follow=Knowing(0), limit=4)
+    scores = evaluate(Knowing(0, missing=range(10)), live_segment=Knowing(0), limit=4)
     assert scores.average_precision_50 == 0
     assert scores.idf1 == evaluate(Knowing(0), limit=4).idf1 > 0.3
 

@@ -8,7 +8,8 @@ from scipy.stats import spearmanr
 
 from streamseg.evaluation.scores import calibration, evaluate_scores, judged_proposals, reliability, spearman
 from streamseg.evaluation.truth import ImageTruth
-from tests.support.pictures import coco_folder, compressed, crop_of, disc, exact_instances, paint, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import crop_of, disc, exact_instances, paint, rectangle
 
 SIZE = (60, 80)
 shares = st.floats(0, 1).map(lambda value: round(value, 2))
@@ -80,8 +81,8 @@ LEFT, RIGHT = rectangle(SIZE, 0, 0, 30, 40), disc(SIZE, 60, 30, 12)
 
 
 def evaluate(path, found, scores, truth, **keys):
-    picture = paint(truth, [(200, 9, 9)] * len(truth), SIZE)
-    folder = coco_folder(path, [(picture, [{"segmentation": compressed(mask)} | keys for mask in truth])])
+    image = paint(truth, [(200, 9, 9)] * len(truth), SIZE)
+    folder = coco_folder(path, [(image, [{"segmentation": compressed(mask)} | keys for mask in truth])])
     return evaluate_scores(lambda images: [exact_instances(found, scores, size=SIZE)], folder)
 
 
@@ -89,7 +90,7 @@ def test_every_proposal_is_compared(tmp_path):
     half = rectangle(SIZE, 0, 0, 30, 28)  # IoU 0.7 with LEFT, and a box that fits as well
     far = rectangle(SIZE, 40, 50, 50, 60)
     scores = evaluate(tmp_path, [LEFT, half, far], [0.9, 0.6, 0.3], [LEFT, RIGHT])
-    assert scores.num_pictures == 1
+    assert scores.num_images == 1
     assert scores.all_proposals.num_proposals == 3
     assert scores.all_proposals.mean_iou == pytest.approx((1 + 0.7 + 0) / 3)
     assert scores.all_proposals.spearman == pytest.approx(1)

@@ -4,7 +4,8 @@ import pytest
 from streamseg.datasets.coco import read_images
 from streamseg.errors import DataError
 from streamseg.evaluation.truth import image_truth, labelled_images, size_masks
-from tests.support.pictures import coco_folder, compressed, disc, paint, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import disc, paint, rectangle
 
 SIZE = (60, 80)
 DISC = disc(SIZE, 30, 30, 20)
@@ -53,8 +54,8 @@ def test_sizes_share_their_borders():
 
 def test_a_limit_takes_the_first(tmp_path):
     folder, seen = folder_of(tmp_path, [], count=3), []
-    pictures = list(labelled_images(folder, limit=2, on_image=lambda done, total: seen.append((done, total))))
-    assert [image.shape for image, _ in pictures] == [(*SIZE, 3)] * 2
+    samples = list(labelled_images(folder, limit=2, on_image=lambda done, total: seen.append((done, total))))
+    assert [image.shape for image, _ in samples] == [(*SIZE, 3)] * 2
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -70,7 +71,7 @@ def move_last(content):
     ("edit", "says"),
     [
         pytest.param(break_last, "the run lengths are for [9, 9]", id="run lengths of another size"),
-        pytest.param(move_last, "the polygon leaves the picture of 80x60", id="polygon outside"),
+        pytest.param(move_last, "the polygon leaves the image of 80x60", id="polygon outside"),
         pytest.param(
             lambda content: content["images"][-1].update(file_name="no.png"), "no.png is missing", id="missing"
         ),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamseg.evaluation.following import contour_accuracy, outline, region_similarity, summarise
-from tests.support.pictures import disc, rectangle
+from streamseg.evaluation.davis import contour_accuracy, outline, region_similarity, summarise
+from tests.support.images import disc, rectangle
 
 SIZE = (60, 80)
 SQUARE = rectangle(SIZE, 20, 15, 50, 45)
@@ -64,7 +64,7 @@ def test_region_similarity(mask, truth, region):
         pytest.param(NOTHING, SQUARE, 0, id="nothing found"),
         pytest.param(SQUARE, NOTHING, 0, id="nothing there"),
         pytest.param(NOTHING, NOTHING, 1, id="rightly nothing"),
-        pytest.param(~NOTHING, NOTHING, 1, id="the border of the picture is no outline"),
+        pytest.param(~NOTHING, NOTHING, 1, id="the border of the image is no outline"),
     ],
 )
 def test_contour_accuracy(mask, truth, contour):
@@ -96,7 +96,7 @@ def test_recall_and_decay():
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3, 4, 5])
-def test_short_films(num_frames):
+def test_short_sequences(num_frames):
     scores = summarise([0.7] * num_frames)
     assert (scores.mean, scores.recall, scores.decay) == (pytest.approx(0.7), 1, pytest.approx(0))
 

@@ -1,13 +1,13 @@
-"""Films of drawn discs, and what a segmenter would find in them."""
+"""Sequences of drawn discs, and what a segmenter would find in them."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from streamseg.evaluation.followers import SequenceFrame
+from streamseg.evaluation.prompt_tracking import SequenceFrame
 from streamseg.structures.instances import GridTransform, Instances
-from tests.support.pictures import disc, rectangle
+from tests.support.images import disc, rectangle
 
 SIZE = (60, 100)
 
@@ -35,7 +35,7 @@ def moving(num_frames=10, step=3, start=20):
 OTHER = rectangle(SIZE, 0, 0, 18, 14)
 
 
-def film(answers):
+def sequence(answers):
     return [
         SequenceFrame(np.zeros((*SIZE, 3), np.uint8), instances_of(masks), index / 24)
         for index, masks in enumerate(answers)

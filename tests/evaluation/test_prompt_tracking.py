@@ -3,33 +3,33 @@
 import numpy as np
 import pytest
 
-from streamseg.evaluation.followers import (
+from streamseg.evaluation.prompt_tracking import (
     best_masks,
     first_prompts,
-    follow_prompt,
-    follow_selection,
-    follow_track,
-    guided_follower,
+    guided_tracking,
+    keep_track_id,
+    select_every_frame,
+    track_prompt,
 )
 from streamseg.structures.prompt import BoxPrompt
-from tests.support.films import OTHER, SIZE, film, full, instances_of, moving
-from tests.support.pictures import crop_of, disc, rectangle
+from tests.support.images import crop_of, disc, rectangle
+from tests.support.sequences import OTHER, SIZE, full, instances_of, moving, sequence
 
 
-@pytest.mark.parametrize("follow", [follow_selection, follow_track, follow_prompt])
+@pytest.mark.parametrize("follow", [select_every_frame, keep_track_id, track_prompt])
 @pytest.mark.parametrize("kind", ["box", "1 point"])
 def test_the_object_is_followed(follow, kind):
     truth = moving()
     prompt = first_prompts(truth[0])[kind]
-    masks = full(follow(prompt, film([[OTHER, mask] for mask in truth])))
+    masks = full(follow(prompt, sequence([[OTHER, mask] for mask in truth])))
     assert all((mask == true).all() for mask, true in zip(masks, truth, strict=True))
 
 
-@pytest.mark.parametrize("follow", [follow_selection, follow_track, follow_prompt])
+@pytest.mark.parametrize("follow", [select_every_frame, keep_track_id, track_prompt])
 def test_frames_without_it_are_empty_and_it_is_found_again(follow):
     truth = moving(step=1)
     answers = [[OTHER, mask] if index not in (4, 5) else [OTHER] for index, mask in enumerate(truth)]
-    masks = full(follow(first_prompts(truth[0])["box"], film(answers)))
+    masks = full(follow(first_prompts(truth[0])["box"], sequence(answers)))
     assert [bool(mask.any()) for mask in masks] == [True] * 4 + [False] * 2 + [True] * 4
     assert (masks[-1] == truth[-1]).all()
 
@@ -39,23 +39,23 @@ def test_only_identities_tell_the_object_from_what_lies_in_its_place():
     passing = moving(14, step=-4, start=74)
     answers = [[disc(SIZE, 20, 30, 11), other] if index < 9 else [other] for index, other in enumerate(passing)]
     prompt = first_prompts(answers[0][0])["box"]
-    assert full(follow_selection(prompt, film(answers)))[-1].any()
-    for follow in (follow_track, follow_prompt):
-        assert not any(mask.any() for mask in full(follow(prompt, film(answers)))[9:])
+    assert full(select_every_frame(prompt, sequence(answers)))[-1].any()
+    for follow in (keep_track_id, track_prompt):
+        assert not any(mask.any() for mask in full(follow(prompt, sequence(answers)))[9:])
 
 
 def test_nothing_answers():
     far = BoxPrompt("far", (80, 45, 99, 59))
-    for follow in (follow_selection, follow_track, follow_prompt):
-        assert not any(mask.any() for mask in full(follow(far, film([[OTHER]] * 4))))
-        assert not any(mask.any() for mask in full(follow(far, film([[]] * 4))))
+    for follow in (select_every_frame, keep_track_id, track_prompt):
+        assert not any(mask.any() for mask in full(follow(far, sequence([[OTHER]] * 4))))
+        assert not any(mask.any() for mask in full(follow(far, sequence([[]] * 4))))
 
 
 def test_the_best_mask_is_as_good_as_any():
     truth = moving(4)
     near = rectangle(SIZE, 10, 18, 40, 42)
     shifted = [np.roll(mask, 2, axis=1) for mask in truth]
-    frames = film([[near, mask, OTHER] for mask in shifted])
+    frames = sequence([[near, mask, OTHER] for mask in shifted])
     masks = full(best_masks([crop_of(mask) for mask in truth], frames))
     assert all((mask == expected).all() for mask, expected in zip(masks, shifted, strict=True))
 
@@ -97,5 +97,5 @@ def test_a_guided_follower_finds_what_is_not_seen_by_itself():
     truth = moving(12, step=2)
     segmenter = HearingDisc(truth, [index < 4 or index > 9 for index in range(12)])
     prompt = first_prompts(truth[0])["box"]
-    masks = full(guided_follower(segmenter)(prompt, film([[OTHER]] * 12)))
+    masks = full(guided_tracking(segmenter)(prompt, sequence([[OTHER]] * 12)))
     assert all((mask == true).all() for mask, true in zip(masks, truth, strict=True))
