@@ -2,7 +2,7 @@ import pytest
 
 from streamseg.publish import ControlClient, ControlServer, Publisher, Subscriber
 from streamseg.resources import Resource
-from streamseg.runtime.background import Background
+from streamseg.runtime.background import BackgroundThread
 from streamseg.viewer import Viewer
 from streamseg.weights.checkpoint.archive import Archive
 
@@ -38,7 +38,9 @@ def test_what_cannot_be_closed_cannot_be_made():
         Wall()
 
 
-@pytest.mark.parametrize("kind", [Archive, Background, ControlClient, ControlServer, Publisher, Subscriber, Viewer])
+@pytest.mark.parametrize(
+    "kind", [Archive, BackgroundThread, ControlClient, ControlServer, Publisher, Subscriber, Viewer]
+)
 def test_who_is_closed_so(kind):
     assert issubclass(kind, Resource)
     assert "__exit__" not in vars(kind)

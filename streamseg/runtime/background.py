@@ -1,81 +1,59 @@
-"""Work that frames need not wait for, in a thread of its own."""
+"""A background thread for work that frames need not wait for."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from concurrent.futures import Future
+from typing import Final, TypeVar
 
 from streamseg.resources import Resource
 
-__all__ = ["Background", "Task"]
+__all__ = ["BackgroundThread"]
 
 T = TypeVar("T")
 
 STOP_SECONDS: Final = 0.5
-"""Work that takes longer is left behind when the run ends: nobody asks for its result any more."""
+"""Time for the current work to finish on `close`; work that takes longer is abandoned, as its result is not needed."""
 
 
-class Task(Generic[T]):
-    """One piece of work, and what became of it."""
+class BackgroundThread(Resource):
+    """Runs one piece of work after another, in order of submission.
 
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._done = threading.Event()
-        self._result: list[T] = []
-        self._error: BaseException | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether `result` answers at once."""
-        return self._done.is_set()
-
-    def result(self) -> T:
-        """What came out; waits for it, and raises what the work raised."""
-        self._done.wait()
-        if self._error is not None:
-            raise self._error
-        return self._result[0]
-
-    def run(self) -> None:
-        """Do it; called once."""
-        try:
-            self._result.append(self._work())
-        except BaseException as error:  # raised by `result`, to whom it concerns
-            self._error = error
-        finally:
-            self._done.set()
-
-
-class Background(Resource):
-    """Does one piece of work after the other, in the order in which they came.
-
-    The thread starts with the first piece of work; who never asks for any has none.
+    The thread is started lazily by the first submission. Unlike the threads of `ThreadPoolExecutor`, which the
+    interpreter joins at exit, it is a daemon: embedding that takes minutes must not keep the program from exiting.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._waiting: deque[Task[object]] = deque()
+        self._waiting: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def start(self, work: Callable[[], T]) -> Task[T]:
-        """Have it done; from any thread. After `close` it is done at once, by the caller."""
-        task = Task(work)
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Schedule work. Thread-safe. After `close` the caller does the work at once."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # raised by `result`
+                future.set_exception(error)
+
         with self._changed:
             if not self._is_closed:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._work, name="background", daemon=True)
                     self._thread.start()
-                self._waiting.append(task)  # type: ignore[arg-type]  # nobody puts anything into it
+                self._waiting.append(run)
                 self._changed.notify()
-                return task
-        task.run()
-        return task
+                return future
+        run()
+        return future
 
     def close(self) -> None:
-        """Finish what is at hand, and nothing that waits. May be repeated."""
+        """Finish the current work and discard the waiting work. Idempotent."""
         with self._changed:
             self._is_closed = True
             self._waiting.clear()
@@ -89,5 +67,5 @@ class Background(Resource):
                 self._changed.wait_for(lambda: self._waiting or self._is_closed)
                 if self._is_closed:
                     return
-                task = self._waiting.popleft()
-            task.run()
+                run = self._waiting.popleft()
+            run()

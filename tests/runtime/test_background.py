@@ -1,49 +1,52 @@
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from streamseg.runtime.background import Background
+from streamseg.runtime import background as module
+from streamseg.runtime.background import BackgroundThread
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 
-def test_work_is_done_in_its_order_by_one_other_thread():
+def test_work_is_done_in_order_by_one_other_thread():
     seen: list[tuple[int, int]] = []
 
     def work(number: int) -> int:
         seen.append((number, threading.get_ident()))
         return number * number
 
-    with Background() as background:
-        tasks = [background.start(lambda number=number: work(number)) for number in range(5)]
-        assert [task.result() for task in tasks] == [0, 1, 4, 9, 16]
+    with BackgroundThread() as background:
+        futures = [background.submit(lambda number=number: work(number)) for number in range(5)]
+        assert [future.result() for future in futures] == [0, 1, 4, 9, 16]
     assert [number for number, _ in seen] == list(range(5))
     assert len({thread for _, thread in seen}) == 1
     assert seen[0][1] != threading.get_ident()
 
 
-def test_who_asks_does_not_wait():
+def test_submit_does_not_wait():
     gate = threading.Event()
-    with Background() as background:
-        task = background.start(gate.wait)
-        assert not task.is_done
+    with BackgroundThread() as background:
+        future = background.submit(gate.wait)
+        assert not future.done()
         gate.set()
-        assert task.result()
-        assert task.is_done
+        assert future.result()
+        assert future.done()
 
 
-def test_a_mistake_is_told_to_who_asks_for_the_result_and_the_next_work_is_done():
+def test_error_is_raised_by_result_and_later_work_is_done():
     def fail() -> None:
         raise MemoryError("no room")
 
-    with Background() as background:
-        failed, good = background.start(fail), background.start(lambda: 7)
+    with BackgroundThread() as background:
+        failed, good = background.submit(fail), background.submit(lambda: 7)
         with pytest.raises(MemoryError, match="no room"):
             failed.result()
         assert good.result() == 7
 
 
-def test_what_waits_when_it_is_closed_is_left_undone():
+def test_close_discards_waiting_work():
     begun, gate = threading.Event(), threading.Event()
     done: list[str] = []
 
@@ -52,26 +55,37 @@ def test_what_waits_when_it_is_closed_is_left_undone():
         gate.wait(5)
         done.append("first")
 
-    background = Background()
-    background.start(first)
-    late = background.start(lambda: done.append("second"))
+    background = BackgroundThread()
+    background.submit(first)
+    late = background.submit(lambda: done.append("second"))
     begun.wait(5)
     closing = threading.Thread(target=background.close)
     closing.start()
     gate.set()
     closing.join(5)
     assert done == ["first"]
-    assert not late.is_done
+    assert not late.done()
     background.close()
 
 
 def test_without_work_there_is_no_thread():
     before = threading.active_count()
-    with Background():
+    with BackgroundThread():
         assert threading.active_count() == before
 
 
-def test_after_the_end_work_is_done_at_once():
-    background = Background()
+def test_after_close_the_caller_does_the_work():
+    background = BackgroundThread()
     background.close()
-    assert background.start(threading.get_ident).result() == threading.get_ident()
+    assert background.submit(threading.get_ident).result() == threading.get_ident()
+
+
+def test_unfinished_work_does_not_keep_the_program_from_exiting():
+    program = (
+        "import runpy, sys, threading\n"
+        "begun = threading.Event()\n"
+        "with runpy.run_path(sys.argv[1])['BackgroundThread']() as background:\n"
+        "    background.submit(lambda: (begun.set(), threading.Event().wait()))\n"
+        "    begun.wait()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program, module.__file__], timeout=60, check=False).returncode == 0
