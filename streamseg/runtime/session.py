@@ -16,7 +16,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.prompting import prompts_from_config
 from streamseg.publish import ControlServer, Publisher
 from streamseg.publish.control import Op
-from streamseg.runtime.background import Background
+from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.operations import control_operations
 from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.sinks import MessageFile, PublishSink
@@ -105,7 +105,7 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             segmenter.warmup(size)
         # The frames of files wait for their objects to be compared with texts, as they do for everything.
         any_live = any(source.is_live for source in sources)
-        background = stack.enter_context(Background()).start if any_live else None
+        background = stack.enter_context(BackgroundThread()).submit if any_live else None
         pipeline = Pipeline(
             segmenter,
             tracking=config.tracking,
