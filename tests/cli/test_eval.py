@@ -9,7 +9,8 @@ from streamseg.cli.main import main
 from streamseg.weights import save_weights
 from tests.support.data import data_folder
 from tests.support.networks import blobs, lively_network
-from tests.support.pictures import coco_folder, compressed, disc, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import disc, rectangle
 
 SIZE = (96, 128)
 MASKS = [disc(SIZE, 40, 40, 20), rectangle(SIZE, 70, 30, 110, 80)]
@@ -127,7 +128,7 @@ def leave_picture(content):
         pytest.param(lambda path: None, "is no folder", id="folder absent"),
         pytest.param(lambda path: path.mkdir(), "instances.json is missing", id="folder empty"),
         pytest.param(lambda path: coco_folder(path, []), "lists no image", id="data set empty"),
-        pytest.param(lambda path: folder_of(path, edit=leave_picture), "leaves the picture", id="polygon outside"),
+        pytest.param(lambda path: folder_of(path, edit=leave_picture), "leaves the image", id="polygon outside"),
         pytest.param(lambda path: folder_of(path, edit=shrink_runs), "run lengths are for [9, 9]", id="size of runs"),
         pytest.param(
             lambda path: (folder_of(path) / "images" / "002.png").unlink(), "002.png is missing", id="picture missing"

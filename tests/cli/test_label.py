@@ -7,7 +7,8 @@ from streamseg.cli.main import main
 from streamseg.datasets.coco import annotation_mask, read_images
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
-from tests.support.pictures import coco_folder, compressed, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import rectangle
 
 SIZE = (96, 128)
 MASK = rectangle(SIZE, 20, 20, 60, 60)
@@ -66,4 +67,4 @@ def test_a_mistake_is_told_in_a_line(folder, weights, capsys, arguments, says):
 
 def test_a_folder_that_is_none(tmp_path, weights, capsys):
     assert label(tmp_path / "nowhere", weights) == 2
-    assert "is no COCO-format folder" in capsys.readouterr().err
+    assert "is not a COCO-format folder" in capsys.readouterr().err

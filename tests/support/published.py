@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from scipy.io import savemat
 
-from tests.support.pictures import coco_folder, compressed, disc, paint, rectangle
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import disc, paint, rectangle
 
 SIZE = (64, 96)
 MASKS = [disc(SIZE, 30, 30, 18), rectangle(SIZE, 55, 10, 90, 50)]
