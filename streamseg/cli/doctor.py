@@ -130,10 +130,10 @@ def _default_weights() -> Finding:
 def _official_weights() -> Finding:
     try:
         from streamseg.weights.catalogue import CATALOGUE, edition_at
-        from streamseg.weights.resolve import kept_path
+        from streamseg.weights.resolve import cached_weights_path
     except (ImportError, OSError) as error:
         return Finding("official weights", "absent", str(error).splitlines()[0])
-    found = [(entry, kept_path(entry)) for entry in CATALOGUE if kept_path(entry).is_file()]
+    found = [(entry, cached_weights_path(entry)) for entry in CATALOGUE if cached_weights_path(entry).is_file()]
     cached = [f"{entry.name} at {path}" for entry, path in found if edition_at(path, entry.files) is not None]
     if not cached:
         return Finding("official weights", "absent", "optional: `streamseg weights get FastSAM-s` downloads them")

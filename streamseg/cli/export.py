@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from streamseg.engines import Raw
     from streamseg.engines.quantization import CalibrationBatches
-    from streamseg.modeling.nms import Suppression
+    from streamseg.modeling.nms import NmsSettings
 
 __all__ = ["add_parser", "run"]
 
@@ -143,7 +143,7 @@ def _pictures(count: int, height: int, width: int) -> npt.NDArray[np.uint8]:
     return pictures
 
 
-def _suppression(args: argparse.Namespace) -> Suppression | None:
+def _suppression(args: argparse.Namespace) -> NmsSettings | None:
     """The thresholds asked for."""
     given = {name: getattr(args, name) for name in ("conf", "iou", "max_det") if getattr(args, name) is not None}
     if not args.nms:
@@ -151,24 +151,24 @@ def _suppression(args: argparse.Namespace) -> Suppression | None:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
             raise ConfigError(f"{options} need{'s' * (len(given) == 1)} --nms: without it, every anchor comes out")
         return None
-    from streamseg.modeling.nms import Suppression
+    from streamseg.modeling.nms import NmsSettings
 
-    return Suppression(**given)
+    return NmsSettings(**given)
 
 
 def _check_suppression(
-    graph: bytes, images: npt.NDArray[np.uint8], plain: Raw, suppression: Suppression, out: Path
+    graph: bytes, images: npt.NDArray[np.uint8], plain: Raw, suppression: NmsSettings, out: Path
 ) -> None:
     """Hold the graph's rows to those that are chosen from the plain graph's on the host."""
     import torch
 
     from streamseg.engines import Raw, largest_differences
     from streamseg.engines.onnx_engine import OnnxEngine
-    from streamseg.modeling.decoding import Decoded
-    from streamseg.modeling.nms import suppress
+    from streamseg.modeling.decoding import DecodedPredictions
+    from streamseg.modeling.nms import apply_nms
 
     arrays = (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)
-    wanted = suppress(Decoded(*map(torch.from_numpy, arrays)), suppression)
+    wanted = apply_nms(DecodedPredictions(*map(torch.from_numpy, arrays)), suppression)
     chosen = Raw(*(array.numpy() for array in wanted[:4]))
     differences = largest_differences(OnnxEngine(graph, path=out).run(images), chosen)
     print(
@@ -184,13 +184,13 @@ def _quantized(graph: bytes, batches: CalibrationBatches, args: argparse.Namespa
     from streamseg.engines.onnx_engine import OnnxEngine
     from streamseg.engines.quantization import agreement, calibration_batches, quantize
 
-    print(f"calibrating 8 bits with {batches.num_pictures} pictures (experimental) …", flush=True)
+    print(f"calibrating 8 bits with {batches.num_images} pictures (experimental) …", flush=True)
     rounded = quantize(graph, batches)
     engines = [OnnxEngine(contents, path=args.out) for contents in (graph, rounded)]
     pictures = calibration_batches(args.int8_calibration, args.imgsz, 8)
     found = agreement((engine.run(picture) for engine in engines) for picture in pictures)
     print(
-        f"8 bits on {pictures.num_pictures} pictures: {found.num_again} of {found.num_objects} objects found again, "
+        f"8 bits on {pictures.num_images} pictures: {found.num_matched} of {found.num_objects} objects found again, "
         f"median differences: boxes {found.box_difference_px:.1e}, scores {found.score_difference:.1e}; "
         f"{len(rounded) / len(graph):.0%} of the size"
     )

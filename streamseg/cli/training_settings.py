@@ -63,9 +63,9 @@ def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: 
 
 
 def _size_of_start(start: Weights, asked: Any) -> str:
-    from streamseg.weights.metadata import size_of
+    from streamseg.weights.metadata import size_name
 
-    size = size_of(start.network().config)
+    size = size_name(start.network().config)
     if size == "custom":
         raise ConfigError(f"{start.path} is a network of none of the sizes n, s, m, l and x; start from other weights")
     if asked not in (None, size):

@@ -66,14 +66,14 @@ def _catalogue(catalogue: Sequence[OfficialWeights] | None) -> Sequence[Official
 
 
 def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
-    from streamseg.weights.catalogue import find_official, names_near
+    from streamseg.weights.catalogue import find_official, suggest_names
 
     entry = find_official(name, catalogue)
     if entry is not None:
         return entry
     if name == "default":
         raise WeightsError("the default weights come with streamseg; there is nothing to download")
-    near = [other for other in names_near(name, catalogue) if other != "default"]
+    near = [other for other in suggest_names(name, catalogue) if other != "default"]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise WeightsError(
         f"no official weights are called {name!r}; there are {', '.join(e.name for e in catalogue)}{hint}"
@@ -84,14 +84,14 @@ def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] 
     """Print the table, then the licences."""
     from importlib.resources import as_file, files
 
-    from streamseg.weights.resolve import kept_path
+    from streamseg.weights.resolve import cached_weights_path
 
     with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
         embedded = path.is_file()
         size = _megabytes(path.stat().st_size) if embedded else ""
         rows = [("default", size, "embedded" if embedded else "missing", str(path))]
     for entry in _catalogue(catalogue):
-        rows.append((entry.name, _megabytes(entry.files[0].num_bytes), _state(entry), str(kept_path(entry))))
+        rows.append((entry.name, _megabytes(entry.files[0].num_bytes), _state(entry), str(cached_weights_path(entry))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in [("NAME", "SIZE", "STATE", "WHERE"), *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -105,9 +105,9 @@ def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] 
 def _state(entry: OfficialWeights) -> str:
     from streamseg.weights.catalogue import edition_at
     from streamseg.weights.download import part_path
-    from streamseg.weights.resolve import kept_path
+    from streamseg.weights.resolve import cached_weights_path
 
-    path = kept_path(entry)
+    path = cached_weights_path(entry)
     if edition_at(path, entry.files) is not None:
         return "cached"
     if path.exists():
@@ -121,12 +121,12 @@ def get(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None
     """Download official weights; exit code 1 when the user says no."""
     from streamseg.weights.catalogue import edition_at
     from streamseg.weights.download import download
-    from streamseg.weights.resolve import kept_path
+    from streamseg.weights.resolve import cached_weights_path
 
     entry = _entry(args.name, _catalogue(catalogue))
     # Whoever asks for FastSAM.pt has a script that wants it by that name.
     spelt = next((alias for alias in entry.aliases if alias.lower() == args.name.lower() and "." in alias), None)
-    target = kept_path(entry) if args.out is None else args.out / (spelt or entry.file_name)
+    target = cached_weights_path(entry) if args.out is None else args.out / (spelt or entry.file_name)
     use = entry.name if args.out is None else target
     if edition_at(target, entry.files) is not None:
         print(f"{entry.name} is at {target} already; use it with --weights {use}")
@@ -172,18 +172,18 @@ def describe(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] |
     """Print what a file holds; a name is described only where it is here already."""
     from streamseg.weights import load_weights
     from streamseg.weights.catalogue import edition_at, find_official
-    from streamseg.weights.metadata import describe_graph, describe_weights
-    from streamseg.weights.resolve import kept_path
+    from streamseg.weights.metadata import read_graph_metadata, read_weights_metadata
+    from streamseg.weights.resolve import cached_weights_path
 
     path = Path(args.source)
     entry = find_official(args.source, _catalogue(catalogue))
-    if entry is not None and not path.is_file() and edition_at(kept_path(entry), entry.files) is None:
+    if entry is not None and not path.is_file() and edition_at(cached_weights_path(entry), entry.files) is None:
         raise WeightsError(f"{entry.name} is not here; download it with `streamseg weights get {entry.name}`")
     if path.suffix == ".onnx" and path.is_file():
-        fields = asdict(describe_graph(path))
+        fields = asdict(read_graph_metadata(path))
     else:
         weights = load_weights(args.source, catalogue=_catalogue(catalogue))
-        fields = asdict(describe_weights(weights, catalogue=_catalogue(catalogue)))
+        fields = asdict(read_weights_metadata(weights, catalogue=_catalogue(catalogue)))
     if args.json:
         print(json.dumps(fields, indent=2))
     else:

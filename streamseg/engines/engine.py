@@ -1,4 +1,4 @@
-"""What an engine is: pictures in, arrays on the host out."""
+"""The engine protocol: image batches in, host arrays out."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.modeling.nms import Suppression
+from streamseg.modeling.nms import NmsSettings
 from streamseg.modeling.refiner import Refiner
 
-__all__ = ["USUAL_IMGSZ", "Engine", "Raw", "imgsz_of", "largest_differences"]
+__all__ = ["DEFAULT_IMGSZ", "Engine", "Raw", "imgsz_of", "largest_differences"]
 
-USUAL_IMGSZ = 640
-"""For weights that do not say what they are made for: the ecosystem's default."""
+DEFAULT_IMGSZ = 640
+"""Input size in pixels for weights that state none: the ecosystem's default."""
 
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """The network's answer for B pictures, on the host: all A anchors, nothing chosen or suppressed yet.
+    """Network output for B images, on the host: all A anchors, before thresholding and suppression.
 
-    Graphs with NMS inside answer with the A rows that passed it; rows of zeros fill up what is left.
+    Graphs with built-in NMS return the A rows that passed it, padded with rows of zeros.
     """
 
     boxes: npt.NDArray[np.float32]
@@ -36,13 +36,13 @@ class Raw:
 
 
 def imgsz_of(metadata: Mapping[str, str]) -> int:
-    """The input size that a weights file asks for in its entry `imgsz`; `USUAL_IMGSZ` without a usable one."""
+    """Return the input size from the entry `imgsz` of a weights file, or `DEFAULT_IMGSZ` if it has no valid one."""
     text = metadata.get("imgsz", "")
-    return int(text) if text.isdecimal() and 32 <= int(text) <= 4096 else USUAL_IMGSZ
+    return int(text) if text.isdecimal() and 32 <= int(text) <= 4096 else DEFAULT_IMGSZ
 
 
 class Engine(Protocol):
-    """Runs the network and the decoding on one device."""
+    """The network and its decoding on one device."""
 
     @property
     def name(self) -> str:
@@ -50,44 +50,47 @@ class Engine(Protocol):
 
     @property
     def device(self) -> str:
-        """`cpu`, `cuda:0` or the like."""
+        """The device, such as `cpu` or `cuda:0`."""
 
     @property
     def half(self) -> bool:
-        """Whether it computes in half precision; boxes and scores are float32 all the same."""
+        """Whether the network computes in half precision; boxes and scores are float32 in either case."""
 
     @property
     def imgsz(self) -> int:
-        """Long side of the input, in pixels, that its weights are made for."""
+        """Long side of the input, in pixels, that the weights were made for."""
 
     @property
     def input_size(self) -> tuple[int, int] | None:
-        """The only (H, W) that it can run, as graphs of other programs often have; None for any."""
+        """The only supported input size (H, W), as in many third-party graphs; None if any size is supported."""
 
     @property
     def max_batch(self) -> int | None:
-        """The most pictures that it can run at once; None for any number."""
+        """Maximum number of images per run; None if unlimited."""
 
     @property
     def refiner(self) -> Refiner | None:
-        """What its weights bring to correct masks with, on its device; None where they bring none."""
+        """Mask refiner included in the weights, on this device; None if absent."""
 
     @property
-    def suppression(self) -> Suppression | None:
-        """The thresholds of the suppression inside its graph, where they are known; None where all anchors come out."""
+    def suppression(self) -> NmsSettings | None:
+        """Thresholds of the suppression inside the graph, if known; None if the graph returns all anchors."""
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
-        """Run letterboxed pictures (B, H, W, 3) RGB 0..255.
+        """Run the network on letterboxed images (B, H, W, 3) RGB 0..255.
 
         H and W are multiples of 32 (or `input_size`), B is at least 1 and at most `max_batch`.
         """
 
     def close(self) -> None:
-        """Give the device's memory back; nothing can be run afterwards."""
+        """Release the device memory; the engine cannot run afterwards."""
 
 
 def largest_differences(first: Raw, second: Raw) -> dict[str, float]:
-    """How far two answers to the same pictures are apart, by array: boxes in input pixels, the others in their unit."""
+    """Return the largest absolute difference of two outputs for the same images, by array name.
+
+    Differences of boxes are in input pixels, the others in the unit of their array.
+    """
     return {
         field.name: float(
             np.abs(getattr(first, field.name).astype(np.float64) - getattr(second, field.name).astype(np.float64)).max()

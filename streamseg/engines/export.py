@@ -1,4 +1,4 @@
-"""The network, preprocessing and decoding as one ONNX graph, and the folder where such graphs are kept."""
+"""The network with preprocessing and decoding as one ONNX graph, and the folder that caches such graphs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import streamseg
 from streamseg.errors import EngineError, WeightsError
 from streamseg.modeling.decoding import decode
 from streamseg.modeling.network import STRIDES, Network, fuse
-from streamseg.modeling.nms import Suppression, suppress, suppression_to_text
+from streamseg.modeling.nms import NmsSettings, apply_nms, nms_to_json
 from streamseg.modeling.refiner import refiner_to_graph, refiner_to_text
 from streamseg.weights import Weights, cache_folder, write_atomically
 
@@ -38,35 +38,35 @@ __all__ = [
 ]
 
 GRAPH_VERSION = "1"
-"""Counts changes of the graph that an exported file must not survive: of its inputs, outputs or decoding."""
+"""Incremented with each change of inputs, outputs or decoding that makes earlier exported files unusable."""
 
 OUTPUTS = ("boxes", "scores", "mask_coefficients", "prototypes")
-"""As in `Raw`. The input is `images`, uint8 (batch, height, width, 3) RGB."""
+"""Output names, as in `Raw`. The input is `images`, uint8 (batch, height, width, 3) RGB."""
 
 SUPPRESSED_OUTPUTS = (*OUTPUTS, "mask_logits", "num_objects")
-"""As in `Suppressed`: of graphs with suppression inside."""
+"""Output names of graphs with built-in suppression, as in `NmsOutput`."""
 
 REFINER = "refiner"
-"""The entry of a graph's metadata for the refiner that belongs to it: its tensors."""
+"""Metadata entry of a graph that holds the tensors of its refiner."""
 
 REFINER_GRAPH = "refiner_graph"
-"""The entry for the same as an ONNX graph, in Base64: a graph in a graph, as it runs once per object."""
+"""Metadata entry that holds the refiner as an ONNX graph in Base64: a graph of its own, because it runs per object."""
 
 SUPPRESSION = "suppression"
-"""The entry of a graph's metadata for the thresholds of the suppression inside it."""
+"""Metadata entry of a graph that holds the thresholds of its built-in suppression."""
 
 _OPSET = 17
 
 _AXES = ("batch", "anchors", "grid_height", "grid_width")
-"""Names of the outputs' free axes, by place."""
+"""Names of the dynamic axes of the outputs, by position."""
 
 _logger = logging.getLogger(__name__)
 
 
 class _Graph(nn.Module):
-    """Letterboxed bytes in, decoded boxes out: the host has nothing to convert, and uploads a quarter."""
+    """Letterboxed bytes in, decoded boxes out: the host converts nothing, and uploads a quarter of the data."""
 
-    def __init__(self, network: Network, dtype: torch.dtype, suppression: Suppression | None) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype, suppression: NmsSettings | None) -> None:
         super().__init__()
         self.network = network.to(dtype)
         self.dtype = dtype
@@ -75,11 +75,11 @@ class _Graph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         inputs = images.permute(0, 3, 1, 2).to(self.dtype) / 255  # (B, 3, H, W)
         decoded = decode(self.network(inputs))
-        return tuple(decoded if self.suppression is None else suppress(decoded, self.suppression))
+        return tuple(decoded if self.suppression is None else apply_nms(decoded, self.suppression))
 
 
 def can_export() -> bool:
-    """Whether the package that writes graphs (onnx) is installed."""
+    """Return whether `onnx`, the package that writes graphs, is installed."""
     return find_spec("onnx") is not None
 
 
@@ -92,21 +92,21 @@ def export_graph(
     network: Network,
     *,
     half: bool = False,
-    suppression: Suppression | None = None,
+    suppression: NmsSettings | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Write the network as ONNX; batch, height and width stay free.
+    """Export the network as ONNX, with dynamic batch, height and width.
 
     Args:
-        network: any of the sizes.
-        half: compute in float16 (for GPUs); boxes and scores are float32 all the same. They then differ from
-            float32's as `TorchEngine` says: scores by less than 0.02, boxes by less than 2 pixels.
-        suppression: thresholds of a non-maximum suppression inside the graph, which then has `SUPPRESSED_OUTPUTS`,
-            of `max_det` rows per picture; None: every anchor comes out.
-        metadata: strings to store beside the graph's own.
+        network: a network of any size.
+        half: compute in float16 (for GPUs); boxes and scores are float32 in either case. As documented in
+            `TorchEngine`, scores then differ by less than 0.02 and boxes by less than 2 pixels from float32.
+        suppression: thresholds of a non-maximum suppression inside the graph. The graph then has `SUPPRESSED_OUTPUTS`
+            with `max_det` rows per image. If None, the graph returns every anchor.
+        metadata: strings to store in addition to the graph's own.
 
     Returns:
-        The file's contents.
+        Contents of the .onnx file.
 
     Raises:
         EngineError: the `onnx` package is not installed.
@@ -116,7 +116,7 @@ def export_graph(
 
     graph = _Graph(fuse(network), torch.float16 if half else torch.float32, suppression).eval()
     num_masks = network.config.num_masks
-    # None is a free axis; its name comes with its place.
+    # None marks a dynamic axis; its position determines its name.
     rows = None if suppression is None else suppression.max_det
     shapes: dict[str, tuple[int | None, ...]] = {
         "boxes": (None, rows, 4),
@@ -143,7 +143,7 @@ def export_graph(
             opset_version=_OPSET,
         )
         model = onnx.load(path)
-    # The tracer loses the axes that are not free.
+    # The tracer loses the sizes of the static axes.
     for output in model.graph.output:
         for dimension, size in zip(output.type.tensor_type.shape.dim, shapes[output.name], strict=True):
             if size is not None:
@@ -160,24 +160,24 @@ def export_graph(
         "half": str(half).lower(),
     }
     if suppression is not None:
-        own[SUPPRESSION] = suppression_to_text(suppression)
+        own[SUPPRESSION] = nms_to_json(suppression)
     onnx.helper.set_model_props(model, {**(metadata or {}), **own})
     contents: bytes = model.SerializeToString()
     return contents
 
 
 def graph_path(weights: Weights, *, half: bool = False) -> Path:
-    """Where the graph of these weights is kept."""
+    """Return the path of the cached graph of these weights."""
     suffix = "-half" if half else ""
     return cache_folder() / f"{weights.path.stem}-{weights.sha256[:16]}-v{GRAPH_VERSION}{suffix}.onnx"
 
 
 def graph_metadata(weights: Weights) -> dict[str, str]:
-    """What a graph of these weights says about itself: all that they do, and the refiner that they bring.
+    """Return the metadata of a graph of these weights: those of the weights, their hash and their refiner.
 
     Raises:
-        WeightsError: the weights' refiner is broken.
-        EngineError: it brings one, and the `onnx` package is not installed.
+        WeightsError: the refiner of the weights is broken.
+        EngineError: the weights include a refiner, and the `onnx` package is not installed.
     """
     metadata = {**weights.metadata, "weights_sha256": weights.sha256}
     refiner = weights.refiner()
@@ -189,11 +189,11 @@ def graph_metadata(weights: Weights) -> dict[str, str]:
 
 
 def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
-    """The graph of these weights, exported the first time only.
+    """Return the graph of these weights, exporting it the first time only.
 
     Raises:
         WeightsError: the weights fit no network.
-        EngineError: it has to be exported, and `onnx` is not installed.
+        EngineError: the graph has to be exported, and the `onnx` package is not installed.
     """
     path = graph_path(weights, half=half)
     if path.is_file():
@@ -204,5 +204,5 @@ def cached_graph(weights: Weights, *, half: bool = False) -> bytes:
         with write_atomically(path) as temporary:
             temporary.write_bytes(contents)
     except WeightsError as error:
-        _logger.warning("the exported graph is not kept, and is made again next time: %s", error)
+        _logger.warning("could not cache the exported graph, so it will be exported again next time: %s", error)
     return contents

@@ -13,16 +13,16 @@ from streamseg.engines.engine import Raw, imgsz_of
 from streamseg.engines.export import GRAPH_VERSION, OUTPUTS, REFINER, REFINER_GRAPH, SUPPRESSION
 from streamseg.engines.onnx_refiner import open_refiner
 from streamseg.engines.onnx_session import open_session
-from streamseg.engines.third_party import ForeignGraph
+from streamseg.engines.third_party import ThirdPartyGraph
 from streamseg.errors import WeightsError
-from streamseg.modeling.nms import Suppression, suppression_from_text
+from streamseg.modeling.nms import NmsSettings, nms_from_json
 from streamseg.modeling.refiner import Refiner, refiner_from_text
 
 __all__ = ["OnnxEngine"]
 
 
 class OnnxEngine:
-    """Runs a graph that `export_graph` wrote, or one of YOLOv8-seg's form that another program did."""
+    """A graph written by `export_graph`, or a third-party graph of the form of YOLOv8-seg, in ONNX Runtime."""
 
     name = "onnx"
 
@@ -33,53 +33,54 @@ class OnnxEngine:
 
         Args:
             graph: contents of the .onnx file.
-            path: where they come from, for error messages.
-            device: `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`. TensorRT compiles the graph anew for each
-                input shape, which takes minutes the first time; the results are kept in the cache folder.
-            num_threads: on the CPU; None for as many as torch uses (the physical cores, or OMP_NUM_THREADS).
+            path: source of the graph, for error messages.
+            device: `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`. TensorRT compiles the graph for each new input
+                shape, which takes minutes the first time; the results are stored in the cache folder.
+            num_threads: number of CPU threads; None for as many as torch uses (the physical cores, or
+                OMP_NUM_THREADS).
 
         Raises:
-            WeightsError: the file is broken, or its graph is not of a form that is known.
+            WeightsError: the file is broken, or its graph has an unsupported form.
             EngineError: ONNX Runtime cannot use the device.
         """
         self.device = device
         session = open_session(graph, path=path, device=device, num_threads=num_threads)
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-        """What the file says about itself."""
+        """Metadata of the file."""
         self.input_size: tuple[int, int] | None = None
         self.max_batch: int | None = None
         self.refiner: Refiner | None = None
-        """On the CPU for TensorRT and CUDA, too: its input is on the host already."""
-        self.suppression: Suppression | None = None
-        self._foreign: ForeignGraph | None = None
+        """Mask refiner, on the CPU even for TensorRT and CUDA, because its input is already on the host."""
+        self.suppression: NmsSettings | None = None
+        self._third_party: ThirdPartyGraph | None = None
         if _is_own(self.metadata, path):
             self.half = self.metadata["half"] == "true"
             self.imgsz = imgsz_of(self.metadata)
             if SUPPRESSION in self.metadata:
-                self.suppression = suppression_from_text(self.metadata[SUPPRESSION])
+                self.suppression = nms_from_json(self.metadata[SUPPRESSION])
             if REFINER in self.metadata:
                 num_masks = next(output.shape[2] for output in session.get_outputs() if output.name == OUTPUTS[2])
                 self.refiner = refiner_from_text(self.metadata[REFINER], num_masks=num_masks)
             if self.refiner is not None and REFINER_GRAPH in self.metadata:
                 self.refiner = open_refiner(self.refiner, self.metadata[REFINER_GRAPH], path=path)
         else:
-            self._foreign = ForeignGraph(
+            self._third_party = ThirdPartyGraph(
                 session,
                 path=path,
-                # TensorRT would compile for minutes, only to see some shapes.
+                # TensorRT would compile for minutes, only to report some shapes.
                 trial=lambda: session if device == "cpu" else open_session(graph, path=path, num_threads=num_threads),
             )
-            self.half, self.imgsz = self._foreign.half, self._foreign.imgsz
-            self.input_size, self.max_batch = self._foreign.layout.input_size, self._foreign.layout.max_batch
+            self.half, self.imgsz = self._third_party.half, self._third_party.imgsz
+            self.input_size, self.max_batch = self._third_party.layout.input_size, self._third_party.layout.max_batch
         self._session: onnxruntime.InferenceSession | None = session
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
-        """See `Engine.run`. ONNX Runtime itself copies to the device and back, once each way."""
+        """See `Engine.run`. ONNX Runtime copies to the device and back, once each way."""
         if self._session is None:
             raise RuntimeError("this engine is closed")
-        if self._foreign is not None:
-            return self._foreign.run(self._session, images)
-        # Whole masks, which graphs with suppression inside have, too, are not what is asked here.
+        if self._third_party is not None:
+            return self._third_party.run(self._session, images)
+        # Do not compute the whole masks, an additional output of graphs with built-in suppression.
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = self.suppression is not None
         return Raw(*self._session.run(list(OUTPUTS), {"images": images}, options))
@@ -93,7 +94,7 @@ def _is_own(metadata: Mapping[str, str], path: str | Path) -> bool:
     version = metadata.get("streamseg_graph")
     if version not in (None, GRAPH_VERSION):
         raise WeightsError(
-            f"{path} does not fit: its graph is of version {version}; needed is version {GRAPH_VERSION}, "
-            "as written by `streamseg export --format onnx`"
+            f"{path} cannot be loaded: its graph has version {version}, but version {GRAPH_VERSION} is required; "
+            "export it again with `streamseg export --format onnx`"
         )
     return version is not None

@@ -10,28 +10,28 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from streamseg.engines.engine import USUAL_IMGSZ, Raw
-from streamseg.modeling.decoding import Decoded, decode
+from streamseg.engines.engine import DEFAULT_IMGSZ, Raw
+from streamseg.modeling.decoding import DecodedPredictions, decode
 from streamseg.modeling.network import Network, fuse
-from streamseg.modeling.nms import Suppression
+from streamseg.modeling.nms import NmsSettings
 from streamseg.modeling.refiner import Refiner
 
 __all__ = ["TorchEngine"]
 
 
 class TorchEngine:
-    """Runs a network where it is told to, channels last.
+    """The network in torch on a given device, in channels-last memory format.
 
-    Half precision is float16 on CUDA, and bfloat16 on the CPU, where processors with AVX512-BF16 or AMX
-    run it 1.5 to 1.8 times as fast as float32 (and others slower).
+    Half precision is float16 on CUDA and bfloat16 on the CPU. Processors with AVX512-BF16 or AMX run bfloat16 1.5 to
+    1.8 times as fast as float32; others are slower.
 
-    What it costs: each layer's output is rounded, by up to 2^-11 of itself in float16 (10 mantissa bits) and by
-    2^-8 in bfloat16 (7 bits); sums inside a layer stay in float32, and so do box decoding and sigmoid. Through n
-    layers in a row the errors grow as a random walk does: some 60 layers make about 8 roundings, 0.4 % and 3 % of
-    a logit. (Measured, float16 is 8 to 18 times as close as bfloat16, array by array.) Against float32:
+    Cost in accuracy: each layer's output is rounded, by up to 2^-11 of its value in float16 (10 mantissa bits) and
+    2^-8 in bfloat16 (7 bits). Sums within a layer, box decoding and the sigmoid stay in float32. Over consecutive
+    layers the errors grow like a random walk: some 60 layers amount to about 8 roundings, or 0.4 % and 3 % of a logit.
+    (Measured, float16 is 8 to 18 times as close as bfloat16, depending on the array.) Differences from float32:
 
     ==================  ====================  ============================  =============================
-    ..                  default weights, all  random weights, turned up     held by tests (random weights)
+    ..                  default weights, all  random weights, amplified     test limits (random weights)
     ==================  ====================  ============================  =============================
     float16, scores     0.0005                0.007                         0.02
     float16, boxes      0.2 px                0.7 px                        2 px
@@ -39,14 +39,14 @@ class TorchEngine:
     bfloat16, boxes     3 px                  7 px                          16 px
     ==================  ====================  ============================  =============================
 
-    The float16 figures were measured in exported graphs on the CPU, which round at the same places; CUDA's own
-    kernels are expected to stay within the same bounds, as they too sum in float32, in another order.
+    The float16 figures were measured with exported graphs on the CPU, which round in the same places. CUDA kernels are
+    expected to stay within the same bounds, because they also sum in float32, only in a different order.
     """
 
     name = "torch"
     input_size: tuple[int, int] | None = None
     max_batch: int | None = None
-    suppression: Suppression | None = None
+    suppression: NmsSettings | None = None
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class TorchEngine:
         *,
         device: str = "cpu",
         half: bool = False,
-        imgsz: int = USUAL_IMGSZ,
+        imgsz: int = DEFAULT_IMGSZ,
         refiner: Refiner | None = None,
     ) -> None:
-        """Fold the network's batch norms and put it on the device; the given network stays as it is."""
+        """Fold the batch norms of a copy of the network, and move the copy to the device."""
         self.device = device
         self.half = half
         self.imgsz = imgsz
@@ -75,9 +75,9 @@ class TorchEngine:
             raise RuntimeError("this engine is closed")
         pixels = torch.from_numpy(images)  # (B, H, W, 3)
         if self._device.type == "cuda":
-            # A quarter of the bytes that floats would be; and only from pinned memory does nobody wait.
+            # A quarter of the bytes of float32; and only copies from pinned memory are asynchronous.
             pixels = pixels.pin_memory().to(self._device, non_blocking=True)
-        # The permuted view of channels-last memory is what channels_last means: nothing is moved.
+        # The permuted view is already in channels-last memory format: no data is moved.
         inputs = pixels.permute(0, 3, 1, 2).to(self._dtype).div_(255)  # (B, 3, H, W)
         return to_host(decode(self._network(inputs)))
 
@@ -86,8 +86,8 @@ class TorchEngine:
         self._network = None
 
 
-def to_host(decoded: Decoded) -> Raw:
-    """The one device→host copy of a batch: all four arrays, then one wait."""
+def to_host(decoded: DecodedPredictions) -> Raw:
+    """Copy a batch from device to host: all four arrays, with a single synchronisation."""
     if decoded.boxes.device.type != "cuda":
         return Raw(*_arrays(decoded))
     pinned = []

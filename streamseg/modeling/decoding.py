@@ -26,7 +26,7 @@ class Anchors(NamedTuple):
     """float32 (A, 1), input pixels per cell."""
 
 
-class Decoded(NamedTuple):
+class DecodedPredictions(NamedTuple):
     """Every anchor's object, before any choice among them."""
 
     boxes: Tensor
@@ -71,10 +71,10 @@ def expected_sides(box_logits: Tensor) -> Tensor:
     return torch.matmul(logits.softmax(dim=-1), bins)
 
 
-def decode(predictions: Predictions, strides: Sequence[int] = STRIDES) -> Decoded:
+def decode(predictions: Predictions, strides: Sequence[int] = STRIDES) -> DecodedPredictions:
     """Boxes and scores at every anchor; nothing is thresholded, suppressed or clipped."""
     centres, widths = anchors(predictions.prototypes, strides)
     sides = expected_sides(predictions.box_logits) * widths  # (B, A, 4)
     boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)
     scores = predictions.score_logits.float().amax(dim=1).sigmoid()  # (B, A)
-    return Decoded(boxes, scores, predictions.mask_coefficients.transpose(1, 2), predictions.prototypes)
+    return DecodedPredictions(boxes, scores, predictions.mask_coefficients.transpose(1, 2), predictions.prototypes)

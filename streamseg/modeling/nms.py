@@ -33,13 +33,13 @@ from torch import Tensor
 
 from streamseg.errors import ConfigError, WeightsError
 from streamseg.geometry import nms
-from streamseg.modeling.decoding import Decoded
+from streamseg.modeling.decoding import DecodedPredictions
 
-__all__ = ["Suppressed", "Suppression", "suppress", "suppression_from_text", "suppression_to_text"]
+__all__ = ["Suppressed", "Suppression", "apply_nms", "nms_from_json", "nms_to_json"]
 
 
 @dataclass(frozen=True)
-class Suppression:
+class NmsSettings:
     """The thresholds that a graph is exported with."""
 
     conf: float = 0.25
@@ -57,7 +57,7 @@ class Suppression:
             raise ConfigError(f"max_det must be 1..3000, got {self.max_det}")
 
 
-class Suppressed(NamedTuple):
+class NmsOutput(NamedTuple):
     """The N best objects of each picture by descending score; rows of zeros behind the last one."""
 
     boxes: Tensor
@@ -74,7 +74,7 @@ class Suppressed(NamedTuple):
     """int64 (B,), 0..N."""
 
 
-def suppress(decoded: Decoded, suppression: Suppression) -> Suppressed:
+def apply_nms(decoded: DecodedPredictions, suppression: NmsSettings) -> NmsOutput:
     """The rows that `geometry.nms` keeps, as pure tensor operations, in graphs with the NonMaxSuppression operator.
 
     Both take the box that comes first among equal scores (ONNX leaves it open, ONNX Runtime does so). Both work in
@@ -96,7 +96,7 @@ def suppress(decoded: Decoded, suppression: Suppression) -> Suppressed:
     index = torch.where(is_object, index, torch.zeros_like(index))
     coefficients = _rows(coefficients, index, is_object)
     logits = torch.matmul(coefficients.float(), prototypes.float().flatten(2))  # (B, N, H / 4 * W / 4)
-    return Suppressed(
+    return NmsOutput(
         _rows(boxes, index, is_object),
         torch.where(is_object, best, torch.zeros_like(best)),
         coefficients,
@@ -125,7 +125,7 @@ class _Choice(torch.autograd.Function):
     """Boxes (B, A, 4) and scores (B, 1, A) to int64 (K, 3): picture, class (0) and anchor of each that is kept."""
 
     @staticmethod
-    def forward(context: Any, boxes: Tensor, scores: Tensor, suppression: Suppression) -> Tensor:
+    def forward(context: Any, boxes: Tensor, scores: Tensor, suppression: NmsSettings) -> Tensor:
         if torch.onnx.is_in_onnx_export():
             # The exporter puts the operator in place of this all; what came of its own trial picture is not looked at.
             return torch.zeros((1, 3), dtype=torch.int64)
@@ -145,7 +145,7 @@ class _Choice(torch.autograd.Function):
         return torch.cat(kept)
 
     @staticmethod
-    def symbolic(graph: Any, boxes: Any, scores: Any, suppression: Suppression) -> Any:
+    def symbolic(graph: Any, boxes: Any, scores: Any, suppression: NmsSettings) -> Any:
         thresholds = [
             torch.tensor([suppression.max_det]),
             torch.tensor([suppression.iou]),
@@ -155,18 +155,18 @@ class _Choice(torch.autograd.Function):
         return graph.op("NonMaxSuppression", boxes, scores, *constants)
 
 
-def suppression_to_text(suppression: Suppression) -> str:
+def nms_to_json(suppression: NmsSettings) -> str:
     """The thresholds as text: what a graph carries among its metadata."""
     return json.dumps(asdict(suppression))
 
 
-def suppression_from_text(text: str) -> Suppression:
-    """The opposite of `suppression_to_text`.
+def nms_from_json(text: str) -> NmsSettings:
+    """The opposite of `nms_to_json`.
 
     Raises:
         WeightsError: the text holds no such thresholds.
     """
     try:
-        return Suppression(**json.loads(text))
+        return NmsSettings(**json.loads(text))
     except (ValueError, TypeError, ConfigError) as error:
         raise WeightsError(f"the thresholds in the metadata are damaged ({error}); export the graph again") from error

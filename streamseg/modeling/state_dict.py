@@ -18,7 +18,7 @@ __all__ = [
     "check_state_dict",
     "config_from_state_dict",
     "network_from_state_dict",
-    "network_without_memory",
+    "meta_network",
 ]
 
 MOST_CHANNELS = 65_536
@@ -74,7 +74,7 @@ def check_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
         WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
     """
     config = config_from_state_dict(state_dict)
-    wanted = network_without_memory(config).state_dict()
+    wanted = meta_network(config).state_dict()
     missing = [name for name in wanted if name not in state_dict and not _is_counter(name)]
     left_over = [name for name in state_dict if name not in wanted]
     wrong = [
@@ -104,7 +104,7 @@ def network_from_state_dict(state_dict: Mapping[str, Tensor], *, sppf_activation
     Raises:
         WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
     """
-    network = network_without_memory(replace(check_state_dict(state_dict), sppf_activation=sppf_activation))
+    network = meta_network(replace(check_state_dict(state_dict), sppf_activation=sppf_activation))
     loaded = {}
     for name, tensor in network.state_dict().items():
         given = state_dict[name] if name in state_dict else torch.zeros(tensor.shape)
@@ -113,7 +113,7 @@ def network_from_state_dict(state_dict: Mapping[str, Tensor], *, sppf_activation
     return network.eval()
 
 
-def network_without_memory(config: NetworkConfig) -> Network:
+def meta_network(config: NetworkConfig) -> Network:
     """A network whose tensors have shapes and types alone.
 
     Configurations come from files: this one takes neither memory nor time, however large it is.

@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.modeling.refiner import Refined, Refiner, Views, calibrated, product_logits
+from streamseg.modeling.refiner import RefinerOutput, Refiner, ObjectViews, calibrated_scores, product_logits
 from streamseg.training.refine_samples import MASK_IOU, NEAR_IOU, RefineSettings, Samples
 
 __all__ = ["held_out_figures", "refine_losses", "train_refiner"]
@@ -93,11 +93,11 @@ def _outline(truth: Tensor) -> Tensor:
     return around[:, 0]
 
 
-def _answer(refiner: Refiner, samples: Samples) -> tuple[Refined, Tensor]:
+def _answer(refiner: Refiner, samples: Samples) -> tuple[RefinerOutput, Tensor]:
     """The refiner's answer, and the corrected logits (N, R, R)."""
     stored = samples.views
-    seen = Views(stored.logits.float(), refiner.project(stored.maps.float()), stored.pixels, stored.sides)
-    refined: Refined = refiner(seen)
+    seen = ObjectViews(stored.logits.float(), refiner.project(stored.maps.float()), stored.pixels, stored.sides)
+    refined: RefinerOutput = refiner(seen)
     return refined, seen.logits + refined.corrections
 
 
@@ -138,7 +138,7 @@ def _calibration(refiner: Refiner, held_out: Samples) -> Tensor:
 def _flipped(samples: Samples) -> Samples:
     """The same objects in a mirror."""
     stored = samples.views
-    turned = Views(stored.logits.flip(2), stored.maps.flip(3), stored.pixels.flip(2), stored.sides)
+    turned = ObjectViews(stored.logits.flip(2), stored.maps.flip(3), stored.pixels.flip(2), stored.sides)
     return replace(samples, views=turned, truth=samples.truth.flip(2))
 
 
@@ -148,7 +148,7 @@ def held_out_figures(refiner: Refiner, held_out: Samples) -> dict[str, float]:
     before = _raster_iou(held_out.views.logits.float(), held_out)
     targets = held_out.box_iou >= MASK_IOU
     near = held_out.box_iou >= NEAR_IOU
-    final = calibrated(refiner.calibration, held_out.scores, quality)
+    final = calibrated_scores(refiner.calibration, held_out.scores, quality)
     return {
         "num_objects": float(len(held_out)),
         "iou_plain": float(before[targets].mean()),

@@ -19,7 +19,7 @@ from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms
 from streamseg.modeling.decoding import decode
 from streamseg.modeling.network import PROTOTYPE_STRIDE, Network
 from streamseg.modeling.preprocess import letterbox_images
-from streamseg.modeling.refiner import RASTER, Views, raster_grid, raster_sides, views
+from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews, raster_grid, raster_sides, object_views
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
 
@@ -68,7 +68,7 @@ class RefineSettings:
 class Samples:
     """N objects that a network found, beside the targets they overlap most."""
 
-    views: Views
+    views: ObjectViews
     """With all the prototypes as maps, in half precision, and pixels as bytes."""
     truth: Tensor
     """uint8 (N, R, R): the target's mask on the object's raster, 0..255."""
@@ -86,7 +86,7 @@ class Samples:
 
     def __getitem__(self, rows: Tensor) -> Samples:
         """The chosen ones."""
-        chosen = Views(*(getattr(self.views, name)[rows] for name in Views.__dataclass_fields__))
+        chosen = ObjectViews(*(getattr(self.views, name)[rows] for name in ObjectViews.__dataclass_fields__))
         return Samples(chosen, *(getattr(self, name)[rows] for name in self.tables()))
 
     @classmethod
@@ -147,9 +147,9 @@ def collect(
             f"the network found {count} objects near a target in {settings.num_pictures} pictures, too few to train"
             " a refiner on; give more pictures, or better weights"
         )
-    joined = [torch.cat([getattr(part.views, name) for part in parts]) for name in Views.__dataclass_fields__]
+    joined = [torch.cat([getattr(part.views, name) for part in parts]) for name in ObjectViews.__dataclass_fields__]
     tables = [torch.cat([getattr(part, name) for part in parts]) for name in Samples.tables()]
-    return Samples(Views(*joined), *tables), num_training
+    return Samples(ObjectViews(*joined), *tables), num_training
 
 
 @torch.inference_mode()
@@ -180,10 +180,10 @@ def _found(network: Network, composed: Composed, imgsz: int, rng: np.random.Gene
         grid_to_image=place.to_image(PROTOTYPE_STRIDE),
         image_size=(size, size),
     )
-    seen = views(instances, prototypes, composed.image, place, picture=pixels[0].numpy())
+    seen = object_views(instances, prototypes, composed.image, place, picture=pixels[0].numpy())
     grid = torch.from_numpy(raster_grid(raster_sides(instances.boxes.numpy()), place))
     truth, beyond = _truth(composed.masks, target[chosen], instances.boxes, grid)
-    stored = Views(seen.logits.half(), seen.maps.half(), seen.pixels, seen.sides)
+    stored = ObjectViews(seen.logits.half(), seen.maps.half(), seen.pixels, seen.sides)
     return Samples(stored, truth, overlap[chosen], instances.scores, beyond, _trust(composed, instances.boxes))
 
 
@@ -220,10 +220,10 @@ def _some(rows: list[int], most: int, rng: np.random.Generator) -> list[int]:
 def _truth(masks: npt.NDArray[np.uint8], target: Tensor, boxes: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """Masks (T, S, S) of the targets (N,) on the rasters of boxes (N, 4): uint8 (N, R, R), and (N,) cells beyond."""
     if not len(masks):
-        return torch.zeros((len(boxes), RASTER, RASTER), dtype=torch.uint8), torch.zeros(len(boxes))
+        return torch.zeros((len(boxes), REFINER_RASTER, REFINER_RASTER), dtype=torch.uint8), torch.zeros(len(boxes))
     chosen = torch.from_numpy(masks)[target][:, None].float()  # (N, 1, S, S)
     sampled = functional.grid_sample(chosen, grid, padding_mode="zeros", align_corners=False)[:, 0]  # (N, R, R)
-    cell_px = box_area(boxes) * ((1 + 2 * CORRECTION_MARGIN) / RASTER) ** 2
+    cell_px = box_area(boxes) * ((1 + 2 * CORRECTION_MARGIN) / REFINER_RASTER) ** 2
     beyond = chosen.sum(dim=(1, 2, 3)) / 255 / cell_px - sampled.sum(dim=(1, 2)) / 255
     return sampled.round().byte(), beyond.clamp(min=0)
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 import streamseg
 from streamseg.errors import ConfigError, WeightsError
-from streamseg.modeling.refiner import PREFIX, refiner_from_state_dict
+from streamseg.modeling.refiner import REFINER_PREFIX, refiner_from_state_dict
 from streamseg.modeling.state_dict import SPPF_ACTIVATION
 from streamseg.weights.files import Weights, save_weights
-from streamseg.weights.metadata import WeightsDescription, describe_weights
+from streamseg.weights.metadata import WeightsMetadata, read_weights_metadata
 
 __all__ = ["average_weights", "mean_state_dict", "normalised_shares", "refiner_source"]
 
@@ -73,7 +73,7 @@ def average_weights(
         raise ConfigError(f"imgsz must be {SMALLEST_IMGSZ}..{LARGEST_IMGSZ}, got {imgsz}")
     out = Path(out)
     _check_out(out, [*weights, refiner_of] if isinstance(refiner_of, Weights) else weights)
-    descriptions = [describe_weights(one) for one in weights]
+    descriptions = [read_weights_metadata(one) for one in weights]
     for one, description in zip(weights[1:], descriptions[1:], strict=True):
         _check_same_architecture(weights[0], descriptions[0], one, description)
     giver = refiner_source(weights, refiner_of)
@@ -100,7 +100,7 @@ def mean_state_dict(state_dicts: Sequence[Mapping[str, Tensor]], shares: Sequenc
         state_dicts: at least one, all with the first one's tensors in the same shapes.
         shares: one for each, which sum to 1.
     """
-    mean = {name: tensor for name, tensor in state_dicts[0].items() if not name.startswith(PREFIX)}
+    mean = {name: tensor for name, tensor in state_dicts[0].items() if not name.startswith(REFINER_PREFIX)}
     for name, tensor in mean.items():
         if _is_averaged(name, tensor):
             total = torch.zeros(tensor.shape, dtype=torch.float64)
@@ -168,7 +168,7 @@ def _check_out(out: Path, sources: Sequence[Weights]) -> None:
 
 
 def _check_same_architecture(
-    first: Weights, first_description: WeightsDescription, other: Weights, description: WeightsDescription
+    first: Weights, first_description: WeightsMetadata, other: Weights, description: WeightsMetadata
 ) -> None:
     for field in ARCHITECTURE:
         values = getattr(first_description, field), getattr(description, field)
@@ -190,11 +190,11 @@ def _different(first: Weights, other: Weights, difference: str) -> WeightsError:
 
 def _is_averaged(name: str, tensor: Tensor) -> bool:
     # Counters of steps are missing in some files, and floating-point numbers in others.
-    return tensor.is_floating_point() and not name.startswith(PREFIX) and not name.endswith("num_batches_tracked")
+    return tensor.is_floating_point() and not name.startswith(REFINER_PREFIX) and not name.endswith("num_batches_tracked")
 
 
 def _refiner_tensors(weights: Weights) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in weights.state_dict.items() if name.startswith(PREFIX)}
+    return {name: tensor for name, tensor in weights.state_dict.items() if name.startswith(REFINER_PREFIX)}
 
 
 def _same_tensors(some: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
@@ -214,7 +214,7 @@ def _check_fits(giver: Weights, num_masks: int) -> None:
 
 
 def _about_network(
-    weights: Sequence[Weights], descriptions: Sequence[WeightsDescription], imgsz: int | None
+    weights: Sequence[Weights], descriptions: Sequence[WeightsMetadata], imgsz: int | None
 ) -> dict[str, str]:
     """What holds for the mean as well, of all that the files say; how one of them was trained does not."""
     metadata: dict[str, str] = {}

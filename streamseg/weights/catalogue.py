@@ -20,7 +20,7 @@ __all__ = [
     "edition_at",
     "find_by_sha256",
     "find_official",
-    "names_near",
+    "suggest_names",
 ]
 
 
@@ -152,7 +152,7 @@ def find_by_sha256(
     return None
 
 
-def names_near(name: str, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> list[str]:
+def suggest_names(name: str, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> list[str]:
     """Valid names that resemble an unknown one, the nearest first, at most three; empty when none does."""
     known = {entry.name.lower(): entry.name for entry in catalogue} | {"default": "default"}
     return [known[near] for near in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from streamseg.errors import WeightsError
 from streamseg.modeling.network import Network
-from streamseg.modeling.refiner import PREFIX, Refiner, refiner_from_state_dict
+from streamseg.modeling.refiner import REFINER_PREFIX, Refiner, refiner_from_state_dict
 from streamseg.modeling.state_dict import SPPF_ACTIVATION, network_from_state_dict
 from streamseg.weights.catalogue import CATALOGUE, OfficialWeights
 from streamseg.weights.checkpoint import read_checkpoint
 from streamseg.weights.download import Progress
-from streamseg.weights.resolve import locate_weights
+from streamseg.weights.resolve import resolve_weights
 
 __all__ = ["Weights", "load_weights", "save_weights", "write_atomically"]
 
@@ -57,7 +57,7 @@ class Weights:
         try:
             if activation not in ("true", "false"):
                 raise WeightsError(f"metadata {SPPF_ACTIVATION} must be true or false, got {activation[:80]!r}")
-            own = {name: tensor for name, tensor in self.state_dict.items() if not name.startswith(PREFIX)}
+            own = {name: tensor for name, tensor in self.state_dict.items() if not name.startswith(REFINER_PREFIX)}
             return network_from_state_dict(own, sppf_activation=activation == "true")
         except WeightsError as error:
             raise WeightsError(f"{self.path}: {error}") from error
@@ -100,7 +100,7 @@ def load_weights(
                     "or train some with `streamseg train`"
                 )
             return _load_safetensors(path)
-    path = locate_weights(source, progress=progress, catalogue=catalogue)
+    path = resolve_weights(source, progress=progress, catalogue=catalogue)
     if path.suffix == ".pt":
         return _load_checkpoint(path)
     if path.suffix == ".onnx":

@@ -13,11 +13,11 @@ from streamseg.modeling.network import NetworkConfig, Size
 from streamseg.weights.catalogue import CATALOGUE, OfficialWeights, find_by_sha256
 from streamseg.weights.files import Weights
 
-__all__ = ["GraphDescription", "WeightsDescription", "describe_graph", "describe_weights"]
+__all__ = ["GraphMetadata", "WeightsMetadata", "read_graph_metadata", "read_weights_metadata"]
 
 
 @dataclass(frozen=True)
-class WeightsDescription:
+class WeightsMetadata:
     """A file of tensors."""
 
     path: str
@@ -47,7 +47,7 @@ class WeightsDescription:
 
 
 @dataclass(frozen=True)
-class GraphDescription:
+class GraphMetadata:
     """An ONNX file."""
 
     path: str
@@ -60,7 +60,7 @@ class GraphDescription:
     metadata: dict[str, str]
 
 
-def describe_weights(weights: Weights, *, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> WeightsDescription:
+def read_weights_metadata(weights: Weights, *, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> WeightsMetadata:
     """Describe a file that was read.
 
     Raises:
@@ -70,14 +70,14 @@ def describe_weights(weights: Weights, *, catalogue: Sequence[OfficialWeights] =
     config = network.config
     official, licence = _origin(weights, catalogue)
     precisions = {str(tensor.dtype) for tensor in weights.state_dict.values() if tensor.is_floating_point()}
-    return WeightsDescription(
+    return WeightsMetadata(
         path=str(weights.path),
         format="PyTorch checkpoint" if weights.path.suffix == ".pt" else "safetensors",
         num_bytes=weights.path.stat().st_size,
         sha256=weights.sha256,
         official=official,
         licence=licence or weights.metadata.get("license", weights.metadata.get("licence", "")),
-        size=size_of(config),
+        size=size_name(config),
         channels=config.channels,
         repeats=config.repeats,
         reg_max=config.reg_max,
@@ -103,7 +103,7 @@ def _origin(weights: Weights, catalogue: Sequence[OfficialWeights]) -> tuple[str
     return "", ""
 
 
-def size_of(config: NetworkConfig) -> str:
+def size_name(config: NetworkConfig) -> str:
     """Which published size it is; "custom" where it is none."""
     for size in get_args(Size):
         published = NetworkConfig.of_size(
@@ -114,7 +114,7 @@ def size_of(config: NetworkConfig) -> str:
     return "custom"
 
 
-def describe_graph(path: Path) -> GraphDescription:
+def read_graph_metadata(path: Path) -> GraphMetadata:
     """Describe an ONNX file, written by whomever.
 
     Raises:
@@ -137,7 +137,7 @@ def describe_graph(path: Path) -> GraphDescription:
         states.RuntimeException,
     ) as error:
         raise WeightsError(f"{path} is not an ONNX graph that can be read: {str(error).splitlines()[0]}") from error
-    return GraphDescription(
+    return GraphMetadata(
         path=str(path),
         format="ONNX graph",
         num_bytes=len(contents),

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from streamseg.errors import WeightsError
 from streamseg.weights.cache import weights_folder
-from streamseg.weights.catalogue import CATALOGUE, OfficialWeights, edition_at, find_official, names_near
+from streamseg.weights.catalogue import CATALOGUE, OfficialWeights, edition_at, find_official, suggest_names
 from streamseg.weights.download import Progress, download
 
-__all__ = ["fetch_official", "kept_path", "locate_weights"]
+__all__ = ["fetch_official", "cached_weights_path", "resolve_weights"]
 
 _logger = logging.getLogger(__name__)
 
 
-def kept_path(entry: OfficialWeights) -> Path:
+def cached_weights_path(entry: OfficialWeights) -> Path:
     """Where official weights lie once they were downloaded; the file need not be there."""
     return weights_folder() / entry.file_name
 
@@ -34,7 +34,7 @@ def fetch_official(entry: OfficialWeights, target: Path | None = None, *, progre
     Raises:
         WeightsError: it cannot be downloaded or written.
     """
-    target = kept_path(entry) if target is None else target
+    target = cached_weights_path(entry) if target is None else target
     if edition_at(target, entry.files) is not None:
         return target
     if target.is_file():
@@ -44,7 +44,7 @@ def fetch_official(entry: OfficialWeights, target: Path | None = None, *, progre
     return download(entry.files, target, progress=progress)
 
 
-def locate_weights(
+def resolve_weights(
     source: str | Path, *, progress: Progress | None = None, catalogue: Sequence[OfficialWeights] = CATALOGUE
 ) -> Path:
     """The file that a path or a name of the catalogue stands for; a name's file is downloaded the first time.
@@ -65,7 +65,7 @@ def locate_weights(
             f"no weights at {path}; `streamseg weights get {entry.name}` fetches these, for --weights {entry.name}, "
             f"and `streamseg weights get {path.name} --out {path.parent}` puts them there"
         )
-    near = names_near(path.name, catalogue)
+    near = suggest_names(path.name, catalogue)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     names = ", ".join(repr(name) for name in ("default", *(entry.name for entry in catalogue)))
     raise WeightsError(

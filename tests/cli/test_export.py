@@ -8,7 +8,7 @@ from streamseg.cli import export
 from streamseg.engines import build_engine
 from streamseg.errors import ConfigError, StreamsegError, WeightsError
 from streamseg.modeling.network import build_network
-from streamseg.modeling.nms import Suppression
+from streamseg.modeling.nms import NmsSettings
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
 
@@ -47,7 +47,7 @@ def test_suppression_inside(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"suppression inside lets [1-9]\d* objects through, apart by boxes ", lines[3])
     engine = build_engine(tmp_path / "n.onnx", device="cpu")
-    assert engine.suppression == Suppression(conf=0.01, iou=0.7, max_det=20)
+    assert engine.suppression == NmsSettings(conf=0.01, iou=0.7, max_det=20)
 
 
 def test_eight_bits(tmp_path, capsys):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from streamseg.cli.main import main
-from streamseg.modeling.refiner import PREFIX, Refiner
+from streamseg.modeling.refiner import REFINER_PREFIX, Refiner
 from streamseg.weights import load_weights, save_weights
 from tests.support.checkpoints import TINY, tiny_network
 
@@ -15,7 +15,7 @@ def files(tmp_path, monkeypatch):
         tensors = tiny_network(seed=seed).state_dict()
         save_weights(tensors, f"{name}.safetensors", metadata={"imgsz": imgsz})
         torch.manual_seed(seed)
-        refiner = {PREFIX + key: tensor for key, tensor in Refiner(TINY.num_masks).state_dict().items()}
+        refiner = {REFINER_PREFIX + key: tensor for key, tensor in Refiner(TINY.num_masks).state_dict().items()}
         save_weights(tensors | refiner, f"{name}-refined.safetensors", metadata={"imgsz": imgsz})
     (tmp_path / "broken.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:-10])
     return tmp_path

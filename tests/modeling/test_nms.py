@@ -15,34 +15,34 @@ from streamseg.engines.onnx_engine import OnnxEngine
 from streamseg.errors import ConfigError, EngineError, WeightsError
 from streamseg.geometry import nms
 from streamseg.modeling import nms as nms_module
-from streamseg.modeling.decoding import Decoded
+from streamseg.modeling.decoding import DecodedPredictions
 from streamseg.modeling.nms import (
-    Suppressed,
-    Suppression,
-    suppress,
-    suppression_from_text,
-    suppression_to_text,
+    NmsOutput,
+    NmsSettings,
+    apply_nms,
+    nms_from_json,
+    nms_to_json,
 )
 from streamseg.modeling.refiner import Refiner, refiner_to_text
 from streamseg.segmentation import Segmenter
 from tests.support.networks import blobs, lively_graph, lively_network
 
-SMALL = Suppression(conf=0.4, iou=0.5, max_det=8)
+SMALL = NmsSettings(conf=0.4, iou=0.5, max_det=8)
 
-WIDE = Suppression(conf=0.01, iou=0.6, max_det=50)
+WIDE = NmsSettings(conf=0.01, iou=0.6, max_det=50)
 
 
 class Tail(torch.nn.Module):
     """What follows the network in a graph, alone."""
 
     def forward(self, *decoded):
-        return tuple(suppress(Decoded(*decoded), SMALL))
+        return tuple(apply_nms(DecodedPredictions(*decoded), SMALL))
 
 
 @pytest.fixture(scope="module")
 def tail(tmp_path_factory):
     path = tmp_path_factory.mktemp("tail") / "tail.onnx"
-    names = list(Decoded._fields)
+    names = list(DecodedPredictions._fields)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
@@ -52,18 +52,18 @@ def tail(tmp_path_factory):
             dynamo=False,
             input_names=names,
             # Each is an output, too, but may not have an output's name.
-            output_names=[f"out_{name}" for name in Suppressed._fields],
+            output_names=[f"out_{name}" for name in NmsOutput._fields],
             dynamic_axes={**{name: {0: "batch", 1: "anchors"} for name in names[:3]}, names[3]: {0: "batch"}},
             opset_version=17,
         )
     session = onnxruntime.InferenceSession(path)
 
     def run(decoded):
-        wanted = [f"out_{name}" for name in Suppressed._fields if name != "prototypes"]
+        wanted = [f"out_{name}" for name in NmsOutput._fields if name != "prototypes"]
         given = {value.name for value in session.get_inputs()}
         arrays = {name: array.numpy() for name, array in decoded._asdict().items() if name in given}
         boxes, scores, coefficients, logits, counts = map(torch.from_numpy, session.run(wanted, arrays))
-        return Suppressed(boxes, scores, coefficients, decoded.prototypes, logits, counts)
+        return NmsOutput(boxes, scores, coefficients, decoded.prototypes, logits, counts)
 
     return run
 
@@ -73,7 +73,7 @@ def decoded_of(boxes, scores):
     boxes, scores = torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32)
     batch, anchors = scores.shape
     coefficients = torch.arange(batch * anchors * 3).float().view(batch, anchors, 3) + 1
-    return Decoded(boxes, scores, coefficients, torch.randn(batch, 3, 4, 5, generator=torch.Generator().manual_seed(0)))
+    return DecodedPredictions(boxes, scores, coefficients, torch.randn(batch, 3, 4, 5, generator=torch.Generator().manual_seed(0)))
 
 
 def expected(decoded, thresholds):
@@ -119,7 +119,7 @@ BOX, NEAR, FAR = [0, 0, 10, 10], [0, 1, 10, 11], [20, 20, 30, 30]
 )
 def test_the_same_rows_as_on_the_host(tail, boxes, scores, counts):
     decoded = decoded_of(boxes, scores)
-    for answer in (suppress(decoded, SMALL), tail(decoded)):
+    for answer in (apply_nms(decoded, SMALL), tail(decoded)):
         assert answer.num_objects.tolist() == counts
         check(answer, decoded, SMALL)
 
@@ -131,7 +131,7 @@ def test_the_same_rows_for_any_boxes(tail, seed, anchors, levels):
     corners = random.uniform(0, 20, (2, anchors, 2))
     boxes = np.concatenate([corners, corners + random.uniform(0, 12, (2, anchors, 2))], axis=-1)
     decoded = decoded_of(boxes, random.integers(0, levels + 1, (2, anchors)) / levels)  # few levels: many ties
-    check(suppress(decoded, SMALL), decoded, SMALL)
+    check(apply_nms(decoded, SMALL), decoded, SMALL)
     check(tail(decoded), decoded, SMALL)
 
 
@@ -158,8 +158,8 @@ def test_a_whole_graph_answers_with_the_rows_of_the_plain_one(graph, seed, shape
     images = np.stack([blobs((height, width), seed + picture) for picture in range(batch)])
     plain = OnnxEngine(lively_graph()).run(images)
     session = onnxruntime.InferenceSession(graph)
-    answer = Suppressed(*map(torch.from_numpy, session.run(list(SUPPRESSED_OUTPUTS), {"images": images})))
-    decoded = Decoded(*map(torch.from_numpy, (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)))
+    answer = NmsOutput(*map(torch.from_numpy, session.run(list(SUPPRESSED_OUTPUTS), {"images": images})))
+    decoded = DecodedPredictions(*map(torch.from_numpy, (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)))
     assert answer.num_objects.max() > 0
     assert answer.mask_logits.shape == (batch, WIDE.max_det, height // 4, width // 4)
     check(answer, decoded, WIDE)
@@ -205,12 +205,12 @@ def test_what_the_file_declares(graph):
         "num_objects": ["batch"],
     }
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    assert suppression_from_text(metadata["suppression"]) == WIDE
+    assert nms_from_json(metadata["suppression"]) == WIDE
 
 
 def test_half_precision_answers_in_float32(network):
     session = onnxruntime.InferenceSession(export_graph(network, half=True, suppression=SMALL))
-    answer = Suppressed(*session.run(list(SUPPRESSED_OUTPUTS), {"images": blobs((64, 64))[None]}))
+    answer = NmsOutput(*session.run(list(SUPPRESSED_OUTPUTS), {"images": blobs((64, 64))[None]}))
     assert answer.boxes.dtype == answer.scores.dtype == answer.mask_logits.dtype == np.float32
     assert answer.num_objects.dtype == np.int64
     assert answer.num_objects[0] > 0
@@ -245,7 +245,7 @@ def test_the_example_finds_what_lies_at_the_point(graph, tmp_path, monkeypatch):
 )
 def test_thresholds_out_of_range(thresholds, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        Suppression(**thresholds)
+        NmsSettings(**thresholds)
 
 
 @pytest.mark.parametrize(
@@ -260,8 +260,8 @@ def test_thresholds_out_of_range(thresholds, message):
 )
 def test_thresholds_that_were_damaged(text):
     with pytest.raises(WeightsError, match=r"the thresholds in the metadata are damaged .*export the graph again"):
-        suppression_from_text(text)
+        nms_from_json(text)
 
 
 def test_thresholds_survive_as_text():
-    assert suppression_from_text(suppression_to_text(SMALL)) == SMALL
+    assert nms_from_json(nms_to_json(SMALL)) == SMALL

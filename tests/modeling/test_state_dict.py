@@ -6,7 +6,7 @@ from streamseg.modeling.network import NetworkConfig, build_network
 from streamseg.modeling.state_dict import (
     config_from_state_dict,
     network_from_state_dict,
-    network_without_memory,
+    meta_network,
 )
 from tests.support.networks import lively_network
 
@@ -82,7 +82,7 @@ def test_tensors_that_do_not_fit_are_named(network, spoil, message):
 
 
 def test_a_network_without_memory_has_the_same_shapes(network):
-    shapes = network_without_memory(network.config).state_dict()
+    shapes = meta_network(network.config).state_dict()
     assert {tensor.device.type for tensor in shapes.values()} == {"meta"}
     assert {name: (t.shape, t.dtype) for name, t in shapes.items()} == {
         name: (t.shape, t.dtype) for name, t in network.state_dict().items()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from streamseg.geometry import letterbox, letterbox_into, nms
-from streamseg.modeling.decoding import Decoded, anchors, decode
+from streamseg.modeling.decoding import DecodedPredictions, anchors, decode
 from streamseg.modeling.network import Network, NetworkConfig, fuse
 from streamseg.modeling.preprocess import letterbox_images
 from streamseg.modeling.state_dict import network_from_state_dict
@@ -57,18 +57,18 @@ Arithmetic = Literal["float32", "folded", "float64"]
 
 @cache
 @torch.inference_mode()
-def answers(name: str) -> dict[Arithmetic, Decoded]:
+def answers(name: str) -> dict[Arithmetic, DecodedPredictions]:
     """Our answers in one of the golden runs."""
     run = scripted.NETWORK_RUNS[name]
     network = seeded_network(run)
     images = torch.from_numpy(pictures(run.input_size, run.num_pictures)).permute(0, 3, 1, 2).contiguous()
-    found: dict[Arithmetic, Decoded] = {"float32": decode(network(images.float() / 255))}
+    found: dict[Arithmetic, DecodedPredictions] = {"float32": decode(network(images.float() / 255))}
     found["folded"] = decode(fuse(network)(images.float() / 255))
     found["float64"] = decode(network.double()(images.double() / 255))
     return found
 
 
-def network_differences(decoded: Decoded, name: str, version: str) -> dict[str, float]:
+def network_differences(decoded: DecodedPredictions, name: str, version: str) -> dict[str, float]:
     """Largest differences from the reference: boxes in input pixels and in cells, the others absolute.
 
     A cell is what the network measures boxes in: 8, 16 or 32 pixels, by the anchor's level. `exact` are the
@@ -121,8 +121,8 @@ class DetectionDifference:
     scores: float
 
 
-def detection_differences(decoded: Decoded, name: str, version: str) -> dict[str, DetectionDifference]:
-    """After suppression: by setting and picture, whether the same anchors are left, in the same order."""
+def detection_differences(decoded: DecodedPredictions, name: str, version: str) -> dict[str, DetectionDifference]:
+    """After suppression: by setting and image, whether the same anchors are left, in the same order."""
     theirs = golden("network", version)
     differences = {}
     for setting_name, setting in scripted.NMS_SETTINGS.items():
@@ -158,7 +158,7 @@ def candidate_difference(name: str, setting_name: str, version: str) -> tuple[bo
 
 @dataclass(frozen=True)
 class LetterboxDifference:
-    """One letterboxed picture."""
+    """One letterboxed image."""
 
     same_bytes: bool
     same_size: bool

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamseg.geometry import Letterbox, clip_boxes, letterbox_into
-from streamseg.modeling.decoding import Decoded
+from streamseg.modeling.decoding import DecodedPredictions
 from streamseg.segmentation import instance_masks
 from streamseg.structures.instances import GridTransform, Instances
 from tests.golden.reference import scripted
@@ -26,7 +26,7 @@ from tests.support.fidelity import OFFICIAL, PRESENT, chosen, golden
 Masks = npt.NDArray[np.bool_]
 
 Kind = Literal["native", "plain"]
-"""`native`: at the picture's size (`retina_masks`); `plain`: at the size of the network's input."""
+"""`native`: at the image's size (`retina_masks`); `plain`: at the size of the network's input."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MaskDifference:
 
 
 def scene_place(scene: scripted.MaskScene) -> Letterbox:
-    """Where the scene's picture lies in its input."""
+    """Where the scene's image lies in its input."""
     return letterbox_into(scene.image_size, scene.input_size)
 
 
@@ -56,7 +56,7 @@ def scene_logits(scene: scripted.MaskScene) -> Tensor:
 
 
 def scene_instances(scene: scripted.MaskScene, kind: Kind, version: str) -> Instances:
-    """The scene's objects: for `plain` in a picture that is the input itself, padding included."""
+    """The scene's objects: for `plain` in an image that is the input itself, padding included."""
     boxes = torch.from_numpy(golden("masks", version)[f"{scene.name}/boxes"])
     place, size = scene_place(scene).to_image(4), scene.image_size
     if kind == "plain":
@@ -92,8 +92,8 @@ def mask_difference(name: str, kind: Kind, version: str) -> MaskDifference:
     return _difference(scene_instances(scene, kind, version), golden_masks(scene, kind, version), kind, version)
 
 
-def network_mask_difference(decoded: Decoded, name: str, version: str) -> MaskDifference:
-    """The same of objects that a network found, in a picture of several times the input's size."""
+def network_mask_difference(decoded: DecodedPredictions, name: str, version: str) -> MaskDifference:
+    """The same of objects that a network found, in an image of several times the input's size."""
     setting = scripted.NMS_SETTINGS["official_script"]
     rows = chosen(decoded.boxes[0].numpy(), decoded.scores[0].numpy(), setting)[: scripted.NUM_NETWORK_MASKS]
     input_size, factor = scripted.NETWORK_RUNS[name].input_size, scripted.NETWORK_PICTURE
@@ -171,7 +171,7 @@ def _stretched(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]
 
 
 def _without_padding(logits: Tensor, image_size: tuple[int, int], version: str) -> Tensor:
-    """Logits of the picture alone, as the reference cuts them out: in whole cells."""
+    """Logits of the image alone, as the reference cuts them out: in whole cells."""
     extents = (logits.shape[1], logits.shape[2])
     if version != PRESENT:  # the padding's size is rounded down, once for each side
         gain = min(extent / length for extent, length in zip(extents, image_size, strict=True))
@@ -203,7 +203,7 @@ def stretched_iou(name: str, version: str) -> float:
 
 
 def box_difference(name: str, version: str) -> tuple[float, float]:
-    """Largest difference of boxes in the picture, and the bound that one gain for both axes explains, in pixels."""
+    """Largest difference of boxes in the image, and the bound that one gain for both axes explains, in pixels."""
     scene = scripted.mask_scene(name)
     theirs = golden("masks", version)[f"{name}/boxes"]
     place = scene_place(scene)

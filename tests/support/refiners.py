@@ -3,7 +3,7 @@
 import torch
 
 from streamseg.geometry import letterbox
-from streamseg.modeling.refiner import PREFIX, Refiner
+from streamseg.modeling.refiner import REFINER_PREFIX, Refiner
 from streamseg.structures.instances import Instances
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
@@ -39,5 +39,5 @@ def prototypes(seed=0):
 
 
 def refined_file(folder, refiner):
-    tensors = {**lively_network().state_dict(), **{PREFIX + name: t for name, t in refiner.state_dict().items()}}
+    tensors = {**lively_network().state_dict(), **{REFINER_PREFIX + name: t for name, t in refiner.state_dict().items()}}
     return save_weights(tensors, folder / "refined.safetensors")

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from streamseg.modeling.refiner import RASTER, Views
+from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews
 from streamseg.training.refine import held_out_figures, refine_losses, train_refiner
 from streamseg.training.refine_samples import RefineSettings, Samples
 
@@ -17,16 +17,16 @@ def discs(count, seed=0):
     The larger the shift, the lower the network's score; noise beside.
     """
     generator = torch.Generator().manual_seed(seed)
-    place = torch.linspace(-1, 1, RASTER)
+    place = torch.linspace(-1, 1, REFINER_RASTER)
     y, x = torch.meshgrid(place, place, indexing="ij")
     radius = 0.3 + 0.3 * torch.rand(count, generator=generator)[:, None, None]
     shift = (torch.rand((count, 2), generator=generator) - 0.5) * 0.8
     truth = (x.square() + y.square()).sqrt() < radius
     moved = ((x - shift[:, 0, None, None]).square() + (y - shift[:, 1, None, None]).square()).sqrt()
     pixels = (truth[..., None] * 0.6 + 0.2).expand(-1, -1, -1, 3)
-    seen = Views(
+    seen = ObjectViews(
         ((radius - moved) * 10).half(),
-        torch.randn((count, NUM_MAPS, RASTER, RASTER), generator=generator).half(),
+        torch.randn((count, NUM_MAPS, REFINER_RASTER, REFINER_RASTER), generator=generator).half(),
         (pixels * 255).byte(),
         torch.full((count,), 40.0),
     )
@@ -97,7 +97,7 @@ def test_a_part_of_a_target_is_a_poor_mask():
     refiner = train_refiner(SAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
     batch = SAMPLES[torch.arange(8)]
     whole = held_out_figures(refiner, batch)["mean_iou"]
-    part = held_out_figures(refiner, replace(batch, beyond=torch.full((8,), 10.0 * RASTER**2)))["mean_iou"]
+    part = held_out_figures(refiner, replace(batch, beyond=torch.full((8,), 10.0 * REFINER_RASTER**2)))["mean_iou"]
     assert part < 0.1 < whole
 
 

@@ -4,7 +4,7 @@ import torch
 
 from streamseg.datasets.samples import LabelledObject, Sample
 from streamseg.errors import DataError
-from streamseg.modeling.refiner import RASTER
+from streamseg.modeling.refiner import REFINER_RASTER
 from streamseg.structures.message import CropMask
 from streamseg.training.refine_samples import MOST_OTHERS, MOST_PER_TARGET, NEAR_IOU, RefineSettings, collect
 from tests.support.networks import lively_network
@@ -32,8 +32,8 @@ def test_objects_near_targets_on_their_rasters(collected):
     samples, num_training = collected
     count = len(samples)
     assert 0 < num_training < count
-    assert samples.views.maps.shape == (count, 32, RASTER, RASTER)
-    assert samples.truth.shape == samples.views.logits.shape == (count, RASTER, RASTER)
+    assert samples.views.maps.shape == (count, 32, REFINER_RASTER, REFINER_RASTER)
+    assert samples.truth.shape == samples.views.logits.shape == (count, REFINER_RASTER, REFINER_RASTER)
     assert (samples.box_iou[:num_training] > NEAR_IOU).any()
     assert (samples.box_iou[:num_training] < NEAR_IOU).any()  # some that are no object are learnt from
     assert (samples.box_iou[num_training:] < NEAR_IOU).any()  # held out: a share of everything that was found

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import streamseg
 from streamseg.errors import ConfigError, WeightsError
-from streamseg.modeling.refiner import PREFIX, Refiner
+from streamseg.modeling.refiner import REFINER_PREFIX, Refiner
 from streamseg.weights import load_weights, save_weights
 from streamseg.weights.average import average_weights, mean_state_dict, normalised_shares, refiner_source
 from tests.support.checkpoints import TINY, official_checkpoint, tiny_network
@@ -30,7 +30,7 @@ def refiner_tensors(seed=1, *, num_masks=TINY.num_masks, half=False, rounded=Fal
         torch.manual_seed(seed)
         refiner = Refiner(num_masks).state_dict()
     stored = {name: tensor.half() if half or rounded else tensor for name, tensor in refiner.items()}
-    return {PREFIX + name: tensor.float() if rounded else tensor for name, tensor in stored.items()}
+    return {REFINER_PREFIX + name: tensor.float() if rounded else tensor for name, tensor in stored.items()}
 
 
 @dataclass

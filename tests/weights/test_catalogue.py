@@ -10,7 +10,7 @@ from streamseg.weights.catalogue import (
     edition_at,
     find_by_sha256,
     find_official,
-    names_near,
+    suggest_names,
 )
 
 FILES = [file for entry in CATALOGUE for file in entry.files]
@@ -83,7 +83,7 @@ def test_what_is_no_name(written):
     ],
 )
 def test_the_nearest_names(written, near):
-    assert names_near(written) == near
+    assert suggest_names(written) == near
 
 
 def test_a_file_is_known_by_its_hash():

@@ -9,7 +9,7 @@ from streamseg.modeling.network import build_network
 from streamseg.weights import load_weights, save_weights
 from streamseg.weights.catalogue import LicenceStatement, OfficialWeights, RemoteFile, find_official
 from streamseg.weights.convert import convert_weights
-from streamseg.weights.metadata import describe_graph, describe_weights
+from streamseg.weights.metadata import read_graph_metadata, read_weights_metadata
 from tests.support.checkpoints import official_checkpoint, tiny_network
 from tests.support.networks import lively_graph
 
@@ -17,7 +17,7 @@ from tests.support.networks import lively_graph
 def test_a_published_size(tmp_path):
     network = build_network("s", reg_max=16, seed=0)
     path = save_weights(network.state_dict(), tmp_path / "s.safetensors", metadata={"licence": "MIT"}, half=True)
-    found = describe_weights(load_weights(path))
+    found = read_weights_metadata(load_weights(path))
     assert (found.size, found.channels, found.repeats) == ("s", (32, 64, 128, 256, 512), (1, 2))
     assert (found.reg_max, found.num_classes, found.num_masks, found.sppf_activation) == (16, 1, 32, True)
     assert (found.num_tensors, found.num_parameters, found.precision) == (417, 11_790_483, "float16")
@@ -29,14 +29,14 @@ def test_a_published_size(tmp_path):
 @pytest.mark.parametrize(("size", "reg_max", "num_classes"), [("n", 16, 1), ("n", 26, 1), ("n", 16, 80), ("m", 16, 1)])
 def test_the_size_is_told_from_widths_and_depths(tmp_path, size, reg_max, num_classes):
     network = build_network(size, reg_max=reg_max, num_classes=num_classes, seed=0)
-    found = describe_weights(load_weights(save_weights(network.state_dict(), tmp_path / "w.safetensors", half=True)))
+    found = read_weights_metadata(load_weights(save_weights(network.state_dict(), tmp_path / "w.safetensors", half=True)))
     assert (found.size, found.reg_max, found.num_classes) == (size, reg_max, num_classes)
 
 
 def test_an_official_file_is_known_by_its_hash_and_a_converted_one_by_its_source(tmp_path):
     path = official_checkpoint(tiny_network(), tmp_path / "t.pt", license="AGPL-3.0")
     weights = load_weights(path)
-    unknown = describe_weights(weights)
+    unknown = read_weights_metadata(weights)
     assert (unknown.format, unknown.size, unknown.official) == ("PyTorch checkpoint", "custom", "")
     assert unknown.licence == "AGPL-3.0"
     assert unknown.metadata["imgsz"] == "1024"
@@ -44,11 +44,11 @@ def test_an_official_file_is_known_by_its_hash_and_a_converted_one_by_its_source
     file = RemoteFile("nobody", path.stat().st_size, weights.sha256, ())
     licences = (LicenceStatement("MIT", "one"), LicenceStatement("GPL-3.0-only", "another"))
     catalogue = [OfficialWeights("Tiny-t", "t.pt", (), (file,), licences)]
-    known = describe_weights(weights, catalogue=catalogue)
+    known = read_weights_metadata(weights, catalogue=catalogue)
     assert known.official == "Tiny-t, as published by nobody"
     assert known.licence == "contested: MIT (one); GPL-3.0-only (another)"
     converted = load_weights(convert_weights(weights, tmp_path / "t.safetensors"))
-    assert describe_weights(converted, catalogue=catalogue) == replace(
+    assert read_weights_metadata(converted, catalogue=catalogue) == replace(
         known,
         path=str(converted.path),
         format="safetensors",
@@ -62,20 +62,20 @@ def test_an_official_file_is_known_by_its_hash_and_a_converted_one_by_its_source
 def test_a_hash_in_the_metadata_proves_nothing_about_files_of_the_catalogue(tmp_path):
     metadata = {"source_sha256": find_official("FastSAM-s").files[0].sha256}
     path = save_weights(tiny_network().state_dict(), tmp_path / "t.safetensors", metadata=metadata)
-    assert describe_weights(load_weights(path)).official.startswith("says that it was converted from FastSAM-s")
+    assert read_weights_metadata(load_weights(path)).official.startswith("says that it was converted from FastSAM-s")
 
 
 def test_mixed_precision_is_said(tmp_path):
     state_dict = tiny_network().state_dict()
     state_dict["model.0.conv.weight"] = state_dict["model.0.conv.weight"].to(torch.bfloat16)
     path = save_weights(state_dict, tmp_path / "t.safetensors")
-    assert describe_weights(load_weights(path)).precision == "bfloat16, float32"
+    assert read_weights_metadata(load_weights(path)).precision == "bfloat16, float32"
 
 
 def test_a_graph(tmp_path):
     path = tmp_path / "n.onnx"
     path.write_bytes(lively_graph())
-    found = describe_graph(path)
+    found = read_graph_metadata(path)
     assert found.inputs == {"images": "tensor(uint8) ['batch', 'height', 'width', 3]"}
     assert list(found.outputs) == ["boxes", "scores", "mask_coefficients", "prototypes"]
     assert found.metadata["streamseg_graph"] == "1"
@@ -87,5 +87,5 @@ def test_no_graph(tmp_path, contents):
     path = tmp_path / "n.onnx"
     path.write_bytes(contents)
     with pytest.raises(WeightsError, match=r"n\.onnx is not an ONNX graph that can be read") as caught:
-        describe_graph(path)
+        read_graph_metadata(path)
     assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ import pytest
 from streamseg.errors import WeightsError
 from streamseg.weights import load_weights, save_weights
 from streamseg.weights.catalogue import LicenceStatement, OfficialWeights, find_official
-from streamseg.weights.resolve import fetch_official, kept_path, locate_weights
+from streamseg.weights.resolve import fetch_official, cached_weights_path, resolve_weights
 from tests.support.http_server import CONTENTS, FileServer, honest, status
 from tests.support.networks import lively_network
 
@@ -32,8 +32,8 @@ def test_a_name_is_downloaded_the_first_time(server, cache, caplog):
     catalogue = [entry_of(server.file("/file"))]
     seen = []
     with caplog.at_level(logging.INFO):
-        path = locate_weights("Tiny-n", catalogue=catalogue, progress=lambda *step: seen.append(step))
-    assert path == cache / "weights" / "Tiny-n.pt" == kept_path(catalogue[0])
+        path = resolve_weights("Tiny-n", catalogue=catalogue, progress=lambda *step: seen.append(step))
+    assert path == cache / "weights" / "Tiny-n.pt" == cached_weights_path(catalogue[0])
     assert path.read_bytes() == CONTENTS
     assert seen[-1] == (len(CONTENTS), len(CONTENTS))
     licence, start = caplog.records
@@ -45,32 +45,32 @@ def test_a_name_is_downloaded_the_first_time(server, cache, caplog):
 
     caplog.clear()
     for name in ("Tiny-n", "tiny-N", "Tiny.pt", Path("Tiny-n.pt")):
-        assert locate_weights(name, catalogue=catalogue) == path
+        assert resolve_weights(name, catalogue=catalogue) == path
     assert len(server.requests) == 1
     assert caplog.messages == []
 
 
 def test_nothing_is_printed(server, capfd):
-    locate_weights("Tiny-n", catalogue=[entry_of(server.file("/file"))])
+    resolve_weights("Tiny-n", catalogue=[entry_of(server.file("/file"))])
     assert capfd.readouterr().out == ""
 
 
 def test_a_damaged_file_is_replaced(server, caplog):
     entry = entry_of(server.file("/file"))
-    path = kept_path(entry)
+    path = cached_weights_path(entry)
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENTS[:-1] + b"?")
-    assert locate_weights("Tiny-n", catalogue=[entry]).read_bytes() == CONTENTS
+    assert resolve_weights("Tiny-n", catalogue=[entry]).read_bytes() == CONTENTS
     assert caplog.messages[0] == f"{path} is damaged or another file than Tiny-n; it is downloaded again"
 
 
 def test_a_damaged_file_is_not_used_where_it_cannot_be_replaced(server):
     server.answers["/file"] = status(503)
     entry = entry_of(server.file("/file"))
-    kept_path(entry).parent.mkdir(parents=True)
-    kept_path(entry).write_bytes(b"damaged")
+    cached_weights_path(entry).parent.mkdir(parents=True)
+    cached_weights_path(entry).write_bytes(b"damaged")
     with pytest.raises(WeightsError, match="503 Service Unavailable"):
-        locate_weights("Tiny-n", catalogue=[entry])
+        resolve_weights("Tiny-n", catalogue=[entry])
 
 
 def test_somewhere_else(server, tmp_path, cache):
@@ -83,7 +83,7 @@ def test_somewhere_else(server, tmp_path, cache):
 def test_a_file_that_exists_is_taken_before_a_name(server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("Tiny.pt").write_bytes(b"of the user's own")
-    assert locate_weights("Tiny.pt", catalogue=[entry_of(server.file("/file"))]) == Path("Tiny.pt")
+    assert resolve_weights("Tiny.pt", catalogue=[entry_of(server.file("/file"))]) == Path("Tiny.pt")
     assert server.requests == []
 
 
@@ -116,7 +116,7 @@ def test_a_path_that_is_not_there_but_has_an_official_name(path, command):
 )
 def test_an_unknown_name_names_the_nearest(name, hint):
     with pytest.raises(WeightsError) as caught:
-        locate_weights(name)
+        resolve_weights(name)
     allowed = "'default', 'FastSAM-s', 'FastSAM-x' and the path of a .safetensors, .pt or .onnx file"
     assert str(caught.value).startswith(f"no weights at {name}; allowed are {allowed}")
     assert str(caught.value).endswith(hint)
@@ -129,5 +129,5 @@ def test_weights_are_loaded_by_name(tmp_path, cache):
         entry = OfficialWeights("Tiny-n", "Tiny-n.safetensors", (), (file,), find_official("FastSAM-s").licences)
         weights = load_weights("Tiny-n", catalogue=[entry])
     assert weights.sha256 == file.sha256
-    assert weights.path == kept_path(entry)
+    assert weights.path == cached_weights_path(entry)
     assert weights.network().config == lively_network().config

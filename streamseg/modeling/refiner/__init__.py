@@ -11,20 +11,20 @@ It is trained on top of finished weights, which stay as they are, and is kept in
 graph of its own in ONNX Runtime, which takes a third of the time on a CPU.
 """
 
-from streamseg.modeling.refiner.network import Refined, Refiner, calibrated, product_logits
+from streamseg.modeling.refiner.network import RefinerOutput, Refiner, calibrated, product_logits
 from streamseg.modeling.refiner.serialization import (
-    PREFIX,
+    REFINER_PREFIX,
     VERSION,
     refiner_from_state_dict,
     refiner_from_text,
     refiner_to_graph,
     refiner_to_text,
 )
-from streamseg.modeling.refiner.views import RASTER, Views, object_pixels, raster_grid, raster_sides, views
+from streamseg.modeling.refiner.views import REFINER_RASTER, ObjectViews, object_pixels, raster_grid, raster_sides, views
 
 __all__ = [
-    "PREFIX",
-    "RASTER",
+    "REFINER_PREFIX",
+    "REFINER_RASTER",
     "VERSION",
     "Refined",
     "Refiner",

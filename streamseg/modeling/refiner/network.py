@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamseg.geometry import Letterbox
-from streamseg.modeling.refiner.views import Views, views
+from streamseg.modeling.refiner.views import ObjectViews, views
 from streamseg.structures.instances import Instances
 
 __all__ = ["Refined", "Refiner", "calibrated", "product_logits"]
@@ -24,7 +24,7 @@ _NUM_JUDGING = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Refined:
+class RefinerOutput:
     """The answer for K objects."""
 
     corrections: Tensor
@@ -81,7 +81,7 @@ class Refiner(nn.Module):
         self.register_buffer("version", torch.tensor(3.0))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
-    def forward(self, views: Views) -> Refined:
+    def forward(self, views: ObjectViews) -> RefinerOutput:
         """Look at K objects, on rasters of an even number of cells, whose `maps` are projected already."""
         count, num_patches = views.logits.shape[0], views.logits.shape[1] // 2
         place = torch.linspace(-1, 1, num_patches, device=views.logits.device).expand(count, 1, num_patches, -1)
@@ -106,7 +106,7 @@ class Refiner(nn.Module):
             patches = patches + block(patches)
         whole = torch.cat([patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves], dim=1)  # (K, 2W + 1)
         quality = self.judge(functional.relu(self.weigh(whole)))[:, 0]  # (K,)
-        return Refined(functional.pixel_shuffle(self.correct(patches), 2)[:, 0], quality)
+        return RefinerOutput(functional.pixel_shuffle(self.correct(patches), 2)[:, 0], quality)
 
     @torch.inference_mode()
     def refine(
@@ -136,7 +136,7 @@ class Refiner(nn.Module):
         # matrices: for so few channels, setting up a convolution takes longer than computing it.
         weights = self.project.weight.flatten(1)
         maps = torch.mm(weights, prototypes.to(device).flatten(1)).view(-1, *prototypes.shape[1:])
-        refined: Refined = self(views(instances.to(device), maps, image, place, picture=picture))
+        refined: RefinerOutput = self(views(instances.to(device), maps, image, place, picture=picture))
         scores = calibrated(self.calibration, instances.scores.to(device), refined.quality)
         return instances.corrected(refined.corrections.cpu()), scores.cpu()
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from streamseg.errors import WeightsError
 from streamseg.modeling.refiner.network import Refiner
-from streamseg.modeling.refiner.views import RASTER, Views
+from streamseg.modeling.refiner.views import REFINER_RASTER, ObjectViews
 
-__all__ = ["PREFIX", "VERSION", "refiner_from_state_dict", "refiner_from_text", "refiner_to_graph", "refiner_to_text"]
+__all__ = ["REFINER_PREFIX", "VERSION", "refiner_from_state_dict", "refiner_from_text", "refiner_to_graph", "refiner_to_text"]
 
-PREFIX = "refiner."
+REFINER_PREFIX = "refiner."
 """What the names of its tensors begin with in a weights file."""
 
 VERSION = 3
@@ -30,9 +30,9 @@ MAX_BLOCKS = 32
 """Far more than is of use; a damaged file may name as many as it likes."""
 
 GRAPH_INPUTS = ("logits", "maps", "pixels", "sides")
-"""As in `Views`, with projected maps."""
+"""As in `ObjectViews`, with projected maps."""
 GRAPH_OUTPUTS = ("corrections", "quality")
-"""As in `Refined`."""
+"""As in `RefinerOutput`."""
 
 _OPSET = 17
 
@@ -41,13 +41,13 @@ def refiner_from_state_dict(state_dict: Mapping[str, Tensor], *, num_masks: int)
     """The refiner of a weights file, in eval mode, float32; None where it has none.
 
     Args:
-        state_dict: all tensors of the file; those of the refiner begin with `PREFIX`.
+        state_dict: all tensors of the file; those of the refiner begin with `REFINER_PREFIX`.
         num_masks: prototypes of the network that it belongs to.
 
     Raises:
         WeightsError: it is of another version, or a tensor is missing, left over or of another shape.
     """
-    own = {name.removeprefix(PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(PREFIX)}
+    own = {name.removeprefix(REFINER_PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(REFINER_PREFIX)}
     if not own:
         return None
     told = own.get("version")
@@ -69,14 +69,14 @@ def refiner_from_state_dict(state_dict: Mapping[str, Tensor], *, num_masks: int)
     for name in sorted(wanted.keys() | own.keys()):
         shapes = [tuple(tensors[name].shape) if name in tensors else "none" for tensors in (wanted, own)]
         if shapes[0] != shapes[1]:
-            raise WeightsError(f"tensor {PREFIX + name!r} has shape {shapes[1]}; the refiner needs {shapes[0]}")
+            raise WeightsError(f"tensor {REFINER_PREFIX + name!r} has shape {shapes[1]}; the refiner needs {shapes[0]}")
     refiner.load_state_dict({name: tensor.float() for name, tensor in own.items()})
     return refiner.eval().requires_grad_(False)
 
 
 def refiner_to_text(refiner: Refiner) -> str:
     """The refiner as text: what an ONNX graph carries among its metadata."""
-    tensors = {PREFIX + name: tensor.cpu().contiguous() for name, tensor in refiner.state_dict().items()}
+    tensors = {REFINER_PREFIX + name: tensor.cpu().contiguous() for name, tensor in refiner.state_dict().items()}
     return base64.b64encode(save(tensors)).decode()
 
 
@@ -101,7 +101,7 @@ class _Graph(nn.Module):
         self.refiner = refiner
 
     def forward(self, logits: Tensor, maps: Tensor, pixels: Tensor, sides: Tensor) -> tuple[Tensor, Tensor]:
-        refined = self.refiner(Views(logits, maps, pixels, sides))
+        refined = self.refiner(ObjectViews(logits, maps, pixels, sides))
         return refined.corrections, refined.quality
 
 
@@ -113,9 +113,9 @@ def refiner_to_graph(refiner: Refiner) -> bytes:
     """
     maps = refiner.project.out_channels
     some = (
-        torch.zeros(2, RASTER, RASTER),
-        torch.zeros(2, maps, RASTER, RASTER),
-        torch.zeros(2, RASTER, RASTER, 3, dtype=torch.uint8),
+        torch.zeros(2, REFINER_RASTER, REFINER_RASTER),
+        torch.zeros(2, maps, REFINER_RASTER, REFINER_RASTER),
+        torch.zeros(2, REFINER_RASTER, REFINER_RASTER, 3, dtype=torch.uint8),
         torch.ones(2),
     )
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():

@@ -15,11 +15,11 @@ from torch.nn import functional
 from streamseg.geometry import Letterbox, box_area
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 
-__all__ = ["RASTER", "Views", "object_pixels", "raster_grid", "raster_sides", "views"]
+__all__ = ["REFINER_RASTER", "Views", "object_pixels", "raster_grid", "raster_sides", "views"]
 
 Floats = npt.NDArray[np.float32]
 
-RASTER = 24
+REFINER_RASTER = 24
 """Cells per side of an object's raster, its box widened by `CORRECTION_MARGIN`."""
 
 _MOST_PIXELS_PER_CELL = 1.5
@@ -35,7 +35,7 @@ _SMALLEST_LEVEL_PX = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class ObjectViews:
     """K objects on their rasters of R x R cells, as the refiner sees them."""
 
     logits: Tensor
@@ -55,8 +55,8 @@ def views(
     place: Letterbox,
     *,
     picture: npt.NDArray[np.uint8] | None = None,
-    raster: int = RASTER,
-) -> Views:
+    raster: int = REFINER_RASTER,
+) -> ObjectViews:
     """What the refiner sees of K objects.
 
     Args:
@@ -76,15 +76,15 @@ def views(
     pixels = torch.from_numpy(object_pixels(image, sides, small=small))
     count = len(instances)
     if not count:
-        return Views(
+        return ObjectViews(
             maps.new_zeros((0, raster, raster)), maps.new_zeros((0, len(maps), raster, raster)), pixels, extent
         )
     logits = _sampled(instances.mask_logits.float()[:, None], grid)[:, 0]  # (K, R, R)
     seen = _sampled(maps[None].expand(count, -1, -1, -1), grid)  # (K, C, R, R), of maps that are not copied for each
-    return Views(logits, seen, pixels.to(maps.device), extent.sqrt())
+    return ObjectViews(logits, seen, pixels.to(maps.device), extent.sqrt())
 
 
-def raster_sides(boxes: Floats, raster: int = RASTER) -> Floats:
+def raster_sides(boxes: Floats, raster: int = REFINER_RASTER) -> Floats:
     """Where the rasters of boxes (K, 4) xyxy have their cells: float32 (K, R, 2), x of each column and y of each row.
 
     Of their centres.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from streamseg.modeling.network import SPPF, Bottleneck, Conv, NetworkConfig
-from streamseg.modeling.state_dict import network_without_memory
+from streamseg.modeling.state_dict import meta_network
 from streamseg.weights.checkpoint.refusal import OTHER, quoted, refuse
 from streamseg.weights.checkpoint.storages import StoredTensor
 from streamseg.weights.checkpoint.stubs import Inert
@@ -69,7 +69,7 @@ def check_agrees(tree: Tree, config: NetworkConfig) -> bool:
     Raises:
         WeightsError: something differs from the network that is built here.
     """
-    network = network_without_memory(config)
+    network = meta_network(config)
     for name, ours in network.named_modules():
         theirs = tree.modules.get(name)
         # Upsampling and concatenation have been compared as layers.

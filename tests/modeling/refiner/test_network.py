@@ -4,7 +4,7 @@ import torch
 
 from streamseg.engines.export import export_graph, graph_metadata
 from streamseg.errors import ConfigError
-from streamseg.modeling.refiner import RASTER, Refiner, calibrated
+from streamseg.modeling.refiner import REFINER_RASTER, Refiner, calibrated
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.instances import Instances
 from streamseg.weights import load_weights, save_weights
@@ -15,7 +15,7 @@ from tests.support.refiners import IMAGE_SIZE, PLACE, picture, prototypes, refin
 def test_a_fresh_refiner_corrects_nothing():
     instances = some_instances()
     refined, scores = Refiner().eval().refine(instances, prototypes(), picture(), PLACE)
-    assert refined.corrections.shape == (3, RASTER, RASTER)
+    assert refined.corrections.shape == (3, REFINER_RASTER, REFINER_RASTER)
     assert not refined.corrections.any()
     assert torch.equal(refined.boxes, instances.boxes)
     assert ((scores > 0) & (scores < instances.scores)).all()  # the quality is below 1

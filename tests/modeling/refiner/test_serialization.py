@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from streamseg.errors import WeightsError
-from streamseg.modeling.refiner import PREFIX, refiner_from_state_dict, refiner_from_text, refiner_to_text
+from streamseg.modeling.refiner import REFINER_PREFIX, refiner_from_state_dict, refiner_from_text, refiner_to_text
 from streamseg.weights import load_weights
 from tests.support.networks import lively_network
 from tests.support.refiners import refined_file, trained
@@ -20,7 +20,7 @@ def test_weights_bring_their_refiner(tmp_path):
 @pytest.mark.parametrize("options", [{"num_blocks": 0}, {"num_blocks": 3}, {"num_blocks": 5}, {"width": 16}], ids=str)
 def test_the_tensors_say_how_large_it_is(options):
     own = trained(**options).state_dict()
-    found = refiner_from_state_dict({PREFIX + name: tensor for name, tensor in own.items()}, num_masks=32)
+    found = refiner_from_state_dict({REFINER_PREFIX + name: tensor for name, tensor in own.items()}, num_masks=32)
     assert found is not None
     assert {name: tensor.shape for name, tensor in found.state_dict().items()} == {
         name: tensor.shape for name, tensor in own.items()
@@ -63,11 +63,11 @@ def test_a_broken_refiner_is_refused(change, message):
     own = dict(trained().state_dict())
     change(own)
     with pytest.raises(WeightsError, match=message):
-        refiner_from_state_dict({PREFIX + name: tensor for name, tensor in own.items()}, num_masks=32)
+        refiner_from_state_dict({REFINER_PREFIX + name: tensor for name, tensor in own.items()}, num_masks=32)
 
 
 def test_a_refiner_for_other_prototypes_is_refused():
-    own = {PREFIX + name: tensor for name, tensor in trained().state_dict().items()}
+    own = {REFINER_PREFIX + name: tensor for name, tensor in trained().state_dict().items()}
     with pytest.raises(WeightsError, match="project"):
         refiner_from_state_dict(own, num_masks=16)
 

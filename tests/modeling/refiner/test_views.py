@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from streamseg import geometry
-from streamseg.modeling.refiner import RASTER, object_pixels, raster_grid, raster_sides, views
+from streamseg.modeling.refiner import REFINER_RASTER, object_pixels, raster_grid, raster_sides, views
 from streamseg.structures.instances import CORRECTION_MARGIN
 from tests.support.refiners import PLACE, picture, prototypes, some_instances, trained
 
@@ -17,10 +17,10 @@ def test_views_lie_where_the_objects_are():
     y = (torch.arange(height // 4) + 0.5) * 4
     maps = torch.stack([x.expand(height // 4, -1), y[:, None].expand(-1, width // 4)])
     seen = views(instances, maps, picture(), PLACE)
-    across, down = geometry.raster_points(instances.boxes, RASTER, margin=CORRECTION_MARGIN)
+    across, down = geometry.raster_points(instances.boxes, REFINER_RASTER, margin=CORRECTION_MARGIN)
     scale_x, scale_y, offset_x, offset_y = PLACE.to_image()
-    wanted_x = ((across - offset_x) / scale_x)[:, None, :].expand(-1, RASTER, -1)
-    wanted_y = ((down - offset_y) / scale_y)[:, :, None].expand(-1, -1, RASTER)
+    wanted_x = ((across - offset_x) / scale_x)[:, None, :].expand(-1, REFINER_RASTER, -1)
+    wanted_y = ((down - offset_y) / scale_y)[:, :, None].expand(-1, -1, REFINER_RASTER)
     # Beyond the outermost cell centres the maps continue as they are there.
     torch.testing.assert_close(seen.maps[:, 0], wanted_x.clamp(2, width - 2), rtol=0, atol=1e-3)
     torch.testing.assert_close(seen.maps[:, 1], wanted_y.clamp(2, height - 2), rtol=0, atol=1e-3)
@@ -33,9 +33,9 @@ def test_views_lie_where_the_objects_are():
 
 def test_views_of_nothing():
     seen = views(some_instances(0), prototypes(), picture(), PLACE)
-    assert seen.logits.shape == (0, RASTER, RASTER)
-    assert seen.maps.shape == (0, 32, RASTER, RASTER)
-    assert seen.pixels.shape == (0, RASTER, RASTER, 3)
+    assert seen.logits.shape == (0, REFINER_RASTER, REFINER_RASTER)
+    assert seen.maps.shape == (0, 32, REFINER_RASTER, REFINER_RASTER)
+    assert seen.pixels.shape == (0, REFINER_RASTER, REFINER_RASTER, 3)
     assert seen.sides.shape == (0,)
 
 
@@ -69,7 +69,7 @@ def test_pixels_lie_where_the_objects_are(box, tolerance):
     image[..., 1] = np.arange(height)[:, None]
     image[..., 2] = 7
     pixels = object_pixels(image, raster_sides(np.array([box], np.float32))).astype(float)
-    across, down = geometry.raster_points(torch.tensor([box], dtype=torch.float32), RASTER, margin=CORRECTION_MARGIN)
+    across, down = geometry.raster_points(torch.tensor([box], dtype=torch.float32), REFINER_RASTER, margin=CORRECTION_MARGIN)
     wanted_x, wanted_y = across[0].numpy() - 0.5, down[0].numpy() - 0.5  # pixel i is centred at i + 0.5
     inside_x, inside_y = (wanted_x > 8) & (wanted_x < width - 9), (wanted_y > 8) & (wanted_y < height - 9)
     difference_x = np.abs(pixels[0, :, :, 0] - wanted_x[None, :])[:, inside_x]
