@@ -3,8 +3,8 @@
 python -m benchmarks.edge_detectors [--data FOLDER] [--limit N] [--json FILE]
 
 Reads the folder `eval-edges` of the data (--data, or the environment variable STREAMSEG_DATA). The literature's
-ODS on the 200 test pictures of BSDS500: Sobel .539, Canny .600 (OIS .640, AP .580), as in FastSAM's table 2. Both
-detectors see the grey picture after a Gaussian blur; their lines are the maxima of the gradient along it.
+ODS on the 200 test images of BSDS500: Sobel .539, Canny .600 (OIS .640, AP .580), as in FastSAM's table 2. Both
+detectors see the grey image after a Gaussian blur; their lines are the maxima of the gradient along it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from benchmarks.harness import DATA, parser, report
-from streamseg.cli.progress import ProgressBar
+from streamseg.cli.terminal import ProgressBar
 from streamseg.evaluation.edges import THRESHOLDS, evaluate_detector, sobel, suppress
 
 SOBEL_SIGMA_PX = 0.7
@@ -32,7 +32,7 @@ HYSTERESIS = 0.4
 
 
 def gradient_lines(image: np.ndarray, *, sigma_px: float) -> np.ndarray:
-    """Maxima of the gradient of a picture (H, W, 3), float32 (H, W), as a share of the greatest one."""
+    """Maxima of the gradient of an image (H, W, 3), float32 (H, W), as a share of the greatest one."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     magnitude, x, y = sobel(grey if sigma_px == 0 else cv2.GaussianBlur(grey, (0, 0), sigma_px))
     lines = suppress(magnitude, np.stack([x, y]) / np.maximum(magnitude, 1e-12))
@@ -56,7 +56,7 @@ def canny(image: np.ndarray, *, sigma_px: float) -> np.ndarray:
 def main() -> int:
     flags = parser(__doc__)
     flags.add_argument("--data", type=Path, default=DATA)
-    flags.add_argument("--limit", type=int, default=None, metavar="N", help="the first N pictures only")
+    flags.add_argument("--limit", type=int, default=None, metavar="N", help="the first N images only")
     flags.add_argument("--sobel-sigma", type=float, nargs="*", default=[SOBEL_SIGMA_PX], metavar="PX")
     flags.add_argument("--canny-sigma", type=float, nargs="*", default=[CANNY_SIGMA_PX], metavar="PX")
     args = flags.parse_args()

@@ -1,4 +1,4 @@
-"""What training on has brought: recall of each run's network over the pictures drawn so far, and the runs' losses.
+"""What training on has brought: recall of each run's network over the images drawn so far, and the runs' losses.
 
 Takes the folders of training runs that went on from one another, in that order (`streamseg train --out RUN`), and
 reads the folder `eval-coco` of the data (--data, or the environment variable STREAMSEG_DATA). The networks are compared
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.harness import DATA, output_file, parser, report
-from streamseg.cli.progress import CountingBar
+from streamseg.cli.terminal import ProgressBar
 from streamseg.cli.train import WEIGHTS
 from streamseg.errors import DataError, StreamsegError
 from streamseg.evaluation.plots import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, figure
@@ -29,7 +29,7 @@ class Run:
 
     name: str
     num_drawn: list[int]
-    """Pictures drawn so far, those of the runs before it included; one for each line of the log."""
+    """Images drawn so far, those of the runs before it included; one for each line of the log."""
     losses: list[dict[str, float]]
     """Weighted, means since the line before. Of canvases of other sizes and other weights they are other numbers."""
 
@@ -37,10 +37,10 @@ class Run:
 def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of training runs, in their order")
-    arguments.add_argument("--batch", type=int, default=16, help="pictures per step in all of them (%(default)s)")
+    arguments.add_argument("--batch", type=int, default=16, help="images per step in all of them (%(default)s)")
     arguments.add_argument("--imgsz", type=int, default=512, help="(%(default)s)")
     arguments.add_argument("--data", type=Path, default=DATA)
-    arguments.add_argument("--limit", type=int, default=None, help="the first so many pictures only")
+    arguments.add_argument("--limit", type=int, default=None, help="the first so many images only")
     arguments.add_argument("--picture", type=output_file, default=None, metavar="FILE", help="draw the curves (PNG)")
     args = arguments.parse_args()
 
@@ -50,7 +50,7 @@ def main() -> int:
         for folder, run in zip(args.runs, runs, strict=True):
             recalls.append(recall_of(folder / WEIGHTS, args.data / "eval-coco", imgsz=args.imgsz, limit=args.limit))
             told = "  ".join(f"{name} {value:.3f}" for name, value in recalls[-1].items())
-            print(f"{run.name}: {run.num_drawn[-1]} pictures drawn | {told}", flush=True)
+            print(f"{run.name}: {run.num_drawn[-1]} images drawn | {told}", flush=True)
         if args.picture is not None:
             args.picture.parent.mkdir(parents=True, exist_ok=True)
             draw(runs, recalls, args.picture, imgsz=args.imgsz)
@@ -85,7 +85,7 @@ def read_runs(folders: Sequence[Path], *, batch_size: int) -> list[Run]:
 
 def recall_of(weights: Path, folder: Path, *, imgsz: int, limit: int | None) -> dict[str, float]:
     """What is drawn of a network, by name."""
-    bar = CountingBar("pictures")
+    bar = ProgressBar("pictures")
     with Segmenter(weights, imgsz=imgsz, conf=0.001, max_det=1000, masks="plain", scores="raw") as segmenter:
         scores = evaluate_proposals(segmenter, folder, limit=limit, on_image=bar)
     bar.close()
@@ -94,7 +94,7 @@ def recall_of(weights: Path, folder: Path, *, imgsz: int, limit: int | None) -> 
 
 
 def draw(runs: Sequence[Run], recalls: Sequence[dict[str, float]], path: Path, *, imgsz: int) -> None:
-    """Losses of all runs and recall after each, over the pictures drawn."""
+    """Losses of all runs and recall after each, over the images drawn."""
     with figure(path, 2, title="The default network's training") as axes:
         for run in runs:
             thousands = [count / 1000 for count in run.num_drawn]
@@ -112,7 +112,7 @@ def draw(runs: Sequence[Run], recalls: Sequence[dict[str, float]], path: Path, *
         for axis in axes:
             for run in runs[:-1]:
                 axis.axvline(run.num_drawn[-1] / 1000, color=GREY, linewidth=0.8, linestyle=":")
-            axis.set(xlabel="pictures drawn, thousands", xlim=(0, None), ylim=(0, None))
+            axis.set(xlabel="images drawn, thousands", xlim=(0, None), ylim=(0, None))
             axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8)
 
 

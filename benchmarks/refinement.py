@@ -1,12 +1,12 @@
 """What the refiner is worth: plain and sharp masks, raw and calibrated scores, on the same weights.
 
 Reads the folder `eval-coco` of the data (--data, or the environment variable STREAMSEG_DATA); the network runs once
-per picture, so that all rows of a table come from the same proposals. Outlines are compared object by object: an
+per image, so that all rows of a table come from the same proposals. Outlines are compared object by object: an
 object's proposal is the one whose plain and sharp masks fit it best on average, and it counts as found where that
 average reaches an IoU of 0.5, so that neither side chooses. Time is taken in turns on a frame of the rendered scene.
 
 --picture draws objects from small to medium at the 75th, 85th and 95th percentile of what the refiner adds to their
-IoU, none picked by hand. They come from the rendered scene; `--crops coco` takes them from the pictures of COCO, whose
+IoU, none picked by hand. They come from the rendered scene; `--crops coco` takes them from the images of COCO, whose
 owners' licences do not allow to hand them on.
 """
 
@@ -23,8 +23,7 @@ import numpy as np
 from benchmarks.harness import DATA, Timing, measure, output_file, parser, report
 from benchmarks.refined.crops import Choice, draw, scene_objects
 from benchmarks.refined.pairs import Floats, Found, Picture, found_objects, outlines, paired
-from streamseg.cli.progress import ProgressBar
-from streamseg.cli.tables import Table, format_table
+from streamseg.cli.terminal import ProgressBar, Table, print_table
 from streamseg.engines import leave_cores
 from streamseg.evaluation.matching import ImageMatches, match_image
 from streamseg.evaluation.overlap import mask_ious
@@ -42,7 +41,7 @@ BOUNDARY_TARGET, RECALL_TARGET, TIME_TARGET = 0.05, 0.03, 1.15
 
 
 class Comparison:
-    """Gathers pictures, and tells what they say."""
+    """Gathers images, and tells what they say."""
 
     def __init__(self) -> None:
         self.found: list[Found] = []
@@ -51,7 +50,7 @@ class Comparison:
         self._judged: dict[str, list[Floats]] = {"all": [np.zeros((0, 3))], "on objects": [np.zeros((0, 3))]}
 
     def add(self, image: Picture, plain: Instances, sharp: Instances, truth: ImageTruth) -> None:
-        """One picture's proposals: the same rows in both, by descending raw score; `sharp` has calibrated scores."""
+        """One image's proposals: the same rows in both, by descending raw score; `sharp` has calibrated scores."""
         raw, calibrated = (some.scores.numpy(force=True).astype(np.float64) for some in (plain, sharp))
         masks = {"plain": instance_masks(plain), "sharp": instance_masks(sharp)}
         ious = {name: mask_ious(some, truth.masks, truth.is_crowd) for name, some in masks.items()}
@@ -99,7 +98,7 @@ def main() -> int:
     arguments.add_argument("--engine", default="auto")
     arguments.add_argument("--imgsz", type=int, default=None, help="default: what the weights are made for")
     arguments.add_argument("--data", type=Path, default=DATA, help="a folder that holds eval-coco, or that itself")
-    arguments.add_argument("--limit", type=int, default=None, help="the first so many pictures only")
+    arguments.add_argument("--limit", type=int, default=None, help="the first so many images only")
     arguments.add_argument("--objects", type=int, default=30, help="in the frame that is timed")
     arguments.add_argument("--runs", type=int, default=60)
     arguments.add_argument(
@@ -121,10 +120,12 @@ def main() -> int:
     bar.close()
     results = comparison.results()
     for table in (*mask_tables(results), score_table(results)):
-        print(format_table(table), end="\n\n", flush=True)
+        print_table(table)
+        print()
 
     num_objects, timings = time_frames(segmenter, num_objects=args.objects, num_runs=args.runs, **options)
-    print(format_table(time_table(num_objects, segmenter.imgsz, timings)), end="\n\n", flush=True)
+    print_table(time_table(num_objects, segmenter.imgsz, timings))
+    print()
     for line in verdicts(results, timings):
         print(line)
     choice = None
@@ -166,7 +167,7 @@ def mask_tables(results: dict[str, Any]) -> tuple[Table, Table]:
         num_found = usual.num_objects
     return (
         before_and_after(
-            f"Masks, ranked by the raw score: {results['num_objects']} objects in {results['num_pictures']} pictures",
+            f"Masks, ranked by the raw score: {results['num_objects']} objects in {results['num_pictures']} images",
             ("masks", "AR@10", "AR@100", "AR@1000", "small", "medium", "large", "mean best IoU"),
             recall,
         ),
@@ -259,7 +260,7 @@ def _word(reached: bool) -> str:
 
 
 def describe(choice: Choice | None, path: Path) -> str:
-    """What the picture shows, and how usual that is."""
+    """What the image shows, and how usual that is."""
     if choice is None:
         return f"{path} was not written: no small or medium object was found"
     shown = ", ".join(f"{plain:.3f} to {sharp:.3f}" for plain, sharp in choice.shown)

@@ -3,12 +3,12 @@
 scripts/reproduce_paper [--weights FastSAM-x] [--coco DIR] [--lvis DIR] [--bsds DIR] [--only speed …] [--limit N]
 
 1 (speed) needs the weights alone; 2 (edges) BSDS500; 3 (box AR) COCO val2017; 4 and 5 (box and mask AR) LVIS v1 with
-COCO's pictures. What is absent is left out, with a line that says what to fetch. "Paper" is Zhao et al., "Fast
+COCO's images. What is absent is left out, with a line that says what to fetch. "Paper" is Zhao et al., "Fast
 Segment Anything", arXiv 2306.12156, on an RTX 3090; "reference" is what others measured with the same weights, where
 somebody published it: the survey arXiv 2410.04960, which also prompts with the labelled boxes. Table 6 of the paper
 prompts with the boxes of a ViTDet, which come with no data set.
 
-Pictures go in at 1024 px. Recall and edges take 1000 proposals each, as there, whose --conf and --iou are not stated;
+Images go in at 1024 px. Recall and edges take 1000 proposals each, as there, whose --conf and --iou are not stated;
 speed and boxes are measured with the settings of the official program, conf 0.4 and iou 0.9.
 """
 
@@ -28,7 +28,7 @@ import torch
 from benchmarks.harness import measure, parser, report
 from benchmarks.paper.data_sets import bsds_folder, coco_folder, lvis_folder
 from streamseg.cli.named_weights import fetch_named
-from streamseg.cli.progress import CountingBar
+from streamseg.cli.terminal import ProgressBar
 from streamseg.errors import DataError, StreamsegError
 from streamseg.evaluation.edges import evaluate_edges
 from streamseg.evaluation.prompted import evaluate_prompted
@@ -43,7 +43,7 @@ FETCH = {
     "coco": "COCO val2017: http://images.cocodataset.org/zips/val2017.zip and http://images.cocodataset.org/"
     "annotations/annotations_trainval2017.zip, unpacked into one folder (val2017/, annotations/); give it as --coco",
     "lvis": "LVIS v1: lvis_v1_val.json of https://www.lvisdataset.org/dataset in one folder (--lvis), and COCO's"
-    " pictures, which it is about, in another (--coco): val2017.zip and train2017.zip of"
+    " images, which it is about, in another (--coco): val2017.zip and train2017.zip of"
     " http://images.cocodataset.org/zips/",
     "bsds": "BSDS500: BSR_bsds500.tgz of https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/, "
     "unpacked; give its folder BSR/BSDS500/data as --bsds",
@@ -81,7 +81,7 @@ class Measurement:
 
 
 def speed(segmenter: Segmenter, num_runs: int) -> list[Row]:
-    """Table 1: milliseconds per picture, by the number of point prompts."""
+    """Table 1: milliseconds per image, by the number of point prompts."""
     image = SceneRenderer(1024, 1024, seed=0).render(0)
     rng = np.random.default_rng(0)
     asked: dict[str, list[Prompt]] = {
@@ -160,8 +160,8 @@ def boxes(name: str, reference: float) -> Callable[[Segmenter, Path], list[Row]]
 
 
 @contextmanager
-def progress() -> Iterator[CountingBar]:
-    bar = CountingBar("pictures")
+def progress() -> Iterator[ProgressBar]:
+    bar = ProgressBar("pictures")
     try:
         yield bar
     finally:
@@ -220,7 +220,7 @@ def run(wanted: Sequence[Measurement], folders: dict[str | None, Path], args: Na
         settings = OFFICIAL if is_official else {"conf": args.conf, "iou": args.iou, "max_det": 1000}
         with Segmenter(args.weights, device=args.device, imgsz=args.imgsz, **settings) as segmenter:
             shown = ", ".join(f"{name} {value:g}" for name, value in settings.items())
-            trial = "" if args.limit is None else f"; the first {args.limit} pictures only: no comparison"
+            trial = "" if args.limit is None else f"; the first {args.limit} images only: no comparison"
             print(f"\n{args.weights}, imgsz {segmenter.imgsz}, {shown}{trial}")
             print(f"{'table':22} {'':22} {'paper':>8} {'reference':>10} {'here':>8}", flush=True)
             for one in chosen:
@@ -248,7 +248,7 @@ def main() -> int:
     flags.add_argument("--lvis", type=Path, metavar="DIR", help="with lvis_v1_val.json")
     flags.add_argument("--bsds", type=Path, metavar="DIR", help="BSR/BSDS500/data, or a folder like eval-edges")
     flags.add_argument("--only", nargs="+", choices=list(measurements(1, None)), help="some of the tables")
-    flags.add_argument("--limit", type=positive, metavar="N", help="the first N pictures of each data set: a trial")
+    flags.add_argument("--limit", type=positive, metavar="N", help="the first N images of each data set: a trial")
     flags.add_argument("--runs", type=positive, default=20, help="timed runs for table 1")
     flags.add_argument("--imgsz", type=positive, default=1024)
     flags.add_argument("--conf", type=float, default=0.001)

@@ -1,4 +1,4 @@
-"""`streamseg check-config`: what a configuration comes to, or every mistake in it."""
+"""`streamseg check-config`: print the effective configuration, or every mistake in it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `check-config` to the command line."""
     parser = subparsers.add_parser(
         "check-config",
-        help="show what a configuration comes to, or every mistake in it",
-        description="Prints the whole configuration as YAML, defaults filled in; or one line for each mistake.",
+        help="print the effective configuration, or every mistake in it",
+        description="Print the complete configuration as YAML, with the defaults filled in; or one line per mistake.",
     )
     add_config_arguments(parser)
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the effective configuration; ConfigError names every mistake."""
+    """Print the effective configuration; the ConfigError of an invalid one names every mistake."""
     import yaml
 
     from streamseg.config import load_config

@@ -1,4 +1,4 @@
-"""`streamseg demo`: the main job on the built-in scene, with a page to click on and a subscriber in another process."""
+"""`streamseg demo`: a complete run on the rendered scene, with the page and a subscriber in another process."""
 
 from __future__ import annotations
 
@@ -18,48 +18,48 @@ from streamseg.errors import ConfigError
 __all__ = ["Received", "add_parser", "read_received", "run"]
 
 GRACE_SECONDS = 10.0
-"""For the subscriber to notice that nothing comes any more."""
+"""Time for the subscriber to end by its own timeout after the last message."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `demo`."""
+    """Add `demo` to the command line."""
     parser = subparsers.add_parser(
         "demo",
-        help="the main job on the built-in scene; nothing is needed",
-        description="Segments a rendered scene live, follows its objects, publishes them, and lets a subscriber in"
-        " another process receive them. Prints the address of a page that shows it. Leaves demo.mp4 to look at and"
-        " demo.jsonl with what was received.",
+        help="run everything on the rendered scene; needs no camera and no files",
+        description="Segment a rendered scene live, track its objects, publish them, and receive them in a subscriber"
+        " in another process. Print the address of a page that shows the run. Write demo.mp4, the recorded video, and"
+        " demo.jsonl, the received messages.",
     )
     add_config_arguments(parser)
-    parser.add_argument("--seconds", type=float, default=15.0, help="how long (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="duration (default %(default)s)")
     parser.add_argument(
-        "--view-port", type=int, default=0, metavar="PORT", help="of the page (default %(default)s: the system chooses)"
+        "--view-port", type=int, default=0, metavar="PORT", help="port of the page (default %(default)s: a free port)"
     )
-    parser.add_argument("--no-view", action="store_true", help="serve no page")
+    parser.add_argument("--no-view", action="store_true", help="do not serve the page")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default %(default)s)")
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo; exit code 1 when the subscriber received nothing."""
+    """Run the demo; exit code 1 if the subscriber received nothing."""
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
-    from streamseg.cli.status_line import StatusLine, summary_lines
+    from streamseg.cli.terminal import StatusLine, summary_lines
     from streamseg.config import load_config
     from streamseg.runtime.session import open_runtime
 
     if not args.seconds > 0:
         raise ConfigError(f"--seconds must be more than 0, got {args.seconds:g}")
-    # The system chooses the ports, so that a demo runs beside anything else.
+    # Free ports, so that the demo runs beside any other run.
     ports = ["publish.endpoint=tcp://127.0.0.1:0", "publish.control_endpoint=tcp://127.0.0.1:0"]
     with_page = not args.no_view
     if with_page and importlib.util.find_spec("aiohttp") is None:
-        print("no page: it needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'")
+        print("no page, because it needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'")
         with_page = False
     view = [f"viewer.enabled={str(with_page).lower()}", f"viewer.port={args.view_port}"]
     config = load_config(args.config, sets=[*ports, *view, *args.sets], sources=args.source)
     if config.publish.endpoint is None:
-        raise ConfigError("the demo publishes to a subscriber; publish.endpoint cannot be null")
+        raise ConfigError("the demo needs an endpoint for its subscriber; publish.endpoint must not be null")
     fetch_named(config.segmentation.weights)
     received_path = args.out / "demo.jsonl"
     status = StatusLine()
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             finally:
                 status.close()
     received = read_received(received_path)
-    print(f"to look at: {', '.join(str(path) for path in video.paths.values() if path.is_file())}")
+    print(f"recorded: {', '.join(str(path) for path in video.paths.values() if path.is_file())}")
     print(f"a subscriber in another process received {received} -> {received_path}")
     for line in summary_lines(session.runtime.stats()):
         print(line)
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _subscriber(endpoint: str, path: Path) -> Iterator[None]:
-    """Another process that writes what it receives to a file, a line of JSON per message."""
+    """Run a subscriber in another process that writes one line of JSON per message to a file."""
     command = [sys.executable, "-m", "streamseg.cli.main", "subscribe", endpoint, "--json"]
     with path.open("w", encoding="utf-8") as file:
         process = subprocess.Popen([*command, "--timeout", "3"], stdout=file, stdin=subprocess.DEVNULL)
@@ -97,7 +97,7 @@ def _subscriber(endpoint: str, path: Path) -> Iterator[None]:
             yield
         finally:
             try:
-                # It ends by itself, soon after the last message.
+                # It ends by its own timeout, soon after the last message.
                 process.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.terminate()
@@ -106,7 +106,7 @@ def _subscriber(endpoint: str, path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Received:
-    """What a subscriber wrote down."""
+    """Totals of what a subscriber received."""
 
     num_messages: int
     num_masks: int
@@ -117,7 +117,7 @@ class Received:
 
 
 def read_received(path: Path) -> Received:
-    """Count the lines that `streamseg subscribe --json` wrote; a last line that was cut off is left out."""
+    """Count the messages written by `streamseg subscribe --json`; a truncated last line is skipped."""
     num_messages = num_masks = 0
     identities = set()
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):

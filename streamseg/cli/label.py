@@ -1,42 +1,42 @@
-"""`streamseg label`: add the network's own confident answers to the labels of a folder, to train on (self-training)."""
+"""`streamseg label`: add the network's own confident detections to the labels of a folder (self-training)."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from streamseg.cli.progress import CountingBar
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
+from streamseg.cli.terminal import ProgressBar
 from streamseg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `label`."""
+    """Add `label` to the command line."""
     parser = subparsers.add_parser(
         "label",
-        help="fill what a data set leaves unlabelled with confident answers",
-        description="Writes a COCO-format folder with the labels of FOLDER, and the network's answers where it has"
-        ' none; those are marked "pseudo".',
+        help="label the unlabelled objects of a data set with confident detections",
+        description="Write a COCO-format folder with the labels of FOLDER, plus the network's detections of unlabelled"
+        ' objects, marked "pseudo".',
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="COCO format: instances.json and images/")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the result")
     parser.add_argument(
-        "--min-score", type=float, default=0.5, help="answers below are not believed, 0 to 1 (default %(default)s)"
+        "--min-score", type=float, default=0.5, help="discard detections below this score, 0 to 1 (default %(default)s)"
     )
     parser.add_argument(
         "--max-overlap",
         type=float,
         default=0.1,
-        help="answers of which a larger share is labelled are left out, 0 to 1 (default %(default)s)",
+        help="discard detections if a larger share of them is labelled already, 0 to 1 (default %(default)s)",
     )
     add_segmentation_arguments(parser, {"conf": "--min-score"})
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Label; exit code 0."""
+    """Label the folder; exit code 0."""
     for name in ("min_score", "max_overlap"):
         if not 0 <= getattr(args, name) <= 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be 0 to 1, got {getattr(args, name)}")
@@ -47,18 +47,14 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.pseudo import label_folder
 
     fetch_named(config.weights)
-    bar = CountingBar("pictures")
-    try:
-        with Segmenter.from_config(config) as segmenter:
-            num_added = label_folder(
-                args.folder,
-                args.out,
-                segmenter,
-                min_score=args.min_score,
-                max_overlap=args.max_overlap,
-                on_image=bar,
-            )
-    finally:
-        bar.close()
+    with ProgressBar("images") as bar, Segmenter.from_config(config) as segmenter:
+        num_added = label_folder(
+            args.folder,
+            args.out,
+            segmenter,
+            min_score=args.min_score,
+            max_overlap=args.max_overlap,
+            on_image=bar,
+        )
     print(f"wrote {args.out}: {num_added} labels added")
     return 0

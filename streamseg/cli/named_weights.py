@@ -43,7 +43,7 @@ def fetch_named(source: str, catalogue: Sequence[OfficialWeights] | None = None)
         WeightsError: the download fails.
     """
     from streamseg.weights.catalogue import CATALOGUE, find_official
-    from streamseg.weights.resolve import fetch_official, cached_weights_path
+    from streamseg.weights.resolve import cached_weights_path, fetch_official
 
     entry = find_official(source, CATALOGUE if catalogue is None else catalogue)
     if entry is not None and not Path(source).is_file() and not cached_weights_path(entry).is_file():

@@ -1,35 +1,39 @@
-"""`streamseg pack`: what a recipe trains on in one small folder, to be carried to another machine."""
+"""`streamseg pack`: copy the training data of a recipe into one small folder, for use on another machine."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from streamseg.cli.progress import CountingBar
+from streamseg.cli.terminal import ProgressBar
 from streamseg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `pack`."""
+    """Add `pack` to the command line."""
     parser = subparsers.add_parser(
         "pack",
-        help="put the data of a training recipe into one small folder",
-        description="Writes the pictures of a recipe, shrunk, with their labels and the recipe for them.",
+        help="copy the data of a training recipe into one small folder",
+        description="Write the images of a recipe, downscaled, with their labels and a recipe that uses them.",
     )
-    parser.add_argument("recipe", type=Path, help="YAML, such as configs/train-default.yaml")
+    parser.add_argument("recipe", type=Path, help="YAML file, such as configs/train-default.yaml")
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder for the packed data")
     parser.add_argument(
-        "--max-side", type=int, default=512, metavar="PX", help="long side of the pictures (default %(default)s)"
+        "--max-side",
+        type=int,
+        default=512,
+        metavar="PX",
+        help="maximum length of an image's long side, 32 to 16384 (default %(default)s)",
     )
-    parser.add_argument("--quality", type=int, default=80, help="of JPEG, 1 to 100 (default %(default)s)")
+    parser.add_argument("--quality", type=int, default=80, help="JPEG quality, 1 to 100 (default %(default)s)")
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Pack; exit code 0."""
+    """Pack the data; exit code 0."""
     for name, low, high in (("max_side", 32, 16384), ("quality", 1, 100)):
         if not low <= getattr(args, name) <= high:
             raise ConfigError(f"--{name.replace('_', '-')} must be {low} to {high}, got {getattr(args, name)}")
@@ -37,8 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.pack import pack_recipe
     from streamseg.training.recipe import load_recipe
 
-    bar = CountingBar("pictures")
-    try:
+    with ProgressBar("images") as bar:
         packed = pack_recipe(
             load_recipe(args.recipe),
             args.data,
@@ -47,9 +50,7 @@ def run(args: argparse.Namespace) -> int:
             quality=args.quality,
             on_image=bar,
         )
-    finally:
-        bar.close()
     megabytes = packed.num_bytes / 1e6
-    print(f"wrote {args.out}: {packed.num_pictures} pictures, {packed.num_annotations} labels, {megabytes:.1f} MB")
+    print(f"wrote {args.out}: {packed.num_images} images, {packed.num_annotations} labels, {megabytes:.1f} MB")
     print(f"train with: streamseg train {args.out / 'recipe.yaml'} --data {args.out} --out RUN")
     return 0

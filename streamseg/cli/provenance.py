@@ -1,4 +1,4 @@
-"""Where, when and with what something was measured: without it a figure says nothing."""
+"""Provenance of measurements: time, machine and versions, without which a figure means nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """Time, command, machine, load and versions of this process, as JSON can hold them."""
+    """Return time, command, machine, load and package versions of this process as JSON values."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -39,7 +39,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, where Linux tells it."""
+    """Return the name of the processor; on systems other than Linux, what `platform` reports."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():

@@ -1,4 +1,4 @@
-"""Records a run: the pictures with their objects, as MP4."""
+"""Record a run as MP4 video: the frames with their objects drawn on them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["VideoSink"]
 
 
 class VideoSink:
-    """Writes what is published onto the pictures, each at its own time.
+    """Sink that draws the published objects on their frames and writes each frame at its own time.
 
     Args:
-        path: the video; with several sources one for each, `out.mp4` becoming `out-<source_id>.mp4`.
-        source_ids: of all sources.
+        path: the video file. Several sources get one file each: `out.mp4` becomes `out-<source_id>.mp4`.
+        source_ids: ids of all sources.
 
     Raises:
         DataError: the file cannot be written.
@@ -31,7 +31,7 @@ class VideoSink:
             for source_id in source_ids
         }
         self._times = {source_id: SourceTime() for source_id in source_ids}
-        self._writers = {source_id: VideoWriter(place) for source_id, place in self.paths.items()}
+        self._writers = {source_id: VideoWriter(video) for source_id, video in self.paths.items()}
 
     def write(self, result: FrameResult) -> None:
         """Append one frame to its source's video."""
@@ -41,7 +41,7 @@ class VideoSink:
         )
 
     def close(self) -> None:
-        """Finish the files; a source that gave no frame leaves none."""
+        """Finish the files; a source that delivered no frame leaves no file. Idempotent."""
         while self._writers:
             _, writer = self._writers.popitem()
             writer.close()

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.batches import draw_from
     from streamseg.training.recipe import load_recipe
     from streamseg.training.refine import held_out_figures, train_refiner
-    from streamseg.training.refine_samples import RefineSettings, collect
+    from streamseg.training.refiner_examples import RefineSettings
     from streamseg.weights import load_weights, save_weights
 
     for name, least in (("images", 10), ("epochs", 0.0), ("seed", 0), ("threads", 1)):
@@ -77,13 +77,13 @@ def run(args: argparse.Namespace) -> int:
     for path, other in zip(args.earlier, earlier_networks, strict=True):
         if other.config != network.config:
             raise ConfigError(
-                f"--earlier {path} has another network shape than {args.weights}; give earlier weights of the same one"
+                f"--earlier {path} has another network shape than {args.weights}; give weights of the same training"
             )
     settings = RefineSettings(
-        num_pictures=args.images, imgsz=imgsz_of(loaded.metadata), epochs=args.epochs, seed=args.seed
+        num_images=args.images, imgsz=imgsz_of(loaded.metadata), epochs=args.epochs, seed=args.seed
     )
     draw = draw_from(sources, np.asarray(weights) / sum(weights))
-    with ProgressBar("images", total=settings.num_pictures) as bar:
+    with ProgressBar("images", total=settings.num_images) as bar:
         samples, num_training = collect(
             network, draw, settings, earlier=earlier_networks, on_image=lambda done, _: bar.update(done)
         )

@@ -1,4 +1,4 @@
-"""`streamseg run`: live video in, every object out, until it ends or Ctrl-C."""
+"""`streamseg run`: segment and publish live video until the sources end, or until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -23,43 +23,45 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "open_viewer", "run", "run_config", "show_session"]
 
 CONFIGURED_PORT = -1
-"""Stands for `--view` without a port."""
+"""Value of `--view` without a port."""
 STATUS_SECONDS = 1.0
-"""Between two looks at the figures."""
+"""Time between two updates of the status line."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `run`."""
+    """Add `run` to the command line."""
     parser = subparsers.add_parser(
         "run",
         help="segment live video and publish it",
-        description="Captures, segments, follows and publishes until every source has ended, or Ctrl-C.",
+        description="Capture, segment, track and publish until every source has ended, or until Ctrl-C.",
     )
     add_config_arguments(parser)
-    parser.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="stop after so long")
-    parser.add_argument("--no-publish", action="store_true", help="open no endpoint")
+    parser.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="stop after this time")
+    parser.add_argument("--no-publish", action="store_true", help="do not publish; open no endpoint")
     parser.add_argument(
         "--view",
         nargs="?",
         type=_port,
         const=CONFIGURED_PORT,
         metavar="PORT",
-        help="serve a page that shows the run in a browser, at viewer.port or PORT; 0: the system chooses",
+        help="serve a page that shows the run in a browser, at viewer.port or PORT (0: a free port)",
     )
-    parser.add_argument("--out", metavar="VIDEO.mp4", help="record the pictures with their objects")
-    parser.add_argument("--show", action="store_true", help="a window per source; click an object to select it")
+    parser.add_argument("--out", metavar="VIDEO.mp4", help="record the frames with their objects")
+    parser.add_argument("--show", action="store_true", help="open a window per source; click an object to select it")
     parser.set_defaults(command=run)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """What makes a configuration: a file, sources, settings."""
-    parser.add_argument("config", nargs="?", metavar="CONFIG.yaml", help="without it: the defaults")
+    """Add the arguments that make up a configuration: file, sources, settings."""
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG.yaml", help="configuration file (default: built-in defaults)"
+    )
     parser.add_argument(
         "--source",
         action="append",
         default=[],
         metavar="S",
-        help="scene, a camera's number, a path or a URL; repeatable, in the place of the file's sources",
+        help="scene, camera number, path or URL; repeatable; replaces the sources of the configuration file",
     )
     parser.add_argument(
         "--set",
@@ -67,20 +69,20 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="sets",
         metavar="KEY=VALUE",
-        help="e.g. segmentation.conf=0.4; repeatable",
+        help="override a setting, e.g. segmentation.conf=0.4; repeatable",
     )
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no port from 0 to 65535; a configuration is written before --view"
+            f"{text!r} is not a port from 0 to 65535; put the configuration file before --view"
         )
     return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until the end; the last line on standard output holds the figures."""
+    """Run until the end; the last line on standard output holds the totals."""
     from streamseg.config import load_config
 
     if args.duration is not None and not args.duration > 0:
@@ -102,23 +104,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_config(config: Config, *, duration_seconds: float | None = None, show: bool = False) -> None:
-    """Run a configuration with a status line, and print what it came to, also after Ctrl-C.
+    """Run a configuration with a status line, and print its summary, also after Ctrl-C.
 
     Args:
-        config: the whole of a run.
-        duration_seconds: stop after so long; None: no limit.
-        show: with a window per source; there must be a display, see `require_display`.
+        config: configuration of the run.
+        duration_seconds: stop after this time; None for no limit.
+        show: open a window per source. Requires a display, see `require_display`.
 
     Raises:
-        StreamsegError: it cannot start, or a part of it failed.
+        StreamsegError: the run cannot start, or a part of it failed.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after everything was flushed.
     """
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
-    from streamseg.cli.status_line import StatusLine, summary_lines
+    from streamseg.cli.terminal import StatusLine, summary_lines
     from streamseg.runtime.session import open_runtime
 
-    # Else the interpreter walks every object of torch at its end, which takes longer than ending the run.
+    # Otherwise the interpreter traverses every object of torch at exit, which takes longer than ending the run.
     atexit.register(gc.freeze)
     fetch_named(config.segmentation.weights)
     status = StatusLine()
@@ -134,34 +136,34 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
         if window is not None:
             sinks.append(window.latest)
         session = stack.enter_context(open_runtime(config, sinks))
-        for what, endpoint in (
+        for name, endpoint in (
             ("messages", session.endpoint),
             ("single-part messages", session.single_endpoint),
             ("control", session.control_endpoint),
         ):
             if endpoint is not None:
-                print(f"{what} at {endpoint}", flush=True)
+                print(f"{name} at {endpoint}", flush=True)
         if viewer is not None:
             show_session(viewer, session)
-        on_figures: Callable[[RunStats], None] = status.update
+        on_stats: Callable[[RunStats], None] = status.update
         interval_seconds = STATUS_SECONDS
         if window is not None:
             window.attach(session.operations, session.runtime.stop)
-            on_figures, interval_seconds = window.beside(status.update, STATUS_SECONDS), window.refresh_seconds
+            on_stats, interval_seconds = window.beside(status.update, STATUS_SECONDS), window.refresh_seconds
         try:
-            session.runtime.run(on_figures, interval_seconds=interval_seconds, duration_seconds=duration_seconds)
+            session.runtime.run(on_stats, interval_seconds=interval_seconds, duration_seconds=duration_seconds)
         finally:
             status.close()
-            figures = session.runtime.stats()
-            # A run that failed before its first frame has nothing to tell but its error.
-            if figures.num_frames or not isinstance(sys.exc_info()[1], StreamsegError):
-                for line in summary_lines(figures):
+            stats = session.runtime.stats()
+            # A run that failed before its first frame reports its error only.
+            if stats.num_frames or not isinstance(sys.exc_info()[1], StreamsegError):
+                for line in summary_lines(stats):
                     print(line, flush=True)
 
 
 @contextlib.contextmanager
 def open_window() -> Iterator[Window]:
-    """Windows for a run's pictures, closed in the end; there must be a display."""
+    """Open the windows of a run, and close them at the end. Requires a display."""
     from streamseg.cli.window.screen import OpenCVScreen
     from streamseg.cli.window.window import Window
 
@@ -171,11 +173,11 @@ def open_window() -> Iterator[Window]:
 
 @contextlib.contextmanager
 def open_viewer(config: Config) -> Iterator[Viewer | None]:
-    """The page's server where the configuration wants one, closed in the end.
+    """Open the page's server if the configuration enables it, and close it at the end.
 
     Raises:
-        ConfigError: aiohttp is not installed, or the token in the environment is none.
-        PublishError: the address cannot be listened at.
+        ConfigError: aiohttp is not installed, or the token in the environment is invalid.
+        PublishError: the server cannot listen at the address.
     """
     if not config.viewer.enabled:
         yield None
@@ -187,7 +189,7 @@ def open_viewer(config: Config) -> Iterator[Viewer | None]:
 
 
 def show_session(viewer: Viewer, session: Session) -> None:
-    """Let the page see and steer a session, and say where it is."""
+    """Attach the page to a session, and print its address."""
     from streamseg.viewer import Run
 
     viewer.attach(Run.of(session))
@@ -196,7 +198,7 @@ def show_session(viewer: Viewer, session: Session) -> None:
 
 @contextlib.contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Let a service manager's SIGTERM flush as Ctrl-C does."""
+    """Handle SIGTERM, sent by service managers, like Ctrl-C: flush everything."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.capture.video_file import VideoFile
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.outputs import Outputs
-    from streamseg.cli.progress import ProgressBar
+    from streamseg.cli.terminal import ProgressBar
     from streamseg.config import Config, ImagesSource, StreamSource, TextConfig, TrackingConfig, parse_source
     from streamseg.engines import leave_cores
     from streamseg.pipeline import Pipeline
@@ -159,10 +159,12 @@ def run(args: argparse.Namespace) -> int:
         retina_masks=job.retina_masks,
         text=text,
     )
-    with Outputs(
-        job.folder, job.source, video_fps=fps if names is None else None, overlay=not args.no_overlay, draw=job.draw
-    ) as outputs:
-        progress = ProgressBar("frames" if names is None else "pictures", num_frames)
+    with (
+        ProgressBar("frames" if names is None else "images", num_frames) as progress,
+        Outputs(
+            job.folder, job.source, video_fps=fps if names is None else None, overlay=not args.no_overlay, draw=job.draw
+        ) as outputs,
+    ):
         unanswered = set()
         for frame in source.frames():
             check_prompts(job.prompts, frame.size)

@@ -113,8 +113,8 @@ def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
     """The keys are those of the wire's header; `age_ms` is the age on arrival, `lost` the gaps so far."""
     from streamseg.publish import message_age_ms
     from streamseg.rle import crop_to_coco
-    from streamseg.wire.fields import dump_json
     from streamseg.wire.header import prompt_statuses_to_json
+    from streamseg.wire.json_fields import dump_json
 
     seconds, nanoseconds = divmod(message.captured_ns, 1_000_000_000)
     objects: list[dict[str, Any]] = []

@@ -1,13 +1,14 @@
-"""`streamseg train`: train a network from a recipe, and write its weights."""
+"""`streamseg train`: train a network by a recipe, and write its weights."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamseg.cli.eval_protocols import PROTOCOLS
+from streamseg.cli.terminal import LiveLine
 from streamseg.cli.training_curves import CURVES, can_draw, draw_curves
 from streamseg.cli.training_settings import training_settings
 from streamseg.errors import ConfigError, DataError
@@ -21,42 +22,65 @@ if TYPE_CHECKING:
 __all__ = ["WEIGHTS", "add_parser", "run"]
 
 WEIGHTS = "weights.safetensors"
-"""Of a run's folder, when it is complete: the moving average, half precision."""
+"""File name of the weights of a complete run: the moving average in half precision."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `train`."""
+    """Add `train` to the command line."""
     parser = subparsers.add_parser(
         "train",
-        help="train a network on labelled pictures and the rendered scene",
-        description="Several GPUs: torchrun --nproc-per-node N -m streamseg.cli.main train … --device cuda",
+        help="train a network on labelled images and the rendered scene",
+        description="Train a network, or fine-tune weights. On several GPUs:"
+        " torchrun --nproc-per-node N -m streamseg.cli.main train … --device cuda",
     )
-    parser.add_argument("recipe", type=Path, help="YAML: sources and settings, such as configs/train-default.yaml")
+    parser.add_argument(
+        "recipe", type=Path, help="YAML file with sources and settings, such as configs/train-default.yaml"
+    )
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
     parser.add_argument("--out", type=Path, required=True, help=f"folder for checkpoints, logs, {CURVES} and {WEIGHTS}")
     parser.add_argument(
-        "--weights", help="start from these (fine-tuning): default, a name or a file of weights; they decide the size"
+        "--weights",
+        help="weights to fine-tune: default, a name, or a weights file; they determine the network's size (default:"
+        " train from scratch)",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the folder's last checkpoint; the rest as at the start"
+        "--resume",
+        action="store_true",
+        help="continue from the last checkpoint in --out; repeat the other arguments of the first start",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default %(default)s)")
-    parser.add_argument("--threads", type=_at_least(1), default=None, help="torch threads (default: torch's choice)")
     parser.add_argument(
-        "--workers", type=_at_least(0), default=1, help="processes that compose pictures (default %(default)s)"
+        "--threads", type=_at_least(1), default=None, help="number of torch threads (default: torch's choice)"
     )
-    parser.add_argument("--stop-after", type=float, default=None, metavar="SECONDS", help="stop early, to be resumed")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting")
-    parser.add_argument("--eval", type=Path, metavar="FOLDER", help="measure recall on this COCO-format folder")
     parser.add_argument(
-        "--eval-every", type=_at_least(1), default=1000, metavar="STEPS", help="how often (default %(default)s)"
+        "--workers", type=_at_least(0), default=1, help="number of processes that compose images (default %(default)s)"
     )
-    parser.add_argument("--eval-limit", type=_at_least(1), metavar="N", help="on its first N pictures only")
+    parser.add_argument(
+        "--stop-after", type=float, default=None, metavar="SECONDS", help="stop after this time; continue with --resume"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one setting of the recipe, e.g. num_steps=2000; repeatable",
+    )
+    parser.add_argument(
+        "--eval", type=Path, metavar="FOLDER", help="evaluate recall on this COCO-format folder while training"
+    )
+    parser.add_argument(
+        "--eval-every",
+        type=_at_least(1),
+        default=1000,
+        metavar="STEPS",
+        help="steps between evaluations (default %(default)s)",
+    )
+    parser.add_argument("--eval-limit", type=_at_least(1), metavar="N", help="evaluate on the first N images only")
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train; write `weights.safetensors` (the moving average, half precision) when the run is complete."""
+    """Train, and write `weights.safetensors` (the moving average in half precision) once the run is complete."""
     import math
 
     import torch
@@ -70,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     if not args.resume and (args.out / CHECKPOINT).exists():
-        raise DataError(f"{args.out} holds a run already; add --resume to go on, or choose another folder")
+        raise DataError(f"{args.out} already contains a run; add --resume to continue it, or choose another folder")
     recipe = load_recipe(args.recipe)
     start = None if args.weights is None else load_weights(args.weights)
     settings = training_settings(recipe.settings, args.set, start)
@@ -88,16 +112,13 @@ def run(args: argparse.Namespace) -> int:
             initial=None if start is None else start.network(),
             ranks=ranks,
         )
-        try:
+        with LiveLine() as line:
             complete = trainer.run(
-                _show,
+                lambda progress: _show(progress, line),
                 stop_after_seconds=math.inf if args.stop_after is None else args.stop_after,
                 evaluation=evaluation,
                 on_checkpoint=lambda: _draw(args.out),
             )
-        finally:
-            if ranks.is_first and sys.stderr.isatty():
-                print(file=sys.stderr)
         if ranks.is_first:
             _finish(args, trainer, recipe, start, complete=complete)
     return 0
@@ -111,7 +132,7 @@ def _finish(
     if not can_draw():
         print(f"no {CURVES}: it needs matplotlib, which is not installed; run: pip install 'streamseg[train]'")
     if not complete:
-        print(f"stopped at step {trainer.step} of {trainer.settings.num_steps}; go on with --resume")
+        print(f"stopped at step {trainer.step} of {trainer.settings.num_steps}; continue with --resume")
         return
     path = args.out / WEIGHTS
     metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": trainer.settings.size}
@@ -126,22 +147,22 @@ def _finish(
 
 
 def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str) -> Evaluation | None:
-    """Recall on the folder that the user names; None where there is none."""
+    """Return the evaluation of recall on the user's folder; None if none is given."""
     if args.eval is None:
         return None
-    from streamseg.cli.evaluations.proposals import PROTOCOL
     from streamseg.datasets.coco import read_images
     from streamseg.engines.torch_engine import TorchEngine
     from streamseg.evaluation.proposals import evaluate_proposals
     from streamseg.segmentation import Segmenter
     from streamseg.training.trainer import Evaluation
 
-    read_images(args.eval)  # what is wrong with it is said before the training, not after a thousand steps
+    read_images(args.eval)  # errors in the data are reported before the training, not after a thousand steps
+    protocol = PROTOCOLS["proposals"]
 
     def measure(network: Network) -> dict[str, float]:
         engine = TorchEngine(network, device=device)
         with Segmenter(
-            engine=engine, imgsz=recipe.imgsz, conf=PROTOCOL.conf, iou=PROTOCOL.iou, max_det=PROTOCOL.max_det
+            engine=engine, imgsz=recipe.imgsz, conf=protocol.conf, iou=protocol.iou, max_det=protocol.max_det
         ) as segmenter:
             scores = evaluate_proposals(segmenter, args.eval, limit=args.eval_limit)
         return {
@@ -165,27 +186,24 @@ def _check_device(device: str) -> None:
         return
     name, _, number = device.partition(":")
     if name != "cuda" or not (number or "0").isdecimal() or int(number or 0) >= torch.cuda.device_count():
-        there = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        raise ConfigError(f"device {device!r} is not there; there are {', '.join(['cpu', *there])}")
+        available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        raise ConfigError(f"device {device!r} is not available; available: {', '.join(available)}")
 
 
 def _at_least(least: int) -> Callable[[str], int]:
-    """A whole number of the command line that is not less."""
+    """Return an argument type: an integer of at least this value."""
 
     def parse(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {least}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, got {text!r}")
         return int(text)
 
     return parse
 
 
-def _show(progress: Progress) -> None:
-    share = progress.step / progress.num_steps
-    bar = ("#" * int(30 * share)).ljust(30, ".")
+def _show(progress: Progress, line: LiveLine) -> None:
     losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-    line = f"[{bar}] {progress.step}/{progress.num_steps}  {losses}  {progress.pictures_per_second:.1f} pictures/s"
-    if sys.stderr.isatty():
-        print(f"\r{line}", end="", file=sys.stderr, flush=True)
-    else:
-        print(line, file=sys.stderr, flush=True)
+    line.show(
+        f"{progress.step}/{progress.num_steps}  {losses}  {progress.images_per_second:.1f} images/s",
+        share=progress.step / progress.num_steps,
+    )

@@ -1,4 +1,4 @@
-"""The course of a training run as a picture: `curves.png` in its folder."""
+"""Plot of a training run: `curves.png` in its folder."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ CURVES = "curves.png"
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is there, which the package does without elsewhere."""
+    """Return whether matplotlib, an optional dependency, is installed."""
     return find_spec("matplotlib") is not None
 
 
 def draw_curves(folder: Path) -> Path:
-    """Draw the losses, the learning rate and the evaluations that a run has logged so far.
+    """Draw the losses, the learning rate and the evaluations logged so far.
 
     Returns:
-        The picture.
+        Path of the plot.
 
     Raises:
-        DataError: a log cannot be read, or the picture cannot be written.
+        DataError: a log cannot be read, or the plot cannot be written.
     """
     from streamseg.training.step_log import read_lines
     from streamseg.training.trainer import EVALUATIONS, LOSSES
@@ -54,7 +54,7 @@ def _draw(losses: list[dict[str, Any]], evaluations: list[dict[str, Any]], path:
             axes[0].plot(steps, values, color=palette[position % 4], linewidth=1.4, label=name)
         axes[0].set(xlabel="step", ylabel="loss, weighted", ylim=(0, None))
         axes[0].set_title("Losses")
-        # Below the axes: a curve may lie anywhere inside.
+        # Below the axes, because a curve may lie anywhere inside.
         axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=5, fontsize=9)
         axes[1].plot(steps, [line["learning_rate"] for line in losses], color=BLUE)
         axes[1].set(xlabel="step", ylabel="learning rate", ylim=(0, None))

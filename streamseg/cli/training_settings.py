@@ -1,4 +1,4 @@
-"""The settings of a training run, from its recipe, the command line and the weights that it starts from."""
+"""Settings of a training run: from its recipe, the command line and the initial weights."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["training_settings"]
 
 
 def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: Weights | None) -> TrainingSettings:
-    """The recipe's settings with the changes of the command line.
+    """Return the recipe's settings with the overrides of the command line.
 
     Args:
-        values: the recipe's.
-        changes: `key=value` each; `compose.mosaic=0.5` sets a field of a field.
-        start: weights to start from, which decide the network's size.
+        values: settings of the recipe.
+        changes: overrides `key=value`; `compose.mosaic=0.5` sets a nested field.
+        start: weights to fine-tune, which determine the network's size; None to train from scratch.
 
     Raises:
-        ConfigError: an unknown setting, a value that is not allowed, or another size than the weights'.
+        ConfigError: a setting is unknown, a value is not allowed, or the size differs from that of the weights.
     """
     import yaml
     from pydantic import TypeAdapter, ValidationError
@@ -48,7 +48,7 @@ def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: 
             merged[key] = value
     compose = merged.pop("compose", {})
     if not isinstance(compose, dict):
-        raise ConfigError(f"setting compose must hold keys and values, got {compose!r}")
+        raise ConfigError(f"setting compose must be a mapping of keys to values, got {compose!r}")
     compose = {**compose, **nested}
     _check_keys(merged, TrainingSettings, "")
     _check_keys(compose, ComposeSettings, "compose.")
@@ -62,16 +62,16 @@ def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: 
         raise ConfigError(f"settings: {where}{problem['msg'].removeprefix('Value error, ')}") from error
 
 
-def _size_of_start(start: Weights, asked: Any) -> str:
+def _size_of_start(start: Weights, requested: Any) -> str:
     from streamseg.weights.metadata import size_name
 
     size = size_name(start.network().config)
     if size == "custom":
-        raise ConfigError(f"{start.path} is a network of none of the sizes n, s, m, l and x; start from other weights")
-    if asked not in (None, size):
+        raise ConfigError(f"{start.path} has none of the network sizes n, s, m, l and x; start from other weights")
+    if requested not in (None, size):
         raise ConfigError(
-            f"the settings ask for a network of size {asked}, but {start.path} is one of size {size}; leave size out,"
-            " or start from other weights"
+            f"the settings require a network of size {requested}, but {start.path} has size {size}; omit size, or start"
+            " from other weights"
         )
     return size
 
@@ -81,5 +81,5 @@ def _check_keys(values: Mapping[str, Any], settings: type, prefix: str) -> None:
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"did you mean {prefix + near[0]!r}?" if near else f"there are {', '.join(known)}"
+            hint = f"did you mean {prefix + near[0]!r}?" if near else f"available: {', '.join(known)}"
             raise ConfigError(f"unknown setting {prefix + str(key)!r}; {hint}")
