@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime: opened quietly, on the device that was asked for or not at all."""
+"""ONNX Runtime sessions: opened without log output, on the requested device or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BROKEN_FILE = (states.InvalidArgument, states.InvalidGraph, states.InvalidProto
 _BROKEN_DEVICE = (states.EPFail, states.Fail, states.RuntimeException, RuntimeError)
 
 RUN_ERRORS = (states.InvalidArgument, states.Fail, states.RuntimeException, states.NotImplemented)
-"""What a session raises for arrays that its graph cannot take after all."""
+"""Exceptions raised by a session for arrays that its graph turns out not to support."""
 
 _SEVERITY_WARNING, _SEVERITY_FATAL = 2, 4
 
@@ -34,18 +34,18 @@ def open_session(
 
     Args:
         graph: contents of the .onnx file.
-        path: where they come from, for error messages.
+        path: source of the graph, for error messages.
         device: `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
-        num_threads: on the CPU; None for as many as torch uses.
+        num_threads: number of CPU threads; None for as many as torch uses.
 
     Raises:
-        WeightsError: this is no graph, or none that ONNX Runtime has all operators for.
+        WeightsError: the contents are not a graph, or ONNX Runtime lacks one of its operators.
         EngineError: ONNX Runtime cannot use the device.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads or torch.get_num_threads()
-    # Waiting threads sleep: those that spin take the cores from capture and tracking, and on a busy machine
-    # from each other (330 ms for a run of 180 ms).
+    # Waiting threads sleep: spinning threads would take cores from capture and tracking and, on a busy machine, from
+    # each other (330 ms for a run of 180 ms).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers = _providers(device)
     with quiet():
@@ -54,12 +54,12 @@ def open_session(
         except (*_BROKEN_FILE, *_BROKEN_DEVICE) as error:
             reason = str(error).strip().splitlines()[0]
             if device == "cpu" or isinstance(error, _BROKEN_FILE):
-                raise WeightsError(f"{path} is not an ONNX graph that can be run: {reason}") from error
+                raise WeightsError(f"{path} is not a usable ONNX graph: {reason}") from error
             raise EngineError(f"ONNX Runtime cannot use device {device!r}: {reason}") from error
     if session.get_providers()[0] != providers[0][0]:
         raise EngineError(
-            f"ONNX Runtime cannot use device {device!r} here and offers {session.get_providers()[0]} instead; "
-            "install the CUDA libraries that it names in its documentation, or use device cpu"
+            f"ONNX Runtime cannot use device {device!r} and would fall back to {session.get_providers()[0]}; "
+            "install the CUDA libraries listed in its documentation, or use device cpu"
         )
     return session
 
@@ -72,13 +72,13 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
     available = onnxruntime.get_available_providers()
     if wanted not in available:
         raise EngineError(
-            f"this ONNX Runtime cannot use device {device!r} (it has {', '.join(available)}); "
+            f"this ONNX Runtime cannot use device {device!r} (available providers: {', '.join(available)}); "
             "install onnxruntime-gpu, or use device cpu"
         )
     if kind == "cpu":
         return [(wanted, {})]
     device_id = int(index or 0)
-    # HEURISTIC: an exhaustive search would start again with every new input shape.
+    # HEURISTIC: an exhaustive search would be repeated for every new input shape.
     cuda = (_PROVIDERS["cuda"], {"device_id": device_id, "cudnn_conv_algo_search": "HEURISTIC"})
     if kind == "cuda":
         return [cuda]
@@ -89,7 +89,7 @@ def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep ONNX Runtime from writing pages about what raises an error or is checked all the same."""
+    """Suppress log output of ONNX Runtime about faults that raise an error or are checked anyway."""
     onnxruntime.set_default_logger_severity(_SEVERITY_FATAL)
     try:
         yield

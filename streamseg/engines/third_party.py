@@ -1,4 +1,4 @@
-"""Graphs that other programs exported: fed with floats, and their answer brought into the form of `Raw`."""
+"""Third-party ONNX graphs: convert inputs to floats and outputs to `Raw`."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from streamseg.engines.engine import USUAL_IMGSZ, Raw
+from streamseg.engines.engine import DEFAULT_IMGSZ, Raw
 from streamseg.engines.layouts import (
     ALLOWED,
     Layout,
     Port,
     UnknownLayout,
     check_input,
+    export_flag,
+    format_ports,
     num_anchors,
     recognise,
-    shown,
-    states,
 )
 from streamseg.engines.onnx_session import RUN_ERRORS, quiet
 from streamseg.errors import EngineError, WeightsError
 from streamseg.modeling.network import PROTOTYPE_STRIDE
 
-__all__ = ["ForeignGraph", "to_raw"]
+__all__ = ["ThirdPartyGraph", "to_raw"]
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 
 _TRIAL_SIZE = (64, 96)
-"""(H, W) that a graph with free axes is tried with: small, and no two of its axes alike."""
+"""(H, W) of the trial run of a graph with dynamic axes: small, and with distinct sizes."""
 
 
-class ForeignGraph:
-    """How to run a graph of YOLOv8-seg's form that `streamseg export` did not write.
+class ThirdPartyGraph:
+    """A graph of the form of YOLOv8-seg that was not written by `streamseg export`.
 
-    Its answer equals the torch engine's on the same weights, with these limits, which lie in the graph:
+    Its results equal those of the torch engine for the same weights, with these limits inherent in the graph:
 
     With half-precision outputs, boxes are rounded to float16: to half a pixel between 512 and 1024.
 
-    With NMS inside, there is no more than what passed it. A `conf` below the exported one finds nothing more
-    (the file does not say which it was; 0.25 is usual), and so with an `iou` above it, and a larger `max_det`.
-    The suppression that follows here takes nothing away where its `iou` is the same or larger, as what is left
-    overlaps less; but objects of several classes, which the graph suppressed class by class, are one class here.
+    With built-in NMS, only detections that passed it are available. A `conf` below the exported one finds nothing more
+    (the file does not state it; 0.25 is common); the same holds for a higher `iou` and a larger `max_det`. The
+    suppression that follows removes nothing if its `iou` is the same or higher, because the remaining boxes overlap
+    less. However, the graph suppressed objects class by class, whereas all classes count as one here.
     """
 
     def __init__(
@@ -55,15 +55,17 @@ class ForeignGraph:
         path: str | Path,
         trial: Callable[[], onnxruntime.InferenceSession],
     ) -> None:
-        """Find out what the graph takes and gives.
+        """Determine the layout of the graph.
 
         Args:
-            session: on the device that it will run on; only read here.
-            path: where it comes from, for error messages.
-            trial: gives a session of the same graph on the CPU; called, and run once, where the graph leaves axes free.
+            session: session on the device that the graph will run on; not run here.
+            path: source of the graph, for error messages.
+            trial: returns a session of the same graph on the CPU. Called, and the session run once, only if the graph
+                has dynamic axes.
 
         Raises:
-            WeightsError: the graph is not of a known form; the line says what was found, and what is allowed.
+            WeightsError: the graph has an unsupported form. The message states the inputs and outputs found and the
+                supported forms.
         """
         self._path = path
         metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
@@ -78,7 +80,7 @@ class ForeignGraph:
             self.layout = recognise(inputs, outputs, size, metadata)
         except UnknownLayout as error:
             raise WeightsError(
-                f"{path} does not fit: it {error} (found: {shown(inputs, outputs)}); allowed are {ALLOWED}"
+                f"{path} is not supported: it {error} (found: {format_ports(inputs, outputs)}); allowed are {ALLOWED}"
             ) from error
         self.half = self.layout.dtype == "float16" or _computes_in_half(metadata)
         self.imgsz = max(self.layout.input_size) if self.layout.input_size else _stated_imgsz(metadata)
@@ -87,18 +89,18 @@ class ForeignGraph:
         """See `Engine.run`.
 
         Raises:
-            EngineError: the batch or the size is not one that the graph takes, or the answer does not belong to it.
+            EngineError: the graph does not support the batch or image size, or its output is inconsistent.
         """
         batch, height, width, _ = images.shape
         layout = self.layout
         if layout.input_size not in (None, (height, width)) or batch > (layout.max_batch or batch):
             raise EngineError(
-                f"{self._path} takes {layout.max_batch or 'any number of'} pictures at once, of "
+                f"{self._path} takes {layout.max_batch or 'any number of'} images at once, of "
                 f"{layout.input_size or 'any size'} (H, W), got {batch} of {(height, width)}; "
-                "let Segmenter fit and split them"
+                "use Segmenter, which resizes and splits batches as required"
             )
         missing = (layout.num_images or batch) - batch
-        if missing:  # a graph for exactly so many pictures; what it says of the grey ones is cut off
+        if missing:  # the graph has a fixed batch; the outputs of the grey padding images are cut off
             images = np.concatenate([images, np.full((missing, height, width, 3), 114, np.uint8)])
         try:
             detections, prototypes = session.run(
@@ -106,7 +108,7 @@ class ForeignGraph:
             )
         except RUN_ERRORS as error:
             raise EngineError(
-                f"{self._path} cannot run {batch} pictures of {(height, width)} (H, W), though its axes allow it: "
+                f"{self._path} cannot run {batch} images of {(height, width)} (H, W), although its axes allow it: "
                 f"{_first_line(error)}"
             ) from error
         raw = to_raw(detections[:batch], prototypes[:batch], layout)
@@ -118,33 +120,33 @@ class ForeignGraph:
         grid = (batch, height // PROTOTYPE_STRIDE, width // PROTOTYPE_STRIDE)
         found = (raw.prototypes.shape[0], *raw.prototypes.shape[2:])
         if found != grid or len(raw.scores) != batch:
-            raise EngineError(f"{self._path} answers with prototypes {found} (B, H/4, W/4), which should be {grid}")
+            raise EngineError(f"{self._path} returns prototypes {found} (B, H/4, W/4), but {grid} is required")
         if self.layout.arrangement != "suppressed" and raw.scores.shape[1] != num_anchors((height, width)):
             raise EngineError(
-                f"{self._path} answers for {raw.scores.shape[1]} anchors, where strides 8, 16 and 32 make "
+                f"{self._path} returns {raw.scores.shape[1]} anchors, but strides 8, 16 and 32 require "
                 f"{num_anchors((height, width))}"
             )
         if raw.scores.size and (raw.scores.min() < 0 or raw.scores.max() > 1):
             raise EngineError(
-                f"{self._path} answers with scores {raw.scores.min():.2g}..{raw.scores.max():.2g}, not 0..1; "
+                f"{self._path} returns scores {raw.scores.min():.2g}..{raw.scores.max():.2g}, not 0..1; "
                 "export it with its sigmoid"
             )
 
 
 def to_input(images: npt.NDArray[np.uint8], dtype: str) -> npt.NDArray[np.floating]:
-    """Pictures (B, H, W, 3) 0..255 as (B, 3, H, W) 0..1."""
+    """Convert images (B, H, W, 3) 0..255 to (B, 3, H, W) 0..1 of type `dtype`."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255)
     array: npt.NDArray[np.floating] = pixels.to(getattr(torch, dtype)).contiguous().numpy()
     return array
 
 
 def to_raw(detections: npt.NDArray[np.floating], prototypes: npt.NDArray[np.floating], layout: Layout) -> Raw:
-    """Boxes, best score and coefficients of every anchor, or of every row that passed the graph's NMS.
+    """Extract boxes, best score and coefficients of every anchor, or of every row that passed the graph's NMS.
 
     Args:
-        detections: as `layout.arrangement` says.
+        detections: output of the graph, arranged according to `layout.arrangement`.
         prototypes: (B, num_masks, H / 4, W / 4).
-        layout: of the graph that they come from.
+        layout: layout of the graph.
     """
     if layout.arrangement == "anchors last":
         detections = detections.transpose(0, 2, 1)
@@ -168,13 +170,13 @@ def _port(entry: onnxruntime.NodeArg) -> Port:
 def _tried(
     trial: onnxruntime.InferenceSession, images: Port, outputs: list[Port], shape: tuple[int, ...]
 ) -> list[Port]:
-    """The outputs with the shapes that grey pictures give: what a file says of free axes is often nothing."""
+    """Return the outputs with the shapes of a run on grey images: files often declare nothing about dynamic axes."""
     grey = np.full(shape, 114 / 255, images.dtype)
     with quiet():
         try:
             answers = trial.run([port.name for port in outputs], {images.name: grey})
         except RUN_ERRORS as error:
-            raise UnknownLayout(f"cannot run pictures {shape}: {_first_line(error)}") from error
+            raise UnknownLayout(f"cannot run images {shape}: {_first_line(error)}") from error
     return [
         Port(port.name, port.dtype, tuple(getattr(answer, "shape", ())))
         for port, answer in zip(outputs, answers, strict=True)
@@ -182,14 +184,14 @@ def _tried(
 
 
 def _stated_imgsz(metadata: Mapping[str, str]) -> int:
-    """The larger side in entry `imgsz`, a list as text; `USUAL_IMGSZ` without a usable one."""
+    """Return the larger side in the entry `imgsz`, a list as text, or `DEFAULT_IMGSZ` if it has no valid one."""
     sides = [int(side) for side in re.findall(r"\d{1,5}", metadata.get("imgsz", ""))]
-    return max(sides) if sides and 32 <= max(sides) <= 4096 else USUAL_IMGSZ
+    return max(sides) if sides and 32 <= max(sides) <= 4096 else DEFAULT_IMGSZ
 
 
 def _computes_in_half(metadata: Mapping[str, str]) -> bool:
-    """Whether the export's arguments ask for 16 bits: ultralytics keeps float32 inputs and outputs then."""
-    return states(metadata, "half") or re.search(r"'quantize'\s*:\s*16\b", metadata.get("args", "")) is not None
+    """Return whether the export arguments request 16 bits; ultralytics then keeps float32 inputs and outputs."""
+    return export_flag(metadata, "half") or re.search(r"'quantize'\s*:\s*16\b", metadata.get("args", "")) is not None
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
 from streamseg.text.encoders import Encoders
-from streamseg.text.objects import crops_for
+from streamseg.text.crops import encoder_crops
 
 __all__ = ["ReferenceTextSelector", "best_objects"]
 
@@ -83,7 +83,7 @@ def best_objects(
     rows = (areas > SMALLEST_PX).nonzero()[:, 0].tolist()
     if not rows or not texts:
         return []
-    crops = crops_for(encoders, image, instances, rows, context=0.0, background="fill", colour=(0, 0, 0))
+    crops = encoder_crops(encoders, image, instances, rows, context=0.0, background="fill", colour=(0, 0, 0))
     seen = encoders.embed_images(crops)
     words = encoders.embed_texts([encoders.description.sentence(text) for text in texts])
     logits = (words @ seen.T).astype(np.float64) * encoders.description.logit_scale

@@ -11,18 +11,13 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from streamseg.segmentation.axes import Axis, Range, axis_of
-from streamseg.segmentation.resampling import along_columns, along_rows, taps
+from streamseg.segmentation.resampling import Axis, Range, along_columns, along_rows, axis_of, taps
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.message import CropMask
 
 __all__ = ["instance_masks"]
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
-Logits = npt.NDArray[np.float32]
 
 _NO_MASK = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
 
@@ -80,7 +75,7 @@ def instance_masks(
     ]
 
 
-def _plain_masks(logits: Logits, boxes: Floats, x_axis: Axis, y_axis: Axis) -> list[CropMask]:
+def _plain_masks(logits: Float32Array, boxes: Float64Array, x_axis: Axis, y_axis: Axis) -> list[CropMask]:
     """Masks of logits (K, Mh, Mw) inside boxes (K, 4)."""
     columns = x_axis.ranges(boxes[:, 0], boxes[:, 2])
     rows = y_axis.ranges(boxes[:, 1], boxes[:, 3])
@@ -92,7 +87,9 @@ def _plain_masks(logits: Logits, boxes: Floats, x_axis: Axis, y_axis: Axis) -> l
     ]
 
 
-def _corrected_masks(logits: Logits, corrections: Logits, boxes: Floats, x_axis: Axis, y_axis: Axis) -> list[CropMask]:
+def _corrected_masks(
+    logits: Float32Array, corrections: Float32Array, boxes: Float64Array, x_axis: Axis, y_axis: Axis
+) -> list[CropMask]:
     """Masks of logits (K, Mh, Mw) with corrections (K, R, R) added, as far around boxes (K, 4) as they reach."""
     margins = CORRECTION_MARGIN * (boxes[:, 2:] - boxes[:, :2])
     low, high = (boxes[:, :2] - margins).T, (boxes[:, 2:] + margins).T  # (2, K) each, as all that follow
@@ -112,8 +109,14 @@ def _corrected_masks(logits: Logits, corrections: Logits, boxes: Floats, x_axis:
 
 
 def _thresholds(
-    negated: Logits, first: Indices, last: Indices, low: Floats, high: Floats, x_axis: Axis, y_axis: Axis
-) -> Iterator[Logits]:
+    negated: Float32Array,
+    first: IndexArray,
+    last: IndexArray,
+    low: Float64Array,
+    high: Float64Array,
+    x_axis: Axis,
+    y_axis: Axis,
+) -> Iterator[Float32Array]:
     """Negated corrections (K, R, R) between edges `low` and `high` (2, K) at output pixels [first, last) (2, K)."""
     raster = negated.shape[1]
     begin, end = (np.stack([x_axis.pixels(edge[0]), y_axis.pixels(edge[1])]) for edge in (low, high))
@@ -135,12 +138,12 @@ def _thresholds(
             yield along_rows(of_y, along_columns(row, of_x))
 
 
-def _mask(crop: npt.NDArray[np.bool_], x: int, y: int) -> CropMask:
+def _mask(crop: BoolArray, x: int, y: int) -> CropMask:
     return CropMask(crop, x, y) if crop.any() else _NO_MASK
 
 
-def _sample(logits: Logits, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range) -> Logits:
-    """Logits (rows, columns) at the centres of output pixels, bilinear, from grid logits (Mh, Mw)."""
+def _sample(logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range) -> Float32Array:
+    """Float32Array (rows, columns) at the centres of output pixels, bilinear, from grid logits (Mh, Mw)."""
     window = logits[rows.first : rows.stop, columns.first : columns.stop]
     width, height = columns.end - columns.begin, rows.end - rows.begin
     if x_axis.whole and y_axis.whole:

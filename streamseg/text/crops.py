@@ -13,8 +13,9 @@ import torch
 
 from streamseg.geometry import sample_logits
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
+from streamseg.text.encoders import Encoders
 
-__all__ = ["CropStyle", "object_crops"]
+__all__ = ["CropStyle", "encoder_crops", "object_crops"]
 
 DIMMED: Final = 0.3
 """Share of the picture that is left where it is dimmed; the rest is the fill colour."""
@@ -102,6 +103,41 @@ def object_crops(
         cv2.copyTo(crop, masks[position].view(np.uint8), background)
         crop[:] = background
     return crops
+
+
+def neutral_colour(encoders: Encoders) -> tuple[int, int, int]:
+    """RGB that the image encoder takes for nothing in particular."""
+    red, green, blue = (round(255 * min(max(value, 0.0), 1.0)) for value in encoders.description.mean)
+    return red, green, blue
+
+
+def encoder_crops(
+    encoders: Encoders,
+    image: npt.NDArray[np.uint8],
+    instances: Instances,
+    rows: Sequence[int],
+    *,
+    context: float,
+    background: Literal["dim", "blur", "fill"],
+    colour: tuple[int, int, int] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Some objects of a picture as the image encoder takes them.
+
+    Args:
+        encoders: of pictures and words.
+        image: uint8 (H, W, 3) RGB.
+        instances: K objects of that picture.
+        rows: which of them, N.
+        context: see `CropStyle`.
+        background: see `CropStyle`.
+        colour: see `CropStyle`; None: `neutral_colour`.
+
+    Returns:
+        uint8 (N, S, S, 3) RGB; N may be 0.
+    """
+    description = encoders.description
+    style = CropStyle(context, background, neutral_colour(encoders) if colour is None else colour)
+    return object_crops(image, instances, rows, size=description.image_size, style=style, resize=description.resize)
 
 
 def _resized(window: npt.NDArray[np.uint8], shape: tuple[int, int], interpolation: int) -> npt.NDArray[np.uint8]:

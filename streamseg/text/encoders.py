@@ -40,7 +40,7 @@ class Encoders(Protocol):
     def embed_texts(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         """Embeddings float32 (T, D) of length 1 of sentences; T may be 0."""
 
-    def knows_text(self, sentence: str) -> bool:
+    def is_text_cached(self, sentence: str) -> bool:
         """Whether the sentence costs nothing, because it was embedded before."""
 
 
@@ -104,7 +104,7 @@ class OnnxEncoders:
             self._kept.popitem(last=False)
         return found
 
-    def knows_text(self, sentence: str) -> bool:
+    def is_text_cached(self, sentence: str) -> bool:
         """Whether the sentence costs nothing, because it was embedded before."""
         return sentence in self._kept
 

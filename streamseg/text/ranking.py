@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from streamseg.text.description import EncodersDescription
 
-__all__ = ["NONE_OF_THESE", "best_texts", "text_scores", "usual_threshold"]
+__all__ = ["NONE_OF_THESE", "best_texts", "default_threshold", "text_scores"]
 
 NONE_OF_THESE: Final = (
     "a photo of something",
@@ -26,7 +26,7 @@ THRESHOLDS: Final = {"softmax": 0.5, "sigmoid": 0.1}
 right descriptions are often well below 0.5, while wrong ones are near 0. Both are choices, and not fitted to data."""
 
 
-def usual_threshold(description: EncodersDescription) -> float:
+def default_threshold(description: EncodersDescription) -> float:
     """Score from which a text describes an object, where nothing else is asked for."""
     return THRESHOLDS[description.activation]
 

@@ -14,10 +14,10 @@ from streamseg.config import TextConfig
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
+from streamseg.text.crops import encoder_crops
+from streamseg.text.embedding_cache import CropKey, EmbeddingCache, crop_keys
 from streamseg.text.encoders import Encoders, load_encoders
-from streamseg.text.memory import Looks, SourceMemory, looks_of
-from streamseg.text.objects import crops_for
-from streamseg.text.ranking import NONE_OF_THESE, best_texts, text_scores, usual_threshold
+from streamseg.text.ranking import NONE_OF_THESE, best_texts, default_threshold, text_scores
 
 __all__ = ["Pending", "Start", "TextSelector", "text_answers"]
 
@@ -30,9 +30,8 @@ TEXTS_PER_FRAME: Final = 8
 class Pending(Protocol):
     """Embeddings that are being made."""
 
-    @property
-    def is_done(self) -> bool:
-        """Whether `result` answers at once."""
+    def done(self) -> bool:
+        """Return whether `result` returns at once."""
         ...
 
     def result(self) -> Floats:
@@ -50,7 +49,7 @@ class _Glance:
 
     embeddings: Pending
     track_ids: list[int]
-    looks: list[Looks]
+    looks: list[CropKey]
     seconds: float
 
 
@@ -58,7 +57,7 @@ class _Glance:
 class _Source:
     """What is remembered of one source."""
 
-    memory: SourceMemory = field(default_factory=SourceMemory)
+    memory: EmbeddingCache = field(default_factory=EmbeddingCache)
     wanted: dict[int, float] = field(default_factory=dict)
     """Best score of any text, by identity, of the frame before."""
     glance: _Glance | None = None
@@ -137,7 +136,7 @@ class TextSelector:
         scores = text_scores(
             embeddings, encoders.embed_texts(ready), encoders.embed_texts(NONE_OF_THESE), encoders.description
         )
-        threshold = usual_threshold(encoders.description) if self._threshold is None else self._threshold
+        threshold = default_threshold(encoders.description) if self._threshold is None else self._threshold
         answers = dict(zip(ready, best_texts(scores, threshold), strict=True))
         if scores.size:
             track_ids = tracked.track_ids[rows].tolist()
@@ -156,17 +155,17 @@ class TextSelector:
         unique = list(dict.fromkeys(sentences))
         if self._max_crops is None:
             return unique
-        waiting = {*[sentence for sentence in unique if not encoders.knows_text(sentence)][TEXTS_PER_FRAME:]}
+        waiting = {*[sentence for sentence in unique if not encoders.is_text_cached(sentence)][TEXTS_PER_FRAME:]}
         return [sentence for sentence in unique if sentence not in waiting]
 
     def _look(self, encoders: Encoders, frame: Frame, tracked: Tracked, source: _Source) -> tuple[list[int], Floats]:
         """The rows of which something is known (N), and what: (N, D)."""
         seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
-        looks = looks_of(tracked.instances)
+        looks = crop_keys(tracked.instances)
         track_ids = tracked.track_ids.tolist()
         self._learn(source)
-        chosen = source.memory.rows_to_look_at(tracked, looks, seconds, budget=self._max_crops, wanted=source.wanted)
-        style = partial(crops_for, encoders, frame.image, tracked.instances)
+        chosen = source.memory.select_rows(tracked, looks, seconds, budget=self._max_crops, priorities=source.wanted)
+        style = partial(encoder_crops, encoders, frame.image, tracked.instances)
         known: dict[int, Floats] = {}
         if self._start is None:
             seen = encoders.embed_images(style(chosen, context=self._context, background=self._background))
@@ -174,7 +173,7 @@ class TextSelector:
                 if track_ids[row] < 0:
                     known[row] = embedding
                 else:
-                    source.memory.learn(track_ids[row], embedding, looks[row], seconds)
+                    source.memory.add(track_ids[row], embedding, looks[row], seconds)
         elif source.glance is None and (lasting := [row for row in chosen if track_ids[row] >= 0]):
             crops = style(lasting, context=self._context, background=self._background)
             source.glance = _Glance(
@@ -187,7 +186,7 @@ class TextSelector:
             remembered = source.memory.embedding(track_id)
             if remembered is not None:
                 known[row] = remembered
-        source.memory.forget_gone(seconds)
+        source.memory.evict(seconds)
         rows = sorted(known)
         dim = encoders.description.embedding_dim
         return rows, np.array([known[row] for row in rows], np.float32).reshape(len(rows), dim)
@@ -196,11 +195,11 @@ class TextSelector:
     def _learn(source: _Source) -> None:
         """Take in what was looked at meanwhile."""
         glance = source.glance
-        if glance is None or not glance.embeddings.is_done:
+        if glance is None or not glance.embeddings.done():
             return
         source.glance = None
         for track_id, look, embedding in zip(glance.track_ids, glance.looks, glance.embeddings.result(), strict=True):
-            source.memory.learn(track_id, embedding, look, glance.seconds)
+            source.memory.add(track_id, embedding, look, glance.seconds)
 
 
 def _selection(prompt: TextPrompt, rows: Sequence[int], answers: Sequence[tuple[int, float]]) -> Selection:

@@ -1,7 +1,11 @@
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from streamseg.engines import build_engine
+from streamseg.engines import build_engine, leave_cores
 from streamseg.engines.export import cache_folder, graph_path
 from streamseg.errors import EngineError, WeightsError
 from streamseg.weights import load_weights, save_weights
@@ -17,7 +21,7 @@ def network():
 
 @pytest.fixture
 def weights(network, tmp_path, monkeypatch):
-    """A weights file whose graph is in the cache already: exporting takes a second."""
+    """Weights file whose graph is already cached, because exporting takes a second."""
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path / "cache"))
     path = save_weights(network.state_dict(), tmp_path / "n.safetensors")
     cache_folder().mkdir()
@@ -41,25 +45,25 @@ def exported(tmp_path):
         ("onnx", False, "onnx", False),
     ],
 )
-def test_what_runs_on_the_cpu(weights, engine, half, name, is_half):
+def test_engine_selection_on_the_cpu(weights, engine, half, name, is_half):
     built = build_engine(weights, engine=engine, device="cpu", half=half)
     assert (built.name, built.device, built.half) == (name, "cpu", is_half)
     assert built.run(blobs((64, 64))[None]).scores.shape == (1, 84)
 
 
 @WITHOUT_CUDA
-def test_without_cuda_the_device_is_the_cpu(weights):
+def test_default_device_without_cuda_is_the_cpu(weights):
     assert build_engine(weights, engine="torch").device == "cpu"
 
 
-def test_a_graph_that_is_kept_is_not_exported_again(weights):
-    (kept,) = cache_folder().iterdir()
-    made = kept.stat().st_mtime_ns
+def test_cached_graph_is_not_exported_again(weights):
+    (cached,) = cache_folder().iterdir()
+    modified = cached.stat().st_mtime_ns
     build_engine(weights, device="cpu")
-    assert [path.stat().st_mtime_ns for path in cache_folder().iterdir()] == [made]
+    assert [path.stat().st_mtime_ns for path in cache_folder().iterdir()] == [modified]
 
 
-def test_an_exported_file_is_run_as_it_is(exported):
+def test_exported_file_runs_unchanged(exported):
     assert build_engine(exported, device="cpu").name == "onnx"
     assert build_engine(exported, device="cpu", engine="onnx", half=False).half is False
 
@@ -68,9 +72,9 @@ def test_an_exported_file_is_run_as_it_is(exported):
     ("options", "error", "message"),
     [
         pytest.param(
-            {"engine": "openvino"}, EngineError, "no engine 'openvino'; there are auto, torch and onnx", id="engine"
+            {"engine": "openvino"}, EngineError, "no engine 'openvino'; allowed are auto, torch and onnx", id="engine"
         ),
-        pytest.param({"device": "mps"}, EngineError, "no device 'mps'; there are auto, cpu", id="device"),
+        pytest.param({"device": "mps"}, EngineError, "no device 'mps'; allowed are auto, cpu", id="device"),
         pytest.param({"device": "cuda:one"}, EngineError, "no device 'cuda:one'", id="index"),
         pytest.param({"device": "cuda:"}, EngineError, "no device 'cuda:'", id="no index"),
         pytest.param(
@@ -84,7 +88,7 @@ def test_an_exported_file_is_run_as_it_is(exported):
             {"device": "tensorrt", "engine": "torch"}, EngineError, "TensorRT needs engine onnx", id="tensorrt, torch"
         ),
         pytest.param(
-            {"device": "cpu", "engine": "onnx", "half": True}, EngineError, "no half precision on the CPU", id="half"
+            {"device": "cpu", "engine": "onnx", "half": True}, EngineError, "does not support half precision", id="half"
         ),
         pytest.param({"weights": "absent.onnx"}, WeightsError, "no weights at absent.onnx", id="absent graph"),
         pytest.param(
@@ -92,11 +96,11 @@ def test_an_exported_file_is_run_as_it_is(exported):
         ),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(weights, capfd, options, error, message):
+def test_unavailable_engine_is_a_one_line_error(weights, capfd, options, error, message):
     with pytest.raises(error, match=message) as caught:
         build_engine(**{"weights": weights, **options})
     assert "\n" not in str(caught.value)
-    # ONNX Runtime would write pages about libraries that it cannot load.
+    # ONNX Runtime would log pages about libraries that it cannot load.
     assert capfd.readouterr().err == ""
 
 
@@ -104,6 +108,35 @@ def test_what_cannot_be_had_is_said_in_one_line(weights, capfd, options, error, 
     ("options", "message"),
     [({"engine": "torch"}, "the torch engine cannot run"), ({"half": True}, "exported with half False, not True")],
 )
-def test_an_exported_file_that_does_not_suit(exported, options, message):
+def test_exported_file_rejects_incompatible_options(exported, options, message):
     with pytest.raises(EngineError, match=message):
         build_engine(exported, device="cpu", **options)
+
+
+@dataclass
+class NamedEngine:
+    """The only attribute of an engine that `leave_cores` reads."""
+
+    name: str
+
+
+def blas_threads() -> set[int]:
+    """Return the thread counts of all loaded BLAS libraries."""
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with threadpool_limits(2, user_api="blas"):
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("name", "num_threads"), [("torch", 2), ("onnx", 1)])
+def test_host_threads_are_limited_unless_torch_runs_the_network(name: str, num_threads: int):
+    leave_cores(NamedEngine(name))  # type: ignore[arg-type]
+    assert torch.get_num_threads() == num_threads
+    assert blas_threads() == {num_threads}

@@ -30,7 +30,7 @@ def shapes(values):
     }
 
 
-def test_the_graph_is_valid_and_its_axes_are_free():
+def test_graph_is_valid_with_dynamic_axes():
     model = onnx.load_from_string(lively_graph())
     onnx.checker.check_model(model, full_check=True)
     assert shapes(model.graph.input) == {"images": ["batch", "height", "width", 3]}
@@ -43,9 +43,9 @@ def test_the_graph_is_valid_and_its_axes_are_free():
     assert outputs["prototypes"] == ["batch", 32, "grid_height", "grid_width"]
 
 
-def test_the_graph_says_what_it_is():
+def test_graph_metadata():
     network = build_network("n", reg_max=20, seed=0).eval()
-    model = onnx.load_from_string(export_graph(network, metadata={"trained_by": "nobody", "stride": "wrong"}))
+    model = onnx.load_from_string(export_graph(network, metadata={"trained_by": "a_user", "stride": "wrong"}))
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert metadata == {
         "streamseg_graph": "1",
@@ -55,11 +55,11 @@ def test_the_graph_says_what_it_is():
         "num_classes": "1",
         "reg_max": "20",
         "half": "false",
-        "trained_by": "nobody",
+        "trained_by": "a_user",
     }
 
 
-def test_half_precision_halves_the_file():
+def test_half_precision_halves_the_file_size():
     assert len(lively_graph(half=True)) < 0.52 * len(lively_graph())
 
 
@@ -71,28 +71,28 @@ def test_half_precision_halves_the_file():
         pytest.param({"path": Path("m.safetensors")}, False, id="name"),
     ],
 )
-def test_graphs_of_different_weights_are_kept_apart(weights, change, half):
+def test_different_weights_have_different_cache_paths(weights, change, half):
     assert graph_path(replace(weights, **change), half=half) != graph_path(weights)
 
 
-def test_the_cache_is_where_the_environment_says(cache, monkeypatch):
+def test_cache_folder_follows_the_environment(cache, monkeypatch):
     assert cache_folder() == cache
     monkeypatch.delenv("STREAMSEG_CACHE")
-    monkeypatch.setenv("HOME", "/somebody")
-    assert cache_folder() == Path("/somebody/.cache/streamseg")
+    monkeypatch.setenv("HOME", "/home/user")
+    assert cache_folder() == Path("/home/user/.cache/streamseg")
 
 
-def test_a_graph_is_exported_once(weights, cache):
+def test_graph_is_exported_once(weights, cache):
     first = cached_graph(weights)
-    (kept,) = cache.iterdir()
-    assert kept == graph_path(weights)
-    kept.write_bytes(b"what lies there is taken")
+    (cached,) = cache.iterdir()
+    assert cached == graph_path(weights)
+    cached.write_bytes(b"contents of the cached file")
     assert onnx.load_from_string(first).graph.output
-    assert cached_graph(weights) == b"what lies there is taken"
+    assert cached_graph(weights) == b"contents of the cached file"
 
 
-def test_a_cache_that_cannot_be_written_costs_a_warning(weights, cache, caplog):
-    cache.write_text("a file where the folder should be")
+def test_unwritable_cache_logs_a_warning(weights, cache, caplog):
+    cache.write_text("a file in place of the folder")
     with caplog.at_level(logging.WARNING):
         assert cached_graph(weights)
-    assert ["not kept" in message for message in caplog.messages] == [True]
+    assert ["could not cache" in message for message in caplog.messages] == [True]

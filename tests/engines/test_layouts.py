@@ -2,13 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.engines.layouts import Layout, Port, UnknownLayout, num_anchors, recognise, shown, states
+from streamseg.engines.layouts import Layout, Port, UnknownLayout, export_flag, format_ports, num_anchors, recognise
 
 SIZE = (64, 96)
-"""126 anchors, and a grid of 16x24."""
+"""Input size with 126 anchors and a grid of 16x24."""
 
 FIXED = Port("images", "float32", (1, 3, 64, 96))
-FREE = Port("images", "float32", (None, 3, None, None))
+DYNAMIC = Port("images", "float32", (None, 3, None, None))
 PROTOTYPES = Port("output1", "float32", (1, 32, 16, 24))
 
 NMS = {"args": "{'batch': 1, 'nms': True}"}
@@ -25,18 +25,20 @@ def detections(rows, columns, *, dtype="float32", name="output0"):
         pytest.param(detections(37, 126), {}, "anchors last", id="one class"),
         pytest.param(detections(116, 126), {}, "anchors last", id="eighty classes"),
         pytest.param(detections(38, 126), {}, "anchors last", id="two classes"),
-        pytest.param(detections(126, 126), {}, "anchors last", id="as many classes as make a square"),
+        pytest.param(detections(126, 126), {}, "anchors last", id="square"),
         pytest.param(detections(126, 37), {}, "anchors first", id="one class, (B, A, C)"),
         pytest.param(detections(126, 38), {}, "anchors first", id="two classes, (B, A, C)"),
-        pytest.param(detections(300, 38), {}, "suppressed", id="NMS inside"),
-        pytest.param(detections(0, 38), {}, "suppressed", id="NMS inside, nothing found"),
-        pytest.param(detections(126, 38), NMS, "suppressed", id="NMS inside, as many rows as anchors"),
-        pytest.param(detections(126, 38), END2END, "suppressed", id="no NMS needed, as many rows as anchors"),
-        pytest.param(detections(37, 126), {"args": "{'nms': None}", "end2end": "False"}, "anchors last", id="said so"),
+        pytest.param(detections(300, 38), {}, "suppressed", id="built-in NMS"),
+        pytest.param(detections(0, 38), {}, "suppressed", id="built-in NMS, nothing found"),
+        pytest.param(detections(126, 38), NMS, "suppressed", id="built-in NMS, as many rows as anchors"),
+        pytest.param(detections(126, 38), END2END, "suppressed", id="end-to-end, as many rows as anchors"),
+        pytest.param(
+            detections(37, 126), {"args": "{'nms': None}", "end2end": "False"}, "anchors last", id="stated as absent"
+        ),
     ],
 )
 @pytest.mark.parametrize("swapped", [False, True])
-def test_shapes_tell_the_arrangement(output, metadata, arrangement, swapped):
+def test_shapes_determine_the_arrangement(output, metadata, arrangement, swapped):
     outputs = [PROTOTYPES, output] if swapped else [output, PROTOTYPES]
     found = recognise([FIXED], outputs, SIZE, metadata)
     assert found == Layout("images", "float32", "output0", "output1", arrangement, 32, SIZE, 1, 1)
@@ -47,13 +49,15 @@ def test_shapes_tell_the_arrangement(output, metadata, arrangement, swapped):
     [
         pytest.param((1, 3, 64, 96), (37, 126), {}, (SIZE, 1, 1), id="fixed"),
         pytest.param((4, 3, 64, 96), (37, 126), {}, (SIZE, 4, 4), id="four at once"),
-        pytest.param((4, 3, 64, 96), (300, 38), {"batch": "1"}, (SIZE, 4, 4), id="NMS inside, four at once"),
-        pytest.param((None, 3, 64, 96), (37, 126), {}, (SIZE, None, None), id="free batch"),
-        pytest.param((None, 3, None, None), (37, 126), {"batch": "1"}, (None, None, None), id="free"),
-        pytest.param((None, 3, None, None), (300, 38), {}, (None, None, 1), id="NMS inside, free"),
-        pytest.param((None, 3, None, None), (300, 38), {"batch": "4"}, (None, None, 4), id="NMS inside, up to four"),
-        pytest.param((None, 3, None, None), (300, 38), {"batch": "-4"}, (None, None, 1), id="NMS inside, nonsense"),
-        pytest.param((None, 3, None, None), (300, 38), {"batch": "0"}, (None, None, 1), id="NMS inside, up to none"),
+        pytest.param((4, 3, 64, 96), (300, 38), {"batch": "1"}, (SIZE, 4, 4), id="built-in NMS, four at once"),
+        pytest.param((None, 3, 64, 96), (37, 126), {}, (SIZE, None, None), id="dynamic batch"),
+        pytest.param((None, 3, None, None), (37, 126), {"batch": "1"}, (None, None, None), id="dynamic"),
+        pytest.param((None, 3, None, None), (300, 38), {}, (None, None, 1), id="built-in NMS, dynamic"),
+        pytest.param((None, 3, None, None), (300, 38), {"batch": "4"}, (None, None, 4), id="built-in NMS, up to four"),
+        pytest.param(
+            (None, 3, None, None), (300, 38), {"batch": "-4"}, (None, None, 1), id="built-in NMS, invalid batch"
+        ),
+        pytest.param((None, 3, None, None), (300, 38), {"batch": "0"}, (None, None, 1), id="built-in NMS, batch of 0"),
     ],
 )
 def test_sizes_and_batches(images, output, metadata, limits):
@@ -62,7 +66,7 @@ def test_sizes_and_batches(images, output, metadata, limits):
     assert found.dtype == "float16"
 
 
-def test_outputs_that_are_not_needed_are_passed_over():
+def test_additional_outputs_are_ignored():
     levels = [Port("p3", "float32", (1, 65, 8, 12)), Port("p4", "float32", (1, 65, 4, 6)), Port("n", "int64", (1, 1))]
     coefficients = Port("mc", "float32", (1, 32, 126))
     found = recognise([FIXED], [*levels, PROTOTYPES, coefficients, detections(37, 126)], SIZE, {})
@@ -74,45 +78,57 @@ def test_outputs_that_are_not_needed_are_passed_over():
     [
         pytest.param([], [PROTOTYPES], {}, "takes 0 inputs, not one", id="no input"),
         pytest.param([FIXED, FIXED], [PROTOTYPES], {}, "takes 2 inputs, not one", id="two inputs"),
-        pytest.param([Port("x", "float32", (3, 64, 96))], [], {}, "takes arrays of 3 axes, not pictures", id="rank"),
-        pytest.param([Port("x", "uint8", (1, 3, 64, 96))], [], {}, "pictures of uint8, not of float", id="uint8"),
-        pytest.param([Port("x", "float64", (1, 3, 64, 96))], [], {}, "pictures of float64", id="double"),
-        pytest.param([Port("x", "float32", (1, 1, 64, 96))], [], {}, "of 1 channel, not of 3", id="one channel"),
-        pytest.param([Port("x", "float32", (1, 4, 64, 96))], [], {}, "of 4 channels, not of 3", id="four channels"),
-        pytest.param([Port("x", "float32", (1, None, 64, 96))], [], {}, "an open number of channels", id="channels"),
-        pytest.param([Port("x", "float32", (1, 64, 96, 3))], [], {}, "with their channels last", id="channels last"),
-        pytest.param([Port("x", "float32", (1, 3, 64, None))], [], {}, "one of height and width free", id="half free"),
-        pytest.param([Port("x", "float32", (1, 3, 50, 96))], [], {}, "of 50x96 pixels .H x W., no mult", id="no mult"),
+        pytest.param([Port("x", "float32", (3, 64, 96))], [], {}, "takes arrays of 3 axes, not images", id="rank"),
+        pytest.param([Port("x", "uint8", (1, 3, 64, 96))], [], {}, "images of uint8, not of float", id="uint8"),
+        pytest.param([Port("x", "float64", (1, 3, 64, 96))], [], {}, "images of float64", id="double"),
+        pytest.param([Port("x", "float32", (1, 1, 64, 96))], [], {}, "with 1 channel, not 3", id="one channel"),
+        pytest.param([Port("x", "float32", (1, 4, 64, 96))], [], {}, "with 4 channels, not 3", id="four channels"),
+        pytest.param([Port("x", "float32", (1, None, 64, 96))], [], {}, "a dynamic number of channels", id="channels"),
+        pytest.param([Port("x", "float32", (1, 64, 96, 3))], [], {}, "with channels last", id="channels last"),
+        pytest.param(
+            [Port("x", "float32", (1, 3, 64, None))],
+            [],
+            {},
+            "one dynamic axis among height and width",
+            id="one dynamic side",
+        ),
+        pytest.param([Port("x", "float32", (1, 3, 50, 96))], [], {}, "of 50x96 pixels .H x W., not mult", id="no mult"),
         pytest.param([Port("x", "float32", (1, 3, 0, 96))], [], {}, "of 0x96 pixels", id="no rows"),
-        pytest.param([FIXED], [detections(5, 126)], {"task": "detect"}, "is made for task 'detect'", id="told: boxes"),
-        pytest.param([FIXED], [detections(56, 126)], {"task": "pose"}, "is made for task 'pose'", id="told: pose"),
+        pytest.param(
+            [FIXED], [detections(5, 126)], {"task": "detect"}, "is made for task 'detect'", id="stated: boxes"
+        ),
+        pytest.param([FIXED], [detections(56, 126)], {"task": "pose"}, "is made for task 'pose'", id="stated: pose"),
         pytest.param([FIXED], [detections(5, 126)], {}, "is a detection graph", id="boxes"),
-        pytest.param([FIXED], [detections(300, 6)], {}, "is a detection graph", id="boxes, NMS inside"),
+        pytest.param([FIXED], [detections(300, 6)], {}, "is a detection graph", id="boxes, built-in NMS"),
         pytest.param([FIXED], [Port("y", "float32", (1, 1000))], {}, "is a classification graph", id="classes"),
-        pytest.param([FIXED], [], {}, "has no outputs that fit 126 anchors and a grid of 16x24", id="no output"),
-        pytest.param([FIXED], [PROTOTYPES], {}, "has no outputs that fit 126 anchors", id="prototypes alone"),
-        pytest.param([FIXED], [detections(37, 100), PROTOTYPES], {}, "has no outputs that fit 126", id="other anchors"),
-        pytest.param([FIXED], [detections(36, 126), PROTOTYPES], {}, "has no outputs that fit 126", id="no class"),
+        pytest.param([FIXED], [], {}, "has no outputs that match 126 anchors and a grid of 16x24", id="no output"),
+        pytest.param([FIXED], [PROTOTYPES], {}, "has no outputs that match 126 anchors", id="prototypes alone"),
+        pytest.param(
+            [FIXED], [detections(37, 100), PROTOTYPES], {}, "has no outputs that match 126", id="other anchors"
+        ),
+        pytest.param([FIXED], [detections(36, 126), PROTOTYPES], {}, "has no outputs that match 126", id="no class"),
         pytest.param([FIXED], [detections(378, 117), PROTOTYPES], {}, "378 anchors, three per cell", id="YOLOv5"),
         pytest.param(
             [FIXED],
             [detections(37, 126), Port("y", "float32", (1, 32, 8, 12))],
             {},
-            "no outputs that fit .* a grid of 16x24",
+            "no outputs that match .* a grid of 16x24",
             id="another grid",
         ),
-        pytest.param([FIXED], [detections(37, 126, dtype="int8"), PROTOTYPES], {}, "answers in int8", id="int8"),
+        pytest.param([FIXED], [detections(37, 126, dtype="int8"), PROTOTYPES], {}, "returns int8", id="int8"),
         pytest.param(
             [FIXED],
             [detections(37, 126), detections(37, 126, name="again"), PROTOTYPES],
             {},
-            "several outputs that could be meant",
+            "several outputs that match",
             id="twice",
         ),
-        pytest.param([FIXED], [detections(37, 126), PROTOTYPES], NMS, "has no outputs that fit", id="no NMS inside"),
+        pytest.param(
+            [FIXED], [detections(37, 126), PROTOTYPES], NMS, "has no outputs that match", id="no built-in NMS"
+        ),
     ],
 )
-def test_what_is_not_known_is_named(inputs, outputs, metadata, reason):
+def test_unsupported_form_is_named(inputs, outputs, metadata, reason):
     with pytest.raises(UnknownLayout, match=reason):
         recognise(inputs, outputs, SIZE, metadata)
 
@@ -127,12 +143,12 @@ def test_what_is_not_known_is_named(inputs, outputs, metadata, reason):
         ("", False),
     ],
 )
-def test_flags_of_the_export(args, stated):
-    assert states({"args": args}, "nms") is stated
+def test_export_flags(args, stated):
+    assert export_flag({"args": args}, "nms") is stated
 
 
 @pytest.mark.parametrize(("size", "anchors"), [((640, 640), 8400), ((1024, 1024), 21504), ((576, 1024), 12096)])
-def test_known_numbers_of_anchors(size, anchors):
+def test_num_anchors(size, anchors):
     assert num_anchors(size) == anchors
 
 
@@ -140,10 +156,10 @@ def test_known_numbers_of_anchors(size, anchors):
     st.lists(st.lists(st.sampled_from([0, 1, 6, 16, 24, 32, 37, 38, 126, 300]), max_size=5), max_size=5),
     st.dictionaries(st.sampled_from(["batch", "end2end", "args"]), st.sampled_from(["True", "0", "{'nms': True}"])),
 )
-def test_whatever_comes_out_is_recognised_or_refused(shapes, metadata):
+def test_any_outputs_are_recognised_or_rejected(shapes, metadata):
     outputs = [Port(f"o{i}", "float32", tuple(shape)) for i, shape in enumerate(shapes)]
     try:
-        found = recognise([FREE], outputs, SIZE, metadata)
+        found = recognise([DYNAMIC], outputs, SIZE, metadata)
     except UnknownLayout:
         return
     by_name = {port.name: port.shape for port in outputs}
@@ -153,11 +169,11 @@ def test_whatever_comes_out_is_recognised_or_refused(shapes, metadata):
     assert wide >= 5 + found.num_masks
 
 
-def test_ports_are_shown_in_one_line():
-    assert shown([FREE], [PROTOTYPES, detections(37, 126)]) == (
+def test_ports_are_formatted_in_one_line():
+    assert format_ports([DYNAMIC], [PROTOTYPES, detections(37, 126)]) == (
         "images float32 (?, 3, ?, ?) → output1 float32 (1, 32, 16, 24); output0 float32 (1, 37, 126)"
     )
-    assert shown([], []) == "nothing → nothing"
-    assert shown([Port("a\nb" + "c" * 90, "float32", ())], [PROTOTYPES] * 9) == (
+    assert format_ports([], []) == "nothing → nothing"
+    assert format_ports([Port("a\nb" + "c" * 90, "float32", ())], [PROTOTYPES] * 9) == (
         f"a b{'c' * 37}… float32 () → {'; '.join([str(PROTOTYPES)] * 6)}; and 3 more"
     )

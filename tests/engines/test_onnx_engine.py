@@ -12,7 +12,8 @@ from streamseg.modeling.network import build_network
 from tests.support.networks import blobs, lively_graph, lively_network
 
 TOLERANCE = 1e-3
-"""Between the engines: input pixels for boxes, and the arrays' own units. What float32 sums in another order cost."""
+"""Largest difference between the engines, in input pixels for boxes and in the units of the other arrays. float32 sums
+in a different order cause it."""
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +26,29 @@ def graph():
     return lively_graph()
 
 
-def test_a_seeded_network_is_answered_as_torch_does():
+def test_seeded_network_equals_torch():
     network = build_network("n", seed=1, reg_max=20).eval()
     images = np.stack([blobs((96, 64), seed) for seed in range(2)])
-    apart = largest_differences(OnnxEngine(export_graph(network)).run(images), TorchEngine(network).run(images))
-    assert max(apart.values()) < TOLERANCE, apart
+    differences = largest_differences(OnnxEngine(export_graph(network)).run(images), TorchEngine(network).run(images))
+    assert max(differences.values()) < TOLERANCE, differences
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (2, 128, 96), (3, 32, 128), (4, 64, 96), (1, 320, 576)])
-def test_any_batch_height_and_width_runs(graph, network, shape):
+def test_any_batch_height_and_width_equals_torch(graph, network, shape):
     batch, height, width = shape
     images = np.stack([blobs((height, width), seed) for seed in range(batch)])
     raw = OnnxEngine(graph).run(images)
-    apart = largest_differences(raw, TorchEngine(network).run(images))
-    # These weights are turned up until every anchor answers differently, and rounding errors with them.
-    assert apart.pop("boxes") < 10 * TOLERANCE
-    assert max(apart.values()) < TOLERANCE, apart
-    # The test would prove nothing if all anchors said the same.
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    # These weights are amplified until every anchor differs, and rounding errors with them.
+    assert differences.pop("boxes") < 10 * TOLERANCE
+    assert max(differences.values()) < TOLERANCE, differences
+    # The test would prove nothing if all anchors were equal.
     assert raw.scores.min() < 0.1
     assert raw.scores.max() > 0.9
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 160)])
-def test_a_half_precision_graph_keeps_boxes_and_scores_in_float32(network, shape):
+def test_half_precision_graph_keeps_boxes_and_scores_in_float32(network, shape):
     batch, height, width = shape
     engine = OnnxEngine(lively_graph(half=True))
     images = np.stack([blobs((height, width), seed) for seed in range(batch)])
@@ -55,15 +56,15 @@ def test_a_half_precision_graph_keeps_boxes_and_scores_in_float32(network, shape
     assert engine.half
     assert raw.boxes.dtype == raw.scores.dtype == np.float32
     assert raw.mask_coefficients.dtype == raw.prototypes.dtype == np.float16
-    apart = largest_differences(raw, TorchEngine(network).run(images))
-    # As `TorchEngine` says of float16; the coefficients of these weights reach 8.
-    assert 0 < apart["scores"] < 0.02
-    assert apart["boxes"] < 2
-    assert apart["mask_coefficients"] < 0.1
-    assert apart["prototypes"] < 0.01
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    # Limits of float16 documented in `TorchEngine`; the coefficients of these weights reach 8.
+    assert 0 < differences["scores"] < 0.02
+    assert differences["boxes"] < 2
+    assert differences["mask_coefficients"] < 0.1
+    assert differences["prototypes"] < 0.01
 
 
-def test_it_says_what_it_is(graph):
+def test_properties(graph):
     engine = OnnxEngine(graph)
     assert (engine.name, engine.device, engine.half) == ("onnx", "cpu", False)
     assert (engine.input_size, engine.max_batch) == (None, None)
@@ -78,25 +79,25 @@ def later_graph(graph):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        pytest.param(lambda graph: b"", "is not an ONNX graph that can be run", id="empty"),
-        pytest.param(lambda graph: b"\x89PNG" * 50, "is not an ONNX graph that can be run", id="foreign bytes"),
-        pytest.param(lambda graph: graph[: len(graph) // 2], "is not an ONNX graph that can be run", id="truncated"),
-        pytest.param(later_graph, "its graph is of version 999; needed is version 1", id="another version's"),
+        pytest.param(lambda graph: b"", "is not a usable ONNX graph", id="empty"),
+        pytest.param(lambda graph: b"\x89PNG" * 50, "is not a usable ONNX graph", id="other bytes"),
+        pytest.param(lambda graph: graph[: len(graph) // 2], "is not a usable ONNX graph", id="truncated"),
+        pytest.param(later_graph, "its graph has version 999, but version 1 is required", id="another version"),
     ],
 )
-def test_a_graph_that_does_not_fit_is_named(graph, spoil, message):
+def test_unusable_graph_is_a_one_line_error_with_its_path(graph, spoil, message):
     with pytest.raises(WeightsError, match=message) as caught:
         OnnxEngine(spoil(graph), path="some/where.onnx")
     assert str(caught.value).startswith("some/where.onnx ")
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_device_names_the_known_ones(graph):
+def test_unknown_device_error_lists_the_known_ones(graph):
     with pytest.raises(EngineError, match=r"runs on cpu, cuda, tensorrt, not on 'npu'"):
         OnnxEngine(graph, device="npu")
 
 
-def test_a_closed_engine_runs_nothing(graph):
+def test_closed_engine_does_not_run(graph):
     engine = OnnxEngine(graph)
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):

@@ -18,8 +18,8 @@ def as_graph(refiner):
 
 
 @pytest.mark.parametrize("count", [1, 3, 40])
-def test_both_runtimes_answer_alike(count):
-    """Corrections, some of 20 and more, and scores to 1e-3: sums in another order, and ONNX Runtime's own exp."""
+def test_both_runtimes_agree(count):
+    """Corrections, some of 20 and more, and scores agree to 1e-3: the summation order and `exp` differ."""
     refiner, instances = trained(), some_instances(count)
     by_torch, scores = refiner.refine(instances, prototypes(), picture(), PLACE)
     by_graph, graph_scores = as_graph(refiner).refine(instances, prototypes(), picture(), PLACE)
@@ -28,7 +28,7 @@ def test_both_runtimes_answer_alike(count):
     torch.testing.assert_close(graph_scores, scores, rtol=0, atol=1e-3)
 
 
-def test_no_objects_are_no_question():
+def test_no_objects():
     instances = some_instances(0)
     refined, scores = as_graph(trained()).refine(instances, prototypes(), picture(), PLACE)
     assert len(refined) == len(scores) == 0
@@ -38,15 +38,15 @@ def test_no_objects_are_no_question():
     ("text", "message"),
     [
         pytest.param("not base64!", "damaged", id="no base64"),
-        pytest.param("aGVsbG8=", "not an ONNX graph", id="no graph"),
+        pytest.param("aGVsbG8=", "not a usable ONNX graph", id="no graph"),
     ],
 )
-def test_damaged_text_is_refused(text, message):
+def test_damaged_text_is_rejected(text, message):
     with pytest.raises(WeightsError, match=rf"n\.onnx.*{message}"):
         open_refiner(trained(), text, path="n.onnx")
 
 
-def test_engines_run_the_graph_where_the_file_has_it(tmp_path):
+def test_engine_runs_the_refiner_graph_if_the_file_has_one(tmp_path):
     weights = load_weights(refined_file(tmp_path, trained()))
     metadata = graph_metadata(weights)
     engine = OnnxEngine(export_graph(weights.network(), metadata=metadata))

@@ -7,7 +7,7 @@ from streamseg.errors import EngineError, WeightsError
 from tests.support.networks import blobs, lively_graph
 
 
-def test_it_runs_with_the_threads_that_are_asked_for():
+def test_session_uses_the_requested_number_of_threads():
     session = open_session(lively_graph(), path="n.onnx", num_threads=1)
     assert session.get_session_options().intra_op_num_threads == 1
     assert len(session.run(None, {"images": blobs((64, 64))[None]})) == 4
@@ -17,25 +17,25 @@ def test_it_runs_with_the_threads_that_are_asked_for():
     "graph",
     [
         pytest.param(b"", id="empty"),
-        pytest.param(b"\x89PNG" * 50, id="foreign bytes"),
+        pytest.param(b"\x89PNG" * 50, id="other bytes"),
         pytest.param(b"weights" * 1000, id="text"),
     ],
 )
-def test_what_is_no_graph_is_one_line(graph, capfd):
-    with pytest.raises(WeightsError, match=r"^some/n.onnx is not an ONNX graph that can be run: ") as caught:
+def test_other_contents_are_a_one_line_error(graph, capfd):
+    with pytest.raises(WeightsError, match=r"^some/n.onnx is not a usable ONNX graph: ") as caught:
         open_session(graph, path="some/n.onnx")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
 
 
-def test_a_device_that_is_not_there():
+def test_unavailable_device_is_an_error():
     with pytest.raises(EngineError, match="runs on cpu, cuda, tensorrt, not on 'npu'"):
         open_session(lively_graph(), path="n.onnx", device="npu")
     with pytest.raises(EngineError, match="cannot use device 'cuda:63'"):
         open_session(lively_graph(), path="n.onnx", device="cuda:63")
 
 
-def test_arrays_that_do_not_fit_raise_what_is_listed(capfd):
+def test_unsupported_arrays_raise_run_errors(capfd):
     session = open_session(lively_graph(), path="n.onnx")
     with quiet(), pytest.raises(RUN_ERRORS):
         session.run(None, {"images": np.zeros((1, 64, 64, 4), np.uint8)})

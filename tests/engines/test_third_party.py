@@ -18,10 +18,10 @@ from streamseg.errors import EngineError, WeightsError
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.weights import save_weights
-from tests.support.third_party_graphs import SUPPRESSED, Form, third_party_graph
 from tests.support.frames import make_frame
 from tests.support.networks import blobs, lively_network
 from tests.support.stages import small_scene
+from tests.support.third_party_graphs import SUPPRESSED, Form, third_party_graph
 
 ULTRALYTICS = {
     "task": "segment",
@@ -33,23 +33,23 @@ ULTRALYTICS = {
     "end2end": "False",
 }
 
-FREE_BATCH = Form(num_classes=7, swapped=True, free="batch")
-FREE = Form(shape=(2, 3, 64, 96), free="all")
-SUPPRESSED_FREE = Form(shape=(2, 3, 64, 96), free="all", arrangement="suppressed")
+DYNAMIC_BATCH = Form(num_classes=7, swapped=True, dynamic="batch")
+DYNAMIC = Form(shape=(2, 3, 64, 96), dynamic="all")
+SUPPRESSED_DYNAMIC = Form(shape=(2, 3, 64, 96), dynamic="all", arrangement="suppressed")
 
 FORMS = [
     pytest.param(Form().with_metadata(ULTRALYTICS), id="fixed, as ultralytics writes it"),
     pytest.param(Form(), id="fixed, without metadata"),
-    pytest.param(Form(shape=(2, 3, 96, 128)), id="two pictures at once"),
-    pytest.param(FREE_BATCH, id="free batch, seven classes, outputs swapped, other names"),
-    pytest.param(FREE, id="free batch, height and width"),
-    pytest.param(Form(shape=(2, 3, 64, 96), free="all", arrangement="anchors first"), id="(B, A, C), free"),
-    pytest.param(Form(num_classes=2), id="two classes: as wide as with NMS inside"),
+    pytest.param(Form(shape=(2, 3, 96, 128)), id="batch of two"),
+    pytest.param(DYNAMIC_BATCH, id="dynamic batch, seven classes, outputs swapped, other names"),
+    pytest.param(DYNAMIC, id="dynamic batch, height and width"),
+    pytest.param(Form(shape=(2, 3, 64, 96), dynamic="all", arrangement="anchors first"), id="(B, A, C), dynamic"),
+    pytest.param(Form(num_classes=2), id="two classes: as wide as with built-in NMS"),
     pytest.param(Form(num_classes=2, arrangement="anchors first"), id="two classes, (B, A, C)"),
     pytest.param(Form(extra=True), id="more outputs than needed"),
-    pytest.param(Form(arrangement="suppressed").with_metadata(SUPPRESSED), id="NMS inside"),
-    pytest.param(Form(arrangement="suppressed", swapped=True), id="NMS inside, swapped, without metadata"),
-    pytest.param(SUPPRESSED_FREE, id="NMS inside, free"),
+    pytest.param(Form(arrangement="suppressed").with_metadata(SUPPRESSED), id="built-in NMS"),
+    pytest.param(Form(arrangement="suppressed", swapped=True), id="built-in NMS, swapped, without metadata"),
+    pytest.param(SUPPRESSED_DYNAMIC, id="built-in NMS, dynamic"),
 ]
 
 SIZE = (96, 128)
@@ -60,16 +60,16 @@ def network():
     return lively_network()
 
 
-PICTURES = [blobs(size, seed) for seed, size in enumerate([(96, 128), (72, 128), (150, 110)])]
-"""Each fills the input in another way."""
+IMAGES = [blobs(size, seed) for seed, size in enumerate([(96, 128), (72, 128), (150, 110)])]
+"""Images of different sizes: each is letterboxed differently."""
 
 
 @cache
 def found_by_torch(input_size):
-    """In the pictures, with the input size that the graph insists on."""
+    """Return the objects that torch finds in `IMAGES`, with the fixed input size of the graph."""
     engine = TorchEngine(lively_network())
     engine.input_size = input_size
-    return Segmenter(engine=engine, imgsz=128)(PICTURES)
+    return Segmenter(engine=engine, imgsz=128)(IMAGES)
 
 
 def assert_same(found, expected):
@@ -83,22 +83,22 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_it_finds_what_torch_finds(form):
+def test_objects_equal_those_of_torch(form):
     engine = OnnxEngine(third_party_graph(form))
-    found = Segmenter(engine=engine, imgsz=128)(PICTURES)
+    found = Segmenter(engine=engine, imgsz=128)(IMAGES)
     for instances, expected in zip(found, found_by_torch(engine.input_size), strict=True):
         assert_same(instances, expected)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.values[0].arrangement != "suppressed"])
-def test_every_anchor_is_answered_as_torch_does(form, network):
+def test_every_anchor_equals_torch(form, network):
     engine = OnnxEngine(third_party_graph(form))
     images = np.stack([blobs(SIZE, seed) for seed in range(engine.max_batch or 3)])
     raw = engine.run(images)
-    apart = largest_differences(raw, TorchEngine(network).run(images))
-    assert apart.pop("boxes") < 1e-3
-    assert apart.pop("scores") < 1e-5
-    assert max(apart.values()) < 1e-4
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    assert differences.pop("boxes") < 1e-3
+    assert differences.pop("scores") < 1e-5
+    assert max(differences.values()) < 1e-4
     assert raw.scores.min() < 0.1
     assert raw.scores.max() > 0.9
 
@@ -107,22 +107,22 @@ def test_every_anchor_is_answered_as_torch_does(form, network):
     ("form", "input_size", "max_batch", "imgsz"),
     [
         pytest.param(Form().with_metadata(ULTRALYTICS), SIZE, 1, 128, id="fixed"),
-        pytest.param(Form(shape=(2, 3, 96, 128)), SIZE, 2, 128, id="two pictures"),
-        pytest.param(FREE_BATCH, SIZE, None, 128, id="free batch"),
-        pytest.param(FREE, None, None, 640, id="free, nothing said"),
-        pytest.param(FREE.with_metadata({"imgsz": "[320, 512]"}), None, None, 512, id="free"),
-        pytest.param(FREE.with_metadata({"imgsz": "[7]"}), None, None, 640, id="nonsense"),
-        pytest.param(SUPPRESSED_FREE, None, 1, 640, id="NMS inside, free"),
+        pytest.param(Form(shape=(2, 3, 96, 128)), SIZE, 2, 128, id="batch of two"),
+        pytest.param(DYNAMIC_BATCH, SIZE, None, 128, id="dynamic batch"),
+        pytest.param(DYNAMIC, None, None, 640, id="dynamic, no metadata"),
+        pytest.param(DYNAMIC.with_metadata({"imgsz": "[320, 512]"}), None, None, 512, id="dynamic"),
+        pytest.param(DYNAMIC.with_metadata({"imgsz": "[7]"}), None, None, 640, id="invalid size"),
+        pytest.param(SUPPRESSED_DYNAMIC, None, 1, 640, id="built-in NMS, dynamic"),
         pytest.param(
-            SUPPRESSED_FREE.with_metadata({"batch": "4"}),
+            SUPPRESSED_DYNAMIC.with_metadata({"batch": "4"}),
             None,
             4,
             640,
-            id="NMS inside, free, made for four",
+            id="built-in NMS, dynamic, exported for four",
         ),
     ],
 )
-def test_it_says_what_it_takes(form, input_size, max_batch, imgsz):
+def test_input_limits(form, input_size, max_batch, imgsz):
     engine = OnnxEngine(third_party_graph(form))
     assert (engine.input_size, engine.max_batch, engine.imgsz, engine.half) == (input_size, max_batch, imgsz, False)
 
@@ -134,22 +134,22 @@ def test_half_precision(network):
     assert engine.half
     assert raw.boxes.dtype == raw.scores.dtype == np.float32
     assert raw.mask_coefficients.dtype == raw.prototypes.dtype == np.float16
-    apart = largest_differences(raw, TorchEngine(network).run(images))
-    assert 0 < apart["scores"] < 0.05
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    assert 0 < differences["scores"] < 0.05
 
 
 @pytest.mark.parametrize(
     ("args", "half"),
     [("{'half': True}", True), ("{'half': False}", False), ("{'quantize': 16}", True), ("{'quantize': None}", False)],
 )
-def test_half_precision_inside_is_said_by_the_metadata(args, half):
+def test_internal_half_precision_is_read_from_the_metadata(args, half):
     assert OnnxEngine(third_party_graph(Form().with_metadata({"args": args}))).half is half
 
 
 # ---- suppression
 
 
-def test_what_passed_the_graphs_nms_is_not_suppressed_again():
+def test_rows_that_passed_built_in_nms_are_not_suppressed_again():
     form = Form(arrangement="suppressed").with_metadata(SUPPRESSED)
     engine = OnnxEngine(third_party_graph(form))
     image = blobs(SIZE)
@@ -162,7 +162,7 @@ def test_what_passed_the_graphs_nms_is_not_suppressed_again():
     assert 0 < len(fewer) < num_rows
 
 
-def test_rows_of_zeros_are_no_objects():
+def test_rows_of_zeros_are_not_objects():
     engine = OnnxEngine(graph_of([(1, 300, 38), (1, 32, 16, 24)], value=0.0))
     grey = np.full((64, 96, 3), 114, np.uint8)
     assert engine.run(grey[None]).scores.shape == (1, 300)
@@ -173,8 +173,8 @@ def test_rows_of_zeros_are_no_objects():
 # ---- batches and sizes
 
 
-@pytest.mark.parametrize("form", [Form(), Form(shape=(2, 3, 96, 128)), SUPPRESSED_FREE])
-def test_a_pipeline_splits_its_batches(form):
+@pytest.mark.parametrize("form", [Form(), Form(shape=(2, 3, 96, 128)), SUPPRESSED_DYNAMIC])
+def test_pipeline_splits_batches(form):
     segmenter = Segmenter(engine=OnnxEngine(third_party_graph(form)), imgsz=128)
     segmenter.warmup((96, 128), num_images=3)
     frames = [make_frame(0, source_id=name, image=blobs((96, 128), seed)) for seed, name in enumerate("abc")]
@@ -188,12 +188,12 @@ def test_a_pipeline_splits_its_batches(form):
 @pytest.mark.parametrize(
     ("form", "shape", "message"),
     [
-        pytest.param(Form(), (2, 96, 128, 3), r"takes 1 pictures at once, of \(96, 128\) \(H, W\), got 2", id="batch"),
+        pytest.param(Form(), (2, 96, 128, 3), r"takes 1 images at once, of \(96, 128\) \(H, W\), got 2", id="batch"),
         pytest.param(Form(), (1, 96, 96, 3), r"of \(96, 128\) \(H, W\), got 1 of \(96, 96\)", id="size"),
-        pytest.param(FREE_BATCH, (1, 96, 96, 3), "takes any number of pictures at once", id="size, any batch"),
+        pytest.param(DYNAMIC_BATCH, (1, 96, 96, 3), "takes any number of images at once", id="size, any batch"),
     ],
 )
-def test_pictures_that_the_graph_does_not_take(form, shape, message):
+def test_unsupported_batch_or_size_is_rejected(form, shape, message):
     with pytest.raises(EngineError, match=message):
         OnnxEngine(third_party_graph(form), path="x.onnx").run(np.zeros(shape, np.uint8))
 
@@ -203,20 +203,20 @@ def test_pictures_that_the_graph_does_not_take(form, shape, message):
 
 @pytest.fixture(scope="module")
 def graph_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("graphs") / "foreign.onnx"
+    path = tmp_path_factory.mktemp("graphs") / "third_party.onnx"
     path.write_bytes(third_party_graph(Form().with_metadata(ULTRALYTICS)))
     return path
 
 
-def test_segment_finds_the_same_as_with_tensors(graph_file, network, tmp_path):
-    picture = tmp_path / "7.png"
-    cv2.imwrite(str(picture), blobs((96, 128), 3))
+def test_segment_finds_the_same_as_with_weights(graph_file, network, tmp_path):
+    image_path = tmp_path / "7.png"
+    cv2.imwrite(str(image_path), blobs((96, 128), 3))
     tensors = save_weights(network.state_dict(), tmp_path / "n.safetensors")
     found = {}
     for name, flags in {"graph": [], "tensors": ["--engine", "torch", "--imgsz", "128"]}.items():
         weights = str(graph_file if name == "graph" else tensors)
         out = tmp_path / name
-        assert main(["segment", str(picture), "--weights", weights, "--out", str(out), "--no-overlay", *flags]) == 0
+        assert main(["segment", str(image_path), "--weights", weights, "--out", str(out), "--no-overlay", *flags]) == 0
         found[name] = json.loads((out / "instances.json").read_text())
     assert len(found["graph"]) == len(found["tensors"]) > 5
     for one, other in zip(found["graph"], found["tensors"], strict=True):
@@ -225,7 +225,7 @@ def test_segment_finds_the_same_as_with_tensors(graph_file, network, tmp_path):
         assert one["segmentation"] == other["segmentation"]
 
 
-def test_run_takes_it(graph_file, tmp_path, capsys):
+def test_run_command(graph_file, tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text(
         f"sources:\n- {json.dumps(small_scene(num_frames=4, mode='every_frame'))}\n"
@@ -243,21 +243,21 @@ def test_run_takes_it(graph_file, tmp_path, capsys):
         pytest.param(["--half"], "was exported with half False, not True", id="another precision"),
     ],
 )
-def test_what_it_cannot_do_is_one_line(graph_file, tmp_path, capsys, flags, message):
-    picture = tmp_path / "7.png"
-    cv2.imwrite(str(picture), blobs((96, 128), 3))
+def test_unsupported_flag_is_a_one_line_error(graph_file, tmp_path, capsys, flags, message):
+    image_path = tmp_path / "7.png"
+    cv2.imwrite(str(image_path), blobs((96, 128), 3))
     out = tmp_path / "out"
-    assert main(["segment", str(picture), "--weights", str(graph_file), "--out", str(out), *flags]) == 2
+    assert main(["segment", str(image_path), "--weights", str(graph_file), "--out", str(out), *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert not out.exists()
 
 
-# ---- answers that do not belong to the input
+# ---- outputs that do not match the input
 
 
 def graph_of(shapes, *, dtype=TensorProto.FLOAT, images=(1, 3, 64, 96), inputs=1, value=0.5):
-    """A graph that answers constants of the given shapes, whatever the pictures show."""
+    """Return a graph whose outputs are constants of the given shapes, whatever the input."""
     nodes = [
         helper.make_node(
             "ConstantOfShape", [f"shape{i}"], [f"output{i}"], value=helper.make_tensor("v", dtype, [1], [value])
@@ -275,71 +275,77 @@ def graph_of(shapes, *, dtype=TensorProto.FLOAT, images=(1, 3, 64, 96), inputs=1
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
-FREE_AXES = ("b", 3, "h", "w")
+DYNAMIC_AXES = ("b", 3, "h", "w")
 
 
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
-        pytest.param(graph_of([(1, 5, 126)]), "it is a detection graph: it gives boxes, and no proto", id="detection"),
-        pytest.param(graph_of([(1, 1000)]), "it is a classification graph", id="classification"),
-        pytest.param(graph_of([(1, 21, 64, 96)]), "no outputs that fit 126 anchors and a grid of 16x24", id="semantic"),
         pytest.param(
-            graph_of([(1, 37, 126), (1, 32, 16, 24)], images=(1, 1, 64, 96)), "1 channel, not of 3", id="one channel"
+            graph_of([(1, 5, 126)]), "it is a detection graph: it returns boxes, but no mask proto", id="detection"
+        ),
+        pytest.param(graph_of([(1, 1000)]), "it is a classification graph", id="classification"),
+        pytest.param(
+            graph_of([(1, 21, 64, 96)]), "no outputs that match 126 anchors and a grid of 16x24", id="semantic"
+        ),
+        pytest.param(
+            graph_of([(1, 37, 126), (1, 32, 16, 24)], images=(1, 1, 64, 96)), "1 channel, not 3", id="one channel"
         ),
         pytest.param(graph_of([(1, 37, 126), (1, 32, 16, 24)], inputs=2), "it takes 2 inputs, not one", id="inputs"),
         pytest.param(graph_of([(1, 378, 38), (1, 32, 16, 24)]), None, id="rows, not anchors"),
-        pytest.param(graph_of([(1, 378, 117), (1, 32, 16, 24)]), "378 anchors, three per cell as YOLOv5", id="YOLOv5"),
         pytest.param(
-            graph_of([(1, 37, 126), (1, 32, 16, 24)], dtype=TensorProto.DOUBLE), "answers in float64", id="double"
+            graph_of([(1, 378, 117), (1, 32, 16, 24)]), "378 anchors, three per cell as in YOLOv5", id="YOLOv5"
         ),
         pytest.param(
-            graph_of([(1, 37, 126), (1, 32, 16, 24), (1, 32, 16, 24)]), "several outputs that could be", id="ambiguous"
+            graph_of([(1, 37, 126), (1, 32, 16, 24)], dtype=TensorProto.DOUBLE), "returns float64", id="double"
+        ),
+        pytest.param(
+            graph_of([(1, 37, 126), (1, 32, 16, 24), (1, 32, 16, 24)]), "several outputs that match", id="ambiguous"
         ),
     ],
 )
-def test_what_cannot_be_run_is_refused_in_one_line(graph, message):
+def test_unsupported_graph_is_a_one_line_error(graph, message):
     if message is None:
         assert OnnxEngine(graph).run(np.zeros((1, 64, 96, 3), np.uint8)).scores.shape == (1, 378)
         return
     with pytest.raises(WeightsError, match=message) as caught:
         OnnxEngine(graph, path="x.onnx")
-    assert str(caught.value).startswith("x.onnx does not fit: it ")
+    assert str(caught.value).startswith("x.onnx is not supported: it ")
     assert "(found: input0 float32 (1, " in str(caught.value)
-    assert "; allowed are graphs of `streamseg export`, and segmentation graphs of YOLOv8-seg's form" in str(
+    assert "; allowed are graphs of `streamseg export`, and segmentation graphs of the form of YOLOv8-seg" in str(
         caught.value
     )
     assert "\n" not in str(caught.value)
 
 
-def test_a_free_graph_that_cannot_run_is_refused():
-    with pytest.raises(WeightsError, match="cannot run pictures"):
+def test_dynamic_graph_that_cannot_run_is_rejected():
+    with pytest.raises(WeightsError, match="cannot run images"):
         OnnxEngine(_reshaping(12345))
 
 
 def _reshaping(num_values):
-    """Its axes are free, but it folds the pictures into so many values."""
+    """Return a graph with dynamic axes that reshapes the images into a fixed number of values."""
     nodes = [helper.make_node("Reshape", ["images", "shape"], ["output0"])]
     made = helper.make_graph(
         nodes,
         "reshaping",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, FREE_AXES)],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, DYNAMIC_AXES)],
         [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ("b", "c", "a"))],
         [helper.make_tensor("shape", TensorProto.INT64, [3], [1, 1, num_values])],
     )
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
-def test_an_answer_for_another_size_is_refused():
-    # Tried with 64x96 it fits; it says the same of any picture.
-    engine = OnnxEngine(graph_of([(1, 37, 126), (1, 32, 16, 24)], images=FREE_AXES), path="x.onnx")
+def test_output_for_another_size_is_rejected():
+    # The trial run with 64x96 succeeds, but the output is the same for any size.
+    engine = OnnxEngine(graph_of([(1, 37, 126), (1, 32, 16, 24)], images=DYNAMIC_AXES), path="x.onnx")
     assert engine.run(np.zeros((1, 64, 96, 3), np.uint8)).scores.shape == (1, 126)
-    with pytest.raises(EngineError, match=r"x.onnx answers with prototypes \(1, 16, 24\).*should be \(1, 32, 24\)"):
+    with pytest.raises(EngineError, match=r"x.onnx returns prototypes \(1, 16, 24\).*but \(1, 32, 24\) is required"):
         engine.run(np.zeros((1, 128, 96, 3), np.uint8))
 
 
 @pytest.mark.parametrize("value", [-0.5, 3.0])
-def test_scores_before_the_sigmoid_are_refused(value):
+def test_scores_without_sigmoid_are_rejected(value):
     engine = OnnxEngine(graph_of([(1, 37, 126), (1, 32, 16, 24)], value=value), path="x.onnx")
     with pytest.raises(EngineError, match=r"scores .* not 0..1; export it with its sigmoid"):
         engine.run(np.zeros((1, 64, 96, 3), np.uint8))
@@ -348,7 +354,7 @@ def test_scores_before_the_sigmoid_are_refused(value):
 # ---- arrays
 
 
-def test_pictures_become_planes_between_0_and_1():
+def test_images_become_planes_between_0_and_1():
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), dtype=np.uint8)
     for dtype in ("float32", "float16"):
         planes = to_input(images, dtype)
@@ -366,7 +372,7 @@ def test_pictures_become_planes_between_0_and_1():
         ("suppressed", [[[8, 16, 12, 24, 0.75, 1, 5, 6]]]),
     ],
 )
-def test_an_object_is_read_alike_in_every_arrangement(arrangement, rows):
+def test_every_arrangement_yields_the_same_object(arrangement, rows):
     layout = Layout("images", "float32", "a", "b", arrangement, 2, None, None, None)
     raw = to_raw(np.array(rows, np.float32), np.zeros((1, 2, 16, 24), np.float32), layout)
     assert isinstance(raw, Raw)

@@ -24,7 +24,7 @@ def images():
     return np.stack([blobs((64, 96), seed) for seed in range(3)])
 
 
-def test_it_answers_as_the_network_does(network, images):
+def test_engine_equals_the_network(network, images):
     raw = TorchEngine(network).run(images)
     with torch.inference_mode():
         expected = decode(network(torch.from_numpy(images).permute(0, 3, 1, 2) / 255))
@@ -33,7 +33,7 @@ def test_it_answers_as_the_network_does(network, images):
         np.testing.assert_allclose(found, wanted.numpy(), atol=2e-3, rtol=1e-3)
 
 
-def test_a_picture_is_answered_alike_in_any_batch(network, images):
+def test_result_is_independent_of_the_batch(network, images):
     engine = TorchEngine(network)
     together = engine.run(images)
     for row in range(len(images)):
@@ -46,24 +46,24 @@ def test_half_precision_on_the_cpu_is_close(network, images):
     engine = TorchEngine(network, half=True)
     assert engine.half
     raw = engine.run(images)
-    # float32 on the host: NumPy has no bfloat16.
+    # The host arrays are float32, because NumPy has no bfloat16.
     assert {values.dtype for values in vars(raw).values()} == {np.dtype(np.float32)}
-    apart = largest_differences(raw, TorchEngine(network).run(images))
-    # As the class says; the coefficients of these weights reach 8.
-    assert 0 < apart["scores"] < 0.2
-    assert apart["boxes"] < 16
-    assert apart["mask_coefficients"] < 0.5
-    assert apart["prototypes"] < 0.1
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    # Limits documented in the class; the coefficients of these weights reach 8.
+    assert 0 < differences["scores"] < 0.2
+    assert differences["boxes"] < 16
+    assert differences["mask_coefficients"] < 0.5
+    assert differences["prototypes"] < 0.1
 
 
-def test_the_network_given_stays_as_it_was(network, images):
+def test_engine_does_not_modify_the_given_network(network, images):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     TorchEngine(network, half=True).run(images)
     after = network.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
-def test_a_closed_engine_runs_nothing(network, images):
+def test_closed_engine_does_not_run(network, images):
     engine = TorchEngine(network)
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -72,10 +72,10 @@ def test_a_closed_engine_runs_nothing(network, images):
 
 @NEEDS_CUDA
 @pytest.mark.parametrize("half", [False, True])
-def test_cuda_answers_as_the_cpu_does(network, images, half):
+def test_cuda_equals_the_cpu(network, images, half):
     raw = TorchEngine(network, device="cuda:0", half=half).run(images)
     assert raw.boxes.dtype == raw.scores.dtype == np.float32
     assert raw.prototypes.dtype == (np.float16 if half else np.float32)
-    apart = largest_differences(raw, TorchEngine(network).run(images))
-    assert apart["scores"] < (0.02 if half else 1e-3)
-    assert apart["boxes"] < (2 if half else 0.01)
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    assert differences["scores"] < (0.02 if half else 1e-3)
+    assert differences["boxes"] < (2 if half else 0.01)

@@ -65,11 +65,11 @@ def test_a_text_is_embedded_once(encoders):
             return session.run(outputs, inputs)
 
     encoders.text_session = Counting()
-    assert not encoders.knows_text("red")
+    assert not encoders.is_text_cached("red")
     first = encoders.embed_texts(["red", "blue", "red"])
     again = encoders.embed_texts(["blue", "red", "green"])
     assert calls == [2, 1]
-    assert encoders.knows_text("red")
+    assert encoders.is_text_cached("red")
     np.testing.assert_array_equal(first[0], again[1])
 
 
@@ -107,7 +107,7 @@ def changed(folder, change):
         pytest.param(lambda f: (f / "text.onnx").unlink(), r"cannot read .*text.onnx: No such file", id="missing"),
         pytest.param(lambda f: (f / "image.onnx").write_bytes(b"x"), r"image.onnx has the sha256 .*damaged", id="hash"),
         pytest.param(lambda f: (f / "tokenizer.json").write_bytes(b"{}"), "tokenizer.json has the sha256", id="words"),
-        pytest.param(lambda f: resigned(f, "image.onnx", b"x" * 99), "is not an ONNX graph", id="no graph"),
+        pytest.param(lambda f: resigned(f, "image.onnx", b"x" * 99), "is not a usable ONNX graph", id="no graph"),
         pytest.param(lambda f: resigned(f, "tokenizer.json", b"{}"), "tokenizer.json is no tokenizer", id="no words"),
         pytest.param(
             lambda f: resigned(f, "image.onnx", (f / "text.onnx").read_bytes()),

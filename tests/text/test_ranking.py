@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.text.ranking import best_texts, text_scores, usual_threshold
+from streamseg.text.ranking import best_texts, default_threshold, text_scores
 from tests.support.text_encoders import description
 
 RED, GREEN, BLUE, GREY = np.eye(4, dtype=np.float32)
@@ -33,7 +33,7 @@ def score(image, texts, others=(GREY,), said=SOFTMAX):
     ],
 )
 def test_softmax(image, texts, winner):
-    answers = best_texts(score(image, texts)[None], usual_threshold(SOFTMAX) + 0.1)
+    answers = best_texts(score(image, texts)[None], default_threshold(SOFTMAX) + 0.1)
     assert [text for text, rows in enumerate(answers) if rows] == ([] if winner is None else [winner])
 
 

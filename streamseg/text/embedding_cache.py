@@ -16,28 +16,28 @@ import numpy.typing as npt
 from streamseg.geometry import silhouettes
 from streamseg.structures.instances import Instances, Tracked
 
-__all__ = ["Looks", "SourceMemory", "has_changed", "looks_of"]
+__all__ = ["CropKey", "EmbeddingCache", "crop_keys", "has_changed"]
 
 SILHOUETTE_RASTER: Final = 12
 
 LOWEST_COSINE: Final = 0.8
 LOWEST_SILHOUETTE_IOU: Final = 0.6
 MOST_GROWTH: Final = 2.0
-"""Looks have changed when the cosine of the network's own embeddings falls below the first, or where there are none,
+"""CropKey have changed when the cosine of the network's own embeddings falls below the first, or where there are none,
 the silhouettes within their boxes overlap less than the second; and in any case when the area of the box has changed
 by more than this factor, since a larger picture of the object tells more."""
 
 FIRST_INTERVAL_SECONDS: Final = 1.0
 LONGEST_INTERVAL_SECONDS: Final = 32.0
 
-FORGOTTEN_AFTER_SECONDS: Final = 60.0
+EVICTION_SECONDS: Final = 60.0
 """A track that was not seen for so long is forgotten; trackers let them go after a second or a few."""
 
 NEWEST_SHARE: Final = 0.25
 """Least weight of the newest embedding in the mean: older views fade after about four."""
 
 
-class Looks(NamedTuple):
+class CropKey(NamedTuple):
     """What an object looks like, cheaply."""
 
     area: float
@@ -48,18 +48,18 @@ class Looks(NamedTuple):
     """(R, R) within the box, where there is no appearance."""
 
 
-def looks_of(instances: Instances) -> list[Looks]:
+def crop_keys(instances: Instances) -> list[CropKey]:
     """One per object."""
     boxes = instances.boxes.numpy(force=True)
     areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist()
     if instances.embeddings is not None:
         appearances = instances.embeddings.float().numpy(force=True)
-        return [Looks(area, appearance, None) for area, appearance in zip(areas, appearances, strict=True)]
+        return [CropKey(area, appearance, None) for area, appearance in zip(areas, appearances, strict=True)]
     shapes = silhouettes(instances, SILHOUETTE_RASTER).numpy(force=True)
-    return [Looks(area, None, shape) for area, shape in zip(areas, shapes, strict=True)]
+    return [CropKey(area, None, shape) for area, shape in zip(areas, shapes, strict=True)]
 
 
-def has_changed(before: Looks, after: Looks) -> bool:
+def has_changed(before: CropKey, after: CropKey) -> bool:
     """Whether an object is worth another look."""
     small, large = sorted((before.area, after.area))
     if large > MOST_GROWTH * small:
@@ -78,7 +78,7 @@ class _Track:
 
     embedding: npt.NDArray[np.float32]
     """(D,) of length 1: the mean of what was seen."""
-    looks: Looks
+    looks: CropKey
     """When it was looked at last."""
     looked_at_seconds: float
     interval_seconds: float = FIRST_INTERVAL_SECONDS
@@ -87,7 +87,7 @@ class _Track:
 
 
 @dataclass
-class SourceMemory:
+class EmbeddingCache:
     """What is known of the objects of one source. Times are seconds of any clock; it may jump."""
 
     _tracks: dict[int, _Track] = field(default_factory=dict)
@@ -95,14 +95,14 @@ class SourceMemory:
     def __len__(self) -> int:
         return len(self._tracks)
 
-    def rows_to_look_at(
+    def select_rows(
         self,
         tracked: Tracked,
-        looks: list[Looks],
+        looks: list[CropKey],
         seconds: float,
         *,
         budget: int | None,
-        wanted: Mapping[int, float] | None = None,
+        priorities: Mapping[int, float] | None = None,
     ) -> list[int]:
         """The rows whose crops are worth their cost in this frame.
 
@@ -115,9 +115,9 @@ class SourceMemory:
             looks: of the same rows.
             seconds: the frame's time.
             budget: how many, at most; None: all of them.
-            wanted: how much it matters what a track is, by identity; others 0.
+            priorities: how much it matters what a track is, by identity; others 0.
         """
-        wanted = wanted or {}
+        priorities = priorities or {}
         ranked = []
         for row, (track_id, look) in enumerate(zip(tracked.track_ids.tolist(), looks, strict=True)):
             if track_id < 0:
@@ -133,10 +133,10 @@ class SourceMemory:
                     kind = 2
                 else:
                     continue
-            ranked.append((kind, -wanted.get(track_id, 0.0), -look.area, row))
+            ranked.append((kind, -priorities.get(track_id, 0.0), -look.area, row))
         return [row for *_, row in sorted(ranked)[:budget]]
 
-    def learn(self, track_id: int, embedding: npt.NDArray[np.float32], looks: Looks, seconds: float) -> None:
+    def add(self, track_id: int, embedding: npt.NDArray[np.float32], looks: CropKey, seconds: float) -> None:
         """Take in what was seen of an identity.
 
         Args:
@@ -164,12 +164,12 @@ class SourceMemory:
         track = self._tracks.get(track_id)
         return None if track is None else track.embedding
 
-    def forget_gone(self, seconds: float) -> None:
+    def evict(self, seconds: float) -> None:
         """Forget tracks that were not seen for long."""
         gone = [
             track_id
             for track_id, track in self._tracks.items()
-            if abs(seconds - track.seen_at_seconds) > FORGOTTEN_AFTER_SECONDS
+            if abs(seconds - track.seen_at_seconds) > EVICTION_SECONDS
         ]
         for track_id in gone:
             del self._tracks[track_id]

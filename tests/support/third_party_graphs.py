@@ -1,4 +1,4 @@
-"""The lively network in the forms that other programs export it in."""
+"""The lively network as ONNX graphs in the forms that other programs export."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from streamseg.modeling.network import Network, fuse
 from tests.support.networks import lively_network
 
 SUPPRESSED = {"task": "segment", "args": "{'nms': True, 'dynamic': False}"}
-"""What ultralytics says of a graph with NMS inside."""
+"""Metadata that ultralytics writes to a graph with built-in NMS."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """One way to write the graph down."""
+    """Form of an exported graph."""
 
     shape: tuple[int, int, int, int] = (1, 3, 96, 128)
-    """Of the input at the export."""
-    free: Literal["", "batch", "all"] = ""
-    """Which axes stay free: none, the batch, or height and width too."""
+    """Shape (B, 3, H, W) of the input at export."""
+    dynamic: Literal["", "batch", "all"] = ""
+    """Dynamic axes: none, the batch, or the batch, height and width."""
     arrangement: Literal["anchors last", "anchors first", "suppressed"] = "anchors last"
     num_classes: int = 1
     swapped: bool = False
-    """Prototypes first, and other names."""
+    """Whether prototypes come first, and the outputs have other names."""
     extra: bool = False
-    """The levels' features as further outputs, as some programs leave them."""
+    """Whether the features of the levels are additional outputs, as some programs export them."""
     half: bool = False
     conf: float = 0.25
     iou: float = 0.7
@@ -47,8 +47,8 @@ class Form:
         return Form(**{**vars(self), "metadata": tuple(metadata.items())})
 
 
-def foreign_graph(form: Form) -> bytes:
-    """The lively network of size n and seed 0 as an ONNX file of this form."""
+def third_party_graph(form: Form) -> bytes:
+    """Return the lively network of size n and seed 0 as an ONNX file of the given form."""
     model = onnx.load_from_string(_exported(form.with_metadata({})))
     onnx.helper.set_model_props(model, dict(form.metadata))
     contents: bytes = model.SerializeToString()
@@ -66,15 +66,15 @@ def _exported(form: Form) -> bytes:
     outputs = ["output0", "output1"] if not form.swapped else ["proto", "pred"]
     outputs += ["p3", "p4"] if form.extra else []
     axes: dict[str, Any] = {"batch": {"images": {0: "batch"}}, "": {}}.get(
-        form.free, {"images": {0: "batch", 2: "height", 3: "width"}}
+        form.dynamic, {"images": {0: "batch", 2: "height", 3: "width"}}
     )
-    if form.free:
+    if form.dynamic:
         axes |= {name: {0: "batch"} for name in outputs}
     stream = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Foreign(form).to(dtype).eval(),
+            _ThirdParty(form).to(dtype).eval(),
             (torch.zeros(form.shape, dtype=dtype),),
             stream,
             dynamo=False,
@@ -86,7 +86,9 @@ def _exported(form: Form) -> bytes:
     return stream.getvalue()
 
 
-class _Foreign(nn.Module):
+class _ThirdParty(nn.Module):
+    """The network with the outputs of a third-party graph."""
+
     def __init__(self, form: Form) -> None:
         super().__init__()
         self.network = deepcopy(_network())
@@ -95,14 +97,14 @@ class _Foreign(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         decoded = decode(self.network(images))
         low, high = decoded.boxes[..., :2], decoded.boxes[..., 2:]
-        # Of several classes the last is the best one.
+        # The last class has the best score.
         scores = torch.stack(
             [decoded.scores * (i + 1) / self.form.num_classes for i in range(self.form.num_classes)], 2
         )
         boxes = decoded.boxes if self.form.arrangement == "suppressed" else torch.cat([(low + high) / 2, high - low], 2)
         rows = torch.cat([boxes, scores, decoded.mask_coefficients.float()], 2).to(images.dtype)  # (B, A, C)
         if self.form.arrangement == "suppressed":
-            # The graph loops over no batch, as ultralytics' do not: what follows the first picture gets zeros.
+            # Like those of ultralytics, the graph does not loop over the batch: later images get zeros.
             empty = torch.zeros_like(rows[:, :1, :1]).expand(-1, self.form.max_det, 6 + 32)
             detections = torch.cat([self._suppressed(rows), empty[1:]])
         else:
@@ -113,7 +115,7 @@ class _Foreign(nn.Module):
         return (*(reversed(pair) if self.form.swapped else pair), *levels)
 
     def _suppressed(self, rows: Tensor) -> Tensor:
-        """The first picture's rows (A, 5 + 32) as (1, max_det, 6 + 32)."""
+        """Return the rows (A, 5 + 32) of the first image as (1, max_det, 6 + 32)."""
         form = self.form
         best = _Suppression.apply(rows[:1, :, :4], rows[:1, :, 4:5].transpose(1, 2), form.max_det, form.iou, form.conf)
         kept = rows[0, best[:, 2]]
