@@ -1,9 +1,21 @@
-"""From a source to frames: the rendered scene, cameras, files, network streams, pictures.
+"""Frame sources: cameras, video files, network streams, image files and the rendered scene.
 
     open_source(SourceConfig) ─► Source ─► frames() ─► Frame, Frame, Frame …
 
-Every frame knows when its picture was taken and which clock said so; every picture that was not
-delivered is counted in `Source.drops`. A source runs in its caller's thread.
+Each frame carries its capture time and the clock that measured it. Each frame that is not delivered
+is counted in `Source.drops`. A source runs in the thread of its caller.
+
+source          the `Source` protocol, frame indices, delays between reconnection attempts
+webcam          a local camera (OpenCV)
+video_file      a video file
+network_stream  RTSP, HTTP, UDP … with reconnection
+images          image files
+scene           the rendered scene
+address         URLs, and how to show them without secrets
+decoder         open a container, decode packets, convert to RGB (PyAV)
+truncation      detect truncated video files
+clock           capture times and lateness
+pacing          play recordings in real time, drop frames that are overdue
 """
 
 from __future__ import annotations
@@ -16,32 +28,38 @@ __all__ = ["Source", "open_source"]
 
 
 def open_source(config: SourceConfig) -> Source:
-    """Make the source that a section of the configuration describes.
+    """Create the source described by a section of the configuration.
 
-    What can be seen without waiting is checked here: that a file is there and holds video, that a
-    folder holds pictures. Cameras and network streams are first opened by `frames()`.
+    Everything that can be checked without waiting is checked here: that a file exists and contains
+    video, that a folder contains images. Cameras and network streams are not opened before `frames()`.
 
     Args:
-        config: a source section with an id, as `Config.named_sources()` gives it.
+        config: a source section with an id, as returned by `Config.named_sources()`.
 
     Raises:
         ConfigError: the section has no id.
-        SourceError: the file or the folder cannot be used.
+        SourceError: the file or folder cannot be used.
     """
     if not config.id:
-        raise ConfigError(f"a {config.type} source needs an id; take it from Config.named_sources()")
+        raise ConfigError(f"a {config.type} source needs an id; use the sections from Config.named_sources()")
     if isinstance(config, SceneSource):
         from streamseg.capture.scene import RenderedScene
 
         return RenderedScene(config)
-    if isinstance(config, StreamSource):
-        from streamseg.capture.stream import open_stream
-
-        return open_stream(config)
     if isinstance(config, ImagesSource):
         from streamseg.capture.images import ImageFiles
 
         return ImageFiles(config)
+    if isinstance(config, StreamSource):
+        from streamseg.capture.address import is_network
+
+        if is_network(config.url):
+            from streamseg.capture.network_stream import NetworkStream
+
+            return NetworkStream(config)
+        from streamseg.capture.video_file import VideoFile
+
+        return VideoFile(config)
     from streamseg.capture.webcam import Webcam
 
     return Webcam(config)

@@ -1,4 +1,4 @@
-"""What a source's address says, and how to show it without its password."""
+"""Parse the address of a source, and redact it for display."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _SECRET_PARAMETER = re.compile(
 
 
 def scheme_of(url: str) -> str:
-    """The scheme in small letters; "" for a path."""
+    """Return the scheme in lower case; "" for a path."""
     match = _SCHEME.match(url)
     return match[1].lower() if match else ""
 
 
 def is_network(url: str) -> bool:
-    """Whether an address is to be read over a network."""
+    """Return whether an address must be read over a network."""
     return scheme_of(url) not in ("", "file")
 
 
 def local_path(url: str) -> Path:
-    """The file that a path or a `file://` address names."""
+    """Return the file named by a path or a `file://` address."""
     return Path(unquote(url[len("file://") :])) if scheme_of(url) == "file" else Path(url)
 
 
 def redact(url: str) -> str:
-    """An address that may be shown: `***` in place of user, password and secret parameters.
+    """Replace the user, password and secret parameters of an address with `***`.
 
-    Passwords in the wild hold characters that they should not; where it is unclear how far one
-    reaches, too much is hidden rather than too little.
+    Real passwords contain characters that should have been escaped. If it is unclear where one ends,
+    hide too much rather than too little.
     """
     match = _SCHEME.match(url)
     if match is None:
         return url
     rest = url[match.end() :]
     authority, _, path = rest.partition("/")
-    # Slashes in a password end the authority early: what is left of it is no host and port.
+    # A slash in a password ends the authority early: the remainder is not a valid host and port.
     cut_short = "@" in path and not _HOST_AND_PORT.fullmatch(authority)
     if "@" in authority or cut_short:
         rest = "***@" + rest.rpartition("@")[2]

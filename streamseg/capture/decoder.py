@@ -1,114 +1,159 @@
-"""From packets to pictures: what cannot be decoded is counted, what is decoded becomes RGB."""
+"""Open a container, decode its video and convert it to RGB; count what cannot be decoded."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import av
 import av.error
 import numpy as np
-import numpy.typing as npt
 from av.codec.context import Flags
+from av.container import InputContainer
 from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
-from streamseg.capture.numbering import Numbering
+from streamseg.capture.source import FrameCounter
+from streamseg.errors import SourceError
+from streamseg.structures.arrays import ImageArray
 
-__all__ = ["ImageDecoder", "KeyframeGate", "RgbConverter"]
+__all__ = ["KeyframeGate", "RgbConverter", "VideoDecoder", "open_video", "start_seconds"]
+
+TEXT_FORMATS = frozenset({"tty"})
+"""FFmpeg renders any text file as a video of a terminal, which is never intended."""
+
+
+def open_video(
+    url: str, *, name: str, options: Mapping[str, str], timeout_seconds: float | None = None
+) -> tuple[InputContainer, VideoStream]:
+    """Open a container and select its video stream. The caller closes the container.
+
+    Args:
+        url: the address for FFmpeg.
+        name: the name for error messages.
+        options: options of FFmpeg's protocol and demuxer.
+        timeout_seconds: time-out of opening and of each read, by interrupting FFmpeg. It calls Python at every
+            poll: use it only for protocols without a time-out of their own.
+
+    Raises:
+        SourceError: the container has no video, or none that can be decoded.
+        av.error.FFmpegError: the container cannot be opened. The error text contains the whole address.
+    """
+    # Tags in an old encoding are no reason to reject a video.
+    container = av.open(url, options=dict(options), timeout=timeout_seconds, metadata_errors="replace")
+    try:
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream) or container.format.name in TEXT_FORMATS:
+            kinds = ", ".join(sorted({other.type for other in container.streams})) or "nothing"
+            found = "text" if container.format.name in TEXT_FORMATS else kinds
+            raise SourceError(f"{name} contains no video, only {found}; use a video file or a video stream")
+        if stream.codec_context is None:
+            raise SourceError(f"{name} contains video that this build of FFmpeg cannot decode; convert it")
+    except BaseException:
+        container.close()
+        raise
+    return container, stream
+
+
+def start_seconds(stream: VideoStream) -> float | None:
+    """Return the start of the stream's time line in seconds; None if the container does not declare it."""
+    if stream.start_time is None or stream.time_base is None:
+        return None
+    return float(stream.start_time * stream.time_base)
 
 
 class KeyframeGate:
-    """Shut after damage: what follows refers to pictures that are not there, until the next keyframe."""
+    """Block packets after a loss until the next keyframe, because they refer to missing frames."""
 
     LONGEST_SECONDS = 10.0
-    """Some cameras refresh bit by bit and never send a keyframe: after so long, anything is let through."""
+    """Some cameras refresh gradually and never send a keyframe; after this long, every packet passes."""
 
     def __init__(self) -> None:
         self._shut_at: float | None = None
 
     def shut(self, now_seconds: float) -> None:
-        """Something was lost."""
+        """Report a loss."""
         if self._shut_at is None:
             self._shut_at = now_seconds
 
     def admits(self, *, is_keyframe: bool, now_seconds: float) -> bool:
-        """Whether to decode a packet; a keyframe opens the gate."""
+        """Return whether to decode a packet; a keyframe opens the gate."""
         if self._shut_at is not None and (is_keyframe or now_seconds - self._shut_at >= self.LONGEST_SECONDS):
             self._shut_at = None
         return self._shut_at is None
 
 
-class ImageDecoder:
-    """Decodes one video stream and never fails: damaged packets and pictures are counted as drops.
+class VideoDecoder:
+    """Decode one video stream without ever failing: damaged packets and frames are counted as drops.
 
-    Live, whatever was lost shuts a gate until the next keyframe, and so does the start, which may
-    lie anywhere between two keyframes. In a file, decoding goes on with the next packet.
+    In live mode, every loss shuts a gate until the next keyframe. So does the start, which may lie
+    anywhere between two keyframes. In a file, decoding continues with the next packet.
     """
 
-    def __init__(self, stream: VideoStream, numbering: Numbering, *, live: bool, now_seconds: float = 0.0) -> None:
-        self._numbering = numbering
+    def __init__(self, stream: VideoStream, counter: FrameCounter, *, live: bool, now_seconds: float = 0.0) -> None:
+        self._counter = counter
         self._gate = KeyframeGate() if live else None
         if self._gate is not None:
             self._gate.shut(now_seconds)
-            # Frame threads would hold back one picture each.
+            # Frame threads would delay the output by one frame each.
             stream.thread_type = "SLICE"
             stream.codec_context.flags |= Flags.low_delay.value
         else:
             stream.thread_type = "AUTO"
         self.ended_damaged = False
-        """The last packet was incomplete: at the end of a file, it was cut off."""
+        """True if the last packet was incomplete: at the end of a file, the file is truncated."""
 
     def decode(self, packet: av.Packet[VideoStream], now_seconds: float) -> list[av.VideoFrame]:
-        """The pictures that come out when this packet goes in, in order of presentation; often one, or none."""
+        """Decode a packet; return the frames that become available, in presentation order, often one or none."""
         if packet.size:
             self.ended_damaged = packet.is_corrupt
             if packet.is_corrupt:
-                self._lose("corrupt", now_seconds)
+                self._drop("corrupt", now_seconds)
                 return []
             if self._gate is not None and not self._gate.admits(
                 is_keyframe=packet.is_keyframe, now_seconds=now_seconds
             ):
-                self._numbering.drop("before_keyframe")
+                self._counter.drop("before_keyframe")
                 return []
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
-            self._lose("corrupt", now_seconds)
+            self._drop("corrupt", now_seconds)
             return []
-        whole = []
+        intact = []
         for frame in frames:
             if frame.is_corrupt:
-                self._lose("corrupt", now_seconds)
+                self._drop("corrupt", now_seconds)
             else:
-                whole.append(frame)
-        return whole
+                intact.append(frame)
+        return intact
 
-    def _lose(self, reason: str, now_seconds: float) -> None:
-        self._numbering.drop(reason)
+    def _drop(self, reason: str, now_seconds: float) -> None:
+        self._counter.drop(reason)
         if self._gate is not None:
             self._gate.shut(now_seconds)
 
 
 class RgbConverter:
-    """Makes RGB pictures, upright, in the right colours."""
+    """Convert decoded frames to upright RGB images with the correct colour matrix."""
 
     def __init__(self) -> None:
-        # One for all pictures: a scaler per picture grows the process.
+        # A single scaler for all frames: one scaler per frame makes the process grow.
         self._reformatter = VideoReformatter()
 
-    def convert(self, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
-        """uint8 (H, W, 3) RGB, turned as the container says it is to be shown."""
+    def convert(self, frame: av.VideoFrame) -> ImageArray:
+        """Return uint8 (H, W, 3) RGB, rotated for display as the container requests."""
         rgb: Any = self._reformatter.reformat(
             frame, format="rgb24", src_colorspace=_colour_space(frame), threads=1
         ).to_ndarray()
-        # The display matrix counts anticlockwise degrees, and so does rot90.
+        # The display matrix counts anticlockwise degrees, as does rot90.
         quarter_turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
 
 
 def _colour_space(frame: av.VideoFrame) -> int:
-    """The matrix of the coded colours; where the stream does not say, by size as players do (mpv, VLC)."""
-    unspecified = (0, 2)  # AVCOL_SPC_RGB says nothing about a YUV picture
+    """Return the colour matrix; if the stream does not declare it, choose by size like video players (mpv, VLC)."""
+    unspecified = (0, 2)  # AVCOL_SPC_RGB carries no information for a YUV frame
     if frame.colorspace not in unspecified:
         return frame.colorspace
     large = frame.width >= 1280 or frame.height > 576

@@ -1,4 +1,4 @@
-"""Pictures on disk as a source of frames."""
+"""Image files as a source of frames."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.capture.clock import NS_PER_SECOND
-from streamseg.capture.quiet import quiet_opencv
+from streamseg.capture.webcam import quiet_opencv
 from streamseg.config import IMAGE_SUFFIXES, ImagesSource
 from streamseg.errors import SourceError
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
@@ -24,7 +24,7 @@ __all__ = ["ImageFiles", "find_image_files", "load_image", "natural_key"]
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], str]:
-    """Sorts `frame2` before `frame10`, folder by folder, small and large letters alike."""
+    """Return a sort key that puts `frame2` before `frame10`, folder by folder, ignoring case."""
     names = (*path.parent.parts, path.stem)
     runs = (re.split(r"(\d+)", name.casefold()) for name in names)
     key = tuple(tuple((int(run), "") if run.isdecimal() else (-1, run) for run in row if run) for row in runs)
@@ -32,12 +32,12 @@ def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], st
 
 
 def find_image_files(text: str) -> tuple[Path, ...]:
-    """The pictures that a file name, a folder or a glob pattern (`**` for folders) stands for, in natural order.
+    """Return the image files of a file name, a folder or a glob pattern (`**` for folders), in natural order.
 
-    Folders and patterns give the files whose suffix is one of `IMAGE_SUFFIXES`; a file is taken at its word.
+    Folders and patterns yield the files whose suffix is in `IMAGE_SUFFIXES`; a single file is accepted as it is.
 
     Raises:
-        SourceError: there is none.
+        SourceError: no image file was found.
     """
     path = Path(text)
     if path.is_file():
@@ -47,38 +47,40 @@ def find_image_files(text: str) -> tuple[Path, ...]:
     elif any(sign in text for sign in "*?["):
         found = [Path(name) for name in glob.glob(text, recursive=True)]
     else:
-        raise SourceError(f"{text}: there is no such file or folder")
-    pictures = sorted((one for one in found if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file()), key=natural_key)
-    if not pictures:
-        raise SourceError(f"{text}: no pictures there; the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return tuple(pictures)
+        raise SourceError(f"{text}: no such file or folder")
+    files = sorted((one for one in found if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file()), key=natural_key)
+    if not files:
+        raise SourceError(f"{text}: no images found; the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return tuple(files)
 
 
-def load_image(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a picture as uint8 (H, W, 3) RGB: turned as its EXIF data says, grey and 16 bits converted, alpha left out.
+def load_image(path: Path) -> ImageArray:
+    """Load an image as uint8 (H, W, 3) RGB.
+
+    The EXIF orientation is applied, grey and 16-bit images are converted, and alpha is discarded.
 
     Raises:
-        SourceError: it cannot be read or is no picture.
+        SourceError: the file cannot be read or is not an image.
     """
     try:
-        coded = np.fromfile(path, np.uint8)
+        encoded = np.fromfile(path, np.uint8)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
     with quiet_opencv():
-        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB) if coded.size else None
-    if picture is None:
-        raise SourceError(f"{path} is not a picture that can be read; convert it to PNG or JPEG, or take it out")
-    return np.asarray(picture, np.uint8)
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
+    if image is None:
+        raise SourceError(f"{path} is not a readable image; convert it to PNG or JPEG, or remove it")
+    return np.asarray(image, np.uint8)
 
 
 class ImageFiles:
-    """Delivers pictures in natural order, each once; `Frame.index` counts them as `paths` does."""
+    """Deliver image files in natural order, each once; `Frame.index` is the position in `paths`."""
 
     def __init__(self, config: ImagesSource) -> None:
-        """Find the pictures.
+        """Find the image files.
 
         Raises:
-            SourceError: there are none.
+            SourceError: no image file was found.
         """
         self.source_id = config.id
         self.frame_id = config.frame_id
@@ -90,10 +92,10 @@ class ImageFiles:
         self._stopped = threading.Event()
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the pictures, at `fps` where one is set.
+        """Yield the images, at `fps` if it is set.
 
         Raises:
-            SourceError: a picture cannot be read; the message names it.
+            SourceError: an image cannot be read; the message names it.
         """
         started_ns = time.monotonic_ns()
         for index, path in enumerate(self.paths):
@@ -114,5 +116,5 @@ class ImageFiles:
             )
 
     def stop(self) -> None:
-        """End `frames()`, at once while it waits."""
+        """End `frames()`, immediately if it is waiting."""
         self._stopped.set()

@@ -1,4 +1,4 @@
-"""A camera or another stream on the network as a source of frames."""
+"""A network camera or another network stream as a source of frames."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from streamseg.capture.address import redact, scheme_of
-from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, Backlog, CameraClock, parse_prft
-from streamseg.capture.container import open_video, start_seconds
-from streamseg.capture.decoder import ImageDecoder, RgbConverter
-from streamseg.capture.numbering import Numbering
-from streamseg.capture.pacing import Playback
-from streamseg.capture.reconnect import Backoff
+from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock, parse_prft
+from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video, start_seconds
+from streamseg.capture.pacing import Backlog, Playback
+from streamseg.capture.source import Backoff, FrameCounter
 from streamseg.config import StreamSource
 from streamseg.errors import SourceError
 from streamseg.structures.frame import Clock, Frame
@@ -30,25 +28,25 @@ __all__ = ["NetworkStream", "stream_options"]
 
 logger = logging.getLogger(__name__)
 
-HOPELESS = (
+PERMANENT_ERRORS = (
     av.error.HTTPBadRequestError,
     av.error.HTTPForbiddenError,
     av.error.HTTPNotFoundError,
     av.error.HTTPUnauthorizedError,
     av.error.ProtocolNotFoundError,
 )
-"""Answers that trying again does not change, from a stream that has never been seen."""
+"""Errors that a retry does not fix, if the stream has never delivered a packet."""
 
 ANALYSE_MICROSECONDS = "1000000"
-"""How much of a stream FFmpeg may look at before it begins; of itself it takes up to 5 s of a live one."""
+"""Maximum duration that FFmpeg may analyse before it starts, in µs; its default for a live stream is up to 5 s."""
 
 
 def stream_options(scheme: str, timeout_seconds: float) -> dict[str, str] | None:
-    """What FFmpeg is told for a protocol; None for one that is not known to have a time-out of its own.
+    """Return FFmpeg's options for a protocol; None if the protocol has no known time-out of its own.
 
-    RTSP runs over TCP and asks for video only: many a reader ends at the odd coding of a camera's sound.
-    Its session description names the video's coding, so nothing needs to be analysed and the first
-    keyframe is shown when it arrives; FFmpeg's usual advice, `fflags=nobuffer`, throws that one away.
+    RTSP runs over TCP and requests video only, because many readers fail at the unusual audio codec of a
+    camera. Its session description declares the video codec. Thus no analysis is needed, and the first
+    keyframe is delivered when it arrives; the common advice `fflags=nobuffer` discards that keyframe.
     Time-outs are in µs: `timeout` for RTSP and UDP, `rw_timeout` for FFmpeg's byte streams.
     """
     microseconds = str(round(timeout_seconds * 1e6))
@@ -68,7 +66,7 @@ def stream_options(scheme: str, timeout_seconds: float) -> dict[str, str] | None
 
 
 class _Arrival(NamedTuple):
-    """What is known of a packet, until its picture comes out of the decoder."""
+    """Times of a packet, kept until the decoder outputs its frame."""
 
     camera_ns: int | None
     wall_ns: int
@@ -76,12 +74,12 @@ class _Arrival(NamedTuple):
 
 
 class NetworkStream:
-    """Delivers the pictures of a camera, and finds it again when it is lost.
+    """Deliver the frames of a network camera, and reconnect when the connection is lost.
 
-    FFmpeg cannot be called out of a read, so a silent connection ends after `timeout_seconds`, and
-    `stop` takes effect at the next packet or then. Presentation times start anew with each connection;
-    the picture's size may change at any time. A recording that is served over HTTP is played at its
-    own pace (in mode every_frame: as fast as it comes), and ends.
+    An FFmpeg read cannot be interrupted. A silent connection therefore ends after `timeout_seconds`, and
+    `stop` takes effect at the next packet or time-out. Presentation times restart with each connection,
+    and the image size may change at any time. A recording served over HTTP is played in real time (in mode
+    every_frame: as fast as it arrives) and has an end.
     """
 
     def __init__(self, config: StreamSource) -> None:
@@ -90,29 +88,29 @@ class NetworkStream:
         self.is_live = config.mode != "every_frame"
         self.drops = DropCounter()
         self.camera_clock = CameraClock()
-        """What became of the camera's own time stamps."""
+        """The camera's own clock, with the number of rejected time stamps."""
         self._config = config
         self._scheme = scheme_of(config.url)
-        self._shown = redact(config.url)
-        self._numbering = Numbering(self.drops, vid_stride=config.vid_stride)
+        self._redacted = redact(config.url)
+        self._counter = FrameCounter(self.drops, vid_stride=config.vid_stride)
         self._converter = RgbConverter()
         self._stopped = threading.Event()
         self._backoff = Backoff()
-        self._was_seen = False
+        self._has_delivered = False
         self._is_recording = False
 
     def frames(self) -> Iterator[Frame]:
-        """Yield pictures, connecting again whenever the connection is lost.
+        """Yield frames, and reconnect whenever the connection is lost.
 
         Raises:
-            SourceError: the stream never answered within `open_timeout_seconds`, refused, or holds no
-                video; or it was lost and `reconnect` is off.
+            SourceError: the stream did not respond within `open_timeout_seconds`, rejected the connection, or
+                contains no video; or the connection was lost and `reconnect` is off.
         """
         give_up_at = time.monotonic() + self._config.open_timeout_seconds
         while not self._stopped.is_set():
             failure: av.error.FFmpegError | None = None
             timeout_seconds = self._config.timeout_seconds
-            if not self._was_seen:
+            if not self._has_delivered:
                 timeout_seconds = min(timeout_seconds, max(give_up_at - time.monotonic(), 0.1))
             try:
                 with closing(self._connection(timeout_seconds)) as frames:
@@ -128,47 +126,47 @@ class NetworkStream:
                 if not self._config.loop:
                     return
                 continue
-            if failure is None and self._was_seen and not self._config.reconnect:
+            if failure is None and self._has_delivered and not self._config.reconnect:
                 return
             self._wait(failure, give_up_at)
 
     def stop(self) -> None:
-        """End `frames()`: at once while it waits to try again, else at the next packet or time-out."""
+        """End `frames()`: immediately between two attempts, otherwise at the next packet or time-out."""
         self._stopped.set()
 
     def _wait(self, failure: av.error.FFmpegError | None, give_up_at: float) -> None:
-        """Wait for the next try, or raise where there is no hope.
+        """Wait for the next attempt, or raise if another attempt cannot succeed.
 
-        Called outside of any `except`: FFmpeg's own errors hold the address with its password, and must not
-        be chained to ours.
+        Call this outside any `except` block: FFmpeg's errors contain the address with its password and must
+        not be chained to ours.
         """
         reason = "the stream ended" if failure is None else str(failure.strerror)
         now = time.monotonic()
-        if not self._was_seen:
-            if isinstance(failure, HOPELESS):
-                raise SourceError(f"{self._shown} cannot be opened: {reason}; check the address, user and password")
+        if not self._has_delivered:
+            if isinstance(failure, PERMANENT_ERRORS):
+                raise SourceError(f"{self._redacted} cannot be opened: {reason}; check the address, user and password")
             if now >= give_up_at or not self._config.reconnect:
                 raise SourceError(
-                    f"{self._shown} has not answered within {self._config.open_timeout_seconds:g} s "
-                    f"(at last: {reason}); check the address, or raise open_timeout_seconds"
+                    f"{self._redacted} did not respond within {self._config.open_timeout_seconds:g} s "
+                    f"(last error: {reason}); check the address, or increase open_timeout_seconds"
                 )
         elif not self._config.reconnect:
-            raise SourceError(f"{self._shown} was lost: {reason}; with reconnect: true it would be tried again")
+            raise SourceError(f"connection lost to {self._redacted}: {reason}; set reconnect: true to retry")
         delay_seconds = self._backoff.failed(now)
-        if not self._was_seen:
+        if not self._has_delivered:
             delay_seconds = min(delay_seconds, give_up_at - now)
-        state = "connection lost" if self._was_seen else "no connection"
+        state = "connection lost" if self._has_delivered else "no connection"
         logger.warning(
-            "%s: %s to %s (%s), next try in %.1f s", self.source_id, state, self._shown, reason, delay_seconds
+            "%s: %s to %s (%s), next try in %.1f s", self.source_id, state, self._redacted, reason, delay_seconds
         )
         self._stopped.wait(delay_seconds)
 
     def _connection(self, timeout_seconds: float) -> Generator[Frame]:
-        """One connection: its frames, until it ends or fails."""
+        """Yield the frames of one connection until it ends or fails."""
         options = stream_options(self._scheme, timeout_seconds)
         container, stream = open_video(
             self._config.url,
-            name=self._shown,
+            name=self._redacted,
             options=options or {},
             timeout_seconds=timeout_seconds if options is None else None,
         )
@@ -177,7 +175,7 @@ class NetworkStream:
             yield from self._read(container, stream)
 
     def _read(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
-        decoder = ImageDecoder(stream, self._numbering, live=True, now_seconds=time.monotonic())
+        decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
         playback = Playback(self._stopped) if self._is_recording and self.is_live else None
         first_seconds = start_seconds(stream)
         lag, backlog = ArrivalLag(), Backlog()
@@ -186,40 +184,40 @@ class NetworkStream:
         for packet in container.demux(stream):
             arrival = _Arrival(_camera_ns(packet), time.time_ns(), time.monotonic_ns())
             if packet.size:
-                self._answered(arrival.monotonic_ns)
+                self._received_packet(arrival.monotonic_ns)
                 arrivals[packet.pts] = arrival
-                if len(arrivals) > 64:  # pictures that never came out
+                if len(arrivals) > 64:  # frames that the decoder never output
                     del arrivals[next(iter(arrivals))]
             arrived_seconds = arrival.monotonic_ns / NS_PER_SECOND
             lateness_seconds = lag.lateness_seconds(_stamp_seconds(packet), arrived_seconds)
             waited_seconds = (arrival.monotonic_ns - waiting_since_ns) / NS_PER_SECOND
-            for picture in decoder.decode(packet, arrived_seconds):
-                own = arrivals.pop(picture.pts, arrival)
+            for decoded in decoder.decode(packet, arrived_seconds):
+                frame_arrival = arrivals.pop(decoded.pts, arrival)
                 if first_seconds is None:
-                    first_seconds = picture.time
-                pts_seconds = None if picture.time is None else picture.time - (first_seconds or 0.0)
-                index = self._numbering.take()
+                    first_seconds = decoded.time
+                pts_seconds = None if decoded.time is None else decoded.time - (first_seconds or 0.0)
+                index = self._counter.next_index()
                 if index is None:
                     continue
                 if playback is not None:
-                    late = not playback.show(pts_seconds)
-                    own = _Arrival(None, time.time_ns(), time.monotonic_ns())
+                    late = not playback.wait_until_due(pts_seconds)
+                    frame_arrival = _Arrival(None, time.time_ns(), time.monotonic_ns())
                 else:
-                    late = self.is_live and backlog.leaves_out(
+                    late = self.is_live and backlog.should_drop(
                         lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=arrived_seconds
                     )
                 if late:
                     self.drops.count("capture", "late")
                 else:
-                    yield self._frame(picture, index, pts_seconds, own)
+                    yield self._frame(decoded, index, pts_seconds, frame_arrival)
             if self._stopped.is_set():
                 return
             waiting_since_ns = time.monotonic_ns()
 
-    def _frame(self, picture: av.VideoFrame, index: int, pts_seconds: float | None, arrival: _Arrival) -> Frame:
-        captured_ns, clock = self._captured(arrival)
+    def _frame(self, decoded: av.VideoFrame, index: int, pts_seconds: float | None, arrival: _Arrival) -> Frame:
+        captured_ns, clock = self._capture_time(arrival)
         return Frame(
-            image=self._converter.convert(picture),
+            image=self._converter.convert(decoded),
             source_id=self.source_id,
             index=index,
             pts_seconds=pts_seconds,
@@ -228,29 +226,29 @@ class NetworkStream:
             received_ns=arrival.monotonic_ns,
         )
 
-    def _captured(self, arrival: _Arrival) -> tuple[int, Clock]:
-        believed = self.camera_clock.num_rejected == 0
+    def _capture_time(self, arrival: _Arrival) -> tuple[int, Clock]:
+        was_trusted = self.camera_clock.num_rejected == 0
         stamp = self.camera_clock.stamp(arrival.camera_ns, arrival.wall_ns)
-        if believed and self.camera_clock.rejected_offset_ns is not None:
+        if was_trusted and self.camera_clock.rejected_offset_ns is not None:
             offset_seconds = self.camera_clock.rejected_offset_ns / NS_PER_SECOND
             logger.warning(
-                "%s: the camera's clock is off by %+.1f s; the time of arrival is used instead; set its clock by NTP",
+                "%s: the camera's clock is off by %+.1f s, using the time of arrival instead; synchronise it by NTP",
                 self.source_id,
                 offset_seconds,
             )
         return stamp
 
-    def _answered(self, now_ns: int) -> None:
-        self._was_seen = True
+    def _received_packet(self, now_ns: int) -> None:
+        self._has_delivered = True
         self._backoff.connected(now_ns / NS_PER_SECOND)
 
 
 def _camera_ns(packet: av.Packet[VideoStream]) -> int | None:
-    """The camera's time of a packet, where the stream carries one."""
+    """Return the camera's time of a packet in ns; None if the stream carries none."""
     return parse_prft(bytes(packet.get_sidedata("prft"))) if packet.has_sidedata("prft") else None
 
 
 def _stamp_seconds(packet: av.Packet[VideoStream]) -> float | None:
-    """A packet's time in order of coding."""
+    """Return the time stamp of a packet in decoding order, in seconds; None if it has none."""
     stamp = packet.pts if packet.dts is None else packet.dts
     return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)

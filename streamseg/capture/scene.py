@@ -16,15 +16,15 @@ __all__ = ["RenderedScene", "newest_due"]
 
 
 def newest_due(next_index: int, elapsed_seconds: float, fps: float) -> int:
-    """The picture to show next: the one after the last, or a later one if that is due already."""
+    """Return the index of the frame to deliver next: `next_index`, or a later one that is already due."""
     return max(next_index, int(elapsed_seconds * fps))
 
 
 class RenderedScene:
-    """Delivers a scene at its own pace, as a camera would, or as fast as it is read.
+    """Deliver a rendered scene in real time like a camera, or as fast as it is read.
 
-    `Frame.index` is the number of the picture in the scene: `renderer.truth(frame.index)` is what it
-    shows. A live scene knows when each picture was due, and says so as the driver's clock.
+    `Frame.index` is the index in the scene: `renderer.truth(frame.index)` is the ground truth. A live
+    scene knows when each frame was due, and reports that time with the clock "driver".
     """
 
     def __init__(self, config: SceneSource) -> None:
@@ -40,7 +40,7 @@ class RenderedScene:
         self._stopped = threading.Event()
 
     def frames(self) -> Iterator[Frame]:
-        """Yield pictures until `num_frames` of scene time are over or `stop` is called."""
+        """Yield frames until `num_frames` of the scene are over or `stop` is called."""
         started_ns = time.monotonic_ns()
         next_index = 0
         while not self._stopped.is_set():
@@ -60,7 +60,7 @@ class RenderedScene:
             yield self._frame(index, due_ns)
 
     def stop(self) -> None:
-        """End `frames()`, at once."""
+        """End `frames()` immediately."""
         self._stopped.set()
 
     def _frame(self, index: int, due_ns: int) -> Frame:

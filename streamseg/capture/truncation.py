@@ -1,7 +1,7 @@
-"""Whether a video file is all there, told from the sizes that its container declares.
+"""Detect truncated video files from the sizes that their containers declare.
 
-A demultiplexer cannot tell a recording that was cut off from one that ended: it reads until
-there is no more. MP4/MOV, Matroska/WebM and AVI say in their first bytes how long they are.
+A demuxer cannot distinguish a truncated recording from a complete one: it reads until the data ends.
+MP4/MOV, Matroska/WebM and AVI declare their length in their headers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _EBML_HEADER, _EBML_SEGMENT, _EBML_VOID, _EBML_CRC = 0x1A45DFA3, 0x18538067, 0xE
 
 
 def num_missing_bytes(path: Path) -> int:
-    """At least how many bytes of a file are missing; 0 where it is whole or declares nothing."""
+    """Return the minimum number of missing bytes; 0 if the file is complete or declares no length."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         head = _read(file, 0, 12)
@@ -38,16 +38,16 @@ def _read(file: BinaryIO, position: int, num_bytes: int) -> bytes:
 
 
 def _mp4_end(file: BinaryIO, size: int) -> int:
-    """Where the last top-level box ends (ISO 14496-12, 4.2)."""
+    """Return the end of the last top-level box (ISO 14496-12, 4.2)."""
     position = 0
     while position < size:
         head = _read(file, position, 16)
         if len(head) < 8 or not head[4:8].isalnum():
-            return position  # something else was appended
+            return position  # other data was appended
         (length,) = struct.unpack_from(">I", head)
         if length == 1 and len(head) == 16:
             (length,) = struct.unpack_from(">Q", head, 8)
-        if length == 0:  # up to the end of the file
+        if length == 0:  # extends to the end of the file
             return size
         if length < 8:
             return position
@@ -56,7 +56,7 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
 
 
 def _matroska_end(file: BinaryIO) -> int:
-    """Where the segment ends (RFC 8794); 0 where its size was never filled in, as in a live recording."""
+    """Return the end of the segment (RFC 8794); 0 if its size was never written, as in a live recording."""
     position = 0
     for _ in range(8):
         head = _read(file, position, 12)
@@ -79,14 +79,14 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _riff_end(file: BinaryIO, size: int) -> int:
-    """Where the last RIFF chunk ends; large AVI files have several."""
+    """Return the end of the last RIFF chunk; large AVI files have several. 0 if its size was never written."""
     position = end = 0
     while position + 12 <= size:
         head = _read(file, position, 8)
         if head[:4] != b"RIFF":
             break
         (length,) = struct.unpack_from("<I", head, 4)
-        if length == 0:  # never filled in
+        if length == 0:  # never written
             return 0
         end = position + 8 + length
         position = end + length % 2

@@ -1,4 +1,4 @@
-"""A camera of this machine, through OpenCV."""
+"""A local camera, through OpenCV."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from streamseg.capture.clock import NS_PER_SECOND, driver_stamp_ns, wall_ns_at
-from streamseg.capture.quiet import quiet_opencv
-from streamseg.capture.reconnect import Backoff
+from streamseg.capture.source import Backoff
 from streamseg.config import WebcamSource
 from streamseg.errors import SourceError
 from streamseg.structures.frame import Clock, Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["VideoCapture", "Webcam"]
+__all__ = ["VideoCapture", "Webcam", "quiet_opencv"]
 
 logger = logging.getLogger(__name__)
 
 
 class VideoCapture(Protocol):
-    """What is used of `cv2.VideoCapture`."""
+    """The part of `cv2.VideoCapture` that is used."""
 
     def isOpened(self) -> bool:
-        """Whether the camera was opened."""
+        """Return whether the camera was opened."""
         ...
 
     def set(self, propId: int, value: float) -> bool:
-        """Ask for a property; the driver may choose another value."""
+        """Request a property value; the driver may choose another one."""
         ...
 
     def get(self, propId: int) -> float:
-        """A property, 0 where the driver has none."""
+        """Return a property value, 0 if the driver does not support the property."""
         ...
 
     def read(self) -> tuple[bool, Any]:
-        """Wait for the next picture: (True, BGR) or (False, None)."""
+        """Wait for the next image: (True, BGR) or (False, None)."""
         ...
 
     def release(self) -> None:
@@ -49,8 +49,22 @@ class VideoCapture(Protocol):
         ...
 
 
-# The system's default may take minutes to open a camera (MSMF) or ignore the settings.
+# The system's default backend may take minutes to open a camera (MSMF) or ignore the settings.
 BACKENDS = {"Linux": cv2.CAP_V4L2, "Windows": cv2.CAP_DSHOW, "Darwin": cv2.CAP_AVFOUNDATION}
+
+
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Suppress OpenCV's own messages on stderr inside the block, because our errors already contain them.
+
+    The log level applies to the whole process, not to the thread.
+    """
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _open_camera(device: int | str) -> VideoCapture:
@@ -59,20 +73,20 @@ def _open_camera(device: int | str) -> VideoCapture:
 
 
 class Webcam:
-    """Delivers the pictures of a camera, and waits for it to come back when it is unplugged.
+    """Deliver the frames of a camera, and wait for its return if it is unplugged.
 
-    Coded pictures (MJPG) are asked for, since uncoded ones of any size exceed USB's bandwidth, and a
-    driver queue of one, since every more is a picture more of age. Where the driver stamps pictures
-    by the monotonic clock (V4L2 does), that is when they were taken.
+    Request encoded images (MJPG), because raw images beyond small sizes exceed the bandwidth of USB.
+    Request a driver queue of one image, because each additional image adds one frame of latency. If
+    the driver stamps images with the monotonic clock (as V4L2 does), the stamp is the capture time.
     """
 
     def __init__(
         self, config: WebcamSource, *, open_camera: Callable[[int | str], VideoCapture] = _open_camera
     ) -> None:
-        """Make a source; the camera is opened by `frames()`.
+        """Create a source; `frames()` opens the camera.
 
         Args:
-            config: which camera, and what to ask of it.
+            config: the device and the requested settings.
             open_camera: opens a device by index or path.
         """
         self.source_id = config.id
@@ -86,10 +100,10 @@ class Webcam:
         self._next_index = 0
 
     def frames(self) -> Iterator[Frame]:
-        """Yield pictures until `stop`.
+        """Yield frames until `stop`.
 
         Raises:
-            SourceError: the camera cannot be opened, or opens and never delivers a picture.
+            SourceError: the camera cannot be opened, or never delivers a frame.
         """
         while not self._stopped.is_set():
             camera = self._open_camera(self._config.device)
@@ -103,20 +117,21 @@ class Webcam:
                 return
             if not self._next_index:
                 raise SourceError(
-                    f"the camera {self._config.device!r} cannot be opened or gives no picture; is it plugged in, "
-                    "free (no other program uses it) and allowed to be used? Try another index, 0, 1, 2 …"
+                    f"the camera {self._config.device!r} cannot be opened or delivers no frame; check that it is "
+                    "plugged in, not used by another program, and that access is allowed, or try another index "
+                    "(0, 1, 2 …)"
                 )
             delay_seconds = self._backoff.failed(time.monotonic())
-            logger.warning("%s: no picture from the camera, next try in %.1f s", self.source_id, delay_seconds)
+            logger.warning("%s: no frame from the camera, next try in %.1f s", self.source_id, delay_seconds)
             self._stopped.wait(delay_seconds)
 
     def stop(self) -> None:
-        """End `frames()`: at once while it waits to try again, else with the driver's next picture."""
+        """End `frames()`: immediately between two attempts, otherwise at the driver's next image."""
         self._stopped.set()
 
     def _configure(self, camera: VideoCapture) -> None:
         config = self._config
-        # The coding first: on V4L2 it decides which sizes and rates there are.
+        # The encoding comes first: on V4L2 it determines the available sizes and rates.
         camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*config.fourcc))
         for name, value in (
             (cv2.CAP_PROP_FRAME_WIDTH, config.width),
@@ -129,7 +144,7 @@ class Webcam:
         width, height = camera.get(cv2.CAP_PROP_FRAME_WIDTH), camera.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if config.width is not None and config.height is not None and (width, height) != (config.width, config.height):
             logger.warning(
-                "%s: asked the camera for %dx%d, it gives %dx%d",
+                "%s: requested %dx%d from the camera, it delivers %dx%d",
                 self.source_id,
                 config.width,
                 config.height,
@@ -138,26 +153,26 @@ class Webcam:
             )
 
     def _read(self, camera: VideoCapture) -> Iterator[Frame]:
-        """Pictures until the camera stops delivering."""
+        """Yield frames until the camera stops delivering."""
         first_ns: int | None = None
         while not self._stopped.is_set():
-            is_there, picture = camera.read()
+            is_valid, image = camera.read()
             received_ns, wall_ns = time.monotonic_ns(), time.time_ns()
-            if not is_there or picture is None:
+            if not is_valid or image is None:
                 return
             self._backoff.connected(received_ns / NS_PER_SECOND)
             first_ns = received_ns if first_ns is None else first_ns
             stamp_ns = driver_stamp_ns(camera.get(cv2.CAP_PROP_POS_MSEC), received_ns)
             clock: Clock = "arrival" if stamp_ns is None else "driver"
-            taken_ns = received_ns if stamp_ns is None else stamp_ns
+            captured_monotonic_ns = received_ns if stamp_ns is None else stamp_ns
             index = self._next_index
             self._next_index += 1
             yield Frame(
-                image=np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8),
+                image=np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8),
                 source_id=self.source_id,
                 index=index,
-                pts_seconds=(taken_ns - first_ns) / NS_PER_SECOND,
-                captured_ns=wall_ns_at(taken_ns, now_monotonic_ns=received_ns, now_wall_ns=wall_ns),
+                pts_seconds=(captured_monotonic_ns - first_ns) / NS_PER_SECOND,
+                captured_ns=wall_ns_at(captured_monotonic_ns, now_monotonic_ns=received_ns, now_wall_ns=wall_ns),
                 clock=clock,
                 received_ns=received_ns,
             )

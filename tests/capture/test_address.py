@@ -11,11 +11,11 @@ from streamseg.capture.address import is_network, local_path, redact, scheme_of
     ("url", "scheme", "network"),
     [
         pytest.param("rtsp://camera/1", "rtsp", True, id="rtsp"),
-        pytest.param("RTSP://camera/1", "rtsp", True, id="capitals"),
+        pytest.param("RTSP://camera/1", "rtsp", True, id="upper case"),
         pytest.param("file:///tmp/a.mp4", "file", False, id="file"),
         pytest.param("/tmp/a.mp4", "", False, id="absolute path"),
         pytest.param("a:b.mp4", "", False, id="colon in a name"),
-        pytest.param("C:\\films\\a.mp4", "", False, id="drive letter"),
+        pytest.param("C:\\videos\\a.mp4", "", False, id="drive letter"),
     ],
 )
 def test_scheme(url, scheme, network):
@@ -26,8 +26,8 @@ def test_scheme(url, scheme, network):
 @pytest.mark.parametrize(
     ("url", "path"),
     [
-        pytest.param("film.mp4", "film.mp4", id="path"),
-        pytest.param("file:///tmp/my%20film.mp4", "/tmp/my film.mp4", id="file address"),
+        pytest.param("video.mp4", "video.mp4", id="path"),
+        pytest.param("file:///tmp/my%20video.mp4", "/tmp/my video.mp4", id="file address"),
         pytest.param("100%.mp4", "100%.mp4", id="a path is not decoded"),
     ],
 )
@@ -38,16 +38,16 @@ def test_local_path(url, path):
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        pytest.param("film.mp4", "film.mp4", id="path"),
+        pytest.param("video.mp4", "video.mp4", id="path"),
         pytest.param("rtsp://camera:554/live", "rtsp://camera:554/live", id="nothing to hide"),
         pytest.param("rtsp://admin:secret@camera/live", "rtsp://***@camera/live", id="user and password"),
-        pytest.param("rtsp://admin@camera/live", "rtsp://***@camera/live", id="user alone"),
+        pytest.param("rtsp://admin@camera/live", "rtsp://***@camera/live", id="user only"),
         pytest.param("rtsp://admin:p@ss@camera/live", "rtsp://***@camera/live", id="@ in the password"),
         pytest.param("rtsp://admin:p#s?s@camera/live", "rtsp://***@camera/live", id="# and ? in the password"),
         pytest.param("rtsp://admin:p/ss@camera/live", "rtsp://***@camera/live", id="/ in the password"),
         pytest.param("rtsp://admin:p:/s@camera/live", "rtsp://***@camera/live", id=": and / in the password"),
         pytest.param("rtsp://admin:p@s/s@camera/live", "rtsp://***@camera/live", id="@ and / in the password"),
-        pytest.param("rtsp://admin:pass@camera/user@1", "rtsp://***@1", id="unclear: too much is hidden"),
+        pytest.param("rtsp://admin:pass@camera/user@1", "rtsp://***@1", id="ambiguous: hide too much"),
         pytest.param("rtsp://camera:554/user@1", "rtsp://camera:554/user@1", id="@ in the path"),
         pytest.param("rtsp://[::1]/user@1", "rtsp://[::1]/user@1", id="@ in the path, IPv6"),
         pytest.param(
@@ -62,6 +62,6 @@ def test_redact(url, shown):
 
 @settings(max_examples=500)
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=12))
-def test_no_password_is_ever_shown(password):
+def test_password_is_never_shown(password):
     hidden = f"SECRET{password}SECRET"
     assert "SECRET" not in redact(f"rtsp://admin:{hidden}@camera.local/live")

@@ -25,7 +25,7 @@ def write_image(path, *, value=100, size=(24, 32)):
 
 
 def source_of(path, **values):
-    return open_source(ImagesSource(id="pictures", path=str(path), **values))
+    return open_source(ImagesSource(id="images", path=str(path), **values))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def source_of(path, **values):
     [
         pytest.param(["frame2.png", "frame10.png", "frame100.png"], id="numbers by value"),
         pytest.param(["a/9.png", "b/1.png"], id="folder by folder"),
-        pytest.param(["A1.png", "a2.png", "B1.png"], id="small and large letters alike"),
+        pytest.param(["A1.png", "a2.png", "B1.png"], id="case is ignored"),
         pytest.param(["2_1.png", "2_a.png", "10_1.png"], id="numbers before words"),
         pytest.param(["a.png", "a1.png"], id="without a number first"),
     ],
@@ -44,14 +44,14 @@ def test_natural_order(ordered):
 
 
 @given(st.lists(st.text(st.sampled_from("ab0129_."), min_size=1, max_size=8), min_size=2, max_size=6))
-def test_natural_key_orders_anything(names):
-    sorted((Path(name) for name in names), key=natural_key)  # keys of every shape compare
+def test_natural_keys_are_comparable(names):
+    sorted((Path(name) for name in names), key=natural_key)  # must not raise
 
 
 def test_folder_in_natural_order(tmp_path):
     for number in (10, 9, 100, 1):
         write_image(tmp_path / f"frame{number}.png", value=number)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     source = source_of(tmp_path)
     frames = list(source.frames())
@@ -72,13 +72,13 @@ def test_glob_patterns(tmp_path):
     assert [path.name for path in find_image_files(str(tmp_path / "[ab]1.jpg"))] == ["a1.jpg", "b1.jpg"]
 
 
-def test_one_file_is_taken_at_its_word(tmp_path):
+def test_single_file_may_have_any_suffix(tmp_path):
     path = write_image(tmp_path / "a.png")
-    renamed = path.rename(tmp_path / "picture [1].data")
+    renamed = path.rename(tmp_path / "image [1].data")
     assert next(source_of(renamed).frames()).size == (24, 32)
 
 
-def test_pictures_of_different_sizes(tmp_path):
+def test_images_of_different_sizes(tmp_path):
     write_image(tmp_path / "1.png", size=(10, 20))
     write_image(tmp_path / "2.png", size=(30, 15))
     assert [frame.size for frame in source_of(tmp_path).frames()] == [(10, 20), (30, 15)]
@@ -87,12 +87,12 @@ def test_pictures_of_different_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        pytest.param("gone.png", "there is no such file or folder", id="missing file"),
-        pytest.param("empty", "no pictures there", id="empty folder"),
-        pytest.param("*.png", "no pictures there; the suffix must be one of .bmp", id="pattern that matches nothing"),
+        pytest.param("gone.png", "no such file or folder", id="missing file"),
+        pytest.param("empty", "no images found", id="empty folder"),
+        pytest.param("*.png", "no images found; the suffix must be one of .bmp", id="pattern without a match"),
     ],
 )
-def test_mistakes_are_known_at_once(tmp_path, name, match):
+def test_missing_images_are_reported_at_once(tmp_path, name, match):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=match):
         source_of(tmp_path / name)
@@ -102,26 +102,26 @@ def test_mistakes_are_known_at_once(tmp_path, name, match):
     "content",
     [
         pytest.param(b"", id="empty"),
-        pytest.param(b"no picture", id="text"),
-        pytest.param(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()[:60], id="png cut off"),
+        pytest.param(b"no image", id="text"),
+        pytest.param(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()[:60], id="png truncated"),
         pytest.param(
             cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1].tobytes()[:900],
-            id="jpeg cut off",
+            id="jpeg truncated",
         ),
     ],
 )
-def test_an_unreadable_picture_is_named(tmp_path, content, capfd):
+def test_unreadable_image_is_named(tmp_path, content, capfd):
     write_image(tmp_path / "1.png")
     (tmp_path / "2.png").write_bytes(content)
     frames = source_of(tmp_path).frames()
     take(frames, 1)
-    with pytest.raises(SourceError, match=r"2\.png is not a picture") as error:
+    with pytest.raises(SourceError, match=r"2\.png is not a readable image") as error:
         next(frames)
     assert "\n" not in str(error.value)
-    assert capfd.readouterr().err == "", "OpenCV keeps its own warnings to itself"
+    assert capfd.readouterr().err == "", "OpenCV prints no warnings of its own"
 
 
-def test_a_picture_that_vanished(tmp_path):
+def test_deleted_image(tmp_path):
     path = write_image(tmp_path / "1.png")
     source = source_of(tmp_path)
     path.unlink()
@@ -137,23 +137,23 @@ def test_a_picture_that_vanished(tmp_path):
         pytest.param("grey16.png", np.uint16(77 * 257), (77, 77, 77), id="grey 16 bit"),
         pytest.param("rgb16.png", np.uint16([10 * 257, 20 * 257, 200 * 257]), (200, 20, 10), id="16 bit"),
         pytest.param("rgb16.tif", np.uint16([10 * 257, 20 * 257, 200 * 257]), (200, 20, 10), id="16 bit TIFF"),
-        pytest.param("alpha.png", np.uint8([10, 20, 200, 0]), (200, 20, 10), id="alpha is left out"),
+        pytest.param("alpha.png", np.uint8([10, 20, 200, 0]), (200, 20, 10), id="alpha is discarded"),
         pytest.param("alpha16.png", np.uint16([2570, 5140, 51400, 0]), (200, 20, 10), id="alpha, 16 bit"),
         pytest.param("a.bmp", np.uint8([10, 20, 200]), (200, 20, 10), id="bmp"),
         pytest.param("a.webp", np.uint8([128, 128, 128]), (128, 128, 128), id="webp"),
     ],
 )
-def test_every_kind_becomes_rgb(tmp_path, name, stored, expected):
+def test_every_format_becomes_rgb(tmp_path, name, stored, expected):
     path = tmp_path / name
     cv2.imwrite(str(path), np.full((16, 24, *stored.shape), stored, stored.dtype))
-    picture = load_image(path)
-    assert picture.shape == (16, 24, 3)
-    assert picture.dtype == np.uint8
-    np.testing.assert_allclose(picture[8, 8], expected, atol=2)
+    image = load_image(path)
+    assert image.shape == (16, 24, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image[8, 8], expected, atol=2)
 
 
 def exif_orientation(value):
-    """An APP1 segment that holds the tag 0x0112 alone."""
+    """Return an APP1 segment with the tag 0x0112 only."""
     tiff = b"II*\x00\x08\x00\x00\x00" + struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, value, 0, 0)
     body = b"Exif\x00\x00" + tiff
     return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
@@ -174,13 +174,13 @@ def test_exif_orientation(tmp_path, value, size, bright):
     jpeg = cv2.imencode(".jpg", stored)[1].tobytes()
     path = tmp_path / "phone.jpg"
     path.write_bytes(jpeg[:2] + exif_orientation(value) + jpeg[2:])
-    picture = load_image(path)
-    assert picture.shape[:2] == size
-    assert picture[bright].min() > 240
-    assert picture.mean() == pytest.approx(255 / 4, abs=5)
+    image = load_image(path)
+    assert image.shape[:2] == size
+    assert image[bright].min() > 240
+    assert image.mean() == pytest.approx(255 / 4, abs=5)
 
 
-def test_fps_paces(tmp_path):
+def test_fps_sets_the_pace(tmp_path):
     for number in range(4):
         write_image(tmp_path / f"{number}.png")
     frames = list(source_of(tmp_path, fps=40.0).frames())
@@ -202,11 +202,10 @@ def test_stop_ends_a_wait(tmp_path):
     timer.join()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows forbids such names anyway")
-def test_names_that_are_no_text(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="Windows forbids such names")
+def test_file_name_that_is_not_utf8(tmp_path):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
-    picture = zlib.compress(b"")  # no picture: the message must still be printable
-    Path(path).write_bytes(picture)
-    with pytest.raises(SourceError, match="is not a picture") as error:
+    Path(path).write_bytes(zlib.compress(b""))  # no image: the message must still be printable
+    with pytest.raises(SourceError, match="is not a readable image") as error:
         list(source_of(tmp_path).frames())
     assert repr(str(error.value))

@@ -1,4 +1,4 @@
-"""Pictures of network streams: their order, their time, and what is left out."""
+"""Frames of network streams: order, time and drops."""
 
 import threading
 import time
@@ -11,19 +11,19 @@ from streamseg.errors import SourceError
 from tests.support.camera_site import Site, rtsp
 from tests.support.frames import take
 from tests.support.loopback import LoopbackServer
-from tests.support.rtsp_camera import coded_pictures, play
+from tests.support.rtsp_camera import encoded_frames, play
 from tests.support.videos import read_number, write_video
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    """28 coded pictures, a keyframe every 10."""
-    return coded_pictures(28)
+def encoded():
+    """28 encoded frames, a keyframe every 10."""
+    return encoded_frames(28)
 
 
 @pytest.fixture
 def finished():
-    """Set when the test is over, so that no server waits on."""
+    """Event that is set at the end of the test, so that no server keeps waiting."""
     event = threading.Event()
     yield event
     event.set()
@@ -33,11 +33,11 @@ def num_drops(source):
     return sum(source.drops.snapshot().get("capture", {}).values())
 
 
-def test_pictures_of_a_camera(pictures, finished):
-    camera = rtsp(pictures, finished, play(range(28)))
+def test_frames_of_a_camera(encoded, finished):
+    camera = rtsp(encoded, finished, play(range(28)))
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
-        # The parser holds each picture back until the next one begins: the last stays out.
+        # The parser holds each frame back until the next one begins: the last one is not delivered.
         frames = take(site.source.frames(), 27)
         finished.set()
     assert [read_number(frame.image) for frame in frames] == list(range(27))
@@ -51,9 +51,9 @@ def test_pictures_of_a_camera(pictures, finished):
     assert site.source.drops.snapshot() == {}
 
 
-def test_the_cameras_own_clock(pictures, finished):
-    """Picture n was taken n / 5 s after the report's time of picture 0, whenever it arrives."""
-    camera = rtsp(pictures, finished, play(range(20), report=5.0))
+def test_camera_clock(encoded, finished):
+    """Frame n was captured n / 5 s after the reported time of frame 0, whenever it arrives."""
+    camera = rtsp(encoded, finished, play(range(20), report=5.0))
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
         frames = take(site.source.frames(), 19)
@@ -64,9 +64,9 @@ def test_the_cameras_own_clock(pictures, finished):
     assert site.source.camera_clock.num_rejected == 0
 
 
-def test_from_the_first_sender_report_on(pictures, finished):
+def test_camera_clock_from_the_first_sender_report(encoded, finished):
     script = play(range(8)) + play(range(8, 20), report=5.0)
-    camera = rtsp(pictures, finished, script)
+    camera = rtsp(encoded, finished, script)
     with LoopbackServer(camera.serve) as server:
         frames = take(Site(server).source.frames(), 19)
         finished.set()
@@ -75,8 +75,8 @@ def test_from_the_first_sender_report_on(pictures, finished):
     assert clocks[9:] == ["camera"] * 10
 
 
-def test_a_clock_that_is_wrong_is_not_believed(pictures, finished, caplog):
-    camera = rtsp(pictures, finished, play(range(12), report=3600.0))
+def test_wrong_camera_clock_is_rejected(encoded, finished, caplog):
+    camera = rtsp(encoded, finished, play(range(12), report=3600.0))
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
         before_ns = time.time_ns()
@@ -85,11 +85,11 @@ def test_a_clock_that_is_wrong_is_not_believed(pictures, finished, caplog):
     assert {frame.clock for frame in frames} == {"arrival"}
     assert all(before_ns <= frame.captured_ns <= time.time_ns() for frame in frames)
     assert site.source.camera_clock.num_rejected == 11
-    assert caplog.text.count("the camera's clock is off by -3") == 1, "said once"
+    assert caplog.text.count("the camera's clock is off by -3") == 1, "logged once"
 
 
-def test_joining_between_keyframes(pictures, finished):
-    camera = rtsp(pictures, finished, play(range(4, 28)))
+def test_joining_between_keyframes(encoded, finished):
+    camera = rtsp(encoded, finished, play(range(4, 28)))
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
         frames = take(site.source.frames(), 10)
@@ -99,10 +99,10 @@ def test_joining_between_keyframes(pictures, finished):
     assert frames[0].index == 6
 
 
-def test_what_a_stall_left_behind_is_not_converted(pictures, finished):
-    """Two seconds of nothing, then all at once, then in time again: the leftovers in between are dropped."""
+def test_leftovers_of_a_stall_are_dropped(encoded, finished):
+    """After two seconds without data, frames arrive at once, then on time again: drop the leftovers in between."""
     script = play(range(8)) + play(range(8, 24), wait=2.2) + play(range(24, 28), wait=0.2)
-    camera = rtsp(pictures, finished, script, fps=25.0)
+    camera = rtsp(encoded, finished, script, fps=25.0)
     with LoopbackServer(camera.serve) as server:
         site = Site(server, timeout_seconds=5.0)
         frames = take(site.source.frames(), 9)
@@ -112,11 +112,11 @@ def test_what_a_stall_left_behind_is_not_converted(pictures, finished):
     assert numbers == [frame.index for frame in frames]
     assert numbers[:7] == list(range(7))
     assert late >= 10
-    assert numbers[-1] == 8 + late, "every gap is a counted drop"
+    assert numbers[-1] == 8 + late, "every missing index is a counted drop"
 
 
-def test_every_frame_keeps_what_is_late(pictures, finished):
-    camera = rtsp(pictures, finished, play(range(8)) + play(range(8, 28), wait=2.2), fps=25.0)
+def test_every_frame_mode_keeps_late_frames(encoded, finished):
+    camera = rtsp(encoded, finished, play(range(8)) + play(range(8, 28), wait=2.2), fps=25.0)
     with LoopbackServer(camera.serve) as server:
         site = Site(server, mode="every_frame", timeout_seconds=5.0)
         frames = take(site.source.frames(), 27)
@@ -125,8 +125,8 @@ def test_every_frame_keeps_what_is_late(pictures, finished):
     assert not site.source.is_live
 
 
-def test_stop_takes_effect_at_the_next_packet(pictures, finished):
-    camera = rtsp(pictures, finished, play(range(28)))
+def test_stop_takes_effect_at_the_next_packet(encoded, finished):
+    camera = rtsp(encoded, finished, play(range(28)))
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
         frames = site.source.frames()
@@ -136,19 +136,19 @@ def test_stop_takes_effect_at_the_next_packet(pictures, finished):
         finished.set()
 
 
-def test_damage_on_the_way(tmp_path):
-    """A stretch of a transport stream is overwritten: what it spoiled is dropped and counted, up to a keyframe."""
-    film = bytearray(write_video(tmp_path / "film.ts", 28, key_every=7).read_bytes())
-    middle = len(film) // 2 // 188 * 188
+def test_damaged_transmission(tmp_path):
+    """A section of a transport stream is overwritten: damaged frames are dropped and counted up to a keyframe."""
+    stream = bytearray(write_video(tmp_path / "video.ts", 28, key_every=7).read_bytes())
+    middle = len(stream) // 2 // 188 * 188
     for packet in range(middle, middle + 20 * 188, 188):
-        film[packet + 4 : packet + 188] = b"\x5a" * 184
+        stream[packet + 4 : packet + 188] = b"\x5a" * 184
 
-    with LoopbackServer(lambda connection: (connection.sendall(film), connection.shutdown(1))) as server:
+    with LoopbackServer(lambda connection: (connection.sendall(stream), connection.shutdown(1))) as server:
         site = Site(server, scheme="tcp", reconnect=False)
         frames = list(site.source.frames())
     assert 14 <= len(frames) < 28
     assert frames[-1].index + 1 == len(frames) + num_drops(site.source)
-    assert [read_number(frame.image) for frame in frames[-7:]] == list(range(21, 28)), "whole again"
+    assert [read_number(frame.image) for frame in frames[-7:]] == list(range(21, 28)), "intact again"
 
 
 def serve_file(content, kind):
@@ -163,11 +163,11 @@ def serve_file(content, kind):
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    path = tmp_path_factory.mktemp("video") / "video.mp4"
     return write_video(path, 20, fps=40, container_options={"movflags": "faststart"}).read_bytes()
 
 
-def test_a_recording_over_http_is_played_at_its_own_pace_and_ends(recording):
+def test_recording_over_http_is_played_in_real_time_and_ends(recording):
     with LoopbackServer(serve_file(recording, "video/mp4")) as server:
         site = Site(server, scheme="http")
         frames = list(site.source.frames())
@@ -176,14 +176,14 @@ def test_a_recording_over_http_is_played_at_its_own_pace_and_ends(recording):
         assert (frame.received_ns - frames[0].received_ns) / 1e9 >= frame.index / 40 - 1e-3
 
 
-def test_a_recording_over_http_can_be_read_whole(recording):
+def test_recording_over_http_can_be_read_completely(recording):
     with LoopbackServer(serve_file(recording, "video/mp4")) as server:
         frames = list(Site(server, scheme="http", mode="every_frame", vid_stride=3).source.frames())
     assert [read_number(frame.image) for frame in frames] == [0, 3, 6, 9, 12, 15, 18]
     assert [frame.index for frame in frames] == list(range(7))
 
 
-def test_a_recording_over_http_can_loop(recording):
+def test_recording_over_http_can_loop(recording):
     with LoopbackServer(serve_file(recording, "video/mp4")) as server:
         frames = Site(server, scheme="http", mode="every_frame", loop=True).source.frames()
         numbers = [read_number(frame.image) for frame in take(frames, 45)]
@@ -191,7 +191,7 @@ def test_a_recording_over_http_can_loop(recording):
     assert numbers == [index % 20 for index in range(45)]
 
 
-def test_no_video_at_the_address():
+def test_address_without_video():
     with LoopbackServer(serve_file(b"hello\n" * 2000, "text/plain")) as server:
         site = Site(server, scheme="http", open_timeout_seconds=0.3)
         with pytest.raises(SourceError, match=r"http://\*\*\*@127"):
@@ -215,5 +215,5 @@ def test_time_outs_are_in_microseconds(scheme, expected):
     assert expected.items() <= options.items()
 
 
-def test_unknown_protocols_have_no_time_out_of_their_own():
+def test_unknown_protocol_has_no_time_out_of_its_own():
     assert stream_options("ftp", 2.5) is None

@@ -1,4 +1,4 @@
-"""Cameras that go, come back, say nothing or are not there."""
+"""Cameras that disconnect, return, stay silent or do not exist."""
 
 import threading
 import time
@@ -12,27 +12,27 @@ from streamseg.errors import SourceError
 from tests.support.camera_site import PASSWORD, Site, rtsp
 from tests.support.frames import take
 from tests.support.loopback import LoopbackServer
-from tests.support.rtsp_camera import RtspCamera, coded_pictures, play
+from tests.support.rtsp_camera import RtspCamera, encoded_frames, play
 from tests.support.videos import write_video
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    """28 coded pictures, a keyframe every 10."""
-    return coded_pictures(28)
+def encoded():
+    """28 encoded frames, a keyframe every 10."""
+    return encoded_frames(28)
 
 
 @pytest.fixture
 def finished():
-    """Set when the test is over, so that no server waits on."""
+    """Event that is set at the end of the test, so that no server keeps waiting."""
     event = threading.Event()
     yield event
     event.set()
 
 
-def test_lost_and_found_again(pictures, caplog):
-    """The camera restarts: connections end after ten pictures; the source comes back, indices go on."""
-    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+def test_reconnect(encoded, caplog):
+    """The camera restarts: each connection ends after ten frames; the source reconnects and continues the index."""
+    camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
         frames = site.source.frames()
@@ -43,14 +43,14 @@ def test_lost_and_found_again(pictures, caplog):
         frames.close()
     assert [frame.index for frame in taken] == list(range(15))
     assert camera.num_played == 2
-    assert 0.5 <= elapsed_seconds < 5, "half a second of waiting, and no more than it takes"
+    assert 0.5 <= elapsed_seconds < 5, "half a second of delay, and little more"
     assert "camera: connection lost to rtsp://***@127.0.0.1" in caplog.text
     assert "next try in 0.5 s" in caplog.text
     assert PASSWORD not in caplog.text
 
 
-def test_another_size_after_it_comes_back(pictures):
-    small, large = pictures, coded_pictures(10, size=(192, 256))
+def test_size_may_change_after_reconnecting(encoded):
+    small, large = encoded, encoded_frames(10, size=(192, 256))
     cameras = [RtspCamera([play(range(10))], which, lambda: None, threading.Event().wait) for which in (small, large)]
     with LoopbackServer(lambda connection: cameras[min(server.num_connections, 2) - 1].serve(connection)) as server:
         frames = Site(server).source.frames()
@@ -60,9 +60,9 @@ def test_another_size_after_it_comes_back(pictures):
     assert sizes[-4:] == [(192, 256)] * 4
 
 
-def test_a_silent_connection_is_given_up_and_made_again(pictures, finished):
-    """Nothing comes, and nobody says so: the time-out notices."""
-    camera = rtsp(pictures, finished, play(range(10)))
+def test_silent_connection_is_closed_and_reopened(encoded, finished):
+    """No data arrives and no error is reported: the time-out detects it."""
+    camera = rtsp(encoded, finished, play(range(10)))
     with LoopbackServer(camera.serve) as server:
         site = Site(server, timeout_seconds=0.3)
         frames = site.source.frames()
@@ -76,23 +76,23 @@ def test_a_silent_connection_is_given_up_and_made_again(pictures, finished):
         assert list(frames) == []
 
 
-def test_a_camera_that_is_gone_is_looked_for_with_patience(pictures, caplog):
-    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+def test_missing_camera_is_retried_with_increasing_delays(encoded, caplog):
+    camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
         frames = site.source.frames()
         take(frames, 9)
-    timer = threading.Timer(0.8, site.source.stop)  # during the second wait
+    timer = threading.Timer(0.8, site.source.stop)  # during the second delay
     timer.start()
     started = time.monotonic()
     rest = list(frames)
     assert len(rest) <= 1
-    assert 0.7 < time.monotonic() - started < 1.3, "stopped in the middle of a wait of a second"
+    assert 0.7 < time.monotonic() - started < 1.3, "stopped in the middle of a delay of one second"
     timer.join()
     assert [record.message.rsplit("next try in ", 1)[1] for record in caplog.records] == ["0.5 s", "1.0 s"]
 
 
-class TestNeverAnswers:
+class TestNoResponse:
     def error_of(self, server, **values):
         site = Site(server, **values)
         started = time.monotonic()
@@ -100,7 +100,7 @@ class TestNeverAnswers:
             next(site.source.frames())
         text = "".join(traceback.format_exception(raised.value))
         assert PASSWORD not in text
-        assert raised.value.__context__ is None, "what caused it holds the password"
+        assert raised.value.__context__ is None, "the cause contains the password"
         assert "\n" not in str(raised.value)
         return str(raised.value), time.monotonic() - started
 
@@ -109,10 +109,10 @@ class TestNeverAnswers:
         with LoopbackServer(lambda connection: finished.wait()) as server:
             message, seconds = self.error_of(server, scheme=scheme, open_timeout_seconds=0.5)
             finished.set()
-        assert f"{scheme}://***@127.0.0.1:{server.port}/live has not answered within 0.5 s" in message
+        assert f"{scheme}://***@127.0.0.1:{server.port}/live did not respond within 0.5 s" in message
         assert 0.4 < seconds < 5
 
-    def test_a_protocol_without_a_time_out_of_its_own(self, finished):
+    def test_protocol_without_a_time_out_of_its_own(self, finished):
         with LoopbackServer(lambda connection: finished.wait()) as server:
             message, seconds = self.error_of(server, scheme="ftp", open_timeout_seconds=0.5)
             finished.set()
@@ -123,8 +123,8 @@ class TestNeverAnswers:
         with LoopbackServer(lambda connection: None) as server:
             pass
         message, seconds = self.error_of(server, open_timeout_seconds=0.7)
-        assert "at last: Connection refused" in message
-        assert 0.6 < seconds < 5, "tried again until then"
+        assert "last error: Connection refused" in message
+        assert 0.6 < seconds < 5, "retried until then"
 
     def test_refused_without_reconnect(self):
         with LoopbackServer(lambda connection: None) as server:
@@ -134,20 +134,20 @@ class TestNeverAnswers:
         assert seconds < 5
 
     @pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found"])
-    def test_no_hope(self, status, pictures, finished):
-        camera = rtsp(pictures, finished, [], status=status)
+    def test_permanent_error(self, status, encoded, finished):
+        camera = rtsp(encoded, finished, [], status=status)
         with LoopbackServer(camera.serve) as server:
             message, seconds = self.error_of(server)
         assert "cannot be opened" in message
         assert status[:3] in message
-        assert seconds < 5, "at once, not after open_timeout_seconds"
+        assert seconds < 5, "immediately, not after open_timeout_seconds"
 
     def test_unknown_protocol(self):
         source = open_source(StreamSource(id="camera", url="nonsense://camera/live"))
         with pytest.raises(SourceError, match="nonsense://camera/live cannot be opened: Protocol not found"):
             next(source.frames())
 
-    def test_stop_while_it_is_not_there(self):
+    def test_stop_while_disconnected(self):
         with LoopbackServer(lambda connection: None) as server:
             pass
         site = Site(server, open_timeout_seconds=30)
@@ -159,23 +159,23 @@ class TestNeverAnswers:
         timer.join()
 
 
-def test_without_reconnect_a_stream_that_ends_ends(pictures):
-    camera = RtspCamera([play(range(10))], pictures, lambda: None, threading.Event().wait)
+def test_stream_that_ends_without_reconnect(encoded):
+    camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
     with LoopbackServer(camera.serve) as server:
         frames = list(Site(server, reconnect=False).source.frames())
     assert 9 <= len(frames) <= 10
 
 
-def test_without_reconnect_a_stream_that_is_lost_is_an_error(finished, tmp_path):
-    film = write_video(tmp_path / "film.ts", 28).read_bytes()
+def test_stream_that_is_lost_without_reconnect_is_an_error(finished, tmp_path):
+    content = write_video(tmp_path / "video.ts", 28).read_bytes()
 
     def serve(connection):
-        connection.sendall(film)
+        connection.sendall(content)
         finished.wait()
 
     with LoopbackServer(serve) as server:
         site = Site(server, scheme="tcp", reconnect=False, timeout_seconds=0.4)
-        with pytest.raises(SourceError, match=r"tcp://\*\*\*@127\.0\.0\.1:\d+/live was lost: ") as raised:
+        with pytest.raises(SourceError, match=r"connection lost to tcp://\*\*\*@127\.0\.0\.1:\d+/live: ") as raised:
             list(site.source.frames())
         finished.set()
     assert raised.value.__context__ is None

@@ -17,13 +17,13 @@ from tests.support.videos import write_video
         pytest.param(SceneSource(id="a", width=64, height=64, num_objects=1), RenderedScene, id="scene"),
         pytest.param(WebcamSource(id="a"), Webcam, id="webcam"),
         pytest.param(StreamSource(id="a", url="rtsp://camera/live"), NetworkStream, id="network"),
-        pytest.param(StreamSource(id="a", url="film.mp4"), VideoFile, id="file"),
+        pytest.param(StreamSource(id="a", url="video.mp4"), VideoFile, id="file"),
         pytest.param(ImagesSource(id="a", path="."), ImageFiles, id="images"),
     ],
 )
-def test_each_section_makes_its_source(config, kind, tmp_path):
+def test_each_section_creates_its_source(config, kind, tmp_path):
     if kind is VideoFile:
-        config = config.model_copy(update={"url": str(write_video(tmp_path / "film.mp4", 2))})
+        config = config.model_copy(update={"url": str(write_video(tmp_path / "video.mp4", 2))})
     if kind is ImageFiles:
         (tmp_path / "a.png").touch()
         config = config.model_copy(update={"path": str(tmp_path)})
@@ -33,7 +33,7 @@ def test_each_section_makes_its_source(config, kind, tmp_path):
     assert source.frame_id == "camera_link"
     assert source.drops.snapshot() == {}
     source.stop()
-    assert list(source.frames()) == [], "stopped before it began"
+    assert list(source.frames()) == [], "stopped before the first frame"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ def test_is_live(config, is_live):
     assert open_source(config).is_live is is_live
 
 
-def test_an_id_is_needed():
+def test_id_is_required():
     with pytest.raises(ConfigError, match="a webcam source needs an id"):
         open_source(WebcamSource())

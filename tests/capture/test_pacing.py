@@ -1,37 +1,106 @@
 import threading
 import time
+from itertools import pairwise
 
-from streamseg.capture.pacing import Playback
+import pytest
 
-
-def test_shows_each_picture_at_its_time():
-    playback = Playback(threading.Event())
-    started = time.monotonic()
-    assert all(playback.show(index / 50) for index in range(4))
-    assert time.monotonic() - started >= 3 / 50
+from streamseg.capture.pacing import Backlog, Playback, PtsPace
 
 
-def test_a_picture_without_a_time_is_shown_at_once():
-    playback = Playback(threading.Event())
-    playback.show(0.0)
-    assert playback.show(None)
+class TestPtsPace:
+    def test_regular_time_line(self):
+        pace = PtsPace()
+        assert pace.due_seconds(0.0, 100.0) == 100.0
+        assert pace.due_seconds(0.04, 100.01) == pytest.approx(100.04)
+        assert pace.due_seconds(0.08, 100.2) == pytest.approx(100.08), "slightly late: the time line stays"
+
+    @pytest.mark.parametrize(
+        ("pts_seconds", "now_seconds", "expected"),
+        [
+            pytest.param(None, 105.0, 105.0, id="no stamp: at once"),
+            pytest.param(2.0, 101.0, 101.0, id="backwards: restart"),
+            pytest.param(15.1, 101.0, 101.0, id="gap of more than 10 s: restart"),
+            pytest.param(15.0, 101.0, 110.0, id="gap of 10 s: kept"),
+            pytest.param(5.5, 101.6, 101.6, id="more than a second behind: restart"),
+            pytest.param(5.0, 100.5, 100.0, id="repeated stamp: already due"),
+        ],
+    )
+    def test_second_frame(self, pts_seconds, now_seconds, expected):
+        pace = PtsPace()
+        pace.due_seconds(5.0, 100.0)
+        assert pace.due_seconds(pts_seconds, now_seconds) == pytest.approx(expected)
+
+    def test_restart_applies_to_the_following_frames(self):
+        pace = PtsPace()
+        pace.due_seconds(5.0, 100.0)
+        pace.due_seconds(0.0, 110.0)
+        assert pace.due_seconds(0.5, 110.1) == pytest.approx(110.5)
+
+    def test_frame_without_a_stamp_changes_nothing(self):
+        pace = PtsPace()
+        pace.due_seconds(0.0, 100.0)
+        pace.due_seconds(None, 100.5)
+        assert pace.due_seconds(1.0, 100.6) == pytest.approx(101.0)
 
 
-def test_what_is_long_over_is_left_out():
-    playback = Playback(threading.Event())
-    playback.show(0.0)
-    threading.Event().wait(0.4)
-    assert playback.show(0.04) is False
-    assert playback.show(10.0 / 25 + 0.04), "the next one that is due again"
+class TestBacklog:
+    @pytest.mark.parametrize(
+        ("lateness_seconds", "waited_seconds", "elapsed_seconds", "is_dropped"),
+        [
+            pytest.param(0.0, 0.0, 0.03, False, id="on time"),
+            pytest.param(0.25, 0.0, 0.03, False, id="at the bound"),
+            pytest.param(0.3, 0.0, 0.03, True, id="late, and newer frames are queued"),
+            pytest.param(0.3, 0.03, 0.03, False, id="late, but the reader waited: it is the newest"),
+            pytest.param(9.0, 0.0, 0.5, False, id="no frame kept for half a second"),
+        ],
+    )
+    def test_one_frame(self, lateness_seconds, waited_seconds, elapsed_seconds, is_dropped):
+        backlog = Backlog()
+        assert not backlog.should_drop(lateness_seconds=0.0, waited_seconds=0.03, now_seconds=10.0)
+        should_drop = backlog.should_drop(
+            lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=10.0 + elapsed_seconds
+        )
+        assert should_drop is is_dropped
+
+    def test_first_frame_is_always_kept(self):
+        assert not Backlog().should_drop(lateness_seconds=5.0, waited_seconds=0.0, now_seconds=1.0)
+
+    def test_reader_that_is_always_too_slow_still_keeps_frames(self):
+        backlog = Backlog()
+        kept = [
+            step
+            for step in range(200)
+            if not backlog.should_drop(lateness_seconds=1.0 + step, waited_seconds=0.0, now_seconds=step * 0.05)
+        ]
+        assert max(b - a for a, b in pairwise(kept)) * 0.05 <= 0.55
 
 
-def test_stopping_ends_a_wait():
-    stopped = threading.Event()
-    playback = Playback(stopped)
-    playback.show(0.0)
-    timer = threading.Timer(0.05, stopped.set)
-    timer.start()
-    started = time.monotonic()
-    playback.show(9.0)
-    assert time.monotonic() - started < 5
-    timer.join()
+class TestPlayback:
+    def test_each_frame_waits_until_it_is_due(self):
+        playback = Playback(threading.Event())
+        started = time.monotonic()
+        assert all(playback.wait_until_due(index / 50) for index in range(4))
+        assert time.monotonic() - started >= 3 / 50
+
+    def test_frame_without_a_time_is_due_at_once(self):
+        playback = Playback(threading.Event())
+        playback.wait_until_due(0.0)
+        assert playback.wait_until_due(None)
+
+    def test_overdue_frame_is_dropped(self):
+        playback = Playback(threading.Event())
+        playback.wait_until_due(0.0)
+        threading.Event().wait(0.4)
+        assert playback.wait_until_due(0.04) is False
+        assert playback.wait_until_due(10.0 / 25 + 0.04), "the next frame that is not overdue"
+
+    def test_stop_ends_a_wait(self):
+        stopped = threading.Event()
+        playback = Playback(stopped)
+        playback.wait_until_due(0.0)
+        timer = threading.Timer(0.05, stopped.set)
+        timer.start()
+        started = time.monotonic()
+        playback.wait_until_due(9.0)
+        assert time.monotonic() - started < 5
+        timer.join()

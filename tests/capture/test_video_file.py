@@ -15,12 +15,12 @@ from tests.support.videos import read_number, write_video
 
 
 def source_of(path, **values):
-    return open_source(StreamSource(id="film", url=str(path), **values))
+    return open_source(StreamSource(id="video", url=str(path), **values))
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    return write_video(tmp_path_factory.mktemp("film") / "film.mp4", 20)
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "video.mp4", 20)
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,12 @@ def film(tmp_path_factory):
         pytest.param("a.mp4", "libx264", id="mp4 h264"),
         pytest.param("a.mkv", "ffv1", id="mkv ffv1"),
         pytest.param("a.avi", "mpeg4", id="avi mpeg4"),
-        pytest.param("a.ts", "libx264", id="ts h264, starts late"),
+        pytest.param("a.ts", "libx264", id="ts h264, late start"),
         pytest.param("a.mov", "mjpeg", id="mov mjpeg"),
         pytest.param("name: with a colon.mp4", "libx264", id="colon in the name"),
     ],
 )
-def test_every_picture_in_order(tmp_path, name, codec):
+def test_every_frame_in_order(tmp_path, name, codec):
     options = {"output_ts_offset": "1.4"} if name == "a.ts" else {}
     source = source_of(write_video(tmp_path / name, 20, codec=codec, container_options=options))
     frames = list(source.frames())
@@ -42,27 +42,27 @@ def test_every_picture_in_order(tmp_path, name, codec):
     assert [frame.index for frame in frames] == list(range(20))
     assert [frame.pts_seconds for frame in frames] == pytest.approx([index / 25 for index in range(20)], abs=1e-3)
     assert {frame.clock for frame in frames} == {"arrival"}
-    assert {frame.source_id for frame in frames} == {"film"}
+    assert {frame.source_id for frame in frames} == {"video"}
     assert all(frame.size == (96, 128) for frame in frames)
     assert source.drops.snapshot() == {}
     assert not source.is_live
 
 
-def test_what_is_known_beforehand(film):
-    source = source_of(film)
+def test_properties_known_before_reading(video):
+    source = source_of(video)
     assert isinstance(source, VideoFile)
     assert source.num_frames == 20
     assert source.fps == 25
     assert source.num_missing_bytes == 0
 
 
-def test_file_address(film):
-    assert len(list(source_of(f"file://{film}").frames())) == 20
+def test_file_address(video):
+    assert len(list(source_of(f"file://{video}").frames())) == 20
 
 
-def test_captured_when_read(film):
+def test_capture_time_is_the_time_of_reading(video):
     before_ns = time.time_ns()
-    frame = next(source_of(film).frames())
+    frame = next(source_of(video).frames())
     assert before_ns <= frame.captured_ns <= time.time_ns()
     assert 0 <= time.monotonic_ns() - frame.received_ns < 60e9
 
@@ -72,19 +72,19 @@ def test_captured_when_read(film):
     [
         pytest.param(1, list(range(20)), id="all"),
         pytest.param(7, [0, 7, 14], id="every seventh"),
-        pytest.param(99, [0], id="longer than the film"),
+        pytest.param(99, [0], id="longer than the video"),
     ],
 )
-def test_vid_stride(film, vid_stride, numbers):
-    source = source_of(film, vid_stride=vid_stride)
+def test_vid_stride(video, vid_stride, numbers):
+    source = source_of(video, vid_stride=vid_stride)
     frames = list(source.frames())
     assert [read_number(frame.image) for frame in frames] == numbers
-    assert [frame.index for frame in frames] == list(range(len(numbers))), "what the stride passes over is no gap"
+    assert [frame.index for frame in frames] == list(range(len(numbers))), "frames skipped by the stride leave no gap"
     assert source.drops.snapshot() == {}
 
 
-def test_loop_goes_on_counting(film):
-    frames = take(source_of(film, loop=True).frames(), 50)
+def test_loop_continues_the_index(video):
+    frames = take(source_of(video, loop=True).frames(), 50)
     assert [read_number(frame.image) for frame in frames] == [index % 20 for index in range(50)]
     assert [frame.index for frame in frames] == list(range(50))
     assert [frame.pts_seconds for frame in frames] == pytest.approx([index / 25 for index in range(50)], abs=1e-3)
@@ -96,12 +96,12 @@ def test_live_is_paced_by_its_time_stamps(tmp_path):
     frames = list(source.frames())
     spans = [(frame.received_ns - frames[0].received_ns) / 1e9 for frame in frames]
     for frame, span in zip(frames, spans, strict=True):
-        assert span >= frame.index / 60 - 1e-3, "never before its time"
+        assert span >= frame.index / 60 - 1e-3, "never early"
     num_drops = source.drops.snapshot().get("capture", {}).get("late", 0)
     assert num_drops + len(frames) == 12
 
 
-def test_live_leaves_out_what_a_slow_reader_missed(tmp_path):
+def test_live_drops_frames_that_a_slow_reader_missed(tmp_path):
     source = source_of(write_video(tmp_path / "fast.mp4", 60, fps=60), mode="live")
     frames = source.frames()
     take(frames, 2)
@@ -113,7 +113,7 @@ def test_live_leaves_out_what_a_slow_reader_missed(tmp_path):
     assert rest[-1].index == 59
 
 
-def test_stop_ends_a_wait_and_stays(tmp_path):
+def test_stop_ends_a_wait_permanently(tmp_path):
     source = source_of(write_video(tmp_path / "slow.mp4", 3, fps=1), mode="live")
     frames = source.frames()
     take(frames, 1)
@@ -127,8 +127,8 @@ def test_stop_ends_a_wait_and_stays(tmp_path):
     assert list(source.frames()) == []
 
 
-def test_stop_between_pictures(film):
-    source = source_of(film)
+def test_stop_between_frames(video):
+    source = source_of(video)
     frames = source.frames()
     take(frames, 3)
     source.stop()
@@ -136,14 +136,14 @@ def test_stop_between_pictures(film):
 
 
 def open_files():
-    """How many files this process holds open; None where the system does not say."""
+    """Return the number of files that this process has open; None if the system does not report it."""
     folder = Path("/proc/self/fd")
     return len(os.listdir(folder)) if folder.is_dir() else None
 
 
-def test_the_file_is_closed_when_the_reader_leaves(film):
+def test_file_is_closed_when_the_iterator_is_closed(video):
     before = open_files()
-    frames = source_of(film).frames()
+    frames = source_of(video).frames()
     take(frames, 2)
     frames.close()
     assert open_files() == before
@@ -155,16 +155,16 @@ def test_the_file_is_closed_when_the_reader_leaves(film):
         pytest.param("a.mp4", "libx264", {"movflags": "faststart"}, id="mp4"),
         pytest.param("a.mkv", "libx264", {}, id="mkv"),
         pytest.param("a.avi", "mpeg4", {}, id="avi"),
-        pytest.param("a.flv", "libx264", {}, id="flv: only its last picture tells"),
+        pytest.param("a.flv", "libx264", {}, id="flv: detected at the last frame only"),
     ],
 )
-def test_a_film_that_was_cut_off_delivers_what_is_whole_and_then_fails(tmp_path, name, codec, options):
+def test_truncated_video_delivers_intact_frames_and_then_fails(tmp_path, name, codec, options):
     path = write_video(tmp_path / name, 20, codec=codec, container_options=options)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * 0.6)])
     source = source_of(path)
     numbers = []
-    with pytest.raises(SourceError, match="was cut off") as error:
+    with pytest.raises(SourceError, match="is truncated") as error:
         numbers.extend(read_number(frame.image) for frame in source.frames())
     assert 8 <= len(numbers) < 20
     assert numbers == list(range(len(numbers)))
@@ -172,14 +172,14 @@ def test_a_film_that_was_cut_off_delivers_what_is_whole_and_then_fails(tmp_path,
     assert "\n" not in str(error.value)
 
 
-def test_a_film_that_was_cut_off_does_not_loop(tmp_path):
+def test_truncated_video_does_not_loop(tmp_path):
     path = write_video(tmp_path / "a.mkv", 20)
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(SourceError, match="was cut off"):
+    with pytest.raises(SourceError, match="is truncated"):
         list(source_of(path, loop=True).frames())
 
 
-def test_a_film_whose_middle_is_damaged_ends_well(tmp_path):
+def test_video_with_a_damaged_middle_is_read_to_the_end(tmp_path):
     path = write_video(tmp_path / "a.mp4", 20, key_every=5, container_options={"movflags": "faststart"})
     content = bytearray(path.read_bytes())
     middle = len(content) // 2
@@ -192,7 +192,7 @@ def test_a_film_whose_middle_is_damaged_ends_well(tmp_path):
     assert frames[-1].index + 1 == len(frames) + num_drops, "every gap is a counted drop"
 
 
-def cut_before_the_index(path):
+def truncate_before_the_index(path):
     write_video(path, 10)
     path.write_bytes(path.read_bytes()[:-2000])
 
@@ -200,20 +200,25 @@ def cut_before_the_index(path):
 @pytest.mark.parametrize(
     ("name", "make", "match"),
     [
-        pytest.param("gone.mp4", lambda path: None, "there is no such file", id="missing"),
-        pytest.param("folder", Path.mkdir, "is no file; a folder of pictures", id="folder"),
-        pytest.param("empty.mp4", Path.touch, "is not a video", id="empty"),
-        pytest.param("text.mp4", lambda path: path.write_text("hello\n" * 99), "is not a video", id="text"),
+        pytest.param("gone.mp4", lambda path: None, "no such file", id="missing"),
+        pytest.param("folder", Path.mkdir, "is not a file; for a folder of images", id="folder"),
+        pytest.param("empty.mp4", Path.touch, "is not a readable video", id="empty"),
+        pytest.param("text.mp4", lambda path: path.write_text("hello\n" * 99), "is not a readable video", id="text"),
         pytest.param(
-            "text.txt", lambda path: path.write_text("hello\n" * 99), "holds no video, only text", id="terminal"
+            "text.txt", lambda path: path.write_text("hello\n" * 99), "contains no video, only text", id="terminal"
         ),
-        pytest.param("noise.mkv", lambda path: path.write_bytes(bytes(range(256)) * 40), "is not a video", id="noise"),
         pytest.param(
-            "index.mp4", cut_before_the_index, "was cut off: at least .* none of it can be read", id="no index"
+            "noise.mkv", lambda path: path.write_bytes(bytes(range(256)) * 40), "not a readable video", id="noise"
+        ),
+        pytest.param(
+            "index.mp4",
+            truncate_before_the_index,
+            "is truncated: at least .* it cannot be read without them",
+            id="no index",
         ),
     ],
 )
-def test_mistakes_are_known_before_anything_starts(tmp_path, name, make, match):
+def test_unusable_file_is_reported_before_the_first_frame(tmp_path, name, make, match):
     path = tmp_path / name
     make(path)
     with pytest.raises(SourceError, match=match) as error:
@@ -222,11 +227,11 @@ def test_mistakes_are_known_before_anything_starts(tmp_path, name, make, match):
     assert "\n" not in str(error.value)
 
 
-def test_sound_alone(tmp_path):
+def test_audio_only(tmp_path):
     import av
     import numpy as np
 
-    path = tmp_path / "sound.wav"
+    path = tmp_path / "audio.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
         stream.layout = "mono"
@@ -234,11 +239,11 @@ def test_sound_alone(tmp_path):
         frame.rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    with pytest.raises(SourceError, match="holds no video, only audio"):
+    with pytest.raises(SourceError, match="contains no video, only audio"):
         source_of(path)
 
 
-def test_a_file_that_vanishes_before_it_is_read(tmp_path):
+def test_file_deleted_before_it_is_read(tmp_path):
     path = write_video(tmp_path / "a.mp4", 3)
     source = source_of(path)
     path.unlink()
@@ -246,21 +251,21 @@ def test_a_file_that_vanishes_before_it_is_read(tmp_path):
         list(source.frames())
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_named_pipe(tmp_path, film):
-    content = write_video(tmp_path / "film.ts", 12).read_bytes()
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_named_pipe(tmp_path, video):
+    content = write_video(tmp_path / "video.ts", 12).read_bytes()
     pipe = tmp_path / "pipe.ts"
     os.mkfifo(pipe)
-    source = source_of(pipe)  # does not open it: what is read to look at a pipe is gone
+    source = source_of(pipe)  # does not open the pipe: data read for inspection would be lost
     writer = threading.Thread(target=pipe.write_bytes, args=(content,))
     writer.start()
     assert [read_number(frame.image) for frame in source.frames()] == list(range(12))
     writer.join()
 
 
-def test_a_real_film():
+def test_real_video():
     folder = data_folder()
     if folder is None:
-        pytest.skip("the data folder is not there; set STREAMSEG_DATA")
+        pytest.skip("no data folder; set STREAMSEG_DATA")
     source = source_of(folder / "clips" / "blackswan.mp4")
     assert len(list(source.frames())) == source.num_frames == 50

@@ -13,15 +13,15 @@ from tests.support.frames import take
 
 
 class FakeCamera:
-    """A camera that delivers some pictures and is then unplugged.
+    """A camera that delivers some images and is then unplugged.
 
-    `stamps` says how CAP_PROP_POS_MSEC behaves: "monotonic" as V4L2, "stream" from 0 on, "none".
+    `stamps` selects how CAP_PROP_POS_MSEC behaves: "monotonic" like V4L2, "stream" from 0, "none".
     """
 
-    def __init__(self, num_pictures, *, opens=True, size=(48, 64), stamps="none"):
+    def __init__(self, num_images, *, opens=True, size=(48, 64), stamps="none"):
         self.properties: dict[int, float] = {}
         self.calls: list[int] = []
-        self.num_left = num_pictures
+        self.num_left = num_images
         self.num_read = 0
         self.opens = opens
         self.size = size
@@ -55,16 +55,16 @@ class FakeCamera:
             return False, None
         self.num_left -= 1
         self.num_read += 1
-        picture = np.zeros((*self.size, 3), np.uint8)
-        picture[..., 0] = 200  # blue
-        return True, picture
+        image = np.zeros((*self.size, 3), np.uint8)
+        image[..., 0] = 200  # blue
+        return True, image
 
     def release(self):
         self.released = True
 
 
 class Bus:
-    """Hands out one camera after the other, as a USB port does when it is unplugged and plugged in."""
+    """Open one camera after the other, like a USB port whose camera is unplugged and plugged in again."""
 
     def __init__(self, *cameras):
         self.cameras = list(cameras)
@@ -83,7 +83,7 @@ def webcam(*cameras, **values):
     return Webcam(WebcamSource(id="webcam0", **values), open_camera=bus), bus
 
 
-def test_pictures_are_rgb_and_numbered():
+def test_frames_are_rgb_and_numbered():
     source, _ = webcam(FakeCamera(5))
     frames = take(source.frames(), 5)
     assert [frame.index for frame in frames] == list(range(5))
@@ -93,7 +93,7 @@ def test_pictures_are_rgb_and_numbered():
     assert source.is_live
 
 
-def test_settings_are_asked_for_with_the_coding_first():
+def test_settings_are_requested_with_the_encoding_first():
     source, bus = webcam(FakeCamera(1, size=(720, 1280)), width=1280, height=720, fps=60, fourcc="YUYV", device=3)
     take(source.frames(), 1)
     camera = bus.opened[0]
@@ -108,30 +108,31 @@ def test_settings_are_asked_for_with_the_coding_first():
     }
 
 
-def test_what_is_not_set_is_the_drivers_choice():
+def test_unset_settings_are_left_to_the_driver():
     source, bus = webcam(FakeCamera(1), width=None, height=None, fps=None)
     take(source.frames(), 1)
     assert set(bus.opened[0].calls) == {cv2.CAP_PROP_FOURCC, cv2.CAP_PROP_BUFFERSIZE}
 
 
 @pytest.mark.parametrize(
-    ("size", "warns"), [pytest.param((720, 1280), False, id="as asked"), pytest.param((480, 640), True, id="another")]
+    ("size", "warns"),
+    [pytest.param((720, 1280), False, id="as requested"), pytest.param((480, 640), True, id="other")],
 )
-def test_another_size_than_asked_for_is_said(size, warns, caplog):
+def test_size_other_than_requested_is_logged(size, warns, caplog):
     source, _ = webcam(FakeCamera(1, size=size))
     assert take(source.frames(), 1)[0].size == size
-    assert ("asked the camera for 1280x720, it gives 640x480" in caplog.text) is warns
+    assert ("requested 1280x720 from the camera, it delivers 640x480" in caplog.text) is warns
 
 
 @pytest.mark.parametrize(
     ("stamps", "clock", "age_ms"),
     [
         pytest.param("monotonic", "driver", 20.0, id="V4L2"),
-        pytest.param("stream", "arrival", 0.0, id="counts from the opening"),
+        pytest.param("stream", "arrival", 0.0, id="counts from opening"),
         pytest.param("none", "arrival", 0.0, id="no stamps"),
     ],
 )
-def test_who_said_when(stamps, clock, age_ms):
+def test_clock_of_the_capture_time(stamps, clock, age_ms):
     source, _ = webcam(FakeCamera(3, stamps=stamps))
     for frame in take(source.frames(), 3):
         now_ns = time.time_ns()
@@ -141,29 +142,29 @@ def test_who_said_when(stamps, clock, age_ms):
 
 @pytest.mark.parametrize(
     "camera",
-    [pytest.param(FakeCamera(0, opens=False), id="not there"), pytest.param(FakeCamera(0), id="opens, no picture")],
+    [pytest.param(FakeCamera(0, opens=False), id="missing"), pytest.param(FakeCamera(0), id="opens, no frame")],
 )
-def test_a_camera_that_never_delivers(camera):
+def test_camera_that_never_delivers(camera):
     source, _ = webcam(camera, device=7)
-    with pytest.raises(SourceError, match="the camera 7 cannot be opened or gives no picture; is it plugged in"):
+    with pytest.raises(SourceError, match="the camera 7 cannot be opened or delivers no frame; check that"):
         next(source.frames())
     assert camera.released
 
 
 def test_unplugged_and_plugged_in_again(caplog):
-    first, gone, back = FakeCamera(2), FakeCamera(0, opens=False), FakeCamera(3, size=(96, 128))
-    source, bus = webcam(first, gone, back)
+    first, gone, returned = FakeCamera(2), FakeCamera(0, opens=False), FakeCamera(3, size=(96, 128))
+    source, bus = webcam(first, gone, returned)
     frames = take(source.frames(), 5)
     assert [frame.index for frame in frames] == list(range(5))
     assert [frame.size for frame in frames] == [(48, 64)] * 2 + [(96, 128)] * 3
     assert len(bus.opened) == 3
     assert first.released
     assert gone.released
-    assert "no picture from the camera, next try in 0.5 s" in caplog.text
+    assert "no frame from the camera, next try in 0.5 s" in caplog.text
     assert "next try in 1.0 s" in caplog.text
 
 
-def test_released_when_the_reader_leaves():
+def test_camera_is_released_when_the_iterator_is_closed():
     source, bus = webcam(FakeCamera(5))
     frames = source.frames()
     take(frames, 2)
@@ -186,7 +187,7 @@ def test_stop_ends_the_wait_for_the_camera():
     assert list(source.frames()) == []
 
 
-def test_stop_between_pictures():
+def test_stop_between_frames():
     source, bus = webcam(FakeCamera(100))
     frames = source.frames()
     take(frames, 2)
@@ -195,7 +196,7 @@ def test_stop_between_pictures():
     assert bus.opened[0].released
 
 
-def test_a_device_that_is_not_there(capfd):
+def test_missing_device(capfd):
     source = open_source(WebcamSource(id="webcam0", device="/dev/there-is-no-such-camera"))
     with pytest.raises(SourceError, match="'/dev/there-is-no-such-camera' cannot be opened"):
         next(source.frames())

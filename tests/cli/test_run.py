@@ -106,7 +106,7 @@ def test_a_source_that_never_answers_is_one_error_without_figures(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):
     arguments = ["--source", "rtsp://127.0.0.1:1/x", "--set", "sources.0.open_timeout_seconds=0.2", "--no-publish"]
-    with pytest.raises(SourceError, match="has not answered within"):
+    with pytest.raises(SourceError, match="did not respond within"):
         call("run", *settings(), *arguments)
     assert capsys.readouterr().out == ""
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

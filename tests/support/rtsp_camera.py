@@ -1,4 +1,4 @@
-"""A small RTSP camera: H.264 over interleaved TCP, with sender reports, at the pace that a test asks for."""
+"""A small RTSP camera: H.264 over interleaved TCP, with sender reports, at the pace that a test sets."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pathlib import Path
 from tests.support.videos import write_video
 
 CLOCK_RATE = 90_000
-"""Of RTP time stamps of video (RFC 6184)."""
+"""Clock rate of RTP time stamps of video in Hz (RFC 6184)."""
 START_STAMP = 1_000_000
-"""RTP time stamp of picture 0."""
+"""RTP time stamp of frame 0."""
 NTP_EPOCH_SECONDS = 2_208_988_800
-"""From 1900, where NTP begins, to 1970."""
+"""Seconds from the NTP epoch (1900) to the Unix epoch (1970)."""
 START_CODE = re.compile(rb"\x00\x00\x00?\x01")
 
 
-def coded_pictures(num_frames: int, *, size: tuple[int, int] = (96, 128), key_every: int = 10) -> list[list[bytes]]:
-    """Numbered pictures as NAL units, one list per picture."""
+def encoded_frames(num_frames: int, *, size: tuple[int, int] = (96, 128), key_every: int = 10) -> list[list[bytes]]:
+    """Return numbered images as NAL units, one list per frame."""
     import av
 
     with tempfile.TemporaryDirectory() as folder:
-        path = write_video(Path(folder) / "film.h264", num_frames, size=size, key_every=key_every)
+        path = write_video(Path(folder) / "video.h264", num_frames, size=size, key_every=key_every)
         with av.open(str(path)) as container:
             packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     return [[unit for unit in START_CODE.split(packet) if unit] for packet in packets]
@@ -36,48 +36,48 @@ def coded_pictures(num_frames: int, *, size: tuple[int, int] = (96, 128), key_ev
 
 @dataclass
 class Step:
-    """One thing that the camera does while it plays."""
+    """One action of the camera while it plays."""
 
     wait_seconds: float = 0.0
-    """First."""
-    picture: int | None = None
-    """Which picture to send; its time stamp is its number over `fps`."""
+    """Delay in seconds before the other actions."""
+    frame: int | None = None
+    """Index of the frame to send; its time stamp is the index over `fps`."""
     report_offset_seconds: float | None = None
-    """Send a sender report: picture 0 was taken so long before now, by the camera's clock."""
+    """Age in seconds of frame 0 on the camera's clock, to send in a sender report."""
 
 
-def play(pictures: Sequence[int], *, report: float | None = None, wait: float = 0.0) -> list[Step]:
-    """Pictures one after the other, after an optional report and wait."""
+def play(frames: Sequence[int], *, report: float | None = None, wait: float = 0.0) -> list[Step]:
+    """Return the steps that send frames one after the other, after an optional report and delay."""
     first = [] if report is None else [Step(report_offset_seconds=report)]
-    return first + [
-        Step(picture=picture, wait_seconds=wait if not place else 0.0) for place, picture in enumerate(pictures)
-    ]
+    return first + [Step(frame=frame, wait_seconds=wait if not place else 0.0) for place, frame in enumerate(frames)]
 
 
 @dataclass
 class RtspCamera:
-    """Serves one connection at a time; give `serve` to a `LoopbackServer`.
+    """Serve one connection at a time; pass `serve` to a `LoopbackServer`.
 
-    Each connection plays the next script; when there is none left, the last. After its script a
-    connection stays open until `finished` returns, and is then closed.
+    Each connection plays the next script, or the last one again. After its script a connection stays
+    open until `finished` returns, and is then closed.
     """
 
     scripts: Sequence[Sequence[Step]]
-    pictures: Sequence[list[bytes]]
+    encoded: Sequence[list[bytes]]
+    """NAL units of each frame."""
     finished: Callable[[], object]
-    """Blocks until the connection may end."""
+    """Block until the connection may end."""
     wait: Callable[[float], object]
-    """Waits for seconds."""
+    """Wait for a number of seconds."""
     fps: float = 5.0
-    """Slow by default: sent in one go, the pictures are far too early to count as late on a busy machine."""
+    """Frames per second of the time stamps. Low by default: sent at once, the frames are too early to count as late,
+    even on a busy machine."""
     status: str = "200 OK"
-    """The answer to DESCRIBE."""
+    """Response to DESCRIBE."""
     num_played: int = 0
     report_wall_ns: list[int] = field(default_factory=list)
-    """Wall clock (ns) of picture 0 in each sender report, as sent."""
+    """Wall clock (ns) of frame 0 in each sender report."""
 
     def serve(self, connection: socket.socket) -> None:
-        """Answer requests until PLAY, then send the script."""
+        """Respond to requests until PLAY, then play the script."""
         script = self.scripts[min(self.num_played, len(self.scripts) - 1)]
         reader = connection.makefile("rb")
         method = ""
@@ -90,19 +90,19 @@ class RtspCamera:
             while line := reader.readline().decode().strip():
                 key, _, value = line.partition(": ")
                 headers[key.lower()] = value
-            self._answer(connection, method, url, headers)
+            self._respond(connection, method, url, headers)
         self.num_played += 1
         sequence = 0
         for step in script:
             self.wait(step.wait_seconds)
             if step.report_offset_seconds is not None:
                 self._report(connection, step.report_offset_seconds)
-            if step.picture is not None:
-                sequence = self._send(connection, step.picture, sequence)
+            if step.frame is not None:
+                sequence = self._send(connection, step.frame, sequence)
         self.finished()
         connection.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, connection: socket.socket, method: str, url: str, headers: dict[str, str]) -> None:
+    def _respond(self, connection: socket.socket, method: str, url: str, headers: dict[str, str]) -> None:
         status, extra, body = "200 OK", "", ""
         if method == "OPTIONS":
             extra = "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
@@ -118,7 +118,7 @@ class RtspCamera:
         connection.sendall((head + body).encode())
 
     def _description(self) -> str:
-        parameter_sets = [unit for unit in self.pictures[0] if unit[0] & 31 in (7, 8)]
+        parameter_sets = [unit for unit in self.encoded[0] if unit[0] & 31 in (7, 8)]
         coded = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
         return (
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\na=control:*\r\n"
@@ -126,9 +126,9 @@ class RtspCamera:
             f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={coded}\r\na=control:track1\r\n"
         )
 
-    def _send(self, connection: socket.socket, picture: int, sequence: int) -> int:
-        stamp = START_STAMP + round(picture / self.fps * CLOCK_RATE)
-        units = self.pictures[picture]
+    def _send(self, connection: socket.socket, frame: int, sequence: int) -> int:
+        stamp = START_STAMP + round(frame / self.fps * CLOCK_RATE)
+        units = self.encoded[frame]
         for place, unit in enumerate(units):
             marker = 0x80 if place == len(units) - 1 else 0
             header = struct.pack(">BBHII", 0x80, 96 | marker, (sequence + place) & 0xFFFF, stamp, 1)
