@@ -1,9 +1,9 @@
-"""How well masks follow the outlines of objects: boundary IoU.
+"""Boundary IoU: accuracy of masks along the outlines of objects.
 
-Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", 2021: the IoU of two
-masks counted only within a distance of their own outlines, 2 % of the image's diagonal. On a large object a
-mask's IoU hardly tells whether the outline is right, because nearly all pixels lie inside; this does. Where
-an object is thinner than twice the distance, all of it is outline, and boundary IoU is the masks' IoU.
+Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", 2021: the IoU of two masks
+restricted to pixels within a distance of their own outlines, 2 % of the image diagonal. On a large object, mask IoU
+hardly depends on the outline because nearly all pixels lie inside; boundary IoU does. If an object is thinner than
+twice the distance, all of it is outline and boundary IoU equals mask IoU.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.evaluation.overlap import mask_iou, mask_ious
 from streamseg.evaluation.prompted import box_prompt, selected_masks
 from streamseg.evaluation.truth import OnImage, SegmentFunction, labelled_images, size_masks
 from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.arrays import Float64Array
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import Prompt
 
@@ -33,18 +33,16 @@ __all__ = [
 ]
 
 DILATION_RATIO = 0.02
-"""Width of the band as a share of the image's diagonal: the paper's value for COCO."""
+"""Width of the band as a share of the image diagonal: the paper's value for COCO."""
 FOUND_IOU = 0.5
-"""Mask IoU from which an object counts as found, so that its outline says something about masks alone."""
+"""Minimum mask IoU of an object that counts as found, so that its outline reflects mask quality alone."""
 SIDE_BINS = (0, 16, 32, 64, 96, 128, 192, 256, 100_000)
-"""Roots of areas in pixels between which objects are put together for the curve."""
-
-Floats = npt.NDArray[np.float64]
+"""Borders of the size bins of the curve: square roots of areas in pixels."""
 
 
 @dataclass(frozen=True)
 class OutlineScores:
-    """Outlines of the masks of some objects; nan where there is none."""
+    """Outline scores of a group of objects; nan if the group is empty."""
 
     num_objects: int
     boundary_iou: float
@@ -57,19 +55,19 @@ class OutlineScores:
 
 @dataclass(frozen=True)
 class BoundaryScores:
-    """Outlines in one data set."""
+    """Outline scores of one data set."""
 
     num_images: int
     num_objects: int
-    """Labelled ones, crowds and empty masks left out."""
+    """Number of labelled objects without crowds and empty masks."""
     prompted: OutlineScores
-    """Masks that answer the labelled box, over all objects; 0 without an answer."""
+    """Masks selected by the labelled box, over all objects; 0 if nothing was selected."""
     best: OutlineScores
-    """Masks of the best IoU, over all objects; 0 where nothing overlaps."""
+    """Masks with the best IoU, over all objects; 0 if nothing overlaps."""
     found: OutlineScores
-    """The same over the objects found with an IoU of 0.5 or more: what masks are like, whatever was missed."""
+    """Masks with the best IoU, over the objects found with an IoU of at least 0.5: mask quality without misses."""
     by_side_px: dict[str, tuple[int, float, float]]
-    """Of the objects found, by the least root of the area: how many, mean boundary IoU, mean mask IoU."""
+    """Number, mean boundary IoU and mean mask IoU of the found objects, by the lower border of the size bin."""
 
 
 def evaluate_boundary(
@@ -79,32 +77,32 @@ def evaluate_boundary(
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
 ) -> BoundaryScores:
-    """Run a segmenter over a COCO-format folder and judge its outlines.
+    """Run a segmenter over a COCO-format folder and score its outlines.
 
     Args:
-        segment: images to Instances; it should keep a thousand an image at a very low score.
-        folder: with `instances.json` and `images/`.
-        limit: the most images to use, the first ones; None for all.
-        on_image: called with how many are done, and of how many.
+        segment: the segmenter; it should keep 1000 objects per image at a very low score.
+        folder: a folder with `instances.json` and `images/`.
+        limit: maximum number of images, taken from the start; None for all.
+        on_image: progress callback.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or an image is unreadable.
+        DataError: the folder is missing, invalid or empty, or an image is unreadable.
     """
     rows: list[tuple[float, float, float, float, float]] = []
     num_images = 0
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
         instances = segment([image])[0]
         distance_px = boundary_distance_px((image.shape[0], image.shape[1]))
-        wanted = truth.objects
-        prompts: list[Prompt] = [box_prompt(truth, row) for row in wanted]
+        objects = truth.objects
+        prompts: list[Prompt] = [box_prompt(truth, row) for row in objects]
         masks = instance_masks(instances)
-        targets = [truth.masks[row] for row in wanted]
+        targets = [truth.masks[row] for row in objects]
         ious = mask_ious(masks, targets, np.zeros(len(targets), dtype=np.bool_))  # (D, N)
         for column, (target, prompted) in enumerate(zip(targets, selected_masks(instances, prompts), strict=True)):
             best = masks[int(ious[:, column].argmax())] if len(masks) else None
             rows.append(
                 (
-                    float(truth.areas[wanted[column]]),
+                    float(truth.areas[objects[column]]),
                     *_ious(prompted, target, distance_px),
                     *_ious(best, target, distance_px),
                 )
@@ -123,8 +121,8 @@ def evaluate_boundary(
     )
 
 
-def score_outlines(ious: Floats, boundary_ious: Floats, areas: Floats) -> OutlineScores:
-    """Means over objects of areas (N,) pixels, whose masks have these IoUs (N,); N may be 0."""
+def score_outlines(ious: Float64Array, boundary_ious: Float64Array, areas: Float64Array) -> OutlineScores:
+    """Return means over objects with these IoUs (N,) and areas (N,) in pixels; N may be 0."""
     sizes = size_masks(areas)
     return OutlineScores(
         num_objects=len(ious),
@@ -136,14 +134,14 @@ def score_outlines(ious: Floats, boundary_ious: Floats, areas: Floats) -> Outlin
 
 
 def boundary_distance_px(size: tuple[int, int], *, ratio: float = DILATION_RATIO) -> int:
-    """How far the band of outlines reaches in an image of (H, W), at least one pixel."""
+    """Return the width of the outline band in an image of size (H, W), at least one pixel."""
     return max(round(ratio * float(np.hypot(*size))), 1)
 
 
 def outline_band(mask: CropMask, distance_px: int) -> CropMask:
-    """The pixels of a mask within `distance_px` of its outline, the image's border being outline, too.
+    """Return the pixels of a mask within `distance_px` of its outline; the image border counts as outline.
 
-    Distance is counted in king's moves (the larger of rows and columns), as in the authors' program, which
+    The distance is the chessboard distance (the larger of rows and columns), as in the authors' program, which
     erodes with a square.
     """
     if not mask.crop.size:
@@ -155,16 +153,18 @@ def outline_band(mask: CropMask, distance_px: int) -> CropMask:
 
 
 def boundary_iou(mask: CropMask, other: CropMask, distance_px: int) -> float:
-    """IoU of the bands of two masks; 0 where either is empty."""
+    """Return the IoU of the outline bands of two masks; 0 if either is empty."""
     return mask_iou(outline_band(mask, distance_px), outline_band(other, distance_px))
 
 
 def _ious(mask: CropMask | None, target: CropMask, distance_px: int) -> tuple[float, float]:
-    """Mask IoU and boundary IoU; 0 without a mask."""
+    """Return mask IoU and boundary IoU; 0 if there is no mask."""
     return (0.0, 0.0) if mask is None else (mask_iou(mask, target), boundary_iou(mask, target, distance_px))
 
 
-def _by_side(ious: Floats, boundary_ious: Floats, areas: Floats) -> dict[str, tuple[int, float, float]]:
+def _by_side(
+    ious: Float64Array, boundary_ious: Float64Array, areas: Float64Array
+) -> dict[str, tuple[int, float, float]]:
     places = np.digitize(np.sqrt(areas), SIDE_BINS) - 1
     return {
         str(SIDE_BINS[place]): (
@@ -176,5 +176,5 @@ def _by_side(ious: Floats, boundary_ious: Floats, areas: Floats) -> dict[str, tu
     }
 
 
-def _mean(values: Floats) -> float:
+def _mean(values: Float64Array) -> float:
     return float(values.mean()) if len(values) else float("nan")

@@ -20,14 +20,14 @@ HATCHES = (None, "//", "..")
 
 
 def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
-    """Precision over recall of one or more detectors, with lines of equal F."""
+    """Plot precision over recall of one or more detectors, with lines of equal F-measure."""
     num_images = max(scores.num_images for scores in by_name.values())
     with figure(path, 1, title=f"Zero-shot edges: {num_images} images") as (axes,):
         for f_measure in (0.2, 0.4, 0.6, 0.8):
-            # From where both are equal; the other half, which is steep, is its mirror image.
+            # Start where precision equals recall; the steep half is the mirror image.
             high = np.linspace(f_measure, 1, 100)
             low = f_measure * high / (2 * high - f_measure)
-            # Line and label stay below what was measured.
+            # Line and label stay below the measured curves.
             axes.plot([*low[::-1], *high], [*high[::-1], *low], color=GREY, linewidth=0.8, linestyle=":", zorder=1.0)
             axes.annotate(
                 f"F {f_measure:.1f}",
@@ -40,33 +40,35 @@ def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
             )
         for (name, scores), colour in zip(by_name.items(), COLOURS, strict=False):
-            # The thresholds beyond the strongest edge find nothing.
-            shown = [(right, found) for right, found in zip(scores.precision, scores.recall, strict=True) if found > 0]
+            # Thresholds above the strongest edge have no edges.
+            points = [pair for pair in zip(scores.recall, scores.precision, strict=True) if pair[0] > 0]
             figures = f"ODS {scores.ods:.3f}, OIS {scores.ois:.3f}, AP {scores.average_precision:.3f}"
-            axes.plot([one[1] for one in shown], [one[0] for one in shown], color=colour, label=f"{name}: {figures}")
+            axes.plot(
+                [point[0] for point in points], [point[1] for point in points], color=colour, label=f"{name}: {figures}"
+            )
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
-        # The lines of equal F run everywhere.
+        # The legend needs a background, because lines of equal F run everywhere.
         axes.legend(loc="lower left", frameon=True, facecolor="white", framealpha=1.0, edgecolor="none")
 
 
 def plot_video(scores: VideoScores, path: Path) -> None:
-    """J & F of each sequence, by prompt and follower, with the best mask there was."""
+    """Plot J & F of each sequence by prompt and tracking method, with the best available mask."""
     names = list(scores.best.sequences)
-    # A colour for each follower, a pattern for each prompt.
-    followers = [
+    # One colour per method, one pattern per prompt.
+    methods = [
         (f"{prompt}, {name}", of, COLOURS[place % len(COLOURS)], HATCHES[kind % len(HATCHES)])
         for kind, (prompt, by_name) in enumerate(scores.by_prompt.items())
         for place, (name, of) in enumerate(by_name.items())
     ]
-    with figure(path, 1, title=f"Following from the first frame: {scores.num_frames} frames") as (axes,):
-        width = 0.8 / max(len(followers), 1)
-        for position, (name, of, colour, hatch) in enumerate(followers):
-            places = [place + width * (position - (len(followers) - 1) / 2) for place in range(len(names))]
-            heights = [of.sequences[name_].region_and_contour for name_ in names]
+    with figure(path, 1, title=f"Tracking from a prompt in the first frame: {scores.num_frames} frames") as (axes,):
+        width = 0.8 / max(len(methods), 1)
+        for position, (name, of, colour, hatch) in enumerate(methods):
+            places = [place + width * (position - (len(methods) - 1) / 2) for place in range(len(names))]
+            heights = [of.sequences[sequence].region_and_contour for sequence in names]
             label = f"{name}: {of.region_and_contour:.3f}"
             axes.bar(places, heights, width=0.9 * width, color=colour, hatch=hatch, edgecolor="white", label=label)
-        best = [scores.best.sequences[name_].region_and_contour for name_ in names]
-        label = f"best of what is found unguided: {scores.best.region_and_contour:.3f}"
+        best = [scores.best.sequences[sequence].region_and_contour for sequence in names]
+        label = f"best mask without search regions: {scores.best.region_and_contour:.3f}"
         axes.hlines(
             best,
             [place - 0.42 for place in range(len(names))],
@@ -81,10 +83,10 @@ def plot_video(scores: VideoScores, path: Path) -> None:
 
 
 def plot_scene(scores: SceneScores, path: Path) -> None:
-    """HOTA over the similarity from which a pair counts."""
+    """Plot HOTA over the minimum similarity of a pair."""
     with figure(path, 1, title=f"Rendered scene: {scores.num_frames} frames of {scores.num_scenes} scenes") as (axes,):
         axes.plot(ALPHAS, scores.hota_at, "o-", color=BLUE, markersize=4, label=f"HOTA, mean {scores.hota:.3f}")
         axes.axhline(scores.idf1, color=ORANGE, linestyle="--", linewidth=1.2, label=f"IDF1 {scores.idf1:.3f}")
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="IoU from which a pair counts", ylabel="accuracy")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="minimum IoU of a pair", ylabel="accuracy")
         axes.set_title(f"AP50 {scores.average_precision_50:.3f}, identity switches {scores.num_switches}")
         axes.legend(loc="lower left")

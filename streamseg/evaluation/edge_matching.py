@@ -1,12 +1,12 @@
-"""Which found edge pixels are boundary pixels that people drew: the matching of the Berkeley benchmark.
+"""Match detected edge pixels with boundary pixels drawn by people, as in the Berkeley benchmark.
 
-Martin, Fowlkes and Malik ("Learning to Detect Natural Image Boundaries Using Local Brightness, Color and
-Texture Cues", 2004) pair found with drawn pixels one to one, within a tolerance, so that as many as possible
-have a partner, at every threshold of the edge strength anew. Their assignment is by cost; with the price that
-they put on a pixel without a partner, a hundred times the tolerance, it pairs as many as can be paired. Here
-pixels enter from strong to weak, each by an augmenting path, or in place of one that lies farther from the
-drawing: one pass gives the pairs of all thresholds. Recall is the same as by cost; precision, which asks
-which pixels have a partner, agrees to about 0.002.
+Martin, Fowlkes and Malik ("Learning to Detect Natural Image Boundaries Using Local Brightness, Color and Texture
+Cues", 2004) match detected and drawn pixels one to one within a tolerance, maximising the number of pairs, separately
+at each threshold of the edge strength. They solve a minimum-cost assignment; because an unmatched pixel costs a
+hundred times the tolerance, it matches as many pixels as possible. Here, pixels are added from strong to weak, each by
+an augmenting path or by replacing a pixel that lies farther from the drawing, so one pass gives the pairs of all
+thresholds. Recall equals that of the assignment; precision, which depends on which pixels are matched, agrees to about
+0.002.
 """
 
 from __future__ import annotations
@@ -18,28 +18,24 @@ from functools import reduce
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-__all__ = ["EdgeCounts", "Mask", "Strength", "count_edges", "pair_pixels", "thin"]
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray, MaskArray
 
-Mask = npt.NDArray[np.bool_]
-Strength = npt.NDArray[np.float32]
-Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+__all__ = ["EdgeCounts", "count_edges", "pair_pixels", "thin"]
 
 
 @dataclass(frozen=True, eq=False)
 class EdgeCounts:
-    """Pixels of one image at T thresholds, int64 (T,) each; sums of several images count like one."""
+    """Pixel counts of one image at T thresholds, int64 (T,) each; the counts of several images can be added."""
 
-    num_found: Counts
-    """Edge pixels from the threshold on."""
-    num_right: Counts
-    """Those of them that have a partner in the drawing of at least one annotator."""
-    num_drawn: Counts
+    num_found: IndexArray
+    """Edge pixels with at least the threshold's strength."""
+    num_right: IndexArray
+    """Edge pixels matched in the drawing of at least one annotator."""
+    num_drawn: IndexArray
     """Boundary pixels of all annotators together; the same at each threshold."""
-    num_recalled: Counts
-    """Those of them that have a partner, added up over annotators."""
+    num_recalled: IndexArray
+    """Matched boundary pixels, summed over annotators."""
 
     def __add__(self, other: EdgeCounts) -> EdgeCounts:
         return EdgeCounts(
@@ -50,7 +46,7 @@ class EdgeCounts:
         )
 
     def at(self, position: int) -> EdgeCounts:
-        """The counts at one threshold alone."""
+        """Return the counts at a single threshold."""
         return EdgeCounts(
             self.num_found[position : position + 1],
             self.num_right[position : position + 1],
@@ -59,31 +55,31 @@ class EdgeCounts:
         )
 
     @property
-    def precision(self) -> npt.NDArray[np.float64]:
-        """(T,); 0 where nothing was found, as in the benchmark."""
+    def precision(self) -> Float64Array:
+        """Precision (T,); 0 if nothing was detected, as in the benchmark."""
         return self.num_right / np.maximum(self.num_found, 1)
 
     @property
-    def recall(self) -> npt.NDArray[np.float64]:
-        """(T,); 0 where nothing was drawn."""
+    def recall(self) -> Float64Array:
+        """Recall (T,); 0 if nothing was drawn."""
         return self.num_recalled / np.maximum(self.num_drawn, 1)
 
 
 def count_edges(
-    strength: Strength, drawings: Sequence[Mask], thresholds: npt.NDArray[np.float64], *, tolerance: float = 0.0075
+    strength: Float32Array, drawings: Sequence[MaskArray], thresholds: Float64Array, *, tolerance: float = 0.0075
 ) -> EdgeCounts:
-    """Compare an edge map with the drawings of all annotators, at every threshold.
+    """Compare an edge map with the drawings of all annotators at every threshold.
 
     Args:
-        strength: float (H, W), 0..1, thinned to lines of one pixel: every positive pixel counts.
-        drawings: bool (H, W) each, thin; none gives zeros.
-        thresholds: (T,) ascending, above 0; a pixel counts from its strength on.
-        tolerance: greatest distance of partners, in diagonals of the image (0.0075: the benchmark's).
+        strength: float (H, W), 0..1, thinned to lines one pixel wide: every positive pixel counts.
+        drawings: bool (H, W) each, thinned; an empty sequence gives zeros.
+        thresholds: (T,) ascending, above 0; a pixel counts at thresholds up to its strength.
+        tolerance: maximum distance of matched pixels, in image diagonals (0.0075: the benchmark's).
     """
-    levels = np.searchsorted(thresholds, strength.astype(np.float64), side="right")  # thresholds that a pixel reaches
+    levels = np.searchsorted(thresholds, strength.astype(np.float64), side="right")  # number of thresholds reached
     num_found = _reaching(levels[levels > 0], len(thresholds))
     reach = tolerance * float(np.hypot(*strength.shape))
-    # Most weak edges have nothing drawn near them. One pixel more than the reach, for rounding.
+    # Most weak edges are far from every drawing. One pixel more than the reach allows for rounding.
     drawn = reduce(np.logical_or, drawings, np.zeros(strength.shape, dtype=np.bool_))
     distances = cv2.distanceTransform((~drawn).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     rows, columns = np.nonzero((levels > 0) & (distances <= reach + 1))
@@ -96,7 +92,7 @@ def count_edges(
         for position, has_partner in enumerate(pair_pixels(rows, columns, levels, drawing, reach)):
             is_right[position] |= has_partner
             num_recalled[position] += np.count_nonzero(has_partner)
-    # Strong levels first. A threshold is answered by the lowest level that reaches it; beyond the strongest by none.
+    # Levels are sorted from strong to weak. Each threshold uses the lowest level that reaches it, if any.
     lowest = np.searchsorted(-has_level[::-1], -np.arange(1, len(thresholds) + 1), side="right")
     num_right = is_right.sum(axis=1)
     return EdgeCounts(
@@ -107,19 +103,21 @@ def count_edges(
     )
 
 
-def pair_pixels(rows: Counts, columns: Counts, levels: Counts, drawing: Mask, reach: float) -> Iterator[Mask]:
-    """Pair found with drawn pixels one to one, as many as possible at each level.
+def pair_pixels(
+    rows: IndexArray, columns: IndexArray, levels: IndexArray, drawing: MaskArray, reach: float
+) -> Iterator[BoolArray]:
+    """Match detected with drawn pixels one to one, as many as possible at each level.
 
     Args:
-        rows: (N,) of the found pixels.
-        columns: (N,) of the found pixels.
-        levels: (N,) their ranks; the pixels from a level on are paired without regard to those below it.
+        rows: (N,) rows of the detected pixels.
+        columns: (N,) columns of the detected pixels.
+        levels: (N,) strength levels; the pixels of a level and above are matched independently of lower levels.
         drawing: bool (H, W).
-        reach: greatest distance of partners in pixels.
+        reach: maximum distance of matched pixels, in pixels.
 
     Yields:
-        For each level that occurs, from high to low, which pixels (N,) have a partner. Their number is exact;
-        which of several candidates they are goes by distance, up to exchanges along longer chains.
+        For each level that occurs, from high to low, a mask (N,) of the matched pixels. Their number is exact; among
+        several candidates the nearer ones are matched, except for exchanges along longer chains.
     """
     starts, ends, distances = _neighbours(rows, columns, drawing, reach)
     nearest = np.where(starts[1:] > starts[:-1], np.append(distances, 0)[starts[:-1]], np.inf)
@@ -136,21 +134,21 @@ def pair_pixels(rows: Counts, columns: Counts, levels: Counts, drawing: Mask, re
 
 
 class _Pairing:
-    """Found and drawn pixels in pairs, while found ones are added one after the other."""
+    """Matching of detected and drawn pixels that grows as detected pixels are added one by one."""
 
     def __init__(self, starts: list[int], ends: list[int], distances: list[float], num_drawn: int) -> None:
-        """Begin without pairs; found pixel i reaches `ends[starts[i] : starts[i + 1]]`, nearest first."""
+        """Start without pairs; detected pixel i reaches `ends[starts[i] : starts[i + 1]]`, nearest first."""
         self.has_partner = bytearray(len(starts) - 1)
-        """1 for each found pixel that is in a pair."""
+        """1 for each matched detected pixel."""
         self._drawn_of = [-1] * (len(starts) - 1)
         self._found_of = [-1] * num_drawn
         self._distance_of = [0.0] * num_drawn
         self._starts, self._ends, self._distances = starts, ends, distances
-        # What a search without success has seen leads nowhere for ever: nothing added later opens a way out of it.
+        # Pixels visited by a failed search stay dead ends: no pixel added later opens an augmenting path from them.
         self._is_exhausted = bytearray(num_drawn)
 
     def add(self, pixel: int) -> bool:
-        """Find a partner, if need be by giving others another one; False where there is no way."""
+        """Match a pixel, re-matching others if necessary; return False if no augmenting path exists."""
         came_from: dict[int, tuple[int, int]] = {}
         queue = [pixel]
         for found in queue:
@@ -168,7 +166,7 @@ class _Pairing:
         return False
 
     def exchange(self, pixel: int) -> None:
-        """Take the partner of the pixel that is farthest from it in comparison, and let that one do the same."""
+        """Take over the match with the largest gain in distance; the displaced pixel then does the same."""
         while pixel >= 0:
             best, gain = -1, 0.0
             for edge in range(self._starts[pixel], self._starts[pixel + 1]):
@@ -197,11 +195,11 @@ class _Pairing:
         self._drawn_of[found], self._found_of[drawn], self._distance_of[drawn] = drawn, found, self._distances[edge]
 
 
-def thin(mask: Mask) -> Mask:
-    """Lines of one pixel with the same ends, holes and pieces.
+def thin(mask: MaskArray) -> MaskArray:
+    """Thin a mask to lines one pixel wide, preserving ends, holes and components.
 
-    Guo and Hall's two-step thinning ("Parallel Thinning with Two-Subiteration Algorithms", 1989), which the
-    benchmark applies.
+    This is the two-step thinning of Guo and Hall ("Parallel Thinning with Two-Subiteration Algorithms", 1989), as
+    used by the benchmark.
     """
     lines = np.pad(mask, 1)
     height, width = lines.shape
@@ -211,7 +209,7 @@ def thin(mask: Mask) -> Mask:
             places = np.flatnonzero(lines)
             flat = lines.ravel()
             codes = np.zeros(len(places), dtype=np.int64)
-            for bit, (down, right) in enumerate(_AROUND):
+            for bit, (down, right) in enumerate(_NEIGHBOUR_OFFSETS):
                 codes |= flat[places + down * width + right].astype(np.int64) << bit
             flat[places[table[codes]]] = False
             lines = flat.reshape(height, width)
@@ -219,11 +217,13 @@ def thin(mask: Mask) -> Mask:
             return lines[1:-1, 1:-1].copy()
 
 
-def _neighbours(rows: Counts, columns: Counts, drawing: Mask, reach: float) -> tuple[Counts, Counts, Floats]:
-    """Drawn pixels within reach of each of N found ones, nearest first.
+def _neighbours(
+    rows: IndexArray, columns: IndexArray, drawing: MaskArray, reach: float
+) -> tuple[IndexArray, IndexArray, Float64Array]:
+    """List the drawn pixels within reach of each of N detected pixels, nearest first.
 
     Returns:
-        Where each found pixel's list starts (N + 1,), the lists one after the other (E,), and the distances (E,).
+        The start of each detected pixel's list (N + 1,), the concatenated lists (E,) and the distances (E,).
     """
     margin = int(reach)
     offsets = np.arange(-margin, margin + 1)
@@ -240,18 +240,18 @@ def _neighbours(rows: Counts, columns: Counts, drawing: Mask, reach: float) -> t
     return starts, found[is_there], np.broadcast_to(distances[order], found.shape)[is_there]
 
 
-def _reaching(levels: Counts, num_thresholds: int) -> Counts:
-    """How many reach each threshold: those whose level is above its position."""
+def _reaching(levels: IndexArray, num_thresholds: int) -> IndexArray:
+    """Count the pixels that reach each threshold: those whose level is above its position."""
     counts = np.bincount(levels, minlength=num_thresholds + 1)
     return np.asarray(np.cumsum(counts[::-1])[::-1][1:], dtype=np.int64)
 
 
-_AROUND = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
-"""(down, right) of the neighbours from the east, against the clock."""
+_NEIGHBOUR_OFFSETS = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
+"""Offsets (down, right) of the neighbours, counter-clockwise from the east."""
 
 
-def _removable(first_step: bool) -> Mask:
-    """(256,): whether a pixel goes, by which of its neighbours are there (bit i: `_AROUND[i]`)."""
+def _removable(first_step: bool) -> BoolArray:
+    """Return whether a pixel is removable, (256,), by neighbourhood code (bit i: `_NEIGHBOUR_OFFSETS[i]` is set)."""
     codes = np.arange(256)
     x = ((codes[None, :] >> np.arange(8)[:, None]) & 1).astype(np.bool_)  # (8, 256)
     odd, even, after = x[0::2], x[1::2], x[[2, 4, 6, 0]]
@@ -260,7 +260,7 @@ def _removable(first_step: bool) -> Mask:
     east, northeast, north, northwest, west, southwest, south, southeast = x
     eastern, western = (northeast | north | ~southeast) & east, (southwest | south | ~northwest) & west
     blocked = eastern if first_step else western
-    removable: Mask = (num_crossings == 1) & (num_sides >= 2) & (num_sides <= 3) & ~blocked
+    removable: BoolArray = (num_crossings == 1) & (num_sides >= 2) & (num_sides <= 3) & ~blocked
     return removable
 
 

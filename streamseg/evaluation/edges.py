@@ -1,8 +1,8 @@
-"""Edges that nobody trained: the outlines of everything found, against the boundaries that people drew.
+"""Zero-shot edge detection: outlines of all objects found, compared with boundaries drawn by people.
 
-SAM ("Segment Anything", 2023, section 7.2) and FastSAM (2023, table 2) make edge maps of masks: the gradient
-of each mask's probability by Sobel, everything together, thinned along the normal. They are scored by the
-Berkeley benchmark (Arbelaez et al., "Contour Detection and Hierarchical Image Segmentation", 2011).
+SAM ("Segment Anything", 2023, section 7.2) and FastSAM (2023, table 2) derive edge maps from masks: the Sobel gradient
+of each mask's probability, combined over all masks and thinned along the normal. Edge maps are scored by the Berkeley
+benchmark (Arbelaez et al., "Contour Detection and Hierarchical Image Segmentation", 2011).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.datasets.coco import LabelledImage, read_image, read_images
 from streamseg.errors import DataError
-from streamseg.evaluation.edge_matching import EdgeCounts, Mask, Strength, count_edges, thin
+from streamseg.evaluation.edge_matching import EdgeCounts, count_edges, thin
 from streamseg.evaluation.truth import OnImage, SegmentFunction
+from streamseg.structures.arrays import Float32Array, Float64Array, ImageArray, MaskArray
 from streamseg.structures.instances import Instances
 
 __all__ = [
@@ -40,13 +40,13 @@ __all__ = [
 Combination = Literal["max", "votes"]
 
 THRESHOLDS = np.arange(1, 100) / 100
-"""The benchmark's 99 of them."""
+"""The benchmark's 99 thresholds of edge strength."""
 _STEPS = np.linspace(0, 1, 101)
-"""Between two thresholds precision and recall are taken to change evenly; so many places are looked at."""
+"""Steps at which precision and recall are interpolated linearly between two thresholds."""
 NORMAL_SIGMA_PX = 1.5
-"""Smoothing before the direction of a line is read off its curvature."""
+"""Smoothing before the direction of a line is estimated from its curvature."""
 VOTE_SIGMA_PX = 1.5
-"""How far apart the outlines of two masks may run and still agree. Among 1, 1.5 and 2.5 on ten images."""
+"""Distance at which the outlines of two masks still agree; chosen from 1, 1.5 and 2.5 on ten images."""
 
 
 @dataclass(frozen=True)
@@ -55,45 +55,45 @@ class EdgeScores:
 
     num_images: int
     num_drawings: int
-    """Of all annotators."""
+    """Number of drawings, over all annotators."""
     ods: float
-    """F of precision and recall over all images at the one threshold that is best for the data set."""
+    """F-measure over all images at the single best threshold of the data set (optimal data set scale)."""
     ods_threshold: float
     ois: float
-    """F over all images at the threshold that is best for each."""
+    """F-measure over all images at the best threshold of each image (optimal image scale)."""
     average_precision: float
-    """Mean of precision over recall 0, 0.01 … 1, zero where recall is not reached."""
+    """Mean precision at recall 0, 0.01 … 1; zero if a recall is not reached."""
     recall_at_half_precision: float
-    """Recall where precision falls to one half (R50)."""
+    """Recall at a precision of 0.5 (R50)."""
     precision: tuple[float, ...]
-    """At `THRESHOLDS`."""
+    """Precision at `THRESHOLDS`; likewise for `recall`."""
     recall: tuple[float, ...]
 
 
-def edge_map(instances: Instances, *, combine: Combination = "max") -> Strength:
-    """How strongly each pixel is on the outline of what was found.
+def edge_map(instances: Instances, *, combine: Combination = "max") -> Float32Array:
+    """Return the outline strength of each pixel.
 
-    The probability of each mask, in the image's pixels, has a gradient; an instance counts with its score,
-    and nothing outside its box, where no mask is.
+    The strength is the gradient of each mask's probability in image pixels, weighted by the instance's score. Pixels
+    outside an instance's box are ignored, because the mask ends there.
 
     Args:
-        instances: of one image; none gives zeros.
-        combine: `max`, as published: the strongest outline at a pixel. `votes`: the outlines add up, each with
-            the root of its score, within `VOTE_SIGMA_PX`; what many masks agree on is an edge, though each of
-            them be doubtful. The root of the sum keeps the strengths in a range that thresholds can tell apart.
+        instances: instances of one image; without instances the result is zero.
+        combine: `max`, as published: the strongest outline at a pixel. `votes`: the sum of the outlines, each weighted
+            by the root of its score, within `VOTE_SIGMA_PX`; an outline shared by many masks is an edge even if each
+            mask is uncertain. The root of the sum keeps the strengths in a range that the thresholds can separate.
 
     Returns:
-        float32 (H, W), not negative.
+        Float32Array, float32 (H, W), non-negative.
     """
     height, width = instances.image_size
     strength = np.zeros((height, width), dtype=np.float32)
     scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
     logits = instances.mask_logits.numpy(force=True).astype(np.float32, copy=False)
     for row, (box, score) in enumerate(zip(instances.boxes.tolist(), instances.scores.tolist(), strict=True)):
-        # Half a cell more: an outline on the edge of its box has its gradient on both sides.
+        # A margin of half a cell: an outline on the edge of its box has a gradient on both sides.
         left, right = _pixels(box[0] - scale_x / 2, box[2] + scale_x / 2, width)
         top, bottom = _pixels(box[1] - scale_y / 2, box[3] + scale_y / 2, height)
-        # One pixel around it for Sobel, of the image's surroundings where need be.
+        # One more pixel on each side for Sobel, beyond the image border if necessary.
         place = np.array(
             [
                 [1 / scale_x, 0, (left - 0.5 - offset_x) / scale_x - 0.5],
@@ -114,8 +114,8 @@ def edge_map(instances: Instances, *, combine: Combination = "max") -> Strength:
     return strength if combine == "max" else np.sqrt(cv2.GaussianBlur(strength, (0, 0), VOTE_SIGMA_PX))
 
 
-def sobel(values: Strength) -> tuple[Strength, Strength, Strength]:
-    """The gradient of float32 (H, W) in values per pixel: magnitude, x and y; outside it goes on as its border."""
+def sobel(values: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Return the gradient of float32 (H, W) in values per pixel: magnitude, x and y; the border is replicated."""
     x, y = (
         np.asarray(
             cv2.Sobel(values, cv2.CV_32F, dx, dy, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE), np.float32
@@ -125,22 +125,22 @@ def sobel(values: Strength) -> tuple[Strength, Strength, Strength]:
     return np.hypot(x, y), x, y
 
 
-def ridge_normals(strength: Strength) -> npt.NDArray[np.float32]:
-    """The direction across the line at each pixel, (2, H, W) unit vectors (x, y): where the map bends most."""
+def ridge_normals(strength: Float32Array) -> Float32Array:
+    """Return unit vectors (x, y) across the line at each pixel, (2, H, W): the direction of strongest curvature."""
     smooth = cv2.GaussianBlur(strength, (0, 0), NORMAL_SIGMA_PX)
     bend_xx = cv2.Sobel(smooth, cv2.CV_32F, 2, 0, ksize=5)
     bend_yy = cv2.Sobel(smooth, cv2.CV_32F, 0, 2, ksize=5)
     bend_xy = cv2.Sobel(smooth, cv2.CV_32F, 1, 1, ksize=5)
-    # The axis of the curvature that is lowest, which is the most negative one on a ridge.
+    # The axis of lowest curvature, which is the most negative one on a ridge.
     angle = 0.5 * np.arctan2(2 * bend_xy, bend_xx - bend_yy) + np.pi / 2
     return np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
 
 
-def suppress(strength: Strength, normals: npt.NDArray[np.float32]) -> Strength:
-    """Lines of one pixel: what is no maximum along its normal becomes 0, and so does what thinning takes away.
+def suppress(strength: Float32Array, normals: Float32Array) -> Float32Array:
+    """Reduce an edge map to lines one pixel wide: suppress non-maxima along the normals, then thin.
 
     Args:
-        strength: float32 (H, W), not negative.
+        strength: float32 (H, W), non-negative.
         normals: (2, H, W) unit vectors (x, y) across the lines; their sign does not matter.
     """
     y, x = np.indices(strength.shape, dtype=np.float32)
@@ -150,7 +150,7 @@ def suppress(strength: Strength, normals: npt.NDArray[np.float32]) -> Strength:
         )
         for sign in (1, -1)
     )
-    # One side may be equal, or a line between two pixels would lose both.
+    # One side may be equal; otherwise a line between two pixels would lose both.
     peaks = (strength > 0) & (strength >= ahead) & (strength >= behind) & ((strength > ahead) | (strength > behind))
     return np.where(thin(peaks), strength, 0).astype(np.float32)
 
@@ -163,20 +163,20 @@ def evaluate_edges(
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
 ) -> EdgeScores:
-    """Score the outlines of what a segmenter finds.
+    """Score the outlines of a segmenter's objects as edges.
 
     Args:
-        segment: images to Instances; many of them, at a low score.
-        folder: as for `evaluate_detector`.
-        combine: as for `edge_map`.
-        limit: the most images to use, the first ones; None for all.
-        on_image: called with how many are done, and of how many.
+        segment: the segmenter; it should keep many objects at a low score.
+        folder: see `evaluate_detector`.
+        combine: see `edge_map`.
+        limit: maximum number of images, taken from the start; None for all.
+        on_image: progress callback.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or an image is unreadable.
+        DataError: the folder is missing, invalid or empty, or an image is unreadable.
     """
 
-    def detect(image: npt.NDArray[np.uint8]) -> Strength:
+    def detect(image: ImageArray) -> Float32Array:
         strength = edge_map(segment([image])[0], combine=combine)
         return suppress(strength, ridge_normals(strength))
 
@@ -184,25 +184,25 @@ def evaluate_edges(
 
 
 def evaluate_detector(
-    detect: Callable[[npt.NDArray[np.uint8]], Strength],
+    detect: Callable[[ImageArray], Float32Array],
     folder: Path,
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
 ) -> EdgeScores:
-    """Score any edge detector.
+    """Score an edge detector.
 
-    Each map is scaled to the range 0..1 by its own maximum, as SAM's are.
+    Each edge map is scaled to 0..1 by its own maximum, as in SAM's evaluation.
 
     Args:
-        detect: an image (H, W, 3) RGB to thin lines of some strength, float (H, W), not negative.
-        folder: with `instances.json`, `images/NAME.*`, and `gt/NAME_0.png`, `gt/NAME_1.png` …, the boundary
-            pixels (not 0) that each annotator drew.
-        limit: the most images to use, the first ones; None for all.
-        on_image: called with how many are done, and of how many.
+        detect: maps an image (H, W, 3) RGB to the strength of thin lines, float (H, W), non-negative.
+        folder: a folder with `instances.json`, `images/NAME.*`, and `gt/NAME_0.png`, `gt/NAME_1.png` …, the boundary
+            pixels (non-zero) drawn by each annotator.
+        limit: maximum number of images, taken from the start; None for all.
+        on_image: progress callback.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or an image is unreadable.
+        DataError: the folder is missing, invalid or empty, or an image is unreadable.
     """
     labelled_images = read_images(folder)[:limit]
     paths = [_drawing_paths(labelled, folder) for labelled in labelled_images]
@@ -216,7 +216,7 @@ def evaluate_detector(
 
 
 def score_edges(counts: Sequence[EdgeCounts], *, num_drawings: int) -> EdgeScores:
-    """The benchmark's figures of images, at least one."""
+    """Compute the benchmark's scores from the counts of at least one image."""
     total = reduce(add, counts)
     ods, ods_threshold = _best(total)
     best = [one.at(int(np.argmax(_f_measure(one.precision, one.recall)))) for one in counts]
@@ -235,7 +235,7 @@ def score_edges(counts: Sequence[EdgeCounts], *, num_drawings: int) -> EdgeScore
 
 
 def _best(counts: EdgeCounts) -> tuple[float, float]:
-    """The highest F, and its threshold, between thresholds, too."""
+    """Return the highest F-measure and its threshold, interpolating between thresholds."""
     lower, upper = np.arange(len(THRESHOLDS) - 1), np.arange(1, len(THRESHOLDS))
     precision, recall, threshold = (
         values[lower, None] * (1 - _STEPS) + values[upper, None] * _STEPS
@@ -247,7 +247,7 @@ def _best(counts: EdgeCounts) -> tuple[float, float]:
 
 
 def _average_precision(counts: EdgeCounts) -> float:
-    """Precision over recall, straight between thresholds; what lies beyond the first and the last one is 0."""
+    """Return the area under precision over recall, linear between thresholds and 0 beyond the first and last one."""
     recall, first = np.unique(counts.recall, return_index=True)
     if len(recall) < 2:
         return 0.0
@@ -256,30 +256,30 @@ def _average_precision(counts: EdgeCounts) -> float:
 
 
 def _recall_at(counts: EdgeCounts, level: float) -> float:
-    """Recall where precision comes to a level; the highest there is where it never falls so low."""
+    """Return the recall at a level of precision; the highest recall if precision never falls to that level."""
     precision, first = np.unique(counts.precision, return_index=True)
     return float(np.interp(max(precision[0], level), precision, counts.recall[first], right=0.0))
 
 
-def _f_measure(precision: npt.NDArray[np.float64], recall: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _f_measure(precision: Float64Array, recall: Float64Array) -> Float64Array:
     return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
 
 
 def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
-    """First and stop of the pixels whose centres lie between two edges."""
+    """Return the range (first, stop) of the pixels whose centres lie between two edges."""
     return max(int(np.ceil(low - 0.5)), 0), min(int(np.ceil(high - 0.5)), size)
 
 
 def _drawing_paths(labelled: LabelledImage, folder: Path) -> list[Path]:
     paths = sorted((folder / "gt").glob(f"{labelled.path.stem}_*.png"))
     if not paths:
-        raise DataError(f"{folder / 'gt'} holds no drawing {labelled.path.stem}_0.png of {labelled.path.name}")
+        raise DataError(f"{folder / 'gt'} contains no drawing {labelled.path.stem}_0.png of {labelled.path.name}")
     return paths
 
 
-def _read_drawing(path: Path, size: tuple[int, int]) -> Mask:
+def _read_drawing(path: Path, size: tuple[int, int]) -> MaskArray:
     drawing = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if drawing is None or drawing.shape != size:
         found = "unreadable" if drawing is None else f"{drawing.shape[1]}x{drawing.shape[0]}"
-        raise DataError(f"{path} is {found}; the image is {size[1]}x{size[0]}, and so must be what is drawn on it")
+        raise DataError(f"{path} is {found}; the image is {size[1]}x{size[0]}, and its drawing must have that size")
     return np.asarray(drawing) > 0

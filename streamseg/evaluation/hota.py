@@ -1,8 +1,8 @@
-"""Higher order tracking accuracy: finding objects and keeping their identities, in equal parts.
+"""Higher order tracking accuracy (HOTA): detection and association, weighted equally.
 
 Luiten et al., "HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking", 2021. As in their evaluation
-program, objects are paired once per frame for all localisation thresholds, by similarity weighted with how well
-the two identities agree over the whole sequence; at each threshold the pairs that are alike enough count.
+program, objects are matched once per frame for all localisation thresholds. The matching maximises similarity weighted
+by the agreement of the two identities over the whole sequence; at each threshold, sufficiently similar pairs count.
 """
 
 from __future__ import annotations
@@ -11,40 +11,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from streamseg.evaluation.identity import IdentityFrame
+from streamseg.structures.arrays import IndexArray
 
 __all__ = ["ALPHAS", "HotaScores", "score_hota"]
 
-Floats = npt.NDArray[np.float64]
 
 ALPHAS = np.arange(1, 20) / 20
-"""Similarities from which a pair counts, 0.05 to 0.95."""
+"""Similarity thresholds at which a pair counts, 0.05 to 0.95."""
 _ROUNDING = np.finfo(np.float64).eps
 
 
 @dataclass(frozen=True)
 class HotaScores:
-    """Means over `ALPHAS`, each 0..1; 1 where nothing was there and nothing predicted."""
+    """Means over `ALPHAS`, each 0..1; 1 if there are neither objects nor predictions."""
 
     hota: float
     """Mean of the geometric means of detection and association accuracy."""
     detection_accuracy: float
-    """Pairs, of all that is true or predicted (DetA)."""
+    """Pairs divided by all true or predicted objects (DetA)."""
     association_accuracy: float
-    """Mean over pairs: frames that the two identities share, of all frames of either (AssA)."""
+    """Mean over pairs of the frames shared by both identities, divided by all frames of either (AssA)."""
     localisation_accuracy: float
-    """Mean similarity of the pairs (LocA); 1 at thresholds without any."""
+    """Mean similarity of the pairs (LocA); 1 at thresholds without pairs."""
     hota_at: tuple[float, ...]
-    """At each of `ALPHAS`."""
+    """HOTA at each of `ALPHAS`."""
 
 
 def score_hota(frames: Sequence[IdentityFrame]) -> HotaScores:
-    """Judge the tracks of a sequence; predictions below 0 have no identity and are left out.
+    """Score the tracks of a sequence; predictions with an identity below 0 are ignored.
 
-    Sequences with identities of their own may follow one another: the figures are those of all together.
+    Sequences with disjoint identities may be concatenated; the scores then cover all of them.
     """
     truth = _positions(np.concatenate([np.zeros(0, np.int64), *(frame.truth_ids for frame in frames)]))
     predicted = _positions(np.concatenate([np.zeros(0, np.int64), *(_ids(frame) for frame in frames)]))
@@ -57,7 +56,7 @@ def score_hota(frames: Sequence[IdentityFrame]) -> HotaScores:
 
     possible = np.zeros((len(truth), len(predicted)))
     for row, column, similarity in zip(rows, columns, similarities, strict=True):
-        # What competes for a pair lowers how far it is taken for one.
+        # Competing objects reduce the weight of a pair.
         union = similarity.sum(axis=0)[None, :] + similarity.sum(axis=1)[:, None] - similarity
         possible[np.ix_(row, column)] += np.divide(
             similarity, union, out=np.zeros_like(similarity), where=union > _ROUNDING
@@ -70,7 +69,7 @@ def score_hota(frames: Sequence[IdentityFrame]) -> HotaScores:
         paired = linear_sum_assignment(agreement[np.ix_(row, column)] * similarity, maximize=True)
         alike = similarity[paired]
         counts = alike[None, :] >= ALPHAS[:, None] - _ROUNDING  # (A, pairs)
-        # A pair occurs once in a frame, so that plain indexing adds it up.
+        # A pair occurs once per frame, so plain indexing accumulates correctly.
         shared[:, row[paired[0]], column[paired[1]]] += counts
         similarity_sum += (counts * alike).sum(axis=1)
 
@@ -92,9 +91,9 @@ def score_hota(frames: Sequence[IdentityFrame]) -> HotaScores:
     )
 
 
-def _ids(frame: IdentityFrame) -> npt.NDArray[np.int64]:
+def _ids(frame: IdentityFrame) -> IndexArray:
     return frame.predicted_ids[frame.predicted_ids >= 0]
 
 
-def _positions(ids: npt.NDArray[np.int64]) -> dict[int, int]:
+def _positions(ids: IndexArray) -> dict[int, int]:
     return {identity: position for position, identity in enumerate(np.unique(ids).tolist())}

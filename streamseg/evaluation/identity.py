@@ -1,9 +1,9 @@
-"""How well identities are kept: IDF1, and what CLEAR MOT counts.
+"""Identity preservation: IDF1 and the counts of CLEAR MOT.
 
-IDF1 (Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking",
-2016) pairs each true identity with at most one predicted identity, over the whole sequence, and asks
-for how many objects that pairing is right. CLEAR MOT (Bernardin and Stiefelhagen, 2008) pairs anew in
-every frame, keeping the last frame's pairs where they still hold, and counts what goes wrong.
+IDF1 (Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking", 2016) matches each
+true identity with at most one predicted identity over the whole sequence and counts the objects explained by that
+matching. CLEAR MOT (Bernardin and Stiefelhagen, 2008) matches anew in every frame, keeping the last frame's pairs while
+they remain valid, and counts errors.
 """
 
 from __future__ import annotations
@@ -12,84 +12,84 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from streamseg.errors import DataError
+from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 
 __all__ = ["IdentityFrame", "IdentityScores", "score_identities"]
-
-Ids = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class IdentityFrame:
-    """What is true and what was predicted in one frame."""
+    """True and predicted identities of one frame."""
 
-    truth_ids: Ids
-    """int64 (N,), each once; N may be 0."""
-    predicted_ids: Ids
-    """int64 (M,), each identity once; M may be 0. Rows below 0 have no identity and are left out."""
-    similarity: Floats
-    """(N, M), 0..1: how alike the two are, such as the IoU of their masks."""
+    truth_ids: IndexArray
+    """int64 (N,), unique; N may be 0."""
+    predicted_ids: IndexArray
+    """int64 (M,), unique; M may be 0. Rows below 0 have no identity and are ignored."""
+    similarity: Float64Array
+    """(N, M) similarities 0..1, such as the IoU of masks."""
 
     def __post_init__(self) -> None:
         shape = (len(self.truth_ids), len(self.predicted_ids))
         if self.similarity.shape != shape:
             raise ValueError(f"similarity must have shape {shape}, got {self.similarity.shape}")
-        for what, ids in (("true", self.truth_ids), ("predicted", self.predicted_ids[self.predicted_ids >= 0])):
+        for kind, ids in (("true", self.truth_ids), ("predicted", self.predicted_ids[self.predicted_ids >= 0])):
             if len(np.unique(ids)) != len(ids):
-                raise DataError(f"a {what} identity occurs twice in one frame; each may occur once")
+                raise DataError(f"a {kind} identity occurs twice in one frame; identities must be unique")
 
 
 @dataclass(frozen=True)
 class IdentityScores:
-    """Counts over all frames of a sequence, and the ratios that are made of them."""
+    """Counts over all frames of a sequence, and ratios of these counts."""
 
     num_frames: int
     num_truth: int
-    """True objects in all frames."""
+    """Number of true objects, summed over frames."""
     num_predicted: int
-    """Predicted objects with an identity in all frames."""
+    """Number of predicted objects with an identity, summed over frames."""
     num_identity_matches: int
-    """Objects that the best pairing of identities explains (IDTP)."""
+    """Number of objects explained by the best matching of identities (IDTP)."""
     num_matches: int
-    """True objects that have a predicted one, whatever its identity."""
+    """Number of true objects matched with a prediction of any identity."""
     num_switches: int
-    """Times that a true identity is followed under another predicted identity than the last one."""
+    """Number of times a true identity is matched with a different predicted identity than before."""
     num_fragmentations: int
-    """Times that a true identity is followed again after frames in which it was there and was not."""
+    """Number of times a true identity is matched again after frames in which it was present but not matched."""
 
     @property
     def num_misses(self) -> int:
-        """True objects without a prediction."""
+        """Number of true objects without a prediction."""
         return self.num_truth - self.num_matches
 
     @property
     def num_false_positives(self) -> int:
-        """Predictions without a true object."""
+        """Number of predictions without a true object."""
         return self.num_predicted - self.num_matches
 
     @property
     def id_precision(self) -> float:
-        """Share of the predictions whose identity is right; 1 without predictions."""
+        """Share of the predictions with the right identity; 1 if there are no predictions."""
         return self.num_identity_matches / self.num_predicted if self.num_predicted else 1.0
 
     @property
     def id_recall(self) -> float:
-        """Share of the true objects whose identity was found; 1 without truth."""
+        """Share of the true objects whose identity was found; 1 if there are no true objects."""
         return self.num_identity_matches / self.num_truth if self.num_truth else 1.0
 
     @property
     def idf1(self) -> float:
-        """Harmonic mean of ID precision and ID recall; 1 where nothing was there and nothing predicted."""
+        """Harmonic mean of ID precision and ID recall; 1 if there are neither objects nor predictions."""
         total = self.num_truth + self.num_predicted
         return 2 * self.num_identity_matches / total if total else 1.0
 
     @property
     def mota(self) -> float:
-        """1 minus misses, false positives and switches per true object; may be negative, -inf without truth."""
+        """1 minus errors (misses, false positives, switches) per true object; may be negative.
+
+        -inf if there are errors but no true objects.
+        """
         errors = self.num_misses + self.num_false_positives + self.num_switches
         if not self.num_truth:
             return -np.inf if errors else 1.0
@@ -97,16 +97,16 @@ class IdentityScores:
 
 
 def score_identities(frames: Iterable[IdentityFrame], *, threshold: float = 0.5) -> IdentityScores:
-    """Judge the tracks of one sequence.
+    """Score the tracks of one sequence.
 
     Args:
-        frames: in the order of time; none is fine.
-        threshold: two objects can be the same from this similarity on.
+        frames: frames in temporal order; may be empty.
+        threshold: minimum similarity of two objects that can be matched.
     """
     num_frames = num_truth = num_predicted = num_matches = num_switches = num_fragmentations = 0
-    shared: dict[tuple[int, int], int] = {}  # frames in which a true and a predicted identity can be the same
+    shared: dict[tuple[int, int], int] = {}  # number of frames in which a true and a predicted identity can be matched
     last_identity: dict[int, int] = {}
-    followed: dict[int, bool] = {}  # in the last frame in which the true identity was there
+    matched: dict[int, bool] = {}  # whether it was matched when the true identity was last present
     last_pairs: dict[int, int] = {}
     for frame in frames:
         num_frames += 1
@@ -126,9 +126,9 @@ def score_identities(frames: Iterable[IdentityFrame], *, threshold: float = 0.5)
             identity = pairs.get(truth_id)
             if identity is not None:
                 num_switches += last_identity.get(truth_id, identity) != identity
-                num_fragmentations += truth_id in last_identity and not followed[truth_id]
+                num_fragmentations += truth_id in last_identity and not matched[truth_id]
                 last_identity[truth_id] = identity
-            followed[truth_id] = identity is not None
+            matched[truth_id] = identity is not None
         last_pairs = pairs
     return IdentityScores(
         num_frames=num_frames,
@@ -142,13 +142,20 @@ def score_identities(frames: Iterable[IdentityFrame], *, threshold: float = 0.5)
 
 
 def _pairs(
-    truth_ids: Ids, predicted_ids: Ids, similarity: Floats, possible: npt.NDArray[np.bool_], last_pairs: dict[int, int]
+    truth_ids: IndexArray,
+    predicted_ids: IndexArray,
+    similarity: Float64Array,
+    possible: BoolArray,
+    last_pairs: dict[int, int],
 ) -> dict[int, int]:
-    """True to predicted identities of one frame: kept ones first, then as many as possible, then the most alike."""
+    """Match true with predicted identities of one frame.
+
+    Pairs of the last frame come first, then the largest number of pairs, then the highest similarity.
+    """
     kept = (
         predicted_ids[None, :] == np.array([last_pairs.get(truth_id, -1) for truth_id in truth_ids.tolist()])[:, None]
     )
-    # No sum of similarities outweighs one pair more, and no number of pairs one that is kept.
+    # No sum of similarities outweighs an additional pair, and no number of new pairs outweighs a kept one.
     most = min(similarity.shape) + 1
     weights = np.where(possible, similarity + most + most * most * kept, 0.0)
     rows, columns = linear_sum_assignment(weights, maximize=True)
@@ -160,7 +167,7 @@ def _pairs(
 
 
 def _identity_matches(shared: dict[tuple[int, int], int]) -> int:
-    """The most objects that one pairing of true with predicted identities explains."""
+    """Return the largest number of objects explained by one matching of true with predicted identities."""
     truth = {truth_id: row for row, truth_id in enumerate(sorted({pair[0] for pair in shared}))}
     predicted = {identity: column for column, identity in enumerate(sorted({pair[1] for pair in shared}))}
     counts = np.zeros((len(truth), len(predicted)))

@@ -1,4 +1,4 @@
-"""Plots of what was measured, as PNG files. The only place that knows matplotlib, which is imported on use."""
+"""Plots of scores as PNG files. matplotlib is imported here alone, on first use."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["figure", "plot_boundary", "plot_prompted", "plot_proposals", "plot_scores"]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a8f98"
-"""Distinct to colour-blind eyes, too (Okabe and Ito, "Color Universal Design", 2008)."""
+"""Colours that colour-blind readers can distinguish (Okabe and Ito, "Color Universal Design", 2008)."""
 INK, RULE = "#22262b", "#dfe3e8"
 
 
 @contextmanager
 def figure(path: Path, num_axes: int, *, title: str) -> Iterator[Sequence[Axes]]:
-    """Axes side by side in the style of all plots here; written to `path` when the block ends.
+    """Yield axes side by side in the common style; write the figure to `path` when the block ends.
 
     Raises:
         OSError: the file cannot be written.
@@ -52,14 +52,14 @@ def figure(path: Path, num_axes: int, *, title: str) -> Iterator[Sequence[Axes]]
         "lines.linewidth": 2.0,
     }
     with rc_context(style):
-        made = Figure(figsize=(5.2 * num_axes, 4.2), layout="constrained")
-        made.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
-        yield [made.add_subplot(1, num_axes, position + 1) for position in range(num_axes)]
-        made.savefig(path, dpi=130, format="png")
+        drawn = Figure(figsize=(5.2 * num_axes, 4.2), layout="constrained")
+        drawn.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        yield [drawn.add_subplot(1, num_axes, position + 1) for position in range(num_axes)]
+        drawn.savefig(path, dpi=130, format="png")
 
 
 def plot_proposals(scores: ProposalScores, path: Path) -> None:
-    """Recall over the number of proposals, and over the IoU that is asked for."""
+    """Plot recall over the number of proposals and over the minimum IoU."""
     with figure(path, 2, title=f"Object proposals: {_count(scores.num_objects, scores.num_images)}") as (left, right):
         for kind, of, colour in (("box", scores.box, BLUE), ("mask", scores.mask, ORANGE)):
             numbers, recall = list(of.recall_curve), list(of.recall_curve.values())
@@ -69,7 +69,7 @@ def plot_proposals(scores: ProposalScores, path: Path) -> None:
                 left.annotate(
                     f"{value:.2f}",
                     (number, value),
-                    # The curve rises to the right of a point, and boxes are found before masks.
+                    # The curve rises to the right of a point, and the curve of boxes lies above that of masks.
                     xytext=(-2, 5) if kind == "box" else (0, -15),
                     textcoords="offset points",
                     ha="right" if kind == "box" else "center",
@@ -88,7 +88,7 @@ def plot_proposals(scores: ProposalScores, path: Path) -> None:
 
 
 def plot_prompted(scores: PromptedScores, path: Path) -> None:
-    """Share of the objects that are answered with at least so much IoU."""
+    """Plot the share of objects over the minimum IoU of the selected mask."""
     title = f"Prompted masks: {_count(scores.num_objects, scores.num_images)}"
     kinds = [
         ("box", scores.box, BLUE),
@@ -96,7 +96,7 @@ def plot_prompted(scores: PromptedScores, path: Path) -> None:
         ("3 points", scores.three_points, GREEN),
     ]
     if scores.guided_box is not None:
-        kinds.insert(0, ("box, looked into", scores.guided_box, PURPLE))
+        kinds.insert(0, ("box as search region", scores.guided_box, PURPLE))
     width = 0.8 / len(kinds)
     with figure(path, 2, title=title) as (left, right):
         for position, (kind, of, colour) in enumerate(kinds):
@@ -107,7 +107,7 @@ def plot_prompted(scores: PromptedScores, path: Path) -> None:
             bars = right.bar(places, heights, width=0.93 * width, color=colour, label=kind)
             right.bar_label(bars, fmt="%.2f", fontsize=8 if len(kinds) < 4 else 7, padding=1)
         left.set(xlim=(0, 1), ylim=(0, 1), xlabel="IoU", ylabel="share of objects")
-        left.set_title("Answered with at least this IoU")
+        left.set_title("Mask with at least this IoU")
         left.legend(loc="lower left")
         right.set(ylim=(0, 1), ylabel="mean IoU")
         right.set_xticks(range(4), ["all", *scores.box.mean_iou_by_size])
@@ -117,7 +117,7 @@ def plot_prompted(scores: PromptedScores, path: Path) -> None:
 
 
 def plot_boundary(scores: BoundaryScores, path: Path) -> None:
-    """Boundary IoU and mask IoU of the objects found, by their size."""
+    """Plot boundary IoU and mask IoU of the objects found, by their size."""
     title = f"Outlines of masks: {_count(scores.num_objects, scores.num_images)}"
     bins = [(int(side), *values) for side, values in scores.by_side_px.items()]
     edges = dict(itertools.pairwise(SIDE_BINS))
@@ -146,7 +146,7 @@ def plot_boundary(scores: BoundaryScores, path: Path) -> None:
 
 
 def plot_scores(scores: ScoreScores, path: Path) -> None:
-    """Reliability: what masks of a score are worth."""
+    """Plot reliability: mask IoU over score."""
     with figure(path, 2, title=f"Scores and masks: {scores.num_images} images") as axes:
         _reliability(axes[0], scores.on_objects, "Proposals on labelled objects")
         _reliability(axes[1], scores.all_proposals, "All proposals (not everything is labelled)")
@@ -159,17 +159,21 @@ def _reliability(axes: Axes, of: Calibration, title: str) -> None:
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2, label="score = IoU")
     shares = [one.num_proposals / total for one in of.reliability]
     axes.bar(centres, shares, width=0.94 * width, color=RULE, label="share of proposals")
-    shown = [one for one in of.reliability if one.num_proposals]
+    occupied = [one for one in of.reliability if one.num_proposals]
     for values, colour, label in (
-        ([one.mean_iou for one in shown], BLUE, f"mean IoU (error {of.calibration_error:.3f})"),
-        ([one.share_correct for one in shown], ORANGE, f"share with IoU ≥ 0.5 (error {of.calibration_error_50:.3f})"),
+        ([one.mean_iou for one in occupied], BLUE, f"mean IoU (error {of.calibration_error:.3f})"),
+        (
+            [one.share_correct for one in occupied],
+            ORANGE,
+            f"share with IoU ≥ 0.5 (error {of.calibration_error_50:.3f})",
+        ),
     ):
-        # All may be right: a point on the border is drawn whole.
-        scored = [one.mean_score for one in shown]
+        # No clipping, because a point may lie on the border.
+        scored = [one.mean_score for one in occupied]
         axes.plot(scored, values, "o-", color=colour, markersize=5, label=label, clip_on=False, in_layout=False)
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", ylabel="mean over the proposals of a score")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="score", ylabel="mean over proposals")
     axes.set_title(f"{title}\nn = {of.num_proposals}, Spearman {of.spearman:.3f}")
-    # Below the axes: points may lie anywhere inside.
+    # The legend lies below the axes, because points may lie anywhere inside.
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=9)
 
 

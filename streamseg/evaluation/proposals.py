@@ -1,8 +1,8 @@
-"""How many labelled objects are found: average recall and precision of class-less proposals.
+"""Average recall and average precision of class-agnostic object proposals.
 
-The figures are those of COCO's evaluation program for one category (Lin et al., "Microsoft COCO", 2014),
-computed for all thresholds and sizes at once. Recall stands in front: where only some kinds of objects are
-labelled, precision is low whatever a model does, because it finds the others as well.
+The figures are those of COCO's evaluation program for one category (Lin et al., "Microsoft COCO", 2014), computed for
+all thresholds and sizes at once. Recall is the main figure: if only some kinds of objects are labelled, precision is
+low for any model, because it also finds the unlabelled objects.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.evaluation.matching import (
     FALSE,
@@ -25,37 +24,38 @@ from streamseg.evaluation.matching import (
 from streamseg.evaluation.overlap import box_ious, mask_ious
 from streamseg.evaluation.truth import OnImage, SegmentFunction, labelled_images
 from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.instances import Instances
 
 __all__ = ["MatchScores", "ProposalScores", "evaluate_proposals", "score_matches"]
 
 MAX_PROPOSALS = (10, 100, 1000)
-"""Proposals per image at which recall is taken (FastSAM's Table 3)."""
+"""Numbers of proposals per image at which recall is reported (FastSAM's Table 3)."""
 PRECISION_PROPOSALS = 100
-"""Proposals per image at which precision is taken (COCO's AP)."""
+"""Number of proposals per image at which precision is reported (COCO's AP)."""
 RECALL_LEVELS = np.linspace(0, 1, 101)
-"""Recall at which precision is read (COCO's AP)."""
+"""Recall levels at which precision is sampled (COCO's AP)."""
 
 
 @dataclass(frozen=True)
 class MatchScores:
-    """Class-less scores of masks or of boxes, each 0..1; nan where there is no object to find."""
+    """Class-agnostic scores of masks or boxes, each 0..1; nan if there is no object to find."""
 
     recall: dict[int, float]
-    """AR over IoU 0.50:0.95 at 10, 100 and 1000 proposals an image."""
+    """AR over IoU 0.50:0.95 at 10, 100 and 1000 proposals per image."""
     recall_by_size: dict[str, float]
     """AR at 1000 of small (up to 32² px), medium and large (from 96² px) objects."""
     recall_by_iou: dict[str, float]
-    """Recall at 1000, by the IoU from which an object is found."""
+    """Recall at 1000 proposals, by the minimum IoU of a match."""
     auc: float
-    """Area under AR over the logarithm of the number of proposals, from 1 to 1000, as a share of the whole.
+    """Normalised area under AR over the logarithm of the number of proposals, from 1 to 1000.
 
-    The single figure of Pinheiro et al., "Learning to Segment Object Candidates", 2015, as FastSAM's Table 3
-    reports it beside AR at 10, 100 and 1000."""
+    This is the summary figure of Pinheiro et al., "Learning to Segment Object Candidates", 2015, which FastSAM's
+    Table 3 reports beside AR at 10, 100 and 1000."""
     recall_curve: dict[int, float]
-    """AR by the number of proposals, at some numbers from 1 to 1000."""
+    """AR by number of proposals, at selected numbers from 1 to 1000."""
     precision: float
-    """AP over IoU 0.50:0.95 at 100 proposals an image."""
+    """AP over IoU 0.50:0.95 at 100 proposals per image."""
     precision_50: float
     precision_75: float
     precision_by_size: dict[str, float]
@@ -67,15 +67,15 @@ class ProposalScores:
 
     num_images: int
     num_objects: int
-    """Labelled ones, crowds left out."""
+    """Number of labelled objects without crowds."""
     num_proposals: float
-    """Mean per image."""
+    """Mean number of proposals per image."""
     box: MatchScores
     mask: MatchScores
     mean_best_iou: float
     """Mean over objects of the best mask's IoU."""
     found_by_category: dict[str, float]
-    """Share of objects with a mask of IoU >= 0.5, for the ten most frequent labels."""
+    """Share of objects with a mask of IoU >= 0.5, for each of the ten most frequent labels."""
 
 
 def evaluate_proposals(
@@ -85,16 +85,16 @@ def evaluate_proposals(
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
 ) -> ProposalScores:
-    """Run a segmenter over a COCO-format folder and score what it finds, classes ignored.
+    """Run a segmenter over a COCO-format folder and score its proposals, ignoring classes.
 
     Args:
-        segment: images to Instances; it should keep 1000 an image at a very low score.
-        folder: with `instances.json` and `images/`.
-        limit: the most images to use, the first ones; None for all.
-        on_image: called with how many are done, and of how many.
+        segment: the segmenter; it should keep 1000 objects per image at a very low score.
+        folder: a folder with `instances.json` and `images/`.
+        limit: maximum number of images, taken from the start; None for all.
+        on_image: progress callback.
 
     Raises:
-        DataError: the folder is missing, broken or empty, or an image is unreadable.
+        DataError: the folder is missing, invalid or empty, or an image is unreadable.
     """
     box_matches: list[ImageMatches] = []
     mask_matches: list[ImageMatches] = []
@@ -109,8 +109,8 @@ def evaluate_proposals(
         box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         mask_areas = np.array([mask.area for mask in masks], dtype=np.float64)
         overlap = box_ious(boxes, truth.boxes, truth.is_crowd)
-        box_matches.append(_needed(match_image(overlap, scores, box_areas, truth.areas, truth.is_crowd)))
-        mask_matches.append(_needed(match_image(ious, scores, mask_areas, truth.areas, truth.is_crowd)))
+        box_matches.append(_without_tail(match_image(overlap, scores, box_areas, truth.areas, truth.is_crowd)))
+        mask_matches.append(_without_tail(match_image(ious, scores, mask_areas, truth.areas, truth.is_crowd)))
         for column in np.flatnonzero(~truth.is_crowd).tolist():
             best.setdefault(truth.labels[column], []).append(float(ious[:, column].max(initial=0)))
         num_proposals += len(masks)
@@ -128,20 +128,20 @@ def evaluate_proposals(
 
 
 def score_matches(matches: Sequence[ImageMatches]) -> MatchScores:
-    """Average recall and precision over images; none is fine, and gives nan."""
+    """Return average recall and precision over images; nan if there are none."""
     num_objects = sum((one.counts.sum(axis=1) for one in matches), np.zeros(len(RANGES), dtype=np.int64))  # (R,)
     found = _found(matches, num_objects)  # (R, T, N)
     mean_found = found.mean(axis=1)  # (R, N)
     precision = _precision(matches, num_objects)  # (R, T)
     sizes = {name: row for row, name in enumerate(RANGES) if name != "all"}
     steps = np.log(np.arange(1, MAX_PROPOSALS[-1] + 1))
-    shown = np.unique(np.round(np.geomspace(1, MAX_PROPOSALS[-1], 31)).astype(int)).tolist()
+    curve_points = np.unique(np.round(np.geomspace(1, MAX_PROPOSALS[-1], 31)).astype(int)).tolist()
     return MatchScores(
         recall={limit: float(mean_found[0, limit - 1]) for limit in MAX_PROPOSALS},
         recall_by_size={name: float(mean_found[row, -1]) for name, row in sizes.items()},
         recall_by_iou={f"{iou:.2f}": float(found[0, level, -1]) for level, iou in enumerate(THRESHOLDS)},
         auc=float(np.trapezoid(mean_found[0], steps) / steps[-1]),
-        recall_curve={number: float(mean_found[0, number - 1]) for number in shown},
+        recall_curve={number: float(mean_found[0, number - 1]) for number in curve_points},
         precision=float(precision[0].mean()),
         precision_50=float(precision[0, 0]),
         precision_75=float(precision[0, 5]),
@@ -149,8 +149,8 @@ def score_matches(matches: Sequence[ImageMatches]) -> MatchScores:
     )
 
 
-def _needed(matches: ImageMatches) -> ImageMatches:
-    """What the scores are made of: of 1000 proposals in each of many thousand images the whole fills the memory."""
+def _without_tail(matches: ImageMatches) -> ImageMatches:
+    """Drop the outcomes that no score uses: for 1000 proposals in many thousands of images they would fill memory."""
     return replace(
         matches,
         scores=matches.scores[:PRECISION_PROPOSALS].copy(),
@@ -158,8 +158,8 @@ def _needed(matches: ImageMatches) -> ImageMatches:
     )
 
 
-def _found(matches: Sequence[ImageMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Share (R, T, N) of the objects that the best 1, 2, … N proposals of each image find."""
+def _found(matches: Sequence[ImageMatches], num_objects: IndexArray) -> Float64Array:
+    """Return the share (R, T, N) of the objects found by the best 1, 2, … N proposals of each image."""
     found = np.zeros((len(RANGES), len(THRESHOLDS), MAX_PROPOSALS[-1]))
     for one in matches:
         rows, levels, columns = np.nonzero(one.ranks < MAX_PROPOSALS[-1])
@@ -168,8 +168,8 @@ def _found(matches: Sequence[ImageMatches], num_objects: npt.NDArray[np.int64]) 
     return np.asarray(found.cumsum(axis=2) / total)
 
 
-def _precision(matches: Sequence[ImageMatches], num_objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """AP (R, T): the mean over recall levels of the best precision at that recall or a higher one."""
+def _precision(matches: Sequence[ImageMatches], num_objects: IndexArray) -> Float64Array:
+    """Return AP (R, T): the mean over recall levels of the best precision at that recall or higher."""
     best = np.full((len(RANGES), len(THRESHOLDS)), np.nan)
     if not num_objects.any():
         return best
@@ -180,7 +180,7 @@ def _precision(matches: Sequence[ImageMatches], num_objects: npt.NDArray[np.int6
         for level, outcome in enumerate(outcomes[row]):
             num_true, num_false = np.cumsum(outcome == TRUE), np.cumsum(outcome == FALSE)
             precision = num_true / np.maximum(num_true + num_false, 1)
-            # 0 stands at the end, for the levels of recall that are never reached.
+            # The final 0 applies to recall levels that are never reached.
             envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
             reached = np.searchsorted(num_true / num_objects[row], RECALL_LEVELS, side="left")
             best[row, level] = envelope[reached].mean()
