@@ -1,11 +1,13 @@
-"""Sockets: messages out, messages in, and control. ZeroMQ lives here and nowhere else.
+"""ZeroMQ sockets: publish messages, receive messages, control. The only package that imports `zmq`.
 
-    publisher     Publisher: hand in a message and go on       subscriber   Subscriber: always the newest
-    control       ControlServer, ControlClient                 sequence     gaps, from sequence numbers
-    outlet        one publishing socket                        endpoints    what may be bound or connected
-    thread        a thread that owns sockets                   picture      JPEG
+publisher    Publisher: publish without waiting for subscribers
+subscriber   Subscriber: always the newest message; gaps from sequence numbers
+control      ControlServer, ControlClient
+socket       PublishSocket: one publishing socket and its subscriptions
+endpoints    which endpoints may be bound or connected
+thread       a thread that owns sockets
 
-Sockets belong to one thread each. What crosses threads are records behind a lock and wake-ups.
+Each socket belongs to one thread. Threads exchange only records behind a lock and wake-ups.
 """
 
 from streamseg.publish.control import ControlClient, ControlServer

@@ -1,4 +1,4 @@
-"""Endpoints: which are allowed, and sockets that are bound or connected to them with our settings."""
+"""Validate endpoints, and open, bind and connect sockets with settings for live video."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Socket = zmq.Socket[bytes]
 
 HEARTBEAT_INTERVAL_MS: Final = 2000
 HEARTBEAT_TIMEOUT_MS: Final = 6000
-"""ZeroMQ's heartbeats are off by default: a peer whose cable was pulled would stay connected for ever."""
+"""ZeroMQ's heartbeats are off by default: a peer whose cable was unplugged would stay connected forever."""
 RECONNECT_INTERVAL_MS: Final = 100
 MAX_RECONNECT_INTERVAL_MS: Final = 2000
 
@@ -28,14 +28,14 @@ _FORMS: Final = "tcp://HOST:PORT, ipc://PATH or inproc://NAME"
 
 
 def open_socket(context: Context, kind: int, *, linger_ms: int, max_message_bytes: int, queue_messages: int) -> Socket:
-    """A socket with every default that is unfit for strangers or for live video replaced.
+    """Open a socket, replacing every default that is unsuitable for untrusted peers or for live video.
 
     Args:
-        context: makes the socket.
+        context: creates the socket.
         kind: zmq.XPUB, zmq.SUB, ….
-        linger_ms: how long messages that are on their way may hold up the end of the context.
+        linger_ms: how long queued messages may delay the termination of the context.
         max_message_bytes: a peer that sends a larger part is disconnected.
-        queue_messages: bound of the queues in both directions, per peer.
+        queue_messages: maximum queue length per peer and direction.
     """
     socket: Socket = context.socket(kind)
     socket.setsockopt(zmq.LINGER, linger_ms)
@@ -51,17 +51,17 @@ def open_socket(context: Context, kind: int, *, linger_ms: int, max_message_byte
 
 
 def bind(socket: Socket, endpoint: str, *, allow_public: bool) -> str:
-    """Bind, and return the real address: port 0 lets the system choose one.
+    """Bind and return the actual address; port 0 lets the system choose a port.
 
     Raises:
-        PublishError: no endpoint, not ours to bind, in use, or reachable from other machines without
+        PublishError: the endpoint is invalid, not permitted, in use, or reachable from other machines without
             `allow_public`. The socket is closed.
     """
     try:
         host = _check(endpoint)
         if host is not None and not allow_public and not _is_loopback(host):
             raise PublishError(
-                f"{endpoint} can be reached from other machines, without encryption: bind to 127.0.0.1 or ipc://,"
+                f"{endpoint} is reachable from other machines, without encryption; bind to 127.0.0.1 or ipc://,"
                 " or set allow_public"
             )
         if endpoint.startswith("ipc://") and _is_served(endpoint.removeprefix("ipc://")):
@@ -83,15 +83,15 @@ def bind(socket: Socket, endpoint: str, *, allow_public: bool) -> str:
 
 
 def connect(socket: Socket, endpoint: str) -> None:
-    """Connect; ZeroMQ does so in the background, and again whenever the peer comes back.
+    """Connect. ZeroMQ connects in the background, and reconnects whenever the peer returns.
 
     Raises:
-        PublishError: no endpoint, or no port. The socket is closed.
+        PublishError: the endpoint is invalid or has no port. The socket is closed.
     """
     try:
         host = _check(endpoint)
         if endpoint.endswith((":0", ":*")) and host is not None:
-            raise PublishError(f"cannot connect to {endpoint}: give the port that the publisher printed")
+            raise PublishError(f"cannot connect to {endpoint}: use the port that the publisher printed")
         if host is not None and host.startswith("["):
             socket.setsockopt(zmq.IPV6, 1)
         socket.connect(endpoint)
@@ -104,13 +104,13 @@ def connect(socket: Socket, endpoint: str) -> None:
 
 
 def _check(endpoint: str) -> str | None:
-    """The host of a TCP endpoint, None for the local transports."""
+    """Return the host of a TCP endpoint, or None for the local transports."""
     if _LOCAL.fullmatch(endpoint):
         return None
     match = _TCP.fullmatch(endpoint)
-    # libzmq takes port 99999 for 34463.
+    # libzmq reads port 99999 as 34463.
     if match is None or (match["port"] != "*" and int(match["port"]) > 65535):
-        raise PublishError(f"{endpoint[:100]!r} is no endpoint; allowed are {_FORMS} with a port up to 65535")
+        raise PublishError(f"invalid endpoint {endpoint[:100]!r}; use {_FORMS} with a port up to 65535")
     return match["host"]
 
 
@@ -120,15 +120,15 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return False  # `*`, an interface, or a name that may resolve to anything
+        return False  # `*`, a network interface, or a name that may resolve to any address
 
 
 def _is_served(path: str) -> bool:
-    """Whether somebody listens there: libzmq would take the path away from them without a word."""
+    """Return whether a process listens on the path: libzmq would silently take it over."""
     if path == "*" or path.startswith("@") or not hasattr(sockets, "AF_UNIX"):
         return False
     with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
         try:
             return probe.connect_ex(path) == 0
         except OSError:
-            return False  # a path too long for a socket; libzmq says so better
+            return False  # path too long for a socket; libzmq reports it better

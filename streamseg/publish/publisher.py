@@ -1,4 +1,4 @@
-"""Publishing messages: hand one in and go on."""
+"""Publish messages without waiting for subscribers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import zmq
 
 from streamseg.errors import PublishError
 from streamseg.publish.endpoints import Context
-from streamseg.publish.picture import encode_jpeg
-from streamseg.publish.socket import Outlet
+from streamseg.publish.socket import PublishSocket
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message
 from streamseg.telemetry import DropCounter, Drops, merge_drops
 from streamseg.wire import (
@@ -32,34 +31,44 @@ from streamseg.wire import (
     mask_buffers,
     mask_topic,
 )
-from streamseg.wire.topics import STATUS_TOPIC
+from streamseg.wire.message import STATUS_TOPIC
 
-__all__ = ["Publisher"]
+__all__ = ["Publisher", "encode_jpeg"]
 
 STATUS_INTERVAL_SECONDS: Final = 1.0
 
-Picture = npt.NDArray[np.uint8]
+
+def encode_jpeg(image: ImageArray, quality: int) -> bytes:
+    """Encode an image, uint8 (H, W, 3) RGB, as JPEG of `quality` 1..100; raise PublishError if it is not one."""
+    import cv2  # imported here, because only publishing images needs it
+
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise PublishError(f"an image must be uint8 (H, W, 3) and not empty, got {image.dtype} {image.shape}")
+    is_encoded, body = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
+    if not is_encoded:
+        raise PublishError(f"an image of {image.shape[1]}x{image.shape[0]} cannot be encoded as JPEG")
+    return body.tobytes()
 
 
 class Publisher(Resource):
-    """Sends messages to whoever subscribed, and never waits for them.
+    """Sends messages to all subscribers and never waits for them.
 
-    `publish` puts the message into its source's slot, where a newer one replaces it, and returns; a
-    thread of the publisher owns the sockets, encodes and sends. What nobody subscribed to is not encoded.
+    `publish` puts the message into its source's slot, where a newer one replaces it, and returns. A thread of the
+    publisher owns the sockets, encodes and sends. Messages without a subscriber are not encoded.
 
-        seg/1/<source>/     masks                     pic/1/<source>/     masks and the picture
-        status/1/           the publisher itself, each second, and at once for whoever subscribes to it
+        seg/1/<source>/     masks                     pic/1/<source>/     masks and image
+        status/1/           publisher status, once a second and immediately on subscription
 
     Args:
-        endpoint: where multipart messages go, e.g. tcp://127.0.0.1:5555; port 0 lets the system choose.
-        single_endpoint: where the same go in one part each, for readers with CONFLATE. They need a socket
-            per source: it keeps one message, and also only the last of several subscriptions.
+        endpoint: address of the multipart messages, e.g. tcp://127.0.0.1:5555; port 0 lets the system choose.
+        single_endpoint: address of the same messages in one part each, for readers with CONFLATE. Such readers need
+            one socket per source, because CONFLATE keeps one message and only the last of several subscriptions.
         mask_encoding: see `streamseg.wire.masks`.
-        compression: of the masks.
-        jpeg_quality: 1..100, of the picture.
+        compression: compression of the masks.
+        jpeg_quality: JPEG quality of the image, 1..100.
         allow_public: allow endpoints that other machines can reach.
-        context: whose sockets these are; by default one of its own, which ends with it. In somebody else's,
-            ZeroMQ frees the addresses some time after `close`.
+        context: ZeroMQ context of the sockets. By default the publisher creates one and terminates it. In a shared
+            context, ZeroMQ releases the addresses some time after `close`.
 
     Raises:
         PublishError: an endpoint cannot be bound.
@@ -77,7 +86,7 @@ class Publisher(Resource):
         context: Context | None = None,
     ) -> None:
         self.epoch = secrets.token_hex(8)
-        """Identifies this run."""
+        """Identifies this run of the publisher."""
         self._mask_encoding: MaskEncoding = mask_encoding
         self._compression: Compression = compression
         self._jpeg_quality = jpeg_quality
@@ -86,50 +95,50 @@ class Publisher(Resource):
         with contextlib.ExitStack() as undo:
             if self._owns_context:
                 undo.callback(self._context.term)
-            self._main = Outlet(self._context, endpoint, is_single=False, allow_public=allow_public)
+            self._main = PublishSocket(self._context, endpoint, is_single=False, allow_public=allow_public)
             undo.callback(self._main.close)
             self._single = (
                 None
                 if single_endpoint is None
-                else Outlet(self._context, single_endpoint, is_single=True, allow_public=allow_public)
+                else PublishSocket(self._context, single_endpoint, is_single=True, allow_public=allow_public)
             )
             undo.pop_all()
-        self._outlets = [outlet for outlet in (self._main, self._single) if outlet is not None]
+        self._sockets = [socket for socket in (self._main, self._single) if socket is not None]
         self._changed = threading.Condition()
-        self._pending: dict[str, tuple[Message, Picture | None]] = {}
+        self._pending: dict[str, tuple[Message, ImageArray | None]] = {}
         self._seqs: dict[str, int] = {}
         self._sent: dict[str, int] = {}
         self._drops: dict[str, DropCounter] = {}
         self._is_closing = False
         self._has_ended = False
         self._wake_up = WakeUp()
-        # The sockets are the thread's from its start on.
+        # From its start, the thread owns the sockets.
         self._thread = SocketThread("streamseg publisher", self._serve, self._end)
         self._thread.start()
 
     @property
     def endpoint(self) -> str:
-        """The real address of the multipart messages."""
+        """Actual address of the multipart messages."""
         return self._main.endpoint
 
     @property
     def single_endpoint(self) -> str | None:
-        """The real address of the single-part messages; None where there are none."""
+        """Actual address of the single-part messages; None if they are off."""
         return None if self._single is None else self._single.endpoint
 
-    def publish(self, message: Message, image: Picture | None = None, *, wait_seconds: float = 0.0) -> int:
-        """Hand in a message; takes well below a millisecond. May be called from any thread.
+    def publish(self, message: Message, image: ImageArray | None = None, *, wait_seconds: float = 0.0) -> int:
+        """Submit a message; takes well below a millisecond. Thread-safe.
 
         Args:
-            message: what to send; `epoch` and `seq` are set here, and the publisher's own drops are
-                added to its `drops` as {"publish": {"newer_frame": …, "slow_subscriber": …}}.
-            image: uint8 (H, W, 3) RGB, becomes the JPEG where somebody subscribed to it; nobody may
-                write into it any more. Without one, they get the message without a picture.
-            wait_seconds: how long to wait for the source's previous message to be taken up. 0, for live
-                sources, replaces it instead; for files, where nothing is to be dropped, give a bound.
+            message: `epoch` and `seq` are set here, and the publisher's own drops are added to its `drops` as
+                {"publish": {"newer_frame": …, "slow_subscriber": …}}.
+            image: uint8 (H, W, 3) RGB, encoded as JPEG if it has a subscriber; must not be modified afterwards.
+                Without an image, its subscribers receive the message without one.
+            wait_seconds: how long to wait until the source's previous message has been sent. 0, for live sources,
+                replaces it instead; for files, which must not drop frames, give a limit.
 
         Returns:
-            The message's sequence number within its source and epoch. A dropped one leaves a gap.
+            Sequence number of the message within its source and epoch. A dropped message leaves a gap.
 
         Raises:
             PublishError: the publisher is closed, or its thread has failed.
@@ -143,7 +152,7 @@ class Publisher(Resource):
             )
             self._thread.check()
             if self._is_closing or self._has_ended:
-                raise PublishError("the publisher is closed; nothing can be published any more")
+                raise PublishError("the publisher is closed; create a new one to publish")
             seq = self._seqs[source_id] = self._seqs.get(source_id, -1) + 1
             if source_id in self._pending:
                 self._count_drop(source_id, "newer_frame")
@@ -152,20 +161,20 @@ class Publisher(Resource):
         return seq
 
     def wants_masks(self, source_id: str) -> bool:
-        """Whether anybody subscribed to the source's messages, with or without the picture."""
+        """Return whether the source's messages have a subscriber, with or without the image."""
         return self._is_wanted(mask_topic(source_id)) or self.wants_image(source_id)
 
     def wants_image(self, source_id: str) -> bool:
-        """Whether anybody subscribed to the source's pictures."""
+        """Return whether the source's images have a subscriber."""
         return self._is_wanted(image_topic(source_id))
 
     def drops(self, source_id: str) -> Drops:
-        """The publisher's own drops of a source so far."""
+        """Return the publisher's own drops of a source so far."""
         with self._changed:
             return self._drops[source_id].snapshot() if source_id in self._drops else {}
 
     def close(self) -> None:
-        """Send what was handed in, and let go of the sockets; takes at most a quarter of a second. May be repeated.
+        """Send all submitted messages and release the sockets, within a quarter of a second. Idempotent.
 
         Raises:
             PublishError: the publisher's thread has failed.
@@ -183,10 +192,10 @@ class Publisher(Resource):
         self._thread.check()
 
     def _is_wanted(self, topic: bytes) -> bool:
-        return any(outlet.is_wanted(topic) for outlet in self._outlets)
+        return any(socket.is_wanted(topic) for socket in self._sockets)
 
     def _count_drop(self, source_id: str, reason: str) -> None:
-        """Called with the lock held."""
+        """Count a drop. The caller holds the lock."""
         self._drops.setdefault(source_id, DropCounter()).count("publish", reason)
 
     def _end(self) -> None:
@@ -195,11 +204,11 @@ class Publisher(Resource):
             self._changed.notify_all()
 
     def _serve(self) -> None:
-        """What the thread does until the publisher is closed, or somebody ends the context."""
+        """Run in the thread until the publisher is closed or the context is terminated."""
         poller = zmq.Poller()
         poller.register(self._wake_up.fileno(), zmq.POLLIN)
-        for outlet in self._outlets:
-            poller.register(outlet.socket, zmq.POLLIN)
+        for socket in self._sockets:
+            poller.register(socket.socket, zmq.POLLIN)
         next_status = time.monotonic()
         try:
             while True:
@@ -207,35 +216,35 @@ class Publisher(Resource):
                 wait_seconds = 0.0 if is_busy else max(next_status - time.monotonic(), 0.0)
                 poller.poll(math.ceil(wait_seconds * 1000))
                 self._wake_up.clear()
-                # Looked at before the slots are, so that what was handed in before closing is sent.
+                # Read before the slots, so that messages submitted before closing are sent.
                 is_closing = self._is_closing
-                newcomers = [prefix for outlet in self._outlets for prefix in outlet.read_subscriptions()]
-                if (taken := self._take()) is not None:
-                    self._send(*taken)
+                new_prefixes = [prefix for socket in self._sockets for prefix in socket.read_subscriptions()]
+                if (pending := self._take()) is not None:
+                    self._send(*pending)
                 elif is_closing:
                     return
                 is_due = time.monotonic() >= next_status
-                if is_due or any(STATUS_TOPIC.startswith(prefix) for prefix in newcomers):
+                if is_due or any(STATUS_TOPIC.startswith(prefix) for prefix in new_prefixes):
                     self._send_status()
                 if is_due:
                     next_status = time.monotonic() + STATUS_INTERVAL_SECONDS
         except zmq.ContextTerminated:
-            return  # the context's owner wants the sockets closed
+            return  # the owner of the context wants the sockets closed
         finally:
-            for outlet in self._outlets:
-                outlet.close()
+            for socket in self._sockets:
+                socket.close()
 
-    def _take(self) -> tuple[Message, Picture | None] | None:
-        """The message that waits longest, its source's newest; None for now."""
+    def _take(self) -> tuple[Message, ImageArray | None] | None:
+        """Remove and return the message that has waited longest; None if none is pending."""
         with self._changed:
             if not self._pending:
                 return None
             source_id = next(iter(self._pending))
-            taken = self._pending.pop(source_id)
+            pending = self._pending.pop(source_id)
             self._changed.notify_all()
-            return taken
+            return pending
 
-    def _send(self, message: Message, image: Picture | None) -> None:
+    def _send(self, message: Message, image: ImageArray | None) -> None:
         source_id = message.source_id
         topics = [topic for topic in (mask_topic(source_id), image_topic(source_id)) if self._is_wanted(topic)]
         if topics:
@@ -245,15 +254,15 @@ class Publisher(Resource):
             is_image = topic == image_topic(source_id)
             if is_image and message.jpeg is None and image is not None:
                 message = replace(message, jpeg=encode_jpeg(image, self._jpeg_quality))
-            # The topic is given, as without an image there is no picture in the message that goes there.
+            # Replace the topic, because a message without an image may also be sent on the image topic.
             parts = [topic, *assemble(message, buffers, include_jpeg=is_image)[1:]]
-            for outlet in self._outlets:
-                if outlet.is_wanted(topic) and not outlet.send(parts):
+            for socket in self._sockets:
+                if socket.is_wanted(topic) and not socket.send(parts):
                     with self._changed:
                         self._count_drop(source_id, "slow_subscriber")
         self._sent[source_id] = message.seq
 
     def _send_status(self) -> None:
         parts = encode_status(Status(self.epoch, time.time_ns(), dict(self._sent)))
-        for outlet in self._outlets:
-            outlet.send(parts)
+        for socket in self._sockets:
+            socket.send(parts)

@@ -1,4 +1,4 @@
-"""Subscribing to messages: always the newest."""
+"""Receive the newest message of each source, and count the lost ones."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ import zmq
 
 from streamseg.errors import WireError
 from streamseg.publish.endpoints import Context, connect, open_socket
-from streamseg.publish.sequence import SequenceTracker
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.message import Message
 from streamseg.wire import Header, Status, decode, decode_status, image_topic, mask_topic, read_header
-from streamseg.wire.topics import MASK_TOPICS, PICTURE_TOPICS, STATUS_TOPIC
+from streamseg.wire.message import IMAGE_TOPICS, MASK_TOPICS, STATUS_TOPIC
 
-__all__ = ["Subscriber", "message_age_ms"]
+__all__ = ["SequenceTracker", "Subscriber", "message_age_ms"]
 
 QUEUE_MESSAGES: Final = 32
 MAX_PART_BYTES: Final = 64 << 20
@@ -29,34 +28,71 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def message_age_ms(message: Message, now_ns: int | None = None) -> float:
-    """How old the message's picture is, from taking it to `now_ns` (wall clock; by default, this moment).
+    """Return the age of the message's frame, from capture to `now_ns` (wall clock; the present time by default).
 
-    Across machines it is as right as their clocks; `message.clock` tells who said when it was taken.
+    Between machines it is as accurate as their clocks are synchronised; `message.clock` names the clock of the
+    capture time.
     """
     return ((time.time_ns() if now_ns is None else now_ns) - message.captured_ns) / 1e6
 
 
+class SequenceTracker:
+    """Counts lost messages per source from sequence numbers.
+
+    A pure state machine, called once per message in order of arrival.
+    """
+
+    def __init__(self) -> None:
+        self.gaps: dict[str, int] = {}
+        """Number of messages sent but not received, by source; contains only sources with a message."""
+        self.restarts: dict[str, int] = {}
+        """Number of publisher restarts, by source; losses during a restart are unknown."""
+        self._last: dict[str, tuple[str, int]] = {}
+
+    def received(self, source_id: str, epoch: str, seq: int) -> bool:
+        """Record a received message; return False if it is not newer than the last one."""
+        if source_id not in self._last:
+            self.gaps[source_id] = self.restarts[source_id] = 0
+        else:
+            last_epoch, last_seq = self._last[source_id]
+            if epoch != last_epoch:
+                self.restarts[source_id] += 1
+            elif seq <= last_seq:
+                return False
+            else:
+                self.gaps[source_id] += seq - last_seq - 1
+        self._last[source_id] = (epoch, seq)
+        return True
+
+    def was_sent(self, source_id: str, epoch: str, seq: int) -> None:
+        """Record that the publisher has sent all messages up to `seq`: those not received by now are lost."""
+        last_epoch, last_seq = self._last.get(source_id, ("", -1))
+        if source_id in self._last and epoch == last_epoch and seq > last_seq:
+            self.gaps[source_id] += seq - last_seq
+            self._last[source_id] = (epoch, seq)
+
+
 class Subscriber(Resource):
-    """Receives the newest message of each source, however slowly they are taken.
+    """Receives the newest message of each source, no matter how slowly the caller reads.
 
         with Subscriber("tcp://127.0.0.1:5555", timeout_seconds=5) as subscriber:
             for message in subscriber:
                 print(message.source_id, message_age_ms(message), len(message.objects))
 
-    A thread empties the socket and keeps each source's newest message, as queues would make it seconds
-    old. Masks are decoded in `receive`, so that what is never taken costs next to nothing. Needs numpy
-    and pyzmq, nothing else.
+    A thread drains the socket and keeps the newest message per source, because messages in queues would be seconds
+    old. Masks are decoded in `receive`, so that messages never read cost next to nothing. Requires only NumPy and
+    pyzmq.
 
     Args:
-        endpoint: where the publisher is; it may start later, and come back after it has gone.
+        endpoint: address of the publisher, which may start later and may restart.
         sources: ids of the sources to receive; None: all.
-        picture: receive the pictures, too.
-        timeout_seconds: how long iteration waits for a message before it ends; None: for ever.
-        context: whose socket this is; by default one of its own, which ends with it.
+        images: receive the images, too.
+        timeout_seconds: how long iteration waits for a message before it ends; None: forever.
+        context: ZeroMQ context of the socket. By default the subscriber creates one and terminates it.
 
     Raises:
-        PublishError: no endpoint.
-        WireError: a source id that cannot exist.
+        PublishError: the endpoint is invalid.
+        WireError: a source id is invalid.
     """
 
     def __init__(
@@ -64,20 +100,20 @@ class Subscriber(Resource):
         endpoint: str,
         *,
         sources: Sequence[str] | None = None,
-        picture: bool = False,
+        images: bool = False,
         timeout_seconds: float | None = None,
         context: Context | None = None,
     ) -> None:
-        prefixes = [PICTURE_TOPICS if picture else MASK_TOPICS]
+        prefixes = [IMAGE_TOPICS if images else MASK_TOPICS]
         if sources is not None:
-            prefixes = [(image_topic if picture else mask_topic)(source_id) for source_id in sources]
+            prefixes = [(image_topic if images else mask_topic)(source_id) for source_id in sources]
         self.timeout_seconds = timeout_seconds
         self._context = zmq.Context() if context is None else context
         self._owns_context = context is None
         self._socket = open_socket(
             self._context, zmq.SUB, linger_ms=0, max_message_bytes=MAX_PART_BYTES, queue_messages=QUEUE_MESSAGES
         )
-        # The status comes last: once it arrives, the subscriptions before it are known to work.
+        # Subscribe to the status last: once it arrives, the earlier subscriptions are known to be in force.
         for prefix in (*prefixes, STATUS_TOPIC):
             self._socket.subscribe(prefix)
         try:
@@ -96,18 +132,18 @@ class Subscriber(Resource):
         self._is_closing = False
         self._has_ended = False
         self._wake_up = WakeUp()
-        # The socket is the thread's from its start on.
+        # From its start, the thread owns the socket.
         self._thread = SocketThread("streamseg subscriber", self._serve, self._end)
         self._thread.start()
 
     def receive(self, timeout_seconds: float | None = None) -> Message | None:
-        """The newest message that was not handed out yet; of several sources, the one that waits longest.
+        """Return the newest unread message; with several sources, the one that has waited longest.
 
         Args:
-            timeout_seconds: how long to wait for one; None: for ever; 0: not at all.
+            timeout_seconds: how long to wait for a message; None: forever; 0: do not wait.
 
         Returns:
-            The message; None where none came in time, or the subscriber was closed.
+            The message; None on timeout or if the subscriber was closed.
 
         Raises:
             PublishError: the receiving thread has failed.
@@ -127,14 +163,14 @@ class Subscriber(Resource):
                 self._count_malformed(error)
 
     def __iter__(self) -> Iterator[Message]:
-        """Each the newest, until none comes within `timeout_seconds` or the subscriber is closed."""
+        """Iterate over newest messages until none arrives within `timeout_seconds` or the subscriber is closed."""
         while (message := self.receive(self.timeout_seconds)) is not None:
             yield message
 
     def wait_connected(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until the publisher is known to be there and to know what is wanted; False where it is not.
+        """Wait until the publisher is connected and has processed the subscriptions; return False otherwise.
 
-        What is published before that is lost: ZeroMQ connects in the background.
+        Messages published before that are lost, because ZeroMQ connects in the background.
         """
         with self._changed:
             self._changed.wait_for(
@@ -145,34 +181,34 @@ class Subscriber(Resource):
 
     @property
     def status(self) -> Status | None:
-        """What the publisher last said about itself, once a second; None before."""
+        """Last status of the publisher, updated once a second; None before the first."""
         return self._status
 
     @property
     def gaps(self) -> dict[str, int]:
-        """Messages that were published and never arrived, dropped by the publisher or on the way, by source."""
+        """Number of messages published but not received, dropped by the publisher or in transit, by source."""
         with self._changed:
             return dict(self._sequences.gaps)
 
     @property
     def restarts(self) -> dict[str, int]:
-        """How often another run of the publisher took over, by source."""
+        """Number of publisher restarts, by source."""
         with self._changed:
             return dict(self._sequences.restarts)
 
     @property
     def skipped(self) -> dict[str, int]:
-        """Messages that arrived, and were replaced by a newer one before they were taken, by source."""
+        """Number of messages received but replaced by a newer one before they were read, by source."""
         with self._changed:
             return dict(self._skipped)
 
     @property
     def malformed(self) -> int:
-        """Messages that arrived and could not be read."""
+        """Number of messages received that could not be decoded."""
         return self._num_malformed
 
     def close(self) -> None:
-        """End the thread and the connection; whoever waits in `receive` gets None. May be repeated."""
+        """Stop the thread and disconnect; a pending `receive` returns None. Idempotent."""
         with self._changed:
             was_closing, self._is_closing = self._is_closing, True
             self._changed.notify_all()
@@ -190,7 +226,7 @@ class Subscriber(Resource):
             self._changed.notify_all()
 
     def _serve(self) -> None:
-        """What the thread does until the subscriber is closed, or somebody ends the context."""
+        """Run in the thread until the subscriber is closed or the context is terminated."""
         poller = zmq.Poller()
         poller.register(self._wake_up.fileno(), zmq.POLLIN)
         poller.register(self._socket, zmq.POLLIN)
@@ -199,33 +235,33 @@ class Subscriber(Resource):
                 poller.poll()
                 self._wake_up.clear()
                 while not self._is_closing and self._socket.poll(0):
-                    self._take_in(self._socket.recv_multipart())
+                    self._handle(self._socket.recv_multipart())
         except zmq.ContextTerminated:
-            return  # the context's owner wants the socket closed
+            return  # the owner of the context wants the socket closed
         finally:
             self._socket.close()
 
-    def _take_in(self, parts: list[bytes]) -> None:
+    def _handle(self, parts: list[bytes]) -> None:
         try:
             if parts[0] == STATUS_TOPIC:
-                self._take_in_status(decode_status(parts))
+                self._handle_status(decode_status(parts))
             else:
-                self._take_in_message(parts, read_header(parts))
+                self._handle_message(parts, read_header(parts))
         except WireError as error:
             self._count_malformed(error)
 
-    def _take_in_status(self, status: Status) -> None:
+    def _handle_status(self, status: Status) -> None:
         with self._changed:
             self._status = status
             for source_id, seq in status.sources.items():
                 self._sequences.was_sent(source_id, status.epoch, seq)
             self._changed.notify_all()
 
-    def _take_in_message(self, parts: list[bytes], header: Header) -> None:
+    def _handle_message(self, parts: list[bytes], header: Header) -> None:
         source_id = header.source_id
         with self._changed:
             if source_id not in self._sequences.gaps and len(self._sequences.gaps) >= MAX_SOURCES:
-                raise WireError(f"messages of more than {MAX_SOURCES} sources came; subscribe to some of them")
+                raise WireError(f"received messages of more than {MAX_SOURCES} sources; subscribe to fewer sources")
             if not self._sequences.received(source_id, header.epoch, header.seq):
                 return
             if source_id in self._unread:
@@ -236,4 +272,4 @@ class Subscriber(Resource):
     def _count_malformed(self, error: WireError) -> None:
         with self._changed:
             self._num_malformed += 1
-        _LOGGER.info("a message could not be read: %s", error)
+        _LOGGER.info("a message could not be decoded: %s", error)

@@ -1,4 +1,4 @@
-"""A thread that owns sockets: it can be woken up, and its errors are not lost."""
+"""A thread that owns sockets: it can be woken up, and it reports its errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["SocketThread", "WakeUp"]
 
 
 class WakeUp:
-    """Interrupts a poll from another thread; ZeroMQ's own sockets must not be shared between threads."""
+    """Interrupts a poll from another thread, because ZeroMQ sockets must not be shared between threads."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -21,33 +21,33 @@ class WakeUp:
         self._writer.setblocking(False)
 
     def fileno(self) -> int:
-        """What to poll for input."""
+        """Return the file descriptor to poll for input."""
         return self._reader.fileno()
 
     def set(self) -> None:
-        """Let the poll return; may be called from any thread."""
-        with contextlib.suppress(BlockingIOError):  # full of wake-ups that nobody has seen yet
+        """Make the poll return. Thread-safe."""
+        with contextlib.suppress(BlockingIOError):  # buffer full of pending wake-ups
             self._writer.send(b"\x00")
 
     def clear(self) -> None:
-        """Forget all wake-ups so far."""
+        """Discard all pending wake-ups."""
         with contextlib.suppress(BlockingIOError):
             while self._reader.recv(4096):
                 pass
 
     def close(self) -> None:
-        """Let go of both ends."""
+        """Close both ends."""
         self._reader.close()
         self._writer.close()
 
 
 class SocketThread(threading.Thread):
-    """A daemon thread whose error is raised in whoever calls `check`.
+    """A daemon thread whose error is raised by `check` in the caller's thread.
 
     Args:
-        name: of the thread.
-        work: what it does; it closes its sockets itself.
-        stopped: called at its end, also after an error, so that nobody waits for it any longer.
+        name: name of the thread.
+        work: body of the thread; closes its own sockets.
+        stopped: called when the thread ends, also after an error, to release waiting threads.
     """
 
     def __init__(self, name: str, work: Callable[[], None], stopped: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class SocketThread(threading.Thread):
         self._failure: BaseException | None = None
 
     def run(self) -> None:
-        """Work until the end."""
+        """Run the work, keep its error and call `stopped`."""
         try:
             self._work()
         except BaseException as error:  # raised by `check`
@@ -66,6 +66,6 @@ class SocketThread(threading.Thread):
             self._stopped()
 
     def check(self) -> None:
-        """Raise PublishError, with its cause, once the work has failed."""
+        """Raise PublishError, with its cause, if the work has failed."""
         if self._failure is not None:
             raise PublishError(f"{self.name} has failed: {self._failure}") from self._failure

@@ -1,4 +1,4 @@
-"""The header: everything about a frame but the masks and the picture, as JSON.
+"""Header of a frame message: everything except the masks and the image, as JSON.
 
     {"schema": "streamseg.frame", "version": [1, 1],
      "source": "cam0", "epoch": "5f0c…", "seq": 17, "index": 42,
@@ -12,13 +12,13 @@
      "drops": {"capture": {"newer_frame": 3}},
      "buffers": [{"name": "masks", "encoding": "rle-crop-u32", "dtype": "<u4", "shape": [n], "compression": "none"}]}
 
-Time is {sec, nanosec}, as in ROS: nanoseconds since 1970 do not fit JavaScript's numbers. `pts_seconds`,
-`frame_id`, `prompts` (which came with 1.1), `drops` and an object's `label` may be missing; unknown keys are
-ignored; another major version is refused. Boxes are rounded to 1/100 px, scores and confidences to 1/10000,
-ages to 1/1000 ms: finer than they are known, and short enough that 60 objects take 7 kB.
+Time is {sec, nanosec}, as in ROS, because nanoseconds since 1970 exceed JavaScript's exact integers. `pts_seconds`,
+`frame_id`, `prompts` (added in 1.1), `drops` and an object's `label` are optional. Unknown keys are ignored; another
+major version is rejected. Boxes are rounded to 1/100 px, scores and confidences to 1/10000, ages to 1/1000 ms: finer
+than their accuracy, and short enough that 60 objects take 7 kB.
 
-`prompts` tells how the prompts stand that mean certain objects: their `state` is `bound`, `lost`, `reacquired` or
-`none`. A later minor version may add states; a reader that does not know one takes it for `none`.
+`prompts` holds the status of prompts that target specific objects. Their `state` is `bound`, `lost`, `reacquired` or
+`none`. A later minor version may add states; a reader treats an unknown state as `none`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from typing import Any, Final, get_args
 from streamseg.errors import WireError
 from streamseg.structures.frame import Clock
 from streamseg.structures.message import CropMask, Message, MessageObject, PromptState, PromptStatus
-from streamseg.wire import fields
+from streamseg.wire import json_fields
 from streamseg.wire.buffers import BufferEntry, parse_entry
-from streamseg.wire.limits import (
+from streamseg.wire.json_fields import (
     MAX_BUFFERS,
     MAX_HEADER_BYTES,
     MAX_OBJECTS,
     MAX_PROMPT_STATUSES,
     MAX_SEQ,
     MAX_SIDE_PX,
+    check_source_id,
 )
-from streamseg.wire.topics import check_source_id
 
 __all__ = [
     "SCHEMA",
@@ -48,26 +48,29 @@ __all__ = [
     "Header",
     "parse_header",
     "parse_object",
+    "parse_stamp",
     "parse_version",
     "prompt_statuses_to_json",
+    "stamp_to_json",
     "write_header",
 ]
 
 SCHEMA: Final = "streamseg.frame"
 VERSION: Final = (1, 1)
-"""(major, minor). A new key with a default is a minor step; anything that an old reader misreads is a major one."""
+"""(major, minor). A new key with a default raises the minor version; a change that an old reader would misread raises
+the major version."""
 
 CLOCKS: Final[dict[str, Clock]] = {"camera": "camera", "driver": "driver", "arrival": "arrival"}
 PROMPT_STATES: Final[dict[str, PromptState]] = {state: state for state in get_args(PromptState)}
 NS_PER_SECOND: Final = 1_000_000_000
 MAX_UNIX_SECONDS: Final = 253_402_300_799
-"""The end of the year 9999."""
+"""End of the year 9999."""
 MAX_DROP_KEYS: Final = 64
 
 
 @dataclass(frozen=True)
 class Header:
-    """A header that was read and checked, but for its objects: those are checked when the masks are read."""
+    """A parsed and validated header, except for its objects, which are validated when the masks are read."""
 
     source_id: str
     epoch: str
@@ -88,11 +91,14 @@ class Header:
 
 
 def write_header(message: Message, buffers: Sequence[BufferEntry]) -> bytes:
-    """The header of a message with these buffers, in this order; raises WireError for what JSON cannot hold."""
-    seconds, nanoseconds = divmod(message.captured_ns, NS_PER_SECOND)
+    """Serialise the header of a message with these buffers, in this order.
+
+    Raises:
+        WireError: the message holds a value that JSON cannot represent.
+    """
     image_height, image_width = message.image_size
     mask_height, mask_width = message.mask_size
-    return fields.dump_json(
+    return json_fields.dump_json(
         {
             "schema": SCHEMA,
             "version": VERSION,
@@ -100,7 +106,7 @@ def write_header(message: Message, buffers: Sequence[BufferEntry]) -> bytes:
             "epoch": message.epoch,
             "seq": message.seq,
             "index": message.frame_index,
-            "stamp": {"sec": seconds, "nanosec": nanoseconds},
+            "stamp": stamp_to_json(message.captured_ns),
             "clock": message.clock,
             "age_ms": round(float(message.age_ms), 3),
             "pts_seconds": message.pts_seconds,
@@ -114,6 +120,12 @@ def write_header(message: Message, buffers: Sequence[BufferEntry]) -> bytes:
         },
         "header",
     )
+
+
+def stamp_to_json(stamp_ns: int) -> dict[str, int]:
+    """Return a wall clock time (ns since the Unix epoch) as {sec, nanosec}."""
+    seconds, nanoseconds = divmod(stamp_ns, NS_PER_SECOND)
+    return {"sec": seconds, "nanosec": nanoseconds}
 
 
 def _object_to_json(found: MessageObject) -> dict[str, Any]:
@@ -130,7 +142,7 @@ def _object_to_json(found: MessageObject) -> dict[str, Any]:
 
 
 def prompt_statuses_to_json(statuses: Sequence[PromptStatus]) -> list[dict[str, Any]]:
-    """The header's `prompts`; raises WireError where there are more than a reader accepts."""
+    """Return the header's `prompts`; raise WireError if there are more than a reader accepts."""
     if len(statuses) > MAX_PROMPT_STATUSES:
         raise WireError(f"a header holds at most {MAX_PROMPT_STATUSES} prompts, got {len(statuses)}")
     return [
@@ -145,86 +157,89 @@ def prompt_statuses_to_json(statuses: Sequence[PromptStatus]) -> list[dict[str, 
 
 
 def parse_version(values: dict[str, Any], schema: str) -> None:
-    """Check `schema` and `version`; raises WireError for another schema or another major version."""
-    if fields.text(values, "schema") != schema:
+    """Check `schema` and `version`; raise WireError for another schema or another major version."""
+    if json_fields.text(values, "schema") != schema:
         raise WireError(f"'schema' must be {schema!r}, got {values['schema'][:40]!r}")
-    version = fields.items(values, "version", max_items=2)
+    version = json_fields.items(values, "version", max_items=2)
     if len(version) != 2 or any(type(part) is not int or part < 0 for part in version):
         raise WireError(f"'version' must be [major, minor], got {str(version)[:40]}")
     if version[0] != VERSION[0]:
-        raise WireError(f"version {version[0]}.{version[1]} is not readable by version {VERSION[0]}; update the reader")
+        raise WireError(
+            f"version {version[0]}.{version[1]} is not supported, only {VERSION[0]}.x is; update the reader"
+        )
 
 
 def parse_header(body: bytes | memoryview) -> Header:
-    """Read a header of unknown origin.
+    """Parse a header from an untrusted peer.
 
     Raises:
-        WireError: anything in it is missing, out of range or of another type.
+        WireError: a value is missing, out of range or of the wrong type.
     """
-    values = fields.parse_json(body, "header", MAX_HEADER_BYTES)
+    values = json_fields.parse_json(body, "header", MAX_HEADER_BYTES)
     parse_version(values, SCHEMA)
-    mask_space = fields.mapping(values, "mask_space")
-    scale_x, scale_y, offset_x, offset_y = fields.numbers(mask_space, "to_image", 4)
+    mask_space = json_fields.mapping(values, "mask_space")
+    scale_x, scale_y, offset_x, offset_y = json_fields.numbers(mask_space, "to_image", 4)
     return Header(
-        source_id=check_source_id(fields.text(values, "source")),
-        epoch=fields.text(values, "epoch"),
-        seq=fields.integer(values, "seq", low=-1),
-        frame_index=fields.integer(values, "index"),
-        captured_ns=_parse_stamp(fields.mapping(values, "stamp")),
-        clock=_parse_clock(fields.text(values, "clock")),
-        age_ms=fields.number(values, "age_ms"),
-        pts_seconds=fields.number(values, "pts_seconds", default=None),
-        frame_id=fields.text(values, "frame_id", default=""),
-        image_size=_parse_size(fields.mapping(values, "image")),
+        source_id=check_source_id(json_fields.text(values, "source")),
+        epoch=json_fields.text(values, "epoch"),
+        seq=json_fields.integer(values, "seq", low=-1),
+        frame_index=json_fields.integer(values, "index"),
+        captured_ns=parse_stamp(json_fields.mapping(values, "stamp")),
+        clock=_parse_clock(json_fields.text(values, "clock")),
+        age_ms=json_fields.number(values, "age_ms"),
+        pts_seconds=json_fields.number(values, "pts_seconds", default=None),
+        frame_id=json_fields.text(values, "frame_id", default=""),
+        image_size=_parse_size(json_fields.mapping(values, "image")),
         mask_size=_parse_size(mask_space),
         mask_to_image=(scale_x, scale_y, offset_x, offset_y),
-        objects=tuple(fields.items(values, "objects", MAX_OBJECTS)),
+        objects=tuple(json_fields.items(values, "objects", MAX_OBJECTS)),
         prompts=_parse_prompts(values),
-        drops=_parse_drops(fields.mapping(values, "drops", default={})),
-        buffers=tuple(parse_entry(entry) for entry in fields.items(values, "buffers", MAX_BUFFERS)),
+        drops=_parse_drops(json_fields.mapping(values, "drops", default={})),
+        buffers=tuple(parse_entry(entry) for entry in json_fields.items(values, "buffers", MAX_BUFFERS)),
     )
 
 
 def parse_object(values: Any, mask: CropMask, mask_size: tuple[int, int]) -> MessageObject:
-    """One of the header's objects, with its mask; raises WireError."""
+    """Parse one of the header's objects and attach its mask; raise WireError if it is invalid."""
     if not isinstance(values, dict):
         raise WireError(f"each of 'objects' must be a JSON object, got {type(values).__name__}")
-    prompt_ids = fields.items(values, "prompt_ids", max_items=1024)
-    x0, y0, x1, y1 = fields.numbers(values, "box", 4)
+    prompt_ids = json_fields.items(values, "prompt_ids", max_items=1024)
+    x0, y0, x1, y1 = json_fields.numbers(values, "box", 4)
     return MessageObject(
-        track_id=fields.integer(values, "track_id", low=-1),
-        prompt_ids=tuple(fields.text({"prompt_ids": prompt_id}, "prompt_ids") for prompt_id in prompt_ids),
+        track_id=json_fields.integer(values, "track_id", low=-1),
+        prompt_ids=tuple(json_fields.text({"prompt_ids": prompt_id}, "prompt_ids") for prompt_id in prompt_ids),
         box=(x0, y0, x1, y1),
-        score=fields.number(values, "score"),
+        score=json_fields.number(values, "score"),
         mask=mask,
-        area=fields.integer(values, "area", high=mask_size[0] * mask_size[1]),
-        label=fields.text(values, "label", default=None),
+        area=json_fields.integer(values, "area", high=mask_size[0] * mask_size[1]),
+        label=json_fields.text(values, "label", default=None),
     )
+
+
+def parse_stamp(values: dict[str, Any]) -> int:
+    """Parse {sec, nanosec} to ns since the Unix epoch; raise WireError if it is out of range."""
+    seconds = json_fields.integer(values, "sec", high=MAX_UNIX_SECONDS)
+    return seconds * NS_PER_SECOND + json_fields.integer(values, "nanosec", high=NS_PER_SECOND - 1)
 
 
 def _parse_prompts(values: dict[str, Any]) -> tuple[PromptStatus, ...]:
     if "prompts" not in values:
         return ()
-    return tuple(_parse_prompt(prompt) for prompt in fields.items(values, "prompts", MAX_PROMPT_STATUSES))
+    return tuple(_parse_prompt(prompt) for prompt in json_fields.items(values, "prompts", MAX_PROMPT_STATUSES))
 
 
 def _parse_prompt(values: Any) -> PromptStatus:
     if not isinstance(values, dict):
         raise WireError(f"each of 'prompts' must be a JSON object, got {type(values).__name__}")
-    confidence = fields.number(values, "confidence")
+    confidence = json_fields.number(values, "confidence")
     if not 0 <= confidence <= 1:
         raise WireError(f"'confidence' must be a number from 0 to 1, got {confidence:g}")
     return PromptStatus(
-        prompt_id=fields.text(values, "id"),
-        state=PROMPT_STATES.get(fields.text(values, "state"), "none"),
+        prompt_id=json_fields.text(values, "id"),
+        state=PROMPT_STATES.get(json_fields.text(values, "state"), "none"),
         confidence=confidence,
-        track_id=fields.integer(values, "track_id", low=-1),
+        track_id=json_fields.integer(values, "track_id", low=-1),
     )
-
-
-def _parse_stamp(values: dict[str, Any]) -> int:
-    seconds = fields.integer(values, "sec", high=MAX_UNIX_SECONDS)
-    return seconds * NS_PER_SECOND + fields.integer(values, "nanosec", high=NS_PER_SECOND - 1)
 
 
 def _parse_clock(name: str) -> Clock:
@@ -234,7 +249,7 @@ def _parse_clock(name: str) -> Clock:
 
 
 def _parse_size(values: dict[str, Any]) -> tuple[int, int]:
-    return fields.integer(values, "h", high=MAX_SIDE_PX), fields.integer(values, "w", high=MAX_SIDE_PX)
+    return json_fields.integer(values, "h", high=MAX_SIDE_PX), json_fields.integer(values, "w", high=MAX_SIDE_PX)
 
 
 def _parse_drops(values: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -242,8 +257,8 @@ def _parse_drops(values: dict[str, Any]) -> dict[str, dict[str, int]]:
         raise WireError(f"'drops' has {len(values)} stages, at most {MAX_DROP_KEYS} are allowed")
     drops: dict[str, dict[str, int]] = {}
     for stage in values:
-        reasons = fields.mapping(values, stage)
+        reasons = json_fields.mapping(values, stage)
         if len(reasons) > MAX_DROP_KEYS:
             raise WireError(f"'drops' has {len(reasons)} reasons, at most {MAX_DROP_KEYS} are allowed")
-        drops[stage] = {reason: fields.integer(reasons, reason, high=MAX_SEQ) for reason in reasons}
+        drops[stage] = {reason: json_fields.integer(reasons, reason, high=MAX_SEQ) for reason in reasons}
     return drops

@@ -1,16 +1,16 @@
 """All masks of a message in one buffer, in one of four encodings.
 
-masks         the masks one after the other, see below
-mask_offsets  <u4 (N + 1,): mask n is masks[offsets[n]:offsets[n + 1]]; [0] = 0; not in label-u16
-mask_crops    <u4 (N, 4): x, y, w, h of each mask's crop in the mask space; outside is background
+masks         the concatenated masks, see below
+mask_offsets  <u4 (N + 1,): mask n is masks[offsets[n]:offsets[n + 1]]; [0] = 0; absent in label-u16
+mask_crops    <u4 (N, 4): x, y, w, h of each mask's crop in the mask space; the outside is background
 
-rle-crop-u32  <u4: run lengths of the crop, column-major, the first is background; they add up to w * h
-bits-crop     |u1: the crop's pixels, row-major, one bit each, most significant first; each mask starts
-              a new byte, and the bits left over are 0
+rle-crop-u32  <u4: run lengths of the crop, column-major, starting with background; the sum is w * h
+bits-crop     |u1: pixels of the crop, row-major, one bit each, most significant first; each mask starts
+              a new byte, and the padding bits are 0
 coco-rle      |u1: COCO's compressed string over the whole mask space (`counts`, ASCII)
 label-u16     <u2 (H, W): the mask space itself; 0 is background, n + 1 is mask n. One label per pixel:
-              where masks overlap, the first object (the best score) is on top. What lies under it is
-              lost, so that a decoded mask is the visible part; `area` in the header is still the whole.
+              where masks overlap, the first object (highest score) is on top. The covered pixels are
+              lost, so a decoded mask is the visible part; `area` in the header still counts the whole mask.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import numpy.typing as npt
 from streamseg.errors import DataError, WireError
 from streamseg.rle.coco import canvas_counts, canvas_pieces, cut_crop, pack_counts, unpack_counts
 from streamseg.rle.runs import decode_runs, encode_runs
+from streamseg.structures.arrays import IndexArray
 from streamseg.structures.message import CropMask
 from streamseg.wire.buffers import Buffer, BufferEntry, Compression, pack_buffer, read_array
-from streamseg.wire.limits import MAX_MASK_PIXELS, MAX_OBJECTS
+from streamseg.wire.json_fields import MAX_MASK_PIXELS, MAX_OBJECTS
 
 __all__ = ["MASK_ENCODINGS", "MaskEncoding", "read_masks", "write_masks"]
 
@@ -39,16 +40,16 @@ Box = tuple[int, int, int, int]
 def write_masks(
     masks: Sequence[CropMask], size: Size, encoding: MaskEncoding, compression: Compression = "none"
 ) -> list[Buffer]:
-    """The buffers of all masks of a message.
+    """Encode all masks of a message to buffers.
 
     Args:
         masks: N crops, best first; N may be 0.
         size: (H, W) of the mask space.
-        encoding: how the masks are written.
-        compression: of the `masks` buffer; the tables are small and stay as they are.
+        encoding: format of the `masks` buffer.
+        compression: compression of the `masks` buffer; the two tables are small and never compressed.
 
     Raises:
-        WireError: a crop lies outside the mask space, there are too many, or the encoding is unknown.
+        WireError: a crop lies outside the mask space, there are too many masks, or the encoding is unknown.
     """
     _check_encoding(encoding)
     if len(masks) > MAX_OBJECTS:
@@ -74,10 +75,10 @@ def write_masks(
 def read_masks(
     buffers: Mapping[str, tuple[BufferEntry, bytes | memoryview]], num_masks: int, size: Size
 ) -> list[CropMask]:
-    """The masks that `write_masks` wrote, in the same order and with the same crops.
+    """Decode the masks encoded by `write_masks`, in the same order and with the same crops.
 
     Raises:
-        WireError: a buffer is missing or contradicts itself, the header or the limits.
+        WireError: a buffer is missing, or contradicts itself, the header or the limits.
     """
     crops = _read(buffers, "mask_crops", "<u4", (num_masks, 4)).astype(np.int64)
     _check_crops(crops, size)
@@ -87,7 +88,7 @@ def read_masks(
     if encoding == "label-u16":
         labels = _read(buffers, "masks", "<u2", size)
         if labels.size and int(labels.max()) > num_masks:
-            raise WireError(f"the label map holds label {labels.max()}, but there are {num_masks} objects")
+            raise WireError(f"the label map contains label {labels.max()}, but the message has {num_masks} objects")
         return [
             CropMask(labels[y : y + h, x : x + w] == label, x, y) for label, (x, y, w, h) in enumerate(boxes, start=1)
         ]
@@ -97,7 +98,7 @@ def read_masks(
     values = _read(buffers, "masks", codec.dtype, (None,))
     offsets = _read(buffers, "mask_offsets", "<u4", (num_masks + 1,))
     if offsets[0] != 0 or offsets[-1] != len(values) or bool((offsets[1:] < offsets[:-1]).any()):
-        raise WireError(f"'mask_offsets' must rise from 0 to {len(values)}, the length of 'masks'")
+        raise WireError(f"'mask_offsets' must increase from 0 to {len(values)}, the length of 'masks'")
     bounds = offsets.tolist()
     try:
         return [
@@ -105,7 +106,7 @@ def read_masks(
             for start, stop, box in zip(bounds[:-1], bounds[1:], boxes, strict=True)
         ]
     except DataError as error:
-        raise WireError(f"a mask is broken: {error}") from error
+        raise WireError(f"invalid mask: {error}") from error
 
 
 def _read(
@@ -119,11 +120,11 @@ def _read(
 
 def _check_encoding(encoding: str) -> None:
     if encoding not in MASK_ENCODINGS:
-        raise WireError(f"unknown mask encoding {encoding[:40]!r}; {', '.join(MASK_ENCODINGS)} are known")
+        raise WireError(f"unknown mask encoding {encoding[:40]!r}; use one of {', '.join(MASK_ENCODINGS)}")
 
 
-def _check_crops(crops: npt.NDArray[np.int64], size: Size) -> None:
-    """Crops (N, 4) x, y, w, h lie in the mask space and are not too much together."""
+def _check_crops(crops: IndexArray, size: Size) -> None:
+    """Check that crops (N, 4) x, y, w, h lie in the mask space and respect the pixel limit."""
     ends = crops[:, :2] + crops[:, 2:]
     if bool((crops < 0).any()) or bool((ends > (size[1], size[0])).any()):
         raise WireError(f"'mask_crops': a crop lies outside the mask space of {size[1]}x{size[0]}")
@@ -132,7 +133,7 @@ def _check_crops(crops: npt.NDArray[np.int64], size: Size) -> None:
 
 def _check_pixels(num_pixels: int) -> None:
     if num_pixels > MAX_MASK_PIXELS:
-        raise WireError(f"the crops have {num_pixels} pixels together, at most {MAX_MASK_PIXELS} are allowed")
+        raise WireError(f"the crops have {num_pixels} pixels in total, at most {MAX_MASK_PIXELS} are allowed")
 
 
 def _encode_runs(mask: CropMask, size: Size) -> npt.NDArray[Any]:
@@ -151,7 +152,7 @@ def _encode_bits(mask: CropMask, size: Size) -> npt.NDArray[Any]:
 def _decode_bits(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
     x, y, width, height = box
     if len(values) != -(-width * height // 8):
-        raise WireError(f"a mask of {width}x{height} has {len(values)} bytes, {-(-width * height // 8)} are needed")
+        raise WireError(f"a mask of {width}x{height} needs {-(-width * height // 8)} bytes, got {len(values)}")
     return CropMask(np.unpackbits(values, count=width * height).reshape(height, width).view(np.bool_), x, y)
 
 
@@ -166,7 +167,7 @@ def _decode_coco(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
     starts, stops = canvas_pieces(counts, size)
     mask = cut_crop(counts, size, box)
     if mask.area != int((stops - starts).sum()):
-        raise WireError("a COCO mask reaches outside its crop")
+        raise WireError("a COCO mask extends beyond its crop")
     return mask
 
 

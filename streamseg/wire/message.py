@@ -1,30 +1,87 @@
-"""A message to parts and back: two pure functions, each undoing the other.
+"""Messages as ZeroMQ parts: `encode` and `decode` are pure functions and each other's inverse.
 
-    part 0    topic: `seg/1/<source>/`, or `pic/1/<source>/` where the picture is among the buffers
+Frame message
+    part 0    topic: `seg/1/<source>/`, or `pic/1/<source>/` if the image is included
     part 1    header, UTF-8 JSON (`header.py`, `assets/message.schema.json`)
-    part 2…   buffers, in the order of the header's table, little-endian (`masks.py`), then `jpeg` if any
+    part 2…   buffers in the order of the header's table, little-endian (`masks.py`), then `jpeg` if any
 
-The same message goes out on both topics; whoever wants pictures subscribes to `pic/` instead of `seg/`
-and gets masks and picture of one frame together. A frame without a picture may come on `pic/`, too.
+The same message goes out on both topics. To receive the image with the masks of the same frame, subscribe to
+`pic/` instead of `seg/`. A frame without an image may also be sent on `pic/`.
+
+Status message, which lets a reader tell an idle publisher from a lost one and detect the loss of the last message
+    part 0    `status/1/`
+    part 1    {"schema": "streamseg.status", "version": [1, 0], "epoch": "5f0c…",
+               "stamp": {"sec", "nanosec"}, "sources": {"cam0": 17}}
+
+`sources` holds the last sequence number sent per source. The status travels the same way as the messages, so a
+reader that has not received that number by then has lost it.
+
+ZeroMQ filters by prefix. Each topic ends with a slash, so that `seg/1/cam1/` does not match camera `cam10`. The
+number in a topic is the major version of the parts that follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from streamseg.errors import WireError
 from streamseg.structures.message import MaskSpace, Message
-from streamseg.wire.buffers import Buffer, Compression, pack_buffer, read_array
-from streamseg.wire.header import Header, parse_header, parse_object, write_header
+from streamseg.wire import json_fields
+from streamseg.wire.buffers import Buffer, Compression, Part, pack_buffer, read_array
+from streamseg.wire.header import (
+    Header,
+    parse_header,
+    parse_object,
+    parse_stamp,
+    parse_version,
+    stamp_to_json,
+    write_header,
+)
+from streamseg.wire.json_fields import check_source_id
 from streamseg.wire.masks import MaskEncoding, read_masks, write_masks
-from streamseg.wire.topics import image_topic, mask_topic
 
-__all__ = ["assemble", "decode", "encode", "mask_buffers", "read_header"]
+__all__ = [
+    "IMAGE_TOPICS",
+    "MASK_TOPICS",
+    "STATUS_TOPIC",
+    "Status",
+    "assemble",
+    "decode",
+    "decode_status",
+    "encode",
+    "encode_status",
+    "image_topic",
+    "mask_buffers",
+    "mask_topic",
+    "read_header",
+]
 
-Part = bytes | memoryview
+MASK_TOPICS: Final = b"seg/1/"
+"""Prefix of the messages of all sources, without the image."""
+IMAGE_TOPICS: Final = b"pic/1/"
+"""Prefix of the messages of all sources, with the image."""
+STATUS_TOPIC: Final = b"status/1/"
+"""Status of the publisher, sent once a second and on each subscription to it."""
+
+STATUS_SCHEMA: Final = "streamseg.status"
+STATUS_VERSION: Final = (1, 0)
+"""(major, minor); the minor version is independent of the header's."""
+MAX_STATUS_BYTES: Final = 1 << 20
+MAX_SOURCES: Final = 4096
+
+
+def mask_topic(source_id: str) -> bytes:
+    """Return the topic of a source's messages without the image."""
+    return MASK_TOPICS + check_source_id(source_id).encode("ascii") + b"/"
+
+
+def image_topic(source_id: str) -> bytes:
+    """Return the topic of a source's messages with the image."""
+    return IMAGE_TOPICS + check_source_id(source_id).encode("ascii") + b"/"
 
 
 def encode(
@@ -34,31 +91,31 @@ def encode(
     compression: Compression = "none",
     include_jpeg: bool = True,
 ) -> list[bytes]:
-    """The parts of a message.
+    """Encode a message to parts.
 
     Args:
-        message: what to write. Boxes are rounded to 1/100 px, scores to 1/10000, its age to 1/1000 ms.
-        mask_encoding: how the masks are written; `label-u16` loses what lies under other masks.
-        compression: of the masks.
-        include_jpeg: False leaves the picture out; a message without one is unaffected.
+        message: boxes are rounded to 1/100 px, scores to 1/10000, the age to 1/1000 ms.
+        mask_encoding: format of the masks; `label-u16` loses pixels that other masks cover.
+        compression: compression of the masks.
+        include_jpeg: False omits the image; has no effect on a message without one.
 
     Returns:
         Topic, header and buffers.
 
     Raises:
-        WireError: the message holds something that the format cannot: a mask outside the mask space, a
-            number that is not finite, a source id that is no part of a topic.
+        WireError: the message holds something that the format cannot represent: a mask outside the mask space, a
+            number that is not finite, or a source id that is invalid in a topic.
     """
     return assemble(message, mask_buffers(message, mask_encoding, compression), include_jpeg=include_jpeg)
 
 
 def mask_buffers(message: Message, mask_encoding: MaskEncoding, compression: Compression = "none") -> list[Buffer]:
-    """The expensive half of `encode`: the masks, to be put into several variants of one message."""
+    """Encode the masks: the expensive half of `encode`, shared by several variants of one message."""
     return write_masks([found.mask for found in message.objects], message.mask_size, mask_encoding, compression)
 
 
 def assemble(message: Message, buffers: Sequence[Buffer], *, include_jpeg: bool = True) -> list[bytes]:
-    """The cheap half of `encode`: topic and header around the masks, and the picture."""
+    """Add topic, header and image to encoded masks: the cheap half of `encode`."""
     topic = mask_topic(message.source_id)
     if include_jpeg and message.jpeg is not None:
         topic = image_topic(message.source_id)
@@ -68,7 +125,7 @@ def assemble(message: Message, buffers: Sequence[Buffer], *, include_jpeg: bool 
 
 
 def read_header(parts: Sequence[Part]) -> Header:
-    """Topic and header alone, at a tenth of the cost of `decode`.
+    """Read topic and header only, at a tenth of the cost of `decode`.
 
     Raises:
         WireError: see `decode`.
@@ -77,7 +134,7 @@ def read_header(parts: Sequence[Part]) -> Header:
         raise WireError(f"a message has a topic, a header and buffers, got {len(parts)} parts")
     header = parse_header(parts[1])
     if len(parts) != 2 + len(header.buffers):
-        raise WireError(f"the header lists {len(header.buffers)} buffers, {len(parts) - 2} came")
+        raise WireError(f"the header lists {len(header.buffers)} buffers, got {len(parts) - 2}")
     names = [entry.name for entry in header.buffers]
     if len(set(names)) != len(names):
         raise WireError(f"buffer names must differ, got {', '.join(names)[:80]}")
@@ -85,20 +142,20 @@ def read_header(parts: Sequence[Part]) -> Header:
     if "jpeg" not in names:
         topics.append(mask_topic(header.source_id))
     if parts[0] not in topics:
-        raise WireError(f"the topic is {bytes(parts[0])[:80]!r}, the header belongs to {topics[-1]!r}")
+        raise WireError(f"the topic must be {topics[-1]!r} for this header, got {bytes(parts[0])[:80]!r}")
     return header
 
 
 def decode(parts: Sequence[Part], header: Header | None = None) -> Message:
-    """The message in the parts, which may come from anybody.
+    """Decode the message in parts from an untrusted peer.
 
     Args:
         parts: topic, header and buffers.
-        header: what `read_header` made of the same parts, where that was called before.
+        header: result of `read_header` for the same parts, if it is known.
 
     Raises:
-        WireError: any part contradicts the format, another part or the limits. Nothing else is
-            raised, whatever the bytes.
+        WireError: a part contradicts the format, another part or the limits. No other error is raised, whatever
+            the bytes.
     """
     header = read_header(parts) if header is None else header
     buffers = {entry.name: (entry, body) for entry, body in zip(header.buffers, parts[2:], strict=True)}
@@ -123,4 +180,44 @@ def decode(parts: Sequence[Part], header: Header | None = None) -> Message:
         jpeg=read_array(*buffers["jpeg"], "|u1", (None,)).tobytes() if "jpeg" in buffers else None,
         epoch=header.epoch,
         seq=header.seq,
+    )
+
+
+@dataclass(frozen=True)
+class Status:
+    """State that a publisher reports about itself."""
+
+    epoch: str
+    """Identifies one run of the publisher."""
+    stamp_ns: int
+    """Wall clock (ns since the Unix epoch) of the report."""
+    sources: dict[str, int]
+    """Last sequence number sent, by source id."""
+
+
+def encode_status(status: Status) -> list[bytes]:
+    """Encode a status to its two parts."""
+    body = {
+        "schema": STATUS_SCHEMA,
+        "version": STATUS_VERSION,
+        "epoch": status.epoch,
+        "stamp": stamp_to_json(status.stamp_ns),
+        "sources": status.sources,
+    }
+    return [STATUS_TOPIC, json_fields.dump_json(body, "status")]
+
+
+def decode_status(parts: Sequence[Part]) -> Status:
+    """Decode the status in the parts; raise WireError, and no other error, if they are not one."""
+    if len(parts) != 2 or parts[0] != STATUS_TOPIC:
+        raise WireError(f"a status has the topic {STATUS_TOPIC!r} and one more part, got {len(parts)} parts")
+    values = json_fields.parse_json(parts[1], "status", MAX_STATUS_BYTES)
+    parse_version(values, STATUS_SCHEMA)
+    sources = json_fields.mapping(values, "sources")
+    if len(sources) > MAX_SOURCES:
+        raise WireError(f"'sources' has {len(sources)} entries, at most {MAX_SOURCES} are allowed")
+    return Status(
+        epoch=json_fields.text(values, "epoch"),
+        stamp_ns=parse_stamp(json_fields.mapping(values, "stamp")),
+        sources={check_source_id(source_id): json_fields.integer(sources, source_id, low=-1) for source_id in sources},
     )

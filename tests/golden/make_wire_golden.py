@@ -1,8 +1,8 @@
-"""Writes the byte fixtures of the present wire version: `python tests/golden/make_wire_golden.py`.
+"""Write the byte fixtures of the current wire version: `python tests/golden/make_wire_golden.py`.
 
-They pin the format: a change that alters one of them needs a new version and a new folder; the folders of
-versions before are only read. Each file is one message in its single-part form, from which the parts can be
-had back.
+The fixtures pin the format: a change that alters one of them requires a new version and a new folder. The folders of
+earlier versions are read-only. Each file is one message in its single-part form, from which the parts can be
+recovered.
 """
 
 import sys
@@ -19,9 +19,9 @@ from tests.support.messages import disc, make_message, make_object
 
 FOLDER = Path(__file__).parent / "wire" / "1.1"
 FOLDER_1_0 = Path(__file__).parent / "wire" / "1.0"
-"""What version 1.0 wrote, which had no prompts."""
+"""Fixtures of version 1.0, which had no prompts."""
 JPEG = bytes.fromhex("ffd8ffe000104a46494600ffd9")
-"""Stands for a picture; nothing in the wire format looks into it."""
+"""Placeholder for an image; the wire format does not inspect it."""
 
 FULL = make_message(
     make_object(disc(11), 3, 2, track_id=1, score=0.9134, box=(3.25, 2.5, 13.75, 12.99), label="Käse"),
@@ -42,7 +42,7 @@ FULL = make_message(
     epoch="5f0c2a",
     seq=17,
 )
-"""Every field set; discs, a filled box, a full column, an empty mask; the first two overlap."""
+"""A message with every field set: a disc, a filled box, a full column, an empty mask; the first two overlap."""
 
 MESSAGES: dict[str, Message] = {
     "empty": make_message(epoch="5f0c2a", seq=0),
@@ -53,7 +53,7 @@ STATUS = Status(epoch="5f0c2a", stamp_ns=1_700_000_001_000_000_007, sources={"ca
 
 
 def parts_of(name: str) -> list[bytes]:
-    """What the present code writes for a fixture."""
+    """Return the parts that the current code writes for a fixture."""
     if name == "status":
         return encode_status(STATUS)
     if name == "zlib":
@@ -62,7 +62,7 @@ def parts_of(name: str) -> list[bytes]:
 
 
 NAMES = (*MESSAGES, "status")
-"""Those that must be written byte for byte; `zlib` is only read, as its bytes depend on the library's version."""
+"""Fixtures to be reproduced byte for byte. `zlib` is only read, because its bytes depend on the library's version."""
 
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Handing messages in: never waiting, never encoding for nobody, never losing an error."""
+"""The publisher never waits, never encodes without a subscriber and never loses an error."""
 
 import threading
 from dataclasses import replace
@@ -33,7 +33,7 @@ def _connected(context, publisher, **options):
 
 @pytest.mark.parametrize("mask_encoding", MASK_ENCODINGS)
 @pytest.mark.parametrize("compression", ["none", "zlib"])
-def test_a_message_arrives(context, mask_encoding, compression):
+def test_message_arrives(context, mask_encoding, compression):
     with (
         Publisher(ANYWHERE, mask_encoding=mask_encoding, compression=compression, context=context) as publisher,
         _connected(context, publisher) as subscriber,
@@ -43,7 +43,7 @@ def test_a_message_arrives(context, mask_encoding, compression):
         assert comparable(received) == comparable(replace(MESSAGE, epoch=publisher.epoch, seq=0))
 
 
-def test_ipc_and_inproc_work_the_same(context, tmp_path):
+def test_ipc_and_inproc_work(context, tmp_path):
     for endpoint in (f"ipc://{tmp_path}/s", "inproc://here"):
         with (
             Publisher(endpoint, context=context) as publisher,
@@ -59,21 +59,21 @@ def test_sequence_numbers_count_per_source(context):
         assert [publisher.publish(message) for message in (MESSAGE, other, MESSAGE, MESSAGE, other)] == [0, 0, 1, 2, 1]
 
 
-def test_runs_differ_in_their_epoch(context):
+def test_each_run_has_its_own_epoch(context):
     with Publisher(ANYWHERE, context=context) as one, Publisher(ANYWHERE, context=context) as other:
         assert one.epoch != other.epoch
 
 
-def test_the_picture_goes_to_whoever_asked_for_it(context):
+def test_image_is_sent_to_its_subscribers_only(context):
     image = np.zeros((48, 64, 3), dtype=np.uint8)
     image[:, 32:] = (255, 0, 0)
     with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher) as masks_only:
         assert (publisher.wants_masks("cam0"), publisher.wants_image("cam0")) == (True, False)
-        with _connected(context, publisher, sources=["cam0"], picture=True) as with_picture:
+        with _connected(context, publisher, sources=["cam0"], images=True) as with_image:
             assert (publisher.wants_image("cam0"), publisher.wants_image("cam1")) == (True, False)
             publisher.publish(MESSAGE, image)
             assert masks_only.receive(WAIT_SECONDS).jpeg is None
-            received = with_picture.receive(WAIT_SECONDS)
+            received = with_image.receive(WAIT_SECONDS)
         assert len(received.objects) == 2
         decoded = cv2.cvtColor(
             cv2.imdecode(np.frombuffer(received.jpeg, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB
@@ -81,36 +81,36 @@ def test_the_picture_goes_to_whoever_asked_for_it(context):
         assert np.abs(decoded.astype(int) - image)[:, [10, 50]].max() < 20
 
 
-def test_without_an_image_the_picture_is_missing_and_the_message_comes(context):
-    with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher, picture=True) as subscriber:
+def test_image_subscriber_receives_message_without_image(context):
+    with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher, images=True) as subscriber:
         publisher.publish(MESSAGE)
         received = subscriber.receive(WAIT_SECONDS)
         assert received.jpeg is None
         assert len(received.objects) == 2
 
 
-def test_a_jpeg_that_is_there_is_sent_as_it_is(context):
-    with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher, picture=True) as subscriber:
+def test_existing_jpeg_is_sent_unchanged(context):
+    with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher, images=True) as subscriber:
         publisher.publish(replace(MESSAGE, jpeg=b"made elsewhere"))
         assert subscriber.receive(WAIT_SECONDS).jpeg == b"made elsewhere"
 
 
-def test_nothing_is_encoded_for_nobody(context):
+def test_nothing_is_encoded_without_subscriber(context):
     with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher, sources=["cam1"]):
         assert not publisher.wants_masks("cam0")
         publisher.publish(replace(MESSAGE, objects=UnreadableObjects()))
 
 
-def test_the_newest_message_wins(context):
-    held_up = GatedObjects.closed()
+def test_newest_message_wins(context):
+    blocked = GatedObjects.closed()
     with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher) as subscriber:
-        publisher.publish(replace(MESSAGE, objects=held_up))
-        assert held_up.entered.wait(WAIT_SECONDS)
+        publisher.publish(replace(MESSAGE, objects=blocked))
+        assert blocked.entered.wait(WAIT_SECONDS)
         for index in (1, 2, 3):
             publisher.publish(replace(MESSAGE, frame_index=index))
         publisher.publish(replace(MESSAGE, source_id="cam1"))
         assert publisher.drops("cam0") == {"publish": {"newer_frame": 2}}
-        held_up.gate.set()
+        blocked.gate.set()
         newest = {}
         while len(newest) < 2 or newest["cam0"].seq < 3:
             message = subscriber.receive(WAIT_SECONDS)
@@ -121,41 +121,41 @@ def test_the_newest_message_wins(context):
         assert subscriber.gaps == {"cam0": 2, "cam1": 0}
 
 
-def test_a_file_waits_instead(context):
-    held_up = GatedObjects.closed()
+def test_file_source_waits_instead(context):
+    blocked = GatedObjects.closed()
     with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher) as subscriber:
-        publisher.publish(replace(MESSAGE, objects=held_up))
-        assert held_up.entered.wait(WAIT_SECONDS)
+        publisher.publish(replace(MESSAGE, objects=blocked))
+        assert blocked.entered.wait(WAIT_SECONDS)
         publisher.publish(MESSAGE)
         waiting = threading.Thread(target=publisher.publish, args=(MESSAGE,), kwargs={"wait_seconds": WAIT_SECONDS})
         waiting.start()
-        held_up.gate.set()
+        blocked.gate.set()
         waiting.join(WAIT_SECONDS)
         assert not waiting.is_alive()
-        assert [message.seq for message in _take(subscriber, until_seq=2)][-1] == 2
+        assert [message.seq for message in _receive_until(subscriber, seq=2)][-1] == 2
         assert subscriber.gaps == {"cam0": 0}
         assert publisher.drops("cam0") == {}
 
 
-def _take(subscriber, until_seq):
+def _receive_until(subscriber, seq):
     for message in subscriber:
         yield message
-        if message.seq == until_seq:
+        if message.seq == seq:
             return
 
 
-def test_a_wait_is_bounded(context):
-    held_up = GatedObjects.closed()
+def test_wait_is_bounded(context):
+    blocked = GatedObjects.closed()
     with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher):
-        publisher.publish(replace(MESSAGE, objects=held_up))
-        assert held_up.entered.wait(WAIT_SECONDS)
+        publisher.publish(replace(MESSAGE, objects=blocked))
+        assert blocked.entered.wait(WAIT_SECONDS)
         publisher.publish(MESSAGE)
         publisher.publish(MESSAGE, wait_seconds=0.01)
         assert publisher.drops("cam0") == {"publish": {"newer_frame": 1}}
-        held_up.gate.set()
+        blocked.gate.set()
 
 
-def test_what_was_handed_in_is_sent_before_closing(context):
+def test_submitted_messages_are_sent_before_closing(context):
     with Publisher(ANYWHERE, context=context) as publisher:
         subscriber = _connected(context, publisher)
         for source_id in ("cam0", "cam1", "cam2"):
@@ -164,7 +164,7 @@ def test_what_was_handed_in_is_sent_before_closing(context):
         assert {subscriber.receive(WAIT_SECONDS).source_id for _ in range(3)} == {"cam0", "cam1", "cam2"}
 
 
-def test_a_message_that_fills_the_buffers_is_sent_before_closing(context):
+def test_large_message_is_sent_before_closing(context):
     large = make_message(make_object(disc(9), 3, 2), size=(4000, 4000))
     with Publisher(ANYWHERE, mask_encoding="label-u16", context=context) as publisher:
         subscriber = _connected(context, publisher)
@@ -173,7 +173,7 @@ def test_a_message_that_fills_the_buffers_is_sent_before_closing(context):
         assert subscriber.receive(WAIT_SECONDS).mask_size == (4000, 4000)
 
 
-def test_publishing_after_closing_is_refused(context):
+def test_publishing_after_closing_is_rejected(context):
     publisher = Publisher(ANYWHERE, context=context)
     publisher.close()
     publisher.close()
@@ -185,12 +185,12 @@ OUTSIDE = replace(MESSAGE, objects=(make_object(disc(9), 0, 0, mask=CropMask(dis
 
 
 def _publish_often(publisher):
-    """The second waits for the first to be taken, which a thread that has failed does not."""
+    """Publish three times: the second waits until the first is sent, which never happens once the thread has failed."""
     for _ in range(3):
         publisher.publish(MESSAGE, wait_seconds=WAIT_SECONDS)
 
 
-def test_an_error_of_the_thread_is_raised_in_the_caller(context):
+def test_thread_error_is_raised_in_caller(context):
     publisher = Publisher(ANYWHERE, context=context)
     with _connected(context, publisher):
         publisher.publish(OUTSIDE)
@@ -201,7 +201,7 @@ def test_an_error_of_the_thread_is_raised_in_the_caller(context):
             publisher.close()
 
 
-def test_an_error_with_the_last_message_is_raised_on_closing(context):
+def test_error_of_last_message_is_raised_on_closing(context):
     publisher = Publisher(ANYWHERE, context=context)
     with _connected(context, publisher):
         publisher.publish(OUTSIDE)
@@ -209,33 +209,36 @@ def test_an_error_with_the_last_message_is_raised_on_closing(context):
             publisher.close()
 
 
-def test_a_picture_that_is_none_is_an_error(context):
+def test_invalid_image_is_an_error(context):
     publisher = Publisher(ANYWHERE, context=context)
-    with _connected(context, publisher, picture=True):
+    with _connected(context, publisher, images=True):
         publisher.publish(MESSAGE, np.zeros((48, 64), dtype=np.uint8))
         with pytest.raises(PublishError, match=r"must be uint8 \(H, W, 3\)"):
             publisher.close()
 
 
-def test_a_source_id_that_is_no_topic_is_refused_at_once(context):
+def test_invalid_source_id_is_rejected_at_once(context):
     with Publisher(ANYWHERE, context=context) as publisher, pytest.raises(WireError, match="source id"):
         publisher.publish(replace(MESSAGE, source_id="a/b"))
 
 
-def test_the_status_greets_whoever_subscribes_and_comes_again(context):
+def test_status_is_sent_on_subscription_and_repeated(context):
     with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher) as subscriber:
         publisher.publish(MESSAGE)
         assert subscriber.receive(WAIT_SECONDS).seq == 0
-        with context.socket(zmq.SUB) as newcomer:
-            newcomer.subscribe(b"status/1/")
-            newcomer.connect(publisher.endpoint)
-            first, second = decode_status(received_within(newcomer)), decode_status(received_within(newcomer))
+        with context.socket(zmq.SUB) as socket:
+            socket.subscribe(b"status/1/")
+            socket.connect(publisher.endpoint)
+            first, second = (
+                decode_status(received_within(socket)),
+                decode_status(received_within(socket)),
+            )
         assert first.epoch == second.epoch == publisher.epoch
         assert first.sources == second.sources == {"cam0": 0}
         assert first.stamp_ns < second.stamp_ns
 
 
-def test_single_part_readers_get_the_same(context):
+def test_single_part_readers_receive_same_message(context):
     with (
         Publisher(ANYWHERE, single_endpoint=ANYWHERE, context=context) as publisher,
         context.socket(zmq.SUB) as reader,
@@ -243,7 +246,7 @@ def test_single_part_readers_get_the_same(context):
         reader.setsockopt(zmq.CONFLATE, 1)
         reader.subscribe(b"seg/1/cam0/")
         reader.connect(publisher.single_endpoint)
-        for _ in range(200):  # until its subscription has reached the publisher
+        for _ in range(200):  # until the subscription has reached the publisher
             seq = publisher.publish(MESSAGE)
             if reader.poll(50):
                 break
@@ -251,19 +254,19 @@ def test_single_part_readers_get_the_same(context):
         assert comparable(received) == comparable(replace(MESSAGE, epoch=publisher.epoch, seq=seq))
 
 
-def test_newcomers_do_not_wait_for_the_next_status(context):
+def test_new_subscribers_do_not_wait_for_next_status(context):
     with Publisher(ANYWHERE, context=context) as publisher:
         stamps = []
         for _ in range(6):
-            with context.socket(zmq.SUB) as newcomer:
-                newcomer.subscribe(b"status/1/")
-                newcomer.connect(publisher.endpoint)
-                stamps.append(decode_status(received_within(newcomer)).stamp_ns)
-    # They come a second apart unless somebody is greeted.
+            with context.socket(zmq.SUB) as socket:
+                socket.subscribe(b"status/1/")
+                socket.connect(publisher.endpoint)
+                stamps.append(decode_status(received_within(socket)).stamp_ns)
+    # The periodic status is sent once a second.
     assert stamps[-1] - stamps[0] < 4e9
 
 
-def test_the_status_reaches_single_part_readers(context):
+def test_status_reaches_single_part_readers(context):
     with (
         Publisher(ANYWHERE, single_endpoint=ANYWHERE, context=context) as publisher,
         context.socket(zmq.SUB) as reader,
@@ -274,12 +277,12 @@ def test_the_status_reaches_single_part_readers(context):
         assert decode_status(unpack_single(received_within(reader)[0])).epoch == publisher.epoch
 
 
-def test_there_is_no_single_endpoint_unless_asked_for(context):
+def test_single_endpoint_is_off_by_default(context):
     with Publisher(ANYWHERE, context=context) as publisher:
         assert publisher.single_endpoint is None
 
 
-def test_a_port_in_use_leaves_nothing_behind(context):
+def test_port_in_use_is_rejected_without_leaks(context):
     with Publisher(ANYWHERE, context=context) as publisher:
         num_threads = threading.active_count()
         for endpoints in (
@@ -293,14 +296,14 @@ def test_a_port_in_use_leaves_nothing_behind(context):
         assert threading.active_count() == num_threads
 
 
-def test_a_public_endpoint_needs_to_be_allowed(context):
+def test_public_endpoint_requires_permission(context):
     with pytest.raises(PublishError, match="allow_public"):
         Publisher("tcp://0.0.0.0:0", context=context)
     with Publisher("tcp://0.0.0.0:0", allow_public=True, context=context) as publisher:
         assert publisher.endpoint.startswith("tcp://0.0.0.0:")
 
 
-def test_ending_the_context_ends_the_publisher():
+def test_terminating_context_ends_publisher():
     with leak_checked_context() as context:
         publisher = Publisher(ANYWHERE, context=context)
     with pytest.raises(PublishError, match="closed"):

@@ -1,9 +1,9 @@
-"""One publishing socket."""
+"""Subscriptions and sending of one publishing socket."""
 
 import pytest
 import zmq
 
-from streamseg.publish.socket import QUEUE_MESSAGES, Outlet
+from streamseg.publish.socket import QUEUE_MESSAGES, PublishSocket
 from streamseg.wire import unpack_single
 from tests.support.zeromq import leak_checked_context, received_within
 
@@ -17,27 +17,27 @@ def context():
 
 
 @pytest.fixture
-def outlet(context):
-    outlet = Outlet(context, "tcp://127.0.0.1:0", is_single=False, allow_public=False)
-    yield outlet
-    outlet.close()
+def publisher(context):
+    publisher = PublishSocket(context, "tcp://127.0.0.1:0", is_single=False, allow_public=False)
+    yield publisher
+    publisher.close()
 
 
-def _events(outlet, count):
-    """The next `count` subscriptions or ends of one."""
+def _events(publisher, count):
+    """Wait for `count` (un)subscriptions; return the prefixes subscribed to."""
     prefixes = []
     for _ in range(count):
-        assert outlet.socket.poll(10_000), "nobody came or went"
-        prefixes += outlet.read_subscriptions()
+        assert publisher.socket.poll(10_000), "no subscription event"
+        prefixes += publisher.read_subscriptions()
     return prefixes
 
 
-def _subscriber(context, outlet, *prefixes, queue_messages=1000):
+def _subscriber(context, publisher, *prefixes, queue_messages=1000):
     socket = context.socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, queue_messages)
     for prefix in prefixes:
         socket.subscribe(prefix)
-    socket.connect(outlet.endpoint)
+    socket.connect(publisher.endpoint)
     return socket
 
 
@@ -49,76 +49,76 @@ def _subscriber(context, outlet, *prefixes, queue_messages=1000):
         pytest.param(b"", [b"seg/1/a/", b"pic/1/a/"], [], id="everything"),
     ],
 )
-def test_a_topic_is_wanted_while_somebody_subscribed_to_a_prefix(context, outlet, prefix, wanted, unwanted):
-    assert not any(map(outlet.is_wanted, wanted))
-    with _subscriber(context, outlet, prefix):
-        assert _events(outlet, 1) == [prefix]
-        assert all(map(outlet.is_wanted, wanted))
-        assert not any(map(outlet.is_wanted, unwanted))
-    assert _events(outlet, 1) == []
-    assert not any(map(outlet.is_wanted, wanted))
+def test_topic_is_wanted_while_prefix_is_subscribed(context, publisher, prefix, wanted, unwanted):
+    assert not any(map(publisher.is_wanted, wanted))
+    with _subscriber(context, publisher, prefix):
+        assert _events(publisher, 1) == [prefix]
+        assert all(map(publisher.is_wanted, wanted))
+        assert not any(map(publisher.is_wanted, unwanted))
+    assert _events(publisher, 1) == []
+    assert not any(map(publisher.is_wanted, wanted))
 
 
-def test_a_topic_is_wanted_until_the_last_subscriber_leaves(context, outlet):
-    first, second = _subscriber(context, outlet, b"a/"), _subscriber(context, outlet, b"a/")
-    _wait_for_subscriptions(outlet, 2)
+def test_topic_is_wanted_until_last_subscriber_leaves(context, publisher):
+    first, second = _subscriber(context, publisher, b"a/"), _subscriber(context, publisher, b"a/")
+    _wait_for_subscriptions(publisher, 2)
     first.close()
-    assert _events(outlet, 1) == []
-    assert outlet.is_wanted(b"a/")
+    assert _events(publisher, 1) == []
+    assert publisher.is_wanted(b"a/")
     second.close()
-    assert _events(outlet, 1) == []
-    assert not outlet.is_wanted(b"a/")
+    assert _events(publisher, 1) == []
+    assert not publisher.is_wanted(b"a/")
 
 
-def _wait_for_subscriptions(outlet, count):
-    """Subscriptions may come in one reading or in several."""
+def _wait_for_subscriptions(publisher, count):
+    """Wait for `count` subscriptions, which may arrive in several reads."""
     prefixes = []
     while len(prefixes) < count:
-        assert outlet.socket.poll(10_000), "nobody came"
-        prefixes += outlet.read_subscriptions()
+        assert publisher.socket.poll(10_000), "no subscription"
+        prefixes += publisher.read_subscriptions()
 
 
-def test_a_peer_that_talks_is_ignored(context, outlet):
-    with context.socket(zmq.XSUB) as talker:
-        talker.connect(outlet.endpoint)
-        talker.send_multipart([b"hello", b"\x01nonsense"])
-        talker.send(b"\x01a/")
-        _wait_for_subscriptions(outlet, 1)
-        assert outlet.is_wanted(b"a/")
-        assert not outlet.is_wanted(b"nonsense")
+def test_messages_from_peers_are_ignored(context, publisher):
+    with context.socket(zmq.XSUB) as peer:
+        peer.connect(publisher.endpoint)
+        peer.send_multipart([b"hello", b"\x01nonsense"])
+        peer.send(b"\x01a/")
+        _wait_for_subscriptions(publisher, 1)
+        assert publisher.is_wanted(b"a/")
+        assert not publisher.is_wanted(b"nonsense")
 
 
 def test_single_part_messages_work_with_conflate(context):
-    outlet = Outlet(context, "tcp://127.0.0.1:0", is_single=True, allow_public=False)
+    publisher = PublishSocket(context, "tcp://127.0.0.1:0", is_single=True, allow_public=False)
     with context.socket(zmq.SUB) as reader:
         reader.setsockopt(zmq.CONFLATE, 1)
         reader.subscribe(b"a/")
-        reader.connect(outlet.endpoint)
-        _wait_for_subscriptions(outlet, 1)
+        reader.connect(publisher.endpoint)
+        _wait_for_subscriptions(publisher, 1)
         for nth in range(20):
-            assert outlet.send([b"a/", b"%d" % nth, b"body"])
+            assert publisher.send([b"a/", b"%d" % nth, b"body"])
         last = b""
         while last != b"19":
             (body,) = received_within(reader)
             topic, last, rest = unpack_single(body)
             assert (topic, rest) == (b"a/", b"body")
-    outlet.close()
+    publisher.close()
 
 
-def test_a_stalled_subscriber_costs_the_others_nothing(context, outlet):
-    stalled = _subscriber(context, outlet, b"a/", queue_messages=1)
-    healthy = _subscriber(context, outlet, b"a/")
-    _wait_for_subscriptions(outlet, 2)
+def test_stalled_subscriber_does_not_affect_others(context, publisher):
+    stalled = _subscriber(context, publisher, b"a/", queue_messages=1)
+    healthy = _subscriber(context, publisher, b"a/")
+    _wait_for_subscriptions(publisher, 2)
     was_full = False
-    # The stalled one's queues and the kernel's buffers take some messages before it falls behind.
+    # The queues of the stalled subscriber and the kernel's buffers hold some messages before it falls behind.
     for nth in range(QUEUE_MESSAGES + 500):
-        was_full = was_full or not outlet.send([b"a/", b"%d" % nth, BIG])
+        was_full = was_full or not publisher.send([b"a/", b"%d" % nth, BIG])
         assert received_within(healthy)[1] == b"%d" % nth
         if was_full:
             break
     assert was_full, "the stalled subscriber never fell behind"
     for nth in range(1000, 1003):
-        outlet.send([b"a/", b"%d" % nth, BIG])
+        publisher.send([b"a/", b"%d" % nth, BIG])
         assert received_within(healthy)[1] == b"%d" % nth
     stalled.close()
     healthy.close()

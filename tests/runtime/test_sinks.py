@@ -99,7 +99,7 @@ def test_what_is_written_is_received():
 def test_the_picture_is_sent_where_somebody_wants_it():
     publisher = Publisher("tcp://127.0.0.1:0")
     sink = PublishSink(publisher)
-    with Subscriber(publisher.endpoint, picture=True) as subscriber:
+    with Subscriber(publisher.endpoint, images=True) as subscriber:
         assert subscriber.wait_connected(5)
         sink.write(make_result(3))
         message = subscriber.receive(5)

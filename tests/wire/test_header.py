@@ -29,31 +29,31 @@ MESSAGE = make_message(
 HEADER = json.loads(encode(MESSAGE)[1])
 
 
-def test_the_schema_is_a_schema():
+def test_schema_is_valid():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("name", golden.MESSAGES)
-def test_the_fixtures_follow_the_schema(name):
+def test_fixtures_follow_schema(name):
     VALIDATOR.validate(json.loads(golden.parts_of(name)[1]))
 
 
 @given(messages(), st.sampled_from(MASK_ENCODINGS))
-def test_every_header_follows_the_schema(message, mask_encoding):
+def test_every_header_follows_schema(message, mask_encoding):
     VALIDATOR.validate(json.loads(encode(message, mask_encoding=mask_encoding)[1]))
 
 
 def _changed(path: str, value: Any) -> dict[str, Any]:
-    """The header with the value at a dotted path replaced; `...` removes it."""
+    """Return the header with the value at a dotted path replaced; `...` removes it."""
     changed = json.loads(json.dumps(HEADER))
     *parents, last = [int(part) if part.isdecimal() else part for part in path.split(".")]
-    place = changed
+    container = changed
     for part in parents:
-        place = place[part]
+        container = container[part]
     if value is ...:
-        del place[last]
+        del container[last]
     else:
-        place[last] = value
+        container[last] = value
     return changed
 
 
@@ -80,7 +80,7 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ("buffers.0.shape", [-1]), ("buffers.0.shape", ...), ("buffers.0.dtype", ...), ("buffers.0.compression", None),
     ],
 )  # fmt: skip
-def test_schema_and_reader_refuse_the_same(path, value):
+def test_schema_and_reader_reject_same_headers(path, value):
     changed = _changed(path, value)
     assert not VALIDATOR.is_valid(changed)
     with pytest.raises(WireError):
@@ -97,13 +97,13 @@ def test_schema_and_reader_refuse_the_same(path, value):
         ("stamp.sec", 0), ("image", {"w": 0, "h": 0}), ("epoch", ""), ("objects.0.label", None),
     ],
 )  # fmt: skip
-def test_schema_and_reader_accept_the_same(path, value):
+def test_schema_and_reader_accept_same_headers(path, value):
     changed = _changed(path, value)
     VALIDATOR.validate(changed)
     parse_header(json.dumps(changed).encode())
 
 
-def test_a_state_of_a_later_version_counts_as_none():
+def test_unknown_prompt_state_counts_as_none():
     changed = _changed("prompts.0.state", "guessed") | {"version": [1, 2]}
     (status,) = parse_header(json.dumps(changed).encode()).prompts
     assert status == PromptStatus("cup", "none", 0.9, 7)
@@ -114,19 +114,19 @@ def test_version_1_0_has_no_prompts():
     assert parse_header(json.dumps(old).encode()).prompts == ()
 
 
-def test_the_stamp_is_split_without_loss():
+def test_stamp_is_split_without_loss():
     message = make_message(captured_ns=1_799_999_999_999_999_999)
     assert json.loads(encode(message)[1])["stamp"] == {"sec": 1_799_999_999, "nanosec": 999_999_999}
     assert parse_header(encode(message)[1]).captured_ns == 1_799_999_999_999_999_999
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"NaN", b"Infinity", b"-1e999"])
-def test_numbers_that_are_not_finite_are_refused(number):
+def test_non_finite_numbers_are_rejected(number):
     body = encode(MESSAGE)[1].replace(b'"age_ms":21.5', b'"age_ms":' + number)
     with pytest.raises(WireError):
         parse_header(body)
 
 
-def test_half_a_surrogate_pair_is_refused():
+def test_unpaired_surrogate_is_rejected():
     with pytest.raises(WireError, match="surrogate"):
         parse_header(encode(MESSAGE)[1].replace(b'"epoch":"e"', rb'"epoch":"\ud800"'))

@@ -19,7 +19,7 @@ def _read(buffers: list[Buffer], num_masks: int = 2, size: tuple[int, int] = SIZ
 
 
 def _changed(encoding: str, name: str, array: np.ndarray) -> list[Buffer]:
-    """What `MASKS` are written as, with the values of one buffer replaced."""
+    """Return the encoded `MASKS` with the values of one buffer replaced."""
     return [
         pack_buffer(name, buffer.entry.encoding, array) if buffer.entry.name == name else buffer
         for buffer in write_masks(MASKS, SIZE, encoding)
@@ -32,18 +32,18 @@ def _changed(encoding: str, name: str, array: np.ndarray) -> list[Buffer]:
     ("masks", "size"),
     [
         pytest.param([], SIZE, id="none"),
-        pytest.param([], (0, 0), id="none on no canvas"),
+        pytest.param([], (0, 0), id="none on empty canvas"),
         pytest.param(MASKS, SIZE, id="two"),
-        pytest.param([CropMask(np.zeros((0, 0), np.bool_), 0, 0)], SIZE, id="an empty one"),
-        pytest.param([CropMask(np.zeros((0, 5), np.bool_), 3, 20)], SIZE, id="a crop without rows at the border"),
-        pytest.param([CropMask(np.zeros((4, 5), np.bool_), 3, 2)], SIZE, id="a crop without foreground"),
-        pytest.param([CropMask(np.ones(SIZE, np.bool_), 0, 0)], SIZE, id="the whole canvas"),
-        pytest.param([CropMask(np.eye(20, dtype=np.bool_), 10, 0)], SIZE, id="full height, a diagonal"),
+        pytest.param([CropMask(np.zeros((0, 0), np.bool_), 0, 0)], SIZE, id="empty mask"),
+        pytest.param([CropMask(np.zeros((0, 5), np.bool_), 3, 20)], SIZE, id="crop without rows at border"),
+        pytest.param([CropMask(np.zeros((4, 5), np.bool_), 3, 2)], SIZE, id="crop without foreground"),
+        pytest.param([CropMask(np.ones(SIZE, np.bool_), 0, 0)], SIZE, id="whole canvas"),
+        pytest.param([CropMask(np.eye(20, dtype=np.bool_), 10, 0)], SIZE, id="full height, diagonal"),
         pytest.param([CropMask(np.asfortranarray(disc(9)), 0, 0)], SIZE, id="column-major in memory"),
-        pytest.param([CropMask(disc(19)[2:9, ::3], 0, 0)], SIZE, id="a strided view"),
+        pytest.param([CropMask(disc(19)[2:9, ::3], 0, 0)], SIZE, id="strided view"),
     ],
 )
-def test_masks_are_read_as_written(masks, size, encoding, compression):
+def test_masks_round_trip(masks, size, encoding, compression):
     read = _read(write_masks(masks, size, encoding, compression), len(masks), size)
     assert len(read) == len(masks)
     for found, original in zip(read, masks, strict=True):
@@ -52,7 +52,7 @@ def test_masks_are_read_as_written(masks, size, encoding, compression):
         np.testing.assert_array_equal(found.crop, original.crop)
 
 
-def test_coco_strings_are_those_of_pycocotools():
+def test_coco_strings_equal_pycocotools():
     masks, offsets, _ = write_masks(MASKS, SIZE, "coco-rle")
     bounds = np.frombuffer(offsets.body, "<u4")
     for nth, mask in enumerate(MASKS):
@@ -66,7 +66,7 @@ def test_bits_are_row_major_and_start_a_byte_per_mask():
     assert np.frombuffer(offsets.body, "<u4").tolist() == [0, 1, 2]
 
 
-def test_the_best_object_is_on_top_of_a_label_map():
+def test_best_object_is_on_top_in_label_map():
     masks = [CropMask(np.ones((2, 2), np.bool_), 0, 0), CropMask(np.ones((2, 3), np.bool_), 0, 0)]
     labels = np.frombuffer(write_masks(masks, (2, 4), "label-u16")[0].body, "<u2").reshape(2, 4)
     assert labels.tolist() == [[1, 1, 2, 0]] * 2
@@ -79,14 +79,14 @@ CROPS = [[2, 3, 7, 7], [20, 10, 5, 4]]
 
 
 @pytest.mark.parametrize(
-    ("buffers", "complaint"),
+    ("buffers", "error"),
     [
         pytest.param(_changed("rle-crop-u32", "mask_offsets", U4([0, 9])), "shape", id="too few offsets"),
-        pytest.param(_changed("rle-crop-u32", "mask_offsets", U4([1, 9, NUM_RUNS])), "must rise", id="offsets from 1"),
+        pytest.param(_changed("rle-crop-u32", "mask_offsets", U4([1, 9, NUM_RUNS])), "must increase", id="from 1"),
         pytest.param(
-            _changed("rle-crop-u32", "mask_offsets", U4([0, 99, NUM_RUNS])), "must rise", id="offsets that fall"
+            _changed("rle-crop-u32", "mask_offsets", U4([0, 99, NUM_RUNS])), "must increase", id="decreasing offsets"
         ),
-        pytest.param(_changed("rle-crop-u32", "mask_offsets", U4([0, 2, 3])), "must rise", id="values left over"),
+        pytest.param(_changed("rle-crop-u32", "mask_offsets", U4([0, 2, 3])), "must increase", id="trailing values"),
         pytest.param(_changed("rle-crop-u32", "mask_offsets", U2([0, 2, 3])), "dtype", id="offsets of 16 bits"),
         pytest.param(_changed("rle-crop-u32", "mask_crops", U4(CROPS[:1])), "shape", id="too few crops"),
         pytest.param(_changed("rle-crop-u32", "mask_crops", U4([[2, 3, 7, 7], [26, 10, 5, 4]])), "outside", id="right"),
@@ -95,23 +95,23 @@ CROPS = [[2, 3, 7, 7], [20, 10, 5, 4]]
         pytest.param(_changed("rle-crop-u32", "mask_crops", U4([[2, 3, 7, 6], [20, 10, 5, 4]])), "add up", id="sum"),
         pytest.param(_changed("rle-crop-u32", "masks", U4([[1]])), "shape", id="runs in two dimensions"),
         pytest.param(
-            _changed("bits-crop", "mask_crops", U4([[2, 3, 7, 9], [20, 10, 5, 4]])), "8 are needed", id="bits"
+            _changed("bits-crop", "mask_crops", U4([[2, 3, 7, 9], [20, 10, 5, 4]])), "needs 8 bytes", id="bits"
         ),
         pytest.param(_changed("bits-crop", "masks", U2([1])), "dtype", id="bits of 16 bits"),
-        pytest.param(_changed("coco-rle", "mask_crops", U4([[2, 3, 6, 7], CROPS[1]])), "reaches outside", id="coco"),
-        pytest.param(_changed("label-u16", "masks", U2(np.full(SIZE, 3))), "label 3", id="a label without an object"),
-        pytest.param(_changed("label-u16", "masks", U2(np.zeros((30, 20)))), "shape", id="a map of another size"),
+        pytest.param(_changed("coco-rle", "mask_crops", U4([[2, 3, 6, 7], CROPS[1]])), "extends beyond", id="coco"),
+        pytest.param(_changed("label-u16", "masks", U2(np.full(SIZE, 3))), "label 3", id="label without object"),
+        pytest.param(_changed("label-u16", "masks", U2(np.zeros((30, 20)))), "shape", id="map of different size"),
         pytest.param(write_masks(MASKS, SIZE, "coco-rle")[1:], "'masks' is missing", id="no masks"),
         pytest.param(write_masks(MASKS, SIZE, "coco-rle")[:2], "'mask_crops' is missing", id="no crops"),
         pytest.param(write_masks(MASKS, SIZE, "coco-rle")[::2], "'mask_offsets' is missing", id="no offsets"),
     ],
 )
-def test_buffers_that_contradict_themselves_are_refused(buffers, complaint):
-    with pytest.raises(WireError, match=complaint):
+def test_contradictory_buffers_are_rejected(buffers, error):
+    with pytest.raises(WireError, match=error):
         _read(buffers)
 
 
-def test_an_unknown_encoding_is_refused():
+def test_unknown_encoding_is_rejected():
     masks, *tables = write_masks(MASKS, SIZE, "rle-crop-u32")
     renamed = pack_buffer("masks", "polygons", np.frombuffer(masks.body, "<u4"))
     with pytest.raises(WireError, match="unknown mask encoding 'polygons'"):
@@ -119,7 +119,7 @@ def test_an_unknown_encoding_is_refused():
 
 
 @pytest.mark.parametrize("encoding", ["rle-crop-u32", "bits-crop", "coco-rle"])
-def test_masks_that_would_fill_the_memory_are_refused_before_it_is_allocated(encoding):
+def test_too_large_masks_are_rejected_before_allocation(encoding):
     # 600 crops of 32768 x 32768 pixels would be 644 GB.
     crops = np.tile(np.array([[0, 0, 32768, 32768]], "<u4"), (600, 1))
     buffers = [
@@ -131,7 +131,7 @@ def test_masks_that_would_fill_the_memory_are_refused_before_it_is_allocated(enc
         _read(buffers, 600, (32768, 32768))
 
 
-def test_flat_coco_crops_may_not_decode_a_large_canvas_each():
+def test_flat_coco_crops_are_limited_by_canvas_height():
     crops = np.tile(np.array([[0, 0, 32768, 1]], "<u4"), (600, 1))
     buffers = [
         pack_buffer("masks", "coco-rle", np.zeros(0, "|u1")),
@@ -142,7 +142,7 @@ def test_flat_coco_crops_may_not_decode_a_large_canvas_each():
         _read(buffers, 600, (32768, 32768))
 
 
-@pytest.mark.parametrize("place", [(28, 0), (0, 15), (-1, 0)])
-def test_writing_a_mask_outside_the_mask_space_is_refused(place):
+@pytest.mark.parametrize("corner", [(28, 0), (0, 15), (-1, 0)])
+def test_writing_mask_outside_mask_space_is_rejected(corner):
     with pytest.raises(WireError, match="outside the mask space of 30x20"):
-        write_masks([CropMask(disc(7), *place)], SIZE, "rle-crop-u32")
+        write_masks([CropMask(disc(7), *corner)], SIZE, "rle-crop-u32")

@@ -1,4 +1,4 @@
-"""Messages to parts and back, and parts from strangers."""
+"""Frame and status messages as parts, topics, and parts from untrusted peers."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,20 @@ from hypothesis import strategies as st
 
 from streamseg.errors import WireError
 from streamseg.structures.message import PromptStatus
-from streamseg.wire import MASK_ENCODINGS, assemble, decode, encode, mask_buffers, pack_single, read_header
+from streamseg.wire import (
+    MASK_ENCODINGS,
+    Status,
+    assemble,
+    decode,
+    decode_status,
+    encode,
+    encode_status,
+    image_topic,
+    mask_buffers,
+    mask_topic,
+    pack_single,
+    read_header,
+)
 from tests.support.messages import comparable, disc, make_message, make_object, messages
 
 LOSSLESS = tuple(encoding for encoding in MASK_ENCODINGS if encoding != "label-u16")
@@ -27,19 +40,19 @@ MESSAGE = make_message(
 
 
 @given(messages(), st.sampled_from(LOSSLESS), st.sampled_from(["none", "zlib"]))
-def test_decode_undoes_encode(message, mask_encoding, compression):
+def test_decode_inverts_encode(message, mask_encoding, compression):
     parts = encode(message, mask_encoding=mask_encoding, compression=compression)
     assert comparable(decode(parts)) == comparable(message)
 
 
 @given(messages(), st.sampled_from(MASK_ENCODINGS))
-def test_encode_undoes_decode(message, mask_encoding):
+def test_encode_inverts_decode(message, mask_encoding):
     parts = encode(message, mask_encoding=mask_encoding)
     assert encode(decode(parts), mask_encoding=mask_encoding) == parts
 
 
 @given(messages())
-def test_views_are_read_like_bytes(message):
+def test_memory_views_decode_like_bytes(message):
     parts = encode(message)
     assert comparable(decode([memoryview(part) for part in parts])) == comparable(message)
 
@@ -52,70 +65,70 @@ def test_numbers_are_rounded_to_the_stated_precision():
     assert read.age_ms == 1.235
 
 
-def test_numpy_numbers_are_written():
+def test_numpy_numbers_are_encoded():
     found = make_object(
         disc(3), 0, 0, track_id=np.int64(4), score=np.float32(0.5), box=tuple(np.ones(4, np.float32)), area=np.int64(9)
     )
     assert decode(encode(make_message(found))).objects[0].track_id == 4
 
 
-def test_the_picture_decides_the_topic():
-    with_picture, without = encode(MESSAGE), encode(MESSAGE, include_jpeg=False)
-    assert (with_picture[0], without[0]) == (b"pic/1/cam0/", b"seg/1/cam0/")
-    assert decode(with_picture).jpeg == MESSAGE.jpeg
+def test_image_determines_topic():
+    with_image, without = encode(MESSAGE), encode(MESSAGE, include_jpeg=False)
+    assert (with_image[0], without[0]) == (b"pic/1/cam0/", b"seg/1/cam0/")
+    assert decode(with_image).jpeg == MESSAGE.jpeg
     assert decode(without).jpeg is None
 
 
-def test_a_message_without_a_picture_may_come_where_pictures_come():
+def test_message_without_image_may_use_image_topic():
     assert decode([b"pic/1/cam0/", *encode(MESSAGE, include_jpeg=False)[1:]]).jpeg is None
 
 
-def test_variants_share_the_masks():
+def test_variants_share_encoded_masks():
     buffers = mask_buffers(MESSAGE, "rle-crop-u32")
     assert assemble(MESSAGE, buffers) == encode(MESSAGE)
     assert assemble(MESSAGE, buffers, include_jpeg=False) == encode(MESSAGE, include_jpeg=False)
 
 
-def test_sixty_objects_fit_a_few_kilobytes_of_header():
+def test_header_of_sixty_objects_takes_few_kilobytes():
     found = make_object(disc(9), 3, 2, box=(1234.56, 1234.56, 1234.56, 1234.56), score=0.1234, track_id=12345)
     assert len(encode(make_message(*[found] * 60))[1]) < 8000
 
 
-def test_a_thousand_prompts_fit_a_hundred_kilobytes_of_header():
+def test_header_of_thousand_prompts_takes_100_kilobytes():
     prompts = tuple(PromptStatus(f"prompt {nth}", "reacquired", 0.1234, 12345) for nth in range(1024))
     parts = encode(make_message(prompts=prompts))
     assert len(parts[1]) < 100_000
     assert decode(parts).prompts == prompts
 
 
-def test_the_header_read_before_is_used():
+def test_decode_accepts_parsed_header():
     parts = encode(MESSAGE)
     assert comparable(decode(parts, read_header(parts))) == comparable(MESSAGE)
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "error"),
     [
-        pytest.param({"source_id": "a/b"}, "source id", id="a slash in the source id"),
-        pytest.param({"source_id": "cam\n"}, "source id", id="a line break in the source id"),
-        pytest.param({"source_id": ""}, "source id", id="no source id"),
-        pytest.param({"age_ms": float("nan")}, "JSON", id="no age"),
+        pytest.param({"source_id": "a/b"}, "source id", id="slash in source id"),
+        pytest.param({"source_id": "cam\n"}, "source id", id="line break in source id"),
+        pytest.param({"source_id": ""}, "source id", id="empty source id"),
+        pytest.param({"age_ms": float("nan")}, "JSON", id="age is NaN"),
         pytest.param({"pts_seconds": float("inf")}, "JSON", id="infinite time"),
-        pytest.param({"frame_id": "\ud800"}, "JSON", id="a lone surrogate"),
-        pytest.param({"mask_size": (8, 8)}, "outside the mask space", id="a mask outside the mask space"),
+        pytest.param({"frame_id": "\ud800"}, "JSON", id="unpaired surrogate"),
+        pytest.param({"mask_size": (8, 8)}, "outside the mask space", id="mask outside mask space"),
         pytest.param({"objects": (MESSAGE.objects[0],) * 5000}, "at most 4096", id="too many objects"),
         pytest.param({"prompts": (PromptStatus("a", "none"),) * 4097}, "at most 4096 prompts", id="too many prompts"),
-        pytest.param({"prompts": (PromptStatus("a", "bound", float("nan")),)}, "JSON", id="no confidence"),
+        pytest.param({"prompts": (PromptStatus("a", "bound", float("nan")),)}, "JSON", id="confidence is NaN"),
     ],
 )
-def test_what_the_format_cannot_hold_is_refused(changes, complaint):
-    with pytest.raises(WireError, match=complaint) as caught:
+def test_message_beyond_format_is_rejected(changes, error):
+    with pytest.raises(WireError, match=error) as caught:
         encode(replace(MESSAGE, **changes))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("option", [{"mask_encoding": "polygons"}, {"compression": "lz4"}])
-def test_unknown_options_are_refused(option):
+def test_unknown_options_are_rejected(option):
     with pytest.raises(WireError, match="unknown"):
         encode(MESSAGE, **option)
 
@@ -131,23 +144,23 @@ TABLE = json.loads(PARTS[1])["buffers"]
 
 
 @pytest.mark.parametrize(
-    ("parts", "complaint"),
+    ("parts", "error"),
     [
         pytest.param([], "0 parts", id="no parts"),
-        pytest.param(PARTS[:1], "1 parts", id="topic alone"),
-        pytest.param(PARTS[:-1], "lists 4 buffers, 3 came", id="one buffer too few"),
-        pytest.param([*PARTS, b""], "lists 4 buffers, 5 came", id="one buffer too many"),
-        pytest.param([b"pic/1/cam1/", *PARTS[1:]], "topic", id="another source's topic"),
-        pytest.param([b"seg/1/cam0/", *PARTS[1:]], "topic", id="a picture on the topic without"),
-        pytest.param(_with_header(PARTS, buffers=[*TABLE[:2], TABLE[1], TABLE[3]]), "must differ", id="name twice"),
+        pytest.param(PARTS[:1], "1 parts", id="topic only"),
+        pytest.param(PARTS[:-1], "lists 4 buffers, got 3", id="one buffer too few"),
+        pytest.param([*PARTS, b""], "lists 4 buffers, got 5", id="one buffer too many"),
+        pytest.param([b"pic/1/cam1/", *PARTS[1:]], "topic", id="topic of another source"),
+        pytest.param([b"seg/1/cam0/", *PARTS[1:]], "topic", id="image on mask topic"),
+        pytest.param(_with_header(PARTS, buffers=[*TABLE[:2], TABLE[1], TABLE[3]]), "must differ", id="duplicate name"),
         pytest.param(_with_header(PARTS, buffers=[*TABLE[:2], {**TABLE[2], "name": "x"}, TABLE[3]]), "missing", id="x"),
         pytest.param(_with_header(PARTS, objects=[]), "shape", id="fewer objects than masks"),
-        pytest.param(_with_header(PARTS, objects=[1, 2]), "object", id="objects that are numbers"),
-        pytest.param([*PARTS[:5], PARTS[5][:-1]], "'jpeg' has 3 bytes", id="a cut picture"),
+        pytest.param(_with_header(PARTS, objects=[1, 2]), "object", id="objects are numbers"),
+        pytest.param([*PARTS[:5], PARTS[5][:-1]], "'jpeg' has 3 bytes", id="truncated image"),
     ],
 )
-def test_parts_that_contradict_each_other_are_refused(parts, complaint):
-    with pytest.raises(WireError, match=complaint) as caught:
+def test_contradictory_parts_are_rejected(parts, error):
+    with pytest.raises(WireError, match=error) as caught:
         decode(parts)
     assert "\n" not in str(caught.value)
 
@@ -165,7 +178,7 @@ def test_unknown_keys_and_buffers_are_ignored():
     assert comparable(read) == comparable(MESSAGE)
 
 
-def test_keys_with_defaults_may_be_missing():
+def test_keys_with_defaults_are_optional():
     values = json.loads(PARTS[1])
     for key in ("pts_seconds", "frame_id", "prompts", "drops"):
         del values[key]
@@ -175,8 +188,8 @@ def test_keys_with_defaults_may_be_missing():
     assert read.objects[0].label is None
 
 
-def test_another_major_version_is_refused():
-    with pytest.raises(WireError, match=r"version 2\.0 is not readable"):
+def test_other_major_version_is_rejected():
+    with pytest.raises(WireError, match=r"version 2\.0 is not supported"):
         decode(_with_header(PARTS, version=[2, 0]))
 
 
@@ -193,7 +206,7 @@ JSON_VALUES = st.recursive(
 
 
 def _replace_somewhere(draw: st.DrawFn, value: Any) -> Any:
-    """The same JSON with one value replaced, or one key or item removed, at a drawn depth."""
+    """Return the JSON with one value replaced, or one key or item removed, at a drawn depth."""
     if isinstance(value, dict | list) and value and draw(st.integers(0, 4)):
         keys = list(value) if isinstance(value, dict) else range(len(value))
         key = draw(st.sampled_from(keys))
@@ -208,7 +221,7 @@ def _replace_somewhere(draw: st.DrawFn, value: Any) -> Any:
 
 @st.composite
 def broken_parts(draw: st.DrawFn) -> list[bytes]:
-    """A message in which a value of the header, some bytes or a part are other than they were."""
+    """Draw a message with a corrupted header value, corrupted bytes or missing parts."""
     encoding, compression = draw(st.sampled_from(MASK_ENCODINGS)), draw(st.sampled_from(["none", "zlib"]))
     parts = encode(MESSAGE, mask_encoding=encoding, compression=compression)
     match draw(st.sampled_from(["header", "bytes", "length", "parts"])):
@@ -231,7 +244,7 @@ def broken_parts(draw: st.DrawFn) -> list[bytes]:
 
 @settings(max_examples=600)
 @given(broken_parts())
-def test_strangers_bytes_raise_nothing_but_wire_errors(parts):
+def test_untrusted_bytes_raise_only_wire_errors(parts):
     try:
         message = decode(parts)
     except WireError:
@@ -242,7 +255,7 @@ def test_strangers_bytes_raise_nothing_but_wire_errors(parts):
 
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=60), max_size=4))
-def test_noise_is_refused(parts):
+def test_noise_is_rejected(parts):
     with pytest.raises(WireError):
         decode(parts)
 
@@ -250,19 +263,62 @@ def test_noise_is_refused(parts):
 @pytest.mark.parametrize(
     "header",
     [
-        pytest.param(b"[" * 100_000, id="nested too deep"),
-        pytest.param(b'{"a":' * 100_000, id="objects nested too deep"),
-        pytest.param(b'{"seq": ' + b"9" * 5000 + b"}", id="a number of 5000 digits"),
+        pytest.param(b"[" * 100_000, id="nested too deeply"),
+        pytest.param(b'{"a":' * 100_000, id="objects nested too deeply"),
+        pytest.param(b'{"seq": ' + b"9" * 5000 + b"}", id="number of 5000 digits"),
         pytest.param(b" " * ((4 << 20) + 1), id="more than four megabytes"),
         pytest.param(b'{"age_ms": NaN}', id="not a number"),
         pytest.param(b'{"age_ms": -Infinity}', id="infinity"),
-        pytest.param(b"[]", id="a list"),
+        pytest.param(b"[]", id="list"),
         pytest.param(b"\xff\xfe", id="not UTF-8"),
-        pytest.param(b"", id="nothing"),
+        pytest.param(b"", id="empty"),
     ],
 )
-def test_headers_that_attack_the_parser_are_refused(header):
+def test_headers_that_attack_parser_are_rejected(header):
     with pytest.raises(WireError) as caught:
         read_header([PARTS[0], header])
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+SOURCE_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True)
+
+
+@given(SOURCE_IDS, SOURCE_IDS)
+def test_topic_matches_its_own_source_only(one, other):
+    for topic in (mask_topic, image_topic):
+        assert topic(one).startswith(topic(other)) == (one == other)
+    assert not image_topic(one).startswith(mask_topic(other))
+
+
+STATUS = Status("e", 1_700_000_000_000_000_001, {"cam0": 3, "cam1": -1})
+STATUS_BODY = json.loads(encode_status(STATUS)[1])
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=8),
+    st.integers(0, 10**19),
+    st.dictionaries(SOURCE_IDS, st.integers(-1, 2**53 - 1)),
+)
+def test_decode_status_inverts_encode_status(epoch, stamp_ns, sources):
+    status = Status(epoch, stamp_ns, sources)
+    assert decode_status(encode_status(status)) == status
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": "streamseg.frame"}, {"version": [2, 0]}, {"epoch": 5}, {"stamp": {}}, {"sources": []},
+        {"sources": {"a/b": 1}}, {"sources": {"cam0": -2}}, {"sources": {"cam0": "1"}},
+        {"sources": {f"s{nth}": 0 for nth in range(4097)}},
+    ],
+)  # fmt: skip
+def test_invalid_status_is_rejected(changes):
+    with pytest.raises(WireError):
+        decode_status([b"status/1/", json.dumps({**STATUS_BODY, **changes}).encode()])
+
+
+@pytest.mark.parametrize("parts", [[], [b"status/1/"], [b"seg/1/a/", b"{}"], [b"status/1/", b"{}", b""]])
+def test_parts_without_status_are_rejected(parts):
+    with pytest.raises(WireError, match="status"):
+        decode_status(parts)
