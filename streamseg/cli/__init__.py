@@ -1,1 +1,14 @@
-"""The command line: one file per subcommand, each with `add_parser(subparsers)` and `run(args) -> int`."""
+"""The command line. One module per subcommand, each with `add_parser(subparsers)` and `run(args) -> int`.
+
+main               entry point: parser, exit codes, one-line errors
+terminal           progress bars, status line, tables
+window/            windows of `run --show`, in which a click is a prompt
+eval_protocols     registry of the protocols of `eval`; eval_reports measures and lays out each of them
+segment_job        one run of `segment`, from its flags; fastsam_flags from the flags of the official FastSAM program
+outputs            files written by `segment`
+recording          MP4 recording of a run
+named_weights      download of official weights named on the command line
+training_settings  settings of `train`, from recipe and command line; training_curves plots its logs
+weights_average    the action `average` of `weights`
+provenance         machine and versions behind a measurement
+"""

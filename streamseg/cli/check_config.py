@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from streamseg.cli.modes import open_mode
 from streamseg.cli.run import add_config_arguments
 
 __all__ = ["add_parser", "run"]
@@ -27,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.config import load_config
 
     config = load_config(args.config, sets=args.sets, sources=args.source)
+    open_mode(config.mode).prompt_matcher(mask_scale=config.publish.mask_scale)  # a mode may have limits of its own
     named = config.model_copy(update={"sources": config.named_sources()})
     print(yaml.safe_dump(named.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     return 0

@@ -42,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo; exit code 1 if the subscriber received nothing."""
+    from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
     from streamseg.cli.terminal import StatusLine, summary_lines
@@ -66,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         viewer = stack.enter_context(open_viewer(config))
         video = VideoSink(args.out / "demo.mp4", [source.id for source in config.named_sources()])
-        session = stack.enter_context(open_runtime(config, [video] if viewer is None else [viewer, video]))
+        session = stack.enter_context(
+            open_runtime(config, open_mode(config.mode), [video] if viewer is None else [viewer, video])
+        )
         assert session.endpoint is not None
         print(f"publishing at {session.endpoint}, control at {session.control_endpoint}, for {args.seconds:g} s")
         if viewer is not None:

@@ -1,4 +1,4 @@
-"""`streamseg doctor`: what is here, what is not, and what to do about it."""
+"""`streamseg doctor`: report what is installed, what is missing, and how to fix it."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ class Finding:
 
     name: str
     state: str
-    """`ok`, `absent` (optional, and not there) or `broken` (needed)."""
+    """`ok`, `absent` (missing but optional) or `broken` (required)."""
     remark: str
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `doctor`."""
-    parser = subparsers.add_parser("doctor", help="what is installed, what is missing, what to do")
+    """Add `doctor` to the command line."""
+    parser = subparsers.add_parser("doctor",
+        help="report what is installed, what is missing, and how to fix it",
+        description="Report what is installed, what is missing, and how to fix it. Exit code 1 if a required part is"
+        " broken.",
+    )
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; exit code 1 when something that is needed is broken."""
+    """Print the report; exit code 1 if a required part is broken."""
     print(f"streamseg {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} CPUs")
     findings = examine()
     for finding in findings:
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine() -> list[Finding]:
-    """Look at every dependency, without raising."""
+    """Check every dependency. Never raises."""
     return [
         _module("torch", needed="to segment with PyTorch and to train"),
         _cuda(),
@@ -49,7 +53,7 @@ def examine() -> list[Finding]:
         _module("onnxruntime", needed="to segment with ONNX Runtime"),
         _providers(),
         _two_runtimes(),
-        _module("cv2", needed="for webcams and pictures"),
+        _module("cv2", needed="for webcams and images"),
         _module("av", needed="for video files and RTSP"),
         _module("zmq", needed="to publish and subscribe"),
         _module("onnx", needed="to export networks, and for ONNX Runtime on the CPU"),
@@ -79,15 +83,15 @@ def _cuda() -> Finding:
     if torch.cuda.is_available():
         return Finding("CUDA", "ok", f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda})")
     build = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
-    return Finding("CUDA", "absent", f"no GPU in use: {build}; everything runs on the CPU")
+    return Finding("CUDA", "absent", f"no GPU available: {build}; everything runs on the CPU")
 
 
 def _torchvision() -> Finding:
-    """Its wheel loads only over the matching CUDA build of torch; streamseg does without."""
+    """Check torchvision, whose wheel loads only with the matching CUDA build of torch; streamseg works without it."""
     finding = _module("torchvision", optional="not needed by streamseg")
     if finding.state == "absent":
         return Finding(
-            "torchvision", "absent", "installed, if at all, for another build of torch; streamseg needs none"
+            "torchvision", "absent", "missing, or built for another torch; streamseg works without it"
         )
     return finding
 
@@ -99,7 +103,7 @@ def _providers() -> Finding:
         return Finding("ONNX providers", "absent", str(error).splitlines()[0])
     names = [name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()]
     return Finding(
-        "ONNX providers", "ok", f"built with {', '.join(names)}; which of them work is known when one is asked for"
+        "ONNX providers", "ok", f"built with {', '.join(names)}; whether one works is known only once it is used"
     )
 
 
@@ -109,13 +113,13 @@ def _two_runtimes() -> Finding:
         return Finding(
             "onnxruntime",
             "broken",
-            "both onnxruntime and onnxruntime-gpu are installed, which loses CUDA; uninstall onnxruntime",
+            "both onnxruntime and onnxruntime-gpu are installed, which disables CUDA; uninstall onnxruntime",
         )
     if {"opencv-python", "opencv-python-headless"} <= installed:
         return Finding(
-            "opencv", "broken", "opencv-python and opencv-python-headless share one folder; uninstall both, install one"
+            "opencv", "broken", "opencv-python and opencv-python-headless share one folder; uninstall both, then install one"
         )
-    return Finding("conflicts", "ok", "none among OpenCV and ONNX Runtime packages")
+    return Finding("conflicts", "ok", "none between OpenCV and ONNX Runtime packages")
 
 
 def _default_weights() -> Finding:

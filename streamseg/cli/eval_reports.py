@@ -16,7 +16,7 @@ from streamseg.cli.terminal import Table
 
 if TYPE_CHECKING:
     from streamseg.evaluation.edges import EdgeScores
-    from streamseg.evaluation.truth import SegmentFunction
+    from streamseg.pipeline.pipeline import SegmentFunction
 
 __all__ = [
     "EdgeComparison",

@@ -1,4 +1,4 @@
-"""`streamseg export`: write the network for other runtimes, and check that it answers the same."""
+"""`streamseg export`: write the network as an ONNX graph, and compare its outputs with torch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 TOLERANCES = {"boxes": 1e-2, "scores": 1e-3, "mask_coefficients": 1e-3, "prototypes": 1e-3}
-"""The largest differences from torch in float32, as `Segmenter` promises them; boxes in pixels of the input. Float32
-does not fix boxes better: a network differs from itself by 1e-3 pixels when its batch norms are folded."""
+"""Maximum differences from torch in float32, as `Segmenter` guarantees them; boxes in pixels of the input. Float32
+determines boxes no better: folding the batch norms alone changes a network's boxes by 1e-3 pixels."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,60 +28,69 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "export",
         help="write the network as an ONNX graph",
-        description="Writes preprocessing, network and decoding as one graph: uint8 (batch, height, width, 3) RGB in, "
-        "boxes, scores, mask coefficients and prototypes out; any batch, and any height and width in multiples of 32. "
-        "With --nms the best objects alone come out, with whole masks: prompts then need no more than NumPy.",
+        description="Write preprocessing, network and decoding as one graph. Input: uint8 (batch, height, width, 3) "
+        "RGB, with any batch size, and any height and width in multiples of 32. Outputs: boxes, scores, mask "
+        "coefficients and prototypes. With --nms, the graph outputs the best objects only, with complete masks, so "
+        "that prompts need nothing but NumPy.",
     )
     parser.add_argument(
         "--weights",
         default="default",
         help="default, FastSAM-s, FastSAM-x, or a .safetensors or .pt file (default %(default)s)",
     )
-    parser.add_argument("--format", choices=["onnx"], default="onnx", help="default %(default)s")
-    parser.add_argument("--half", action="store_true", help="compute in half precision (for GPUs)")
+    parser.add_argument("--format", choices=["onnx"], default="onnx", help="output format (default %(default)s)")
+    parser.add_argument("--half", action="store_true", help="half precision (for GPUs)")
     parser.add_argument(
-        "--imgsz", type=int, default=640, help="input that the answers are compared at (default %(default)s)"
+        "--imgsz", type=int, default=640, help="input size of the comparison with torch, 32..4096 (default %(default)s)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="where to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="output file")
     parser.add_argument(
         "--nms",
         action="store_true",
-        help="non-maximum suppression and masks inside: also gives mask_logits (batch, N, height/4, width/4) and "
-        "num_objects (batch,), with N = --max-det rows, zeros behind the last object",
+        help="include non-maximum suppression and masks: adds the outputs mask_logits (batch, N, height/4, width/4) "
+        "and num_objects (batch,), with N = --max-det rows; rows after the last object are zero",
     )
-    parser.add_argument("--conf", type=float, help="with --nms: objects score more than this, 0..1 (default 0.25)")
-    parser.add_argument("--iou", type=float, help="with --nms: boxes overlap by no more than this, 0..1 (default 0.7)")
-    parser.add_argument("--max-det", type=int, metavar="N", help="with --nms: rows per picture, 1..3000 (default 100)")
+    parser.add_argument("--conf", type=float, help="with --nms: score threshold, 0..1 (default 0.25)")
+    parser.add_argument("--iou", type=float, help="with --nms: maximum IoU of two boxes, 0..1 (default 0.7)")
+    parser.add_argument("--max-det", type=int, metavar="N", help="with --nms: rows per image, 1..3000 (default 100)")
     parser.add_argument(
         "--int8-calibration",
         type=Path,
         metavar="FOLDER",
-        help="experimental: round the convolutions to 8 bits, with the ranges that pictures of this folder show",
+        help="experimental: quantize the convolutions to 8 bits, with ranges measured on the images in this folder",
     )
     parser.add_argument(
-        "--calibration-pictures",
+        "--calibration-images",
         type=int,
         default=64,
         metavar="N",
-        help="with --int8-calibration: the most pictures that are taken (default %(default)s)",
+        help="with --int8-calibration: maximum number of images to use (default %(default)s)",
+    )
+    # The former name.
+    parser.add_argument(
+        "--calibration-pictures",
+        type=int,
+        dest="calibration_images",
+        default=argparse.SUPPRESS,
+        help=argparse.SUPPRESS,
     )
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export, compare with torch on drawn pictures, and write the file; all of it or nothing."""
+    """Export, compare with torch on synthetic images, and write the file. A failure writes nothing."""
     if args.out.suffix != f".{args.format}":
         raise ConfigError(f"--out must end in .{args.format}, got {args.out}")
     if Path(args.weights).suffix == ".onnx":
         raise ConfigError(
-            f"{args.weights} is a graph already: run it as it is with --weights {args.weights}, "
+            f"{args.weights} is already a graph; use it with --weights {args.weights}, "
             "or export the .safetensors or .pt file that it was made from"
         )
     if not 32 <= args.imgsz <= 4096:
         raise ConfigError(f"--imgsz must be 32..4096, got {args.imgsz}")
     suppression = _suppression(args)
     if args.half and args.int8_calibration is not None:
-        raise ConfigError("--half and --int8-calibration exclude each other: leave one away")
+        raise ConfigError("--half and --int8-calibration are mutually exclusive; omit one of them")
     from streamseg.cli.named_weights import fetch_named
     from streamseg.engines import largest_differences
     from streamseg.engines.export import export_graph, graph_metadata
@@ -104,8 +113,8 @@ def run(args: argparse.Namespace) -> int:
     graph = export_graph(network, half=args.half, metadata=metadata)
 
     height, width = letterbox((720, 1280), args.imgsz).input_size
-    print(f"comparing with torch on 2 pictures of {width}x{height} …", flush=True)
-    images = _pictures(2, height, width)
+    print(f"comparing with torch on 2 images of {width}x{height} …", flush=True)
+    images = _synthetic_images(2, height, width)
     raw = OnnxEngine(graph, path=args.out).run(images)
     differences = largest_differences(raw, TorchEngine(network, device="cpu").run(images))
     print("largest differences: " + ", ".join(f"{name} {value:.1e}" for name, value in differences.items()))
@@ -125,31 +134,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _pictures(count: int, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Discs of plain colours, some over others, on noise: uint8 (count, height, width, 3).
+def _synthetic_images(count: int, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Return uint8 (count, height, width, 3): overlapping discs of plain colours on noise.
 
-    In noise alone a trained network finds nothing, and suppression would have nothing to choose from.
+    A trained network detects nothing in pure noise, which would leave suppression without input.
     """
     import cv2
     import numpy as np
 
     rng = np.random.default_rng(0)
-    pictures = rng.integers(96, 160, (count, height, width, 3), dtype=np.uint8)
-    for picture in pictures:
+    images = rng.integers(96, 160, (count, height, width, 3), dtype=np.uint8)
+    for image in images:
         for _ in range(12):
             centre = int(rng.integers(0, width)), int(rng.integers(0, height))
             radius = int(rng.integers(height // 16 + 1, height // 4 + 2))
-            cv2.circle(picture, centre, radius, rng.integers(0, 256, 3).tolist(), cv2.FILLED, cv2.LINE_AA)
-    return pictures
+            cv2.circle(image, centre, radius, rng.integers(0, 256, 3).tolist(), cv2.FILLED, cv2.LINE_AA)
+    return images
 
 
 def _suppression(args: argparse.Namespace) -> NmsSettings | None:
-    """The thresholds asked for."""
+    """Return the requested thresholds; None without --nms."""
     given = {name: getattr(args, name) for name in ("conf", "iou", "max_det") if getattr(args, name) is not None}
     if not args.nms:
         if given:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise ConfigError(f"{options} need{'s' * (len(given) == 1)} --nms: without it, every anchor comes out")
+            raise ConfigError(f"{options} require{'s' * (len(given) == 1)} --nms; without it, all anchors are output")
         return None
     from streamseg.modeling.nms import NmsSettings
 
@@ -159,7 +168,7 @@ def _suppression(args: argparse.Namespace) -> NmsSettings | None:
 def _check_suppression(
     graph: bytes, images: npt.NDArray[np.uint8], plain: Raw, suppression: NmsSettings, out: Path
 ) -> None:
-    """Hold the graph's rows to those that are chosen from the plain graph's on the host."""
+    """Compare the graph's rows with those that suppression on the host selects from the plain graph's output."""
     import torch
 
     from streamseg.engines import Raw, largest_differences
@@ -168,29 +177,29 @@ def _check_suppression(
     from streamseg.modeling.nms import apply_nms
 
     arrays = (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)
-    wanted = apply_nms(DecodedPredictions(*map(torch.from_numpy, arrays)), suppression)
-    chosen = Raw(*(array.numpy() for array in wanted[:4]))
-    differences = largest_differences(OnnxEngine(graph, path=out).run(images), chosen)
+    expected = apply_nms(DecodedPredictions(*map(torch.from_numpy, arrays)), suppression)
+    selected = Raw(*(array.numpy() for array in expected[:4]))
+    differences = largest_differences(OnnxEngine(graph, path=out).run(images), selected)
     print(
-        f"suppression inside lets {int(wanted.num_objects.sum())} objects through, apart by "
+        f"built-in suppression selects {int(expected.num_objects.sum())} objects, largest differences: "
         + ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
     )
     if any(value > TOLERANCES[name] for name, value in differences.items()):
-        raise EngineError(f"the graph's suppression keeps other rows than the host's; {out} was not written")
+        raise EngineError(f"the graph's suppression selects other rows than the host's; {out} was not written")
 
 
 def _quantized(graph: bytes, batches: CalibrationBatches, args: argparse.Namespace) -> bytes:
-    """The graph in 8 bits; what that costs is told, not judged."""
+    """Return the graph in 8 bits, and report the loss of accuracy without judging it."""
     from streamseg.engines.onnx_engine import OnnxEngine
     from streamseg.engines.quantization import agreement, calibration_batches, quantize
 
-    print(f"calibrating 8 bits with {batches.num_images} pictures (experimental) …", flush=True)
+    print(f"calibrating 8 bits with {batches.num_images} images (experimental) …", flush=True)
     rounded = quantize(graph, batches)
     engines = [OnnxEngine(contents, path=args.out) for contents in (graph, rounded)]
-    pictures = calibration_batches(args.int8_calibration, args.imgsz, 8)
-    found = agreement((engine.run(picture) for engine in engines) for picture in pictures)
+    images = calibration_batches(args.int8_calibration, args.imgsz, 8)
+    found = agreement((engine.run(image) for engine in engines) for image in images)
     print(
-        f"8 bits on {pictures.num_images} pictures: {found.num_matched} of {found.num_objects} objects found again, "
+        f"8 bits on {images.num_images} images: {found.num_matched} of {found.num_objects} objects matched, "
         f"median differences: boxes {found.box_difference_px:.1e}, scores {found.score_difference:.1e}; "
         f"{len(rounded) / len(graph):.0%} of the size"
     )

@@ -1,4 +1,4 @@
-"""`streamseg …`: find the subcommand, run it, and turn errors into one line and exit code 2."""
+"""Entry point: run the subcommand, and report errors as one line with exit code 2."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ SUBCOMMANDS = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with its mistakes on one line as ours are."""
+    """argparse with one-line error messages, like all other errors."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        """Print one line, and exit with 2."""
+        """Print one line and exit with code 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands."""
-    parser = _Parser(prog="streamseg", description="Segments everything in live video and publishes it.")
+    """Return the parser with all subcommands."""
+    parser = _Parser(prog="streamseg", description="Segment everything in live video and publish it.")
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what happens inside")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log progress of internal steps")
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     for module in SUBCOMMANDS:
         module.add_parser(subparsers)
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; the exit code is 0, 1 where it says so, 2 for a mistake, 130 for Ctrl-C."""
+    """Run one subcommand. Exit codes: 0 success, 1 as the subcommand documents, 2 error, 130 Ctrl-C."""
     args = build_parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader (`| head`) has gone. Python would complain once more when it flushes at exit.
+        # The reader (`| head`) has closed the pipe. Flushing at exit must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -1,4 +1,4 @@
-"""The files that `streamseg segment` leaves behind: all of them, or none."""
+"""Output files of `streamseg segment`: all of them, or none."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from types import TracebackType
 from typing import Any
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
 from streamseg.drawing import Colour, colour_of, draw_objects
 from streamseg.drawing.video import VideoWriter
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.rle import crop_to_coco
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message
 
 __all__ = ["Outputs", "coco_results"]
 
-Draw = Callable[[npt.NDArray[np.uint8], Message], npt.NDArray[np.uint8]]
+Draw = Callable[[ImageArray, Message], ImageArray]
 
 
 class Outputs:
-    """Overlays and `instances.json`, made in a hidden folder and moved into place at the end.
+    """Overlays and `instances.json`, written to a hidden folder and moved into place at the end.
 
-    Use it as a context manager; leaving the block by an exception removes whatever was made.
+    Use it as a context manager. If the block raises an exception, all files written so far are removed.
 
     Args:
-        folder: where the files go; made if need be.
-        title: names the video's overlay: its file name without the suffix.
-        video_fps: nominal rate of a video, for which there will be one MP4; None: a PNG per picture.
-        overlay: False: `instances.json` only.
-        draw: makes the overlay of a picture (H, W, 3) RGB with its message; None: outlines in each identity's colour.
+        folder: output folder, created if it does not exist.
+        title: path or name that names the video overlay, which gets its stem.
+        video_fps: nominal frame rate of a video, which gets one MP4 overlay; None for images, which get a PNG each.
+        overlay: False to write `instances.json` only.
+        draw: returns the overlay for an RGB image (H, W, 3) and its message; None for outlines in each track's colour.
 
     Raises:
-        DataError: the folder cannot be written.
+        DataError: the folder is not writable.
     """
 
     def __init__(
@@ -53,22 +52,22 @@ class Outputs:
         self._overlay = overlay
         self._draw = draw if draw is not None else self._outlines
         self._results: list[dict[str, Any]] = []
-        self._moved: list[Path] = []
+        self._written: list[Path] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._workshop = Path(tempfile.mkdtemp(prefix=".segment-", dir=folder))
+            self._staging = Path(tempfile.mkdtemp(prefix=".segment-", dir=folder))
         except OSError as error:
             raise DataError(f"cannot write into {folder}: {error.strerror}") from error
         self._video: VideoWriter | None = None
-        self._video_path = self._workshop / f"{Path(title).stem}.mp4"
+        self._video_path = self._staging / f"{Path(title).stem}.mp4"
 
     def write(self, result: FrameResult, name: str, *, image_name: str | None = None) -> None:
-        """Add one picture and its objects.
+        """Add one frame and its objects.
 
         Args:
-            result: what was found in it.
-            name: the picture's file name; of a video, the video's.
-            image_name: the overlay's file name, whose suffix says how it is coded; None: that of the picture, as PNG.
+            result: result of the frame.
+            name: file name of the image, or of the video.
+            image_name: file name of the overlay, whose suffix selects the format; None for the image's name as PNG.
 
         Raises:
             DataError: the overlay cannot be written.
@@ -88,11 +87,11 @@ class Outputs:
         else:
             path = self._free_name(f"{Path(name).stem}.png" if image_name is None else image_name)
             if not cv2.haveImageWriter(path.name) or not cv2.imwrite(str(path), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)):
-                raise DataError(f"cannot write {self._folder / path.name}; give a name that ends in .png or .jpg")
+                raise DataError(f"cannot write {self._folder / path.name}; use a name that ends in .png or .jpg")
 
     def files(self) -> list[Path]:
-        """What was written, after the block; a long list is cut."""
-        return self._moved if len(self._moved) <= 4 else [*self._moved[:2], self._folder / "…", self._moved[-1]]
+        """Return the written files once the block has ended; a long list is abbreviated."""
+        return self._written if len(self._written) <= 4 else [*self._written[:2], self._folder / "…", self._written[-1]]
 
     def __enter__(self) -> Outputs:
         return self
@@ -106,7 +105,7 @@ class Outputs:
             elif self._video is not None:
                 self._video.discard()
         finally:
-            shutil.rmtree(self._workshop)
+            shutil.rmtree(self._staging)
             if self._made_folder and not any(self._folder.iterdir()):
                 self._folder.rmdir()
 
@@ -114,31 +113,31 @@ class Outputs:
         if self._video is not None:
             self._video.close()
         if self.num_frames:
-            (self._workshop / "instances.json").write_text(json.dumps(self._results), encoding="utf-8")
-        for path in sorted(self._workshop.iterdir()):
-            self._moved.append(path.replace(self._folder / path.name))
+            (self._staging / "instances.json").write_text(json.dumps(self._results), encoding="utf-8")
+        for path in sorted(self._staging.iterdir()):
+            self._written.append(path.replace(self._folder / path.name))
 
-    def _outlines(self, image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray[np.uint8]:
-        # Nothing is followed from picture to picture, so that the rank gives the colour.
+    def _outlines(self, image: ImageArray, message: Message) -> ImageArray:
+        # Separate images have no tracks, so colours go by rank.
         colours: Sequence[Colour] | None = None
         if self._video_fps is None:
             colours = [colour_of(rank) for rank in range(len(message.objects))]
         return draw_objects(image, message.objects, mask_size=message.mask_size, colours=colours)
 
     def _free_name(self, name: str) -> Path:
-        """Pictures that differ in the suffix or the folder only must not overwrite one another."""
-        path = self._workshop / name
+        """Return an unused path, because images may differ only in suffix or folder."""
+        path = self._staging / name
         number = 1
         while path.exists():
-            path = self._workshop / f"{Path(name).stem}-{number}{Path(name).suffix}"
+            path = self._staging / f"{Path(name).stem}-{number}{Path(name).suffix}"
             number += 1
         return path
 
 
 def coco_results(message: Message, image_id: int, file_name: str) -> list[dict[str, Any]]:
-    """The objects as COCO results: xywh boxes and compressed run lengths on the full picture.
+    """Return the objects as COCO results: xywh boxes, and compressed RLE of full-size masks.
 
-    `track_id`, `prompt_ids` and `file_name` are additions, which COCO's readers ignore.
+    `track_id`, `prompt_ids` and `file_name` are additional keys, which COCO readers ignore.
     """
     results = []
     for one in message.objects:
@@ -160,6 +159,6 @@ def coco_results(message: Message, image_id: int, file_name: str) -> list[dict[s
 
 
 def _image_id(name: str, position: int) -> int:
-    """COCO's pictures are named by their id; others are counted."""
+    """Return the id in a COCO file name; for other names, the position."""
     stem = Path(name).stem
     return int(stem) if stem.isdecimal() and len(stem) <= 15 else position

@@ -8,7 +8,7 @@ from pathlib import Path
 from streamseg.drawing import draw_message
 from streamseg.drawing.video import VideoWriter
 from streamseg.pipeline import FrameResult
-from streamseg.pipeline.source_time import SourceTime
+from streamseg.pipeline.stream import SourceTime
 
 __all__ = ["VideoSink"]
 

@@ -84,12 +84,12 @@ def run(args: argparse.Namespace) -> int:
     )
     draw = draw_from(sources, np.asarray(weights) / sum(weights))
     with ProgressBar("images", total=settings.num_images) as bar:
-        samples, num_training = collect(
+        examples, num_training = collect_examples(
             network, draw, settings, earlier=earlier_networks, on_image=lambda done, _: bar.update(done)
         )
     with ProgressBar("steps", total=settings.num_steps(num_training)) as bar:
-        refiner = train_refiner(samples, num_training, settings, on_step=lambda step, *_: bar.update(step))
-    held_out = samples[torch.arange(num_training, len(samples))]
+        refiner = train_refiner(examples, num_training, settings, on_step=lambda step, *_: bar.update(step))
+    held_out = examples[torch.arange(num_training, len(examples))]
     tensors = {name: tensor for name, tensor in loaded.state_dict.items() if not name.startswith(REFINER_PREFIX)}
     tensors |= {REFINER_PREFIX + name: tensor for name, tensor in refiner.state_dict().items()}
     metadata = {**loaded.metadata, "refined_weights_sha256": loaded.sha256, "refined_with": args.recipe.name}

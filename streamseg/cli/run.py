@@ -115,6 +115,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
         StreamsegError: the run cannot start, or a part of it failed.
         KeyboardInterrupt: Ctrl-C or SIGTERM, after everything was flushed.
     """
+    from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
     from streamseg.cli.terminal import StatusLine, summary_lines
@@ -135,7 +136,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
         window = stack.enter_context(open_window()) if show else None
         if window is not None:
             sinks.append(window.latest)
-        session = stack.enter_context(open_runtime(config, sinks))
+        session = stack.enter_context(open_runtime(config, open_mode(config.mode), sinks))
         for name, endpoint in (
             ("messages", session.endpoint),
             ("single-part messages", session.single_endpoint),
@@ -192,7 +193,7 @@ def show_session(viewer: Viewer, session: Session) -> None:
     """Attach the page to a session, and print its address."""
     from streamseg.viewer import Run
 
-    viewer.attach(Run.of(session))
+    viewer.attach(Run.from_session(session))
     print(f"page at {viewer.url}", flush=True)
 
 

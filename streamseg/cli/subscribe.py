@@ -1,4 +1,4 @@
-"""`streamseg subscribe`: what is being published, as a person or a program reads it."""
+"""`streamseg subscribe`: print published messages, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:5555"
-"""Where `streamseg run` publishes unless told otherwise."""
+"""Default endpoint of `streamseg run`."""
 RATE_WINDOW: Final = 30
-"""Messages over which frames per second are counted."""
+"""Number of intervals between messages that the frame rate is averaged over."""
 HINT_SECONDS: Final = 2.0
-"""After so long without a publisher, say what is being waited for."""
+"""Time without a publisher after which the endpoint waited for is printed."""
 MAX_SHOWN: Final = 6
-"""Prompts in a line for a person."""
+"""Maximum number of prompts in a line of text."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `subscribe` to the command line."""
     parser = subparsers.add_parser(
         "subscribe",
-        help="show what is being published",
-        description="Prints the newest message of each source as it comes: one line for a person, or JSON."
-        " Exit code 1 if no message came within --timeout.",
+        help="print published messages",
+        description="Print the newest message of each source as it arrives: one line of text, or JSON."
+        " Exit code 1 if no message arrived within --timeout.",
     )
     parser.add_argument(
         "endpoint",
         nargs="?",
         default=DEFAULT_ENDPOINT,
         metavar="ENDPOINT",
-        help=f"tcp://HOST:PORT or ipc://PATH of the publisher (default: {DEFAULT_ENDPOINT})",
+        help=f"endpoint of the publisher, tcp://HOST:PORT or ipc://PATH (default: {DEFAULT_ENDPOINT})",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object per line")
-    parser.add_argument("--masks", action="store_true", help="with --json: each object's mask as COCO RLE")
-    parser.add_argument("--source", action="append", default=[], metavar="ID", help="only this source; repeatable")
-    parser.add_argument("--count", type=_positive_integer, metavar="N", help="end after N messages")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+    parser.add_argument("--masks", action="store_true", help="with --json: include each object's mask as COCO RLE")
+    parser.add_argument("--source", action="append", default=[], metavar="ID", help="print this source only; repeatable")
+    parser.add_argument("--count", type=_positive_integer, metavar="N", help="exit after N messages")
     parser.add_argument(
-        "--timeout", type=_positive_seconds, metavar="S", help="end when no message comes for S seconds"
+        "--timeout", type=_positive_seconds, metavar="S", help="exit when no message arrives for S seconds"
     )
     parser.set_defaults(command=run)
 
@@ -55,11 +55,11 @@ def run(args: argparse.Namespace) -> int:
     """Print messages until --count, --timeout or Ctrl-C.
 
     Returns:
-        0, or 1 where no message came in time.
+        0, or 1 if no message arrived in time.
 
     Raises:
-        PublishError: the endpoint is none.
-        WireError: a source id that cannot exist.
+        PublishError: the endpoint is invalid.
+        WireError: a source id is invalid.
     """
     from streamseg.publish import Subscriber
 
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             if num_messages == args.count:
                 break
         if num_messages == 0:
-            print(f"streamseg: {_nothing_came(args, subscriber)}", file=sys.stderr)
+            print(f"streamseg: {_no_message_reason(args, subscriber)}", file=sys.stderr)
             return 1
     return 0
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def _as_text(message: Message, gaps: int, times: deque[float]) -> str:
     from streamseg.publish import message_age_ms
 
-    # A rate needs two messages; the window is counted from the first to the last of them.
+    # A rate needs two messages.
     fps = f"{(len(times) - 1) / (times[-1] - times[0]):6.1f}" if len(times) > 1 else "     –"
     noun = "object " if len(message.objects) == 1 else "objects"
     return (
@@ -96,21 +96,21 @@ def _as_text(message: Message, gaps: int, times: deque[float]) -> str:
 
 
 def _prompts_as_text(prompts: Sequence[PromptStatus]) -> str:
-    """How the first prompts stand, after a line's other words; nothing where there is none."""
+    """Return the state of the first prompts, to append to a line; "" without prompts."""
     words = []
     for status in prompts[:MAX_SHOWN]:
-        # Ids come from strangers, and a terminal obeys some characters.
+        # Ids come from remote clients and may contain control characters for terminals.
         name = "".join(character if character.isprintable() else "?" for character in status.prompt_id)
-        known = f" #{status.track_id}" if status.track_id >= 0 else ""
-        sure = f" {status.confidence:.0%}" if status.state in ("bound", "reacquired") else ""
-        words.append(f"{name}: {status.state}{known}{sure}")
+        track = f" #{status.track_id}" if status.track_id >= 0 else ""
+        confidence = f" {status.confidence:.0%}" if status.state in ("bound", "reacquired") else ""
+        words.append(f"{name}: {status.state}{track}{confidence}")
     if len(prompts) > MAX_SHOWN:
         words.append(f"{len(prompts) - MAX_SHOWN} more")
     return f"  {', '.join(words)}" if words else ""
 
 
 def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
-    """The keys are those of the wire's header; `age_ms` is the age on arrival, `lost` the gaps so far."""
+    """Return JSON with the keys of the wire header; `age_ms` is the age on arrival, `lost` the number of gaps so far."""
     from streamseg.publish import message_age_ms
     from streamseg.rle import crop_to_coco
     from streamseg.wire.header import prompt_statuses_to_json
@@ -118,17 +118,17 @@ def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
 
     seconds, nanoseconds = divmod(message.captured_ns, 1_000_000_000)
     objects: list[dict[str, Any]] = []
-    for found in message.objects:
+    for detected in message.objects:
         values: dict[str, Any] = {
-            "track_id": found.track_id,
-            "prompt_ids": found.prompt_ids,
-            "box": found.box,
-            "score": found.score,
-            "area": found.area,
-            "label": found.label,
+            "track_id": detected.track_id,
+            "prompt_ids": detected.prompt_ids,
+            "box": detected.box,
+            "score": detected.score,
+            "area": detected.area,
+            "label": detected.label,
         }
         if with_masks:
-            values["segmentation"] = crop_to_coco(found.mask, message.mask_size)
+            values["segmentation"] = crop_to_coco(detected.mask, message.mask_size)
         objects.append(values)
     return dump_json(
         {
@@ -150,16 +150,16 @@ def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
     ).decode("utf-8")
 
 
-def _nothing_came(args: argparse.Namespace, subscriber: Subscriber) -> str:
-    """Why, as far as it can be known."""
+def _no_message_reason(args: argparse.Namespace, subscriber: Subscriber) -> str:
+    """Explain why no message arrived, as far as is known."""
     words = f"no message from {args.endpoint} within {args.timeout:g} s"
     status = subscriber.status
     if status is None:
-        return f"{words}; nobody publishes there"
-    names = ", ".join(sorted(status.sources)) or "nothing yet"
+        return f"{words}; no publisher is connected"
+    names = ", ".join(sorted(status.sources)) or "no source yet"
     if subscriber.malformed:
-        return f"{words} that could be read; {subscriber.malformed} could not"
-    return f"{words}; the publisher is there, with {names}"
+        return f"{words} could be read; {subscriber.malformed} were malformed"
+    return f"{words}; the publisher has {names}"
 
 
 def _positive_integer(text: str) -> int:

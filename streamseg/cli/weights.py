@@ -1,4 +1,4 @@
-"""`streamseg weights`: which official weights there are, how to get them, and what to do with a file."""
+"""`streamseg weights`: list and download official weights; convert, average and describe weights files."""
 
 from __future__ import annotations
 
@@ -25,37 +25,39 @@ def add_parser(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
     catalogue: Sequence[OfficialWeights] | None = None,
 ) -> None:
-    """Add `weights` to the command line; None for the official catalogue."""
+    """Add `weights` to the command line; `catalogue` None for the built-in catalogue."""
     parser = subparsers.add_parser(
         "weights",
-        help="list, download, convert and describe weights",
-        description="Official FastSAM weights are downloaded when they are asked for, and checked against a pinned"
-        " hash. Their licence is contested; streamseg ships none of them.",
+        help="list, download, convert, average and describe weights",
+        description="List, download, convert, average and describe weights. Official FastSAM weights are downloaded on"
+        " request and verified against a pinned hash. Their licence is contested; streamseg does not include them.",
     )
     parser.set_defaults(command=functools.partial(show_list, catalogue=catalogue))
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
 
-    action = actions.add_parser("list", help="names, sizes, what is here, licences (without an action: this)")
+    action = actions.add_parser("list", help="list names, sizes, state and licences (the default action)")
     action.set_defaults(command=functools.partial(show_list, catalogue=catalogue))
 
     action = actions.add_parser("get", help="download official weights")
     action.add_argument("name", metavar="NAME", help="FastSAM-s or FastSAM-x")
-    action.add_argument("--out", type=Path, metavar="DIR", help="folder to put them in (default: the cache folder)")
-    action.add_argument("--url", help="a mirror to take them from; the hash must be right all the same")
-    action.add_argument("--yes", action="store_true", help="do not ask; replace another file of the same name")
+    action.add_argument("--out", type=Path, metavar="DIR", help="target folder (default: the cache folder)")
+    action.add_argument("--url", help="download from this mirror; the hash is verified as usual")
+    action.add_argument(
+        "--yes", action="store_true", help="do not ask for confirmation; replace another file of the same name"
+    )
     action.set_defaults(command=functools.partial(get, catalogue=catalogue))
 
-    action = actions.add_parser("convert", help="write weights as .safetensors")
-    action.add_argument("source", metavar="IN", help=".pt, .safetensors, or a name")
-    action.add_argument("out", type=Path, metavar="OUT.safetensors", help="an older file is replaced")
-    action.add_argument("--half", action="store_true", help="in half precision (default: as they are)")
+    action = actions.add_parser("convert", help="convert weights to .safetensors")
+    action.add_argument("source", metavar="IN", help=".pt or .safetensors file, or a name")
+    action.add_argument("out", type=Path, metavar="OUT.safetensors", help="output file; an existing file is replaced")
+    action.add_argument("--half", action="store_true", help="convert to half precision (default: keep the precision)")
     action.set_defaults(command=functools.partial(convert, catalogue=catalogue))
 
     weights_average.add_parser(actions, catalogue)
 
-    action = actions.add_parser("info", help="what a weights file holds")
-    action.add_argument("source", metavar="FILE", help=".pt, .safetensors, .onnx, or a name")
-    action.add_argument("--json", action="store_true", help="as JSON")
+    action = actions.add_parser("info", help="describe a weights file")
+    action.add_argument("source", metavar="FILE", help=".pt, .safetensors or .onnx file, or a name")
+    action.add_argument("--json", action="store_true", help="print JSON")
     action.set_defaults(command=functools.partial(describe, catalogue=catalogue))
 
 
@@ -72,11 +74,11 @@ def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
     if entry is not None:
         return entry
     if name == "default":
-        raise WeightsError("the default weights come with streamseg; there is nothing to download")
+        raise WeightsError("the default weights are included in streamseg and need no download")
     near = [other for other in suggest_names(name, catalogue) if other != "default"]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise WeightsError(
-        f"no official weights are called {name!r}; there are {', '.join(e.name for e in catalogue)}{hint}"
+        f"no official weights are named {name!r}; available: {', '.join(entry.name for entry in catalogue)}{hint}"
     )
 
 
@@ -95,10 +97,10 @@ def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] 
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in [("NAME", "SIZE", "STATE", "WHERE"), *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print("\nlicence of default: Apache-2.0 (its model card, beside it)")
+    print("\nlicence of default: Apache-2.0 (see the model card beside it)")
     for entry in _catalogue(catalogue):
         print(f"licence of {entry.name}: {entry.licence_text()}")
-    print("streamseg ships no official weights; `streamseg weights get NAME` downloads them")
+    print("streamseg does not include official weights; `streamseg weights get NAME` downloads them")
     return 0
 
 
@@ -114,27 +116,27 @@ def _state(entry: OfficialWeights) -> str:
         return "damaged"
     parts = [part_path(file, path) for file in entry.files]
     received = max((part.stat().st_size for part in parts if part.is_file()), default=0)
-    return f"{_megabytes(received)} of it" if received else "not here"
+    return f"{_megabytes(received)} downloaded" if received else "not downloaded"
 
 
 def get(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
-    """Download official weights; exit code 1 when the user says no."""
+    """Download official weights; exit code 1 if the user declines."""
     from streamseg.weights.catalogue import edition_at
     from streamseg.weights.download import download
     from streamseg.weights.resolve import cached_weights_path
 
     entry = _entry(args.name, _catalogue(catalogue))
-    # Whoever asks for FastSAM.pt has a script that wants it by that name.
-    spelt = next((alias for alias in entry.aliases if alias.lower() == args.name.lower() and "." in alias), None)
-    target = cached_weights_path(entry) if args.out is None else args.out / (spelt or entry.file_name)
+    # A script that requests FastSAM.pt expects a file of that name.
+    alias_name = next((alias for alias in entry.aliases if alias.lower() == args.name.lower() and "." in alias), None)
+    target = cached_weights_path(entry) if args.out is None else args.out / (alias_name or entry.file_name)
     use = entry.name if args.out is None else target
     if edition_at(target, entry.files) is not None:
-        print(f"{entry.name} is at {target} already; use it with --weights {use}")
+        print(f"{entry.name} is already at {target}; use it with --weights {use}")
         return 0
     if args.out is not None and target.exists() and not args.yes:
-        raise WeightsError(f"{target} is there and is not {entry.name}; move it away, or replace it with --yes")
+        raise WeightsError(f"{target} exists and is not {entry.name}; move it away, or replace it with --yes")
     print(f"licence of {entry.name}: {entry.licence_text()}")
-    if not args.yes and sys.stdin.isatty() and not _agreed(entry):
+    if not args.yes and sys.stdin.isatty() and not _confirmed(entry):
         print("nothing was downloaded")
         return 1
     files = entry.files if args.url is None else tuple(replace(file, urls=(args.url,)) for file in entry.files)
@@ -144,7 +146,7 @@ def get(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None
     return 0
 
 
-def _agreed(entry: OfficialWeights) -> bool:
+def _confirmed(entry: OfficialWeights) -> bool:
     try:
         answer = input(f"download {entry.name} ({_megabytes(entry.files[0].num_bytes)})? [y/N] ")
     except EOFError:
@@ -153,7 +155,7 @@ def _agreed(entry: OfficialWeights) -> bool:
 
 
 def convert(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
-    """Read weights, and write them as .safetensors."""
+    """Read weights and write them as .safetensors."""
     from streamseg.weights import load_weights
     from streamseg.weights.convert import convert_weights
 
@@ -163,13 +165,13 @@ def convert(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | 
     before, after = weights.path.stat().st_size, out.stat().st_size
     print(
         f"{weights.path} ({_megabytes(before)}) -> {out} ({_megabytes(after)}), {len(weights.state_dict)} tensors"
-        f"{', in half precision' if args.half else ', every value as it was'}"
+        f"{', in half precision' if args.half else ', values unchanged'}"
     )
     return 0
 
 
 def describe(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
-    """Print what a file holds; a name is described only where it is here already."""
+    """Print a description of a weights file; a name must have been downloaded before."""
     from streamseg.weights import load_weights
     from streamseg.weights.catalogue import edition_at, find_official
     from streamseg.weights.metadata import read_graph_metadata, read_weights_metadata
@@ -178,7 +180,7 @@ def describe(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] |
     path = Path(args.source)
     entry = find_official(args.source, _catalogue(catalogue))
     if entry is not None and not path.is_file() and edition_at(cached_weights_path(entry), entry.files) is None:
-        raise WeightsError(f"{entry.name} is not here; download it with `streamseg weights get {entry.name}`")
+        raise WeightsError(f"{entry.name} is not downloaded; run `streamseg weights get {entry.name}`")
     if path.suffix == ".onnx" and path.is_file():
         fields = asdict(read_graph_metadata(path))
     else:
@@ -193,12 +195,12 @@ def describe(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] |
 
 
 def _lines(fields: dict[str, Any]) -> list[str]:
-    """Fields one per line; those of a mapping indented below their name."""
+    """Return one line per field; the entries of a mapping are indented below its name."""
     shown = dict(fields)
     shown["num_bytes"] = f"{fields['num_bytes']} ({_megabytes(fields['num_bytes'])})"
     if "official" in shown:
-        shown["official"] = shown["official"] or "no official file that is known"
-        shown["licence"] = shown["licence"] or "not known"
+        shown["official"] = shown["official"] or "no known official file"
+        shown["licence"] = shown["licence"] or "unknown"
     lines = []
     for name, value in shown.items():
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a person means by the mouse: a click, a click on the background, a box."""
+"""Mouse gestures: click, background click, box."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ __all__ = ["Box", "Click", "Drag", "Mouse", "moved_points"]
 Box = tuple[float, float, float, float]
 
 DRAG_SHARE = 1 / 100
-"""Of the shorter side of a picture: who moves less between press and release meant a click."""
+"""Shortest side of a dragged box, as a share of the image's shorter side; a shorter movement is a click."""
 
 
 @dataclass(frozen=True)
 class Click:
-    """A point of a picture."""
+    """A point of an image: the centre of the clicked pixel, in continuous pixels."""
 
     x: float
-    """Continuous pixels of the picture: the middle of the pixel that was hit."""
     y: float
     is_background: bool = False
 
 
 @dataclass(frozen=True)
 class Drag:
-    """A box in a picture: xyxy, continuous pixels, inside the picture."""
+    """A box inside an image: xyxy, continuous pixels."""
 
     box: Box
 
 
 class Mouse:
-    """Makes clicks and boxes from what the mouse does in one window."""
+    """Turns the mouse events of one window into clicks and boxes."""
 
     def __init__(self) -> None:
         self._pressed: Pointer | None = None
@@ -40,17 +39,17 @@ class Mouse:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether a click or a box is under way."""
+        """True while a button is pressed."""
         return self._pressed is not None
 
     def box(self, size: tuple[int, int]) -> Box | None:
-        """The box under way in a picture of `size` (H, W), to be drawn; None where there is none."""
+        """Return the box being dragged in an image of `size` (H, W); None if there is none."""
         if self._pressed is None or self._at is None or self._pressed.is_background:
             return None
         return _box(self._pressed, self._at, size)
 
-    def take(self, pointer: Pointer, size: tuple[int, int]) -> Click | Drag | None:
-        """What is meant, once the button is up; a press outside the picture of `size` (H, W) means nothing."""
+    def handle(self, pointer: Pointer, size: tuple[int, int]) -> Click | Drag | None:
+        """Return the gesture once the button is released; presses outside the image of `size` (H, W) are ignored."""
         if pointer.kind == "press":
             is_inside = 0 <= pointer.x < size[1] and 0 <= pointer.y < size[0]
             self._pressed = pointer if is_inside else None
@@ -63,7 +62,7 @@ class Mouse:
 
 
 def _box(start: Pointer, end: Pointer, size: tuple[int, int]) -> Box | None:
-    """The pixels from one place to the other; None where they are too close together."""
+    """Return the box between two positions, both pixels included; None if they are too close together."""
     height, width = size
     x0, x1 = sorted((start.x, min(max(end.x, 0), width - 1)))
     y0, y1 = sorted((start.y, min(max(end.y, 0), height - 1)))
@@ -73,11 +72,11 @@ def _box(start: Pointer, end: Pointer, size: tuple[int, int]) -> Box | None:
 
 
 def moved_points(
-    points: tuple[tuple[float, float], ...], then: Box | None, now: Box | None
+    points: tuple[tuple[float, float], ...], before: Box | None, after: Box | None
 ) -> tuple[tuple[float, float], ...]:
-    """Where points on an object are, when its box has changed from `then` to `now`; unmoved where one is unknown."""
-    if then is None or now is None:
+    """Move points with their object, whose box changed from `before` to `after`; unchanged if a box is unknown."""
+    if before is None or after is None:
         return points
-    scale_x = (now[2] - now[0]) / max(then[2] - then[0], 1e-6)
-    scale_y = (now[3] - now[1]) / max(then[3] - then[1], 1e-6)
-    return tuple((now[0] + (x - then[0]) * scale_x, now[1] + (y - then[1]) * scale_y) for x, y in points)
+    scale_x = (after[2] - after[0]) / max(before[2] - before[0], 1e-6)
+    scale_y = (after[3] - after[1]) / max(before[3] - before[1], 1e-6)
+    return tuple((after[0] + (x - before[0]) * scale_x, after[1] + (y - before[1]) * scale_y) for x, y in points)
