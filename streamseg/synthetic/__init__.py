@@ -1,8 +1,15 @@
-"""A rendered scene of moving objects with exact masks and identities: the demo's input, the tests' truth.
+"""A rendered scene of moving objects with exact masks and identities: demo input, training data, ground truth.
 
-figures ─► canvas ─► Sprite ─┐
-backdrop ────────────────────┼─► SceneRenderer ─► render(index), truth(index)
-passage ─────────────────────┘
+shapes ─► raster ─► Sprite ─┐
+background ─────────────────┼─► SceneRenderer ─► render(index), truth(index)
+trajectory ─────────────────┘
+
+renderer    `SceneRenderer`: images and their ground truth
+shapes      the shapes of the objects
+raster      rasterise one object to a sprite
+background  static backgrounds
+textures    surface patterns
+trajectory  the motion of one object
 """
 
 from streamseg.synthetic.renderer import SceneRenderer, SceneTruth

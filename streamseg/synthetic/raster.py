@@ -1,4 +1,4 @@
-"""Draws one object with shading, texture, holes and named parts."""
+"""Rasterise one object with shading, texture, holes and named parts."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.synthetic.textures import TEXTURES, Rng
 
-__all__ = ["Canvas", "Colour", "Coverage", "Point", "Sprite"]
+__all__ = ["Colour", "Coverage", "Point", "Raster", "Sprite"]
 
 Colour = tuple[float, float, float]
-"""RGB, 0..255."""
+"""(red, green, blue), 0..255."""
 Coverage = npt.NDArray[np.uint8]
-"""(H, W), 255 inside."""
+"""uint8 (H, W), 255 inside and 0 outside."""
 Point = tuple[float, float]
-"""(x, y) in units of the canvas height."""
+"""(x, y) in units of the raster height."""
 
 OVERSAMPLING = 2
-"""Shapes are drawn with hard edges at this many times the size; averaging makes the soft edges."""
+"""Areas are drawn with hard edges at this multiple of the size; averaging makes the edges soft."""
 LIGHT = np.array([-0.45, -0.6, 0.66], np.float32)
-"""Direction to the light (x, y, towards the viewer), of length 1: above and to the left."""
+"""Unit vector towards the light (x, y, towards the viewer): above and to the left."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """One drawn object, upright, at the largest size at which it is shown."""
+    """One rasterised object, upright, at the largest size at which it appears."""
 
     rgba: npt.NDArray[np.uint8]
-    """(H, W, 4) colours multiplied with alpha, and alpha; the outermost pixels are empty."""
+    """uint8 (H, W, 4): RGB premultiplied with alpha, and alpha; the border pixels are empty."""
     coverage: Coverage
-    """(H, W) how much of each pixel the object covers: alpha without the shadow that it throws."""
+    """(H, W) coverage of each pixel by the object, 0..255: alpha without the cast shadow."""
     parts: tuple[Coverage, ...]
-    """Alpha (H, W) of each part, disjoint."""
-    outline: npt.NDArray[np.float32]
-    """(N, 2) xy, pixel coordinates of the convex hull of everything that is not empty."""
+    """Coverage (H, W) of each part, 0..255; parts are disjoint."""
+    outline: Float32Array
+    """(N, 2) xy, convex hull of all non-empty pixels, in pixel coordinates."""
 
 
-class Canvas:
-    """A transparent sheet on which an object is built up, back to front.
+class Raster:
+    """A transparent raster in which an object is painted, back to front.
 
-    Coordinates are in units of the height, x to the right from 0 to `aspect`, y down from 0 to 1.
+    Coordinates are in units of the height: x from 0 (left) to `aspect`, y from 0 (top) to 1.
     """
 
     def __init__(self, height_px: int, aspect: float, rng: Rng) -> None:
@@ -56,13 +57,13 @@ class Canvas:
         self._parts: list[str] = []
 
     def polygon(self, points: Sequence[Point]) -> Coverage:
-        """The inside of a polygon."""
+        """Return the area of a polygon."""
         coverage = np.zeros_like(self._alpha)
         cv2.fillPoly(coverage, [self._pixels(np.asarray(points, np.float64))], 255, shift=4)
         return coverage
 
     def blob(self, points: Sequence[Point], *, steps: int = 12) -> Coverage:
-        """The inside of a smooth closed curve through the points (Catmull-Rom)."""
+        """Return the area of a smooth closed curve through the points (Catmull-Rom)."""
         knots = np.asarray(points, np.float64)
         t = (np.arange(steps) / steps)[None, :, None]
         before, start, end, after = (np.roll(knots, shift, axis=0)[:, None, :] for shift in (1, 0, -1, -2))
@@ -77,7 +78,7 @@ class Canvas:
         return coverage
 
     def ellipse(self, centre: Point, radii: tuple[float, float], *, degrees: float = 0.0) -> Coverage:
-        """The inside of an ellipse."""
+        """Return the area of an ellipse."""
         turn = np.deg2rad(degrees)
         angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
         x, y = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
@@ -87,7 +88,7 @@ class Canvas:
         return coverage
 
     def stroke(self, points: Sequence[Point], width: float) -> Coverage:
-        """A line with round ends through the points."""
+        """Return the area of a line with round ends through the points."""
         coverage = np.zeros_like(self._alpha)
         pixels = self._pixels(np.asarray(points, np.float64))
         cv2.polylines(coverage, [pixels], False, 255, max(round(width * self._unit), 1), cv2.LINE_8, shift=4)
@@ -102,14 +103,14 @@ class Canvas:
         relief: float = 0.5,
         part: str | None = None,
     ) -> None:
-        """Cover what is there with a colour, shaded as if the shape bulged towards the viewer.
+        """Paint an area with a colour, shaded as if it bulged towards the viewer.
 
         Args:
-            coverage: the shape.
-            colour: of the middle of the shape.
+            coverage: the area.
+            colour: colour at the middle of the area.
             texture: a name in `TEXTURES`.
-            relief: 0 flat, 1 round.
-            part: the part that it belongs to; None: the object as such.
+            relief: strength of the shading: 0 flat, 1 round.
+            part: the part that the area belongs to; None: the object itself.
         """
         x, y, width, height = cv2.boundingRect(coverage)
         if not width:
@@ -123,17 +124,17 @@ class Canvas:
         self._labels[window][inside] = self._part_label(part)
 
     def cut(self, coverage: Coverage) -> None:
-        """Make a hole."""
+        """Cut a hole."""
         hole = coverage > 0
         self._alpha[hole] = 0
         self._labels[hole] = 0
         self._colours[hole] = 0
 
     def finish(self, *, shadow: bool = False) -> Sprite:
-        """The sprite, averaged down to the size asked for, with an empty margin.
+        """Return the sprite, downsampled to the requested size, with an empty margin.
 
         Args:
-            shadow: with a soft shadow on the floor where the object stands.
+            shadow: add a soft shadow on the floor below the object.
         """
         opaque = (self._alpha > 0)[..., None]
         colours = np.where(opaque, np.clip(self._colours, 0, 255), 0).astype(np.uint8)
@@ -154,8 +155,8 @@ class Canvas:
         points = outline.reshape(-1, 2).astype(np.float32)
         return Sprite(rgba.astype(np.uint8), coverage, tuple(part.astype(np.uint8) for part in parts), points)
 
-    def _pixels(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-        """Canvas units to OpenCV's fixed-point pixels with four fractional bits."""
+    def _pixels(self, points: Float64Array) -> npt.NDArray[np.int32]:
+        """Convert raster units to OpenCV's fixed-point pixels with four fractional bits."""
         return np.round(points * self._unit * 16).astype(np.int32)
 
     def _part_label(self, part: str | None) -> int:
@@ -166,8 +167,8 @@ class Canvas:
         return self._parts.index(part) + 1
 
 
-def _shadow(coverage: Coverage) -> npt.NDArray[np.float32]:
-    """Darkness (H, W), 0..110, of the floor under an object."""
+def _shadow(coverage: Coverage) -> Float32Array:
+    """Return the darkness (H, W), 0..110, of the floor below an object."""
     height, width = coverage.shape
     x, _, extent, _ = cv2.boundingRect(coverage[-max(height // 5, 1) :])
     shadow = np.zeros((height, width), np.float32)
@@ -180,8 +181,8 @@ def _shadow(coverage: Coverage) -> npt.NDArray[np.float32]:
     return soft
 
 
-def _bulge(coverage: Coverage, relief: float) -> npt.NDArray[np.float32]:
-    """Brightness (H, W) around 1 of a pillow with this outline under the scene's light."""
+def _bulge(coverage: Coverage, relief: float) -> Float32Array:
+    """Return the brightness (H, W), around 1, of a pillow with this outline under the scene's light."""
     if relief <= 0:
         return np.ones(coverage.shape, np.float32)
     padded = cv2.copyMakeBorder(coverage, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
@@ -192,6 +193,6 @@ def _bulge(coverage: Coverage, relief: float) -> npt.NDArray[np.float32]:
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
     facing = (LIGHT[2] - slope_x * LIGHT[0] - slope_y * LIGHT[1]) / np.sqrt(1 + slope_x**2 + slope_y**2)
-    # A flat surface keeps its colour; the rest is lighter or darker by how far it turns to the light.
+    # A flat surface keeps its colour; slopes are lighter or darker, depending on their angle to the light.
     shade = 1.0 + relief * np.clip((facing / LIGHT[2] - 1.0) * 0.9, -0.75, 0.45)
     return np.asarray(shade, np.float32)

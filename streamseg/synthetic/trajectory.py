@@ -1,4 +1,4 @@
-"""How one object comes into the picture, moves through it, and leaves it for good."""
+"""The motion of one object: it enters the image, moves through it, and leaves it permanently."""
 
 from __future__ import annotations
 
@@ -6,67 +6,67 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from streamseg.structures.arrays import Float64Array
 from streamseg.synthetic.textures import Rng
 
-__all__ = ["Passage", "draw_passage"]
+__all__ = ["Affine", "Trajectory", "sample_trajectory"]
 
-Affine = npt.NDArray[np.float64]
-"""(2, 3): sprite pixel coordinates to picture pixel coordinates."""
+Affine = Float64Array
+"""(2, 3) matrix from sprite pixel coordinates to image pixel coordinates."""
 
 
 @dataclass(frozen=True)
-class Passage:
-    """The way of one object from outside the picture to outside the picture.
+class Trajectory:
+    """The path of one object from outside the image to outside the image.
 
-    Along one axis it crosses, or comes in and goes out on the same side; along the other it stays
-    inside. So it is in the picture once, without a gap, and one passage is one identity.
+    Along one axis the object crosses the image, or enters and leaves on the same side. Along the other
+    axis it stays inside. It is therefore visible once, without a gap, and one trajectory is one identity.
     """
 
     sprite: int
-    """Which sprite of the scene."""
+    """Index of the sprite in the scene."""
     nearness: float
-    """0 far .. 1 near: what is nearer hides what is farther, and is larger."""
-    picture_size: tuple[int, int]
-    """(H, W)."""
+    """0 (far) .. 1 (near): nearer objects are larger and occlude farther ones."""
+    image_size: tuple[int, int]
+    """(H, W) in pixels."""
     reach_px: float
-    """From its centre, the farthest that it ever extends."""
+    """Maximum extent from its centre, in pixels."""
     horizontal: bool
-    """Crosses along x, else along y."""
+    """Whether it crosses along x, otherwise along y."""
     forward: bool
-    """Enters at the left (top), else at the right (bottom)."""
+    """Whether it enters at the left (top), otherwise at the right (bottom)."""
     returns: bool
-    """Leaves where it came in."""
+    """Whether it leaves on the side where it entered."""
     lane: float
-    """Where it stays along the other axis, 0..1 of that side."""
+    """Position along the other axis, 0..1 of that side."""
     sway: float
-    """Amplitude of its movement around the lane, in the same unit."""
+    """Amplitude of the oscillation around the lane, in the same unit."""
     sway_turns: float
-    """Periods of that movement in one passage."""
+    """Number of periods of that oscillation in one trajectory."""
     dwell: float
-    """0 even pace .. 1 comes to rest on the way."""
+    """0 (constant speed) .. 1 (comes to rest on the way)."""
     rest: float
-    """Where on the way it is slowest, -0.5..0.5 around the middle."""
+    """Progress at which it is slowest, -0.5..0.5 relative to the middle."""
     scale: float
-    """Of the sprite."""
+    """Mean scale of the sprite."""
     breathing: float
     """Relative amplitude of the slow change of scale."""
     degrees: float
-    """Rotation at the start."""
+    """Rotation at the start, in degrees."""
     spin_degrees: float
-    """How far it turns in all."""
+    """Total rotation, in degrees."""
     rocking_degrees: float
-    """Amplitude of rocking."""
+    """Amplitude of rocking, in degrees."""
 
     def matrix(self, progress: float, sprite_size: tuple[int, int]) -> Affine:
-        """Where the sprite of (H, W) pixels lies when `progress` 0..1 of the passage is over."""
+        """Return the pose of a sprite of (H, W) pixels at `progress` 0..1 of the trajectory."""
         x, y = self.centre(progress)
         scale = self.scale * (1.0 + self.breathing * math.sin(2 * math.pi * (progress + self.lane)))
         rocking = self.rocking_degrees * math.sin(2 * math.pi * 3 * progress)
         angle = math.radians(self.degrees + self.spin_degrees * progress + rocking)
         cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-        # Figures are drawn facing right.
+        # Shapes are drawn facing right.
         facing = -1.0 if self.horizontal and not self.forward else 1.0
         middle_x, middle_y = (sprite_size[1] - 1) / 2, (sprite_size[0] - 1) / 2
         linear = np.array([[cos * facing, -sin], [sin * facing, cos]])
@@ -74,10 +74,10 @@ class Passage:
         return np.column_stack([linear, offset])
 
     def centre(self, progress: float) -> tuple[float, float]:
-        """(x, y) of the object's centre in picture pixels."""
-        height, width = self.picture_size
+        """Return the (x, y) of the object's centre in image pixels."""
+        height, width = self.image_size
         length, side = (width, height) if self.horizontal else (height, width)
-        # The derivative is 1 + dwell * cos(2 pi (p - rest)) >= 0: from 0 to 1 and never backwards.
+        # The derivative is 1 + dwell * cos(2 pi (p - rest)) >= 0: monotonic from 0 to 1.
         turn = 2 * math.pi
         pace = progress + self.dwell * (math.sin(turn * (progress - self.rest)) + math.sin(turn * self.rest)) / turn
         if self.returns:
@@ -89,12 +89,12 @@ class Passage:
         return (along, across) if self.horizontal else (across, along)
 
 
-def draw_passage(
-    rng: Rng, *, sprite: int, sprite_size: tuple[int, int], grounded: bool, picture_size: tuple[int, int]
-) -> Passage:
-    """Draw a way for a sprite: along the floor for what stands on it, anywhere for the rest."""
+def sample_trajectory(
+    rng: Rng, *, sprite: int, sprite_size: tuple[int, int], grounded: bool, image_size: tuple[int, int]
+) -> Trajectory:
+    """Sample a trajectory of a sprite: along the floor if `grounded`, otherwise anywhere."""
     nearness = float(rng.uniform(0, 1))
-    height = picture_size[0]
+    height = image_size[0]
     breathing = float(rng.uniform(0.02, 0.05) if grounded else rng.uniform(0.05, 0.15))
     # The sprite was drawn for the largest size: the scale stays at or below 1.
     scale = (0.5 + 0.5 * nearness if grounded else float(rng.uniform(0.5, 1.0))) / (1 + breathing)
@@ -106,13 +106,13 @@ def draw_passage(
         lane, sway = float(rng.uniform(0.3, 0.7)), float(rng.uniform(0.05, 0.25))
         spin, rocking = float(rng.choice([-1, 1]) * rng.uniform(40, 400)), float(rng.uniform(0, 25))
         start = float(rng.uniform(-180, 180))
-    # What stays upright is out of the picture as soon as its width is; rocking adds a little of its height.
+    # An upright object is outside the image as soon as its width is; rocking adds a little of its height.
     reach_px = 0.5 * sprite_size[1] + 0.05 * sprite_size[0] if grounded else 0.5 * math.hypot(*sprite_size)
     horizontal = grounded or bool(rng.random() < 0.6)
-    return Passage(
+    return Trajectory(
         sprite=sprite,
         nearness=nearness,
-        picture_size=picture_size,
+        image_size=image_size,
         reach_px=scale * (1 + breathing) * reach_px + 2.0,
         horizontal=horizontal,
         forward=bool(rng.random() < 0.5),

@@ -1,5 +1,7 @@
-"""The objects of the rendered scene, each drawn by a function of its own on a canvas of height 1.
+"""The shapes of the objects in the rendered scene. One function per shape draws into a raster of height 1.
 
-creatures  plants  vehicles  furniture  things ─► catalogue: `FIGURES`, by name
-colours: what all of them are painted with
+registry  `SHAPES` by name, with their sizes
+living    people, animals, plants
+objects   vehicles, furniture, small objects
+colours   random colours
 """

@@ -1,4 +1,4 @@
-"""The colours that figures are drawn with."""
+"""Random colours of shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["paint_colour", "pick", "scaled"]
 
 
 def paint_colour(rng: Rng) -> Colour:
-    """Any hue, from pale to strong, neither black nor white."""
+    """Return a random colour of any hue, from pale to saturated, neither black nor white."""
     hue, strength, value = rng.uniform(0, 6), rng.uniform(0.15, 0.85), rng.uniform(110, 235)
     wheel = np.clip(np.abs((hue + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1, 0, 1)
     red, green, blue = value * (1 - strength + strength * wheel)
@@ -19,10 +19,10 @@ def paint_colour(rng: Rng) -> Colour:
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
-    """A darker or a lighter one."""
+    """Return a darker or lighter colour."""
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 
 def pick(choices: tuple[Colour, ...], rng: Rng) -> Colour:
-    """One of them, each as likely as the others."""
+    """Return one of the choices, with equal probability."""
     return choices[int(rng.integers(len(choices)))]
