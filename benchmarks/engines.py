@@ -2,7 +2,7 @@
 
 python -m benchmarks.engines [--weights FILE.safetensors] [--size n] [--threads 1 2] [--device cuda] [--json FILE]
 
-Network, preprocessing of bytes and decoding of one picture (or of a batch), timed in turns in one run; and how
+Network, preprocessing of bytes and decoding of one image (or of a batch), timed in turns in one run; and how
 far each answer is from torch in float32. Half precision is float16 on CUDA, in torch and in ONNX Runtime; on the
 CPU it is bfloat16, which torch alone has and only some processors are fast at.
 """
@@ -24,7 +24,7 @@ from streamseg.modeling.network import Network, build_network
 from streamseg.weights import load_weights
 
 INPUTS = ((384, 640), (192, 320))
-"""(H, W) that a 16:9 picture has at imgsz 640 and 320."""
+"""(H, W) that a 16:9 image has at imgsz 640 and 320."""
 
 
 def _engines(network: Network, device: str, num_threads: int) -> dict[str, Engine]:

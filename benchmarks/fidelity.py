@@ -69,7 +69,7 @@ def network_rows() -> Iterator[Row]:
     yield Row(
         "  the reference's boxes from its own without folding, input pixels", "none", *(f"{apart:.1e}" for apart in own)
     )
-    for text, (name, version) in (("rectangular, two pictures", wide), ("no activation in SPPF", identity)):
+    for text, (name, version) in (("rectangular, two images", wide), ("no activation in SPPF", identity)):
         differences = fidelity.network_differences(fidelity.answers(name)["float32"], name, version)
         worst = max(differences[quantity] for quantity in ("boxes_px", "scores", "coefficients", "prototypes"))
         yield Row(f"head, float32, {text}: the largest of the four", "1e-4", f"{worst:.1e}")

@@ -22,7 +22,7 @@ from streamseg.cli.provenance import provenance
 __all__ = ["DATA", "Timing", "measure", "output_file", "parser", "provenance", "report"]
 
 DATA = Path(os.environ.get("STREAMSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
-"""The folder of labelled pictures and films, where it is at hand."""
+"""The folder of labelled images and sequences, where it is at hand."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What share of a frame's time is not the network's? A 720p picture with 30 objects, everything asked for.
+"""What share of a frame's time is not the network's? A 720p image with 30 objects, everything asked for.
 
 Letterbox, network, NMS, tracking, selection, full-size masks and wire encoding, one after the other as
 the synchronous pipeline does it. Plain masks and sharp ones, whose refiner counts as outside of the network, take

@@ -2,7 +2,7 @@
 
 python -m benchmarks.prompting_modes [--picture FILE.png] [--json FILE]
 
-Three drawn pictures whose masks are known: three points on three objects, a background point on a part of an object,
+Three drawn images whose masks are known: three points on three objects, a background point on a part of an object,
 and a box on nothing. The same instances are asked in both modes; the answers are drawn side by side.
 """
 
@@ -25,7 +25,7 @@ from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
 from streamseg.telemetry import StageTimer
 
 SIZE = (300, 420)
-"""(H, W) of each picture."""
+"""(H, W) of each image."""
 IMGSZ = 832
 MARGIN = 14
 HEADER = 34
@@ -46,7 +46,7 @@ KNOB: Shape = ("ellipse", (195, 130, 245, 180), (236, 206, 120))
 
 @dataclass(frozen=True)
 class Case:
-    """One picture and what is asked about it."""
+    """One image and what is asked about it."""
 
     title: str
     shapes: tuple[Shape, ...]
@@ -114,7 +114,7 @@ def instances_of(shapes: tuple[Shape, ...]) -> Instances:
 
 
 def panel(picture: Picture, case: Case, answers: Answers | None) -> Picture:
-    """A picture with the prompt, and with an answer where there is one to show."""
+    """An image with the prompt, and with an answer where there is one to show."""
     objects = answers.objects if answers is not None else ()
     points = case.prompt if isinstance(case.prompt, PointPrompt) else None
     drawn = draw_reference(
@@ -126,7 +126,7 @@ def panel(picture: Picture, case: Case, answers: Answers | None) -> Picture:
         point_coords=points.point_coords if points is not None else (),
         point_labels=points.point_labels if points is not None else (),
     )
-    if points is not None:  # larger than the reference draws them, to be seen in a small picture
+    if points is not None:  # larger than the reference draws them, to be seen in a small image
         for (x, y), label in zip(points.point_coords, points.point_labels, strict=True):
             colour = (255, 235, 0) if label else (230, 0, 200)
             cv2.circle(drawn, (round(x), round(y)), 7, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)

@@ -6,13 +6,13 @@ python -m benchmarks.prompts --fit [--model WEIGHTS]        the weights of `prom
 Whatever was chosen (weights, thresholds, times) was chosen on seeds 100 to 102, and the time after which a fragment
 gives way on seed 0 as well. The default seeds are 21 to 23, on which nothing was.
 
-Cost: a follower with 30 objects in a picture of 1280x720, and 1 to 1000 clicks on them, bound or lost; the least time
+Cost: a follower with 30 objects in an image of 1280x720, and 1 to 1000 clicks on them, bound or lost; the least time
 of the processor over rounds in which all take turns, so that what else runs on the machine does not count.
 
 Re-acquisition: every figure of the rendered scene gets a prompt when it is seen for the first time, bound to its row.
-Each time that it is not there for 0.2 s or more and then is again, hidden or out of the picture, the prompt should
+Each time that it is not there for 0.2 s or more and then is again, hidden or out of the image, the prompt should
 answer it within a second. `track id` has the tracker's patience alone. The rows are the truth's, spoilt as in
-`benchmarks.tracking` and with the colours of the picture, or what a network finds.
+`benchmarks.tracking` and with the colours of the image, or what a network finds.
 
 A part that is not seen is answered by its whole for a while. That is what a person wants, and not the part: such
 answers count as wrong in `pure`, and are given apart in `whole`.
@@ -26,12 +26,12 @@ from functools import partial
 
 import torch
 
-from benchmarks.followed.absences import Absences, absences
-from benchmarks.followed.costs import costs
-from benchmarks.followed.fit import FIT_SEEDS, fit
-from benchmarks.followed.plot import draw
-from benchmarks.followed.scenes import NESTED, VARIANTS, Step, model_steps, truth_steps
 from benchmarks.harness import output_file, parser, report
+from benchmarks.prompt_tracking.absences import Absences, absences
+from benchmarks.prompt_tracking.costs import costs
+from benchmarks.prompt_tracking.fit import FIT_SEEDS, fit
+from benchmarks.prompt_tracking.plot import draw
+from benchmarks.prompt_tracking.scenes import NESTED, VARIANTS, Step, model_steps, truth_steps
 from streamseg.segmentation import Segmenter
 
 SEEDS = (21, 22, 23)

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import DATA, Timing, measure, output_file, parser, report
-from benchmarks.refined.crops import Choice, draw, scene_objects
-from benchmarks.refined.pairs import Floats, Found, Picture, found_objects, outlines, paired
+from benchmarks.refiner_comparison.crops import Choice, draw, scene_objects
+from benchmarks.refiner_comparison.pairs import Floats, Found, Picture, found_objects, outlines, paired
 from streamseg.cli.terminal import ProgressBar, Table, print_table
 from streamseg.engines import leave_cores
 from streamseg.evaluation.matching import ImageMatches, match_image

@@ -1,4 +1,4 @@
-"""What does a picture of the built-in scene cost, and its exact masks? One core."""
+"""What does an image of the built-in scene cost, and its exact masks? One core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamseg.synthetic import SceneRenderer
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 FRAME_STEP = 11
-"""Pictures are far enough apart that many arrangements are seen, and not one over and over."""
+"""Images are far enough apart that many arrangements are seen, and not one over and over."""
 
 
 def main() -> int:

@@ -4,8 +4,8 @@ Starts `streamseg run` as a process of its own, subscribes to it, and ends it wi
 
     age p95 < 3 frame times + the network's p95      memory grows by less than 2 % after a minute of warm-up
 
-Frame time is the source's (every picture that it delivered counts, dropped or not). Age is that of the
-picture when its message was made; at the subscriber it is printed beside it. Memory is the resident set;
+Frame time is the source's (every image that it delivered counts, dropped or not). Age is that of the
+image when its message was made; at the subscriber it is printed beside it. Memory is the resident set;
 its growth is that of a straight line through all samples. Exit code 1 where a promise does not hold.
 """
 

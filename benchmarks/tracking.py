@@ -4,7 +4,7 @@ python -m benchmarks.tracking [--model WEIGHTS] [--seeds 0 1 …] [--json FILE]
 
 The truth's boxes and masks are fed as detections, clean and spoilt; the masks go through the grid of
 a 640 px network, as a model's would. `nested` adds the parts (head, torso, wheel …) to the objects.
-With --model, what a network finds in the pictures is followed as well. The box tracker is ByteTrack's
+With --model, what a network finds in the images is followed as well. The box tracker is ByteTrack's
 recipe: the same motion model, rounds and life of a track, and box IoU as the only cost. The tracker's
 constants were chosen on seeds 100 to 102; the seeds here differ.
 """
@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 from benchmarks.harness import parser, report
-from benchmarks.tracked.box_tracker import BoxTracker
-from benchmarks.tracked.detections import VARIANTS
-from benchmarks.tracked.sequences import Step, model_steps, truth_steps
+from benchmarks.object_tracking.box_tracker import BoxTracker
+from benchmarks.object_tracking.detections import VARIANTS
+from benchmarks.object_tracking.sequences import Step, model_steps, truth_steps
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.identity import IdentityFrame, IdentityScores, score_identities
 from streamseg.segmentation import Segmenter

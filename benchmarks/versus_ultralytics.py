@@ -1,15 +1,15 @@
-"""How long does a frame take from picture to all masks, and how much memory, against Ultralytics FastSAM?
+"""How long does a frame take from image to all masks, and how much memory, against Ultralytics FastSAM?
 
 python -m benchmarks.versus_ultralytics [--setup | --peer-python PYTHON] [--imgsz 640] [--size s] [--json FILE]
 
-Both load the same file of seeded weights, in the official format, and get the same pictures, thresholds and number of
-threads. A frame goes from a picture in memory to boxes, scores and all masks at the picture's size
+Both load the same file of seeded weights, in the official format, and get the same images, thresholds and number of
+threads. A frame goes from an image in memory to boxes, scores and all masks at the image's size
 (`retina_masks=True` there). Each program runs in a process of its own; they take turns, frame by frame, in a shuffled
 order. Masks are what each program gives its user: crops in streamseg, one array (K, H, W) in Ultralytics; `stacked` is
 streamseg with that array made as well. `network` is what each program itself reports (with decoding), `rest` all else.
 
 Memory is the most that is resident during a frame (ru_maxrss, set back before each) above the baseline: what is
-resident after a warm-up on a tiny picture, with the weights loaded. The peer needs an environment of its own, which
+resident after a warm-up on a tiny image, with the weights loaded. The peer needs an environment of its own, which
 `--setup` makes once (benchmarks/peers/ultralytics/requirements.txt).
 """
 
@@ -30,8 +30,8 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.harness import Timing, parser, report
-from benchmarks.peers.asking import ROOT, Child, set_up
-from benchmarks.peers.serving import Frame
+from benchmarks.peers.client import ROOT, Child, set_up
+from benchmarks.peers.server import Frame
 from streamseg.engines.export import export_graph
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.modeling.network import Network, build_network
@@ -80,7 +80,7 @@ class Candidate:
         """Figures of single frames."""
         counts = {frame.num_objects for frame in frames}
         if len(counts) != 1:
-            raise RuntimeError(f"the same picture gave different numbers of objects: {sorted(counts)}")
+            raise RuntimeError(f"the same image gave different numbers of objects: {sorted(counts)}")
         return cls(
             total_ms=Timing.of([frame.total_ms / 1000 for frame in frames]),
             network_ms=round(float(np.median([frame.network_ms for frame in frames])), 1),
@@ -163,14 +163,14 @@ def seeded_network(size: str) -> Network:
 
 
 def everything(network: Network, image: npt.NDArray[np.uint8], imgsz: int) -> Instances:
-    """All objects of a picture, however unsure."""
+    """All objects of an image, however unsure."""
     segmenter = Segmenter(engine=TorchEngine(network), imgsz=imgsz, conf=0.01, iou=IOU, max_det=3000)
     (instances,) = segmenter([image])
     return instances
 
 
 def mean_box_share(instances: Instances, conf: float) -> float:
-    """Mean area of the boxes that score more, as a share of the picture."""
+    """Mean area of the boxes that score more, as a share of the image."""
     extents = instances.boxes[instances.scores > conf]
     areas = (extents[:, 2] - extents[:, 0]) * (extents[:, 3] - extents[:, 1])
     return round(float(areas.mean()) / (instances.image_size[0] * instances.image_size[1]), 4)
@@ -209,7 +209,7 @@ def main() -> int:
     arguments.add_argument("--num-objects", type=int, nargs="+", default=[30, 100, 200])
     arguments.add_argument("--num-threads", type=int, default=2)
     arguments.add_argument("--num-runs", type=int, default=10)
-    arguments.add_argument("--num-warmups", type=int, default=1, help="per picture and number of objects")
+    arguments.add_argument("--num-warmups", type=int, default=1, help="per image and number of objects")
     args = arguments.parse_args()
     if args.setup:
         set_up(ENVIRONMENT, REQUIREMENTS, [sys.executable])
@@ -233,9 +233,9 @@ def main() -> int:
         }
         threads = {"OMP_NUM_THREADS": str(args.num_threads)}
         programs = {
-            PEER: (args.peer_python, "benchmarks.peers.ultralytics.serve", weights, "torch"),
-            "torch": (sys.executable, "benchmarks.peers.own", weights, "torch"),
-            "onnx": (sys.executable, "benchmarks.peers.own", graph, "onnx"),
+            PEER: (args.peer_python, "benchmarks.peers.ultralytics.ultralytics_server", weights, "torch"),
+            "torch": (sys.executable, "benchmarks.peers.streamseg_server", weights, "torch"),
+            "onnx": (sys.executable, "benchmarks.peers.streamseg_server", graph, "onnx"),
         }
         children, sides = {}, {}
         for name, (python, module, path, engine) in programs.items():

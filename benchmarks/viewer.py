@@ -51,7 +51,7 @@ def make_result(index: int) -> FrameResult:
     instances = Instances(boxes, torch.linspace(0.9, 0.5, NUM_OBJECTS), logits.float(), GridTransform(8, 8, 0, 0), SIZE)
     frame = Frame(image, "cam0", index, None, time.time_ns(), "arrival", time.monotonic_ns())
     prompts = [PointPrompt(f"p{row}", ((float(x), float(y)),), (1,)) for row, (x, y) in enumerate(centres[:5])]
-    return Pipeline(lambda images: [], prompts=prompts).finish(frame, instances)
+    return Pipeline(lambda images, regions=None: [], prompts=prompts).finish(frame, instances)
 
 
 class Clients:

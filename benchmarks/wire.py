@@ -4,7 +4,7 @@ python -m benchmarks.wire [--num-objects 60] [--noise 0.01] [--json FILE]
 
 The masks are blobs with a rough outline in boxes of 14 to 53 % of the frame's height. `pycocotools` encodes the full
 masks, once from row-major arrays, as frames have them, and once from crops. `publish` is the call on a publisher with a
-subscriber that wants the picture; `arrival` is from that call to the decoded message, JPEG and loopback included.
+subscriber that wants the image; `arrival` is from that call to the decoded message, JPEG and loopback included.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def publishing(message: Message, num_runs: int) -> dict[str, Timing]:
     """The call of `publish`, and from there to the decoded message, one message at a time."""
     image = np.random.default_rng(0).integers(0, 256, (*message.image_size, 3), dtype=np.uint8)
     calls, arrivals = [], []
-    with Publisher("tcp://127.0.0.1:0") as publisher, Subscriber(publisher.endpoint, picture=True) as subscriber:
+    with Publisher("tcp://127.0.0.1:0") as publisher, Subscriber(publisher.endpoint, images=True) as subscriber:
         if not subscriber.wait_connected(10):
             raise RuntimeError("the subscriber did not reach the publisher")
         for _ in range(num_runs):

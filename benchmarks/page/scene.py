@@ -82,7 +82,7 @@ class TruthSegmenter:
     def __init__(self, renderer: SceneRenderer) -> None:
         self._renderer = renderer
 
-    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]], regions: object = None) -> list[Instances]:
         """The truth of the pictures whose numbers are in their first pixels."""
         return [self._find(int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])) for image in images]
 

@@ -1,6 +1,6 @@
 """COCO, LVIS and BSDS500 as their authors publish them, made into folders that the evaluation reads.
 
-Each is a folder of its own for as long as it is used, with `instances.json` that names the pictures where they lie.
+Each is a folder of its own for as long as it is used, with `instances.json` that names the images where they lie.
 All that can be wrong with a data set is said before anything is measured on it.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["bsds_folder", "coco_folder", "lvis_folder"]
 
 @contextmanager
 def coco_folder(coco: Path | None, limit: int | None) -> Iterator[Path]:
-    """COCO val2017 of a folder with `val2017/` (or `images/val2017/`) and `annotations/`; the first pictures by id.
+    """COCO val2017 of a folder with `val2017/` (or `images/val2017/`) and `annotations/`; the first images by id.
 
     Raises:
         DataError: it is not there, not whole, or broken.
@@ -39,7 +39,7 @@ def coco_folder(coco: Path | None, limit: int | None) -> Iterator[Path]:
 
 @contextmanager
 def lvis_folder(lvis: Path | None, coco: Path | None, limit: int | None) -> Iterator[Path]:
-    """LVIS v1 val of a folder with `lvis_v1_val.json`, and COCO's pictures, which lie in train2017/ and val2017/.
+    """LVIS v1 val of a folder with `lvis_v1_val.json`, and COCO's images, which lie in train2017/ and val2017/.
 
     Raises:
         DataError: it is not there, not whole, or broken.
@@ -78,7 +78,7 @@ def bsds_folder(bsds: Path | None, limit: int | None) -> Iterator[Path]:
             height, width = drawings[0].shape
             picture = (root / "images" / "test" / f"{path.stem}.jpg").resolve()
             if not picture.is_file():
-                raise DataError(f"picture {picture} is missing, though {path} has drawings of it")
+                raise DataError(f"image {image} is missing, though {path} has drawings of it")
             images.append({"id": len(images), "file_name": str(picture), "height": height, "width": width})
         _write(prepared, {"images": images, "annotations": []})
         yield prepared
@@ -113,7 +113,7 @@ def _pictures_of(coco: Path) -> Path:
 
 @contextmanager
 def _annotated_folder(annotations: Path, pictures: Path, limit: int | None) -> Iterator[Path]:
-    """The first pictures of a file of annotations; what it says of them that is no mask is left out, and told."""
+    """The first images of a file of annotations; what it says of them that is no mask is left out, and told."""
     try:
         content = json.loads(annotations.read_text(encoding="utf-8"))
         images = sorted(content["images"], key=lambda image: image["id"])[:limit]
@@ -142,7 +142,7 @@ def _annotated_folder(annotations: Path, pictures: Path, limit: int | None) -> I
     missing = [image["file_name"] for image in images if not Path(image["file_name"]).is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} of the {len(images)} pictures of {annotations} are missing, such as {missing[0]}"
+            f"{len(missing)} of the {len(images)} images of {annotations} are missing, such as {missing[0]}"
         )
     if refusals:
         print(f"{annotations.name}: {len(refusals)} annotations left out, such as {refusals[0]}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The film and the screenshots of the page: a click and a drawn box in a real Chromium, with the default network."""
+"""The sequence and the screenshots of the page: a click and a drawn box in a real Chromium, with the default network."""
 
 import itertools
 
@@ -25,4 +25,4 @@ def test_the_page_is_filmed(tmp_path):
         pictures = [frame.to_ndarray(format="bgr24").astype(np.int16) for frame in film.decode(video=0)]
     assert len(pictures) >= 75
     changes = [np.abs(later - earlier).mean() for earlier, later in itertools.pairwise(pictures)]
-    assert np.median(changes) > 0.5, "the picture on the page moves"
+    assert np.median(changes) > 0.5, "the image on the page moves"

@@ -61,7 +61,7 @@ def move_to_train(content):
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        pytest.param(move_to_train, r"2 of the 3 pictures of .* are missing, such as .*train2017/002\.png", id="train"),
+        pytest.param(move_to_train, r"2 of the 3 images of .* are missing, such as .*train2017/002\.png", id="train"),
         pytest.param(lambda content: content.pop("images"), "is not in COCO format: KeyError", id="no-pictures"),
         pytest.param(lambda content: content["images"].append(3), "is not in COCO format: TypeError", id="no-picture"),
         pytest.param(lambda content: content["images"][0].pop("height"), "KeyError 'height'", id="no-size"),

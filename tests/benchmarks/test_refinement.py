@@ -6,9 +6,16 @@ import pytest
 import torch
 
 from benchmarks.harness import Timing
-from benchmarks.refined.crops import CAPTION_PX, GAP_PX, MAX_PICTURE_BYTES, at_percentiles, draw, rows_of_tiles
-from benchmarks.refined.pairs import MIN_ZOOM_PX, Found, OnceEngine, found_objects, same_rows, zoom
 from benchmarks.refinement import Comparison, before_and_after, main, mask_tables, score_table, time_table, verdicts
+from benchmarks.refiner_comparison.crops import (
+    CAPTION_PX,
+    GAP_PX,
+    MAX_PICTURE_BYTES,
+    at_percentiles,
+    draw,
+    rows_of_tiles,
+)
+from benchmarks.refiner_comparison.pairs import MIN_ZOOM_PX, Found, OnceEngine, found_objects, same_rows, zoom
 from streamseg.engines import Raw
 from streamseg.modeling.refiner import REFINER_PREFIX, Refiner
 from streamseg.structures.instances import GridTransform, Instances
@@ -173,7 +180,9 @@ def test_one_command_makes_everything(tmp_path, capsys, monkeypatch):
     mask = disc(SIZE, 30, 30, 18)
     folder = coco_folder(tmp_path / "data" / "eval-coco", [(IMAGE, coco_labels([mask]))] * 2)
     refiner = Refiner()
-    tensors = lively_network().state_dict() | {REFINER_PREFIX + name: value for name, value in refiner.state_dict().items()}
+    tensors = lively_network().state_dict() | {
+        REFINER_PREFIX + name: value for name, value in refiner.state_dict().items()
+    }
     weights = tmp_path / "weights.safetensors"
     save_weights(tensors, weights)
     options = ["--weights", weights, "--data", folder.parent, "--imgsz", 96, "--runs", 1, "--objects", 3, "--limit", 1]

@@ -1,4 +1,4 @@
-"""The paper's tables on data sets of a few drawn pictures."""
+"""The paper's tables on data sets of a few drawn images."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_every_table(data, weights, tmp_path, monkeypatch, capsys):
     assert all(np.isnan(here) or 0 <= here <= 1 for here in figures.values())
     assert all(row["here"] > 0 for row in rows if row["table"][0] == "1")
     printed = capsys.readouterr()
-    assert "the first 2 pictures only" in printed.out
+    assert "the first 2 images only" in printed.out
     assert "paper  reference     here" in printed.out
     assert "left out" not in printed.err
 
@@ -102,7 +102,7 @@ def test_a_table_that_fails_costs_the_others_nothing(data, weights, tmp_path, mo
     arguments = ["--weights", weights, "--imgsz", 96, "--device", "cpu", "--json", tmp_path / "paper.json"]
     assert run(monkeypatch, *arguments, "--coco", tmp_path / "coco", "--bsds", data / "bsds", "--only", "coco", "edges")
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "failed" in line]
-    assert line.startswith(f"table 3 failed: picture {tmp_path / 'coco' / 'val2017' / '002.png'} is missing or unread")
+    assert line.startswith(f"table 3 failed: image {tmp_path / 'coco' / 'val2017' / '002.png'} is missing or unread")
     assert {row["table"][0] for row in json.loads((tmp_path / "paper.json").read_text())["rows"]} == {"2"}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.tracked.sequences import Step
+from benchmarks.object_tracking.sequences import Step
 from benchmarks.tracking import TRACKERS, compare
 from tests.support.stages import make_instances
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.harness import Timing
-from benchmarks.peers.asking import Child
-from benchmarks.peers.serving import Frame, serve
+from benchmarks.peers.client import Child
+from benchmarks.peers.server import Frame, serve
 from benchmarks.versus_ultralytics import PEER, Candidate, agreement, ratios, table, threshold
 
 
@@ -99,11 +99,11 @@ class Squares:
 
 
 def test_requests_are_answered_line_by_line(tmp_path: Path):
-    np.save(tmp_path / "picture.npy", np.zeros((600, 700, 3), dtype=np.uint8))
+    np.save(tmp_path / "image.npy", np.zeros((600, 700, 3), dtype=np.uint8))
     start = {"weights": "w", "engine": "none", "imgsz": 64, "iou": 0.7, "max_det": 3, "num_threads": 1}
     requests = [
         {"op": "start", **start},
-        {"op": "picture", "path": str(tmp_path / "picture.npy"), "conf": 0.1},
+        {"op": "picture", "path": str(tmp_path / "image.npy"), "conf": 0.1},
         {"op": "frame", "stacked": False},
         {"op": "answer", "path": str(tmp_path / "answer.npz")},
     ]

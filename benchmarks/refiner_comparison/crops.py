@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.refined.pairs import Both, Found, Picture, Zoom, found_objects
+from benchmarks.refiner_comparison.pairs import Both, Found, Picture, Zoom, found_objects
 from streamseg.evaluation.scene import SEEDS
 from streamseg.segmentation import instance_masks
 from streamseg.synthetic import SceneRenderer
@@ -87,7 +87,7 @@ def draw(found: Sequence[Found], path: Path) -> Choice | None:
 
 
 def rows_of_tiles(chosen: Sequence[Found], tile_px: int) -> Picture:
-    """The picture (H, W, 3) RGB of some objects, three tiles each."""
+    """The image (H, W, 3) RGB of some objects, three tiles each."""
     rows = []
     for one in chosen:
         assert one.zoom is not None
@@ -99,7 +99,7 @@ def rows_of_tiles(chosen: Sequence[Found], tile_px: int) -> Picture:
 
 def _tile(shown: Zoom, name: str, caption: str, tile_px: int) -> Picture:
     tile = cv2.resize(shown.pixels, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC)
-    # Not smoothed: how ragged a mask is, is what the picture is to show.
+    # Not smoothed: how ragged a mask is, is what the image is to show.
     mask = cv2.resize(shown.masks[name].astype(np.uint8), (tile_px, tile_px), interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(tile, contours, -1, (0, 0, 0), 4)

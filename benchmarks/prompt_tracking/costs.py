@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.tracked.masks import instances_of
+from benchmarks.object_tracking.masks import instances_of
 from streamseg.prompting import PromptTracker
 from streamseg.structures.instances import Tracked
 from streamseg.structures.message import CropMask
@@ -34,23 +34,23 @@ def costs(numbers: Sequence[int]) -> dict[str, dict[int, float]]:
     there = Tracked(instances[:30], torch.arange(1, 31))
     gone = Tracked(instances[30:], torch.arange(31, 61))
     centres = ((boxes[:30, :2] + boxes[:30, 2:]) / 2).tolist()
-    candidates: dict[str, Callable[[], object]] = {}
+    hypotheses: dict[str, Callable[[], object]] = {}
     for number in numbers:
         prompts = tuple(
             PointPrompt(f"p{place}", ((centres[place % 30][0], centres[place % 30][1]),), (1,))
             for place in range(number)
         )
         for state, later in (("bound", there), ("lost", gone)):
-            candidates[f"{state} {number}"] = _updates(prompts, there, later)
-    least = _least_cpu_ms(candidates)
+            hypotheses[f"{state} {number}"] = _updates(prompts, there, later)
+    least = _least_cpu_ms(hypotheses)
     return {state: {number: least[f"{state} {number}"] for number in numbers} for state in ("bound", "lost")}
 
 
-def _least_cpu_ms(candidates: dict[str, Callable[[], object]]) -> dict[str, float]:
+def _least_cpu_ms(hypotheses: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Milliseconds of the processor, the least of `NUM_ROUNDS` rounds in which all take turns."""
-    least = dict.fromkeys(candidates, float("inf"))
+    least = dict.fromkeys(hypotheses, float("inf"))
     for _ in range(NUM_ROUNDS):
-        for name, function in candidates.items():
+        for name, function in hypotheses.items():
             started = time.process_time()
             function()
             least[name] = min(least[name], (time.process_time() - started) * 1e3)
@@ -59,13 +59,13 @@ def _least_cpu_ms(candidates: dict[str, Callable[[], object]]) -> dict[str, floa
 
 def _updates(prompts: tuple[PointPrompt, ...], first: Tracked, later: Tracked) -> Callable[[], object]:
     """A function that shows the follower one more frame."""
-    follower = PromptTracker()
+    tracker = PromptTracker()
     for index in range(3):
-        follower.update(first, prompts, frame_index=index, time_seconds=index / 30)
+        tracker.update(first, prompts, frame_index=index, time_seconds=index / 30)
     count = iter(range(3, 1 << 30))
 
     def update() -> object:
         index = next(count)
-        return follower.update(later, prompts, frame_index=index, time_seconds=index / 30)
+        return tracker.update(later, prompts, frame_index=index, time_seconds=index / 30)
 
     return update

@@ -1,8 +1,8 @@
 import torch
 
-from benchmarks.followed.fit import fit
+from benchmarks.prompt_tracking.fit import fit
 from streamseg.prompting.reid import FEATURES
-from tests.support.followed_film import film
+from tests.support.prompt_sequences import film
 
 
 def test_the_fit_finds_what_tells_objects_apart():
@@ -10,6 +10,6 @@ def test_the_fit_finds_what_tells_objects_apart():
     weights = fitted["weights"]
     assert isinstance(weights, dict)
     assert tuple(weights) == FEATURES
-    assert weights["looks"] > 0 > weights["constant"]
+    assert weights["appearance"] > 0 > weights["constant"]
     assert fitted["num_pairs"] > fitted["num_same"] > 0
     assert torch.isfinite(torch.tensor(list(weights.values()))).all()

@@ -1,4 +1,4 @@
-from benchmarks.followed.scenes import NESTED, truth_steps
+from benchmarks.prompt_tracking.scenes import NESTED, truth_steps
 
 
 def test_steps_of_the_scene():

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.tracked.detections import Variant, detections
-from benchmarks.tracked.masks import mask_iou, truth_instances
-from benchmarks.tracked.scenes import SIZE, scene, scene_renderer
+from benchmarks.object_tracking.detections import Variant, detections
+from benchmarks.object_tracking.masks import mask_iou, truth_instances
+from benchmarks.object_tracking.scenes import SIZE, scene, scene_renderer
 from streamseg.geometry import letterbox
 from streamseg.segmentation import Segmenter
 from streamseg.segmentation.embedding import embed

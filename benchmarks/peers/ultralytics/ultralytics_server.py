@@ -1,4 +1,4 @@
-"""Ultralytics FastSAM, asked: `python -m benchmarks.peers.ultralytics.serve`, with the Python of its environment."""
+"""Ultralytics FastSAM, asked: `python -m benchmarks.peers.ultralytics.ultralytics_server`, with the Python of its environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.peers.serving import TINY_IMGSZ, Start, serve, taken_stdout
+from benchmarks.peers.server import TINY_IMGSZ, Start, serve, taken_stdout
 
 ANSWERS = taken_stdout()  # the package talks while it is imported
 
@@ -71,7 +71,7 @@ from ultralytics import FastSAM  # noqa: E402
 
 
 class Ultralytics:
-    """`model(picture, retina_masks=True, ...)[0].masks.data`."""
+    """`model(image, retina_masks=True, ...)[0].masks.data`."""
 
     def __init__(self) -> None:
         self._result: Any = None
@@ -89,7 +89,7 @@ class Ultralytics:
         }
         tiny = np.zeros((TINY_IMGSZ, TINY_IMGSZ, 3), dtype=np.uint8)
         self._model(tiny, imgsz=TINY_IMGSZ, conf=0.5, **self._options)
-        # It takes one core less than there are when its model is set up, which happens with the first picture.
+        # It takes one core less than there are when its model is set up, which happens with the first image.
         own_threads = torch.get_num_threads()
         torch.set_num_threads(start.num_threads)
         cv2.setNumThreads(start.num_threads)
@@ -114,7 +114,7 @@ class Ultralytics:
         masks = self._result.masks
         self._masks = torch.empty(0, *self._image.shape[:2]) if masks is None else masks.data
         if self._masks.shape[1:] != self._image.shape[:2]:
-            raise RuntimeError(f"masks of {tuple(self._masks.shape[1:])} for a picture of {self._image.shape[:2]}")
+            raise RuntimeError(f"masks of {tuple(self._masks.shape[1:])} for an image of {self._image.shape[:2]}")
         return float(self._result.speed["inference"])
 
     def num_objects(self) -> int:

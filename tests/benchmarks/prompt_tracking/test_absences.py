@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.followed.absences import _founds, _returns, absences
-from benchmarks.followed.scenes import Step, whole_of
+from benchmarks.prompt_tracking.absences import _founds, _returns, absences
+from benchmarks.prompt_tracking.scenes import Step, whole_of
 from tests.support.followed import CUP, KITE, seen
-from tests.support.followed_film import film
+from tests.support.prompt_sequences import film
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_whole_of_a_part_is_no_object_found_again():
 
 
 def test_a_long_absence_is_answered_by_the_prompt_alone():
-    rows = {row.follower: row for row in absences("film", [film("c" * 20 + "." * 15 + "c" * 15)])}
+    rows = {row.tracker: row for row in absences("film", [film("c" * 20 + "." * 15 + "c" * 15)])}
     assert {row.num_long for row in rows.values()} == {1}
     assert (rows["track id"].share_right_long, rows["prompt"].share_right_long) == (0.0, 1.0)
     assert (rows["prompt"].num_found, rows["prompt"].share_found_right, rows["prompt"].purity) == (1, 1.0, 1.0)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.followed.followers import FOLLOWERS, Answers
-from benchmarks.followed.scenes import FPS, Step, whole_of
+from benchmarks.prompt_tracking.methods import FOLLOWERS, Answers
+from benchmarks.prompt_tracking.scenes import FPS, Step, whole_of
 from streamseg.config import TrackingConfig
 from streamseg.structures.instances import Tracked
 from streamseg.tracking import Tracker

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.tracked.detections import Variant, detections
-from benchmarks.tracked.masks import mask_iou, truth_instances
-from benchmarks.tracked.scenes import scene, scene_renderer
+from benchmarks.object_tracking.detections import Variant, detections
+from benchmarks.object_tracking.masks import mask_iou, truth_instances
+from benchmarks.object_tracking.scenes import scene, scene_renderer
 from streamseg.segmentation import Segmenter
 from streamseg.structures.instances import Instances
 

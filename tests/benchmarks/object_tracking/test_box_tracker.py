@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks.tracked.box_tracker import BoxTracker
+from benchmarks.object_tracking.box_tracker import BoxTracker
 from streamseg.config import TrackingConfig
 from streamseg.structures.instances import Tracked
 from tests.support.stages import make_instances

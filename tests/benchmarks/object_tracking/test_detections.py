@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.tracked.detections import VARIANTS, Variant, detections
-from benchmarks.tracked.scenes import scene_renderer
+from benchmarks.object_tracking.detections import VARIANTS, Variant, detections
+from benchmarks.object_tracking.scenes import scene_renderer
 
 TRUTH = scene_renderer(0, 10.0).truth(40)
 

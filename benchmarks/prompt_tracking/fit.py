@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from benchmarks.followed.scenes import Step
-from streamseg.prompting.appearance import Looks
-from streamseg.prompting.history import Sighting, sight
+from benchmarks.prompt_tracking.scenes import Step
+from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.history import FrameRecord, record_frame
 from streamseg.prompting.reid import FEATURES, features
 from streamseg.structures.instances import Tracked
 
@@ -41,14 +41,14 @@ def _pairs(sequences: Iterable[Sequence[Step]]) -> tuple[np.ndarray, np.ndarray]
     """Features (N, 6) of objects and rows of a later frame, and bool (N,) whether they are the same."""
     values, same = [], []
     for steps in sequences:
-        sightings = [_by_truth(step, index) for index, step in enumerate(steps)]
-        for index in range(3, len(sightings), 4):
-            for identity in sightings[index].rows:
-                recent = sightings[max(0, index - 30) : index + 1]
-                looks = Looks.of([(one, one.rows[identity]) for one in recent if identity in one.rows])
-                for later in (sightings[index + gap] for gap in (3, 5, 10, 20, 40, 80) if index + gap < len(sightings)):
+        history = [_by_truth(step, index) for index, step in enumerate(steps)]
+        for index in range(3, len(history), 4):
+            for identity in history[index].rows:
+                recent = history[max(0, index - 30) : index + 1]
+                appearance = Appearance.of([(one, one.rows[identity]) for one in recent if identity in one.rows])
+                for later in (history[index + gap] for gap in (3, 5, 10, 20, 40, 80) if index + gap < len(history)):
                     if later.track_ids:
-                        values.append(features([looks], later, range(len(later.track_ids)))[0])
+                        values.append(features([appearance], later, range(len(later.track_ids)))[0])
                         same.append(np.array(later.track_ids) == identity)
     return np.concatenate(values), np.concatenate(same)
 
@@ -63,9 +63,9 @@ def _regression(matrix: np.ndarray, wanted: np.ndarray, counts: np.ndarray) -> n
     return weights
 
 
-def _by_truth(step: Step, index: int) -> Sighting:
+def _by_truth(step: Step, index: int) -> FrameRecord:
     """The first row of each object named by it, the others by nothing."""
     ids = step.truth.copy()
     for identity in np.unique(ids[ids >= 0]):
         ids[np.flatnonzero(ids == identity)[1:]] = -1
-    return sight(Tracked(step.instances, torch.from_numpy(ids.astype(np.int64))), index, step.time_seconds)
+    return record_frame(Tracked(step.instances, torch.from_numpy(ids.astype(np.int64))), index, step.time_seconds)

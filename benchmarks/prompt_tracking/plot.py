@@ -1,4 +1,4 @@
-"""The figures of the benchmark as a picture."""
+"""The figures of the benchmark as an image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.followed.absences import Absences
-from benchmarks.followed.followers import FOLLOWERS
+from benchmarks.prompt_tracking.absences import Absences
+from benchmarks.prompt_tracking.methods import FOLLOWERS
 
 __all__ = ["draw"]
 

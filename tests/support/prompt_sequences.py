@@ -1,10 +1,10 @@
-"""A film whose rows are known, for the benchmark of prompts that follow."""
+"""A sequence whose rows are known, for the benchmark of prompts that follow."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.followed.scenes import FPS, Step
+from benchmarks.prompt_tracking.scenes import FPS, Step
 from tests.support.followed import CUP, KITE, moved, seen
 
 LOOKS = {1: (1.0, 0.0, 0.0), 2: (0.0, 1.0, 0.0)}

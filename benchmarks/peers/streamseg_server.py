@@ -1,4 +1,4 @@
-"""streamseg, asked as its peers are: `python -m benchmarks.peers.own`."""
+"""streamseg, asked as its peers are: `python -m benchmarks.peers.streamseg_server`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.peers.serving import TINY_IMGSZ, Start, serve, taken_stdout
+from benchmarks.peers.server import TINY_IMGSZ, Start, serve, taken_stdout
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask

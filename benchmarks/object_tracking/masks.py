@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.tracked.scenes import SIZE
+from benchmarks.object_tracking.scenes import SIZE
 from streamseg.geometry import letterbox
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask

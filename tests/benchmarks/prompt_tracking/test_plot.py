@@ -1,10 +1,10 @@
-"""The picture of the benchmark of prompts that follow."""
+"""The image of the benchmark of prompts that follow."""
 
 import cv2
 
-from benchmarks.followed.absences import absences
-from benchmarks.followed.plot import draw
-from tests.support.followed_film import film
+from benchmarks.prompt_tracking.absences import absences
+from benchmarks.prompt_tracking.plot import draw
+from tests.support.prompt_sequences import film
 
 
 def test_both_figures_are_drawn_where_it_was_asked(tmp_path, capsys):

@@ -1,4 +1,4 @@
-from benchmarks.followed.costs import costs
+from benchmarks.prompt_tracking.costs import costs
 
 
 def test_costs_are_by_state_and_number():

@@ -1,12 +1,12 @@
 """The side that answers: reads requests, one JSON object per line, and times what is asked for. Python and NumPy only.
 
     {"op": "start", ...}                          loads weights; further keys are Start's
-    {"op": "picture", "path": ..., "conf": ...}   the picture of the frames to come: uint8 (H, W, 3) RGB, .npy
+    {"op": "image", "path": ..., "conf": ...}   the image of the frames to come: uint8 (H, W, 3) RGB, .npy
     {"op": "frame", "stacked": false}             one frame, timed
     {"op": "answer", "path": ...}                 writes scores (K,) and masks (packed bits of (K, H, W)), .npz
 
-Every request is answered by one line. The picture lies in memory, in the program's own order of colours, before the
-time runs; it stops when all masks are in memory at the picture's size.
+Every request is answered by one line. The image lies in memory, in the program's own order of colours, before the
+time runs; it stops when all masks are in memory at the image's size.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class Side(Protocol):
     """A program that is compared."""
 
     def start(self, start: Start) -> dict[str, Any]:
-        """Load weights and run a tiny picture; answers versions and the like."""
+        """Load weights and run a tiny image; answers versions and the like."""
 
     def picture(self, image: npt.NDArray[np.uint8], conf: float) -> None:
-        """The picture (H, W, 3) RGB and the threshold of the frames to come."""
+        """The image (H, W, 3) RGB and the threshold of the frames to come."""
 
     def frame(self, *, stacked: bool) -> float:
-        """Segment the picture and keep the masks, stacked to (K, H, W) if asked; answers the network's milliseconds."""
+        """Segment the image and keep the masks, stacked to (K, H, W) if asked; answers the network's milliseconds."""
 
     def num_objects(self) -> int:
         """Of the last frame: objects with at least a pixel."""
@@ -103,7 +103,7 @@ def serve(side: Side, requests: TextIO, answers: TextIO) -> None:
         elif op == "answer":
             write_answer(side, request["path"])
         else:
-            raise ValueError(f"no request {op!r}; there are start, picture, frame and answer")
+            raise ValueError(f"no request {op!r}; there are start, image, frame and answer")
         print(json.dumps(answer), file=answers, flush=True)
 
 

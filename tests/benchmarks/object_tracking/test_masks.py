@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.tracked.masks import instances_of, mask_iou
-from benchmarks.tracked.scenes import SIZE
+from benchmarks.object_tracking.masks import instances_of, mask_iou
+from benchmarks.object_tracking.scenes import SIZE
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 

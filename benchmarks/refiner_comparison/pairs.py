@@ -31,7 +31,7 @@ MIN_ZOOM_PX = 24
 Floats = npt.NDArray[np.float64]
 Picture = npt.NDArray[np.uint8]
 Both = Callable[[Picture], tuple[Instances, Instances]]
-"""A picture (H, W, 3) to its objects, plain with raw scores, and the same rows sharp with calibrated ones."""
+"""An image (H, W, 3) to its objects, plain with raw scores, and the same rows sharp with calibrated ones."""
 
 
 class OnceEngine:
@@ -46,7 +46,7 @@ class OnceEngine:
         return getattr(self._engine, name)
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
-        """The engine's answer to pictures (B, H, W, 3), or its last one where they are the same."""
+        """The engine's answer to images (B, H, W, 3), or its last one where they are the same."""
         if self._raw is None or self._images is None or not np.array_equal(self._images, images):
             self._images, self._raw = images, self._engine.run(images)
         return self._raw
@@ -86,7 +86,7 @@ class Outlines:
 
 
 def paired(engine: Engine, **options: Any) -> Both:
-    """What gives both answers about a picture, running the network once; the options are the segmenter's."""
+    """What gives both answers about an image, running the network once; the options are the segmenter's."""
     once = OnceEngine(engine)
     before = Segmenter(engine=once, masks="plain", scores="raw", **options)
     after = Segmenter(engine=once, masks="sharp", scores="calibrated", **options)
@@ -108,7 +108,7 @@ def same_rows(plain: Instances, sharp: Instances) -> npt.NDArray[np.int64]:
         raise ValueError(f"{len(plain)} objects in one answer, {len(sharp)} in the other")
     if not len(plain):
         return np.zeros(0, dtype=np.int64)
-    # Boxes tell nearly all objects apart; of those that the picture's border cuts to the same, some logits differ.
+    # Boxes tell nearly all objects apart; of those that the image's border cuts to the same, some logits differ.
     keys = []
     for some in (plain, sharp):
         logits = some.mask_logits.numpy(force=True).reshape(len(some), -1)
@@ -124,7 +124,7 @@ def same_rows(plain: Instances, sharp: Instances) -> npt.NDArray[np.int64]:
 def found_objects(
     image: Picture, plain: Sequence[CropMask], sharp: Sequence[CropMask], targets: Sequence[CropMask], areas: Floats
 ) -> list[Found]:
-    """The labelled objects of a picture (H, W, 3) that the proposals find; masks of one place are one proposal's."""
+    """The labelled objects of an image (H, W, 3) that the proposals find; masks of one place are one proposal's."""
     if not len(plain) or not len(targets):
         return []
     size = (image.shape[0], image.shape[1])
@@ -159,7 +159,7 @@ def outlines(found: Sequence[Found], side: int) -> Outlines:
 
 
 def zoom(image: Picture, masks: dict[str, CropMask]) -> Zoom:
-    """A square of the picture (H, W, 3) around all these masks, of 1.4 times their extent where that fits."""
+    """A square of the image (H, W, 3) around all these masks, of 1.4 times their extent where that fits."""
     full = {name: np.zeros(image.shape[:2], dtype=np.bool_) for name in masks}
     for name, mask in masks.items():
         full[name][mask.y : mask.y + mask.crop.shape[0], mask.x : mask.x + mask.crop.shape[1]] = mask.crop

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.tracked.masks import instances_of
-from benchmarks.tracked.scenes import SIZE
+from benchmarks.object_tracking.masks import instances_of
+from benchmarks.object_tracking.scenes import SIZE
 from streamseg.geometry import box_iou
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask

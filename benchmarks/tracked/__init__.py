@@ -1,1 +1,0 @@
-"""What `benchmarks.tracking` is made of; `benchmarks.followed` sees the scene as it does."""
