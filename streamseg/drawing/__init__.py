@@ -1,6 +1,8 @@
-"""Pictures with what was found in them.
+"""Draw detected objects and prompts over images, and write videos.
 
-overlay     masks in a colour that stays with its object, outlines, labels
+overlay  masks in a colour per identity, outlines, labels
+prompts  prompted objects and the states of prompts
+video    write an MP4
 """
 
 from streamseg.drawing.overlay import PALETTE, TENTATIVE, Colour, colour_of, draw_message, draw_objects

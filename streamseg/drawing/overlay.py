@@ -1,4 +1,4 @@
-"""Overlays: masks in a colour that stays with its object, outlines, boxes' labels."""
+"""Draw masks in a fixed colour per identity, with outlines and labels."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import CropMask, Message, MessageObject
 
 __all__ = ["Colour", "colour_of", "draw_message", "draw_objects"]
 
 Colour = tuple[int, int, int]
+"""(red, green, blue), 0..255."""
 
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
@@ -23,19 +24,20 @@ PALETTE: tuple[Colour, ...] = (
     (213, 94, 0),
     (204, 121, 167),
 )
-"""RGB, told apart with any colour vision (Okabe & Ito 2008, without black)."""
+"""Colours that are distinguishable with any colour vision (Okabe & Ito 2008, without black)."""
 
 TENTATIVE: Colour = (190, 190, 190)
-"""Objects that have no identity yet."""
+"""Colour of objects without an identity."""
 
 OPACITY = 0.45
 OUTLINE_PX_AT_720 = 1.6
+"""Width of the outline in pixels, for an image whose short side is 720 pixels."""
 
 
 def colour_of(track_id: int) -> Colour:
-    """The colour (RGB, 0..255) of an identity: always the same one; grey for a tentative object (-1).
+    """Return the fixed colour of an identity, or grey for a tentative object (-1).
 
-    The palette repeats with other brightness, so that the first 21 identities differ.
+    The palette repeats with a different brightness, because the first 21 identities should differ.
     """
     if track_id < 0:
         return TENTATIVE
@@ -44,25 +46,25 @@ def colour_of(track_id: int) -> Colour:
     return round(red * gain), round(green * gain), round(blue * gain)
 
 
-def draw_message(image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray[np.uint8]:
-    """A copy of the picture (H, W, 3) RGB with the objects of its message on it."""
+def draw_message(image: ImageArray, message: Message) -> ImageArray:
+    """Return a copy of the image (H, W, 3) with the objects of its message."""
     return draw_objects(image, message.objects, mask_size=message.mask_size)
 
 
 def draw_objects(
-    image: npt.NDArray[np.uint8],
+    image: ImageArray,
     objects: Sequence[MessageObject],
     *,
     mask_size: tuple[int, int] | None = None,
     colours: Sequence[Colour] | None = None,
-) -> npt.NDArray[np.uint8]:
-    """A copy of a picture with objects on it: large ones below, small ones on top.
+) -> ImageArray:
+    """Return a copy of an image with objects drawn over it: small objects on top of large ones.
 
     Args:
-        image: (H, W, 3) RGB.
-        objects: what to draw; none gives a plain copy.
-        mask_size: (H, W) that the masks are in; None: the picture's own.
-        colours: one per object; None: each identity's own.
+        image: (H, W, 3).
+        objects: the objects to draw; an empty sequence returns a plain copy.
+        mask_size: (H, W) of the image that the masks refer to; None: the size of `image`.
+        colours: one per object; None: the colour of each identity.
     """
     canvas = image.copy()
     height, width = image.shape[:2]
@@ -78,7 +80,7 @@ def draw_objects(
 
 
 def _at_size(mask: CropMask, mask_size: tuple[int, int], image_size: tuple[int, int]) -> CropMask:
-    """The mask in the picture's pixels."""
+    """Scale a mask to the pixels of the image."""
     if mask_size == image_size or not mask.crop.size:
         return mask
     scale_y, scale_x = image_size[0] / mask_size[0], image_size[1] / mask_size[1]
@@ -90,21 +92,21 @@ def _at_size(mask: CropMask, mask_size: tuple[int, int], image_size: tuple[int, 
     return CropMask(crop.astype(np.bool_), x0, y0)
 
 
-def _fill(canvas: npt.NDArray[np.uint8], mask: CropMask, colour: Colour, thickness: int) -> None:
+def _fill(canvas: ImageArray, mask: CropMask, colour: Colour, thickness: int) -> None:
     height, width = mask.crop.shape
     if not height or not width:
         return
     region = canvas[mask.y : mask.y + height, mask.x : mask.x + width]
     tinted = cv2.addWeighted(region, 1 - OPACITY, np.full_like(region, colour), OPACITY, 0)
     cv2.copyTo(tinted, mask.crop.astype(np.uint8), region)
-    # One pixel of margin, so that an outline along the crop's edge is closed there as well.
+    # A margin of one pixel closes outlines along the edge of the crop.
     padded = cv2.copyMakeBorder(mask.crop.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     contours, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(mask.x - 1, mask.y - 1))
     cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
 
 
-def _label(canvas: npt.NDArray[np.uint8], one: MessageObject, colour: Colour) -> None:
-    """The identity at the top of the object, readable on any background."""
+def _label(canvas: ImageArray, one: MessageObject, colour: Colour) -> None:
+    """Draw the identity and label at the upper left of the object, readable on any background."""
     if one.track_id < 0 and one.label is None:
         return
     words = [str(one.track_id)] if one.track_id >= 0 else []

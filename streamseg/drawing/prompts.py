@@ -1,4 +1,4 @@
-"""Overlays for those who prompt: what answers a prompt stands out, and how each prompt stands is written down."""
+"""Draw prompted objects with a prominent outline, and the state of each prompt as text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.drawing.overlay import Colour, colour_of, draw_message
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message, MessageObject, PromptStatus
 
 __all__ = ["draw_lines", "draw_prompted", "prompted_objects", "status_line"]
@@ -17,38 +17,40 @@ __all__ = ["draw_lines", "draw_prompted", "prompted_objects", "status_line"]
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 OUTLINE_PX_AT_720 = 3.0
-"""Of the coloured line; the white one around it is three times as wide."""
+"""Width of the coloured outline in pixels, for an image whose short side is 720 pixels; the white outline around
+it is three times as wide."""
 MAX_STATUS_LINES = 8
 
 
 def prompted_objects(message: Message) -> tuple[MessageObject, ...]:
-    """The objects that answer a prompt which means certain objects, and not only one that means all of them."""
-    meant = {status.prompt_id for status in message.prompts}
-    return tuple(found for found in message.objects if not meant.isdisjoint(found.prompt_ids))
+    """Return the objects selected by a prompt for specific objects, not only by a prompt for all objects."""
+    prompted = {status.prompt_id for status in message.prompts}
+    return tuple(found for found in message.objects if not prompted.isdisjoint(found.prompt_ids))
 
 
 def status_line(status: PromptStatus) -> str:
-    """How a prompt stands, such as `cup: bound 0.93, object 7`."""
-    words = f"{status.prompt_id}: {status.state}"
+    """Format the state of a prompt, such as `cup: bound 0.93, object 7`."""
+    text = f"{status.prompt_id}: {status.state}"
     if status.state in ("bound", "reacquired"):
-        words += f" {status.confidence:.2f}"
-    return f"{words}, object {status.track_id}" if status.track_id >= 0 else words
+        text += f" {status.confidence:.2f}"
+    return f"{text}, object {status.track_id}" if status.track_id >= 0 else text
 
 
-def draw_prompted(image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray[np.uint8]:
-    """A copy of the picture (H, W, 3) RGB with the objects of its message; those that were meant stand out.
+def draw_prompted(image: ImageArray, message: Message) -> ImageArray:
+    """Return a copy of the image (H, W, 3) with the objects of its message; prompted objects stand out.
 
-    They have a thick outline and the ids of their prompts; how each prompt stands is written at the lower left.
+    Prompted objects have a thick outline and the ids of their prompts. The state of each prompt is written at
+    the lower left.
     """
     canvas = draw_message(image, message)
     thickness = max(1, round(OUTLINE_PX_AT_720 * min(message.image_size) / 720))
-    meant = {status.prompt_id for status in message.prompts}
+    prompted = {status.prompt_id for status in message.prompts}
     for found in prompted_objects(message):
         mask = replace(found.mask, space=message.mask_space)
         contours, _ = cv2.findContours(mask(message.image_size).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(canvas, contours, -1, WHITE, 3 * thickness, cv2.LINE_AA)
         cv2.drawContours(canvas, contours, -1, colour_of(found.track_id), thickness, cv2.LINE_AA)
-        names = " ".join(prompt_id for prompt_id in found.prompt_ids if prompt_id in meant)
+        names = " ".join(prompt_id for prompt_id in found.prompt_ids if prompt_id in prompted)
         draw_lines(canvas, [names], mask.centroid or found.centroid, is_centred=True)
     lines = [status_line(status) for status in message.prompts[:MAX_STATUS_LINES]]
     if len(message.prompts) > MAX_STATUS_LINES:
@@ -58,15 +60,16 @@ def draw_prompted(image: npt.NDArray[np.uint8], message: Message) -> npt.NDArray
 
 
 def draw_lines(
-    canvas: npt.NDArray[np.uint8], lines: Sequence[str], corner: tuple[float, float], *, is_centred: bool = False
+    canvas: ImageArray, lines: Sequence[str], corner: tuple[float, float], *, is_centred: bool = False
 ) -> None:
-    """Write lines of text, white on black, into a picture; they are moved to where they fit.
+    """Draw lines of text, white on black, into an image; the text is moved to fit inside.
 
     Args:
-        canvas: (H, W, 3), is written into.
-        lines: from top to bottom; none draws nothing. Letters that the font lacks become question marks.
-        corner: (x, y) of the left upper corner.
-        is_centred: `corner` is the middle.
+        canvas: (H, W, 3), modified in place.
+        lines: from top to bottom; an empty sequence draws nothing. Characters missing from the font become question
+            marks.
+        corner: (x, y) of the upper left corner.
+        is_centred: interpret `corner` as the centre.
     """
     if not lines:
         return
@@ -79,5 +82,5 @@ def draw_lines(
     top = int(np.clip(y, 0, max(canvas.shape[0] - height, 0)))
     cv2.rectangle(canvas, (left, top), (left + width - 1, top + height - 1), BLACK, cv2.FILLED)
     for number, line in enumerate(lines, start=1):
-        place = (left + 4, top + row * number - 5)
-        cv2.putText(canvas, line, place, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 1, cv2.LINE_AA)
+        position = (left + 4, top + row * number - 5)
+        cv2.putText(canvas, line, position, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Writes an MP4: all of it under its name, or nothing."""
+"""Write an MP4 file that appears under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from types import TracebackType
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.stream import VideoStream
 
 from streamseg.errors import DataError
+from streamseg.structures.arrays import ImageArray
 
 __all__ = ["VideoWriter"]
 
 TIME_BASE = Fraction(1, 90_000)
-"""The clock of RTP and MPEG, fine enough for any frame rate."""
+"""Time base in seconds: the clock of RTP and MPEG, fine enough for any frame rate."""
 
 
 class VideoWriter:
-    """H.264 in MP4, with each frame's own time; use it as a context manager.
+    """Write H.264 in MP4 with an individual time per frame; use it as a context manager.
 
-    The file has a temporary name until `close`; leaving the block by an exception deletes it.
+    The file has a temporary name until `close`. An exception inside the block deletes it.
 
     Args:
-        path: where the video goes; its folder is made.
-        fps: nominal rate, for players and for frames without a time.
+        path: path of the video; its folder is created.
+        fps: nominal frame rate, for players and for frames without a time.
         quality: x264's constant rate factor, 0 (best) to 51.
 
     Raises:
@@ -48,12 +48,15 @@ class VideoWriter:
         except OSError as error:
             raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
 
-    def write(self, image: npt.NDArray[np.uint8], *, seconds: float | None = None) -> None:
-        """Append a picture.
+    def write(self, image: ImageArray, *, seconds: float | None = None) -> None:
+        """Append a frame.
 
         Args:
-            image: (H, W, 3) RGB; pictures of another size than the first are scaled to it.
-            seconds: when it was taken, on any clock; None: one frame time after the last.
+            image: (H, W, 3); an image of a different size is scaled to the size of the first one.
+            seconds: capture time in seconds on any clock; None: one frame period after the last frame.
+
+        Raises:
+            DataError: the file cannot be written.
         """
         if self._stream is None:
             self._stream = self._open_stream(image.shape[0], image.shape[1])
@@ -68,7 +71,7 @@ class VideoWriter:
         self.num_frames += 1
 
     def close(self) -> None:
-        """Finish the file and give it its name; without any frame there is no file."""
+        """Complete the file and move it to its path; without any frame, no file is created."""
         if self._stream is not None:
             self._container.mux(self._stream.encode(None))
         self._container.close()
@@ -78,7 +81,7 @@ class VideoWriter:
             self._partial.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Close and delete what was written."""
+        """Close and delete the file."""
         self._container.close()
         self._partial.unlink(missing_ok=True)
 
@@ -96,7 +99,7 @@ class VideoWriter:
     def _open_stream(self, height: int, width: int) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1001))
         assert isinstance(stream, VideoStream)
-        # 4:2:0 halves the colours in both directions: sizes must be even.
+        # 4:2:0 halves the chroma resolution in both directions: sizes must be even.
         stream.width, stream.height = max(width // 2 * 2, 2), max(height // 2 * 2, 2)
         stream.pix_fmt = "yuv420p"
         stream.time_base = TIME_BASE
@@ -105,7 +108,7 @@ class VideoWriter:
         return stream
 
     def _ticks(self, seconds: float | None) -> int:
-        """Times ascend strictly, whatever the source's clock does."""
+        """Return a time in ticks that increases strictly, whatever the clock of the source does."""
         if seconds is None:
             ticks = self._last_ticks + round(1 / self._fps / TIME_BASE) if self._last_ticks >= 0 else 0
         else:

@@ -1,4 +1,4 @@
-"""What stands out, and what is written."""
+"""Prompted objects and the states of prompts."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BOUND = PromptStatus("cup", "bound", 0.934, 3)
 GREY = np.full((240, 360, 3), 90, np.uint8)
 
 
-def test_only_what_was_meant_stands_out():
+def test_only_prompted_objects_stand_out():
     message = make_message(CUP, HAND, size=(240, 360), prompts=(BOUND,))
     assert prompted_objects(message) == (CUP,)
     assert prompted_objects(make_message(CUP, HAND)) == ()
@@ -24,10 +24,10 @@ def test_only_what_was_meant_stands_out():
     assert not white[85:125, 245:315].any()
     coloured = (drawn == colour_of(3)).all(axis=2)
     assert coloured[55:125, 95:165].sum() > 60
-    assert (GREY == 90).all(), "the picture itself is left alone"
+    assert (GREY == 90).all(), "the input image is not modified"
 
 
-def test_masks_of_another_size_are_drawn_in_the_picture():
+def test_masks_of_another_size_are_scaled_to_the_image():
     small = make_object(disc(31), 50, 30, track_id=3, prompt_ids=("cup",), box=(100.0, 60.0, 162.0, 122.0))
     message = make_message(
         small, size=(240, 360), mask_size=(120, 180), mask_to_image=(2.0, 2.0, 0.0, 0.0), prompts=(BOUND,)
@@ -39,16 +39,16 @@ def test_masks_of_another_size_are_drawn_in_the_picture():
     assert 54 <= rows.min() <= 62
 
 
-def test_nothing_meant_and_nothing_found_is_the_plain_picture():
+def test_no_prompt_and_no_object_returns_the_plain_image():
     assert (draw_prompted(GREY, make_message(size=(240, 360))) == GREY).all()
 
 
-def test_an_object_without_pixels_is_drawn_without_harm():
+def test_object_without_pixels_is_drawn():
     empty = make_object(np.zeros((0, 0), np.bool_), 0, 0, prompt_ids=("cup",), box=(10.0, 10.0, 20.0, 20.0))
     assert draw_prompted(GREY, make_message(empty, size=(240, 360), prompts=(BOUND,))).shape == GREY.shape
 
 
-def test_many_prompts_leave_room_for_the_picture():
+def test_many_prompts_leave_room_for_the_image():
     statuses = tuple(PromptStatus(f"p{number}", "none") for number in range(1000))
     drawn = draw_prompted(GREY, make_message(size=(240, 360), prompts=statuses))
     assert (drawn[:40] == GREY[:40]).all()
@@ -65,21 +65,21 @@ def test_many_prompts_leave_room_for_the_picture():
         pytest.param(PromptStatus("texts", "bound", 0.5), "texts: bound 0.50", id="several-objects"),
     ],
 )
-def test_how_a_prompt_stands(status, line):
+def test_status_line(status, line):
     assert status_line(status) == line
 
 
 @pytest.mark.parametrize(
     "corner", [(0, 0), (-50, -50), (900, 900), (180.5, 120.5)], ids=["corner", "above", "below", "middle"]
 )
-def test_lines_are_moved_to_where_they_fit(corner):
-    wanted, canvas = GREY.copy(), GREY.copy()
-    draw_lines(wanted, ["one", "two"], (20, 20))
+def test_lines_are_moved_to_fit_inside(corner):
+    expected, canvas = GREY.copy(), GREY.copy()
+    draw_lines(expected, ["one", "two"], (20, 20))
     draw_lines(canvas, ["one", "two"], corner)
-    assert (canvas != 90).sum() == (wanted != 90).sum() > 1000
+    assert (canvas != 90).sum() == (expected != 90).sum() > 1000
 
 
-def test_no_line_and_a_picture_that_is_too_small():
+def test_no_line_and_an_image_that_is_too_small():
     canvas = GREY.copy()
     draw_lines(canvas, [], (0, 0))
     assert (canvas == GREY).all()

@@ -8,7 +8,7 @@ from streamseg.drawing.video import VideoWriter
 from streamseg.errors import DataError
 
 
-def picture(level: int, height: int = 48, width: int = 64) -> np.ndarray:
+def uniform_image(level: int, height: int = 48, width: int = 64) -> np.ndarray:
     return np.full((height, width, 3), level, dtype=np.uint8)
 
 
@@ -20,11 +20,11 @@ def read(path: Path) -> tuple[list[float], list[int], tuple[int, int]]:
     return times, levels, (frames[0].height, frames[0].width)
 
 
-def test_pictures_come_back_in_order_at_their_times(tmp_path):
+def test_frames_keep_their_order_and_times(tmp_path):
     path = tmp_path / "new folder" / "a.mp4"
     with VideoWriter(path, fps=10) as writer:
         for number, seconds in enumerate((100.0, 100.1, 100.35, 101.0)):
-            writer.write(picture(40 * number + 40), seconds=seconds)
+            writer.write(uniform_image(40 * number + 40), seconds=seconds)
     times, levels, size = read(path)
     assert times == pytest.approx([0.0, 0.1, 0.35, 1.0], abs=0.005)
     assert levels == pytest.approx([40, 80, 120, 160], abs=6)
@@ -34,7 +34,7 @@ def test_pictures_come_back_in_order_at_their_times(tmp_path):
 def test_without_times_frames_are_evenly_spaced(tmp_path):
     with VideoWriter(tmp_path / "a.mp4", fps=25) as writer:
         for _ in range(5):
-            writer.write(picture(90))
+            writer.write(uniform_image(90))
     times, _, _ = read(tmp_path / "a.mp4")
     assert times == pytest.approx([0.0, 0.04, 0.08, 0.12, 0.16], abs=0.001)
 
@@ -42,24 +42,24 @@ def test_without_times_frames_are_evenly_spaced(tmp_path):
 @pytest.mark.parametrize(
     "seconds",
     [
-        pytest.param((1.0, 1.0, 1.0), id="the same time"),
-        pytest.param((5.0, 4.0, 3.0), id="running backwards"),
+        pytest.param((1.0, 1.0, 1.0), id="equal times"),
+        pytest.param((5.0, 4.0, 3.0), id="backwards"),
         pytest.param((0.0, None, 0.01), id="some unknown"),
     ],
 )
-def test_odd_clocks_lose_no_frame(tmp_path, seconds):
+def test_irregular_clocks_lose_no_frame(tmp_path, seconds):
     with VideoWriter(tmp_path / "a.mp4") as writer:
         for one in seconds:
-            writer.write(picture(90), seconds=one)
+            writer.write(uniform_image(90), seconds=one)
     times, _, _ = read(tmp_path / "a.mp4")
     assert len(times) == len(seconds)
     assert times == sorted(times)
 
 
-def test_a_change_of_size_is_scaled_and_odd_sizes_are_cut(tmp_path):
+def test_other_sizes_are_scaled_and_odd_sizes_become_even(tmp_path):
     with VideoWriter(tmp_path / "a.mp4") as writer:
-        writer.write(picture(60, 49, 65))
-        writer.write(picture(60, 96, 128))
+        writer.write(uniform_image(60, 49, 65))
+        writer.write(uniform_image(60, 96, 128))
     _, levels, size = read(tmp_path / "a.mp4")
     assert size == (48, 64)
     assert len(levels) == 2
@@ -67,32 +67,32 @@ def test_a_change_of_size_is_scaled_and_odd_sizes_are_cut(tmp_path):
 
 def write_and_fail(path: Path) -> None:
     with VideoWriter(path) as writer:
-        writer.write(picture(60))
+        writer.write(uniform_image(60))
         raise ZeroDivisionError
 
 
-def test_an_exception_leaves_no_file(tmp_path):
+def test_exception_leaves_no_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_and_fail(tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_frame_no_file(tmp_path):
+def test_no_frame_creates_no_file(tmp_path):
     with VideoWriter(tmp_path / "a.mp4"):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_former_video_stays_until_the_new_one_is_complete(tmp_path):
+def test_existing_video_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "a.mp4"
-    path.write_bytes(b"former")
+    path.write_bytes(b"existing")
     with VideoWriter(path) as writer:
-        writer.write(picture(60))
-        assert path.read_bytes() == b"former"
-    assert path.read_bytes() != b"former"
+        writer.write(uniform_image(60))
+        assert path.read_bytes() == b"existing"
+    assert path.read_bytes() != b"existing"
 
 
-def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path):
+def test_unwritable_path_raises_a_one_line_error(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DataError, match=r"cannot write the video .*file") as caught:
         VideoWriter(tmp_path / "file" / "a.mp4")

@@ -1,4 +1,4 @@
-"""Pictures of plain shapes as a segmenter would see them, for tests of tracking, prompting and identities."""
+"""Instances of simple shapes as a segmenter would output them, for tests of tracking, prompting and identities."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from streamseg.geometry import letterbox
 from streamseg.structures.instances import Instances
 
 IMAGE_SIZE = (240, 320)
+"""(H, W)."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One object: its centre and size in pixels."""
+    """One object: centre and size in pixels."""
 
     x: float
     y: float
@@ -28,7 +29,7 @@ class Shape:
     score: float = 0.9
 
     def covers(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Which points are on it."""
+        """Return which points are inside the shape."""
         across, down = (x - self.x) / (self.width / 2), (y - self.y) / (self.height / 2)
         radius = across**2 + down**2
         inside = {
@@ -47,27 +48,27 @@ def detect_shapes(
     imgsz: int = 320,
     in_front: Sequence[Shape] = (),
 ) -> Instances:
-    """The instances of `shapes`, in their order; what lies behind one of `in_front` does not show.
+    """Return the instances of `shapes`, in order; pixels behind one of `in_front` are hidden.
 
-    Boxes are tight around the visible pixels, masks are on the grid of a network of `imgsz`. A shape of
-    which nothing shows is left out.
+    Boxes are tight around the visible pixels. Masks are on the grid of a network of input size `imgsz`. A
+    shape without visible pixels is omitted.
     """
     height, width = size
     y, x = np.mgrid[:height, :width] + 0.5
-    open_ = ~np.any([shape.covers(x, y) for shape in in_front], axis=0) if in_front else np.ones(size, np.bool_)
+    unoccluded = ~np.any([shape.covers(x, y) for shape in in_front], axis=0) if in_front else np.ones(size, np.bool_)
     fit = letterbox(size, imgsz)
     transform = fit.to_image(4)
     columns = (np.arange(fit.input_size[1] // 4) + 0.5) * transform.scale_x + transform.offset_x
     rows = (np.arange(fit.input_size[0] // 4) + 0.5) * transform.scale_y + transform.offset_y
     boxes, scores, logits = [], [], []
     for shape in shapes:
-        visible = shape.covers(x, y) & open_
+        visible = shape.covers(x, y) & unoccluded
         if not visible.any():
             continue
         down, across = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
         boxes.append([across[0], down[0], across[-1] + 1, down[-1] + 1])
         scores.append(shape.score)
-        # The nearest pixel's answer at each cell's centre.
+        # Nearest pixel at the centre of each cell.
         row, column = np.clip(rows.astype(int), 0, height - 1), np.clip(columns.astype(int), 0, width - 1)
         logits.append(np.where(visible[np.ix_(row, column)], 6.0, -6.0))
     grid = (len(logits), fit.input_size[0] // 4, fit.input_size[1] // 4)
