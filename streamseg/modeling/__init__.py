@@ -1,9 +1,9 @@
-"""The networks: layers, decoding of their outputs, suppression of duplicates, and how they are stored.
+"""The networks: layers, decoding of their outputs, non-maximum suppression and serialization.
 
 network      YOLOv8-seg: backbone, neck, segmentation head
-decoding     raw outputs to boxes, scores and mask coefficients
-nms          suppression of boxes that overlap a better one
+decoding     raw predictions to boxes, scores and mask coefficients
+nms          non-maximum suppression inside exported graphs
 preprocess   images to the network's input (letterbox)
-state_dict   architecture and tensors from a checkpoint's names and shapes
+state_dict   architecture and tensors from the names and shapes of a state dict
 refiner      the second, small network that corrects each mask and estimates its quality
 """

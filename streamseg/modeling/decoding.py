@@ -1,7 +1,6 @@
-"""From what the network says at its anchors to boxes and scores. Pure tensor operations.
+"""Decode the network's raw predictions at its anchors to boxes and scores. Pure tensor operations.
 
-They run in the torch engine, in the trainer, and inside exported graphs, where batch, height and width
-stay free.
+They run in the torch engine, in the trainer and inside exported graphs, in which batch, height and width are dynamic.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from torch import Tensor
 
 from streamseg.modeling.network import PROTOTYPE_STRIDE, STRIDES, Predictions
 
-__all__ = ["Anchors", "Decoded", "anchors", "decode", "expected_sides"]
+__all__ = ["Anchors", "DecodedPredictions", "anchors", "decode", "expected_sides"]
 
 
 class Anchors(NamedTuple):
-    """The cells of all levels, one after the other, each row by row."""
+    """The cells of all levels: P3, then P4, then P5, each in row-major order."""
 
     centres: Tensor
     """float32 (A, 2) xy, input pixels."""
@@ -27,23 +26,23 @@ class Anchors(NamedTuple):
 
 
 class DecodedPredictions(NamedTuple):
-    """Every anchor's object, before any choice among them."""
+    """One candidate object per anchor, before thresholds and suppression."""
 
     boxes: Tensor
     """float32 (B, A, 4) xyxy, continuous input pixels; may reach beyond the input."""
     scores: Tensor
-    """float32 (B, A), 0..1; of several classes the best one's."""
+    """float32 (B, A), 0..1; the maximum over the classes."""
     mask_coefficients: Tensor
-    """(B, A, num_masks), as the network gave them."""
+    """(B, A, num_masks), as predicted by the network."""
     prototypes: Tensor
-    """(B, num_masks, H / 4, W / 4), as the network gave them."""
+    """(B, num_masks, H / 4, W / 4), as predicted by the network."""
 
 
 def anchors(prototypes: Tensor, strides: Sequence[int] = STRIDES) -> Anchors:
-    """The anchors that belong to prototypes (B, num_masks, H / 4, W / 4), on their device."""
+    """Return the anchors for prototypes (B, num_masks, H / 4, W / 4), on their device."""
     centres, widths = [], []
     for stride in strides:
-        # The prototypes say how large the input was; their shape stays symbolic in an exported graph.
+        # The input size follows from the prototypes, whose shape stays symbolic in an exported graph.
         height = prototypes.shape[2] * PROTOTYPE_STRIDE // stride
         width = prototypes.shape[3] * PROTOTYPE_STRIDE // stride
         y = (torch.arange(height, device=prototypes.device).float() + 0.5) * stride  # (h,)
@@ -55,9 +54,9 @@ def anchors(prototypes: Tensor, strides: Sequence[int] = STRIDES) -> Anchors:
 
 
 def expected_sides(box_logits: Tensor) -> Tensor:
-    """Distances from the anchor to the four sides: each the mean of its distribution over the bins.
+    """Return the distances from the anchor to the four sides, each the mean of its distribution over the bins.
 
-    Always in float32: in half precision the sum loses up to half a pixel on the coarsest level.
+    Always computed in float32: in half precision, the sum loses up to half a pixel on the coarsest level.
 
     Args:
         box_logits: (B, 4 * reg_max, A), the sides in the order left, top, right, bottom.
@@ -72,7 +71,7 @@ def expected_sides(box_logits: Tensor) -> Tensor:
 
 
 def decode(predictions: Predictions, strides: Sequence[int] = STRIDES) -> DecodedPredictions:
-    """Boxes and scores at every anchor; nothing is thresholded, suppressed or clipped."""
+    """Compute boxes and scores at every anchor, without thresholds, suppression or clipping."""
     centres, widths = anchors(predictions.prototypes, strides)
     sides = expected_sides(predictions.box_logits) * widths  # (B, A, 4)
     boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)

@@ -1,8 +1,8 @@
 """The whole network in one file: YOLOv8-seg in plain torch, with the tensor names of the official files.
 
 Written from the published layout (FastSAM, arXiv 2306.12156, section 3; the YOLOv8-seg graph of 23
-modules) and from YOLACT (arXiv 1904.02689) for the prototypes. The shape at a line's end is what the
-line leaves behind, for an input of (B, 3, H, W).
+modules) and from YOLACT (arXiv 1904.02689) for the prototypes. The comment at the end of a line gives the
+shape of its result for an input of (B, 3, H, W).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIZES: dict[Size, tuple[float, float, int]] = {
     "l": (1.0, 1.00, 512),
     "x": (1.0, 1.25, 512),
 }
-"""Depth multiple, width multiple, most channels (before the width multiple)."""
+"""Depth multiple, width multiple, maximum number of channels (before the width multiple)."""
 
 STRIDES = (8, 16, 32)
 """Input pixels per cell on P3, P4, P5."""
@@ -48,36 +48,36 @@ PROTOTYPE_STRIDE = 4
 
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
-"""The official networks set both after construction; a state dict carries neither."""
+"""The official networks set both after construction; a state dict contains neither."""
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Everything that fixes the tensors' shapes, and the one thing that differs between networks of the same shapes."""
+    """All parameters that determine the tensors' shapes, and the only one that no shape determines."""
 
     channels: tuple[int, int, int, int, int]
     """Width after the stem and after each of the four backbone stages (strides 2, 4, 8, 16, 32)."""
     repeats: tuple[int, int]
-    """Bottlenecks in the outer (stages 1 and 4, and all of the neck) and the inner stages (2 and 3)."""
+    """Bottlenecks in the outer stages (1 and 4, and all of the neck) and in the inner stages (2 and 3)."""
     prototype_channels: int
     """Width inside the prototype branch."""
     num_classes: int = 1
     reg_max: int = 16
     """Bins per box side; a side reaches (reg_max - 1) * stride from its anchor. FastSAM-x has 26."""
     num_masks: int = 32
-    """Prototypes, and coefficients per object."""
+    """Number of prototypes, and of coefficients per object."""
     sppf_activation: bool = True
-    """Whether the pooling's first convolution ends in SiLU, as in FastSAM; some later networks leave it out."""
+    """Whether SPPF's first convolution ends in SiLU, as in FastSAM; some later networks omit it."""
 
     @classmethod
     def of_size(cls, size: Size, *, num_classes: int = 1, reg_max: int = 16, num_masks: int = 32) -> NetworkConfig:
-        """One of the five published sizes."""
+        """Return the configuration of one of the five published sizes."""
         if size not in get_args(Size):
-            raise WeightsError(f"no network of size {size!r}; there are {', '.join(get_args(Size))}")
-        depth, width, most = SIZES[size]
+            raise WeightsError(f"unknown network size {size!r}; allowed are {', '.join(get_args(Size))}")
+        depth, width, max_channels = SIZES[size]
 
         def scaled(channels: int) -> int:
-            return math.ceil(min(channels, most) * width / 8) * 8
+            return math.ceil(min(channels, max_channels) * width / 8) * 8
 
         return cls(
             channels=(scaled(64), scaled(128), scaled(256), scaled(512), scaled(1024)),
@@ -90,10 +90,10 @@ class NetworkConfig:
 
 
 class Predictions(NamedTuple):
-    """What the network says at each of A anchors: P3, then P4, then P5, each row by row."""
+    """Raw output at each of A anchors: P3, then P4, then P5, each in row-major order."""
 
     box_logits: Tensor
-    """(B, 4 * reg_max, A): left, top, right, bottom, reg_max bins each."""
+    """(B, 4 * reg_max, A): left, top, right, bottom with reg_max bins each."""
     score_logits: Tensor
     """(B, num_classes, A)."""
     mask_coefficients: Tensor
@@ -119,7 +119,7 @@ class Conv(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Two 3x3 convolutions, with a residual in the backbone only."""
+    """Two 3x3 convolutions, with a residual connection in the backbone only."""
 
     def __init__(self, channels: int, *, residual: bool) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Bottleneck(nn.Module):
 
 
 class C2f(nn.Module):
-    """Split in two, run half through n bottlenecks, and keep every intermediate."""
+    """Split the channels, pass one half through n bottlenecks and concatenate all intermediate results."""
 
     def __init__(self, in_channels: int, out_channels: int, repeats: int, *, residual: bool = False) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class C2f(nn.Module):
 
 
 class SPPF(nn.Module):
-    """Three 5x5 max-pools in a row: views of 5, 9 and 13 cells. FastSAM's cv1 has an activation."""
+    """Three consecutive 5x5 max-pools: receptive fields of 5, 9 and 13 cells. FastSAM's cv1 has an activation."""
 
     def __init__(self, channels: int, *, activation: bool = True) -> None:
         super().__init__()
@@ -159,22 +159,22 @@ class SPPF(nn.Module):
         self.cv2 = Conv(2 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        views = [self.cv1(x)]
+        pooled = [self.cv1(x)]
         for _ in range(3):
-            views.append(functional.max_pool2d(views[-1], 5, 1, 2))
-        out: Tensor = self.cv2(torch.cat(views, dim=1))
+            pooled.append(functional.max_pool2d(pooled[-1], 5, 1, 2))
+        out: Tensor = self.cv2(torch.cat(pooled, dim=1))
         return out
 
 
 class Prototypes(nn.Module):
-    """Masks that any object of the picture is a combination of, at a quarter of the input's size."""
+    """Prototype masks at a quarter of the input size; each object's mask is a linear combination of them."""
 
     def __init__(self, in_channels: int, channels: int, num_masks: int) -> None:
         super().__init__()
         self.cv1 = Conv(in_channels, channels, 3)
         self.upsample = nn.ConvTranspose2d(channels, channels, 2, 2, bias=True)
         self.cv2 = Conv(channels, channels, 3)
-        # Ends in SiLU, too: prototypes are >= -0.28.
+        # Also ends in SiLU: prototypes are >= -0.28.
         self.cv3 = Conv(channels, num_masks)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -183,12 +183,12 @@ class Prototypes(nn.Module):
 
 
 class DistributionBins(nn.Module):
-    """The fixed 0..reg_max-1 that box logits are averaged over. In the files it is a 1x1 convolution."""
+    """The constant bins 0..reg_max-1 that box logits are averaged over; stored in files as a 1x1 convolution."""
 
     def __init__(self, reg_max: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(reg_max, 1, 1, bias=False).requires_grad_(False)
-        # Made on the CPU wherever the network is: without memory, torch needs its compiler for this, and seconds.
+        # Always on the CPU: on the meta device, torch needs its compiler for this, which takes seconds.
         bins = torch.arange(reg_max, dtype=torch.float32, device="cpu").view(1, reg_max, 1, 1)
         with torch.no_grad():
             self.conv.weight.copy_(bins)
@@ -201,7 +201,7 @@ def _branch(in_channels: int, channels: int, out_channels: int) -> nn.Sequential
 
 
 class Segment(nn.Module):
-    """Boxes (cv2), scores (cv3) and mask coefficients (cv4) per level, and the prototypes."""
+    """Segmentation head: boxes (cv2), scores (cv3) and mask coefficients (cv4) per level, and the prototypes."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -260,7 +260,7 @@ class Network(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Predictions:
-        """Images (B, 3, H, W) RGB 0..1, H and W multiples of 32."""
+        """Run the network on images (B, 3, H, W), RGB 0..1, with H and W multiples of 32."""
         m = self.model
         x = m[2](m[1](m[0](images)))  # (B, c2, H/4, W/4)
         p3 = m[4](m[3](x))  # (B, c3, H/8, W/8)
@@ -277,7 +277,7 @@ class Network(nn.Module):
 def build_network(
     size: Size, *, reg_max: int = 16, num_classes: int = 1, num_masks: int = 32, seed: int | None = None
 ) -> Network:
-    """A network with random weights; the same ones for the same seed."""
+    """Build a network with random weights, reproducible with `seed`."""
     config = NetworkConfig.of_size(size, num_classes=num_classes, reg_max=reg_max, num_masks=num_masks)
     if seed is None:
         network = Network(config)
@@ -290,13 +290,13 @@ def build_network(
 
 
 def _set_prior(network: Network) -> None:
-    """Start from small boxes and from a handful of objects per picture, as the official networks do."""
+    """Initialise the biases for small boxes and a few objects per image, as the official networks do."""
     head = network.model[22]
     assert isinstance(head, Segment)
     with torch.no_grad():
         for box, score, stride in zip(head.cv2, head.cv3, STRIDES, strict=True):
             box[-1].bias.fill_(1.0)  # type: ignore[index]
-            # 5 objects per class in a picture of 640 x 640.
+            # 5 objects per class in an image of 640 x 640.
             score[-1].bias.fill_(math.log(5 / network.config.num_classes / (640 / stride) ** 2))  # type: ignore[index]
 
 
@@ -314,15 +314,15 @@ class FusedConv(nn.Module):
 
 
 def fuse(network: Network) -> Network:
-    """A copy for inference: every batch norm folded into its convolution, no gradients."""
+    """Return a copy for inference, with every batch norm folded into its convolution and without gradients."""
 
-    def folded(module: nn.Module) -> None:
+    def fold(module: nn.Module) -> None:
         for name, child in module.named_children():
             if isinstance(child, Conv):
                 setattr(module, name, FusedConv(fuse_conv_bn_eval(child.conv, child.bn), activation=child.activation))
             else:
-                folded(child)
+                fold(child)
 
     fused = copy.deepcopy(network).eval()
-    folded(fused)
+    fold(fused)
     return fused.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""From pictures to the network's input bytes."""
+"""Convert images to the network's input."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ import numpy.typing as npt
 
 from streamseg.errors import DataError
 from streamseg.geometry import Letterbox
+from streamseg.structures.arrays import ImageArray
 
 __all__ = ["PADDING", "check_image", "letterbox_images"]
 
 PADDING = 114
-"""Grey of the letterbox padding, as in the networks' training."""
+"""Grey value of the letterbox padding, as in the networks' training."""
 
 
 def check_image(image: npt.NDArray[Any]) -> None:
-    """Raise DataError unless this is uint8 (H, W, 3) with at least one pixel."""
+    """Raise DataError unless `image` is uint8 (H, W, 3) with at least one pixel."""
     if not isinstance(image, np.ndarray):
         raise DataError(f"an image must be a NumPy array uint8 (H, W, 3) RGB, got {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(f"an image must be uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}")
 
 
-def letterbox_images(
-    images: Sequence[npt.NDArray[np.uint8]], letterboxes: Sequence[Letterbox]
-) -> npt.NDArray[np.uint8]:
-    """Scale and pad pictures into one batch.
+def letterbox_images(images: Sequence[ImageArray], letterboxes: Sequence[Letterbox]) -> npt.NDArray[np.uint8]:
+    """Scale and pad images into one batch.
 
     Args:
-        images: B pictures, each uint8 (H, W, 3).
-        letterboxes: where each goes; all of the same input size.
+        images: B images, each uint8 (H, W, 3).
+        letterboxes: placement of each image; all of the same input size.
 
     Returns:
         uint8 (B, H, W, 3) of the input size.
@@ -45,6 +44,6 @@ def letterbox_images(
         if image.shape[:2] == place.scaled_size:
             inside[:] = image
         else:
-            # OpenCV writes into the batch itself; it takes no views with negative strides (BGR turned around).
+            # OpenCV writes directly into the batch. It rejects views with negative strides (reversed BGR).
             cv2.resize(np.ascontiguousarray(image), (width, height), inside, interpolation=cv2.INTER_LINEAR)
     return batch

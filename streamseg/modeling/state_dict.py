@@ -1,4 +1,4 @@
-"""From tensors by name to the network that they belong to."""
+"""Infer a network's architecture from a state dict, and load it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = [
     "SPPF_ACTIVATION",
     "check_state_dict",
     "config_from_state_dict",
-    "network_from_state_dict",
     "meta_network",
+    "network_from_state_dict",
 ]
 
-MOST_CHANNELS = 65_536
-"""Larger axes are no network's; shapes are read from files, and a network is built of them."""
+MAX_CHANNELS = 65_536
+"""Upper limit of an axis. Shapes come from files, and a network is built from them."""
 
 SPPF_ACTIVATION = "sppf_activation"
-"""The entry (`true` or `false`) of a file's metadata for `NetworkConfig.sppf_activation`; without it, true."""
+"""Metadata key (`true` or `false`) for `NetworkConfig.sppf_activation`; true if absent."""
 
 
 def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
-    """Read widths, depths, classes and bins from the tensors' shapes; nothing is assumed.
+    """Infer widths, depths, classes and bins from the tensors' shapes, without assumptions.
 
-    What no tensor tells (`sppf_activation`) is as in FastSAM.
+    `sppf_activation`, which no tensor determines, is set as in FastSAM.
 
     Raises:
-        WeightsError: a tensor that decides them is missing, or has the wrong number of axes or an absurd size.
+        WeightsError: a tensor that determines them is missing, or has the wrong number of axes or an absurd size.
     """
 
     def size(name: str, axis: int) -> int:
@@ -43,8 +43,8 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
         if state_dict[name].ndim != 4:
             raise WeightsError(f"tensor {name!r} must have 4 axes, got shape {tuple(state_dict[name].shape)}")
         count = int(state_dict[name].shape[axis])
-        if not 1 <= count <= MOST_CHANNELS:
-            raise WeightsError(f"tensor {name!r} has {count} in axis {axis}; 1..{MOST_CHANNELS} are allowed")
+        if not 1 <= count <= MAX_CHANNELS:
+            raise WeightsError(f"tensor {name!r} has {count} in axis {axis}; 1..{MAX_CHANNELS} are allowed")
         return count
 
     def repeats(stage: int) -> int:
@@ -65,24 +65,24 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
 
 
 def check_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
-    """Check that these are all the tensors of one network, and no others; none is built.
+    """Check that the state dict holds exactly the tensors of one network, without building it.
 
     Returns:
-        The configuration that their shapes tell.
+        The configuration inferred from the shapes.
 
     Raises:
-        WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
+        WeightsError: a tensor is missing, unexpected or has the wrong shape; the first few are named.
     """
     config = config_from_state_dict(state_dict)
-    wanted = meta_network(config).state_dict()
-    missing = [name for name in wanted if name not in state_dict and not _is_counter(name)]
-    left_over = [name for name in state_dict if name not in wanted]
-    wrong = [
-        f"{name} is {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}"
+    expected = meta_network(config).state_dict()
+    missing = [name for name in expected if name not in state_dict and not _is_counter(name)]
+    unexpected = [name for name in state_dict if name not in expected]
+    misshapen = [
+        f"{name} is {tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
         for name, tensor in state_dict.items()
-        if name in wanted and tensor.shape != wanted[name].shape
+        if name in expected and tensor.shape != expected[name].shape
     ]
-    for problem, names in (("missing", missing), ("left over", left_over), ("of another shape", wrong)):
+    for problem, names in (("missing", missing), ("unexpected", unexpected), ("of the wrong shape", misshapen)):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise WeightsError(f"tensors {problem}: {', '.join(names[:3])}{more}")
@@ -90,19 +90,19 @@ def check_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
 
 
 def _is_counter(name: str) -> bool:
-    """A counter of training steps, in some files only."""
+    """Whether this tensor is a counter of training steps, which only some files contain."""
     return name.endswith("num_batches_tracked")
 
 
 def network_from_state_dict(state_dict: Mapping[str, Tensor], *, sppf_activation: bool = True) -> Network:
-    """Build the network that these tensors belong to, and load them; in eval mode, float32.
+    """Build the network that the tensors belong to and load them; in eval mode, float32.
 
     Args:
         state_dict: tensors by their official names.
-        sppf_activation: what no tensor tells; see `NetworkConfig`.
+        sppf_activation: see `NetworkConfig`; no tensor determines it.
 
     Raises:
-        WeightsError: a tensor is missing, left over, or of another shape; the first few are named.
+        WeightsError: a tensor is missing, unexpected or has the wrong shape; the first few are named.
     """
     network = meta_network(replace(check_state_dict(state_dict), sppf_activation=sppf_activation))
     loaded = {}
@@ -114,16 +114,16 @@ def network_from_state_dict(state_dict: Mapping[str, Tensor], *, sppf_activation
 
 
 def meta_network(config: NetworkConfig) -> Network:
-    """A network whose tensors have shapes and types alone.
+    """Build a network on torch's meta device: its tensors have shapes and types only.
 
-    Configurations come from files: this one takes neither memory nor time, however large it is.
+    Configurations come from files; however large the network is, this takes neither memory nor time.
     """
     with torch.device("meta"), _WithoutRandomWeights():
         return Network(config)
 
 
 class _WithoutRandomWeights(TorchFunctionMode):
-    """Leaves out the random numbers that torch fills new layers with; on shapes alone they take half a second."""
+    """Skip the random initialisation of new layers; even on the meta device it takes half a second."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -10,7 +10,14 @@ from streamseg.errors import WeightsError
 from streamseg.modeling.refiner import refiner_to_graph
 from streamseg.weights import load_weights
 from tests.support.networks import lively_network
-from tests.support.refiners import PLACE, picture, prototypes, refined_file, some_instances, trained
+from tests.support.refiners import (
+    PLACE,
+    random_image,
+    random_instances,
+    random_prototypes,
+    refined_file,
+    trained_refiner,
+)
 
 
 def as_graph(refiner):
@@ -20,17 +27,17 @@ def as_graph(refiner):
 @pytest.mark.parametrize("count", [1, 3, 40])
 def test_both_runtimes_agree(count):
     """Corrections, some of 20 and more, and scores agree to 1e-3: the summation order and `exp` differ."""
-    refiner, instances = trained(), some_instances(count)
-    by_torch, scores = refiner.refine(instances, prototypes(), picture(), PLACE)
-    by_graph, graph_scores = as_graph(refiner).refine(instances, prototypes(), picture(), PLACE)
+    refiner, instances = trained_refiner(), random_instances(count)
+    by_torch, scores = refiner.refine(instances, random_prototypes(), random_image(), PLACE)
+    by_graph, graph_scores = as_graph(refiner).refine(instances, random_prototypes(), random_image(), PLACE)
     assert by_torch.corrections.abs().max() > 2
     torch.testing.assert_close(by_graph.corrections, by_torch.corrections, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(graph_scores, scores, rtol=0, atol=1e-3)
 
 
 def test_no_objects():
-    instances = some_instances(0)
-    refined, scores = as_graph(trained()).refine(instances, prototypes(), picture(), PLACE)
+    instances = random_instances(0)
+    refined, scores = as_graph(trained_refiner()).refine(instances, random_prototypes(), random_image(), PLACE)
     assert len(refined) == len(scores) == 0
 
 
@@ -43,11 +50,11 @@ def test_no_objects():
 )
 def test_damaged_text_is_rejected(text, message):
     with pytest.raises(WeightsError, match=rf"n\.onnx.*{message}"):
-        open_refiner(trained(), text, path="n.onnx")
+        open_refiner(trained_refiner(), text, path="n.onnx")
 
 
 def test_engine_runs_the_refiner_graph_if_the_file_has_one(tmp_path):
-    weights = load_weights(refined_file(tmp_path, trained()))
+    weights = load_weights(refined_file(tmp_path, trained_refiner()))
     metadata = graph_metadata(weights)
     engine = OnnxEngine(export_graph(weights.network(), metadata=metadata))
     assert isinstance(engine.refiner, OnnxRefiner)

@@ -8,7 +8,7 @@ from streamseg.modeling.network import Predictions
 
 
 def make_predictions(size=(64, 96), *, batch=1, reg_max=16, num_classes=1, dtype=torch.float32):
-    """Zeros everywhere: every bin equally likely."""
+    """Predictions of zeros: all bins are equally likely."""
     height, width = size
     num_anchors = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
     return Predictions(
@@ -19,7 +19,7 @@ def make_predictions(size=(64, 96), *, batch=1, reg_max=16, num_classes=1, dtype
     )
 
 
-def test_anchors_are_cell_centres_level_by_level_row_by_row():
+def test_anchors_are_cell_centres_by_level_and_row():
     found = anchors(torch.zeros(1, 32, 16, 24))  # an input of 64 x 96
     centres = found.centres.tolist()
     assert len(centres) == 8 * 12 + 4 * 6 + 2 * 3
@@ -38,10 +38,10 @@ def test_anchors_are_cell_centres_level_by_level_row_by_row():
         pytest.param(0, [4 - 8, 4 - 16, 4 + 24, 4 + 32], id="stride 8"),
         pytest.param(13, [12 - 8, 12 - 16, 12 + 24, 12 + 32], id="stride 8, second row"),
         pytest.param(96, [8 - 16, 8 - 32, 8 + 48, 8 + 64], id="stride 16"),
-        pytest.param(125, [80 - 32, 48 - 64, 80 + 96, 48 + 128], id="stride 32, the last"),
+        pytest.param(125, [80 - 32, 48 - 64, 80 + 96, 48 + 128], id="stride 32, last"),
     ],
 )
-def test_a_sure_distribution_gives_its_bin(anchor, box):
+def test_one_hot_distribution_decodes_to_its_bin(anchor, box):
     predictions = make_predictions()
     for side, cells in enumerate((1, 2, 3, 4)):
         predictions.box_logits[0, side * 16 + cells, anchor] = 100.0
@@ -50,14 +50,14 @@ def test_a_sure_distribution_gives_its_bin(anchor, box):
 
 @given(st.lists(st.floats(-8, 8), min_size=4 * 5, max_size=4 * 5))
 @settings(deadline=None)
-def test_sides_are_the_means_of_their_distributions(logits):
+def test_sides_are_distribution_means(logits):
     logits = torch.tensor(logits).view(1, 20, 1)
     probabilities = logits.view(4, 5).exp() / logits.view(4, 5).exp().sum(dim=1, keepdim=True)
     expected = (probabilities * torch.arange(5)).sum(dim=1)
     torch.testing.assert_close(expected_sides(logits)[0, 0], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_half_precision_loses_nothing_after_the_network():
+def test_half_precision_predictions_are_decoded_in_float32():
     # A flat distribution has its mean at 7.5 cells; summed in float16 it would be off by up to 1/256 of it.
     predictions = make_predictions(dtype=torch.float16)
     predictions.box_logits.add_(torch.linspace(-3, 3, 64, dtype=torch.float16)[None, :, None])
@@ -68,14 +68,14 @@ def test_half_precision_loses_nothing_after_the_network():
     assert torch.equal(found.boxes, expected.boxes)
 
 
-def test_more_bins_reach_further():
+def test_more_bins_allow_larger_boxes():
     predictions = make_predictions(reg_max=26)
     predictions.box_logits[0, 25::26] = 100.0
     left, _, right, _ = decode(predictions).boxes[0, -1].tolist()
     assert right - left == pytest.approx(2 * 25 * 32)
 
 
-def test_scores_are_those_of_the_best_class():
+def test_scores_are_the_maximum_over_classes():
     predictions = make_predictions(num_classes=3)
     predictions.score_logits[0, :, 5] = torch.tensor([-1.0, 2.0, 0.5])
     scores = decode(predictions).scores
@@ -84,7 +84,7 @@ def test_scores_are_those_of_the_best_class():
     assert scores[0, 0] == 0.5
 
 
-def test_coefficients_stay_with_their_anchors():
+def test_coefficients_keep_the_order_of_anchors():
     predictions = make_predictions(batch=2)
     predictions.mask_coefficients[1, :, 7] = torch.arange(32.0)
     found = decode(predictions)

@@ -3,10 +3,7 @@ import torch
 from torch import nn
 
 from streamseg.errors import WeightsError
-from streamseg.modeling.network import (
-    build_network,
-    fuse,
-)
+from streamseg.modeling.network import build_network, fuse
 from tests.support.networks import lively_network
 
 
@@ -26,7 +23,7 @@ def num_parameters(network):
         pytest.param("x", 26, 657, 72_234_149, 72_203_813, id="FastSAM-x"),
     ],
 )
-def test_counts_are_those_of_the_official_files(size, reg_max, num_tensors, parameters, fused_parameters):
+def test_counts_match_the_official_files(size, reg_max, num_tensors, parameters, fused_parameters):
     with torch.device("meta"):
         network = build_network(size, reg_max=reg_max)
     assert len(network.state_dict()) == num_tensors
@@ -63,7 +60,7 @@ def test_tensors_of_size_s_have_the_official_names_and_shapes(name, shape):
 
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 96), (96, 32)])
-def test_shapes_of_the_predictions(network, size):
+def test_prediction_shapes(network, size):
     height, width = size
     num_anchors = sum((height // stride) * (width // stride) for stride in (8, 16, 32))
     with torch.inference_mode():
@@ -74,14 +71,14 @@ def test_shapes_of_the_predictions(network, size):
     assert predictions.prototypes.shape == (2, 32, height // 4, width // 4)
 
 
-def test_the_prototypes_and_the_pooling_end_in_an_activation(network):
+def test_prototypes_and_pooling_end_in_an_activation(network):
     # SiLU is never below -0.2785; without the activation random networks go far below. FastSAM has both.
-    seen = []
-    handle = network.model[9].cv1.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    outputs = []
+    handle = network.model[9].cv1.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     with torch.inference_mode():
         prototypes = network(torch.rand(1, 3, 64, 64)).prototypes
     handle.remove()
-    for values in (prototypes, seen[0]):
+    for values in (prototypes, outputs[0]):
         assert -0.2785 < values.min() < 0
 
 
@@ -91,7 +88,7 @@ def test_batch_norms_have_the_official_constants(network):
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.03)}
 
 
-def test_a_seed_decides_the_weights_and_leaves_the_global_generator_alone():
+def test_seed_determines_weights_without_changing_the_global_generator():
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
@@ -101,13 +98,13 @@ def test_a_seed_decides_the_weights_and_leaves_the_global_generator_alone():
     assert not torch.equal(first["model.0.conv.weight"], other["model.0.conv.weight"])
 
 
-def test_a_fresh_network_expects_a_handful_of_objects():
+def test_fresh_network_expects_a_few_objects():
     with torch.inference_mode():
         predictions = build_network("n", seed=0).eval()(torch.rand(1, 3, 640, 640))
     assert 1 < predictions.score_logits.sigmoid().sum() < 100
 
 
-def test_fusing_changes_nothing_but_rounding(network):
+def test_fused_network_is_equal_up_to_rounding(network):
     images = torch.rand(2, 3, 64, 96)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with torch.inference_mode():
@@ -120,6 +117,6 @@ def test_fusing_changes_nothing_but_rounding(network):
         assert torch.equal(tensor, before[name]), name
 
 
-def test_an_unknown_size_names_the_known_ones():
-    with pytest.raises(WeightsError, match=r"no network of size 'h'; there are n, s, m, l, x"):
+def test_unknown_size_lists_the_allowed_ones():
+    with pytest.raises(WeightsError, match=r"unknown network size 'h'; allowed are n, s, m, l, x"):
         build_network("h")

@@ -33,7 +33,7 @@ WIDE = NmsSettings(conf=0.01, iou=0.6, max_det=50)
 
 
 class Tail(torch.nn.Module):
-    """What follows the network in a graph, alone."""
+    """The suppression stage of a graph, without the network."""
 
     def forward(self, *decoded):
         return tuple(apply_nms(DecodedPredictions(*decoded), SMALL))
@@ -51,7 +51,7 @@ def tail(tmp_path_factory):
             path,
             dynamo=False,
             input_names=names,
-            # Each is an output, too, but may not have an output's name.
+            # Some inputs are also outputs, but the names must differ.
             output_names=[f"out_{name}" for name in NmsOutput._fields],
             dynamic_axes={**{name: {0: "batch", 1: "anchors"} for name in names[:3]}, names[3]: {0: "batch"}},
             opset_version=17,
@@ -69,15 +69,17 @@ def tail(tmp_path_factory):
 
 
 def decoded_of(boxes, scores):
-    """Boxes (B, A, 4) and scores (B, A), whose coefficients tell the anchors apart."""
+    """Decoded predictions from boxes (B, A, 4) and scores (B, A), with distinct coefficients per anchor."""
     boxes, scores = torch.as_tensor(boxes, dtype=torch.float32), torch.as_tensor(scores, dtype=torch.float32)
     batch, anchors = scores.shape
     coefficients = torch.arange(batch * anchors * 3).float().view(batch, anchors, 3) + 1
-    return DecodedPredictions(boxes, scores, coefficients, torch.randn(batch, 3, 4, 5, generator=torch.Generator().manual_seed(0)))
+    return DecodedPredictions(
+        boxes, scores, coefficients, torch.randn(batch, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    )
 
 
 def expected(decoded, thresholds):
-    """Row by row what `geometry.nms` keeps of each picture: anchors."""
+    """The anchors that `geometry.nms` keeps, for each image."""
     rows = []
     for boxes, scores in zip(decoded.boxes, decoded.scores, strict=True):
         candidates = torch.nonzero(scores > thresholds.conf)[:, 0]
@@ -85,19 +87,19 @@ def expected(decoded, thresholds):
     return rows
 
 
-def check(answer, decoded, thresholds):
-    """All of an answer, from the anchors that should be in it."""
-    for picture, rows in enumerate(expected(decoded, thresholds)):
+def check(output, decoded, thresholds):
+    """Compare every field of an output with the expected anchors."""
+    for image, rows in enumerate(expected(decoded, thresholds)):
         count = len(rows)
-        assert answer.num_objects[picture] == count
-        assert answer.scores[picture].shape == (thresholds.max_det,)
+        assert output.num_objects[image] == count
+        assert output.scores[image].shape == (thresholds.max_det,)
         for name in ("boxes", "scores", "mask_coefficients"):
-            found = getattr(answer, name)[picture]
-            torch.testing.assert_close(found[:count], getattr(decoded, name)[picture][rows], rtol=0, atol=0)
+            found = getattr(output, name)[image]
+            torch.testing.assert_close(found[:count], getattr(decoded, name)[image][rows], rtol=0, atol=0)
             assert not found[count:].any()
-        logits = torch.einsum("kc,chw->khw", decoded.mask_coefficients[picture][rows], decoded.prototypes[picture])
-        torch.testing.assert_close(answer.mask_logits[picture][:count], logits, rtol=1e-5, atol=1e-4)
-        assert not answer.mask_logits[picture][count:].any()
+        logits = torch.einsum("kc,chw->khw", decoded.mask_coefficients[image][rows], decoded.prototypes[image])
+        torch.testing.assert_close(output.mask_logits[image][:count], logits, rtol=1e-5, atol=1e-4)
+        assert not output.mask_logits[image][count:].any()
 
 
 BOX, NEAR, FAR = [0, 0, 10, 10], [0, 1, 10, 11], [20, 20, 30, 30]
@@ -106,27 +108,27 @@ BOX, NEAR, FAR = [0, 0, 10, 10], [0, 1, 10, 11], [20, 20, 30, 30]
 @pytest.mark.parametrize(
     ("boxes", "scores", "counts"),
     [
-        pytest.param([[BOX, NEAR, FAR]], [[0.5, 0.9, 0.6]], [2], id="the better of two"),
+        pytest.param([[BOX, NEAR, FAR]], [[0.5, 0.9, 0.6]], [2], id="the higher-scoring of two"),
         pytest.param([[BOX, NEAR, FAR]], [[0.5, 0.5, 0.5]], [2], id="equal scores keep their order"),
         pytest.param([[FAR, BOX, BOX]], [[0.7, 0.7, 0.7]], [2], id="equal boxes, equal scores"),
-        pytest.param([[BOX, BOX]], [[0.4, 0.1]], [0], id="a score of conf itself is not more"),
-        pytest.param([[BOX], [FAR]], [[0.1], [0.9]], [0, 1], id="a picture with none beside one with one"),
-        pytest.param([[[5, 5, 5, 5], [5, 5, 5, 5]]], [[0.9, 0.8]], [2], id="boxes without extent overlap nothing"),
-        pytest.param([[[0, 0, 2, 2]] * 2], [[1.0, 1.0]], [1], id="sure of both"),
+        pytest.param([[BOX, BOX]], [[0.4, 0.1]], [0], id="a score equal to conf is excluded"),
+        pytest.param([[BOX], [FAR]], [[0.1], [0.9]], [0, 1], id="an image without objects beside one with one"),
+        pytest.param([[[5, 5, 5, 5], [5, 5, 5, 5]]], [[0.9, 0.8]], [2], id="empty boxes overlap nothing"),
+        pytest.param([[[0, 0, 2, 2]] * 2], [[1.0, 1.0]], [1], id="scores of 1"),
         pytest.param([[[9 * i, 0, 9 * i + 8, 8] for i in range(12)]], [[0.9] * 12], [8], id="more than max_det"),
         pytest.param([[[-5, -9, 4, 4], [60, 0, 90, 9]]], [[0.9, 0.8]], [2], id="beyond the input"),
     ],
 )
-def test_the_same_rows_as_on_the_host(tail, boxes, scores, counts):
+def test_rows_match_geometry_nms(tail, boxes, scores, counts):
     decoded = decoded_of(boxes, scores)
-    for answer in (apply_nms(decoded, SMALL), tail(decoded)):
-        assert answer.num_objects.tolist() == counts
-        check(answer, decoded, SMALL)
+    for output in (apply_nms(decoded, SMALL), tail(decoded)):
+        assert output.num_objects.tolist() == counts
+        check(output, decoded, SMALL)
 
 
 @given(seed=st.integers(0, 2**32 - 1), anchors=st.integers(1, 40), levels=st.integers(1, 60))
 @settings(max_examples=60, deadline=None)
-def test_the_same_rows_for_any_boxes(tail, seed, anchors, levels):
+def test_rows_match_geometry_nms_for_any_boxes(tail, seed, anchors, levels):
     random = np.random.default_rng(seed)
     corners = random.uniform(0, 20, (2, anchors, 2))
     boxes = np.concatenate([corners, corners + random.uniform(0, 12, (2, anchors, 2))], axis=-1)
@@ -148,48 +150,50 @@ def graph(network):
 @pytest.mark.parametrize(
     ("seed", "shape"),
     [
-        pytest.param(0, (2, 64, 96), id="two pictures"),
+        pytest.param(0, (2, 64, 96), id="two images"),
         pytest.param(1, (4, 32, 32), id="fewer anchors than rows"),
-        pytest.param(2, (3, 160, 128), id="three pictures"),
+        pytest.param(2, (3, 160, 128), id="three images"),
     ],
 )
-def test_a_whole_graph_answers_with_the_rows_of_the_plain_one(graph, seed, shape):
+def test_graph_with_nms_returns_the_rows_of_the_plain_graph(graph, seed, shape):
     batch, height, width = shape
-    images = np.stack([blobs((height, width), seed + picture) for picture in range(batch)])
+    images = np.stack([blobs((height, width), seed + image) for image in range(batch)])
     plain = OnnxEngine(lively_graph()).run(images)
     session = onnxruntime.InferenceSession(graph)
-    answer = NmsOutput(*map(torch.from_numpy, session.run(list(SUPPRESSED_OUTPUTS), {"images": images})))
-    decoded = DecodedPredictions(*map(torch.from_numpy, (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes)))
-    assert answer.num_objects.max() > 0
-    assert answer.mask_logits.shape == (batch, WIDE.max_det, height // 4, width // 4)
-    check(answer, decoded, WIDE)
+    output = NmsOutput(*map(torch.from_numpy, session.run(list(SUPPRESSED_OUTPUTS), {"images": images})))
+    decoded = DecodedPredictions(
+        *map(torch.from_numpy, (plain.boxes, plain.scores, plain.mask_coefficients, plain.prototypes))
+    )
+    assert output.num_objects.max() > 0
+    assert output.mask_logits.shape == (batch, WIDE.max_det, height // 4, width // 4)
+    check(output, decoded, WIDE)
 
 
-def test_the_segmenter_runs_it_as_it_does_the_plain_one(graph):
-    picture = blobs((60, 90))
+def test_segmenter_results_match_the_plain_graph(graph):
+    image = blobs((60, 90))
     engine = OnnxEngine(graph)
     assert engine.suppression == WIDE
     assert engine.refiner is not None
-    answers = [
-        Segmenter(engine=one, imgsz=96, conf=0.3, iou=0.6, max_det=20, masks="plain", scores="raw")([picture])[0]
+    results = [
+        Segmenter(engine=one, imgsz=96, conf=0.3, iou=0.6, max_det=20, masks="plain", scores="raw")([image])[0]
         for one in (engine, OnnxEngine(lively_graph()))
     ]
-    assert len(answers[0]) > 0
+    assert len(results[0]) > 0
     for name in ("boxes", "scores", "mask_logits"):
-        torch.testing.assert_close(*(getattr(answer, name) for answer in answers))
+        torch.testing.assert_close(*(getattr(result, name) for result in results))
 
 
 @pytest.mark.parametrize(
-    "asked", [pytest.param({"conf": 0.005, "iou": 0.5}, id="conf"), pytest.param({"iou": 0.61}, id="iou")]
+    "options", [pytest.param({"conf": 0.005, "iou": 0.5}, id="conf"), pytest.param({"iou": 0.61}, id="iou")]
 )
-def test_the_segmenter_refuses_what_the_graph_has_removed(graph, asked):
+def test_segmenter_rejects_thresholds_below_those_of_the_graph(graph, options):
     with pytest.raises(
         EngineError, match=r"objects that this graph has removed already, with conf 0\.01 and iou 0\.6;"
     ):
-        Segmenter(engine=OnnxEngine(graph), **asked)
+        Segmenter(engine=OnnxEngine(graph), **options)
 
 
-def test_what_the_file_declares(graph):
+def test_declared_shapes_and_metadata(graph):
     model = onnx.load_from_string(graph)
     onnx.checker.check_model(model, full_check=True)
     declared = {
@@ -208,21 +212,21 @@ def test_what_the_file_declares(graph):
     assert nms_from_json(metadata["suppression"]) == WIDE
 
 
-def test_half_precision_answers_in_float32(network):
+def test_half_precision_graph_returns_float32(network):
     session = onnxruntime.InferenceSession(export_graph(network, half=True, suppression=SMALL))
-    answer = NmsOutput(*session.run(list(SUPPRESSED_OUTPUTS), {"images": blobs((64, 64))[None]}))
-    assert answer.boxes.dtype == answer.scores.dtype == answer.mask_logits.dtype == np.float32
-    assert answer.num_objects.dtype == np.int64
-    assert answer.num_objects[0] > 0
+    output = NmsOutput(*session.run(list(SUPPRESSED_OUTPUTS), {"images": blobs((64, 64))[None]}))
+    assert output.boxes.dtype == output.scores.dtype == output.mask_logits.dtype == np.float32
+    assert output.num_objects.dtype == np.int64
+    assert output.num_objects[0] > 0
 
 
-def test_the_example_finds_what_lies_at_the_point(graph, tmp_path, monkeypatch):
-    """The block in the module's docstring, as it stands there."""
+def test_docstring_example_selects_the_objects_at_a_point(graph, tmp_path, monkeypatch):
+    """Run the code block of the module's docstring."""
     blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", nms_module.__doc__, re.MULTILINE)
     code = textwrap.dedent(max(blocks, key=len))
     (tmp_path / "nms.onnx").write_bytes(graph)
     monkeypatch.chdir(tmp_path)
-    names = {"picture": blobs((360, 640), 4)}
+    names = {"image": blobs((360, 640), 4)}
     exec(compile(code, "example", "exec"), names)
     count = int(names["num_objects"])
     grid = torch.from_numpy(names["logits"][:count])
@@ -238,12 +242,12 @@ def test_the_example_finds_what_lies_at_the_point(graph, tmp_path, monkeypatch):
     ("thresholds", "message"),
     [
         pytest.param({"conf": 1.5}, "conf must be 0..1, got 1.5", id="conf"),
-        pytest.param({"conf": float("nan")}, "conf must be 0..1, got nan", id="no number"),
+        pytest.param({"conf": float("nan")}, "conf must be 0..1, got nan", id="not a number"),
         pytest.param({"iou": -0.1}, "iou must be 0..1, got -0.1", id="iou"),
         pytest.param({"max_det": 0}, "max_det must be 1..3000, got 0", id="max_det"),
     ],
 )
-def test_thresholds_out_of_range(thresholds, message):
+def test_settings_out_of_range(thresholds, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         NmsSettings(**thresholds)
 
@@ -251,17 +255,17 @@ def test_thresholds_out_of_range(thresholds, message):
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("", id="nothing"),
+        pytest.param("", id="empty"),
         pytest.param("[]", id="a list"),
-        pytest.param('{"conf": "high"}', id="a word"),
+        pytest.param('{"conf": "high"}', id="a string"),
         pytest.param('{"conf": 2}', id="out of range"),
         pytest.param('{"classes": 80}', id="unknown"),
     ],
 )
-def test_thresholds_that_were_damaged(text):
-    with pytest.raises(WeightsError, match=r"the thresholds in the metadata are damaged .*export the graph again"):
+def test_invalid_json_is_rejected(text):
+    with pytest.raises(WeightsError, match=r"thresholds in the metadata are invalid .*export the graph again"):
         nms_from_json(text)
 
 
-def test_thresholds_survive_as_text():
+def test_json_round_trip():
     assert nms_from_json(nms_to_json(SMALL)) == SMALL

@@ -14,7 +14,7 @@ def grey(size, value=200):
 
 @given(st.tuples(st.integers(1, 300), st.integers(1, 300)), st.sampled_from([32, 64, 100]))
 @settings(deadline=None)
-def test_the_picture_is_inside_and_the_padding_around(size, imgsz):
+def test_image_is_placed_inside_the_padding(size, imgsz):
     place = letterbox(size, imgsz)
     (batch,) = letterbox_images([grey(size)], [place])
     height, width = place.scaled_size
@@ -25,14 +25,14 @@ def test_the_picture_is_inside_and_the_padding_around(size, imgsz):
     assert (batch[~inside] == PADDING).all()
 
 
-def test_halving_takes_the_mean_of_four_pixels():
+def test_downscaling_by_two_averages_four_pixels():
     image = np.zeros((64, 64, 3), np.uint8)
     image[::2, ::2] = 200
     (batch,) = letterbox_images([image], [letterbox((64, 64), 32)])
     assert np.abs(batch.astype(int) - 50).max() <= 1
 
 
-def test_a_picture_of_the_right_size_is_copied():
+def test_image_of_the_input_size_is_copied():
     image = np.random.default_rng(0).integers(0, 256, (32, 64, 3), dtype=np.uint8)
     (batch,) = letterbox_images([image], [letterbox((32, 64), 64)])
     assert (batch == image).all()
@@ -40,13 +40,13 @@ def test_a_picture_of_the_right_size_is_copied():
 
 
 @pytest.mark.parametrize("view", [lambda a: a[..., ::-1], lambda a: a[::2, ::3], lambda a: a.transpose(1, 0, 2)])
-def test_views_are_read_as_they_look(view):
+def test_strided_views_are_read_correctly(view):
     image = view(np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8))
     places = [letterbox(image.shape[:2], 64)]
     assert (letterbox_images([image], places) == letterbox_images([image.copy()], places)).all()
 
 
-def test_pictures_of_different_sizes_share_a_batch_where_their_inputs_agree():
+def test_images_of_different_sizes_share_a_batch_if_their_input_size_is_equal():
     sizes = [(72, 128), (36, 64)]
     places = [letterbox(size, 64) for size in sizes]
     batch = letterbox_images([grey(size, 10 * i) for i, size in enumerate(sizes, 1)], places)
@@ -66,6 +66,6 @@ def test_pictures_of_different_sizes_share_a_batch_where_their_inputs_agree():
         pytest.param(None, "got NoneType", id="None"),
     ],
 )
-def test_what_is_no_picture_is_refused(image, message):
+def test_invalid_images_are_rejected(image, message):
     with pytest.raises(DataError, match=message):
         check_image(image)

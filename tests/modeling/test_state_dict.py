@@ -3,11 +3,7 @@ import torch
 
 from streamseg.errors import WeightsError
 from streamseg.modeling.network import NetworkConfig, build_network
-from streamseg.modeling.state_dict import (
-    config_from_state_dict,
-    network_from_state_dict,
-    meta_network,
-)
+from streamseg.modeling.state_dict import config_from_state_dict, meta_network, network_from_state_dict
 from tests.support.networks import lively_network
 
 SIZES = ["n", "s", "m", "l", "x"]
@@ -20,7 +16,7 @@ def network():
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("reg_max", [16, 26])
-def test_shapes_tell_the_configuration(size, reg_max):
+def test_configuration_is_inferred_from_shapes(size, reg_max):
     config = NetworkConfig.of_size(size, reg_max=reg_max, num_classes=3, num_masks=8)
     with torch.device("meta"):
         network = build_network(size, reg_max=reg_max, num_classes=3, num_masks=8)
@@ -28,7 +24,7 @@ def test_shapes_tell_the_configuration(size, reg_max):
     assert config_from_state_dict(network.state_dict()) == config
 
 
-def test_a_state_dict_becomes_the_same_network(network):
+def test_loaded_network_is_equal(network):
     loaded = network_from_state_dict({name: tensor.clone() for name, tensor in network.state_dict().items()})
     assert not loaded.training
     images = torch.rand(1, 3, 64, 64)
@@ -62,10 +58,10 @@ def replaced(name, tensor):
         pytest.param(dict.clear, "'model.0.conv.weight' is missing", id="empty"),
         pytest.param(without("model.22.dfl.conv.weight"), "'model.22.dfl.conv.weight' is missing", id="no-dfl"),
         pytest.param(without("model.5.bn.bias"), "missing: model.5.bn.bias", id="missing"),
-        pytest.param(replaced("model.23.x", torch.zeros(1)), "left over: model.23.x", id="left-over"),
+        pytest.param(replaced("model.23.x", torch.zeros(1)), "unexpected: model.23.x", id="unexpected"),
         pytest.param(
             replaced("model.5.bn.bias", torch.zeros(3)),
-            r"another shape: model.5.bn.bias is \(3,\), not \(128,\)",
+            r"wrong shape: model.5.bn.bias is \(3,\), not \(128,\)",
             id="shape",
         ),
         pytest.param(
@@ -73,7 +69,7 @@ def replaced(name, tensor):
         ),
     ],
 )
-def test_tensors_that_do_not_fit_are_named(network, spoil, message):
+def test_mismatching_tensors_are_named(network, spoil, message):
     state_dict = dict(network.state_dict())
     spoil(state_dict)
     with pytest.raises(WeightsError, match=message) as caught:
@@ -81,7 +77,7 @@ def test_tensors_that_do_not_fit_are_named(network, spoil, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_without_memory_has_the_same_shapes(network):
+def test_meta_network_has_the_same_shapes(network):
     shapes = meta_network(network.config).state_dict()
     assert {tensor.device.type for tensor in shapes.values()} == {"meta"}
     assert {name: (t.shape, t.dtype) for name, t in shapes.items()} == {
@@ -89,7 +85,7 @@ def test_a_network_without_memory_has_the_same_shapes(network):
     }
 
 
-def test_the_loaded_network_shares_no_memory_with_the_tensors(network):
+def test_loaded_network_does_not_share_memory_with_the_tensors(network):
     tensors = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     loaded = network_from_state_dict(tensors)
     tensors["model.0.conv.weight"].zero_()
@@ -97,7 +93,7 @@ def test_the_loaded_network_shares_no_memory_with_the_tensors(network):
     assert loaded.model[0].conv.weight.requires_grad
 
 
-def test_the_activation_is_as_asked_for(network):
+def test_activation_option_is_applied(network):
     without = network_from_state_dict(network.state_dict(), sppf_activation=False)
     assert not without.config.sppf_activation
     images = torch.rand(1, 3, 64, 64)

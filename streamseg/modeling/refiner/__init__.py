@@ -1,36 +1,46 @@
-"""A second look at each object: its mask corrected, and judged.
+"""The refiner: a second, small network that corrects each object's mask and estimates its quality.
 
-FastSAM's paper names two weaknesses (arXiv 2306.12156, section 6): ragged masks on small objects, and scores that
-do not follow the masks' quality. Both come from masks that are one product of coefficients and prototypes, the same
-coarse grid for all objects. Here a small network looks at every object on a raster of its own: at its logits, at the
-prototypes below them and at the pixels of the source image, and answers with what has to be added to the logits, and
-with the IoU that it expects of the outcome (as Mask Scoring R-CNN does, arXiv 1903.00241; point by point and at a
+FastSAM's paper names two weaknesses (arXiv 2306.12156, section 6): ragged masks of small objects, and scores that do
+not follow the masks' quality. Both result from masks that are a single product of coefficients and prototypes, on one
+coarse grid for all objects. The refiner processes every object on a raster of its own. Its inputs are the object's
+mask logits, the prototypes and the pixels of the source image at the same cells. It predicts a correction of the
+logits, and the IoU to expect of the corrected mask (as Mask Scoring R-CNN, arXiv 1903.00241; point by point and at a
 finer scale as PointRend, arXiv 1912.08193).
 
-It is trained on top of finished weights, which stay as they are, and is kept in their file. It runs in torch, or as a
-graph of its own in ONNX Runtime, which takes a third of the time on a CPU.
+It is trained on top of finished weights, which remain unchanged, and is stored in their file. It runs in torch, or as
+a separate graph in ONNX Runtime, which takes a third of the time on a CPU.
+
+network        the refiner's layers, and calibrated scores
+serialization  state dict, metadata text and ONNX graph
+views          an object's logits, maps and pixels sampled on its raster
 """
 
-from streamseg.modeling.refiner.network import RefinerOutput, Refiner, calibrated, product_logits
+from streamseg.modeling.refiner.network import Refiner, RefinerOutput, calibrated_scores, product_logits
 from streamseg.modeling.refiner.serialization import (
     REFINER_PREFIX,
-    VERSION,
     refiner_from_state_dict,
     refiner_from_text,
     refiner_to_graph,
     refiner_to_text,
 )
-from streamseg.modeling.refiner.views import REFINER_RASTER, ObjectViews, object_pixels, raster_grid, raster_sides, views
+from streamseg.modeling.refiner.views import (
+    REFINER_RASTER,
+    ObjectViews,
+    object_pixels,
+    object_views,
+    raster_grid,
+    raster_sides,
+)
 
 __all__ = [
     "REFINER_PREFIX",
     "REFINER_RASTER",
-    "VERSION",
-    "Refined",
+    "ObjectViews",
     "Refiner",
-    "Views",
-    "calibrated",
+    "RefinerOutput",
+    "calibrated_scores",
     "object_pixels",
+    "object_views",
     "product_logits",
     "raster_grid",
     "raster_sides",
@@ -38,5 +48,4 @@ __all__ = [
     "refiner_from_text",
     "refiner_to_graph",
     "refiner_to_text",
-    "views",
 ]

@@ -1,40 +1,40 @@
-"""The refiner's network, and how its answers become masks and scores."""
+"""The refiner's network, and the calibration of its scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from streamseg.geometry import Letterbox
-from streamseg.modeling.refiner.views import ObjectViews, views
+from streamseg.modeling.refiner.views import ObjectViews, object_views
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.instances import Instances
 
-__all__ = ["Refined", "Refiner", "calibrated", "product_logits"]
+__all__ = ["Refiner", "RefinerOutput", "calibrated_scores", "product_logits"]
 
 _LOGIT_SCALE = 4.0
-_USUAL_SIDE = 64.0
-"""Pixels; the size of objects is told in octaves from here."""
+_REFERENCE_SIDE_PX = 64.0
+"""Object sizes are encoded in octaves relative to this side."""
 
-_NUM_JUDGING = 32
+_QUALITY_WIDTH = 32
+"""Hidden units of the quality branch."""
 
 
 @dataclass(frozen=True, eq=False)
 class RefinerOutput:
-    """The answer for K objects."""
+    """Predictions for K objects."""
 
     corrections: Tensor
-    """float32 (K, R, R): to be added to the masks' logits."""
+    """float32 (K, R, R): corrections to add to the mask logits."""
     quality: Tensor
-    """float32 (K,): expected IoU of the corrected mask with an object, 0 where there is none, as a logit."""
+    """float32 (K,), logits: expected IoU of the corrected mask with an object, 0 if there is no object."""
 
 
 class Separable(nn.Module):
-    """Each channel for itself over the surroundings, then all channels of a cell: a fraction of a whole convolution."""
+    """Depthwise, then pointwise convolution: a fraction of the cost of a full convolution."""
 
     def __init__(self, width: int, side: int) -> None:
         super().__init__()
@@ -42,30 +42,30 @@ class Separable(nn.Module):
         self.mix = nn.Conv2d(width, width, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(K, W, R, R) to the same shape."""
+        """Transform maps (K, W, R, R) without changing their shape."""
         return functional.relu(self.mix(self.around(maps)))
 
 
 class Refiner(nn.Module):
-    """Patches of 2 x 2 cells look around, and answer for each of their cells.
+    """Processes patches of 2 x 2 cells in context, and predicts a correction for each of their cells.
 
-    All that is known of the four cells is side by side in a patch's channels: what a level of single cells would add
-    is little, and it would take most of the time.
+    A patch's channels hold the inputs of its four cells side by side. A level of single cells would add little, and
+    would take most of the time.
     """
 
     version: Tensor
-    """float32 (): of the architecture."""
+    """float32 (): version of the architecture."""
     calibration: Tensor
-    """float32 (2,), see `calibrated`."""
+    """float32 (2,): slope and constant, see `calibrated_scores`."""
 
     def __init__(self, num_masks: int = 32, width: int = 32, num_blocks: int = 4) -> None:
-        """Make one that corrects nothing yet.
+        """Initialise a refiner whose corrections are zero.
 
         Args:
-            num_masks: prototypes of the network.
-            width: channels of a patch, a multiple of 4; a quarter as many prototypes.
-            num_blocks: each looks around over 5 x 5 patches; with 3, the outermost patches of half the raster hear of
-                its middle.
+            num_masks: number of prototypes of the network.
+            width: channels of a patch, a multiple of 4; the prototypes are projected to a quarter as many.
+            num_blocks: number of blocks, each with a receptive field of 5 x 5 patches; with 3, information from the
+                middle of half the raster reaches its outermost patches.
         """
         super().__init__()
         self.project = nn.Conv2d(num_masks, width // 4, 1, bias=False)
@@ -74,38 +74,38 @@ class Refiner(nn.Module):
         self.size = nn.Linear(1, width, bias=False)
         self.blocks = nn.ModuleList([Separable(width, 5) for _ in range(num_blocks)])
         self.correct = nn.Conv2d(width, 4, 1)
-        self.weigh = nn.Linear(2 * width + 1, _NUM_JUDGING)
-        self.judge = nn.Linear(_NUM_JUDGING, 1)
+        self.weigh = nn.Linear(2 * width + 1, _QUALITY_WIDTH)
+        self.judge = nn.Linear(_QUALITY_WIDTH, 1)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)  # type: ignore[arg-type]
         self.register_buffer("version", torch.tensor(3.0))
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
 
     def forward(self, views: ObjectViews) -> RefinerOutput:
-        """Look at K objects, on rasters of an even number of cells, whose `maps` are projected already."""
+        """Refine K objects. Requires rasters with an even number of cells per side, and projected `maps`."""
         count, num_patches = views.logits.shape[0], views.logits.shape[1] // 2
         place = torch.linspace(-1, 1, num_patches, device=views.logits.device).expand(count, 1, num_patches, -1)
-        octaves = torch.log2(views.sides.clamp(min=1) / _USUAL_SIDE)[:, None]  # (K, 1)
+        octaves = torch.log2(views.sides.clamp(min=1) / _REFERENCE_SIDE_PX)[:, None]  # (K, 1)
         pixels = views.pixels.float() * (3 / 255)  # (K, R, R, 3)
-        seen = [
+        features = [
             (views.logits[:, None] / _LOGIT_SCALE).clamp(-3, 3),
             views.logits[:, None].sigmoid(),
             pixels.permute(0, 3, 1, 2),
             views.maps,
         ]
-        # The mean colour is taken away behind the convolution, not from each pixel; and what is one number for an
-        # object is spelt out: ONNX Runtime makes one step of the sum of two convolutions, and keeps what follows in
-        # the order of memory that its convolutions like, but not of a sum in which one side is broadcast.
-        about = torch.cat([octaves, pixels.mean(dim=(1, 2))], dim=1)[:, :, None, None]  # (K, 4, 1, 1)
-        about = about.expand(-1, -1, num_patches, num_patches)
-        of_colours = self.enter.weight[:, 2:5].sum(dim=(2, 3))
-        weights = torch.cat([self.place.weight.flatten(1), self.size.weight, -of_colours], dim=1)[:, :, None, None]
-        knows = functional.conv2d(torch.cat([place, place.transpose(2, 3), about], dim=1), weights)
-        patches = functional.relu(self.enter(torch.cat(seen, dim=1)) + knows)  # (K, W, R / 2, R / 2)
+        # The mean colour is subtracted after the convolution instead of from each pixel, and the object's constants
+        # are expanded explicitly: ONNX Runtime fuses the sum of two convolutions and keeps the result in the memory
+        # layout that its convolutions prefer, but not a sum in which one side is broadcast.
+        constants = torch.cat([octaves, pixels.mean(dim=(1, 2))], dim=1)[:, :, None, None]  # (K, 4, 1, 1)
+        constants = constants.expand(-1, -1, num_patches, num_patches)
+        colour_weights = self.enter.weight[:, 2:5].sum(dim=(2, 3))
+        weights = torch.cat([self.place.weight.flatten(1), self.size.weight, -colour_weights], dim=1)[:, :, None, None]
+        context = functional.conv2d(torch.cat([place, place.transpose(2, 3), constants], dim=1), weights)
+        patches = functional.relu(self.enter(torch.cat(features, dim=1)) + context)  # (K, W, R / 2, R / 2)
         for block in self.blocks:
             patches = patches + block(patches)
-        whole = torch.cat([patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves], dim=1)  # (K, 2W + 1)
-        quality = self.judge(functional.relu(self.weigh(whole)))[:, 0]  # (K,)
+        pooled = torch.cat([patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves], dim=1)  # (K, 2W + 1)
+        quality = self.judge(functional.relu(self.weigh(pooled)))[:, 0]  # (K,)
         return RefinerOutput(functional.pixel_shuffle(self.correct(patches), 2)[:, 0], quality)
 
     @torch.inference_mode()
@@ -113,45 +113,46 @@ class Refiner(nn.Module):
         self,
         instances: Instances,
         prototypes: Tensor,
-        image: npt.NDArray[np.uint8],
+        image: ImageArray,
         place: Letterbox,
-        picture: npt.NDArray[np.uint8] | None = None,
+        input_image: ImageArray | None = None,
     ) -> tuple[Instances, Tensor]:
-        """The same objects with corrected masks.
+        """Correct the masks of objects.
 
         Args:
-            instances: K of them, on the host; 0 stay as they are.
-            prototypes: float32 (num_masks, Mh, Mw), that their logits are made of.
+            instances: K objects, on the host; returned unchanged if empty.
+            prototypes: float32 (num_masks, Mh, Mw), the prototypes of their mask logits.
             image: uint8 (H, W, 3), the source image.
-            place: how it lies in the network's input.
-            picture: uint8 (h, w, 3), that input, where it is at hand: it saves time.
+            place: placement of the source image in the network's input.
+            input_image: uint8 (h, w, 3), the network's input, if available; saves time.
 
         Returns:
-            The instances, and float32 (K,): each one's calibrated score, the IoU to expect of its mask, 0..1.
+            The instances with corrected masks, and their calibrated scores, float32 (K,): the expected IoU of each
+            mask, 0..1.
         """
         if not len(instances):
             return instances, instances.scores
         device = self.calibration.device
-        # A convolution over single cells and the interpolation commute: the cheaper one goes first. As a product of
-        # matrices: for so few channels, setting up a convolution takes longer than computing it.
+        # A 1x1 convolution and the interpolation commute, so the cheaper one runs first. It is a matrix product,
+        # because with so few channels, setting up a convolution takes longer than computing it.
         weights = self.project.weight.flatten(1)
         maps = torch.mm(weights, prototypes.to(device).flatten(1)).view(-1, *prototypes.shape[1:])
-        refined: RefinerOutput = self(views(instances.to(device), maps, image, place, picture=picture))
-        scores = calibrated(self.calibration, instances.scores.to(device), refined.quality)
+        refined: RefinerOutput = self(object_views(instances.to(device), maps, image, place, input_image=input_image))
+        scores = calibrated_scores(self.calibration, instances.scores.to(device), refined.quality)
         return instances.corrected(refined.corrections.cpu()), scores.cpu()
 
 
-def calibrated(calibration: Tensor, scores: Tensor, quality: Tensor) -> Tensor:
-    """IoU to expect (K,) 0..1, from the network's scores (K,) and the refiner's quality logits (K,).
+def calibrated_scores(calibration: Tensor, scores: Tensor, quality: Tensor) -> Tensor:
+    """Estimate the IoU (K,) 0..1 from the network's scores (K,) and the refiner's quality logits (K,).
 
-    Objects are ranked by the product of score and quality, as Mask Scoring R-CNN does: the one knows what is an
-    object, the other how good its mask is. Logistic regression on the product's logit, with `calibration` (2,), slope
-    and constant, makes an IoU of it without changing the ranks.
+    Objects are ranked by the product of score and quality, as in Mask Scoring R-CNN: the score measures objectness,
+    the quality how good the mask is. A logistic regression on the product's logit, with `calibration` (2,), slope and
+    constant, converts it to an IoU without changing the ranking.
     """
     slope, constant = calibration
     return torch.sigmoid(slope * product_logits(scores, quality) + constant)
 
 
 def product_logits(scores: Tensor, quality: Tensor) -> Tensor:
-    """Logits (K,) of the products of scores (K,) 0..1 and qualities, given as logits (K,)."""
+    """Return the logits (K,) of score times quality, from scores (K,) 0..1 and quality logits (K,)."""
     return (scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6).logit()

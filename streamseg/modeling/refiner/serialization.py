@@ -1,4 +1,4 @@
-"""Refiners in files: their tensors beside the network's, and what a graph carries among its metadata."""
+"""Store refiners: as tensors in a weights file, as text in the metadata of a graph, and as an ONNX graph."""
 
 from __future__ import annotations
 
@@ -18,78 +18,84 @@ from streamseg.errors import WeightsError
 from streamseg.modeling.refiner.network import Refiner
 from streamseg.modeling.refiner.views import REFINER_RASTER, ObjectViews
 
-__all__ = ["REFINER_PREFIX", "VERSION", "refiner_from_state_dict", "refiner_from_text", "refiner_to_graph", "refiner_to_text"]
+__all__ = ["REFINER_PREFIX", "refiner_from_state_dict", "refiner_from_text", "refiner_to_graph", "refiner_to_text"]
 
 REFINER_PREFIX = "refiner."
-"""What the names of its tensors begin with in a weights file."""
+"""Prefix of the refiner's tensor names in a weights file."""
 
 VERSION = 3
-"""Counts changes of the architecture that tensors do not survive; the first one did not tell its version."""
+"""Version of the architecture; tensors of another version cannot be loaded. Version 1 is not stored in files."""
 
 MAX_BLOCKS = 32
-"""Far more than is of use; a damaged file may name as many as it likes."""
+"""Upper limit, far above useful depths; a damaged file may name any number."""
 
 GRAPH_INPUTS = ("logits", "maps", "pixels", "sides")
-"""As in `ObjectViews`, with projected maps."""
+"""Fields of `ObjectViews`, with projected maps."""
 GRAPH_OUTPUTS = ("corrections", "quality")
-"""As in `RefinerOutput`."""
+"""Fields of `RefinerOutput`."""
 
 _OPSET = 17
 
 
 def refiner_from_state_dict(state_dict: Mapping[str, Tensor], *, num_masks: int) -> Refiner | None:
-    """The refiner of a weights file, in eval mode, float32; None where it has none.
+    """Build the refiner of a weights file, in eval mode, float32; None if the file contains no refiner.
 
     Args:
-        state_dict: all tensors of the file; those of the refiner begin with `REFINER_PREFIX`.
-        num_masks: prototypes of the network that it belongs to.
+        state_dict: all tensors of the file; the names of the refiner's begin with `REFINER_PREFIX`.
+        num_masks: number of prototypes of the network that it belongs to.
 
     Raises:
-        WeightsError: it is of another version, or a tensor is missing, left over or of another shape.
+        WeightsError: the version does not match, or a tensor is missing, unexpected or has the wrong shape.
     """
-    own = {name.removeprefix(REFINER_PREFIX): tensor for name, tensor in state_dict.items() if name.startswith(REFINER_PREFIX)}
+    own = {
+        name.removeprefix(REFINER_PREFIX): tensor
+        for name, tensor in state_dict.items()
+        if name.startswith(REFINER_PREFIX)
+    }
     if not own:
         return None
-    told = own.get("version")
-    version = 1.0 if told is None or told.numel() != 1 else float(told)
+    stored = own.get("version")
+    version = 1.0 if stored is None or stored.numel() != 1 else float(stored)
     if version != VERSION:
         raise WeightsError(
-            f"the refiner in these weights is of version {version:g}, and version {VERSION} is needed; train it anew"
-            " with `streamseg refine`"
+            f"the refiner in these weights has version {version:g}, but version {VERSION} is required; retrain it with"
+            " `streamseg refine`"
         )
     enter = own.get("enter.weight")
     width = int(enter.shape[0]) if enter is not None and enter.ndim == 4 else 0
     if not 4 <= width <= 256 or width % 4:
-        raise WeightsError("the refiner's tensors do not say how wide it is: refiner.enter.weight is missing or absurd")
+        raise WeightsError("cannot determine the refiner's width: refiner.enter.weight is missing or absurd")
     num_blocks = len({name.split(".")[1] for name in own if name.startswith("blocks.")})
     if num_blocks > MAX_BLOCKS:
         raise WeightsError(f"the refiner in these weights has {num_blocks} blocks; at most {MAX_BLOCKS} are allowed")
     refiner = Refiner(num_masks, width, num_blocks)
-    wanted = refiner.state_dict()
-    for name in sorted(wanted.keys() | own.keys()):
-        shapes = [tuple(tensors[name].shape) if name in tensors else "none" for tensors in (wanted, own)]
+    expected = refiner.state_dict()
+    for name in sorted(expected.keys() | own.keys()):
+        shapes = [tuple(tensors[name].shape) if name in tensors else "none" for tensors in (expected, own)]
         if shapes[0] != shapes[1]:
-            raise WeightsError(f"tensor {REFINER_PREFIX + name!r} has shape {shapes[1]}; the refiner needs {shapes[0]}")
+            raise WeightsError(
+                f"tensor {REFINER_PREFIX + name!r} has shape {shapes[1]}; the refiner requires {shapes[0]}"
+            )
     refiner.load_state_dict({name: tensor.float() for name, tensor in own.items()})
     return refiner.eval().requires_grad_(False)
 
 
 def refiner_to_text(refiner: Refiner) -> str:
-    """The refiner as text: what an ONNX graph carries among its metadata."""
+    """Serialize the refiner to text for the metadata of an ONNX graph."""
     tensors = {REFINER_PREFIX + name: tensor.cpu().contiguous() for name, tensor in refiner.state_dict().items()}
     return base64.b64encode(save(tensors)).decode()
 
 
 def refiner_from_text(text: str, *, num_masks: int) -> Refiner | None:
-    """The opposite of `refiner_to_text`.
+    """Parse the result of `refiner_to_text`.
 
     Raises:
-        WeightsError: the text is no refiner, or one of another version or for another number of prototypes.
+        WeightsError: the text is not a refiner, or its version or number of prototypes does not match.
     """
     try:
         tensors = load(base64.b64decode(text, validate=True))
     except (binascii.Error, SafetensorError) as error:
-        raise WeightsError(f"the refiner in the metadata is damaged ({error}); export the graph again") from error
+        raise WeightsError(f"the refiner in the metadata is invalid ({error}); export the graph again") from error
     return refiner_from_state_dict(tensors, num_masks=num_masks)
 
 
@@ -106,13 +112,13 @@ class _Graph(nn.Module):
 
 
 def refiner_to_graph(refiner: Refiner) -> bytes:
-    """`Refiner.forward` as an ONNX graph of any number of objects; needs the onnx package.
+    """Export `Refiner.forward` as an ONNX graph for any number of objects; requires the onnx package.
 
-    Inputs are `GRAPH_INPUTS`, outputs `GRAPH_OUTPUTS`. Sampling stays outside: ONNX Runtime takes nine times as long
-    for it as torch.
+    Inputs are `GRAPH_INPUTS`, outputs `GRAPH_OUTPUTS`. Sampling is not part of the graph, because ONNX Runtime takes
+    nine times as long for it as torch.
     """
     maps = refiner.project.out_channels
-    some = (
+    example = (
         torch.zeros(2, REFINER_RASTER, REFINER_RASTER),
         torch.zeros(2, maps, REFINER_RASTER, REFINER_RASTER),
         torch.zeros(2, REFINER_RASTER, REFINER_RASTER, 3, dtype=torch.uint8),
@@ -120,11 +126,11 @@ def refiner_to_graph(refiner: Refiner) -> bytes:
     )
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
         path = Path(folder) / "refiner.onnx"
-        # See `streamseg.engines.export`: the tracing exporter needs onnx alone.
+        # See `streamseg.engines.export`: the tracing exporter requires only onnx.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             _Graph(refiner).eval(),
-            some,
+            example,
             path,
             dynamo=False,
             input_names=list(GRAPH_INPUTS),

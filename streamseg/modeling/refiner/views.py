@@ -1,4 +1,4 @@
-"""What the refiner sees of each object, on a raster of its own."""
+"""The refiner's inputs: logits, maps and pixels of each object, sampled on its own raster."""
 
 from __future__ import annotations
 
@@ -13,62 +13,61 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamseg.geometry import Letterbox, box_area
+from streamseg.structures.arrays import Float32Array, ImageArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 
-__all__ = ["REFINER_RASTER", "Views", "object_pixels", "raster_grid", "raster_sides", "views"]
-
-Floats = npt.NDArray[np.float32]
+__all__ = ["REFINER_RASTER", "ObjectViews", "object_pixels", "object_views", "raster_grid", "raster_sides"]
 
 REFINER_RASTER = 24
 """Cells per side of an object's raster, its box widened by `CORRECTION_MARGIN`."""
 
-_MOST_PIXELS_PER_CELL = 1.5
-"""Of a level of the pyramid: with more, point samples would skip some; with half as many, detail is still there."""
+_MAX_PIXELS_PER_CELL = 1.5
+"""Upper limit for a pyramid level: above it, point samples skip pixels; at half of it, detail is still preserved."""
 
-_LEAST_PIXELS_PER_CELL = 0.75
-"""Of the network's input, which is there already: below, a finer level is worth its while."""
+_MIN_PIXELS_PER_CELL = 0.75
+"""Lower limit for the network's input, which needs no computation: below it, a finer level pays off."""
 
-_MOST_TIMES_FINER = 3.0
-"""Levels down to this many times the input's scale need no others between: small objects skip a few pixels there."""
+_MAX_SCALE_STEP = 3.0
+"""Up to this scale relative to the input, no level is inserted in between: small objects skip a few pixels there."""
 
-_SMALLEST_LEVEL_PX = 8
+_MIN_LEVEL_PX = 8
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectViews:
-    """K objects on their rasters of R x R cells, as the refiner sees them."""
+    """K objects sampled on their rasters of R x R cells."""
 
     logits: Tensor
-    """float32 (K, R, R): the masks' own."""
+    """float32 (K, R, R): mask logits."""
     maps: Tensor
-    """float32 (K, C, R, R): prototypes, or what `Refiner.project` made of them."""
+    """float32 (K, C, R, R): prototypes, or their projection by `Refiner.project`."""
     pixels: Tensor
     """uint8 (K, R, R, 3): RGB."""
     sides: Tensor
-    """float32 (K,): square root of the box's area, pixels of the network's input."""
+    """float32 (K,): square root of the box area, pixels of the network's input."""
 
 
-def views(
+def object_views(
     instances: Instances,
     maps: Tensor,
-    image: npt.NDArray[np.uint8],
+    image: ImageArray,
     place: Letterbox,
     *,
-    picture: npt.NDArray[np.uint8] | None = None,
+    input_image: ImageArray | None = None,
     raster: int = REFINER_RASTER,
 ) -> ObjectViews:
-    """What the refiner sees of K objects.
+    """Sample the refiner's inputs for K objects.
 
     Args:
-        instances: on any device, without corrections; their logits lie where the maps do.
-        maps: float32 (C, Mh, Mw) over the network's input, on the same device: prototypes, or projected ones.
-        image: uint8 (H, W, 3), the source image. The network's input shows less of small objects.
-        place: how it lies in the input.
-        picture: uint8 (h, w, 3), the input itself; where it is given, large objects are seen in it.
+        instances: K objects on any device, without corrections; their logits and the maps share one grid.
+        maps: float32 (C, Mh, Mw) over the network's input, on the same device: prototypes, original or projected.
+        image: uint8 (H, W, 3), the source image, which shows small objects in more detail than the network's input.
+        place: placement of the source image in the network's input.
+        input_image: uint8 (h, w, 3), the network's input; if given, large objects are sampled from it.
         raster: cells per side.
     """
     top, left, (rows, columns) = place.top, place.left, place.scaled_size
-    small = None if picture is None else picture[top : top + rows, left : left + columns]
+    small = None if input_image is None else input_image[top : top + rows, left : left + columns]
     scale_x, scale_y, _, _ = place.to_image()
     extent = box_area(instances.boxes) / (scale_x * scale_y)
     sides = raster_sides(instances.boxes.numpy(force=True), raster)
@@ -80,26 +79,23 @@ def views(
             maps.new_zeros((0, raster, raster)), maps.new_zeros((0, len(maps), raster, raster)), pixels, extent
         )
     logits = _sampled(instances.mask_logits.float()[:, None], grid)[:, 0]  # (K, R, R)
-    seen = _sampled(maps[None].expand(count, -1, -1, -1), grid)  # (K, C, R, R), of maps that are not copied for each
-    return ObjectViews(logits, seen, pixels.to(maps.device), extent.sqrt())
+    sampled = _sampled(maps[None].expand(count, -1, -1, -1), grid)  # (K, C, R, R), maps are not copied
+    return ObjectViews(logits, sampled, pixels.to(maps.device), extent.sqrt())
 
 
-def raster_sides(boxes: Floats, raster: int = REFINER_RASTER) -> Floats:
-    """Where the rasters of boxes (K, 4) xyxy have their cells: float32 (K, R, 2), x of each column and y of each row.
-
-    Of their centres.
-    """
-    # What `geometry.raster_points` says of tensors: at this size torch's calls take longer than the work.
+def raster_sides(boxes: Float32Array, raster: int = REFINER_RASTER) -> Float32Array:
+    """Return the cell centres of the rasters of boxes (K, 4) xyxy: float32 (K, R, 2), x per column and y per row."""
+    # As `geometry.raster_points`, but in NumPy: at this size, the overhead of torch's calls exceeds the work.
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     share = (np.arange(raster)[:, None] + 0.5) / raster * (1 + 2 * CORRECTION_MARGIN) - CORRECTION_MARGIN  # (R, 1)
     return low + (high - low) * share.astype(np.float32)
 
 
-def raster_grid(sides: Floats, place: Letterbox) -> Floats:
-    """Where the cells with `raster_sides` (K, R, 2), in source pixels, lie in the network's input: (K, R, R, 2).
+def raster_grid(sides: Float32Array, place: Letterbox) -> Float32Array:
+    """Convert `raster_sides` (K, R, 2), source pixels, to a sampling grid (K, R, R, 2) over the network's input.
 
-    As `functional.grid_sample` wants it: x and y, from -1 at the input's left or upper border to 1 at its right or
-    lower one.
+    The grid has the format of `functional.grid_sample`: x and y, from -1 at the input's left or upper border to 1 at
+    its right or lower border.
     """
     scale_x, scale_y, offset_x, offset_y = place.to_image()
     height, width = place.input_size
@@ -107,8 +103,8 @@ def raster_grid(sides: Floats, place: Letterbox) -> Floats:
     return _cells(sides * sizes - (np.array([offset_x, offset_y], dtype=np.float32) * sizes + 1))
 
 
-def _cells(sides: Floats) -> Floats:
-    """Each cell's x and y (K, R, R, 2), rows from the top, of x of each column and y of each row (K, R, 2)."""
+def _cells(sides: Float32Array) -> Float32Array:
+    """Return x and y of each cell (K, R, R, 2), top row first, from x per column and y per row (K, R, 2)."""
     count, raster = sides.shape[:2]
     cells = np.empty((count, raster, raster, 2), dtype=np.float32)
     cells[..., 0], cells[..., 1] = sides[:, None, :, 0], sides[:, :, None, 1]
@@ -119,47 +115,45 @@ def _sampled(maps: Tensor, grid: Tensor) -> Tensor:
     return functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
 
-def object_pixels(
-    image: npt.NDArray[np.uint8], sides: Floats, *, small: npt.NDArray[np.uint8] | None = None
-) -> npt.NDArray[np.uint8]:
-    """An image (H, W, 3) on the rasters of objects: uint8 (K, R, R, 3).
+def object_pixels(image: ImageArray, sides: Float32Array, *, small: ImageArray | None = None) -> npt.NDArray[np.uint8]:
+    """Sample an image (H, W, 3) on the rasters of objects: uint8 (K, R, R, 3).
 
-    Each object is seen in the level of a pyramid where a cell of its raster is about a pixel wide: a small one in full
-    detail, a large one without the noise that single pixels would be. Beyond the border it continues.
+    Each object is sampled from the pyramid level in which a cell of its raster is about one pixel wide: small objects
+    in full detail, large objects without the noise of single pixels. Beyond the image, border pixels are repeated.
 
     Args:
         image: uint8 (H, W, 3).
-        sides: float32 (K, R, 2), the objects' `raster_sides`; R at least 2.
-        small: uint8 (h, w, 3), the same made smaller: a level that need not be computed.
+        sides: float32 (K, R, 2), the objects' `raster_sides`; R is at least 2.
+        small: uint8 (h, w, 3), a downscaled copy of the image that serves as a precomputed level.
     """
     count, raster = sides.shape[:2]
     extents = np.sqrt((sides[:, 1] - sides[:, 0]).prod(axis=1))  # (K,) pixels per cell
     pixels = np.empty((count, raster, raster, 3), dtype=np.uint8)
-    level, left = image, np.arange(count)
-    while len(left):
+    level, pending = image, np.arange(count)
+    while len(pending):
         height, width = level.shape[:2]
         scale = np.array([width / image.shape[1], height / image.shape[0]], dtype=np.float32)
         finer = 0.0 if small is None else math.sqrt(height * width / (small.shape[0] * small.shape[1]))
-        most = _MOST_PIXELS_PER_CELL
-        if small_is_next := 1 < finer <= _MOST_TIMES_FINER:
-            most = max(most, _LEAST_PIXELS_PER_CELL * finer)
-        elif min(height, width) < 2 * _SMALLEST_LEVEL_PX:
-            most = math.inf
-        seen_here = extents[left] * math.sqrt(scale.prod()) <= most
-        here, left = left[seen_here], left[~seen_here]
+        limit = _MAX_PIXELS_PER_CELL
+        if small_is_next := 1 < finer <= _MAX_SCALE_STEP:
+            limit = max(limit, _MIN_PIXELS_PER_CELL * finer)
+        elif min(height, width) < 2 * _MIN_LEVEL_PX:
+            limit = math.inf
+        is_here = extents[pending] * math.sqrt(scale.prod()) <= limit
+        here, pending = pending[is_here], pending[~is_here]
         if len(here):
             at = _cells(sides[here] * scale - np.float32(0.5)).reshape(len(here), -1, 2)  # (k, R * R, 2)
-            seen = cv2.remap(  # one map of both coordinates
+            sampled = cv2.remap(  # one map of both coordinates
                 level,
                 at,
                 None,
                 cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
             )
-            pixels[here] = seen.reshape(len(here), raster, raster, 3)
+            pixels[here] = sampled.reshape(len(here), raster, raster, 3)
         if small is not None and small_is_next:
             level = small
-        elif len(left):
+        elif len(pending):
             halved = cv2.resize(level, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
             level = np.asarray(halved, dtype=np.uint8)
     return pixels

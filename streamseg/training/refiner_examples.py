@@ -1,0 +1,247 @@
+"""Training examples of a refiner: detections of a finished network with their matching targets.
+
+composed images ─► frozen network ─► detections ─► object views, and target masks on the same rasters
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from streamseg.errors import DataError
+from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms
+from streamseg.modeling.decoding import decode
+from streamseg.modeling.network import PROTOTYPE_STRIDE, Network
+from streamseg.modeling.preprocess import letterbox_images
+from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews, object_views, raster_grid, raster_sides
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances
+from streamseg.training.compose import ByteArray, ComposedImage, ComposeSettings, Draw, compose
+
+__all__ = ["MASK_IOU", "NEAR_IOU", "RefineSettings", "RefinerExamples", "collect_examples"]
+
+MIN_SCORE = 0.02
+"""Minimum score of a detection. Recall is measured over far more detections than are used, but not over all."""
+
+MASK_IOU = 0.5
+"""Minimum box IoU at which a detection matches its target and its mask is trained."""
+
+NEAR_IOU = 0.1
+"""Minimum box IoU at which a detection is near a target and its quality known; below, its object may be unlabelled."""
+
+MAX_PER_TARGET = 3
+MAX_OTHERS, MAX_HELD_OUT = 6, 60
+"""Maximum detections per image: near a target, per target; all others, for training; of any kind, held out.
+
+Detections beyond `MAX_PER_TARGET` count among the others.
+"""
+
+HELD_OUT = 0.15
+"""Share of the images, taken from the end, for calibration and evaluation."""
+
+IMAGE_SCALES = ((1.0, 0.3), (10 / 7, 0.5), (12 / 7, 0.2))
+"""Image sides relative to the network's input, with their shares: cameras resolve more than the network's input."""
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """Settings of the training; two refiners with the same settings, weights and data are identical."""
+
+    num_images: int = 3000
+    imgsz: int = 448
+    epochs: float = 6.0
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    quality_gain: float = 0.3
+    width: int = 32
+    seed: int = 0
+
+    def num_steps(self, num_objects: int) -> int:
+        """Return the number of steps for this number of training examples."""
+        return max(round(self.epochs * num_objects / self.batch_size), 1)
+
+
+@dataclass(frozen=True, eq=False)
+class RefinerExamples:
+    """N detections of a network, each with the target that it overlaps most."""
+
+    views: ObjectViews
+    """Views with all prototypes as maps, in half precision, and pixels as bytes."""
+    truth: Tensor
+    """uint8 (N, R, R): mask of the target on the raster of the detection, 0..255."""
+    box_iou: Tensor
+    """float32 (N,): IoU with the target's box, 0..1."""
+    scores: Tensor
+    """float32 (N,): scores from the network, 0..1."""
+    outside: Tensor
+    """float32 (N,): area of the target outside the raster, in raster cells."""
+    completeness: Tensor
+    """float32 (N,): completeness of the labels around the detection, 0..1."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: Tensor) -> RefinerExamples:
+        """Return the examples with these indices."""
+        chosen = ObjectViews(*(getattr(self.views, name)[rows] for name in ObjectViews.__dataclass_fields__))
+        return RefinerExamples(chosen, *(getattr(self, name)[rows] for name in self.tables()))
+
+    @classmethod
+    def tables(cls) -> list[str]:
+        """Return the names of all fields except `views`."""
+        return [name for name in cls.__dataclass_fields__ if name != "views"]
+
+
+def collect_examples(
+    network: Network,
+    draw: Draw,
+    settings: RefineSettings,
+    *,
+    earlier: Sequence[Network] = (),
+    on_image: Callable[[int, int], None] = lambda done, num_objects: None,
+) -> tuple[RefinerExamples, int]:
+    """Run the network on composed images and collect its detections near targets, and some that are near none.
+
+    The held-out part is a representative sample of all detections of the network itself.
+
+    Args:
+        network: frozen, in eval mode.
+        draw: draws labelled images.
+        settings: number and size of the images.
+        earlier: the same network at earlier steps of its training, which alternate with it. A network makes fewer
+            errors on images that it was trained on than on others, and a refiner that saw only these errors corrects
+            less. Earlier networks make more errors of the same kind.
+        on_image: called with the number of finished images and the number of detections so far.
+
+    Returns:
+        The examples, in the order of the images, and the number of them for training. The rest are held out; their
+        number and their distances from targets are as in use.
+
+    Raises:
+        DataError: there are no examples for training, or none held out.
+    """
+    compose_settings = ComposeSettings(scale=(0.8, 1.4), mosaic=0.1)
+    scales, shares = zip(*IMAGE_SCALES, strict=True)
+    networks = (network, *earlier)
+    parts: list[RefinerExamples] = []
+    count, num_training = 0, 0
+    last_training = round(settings.num_images * (1 - HELD_OUT))
+    for index in range(settings.num_images):
+        rng = np.random.default_rng((settings.seed, index, 2))
+        size = round(settings.imgsz * float(rng.choice(scales, p=shares)) / 32) * 32
+        composed = compose(rng, draw, size, compose_settings, grid=1)
+        held_out = index >= last_training
+        detector = network if held_out else networks[index % len(networks)]
+        found = _detect(detector, composed, settings.imgsz, rng, held_out=held_out)
+        if len(found):
+            parts.append(found)
+            count += len(found)
+        if index < last_training:
+            num_training = count
+        on_image(index + 1, count)
+    if not num_training or num_training == count:
+        raise DataError(
+            f"the network found {count} objects near a target in {settings.num_images} images, too few to train"
+            " a refiner; provide more images or better weights"
+        )
+    joined = [torch.cat([getattr(part.views, name) for part in parts]) for name in ObjectViews.__dataclass_fields__]
+    tables = [torch.cat([getattr(part, name) for part in parts]) for name in RefinerExamples.tables()]
+    return RefinerExamples(ObjectViews(*joined), *tables), num_training
+
+
+@torch.inference_mode()
+def _detect(
+    network: Network, composed: ComposedImage, imgsz: int, rng: np.random.Generator, *, held_out: bool
+) -> RefinerExamples:
+    """Return the examples from one image: those for training, or a held-out sample of any kind."""
+    size = composed.image.shape[0]
+    place = letterbox((size, size), imgsz)
+    scale_x, scale_y, _, _ = place.to_image()
+    pixels = torch.from_numpy(letterbox_images([composed.image], [place]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        decoded = decode(network(pixels.permute(0, 3, 1, 2).float() / 255))
+    scores = decoded.scores[0].float()
+    candidates = (scores > MIN_SCORE).nonzero()[:, 0]
+    boxes = decoded.boxes[0][candidates].float()
+    kept = nms(boxes, scores[candidates], 0.7, max_kept=150)
+    # A square image fills its square input without padding.
+    boxes = clip_boxes(boxes[kept] * boxes.new_tensor([scale_x, scale_y] * 2), (size, size))
+    rows = candidates[kept]
+    overlap, target = _best_targets(boxes, torch.from_numpy(composed.boxes))
+    solid = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values > 4 * scale_x if len(boxes) else overlap > 0
+    chosen = _sample_any(solid, rng) if held_out else _sample_near(overlap, target, solid, rng)
+    coefficients = decoded.mask_coefficients[0][rows[chosen]].float()  # (N, 32)
+    prototypes = decoded.prototypes[0].float()  # (32, Mh, Mw)
+    instances = Instances(
+        boxes=boxes[chosen],
+        scores=scores[rows[chosen]],
+        mask_logits=torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
+        grid_to_image=place.to_image(PROTOTYPE_STRIDE),
+        image_size=(size, size),
+    )
+    views = object_views(instances, prototypes, composed.image, place, input_image=pixels[0].numpy())
+    grid = torch.from_numpy(raster_grid(raster_sides(instances.boxes.numpy()), place))
+    truth, outside = _target_masks(composed.masks, target[chosen], instances.boxes, grid)
+    stored = ObjectViews(views.logits.half(), views.maps.half(), views.pixels, views.sides)
+    return RefinerExamples(
+        stored, truth, overlap[chosen], instances.scores, outside, _completeness(composed, instances.boxes)
+    )
+
+
+def _best_targets(boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest IoU (K,) with any target, and the index of that target (K,); both 0 without targets."""
+    if not len(targets):
+        return torch.zeros(len(boxes)), torch.zeros(len(boxes), dtype=torch.int64)
+    best = box_iou(boxes, targets).max(dim=1)
+    return best.values, best.indices
+
+
+def _sample_near(overlap: Tensor, target: Tensor, solid: Tensor, rng: np.random.Generator) -> Tensor:
+    """Select detections for training among the solid ones: the best few near each target, and a few of the others."""
+    taken: dict[int, int] = {}
+    chosen, others = [], []
+    for row in solid.nonzero()[:, 0].tolist():  # by descending score
+        if overlap[row] > NEAR_IOU:
+            taken[int(target[row])] = taken.get(int(target[row]), 0) + 1
+            if taken[int(target[row])] <= MAX_PER_TARGET:
+                chosen.append(row)
+                continue
+        others.append(row)
+    return torch.tensor(sorted(chosen + _draw_rows(others, MAX_OTHERS, rng)), dtype=torch.int64)
+
+
+def _sample_any(solid: Tensor, rng: np.random.Generator) -> Tensor:
+    return torch.tensor(sorted(_draw_rows(solid.nonzero()[:, 0].tolist(), MAX_HELD_OUT, rng)), dtype=torch.int64)
+
+
+def _draw_rows(rows: list[int], most: int, rng: np.random.Generator) -> list[int]:
+    return [rows[place] for place in rng.permutation(len(rows))[:most]]
+
+
+def _target_masks(masks: ByteArray, target: Tensor, boxes: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample the masks (T, S, S) of targets (N,) on the rasters of boxes (N, 4).
+
+    Returns:
+        uint8 (N, R, R), and the area outside each raster in cells (N,).
+    """
+    if not len(masks):
+        return torch.zeros((len(boxes), REFINER_RASTER, REFINER_RASTER), dtype=torch.uint8), torch.zeros(len(boxes))
+    chosen = torch.from_numpy(masks)[target][:, None].float()  # (N, 1, S, S)
+    sampled = functional.grid_sample(chosen, grid, padding_mode="zeros", align_corners=False)[:, 0]  # (N, R, R)
+    cell_px = box_area(boxes) * ((1 + 2 * CORRECTION_MARGIN) / REFINER_RASTER) ** 2
+    outside = chosen.sum(dim=(1, 2, 3)) / 255 / cell_px - sampled.sum(dim=(1, 2)) / 255
+    return sampled.round().byte(), outside.clamp(min=0)
+
+
+def _completeness(composed: ComposedImage, boxes: Tensor) -> Tensor:
+    """Return the mean completeness of the labels inside boxes (N, 4): (N,) 0..1."""
+    size = composed.image.shape[0]
+    completeness = []
+    for x0, y0, x1, y1 in boxes.int().clamp(0, size - 1).tolist():
+        completeness.append(float(composed.background_weight[y0 : y1 + 1, x0 : x1 + 1].mean()) / 255)
+    return torch.tensor(completeness, dtype=torch.float32)
