@@ -1,8 +1,12 @@
-"""Everything in a picture, found by one pass of one network.
+"""Segmentation of everything in an image by one pass of one network.
 
     images ─► letterbox ─► engine (network, decoding) ─► NMS ─► Instances ─► instance_masks
 
-`Segmenter` is the stage; `instance_masks` makes pixels of the rows that somebody wants.
+segmenter    `Segmenter`: images in, `Instances` out
+candidates   selection of detections: score threshold, NMS and search regions
+embedding    appearance embeddings of objects
+masks        `instance_masks`: pixel masks of selected rows
+resampling   bilinear resampling of mask logits
 """
 
 from streamseg.segmentation.masks import instance_masks

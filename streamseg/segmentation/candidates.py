@@ -1,9 +1,9 @@
-"""Which of the network's answers are objects: a threshold and NMS, and a closer look where a guide points.
+"""Selection of detections among the network's candidates: a score threshold, NMS, and search regions.
 
-The network answers at every anchor, thousands in a picture, and the threshold drops all but a few. Among those that
-it drops are many right ones: an object that is blurred, half hidden, or a part whose whole is found instead. Where
-something is known from elsewhere, that a user drew a box there, or that an object must be near, one of them is taken
-after all. ByteTrack (arXiv 2110.06864) takes low scores for known tracks after NMS; here they are looked up before it.
+The network predicts a candidate at every anchor, thousands per image, and the threshold discards all but a few. Many of
+the discarded ones are correct: an object that is blurred or half hidden, or a part whose whole is detected instead. A
+box drawn by the user, or predicted by the tracker, justifies accepting one of them. ByteTrack (arXiv 2110.06864)
+accepts low scores for known tracks after NMS; here they are selected before it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from streamseg.structures.search_regions import Boxes, SearchRegions
 __all__ = ["select_detections"]
 
 FOUND_IOU: Final = 0.4
-"""An expected box that overlaps what is found by as much is no reason to look for more. What moves is found beside the
-place where it was: a low answer there is of what lies behind it, and who takes it stays behind."""
+"""An expected box with at least this IoU with a detection needs no further candidate. A moving object is detected next
+to its previous position: a low-scoring candidate there belongs to the background, and would leave the track behind."""
 EXPECTED_IOU: Final = 0.6
-"""What is found at an expected box overlaps it at least by as much: between two frames little moves by more."""
+"""Minimum IoU of a candidate with the expected box it is accepted for: few objects move farther between two frames."""
 SCORE_EXPONENT: Final = 0.05
-"""Of anchors that fit a box about as well, the one that looks most like an object is taken: IoU x score^exponent."""
+"""Exponent of the score in the fit of an anchor to a box, IoU x score^exponent: at similar IoU, the score decides."""
 
 
 def select_detections(
@@ -37,22 +37,22 @@ def select_detections(
     conf: float,
     iou: float,
     max_det: int,
-    guide: SearchRegions,
+    regions: SearchRegions,
     expected_conf: float,
 ) -> tuple[Tensor, Tensor]:
-    """The objects of one picture of a batch.
+    """Select the detections of one image of a batch.
 
     Args:
-        raw: the network's answer.
-        row: of the picture.
-        place: how it lies in the network's input.
-        conf: objects score more than this.
-        iou: boxes that overlap a better one by more than this are removed; a prompted box is better than any other.
-        max_det: the most objects, but for those in prompted boxes, of which all stay.
-        guide: where to look more closely. Each of the prompted boxes is answered by the anchor that fits it best,
-            however low its score, and keeps its place; for an expected box where nothing is found, an anchor is taken
-            that fits it well.
-        expected_conf: what is taken for an expected box scores more than this.
+        raw: network output.
+        row: row of the image in the batch.
+        place: placement of the image in the network's input.
+        conf: score threshold, exclusive.
+        iou: overlap threshold: a box that overlaps a better one by more is removed. Prompted boxes take precedence
+            over all others.
+        max_det: maximum number of objects; objects in prompted boxes are always kept.
+        regions: search regions. Each prompted box selects the anchor that fits it best, whatever its score, and is
+            itself the box of that object. An expected box without a detection selects an anchor that fits it well.
+        expected_conf: score threshold, exclusive, for anchors selected by expected boxes.
 
     Returns:
         int64 (K,) anchors by descending score, and float32 (K, 4) boxes xyxy in pixels of the source image; K may
@@ -63,55 +63,55 @@ def select_detections(
     all_boxes = torch.from_numpy(raw.boxes[row])
     kept = anchors[nms(all_boxes[anchors], scores[anchors], iou, max_kept=max_det)]
     boxes = clip_boxes(_to_image(all_boxes[kept], place), place.image_size)
-    if len(guide.prompted):
-        asked = clip_boxes(torch.from_numpy(guide.prompted).float(), place.image_size)
-        asked = asked[_is_solid(asked)]
+    if len(regions.prompted):
+        prompted = clip_boxes(torch.from_numpy(regions.prompted).float(), place.image_size)
+        prompted = prompted[_has_extent(prompted)]
         every = clip_boxes(_to_image(all_boxes, place), place.image_size)
-        fitting, _ = _best(asked, every, scores, 0.0)
-        is_other = (box_iou(boxes, asked) <= iou).all(dim=1) & ~torch.isin(kept, fitting)
-        others = is_other.nonzero()[:, 0][: max(max_det - len(asked), 0)]
-        kept, boxes = torch.cat([fitting, kept[others]]), torch.cat([asked, boxes[others]])
-    if len(guide.expected) and len(kept) < max_det:
-        more, found = _expected(guide.expected, all_boxes, scores, boxes, place, iou=iou, conf=expected_conf)
+        fitting, _ = _best_fit(prompted, every, scores, 0.0)
+        is_other = (box_iou(boxes, prompted) <= iou).all(dim=1) & ~torch.isin(kept, fitting)
+        others = is_other.nonzero()[:, 0][: max(max_det - len(prompted), 0)]
+        kept, boxes = torch.cat([fitting, kept[others]]), torch.cat([prompted, boxes[others]])
+    if len(regions.expected) and len(kept) < max_det:
+        more, found = _expected(regions.expected, all_boxes, scores, boxes, place, iou=iou, conf=expected_conf)
         kept, boxes = torch.cat([kept, more[: max_det - len(kept)]]), torch.cat([boxes, found[: max_det - len(kept)]])
-    if len(guide.prompted) or len(guide.expected):
+    if len(regions.prompted) or len(regions.expected):
         order = scores[kept].argsort(descending=True, stable=True)
         kept, boxes = kept[order], boxes[order]
-    solid = _is_solid(boxes)  # what lies in the padding alone is no object
-    return kept[solid], boxes[solid]
+    has_extent = _has_extent(boxes)  # boxes entirely in the padding are not objects
+    return kept[has_extent], boxes[has_extent]
 
 
 def _expected(
     expected: Boxes, all_boxes: Tensor, scores: Tensor, found: Tensor, place: Letterbox, *, iou: float, conf: float
 ) -> tuple[Tensor, Tensor]:
-    """Anchors (N,) and their boxes (N, 4) in the source image, for those expected boxes where nothing is found."""
-    wanted = clip_boxes(torch.from_numpy(expected).float(), place.image_size)
+    """Select anchors (N,) and their boxes (N, 4) in the source image for expected boxes without a detection."""
+    missing = clip_boxes(torch.from_numpy(expected).float(), place.image_size)
     if len(found):
-        wanted = wanted[box_iou(wanted, found).max(dim=1).values < FOUND_IOU]
+        missing = missing[box_iou(missing, found).max(dim=1).values < FOUND_IOU]
     anchors = (scores > conf).nonzero()[:, 0]
-    if not len(wanted) or not len(anchors):
+    if not len(missing) or not len(anchors):
         return torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4)
     boxes = clip_boxes(_to_image(all_boxes[anchors], place), place.image_size)
-    best, fits = _best(wanted, boxes, scores[anchors], EXPECTED_IOU)
-    best = torch.from_numpy(np.unique(best[fits].numpy()))  # several may be expected in one place
+    best, fits = _best_fit(missing, boxes, scores[anchors], EXPECTED_IOU)
+    best = torch.from_numpy(np.unique(best[fits].numpy()))  # several expected boxes may select the same anchor
     best = best[nms(boxes[best], scores[anchors[best]], iou)]
     return anchors[best], boxes[best]
 
 
-def _best(wanted: Tensor, boxes: Tensor, scores: Tensor, least_iou: float) -> tuple[Tensor, Tensor]:
-    """For each of the wanted boxes (N, 4) the row of `boxes` (A, 4) that fits best, and whether it fits at all."""
-    overlap = box_iou(wanted, boxes)  # (N, A)
-    fit = overlap * scores.clamp(min=1e-6) ** SCORE_EXPONENT * (overlap >= least_iou)
+def _best_fit(targets: Tensor, boxes: Tensor, scores: Tensor, min_iou: float) -> tuple[Tensor, Tensor]:
+    """Return, per target box (N, 4), the row of `boxes` (A, 4) that fits best, and whether it fits at all."""
+    overlap = box_iou(targets, boxes)  # (N, A)
+    fit = overlap * scores.clamp(min=1e-6) ** SCORE_EXPONENT * (overlap >= min_iou)
     best = fit.max(dim=1)
     return best.indices, best.values > 0
 
 
-def _is_solid(boxes: Tensor) -> Tensor:
-    """Which of the boxes (N, 4) have an extent."""
+def _has_extent(boxes: Tensor) -> Tensor:
+    """Return, per box (N, 4), whether its width and height are positive."""
     return (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
 
 
 def _to_image(boxes: Tensor, place: Letterbox) -> Tensor:
-    """Boxes (..., 4) xyxy from the network's input to the source image."""
+    """Transform boxes (..., 4) xyxy from the network's input to the source image."""
     scale_x, scale_y, offset_x, offset_y = place.to_image()
     return boxes * boxes.new_tensor([scale_x, scale_y] * 2) + boxes.new_tensor([offset_x, offset_y] * 2)

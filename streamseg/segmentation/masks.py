@@ -1,8 +1,8 @@
-"""Masks, thresholded last: only for the chosen rows, only inside their boxes, at the size asked for.
+"""Instance masks, thresholded last: only for the selected rows, only inside their boxes, at the requested size.
 
-The logits of a row are carried from the prototype grid to the output's pixels by one sub-pixel bilinear
-transform and compared with zero there. The cost grows with the area of what is chosen, never with
-K × H × W; and no second resampling makes edges jagged.
+One sub-pixel bilinear transform maps the logits of a row from the prototype grid to the output pixels, where they are
+compared with zero. The cost grows with the area of the selected objects, never with K × H × W, and no second
+resampling makes edges jagged.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["instance_masks"]
 _NO_MASK = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
 
 _MANY_PIXELS = 150**2
-"""From here on matrix products are faster than OpenCV's transform of a single mask."""
+"""Area in pixels from which matrix products are faster than OpenCV's transform of a single mask."""
 
 _AT_ONCE = 32
-"""Corrected masks whose weights are in memory together."""
+"""Number of corrected masks whose interpolation weights are in memory together."""
 
 _LARGE_CELL_PIXELS = 3
-"""From here on a cell of corrections may lie half an output pixel beside its place: a sixth of it."""
+"""Width in output pixels from which a cell of corrections may be displaced by half a pixel: a sixth of a cell."""
 
 
 def instance_masks(
@@ -37,20 +37,20 @@ def instance_masks(
     *,
     size: tuple[int, int] | None = None,
 ) -> list[CropMask]:
-    """The masks of the chosen rows.
+    """Compute the masks of the selected rows.
 
-    A pixel belongs to a mask where its centre lies in the row's box (with corrections: not further beyond it than
-    they reach) and the bilinearly interpolated logits are above zero. Box edges within half a grid cell of the
-    picture's border go to the border. Corrections whose cells are at least three output pixels wide may be moved by up
-    to half a pixel, a sixth of a cell.
+    A pixel belongs to a mask if its centre lies in the row's box (with corrections, within their margin around it) and
+    the bilinearly interpolated logits are above zero there. Box edges within half a grid cell of the image border
+    move to the border. Corrections whose cells are at least three output pixels wide may be displaced by up to half a
+    pixel, a sixth of a cell.
 
     Args:
-        instances: objects of one picture.
-        rows: which rows, in which order; None for all.
-        size: (H, W) of the masks, for smaller (or larger) ones than the picture; None for the picture's.
+        instances: objects of one image.
+        rows: selected rows, in the order of the result; None for all.
+        size: (H, W) of the masks, smaller or larger than the image; None for the size of the image.
 
     Returns:
-        One mask per chosen row, in order. A mask without any pixel has a crop of shape (0, 0) at (0, 0).
+        One mask per selected row, in order. A mask without any pixel has a crop of shape (0, 0) at (0, 0).
     """
     chosen = instances if rows is None else instances[rows]
     height, width = chosen.image_size if size is None else size
@@ -59,9 +59,9 @@ def instance_masks(
     if not len(chosen):
         return []
     image_height, image_width = chosen.image_size
-    place = chosen.grid_to_image
-    x_axis = axis_of(image_width, width, chosen.mask_logits.shape[2], place.scale_x, place.offset_x)
-    y_axis = axis_of(image_height, height, chosen.mask_logits.shape[1], place.scale_y, place.offset_y)
+    grid = chosen.grid_to_image
+    x_axis = axis_of(image_width, width, chosen.mask_logits.shape[2], grid.scale_x, grid.offset_x)
+    y_axis = axis_of(image_height, height, chosen.mask_logits.shape[1], grid.scale_y, grid.offset_y)
     logits = chosen.mask_logits.numpy(force=True).astype(np.float32, copy=False)
     boxes = chosen.boxes.numpy(force=True).astype(np.float64)
     if chosen.corrections is None:
@@ -76,23 +76,23 @@ def instance_masks(
 
 
 def _plain_masks(logits: Float32Array, boxes: Float64Array, x_axis: Axis, y_axis: Axis) -> list[CropMask]:
-    """Masks of logits (K, Mh, Mw) inside boxes (K, 4)."""
+    """Compute masks from logits (K, Mh, Mw) inside boxes (K, 4)."""
     columns = x_axis.ranges(boxes[:, 0], boxes[:, 2])
     rows = y_axis.ranges(boxes[:, 1], boxes[:, 3])
     return [
-        _mask(_sample(of, x_axis, y_axis, across, down) > 0, across.begin, down.begin)
+        _mask(_sample(grid, x_axis, y_axis, across, down) > 0, across.begin, down.begin)
         if across.end > across.begin and down.end > down.begin
         else _NO_MASK
-        for of, across, down in zip(logits, columns, rows, strict=True)
+        for grid, across, down in zip(logits, columns, rows, strict=True)
     ]
 
 
 def _corrected_masks(
     logits: Float32Array, corrections: Float32Array, boxes: Float64Array, x_axis: Axis, y_axis: Axis
 ) -> list[CropMask]:
-    """Masks of logits (K, Mh, Mw) with corrections (K, R, R) added, as far around boxes (K, 4) as they reach."""
+    """Compute masks from logits (K, Mh, Mw) plus corrections (K, R, R), within the margin around boxes (K, 4)."""
     margins = CORRECTION_MARGIN * (boxes[:, 2:] - boxes[:, :2])
-    low, high = (boxes[:, :2] - margins).T, (boxes[:, 2:] + margins).T  # (2, K) each, as all that follow
+    low, high = (boxes[:, :2] - margins).T, (boxes[:, 2:] + margins).T  # (2, K), like the following arrays
     left, right = x_axis.spans(low[0], high[0])
     top, bottom = y_axis.spans(low[1], high[1])
     first, last = np.stack([left, top]), np.stack([right, bottom])
@@ -103,7 +103,7 @@ def _corrected_masks(
     masks = [_NO_MASK] * len(boxes)
     for row, across, down, threshold in zip(solid.tolist(), columns, rows, thresholds, strict=True):
         plain = _sample(logits[row], x_axis, y_axis, across, down)
-        # Not a sum above zero: a pass over all pixels less.
+        # Comparing with a threshold instead of adding saves a pass over all pixels.
         masks[row] = _mask(plain > threshold, across.begin, down.begin)
     return masks
 
@@ -117,25 +117,28 @@ def _thresholds(
     x_axis: Axis,
     y_axis: Axis,
 ) -> Iterator[Float32Array]:
-    """Negated corrections (K, R, R) between edges `low` and `high` (2, K) at output pixels [first, last) (2, K)."""
+    """Interpolate negated corrections (K, R, R) to output pixels [first, last) (2, K).
+
+    The corrections span the edges `low` to `high` (2, K), in source-image pixels.
+    """
     raster = negated.shape[1]
     begin, end = (np.stack([x_axis.pixels(edge[0]), y_axis.pixels(edge[1])]) for edge in (low, high))
-    # Laid on whole pixels, a raster is enlarged in one step, in half the time of two products.
+    # Aligned to whole pixels, a raster is enlarged in one step, in half the time of two products.
     is_large = ((end - begin >= raster * _LARGE_CELL_PIXELS) & (begin <= first) & (last <= end)).all(axis=0)
     small = np.flatnonzero(~is_large)
     along_x = x_axis.on_raster(first[0, small], low[0, small], high[0, small], raster)
     along_y = y_axis.on_raster(first[1, small], low[1, small], high[1, small], raster)
     starts, steps = (np.concatenate(both) for both in zip(along_x, along_y, strict=True))
-    # Both axes at once: most of the time is spent on the calls.
+    # Compute both axes at once, because the calls take most of the time.
     both_axes = taps((last - first)[:, small].reshape(-1), starts, steps, np.full(len(starts), raster))
-    of_small = zip(both_axes[: len(small)], both_axes[len(small) :], strict=True)
+    small_taps = zip(both_axes[: len(small)], both_axes[len(small) :], strict=True)
     sizes, cuts = (end - begin).T.tolist(), np.concatenate([first - begin, last - begin]).T.tolist()
-    for row, whole, size, (left, top, right, bottom) in zip(negated, is_large.tolist(), sizes, cuts, strict=True):
-        if whole:
+    for row, large, size, (left, top, right, bottom) in zip(negated, is_large.tolist(), sizes, cuts, strict=True):
+        if large:
             yield cv2.resize(row, size, interpolation=cv2.INTER_LINEAR)[top:bottom, left:right]
         else:
-            of_x, of_y = next(of_small)
-            yield along_rows(of_y, along_columns(row, of_x))
+            x_taps, y_taps = next(small_taps)
+            yield along_rows(y_taps, along_columns(row, x_taps))
 
 
 def _mask(crop: BoolArray, x: int, y: int) -> CropMask:
@@ -143,13 +146,13 @@ def _mask(crop: BoolArray, x: int, y: int) -> CropMask:
 
 
 def _sample(logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range) -> Float32Array:
-    """Float32Array (rows, columns) at the centres of output pixels, bilinear, from grid logits (Mh, Mw)."""
+    """Interpolate grid logits (Mh, Mw) bilinearly at the centres of output pixels: (rows, columns)."""
     window = logits[rows.first : rows.stop, columns.first : columns.stop]
     width, height = columns.end - columns.begin, rows.end - rows.begin
     if x_axis.whole and y_axis.whole:
-        # The same transform, several times faster, for the usual video sizes (8 pixels per cell at 720p,
-        # 12 at 1080p): the whole window enlarged, then cut. Cells at the border that the picture's edge
-        # cuts through leave some pixels outside the window; those take the general way.
+        # The same transform, several times as fast, for common video sizes (8 pixels per cell at 720p, 12 at 1080p):
+        # enlarge the whole window, then crop. If the image border cuts through a cell, some pixels lie outside the
+        # window; such masks take the general path.
         factor_x, factor_y = x_axis.whole[0], y_axis.whole[0]
         x = columns.begin - x_axis.whole[1] - columns.first * factor_x
         y = rows.begin - y_axis.whole[1] - rows.first * factor_y
@@ -163,8 +166,8 @@ def _sample(logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, ro
     )
     if width * height >= _MANY_PIXELS:
         steps, cells = np.array([x_axis.step, y_axis.step]), np.array(window.shape[::-1])
-        of_x, of_y = taps(np.array([width, height]), np.array(starts), steps, cells)
-        return along_columns(along_rows(of_y, window), of_x)
+        x_taps, y_taps = taps(np.array([width, height]), np.array(starts), steps, cells)
+        return along_columns(along_rows(y_taps, window), x_taps)
     matrix = np.array([[x_axis.step, 0.0, starts[0]], [0.0, y_axis.step, starts[1]]])
     # OpenCV 5 computes this in float throughout; earlier releases rounded positions to 1/32 of a cell.
     return cv2.warpAffine(  # type: ignore[return-value]

@@ -1,14 +1,13 @@
-"""Pictures in, every object of each out."""
+"""The segmenter: images in, every object of each out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from streamseg.modeling.preprocess import check_image, letterbox_images
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import select_detections
 from streamseg.segmentation.embedding import embed
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.telemetry import StageTimer
@@ -31,10 +31,10 @@ _LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 30
 
 
 class Segmenter(Resource):
-    """Finds every instance in pictures, whatever is asked about them later.
+    """Segmentation of every instance in images, independent of any prompts.
 
-    What it answers for a picture does not depend on the pictures beside it: the same rows come out, with
-    boxes equal to 0.01 pixels, and scores and logits to 0.001. One thread at a time may call it.
+    The result for an image does not depend on the other images of the batch: the rows are the same, with boxes equal
+    to 0.01 pixels, and scores and logits equal to 0.001. Not thread-safe: one thread at a time may call it.
     """
 
     def __init__(
@@ -58,29 +58,30 @@ class Segmenter(Resource):
         Args:
             weights: `default` (embedded), a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt or
                 .onnx file.
-            engine: `auto`, `torch`, `onnx`, or an engine already made, which decides weights, device and half.
-            device: `auto` (CUDA where there is some), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
-            half: half precision; `auto` on CUDA only.
-            imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32.
-                None: what the weights are made for. Graphs of other programs often allow one size only.
-            conf: objects score more than this, 0..1; not below that of a graph with suppression inside, whose
+            engine: `auto`, `torch`, `onnx`, or an existing engine, which determines weights, device and half.
+            device: `auto` (CUDA if available), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
+            half: half precision; `auto` enables it on CUDA only.
+            imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32. None for the
+                size that the weights were made for. Third-party graphs often support one size only.
+            conf: score threshold, exclusive, 0..1. Not lower than that of a graph with built-in suppression, whose
                 `max_det` is a limit, too.
-            iou: boxes that overlap a better one by more than this are removed, 0..1; not above that of a graph with
-                suppression inside.
-            max_det: the most objects per picture, 1..3000.
-            masks: `plain` as FastSAM's, from prototypes alone; `sharp` corrected object by object by the refiner
-                that the weights bring; `auto`: sharp where they bring one.
-            scores: `raw` as the network gave them; `calibrated`: the IoU to expect of the mask, by the refiner;
-                `auto`: calibrated where the weights bring one. `conf` and NMS go by the raw ones in either case.
-            embeddings: tell what the objects look like, for those who follow them through films.
-            expected_conf: where a guide expects an object and none is found, one is taken that scores more than
-                this, 0..1; with 1 none is.
+            iou: overlap threshold, 0..1: a box that overlaps a better one by more is removed. Not higher than that of
+                a graph with built-in suppression.
+            max_det: maximum number of objects per image, 1..3000.
+            masks: `plain` computes masks from prototypes alone, like FastSAM. `sharp` corrects each object with the
+                refiner included in the weights. `auto` is sharp if the weights include a refiner.
+            scores: `raw` keeps the scores of the network. `calibrated` replaces them by the refiner's estimate of the
+                mask IoU. `auto` is calibrated if the weights include a refiner. `conf` and NMS use the raw scores in
+                every case.
+            embeddings: compute an appearance embedding per object, for tracking through videos.
+            expected_conf: score threshold, exclusive, 0..1, for detections in expected search regions that are
+                otherwise empty; 1 disables them.
 
         Raises:
-            ConfigError: a number is out of its range, or the weights bring no refiner for `sharp` or `calibrated`.
+            ConfigError: a value is out of range, or the weights include no refiner for `sharp` or `calibrated`.
             WeightsError: the weights are missing, broken or of another architecture.
-            EngineError: the device is not there, or the engine cannot do what is asked, such as another `imgsz`
-                than the only one of its graph, or objects that the suppression inside the graph removed.
+            EngineError: the device is not available, or the engine does not support a setting, such as an `imgsz` that
+                differs from the fixed size of its graph, or objects that the suppression inside the graph removes.
         """
         limited = {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det, "expected_conf": expected_conf}
         for name, value in limited.items():
@@ -99,22 +100,22 @@ class Segmenter(Resource):
         if only is not None and -(-self.imgsz // max(STRIDES)) * max(STRIDES) != max(only):
             self.engine.close()
             raise EngineError(
-                f"imgsz {imgsz} contradicts this graph, which takes pictures of {only[0]}x{only[1]} (H x W) only; "
-                "leave imgsz away, or export the graph with free axes"
+                f"imgsz {imgsz} contradicts this graph, which takes images of {only[0]}x{only[1]} (H x W) only; "
+                "omit imgsz, or export the graph with dynamic axes"
             )
         inside = self.engine.suppression
         if inside is not None and (conf < inside.conf or iou > inside.iou):
             self.engine.close()
             raise EngineError(
-                f"conf {conf:g} and iou {iou:g} ask for objects that this graph has removed already, with conf "
-                f"{inside.conf:g} and iou {inside.iou:g}; ask for no lower conf and no higher iou, or export it again"
+                f"conf {conf:g} and iou {iou:g} would include objects that this graph has removed already, with conf "
+                f"{inside.conf:g} and iou {inside.iou:g}; use no lower conf and no higher iou, or export it again"
             )
         wanted = [f"masks {masks}"] * (masks == "sharp") + [f"scores {scores}"] * (scores == "calibrated")
         if wanted and self.engine.refiner is None:
             self.engine.close()
             raise ConfigError(
-                f"{' and '.join(wanted)} need a refiner, which these weights do not bring; use auto, or train one with "
-                "`streamseg refine`"
+                f"{' and '.join(wanted)} require a refiner, which these weights do not include; use auto, or train one "
+                "with `streamseg refine`"
             )
         self._refiner = None if masks == "plain" and scores == "raw" else self.engine.refiner
         self._sharp, self._calibrated = masks != "plain", scores != "raw"
@@ -123,17 +124,13 @@ class Segmenter(Resource):
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
 
     @classmethod
-    def from_config(
-        cls,
-        config: SegmentationConfig,
-        *,
-        reference: bool = False,
-        embeddings: bool = False,
-        engine: Engine | None = None,
-    ) -> Segmenter:
-        """Make one from its section of the configuration; as a reference, with its masks and scores.
+    def from_config(cls, config: SegmentationConfig, *, embeddings: bool = False, engine: Engine | None = None) -> Self:
+        """Create a segmenter from its section of the configuration.
 
-        An engine that is made already is shared, and takes the place of the configured weights, engine and device.
+        Args:
+            config: the section.
+            embeddings: compute an embedding per object.
+            engine: an existing engine to share, in place of the configured weights, engine and device.
         """
         return cls(
             config.weights,
@@ -144,55 +141,43 @@ class Segmenter(Resource):
             conf=config.conf,
             iou=config.iou,
             max_det=config.max_det,
-            masks="plain" if reference else config.masks,
-            scores="raw" if reference else config.scores,
+            masks=config.masks,
+            scores=config.scores,
             embeddings=embeddings,
             expected_conf=config.expected_conf,
         )
 
-    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
-        """Segment pictures, of any sizes.
+    def __call__(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None) -> list[Instances]:
+        """Segment images of any sizes.
 
-        Those whose letterboxed shapes agree go through the network as one batch, or as several where the
-        engine has a `max_batch`.
+        Images with equal letterboxed shapes go through the network as one batch, or as several if the engine has a
+        `max_batch`.
 
         Args:
             images: uint8 (H, W, 3) RGB each.
+            regions: one per image, or None for no regions. Each prompted box gets an object of its own with that box,
+                which replaces whatever overlaps it by more than `iou`. An object that is found only because of a
+                region may score less than `conf`.
 
         Returns:
-            One `Instances` per picture, in order, on the host; a picture without objects has one with no
-            rows. No pictures give an empty list.
+            One `Instances` per image, in order, on the host; an image without objects has one with no rows. No images
+            give an empty list.
 
         Raises:
             DataError: an image has another type or shape.
+            ValueError: there are more or fewer regions than images.
         """
-        return self.guided(images, [NO_REGIONS] * len(images))
-
-    def guided(self, images: Sequence[npt.NDArray[np.uint8]], guides: Sequence[SearchRegions]) -> list[Instances]:
-        """Segment pictures, and look more closely where somebody knows of objects.
-
-        Args:
-            images: as when called.
-            guides: one for each picture. Each prompted box has an object of its own in the answer, with that box;
-                it takes the place of what overlaps it by more than `iou`. An object that is found by a guide alone
-                may score less than `conf`.
-
-        Returns:
-            As when called.
-
-        Raises:
-            DataError: an image has another type or shape.
-            ValueError: the guides are not as many as the pictures.
-        """
-        if len(guides) != len(images):
-            raise ValueError(f"{len(guides)} guides for {len(images)} pictures; one for each is needed")
+        if regions is None:
+            regions = [NO_REGIONS] * len(images)
+        if len(regions) != len(images):
+            raise ValueError(f"{len(regions)} search regions for {len(images)} images; pass one per image")
         for image in images:
             check_image(image)
         places = [self._place((image.shape[0], image.shape[1])) for image in images]
         batches: dict[tuple[int, int], list[int]] = {}
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
-        answers: dict[int, Instances] = {}
+        results: dict[int, Instances] = {}
         for positions in self._split(batches.values()):
             with self.timer.stage("preprocess"):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
@@ -200,33 +185,33 @@ class Segmenter(Resource):
                 raw = self.engine.run(batch)
             with self.timer.stage("postprocess"):
                 for row, position in enumerate(positions):
-                    answers[position] = self._choose(
-                        raw, row, batch[row], images[position], places[position], guides[position]
+                    results[position] = self._instances(
+                        raw, row, batch[row], images[position], places[position], regions[position]
                     )
-        return [answers[position] for position in range(len(images))]
+        return [results[position] for position in range(len(images))]
 
     def _place(self, image_size: tuple[int, int]) -> Letterbox:
-        """Where a picture of (H, W) goes in the input."""
+        """Return the placement of an image of (H, W) in the network's input."""
         if self.engine.input_size is not None:
             return letterbox_into(image_size, self.engine.input_size)
         return letterbox(image_size, self.imgsz)
 
     def _split(self, batches: Iterable[list[int]]) -> Iterator[list[int]]:
-        """The batches in parts that the engine can take."""
+        """Split the batches into parts of at most the engine's `max_batch`."""
         for positions in batches:
             most = self.engine.max_batch or len(positions)
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
-    def _choose(
+    def _instances(
         self,
         raw: Raw,
         row: int,
-        picture: npt.NDArray[np.uint8],
-        image: npt.NDArray[np.uint8],
+        letterboxed: ImageArray,
+        image: ImageArray,
         place: Letterbox,
-        guide: SearchRegions,
+        regions: SearchRegions,
     ) -> Instances:
-        """The objects of row `row` of the batch: a picture of the network's input, made of an image (H, W, 3)."""
+        """Return the objects of row `row` of the batch, with the letterboxed and the original image of that row."""
         anchors, boxes = select_detections(
             raw,
             row,
@@ -234,7 +219,7 @@ class Segmenter(Resource):
             conf=self.conf,
             iou=self.iou,
             max_det=self.max_det,
-            guide=guide,
+            regions=regions,
             expected_conf=self.expected_conf,
         )
         coefficients = torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float()  # (K, 32)
@@ -247,21 +232,21 @@ class Segmenter(Resource):
             image_size=place.image_size,
         )
         if self._embeds:
-            instances = replace(instances, embeddings=embed(instances, prototypes, picture))
-        return self._refined(instances, prototypes, image, place, picture)
+            instances = replace(instances, embeddings=embed(instances, prototypes, letterboxed))
+        return self._refine(instances, prototypes, image, place, letterboxed)
 
-    def _refined(
+    def _refine(
         self,
         instances: Instances,
         prototypes: Tensor,
-        image: npt.NDArray[np.uint8],
+        image: ImageArray,
         place: Letterbox,
-        picture: npt.NDArray[np.uint8],
+        letterboxed: ImageArray,
     ) -> Instances:
-        """With masks and scores as they are wanted."""
+        """Apply the refiner's masks and/or scores, as configured."""
         if self._refiner is None:
             return instances
-        corrected, scores = self._refiner.refine(instances, prototypes, image, place, picture)
+        corrected, scores = self._refiner.refine(instances, prototypes, image, place, letterboxed)
         if not self._sharp:
             corrected = instances
         if not self._calibrated:
@@ -270,11 +255,11 @@ class Segmenter(Resource):
         return replace(corrected, scores=scores)[order]
 
     def warmup(self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1) -> None:
-        """Run grey pictures of (H, W) once: the first run of a shape is slower, on a GPU by seconds."""
+        """Run grey images of (H, W) once, because the first run of a shape is slower, on a GPU by seconds."""
         size = self._place(image_size).input_size
         for positions in self._split([list(range(num_images))]):
             self.engine.run(np.full((len(positions), *size, 3), 114, dtype=np.uint8))
 
     def close(self) -> None:
-        """Give the device's memory back."""
+        """Release the device memory."""
         self.engine.close()

@@ -13,7 +13,7 @@ from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Instances
 
 TIE = 1e-4
-"""Logits this close to zero may fall on either side: float32 sums in another order."""
+"""Logits this close to zero may fall on either side, because float32 sums in a different order."""
 
 
 UNPADDED = GridTransform(4, 4, 0, 0)
@@ -25,14 +25,14 @@ def instances_of(logits, boxes, image_size, grid_to_image):
 
 
 def full_frame_masks(instances, size):
-    """The straightforward way: all logits on the full frame, then cut at the boxes, then > 0.
+    """Compute masks the straightforward way: all logits on the full frame, cropped to the boxes, then > 0.
 
-    Returns bool (K, H, W), and bool (K, H, W) where the answer is too close to call.
+    Returns bool (K, H, W), and bool (K, H, W) of pixels that are too close to call.
     """
     height, width = size
     image_height, image_width = instances.image_size
     t = instances.grid_to_image
-    # Continuous coordinates of the output's pixel centres, in the picture.
+    # Continuous image coordinates of the centres of output pixels.
     x = (torch.arange(width, dtype=torch.float64) + 0.5) * image_width / width
     y = (torch.arange(height, dtype=torch.float64) + 0.5) * image_height / height
     logits, columns, rows = content(instances)
@@ -59,7 +59,7 @@ def full_frame_masks(instances, size):
 
 
 def content(instances):
-    """The cells whose centres lie in the picture, and the first one's column and row."""
+    """Return the cells whose centres lie in the image, and the column and row of the first one."""
     t, (height, width) = instances.grid_to_image, instances.image_size
     kept = []
     for cells, cell, offset, extent in (
@@ -84,8 +84,8 @@ def assert_same(instances, size=None):
 
 
 @st.composite
-def pictures(draw):
-    """Random logits on the grid of a letterboxed picture, and boxes anywhere, also across the border."""
+def random_instances(draw):
+    """Draw random logits on the grid of a letterboxed image, and boxes anywhere, including across the border."""
     image_size = draw(st.tuples(st.integers(1, 150), st.integers(1, 150)))
     box = letterbox(image_size, draw(st.sampled_from([32, 64, 96, 160])))
     grid_size = (box.input_size[0] // 4, box.input_size[1] // 4)
@@ -98,15 +98,15 @@ def pictures(draw):
     return instances_of(logits, boxes, image_size, box.to_image(4))
 
 
-@given(pictures())
+@given(random_instances())
 @settings(max_examples=200, deadline=None)
-def test_equals_the_full_frame_way(instances):
+def test_masks_equal_full_frame_masks(instances):
     assert_same(instances)
 
 
-@given(pictures(), st.tuples(st.integers(1, 200), st.integers(1, 200)))
+@given(random_instances(), st.tuples(st.integers(1, 200), st.integers(1, 200)))
 @settings(max_examples=100, deadline=None)
-def test_equals_the_full_frame_way_at_any_output_size(instances, size):
+def test_masks_equal_full_frame_masks_at_any_output_size(instances, size):
     assert_same(instances, size)
 
 
@@ -121,7 +121,7 @@ def test_equals_the_full_frame_way_at_any_output_size(instances, size):
         pytest.param((100, 37), 640, id="enlarged: less than a pixel per cell"),
     ],
 )
-def test_usual_sizes(image_size, imgsz):
+def test_common_sizes(image_size, imgsz):
     rng = np.random.default_rng(3)
     box = letterbox(image_size, imgsz)
     coarse = torch.from_numpy(rng.standard_normal((4, 1, 12, 12), dtype=np.float32))
@@ -140,8 +140,8 @@ def test_usual_sizes(image_size, imgsz):
 
 
 @pytest.mark.parametrize("image_size", [(720, 1280), (427, 640), (333, 77), (5, 400), (1, 1)])
-def test_an_object_that_fills_the_frame_gives_an_all_true_mask(image_size):
-    # What lies in the padding is no part of the object, and must not pull its mask from the border.
+def test_object_that_fills_the_image_has_an_all_true_mask(image_size):
+    # Logits in the padding do not belong to the object, and must not pull its mask away from the border.
     box = letterbox(image_size, 320)
     grid_size = (box.input_size[0] // 4, box.input_size[1] // 4)
     logits = torch.full((1, *grid_size), -50.0)
@@ -159,7 +159,7 @@ def test_an_object_that_fills_the_frame_gives_an_all_true_mask(image_size):
         assert mask.crop.all()
 
 
-def test_an_edge_further_than_half_a_cell_from_the_border_stays():
+def test_edge_farther_than_half_a_cell_from_the_border_stays():
     logits = torch.ones(1, 8, 8)
     edges = [2.1, 2.1, 29.4, 29.4]
     (mask,) = instance_masks(instances_of(logits, edges, (32, 32), UNPADDED))
@@ -170,15 +170,15 @@ def test_an_edge_further_than_half_a_cell_from_the_border_stays():
     ("box", "expected"),
     [
         pytest.param([10, 20, 14, 22], (10, 20, (2, 4)), id="whole pixels"),
-        pytest.param([10.5, 20.5, 13.5, 21.5], (10, 20, (1, 3)), id="a centre on the low edge is inside"),
-        pytest.param([10.6, 20.6, 14.4, 22.4], (11, 21, (1, 3)), id="a covered centre decides"),
+        pytest.param([10.5, 20.5, 13.5, 21.5], (10, 20, (1, 3)), id="centre on the low edge is inside"),
+        pytest.param([10.6, 20.6, 14.4, 22.4], (11, 21, (1, 3)), id="covered centre decides"),
         pytest.param([10.6, 20.6, 11.4, 22.4], (0, 0, (0, 0)), id="between two centres"),
         pytest.param([10, 20, 10, 30], (0, 0, (0, 0)), id="no width"),
         pytest.param([14, 22, 10, 20], (0, 0, (0, 0)), id="inverted"),
         pytest.param([64, 0, 64, 48], (0, 0, (0, 0)), id="on the right border, no width"),
     ],
 )
-def test_which_pixels_a_box_holds(box, expected):
+def test_pixels_inside_a_box(box, expected):
     instances = instances_of(torch.ones(1, 12, 16), box, (48, 64), UNPADDED)
     (mask,) = instance_masks(instances)
     assert (mask.x, mask.y, mask.crop.shape) == expected
@@ -191,7 +191,7 @@ def test_logits_below_zero_give_an_empty_crop():
     assert mask.area == 0
 
 
-def test_rows_are_chosen_in_the_order_given():
+def test_rows_are_selected_in_the_given_order():
     instances = instances_of(
         torch.ones(3, 12, 16),
         [[10, 10, 20, 20], [20, 20, 30, 30], [30, 30, 40, 40]],
@@ -213,7 +213,7 @@ def test_half_precision_logits_are_accepted():
     assert instance_masks(instances)[0].area == 64
 
 
-def test_an_output_without_pixels_is_refused():
+def test_output_without_pixels_is_rejected():
     with pytest.raises(ValueError, match=r"at least one pixel"):
         instance_masks(Instances.empty((48, 64)), size=(0, 64))
 
@@ -233,8 +233,8 @@ def corrected_instances(seed, image_size=(120, 200)):
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("size", [(120, 200), (60, 100), (173, 211)], ids=["picture's", "half", "odd"])
-def test_corrections_are_added_wherever_a_mask_may_reach(seed, size):
+@pytest.mark.parametrize("size", [(120, 200), (60, 100), (173, 211)], ids=["image size", "half", "odd"])
+def test_corrections_are_added_within_their_margin(seed, size):
     instances = corrected_instances(seed)
     x = (torch.arange(size[1]) + 0.5) * 200 / size[1]
     y = (torch.arange(size[0]) + 0.5) * 120 / size[0]
@@ -244,7 +244,7 @@ def test_corrections_are_added_wherever_a_mask_may_reach(seed, size):
         low_x, high_x = snapped(x0 - margin_x, x1 + margin_x, 200)
         low_y, high_y = snapped(y0 - margin_y, y1 + margin_y, 120)
         inside = ((x >= low_x) & (x < high_x))[None, :] & ((y >= low_y) & (y < high_y))[:, None]
-        # Every pixel, by another way; large cells lie beside their place.
+        # Check every pixel with an independent computation; large cells are displaced.
         edges = [(x0 - margin_x, low_x, x1 + margin_x, high_x, 200 / size[1], size[1])]
         edges.append((y0 - margin_y, low_y, y1 + margin_y, high_y, 120 / size[0], size[0]))
         placed = on_whole_pixels(instances, size) if all(has_large_cells(*edge) for edge in edges) else instances
@@ -257,7 +257,7 @@ def test_corrections_are_added_wherever_a_mask_may_reach(seed, size):
 
 
 def has_large_cells(low, low_attracted, high, high_attracted, pixel, num_pixels, raster=12):
-    """Along one axis: cells of three output pixels or more, which reach as far as the mask does."""
+    """Return whether, along one axis, cells are at least three output pixels wide and extend as far as the mask."""
 
     def first_beyond(edge):
         return math.ceil(edge / pixel - 0.5)
@@ -268,7 +268,7 @@ def has_large_cells(low, low_attracted, high, high_attracted, pixel, num_pixels,
 
 
 def on_whole_pixels(instances, size):
-    """With boxes whose corrections begin and end at pixels of the output: half a pixel from their own, at most."""
+    """Move the boxes by up to half a pixel, so that their corrections begin and end at whole output pixels."""
     pixel = torch.tensor([instances.image_size[1] / size[1], instances.image_size[0] / size[0]])
     low, high = instances.boxes[:, :2], instances.boxes[:, 2:]
     margin = CORRECTION_MARGIN * (high - low)
@@ -283,10 +283,10 @@ def on_whole_pixels(instances, size):
         pytest.param([40.3, 30.4, 100.6, 90.7], True, id="large"),
         pytest.param([40.3, 30.4, 60.6, 50.7], False, id="small"),
         pytest.param([40.3, 30.4, 100.6, 50.7], False, id="small in one direction"),
-        pytest.param([10.3, 30.4, 70.6, 90.7], False, id="the border attracts it"),
+        pytest.param([10.3, 30.4, 70.6, 90.7], False, id="moved to the border"),
     ],
 )
-def test_only_corrections_with_large_cells_are_moved(box, is_moved):
+def test_only_corrections_with_large_cells_are_displaced(box, is_moved):
     generator = torch.Generator().manual_seed(1)
     corrections = torch.randn((1, 12, 12), generator=generator)
     instances = instances_of(torch.zeros(1, 30, 50), box, (120, 200), UNPADDED).corrected(corrections)
@@ -298,7 +298,7 @@ def test_only_corrections_with_large_cells_are_moved(box, is_moved):
 
 
 def snapped(low, high, extent):
-    """An edge within half a cell of the border goes to it."""
+    """Move edges within half a cell of the border to it."""
     return 0 if low <= 2 else low, extent if high >= extent - 2 else high
 
 

@@ -7,7 +7,7 @@ from streamseg.segmentation.resampling import along_columns, along_rows, axis_of
 
 
 def taps_of(*axes):
-    """Of (length, start, step, cells) each."""
+    """Return the taps of axes given as (length, start, step, cells)."""
     lengths, starts, steps, cells = zip(*axes, strict=True)
     return taps(np.array(lengths), np.array(starts, float), np.array(steps, float), np.array(cells))
 
@@ -17,7 +17,7 @@ axes = st.tuples(st.integers(1, 400), st.floats(-5, 60), st.floats(0, 3), st.int
 
 @given(st.lists(axes, min_size=1, max_size=4), st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
-def test_equals_linear_interpolation(given_axes, seed):
+def test_taps_equal_linear_interpolation(given_axes, seed):
     rng = np.random.default_rng(seed)
     for (length, start, step, cells), of in zip(given_axes, taps_of(*given_axes), strict=True):
         values = rng.standard_normal((cells, 3), dtype=np.float32)
@@ -29,8 +29,8 @@ def test_equals_linear_interpolation(given_axes, seed):
         np.testing.assert_allclose(of.weights.sum(axis=1), 1, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("num_outputs", [64, 65, 1000, 4000], ids=["a band", "one more", "many", "very many"])
-def test_many_outputs_part_by_part_are_the_same(num_outputs):
+@pytest.mark.parametrize("num_outputs", [64, 65, 1000, 4000], ids=["one band", "one more", "many", "very many"])
+def test_bands_equal_a_single_product(num_outputs):
     rng = np.random.default_rng(0)
     (of,) = taps_of((num_outputs, -3.0, 120 / num_outputs, 112))
     values = rng.standard_normal((112, 900), dtype=np.float32)
@@ -52,12 +52,12 @@ def test_no_axes():
     low=st.floats(-20, 420),
     extent=st.floats(0, 200),
 )
-def test_a_span_holds_the_pixels_whose_centres_lie_between_the_edges(num_image_pixels, num_pixels, cell, low, extent):
+def test_span_contains_the_pixels_whose_centres_lie_between_the_edges(num_image_pixels, num_pixels, cell, low, extent):
     num_cells = int(np.ceil(num_image_pixels / cell))
     axis = axis_of(num_image_pixels, num_pixels, num_cells, cell, 0.0)
     high = low + extent
     ((begin,), (end,)) = axis.spans(np.array([low]), np.array([high]))
-    # Half a cell of the border has no logits of its own: edges there go to it.
+    # The outermost half cell has no logits of its own: edges there move to the border.
     low, high = (
         0.0 if low <= cell / 2 else low,
         max(high, num_image_pixels) if high >= num_image_pixels - cell / 2 else high,
@@ -71,14 +71,14 @@ def test_a_span_holds_the_pixels_whose_centres_lie_between_the_edges(num_image_p
 @pytest.mark.parametrize(
     ("span", "window"),
     [
-        pytest.param((8, 16), (1, 5), id="a neighbour at each side"),
+        pytest.param((8, 16), (1, 5), id="one neighbour on each side"),
         pytest.param((10, 11), (2, 4), id="one pixel between two centres"),
         pytest.param((0, 2), (0, 1), id="before the first centre"),
         pytest.param((0, 40), (0, 10), id="all"),
     ],
 )
-def test_a_window_holds_the_cells_that_pixels_are_interpolated_from(span, window):
-    axis = axis_of(40, 40, 12, 4.0, 0.0)  # two cells more than the picture has: padding
+def test_window_contains_the_cells_that_pixels_are_interpolated_from(span, window):
+    axis = axis_of(40, 40, 12, 4.0, 0.0)  # two cells more than the image has: padding
     (found,) = axis.windowed(np.array([span[0]]), np.array([span[1]]))
     assert (found.begin, found.end) == span
     assert (found.first, found.stop) == window
@@ -87,7 +87,7 @@ def test_a_window_holds_the_cells_that_pixels_are_interpolated_from(span, window
 @pytest.mark.parametrize(
     ("num_pixels", "offset", "whole"),
     [
-        pytest.param(40, 0.0, (4, 0), id="as large as the picture"),
+        pytest.param(40, 0.0, (4, 0), id="as large as the image"),
         pytest.param(80, 0.0, (8, 0), id="twice"),
         pytest.param(40, -8.0, (4, -8), id="padded by two cells"),
         pytest.param(50, 0.0, (5, 0), id="a quarter larger"),
@@ -95,16 +95,16 @@ def test_a_window_holds_the_cells_that_pixels_are_interpolated_from(span, window
         pytest.param(40, -0.5, None, id="padded by half a pixel"),
     ],
 )
-def test_where_cells_are_whole_pixels(num_pixels, offset, whole):
+def test_cells_of_whole_pixels(num_pixels, offset, whole):
     assert axis_of(40, num_pixels, 10, 4.0, offset).whole == whole
 
 
-def test_a_picture_thinner_than_a_cell_has_one():
+def test_image_thinner_than_a_cell_has_one_cell():
     axis = axis_of(2, 2, 10, 4.0, -17.0)  # its two pixels lie between the centres of cells 3 and 4
     assert axis.first == axis.last
 
 
-def test_places_on_a_raster():
+def test_positions_on_a_raster():
     axis = axis_of(40, 40, 10, 4.0, 0.0)
     start, step = axis.on_raster(np.array([10]), np.array([10.0]), np.array([22.0]), 6)
     # The centre of pixel 10 is a quarter into the first cell, two pixels wide, whose centre is at 0.

@@ -13,10 +13,10 @@ from tests.support.networks import blobs, lively_network
 
 
 class ScriptedEngine:
-    """Answers with the objects it was given for each grey value, at the first anchors, whatever the pictures show.
+    """Engine that returns scripted objects at the first anchors.
 
     Args:
-        objects: by the value of a picture's middle pixel, a list of (box in input pixels, score).
+        objects: a list of (box in input pixels, score) for each value of the centre pixel of an image.
     """
 
     name = "scripted"
@@ -43,7 +43,7 @@ class ScriptedEngine:
         for row, image in enumerate(images):
             for anchor, (box, score) in enumerate(self.objects.get(int(image[height // 2, width // 2, 0]), [])):
                 boxes[row, anchor], scores[row, anchor] = box, score
-        # Anchor a answers with prototype a % 2 alone: 1 where that is inside, -1 outside.
+        # Anchor a uses prototype a % 2 alone: prototype 0 is 1 everywhere, prototype 1 is -1.
         coefficients = np.zeros((batch, self.num_anchors, 32), self.dtype)
         coefficients[:, np.arange(self.num_anchors), np.arange(self.num_anchors) % 2] = 1
         prototypes = np.zeros((batch, 32, height // 4, width // 4), self.dtype)
@@ -60,7 +60,7 @@ def grey(value, size=(64, 64)):
 
 
 def segment(objects, *, size=(64, 64), half=False, **options):
-    """The instances of one picture for which the network says `objects`."""
+    """Return the instances of one image for which the network predicts `objects`."""
     engine = ScriptedEngine({7: objects}, half=half)
     (instances,) = Segmenter(engine=engine, imgsz=64, **options)([grey(7, size)])
     return instances
@@ -75,25 +75,25 @@ def far_apart(scores):
     [
         pytest.param([], {}, [], id="none"),
         pytest.param(far_apart([0.3, 0.9, 0.5]), {}, [0.9, 0.5, 0.3], id="descending"),
-        pytest.param(far_apart([0.25, 0.26, 0.1]), {"conf": 0.25}, [0.26], id="more than conf, not as much"),
+        pytest.param(far_apart([0.25, 0.26, 0.1]), {"conf": 0.25}, [0.26], id="conf is exclusive"),
         pytest.param(far_apart([0.9, 0.8, 0.7, 0.6]), {"max_det": 2}, [0.9, 0.8], id="the best max_det"),
         pytest.param(
             [([0, 0, 40, 40], 0.8), ([1, 1, 41, 41], 0.9), ([1, 1, 20, 20], 0.7)], {"iou": 0.7}, [0.9, 0.7], id="nms"
         ),
         pytest.param([([0, 0, 40, 40], 0.8), ([0, 0, 40, 40], 0.9)], {"iou": 1}, [0.9, 0.8], id="iou 1 keeps all"),
-        pytest.param([([-20, -20, -4, -4], 0.9), ([4, 4, 8, 8], 0.5)], {}, [0.5], id="beyond the picture"),
+        pytest.param([([-20, -20, -4, -4], 0.9), ([4, 4, 8, 8], 0.5)], {}, [0.5], id="outside the image"),
         pytest.param([([4, 4, 4, 8], 0.9), ([9, 9, 4, 4], 0.8)], {}, [], id="without extent"),
-        pytest.param([([4, 4, 8, 8], float("nan"))], {"conf": 0}, [], id="a score that is no number"),
+        pytest.param([([4, 4, 8, 8], float("nan"))], {"conf": 0}, [], id="NaN score"),
     ],
 )
-def test_which_objects_come_out(objects, options, scores):
+def test_selected_objects(objects, options, scores):
     instances = segment(objects, **options)
     assert instances.scores.tolist() == pytest.approx(scores)
     assert instances.boxes.shape == (len(scores), 4)
     assert instances.mask_logits.shape == (len(scores), 16, 16)
 
 
-def test_boxes_are_clipped_and_in_pixels_of_the_picture():
+def test_boxes_are_clipped_and_in_image_pixels():
     # 36 x 128 fits into 64 as 18 x 64, between 7 rows of padding above and 7 below.
     instances = segment([([8, 9, 16, 11], 0.9), ([-3, 0, 99, 20], 0.8)], size=(36, 128))
     assert instances.image_size == (36, 128)
@@ -112,7 +112,7 @@ def test_logits_are_the_coefficients_times_the_prototypes(half):
     assert full.area == 400
 
 
-def test_an_empty_picture_in_a_batch_is_itself_empty_only():
+def test_image_without_objects_in_a_batch_has_no_rows():
     engine = ScriptedEngine({10: far_apart([0.9]), 30: far_apart([0.8, 0.7])})
     found = Segmenter(engine=engine, imgsz=64)([grey(10), grey(20), grey(30)])
     assert engine.shapes == [(3, 64, 64, 3)]
@@ -122,7 +122,7 @@ def test_an_empty_picture_in_a_batch_is_itself_empty_only():
     assert found[1].image_size == (64, 64)
 
 
-def test_shapes_go_through_together_and_come_back_in_order():
+def test_equal_shapes_share_a_batch_and_results_keep_their_order():
     engine = ScriptedEngine({value: far_apart([value / 100]) for value in (40, 50, 60, 70, 80)})
     sizes = [(64, 64), (32, 64), (128, 128), (64, 32), (16, 32)]
     images = [grey(value, size) for value, size in zip((40, 50, 60, 70, 80), sizes, strict=True)]
@@ -136,11 +136,11 @@ def test_shapes_go_through_together_and_come_back_in_order():
     ("num_images", "max_batch", "batches"),
     [
         pytest.param(3, 1, [1, 1, 1], id="one by one"),
-        pytest.param(5, 2, [2, 2, 1], id="pairs, and what is left"),
+        pytest.param(5, 2, [2, 2, 1], id="pairs and a remainder"),
         pytest.param(2, 4, [2], id="fewer than possible"),
     ],
 )
-def test_batches_are_split_as_the_engine_needs(num_images, max_batch, batches):
+def test_batches_are_split_at_max_batch(num_images, max_batch, batches):
     engine = ScriptedEngine({value: far_apart([value / 100]) for value in range(40, 45)}, max_batch=max_batch)
     segmenter = Segmenter(engine=engine, imgsz=64)
     found = segmenter([grey(40 + i) for i in range(num_images)])
@@ -150,7 +150,7 @@ def test_batches_are_split_as_the_engine_needs(num_images, max_batch, batches):
     assert [shape[0] for shape in engine.shapes] == batches * 2
 
 
-def test_an_engine_of_one_size_gets_that_size():
+def test_engine_with_fixed_size_gets_that_size():
     # 36 x 128 fits into 96 x 64 as 18 x 64, between 39 rows of padding.
     engine = ScriptedEngine({7: [([8, 39, 16, 48], 0.9)]}, input_size=(96, 64))
     segmenter = Segmenter(engine=engine)
@@ -162,33 +162,33 @@ def test_an_engine_of_one_size_gets_that_size():
     assert instances.image_size == (36, 128)
 
 
-def test_pictures_of_all_sizes_share_a_batch_where_there_is_one_size():
+def test_images_of_all_sizes_share_a_batch_with_a_fixed_size():
     engine = ScriptedEngine({}, input_size=(96, 64))
     Segmenter(engine=engine)([grey(1, (36, 128)), grey(2), grey(3, (128, 36))])
     assert engine.shapes == [(3, 96, 64, 3)]
 
 
 @pytest.mark.parametrize("imgsz", [None, 96, 70])
-def test_an_imgsz_that_agrees_with_the_only_size(imgsz):
+def test_imgsz_that_agrees_with_the_fixed_size(imgsz):
     assert Segmenter(engine=ScriptedEngine({}, input_size=(64, 96)), imgsz=imgsz).engine.input_size == (64, 96)
 
 
-def test_an_imgsz_that_contradicts_the_only_size():
+def test_imgsz_that_contradicts_the_fixed_size():
     engine = ScriptedEngine({}, input_size=(64, 96))
-    with pytest.raises(EngineError, match=r"imgsz 640 contradicts .* 64x96 \(H x W\) only; leave imgsz away") as caught:
+    with pytest.raises(EngineError, match=r"imgsz 640 contradicts .* 64x96 \(H x W\) only; omit imgsz") as caught:
         Segmenter(engine=engine, imgsz=640)
     assert "\n" not in str(caught.value)
     assert engine.closed
 
 
-def test_no_pictures():
+def test_no_images():
     engine = ScriptedEngine({})
     assert Segmenter(engine=engine)([]) == []
     assert engine.shapes == []
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), "a.jpg"])
-def test_one_wrong_picture_refuses_the_batch(image):
+def test_one_invalid_image_rejects_the_batch(image):
     engine = ScriptedEngine({})
     with pytest.raises(DataError, match="an image must be"):
         Segmenter(engine=engine)([grey(7), image])
@@ -204,7 +204,7 @@ def test_one_wrong_picture_refuses_the_batch(image):
         ({"max_det": 0}, r"max_det must be 1..3000, got 0"),
     ],
 )
-def test_numbers_out_of_range(options, message):
+def test_values_out_of_range_are_rejected(options, message):
     with pytest.raises(ConfigError, match=message):
         Segmenter(engine=ScriptedEngine({}), **options)
 
@@ -219,7 +219,7 @@ def test_stages_are_timed():
     }
 
 
-def test_warming_up_runs_the_shape_that_will_come():
+def test_warmup_runs_the_shape_of_later_images():
     engine = ScriptedEngine({})
     segmenter = Segmenter(engine=engine, imgsz=64)
     segmenter.warmup((36, 64), num_images=3)
@@ -228,14 +228,14 @@ def test_warming_up_runs_the_shape_that_will_come():
     assert segmenter.timer.stages["network"].num_values == 1
 
 
-def test_leaving_the_block_closes_the_engine():
+def test_context_manager_closes_the_engine():
     engine = ScriptedEngine({})
     with Segmenter(engine=engine):
         assert not engine.closed
     assert engine.closed
 
 
-def test_it_is_made_from_its_section(tmp_path):
+def test_from_config(tmp_path):
     path = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
     config = SegmentationConfig(
         weights=str(path), engine="torch", device="cpu", half=True, imgsz=320, conf=0.4, iou=0.5, max_det=7
@@ -245,14 +245,14 @@ def test_it_is_made_from_its_section(tmp_path):
     assert (segmenter.imgsz, segmenter.conf, segmenter.iou, segmenter.max_det) == (320, 0.4, 0.5, 7)
 
 
-@pytest.mark.parametrize("wanted", [False, True])
-def test_embeddings_are_made_where_they_are_wanted(tmp_path, wanted: bool):
+@pytest.mark.parametrize("enabled", [False, True])
+def test_embeddings_are_computed_if_enabled(tmp_path, enabled: bool):
     path = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
     config = SegmentationConfig(weights=str(path), engine="torch", device="cpu", imgsz=128, conf=0.01)
-    picture = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
-    (found,) = Segmenter.from_config(config, embeddings=wanted)([picture])
+    image = np.random.default_rng(0).integers(0, 255, (96, 128, 3)).astype(np.uint8)
+    (found,) = Segmenter.from_config(config, embeddings=enabled)([image])
     assert len(found)
-    if not wanted:
+    if not enabled:
         assert found.embeddings is None
         return
     assert found.embeddings is not None
@@ -274,7 +274,7 @@ def assert_alike(found, expected):
     torch.testing.assert_close(found.mask_logits, expected.mask_logits, atol=1e-3, rtol=1e-3)
 
 
-def test_a_batch_equals_its_pictures_one_by_one(segmenter):
+def test_batch_equals_its_images_one_by_one(segmenter):
     images = [blobs(size, seed) for seed, size in enumerate([(96, 128), (192, 256), (128, 96), (96, 128)])]
     together = segmenter(images)
     assert all(len(instances) > 3 for instances in together)
@@ -282,7 +282,7 @@ def test_a_batch_equals_its_pictures_one_by_one(segmenter):
         assert_alike(segmenter([image])[0], instances)
 
 
-def test_what_comes_out_keeps_its_promises(segmenter):
+def test_documented_properties_of_the_result(segmenter):
     num_whole = 0
     for seed in range(4):
         (instances,) = segmenter([blobs((150, 200), seed)])
@@ -292,7 +292,7 @@ def test_what_comes_out_keeps_its_promises(segmenter):
         assert (instances.boxes >= 0).all()
         assert (instances.boxes <= torch.tensor([200, 150, 200, 150])).all()
         assert (instances.boxes[:, 2:] > instances.boxes[:, :2]).all()
-        # Those that the border cut were compared before they were cut.
+        # Boxes clipped at the border were compared before clipping.
         whole = ((instances.boxes > 0) & (instances.boxes < torch.tensor([200, 150, 200, 150]))).all(dim=1)
         overlaps = torch.triu(box_iou(instances.boxes[whole], instances.boxes[whole]), diagonal=1)
         assert (overlaps <= 0.7).all()
@@ -300,7 +300,7 @@ def test_what_comes_out_keeps_its_promises(segmenter):
     assert num_whole > 5
 
 
-def test_the_picture_is_left_as_it_was(segmenter):
+def test_image_is_not_modified(segmenter):
     image = blobs((96, 128))
     before = image.copy()
     image.flags.writeable = False
@@ -308,13 +308,13 @@ def test_the_picture_is_left_as_it_was(segmenter):
     assert (image == before).all()
 
 
-def test_the_input_size_is_the_weights_own_unless_given():
+def test_input_size_defaults_to_that_of_the_weights():
     assert Segmenter(engine=ScriptedEngine({})).imgsz == 96
     assert Segmenter(engine=ScriptedEngine({}), imgsz=64).imgsz == 64
 
 
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
-def test_weights_carry_their_input_size_through_both_engines(engine, tmp_path, monkeypatch):
+def test_both_engines_read_the_input_size_of_the_weights(engine, tmp_path, monkeypatch):
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))
     path = save_weights(lively_network().state_dict(), tmp_path / "w.safetensors", metadata={"imgsz": "384"})
     assert Segmenter(path, engine=engine, device="cpu").imgsz == 384
