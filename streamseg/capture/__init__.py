@@ -11,11 +11,11 @@ video_file      a video file
 network_stream  RTSP, HTTP, UDP … with reconnection
 images          image files
 scene           the rendered scene
-address         URLs, and how to show them without secrets
-decoder         open a container, decode packets, convert to RGB (PyAV)
-truncation      detect truncated video files
+address         parsing of URLs, redaction of their secrets
+decoder         containers, decoding and conversion to RGB (PyAV)
+truncation      detection of truncated video files
 clock           capture times and lateness
-pacing          play recordings in real time, drop frames that are overdue
+pacing          real-time playback of recordings, drops of overdue frames
 """
 
 from __future__ import annotations

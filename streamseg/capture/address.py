@@ -1,4 +1,4 @@
-"""Parse the address of a source, and redact it for display."""
+"""Addresses of sources: parsing, and redaction for display."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Capture times and lateness: pure arithmetic that reads no clock.
 
-Three clocks can give the capture time of a frame. The camera's own clock arrives through RTP sender
+Three clocks can provide the capture time of a frame. The camera's own clock arrives through RTP sender
 reports: FFmpeg attaches it to each packet as "prft" side data. A driver's time stamp is on the
 monotonic clock. If neither is available, the time of arrival is used.
 """
@@ -45,7 +45,7 @@ def driver_stamp_ns(position_ms: float, received_monotonic_ns: int) -> int | Non
 
 
 class CameraClock:
-    """Use a camera's clock as long as it is plausible.
+    """Capture times from a camera's clock as long as it is plausible, otherwise from the time of arrival.
 
     Cheap cameras start in 1970 or ignore daylight saving time, and the stream does not reveal it.
     """

@@ -1,4 +1,4 @@
-"""Open a container, decode its video and convert it to RGB; count what cannot be decoded."""
+"""Containers, decoding of their video, and conversion to RGB. Undecodable frames are counted as drops."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def start_seconds(stream: VideoStream) -> float | None:
 
 
 class KeyframeGate:
-    """Block packets after a loss until the next keyframe, because they refer to missing frames."""
+    """Gate that blocks packets after a loss until the next keyframe, because they refer to missing frames."""
 
     LONGEST_SECONDS = 10.0
     """Some cameras refresh gradually and never send a keyframe; after this long, every packet passes."""
@@ -84,7 +84,7 @@ class KeyframeGate:
 
 
 class VideoDecoder:
-    """Decode one video stream without ever failing: damaged packets and frames are counted as drops.
+    """Decoder of one video stream that never fails: damaged packets and frames are counted as drops.
 
     In live mode, every loss shuts a gate until the next keyframe. So does the start, which may lie
     anywhere between two keyframes. In a file, decoding continues with the next packet.
@@ -135,7 +135,7 @@ class VideoDecoder:
 
 
 class RgbConverter:
-    """Convert decoded frames to upright RGB images with the correct colour matrix."""
+    """Converter from decoded frames to upright RGB images, with the correct colour matrix."""
 
     def __init__(self) -> None:
         # A single scaler for all frames: one scaler per frame makes the process grow.

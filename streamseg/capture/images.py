@@ -74,7 +74,7 @@ def load_image(path: Path) -> ImageArray:
 
 
 class ImageFiles:
-    """Deliver image files in natural order, each once; `Frame.index` is the position in `paths`."""
+    """Source that delivers image files in natural order, each once; `Frame.index` is the position in `paths`."""
 
     def __init__(self, config: ImagesSource) -> None:
         """Find the image files.

@@ -74,7 +74,7 @@ class _Arrival(NamedTuple):
 
 
 class NetworkStream:
-    """Deliver the frames of a network camera, and reconnect when the connection is lost.
+    """Source that delivers the frames of a network camera, and reconnects when the connection is lost.
 
     An FFmpeg read cannot be interrupted. A silent connection therefore ends after `timeout_seconds`, and
     `stop` takes effect at the next packet or time-out. Presentation times restart with each connection,

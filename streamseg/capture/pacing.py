@@ -1,4 +1,4 @@
-"""Play a recording in real time, and drop frames that are overdue."""
+"""Real-time playback of recordings, and the decision which overdue frames to drop."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PtsPace:
 
 
 class Backlog:
-    """Decide which frames are leftovers of a stall and not worth converting.
+    """Detector of leftover frames: frames from before the end of a stall that are not worth converting.
 
     Lateness alone is not a reason: the latency may have grown permanently. In addition, the reader must
     not have waited for the frame, which means that newer ones are queued behind it. At least one frame per
@@ -63,7 +63,7 @@ class Backlog:
 
 
 class Playback:
-    """Wait for the due time of each frame, on the monotonic clock."""
+    """Real-time playback that waits for the due time of each frame, on the monotonic clock."""
 
     def __init__(self, stopped: threading.Event) -> None:
         """Create a playback whose waits end when `stopped` is set."""

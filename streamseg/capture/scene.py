@@ -21,7 +21,7 @@ def newest_due(next_index: int, elapsed_seconds: float, fps: float) -> int:
 
 
 class RenderedScene:
-    """Deliver a rendered scene in real time like a camera, or as fast as it is read.
+    """Source that delivers a rendered scene in real time like a camera, or as fast as it is read.
 
     `Frame.index` is the index in the scene: `renderer.truth(frame.index)` is the ground truth. A live
     scene knows when each frame was due, and reports that time with the clock "driver".

@@ -1,4 +1,4 @@
-"""The protocol of a frame source, and what several sources share: frame indices and reconnection delays."""
+"""The protocol of a frame source, and two helpers of sources: frame indices and reconnection delays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Backoff", "FrameCounter", "Source"]
 
 
 class Source(Protocol):
-    """Deliver the frames of one camera, file, folder or scene, once.
+    """Source of the frames of one camera, file, folder or scene. It delivers them once.
 
     A source is used by a single thread, except for `stop` and for reading `drops`. Nothing is opened
     before the first step of `frames()`. Everything opened is closed when that iterator ends, is closed
@@ -30,7 +30,7 @@ class Source(Protocol):
     values of `Frame.index`."""
 
     def frames(self) -> Iterator[Frame]:
-        """Yield frames as they arrive, blocking in between, until the source ends or `stop` is called.
+        """Yield frames when they arrive, blocking in between, until the source ends or `stop` is called.
 
         Raises:
             SourceError: the source cannot be opened, or failed in a way that a retry cannot fix.
@@ -46,7 +46,7 @@ class Source(Protocol):
 
 
 class FrameCounter:
-    """Assign frame indices such that every missing index is one counted drop."""
+    """Counter that assigns frame indices: every missing index is one counted drop."""
 
     def __init__(self, drops: DropCounter, *, vid_stride: int = 1) -> None:
         self._drops = drops

@@ -1,4 +1,4 @@
-"""Detect truncated video files from the sizes that their containers declare.
+"""Detection of truncated video files from the sizes that their containers declare.
 
 A demuxer cannot distinguish a truncated recording from a complete one: it reads until the data ends.
 MP4/MOV, Matroska/WebM and AVI declare their length in their headers.

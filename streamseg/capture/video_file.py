@@ -29,9 +29,9 @@ MAX_READ_ERRORS = 100
 
 
 class VideoFile:
-    """Deliver every frame of a file, or play it in real time like a camera (mode live).
+    """Source that delivers every frame of a file, or plays it in real time like a camera (mode live).
 
-    A truncated file delivers what can be decoded and then raises SourceError. Reading continues after a
+    A truncated file delivers its decodable frames and then raises SourceError. Reading continues after a
     damaged section, and the lost frames are counted as "corrupt". `Frame.captured_ns` is the time of
     arrival: when the frame is read, or when a live file plays it.
     """

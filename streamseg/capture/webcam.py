@@ -73,10 +73,10 @@ def _open_camera(device: int | str) -> VideoCapture:
 
 
 class Webcam:
-    """Deliver the frames of a camera, and wait for its return if it is unplugged.
+    """Source that delivers the frames of a camera, and waits for its return if it is unplugged.
 
-    Request encoded images (MJPG), because raw images beyond small sizes exceed the bandwidth of USB.
-    Request a driver queue of one image, because each additional image adds one frame of latency. If
+    It requests encoded images (MJPG), because raw images of any useful size exceed the bandwidth of USB,
+    and a driver queue of one image, because each additional image adds one frame of latency. If
     the driver stamps images with the monotonic clock (as V4L2 does), the stamp is the capture time.
     """
 

@@ -1,8 +1,8 @@
-"""Draw detected objects and prompts over images, and write videos.
+"""Overlays of detected objects and prompts, and video files.
 
 overlay  masks in a colour per identity, outlines, labels
 prompts  prompted objects and the states of prompts
-video    write an MP4
+video    MP4 files
 """
 
 from streamseg.drawing.overlay import PALETTE, TENTATIVE, Colour, colour_of, draw_message, draw_objects

@@ -1,4 +1,4 @@
-"""Draw masks in a fixed colour per identity, with outlines and labels."""
+"""Overlays of masks in a fixed colour per identity, with outlines and labels."""
 
 from __future__ import annotations
 

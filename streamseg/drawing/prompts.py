@@ -1,4 +1,4 @@
-"""Draw prompted objects with a prominent outline, and the state of each prompt as text."""
+"""Overlays of prompted objects with a prominent outline, and of the state of each prompt as text."""
 
 from __future__ import annotations
 

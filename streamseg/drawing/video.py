@@ -1,4 +1,4 @@
-"""Write an MP4 file that appears under its name only when it is complete."""
+"""Writer of MP4 files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 class VideoWriter:
-    """Write H.264 in MP4 with an individual time per frame; use it as a context manager.
+    """Writer of H.264 in MP4 with an individual time per frame; use it as a context manager.
 
     The file has a temporary name until `close`. An exception inside the block deletes it.
 

@@ -6,7 +6,7 @@ trajectory ─────────────────┘
 
 renderer    `SceneRenderer`: images and their ground truth
 shapes      the shapes of the objects
-raster      rasterise one object to a sprite
+raster      rasterisation of one object to a sprite
 background  static backgrounds
 textures    surface patterns
 trajectory  the motion of one object

@@ -1,4 +1,4 @@
-"""Rasterise one object with shading, texture, holes and named parts."""
+"""Rasterisation of one object with shading, texture, holes and named parts."""
 
 from __future__ import annotations
 

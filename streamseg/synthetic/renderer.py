@@ -1,4 +1,4 @@
-"""Render the scene, with its exact ground truth."""
+"""Renderer of the scene, with exact ground truth."""
 
 from __future__ import annotations
 

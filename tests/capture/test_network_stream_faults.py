@@ -24,7 +24,7 @@ def encoded():
 
 @pytest.fixture
 def finished():
-    """Event that is set at the end of the test, so that no server keeps waiting."""
+    """Event that ends all waits of the server at the end of the test."""
     event = threading.Event()
     yield event
     event.set()

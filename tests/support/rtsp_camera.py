@@ -54,7 +54,7 @@ def play(frames: Sequence[int], *, report: float | None = None, wait: float = 0.
 
 @dataclass
 class RtspCamera:
-    """Serve one connection at a time; pass `serve` to a `LoopbackServer`.
+    """Camera that serves one connection at a time; pass `serve` to a `LoopbackServer`.
 
     Each connection plays the next script, or the last one again. After its script a connection stays
     open until `finished` returns, and is then closed.
