@@ -1,10 +1,10 @@
-"""streamseg segments everything in live video and publishes it.
+"""Segment everything in live video and publish the results.
 
 from streamseg import Segmenter, Subscriber, instance_masks
 
 segmenter = Segmenter("default")
-instances = segmenter([picture])[0]          # picture: uint8 (H, W, 3) RGB
-masks = instance_masks(instances)            # a CropMask per object, at the picture's resolution
+instances = segmenter([image])[0]            # image: uint8 (H, W, 3) RGB
+masks = instance_masks(instances)            # one CropMask per object, at the image's resolution
 
 for message in Subscriber("tcp://127.0.0.1:5555"):
     print(message.source_id, message.age_ms, [(o.track_id, o.box) for o in message.objects])
@@ -29,7 +29,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: a subscriber needs no torch, a segmenter no ZeroMQ."""
+    """Import on first use, because a subscriber does not need torch and a segmenter does not need ZeroMQ."""
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'streamseg' has no attribute {name!r}")

@@ -1,16 +1,16 @@
-"""Every error streamseg raises on purpose.
+"""All errors that streamseg raises on purpose.
 
-    StreamsegError                 catch this one to catch them all
-    ├── ConfigError                a configuration or a command line that cannot be run
+    StreamsegError                 base class: catches all of them
+    ├── ConfigError                an invalid configuration or command line
     ├── SourceError                a source that cannot be opened, read or reconnected
-    ├── WeightsError               a weights file that is missing, broken or of another architecture
-    ├── EngineError                an inference engine or device that is not there
-    ├── DataError                  a data set, an annotation or a prompt that contradicts itself
+    ├── WeightsError               a weights file that is missing, damaged or of an unsupported architecture
+    ├── EngineError                an inference engine or device that is not available
+    ├── DataError                  an invalid data set, annotation or prompt
     ├── WireError                  bytes that are not a streamseg message
     └── PublishError               an endpoint that cannot be bound, connected or reached
 
-Each message is one line: what was received, what is allowed, what to do. The command line prints
-that line and exits with code 2.
+Each message is one line: what was received, what is allowed, what to do. The command line prints it and exits with
+code 2.
 """
 
 __all__ = [
@@ -26,11 +26,11 @@ __all__ = [
 
 
 class StreamsegError(Exception):
-    """Base of all errors that streamseg raises on purpose."""
+    """Base class of all errors that streamseg raises on purpose."""
 
 
 class ConfigError(StreamsegError, ValueError):
-    """A configuration or a command line that cannot be run."""
+    """An invalid configuration or command line."""
 
 
 class SourceError(StreamsegError, OSError):
@@ -38,15 +38,15 @@ class SourceError(StreamsegError, OSError):
 
 
 class WeightsError(StreamsegError, ValueError):
-    """A weights file that is missing, broken or of another architecture."""
+    """A weights file that is missing, damaged or of an unsupported architecture."""
 
 
 class EngineError(StreamsegError, RuntimeError):
-    """An inference engine or a device that is not there."""
+    """An inference engine or device that is not available."""
 
 
 class DataError(StreamsegError, ValueError):
-    """A data set, an annotation or a prompt that contradicts itself."""
+    """An invalid data set, annotation or prompt."""
 
 
 class WireError(StreamsegError, ValueError):

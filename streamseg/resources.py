@@ -1,4 +1,4 @@
-"""What holds a socket, a file or a thread, and gives it back at the end of a `with` block."""
+"""Base class of objects that hold a socket, a file or a thread and release it at the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["Resource"]
 
 
 class Resource(ABC):
-    """A context manager of itself: closed however the block ends."""
+    """A context manager that returns itself and closes itself however the block ends."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what is held; may be called again."""
+        """Release all resources. Idempotent."""
 
     def __enter__(self) -> Self:
         return self

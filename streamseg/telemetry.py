@@ -1,4 +1,4 @@
-"""What is measured while frames flow: stage times, percentiles, drops."""
+"""Run-time measurements: stage times, percentiles, dropped frames."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 __all__ = ["DropCounter", "Drops", "Percentiles", "StageTimer", "merge_drops"]
 
 Drops = dict[str, dict[str, int]]
-"""Frames dropped, by stage and reason: {"capture": {"newer_frame": 3}}."""
+"""Number of dropped frames by stage and reason: {"capture": {"newer_frame": 3}}."""
 
 
 class DropCounter:
-    """Counts dropped frames by stage and reason. Each has one writer; `merge_drops` adds several up."""
+    """Counts dropped frames by stage and reason. Each counter has one writer; `merge_drops` sums several."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str], int] = {}
 
     def count(self, stage: str, reason: str, num_frames: int = 1) -> None:
-        """Count frames that `stage` dropped because of `reason`."""
+        """Count frames that `stage` dropped for `reason`."""
         key = (stage, reason)
         self._counts[key] = self._counts.get(key, 0) + num_frames
 
     def snapshot(self) -> Drops:
-        """The counts so far, as a copy."""
+        """Return a copy of the counts so far."""
         drops: Drops = {}
         for (stage, reason), num_frames in tuple(self._counts.items()):
             drops.setdefault(stage, {})[reason] = num_frames
@@ -35,7 +35,7 @@ class DropCounter:
 
 
 def merge_drops(parts: Iterable[Drops]) -> Drops:
-    """The sum of several counts."""
+    """Return the sum of several counts."""
     total: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for part in parts:
         for stage, reasons in part.items():
@@ -45,12 +45,12 @@ def merge_drops(parts: Iterable[Drops]) -> Drops:
 
 
 class Percentiles:
-    """The last `window` values, and their percentiles."""
+    """Percentiles of the last `window` values."""
 
     def __init__(self, window: int = 1000) -> None:
         self._values: deque[float] = deque(maxlen=window)
         self.num_values = 0
-        """How many were added in all."""
+        """Total number of values added."""
 
     def add(self, value: float) -> None:
         """Add one value."""
@@ -59,11 +59,11 @@ class Percentiles:
 
     @property
     def last(self) -> float:
-        """The value added last; NaN while there is none."""
+        """Last value added; NaN if there is none."""
         return self._values[-1] if self._values else float("nan")
 
     def at(self, *percents: float) -> tuple[float, ...]:
-        """The percentiles at 0..100; NaN for each while there is no value."""
+        """Return the percentiles at 0..100; NaN for each if there is no value."""
         values = tuple(self._values)
         if not values:
             return tuple(float("nan") for _ in percents)
@@ -71,7 +71,7 @@ class Percentiles:
 
 
 class StageTimer:
-    """Milliseconds per stage, as percentiles: `with timer.stage("network"): …`."""
+    """Measures milliseconds per stage, as percentiles: `with timer.stage("network"): …`."""
 
     def __init__(self, *, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         self._clock = clock
@@ -79,11 +79,11 @@ class StageTimer:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time the block; a block that raises is not counted."""
+        """Time the block. A block that raises is not counted."""
         started_ns = self._clock()
         yield
         self.add(name, (self._clock() - started_ns) / 1e6)
 
     def add(self, name: str, milliseconds: float) -> None:
-        """Add a duration that was measured elsewhere."""
+        """Add a duration measured elsewhere."""
         self.stages.setdefault(name, Percentiles()).add(milliseconds)

@@ -15,7 +15,7 @@ class Door(Resource):
         self.num_closed += 1
 
 
-def test_the_block_is_given_the_thing_itself_and_closes_it():
+def test_block_receives_resource_and_closes_it():
     door = Door()
     with door as entered:
         assert entered is door
@@ -23,14 +23,14 @@ def test_the_block_is_given_the_thing_itself_and_closes_it():
     assert door.num_closed == 1
 
 
-def test_an_error_closes_it_and_goes_on():
+def test_error_closes_resource_and_propagates():
     door = Door()
     with pytest.raises(KeyError, match="lost"), door:
         raise KeyError("lost")
     assert door.num_closed == 1
 
 
-def test_what_cannot_be_closed_cannot_be_made():
+def test_class_without_close_cannot_be_instantiated():
     class Wall(Resource):
         pass
 
@@ -41,6 +41,6 @@ def test_what_cannot_be_closed_cannot_be_made():
 @pytest.mark.parametrize(
     "kind", [Archive, BackgroundThread, ControlClient, ControlServer, Publisher, Subscriber, Viewer]
 )
-def test_who_is_closed_so(kind):
+def test_classes_with_resources_use_base_class(kind):
     assert issubclass(kind, Resource)
     assert "__exit__" not in vars(kind)

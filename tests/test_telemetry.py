@@ -8,7 +8,7 @@ from streamseg.telemetry import DropCounter, Drops, Percentiles, StageTimer, mer
 
 
 class Clock:
-    """Nanoseconds that pass only when told to."""
+    """A clock in nanoseconds that advances only when set."""
 
     def __init__(self) -> None:
         self.now_ns = 0
@@ -27,7 +27,7 @@ def test_drops_are_counted_by_stage_and_reason():
     assert drops.snapshot() == {"capture": {"corrupt": 1}, "mailbox": {"newer_frame": 4, "paused": 1}}
 
 
-def test_a_snapshot_does_not_change_afterwards():
+def test_snapshot_does_not_change_afterwards():
     drops = DropCounter()
     drops.count("capture", "corrupt")
     before = drops.snapshot()
@@ -59,14 +59,14 @@ counts = st.dictionaries(
 
 
 @given(st.lists(counts, max_size=4))
-def test_merging_loses_no_frame(parts: list[Drops]):
+def test_merging_preserves_total(parts: list[Drops]):
     def num_frames(drops: Drops) -> int:
         return sum(sum(reasons.values()) for reasons in drops.values())
 
     assert num_frames(merge_drops(parts)) == sum(num_frames(part) for part in parts)
 
 
-def test_percentiles_of_nothing_are_nan():
+def test_percentiles_without_values_are_nan():
     assert all(math.isnan(value) for value in Percentiles().at(50, 95, 99))
     assert Percentiles().at() == ()
 
@@ -79,7 +79,7 @@ def test_percentiles():
     assert ages.num_values == 101
 
 
-def test_percentiles_forget_what_is_beyond_the_window():
+def test_percentiles_use_last_window_only():
     ages = Percentiles(window=10)
     for value in [1000] * 50 + [1] * 10:
         ages.add(value)
@@ -87,7 +87,7 @@ def test_percentiles_forget_what_is_beyond_the_window():
     assert ages.num_values == 60
 
 
-def test_stages_are_timed_apart():
+def test_stages_are_timed_separately():
     clock = Clock()
     timer = StageTimer(clock=clock)
     for milliseconds in (10, 30):
@@ -103,7 +103,7 @@ def test_stages_are_timed_apart():
     }
 
 
-def test_a_stage_that_raises_is_not_counted():
+def test_stage_that_raises_is_not_counted():
     timer = StageTimer(clock=Clock())
 
     def fail() -> None:

@@ -1,7 +1,15 @@
-"""What flows between the stages: frozen records, shapes checked at the door, values never.
+"""Records passed between the stages: frozen, with shapes checked on construction but not values.
 
     Frame ─► Instances ─► Tracked ─► Selection ─► Message
 
-Import each from its own module. `frame`, `prompt` and `message` need numpy only, so that a
-subscriber runs without torch; `instances` is the one that needs torch.
+frame            one image with its capture time
+instances        objects of one image, and the same with identities (torch)
+prompt           prompts, and the instances selected by one
+search_regions   regions searched with a lower score threshold
+message          the objects of one frame, as published
+conversion       a message as arrays or `supervision.Detections`
+arrays           type aliases of NumPy arrays
+
+Import each record from its own module. Only `instances` requires torch; `frame`, `prompt` and `message` require only
+NumPy, so that a subscriber runs without torch.
 """

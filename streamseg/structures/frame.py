@@ -1,35 +1,36 @@
-"""One picture and when it was taken."""
+"""One image of a source, with its capture time."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from streamseg.structures.arrays import ImageArray
 
 __all__ = ["Clock", "Frame"]
 
 Clock = Literal["camera", "driver", "arrival"]
-"""Who said when the picture was taken: the camera's own clock (RTCP), the driver, or our arrival time."""
+"""Origin of the capture time: the camera's own clock (RTCP), the driver, or the arrival in this program."""
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture of one source."""
+    """One frame of one source."""
 
-    image: npt.NDArray[np.uint8]
-    """(H, W, 3) RGB, 0..255. Nobody writes into it after capture."""
+    image: ImageArray
+    """Image (H, W, 3) RGB, 0..255. Never modified after capture."""
     source_id: str
-    """Which source it came from."""
+    """Id of the source."""
     index: int
-    """Counts every picture the source delivered, from 0; a gap between two frames is a drop."""
+    """Number of the frame, counting every frame that the source delivered from 0; a gap is a drop."""
     pts_seconds: float | None
-    """Presentation time in the stream, from its start; None where the container has none."""
+    """Presentation time from the start of the stream; None if the container has none."""
     captured_ns: int
-    """Wall clock (ns since the Unix epoch) when the picture was taken, as told by `clock`."""
+    """Wall clock (ns since the Unix epoch) of the capture, according to `clock`."""
     clock: Clock
-    """Where `captured_ns` comes from."""
+    """Origin of `captured_ns`."""
     received_ns: int
-    """Monotonic clock (`time.monotonic_ns`) when the frame reached this program."""
+    """Monotonic clock (`time.monotonic_ns`) of the arrival in this program."""
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
@@ -37,7 +38,7 @@ class Frame:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) in pixels."""
+        """Image size (H, W) in pixels."""
         return self.image.shape[0], self.image.shape[1]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""All objects of one picture, and the same with identities."""
+"""The objects of one image, and the same objects with identities."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 __all__ = ["CORRECTION_MARGIN", "TENTATIVE", "GridTransform", "Instances", "Tracked"]
 
 CORRECTION_MARGIN = 0.15
-"""How far the raster of a mask's corrections reaches beyond its box, on each side, as a share of the box's size."""
+"""Margin of a mask's correction raster around its box, per side, as a fraction of the box size."""
 
 TENTATIVE: Final = -1
-"""In place of a track id: seen too briefly to be given one, or not followed at all."""
+"""Track id of an object seen too briefly to have an identity, or not tracked at all."""
 
 Rows = Tensor | slice | list[int]
-"""What selects rows: integer indices (N,), a bool mask (K,), a slice or a list of indices."""
+"""Row selector: integer indices (N,), a bool mask (K,), a slice or a list of indices."""
 
 
 class GridTransform(NamedTuple):
-    """Continuous prototype-grid coordinates to continuous image coordinates, per axis.
+    """Transform from continuous prototype-grid coordinates to continuous image coordinates, per axis.
 
-    `x_image = scale_x * x_grid + offset_x`, likewise y. Coordinates are continuous: the centre of
-    pixel (or cell) 0 is at 0.5. The offset is where letterbox padding goes, to sub-pixel accuracy.
+    `x_image = scale_x * x_grid + offset_x`, likewise y. Coordinates are continuous: the centre of pixel (or cell) 0
+    is at 0.5. The offset accounts for letterbox padding, to sub-pixel accuracy.
     """
 
     scale_x: float
@@ -34,30 +34,29 @@ class GridTransform(NamedTuple):
 
 
 STRIDE_4 = GridTransform(4.0, 4.0, 0.0, 0.0)
-"""The prototype grid of an unpadded, unscaled picture."""
+"""Prototype grid of an unpadded, unscaled image."""
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """K objects of one picture, by descending score; K may be 0."""
+    """K objects of one image, by descending score; K may be 0."""
 
     boxes: Tensor
-    """float32 (K, 4) xyxy, continuous pixels of the source image, clipped to it."""
+    """Boxes, float32 (K, 4) xyxy, continuous pixels of the source image, clipped to it."""
     scores: Tensor
-    """float32 (K,), 0..1, descending."""
+    """Scores, float32 (K,), 0..1, descending."""
     mask_logits: Tensor
-    """float (K, Mh, Mw) on the prototype grid, before any threshold; a pixel is inside where > 0."""
+    """Mask logits, float (K, Mh, Mw) on the prototype grid, without threshold; positive inside the object."""
     grid_to_image: GridTransform
-    """Places the grid of `mask_logits` in the source image."""
+    """Transform from the grid of `mask_logits` to the source image."""
     image_size: tuple[int, int]
-    """(H, W) of the source image."""
+    """Size (H, W) of the source image."""
     corrections: Tensor | None = None
-    """float (K, R, R) to be added to the logits: R x R cells over the box and `CORRECTION_MARGIN` around it, bilinear
-    between their centres. A corrected mask may reach as far beyond its box. None: the logits are as the network
-    gave them."""
+    """Corrections added to the logits, float (K, R, R): R x R cells over the box and `CORRECTION_MARGIN` around it,
+    interpolated bilinearly between cell centres. A corrected mask may extend beyond its box by this margin. None:
+    uncorrected logits of the network."""
     embeddings: Tensor | None = None
-    """float32 (K, D), each of length 1: what the objects look like, to tell them apart by their cosines. None: not
-    known."""
+    """Appearance embeddings, float32 (K, D) of unit length, compared by cosine similarity. None: not computed."""
 
     def __post_init__(self) -> None:
         count = self.boxes.shape[0] if self.boxes.ndim else -1
@@ -76,19 +75,19 @@ class Instances:
         return int(self.boxes.shape[0])
 
     def __getitem__(self, rows: Rows) -> Instances:
-        """The chosen rows, in the order given."""
+        """Return the selected rows, in the given order."""
         rows = _as_index(rows)
         return replace(
             self,
-            boxes=_chosen(self.boxes, rows),
-            scores=_chosen(self.scores, rows),
-            mask_logits=_chosen(self.mask_logits, rows),
-            corrections=None if self.corrections is None else _chosen(self.corrections, rows),
-            embeddings=None if self.embeddings is None else _chosen(self.embeddings, rows),
+            boxes=_select(self.boxes, rows),
+            scores=_select(self.scores, rows),
+            mask_logits=_select(self.mask_logits, rows),
+            corrections=None if self.corrections is None else _select(self.corrections, rows),
+            embeddings=None if self.embeddings is None else _select(self.embeddings, rows),
         )
 
     def to(self, device: torch.device | str) -> Instances:
-        """The same on another device."""
+        """Return a copy on another device."""
         return replace(
             self,
             boxes=self.boxes.to(device),
@@ -99,7 +98,7 @@ class Instances:
         )
 
     def corrected(self, corrections: Tensor | None) -> Instances:
-        """The same with these corrections in place of its own; None for the masks as the network gave them."""
+        """Return a copy with these corrections; None for the network's uncorrected masks."""
         return replace(self, corrections=corrections)
 
     @classmethod
@@ -109,7 +108,7 @@ class Instances:
         grid_size: tuple[int, int] = (0, 0),
         grid_to_image: GridTransform = STRIDE_4,
     ) -> Instances:
-        """No object at all, in a picture of `image_size` (H, W)."""
+        """Return instances without objects, for an image of `image_size` (H, W)."""
         return cls(
             boxes=torch.zeros((0, 4)),
             scores=torch.zeros((0,)),
@@ -121,11 +120,11 @@ class Instances:
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
-    """Instances with identities: the same rows in the same order."""
+    """Instances with identities, in the same row order."""
 
     instances: Instances
     track_ids: Tensor
-    """int64 (K,); `TENTATIVE`, which is -1, while seen too briefly to be given an identity."""
+    """Track ids, int64 (K,); `TENTATIVE`, which is -1, for objects seen too briefly to have an identity."""
 
     def __post_init__(self) -> None:
         if self.track_ids.shape != (len(self.instances),):
@@ -135,17 +134,17 @@ class Tracked:
         return len(self.instances)
 
     def __getitem__(self, rows: Rows) -> Tracked:
-        """The chosen rows, in the order given."""
+        """Return the selected rows, in the given order."""
         return Tracked(self.instances[rows], self.track_ids[rows])
 
 
 def _as_index(rows: Rows) -> Tensor | slice:
-    """A list as a tensor."""
+    """Convert a list to a tensor."""
     return torch.tensor(rows, dtype=torch.int64) if isinstance(rows, list) else rows
 
 
-def _chosen(values: Tensor, rows: Tensor | slice) -> Tensor:
-    """`values[rows]`; where rows are copied one by one, in a tenth of the time that indexing takes for it."""
+def _select(values: Tensor, rows: Tensor | slice) -> Tensor:
+    """Return `values[rows]`. For integer indices, `index_select` takes a tenth of the time of indexing."""
     if isinstance(rows, Tensor) and rows.dtype == torch.int64 and rows.ndim == 1 and not bool((rows < 0).any()):
         return values.index_select(0, rows.to(values.device))
     return values[rows]

@@ -1,4 +1,4 @@
-"""What a person or a program asks for, and what answers it."""
+"""Prompts, and the instances selected by a prompt."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = [
 ]
 
 MAX_TEXT_CHARACTERS: Final = 256
-"""Of a text prompt. The text encoders of CLIP's family read 77 tokens or fewer."""
+"""Maximum length of a text prompt. Text encoders of the CLIP family read at most 77 tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Prompt:
-    """What all prompts have."""
+    """Fields of all prompts."""
 
     source_id: str | None = None
-    """The source that is asked; None: every source, each for itself."""
+    """Source that the prompt applies to; None: every source, independently."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,24 @@ class EverythingPrompt(_Prompt):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _LocatedPrompt(_Prompt):
-    """What prompts have that mean a place in a picture."""
+class _SpatialPrompt(_Prompt):
+    """Fields of prompts that refer to a place in an image."""
 
     frame_index: int | None = None
-    """`Frame.index` of the picture that the sender saw; None: the next one to come."""
+    """`Frame.index` of the frame that the sender saw; None: the next frame."""
     follow: bool = True
-    """Stay with the object that answered; False: the place is asked about anew in every frame."""
+    """Track the matched object; False: evaluate the prompt at its place anew in every frame."""
     step: int = 0
-    """Which of the objects that could be meant, as `prompting.candidates` orders them: 0 is the one that answers by
-    itself, 1 the next (of points: the next larger, from part to whole), and after the last one the first again."""
+    """Number of the chosen candidate, in the order of `prompting.candidates`: 0 is the default match, 1 the next one
+    (for points: the next larger one, from part to whole); wraps around after the last."""
 
 
 @dataclass(frozen=True)
-class PointPrompt(_LocatedPrompt):
-    """The object at some points: it holds every foreground point and no background point.
+class PointPrompt(_SpatialPrompt):
+    """The object that contains every foreground point and no background point.
 
-    `point_coords` are (P, 2) x, y in continuous pixels of the source image, `point_labels` (P,)
-    with 1 for foreground and 0 for background (the labels of segment-anything).
+    `point_coords` are (P, 2) x, y in continuous pixels of the source image; `point_labels` are (P,), 1 for foreground
+    and 0 for background, as in segment-anything.
     """
 
     prompt_id: str
@@ -68,7 +68,7 @@ class PointPrompt(_LocatedPrompt):
         if not self.point_coords:
             raise DataError(f"prompt {self.prompt_id!r} has no points; give at least one [x, y]")
         if any(len(point) != 2 or not all(map(math.isfinite, point)) for point in self.point_coords):
-            raise DataError(f"prompt {self.prompt_id!r}: each point is a finite [x, y], got {self.point_coords}")
+            raise DataError(f"prompt {self.prompt_id!r}: each point must be a finite [x, y], got {self.point_coords}")
         if len(self.point_labels) != len(self.point_coords):
             raise DataError(
                 f"prompt {self.prompt_id!r} has {len(self.point_coords)} points and"
@@ -76,33 +76,35 @@ class PointPrompt(_LocatedPrompt):
             )
         if any(label not in (0, 1) for label in self.point_labels):
             raise DataError(
-                f"prompt {self.prompt_id!r}: labels are 1 (foreground) or 0 (background), got {self.point_labels}"
+                f"prompt {self.prompt_id!r}: labels must be 1 (foreground) or 0 (background), got {self.point_labels}"
             )
 
 
 @dataclass(frozen=True)
-class BoxPrompt(_LocatedPrompt):
-    """The object that fills a box: xyxy, continuous pixels of the source image."""
+class BoxPrompt(_SpatialPrompt):
+    """The object that fills a box, xyxy in continuous pixels of the source image."""
 
     prompt_id: str
     box: tuple[float, float, float, float]
 
     def __post_init__(self) -> None:
         if len(self.box) != 4 or not all(map(math.isfinite, self.box)):
-            raise DataError(f"prompt {self.prompt_id!r}: a box is four finite numbers x0, y0, x1, y1, got {self.box}")
+            raise DataError(
+                f"prompt {self.prompt_id!r}: a box must be four finite numbers x0, y0, x1, y1, got {self.box}"
+            )
         x0, y0, x1, y1 = self.box
         if x1 <= x0 or y1 <= y0:
-            raise DataError(f"prompt {self.prompt_id!r}: a box needs x0 < x1 and y0 < y1, got {self.box}")
+            raise DataError(f"prompt {self.prompt_id!r}: a box must satisfy x0 < x1 and y0 < y1, got {self.box}")
 
 
 @dataclass(frozen=True)
-class MaskPrompt(_LocatedPrompt):
-    """The object whose mask is most like a given one, in pixels of the source image."""
+class MaskPrompt(_SpatialPrompt):
+    """The object whose mask is most similar to a given one, in pixels of the source image."""
 
     prompt_id: str
     mask: CropMask
     image_size: tuple[int, int] | None = None
-    """(H, W) of the picture that it was drawn on, so that another size is noticed; None: not said."""
+    """Size (H, W) of the image that the mask was drawn on, to detect another size; None: unknown."""
 
     def __post_init__(self) -> None:
         if not self.mask.area:
@@ -111,14 +113,14 @@ class MaskPrompt(_LocatedPrompt):
 
 @dataclass(frozen=True)
 class TextPrompt(_Prompt):
-    """Every object that is better described by this text than by the other texts asked for, or by none of them."""
+    """Every object that this text describes better than the other text prompts and than "none of these"."""
 
     prompt_id: str
     text: str
 
     def __post_init__(self) -> None:
         if not self.text.strip():
-            raise DataError(f"prompt {self.prompt_id!r} has an empty text; describe an object, such as 'a red cup'")
+            raise DataError(f"prompt {self.prompt_id!r} has an empty text; describe an object, e.g. 'a red cup'")
         if len(self.text) > MAX_TEXT_CHARACTERS:
             raise DataError(
                 f"prompt {self.prompt_id!r} has a text of {len(self.text)} characters; at most {MAX_TEXT_CHARACTERS}"
@@ -127,21 +129,21 @@ class TextPrompt(_Prompt):
 
 
 SpatialPrompt = PointPrompt | BoxPrompt | MaskPrompt
-"""Prompts that mean one object at a place, which they can follow."""
+"""Prompts that target one object at a place and can follow it."""
 
 Prompt = EverythingPrompt | SpatialPrompt | TextPrompt
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What answers one prompt: rows of the Instances it was asked of; no row is an answer, too."""
+    """The instances that match one prompt; may be empty."""
 
     prompt_id: str
     rows: tuple[int, ...]
-    """Indices into the rows of the instances, best first; with a `mask`, those that it was painted from."""
+    """Row indices of the matching instances, best first; with a `mask`, the rows that it was merged from."""
     scores: tuple[float, ...]
-    """How well each row answers, 0..1, one per row."""
+    """Match quality per row, 0..1."""
     mask: CropMask | None = None
-    """One mask that answers in place of the rows, as the reference merges several; in its mask space."""
+    """One mask that replaces the rows, because FastSAM mode merges several; in its mask space."""
     status: PromptStatus | None = None
-    """How a prompt that means certain objects stands; None for what nothing follows, such as everything."""
+    """Status of a prompt that targets specific objects; None if nothing is followed, e.g. for everything."""

@@ -1,4 +1,4 @@
-"""Messages as arrays, and as supervision's detections where that is installed."""
+"""Messages as arrays, and as supervision's detections if it is installed."""
 
 import importlib.util
 from dataclasses import replace
@@ -19,10 +19,10 @@ needs_supervision = pytest.mark.skipif(
 )
 
 
-def test_a_row_per_object():
+def test_arrays_have_one_row_per_object():
     arrays = detection_arrays(BOTH)
     assert np.array_equal(arrays.xyxy, np.array([CUP.box, HAND.box], np.float32))
-    assert np.array_equal(arrays.mask, [one.mask.full(BOTH.mask_size) for one in (CUP, HAND)])
+    assert np.array_equal(arrays.mask, [found.mask.full(BOTH.mask_size) for found in (CUP, HAND)])
     assert arrays.confidence.tolist() == [0.75, 0.5]
     assert arrays.tracker_id.tolist() == [4, -1]
     assert arrays.class_id.tolist() == [0, 0]
@@ -36,21 +36,21 @@ def test_a_row_per_object():
     [
         pytest.param(["hand", "cup"], [1, -1], id="known"),
         pytest.param([], [-1, -1], id="none"),
-        pytest.param(["", "door"], [-1, 0], id="a-name-for-what-has-none"),
+        pytest.param(["", "door"], [-1, 0], id="class-for-no-label"),
     ],
 )
-def test_classes_are_numbered_by_the_caller(classes, class_ids):
+def test_class_ids_follow_given_classes(classes, class_ids):
     assert detection_arrays(BOTH, classes=classes).class_id.tolist() == class_ids
 
 
-def test_masks_have_the_size_of_the_picture():
+def test_masks_have_image_size():
     message = replace(BOTH, image_size=(96, 128), mask_to_image=(2.0, 2.0, 0.0, 0.0))
     mask = detection_arrays(message).mask
     assert mask.shape == (2, 96, 128)
     assert mask.sum(axis=(1, 2)).tolist() == [4 * CUP.area, 4 * HAND.area]
 
 
-def test_no_object():
+def test_message_without_objects():
     arrays = detection_arrays(make_message())
     shapes = {name: getattr(arrays, name).shape for name in arrays.__dataclass_fields__}
     assert shapes == {
@@ -62,13 +62,13 @@ def test_no_object():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("supervision") is not None, reason="supervision is installed")
-def test_what_is_missing_is_named_with_the_command():
+def test_error_names_install_command():
     with pytest.raises(DataError, match=r"run: pip install supervision$"):
         BOTH.to_supervision()
 
 
 @needs_supervision
-def test_supervision_takes_it():
+def test_converts_to_supervision_detections():
     detections = BOTH.to_supervision(classes=["cup"])
     assert len(detections) == 2
     tracked = detections[detections.tracker_id >= 0]
@@ -79,10 +79,10 @@ def test_supervision_takes_it():
 
 
 @needs_supervision
-def test_supervision_takes_nothing_as_well():
+def test_converts_empty_message_to_supervision_detections():
     from supervision import Detections
 
-    nothing = make_message().to_supervision()
-    assert nothing.is_empty()
-    assert len(Detections.merge([nothing, BOTH.to_supervision()])) == 2
-    assert nothing[nothing.tracker_id >= 0].is_empty()
+    empty = make_message().to_supervision()
+    assert empty.is_empty()
+    assert len(Detections.merge([empty, BOTH.to_supervision()])) == 2
+    assert empty[empty.tracker_id >= 0].is_empty()

@@ -1,4 +1,4 @@
-"""Guides: boxes, or nothing."""
+"""Search regions are finite boxes."""
 
 import numpy as np
 import pytest
@@ -6,20 +6,20 @@ import pytest
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 
 
-def test_nothing_is_known():
+def test_no_regions_are_empty():
     assert NO_REGIONS.prompted.shape == NO_REGIONS.expected.shape == (0, 4)
 
 
 @pytest.mark.parametrize(
     "boxes",
     [
-        pytest.param(np.zeros(4), id="one-box-without-a-row"),
+        pytest.param(np.zeros(4), id="one-dimensional"),
         pytest.param(np.zeros((2, 3)), id="three-numbers"),
-        pytest.param(np.array([[0, 0, np.nan, 1]]), id="not-a-number"),
-        pytest.param(np.array([[0, 0, np.inf, 1]]), id="endless"),
+        pytest.param(np.array([[0, 0, np.nan, 1]]), id="nan"),
+        pytest.param(np.array([[0, 0, np.inf, 1]]), id="infinite"),
     ],
 )
 @pytest.mark.parametrize("name", ["prompted", "expected"])
-def test_what_is_no_box(name, boxes):
+def test_invalid_boxes_are_rejected(name, boxes):
     with pytest.raises(ValueError, match=rf"{name} must be finite boxes of shape \(N, 4\)"):
         SearchRegions(**{name: boxes})
