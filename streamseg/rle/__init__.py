@@ -1,8 +1,10 @@
-"""Masks as run lengths, with numpy only.
+"""Masks as run lengths, with NumPy only.
 
-Runs are column-major and their first counts background: COCO's semantics, scoped to a crop. `runs`
-converts a crop to runs and back; `coco` places runs on the full canvas in COCO's compressed form,
-byte for byte what pycocotools writes, at a cost that grows with the runs and not with the canvas.
+runs   converts a crop to runs and back
+coco   places runs on the full canvas in COCO's compressed form
+
+Runs are column-major and start with background: COCO's semantics, restricted to a crop. The compressed form is equal
+to pycocotools' byte for byte, at a cost that grows with the number of runs and not with the canvas.
 """
 
 from streamseg.rle.coco import CocoRle, coco_to_crop, crop_to_coco, pack_counts, runs_to_coco, unpack_counts

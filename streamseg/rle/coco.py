@@ -1,9 +1,11 @@
-"""COCO's compressed run lengths: the full canvas, as a short string.
+"""COCO's compressed run lengths: the mask of a full canvas as a short string.
 
-The format, as pycocotools reads and writes it: column-major run lengths over the whole picture,
-first background; from the fourth length on, each is stored as its difference to the one two before;
-each number is cut into 5-bit digits, least significant first, bit 5 of a digit saying that another
-follows and bit 4 of the last being the sign; 48 is added to make each digit a printable character.
+Format, as read and written by pycocotools:
+- Column-major run lengths over the whole image, starting with background.
+- From the fourth length on, each is stored as the difference to the length two before.
+- Each number is split into 5-bit digits, least significant first. Bit 5 of a digit is set if another one follows;
+  bit 4 of the last digit is the sign.
+- 48 is added to each digit to make it a printable character.
 """
 
 from __future__ import annotations
@@ -15,38 +17,39 @@ import numpy.typing as npt
 
 from streamseg.errors import DataError
 from streamseg.rle.runs import decode_runs, encode_runs
+from streamseg.structures.arrays import IndexArray
 from streamseg.structures.message import CropMask
 
 __all__ = ["CocoRle", "coco_to_crop", "crop_to_coco", "pack_counts", "runs_to_coco", "unpack_counts"]
 
 MAX_DIGITS = 7
-"""35 bits hold every difference of two 32-bit lengths."""
+"""Maximum digits per number: 35 bits hold every difference of two 32-bit lengths."""
 
-Integers = npt.NDArray[np.integer[Any]]
+IntegerArray = npt.NDArray[np.integer[Any]]
 
 
 class CocoRle(TypedDict):
-    """A mask as the `segmentation` of COCO's annotations and results."""
+    """A mask in the format of `segmentation` in COCO's annotations and results."""
 
     size: list[int]
-    """[H, W] of the canvas."""
+    """Size [H, W] of the canvas."""
     counts: str
     """Compressed run lengths."""
 
 
 def crop_to_coco(mask: CropMask, size: tuple[int, int]) -> CocoRle:
-    """COCO's form of a mask on a canvas of `size` (H, W); raises DataError where it lies outside."""
+    """Return a mask on a canvas of `size` (H, W) in COCO's format; raise DataError if it lies outside."""
     height, width = mask.crop.shape
     return runs_to_coco(encode_runs(mask.crop), (mask.x, mask.y, width, height), size)
 
 
-def runs_to_coco(runs: Integers, crop_box: tuple[int, int, int, int], size: tuple[int, int]) -> CocoRle:
-    """COCO's form of crop-scoped runs, equal to `pycocotools.mask.encode` of the full mask.
+def runs_to_coco(runs: IntegerArray, crop_box: tuple[int, int, int, int], size: tuple[int, int]) -> CocoRle:
+    """Return the runs of a crop in COCO's format, equal to `pycocotools.mask.encode` of the full mask.
 
     Args:
-        runs: (n,) as of `encode_runs`.
-        crop_box: (x, y, w, h) of the crop on the canvas, integer pixels.
-        size: (H, W) of the canvas.
+        runs: run lengths (n,) from `encode_runs`.
+        crop_box: box (x, y, w, h) of the crop on the canvas, integer pixels.
+        size: size (H, W) of the canvas.
 
     Raises:
         DataError: the crop lies outside the canvas, or the runs do not add up to w * h.
@@ -54,8 +57,8 @@ def runs_to_coco(runs: Integers, crop_box: tuple[int, int, int, int], size: tupl
     return CocoRle(size=list(size), counts=pack_counts(canvas_counts(runs, crop_box, size)).decode("ascii"))
 
 
-def canvas_counts(runs: Integers, crop_box: tuple[int, int, int, int], size: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """Run lengths (m,) over a whole canvas of `size` (H, W) of the runs of one crop on it."""
+def canvas_counts(runs: IntegerArray, crop_box: tuple[int, int, int, int], size: tuple[int, int]) -> IndexArray:
+    """Convert the runs of one crop to run lengths (m,) over a whole canvas of `size` (H, W)."""
     x, y, width, height = crop_box
     canvas_height, canvas_width = size
     if min(x, y, width, height) < 0 or x + width > canvas_width or y + height > canvas_height:
@@ -64,12 +67,12 @@ def canvas_counts(runs: Integers, crop_box: tuple[int, int, int, int], size: tup
     total = int(edges[-1]) if len(edges) else 0
     if total != height * width:
         raise DataError(f"{len(runs)} runs add up to {total} pixels, a crop of {width}x{height} has {height * width}")
-    stops: Integers = edges[1::2]
-    starts: Integers = edges[0::2][: len(stops)]
+    stops: IntegerArray = edges[1::2]
+    starts: IntegerArray = edges[0::2][: len(stops)]
     starts, stops = starts[stops > starts], stops[stops > starts]
     if height < canvas_height:
         starts, stops = _split_at_columns(starts, stops, height)
-        # Rows outside the crop separate its columns, so that no two pieces touch on the canvas.
+        # Rows outside the crop separate its columns, so no two pieces touch on the canvas.
         columns = starts // height
         shift = (columns + x) * canvas_height + y - columns * height
         starts, stops = starts + shift, stops + shift
@@ -82,8 +85,8 @@ def canvas_counts(runs: Integers, crop_box: tuple[int, int, int, int], size: tup
     return counts[:-1] if len(counts) > 1 and counts[-1] == 0 else counts
 
 
-def _split_at_columns(starts: Integers, stops: Integers, height: int) -> tuple[Integers, Integers]:
-    """Cut [start, stop) pieces of column-major positions wherever a column of `height` ends."""
+def _split_at_columns(starts: IntegerArray, stops: IntegerArray, height: int) -> tuple[IntegerArray, IntegerArray]:
+    """Split [start, stop) pieces of column-major positions at the end of each column of `height`."""
     first_columns = starts // height
     num_pieces = (stops - 1) // height - first_columns + 1
     ends = np.cumsum(num_pieces)
@@ -95,14 +98,14 @@ def _split_at_columns(starts: Integers, stops: Integers, height: int) -> tuple[I
 
 
 def coco_to_crop(rle: CocoRle) -> CropMask:
-    """The mask, inside its tight box; an empty one has a crop of (0, 0).
+    """Return the mask, cropped to its tight box; an empty mask has a crop of shape (0, 0).
 
     Raises:
-        DataError: the size is no [H, W], the string is not COCO's, or its lengths do not fill the canvas.
+        DataError: the size is not [H, W], the string is not in COCO's format, or its lengths do not fill the canvas.
     """
     size = rle["size"]
     if len(size) != 2 or any(not isinstance(side, int) or side < 0 for side in size):
-        raise DataError(f"the size of a COCO mask is [H, W], got {size}")
+        raise DataError(f"the size of a COCO mask must be [H, W], got {size}")
     height, width = size
     counts = unpack_counts(rle["counts"].encode("utf-8", "surrogatepass"))
     starts, stops = canvas_pieces(counts, (height, width))
@@ -117,15 +120,15 @@ def coco_to_crop(rle: CocoRle) -> CropMask:
     return cut_crop(counts, (height, width), (left, top, right - left, bottom - top))
 
 
-def canvas_pieces(counts: Integers, size: tuple[int, int]) -> tuple[Integers, Integers]:
-    """Foreground as column-major [start, stop) positions, of counts over a canvas of `size` (H, W).
+def canvas_pieces(counts: IntegerArray, size: tuple[int, int]) -> tuple[IntegerArray, IntegerArray]:
+    """Return the foreground as column-major [start, stop) positions, from counts over a canvas of `size` (H, W).
 
     Raises:
         DataError: a count is negative or the sum is not H * W.
     """
     total = int(counts.sum())
     num_pixels = size[0] * size[1]
-    # Hostile counts may be so large that their sum wraps to the right one.
+    # Malicious counts may be so large that their sum overflows to the expected value.
     if total != num_pixels or (len(counts) and (int(counts.min()) < 0 or int(counts.max()) > num_pixels)):
         raise DataError(f"the counts add up to {total} pixels, a canvas of {size[1]}x{size[0]} has {num_pixels}")
     edges = np.cumsum(counts)
@@ -134,8 +137,8 @@ def canvas_pieces(counts: Integers, size: tuple[int, int]) -> tuple[Integers, In
     return starts[stops > starts], stops[stops > starts]
 
 
-def cut_crop(counts: Integers, size: tuple[int, int], crop_box: tuple[int, int, int, int]) -> CropMask:
-    """The crop (x, y, w, h) out of counts over a canvas of `size` (H, W); touches its columns only."""
+def cut_crop(counts: IntegerArray, size: tuple[int, int], crop_box: tuple[int, int, int, int]) -> CropMask:
+    """Extract the crop (x, y, w, h) from counts over a canvas of `size` (H, W); decodes only its columns."""
     x, y, width, height = crop_box
     low, high = x * size[0], (x + width) * size[0]
     edges = np.clip(np.cumsum(counts), low, high)
@@ -143,8 +146,8 @@ def cut_crop(counts: Integers, size: tuple[int, int], crop_box: tuple[int, int, 
     return CropMask(band[y : y + height].copy(order="F"), x, y)
 
 
-def pack_counts(counts: Integers) -> bytes:
-    """COCO's compressed string of run lengths (m,), each below 2**32."""
+def pack_counts(counts: IntegerArray) -> bytes:
+    """Return COCO's compressed string of run lengths (m,), each below 2**32."""
     numbers = counts.astype(np.int64)
     numbers[3:] -= counts[1:-2].astype(np.int64)
     digits = np.empty((len(numbers), MAX_DIGITS), dtype=np.uint8)
@@ -154,7 +157,7 @@ def pack_counts(counts: Integers) -> bytes:
         is_used[:, place] = is_open
         digit = numbers & 31
         numbers >>= 5
-        # The sign bit of the last digit must tell what is left: all zeros or all ones.
+        # The sign bit of the last digit must match the remaining bits: all zeros or all ones.
         is_more = np.where(digit & 16, numbers != -1, numbers != 0)
         digits[:, place] = digit + 48 + (is_more << 5)
         is_open &= is_more
@@ -163,11 +166,11 @@ def pack_counts(counts: Integers) -> bytes:
     return digits[is_used].tobytes()
 
 
-def unpack_counts(text: bytes) -> npt.NDArray[np.int64]:
-    """Run lengths (m,) of COCO's compressed string; they may be negative where the string is broken.
+def unpack_counts(text: bytes) -> IndexArray:
+    """Return the run lengths (m,) of COCO's compressed string; they may be negative if the string is invalid.
 
     Raises:
-        DataError: a character that is no digit, a number that does not end or is too long.
+        DataError: a character is not a digit, or a number is unterminated or too long.
     """
     digits = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
     if len(digits) == 0:
@@ -178,7 +181,9 @@ def unpack_counts(text: bytes) -> npt.NDArray[np.int64]:
     firsts = np.concatenate(([0], lasts[:-1] + 1))
     num_digits = lasts - firsts + 1
     if num_digits.max() > MAX_DIGITS:
-        raise DataError(f"{text[:20]!r}… holds a number of {num_digits.max()} digits, at most {MAX_DIGITS} are allowed")
+        raise DataError(
+            f"{text[:20]!r}… contains a number of {num_digits.max()} digits, at most {MAX_DIGITS} are allowed"
+        )
     places = np.arange(len(digits)) - np.repeat(firsts, num_digits)
     numbers = np.add.reduceat((digits & 31) << (5 * places), firsts)
     numbers -= np.where(digits[lasts] & 16, np.int64(1) << (5 * num_digits), 0)

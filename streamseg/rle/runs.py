@@ -1,4 +1,4 @@
-"""A crop as run lengths, and back."""
+"""Convert a crop to run lengths and back."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.errors import DataError
+from streamseg.structures.arrays import BoolArray
 
 __all__ = ["decode_runs", "encode_runs"]
 
 
-def encode_runs(crop: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
-    """Run lengths of a crop, column by column from the top left.
+def encode_runs(crop: BoolArray) -> npt.NDArray[np.uint32]:
+    """Return the run lengths of a crop, column by column from the top left.
 
     Args:
-        crop: bool (h, w).
+        crop: mask, bool (h, w).
 
     Returns:
-        uint32 (n,): lengths of background and foreground in turn. The first counts background and
-        is 0 where the top left pixel is foreground; no other is 0. The sum is h * w; n = 0 for a
-        crop without pixels.
+        Lengths, uint32 (n,), alternating between background and foreground. The first counts background and is 0 if
+        the top left pixel is foreground; no other length is 0. The sum is h * w; n = 0 for a crop without pixels.
     """
     if crop.size == 0:
         return np.zeros(0, dtype=np.uint32)
-    # A transposed copy and one linear comparison beat a comparison down the columns: the search for
-    # the changes then reads memory in order and finds them sorted.
+    # A transposed copy and one linear comparison are faster than comparing down the columns: the search for changes
+    # then reads memory in order and finds them sorted.
     pixels = np.ascontiguousarray(crop.T).ravel()  # (w * h,)
     changes = np.flatnonzero(pixels[1:] != pixels[:-1])  # index of the last pixel of each run but the last
     first = 1 if pixels[0] else 0
@@ -37,21 +37,21 @@ def encode_runs(crop: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
     return np.diff(edges).astype(np.uint32)
 
 
-def decode_runs(runs: npt.NDArray[np.integer[Any]], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The crop of `size` (h, w) that `encode_runs` made these runs of.
+def decode_runs(runs: npt.NDArray[np.integer[Any]], size: tuple[int, int]) -> BoolArray:
+    """Return the crop that these runs encode: the inverse of `encode_runs`.
 
     Args:
-        runs: unsigned (n,); zeros are allowed anywhere.
-        size: (h, w) of the crop.
+        runs: run lengths (n,), unsigned; zeros are allowed anywhere.
+        size: size (h, w) of the crop.
 
     Returns:
-        bool (h, w), in column-major memory order.
+        Mask, bool (h, w), in column-major memory order.
 
     Raises:
         DataError: the runs do not add up to h * w.
     """
     height, width = size
-    total = int(runs.sum(dtype=np.uint64))  # before anything of that size is allocated
+    total = int(runs.sum(dtype=np.uint64))  # checked before memory of that size is allocated
     if total != height * width:
         raise DataError(f"{len(runs)} runs add up to {total} pixels, a crop of {width}x{height} has {height * width}")
     is_inside = np.zeros(len(runs), dtype=np.bool_)
