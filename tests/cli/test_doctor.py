@@ -3,7 +3,7 @@ import argparse
 from streamseg.cli import doctor
 
 
-def test_every_dependency_is_looked_at_and_nothing_raises():
+def test_every_dependency_is_checked():
     findings = {finding.name: finding for finding in doctor.examine()}
     for name in ("torch", "onnxruntime", "cv2", "av", "zmq"):
         assert findings[name].state == "ok", findings[name]
@@ -12,7 +12,7 @@ def test_every_dependency_is_looked_at_and_nothing_raises():
     assert findings["torchvision"].state in ("ok", "absent")
 
 
-def test_the_report_has_a_line_for_each(capsys):
+def test_report_has_one_line_per_finding(capsys):
     doctor.run(argparse.Namespace())
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("streamseg ")

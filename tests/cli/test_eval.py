@@ -4,18 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from streamseg.cli.evaluations import PROTOCOLS, load_protocol
+from streamseg.cli.eval_protocols import PROTOCOLS
 from streamseg.cli.main import main
 from streamseg.weights import save_weights
 from tests.support.data import data_folder
-from tests.support.networks import blobs, lively_network
 from tests.support.datasets import coco_folder, compressed
 from tests.support.images import disc, rectangle
+from tests.support.networks import blobs, lively_network
 
 SIZE = (96, 128)
 MASKS = [disc(SIZE, 40, 40, 20), rectangle(SIZE, 70, 30, 110, 80)]
-OWN = ("proposals", "prompted", "boundary", "scores")
-DATA = data_folder()  # before a test takes the variable away
+COCO_PROTOCOLS = ("proposals", "prompted", "boundary", "scores")
+DATA = data_folder()  # before a test removes the variable
 PLOTS = {
     "proposals": "proposals.png",
     "prompted": "prompted.png",
@@ -33,7 +33,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def evaluate(weights, monkeypatch):
-    """Runs the command with a small network; gives the exit code."""
+    """Run the command with a small network; return the exit code."""
     monkeypatch.delenv("STREAMSEG_DATA", raising=False)
 
     def call(*flags):
@@ -52,12 +52,12 @@ def only_line(capsys):
     return lines[-1] if len(lines) == 1 else lines
 
 
-@pytest.mark.parametrize("protocol", OWN)
-def test_a_protocol_gives_a_table_a_plot_and_json(evaluate, tmp_path, capsys, protocol):
+@pytest.mark.parametrize("protocol", COCO_PROTOCOLS)
+def test_protocol_writes_table_plot_and_json(evaluate, tmp_path, capsys, protocol):
     target = tmp_path / "results" / "figures.json"
     assert evaluate(protocol, "--data", folder_of(tmp_path / "set"), "--out", tmp_path / "plots", "--json", target) == 0
     printed = capsys.readouterr().out
-    assert "2 pictures" in printed
+    assert "2 images" in printed
     assert f"wrote {tmp_path / 'plots' / PLOTS[protocol]}" in printed
     assert cv2.imread(str(tmp_path / "plots" / PLOTS[protocol])).shape[2] == 3
     written = json.loads(target.read_text(), parse_constant=pytest.fail)
@@ -68,7 +68,7 @@ def test_a_protocol_gives_a_table_a_plot_and_json(evaluate, tmp_path, capsys, pr
     assert content["settings"]["imgsz"] == 128
 
 
-def test_a_limit_and_settings_are_heeded(evaluate, tmp_path, capsys):
+def test_limit_and_settings_are_applied(evaluate, tmp_path, capsys):
     target = tmp_path / "figures.json"
     folder = folder_of(tmp_path / "set", count=3)
     assert evaluate("proposals", "--data", folder, "--limit", 1, "--conf", 0.6, "--max-det", 7, "--json", target) == 0
@@ -80,25 +80,25 @@ def test_a_limit_and_settings_are_heeded(evaluate, tmp_path, capsys):
     assert scores["num_proposals"] <= 7
 
 
-def test_all_protocols_name_what_they_miss_before_the_first_of_them_runs(evaluate, tmp_path, capsys):
+def test_all_reports_missing_data_before_the_first_protocol_runs(evaluate, tmp_path, capsys):
     folder_of(tmp_path / "eval-coco")
     assert evaluate("all", "--data", tmp_path, "--json", tmp_path / "figures.json") == 2
     line = only_line(capsys)
     assert "has no folder eval-edges, eval-video; " in line
-    assert "one by one for proposals, prompted, boundary, scores, scene, which have theirs" in line
+    assert "run proposals, prompted, boundary, scores, scene one by one, whose data is present" in line
     assert not (tmp_path / "figures.json").exists()
 
 
-@pytest.mark.parametrize("named", [pytest.param(True, id="by flag"), pytest.param(False, id="by variable")])
-def test_a_folder_of_data_sets_holds_the_data_set(evaluate, tmp_path, monkeypatch, capsys, named):
+@pytest.mark.parametrize("named", [pytest.param(True, id="flag"), pytest.param(False, id="variable")])
+def test_data_set_is_found_by_its_name_in_the_data_folder(evaluate, tmp_path, monkeypatch, capsys, named):
     folder_of(tmp_path / "eval-coco", count=1)
     if not named:
         monkeypatch.setenv("STREAMSEG_DATA", str(tmp_path))
     assert evaluate("scores", *(["--data", tmp_path] if named else [])) == 0
-    assert "1 pictures" in capsys.readouterr().out
+    assert "1 images" in capsys.readouterr().out
 
 
-def test_the_same_data_gives_the_same_figures(evaluate, tmp_path):
+def test_scores_are_reproducible(evaluate, tmp_path):
     folder, figures = folder_of(tmp_path / "set"), []
     for name in ("a.json", "b.json"):
         assert evaluate("prompted", "--data", folder, "--json", tmp_path / name) == 0
@@ -106,7 +106,7 @@ def test_the_same_data_gives_the_same_figures(evaluate, tmp_path):
     assert figures[0] == figures[1]
 
 
-def test_nothing_to_measure_is_null_in_json_and_a_dash_in_tables(evaluate, tmp_path, capsys):
+def test_missing_score_is_null_in_json_and_a_dash_in_tables(evaluate, tmp_path, capsys):
     folder = coco_folder(tmp_path / "set", [(blobs(SIZE), [])])
     assert evaluate("boundary", "--data", folder, "--json", tmp_path / "figures.json") == 0
     assert "–" in capsys.readouterr().out
@@ -118,63 +118,63 @@ def shrink_runs(content):
     content["annotations"][0]["segmentation"]["size"] = [9, 9]
 
 
-def leave_picture(content):
+def leave_image(content):
     content["annotations"][0]["segmentation"] = [[100, 10, 150, 10, 150, 40]]
 
 
 @pytest.mark.parametrize(
-    ("prepare", "says"),
+    ("prepare", "message"),
     [
-        pytest.param(lambda path: None, "is no folder", id="folder absent"),
+        pytest.param(lambda path: None, "is not a folder", id="folder absent"),
         pytest.param(lambda path: path.mkdir(), "instances.json is missing", id="folder empty"),
         pytest.param(lambda path: coco_folder(path, []), "lists no image", id="data set empty"),
-        pytest.param(lambda path: folder_of(path, edit=leave_picture), "leaves the image", id="polygon outside"),
-        pytest.param(lambda path: folder_of(path, edit=shrink_runs), "run lengths are for [9, 9]", id="size of runs"),
+        pytest.param(lambda path: folder_of(path, edit=leave_image), "leaves the image", id="polygon outside"),
+        pytest.param(lambda path: folder_of(path, edit=shrink_runs), "run lengths are for size [9, 9]", id="size of runs"),
         pytest.param(
-            lambda path: (folder_of(path) / "images" / "002.png").unlink(), "002.png is missing", id="picture missing"
+            lambda path: (folder_of(path) / "images" / "002.png").unlink(), "002.png is missing", id="image missing"
         ),
         pytest.param(
-            lambda path: (folder_of(path) / "images" / "001.png").write_bytes(b"no picture"),
+            lambda path: (folder_of(path) / "images" / "001.png").write_bytes(b"no image"),
             "001.png is missing or unreadable",
-            id="picture broken",
+            id="image broken",
         ),
         pytest.param(
             lambda path: (folder_of(path) / "instances.json").write_text("{"), "not valid JSON", id="JSON broken"
         ),
     ],
 )
-def test_data_that_cannot_be_used_is_one_line(evaluate, tmp_path, capsys, prepare, says):
+def test_unusable_data_is_one_line(evaluate, tmp_path, capsys, prepare, message):
     prepare(tmp_path / "set")
     assert evaluate("proposals", "--data", tmp_path / "set") == 2
-    assert says in only_line(capsys)
+    assert message in only_line(capsys)
 
 
-@pytest.mark.parametrize("protocol", OWN)
+@pytest.mark.parametrize("protocol", COCO_PROTOCOLS)
 def test_every_protocol_checks_its_data(evaluate, tmp_path, capsys, protocol):
     assert evaluate(protocol, "--data", folder_of(tmp_path / "set", edit=shrink_runs)) == 2
-    assert "run lengths are for [9, 9]" in only_line(capsys)
+    assert "run lengths are for size [9, 9]" in only_line(capsys)
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
-        pytest.param(["propsals"], "did you mean 'proposals'?", id="a slip"),
-        pytest.param(["zzz"], "there are proposals, prompted, boundary, scores, ", id="unknown protocol"),
-        pytest.param(["proposals"], "name the data with --data FOLDER", id="no data named"),
-        pytest.param(["proposals", "--limit", 0], "--limit must be 1 or more", id="no picture asked for"),
+        pytest.param(["propsals"], "did you mean 'proposals'?", id="misspelt protocol"),
+        pytest.param(["zzz"], "available: proposals, prompted, boundary, scores, ", id="unknown protocol"),
+        pytest.param(["proposals"], "no data set given; use --data FOLDER", id="no data"),
+        pytest.param(["proposals", "--limit", 0], "--limit must be 1 or more", id="limit 0"),
         pytest.param(
-            ["all", "--data", "{set}"], "has no folder eval-coco, eval-edges, eval-video; ", id="all of one data set"
+            ["all", "--data", "{set}"], "has no folder eval-coco, eval-edges, eval-video; ", id="one data set for all"
         ),
         pytest.param(["proposals", "--data", "{set}", "--conf", 2], "--conf", id="conf out of range"),
         pytest.param(["proposals", "--data", "{set}", "--out", "{set}/instances.json"], "cannot write", id="out"),
         pytest.param(["proposals", "--data", "{set}", "--json", "{set}/images"], "cannot write", id="json"),
     ],
 )
-def test_requests_that_make_no_sense_are_one_line(evaluate, tmp_path, capsys, flags, says):
+def test_invalid_arguments_are_one_line(evaluate, tmp_path, capsys, flags, message):
     folder = folder_of(tmp_path / "set", count=1)
     code = evaluate(*[str(flag).replace("{set}", str(folder)) for flag in flags])
     assert code == 2
-    assert says in np.atleast_1d(only_line(capsys))[-1]
+    assert message in np.atleast_1d(only_line(capsys))[-1]
 
 
 def test_missing_weights_are_one_line(tmp_path, capsys):
@@ -184,14 +184,14 @@ def test_missing_weights_are_one_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_every_protocol_in_the_list_is_there(name):
-    protocol = load_protocol(name)
+def test_thresholds_of_every_protocol_are_valid(name):
+    protocol = PROTOCOLS[name]
     assert 0 <= protocol.conf < 1
     assert protocol.max_det >= 1
 
 
-@pytest.mark.parametrize("protocol", OWN)
-def test_real_pictures(evaluate, tmp_path, protocol):
+@pytest.mark.parametrize("protocol", COCO_PROTOCOLS)
+def test_real_images(evaluate, tmp_path, protocol):
     if DATA is None:
         pytest.skip("no folder of data: set STREAMSEG_DATA")
     assert evaluate(protocol, "--data", DATA, "--limit", 2, "--json", tmp_path / "figures.json") == 0
@@ -199,10 +199,10 @@ def test_real_pictures(evaluate, tmp_path, protocol):
     assert content["folder"].endswith("eval-coco")
 
 
-def test_a_graph_that_suppresses_more_than_a_live_run_is_measured(weights, tmp_path, capsys):
+def test_graph_with_stricter_suppression_than_a_live_run_is_evaluated(weights, tmp_path, capsys):
     graph = tmp_path / "n.onnx"
     inside = ["--conf", "0.4", "--iou", "0.6"]
     assert main(["export", "--weights", weights, "--imgsz", "128", "--nms", *inside, "--out", str(graph)]) == 0
     words = ["eval", "boundary", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
     assert main([*words, "--imgsz", "128", *inside]) == 0
-    assert "1 pictures" in capsys.readouterr().out
+    assert "1 images" in capsys.readouterr().out

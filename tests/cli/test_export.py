@@ -27,12 +27,12 @@ def weights(tmp_path):
     )
 
 
-def test_what_is_exported_can_be_run(weights, tmp_path, capsys):
+def test_exported_graph_runs(weights, tmp_path, capsys):
     out = tmp_path / "new" / "n.onnx"
     assert run("--weights", weights, "--out", out, "--imgsz", 64) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"exporting {weights} (3.3 M parameters)")
-    assert lines[1].startswith("comparing with torch on 2 pictures of 64x64")
+    assert lines[1].startswith("comparing with torch on 2 images of 64x64")
     assert lines[2].startswith("largest differences: boxes ")
     assert lines[3] == f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)"
     engine = build_engine(out, device="cpu")
@@ -40,30 +40,30 @@ def test_what_is_exported_can_be_run(weights, tmp_path, capsys):
     assert not engine.half
 
 
-def test_suppression_inside(tmp_path, capsys):
+def test_built_in_suppression(tmp_path, capsys):
     weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
     words = ["--weights", weights, "--out", tmp_path / "n.onnx", "--imgsz", 64, "--nms", "--conf", 0.01]
     assert run(*words, "--max-det", 20) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"suppression inside lets [1-9]\d* objects through, apart by boxes ", lines[3])
+    assert re.match(r"built-in suppression selects [1-9]\d* objects, largest differences: boxes ", lines[3])
     engine = build_engine(tmp_path / "n.onnx", device="cpu")
     assert engine.suppression == NmsSettings(conf=0.01, iou=0.7, max_det=20)
 
 
-def test_eight_bits(tmp_path, capsys):
+def test_8_bit_quantization(tmp_path, capsys):
     weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
     for index in range(2):
         cv2.imwrite(str(tmp_path / f"{index}.png"), blobs((64, 96), index))
     out = tmp_path / "n.onnx"
     assert run("--weights", weights, "--out", out, "--imgsz", 96, "--int8-calibration", tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[3] == "calibrating 8 bits with 2 pictures (experimental) …"
-    assert re.match(r"8 bits on 2 pictures: \d+ of \d+ objects found again, median differences: boxes ", lines[4])
+    assert lines[3] == "calibrating 8 bits with 2 images (experimental) …"
+    assert re.match(r"8 bits on 2 images: \d+ of \d+ objects matched, median differences: boxes ", lines[4])
     assert "quantized" in build_engine(out, device="cpu").metadata
 
 
 def test_half_precision(tmp_path):
-    # Turned-up weights differ by more than the tolerance in half precision, which is as it should be.
+    # These exaggerated weights exceed the tolerance in half precision, which half precision may.
     weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
     assert run("--weights", weights, "--out", tmp_path / "n.onnx", "--imgsz", 64, "--half") == 0
     assert build_engine(tmp_path / "n.onnx", device="cpu").half
@@ -77,20 +77,20 @@ def test_half_precision(tmp_path):
         pytest.param(
             ["--out", "n.onnx", "--weights", "m.onnx"],
             ConfigError,
-            "m.onnx is a graph already: run it as it is with --weights m.onnx",
+            "m.onnx is already a graph; use it with --weights m.onnx",
             id="a graph",
         ),
         pytest.param(
             ["--out", "n.onnx", "--conf", "0.5", "--max-det", "9"],
             ConfigError,
-            "--conf and --max-det need --nms: without it, every anchor comes out",
+            "--conf and --max-det require --nms; without it, all anchors are output",
             id="thresholds without suppression",
         ),
         pytest.param(["--out", "n.onnx", "--nms", "--iou", "7"], ConfigError, "iou must be 0..1, got 7", id="iou"),
         pytest.param(
             ["--out", "n.onnx", "--half", "--int8-calibration", "."],
             ConfigError,
-            "--half and --int8-calibration exclude each other",
+            "--half and --int8-calibration are mutually exclusive",
             id="two precisions",
         ),
         pytest.param(["--out", "n.onnx", "--weights", "absent"], WeightsError, "no weights at absent", id="absent"),
@@ -104,7 +104,7 @@ def test_mistakes_are_one_line_and_write_nothing(tmp_path, monkeypatch, words, e
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written(weights, tmp_path):
+def test_unwritable_path_writes_nothing(weights, tmp_path):
     (tmp_path / "n.onnx").mkdir()
     with pytest.raises(WeightsError, match="cannot write"):
         run("--weights", weights, "--out", tmp_path / "n.onnx", "--imgsz", 64)

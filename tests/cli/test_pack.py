@@ -15,11 +15,11 @@ def pack(data, *arguments):
     return main(["pack", str(data / "recipe.yaml"), "--data", str(data), "--out", str(out), *arguments])
 
 
-def test_a_packed_recipe_trains(data, capsys):
+def test_packed_recipe_trains(data, capsys):
     out = data.parent / "packed"
     assert pack(data, "--max-side", "40") == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"wrote {out}: 1 pictures, 1 labels, 0.0 MB\n")
+    assert printed.startswith(f"wrote {out}: 1 images, 1 labels, 0.0 MB\n")
     assert f"streamseg train {out / 'recipe.yaml'} --data {out} --out RUN" in printed
     assert read_images(out / "things")[0].size == (30, 40)
     run = data.parent / "run"
@@ -29,16 +29,16 @@ def test_a_packed_recipe_trains(data, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         pytest.param(["--max-side", "8"], "--max-side must be 32 to 16384, got 8", id="side"),
         pytest.param(["--quality", "101"], "--quality must be 1 to 100, got 101", id="quality"),
         pytest.param(["--data", "nowhere"], "is not a COCO-format folder", id="data"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(data, capsys, arguments, says):
+def test_mistakes_are_one_line(data, capsys, arguments, message):
     assert pack(data, *arguments) == 2
     error = capsys.readouterr().err
-    assert says in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (data.parent / "packed").exists()

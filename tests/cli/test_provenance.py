@@ -6,7 +6,7 @@ from streamseg import __version__
 from streamseg.cli.provenance import provenance
 
 
-def test_it_says_what_ran_and_where():
+def test_provenance_holds_versions_command_and_machine():
     origin = provenance()
     assert origin["versions"]["streamseg"] == __version__
     assert {"torch", "numpy", "pycocotools"} <= origin["versions"].keys()

@@ -13,12 +13,12 @@ def recipe(tmp_path):
     return path
 
 
-def test_a_refiner_goes_beside_the_weights(recipe, tmp_path, capsys):
+def test_refiner_is_stored_beside_the_weights(recipe, tmp_path, capsys):
     weights = save_weights(
         lively_network(share_above_half=0.3).state_dict(), tmp_path / "n.safetensors", metadata={"imgsz": "160"}
     )
     out = tmp_path / "refined.safetensors"
-    arguments = ["refine", str(recipe), "--weights", str(weights), "--out", str(out), "--pictures", "12"]
+    arguments = ["refine", str(recipe), "--weights", str(weights), "--out", str(out), "--images", "12"]
     assert main([*arguments, "--epochs", "0.5"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"wrote {out}; on ")
@@ -30,7 +30,7 @@ def test_a_refiner_goes_beside_the_weights(recipe, tmp_path, capsys):
     assert after.metadata["imgsz"] == "160"
 
 
-def test_earlier_weights_are_named_in_the_file(recipe, tmp_path):
+def test_earlier_weights_are_recorded_in_the_metadata(recipe, tmp_path):
     paths = [
         save_weights(lively_network(seed=seed, share_above_half=0.3).state_dict(), tmp_path / f"{seed}.safetensors")
         for seed in (0, 1)
@@ -41,19 +41,19 @@ def test_earlier_weights_are_named_in_the_file(recipe, tmp_path):
     assert load_weights(out).metadata["refined_earlier_sha256"] == load_weights(paths[1]).sha256
 
 
-def test_earlier_weights_of_another_shape_are_refused(recipe, tmp_path, capsys):
+def test_earlier_weights_of_another_shape_are_rejected(recipe, tmp_path, capsys):
     other = save_weights(lively_network(size="s").state_dict(), tmp_path / "s.safetensors")
     out = tmp_path / "refined.safetensors"
     assert main(["refine", str(recipe), "--earlier", str(other), "--out", str(out)]) == 2
-    assert "another shape than default" in capsys.readouterr().err
+    assert "another network shape than default" in capsys.readouterr().err
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param({"--out": "refined.onnx"}, "--out names a .safetensors file", id="another format"),
-        pytest.param({"--pictures": "9"}, "--pictures must be at least 10, got 9", id="too few pictures"),
+        pytest.param({"--out": "refined.onnx"}, "--out must be a .safetensors file", id="another format"),
+        pytest.param({"--pictures": "9"}, "--images must be at least 10, got 9", id="too few images"),
         pytest.param({"--epochs": "-1"}, "--epochs must be at least 0, got -1", id="epochs"),
         pytest.param({"--threads": "0"}, "--threads must be at least 1, got 0", id="threads"),
         pytest.param({"--weights": "nowhere.safetensors"}, "nowhere.safetensors", id="no weights"),

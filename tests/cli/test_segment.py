@@ -16,7 +16,7 @@ from tests.support.videos import write_video
 @pytest.mark.parametrize(
     ("points", "labels", "boxes", "expected"),
     [
-        pytest.param(None, None, None, (EverythingPrompt(),), id="nothing asked is everything"),
+        pytest.param(None, None, None, (EverythingPrompt(),), id="no prompt is everything"),
         pytest.param("[[5, 6.5]]", None, None, (PointPrompt("point0", ((5.0, 6.5),), (1,)),), id="a point"),
         pytest.param(
             "[[5, 6], [7, 8]]", "[1, 0]", None, (PointPrompt("point0", ((5.0, 6.0), (7.0, 8.0)), (1, 0)),), id="labels"
@@ -32,7 +32,7 @@ from tests.support.videos import write_video
         pytest.param(None, None, "[1, 2, 3, 4]", (BoxPrompt("box0", (1.0, 2.0, 3.0, 4.0)),), id="a bare box"),
     ],
 )
-def test_prompts_are_read(points, labels, boxes, expected):
+def test_valid_prompts(points, labels, boxes, expected):
     assert parse_prompts(points, labels, boxes) == expected
 
 
@@ -57,7 +57,7 @@ def test_prompts_are_read(points, labels, boxes, expected):
         pytest.param(None, None, "box", "--boxes is no JSON", id="box no JSON"),
     ],
 )
-def test_prompts_that_make_no_sense_are_one_line(points, labels, boxes, message):
+def test_invalid_prompts_are_one_line(points, labels, boxes, message):
     with pytest.raises(DataError, match=message) as caught:
         parse_prompts(points, labels, boxes)
     assert "\n" not in str(caught.value)
@@ -72,7 +72,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def segment(weights, tmp_path):
-    """Runs the command with a small network; gives the exit code and the output folder."""
+    """Run the command with a small network; return the exit code and the output folder."""
 
     def call(source, *flags):
         out = tmp_path / "results"
@@ -83,14 +83,14 @@ def segment(weights, tmp_path):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "000000000042.png"
     cv2.imwrite(str(path), blobs((120, 160), seed=9))
     return path
 
 
-def test_a_picture_gives_an_overlay_and_coco_results(segment, picture):
-    code, out = segment(picture)
+def test_image_gives_an_overlay_and_coco_results(segment, image):
+    code, out = segment(image)
     assert code == 0
     results = json.loads((out / "instances.json").read_text())
     assert 1 <= len(results) <= 20
@@ -98,26 +98,26 @@ def test_a_picture_gives_an_overlay_and_coco_results(segment, picture):
     assert all(one["segmentation"]["size"] == [120, 160] for one in results)
     overlay = cv2.imread(str(out / "000000000042.png"))
     assert overlay.shape == (120, 160, 3)
-    assert not np.array_equal(overlay, cv2.imread(str(picture)))
+    assert not np.array_equal(overlay, cv2.imread(str(image)))
 
 
-def test_results_are_read_by_pycocotools(segment, picture):
+def test_results_are_read_by_pycocotools(segment, image):
     from pycocotools import mask as coco_mask
 
-    _, out = segment(picture)
+    _, out = segment(image)
     for one in json.loads((out / "instances.json").read_text()):
         assert coco_mask.area(one["segmentation"]) == one["area"] > 0
 
 
-def test_a_video_gives_a_video(segment, tmp_path):
-    code, out = segment(write_video(tmp_path / "film.mp4", 6))
+def test_video_gives_a_video(segment, tmp_path):
+    code, out = segment(write_video(tmp_path / "clip.mp4", 6))
     assert code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["film.mp4", "instances.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["clip.mp4", "instances.json"]
     assert {one["image_id"] for one in json.loads((out / "instances.json").read_text())} <= set(range(6))
 
 
-def test_a_folder_gives_an_overlay_each_and_names_do_not_collide(segment, tmp_path):
-    folder = tmp_path / "pictures"
+def test_folder_gives_an_overlay_per_image_without_name_collisions(segment, tmp_path):
+    folder = tmp_path / "images"
     folder.mkdir()
     for name in ("a.png", "a.jpg", "b.png"):
         cv2.imwrite(str(folder / name), blobs((96, 96), seed=3))
@@ -126,8 +126,8 @@ def test_a_folder_gives_an_overlay_each_and_names_do_not_collide(segment, tmp_pa
     assert sorted(path.name for path in out.iterdir()) == ["a-1.png", "a.png", "b.png", "instances.json"]
 
 
-def test_a_point_chooses_at_most_one_object(segment, picture):
-    code, out = segment(picture, "--points", "[[80, 60]]", "--no-overlay")
+def test_point_selects_at_most_one_object(segment, image):
+    code, out = segment(image, "--points", "[[80, 60]]", "--no-overlay")
     assert code == 0
     assert [path.name for path in out.iterdir()] == ["instances.json"]
     assert len(json.loads((out / "instances.json").read_text())) <= 1
@@ -136,10 +136,10 @@ def test_a_point_chooses_at_most_one_object(segment, picture):
 @pytest.mark.parametrize(
     ("source", "flags", "message"),
     [
-        pytest.param("missing.jpg", [], "missing.jpg", id="missing picture"),
+        pytest.param("missing.jpg", [], "missing.jpg", id="missing image"),
         pytest.param("missing.mp4", [], "missing.mp4", id="missing video"),
         pytest.param("words.mp4", [], "words.mp4", id="not a video"),
-        pytest.param("words.png", [], "words.png", id="not a picture"),
+        pytest.param("words.png", [], "words.png", id="not an image"),
         pytest.param("cut.mp4", [], "cut.mp4", id="video without its index"),
         pytest.param("cut.mkv", [], "cut.mkv", id="video that ends in the middle of a frame"),
         pytest.param("empty", [], "empty", id="empty folder"),
@@ -152,10 +152,10 @@ def test_a_point_chooses_at_most_one_object(segment, picture):
         pytest.param("0", [], "streamseg run", id="a webcam"),
     ],
 )
-def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(segment, picture, capsys, source, flags, message):
-    folder = picture.parent
+def test_invalid_input_is_one_line_and_writes_nothing(segment, image, capsys, source, flags, message):
+    folder = image.parent
     (folder / "words.mp4").write_text("no video at all")
-    (folder / "words.png").write_text("no picture at all")
+    (folder / "words.png").write_text("no image at all")
     (folder / "empty").mkdir()
     for name, codec in (("cut.mp4", "libx264"), ("cut.mkv", "mjpeg")):
         content = write_video(folder / f"whole{name}", 12, codec=codec).read_bytes()
@@ -169,9 +169,9 @@ def test_bad_input_is_one_line_exit_code_2_and_leaves_nothing(segment, picture, 
     assert not out.exists()
 
 
-def test_a_failure_leaves_former_results_alone(segment, picture):
-    _, out = segment(picture)
+def test_failure_keeps_earlier_results(segment, image):
+    _, out = segment(image)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    code, _ = segment(picture, "--points", "[[500, 20]]")
+    code, _ = segment(image, "--points", "[[500, 20]]")
     assert code == 2
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -1,4 +1,4 @@
-"""`streamseg subscribe`, as a person and a program read it."""
+"""`streamseg subscribe`: text and JSON."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ def _run(*words: str) -> int:
 
 @contextmanager
 def publishing(*messages):
-    """A publisher that goes round the messages, each as soon as the one before was sent."""
+    """Publish the messages in turn, each as soon as the previous one was sent."""
     is_over = threading.Event()
 
     def publish():
@@ -49,7 +49,7 @@ def publishing(*messages):
             thread.join()
 
 
-def test_a_person_gets_one_line_per_message(capsys):
+def test_text_is_one_line_per_message(capsys):
     with publishing(MESSAGE, replace(MESSAGE, source_id="cam1", objects=MESSAGE.objects[:1])) as publisher:
         assert _run(publisher.endpoint, "--count", "6", "--timeout", "10") == 0
     output = capsys.readouterr()
@@ -61,7 +61,7 @@ def test_a_person_gets_one_line_per_message(capsys):
     assert any(line.split(" fps")[0].split()[-1] != "–" for line in lines)
 
 
-def test_a_program_gets_json_lines(capsys):
+def test_json_is_one_line_per_message(capsys):
     with publishing(MESSAGE) as publisher:
         assert _run(publisher.endpoint, "--json", "--count", "2", "--timeout", "10") == 0
         epoch = publisher.epoch
@@ -99,17 +99,17 @@ STATUSES = (
             " lost  0: none, 1: none, 2: none, 3: none, 4: none, 5: none, 994 more",
             id="a-thousand",
         ),
-        pytest.param((PromptStatus("\x1b[2J\na", "none"),), " lost  ?[2J?a: none", id="what-a-terminal-obeys"),
+        pytest.param((PromptStatus("\x1b[2J\na", "none"),), " lost  ?[2J?a: none", id="control-characters"),
     ],
 )
-def test_a_person_sees_how_the_prompts_stand(capsys, prompts, expected):
+def test_text_shows_the_state_of_prompts(capsys, prompts, expected):
     with publishing(replace(MESSAGE, prompts=prompts)) as publisher:
         assert _run(publisher.endpoint, "--count", "1", "--timeout", "10") == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith(expected)
 
 
-def test_a_program_gets_how_the_prompts_stand(capsys):
+def test_json_has_the_state_of_prompts(capsys):
     with publishing(replace(MESSAGE, prompts=STATUSES[:2])) as publisher:
         assert _run(publisher.endpoint, "--json", "--count", "1", "--timeout", "10") == 0
     assert json.loads(capsys.readouterr().out)["prompts"] == [
@@ -127,7 +127,7 @@ def test_masks_are_coco_rle(capsys):
         assert found["segmentation"] == {"size": [48, 64], "counts": expected["counts"].decode("ascii")}
 
 
-def test_only_the_chosen_sources_are_shown(capsys):
+def test_only_the_selected_sources_are_printed(capsys):
     messages = [replace(MESSAGE, source_id=source_id) for source_id in ("cam1", "cam10", "cam2")]
     with publishing(*messages) as publisher:
         words = ["--source", "cam1", "--source", "cam2", "--count", "6", "--timeout", "10", "--json"]
@@ -135,20 +135,20 @@ def test_only_the_chosen_sources_are_shown(capsys):
     assert {json.loads(line)["source"] for line in capsys.readouterr().out.splitlines()} == {"cam1", "cam2"}
 
 
-def test_no_publisher_is_exit_code_1_and_one_line(capsys):
+def test_without_a_publisher_there_is_one_line_and_exit_code_1(capsys):
     assert _run("tcp://127.0.0.1:1", "--timeout", "0.05") == 1
     output = capsys.readouterr()
     assert output.out == ""
-    assert output.err == "streamseg: no message from tcp://127.0.0.1:1 within 0.05 s; nobody publishes there\n"
+    assert output.err == "streamseg: no message from tcp://127.0.0.1:1 within 0.05 s; no publisher is connected\n"
 
 
-def test_a_wrong_source_is_told_what_there_is(capsys):
+def test_unknown_source_reports_the_publishers_sources(capsys):
     with Publisher("tcp://127.0.0.1:0") as publisher:
         publisher.publish(MESSAGE)
-        publisher.publish(MESSAGE, wait_seconds=10)  # the first is on its way from here on
+        publisher.publish(MESSAGE, wait_seconds=10)  # now the first one has been sent
         assert _run(publisher.endpoint, "--source", "cam9", "--timeout", "1") == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("the publisher is there, with cam0")
+    assert line.endswith("the publisher has cam0")
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_wrong_source_is_told_what_there_is(capsys):
         pytest.param(["tcp://127.0.0.1:5555", "--source", "a/b"], WireError, id="no source id"),
     ],
 )
-def test_mistakes_are_raised_for_exit_code_2(words, error):
+def test_invalid_endpoint_or_source_raises(words, error):
     with pytest.raises(error):
         _run(*words)
 
@@ -175,7 +175,7 @@ def test_mistakes_are_raised_for_exit_code_2(words, error):
         ["--timeout", "x"],
     ],
 )
-def test_numbers_out_of_range_are_refused_by_the_parser(words, capsys):
+def test_numbers_out_of_range_are_rejected_by_the_parser(words, capsys):
     with pytest.raises(SystemExit) as caught:
         _run("tcp://127.0.0.1:5555", *words)
     assert caught.value.code == 2

@@ -18,11 +18,11 @@ REPO = REPOSITORY
 
 @pytest.fixture
 def data(tmp_path):
-    """A folder of data with a recipe in it."""
+    """Data folder with a recipe in it."""
     return write_training_data(tmp_path / "data")
 
 
-def test_a_run_ends_with_weights(data, capsys):
+def test_run_ends_with_weights(data, capsys):
     assert train(data, workers=1) == 0
     out = data.parent / "run"
     assert {file.name for file in out.iterdir()} == {"last.ckpt", "losses.jsonl", "curves.png", "weights.safetensors"}
@@ -41,21 +41,21 @@ def test_a_run_ends_with_weights(data, capsys):
     assert weights.network().config.num_classes == 1
 
 
-def test_a_run_is_stopped_and_resumed(data, capsys):
+def test_run_is_stopped_and_resumed(data, capsys):
     out = data.parent / "run"
     assert train(data, "--stop-after", "0") == 0
-    assert capsys.readouterr().out == "stopped at step 1 of 2; go on with --resume\n"
+    assert capsys.readouterr().out == "stopped at step 1 of 2; continue with --resume\n"
     assert not (out / "weights.safetensors").exists()
     assert train(data, "--resume") == 0
     assert capsys.readouterr().out.endswith("after 2 steps\n")
     assert load_checkpoint(out / "last.ckpt")["step"] == 2
-    assert train(data, "--resume") == 0  # nothing is left to do but the weights
+    assert train(data, "--resume") == 0  # only the weights are left to write
     assert train(data, "--resume", "--set", "num_steps=3") == 0
     assert capsys.readouterr().out.endswith("after 3 steps\n")
     assert [json.loads(line)["step"] for line in (out / "losses.jsonl").read_text().splitlines()] == [2, 3]
 
 
-def test_settings_of_the_command_line_go_before_the_recipe(data, capsys):
+def test_settings_of_the_command_line_override_the_recipe(data, capsys):
     changes = ("num_steps=1", "half=false", "compose.mosaic=0", "compose={paste: 0}", "learning_rate=1e-3")
     assert train(data, *(word for change in changes for word in ("--set", change))) == 0
     settings = json.loads(load_checkpoint(data.parent / "run" / "last.ckpt")["settings"])
@@ -64,7 +64,7 @@ def test_settings_of_the_command_line_go_before_the_recipe(data, capsys):
     assert settings["sizes"] == [32]
 
 
-def test_a_run_is_evaluated_on_the_way(data, capsys):
+def test_run_is_evaluated_on_the_way(data, capsys):
     out = data.parent / "run"
     arguments = ["--eval", str(data / "things"), "--eval-every", "2", "--eval-limit", "1", "--set", "num_steps=3"]
     assert train(data, *arguments) == 0
@@ -75,7 +75,7 @@ def test_a_run_is_evaluated_on_the_way(data, capsys):
         assert all(0 <= value <= 1 for value in line["scores"].values())
 
 
-def test_an_evaluation_changes_nothing(data):
+def test_evaluation_does_not_change_the_training(data):
     plain = ["--set", "half=false"]
     assert train(data, *plain) == 0
     (data.parent / "run").rename(data.parent / "first")
@@ -95,7 +95,7 @@ SHORT = "sources: [{path: things}]\nsettings: {num_steps: 1, batch_size: 2, size
 
 
 @pytest.mark.parametrize("size", ["n", "s"])
-def test_the_weights_decide_the_size(data, size):
+def test_weights_determine_the_size(data, size):
     (data / "recipe.yaml").write_text(SHORT)
     start = weights_of(data, build_network(size, reg_max=26, seed=0), sppf_activation="false")
     assert train(data, "--weights", start) == 0
@@ -108,13 +108,13 @@ def test_the_weights_decide_the_size(data, size):
     assert train(data, "--weights", start, "--resume", "--set", "num_steps=2") == 0
 
 
-def test_another_size_than_the_weights_is_refused(data, capsys):
+def test_size_that_differs_from_the_weights_is_rejected(data, capsys):
     (data / "recipe.yaml").write_text(SHORT)
     start = weights_of(data, build_network("s", seed=0))
     assert train(data, "--weights", start, "--set", "size=n") == 2
     assert capsys.readouterr().err == (
-        f"streamseg: the settings ask for a network of size n, but {start} is one of size s; leave size out, or start"
-        " from other weights\n"
+        f"streamseg: the settings require a network of size n, but {start} has size s; omit size, or start from other"
+        " weights\n"
     )
     (data / "recipe.yaml").write_text(SHORT.replace("num_steps: 1", "num_steps: 1, size: m"))
     assert train(data, "--weights", start) == 2
@@ -122,11 +122,11 @@ def test_another_size_than_the_weights_is_refused(data, capsys):
     assert train(data, "--weights", start, "--set", "size=s", "--stop-after", "0") == 0
 
 
-def test_a_network_of_no_size_is_refused(data, capsys):
+def test_network_of_custom_size_is_rejected(data, capsys):
     config = replace(NetworkConfig.of_size("n"), prototype_channels=40)
     start = weights_of(data, Network(config))
     assert train(data, "--weights", start) == 2
-    assert "is a network of none of the sizes n, s, m, l and x" in capsys.readouterr().err
+    assert "has none of the network sizes n, s, m, l and x" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):
@@ -134,22 +134,22 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_sees_one_line_that_moves(data):
+def test_progress_is_redrawn_on_a_terminal(data):
     terminal = Terminal()
     with contextlib.redirect_stderr(terminal):
         assert train(data) == 0
-    assert terminal.getvalue().startswith("\r[####")
-    assert terminal.getvalue().endswith("pictures/s\n")
+    assert "━" in terminal.getvalue(), "a bar"
+    assert terminal.getvalue().partition("\n")[0].endswith("images/s")
     assert terminal.getvalue().count("\n") == 1
 
 
-def test_a_run_is_not_written_over(data, capsys):
+def test_existing_run_is_not_overwritten(data, capsys):
     out = data.parent / "run"
     out.mkdir()
     (out / "last.ckpt").write_text("mine")
     assert train(data) == 2
     assert capsys.readouterr().err == (
-        f"streamseg: {out} holds a run already; add --resume to go on, or choose another folder\n"
+        f"streamseg: {out} already contains a run; add --resume to continue it, or choose another folder\n"
     )
     assert [file.read_text() for file in out.iterdir()] == ["mine"]
 
@@ -158,15 +158,17 @@ def test_a_run_is_not_written_over(data, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         pytest.param(["--set", "num_stpes=3"], "unknown setting 'num_stpes'; did you mean 'num_steps'?", id="misspelt"),
-        pytest.param(["--set", "zzz=3"], "unknown setting 'zzz'; there are size, num_steps, batch_size", id="unknown"),
+        pytest.param(["--set", "zzz=3"], "unknown setting 'zzz'; available: size, num_steps, batch_size", id="unknown"),
         pytest.param(["--set", "compose.mosiac=1"], "did you mean 'compose.mosaic'?", id="misspelt-inside"),
         pytest.param(
-            ["--set", "compose={zzz: 1}"], "unknown setting 'compose.zzz'; there are mosaic", id="unknown-inside"
+            ["--set", "compose={zzz: 1}"], "unknown setting 'compose.zzz'; available: mosaic", id="unknown-inside"
         ),
-        pytest.param(["--set", "compose=3"], "setting compose must hold keys and values, got 3", id="compose-a-number"),
+        pytest.param(
+            ["--set", "compose=3"], "setting compose must be a mapping of keys to values, got 3", id="compose-a-number"
+        ),
         pytest.param(["--set", "num_steps"], "--set needs key=value, got 'num_steps'", id="no-value"),
         pytest.param(["--set", "sizes=[32"], "--set sizes: '[32' is not a YAML value", id="no-yaml"),
         pytest.param(
@@ -177,72 +179,72 @@ def test_a_run_is_not_written_over(data, capsys):
             ["--set", "compose.mosaic=2"], "compose.mosaic is 2.0; it must be from 0 to 1", id="no-probability"
         ),
         pytest.param(["--set", "size=q"], "settings: size: Input should be 'n', 's', 'm', 'l' or 'x'", id="no-size"),
-        pytest.param(["--device", "cuda:99"], "device 'cuda:99' is not there; there are cpu", id="no-device"),
-        pytest.param(["--device", "tpu"], "device 'tpu' is not there; there are cpu", id="unknown-device"),
+        pytest.param(["--device", "cuda:99"], "device 'cuda:99' is not available; available: cpu", id="no-device"),
+        pytest.param(["--device", "tpu"], "device 'tpu' is not available; available: cpu", id="unknown-device"),
         pytest.param(["--resume"], "there is no checkpoint", id="nothing-to-resume"),
         pytest.param(["--data", "nowhere"], "nowhere/things is not a COCO-format folder", id="no-data"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(data, capsys, arguments, says):
+def test_mistakes_are_one_line(data, capsys, arguments, message):
     assert train(data, *arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("streamseg: ")
-    assert says in captured.err
+    assert message in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert not (data.parent / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("recipe", "says"),
+    ("recipe", "message"),
     [
         pytest.param(
             "sources: [{path: things}]\nsettings: {num_stpes: 1}", "unknown setting 'num_stpes'", id="setting"
         ),
         pytest.param("sources: [{path: things}]\nsettings: {3: 1}", "settings.3", id="setting-no-text"),
-        pytest.param("sources: []", "training needs sources", id="no-sources"),
+        pytest.param("sources: []", "training requires sources", id="no-sources"),
         pytest.param("sauces: []", "sauces: unknown key", id="unknown-key"),
         pytest.param("sources: [{path: things, source: x}]", "has no image with source 'x'", id="unknown-source"),
         pytest.param(None, "cannot read the recipe", id="missing"),
     ],
 )
-def test_a_wrong_recipe_is_told_in_a_line(data, capsys, recipe, says):
+def test_invalid_recipe_is_one_line(data, capsys, recipe, message):
     if recipe is not None:
         (data / "other.yaml").write_text(recipe)
     assert train(data, recipe="other.yaml") == 2
     error = capsys.readouterr().err
-    assert says in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (data.parent / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
-        pytest.param(["--threads", "0"], "must be a whole number of at least 1, got '0'", id="no-threads"),
-        pytest.param(["--threads", "two"], "must be a whole number of at least 1, got 'two'", id="threads-in-words"),
-        pytest.param(["--workers", "-1"], "must be a whole number of at least 0, got '-1'", id="workers-negative"),
+        pytest.param(["--threads", "0"], "must be an integer of at least 1, got '0'", id="no-threads"),
+        pytest.param(["--threads", "two"], "must be an integer of at least 1, got 'two'", id="threads-in-words"),
+        pytest.param(["--workers", "-1"], "must be an integer of at least 0, got '-1'", id="workers-negative"),
         pytest.param(["--stop-after", "soon"], "invalid float value: 'soon'", id="time-in-words"),
     ],
 )
-def test_a_wrong_option_is_told_in_a_line(data, capsys, arguments, says):
+def test_invalid_option_is_one_line(data, capsys, arguments, message):
     with pytest.raises(SystemExit) as caught:
         train(data, *arguments)
     assert caught.value.code == 2
     error = capsys.readouterr().err
-    assert says in error
+    assert message in error
     assert error.count("\n") == 1
 
 
-def test_the_output_is_a_folder(data, capsys):
+def test_output_that_is_a_file_is_rejected(data, capsys):
     (data.parent / "run").write_text("")
     assert train(data) == 2
     assert "cannot write to the folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_unreadable_picture_is_told_in_a_line(data, capsys, workers):
-    (data / "things" / "images" / "001.png").write_bytes(b"no picture")
+def test_unreadable_image_is_one_line(data, capsys, workers):
+    (data / "things" / "images" / "001.png").write_bytes(b"no image")
     assert train(data, workers=workers) == 2
     error = capsys.readouterr().err
     assert "001.png is missing or unreadable" in error
@@ -250,7 +252,7 @@ def test_an_unreadable_picture_is_told_in_a_line(data, capsys, workers):
 
 
 @pytest.mark.parametrize("recipe", sorted(REPO.glob("configs/train-*.yaml")), ids=lambda path: path.name)
-def test_settings_of_the_repository_are_right(tmp_path, capsys, recipe):
-    """They are looked at before the data, which is not there."""
+def test_recipes_of_the_repository_are_valid(tmp_path, capsys, recipe):
+    """Settings are checked before the data, which is missing."""
     assert main(["train", str(recipe), "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
     assert "is not a COCO-format folder" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What may go wrong in the middle of a run: one line, exit code 2, and the last checkpoint as it was."""
+"""Errors in the middle of a run: one line, exit code 2, and an unchanged last checkpoint."""
 
 import json
 import resource
@@ -13,7 +13,7 @@ from tests.support.training_runs import train, write_training_data
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """A folder with data, and with a run that was stopped after its first step."""
+    """Folder with data, and with a run that was stopped after its first step."""
     folder = tmp_path_factory.mktemp("begun")
     assert train(write_training_data(folder / "data"), "--stop-after", "0") == 0
     return folder
@@ -21,7 +21,7 @@ def begun(tmp_path_factory):
 
 @pytest.fixture
 def stopped(tmp_path, begun):
-    """The folder of data, beside the run."""
+    """Data folder, beside the run."""
     shutil.copytree(begun, tmp_path / "copy")
     return tmp_path / "copy" / "data"
 
@@ -37,11 +37,11 @@ def in_annotation(**keys):
     return lambda data: edit(data, lambda content: content["annotations"][0].update(keys))
 
 
-def no_pictures(data):
+def remove_images(data):
     edit(data, lambda content: content.update(images=[], annotations=[]))
 
 
-def no_file(data):
+def remove_file(data):
     (data / "things" / "images" / "001.png").unlink()
 
 
@@ -54,14 +54,14 @@ def recipe(text):
 
 
 @pytest.mark.parametrize(
-    ("break_it", "arguments", "says"),
+    ("break_it", "arguments", "message"),
     [
-        pytest.param(no_pictures, [], "lists no image; a data set needs at least one", id="empty-data-set"),
+        pytest.param(remove_images, [], "lists no image; a data set needs at least one", id="empty-data-set"),
         pytest.param(
             in_annotation(segmentation=[[0, 0, 500, 0, 500, 40]]),
             [],
             "annotation 1 in",
-            id="annotation-outside-its-picture",
+            id="annotation-outside-its-image",
         ),
         pytest.param(
             in_annotation(segmentation=rle_of([80, 60])),
@@ -75,22 +75,22 @@ def recipe(text):
             "add up to 9 pixels",
             id="rle-too-short",
         ),
-        pytest.param(no_file, [], "001.png is missing or unreadable", id="missing-picture"),
+        pytest.param(remove_file, [], "001.png is missing or unreadable", id="missing-image"),
         pytest.param(
             lambda data: None,
             ["--set", "learning_rate=1.0e+30", "--set", "num_steps=9", "--set", "max_gradient_norm=1.0e+30"],
-            "is no number any more at step",
+            "is not finite at step",
             id="loss-is-no-number",
         ),
         pytest.param(recipe("sources: ["), [], "is not valid YAML", id="recipe-is-no-yaml"),
         pytest.param(recipe("sources: [{path: things, wieght: 1}]"), [], "unknown key", id="recipe-misspelt"),
         pytest.param(recipe("sources: [{path: elsewhere}]"), [], "is not a COCO-format folder", id="missing-source"),
-        pytest.param(lambda data: None, ["--set", "size=s"], "is of a network of size n, asked for is s", id="size"),
+        pytest.param(lambda data: None, ["--set", "size=s"], "belongs to a network of size n, not", id="size"),
         pytest.param(lambda data: None, ["--set", "optimizer=muon"], "does not fit the network", id="optimizer"),
         pytest.param(lambda data: None, ["--eval", "nowhere"], "nowhere is not a COCO-format folder", id="evaluation"),
     ],
 )
-def test_a_fault_is_a_line_and_the_checkpoint_stays(stopped, capsys, break_it, arguments, says):
+def test_error_is_one_line_and_keeps_the_checkpoint(stopped, capsys, break_it, arguments, message):
     checkpoint = stopped.parent / "run" / "last.ckpt"
     before = checkpoint.read_bytes()
     break_it(stopped)
@@ -99,15 +99,15 @@ def test_a_fault_is_a_line_and_the_checkpoint_stays(stopped, capsys, break_it, a
     lines = [line for line in error.splitlines() if not line.startswith("[")]  # progress
     assert len(lines) == 1, error
     assert lines[0].startswith("streamseg: ")
-    assert says in lines[0]
+    assert message in lines[0]
     assert checkpoint.read_bytes() == before
     assert load_checkpoint(checkpoint)["step"] == 1
     assert not (stopped.parent / "run" / "last.partial").exists()
 
 
 @contextmanager
-def room_for(num_bytes):
-    """The operating system lets no file of this process grow beyond that."""
+def file_size_limit(num_bytes):
+    """Limit the size of files of this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
     try:
@@ -116,13 +116,13 @@ def room_for(num_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_file_system_without_room_for_a_checkpoint(stopped, capsys):
+def test_full_file_system_keeps_the_checkpoint(stopped, capsys):
     run = stopped.parent / "run"
     before = (run / "last.ckpt").read_bytes()
-    with room_for(len(before) // 2):
+    with file_size_limit(len(before) // 2):
         assert train(stopped, "--resume") == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"streamseg: cannot write {run / 'last.ckpt'}: File too large; the checkpoint before is intact"
+        f"streamseg: cannot write {run / 'last.ckpt'}: File too large; the previous checkpoint is intact"
     )
     assert (run / "last.ckpt").read_bytes() == before
     assert not (run / "last.partial").exists()

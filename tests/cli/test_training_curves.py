@@ -21,14 +21,14 @@ def log(folder, num_lines, *, evaluations=0):
 @pytest.mark.parametrize(
     ("num_lines", "evaluations", "num_axes"),
     [
-        pytest.param(0, 0, 2, id="nothing-yet"),
+        pytest.param(0, 0, 2, id="empty"),
         pytest.param(1, 0, 2, id="one-line"),
         pytest.param(20, 0, 2, id="losses"),
         pytest.param(20, 10, 3, id="losses-and-evaluations"),
-        pytest.param(0, 1, 3, id="an-evaluation-alone"),
+        pytest.param(0, 1, 3, id="evaluation-only"),
     ],
 )
-def test_the_curves_are_a_picture(tmp_path, num_lines, evaluations, num_axes):
+def test_plot_has_one_panel_per_kind_of_curve(tmp_path, num_lines, evaluations, num_axes):
     log(tmp_path, num_lines, evaluations=evaluations)
     path = draw_curves(tmp_path)
     assert path == tmp_path / "curves.png"
@@ -36,7 +36,7 @@ def test_the_curves_are_a_picture(tmp_path, num_lines, evaluations, num_axes):
     assert width / height == pytest.approx(num_axes * 5.2 / 4.2, rel=0.02)
 
 
-def test_the_curves_follow_the_log(tmp_path):
+def test_plot_follows_the_log(tmp_path):
     log(tmp_path, 5)
     first = draw_curves(tmp_path).read_bytes()
     assert draw_curves(tmp_path).read_bytes() == first
@@ -44,8 +44,8 @@ def test_the_curves_follow_the_log(tmp_path):
     assert draw_curves(tmp_path).read_bytes() != first
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_a_full_disk_is_told(tmp_path):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full exists on Linux only")
+def test_full_disk_is_reported(tmp_path):
     log(tmp_path, 3)
     (tmp_path / "curves.png").symlink_to("/dev/full")
     with pytest.raises(DataError, match=r"cannot draw .*curves\.png: No space left on device"):

@@ -18,7 +18,7 @@ from tests.support.networks import lively_graph
 
 
 class Keyboard(io.StringIO):
-    """Standard input of somebody who sits there."""
+    """Standard input that is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -38,7 +38,7 @@ def server():
 
 @pytest.fixture
 def catalogue(server):
-    """One network, in two editions; the second lies nowhere."""
+    """One network in two editions; no server has the second."""
     licences = (LicenceStatement("MIT", "one file"), LicenceStatement("GPL-3.0-only", "another"))
     files = (server.file("/file"), server.file("/other", contents=CONTENTS[:HALF]))
     return [OfficialWeights("Tiny-n", "Tiny-n.pt", ("Tiny-n.pt", "Tiny.pt"), files, licences)]
@@ -59,21 +59,21 @@ def run(catalogue):
 
 
 @pytest.mark.parametrize("words", [[], ["list"]])
-def test_the_list_says_what_there_is(run, cache, capsys, words):
+def test_list_shows_all_weights(run, cache, capsys, words):
     assert run(*words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["NAME", "SIZE", "STATE", "WHERE"]
     assert lines[1].split()[:4] == ["default", "6.6", "MB", "embedded"]
-    assert lines[2].split() == ["Tiny-n", "0.7", "MB", "not", "here", str(cache / "weights" / "Tiny-n.pt")]
+    assert lines[2].split() == ["Tiny-n", "0.7", "MB", "not", "downloaded", str(cache / "weights" / "Tiny-n.pt")]
     assert "licence of Tiny-n: contested: MIT (one file); GPL-3.0-only (another)" in lines
-    assert lines[-1].startswith("streamseg ships no official weights")
+    assert lines[-1].startswith("streamseg does not include official weights")
 
 
-def test_the_list_says_what_is_here(run, catalogue, cache, capsys):
+def test_list_shows_the_state_of_the_cache(run, catalogue, cache, capsys):
     target = cache / "weights" / "Tiny-n.pt"
     target.parent.mkdir(parents=True)
     for path, contents, state in (
-        (part_path(catalogue[0].files[0], target), CONTENTS[:HALF], "0.3 MB of it"),
+        (part_path(catalogue[0].files[0], target), CONTENTS[:HALF], "0.3 MB downloaded"),
         (target, b"something else", "damaged"),
         (target, CONTENTS, "cached"),
         (target, CONTENTS[:HALF], "cached"),
@@ -97,24 +97,24 @@ def test_get_downloads_once_and_shows_the_licence(run, server, cache, capsys):
     assert "1/1 MB" in err
     assert target.read_bytes() == CONTENTS
     assert run("get", "Tiny-n") == 0
-    assert capsys.readouterr().out == f"Tiny-n is at {target} already; use it with --weights Tiny-n\n"
+    assert capsys.readouterr().out == f"Tiny-n is already at {target}; use it with --weights Tiny-n\n"
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(("name", "file_name"), [("Tiny-n", "Tiny-n.pt"), ("tiny.PT", "Tiny.pt")])
-def test_get_into_a_folder_keeps_the_name_that_was_asked_for(run, tmp_path, capsys, name, file_name):
+def test_get_into_a_folder_keeps_the_requested_name(run, tmp_path, capsys, name, file_name):
     assert run("get", name, "--out", tmp_path / "here") == 0
     target = tmp_path / "here" / file_name
     assert target.read_bytes() == CONTENTS
     assert capsys.readouterr().out.endswith(f"use it with --weights {target}\n")
 
 
-def test_get_replaces_nothing_unasked(run, server, tmp_path):
+def test_get_replaces_an_existing_file_only_with_yes(run, server, tmp_path):
     target = tmp_path / "Tiny-n.pt"
-    target.write_bytes(b"of the user's own")
-    with pytest.raises(WeightsError, match="is there and is not Tiny-n; move it away, or replace it with --yes"):
+    target.write_bytes(b"the user's own file")
+    with pytest.raises(WeightsError, match="exists and is not Tiny-n; move it away, or replace it with --yes"):
         run("get", "Tiny-n", "--out", tmp_path)
-    assert (target.read_bytes(), server.requests) == (b"of the user's own", [])
+    assert (target.read_bytes(), server.requests) == (b"the user's own file", [])
     assert run("get", "Tiny-n", "--out", tmp_path, "--yes") == 0
     assert target.read_bytes() == CONTENTS
 
@@ -128,7 +128,7 @@ def test_get_from_a_mirror(run, server, cache, other):
     assert {path for path, _ in server.requests} == {"/mirror"}
 
 
-def test_get_goes_on_where_it_broke_off(run, server, cache):
+def test_get_resumes_an_interrupted_download(run, server, cache):
     server.answers["/file"] = breaks_off(1000)
     with pytest.raises(WeightsError, match="broke off at 5000 of 700000 bytes"):
         run("get", "Tiny-n")
@@ -145,10 +145,10 @@ def test_get_goes_on_where_it_broke_off(run, server, cache):
         pytest.param("\n", [], 1, id="nothing"),
         pytest.param("n\n", [], 1, id="no"),
         pytest.param("", [], 1, id="end of input"),
-        pytest.param("", ["--yes"], 0, id="not asked"),
+        pytest.param("", ["--yes"], 0, id="without confirmation"),
     ],
 )
-def test_get_asks_who_sits_there(run, server, monkeypatch, capsys, typed, words, code):
+def test_get_asks_for_confirmation_on_a_terminal(run, server, monkeypatch, capsys, typed, words, code):
     monkeypatch.setattr(sys, "stdin", Keyboard(typed))
     assert run("get", "Tiny-n", *words) == code
     out = capsys.readouterr().out
@@ -160,13 +160,15 @@ def test_get_asks_who_sits_there(run, server, monkeypatch, capsys, typed, words,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        pytest.param(["get", "Tiny-m"], r"called 'Tiny-m'; there are Tiny-n; did you mean Tiny-n\?", id="near"),
-        pytest.param(["get", "yolo"], r"called 'yolo'; there are Tiny-n$", id="far"),
-        pytest.param(["get", "default"], "the default weights come with streamseg", id="embedded"),
-        pytest.param(["get", "Tiny-n", "--url", "tiny.pt"], "'tiny.pt' is no http or https address", id="no address"),
+        pytest.param(["get", "Tiny-m"], r"named 'Tiny-m'; available: Tiny-n; did you mean Tiny-n\?", id="near"),
+        pytest.param(["get", "yolo"], r"named 'yolo'; available: Tiny-n$", id="far"),
+        pytest.param(["get", "default"], "the default weights are included in streamseg", id="embedded"),
+        pytest.param(
+            ["get", "Tiny-n", "--url", "tiny.pt"], "'tiny.pt' is no http or https address", id="invalid address"
+        ),
         pytest.param(["convert", "Tiny-m", "a.safetensors"], "no weights at Tiny-m; allowed are", id="convert nothing"),
         pytest.param(["convert", "default", "a.pt"], r"to a \.safetensors file, got a\.pt", id="convert to .pt"),
-        pytest.param(["info", "Tiny-n"], "download it with `streamseg weights get Tiny-n`", id="not here"),
+        pytest.param(["info", "Tiny-n"], "run `streamseg weights get Tiny-n`", id="not downloaded"),
         pytest.param(["info", "nothing.onnx"], r"no weights at nothing\.onnx; allowed are", id="no graph"),
         pytest.param(["info", "nothing.pt"], r"no weights at nothing\.pt; allowed are", id="no checkpoint"),
     ],
@@ -188,13 +190,13 @@ def test_convert_and_info(run, tmp_path, capsys):
     assert run("convert", source, out) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"{source} (1.")
-    assert text.endswith("417 tensors, every value as it was\n")
+    assert text.endswith("417 tensors, values unchanged\n")
     assert run("info", out) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["path:", str(out)]
     assert "size:            custom" in lines
     assert "channels:        8-8-16-32-64" in lines
-    assert "official:        no official file that is known" in lines
+    assert "official:        no known official file" in lines
     assert f"  source_sha256: {load_weights(source).sha256}" in lines
     assert run("info", source, "--json") == 0
     fields = json.loads(capsys.readouterr().out)
@@ -210,7 +212,7 @@ def test_convert_to_half_precision(run, tmp_path, capsys):
     assert out.stat().st_size < 0.6 * source.stat().st_size
 
 
-def test_a_name_is_downloaded_and_converted(tmp_path, cache, capsys):
+def test_name_is_downloaded_and_converted(tmp_path, cache, capsys):
     contents = official_checkpoint(tiny_network(), tmp_path / "t.pt").read_bytes()
     with FileServer({"/file": honest(contents)}) as server:
         file = server.file("/file", contents=contents)
@@ -232,10 +234,10 @@ def test_info_of_a_graph(run, tmp_path, capsys):
     assert "  images: tensor(uint8) ['batch', 'height', 'width', 3]" in lines
 
 
-# ---- names elsewhere on the command line
+# ---- names of weights in other subcommands
 
 
-def test_a_name_is_fetched_before_a_run(server, catalogue, cache, capsys):
+def test_name_is_downloaded_before_a_run(server, catalogue, cache, capsys):
     fetch_named("Tiny-n", catalogue)
     assert (cache / "weights" / "Tiny-n.pt").read_bytes() == CONTENTS
     assert "1/1 MB" in capsys.readouterr().err
@@ -244,7 +246,7 @@ def test_a_name_is_fetched_before_a_run(server, catalogue, cache, capsys):
     assert len(server.requests) == 1
 
 
-def test_a_file_of_that_name_is_no_reason_to_fetch(server, catalogue, monkeypatch, tmp_path):
+def test_existing_file_of_that_name_is_not_downloaded(server, catalogue, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Tiny.pt").touch()
     fetch_named("Tiny.pt", catalogue)
@@ -254,7 +256,7 @@ def test_a_file_of_that_name_is_no_reason_to_fetch(server, catalogue, monkeypatc
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(["segment", "picture.png", "--weights", "FastSAM-s"], id="segment"),
+        pytest.param(["segment", "image.png", "--weights", "FastSAM-s"], id="segment"),
         pytest.param(["run", "--set", "segmentation.weights=FastSAM-s"], id="run"),
         pytest.param(["demo", "--set", "segmentation.weights=FastSAM-s"], id="demo"),
         pytest.param(["export", "--weights", "fastsam-S.pt", "--out", "x.onnx"], id="export"),
@@ -262,26 +264,26 @@ def test_a_file_of_that_name_is_no_reason_to_fetch(server, catalogue, monkeypatc
         pytest.param(["weights", "get", "FastSAM-s", "--yes"], id="get"),
     ],
 )
-def test_names_reach_the_download_from_every_command(words, monkeypatch, tmp_path, capsys):
+def test_every_subcommand_downloads_named_weights(words, monkeypatch, tmp_path, capsys):
     import cv2
     import numpy as np
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("no_proxy", "")
-    cv2.imwrite("picture.png", np.zeros((32, 32, 3), np.uint8))
+    cv2.imwrite("image.png", np.zeros((32, 32, 3), np.uint8))
     assert main(words) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("streamseg: cannot download FastSAM-s.pt: github.com: Connection refused; huggingface.co: ")
     assert "by hand (sha256 c9f78716" in line
 
 
-def test_a_configuration_with_a_name_is_sound(capsys):
+def test_configuration_accepts_named_weights(capsys):
     assert main(["check-config", "--set", "segmentation.weights=FastSAM-x"]) == 0
     assert "weights: FastSAM-x" in capsys.readouterr().out
 
 
-def test_doctor_says_what_is_in_the_cache(cache):
+def test_doctor_checks_the_cache(cache):
     finding = next(finding for finding in doctor.examine() if finding.name == "official weights")
     assert (finding.state, "streamseg weights get" in finding.remark) == ("absent", True)
     (cache / "weights").mkdir(parents=True)
@@ -289,7 +291,7 @@ def test_doctor_says_what_is_in_the_cache(cache):
     assert next(f for f in doctor.examine() if f.name == "official weights").state == "absent"
 
 
-def test_an_overloaded_server_is_named(run, server):
+def test_error_of_the_server_is_reported(run, server):
     server.answers["/file"] = status(503)
     with pytest.raises(WeightsError, match="503 Service Unavailable"):
         run("get", "Tiny-n")

@@ -9,7 +9,7 @@ from tests.support.checkpoints import TINY, tiny_network
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """Two networks, the same with a refiner, and one that is damaged, in the working directory."""
+    """Three networks without and with a refiner, and a damaged file, in the working directory."""
     monkeypatch.chdir(tmp_path)
     for seed, name, imgsz in ((0, "a", "448"), (1, "b", "448"), (2, "large", "512")):
         tensors = tiny_network(seed=seed).state_dict()
@@ -22,7 +22,7 @@ def files(tmp_path, monkeypatch):
 
 
 def average(words):
-    """Names of files without their suffix."""
+    """Run the command; names of files are given without their suffix."""
     names = ("a", "b", "large", "a-refined", "large-refined", "broken", "nowhere", "out", "new/out")
     return main(["weights", "average", *(f"{word}.safetensors" if word in names else word for word in words.split())])
 
@@ -46,7 +46,7 @@ def average(words):
             "a-refined b --out new/out",
             (0.5, 0.5),
             "0.5 x a-refined.safetensors + 0.5 x b.safetensors -> {out}, with the refiner of a-refined.safetensors",
-            id="the only refiner, a new folder",
+            id="only refiner, new folder",
         ),
         pytest.param(
             "a b --refiner-of large-refined --out out",
@@ -63,8 +63,8 @@ def test_average(files, capsys, words, shares, line):
     assert capsys.readouterr().out == line.format(out=size) + "\n"
     mean, first, second = (load_weights(path) for path in (out, "a.safetensors", "b.safetensors"))
     name = "model.22.proto.cv3.conv.weight"
-    wanted = shares[0] * first.state_dict[name].double() + shares[1] * second.state_dict[name].double()
-    assert torch.equal(mean.state_dict[name], wanted.float())
+    expected = shares[0] * first.state_dict[name].double() + shares[1] * second.state_dict[name].double()
+    assert torch.equal(mean.state_dict[name], expected.float())
     assert (mean.refiner() is not None) == ("with the refiner" in line)
     assert main(["weights", "info", str(out)]) == 0
     assert "averaged_sha256: [" in capsys.readouterr().out
@@ -85,7 +85,7 @@ def test_options_reach_the_file(files):
         pytest.param("a b --shares=-1,2 --out out", "positive finite numbers, got -1", id="negative share"),
         pytest.param("a b --shares 1,nan --out out", "positive finite numbers, got nan", id="share nan"),
         pytest.param(
-            "a b --shares 1;2 --out out", "numbers with commas between, such as 1,1,2; got '1;2'", id="no numbers"
+            "a b --shares 1;2 --out out", "numbers separated by commas, such as 1,1,2; got '1;2'", id="no numbers"
         ),
         pytest.param(
             "nowhere nowhere --shares 1,0 --out out", "positive finite numbers, got 0", id="shares come first"
@@ -93,7 +93,7 @@ def test_options_reach_the_file(files):
         pytest.param("a broken --out out", "broken.safetensors is not a complete .safetensors file", id="damaged file"),
         pytest.param("a nowhere --out out", "no weights at nowhere.safetensors; allowed are", id="no file"),
         pytest.param(
-            "a b --refiner-of nowhere --out out", "no weights at nowhere.safetensors", id="no file of a refiner"
+            "a b --refiner-of nowhere --out out", "no weights at nowhere.safetensors", id="missing refiner file"
         ),
         pytest.param("a b --refiner-of b --out out", "b.safetensors has no refiner", id="no refiner"),
         pytest.param("a-refined large-refined --imgsz 448 --out out", "--refiner-of none", id="two refiners"),

@@ -1,4 +1,4 @@
-"""A window of `streamseg run --show`, on a screen that keeps what it is shown."""
+"""A window of `streamseg run --show`, on a screen that records the shown images."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ TITLE = "streamseg: cam"
 
 
 class ListScreen:
-    """Keeps the pictures, and hands out the events that a test puts in."""
+    """Screen that records the shown images and returns the events a test adds."""
 
     def __init__(self) -> None:
         self.shown: dict[str, list[np.ndarray]] = {}
         self.events: list[Event] = []
         self.closed: set[str] = set()
-        self.is_over = False
+        self.is_closed = False
 
-    def show(self, window: str, picture: np.ndarray) -> None:
-        assert window not in self.closed, "a closed window came back"
-        self.shown.setdefault(window, []).append(picture)
+    def show(self, window: str, image: np.ndarray) -> None:
+        assert window not in self.closed, "a closed window was opened again"
+        self.shown.setdefault(window, []).append(image)
 
     def poll(self) -> list[Event]:
         events, self.events = self.events, []
@@ -43,7 +43,7 @@ class ListScreen:
         return window in self.shown and window not in self.closed
 
     def close(self) -> None:
-        self.is_over = True
+        self.is_closed = True
 
     def click(self, x: int, y: int, *, window: str = TITLE, is_background: bool = False) -> None:
         self.events += [Pointer(window, kind, x, y, is_background) for kind in ("press", "release")]
@@ -53,20 +53,20 @@ class ListScreen:
 
 
 class Operations(dict[str, Any]):
-    """Operations that only note what they were asked, and know the prompts that were set."""
+    """Operations that record their calls and keep the prompts."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.prompts: list[dict[str, Any]] = [{"id": "everything"}]
-        self.refusal: str | None = None
+        self.rejection: str | None = None
         for name in ("prompts.set", "prompts.step", "prompts.clear", "prompts.list", "pause", "resume", "step"):
-            self[name] = lambda args, name=name: self._do(name, args)
+            self[name] = lambda args, name=name: self._call(name, args)
 
-    def _do(self, name: str, args: dict[str, Any]) -> Any:
+    def _call(self, name: str, args: dict[str, Any]) -> Any:
         if name != "prompts.list":
             self.calls.append((name, args))
-        if self.refusal is not None:
-            raise DataError(self.refusal)
+        if self.rejection is not None:
+            raise DataError(self.rejection)
         if name == "prompts.set":
             ids = {prompt["id"] for prompt in args["prompts"]}
             self.prompts = [prompt for prompt in self.prompts if prompt["id"] not in ids] + args["prompts"]
@@ -76,7 +76,7 @@ class Operations(dict[str, Any]):
 
 
 class Stage:
-    """A window with everything around it."""
+    """A window with its screen, operations and clock."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -89,24 +89,24 @@ class Stage:
         self.num_stops += 1
 
     def update(self, *, is_paused: bool = False) -> None:
-        self.window.update(FIGURES if not is_paused else replace(FIGURES, is_paused=True))
+        self.window.update(STATS if not is_paused else replace(STATS, is_paused=True))
 
-    def give(self, index: int, **changes: Any) -> None:
+    def show(self, index: int, **changes: Any) -> None:
         self.window.latest.write(result(index, **changes))
         self.update()
 
     @property
-    def pictures(self) -> list[np.ndarray]:
+    def images(self) -> list[np.ndarray]:
         return self.screen.shown.get(TITLE, [])
 
 
-FIGURES = RunStats(1.0, 1, 1.0, 1.0, Ages(), 0, {}, {}, False, ())
+STATS = RunStats(1.0, 1, 1.0, 1.0, Ages(), 0, {}, {}, False, ())
 
 
 def result(
     index: int, *, source_id: str = "cam", box: tuple[int, int, int, int] = (40, 40, 80, 80), prompts: Any = ()
 ) -> FrameResult:
-    """A frame with one object, which answers everything and the prompts whose states are given."""
+    """Return a frame with one object, selected by the everything prompt and by the given bound prompts."""
     frame = fresh_frame(source_id, index, size=SIZE)
     x0, y0, x1, y1 = box
     ids = ("everything", *(status.prompt_id for status in prompts if status.state == "bound"))

@@ -1,4 +1,4 @@
-"""What can be told of OpenCV's windows without a display."""
+"""OpenCV windows, as far as they can be tested without a display."""
 
 import subprocess
 import sys
@@ -10,11 +10,11 @@ from streamseg.cli.window.screen import OpenCVScreen, Pointer, display_fault
 
 
 def no_probe() -> str | None:
-    raise AssertionError("no window need be tried")
+    raise AssertionError("the probe must not be called")
 
 
 @pytest.mark.parametrize(
-    ("framework", "platform", "environment", "words"),
+    ("framework", "platform", "environment", "message"),
     [
         pytest.param("", "linux", {"DISPLAY": ":0"}, "this one is headless; run: pip", id="headless-opencv"),
         pytest.param("QT", "linux", {}, "DISPLAY is not set", id="no-display"),
@@ -22,11 +22,11 @@ def no_probe() -> str | None:
         pytest.param("", "darwin", {}, "this one is headless", id="headless-elsewhere"),
     ],
 )
-def test_why_no_window_can_be_opened(framework, platform, environment, words):
+def test_reason_why_no_window_can_be_opened(framework, platform, environment, message):
     fault = display_fault(framework, platform, environment, no_probe)
     assert fault is not None
     assert fault.startswith("--show ")
-    assert words in fault
+    assert message in fault
     assert "\n" not in fault
 
 
@@ -39,22 +39,22 @@ def test_why_no_window_can_be_opened(framework, platform, environment, words):
         pytest.param("win32", {}, id="windows"),
     ],
 )
-def test_where_it_may_work_it_is_tried(platform, environment):
+def test_probe_decides_if_there_is_a_display(platform, environment):
     assert display_fault("QT", platform, environment, lambda: None) is None
     fault = display_fault("QT", platform, environment, lambda: "could not connect")
     assert fault is not None
-    assert "could not connect; start it in a desktop session" in fault
+    assert "could not connect; run it in a desktop session" in fault
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays have names on Linux only")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY exists on Linux only")
 @pytest.mark.parametrize(
     "environment",
     [
         pytest.param({}, id="no-display"),
-        pytest.param({"DISPLAY": ":1234567"}, id="a-display-that-is-not-there"),
+        pytest.param({"DISPLAY": ":1234567"}, id="missing-display"),
     ],
 )
-def test_without_a_display_nothing_starts(tmp_path, environment):
+def test_run_does_not_start_without_a_display(tmp_path, environment):
     command = [sys.executable, "-m", "streamseg.cli.main", "run", "--show", "--out", str(tmp_path / "v.mp4")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
@@ -77,21 +77,21 @@ SHIFT, NONE = cv2.EVENT_FLAG_SHIFTKEY, 0
         pytest.param(cv2.EVENT_RBUTTONUP, NONE, "release", True, id="right-up"),
     ],
 )
-def test_opencvs_events(event, flags, kind, is_background):
+def test_events_of_opencv(event, flags, kind, is_background):
     screen = OpenCVScreen()
     screen._on_mouse(event, 3, 4, flags, "w")
     assert screen.poll() == [Pointer("w", kind, 3, 4, is_background)]
     assert screen.poll() == []
 
 
-def test_other_events_of_opencv_mean_nothing():
+def test_other_events_of_opencv_are_ignored():
     screen = OpenCVScreen()
     for event in (cv2.EVENT_LBUTTONDBLCLK, cv2.EVENT_MBUTTONDOWN, cv2.EVENT_MOUSEWHEEL):
         screen._on_mouse(event, 3, 4, 0, "w")
     assert screen.poll() == []
 
 
-def test_a_screen_that_showed_nothing_needs_no_display():
+def test_unused_screen_needs_no_display():
     screen = OpenCVScreen()
     assert not screen.is_open("w")
     screen.close()
