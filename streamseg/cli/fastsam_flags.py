@@ -111,7 +111,7 @@ def job_of_official_flags(args: argparse.Namespace) -> Job:
         source=source,
         folder=target.parent,
         prompts=prompts,
-        prompting=args.prompting or "reference",
+        mode=args.mode or "fastsam",
         retina_masks=args.retina is not False,
         segmentation=settings,
         image_name=target.name,

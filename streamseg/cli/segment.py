@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamseg.cli.fastsam_flags import add_official_flags, has_official_flags, job_of_official_flags
+from streamseg.cli.modes import FORMER_NAMES, MODE_NAMES, open_mode
 from streamseg.cli.segment_job import job_of_flags
 from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import EverythingPrompt, TextPrompt
@@ -39,9 +40,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--text-encoders", metavar="FOLDER", help="made by scripts/export_text_encoders (default: in the cache folder)"
     )
     parser.add_argument(
-        "--prompting",
-        choices=("default", "reference"),
-        help="reference: answers and masks of the official FastSAM program, its faults included (default: ours)",
+        "--mode",
+        choices=MODE_NAMES,
+        help="fastsam: masks and matches of the official FastSAM program, faults included (default streamseg)",
+    )
+    parser.add_argument(
+        "--prompting", choices=tuple(FORMER_NAMES), action=_FormerMode, dest="mode", help=argparse.SUPPRESS
     )
     parser.add_argument("--vid_stride", "--vid-stride", type=int, default=1, metavar="N", help="every n-th frame")
     parser.add_argument("--no-overlay", action="store_true", help="write instances.json only")
@@ -54,6 +58,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             ("weights", "engine", "device", "imgsz", "conf", "iou", "max_det", "masks", "scores", "expected_conf")
         ),
     )
+
+
+class _FormerMode(argparse.Action):
+    """Accepts the former names of the modes."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, FORMER_NAMES[values])
 
 
 def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[str, str] | None = None) -> None:
@@ -121,8 +134,6 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.engines import leave_cores
     from streamseg.pipeline import Pipeline
     from streamseg.prompting import check_prompts
-    from streamseg.segmentation import Segmenter
-    from streamseg.text import text_answers
 
     job = job_of_official_flags(args) if has_official_flags(args) else job_of_flags(args)
     config = parse_source(job.source)
@@ -132,18 +143,15 @@ def run(args: argparse.Namespace) -> int:
         config = config.model_copy(update={"mode": "every_frame", "vid_stride": args.vid_stride})
     elif not isinstance(config, ImagesSource):
         raise ConfigError(f"segment takes pictures and video files; for {job.source!r} use: streamseg run --source …")
-    text = text_answers(
-        TextConfig(encoders=args.text_encoders or "default"), prompting=job.prompting, every_object=True
-    )
+    mode = open_mode(job.mode, retina_masks=job.retina_masks)
+    text = mode.text_matcher(TextConfig(encoders=args.text_encoders or "default"), every_object=True)
     if any(isinstance(prompt, TextPrompt) for prompt in job.prompts):
         text.prepare()  # before the weights are fetched and read
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmentation = segmentation_config(args, job.segmentation)
     fetch_named(segmentation.weights)
     names = [path.name for path in source.paths] if isinstance(source, ImageFiles) else None
-    segmenter = Segmenter.from_config(
-        segmentation, reference=job.prompting == "reference", embeddings=names is None and job.prompting == "default"
-    )
+    segmenter = mode.open_segmenter(segmentation, embeddings=names is None)
     leave_cores(segmenter.engine)
     num_frames = len(names) if names is not None else None
     fps = 30.0
@@ -155,8 +163,7 @@ def run(args: argparse.Namespace) -> int:
         segmenter,
         tracking=TrackingConfig(enabled=names is None),
         prompts=job.prompts,
-        prompting=job.prompting,
-        retina_masks=job.retina_masks,
+        matcher=mode.prompt_matcher(),
         text=text,
     )
     with (

@@ -7,8 +7,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from streamseg.cli.modes import ModeName
 from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, TextPrompt
 
@@ -30,9 +31,9 @@ class Job:
     folder: Path
     """Where the results go."""
     prompts: tuple[Prompt, ...]
-    prompting: Literal["default", "reference"] = "default"
+    mode: ModeName = "streamseg"
     retina_masks: bool = True
-    """Reference only."""
+    """FastSAM mode only: False gives masks at the size of the network's input."""
     segmentation: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the network where no flag gives them."""
     image_name: str | None = None
@@ -56,7 +57,7 @@ def job_of_flags(args: argparse.Namespace) -> Job:
         source=args.input,
         folder=args.out if args.out is not None else Path("out"),
         prompts=parse_prompts(args.points, args.labels, args.boxes, args.text),
-        prompting=args.prompting or "default",
+        mode=args.mode or "streamseg",
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,9 @@ __all__ = [
     "TrackingConfig",
     "ViewerConfig",
 ]
+
+FORMER_MODES: Final = {"default": "streamseg", "reference": "fastsam"}
+"""Values of the former key `prompting`."""
 
 
 class BatchingConfig(Section):
@@ -164,12 +168,26 @@ class Config(Section):
     segmentation: SegmentationConfig = SegmentationConfig()
     tracking: TrackingConfig = TrackingConfig()
     prompts: tuple[PromptConfig, ...] = Field(default=(PromptConfig(id="everything"),), max_length=1024)
-    prompting: Literal["default", "reference"] = "default"
-    """reference: prompts are answered as by the official FastSAM program, with its masks."""
+    mode: Literal["streamseg", "fastsam"] = "streamseg"
+    """fastsam: masks and prompt matches of the official FastSAM program. Former key: `prompting: default | reference`.
+    """
     text: TextConfig = TextConfig()
     publish: PublishConfig = PublishConfig()
     viewer: ViewerConfig = ViewerConfig()
     output: OutputConfig = OutputConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_key(cls, values: Any) -> Any:
+        """Accept `prompting`, the former name of `mode`, with its former values."""
+        if not isinstance(values, Mapping) or "prompting" not in values:
+            return values
+        former = values["prompting"]
+        if "mode" in values:
+            raise ValueError(f"mode and its former name prompting are both given; remove prompting: {former}")
+        if former not in FORMER_MODES:
+            raise ValueError(f"prompting must be {' or '.join(FORMER_MODES)}, got {former!r}; its new name is mode")
+        return {**{key: value for key, value in values.items() if key != "prompting"}, "mode": FORMER_MODES[former]}
 
     @model_validator(mode="after")
     def _unique_ids(self) -> Config:
@@ -188,15 +206,6 @@ class Config(Section):
         for prompt in self.prompts:
             if prompt.source is not None and prompt.source not in ids:
                 raise ValueError(f"prompt {prompt.id!r} asks the source {prompt.source!r}; there are {', '.join(ids)}")
-        return self
-
-    @model_validator(mode="after")
-    def _reference_masks_have_one_size(self) -> Config:
-        if self.prompting == "reference" and self.publish.mask_scale != 1:
-            raise ValueError(
-                f"prompting: reference makes masks at the picture's size; set publish.mask_scale to 1.0,"
-                f" got {self.publish.mask_scale:g}"
-            )
         return self
 
     def named_sources(self) -> tuple[SourceConfig, ...]:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.pipeline import Pipeline
-from streamseg.pipeline.guidance import GuidedSegmenter
-from streamseg.prompting import PromptTracker, select
+from streamseg.pipeline.pipeline import SegmentFunction
+from streamseg.prompting import PromptSet, PromptTracker, select
 from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
@@ -50,7 +50,7 @@ _EMPTY = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
 class SequenceFrame:
     """Input of a tracking method for one frame."""
 
-    image: npt.NDArray[np.uint8]
+    image: ImageArray
     """(H, W, 3) RGB."""
     instances: Instances
     time_seconds: float
@@ -90,14 +90,14 @@ def keep_track_id(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Ite
 
 def track_prompt(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
     """Run tracker and prompt tracker with the defaults of a live run; yield an empty mask while the object is lost."""
-    tracker, prompt_tracker, prompts = Tracker(TrackingConfig()), PromptTracker(), (prompt,)
+    tracker, prompt_tracker, prompts = Tracker(TrackingConfig()), PromptTracker(), PromptSet.of((prompt,))
     for index, frame in enumerate(frames):
         tracked = tracker.update(frame.instances, frame.time_seconds)
         (selection,) = prompt_tracker.update(tracked, prompts, frame_index=index, time_seconds=frame.time_seconds)
         yield instance_masks(frame.instances, list(selection.rows))[0] if selection.rows else _EMPTY
 
 
-def guided_tracking(segmenter: GuidedSegmenter) -> TrackingMethod:
+def guided_tracking(segmenter: SegmentFunction) -> TrackingMethod:
     """Return a method that runs the whole pipeline: each frame is segmented with search regions from earlier frames."""
 
     def track(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
@@ -136,7 +136,7 @@ def best_masks(truth: Sequence[CropMask], frames: Iterable[SequenceFrame]) -> It
         yield max(masks, key=lambda mask: mask_iou(mask, true_mask), default=_EMPTY)
 
 
-def first_prompts(truth: npt.NDArray[np.bool_]) -> dict[str, SpatialPrompt]:
+def first_prompts(truth: MaskArray) -> dict[str, SpatialPrompt]:
     """Return the box of a non-empty mask (H, W) and its innermost point, the one farthest from the outline."""
     rows, columns = np.flatnonzero(truth.any(axis=1)), np.flatnonzero(truth.any(axis=0))
     box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
@@ -159,7 +159,7 @@ def _box(mask: CropMask) -> tuple[float, float, float, float]:
     return (mask.x + tight.x, mask.y + tight.y, mask.x + tight.x + width, mask.y + tight.y + height)
 
 
-def crop_of(mask: npt.NDArray[np.bool_]) -> CropMask:
+def crop_of(mask: MaskArray) -> CropMask:
     """Crop a mask (H, W) to its tight box; empty if the mask is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):

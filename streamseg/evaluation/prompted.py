@@ -18,14 +18,15 @@ import numpy as np
 import torch
 
 from streamseg.evaluation.overlap import mask_iou
-from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentFunction, labelled_images, size_masks
-from streamseg.pipeline.guidance import GuidedSegmenter, guide_of_boxes
+from streamseg.evaluation.truth import ImageTruth, OnImage, labelled_images, size_masks
+from streamseg.pipeline.pipeline import SegmentFunction
 from streamseg.prompting.select import select
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import BoolArray, Float64Array
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
+from streamseg.structures.search_regions import SearchRegions
 
 __all__ = [
     "PromptScores",
@@ -70,8 +71,8 @@ class PromptedScores:
     """Number of labelled objects without crowds and empty masks."""
     box: PromptScores
     """Masks selected by the labelled box among objects found without it."""
-    guided_box: PromptScores | None
-    """Masks selected by the labelled box when it is also a search region; None if the segmenter accepts no regions."""
+    guided_box: PromptScores
+    """Masks selected by the labelled box when it is also a search region."""
     filled_box: PromptScores
     """The filled box itself, used as a mask."""
     one_point: PromptScores
@@ -92,8 +93,8 @@ def evaluate_prompted(
     """Prompt every labelled object of a COCO-format folder.
 
     Args:
-        segment: the segmenter; it should keep 1000 objects per image at a very low score. If it accepts search
-            regions, all boxes of an image are passed at once; each gets its own object.
+        segment: the segmenter; it should keep 1000 objects per image at a very low score. All boxes of
+            an image are passed at once as search regions; each gets its own object.
         folder: a folder with `instances.json` and `images/`.
         min_point_score: minimum score of instances that points can select, 0..1.
         limit: maximum number of images, taken from the start; None for all.
@@ -112,9 +113,8 @@ def evaluate_prompted(
         boxes = [box_prompt(truth, row) for row in objects]
         ious["box"].append(_ious(instances, boxes, truth, objects))
         ious["filled"].append(_filled_ious(boxes, truth, objects))
-        if isinstance(segment, GuidedSegmenter):
-            guided = segment.guided([image], [guide_of_boxes(boxes)])[0]
-            ious["guided"].append(_ious(guided, boxes, truth, objects))
+        regions = SearchRegions(np.array([one.box for one in boxes], np.float64).reshape(-1, 4))
+        ious["guided"].append(_ious(segment([image], [regions])[0], boxes, truth, objects))
         selectable = instances[(instances.scores > min_point_score).nonzero().flatten()]
         for count in NUM_POINTS:
             points: list[Prompt] = []
@@ -131,7 +131,7 @@ def evaluate_prompted(
         num_images,
         len(every_area),
         box=scores["box"],
-        guided_box=scores.get("guided"),
+        guided_box=scores["guided"],
         filled_box=scores["filled"],
         one_point=scores["1"],
         three_points=scores["3"],

@@ -21,8 +21,8 @@ from streamseg.evaluation.prompt_tracking import (
     first_prompts,
     guided_tracking,
 )
-from streamseg.evaluation.truth import OnImage, SegmentFunction
-from streamseg.pipeline.guidance import GuidedSegmenter
+from streamseg.evaluation.truth import OnImage
+from streamseg.pipeline.pipeline import SegmentFunction
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.message import CropMask
 
@@ -88,8 +88,7 @@ def evaluate_video(
         segment: the segmenter, with its usual thresholds.
         folder: a folder with one folder per sequence, each with `images/` and `masks/` and matching file names;
             non-zero pixels of a mask belong to the object.
-        methods: tracking methods to compare, by name. If `segment` accepts search regions, `guided_tracking` is added
-            as "guided".
+        methods: tracking methods to compare, by name; `guided_tracking` is added as "guided".
         limit: maximum number of frames per sequence, taken from the start; at least 3. None for all.
         on_image: progress callback, counting frames.
 
@@ -97,8 +96,7 @@ def evaluate_video(
         DataError: the folder is missing or contains no sequence, a sequence has fewer than 3 frames or an empty first
             mask, or a file is missing, unreadable or of a different size.
     """
-    if isinstance(segment, GuidedSegmenter):
-        methods = {**methods, "guided": guided_tracking(segment)}
+    methods = {**methods, "guided": guided_tracking(segment)}
     sequences = {path: _frame_paths(path, limit) for path in _sequence_folders(folder)}
     num_frames, done = sum(map(len, sequences.values())), 0
     by_prompt: dict[str, dict[str, dict[str, SequenceScores]]] = {}
@@ -163,7 +161,7 @@ def _frame_paths(sequence: Path, limit: int | None) -> list[tuple[Path, Path]]:
         raise DataError(str(error)) from error
     if len(images) < 3:
         raise DataError(
-            f"{sequence} has {len(images)} frames; at least 3 are required, because the first and the last are not scored"
+            f"{sequence} has {len(images)} frames; 3 are required, as the first and the last are not scored"
         )
     paths = [(path, sequence / "masks" / f"{path.stem}.png") for path in images]
     for path, mask in paths:

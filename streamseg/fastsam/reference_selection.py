@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.errors import DataError
+from streamseg.prompting import PromptSet
+from streamseg.prompting.prompt_set import in_order
 from streamseg.structures.message import CropMask
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection
+from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, Selection, TextPrompt
 
 __all__ = [
     "best_rows_for_boxes",
@@ -37,45 +39,46 @@ Box = Sequence[float]
 def select_reference(
     masks: Sequence[CropMask],
     scores: Sequence[float],
-    prompts: Sequence[Prompt],
+    prompts: PromptSet,
     *,
     mask_size: tuple[int, int],
     image_size: tuple[int, int],
 ) -> list[Selection]:
-    """Choose among finished masks as the official FastSAM program does: see `prompting.reference`.
+    """Select among finished masks as the official FastSAM program does.
 
     Args:
-        masks: K of them, as the reference makes them; 0 answers nothing.
-        scores: of the instances, one per mask.
-        prompts: P of them.
-        mask_size: (H, W) that the masks are in.
-        image_size: (H, W) that the prompts are meant for.
+        masks: K masks, made as there; 0 match nothing.
+        scores: scores of the instances, one per mask.
+        prompts: the prompts.
+        mask_size: (H, W) of the masks.
+        image_size: (H, W) that the prompts refer to.
 
     Returns:
-        One Selection per prompt, in the prompts' order. A point prompt has one merged mask, and the rows
-        that are left on it, large to small; nothing at all where the canvas stays empty. A box prompt has
-        one row, however badly it fits, with the IoU as its score.
+        One Selection per prompt, in the prompts' order. A point prompt has one merged mask, and the rows that are left
+        on it, large to small; no rows and no mask if the canvas stays empty. A box prompt has one row, however badly
+        it fits, with the IoU as its score.
 
     Raises:
-        DataError: a prompt is a mask or a text, which the official program does not take.
+        DataError: a prompt is a mask or a text, which the official program does not accept.
     """
-    boxes = [prompt.box for prompt in prompts if isinstance(prompt, BoxPrompt)]
-    ious = iter(_box_ious(masks, boxes, mask_size, image_size))
-    selections = []
-    for prompt in prompts:
-        if isinstance(prompt, EverythingPrompt):
-            selections.append(Selection(prompt.prompt_id, tuple(range(len(masks))), tuple(scores)))
-        elif isinstance(prompt, PointPrompt):
-            selections.append(_merged(masks, scores, prompt, mask_size, image_size))
-        elif not isinstance(prompt, BoxPrompt):
-            raise DataError(f"prompt {prompt.prompt_id!r}: reference prompting answers points, boxes and everything")
-        elif not masks:
-            selections.append(Selection(prompt.prompt_id, (), ()))
-        else:
-            iou = next(ious)
-            row = int(np.argmax(iou))
-            selections.append(Selection(prompt.prompt_id, (row,), (float(np.nan_to_num(iou[row])),)))
-    return selections
+    refused: tuple[MaskPrompt | TextPrompt, ...] = (*prompts.masks.prompts, *prompts.texts.prompts)
+    if refused:
+        raise DataError(f"prompt {refused[0].prompt_id!r}: FastSAM mode matches points, boxes and everything only")
+    every = tuple(range(len(masks)))
+    ious = _box_ious(masks, [prompt.box for prompt in prompts.boxes.prompts], mask_size, image_size)
+    return in_order(
+        (prompts.everything, [Selection(one.prompt_id, every, tuple(scores)) for one in prompts.everything.prompts]),
+        (prompts.points, [_merged(masks, scores, one, mask_size, image_size) for one in prompts.points.prompts]),
+        (prompts.boxes, [_best_row(one, iou) for one, iou in zip(prompts.boxes.prompts, ious, strict=True)]),
+    )
+
+
+def _best_row(prompt: BoxPrompt, ious: npt.NDArray[np.float32]) -> Selection:
+    """Select the row with the highest IoU (K,); none if there is no mask."""
+    if not len(ious):
+        return Selection(prompt.prompt_id, (), ())
+    row = int(np.argmax(ious))
+    return Selection(prompt.prompt_id, (row,), (float(np.nan_to_num(ious[row])),))
 
 
 def _box_ious(

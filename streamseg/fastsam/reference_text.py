@@ -12,8 +12,8 @@ from streamseg.geometry import silhouettes
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
-from streamseg.text.encoders import Encoders
 from streamseg.text.crops import encoder_crops
+from streamseg.text.encoders import Encoders
 
 __all__ = ["ReferenceTextSelector", "best_objects"]
 
@@ -56,8 +56,9 @@ class ReferenceTextSelector:
             Selection(prompt.prompt_id, (row,), (score,)) for prompt, (row, score) in zip(prompts, found, strict=True)
         ]
 
-    def end_source(self, source_id: str) -> None:
-        """Nothing is remembered of sources."""
+    def open_source(self) -> ReferenceTextSelector:
+        """Return itself: nothing is remembered about a source."""
+        return self
 
 
 def best_objects(

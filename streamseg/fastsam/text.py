@@ -40,7 +40,7 @@ def rows_for_texts(result: Results, texts: Sequence[str]) -> list[int]:
     frame = Frame(image, "picture", 0, None, 0, "arrival", 0)
     tracked = Tracked(result.instances, torch.full((len(result),), -1))
     usual = TextConfig()
-    select = TextSelector(lambda: encoders, context=usual.context, background=usual.background)
+    select = TextSelector(lambda: encoders, context=usual.context, background=usual.background).open_source()
     return list(dict.fromkeys(row for selection in select(frame, tracked, prompts) for row in selection.rows))
 
 

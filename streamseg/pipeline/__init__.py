@@ -3,11 +3,12 @@
     segment ─► track ─► select ─► masks ─► Message
 
 pipeline   `Pipeline`: segments batches, finishes single frames
-stream     everything that is kept about one source between frames
-compose    selections to the message that is published
+stream     the state of one source between its frames
+compose    matched prompts to the published message
+mode       the stages whose behaviour is chosen where a run is put together
 """
 
+from streamseg.pipeline.compose import FrameResult
 from streamseg.pipeline.pipeline import Pipeline
-from streamseg.pipeline.result import FrameResult
 
 __all__ = ["FrameResult", "Pipeline"]

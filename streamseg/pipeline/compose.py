@@ -1,144 +1,157 @@
-"""What is in a frame for those who asked: selections to objects with pixels.
-
-default_answers     the masks of the chosen rows alone
-reference_answers   the official FastSAM program's: all masks, then a choice among their pixels
-"""
+"""Compose the published message from selections: pixels for the matched objects, and the frame's header."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple, Protocol
 
-from streamseg.fastsam.reference_masks import native_masks, plain_masks, plain_size
-from streamseg.fastsam.reference_selection import select_reference
-from streamseg.prompting import status_of
+from streamseg.prompting import PromptSet
+from streamseg.prompting.prompt_set import in_order
 from streamseg.segmentation import instance_masks
-from streamseg.structures.instances import TENTATIVE, Tracked
-from streamseg.structures.message import CropMask, MaskSpace, MessageObject
-from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection, TextPrompt
-from streamseg.telemetry import StageTimer
+from streamseg.structures.frame import Frame
+from streamseg.structures.instances import Tracked
+from streamseg.structures.message import CropMask, MaskSpace, Message, MessageObject
+from streamseg.structures.prompt import Selection
+from streamseg.telemetry import Drops, StageTimer
 
-__all__ = ["Answers", "default_answers", "reference_answers"]
+__all__ = ["FrameResult", "Matches", "PromptMatcher", "SelectionMatcher", "compose_message", "selected_objects"]
+
+
+class Matches(NamedTuple):
+    """The matches of all prompts in one frame."""
+
+    selections: tuple[Selection, ...]
+    """One for each prompt of the source, in the prompts' order."""
+    objects: tuple[MessageObject, ...]
+    """The objects that match at least one prompt, by descending score."""
+    space: MaskSpace
+    """The space of the objects' masks."""
+
+
+class PromptMatcher(Protocol):
+    """How the prompts of a frame are matched and which masks their objects get; stateless, shared by all sources."""
+
+    def check(self, prompts: PromptSet) -> None:
+        """Raise ConfigError for a prompt of a kind that cannot be matched."""
+
+    def match(
+        self,
+        tracked: Tracked,
+        prompts: PromptSet,
+        *,
+        select: Callable[[], list[Selection]],
+        texts: Sequence[Selection],
+        timer: StageTimer,
+    ) -> Matches:
+        """Match the prompts of one frame.
+
+        Args:
+            tracked: K instances; 0 match nothing.
+            prompts: the prompts of the source.
+            select: selects the instances for all prompts but texts, in order, following their targets over time.
+                Optional to call; once per frame at most.
+            texts: the selections of the texts, in order.
+            timer: measures the stages `select` and `masks`.
+        """
+
+
+@dataclass(frozen=True)
+class SelectionMatcher:
+    """streamseg's own matching: prompts follow their targets, and only the selected instances get pixels."""
+
+    mask_scale: float = 1.0
+    """Size of the masks relative to the source image, 0..1."""
+
+    def check(self, prompts: PromptSet) -> None:
+        """Accept every kind of prompt."""
+
+    def match(
+        self,
+        tracked: Tracked,
+        prompts: PromptSet,
+        *,
+        select: Callable[[], list[Selection]],
+        texts: Sequence[Selection],
+        timer: StageTimer,
+    ) -> Matches:
+        """Match as described in `PromptMatcher`."""
+        with timer.stage("select"):
+            selections = in_order((prompts.textless, select()), (prompts.texts, texts))
+        height, width = tracked.instances.image_size
+        size = max(round(height * self.mask_scale), 1), max(round(width * self.mask_scale), 1)
+        space = MaskSpace(size, (height, width), (width / size[1], height / size[0], 0.0, 0.0))
+        with timer.stage("masks"):
+            masks_of = partial(instance_masks, tracked.instances, size=size)
+            objects = selected_objects(tracked, selections, masks_of, space, prompts.labels)
+        return Matches(tuple(selections), objects, space)
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """The answers to all prompts about one frame."""
+class FrameResult:
+    """Everything known about one frame in the end."""
 
+    frame: Frame
+    message: Message
+    """The published message: the objects that match a prompt."""
+    tracked: Tracked
+    """Every instance of the frame, selected or not."""
     selections: tuple[Selection, ...]
-    """One for each prompt that was asked of the source, in the prompts' order."""
-    objects: tuple[MessageObject, ...]
-    """What answers at least one prompt, by descending score."""
-    mask_size: tuple[int, int]
-    """(H, W) of the mask space."""
-    mask_to_image: tuple[float, float, float, float]
-    """(scale_x, scale_y, offset_x, offset_y) from the mask space to the source image."""
+    """One for each prompt of the frame's source, in the prompts' order; their rows are rows of `tracked`."""
 
 
-def default_answers(
-    tracked: Tracked,
-    selections: Sequence[Selection],
-    *,
-    mask_size: tuple[int, int],
-    timer: StageTimer,
-    labels: Mapping[str, str] | None = None,
-) -> Answers:
-    """Ours: pixels only for those instances that were chosen.
+def compose_message(
+    frame: Frame, matches: Matches, *, now_ns: int, frame_id: str = "", drops: Drops | None = None
+) -> Message:
+    """Compose the message of a frame.
 
     Args:
-        tracked: K instances; 0 answers nothing.
-        selections: what answers the prompts.
-        mask_size: (H, W) of the masks.
-        timer: takes the stage `masks`.
-        labels: what an object is called, by the id of the prompt that it answers; of several, that of the prompt
-            that it answers best.
+        frame: the frame.
+        matches: the matches of the prompts in it.
+        now_ns: wall clock (ns since the Unix epoch), from which the age of the frame is computed.
+        frame_id: name of its coordinate frame; "" for none.
+        drops: frames dropped so far, reported to subscribers.
     """
-    instances = tracked.instances
-    height, width = instances.image_size
-    space = MaskSpace(mask_size, instances.image_size, (width / mask_size[1], height / mask_size[0], 0.0, 0.0))
-    with timer.stage("masks"):
-        masks_of = partial(instance_masks, instances, size=mask_size)
-        objects = _objects(tracked, selections, masks_of, space, labels)
-    return Answers(tuple(selections), objects, space.size, space.to_image)
+    return Message(
+        source_id=frame.source_id,
+        frame_index=frame.index,
+        captured_ns=frame.captured_ns,
+        clock=frame.clock,
+        age_ms=(now_ns - frame.captured_ns) / 1e6,
+        image_size=frame.size,
+        mask_size=matches.space.size,
+        mask_to_image=matches.space.to_image,
+        objects=matches.objects,
+        pts_seconds=frame.pts_seconds,
+        frame_id=frame_id,
+        prompts=tuple(one.status for one in matches.selections if one.status is not None),
+        drops=drops if drops is not None else {},
+    )
 
 
-def reference_answers(
-    tracked: Tracked,
-    prompts: Sequence[Prompt],
-    *,
-    texts: Sequence[Selection] = (),
-    labels: Mapping[str, str] | None = None,
-    retina_masks: bool = True,
-    timer: StageTimer,
-) -> Answers:
-    """The official FastSAM program's, fault for fault where somebody may depend on it.
-
-    Reproduced: its masks, retina or plain; points painted into one merged mask, whose order of masks and
-    points decides; the best mask of a box, however bad. Its rule for objects that fill the picture is
-    `as_reference`, which the instances must have gone through.
-
-    Not reproduced: detections lost when its suppression runs out of time; the rule for full pictures in the
-    first picture of a batch alone; None where it raises (nothing found, two objects that fill the picture,
-    points outside); colours that change from frame to frame.
-
-    Args:
-        tracked: K instances; 0 answers nothing.
-        prompts: P of them. Several boxes that have the same best mask are one object.
-        texts: the answers to those of them that are texts, in their order.
-        labels: as in `default_answers`.
-        retina_masks: False: masks at the size of the network's input, padding included, over which the
-            prompts are stretched as there, without regard to the padding.
-        timer: takes the stages `select` and `masks`.
-
-    Returns:
-        Answers in which a merged mask is an object of its own, with `track_id` -1 (nothing follows it), the
-        box around its pixels and the best score of the instances on it.
-    """
-    instances = tracked.instances
-    size, to_image = instances.image_size, (1.0, 1.0, 0.0, 0.0)
-    with timer.stage("masks"):
-        if retina_masks or not len(instances):
-            masks = native_masks(instances)
-        else:
-            masks, size = plain_masks(instances), plain_size(instances)
-            cells_x = instances.mask_logits.shape[2] / size[1]
-            cells_y = instances.mask_logits.shape[1] / size[0]
-            place = instances.grid_to_image
-            to_image = (place.scale_x * cells_x, place.scale_y * cells_y, place.offset_x, place.offset_y)
-    with timer.stage("select"):
-        placed = [prompt for prompt in prompts if not isinstance(prompt, TextPrompt)]
-        scores, track_ids = instances.scores.tolist(), tracked.track_ids.tolist()
-        answered = iter(select_reference(masks, scores, placed, mask_size=size, image_size=instances.image_size))
-        spoken = iter(texts)
-        selections = tuple(
-            next(spoken)
-            if isinstance(prompt, TextPrompt)
-            else next(answered)
-            if isinstance(prompt, EverythingPrompt)
-            else status_of(next(answered), track_ids)
-            for prompt in prompts
-        )
-    space = MaskSpace(size, instances.image_size, to_image)
-    objects = [*_objects(tracked, selections, lambda rows: [masks[row] for row in rows], space, labels)]
-    objects += _merged_objects(selections, space)
-    return Answers(selections, tuple(sorted(objects, key=lambda one: -one.score)), size, to_image)
-
-
-def _objects(
+def selected_objects(
     tracked: Tracked,
     selections: Sequence[Selection],
     masks_of: Callable[[list[int]], Sequence[CropMask]],
     space: MaskSpace,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str],
 ) -> tuple[MessageObject, ...]:
-    """The rows that answer at least one prompt, by descending score; only these get pixels."""
+    """Return the rows that match at least one prompt as objects, by descending score; only these get pixels.
+
+    Args:
+        tracked: K instances.
+        selections: the matches; those with a merged mask are skipped.
+        masks_of: makes the masks of some rows.
+        space: the space of these masks.
+        labels: the label of an object by the id of the prompt that it matches; of several, the best match's.
+    """
     prompt_ids: dict[int, list[str]] = {}
     names: dict[int, tuple[float, str]] = {}
     for selection in selections:
         if selection.mask is not None:
             continue
-        label = labels.get(selection.prompt_id) if labels else None
+        label = labels.get(selection.prompt_id)
         for row, score in zip(selection.rows, selection.scores, strict=True):
             prompt_ids.setdefault(row, []).append(selection.prompt_id)
             if label is not None and (row not in names or score > names[row][0]):
@@ -162,19 +175,3 @@ def _objects(
         )
         for row, track_id, box, score, mask in zip(rows, track_ids, boxes, scores, masks, strict=True)
     )
-
-
-def _merged_objects(selections: Sequence[Selection], space: MaskSpace) -> Iterator[MessageObject]:
-    scale_x, scale_y, offset_x, offset_y = space.to_image
-    for selection in selections:
-        if (mask := selection.mask) is not None:
-            height, width = mask.crop.shape
-            x0, y0 = mask.x * scale_x + offset_x, mask.y * scale_y + offset_y
-            yield MessageObject(
-                track_id=TENTATIVE,
-                prompt_ids=(selection.prompt_id,),
-                box=(x0, y0, x0 + width * scale_x, y0 + height * scale_y),
-                score=max(selection.scores),
-                mask=replace(mask, space=space),
-                area=mask.area,
-            )

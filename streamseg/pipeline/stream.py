@@ -1,89 +1,189 @@
-"""The sources that are watched, each with its tracker, its clock and what is asked of it."""
+"""One source between its frames: clock, tracker, prompts, their targets and texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from streamseg.config import TrackingConfig
-from streamseg.pipeline.guidance import guide_of_boxes
-from streamseg.pipeline.source_time import SourceTime
-from streamseg.prompting.prompt_set import PromptSet
+from streamseg.errors import DataError
+from streamseg.prompting import PromptSet, PromptTracker, check_prompts
+from streamseg.prompting.select import select_with_status
+from streamseg.prompting.text import TextMatcher, TextTracker
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
-from streamseg.structures.prompt import Prompt
-from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
+from streamseg.structures.prompt import Selection
+from streamseg.structures.search_regions import NO_REGIONS, Boxes, SearchRegions
 from streamseg.tracking import Tracker
 
-__all__ = ["Stream", "Streams"]
+__all__ = ["SourceTime", "Stream"]
+
+logger = logging.getLogger(__name__)
+
+
+class SourceTime:
+    """Seconds of one source that never run backwards.
+
+    Presentation times are exact, but start again when a camera returns or a file repeats; the arrival time bridges
+    such a step. Frames without presentation times are timed by arrival.
+    """
+
+    def __init__(self) -> None:
+        self._latest: tuple[Frame | None, float] = (None, 0.0)
+
+    def at(self, frame: Frame) -> float:
+        """Return the seconds of this frame since the source's first; frames come in order."""
+        seconds = self.expected_at(frame)
+        self._latest = (frame, seconds)
+        return seconds
+
+    def expected_at(self, frame: Frame) -> float:
+        """Return what `at` would return if this frame came next; thread-safe."""
+        last, seconds = self._latest
+        if last is None:
+            return seconds
+        arrived_seconds = max(frame.received_ns - last.received_ns, 0) / 1e9
+        step = None
+        if frame.pts_seconds is not None and last.pts_seconds is not None:
+            step = frame.pts_seconds - last.pts_seconds
+        return seconds + (step if step is not None and step > 0 else arrived_seconds)
 
 
 class Stream:
-    """What is remembered of one source until it ends."""
+    """The state of one source.
 
-    def __init__(self, tracking: TrackingConfig, asked: PromptSet) -> None:
-        self.time = SourceTime()
-        self.image_size: tuple[int, int] | None = None
-        """(H, W) of the latest picture."""
-        self.asked = asked
-        self.guide = NO_REGIONS
-        """For the next frame, what the prompts want: in boxes without an answer, and where answers without an identity
-        are. Replaced as a whole, for another thread."""
-        self._tracker = Tracker(tracking)
-        self._is_tracked = tracking.enabled
-
-    def track(self, instances: Instances, time_seconds: float) -> Tracked:
-        """The instances of the next frame with their identities; all of them `TENTATIVE` where nothing is tracked."""
-        if self._is_tracked:
-            return self._tracker.update(instances, time_seconds)
-        return Tracked(instances, torch.full((len(instances),), TENTATIVE, dtype=torch.int64))
-
-    def guide_to(self, frame: Frame) -> SearchRegions:
-        """What prompts and tracks say about a frame to come; from any thread."""
-        expected = self._tracker.expected(self.time.expected_at(frame))
-        return SearchRegions(self.guide.prompted, np.concatenate((self.guide.expected, expected)))
-
-
-class Streams:
-    """One Stream for each source, from its first frame to its end.
+    `search_regions` may be called from another thread than the rest, which processes frames in order.
 
     Args:
-        tracking: settings of the trackers.
+        source_id: id of the source.
+        tracking: settings of the tracker. Without tracking, no prompt follows a target.
+        text_matcher: matches texts; None if no text encoder is configured.
     """
 
-    def __init__(self, tracking: TrackingConfig) -> None:
+    def __init__(self, source_id: str, tracking: TrackingConfig, text_matcher: TextMatcher | None = None) -> None:
+        self._source_id = source_id
         self._tracking = tracking
-        self._streams: dict[str, Stream] = {}
+        self._text_matcher = text_matcher
+        self._given: PromptSet | None = None
+        self._prompts = PromptSet.of(())
+        self._prompt_tracker = PromptTracker()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.image_size: tuple[int, int] | None = None
+        """(H, W) of the latest image; None before the first frame and after the end."""
+        self._time = SourceTime()
+        self._frame_index = 0
+        self._time_seconds = 0.0
+        self._tracker = Tracker(self._tracking)
+        self._texts = TextTracker(self._text_matcher.open_source() if self._text_matcher is not None else None)
+        self._regions = NO_REGIONS
 
     @property
-    def image_sizes(self) -> dict[str, tuple[int, int]]:
-        """(H, W) of the latest picture, by source id; from any thread."""
-        streams = tuple(self._streams.items())
-        return {source_id: stream.image_size for source_id, stream in streams if stream.image_size is not None}
+    def prompts(self) -> PromptSet:
+        """The prompts of this source."""
+        return self._prompts
 
-    def of(self, frame: Frame, prompts: Sequence[Prompt]) -> Stream:
-        """That of a frame's source, of which these prompts are asked from here on; a source that is not known begins.
+    def search_regions(self, frame: Frame, prompts: PromptSet) -> SearchRegions:
+        """Return where the segmenter should search for low scores in a frame to come; thread-safe.
+
+        Expected are the tracked objects and targets that have no track id yet; prompted are the boxes without a match.
+        Without tracking these are all boxes among the prompts. Earlier frames may not be finished yet.
 
         Args:
-            frame: the frame.
-            prompts: those of all sources. Hand over the same sequence while nothing changes: that costs nothing.
+            frame: the frame to come.
+            prompts: the prompts of all sources.
         """
-        stream = self._streams.get(frame.source_id)
-        if stream is None:
-            stream = self._streams[frame.source_id] = Stream(self._tracking, PromptSet.of(prompts, frame.source_id))
-        if stream.asked.given is not prompts:
-            stream.asked = PromptSet.of(prompts, frame.source_id)
-        return stream
-
-    def guide(self, frame: Frame, prompts: Sequence[Prompt]) -> SearchRegions:
-        """What is known about a frame before it is segmented; earlier ones may not be finished yet."""
         if not self._tracking.enabled:
-            return guide_of_boxes(PromptSet.of(prompts, frame.source_id).prompts)
-        stream = self._streams.get(frame.source_id)
-        return stream.guide_to(frame) if stream is not None else NO_REGIONS
+            boxes = prompts.for_source(self._source_id).boxes.prompts
+            return SearchRegions(_boxes([one.box for one in boxes])) if boxes else NO_REGIONS
+        expected = self._tracker.expected(self._time.expected_at(frame))
+        regions = self._regions
+        return SearchRegions(regions.prompted, np.concatenate((regions.expected, expected)))
 
-    def end_source(self, source_id: str) -> None:
-        """Forget a source; one that is not known is fine."""
-        self._streams.pop(source_id, None)
+    def begin_frame(self, frame: Frame, prompts: PromptSet) -> None:
+        """Take a frame, and the prompts that are in force from it on.
+
+        A prompt outside the image is not an error (it may target another source), but it is logged.
+
+        Args:
+            frame: the next frame.
+            prompts: the prompts of all sources. Pass the same set while nothing changes: that costs nothing.
+        """
+        if self._given is not prompts:
+            self._given, self._prompts = prompts, prompts.for_source(self._source_id)
+        self._frame_index, self._time_seconds = frame.index, self._time.at(frame)
+        if self.image_size != frame.size:
+            self.image_size = frame.size
+            try:
+                check_prompts(self._prompts.prompts, frame.size)
+            except DataError as error:
+                logger.warning("source %s: %s", self._source_id, error)
+
+    def track(self, instances: Instances) -> Tracked:
+        """Return the instances of the frame with their track ids; all `TENTATIVE` without tracking."""
+        if self._tracking.enabled:
+            return self._tracker.update(instances, self._time_seconds)
+        return Tracked(instances, torch.full((len(instances),), TENTATIVE, dtype=torch.int64))
+
+    def match_texts(self, frame: Frame, tracked: Tracked) -> list[Selection]:
+        """Return one Selection per text, in the prompts' order."""
+        return self._texts.update(frame, tracked, self._prompts.texts.prompts)
+
+    def select(self, tracked: Tracked) -> list[Selection]:
+        """Select the instances of the frame for all prompts but texts, in order; updates the search regions."""
+        prompts = self._prompts.textless
+        if not self._tracking.enabled:
+            return select_with_status(tracked, prompts)
+        selections = self._prompt_tracker.update(
+            tracked, prompts, frame_index=self._frame_index, time_seconds=self._time_seconds
+        )
+        # Replaced as a whole, because another thread reads it.
+        self._regions = self._next_regions(tracked, selections)
+        return selections
+
+    def end(self) -> None:
+        """Forget the frames, tracks and texts of a source that has ended; its identities start afresh if it returns.
+
+        Its prompts become `lost`, and their targets are re-identified by appearance.
+        """
+        self._reset()
+        self._prompt_tracker.restart()
+
+    def state_dict(self) -> dict[str, object]:
+        """Return what is needed to re-identify the targets in another run, as plain JSON values. Thread-safe."""
+        return self._prompt_tracker.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Load the targets of an earlier run, before the first frame; targets known so far are forgotten.
+
+        Raises:
+            DataError: the state is invalid; nothing has changed then.
+        """
+        tracker = PromptTracker()
+        tracker.load_state_dict(state)
+        self._prompt_tracker = tracker
+
+    def _next_regions(self, tracked: Tracked, selections: Sequence[Selection]) -> SearchRegions:
+        """Return the boxes without a match, and the boxes of selected instances without a track id."""
+        unmatched = set[str]()
+        tentative = set[int]()
+        for selection in selections:
+            status = selection.status
+            if status is None or status.track_id >= 0:
+                continue
+            if selection.rows:
+                tentative.add(selection.rows[0])
+            elif status.state == "none":
+                unmatched.add(selection.prompt_id)
+        boxes = [self._prompt_tracker.box(one) for one in self._prompts.boxes.prompts if one.prompt_id in unmatched]
+        if not boxes and not tentative:
+            return NO_REGIONS
+        return SearchRegions(_boxes(boxes), tracked.instances.boxes[sorted(tentative)].double().numpy(force=True))
+
+
+def _boxes(boxes: Sequence[tuple[float, float, float, float]]) -> Boxes:
+    return np.array(boxes, dtype=np.float64).reshape(-1, 4)

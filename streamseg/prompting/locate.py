@@ -9,16 +9,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.appearance import Looks, looks_of
-from streamseg.prompting.births import Births
-from streamseg.prompting.history import Sighting, Sightings
-from streamseg.prompting.likeness import Likenesses
-from streamseg.prompting.parts import Wholes
-from streamseg.prompting.reid import Lost, reacquire
-from streamseg.prompting.target import Binding, Candidate, carry
+from streamseg.prompting.appearance import Appearance, Galleries, appearance_of
+from streamseg.prompting.history import FirstSeen, FrameHistory, FrameRecord
+from streamseg.prompting.parts import PartRelations
+from streamseg.prompting.reid import LostTarget, reidentify
+from streamseg.prompting.target import Hypothesis, Target, carry
 from streamseg.structures.instances import TENTATIVE
 
-__all__ = ["BRIDGED_CONFIDENCE", "Whereabouts"]
+__all__ = ["BRIDGED_CONFIDENCE", "TargetLocator"]
 
 BRIDGED_CONFIDENCE: Final = 0.9
 """Of an identity that began where another ended."""
@@ -27,42 +25,42 @@ LONG_AGO: Final = float("-inf")
 """When something was seen whose clock is not known any more."""
 
 
-class Whereabouts:
+class TargetLocator:
     """Of the objects that the prompts about one source are bound to."""
 
     def __init__(self) -> None:
-        self.likenesses = Likenesses()
+        self.galleries = Galleries()
         """What the objects look like; replaced when identities start afresh."""
-        self._births = Births()
-        self._wholes = Wholes()
-        self._bridges: list[Candidate] = []
-        self._lost: dict[tuple[int, int], Lost] = {}
+        self._births = FirstSeen()
+        self._relations = PartRelations()
+        self._bridges: list[Hypothesis] = []
+        self._lost: dict[tuple[int, int], LostTarget] = {}
         self._next_key = TENTATIVE - 1
 
-    def recall(self, binding: Binding, looks: Looks) -> None:
+    def recall(self, target: Target, appearance: Appearance) -> None:
         """Bind to an object of which no more is known than its looks, from another run."""
-        self._await(binding, looks, () if looks.embeddings is None else tuple(looks.embeddings))
+        self._await(target, appearance, () if appearance.embeddings is None else tuple(appearance.embeddings))
 
-    def restart(self, bindings: Iterable[Binding], sightings: Sightings) -> None:
+    def restart(self, targets: Iterable[Target], history: FrameHistory) -> None:
         """The identities start afresh: the objects are lost, and are known again by their looks alone.
 
         Args:
             bindings: of all prompts; those that are bound to nothing stay so.
             sightings: the last frames with the identities so far.
         """
-        likenesses, self.likenesses = self.likenesses, Likenesses()
-        for binding in bindings:
-            candidate, binding.bridge, binding.whole_id = binding.candidate, None, TENTATIVE
-            if candidate is None:
+        galleries, self.galleries = self.galleries, Galleries()
+        for target in targets:
+            hypothesis, target.bridge, target.whole_id = target.hypothesis, None, TENTATIVE
+            if hypothesis is None:
                 continue
-            known = likenesses.get(candidate.track_id)
-            looks = _looks(binding, sightings, likenesses.alike_seconds(candidate.track_id))
-            binding.position, binding.found_id = 0, TENTATIVE
-            self._await(binding, looks, known.views if known is not None else ())
-        self._births, self._wholes, self._bridges, self._lost = Births(), Wholes(), [], {}
+            known = galleries.get(hypothesis.track_id)
+            appearance = _looks(target, history, galleries.matched_seconds(hypothesis.track_id))
+            target.position, target.matched_id = 0, TENTATIVE
+            self._await(target, appearance, known.views if known is not None else ())
+        self._births, self._relations, self._bridges, self._lost = FirstSeen(), PartRelations(), [], {}
 
     def rows(
-        self, bindings: Mapping[str, Binding], sightings: Sightings, before: Sighting | None, sighting: Sighting
+        self, targets: Mapping[str, Target], history: FrameHistory, before: FrameRecord | None, record: FrameRecord
     ) -> dict[str, int]:
         """The row of what answers for each binding in the newest frame; -1 for nothing.
 
@@ -72,141 +70,141 @@ class Whereabouts:
             before: the frame before the newest; None where that is the first one.
             sighting: the newest frame; once for each.
         """
-        self._births.update(sighting.rows.keys(), sighting.time_seconds)
-        rows = self._seen(bindings, sightings, sighting)
-        self._gather(bindings, rows, sightings, sighting)
+        self._births.update(record.rows.keys(), record.time_seconds)
+        rows = self._seen(targets, history, record)
+        self._gather(targets, rows, history, record)
         if before is not None:
-            self._bridge(bindings, rows, sightings, before, sighting)
-        self._search(bindings, rows, sightings, sighting)
+            self._bridge(targets, rows, history, before, record)
+        self._search(targets, rows, history, record)
         return rows
 
-    def _await(self, binding: Binding, looks: Looks | None, views: Sequence[npt.NDArray[np.float32]]) -> None:
+    def _await(self, target: Target, appearance: Appearance | None, views: Sequence[npt.NDArray[np.float32]]) -> None:
         """Bind to an object under an identity that nobody could have."""
-        self.likenesses.begin(self._next_key, views)
-        binding.looks = replace(looks, seen_seconds=LONG_AGO) if looks is not None else None
-        binding.candidates = [Candidate(self._next_key)]
+        self.galleries.begin(self._next_key, views)
+        target.appearance = replace(appearance, seen_seconds=LONG_AGO) if appearance is not None else None
+        target.hypotheses = [Hypothesis(self._next_key)]
         self._next_key -= 1
 
-    def _seen(self, bindings: Mapping[str, Binding], sightings: Sightings, sighting: Sighting) -> dict[str, int]:
+    def _seen(self, targets: Mapping[str, Target], history: FrameHistory, record: FrameRecord) -> dict[str, int]:
         """The row of each binding's object in the newest frame; -1 where it is not seen."""
-        rows, denied = {}, dict[tuple[int, int], frozenset[int]]()
-        for prompt_id, binding in bindings.items():
-            candidate = binding.candidate
-            if candidate is None or candidate.track_id == TENTATIVE:
-                rows[prompt_id] = binding.row_in(sighting)
+        rows, rejected = {}, dict[tuple[int, int], frozenset[int]]()
+        for prompt_id, target in targets.items():
+            hypothesis = target.hypothesis
+            if hypothesis is None or hypothesis.track_id == TENTATIVE:
+                rows[prompt_id] = target.row_in(record)
                 continue
-            ids = candidate.track_id, binding.found_id
-            if ids not in denied:
-                known = self.likenesses.of(ids[0], sightings, binding.asked_seconds)
-                denied[ids] = known.deny(sighting, ids)
-            rows[prompt_id] = binding.row_in(sighting, denied[ids])
-            binding.is_denied = bool(denied[ids]) and rows[prompt_id] < 0
-        if len(self.likenesses) > len(denied):
-            self.likenesses.keep(key for key, _ in denied)
+            ids = hypothesis.track_id, target.matched_id
+            if ids not in rejected:
+                known = self.galleries.of(ids[0], history, target.evaluated_seconds)
+                rejected[ids] = known.reject(record, ids)
+            rows[prompt_id] = target.row_in(record, rejected[ids])
+            target.is_rejected = bool(rejected[ids]) and rows[prompt_id] < 0
+        if len(self.galleries) > len(rejected):
+            self.galleries.keep(key for key, _ in rejected)
         return rows
 
     def _gather(
-        self, bindings: Mapping[str, Binding], rows: Mapping[str, int], sightings: Sightings, sighting: Sighting
+        self, targets: Mapping[str, Target], rows: Mapping[str, int], history: FrameHistory, record: FrameRecord
     ) -> None:
         """What the objects that are seen are parts of. They go by their own identity, whatever they were found as."""
         parts = {}
-        for prompt_id, binding in bindings.items():
-            candidate = binding.candidate
-            if candidate is None or candidate.track_id == TENTATIVE:
+        for prompt_id, target in targets.items():
+            hypothesis = target.hypothesis
+            if hypothesis is None or hypothesis.track_id == TENTATIVE:
                 continue
-            parts[candidate.track_id] = rows[prompt_id]
+            parts[hypothesis.track_id] = rows[prompt_id]
             if rows[prompt_id] >= 0:
-                binding.whole_id = TENTATIVE
-        self._wholes.keep(parts)
-        for part in parts.keys() - self._wholes.parts:
+                target.whole_id = TENTATIVE
+        self._relations.keep(parts)
+        for part in parts.keys() - self._relations.parts:
             # The newest frame is among the sightings, and comes below.
-            self._wholes.begin(part, sightings.of(part)[:-1])
-        self._wholes.update(sighting, {part: row for part, row in parts.items() if row >= 0})
+            self._relations.begin(part, history.of(part)[:-1])
+        self._relations.update(record, {part: row for part, row in parts.items() if row >= 0})
 
     def _bridge(
         self,
-        bindings: Mapping[str, Binding],
+        targets: Mapping[str, Target],
         rows: dict[str, int],
-        sightings: Sightings,
-        before: Sighting,
-        after: Sighting,
+        history: FrameHistory,
+        before: FrameRecord,
+        after: FrameRecord,
     ) -> None:
         """Answers with what lies where an object was a frame ago, and is not known as anything else.
 
         A tracker that does not know an object again, because its mask has changed a lot, starts another track for it,
         which takes some frames to be given an identity.
         """
-        begun: dict[int, Candidate] = {}
-        for prompt_id, binding in bindings.items():
+        started: dict[int, Hypothesis] = {}
+        for prompt_id, target in targets.items():
             if rows[prompt_id] >= 0:
-                binding.bridge = None
-            elif binding.is_denied:
+                target.bridge = None
+            elif target.is_rejected:
                 continue
-            elif binding.bridge is None and (row := binding.row_before(before)) >= 0:
-                binding.bridge = begun.setdefault(row, Candidate(TENTATIVE, row))
-        self._bridges += begun.values()
+            elif target.bridge is None and (row := target.row_before(before)) >= 0:
+                target.bridge = started.setdefault(row, Hypothesis(TENTATIVE, row))
+        self._bridges += started.values()
         carry(self._bridges, before, after)
         self._bridges = [one for one in self._bridges if one.row >= 0]
-        for prompt_id, binding in bindings.items():
-            bridge = binding.bridge
+        for prompt_id, target in targets.items():
+            bridge = target.bridge
             if bridge is None or rows[prompt_id] >= 0:
                 continue
             rows[prompt_id] = bridge.row_in(after)
-            own_id = binding.candidate.track_id if binding.candidate is not None else TENTATIVE
-            if rows[prompt_id] < 0 or self.likenesses.is_other(own_id, after, rows[prompt_id]):
-                rows[prompt_id], binding.bridge = -1, None
+            own_id = target.hypothesis.track_id if target.hypothesis is not None else TENTATIVE
+            if rows[prompt_id] < 0 or self.galleries.is_other(own_id, after, rows[prompt_id]):
+                rows[prompt_id], target.bridge = -1, None
             elif bridge.track_id != TENTATIVE:
-                binding.looks = _looks(binding, sightings, self.likenesses.alike_seconds(own_id))
-                binding.found_id, binding.bridge = bridge.track_id, None
-                binding.confidence *= BRIDGED_CONFIDENCE
+                target.appearance = _looks(target, history, self.galleries.matched_seconds(own_id))
+                target.matched_id, target.bridge = bridge.track_id, None
+                target.confidence *= BRIDGED_CONFIDENCE
 
     def _search(
-        self, bindings: Mapping[str, Binding], rows: dict[str, int], sightings: Sightings, sighting: Sighting
+        self, targets: Mapping[str, Target], rows: dict[str, int], history: FrameHistory, record: FrameRecord
     ) -> None:
         """Look for what is lost; where it is not found, for what may answer for it."""
-        missing: dict[tuple[int, int], list[tuple[str, Binding]]] = {}
+        missing: dict[tuple[int, int], list[tuple[str, Target]]] = {}
         for prompt_id, row in rows.items():
-            binding = bindings[prompt_id]
-            candidate = binding.candidate
-            if row < 0 and candidate is not None:
-                missing.setdefault((candidate.track_id, binding.found_id), []).append((prompt_id, binding))
-        lost = {key: self._lost.get(key) or self._waiting(key, same[0][1], sightings) for key, same in missing.items()}
+            target = targets[prompt_id]
+            hypothesis = target.hypothesis
+            if row < 0 and hypothesis is not None:
+                missing.setdefault((hypothesis.track_id, target.matched_id), []).append((prompt_id, target))
+        lost = {key: self._lost.get(key) or self._waiting(key, same[0][1], history) for key, same in missing.items()}
         self._lost = {key: one for key, one in lost.items() if one is not None}
-        found = reacquire(list(self._lost.values()), sighting, self._births)
+        found = reidentify(list(self._lost.values()), record, self._births)
         for (key, one), seen in zip(self._lost.items(), found, strict=True):
-            for prompt_id, binding in missing[key]:
-                whole_row = self._stand_in(binding, sighting)
-                if seen is not None and self._wholes.may_be(key[0], sighting, sighting.rows[seen.track_id], whole_row):
-                    binding.found_id, binding.looks = seen.track_id, one.looks
-                    binding.confidence *= seen.probability
-                    rows[prompt_id], binding.whole_id = sighting.rows[seen.track_id], TENTATIVE
-                elif one.was_fleeting(sighting.time_seconds) and binding.leave(sighting):
-                    rows[prompt_id] = binding.row_in(sighting)
+            for prompt_id, target in missing[key]:
+                whole_row = self._stand_in(target, record)
+                if seen is not None and self._relations.may_be(key[0], record, record.rows[seen.track_id], whole_row):
+                    target.matched_id, target.appearance = seen.track_id, one.appearance
+                    target.confidence *= seen.probability
+                    rows[prompt_id], target.whole_id = record.rows[seen.track_id], TENTATIVE
+                elif one.was_fleeting(record.time_seconds) and target.switch(record):
+                    rows[prompt_id] = target.row_in(record)
                 else:
                     rows[prompt_id] = whole_row
 
-    def _stand_in(self, binding: Binding, sighting: Sighting) -> int:
+    def _stand_in(self, target: Target, record: FrameRecord) -> int:
         """The row of what answers for its object, which is not seen, because that is a part of it; else -1."""
-        candidate = binding.candidate
-        if candidate is not None:
-            binding.whole_id = self._wholes.stand_in(candidate.track_id, sighting, binding.may_be_answered_by())
-        return sighting.rows.get(binding.whole_id, -1)
+        hypothesis = target.hypothesis
+        if hypothesis is not None:
+            target.whole_id = self._relations.stand_in(hypothesis.track_id, record, target.allowed_stand_ins())
+        return record.rows.get(target.whole_id, -1)
 
-    def _waiting(self, key: tuple[int, int], binding: Binding, sightings: Sightings) -> Lost | None:
+    def _waiting(self, key: tuple[int, int], target: Target, history: FrameHistory) -> LostTarget | None:
         """A binding's object as it begins to be waited for; None where nothing is known of it."""
-        looks = _looks(binding, sightings, self.likenesses.alike_seconds(key[0]))
-        if looks is None:
+        appearance = _looks(target, history, self.galleries.matched_seconds(key[0]))
+        if appearance is None:
             return None
-        seen = sightings.of(binding.found_id if binding.found_id >= 0 else key[0])
-        seen = [one for one in seen if one[0].time_seconds <= looks.seen_seconds]
+        seen = history.of(target.matched_id if target.matched_id >= 0 else key[0])
+        seen = [one for one in seen if one[0].time_seconds <= appearance.seen_seconds]
         lived_seconds = seen[-1][0].time_seconds - seen[0][0].time_seconds if seen else float("inf")
-        return Lost(looks, lived_seconds)
+        return LostTarget(appearance, lived_seconds)
 
 
-def _looks(binding: Binding, sightings: Sightings, until_seconds: float) -> Looks | None:
+def _looks(target: Target, history: FrameHistory, until_seconds: float) -> Appearance | None:
     """What is known of its object; None where it has none that was seen."""
-    candidate = binding.candidate
-    if candidate is None:
+    hypothesis = target.hypothesis
+    if hypothesis is None:
         return None
-    track_id = binding.found_id if binding.found_id >= 0 else candidate.track_id
-    return looks_of(sightings, track_id, until_seconds, binding.looks)
+    track_id = target.matched_id if target.matched_id >= 0 else hypothesis.track_id
+    return appearance_of(history, track_id, until_seconds, target.appearance)

@@ -8,13 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from streamseg.prompting.appearance import Floats, Looks, mask_areas, silhouette_ious
-from streamseg.prompting.births import Births
-from streamseg.prompting.history import Sighting
+from streamseg.prompting.appearance import Appearance, Floats, mask_areas, silhouette_ious
+from streamseg.prompting.history import FirstSeen, FrameRecord
 
-__all__ = ["FEATURES", "Found", "Lost", "features", "reacquire"]
+__all__ = ["FEATURES", "LostTarget", "Match", "features", "reidentify"]
 
-FEATURES: Final = ("constant", "distance", "shape", "size", "looks", "seconds")
+FEATURES: Final = ("constant", "distance", "shape", "size", "appearance", "seconds")
 """What speaks for and against, see `features`."""
 WEIGHTS: Final = np.array([-17.05, -1.94, 3.19, -0.59, 17.28, -0.22])
 """Log odds by feature where the segmenter gives embeddings: what `python -m benchmarks.prompts --fit` gave, a logistic
@@ -49,10 +48,10 @@ MEMORY_SECONDS: Final = 2.0
 
 
 @dataclass
-class Lost:
+class LostTarget:
     """One object that is waited for."""
 
-    looks: Looks
+    appearance: Appearance
     lived_seconds: float
     """How long it had been seen, of the seconds that are kept."""
     best: int = -1
@@ -62,26 +61,26 @@ class Lost:
 
     def was_fleeting(self, time_seconds: float) -> bool:
         """It was hardly there, and has been gone for longer: a fragment of something, or nothing."""
-        gone_seconds = time_seconds - self.looks.seen_seconds
+        gone_seconds = time_seconds - self.appearance.seen_seconds
         return self.lived_seconds < FLEETING_SECONDS and gone_seconds >= max(self.lived_seconds, MIN_GONE_SECONDS)
 
 
 @dataclass(frozen=True)
-class Found:
+class Match:
     """A lost object that was found."""
 
     track_id: int
     probability: float
 
 
-def reacquire(lost: Sequence[Lost], sighting: Sighting, births: Births) -> list[Found | None]:
+def reidentify(lost: Sequence[LostTarget], record: FrameRecord, first_seen: FirstSeen) -> list[Match | None]:
     """Look for lost objects among those of a frame, each for itself; what they know of the frames before changes.
 
     Only among identities that began after the object was last seen: any other was there beside it or before it, and
     is something else.
     """
-    answers: list[Found | None] = [None] * len(lost)
-    open_ = [births.since(one.looks.seen_seconds) for one in lost]
+    answers: list[Match | None] = [None] * len(lost)
+    open_ = [first_seen.since(one.appearance.seen_seconds) for one in lost]
     searching = [position for position, strangers in enumerate(open_) if strangers]
     for position, strangers in enumerate(open_):
         if not strangers:
@@ -89,8 +88,8 @@ def reacquire(lost: Sequence[Lost], sighting: Sighting, births: Births) -> list[
     if not searching:
         return answers
     ids = sorted(set().union(*(open_[position] for position in searching)))
-    rows = [sighting.rows[identity] for identity in ids]
-    odds = _log_odds([lost[position].looks for position in searching], sighting, rows)  # (L, C)
+    rows = [record.rows[identity] for identity in ids]
+    odds = _log_odds([lost[position].appearance for position in searching], record, rows)  # (L, C)
     columns = {identity: column for column, identity in enumerate(ids)}
     for line, position in zip(odds, searching, strict=True):
         one = lost[position]
@@ -99,7 +98,7 @@ def reacquire(lost: Sequence[Lost], sighting: Sighting, births: Births) -> list[
         best = float(line[ranked[0]])
         margin = best - float(line[ranked[1]]) if len(ranked) > 1 else np.inf
         probability = 1 / (1 + float(np.exp(-best)))
-        least = MIN_PROBABILITY if _is_comparable(one.looks, sighting) else MIN_PROBABILITY_WITHOUT_LOOKS
+        least = MIN_PROBABILITY if _is_comparable(one.appearance, record) else MIN_PROBABILITY_WITHOUT_LOOKS
         if probability < least or margin < MARGIN:
             one.best, one.num_agreeing = -1, 0
             continue
@@ -107,13 +106,13 @@ def reacquire(lost: Sequence[Lost], sighting: Sighting, births: Births) -> list[
         one.num_agreeing = one.num_agreeing + 1 if identity == one.best else 1
         one.best = identity
         if one.num_agreeing >= AGREEING_FRAMES:
-            answers[position] = Found(identity, probability)
+            answers[position] = Match(identity, probability)
     return answers
 
 
-def _log_odds(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) -> Floats:
+def _log_odds(appearance: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Floats:
     """(L, C) that row c is what l was."""
-    values = features(looks, sighting, rows)
+    values = features(appearance, record, rows)
     has_looks = np.isfinite(values[..., 4])
     values = np.nan_to_num(values)
     odds = np.where(has_looks, values @ WEIGHTS, values @ WEIGHTS_WITHOUT_LOOKS)
@@ -121,7 +120,7 @@ def _log_odds(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) -
     return possible
 
 
-def features(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) -> Floats:
+def features(appearance: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Floats:
     """(L, C, `FEATURES`) of L lost objects and C rows of a frame.
 
     constant: 1. distance: from where it would be by now, in units of how uncertain that is, up to 4, and less with time
@@ -130,28 +129,28 @@ def features(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) ->
     seen, up to `MAX_SECONDS`. Of an object's views the one that is most like the row counts, for shape, size and looks
     each.
     """
-    boxes = sighting.boxes[list(rows)].astype(np.float64)  # (C, 4)
-    shapes = sighting.rasters[list(rows)].reshape(len(rows), -1) > 0  # (C, T)
+    boxes = record.boxes[list(rows)].astype(np.float64)  # (C, 4)
+    shapes = record.rasters[list(rows)].reshape(len(rows), -1) > 0  # (C, T)
     areas = mask_areas(boxes, shapes)
-    begins = np.concatenate([[0], np.cumsum([len(one.areas) for one in looks])[:-1]])  # views of all, one by one
-    silhouettes = np.concatenate([one.silhouettes for one in looks])  # (sum V, T)
-    values = np.ones((len(looks), len(rows), len(FEATURES)))
-    values[..., 1] = _distances(looks, sighting, boxes)
+    begins = np.concatenate([[0], np.cumsum([len(one.areas) for one in appearance])[:-1]])  # views of all, one by one
+    silhouettes = np.concatenate([one.silhouettes for one in appearance])  # (sum V, T)
+    values = np.ones((len(appearance), len(rows), len(FEATURES)))
+    values[..., 1] = _distances(appearance, record, boxes)
     values[..., 2] = np.maximum.reduceat(silhouette_ious(silhouettes, shapes), begins, axis=0)
-    seen = np.concatenate([one.areas for one in looks])[:, None]
+    seen = np.concatenate([one.areas for one in appearance])[:, None]
     size = np.abs(np.log((areas[None] + 1) / (seen + 1))) / 2
     values[..., 3] = np.minimum.reduceat(size, begins, axis=0)
-    values[..., 4] = _cosines(looks, sighting, rows)
-    values[..., 5] = np.array([min(sighting.time_seconds - one.seen_seconds, MAX_SECONDS) for one in looks])[:, None]
+    values[..., 4] = _cosines(appearance, record, rows)
+    values[..., 5] = np.array([min(record.time_seconds - one.seen_seconds, MAX_SECONDS) for one in appearance])[:, None]
     return values
 
 
-def _distances(looks: Sequence[Looks], sighting: Sighting, boxes: Floats) -> Floats:
+def _distances(appearance: Sequence[Appearance], record: FrameRecord, boxes: Floats) -> Floats:
     """(L, C)."""
-    last = np.array([one.box for one in looks])  # (L, 4)
-    velocity = np.array([one.velocity for one in looks])  # (L, 2)
-    elapsed = np.array([max(sighting.time_seconds - one.seen_seconds, 0.0) for one in looks])[:, None]  # (L, 1)
-    height, width = sighting.tracked.instances.image_size
+    last = np.array([one.box for one in appearance])  # (L, 4)
+    velocity = np.array([one.velocity for one in appearance])  # (L, 2)
+    elapsed = np.array([max(record.time_seconds - one.seen_seconds, 0.0) for one in appearance])[:, None]  # (L, 1)
+    height, width = record.tracked.instances.image_size
     centre = (last[:, :2] + last[:, 2:]) / 2
     centre = centre + velocity * COASTING_SECONDS * (1 - np.exp(-elapsed / COASTING_SECONDS))
     centre = centre.clip(0, (width, height))  # what left the picture comes back where it left
@@ -162,22 +161,22 @@ def _distances(looks: Sequence[Looks], sighting: Sighting, boxes: Floats) -> Flo
     return distances
 
 
-def _is_comparable(looks: Looks, sighting: Sighting) -> bool:
+def _is_comparable(appearance: Appearance, record: FrameRecord) -> bool:
     """Whether both have embeddings, and those of one length: another network's say nothing."""
-    known, found = looks.embeddings, sighting.embeddings
+    known, found = appearance.embeddings, record.embeddings
     return known is not None and found is not None and known.shape[1] == found.shape[1]
 
 
-def _cosines(looks: Sequence[Looks], sighting: Sighting, rows: Sequence[int]) -> Floats:
+def _cosines(appearance: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Floats:
     """(L, C); NaN where one of the two has no embedding, or one of another length."""
-    cosines = np.full((len(looks), len(rows)), np.nan)
-    if sighting.embeddings is None:
+    cosines = np.full((len(appearance), len(rows)), np.nan)
+    if record.embeddings is None:
         return cosines
-    found = sighting.embeddings[list(rows)]
+    found = record.embeddings[list(rows)]
     known = [
         (position, one.embeddings)
-        for position, one in enumerate(looks)
-        if one.embeddings is not None and _is_comparable(one, sighting)
+        for position, one in enumerate(appearance)
+        if one.embeddings is not None and _is_comparable(one, record)
     ]
     if known:
         begins = np.concatenate([[0], np.cumsum([len(views) for _, views in known])[:-1]])

@@ -6,18 +6,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from streamseg.geometry import box_iou
-from streamseg.prompting.appearance import Looks, silhouette_ious
-from streamseg.prompting.history import Sighting
-from streamseg.prompting.moved import moved
+from streamseg.prompting.appearance import Appearance, silhouette_ious
+from streamseg.prompting.history import FrameRecord
+from streamseg.structures.arrays import Float64Array
 from streamseg.structures.instances import CORRECTION_MARGIN, TENTATIVE
-from streamseg.structures.prompt import PointPrompt, SpatialPrompt
+from streamseg.structures.message import CropMask
+from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, SpatialPrompt
 
-__all__ = ["Binding", "Candidate", "carry", "inner_point", "is_step"]
+__all__ = ["Hypothesis", "Target", "carry", "inner_point", "is_step", "transform_prompt"]
 
 MIN_OVERLAP: Final = 0.4
 """Mean of box IoU and IoU of the silhouettes, each over its own box, from one frame to the next, for an object that has
@@ -27,7 +29,7 @@ MIN_BOX_IOU: Final = 0.2
 
 
 @dataclass
-class Candidate:
+class Hypothesis:
     """One object that could be meant."""
 
     track_id: int
@@ -44,77 +46,77 @@ class Candidate:
         """It went before it had an identity: nobody can ever find it again."""
         return self.track_id == TENTATIVE and self.row < 0
 
-    def row_in(self, sighting: Sighting) -> int:
+    def row_in(self, record: FrameRecord) -> int:
         """Its row in the newest frame; -1 where it is not seen."""
-        return self.row if self.track_id == TENTATIVE else sighting.rows.get(self.track_id, -1)
+        return self.row if self.track_id == TENTATIVE else record.rows.get(self.track_id, -1)
 
 
 @dataclass
-class Binding:
+class Target:
     """What a prompt is bound to; to nothing while there are no candidates."""
 
     prompt: SpatialPrompt
-    candidates: list[Candidate] = field(default_factory=list)
+    hypotheses: list[Hypothesis] = field(default_factory=list)
     """In the order in which `step` goes through them."""
     position: int = 0
     """Of the candidate that answers."""
-    found_id: int = TENTATIVE
+    matched_id: int = TENTATIVE
     """The identity under which it was found again, after its own was lost."""
     confidence: float = 1.0
     """That what was found again is the object: the product of all the times."""
-    looks: Looks | None = None
+    appearance: Appearance | None = None
     """As it was before it was found again, or before the identities started afresh."""
-    bridge: Candidate | None = None
+    bridge: Hypothesis | None = None
     """What lay in its object's place when the tracker lost that, and stays there: it answers meanwhile."""
-    is_denied: bool = False
+    is_rejected: bool = False
     """Its object's identity is seen, and is another object."""
     whole_id: int = TENTATIVE
     """What its object is a part of, where that answers for it."""
-    asked_seconds: float = float("inf")
+    evaluated_seconds: float = float("inf")
     """When the picture was taken in which its candidates were found."""
-    is_asked: bool = False
+    is_evaluated: bool = False
     """The frame that the sender saw has had its say."""
-    place: SpatialPrompt = field(init=False)
+    location: SpatialPrompt = field(init=False)
     """The prompt on the frame of its candidates' `first_box`; where it is asked again once all of them are gone."""
 
     def __post_init__(self) -> None:
-        self.place = self.prompt
+        self.location = self.prompt
 
     @property
-    def candidate(self) -> Candidate | None:
+    def hypothesis(self) -> Hypothesis | None:
         """The one that answers."""
-        return self.candidates[self.position] if self.candidates else None
+        return self.hypotheses[self.position] if self.hypotheses else None
 
-    def row_in(self, sighting: Sighting, denied: Collection[int] = ()) -> int:
+    def row_in(self, record: FrameRecord, rejected: Collection[int] = ()) -> int:
         """Its object's row in the newest frame; -1 where it is not seen. Its own identity goes before a found one.
 
         Args:
             sighting: the newest frame.
             denied: identities that are other objects.
         """
-        candidate = self.candidate
-        if candidate is None:
+        hypothesis = self.hypothesis
+        if hypothesis is None:
             return -1
-        row = candidate.row_in(sighting) if candidate.track_id not in denied else -1
-        if row < 0 <= self.found_id:
-            return sighting.rows.get(self.found_id, -1) if self.found_id not in denied else -1
-        if row >= 0 and self.found_id >= 0:
-            self.found_id, self.confidence = TENTATIVE, 1.0
+        row = hypothesis.row_in(record) if hypothesis.track_id not in rejected else -1
+        if row < 0 <= self.matched_id:
+            return record.rows.get(self.matched_id, -1) if self.matched_id not in rejected else -1
+        if row >= 0 and self.matched_id >= 0:
+            self.matched_id, self.confidence = TENTATIVE, 1.0
         return row
 
-    def row_before(self, before: Sighting) -> int:
+    def row_before(self, before: FrameRecord) -> int:
         """Its object's row in the frame before the newest, where it had an identity there; else -1."""
-        candidate = self.candidate
-        if candidate is None:
+        hypothesis = self.hypothesis
+        if hypothesis is None:
             return -1
-        return before.rows.get(self.found_id if self.found_id >= 0 else candidate.track_id, -1)
+        return before.rows.get(self.matched_id if self.matched_id >= 0 else hypothesis.track_id, -1)
 
-    def bind(self, candidates: Sequence[Candidate]) -> None:
+    def bind(self, hypotheses: Sequence[Hypothesis]) -> None:
         """To these objects, the one that the prompt's `step` says first."""
-        self.candidates = list(candidates)
-        self._choose(self.prompt.step % len(candidates))
+        self.hypotheses = list(hypotheses)
+        self._choose(self.prompt.step % len(hypotheses))
 
-    def renew(self, candidates: Sequence[Candidate], position: int, sighting: Sighting, row: int) -> None:
+    def rebuild(self, hypotheses: Sequence[Hypothesis], position: int, record: FrameRecord, row: int) -> None:
         """To what lies around its object by now, in place of what did when it was asked.
 
         Args:
@@ -123,51 +125,51 @@ class Binding:
             sighting: the newest frame.
             row: of its object there.
         """
-        known, self.candidates, self.position = self.candidate, list(candidates), position
+        known, self.hypotheses, self.position = self.hypothesis, list(hypotheses), position
         if known is not None:
-            self._go_along(known, sighting.boxes[row])
+            self._go_along(known, record.boxes[row])
             if known.track_id != TENTATIVE:
                 # Its own identity goes on, which need not be the one that it was found under.
-                self.candidates[position] = replace(known, first_box=sighting.boxes[row])
+                self.hypotheses[position] = replace(known, first_box=record.boxes[row])
 
-    def advance(self, prompt: SpatialPrompt, sighting: Sighting) -> None:
+    def advance(self, prompt: SpatialPrompt, record: FrameRecord) -> None:
         """To another step: as many candidates on as the step went up, those left out that are not there."""
         steps, self.prompt = prompt.step - self.prompt.step, prompt
         here = [
             position
-            for position, candidate in enumerate(self.candidates)
-            if position == self.position or candidate.row_in(sighting) >= 0
+            for position, hypothesis in enumerate(self.hypotheses)
+            if position == self.position or hypothesis.row_in(record) >= 0
         ]
         if len(here) > 1:
             chosen = here[(here.index(self.position) + steps) % len(here)]
             if chosen != self.position:
                 self._choose(chosen)
 
-    def leave_gone(self, sighting: Sighting) -> None:
+    def drop_gone(self, record: FrameRecord) -> None:
         """Where its candidate went before it had an identity: to the next one that is there, else to nothing."""
-        candidate = self.candidate
-        if candidate is not None and candidate.is_gone and not self.leave(sighting):
-            self.candidates = []
-            if candidate.last_box is not None:
-                self._go_along(candidate, candidate.last_box)
+        hypothesis = self.hypothesis
+        if hypothesis is not None and hypothesis.is_gone and not self.switch(record):
+            self.hypotheses = []
+            if hypothesis.last_box is not None:
+                self._go_along(hypothesis, hypothesis.last_box)
 
-    def leave(self, sighting: Sighting) -> bool:
+    def switch(self, record: FrameRecord) -> bool:
         """For the next candidate that is there; False where there is none."""
-        order = [*range(self.position + 1, len(self.candidates)), *range(self.position)]
-        there = [position for position in order if self.candidates[position].row_in(sighting) >= 0]
+        order = [*range(self.position + 1, len(self.hypotheses)), *range(self.position)]
+        there = [position for position in order if self.hypotheses[position].row_in(record) >= 0]
         if there:
             self._choose(there[0])
         return bool(there)
 
-    def _go_along(self, candidate: Candidate, box: npt.NDArray[np.float32]) -> None:
-        if candidate.first_box is not None:
-            self.place = moved(self.place, candidate.first_box, box)
+    def _go_along(self, hypothesis: Hypothesis, box: npt.NDArray[np.float32]) -> None:
+        if hypothesis.first_box is not None:
+            self.location = transform_prompt(self.location, hypothesis.first_box, box)
 
     def _choose(self, position: int) -> None:
-        self.position, self.found_id, self.confidence, self.looks = position, TENTATIVE, 1.0, None
-        self.bridge, self.whole_id, self.is_denied = None, TENTATIVE, False
+        self.position, self.matched_id, self.confidence, self.appearance = position, TENTATIVE, 1.0, None
+        self.bridge, self.whole_id, self.is_rejected = None, TENTATIVE, False
 
-    def may_be_answered_by(self) -> Collection[int] | None:
+    def allowed_stand_ins(self) -> Collection[int] | None:
         """The identities that may answer for a part; None for all.
 
         A click means what is seen at its place; whatever says more (a box, a mask, a background point) means an object
@@ -175,7 +177,7 @@ class Binding:
         """
         if isinstance(self.prompt, PointPrompt) and all(self.prompt.point_labels):
             return None
-        return {one.track_id for one in self.candidates}
+        return {one.track_id for one in self.hypotheses}
 
 
 def is_step(before: SpatialPrompt, after: SpatialPrompt) -> bool:
@@ -185,12 +187,12 @@ def is_step(before: SpatialPrompt, after: SpatialPrompt) -> bool:
     return replace(before, step=0, frame_index=None) == replace(after, step=0, frame_index=None)
 
 
-def carry(candidates: Sequence[Candidate], before: Sighting, after: Sighting) -> None:
+def carry(hypotheses: Sequence[Hypothesis], before: FrameRecord, after: FrameRecord) -> None:
     """Take candidates without an identity from one frame to the next by their overlap; they may get one there.
 
     What had an identity before is another object and is not taken.
     """
-    moving = [one for one in candidates if one.row >= 0]
+    moving = [one for one in hypotheses if one.row >= 0]
     if not moving:
         return
     free = [row for row, identity in enumerate(after.track_ids) if identity < 0 or identity not in before.rows]
@@ -212,11 +214,11 @@ def carry(candidates: Sequence[Candidate], before: Sighting, after: Sighting) ->
             one.row = -1
 
 
-def inner_point(prompt_id: str, sighting: Sighting, row: int) -> PointPrompt:
+def inner_point(prompt_id: str, record: FrameRecord, row: int) -> PointPrompt:
     """A point on an object, well inside of it where it is solid."""
-    raster = sighting.rasters[row].astype(np.float32)
+    raster = record.rasters[row].astype(np.float32)
     inside = raster > 0
-    x0, y0, x1, y1 = sighting.boxes[row].tolist()
+    x0, y0, x1, y1 = record.boxes[row].tolist()
     if not inside.any():
         return PointPrompt(prompt_id, (((x0 + x1) / 2, (y0 + y1) / 2),), (1,))
     rows, columns = np.nonzero(inside)
@@ -225,3 +227,51 @@ def inner_point(prompt_id: str, sighting: Sighting, row: int) -> PointPrompt:
     shares = (np.array([columns[nearest], rows[nearest]]) + 0.5) / len(raster)
     shares = shares * (1 + 2 * CORRECTION_MARGIN) - CORRECTION_MARGIN
     return PointPrompt(prompt_id, ((x0 + float(shares[0]) * (x1 - x0), y0 + float(shares[1]) * (y1 - y0)),), (1,))
+
+
+MIN_SIDE_PX = 1.0
+"""Of a box: what is narrower says nothing about the scale."""
+MAX_MASK_SIDE_PX = 8192
+"""No camera's picture is larger, and no mask that means an object in it."""
+
+
+def transform_prompt(
+    prompt: SpatialPrompt, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]
+) -> SpatialPrompt:
+    """Move a prompt with its target: shift and scale it from one box to another.
+
+    Args:
+        prompt: the prompt on the target in the box `before`.
+        before: (4,) xyxy, box of the target at that time.
+        after: (4,) xyxy, its box now.
+
+    Returns:
+        The moved prompt; a mask prompt unchanged if its mask would have no pixel left, or a side of more than
+        `MAX_MASK_SIDE_PX`.
+    """
+    begin, end = before.astype(np.float64), after.astype(np.float64)
+    sides = (np.maximum(box[2:] - box[:2], MIN_SIDE_PX) for box in (end, begin))
+    scale = np.divide(*sides)  # (2,) x, y
+    shift = end[:2] - begin[:2] * scale
+    match prompt:
+        case PointPrompt():
+            points = np.array(prompt.point_coords) * scale + shift
+            return replace(prompt, point_coords=tuple((float(x), float(y)) for x, y in points))
+        case BoxPrompt():
+            x0, y0, x1, y1 = (np.array(prompt.box).reshape(2, 2) * scale + shift).ravel().tolist()
+            return replace(prompt, box=(x0, y0, x1, y1))
+        case MaskPrompt():
+            mask = _transform_mask(prompt.mask, scale, shift)
+            return prompt if mask is None else replace(prompt, mask=mask)
+
+
+def _transform_mask(mask: CropMask, scale: Float64Array, shift: Float64Array) -> CropMask | None:
+    """Return the scaled and shifted mask, or None if it would be too large or empty."""
+    height, width = mask.crop.shape
+    x, y = np.rint(np.array([mask.x, mask.y]) * scale + shift).astype(int).tolist()
+    size = np.maximum(np.rint(np.array([width, height]) * scale), 1).astype(int).tolist()
+    if max(size) > MAX_MASK_SIDE_PX:
+        return None
+    crop = cv2.resize(mask.crop.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.bool_)
+    # Thin masks can fall between the pixels of a small one.
+    return CropMask(crop, x, y) if crop.any() else None

@@ -1,4 +1,4 @@
-"""Prompts that are texts: who can read them, and how they stand."""
+"""Text prompts: the interface of text matchers, and the state of the texts of one source."""
 
 from __future__ import annotations
 
@@ -11,84 +11,83 @@ from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection, TextPrompt
-from streamseg.telemetry import StageTimer
 
-__all__ = ["TextMatcher", "TextPrompts"]
+__all__ = ["SourceTextMatcher", "TextMatcher", "TextTracker", "prepare_texts"]
+
+
+class SourceTextMatcher(Protocol):
+    """Matches texts with the objects of one source; may remember objects by track id."""
+
+    def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
+        """Return one Selection per prompt, in the prompts' order: the rows that match its text, best first."""
 
 
 class TextMatcher(Protocol):
-    """What knows words."""
-
-    def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
-        """One Selection per prompt, in the prompts' order: the rows that are what it says, best first."""
+    """Matches texts with objects; shared by all sources."""
 
     def prepare(self) -> object:
-        """Get ready, from any thread, before the first text is asked for; raises StreamsegError where it cannot."""
+        """Load what is needed, before the first text is used; thread-safe. Raises StreamsegError if it cannot."""
 
-    def end_source(self, source_id: str) -> None:
-        """Forget the objects of a source, whose identities start afresh."""
+    def open_source(self) -> SourceTextMatcher:
+        """Return a matcher for one source, without any memory of objects."""
 
 
-class TextPrompts:
-    """Answers the texts about any source.
+def prepare_texts(matcher: TextMatcher | None, prompts: Sequence[TextPrompt]) -> None:
+    """Get a matcher ready for some texts; thread-safe. No texts need nothing.
 
     Args:
-        reader: answers them; None where there is nobody who can.
+        matcher: the text matcher, or None if no text encoder is configured.
+        prompts: the texts.
+
+    Raises:
+        ConfigError: there are texts, but no matcher.
+        WeightsError, EngineError: the matcher cannot be loaded.
+    """
+    if not prompts:
+        return
+    if matcher is None:
+        raise ConfigError(
+            f"prompt {prompts[0].prompt_id!r} is a text prompt, but no text encoder is configured; configure text"
+            " encoders, or use points, a box or a mask"
+        )
+    matcher.prepare()
+
+
+class TextTracker:
+    """Match the texts of one source, frame by frame, and keep their states.
+
+    Args:
+        matcher: the matcher of this source, or None if no text encoder is configured.
     """
 
-    def __init__(self, reader: TextMatcher | None) -> None:
-        self._reader = reader
-        self._answered: dict[str, frozenset[tuple[str, str]]] = {}
-        """By source, id and text of those that had an answer at any time."""
+    def __init__(self, matcher: SourceTextMatcher | None) -> None:
+        self._matcher = matcher
+        self._matched: frozenset[tuple[str, str]] = frozenset()
+        """Id and text of the prompts that have had a match at any time."""
 
-    def prepare(self, prompt: TextPrompt) -> None:
-        """Get ready for a text; from any thread.
-
-        Raises:
-            ConfigError: there is nobody who can read.
-            WeightsError, EngineError: who reads cannot get ready.
-        """
-        if self._reader is None:
-            raise ConfigError(
-                f"prompt {prompt.prompt_id!r} is a text, and nothing here can read; configure text encoders, or ask"
-                " with points, a box or a mask"
-            )
-        self._reader.prepare()
-
-    def answers(
-        self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt], *, timer: StageTimer
-    ) -> list[Selection]:
-        """One Selection per prompt, in the prompts' order, each with its status.
+    def update(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
+        """Return one Selection per prompt, in the prompts' order, each with its status.
 
         Args:
-            frame: the frame; those of a source come in order.
-            tracked: its objects, K of them; 0 is fine.
-            prompts: P of them; 0 are not read at all.
-            timer: takes the stage `text`.
+            frame: the frame; frames come in order.
+            tracked: its objects, K of them; may be 0.
+            prompts: P texts; for P = 0 the matcher is not called.
         """
-        if not prompts or self._reader is None:
-            self._answered.pop(frame.source_id, None)
+        if not prompts or self._matcher is None:
+            self._matched = frozenset()
             return []
-        with timer.stage("text"):
-            given = self._reader(frame, tracked, prompts)
+        selections = self._matcher(frame, tracked, prompts)
         keys = [(text.prompt_id, text.text) for text in prompts]
-        before = self._answered.get(frame.source_id, frozenset())
-        answered = {key for key, one in zip(keys, given, strict=True) if one.rows} | before
-        self._answered[frame.source_id] = frozenset(answered & set(keys))
+        matched = {key for key, one in zip(keys, selections, strict=True) if one.rows} | self._matched
+        self._matched = frozenset(matched & set(keys))
         return [
-            one if one.status is not None else replace(one, status=_status(one, key in answered))
-            for key, one in zip(keys, given, strict=True)
+            one if one.status is not None else replace(one, status=_status(one, key in matched))
+            for key, one in zip(keys, selections, strict=True)
         ]
 
-    def end_source(self, source_id: str) -> None:
-        """Forget a source that has ended."""
-        self._answered.pop(source_id, None)
-        if self._reader is not None:
-            self._reader.end_source(source_id)
 
-
-def _status(selection: Selection, was_answered: bool) -> PromptStatus:
+def _status(selection: Selection, was_matched: bool) -> PromptStatus:
     if not selection.rows:
-        return PromptStatus(selection.prompt_id, "lost" if was_answered else "none")
-    # Several objects may answer a text, so that none of their identities is that of the answer.
+        return PromptStatus(selection.prompt_id, "lost" if was_matched else "none")
+    # Several objects may match a text, so the match as a whole has no track id.
     return PromptStatus(selection.prompt_id, "bound", min(max(max(selection.scores), 0.0), 1.0))

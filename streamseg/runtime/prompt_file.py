@@ -1,8 +1,8 @@
-"""The prompts in force and what they follow, in a file that the next run takes up.
+"""The prompts in force and the state of their targets, in a file that the next run restores.
 
 {"version": 1,
- "prompts": [{"id": "cup", "points": [[x, y]], "labels": [1]}],     as `wire.prompts` writes them
- "memory": {"cam0": {"cup": {…}}}}                                  as `Pipeline.prompt_memory` gives it
+ "prompts": [{"id": "cup", "points": [[x, y]], "labels": [1]}],     in the format of `wire.prompts`
+ "memory": {"cam0": {"cup": {…}}}}                                  as returned by `Pipeline.state_dict`
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ from typing import Any, Final
 from streamseg.errors import DataError, StreamsegError
 from streamseg.pipeline import Pipeline
 from streamseg.structures.prompt import EverythingPrompt, Prompt, TextPrompt
-from streamseg.wire import fields, prompt_to_json, prompts_from_json
+from streamseg.wire import json_fields, prompt_to_json, prompts_from_json
 
-__all__ = ["KeptPrompts", "PromptFile"]
+__all__ = ["PromptFile", "SavedPrompts"]
 
 VERSION: Final = 1
 KEYS: Final = ("version", "prompts", "memory")
 MAX_FILE_BYTES: Final = 256 << 20
-"""Far more than a thousand prompts take, with what is remembered of their objects."""
-MEMORY_SECONDS: Final = 10.0
-"""To write down all that is known of a thousand objects takes a fifth of a second, too long for each change."""
+"""Maximum file size: far more than a thousand prompts need with the state of their targets."""
+STATE_SECONDS: Final = 10.0
+"""Minimum interval between two exports of the targets' state: exporting a thousand takes 0.2 s, too long for every
+change of the prompts."""
 
 
 @dataclass(frozen=True)
-class KeptPrompts:
-    """What a file of prompts holds."""
+class SavedPrompts:
+    """Contents of a prompt file."""
 
     prompts: tuple[Prompt, ...]
-    memory: Mapping[str, Any] = field(default_factory=dict)
-    """What is known of the prompts' objects, by source and prompt id; plain JSON, which the pipeline checks."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """State of the prompts' targets, by source and prompt id; plain JSON, which the pipeline validates."""
 
 
 class PromptFile:
-    """Keeps prompts over restarts. A reader finds the file as it was before a write or after it, never half.
+    """Saves prompts across restarts. Writes are atomic: a reader sees the old file or the new one, never a part.
 
     Args:
-        path: its folder is made; it need not exist, and is written with the first `write`.
+        path: file to use; its folder is created, the file itself by the first write.
         now_seconds: monotonic clock.
 
     Raises:
@@ -54,30 +55,30 @@ class PromptFile:
 
     def __init__(self, path: str | Path, *, now_seconds: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(path)
-        # What is moved to the place of a link would leave the file behind it as it was.
+        # Replacing a symbolic link would leave the file that it points to unchanged.
         self._target = Path(os.path.realpath(path))
         self._writing = threading.RLock()
         self._now_seconds = now_seconds
-        self._memory: Mapping[str, Any] = {}
-        self._asked_seconds = float("-inf")
+        self._state: Mapping[str, Any] = {}
+        self._exported_seconds = float("-inf")
         try:
             if self._target.exists() and not self._target.is_file():
-                raise DataError(f"cannot keep the prompts in {path}: it is not a file; name one")
+                raise DataError(f"cannot save the prompts in {path}: it is not a regular file; name one")
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._beside()
-            beside.touch()
-            beside.unlink()
+            temporary = self._temporary()
+            temporary.touch()
+            temporary.unlink()
         except OSError as error:
             raise self._cannot_write(error) from error
 
-    def read(self) -> KeptPrompts | None:
-        """What was kept; None where there is no file yet.
+    def load(self) -> SavedPrompts | None:
+        """Load the saved prompts; None if the file does not exist yet.
 
-        The pictures that the senders of the prompts saw are gone with the run that showed them: prompts come back
+        The frames that the senders of the prompts saw belong to the run that displayed them: prompts are loaded
         without their `frame_index`.
 
         Raises:
-            DataError: the file cannot be read, or is no file of prompts.
+            DataError: the file cannot be read, or is not a prompt file.
         """
         try:
             with self._target.open("rb") as stream:
@@ -87,71 +88,71 @@ class PromptFile:
         except OSError as error:
             raise DataError(f"cannot read the prompts of {self._path}: {error.strerror or error}") from error
         try:
-            return _parse(fields.parse_json(body, "file", MAX_FILE_BYTES))
+            return _parse(json_fields.parse_json(body, "file", MAX_FILE_BYTES))
         except StreamsegError as error:
-            raise self._damaged(error) from error
+            raise self._invalid(error) from error
 
-    def write(self, kept: KeptPrompts) -> None:
-        """Put this into the file; from any thread.
+    def write(self, saved: SavedPrompts) -> None:
+        """Replace the contents of the file. Thread-safe.
 
         Raises:
-            DataError: it cannot be written; the file is as it was.
+            DataError: the file cannot be written; it is unchanged.
         """
-        body = fields.dump_json(
+        body = json_fields.dump_json(
             {
                 "version": VERSION,
-                "prompts": [prompt_to_json(prompt) for prompt in kept.prompts],
-                "memory": kept.memory,
+                "prompts": [prompt_to_json(prompt) for prompt in saved.prompts],
+                "memory": saved.state,
             },
             "prompts",
         )
         with self._writing:
-            beside = self._beside()
+            temporary = self._temporary()
             try:
                 try:
-                    with beside.open("wb") as stream:
+                    with temporary.open("wb") as stream:
                         stream.write(body + b"\n")
                         stream.flush()
                         os.fsync(stream.fileno())
-                    beside.replace(self._target)
+                    temporary.replace(self._target)
                 except BaseException:
                     with contextlib.suppress(OSError):
-                        beside.unlink()
+                        temporary.unlink()
                     raise
                 self._sync_folder()
             except OSError as error:
                 raise self._cannot_write(error) from error
 
-    def keep(self, pipeline: Pipeline, *, is_last: bool = False) -> None:
-        """Write what is asked of a pipeline at present, and what it knows of the objects.
+    def save(self, pipeline: Pipeline, *, is_last: bool = False) -> None:
+        """Save the prompts of a pipeline and the state of their targets.
 
-        What it knows may be up to `MEMORY_SECONDS` old, but for the last time. Raises as `write` does.
+        Unless `is_last`, the state may be up to `STATE_SECONDS` old. Raises the same errors as `write`.
         """
         with self._writing:
             now_seconds = self._now_seconds()
-            if is_last or now_seconds - self._asked_seconds >= MEMORY_SECONDS:
-                self._memory, self._asked_seconds = pipeline.prompt_memory(), now_seconds
+            if is_last or now_seconds - self._exported_seconds >= STATE_SECONDS:
+                self._state, self._exported_seconds = pipeline.state_dict(), now_seconds
             prompts = pipeline.prompts
             ids = {prompt.prompt_id for prompt in prompts}
-            memory = {
+            state = {
                 source_id: {prompt_id: entry for prompt_id, entry in entries.items() if prompt_id in ids}
-                for source_id, entries in self._memory.items()
+                for source_id, entries in self._state.items()
             }
-            self.write(KeptPrompts(prompts, memory))
+            self.write(SavedPrompts(prompts, state))
 
-    def resume(self, pipeline: Pipeline, kept: KeptPrompts) -> None:
-        """Hand a pipeline what an earlier run knew; raises DataError where that is damaged."""
+    def restore(self, pipeline: Pipeline, saved: SavedPrompts) -> None:
+        """Restore the targets of an earlier run; raises DataError if the state is invalid."""
         try:
-            pipeline.remember(kept.memory)
+            pipeline.load_state_dict(saved.state)
         except DataError as error:
-            raise self._damaged(error) from error
+            raise self._invalid(error) from error
 
-    def _beside(self) -> Path:
-        """A place in the same folder, from where a file can be moved to the target at once."""
+    def _temporary(self) -> Path:
+        """Return a temporary path in the same folder, from which a file can be renamed to the target atomically."""
         return self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.tmp")
 
     def _sync_folder(self) -> None:
-        """Have the move itself on the disk, too."""
+        """Fsync the folder so that the rename is durable."""
         folder = os.open(self._target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -159,22 +160,22 @@ class PromptFile:
             os.close(folder)
 
     def _cannot_write(self, error: OSError) -> DataError:
-        return DataError(f"cannot keep the prompts in {self._path}: {error.strerror or error}")
+        return DataError(f"cannot save the prompts in {self._path}: {error.strerror or error}")
 
-    def _damaged(self, error: StreamsegError) -> DataError:
-        return DataError(f"cannot take up the prompts of {self._path}: {error}; mend the file, or remove it")
+    def _invalid(self, error: StreamsegError) -> DataError:
+        return DataError(f"cannot restore the prompts of {self._path}: {error}; repair the file or remove it")
 
 
-def _parse(values: Mapping[str, Any]) -> KeptPrompts:
-    if fields.integer(values, "version") != VERSION:
-        raise DataError(f"its version is {values['version']}, {VERSION} is readable")
+def _parse(values: Mapping[str, Any]) -> SavedPrompts:
+    if json_fields.integer(values, "version") != VERSION:
+        raise DataError(f"its version is {values['version']}, only {VERSION} is supported")
     unknown = [key for key in values if key not in KEYS]
     if unknown:
         raise DataError(f"unknown key {unknown[0][:40]!r}; valid keys are {', '.join(KEYS)}")
     if "prompts" not in values:
         raise DataError("it has no prompts")
-    memory = fields.mapping(values, "memory", default={})
-    return KeptPrompts(tuple(map(_without_index, prompts_from_json(values["prompts"]))), memory)
+    state = json_fields.mapping(values, "memory", default={})
+    return SavedPrompts(tuple(map(_without_index, prompts_from_json(values["prompts"]))), state)
 
 
 def _without_index(prompt: Prompt) -> Prompt:

@@ -13,6 +13,7 @@ from streamseg.config import Config, SceneSource, WebcamSource
 from streamseg.engines import leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
+from streamseg.pipeline.mode import Mode
 from streamseg.prompting import prompts_from_config
 from streamseg.publish import ControlServer, Publisher
 from streamseg.publish.control import Op
@@ -22,8 +23,6 @@ from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
-from streamseg.segmentation import Segmenter
-from streamseg.text import text_answers
 
 __all__ = ["Session", "open_runtime"]
 
@@ -49,7 +48,7 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session]:
+def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iterator[Session]:
     """Open everything that a configuration names but the sources, which open when the run starts.
 
     Where `output.prompts` names a file that is there, its prompts are asked in place of the configuration's: an
@@ -57,6 +56,7 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
 
     Args:
         config: the whole of a run.
+        mode: opens the stages whose behaviour the configuration names by `mode`.
         sinks: besides the publisher and the file of messages; they come last and are closed with the run.
 
     Raises:
@@ -78,11 +78,11 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
         sources = [open_source(section) for section in sections]
         prompts = prompts_from_config(config.prompts)
         prompt_file = PromptFile(config.output.prompts) if config.output.prompts is not None else None
-        kept = prompt_file.read() if prompt_file is not None else None
-        if kept is not None:
-            if kept.prompts != prompts:
+        saved = prompt_file.load() if prompt_file is not None else None
+        if saved is not None:
+            if saved.prompts != prompts:
                 logger.warning("the prompts of %s are asked, not the configuration's", config.output.prompts)
-            prompts = kept.prompts
+            prompts = saved.prompts
         # Endpoints first: a port in use shows at once, and not after the weights were loaded.
         all_sinks: list[Sink] = []
         publisher = None
@@ -97,9 +97,8 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             ownerless.callback(publisher.close)
             files = [source.source_id for source in sources if not source.is_live]
             all_sinks.append(PublishSink(publisher, every_frame_of=files))
-        segmenter = Segmenter.from_config(
-            config.segmentation, reference=config.prompting == "reference", embeddings=True
-        )
+        matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
+        segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
         leave_cores(segmenter.engine)
         for size in {_known_size(section) or USUAL_SIZE for section in sections}:
             segmenter.warmup(size)
@@ -110,16 +109,15 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
             segmenter,
             tracking=config.tracking,
             prompts=prompts,
-            mask_scale=publish.mask_scale,
+            matcher=matcher,
             frame_ids={source.source_id: source.frame_id for source in sources},
-            prompting=config.prompting,
-            text=text_answers(config.text, prompting=config.prompting, start=background),
+            text=mode.text_matcher(config.text, start=background),
         )
         on_prompts = None
         if prompt_file is not None:
-            if kept is not None:
-                prompt_file.resume(pipeline, kept)
-            on_prompts = partial(prompt_file.keep, pipeline)
+            if saved is not None:
+                prompt_file.restore(pipeline, saved)
+            on_prompts = partial(prompt_file.save, pipeline)
         if config.output.messages is not None:
             messages = MessageFile(config.output.messages)
             ownerless.callback(messages.close)
@@ -133,7 +131,7 @@ def open_runtime(config: Config, sinks: Sequence[Sink] = ()) -> Iterator[Session
                 ControlServer(publish.control_endpoint, operations, allow_public=publish.allow_public)
             )
         if prompt_file is not None:
-            stack.callback(prompt_file.keep, pipeline, is_last=True)
+            stack.callback(prompt_file.save, pipeline, is_last=True)
         yield Session(
             runtime,
             endpoint=publisher.endpoint if publisher is not None else None,

@@ -14,13 +14,14 @@ export       two torch modules and a tokenizer to such a folder
 """
 
 from streamseg.text.encoders import Encoders, OnnxEncoders, encoders_folder, load_encoders
-from streamseg.text.selector import TextSelector, text_answers
+from streamseg.text.selector import Start, TextSelector, open_text_selector
 
 __all__ = [
     "Encoders",
     "OnnxEncoders",
+    "Start",
     "TextSelector",
     "encoders_folder",
     "load_encoders",
-    "text_answers",
+    "open_text_selector",
 ]

@@ -1,16 +1,16 @@
-"""One Selection for each text, frame after frame."""
+"""Select the objects that match each text, frame after frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.config import TextConfig
+from streamseg.structures.arrays import Float32Array
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
@@ -19,64 +19,52 @@ from streamseg.text.embedding_cache import CropKey, EmbeddingCache, crop_keys
 from streamseg.text.encoders import Encoders, load_encoders
 from streamseg.text.ranking import NONE_OF_THESE, best_texts, default_threshold, text_scores
 
-__all__ = ["Pending", "Start", "TextSelector", "text_answers"]
-
-Floats = npt.NDArray[np.float32]
+__all__ = ["Pending", "SourceTextSelector", "Start", "TextSelector", "open_text_selector"]
 
 TEXTS_PER_FRAME: Final = 8
-"""Texts that are embedded in one frame of a live source; the others wait for the next ones."""
+"""Texts that are embedded in one frame of a live source; further ones wait for the next frames."""
 
 
 class Pending(Protocol):
-    """Embeddings that are being made."""
+    """Embeddings that are being computed."""
 
     def done(self) -> bool:
         """Return whether `result` returns at once."""
         ...
 
-    def result(self) -> Floats:
-        """(N, D); raises what making them raised."""
+    def result(self) -> Float32Array:
+        """Return the embeddings (N, D); raises the exception of the computation."""
         ...
 
 
-Start = Callable[[Callable[[], Floats]], Pending]
-"""Has something done while frames go on."""
+Start = Callable[[Callable[[], Float32Array]], Pending]
+"""Starts a computation in the background."""
 
 
 @dataclass(frozen=True)
-class _Glance:
-    """Objects that are being looked at."""
+class _Request:
+    """Objects whose embeddings are being computed in the background."""
 
     embeddings: Pending
     track_ids: list[int]
-    looks: list[CropKey]
+    keys: list[CropKey]
     seconds: float
 
 
-@dataclass
-class _Source:
-    """What is remembered of one source."""
-
-    memory: EmbeddingCache = field(default_factory=EmbeddingCache)
-    wanted: dict[int, float] = field(default_factory=dict)
-    """Best score of any text, by identity, of the frame before."""
-    glance: _Glance | None = None
-
-
 class TextSelector:
-    """Answers texts, with a memory for each source. One thread at a time may call it.
+    """Text matcher with encoders of CLIP's family; shared by all sources.
 
-    Several texts at once are labels of an open vocabulary: an object goes to the one that describes it best, or
-    to none where something else describes it better, or where it scores below the threshold.
+    Several texts at once are labels of an open vocabulary: each object goes to the text that describes it best, or to
+    none if "none of these" describes it better or its score is below the threshold.
 
     Args:
-        open_encoders: loads the encoders; called when the first text is asked for.
-        threshold: lowest score of an answer, 0..1; None: the encoders' usual one.
-        max_crops_per_frame: objects that are looked at in one frame; None: all, for pictures that stand alone.
+        open_encoders: loads the encoders; called with the first text.
+        threshold: lowest score of a match, 0..1; None: the encoders' default.
+        max_crops_per_frame: objects that are embedded in one frame; None: all, for single images.
         context: see `CropStyle`.
         background: see `CropStyle`.
-        start: has objects looked at while frames go on: they are answered for some frames later, and only once
-            they have an identity. None: each frame waits for its objects.
+        start: computes embeddings in the background: objects match some frames later, and only once they have a track
+            id. None: each frame waits for its objects.
     """
 
     def __init__(
@@ -90,21 +78,20 @@ class TextSelector:
         start: Start | None = None,
     ) -> None:
         self._open = open_encoders
-        self._start = start
         self._loaded: Encoders | None = None
-        self._threshold = threshold
-        self._max_crops = max_crops_per_frame
-        self._context = context
-        self._background = background
-        self._sources: dict[str, _Source] = {}
+        self.threshold = threshold
+        self.max_crops = max_crops_per_frame
+        self.context = context
+        self.background = background
+        self.start = start
 
     def prepare(self) -> Encoders:
-        """Load the encoders, if they are not; from any thread, before a text is asked for.
+        """Load the encoders if they are not loaded yet; thread-safe.
 
         Raises:
-            WeightsError: there are none, or they are broken; says what to do.
+            WeightsError: the encoders are missing or broken; says what to do.
             ConfigError: the package `tokenizers` is not installed.
-            EngineError: the device is not there.
+            EngineError: the device is not available.
         """
         if self._loaded is None:
             encoders = self._open()
@@ -112,115 +99,131 @@ class TextSelector:
             self._loaded = encoders
         return self._loaded
 
+    def open_source(self) -> SourceTextSelector:
+        """Return the selector of one source."""
+        return SourceTextSelector(self)
+
+
+class SourceTextSelector:
+    """Selects the objects of one source that match texts; remembers embeddings by track id. Not thread-safe.
+
+    Args:
+        shared: the encoders and settings.
+    """
+
+    def __init__(self, shared: TextSelector) -> None:
+        self._shared = shared
+        self._cache = EmbeddingCache()
+        self._priorities: dict[int, float] = {}
+        """Best score of any text in the last frame, by track id."""
+        self._request: _Request | None = None
+
     def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
-        """Choose among the objects of a frame; the frames of a source come in order.
+        """Select among the objects of a frame; frames come in order.
 
         Args:
-            frame: the picture.
-            tracked: K objects of it; 0 answers nothing.
-            prompts: P texts; two that say the same share their objects.
+            frame: the frame.
+            tracked: its K objects; 0 match nothing.
+            prompts: P texts; equal texts share their objects.
 
         Returns:
             One Selection per prompt, in the prompts' order: its rows best first, scored 0..1.
 
         Raises:
-            WeightsError, ConfigError, EngineError: see `prepare`, which is called where it was not.
+            WeightsError, ConfigError, EngineError: see `TextSelector.prepare`, which is called if it was not.
         """
         if not prompts:
             return []
-        encoders = self.prepare()
-        source = self._sources.setdefault(frame.source_id, _Source())
+        encoders = self._shared.prepare()
         sentences = [encoders.description.sentence(prompt.text) for prompt in prompts]
         ready = self._ready(encoders, sentences)
-        rows, embeddings = self._look(encoders, frame, tracked, source)
+        rows, embeddings = self._embed(encoders, frame, tracked)
         scores = text_scores(
             embeddings, encoders.embed_texts(ready), encoders.embed_texts(NONE_OF_THESE), encoders.description
         )
-        threshold = default_threshold(encoders.description) if self._threshold is None else self._threshold
-        answers = dict(zip(ready, best_texts(scores, threshold), strict=True))
+        threshold = self._shared.threshold
+        if threshold is None:
+            threshold = default_threshold(encoders.description)
+        matches = dict(zip(ready, best_texts(scores, threshold), strict=True))
         if scores.size:
             track_ids = tracked.track_ids[rows].tolist()
-            source.wanted = dict(zip(track_ids, scores.max(axis=1).tolist(), strict=True))
+            self._priorities = dict(zip(track_ids, scores.max(axis=1).tolist(), strict=True))
         return [
-            _selection(prompt, rows, answers.get(sentence, []))
+            _selection(prompt, rows, matches.get(sentence, []))
             for prompt, sentence in zip(prompts, sentences, strict=True)
         ]
 
-    def end_source(self, source_id: str) -> None:
-        """Forget a source that has ended."""
-        self._sources.pop(source_id, None)
-
     def _ready(self, encoders: Encoders, sentences: Sequence[str]) -> list[str]:
-        """The sentences, each once, that can be compared in this frame."""
+        """Return the sentences that can be compared in this frame, each once."""
         unique = list(dict.fromkeys(sentences))
-        if self._max_crops is None:
+        if self._shared.max_crops is None:
             return unique
         waiting = {*[sentence for sentence in unique if not encoders.is_text_cached(sentence)][TEXTS_PER_FRAME:]}
         return [sentence for sentence in unique if sentence not in waiting]
 
-    def _look(self, encoders: Encoders, frame: Frame, tracked: Tracked, source: _Source) -> tuple[list[int], Floats]:
-        """The rows of which something is known (N), and what: (N, D)."""
+    def _embed(self, encoders: Encoders, frame: Frame, tracked: Tracked) -> tuple[list[int], Float32Array]:
+        """Return the rows (N) whose embeddings are known, and these: (N, D)."""
+        shared, cache = self._shared, self._cache
         seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
-        looks = crop_keys(tracked.instances)
+        keys = crop_keys(tracked.instances)
         track_ids = tracked.track_ids.tolist()
-        self._learn(source)
-        chosen = source.memory.select_rows(tracked, looks, seconds, budget=self._max_crops, priorities=source.wanted)
-        style = partial(encoder_crops, encoders, frame.image, tracked.instances)
-        known: dict[int, Floats] = {}
-        if self._start is None:
-            seen = encoders.embed_images(style(chosen, context=self._context, background=self._background))
-            for row, embedding in zip(chosen, seen, strict=True):
+        self._collect()
+        chosen = cache.select_rows(tracked, keys, seconds, budget=shared.max_crops, priorities=self._priorities)
+        crops_of = partial(
+            encoder_crops,
+            encoders,
+            frame.image,
+            tracked.instances,
+            context=shared.context,
+            background=shared.background,
+        )
+        known: dict[int, Float32Array] = {}
+        if shared.start is None:
+            for row, embedding in zip(chosen, encoders.embed_images(crops_of(chosen)), strict=True):
                 if track_ids[row] < 0:
                     known[row] = embedding
                 else:
-                    source.memory.add(track_ids[row], embedding, looks[row], seconds)
-        elif source.glance is None and (lasting := [row for row in chosen if track_ids[row] >= 0]):
-            crops = style(lasting, context=self._context, background=self._background)
-            source.glance = _Glance(
-                self._start(partial(encoders.embed_images, crops)),
-                [track_ids[row] for row in lasting],
-                [looks[row] for row in lasting],
+                    cache.add(track_ids[row], embedding, keys[row], seconds)
+        elif self._request is None and (confirmed := [row for row in chosen if track_ids[row] >= 0]):
+            self._request = _Request(
+                shared.start(partial(encoders.embed_images, crops_of(confirmed))),
+                [track_ids[row] for row in confirmed],
+                [keys[row] for row in confirmed],
                 seconds,
             )
         for row, track_id in enumerate(track_ids):
-            remembered = source.memory.embedding(track_id)
-            if remembered is not None:
-                known[row] = remembered
-        source.memory.evict(seconds)
+            cached = cache.embedding(track_id)
+            if cached is not None:
+                known[row] = cached
+        cache.evict(seconds)
         rows = sorted(known)
         dim = encoders.description.embedding_dim
         return rows, np.array([known[row] for row in rows], np.float32).reshape(len(rows), dim)
 
-    @staticmethod
-    def _learn(source: _Source) -> None:
-        """Take in what was looked at meanwhile."""
-        glance = source.glance
-        if glance is None or not glance.embeddings.done():
+    def _collect(self) -> None:
+        """Store the embeddings of a finished request."""
+        request = self._request
+        if request is None or not request.embeddings.done():
             return
-        source.glance = None
-        for track_id, look, embedding in zip(glance.track_ids, glance.looks, glance.embeddings.result(), strict=True):
-            source.memory.add(track_id, embedding, look, glance.seconds)
+        self._request = None
+        for track_id, key, embedding in zip(request.track_ids, request.keys, request.embeddings.result(), strict=True):
+            self._cache.add(track_id, embedding, key, request.seconds)
 
 
-def _selection(prompt: TextPrompt, rows: Sequence[int], answers: Sequence[tuple[int, float]]) -> Selection:
-    """From positions in `rows`, with scores."""
+def _selection(prompt: TextPrompt, rows: Sequence[int], matches: Sequence[tuple[int, float]]) -> Selection:
+    """Return the selection of matches, whose positions count within `rows`."""
     return Selection(
-        prompt.prompt_id, tuple(rows[position] for position, _ in answers), tuple(score for _, score in answers)
+        prompt.prompt_id, tuple(rows[position] for position, _ in matches), tuple(score for _, score in matches)
     )
 
 
-def text_answers(
-    config: TextConfig,
-    *,
-    every_object: bool = False,
-    start: Start | None = None,
-) -> TextSelector:
-    """What answers texts in a pipeline; its encoders are loaded when the first text is asked for.
+def open_text_selector(config: TextConfig, *, every_object: bool = False, start: Start | None = None) -> TextSelector:
+    """Return the text selector of a run; its encoders are loaded with the first text.
 
     Args:
         config: the section of the configuration.
-        every_object: all objects of every frame are looked at, whatever it costs: for pictures that stand alone, and recordings.
-        start: see `TextSelector`; for live pictures.
+        every_object: embed all objects of every frame, at any cost: for single images and recordings.
+        start: see `TextSelector`; for live video.
     """
 
     def open_encoders() -> Encoders:

@@ -5,6 +5,7 @@ import pytest
 
 from streamseg.config import TrackingConfig
 from streamseg.pipeline import Pipeline
+from streamseg.pipeline.compose import SelectionMatcher
 from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, SquareSegmenter, make_instances, make_pipeline
 
@@ -79,7 +80,9 @@ def test_objects_carry_box_score_mask_and_area():
     ],
 )
 def test_masks_at_another_size(size: tuple[int, int], scale: float, mask_size: tuple[int, int]):
-    message = make_pipeline(boxes=[[0, 0, size[1], size[0]]], mask_scale=scale)([make_frame(size=size)])[0]
+    message = make_pipeline(boxes=[[0, 0, size[1], size[0]]], matcher=SelectionMatcher(scale))([make_frame(size=size)])[
+        0
+    ]
     assert message.mask_size == mask_size
     scale_x, scale_y, offset_x, offset_y = message.mask_to_image
     assert (mask_size[1] * scale_x + offset_x, mask_size[0] * scale_y + offset_y) == pytest.approx((size[1], size[0]))
@@ -140,6 +143,6 @@ def test_stages_are_timed_with_those_of_the_segmenter():
 
 @pytest.mark.parametrize("num_answers", [0, 2])
 def test_a_segmenter_that_answers_too_little_or_too_much_is_an_error(num_answers: int):
-    pipeline = Pipeline(lambda images: [make_instances([LEFT])] * num_answers)
+    pipeline = Pipeline(lambda images, regions=None: [make_instances([LEFT])] * num_answers)
     with pytest.raises(ValueError, match="zip"):
         pipeline([make_frame()])

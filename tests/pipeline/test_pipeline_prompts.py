@@ -1,9 +1,12 @@
-"""What is asked of a pipeline, and what answers."""
+"""Prompts of a pipeline and the objects that they select."""
+
+from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,25 +21,23 @@ from streamseg.structures.prompt import (
     BoxPrompt,
     EverythingPrompt,
     MaskPrompt,
-    PointPrompt,
     Prompt,
     Selection,
     TextPrompt,
 )
-from streamseg.wire import decode, encode
 from tests.support.frames import make_frame
-from tests.support.stages import AT_ONCE, LEFT, RIGHT, SquareSegmenter, make_pipeline, point
+from tests.support.stages import AT_ONCE, LEFT, RIGHT, SquareSegmenter, make_fastsam_pipeline, make_pipeline, point
 
 # ---- prompts
 
 
 @pytest.mark.parametrize(
-    ("prompts", "answers"),
+    ("prompts", "matches"),
     [
-        pytest.param([], [], id="none-asked-none-published"),
+        pytest.param([], [], id="no-prompt"),
         pytest.param([EverythingPrompt()], [(LEFT, ("everything",)), (RIGHT, ("everything",))], id="everything"),
         pytest.param([point("p", 48, 20)], [(RIGHT, ("p",))], id="one-of-two"),
-        pytest.param([point("p", 30, 20)], [], id="nothing-there-is-an-answer"),
+        pytest.param([point("p", 30, 20)], [], id="no-match"),
         pytest.param(
             [point("r", 48, 20), point("l", 8, 20)], [(LEFT, ("l",)), (RIGHT, ("r",))], id="rows-by-score-not-by-prompt"
         ),
@@ -48,18 +49,16 @@ from tests.support.stages import AT_ONCE, LEFT, RIGHT, SquareSegmenter, make_pip
         pytest.param([BoxPrompt("b", (4, 8, 20, 40))], [(LEFT, ("b",))], id="box"),
     ],
 )
-def test_only_what_answers_a_prompt_is_published(
-    prompts: list[Prompt], answers: list[tuple[list[float], tuple[str, ...]]]
-):
+def test_only_matches_are_published(prompts: list[Prompt], matches: list[tuple[list[float], tuple[str, ...]]]):
     frame = make_frame()
     pipeline = make_pipeline(prompts=prompts)
     result = pipeline.finish(frame, pipeline.segment([frame])[0])
-    assert [(list(one.box), one.prompt_ids) for one in result.message.objects] == answers
+    assert [(list(one.box), one.prompt_ids) for one in result.message.objects] == matches
     assert [selection.prompt_id for selection in result.selections] == [prompt.prompt_id for prompt in prompts]
-    assert len(result.tracked) == 2, "everything is followed, whatever is asked"
+    assert len(result.tracked) == 2, "everything is tracked, whatever is selected"
 
 
-def test_identities_do_not_depend_on_the_prompts():
+def test_identities_are_independent_of_prompts():
     pipeline = make_pipeline()
     before = {one.box: one.track_id for one in pipeline([make_frame(0)])[0].objects}
     pipeline.set_prompts([point("p", 8, 20)])
@@ -68,7 +67,7 @@ def test_identities_do_not_depend_on_the_prompts():
     assert {one.box: one.track_id for one in pipeline([make_frame(2)])[0].objects} == before
 
 
-def test_a_frame_sees_one_set_of_prompts_while_another_thread_changes_them():
+def test_prompts_change_atomically():
     sets: list[list[Prompt]] = [[point(f"{name}{n}", 8, 20) for n in range(5)] for name in "ab"]
     pipeline = make_pipeline(prompts=sets[0])
     done = threading.Event()
@@ -87,7 +86,7 @@ def test_a_frame_sees_one_set_of_prompts_while_another_thread_changes_them():
     assert set(seen) <= valid
 
 
-def test_a_prompt_outside_the_picture_is_told_once_per_size(caplog: pytest.LogCaptureFixture):
+def test_prompt_outside_the_image_is_logged_once_per_size(caplog: pytest.LogCaptureFixture):
     pipeline = make_pipeline(prompts=[point("far", 1000, 20)])
     with caplog.at_level(logging.WARNING):
         assert [message.objects for message in pipeline([make_frame(0), make_frame(1)])] == [(), ()]
@@ -98,43 +97,6 @@ def test_a_prompt_outside_the_picture_is_told_once_per_size(caplog: pytest.LogCa
     assert len(caplog.records) == 2
 
 
-# ---- whose answers
-
-
-def test_reference_prompting_snaps_boxes_before_anything_follows_them():
-    boxes = [[0.0, 0.0, 63.0, 47.0], RIGHT]
-    frame = make_frame()
-    pipeline = make_pipeline(boxes=boxes, prompting="reference")
-    result = pipeline.finish(frame, pipeline.segment([frame])[0])
-    # 20 pixels is nearly half of this picture, so that the smaller one reaches three borders.
-    assert result.tracked.instances.boxes.tolist() == [[0, 0, 64, 48], [40, 0, 64, 48]]
-    assert [one.box for one in result.message.objects] == [(0, 0, 64, 48), (40, 0, 64, 48)]
-    assert make_pipeline(boxes=boxes)([frame])[0].objects[0].box == tuple(boxes[0])
-
-
-def test_reference_prompting_merges_points_and_answers_every_box():
-    prompts = [PointPrompt("both", ((10, 20), (50, 20)), (1, 1)), BoxPrompt("box", (28, 20, 30, 22))]
-    message = make_pipeline(prompts=prompts, prompting="reference")([make_frame()])[0]
-    assert [(one.track_id, one.prompt_ids) for one in message.objects] == [(1, ("box",)), (-1, ("both",))]
-    default = make_pipeline(prompts=prompts)([make_frame()])[0]
-    assert [one.prompt_ids for one in default.objects] == [("both",)]
-    assert default.objects[0].track_id >= 0
-
-
-def test_a_merged_mask_travels():
-    prompts = [PointPrompt("both", ((10, 20), (50, 20)), (1, 1))]
-    message = make_pipeline(prompts=prompts, prompting="reference")([make_frame()])[0]
-    (sent,) = message.objects
-    (received,) = decode(encode(message)).objects
-    assert (received.track_id, received.prompt_ids, received.area) == (-1, ("both",), sent.area)
-    np.testing.assert_array_equal(received.mask.full((48, 64)), sent.mask.full((48, 64)))
-
-
-def test_reference_masks_have_one_size():
-    with pytest.raises(ConfigError, match=r"reference masks have one size; set mask_scale to 1, got 0\.5"):
-        make_pipeline(prompting="reference", mask_scale=0.5)
-
-
 # ---- prompts that follow
 
 
@@ -142,14 +104,14 @@ def statuses(message: Message) -> list[tuple[str, str, int]]:
     return [(one.prompt_id, one.state, one.track_id) for one in message.prompts]
 
 
-def test_a_prompt_stays_with_its_object():
+def test_prompt_follows_its_target():
     pipeline = Pipeline(SquareSegmenter(), tracking=AT_ONCE, prompts=[point("p", 2, 12)])
     messages = pipeline([make_frame(index) for index in range(30)])
     assert {tuple(statuses(message)) for message in messages} == {(("p", "bound", 1),)}
     assert [message.objects[0].box[0] for message in messages] == list(range(30))
 
 
-def test_a_prompt_is_asked_of_its_source_alone():
+def test_prompt_of_one_source():
     prompts = [replace(point("a", 8, 20), source_id="a"), point("all", 48, 20), EverythingPrompt("e", source_id="b")]
     pipeline = make_pipeline(prompts=prompts)
     frames = [make_frame(source_id=source_id) for source_id in "ab"]
@@ -162,18 +124,18 @@ def test_a_prompt_is_asked_of_its_source_alone():
 
 
 @pytest.mark.parametrize(
-    ("settings", "status"),
+    "make",
     [
-        pytest.param({"tracking": TrackingConfig(enabled=False)}, ("p", "bound", -1), id="nothing-is-tracked"),
-        pytest.param({"prompting": "reference"}, ("p", "bound", -1), id="merged-by-the-reference"),
+        pytest.param(partial(make_pipeline, tracking=TrackingConfig(enabled=False)), id="without-tracking"),
+        pytest.param(make_fastsam_pipeline, id="merged-in-fastsam-mode"),
     ],
 )
-def test_prompts_that_nothing_follows_have_a_status(settings: dict[str, object], status: tuple[str, str, int]):
-    message = make_pipeline(prompts=[point("p", 8, 20), point("q", 30, 2)], **settings)([make_frame()])[0]
-    assert statuses(message) == [status, ("q", "none", -1)]
+def test_prompts_that_follow_nothing_have_a_status(make: Callable[..., Pipeline]):
+    message = make(prompts=[point("p", 8, 20), point("q", 30, 2)])([make_frame()])[0]
+    assert statuses(message) == [("p", "bound", -1), ("q", "none", -1)]
 
 
-def test_a_source_that_comes_back_is_known_by_its_looks():
+def test_targets_are_lost_when_the_source_ends():
     pipeline = make_pipeline(prompts=[point("p", 8, 20)])
     assert statuses(pipeline([make_frame(index) for index in range(5)])[-1]) == [("p", "bound", 1)]
     pipeline.end_source("camera")
@@ -181,35 +143,48 @@ def test_a_source_that_comes_back_is_known_by_its_looks():
     assert states[0] == "lost"
 
 
-def test_memory_goes_from_run_to_run():
+def test_state_is_restored_in_another_run():
     first = make_pipeline(prompts=[point("p", 8, 20)])
     first([make_frame(index) for index in range(4)])
-    memory = first.prompt_memory()
-    second = make_pipeline(prompts=[point("p", 8, 20)], prompt_memory=memory)
-    assert second.prompt_memory() == memory
+    state = first.state_dict()
+    assert {source_id: set(entries) for source_id, entries in state.items()} == {"camera": {"p"}}
+    second = make_pipeline(prompts=[point("p", 8, 20)])
+    second.load_state_dict(state)
+    assert second.state_dict() == state
     assert statuses(second([make_frame()])[0]) == [("p", "lost", -1)]
 
 
-@pytest.mark.parametrize("memory", [[], {"camera": 3}, {3: {}}, {"camera": {"p": {}}}], ids=str)
-def test_a_memory_that_is_none_is_refused(memory: object):
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        pytest.param([], "saved state of prompts must be a mapping of source ids, got list", id="list"),
+        pytest.param({"camera": 3}, "must hold a mapping per source, got 'camera'", id="number"),
+        pytest.param({3: {}}, "must hold a mapping per source, got 3", id="source-id"),
+        pytest.param({"camera": {"p": {}}}, "saved state of prompt 'p' is invalid", id="entry"),
+    ],
+)
+def test_invalid_state_is_rejected_as_a_whole(state: object, reason: str):
+    good = make_pipeline(prompts=[point("p", 8, 20)])
+    good([make_frame(index, source_id="good") for index in range(4)])
     pipeline = make_pipeline()
-    with pytest.raises(DataError, match="memory of prompt"):
-        pipeline.remember(memory)  # type: ignore[arg-type]
-    assert pipeline.prompt_memory() == {}
+    with pytest.raises(DataError, match=reason):
+        pipeline.load_state_dict({**good.state_dict(), **state} if isinstance(state, dict) else state)  # type: ignore[arg-type]
+    assert pipeline.state_dict() == {}
 
 
-class Reader:
-    """Answers `left` with the first row of every even frame."""
+class LeftMatcher:
+    """Matches `left` with the first row of every even frame."""
 
     def __init__(self) -> None:
         self.num_prepared = 0
-        self.ended: list[str] = []
+        self.num_opened = 0
 
     def prepare(self) -> None:
         self.num_prepared += 1
 
-    def end_source(self, source_id: str) -> None:
-        self.ended.append(source_id)
+    def open_source(self) -> LeftMatcher:
+        self.num_opened += 1
+        return self
 
     def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
         return [
@@ -220,27 +195,29 @@ class Reader:
         ]
 
 
-@pytest.mark.parametrize("prompting", ["default", "reference"])
-def test_texts_are_answered_by_who_can_read(prompting: str):
+@pytest.mark.parametrize("make", [make_pipeline, make_fastsam_pipeline], ids=["streamseg", "fastsam"])
+def test_texts_are_matched(make: Callable[..., Pipeline]):
     prompts = [TextPrompt("t", "left"), point("p", 48, 20), TextPrompt("u", "right")]
-    reader = Reader()
-    pipeline = make_pipeline(prompts=prompts, text=reader, prompting=prompting)
-    assert reader.num_prepared
+    matcher = LeftMatcher()
+    pipeline = make(prompts=prompts, text=matcher)
+    assert matcher.num_prepared
     messages = pipeline([make_frame(index) for index in range(2)])
-    assert [[stand[:2] for stand in statuses(message)] for message in messages] == [
+    assert [[status[:2] for status in statuses(message)] for message in messages] == [
         [("t", "bound"), ("p", "bound"), ("u", "none")],
         [("t", "lost"), ("p", "bound"), ("u", "none")],
     ]
     assert {one.label for one in messages[0].objects} == {"left", None}
+    assert "text" in pipeline.timer.stages
     pipeline.end_source("camera")
-    assert reader.ended == ["camera"]
+    assert matcher.num_opened == 2, "the memory of texts starts afresh"
+    assert statuses(pipeline([make_frame(1)])[0])[0] == ("t", "none", -1)
 
 
-def test_what_nobody_can_answer_is_refused_at_once():
+def test_prompts_that_cannot_be_matched_are_rejected():
     text, mask = TextPrompt("t", "a cup"), MaskPrompt("m", CropMask(np.ones((4, 4), np.bool_), 0, 0))
-    with pytest.raises(ConfigError, match="prompt 't' is a text, and nothing here can read"):
+    with pytest.raises(ConfigError, match="prompt 't' is a text prompt, but no text encoder is configured"):
         make_pipeline(prompts=[text])
-    pipeline = make_pipeline(prompting="reference")
-    with pytest.raises(ConfigError, match="prompt 'm' is a mask, which reference prompting does not take"):
+    pipeline = make_fastsam_pipeline()
+    with pytest.raises(ConfigError, match="prompt 'm' is a mask, which FastSAM mode does not accept"):
         pipeline.set_prompts([mask])
     assert pipeline.prompts == (EverythingPrompt(),)

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from streamseg.prompting.bindings import Bindings
-from streamseg.prompting.history import Sighting, Sightings, sight
-from streamseg.prompting.target import Binding, Candidate
+from streamseg.prompting.prompt_tracker import Targets
+from streamseg.prompting.history import FrameRecord, FrameHistory, record_frame
+from streamseg.prompting.target import Target, Hypothesis
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import EverythingPrompt, SpatialPrompt
 from tests.support.followed import (
@@ -39,23 +39,23 @@ class Frames:
     """Bindings and the frames that they have seen."""
 
     def __init__(self) -> None:
-        self.bindings = Bindings()
-        self._sightings = Sightings()
-        self._newest: Sighting | None = None
+        self.targets = Targets()
+        self._sightings = FrameHistory()
+        self._newest: FrameRecord | None = None
 
     def __call__(
         self, objects: Objects, prompts: Sequence[EverythingPrompt | SpatialPrompt]
-    ) -> tuple[list[Binding], dict[str, list[Candidate]]]:
+    ) -> tuple[list[Target], dict[str, list[Hypothesis]]]:
         """Those that begin in the next frame, and the candidates of all."""
         index = len(self._sightings)
         tracked = seen(objects)
-        before, self._newest = self._newest, sight(tracked, index, index / FPS)
+        before, self._newest = self._newest, record_frame(tracked, index, index / FPS)
         if before is not None:
-            self.bindings.carry(before, self._newest)
+            self.targets.carry(before, self._newest)
         self._sightings.add(self._newest)
-        begun = self.bindings.synchronise(prompts, self._newest)
-        self.bindings.ask(tracked, self._sightings)
-        return begun, {key: one.candidates for key, one in self.bindings.by_prompt_id.items()}
+        started = self.targets.synchronise(prompts, self._newest)
+        self.targets.ask(tracked, self._sightings)
+        return started, {key: one.hypotheses for key, one in self.targets.by_prompt_id.items()}
 
 
 # ---- one binding for each prompt
@@ -64,44 +64,44 @@ class Frames:
 def test_what_follows_has_a_binding_in_the_order_of_the_prompts():
     still, other = click(80, 120, prompt_id="still", follow=False), click(250, 60, prompt_id="a")
     frames = Frames()
-    begun, candidates = frames(BOTH, [EverythingPrompt(), CLICK, still, other])
-    assert candidates == {"click": [Candidate(1)], "a": [Candidate(8)]}
-    assert list(candidates) == ["click", "a"]
-    assert begun == [*frames.bindings.by_prompt_id.values()]
+    started, hypotheses = frames(BOTH, [EverythingPrompt(), CLICK, still, other])
+    assert hypotheses == {"click": [Hypothesis(1)], "a": [Hypothesis(8)]}
+    assert list(hypotheses) == ["click", "a"]
+    assert started == [*frames.targets.by_prompt_id.values()]
 
 
 def test_what_stays_is_not_begun_again_and_what_went_is_forgotten():
     frames = Frames()
     both, one = [CLICK, click(250, 60, prompt_id="a")], [click(80, 120)]
     frames(BOTH, both)
-    binding = frames.bindings.by_prompt_id["click"]
+    target = frames.targets.by_prompt_id["click"]
     assert frames(BOTH, both)[0] == []
     assert frames(BOTH, one)[0] == []
-    assert [*frames.bindings.by_prompt_id.values()] == [binding]
-    assert frames.bindings.by_prompt_id["click"] is binding
-    (begun,), _ = frames(BOTH, both)
-    assert begun.prompt.prompt_id == "a"
+    assert [*frames.targets.by_prompt_id.values()] == [target]
+    assert frames.targets.by_prompt_id["click"] is target
+    (started,), _ = frames(BOTH, both)
+    assert started.prompt.prompt_id == "a"
 
 
 def test_prompts_that_mean_one_object_share_its_candidate():
     prompts = [click(80, 120 + step, prompt_id=str(step)) for step in range(3)]
     frames = Frames()
-    _, candidates = frames([(-1, CUP)], prompts)
-    ((first,), *others) = candidates.values()
-    assert first == Candidate(TENTATIVE, 0)
+    _, hypotheses = frames([(-1, CUP)], prompts)
+    ((first,), *others) = hypotheses.values()
+    assert first == Hypothesis(TENTATIVE, 0)
     assert all(other is first for (other,) in others)
-    _, candidates = frames([(4, moved(CUP, 10))], prompts)
-    assert [*candidates.values()] == [[Candidate(4)]] * 3
+    _, hypotheses = frames([(4, moved(CUP, 10))], prompts)
+    assert [*hypotheses.values()] == [[Hypothesis(4)]] * 3
 
 
 def test_a_restart_leaves_what_has_an_identity():
     frames = Frames()
     prompts = [CLICK, click(BOX.x, BOX.y, prompt_id="box"), click(5, 5, prompt_id="nothing")]
     frames([(-1, CUP), (8, BOX)], prompts)
-    frames.bindings.restart()
-    assert [one.candidates for one in frames.bindings.by_prompt_id.values()] == [[], [Candidate(8)], []]
+    frames.targets.restart()
+    assert [one.hypotheses for one in frames.targets.by_prompt_id.values()] == [[], [Hypothesis(8)], []]
     # The row of the cup of before is another object's by now.
-    assert frames([(3, KITE), (-1, CUP)], prompts)[1]["click"] == [Candidate(TENTATIVE, 1)]
+    assert frames([(3, KITE), (-1, CUP)], prompts)[1]["click"] == [Hypothesis(TENTATIVE, 1)]
 
 
 # ---- the frame that its sender saw

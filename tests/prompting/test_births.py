@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.prompting.births import FORGET_SECONDS, Births
+from streamseg.prompting.history import FORGET_SECONDS, FirstSeen
 
 
 @pytest.mark.parametrize(
@@ -21,28 +21,28 @@ from streamseg.prompting.births import FORGET_SECONDS, Births
     ],
 )
 def test_since(frames: list[set[int]], after: float, expected: set[int]):
-    births = Births()
+    first_seen = FirstSeen()
     for index, ids in enumerate(frames):
-        births.update(ids, float(index))
-    assert births.since(after) == expected
+        first_seen.update(ids, float(index))
+    assert first_seen.since(after) == expected
 
 
 def test_of_nothing_there_is_nothing():
-    assert Births().since(float("-inf")) == frozenset()
+    assert FirstSeen().since(float("-inf")) == frozenset()
 
 
 @given(st.lists(st.sets(st.integers(0, 6), max_size=5), min_size=1, max_size=20), st.integers(-1, 20))
 def test_as_if_everything_were_looked_up(frames: list[set[int]], after: int):
-    births = Births()
+    first_seen = FirstSeen()
     for index, ids in enumerate(frames):
-        births.update(ids, float(index))
+        first_seen.update(ids, float(index))
     began = {one: min(index for index, ids in enumerate(frames) if one in ids) for one in set().union(*frames)}
-    assert births.since(float(after)) == {one for one in frames[-1] if began[one] > after}
+    assert first_seen.since(float(after)) == {one for one in frames[-1] if began[one] > after}
 
 
 def test_what_went_long_ago_is_forgotten_and_nothing_else():
-    births = Births()
+    first_seen = FirstSeen()
     for second in range(int(3 * FORGET_SECONDS)):
-        births.update({0, 10 + second}, float(second))
-    assert FORGET_SECONDS < len(births) < 1.5 * FORGET_SECONDS
-    assert births.since(0.0) == {10 + second}
+        first_seen.update({0, 10 + second}, float(second))
+    assert FORGET_SECONDS < len(first_seen) < 1.5 * FORGET_SECONDS
+    assert first_seen.since(0.0) == {10 + second}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.geometry import box_iou
-from streamseg.prompting import candidates, select
+from streamseg.prompting import hypotheses, select
 from streamseg.prompting.overlap import MIN_SCORE
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt
@@ -65,7 +65,7 @@ def test_a_thin_object_wins_over_what_fills_a_little_of_its_box():
 
 
 def test_candidates_come_best_first():
-    found = candidates(tracked(SCENE), BoxPrompt("box", (110, 10, 210, 230)))
+    found = hypotheses(tracked(SCENE), BoxPrompt("box", (110, 10, 210, 230)))
     assert found.rows[0] == 1
     assert list(found.scores) == sorted(found.scores, reverse=True)
     assert found.scores[-1] >= MIN_SCORE
@@ -97,7 +97,7 @@ def test_the_score_is_the_mean_of_both_ious_counted_in_pixels(shapes, corner, ex
     scene = tracked(shapes)
     (x0, y0), (width, height) = corner, extent
     box = torch.tensor([[x0, y0, min(x0 + width, 320), min(y0 + height, 240)]])
-    found = candidates(scene, BoxPrompt("box", (x0, y0, x0 + width, y0 + height)))
+    found = hypotheses(scene, BoxPrompt("box", (x0, y0, x0 + width, y0 + height)))
     # Counted on a fine raster of the picture, straight from the shapes.
     y, x = (
         axis.numpy()

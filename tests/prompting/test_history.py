@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from streamseg.prompting import candidates, select
-from streamseg.prompting.history import HISTORY_SECONDS, MAX_HISTORY_BYTES, RASTER, Sightings, sight
+from streamseg.prompting import hypotheses, select
+from streamseg.prompting.history import HISTORY_SECONDS, MAX_HISTORY_BYTES, RASTER, FrameHistory, record_frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from tests.support.shapes import Shape, detect_shapes
@@ -30,36 +30,36 @@ def test_what_is_kept_answers_as_the_frame_itself(raster: int | None):
     frame = FRAME
     if raster is not None:
         frame = replace(FRAME, instances=FRAME.instances.corrected(torch.ones((len(FRAME), raster, raster))))
-    kept = sight(frame, 3, 0.1).tracked
+    kept = record_frame(frame, 3, 0.1).tracked
     same = [one.rows == other.rows for one, other in zip(select(frame, PROMPTS), select(kept, PROMPTS), strict=True)]
     assert sum(same) >= 0.98 * len(same)
     assert same[-2:] == [True, True]
-    assert candidates(kept, PROMPTS[-2]).rows == candidates(frame, PROMPTS[-2]).rows
+    assert hypotheses(kept, PROMPTS[-2]).rows == hypotheses(frame, PROMPTS[-2]).rows
 
 
 def test_identities_are_looked_up():
-    sighting = sight(FRAME, 3, 0.1)
-    assert sighting.rows == {4: 0, 2: 2, 9: 3}
-    assert sighting.track_ids == (4, -1, 2, 9)
-    assert sighting.rasters.shape == (4, RASTER, RASTER)
-    assert sighting.embeddings is None
+    record = record_frame(FRAME, 3, 0.1)
+    assert record.rows == {4: 0, 2: 2, 9: 3}
+    assert record.track_ids == (4, -1, 2, 9)
+    assert record.rasters.shape == (4, RASTER, RASTER)
+    assert record.embeddings is None
 
 
 def test_it_is_small():
-    assert sight(FRAME, 0, 0.0).num_bytes < 1300 * len(FRAME)
+    assert record_frame(FRAME, 0, 0.0).num_bytes < 1300 * len(FRAME)
 
 
 def test_of_nothing_there_is_nothing():
     nothing = Tracked(Instances.empty((48, 64), (12, 16)), torch.zeros(0, dtype=torch.int64))
-    sighting = sight(nothing, 0, 0.0)
-    assert (sighting.rows, sighting.num_bytes) == ({}, 0)
-    assert select(sighting.tracked, PROMPTS[:2])[0].rows == ()
+    record = record_frame(nothing, 0, 0.0)
+    assert (record.rows, record.num_bytes) == ({}, 0)
+    assert select(record.tracked, PROMPTS[:2])[0].rows == ()
 
 
 def test_old_frames_go_and_the_newest_stays():
-    kept = Sightings()
+    kept = FrameHistory()
     for index in range(100):
-        kept.add(sight(FRAME, 2 * index, index / 10))
+        kept.add(record_frame(FRAME, 2 * index, index / 10))
     assert len(kept) == HISTORY_SECONDS * 10 + 1
     assert kept.position(198) == len(kept) - 1
     assert kept.position(197) is None, "was dropped"
@@ -67,14 +67,14 @@ def test_old_frames_go_and_the_newest_stays():
     assert [one.frame_index for one in kept.since(len(kept) - 2)] == [196, 198]
     assert [row for _, row in kept.of(2)] == [2] * len(kept)
     assert kept.of(-1) == kept.of(77) == []
-    kept.add(sight(FRAME, 500, 60.0))
+    kept.add(record_frame(FRAME, 500, 60.0))
     assert len(kept) == 1
 
 
 def test_bytes_are_bounded():
     crowd = Tracked(FRAME.instances[[0] * 3000], torch.arange(3000))
-    kept = Sightings()
+    kept = FrameHistory()
     for index in range(6):
-        kept.add(sight(crowd, index, index / 100))
+        kept.add(record_frame(crowd, index, index / 100))
     assert MAX_HISTORY_BYTES / 2 < kept.num_bytes <= MAX_HISTORY_BYTES
     assert kept.position(5) is not None

@@ -6,8 +6,15 @@ import math
 
 import pytest
 
-from streamseg.prompting.history import Sighting, sight
-from streamseg.prompting.likeness import MAX_VIEWS, MIN_COSINE, MIN_VIEWS, PATIENT_FRAMES, SURE_COSINE, Likeness
+from streamseg.prompting.history import FrameRecord, record_frame
+from streamseg.prompting.appearance import (
+    MAX_VIEWS,
+    MIN_COSINE,
+    MIN_VIEWS,
+    PATIENT_FRAMES,
+    SURE_COSINE,
+    EmbeddingGallery,
+)
 from tests.support.followed import BOX, CUP, KITE, Objects, Run, click, moved, seen, stand
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -19,19 +26,21 @@ def turned(cosine: float) -> tuple[float, float, float]:
     return (cosine, math.sqrt(1 - cosine**2), 0.0)
 
 
-def frame(looks: dict[int, tuple[float, float, float]], seconds: float = 0.0) -> Sighting:
-    return sight(seen([(identity, moved(CUP, 30 * identity)) for identity in looks], looks), 0, seconds)
+def frame(appearance: dict[int, tuple[float, float, float]], seconds: float = 0.0) -> FrameRecord:
+    return record_frame(
+        seen([(identity, moved(CUP, 30 * identity)) for identity in appearance], appearance), 0, seconds
+    )
 
 
-def known(*cosines: float) -> Likeness:
-    likeness = Likeness()
+def known(*cosines: float) -> EmbeddingGallery:
+    gallery = EmbeddingGallery()
     for cosine in (1.0,) * MIN_VIEWS + cosines:
-        likeness.deny(frame({1: turned(cosine)}), [1])
-    return likeness
+        gallery.reject(frame({1: turned(cosine)}), [1])
+    return gallery
 
 
 @pytest.mark.parametrize(
-    ("cosines", "denied"),
+    ("cosines", "rejected"),
     [
         pytest.param([1.0] * 3, [False] * 3, id="itself"),
         pytest.param([0.1] * 3, [False] * (PATIENT_FRAMES - 1) + [True] * (4 - PATIENT_FRAMES), id="another"),
@@ -41,56 +50,56 @@ def known(*cosines: float) -> Likeness:
         pytest.param([0.97, 0.92, 0.84, 0.73, 0.6], [False] * 5, id="changes-slowly"),
     ],
 )
-def test_one_identity(cosines: list[float], denied: list[bool]):
-    likeness = known()
-    assert [bool(likeness.deny(frame({1: turned(cosine)}), [1])) for cosine in cosines] == denied
+def test_one_identity(cosines: list[float], rejected: list[bool]):
+    gallery = known()
+    assert [bool(gallery.reject(frame({1: turned(cosine)}), [1])) for cosine in cosines] == rejected
 
 
 def test_what_looks_like_it_goes_before_what_does_not():
-    assert known().deny(frame({1: BLUE, 2: RED}), [1, 2]) == {1}
-    assert known().deny(frame({1: RED, 2: BLUE}), [1, 2]) == {2}
-    assert known().deny(frame({1: BLUE, 2: GREEN}), [1, 2]) == frozenset()
-    assert known().deny(sight(seen([]), 0, 0.0), [1, 2]) == frozenset()
+    assert known().reject(frame({1: BLUE, 2: RED}), [1, 2]) == {1}
+    assert known().reject(frame({1: RED, 2: BLUE}), [1, 2]) == {2}
+    assert known().reject(frame({1: BLUE, 2: GREEN}), [1, 2]) == frozenset()
+    assert known().reject(record_frame(seen([]), 0, 0.0), [1, 2]) == frozenset()
 
 
 def test_too_little_is_known_to_deny_anything():
-    likeness = Likeness()
-    looks = [RED, GREEN, BLUE, RED]
-    assert [likeness.deny(frame({1: one}), [1]) for one in looks] == [frozenset()] * 4
-    assert len(likeness.views) == MIN_VIEWS
+    gallery = EmbeddingGallery()
+    appearance = [RED, GREEN, BLUE, RED]
+    assert [gallery.reject(frame({1: one}), [1]) for one in appearance] == [frozenset()] * 4
+    assert len(gallery.views) == MIN_VIEWS
 
 
 def test_without_embeddings_nothing_is_denied():
-    bare = sight(seen([(1, BOX)]), 0, 0.0)
-    likeness = known()
-    assert [likeness.deny(bare, [1]) for _ in range(4)] == [frozenset()] * 4
+    bare = record_frame(seen([(1, BOX)]), 0, 0.0)
+    gallery = known()
+    assert [gallery.reject(bare, [1]) for _ in range(4)] == [frozenset()] * 4
 
 
 def test_what_another_network_saw_is_forgotten():
-    likeness = Likeness([view[:2] for view in known().views[:2]])
+    gallery = EmbeddingGallery([view[:2] for view in known().views[:2]])
     for _ in range(MIN_VIEWS):
-        likeness.deny(frame({1: RED}), [1])
-    assert [view.shape for view in likeness.views] == [(3,)] * MIN_VIEWS
+        gallery.reject(frame({1: RED}), [1])
+    assert [view.shape for view in gallery.views] == [(3,)] * MIN_VIEWS
 
 
 def test_views_are_few_and_the_first_stay():
-    likeness = known(*[math.cos(step / 2.5) for step in range(1, 40)])
-    assert len(likeness.views) <= MAX_VIEWS
-    assert [view.tolist() for view in likeness.views[:MIN_VIEWS]] == [list(RED)] * MIN_VIEWS
+    gallery = known(*[math.cos(step / 2.5) for step in range(1, 40)])
+    assert len(gallery.views) <= MAX_VIEWS
+    assert [view.tolist() for view in gallery.views[:MIN_VIEWS]] == [list(RED)] * MIN_VIEWS
 
 
 def test_when_it_was_last_itself():
-    likeness = Likeness()
-    for index, looks in enumerate([RED, RED, RED, RED, BLUE, BLUE]):
-        likeness.deny(frame({1: looks}, index / 10), [1])
-    assert likeness.alike_seconds == pytest.approx(0.3)
+    gallery = EmbeddingGallery()
+    for index, appearance in enumerate([RED, RED, RED, RED, BLUE, BLUE]):
+        gallery.reject(frame({1: appearance}, index / 10), [1])
+    assert gallery.matched_seconds == pytest.approx(0.3)
 
 
 # ---- in the life of a prompt
 
 
 def lives(run: Run, frames: list[tuple[Objects, dict[int, tuple[float, float, float]]]]) -> list[tuple[str, int]]:
-    return [stand(run(seen(objects, looks), ON_CUP)[0]) for objects, looks in frames]
+    return [stand(run(seen(objects, appearance), ON_CUP)[0]) for objects, appearance in frames]
 
 
 ITSELF = ([(1, CUP), (9, KITE)], {1: RED, 9: GREEN})
@@ -110,10 +119,10 @@ def test_an_identity_that_the_tracker_hands_on_is_lost_and_the_object_found_agai
 def test_it_is_remembered_as_it_was_before():
     run = Run()
     lives(run, [ITSELF] * 6 + [TAKEN] * 6)
-    later = Run(run.follower.memory())
+    later = Run(run.tracker.memory())
     both = ([(5, CUP), (6, moved(BOX, 0, 90))], {5: RED, 6: BLUE})
     assert lives(later, [both] * 3)[-1] == ("reacquired", 5)
-    run.follower.restart()
+    run.tracker.restart()
     assert lives(run, [both] * 3)[-1] == ("reacquired", 5)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from streamseg.prompting.appearance import Looks
-from streamseg.prompting.history import Sighting, Sightings, sight
-from streamseg.prompting.locate import BRIDGED_CONFIDENCE, Whereabouts
-from streamseg.prompting.target import Binding, Candidate
+from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.history import FrameRecord, FrameHistory, record_frame
+from streamseg.prompting.locate import BRIDGED_CONFIDENCE, TargetLocator
+from streamseg.prompting.target import Target, Hypothesis
 from streamseg.structures.instances import TENTATIVE
 from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHERS, Objects, Run, click, seen
 
@@ -17,32 +17,32 @@ from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHERS, Obj
 class Frames:
     """Bindings, where their objects are, and the frames that were seen."""
 
-    def __init__(self, **bindings: Binding) -> None:
-        self.bindings = bindings
-        self.whereabouts = Whereabouts()
-        self.sightings = Sightings()
-        self._newest: Sighting | None = None
+    def __init__(self, **targets: Target) -> None:
+        self.targets = targets
+        self.locator = TargetLocator()
+        self.history = FrameHistory()
+        self._newest: FrameRecord | None = None
         self._num_frames = 0
 
     def __call__(self, *frames: Objects) -> list[list[int]]:
         """The row of each binding, by frame."""
         found = []
         for objects in frames:
-            before, self._newest = self._newest, sight(seen(objects), self._num_frames, self._num_frames / FPS)
+            before, self._newest = self._newest, record_frame(seen(objects), self._num_frames, self._num_frames / FPS)
             self._num_frames += 1
-            self.sightings.add(self._newest)
-            rows = self.whereabouts.rows(self.bindings, self.sightings, before, self._newest)
-            assert list(rows) == list(self.bindings)
+            self.history.add(self._newest)
+            rows = self.locator.rows(self.targets, self.history, before, self._newest)
+            assert list(rows) == list(self.targets)
             found.append([*rows.values()])
         return found
 
     def restart(self) -> None:
-        self.whereabouts.restart(self.bindings.values(), self.sightings)
-        self.sightings, self._newest = Sightings(), None
+        self.locator.restart(self.targets.values(), self.history)
+        self.history, self._newest = FrameHistory(), None
 
 
-def bound(*track_ids: int) -> Binding:
-    return Binding(CLICK, [Candidate(track_id) for track_id in track_ids])
+def bound(*track_ids: int) -> Target:
+    return Target(CLICK, [Hypothesis(track_id) for track_id in track_ids])
 
 
 @pytest.mark.parametrize(
@@ -63,44 +63,44 @@ def test_the_row_of_one_object(track_ids: Sequence[int], frames: Sequence[Object
 def test_what_is_lost_together_is_found_together():
     frames = Frames(a=bound(1), box=bound(8), b=bound(1))
     assert frames(BOTH, *[OTHERS] * 2, *[[(2, CUP), *OTHERS]] * 2)[-1] == [0, 1, 0]
-    assert [one.found_id for one in frames.bindings.values()] == [2, TENTATIVE, 2]
-    assert frames.bindings["a"].confidence == frames.bindings["b"].confidence < 1
+    assert [one.matched_id for one in frames.targets.values()] == [2, TENTATIVE, 2]
+    assert frames.targets["a"].confidence == frames.targets["b"].confidence < 1
 
 
 def test_a_bridge_that_is_given_an_identity_costs_confidence_once():
     frames = Frames(click=bound(1))
     frames([(1, CUP)], [(-1, CUP)])
-    binding = frames.bindings["click"]
-    assert (binding.found_id, binding.bridge) == (TENTATIVE, Candidate(TENTATIVE, 0))
+    target = frames.targets["click"]
+    assert (target.matched_id, target.bridge) == (TENTATIVE, Hypothesis(TENTATIVE, 0))
     frames([(2, CUP)], [(2, CUP)])
-    assert (binding.found_id, binding.bridge, binding.confidence) == (2, None, BRIDGED_CONFIDENCE)
+    assert (target.matched_id, target.bridge, target.confidence) == (2, None, BRIDGED_CONFIDENCE)
 
 
 # ---- known by looks alone
 
 
-def looks_of(objects: Objects, track_id: int) -> Looks:
-    sighting = sight(seen(objects), 0, 0.0)
-    return Looks.of([(sighting, sighting.rows[track_id])])
+def appearance_of(objects: Objects, track_id: int) -> Appearance:
+    record = record_frame(seen(objects), 0, 0.0)
+    return Appearance.of([(record, record.rows[track_id])])
 
 
 def test_what_another_run_knew_is_waited_for_under_an_identity_of_nobody():
-    frames = Frames(cup=Binding(CLICK), box=Binding(click(BOX.x, BOX.y, prompt_id="box")))
-    frames.whereabouts.recall(frames.bindings["cup"], looks_of(BOTH, 1))
-    frames.whereabouts.recall(frames.bindings["box"], looks_of(BOTH, 8))
-    keys = [one.candidates[0].track_id for one in frames.bindings.values()]
+    frames = Frames(cup=Target(CLICK), box=Target(click(BOX.x, BOX.y, prompt_id="box")))
+    frames.locator.recall(frames.targets["cup"], appearance_of(BOTH, 1))
+    frames.locator.recall(frames.targets["box"], appearance_of(BOTH, 8))
+    keys = [one.hypotheses[0].track_id for one in frames.targets.values()]
     assert max(keys) < TENTATIVE
     assert len(set(keys)) == 2
     assert frames(*[[(4, KITE), (5, CUP), (6, BOX)]] * 2) == [[-1, -1], [1, 2]]
 
 
 def test_after_a_restart_the_same_number_is_another_object():
-    frames = Frames(cup=bound(1), nothing=Binding(CLICK))
+    frames = Frames(cup=bound(1), nothing=Target(CLICK))
     frames(*[BOTH] * 5)
     frames.restart()
-    assert frames.bindings["nothing"].candidates == []
+    assert frames.targets["nothing"].hypotheses == []
     assert frames(*[[(1, BOX), (2, KITE), (3, CUP)]] * 2) == [[-1, -1], [2, -1]]
-    assert frames.bindings["cup"].found_id == 3
+    assert frames.targets["cup"].matched_id == 3
 
 
 # ---- what lies where an object was

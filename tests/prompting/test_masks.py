@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from streamseg.prompting.masks import select_masks
+from streamseg.prompting.overlap import select_masks
 from streamseg.segmentation import instance_masks
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask

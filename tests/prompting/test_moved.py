@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from streamseg.prompting.moved import moved
+from streamseg.prompting.target import moved
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, SpatialPrompt
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import pytest
 
 from streamseg.errors import DataError
-from streamseg.prompting.appearance import Looks
-from streamseg.prompting.history import Sightings, sight
-from streamseg.prompting.likeness import Likenesses
-from streamseg.prompting.notes import Notes
-from streamseg.prompting.target import Binding, Candidate
+from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.history import FrameHistory, record_frame
+from streamseg.prompting.appearance import Galleries
+from streamseg.prompting.state import SavedTargets
+from streamseg.prompting.target import Target, Hypothesis
 from streamseg.structures.instances import TENTATIVE
 from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, moved, seen
 
@@ -22,17 +22,17 @@ EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1)}
 FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
 
 
-def seen_in(frames: Sequence[Objects]) -> Sightings:
-    sightings = Sightings()
+def seen_in(frames: Sequence[Objects]) -> FrameHistory:
+    history = FrameHistory()
     for index, objects in enumerate(frames):
-        sightings.add(sight(seen(objects), index, index / FPS))
-    return sightings
+        history.add(record_frame(seen(objects), index, index / FPS))
+    return history
 
 
-def written(*bindings: Binding, frames: Sequence[Objects] = (BOTH,) * 3) -> dict[str, object]:
-    notes = Notes({})
-    notes.write(bindings, seen_in(frames), Likenesses())
-    return notes.memory()
+def written(*targets: Target, frames: Sequence[Objects] = (BOTH,) * 3) -> dict[str, object]:
+    saved = SavedTargets({})
+    saved.write(targets, seen_in(frames), Galleries())
+    return saved.memory()
 
 
 def centre_x(entry: object) -> float:
@@ -41,13 +41,13 @@ def centre_x(entry: object) -> float:
 
 
 def test_what_is_written_is_taken_once_by_the_prompt_that_it_is_of():
-    memory = json.loads(json.dumps(written(Binding(CLICK, [Candidate(1)]))))
-    notes = Notes(memory)
-    looks = notes.take(CLICK)
-    assert looks is not None
-    assert (looks.box[0] + looks.box[2]) / 2 == pytest.approx(CUP.x, abs=1)
-    assert notes.take(CLICK) is None
-    assert Notes(memory).take(click(CUP.x, CUP.y, prompt_id="other")) is None
+    memory = json.loads(json.dumps(written(Target(CLICK, [Hypothesis(1)]))))
+    saved = SavedTargets(memory)
+    appearance = saved.take(CLICK)
+    assert appearance is not None
+    assert (appearance.box[0] + appearance.box[2]) / 2 == pytest.approx(CUP.x, abs=1)
+    assert saved.take(CLICK) is None
+    assert SavedTargets(memory).take(click(CUP.x, CUP.y, prompt_id="other")) is None
 
 
 @pytest.mark.parametrize(
@@ -55,52 +55,52 @@ def test_what_is_written_is_taken_once_by_the_prompt_that_it_is_of():
     [pytest.param(click(1, 1), id="another-place"), pytest.param(click(CUP.x, CUP.y, step=1), id="another-step")],
 )
 def test_what_was_of_another_prompt_of_the_id_is_let_go(prompt):
-    notes = Notes(written(Binding(CLICK, [Candidate(1)])))
-    assert notes.take(prompt) is None
-    assert notes.take(CLICK) is None
+    saved = SavedTargets(written(Target(CLICK, [Hypothesis(1)])))
+    assert saved.take(prompt) is None
+    assert saved.take(CLICK) is None
 
 
 @pytest.mark.parametrize(
-    "binding",
+    "target",
     [
-        pytest.param(Binding(CLICK), id="bound-to-nothing"),
-        pytest.param(Binding(CLICK, [Candidate(TENTATIVE, 0)]), id="no-identity-yet"),
-        pytest.param(Binding(CLICK, [Candidate(77)]), id="never-seen"),
+        pytest.param(Target(CLICK), id="bound-to-nothing"),
+        pytest.param(Target(CLICK, [Hypothesis(TENTATIVE, 0)]), id="no-identity-yet"),
+        pytest.param(Target(CLICK, [Hypothesis(77)]), id="never-seen"),
     ],
 )
-def test_what_was_not_seen_is_not_written(binding: Binding):
-    assert written(binding) == {}
+def test_what_was_not_seen_is_not_written(target: Target):
+    assert written(target) == {}
 
 
 def test_an_object_is_written_as_it_was_found_again_and_else_as_it_was():
     frames = [BOTH, [(2, moved(CUP, 100))]]
-    found = Binding(CLICK, [Candidate(1)], found_id=2)
+    found = Target(CLICK, [Hypothesis(1)], matched_id=2)
     assert centre_x(written(found, frames=frames)["click"]) == pytest.approx(CUP.x + 100, abs=1)
-    sighting = sight(seen(BOTH), 0, 0.0)
-    earlier = Binding(CLICK, [Candidate(-5)], looks=Looks.of([(sighting, 0)]))
+    record = record_frame(seen(BOTH), 0, 0.0)
+    earlier = Target(CLICK, [Hypothesis(-5)], appearance=Appearance.of([(record, 0)]))
     assert centre_x(written(earlier, frames=[])["click"]) == pytest.approx(CUP.x, abs=1)
 
 
 def test_what_was_not_taken_yet_is_handed_on():
-    memory = written(Binding(CLICK, [Candidate(1)]))
-    notes = Notes(memory)
-    assert notes.memory() == memory
+    memory = written(Target(CLICK, [Hypothesis(1)]))
+    saved = SavedTargets(memory)
+    assert saved.memory() == memory
     other = click(BOX.x, BOX.y, prompt_id="box")
-    notes.write([Binding(other, [Candidate(8)])], seen_in([BOTH]), Likenesses())
-    assert notes.memory() == {**memory, **written(Binding(other, [Candidate(8)]), frames=[BOTH])}
+    saved.write([Target(other, [Hypothesis(8)])], seen_in([BOTH]), Galleries())
+    assert saved.memory() == {**memory, **written(Target(other, [Hypothesis(8)]), frames=[BOTH])}
 
 
 def test_what_is_read_does_not_change_before_it_is_written_anew():
-    notes = Notes(written(Binding(CLICK, [Candidate(1)])))
-    notes.take(CLICK)
-    assert list(notes.memory()) == ["click"]
-    notes.write([], seen_in([BOTH]), Likenesses())
-    assert notes.memory() == {}
+    saved = SavedTargets(written(Target(CLICK, [Hypothesis(1)])))
+    saved.take(CLICK)
+    assert list(saved.memory()) == ["click"]
+    saved.write([], seen_in([BOTH]), Galleries())
+    assert saved.memory() == {}
 
 
 def test_a_damaged_memory_is_refused():
     with pytest.raises(DataError, match="the memory of prompt 'click' is damaged"):
-        Notes({"click": 3})
+        SavedTargets({"click": 3})
 
 
 def test_another_thread_never_finds_half_of_it():
@@ -110,7 +110,7 @@ def test_another_thread_never_finds_half_of_it():
 
     def ask() -> None:
         while not stop.is_set():
-            memories.append(set(run.follower.memory()))
+            memories.append(set(run.tracker.memory()))
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -121,7 +121,7 @@ def test_another_thread_never_finds_half_of_it():
             # Other prompts come and go, so that the bindings are made anew each time.
             run(seen(FIRST, EMBEDDINGS), *prompts, click(BOX.x, BOX.y, prompt_id=f"other {number}"))
             if number % 50 == 49:
-                run.follower.restart()
+                run.tracker.restart()
     finally:
         stop.set()
         asking.join()

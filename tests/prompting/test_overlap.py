@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from streamseg.prompting.overlap import MIN_SCORE, select_fitting
+from streamseg.prompting.overlap import MIN_SCORE, select_best_fits
 from streamseg.structures.prompt import BoxPrompt, Selection
 
 PROMPT = BoxPrompt("box", (0, 0, 10, 10))
 
 
 @pytest.mark.parametrize(
-    ("fit", "best", "nested"),
+    ("fit", "best", "all_hypotheses_TMP"),
     [
         pytest.param([0.5, 0.75, 0.25], (1,), (1, 0), id="best first, none below the limit"),
         pytest.param([0.5, 0.5], (0,), (0, 1), id="equal ones in their order"),
@@ -16,14 +16,14 @@ PROMPT = BoxPrompt("box", (0, 0, 10, 10))
         pytest.param([MIN_SCORE], (0,), (0,), id="the limit itself"),
     ],
 )
-def test_rows_by_their_fit(fit, best, nested):
+def test_rows_by_their_fit(fit, best, all_hypotheses_TMP):
     table = torch.tensor([fit], dtype=torch.float64)
-    for rows, is_nested in ((best, False), (nested, True)):
-        (selection,) = select_fitting([PROMPT], table, nested=is_nested)
+    for rows, is_nested in ((best, False), (all_hypotheses_TMP, True)):
+        (selection,) = select_best_fits([PROMPT], table, nested=is_nested)
         assert selection == Selection("box", rows, tuple(fit[row] for row in rows))
 
 
 def test_each_prompt_has_an_answer_of_its_own():
     prompts = [PROMPT, BoxPrompt("other", (5, 5, 9, 9))]
-    selections = select_fitting(prompts, torch.tensor([[0.5, 0.0], [0.0, 1.0]]), nested=True)
+    selections = select_best_fits(prompts, torch.tensor([[0.5, 0.0], [0.0, 1.0]]), nested=True)
     assert [(one.prompt_id, one.rows) for one in selections] == [("box", (0,)), ("other", (1,))]

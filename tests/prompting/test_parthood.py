@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.prompting.parthood import MAX_RESTING_SECONDS, MAX_SECONDS, MAX_VIEWS, PATIENCE, VIEW_SECONDS, Parthood
+from streamseg.prompting.parts import MAX_RESTING_SECONDS, MAX_SECONDS, MAX_VIEWS, PATIENCE, VIEW_SECONDS, PartRelation
 from tests.support.followed import FPS, Objects, Run, click, moved
 from tests.support.parts import ON_SHIRT, PERSON, SPEED, ids, walk
 from tests.support.shapes import Shape
@@ -66,17 +66,17 @@ def test_not_for_ever():
 
 
 def test_the_first_look_of_a_whole_and_the_last_ones_are_kept():
-    pair = Parthood.begin(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
-    looks = np.eye(MAX_VIEWS + 3, dtype=np.float32)
-    for index, look in enumerate(looks):
+    pair = PartRelation.begin(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
+    appearance = np.eye(MAX_VIEWS + 3, dtype=np.float32)
+    for index, look in enumerate(appearance):
         pair.add(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 1.0, index * VIEW_SECONDS)
         pair.view(look, index * VIEW_SECONDS)
         pair.view(look, (index + 0.5) * VIEW_SECONDS)
-    assert [pair.is_like(look) for look in looks] == [True, *[False] * 3, *[True] * (MAX_VIEWS - 1)]
+    assert [pair.is_like(look) for look in appearance] == [True, *[False] * 3, *[True] * (MAX_VIEWS - 1)]
 
 
 def test_what_is_not_known_is_like_anything():
-    pair = Parthood.begin(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
+    pair = PartRelation.begin(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
     pair.add(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.5, 0.0)
     pair.view(np.array([1.0, 0], dtype=np.float32), 0.0)
     assert pair.is_like(np.array([0.0, 1], dtype=np.float32))

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from streamseg.prompting.history import sight
-from streamseg.prompting.parts import Wholes
-from streamseg.prompting.status import WHOLE_CONFIDENCE
+from streamseg.prompting.history import record_frame
+from streamseg.prompting.parts import PartRelations
+from streamseg.prompting.select import WHOLE_CONFIDENCE
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from tests.support.followed import Objects, Run, click, moved, seen, stand
 from tests.support.parts import ON_SHIRT, PERSON, SHIRT, SPEED, ids, walk
@@ -88,8 +88,8 @@ def test_steps_go_to_the_whole_itself():
 def test_a_restart_and_a_memory_know_the_part_and_no_whole():
     run = Run()
     run.stands([*walk(0, 10), *walk(10, 12, shirt=False)], ON_SHIRT)
-    memory = json.loads(json.dumps(run.follower.memory(), allow_nan=False))
-    run.follower.restart()
+    memory = json.loads(json.dumps(run.tracker.memory(), allow_nan=False))
+    run.tracker.restart()
     for later in (run, Run(memory)):
         stands = ids(
             later.stands([*walk(12, 14, shirt=False, person=5), *walk(14, 18, person=5, shirt_id=6)], ON_SHIRT)
@@ -101,8 +101,8 @@ def test_a_restart_and_a_memory_know_the_part_and_no_whole():
 
 
 def test_of_nothing_known_nothing_stands_in():
-    wholes = Wholes()
-    frame = sight(seen([(1, PERSON), (2, SHIRT)]), 0, 0.0)
+    wholes = PartRelations()
+    frame = record_frame(seen([(1, PERSON), (2, SHIRT)]), 0, 0.0)
     wholes.update(frame, {})
     assert wholes.stand_in(2, frame) == -1
     wholes.begin(2, [])

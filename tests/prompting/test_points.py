@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamseg.prompting import candidates, select
+from streamseg.prompting import hypotheses, select
 from streamseg.structures.instances import GridTransform, Instances, Tracked
 from streamseg.structures.prompt import PointPrompt
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
@@ -75,7 +75,7 @@ def test_answer(prompt, answer, score):
     ],
 )
 def test_candidates_come_small_to_large(prompt, answers):
-    selection = candidates(tracked(SCENE), prompt)
+    selection = hypotheses(tracked(SCENE), prompt)
     assert selection.rows == tuple(ROWS[answer] for answer in answers)
     assert selection.rows[:1] == select(tracked(SCENE), [prompt])[0].rows
 
@@ -110,7 +110,7 @@ def test_a_mask_is_read_between_the_cells_and_through_the_padding():
 def test_no_instance_answers_nothing():
     none = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
     assert select(none, [points((10, 10, 1))])[0].rows == ()
-    assert candidates(none, points((10, 10, 1))).rows == ()
+    assert hypotheses(none, points((10, 10, 1))).rows == ()
 
 
 @settings(max_examples=60, deadline=None)
@@ -168,5 +168,5 @@ FAINT = Shape(160, 50, 30, 30, score=0.3)
 def test_a_single_point_is_not_enough_for_a_doubtful_part(prompt: PointPrompt, order: list[str]):
     names = ["person", "face", "faint"]
     shapes = tracked([PERSON, FACE, FAINT])
-    assert [names[row] for row in candidates(shapes, prompt).rows] == order
+    assert [names[row] for row in hypotheses(shapes, prompt).rows] == order
     assert select(shapes, [prompt])[0].rows == (names.index(order[0]),)

@@ -173,7 +173,7 @@ def test_after_a_restart_everything_is_known_by_its_looks():
     run = Run()
     prompts = [CLICK, click(BOX.x, BOX.y, prompt_id="box"), click(5, 5, prompt_id="nothing")]
     run.stands([BOTH] * 5, *prompts)
-    run.follower.restart()
+    run.tracker.restart()
     # The identities are the same numbers, and mean other objects.
     swapped: Objects = [(1, BOX), (8, KITE), (9, moved(CUP, 3))]
     assert run.stands([swapped] * 3, *prompts) == [
@@ -187,16 +187,16 @@ def test_a_restart_while_lost_and_another_one():
     run = Run()
     run.stands([BOTH, BOTH, OTHERS], CLICK)
     for _ in range(2):
-        run.follower.restart()
+        run.tracker.restart()
         assert run.stands([OTHERS] * 2, CLICK) == lives(("lost", -1), ("lost", -1))
     assert run.stands([[(5, CUP), *OTHERS]] * 2, CLICK)[-1] == [("reacquired", 5)]
 
 
 def test_a_restart_before_anything():
     run = Run()
-    run.follower.restart()
+    run.tracker.restart()
     assert run.stands([[(-1, CUP)]], CLICK) == [[("bound", -1)]]
-    run.follower.restart()
+    run.tracker.restart()
     assert run.stands([BOTH], CLICK) == [[BOUND]], "what had no identity yet is asked again"
 
 

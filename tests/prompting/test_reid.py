@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from streamseg.prompting.appearance import Looks
-from streamseg.prompting.births import Births
-from streamseg.prompting.history import Sighting, sight
+from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.history import FirstSeen
+from streamseg.prompting.history import FrameRecord, record_frame
 from streamseg.prompting.reid import (
     AGREEING_FRAMES,
     FEATURES,
     FLEETING_SECONDS,
     MAX_SECONDS,
     MIN_GONE_SECONDS,
-    Lost,
+    LostTarget,
     features,
-    reacquire,
+    reidentify,
 )
 from tests.support.followed import BOX, CUP, HANDLE, KITE, Objects, moved, seen
 from tests.support.shapes import Shape
@@ -27,23 +27,23 @@ RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 LOOKS = {1: RED, 2: RED, 3: RED, 4: GREEN, 5: BLUE}
 
 
-def frame(objects: Objects, seconds: float, *, embedded: bool = True) -> Sighting:
-    return sight(seen(objects, LOOKS if embedded and objects else None), round(seconds * 10), seconds)
+def frame(objects: Objects, seconds: float, *, embedded: bool = True) -> FrameRecord:
+    return record_frame(seen(objects, LOOKS if embedded and objects else None), round(seconds * 10), seconds)
 
 
-def looks_of(shape: Shape, *, embedded: bool = True) -> Looks:
-    return Looks.of([(frame([(1, shape)], index / 10, embedded=embedded), 0) for index in range(5)])
+def appearance_of(shape: Shape, *, embedded: bool = True) -> Appearance:
+    return Appearance.of([(frame([(1, shape)], index / 10, embedded=embedded), 0) for index in range(5)])
 
 
 def found(objects: Objects, *, before: Sequence[int] = (), frames: int = AGREEING_FRAMES, embedded: bool = True):
     """What the cup, last seen at 0.4 s, is taken for when these are there from 1 s on."""
-    lost, births = Lost(looks_of(CUP, embedded=embedded), 5.0), Births()
-    births.update({1, *before}, 0.4)
+    lost, first_seen = LostTarget(appearance_of(CUP, embedded=embedded), 5.0), FirstSeen()
+    first_seen.update({1, *before}, 0.4)
     answer = None
     for index in range(frames):
-        sighting = frame(objects, 1.0 + index / 10, embedded=embedded)
-        births.update(sighting.rows.keys(), sighting.time_seconds)
-        (answer,) = reacquire([lost], sighting, births)
+        record = frame(objects, 1.0 + index / 10, embedded=embedded)
+        first_seen.update(record.rows.keys(), record.time_seconds)
+        (answer,) = reidentify([lost], record, first_seen)
     return None if answer is None else answer.track_id
 
 
@@ -71,14 +71,17 @@ def test_without_looks_by_place_and_shape():
 
 def test_with_looks_of_another_network_by_place_and_shape():
     longer = {identity: (*embedding, 0.0) for identity, embedding in LOOKS.items()}
-    views = [sight(seen([(1, CUP)], longer), index, index / 10) for index in range(5)]
-    births = Births()
-    births.update({1}, 0.4)
-    lost = [Lost(looks, 5.0) for looks in (Looks.of([(view, 0) for view in views]), looks_of(CUP, embedded=False))]
+    views = [record_frame(seen([(1, CUP)], longer), index, index / 10) for index in range(5)]
+    first_seen = FirstSeen()
+    first_seen.update({1}, 0.4)
+    lost = [
+        LostTarget(appearance, 5.0)
+        for appearance in (Appearance.of([(view, 0) for view in views]), appearance_of(CUP, embedded=False))
+    ]
     for index in range(AGREEING_FRAMES):
-        sighting = frame([(2, moved(CUP, 5))], 1.0 + index / 10)
-        births.update(sighting.rows.keys(), sighting.time_seconds)
-        answers = reacquire(lost, sighting, births)
+        record = frame([(2, moved(CUP, 5))], 1.0 + index / 10)
+        first_seen.update(record.rows.keys(), record.time_seconds)
+        answers = reidentify(lost, record, first_seen)
     assert answers[0] == answers[1] is not None
 
 
@@ -91,23 +94,23 @@ def test_one_frame_is_not_enough():
 
 
 def test_frames_have_to_agree_in_a_row():
-    lost, births = Lost(looks_of(CUP), 5.0), Births()
-    births.update({1}, 0.4)
+    lost, first_seen = LostTarget(appearance_of(CUP), 5.0), FirstSeen()
+    first_seen.update({1}, 0.4)
     answers = []
     for index, objects in enumerate([[(2, CUP)], [], [(2, CUP)], [(3, CUP)], [(2, CUP)]]):
-        sighting = frame(objects, 1 + index / 10)
-        births.update(sighting.rows.keys(), sighting.time_seconds)
-        answers += reacquire([lost], sighting, births)
+        record = frame(objects, 1 + index / 10)
+        first_seen.update(record.rows.keys(), record.time_seconds)
+        answers += reidentify([lost], record, first_seen)
     assert answers == [None] * 5
 
 
 def test_each_for_itself_and_none_at_all():
-    births = Births()
-    births.update({2, 5}, 1.0)
-    sighting = frame([(2, CUP), (5, BOX)], 1.0)
-    assert reacquire([], sighting, births) == []
-    two = [Lost(looks_of(CUP), 5.0, 2, AGREEING_FRAMES - 1), Lost(looks_of(KITE), 5.0)]
-    first, second = reacquire(two, sighting, births)
+    first_seen = FirstSeen()
+    first_seen.update({2, 5}, 1.0)
+    record = frame([(2, CUP), (5, BOX)], 1.0)
+    assert reidentify([], record, first_seen) == []
+    two = [LostTarget(appearance_of(CUP), 5.0, 2, AGREEING_FRAMES - 1), LostTarget(appearance_of(KITE), 5.0)]
+    first, second = reidentify(two, record, first_seen)
     assert first is not None
     assert (first.track_id, second) == (2, None)
     assert 0.5 < first.probability < 1
@@ -115,9 +118,9 @@ def test_each_for_itself_and_none_at_all():
 
 def test_features():
     later = frame([(2, CUP), (4, moved(BOX, 20))], 0.9)
-    values = dict(zip(FEATURES, features([looks_of(CUP)], later, [0, 1])[0].T, strict=True))
+    values = dict(zip(FEATURES, features([appearance_of(CUP)], later, [0, 1])[0].T, strict=True))
     assert values["constant"].tolist() == [1, 1]
-    assert values["looks"] == pytest.approx([1, 0], abs=1e-5)
+    assert values["appearance"] == pytest.approx([1, 0], abs=1e-5)
     assert values["seconds"] == pytest.approx([0.5, 0.5])
     assert values["shape"][0] > 0.95 > values["shape"][1]
     assert values["size"] == pytest.approx([0, 0.1], abs=0.1)
@@ -125,7 +128,7 @@ def test_features():
 
 
 def test_features_end_with_time_and_say_where_looks_are_missing():
-    values = features([looks_of(CUP)], frame([(2, moved(CUP, 200))], 100.0, embedded=False), [0])[0, 0]
+    values = features([appearance_of(CUP)], frame([(2, moved(CUP, 200))], 100.0, embedded=False), [0])[0, 0]
     assert values[5] == MAX_SECONDS
     assert values[1] == pytest.approx(0, abs=1e-6), "after so long the place says nothing"
     assert np.isnan(values[4])
@@ -141,4 +144,4 @@ def test_features_end_with_time_and_say_where_looks_are_missing():
     ],
 )
 def test_was_fleeting(lived: float, gone: float, expected: bool):
-    assert Lost(looks_of(CUP), lived).was_fleeting(0.4 + gone) == expected
+    assert LostTarget(appearance_of(CUP), lived).was_fleeting(0.4 + gone) == expected

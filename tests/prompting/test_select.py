@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from streamseg.fastsam.reference_selection import select_reference
-from streamseg.prompting import candidates, select
+from streamseg.prompting import hypotheses, select
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection
@@ -24,7 +24,7 @@ def test_everything_is_all_rows_with_their_own_scores():
     (selection,) = select(TRACKED, [EverythingPrompt("all")])
     assert (selection.prompt_id, selection.rows) == ("all", (0, 1))
     assert selection.scores == pytest.approx((0.9, 0.6))
-    assert candidates(TRACKED, EverythingPrompt("all")) == selection
+    assert hypotheses(TRACKED, EverythingPrompt("all")) == selection
 
 
 def test_everything_of_nothing_is_nothing():
@@ -100,7 +100,7 @@ def test_a_part_that_was_cut_out_is_not_among_the_rows():
 
 
 def test_an_object_that_a_later_one_covers_whole_is_still_on_it():
-    (answer,) = reference(PointPrompt("nested", ((100, 100),), (1,)))
+    (answer,) = reference(PointPrompt("all_hypotheses_TMP", ((100, 100),), (1,)))
     assert answer.rows == (1, 0)
 
 

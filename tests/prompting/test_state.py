@@ -18,7 +18,7 @@ def memory_of(*prompts, frames: int = 4, embeddings=EMBEDDINGS):
     run = Run()
     for _ in range(frames):
         run(seen(FIRST, embeddings), *prompts)
-    return json.loads(json.dumps(run.follower.memory(), allow_nan=False))
+    return json.loads(json.dumps(run.tracker.memory(), allow_nan=False))
 
 
 @pytest.mark.parametrize("embeddings", [EMBEDDINGS, None], ids=["by-looks", "by-shape-alone"])
@@ -42,7 +42,7 @@ def test_memory_is_handed_on_where_no_frame_came():
     assert PromptTracker(memory).memory() == memory
     run = Run(memory)
     run(seen([]), CLICK)
-    assert run.follower.memory() == memory, "and while its object is not there"
+    assert run.tracker.memory() == memory, "and while its object is not there"
 
 
 def test_what_never_had_an_object_has_no_memory():

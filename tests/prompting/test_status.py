@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamseg.prompting import status_of
-from streamseg.prompting.status import TENTATIVE_CONFIDENCE, answer
-from streamseg.prompting.target import Binding, Candidate
+from streamseg.prompting import with_status
+from streamseg.prompting.select import TENTATIVE_CONFIDENCE, answer
+from streamseg.prompting.target import Target, Hypothesis
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection
@@ -22,31 +22,33 @@ from tests.support.followed import CLICK
     ],
 )
 def test_status_of_what_nothing_follows(selection: Selection, status: PromptStatus):
-    assert status_of(selection, [5, 6]).status == status
+    assert with_status(selection, [5, 6]).status == status
 
 
-def bound(track_id: int, **settings: object) -> Binding:
-    return Binding(CLICK, [Candidate(track_id)], **settings)  # type: ignore[arg-type]
+def bound(track_id: int, **settings: object) -> Target:
+    return Target(CLICK, [Hypothesis(track_id)], **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("binding", "row", "expected"),
+    ("target", "row", "expected"),
     [
-        pytest.param(Binding(CLICK), -1, PromptStatus("p", "none"), id="bound-to-nothing"),
+        pytest.param(Target(CLICK), -1, PromptStatus("p", "none"), id="bound-to-nothing"),
         pytest.param(bound(4), 2, PromptStatus("p", "bound", 1.0, 4), id="bound"),
         pytest.param(bound(4), -1, PromptStatus("p", "lost", 0.0, 4), id="lost"),
         pytest.param(bound(TENTATIVE), 0, PromptStatus("p", "bound", TENTATIVE_CONFIDENCE, -1), id="no-identity-yet"),
         pytest.param(bound(-3), -1, PromptStatus("p", "lost", 0.0, -1), id="remembered-and-not-found"),
         pytest.param(
-            bound(4, found_id=6, confidence=0.8),
+            bound(4, matched_id=6, confidence=0.8),
             0,
             PromptStatus("p", "reacquired", 0.8, 6),
             id="under-another-identity",
         ),
-        pytest.param(bound(4, found_id=6, confidence=0.8), -1, PromptStatus("p", "lost", 0.0, 6), id="lost-once-more"),
+        pytest.param(
+            bound(4, matched_id=6, confidence=0.8), -1, PromptStatus("p", "lost", 0.0, 6), id="lost-once-more"
+        ),
     ],
 )
-def test_answer(binding: Binding, row: int, expected: PromptStatus):
-    selection = answer("p", binding, row)
+def test_answer(target: Target, row: int, expected: PromptStatus):
+    selection = answer("p", target, row)
     assert selection.status == expected
     assert (selection.rows, selection.scores) == (((row,), (expected.confidence,)) if row >= 0 else ((), ()))

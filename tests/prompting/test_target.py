@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from streamseg.prompting import select
-from streamseg.prompting.history import Sighting, sight
-from streamseg.prompting.target import Binding, Candidate, carry, inner_point, is_step
+from streamseg.prompting.history import FrameRecord, record_frame
+from streamseg.prompting.target import Target, Hypothesis, carry, inner_point, is_step
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import BoxPrompt, SpatialPrompt
 from tests.support.followed import BOX, CLICK, CUP, HANDLE, Objects, click, moved, seen
 
 
-def frame(objects: Objects, index: int = 0) -> Sighting:
-    return sight(seen(objects), index, index / 10)
+def frame(objects: Objects, index: int = 0) -> FrameRecord:
+    return record_frame(seen(objects), index, index / 10)
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,16 @@ def frame(objects: Objects, index: int = 0) -> Sighting:
     ],
 )
 def test_an_object_without_an_identity_is_carried(after: Objects, expected: tuple[int, int]):
-    candidate = Candidate(TENTATIVE, 0)
-    carry([candidate], frame([(-1, CUP), (8, BOX)]), frame(after, 1))
-    assert (candidate.track_id, candidate.row) == expected
-    assert candidate.is_gone == (expected == (TENTATIVE, -1))
+    hypothesis = Hypothesis(TENTATIVE, 0)
+    carry([hypothesis], frame([(-1, CUP), (8, BOX)]), frame(after, 1))
+    assert (hypothesis.track_id, hypothesis.row) == expected
+    assert hypothesis.is_gone == (expected == (TENTATIVE, -1))
 
 
 def test_one_with_an_identity_is_left_alone():
-    candidate = Candidate(4)
-    carry([candidate], frame([(4, CUP)]), frame([], 1))
-    assert (candidate.track_id, candidate.is_gone) == (4, False)
+    hypothesis = Hypothesis(4)
+    carry([hypothesis], frame([(4, CUP)]), frame([], 1))
+    assert (hypothesis.track_id, hypothesis.is_gone) == (4, False)
 
 
 @pytest.mark.parametrize(
@@ -45,37 +45,37 @@ def test_one_with_an_identity_is_left_alone():
     [pytest.param(0, 0, id="first"), pytest.param(2, 2, id="last"), pytest.param(4, 1, id="round")],
 )
 def test_the_step_says_which_candidate(step: int, position: int):
-    binding = Binding(click(1, 1, step=step))
-    binding.bind([Candidate(1), Candidate(2), Candidate(3)])
-    assert binding.position == position
+    target = Target(click(1, 1, step=step))
+    target.bind([Hypothesis(1), Hypothesis(2), Hypothesis(3)])
+    assert target.position == position
 
 
 def test_steps_leave_out_what_is_not_there():
-    binding = Binding(CLICK, [Candidate(1), Candidate(2), Candidate(3)])
-    binding.advance(click(CUP.x, CUP.y, step=1), frame([(1, CUP), (3, BOX)]))
-    assert binding.candidate == Candidate(3)
+    target = Target(CLICK, [Hypothesis(1), Hypothesis(2), Hypothesis(3)])
+    target.advance(click(CUP.x, CUP.y, step=1), frame([(1, CUP), (3, BOX)]))
+    assert target.hypothesis == Hypothesis(3)
 
 
 def test_its_own_identity_goes_before_a_found_one():
-    binding = Binding(CLICK, [Candidate(1)], found_id=5, confidence=0.7)
-    assert binding.row_in(frame([(5, CUP)])) == 0
-    assert binding.found_id == 5
-    assert binding.row_in(frame([(5, CUP), (1, BOX)])) == 1
-    assert (binding.found_id, binding.confidence) == (TENTATIVE, 1.0)
+    target = Target(CLICK, [Hypothesis(1)], matched_id=5, confidence=0.7)
+    assert target.row_in(frame([(5, CUP)])) == 0
+    assert target.matched_id == 5
+    assert target.row_in(frame([(5, CUP), (1, BOX)])) == 1
+    assert (target.matched_id, target.confidence) == (TENTATIVE, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("candidates", "left"),
+    ("hypotheses", "left"),
     [
-        pytest.param([Candidate(TENTATIVE), Candidate(3)], Candidate(3), id="for-the-next-one"),
-        pytest.param([Candidate(TENTATIVE), Candidate(9)], None, id="for-nothing"),
-        pytest.param([Candidate(9), Candidate(3)], Candidate(9), id="not-where-it-may-come-back"),
+        pytest.param([Hypothesis(TENTATIVE), Hypothesis(3)], Hypothesis(3), id="for-the-next-one"),
+        pytest.param([Hypothesis(TENTATIVE), Hypothesis(9)], None, id="for-nothing"),
+        pytest.param([Hypothesis(9), Hypothesis(3)], Hypothesis(9), id="not-where-it-may-come-back"),
     ],
 )
-def test_what_is_gone_is_left(candidates: list[Candidate], left: Candidate | None):
-    binding = Binding(CLICK, candidates)
-    binding.leave_gone(frame([(3, BOX)]))
-    assert binding.candidate == left
+def test_what_is_gone_is_left(hypotheses: list[Hypothesis], left: Hypothesis | None):
+    target = Target(CLICK, hypotheses)
+    target.drop_gone(frame([(3, BOX)]))
+    assert target.hypothesis == left
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,6 @@ def test_is_step(before: SpatialPrompt, after: SpatialPrompt, expected: bool):
 
 @pytest.mark.parametrize("row", range(3))
 def test_a_point_inside(row: int):
-    sighting = frame([(1, CUP), (2, BOX), (3, HANDLE)])
-    (selection,) = select(sighting.tracked[row : row + 1], [inner_point("p", sighting, row)])
+    record = frame([(1, CUP), (2, BOX), (3, HANDLE)])
+    (selection,) = select(record.tracked[row : row + 1], [inner_point("p", record, row)])
     assert selection.rows == (0,)

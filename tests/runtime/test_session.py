@@ -6,6 +6,7 @@ import pytest
 
 from streamseg.config import Config, load_config
 from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError, WeightsError
+from streamseg.pipeline.mode import StreamsegMode
 from streamseg.publish import ControlClient, Subscriber
 from streamseg.runtime.session import open_runtime
 from tests.support.stages import ListSink, small_scene, small_settings
@@ -20,7 +21,7 @@ def test_a_configuration_runs_from_the_scene_to_a_subscriber():
     config = make_config("prompts=[{id: all}]", frame_id="camera_link", num_frames=None)
     sink = ListSink()
     received = []
-    with open_runtime(config, [sink]) as session:
+    with open_runtime(config, StreamsegMode(), [sink]) as session:
         assert session.endpoint is not None
         with Subscriber(session.endpoint) as subscriber:
 
@@ -44,14 +45,14 @@ def test_a_configuration_runs_from_the_scene_to_a_subscriber():
 def test_every_frame_of_a_file_reaches_the_file_of_messages(tmp_path: Path):
     path = tmp_path / "messages.jsonl"
     config = make_config(f"output.messages={path}", num_frames=25, mode="every_frame")
-    with open_runtime(config) as session:
+    with open_runtime(config, StreamsegMode()) as session:
         session.runtime.run()
     assert [json.loads(line)["index"] for line in path.read_text().splitlines()] == list(range(25))
 
 
 def test_the_control_channel_steers_the_run():
     config = make_config(num_frames=None)
-    with open_runtime(config) as session:
+    with open_runtime(config, StreamsegMode()) as session:
         assert session.control_endpoint is not None
         with ControlClient(session.control_endpoint) as client:
 
@@ -75,14 +76,14 @@ def test_prompting_reaches_the_messages(prompting: str, num_objects: int):
         mode="every_frame",
     )
     sink = ListSink()
-    with open_runtime(config, [sink]) as session:
+    with open_runtime(config, StreamsegMode(), [sink]) as session:
         session.runtime.run()
     assert [len(result.message.objects) for result in sink.results] == [num_objects] * 2
 
 
 def test_without_endpoints_there_is_no_socket():
     config = make_config("publish.endpoint=null", "publish.control_endpoint=null", num_frames=3, mode="every_frame")
-    with open_runtime(config) as session:
+    with open_runtime(config, StreamsegMode()) as session:
         assert (session.endpoint, session.single_endpoint, session.control_endpoint) == (None, None, None)
         assert session.runtime.run().num_frames == 3
 
@@ -100,7 +101,7 @@ def test_what_cannot_start_is_one_line_and_leaves_nothing_behind(
     tmp_path: Path, setting: str, error: type[StreamsegError], message: str
 ):
     path = tmp_path / "messages.jsonl"
-    with pytest.raises(error) as caught, open_runtime(make_config(f"output.messages={path}", setting)):
+    with pytest.raises(error) as caught, open_runtime(make_config(f"output.messages={path}", setting), StreamsegMode()):
         pass
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -110,7 +111,7 @@ def test_what_cannot_start_is_one_line_and_leaves_nothing_behind(
 def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path):
     with (
         pytest.raises(DataError, match="cannot write the messages"),
-        open_runtime(make_config(f"output.messages={tmp_path}")),
+        open_runtime(make_config(f"output.messages={tmp_path}"), StreamsegMode()),
     ):
         pass
 
@@ -118,7 +119,7 @@ def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path):
 def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = tmp_path / "kept" / "prompts.json"
     config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=5, mode="every_frame")
-    with open_runtime(config) as session:
+    with open_runtime(config, StreamsegMode()) as session:
         assert not path.exists()
         session.operations["prompts.set"]({"prompts": [{"id": "cup", "points": [[64, 48]], "source": "scene"}]})
         session.operations["prompts.clear"]({"ids": ["everything"]})
@@ -127,7 +128,7 @@ def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixt
         session.runtime.run()
     assert "scene" in json.loads(path.read_text())["memory"], "what the prompts follow is kept at the end"
     sink = ListSink()
-    with open_runtime(config, [sink]) as session:
+    with open_runtime(config, StreamsegMode(), [sink]) as session:
         assert session.operations["prompts.list"]({})["prompts"] == in_force
         session.runtime.run()
     assert [prompt.prompt_id for prompt in sink.results[0].message.prompts] == ["cup"]
@@ -138,7 +139,10 @@ def test_prompts_are_kept_at_the_end_of_a_run_that_fails(tmp_path: Path):
     path = tmp_path / "prompts.json"
     config = make_config(f"output.prompts={path}", num_frames=None)
     failing = ListSink(fail_at=2, error=DataError("the disk is full"))
-    with pytest.raises(DataError, match="the disk is full"), open_runtime(config, [failing]) as session:
+    with (
+        pytest.raises(DataError, match="the disk is full"),
+        open_runtime(config, StreamsegMode(), [failing]) as session,
+    ):
         session.runtime.run()
     assert json.loads(path.read_text())["prompts"] == [{"id": "everything"}]
 
@@ -148,7 +152,7 @@ def test_kept_prompts_that_cannot_be_read_are_an_error_and_stay(tmp_path: Path):
     path.write_text('{"version": 1, "prompts": [{"id": "cup", "points": []}]}')
     with (
         pytest.raises(DataError, match=r"cannot take up the prompts of .*prompts\.json: prompt 'cup' has no points"),
-        open_runtime(make_config(f"output.prompts={path}")),
+        open_runtime(make_config(f"output.prompts={path}"), StreamsegMode()),
     ):
         pass
     assert "cup" in path.read_text()
@@ -157,7 +161,7 @@ def test_kept_prompts_that_cannot_be_read_are_an_error_and_stay(tmp_path: Path):
 def test_a_place_where_prompts_cannot_be_kept_is_an_error(tmp_path: Path):
     with (
         pytest.raises(DataError, match="cannot keep the prompts"),
-        open_runtime(make_config(f"output.prompts={tmp_path}")),
+        open_runtime(make_config(f"output.prompts={tmp_path}"), StreamsegMode()),
     ):
         pass
 
@@ -165,13 +169,13 @@ def test_a_place_where_prompts_cannot_be_kept_is_an_error(tmp_path: Path):
 def test_a_file_that_is_not_there_is_an_error():
     config = make_config()
     missing = Config.model_validate({**config.model_dump(), "sources": [{"type": "stream", "url": "/nowhere.mp4"}]})
-    with pytest.raises(SourceError, match=r"/nowhere\.mp4"), open_runtime(missing):
+    with pytest.raises(SourceError, match=r"/nowhere\.mp4"), open_runtime(missing, StreamsegMode()):
         pass
 
 
 def test_a_single_part_endpoint_needs_the_other():
     config = make_config("publish.endpoint=null", "publish.single_endpoint=tcp://127.0.0.1:0")
-    with pytest.raises(ConfigError, match=r"needs publish\.endpoint"), open_runtime(config):
+    with pytest.raises(ConfigError, match=r"needs publish\.endpoint"), open_runtime(config, StreamsegMode()):
         pass
 
 
@@ -183,7 +187,7 @@ def test_a_port_in_use_is_an_error_and_frees_what_was_opened():
         config = make_config(
             f"publish.endpoint=tcp://127.0.0.1:{free}", f"publish.control_endpoint=tcp://127.0.0.1:{port}"
         )
-        with pytest.raises(PublishError, match=str(port)), open_runtime(config):
+        with pytest.raises(PublishError, match=str(port)), open_runtime(config, StreamsegMode()):
             pass
     with socket.create_server(("127.0.0.1", free)):
         pass

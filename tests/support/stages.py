@@ -17,6 +17,8 @@ import numpy.typing as npt
 import torch
 
 from streamseg.config import TrackingConfig
+from streamseg.fastsam.reference_masks import as_reference
+from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.modeling.network import build_network
 from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.structures.frame import Frame
@@ -124,7 +126,7 @@ class SquareSegmenter:
         self._error = error
         self._never = threading.Event()
 
-    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]], regions: object = None) -> list[Instances]:
         self.batch_sizes.append(len(images))
         self._never.wait(self._seconds)
         if self._error is not None and len(self.batch_sizes) - 1 == self._fail_at:
@@ -143,7 +145,7 @@ class FixedSegmenter:
         self._boxes = boxes
         self.timer = StageTimer()
 
-    def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]], regions: object = None) -> list[Instances]:
         with self.timer.stage("network"):
             return [make_instances(self._boxes, image_size=(image.shape[0], image.shape[1])) for image in images]
 
@@ -181,6 +183,22 @@ class ListSink:
         self.num_closed += 1
         if self._close_error is not None:
             raise self._close_error
+
+
+class AsReference:
+    """Applies FastSAM's rule for objects that fill the image to another segmenter, as `ReferenceSegmenter` does."""
+
+    def __init__(self, segmenter: FixedSegmenter) -> None:
+        self._segmenter = segmenter
+
+    def __call__(self, images: Sequence[npt.NDArray[np.uint8]], regions: object = None) -> list[Instances]:
+        return [as_reference(instances) for instances in self._segmenter(images)]
+
+
+def make_fastsam_pipeline(boxes: Sequence[Sequence[float]] = (LEFT, RIGHT), **settings: object) -> Pipeline:
+    """A pipeline in FastSAM mode that finds these boxes in every image and confirms them at once."""
+    given = {"tracking": AT_ONCE, "matcher": ReferenceMatcher(), **settings}
+    return Pipeline(AsReference(FixedSegmenter(boxes)), **given)  # type: ignore[arg-type]
 
 
 def make_pipeline(boxes: Sequence[Sequence[float]] = (LEFT, RIGHT), **settings: object) -> Pipeline:

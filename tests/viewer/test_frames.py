@@ -4,10 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.pipeline import FrameResult
+from streamseg.pipeline.compose import SelectionMatcher
 from streamseg.structures.message import MessageObject
 from streamseg.structures.prompt import PointPrompt
-from streamseg.viewer.frames import Numbered, drawn_jpeg, drawn_png, packed_frame, shown_size, whole_message
+from streamseg.viewer.frames import NumberedFrame, complete_message, display_size, drawn_jpeg, drawn_png, packed_frame
 from streamseg.wire import decode, unpack_single
 from tests.support.messages import comparable
 from tests.support.viewers import BOXES, make_result
@@ -17,7 +19,7 @@ NOWHERE = PointPrompt("nothing", ((1.0, 47.0),), (1,))
 SIZE = (48, 64)
 
 
-def picture_of(body: bytes) -> np.ndarray:
+def decode_image(body: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(io.BytesIO(body).read(), np.uint8), cv2.IMREAD_COLOR)
 
 
@@ -28,87 +30,87 @@ def pixels(one: MessageObject, size: tuple[int, int] = SIZE) -> np.ndarray:
 @pytest.mark.parametrize(
     ("size", "max_width", "expected"),
     [
-        pytest.param((720, 1280), 1280, (720, 1280), id="as-wide"),
-        pytest.param((720, 1280), 1920, (720, 1280), id="never-larger"),
-        pytest.param((1080, 1920), 1280, (720, 1280), id="smaller"),
-        pytest.param((1920, 1080), 720, (1280, 720), id="upright"),
+        pytest.param((720, 1280), 1280, (720, 1280), id="same-width"),
+        pytest.param((720, 1280), 1920, (720, 1280), id="never-enlarged"),
+        pytest.param((1080, 1920), 1280, (720, 1280), id="reduced"),
+        pytest.param((1920, 1080), 720, (1280, 720), id="portrait"),
         pytest.param((1, 4000), 64, (1, 64), id="flat"),
     ],
 )
-def test_shown_size(size: tuple[int, int], max_width: int, expected: tuple[int, int]):
-    assert shown_size(size, max_width) == expected
+def test_display_size(size: tuple[int, int], max_width: int, expected: tuple[int, int]):
+    assert display_size(size, max_width) == expected
 
 
 @pytest.mark.parametrize(
     ("prompts", "names"),
     [
-        pytest.param([POINT], [("cup",), ()], id="one-was-asked-for"),
-        pytest.param([NOWHERE], [(), ()], id="nothing-answers"),
-        pytest.param([], [(), ()], id="nothing-was-asked"),
-        pytest.param([POINT, PointPrompt("cup2", ((10.0, 10.0),), (1,))], [("cup", "cup2"), ()], id="two-for-one"),
+        pytest.param([POINT], [("cup",), ()], id="one-prompt"),
+        pytest.param([NOWHERE], [(), ()], id="no-match"),
+        pytest.param([], [(), ()], id="no-prompt"),
+        pytest.param([POINT, PointPrompt("cup2", ((10.0, 10.0),), (1,))], [("cup", "cup2"), ()], id="two-prompts"),
     ],
 )
-def test_every_instance_is_there_and_those_that_answer_say_so(prompts: list[PointPrompt], names: list[tuple[str, ...]]):
+def test_complete_message_has_every_instance_with_its_prompts(prompts: list[PointPrompt], names: list[tuple[str, ...]]):
     result = make_result(prompts=prompts)
     everything = make_result()
-    whole = whole_message(result, max_width=1280)
-    assert [one.prompt_ids for one in whole.objects] == names
-    for one, expected in zip(whole.objects, everything.message.objects, strict=True):
+    complete = complete_message(result, max_width=1280)
+    assert [one.prompt_ids for one in complete.objects] == names
+    for one, expected in zip(complete.objects, everything.message.objects, strict=True):
         assert one.box == expected.box
         assert one.area == expected.area == np.count_nonzero(pixels(one))
         assert np.array_equal(pixels(one), pixels(expected))
-    assert whole.prompts == result.message.prompts
+    assert complete.prompts == result.message.prompts
 
 
-def test_a_message_that_has_everything_keeps_its_masks():
+def test_message_with_every_instance_keeps_its_masks():
     result = make_result()
-    whole = whole_message(result, max_width=64)
-    assert [one.mask for one in whole.objects] == [one.mask for one in result.message.objects]
+    complete = complete_message(result, max_width=64)
+    assert [one.mask for one in complete.objects] == [one.mask for one in result.message.objects]
 
 
-def test_masks_are_made_smaller_with_the_picture():
-    whole = whole_message(make_result(prompts=[POINT]), max_width=32)
-    assert whole.image_size == (48, 64)
-    assert whole.mask_size == (24, 32)
-    assert whole.mask_to_image == (2.0, 2.0, 0.0, 0.0)
-    assert [one.prompt_ids for one in whole.objects] == [("cup",), ()]
-    for one, box in zip(whole.objects, BOXES, strict=True):
+def test_masks_are_reduced_with_the_image():
+    complete = complete_message(make_result(prompts=[POINT]), max_width=32)
+    assert complete.image_size == (48, 64)
+    assert complete.mask_size == (24, 32)
+    assert complete.mask_to_image == (2.0, 2.0, 0.0, 0.0)
+    assert [one.prompt_ids for one in complete.objects] == [("cup",), ()]
+    for one, box in zip(complete.objects, BOXES, strict=True):
         x0, y0, x1, y1 = (round(side / 2) for side in box)
         expected = np.zeros((24, 32), np.bool_)
         expected[y0:y1, x0:x1] = True
         assert np.array_equal(pixels(one, (24, 32)), expected)
-        assert one.box == tuple(box), "boxes stay in the source's pixels"
+        assert one.box == tuple(box), "boxes remain in pixels of the source"
 
 
-def test_masks_that_are_published_small_stay_small():
-    whole = whole_message(make_result(prompts=[POINT], mask_scale=0.5), max_width=1280)
-    assert whole.mask_size == (24, 32)
-    assert [pixels(one, (24, 32)).sum() for one in whole.objects] == [64, 15 * 15]
+def test_masks_published_at_a_smaller_size_keep_it():
+    complete = complete_message(make_result(prompts=[POINT], matcher=SelectionMatcher(0.5)), max_width=1280)
+    assert complete.mask_size == (24, 32)
+    assert [pixels(one, (24, 32)).sum() for one in complete.objects] == [64, 15 * 15]
 
 
-def test_the_references_merged_masks_follow_the_instances():
+def test_merged_masks_follow_the_instances():
     both = PointPrompt("both", ((12.0, 12.0), (40.0, 20.0)), (1, 1))
-    result = make_result(prompts=[both], prompting="reference")
-    assert [one.track_id for one in result.message.objects] == [-1], "one mask, painted from two"
+    result = make_result(prompts=[both], matcher=ReferenceMatcher())
+    assert [one.track_id for one in result.message.objects] == [-1], "one mask, merged from two"
     for max_width in (1280, 32):
-        whole = whole_message(result, max_width=max_width)
-        assert [one.prompt_ids for one in whole.objects] == [(), (), ("both",)]
-        assert whole.mask_size == SIZE, "a merged mask is not made anew"
-        assert np.array_equal(pixels(whole.objects[2]), pixels(whole.objects[0]) | pixels(whole.objects[1]))
+        complete = complete_message(result, max_width=max_width)
+        assert [one.prompt_ids for one in complete.objects] == [(), (), ("both",)]
+        assert complete.mask_size == SIZE, "a merged mask is not computed again"
+        assert np.array_equal(pixels(complete.objects[2]), pixels(complete.objects[0]) | pixels(complete.objects[1]))
 
 
-def test_a_frame_without_objects():
+def test_frame_without_objects():
     result = make_result(boxes=[])
-    assert whole_message(result, max_width=1280).objects == ()
+    assert complete_message(result, max_width=1280).objects == ()
     assert decode(unpack_single(packed(result))).objects == ()
 
 
 def packed(result: FrameResult, *, max_width: int = 1280) -> bytes:
-    return packed_frame(Numbered(7, result), epoch="abc", max_width=max_width, jpeg_quality=80)
+    return packed_frame(NumberedFrame(7, result), epoch="abc", max_width=max_width, jpeg_quality=80)
 
 
 @pytest.mark.parametrize(("max_width", "jpeg_size"), [(1280, (48, 64)), (32, (24, 32))])
-def test_a_packed_frame_is_one_message_with_its_picture(max_width: int, jpeg_size: tuple[int, int]):
+def test_packed_frame_is_one_message_with_its_image(max_width: int, jpeg_size: tuple[int, int]):
     result = make_result(100, prompts=[POINT])
     body = packed(result, max_width=max_width)
     assert body.startswith(b"pic/1/cam0/\x00")
@@ -116,22 +118,22 @@ def test_a_packed_frame_is_one_message_with_its_picture(max_width: int, jpeg_siz
     assert (message.seq, message.epoch, message.frame_index) == (7, "abc", 100)
     assert message.image_size == (48, 64)
     assert message.jpeg is not None
-    picture = picture_of(message.jpeg)
-    assert picture.shape[:2] == jpeg_size
-    assert abs(float(picture.mean()) - 100) < 3, "the picture of the frame that the masks are of"
-    expected = whole_message(result, max_width=max_width)
+    image = decode_image(message.jpeg)
+    assert image.shape[:2] == jpeg_size
+    assert abs(float(image.mean()) - 100) < 3, "image and masks are of the same frame"
+    expected = complete_message(result, max_width=max_width)
     assert comparable(message)["objects"] == [
         {**found, "score": pytest.approx(found["score"], abs=1e-4)} for found in comparable(expected)["objects"]
     ]
 
 
-def test_drawn_pictures_hold_what_was_asked_for_alone():
+def test_drawn_images_show_only_prompted_objects():
     result = make_result(50, prompts=[POINT])
     plain = float(result.frame.image[0, 0, 0])
-    png = picture_of(drawn_png(result)).astype(int)
+    png = decode_image(drawn_png(result)).astype(int)
     assert png.shape == (48, 64, 3)
-    assert abs(png[12, 12] - plain).max() > 20, "the object of the prompt is tinted"
-    assert (png[25, 45] == plain).all(), "what nobody asked for is not"
-    jpeg = picture_of(drawn_jpeg(Numbered(0, result), max_width=32, jpeg_quality=90))
+    assert abs(png[12, 12] - plain).max() > 20, "the prompted object is tinted"
+    assert (png[25, 45] == plain).all(), "the other object is not"
+    jpeg = decode_image(drawn_jpeg(NumberedFrame(0, result), max_width=32, jpeg_quality=90))
     assert jpeg.shape[:2] == (24, 32)
     assert abs(jpeg[6, 6].astype(int) - plain).max() > 20

@@ -1,0 +1,59 @@
+"""FastSAM mode: a whole run with the masks, matches and texts of the official FastSAM program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streamseg.config import SegmentationConfig, TextConfig
+from streamseg.errors import ConfigError
+from streamseg.fastsam.reference_masks import as_reference
+from streamseg.fastsam.reference_matching import ReferenceMatcher
+from streamseg.fastsam.reference_text import ReferenceTextSelector
+from streamseg.pipeline.compose import PromptMatcher
+from streamseg.prompting.text import TextMatcher
+from streamseg.segmentation import Segmenter
+from streamseg.structures.arrays import ImageArray
+from streamseg.structures.instances import Instances
+from streamseg.structures.search_regions import SearchRegions
+from streamseg.text import Start, load_encoders
+
+__all__ = ["FastSAMMode", "ReferenceSegmenter"]
+
+
+class ReferenceSegmenter(Segmenter):
+    """A segmenter with the boxes of the official program; search regions are ignored."""
+
+    def __call__(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None) -> list[Instances]:
+        """Segment images as `Segmenter` does, without regions, and apply the rule for objects that fill the image."""
+        return [as_reference(instances) for instances in super().__call__(images)]
+
+
+@dataclass(frozen=True)
+class FastSAMMode:
+    """The behaviour of the official program; implements `pipeline.mode.Mode`."""
+
+    retina_masks: bool = True
+    """False: masks at the size of the network's input, padding included."""
+
+    def open_segmenter(self, config: SegmentationConfig, *, embeddings: bool) -> ReferenceSegmenter:
+        """Open the network with plain masks and raw scores; embeddings are not used."""
+        return ReferenceSegmenter.from_config(config.model_copy(update={"masks": "plain", "scores": "raw"}))
+
+    def prompt_matcher(self, *, mask_scale: float = 1.0) -> PromptMatcher:
+        """Return the official program's matcher.
+
+        Raises:
+            ConfigError: `mask_scale` is not 1.
+        """
+        if mask_scale != 1:
+            raise ConfigError(
+                f"FastSAM mode makes masks at the size of the image; set publish.mask_scale to 1.0, got {mask_scale:g}"
+            )
+        return ReferenceMatcher(self.retina_masks)
+
+    def text_matcher(
+        self, config: TextConfig, *, every_object: bool = False, start: Start | None = None
+    ) -> TextMatcher:
+        """Return the official program's text matcher, which embeds all objects of every frame."""
+        return ReferenceTextSelector(lambda: load_encoders(config.encoders, device=config.device))
