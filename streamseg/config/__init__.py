@@ -1,11 +1,11 @@
-"""YAML to frozen, validated settings.
+"""Configuration: frozen, validated settings from YAML.
 
-sources     where pictures come from
-sections    the other stages, and the whole
-loading     files and the command line to a Config, with every mistake named
+sources    sections of the sources, one per type
+sections   sections of the other stages, and the whole configuration
+loading    load a Config from a file and the command line, reporting every error
 
-One section per stage; a stage is made from its section and sees no other. Every mistake in a file is
-reported at once, one line each, with the path of the key; an unknown key names the nearest valid one.
+Each stage has one section; it is built from that section and sees no other. All errors of a file are reported at
+once, one line each, with the path of the key; for an unknown key, the nearest valid key is suggested.
 `configs/demo.yaml` lists every key with its unit.
 """
 

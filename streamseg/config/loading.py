@@ -1,4 +1,4 @@
-"""Files and the command line to a Config; what is wrong is said in one line per mistake."""
+"""Load a Config from a file and the command line; report errors in one line each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["load_config"]
 
 
 def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()) -> Config:
-    """Read a YAML file (or none: all defaults), then apply sources and `key.path=value` settings.
+    """Read a YAML file, then apply sources and `key.path=value` settings. Without a file, start from the defaults.
 
     Raises:
-        ConfigError: the file is missing or no YAML, or a value is wrong; one line per mistake.
+        ConfigError: the file is missing or not YAML, or a value is invalid; one line per error.
     """
     values: Any = {}
     if path is not None:
@@ -35,7 +35,7 @@ def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sou
             raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
         values = {} if values is None else values
         if not isinstance(values, dict):
-            raise ConfigError(f"{path} must hold keys and values, got {type(values).__name__}")
+            raise ConfigError(f"{path} must contain keys and values, got {type(values).__name__}")
     if sources:
         values = {**values, "sources": [parse_source(text).model_dump() for text in sources]}
     for setting in sets:
@@ -43,41 +43,42 @@ def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sou
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        where = f"{path}: " if path is not None else ""
-        raise ConfigError("\n".join(where + line for line in _explain(error))) from error
+        prefix = f"{path}: " if path is not None else ""
+        raise ConfigError("\n".join(prefix + line for line in _explain(error))) from error
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:
-    """Apply one `key.path=value`; list positions are numbers."""
+    """Apply one `key.path=value`; list items are addressed by number."""
     key, separator, text = setting.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set needs key=value, got {setting!r}, e.g. segmentation.conf=0.4")
+        raise ConfigError(f"--set needs key=value, got {setting!r}; use e.g. segmentation.conf=0.4")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
     *parents, last = key.split(".")
-    place: Any = values
+    container: Any = values
     for part in parents:
-        if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
-            place = place[int(part)]
-        elif isinstance(place, dict):
-            place = place.setdefault(part, {})
+        if isinstance(container, list) and part.isdecimal() and int(part) < len(container):
+            container = container[int(part)]
+        elif isinstance(container, dict):
+            container = container.setdefault(part, {})
         else:
-            raise ConfigError(f"--set {key}: there is nothing at {part!r}")
-    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
-        place[int(last)] = value
-    elif isinstance(place, dict):
-        place[last] = value
+            raise ConfigError(f"--set {key}: no such key or list item: {part!r}")
+    if isinstance(container, list) and last.isdecimal() and int(last) < len(container):
+        container[int(last)] = value
+    elif isinstance(container, dict):
+        container[last] = value
     else:
-        raise ConfigError(f"--set {key}: there is nothing at {last!r}")
+        raise ConfigError(f"--set {key}: no such key or list item: {last!r}")
 
 
 def _explain(error: ValidationError) -> list[str]:
+    """Return one line per validation error."""
     lines = []
     for problem in error.errors():
         if problem["type"] == "too_short" and problem["input"]:
-            continue  # pydantic counts only the valid items; their own lines say more
+            continue  # pydantic counts only valid items; the invalid ones have lines of their own
         path = ".".join(str(part) for part in problem["loc"] if part not in _TAGS) or "configuration"
         if problem["type"] == "extra_forbidden":
             known = _known_keys(problem["loc"][:-1])
@@ -85,9 +86,9 @@ def _explain(error: ValidationError) -> list[str]:
             hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
             lines.append(f"{path}: unknown key; {hint}")
         else:
-            got = problem["input"]
-            shown = "" if isinstance(got, Mapping) else f", got {got!r}"
-            lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}{shown}")
+            value = problem["input"]
+            received = "" if isinstance(value, Mapping) else f", got {value!r}"
+            lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}{received}")
     return lines
 
 
@@ -98,7 +99,7 @@ _TAGS = frozenset(_SOURCE_MODELS)
 
 
 def _known_keys(path: Sequence[int | str]) -> list[str]:
-    """Valid keys of the section at a validation error's path."""
+    """Return the valid keys of the section at the path of a validation error."""
     model: type[BaseModel] = Config
     for part in path:
         if part in _SOURCE_MODELS:

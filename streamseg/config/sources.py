@@ -1,4 +1,4 @@
-"""Where pictures come from: one section per kind of source."""
+"""Configuration of the sources: one section per type."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ __all__ = [
 ]
 
 SOURCE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-"""Source ids become part of a ZeroMQ topic and of file names."""
+"""Pattern of source ids, which become part of ZeroMQ topics and file names."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, unknown keys forbidden."""
+    """Base class of all sections: immutable, rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class _Source(Section):
     id: str = Field(default="", pattern=rf"^$|{SOURCE_ID_PATTERN}")
-    """Name in topics and files; empty: made from the kind and the position, such as `webcam0`."""
+    """Name in topics and files; empty: derived from type and position, e.g. `webcam0`."""
     frame_id: str = ""
-    """Name of the coordinate frame, for robots."""
+    """Name of the coordinate frame, for robots (ROS `header.frame_id`)."""
 
 
 class SceneSource(_Source):
@@ -48,14 +48,14 @@ class SceneSource(_Source):
     fps: float = Field(default=30.0, gt=0, le=1000)
     num_objects: int = Field(default=10, ge=0, le=200)
     num_frames: int | None = Field(default=None, ge=1)
-    """None: endless."""
+    """Length of the scene in frames; None: endless."""
     seed: int = Field(default=0, ge=0)
     mode: Literal["live", "every_frame"] = "live"
-    """live: paced at `fps`, the newest frame wins; every_frame: as fast as it is read, none dropped."""
+    """live: paced at `fps`, the newest frame wins; every_frame: as fast as frames are read, none dropped."""
 
 
 class WebcamSource(_Source):
-    """A camera that OpenCV opens by index (or by device path)."""
+    """A camera that OpenCV opens by index or device path."""
 
     type: Literal["webcam"] = "webcam"
     device: int | str = 0
@@ -73,34 +73,34 @@ class StreamSource(_Source):
     mode: Literal["auto", "live", "every_frame"] = "auto"
     """auto: live for a network stream, every_frame for a file. A live file is paced by its timestamps."""
     loop: bool = False
-    """Start a file again when it ends."""
+    """Restart a file when it ends."""
     vid_stride: int = Field(default=1, ge=1)
-    """Take every n-th frame."""
+    """Use every n-th frame."""
     timeout_seconds: float = Field(default=5.0, gt=0)
-    """No packet for so long means that the connection is lost."""
+    """Time without a packet after which the connection counts as lost."""
     reconnect: bool = True
-    """Network streams only: try again with back-off, for ever once it has been seen."""
+    """Network streams only: reconnect with back-off, forever once the stream has been received."""
     open_timeout_seconds: float = Field(default=10.0, gt=0)
-    """A network stream that has never answered for so long fails."""
+    """Time after which a network stream fails if it has never been received."""
 
 
 class ImagesSource(_Source):
-    """A picture, a folder of pictures or a glob pattern, in natural order."""
+    """An image, a folder of images or a glob pattern, in natural order."""
 
     type: Literal["images"] = "images"
     path: str
     fps: float | None = Field(default=None, gt=0)
-    """None: as fast as they are read."""
+    """Images per second; None: as fast as they are read."""
 
 
 SourceConfig = Annotated[SceneSource | WebcamSource | StreamSource | ImagesSource, Field(discriminator="type")]
 
 
 def parse_source(text: str) -> SourceConfig:
-    """Make a source from one word of the command line.
+    """Parse a source from one command-line argument.
 
-    A number or `/dev/video…` is a webcam, `scene` the rendered scene, `scheme://…` a stream; a
-    folder, a glob pattern or a picture file are images, and any other path is a video file.
+    A number or `/dev/video…` is a webcam, `scene` the rendered scene, `scheme://…` a stream; a folder, a glob pattern
+    or an image file are images, and any other path is a video file.
     """
     if text == "scene":
         return SceneSource()
@@ -111,6 +111,6 @@ def parse_source(text: str) -> SourceConfig:
     if re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         return StreamSource(url=text)
     path = Path(text)
-    if path.is_dir() or any(sign in text for sign in "*?[") or path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.is_dir() or any(wildcard in text for wildcard in "*?[") or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImagesSource(path=text)
     return StreamSource(url=text)

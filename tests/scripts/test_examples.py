@@ -1,4 +1,4 @@
-"""The examples for robots run as they stand, where numpy and pyzmq are all there is."""
+"""The examples for robots run unchanged with only NumPy and pyzmq."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ ANYWHERE = "tcp://127.0.0.1:0"
 CUP = make_object(disc(9), 32, 8, track_id=3, prompt_ids=("everything", "cup"), box=(32.0, 8.0, 41.0, 17.0))
 
 
-def told(state: str, *objects: Any, prompt_id: str = "cup") -> Message:
-    objects = tuple(replace(one, prompt_ids=("everything", prompt_id)) for one in objects)
+def message_with_prompt(state: str, *objects: Any, prompt_id: str = "cup") -> Message:
+    objects = tuple(replace(found, prompt_ids=("everything", prompt_id)) for found in objects)
     return make_message(*objects, prompts=(PromptStatus(prompt_id, state, 0.5 if objects else 0.0, 3),))
 
 
 class Run:
-    """What `streamseg run` is to an example: publishes the present message again and again, and takes prompts."""
+    """Stands in for `streamseg run`: publishes the current message repeatedly and accepts prompts."""
 
     def __init__(self, message: Message | None) -> None:
         self.message = message
@@ -50,7 +50,7 @@ class Run:
     def _set(self, args: dict[str, Any]) -> Any:
         self.calls.append(("prompts.set", args))
         if args["prompts"][0]["points"][0][0] > 64:
-            raise DataError("the point lies outside the picture")
+            raise DataError("the point lies outside the image")
         return {}
 
     def _clear(self, args: dict[str, Any]) -> Any:
@@ -100,11 +100,11 @@ def read_until(stream: Any, word: str) -> str:
     for line in stream:
         if word in line:
             return str(line)
-    raise AssertionError(f"ended before it said {word!r}")
+    raise AssertionError(f"ended before printing {word!r}")
 
 
-def test_the_node_follows_what_was_meant_and_says_when_it_is_gone():
-    with running(told("bound", CUP)) as run:
+def test_node_follows_selected_object_and_reports_its_loss():
+    with running(message_with_prompt("bound", CUP)) as run:
         process = node(
             run.endpoint, "--control", run.control_endpoint, "--id", "cup", "--point", "36,12", "--fov", "90"
         )
@@ -115,12 +115,12 @@ def test_the_node_follows_what_was_meant_and_says_when_it_is_gone():
                 r"  bearing \+8\.0,\+19\.6 deg\n"
             )
             assert re.fullmatch(pattern, line)
-            run.message = told("lost")
+            run.message = message_with_prompt("lost")
             assert "box" not in read_until(process.stdout, "lost")
-            run.message = told("reacquired", CUP)
+            run.message = message_with_prompt("reacquired", CUP)
             assert "box" in read_until(process.stdout, "reacquired")
             run.message = None
-            assert f"nothing came from {run.endpoint} for 1 s" in read_until(process.stderr, "nothing")
+            assert f"no message from {run.endpoint} for 1 s" in read_until(process.stderr, "no message")
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=20)
         finally:
@@ -134,20 +134,20 @@ def test_the_node_follows_what_was_meant_and_says_when_it_is_gone():
         ]
 
 
-def test_the_node_may_follow_what_others_selected_and_leaves_it_alone():
-    with running(told("bound", CUP, prompt_id="click-1")) as run:
+def test_node_follows_existing_prompt_without_changing_it():
+    with running(message_with_prompt("bound", CUP, prompt_id="click-1")) as run:
         process = node(run.endpoint, "--id", "click-1", "--count", "3", "--rate", "1000")
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err, len(out.splitlines())) == (0, "", 3)
         assert run.calls == []
 
 
-def test_a_refusal_is_one_line():
+def test_rejected_prompt_is_one_line_error():
     with running(None) as run:
         process = node(run.endpoint, "--control", run.control_endpoint, "--point", "1000,12")
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (2, "")
-    assert err == "robot_node: prompts.set: the point lies outside the picture\n"
+    assert err == "robot_node: prompts.set: the point lies outside the image\n"
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def robot_node() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["robot_node"] = module  # dataclasses look their module up
+    sys.modules["robot_node"] = module  # required by dataclasses
     spec.loader.exec_module(module)
     return module
 
@@ -165,13 +165,13 @@ def robot_node() -> ModuleType:
     ("arguments", "message"),
     [
         pytest.param([], "give --point X,Y", id="nothing-to-follow"),
-        pytest.param(["--point", "3"], "a point is X,Y", id="half-a-point"),
+        pytest.param(["--point", "3"], "a point must be X,Y", id="incomplete-point"),
         pytest.param(["--id", "a", "--rate", "0"], "above 0", id="no-rate"),
-        pytest.param(["--id", "a", "--rate", "x"], "above 0", id="words"),
+        pytest.param(["--id", "a", "--rate", "x"], "above 0", id="text"),
         pytest.param(["--id", "a", "--fov", "180"], "less than 180", id="no-pinhole"),
     ],
 )
-def test_mistakes_are_named(robot_node, arguments, message, capsys):
+def test_invalid_arguments_are_reported(robot_node, arguments, message, capsys):
     with pytest.raises(SystemExit):
         robot_node.main(arguments)
     assert message in capsys.readouterr().err
@@ -187,12 +187,12 @@ def test_mistakes_are_named(robot_node, arguments, message, capsys):
     ],
 )
 def test_bearings(robot_node, box, bearing):
-    # Without pixels, an object is in the middle of its box; at 90 degrees, the edge is 45 degrees off the axis.
+    # Without pixels, the centroid is the centre of the box; at 90 degrees, the edge is 45 degrees off the axis.
     found = make_object(disc(9)[:0], 0, 0, box=box, prompt_ids=("cup",))
     assert robot_node.observe(make_message(found), "cup", 90.0).bearing == pytest.approx(bearing)
 
 
-def test_a_prompt_that_nobody_knows_is_none(robot_node):
+def test_unknown_prompt_has_state_none(robot_node):
     seen = robot_node.observe(make_message(), "cup", 90.0)
     assert (seen.state, seen.box, seen.bearing) == ("none", None, None)
 
@@ -201,9 +201,9 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def test_the_readmes_blocks_run(capsys):
+def test_readme_blocks_run(capsys):
     assert len(blocks()) == 2
-    with running(told("bound", replace(CUP, box=(32.0, 8.0, 41.0, 17.0)))) as run:
+    with running(message_with_prompt("bound", replace(CUP, box=(32.0, 8.0, 41.0, 17.0)))) as run:
         for number, block in enumerate(blocks()):
             block = block.replace("tcp://127.0.0.1:5555", run.endpoint).replace(
                 "tcp://127.0.0.1:5556", run.control_endpoint
@@ -217,9 +217,9 @@ def test_the_readmes_blocks_run(capsys):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("supervision") is None, reason="supervision is not installed")
-def test_the_readmes_block_for_supervision_runs(capsys):
+def test_readme_block_for_supervision_runs(capsys):
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python supervision\n(.*?)```", text, flags=re.DOTALL)
-    with running(told("bound", CUP)) as run:
+    with running(message_with_prompt("bound", CUP)) as run:
         exec(compile(block.replace("tcp://127.0.0.1:5555", run.endpoint), "README.md", "exec"), {})
     assert "'cup'" in capsys.readouterr().out
