@@ -1,10 +1,10 @@
-"""Does the edge protocol give Sobel and Canny the figures that the literature gives them?
+"""Check the edge protocol: do Sobel and Canny score as reported in the literature?
 
 python -m benchmarks.edge_detectors [--data FOLDER] [--limit N] [--json FILE]
 
 Reads the folder `eval-edges` of the data (--data, or the environment variable STREAMSEG_DATA). The literature's
 ODS on the 200 test images of BSDS500: Sobel .539, Canny .600 (OIS .640, AP .580), as in FastSAM's table 2. Both
-detectors see the grey image after a Gaussian blur; their lines are the maxima of the gradient along it.
+detectors run on the blurred grey image; their lines are the maxima of the gradient along its direction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +21,18 @@ import numpy as np
 from benchmarks.harness import DATA, parser, report
 from streamseg.cli.terminal import ProgressBar
 from streamseg.evaluation.edges import THRESHOLDS, evaluate_detector, sobel, suppress
+from streamseg.evaluation.results import result_fields
 
 SOBEL_SIGMA_PX = 0.7
-"""That of the 3x3 binomial filter. The literature names none; with 1 px Sobel comes to .563."""
+"""Sigma of the 3x3 binomial filter. The literature gives none; with 1 px, Sobel reaches .563."""
 CANNY_SIGMA_PX = 2.0
-"""Chosen before any run; the literature names none with its figure."""
+"""Fixed before any run; the literature gives none with its figure."""
 HYSTERESIS = 0.4
-"""Canny's lower threshold as a share of the upper one, the usual choice."""
+"""Canny's lower threshold as a share of the upper one; the usual choice."""
 
 
 def gradient_lines(image: np.ndarray, *, sigma_px: float) -> np.ndarray:
-    """Maxima of the gradient of an image (H, W, 3), float32 (H, W), as a share of the greatest one."""
+    """Return the gradient maxima of an image (H, W, 3), float32 (H, W), normalised by the largest one."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     magnitude, x, y = sobel(grey if sigma_px == 0 else cv2.GaussianBlur(grey, (0, 0), sigma_px))
     lines = suppress(magnitude, np.stack([x, y]) / np.maximum(magnitude, 1e-12))
@@ -40,7 +40,7 @@ def gradient_lines(image: np.ndarray, *, sigma_px: float) -> np.ndarray:
 
 
 def with_hysteresis(lines: np.ndarray) -> np.ndarray:
-    """At each threshold, weaker lines that are connected to what reaches it, too; nested, so that one map says all."""
+    """Add weaker lines connected to lines that reach a threshold; the sets are nested, so one map encodes them all."""
     joined = np.zeros_like(lines)
     for threshold in THRESHOLDS:
         _, labels = cv2.connectedComponents((lines >= HYSTERESIS * threshold).astype(np.uint8))
@@ -56,7 +56,7 @@ def canny(image: np.ndarray, *, sigma_px: float) -> np.ndarray:
 def main() -> int:
     flags = parser(__doc__)
     flags.add_argument("--data", type=Path, default=DATA)
-    flags.add_argument("--limit", type=int, default=None, metavar="N", help="the first N images only")
+    flags.add_argument("--limit", type=int, default=None, metavar="N", help="use the first N images only")
     flags.add_argument("--sobel-sigma", type=float, nargs="*", default=[SOBEL_SIGMA_PX], metavar="PX")
     flags.add_argument("--canny-sigma", type=float, nargs="*", default=[CANNY_SIGMA_PX], metavar="PX")
     args = flags.parse_args()
@@ -68,14 +68,14 @@ def main() -> int:
     rows = []
     print(f"{'detector':18} {'literature':>10} {'ODS':>6} {'OIS':>6} {'AP':>6} {'R50':>6} {'seconds':>8}")
     for name, (published, detect) in detectors.items():
-        bar = ProgressBar("pictures")
+        bar = ProgressBar("images")
         started = time.perf_counter()
         scores = evaluate_detector(
             detect, args.data / "eval-edges", limit=args.limit, on_image=lambda done, _, bar=bar: bar.update(done)
         )
         bar.close()
         seconds = round(time.perf_counter() - started, 1)
-        rows.append({"detector": name, "published_ods": published, "seconds": seconds, **asdict(scores)})
+        rows.append({"detector": name, "published_ods": published, "seconds": seconds, **result_fields(scores)})
         print(
             f"{name:18} {published:10.3f} {scores.ods:6.3f} {scores.ois:6.3f} {scores.average_precision:6.3f}"
             f" {scores.recall_at_half_precision:6.3f} {seconds:8.1f}",

@@ -1,10 +1,10 @@
-"""Which engine is the faster one on this device, at which input, with how many threads, and what does half cost?
+"""Compare the engines of this device: speed by input size and threads, and the numerical cost of half precision.
 
 python -m benchmarks.engines [--weights FILE.safetensors] [--size n] [--threads 1 2] [--device cuda] [--json FILE]
 
-Network, preprocessing of bytes and decoding of one image (or of a batch), timed in turns in one run; and how
-far each answer is from torch in float32. Half precision is float16 on CUDA, in torch and in ONNX Runtime; on the
-CPU it is bfloat16, which torch alone has and only some processors are fast at.
+Byte preprocessing, network and decoding of one image (or a batch) are timed in turns in one run, and each output is
+compared with torch in float32. Half precision is float16 on CUDA, in torch and in ONNX Runtime; on the CPU it is
+bfloat16, which only torch supports and only some processors compute fast.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from streamseg.modeling.network import Network, build_network
 from streamseg.weights import load_weights
 
 INPUTS = ((384, 640), (192, 320))
-"""(H, W) that a 16:9 image has at imgsz 640 and 320."""
+"""Sizes (H, W) of a 16:9 image at imgsz 640 and 320."""
 
 
 def _engines(network: Network, device: str, num_threads: int) -> dict[str, Engine]:
-    """All that the device can, by name; torch in float32 is what the others are compared with."""
+    """Return the engines available on a device, by name; torch in float32 is the baseline."""
     engines: dict[str, Engine] = {
         "torch": TorchEngine(network, device=device),
         "torch half": TorchEngine(network, device=device, half=True),
     }
-    # On the CPU, ONNX Runtime would compute in float32 between casts.
+    # On the CPU, ONNX Runtime would compute in float32 and only cast.
     for half in (False, True) if device.startswith("cuda") else (False,):
         name = "onnx half" if half else "onnx"
         try:
@@ -45,7 +45,7 @@ def _engines(network: Network, device: str, num_threads: int) -> dict[str, Engin
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--weights", default=None, help="a .safetensors file; without it: seeded random weights")
+    arguments.add_argument("--weights", default=None, help="a .safetensors file (default: seeded random weights)")
     arguments.add_argument("--size", default="n", choices=["n", "s", "m", "l", "x"])
     arguments.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     arguments.add_argument("--batch", type=int, default=1)
@@ -64,14 +64,14 @@ def main() -> None:
                 num_runs=args.num_runs,
                 num_warmups=3,
             )
-            answers = {name: engine.run(images) for name, engine in engines.items()}
-            apart = {name: largest_differences(answers["torch"], answer) for name, answer in answers.items()}
+            outputs = {name: engine.run(images) for name, engine in engines.items()}
+            differences = {name: largest_differences(outputs["torch"], output) for name, output in outputs.items()}
             print(f"{width}x{height}, batch {args.batch}, {args.device}, {num_threads} thread(s)")
             for name, timing in timings.items():
                 print(f"  {name:<12} {timing}  {timing.p50 / timings['torch'].p50:5.2f} of torch")
-            for name in apart.keys() - {"torch"}:
-                shown = ", ".join(f"{array} {value:.0e}" for array, value in apart[name].items())
-                print(f"  torch and {name} differ by {shown}")
+            for name in differences.keys() - {"torch"}:
+                by_array = ", ".join(f"{array} {value:.0e}" for array, value in differences[name].items())
+                print(f"  torch and {name} differ by {by_array}")
             results.append(
                 {
                     "input_size": [height, width],
@@ -79,7 +79,7 @@ def main() -> None:
                     "device": args.device,
                     "num_threads": num_threads,
                     "timings_ms": timings,
-                    "differences": apart,
+                    "differences": differences,
                 }
             )
         for engine in engines.values():

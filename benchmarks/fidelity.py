@@ -1,10 +1,10 @@
-"""How far are our answers from those of the reference packages, quantity by quantity?
+"""Compare streamseg with the reference packages, quantity by quantity.
 
 python -m benchmarks.fidelity [--json FILE]
 
-The reference's answers are the golden files of tests/golden/reference (see the README there): ultralytics 8.0.120,
-which the official FastSAM repository carries within it, 8.2.60, the last releases with FastSAMPrompt, and 8.4.190.
-Networks have the same seeded weights on both sides; candidates, masks and prompts are scripted.
+The reference's results are the golden files of tests/golden/reference (see the README there): ultralytics 8.0.120,
+which the official FastSAM repository bundles, 8.2.60, one of the last releases with FastSAMPrompt, and 8.4.190. Both
+sides use the same seeded network weights; candidates, masks and prompts are scripted.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Row:
     quantity: str
     tolerance: str
     s: str
-    """Measured; for what no network takes part in, the only column."""
+    """Measured value; the only column for quantities that involve no network."""
     x: str = ""
 
 
 def network_rows() -> Iterator[Row]:
-    """Head outputs before suppression: FastSAM-s (16 bins) and FastSAM-x (26)."""
+    """Compare head outputs before suppression: FastSAM-s (16 bins) and FastSAM-x (26)."""
     runs = (("s_square", OFFICIAL), ("x_square", OFFICIAL))
     wide, identity = ("s_wide", OFFICIAL), ("s_identity", PRESENT)
 
@@ -67,7 +67,9 @@ def network_rows() -> Iterator[Row]:
     yield row("  the same boxes, input pixels", "none", "folded", "boxes_px")
     own = [fidelity.own_differences(name, version)["boxes_px"] for name, version in runs]
     yield Row(
-        "  the reference's boxes from its own without folding, input pixels", "none", *(f"{apart:.1e}" for apart in own)
+        "  the reference's boxes with and without folding, input pixels",
+        "none",
+        *(f"{difference:.1e}" for difference in own),
     )
     for text, (name, version) in (("rectangular, two images", wide), ("no activation in SPPF", identity)):
         differences = fidelity.network_differences(fidelity.answers(name)["float32"], name, version)
@@ -76,7 +78,7 @@ def network_rows() -> Iterator[Row]:
 
 
 def detection_rows() -> Iterator[Row]:
-    """What suppression leaves."""
+    """Compare the detections after suppression."""
     for setting_name, (conf, iou, max_det) in scripted.NMS_SETTINGS.items():
         objects = [
             fidelity.detection_differences(fidelity.answers(name)["folded"], name, OFFICIAL)[f"{setting_name}/0"]
@@ -96,7 +98,7 @@ def detection_rows() -> Iterator[Row]:
 
 
 def letterbox_rows() -> Iterator[Row]:
-    """Bytes of the network's input."""
+    """Compare the bytes of the network input."""
     for version in (OFFICIAL, PRESENT):
         for shape in ("auto", "square"):
             found = [fidelity.letterbox_difference(name, shape, version) for name in scripted.LETTERBOXES]  # type: ignore[arg-type]
@@ -105,7 +107,7 @@ def letterbox_rows() -> Iterator[Row]:
 
 
 def mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
-    """Our masks, and where they differ: pixels by cause go to `causes`."""
+    """Compare masks; add the number of differing pixels by cause to `causes`."""
     kinds: tuple[tuple[Kind, str], ...] = (("native", "retina masks"), ("plain", "plain masks"))
     for kind, text in kinds:
         for version in VERSIONS:
@@ -123,7 +125,7 @@ def mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
 
 
 def network_mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
-    """Masks of what the networks found. Random prototypes are rugged: rules matter more than in trained ones."""
+    """Compare masks of the networks' objects. Random prototypes are rugged, so rules matter more than for trained ones."""
     for version in (OFFICIAL, PRESENT):
         found = {
             name: fidelity_masks.network_mask_difference(fidelity.answers(name)["folded"], name, version)
@@ -153,7 +155,7 @@ def _figures(difference: fidelity_masks.MaskDifference) -> dict[str, object]:
 
 
 def reference_mode_rows() -> Iterator[Row]:
-    """`prompting: reference`, bug for bug."""
+    """Compare FastSAM mode, which reproduces the reference bug for bug."""
     makers: tuple[tuple[Kind, Callable[..., list[CropMask]]], ...] = (("native", native_masks), ("plain", plain_masks))
     for kind, make in makers:
         ious = []
@@ -195,16 +197,16 @@ def reference_mode_rows() -> Iterator[Row]:
         ],
     )
     size = (int(older["full_image/size"][0]), int(older["full_image/size"][1]))
-    answered = [name for name in scripted.FULL_IMAGE_CASES if f"full_image/{name}/after" in older]
+    recorded = [name for name in scripted.FULL_IMAGE_CASES if f"full_image/{name}/after" in older]
     yield share(
-        "full-image boxes (the case in which the reference raises left out)",
+        "full-image boxes (without the case in which the reference raises)",
         [
             np.allclose(
                 snap_full_image(torch.from_numpy(older[f"full_image/{name}/before"]), size).numpy(),
                 older[f"full_image/{name}/after"],
                 atol=1e-4,
             )
-            for name in answered
+            for name in recorded
         ],
     )
     after = np.stack([better_quality(mask) for mask in older["quality/before"]])
@@ -220,7 +222,7 @@ def _whole(mask: fidelity_masks.Masks) -> CropMask:
 
 
 def main() -> None:
-    """Measure, print, and write."""
+    """Measure, print and write the table."""
     arguments = parser(__doc__)
     args = arguments.parse_args()
     causes: dict[str, dict[str, object]] = {}
@@ -235,7 +237,7 @@ def main() -> None:
     width = max(len(row.quantity) for row in table)
     for row in [Row("golden quantity", "tolerance", "s", "x"), *table]:
         print(f"{row.quantity:<{width}}  {row.tolerance:<10} {row.s:<12} {row.x}".rstrip())
-    print("\nMasks: mean IoU, and the pixels that change when one rule after the other is the reference's:")
+    print("\nMasks: mean IoU, and the pixels that change as our rules are replaced by the reference's one by one:")
     for where, figures in causes.items():
         print(f"{where:<30} " + ", ".join(f"{name} {figure}" for name, figure in figures.items()))
     report({"benchmark": "fidelity", "table": table, "masks": causes}, args.json)

@@ -1,8 +1,8 @@
-"""How fast is an NVIDIA GPU, and how much memory does it take? Sizes s at 640 and x at 1024, seeded weights.
+"""Measure speed and memory on an NVIDIA GPU: sizes s at 640 and x at 1024, seeded weights.
 
-Needs torch, OpenCV, SciPy and pydantic alone. Random weights do the same work as trained ones; scores are
-cut at a number of objects that is usual. `network` is engine time: upload, network, decoding, one copy back.
-`end to end` adds letterbox, NMS, tracking, full-size masks and wire encoding.
+Requires only torch, OpenCV, SciPy and pydantic. Random weights cause the same work as trained ones; the number of
+objects is limited to a typical value. `network` is engine time: upload, network, decoding, one copy back. `end to end`
+adds letterbox, NMS, tracking, full-size masks and wire encoding.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def main() -> int:
     arguments.add_argument("--runs", type=int, default=100)
     arguments.add_argument("--warmups", type=int, default=10)
     arguments.add_argument("--objects", type=int, default=50)
-    arguments.add_argument("--cases", type=int, default=len(CASES), help="only the first so many")
+    arguments.add_argument("--cases", type=int, default=len(CASES), help="number of cases, taken from the start")
     args = arguments.parse_args()
     if args.device.startswith("cuda") and not torch.cuda.is_available():
-        print("bench gpu: torch sees no CUDA GPU here; --device cpu tries the command out", file=sys.stderr)
+        print("bench gpu: torch finds no CUDA GPU; use --device cpu to try the command", file=sys.stderr)
         return 2
     rows = []
     for case in CASES[: args.cases]:

@@ -1,7 +1,7 @@
-"""What every benchmark shares: interleaved timing, percentiles, and where and with what it was measured.
+"""Shared parts of the benchmarks: interleaved timing, percentiles and the provenance of results.
 
-What is compared is timed in turns within one run, so that a busy machine slows all alike: ratios hold
-where absolute times do not.
+Candidates are timed in turns within one run, so a busy machine slows all of them equally: ratios remain valid when
+absolute times do not.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from streamseg.cli.provenance import provenance
 __all__ = ["DATA", "Timing", "measure", "output_file", "parser", "provenance", "report"]
 
 DATA = Path(os.environ.get("STREAMSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
-"""The folder of labelled images and sequences, where it is at hand."""
+"""Folder of labelled images and sequences, if available."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of one candidate."""
+    """Durations of one candidate in milliseconds."""
 
     p50: float
     p95: float
@@ -36,7 +36,7 @@ class Timing:
 
     @classmethod
     def of(cls, seconds: list[float]) -> Timing:
-        """Percentiles of single runs."""
+        """Compute percentiles of single runs."""
         p50, p95, p99 = (float(value) * 1000 for value in np.percentile(seconds, (50, 95, 99)))
         return cls(round(p50, 3), round(p95, 3), round(p99, 3), len(seconds))
 
@@ -60,31 +60,31 @@ def measure(
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the flag that all benchmarks have."""
-    made = argparse.ArgumentParser(description=(description or "").splitlines()[0])
-    made.add_argument("--json", type=output_file, default=None, metavar="FILE", help="write the results there as well")
-    return made
+    """Return a parser with the flag shared by all benchmarks."""
+    flags = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    flags.add_argument("--json", type=output_file, default=None, metavar="FILE", help="write the results to this file")
+    return flags
 
 
 def output_file(text: str) -> Path:
-    """A file of the command line, of which is known before the work begins that it can be written.
+    """Check an output file of the command line before any work begins.
 
     Raises:
-        argparse.ArgumentTypeError: it cannot be.
+        argparse.ArgumentTypeError: the file cannot be written.
     """
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"cannot write {path}: it is a folder")
     folder = next(parent for parent in path.absolute().parents if os.access(parent, os.F_OK))
     if not folder.is_dir():
-        raise argparse.ArgumentTypeError(f"cannot write {path}: {folder} is no folder")
+        raise argparse.ArgumentTypeError(f"cannot write {path}: {folder} is not a folder")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise argparse.ArgumentTypeError(f"cannot write {path}: permission denied")
     return path
 
 
 def report(results: Mapping[str, Any], path: Path | None) -> None:
-    """Print where it was measured, and write everything to a file if asked."""
+    """Print the provenance; also write it with the results to `path`, if given."""
     origin = provenance()
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     print(

@@ -1,8 +1,8 @@
-"""What training on has brought: recall of each run's network over the images drawn so far, and the runs' losses.
+"""Plot the progress of training: recall of each run's network over the images drawn, and the losses of the runs.
 
-Takes the folders of training runs that went on from one another, in that order (`streamseg train --out RUN`), and
-reads the folder `eval-coco` of the data (--data, or the environment variable STREAMSEG_DATA). The networks are compared
-as they are, with plain masks and raw scores, at one input size.
+Takes the folders of training runs that continued one another, in that order (`streamseg train --out RUN`), and reads
+the folder `eval-coco` of the data (--data, or the environment variable STREAMSEG_DATA). The networks are compared with
+plain masks and raw scores at one input size.
 """
 
 from __future__ import annotations
@@ -25,23 +25,30 @@ from streamseg.training.trainer import LOSSES
 
 @dataclass(frozen=True)
 class Run:
-    """One run's log, after the runs before it."""
+    """Log of one run that continues the runs before it."""
 
     name: str
     num_drawn: list[int]
-    """Images drawn so far, those of the runs before it included; one for each line of the log."""
+    """Number of images drawn so far, including earlier runs; one per line of the log."""
     losses: list[dict[str, float]]
-    """Weighted, means since the line before. Of canvases of other sizes and other weights they are other numbers."""
+    """Weighted mean losses since the line before; not comparable between other canvas sizes or loss weights."""
 
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of training runs, in their order")
+    arguments.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of training runs, in order")
     arguments.add_argument("--batch", type=int, default=16, help="images per step in all of them (%(default)s)")
     arguments.add_argument("--imgsz", type=int, default=512, help="(%(default)s)")
     arguments.add_argument("--data", type=Path, default=DATA)
-    arguments.add_argument("--limit", type=int, default=None, help="the first so many images only")
-    arguments.add_argument("--picture", type=output_file, default=None, metavar="FILE", help="draw the curves (PNG)")
+    arguments.add_argument("--limit", type=int, default=None, help="use the first N images only")
+    arguments.add_argument(
+        "--image",
+        "--picture",
+        type=output_file,
+        default=None,
+        metavar="FILE",
+        help="write the curves to this file (PNG)",
+    )
     args = arguments.parse_args()
 
     try:
@@ -49,12 +56,12 @@ def main() -> int:
         recalls = []
         for folder, run in zip(args.runs, runs, strict=True):
             recalls.append(recall_of(folder / WEIGHTS, args.data / "eval-coco", imgsz=args.imgsz, limit=args.limit))
-            told = "  ".join(f"{name} {value:.3f}" for name, value in recalls[-1].items())
-            print(f"{run.name}: {run.num_drawn[-1]} images drawn | {told}", flush=True)
-        if args.picture is not None:
-            args.picture.parent.mkdir(parents=True, exist_ok=True)
-            draw(runs, recalls, args.picture, imgsz=args.imgsz)
-            print(f"wrote {args.picture}")
+            figures = "  ".join(f"{name} {value:.3f}" for name, value in recalls[-1].items())
+            print(f"{run.name}: {run.num_drawn[-1]} images drawn | {figures}", flush=True)
+        if args.image is not None:
+            args.image.parent.mkdir(parents=True, exist_ok=True)
+            draw(runs, recalls, args.image, imgsz=args.imgsz)
+            print(f"wrote {args.image}")
     except StreamsegError as error:
         arguments.error(str(error))
     rows = [{**asdict(run), **recall} for run, recall in zip(runs, recalls, strict=True)]
@@ -63,10 +70,10 @@ def main() -> int:
 
 
 def read_runs(folders: Sequence[Path], *, batch_size: int) -> list[Run]:
-    """The logs of runs, one after the other.
+    """Read the logs of consecutive runs.
 
     Raises:
-        DataError: a folder has no log, or an empty one.
+        DataError: a folder has no log, or the log is empty.
     """
     runs: list[Run] = []
     before = 0
@@ -76,7 +83,7 @@ def read_runs(folders: Sequence[Path], *, batch_size: int) -> list[Run]:
         except OSError as error:
             raise DataError(f"cannot read {folder / LOSSES}: {error.strerror or error}") from error
         if not lines:
-            raise DataError(f"{folder} holds no {LOSSES} of a training run")
+            raise DataError(f"{folder} contains no {LOSSES} of a training run")
         drawn = [before + line["step"] * batch_size for line in lines]
         runs.append(Run(folder.name, drawn, [line["losses"] for line in lines]))
         before = drawn[-1]
@@ -84,8 +91,8 @@ def read_runs(folders: Sequence[Path], *, batch_size: int) -> list[Run]:
 
 
 def recall_of(weights: Path, folder: Path, *, imgsz: int, limit: int | None) -> dict[str, float]:
-    """What is drawn of a network, by name."""
-    bar = ProgressBar("pictures")
+    """Return the plotted recalls of a network, by name."""
+    bar = ProgressBar("images")
     with Segmenter(weights, imgsz=imgsz, conf=0.001, max_det=1000, masks="plain", scores="raw") as segmenter:
         scores = evaluate_proposals(segmenter, folder, limit=limit, on_image=bar)
     bar.close()
@@ -94,7 +101,7 @@ def recall_of(weights: Path, folder: Path, *, imgsz: int, limit: int | None) -> 
 
 
 def draw(runs: Sequence[Run], recalls: Sequence[dict[str, float]], path: Path, *, imgsz: int) -> None:
-    """Losses of all runs and recall after each, over the images drawn."""
+    """Draw the losses of all runs and the recall after each run over the images drawn."""
     with figure(path, 2, title="The default network's training") as axes:
         for run in runs:
             thousands = [count / 1000 for count in run.num_drawn]
@@ -103,7 +110,7 @@ def draw(runs: Sequence[Run], recalls: Sequence[dict[str, float]], path: Path, *
         axes[0].lines[0].set_label("mask")
         axes[0].lines[1].set_label("box, distribution and score")
         axes[0].set_ylabel("loss, weighted")
-        axes[0].set_title("Losses; canvases and weights differ from run to run")
+        axes[0].set_title("Losses; canvases and weights differ between runs")
         drawn = [run.num_drawn[-1] / 1000 for run in runs]
         colours = dict(zip(recalls[0], (BLUE, ORANGE, GREEN, PURPLE), strict=True))
         for name, colour in colours.items():

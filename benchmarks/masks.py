@@ -1,10 +1,11 @@
-"""How long do the masks of 100 objects at 1080p take, against full-frame upsampling of all of them?
+"""Time the masks of 100 objects at 1080p, compared with full-frame upsampling of all masks.
 
 python -m benchmarks.masks [--num-objects 100] [--size 1080 1920] [--json FILE]
 
-The other way is the one of the reference implementations: un-letterbox the logits by whole cells, upsample all K to
-the full frame (bilinear, align_corners=False) in chunks of 16 M pixels, threshold, cut at the boxes. Both ways start
-from the same logits and end in binary masks; they are timed in turns in one run, with the same number of threads.
+The baseline is the method of the reference implementations: remove the letterbox padding in whole cells, upsample all K
+masks to the full frame (bilinear, align_corners=False) in chunks of 16 M pixels, threshold, crop to the boxes. Both
+methods start from the same logits and return binary masks; they are timed in turns in one run with the same number of
+threads.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from streamseg.segmentation import instance_masks
 from streamseg.structures.instances import Instances
 
 PIXEL_BUDGET = 16_000_000
-"""Of one chunk of the reference's way."""
+"""Size of one chunk of the baseline, in pixels."""
 
 
 def scene(num_objects: int, size: tuple[int, int], imgsz: int, seed: int = 0) -> Instances:
-    """Smooth blobs in boxes of 4 to 60 % of the frame's sides, spread evenly on a logarithmic scale."""
+    """Generate smooth blobs in boxes of 4 to 60 % of the frame's sides, log-uniformly distributed."""
     rng = np.random.default_rng(seed)
     place = letterbox(size, imgsz)
     grid_size = (place.input_size[0] // 4, place.input_size[1] // 4)
@@ -44,7 +45,7 @@ def scene(num_objects: int, size: tuple[int, int], imgsz: int, seed: int = 0) ->
 
 
 def full_frame_masks(instances: Instances) -> Tensor:
-    """Masks bool (K, H, W) the reference's way."""
+    """Compute masks bool (K, H, W) by the baseline method."""
     height, width = instances.image_size
     _, grid_height, grid_width = instances.mask_logits.shape
     gain = min(grid_height / height, grid_width / width)
@@ -64,7 +65,7 @@ def full_frame_masks(instances: Instances) -> Tensor:
 
 
 def disagreement(instances: Instances) -> float:
-    """Share of the masks' pixels that the two ways see differently (whole-cell padding, pixel centres)."""
+    """Return the share of mask pixels on which the two methods differ (whole-cell padding, pixel centres)."""
     ours = np.stack([mask.full(instances.image_size) for mask in instance_masks(instances)])
     theirs = full_frame_masks(instances).numpy()
     return float((ours != theirs).sum() / (ours | theirs).sum())

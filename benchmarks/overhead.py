@@ -1,8 +1,8 @@
-"""What share of a frame's time is not the network's? A 720p image with 30 objects, everything asked for.
+"""Measure the share of a frame's time spent outside the network: a 720p image with 30 objects, all selected.
 
-Letterbox, network, NMS, tracking, selection, full-size masks and wire encoding, one after the other as
-the synchronous pipeline does it. Plain masks and sharp ones, whose refiner counts as outside of the network, take
-turns frame by frame on one engine, so that their ratio is what sharp masks cost.
+Letterbox, network, NMS, tracking, selection, full-size masks and wire encoding run one after the other, as in the
+synchronous pipeline. Plain and sharp masks (whose refiner counts as outside the network) alternate frame by frame on
+one engine, so their ratio is the cost of sharp masks.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ STAGES = ("preprocess", "network", "postprocess", "track", "select", "masks")
 
 
 class Stopwatch:
-    """One pipeline's times.
+    """Stage times of one pipeline.
 
     Args:
-        pipeline: is run frame by frame.
+        pipeline: the pipeline to run frame by frame.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -42,7 +42,7 @@ class Stopwatch:
         self.num_bytes: list[int] = []
 
     def run(self, image: npt.NDArray[np.uint8], index: int) -> None:
-        """Take one frame through all stages."""
+        """Run one frame through all stages."""
         frame = Frame(image, "scene", index, index / 30, time.time_ns(), "driver", time.monotonic_ns())
         before = {name: timings.num_values for name, timings in self.pipeline.timer.stages.items()}
         started = time.perf_counter()
@@ -62,7 +62,7 @@ class Stopwatch:
         self.num_bytes.append(sum(map(len, parts)))
 
     def results(self) -> dict[str, Any]:
-        """Everything that was measured."""
+        """Return all measurements."""
         whole, network = np.array(self.seconds["whole frame"]), np.array(self.seconds["network"])
         return {
             "num_objects": float(np.mean(self.num_objects)),
@@ -76,7 +76,7 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--weights", default="default")
     arguments.add_argument("--engine", default="onnx")
-    arguments.add_argument("--imgsz", type=int, default=None, help="default: the weights' own")
+    arguments.add_argument("--imgsz", type=int, default=None, help="default: that of the weights")
     arguments.add_argument("--objects", type=int, default=30)
     arguments.add_argument("--frames", type=int, default=150)
     args = arguments.parse_args()
@@ -84,7 +84,7 @@ def main() -> int:
     options = {} if args.imgsz is None else {"imgsz": args.imgsz}
     engine = build_engine(args.weights, engine=args.engine, device="auto", half="auto")
     leave_cores(engine)  # as in a run
-    # A low threshold, cut at the number of objects that is asked for: the work depends on the number.
+    # A low threshold, limited to the requested number of objects, because the work depends on that number.
     segmenter_of = partial(Segmenter, engine=engine, conf=0.001, max_det=args.objects, **options)
     segmenter = segmenter_of(masks="plain", scores="raw")
     stopwatches = {"plain": Stopwatch(Pipeline(segmenter, tracking=TrackingConfig()))}
@@ -100,7 +100,7 @@ def main() -> int:
     results = {kind: stopwatch.results() for kind, stopwatch in stopwatches.items()}
     print(f"1280x720, imgsz {segmenter.imgsz}, {engine.name} on {engine.device}, {args.frames} frames each")
     for kind, of in results.items():
-        print(f"{kind} masks, {of['num_objects']:.0f} objects, {of['message_bytes'] / 1000:.1f} kB a message")
+        print(f"{kind} masks, {of['num_objects']:.0f} objects, {of['message_bytes'] / 1000:.1f} kB per message")
         for name, timing in of["stages_ms"].items():
             print(f"  {name:<12} {timing}")
         print(f"  outside the network: {of['outside_network_share']:.1%} of a frame's time (median)")

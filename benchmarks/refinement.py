@@ -1,13 +1,13 @@
-"""What the refiner is worth: plain and sharp masks, raw and calibrated scores, on the same weights.
+"""Measure the benefit of the refiner: plain and sharp masks, raw and calibrated scores, with the same weights.
 
-Reads the folder `eval-coco` of the data (--data, or the environment variable STREAMSEG_DATA); the network runs once
-per image, so that all rows of a table come from the same proposals. Outlines are compared object by object: an
-object's proposal is the one whose plain and sharp masks fit it best on average, and it counts as found where that
-average reaches an IoU of 0.5, so that neither side chooses. Time is taken in turns on a frame of the rendered scene.
+Reads the folder `eval-coco` of the data (--data, or the environment variable STREAMSEG_DATA). The network runs once per
+image, so all rows of a table come from the same proposals. Outlines are compared object by object: an object's proposal
+is the one whose plain and sharp masks fit it best on average, and it counts as found if that average reaches an IoU of
+0.5, so neither side is favoured. Times are measured in turns on a frame of the rendered scene.
 
---picture draws objects from small to medium at the 75th, 85th and 95th percentile of what the refiner adds to their
-IoU, none picked by hand. They come from the rendered scene; `--crops coco` takes them from the images of COCO, whose
-owners' licences do not allow to hand them on.
+--image draws small and medium objects at the 75th, 85th and 95th percentile of the refiner's gain in IoU, none picked
+by hand. They come from the rendered scene; `--crops coco` uses the images of COCO, whose licences do not allow
+redistribution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.harness import DATA, Timing, measure, output_file, parser, report
 from benchmarks.refiner_comparison.crops import Choice, draw, scene_objects
-from benchmarks.refiner_comparison.pairs import Floats, Found, Picture, found_objects, outlines, paired
+from benchmarks.refiner_comparison.pairs import Found, found_objects, outlines, paired
 from streamseg.cli.terminal import ProgressBar, Table, print_table
 from streamseg.engines import leave_cores
 from streamseg.evaluation.matching import ImageMatches, match_image
@@ -31,26 +31,27 @@ from streamseg.evaluation.proposals import MatchScores, score_matches
 from streamseg.evaluation.scores import Calibration, calibration, judged_proposals
 from streamseg.evaluation.truth import ImageTruth, labelled_images
 from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.structures.arrays import Float64Array, ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 from streamseg.synthetic import SceneRenderer
 
 SCORED_CONF = 0.05
-"""Scores are judged from here on, as `streamseg eval scores` does."""
+"""Minimum raw score of evaluated proposals, as in `streamseg eval scores`."""
 BOUNDARY_TARGET, RECALL_TARGET, TIME_TARGET = 0.05, 0.03, 1.15
 
 
 class Comparison:
-    """Gathers images, and tells what they say."""
+    """Results accumulated over images."""
 
     def __init__(self) -> None:
         self.found: list[Found] = []
         self._matches: dict[str, list[ImageMatches]] = {"plain": [], "sharp": [], "calibrated": []}
         self._best: dict[str, list[float]] = {"plain": [], "sharp": []}
-        self._judged: dict[str, list[Floats]] = {"all": [np.zeros((0, 3))], "on objects": [np.zeros((0, 3))]}
+        self._judged: dict[str, list[Float64Array]] = {"all": [np.zeros((0, 3))], "on objects": [np.zeros((0, 3))]}
 
-    def add(self, image: Picture, plain: Instances, sharp: Instances, truth: ImageTruth) -> None:
-        """One image's proposals: the same rows in both, by descending raw score; `sharp` has calibrated scores."""
+    def add(self, image: ImageArray, plain: Instances, sharp: Instances, truth: ImageTruth) -> None:
+        """Add an image's proposals: the same rows in both, by descending raw score; `sharp` has calibrated scores."""
         raw, calibrated = (some.scores.numpy(force=True).astype(np.float64) for some in (plain, sharp))
         masks = {"plain": instance_masks(plain), "sharp": instance_masks(sharp)}
         ious = {name: mask_ious(some, truth.masks, truth.is_crowd) for name, some in masks.items()}
@@ -69,7 +70,7 @@ class Comparison:
         self.found += found_objects(image, masks["plain"], masks["sharp"], targets, truth.areas[truth.objects])
 
     def results(self) -> dict[str, Any]:
-        """All figures, by name; nan where there is nothing to measure."""
+        """Return all figures by name; nan if there is nothing to measure."""
         judged = {name: np.concatenate(tables) for name, tables in self._judged.items()}
         return {
             "num_pictures": len(self._matches["plain"]),
@@ -94,27 +95,32 @@ class Comparison:
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--weights", default="default", help="with a refiner")
+    arguments.add_argument("--weights", default="default", help="weights with a refiner")
     arguments.add_argument("--engine", default="auto")
-    arguments.add_argument("--imgsz", type=int, default=None, help="default: what the weights are made for")
-    arguments.add_argument("--data", type=Path, default=DATA, help="a folder that holds eval-coco, or that itself")
-    arguments.add_argument("--limit", type=int, default=None, help="the first so many images only")
-    arguments.add_argument("--objects", type=int, default=30, help="in the frame that is timed")
+    arguments.add_argument("--imgsz", type=int, default=None, help="default: that of the weights")
+    arguments.add_argument("--data", type=Path, default=DATA, help="eval-coco, or a folder that contains it")
+    arguments.add_argument("--limit", type=int, default=None, help="use the first N images only")
+    arguments.add_argument("--objects", type=int, default=30, help="number of objects in the timed frame")
     arguments.add_argument("--runs", type=int, default=60)
     arguments.add_argument(
-        "--picture", type=output_file, default=None, metavar="FILE", help="draw three zoomed crops (PNG)"
+        "--image",
+        "--picture",
+        type=output_file,
+        default=None,
+        metavar="FILE",
+        help="write three zoomed crops to this file (PNG)",
     )
-    arguments.add_argument("--crops", choices=("scene", "coco"), default="scene", help="where they come from")
+    arguments.add_argument("--crops", choices=("scene", "coco"), default="scene", help="source of the crops")
     args = arguments.parse_args()
-    if args.picture is not None and args.picture.suffix != ".png":
-        arguments.error(f"--picture must name a .png file, got {args.picture}")
+    if args.image is not None and args.image.suffix != ".png":
+        arguments.error(f"--image must name a .png file, got {args.image}")
     folder = args.data / "eval-coco" if (args.data / "eval-coco").is_dir() else args.data
 
     options = {"imgsz": args.imgsz, "iou": 0.7}
     segmenter = Segmenter(args.weights, engine=args.engine, masks="sharp", scores="calibrated", **options)
     comparison = Comparison()
     both = paired(segmenter.engine, conf=0.001, max_det=1000, **options)
-    bar = ProgressBar("pictures")
+    bar = ProgressBar("images")
     for image, truth in labelled_images(folder, limit=args.limit, on_image=lambda done, _: bar.update(done)):
         comparison.add(image, *both(image), truth)
     bar.close()
@@ -129,11 +135,11 @@ def main() -> int:
     for line in verdicts(results, timings):
         print(line)
     choice = None
-    if args.picture is not None:
+    if args.image is not None:
         in_use = paired(segmenter.engine, conf=0.25, max_det=300, **options)
         candidates = comparison.found if args.crops == "coco" else list(scene_objects(in_use, limit=args.limit))
-        choice = draw(candidates, args.picture)
-        print(describe(choice, args.picture))
+        choice = draw(candidates, args.image)
+        print(describe(choice, args.image))
     report(
         {
             "benchmark": "refinement",
@@ -150,7 +156,7 @@ def main() -> int:
 
 
 def mask_tables(results: dict[str, Any]) -> tuple[Table, Table]:
-    """Plain against sharp: what is found, and how well outlines are followed."""
+    """Compare plain and sharp masks: recall, and accuracy of outlines."""
     recall, outline = {}, {}
     for name, of in results["masks"].items():
         scores: MatchScores = of["recall"]
@@ -181,7 +187,7 @@ def mask_tables(results: dict[str, Any]) -> tuple[Table, Table]:
 
 
 def score_table(results: dict[str, Any]) -> Table:
-    """Raw against calibrated scores, on sharp masks."""
+    """Compare raw and calibrated scores on sharp masks."""
     rows = {}
     for name, of in results["scores"].items():
         groups: list[Calibration] = [of["on objects"], of["all"]]
@@ -189,23 +195,23 @@ def score_table(results: dict[str, Any]) -> Table:
         rows[name] = (*figures, of["recall"].recall[10], of["recall"].recall[100])
     return before_and_after(
         f"Scores of sharp masks: {groups[0].num_proposals} proposals on labelled objects, {groups[1].num_proposals} in"
-        f" all, of a raw score above {SCORED_CONF}",
+        f" total, with a raw score above {SCORED_CONF}",
         ("scores", "Spearman", "ECE", "Spearman, all", "ECE, all", "AR@10", "AR@100"),
         rows,
     )
 
 
 def before_and_after(title: str, columns: tuple[str, ...], rows: dict[str, tuple[float, ...]]) -> Table:
-    """Two rows of figures, and by how much the second is more."""
+    """Return a table of two rows and their difference."""
     before, after = rows.values()
-    more = tuple(second - first for first, second in zip(before, after, strict=True))
-    return Table(title, columns, tuple((name, *row) for name, row in (*rows.items(), ("more by", more))))
+    gain = tuple(second - first for first, second in zip(before, after, strict=True))
+    return Table(title, columns, tuple((name, *row) for name, row in (*rows.items(), ("gain", gain))))
 
 
 def time_frames(
     segmenter: Segmenter, *, num_objects: int, num_runs: int, **options: Any
 ) -> tuple[int, dict[str, Timing]]:
-    """Milliseconds from a 720p frame to its full-size masks, plain and sharp in turns, and the number of objects."""
+    """Return the number of objects, and the times from a 720p frame to full-size masks, plain and sharp in turns."""
     leave_cores(segmenter.engine)  # as in a run
     frame = SceneRenderer(1280, 720, num_objects=20, seed=11).render(0)
     candidates = {
@@ -213,7 +219,7 @@ def time_frames(
         "sharp": Segmenter(engine=segmenter.engine, masks="sharp", scores="calibrated", conf=0.001, **options),
     }
     scores = candidates["plain"]([frame])[0].scores.tolist()
-    # As in use, a threshold decides how many there are, so that NMS has no more to do than it would have.
+    # As in a live run, a threshold limits the number of objects, so NMS does no extra work.
     conf = (scores[num_objects - 1] + scores[num_objects]) / 2 if len(scores) > num_objects else 0.001
     for candidate in candidates.values():
         candidate.conf = conf
@@ -223,12 +229,12 @@ def time_frames(
     return min(len(scores), num_objects), timings
 
 
-def _masks_of(segmenter: Segmenter, frame: Picture) -> list[CropMask]:
+def _masks_of(segmenter: Segmenter, frame: ImageArray) -> list[CropMask]:
     return instance_masks(segmenter([frame])[0])
 
 
 def time_table(num_objects: int, imgsz: int, timings: dict[str, Timing]) -> Table:
-    """Plain against sharp: time per frame."""
+    """Compare plain and sharp masks: time per frame."""
     plain = timings["plain"]
     return Table(
         f"A frame of 1280x720 with {num_objects} objects at imgsz {imgsz}, full-size masks included, in turns",
@@ -238,19 +244,19 @@ def time_table(num_objects: int, imgsz: int, timings: dict[str, Timing]) -> Tabl
 
 
 def verdicts(results: dict[str, Any], timings: dict[str, Timing]) -> Iterator[str]:
-    """What was to be reached, and what was."""
+    """Yield the targets and whether they were reached."""
     plain, sharp = (of["outlines"] for of in results["masks"].values())
     raw, calibrated = (of["recall"].recall[10] for of in results["scores"].values())
-    more = sharp.usual.boundary_iou_by_size["small"] - plain.usual.boundary_iou_by_size["small"]
+    gain = sharp.usual.boundary_iou_by_size["small"] - plain.usual.boundary_iou_by_size["small"]
     narrow = sharp.narrow.boundary_iou_by_size["small"] - plain.narrow.boundary_iou_by_size["small"]
     ratio = timings["sharp"].p50 / timings["plain"].p50
     yield (
-        f"boundary IoU of small objects {more:+.3f} (narrow band {narrow:+.3f}), wanted {BOUNDARY_TARGET:+.3f}:"
-        f" {_word(more >= BOUNDARY_TARGET)}"
+        f"boundary IoU of small objects {gain:+.3f} (narrow band {narrow:+.3f}), target {BOUNDARY_TARGET:+.3f}:"
+        f" {_word(gain >= BOUNDARY_TARGET)}"
     )
     yield f"time per frame x {ratio:.3f}, at most x {TIME_TARGET:.2f}: {_word(ratio <= TIME_TARGET)}"
     yield (
-        f"AR@10 by calibrated scores {calibrated - raw:+.3f}, wanted {RECALL_TARGET:+.3f}:"
+        f"AR@10 by calibrated scores {calibrated - raw:+.3f}, target {RECALL_TARGET:+.3f}:"
         f" {_word(calibrated - raw >= RECALL_TARGET)}"
     )
 
@@ -260,12 +266,12 @@ def _word(reached: bool) -> str:
 
 
 def describe(choice: Choice | None, path: Path) -> str:
-    """What the image shows, and how usual that is."""
+    """Describe the shown objects and how typical they are."""
     if choice is None:
         return f"{path} was not written: no small or medium object was found"
-    shown = ", ".join(f"{plain:.3f} to {sharp:.3f}" for plain, sharp in choice.shown)
+    ious = ", ".join(f"{plain:.3f} to {sharp:.3f}" for plain, sharp in choice.shown)
     return (
-        f"wrote {path}: {choice.rule}, of {choice.num_objects}: IoU {shown}; median gain {choice.median_gain:+.3f},"
+        f"wrote {path}: {choice.rule}, of {choice.num_objects}: IoU {ious}; median gain {choice.median_gain:+.3f},"
         f" better {choice.share_better:.0%}, worse {choice.share_worse:.0%}"
     )
 

@@ -1,15 +1,15 @@
-"""FastSAM's tables, measured here: paper | reference | here, side by side.
+"""Reproduce FastSAM's tables: paper | reference | here, side by side.
 
 scripts/reproduce_paper [--weights FastSAM-x] [--coco DIR] [--lvis DIR] [--bsds DIR] [--only speed …] [--limit N]
 
-1 (speed) needs the weights alone; 2 (edges) BSDS500; 3 (box AR) COCO val2017; 4 and 5 (box and mask AR) LVIS v1 with
-COCO's images. What is absent is left out, with a line that says what to fetch. "Paper" is Zhao et al., "Fast
-Segment Anything", arXiv 2306.12156, on an RTX 3090; "reference" is what others measured with the same weights, where
-somebody published it: the survey arXiv 2410.04960, which also prompts with the labelled boxes. Table 6 of the paper
-prompts with the boxes of a ViTDet, which come with no data set.
+Table 1 (speed) requires only the weights; 2 (edges) BSDS500; 3 (box AR) COCO val2017; 4 and 5 (box and mask AR) LVIS v1
+with COCO's images. Tables without data are skipped, with a line that states what to fetch. "Paper" is Zhao et al.,
+"Fast Segment Anything", arXiv 2306.12156, on an RTX 3090; "reference" is a published measurement by others with the
+same weights: the survey arXiv 2410.04960, which also prompts with the labelled boxes. Table 6 of the paper prompts with
+the boxes of a ViTDet, which no data set contains.
 
-Images go in at 1024 px. Recall and edges take 1000 proposals each, as there, whose --conf and --iou are not stated;
-speed and boxes are measured with the settings of the official program, conf 0.4 and iou 0.9.
+Images are segmented at 1024 px. Recall and edges use 1000 proposals, as in the paper, which does not state its --conf
+and --iou; speed and boxes use the settings of the official program, conf 0.4 and iou 0.9.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ from streamseg.synthetic import SceneRenderer
 
 FETCH = {
     "coco": "COCO val2017: http://images.cocodataset.org/zips/val2017.zip and http://images.cocodataset.org/"
-    "annotations/annotations_trainval2017.zip, unpacked into one folder (val2017/, annotations/); give it as --coco",
-    "lvis": "LVIS v1: lvis_v1_val.json of https://www.lvisdataset.org/dataset in one folder (--lvis), and COCO's"
-    " images, which it is about, in another (--coco): val2017.zip and train2017.zip of"
+    "annotations/annotations_trainval2017.zip, unpacked into one folder (val2017/, annotations/); pass it as --coco",
+    "lvis": "LVIS v1: lvis_v1_val.json of https://www.lvisdataset.org/dataset in one folder (--lvis), and the"
+    " images of COCO, which it annotates, in another (--coco): val2017.zip and train2017.zip of"
     " http://images.cocodataset.org/zips/",
     "bsds": "BSDS500: BSR_bsds500.tgz of https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/, "
-    "unpacked; give its folder BSR/BSDS500/data as --bsds",
+    "unpacked; pass its folder BSR/BSDS500/data as --bsds",
 }
 
 SURVEY = "survey arXiv 2410.04960"
 OFFICIAL = {"conf": 0.4, "iou": 0.9, "max_det": 300}
-"""How the official program is set unless it is told otherwise."""
+"""Default settings of the official program."""
 
 
 @dataclass(frozen=True)
@@ -64,36 +64,36 @@ class Row:
     here: float
     reference: float | None = None
     source: str = ""
-    """Of the reference."""
+    """Source of the reference figure."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Tables that one data set gives."""
+    """Tables measured on one data set."""
 
     tables: str
-    """For messages."""
+    """Names of the tables, for messages."""
     data: str | None
-    """A key of `FETCH`; None: no data are needed."""
+    """Key in `FETCH`; None if no data are required."""
     run: Callable[[Segmenter, Path], list[Row]]
     is_official: bool = False
-    """Measured with the settings of the official program."""
+    """Whether to use the settings of the official program."""
 
 
 def speed(segmenter: Segmenter, num_runs: int) -> list[Row]:
-    """Table 1: milliseconds per image, by the number of point prompts."""
+    """Measure table 1: milliseconds per image, by the number of point prompts."""
     image = SceneRenderer(1024, 1024, seed=0).render(0)
     rng = np.random.default_rng(0)
-    asked: dict[str, list[Prompt]] = {
+    prompts_by_name: dict[str, list[Prompt]] = {
         f"{count} point prompt{'s' * (count > 1)}": [
             PointPrompt(str(number), (tuple(point),), (1,))
             for number, point in enumerate(rng.uniform(0, 1024, (count, 2)))
         ]
         for count in (1, 10, 100)
     }
-    asked["everything, all masks"] = [EverythingPrompt()]
+    prompts_by_name["everything, all masks"] = [EverythingPrompt()]
 
-    def answer(prompts: list[Prompt]) -> Callable[[], object]:
+    def segment_and_select(prompts: list[Prompt]) -> Callable[[], object]:
         def run() -> object:
             instances = segmenter([image])[0]
             tracked = Tracked(instances, torch.full((len(instances),), -1))
@@ -102,7 +102,11 @@ def speed(segmenter: Segmenter, num_runs: int) -> list[Row]:
 
         return run
 
-    timings = measure({name: answer(prompts) for name, prompts in asked.items()}, num_runs=num_runs, num_warmups=1)
+    timings = measure(
+        {name: segment_and_select(prompts) for name, prompts in prompts_by_name.items()},
+        num_runs=num_runs,
+        num_warmups=1,
+    )
     survey = (106.0, f"{SURVEY}, RTX 3090, with post-processing")
     return [
         Row("1 speed, ms", name, 40.0, timing.p50, *(survey if name.startswith("everything") else ()))
@@ -111,7 +115,7 @@ def speed(segmenter: Segmenter, num_runs: int) -> list[Row]:
 
 
 def edges(segmenter: Segmenter, folder: Path, limit: int | None) -> list[Row]:
-    """Table 2: zero-shot edges."""
+    """Measure table 2: zero-shot edges."""
     with progress() as show:
         scores = evaluate_edges(segmenter, folder, limit=limit, on_image=show)
     figures = (scores.ods, scores.ois, scores.average_precision, scores.recall_at_half_precision)
@@ -122,7 +126,7 @@ def edges(segmenter: Segmenter, folder: Path, limit: int | None) -> list[Row]:
 
 
 def coco(segmenter: Segmenter, folder: Path) -> list[Row]:
-    """Table 3: box proposals on COCO, all classes as one."""
+    """Measure table 3: class-agnostic box proposals on COCO."""
     with progress() as show:
         box = evaluate_proposals(segmenter, folder, on_image=show).box
     figures = {**{f"AR@{limit}": value for limit, value in box.recall.items()}, "AUC": box.auc}
@@ -134,7 +138,7 @@ def coco(segmenter: Segmenter, folder: Path) -> list[Row]:
 
 
 def lvis(segmenter: Segmenter, folder: Path) -> list[Row]:
-    """Tables 4 and 5: box and mask AR@1000 on LVIS v1."""
+    """Measure tables 4 and 5: box and mask AR@1000 on LVIS v1."""
     with progress() as show:
         scores = evaluate_proposals(segmenter, folder, on_image=show)
     rows: list[Row] = []
@@ -148,11 +152,11 @@ def lvis(segmenter: Segmenter, folder: Path) -> list[Row]:
 
 
 def boxes(name: str, reference: float) -> Callable[[Segmenter, Path], list[Row]]:
-    """No table of the paper: the masks that the labelled boxes select."""
+    """Return a measurement that is not in the paper: the masks selected by the labelled boxes."""
 
     def run(segmenter: Segmenter, folder: Path) -> list[Row]:
         with progress() as show:
-            # As a plain function, which cannot be guided: of the two figures for boxes, the reference has the other.
+            # A plain function accepts no search regions: the reference selects among objects found without the box.
             scores = evaluate_prompted(segmenter.__call__, folder, on_image=show)
         return [Row(f"labelled boxes, {name}", "mIoU", None, scores.box.mean_iou, reference, SURVEY)]
 
@@ -161,7 +165,7 @@ def boxes(name: str, reference: float) -> Callable[[Segmenter, Path], list[Row]]
 
 @contextmanager
 def progress() -> Iterator[ProgressBar]:
-    bar = ProgressBar("pictures")
+    bar = ProgressBar("images")
     try:
         yield bar
     finally:
@@ -169,7 +173,7 @@ def progress() -> Iterator[ProgressBar]:
 
 
 def measurements(num_runs: int, limit: int | None) -> dict[str, list[Measurement]]:
-    """What there is to measure, by the names of --only."""
+    """Return all measurements by their name in --only."""
     return {
         "speed": [Measurement("table 1", None, lambda segmenter, _: speed(segmenter, num_runs), is_official=True)],
         "edges": [Measurement("table 2", "bsds", lambda segmenter, folder: edges(segmenter, folder, limit))],
@@ -183,7 +187,7 @@ def measurements(num_runs: int, limit: int | None) -> dict[str, list[Measurement
 
 
 def prepare(wanted: Sequence[Measurement], args: Namespace, stack: ExitStack) -> dict[str | None, Path]:
-    """The folders of the data sets that are there, until the stack is closed; a line for each that is not."""
+    """Prepare the folders of available data sets until the stack is closed; print a line for each missing one."""
     layouts: dict[str, AbstractContextManager[Path]] = {
         "bsds": bsds_folder(args.bsds, args.limit),
         "coco": coco_folder(args.coco, args.limit),
@@ -196,7 +200,7 @@ def prepare(wanted: Sequence[Measurement], args: Namespace, stack: ExitStack) ->
             try:
                 folders[name] = stack.enter_context(layout)
             except DataError as error:
-                print(f"{', '.join(tables)} left out: {error}; fetch {FETCH[name]}", file=sys.stderr)
+                print(f"{', '.join(tables)} skipped: {error}; fetch {FETCH[name]}", file=sys.stderr)
     return folders
 
 
@@ -209,19 +213,19 @@ def show_rows(rows: Sequence[Row]) -> None:
 
 
 def run(wanted: Sequence[Measurement], folders: dict[str | None, Path], args: Namespace, rows: list[Row]) -> int:
-    """Measure and print one after the other; one that fails is named, and costs the others nothing.
+    """Run the measurements one after the other and print their rows; a failure is reported and the others continue.
 
     Returns:
-        The exit code: 2 where one has failed, or nothing was there to be measured.
+        The exit code: 2 if a measurement failed or there was nothing to measure.
     """
     num_failed = 0
     possible = [one for one in wanted if one.data in folders]
     for is_official, chosen in groupby(possible, key=lambda one: one.is_official):
         settings = OFFICIAL if is_official else {"conf": args.conf, "iou": args.iou, "max_det": 1000}
         with Segmenter(args.weights, device=args.device, imgsz=args.imgsz, **settings) as segmenter:
-            shown = ", ".join(f"{name} {value:g}" for name, value in settings.items())
-            trial = "" if args.limit is None else f"; the first {args.limit} images only: no comparison"
-            print(f"\n{args.weights}, imgsz {segmenter.imgsz}, {shown}{trial}")
+            listed = ", ".join(f"{name} {value:g}" for name, value in settings.items())
+            trial = "" if args.limit is None else f"; the first {args.limit} images only: not comparable"
+            print(f"\n{args.weights}, imgsz {segmenter.imgsz}, {listed}{trial}")
             print(f"{'table':22} {'':22} {'paper':>8} {'reference':>10} {'here':>8}", flush=True)
             for one in chosen:
                 try:
@@ -237,19 +241,21 @@ def run(wanted: Sequence[Measurement], folders: dict[str | None, Path], args: Na
 
 def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"must be a whole number from 1 on, got {text!r}")
+        raise ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
     return int(text)
 
 
 def main() -> int:
     flags = parser(__doc__)
     flags.add_argument("--weights", default="FastSAM-x", help="FastSAM-x, FastSAM-s, default, or a path")
-    flags.add_argument("--coco", type=Path, metavar="DIR", help="with val2017/, annotations/ (and train2017/ for LVIS)")
-    flags.add_argument("--lvis", type=Path, metavar="DIR", help="with lvis_v1_val.json")
+    flags.add_argument(
+        "--coco", type=Path, metavar="DIR", help="folder with val2017/, annotations/ (and train2017/ for LVIS)"
+    )
+    flags.add_argument("--lvis", type=Path, metavar="DIR", help="folder with lvis_v1_val.json")
     flags.add_argument("--bsds", type=Path, metavar="DIR", help="BSR/BSDS500/data, or a folder like eval-edges")
-    flags.add_argument("--only", nargs="+", choices=list(measurements(1, None)), help="some of the tables")
-    flags.add_argument("--limit", type=positive, metavar="N", help="the first N images of each data set: a trial")
-    flags.add_argument("--runs", type=positive, default=20, help="timed runs for table 1")
+    flags.add_argument("--only", nargs="+", choices=list(measurements(1, None)), help="measure these tables only")
+    flags.add_argument("--limit", type=positive, metavar="N", help="use the first N images of each data set: a trial")
+    flags.add_argument("--runs", type=positive, default=20, help="number of timed runs for table 1")
     flags.add_argument("--imgsz", type=positive, default=1024)
     flags.add_argument("--conf", type=float, default=0.001)
     flags.add_argument("--iou", type=float, default=0.7)
@@ -266,7 +272,7 @@ def main() -> int:
             print(f"reproduce_paper: {error}", file=sys.stderr)
             status = 2
         except KeyboardInterrupt:
-            print("reproduce_paper: stopped; what was measured is kept", file=sys.stderr)
+            print("reproduce_paper: stopped; completed measurements are kept", file=sys.stderr)
             status = 130
     if rows:
         settings = {name: getattr(args, name) for name in ("weights", "imgsz", "conf", "iou", "limit")}

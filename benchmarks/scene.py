@@ -1,4 +1,4 @@
-"""What does an image of the built-in scene cost, and its exact masks? One core."""
+"""Time the images of the built-in scene and their exact masks, on one core."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamseg.synthetic import SceneRenderer
 
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 FRAME_STEP = 11
-"""Images are far enough apart that many arrangements are seen, and not one over and over."""
+"""Distance between rendered frames, large enough to cover many arrangements."""
 
 
 def main() -> int:

@@ -1,12 +1,12 @@
-"""Does a live run stay fresh and small? Ages, rate, drops and memory of one live source, minute by minute.
+"""Check latency and memory of a live run: ages, rate, drops and memory of one live source, minute by minute.
 
-Starts `streamseg run` as a process of its own, subscribes to it, and ends it with SIGTERM. What it checks:
+Starts `streamseg run` in a separate process, subscribes to it and ends it with SIGTERM. It checks:
 
     age p95 < 3 frame times + the network's p95      memory grows by less than 2 % after a minute of warm-up
 
-Frame time is the source's (every image that it delivered counts, dropped or not). Age is that of the
-image when its message was made; at the subscriber it is printed beside it. Memory is the resident set;
-its growth is that of a straight line through all samples. Exit code 1 where a promise does not hold.
+Frame time is that of the source (every delivered frame counts, dropped or not). Age is the frame's age when its message
+was composed; the age at the subscriber is printed beside it. Memory is the resident set; its growth is that of a
+straight line through all samples. The exit code is 1 if a promise does not hold.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FRAME_TIMES = 3.0
 MAX_GROWTH_PERCENT = 2.0
 SAMPLE_SECONDS = 1.0
 START_SECONDS = 120.0
-"""Loading weights and warming up may take so long."""
+"""Maximum time for loading weights and warming up."""
 
 
 @dataclass
 class Minute:
-    """What arrived in one minute."""
+    """Measurements of one minute."""
 
     ages_ms: list[float] = field(default_factory=list)
     arrival_ages_ms: list[float] = field(default_factory=list)
@@ -45,11 +45,11 @@ class Minute:
     num_objects: int = 0
     longest_silence_seconds: float = 0.0
     num_drops: int = 0
-    """By the end of the minute, since the start."""
+    """Total number of drops since the start, at the end of the minute."""
     seconds: float = 60.0
 
     def summary(self) -> dict[str, float]:
-        """Plain figures; NaN where nothing arrived."""
+        """Return the figures of the minute; NaN if nothing arrived."""
         p50, p95, p99 = _percentiles(self.ages_ms, 50, 95, 99)
         arrival_p50, arrival_p95 = _percentiles(self.arrival_ages_ms, 50, 95)
         count = len(self.ages_ms)
@@ -122,7 +122,7 @@ def main() -> int:
 
 
 def _endpoints(run: subprocess.Popen[str]) -> dict[str, str]:
-    """The addresses that a run prints first."""
+    """Read the endpoints that a run prints first."""
     found: dict[str, str] = {}
     deadline = time.monotonic() + START_SECONDS
     assert run.stdout is not None
@@ -130,15 +130,15 @@ def _endpoints(run: subprocess.Popen[str]) -> dict[str, str]:
         line = run.stdout.readline()
         if not line:
             raise SystemExit(f"soak: streamseg run ended with exit code {run.wait()} before it published")
-        what, _, endpoint = line.strip().partition(" at ")
-        found[what] = endpoint
+        name, _, endpoint = line.strip().partition(" at ")
+        found[name] = endpoint
     return found
 
 
 def _listen(
     subscriber: Subscriber, process: psutil.Process, seconds: float, frame_times_ms: list[float]
 ) -> Iterator[Minute]:
-    """Minutes as they pass; `frame_times_ms` is added to as messages come."""
+    """Yield minutes as they pass; append to `frame_times_ms` with each message."""
     last: Message | None = None
     last_arrival = sample_at = started = time.monotonic()
     minute_started = started
@@ -170,13 +170,13 @@ def _listen(
 
 
 def _verdict(minutes: list[Minute], frame_times_ms: list[float], status: dict[str, Any]) -> dict[str, tuple[bool, str]]:
-    """Each promise: whether it holds, and the figures."""
+    """Return for each promise whether it holds, with the figures."""
     frame_ms = float(np.median(frame_times_ms))
     stages = status["stages_ms"]
     network_ms = stages.get("network", stages["segment"])[1]
     age_ms = _percentiles([age for minute in minutes for age in minute.ages_ms], 95)[0]
     limit_ms = FRAME_TIMES * frame_ms + network_ms
-    # The first minute fills caches and pools; what comes after it must not grow.
+    # The first minute fills caches and pools; memory must not grow afterwards.
     after = [value for minute in minutes[1:] for value in minute.rss_mb]
     words = "a minute of warm-up and a minute to measure are needed"
     growth_percent = math.nan

@@ -1,12 +1,12 @@
-"""How well are identities kept on the rendered scene, beside association by boxes alone?
+"""Measure identity preservation on the rendered scene, compared with association by boxes alone.
 
 python -m benchmarks.tracking [--model WEIGHTS] [--seeds 0 1 …] [--json FILE]
 
-The truth's boxes and masks are fed as detections, clean and spoilt; the masks go through the grid of
-a 640 px network, as a model's would. `nested` adds the parts (head, torso, wheel …) to the objects.
-With --model, what a network finds in the images is followed as well. The box tracker is ByteTrack's
-recipe: the same motion model, rounds and life of a track, and box IoU as the only cost. The tracker's
-constants were chosen on seeds 100 to 102; the seeds here differ.
+Ground-truth boxes and masks serve as detections, clean and degraded; the masks are resampled to the grid of a 640 px
+network, as a model's would be. `nested` adds the parts (head, torso, wheel …) to the objects. With --model, the
+instances of a network are tracked as well. The box tracker follows ByteTrack: the same motion model, rounds and track
+life cycle, with box IoU as the only cost. The tracker's constants were tuned on seeds 100 to 102; the seeds here
+differ.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from streamseg.tracking import Tracker
 SEEDS = range(6)
 
 
-class FollowsObjects(Protocol):
-    """What is compared."""
+class ComparedTracker(Protocol):
+    """A tracker under comparison."""
 
     def update(self, instances: Instances, time_seconds: float) -> Tracked:
-        """The same rows with identities."""
+        """Return the instances with identities."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Result:
     num_truth: int
     num_frames: int
     update_ms: float
-    """Median time of an update."""
+    """Median duration of an update in milliseconds."""
 
 
-def follow(make: Callable[[], FollowsObjects], sequence: Iterable[Step], times: list[float]) -> Iterator[IdentityFrame]:
-    """Run one tracker over one sequence; the time of each update is added to `times`."""
+def track(make: Callable[[], ComparedTracker], sequence: Iterable[Step], times: list[float]) -> Iterator[IdentityFrame]:
+    """Run a tracker over a sequence; append the duration of each update in seconds to `times`."""
     tracker = make()
     for step in sequence:
         start = time.perf_counter()
@@ -70,25 +70,25 @@ def follow(make: Callable[[], FollowsObjects], sequence: Iterable[Step], times: 
 
 
 def total(scores: list[IdentityScores]) -> IdentityScores:
-    """Sequences added up."""
+    """Add the counts of several sequences."""
     return IdentityScores(**{key: sum(getattr(score, key) for score in scores) for key in asdict(scores[0])})
 
 
-TRACKERS: dict[str, Callable[[], FollowsObjects]] = {
+TRACKERS: dict[str, Callable[[], ComparedTracker]] = {
     "streamseg": lambda: Tracker(TrackingConfig()),
     "boxes only": lambda: BoxTracker(TrackingConfig()),
 }
 
 
 def compare(name: str, sequences: Callable[[int], Iterable[Step]], seeds: Iterable[int]) -> list[Result]:
-    """One row per tracker."""
+    """Return one row per tracker."""
     results = []
     scores: dict[str, list[IdentityScores]] = {name: [] for name in TRACKERS}
     times: dict[str, list[float]] = {name: [] for name in TRACKERS}
     for seed in seeds:
         sequence = list(sequences(seed))
         for tracker, make in TRACKERS.items():
-            scores[tracker].append(score_identities(follow(make, sequence, times[tracker])))
+            scores[tracker].append(score_identities(track(make, sequence, times[tracker])))
     for tracker in TRACKERS:
         score = total(scores[tracker])
         results.append(
@@ -116,9 +116,11 @@ HEADINGS = (
 
 def main() -> None:
     flags = parser(__doc__)
-    flags.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="scenes to follow")
-    flags.add_argument("--model", metavar="WEIGHTS", help="also follow what these weights find: default, or a path")
-    flags.add_argument("--model-only", action="store_true", help="leave out the truth's boxes")
+    flags.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="seeds of the scenes")
+    flags.add_argument(
+        "--model", metavar="WEIGHTS", help="also track the instances of these weights: default, or a path"
+    )
+    flags.add_argument("--model-only", action="store_true", help="skip the ground-truth detections")
     arguments = flags.parse_args()
     torch.set_num_threads(1)
     sequences: dict[str, Callable[[int], Iterable[Step]]] = {

@@ -1,16 +1,16 @@
-"""How long does a frame take from image to all masks, and how much memory, against Ultralytics FastSAM?
+"""Measure time and memory of a frame, from image to all masks, compared with Ultralytics FastSAM.
 
 python -m benchmarks.versus_ultralytics [--setup | --peer-python PYTHON] [--imgsz 640] [--size s] [--json FILE]
 
-Both load the same file of seeded weights, in the official format, and get the same images, thresholds and number of
-threads. A frame goes from an image in memory to boxes, scores and all masks at the image's size
-(`retina_masks=True` there). Each program runs in a process of its own; they take turns, frame by frame, in a shuffled
-order. Masks are what each program gives its user: crops in streamseg, one array (K, H, W) in Ultralytics; `stacked` is
-streamseg with that array made as well. `network` is what each program itself reports (with decoding), `rest` all else.
+Both load the same file of seeded weights in the official format and use the same images, thresholds and number of
+threads. A frame goes from an image in memory to boxes, scores and all masks at the image's size (`retina_masks=True` in
+Ultralytics). Each program runs in its own process; they alternate frame by frame in a shuffled order. Masks have the
+form that each program returns: crops in streamseg, one array (K, H, W) in Ultralytics; `stacked` is streamseg with that
+array built as well. `network` is the time reported by each program (including decoding), `rest` everything else.
 
-Memory is the most that is resident during a frame (ru_maxrss, set back before each) above the baseline: what is
-resident after a warm-up on a tiny image, with the weights loaded. The peer needs an environment of its own, which
-`--setup` makes once (benchmarks/peers/ultralytics/requirements.txt).
+Memory is the peak resident size during a frame (ru_maxrss, reset before each) above the baseline: the resident size
+after a warm-up on a tiny image, with the weights loaded. The peer requires its own environment, which `--setup` creates
+once (benchmarks/peers/ultralytics/requirements.txt).
 """
 
 from __future__ import annotations
@@ -44,40 +44,40 @@ from tests.support.checkpoints import official_checkpoint
 ENVIRONMENT = ROOT / "build" / "peers" / "ultralytics"
 REQUIREMENTS = ROOT / "benchmarks" / "peers" / "ultralytics" / "requirements.txt"
 
-PICTURE_SIZES = ((720, 1280), (1080, 1920))
+IMAGE_SIZES = ((720, 1280), (1080, 1920))
 IOU, MAX_DET = 0.7, 300
 BINS = {"s": 16, "x": 26}
-"""Per box side, in the published files."""
+"""Number of bins per box side in the published files."""
 BOX_DECAY = 0.2
-"""By how much each further bin of a box side is less likely, in logits: with 16 bins, boxes of some 5 % of the frame
-on average. Our masks cost what their boxes cover; the other ones what the frame covers, whatever the boxes."""
+"""Decrease in logits from bin to bin of a box side: with 16 bins, boxes cover about 5 % of the frame on average. The
+cost of our masks grows with their boxes; the cost of the peer's masks grows with the frame, regardless of the boxes."""
 SLACK = 3
-"""The number of objects may be off by so many, to cut the scores where they are farthest apart."""
+"""Maximum deviation of the number of objects, to place the threshold in the widest gap between scores."""
 SAME_SCORE = 0.001
-"""Objects of both programs whose scores are closer may be the same one."""
+"""Maximum score difference of objects of both programs that may be the same object."""
 
 PEER, STACKED = "ultralytics", "streamseg onnx, stacked"
 SIDES = {PEER: (PEER, False), "streamseg torch": ("torch", False), "streamseg onnx": ("onnx", False)}
 SIDES[STACKED] = ("onnx", True)
-"""By what the table calls it: which process is asked, and whether for stacked masks."""
+"""Process and whether masks are stacked, by name in the table."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One program's frames in one case."""
+    """Measurements of one program in one case."""
 
     total_ms: Timing
     network_ms: float
-    """Median."""
+    """Median time of the network."""
     rest_ms: float
-    """Median of what is not the network."""
+    """Median time outside the network."""
     peak_mb: float
-    """Largest of all frames."""
+    """Maximum over all frames."""
     num_objects: int
 
     @classmethod
     def of(cls, frames: Sequence[Frame]) -> Candidate:
-        """Figures of single frames."""
+        """Summarise single frames."""
         counts = {frame.num_objects for frame in frames}
         if len(counts) != 1:
             raise RuntimeError(f"the same image gave different numbers of objects: {sorted(counts)}")
@@ -91,7 +91,7 @@ class Candidate:
 
 
 def ratios(candidates: Mapping[str, Candidate]) -> dict[str, dict[str, float]]:
-    """How many times as much the peer takes, by candidate and figure."""
+    """Return the ratio of the peer's figure to the candidate's, by candidate and figure."""
     peer = candidates[PEER]
     return {
         name: {
@@ -106,22 +106,22 @@ def ratios(candidates: Mapping[str, Candidate]) -> dict[str, dict[str, float]]:
 
 
 def table(candidates: Mapping[str, Candidate]) -> str:
-    """One case, in milliseconds and MB, with the peer's multiple of each figure in brackets."""
+    """Format one case in milliseconds and MB, with the ratio to the peer in brackets."""
     lines = [f"  {'':<24}{'p50':>8}{'p95':>9}{'':>9}{'network':>9}{'':>9}{'rest':>9}{'':>9}{'memory':>9}{'':>9}"]
     times = ratios(candidates)
     for name, candidate in candidates.items():
         figures = (candidate.total_ms.p50, candidate.network_ms, candidate.rest_ms, candidate.peak_mb)
-        shown = [f"{figure:9.1f}" for figure in figures]
-        shown.insert(1, f"{candidate.total_ms.p95:9.1f}")
+        cells = [f"{figure:9.1f}" for figure in figures]
+        cells.insert(1, f"{candidate.total_ms.p95:9.1f}")
         multiples = [f"({value:.1f} x)" for value in times[name].values()] if name in times else [""] * 4
         for position, multiple in zip((2, 4, 6, 8), multiples, strict=True):
-            shown.insert(position, f"{multiple:>9}")
-        lines.append(f"  {name:<23}" + "".join(shown))
+            cells.insert(position, f"{multiple:>9}")
+        lines.append(f"  {name:<23}" + "".join(cells))
     return "\n".join(lines)
 
 
 def threshold(scores: npt.NDArray[np.float32], num_objects: int, slack: int = SLACK) -> float:
-    """A score that about `num_objects` of the descending scores (N,) exceed: where they are farthest apart."""
+    """Return a threshold exceeded by about `num_objects` of the descending scores (N,), in the widest gap."""
     if len(scores) <= num_objects + slack:
         raise ValueError(f"{len(scores)} objects are too few to choose {num_objects} of them")
     counts = range(max(num_objects - slack, 1), num_objects + slack + 1)
@@ -130,9 +130,10 @@ def threshold(scores: npt.NDArray[np.float32], num_objects: int, slack: int = SL
 
 
 def agreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, float]:
-    """Of two answers with as many objects: largest difference of scores, mean and least IoU of masks.
+    """Compare two results of equal length: largest score difference, mean and minimum IoU of masks.
 
-    Scores are compared in descending order; a mask with the one that it overlaps most among those of nearly its score.
+    Scores are compared in descending order. Each mask is compared with the one of highest IoU among those of similar
+    score.
     """
     shape = tuple(int(length) for length in ours["shape"])
     if shape != tuple(theirs["shape"]):
@@ -142,16 +143,16 @@ def agreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, f
     for mask, score in zip(masks[0], ours["scores"], strict=True):
         alike = masks[1][np.abs(theirs["scores"] - score) < SAME_SCORE]
         ious.append(max((np.count_nonzero(mask & one) / np.count_nonzero(mask | one) for one in alike), default=0.0))
-    apart = np.abs(np.sort(ours["scores"]) - np.sort(theirs["scores"]))
+    differences = np.abs(np.sort(ours["scores"]) - np.sort(theirs["scores"]))
     return {
-        "scores": float(apart.max()),
+        "scores": float(differences.max()),
         "mean_iou": round(float(np.mean(ious)), 4),
         "least_iou": round(float(np.min(ious)), 4),
     }
 
 
 def seeded_network(size: str) -> Network:
-    """A network of the published size whose answers are spread like a trained one's."""
+    """Build a network of the published size whose outputs are distributed like those of a trained one."""
     network = build_network("s" if size == "s" else "x", reg_max=BINS[size]).eval()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     weights = seeded_weights.seeded_weights(shapes, size)
@@ -163,49 +164,49 @@ def seeded_network(size: str) -> Network:
 
 
 def everything(network: Network, image: npt.NDArray[np.uint8], imgsz: int) -> Instances:
-    """All objects of an image, however unsure."""
+    """Return all objects of an image, including those of low score."""
     segmenter = Segmenter(engine=TorchEngine(network), imgsz=imgsz, conf=0.01, iou=IOU, max_det=3000)
     (instances,) = segmenter([image])
     return instances
 
 
 def mean_box_share(instances: Instances, conf: float) -> float:
-    """Mean area of the boxes that score more, as a share of the image."""
+    """Return the mean area of boxes with a higher score, as a share of the image."""
     extents = instances.boxes[instances.scores > conf]
     areas = (extents[:, 2] - extents[:, 0]) * (extents[:, 3] - extents[:, 1])
     return round(float(areas.mean()) / (instances.image_size[0] * instances.image_size[1]), 4)
 
 
-def run_case(children: Mapping[str, Child], picture: Path, conf: float, num_runs: int, num_warmups: int) -> Any:
-    """All candidates in turns; them, and how far the answers agree."""
+def run_case(children: Mapping[str, Child], image_path: Path, conf: float, num_runs: int, num_warmups: int) -> Any:
+    """Run all candidates in turns; return their measurements and the agreement of their results."""
     frames: dict[str, list[Frame]] = {name: [] for name in SIDES}
     for child in children.values():
-        child.ask("picture", path=str(picture), conf=conf)
+        child.request("image", path=str(image_path), conf=conf)
     rng = np.random.default_rng(0)
     for run in range(num_warmups + num_runs):
-        # In another order each time, lest one always find in the caches what the same other one has left there.
+        # The order changes each time, so that no candidate always finds the caches left by the same predecessor.
         for name in rng.permutation(list(SIDES)).tolist():
             child_name, stacked = SIDES[name]
-            frame = Frame(**children[child_name].ask("frame", stacked=stacked))
+            frame = Frame(**children[child_name].request("frame", stacked=stacked))
             if run >= num_warmups:
                 frames[name].append(frame)
-    answers = {}
+    results = {}
     for name, child in children.items():
-        path = picture.with_name(f"answer-{name}.npz")
-        child.ask("answer", path=str(path))
+        path = image_path.with_name(f"result-{name}.npz")
+        child.request("result", path=str(path))
         with np.load(path) as loaded:
-            answers[name] = dict(loaded)
+            results[name] = dict(loaded)
         path.unlink()
-    agreements = {name: agreement(answers[name], answers[PEER]) for name in answers if name != PEER}
+    agreements = {name: agreement(results[name], results[PEER]) for name in results if name != PEER}
     return {name: Candidate.of(values) for name, values in frames.items()}, agreements
 
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--setup", action="store_true", help="make the peer's environment first")
+    arguments.add_argument("--setup", action="store_true", help="create the peer's environment first")
     arguments.add_argument("--peer-python", type=Path, default=ENVIRONMENT / "bin" / "python", metavar="PYTHON")
-    arguments.add_argument("--size", default="s", choices=sorted(BINS), help="s as FastSAM-s, x as FastSAM-x")
-    arguments.add_argument("--imgsz", type=int, default=640, help="640: its package's default; 1024: the official one")
+    arguments.add_argument("--size", default="s", choices=sorted(BINS), help="s: FastSAM-s, x: FastSAM-x")
+    arguments.add_argument("--imgsz", type=int, default=640, help="640: default of the package; 1024: official default")
     arguments.add_argument("--num-objects", type=int, nargs="+", default=[30, 100, 200])
     arguments.add_argument("--num-threads", type=int, default=2)
     arguments.add_argument("--num-runs", type=int, default=10)
@@ -214,7 +215,7 @@ def main() -> int:
     if args.setup:
         set_up(ENVIRONMENT, REQUIREMENTS, [sys.executable])
     if not args.peer_python.is_file():
-        print(f"no Python at {args.peer_python}: use --setup once, or give --peer-python", file=sys.stderr)
+        print(f"no Python at {args.peer_python}; run once with --setup, or use --peer-python", file=sys.stderr)
         return 2
     torch.set_num_threads(args.num_threads)
     cv2.setNumThreads(args.num_threads)
@@ -222,7 +223,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         weights = official_checkpoint(seeded_network(args.size), folder / "seeded.pt", imgsz=args.imgsz)
-        network = load_weights(weights).network()  # as rounded to half precision in the file
+        network = load_weights(weights).network()  # rounded to half precision, as in the file
         graph = folder / "seeded.onnx"
         graph.write_bytes(export_graph(network))
         options = {
@@ -240,16 +241,16 @@ def main() -> int:
         children, sides = {}, {}
         for name, (python, module, path, engine) in programs.items():
             children[name] = stack.enter_context(Child(python, module, threads))
-            sides[name] = children[name].ask("start", weights=str(path), engine=engine, **options)
+            sides[name] = children[name].request("start", weights=str(path), engine=engine, **options)
             print(f"{name}: {sides[name]}")
-        for size in PICTURE_SIZES:
+        for size in IMAGE_SIZES:
             image = seeded_weights.pictures(size)[0]
-            picture = folder / f"{size[0]}.npy"
-            np.save(picture, image)
+            image_path = folder / f"{size[0]}.npy"
+            np.save(image_path, image)
             instances = everything(network, image, args.imgsz)
             for num_objects in args.num_objects:
                 conf = threshold(instances.scores.numpy(), num_objects)
-                candidates, agreements = run_case(children, picture, conf, args.num_runs, args.num_warmups)
+                candidates, agreements = run_case(children, image_path, conf, args.num_runs, args.num_warmups)
                 row = {
                     "picture": list(size),
                     "num_objects": {name: candidate.num_objects for name, candidate in candidates.items()},

@@ -1,10 +1,10 @@
-"""What do 60 masks cost on the wire: milliseconds and bytes per encoding, and the time to hand a message in?
+"""Measure 60 masks on the wire: milliseconds and bytes per encoding, and the duration of publishing a message.
 
 python -m benchmarks.wire [--num-objects 60] [--noise 0.01] [--json FILE]
 
-The masks are blobs with a rough outline in boxes of 14 to 53 % of the frame's height. `pycocotools` encodes the full
-masks, once from row-major arrays, as frames have them, and once from crops. `publish` is the call on a publisher with a
-subscriber that wants the image; `arrival` is from that call to the decoded message, JPEG and loopback included.
+The masks are blobs with a rough outline in boxes of 14 to 53 % of the frame's height. `pycocotools` encodes full masks
+from row-major arrays, the layout of frames, and also crops. `publish` is the call on a publisher with a subscriber that
+requests the image; `arrival` is the time from that call to the decoded message, including JPEG and loopback.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMPRESSIONS = ("none", "zlib")
 
 
 def blob(rng: np.random.Generator, size: tuple[int, int], noise: float) -> CropMask:
-    """A wobbly ellipse somewhere in a frame of (H, W), its outline blurred by `noise` of its radius."""
+    """Return an irregular ellipse at a random position in a frame of (H, W), its outline blurred by `noise` radii."""
     height, width = int(rng.uniform(0.14, 0.53) * size[0]), int(rng.uniform(0.08, 0.30) * size[1])
     y, x = int(rng.integers(0, size[0] - height + 1)), int(rng.integers(0, size[1] - width + 1))
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -37,7 +37,7 @@ def blob(rng: np.random.Generator, size: tuple[int, int], noise: float) -> CropM
 
 
 def blobs_message(num_objects: int, size: tuple[int, int], noise: float) -> Message:
-    """A message of blobs, as the pipeline makes it."""
+    """Return a message of blobs as composed by the pipeline."""
     rng = np.random.default_rng(0)
     objects = []
     for track_id in range(num_objects):
@@ -60,18 +60,18 @@ def blobs_message(num_objects: int, size: tuple[int, int], noise: float) -> Mess
     )
 
 
-def there_and_back(message: Message, **options: Any) -> Message:
-    """What one message costs publisher and subscriber together."""
+def round_trip(message: Message, **options: Any) -> Message:
+    """Encode and decode a message: the combined cost of publisher and subscriber."""
     return decode(encode(message, **options))
 
 
 def coco_of(masks: list[np.ndarray]) -> list[dict[str, Any]]:
-    """The usual way: masks in row-major order to COCO's strings."""
+    """Encode row-major masks as COCO strings, the usual method."""
     return [pycocotools.encode(np.asfortranarray(mask)) for mask in masks]
 
 
 def encodings(message: Message, num_runs: int) -> list[dict[str, Any]]:
-    """Each mask encoding, and pycocotools beside them, in turns."""
+    """Time each mask encoding and pycocotools, in turns."""
     candidates: dict[str, Callable[[], object]] = {}
     rows: list[dict[str, Any]] = []
     for mask_encoding in MASK_ENCODINGS:
@@ -81,7 +81,7 @@ def encodings(message: Message, num_runs: int) -> list[dict[str, Any]]:
             parts = encode(message, **options)
             candidates[f"{name} encode"] = partial(encode, message, **options)
             candidates[f"{name} decode"] = partial(decode, parts)
-            candidates[f"{name} both"] = partial(there_and_back, message, **options)
+            candidates[f"{name} both"] = partial(round_trip, message, **options)
             rows.append({"name": name, "bytes": sum(map(len, parts)), "header_bytes": len(parts[1])})
     candidates["header read"] = partial(read_header, encode(message))
     full = [found.mask.full(message.mask_size).view(np.uint8) for found in message.objects]
@@ -100,7 +100,7 @@ def encodings(message: Message, num_runs: int) -> list[dict[str, Any]]:
 
 
 def publishing(message: Message, num_runs: int) -> dict[str, Timing]:
-    """The call of `publish`, and from there to the decoded message, one message at a time."""
+    """Time `publish` and the arrival of the decoded message, one message at a time."""
     image = np.random.default_rng(0).integers(0, 256, (*message.image_size, 3), dtype=np.uint8)
     calls, arrivals = [], []
     with Publisher("tcp://127.0.0.1:0") as publisher, Subscriber(publisher.endpoint, images=True) as subscriber:
@@ -140,7 +140,7 @@ def main() -> None:
             print(f"  {name:<24} {timing}")
         usual = next(row for row in rows if row["name"] == "pycocotools, full masks")["encode_ms"].p50
         ratio = usual / rows[0]["both_ms"].p50
-        print(f"  pycocotools on full masks takes {ratio:.1f} times as long as {rows[0]['name']} there and back")
+        print(f"  pycocotools on full masks takes {ratio:.1f} times as long as encoding and decoding {rows[0]['name']}")
         results.append(
             {
                 "size": list(size),

@@ -1,1 +1,1 @@
-"""What `benchmarks.tracking` is made of; `benchmarks.prompt_tracking` sees the scene as it does."""
+"""Parts of `benchmarks.tracking`; `benchmarks.prompt_tracking` uses the same scene."""

@@ -1,4 +1,4 @@
-"""Association by boxes alone, with which the tracker is compared."""
+"""A baseline tracker that associates by boxes alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["BoxTracker"]
 
 
 class BoxTracker:
-    """Two rounds of box IoU with a Kalman filter; 30 frames of patience, as ByteTrack has them."""
+    """Two rounds of box IoU with a Kalman filter and a patience of 30 frames, as in ByteTrack."""
 
     def __init__(self, config: TrackingConfig) -> None:
         self._config = config
@@ -27,7 +27,7 @@ class BoxTracker:
         self._last_id = 0
 
     def update(self, instances: Instances, time_seconds: float) -> Tracked:
-        """The same rows with identities."""
+        """Return the instances with identities."""
         boxes = instances.boxes.numpy().astype(np.float64)
         high = instances.scores.numpy() >= self._config.high_score
         elapsed, self._time = time_seconds - self._time, time_seconds

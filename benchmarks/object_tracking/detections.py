@@ -1,4 +1,4 @@
-"""What a detector might see of the truth: clean, or spoilt in one of several ways."""
+"""Simulated detections: the ground truth, clean or degraded in one of several ways."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["VARIANTS", "Variant", "detections"]
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to feed and to spoil the truth."""
+    """Frame rate and degradation of the ground truth."""
 
     name: str
     fps: float = 30.0
     nested: bool = False
     dropout: float = 0.0
-    """Share of the detections that are missing."""
+    """Share of missing detections."""
     jitter: float = 0.0
-    """Standard deviation of each edge of a box, in sizes of the box; the mask follows its box."""
+    """Standard deviation of each box edge as a share of the box size; the mask moves with its box."""
     low: float = 0.0
-    """Share of the detections whose score is below the tracker's `high_score`."""
+    """Share of detections with a score below the tracker's `high_score`."""
     clutter: float = 0.0
-    """Detections per frame that are nothing."""
+    """Mean number of false detections per frame."""
 
 
 VARIANTS = (
@@ -46,9 +46,9 @@ VARIANTS = (
 
 
 def detections(truth: SceneTruth, variant: Variant, rng: np.random.Generator) -> tuple[Instances, np.ndarray]:
-    """What a detector might see of a frame, and which row (K,) of the truth each is, -1 for clutter."""
+    """Return the simulated detections of a frame and their rows (K,) in the ground truth, -1 for clutter."""
     rows = np.flatnonzero(~truth.is_part | variant.nested)
-    # Where a part is all that is visible of its whole, a detector's NMS leaves one of the two.
+    # If only a part of a whole is visible, a detector's NMS keeps one of the two.
     overlaps = box_iou(torch.from_numpy(truth.boxes), torch.from_numpy(truth.boxes)).numpy() > 0.7
     rows = rows[~(truth.is_part & (overlaps & ~truth.is_part).any(axis=1))[rows]]
     rows = rows[rng.random(len(rows)) >= variant.dropout]

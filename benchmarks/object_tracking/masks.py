@@ -1,4 +1,4 @@
-"""Masks on the prototype grid of a network: made from the truth's, and compared."""
+"""Masks on the prototype grid of a network: conversion from ground truth, and IoU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["instances_of", "mask_iou", "truth_instances"]
 
 
 def instances_of(boxes: np.ndarray, scores: np.ndarray, crops: list[CropMask], imgsz: int = 640) -> Instances:
-    """Masks on the prototype grid of a network of `imgsz`, each crop stretched over its box."""
+    """Build instances on the prototype grid of a network of `imgsz`, each crop stretched over its box."""
     box = letterbox(SIZE, imgsz)
     transform = box.to_image(4)
     height, width = box.input_size[0] // 4, box.input_size[1] // 4
@@ -40,12 +40,12 @@ def instances_of(boxes: np.ndarray, scores: np.ndarray, crops: list[CropMask], i
 
 
 def truth_instances(truth: SceneTruth, imgsz: int) -> Instances:
-    """All objects of a frame of the scene, as a network of `imgsz` would give them."""
+    """Return all objects of a frame of the scene as instances of a network of `imgsz`."""
     return instances_of(truth.boxes.astype(np.float64), np.ones(len(truth.boxes)), list(truth.masks), imgsz)
 
 
 def mask_iou(first: Instances, second: Instances) -> np.ndarray:
-    """IoU (N, M) of all masks of two sets on the same grid."""
+    """Return the IoU (N, M) of all masks of two sets on the same grid."""
     masks, others = _grid_masks(first), _grid_masks(second)
     shared = masks @ others.T
     union = masks.sum(dim=1)[:, None] + others.sum(dim=1)[None, :] - shared
@@ -53,7 +53,7 @@ def mask_iou(first: Instances, second: Instances) -> np.ndarray:
 
 
 def _grid_masks(instances: Instances) -> torch.Tensor:
-    """The masks on the grid, inside their boxes: float (K, cells)."""
+    """Return the masks on the grid, cut to their boxes: float (K, cells)."""
     scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
     _, height, width = instances.mask_logits.shape
     x = (torch.arange(width) + 0.5) * scale_x + offset_x

@@ -1,4 +1,4 @@
-"""The rendered scenes that are followed."""
+"""Rendered scenes for the tracking benchmarks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NUM_OBJECTS = 12
 
 
 def scene_renderer(seed: int, fps: float) -> SceneRenderer:
-    """A scene of `SIZE`."""
+    """Return a renderer of a scene of `SIZE`."""
     return SceneRenderer(SIZE[1], SIZE[0], num_objects=NUM_OBJECTS, seed=seed, fps=fps)
 
 
 @cache
 def scene(seed: int, fps: float) -> tuple[SceneTruth, ...]:
-    """The truth of `SECONDS` of a scene."""
+    """Return the ground truth of `SECONDS` of a scene."""
     renderer = scene_renderer(seed, fps)
     return tuple(renderer.truth(index) for index in range(int(SECONDS * fps)))

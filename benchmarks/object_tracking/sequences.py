@@ -1,4 +1,4 @@
-"""What trackers are given, frame by frame, and what is true about it."""
+"""Input of the trackers, frame by frame, with its ground truth."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ __all__ = ["Step", "model_steps", "truth_steps"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One frame: what the tracker is given, and what is true about it."""
+    """One frame: the tracker's input and its ground truth."""
 
     instances: Instances
     time_seconds: float
     truth_ids: np.ndarray
-    """(N,)"""
+    """(N,) true identities."""
     similarity: np.ndarray
-    """(N, K)"""
+    """(N, K) similarity of true objects and rows."""
     counted: np.ndarray
-    """bool (K,): rows that are right or wrong; the others are left out."""
+    """bool (K,): rows that count as right or wrong; the others are omitted."""
 
 
 def truth_steps(variant: Variant, seed: int) -> Iterator[Step]:
-    """The frames of one sequence, the same for every tracker."""
+    """Yield the frames of one sequence, the same for every tracker."""
     rng = np.random.default_rng([seed, 7])
     for index, truth in enumerate(scene(seed, variant.fps)):
         instances, rows = detections(truth, variant, rng)
-        given = np.sort(rows[rows >= 0])  # nobody can follow what is not there
-        similarity = (given[:, None] == rows[None, :]).astype(np.float64)
-        yield Step(instances, index / variant.fps, truth.track_ids[given], similarity, np.ones(len(rows), np.bool_))
+        present = np.sort(rows[rows >= 0])  # a missing detection cannot be tracked
+        similarity = (present[:, None] == rows[None, :]).astype(np.float64)
+        yield Step(instances, index / variant.fps, truth.track_ids[present], similarity, np.ones(len(rows), np.bool_))
 
 
 def model_steps(segmenter: Segmenter, fps: float, seed: int) -> Iterator[Step]:
-    """The frames of one sequence as a network sees them; the truth are the objects, without their parts.
+    """Yield the frames of one sequence as segmented by a network; the ground truth are the objects without parts.
 
-    What the network finds beyond them (parts, the background) is neither right nor wrong, and not counted.
+    Other instances (parts, background) are neither right nor wrong and do not count.
     """
     renderer = scene_renderer(seed, fps)
     for index, truth in enumerate(scene(seed, fps)):

@@ -1,1 +1,1 @@
-"""What `benchmarks.reproduce_paper` is made of."""
+"""Parts of `benchmarks.reproduce_paper`."""

@@ -1,4 +1,4 @@
-"""Programs that streamseg is compared with, and streamseg itself: each in a process of its own, asked alike.
+"""Programs compared with streamseg, and streamseg itself: each in its own process, with the same requests.
 
-`serving` is the process's side, `asking` the benchmark's; they talk JSON lines. A peer has an environment of its own.
+`server` runs in the process, `client` in the benchmark; they exchange JSON lines. A peer has its own environment.
 """

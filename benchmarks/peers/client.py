@@ -1,4 +1,4 @@
-"""The side that asks: starts a program that answers, and gets figures from it."""
+"""Client side: start a server process and request measurements."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Child:
-    """A process that runs a module of `benchmarks.peers`, asked one request at a time."""
+    """A process that runs a server module of `benchmarks.peers`, one request at a time."""
 
     def __init__(self, python: str | Path, module: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start it; `environment` is added to this process's."""
+        """Start the process; `environment` extends that of this process."""
         self._name = module
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -31,23 +31,27 @@ class Child:
             bufsize=0,
         )
 
-    def ask(self, op: str, **values: Any) -> dict[str, Any]:
-        """One request; raises RuntimeError with the process's last words where it has ended."""
-        requests, answers = self._process.stdin, self._process.stdout
+    def request(self, op: str, **values: Any) -> dict[str, Any]:
+        """Send one request and return the response.
+
+        Raises:
+            RuntimeError: the process has ended; the message contains its last output.
+        """
+        requests, responses = self._process.stdin, self._process.stdout
         assert requests is not None
-        assert answers is not None
+        assert responses is not None
         try:
             requests.write(json.dumps({"op": op, **values}).encode() + b"\n")
-            line = answers.readline()
+            line = responses.readline()
         except BrokenPipeError:
             line = b""
         if not line:
             code = self._process.wait()
             self._errors.seek(0)
-            words = "".join(self._errors.readlines()[-15:])
-            raise RuntimeError(f"{self._name} ended with status {code} when asked for {op!r}:\n{words}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            output = "".join(self._errors.readlines()[-15:])
+            raise RuntimeError(f"{self._name} ended with status {code} on request {op!r}:\n{output}")
+        response: dict[str, Any] = json.loads(line)
+        return response
 
     def __enter__(self) -> Child:
         return self
@@ -55,23 +59,23 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close its stdin, at which it ends."""
-        requests, answers = self._process.stdin, self._process.stdout
+        """Close the process's stdin, which ends it."""
+        requests, responses = self._process.stdin, self._process.stdout
         assert requests is not None
-        assert answers is not None
+        assert responses is not None
         requests.close()
         try:
             self._process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        answers.close()
+        responses.close()
         self._errors.close()
 
 
 def set_up(folder: Path, requirements: Path, python: Sequence[str]) -> Path:
-    """Make an environment in a folder, and install exact versions; answers its Python."""
+    """Create an environment in a folder, install pinned versions and return its Python."""
     subprocess.run([*python, "-m", "venv", str(folder)], check=True)
-    made = folder / "bin" / "python"
-    subprocess.run([str(made), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], check=True)
-    return made
+    created = folder / "bin" / "python"
+    subprocess.run([str(created), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)], check=True)
+    return created

@@ -1,12 +1,12 @@
-"""The side that answers: reads requests, one JSON object per line, and times what is asked for. Python and NumPy only.
+"""Server side: read requests, one JSON object per line, and time frames. Requires only Python and NumPy.
 
-    {"op": "start", ...}                          loads weights; further keys are Start's
-    {"op": "image", "path": ..., "conf": ...}   the image of the frames to come: uint8 (H, W, 3) RGB, .npy
-    {"op": "frame", "stacked": false}             one frame, timed
-    {"op": "answer", "path": ...}                 writes scores (K,) and masks (packed bits of (K, H, W)), .npz
+    {"op": "start", ...}                        load weights; the other keys are those of Start
+    {"op": "image", "path": ..., "conf": ...}   set the image of the following frames: uint8 (H, W, 3) RGB, .npy
+    {"op": "frame", "stacked": false}           run and time one frame
+    {"op": "result", "path": ...}               write scores (K,) and masks (packed bits of (K, H, W)), .npz
 
-Every request is answered by one line. The image lies in memory, in the program's own order of colours, before the
-time runs; it stops when all masks are in memory at the image's size.
+The response to each request is one line. Timing starts with the image in memory, in the program's own channel order,
+and stops when all masks are in memory at the image's size.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 TINY_IMGSZ = 96
-"""Of the warm-up before the baseline of memory: loads what is loaded once, and takes no memory that counts."""
+"""Input size of the warm-up before the memory baseline: it triggers one-time loading and uses little memory."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """What holds for all frames."""
+    """Settings for all frames."""
 
     weights: str
     engine: str
@@ -42,93 +42,93 @@ class Start:
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame's figures."""
+    """Measurements of one frame."""
 
     total_ms: float
-    """Picture to boxes, scores and masks."""
+    """Time from the image to boxes, scores and masks."""
     network_ms: float
-    """Of which the network with its decoding, as the program itself reports it."""
+    """Time of the network and its decoding, as reported by the program itself."""
     num_objects: int
-    """Objects with at least a pixel."""
+    """Number of objects with at least one pixel."""
     peak_mb: float
-    """Largest resident size during the frame above the baseline."""
+    """Peak resident size during the frame above the baseline."""
 
 
-class Side(Protocol):
-    """A program that is compared."""
+class Program(Protocol):
+    """A compared program."""
 
     def start(self, start: Start) -> dict[str, Any]:
-        """Load weights and run a tiny image; answers versions and the like."""
+        """Load weights, run a tiny image and return versions and settings."""
 
-    def picture(self, image: npt.NDArray[np.uint8], conf: float) -> None:
-        """The image (H, W, 3) RGB and the threshold of the frames to come."""
+    def set_image(self, image: npt.NDArray[np.uint8], conf: float) -> None:
+        """Set the image (H, W, 3) RGB and the score threshold of the following frames."""
 
-    def frame(self, *, stacked: bool) -> float:
-        """Segment the image and keep the masks, stacked to (K, H, W) if asked; answers the network's milliseconds."""
+    def run_frame(self, *, stacked: bool) -> float:
+        """Segment the image, keep the masks (stacked to (K, H, W) if requested), return the network's milliseconds."""
 
     def num_objects(self) -> int:
-        """Of the last frame: objects with at least a pixel."""
+        """Return the number of objects with at least one pixel in the last frame."""
 
-    def answer(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Of the last frame: scores (K,) and masks (K, H, W)."""
+    def result(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Return scores (K,) and masks (K, H, W) of the last frame."""
 
-    def forget(self) -> None:
-        """Let the last frame's answer go."""
+    def release(self) -> None:
+        """Release the result of the last frame."""
 
 
-def taken_stdout() -> TextIO:
-    """Stdout for answers alone: from here on, whatever is printed goes to stderr. To be called before it is."""
-    taken = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def reserve_stdout() -> TextIO:
+    """Reserve stdout for responses and redirect all other output to stderr. Call it before anything is printed."""
+    stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    return taken
+    return stdout
 
 
-def serve(side: Side, requests: TextIO, answers: TextIO) -> None:
-    """Answer request by request, until there are no more."""
+def serve(program: Program, requests: TextIO, responses: TextIO) -> None:
+    """Process requests until the input ends."""
     baseline_kb = 0
     for line in requests:
         request = json.loads(line)
-        answer: dict[str, Any] = {}
+        response: dict[str, Any] = {}
         op = request.pop("op")
         if op == "start":
-            answer = side.start(Start(**request))
-            side.forget()
-            give_memory_back()
+            response = program.start(Start(**request))
+            program.release()
+            trim_memory()
             baseline_kb = resident_kb()
-            answer["baseline_mb"] = round(baseline_kb / 1024, 1)
-        elif op == "picture":
-            side.picture(np.load(request["path"]), request["conf"])
+            response["baseline_mb"] = round(baseline_kb / 1024, 1)
+        elif op == "image":
+            program.set_image(np.load(request["path"]), request["conf"])
         elif op == "frame":
-            answer = asdict(timed_frame(side, baseline_kb, stacked=request["stacked"]))
-        elif op == "answer":
-            write_answer(side, request["path"])
+            response = asdict(timed_frame(program, baseline_kb, stacked=request["stacked"]))
+        elif op == "result":
+            write_result(program, request["path"])
         else:
-            raise ValueError(f"no request {op!r}; there are start, image, frame and answer")
-        print(json.dumps(answer), file=answers, flush=True)
+            raise ValueError(f"unknown request {op!r}; use start, image, frame or result")
+        print(json.dumps(response), file=responses, flush=True)
 
 
-def timed_frame(side: Side, baseline_kb: int, *, stacked: bool) -> Frame:
-    """One frame; the last one's answer is let go before."""
-    side.forget()
-    forget_peak()
+def timed_frame(program: Program, baseline_kb: int, *, stacked: bool) -> Frame:
+    """Run and measure one frame after releasing the result of the last one."""
+    program.release()
+    reset_peak()
     started = time.perf_counter()
-    network_ms = side.frame(stacked=stacked)
+    network_ms = program.run_frame(stacked=stacked)
     total_ms = (time.perf_counter() - started) * 1000
     peak_mb = (peak_kb() - baseline_kb) / 1024
-    return Frame(round(total_ms, 3), round(network_ms, 3), side.num_objects(), round(peak_mb, 1))
+    return Frame(round(total_ms, 3), round(network_ms, 3), program.num_objects(), round(peak_mb, 1))
 
 
-def write_answer(side: Side, path: str) -> None:
-    """The last frame's answer to a file; nothing of it stays in memory."""
-    scores, masks = side.answer()
+def write_result(program: Program, path: str) -> None:
+    """Write the result of the last frame to a file and release it."""
+    scores, masks = program.result()
     np.savez(path, scores=scores, masks=np.packbits(masks), shape=masks.shape)
     del scores, masks
-    side.forget()
-    give_memory_back()
+    program.release()
+    trim_memory()
 
 
-def give_memory_back() -> None:
-    """What is free goes back to the system, lest frames be served from what loading has left."""
+def trim_memory() -> None:
+    """Return free memory to the system, so that frames do not reuse memory left over from loading."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -136,17 +136,17 @@ def give_memory_back() -> None:
 
 
 def resident_kb() -> int:
-    """Resident memory; where there is no /proc, its peak."""
+    """Return the resident memory; its peak if there is no /proc."""
     return _status("VmRSS")
 
 
 def peak_kb() -> int:
-    """Most resident memory since `forget_peak` (or, where there is no /proc, since the start): ru_maxrss."""
+    """Return the peak resident memory since `reset_peak` (since the start if there is no /proc)."""
     return _status("VmHWM")
 
 
-def forget_peak() -> None:
-    """Let the peak of resident memory start from what is resident."""
+def reset_peak() -> None:
+    """Reset the peak resident memory to the current value."""
     path = Path("/proc/self/clear_refs")
     if path.exists():
         path.write_text("5", encoding="ascii")

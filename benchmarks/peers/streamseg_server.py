@@ -1,4 +1,4 @@
-"""streamseg, asked as its peers are: `python -m benchmarks.peers.streamseg_server`."""
+"""Server for streamseg itself: `python -m benchmarks.peers.streamseg_server`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from benchmarks.peers.server import TINY_IMGSZ, Start, serve, taken_stdout
+from benchmarks.peers.server import TINY_IMGSZ, Start, reserve_stdout, serve
 from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 
 
-class Own:
+class Streamseg:
     """`Segmenter`, then `instance_masks`."""
 
     def __init__(self) -> None:
         self._segmenter: Segmenter | None = None
         self._instances: Instances | None = None
         self._masks: list[CropMask] = []
-        self._stack: npt.NDArray[np.bool_] | None = None
+        self._stack: BoolArray | None = None
 
     def start(self, start: Start) -> dict[str, Any]:
-        """See `Side.start`. An .onnx file runs in ONNX Runtime, another one in torch."""
+        """See `Program.start`. An .onnx file runs in ONNX Runtime, any other file in torch."""
         torch.set_num_threads(start.num_threads)
         cv2.setNumThreads(start.num_threads)
         engine: Any = start.engine
@@ -41,13 +41,13 @@ class Own:
             "num_threads": torch.get_num_threads(),
         }
 
-    def picture(self, image: npt.NDArray[np.uint8], conf: float) -> None:
-        """See `Side.picture`."""
+    def set_image(self, image: ImageArray, conf: float) -> None:
+        """See `Program.set_image`."""
         self._image = image
         self._started.conf = conf
 
-    def frame(self, *, stacked: bool) -> float:
-        """See `Side.frame`."""
+    def run_frame(self, *, stacked: bool) -> float:
+        """See `Program.run_frame`."""
         segmenter = self._started
         (self._instances,) = segmenter([self._image])
         self._masks = instance_masks(self._instances)
@@ -56,21 +56,21 @@ class Own:
         return segmenter.timer.stages["network"].last
 
     def num_objects(self) -> int:
-        """See `Side.num_objects`."""
+        """See `Program.num_objects`."""
         return sum(mask.crop.size > 0 for mask in self._masks)
 
-    def answer(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """See `Side.answer`."""
+    def result(self) -> tuple[Float32Array, BoolArray]:
+        """See `Program.result`."""
         assert self._instances is not None
         masks = self._stacked()
-        some = masks.any(axis=(1, 2))
-        return self._instances.scores.numpy()[some], masks[some]
+        has_pixels = masks.any(axis=(1, 2))
+        return self._instances.scores.numpy()[has_pixels], masks[has_pixels]
 
-    def forget(self) -> None:
-        """See `Side.forget`."""
+    def release(self) -> None:
+        """See `Program.release`."""
         self._instances, self._masks, self._stack = None, [], None
 
-    def _stacked(self) -> npt.NDArray[np.bool_]:
+    def _stacked(self) -> BoolArray:
         height, width = self._image.shape[:2]
         stack = np.zeros((len(self._masks), height, width), dtype=np.bool_)
         for canvas, mask in zip(stack, self._masks, strict=True):
@@ -85,4 +85,4 @@ class Own:
 
 
 if __name__ == "__main__":
-    serve(Own(), sys.stdin, taken_stdout())
+    serve(Streamseg(), sys.stdin, reserve_stdout())

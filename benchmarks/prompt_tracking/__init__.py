@@ -1,1 +1,1 @@
-"""What `benchmarks.prompts` is made of."""
+"""Parts of `benchmarks.prompts`."""

@@ -1,4 +1,4 @@
-"""The weights of `prompting.reacquisition`: what speaks for two rows being the same object, seen some time apart."""
+"""Fit the weights of `prompting.reid`: the evidence that two rows some time apart are the same object."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["FIT_SEEDS", "fit"]
 
 FIT_SEEDS = (100, 101, 102)
 RIDGE = 1e-5
-"""So little holds the weights where the pairs leave them free."""
+"""Weak regularisation, for weights that the pairs do not determine."""
 
 
 def fit(sources: Iterable[Iterable[Sequence[Step]]]) -> dict[str, object]:
-    """Logistic regression of the features on whether two rows are the same object, 0.3 to 8 s apart.
+    """Fit a logistic regression of whether two rows, 0.3 to 8 s apart, are the same object.
 
     Args:
-        sources: of sequences; each source counts the same, however many pairs it has.
+        sources: sources of sequences; all sources have equal weight regardless of their number of pairs.
     """
     pairs = [_pairs(sequences) for sequences in sources]
     matrix = np.concatenate([values for values, _ in pairs])
@@ -38,7 +38,7 @@ def fit(sources: Iterable[Iterable[Sequence[Step]]]) -> dict[str, object]:
 
 
 def _pairs(sequences: Iterable[Sequence[Step]]) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, 6) of objects and rows of a later frame, and bool (N,) whether they are the same."""
+    """Return features (N, 6) of objects and rows of a later frame, and whether they are the same, bool (N,)."""
     values, same = [], []
     for steps in sequences:
         history = [_by_truth(step, index) for index, step in enumerate(steps)]
@@ -54,7 +54,7 @@ def _pairs(sequences: Iterable[Sequence[Step]]) -> tuple[np.ndarray, np.ndarray]
 
 
 def _regression(matrix: np.ndarray, wanted: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Weights (F,) by Newton's method, from matrix (N, F), bool (N,) and how much each row counts, 1 in all."""
+    """Compute weights (F,) by Newton's method from features (N, F), labels bool (N,) and row weights that sum to 1."""
     weights = np.zeros(matrix.shape[1])
     for _ in range(60):
         odds = 1 / (1 + np.exp(-np.clip(matrix @ weights, -30, 30)))
@@ -64,7 +64,7 @@ def _regression(matrix: np.ndarray, wanted: np.ndarray, counts: np.ndarray) -> n
 
 
 def _by_truth(step: Step, index: int) -> FrameRecord:
-    """The first row of each object named by it, the others by nothing."""
+    """Use the object as identity of its first row; other rows have no identity."""
     ids = step.truth.copy()
     for identity in np.unique(ids[ids >= 0]):
         ids[np.flatnonzero(ids == identity)[1:]] = -1

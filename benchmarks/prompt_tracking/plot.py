@@ -1,4 +1,4 @@
-"""The figures of the benchmark as an image."""
+"""Plot of the benchmark's results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.prompt_tracking.absences import Absences
-from benchmarks.prompt_tracking.methods import FOLLOWERS
+from benchmarks.prompt_tracking.methods import METHODS
 
 __all__ = ["draw"]
 
 
 def draw(cost: dict[str, dict[int, float]], rows: Sequence[Absences], path: Path) -> None:
-    """Both figures beside each other."""
+    """Draw cost and re-identification side by side."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
@@ -34,11 +34,11 @@ def draw(cost: dict[str, dict[int, float]], rows: Sequence[Absences], path: Path
     )
     left.legend()
     variants = list(dict.fromkeys(row.variant for row in rows))
-    for shift, follower in zip((-0.2, 0.2), FOLLOWERS, strict=True):
-        shares = [row.share_right for row in rows if row.follower == follower]
-        right.bar(np.arange(len(variants)) + shift, shares, width=0.4, label=follower)
+    for shift, method in zip((-0.2, 0.2), METHODS, strict=True):
+        shares = [row.share_right for row in rows if row.method == method]
+        right.bar(np.arange(len(variants)) + shift, shares, width=0.4, label=method)
     right.set_xticks(range(len(variants)), variants, rotation=12)
-    right.set(ylim=(0, 1), title="Right object again after an absence", ylabel="share")
+    right.set(ylim=(0, 1), title="Right object after an absence", ylabel="share")
     right.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

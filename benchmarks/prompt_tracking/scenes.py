@@ -1,4 +1,4 @@
-"""The rendered scene as followers of prompts see it, with the truth of each row."""
+"""The rendered scene as segmented frames, with the ground truth of each row."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ VARIANTS = (
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One frame: rows, and the truth of each."""
+    """One frame: instances with the ground truth of each row."""
 
     instances: Instances
     time_seconds: float
     truth: np.ndarray
-    """(K,) `sprite_ids` of the scene, -1 for what is none: a figure that has left and comes back is the same object to
-    anybody who sees it."""
+    """(K,) `sprite_ids` of the scene, -1 for rows that are no object. A sprite that leaves and returns keeps its id,
+    because a viewer would recognise it."""
 
 
 def whole_of(figure_id: int) -> int:
-    """The figure that one is a part of; itself where it is none."""
+    """Return the id of the whole that contains a part; the id itself if it is no part."""
     return figure_id // (1 + MAX_PARTS) * (1 + MAX_PARTS)
 
 
 def truth_steps(variant: Variant, seed: int, num_frames: int | None = None) -> Iterator[Step]:
-    """The truth's boxes and masks, spoilt, with the colours of the rendered images."""
+    """Yield degraded ground-truth boxes and masks with the colours of the rendered images."""
     rng = np.random.default_rng([seed, 7])
     renderer = scene_renderer(seed, FPS)
     place = letterbox(SIZE, 640)
     for index, truth in enumerate(scene(seed, FPS)[:num_frames]):
         instances, rows = detections(truth, variant, rng)
-        picture = np.full((*place.input_size, 3), 114, np.uint8)
+        canvas = np.full((*place.input_size, 3), 114, np.uint8)
         height, width = place.scaled_size
         scaled = cv2.resize(renderer.render(index), (width, height), interpolation=cv2.INTER_AREA)
-        picture[place.top : place.top + height, place.left : place.left + width] = scaled
-        # There is no network here: one prototype of nothing, so that colours alone tell objects apart.
-        nothing = torch.zeros((1, *instances.mask_logits.shape[1:]))
-        looks = embed(instances, nothing, picture)
+        canvas[place.top : place.top + height, place.left : place.left + width] = scaled
+        # There is no network here; with one empty prototype, embeddings depend on colours alone.
+        prototype = torch.zeros((1, *instances.mask_logits.shape[1:]))
+        embeddings = embed(instances, prototype, canvas)
         ids = np.where(rows >= 0, truth.sprite_ids[rows], -1)
-        yield Step(replace(instances, embeddings=looks), index / FPS, ids)
+        yield Step(replace(instances, embeddings=embeddings), index / FPS, ids)
 
 
 def model_steps(segmenter: Segmenter, seed: int) -> Iterator[Step]:
-    """What a network finds; a row is the object that its mask shares more than half with."""
+    """Yield a network's instances; a row belongs to the object with which its mask has an IoU above 0.5."""
     renderer = scene_renderer(seed, FPS)
     for index, truth in enumerate(scene(seed, FPS)):
         instances = segmenter([renderer.render(index)])[0].to("cpu")

@@ -1,1 +1,1 @@
-"""What `benchmarks.refinement` is made of."""
+"""Parts of `benchmarks.refinement`."""

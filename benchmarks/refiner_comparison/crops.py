@@ -1,4 +1,4 @@
-"""Zoomed crops of objects before and after, chosen by rule."""
+"""Zoomed crops of objects with plain and sharp masks, selected by a fixed rule."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.refiner_comparison.pairs import Both, Found, Picture, Zoom, found_objects
+from benchmarks.refiner_comparison.pairs import Both, Found, Zoom, found_objects
 from streamseg.evaluation.scene import SEEDS
 from streamseg.segmentation import instance_masks
+from streamseg.structures.arrays import ImageArray
 from streamseg.synthetic import SceneRenderer
 
 PERCENTILES = (75, 85, 95)
-"""Of what the refiner adds to the IoU of an object: where the objects that are shown stand."""
+"""Percentiles of the gain in IoU at which the shown objects lie."""
 FRAMES_PER_SCENE, FRAME_STEP = 6, 47
 TILE_PX, CAPTION_PX, GAP_PX = 240, 26, 4
-MAX_PICTURE_BYTES = 500_000
+MAX_IMAGE_BYTES = 500_000
 COLOURS = {"plain": (255, 150, 40), "sharp": (60, 220, 255), "truth": (120, 255, 120)}
 
 
 def scene_objects(both: Both, *, limit: int | None = None) -> Iterator[Found]:
-    """Whole objects found in frames of scenes that were never trained on; `limit` is the most frames of each."""
+    """Yield whole objects found in scenes not used for training; `limit` is the maximum number of frames per scene."""
     for seed in SEEDS:
         renderer = SceneRenderer(1280, 720, num_objects=20, seed=seed)
         for index in range(min(FRAMES_PER_SCENE, limit or FRAMES_PER_SCENE)):
@@ -35,7 +36,7 @@ def scene_objects(both: Both, *, limit: int | None = None) -> Iterator[Found]:
 
 
 def at_percentiles(values: Sequence[float], percentiles: Sequence[float] = PERCENTILES) -> list[int]:
-    """Places of the values nearest to these percentiles, each once; equal values by their order."""
+    """Return the distinct positions of the values at these percentiles; ties keep their order."""
     order = np.argsort(np.asarray(values, dtype=np.float64), kind="stable")
     ranks = [round(percentile / 100 * (len(order) - 1)) for percentile in percentiles] if len(order) else []
     return [int(order[rank]) for rank in dict.fromkeys(ranks)]
@@ -43,28 +44,28 @@ def at_percentiles(values: Sequence[float], percentiles: Sequence[float] = PERCE
 
 @dataclass(frozen=True)
 class Choice:
-    """Which objects are shown, and of which."""
+    """Shown objects and the candidates from which they were selected."""
 
     rule: str
     num_objects: int
-    """Small and medium ones that were found."""
+    """Number of candidates: small and medium objects that were found."""
     median_gain: float
-    """In IoU."""
+    """Median gain in IoU."""
     share_better: float
     share_worse: float
     shown: tuple[tuple[float, float], ...]
-    """IoU of the plain and of the sharp mask of each."""
+    """IoU of the plain and the sharp mask of each shown object."""
 
 
 def draw(found: Sequence[Found], path: Path) -> Choice | None:
-    """Draw a row for each percentile: the plain mask's outline, the sharp one's and the labelled one's.
+    """Draw a row for each percentile with the outlines of the plain, the sharp and the labelled mask.
 
     Args:
-        found: objects, of which the small and medium ones can be shown.
-        path: of a PNG file of at most `MAX_PICTURE_BYTES`.
+        found: objects; only small and medium ones can be shown.
+        path: PNG file to write, of at most `MAX_IMAGE_BYTES`.
 
     Returns:
-        What was drawn; None where there is nothing to draw, and no file.
+        The shown objects; None if there are no candidates, and no file is written.
     """
     candidates = [one for one in found if one.zoom is not None]
     if not candidates:
@@ -72,7 +73,7 @@ def draw(found: Sequence[Found], path: Path) -> Choice | None:
     gains = np.array([one.gain for one in candidates])
     chosen = [candidates[place] for place in at_percentiles(gains.tolist())]
     tile_px = TILE_PX
-    while len(encoded := _png(rows_of_tiles(chosen, tile_px))) > MAX_PICTURE_BYTES:
+    while len(encoded := _png(rows_of_tiles(chosen, tile_px))) > MAX_IMAGE_BYTES:
         tile_px = round(tile_px * 0.9)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded)
@@ -86,8 +87,8 @@ def draw(found: Sequence[Found], path: Path) -> Choice | None:
     )
 
 
-def rows_of_tiles(chosen: Sequence[Found], tile_px: int) -> Picture:
-    """The image (H, W, 3) RGB of some objects, three tiles each."""
+def rows_of_tiles(chosen: Sequence[Found], tile_px: int) -> ImageArray:
+    """Return an image (H, W, 3) RGB of objects, three tiles each."""
     rows = []
     for one in chosen:
         assert one.zoom is not None
@@ -97,9 +98,9 @@ def rows_of_tiles(chosen: Sequence[Found], tile_px: int) -> Picture:
     return np.concatenate(rows, axis=0)[:-GAP_PX, :-GAP_PX]
 
 
-def _tile(shown: Zoom, name: str, caption: str, tile_px: int) -> Picture:
+def _tile(shown: Zoom, name: str, caption: str, tile_px: int) -> ImageArray:
     tile = cv2.resize(shown.pixels, (tile_px, tile_px), interpolation=cv2.INTER_CUBIC)
-    # Not smoothed: how ragged a mask is, is what the image is to show.
+    # No smoothing, because the image should show how ragged a mask is.
     mask = cv2.resize(shown.masks[name].astype(np.uint8), (tile_px, tile_px), interpolation=cv2.INTER_NEAREST)
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(tile, contours, -1, (0, 0, 0), 4)
@@ -110,7 +111,7 @@ def _tile(shown: Zoom, name: str, caption: str, tile_px: int) -> Picture:
     return framed
 
 
-def _png(picture: Picture) -> bytes:
-    encoded, buffer = cv2.imencode(".png", picture[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+def _png(image: ImageArray) -> bytes:
+    encoded, buffer = cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
     assert encoded
     return buffer.tobytes()

@@ -1,4 +1,4 @@
-"""The same proposals before and after: plain and sharp masks, raw and calibrated scores, object by object."""
+"""The same proposals without and with refiner: plain and sharp masks, raw and calibrated scores, object by object."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ from streamseg.evaluation.boundary import (
 from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.truth import SIZES
 from streamseg.segmentation import Segmenter
+from streamseg.structures.arrays import Float64Array, ImageArray, IndexArray, MaskArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 
 NARROW_RATIO = DILATION_RATIO / 5
-"""A band of 2 % of the diagonal swallows small objects whole; one of a fifth of that shows their outlines."""
+"""Width of the narrow band. A band of 2 % of the diagonal covers small objects completely; a fifth of it does not."""
 MIN_ZOOM_PX = 24
 
-Floats = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.uint8]
-Both = Callable[[Picture], tuple[Instances, Instances]]
-"""An image (H, W, 3) to its objects, plain with raw scores, and the same rows sharp with calibrated ones."""
+Both = Callable[[ImageArray], tuple[Instances, Instances]]
+"""Maps an image (H, W, 3) to its objects, plain with raw scores, and the same rows sharp with calibrated scores."""
 
 
 class OnceEngine:
-    """Runs a batch once, however many segmenters ask for it in a row."""
+    """Engine wrapper that runs a batch once for several consecutive segmenters."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -46,7 +45,7 @@ class OnceEngine:
         return getattr(self._engine, name)
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
-        """The engine's answer to images (B, H, W, 3), or its last one where they are the same."""
+        """Run the engine on images (B, H, W, 3), or return the last output if they are the same."""
         if self._raw is None or self._images is None or not np.array_equal(self._images, images):
             self._images, self._raw = images, self._engine.run(images)
         return self._raw
@@ -54,77 +53,81 @@ class OnceEngine:
 
 @dataclass(frozen=True, eq=False)
 class Zoom:
-    """The surroundings of one object: pixels (S, S, 3), and its masks (S, S) by name."""
+    """Square around one object: pixels (S, S, 3), and its masks (S, S) by name."""
 
-    pixels: Picture
-    masks: dict[str, npt.NDArray[np.bool_]]
+    pixels: ImageArray
+    masks: dict[str, MaskArray]
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One labelled object and its proposal; pairs are of the plain and of the sharp mask."""
+    """One labelled object and its proposal; pairs hold the values of the plain and the sharp mask."""
 
     area: float
     iou: tuple[float, float]
     boundary: tuple[float, float]
     narrow: tuple[float, float]
     zoom: Zoom | None
-    """Of a small or medium object."""
+    """Zoom on a small or medium object; None for large ones."""
 
     @property
     def gain(self) -> float:
-        """How much more the sharp mask's IoU is."""
+        """Gain in IoU of the sharp mask over the plain one."""
         return self.iou[1] - self.iou[0]
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """Plain or sharp masks of the same objects."""
+    """Outline scores of plain or sharp masks of the same objects."""
 
     usual: OutlineScores
     narrow: OutlineScores
 
 
 def paired(engine: Engine, **options: Any) -> Both:
-    """What gives both answers about an image, running the network once; the options are the segmenter's."""
+    """Return a function that gives both results for an image from one network run; the options are the segmenter's."""
     once = OnceEngine(engine)
     before = Segmenter(engine=once, masks="plain", scores="raw", **options)
     after = Segmenter(engine=once, masks="sharp", scores="calibrated", **options)
 
-    def both(image: Picture) -> tuple[Instances, Instances]:
+    def both(image: ImageArray) -> tuple[Instances, Instances]:
         (plain,), (sharp,) = before([image]), after([image])
         return plain, sharp[same_rows(plain, sharp).tolist()]
 
     return both
 
 
-def same_rows(plain: Instances, sharp: Instances) -> npt.NDArray[np.int64]:
-    """Where the rows of `plain` (K,) are in `sharp`, which has them in another order.
+def same_rows(plain: Instances, sharp: Instances) -> IndexArray:
+    """Return the positions (K,) of the rows of `plain` in `sharp`, whose order differs.
 
     Raises:
-        ValueError: they are not the same objects.
+        ValueError: the objects are not the same.
     """
     if len(plain) != len(sharp):
-        raise ValueError(f"{len(plain)} objects in one answer, {len(sharp)} in the other")
+        raise ValueError(f"{len(plain)} objects in one result, {len(sharp)} in the other")
     if not len(plain):
         return np.zeros(0, dtype=np.int64)
-    # Boxes tell nearly all objects apart; of those that the image's border cuts to the same, some logits differ.
+    # Boxes identify nearly all objects; if the image border cuts two to the same box, some of their logits differ.
     keys = []
     for some in (plain, sharp):
         logits = some.mask_logits.numpy(force=True).reshape(len(some), -1)
         keys.append(np.concatenate([some.boxes.numpy(force=True), logits[:, :: logits.shape[1] // 8 or 1]], axis=1))
     orders = [np.lexsort(key.T) for key in keys]
     if not np.array_equal(keys[0][orders[0]], keys[1][orders[1]]):
-        raise ValueError("the two answers are not about the same objects")
+        raise ValueError("the two results do not contain the same objects")
     rows = np.empty(len(plain), dtype=np.int64)
     rows[orders[0]] = orders[1]
     return rows
 
 
 def found_objects(
-    image: Picture, plain: Sequence[CropMask], sharp: Sequence[CropMask], targets: Sequence[CropMask], areas: Floats
+    image: ImageArray,
+    plain: Sequence[CropMask],
+    sharp: Sequence[CropMask],
+    targets: Sequence[CropMask],
+    areas: Float64Array,
 ) -> list[Found]:
-    """The labelled objects of an image (H, W, 3) that the proposals find; masks of one place are one proposal's."""
+    """Return the labelled objects of an image (H, W, 3) that were found; masks at one position share a proposal."""
     if not len(plain) or not len(targets):
         return []
     size = (image.shape[0], image.shape[1])
@@ -143,13 +146,13 @@ def found_objects(
             for distance in distances
         )
         small_enough = area <= SIZES["medium"][1]
-        shown = zoom(image, {"plain": masks[0], "sharp": masks[1], "truth": target}) if small_enough else None
-        found.append(Found(area, (float(pair[0]), float(pair[1])), usual, narrow, shown))
+        crop = zoom(image, {"plain": masks[0], "sharp": masks[1], "truth": target}) if small_enough else None
+        found.append(Found(area, (float(pair[0]), float(pair[1])), usual, narrow, crop))
     return found
 
 
 def outlines(found: Sequence[Found], side: int) -> Outlines:
-    """How well plain (0) or sharp (1) masks follow the outlines of what was found; nothing gives nan."""
+    """Score the outlines of plain (0) or sharp (1) masks; nan if nothing was found."""
     ious, usual, narrow = (
         np.array([getattr(one, name)[side] for one in found], dtype=np.float64)
         for name in ("iou", "boundary", "narrow")
@@ -158,8 +161,8 @@ def outlines(found: Sequence[Found], side: int) -> Outlines:
     return Outlines(score_outlines(ious, usual, areas), score_outlines(ious, narrow, areas))
 
 
-def zoom(image: Picture, masks: dict[str, CropMask]) -> Zoom:
-    """A square of the image (H, W, 3) around all these masks, of 1.4 times their extent where that fits."""
+def zoom(image: ImageArray, masks: dict[str, CropMask]) -> Zoom:
+    """Crop a square of the image (H, W, 3) around these masks, 1.4 times their extent if that fits."""
     full = {name: np.zeros(image.shape[:2], dtype=np.bool_) for name in masks}
     for name, mask in masks.items():
         full[name][mask.y : mask.y + mask.crop.shape[0], mask.x : mask.x + mask.crop.shape[1]] = mask.crop

@@ -1,4 +1,4 @@
-"""Ultralytics FastSAM, in an environment of its own: `requirements.txt`. It is run, and nothing of it is kept.
+"""Ultralytics FastSAM in its own environment (`requirements.txt`). It is run for comparison only.
 
-Its licence is AGPL-3.0. streamseg's environment does not need it and never imports it.
+Its licence is AGPL-3.0. streamseg's environment does not require it and never imports it.
 """

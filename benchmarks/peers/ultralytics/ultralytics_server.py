@@ -1,4 +1,7 @@
-"""Ultralytics FastSAM, asked: `python -m benchmarks.peers.ultralytics.ultralytics_server`, with the Python of its environment."""
+"""Server for Ultralytics FastSAM; run it with the Python of its environment.
+
+python -m benchmarks.peers.ultralytics.ultralytics_server
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.peers.server import TINY_IMGSZ, Start, serve, taken_stdout
+from benchmarks.peers.server import TINY_IMGSZ, Start, reserve_stdout, serve
 
-ANSWERS = taken_stdout()  # the package talks while it is imported
+RESPONSES = reserve_stdout()  # the package prints while it is imported
 
 
 def has_compiled_operators() -> bool:
-    """Whether torchvision's operators fit this build of torch; loads them if so."""
+    """Return whether torchvision's operators are compatible with this build of torch; load them if so."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return False
@@ -39,7 +42,7 @@ def has_compiled_operators() -> bool:
 
 
 def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
-    """What torchvision documents of its operator: by descending score, IoU above the threshold removes."""
+    """Apply NMS as documented by torchvision: by descending score, remove boxes with an IoU above the threshold."""
     order = scores.argsort(descending=True, stable=True)
     sides = boxes[order].numpy()
     areas = (sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1])
@@ -58,7 +61,7 @@ def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) 
 
 OPERATORS_FIT = has_compiled_operators()
 if not OPERATORS_FIT:
-    # Without them torchvision can only be imported if somebody has defined them.
+    # Without compiled operators, torchvision can be imported only if their schemas are defined.
     operators = torch.library.Library("torchvision", "DEF")
     operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -78,7 +81,7 @@ class Ultralytics:
         self._masks: torch.Tensor | None = None
 
     def start(self, start: Start) -> dict[str, Any]:
-        """See `Side.start`."""
+        """See `Program.start`."""
         self._model = FastSAM(start.weights)
         self._options: dict[str, Any] = {
             "device": "cpu",
@@ -89,7 +92,7 @@ class Ultralytics:
         }
         tiny = np.zeros((TINY_IMGSZ, TINY_IMGSZ, 3), dtype=np.uint8)
         self._model(tiny, imgsz=TINY_IMGSZ, conf=0.5, **self._options)
-        # It takes one core less than there are when its model is set up, which happens with the first image.
+        # Ultralytics sets the number of threads to one below the number of cores with the first image.
         own_threads = torch.get_num_threads()
         torch.set_num_threads(start.num_threads)
         cv2.setNumThreads(start.num_threads)
@@ -100,16 +103,16 @@ class Ultralytics:
             "engine": "torch",
             "num_threads": torch.get_num_threads(),
             "num_threads_of_itself": own_threads,
-            "nms": "torchvision" if OPERATORS_FIT else "NumPy in the place of torchvision's",
+            "nms": "torchvision" if OPERATORS_FIT else "NumPy in place of torchvision's",
         }
 
-    def picture(self, image: npt.NDArray[np.uint8], conf: float) -> None:
-        """See `Side.picture`."""
+    def set_image(self, image: npt.NDArray[np.uint8], conf: float) -> None:
+        """See `Program.set_image`."""
         self._image = np.ascontiguousarray(image[..., ::-1])
         self._options["conf"] = conf
 
-    def frame(self, *, stacked: bool) -> float:
-        """See `Side.frame`. Its masks are always stacked."""
+    def run_frame(self, *, stacked: bool) -> float:
+        """See `Program.run_frame`. The masks are always stacked."""
         (self._result,) = self._model(self._image, **self._options)
         masks = self._result.masks
         self._masks = torch.empty(0, *self._image.shape[:2]) if masks is None else masks.data
@@ -118,17 +121,17 @@ class Ultralytics:
         return float(self._result.speed["inference"])
 
     def num_objects(self) -> int:
-        """See `Side.num_objects`. It drops what has no pixel."""
+        """See `Program.num_objects`. Ultralytics drops objects without pixels."""
         assert self._masks is not None
         return len(self._masks)
 
-    def answer(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """See `Side.answer`."""
+    def result(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """See `Program.result`."""
         assert self._masks is not None
         return self._result.boxes.conf.numpy(), self._masks.numpy().astype(np.bool_)
 
-    def forget(self) -> None:
-        """See `Side.forget`. The predictor keeps the last answer, too."""
+    def release(self) -> None:
+        """See `Program.release`. The predictor also keeps the last result."""
         self._result = self._masks = None
         predictor = self._model.predictor
         if predictor is not None:
@@ -136,4 +139,4 @@ class Ultralytics:
 
 
 if __name__ == "__main__":
-    serve(Ultralytics(), sys.stdin, ANSWERS)
+    serve(Ultralytics(), sys.stdin, RESPONSES)
