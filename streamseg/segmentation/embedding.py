@@ -21,7 +21,7 @@ from streamseg.structures.instances import Instances
 
 __all__ = ["embed"]
 
-RASTER: Final = 16
+POINTS_PER_SIDE: Final = 16
 """Sample points per side of an object's box."""
 COLOUR_BINS: Final = (4, 5, 5)
 """Histogram bins along L, a and b of CIELAB. L has fewer, because lighting varies more than surface colour."""
@@ -58,7 +58,7 @@ def _cells(instances: Instances) -> tuple[IndexArray, Float32Array]:
     """Return the flat grid cells (K, R, R) at the points of each box, and 1 for points on the object, else 0."""
     count, height, width = instances.mask_logits.shape
     scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
-    x, y = (side.numpy() for side in raster_points(instances.boxes, RASTER))
+    x, y = (side.numpy() for side in raster_points(instances.boxes, POINTS_PER_SIDE))
     # Not clip(), which takes as long as everything else for so few values.
     columns = np.minimum(np.maximum(((x - offset_x) / scale_x).astype(np.intp), 0), width - 1)
     rows = np.minimum(np.maximum(((y - offset_y) / scale_y).astype(np.intp), 0), height - 1)

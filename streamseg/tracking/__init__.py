@@ -1,11 +1,14 @@
-"""Identities over time, for objects without a class that lie inside one another.
+"""Tracking: identities over time, for class-agnostic objects that may be nested.
 
     tracker = Tracker(TrackingConfig())
     for frame, instances in …:
         tracked = tracker.update(instances, frame.captured_ns / 1e9)
 
-`motion` says where a track is, `appearance` what it looks like, `association` which object it is, `tracker` whether it
-lives; `tracks` is the table of all of them.
+motion        positions: a constant-velocity Kalman filter per track
+appearance    boxes and silhouettes of objects, and their overlaps
+association   costs and assignment of tracks and detections
+tracks        the table of all tracks of a tracker
+tracker       `Tracker`: the life of a track
 """
 
 from streamseg.tracking.tracker import Tracker

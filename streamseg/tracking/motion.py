@@ -1,8 +1,8 @@
-"""Where objects are going: a constant-velocity Kalman filter per track, all tracks at once.
+"""Motion of objects: a constant-velocity Kalman filter per track, for all tracks at once.
 
-The filter follows the *whole* object. An object that slides behind another shows a box that shrinks
-from one side; the edge that still moves as predicted tells where the object is, and its size is
-remembered, so that it is looked for in the right place when it comes out again.
+The filter estimates the *whole* object. When an object slides behind another, its box shrinks from one side. The edge
+that still moves as predicted then determines its position, and its size is kept, so that it is expected in the right
+place when it reappears.
 """
 
 from __future__ import annotations
@@ -10,44 +10,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-__all__ = ["Floats", "Motion", "rigid_offset"]
+from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 
-Floats = npt.NDArray[np.float64]
+__all__ = ["Motion", "rigid_offset"]
 
 POSITION_NOISE = 0.05
-"""Standard deviation of an observed centre, in object sizes. Boxes of good detectors are off by 2 to 4 %, and
-objects turn and bend."""
+"""Standard deviation of an observed centre, in object sizes. Boxes of good detectors are off by 2 to 4 %, and objects
+turn and deform."""
 POSITION_NOISE_PX = 2.0
-"""The same in pixels, which rules for small objects: half a cell of the prototype grid."""
+"""Standard deviation of an observed centre in pixels, dominant for small objects: half a cell of the prototype grid."""
 START_SPEED = 0.5
-"""Standard deviation of an unknown speed, in picture diagonals per second: few things cross a picture in
-less than a second."""
+"""Standard deviation of an unknown speed, in image diagonals per second: few objects cross an image in less than a
+second."""
 ACCELERATION = 2.0
-"""Standard deviation of the change of speed within one second, in object sizes per second: enough for a
-person who turns round, and little enough to extrapolate a second of occlusion."""
+"""Standard deviation of the change of speed within one second, in object sizes per second: large enough for a person
+who turns round, and small enough to extrapolate through a second of occlusion."""
 MAX_EXTRAPOLATION_SECONDS = 2.0
-"""A longer gap is a stall, not a movement: nothing goes on at the same speed for that long."""
+"""Maximum time over which speed is extrapolated. A longer gap is a stall: no object keeps its speed for that long."""
 SIZE_SECONDS = 0.2
-"""Time constant with which the remembered size follows the observed one."""
+"""Time constant with which the estimated size follows the observed one."""
 HIDDEN_SIZE_SECONDS = 2.0
-"""The same while one edge only comes in, which is what an occlusion looks like."""
+"""Time constant of the size while only one edge moves inwards, as in an occlusion."""
 
 
-def rigid_offset(low: Floats, high: Floats) -> Floats:
-    """How far a rigid object moved along an axis, from the offsets of its two edges.
+def rigid_offset(low: Float64Array, high: Float64Array) -> Float64Array:
+    """Estimate the displacement of a rigid object along an axis from the offsets of its two edges.
 
-    Where the edges move alike, that is the mean. Where the extent has shrunk (the high edge came in
-    towards the low one), something may be in front: an edge counts the more, the less it departed
-    from the prediction; a shrinking from both sides alike moves nothing.
+    If both edges move alike, the displacement is the mean. If the extent shrinks (the high edge moves towards the low
+    one), the object may be occluded: the closer an edge is to its prediction, the higher its weight. Shrinking equally
+    from both sides is no displacement.
 
     Args:
-        low: offset of the left or upper edges from their prediction, any shape.
-        high: offset of the right or lower edges, the same shape.
+        low: offsets of the left or upper edges from their prediction, any shape.
+        high: offsets of the right or lower edges, the same shape.
 
     Returns:
-        The offset of the whole, the same shape.
+        Displacements of the whole objects, the same shape.
     """
     low_squared, high_squared = low * low, high * high
     total = low_squared + high_squared
@@ -58,20 +57,21 @@ def rigid_offset(low: Floats, high: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """State of T filters. Every operation gives a new one."""
+    """State of T filters. Immutable: every operation returns a new state."""
 
-    centre: Floats
+    centre: Float64Array
     """(T, 2) x, y in pixels."""
-    velocity: Floats
-    """(T, 2) pixels per second."""
-    size: Floats
+    velocity: Float64Array
+    """(T, 2) x, y in pixels per second."""
+    size: Float64Array
     """(T, 2) width, height of the whole object in pixels."""
-    variance: Floats
-    """(T, 3): of the centre (px²), of centre with velocity (px²/s), of the velocity (px²/s²). Both axes share it."""
+    variance: Float64Array
+    """(T, 3) variance of the centre (px²), covariance of centre and velocity (px²/s), variance of the velocity
+    (px²/s²); the same for both axes."""
 
     @classmethod
-    def start(cls, boxes: Floats, image_size: tuple[int, int]) -> Motion:
-        """Filters for objects seen once in `boxes` (T, 4) xyxy of a picture of `image_size` (H, W)."""
+    def start(cls, boxes: Float64Array, image_size: tuple[int, int]) -> Motion:
+        """Create filters for objects seen once, in `boxes` (T, 4) xyxy of an image of `image_size` (H, W)."""
         size = boxes[:, 2:] - boxes[:, :2]
         variance = np.zeros((len(boxes), 3))
         variance[:, 0] = _observation_variance(size)
@@ -81,12 +81,12 @@ class Motion:
     def __len__(self) -> int:
         return len(self.centre)
 
-    def __getitem__(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> Motion:
-        """The chosen tracks."""
+    def __getitem__(self, rows: IndexArray | BoolArray) -> Motion:
+        """Return the selected tracks."""
         return Motion(self.centre[rows], self.velocity[rows], self.size[rows], self.variance[rows])
 
     def __add__(self, other: Motion) -> Motion:
-        """Both, one after the other."""
+        """Concatenate the tracks of both."""
         return Motion(
             np.concatenate((self.centre, other.centre)),
             np.concatenate((self.velocity, other.velocity)),
@@ -95,21 +95,21 @@ class Motion:
         )
 
     @property
-    def boxes(self) -> Floats:
-        """(T, 4) xyxy of the whole objects; may reach beyond the picture."""
+    def boxes(self) -> Float64Array:
+        """Boxes (T, 4) xyxy of the whole objects in pixels; may extend beyond the image."""
         return np.concatenate((self.centre - self.size / 2, self.centre + self.size / 2), axis=1)
 
     @property
-    def deviation(self) -> Floats:
-        """(T,) standard deviation, in pixels, of where the next observation of the centre will be."""
-        deviation: Floats = np.sqrt(self.variance[:, 0] + _observation_variance(self.size))
+    def deviation(self) -> Float64Array:
+        """Standard deviations (T,) of the next observation of the centre, in pixels."""
+        deviation: Float64Array = np.sqrt(self.variance[:, 0] + _observation_variance(self.size))
         return deviation
 
     def predicted(self, elapsed_seconds: float) -> Motion:
-        """The same, `elapsed_seconds` (not negative) later."""
+        """Return the state `elapsed_seconds` (not negative) later."""
         elapsed = min(elapsed_seconds, MAX_EXTRAPOLATION_SECONDS)
         centre_variance, covariance, velocity_variance = self.variance.T
-        # White noise on the acceleration, integrated over the gap: frames may come at any distance.
+        # White noise on the acceleration, integrated over the gap: frame intervals may vary.
         density = (ACCELERATION * np.sqrt(self.size.prod(axis=1))) ** 2
         variance = np.stack(
             (
@@ -121,11 +121,11 @@ class Motion:
         )
         return Motion(self.centre + elapsed * self.velocity, self.velocity, self.size, variance)
 
-    def corrected(self, boxes: Floats, elapsed_seconds: float) -> Motion:
-        """The same after every track was seen.
+    def corrected(self, boxes: Float64Array, elapsed_seconds: float) -> Motion:
+        """Return the state after an observation of every track.
 
         Args:
-            boxes: (T, 4) xyxy, what is visible of each object.
+            boxes: (T, 4) xyxy, the visible part of each object.
             elapsed_seconds: time since the last frame, not negative.
         """
         expected = self.boxes
@@ -139,7 +139,7 @@ class Motion:
         variance[:, 2] -= gain[:, 1] * self.variance[:, 1]
 
         growth = high - low
-        # 1 where one edge alone came in, 0 where both did alike or the extent grew.
+        # 1 if one edge alone moved inwards, 0 if both did equally or the extent grew.
         one_sided = np.where(growth < 0, np.abs(low + high) / np.maximum(np.abs(low) + np.abs(high), 1e-9), 0.0)
         rate = one_sided / HIDDEN_SIZE_SECONDS + (1 - one_sided) / SIZE_SECONDS
         return Motion(
@@ -150,7 +150,7 @@ class Motion:
         )
 
 
-def _observation_variance(size: Floats) -> Floats:
-    """(T,) px², of an observed centre of objects of `size` (T, 2)."""
-    variance: Floats = POSITION_NOISE**2 * size.prod(axis=1) + POSITION_NOISE_PX**2
+def _observation_variance(size: Float64Array) -> Float64Array:
+    """Return the variance (T,) in px² of an observed centre, for objects of `size` (T, 2)."""
+    variance: Float64Array = POSITION_NOISE**2 * size.prod(axis=1) + POSITION_NOISE_PX**2
     return variance

@@ -1,4 +1,4 @@
-"""The life of a track: tentative, confirmed, lost, found again or gone."""
+"""The tracker, and the life of a track: tentative, confirmed, lost, matched again or removed."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import numpy as np
 import torch
 
 from streamseg.config import TrackingConfig
+from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
-from streamseg.tracking.appearance import Appearance, Bools, Indices
+from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.association import assign, match_costs
-from streamseg.tracking.motion import Floats
-from streamseg.tracking.tracks import Ids, Tracks
+from streamseg.tracking.tracks import Tracks
 
 __all__ = ["Tracker"]
 
 UNMATCHED = -1
-"""In the place of a row: the track was not found."""
+"""Placeholder for the row of a track without a match."""
 EXPECTED_SECONDS = 0.5
-"""How long after a track was seen its place is worth a closer look; later it may be anywhere."""
+"""Time after its last observation during which a track is expected near its predicted position; later it may be
+anywhere."""
 LEFTOVER_COST = 0.2
-"""How much more than `match_cost` a pair may cost that nothing else competes for: what was there a frame ago and
-looks very different, such as a person who steps out from behind a pillar, is likelier the same than another."""
+"""Additional cost beyond `match_cost` allowed for a pair without competitors. An object seen a frame ago that now looks
+very different, such as a person who steps out from behind a pillar, is more likely the same than a new one."""
 
 
 class Tracker:
-    """Gives the objects of one source identities that last.
+    """Assignment of persistent identities to the objects of one source.
 
-    A track is tentative until it was seen in `config.confirm_frames` frames in a row, the first
-    included; one miss ends it. A confirmed track that is not seen is lost: it moves on as it did and
-    may be found again for `config.max_lost_seconds` from the first frame without it, unless it leaves
-    the picture.
+    A track is tentative until it has been seen in `config.confirm_frames` consecutive frames, including the first; one
+    miss removes it. A confirmed track that is not seen is lost: it keeps moving at its last velocity, and may be
+    matched again for `config.max_lost_seconds` from the first frame without it, unless it leaves the image.
 
-    Each frame is matched in rounds: confirmed tracks with detections from `config.high_score` on, then
-    what is left of them with the other detections, then tentative tracks with what is left of the
-    first kind. Where a detection of the first kind and a track that was seen in the last frame are
-    both left, they may agree less than in the rounds before. What is left of that starts tentative
-    tracks.
+    Each frame is matched in rounds: confirmed tracks with detections that score at least `config.high_score`, then the
+    remaining confirmed tracks with the other detections, then tentative tracks with the remaining high-scoring
+    detections. In the last round, remaining high-scoring detections and remaining tracks seen in the last frame may
+    agree less than in the rounds before. Detections that still remain start tentative tracks.
 
-    Identities count up from 1 and are never given twice by one tracker; each tracker counts for itself.
+    Identities count up from 1, and one tracker never assigns an identity twice; each tracker counts independently.
     """
 
     def __init__(self, config: TrackingConfig) -> None:
@@ -46,18 +45,18 @@ class Tracker:
         self._latest: tuple[Tracks, float | None] = (Tracks.start(Appearance.empty(), (0, 0)), None)
 
     def update(self, instances: Instances, time_seconds: float) -> Tracked:
-        """Follow the tracks into the next frame.
+        """Update the tracks with the next frame.
 
         Args:
-            instances: the objects of the frame, K of them; 0 is fine. Picture and grid may differ in
-                size from the last frame's, but boxes are compared in pixels.
-            time_seconds: when the picture was taken, on any clock. Frames may come at any distance. A
-                clock that stands still or steps back counts as no time, since a file that starts
-                again and a corrected wall clock do that.
+            instances: K objects of the frame; K may be 0. Image and grid size may differ from those of the last
+                frame, but boxes are compared in pixels.
+            time_seconds: capture time of the frame, on any clock. Frame intervals may vary. A clock that stands still
+                or steps back counts as no elapsed time, because that happens when a file restarts or a wall clock is
+                corrected.
 
         Returns:
-            The same rows in the same order, with an identity each, -1 while tentative. An identity
-            occurs once in a frame.
+            The same rows in the same order, each with its identity, -1 while tentative. An identity occurs at most
+            once per frame.
 
         Raises:
             ValueError: `time_seconds` is not finite.
@@ -86,16 +85,16 @@ class Tracker:
         return Tracked(instances, torch.from_numpy(ids).to(instances.boxes.device))
 
     def reset(self) -> None:
-        """Forget all tracks, as for another scene. Identities go on counting."""
+        """Remove all tracks, as for a new scene. Identities keep counting up."""
         self._latest = (Tracks.start(Appearance.empty(), (0, 0)), None)
 
-    def expected(self, time_seconds: float) -> Floats:
-        """Where the confirmed tracks should be: (T, 4) xyxy of what was last visible of each, T may be 0.
+    def expected(self, time_seconds: float) -> Float64Array:
+        """Predict the boxes (T, 4) xyxy of the parts of confirmed tracks that were last visible; T may be 0.
 
-        Tracks that have not been seen for `EXPECTED_SECONDS` are left out. From any thread.
+        Tracks that have not been seen for `EXPECTED_SECONDS` are omitted. Thread-safe.
 
         Args:
-            time_seconds: on the clock of `update`; a time before the last frame's counts as that.
+            time_seconds: time on the clock of `update`; a time before the last frame counts as that of the last frame.
         """
         tracks, last_seconds = self._latest
         if last_seconds is None:
@@ -103,8 +102,8 @@ class Tracker:
         tracks = tracks[tracks.confirmed].advanced(max(time_seconds - last_seconds, 0.0))
         return tracks[~(tracks.lost_seconds > EXPECTED_SECONDS)].visible.boxes
 
-    def _matches(self, tracks: Tracks, objects: Appearance, scores: Floats) -> Indices:
-        """The row of `objects` that each track (T,) is, or `UNMATCHED`."""
+    def _matches(self, tracks: Tracks, objects: Appearance, scores: Float64Array) -> IndexArray:
+        """Return the matching row of `objects` per track (T,), or `UNMATCHED`."""
         limit = self._config.match_cost
         costs = match_costs(tracks.expectation, objects, limit + LEFTOVER_COST)
         confirmed, high = tracks.confirmed, scores >= self._config.high_score
@@ -122,26 +121,26 @@ class Tracker:
             free[open_[taken]] = False
         return matches
 
-    def _starting(self, objects: Appearance, scores: Floats, taken: Indices) -> Indices:
-        """Rows of `objects` that start a track, in an order that depends on the objects alone."""
+    def _starting(self, objects: Appearance, scores: Float64Array, taken: IndexArray) -> IndexArray:
+        """Return the rows of `objects` that start a track, in an order that depends only on the objects."""
         free = scores >= self._config.high_score
         free[taken] = False
         rows = np.flatnonzero(free)
         return rows[np.lexsort((*objects.boxes[rows].T, -scores[rows]))]
 
     def _confirm(self, tracks: Tracks) -> Tracks:
-        """Give an identity to every tentative track that has been seen often enough."""
-        due: Bools = ~tracks.confirmed & (tracks.num_seen >= self._config.confirm_frames)
-        ids: Ids = tracks.ids.copy()
+        """Assign an identity to every tentative track that has been seen often enough."""
+        due: BoolArray = ~tracks.confirmed & (tracks.num_seen >= self._config.confirm_frames)
+        ids: IndexArray = tracks.ids.copy()
         ids[due] = self._last_id + 1 + np.arange(np.count_nonzero(due))
         self._last_id += int(np.count_nonzero(due))
         return tracks.with_ids(ids)
 
 
-def _outside(tracks: Tracks, instances: Instances) -> Bools:
-    """(T,) lost tracks that have moved out of the picture as a whole."""
+def _outside(tracks: Tracks, instances: Instances) -> BoolArray:
+    """Return, per track (T,), whether it is lost and has moved entirely out of the image."""
     height, width = instances.image_size
     boxes = tracks.motion.boxes
     outside = (boxes[:, 2:] <= 0).any(axis=1) | (boxes[:, :2] >= (width, height)).any(axis=1)
-    gone: Bools = tracks.lost & outside
+    gone: BoolArray = tracks.lost & outside
     return gone

@@ -1,44 +1,43 @@
-"""The tracks of one tracker as a table: each row a track, each method the next table."""
+"""The tracks of one tracker as an immutable table with a row per track; methods return a new table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 from streamseg.structures.instances import TENTATIVE
-from streamseg.tracking.appearance import Appearance, Bools, Indices
+from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.association import Expectation
-from streamseg.tracking.motion import Floats, Motion
+from streamseg.tracking.motion import Motion
 
-__all__ = ["Ids", "Tracks"]
-
-Ids = npt.NDArray[np.int64]
+__all__ = ["Tracks"]
 
 WHOLE_UPDATE_SHARE = 0.9
-"""The whole mask is remembered anew when at least this share of the whole box is visible."""
+"""Visible share of the whole box from which the whole mask is updated."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """T tracks."""
+    """Table of T tracks."""
 
-    ids: Ids
-    """(T,) `TENTATIVE` until confirmed."""
-    num_seen: Ids
-    """(T,) frames in which the track was seen."""
-    lost_seconds: Floats
+    ids: IndexArray
+    """(T,) identities; `TENTATIVE` until confirmed."""
+    num_seen: IndexArray
+    """(T,) number of frames in which the track was seen."""
+    lost_seconds: Float64Array
     """(T,) time since the first frame without the track; NaN for one seen in the last frame."""
     motion: Motion
+    """Filter states of the whole objects."""
     visible: Appearance
-    """As last seen, moved on since."""
-    whole_shapes: Bools
-    """(T, R, R) the mask when nothing was in front."""
+    """Appearance when last seen, moved to the current positions."""
+    whole_shapes: BoolArray
+    """(T, R, R) masks when last unoccluded."""
 
     @classmethod
     def start(cls, objects: Appearance, image_size: tuple[int, int]) -> Tracks:
-        """A tentative track for each object in a picture of `image_size` (H, W)."""
+        """Create a tentative track for each object in an image of `image_size` (H, W)."""
         count = len(objects)
         return cls(
             ids=np.full(count, TENTATIVE, dtype=np.int64),
@@ -52,8 +51,8 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: Indices | Bools) -> Tracks:
-        """The chosen tracks."""
+    def __getitem__(self, rows: IndexArray | BoolArray) -> Tracks:
+        """Return the selected tracks."""
         return Tracks(
             self.ids[rows],
             self.num_seen[rows],
@@ -64,7 +63,7 @@ class Tracks:
         )
 
     def __add__(self, other: Tracks) -> Tracks:
-        """Both, one after the other."""
+        """Concatenate the tracks of both."""
         return Tracks(
             np.concatenate((self.ids, other.ids)),
             np.concatenate((self.num_seen, other.num_seen)),
@@ -75,29 +74,29 @@ class Tracks:
         )
 
     @property
-    def confirmed(self) -> Bools:
-        """(T,) have an identity, lost or not."""
-        confirmed: Bools = self.ids != TENTATIVE
+    def confirmed(self) -> BoolArray:
+        """(T,) True for tracks with an identity, lost or not."""
+        confirmed: BoolArray = self.ids != TENTATIVE
         return confirmed
 
     @property
-    def lost(self) -> Bools:
-        """(T,) were not seen in the last frame."""
-        lost: Bools = ~np.isnan(self.lost_seconds)
+    def lost(self) -> BoolArray:
+        """(T,) True for tracks not seen in the last frame."""
+        lost: BoolArray = ~np.isnan(self.lost_seconds)
         return lost
 
     @property
     def expectation(self) -> Expectation:
-        """What to look for in the frame to which the tracks were advanced."""
+        """Prediction for the frame to which the tracks were advanced."""
         whole = Appearance(self.motion.boxes, self.whole_shapes)
         return Expectation(self.visible, whole, self.motion.deviation, self.lost)
 
-    def with_ids(self, ids: Ids) -> Tracks:
-        """The same with other identities (T,)."""
+    def with_ids(self, ids: IndexArray) -> Tracks:
+        """Return a copy with other identities (T,)."""
         return replace(self, ids=ids)
 
     def advanced(self, elapsed_seconds: float) -> Tracks:
-        """The same, later, before anything is seen."""
+        """Return the tracks `elapsed_seconds` later, before any observation."""
         motion = self.motion.predicted(elapsed_seconds)
         return replace(
             self,
@@ -107,18 +106,18 @@ class Tracks:
         )
 
     def seen(self, objects: Appearance, elapsed_seconds: float) -> Tracks:
-        """The same after each track was found as its row of `objects`, `elapsed_seconds` after the last frame."""
+        """Return the tracks after observing each as its row of `objects`, `elapsed_seconds` after the last frame."""
         motion = self.motion.corrected(objects.boxes, elapsed_seconds)
-        unhidden = objects.box_areas >= WHOLE_UPDATE_SHARE * motion.size.prod(axis=1)
+        unoccluded = objects.box_areas >= WHOLE_UPDATE_SHARE * motion.size.prod(axis=1)
         return Tracks(
             ids=self.ids,
             num_seen=self.num_seen + 1,
             lost_seconds=np.full(len(self), np.nan),
             motion=motion,
             visible=objects,
-            whole_shapes=np.where(unhidden[:, None, None], objects.shapes, self.whole_shapes),
+            whole_shapes=np.where(unoccluded[:, None, None], objects.shapes, self.whole_shapes),
         )
 
     def unseen(self) -> Tracks:
-        """The same after none of them was found."""
+        """Return the tracks after a frame in which none was observed."""
         return replace(self, lost_seconds=np.where(self.lost, self.lost_seconds, 0.0))

@@ -1,4 +1,4 @@
-"""Objects that move, stay and go, and the identities that a tracker gives them."""
+"""Moving, static and temporarily absent objects, and the identities that a tracker assigns to them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from tests.support.shapes import Shape, detect_shapes
 
 FPS = 30.0
 At = Callable[[int], Shape | None]
-"""An object: what it looks like in a frame, None where it is not there."""
+"""An object: its shape in a given frame, or None if it is absent."""
 
 
 def still(x: float, y: float, width: float = 60, height: float = 60, kind: str = "ellipse") -> At:
-    """Stays where it is."""
+    """Return a static object."""
     return lambda frame: Shape(x, y, width, height, kind)
 
 
 def moving(shape: Shape, x_px: float, y_px: float = 0.0) -> At:
-    """Moves by so many pixels per frame."""
+    """Return an object that moves by the given number of pixels per frame."""
     return lambda frame: Shape(
         shape.x + x_px * frame, shape.y + y_px * frame, shape.width, shape.height, shape.kind, shape.score
     )
 
 
 def absent(at: At, frames: range) -> At:
-    """The same, but for some frames."""
+    """Return an object that is absent in some frames."""
     return lambda frame: None if frame in frames else at(frame)
 
 
@@ -37,7 +37,7 @@ def follow(
     config: TrackingConfig | None = None,
     in_front: Sequence[At] = (),
 ) -> list[list[int | None]]:
-    """The identity of each object in each frame: (frame, object), None where it was not to be seen."""
+    """Return the identity of each object in each frame, as [frame][object]; None if it was not visible."""
     tracker = Tracker(config or TrackingConfig())
     history: list[list[int | None]] = []
     for frame in range(num_frames):
@@ -52,7 +52,7 @@ def follow(
 
 
 def identities(history: Sequence[Sequence[int | None]], index: int) -> list[int]:
-    """The different identities of an object, in the order of time, without the tentative frames."""
+    """Return the successive identities of an object, without tentative frames."""
     found: list[int] = []
     for ids in history:
         identity = ids[index]

@@ -1,4 +1,4 @@
-"""Boxes with silhouettes: what two objects share, wherever they are."""
+"""Boxes with silhouettes, and the area that two objects share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.structures.instances import GridTransform, Instances
-from streamseg.tracking.appearance import RASTER, Appearance, box_overlaps, mask_intersections
+from streamseg.tracking.appearance import SILHOUETTE_SIZE, Appearance, box_overlaps, mask_intersections
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 DISC = Shape(100, 100, 60, 60)
@@ -23,10 +23,10 @@ DISC = Shape(100, 100, 60, 60)
         pytest.param([0, 0, 10, 10], [20, 20, 30, 30], 0, 0, id="disjoint on both axes"),
         pytest.param([0, 0, 10, 10], [0, 0, 5, 10], 50, 0.5, id="half inside"),
         pytest.param([5, 5, 5, 5], [5, 5, 5, 5], 0, 0, id="no extent"),
-        pytest.param([1e6, 0, 1e6 + 10, 10], [1e6 + 5, 0, 1e6 + 15, 10], 50, 1 / 3, id="far out"),
+        pytest.param([1e6, 0, 1e6 + 10, 10], [1e6 + 5, 0, 1e6 + 15, 10], 50, 1 / 3, id="large coordinates"),
     ],
 )
-def test_overlaps_of_boxes(first, second, shared, iou):
+def test_box_overlaps(first, second, shared, iou):
     area, ratio = box_overlaps(np.array([first], float), np.array([second], float))
     assert (area[0], ratio[0]) == pytest.approx((shared, iou))
 
@@ -34,41 +34,41 @@ def test_overlaps_of_boxes(first, second, shared, iou):
 @pytest.mark.parametrize(
     ("first", "second", "area"),
     [
-        pytest.param(DISC, DISC, 2827, id="a disc on itself"),
+        pytest.param(DISC, DISC, 2827, id="disc on itself"),
         pytest.param(DISC, Shape(200, 100, 60, 60), 0, id="two discs apart"),
-        pytest.param(DISC, Shape(100, 100, 24, 24), 452, id="a disc inside a disc"),
-        pytest.param(Shape(100, 100, 60, 60, "ring"), Shape(100, 100, 24, 24), 0, id="a disc in the hole of a ring"),
+        pytest.param(DISC, Shape(100, 100, 24, 24), 452, id="disc inside a disc"),
+        pytest.param(Shape(100, 100, 60, 60, "ring"), Shape(100, 100, 24, 24), 0, id="disc in the hole of a ring"),
         pytest.param(DISC, Shape(115, 100, 30, 200, "rectangle"), 1413, id="half a disc under a bar"),
     ],
 )
-def test_intersections_of_masks(first, second, area):
-    looks = [Appearance.of(detect_shapes([shape])) for shape in (first, second)]
-    for one, other in (looks, looks[::-1]):
+def test_mask_intersections(first, second, area):
+    pair = [Appearance.of(detect_shapes([shape])) for shape in (first, second)]
+    for one, other in (pair, pair[::-1]):
         assert mask_intersections(one, other)[0] == pytest.approx(area, rel=0.1, abs=20)
 
 
-def test_intersections_of_no_pair():
+def test_mask_intersections_of_no_pairs():
     none = Appearance.empty()
     assert mask_intersections(none, none).shape == (0,)
 
 
-def test_area_of_a_mask():
+def test_mask_areas():
     assert Appearance.of(detect_shapes([DISC, Shape(50, 50, 20, 20)])).mask_areas == pytest.approx([2827, 314], rel=0.1)
 
 
 @given(x=st.floats(-500, 500), y=st.floats(-500, 500))
-def test_what_two_share_does_not_depend_on_where_they_are(x, y):
+def test_shared_area_is_independent_of_the_position(x, y):
     disc, bar = (
         Appearance.of(detect_shapes([DISC])),
         Appearance.of(detect_shapes([Shape(115, 100, 30, 150, "rectangle")])),
     )
     offset = np.array([[x, y]])
     shared = mask_intersections(disc.moved(offset), bar.moved(offset))
-    # The edge of a tile may fall on either side when the numbers are rounded elsewhere.
+    # The edge of a tile may fall on either side, depending on rounding.
     assert shared == pytest.approx(mask_intersections(disc, bar), rel=0.1)
 
 
-def test_a_mask_that_leaves_its_box_is_cut_there():
+def test_mask_is_clipped_to_its_box():
     everywhere = Instances(
         torch.tensor([[40.0, 40.0, 60.0, 80.0]]),
         torch.tensor([0.9]),
@@ -79,8 +79,8 @@ def test_a_mask_that_leaves_its_box_is_cut_there():
     assert Appearance.of(everywhere).mask_areas == pytest.approx([800])
 
 
-def test_of_nothing():
+def test_appearance_of_no_objects():
     none = Appearance.of(Instances.empty(IMAGE_SIZE)) + Appearance.empty()
     assert none.boxes.shape == (0, 4)
-    assert none.shapes.shape == (0, RASTER, RASTER)
+    assert none.shapes.shape == (0, SILHOUETTE_SIZE, SILHOUETTE_SIZE)
     assert none.mask_areas.shape == (0,)

@@ -1,4 +1,4 @@
-"""The rows that a tracker answers with, and what holds whatever happens to objects."""
+"""The rows that a tracker returns, and properties that hold for any movement of objects."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 
 class TestRows:
-    def test_none_at_all(self):
+    def test_no_objects(self):
         tracker = Tracker(TrackingConfig())
         for frame in range(3):
             tracked = tracker.update(Instances.empty(IMAGE_SIZE), frame / FPS)
             assert tracked.track_ids.shape == (0,)
             assert tracked.track_ids.dtype == torch.int64
 
-    def test_none_between_some(self):
+    def test_frame_without_objects_between_others(self):
         tracker = Tracker(TrackingConfig(confirm_frames=1))
         scene = detect_shapes([Shape(60, 60, 40, 40)])
         found = [
-            tracker.update(given_, index / FPS).track_ids.tolist()
-            for index, given_ in enumerate([scene, detect_shapes([]), scene])
+            tracker.update(instances, index / FPS).track_ids.tolist()
+            for index, instances in enumerate([scene, detect_shapes([]), scene])
         ]
         assert found == [[1], [], [1]]
 
-    def test_are_the_ones_given(self):
+    def test_rows_are_those_of_the_instances(self):
         scene = detect_shapes([Shape(60, 60, 40, 40), Shape(200, 150, 40, 40, score=0.2)])
         tracked = Tracker(TrackingConfig()).update(scene, 0.0)
         assert tracked.instances is scene
         assert tracked.track_ids.tolist() == [-1, -1]
 
-    def test_without_a_mask_follow_their_boxes(self):
+    def test_objects_without_a_mask_are_matched_by_box(self):
         tracker = Tracker(TrackingConfig())
         boxes = torch.tensor([[100.0, 100.0, 103.0, 103.0]])
         for frame in range(4):
@@ -48,7 +48,7 @@ class TestRows:
             tracked = tracker.update(empty, frame / FPS)
         assert tracked.track_ids.tolist() == [1]
 
-    def test_without_extent_are_rows_all_the_same(self):
+    def test_objects_without_extent_keep_their_rows(self):
         tracker = Tracker(TrackingConfig())
         for frame in range(4):
             point = Instances(
@@ -63,11 +63,11 @@ class TestRows:
     @pytest.mark.parametrize(
         "change",
         [
-            pytest.param({"imgsz": 160}, id="another grid"),
-            pytest.param({"size": (260, 340)}, id="another picture"),
+            pytest.param({"imgsz": 160}, id="grid"),
+            pytest.param({"size": (260, 340)}, id="image size"),
         ],
     )
-    def test_survive_a_change_of(self, change):
+    def test_identities_survive_a_change_of(self, change):
         tracker = Tracker(TrackingConfig())
         shapes = [Shape(100, 100, 60, 60), Shape(200, 150, 50, 80, "rectangle")]
         for frame in range(3):
@@ -75,7 +75,7 @@ class TestRows:
         assert tracker.update(detect_shapes(shapes, **change), 3 / FPS).track_ids.tolist() == before == [1, 2]
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-    def test_of_logits_of_any_precision(self, dtype):
+    def test_logits_of_any_precision(self, dtype):
         tracker = Tracker(TrackingConfig(confirm_frames=1))
         scene = detect_shapes([Shape(60, 60, 40, 40)])
         rough = Instances(scene.boxes, scene.scores, scene.mask_logits.to(dtype), scene.grid_to_image, scene.image_size)
@@ -117,7 +117,7 @@ class TestProperties:
 
     @settings(max_examples=30, deadline=None)
     @given(data=st.data(), seed=st.integers(0, 2**16))
-    def test_identities_go_with_the_objects_and_not_with_the_rows(self, data, seed):
+    def test_identities_belong_to_objects_and_not_to_rows(self, data, seed):
         rng = np.random.default_rng(seed)
         count = data.draw(st.integers(1, 6))
         starts = [

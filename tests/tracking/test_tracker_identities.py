@@ -1,4 +1,4 @@
-"""The life of identities: a table of what happens to objects, and when they are given, kept and given up."""
+"""The life of identities: when they are assigned, kept and dropped."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ HEAD = Shape(100, 60, 50, 30, "rectangle")
 BODY = Shape(100, 90, 50, 90, "rectangle")
 
 KEPT = [
-    pytest.param([still(100, 100)], [], 10, id="one that stands still"),
-    pytest.param([moving(Shape(40, 100, 50, 50), 6)], [], 40, id="one that moves"),
+    pytest.param([still(100, 100)], [], 10, id="standing still"),
+    pytest.param([moving(Shape(40, 100, 50, 50), 6)], [], 40, id="moving"),
     pytest.param([moving(Shape(20, 100, 16, 16), 12)], [], 23, id="small and fast: little overlap from frame to frame"),
     pytest.param(
         [moving(Shape(40, 110, 40, 40), 5), moving(Shape(280, 130, 40, 40, "rectangle"), -5)],
         [],
         48,
-        id="two that cross",
+        id="two crossing",
     ),
     pytest.param(
         [moving(PERSON, 2), moving(FACE, 2)],
         [],
         40,
-        id="a face inside its person",
+        id="face inside its person",
     ),
     pytest.param(
         [moving(Shape(100, 120, 90, 90, "ring"), 2), moving(Shape(100, 120, 50, 50), 2)],
         [],
         40,
-        id="a disc inside a ring",
+        id="disc inside a ring",
     ),
     pytest.param(
         [still(160, 120, 100, 100, "rectangle"), still(160, 124, 100, 92, "triangle")],
@@ -43,8 +43,8 @@ KEPT = [
         20,
         id="nearly the same box, other masks",
     ),
-    pytest.param([absent(moving(Shape(40, 100, 50, 50), 4), range(20, 30))], [], 50, id="gone for 10 frames"),
-    pytest.param([absent(still(100, 100), range(10, 35))], [], 45, id="still, gone for 25 frames"),
+    pytest.param([absent(moving(Shape(40, 100, 50, 50), 4), range(20, 30))], [], 50, id="absent for 10 frames"),
+    pytest.param([absent(still(100, 100), range(10, 35))], [], 45, id="still, absent for 25 frames"),
     pytest.param(
         [moving(Shape(40, 120, 60, 60), 4)],
         [still(160, 120, 40, 200, "rectangle")],
@@ -55,7 +55,7 @@ KEPT = [
         [moving(Shape(40, 120, 40, 60), 5)],
         [still(160, 120, 80, 200, "rectangle")],
         50,
-        id="wholly behind a pillar",
+        id="entirely behind a pillar",
     ),
     pytest.param(
         [absent(still(100, 100), range(12, 16)), absent(still(106, 100, 30, 30, "rectangle"), range(16, 20))],
@@ -63,8 +63,8 @@ KEPT = [
         30,
         id="part and whole missing in turns",
     ),
-    pytest.param([moving(Shape(-20, 100, 60, 60), 4)], [], 40, id="comes in over the border"),
-    pytest.param([lambda frame: HEAD if frame < 10 else BODY], [], 20, id="seen whole all at once"),
+    pytest.param([moving(Shape(-20, 100, 60, 60), 4)], [], 40, id="entering over the border"),
+    pytest.param([lambda frame: HEAD if frame < 10 else BODY], [], 20, id="suddenly fully visible"),
 ]
 
 
@@ -76,18 +76,18 @@ class TestIdentities:
         assert [len(ids) for ids in found] == [1] * len(objects)
         assert len({ids[0] for ids in found}) == len(objects)
 
-    def test_given_in_the_third_frame_in_a_row(self):
+    def test_assigned_in_the_third_consecutive_frame(self):
         history = follow([still(100, 100)], 4)
         assert [ids[0] for ids in history] == [-1, -1, 1, 1]
 
-    def test_given_at_once_when_one_frame_is_enough(self):
+    def test_assigned_immediately_if_one_frame_is_enough(self):
         assert follow([still(100, 100)], 2, config=TrackingConfig(confirm_frames=1)) == [[1], [1]]
 
-    def test_not_given_to_what_flickers(self):
+    def test_not_assigned_to_flickering_objects(self):
         history = follow([absent(still(100, 100), range(2, 100, 3))], 30)
         assert identities(history, 0) == []
 
-    def test_not_given_to_low_scores_alone(self):
+    def test_not_assigned_to_low_scores_alone(self):
         history = follow([lambda frame: Shape(100, 100, 50, 50, score=0.3)], 10)
         assert identities(history, 0) == []
 
@@ -98,12 +98,12 @@ class TestIdentities:
         history = follow([dim], 25)
         assert [ids[0] for ids in history[2:]] == [1] * 23
 
-    def test_not_found_again_after_max_lost_seconds(self):
+    def test_not_matched_again_after_max_lost_seconds(self):
         config = TrackingConfig(max_lost_seconds=0.5)
         history = follow([absent(still(100, 100), range(10, 30))], 40, config=config)
         assert identities(history, 0) == [1, 2]
 
-    def test_not_found_again_at_all_with_zero_lost_seconds(self):
+    def test_never_matched_again_with_zero_lost_seconds(self):
         config = TrackingConfig(max_lost_seconds=0)
         history = follow([absent(still(100, 100), range(10, 12))], 20, config=config)
         assert identities(history, 0) == [1, 2]
@@ -115,33 +115,33 @@ class TestIdentities:
         assert identities(history, 0) == [1]
         assert identities(history, 1) == [2]
 
-    def test_new_for_what_comes_in_where_another_left(self):
+    def test_new_for_an_object_entering_where_another_left(self):
         leaving = moving(Shape(270, 120, 50, 50), 5)
         entering = moving(Shape(270 + 5 * 40, 120, 50, 50), -5)
         history = follow([leaving, entering], 45)
         assert identities(history, 0) == [1]
         assert identities(history, 1) == [2]
 
-    def test_new_for_what_looks_very_different_after_a_gap(self):
+    def test_new_for_a_very_different_object_after_a_gap(self):
         history = follow([absent(lambda frame: HEAD if frame < 10 else BODY, range(10, 11))], 20)
         assert identities(history, 0) == [1, 2]
 
-    def test_kept_by_the_head_when_the_body_comes_beside_it(self):
+    def test_kept_by_the_head_when_the_body_appears_beside_it(self):
         history = follow([lambda frame: HEAD, absent(lambda frame: BODY, range(10))], 20)
         assert identities(history, 0) == [1]
         assert identities(history, 1) == [2]
 
-    def test_never_used_again(self):
-        given_ids = []
+    def test_never_reused(self):
+        assigned_ids = []
         tracker = Tracker(TrackingConfig(confirm_frames=1, max_lost_seconds=0.1))
         for frame in range(30):
             place = 40 + 60 * (frame // 5 % 4)
             tracked = tracker.update(detect_shapes([Shape(place, 40 + place / 2, 30, 30)]), frame * 0.2)
-            given_ids.append(tracked.track_ids.tolist()[0])
-        assert given_ids == sorted(given_ids)
-        assert len(set(given_ids)) == 6
+            assigned_ids.append(tracked.track_ids.tolist()[0])
+        assert assigned_ids == sorted(assigned_ids)
+        assert len(set(assigned_ids)) == 6
 
-    def test_count_on_after_a_reset(self):
+    def test_keep_counting_after_a_reset(self):
         tracker = Tracker(TrackingConfig(confirm_frames=1))
         scene = detect_shapes([Shape(60, 60, 40, 40), Shape(200, 150, 40, 40)])
         assert tracker.update(scene, 0.0).track_ids.tolist() == [1, 2]

@@ -1,4 +1,4 @@
-"""The table of tracks: what is remembered of each, seen or not."""
+"""The table of tracks, seen and unseen."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ WHOLE = Shape(100, 100, 60, 60)
 HALF = Shape(85, 100, 30, 60, "rectangle")
 
 
-def looks(*shapes: Shape) -> Appearance:
+def appearance(*shapes: Shape) -> Appearance:
     return Appearance.of(detect_shapes(shapes))
 
 
-def test_start_tentative_and_seen_once():
-    tracks = Tracks.start(looks(WHOLE, HALF), IMAGE_SIZE)
+def test_new_tracks_are_tentative_and_seen_once():
+    tracks = Tracks.start(appearance(WHOLE, HALF), IMAGE_SIZE)
     assert tracks.ids.tolist() == [TENTATIVE, TENTATIVE]
     assert tracks.num_seen.tolist() == [1, 1]
     assert not tracks.confirmed.any()
     assert not tracks.lost.any()
 
 
-def test_time_unseen_counts_from_the_first_frame_without():
-    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE)
+def test_lost_seconds_count_from_the_first_frame_without_the_track():
+    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE)
     seconds = []
     for _ in range(3):
         tracks = tracks.advanced(0.2).unseen()
         seconds.append(tracks.lost_seconds[0])
     assert seconds == pytest.approx([0.0, 0.2, 0.4])
     assert tracks.lost.all()
-    assert not tracks.advanced(0.2).seen(looks(WHOLE), 0.2).lost.any()
+    assert not tracks.advanced(0.2).seen(appearance(WHOLE), 0.2).lost.any()
 
 
-def test_the_whole_is_remembered_while_half_is_hidden():
-    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE).advanced(0.1).seen(looks(HALF), 0.1)
-    assert tracks.visible.boxes == pytest.approx(looks(HALF).boxes)
-    assert (tracks.whole_shapes == looks(WHOLE).shapes).all()
+def test_whole_is_kept_while_half_is_hidden():
+    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE).advanced(0.1).seen(appearance(HALF), 0.1)
+    assert tracks.visible.boxes == pytest.approx(appearance(HALF).boxes)
+    assert (tracks.whole_shapes == appearance(WHOLE).shapes).all()
     assert tracks.motion.size[0, 0] > 50
 
 
-def test_the_whole_is_taken_anew_when_nothing_is_hidden():
-    triangle = looks(Shape(100, 100, 60, 60, "triangle"))
-    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE).advanced(0.1).seen(triangle, 0.1)
+def test_whole_is_updated_while_nothing_is_hidden():
+    triangle = appearance(Shape(100, 100, 60, 60, "triangle"))
+    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE).advanced(0.1).seen(triangle, 0.1)
     assert (tracks.whole_shapes == triangle.shapes).all()
 
 
-def test_what_was_last_seen_moves_with_the_whole():
-    tracks = Tracks.start(looks(WHOLE), IMAGE_SIZE)
+def test_visible_part_moves_with_the_whole():
+    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE)
     for step in (1, 2, 3):
-        tracks = tracks.advanced(0.1).seen(looks(Shape(100 + 10 * step, 100, 60, 60)), 0.1)
+        tracks = tracks.advanced(0.1).seen(appearance(Shape(100 + 10 * step, 100, 60, 60)), 0.1)
     moved = tracks.advanced(0.1)
     assert moved.visible.boxes[0] == pytest.approx(tracks.visible.boxes[0] + [10, 0, 10, 0], abs=2.5)
     assert (moved.visible.boxes - tracks.visible.boxes)[0] == pytest.approx(
@@ -61,11 +61,11 @@ def test_what_was_last_seen_moves_with_the_whole():
     )
 
 
-def test_tables_are_cut_and_joined_row_by_row():
-    first, second = Tracks.start(looks(WHOLE), IMAGE_SIZE), Tracks.start(looks(HALF, WHOLE), IMAGE_SIZE)
+def test_tables_are_indexed_and_concatenated_by_row():
+    first, second = Tracks.start(appearance(WHOLE), IMAGE_SIZE), Tracks.start(appearance(HALF, WHOLE), IMAGE_SIZE)
     both = (first + second).with_ids(np.array([4, 5, 6]))
-    chosen = both[np.array([2, 0])]
+    selected = both[np.array([2, 0])]
     assert len(both) == 3
-    assert chosen.ids.tolist() == [6, 4]
-    assert chosen.motion.boxes == pytest.approx(both.motion.boxes[[2, 0]])
-    assert (chosen.whole_shapes == both.whole_shapes[[2, 0]]).all()
+    assert selected.ids.tolist() == [6, 4]
+    assert selected.motion.boxes == pytest.approx(both.motion.boxes[[2, 0]])
+    assert (selected.whole_shapes == both.whole_shapes[[2, 0]]).all()
