@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.training.batches import draw_from
     from streamseg.training.recipe import load_recipe
     from streamseg.training.refine import held_out_figures, train_refiner
-    from streamseg.training.refiner_examples import RefineSettings
+    from streamseg.training.refiner_examples import RefineSettings, collect_examples
     from streamseg.weights import load_weights, save_weights
 
     for name, least in (("images", 10), ("epochs", 0.0), ("seed", 0), ("threads", 1)):

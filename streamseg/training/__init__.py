@@ -1,8 +1,24 @@
 """Training of the class-agnostic segmenter on COCO- and SA-1B-format folders and the rendered scene.
 
-    folders, sa1b, scenes ─► compose ─► batches ─► learner (Network ─► assign ─► loss ─► optimizer) ─► trainer
+    datasets, scenes ─► compose ─► batches ─► learner (Network ─► assign ─► loss ─► optimizer) ─► trainer
 
-`ranks` shares a run out among processes; `pseudo` labels what is not labelled; `pack` makes data small to carry.
+recipe             a run as a YAML file: sources and settings
+settings           the settings of a run
+scenes             labelled images of the rendered scene
+compose            augmentation: one training image from several labelled ones
+batches            seeded batches of training images
+assign             assignment of anchors to targets
+loss               box, distribution, score and mask losses
+optimizer          AdamW, or Muon with AdamW
+learner            network, moving average and optimizer; one training step
+trainer            the training loop, with logs, evaluations and checkpoints
+ranks              processes that share a run, one per device
+checkpoint         reading and writing checkpoints
+step_log           JSON lines by step
+refiner_examples   detections of a finished network with their targets
+refine             training of a refiner on these examples
+pseudo             pseudo-labels for unlabelled objects
+pack               a recipe's data in one small folder
 
-Every category becomes one: `object`.
+All categories are merged into one: `object`.
 """

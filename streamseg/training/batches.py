@@ -1,4 +1,4 @@
-"""Endless, seeded batches: sample k of a run is the same whatever came before it, so a run can resume."""
+"""Seeded batches. Sample k of a run does not depend on earlier samples, so a run can resume at any batch."""
 
 from __future__ import annotations
 
@@ -9,50 +9,50 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from streamseg.datasets.samples import Sample
 from streamseg.errors import DataError
-from streamseg.training.compose import Composed, ComposeSettings, Draw, compose
-from streamseg.training.ranks import ALONE, Ranks
+from streamseg.structures.arrays import Float64Array
+from streamseg.training.compose import ComposedImage, ComposeSettings, Draw, compose
+from streamseg.training.ranks import SINGLE_PROCESS, Ranks
 
 __all__ = ["Batch", "SampleSource", "batches", "draw_from"]
 
 
 class SampleSource(Protocol):
-    """Where labelled pictures come from: a folder, or the rendered scene."""
+    """A source of labelled images: a folder or the rendered scene."""
 
     def __len__(self) -> int: ...
 
     def sample(self, index: int) -> Sample:
-        """Picture `index`, 0 <= index < len."""
+        """Return labelled image `index`, 0 <= index < len."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """B pictures with N targets in all."""
+    """B images with N targets in total."""
 
     images: Tensor
     """uint8 (B, 3, S, S) RGB."""
     boxes: Tensor
     """float32 (N, 4) xyxy, pixels."""
     masks: Tensor
-    """uint8 (N, S / 4, S / 4): how much of each cell the object covers, 0..255."""
+    """uint8 (N, S / 4, S / 4): share of each cell that the object covers, 0..255."""
     image_indices: Tensor
-    """int64 (N,): which picture each target is in, ascending."""
+    """int64 (N,): index of the image that contains each target, ascending."""
     background_weight: Tensor
     """uint8 (B, S / 4, S / 4): weight of a negative at each cell, 0..255."""
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """Return a copy of the batch on another device."""
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
 
 
-class _Composer(Dataset[Composed | DataError]):
+class _Composer(Dataset[ComposedImage | DataError]):
     def __init__(
         self,
         sources: Sequence[SampleSource],
@@ -69,20 +69,20 @@ class _Composer(Dataset[Composed | DataError]):
         self._seed = seed
         self._settings = settings
 
-    def __getitem__(self, index: int) -> Composed | DataError:
-        # Every picture of a batch has the same size, drawn from the batch's number.
+    def __getitem__(self, index: int) -> ComposedImage | DataError:
+        # All images of a batch have the same size, drawn from the number of the batch.
         batch_rng = np.random.default_rng((self._seed, index // self._batch_size, 1))
         size = int(batch_rng.choice(self._sizes))
         try:
             draw = draw_from(self._sources, self._shares)
             return compose(np.random.default_rng((self._seed, index)), draw, size, self._settings)
         except DataError as error:
-            # Raised in a worker, it would arrive as a page of traceback.
+            # Raised in a worker, the error would arrive as a long traceback.
             return error
 
 
-def draw_from(sources: Sequence[SampleSource], shares: npt.NDArray[np.float64]) -> Draw:
-    """Draws a source by its share (they sum to 1), and of it any picture alike."""
+def draw_from(sources: Sequence[SampleSource], shares: Float64Array) -> Draw:
+    """Return a function that draws a source by its share (shares sum to 1), then one of its images uniformly."""
 
     def draw(rng: np.random.Generator) -> Sample:
         source = sources[int(rng.choice(len(sources), p=shares))]
@@ -91,7 +91,7 @@ def draw_from(sources: Sequence[SampleSource], shares: npt.NDArray[np.float64]) 
     return draw
 
 
-def _collate(items: Sequence[Composed | DataError]) -> Batch | DataError:
+def _collate(items: Sequence[ComposedImage | DataError]) -> Batch | DataError:
     composed = []
     for item in items:
         if isinstance(item, DataError):
@@ -108,7 +108,7 @@ def _collate(items: Sequence[Composed | DataError]) -> Batch | DataError:
 
 
 class _Order:
-    """Numbers of the samples of batches `start` to `stop` (exclusive), those at `share` of each batch."""
+    """Sample numbers of batches `start` to `stop` (exclusive), limited to the positions `share` of each batch."""
 
     def __init__(self, start: int, stop: int, batch_size: int, share: range) -> None:
         self._firsts = range(start * batch_size, stop * batch_size, batch_size)
@@ -128,7 +128,7 @@ def _one_thread(worker: int) -> None:
 
 @contextmanager
 def _without_opencv_threads() -> Iterator[None]:
-    """End OpenCV's threads: a worker that is forked beside them would wait for ever for threads it does not have."""
+    """Stop OpenCV's threads: a worker forked while they run would wait forever for threads that it does not have."""
     num_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -148,28 +148,28 @@ def batches(
     seed: int,
     settings: ComposeSettings,
     num_workers: int = 1,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Iterator[Batch]:
-    """Batches number `start` to `stop` (exclusive) of the run with this seed, or this process's share of each.
+    """Yield batches `start` to `stop` (exclusive) of the run with this seed, or this process's share of each.
 
     Args:
-        sources: where pictures are drawn from, with replacement.
-        weights: share of each source, any positive scale.
+        sources: sources of labelled images, which are drawn with replacement.
+        weights: share of each source, on any positive scale.
         sizes: canvas sizes in pixels, multiples of 32; one is drawn per batch.
-        batch_size: pictures per batch.
-        start: first batch, 0 for a fresh run.
+        batch_size: images per batch, over all processes.
+        start: first batch, 0 for a new run.
         stop: one past the last batch.
-        seed: of the whole run.
-        settings: the augmentation.
-        num_workers: processes that compose; 0 composes in this one.
-        ranks: the processes that share the batches; together they have the pictures that one would have alone.
+        seed: seed of the whole run.
+        settings: settings of the augmentation.
+        num_workers: worker processes that compose images; 0 composes in the current process.
+        ranks: processes that share the batches; together they get the images that a single process would get.
 
     Raises:
-        ConfigError: the processes cannot share a batch evenly.
-        DataError: when its batch comes up: a picture is missing or an annotation contradicts it.
+        ConfigError: a batch cannot be divided evenly among the processes.
+        DataError: an image is missing or an annotation contradicts it; raised when its batch is due.
     """
     share = ranks.share(batch_size)
-    loader: DataLoader[Composed | DataError] = DataLoader(
+    loader: DataLoader[ComposedImage | DataError] = DataLoader(
         _Composer(sources, weights, sizes, batch_size, seed, settings),
         batch_size=len(share),
         sampler=_Order(start, stop, batch_size, share),

@@ -1,4 +1,7 @@
-"""What a run needs to go on exactly where it stopped. Read with `weights_only`: nothing in it is executed."""
+"""Checkpoints: the complete state of a run, to resume exactly where it stopped.
+
+They are read with `weights_only`: no code in a checkpoint is executed.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,7 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 
 PARTS = frozenset({"step", "settings", "network", "average", "optimizer"})
 
-# What the reader of pickles raises at foreign or broken bytes, depending on where they break.
-FOREIGN = (
+UNPICKLING_ERRORS = (
     pickle.UnpicklingError,
     struct.error,
     zipfile.BadZipFile,
@@ -30,10 +32,11 @@ FOREIGN = (
     TypeError,
     ValueError,
 )
+"""Raised while unpickling a foreign or damaged file, depending on the position of the damage."""
 
 
 def save_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write all of it or nothing: the last good checkpoint stays until the next one is complete.
+    """Write a checkpoint atomically: the previous one remains until the new one is complete.
 
     Raises:
         DataError: the disk is full or not writable; the previous checkpoint is intact.
@@ -41,7 +44,7 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     partial = path.with_suffix(".partial")
     try:
         try:
-            # Through a file of Python's, a full disk is an OSError that says so.
+            # With a Python file object, a full disk raises an OSError that states the cause.
             with partial.open("wb") as file:
                 torch.save(state, file)
                 file.flush()
@@ -50,23 +53,23 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:
-        # Where a write fails midway, torch's archive fails once more when it is closed, and hides the reason.
+        # If a write fails midway, closing torch's archive raises a second error, which hides the cause.
         reason = error if isinstance(error, OSError) else error.__context__
         if not isinstance(reason, OSError):
             raise
-        before = "the checkpoint before is intact" if path.exists() else "there is no checkpoint before it"
-        raise DataError(f"cannot write {path}: {reason.strerror or reason}; {before}") from error
+        previous = "the previous checkpoint is intact" if path.exists() else "there is no previous checkpoint"
+        raise DataError(f"cannot write {path}: {reason.strerror or reason}; {previous}") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this program.
+    """Read a checkpoint written by `streamseg train`.
 
     Raises:
-        DataError: missing, truncated, damaged, or no checkpoint.
+        DataError: the file is missing, truncated, damaged, or not a checkpoint.
     """
     damaged, state = None, None
     try:
-        # A checkpoint is a zip archive; torch does not compare its checksums.
+        # A checkpoint is a zip archive; torch does not verify its checksums.
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is None:
@@ -75,11 +78,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"there is no checkpoint {path} to resume from") from error
     except OSError as error:
         raise DataError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
-    except FOREIGN as error:
+    except UNPICKLING_ERRORS as error:
         kind = type(error).__name__
-        raise DataError(f"{path} is no checkpoint of streamseg train, or is cut off or damaged ({kind})") from error
+        raise DataError(
+            f"{path} is not a checkpoint of streamseg train, or it is truncated or damaged ({kind})"
+        ) from error
     if damaged is not None:
         raise DataError(f"{path} is damaged: the checksum of {damaged} is wrong; resume from an older copy")
     if not isinstance(state, dict) or not state.keys() >= PARTS:
-        raise DataError(f"{path} is no checkpoint of streamseg train: it lacks some of the parts a run needs")
+        raise DataError(f"{path} is not a checkpoint of streamseg train: it lacks parts that a run requires")
     return state

@@ -1,7 +1,7 @@
-"""One training picture from several labelled ones: crop, scale, flip, copy-paste, mosaic, camera noise.
+"""Compose one training image from several labelled ones: crop, scale, flip, copy-paste, mosaic, camera noise.
 
-Copy-paste follows Ghiasi et al. (arXiv 2012.07177): objects cut from other pictures, blended at the
-edge, and whatever they cover is taken from the masks below.
+Copy-paste follows Ghiasi et al. (arXiv 2012.07177): objects are cut from other images and blended at the edge, and the
+pixels that they cover are removed from the masks below.
 """
 
 from __future__ import annotations
@@ -15,25 +15,31 @@ import numpy.typing as npt
 
 from streamseg.datasets.samples import Sample
 from streamseg.errors import ConfigError
+from streamseg.structures.arrays import Float32Array, ImageArray
 
-__all__ = ["ComposeSettings", "Composed", "compose"]
+__all__ = ["ComposeSettings", "ComposedImage", "compose"]
 
-Picture = npt.NDArray[np.uint8]
+ByteArray = npt.NDArray[np.uint8]
+"""uint8 of any shape: coverage and weights, 0..255."""
+
 Draw = Callable[[np.random.Generator], Sample]
-"""Draws one labelled picture."""
+"""Draws one labelled image."""
 
 GRID = 4
-"""Pixels per cell of the mask targets: the prototypes' stride."""
+"""Pixels per cell of the mask targets: the stride of the prototypes."""
 
 PAD_VALUE = 114
-"""Grey of the padding, as at inference."""
+"""Grey value of the padding, as at inference."""
 
 MIN_VISIBLE_PX = 24
 MIN_VISIBLE_SHARE = 0.25
-"""An object with fewer visible pixels, or with less of it left uncovered, is no target."""
+"""Minimum visible pixels of a target, and minimum share of the object's pixels that must remain visible."""
 
 MAX_OBJECTS = 60
-"""Targets per picture; of more, the smallest are neither target nor background. Bounds memory on crowded pictures."""
+"""Maximum targets per image; beyond it, the smallest objects are neither target nor background.
+
+Bounds memory on crowded images.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,16 +47,16 @@ class ComposeSettings:
     """Probabilities and ranges of the augmentation.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value is out of range.
     """
 
     mosaic: float = 0.25
     paste: float = 0.6
     max_pasted: int = 4
     scale: tuple[float, float] = (0.8, 2.2)
-    """Long side of the picture relative to the canvas."""
+    """Range of the image's long side relative to the canvas."""
     part_share: float = 0.35
-    """How often labelled parts are targets: they are real answers that should rank below wholes."""
+    """Probability that labelled parts are targets: parts are valid detections, but should rank below wholes."""
     photometric: float = 0.8
 
     def __post_init__(self) -> None:
@@ -64,16 +70,16 @@ class ComposeSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Composed:
-    """One training picture of S x S pixels with N targets."""
+class ComposedImage:
+    """One training image of S x S pixels with N targets."""
 
-    image: Picture
+    image: ImageArray
     """(S, S, 3) RGB."""
-    boxes: npt.NDArray[np.float32]
+    boxes: Float32Array
     """(N, 4) xyxy, pixels."""
-    masks: Picture
-    """(N, S / 4, S / 4): how much of each cell the object covers, 0..255."""
-    background_weight: Picture
+    masks: ByteArray
+    """(N, S / 4, S / 4): share of each cell that the object covers, 0..255."""
+    background_weight: ByteArray
     """(S / 4, S / 4): weight of a negative at each cell, 0..255."""
 
 
@@ -81,23 +87,23 @@ class Composed:
 class _Layer:
     """One object on the canvas."""
 
-    mask: Picture
-    """(S, S) 0..255: what is visible of it."""
+    mask: ByteArray
+    """(S, S): coverage of each pixel by the visible part of the object, 0..255."""
     full_px: int
-    """Pixels before anything covered it."""
+    """Pixels of the object before anything covered it."""
 
 
 @dataclass
 class _Canvas:
-    image: Picture
+    image: ImageArray
     layers: list[_Layer]
-    weight: Picture
+    weight: ByteArray
 
 
 def compose(
     rng: np.random.Generator, draw: Draw, size: int, settings: ComposeSettings, *, grid: int = GRID
-) -> Composed:
-    """Draw pictures and make one training picture of `size` x `size` (a multiple of 32) of them.
+) -> ComposedImage:
+    """Draw labelled images and compose one training image of `size` x `size` pixels (a multiple of 32).
 
     The masks have one cell per `grid` pixels.
     """
@@ -114,7 +120,7 @@ def compose(
 
 
 def _place(rng: np.random.Generator, sample: Sample, size: int, settings: ComposeSettings) -> _Canvas:
-    """A random crop of the picture at a random scale, aspect and flip."""
+    """Place a random crop of the image with random scale, aspect ratio and flip."""
     height, width = sample.image.shape[:2]
     scale = size / max(height, width) * np.exp(rng.uniform(*np.log(settings.scale)))
     aspect = np.exp(rng.uniform(-0.15, 0.15))
@@ -149,7 +155,7 @@ def _place(rng: np.random.Generator, sample: Sample, size: int, settings: Compos
 
 
 def _mosaic(rng: np.random.Generator, tiles: list[_Canvas]) -> _Canvas:
-    """Four tiles of equal size in a square: objects half as large, in foreign surroundings."""
+    """Join four tiles of equal size in a square: objects at half size, in unfamiliar surroundings."""
     half = tiles[0].image.shape[0]
     size = 2 * half
     image = np.empty((size, size, 3), dtype=np.uint8)
@@ -168,7 +174,7 @@ def _mosaic(rng: np.random.Generator, tiles: list[_Canvas]) -> _Canvas:
 
 
 def _paste(rng: np.random.Generator, canvas: _Canvas, source: Sample) -> None:
-    """Cut one whole object out of a picture and put it on top."""
+    """Cut one whole object out of a sample and paste it on top."""
     wholes = [labelled.mask for labelled in source.objects if not labelled.is_part and not labelled.is_crowd]
     candidates = [mask for mask in wholes if mask.area > 400]
     if not candidates:
@@ -183,14 +189,14 @@ def _paste(rng: np.random.Generator, canvas: _Canvas, source: Sample) -> None:
     pixels = source.image[chosen.y : chosen.y + crop_height, chosen.x : chosen.x + crop_width]
     cut = _resize(pixels, width, height, flip)
     alpha = _resize(chosen.crop.astype(np.uint8) * 255, width, height, flip)
-    # Some objects leave the picture, as they do in life.
+    # Objects may extend beyond the image, as in real images.
     offset_x = int(rng.integers(-width // 4, max(size - 3 * width // 4, -width // 4 + 1)))
     offset_y = int(rng.integers(-height // 4, max(size - 3 * height // 4, -height // 4 + 1)))
     gain = rng.uniform(0.75, 1.25)
 
     mask = np.zeros((size, size), dtype=np.uint8)
     _copy_into(mask, alpha, offset_x, offset_y)
-    # The soft edge reaches a pixel beyond the cut: there the picture stays as it was.
+    # The soft edge extends one pixel beyond the cut-out, where the image must stay unchanged.
     pasted = canvas.image.copy()
     _copy_into(pasted, np.clip(cut * gain, 0, 255).astype(np.uint8), offset_x, offset_y)
     soft = cv2.GaussianBlur(mask, (3, 3), 0)[..., None].astype(np.uint16)
@@ -201,8 +207,8 @@ def _paste(rng: np.random.Generator, canvas: _Canvas, source: Sample) -> None:
     canvas.layers.append(_Layer(mask, int(np.count_nonzero(alpha > 127))))
 
 
-def _camera_noise(rng: np.random.Generator, image: Picture) -> Picture:
-    """What cameras do: exposure, white balance, blur, sensor noise, compression."""
+def _camera_noise(rng: np.random.Generator, image: ImageArray) -> ImageArray:
+    """Simulate a camera: exposure, white balance, blur, sensor noise, compression."""
     gains = rng.uniform(0.85, 1.15, 3) * np.exp(rng.uniform(-0.4, 0.4))
     gamma = np.exp(rng.uniform(-0.3, 0.3))
     ramp = np.linspace(0, 1, 256)[:, None] ** gamma
@@ -223,8 +229,8 @@ def _camera_noise(rng: np.random.Generator, image: Picture) -> Picture:
     return image
 
 
-def _finish(canvas: _Canvas, grid: int) -> Composed:
-    """Boxes and grid masks of what is visible enough."""
+def _finish(canvas: _Canvas, grid: int) -> ComposedImage:
+    """Return the boxes and grid masks of all sufficiently visible objects."""
     cells = canvas.image.shape[0] // grid
     visible_px = [int(np.count_nonzero(layer.mask > 127)) for layer in canvas.layers]
     boxes: list[tuple[np.intp, ...]] = []
@@ -234,13 +240,13 @@ def _finish(canvas: _Canvas, grid: int) -> Composed:
         inside = layer.mask > 127
         is_hidden = visible_px[row] < max(MIN_VISIBLE_PX, MIN_VISIBLE_SHARE * layer.full_px)
         if is_hidden or len(boxes) == MAX_OBJECTS:
-            # Neither a target nor background.
+            # Exclude the object from both targets and background.
             canvas.weight[inside] = 0
             continue
         rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
         masks.append(cv2.resize(layer.mask, (cells, cells), interpolation=cv2.INTER_AREA))
-    return Composed(
+    return ComposedImage(
         image=canvas.image,
         boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
         masks=np.array(masks, dtype=np.uint8).reshape(-1, cells, cells),
@@ -250,16 +256,16 @@ def _finish(canvas: _Canvas, grid: int) -> Composed:
     )
 
 
-def _resize(picture: Picture, width: int, height: int, flip: bool) -> Picture:
-    shrinks = width < picture.shape[1] or height < picture.shape[0]
-    scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+def _resize(image: ByteArray, width: int, height: int, flip: bool) -> ByteArray:
+    shrinks = width < image.shape[1] or height < image.shape[0]
+    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(cv2.flip(scaled, 1) if flip else scaled, dtype=np.uint8)
 
 
-def _copy_into(canvas: Picture, picture: Picture, x: int, y: int) -> None:
-    """Copy with the part that leaves the canvas cut off."""
-    height, width = picture.shape[:2]
+def _copy_into(canvas: ByteArray, image: ByteArray, x: int, y: int) -> None:
+    """Copy an image to (x, y) of the canvas; clip the part that exceeds the canvas."""
+    height, width = image.shape[:2]
     x0, y0 = max(x, 0), max(y, 0)
     x1, y1 = min(x + width, canvas.shape[1]), min(y + height, canvas.shape[0])
     if x1 > x0 and y1 > y0:
-        canvas[y0:y1, x0:x1] = picture[y0 - y : y1 - y, x0 - x : x1 - x]
+        canvas[y0:y1, x0:x1] = image[y0 - y : y1 - y, x0 - x : x1 - x]

@@ -1,4 +1,4 @@
-"""What learns: the network, its moving average and its optimizer, and the step that moves them."""
+"""The state of training: network, moving average and optimizer, and the training step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamseg.modeling.network import Network, Predictions
 from streamseg.training.batches import Batch
 from streamseg.training.loss import LossParts, segmentation_loss
 from streamseg.training.optimizer import build_optimizer
-from streamseg.training.ranks import ALONE, Ranks
+from streamseg.training.ranks import SINGLE_PROCESS, Ranks
 from streamseg.training.settings import TrainingSettings
 
 __all__ = ["Learner", "learning_rate"]
@@ -28,16 +28,16 @@ class Learner:
     """A network at one step of its training.
 
     Args:
-        network: what to start from; it is changed.
-        settings: the course of the run.
-        device: where it is trained.
-        ranks: the processes that train it together. Each takes its share of a batch; the gradient is that of the
-            whole batch, and batch norms see the whole batch on CUDA, each its share (and the first's is kept) on
-            the CPU.
+        network: initial network, trained in place.
+        settings: settings of the run.
+        device: device to train on.
+        ranks: processes that train it together. Each processes its share of a batch; the gradient is that of the
+            whole batch. Batch norms see the whole batch on CUDA; on the CPU, each sees its share, and the statistics
+            of the first process are kept.
     """
 
     def __init__(
-        self, network: Network, settings: TrainingSettings, device: torch.device, *, ranks: Ranks = ALONE
+        self, network: Network, settings: TrainingSettings, device: torch.device, *, ranks: Ranks = SINGLE_PROCESS
     ) -> None:
         self.step = 0
         self.network = network
@@ -46,14 +46,14 @@ class Learner:
         self._settings = settings
         self._device = device
         self._ranks = ranks
-        self._forward: Callable[..., Predictions] = network if ranks.count == 1 else _joined(network, device)
+        self._forward: Callable[..., Predictions] = network if ranks.count == 1 else _distributed(network, device)
         self._optimizer = build_optimizer(settings.optimizer, network, weight_decay=settings.weight_decay)
 
     def train_on(self, batch: Batch) -> LossParts:
-        """Do one step with a batch on the device, or with this process's share of it.
+        """Train one step on a batch on the device, or on this process's share of it.
 
         Returns:
-            The losses before the step; their mean over all processes is the whole batch's.
+            The losses before the step; their mean over all processes is the loss of the whole batch.
         """
         parts = self.backward(batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.max_gradient_norm)
@@ -63,7 +63,7 @@ class Learner:
         return parts
 
     def backward(self, batch: Batch) -> LossParts:
-        """The losses of a batch, whose gradients are added to the network's."""
+        """Return the losses of a batch and add their gradients to those of the network."""
         rng = torch.Generator().manual_seed(self._settings.seed * 1_000_003 + self.step)
         images = batch.images.to(memory_format=torch.channels_last).float() / 255
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._settings.half):
@@ -74,7 +74,7 @@ class Learner:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # Early on the average follows quickly: random initial weights must not linger in it.
+        # The average follows quickly at first, to forget the random initial weights.
         decay = self._settings.average_decay * (1 - math.exp(-(self.step + 1) / 500))
         for averaged, current in zip(
             self.average.state_dict().values(), self.network.state_dict().values(), strict=True
@@ -85,14 +85,14 @@ class Learner:
                 averaged.copy_(current)
 
     def first_infinite(self) -> str | None:
-        """Name of a tensor of the network that holds a value that is no number; None where all is well."""
+        """Return the name of a network tensor with a NaN or infinite value; None if all values are finite."""
         for name, tensor in self.network.state_dict().items():
             if not torch.isfinite(tensor).all():
                 return name
         return None
 
-    def state(self) -> dict[str, Any]:
-        """All that is needed to go on from here, as `save_checkpoint` takes it."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the complete state, as expected by `save_checkpoint`."""
         return {
             "step": self.step,
             "settings": json.dumps(asdict(self._settings)),
@@ -101,11 +101,11 @@ class Learner:
             "optimizer": self._optimizer.state_dict(),
         }
 
-    def restore(self, state: dict[str, Any], path: Path) -> None:
-        """Go on from a state; `path` is where it was read from, for messages.
+    def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
+        """Restore a state; `path` is the file that it was read from, for error messages.
 
         Raises:
-            DataError: it is the state of another network or optimizer.
+            DataError: the state belongs to another network or optimizer.
         """
         try:
             size = json.loads(state["settings"])["size"]
@@ -115,13 +115,15 @@ class Learner:
                 self._optimizer.load_state_dict(state["optimizer"])
                 self.step = int(state["step"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise DataError(f"{path} does not fit the network ({type(error).__name__}); train afresh") from error
+            raise DataError(f"{path} does not fit the network ({type(error).__name__}); start a new run") from error
         if size != self._settings.size:
-            raise DataError(f"{path} is of a network of size {size}, asked for is {self._settings.size}")
+            raise DataError(
+                f"{path} belongs to a network of size {size}, not to {self._settings.size} as in the settings"
+            )
 
 
-def _joined(network: Network, device: torch.device) -> nn.Module:
-    """The network whose gradients are the mean over all processes'; its tensors are the network's own."""
+def _distributed(network: Network, device: torch.device) -> nn.Module:
+    """Wrap the network to average its gradients over all processes; the wrapper shares the network's tensors."""
     if device.type == "cpu":
         return nn.parallel.DistributedDataParallel(network)
     return nn.parallel.DistributedDataParallel(
@@ -131,7 +133,7 @@ def _joined(network: Network, device: torch.device) -> nn.Module:
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:
-    """That of a step: it rises linearly through the warm-up, and falls along half a cosine."""
+    """Return the learning rate of a step: a linear rise during the warm-up, then a decay along half a cosine."""
     if step < settings.num_warmup_steps:
         return settings.learning_rate * (step + 1) / settings.num_warmup_steps
     done = (step - settings.num_warmup_steps) / max(settings.num_steps - settings.num_warmup_steps, 1)

@@ -13,24 +13,24 @@ from streamseg.modeling.decoding import anchors, expected_sides
 from streamseg.modeling.network import PROTOTYPE_STRIDE, Predictions
 from streamseg.training.assign import assign
 from streamseg.training.batches import Batch
-from streamseg.training.ranks import ALONE, Ranks
+from streamseg.training.ranks import SINGLE_PROCESS, Ranks
 
 __all__ = ["LossParts", "complete_iou", "segmentation_loss"]
 
 BOX_GAIN = 7.5
 SCORE_GAIN = 0.5
 DISTRIBUTION_GAIN = 1.5
-"""Weights of the parts, those of YOLOv8."""
+"""Weights of the loss parts, as in YOLOv8."""
 
 MASK_MARGIN = 0.1
-"""Masks are trained a little beyond the box (share of its size), so that they end inside, not at its edge."""
+"""Margin around the box in which masks are trained (share of its size), so that they end inside, not at its edge."""
 
 MAX_MASKS = 320
-"""Anchors per batch whose masks are trained, drawn at random; bounds memory on crowded batches."""
+"""Maximum anchors per batch whose masks are trained, drawn at random; bounds memory on crowded batches."""
 
 
 class LossParts(NamedTuple):
-    """Scalars, already weighted; their sum is what is minimised."""
+    """Weighted scalar losses; training minimises their sum."""
 
     box: Tensor
     distribution: Tensor
@@ -39,7 +39,7 @@ class LossParts(NamedTuple):
 
 
 def complete_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """CIoU (N,) of pairs of boxes (N, 4) xyxy, above -1.5, 1 for equal boxes (Zheng et al., arXiv 1911.08287)."""
+    """Return the CIoU (N,) of box pairs (N, 4) xyxy: above -1.5, 1 for equal boxes (Zheng et al., arXiv 1911.08287)."""
     top_left = torch.maximum(boxes_a[:, :2], boxes_b[:, :2])
     bottom_right = torch.minimum(boxes_a[:, 2:], boxes_b[:, 2:])
     intersection = (bottom_right - top_left).clamp(min=0).prod(dim=1)
@@ -57,19 +57,20 @@ def complete_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
 
 
 def segmentation_loss(
-    predictions: Predictions, batch: Batch, *, rng: torch.Generator, mask_gain: float, ranks: Ranks = ALONE
+    predictions: Predictions, batch: Batch, *, rng: torch.Generator, mask_gain: float, ranks: Ranks = SINGLE_PROCESS
 ) -> LossParts:
-    """Losses of one batch: masks as a mean over their anchors, the rest by the sum of the positives' target scores.
+    """Return the losses of one batch.
 
-    A batch without any target trains the scores alone. Where several processes share a batch, it is the whole batch
-    that losses are normalised by, so that their mean over the processes is the loss of the batch.
+    The mask loss is a mean over anchors; the others are divided by the sum of the positives' target scores. A batch
+    without targets trains only the scores. If several processes share a batch, losses are normalised over the whole
+    batch; their mean over the processes is the loss of the batch.
 
     Args:
-        predictions: of the batch's images.
+        predictions: predictions for the images of the batch.
         batch: images and targets.
-        rng: draws the anchors whose masks are trained, where there are very many.
-        mask_gain: weight of the mask part.
-        ranks: the processes that share the batch.
+        rng: draws the anchors whose masks are trained, if there are more than `MAX_MASKS`.
+        mask_gain: weight of the mask loss.
+        ranks: processes that share the batch.
     """
     centres, strides = anchors(predictions.prototypes.detach())  # (A, 2), (A, 1)
     score_logits = predictions.score_logits.float().amax(dim=1)  # (B, A)
@@ -77,20 +78,20 @@ def segmentation_loss(
     boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=2)  # (B, A, 4)
 
     score_target = torch.zeros_like(score_logits)
-    picture: list[Tensor] = []
-    anchor: list[Tensor] = []
-    target: list[Tensor] = []
+    image_parts: list[Tensor] = []
+    anchor_parts: list[Tensor] = []
+    target_parts: list[Tensor] = []
     for index in range(len(batch.images)):
         rows = (batch.image_indices == index).nonzero()[:, 0]
-        found = assign(score_logits[index].sigmoid(), boxes[index], centres, strides[:, 0], batch.boxes[rows])
-        score_target[index, found.anchors] = found.quality
-        picture.append(torch.full_like(found.anchors, index))
-        anchor.append(found.anchors)
-        target.append(rows[found.targets])
-    pictures, positives, targets = torch.cat(picture), torch.cat(anchor), torch.cat(target)  # (P,) each
-    weight = score_target[pictures, positives]  # (P,)
+        assigned = assign(score_logits[index].sigmoid(), boxes[index], centres, strides[:, 0], batch.boxes[rows])
+        score_target[index, assigned.anchors] = assigned.quality
+        image_parts.append(torch.full_like(assigned.anchors, index))
+        anchor_parts.append(assigned.anchors)
+        target_parts.append(rows[assigned.targets])
+    image_indices, positives, targets = map(torch.cat, (image_parts, anchor_parts, target_parts))  # (P,) each
+    weight = score_target[image_indices, positives]  # (P,)
     num_masks = min(len(targets), MAX_MASKS)
-    sums = ranks.total(torch.stack([score_target.sum(), score_target.new_tensor(float(num_masks))])) / ranks.count
+    sums = ranks.sum(torch.stack([score_target.sum(), score_target.new_tensor(float(num_masks))])) / ranks.count
     total, mask_total = sums[0].clamp(min=1.0 / ranks.count), sums[1]
 
     score_loss = _score_loss(score_logits, score_target, batch.background_weight, centres) / total
@@ -98,18 +99,18 @@ def segmentation_loss(
         zero = (predictions.box_logits.sum() + predictions.mask_coefficients.sum() + predictions.prototypes.sum()) * 0
         return LossParts(zero, zero, SCORE_GAIN * score_loss, zero)
     target_boxes = batch.boxes[targets]
-    box_loss = ((1 - complete_iou(boxes[pictures, positives], target_boxes)) * weight).sum() / total
-    box_logits = predictions.box_logits[pictures, :, positives].float()  # (P, 4 * reg_max)
+    box_loss = ((1 - complete_iou(boxes[image_indices, positives], target_boxes)) * weight).sum() / total
+    box_logits = predictions.box_logits[image_indices, :, positives].float()  # (P, 4 * reg_max)
     distribution = _distribution_loss(box_logits, target_boxes, centres[positives], strides[positives])
     distribution_loss = (distribution * weight).sum() / total
-    mask_loss = _mask_loss(predictions, batch, pictures, positives, targets, rng) / mask_total
+    mask_loss = _mask_loss(predictions, batch, image_indices, positives, targets, rng) / mask_total
     return LossParts(
         BOX_GAIN * box_loss, DISTRIBUTION_GAIN * distribution_loss, SCORE_GAIN * score_loss, mask_gain * mask_loss
     )
 
 
 def _score_loss(logits: Tensor, target: Tensor, background_weight: Tensor, centres: Tensor) -> Tensor:
-    """Cross entropy; where no object is labelled, weighted by how complete the labels are."""
+    """Return the cross entropy; negatives are weighted by the completeness of the labels."""
     cells = (centres / PROTOTYPE_STRIDE).long()
     weight = background_weight[:, cells[:, 1], cells[:, 0]].float() / 255  # (B, A)
     weight = torch.where(target > 0, 1.0, weight)
@@ -117,7 +118,7 @@ def _score_loss(logits: Tensor, target: Tensor, background_weight: Tensor, centr
 
 
 def _distribution_loss(logits: Tensor, boxes: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-    """DFL (P,): cross entropy on the two bins around each side (Li et al., arXiv 2006.04388)."""
+    """Return the DFL (P,): cross entropy on the two bins around each side (Li et al., arXiv 2006.04388)."""
     logits = logits.reshape(len(boxes), 4, -1)  # (P, 4, reg_max)
     num_bins = logits.shape[2]
     sides = torch.cat([centres - boxes[:, :2], boxes[:, 2:] - centres], dim=1) / strides  # (P, 4)
@@ -131,17 +132,22 @@ def _distribution_loss(logits: Tensor, boxes: Tensor, centres: Tensor, strides: 
 
 
 def _mask_loss(
-    predictions: Predictions, batch: Batch, pictures: Tensor, positives: Tensor, targets: Tensor, rng: torch.Generator
+    predictions: Predictions,
+    batch: Batch,
+    image_indices: Tensor,
+    positives: Tensor,
+    targets: Tensor,
+    rng: torch.Generator,
 ) -> Tensor:
-    """Cross entropy and Dice of the assembled masks, inside the box and its margin, summed over anchors."""
+    """Return cross entropy plus Dice of the assembled masks inside the box and its margin, summed over anchors."""
     if len(targets) > MAX_MASKS:
         keep = torch.randperm(len(targets), generator=rng)[:MAX_MASKS].sort().values.to(targets.device)
-        pictures, positives, targets = pictures[keep], positives[keep], targets[keep]
+        image_indices, positives, targets = image_indices[keep], positives[keep], targets[keep]
     prototypes = predictions.prototypes.float()
     height, width = prototypes.shape[2:]
-    coefficients = predictions.mask_coefficients[pictures, :, positives].float()  # (P, 32)
-    # `pictures` ascends, so that the products follow in its order.
-    products = [coefficients[pictures == index] @ maps.flatten(1) for index, maps in enumerate(prototypes)]
+    coefficients = predictions.mask_coefficients[image_indices, :, positives].float()  # (P, 32)
+    # `image_indices` is ascending, so the products are in the same order.
+    products = [coefficients[image_indices == index] @ maps.flatten(1) for index, maps in enumerate(prototypes)]
     logits = torch.cat(products).reshape(-1, height, width)  # (P, h, w)
     truth = batch.masks[targets].float() / 255  # (P, h, w)
 

@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW, or Muon on the convolutions with AdamW on the rest."""
+"""Optimizers: AdamW, or Muon for the convolutions with AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MUON_MOMENTUM = 0.95
 
 
 class Optimizer:
-    """One or two of torch's optimizers that step together, at one learning rate.
+    """One or two torch optimizers that step together with the same learning rate.
 
     Args:
-        parts: torch optimizers, over different parameters.
-        flat: pairs of a convolution's weight (O, I, h, w) and the leaf (O, h * w * I) that shares its memory, for
-            an optimizer that moves matrices only.
+        parts: torch optimizers with disjoint parameters.
+        flat: pairs of a convolution's weight (O, I, h, w) and the leaf tensor (O, h * w * I) that shares its memory,
+            for an optimizer that supports only matrices.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Optimizer:
         self._decays = [group["weight_decay"] for part in self._parts for group in part.param_groups]
 
     def step(self, learning_rate: float) -> None:
-        """Move every weight along its gradient, and forget the gradients."""
+        """Update all weights and clear their gradients."""
         for convolution, matrix in self._flat:
             matrix.grad = None if convolution.grad is None else _as_matrix(convolution.grad)
             convolution.grad = None
@@ -45,17 +45,17 @@ class Optimizer:
             part.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """The state of each part, in order."""
+        """Return the state of each part, in order."""
         return [part.state_dict() for part in self._parts]
 
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
-        """Take over a state; weight decay stays as the settings have it.
+        """Restore a state; the weight decay remains that of the settings.
 
         Raises:
-            ValueError: it is the state of another kind of optimizer, or of another network.
+            ValueError: the state belongs to another kind of optimizer or to another network.
         """
         if len(states) != len(self._parts):
-            raise ValueError(f"{len(states)} optimizers were saved, the settings ask for {len(self._parts)}")
+            raise ValueError(f"{len(states)} optimizers were saved, but the settings require {len(self._parts)}")
         for part, state in zip(self._parts, states, strict=True):
             part.load_state_dict(state)
         groups = [group for part in self._parts for group in part.param_groups]
@@ -64,23 +64,23 @@ class Optimizer:
 
 
 def build_optimizer(kind: str, network: Network, *, weight_decay: float) -> Optimizer:
-    """Make one; weight decay acts on convolutions only, not on biases and batch norms.
+    """Build the optimizer of a network; weight decay applies only to convolutions, not to biases and batch norms.
 
-    Muon makes each update of a matrix orthogonal, so that all its directions learn at the same pace; a convolution
-    is a matrix of its outputs by its inputs. With steps as large as AdamW's own (Liu et al., arXiv 2502.16982)
-    the same learning rate and weight decay serve both.
+    Muon orthogonalises each matrix update, so that all directions learn at the same rate; a convolution is treated as
+    an outputs-by-inputs matrix. Its steps are scaled to the size of AdamW's (Liu et al., arXiv 2502.16982), so both
+    share one learning rate and weight decay.
 
     Args:
         kind: "adamw" or "muon".
-        network: its weights must lie in channels_last order and stay where they are.
+        network: network whose weights are in channels_last order and keep their memory.
         weight_decay: 0 or more.
 
     Raises:
-        ConfigError: this torch has no Muon.
+        ConfigError: this version of torch has no Muon.
         ValueError: the network is not in channels_last memory format.
     """
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    # A single output has one direction only: nothing to make orthogonal.
+    # A single output has only one direction: there is nothing to orthogonalise.
     matrices = [one for one in trained if kind == "muon" and one.ndim == 4 and one.shape[0] > 1]
     chosen = {id(one) for one in matrices}
     others = [one for one in trained if id(one) not in chosen]
@@ -93,7 +93,7 @@ def build_optimizer(kind: str, network: Network, *, weight_decay: float) -> Opti
     if kind == "adamw":
         return Optimizer([adamw])
     if not hasattr(torch.optim, "Muon"):
-        raise ConfigError(f"torch {torch.__version__} has no Muon, 2.9 and later have; set optimizer to adamw")
+        raise ConfigError(f"torch {torch.__version__} has no Muon (added in 2.9); set optimizer to adamw")
     flat = [(one, nn.Parameter(_as_matrix(one.data))) for one in matrices]
     if any(matrix.data_ptr() != one.data_ptr() for one, matrix in flat):
         raise ValueError("Muon needs a network in channels_last memory format")
@@ -107,5 +107,5 @@ def build_optimizer(kind: str, network: Network, *, weight_decay: float) -> Opti
 
 
 def _as_matrix(weight: Tensor) -> Tensor:
-    """(O, I, h, w) as (O, h * w * I): without a copy where it lies in channels_last order."""
+    """View (O, I, h, w) as (O, h * w * I); copies only if the weight is not in channels_last order."""
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)

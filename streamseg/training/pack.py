@@ -1,4 +1,4 @@
-"""Everything that a recipe trains on in one small folder, to be carried to another machine."""
+"""Pack the training data of a recipe into one small folder, to copy to another machine."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instanc
 from streamseg.datasets.samples import LabelledFolder, shrink_mask
 from streamseg.training.recipe import Recipe, RecipeSource
 
-__all__ = ["Packed", "pack_recipe"]
+__all__ = ["PackSummary", "pack_recipe"]
 
 
 @dataclass(frozen=True)
-class Packed:
-    """What was written."""
+class PackSummary:
+    """Size of the written data."""
 
-    num_pictures: int
+    num_images: int
     num_annotations: int
     num_bytes: int
 
@@ -36,34 +36,34 @@ def pack_recipe(
     max_side: int,
     quality: int,
     on_image: Callable[[int, int], None] = lambda done, total: None,
-) -> Packed:
-    """Write the pictures of a recipe's sources with their labels, and the recipe for them as `recipe.yaml`.
+) -> PackSummary:
+    """Write the images and labels of a recipe's sources, and a recipe for them as `recipe.yaml`.
 
-    Pictures are in the order in which they were, so that the packed recipe draws the same ones.
+    The order of the images is kept, so the packed recipe draws the same ones.
 
     Args:
-        recipe: what to pack.
-        data: folder that its paths are relative to.
-        out: must be empty, or not there.
-        max_side: larger pictures are shrunk to this long side in pixels; JPEG files that are not stay as they are.
-        quality: JPEG quality of what is written anew, 1..100.
-        on_image: called with how many pictures are done, and of how many.
+        recipe: recipe to pack.
+        data: folder to which the paths in the recipe are relative.
+        out: output folder; must be empty or missing.
+        max_side: larger images are shrunk to this long side, in pixels; smaller JPEG files are copied unchanged.
+        quality: JPEG quality of re-encoded images, 1..100.
+        on_image: called with the number of finished images and their total.
 
     Raises:
-        ConfigError: a source has a key of another format.
-        DataError: a source or a picture is broken, or `out` cannot be written.
+        ConfigError: a source has a key of the other format.
+        DataError: a source or an image is broken, or `out` cannot be written.
     """
-    recipe.open_sources(data)  # what is wrong with any of them is said before the first is packed
+    recipe.open_sources(data)  # report errors in any source before packing the first
     groups = _by_folder(recipe.sources)
-    wanted = {name: _wanted(group, data) for name, group in groups.items()}
-    total = sum(len(indices) for _, indices in wanted.values())
+    selected = {name: _select_images(group, data) for name, group in groups.items()}
+    total = sum(len(indices) for _, indices in selected.values())
     done, num_annotations = 0, 0
     with new_folder(out):
-        for name, (folder, indices) in wanted.items():
+        for name, (folder, indices) in selected.items():
             (out / name / "images").mkdir(parents=True)
             content: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
             for index in indices:
-                _pack_picture(folder.entry(index), content, out / name, max_side=max_side, quality=quality)
+                _pack_image(folder.entry(index), content, out / name, max_side=max_side, quality=quality)
                 done += 1
                 on_image(done, total)
             write_instances(out / name, content)
@@ -73,11 +73,11 @@ def pack_recipe(
         ).model_dump(mode="json", exclude_defaults=True)
         (out / "recipe.yaml").write_text(yaml.safe_dump(packed, sort_keys=False, allow_unicode=True), encoding="utf-8")
         num_bytes = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return Packed(total, num_annotations, num_bytes)
+    return PackSummary(total, num_annotations, num_bytes)
 
 
 def _by_folder(sources: tuple[RecipeSource, ...]) -> dict[str, list[RecipeSource]]:
-    """Sources by the name of the packed folder that they share: those that differ in what is drawn from it only."""
+    """Group sources by the name of the packed folder that they share; they may differ only in how they draw from it."""
     groups: dict[str, list[RecipeSource]] = {}
     for one in sources:
         name, number = Path(one.path).name or "data", 1
@@ -98,8 +98,8 @@ def _packed_source(source: RecipeSource, groups: dict[str, list[RecipeSource]]) 
     return source.model_copy(update=changes)
 
 
-def _wanted(group: list[RecipeSource], data: Path) -> tuple[LabelledFolder, list[int]]:
-    """A folder and which of its pictures its sources ask for."""
+def _select_images(group: list[RecipeSource], data: Path) -> tuple[LabelledFolder, list[int]]:
+    """Return a folder and the indices of the images that its sources use."""
     folder = group[0].model_copy(update={"source": None}).open(data)
     names = {one.source for one in group}
     if None in names:
@@ -107,26 +107,24 @@ def _wanted(group: list[RecipeSource], data: Path) -> tuple[LabelledFolder, list
     return folder, [index for index in range(len(folder)) if folder.entry(index).source in names]
 
 
-def _pack_picture(
-    picture: LabelledImage, content: dict[str, Any], folder: Path, *, max_side: int, quality: int
-) -> None:
-    image = read_image(picture)
-    height, width = picture.size
+def _pack_image(labelled: LabelledImage, content: dict[str, Any], folder: Path, *, max_side: int, quality: int) -> None:
+    image = read_image(labelled)
+    height, width = labelled.size
     scale = min(max_side / max(height, width), 1.0)
     number = len(content["images"]) + 1
     path = folder / "images" / f"{number:06}.jpg"
-    if scale < 1 or picture.path.suffix.lower() not in (".jpg", ".jpeg"):
+    if scale < 1 or labelled.path.suffix.lower() not in (".jpg", ".jpeg"):
         width, height = max(round(width * scale), 1), max(round(height * scale), 1)
         shrunk = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) if scale < 1 else image
         bgr = cv2.cvtColor(np.asarray(shrunk, dtype=np.uint8), cv2.COLOR_RGB2BGR)
         _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
         path.write_bytes(encoded.tobytes())
     else:
-        path.write_bytes(picture.path.read_bytes())
+        path.write_bytes(labelled.path.read_bytes())
     entry = {"id": number, "file_name": path.name, "width": width, "height": height}
-    content["images"].append(entry | ({} if picture.source is None else {"source": picture.source}))
-    for annotation in picture.annotations:
-        mask = shrink_mask(annotation_mask(annotation, picture.size), picture.size, (height, width))
+    content["images"].append(entry | ({} if labelled.source is None else {"source": labelled.source}))
+    for annotation in labelled.annotations:
+        mask = shrink_mask(annotation_mask(annotation, labelled.size), labelled.size, (height, width))
         if not mask.area:
             continue
         identity = {"id": len(content["annotations"]) + 1, "image_id": number, "category_id": 1}

@@ -1,4 +1,4 @@
-"""The processes of one run: one per device, each with its share of every batch, started by torchrun."""
+"""Processes of one run, started by torchrun: one per device, each with its share of every batch."""
 
 from __future__ import annotations
 
@@ -13,75 +13,75 @@ from torch import Tensor, distributed
 
 from streamseg.errors import ConfigError
 
-__all__ = ["ALONE", "Ranks", "join_ranks"]
+__all__ = ["SINGLE_PROCESS", "Ranks", "join_ranks"]
 
 WAIT = timedelta(minutes=30)
-"""How long a process waits for the others: the first may be evaluating the network meanwhile."""
+"""Maximum wait for the other processes: the first may be evaluating the network."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this is; `count` above 1 needs torch's process group."""
+    """Rank of this process and number of processes; `count` above 1 requires torch's process group."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that logs and writes."""
+        """True for the process that logs and writes files."""
         return self.rank == 0
 
     def share(self, batch_size: int) -> range:
-        """Which pictures of each batch are this process's.
+        """Return the positions in each batch that belong to this process.
 
         Raises:
-            ConfigError: the batch cannot be shared out evenly.
+            ConfigError: the batch cannot be divided evenly.
         """
         if batch_size % self.count:
             raise ConfigError(f"batch_size is {batch_size}; it must be a multiple of the {self.count} processes")
         each = batch_size // self.count
         return range(self.rank * each, (self.rank + 1) * each)
 
-    def total(self, values: Tensor) -> Tensor:
-        """The sum over all processes, which all have to ask for it."""
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes; every process must call this."""
         if self.count == 1:
             return values
         summed = values.detach().clone()
         distributed.all_reduce(summed)
         return summed
 
-    def agree(self, decision: bool, device: torch.device) -> bool:
-        """What the first process decides; all have to ask for it."""
+    def broadcast(self, decision: bool, device: torch.device) -> bool:
+        """Return the decision of the first process; every process must call this."""
         if self.count == 1:
             return decision
-        word = torch.tensor([int(decision)], device=device)
-        distributed.broadcast(word, src=0)
-        return bool(word.item())
+        value = torch.tensor([int(decision)], device=device)
+        distributed.broadcast(value, src=0)
+        return bool(value.item())
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 @contextmanager
 def join_ranks(device: str, environment: Mapping[str, str] = os.environ) -> Iterator[tuple[Ranks, str]]:
-    """Join the other processes, if torchrun started this one; alone otherwise.
+    """Join the process group if torchrun started this process; otherwise yield `SINGLE_PROCESS`.
 
     Args:
-        device: what the user asked for: "cpu", or "cuda" for one GPU per process.
-        environment: torchrun says in it who is who.
+        device: requested device: "cpu", or "cuda" for one GPU per process.
+        environment: environment variables, in which torchrun sets the rank of each process.
 
     Yields:
-        Which process this is, and its device.
+        The rank of this process and its device.
 
     Raises:
-        ConfigError: a device that the processes would have to share, or none for this process.
+        ConfigError: the processes would share one device, or this process has none.
     """
     count = int(environment.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield ALONE, device
+        yield SINGLE_PROCESS, device
         return
     if ":" in device:
-        raise ConfigError(f"device is {device}, but torchrun started {count} processes; ask for cuda, one GPU each")
+        raise ConfigError(f"device is {device}, but torchrun started {count} processes; set device to cuda")
     on_cuda = device == "cuda"
     local = int(environment["LOCAL_RANK"])
     if on_cuda:

@@ -1,4 +1,4 @@
-"""A training run as a YAML file: where pictures come from, and the settings."""
+"""Training recipes: a run as a YAML file, with sources of images and settings."""
 
 from __future__ import annotations
 
@@ -20,34 +20,35 @@ __all__ = ["Recipe", "RecipeSource", "load_recipe"]
 
 
 class RecipeSource(BaseModel):
-    """One folder of labelled pictures."""
+    """One folder of labelled images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     source: str | None = None
-    """COCO: only pictures of this `source`."""
+    """COCO: use only images with this `source`; None uses all."""
     weight: FiniteFloat = Field(default=1.0, gt=0)
     background_weight: float = Field(default=1.0, ge=0, le=1)
     format: Literal["auto", "coco", "sa-1b"] = "auto"
-    """auto: COCO where there is an instances.json, SA-1B where there is a sa_*.json."""
+    """auto: COCO if there is an instances.json, SA-1B if there is a sa_*.json."""
     min_predicted_iou: float = Field(default=0.0, ge=0, le=1)
-    """SA-1B: masks that are said to be worse are left out."""
+    """SA-1B: omit masks with a lower predicted IoU, 0..1."""
     min_stability_score: float = Field(default=0.0, ge=0, le=1)
+    """SA-1B: omit masks with a lower stability score, 0..1."""
 
     def open(self, data: Path) -> LabelledFolder:
-        """Open it below the folder `data`.
+        """Open the folder, relative to the folder `data`.
 
         Raises:
-            ConfigError: a key of the other format.
+            ConfigError: a key belongs to the other format.
             DataError: the folder is missing or broken.
         """
         path = data / self.path
-        # What is neither is opened as COCO, whose reader says what is missing.
+        # A folder in neither format is opened as COCO, whose reader reports what is missing.
         may_be_sa1b = self.format == "auto" and path.is_dir() and not (path / "instances.json").exists()
         if self.format == "sa-1b" or (may_be_sa1b and contains_sa1b(path)):
             if self.source is not None:
-                raise ConfigError(f"{path} is in SA-1B format, where pictures have no source; leave source out")
+                raise ConfigError(f"{path} is in SA-1B format, in which images have no source; omit source")
             return Sa1bFolder(
                 path,
                 min_predicted_iou=self.min_predicted_iou,
@@ -56,30 +57,30 @@ class RecipeSource(BaseModel):
             )
         if self.min_predicted_iou > 0 or self.min_stability_score > 0:
             raise ConfigError(
-                f"{path} is in COCO format, where masks have no quality; leave min_predicted_iou and"
-                " min_stability_score out"
+                f"{path} is in COCO format, in which masks have no quality; omit min_predicted_iou and"
+                " min_stability_score"
             )
         return CocoFolder(path, source=self.source, background_weight=self.background_weight)
 
 
 class Recipe(BaseModel):
-    """What to train on, and how."""
+    """Sources and settings of a training run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[RecipeSource, ...] = ()
     scene_weight: FiniteFloat = Field(default=0.0, ge=0)
-    """Share of pictures of the rendered scene, on the scale of the sources' weights."""
+    """Share of images of the rendered scene, on the scale of the sources' weights."""
     imgsz: int | None = Field(default=None, ge=32, le=4096)
-    """Input size that the weights ask for where they are used; None: the user's choice."""
+    """Default input size stored in the weights, in pixels; None leaves it to the user."""
     settings: dict[str, Any] = {}
-    """Fields of `TrainingSettings`; the rest keep their defaults."""
+    """Fields of `TrainingSettings`; omitted fields keep their defaults."""
 
     def open_sources(self, data: Path) -> tuple[list[SampleSource], list[float]]:
-        """Open every source below the folder `data`, with its weight.
+        """Open every source, relative to the folder `data`, and return the sources and their weights.
 
         Raises:
-            ConfigError: a source has a key of another format.
+            ConfigError: a source has a key of the other format.
             DataError: a folder is missing or broken.
         """
         opened: list[SampleSource] = [one.open(data) for one in self.sources]
@@ -94,7 +95,7 @@ def load_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        ConfigError: missing, no YAML, or a value is wrong; one line per mistake.
+        ConfigError: the file is missing or not valid YAML, or a value is invalid; one line per mistake.
     """
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -112,5 +113,5 @@ def _explain(problem: ErrorDetails) -> str:
         known = RecipeSource.model_fields if len(problem["loc"]) > 1 else Recipe.model_fields
         return f"{where}: unknown key; valid keys are {', '.join(known)}"
     if problem["type"] == "model_type":
-        return f"{where} must hold keys and values, got {str(problem['input'])[:60]}"
+        return f"{where} must contain keys and values, got {str(problem['input'])[:60]}"
     return f"{where}: {problem['msg']}, got {str(problem['input'])[:60]}"

@@ -1,4 +1,4 @@
-"""Labelled pictures of the rendered scene."""
+"""Labelled images of the rendered scene."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from streamseg.synthetic import SceneRenderer
 __all__ = ["SceneSamples"]
 
 SIZES = ((640, 480), (1280, 720), (512, 512), (480, 640), (384, 216))
-"""(width, height) in pixels, as cameras have: what is enlarged to the network's input has no sharp edges."""
+"""(width, height) in pixels, as delivered by cameras: images enlarged to the network's input have no sharp edges."""
 
-PICTURES_PER_SCENE = 200
+IMAGES_PER_SCENE = 200
 FRAME_STEP = 17
-"""Pictures of one scene are this many frames apart: far enough to look different."""
+"""Frames between two images of one scene: far enough apart to look different."""
 
 FIRST_SEED = 1_000_000
-"""Scenes of smaller seeds are never trained on: they are what is measured and shown."""
+"""First seed used in training. Smaller seeds are reserved for evaluation and demos."""
 
 
 class SceneSamples:
-    """Many scenes, a different seed for every `PICTURES_PER_SCENE` pictures.
+    """Labelled images of many scenes, with a different seed for every `IMAGES_PER_SCENE` images.
 
     Args:
-        num_scenes: how many different scenes there are. Each is built when it is first drawn from (a third
-            of a second: all its objects are painted) and kept.
+        num_scenes: number of different scenes. Each is built on first use and cached; building one takes a third of a
+            second, because all its objects are painted.
     """
 
     def __init__(self, num_scenes: int = 48) -> None:
@@ -33,11 +33,11 @@ class SceneSamples:
         self._scenes: dict[int, SceneRenderer] = {}
 
     def __len__(self) -> int:
-        return self._num_scenes * PICTURES_PER_SCENE
+        return self._num_scenes * IMAGES_PER_SCENE
 
     def sample(self, index: int) -> Sample:
-        """Picture `index`; everything in it is labelled, parts as well."""
-        scene, frame = divmod(index, PICTURES_PER_SCENE)
+        """Return labelled image `index`; all objects and parts are labelled."""
+        scene, frame = divmod(index, IMAGES_PER_SCENE)
         renderer = self._renderer(scene)
         truth = renderer.truth(frame * FRAME_STEP)
         objects = tuple(

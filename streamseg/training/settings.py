@@ -1,4 +1,4 @@
-"""What decides the course of a training run, apart from the data."""
+"""Settings of a training run, apart from its data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["TrainingSettings"]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The course of a run; with the same settings and data, two runs are equal.
+    """Settings of a run; two runs with the same settings and data are identical.
 
     Raises:
-        ConfigError: a value with which no run is possible.
+        ConfigError: a value is out of range.
     """
 
     size: Size = "n"
@@ -32,13 +32,13 @@ class TrainingSettings:
     weight_decay: float = 0.02
     num_warmup_steps: int = 200
     average_decay: float = 0.9995
-    """Of the moving average; reached gradually."""
+    """Decay per step of the moving average, 0 to below 1; reached gradually."""
     max_gradient_norm: float = 10.0
     mask_gain: float = 4.0
-    """Weight of the mask loss, cross entropy plus Dice, each at about half; box and score losses have YOLOv8's."""
+    """Weight of the mask loss: cross entropy plus Dice, about half each. Box and score losses use YOLOv8's weights."""
     seed: int = 0
     half: bool = True
-    """bfloat16 for the network (the loss stays float32)."""
+    """Run the network in bfloat16; the loss stays in float32."""
     compose: ComposeSettings = field(default_factory=ComposeSettings)
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class TrainingSettings:
             ("size", self.size in get_args(Size), f"one of {', '.join(get_args(Size))}"),
             ("num_steps", self.num_steps >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
-            ("batch_size", self.batch_size > 1 or 32 not in self.sizes, "at least 2 for pictures of 32 pixels"),
+            ("batch_size", self.batch_size > 1 or 32 not in self.sizes, "at least 2 for images of 32 pixels"),
             ("sizes", self.sizes and all(s > 0 and s % 32 == 0 for s in self.sizes), "one or more multiples of 32"),
             ("optimizer", self.optimizer in ("adamw", "muon"), "adamw or muon"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),

@@ -1,4 +1,4 @@
-"""A file of JSON lines that each belong to a step, cut back to a step when a run resumes."""
+"""Logs with one JSON object per line and step, truncated to the checkpoint's step when a run resumes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["append_line", "read_lines", "trim_lines"]
 
 
 def append_line(path: Path, values: Mapping[str, Any]) -> None:
-    """Add a line.
+    """Append a line.
 
     Raises:
         DataError: the file cannot be written.
@@ -26,7 +26,7 @@ def append_line(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines in order, up to one that a killed writer left unfinished; none where there is no file.
+    """Return the lines in order, up to a line left incomplete by a killed writer; empty if the file does not exist.
 
     Raises:
         OSError: the file cannot be read.
@@ -46,7 +46,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def trim_lines(path: Path, step: int) -> None:
-    """Leave out what was logged after `step`: those steps are done again.
+    """Remove lines logged after `step`, because these steps are repeated.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The training loop: batches in, steps, a log, evaluations and checkpoints out."""
+"""The training loop, with its logs, evaluations and checkpoints."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ from streamseg.training.batches import SampleSource, batches
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
 from streamseg.training.learner import Learner, learning_rate
 from streamseg.training.loss import LossParts
-from streamseg.training.ranks import ALONE, Ranks
+from streamseg.training.ranks import SINGLE_PROCESS, Ranks
 from streamseg.training.settings import TrainingSettings
 from streamseg.training.step_log import append_line, trim_lines
 
 __all__ = ["CHECKPOINT", "EVALUATIONS", "LOSSES", "Evaluation", "Progress", "Trainer"]
 
 CHECKPOINT, LOSSES, EVALUATIONS = "last.ckpt", "losses.jsonl", "evaluations.jsonl"
-"""The files of a run."""
+"""Names of the files in a run's folder."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One line of the training log; losses are means since the line before."""
+    """One line of the training log; losses are means since the previous line."""
 
     step: int
     num_steps: int
     losses: dict[str, float]
     learning_rate: float
-    pictures_per_second: float
+    images_per_second: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good the averaged network is, asked now and then on the way."""
+    """Periodic evaluation of the averaged network."""
 
     measure: Callable[[Network], dict[str, float]]
-    """Figures by name, of a network in eval mode that it leaves as it is."""
+    """Returns figures by name for a network in eval mode, without changing it."""
     every: int
-    """Steps from one to the next; the last step is evaluated as well."""
+    """Steps between evaluations; the last step is always evaluated."""
 
 
 class Trainer:
     """One run in one folder: `last.ckpt`, `losses.jsonl`, `evaluations.jsonl`.
 
     Args:
-        settings: the course of the run.
-        sources: labelled pictures.
+        settings: settings of the run.
+        sources: sources of labelled images.
         weights: share of each source.
-        folder: where checkpoints and the log go; made if need be.
+        folder: folder for checkpoints and logs, created if missing.
         device: "cpu" or "cuda…".
-        resume: go on from `last.ckpt`, and with the log from there; the settings may differ in `num_steps`
-            and the like, not in the network's size.
-        num_workers: processes that compose pictures.
-        initial: what to start from (fine-tuning), instead of random weights of the settings' size.
-        ranks: the processes that share the run, each with its own trainer; only the first writes.
+        resume: resume from `last.ckpt` and continue its logs; settings such as `num_steps` may differ, but not the
+            size of the network.
+        num_workers: processes that compose images.
+        initial: network to fine-tune; None starts with random weights of the size in the settings.
+        ranks: processes that share the run, each with its own trainer; only the first writes files.
 
     Raises:
-        ConfigError: the processes cannot share a batch.
-        DataError: nothing to train on, a folder that cannot be written, or a checkpoint that does not fit.
+        ConfigError: a batch cannot be divided evenly among the processes.
+        DataError: there are no sources, the folder is not writable, or the checkpoint does not fit.
     """
 
     def __init__(
@@ -80,14 +80,14 @@ class Trainer:
         resume: bool = False,
         num_workers: int = 1,
         initial: Network | None = None,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         if not sources or len(sources) != len(weights) or min(weights) <= 0:
-            raise DataError(f"training needs sources and a positive weight for each, got {len(sources)} and {weights}")
+            raise DataError(f"training requires sources with positive weights, got {len(sources)} and {weights}")
         if len(ranks.share(settings.batch_size)) == 1 and 32 in settings.sizes:
-            # The coarsest level of such a picture is one cell, which has no variance to normalise by.
+            # The coarsest level of such an image is a single cell, which has no variance for normalisation.
             raise ConfigError(
-                f"batch_size is {settings.batch_size}; it must be at least {2 * ranks.count} for pictures of 32 pixels"
+                f"batch_size is {settings.batch_size}; it must be at least {2 * ranks.count} for images of 32 pixels"
                 f" in {ranks.count} processes"
             )
         self.settings = settings
@@ -99,7 +99,7 @@ class Trainer:
         network = build_network(settings.size, seed=settings.seed) if initial is None else copy.deepcopy(initial)
         self._learner = Learner(network, settings, self._device, ranks=ranks)
         if resume:
-            self._learner.restore(load_checkpoint(folder / CHECKPOINT), folder / CHECKPOINT)
+            self._learner.load_state_dict(load_checkpoint(folder / CHECKPOINT), folder / CHECKPOINT)
         if ranks.is_first:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -110,17 +110,17 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """Number of completed steps."""
         return self._learner.step
 
     @property
     def network(self) -> Network:
-        """The network that is trained."""
+        """Network in training."""
         return self._learner.network
 
     @property
     def average(self) -> Network:
-        """Its moving average, which is what is used later; in eval mode."""
+        """Moving average of the network, in eval mode; the final result of training."""
         return self._learner.average
 
     def run(
@@ -133,19 +133,19 @@ class Trainer:
         evaluation: Evaluation | None = None,
         on_checkpoint: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Train to the end, or for `stop_after_seconds`; True when the run is complete.
+        """Train to the end, or for `stop_after_seconds`; return True if the run is complete.
 
         Args:
-            report: called with each line of the log.
-            report_every: steps from line to line.
-            checkpoint_seconds: from checkpoint to checkpoint.
-            stop_after_seconds: stop then, with a checkpoint.
-            evaluation: what to measure on the way.
-            on_checkpoint: called when a checkpoint has been written.
+            report: callback for each line of the log.
+            report_every: steps between lines of the log.
+            checkpoint_seconds: minimum time between checkpoints.
+            stop_after_seconds: time after which to stop, with a checkpoint.
+            evaluation: evaluation to run periodically; None runs none.
+            on_checkpoint: called after each checkpoint is written.
 
         Raises:
-            DataError: a picture cannot be read, the loss is no number, or a checkpoint cannot be written. The
-                last checkpoint is intact.
+            DataError: an image cannot be read, the loss is not finite, or a checkpoint cannot be written. The last
+                checkpoint remains intact.
         """
         started = checkpointed = time.monotonic()
         window = _Window(self.step, started)
@@ -171,8 +171,8 @@ class Trainer:
                 window.started += self._evaluate(evaluation)
             now = time.monotonic()
             has_time = now - started <= stop_after_seconds
-            # Each has its own clock, and all must stop at the same step.
-            if math.isfinite(stop_after_seconds) and self._ranks.agree(not has_time, self._device):
+            # Each process has its own clock, but all must stop at the same step.
+            if math.isfinite(stop_after_seconds) and self._ranks.broadcast(not has_time, self._device):
                 break
             if now - checkpointed > checkpoint_seconds:
                 self._checkpoint(on_checkpoint)
@@ -183,7 +183,7 @@ class Trainer:
 
     def _log(self, report: Callable[[Progress], None], window: _Window) -> None:
         num_steps = self.step - window.first_step
-        means = self._ranks.total(torch.stack(list(window.sums.values()))) / self._ranks.count
+        means = self._ranks.sum(torch.stack(list(window.sums.values()))) / self._ranks.count
         losses = {name: value / num_steps for name, value in zip(window.sums, means.tolist(), strict=True)}
         if not all(map(math.isfinite, losses.values())):
             raise self._diverged("the loss")
@@ -195,13 +195,15 @@ class Trainer:
             num_steps=self.settings.num_steps,
             losses=losses,
             learning_rate=learning_rate(self.step, self.settings),
-            pictures_per_second=num_steps * self.settings.batch_size / seconds,
+            images_per_second=num_steps * self.settings.batch_size / seconds,
         )
-        append_line(self._folder / LOSSES, asdict(progress))
+        values = asdict(progress)
+        values["pictures_per_second"] = values.pop("images_per_second")  # the key in existing logs
+        append_line(self._folder / LOSSES, values)
         report(progress)
 
     def _evaluate(self, evaluation: Evaluation) -> float:
-        """Measure and write it down; the seconds it took."""
+        """Run the evaluation and log its scores; return the elapsed seconds."""
         started = time.monotonic()
         if self._ranks.is_first:
             scores = evaluation.measure(self.average)
@@ -209,22 +211,22 @@ class Trainer:
         return time.monotonic() - started
 
     def _checkpoint(self, on_checkpoint: Callable[[], None]) -> None:
-        # The loss is only looked at now and then, and may be finite when its gradient is not.
+        # The loss is checked only when it is logged, and it may be finite while its gradient is not.
         broken = self._learner.first_infinite()
         if broken is not None:
             raise self._diverged(f"{broken} of the network")
         if self._ranks.is_first:
-            save_checkpoint(self._learner.state(), self._folder / CHECKPOINT)
+            save_checkpoint(self._learner.state_dict(), self._folder / CHECKPOINT)
             on_checkpoint()
 
-    def _diverged(self, what: str) -> DataError:
+    def _diverged(self, name: str) -> DataError:
         checkpoint = self._folder / CHECKPOINT
         remedy = f"resume from {checkpoint}" if checkpoint.exists() else "start again: there is no checkpoint yet"
-        return DataError(f"{what} is no number any more at step {self.step}; lower the learning rate and {remedy}")
+        return DataError(f"{name} is not finite at step {self.step}; lower the learning rate and {remedy}")
 
 
 class _Window:
-    """Losses since the last line of the log."""
+    """Losses since the previous line of the log."""
 
     def __init__(self, first_step: int, started: float) -> None:
         self.first_step = first_step
@@ -233,5 +235,5 @@ class _Window:
 
     def add(self, parts: LossParts) -> None:
         for name, value in parts._asdict().items():
-            # Kept where they are: to look at a number on a GPU is to wait for it.
+            # Keep the sums on the device: reading a value from a GPU waits for it.
             self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach()

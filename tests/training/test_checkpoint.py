@@ -117,13 +117,13 @@ def torch_file(content):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        pytest.param(b"", "no checkpoint", id="empty"),
-        pytest.param(b"hello", "no checkpoint", id="text"),
-        pytest.param(pickle.dumps({"step": 1}), "no checkpoint", id="plain-pickle"),
-        pytest.param(torch_file([1, 2]), "lacks some of the parts", id="a-list"),
-        pytest.param(torch_file({"step": 1}), "lacks some of the parts", id="parts-missing"),
-        pytest.param(torch_file(torch.zeros(3)), "lacks some of the parts", id="a-tensor"),
-        pytest.param(torch_file({"step": Path("x")}), "no checkpoint", id="objects-of-other-kinds"),
+        pytest.param(b"", "not a checkpoint", id="empty"),
+        pytest.param(b"hello", "not a checkpoint", id="text"),
+        pytest.param(pickle.dumps({"step": 1}), "not a checkpoint", id="plain-pickle"),
+        pytest.param(torch_file([1, 2]), "lacks parts", id="a-list"),
+        pytest.param(torch_file({"step": 1}), "lacks parts", id="parts-missing"),
+        pytest.param(torch_file(torch.zeros(3)), "lacks parts", id="a-tensor"),
+        pytest.param(torch_file({"step": Path("x")}), "not a checkpoint", id="objects-of-other-kinds"),
     ],
 )
 def test_foreign_files_are_refused(tmp_path, content, says):

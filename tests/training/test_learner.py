@@ -65,9 +65,9 @@ def test_a_value_that_is_no_number_is_found():
 def test_a_state_is_gone_on_from():
     one, other = learner(), learner()
     one.train_on(first_batch())
-    other.restore(one.state(), Path("there"))
+    other.load_state_dict(one.state_dict(), Path("there"))
     assert other.step == 1
     for name, tensor in one.network.state_dict().items():
         assert torch.equal(tensor, other.network.state_dict()[name])
-    with pytest.raises(DataError, match="there is of a network of size n, asked for is s"):
-        learner(TrainingSettings(size="s")).restore(one.state(), Path("there"))
+    with pytest.raises(DataError, match="there belongs to a network of size n, not to s as in the settings"):
+        learner(TrainingSettings(size="s")).load_state_dict(one.state_dict(), Path("there"))

@@ -96,7 +96,7 @@ def test_the_settings_decide_the_weight_decay_of_a_restored_state() -> None:
 def test_a_state_of_another_kind_is_refused() -> None:
     network = small_network()
     state = build_optimizer("adamw", network, weight_decay=0.0).state_dict()
-    with pytest.raises(ValueError, match="1 optimizers were saved, the settings ask for 2"):
+    with pytest.raises(ValueError, match="1 optimizers were saved, but the settings require 2"):
         build_optimizer("muon", network, weight_decay=0.0).load_state_dict(state)
 
 

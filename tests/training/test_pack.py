@@ -36,7 +36,7 @@ def test_pictures_and_masks_are_shrunk_together(tmp_path):
     ]
     coco_folder(tmp_path / "a", [(PICTURE, labels), (PICTURE[:40, :30], [])])
     count, recipe = packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path)
-    assert (count.num_pictures, count.num_annotations) == (2, 3)
+    assert (count.num_images, count.num_annotations) == (2, 3)
     files = [file for file in (tmp_path / "packed").rglob("*") if file.is_file()]
     assert count.num_bytes == sum(file.stat().st_size for file in files)
     assert len(files) == 4
@@ -79,7 +79,7 @@ def test_sources_of_one_folder_are_packed_once_and_in_order(tmp_path):
     ]
     before = Recipe.model_validate({"sources": sources, "scene_weight": 0.1, "imgsz": 96, "settings": {"seed": 4}})
     count, after = packed(before, tmp_path)
-    assert count.num_pictures == 5  # not that of source c
+    assert count.num_images == 5  # not that of source c
     assert [one.path for one in after.sources] == ["a", "a", "a-2"]
     assert (after.scene_weight, after.imgsz, after.settings) == (0.1, 96, {"seed": 4})
     for one, other in zip(before.sources, after.sources, strict=True):
@@ -95,7 +95,7 @@ def test_sa_1b_becomes_coco_with_the_good_masks_only(tmp_path):
         write_sa1b_entry(tmp_path / "sa", number, [MASK, PART], size=SIZE, predicted_iou=[0.9, 0.7])
     keys = {"path": "sa", "format": "sa-1b", "min_predicted_iou": 0.8}
     count, recipe = packed(Recipe.model_validate({"sources": [keys]}), tmp_path)
-    assert (count.num_pictures, count.num_annotations) == (2, 2)
+    assert (count.num_images, count.num_annotations) == (2, 2)
     assert yaml.safe_load((tmp_path / "packed" / "recipe.yaml").read_text()) == {"sources": [{"path": "sa"}]}
     assert len(recipe.sources[0].open(tmp_path / "packed")) == 2
 

@@ -9,7 +9,7 @@ import torch
 
 from streamseg.errors import ConfigError
 from streamseg.training.checkpoint import load_checkpoint
-from streamseg.training.ranks import ALONE, Ranks, join_ranks
+from streamseg.training.ranks import SINGLE_PROCESS, Ranks, join_ranks
 from streamseg.training.trainer import Trainer
 from tests.support.paths import REPOSITORY
 from tests.support.training_runs import NUM_BATCHES, RANKS_SETTINGS, RANKS_SOURCES, losses_and_gradients, shares
@@ -28,8 +28,8 @@ from streamseg.training.ranks import join_ranks
 folder = Path(sys.argv[1])
 with join_ranks("cpu") as (ranks, device):
     assert (ranks.count, device) == (2, "cpu")
-    assert ranks.agree(ranks.is_first, torch.device("cpu"))
-    assert not ranks.agree(not ranks.is_first, torch.device("cpu"))
+    assert ranks.broadcast(ranks.is_first, torch.device("cpu"))
+    assert not ranks.broadcast(not ranks.is_first, torch.device("cpu"))
     found = losses_and_gradients(ranks)
     if ranks.is_first:
         torch.save(found, folder / "found.pt")
@@ -59,9 +59,9 @@ def folder(tmp_path_factory):
 def test_two_processes_have_the_gradient_of_one(folder):
     """Also where one of the two has no object at all."""
     together = torch.load(folder / "found.pt", weights_only=True)
-    alone = losses_and_gradients(ALONE)
+    alone = losses_and_gradients(SINGLE_PROCESS)
     assert len(together) == len(alone) == NUM_BATCHES
-    num_lopsided = sum(len(batch.image_indices.unique()) == 1 for batch in shares(ALONE))
+    num_lopsided = sum(len(batch.image_indices.unique()) == 1 for batch in shares(SINGLE_PROCESS))
     assert 0 < num_lopsided < NUM_BATCHES
     for (losses, gradients), (expected_losses, expected) in zip(together, alone, strict=True):
         torch.testing.assert_close(losses, expected_losses, rtol=1e-5, atol=1e-6)
@@ -90,7 +90,7 @@ def test_two_processes_resume_exactly(folder):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_the_shares_of_a_batch_are_the_batch(count):
-    whole = list(shares(ALONE, batch_size=4))
+    whole = list(shares(SINGLE_PROCESS, batch_size=4))
     parts = [list(shares(Ranks(rank, count), batch_size=4)) for rank in range(count)]
     for number, batch in enumerate(whole):
         mine = [part[number] for part in parts]
@@ -102,25 +102,25 @@ def test_the_shares_of_a_batch_are_the_batch(count):
 def test_a_batch_that_cannot_be_shared_out(tmp_path):
     with pytest.raises(ConfigError, match="batch_size is 4; it must be a multiple of the 3 processes"):
         Trainer(RANKS_SETTINGS, RANKS_SOURCES, [1.0], tmp_path / "run", ranks=Ranks(0, 3))
-    with pytest.raises(ConfigError, match="batch_size is 2; it must be at least 4 for pictures of 32 pixels"):
+    with pytest.raises(ConfigError, match="batch_size is 2; it must be at least 4 for images of 32 pixels"):
         Trainer(replace(RANKS_SETTINGS, batch_size=2), RANKS_SOURCES, [1.0], tmp_path / "run", ranks=Ranks(1, 2))
     assert not (tmp_path / "run").exists()
 
 
 def test_alone_nothing_is_shared():
     values = torch.tensor([1.0, 2.0])
-    assert ALONE.total(values) is values
-    assert ALONE.agree(True, torch.device("cpu"))
-    assert not ALONE.agree(False, torch.device("cpu"))
-    assert ALONE.is_first
+    assert SINGLE_PROCESS.sum(values) is values
+    assert SINGLE_PROCESS.broadcast(True, torch.device("cpu"))
+    assert not SINGLE_PROCESS.broadcast(False, torch.device("cpu"))
+    assert SINGLE_PROCESS.is_first
     with join_ranks("cuda:3", {}) as (ranks, device):
-        assert (ranks, device) == (ALONE, "cuda:3")
+        assert (ranks, device) == (SINGLE_PROCESS, "cuda:3")
 
 
 @pytest.mark.parametrize(
     ("device", "says"),
     [
-        pytest.param("cuda:0", "device is cuda:0, but torchrun started 2 processes; ask for cuda", id="one-for-all"),
+        pytest.param("cuda:0", "torchrun started 2 processes; set device to cuda", id="one-for-all"),
         pytest.param("cuda", "start one process per GPU", id="more-processes-than-devices"),
     ],
 )

@@ -93,9 +93,9 @@ def test_the_quality_asked_for_reaches_the_folder(tmp_path):
 @pytest.mark.parametrize(
     ("path", "keys", "says"),
     [
-        pytest.param("sa", {"source": "x"}, "in SA-1B format, where pictures have no source", id="source"),
-        pytest.param("coco", {"min_predicted_iou": 0.5}, "in COCO format, where masks have no quality", id="iou"),
-        pytest.param("coco", {"min_stability_score": 0.5}, "leave min_predicted_iou and", id="stability"),
+        pytest.param("sa", {"source": "x"}, "in SA-1B format, in which images have no source", id="source"),
+        pytest.param("coco", {"min_predicted_iou": 0.5}, "in COCO format, in which masks have no quality", id="iou"),
+        pytest.param("coco", {"min_stability_score": 0.5}, "omit min_predicted_iou and", id="stability"),
     ],
 )
 def test_a_key_of_the_other_format_is_refused(tmp_path, path, keys, says):
@@ -128,8 +128,8 @@ def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        pytest.param("", "the recipe must hold keys and values, got None", id="empty"),
-        pytest.param("[1]", "the recipe must hold keys and values, got [1]", id="a-list"),
+        pytest.param("", "the recipe must contain keys and values, got None", id="empty"),
+        pytest.param("[1]", "the recipe must contain keys and values, got [1]", id="a-list"),
         pytest.param("sources: [", "is not valid YAML", id="no-yaml"),
         pytest.param("source: []", "source: unknown key; valid keys are sources, scene_weight, ", id="unknown-key"),
         pytest.param(
@@ -144,7 +144,7 @@ def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
             "sources: [{path: a, min_predicted_iou: 88}]", "less than or equal to 1, got 88", id="quality-in-percent"
         ),
         pytest.param("sources: [{weight: 2}]", "sources.0.path: Field required", id="no-path"),
-        pytest.param("sources: [a]", "sources.0 must hold keys and values, got a", id="source-is-text"),
+        pytest.param("sources: [a]", "sources.0 must contain keys and values, got a", id="source-is-text"),
         pytest.param(
             "sources: [{path: a, weight: 0}]", "sources.0.weight: Input should be greater than 0, got 0", id="weight-0"
         ),

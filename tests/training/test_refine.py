@@ -6,7 +6,7 @@ import torch
 
 from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews
 from streamseg.training.refine import held_out_figures, refine_losses, train_refiner
-from streamseg.training.refine_samples import RefineSettings, Samples
+from streamseg.training.refiner_examples import RefinerExamples, RefineSettings
 
 NUM_MAPS = 4
 
@@ -31,7 +31,7 @@ def discs(count, seed=0):
         torch.full((count,), 40.0),
     )
     scores = (0.9 - shift.norm(dim=1) + 0.1 * torch.randn(count, generator=generator)).clamp(0.05, 0.95)
-    return Samples(
+    return RefinerExamples(
         seen, truth.byte() * 255, torch.full((count,), 0.8), scores, torch.zeros(count), torch.full((count,), 0.5)
     )
 
@@ -65,7 +65,7 @@ def test_what_is_near_no_target_calibrates_as_far_as_the_labels_are_trusted():
         SAMPLES,
         box_iou=torch.where(far, 0.0, 0.8),
         truth=torch.where(far[:, None, None], 0, SAMPLES.truth),
-        trust=torch.zeros(len(SAMPLES)),
+        completeness=torch.zeros(len(SAMPLES)),
     )
     refiner = train_refiner(samples, 400, RefineSettings(epochs=1, batch_size=32, width=4))
     near = held_out_figures(refiner, samples[torch.arange(401, 460, 2)])
@@ -97,18 +97,18 @@ def test_a_part_of_a_target_is_a_poor_mask():
     refiner = train_refiner(SAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
     batch = SAMPLES[torch.arange(8)]
     whole = held_out_figures(refiner, batch)["mean_iou"]
-    part = held_out_figures(refiner, replace(batch, beyond=torch.full((8,), 10.0 * REFINER_RASTER**2)))["mean_iou"]
+    part = held_out_figures(refiner, replace(batch, outside=torch.full((8,), 10.0 * REFINER_RASTER**2)))["mean_iou"]
     assert part < 0.1 < whole
 
 
 @pytest.mark.parametrize(
-    ("trust", "counts"),
+    ("completeness", "counts"),
     [pytest.param(0.0, False, id="labels that say nothing"), pytest.param(1.0, True, id="labels that are complete")],
 )
-def test_what_is_near_no_target_counts_as_far_as_the_labels_are_trusted(trust, counts):
+def test_detections_near_no_target_count_by_completeness(completeness, counts):
     refiner = train_refiner(SAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
     batch = SAMPLES[torch.arange(8)]
-    far = replace(batch, box_iou=torch.zeros(8), truth=batch.truth * 0, trust=torch.full((8,), trust))
+    far = replace(batch, box_iou=torch.zeros(8), truth=batch.truth * 0, completeness=torch.full((8,), completeness))
     assert bool(refine_losses(refiner, far)["quality"] > 0) is counts
 
 

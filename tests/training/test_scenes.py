@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from streamseg.synthetic import SceneRenderer
-from streamseg.training.scenes import FIRST_SEED, PICTURES_PER_SCENE, SIZES, SceneSamples
+from streamseg.training.scenes import FIRST_SEED, IMAGES_PER_SCENE, SIZES, SceneSamples
 
 
 @pytest.fixture(scope="module")
@@ -11,8 +11,8 @@ def samples():
 
 
 def test_every_scene_has_as_many_pictures(samples):
-    assert len(samples) == 2 * PICTURES_PER_SCENE
-    assert len(SceneSamples()) == 48 * PICTURES_PER_SCENE
+    assert len(samples) == 2 * IMAGES_PER_SCENE
+    assert len(SceneSamples()) == 48 * IMAGES_PER_SCENE
 
 
 def test_masks_lie_in_the_picture_and_apart(samples):
@@ -49,9 +49,9 @@ def test_masks_are_those_of_the_picture(samples):
 
 
 def test_a_picture_is_the_same_whatever_was_asked_before(samples):
-    fresh = SceneSamples(num_scenes=2).sample(PICTURES_PER_SCENE + 5)
+    fresh = SceneSamples(num_scenes=2).sample(IMAGES_PER_SCENE + 5)
     samples.sample(7)
-    again = samples.sample(PICTURES_PER_SCENE + 5)
+    again = samples.sample(IMAGES_PER_SCENE + 5)
     assert np.array_equal(fresh.image, again.image)
     assert len(fresh.objects) == len(again.objects)
     assert all(
@@ -61,7 +61,7 @@ def test_a_picture_is_the_same_whatever_was_asked_before(samples):
 
 
 def test_pictures_and_scenes_differ(samples):
-    images = [samples.sample(index).image for index in (0, 1, PICTURES_PER_SCENE, PICTURES_PER_SCENE + 1)]
+    images = [samples.sample(index).image for index in (0, 1, IMAGES_PER_SCENE, IMAGES_PER_SCENE + 1)]
     for i, one in enumerate(images):
         assert not any(np.array_equal(one, other) for other in images[:i])
 

@@ -14,7 +14,7 @@ from streamseg.training.settings import TrainingSettings
         pytest.param({"num_steps": 0}, "num_steps is 0; it must be at least 1", id="no-steps"),
         pytest.param({"batch_size": 0}, "batch_size is 0; it must be at least 1", id="no-pictures"),
         pytest.param(
-            {"batch_size": 1, "sizes": (64, 32)}, "at least 2 for pictures of 32 pixels", id="one-value-to-norm"
+            {"batch_size": 1, "sizes": (64, 32)}, "at least 2 for images of 32 pixels", id="one-value-to-norm"
         ),
         pytest.param({"sizes": ()}, "sizes is (); it must be one or more multiples of 32", id="no-size"),
         pytest.param(

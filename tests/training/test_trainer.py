@@ -83,7 +83,7 @@ def test_a_run_reports_and_ends(tmp_path):
     trainer = trainer_in(tmp_path, replace(SETTINGS, num_steps=5))
     assert trainer.run(seen.append, report_every=2)
     assert [progress.step for progress in seen] == [2, 4, 5]
-    assert all(progress.num_steps == 5 and progress.pictures_per_second > 0 for progress in seen)
+    assert all(progress.num_steps == 5 and progress.images_per_second > 0 for progress in seen)
     assert all(progress.losses.keys() == {"box", "distribution", "score", "mask"} for progress in seen)
     assert [line["step"] for line in log_of(tmp_path)] == [2, 4, 5]
     assert load_checkpoint(tmp_path / "last.ckpt")["step"] == trainer.step == 5
@@ -221,8 +221,8 @@ def test_a_fresh_run_starts_its_log_afresh(tmp_path):
 @pytest.mark.parametrize(
     ("report_every", "says"),
     [
-        pytest.param(1, "the loss is no number any more at step", id="seen-in-the-loss"),
-        pytest.param(1000, "of the network is no number any more at step", id="seen-in-the-weights"),
+        pytest.param(1, "the loss is not finite at step", id="seen-in-the-loss"),
+        pytest.param(1000, "of the network is not finite at step", id="seen-in-the-weights"),
     ],
 )
 def test_a_run_that_diverges_ends_and_keeps_its_checkpoint(folder, started, report_every, says):
@@ -250,14 +250,14 @@ def test_a_run_that_diverges_before_its_first_checkpoint_says_so(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_a_disk_that_is_full_from_the_start(tmp_path):
     (tmp_path / "last.partial").symlink_to("/dev/full")
-    with pytest.raises(DataError, match="No space left on device; there is no checkpoint before it"):
+    with pytest.raises(DataError, match="No space left on device; there is no previous checkpoint"):
         trained(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
 def test_a_full_disk_ends_the_run_and_keeps_its_checkpoint(folder, started):
     (folder / "last.partial").symlink_to("/dev/full")
-    with pytest.raises(DataError, match="No space left on device; the checkpoint before is intact"):
+    with pytest.raises(DataError, match="No space left on device; the previous checkpoint is intact"):
         trained(folder, resume=True)
     assert (folder / "last.ckpt").read_bytes() == started
 
@@ -295,7 +295,7 @@ def test_an_unreadable_picture_ends_the_run_and_keeps_its_checkpoint(folder, sta
     ],
 )
 def test_there_must_be_something_to_train_on(tmp_path, sources, weights):
-    with pytest.raises(DataError, match="training needs sources and a positive weight for each"):
+    with pytest.raises(DataError, match="training requires sources and a positive weight for each"):
         Trainer(SETTINGS, sources, weights, tmp_path)
 
 
@@ -318,7 +318,11 @@ def broken_state(**parts):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        pytest.param(broken_state(settings='{"size": "x"}'), "is of a network of size x, asked for is n", id="size"),
+        pytest.param(
+            broken_state(settings='{"size": "x"}'),
+            "belongs to a network of size x, not to n",
+            id="size",
+        ),
         pytest.param(broken_state(settings="size: n"), "does not fit the network", id="settings-no-json"),
         pytest.param(broken_state(network={}), "does not fit the network", id="no-tensors"),
         pytest.param(broken_state(average={"a": torch.zeros(2)}), "does not fit the network", id="other-tensors"),
@@ -341,5 +345,5 @@ def test_a_checkpoint_that_does_not_fit_is_refused(folder, change, says):
 
 def test_a_damaged_checkpoint_is_refused(folder, started):
     (folder / "last.ckpt").write_bytes(started[:-100])
-    with pytest.raises(DataError, match="is cut off or damaged"):
+    with pytest.raises(DataError, match="is truncated or damaged"):
         trainer_in(folder, resume=True)

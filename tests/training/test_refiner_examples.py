@@ -6,13 +6,13 @@ from streamseg.datasets.samples import LabelledObject, Sample
 from streamseg.errors import DataError
 from streamseg.modeling.refiner import REFINER_RASTER
 from streamseg.structures.message import CropMask
-from streamseg.training.refine_samples import MOST_OTHERS, MOST_PER_TARGET, NEAR_IOU, RefineSettings, collect
+from streamseg.training.refiner_examples import MAX_OTHERS, MAX_PER_TARGET, NEAR_IOU, RefineSettings, collect_examples
 from tests.support.networks import lively_network
 
-SETTINGS = RefineSettings(num_pictures=8, imgsz=96)
+SETTINGS = RefineSettings(num_images=8, imgsz=96)
 
 
-def picture_of_squares(rng):
+def image_of_squares(rng):
     """Bright squares on noise."""
     image = rng.integers(0, 80, (96, 96, 3), dtype=np.uint8)
     objects = []
@@ -25,7 +25,7 @@ def picture_of_squares(rng):
 
 @pytest.fixture(scope="module")
 def collected():
-    return collect(lively_network(share_above_half=0.3), picture_of_squares, SETTINGS)
+    return collect_examples(lively_network(share_above_half=0.3), image_of_squares, SETTINGS)
 
 
 def test_objects_near_targets_on_their_rasters(collected):
@@ -37,9 +37,9 @@ def test_objects_near_targets_on_their_rasters(collected):
     assert (samples.box_iou[:num_training] > NEAR_IOU).any()
     assert (samples.box_iou[:num_training] < NEAR_IOU).any()  # some that are no object are learnt from
     assert (samples.box_iou[num_training:] < NEAR_IOU).any()  # held out: a share of everything that was found
-    assert (samples.trust == 1).float().mean() > 0.5  # all squares are labelled, but those that others hide
-    assert ((samples.trust >= 0) & (samples.trust <= 1)).all()
-    assert (samples.beyond >= 0).all()
+    assert (samples.completeness == 1).float().mean() > 0.5  # all squares are labelled, but those that others hide
+    assert ((samples.completeness >= 0) & (samples.completeness <= 1)).all()
+    assert (samples.outside >= 0).all()
     assert ((samples.scores > 0) & (samples.scores <= 1)).all()
 
 
@@ -54,16 +54,16 @@ def test_the_truth_covers_as_much_of_the_raster_as_the_boxes_share(collected):
 def test_rows_and_pictures_are_counted(collected):
     samples, _ = collected
     counted = []
-    again, _ = collect(
+    again, _ = collect_examples(
         lively_network(share_above_half=0.3),
-        picture_of_squares,
+        image_of_squares,
         SETTINGS,
         on_image=lambda done, count: counted.append((done, count)),
     )
     assert [done for done, _ in counted] == list(range(1, 9))
     assert counted[-1][1] == len(again)
     assert torch.equal(again.views.logits, samples.views.logits)  # seeded
-    assert counted[0][1] <= 5 * MOST_PER_TARGET + 4 * MOST_PER_TARGET * 4 + MOST_OTHERS
+    assert counted[0][1] <= 5 * MAX_PER_TARGET + 4 * MAX_PER_TARGET * 4 + MAX_OTHERS
 
 
 def test_earlier_networks_take_turns_but_hold_nothing_out(collected):
@@ -75,9 +75,9 @@ def test_earlier_networks_take_turns_but_hold_nothing_out(collected):
         "blind": [blind()],
     }.items():
         counts[name] = []
-        mixed, num_mixed = collect(
+        mixed, num_mixed = collect_examples(
             lively_network(share_above_half=0.3),
-            picture_of_squares,
+            image_of_squares,
             SETTINGS,
             earlier=earlier,
             on_image=lambda done, count, name=name: counts[name].append(count),
@@ -100,5 +100,5 @@ def blind():
 
 
 def test_nothing_found_is_an_error():
-    with pytest.raises(DataError, match="found 0 objects near a target in 2 pictures"):
-        collect(blind(), picture_of_squares, RefineSettings(num_pictures=2, imgsz=96))
+    with pytest.raises(DataError, match="found 0 objects near a target in 2 images"):
+        collect_examples(blind(), image_of_squares, RefineSettings(num_images=2, imgsz=96))
