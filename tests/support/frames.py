@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Clock, Frame
 
 
@@ -16,7 +16,7 @@ def make_frame(
     size: tuple[int, int] = (48, 64),
     source_id: str = "camera",
     value: int | None = None,
-    image: npt.NDArray[np.uint8] | None = None,
+    image: ImageArray | None = None,
     captured_ns: int | None = None,
     clock: Clock = "arrival",
     fps: float = 30.0,

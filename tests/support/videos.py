@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from streamseg.structures.arrays import ImageArray
 
 
-def numbered_image(index: int, *, size: tuple[int, int] = (96, 128)) -> npt.NDArray[np.uint8]:
+def numbered_image(index: int, *, size: tuple[int, int] = (96, 128)) -> ImageArray:
     """Return an image (H, W, 3) whose grey value 8 * (index % 28) + 16 survives lossy coding."""
     image = np.full((*size, 3), 8 * (index % 28) + 16, np.uint8)
     # A moving texture in the lower half gives the encoder something to spend bytes on.
@@ -20,7 +21,7 @@ def numbered_image(index: int, *, size: tuple[int, int] = (96, 128)) -> npt.NDAr
     return image
 
 
-def read_number(image: npt.NDArray[np.uint8]) -> int:
+def read_number(image: ImageArray) -> int:
     """Read the index modulo 28 that `numbered_image` encoded."""
     return round((float(image[: image.shape[0] // 3].mean()) - 16) / 8)
 
@@ -34,7 +35,7 @@ def write_video(
     size: tuple[int, int] = (96, 128),
     key_every: int = 10,
     container_options: dict[str, str] | None = None,
-    images: Sequence[npt.NDArray[np.uint8]] | None = None,
+    images: Sequence[ImageArray] | None = None,
 ) -> Path:
     """Write a video of numbered images, or of `images`, into the container that the file suffix selects."""
     import av
