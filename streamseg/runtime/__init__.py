@@ -1,11 +1,17 @@
-"""Threads around a pipeline: frames move from sources to sinks, and the run ends cleanly however it ends.
+"""Threads around a pipeline: move frames from sources to sinks, and end a run cleanly in every case.
 
     capture ─► Mailbox ─┐
-    capture ─► Mailbox ─┼─► segment ─► Handover ─► finish ─► sinks
+    capture ─► Mailbox ─┼─► segment ─► SlotQueue ─► finish ─► sinks
     capture ─► Mailbox ─┘
 
-A live source's mailbox holds one frame, the newest; a file's blocks its reader. Everything between two
-threads holds one piece of work, so that nothing grows old in a queue.
+A live source's mailbox holds one frame, the newest; a file's mailbox blocks its reader. Between two
+threads there is at most one piece of work, so that nothing grows old in a queue.
+
+background    work that frames need not wait for       prompt_file  prompts saved across restarts
+batching      which frames form a batch                session      a run from a configuration
+mailbox       frames that wait for the network         sinks        publisher and message file
+operations    operations of the control channel        stats        run statistics
+supervisor    Runtime: the run as a whole              workers      the work of each thread
 """
 
 from streamseg.runtime.stats import Ages, RunStats, SourceStats, describe_drops

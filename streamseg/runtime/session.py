@@ -1,4 +1,4 @@
-"""From a configuration to a run that can be started."""
+"""Open a run from a configuration."""
 
 from __future__ import annotations
 
@@ -28,52 +28,52 @@ __all__ = ["Session", "open_runtime"]
 
 logger = logging.getLogger(__name__)
 
-USUAL_SIZE = (720, 1280)
-"""(H, W) that the network is warmed up for where a source does not say before it is opened."""
+DEFAULT_SIZE = (720, 1280)
+"""Image size (H, W) for which the network is warmed up if the size of a source is unknown before it is opened."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A run that is ready to start, and where it can be reached."""
+    """A run that is ready to start, with its endpoints and operations."""
 
     runtime: Runtime
     endpoint: str | None
-    """Multipart messages; the real address, None where nothing is published."""
+    """Actual address of the multipart messages; None if nothing is published."""
     single_endpoint: str | None
-    """Single-part messages."""
+    """Actual address of the single-part messages; None if they are not published."""
     control_endpoint: str | None
-    """Prompts, status, pause."""
+    """Actual address of the control channel for prompts, status and pause; None if there is none."""
     operations: Mapping[str, Op]
-    """What the control endpoint answers, for others who steer the run; from any thread."""
+    """Operations of the control channel, for other clients such as the page. Thread-safe."""
 
 
 @contextlib.contextmanager
 def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iterator[Session]:
-    """Open everything that a configuration names but the sources, which open when the run starts.
+    """Open all parts of a configuration except the sources, which are opened when the run starts.
 
-    Where `output.prompts` names a file that is there, its prompts are asked in place of the configuration's: an
-    earlier run left off with them. They are kept when they change and at the end.
+    If `output.prompts` names an existing file, its prompts, from an earlier run, replace those of the configuration.
+    The prompts are saved there when they change and at the end.
 
     Args:
-        config: the whole of a run.
-        mode: opens the stages whose behaviour the configuration names by `mode`.
-        sinks: besides the publisher and the file of messages; they come last and are closed with the run.
+        config: configuration of the whole run.
+        mode: opens the stages whose behaviour depends on `config.mode`.
+        sinks: sinks in addition to the publisher and the message file; they come last and are closed with the run.
 
     Raises:
-        ConfigError: settings that exclude each other.
-        SourceError: a file or folder that cannot be a source.
-        WeightsError, EngineError: there is no such network.
-        DataError: an output cannot be written, or a prompt contradicts itself.
+        ConfigError: settings exclude each other.
+        SourceError: a file or folder cannot be a source.
+        WeightsError, EngineError: the network cannot be loaded.
+        DataError: an output cannot be written, or a prompt is invalid.
         PublishError: an endpoint cannot be bound.
     """
     with contextlib.ExitStack() as stack:
-        # Until a Runtime has them, the sinks are closed here where something cannot be opened.
-        ownerless = stack.enter_context(contextlib.ExitStack())
+        # Until a Runtime owns the sinks, they are closed here if any part cannot be opened.
+        unowned = stack.enter_context(contextlib.ExitStack())
         for sink in sinks:
-            ownerless.callback(sink.close)
+            unowned.callback(sink.close)
         publish = config.publish
         if publish.endpoint is None and publish.single_endpoint is not None:
-            raise ConfigError("publish.single_endpoint needs publish.endpoint; set both, or neither")
+            raise ConfigError("publish.single_endpoint requires publish.endpoint; set both or neither")
         sections = config.named_sources()
         sources = [open_source(section) for section in sections]
         prompts = prompts_from_config(config.prompts)
@@ -81,9 +81,9 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
         saved = prompt_file.load() if prompt_file is not None else None
         if saved is not None:
             if saved.prompts != prompts:
-                logger.warning("the prompts of %s are asked, not the configuration's", config.output.prompts)
+                logger.warning("the prompts of %s replace those of the configuration", config.output.prompts)
             prompts = saved.prompts
-        # Endpoints first: a port in use shows at once, and not after the weights were loaded.
+        # Endpoints first, so that a port in use is reported at once and not after the weights were loaded.
         all_sinks: list[Sink] = []
         publisher = None
         if publish.endpoint is not None:
@@ -94,15 +94,15 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
                 jpeg_quality=publish.jpeg_quality,
                 allow_public=publish.allow_public,
             )
-            ownerless.callback(publisher.close)
+            unowned.callback(publisher.close)
             files = [source.source_id for source in sources if not source.is_live]
             all_sinks.append(PublishSink(publisher, every_frame_of=files))
         matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
         leave_cores(segmenter.engine)
-        for size in {_known_size(section) or USUAL_SIZE for section in sections}:
+        for size in {_known_size(section) or DEFAULT_SIZE for section in sections}:
             segmenter.warmup(size)
-        # The frames of files wait for their objects to be compared with texts, as they do for everything.
+        # Frames of files wait until their objects are compared with texts, as they do for every stage.
         any_live = any(source.is_live for source in sources)
         background = stack.enter_context(BackgroundThread()).submit if any_live else None
         pipeline = Pipeline(
@@ -120,10 +120,10 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
             on_prompts = partial(prompt_file.save, pipeline)
         if config.output.messages is not None:
             messages = MessageFile(config.output.messages)
-            ownerless.callback(messages.close)
+            unowned.callback(messages.close)
             all_sinks.append(messages)
         runtime = stack.enter_context(Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching))
-        ownerless.pop_all()
+        unowned.pop_all()
         operations = control_operations(runtime, on_prompts)
         control = None
         if publish.control_endpoint is not None:
@@ -142,7 +142,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
 
 
 def _known_size(section: object) -> tuple[int, int] | None:
-    """(H, W) of a source's pictures, where its section tells."""
+    """Return the configured image size (H, W) of a source; None if its section does not give one."""
     if isinstance(section, SceneSource | WebcamSource) and section.height is not None and section.width is not None:
         return section.height, section.width
     return None

@@ -1,4 +1,4 @@
-"""Where results go: to subscribers, and to a file of messages."""
+"""Sinks for results: the publisher and the message file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from streamseg.wire.header import write_header
 __all__ = ["MessageFile", "PublishSink", "message_line"]
 
 FILE_WAIT_SECONDS = 5.0
-"""Encoding a message takes milliseconds; after so long something is wrong and dropping it is better than waiting."""
+"""Maximum wait for the publisher. Encoding a message takes milliseconds; after this long something is wrong, and
+dropping the message is better than waiting."""
 
 
 class PublishSink:
-    """Publishes every message, and the picture where somebody subscribed to it.
+    """Publishes every message, and the image if a subscriber wants it.
 
     Args:
-        publisher: is closed with the sink.
-        every_frame_of: source ids, of files, whose frames wait for the publisher instead of replacing
+        publisher: closed with the sink.
+        every_frame_of: ids of file sources, whose frames wait for the publisher instead of replacing
             each other there.
     """
 
@@ -43,16 +44,16 @@ class PublishSink:
         self._publisher.publish(result.message, image, wait_seconds=wait_seconds)
 
     def drops(self, source_id: str) -> Drops:
-        """Frames that the publisher dropped."""
+        """Return the frames of one source that the publisher dropped."""
         return self._publisher.drops(source_id)
 
     def close(self) -> None:
-        """Close the sockets; what was published is sent first."""
+        """Close the sockets after published messages were sent."""
         self._publisher.close()
 
 
 def message_line(message: Message) -> str:
-    """A message as a line of JSON: the header of the wire format, with each object's mask in COCO's form.
+    """Return a message as a line of JSON: the header of the wire format, with each object's mask as COCO RLE.
 
     An object's `segmentation` is {"size": [H, W], "counts": "…"}, in the mask space.
     """
@@ -64,13 +65,13 @@ def message_line(message: Message) -> str:
 
 
 class MessageFile:
-    """One line of JSON per frame: the header of the wire format, with each object's mask in COCO's form.
+    """Writes one line of JSON per frame: the header of the wire format, with each object's mask as COCO RLE.
 
-    Each line is a `message_line`, complete once it is written, so that the file may be read while it
-    grows. The file is opened with the first frame: a run that cannot start leaves the one before it alone.
+    Each line is a `message_line` and written at once, so that the file can be read while it grows. The file
+    is opened with the first frame: a run that fails to start does not overwrite the file of an earlier run.
 
     Args:
-        path: is replaced; its folder is made.
+        path: file to replace; its folder is created.
 
     Raises:
         DataError: the file cannot be written.

@@ -1,12 +1,10 @@
-"""The page that shows a run in a browser, and lets one click on it.
+"""Web page that displays a run in a browser and accepts prompts.
 
-viewer    Viewer: a sink of the run; its thread and event loop, starting and stopping
-server    the HTTP routes and the protocol           client     one browser's WebSocket
-channel   the newest frame of a source, made once for all who watch
-window    how many frames a browser may owe          allowance  how many messages it may send
-frames    what is made of one frame                  access     who may see it
-names     what prompts are called
-page      what runs in the browser
+access        who may open the page                    channel   a source's newest frame, encoded once for all watchers
+client        the WebSocket of one browser             flow_control   frames in flight, message rate of one browser
+frames        encodings of one frame                   hub       state shared by all browsers, prompt names
+server        HTTP routes and the protocol             viewer    Viewer, a sink of the run: thread and event loop
+page          the code that runs in the browser
 """
 
 from streamseg.viewer.hub import Run

@@ -1,4 +1,4 @@
-"""Who may see the page: whoever knows the token, from this server's own page, under a name that is ours."""
+"""Access control: a request needs the token, this server's own page as origin, and one of this server's host names."""
 
 from __future__ import annotations
 
@@ -19,59 +19,59 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
 
 def new_token() -> str:
-    """A token that nobody guesses: 128 random bits."""
+    """Return an unguessable token: 128 random bits."""
     return secrets.token_urlsafe(16)
 
 
 def check_token(token: str) -> str:
-    """The token itself; raises ConfigError where it is too short, or would have to be escaped in an address."""
+    """Return the token; raises ConfigError if it is too short or would have to be escaped in a URL."""
     if not _TOKEN.fullmatch(token):
         raise ConfigError(
             f"a page's token has 16 to 128 letters, digits, '-' and '_', got {len(token)} characters;"
-            " leave it out to have one made"
+            " omit it to have one generated"
         )
     return token
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host to listen at can be reached from this machine alone."""
+    """Return whether a server that listens on this host can be reached only from this machine."""
     address = _address(host)
     return host == LOOPBACK_NAME if address is None else address.is_loopback
 
 
 @dataclass(frozen=True)
 class Access:
-    """What a request must bring.
+    """Requirements for a request.
 
-    Each method returns why it is refused, in one line, or None. The port is not compared: a tunnel may
-    have another at its near end.
+    Each method returns the reason for a rejection, in one line, or None. The port is not compared, because
+    a tunnel may use another port at its near end.
     """
 
     token: str
     host: str
-    """That the server listens at."""
+    """Host on which the server listens."""
 
-    def refuses_host(self, header: str | None) -> str | None:
-        """Of the Host header: a name that somebody else pointed at this machine must not open the page.
+    def reject_host(self, header: str | None) -> str | None:
+        """Check the Host header: a foreign name that was pointed at this machine must not open the page.
 
-        Addresses are let in where the server listens beyond loopback, for only names can be pointed elsewhere.
+        Addresses are accepted if the server listens beyond loopback, because only names can be pointed elsewhere.
         """
         name = _host_name(header)
         address = _address(name)
         if is_loopback(self.host):
-            is_ours = is_loopback(name)
+            is_own = is_loopback(name)
         else:
-            is_ours = address is not None or name in (LOOPBACK_NAME, self.host.lower(), socket.gethostname().lower())
-        return None if is_ours else f"the host {(header or '')[:80]!r} is not this server's; use the address it printed"
+            is_own = address is not None or name in (LOOPBACK_NAME, self.host.lower(), socket.gethostname().lower())
+        return None if is_own else f"the host {(header or '')[:80]!r} is not this server's; use the address it printed"
 
-    def refuses_token(self, token: str | None) -> str | None:
-        """Of the query; compared in a time that tells nothing about the right one."""
+    def reject_token(self, token: str | None) -> str | None:
+        """Check the token of the query, in constant time, so that timing reveals nothing about the right one."""
         if secrets.compare_digest((token or "").encode("utf-8", "replace"), self.token.encode()):
             return None
         return f"{'a wrong' if token else 'no'} token; open the address that streamseg printed, with its ?token="
 
-    def refuses_origin(self, origin: str | None, host_header: str | None) -> str | None:
-        """Of the Origin header, that browsers send with a WebSocket: another site's script must not open one."""
+    def reject_origin(self, origin: str | None, host_header: str | None) -> str | None:
+        """Check the Origin header, which browsers send with a WebSocket: a script of another site must not open one."""
         if origin is None:
             return None
         try:
@@ -84,7 +84,7 @@ class Access:
 
 
 def _host_name(header: str | None) -> str:
-    """The host without its port, brackets and case; "" where there is none."""
+    """Return the host in lower case, without port and brackets; "" if there is none."""
     try:
         return urlsplit(f"//{header or ''}").hostname or ""
     except ValueError:

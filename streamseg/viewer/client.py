@@ -1,4 +1,4 @@
-"""One browser's WebSocket: what it is sent, and what it says."""
+"""The WebSocket connection of one browser."""
 
 from __future__ import annotations
 
@@ -11,90 +11,91 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from streamseg.errors import WireError
 from streamseg.publish.control import MAX_REQUEST_BYTES
-from streamseg.viewer.allowance import Allowance
+from streamseg.viewer.flow_control import FlowControl, TokenBucket
 from streamseg.viewer.hub import Hub
-from streamseg.viewer.window import Window
-from streamseg.wire import fields
+from streamseg.wire import json_fields
 
 __all__ = ["CLOSE_SECONDS", "HEARTBEAT_SECONDS", "MAX_READ_BYTES", "Client"]
 
 MAX_READ_BYTES: Final = 2 * MAX_REQUEST_BYTES
-"""A message longer than the control channel's is refused; one longer than this is not read, and ends the connection."""
+"""Maximum message size that is read; a longer one ends the connection. One longer than the control channel's limit is
+rejected."""
 MESSAGES_PER_SECOND: Final = 500.0
-"""Acknowledgements of 16 sources at 30 frames per second. Whoever says more is read later, which slows him down."""
+"""Enough for the acknowledgements of 16 sources at 30 frames per second. A client that sends more is read later, which
+slows it down."""
 MESSAGES_AT_ONCE: Final = 500.0
 MESSAGE_BYTES: Final = 1024
-"""A longer message counts as several."""
+"""A message longer than this counts as several."""
 HEARTBEAT_SECONDS: Final = 10.0
-"""A browser that was cut off says nothing; one that is there answers pings even while its page sleeps."""
+"""Interval of pings: a disconnected browser does not answer, while a connected one answers even if its page sleeps."""
 CLOSE_SECONDS: Final = 0.2
-"""For the browser's half of closing."""
+"""Time for the browser's half of the closing handshake."""
 STALE_NS: Final = 20_000_000
-"""A frame that waited so long for the line is replaced by a newer one, if there is one."""
+"""A frame that waited longer than this to be sent is replaced by a newer one, if there is one."""
 
 
 class Client:
-    """Sends the newest frames that a browser has room for, and does what it asks.
+    """Sends a browser the newest frames that it has room for, and handles its messages.
 
     Args:
-        hub: what there is to see and to do.
-        socket: accepted and prepared.
+        hub: sources and operations.
+        socket: an accepted and prepared WebSocket.
     """
 
     def __init__(self, hub: Hub, socket: web.WebSocketResponse) -> None:
         self._hub = hub
         self._socket = socket
-        self._windows = {source_id: Window() for source_id in hub.slots}
-        self._frames: dict[str, tuple[int, bytes, int]] = {}  # (seq, body, offered at) by source
+        self._flows = {source_id: FlowControl() for source_id in hub.slots}
+        self._frames: dict[str, tuple[int, bytes, int]] = {}  # (seq, body, time offered) by source
         self._texts: dict[str, str] = {}
         self._woken = asyncio.Event()
-        self._allowance = Allowance(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, time.monotonic())
+        self._bucket = TokenBucket(MESSAGES_PER_SECOND, MESSAGES_AT_ONCE, time.monotonic())
 
     def wants(self, source_id: str, seq: int) -> bool:
-        """Whether this frame would be sent on at once."""
-        window = self._windows.get(source_id)
-        return window is not None and source_id not in self._frames and window.wants(seq)
+        """Return whether this frame would be sent at once."""
+        flow = self._flows.get(source_id)
+        return flow is not None and source_id not in self._frames and flow.wants(seq)
 
     def offer(self, source_id: str, seq: int, body: bytes) -> None:
-        """Take a frame that is wanted."""
+        """Accept a wanted frame."""
         self._frames[source_id] = (seq, body, time.monotonic_ns())
         self._woken.set()
 
-    def tell(self, kind: str, text: str) -> None:
-        """Send a text soon, in the place of one of the same kind that waits."""
+    def notify(self, kind: str, text: str) -> None:
+        """Send a text soon, in place of a waiting one of the same kind."""
         self._texts[kind] = text
         self._woken.set()
 
     async def serve(self) -> None:
-        """Serve until the browser goes away, or `close`."""
+        """Serve until the browser disconnects or `close` is called."""
         sending = asyncio.create_task(self._send())
         receiving = asyncio.create_task(self._receive())
-        self._hub.clients.add(self)
+        self._hub.listeners.add(self)
         try:
-            self.tell("hello", self._hub.hello())
-            self.tell("prompts", self._hub.prompts())
-            self.tell("status", self._hub.status())
-            for source_id in self._windows:
+            self.notify("hello", self._hub.hello_text())
+            self.notify("prompts", self._hub.prompts_text())
+            self.notify("status", self._hub.status_text())
+            for source_id in self._flows:
                 self._hub.packed[source_id].join(self)
             await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._hub.clients.discard(self)
+            self._hub.listeners.discard(self)
             for channel in self._hub.packed.values():
                 channel.leave(self)
             for task in (sending, receiving):
                 task.cancel()
             for error in await asyncio.gather(sending, receiving, return_exceptions=True):
-                # That a browser goes away is no failure; anything else is a mistake of ours, and ends the viewer.
+                # A disconnecting browser is not a failure; any other error is a bug and ends the viewer.
                 if error is not None and not isinstance(error, ConnectionError | asyncio.CancelledError):
                     self._hub.fail(error)
                     await self._socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"the server has failed")
 
     async def close(self) -> None:
-        """Tell the browser that the server ends."""
-        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server ends")
+        """Notify the browser that the server stops."""
+        await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops")
 
     async def _send(self) -> None:
-        """One thing after the other; what waits meanwhile is replaced by what is newer."""
+        """Send one item after another; a waiting item is replaced by a newer one."""
         while not self._socket.closed:
             await self._woken.wait()
             self._woken.clear()
@@ -105,75 +106,75 @@ class Client:
 
     async def _send_frame(self, source_id: str) -> None:
         seq, body, offered_ns = self._frames.pop(source_id)
-        window, channel = self._windows.get(source_id), self._hub.packed[source_id]
+        flow, channel = self._flows.get(source_id), self._hub.packed[source_id]
         now_ns = time.monotonic_ns()
         newest = channel.slot.newest
         is_stale = now_ns - offered_ns > STALE_NS and newest is not None and newest.seq > seq
-        if window is not None and not is_stale:
-            window.sent(seq, now_ns)
+        if flow is not None and not is_stale:
+            flow.record_sent(seq, now_ns)
             await self._socket.send_bytes(body)
         channel.wake()
 
     async def _receive(self) -> None:
-        """What the browser says, one after the other, so that answers come in the order of the calls."""
+        """Handle the browser's messages one after another, so that replies are in the order of the calls."""
         async for message in self._socket:
             if message.type is WSMsgType.TEXT:
                 reply = await self._reply(message.data)
             elif message.type is WSMsgType.BINARY:
-                reply = _refusal("a message is text, with a JSON object in it; got a binary one")
+                reply = _error_text("a message must be text that holds a JSON object, got a binary one")
             else:
-                return  # broken off
+                return  # disconnected
             amount = 1 + len(message.data) / MESSAGE_BYTES
             if reply is not None:
                 await self._socket.send_str(reply)
-            if (seconds := self._allowance.take(amount, time.monotonic())) > 0:
+            if (seconds := self._bucket.take(amount, time.monotonic())) > 0:
                 await asyncio.sleep(seconds)
 
     async def _reply(self, text: str) -> str | None:
-        """Do what a message asks; its reply, None where it needs none."""
+        """Handle a message and return its reply; None if it needs none."""
         try:
-            # `surrogatepass`: JSON has its own word about half pairs, in one line like the rest.
+            # `surrogatepass`, because the JSON parser rejects lone surrogates with a one-line error like the others.
             body = text.encode("utf-8", "surrogatepass")
-            values = fields.parse_json(body, "message", MAX_REQUEST_BYTES)
-            kind = fields.text(values, "type")
+            values = json_fields.parse_json(body, "message", MAX_REQUEST_BYTES)
+            kind = json_fields.text(values, "type")
             if kind == "ack":
-                self._acknowledge(fields.text(values, "source"), fields.integer(values, "seq"))
+                self._acknowledge(json_fields.text(values, "source"), json_fields.integer(values, "seq"))
             elif kind == "view":
-                self._view(fields.items(values, "sources", max_items=len(self._hub.slots)))
+                self._view(json_fields.items(values, "sources", max_items=len(self._hub.slots)))
             elif kind == "call":
                 reply = await self._hub.call(body, str(values.get("op")))
                 return '{"type":"answer",' + reply.decode("utf-8").removeprefix("{")
             else:
-                raise WireError(f"unknown type {kind[:40]!r}; view, ack and call are known")
+                raise WireError(f"unknown type {kind[:40]!r}; valid types are view, ack and call")
         except WireError as error:
-            return _refusal(str(error))
+            return _error_text(str(error))
         return None
 
     def _acknowledge(self, source_id: str, seq: int) -> None:
         self._check_source(source_id)
-        window = self._windows.get(source_id)
-        if window is None:
-            return  # it was shown before the view changed
-        if not window.acknowledged(seq, time.monotonic_ns()):
-            raise WireError(f"frame {seq} of {source_id} was never sent; acknowledge what was")
+        flow = self._flows.get(source_id)
+        if flow is None:
+            return  # it was displayed before the view changed
+        if not flow.acknowledge(seq, time.monotonic_ns()):
+            raise WireError(f"frame {seq} of {source_id} was never sent; acknowledge only frames that were")
         self._hub.packed[source_id].wake()
 
     def _view(self, sources: list[Any]) -> None:
         for source_id in sources:
             self._check_source(source_id)
-        for source_id in set(self._windows) - set(sources):
-            del self._windows[source_id]
+        for source_id in set(self._flows) - set(sources):
+            del self._flows[source_id]
             self._frames.pop(source_id, None)
             self._hub.packed[source_id].leave(self)
         for source_id in sources:
-            if source_id not in self._windows:
-                self._windows[source_id] = Window()
+            if source_id not in self._flows:
+                self._flows[source_id] = FlowControl()
                 self._hub.packed[source_id].join(self)
 
     def _check_source(self, source_id: Any) -> None:
         if not isinstance(source_id, str) or source_id not in self._hub.slots:
-            raise WireError(f"there is no source {str(source_id)[:40]!r}; there are {', '.join(self._hub.slots)}")
+            raise WireError(f"unknown source {str(source_id)[:40]!r}; sources are {', '.join(self._hub.slots)}")
 
 
-def _refusal(words: str) -> str:
+def _error_text(words: str) -> str:
     return json.dumps({"type": "error", "error": " ".join(words.split())}, ensure_ascii=False)

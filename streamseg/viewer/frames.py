@@ -1,4 +1,4 @@
-"""What is made of one frame for those who watch: one packed message, one drawn picture, a snapshot."""
+"""Encodings of one frame for browsers: a packed message, an image with overlays, a snapshot."""
 
 from __future__ import annotations
 
@@ -6,104 +6,102 @@ import time
 from dataclasses import dataclass, replace
 
 import cv2
-import numpy as np
-import numpy.typing as npt
 
 from streamseg.drawing import draw_message
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
-from streamseg.publish.picture import encode_jpeg
+from streamseg.publish.publisher import encode_jpeg
 from streamseg.segmentation import instance_masks
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message, MessageObject
 from streamseg.wire import encode, pack_single
 
-__all__ = ["Numbered", "drawn_jpeg", "drawn_png", "packed_frame", "shown_size", "whole_message"]
+__all__ = ["NumberedFrame", "complete_message", "display_size", "drawn_jpeg", "drawn_png", "packed_frame"]
 
-Picture = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Numbered:
-    """One frame as it was handed in."""
+class NumberedFrame:
+    """One frame with its sequence number."""
 
     seq: int
-    """Counts the source's frames since the viewer started, shown or not."""
+    """Number of the source's frame since the viewer started; frames that were not displayed count, too."""
     result: FrameResult
 
 
-def packed_frame(numbered: Numbered, *, epoch: str, max_width: int, jpeg_quality: int) -> bytes:
-    """The frame as one binary message: every instance with its mask, and the picture.
+def packed_frame(frame: NumberedFrame, *, epoch: str, max_width: int, jpeg_quality: int) -> bytes:
+    """Pack a frame into one binary message: every instance with its mask, and the image.
 
     Args:
-        numbered: the frame.
+        frame: the frame.
         epoch: identifies the viewer's start.
-        max_width: wider pictures are sent at this width; the header's `image` stays the source's, and the
-            JPEG, whatever its own size, covers all of it.
+        max_width: wider images are sent at this width, in pixels; the header's `image` remains the source's size,
+            and the JPEG, whatever its own size, covers all of it.
         jpeg_quality: 1..100.
     """
-    result = numbered.result
-    picture = _at_size(result.frame.image, shown_size(result.frame.size, max_width))
+    result = frame.result
+    image = _resize(result.frame.image, display_size(result.frame.size, max_width))
     message = replace(
-        whole_message(result, max_width=max_width),
+        complete_message(result, max_width=max_width),
         age_ms=(time.time_ns() - result.frame.captured_ns) / 1e6,
-        jpeg=encode_jpeg(picture, jpeg_quality),
+        jpeg=encode_jpeg(image, jpeg_quality),
         epoch=epoch,
-        seq=numbered.seq,
+        seq=frame.seq,
     )
     return pack_single(encode(message, mask_encoding="rle-crop-u32"))
 
 
-def drawn_jpeg(numbered: Numbered, *, max_width: int, jpeg_quality: int) -> bytes:
-    """The picture with what was asked for drawn on it."""
-    result = numbered.result
+def drawn_jpeg(frame: NumberedFrame, *, max_width: int, jpeg_quality: int) -> bytes:
+    """Encode the image as JPEG with the prompted objects drawn on it."""
+    result = frame.result
     drawn = draw_message(result.frame.image, result.message)
-    return encode_jpeg(_at_size(drawn, shown_size(result.frame.size, max_width)), jpeg_quality)
+    return encode_jpeg(_resize(drawn, display_size(result.frame.size, max_width)), jpeg_quality)
 
 
 def drawn_png(result: FrameResult) -> bytes:
-    """The same as PNG, at the size of the source."""
+    """Encode the image as PNG with the prompted objects drawn on it, at the size of the source."""
     drawn = draw_message(result.frame.image, result.message)
     is_encoded, body = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     if not is_encoded:
-        raise DataError(f"a picture of {drawn.shape[1]}x{drawn.shape[0]} cannot be encoded as PNG")
+        raise DataError(f"an image of {drawn.shape[1]}x{drawn.shape[0]} cannot be encoded as PNG")
     return body.tobytes()
 
 
-def shown_size(image_size: Size, max_width: int) -> Size:
-    """(H, W) at which a picture of `image_size` (H, W) is sent."""
+def display_size(image_size: Size, max_width: int) -> Size:
+    """Return the size (H, W) at which an image of `image_size` (H, W) is sent."""
     height, width = image_size
     if width <= max_width:
         return image_size
     return max(round(height * max_width / width), 1), max_width
 
 
-def whole_message(result: FrameResult, *, max_width: int) -> Message:
-    """The message of a frame with every instance, those that nobody asked for without prompt ids.
+def complete_message(result: FrameResult, *, max_width: int) -> Message:
+    """Return the message of a frame with every instance; those that match no prompt have no prompt ids.
 
-    Masks that the message has are kept unless they are wider than `max_width`; the others are made in
-    the same mask space. Objects that are no instances, as the reference merges several, follow at the end.
+    Masks in the message are kept unless they are wider than `max_width`; the others are computed in
+    the same mask space. Objects that are not instances, such as FastSAM's merged masks, follow at the end.
     """
     message, instances = result.message, result.tracked.instances
     boxes, scores = instances.boxes.tolist(), instances.scores.tolist()
     track_ids = result.tracked.track_ids.tolist()
-    # An object is its instance's row exactly where its box and score are the same floats.
-    asked: dict[tuple[float, ...], list[MessageObject]] = {}
+    # An object belongs to an instance's row if and only if its box and score are the same floats.
+    prompted: dict[tuple[float, ...], list[MessageObject]] = {}
     for one in reversed(message.objects):
-        asked.setdefault((one.track_id, one.score, *one.box), []).append(one)
+        prompted.setdefault((one.track_id, one.score, *one.box), []).append(one)
     rows: list[MessageObject | None] = [
-        found.pop() if (found := asked.get((track_id, score, *box))) else None
+        found.pop() if (found := prompted.get((track_id, score, *box))) else None
         for track_id, score, box in zip(track_ids, scores, boxes, strict=True)
     ]
-    merged = [one for found in asked.values() for one in reversed(found)]
+    merged = [one for found in prompted.values() for one in reversed(found)]
     size, to_image = message.mask_size, message.mask_to_image
     if not merged and size[1] > max_width:
-        size = shown_size(size, max_width)
+        size = display_size(size, max_width)
         to_image = (message.image_size[1] / size[1], message.image_size[0] / size[0], 0.0, 0.0)
         missing = list(range(len(rows)))
     else:
         missing = [row for row, one in enumerate(rows) if one is None]
-    if to_image[2:] != (0.0, 0.0):  # a padded mask space, in which no instance is made but the message's own
+    if to_image[2:] != (0.0, 0.0):  # a padded mask space, for which only the message's own masks are available
         missing = []
     masks = dict(zip(missing, instance_masks(instances, missing, size=size) if missing else (), strict=True))
     objects: list[MessageObject] = []
@@ -117,7 +115,7 @@ def whole_message(result: FrameResult, *, max_width: int) -> Message:
     return replace(message, objects=(*objects, *merged), mask_size=size, mask_to_image=to_image)
 
 
-def _at_size(image: Picture, size: Size) -> Picture:
+def _resize(image: ImageArray, size: Size) -> ImageArray:
     if image.shape[:2] == size:
         return image
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

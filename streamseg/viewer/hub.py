@@ -1,4 +1,4 @@
-"""What all browsers share: the sources' channels, the run's operations, and what is told to everybody."""
+"""State shared by all browsers: the sources' channels, the run's operations, prompt names, and notifications."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from streamseg.publish.control import Op, answer
+from streamseg.errors import DataError
+from streamseg.publish.control import Op, handle_request
 from streamseg.structures.prompt import Prompt
-from streamseg.viewer.channel import Channel, Slot
+from streamseg.viewer.channel import Channel, Listener, Slot
 from streamseg.viewer.frames import drawn_jpeg, packed_frame
-from streamseg.viewer.names import Names
 from streamseg.wire import prompt_to_json
 
 if TYPE_CHECKING:
     from streamseg.runtime.session import Session
-    from streamseg.viewer.client import Client
 
-__all__ = ["PROTOCOL_VERSION", "Hub", "Run"]
+__all__ = ["MAX_NAME_CHARACTERS", "PROTOCOL_VERSION", "Hub", "PromptNames", "Run"]
 
 PROTOCOL_VERSION: Final = 1
 MAX_CLIENTS: Final = 64
-"""Browsers' sockets and MJPEG streams together; one page is one of them."""
+"""Maximum number of WebSockets and MJPEG streams together; one page uses one of them."""
 STATUS_SECONDS: Final = 1.0
+"""Interval of status notifications."""
 PROMPTS_SECONDS: Final = 0.05
-"""How soon everybody learns of prompts that changed elsewhere: within a blink, and without work for the pipeline."""
+"""Interval of checks for prompts that changed elsewhere: imperceptible, and without work for the pipeline."""
+MAX_NAME_CHARACTERS: Final = 64
 
 
 def _no_status() -> dict[str, Any]:
@@ -38,27 +39,73 @@ def _no_status() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Run:
-    """What the page can see of the run and do to it."""
+    """The parts of a run that the page displays and controls."""
 
     operations: Mapping[str, Op] = field(default_factory=dict)
-    """Those of the control channel; called in several threads, so that they lock what they share."""
+    """Operations of the control channel; called from several threads, so they lock shared state."""
     status: Callable[[], dict[str, Any]] = _no_status
-    """Figures as JSON values; empty while there are none."""
+    """Returns the run statistics as JSON values; empty before a run is attached."""
     prompts: Callable[[], Sequence[Prompt]] = tuple
-    """In force."""
+    """Returns the prompts in force."""
 
     @classmethod
-    def of(cls, session: Session) -> Run:
-        """What a session opened."""
+    def from_session(cls, session: Session) -> Run:
+        """Return the run of an open session."""
         runtime = session.runtime
-        return cls(session.operations, lambda: runtime.figures().as_json(), lambda: runtime.pipeline.prompts)
+        return cls(session.operations, lambda: runtime.stats().as_json(), lambda: runtime.pipeline.prompts)
+
+
+class PromptNames:
+    """Display names given to prompts on a page, by prompt id; ids and targets of the prompts do not change.
+
+    No two prompts have the same name, and none has the id of another as its name. Not thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    @property
+    def as_json(self) -> dict[str, str]:
+        """A copy, by prompt id; prompts displayed by their ids are omitted."""
+        return dict(self._names)
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Remove the names of prompts that are no longer in force."""
+        self._names = {prompt_id: name for prompt_id, name in self._names.items() if prompt_id in ids}
+
+    def rename(self, args: Mapping[str, Any], ids: Collection[str]) -> None:
+        """Rename a prompt; its own id as the name removes the name.
+
+        Args:
+            args: {"id": …, "name": …}.
+            ids: ids of the prompts in force.
+
+        Raises:
+            DataError: the prompt is unknown, or the name is invalid or taken; nothing is changed.
+        """
+        unknown = [str(key)[:40] for key in args if key not in ("id", "name")]
+        if unknown:
+            raise DataError(f"unknown argument {unknown[0]!r}; valid ones are id, name")
+        prompt_id, name = args.get("id"), args.get("name")
+        if not isinstance(prompt_id, str) or prompt_id not in ids:
+            raise DataError(f"no prompt {str(prompt_id)[:40]!r} to rename")
+        if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+            raise DataError(f"a name has 1 to {MAX_NAME_CHARACTERS} visible characters, got {str(name)[:80]!r}")
+        name = name.strip()
+        taken = {self._names.get(other, other) for other in ids if other != prompt_id} | (set(ids) - {prompt_id})
+        if name in taken:
+            raise DataError(f"another prompt has the name {name!r}; names are unique, choose another one")
+        if name == prompt_id:
+            self._names.pop(prompt_id, None)
+        else:
+            self._names[prompt_id] = name
 
 
 class Hub:
-    """The part of the viewer that lives in its event loop.
+    """The part of the viewer that runs in its event loop.
 
     Args:
-        source_ids: whose frames are shown, in the order of the page.
+        source_ids: sources to display, in the order of the page.
         max_width: see `packed_frame`.
         jpeg_quality: 1..100.
     """
@@ -71,44 +118,45 @@ class Hub:
         pack = partial(packed_frame, epoch=self.epoch, max_width=max_width, jpeg_quality=jpeg_quality)
         draw = partial(drawn_jpeg, max_width=max_width, jpeg_quality=jpeg_quality)
         self.packed = {source_id: Channel(slot, pack) for source_id, slot in self.slots.items()}
-        """Messages for the page."""
+        """Channels of messages for the page, by source id."""
         self.drawn = {source_id: Channel(slot, draw) for source_id, slot in self.slots.items()}
-        """Pictures for browsers without scripts."""
-        self.clients: set[Client] = set()
+        """Channels of images with overlays for browsers without scripts, by source id."""
+        self.listeners: set[Listener] = set()
+        """Connected pages."""
         self.num_streams = 0
-        """MJPEG streams that are open."""
+        """Number of open MJPEG streams."""
         self._calling = asyncio.Semaphore(1)
         self.failure: BaseException | None = None
-        """The first mistake that was met."""
+        """First error passed to `fail`."""
         self._failed = asyncio.Event()
-        self._names = Names()
+        self._names = PromptNames()
         self._own: dict[str, Op] = {"prompts.rename": self._rename}
         self._prompts: Sequence[Prompt] | None = None
         self._prompts_text = ""
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else can watch."""
-        return len(self.clients) + self.num_streams >= MAX_CLIENTS
+        """Whether no further page or stream is accepted."""
+        return len(self.listeners) + self.num_streams >= MAX_CLIENTS
 
     async def call(self, request: bytes, op: str) -> bytes:
-        """The answer to a request of the control channel, in another thread: frames must not wait for an operation.
+        """Return the reply to a control request; runs in another thread, because frames must not wait for it.
 
-        The page's own operation `op` is done at once: other clients of the run know prompts by their ids.
+        The page's own operations run at once: other clients of the run identify prompts by their ids.
         """
         if op in self._own:
-            reply = answer(self._own, request)
+            reply = handle_request(self._own, request)
         else:
-            # One at a time, as operations are anyway: else slow ones would take all threads that frames are made in.
+            # One at a time, as operations are anyway: slow ones would otherwise take all threads that encode frames.
             async with self._calling:
-                reply = await asyncio.to_thread(answer, self.run.operations, request)
-        self.tell_prompts()
+                reply = await asyncio.to_thread(handle_request, self.run.operations, request)
+        self.notify_prompts()
         return reply
 
     async def serve(self) -> None:
-        """Make frames and tell what is new until cancelled, or until a part fails, whose error is raised."""
+        """Encode frames and notify pages until cancelled, or until a part fails; its error is raised."""
         channels = (*self.packed.values(), *self.drawn.values())
-        tasks = [asyncio.create_task(work) for work in (*(one.run() for one in channels), self._tell(), self._fail())]
+        tasks = [asyncio.create_task(work) for work in (*(one.run() for one in channels), self._notify(), self._fail())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -119,34 +167,34 @@ class Hub:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def fail(self, error: BaseException) -> None:
-        """Let `serve` raise this, the first of its kind."""
+        """Make `serve` raise this error, unless another one came first."""
         if self.failure is None:
             self.failure = error
         self._failed.set()
 
-    def hello(self) -> str:
-        """What a browser is told first."""
+    def hello_text(self) -> str:
+        """Return the first message to a page."""
         sources = [{"id": source_id} for source_id in self.slots]
         return _text({"type": "hello", "version": PROTOCOL_VERSION, "sources": sources, "epoch": self.epoch})
 
-    def status(self) -> str:
-        """How the run is doing."""
+    def status_text(self) -> str:
+        """Return the message with the run statistics."""
         return _text({"type": "status", **self.run.status()})
 
-    def prompts(self) -> str:
-        """What is asked of every frame."""
+    def prompts_text(self) -> str:
+        """Return the message with the prompts in force."""
         self._read_prompts()
         return self._prompts_text
 
-    def tell_prompts(self) -> None:
-        """Tell everybody if the prompts have changed since they were told last."""
+    def notify_prompts(self) -> None:
+        """Notify all pages if the prompts have changed since the last notification."""
         if self._read_prompts():
-            for client in self.clients:
-                client.tell("prompts", self._prompts_text)
+            for listener in self.listeners:
+                listener.notify("prompts", self._prompts_text)
 
     def _rename(self, args: dict[str, Any]) -> dict[str, Any]:
         self._names.rename(args, {prompt.prompt_id for prompt in self.run.prompts()})
-        self._prompts = None  # so that everybody is told
+        self._prompts = None  # so that all pages are notified
         return {"names": self._names.as_json}
 
     async def _fail(self) -> None:
@@ -154,28 +202,28 @@ class Hub:
         if self.failure is not None:
             raise self.failure
 
-    async def _tell(self) -> None:
-        """Tell everybody the figures each second, and the prompts whenever they change."""
+    async def _notify(self) -> None:
+        """Send all pages the status every second, and the prompts whenever they change."""
         status_at = time.monotonic()
         while True:
-            if self.clients:
-                self.tell_prompts()
+            if self.listeners:
+                self.notify_prompts()
                 if time.monotonic() >= status_at:
-                    status = self.status()
-                    for client in self.clients:
-                        client.tell("status", status)
+                    status = self.status_text()
+                    for listener in self.listeners:
+                        listener.notify("status", status)
                     status_at = time.monotonic() + STATUS_SECONDS
             await asyncio.sleep(PROMPTS_SECONDS)
 
     def _read_prompts(self) -> bool:
-        """Whether they differ from those in `_prompts_text`, which is then written anew."""
+        """Rewrite `_prompts_text` if the prompts have changed, and return whether they have."""
         prompts = self.run.prompts()
         if prompts is self._prompts or prompts == self._prompts:
             return False
         self._prompts = prompts
         self._names.keep({prompt.prompt_id for prompt in prompts})
-        told = [prompt_to_json(prompt) for prompt in prompts]
-        self._prompts_text = _text({"type": "prompts", "prompts": told, "names": self._names.as_json})
+        values = [prompt_to_json(prompt) for prompt in prompts]
+        self._prompts_text = _text({"type": "prompts", "prompts": values, "names": self._names.as_json})
         return True
 
 

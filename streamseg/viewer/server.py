@@ -1,38 +1,38 @@
 """The page's server: HTTP routes, and the protocol of the WebSocket.
 
-Every address but those under /static needs `?token=T`, and every request a Host header that is this
-server's; else the answer is 403 with one line of text.
+Every URL except those under /static requires `?token=T`, and every request a Host header of this
+server; otherwise the response is 403 with one line of text.
 
-    GET /                          the page                GET /static/NAME       its modules and style
-    GET /ws                        the WebSocket           GET /stream.mjpg?source=S   pictures with overlays
+    GET /                          the page                GET /static/NAME       its modules and style sheet
+    GET /ws                        the WebSocket           GET /stream.mjpg?source=S   images with overlays
     GET /snapshot.png?source=S     the newest frame with overlays, at the size of the source
-    GET /snapshot.json?source=S    what was published for it, as a line of the file of messages
-        both take `&index=N`, the frame's number in its header: exactly that frame, or 404 once it is gone
+    GET /snapshot.json?source=S    its published message, as a line of the message file
+        both accept `&index=N`, the frame index in its header: exactly that frame, or 404 if it is no longer kept
 
 Server to browser, text:
 
     {"type": "hello", "version": 1, "sources": [{"id": "cam0"}], "epoch": "5f0c…"}      first
     {"type": "prompts", "prompts": […], "names": {"p1": "cup"}}     at the start, and when they change, whoever
-                                             changed them; `names` are those that were given on a page, by id
-    {"type": "status", …}                    each second: `RunStats.as_json`
+                                             changed them; `names` are those given on a page, by id
+    {"type": "status", …}                    every second: `RunStats.as_json`
     {"type": "answer", "id": 7, "ok": true, "result": …}   or   {…, "ok": false, "error": "one line"}
-    {"type": "error", "error": "one line"}   the message before was refused; the connection stays
+    {"type": "error", "error": "one line"}   the last message was rejected; the connection stays open
 
-Server to browser, binary: one frame, as `wire.single` packs the topic `pic/1/<source>/`, the header, the masks
-(rle-crop-u32) and the JPEG. Its `objects` are all instances of the frame; those that answer prompts have
-`prompt_ids`. `seq` counts the frames that the source gave since this server started, shown or not, and `epoch`
-is this start's. `image` is the source's size, in which boxes and prompts are; the JPEG and the mask space are
-smaller where the source is wider than `viewer.max_width`, and the JPEG, whatever its size, covers the picture.
+Server to browser, binary: one frame, packed by `wire.pack_single`: the topic `pic/1/<source>/`, the header, the masks
+(rle-crop-u32) and the JPEG. Its `objects` are all instances of the frame; those that match prompts have
+`prompt_ids`. `seq` counts the frames of the source since this server started, displayed or not, and `epoch`
+identifies this start. `image` is the source's size, to which boxes and prompts refer; the JPEG and the mask space are
+smaller if the source is wider than `viewer.max_width`. The JPEG, whatever its size, covers the whole image.
 
 Browser to server, text:
 
-    {"type": "view", "sources": ["cam0"]}          which to send from now on; at first all, [] none
-    {"type": "ack", "source": "cam0", "seq": 17}   shown, and with it all before it
-    {"type": "call", "id": 7, "op": "prompts.set", "args": {…}}     see `runtime.control`; here, also:
-        prompts.rename   {"id": "p1", "name": "cup"} -> {"names": {…}}     what pages call it; its id stays
+    {"type": "view", "sources": ["cam0"]}          sources to send from now on; all at first, [] for none
+    {"type": "ack", "source": "cam0", "seq": 17}   this frame and all earlier ones were displayed
+    {"type": "call", "id": 7, "op": "prompts.set", "args": {…}}     see `runtime.operations`; in addition:
+        prompts.rename   {"id": "p1", "name": "cup"} -> {"names": {…}}     display name on all pages; the id stays
 
-Of each source at most two frames are on their way unacknowledged, and always the newest is sent next.
-A message longer than 1 MB is refused, one longer than 2 MB ends the connection, and a browser that says more
+At most two frames of each source are unacknowledged at a time, and the next one sent is always the newest.
+A message longer than 1 MB is rejected, one longer than 2 MB ends the connection, and a browser that sends more
 than 500 messages (or 500 kB) per second is read no faster than that.
 """
 
@@ -69,7 +69,7 @@ MEDIA_TYPES: Final = {
     ".json": "application/json",
     ".png": "image/png",
 }
-"""Files of the page folder of any other kind are not served."""
+"""Media type by file extension; other files of the page folder are not served."""
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
     " connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -77,18 +77,18 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 OPEN_PATHS: Final = ("/static/", "/favicon.ico")
-"""Need no token: the page's modules import each other without it, and hold nothing that is secret."""
+"""Paths without a token: the page's modules import each other without it and contain no secret."""
 BOUNDARY: Final = "streamseg-frame"
 STREAM_BUFFER_BYTES: Final = 128 << 10
-"""Of the system's send buffer for MJPEG, which has no acknowledgements: what lies in it grows old."""
+"""Size of the system's send buffer for MJPEG, which has no acknowledgements: frames in it grow old."""
 
 
 class Server:
-    """The routes.
+    """Handlers of the HTTP routes.
 
     Args:
-        hub: what there is to see and to do.
-        access: who may.
+        hub: sources and operations.
+        access: requirements for a request.
         page: folder of the page.
     """
 
@@ -96,10 +96,10 @@ class Server:
         self._hub = hub
         self._access = access
         self._page = page
-        self._drawing = asyncio.Semaphore(1)  # snapshots take long, and frames shall not wait for them
+        self._drawing = asyncio.Semaphore(1)  # snapshots are slow, and frames must not wait for them
 
     def application(self) -> web.Application:
-        """What aiohttp serves."""
+        """Create the aiohttp application."""
         application = web.Application(middlewares=[self._guard])
         application.on_response_prepare.append(_add_headers)
         application.add_routes(
@@ -107,23 +107,23 @@ class Server:
                 web.get("/", self._index),
                 web.get("/static/{name:.+}", self._static),
                 web.get("/favicon.ico", _no_icon),
-                web.get("/ws", self._watch),
+                web.get("/ws", self._websocket),
                 web.get("/stream.mjpg", self._stream, allow_head=False),
-                web.get("/snapshot.png", self._picture),
-                web.get("/snapshot.json", self._message),
+                web.get("/snapshot.png", self._snapshot_image),
+                web.get("/snapshot.json", self._snapshot_message),
             ]
         )
         return application
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Respond) -> web.StreamResponse:
-        reason = self._access.refuses_host(request.headers.get("Host"))
+        reason = self._access.reject_host(request.headers.get("Host"))
         if reason is None and not request.path.startswith(OPEN_PATHS):
-            reason = self._access.refuses_token(request.query.get("token"))
+            reason = self._access.reject_token(request.query.get("token"))
         if reason is None and request.path == "/ws":
-            reason = self._access.refuses_origin(request.headers.get("Origin"), request.headers.get("Host"))
+            reason = self._access.reject_origin(request.headers.get("Origin"), request.headers.get("Host"))
         if reason is not None:
-            logger.warning("%s was refused: %s", request.path[:80], reason)
+            logger.warning("%s was rejected: %s", request.path[:80], reason)
             return web.Response(status=403, text=f"{reason}\n")
         try:
             return await handler(request)
@@ -139,22 +139,22 @@ class Server:
         return self._file(request, request.match_info["name"])
 
     def _file(self, request: web.Request, name: str) -> web.Response:
-        """A file of the page folder: looked up among those that are there, so that no name leads out of it."""
+        """Serve a file of the page folder; it is looked up among the existing ones, so that no name leads out of it."""
         files = {path.relative_to(self._page).as_posix(): path for path in self._page.rglob("*") if path.is_file()}
         path = files.get(name)
         if path is None or path.suffix not in MEDIA_TYPES:
-            raise web.HTTPNotFound(text=f"there is no {name[:80]!r}")
+            raise web.HTTPNotFound(text=f"no file {name[:80]!r}")
         body = path.read_bytes()
         tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache"}  # asked for again, as another version may be running
+        headers = {"ETag": tag, "Cache-Control": "no-cache"}  # always revalidated, as another version may be running
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=headers)
         return web.Response(body=body, content_type=MEDIA_TYPES[path.suffix], charset="utf-8", headers=headers)
 
-    async def _watch(self, request: web.Request) -> web.StreamResponse:
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if self._hub.is_full:
-            raise web.HTTPServiceUnavailable(text=f"{len(self._hub.clients)} pages are open already; close one")
-        # Masks and JPEGs are packed already; compressing them again costs more than it saves.
+            raise web.HTTPServiceUnavailable(text=f"{len(self._hub.listeners)} pages are open already; close one")
+        # Masks and JPEGs are compressed already; compressing them again costs more than it saves.
         ws = web.WebSocketResponse(
             timeout=CLOSE_SECONDS,
             heartbeat=HEARTBEAT_SECONDS,
@@ -183,7 +183,7 @@ class Server:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
         transport.set_write_buffer_limits(high=0)
         channel = self._hub.drawn[source_id]
-        watcher = _Stream(channel)
+        watcher = _StreamWatcher(channel)
         self._hub.num_streams += 1
         channel.join(watcher)
         try:
@@ -197,36 +197,36 @@ class Server:
             self._hub.num_streams -= 1
             channel.leave(watcher)
 
-    async def _picture(self, request: web.Request) -> web.StreamResponse:
+    async def _snapshot_image(self, request: web.Request) -> web.StreamResponse:
         result = self._result_of(request)
         async with self._drawing:
             body = await asyncio.to_thread(drawn_png, result)
         return web.Response(body=body, content_type="image/png", headers=_frame_headers(result))
 
-    async def _message(self, request: web.Request) -> web.StreamResponse:
+    async def _snapshot_message(self, request: web.Request) -> web.StreamResponse:
         result = self._result_of(request)
         async with self._drawing:
             line = await asyncio.to_thread(message_line, result.message)
         return web.Response(text=line, content_type="application/json", headers=_frame_headers(result))
 
     def _result_of(self, request: web.Request) -> FrameResult:
-        """The frame that the query names."""
+        """Return the frame that the query names."""
         result = self._hub.slots[self._source_of(request)].snapshot(_index_of(request))
         if result is None:
-            raise web.HTTPNotFound(text="there is no such frame, or it is gone; leave the index out for the newest")
+            raise web.HTTPNotFound(text="no such frame, or it is no longer kept; omit the index for the newest")
         return result
 
     def _source_of(self, request: web.Request) -> str:
-        """The source in the query; the first one where it names none."""
+        """Return the source in the query, or the first source if the query names none."""
         sources = tuple(self._hub.slots)
         source_id = request.query.get("source", sources[0])
         if source_id not in sources:
-            raise web.HTTPNotFound(text=f"there is no source {source_id[:80]!r}; there are {', '.join(sources)}")
+            raise web.HTTPNotFound(text=f"unknown source {source_id[:80]!r}; sources are {', '.join(sources)}")
         return source_id
 
 
-class _Stream:
-    """A watcher of drawn pictures, who is given one when he asks for it."""
+class _StreamWatcher:
+    """A watcher of images with overlays that accepts one per call of `next`."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -236,16 +236,16 @@ class _Stream:
         self._woken = asyncio.Event()
 
     def wants(self, source_id: str, seq: int) -> bool:
-        """Whether this frame would be written at once."""
+        """Return whether this frame would be written at once."""
         return self._is_waiting and seq > self._shown
 
     def offer(self, source_id: str, seq: int, body: bytes) -> None:
-        """Take a frame that is wanted."""
+        """Accept a wanted frame."""
         self._shown, self._body, self._is_waiting = seq, body, False
         self._woken.set()
 
     async def next(self) -> bytes:
-        """A picture newer than the one before, once there is one."""
+        """Wait for an image newer than the last one."""
         self._is_waiting = True
         self._woken.clear()
         self._channel.wake()
@@ -268,7 +268,7 @@ def _index_of(request: web.Request) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdecimal() or len(text) > 16:
-        raise web.HTTPBadRequest(text=f"index is the number of a frame, got {text[:40]!r}")
+        raise web.HTTPBadRequest(text=f"index must be a frame index, a non-negative integer, got {text[:40]!r}")
     return int(text)
 
 

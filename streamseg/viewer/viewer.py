@@ -1,4 +1,4 @@
-"""Starting, feeding and stopping the page."""
+"""The viewer: a sink of the run that starts, feeds and stops the page's server."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ __all__ = ["TOKEN_VARIABLE", "Viewer"]
 logger = logging.getLogger(__name__)
 
 TOKEN_VARIABLE: Final = "STREAMSEG_VIEWER_TOKEN"
-"""Environment variable with the token, for an address that stays the same."""
+"""Environment variable with the token, for a permanent URL."""
 STOP_SECONDS: Final = 0.9
-"""After that a thread that has not ended is left behind."""
+"""Time for the thread to end; after that it is abandoned."""
 CLOSE_SECONDS: Final = 0.3
-"""For browsers to be told that the server ends."""
+"""Time to notify browsers that the server stops."""
 BACKLOG: Final = 64
 
 
 class Viewer(Resource):
-    """Serves the page, and shows it what is written.
+    """Serves the page, and displays the results that are written to it.
 
-    A sink: `write` puts the frame into its source's slot, where a newer one replaces it, and returns. Everything
-    else happens in an event loop in a thread of the viewer's own, and only while somebody watches.
+    As a sink, `write` puts the frame into its source's slot, where a newer one replaces it, and returns. Everything
+    else happens in an event loop in the viewer's own thread, and only while a page is open.
 
     Args:
-        source_ids: whose frames will come, in the order of the page.
-        config: where to listen, and how pictures are sent.
-        token: what the address must hold; None: a random one.
+        source_ids: sources of the frames, in the order of the page.
+        config: host, port, image width and JPEG quality.
+        token: token that requests must contain; None: a random one.
 
     Raises:
-        ConfigError: aiohttp is not installed, or the token is none.
-        PublishError: the address cannot be listened at, or only with `allow_public`.
+        ConfigError: aiohttp is not installed, or the token is invalid.
+        PublishError: the server cannot listen on this host and port, or only with `allow_public`.
     """
 
     def __init__(
@@ -75,57 +75,57 @@ class Viewer(Resource):
 
     @classmethod
     def from_config(cls, config: ViewerConfig, source_ids: Sequence[str]) -> Viewer:
-        """With the token in `STREAMSEG_VIEWER_TOKEN`, if there is one."""
+        """Create a viewer with the token in `STREAMSEG_VIEWER_TOKEN`, or a random one if it is not set."""
         return cls(source_ids, config, token=os.environ.get(TOKEN_VARIABLE))
 
     @property
     def port(self) -> int:
-        """The real one."""
+        """Actual port, also if the configured one is 0."""
         return self._port
 
     @property
     def url(self) -> str:
-        """What to open in a browser; holds the token."""
-        # Where it listens everywhere, it is found under the machine's name.
+        """URL of the page; contains the token."""
+        # If it listens on all interfaces, the URL contains the machine's name.
         host = socket.gethostname() if self._host in ("0.0.0.0", "::") else self._host
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}/?token={self._token}"
 
     @property
     def num_clients(self) -> int:
-        """Pages that are open."""
-        return len(self._hub.clients)
+        """Number of open pages."""
+        return len(self._hub.listeners)
 
     def attach(self, run: Run) -> None:
-        """Let the page see and steer a run; before that, it shows frames alone."""
+        """Let the page display and control a run; before that, it displays frames only."""
         self._hub.run = run
 
     def write(self, result: FrameResult) -> None:
-        """Show one frame; takes microseconds.
+        """Display one frame; takes microseconds.
 
         Raises:
-            PublishError: the viewer is closed or has failed, or the source is none of its own.
+            PublishError: the viewer is closed or has failed, or the source is unknown.
         """
         source_id = result.frame.source_id
         self.check()
         if self._is_closed:
-            raise PublishError("the viewer is closed; nothing can be shown any more")
+            raise PublishError("the viewer is closed; it displays no further frames")
         slot = self._hub.slots.get(source_id)
         if slot is None:
             raise PublishError(f"the viewer has no source {source_id!r}; it has {', '.join(self._hub.slots)}")
         slot.put(result)
         for channel in (self._hub.packed[source_id], self._hub.drawn[source_id]):
             if channel.is_wanted:
-                with contextlib.suppress(RuntimeError):  # the loop has just ended
+                with contextlib.suppress(RuntimeError):  # the event loop has just ended
                     self._loop.call_soon_threadsafe(channel.wake)
 
     def check(self) -> None:
-        """Raise PublishError, with its cause, once the viewer has failed."""
+        """Raise PublishError, with its cause, if the viewer has failed."""
         if self._failure is not None:
             raise PublishError(f"the viewer has failed: {self._failure}") from self._failure
 
     def close(self) -> None:
-        """Tell the browsers and end; takes less than a second. May be repeated.
+        """Notify the browsers and stop; takes less than a second. Idempotent.
 
         Raises:
             PublishError: the viewer has failed.
@@ -133,15 +133,15 @@ class Viewer(Resource):
         if self._is_closed:
             return
         self._is_closed = True
-        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+        with contextlib.suppress(RuntimeError):  # the event loop has ended already
             self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
-            logger.warning("the thread %r did not end in time and is left behind", self._thread.name)
+            logger.warning("thread %r did not end in time and was abandoned", self._thread.name)
         self.check()
 
     def _work(self) -> None:
-        """What the thread does."""
+        """Run the event loop; this is the work of the thread."""
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve())
@@ -151,7 +151,7 @@ class Viewer(Resource):
             self._listener.close()
 
     async def _serve(self) -> None:
-        """Serve until `close`, or until a part fails, whose error is raised."""
+        """Serve until `close`, or until a part fails; its error is raised."""
         from aiohttp import web
 
         runner = web.AppRunner(self._application, access_log=None, shutdown_timeout=CLOSE_SECONDS)
@@ -161,21 +161,21 @@ class Viewer(Resource):
             await web.SockSite(runner, self._listener, backlog=BACKLOG).start()
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            closing = [asyncio.create_task(client.close()) for client in self._hub.clients]
+            closing = [asyncio.create_task(client.close()) for client in self._hub.listeners]
             if closing:
                 await asyncio.wait(closing, timeout=CLOSE_SECONDS)
             for task in (*tasks, *closing):
                 task.cancel()
             ended = await asyncio.gather(*tasks, *closing, return_exceptions=True)
             await runner.cleanup()
-        # Also where the end was asked for before a part had failed, or just after.
+        # Also if `close` was called before a part failed, or just after.
         for error in (*ended, self._hub.failure):
             if isinstance(error, BaseException) and not isinstance(error, ConnectionError | asyncio.CancelledError):
                 raise error
 
 
 def _listen(config: ViewerConfig) -> socket.socket:
-    """A socket that listens where the configuration says."""
+    """Open a socket that listens on the configured host and port."""
     if not config.allow_public and not is_loopback(config.host):
         raise PublishError(
             f"a page at {config.host} can be reached from other machines, without encryption: use 127.0.0.1,"
@@ -183,7 +183,7 @@ def _listen(config: ViewerConfig) -> socket.socket:
         )
     where = f"cannot serve the page at {config.host} port {config.port}"
     try:
-        # `localhost` is the same machine by either protocol, and every browser tries the older one.
+        # `localhost` exists in IPv4 and IPv6, and every browser tries IPv4.
         family = socket.AF_INET if config.host == "localhost" else socket.AF_UNSPEC
         found = socket.getaddrinfo(config.host, config.port, family, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from streamseg.cli.modes import open_mode
 from streamseg.config import Config, load_config
 from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError, WeightsError
 from streamseg.pipeline.mode import StreamsegMode
@@ -17,7 +18,7 @@ def make_config(*sets: str, **scene: object) -> Config:
     return Config.model_validate({**config.model_dump(), "sources": [small_scene(**scene)]})
 
 
-def test_a_configuration_runs_from_the_scene_to_a_subscriber():
+def test_run_from_a_scene_to_a_subscriber():
     config = make_config("prompts=[{id: all}]", frame_id="camera_link", num_frames=None)
     sink = ListSink()
     received = []
@@ -32,9 +33,9 @@ def test_a_configuration_runs_from_the_scene_to_a_subscriber():
                     received.append(message)
                 session.runtime.stop()
 
-            figures = session.runtime.run(receive, interval_seconds=0.05)
+            stats = session.runtime.run(receive, interval_seconds=0.05)
     assert sink.num_closed == 1
-    assert figures.num_frames == len(sink.results)
+    assert stats.num_frames == len(sink.results)
     for message in received:
         assert (message.source_id, message.frame_id, message.image_size) == ("scene", "camera_link", (96, 128))
         assert 0 < len(message.objects) <= 5
@@ -42,7 +43,7 @@ def test_a_configuration_runs_from_the_scene_to_a_subscriber():
         assert 0 < message.age_ms < 5000
 
 
-def test_every_frame_of_a_file_reaches_the_file_of_messages(tmp_path: Path):
+def test_every_frame_reaches_the_message_file(tmp_path: Path):
     path = tmp_path / "messages.jsonl"
     config = make_config(f"output.messages={path}", num_frames=25, mode="every_frame")
     with open_runtime(config, StreamsegMode()) as session:
@@ -50,7 +51,7 @@ def test_every_frame_of_a_file_reaches_the_file_of_messages(tmp_path: Path):
     assert [json.loads(line)["index"] for line in path.read_text().splitlines()] == list(range(25))
 
 
-def test_the_control_channel_steers_the_run():
+def test_control_channel_controls_the_run():
     config = make_config(num_frames=None)
     with open_runtime(config, StreamsegMode()) as session:
         assert session.control_endpoint is not None
@@ -60,15 +61,22 @@ def test_the_control_channel_steers_the_run():
                 assert client.call("pause") == {"paused": True}
                 session.runtime.stop()
 
-            figures = session.runtime.run(steer, interval_seconds=0.05)
-    assert figures.is_paused
+            stats = session.runtime.run(steer, interval_seconds=0.05)
+    assert stats.is_paused
 
 
-@pytest.mark.parametrize(("prompting", "num_objects"), [("default", 0), ("reference", 1)])
-def test_prompting_reaches_the_messages(prompting: str, num_objects: int):
-    # Nothing fits a box of one pixel, which only the reference answers all the same.
+@pytest.mark.parametrize(
+    ("setting", "num_objects"),
+    [
+        pytest.param("mode=streamseg", 0, id="streamseg"),
+        pytest.param("mode=fastsam", 1, id="fastsam"),
+        pytest.param("prompting=reference", 1, id="fastsam-by-its-former-key"),
+    ],
+)
+def test_mode_reaches_the_messages(setting: str, num_objects: int):
+    # No object fits a box of one pixel; only FastSAM mode selects one nevertheless.
     config = make_config(
-        f"prompting={prompting}",
+        setting,
         "prompts=[{id: speck, box: [1, 1, 2, 2]}]",
         "publish.endpoint=null",
         "publish.control_endpoint=null",
@@ -76,7 +84,7 @@ def test_prompting_reaches_the_messages(prompting: str, num_objects: int):
         mode="every_frame",
     )
     sink = ListSink()
-    with open_runtime(config, StreamsegMode(), [sink]) as session:
+    with open_runtime(config, open_mode(config.mode), [sink]) as session:
         session.runtime.run()
     assert [len(result.message.objects) for result in sink.results] == [num_objects] * 2
 
@@ -97,7 +105,7 @@ def test_without_endpoints_there_is_no_socket():
         pytest.param("prompts=[{id: a, points: [[1, 2]], labels: [1, 1]}]", DataError, "2 labels", id="prompt"),
     ],
 )
-def test_what_cannot_start_is_one_line_and_leaves_nothing_behind(
+def test_failed_start_is_a_one_line_error_and_leaves_nothing_behind(
     tmp_path: Path, setting: str, error: type[StreamsegError], message: str
 ):
     path = tmp_path / "messages.jsonl"
@@ -108,7 +116,7 @@ def test_what_cannot_start_is_one_line_and_leaves_nothing_behind(
     assert not path.exists()
 
 
-def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path):
+def test_output_that_cannot_be_written_is_an_error(tmp_path: Path):
     with (
         pytest.raises(DataError, match="cannot write the messages"),
         open_runtime(make_config(f"output.messages={tmp_path}"), StreamsegMode()),
@@ -117,7 +125,7 @@ def test_an_output_that_cannot_be_written_is_an_error(tmp_path: Path):
 
 
 def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    path = tmp_path / "kept" / "prompts.json"
+    path = tmp_path / "saved" / "prompts.json"
     config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=5, mode="every_frame")
     with open_runtime(config, StreamsegMode()) as session:
         assert not path.exists()
@@ -126,16 +134,16 @@ def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixt
         in_force = session.operations["prompts.list"]({})["prompts"]
         assert json.loads(path.read_text())["prompts"] == in_force, "a crash loses nothing"
         session.runtime.run()
-    assert "scene" in json.loads(path.read_text())["memory"], "what the prompts follow is kept at the end"
+    assert "scene" in json.loads(path.read_text())["memory"], "the state of the targets is saved at the end"
     sink = ListSink()
     with open_runtime(config, StreamsegMode(), [sink]) as session:
         assert session.operations["prompts.list"]({})["prompts"] == in_force
         session.runtime.run()
     assert [prompt.prompt_id for prompt in sink.results[0].message.prompts] == ["cup"]
-    assert "are asked, not the configuration's" in caplog.text
+    assert "replace those of the configuration" in caplog.text
 
 
-def test_prompts_are_kept_at_the_end_of_a_run_that_fails(tmp_path: Path):
+def test_prompts_are_saved_at_the_end_of_a_failed_run(tmp_path: Path):
     path = tmp_path / "prompts.json"
     config = make_config(f"output.prompts={path}", num_frames=None)
     failing = ListSink(fail_at=2, error=DataError("the disk is full"))
@@ -147,39 +155,39 @@ def test_prompts_are_kept_at_the_end_of_a_run_that_fails(tmp_path: Path):
     assert json.loads(path.read_text())["prompts"] == [{"id": "everything"}]
 
 
-def test_kept_prompts_that_cannot_be_read_are_an_error_and_stay(tmp_path: Path):
+def test_invalid_prompt_file_is_an_error_and_kept(tmp_path: Path):
     path = tmp_path / "prompts.json"
     path.write_text('{"version": 1, "prompts": [{"id": "cup", "points": []}]}')
     with (
-        pytest.raises(DataError, match=r"cannot take up the prompts of .*prompts\.json: prompt 'cup' has no points"),
+        pytest.raises(DataError, match=r"cannot restore the prompts of .*prompts\.json: prompt 'cup' has no points"),
         open_runtime(make_config(f"output.prompts={path}"), StreamsegMode()),
     ):
         pass
     assert "cup" in path.read_text()
 
 
-def test_a_place_where_prompts_cannot_be_kept_is_an_error(tmp_path: Path):
+def test_path_where_prompts_cannot_be_saved_is_an_error(tmp_path: Path):
     with (
-        pytest.raises(DataError, match="cannot keep the prompts"),
+        pytest.raises(DataError, match="cannot save the prompts"),
         open_runtime(make_config(f"output.prompts={tmp_path}"), StreamsegMode()),
     ):
         pass
 
 
-def test_a_file_that_is_not_there_is_an_error():
+def test_missing_file_is_an_error():
     config = make_config()
     missing = Config.model_validate({**config.model_dump(), "sources": [{"type": "stream", "url": "/nowhere.mp4"}]})
     with pytest.raises(SourceError, match=r"/nowhere\.mp4"), open_runtime(missing, StreamsegMode()):
         pass
 
 
-def test_a_single_part_endpoint_needs_the_other():
+def test_single_part_endpoint_requires_the_other():
     config = make_config("publish.endpoint=null", "publish.single_endpoint=tcp://127.0.0.1:0")
-    with pytest.raises(ConfigError, match=r"needs publish\.endpoint"), open_runtime(config, StreamsegMode()):
+    with pytest.raises(ConfigError, match=r"requires publish\.endpoint"), open_runtime(config, StreamsegMode()):
         pass
 
 
-def test_a_port_in_use_is_an_error_and_frees_what_was_opened():
+def test_port_in_use_is_an_error_and_releases_other_ports():
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
         port = taken.getsockname()[1]
         free = other.getsockname()[1]

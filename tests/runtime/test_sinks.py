@@ -7,6 +7,7 @@ import pytest
 from streamseg.config import TrackingConfig
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult, Pipeline
+from streamseg.pipeline.compose import SelectionMatcher
 from streamseg.publish import Publisher, Subscriber
 from streamseg.rle import coco_to_crop
 from streamseg.runtime.sinks import MessageFile, PublishSink
@@ -16,15 +17,17 @@ from tests.support.stages import SquareSegmenter, make_instances
 
 
 def make_result(index: int = 0, *, source_id: str = "cam", mask_scale: float = 1.0) -> FrameResult:
-    pipeline = Pipeline(SquareSegmenter(), tracking=TrackingConfig(confirm_frames=1), mask_scale=mask_scale)
+    pipeline = Pipeline(
+        SquareSegmenter(), tracking=TrackingConfig(confirm_frames=1), matcher=SelectionMatcher(mask_scale)
+    )
     frame = make_frame(index, source_id=source_id)
     return pipeline.finish(frame, pipeline.segment([frame])[0], drops={"capture": {"corrupt": 1}})
 
 
-# ---- the file of messages
+# ---- the message file
 
 
-def test_a_line_per_frame_that_can_be_read_while_it_grows(tmp_path: Path):
+def test_message_file_can_be_read_while_it_grows(tmp_path: Path):
     path = tmp_path / "deep" / "messages.jsonl"
     sink = MessageFile(path)
     for index in range(3):
@@ -35,7 +38,7 @@ def test_a_line_per_frame_that_can_be_read_while_it_grows(tmp_path: Path):
     sink.close()
 
 
-def test_a_line_holds_the_header_and_the_masks(tmp_path: Path):
+def test_line_contains_header_and_masks(tmp_path: Path):
     path = tmp_path / "messages.jsonl"
     sink = MessageFile(path)
     result = make_result(5, mask_scale=0.5)
@@ -50,9 +53,9 @@ def test_a_line_holds_the_header_and_the_masks(tmp_path: Path):
     np.testing.assert_array_equal(mask.full((24, 32)), result.message.objects[0].mask.full((24, 32)))
 
 
-def test_a_frame_without_objects_is_a_line(tmp_path: Path):
+def test_frame_without_objects_is_a_line(tmp_path: Path):
     path = tmp_path / "messages.jsonl"
-    pipeline = Pipeline(lambda images: [make_instances([]) for _ in images])
+    pipeline = Pipeline(lambda images, regions=None: [make_instances([]) for _ in images])
     frame = make_frame()
     sink = MessageFile(path)
     sink.write(pipeline.finish(frame, pipeline.segment([frame])[0]))
@@ -61,18 +64,18 @@ def test_a_frame_without_objects_is_a_line(tmp_path: Path):
 
 
 @pytest.mark.parametrize("place", ["", "file/messages.jsonl"], ids=["a-folder", "below-a-file"])
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, place: str):
+def test_path_that_cannot_be_written_is_a_one_line_error(tmp_path: Path, place: str):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot write the messages to") as caught:
         MessageFile(tmp_path / place)
     assert "\n" not in str(caught.value)
 
 
-def test_the_file_before_is_left_alone_until_there_is_a_frame(tmp_path: Path):
+def test_earlier_file_is_kept_until_the_first_frame(tmp_path: Path):
     path = tmp_path / "messages.jsonl"
-    path.write_text("the run before\n")
+    path.write_text("an earlier run\n")
     MessageFile(path).close()
-    assert path.read_text() == "the run before\n"
+    assert path.read_text() == "an earlier run\n"
     sink = MessageFile(path)
     sink.write(make_result())
     sink.close()
@@ -82,7 +85,7 @@ def test_the_file_before_is_left_alone_until_there_is_a_frame(tmp_path: Path):
 # ---- the publisher
 
 
-def test_what_is_written_is_received():
+def test_written_results_are_received():
     publisher = Publisher("tcp://127.0.0.1:0")
     sink = PublishSink(publisher)
     with Subscriber(publisher.endpoint) as subscriber:
@@ -96,7 +99,7 @@ def test_what_is_written_is_received():
     assert message.jpeg is None
 
 
-def test_the_picture_is_sent_where_somebody_wants_it():
+def test_image_is_sent_if_a_subscriber_wants_it():
     publisher = Publisher("tcp://127.0.0.1:0")
     sink = PublishSink(publisher)
     with Subscriber(publisher.endpoint, images=True) as subscriber:
@@ -108,7 +111,7 @@ def test_the_picture_is_sent_where_somebody_wants_it():
     assert message.jpeg is not None
 
 
-def test_no_frame_of_a_file_is_replaced_in_the_publisher():
+def test_frames_of_a_file_are_not_replaced_in_the_publisher():
     publisher = Publisher("tcp://127.0.0.1:0")
     sink = PublishSink(publisher, every_frame_of=["file"])
     assert isinstance(sink, CountsDrops)

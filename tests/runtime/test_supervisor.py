@@ -15,7 +15,7 @@ from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.runtime import Runtime
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
-from tests.support.runs import BOUND_SECONDS, InBackground, indices_of
+from tests.support.runs import BOUND_SECONDS, BackgroundRun, indices_of
 from tests.support.stages import ListSink, ScriptedSource, SquareSegmenter
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -24,20 +24,20 @@ pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 
 @pytest.mark.parametrize("num_sources", [1, 3])
-def test_every_frame_of_a_file_becomes_a_message_in_order_however_slow_the_network(num_sources: int):
+def test_every_frame_of_a_file_is_processed_in_order(num_sources: int):
     sources = [ScriptedSource(f"file{n}", 40) for n in range(num_sources)]
     sink = ListSink()
-    figures = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.002)), [sink]).run()
+    stats = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.002)), [sink]).run()
     for source in sources:
         assert indices_of(sink, source.source_id) == list(range(40))
         assert source.is_closed
-    assert figures.num_frames == 40 * num_sources
-    assert figures.drops == {}
+    assert stats.num_frames == 40 * num_sources
+    assert stats.drops == {}
     assert sink.num_closed == 1
-    assert [source.state for source in figures.sources] == ["ended"] * num_sources
+    assert [source.state for source in stats.sources] == ["ended"] * num_sources
 
 
-def test_each_answer_belongs_to_its_own_frame():
+def test_each_result_belongs_to_its_frame():
     sink = ListSink()
     Runtime([ScriptedSource("a", 50), ScriptedSource("b", 50)], Pipeline(SquareSegmenter()), [sink]).run()
     for result in sink.results:
@@ -53,36 +53,36 @@ def test_files_share_batches():
     assert sum(segmenter.batch_sizes) == 120
 
 
-def test_the_pipeline_forgets_sources_that_ended():
+def test_pipeline_releases_ended_sources():
     pipeline = Pipeline(SquareSegmenter())
     Runtime([ScriptedSource("a", 3), ScriptedSource("b", 6)], pipeline).run()
     assert pipeline.image_sizes == {}
 
 
-def test_a_source_without_frames_ends_at_once():
-    figures = Runtime([ScriptedSource("empty", 0)], Pipeline(SquareSegmenter())).run()
-    assert (figures.num_frames, figures.drops, figures.sources[0].state) == (0, {}, "ended")
+def test_source_without_frames_ends_at_once():
+    stats = Runtime([ScriptedSource("empty", 0)], Pipeline(SquareSegmenter())).run()
+    assert (stats.num_frames, stats.drops, stats.sources[0].state) == (0, {}, "ended")
 
 
 # ---- live sources
 
 
-def test_a_live_source_loses_old_frames_and_each_is_counted():
+def test_dropped_frames_of_a_live_source_are_counted():
     source = ScriptedSource("cam", 300, is_live=True, paced_seconds=0.001)
     sink = ListSink()
-    figures = Runtime([source], Pipeline(SquareSegmenter(seconds=0.01)), [sink]).run()
+    stats = Runtime([source], Pipeline(SquareSegmenter(seconds=0.01)), [sink]).run()
     indices = indices_of(sink, "cam")
     assert indices == sorted(set(indices))
     assert indices[-1] == 299
-    num_dropped = figures.drops["mailbox"]["newer_frame"]
+    num_dropped = stats.drops["mailbox"]["newer_frame"]
     assert num_dropped > 0
-    assert figures.num_frames + num_dropped == 300
+    assert stats.num_frames + num_dropped == 300
     gaps = sum(after - before - 1 for before, after in pairwise([-1, *indices]))
     assert gaps == num_dropped
 
 
-def test_age_is_bounded_by_the_stages_and_not_by_the_run():
-    """The source delivers 10 times too fast: a queue would let age grow to a second by the end."""
+def test_age_is_bounded_by_the_stages():
+    """The source delivers 10 times too fast: a queue would let the age grow to a second by the end."""
     source = ScriptedSource("cam", 1000, is_live=True, paced_seconds=0.001)
     sink = ListSink()
     Runtime([source], Pipeline(SquareSegmenter(seconds=0.01)), [sink]).run()
@@ -90,7 +90,7 @@ def test_age_is_bounded_by_the_stages_and_not_by_the_run():
     assert ages_ms[len(ages_ms) // 2] < 100
 
 
-def test_the_message_tells_the_drops_of_its_source():
+def test_message_includes_the_drops_of_its_source():
     sources = [ScriptedSource("cam", 100, is_live=True, paced_seconds=0.001), ScriptedSource("file", 5)]
     sources[0].drops.count("capture", "corrupt", 7)
     sink = ListSink()
@@ -101,8 +101,8 @@ def test_the_message_tells_the_drops_of_its_source():
     assert last["file"] == {}
 
 
-def test_a_slow_sink_does_not_make_frames_older_than_it_takes():
-    """With the sink as the slowest stage, a frame is chosen only when there is room behind the network."""
+def test_slow_sink_delays_frames_only_once():
+    """If the sink is the slowest stage, a frame is chosen only when there is room after the network."""
 
     class SlowSink(ListSink):
         def write(self, result: FrameResult) -> None:
@@ -116,10 +116,10 @@ def test_a_slow_sink_does_not_make_frames_older_than_it_takes():
     assert ages_ms[len(ages_ms) // 2] < 75, "one wait for the sink, not two"
 
 
-def test_ages_are_those_of_live_sources_where_there_are_some():
+def test_ages_include_only_live_sources_if_there_are_any():
     sources = [ScriptedSource("cam", 20, is_live=True, paced_seconds=0.002), ScriptedSource("file", 100)]
-    figures = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.005))).run()
-    assert figures.ages == figures.sources[0].ages != figures.sources[1].ages
+    stats = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.005))).run()
+    assert stats.ages == stats.sources[0].ages != stats.sources[1].ages
     alone = Runtime([ScriptedSource("file", 10)], Pipeline(SquareSegmenter())).run()
     assert alone.ages == alone.sources[0].ages
     assert alone.ages.p50_ms > 0
@@ -128,21 +128,21 @@ def test_ages_are_those_of_live_sources_where_there_are_some():
 # ---- pause
 
 
-def test_while_paused_nothing_is_written_and_identities_stay():
+def test_pause_writes_nothing_and_keeps_track_ids():
     permits = threading.Semaphore(0)
     source = ScriptedSource("cam", None, is_live=True, permits=permits)
     sink = ListSink()
-    run = InBackground(Runtime([source], Pipeline(SquareSegmenter()), [sink]))
+    run = BackgroundRun(Runtime([source], Pipeline(SquareSegmenter()), [sink]))
     for count in range(1, 6):
         permits.release()
         sink.wait_for(count)
     before = sink.results[-1].message.objects[0].track_id
     assert before > 0
     run.runtime.pause()
-    assert run.runtime.figures().is_paused
+    assert run.runtime.stats().is_paused
     permits.release(7)
     deadline = time.monotonic() + BOUND_SECONDS
-    while run.runtime.figures().drops != {"mailbox": {"paused": 7}}:
+    while run.runtime.stats().drops != {"mailbox": {"paused": 7}}:
         assert time.monotonic() < deadline
     assert len(sink.results) == 5
     run.runtime.resume()
@@ -153,10 +153,10 @@ def test_while_paused_nothing_is_written_and_identities_stay():
     assert sink.results[5].message.objects[0].track_id == before
 
 
-def test_a_paused_file_loses_nothing():
+def test_paused_file_loses_nothing():
     permits = threading.Semaphore(0)
     sink = ListSink()
-    run = InBackground(Runtime([ScriptedSource("f", 20, permits=permits)], Pipeline(SquareSegmenter()), [sink]))
+    run = BackgroundRun(Runtime([ScriptedSource("f", 20, permits=permits)], Pipeline(SquareSegmenter()), [sink]))
     permits.release(5)
     sink.wait_for(5)
     run.runtime.pause()
@@ -169,11 +169,11 @@ def test_a_paused_file_loses_nothing():
 # ---- prompts
 
 
-def test_prompts_can_be_changed_while_running():
+def test_prompts_can_be_changed_during_a_run():
     permits = threading.Semaphore(0)
     sink = ListSink()
     pipeline = Pipeline(SquareSegmenter())
-    run = InBackground(Runtime([ScriptedSource("cam", None, is_live=True, permits=permits)], pipeline, [sink]))
+    run = BackgroundRun(Runtime([ScriptedSource("cam", None, is_live=True, permits=permits)], pipeline, [sink]))
     permits.release()
     sink.wait_for(1)
     pipeline.set_prompts([])
@@ -190,7 +190,7 @@ def test_prompts_can_be_changed_while_running():
 def test_stop_ends_endless_sources_within_a_second_and_flushes():
     sink = ListSink()
     sources = [ScriptedSource("a", is_live=True, paced_seconds=0.001), ScriptedSource("b")]
-    run = InBackground(Runtime(sources, Pipeline(SquareSegmenter()), [sink]))
+    run = BackgroundRun(Runtime(sources, Pipeline(SquareSegmenter()), [sink]))
     sink.wait_for(10)
     started = time.monotonic()
     run.runtime.stop()
@@ -198,18 +198,18 @@ def test_stop_ends_endless_sources_within_a_second_and_flushes():
     run.join()
     assert time.monotonic() - started < BOUND_SECONDS
     assert run.error is None
-    assert run.figures is not None
-    assert run.figures.num_frames == len(sink.results)
+    assert run.stats is not None
+    assert run.stats.num_frames == len(sink.results)
     assert sink.num_closed == 1
     assert all(source.is_closed for source in sources)
 
 
-def test_every_frame_is_accounted_for_when_stopped():
-    """One frame waits, and one is in the network, when it stops."""
+def test_every_frame_is_accounted_for_after_a_stop():
+    """One frame waits and one is in the network when the run stops."""
     in_network, go_on = threading.Event(), threading.Event()
 
     class HeldSegmenter(SquareSegmenter):
-        def __call__(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[Instances]:
+        def __call__(self, images: Sequence[npt.NDArray[np.uint8]], regions: object = None) -> list[Instances]:
             if len(self.batch_sizes) == 5:
                 in_network.set()
                 go_on.wait(BOUND_SECONDS)
@@ -217,26 +217,26 @@ def test_every_frame_is_accounted_for_when_stopped():
 
     sink = ListSink()
     source = ScriptedSource("cam", is_live=True, paced_seconds=0.001)
-    run = InBackground(Runtime([source], Pipeline(HeldSegmenter()), [sink]))
+    run = BackgroundRun(Runtime([source], Pipeline(HeldSegmenter()), [sink]))
     assert in_network.wait(BOUND_SECONDS)
     run.runtime.stop()
     go_on.set()
     run.join()
-    assert run.figures is not None
+    assert run.stats is not None
     assert len(sink.results) == 5
-    assert source.num_delivered == 5 + sum(run.figures.drops["mailbox"].values())
-    assert run.figures.drops["mailbox"]["stopped"] >= 1
+    assert source.num_delivered == 5 + sum(run.stats.drops["mailbox"].values())
+    assert run.stats.drops["mailbox"]["stopped"] >= 1
 
 
-def test_a_duration_ends_the_run():
+def test_duration_ends_the_run():
     sink = ListSink()
     runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.005)], Pipeline(SquareSegmenter()), [sink])
-    figures = runtime.run(duration_seconds=0.2)
-    assert 0.2 <= figures.seconds < BOUND_SECONDS
+    stats = runtime.run(duration_seconds=0.2)
+    assert 0.2 <= stats.seconds < BOUND_SECONDS
     assert sink.num_closed == 1
 
 
-def test_ctrl_c_stops_flushes_and_is_passed_on():
+def test_ctrl_c_stops_flushes_and_is_raised():
     sink = ListSink()
     runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.001)], Pipeline(SquareSegmenter()), [sink])
     pressed_at: list[float] = []
@@ -254,10 +254,10 @@ def test_ctrl_c_stops_flushes_and_is_passed_on():
     presser.join()
     assert ended_at - pressed_at[0] < BOUND_SECONDS
     assert sink.num_closed == 1
-    assert runtime.figures().num_frames == len(sink.results)
+    assert runtime.stats().num_frames == len(sink.results)
 
 
-def test_a_source_stuck_in_its_driver_is_left_behind(caplog: pytest.LogCaptureFixture):
+def test_source_stuck_in_its_driver_is_abandoned(caplog: pytest.LogCaptureFixture):
     class StuckSource(ScriptedSource):
         def __init__(self) -> None:
             super().__init__("stuck", is_live=True)
@@ -271,7 +271,7 @@ def test_a_source_stuck_in_its_driver_is_left_behind(caplog: pytest.LogCaptureFi
 
     sink = ListSink()
     stuck = StuckSource()
-    run = InBackground(Runtime([ScriptedSource("cam", is_live=True), stuck], Pipeline(SquareSegmenter()), [sink]))
+    run = BackgroundRun(Runtime([ScriptedSource("cam", is_live=True), stuck], Pipeline(SquareSegmenter()), [sink]))
     stuck.is_stuck.wait()
     sink.wait_for(3)
     started = time.monotonic()
@@ -287,14 +287,14 @@ def test_a_source_stuck_in_its_driver_is_left_behind(caplog: pytest.LogCaptureFi
             thread.join(BOUND_SECONDS)
 
 
-def test_a_runtime_runs_once():
+def test_runtime_runs_once():
     runtime = Runtime([ScriptedSource("a", 1)], Pipeline(SquareSegmenter()))
     runtime.run()
     with pytest.raises(RuntimeError, match="runs once"):
         runtime.run()
 
 
-def test_a_runtime_that_never_ran_closes_its_sinks():
+def test_runtime_that_never_ran_closes_its_sinks():
     sink = ListSink()
     with Runtime([ScriptedSource("a", 1)], Pipeline(SquareSegmenter()), [sink]):
         pass

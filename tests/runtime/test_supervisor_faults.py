@@ -1,4 +1,4 @@
-"""What ends a run that should not have ended."""
+"""Faults that end a run or one of its sources."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ from streamseg.runtime import RunStats, Runtime
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import Drops
-from tests.support.runs import BOUND_SECONDS, InBackground, indices_of
+from tests.support.runs import BOUND_SECONDS, BackgroundRun, indices_of
 from tests.support.stages import ListSink, ScriptedSource, SquareSegmenter
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 
 class FailingPipeline(Pipeline):
-    """A pipeline whose second half fails at a frame, as a tracker would."""
+    """A pipeline whose `finish` fails at a frame, as a failing tracker would."""
 
     def __init__(self, *, fail_at: int, error: BaseException) -> None:
         super().__init__(SquareSegmenter())
@@ -34,18 +34,18 @@ class FailingPipeline(Pipeline):
 
 
 def caused_error() -> EngineError:
-    """An error as a stage raises it, with the cause that its library gave."""
+    """Return an error as a stage raises it, caused by an error of its library."""
     error = EngineError("the device is gone")
     error.__cause__ = RuntimeError("CUDA error: unspecified launch failure")
     return error
 
 
-# ---- faults: whatever raises, wherever, the run ends and the first error reaches the caller
+# ---- any error, in any stage, ends the run, and the first one reaches the caller
 
 
 @dataclass
 class Parts:
-    """What a run is made from; a fault replaces one of them."""
+    """Parts of a run; a fault replaces one of them."""
 
     sources: Sequence[ScriptedSource]
     pipeline: Pipeline
@@ -84,7 +84,7 @@ def fault_in_only_source(error: BaseException, fail_at: int) -> Parts:
     "fault",
     [fault_in_segmenter, fault_in_segmenter_live, fault_in_tracker, fault_in_sink, fault_in_only_source],
 )
-def test_a_fault_ends_the_run_and_reaches_the_caller(fault: Fault, fail_at: int):
+def test_fault_ends_the_run_and_reaches_the_caller(fault: Fault, fail_at: int):
     cause = ZeroDivisionError("the cause")
     error = SourceError("it broke")
     error.__cause__ = cause
@@ -100,7 +100,7 @@ def test_a_fault_ends_the_run_and_reaches_the_caller(fault: Fault, fail_at: int)
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, MemoryError, KeyError, SystemExit])
-def test_errors_that_are_not_ours_are_passed_on_as_they_are(kind: type[BaseException]):
+def test_foreign_errors_are_raised_unchanged(kind: type[BaseException]):
     parts = fault_in_segmenter(kind("no more"), 1)
     with pytest.raises(kind, match="no more"):
         Runtime(parts.sources, parts.pipeline, parts.sinks).run()
@@ -115,7 +115,7 @@ def test_the_first_error_wins(caplog: pytest.LogCaptureFixture):
     assert "while stopping: OSError: disk full" in caplog.text
 
 
-def test_an_error_while_closing_a_sink_is_no_secret():
+def test_error_while_closing_a_sink_is_raised():
     sinks = [ListSink(close_error=OSError("disk full")), ListSink()]
     with pytest.raises(OSError, match="disk full"):
         Runtime([ScriptedSource("file", 5)], Pipeline(SquareSegmenter()), sinks).run()
@@ -123,9 +123,9 @@ def test_an_error_while_closing_a_sink_is_no_secret():
     assert sinks[1].num_closed == 1
 
 
-def test_an_error_in_the_callback_ends_the_run():
-    def fail(figures: RunStats) -> None:
-        raise BrokenPipeError("nobody reads")
+def test_error_in_the_callback_ends_the_run():
+    def fail(stats: RunStats) -> None:
+        raise BrokenPipeError("no reader")
 
     sink = ListSink()
     runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.001)], Pipeline(SquareSegmenter()), [sink])
@@ -134,66 +134,66 @@ def test_an_error_in_the_callback_ends_the_run():
     assert sink.num_closed == 1
 
 
-def test_the_callback_is_called_at_every_interval():
+def test_callback_is_called_at_every_interval():
     calls: list[tuple[float, RunStats]] = []
 
-    def note(figures: RunStats) -> None:
-        calls.append((time.monotonic(), figures))
+    def record(stats: RunStats) -> None:
+        calls.append((time.monotonic(), stats))
         if len(calls) == 3:
             runtime.stop()
 
     runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.001)], Pipeline(SquareSegmenter()))
     started = time.monotonic()
-    last = runtime.run(note, interval_seconds=0.05)
+    last = runtime.run(record, interval_seconds=0.05)
     assert [at >= started + 0.05 * nth for nth, (at, _) in enumerate(calls, start=1)] == [True] * 3
-    seen = [figures.num_frames for _, figures in calls]
+    seen = [stats.num_frames for _, stats in calls]
     assert seen == sorted(seen)
     assert last.num_frames >= seen[-1]
 
 
-# ---- one camera is one failure domain
+# ---- each source is a failure domain of its own
 
 
-def test_a_source_that_fails_ends_alone(caplog: pytest.LogCaptureFixture):
+def test_failing_source_ends_alone(caplog: pytest.LogCaptureFixture):
     sources = [
         ScriptedSource("bad", 3, error=SourceError("bad: no packet for 5 s")),
         ScriptedSource("good", 60),
     ]
     sink = ListSink()
-    figures = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.001)), [sink]).run()
+    stats = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.001)), [sink]).run()
     assert indices_of(sink, "bad") == [0, 1, 2]
     assert indices_of(sink, "good") == list(range(60))
-    assert [(source.state, source.error) for source in figures.sources] == [
+    assert [(source.state, source.error) for source in stats.sources] == [
         ("failed", "bad: no packet for 5 s"),
         ("ended", None),
     ]
     assert [record.message for record in caplog.records] == ["bad: no packet for 5 s"]
 
 
-def test_a_bug_in_one_source_ends_that_source_alone():
+def test_bug_in_one_source_ends_only_that_source():
     sources = [ScriptedSource("bad", 0, error=ZeroDivisionError("oops")), ScriptedSource("good", 10)]
-    figures = Runtime(sources, Pipeline(SquareSegmenter())).run()
-    assert figures.sources[0].error == "source bad failed: ZeroDivisionError: oops"
-    assert figures.sources[1].num_frames == 10
+    stats = Runtime(sources, Pipeline(SquareSegmenter())).run()
+    assert stats.sources[0].error == "source bad failed: ZeroDivisionError: oops"
+    assert stats.sources[1].num_frames == 10
 
 
-def test_where_every_source_fails_the_first_error_is_raised():
+def test_first_error_is_raised_if_every_source_fails():
     permits = threading.Semaphore(0)
     first = SourceError("first")
     sources = [
         ScriptedSource("late", 1, error=SourceError("second"), permits=permits),
         ScriptedSource("early", 0, error=first),
     ]
-    run = InBackground(Runtime(sources, Pipeline(SquareSegmenter())))
+    run = BackgroundRun(Runtime(sources, Pipeline(SquareSegmenter())))
     deadline = time.monotonic() + BOUND_SECONDS
-    while run.runtime.figures().sources[1].state != "failed":
+    while run.runtime.stats().sources[1].state != "failed":
         assert time.monotonic() < deadline
     permits.release()
     run.join()
     assert run.error is first
 
 
-def test_a_bug_in_the_only_source_is_the_cause_of_the_error():
+def test_bug_in_the_only_source_is_the_cause_of_the_error():
     bug = ZeroDivisionError("oops")
     with pytest.raises(StreamsegError, match="source only failed: ZeroDivisionError: oops") as caught:
         Runtime([ScriptedSource("only", 2, error=bug)], Pipeline(SquareSegmenter())).run()
@@ -201,14 +201,14 @@ def test_a_bug_in_the_only_source_is_the_cause_of_the_error():
     assert caught.value.__cause__ is bug
 
 
-def test_a_source_that_fails_because_it_was_stopped_is_no_failure():
-    class Resentful(ScriptedSource):
+def test_error_caused_by_stopping_is_no_failure():
+    class FailingWhenStopped(ScriptedSource):
         def frames(self) -> Iterator[Frame]:
             yield from super().frames()
             raise SourceError("interrupted while reading")
 
     sink = ListSink()
-    run = InBackground(Runtime([Resentful("cam", is_live=True)], Pipeline(SquareSegmenter()), [sink]))
+    run = BackgroundRun(Runtime([FailingWhenStopped("cam", is_live=True)], Pipeline(SquareSegmenter()), [sink]))
     sink.wait_for(2)
     run.runtime.stop()
     run.join()

@@ -1,4 +1,4 @@
-"""Runs in the background."""
+"""A run in a background thread."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import threading
 from streamseg.runtime import RunStats, Runtime
 from tests.support.stages import ListSink
 
-__all__ = ["BOUND_SECONDS", "InBackground", "indices_of"]
+__all__ = ["BOUND_SECONDS", "BackgroundRun", "indices_of"]
 
 BOUND_SECONDS = 3.0
-"""A run that has to end ends within a second; the rest is for a machine that does other things as well."""
+"""Time limit for a run to end: it takes less than a second; the rest is a margin for a busy machine."""
 
 
-class InBackground:
-    """A run in another thread, for tests that steer it."""
+class BackgroundRun:
+    """A run in another thread, for tests that control it."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.figures: RunStats | None = None
+        self.stats: RunStats | None = None
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="run under test")
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self.figures = self.runtime.run()
+            self.stats = self.runtime.run()
         except BaseException as error:
             self.error = error
 

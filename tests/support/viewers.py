@@ -1,4 +1,4 @@
-"""Frames to show, a browser that speaks the page's protocol, and a run that it may steer."""
+"""Results to display, a client of the page's protocol, and a fake run that it controls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.frames import make_frame
 from tests.support.stages import make_instances
 
 WAIT_SECONDS = 20.0
-"""Far more than anything takes; a test that waits so long has failed."""
+"""Time limit of a wait, far more than anything takes; a test that reaches it has failed."""
 
 BOXES = ([4.0, 4.0, 20.0, 20.0], [30.0, 10.0, 60.0, 40.0])
 
@@ -40,20 +40,20 @@ def make_result(
     size: tuple[int, int] = (48, 64),
     **settings: Any,
 ) -> FrameResult:
-    """A frame with objects that fill these boxes, answered by a pipeline."""
+    """Return the result of a pipeline for a frame with objects that fill these boxes."""
     frame = make_frame(index, source_id=source_id, size=size)
-    return Pipeline(lambda images: [], prompts=prompts, **settings).finish(
+    return Pipeline(lambda images, regions=None: [], prompts=prompts, **settings).finish(
         frame, make_instances(boxes, image_size=frame.size)
     )
 
 
 def small_viewer(*source_ids: str, **values: Any) -> Viewer:
-    """A viewer on a port that the system chooses."""
+    """Open a viewer on a port that the system chooses."""
     return Viewer(source_ids or ("cam0",), ViewerConfig(port=0, **values))
 
 
 def address(viewer: Viewer, path: str, *, token: str | None = "", **query: str) -> str:
-    """An address of a viewer's server; `token`: another one than the right one, None: none."""
+    """Return a URL of a viewer's server; `token`: replaces the right token unless empty, None: no token."""
     parts = urlsplit(viewer.url)
     right = parse_qs(parts.query)["token"][0]
     words = {**({} if token is None else {"token": token or right}), **query}
@@ -61,46 +61,46 @@ def address(viewer: Viewer, path: str, *, token: str | None = "", **query: str) 
 
 
 async def soon(waiting: Awaitable[Value]) -> Value:
-    """What is waited for, or a failure."""
+    """Wait for a result; raises TimeoutError after `WAIT_SECONDS`."""
     async with asyncio.timeout(WAIT_SECONDS):
         return await waiting
 
 
 class Browser:
-    """One WebSocket, and what came over it in the order it came."""
+    """One WebSocket, and everything received from it in order."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.texts: list[dict[str, Any]] = []
         self.frames: list[Message] = []
 
-    async def say(self, **values: Any) -> None:
+    async def send(self, **values: Any) -> None:
         await self.socket.send_str(json.dumps(values))
 
     async def acknowledge(self, frame: Message) -> None:
-        await self.say(type="ack", source=frame.source_id, seq=frame.seq)
+        await self.send(type="ack", source=frame.source_id, seq=frame.seq)
 
     async def call(self, op: str, args: dict[str, Any] | None = None, *, call_id: int = 1) -> dict[str, Any]:
-        """The answer to a call; what comes before it is kept."""
-        await self.say(type="call", id=call_id, op=op, args=args or {})
+        """Call an operation and return its reply; messages received before it are kept."""
+        await self.send(type="call", id=call_id, op=op, args=args or {})
         return await self.text("answer")
 
     async def text(self, kind: str) -> dict[str, Any]:
-        """The next text of a type."""
+        """Receive the next text of a type."""
         while True:
-            came = await self.read()
-            if isinstance(came, dict) and came["type"] == kind:
-                return came
+            received = await self.read()
+            if isinstance(received, dict) and received["type"] == kind:
+                return received
 
     async def frame(self) -> Message:
-        """The next frame."""
+        """Receive the next frame."""
         while True:
-            came = await self.read()
-            if isinstance(came, Message):
-                return came
+            received = await self.read()
+            if isinstance(received, Message):
+                return received
 
     async def read(self) -> dict[str, Any] | Message:
-        """The next of anything."""
+        """Receive the next text or frame."""
         message = await soon(self.socket.receive())
         if message.type is aiohttp.WSMsgType.TEXT:
             self.texts.append(json.loads(message.data))
@@ -110,7 +110,7 @@ class Browser:
         return self.frames[-1]
 
     async def closed(self) -> int | None:
-        """Read to the end; the code that the server gave."""
+        """Receive until the connection is closed; return the server's close code."""
         while (await soon(self.socket.receive())).type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             pass
         return self.socket.close_code
@@ -118,25 +118,25 @@ class Browser:
 
 @contextlib.asynccontextmanager
 async def browsing(viewer: Viewer, **options: Any) -> AsyncIterator[Browser]:
-    """A page that is open."""
+    """Open a page."""
     async with aiohttp.ClientSession() as session, session.ws_connect(address(viewer, "/ws"), **options) as socket:
         yield Browser(socket)
 
 
 class FakeRun:
-    """Prompts that can be set, figures that count how often they were asked for."""
+    """A run with prompts that can be set, and statistics that count how often they were requested."""
 
     def __init__(self) -> None:
         self.prompts: tuple[Prompt, ...] = (EverythingPrompt(),)
-        self.num_asked = 0
+        self.num_requests = 0
         self.run = Run({"set": self._set, "refuse": self._refuse, "break": self._break}, self._status, self._prompts)
 
     def _prompts(self) -> tuple[Prompt, ...]:
         return self.prompts
 
     def _status(self) -> dict[str, Any]:
-        self.num_asked += 1
-        return {"num_asked": self.num_asked, "is_paused": False}
+        self.num_requests += 1
+        return {"num_requests": self.num_requests, "is_paused": False}
 
     def _set(self, args: dict[str, Any]) -> Any:
         self.prompts = (CUP,)
@@ -146,11 +146,11 @@ class FakeRun:
         raise DataError("no such\nprompt")
 
     def _break(self, args: dict[str, Any]) -> Any:
-        raise ZeroDivisionError("a mistake of ours")
+        raise ZeroDivisionError("a bug")
 
 
 def with_browser(test: Callable[[Viewer, Browser, FakeRun], Awaitable[None]], *source_ids: str) -> None:
-    """Run a test with one page open."""
+    """Run a test with one open page."""
 
     async def main(viewer: Viewer, run: FakeRun) -> None:
         async with browsing(viewer) as browser:

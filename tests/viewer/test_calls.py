@@ -1,4 +1,4 @@
-"""What a page may call over the WebSocket, and how it is answered."""
+"""Calls over the WebSocket, and their replies."""
 
 import asyncio
 from typing import Any
@@ -11,12 +11,12 @@ from streamseg.viewer import Viewer
 from tests.support.viewers import Browser, FakeRun, browsing, make_result, small_viewer, with_browser
 
 
-def test_calls_are_answered_in_their_order():
+def test_replies_are_in_the_order_of_the_calls():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         for number in range(20):
-            await browser.say(type="call", id=number, op="set", args={"number": number})
-        answers = [await browser.text("answer") for _ in range(20)]
-        assert [(one["id"], one["ok"], one["result"]["set"]["number"]) for one in answers] == [
+            await browser.send(type="call", id=number, op="set", args={"number": number})
+        replies = [await browser.text("answer") for _ in range(20)]
+        assert [(one["id"], one["ok"], one["result"]["set"]["number"]) for one in replies] == [
             (number, True, number) for number in range(20)
         ]
 
@@ -26,27 +26,27 @@ def test_calls_are_answered_in_their_order():
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        pytest.param({"id": 1, "op": "refuse"}, "no such prompt", id="refused"),
+        pytest.param({"id": 1, "op": "refuse"}, "no such prompt", id="rejected"),
         pytest.param({"id": 1, "op": "shutdown"}, "unknown op 'shutdown'", id="unknown"),
         pytest.param({"id": 1}, "'op'", id="no-op"),
         pytest.param({"op": "set"}, "'id'", id="no-id"),
         pytest.param({"id": 1, "op": "set", "args": []}, "'args'", id="args-that-are-a-list"),
     ],
 )
-def test_calls_that_cannot_be_answered_have_a_reason(call: dict[str, Any], error: str):
+def test_failed_calls_report_a_reason(call: dict[str, Any], error: str):
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
-        await browser.say(type="call", **call)
-        answer = await browser.text("answer")
-        assert answer["id"] == call.get("id")
-        assert not answer["ok"]
-        assert error in answer["error"]
-        assert "\n" not in answer["error"]
+        await browser.send(type="call", **call)
+        reply = await browser.text("answer")
+        assert reply["id"] == call.get("id")
+        assert not reply["ok"]
+        assert error in reply["error"]
+        assert "\n" not in reply["error"]
         assert (await browser.call("set"))["ok"]
 
     with_browser(test)
 
 
-def test_before_a_run_is_attached_there_is_nothing_to_call():
+def test_no_operation_is_available_before_a_run_is_attached():
     async def main(viewer: Viewer) -> None:
         async with browsing(viewer) as browser:
             assert "unknown op 'pause'" in (await browser.call("pause"))["error"]
@@ -56,16 +56,16 @@ def test_before_a_run_is_attached_there_is_nothing_to_call():
         asyncio.run(main(viewer))
 
 
-def test_a_mistake_in_an_operation_ends_the_viewer_and_is_raised():
+def test_bug_in_an_operation_ends_the_viewer_and_is_raised():
     async def main(viewer: Viewer) -> None:
         async with browsing(viewer) as browser:
-            await browser.say(type="call", id=1, op="break")
+            await browser.send(type="call", id=1, op="break")
             assert await browser.closed() == aiohttp.WSCloseCode.INTERNAL_ERROR
 
     viewer = small_viewer()
     viewer.attach(FakeRun().run)
     asyncio.run(main(viewer))
-    with pytest.raises(PublishError, match="the viewer has failed: a mistake of ours") as caught:
+    with pytest.raises(PublishError, match="the viewer has failed: a bug") as caught:
         viewer.close()
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     with pytest.raises(PublishError, match="has failed"):

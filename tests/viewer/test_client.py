@@ -1,4 +1,4 @@
-"""The WebSocket: what a page is told and sent, and how it ends."""
+"""The WebSocket: notifications and frames for a page, and the end of the connection."""
 
 import asyncio
 
@@ -19,10 +19,10 @@ from tests.support.viewers import (
     with_browser,
 )
 
-# ---- what a page is told
+# ---- notifications
 
 
-def test_a_page_is_greeted_and_told_the_prompts_and_the_figures():
+def test_page_receives_hello_prompts_and_status():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         hello, prompts, status = [await browser.read() for _ in range(3)]
         assert hello == {
@@ -32,27 +32,27 @@ def test_a_page_is_greeted_and_told_the_prompts_and_the_figures():
             "epoch": hello["epoch"],  # type: ignore[index]
         }
         assert prompts == {"type": "prompts", "prompts": [{"id": "everything"}], "names": {}}
-        assert status == {"type": "status", "num_asked": 1, "is_paused": False}
+        assert status == {"type": "status", "num_requests": 1, "is_paused": False}
 
     with_browser(test, "a", "b")
 
 
-def test_figures_come_again_by_themselves():
+def test_status_is_sent_repeatedly():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
-        assert [(await browser.text("status"))["num_asked"] for _ in range(3)] == [1, 2, 3]
+        assert [(await browser.text("status"))["num_requests"] for _ in range(3)] == [1, 2, 3]
 
     with_browser(test)
 
 
-def test_prompts_that_change_are_told_to_everybody_whoever_changed_them():
+def test_changed_prompts_are_sent_to_all_pages():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         async with browsing(viewer) as other:
             for page in (browser, other):
                 await page.text("prompts")
-            run.prompts = (CUP, EverythingPrompt())  # as by the control channel
+            run.prompts = (CUP, EverythingPrompt())  # as the control channel does
             for page in (browser, other):
-                told = await page.text("prompts")
-                assert [prompt["id"] for prompt in told["prompts"]] == ["cup", "everything"]
+                text = await page.text("prompts")
+                assert [prompt["id"] for prompt in text["prompts"]] == ["cup", "everything"]
             assert (await browser.call("set", {"x": 1}))["result"] == {"set": {"x": 1}}
             for page in (browser, other):
                 assert [prompt["id"] for prompt in (await page.text("prompts"))["prompts"]] == ["cup"]
@@ -60,7 +60,7 @@ def test_prompts_that_change_are_told_to_everybody_whoever_changed_them():
     with_browser(test)
 
 
-def test_frames_carry_their_own_picture_every_instance_and_their_numbers():
+def test_frames_include_image_instances_and_numbers():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         epoch = (await browser.text("hello"))["epoch"]
         for seq, index in enumerate((5, 8, 9)):
@@ -74,7 +74,7 @@ def test_frames_carry_their_own_picture_every_instance_and_their_numbers():
     with_browser(test)
 
 
-def test_whoever_comes_late_is_shown_the_newest_frame():
+def test_late_page_receives_the_newest_frame():
     async def main(viewer: Viewer) -> None:
         async with browsing(viewer) as browser:
             assert (await browser.frame()).frame_index == 7
@@ -85,16 +85,16 @@ def test_whoever_comes_late_is_shown_the_newest_frame():
         asyncio.run(main(viewer))
 
 
-# ---- flow: newest only, by acknowledgement
+# ---- flow control: newest frames only, by acknowledgement
 
 
-async def barrier(browser: Browser) -> list[Message]:
-    """Everything that was sent before now."""
+async def frames_so_far(browser: Browser) -> list[Message]:
+    """Return all frames sent before this call."""
     await browser.call("set")
     return browser.frames
 
 
-def test_a_page_that_never_acknowledges_is_sent_two_frames_and_others_all():
+def test_page_that_does_not_acknowledge_receives_two_frames():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         async with browsing(viewer) as good:
             for index in range(30):
@@ -102,20 +102,20 @@ def test_a_page_that_never_acknowledges_is_sent_two_frames_and_others_all():
                 frame = await good.frame()
                 assert frame.frame_index == index
                 await good.acknowledge(frame)
-            assert [frame.frame_index for frame in await barrier(browser)] == [0, 1]
-            # It catches up with the newest frame at once, and with no other.
+            assert [frame.frame_index for frame in await frames_so_far(browser)] == [0, 1]
+            # It receives the newest frame at once, and no other.
             await browser.acknowledge(browser.frames[1])
             assert (await browser.frame()).frame_index == 29
 
     with_browser(test)
 
 
-def test_acknowledging_the_last_is_acknowledging_all():
+def test_acknowledgement_includes_earlier_frames():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         for index in (0, 1):
             viewer.write(make_result(index))
             await browser.frame()
-        await browser.say(type="ack", source="cam0", seq=1)
+        await browser.send(type="ack", source="cam0", seq=1)
         for index in (2, 3):
             viewer.write(make_result(index))
             assert (await browser.frame()).frame_index == index
@@ -138,26 +138,26 @@ def test_sources_do_not_wait_for_each_other():
     with_browser(test, "a", "b")
 
 
-def test_a_page_chooses_its_sources():
+def test_page_selects_its_sources():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
-        await browser.say(type="view", sources=["b"])
-        await barrier(browser)
+        await browser.send(type="view", sources=["b"])
+        await frames_so_far(browser)
         for index in range(3):
             viewer.write(make_result(index, "a"))
             viewer.write(make_result(index, "b"))
             frame = await browser.frame()
             assert frame.source_id == "b"
             await browser.acknowledge(frame)
-        await browser.say(type="view", sources=[])
-        await barrier(browser)
+        await browser.send(type="view", sources=[])
+        await frames_so_far(browser)
         num_frames = len(browser.frames)
         viewer.write(make_result(3, "b"))
-        await browser.say(type="view", sources=["a", "a"])
+        await browser.send(type="view", sources=["a", "a"])
         frame = await browser.frame()
-        assert (frame.source_id, frame.frame_index) == ("a", 2), "the newest, at once"
+        assert (frame.source_id, frame.frame_index) == ("a", 2), "the newest frame, at once"
         assert len(browser.frames) == num_frames + 1
         await browser.acknowledge(frame)
-        await browser.say(type="ack", source="b", seq=1)  # shown before the view changed: no mistake
+        await browser.send(type="ack", source="b", seq=1)  # displayed before the view changed: not an error
         assert (await browser.call("set"))["ok"]
         assert not [text for text in browser.texts if text["type"] == "error"]
 
@@ -167,7 +167,7 @@ def test_a_page_chooses_its_sources():
 # ---- the end
 
 
-def test_pages_are_told_that_the_server_ends():
+def test_pages_are_notified_that_the_server_stops():
     async def main(viewer: Viewer) -> None:
         async with browsing(viewer) as browser, browsing(viewer) as other:
             await browser.text("hello")
@@ -178,7 +178,7 @@ def test_pages_are_told_that_the_server_ends():
     asyncio.run(main(small_viewer()))
 
 
-def test_a_page_that_vanishes_leaves_nothing_behind():
+def test_broken_connection_is_removed():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         await browser.text("hello")
         before = viewer.num_clients

@@ -1,4 +1,4 @@
-"""The HTTP side: what is served, to whom, and what is refused."""
+"""The HTTP routes: responses, access and rejections."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ WRONG = "wrong-token-000000"
 
 
 def with_session(test: Callable[[Viewer, aiohttp.ClientSession], Awaitable[None]], *source_ids: str) -> None:
-    """Run a test against a viewer that was shown one frame of each source."""
+    """Run a test with a viewer that has one frame of each source."""
 
     async def main(viewer: Viewer) -> None:
         async with aiohttp.ClientSession() as session:
@@ -45,11 +45,11 @@ async def fetch(
     [
         pytest.param("/", {"token": None}, {}, 403, "no token", id="no-token"),
         pytest.param("/", {"token": WRONG}, {}, 403, "a wrong token", id="wrong-token"),
-        pytest.param("/", {"token": "%00%C3%A9"}, {}, 403, "a wrong token", id="token-that-is-no-text"),
+        pytest.param("/", {"token": "%00%C3%A9"}, {}, 403, "a wrong token", id="token-that-is-not-text"),
         pytest.param("/stream.mjpg", {"token": None}, {}, 403, "no token", id="stream-without-token"),
-        pytest.param("/snapshot.png", {"token": None}, {}, 403, "no token", id="picture-without-token"),
+        pytest.param("/snapshot.png", {"token": None}, {}, 403, "no token", id="image-without-token"),
         pytest.param("/snapshot.json", {"token": WRONG}, {}, 403, "a wrong token", id="json-with-wrong-token"),
-        pytest.param("/nowhere", {"token": None}, {}, 403, "no token", id="nothing-is-told-without-token"),
+        pytest.param("/nowhere", {"token": None}, {}, 403, "no token", id="unknown-path-without-token"),
         pytest.param("/ws", {"token": None}, {}, 403, "no token", id="socket-without-token"),
         pytest.param("/", {}, {"Host": "evil.example"}, 403, "the host", id="rebound-host"),
         pytest.param("/static/wire.js", {}, {"Host": "evil.example"}, 403, "the host", id="rebound-host-static"),
@@ -57,16 +57,16 @@ async def fetch(
         pytest.param("/ws", {}, {}, 400, "WebSocket", id="no-socket"),
         pytest.param("/nowhere", {}, {}, 404, "Not Found", id="no-such-page"),
         pytest.param("/static/", {}, {}, 404, "Not Found", id="the-folder"),
-        pytest.param("/static/nowhere.js", {}, {}, 404, "there is no 'nowhere.js'", id="no-such-file"),
-        pytest.param("/snapshot.png", {"source": "cam7"}, {}, 404, "no source 'cam7'; there are cam0", id="source"),
-        pytest.param("/stream.mjpg", {"source": ""}, {}, 404, "no source ''", id="stream-of-no-source"),
-        pytest.param("/snapshot.png", {"index": "4"}, {}, 404, "no such frame", id="frame-to-come"),
-        pytest.param("/snapshot.json", {"index": "-1"}, {}, 400, "number of a frame", id="negative-index"),
-        pytest.param("/snapshot.json", {"index": "%D9%A3"}, {}, 400, "number of a frame", id="arabic-index"),
-        pytest.param("/snapshot.json", {"index": "9" * 999}, {}, 400, "number of a frame", id="endless-index"),
+        pytest.param("/static/nowhere.js", {}, {}, 404, "no file 'nowhere.js'", id="no-such-file"),
+        pytest.param("/snapshot.png", {"source": "cam7"}, {}, 404, "unknown source 'cam7'; sources are", id="source"),
+        pytest.param("/stream.mjpg", {"source": ""}, {}, 404, "unknown source ''", id="stream-of-no-source"),
+        pytest.param("/snapshot.png", {"index": "4"}, {}, 404, "no such frame", id="future-frame"),
+        pytest.param("/snapshot.json", {"index": "-1"}, {}, 400, "must be a frame index", id="negative-index"),
+        pytest.param("/snapshot.json", {"index": "%D9%A3"}, {}, 400, "must be a frame index", id="arabic-index"),
+        pytest.param("/snapshot.json", {"index": "9" * 999}, {}, 400, "must be a frame index", id="huge-index"),
     ],
 )
-def test_what_is_refused(path: str, options: dict[str, Any], headers: dict[str, str], status: int, words: str):
+def test_rejected_requests(path: str, options: dict[str, Any], headers: dict[str, str], status: int, words: str):
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         from yarl import URL
 
@@ -96,22 +96,22 @@ def test_what_is_refused(path: str, options: dict[str, Any], headers: dict[str, 
         pytest.param("/static/" + "a/" * 2000, id="deep"),
     ],
 )
-def test_no_name_leads_out_of_the_page(path: str):
+def test_no_name_leads_out_of_the_page_folder(path: str):
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
-        # Written by hand: every client would tidy such a path up.
+        # Written by hand, because every client normalises such a path.
         reader, writer = await asyncio.open_connection("127.0.0.1", viewer.port)
         token = viewer.url.partition("token=")[2]
         request = f"GET {path}?token={token} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
-        answer = await soon(reader.read())
+        response = await soon(reader.read())
         writer.close()
         await writer.wait_closed()
-        assert re.match(rb"HTTP/1\.1 40[04] ", answer), answer[:200]
+        assert re.match(rb"HTTP/1\.1 40[04] ", response), response[:200]
 
     with_session(test)
 
 
-def test_methods_other_than_get_are_refused():
+def test_other_methods_are_rejected():
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         async with session.post(address(viewer, "/"), data=b"x") as response:
             assert response.status == 405
@@ -128,7 +128,7 @@ def test_methods_other_than_get_are_refused():
         ("/static/style.css", None, "text/css; charset=utf-8"),
     ],
 )
-def test_the_page_is_served_and_asked_for_again_only_when_it_changed(path: str, token: str | None, media_type: str):
+def test_page_is_served_and_revalidated(path: str, token: str | None, media_type: str):
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         url = address(viewer, path, token=token)
         status, headers, body = await fetch(session, url)
@@ -144,16 +144,16 @@ def test_the_page_is_served_and_asked_for_again_only_when_it_changed(path: str, 
     with_session(test)
 
 
-def test_the_policy_lets_no_script_in_but_the_pages_own():
+def test_policy_allows_only_own_scripts():
     policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"
     assert "unsafe" not in HEADERS["Content-Security-Policy"]
     page = (PAGE_FOLDER / "index.html").read_text(encoding="utf-8")
-    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:", page), "which the policy would not run"
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:", page), "the policy would block these"
 
 
-def test_no_icon_is_no_error():
+def test_missing_icon_is_not_an_error():
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         assert (await fetch(session, address(viewer, "/favicon.ico", token=None)))[0] == 204
 
@@ -164,8 +164,8 @@ def test_snapshots_are_of_the_same_frame():
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         status, headers, body = await fetch(session, address(viewer, "/snapshot.png", source="b"))
         assert (status, headers["Content-Type"], headers["X-Frame-Index"]) == (200, "image/png", "3")
-        picture = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
-        assert picture.shape == (48, 64, 3)
+        image = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
+        assert image.shape == (48, 64, 3)
         later = make_result(9, "b")
         viewer.write(later)
         status, headers, body = await fetch(session, address(viewer, "/snapshot.json", source="b", index="3"))
@@ -178,7 +178,7 @@ def test_snapshots_are_of_the_same_frame():
     with_session(test, "a", "b")
 
 
-def test_a_snapshot_before_the_first_frame():
+def test_snapshot_before_the_first_frame():
     async def main(viewer: Viewer) -> None:
         async with aiohttp.ClientSession() as session:
             for path in ("/snapshot.png", "/snapshot.json"):
@@ -189,7 +189,7 @@ def test_a_snapshot_before_the_first_frame():
 
 
 async def read_part(response: aiohttp.ClientResponse) -> np.ndarray:
-    """The next picture of a stream."""
+    """Read the next image of a stream."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += await soon(response.content.readline())
@@ -199,36 +199,36 @@ async def read_part(response: aiohttp.ClientResponse) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
 
 
-def test_a_stream_shows_the_newest_frame_and_then_those_that_come():
+def test_stream_starts_with_the_newest_frame_and_continues():
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         async with session.get(address(viewer, "/stream.mjpg", source="b")) as response:
             assert response.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=streamseg-frame"
             for value in (3, 60, 110):
                 if value > 3:
                     viewer.write(make_result(value, "b"))
-                picture = await read_part(response)
-                assert abs(int(picture[2, 30].mean()) - value) < 10
-                assert abs(picture[12, 12].astype(int) - value).max() > 15, "with its objects"
+                image = await read_part(response)
+                assert abs(int(image[2, 30].mean()) - value) < 10
+                assert abs(image[12, 12].astype(int) - value).max() > 15, "with its objects"
                 assert await response.content.readexactly(2) == b"\r\n"
 
     with_session(test, "a", "b")
 
 
-def test_everybody_but_a_crowd_is_let_in(caplog: pytest.LogCaptureFixture):
+def test_number_of_connections_is_limited(caplog: pytest.LogCaptureFixture):
     from streamseg.viewer.hub import MAX_CLIENTS
 
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         url = address(viewer, "/stream.mjpg")
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as crowd:
-            responses = [await soon(crowd.get(url)) for _ in range(MAX_CLIENTS)]
+        async with aiohttp.ClientSession(connector=connector) as many:
+            responses = [await soon(many.get(url)) for _ in range(MAX_CLIENTS)]
             for path in ("/stream.mjpg", "/ws"):
                 status, _, body = await fetch(session, address(viewer, path))
                 assert status == 503
                 assert b"open already" in body
             for response in responses:
                 response.close()
-            # Those who left make room; the server learns of it when it writes to them.
+            # Closed connections make room; the server notices them when it writes.
             while (await fetch(session, address(viewer, "/ws")))[0] == 503:
                 viewer.write(make_result(4))
 

@@ -1,4 +1,4 @@
-"""Starting and stopping, where the server listens, and what becomes of mistakes."""
+"""Start, stop, listening addresses, and failures of the viewer."""
 
 import asyncio
 import subprocess
@@ -17,14 +17,14 @@ from tests.support.viewers import browsing, make_result, small_viewer
 TOKEN = "0123456789abcdef"
 
 
-def test_it_is_a_sink():
+def test_viewer_is_a_sink():
     with small_viewer() as viewer:
         sink: Sink = viewer
         sink.write(make_result())
 
 
 @pytest.mark.parametrize("num_starts", [3])
-def test_it_starts_and_stops_and_leaves_no_thread(num_starts: int):
+def test_no_thread_remains_after_close(num_starts: int):
     before = set(threading.enumerate())
     for _ in range(num_starts):
         viewer = small_viewer()
@@ -33,7 +33,7 @@ def test_it_starts_and_stops_and_leaves_no_thread(num_starts: int):
     assert set(threading.enumerate()) <= before
 
 
-def test_it_stops_soon_with_pages_open():
+def test_close_is_fast_with_open_pages():
     async def main(viewer: Viewer) -> float:
         async with browsing(viewer) as browser, browsing(viewer):
             viewer.write(make_result())
@@ -45,7 +45,7 @@ def test_it_stops_soon_with_pages_open():
     assert asyncio.run(main(small_viewer())) < 1.0
 
 
-def test_a_port_in_use_is_one_line():
+def test_port_in_use_is_a_one_line_error():
     with small_viewer() as viewer:
         with pytest.raises(PublishError, match=f"127.0.0.1 port {viewer.port}: it is in use; choose another") as caught:
             Viewer(["cam0"], ViewerConfig(port=viewer.port))
@@ -55,23 +55,23 @@ def test_a_port_in_use_is_one_line():
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
-        pytest.param("0.0.0.0", "can be reached from other machines", id="everywhere"),
-        pytest.param("::", "can be reached from other machines", id="everywhere-six"),
+        pytest.param("0.0.0.0", "can be reached from other machines", id="all-interfaces"),
+        pytest.param("::", "can be reached from other machines", id="all-interfaces-ipv6"),
         pytest.param("192.0.2.1", "can be reached from other machines", id="another-address"),
         pytest.param("example.com", "can be reached from other machines", id="a-name"),
     ],
 )
-def test_hosts_that_others_reach_need_a_word(host: str, reason: str):
+def test_public_hosts_require_allow_public(host: str, reason: str):
     with pytest.raises(PublishError, match=reason):
         Viewer(["cam0"], ViewerConfig(host=host, port=0))
 
 
-def test_an_address_that_is_not_ours_is_one_line():
+def test_foreign_address_is_a_one_line_error():
     with pytest.raises(PublishError, match=r"cannot serve the page at 192\.0\.2\.1 port 0: "):
         Viewer(["cam0"], ViewerConfig(host="192.0.2.1", port=0, allow_public=True))
 
 
-def test_it_can_listen_everywhere_when_told_to():
+def test_allow_public_listens_on_all_interfaces():
     with Viewer(["cam0"], ViewerConfig(host="0.0.0.0", port=0, allow_public=True)) as viewer:
         assert "0.0.0.0" not in viewer.url
 
@@ -88,19 +88,19 @@ def test_tokens_are_random_unless_given(monkeypatch: pytest.MonkeyPatch):
         Viewer.from_config(config, ["cam0"])
 
 
-def test_nothing_can_be_shown_after_the_end():
+def test_write_after_close_is_an_error():
     viewer = small_viewer()
     viewer.close()
     with pytest.raises(PublishError, match="is closed"):
         viewer.write(make_result())
 
 
-def test_a_source_that_was_not_named_is_refused():
+def test_unknown_source_is_rejected():
     with small_viewer("a", "b") as viewer, pytest.raises(PublishError, match="no source 'cam0'; it has a, b"):
         viewer.write(make_result())
 
 
-def test_a_frame_that_cannot_be_made_is_a_failure_and_not_silence():
+def test_frame_that_cannot_be_encoded_is_a_failure():
     async def main(viewer: Viewer) -> None:
         async with browsing(viewer) as browser:
             await browser.text("hello")
@@ -109,11 +109,11 @@ def test_a_frame_that_cannot_be_made_is_a_failure_and_not_silence():
 
     viewer = small_viewer("not a topic")
     asyncio.run(main(viewer))
-    with pytest.raises(PublishError, match="the viewer has failed: source id 'not a topic'"):
+    with pytest.raises(PublishError, match=r"the viewer has failed: .*source id 'not a topic'"):
         viewer.close()
 
 
-def test_without_aiohttp_one_line_says_what_to_install():
+def test_missing_aiohttp_is_a_one_line_error():
     program = (
         "import sys; sys.modules['aiohttp'] = None\n"
         "from streamseg.errors import ConfigError\n"
