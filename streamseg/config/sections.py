@@ -1,4 +1,4 @@
-"""The settings of every stage, and all of them together."""
+"""Configuration sections of the stages, and the whole configuration."""
 
 from __future__ import annotations
 
@@ -26,68 +26,72 @@ FORMER_MODES: Final = {"default": "streamseg", "reference": "fastsam"}
 
 
 class BatchingConfig(Section):
-    """Which frames go through the network together."""
+    """Batching of frames for the network."""
 
     max_batch: int = Field(default=8, ge=1, le=64)
+    """Maximum number of frames per batch."""
     deadline_ms: float = Field(default=10.0, ge=0)
-    """The longest that a ready frame waits for frames of other sources."""
+    """Maximum time that a ready frame waits for frames of other sources."""
     max_age_ms: float = Field(default=1000.0, gt=0)
-    """A live frame that arrived longer ago is dropped before the network, unless its source is that slow itself."""
+    """Maximum time since arrival of a live frame; older frames are dropped before the network, unless their source
+    itself is slower."""
 
 
 class SegmentationConfig(Section):
-    """The network and what is kept of its answer. Names and defaults follow the ecosystem's."""
+    """The network and the selection of its detections. Names and defaults follow the ecosystem's conventions."""
 
     weights: str = "default"
     """`default` (embedded), `FastSAM-s` or `FastSAM-x` (downloaded once), or a path to .safetensors, .pt or .onnx."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
-    """auto: CUDA where there is some. TensorRT compiles for minutes, once for each shape of the pictures."""
+    """auto: CUDA if available. TensorRT compiles for minutes, once per image shape."""
     half: bool | Literal["auto"] = "auto"
     """Half precision; auto: on CUDA only."""
     imgsz: int | None = Field(default=None, ge=32, le=4096)
-    """Long side of the network's input in pixels, rounded up to a multiple of 32; None: the weights' own."""
+    """Long side of the network's input in pixels, rounded up to a multiple of 32; None: value stored in the weights."""
     conf: float = Field(default=0.25, ge=0, le=1)
+    """Minimum score of a detection."""
     iou: float = Field(default=0.7, ge=0, le=1)
-    """Boxes that overlap a better one by more than this are removed (NMS)."""
+    """Overlap with a better box above which a box is removed (NMS)."""
     max_det: int = Field(default=300, ge=1, le=3000)
+    """Maximum number of objects per frame."""
     masks: Literal["auto", "plain", "sharp"] = "auto"
-    """sharp: corrected object by object, where the weights bring a refiner; auto: where they do."""
+    """sharp: corrected per object by the weights' refiner; auto: sharp if the weights include a refiner."""
     scores: Literal["auto", "raw", "calibrated"] = "auto"
-    """calibrated: the IoU to expect of the mask, where the weights bring a refiner; auto: where they do."""
+    """calibrated: expected IoU of the mask, from the weights' refiner; auto: calibrated if they include a refiner."""
     expected_conf: float = Field(default=0.05, ge=0, le=1)
-    """Objects that are followed are found from this score on where they are expected, and nothing else is; 1: never."""
+    """Minimum score of a followed object where it is expected; other objects are unaffected; 1: off."""
 
 
 class TrackingConfig(Section):
-    """Association over time."""
+    """Association of detections over time."""
 
     enabled: bool = True
     high_score: float = Field(default=0.4, ge=0, le=1)
-    """Detections from here on take part in the first round and may start tracks."""
+    """Minimum score of detections that take part in the first association round and may start tracks."""
     match_cost: float = Field(default=0.75, gt=0, le=2)
-    """A pair that costs more is no match."""
+    """Maximum cost of a matching pair."""
     confirm_frames: int = Field(default=3, ge=1)
-    """Matches in a row before a tentative track is given an identity."""
+    """Consecutive matches before a tentative track gets an identity."""
     max_lost_seconds: float = Field(default=1.0, ge=0)
-    """How long a lost track waits to be found again."""
+    """Time that a lost track waits to be found again."""
 
 
 class PromptConfig(Section):
-    """One prompt in a file: one of `points`, `box` and `text`, or none of them for everything.
+    """One prompt: one of `points`, `box` and `text`, or none of them for everything.
 
-    A mask has no place here: run lengths are nothing that a person writes. The control channel takes them.
+    Masks are not supported here, because nobody writes run lengths by hand. The control channel accepts them.
     """
 
     id: str = Field(min_length=1, max_length=64)
     source: str | None = Field(default=None, pattern=SOURCE_ID_PATTERN)
-    """The source that is asked; None: every source."""
+    """Source that the prompt applies to; None: every source."""
     points: tuple[tuple[float, float], ...] | None = Field(default=None, max_length=1024)
     labels: tuple[int, ...] | None = None
     box: tuple[float, float, float, float] | None = None
     text: str | None = Field(default=None, max_length=256)
     follow: bool = True
-    """Stay with the object that answers; False: ask about the place anew in every frame."""
+    """Follow the matched object; False: evaluate the prompt at its place anew in every frame."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> PromptConfig:
@@ -95,37 +99,38 @@ class PromptConfig(Section):
         if len(kinds) > 1:
             raise ValueError(f"give one of points, box and text, not {' and '.join(kinds)}")
         if self.labels is not None and self.points is None:
-            raise ValueError("labels belong to points")
+            raise ValueError("labels require points")
         if not self.follow and self.points is None and self.box is None:
-            raise ValueError("follow belongs to points or a box")
+            raise ValueError("follow requires points or a box")
         return self
 
 
 class TextConfig(Section):
-    """How objects are compared with texts."""
+    """Comparison of objects with texts."""
 
     encoders: str = "default"
-    """Folder of image and text encoders; `default`: `text/default` in the cache folder."""
+    """Folder with image and text encoders; `default`: `text/default` in the cache folder."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threshold: float | None = Field(default=None, ge=0, le=1)
-    """Lowest score of an answer; None: what suits the encoders' family, 0.5 for CLIP and 0.1 for SigLIP."""
+    """Minimum score of a match; None: depends on the encoders' family, 0.5 for CLIP and 0.1 for SigLIP."""
     max_crops_per_frame: int = Field(default=4, ge=1, le=1024)
-    """Objects looked at at a time; the others wait. Of live sources, beside the frames, which do not wait for it."""
+    """Maximum number of objects embedded at a time; the others wait. For live sources, embedding runs in the
+    background and frames do not wait for it."""
     background: Literal["dim", "blur", "fill"] = "blur"
-    """What becomes of the surroundings of an object; fill: the mean of the encoders' pictures."""
+    """Treatment of the surroundings of an object; fill: the encoders' mean colour."""
     context: float = Field(default=0.2, ge=0, le=1)
-    """Share of the box's longer side that is added on each side of it."""
+    """Margin added on each side of an object's box, as a fraction of its longer side."""
 
 
 class PublishConfig(Section):
     """ZeroMQ endpoints."""
 
     endpoint: str | None = "tcp://127.0.0.1:5555"
-    """Multipart messages; None: publish nothing. Port 0 lets the system choose."""
+    """Endpoint of multipart messages; None: publish nothing. Port 0 lets the system choose."""
     single_endpoint: str | None = None
-    """Single-part messages for readers with CONFLATE; None: off."""
+    """Endpoint of single-part messages for readers with CONFLATE; None: off."""
     control_endpoint: str | None = "tcp://127.0.0.1:5556"
-    """Prompts and status; None: off."""
+    """Endpoint of the control channel: prompts and status; None: off."""
     allow_public: bool = False
     """Allow an endpoint that other machines can reach, without encryption."""
     mask_encoding: Literal["rle-crop-u32", "bits-crop", "coco-rle", "label-u16"] = "rle-crop-u32"
@@ -135,33 +140,34 @@ class PublishConfig(Section):
 
 
 class ViewerConfig(Section):
-    """The page that shows the run in a browser."""
+    """The page that displays the run in a browser."""
 
     enabled: bool = False
     host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     port: int = Field(default=8765, ge=0, le=65535)
-    """0: the system chooses."""
+    """Port; 0: the system chooses."""
     allow_public: bool = False
-    """Allow a host that other machines can reach, without encryption; the address then holds the only secret."""
+    """Allow a host that other machines can reach, without encryption; the only protection is the secret in the page's
+    address."""
     max_width: int = Field(default=1280, ge=64, le=7680)
-    """Wider pictures are sent to the browser at this width in pixels, and so are their masks."""
+    """Maximum width in pixels of the images and masks sent to the browser; wider ones are scaled down."""
     jpeg_quality: int = Field(default=80, ge=1, le=100)
 
 
 class OutputConfig(Section):
-    """What is written to disk; everything is off by default."""
+    """Files written to disk; all are off by default."""
 
     video: str | None = None
-    """MP4 with overlays."""
+    """Path of an MP4 with overlays."""
     messages: str | None = None
-    """One line of JSON per frame."""
+    """Path of a file with one line of JSON per frame."""
     prompts: str | None = None
-    """JSON: the prompts in force and what they follow. Where the file exists, its prompts are asked in place of the
-    configuration's: an earlier run left off with them."""
+    """Path of a JSON file with the prompts in force and the objects they follow. If the file exists, its prompts, saved
+    by an earlier run, replace those of the configuration."""
 
 
 class Config(Section):
-    """The whole of a run."""
+    """The configuration of a run."""
 
     sources: tuple[SourceConfig, ...] = Field(default=(SceneSource(),), min_length=1, max_length=256)
     batching: BatchingConfig = BatchingConfig()
@@ -197,7 +203,7 @@ class Config(Section):
         ):
             twice = sorted({name for name in ids if ids.count(name) > 1})
             if twice:
-                raise ValueError(f"{what} ids must differ, these occur twice: {', '.join(twice)}")
+                raise ValueError(f"{what} ids must be unique, these occur twice: {', '.join(twice)}")
         return self
 
     @model_validator(mode="after")
@@ -205,11 +211,14 @@ class Config(Section):
         ids = [source.id for source in self.named_sources()]
         for prompt in self.prompts:
             if prompt.source is not None and prompt.source not in ids:
-                raise ValueError(f"prompt {prompt.id!r} asks the source {prompt.source!r}; there are {', '.join(ids)}")
+                raise ValueError(
+                    f"prompt {prompt.id!r} refers to the unknown source {prompt.source!r};"
+                    f" valid sources are {', '.join(ids)}"
+                )
         return self
 
     def named_sources(self) -> tuple[SourceConfig, ...]:
-        """The sources, each with an id."""
+        """Return the sources, each with an id."""
         return tuple(
             source if source.id else source.model_copy(update={"id": f"{source.type}{position}"})
             for position, source in enumerate(self.sources)

@@ -1,3 +1,5 @@
+"""Configuration files, command-line settings, sources and the files in configs/."""
+
 import re
 from pathlib import Path
 from typing import Any
@@ -30,26 +32,26 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-# ---- what a file says
+# ---- files
 
 
-def test_no_file_is_the_defaults():
+def test_defaults_without_file():
     assert load_config() == Config()
     assert [source.id for source in Config().named_sources()] == ["scene0"]
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "{}"])
-def test_an_empty_file_is_the_defaults(tmp_path: Path, text: str):
+def test_empty_file_gives_defaults(tmp_path: Path, text: str):
     assert load_config(write(tmp_path, text)) == Config()
 
 
-def test_a_section_changes_only_what_it_names(tmp_path: Path):
+def test_section_changes_only_given_keys(tmp_path: Path):
     config = load_config(write(tmp_path, "segmentation: {conf: 0.5}\n"))
     assert config.segmentation == SegmentationConfig(conf=0.5)
     assert config.tracking == Config().tracking
 
 
-def test_sources_are_told_apart_by_type(tmp_path: Path):
+def test_source_type_selects_section(tmp_path: Path):
     config = load_config(
         write(tmp_path, "sources: [{type: webcam}, {type: stream, url: a.mp4, id: door}, {type: scene}]")
     )
@@ -57,21 +59,32 @@ def test_sources_are_told_apart_by_type(tmp_path: Path):
     assert [source.id for source in config.named_sources()] == ["webcam0", "door", "scene2"]
 
 
-def test_prompting_is_ours_unless_the_reference_is_asked_for():
-    assert load_config().prompting == "default"
-    assert load_config(sets=["prompting=reference"]).prompting == "reference"
-    with pytest.raises(ConfigError, match="prompting: Input should be 'default' or 'reference', got 'official'"):
-        load_config(sets=["prompting=official"])
-    with pytest.raises(ConfigError, match=r"set publish\.mask_scale to 1\.0, got 0\.5"):
-        load_config(sets=["prompting=reference", "publish.mask_scale=0.5"])
+def test_mode_and_former_key():
+    assert load_config().mode == "streamseg"
+    assert load_config(sets=["mode=fastsam"]).mode == "fastsam"
+    assert load_config(sets=["prompting=reference"]).mode == "fastsam"
+    assert load_config(sets=["prompting=default"]).mode == "streamseg"
 
 
-def test_a_config_cannot_be_changed():
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        pytest.param(["mode=official"], "mode: Input should be 'streamseg' or 'fastsam', got 'official'", id="mode"),
+        pytest.param(["prompting=official"], "prompting must be default or reference, got 'official'", id="former"),
+        pytest.param(["mode=fastsam", "prompting=reference"], "remove prompting: reference", id="both"),
+    ],
+)
+def test_invalid_modes_are_rejected(sets: list[str], message: str):
+    with pytest.raises(ConfigError, match=message):
+        load_config(sets=sets)
+
+
+def test_config_is_immutable():
     with pytest.raises(ValueError, match="frozen"):
         Config().segmentation.conf = 0.1  # type: ignore[misc]
 
 
-# ---- mistakes
+# ---- errors
 
 
 @pytest.mark.parametrize(
@@ -92,12 +105,12 @@ def test_a_config_cannot_be_changed():
         pytest.param(
             "sources: [{type: webcam, devise: 1}]",
             ["sources.0.devise: unknown key; did you mean 'device'?"],
-            id="key-of-a-source",
+            id="key-of-source",
         ),
         pytest.param(
             "prompts: [{id: a, point: [[1, 2]]}]",
             ["prompts.0.point: unknown key; did you mean 'points'?"],
-            id="key-of-a-prompt",
+            id="key-of-prompt",
         ),
         pytest.param("segmentation: {conf: 2}", ["segmentation.conf: .*less than or equal to 1, got 2"], id="range"),
         pytest.param("segmentation: {conf: high}", ["segmentation.conf: .*valid number.*, got 'high'"], id="type"),
@@ -118,12 +131,12 @@ def test_a_config_cannot_be_changed():
         pytest.param("sources: [{type: scene, id: 'a/b'}]", ["sources.0.id: .*pattern.*, got 'a/b'"], id="slash-in-id"),
         pytest.param(
             "sources: [{type: scene, id: a}, {type: webcam, id: a}]",
-            ["configuration: source ids must differ, these occur twice: a"],
+            ["configuration: source ids must be unique, these occur twice: a"],
             id="same-source-id",
         ),
         pytest.param(
             "prompts: [{id: a}, {id: a}]",
-            ["configuration: prompt ids must differ, these occur twice: a"],
+            ["configuration: prompt ids must be unique, these occur twice: a"],
             id="same-prompt-id",
         ),
         pytest.param(
@@ -138,8 +151,8 @@ def test_a_config_cannot_be_changed():
         ),
         pytest.param(
             "prompts: [{id: a, text: a cup, follow: false}]",
-            ["prompts.0: follow belongs to points or a box"],
-            id="text-that-stays",
+            ["prompts.0: follow requires points or a box"],
+            id="text-with-follow",
         ),
         pytest.param(
             f"prompts: [{{id: a, text: {'x' * 257}}}]",
@@ -151,11 +164,11 @@ def test_a_config_cannot_be_changed():
         ),
         pytest.param(
             "sources: [{type: scene}, {type: webcam, id: door}]\nprompts: [{id: a, source: dor}]",
-            ["configuration: prompt 'a' asks the source 'dor'; there are scene0, door"],
+            ["configuration: prompt 'a' refers to the unknown source 'dor'; valid sources are scene0, door"],
             id="unknown-source",
         ),
-        pytest.param("prompts: [{id: a, mask: dog.png}]", ["prompts.0.mask: unknown key; .*"], id="a-mask-is-no-key"),
-        pytest.param("prompts: [{id: a, labels: [1]}]", ["prompts.0: labels belong to points"], id="labels-alone"),
+        pytest.param("prompts: [{id: a, mask: dog.png}]", ["prompts.0.mask: unknown key; .*"], id="mask-is-not-a-key"),
+        pytest.param("prompts: [{id: a, labels: [1]}]", ["prompts.0: labels require points"], id="labels-only"),
         pytest.param(
             "segmentation: {conf: 2, iuo: 1}\nbatching: {max_batch: 0}",
             [
@@ -167,7 +180,7 @@ def test_a_config_cannot_be_changed():
         ),
     ],
 )
-def test_each_mistake_is_one_line_with_its_key(tmp_path: Path, text: str, expected: list[str]):
+def test_each_error_is_one_line_with_its_key(tmp_path: Path, text: str, expected: list[str]):
     path = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
@@ -183,13 +196,13 @@ def test_each_mistake_is_one_line_with_its_key(tmp_path: Path, text: str, expect
     [
         pytest.param(None, "cannot read the configuration", id="missing"),
         pytest.param(b"a: [1", "is not valid YAML", id="not-yaml"),
-        pytest.param(b"- 1\n- 2\n", "must hold keys and values, got list", id="a-list"),
-        pytest.param(b"hello", "must hold keys and values, got str", id="a-word"),
+        pytest.param(b"- 1\n- 2\n", "must contain keys and values, got list", id="list"),
+        pytest.param(b"hello", "must contain keys and values, got str", id="word"),
         pytest.param(b"\xff\xfe\x00", "cannot read the configuration", id="not-text"),
         pytest.param(b"!!python/object/apply:os.getcwd []", "is not valid YAML", id="python-object"),
     ],
 )
-def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str):
+def test_unreadable_files_are_rejected(tmp_path: Path, content: bytes | None, message: str):
     path = tmp_path / "config.yaml"
     if content is not None:
         path.write_bytes(content)
@@ -212,11 +225,11 @@ def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, messag
         pytest.param("publish.endpoint=tcp://127.0.0.1:0", ("publish", "endpoint"), "tcp://127.0.0.1:0", id="endpoint"),
     ],
 )
-def test_settings(setting: str, path: tuple[str, str], value: object):
+def test_setting_changes_value(setting: str, path: tuple[str, str], value: object):
     assert getattr(getattr(load_config(sets=[setting]), path[0]), path[1]) == value
 
 
-def test_a_setting_reaches_into_lists_and_wins_over_the_file(tmp_path: Path):
+def test_settings_address_list_items_and_override_file(tmp_path: Path):
     path = write(tmp_path, "sources: [{type: scene}, {type: scene, fps: 5}]\nbatching: {max_batch: 2}")
     config = load_config(path, sets=["sources.1.fps=7", "batching.max_batch=3", "batching.max_batch=4"])
     assert [getattr(source, "fps", None) for source in config.sources] == [30.0, 7.0]
@@ -234,19 +247,19 @@ def test_a_setting_reaches_into_lists_and_wins_over_the_file(tmp_path: Path):
         pytest.param("prompts.9.id=a", "prompts", id="past-the-list"),
     ],
 )
-def test_settings_that_are_wrong(setting: str, message: str):
+def test_invalid_settings_are_rejected(setting: str, message: str):
     with pytest.raises(ConfigError) as caught:
         load_config(sets=[setting])
     assert message in str(caught.value)
 
 
-def test_sources_of_the_command_line_replace_those_of_the_file(tmp_path: Path):
+def test_command_line_sources_replace_sources_of_file(tmp_path: Path):
     path = write(tmp_path, "sources: [{type: webcam}]")
     config = load_config(path, sources=["scene", "rtsp://camera/stream"])
     assert [source.id for source in config.named_sources()] == ["scene0", "stream1"]
 
 
-def test_settings_reach_the_sources_of_the_command_line():
+def test_settings_apply_to_command_line_sources():
     (source,) = load_config(sources=["rtsp://camera/stream"], sets=["sources.0.timeout_seconds=2"]).sources
     assert source == StreamSource(url="rtsp://camera/stream", timeout_seconds=2)
 
@@ -259,18 +272,18 @@ def test_settings_reach_the_sources_of_the_command_line():
         pytest.param("12", WebcamSource(device=12), id="webcam-two-digits"),
         pytest.param("/dev/video2", WebcamSource(device="/dev/video2"), id="webcam-path"),
         pytest.param("rtsp://user:pass@host/a", StreamSource(url="rtsp://user:pass@host/a"), id="rtsp"),
-        pytest.param("HTTP://host/a.mp4", StreamSource(url="HTTP://host/a.mp4"), id="scheme-in-capitals"),
+        pytest.param("HTTP://host/a.mp4", StreamSource(url="HTTP://host/a.mp4"), id="upper-case-scheme"),
         pytest.param("clip.mp4", StreamSource(url="clip.mp4"), id="file"),
-        pytest.param("pictures/*.png", ImagesSource(path="pictures/*.png"), id="glob"),
-        pytest.param("a.JPG", ImagesSource(path="a.JPG"), id="picture"),
-        pytest.param("0.mp4", StreamSource(url="0.mp4"), id="a-digit-is-not-a-number"),
+        pytest.param("images/*.png", ImagesSource(path="images/*.png"), id="glob"),
+        pytest.param("a.JPG", ImagesSource(path="a.JPG"), id="image"),
+        pytest.param("0.mp4", StreamSource(url="0.mp4"), id="digit-with-suffix"),
     ],
 )
 def test_parse_source(text: str, expected: SourceConfig):
     assert parse_source(text) == expected
 
 
-def test_a_folder_is_pictures(tmp_path: Path):
+def test_folder_is_image_source(tmp_path: Path):
     assert parse_source(str(tmp_path)) == ImagesSource(path=str(tmp_path))
 
 
@@ -278,29 +291,29 @@ def test_a_folder_is_pictures(tmp_path: Path):
 
 
 def keys_of(value: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
-    """Every path of keys; list positions do not count."""
+    """Return every path of keys, ignoring list positions."""
     if isinstance(value, dict):
-        return {below for key, item in value.items() for below in {(*path, key)} | keys_of(item, (*path, key))}
+        return {nested for key, item in value.items() for nested in {(*path, key)} | keys_of(item, (*path, key))}
     if isinstance(value, list | tuple):
-        return {below for item in value for below in keys_of(item, path)}
+        return {nested for item in value for nested in keys_of(item, path)}
     return set()
 
 
 def demo_lines() -> list[str]:
-    """demo.yaml, with the sources that are commented out put back."""
+    """Return the lines of demo.yaml with its commented-out sources enabled."""
     return [
         re.sub(r"^  # (- type|  \w+):", r"  \1:", line) for line in (CONFIGS / "demo.yaml").read_text().splitlines()
     ]
 
 
-def test_demo_yaml_is_the_defaults():
+def test_demo_yaml_equals_defaults():
     assert load_config(CONFIGS / "demo.yaml") == Config()
 
 
-def test_demo_yaml_has_every_key_and_no_other():
-    listed = yaml.safe_load("\n".join(demo_lines()))
-    sources = {source["type"]: source for source in listed.pop("sources")}
-    assert keys_of(listed) == keys_of(Config().model_dump(exclude={"sources"}))
+def test_demo_yaml_has_exactly_all_keys():
+    values = yaml.safe_load("\n".join(demo_lines()))
+    sources = {source["type"]: source for source in values.pop("sources")}
+    assert keys_of(values) == keys_of(Config().model_dump(exclude={"sources"}))
     assert set(sources) == {model.model_fields["type"].default for model in SOURCE_MODELS}
     for model in SOURCE_MODELS:
         written = sources[model.model_fields["type"].default]
@@ -318,7 +331,7 @@ def test_demo_yaml_explains_every_key():
 
 
 @pytest.mark.parametrize("name", ["webcam", "rtsp", "robot"])
-def test_the_other_files_hold_differences_only(name: str):
+def test_other_files_contain_only_differences(name: str):
     path = CONFIGS / f"{name}.yaml"
     load_config(path)
     values = yaml.safe_load(path.read_text())
