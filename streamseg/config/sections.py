@@ -80,7 +80,7 @@ class TrackingConfig(Section):
 class PromptConfig(Section):
     """One prompt: one of `points`, `box` and `text`, or none of them for everything.
 
-    Masks are not supported here, because nobody writes run lengths by hand. The control channel accepts them.
+    Masks are not supported here, because run lengths are not written by hand. The control channel accepts them.
     """
 
     id: str = Field(min_length=1, max_length=64)

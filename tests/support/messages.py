@@ -1,4 +1,4 @@
-"""Messages to test with, and how to compare them."""
+"""Messages for tests, and their comparison."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -11,7 +11,7 @@ from streamseg.structures.message import CropMask, Message, MessageObject, Promp
 
 
 def make_object(crop: np.ndarray, x: int, y: int, **changes: Any) -> MessageObject:
-    """An object whose box is its crop."""
+    """Return an object whose box equals its crop."""
     height, width = crop.shape
     found = MessageObject(
         track_id=7,
@@ -25,7 +25,7 @@ def make_object(crop: np.ndarray, x: int, y: int, **changes: Any) -> MessageObje
 
 
 def make_message(*objects: MessageObject, size: tuple[int, int] = (48, 64), **changes: Any) -> Message:
-    """A message whose masks have the size of the picture."""
+    """Return a message whose mask size equals its image size."""
     message = Message(
         source_id="cam0",
         frame_index=42,
@@ -41,13 +41,13 @@ def make_message(*objects: MessageObject, size: tuple[int, int] = (48, 64), **ch
 
 
 def disc(diameter: int) -> np.ndarray:
-    """A filled circle, bool (diameter, diameter)."""
+    """Return a filled circle, bool (diameter, diameter)."""
     offsets = np.arange(diameter) - (diameter - 1) / 2
     return np.hypot(offsets[:, None], offsets[None, :]) <= diameter / 2
 
 
 def comparable(message: Message) -> dict[str, Any]:
-    """Everything in a message as values that `==` compares, masks by their pixels."""
+    """Return the fields of a message as values that `==` can compare, with masks as pixels."""
     values = {field.name: getattr(message, field.name) for field in fields(message)}
     values["objects"] = [
         {
@@ -75,7 +75,7 @@ STATUSES = st.builds(
 
 @st.composite
 def objects_within(draw: st.DrawFn, size: tuple[int, int]) -> MessageObject:
-    """An object whose crop lies on a canvas of `size` (H, W); the crop may be without pixels."""
+    """Draw an object whose crop lies on a canvas of `size` (H, W); the crop may have no pixels."""
     y, x = draw(st.integers(0, size[0])), draw(st.integers(0, size[1]))
     shape = draw(st.integers(0, size[0] - y)), draw(st.integers(0, size[1] - x))
     crop = draw(hnp.arrays(np.bool_, shape))
@@ -92,7 +92,7 @@ def objects_within(draw: st.DrawFn, size: tuple[int, int]) -> MessageObject:
 
 @st.composite
 def messages(draw: st.DrawFn) -> Message:
-    """Any message whose numbers are already rounded as the wire rounds them."""
+    """Draw a message whose numbers are already rounded to the precision of the wire format."""
     size = draw(st.integers(0, 12)), draw(st.integers(0, 12))
     finite = st.floats(allow_nan=False, allow_infinity=False)
     return Message(

@@ -1,4 +1,4 @@
-"""COCO, LVIS and BSDS500 of a few drawn pictures, in the layouts in which they are published."""
+"""COCO, LVIS and BSDS500 with a few drawn images, in their published layouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTLINE = cv2.Canny(IMAGE, 50, 100) > 0
 
 
 def published(root: Path) -> Path:
-    """Write `coco/`, `lvis/` and `bsds/` with three pictures each, of 64 x 96 pixels."""
+    """Write `coco/`, `lvis/` and `bsds/` with three images each, of 64 x 96 pixels."""
     labels = [{"segmentation": compressed(mask), "iscrowd": 0} for mask in MASKS]
     drawn = coco_folder(root / "drawn", [(IMAGE, labels)] * 3)
     content = json.loads((drawn / "instances.json").read_text())

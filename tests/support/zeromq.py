@@ -1,4 +1,4 @@
-"""ZeroMQ in tests: contexts that must end, and waiting with a bound."""
+"""ZeroMQ in tests: contexts that must terminate, and waits with a time limit."""
 
 import threading
 from collections.abc import Iterator
@@ -8,12 +8,12 @@ from typing import Any
 import zmq
 
 WAIT_SECONDS = 10.0
-"""Bound of every wait for something that comes at once; a test that hits it fails."""
+"""Time limit of waits for events that normally happen at once; a test that reaches it fails."""
 
 
 @contextmanager
 def leak_checked_context() -> Iterator[zmq.Context[Any]]:
-    """A context that ends at the end, as it only does once every socket is closed."""
+    """Yield a context and check that it terminates, which requires that every socket is closed."""
     context = zmq.Context()
     yield context
     thread = threading.Thread(target=context.term, daemon=True)
@@ -23,20 +23,20 @@ def leak_checked_context() -> Iterator[zmq.Context[Any]]:
 
 
 def received_within(socket: zmq.Socket[bytes], seconds: float = WAIT_SECONDS) -> list[bytes]:
-    """The next message of a socket."""
-    assert socket.poll(int(seconds * 1000)), "nothing came"
+    """Return the next message of a socket."""
+    assert socket.poll(int(seconds * 1000)), "no message arrived"
     return socket.recv_multipart()
 
 
 class GatedObjects(tuple[Any, ...]):
-    """A message's objects that hold up whoever reads them until the gate opens."""
+    """Objects of a message that block their reader until the gate opens."""
 
     entered: threading.Event
     gate: threading.Event
 
     @classmethod
     def closed(cls) -> "GatedObjects":
-        """No objects, and a closed gate."""
+        """Return an empty sequence with a closed gate."""
         objects = cls()
         objects.entered, objects.gate = threading.Event(), threading.Event()
         return objects
@@ -48,7 +48,7 @@ class GatedObjects(tuple[Any, ...]):
 
 
 class UnreadableObjects(tuple[Any, ...]):
-    """A message's objects that nobody may read."""
+    """Objects of a message that must not be read."""
 
     def __iter__(self) -> Iterator[Any]:
         raise AssertionError("the objects were read")
