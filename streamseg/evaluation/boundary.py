@@ -16,7 +16,7 @@ import numpy as np
 
 from streamseg.evaluation.overlap import mask_iou, mask_ious
 from streamseg.evaluation.prompted import box_prompt, selected_masks
-from streamseg.evaluation.truth import OnImage, SegmentFunction, labelled_images, size_masks
+from streamseg.evaluation.truth import OnImage, SegmentImages, labelled_images, size_masks
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.message import CropMask
@@ -71,7 +71,7 @@ class BoundaryScores:
 
 
 def evaluate_boundary(
-    segment: SegmentFunction,
+    segment: SegmentImages,
     folder: Path,
     *,
     limit: int | None = None,

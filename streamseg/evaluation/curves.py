@@ -43,9 +43,8 @@ def plot_edges(by_name: Mapping[str, EdgeScores], path: Path) -> None:
             # Thresholds above the strongest edge have no edges.
             points = [pair for pair in zip(scores.recall, scores.precision, strict=True) if pair[0] > 0]
             figures = f"ODS {scores.ods:.3f}, OIS {scores.ois:.3f}, AP {scores.average_precision:.3f}"
-            axes.plot(
-                [point[0] for point in points], [point[1] for point in points], color=colour, label=f"{name}: {figures}"
-            )
+            recall, precision = [point[0] for point in points], [point[1] for point in points]
+            axes.plot(recall, precision, color=colour, label=f"{name}: {figures}")
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision")
         # The legend needs a background, because lines of equal F run everywhere.
         axes.legend(loc="lower left", frameon=True, facecolor="white", framealpha=1.0, edgecolor="none")

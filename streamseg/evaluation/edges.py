@@ -20,7 +20,7 @@ import numpy as np
 from streamseg.datasets.coco import LabelledImage, read_image, read_images
 from streamseg.errors import DataError
 from streamseg.evaluation.edge_matching import EdgeCounts, count_edges, thin
-from streamseg.evaluation.truth import OnImage, SegmentFunction
+from streamseg.evaluation.truth import OnImage, SegmentImages
 from streamseg.structures.arrays import Float32Array, Float64Array, ImageArray, MaskArray
 from streamseg.structures.instances import Instances
 
@@ -156,7 +156,7 @@ def suppress(strength: Float32Array, normals: Float32Array) -> Float32Array:
 
 
 def evaluate_edges(
-    segment: SegmentFunction,
+    segment: SegmentImages,
     folder: Path,
     *,
     combine: Combination = "max",

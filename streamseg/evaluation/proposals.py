@@ -22,7 +22,7 @@ from streamseg.evaluation.matching import (
     match_image,
 )
 from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.truth import OnImage, SegmentFunction, labelled_images
+from streamseg.evaluation.truth import OnImage, SegmentImages, labelled_images
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.instances import Instances
@@ -79,7 +79,7 @@ class ProposalScores:
 
 
 def evaluate_proposals(
-    segment: SegmentFunction,
+    segment: SegmentImages,
     folder: Path,
     *,
     limit: int | None = None,

@@ -17,7 +17,7 @@ from streamseg.evaluation.identity import IdentityFrame, score_identities
 from streamseg.evaluation.matching import ImageMatches, match_image
 from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.proposals import PRECISION_PROPOSALS, score_matches
-from streamseg.evaluation.truth import OnImage, SegmentFunction
+from streamseg.evaluation.truth import OnImage, SegmentImages
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.message import CropMask
@@ -65,9 +65,9 @@ class SceneScores:
 
 
 def evaluate_scene(
-    segment: SegmentFunction,
+    segment: SegmentImages,
     *,
-    live_segment: SegmentFunction | None = None,
+    live_segment: SegmentImages | None = None,
     seeds: Iterable[int] = SEEDS,
     seconds: float = SECONDS,
     fps: float = FPS,
@@ -126,8 +126,8 @@ def evaluate_scene(
 
 
 def _evaluate_frame(
-    segment: SegmentFunction,
-    live_segment: SegmentFunction | None,
+    segment: SegmentImages,
+    live_segment: SegmentImages | None,
     renderer: SceneRenderer,
     tracker: Tracker,
     index: int,

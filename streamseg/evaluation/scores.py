@@ -15,7 +15,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentFunction, labelled_images
+from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentImages, labelled_images
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 
@@ -80,7 +80,7 @@ class ScoreScores:
 
 
 def evaluate_scores(
-    segment: SegmentFunction,
+    segment: SegmentImages,
     folder: Path,
     *,
     limit: int | None = None,

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image, read_images
 from streamseg.errors import DataError
+from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.message import CropMask
 
-__all__ = ["SIZES", "ImageTruth", "OnImage", "SegmentFunction", "image_truth", "labelled_images", "size_masks"]
+__all__ = ["SIZES", "ImageTruth", "OnImage", "SegmentImages", "image_truth", "labelled_images", "size_masks"]
 
-SegmentFunction = Callable[[Sequence[npt.NDArray[np.uint8]]], Sequence[Instances]]
-"""Maps RGB images (H, W, 3) to one Instances each, such as a `Segmenter`."""
+SegmentImages = Callable[[Sequence[ImageArray]], Sequence[Instances]]
+"""Maps RGB images (H, W, 3) to one Instances each, such as a `Segmenter` called without search regions."""
 OnImage = Callable[[int, int], None]
 """Progress callback: number of images done, total number."""
 
@@ -30,11 +30,11 @@ class ImageTruth:
     """Labels of one image with G objects; G may be 0."""
 
     masks: tuple[CropMask, ...]
-    boxes: npt.NDArray[np.float64]
+    boxes: Float64Array
     """(G, 4) xyxy in pixels, from the file; the mask's box if the file has none."""
-    areas: npt.NDArray[np.float64]
+    areas: Float64Array
     """(G,) pixels, from the file (COCO measures the polygon); the mask's area if the file has none."""
-    is_crowd: npt.NDArray[np.bool_]
+    is_crowd: BoolArray
     labels: tuple[str, ...]
 
     @property
@@ -69,7 +69,7 @@ def image_truth(labelled: LabelledImage) -> ImageTruth:
 
 def labelled_images(
     folder: Path, *, limit: int | None = None, on_image: OnImage = lambda done, total: None
-) -> Iterator[tuple[npt.NDArray[np.uint8], ImageTruth]]:
+) -> Iterator[tuple[ImageArray, ImageTruth]]:
     """Yield each image (H, W, 3) RGB of a folder with its labels, by ascending image id.
 
     Everything except the pixels is validated before the first image is yielded, because an error in the last
@@ -93,6 +93,6 @@ def labelled_images(
         on_image(position + 1, len(listed))
 
 
-def size_masks(areas: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.bool_]]:
+def size_masks(areas: Float64Array) -> dict[str, BoolArray]:
     """Return a mask (N,) for each of the sizes small, medium and large, given areas (N,) in pixels."""
     return {name: (areas >= low) & (areas <= high) for name, (low, high) in SIZES.items()}

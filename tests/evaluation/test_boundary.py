@@ -21,7 +21,7 @@ EMPTY = np.zeros(SIZE, dtype=bool)
 
 
 def band_by_distance(mask, distance_px):
-    """Pixels whose nearest pixel outside, the image's surroundings included, is no farther than the distance."""
+    """Pixels within the distance of a pixel outside the mask; everything beyond the image is outside."""
     return mask & (distance_transform_cdt(np.pad(mask, 1), metric="chessboard")[1:-1, 1:-1] <= distance_px)
 
 
@@ -31,7 +31,7 @@ def iou_by_distance(one, other, distance_px):
 
 
 def blot(rng):
-    """Some discs and holes, possibly cut by the border of the image, possibly nothing."""
+    """Discs and holes, possibly cut by the image border, possibly empty."""
     mask = EMPTY.copy()
     for _ in range(3):
         mask |= disc(SIZE, rng.uniform(-5, 85), rng.uniform(-5, 65), rng.uniform(1, 25))
@@ -39,7 +39,7 @@ def blot(rng):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20))
-def test_the_band_is_that_of_a_distance_transform(seed, distance_px):
+def test_band_equals_a_distance_transform(seed, distance_px):
     rng = np.random.default_rng(seed)
     mask, other = blot(rng), blot(rng)
     band = outline_band(crop_of(mask), distance_px).full(SIZE)
@@ -48,21 +48,21 @@ def test_the_band_is_that_of_a_distance_transform(seed, distance_px):
     assert own == pytest.approx(iou_by_distance(mask, other, distance_px))
 
 
-def test_by_hand():
-    """40 x 40 pixels against the same moved by 4, in bands of 2: two edges of each are shared only where they cross."""
+def test_shifted_square_by_hand():
+    """A 40 x 40 square and its copy shifted by 4, in bands of 2: the bands intersect only where edges cross."""
     one, other = rectangle(SIZE, 4, 4, 44, 44), rectangle(SIZE, 8, 8, 48, 48)
     shared = 2 * 2 * 2  # where a vertical edge of one crosses a horizontal edge of the other
     band = 40 * 40 - 36 * 36
     assert boundary_iou(crop_of(one), crop_of(other), 2) == pytest.approx(shared / (2 * band - shared))
 
 
-def test_what_is_all_outline_has_the_iou_of_the_masks():
+def test_thin_masks_have_the_iou_of_the_masks():
     one, other = rectangle(SIZE, 4, 4, 10, 10), rectangle(SIZE, 6, 4, 12, 10)
     assert boundary_iou(crop_of(one), crop_of(other), 3) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("one", "other"), [(EMPTY, EMPTY), (EMPTY, disc(SIZE, 30, 30, 9))])
-def test_an_empty_mask_has_no_outline(one, other):
+def test_empty_mask_has_no_outline(one, other):
     assert boundary_iou(crop_of(one), crop_of(other), 2) == 0
 
 
@@ -74,7 +74,7 @@ def test_an_empty_mask_has_no_outline(one, other):
         pytest.param((9, 9), 1, id="tiny"),
     ],
 )
-def test_the_band_is_two_percent_of_the_diagonal(size, distance_px):
+def test_band_is_two_percent_of_the_diagonal(size, distance_px):
     assert boundary_distance_px(size) == distance_px
 
 
@@ -103,7 +103,7 @@ def test_exact_masks_score_one(tmp_path):
         assert (kind.num_objects, kind.boundary_iou, kind.mask_iou) == (2, 1, 1)
 
 
-def test_a_coarse_mask_is_worse_at_its_outline(tmp_path):
+def test_coarse_mask_has_low_boundary_iou(tmp_path):
     coarse = rectangle(SIZE, 7, 7, 41, 41)
     scores = evaluate(tmp_path, [coarse], [SQUARE, FAR])
     assert scores.num_objects == scores.best.num_objects == scores.prompted.num_objects == 2
@@ -116,13 +116,13 @@ def test_a_coarse_mask_is_worse_at_its_outline(tmp_path):
     assert scores.by_side_px["32"] == (1, scores.found.boundary_iou, scores.found.mask_iou)
 
 
-def test_the_best_mask_need_not_be_the_best_score(tmp_path):
+def test_best_mask_need_not_have_the_best_score(tmp_path):
     scores = evaluate(tmp_path, [rectangle(SIZE, 4, 4, 44, 20), SQUARE], [SQUARE])
     assert scores.best.boundary_iou == 1
 
 
 @pytest.mark.parametrize("truth", [pytest.param([], id="nothing labelled"), pytest.param([SQUARE], id="nothing found")])
-def test_nothing_is_a_result(tmp_path, truth):
+def test_no_masks(tmp_path, truth):
     scores = evaluate(tmp_path, [], truth)
     assert scores.found.num_objects == 0
     assert math.isnan(scores.found.boundary_iou)

@@ -1,4 +1,4 @@
-"""Plots are PNG files of what they are given, with something drawn in them."""
+"""Plots are non-empty PNG files."""
 
 import cv2
 import numpy as np
@@ -47,13 +47,13 @@ SCENE = SceneScores(2, 40, 300, 0.4, 0.7, 0.5, 0.6, 0.5, 0.4, 0.6, 0.8, 3, 4, tu
         pytest.param(plot_scene, SCENE, id="scene"),
     ],
 )
-def test_a_plot(plot, scores, tmp_path):
+def test_plot_is_written(plot, scores, tmp_path):
     plot(scores, tmp_path / "plot.png")
     image = cv2.imread(str(tmp_path / "plot.png"))
     assert min(image.shape[:2]) > 300
     assert num_colours(image) > 20
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_missing_folder(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         plot_scene(SCENE, tmp_path / "nowhere" / "plot.png")

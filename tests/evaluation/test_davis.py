@@ -1,4 +1,4 @@
-"""J and F beside a reading of their definition that looks at every pair of pixels."""
+"""J and F compared with their definition, evaluated for every pair of pixels."""
 
 import math
 
@@ -27,7 +27,7 @@ def outline_by_pixel(mask):
 
 
 def brute_force(mask, truth):
-    """Every pixel of one outline looks for the nearest of the other."""
+    """Find the nearest pixel of the other outline for every pixel of one outline."""
     reach = math.ceil(0.008 * math.hypot(*mask.shape))
     lines, truth_lines = outline_by_pixel(mask), outline_by_pixel(truth)
     if not lines or not truth_lines:
@@ -47,7 +47,7 @@ def brute_force(mask, truth):
         pytest.param(rectangle(SIZE, 20, 15, 35, 45), SQUARE, 0.5, id="half"),
         pytest.param(NOTHING, SQUARE, 0, id="nothing found"),
         pytest.param(SQUARE, NOTHING, 0, id="nothing there"),
-        pytest.param(NOTHING, NOTHING, 1, id="rightly nothing"),
+        pytest.param(NOTHING, NOTHING, 1, id="both empty"),
     ],
 )
 def test_region_similarity(mask, truth, region):
@@ -63,7 +63,7 @@ def test_region_similarity(mask, truth, region):
         pytest.param(rectangle(SIZE, 23, 18, 47, 42), SQUARE, 0, id="three pixels smaller all around"),
         pytest.param(NOTHING, SQUARE, 0, id="nothing found"),
         pytest.param(SQUARE, NOTHING, 0, id="nothing there"),
-        pytest.param(NOTHING, NOTHING, 1, id="rightly nothing"),
+        pytest.param(NOTHING, NOTHING, 1, id="both empty"),
         pytest.param(~NOTHING, NOTHING, 1, id="the border of the image is no outline"),
     ],
 )
@@ -73,7 +73,7 @@ def test_contour_accuracy(mask, truth, contour):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**16), size=st.sampled_from([(20, 30), (90, 120), (7, 5)]))
-def test_contour_accuracy_as_defined(seed, size):
+def test_contour_accuracy_equals_its_definition(seed, size):
     rng = np.random.default_rng(seed)
     height, width = size
 

@@ -1,4 +1,4 @@
-"""Edge pixels against drawings, beside an exact assignment by cost."""
+"""Matching of edge pixels with drawings, compared with an exact minimum-cost assignment."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def count(strength, drawings, reach=REACH, thresholds=THRESHOLDS):
     return count_edges(strength, drawings, thresholds, tolerance=reach / np.hypot(*strength.shape))
 
 
-def by_cost(strength, drawings, thresholds, reach):
-    """The benchmark's own way: at each threshold the cheapest assignment, 100 tolerances for a lonely pixel."""
+def assigned_counts(strength, drawings, thresholds, reach):
+    """The benchmark's method: a minimum-cost assignment per threshold; an unmatched pixel costs 100 tolerances."""
     found, right, recalled = [], [], []
     for threshold in thresholds:
         pixels = np.argwhere(strength.astype(np.float64) >= threshold)
@@ -46,7 +46,7 @@ def by_cost(strength, drawings, thresholds, reach):
 # ---- by hand
 
 
-def test_what_is_drawn_is_found():
+def test_identical_lines_match():
     counts = count(line(10), [line(10) > 0])
     assert counts.precision.tolist() == counts.recall.tolist() == [1] * 9
     assert counts.num_found.tolist() == counts.num_drawn.tolist() == [20] * 9
@@ -60,19 +60,19 @@ def test_what_is_drawn_is_found():
         pytest.param(6, 20, id="on the other side"),
     ],
 )
-def test_the_tolerance(row, num_right):
+def test_tolerance(row, num_right):
     assert count(line(row), [line(10) > 0]).num_right[0] == num_right
 
 
-def test_one_to_one():
-    """Two lines beside one that was drawn: each drawn pixel has one partner, and the other line is wrong."""
+def test_matching_is_one_to_one():
+    """Two lines beside one drawn line: each drawn pixel has one match, so one detected line is wrong."""
     counts = count(line(10) + line(12), [line(10) > 0])
     assert counts.num_found[0] == 40
     assert counts.num_right[0] == counts.num_recalled[0] == 20
     assert counts.precision[0] == 0.5
 
 
-def test_a_pixel_counts_from_its_strength_on():
+def test_pixel_counts_up_to_its_strength():
     strength = line(4, value=0.3) + line(18, value=0.75)
     counts = count(strength, [(line(4) + line(18)) > 0])
     assert counts.num_found.tolist() == [40] * 3 + [20] * 4 + [0] * 2
@@ -80,16 +80,16 @@ def test_a_pixel_counts_from_its_strength_on():
     assert counts.precision.tolist() == [1] * 7 + [0] * 2
 
 
-def test_two_annotators_who_draw_different_lines():
-    """Right for one of them is right; what was missed is missed for each."""
+def test_two_annotators_with_different_lines():
+    """A detected pixel is right if one annotator drew it; a missed pixel counts for each annotator."""
     counts = count(line(4) + line(12), [line(4) > 0, (line(4) + line(20)) > 0])
     assert counts.num_right[0] == 20
     assert counts.precision[0] == 0.5
     assert (counts.num_recalled[0], counts.num_drawn[0]) == (40, 60)
 
 
-def test_a_partner_is_given_away_for_one_more_pair():
-    """The left pixel reaches one drawn pixel only, which the right one, stronger, had taken first."""
+def test_augmenting_path_adds_a_pair():
+    """The left pixel reaches a single drawn pixel, which the stronger right pixel was matched with first."""
     strength = np.zeros(SIZE, np.float32)
     strength[10, 10], strength[10, 4] = 0.95, 0.5
     drawing = np.zeros(SIZE, bool)
@@ -97,7 +97,7 @@ def test_a_partner_is_given_away_for_one_more_pair():
     assert count(strength, [drawing]).num_recalled.tolist() == [2] * 5 + [1] * 4
 
 
-def test_the_nearer_of_two_has_the_partner():
+def test_nearer_pixel_is_matched():
     strength = np.zeros(SIZE, np.float32)
     strength[10, 13], strength[10, 10] = 0.9, 0.5
     drawing = np.zeros(SIZE, bool)
@@ -114,12 +114,12 @@ def test_the_nearer_of_two_has_the_partner():
     [
         pytest.param(line(3) * 0, [line(3) > 0], 0, 20, id="nothing found"),
         pytest.param(line(3), [line(3) < 0], 20, 0, id="nothing drawn"),
-        pytest.param(line(3), [], 20, 0, id="nobody drew"),
+        pytest.param(line(3), [], 20, 0, id="no annotator"),
         pytest.param(line(3) * 0, [line(3) < 0], 0, 0, id="nothing at all"),
         pytest.param(line(3, value=0.05), [line(3) > 0], 0, 20, id="too weak for every threshold"),
     ],
 )
-def test_nothing(strength, drawings, num_found, num_drawn):
+def test_empty_inputs(strength, drawings, num_found, num_drawn):
     counts = count(strength, drawings)
     assert (counts.num_found[0], counts.num_drawn[0]) == (num_found, num_drawn)
     assert not counts.num_right.any()
@@ -134,16 +134,16 @@ def test_counts_of_images_add_up():
     assert both.at(3).num_found.tolist() == [40]
 
 
-# ---- beside the exact assignment
+# ---- compared with the exact assignment
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**16), density=st.sampled_from([0.02, 0.1, 0.3]), num_drawings=st.integers(1, 3))
-def test_as_many_pairs_as_by_cost(seed, density, num_drawings):
+def test_same_number_of_pairs_as_the_assignment(seed, density, num_drawings):
     rng = np.random.default_rng(seed)
     strength = (rng.random(SIZE) * (rng.random(SIZE) < density)).astype(np.float32)
     drawings = [rng.random(SIZE) < density for _ in range(num_drawings)]
-    found, right, recalled = by_cost(strength, drawings, THRESHOLDS, 3.2)
+    found, right, recalled = assigned_counts(strength, drawings, THRESHOLDS, 3.2)
     counts = count(strength, drawings, reach=3.2)
     assert counts.num_found.tolist() == found
     assert counts.num_recalled.tolist() == recalled
@@ -151,8 +151,8 @@ def test_as_many_pairs_as_by_cost(seed, density, num_drawings):
         assert counts.num_right.tolist() == right
 
 
-def test_nearly_the_same_pixels_as_by_cost():
-    """With several drawings precision depends on which pixels have a partner."""
+def test_nearly_the_same_pixels_as_the_assignment():
+    """With several drawings, precision depends on which pixels are matched."""
     rng = np.random.default_rng(5)
     size = (60, 80)
     columns = np.arange(80)
@@ -166,7 +166,7 @@ def test_nearly_the_same_pixels_as_by_cost():
         for shift in (11, 30, 48):
             drawing[(shift + 3 * np.sin(columns / 9) + rng.integers(-2, 3)).astype(int), columns] = True
         drawings.append(drawing)
-    found, right, recalled = by_cost(strength, drawings, THRESHOLDS, REACH)
+    found, right, recalled = assigned_counts(strength, drawings, THRESHOLDS, REACH)
     counts = count(strength, drawings)
     assert counts.num_recalled.tolist() == recalled
     assert np.abs(counts.num_right - right).max() <= 0.02 * max(found)
@@ -175,7 +175,7 @@ def test_nearly_the_same_pixels_as_by_cost():
 # ---- thinning
 
 
-def test_a_thick_line_becomes_one_pixel_wide():
+def test_thick_line_becomes_one_pixel_wide():
     mask = np.zeros((20, 30), bool)
     mask[8:13, 3:27] = True
     lines = thin(mask)
@@ -184,14 +184,14 @@ def test_a_thick_line_becomes_one_pixel_wide():
     assert not (lines & ~mask).any()
 
 
-def test_a_ring_stays_a_ring():
+def test_ring_stays_closed():
     y, x = np.mgrid[:30, :30] - 14.5
     radius = np.hypot(x, y)
     lines = thin((radius > 6) & (radius < 11))
     labels = np.unique(lines)
     assert labels.tolist() == [False, True]
     assert 40 < lines.sum() < 80
-    # Nobody gets from the middle to the corner without crossing it.
+    # No path leads from the centre to the corner without crossing the ring.
     reached, grown = np.zeros_like(lines), np.zeros_like(lines)
     grown[15, 15] = True
     while (grown != reached).any():
@@ -213,13 +213,13 @@ def test_a_ring_stays_a_ring():
         pytest.param(np.ones((1, 6), bool), id="one row of the whole image"),
     ],
 )
-def test_what_is_thin_stays(mask):
+def test_thin_lines_are_unchanged(mask):
     assert (thin(mask) == mask).all()
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**16))
-def test_thinning_takes_away_only_and_at_once(seed):
+def test_thinning_only_removes_pixels_and_is_idempotent(seed):
     mask = np.random.default_rng(seed).random((15, 17)) < 0.6
     lines = thin(mask)
     assert not (lines & ~mask).any()

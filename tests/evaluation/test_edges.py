@@ -1,4 +1,4 @@
-"""Edge maps of drawn masks, and the figures of the benchmark on small sets."""
+"""Edge maps of drawn masks, and the benchmark's scores on small sets."""
 
 import json
 
@@ -29,7 +29,7 @@ CELL = 2
 
 
 def instances_of(masks, scores, size=SIZE):
-    """Instances on a grid of 2 pixels a cell, whose masks are nearly these."""
+    """Instances on a grid of 2 pixels per cell that approximate these masks."""
     edges, logits = [], []
     for mask in masks:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -67,7 +67,7 @@ DISC, BOX = disc(SIZE, 35, 40, 22), rectangle(SIZE, 70, 20, 106, 60)
 
 
 @pytest.mark.parametrize("mask", [pytest.param(DISC, id="disc"), pytest.param(BOX, id="rectangle")])
-def test_the_edge_of_a_mask_is_its_outline(mask):
+def test_edge_of_a_mask_is_its_outline(mask):
     strength = edge_map(instances_of([mask], [0.9]))
     lines = suppress(strength, ridge_normals(strength))
     strong = lines > 0.5 * strength.max()
@@ -78,13 +78,13 @@ def test_the_edge_of_a_mask_is_its_outline(mask):
     assert np.count_nonzero(strong) < 1.2 * np.count_nonzero(outline_of(mask))
 
 
-def test_an_instance_counts_with_its_score():
+def test_instances_are_weighted_by_score():
     strong, weak = (edge_map(instances_of([DISC], [score])) for score in (0.8, 0.2))
     assert strong == pytest.approx(4 * weak, abs=1e-6)
 
 
-def test_nothing_beyond_the_box():
-    """Logits know no box: what the network says about another object elsewhere is no outline of this one."""
+def test_no_edges_outside_the_box():
+    """Logits extend beyond the box; logits of another object must not add outlines."""
     both = instances_of([DISC | BOX], [0.9])
     alone = Instances(
         torch.tensor([[13.0, 18.0, 57.0, 62.0]]), both.scores, both.mask_logits, both.grid_to_image, both.image_size
@@ -94,26 +94,26 @@ def test_nothing_beyond_the_box():
     assert not strength[:, 60:].any()
 
 
-def test_two_that_agree_are_no_stronger_than_one_where_the_strongest_counts():
+def test_max_of_two_equal_outlines_equals_one():
     one, two = (edge_map(instances_of([DISC] * count, [0.5] * count)) for count in (1, 2))
     assert two == pytest.approx(one, abs=1e-6)
 
 
-def test_votes_add_up_below_the_root():
+def test_votes_are_summed_under_the_root():
     one, two = (edge_map(instances_of([DISC] * count, [0.5] * count), combine="votes") for count in (1, 2))
     assert one.max() > 0.1
     assert two == pytest.approx(np.sqrt(2) * one, abs=1e-6)
 
 
-def test_votes_of_outlines_side_by_side_meet_between_them():
-    """Masks of one object differ by a pixel or two; neither outline is right, and both are meant."""
+def test_votes_of_nearby_outlines_merge_between_them():
+    """Masks of one object differ by a pixel or two; the edge lies between their outlines."""
     near = disc(SIZE, 35, 40, 24)
     both = edge_map(instances_of([DISC, near], [0.5, 0.5]), combine="votes")
     row = both[40, 50:66]
     assert 50 + int(np.argmax(row)) in (57, 58, 59)
 
 
-def test_nothing_found():
+def test_no_instances_have_no_edges():
     strength = edge_map(Instances.empty(SIZE))
     assert strength.shape == SIZE
     assert not suppress(strength, ridge_normals(strength)).any()
@@ -127,7 +127,7 @@ def test_normals_of_a_ridge(degrees):
     assert abs(normals @ [np.cos(np.radians(degrees)), np.sin(np.radians(degrees))]) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_ridge_becomes_a_line_of_its_full_strength():
+def test_ridge_becomes_a_line_of_full_strength():
     y, _ = np.mgrid[:40, :60]
     strength = np.exp(-((y - 19.3) ** 2) / 8).astype(np.float32)
     lines = suppress(strength, ridge_normals(strength))
@@ -135,7 +135,7 @@ def test_a_ridge_becomes_a_line_of_its_full_strength():
     assert lines[19, 30] == strength[19, 30]
 
 
-def test_a_ridge_between_two_pixels_is_not_lost():
+def test_ridge_between_two_pixels_is_kept():
     y, _ = np.mgrid[:40, :60]
     strength = np.exp(-((y - 19.5) ** 2) / 8).astype(np.float32)
     assert np.count_nonzero(suppress(strength, ridge_normals(strength))[:, 30] > 1e-6) == 1
@@ -151,7 +151,7 @@ def test_sobel_is_in_values_per_pixel():
 
 
 def counts_of(found, right, drawn, recalled):
-    """The same at every threshold up to where a list ends; nothing beyond."""
+    """Counts at every threshold; the last value of each list applies to all remaining thresholds."""
 
     def full(values):
         return np.array(list(values) + [values[-1]] * (99 - len(values)), dtype=np.int64)
@@ -159,8 +159,8 @@ def counts_of(found, right, drawn, recalled):
     return EdgeCounts(full(found), full(right), full([drawn]), full(recalled))
 
 
-def test_figures_by_hand():
-    """Up to 0.50 all edges, half of them right and everything recalled; above, the right half of the truth."""
+def test_scores_by_hand():
+    """Up to 0.50 all edges, half of them right, recall 1; above, only right edges, recall 0.5."""
     one = counts_of([200] * 50 + [50], [100] * 50 + [50], 100, [100] * 50 + [50])
     scores = score_edges([one], num_drawings=1)
     # Half-way between the two, precision and recall are both 0.75.
@@ -172,7 +172,7 @@ def test_figures_by_hand():
 
 
 def test_ois_uses_the_best_threshold_of_each_image():
-    """One image is best at low thresholds, the other at high ones: OIS has both, ODS must choose."""
+    """One image is best at low thresholds, the other at high ones: OIS uses both, ODS a single one."""
     low = counts_of([100] * 50 + [0], [100] * 50 + [0], 100, [100] * 50 + [0])
     high = counts_of([400] * 50 + [100], [100] * 50 + [100], 100, [100])
     scores = score_edges([low, high], num_drawings=2)
@@ -211,7 +211,7 @@ def test_limit_uses_the_first_images(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        pytest.param(lambda gt: [file.unlink() for file in gt.iterdir()], "holds no drawing", id="no drawing"),
+        pytest.param(lambda gt: [file.unlink() for file in gt.iterdir()], "contains no drawing", id="no drawing"),
         pytest.param(
             lambda gt: [file.write_bytes(b"") for file in gt.iterdir()], "is unreadable; the image is", id="broken"
         ),
@@ -222,18 +222,18 @@ def test_limit_uses_the_first_images(tmp_path):
         ),
     ],
 )
-def test_drawings_that_do_not_fit(tmp_path, spoil, message):
+def test_invalid_drawings_are_rejected(tmp_path, spoil, message):
     folder = edges_folder(tmp_path, [(paint([DISC], [(200, 9, 9)], SIZE), [outline_of(DISC)])])
     spoil(folder / "gt")
     with pytest.raises(DataError, match=message):
         evaluate_detector(lambda image: np.zeros(SIZE, np.float32), folder)
 
 
-def test_annotators_agree_with_one_another(tmp_path):
-    """The first drawing of each image as the answer: people score about .8 on this set, and no detector 1."""
+def test_annotators_agree_with_each_other(tmp_path):
+    """Use the first drawing of each image as prediction: people score about 0.8 on this set, and no detector 1."""
     data = data_folder()
     if data is None or not (data / "eval-edges").is_dir():
-        pytest.skip("the folder eval-edges is not there; set STREAMSEG_DATA")
+        pytest.skip("the folder eval-edges is missing; set STREAMSEG_DATA")
     drawings = iter(sorted((data / "eval-edges" / "gt").glob("*_0.png")))
     scores = evaluate_detector(
         lambda image: (cv2.imread(str(next(drawings)), cv2.IMREAD_GRAYSCALE) > 0).astype(np.float32),

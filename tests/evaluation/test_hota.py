@@ -1,4 +1,4 @@
-"""HOTA beside a direct reading of its definition."""
+"""HOTA compared with a direct implementation of its definition."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def frame(truth, predicted, similarity=None):
 
 
 def brute_force(frames):
-    """HOTA, DetA, AssA and LocA, pair by pair, with every assignment of a frame tried."""
+    """HOTA, DetA, AssA and LocA pair by pair, trying every assignment of a frame."""
 
     def frames_with(identity, which):
         return sum(identity in getattr(one, which).tolist() for one in frames)
@@ -75,12 +75,12 @@ def brute_force(frames):
 TABLE = [
     pytest.param([frame([1, 2], [7, 8])] * 4, (1, 1, 1), id="perfect"),
     pytest.param([frame([1], [])] * 4, (0, 0, 0), id="all missed"),
-    pytest.param([frame([], [7])] * 4, (0, 0, 0), id="nothing was there"),
-    # Every object found; each of the 4 + 4 pairs shares 4 of 8 frames with its true identity.
+    pytest.param([frame([], [7])] * 4, (0, 0, 0), id="no true object"),
+    # Every object is found; each of the 4 + 4 pairs shares 4 of 8 frames with its true identity.
     pytest.param([frame([1], [7])] * 4 + [frame([1], [8])] * 4, (np.sqrt(0.5), 1, 0.5), id="one switch in the middle"),
-    # Half of the frames: DetA 4 / 8; the identity was kept in 4 of 8 frames.
+    # Found in half of the frames: DetA 4 / 8; the identity is kept in 4 of 8 frames.
     pytest.param([frame([1], [7])] * 4 + [frame([1], [])] * 4, (0.5, 0.5, 0.5), id="lost half-way"),
-    pytest.param([frame([1], [7, 9])] * 2, (np.sqrt(0.5), 0.5, 1), id="a ghost beside it"),
+    pytest.param([frame([1], [7, 9])] * 2, (np.sqrt(0.5), 0.5, 1), id="a false positive beside it"),
     pytest.param([frame([1], [-1]), frame([1], [7])], (0.5, 0.5, 0.5), id="tentative is no identity"),
     pytest.param([], (1, 1, 1), id="no frame"),
     pytest.param([frame([], [])] * 3, (1, 1, 1), id="nothing there and nothing predicted"),
@@ -93,15 +93,15 @@ def test_by_hand(frames, expected):
     assert (scores.hota, scores.detection_accuracy, scores.association_accuracy) == pytest.approx(expected)
 
 
-def test_similarity_counts_threshold_by_threshold():
+def test_pairs_count_up_to_their_similarity():
     scores = score_hota([frame([1], [7], [[0.6]])] * 3)
     assert [value == 1 for value in scores.hota_at] == [True] * 12 + [False] * 7
     assert scores.hota == pytest.approx(12 / 19)
     assert scores.localisation_accuracy == pytest.approx((12 * 0.6 + 7) / 19)
 
 
-def test_the_identity_that_lasts_wins_where_similarity_is_nearly_equal():
-    """In the last frame 8 is a little more alike, but 7 has been object 1 all the time."""
+def test_lasting_identity_wins_if_similarities_are_nearly_equal():
+    """In the last frame 8 is slightly more similar, but 7 has been object 1 in all earlier frames."""
     frames = [frame([1], [7])] * 5 + [frame([1], [7, 8], [[0.8, 0.85]])]
     at_half = score_hota(frames).hota_at[9]
     assert at_half == pytest.approx(np.sqrt(6 / 7))
@@ -112,7 +112,7 @@ ids = st.lists(st.integers(0, 3), max_size=4, unique=True)
 
 @settings(max_examples=60, deadline=None)
 @given(shapes=st.lists(st.tuples(ids, ids), min_size=1, max_size=5), seed=st.integers(0, 2**16))
-def test_as_the_definition_says(shapes, seed):
+def test_scores_equal_the_definition(shapes, seed):
     rng = np.random.default_rng(seed)
     frames = [frame(truth, predicted, rng.random((len(truth), len(predicted)))) for truth, predicted in shapes]
     if not any(len(one.truth_ids) + len(one.predicted_ids) for one in frames):

@@ -1,4 +1,4 @@
-"""Identity scores of sequences that can be counted by hand."""
+"""Identity scores of sequences counted by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamseg.errors import DataError
 from streamseg.evaluation.identity import IdentityFrame, score_identities
 
 Pairs = Sequence[tuple[int | None, int | None]]
-"""One frame: (true, predicted) identities that lie on one another; None: nothing is there."""
+"""One frame: (true, predicted) identities of overlapping objects; None if one of them is missing."""
 
 
 def frame(pairs: Pairs) -> IdentityFrame:
@@ -29,7 +29,7 @@ def frame(pairs: Pairs) -> IdentityFrame:
 # name, frames, (idf1, precision, recall), (misses, false positives, switches, fragmentations), mota
 TABLE = [
     pytest.param([[(1, 7), (2, 8)]] * 4, (1, 1, 1), (0, 0, 0, 0), 1, id="perfect"),
-    # Six of ten frames under the identity that is counted: IDTP 6, IDFP 4, IDFN 4.
+    # Six of ten frames under the matched identity: IDTP 6, IDFP 4, IDFN 4.
     pytest.param([[(1, 7)]] * 6 + [[(1, 8)]] * 4, (0.6, 0.6, 0.6), (0, 0, 1, 0), 0.9, id="one switch"),
     # Both objects keep their own identity in 3 of 4 frames.
     pytest.param(
@@ -44,7 +44,7 @@ TABLE = [
         [[(1, 7)]] * 2 + [[(1, None)]] * 2 + [[(1, 7)]] * 2, (0.8, 1, 4 / 6), (2, 0, 0, 1), 4 / 6, id="interrupted"
     ),
     pytest.param(
-        [[(1, 7)]] * 2 + [[]] * 2 + [[(1, 7)]] * 2, (1, 1, 1), (0, 0, 0, 0), 1, id="absent is not interrupted"
+        [[(1, 7)]] * 2 + [[]] * 2 + [[(1, 7)]] * 2, (1, 1, 1), (0, 0, 0, 0), 1, id="absence is no interruption"
     ),
     pytest.param(
         [[(1, 7)]] * 2 + [[(1, None)]] + [[(1, 8)]] * 3,
@@ -53,9 +53,9 @@ TABLE = [
         4 / 6,
         id="found under a new identity",
     ),
-    # One identity for two objects, one after the other: only one of them is it.
+    # One identity for two consecutive objects: it matches only one of them.
     pytest.param([[(1, 7)]] * 3 + [[(2, 7)]] * 2, (0.6, 0.6, 0.6), (0, 0, 0, 0), 1, id="one identity for two objects"),
-    pytest.param([[(1, 7), (None, 9)]] * 2, (4 / 6, 0.5, 1), (0, 2, 0, 0), 0, id="a ghost beside it"),
+    pytest.param([[(1, 7), (None, 9)]] * 2, (4 / 6, 0.5, 1), (0, 2, 0, 0), 0, id="a false positive beside it"),
     pytest.param([[(1, -1)]] * 2 + [[(1, 7)]] * 2, (4 / 6, 1, 0.5), (2, 0, 0, 0), 0.5, id="tentative is no identity"),
     pytest.param([[(1, 0)]] * 2, (1, 1, 1), (0, 0, 0, 0), 1, id="zero is an identity"),
 ]
@@ -79,37 +79,37 @@ def alone(similarity: Sequence[Sequence[float]], truth: Sequence[int] = (1, 2), 
     return IdentityFrame(np.array(truth), np.array(predicted), np.array(similarity, np.float64))
 
 
-def test_a_pair_that_still_holds_is_kept_where_another_would_be_more_alike():
+def test_valid_pair_is_kept_despite_a_more_similar_one():
     frames = [alone([[0.9, 0.0], [0.0, 0.9]]), alone([[0.6, 0.9], [0.9, 0.6]])]
     assert score_identities(frames).num_switches == 0
 
 
-def test_a_pair_that_no_longer_holds_is_not_kept():
+def test_invalid_pair_is_not_kept():
     frames = [alone([[0.9, 0.0], [0.0, 0.9]]), alone([[0.4, 0.9], [0.9, 0.4]])]
     assert score_identities(frames).num_switches == 2
 
 
-def test_more_pairs_come_before_more_alike_ones():
+def test_number_of_pairs_comes_before_similarity():
     scores = score_identities([alone([[1.0, 0.5], [0.5, 0.0]])])
     assert scores.num_matches == 2
 
 
 @pytest.mark.parametrize(("similarity", "num_matches"), [(0.5, 1), (0.49, 0)])
-def test_the_threshold_is_enough(similarity, num_matches):
+def test_threshold_is_inclusive(similarity, num_matches):
     assert score_identities([alone([[similarity]], (1,), (7,))]).num_matches == num_matches
 
 
 @pytest.mark.parametrize(("truth", "predicted", "which"), [((1, 1), (7, 8), "true"), ((1, 2), (7, 7), "predicted")])
-def test_an_identity_that_occurs_twice(truth, predicted, which):
+def test_duplicate_identity_is_rejected(truth, predicted, which):
     with pytest.raises(DataError, match=f"a {which} identity occurs twice"):
         alone(np.zeros((2, 2)), truth, predicted)
 
 
-def test_tentative_rows_may_occur_twice():
+def test_tentative_rows_may_be_duplicated():
     assert score_identities([alone(np.zeros((2, 2)), predicted=(-1, -1))]).num_predicted == 0
 
 
-def test_a_similarity_of_another_shape():
+def test_similarity_of_wrong_shape():
     with pytest.raises(ValueError, match=r"similarity must have shape \(2, 2\), got \(1, 2\)"):
         alone(np.zeros((1, 2)))
 
@@ -140,5 +140,5 @@ def test_names_of_identities_do_not_matter(frames, names, seed):
     assert scores == score_identities(renamed)
     assert 0 <= scores.idf1 <= 1
     assert scores.num_identity_matches <= min(scores.num_truth, scores.num_predicted)
-    # No bound between the two kinds of matches: a pair that goes on may keep two others of its frame from matching.
+    # Neither kind of match bounds the other: a kept pair may prevent two other pairs of its frame.
     assert scores.num_matches <= min(scores.num_truth, scores.num_predicted)

@@ -1,4 +1,4 @@
-"""COCO's matching, held to COCO's own program on small data sets full of edges."""
+"""COCO's matching, compared with COCO's own program on small data sets full of edge cases."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ data_sets = st.lists(st.tuples(truths, proposals), min_size=1, max_size=3)
 
 
 def coco_scores(samples, kind):
-    """Recall (T, areas, limits) and precision (T, areas) of COCOeval; -1 where there is no object."""
+    """Recall (T, areas, limits) and precision (T, areas) of COCOeval; -1 if there is no object."""
     annotations, results, sizes = [], [], []
     for image_id, (truth, found) in enumerate(samples, start=1):
         for mask, box, area, is_crowd in truth:
@@ -85,8 +85,8 @@ def corners(entries):
     return np.array([entry[1] for entry in entries], dtype=float).reshape(-1, 4)
 
 
-def agree(samples, kind):
-    """Every figure that both have."""
+def assert_agreement(samples, kind):
+    """Compare all figures that both programs compute."""
     scores = score_matches(own_matches(samples, kind))
     recall, precision = coco_scores(samples, kind)
     recall, precision = np.where(recall < 0, np.nan, recall), np.where(precision < 0, np.nan, precision)
@@ -104,12 +104,12 @@ def agree(samples, kind):
 
 @settings(max_examples=100, deadline=None)
 @given(data_sets, st.sampled_from(["bbox", "segm"]))
-def test_every_figure_is_that_of_cocoeval(samples, kind):
-    agree([drawn(truth, found) for truth, found in samples], kind)
+def test_all_figures_equal_cocoeval(samples, kind):
+    assert_agreement([drawn(truth, found) for truth, found in samples], kind)
 
 
 def drawn(truth, found):
-    """Boxes (x, y, w, h) as pairs of mask and corners; a third of the area is cut from the masks of the proposals."""
+    """Convert boxes (x, y, w, h) to masks and corners; cut a third of the area from the proposals' masks."""
     labelled, answered = [], []
     for (x, y, width, height), area, is_crowd in truth:
         mask = rectangle(SIZE, x, y, x + width, y + height)
@@ -123,7 +123,7 @@ def drawn(truth, found):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_images_with_many_proposals_agree_with_cocoeval(seed, kind):
-    """More proposals than the lower limits, and recall strictly between 0 and 1."""
+    """Use more proposals than the lower limits, with recall strictly between 0 and 1."""
     rng = np.random.default_rng(seed)
     samples = []
     for _ in range(4):
@@ -135,7 +135,7 @@ def test_images_with_many_proposals_agree_with_cocoeval(seed, kind):
                 [(mask, tight(mask), round(rng.random(), 2)) for mask in found],
             )
         )
-    scores = agree(samples, kind)
+    scores = assert_agreement(samples, kind)
     assert 0.1 < scores.recall[10] < scores.recall[100] < 0.99
     assert 0.05 < scores.precision < 0.9
 
@@ -145,11 +145,11 @@ def tight(mask):
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
-def test_real_labels_agree():
-    """COCO's own polygons, crowds and areas, with the labels moved and doubled as proposals."""
+def test_real_labels_agree_with_cocoeval():
+    """Use COCO's polygons, crowds and areas; the proposals are shifted copies of the labels."""
     data = data_folder()
     if data is None:
-        pytest.skip("no folder of data: set STREAMSEG_DATA")
+        pytest.skip("no data folder; set STREAMSEG_DATA")
     rng = np.random.default_rng(0)
     samples = []
     for entry in read_images(data / "eval-coco")[:8]:
@@ -159,7 +159,7 @@ def test_real_labels_agree():
         moved = [np.roll(mask, tuple(rng.integers(-5, 6, 2)), axis=(0, 1)) for mask in masks for _ in range(3)]
         samples.append((labelled, [(mask, tight(mask), round(rng.random(), 1)) for mask in moved]))
     for kind in ("bbox", "segm"):
-        assert 0.2 < agree(samples, kind).precision < 0.9
+        assert 0.2 < assert_agreement(samples, kind).precision < 0.9
 
 
 # ---- by hand
@@ -180,20 +180,20 @@ def match(ious, scores=None, *, truth_areas=None, is_crowd=None, **options):
     )
 
 
-def test_the_better_score_takes_the_object():
+def test_better_score_takes_the_object():
     matches = match([[0.6], [0.9]], [0.4, 0.5])
     assert matches.scores.tolist() == [0.5, 0.4]
     assert matches.outcomes[ALL, 0].tolist() == [TRUE, FALSE]
     assert matches.ranks[ALL, :, 0].tolist() == [0] * 9 + [NEVER]
 
 
-def test_what_is_taken_leaves_the_second_best():
+def test_taken_object_leaves_the_second_best():
     matches = match([[0.9, 0.6], [0.8, 0.55]])
     assert matches.ranks[ALL, 0].tolist() == [0, 1]
     assert matches.ranks[ALL, 2].tolist() == [0, NEVER]
 
 
-def test_of_equal_overlaps_the_last_object_is_taken():
+def test_equal_overlaps_take_the_last_object():
     assert match([[0.7, 0.7]]).ranks[ALL, 0].tolist() == [NEVER, 0]
 
 
@@ -201,14 +201,14 @@ def test_equal_scores_keep_their_order():
     assert match([[0.6], [0.9]], [0.5, 0.5]).ranks[ALL, 0].tolist() == [0]
 
 
-def test_an_object_goes_before_a_crowd_and_a_crowd_is_never_used_up():
+def test_objects_precede_crowds_and_crowds_match_repeatedly():
     matches = match([[0.6, 0.9], [0.6, 0.9], [0.0, 0.9]], is_crowd=[False, True])
     assert matches.outcomes[ALL, 0].tolist() == [TRUE, IGNORED, IGNORED]
     assert matches.outcomes[ALL, 5].tolist() == [IGNORED, IGNORED, IGNORED]
     assert matches.counts[ALL].tolist() == [True, False]
 
 
-def test_an_area_at_the_border_belongs_to_both_sizes():
+def test_area_at_a_border_belongs_to_both_sizes():
     matches = match([[0.9]], truth_areas=[1024])
     assert dict(zip(RANGES, matches.counts[:, 0].tolist(), strict=True)) == {
         "all": True,
@@ -218,7 +218,7 @@ def test_an_area_at_the_border_belongs_to_both_sizes():
     }
 
 
-def test_only_the_best_are_matched():
+def test_max_proposals():
     matches = match([[0.9], [0.8]], [0.1, 0.2], max_proposals=1)
     assert matches.scores.tolist() == [0.2]
     assert matches.outcomes.shape == (4, 10, 1)
@@ -226,7 +226,7 @@ def test_only_the_best_are_matched():
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (3, 0), (0, 2)])
-def test_nothing_is_a_result(shape):
+def test_no_proposals_or_objects(shape):
     matches = match(np.zeros(shape), np.full(shape[0], 0.5))
     assert matches.outcomes.shape == (4, 10, shape[0])
     assert matches.ranks.shape == (4, 10, shape[1])

@@ -27,7 +27,7 @@ def runs(mask):
 
 
 @given(masks, masks, st.data())
-def test_masks_overlap_as_pycocotools_says(found, truth, data):
+def test_mask_ious_equal_pycocotools(found, truth, data):
     is_crowd = np.array([data.draw(st.booleans()) for _ in truth], dtype=bool)
     own = mask_ious([crop_of(mask) for mask in found], [crop_of(mask) for mask in truth], is_crowd)
     assert own.shape == (len(found), len(truth))
@@ -40,8 +40,8 @@ corners = st.lists(st.tuples(*[st.integers(0, 12)] * 2, *[st.integers(0, 12)] * 
 
 
 @given(corners, corners, st.data())
-def test_boxes_overlap_as_pycocotools_says(found, truth, data):
-    """Boxes x, y, w, h in whole pixels, some without extent."""
+def test_box_ious_equal_pycocotools(found, truth, data):
+    """Use boxes x, y, w, h in whole pixels, some without extent."""
     is_crowd = np.array([data.draw(st.booleans()) for _ in truth], dtype=bool)
     own = box_ious(xyxy(found), xyxy(truth), is_crowd)
     assert own.shape == (len(found), len(truth))
@@ -65,11 +65,11 @@ def xyxy(boxes):
         pytest.param(disc(SIZE, 20, 20, 9), disc(SIZE, 20, 20, 9), 1, id="the same"),
     ],
 )
-def test_two_masks(one, other, iou):
+def test_mask_iou(one, other, iou):
     assert mask_iou(crop_of(one), crop_of(other)) == pytest.approx(iou)
     assert mask_iou(crop_of(other), crop_of(one)) == pytest.approx(iou)
 
 
-def test_a_crop_may_be_larger_than_its_mask():
+def test_crop_may_be_larger_than_its_mask():
     loose = CropMask(rectangle((20, 20), 5, 5, 15, 15), 0, 0)
     assert mask_iou(loose, crop_of(rectangle(SIZE, 5, 5, 15, 15))) == 1

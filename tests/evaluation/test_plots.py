@@ -1,4 +1,4 @@
-"""Plots of figures, made up and missing: what matters is that there is something to see and nothing to trip over."""
+"""Plots of made-up and missing scores are written and not empty."""
 
 import math
 
@@ -39,7 +39,7 @@ def scores(count):
     return ScoreScores(1, figures, figures)
 
 
-@pytest.mark.parametrize("count", [pytest.param(9, id="some"), pytest.param(0, id="nothing was there")])
+@pytest.mark.parametrize("count", [pytest.param(9, id="some"), pytest.param(0, id="no objects")])
 @pytest.mark.parametrize(
     ("plot", "make"),
     [
@@ -57,12 +57,12 @@ def test_plot_writes_an_image(tmp_path, plot, make, count):
     assert num_colours(image) > 20
 
 
-def test_a_plot_that_cannot_be_written_says_so(tmp_path):
+def test_unwritable_path_raises(tmp_path):
     with pytest.raises(OSError, match="none"), figure(tmp_path / "none" / "plot.png", 1, title="t"):
         pass
 
 
-def test_the_style_of_other_plots_is_left_alone(tmp_path):
+def test_style_of_other_plots_is_unchanged(tmp_path):
     from matplotlib import rcParams
 
     before = dict(rcParams)

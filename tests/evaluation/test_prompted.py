@@ -35,17 +35,17 @@ def folder_of(path, samples, **keys):
     )
 
 
-def answering(masks, scores=None):
-    """A segmenter that finds these masks in every image."""
-    return lambda images: [exact_instances(masks, scores, size=SIZE) for _ in images]
+def segmenter_of(masks, scores=None):
+    """Return a segmenter that finds these masks in every image."""
+    return lambda images, regions=None: [exact_instances(masks, scores, size=SIZE) for _ in images]
 
 
 # ---- points
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_the_innermost_point_is_farthest_from_the_border(seed):
-    """Held to SciPy's distance transform on the whole canvas, beyond which nothing belongs to the mask."""
+def test_innermost_point_is_farthest_from_the_border(seed):
+    """Compare with SciPy's distance transform on the whole image; everything beyond it is outside the mask."""
     rng = np.random.default_rng(seed)
     mask = np.zeros(SIZE, dtype=bool)
     for _ in range(3):
@@ -63,14 +63,14 @@ def test_the_innermost_point_is_farthest_from_the_border(seed):
     [
         pytest.param(rectangle(SIZE, 10, 20, 21, 31), (15.5, 25.5), id="a square"),
         pytest.param(rectangle(SIZE, 7, 9, 8, 10), (7.5, 9.5), id="one pixel"),
-        pytest.param(rectangle(SIZE, 0, 0, 80, 60), (29.5, 29.5), id="the whole image"),
+        pytest.param(rectangle(SIZE, 0, 0, 80, 60), (29.5, 29.5), id="the full image"),
     ],
 )
 def test_innermost_points_by_hand(mask, point):
     assert innermost_point(crop_of(mask)) == point
 
 
-def test_the_innermost_point_of_a_ring_is_on_the_ring():
+def test_innermost_point_of_a_ring_is_on_the_ring():
     ring = disc(SIZE, 30, 30, 20) & ~disc(SIZE, 30, 30, 14)
     x, y = innermost_point(crop_of(ring))
     assert ring[int(y), int(x)]
@@ -86,19 +86,19 @@ def test_points_lie_inside_and_differ():
     assert points != points_in(crop_of(RIGHT), 3, np.random.default_rng(1))
 
 
-def test_a_mask_of_one_pixel_has_three_points_in_it():
+def test_one_pixel_mask_repeats_its_point():
     assert set(points_in(crop_of(rectangle(SIZE, 7, 9, 8, 10)), 3, np.random.default_rng(0))) == {(7.5, 9.5)}
 
 
-def test_an_empty_mask_has_no_point():
+def test_empty_mask_has_no_point():
     with pytest.raises(ValueError, match="empty mask"):
         innermost_point(CropMask(np.zeros((0, 0), dtype=bool), 0, 0))
 
 
-# ---- answers
+# ---- selected masks
 
 
-def test_masks_are_given_in_the_order_of_the_prompts():
+def test_masks_are_in_the_order_of_the_prompts():
     instances = exact_instances([LEFT, RIGHT], size=SIZE)
     found = selected_masks(
         instances,
@@ -107,11 +107,11 @@ def test_masks_are_given_in_the_order_of_the_prompts():
     assert [None if mask is None else mask.area for mask in found] == [RIGHT.sum(), LEFT.sum(), None]
 
 
-def test_nothing_found_answers_nothing():
+def test_no_instances_select_nothing():
     assert selected_masks(exact_instances([], size=SIZE), [BoxPrompt("b", (1, 1, 9, 9))]) == [None]
 
 
-def test_no_answer_counts_as_nothing_found():
+def test_prompt_without_mask_counts_as_zero():
     scores = score_prompt_masks(np.array([0.8, np.nan, 0.4]), np.array([100.0, 100.0, 5000.0]))
     assert scores.mean_iou == pytest.approx(0.4)
     assert scores.mean_iou_answered == pytest.approx(0.6)
@@ -126,73 +126,72 @@ def test_no_answer_counts_as_nothing_found():
 
 
 def test_exact_masks_score_one(tmp_path):
-    scores = evaluate_prompted(answering([LEFT, RIGHT]), folder_of(tmp_path, [[LEFT, RIGHT], [RIGHT]]))
+    scores = evaluate_prompted(segmenter_of([LEFT, RIGHT]), folder_of(tmp_path, [[LEFT, RIGHT], [RIGHT]]))
     assert (scores.num_images, scores.num_objects) == (2, 3)
     for kind in (scores.box, scores.one_point, scores.three_points):
         assert kind.mean_iou == kind.share_answered == 1
 
 
-def test_a_poor_score_answers_boxes_and_not_points(tmp_path):
-    scores = evaluate_prompted(answering([LEFT, RIGHT], [0.9, 0.1]), folder_of(tmp_path, [[LEFT, RIGHT]]))
+def test_low_scores_are_selected_by_boxes_but_not_by_points(tmp_path):
+    scores = evaluate_prompted(segmenter_of([LEFT, RIGHT], [0.9, 0.1]), folder_of(tmp_path, [[LEFT, RIGHT]]))
     assert scores.box.mean_iou == 1
     assert scores.one_point.mean_iou == scores.one_point.share_answered == 0.5
 
 
-def test_half_a_mask_by_hand(tmp_path):
-    """30 x 40 pixels answered with the upper 30 x 20: IoU 0.5, whatever is asked, as its innermost point is held."""
+def test_partial_mask_by_hand(tmp_path):
+    """Select the upper 30 x 25 of 30 x 40 pixels by box and by point: IoU 25 / 40."""
     half = rectangle(SIZE, 5, 5, 35, 30)
-    scores = evaluate_prompted(answering([half]), folder_of(tmp_path, [[LEFT]]))
+    scores = evaluate_prompted(segmenter_of([half]), folder_of(tmp_path, [[LEFT]]))
     assert scores.box.mean_iou == scores.one_point.mean_iou == pytest.approx(25 / 40)
 
 
 def test_boxes_come_from_the_file(tmp_path):
-    """A label whose box lies elsewhere asks for what lies there."""
-    scores = evaluate_prompted(answering([LEFT, RIGHT]), folder_of(tmp_path, [[LEFT]], bbox=[48, 18, 24, 24]))
+    """A labelled box away from its mask selects the object at the box."""
+    scores = evaluate_prompted(segmenter_of([LEFT, RIGHT]), folder_of(tmp_path, [[LEFT]], bbox=[48, 18, 24, 24]))
     assert scores.box.share_answered == 1
     assert scores.box.mean_iou == 0
     assert scores.one_point.mean_iou == 1
 
 
-def test_a_box_without_extent_gives_way_to_the_mask(tmp_path):
-    scores = evaluate_prompted(answering([LEFT]), folder_of(tmp_path, [[LEFT]], bbox=[5, 5, 0, 0]))
+def test_box_without_extent_is_replaced_by_that_of_the_mask(tmp_path):
+    scores = evaluate_prompted(segmenter_of([LEFT]), folder_of(tmp_path, [[LEFT]], bbox=[5, 5, 0, 0]))
     assert scores.box.mean_iou == 1
 
 
-def test_nothing_to_ask_for(tmp_path):
-    scores = evaluate_prompted(answering([LEFT]), folder_of(tmp_path, [[]]))
+def test_no_objects_to_prompt(tmp_path):
+    scores = evaluate_prompted(segmenter_of([LEFT]), folder_of(tmp_path, [[]]))
     assert (scores.num_images, scores.num_objects) == (1, 0)
     assert math.isnan(scores.box.mean_iou)
     assert math.isnan(scores.three_points.share_answered)
 
 
-def test_crowds_are_not_asked_for(tmp_path):
-    assert evaluate_prompted(answering([LEFT]), folder_of(tmp_path, [[LEFT]], iscrowd=1)).num_objects == 0
+def test_crowds_are_not_prompted(tmp_path):
+    assert evaluate_prompted(segmenter_of([LEFT]), folder_of(tmp_path, [[LEFT]], iscrowd=1)).num_objects == 0
 
 
-# ---- boxes that the segmenter is told of
+# ---- boxes as search regions
 
 
-class Hearing:
-    """Finds nothing by itself, and in each prompted box a mask that fills it."""
+class RegionSegmenter:
+    """Find nothing without regions, and a mask that fills it in each prompted box."""
 
-    def __call__(self, images):
-        return [exact_instances([], size=SIZE) for _ in images]
-
-    def guided(self, images, guides):
-        rectangles = [[rectangle(SIZE, *map(int, box)) for box in guide.prompted] for guide in guides]
+    def __call__(self, images, regions=None):
+        if regions is None:
+            return [exact_instances([], size=SIZE) for _ in images]
+        rectangles = [[rectangle(SIZE, *map(int, box)) for box in one.prompted] for one in regions]
         return [exact_instances(masks, size=SIZE) for masks in rectangles]
 
 
-def test_a_segmenter_that_is_told_of_boxes_looks_into_them(tmp_path):
-    scores = evaluate_prompted(Hearing(), folder_of(tmp_path, [[LEFT, RIGHT]]))
+def test_boxes_are_passed_as_search_regions(tmp_path):
+    scores = evaluate_prompted(RegionSegmenter(), folder_of(tmp_path, [[LEFT, RIGHT]]))
     assert (scores.box.mean_iou, scores.box.share_answered) == (0, 0)
     assert scores.guided_box.mean_iou == pytest.approx(scores.filled_box.mean_iou)
     assert scores.guided_box.share_answered == 1
 
 
-def test_a_segmenter_that_cannot_be_told(tmp_path):
-    scores = evaluate_prompted(answering([]), folder_of(tmp_path, [[RIGHT]]))
-    assert scores.guided_box is None
+def test_segmenter_that_ignores_search_regions(tmp_path):
+    scores = evaluate_prompted(segmenter_of([]), folder_of(tmp_path, [[RIGHT]]))
+    assert scores.guided_box.share_answered == scores.box.share_answered == 0
     rows, columns = np.nonzero(RIGHT)
     box_area = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
     assert scores.filled_box.mean_iou == pytest.approx(RIGHT.sum() / box_area)

@@ -23,21 +23,21 @@ def instances_of(masks, scores=None, size=SIZE):
     return exact_instances(masks, scores, size=size)
 
 
-class Answers:
-    """A segmenter that answers one list of masks after the other, whatever the images show."""
+class ScriptedSegmenter:
+    """Return one list of masks after the other, independent of the images."""
 
-    def __init__(self, answers, size=SIZE):
-        self._answers = iter(answers)
+    def __init__(self, masks_per_image, size=SIZE):
+        self._masks = iter(masks_per_image)
         self._size = size
         self.images = []
 
     def __call__(self, images):
         self.images += images
-        return [instances_of(next(self._answers), size=self._size) for _ in images]
+        return [instances_of(next(self._masks), size=self._size) for _ in images]
 
 
 def folder_of(path, samples, size=SIZE, **options):
-    """A folder with these masks in its images."""
+    """Write a folder whose images contain these masks."""
     return coco_folder(
         path, [(paint(masks, [(200, 9, 9)] * len(masks), size), coco_labels(masks)) for masks in samples], **options
     )
@@ -50,8 +50,8 @@ ONE = [disc(SIZE, 30, 30, 20)]
 # ---- by hand
 
 
-def test_everything_found_scores_one(tmp_path):
-    scores = evaluate_proposals(Answers([TWO, ONE]), folder_of(tmp_path, [TWO, ONE]))
+def test_exact_masks_score_one(tmp_path):
+    scores = evaluate_proposals(ScriptedSegmenter([TWO, ONE]), folder_of(tmp_path, [TWO, ONE]))
     assert (scores.num_images, scores.num_objects) == (2, 3)
     assert scores.box.recall == scores.mask.recall == {10: 1, 100: 1, 1000: 1}
     assert scores.mask.precision == pytest.approx(1)
@@ -60,7 +60,7 @@ def test_everything_found_scores_one(tmp_path):
 
 
 def test_nothing_found_scores_zero(tmp_path):
-    scores = evaluate_proposals(Answers([[], []]), folder_of(tmp_path, [TWO, ONE]))
+    scores = evaluate_proposals(ScriptedSegmenter([[], []]), folder_of(tmp_path, [TWO, ONE]))
     assert (scores.num_images, scores.num_objects) == (2, 3)
     assert scores.box.recall == scores.mask.recall == {10: 0, 100: 0, 1000: 0}
     assert scores.mask.precision == scores.mean_best_iou == 0
@@ -68,28 +68,28 @@ def test_nothing_found_scores_zero(tmp_path):
 
 
 def test_half_of_the_thresholds_by_hand(tmp_path):
-    """25 x 10 pixels found as 18 x 10: IoU 0.72 counts at 0.50, 0.55, 0.60, 0.65 and 0.70, five of ten."""
+    """25 x 10 pixels found as 18 x 10: IoU 0.72 reaches 0.50, 0.55, 0.60, 0.65 and 0.70, five of ten thresholds."""
     found = [rectangle(SIZE, 5, 5, 23, 15), TWO[1]]
-    scores = evaluate_proposals(Answers([found]), folder_of(tmp_path, [TWO]))
+    scores = evaluate_proposals(ScriptedSegmenter([found]), folder_of(tmp_path, [TWO]))
     assert scores.mask.recall[100] == scores.box.recall[100] == pytest.approx((1 + 0.5) / 2)
     assert scores.mean_best_iou == pytest.approx((0.72 + 1) / 2)
     assert scores.found_by_category == {"object": 1}
 
 
-def test_masks_and_boxes_are_judged_apart(tmp_path):
-    """A disc in its box: the box is right, the mask of the box has IoU pi / 4 = 0.785, six thresholds of ten."""
+def test_masks_and_boxes_are_scored_separately(tmp_path):
+    """A disc found as its box: the box is right, the filled box has IoU pi / 4 = 0.785, six thresholds of ten."""
     found = [rectangle(SIZE, 10, 10, 50, 50)]
-    scores = evaluate_proposals(Answers([found]), folder_of(tmp_path, [ONE]))
+    scores = evaluate_proposals(ScriptedSegmenter([found]), folder_of(tmp_path, [ONE]))
     assert scores.box.recall[100] == 1
     assert scores.mask.recall[100] == pytest.approx(0.6)
 
 
-def test_only_so_many_proposals_count(tmp_path):
+def test_recall_by_number_of_proposals(tmp_path):
     masks = [rectangle(SIZE, 13 * x, 19 * y, 13 * x + 9, 19 * y + 12) for x in range(6) for y in range(2)]
     noise = [rectangle(SIZE, x, 40, x + 20, 60) for x in range(0, 60, 2)]
-    scores = evaluate_proposals(Answers([masks]), folder_of(tmp_path / "a", [masks]))
+    scores = evaluate_proposals(ScriptedSegmenter([masks]), folder_of(tmp_path / "a", [masks]))
     assert scores.mask.recall == {10: pytest.approx(10 / 12), 100: 1, 1000: 1}
-    scores = evaluate_proposals(Answers([noise + masks]), folder_of(tmp_path / "b", [masks]))
+    scores = evaluate_proposals(ScriptedSegmenter([noise + masks]), folder_of(tmp_path / "b", [masks]))
     assert scores.mask.recall == {10: 0, 100: 1, 1000: 1}
     assert 0 < scores.mask.precision < 0.5
 
@@ -99,12 +99,12 @@ def test_recall_by_size(tmp_path):
     small, medium = rectangle(size, 0, 0, 31, 31), rectangle(size, 50, 0, 110, 60)
     large, other = rectangle(size, 0, 100, 180, 280), rectangle(size, 200, 100, 380, 280)
     folder = folder_of(tmp_path, [[small, medium, large, other]], size=size)
-    scores = evaluate_proposals(Answers([[large, medium]], size), folder)
+    scores = evaluate_proposals(ScriptedSegmenter([[large, medium]], size), folder)
     assert scores.mask.recall_by_size == scores.box.recall_by_size == {"small": 0, "medium": 1, "large": 0.5}
 
 
-def test_where_there_is_nothing_to_find_there_is_no_score(tmp_path):
-    scores = evaluate_proposals(Answers([TWO]), folder_of(tmp_path, [[]]))
+def test_no_objects_have_no_score(tmp_path):
+    scores = evaluate_proposals(ScriptedSegmenter([TWO]), folder_of(tmp_path, [[]]))
     assert (scores.num_images, scores.num_objects) == (1, 0)
     values = [
         *scores.box.recall.values(),
@@ -118,27 +118,27 @@ def test_where_there_is_nothing_to_find_there_is_no_score(tmp_path):
     assert scores.found_by_category == {}
 
 
-def test_crowds_are_neither_objects_nor_mistakes(tmp_path):
+def test_crowds_count_neither_as_objects_nor_as_mistakes(tmp_path):
     crowd = rectangle(SIZE, 60, 0, 80, 60)
     image = paint([*ONE, crowd], [(200, 9, 9)] * 2, SIZE)
     folder = coco_folder(tmp_path, [(image, coco_labels(ONE) + coco_labels([crowd], iscrowd=1))])
     within = [rectangle(SIZE, 62, y, 78, y + 9) for y in (2, 20, 40)]
-    scores = evaluate_proposals(Answers([within + ONE]), folder)
+    scores = evaluate_proposals(ScriptedSegmenter([within + ONE]), folder)
     assert scores.num_objects == 1
     assert scores.mask.recall[100] == 1
     assert scores.mask.precision == pytest.approx(1)
 
 
-def test_labels_are_counted_apart(tmp_path):
+def test_recall_by_label(tmp_path):
     masks = [TWO[0], TWO[1], rectangle(SIZE, 0, 50, 20, 60)]
     annotations = coco_labels(masks)
     for annotation, label in zip(annotations, ("cup", "cup", "person"), strict=True):
         annotation["source_category"] = label
     folder = coco_folder(tmp_path, [(paint(masks, [(200, 9, 9)] * 3, SIZE), annotations)])
-    assert evaluate_proposals(Answers([masks[1:]]), folder).found_by_category == {"cup": 0.5, "person": 1}
+    assert evaluate_proposals(ScriptedSegmenter([masks[1:]]), folder).found_by_category == {"cup": 0.5, "person": 1}
 
 
-# ---- against COCO's own
+# ---- compared with COCO's own program
 
 
 def random_masks(rng, count):
@@ -154,7 +154,7 @@ def shifted(mask, rng):
 
 
 def coco_eval(folder, answers, kind):
-    """COCOeval on the folder's own JSON, without classes."""
+    """Run COCOeval on the folder's JSON, without classes."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(folder / "instances.json"))
         results = []
@@ -181,12 +181,12 @@ def coco_eval(folder, answers, kind):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_scores_are_those_of_cocoeval(tmp_path, seed):
+def test_scores_equal_cocoeval(tmp_path, seed):
     rng = np.random.default_rng(seed)
     samples = [random_masks(rng, int(rng.integers(1, 6))) for _ in range(6)]
     answers = [[shifted(mask, rng) for mask in masks if rng.random() < 0.8] + random_masks(rng, 3) for masks in samples]
     folder = folder_of(tmp_path, samples)
-    scores = evaluate_proposals(Answers(answers), folder)
+    scores = evaluate_proposals(ScriptedSegmenter(answers), folder)
     for kind, recall, by_size in (
         ("bbox", scores.box.recall, scores.box.recall_by_size),
         ("segm", scores.mask.recall, scores.mask.recall_by_size),
@@ -200,7 +200,7 @@ def test_scores_are_those_of_cocoeval(tmp_path, seed):
 
 
 def renumber(content):
-    """Categories from 3, annotations from 0, images from 100."""
+    """Number categories from 3, annotations from 0, images from 100."""
     for number, annotation in enumerate(content["annotations"]):
         annotation.update(id=number, image_id=annotation["image_id"] + 99, category_id=3 + number % 2)
     for image in content["images"]:
@@ -209,7 +209,7 @@ def renumber(content):
 
 
 def strip(content):
-    """What COCO has and scores do not need."""
+    """Remove the COCO keys that scores do not need."""
     for annotation in content["annotations"]:
         for key in ("id", "area", "bbox", "iscrowd", "category_id"):
             del annotation[key]
@@ -219,8 +219,8 @@ def strip(content):
 @pytest.mark.parametrize("edit", [pytest.param(renumber, id="other-numbers"), pytest.param(strip, id="no-numbers")])
 def test_numbers_and_categories_do_not_matter(tmp_path, edit):
     answers = [[TWO[0]], ONE]
-    plain = evaluate_proposals(Answers(answers), folder_of(tmp_path / "plain", [TWO, ONE]))
-    other = evaluate_proposals(Answers(answers), folder_of(tmp_path / "other", [TWO, ONE], edit=edit))
+    plain = evaluate_proposals(ScriptedSegmenter(answers), folder_of(tmp_path / "plain", [TWO, ONE]))
+    other = evaluate_proposals(ScriptedSegmenter(answers), folder_of(tmp_path / "other", [TWO, ONE], edit=edit))
     assert plain.mask.recall[100] == pytest.approx(2 / 3)
     assert (other.num_objects, other.mean_best_iou) == (plain.num_objects, plain.mean_best_iou)
     for kind in ("box", "mask"):
@@ -233,13 +233,13 @@ def test_numbers_and_categories_do_not_matter(tmp_path, edit):
 
 def test_segmenter_gets_every_image(tmp_path):
     folder = folder_of(tmp_path, [TWO, ONE])
-    answers, seen = Answers([[], []]), []
+    answers, seen = ScriptedSegmenter([[], []]), []
     evaluate_proposals(answers, folder, on_image=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 2), (2, 2)]
     assert [tuple(image[30, 30]) for image in answers.images] == [(90, 90, 90), (200, 9, 9)]
 
 
-def test_a_mask_without_a_pixel_is_a_miss(tmp_path):
+def test_empty_mask_is_a_miss(tmp_path):
     nothing = Instances(
         torch.tensor([[5.0, 5.0, 30.0, 15.0]]),
         torch.ones(1),
@@ -253,13 +253,13 @@ def test_a_mask_without_a_pixel_is_a_miss(tmp_path):
 
 
 def test_nothing_is_printed(tmp_path, capsys):
-    evaluate_proposals(Answers([ONE]), folder_of(tmp_path, [ONE]))
+    evaluate_proposals(ScriptedSegmenter([ONE]), folder_of(tmp_path, [ONE]))
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("prepare", "says"),
+    ("prepare", "message"),
     [
         pytest.param(lambda path: None, "instances.json is missing", id="empty-folder"),
         pytest.param(lambda path: folder_of(path, []), "lists no image", id="no-image"),
@@ -273,8 +273,8 @@ def test_nothing_is_printed(tmp_path, capsys):
         ),
     ],
 )
-def test_a_folder_that_cannot_be_scored(tmp_path, prepare, says):
+def test_invalid_folders_are_rejected(tmp_path, prepare, message):
     prepare(tmp_path)
     with pytest.raises(DataError) as caught:
-        evaluate_proposals(Answers([ONE]), tmp_path)
-    assert says in str(caught.value)
+        evaluate_proposals(ScriptedSegmenter([ONE]), tmp_path)
+    assert message in str(caught.value)

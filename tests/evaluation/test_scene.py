@@ -1,4 +1,4 @@
-"""The scene protocol with segmenters that know the truth, wholly or in part."""
+"""The scene protocol with segmenters that return all or part of the ground truth."""
 
 import numpy as np
 import torch
@@ -11,12 +11,18 @@ from streamseg.training.scenes import FIRST_SEED
 CELL = 4
 
 
-class Knowing:
-    """Finds what is true in the frames of a scene, one after the other, on a grid of 4 pixels a cell."""
+class TruthSegmenter:
+    """Return the ground truth of successive frames of a scene, on a grid of 4 pixels per cell."""
 
-    def __init__(self, seed, *, parts=False, missing=(), score=0.9, ghosts=0):
+    def __init__(self, seed, *, parts=False, missing=(), score=0.9, false_positives=0):
         self._renderer = SceneRenderer(SIZE[1], SIZE[0], num_objects=NUM_OBJECTS, seed=seed, fps=FPS)
-        self._index, self._missing, self._parts, self._score, self._ghosts = 0, missing, parts, score, ghosts
+        self._index, self._missing, self._parts, self._score, self._false_positives = (
+            0,
+            missing,
+            parts,
+            score,
+            false_positives,
+        )
 
     def __call__(self, images):
         truth = self._renderer.truth(self._index)
@@ -26,10 +32,10 @@ class Knowing:
         self._index += 1
         boxes = [truth.boxes[row].tolist() for row in rows]
         logits = [self._logits(truth.masks[row].full(SIZE)) for row in rows]
-        for ghost in range(self._ghosts):
+        for ghost in range(self._false_positives):
             boxes.append([40.0 * ghost, 0, 40.0 * ghost + 36, 36])
             logits.append(np.full((SIZE[0] // CELL, SIZE[1] // CELL), 4, np.float32))
-        scores = [self._score] * len(rows) + [0.95] * self._ghosts
+        scores = [self._score] * len(rows) + [0.95] * self._false_positives
         order = np.argsort([-score for score in scores], kind="stable")
         shape = (-1, SIZE[0] // CELL, SIZE[1] // CELL)
         return [
@@ -51,9 +57,9 @@ def evaluate(segment, limit=6, **options):
     return evaluate_scene(segment, seeds=[0], limit=limit, **options)
 
 
-def test_what_is_known_is_found_and_followed():
+def test_ground_truth_is_detected_and_tracked():
     seen = []
-    scores = evaluate(Knowing(0), on_image=lambda *one: seen.append(one))
+    scores = evaluate(TruthSegmenter(0), on_image=lambda *one: seen.append(one))
     assert (scores.num_scenes, scores.num_frames, seen[-1]) == (1, 6, (6, 6))
     assert scores.num_objects > 30
     assert scores.average_precision_50 > 0.95
@@ -65,31 +71,33 @@ def test_what_is_known_is_found_and_followed():
 
 
 def test_parts_are_neither_right_nor_wrong():
-    assert evaluate(Knowing(0, parts=True), limit=1).average_precision_50 > 0.9
+    assert evaluate(TruthSegmenter(0, parts=True), limit=1).average_precision_50 > 0.9
 
 
-def test_what_is_nothing_is_wrong():
-    alone, haunted = (evaluate(Knowing(0, ghosts=ghosts), limit=1) for ghosts in (0, 10))
+def test_false_positives_lower_precision():
+    alone, haunted = (
+        evaluate(TruthSegmenter(0, false_positives=false_positives), limit=1) for false_positives in (0, 10)
+    )
     assert haunted.average_precision_50 < 0.8 * alone.average_precision_50
 
 
-def test_what_is_followed_is_found_as_in_a_live_run():
-    scores = evaluate(Knowing(0, score=0.1), live_segment=Knowing(0, missing=range(10)), limit=4)
+def test_tracks_come_from_the_live_segmenter():
+    scores = evaluate(TruthSegmenter(0, score=0.1), live_segment=TruthSegmenter(0, missing=range(10)), limit=4)
     assert scores.average_precision_50 > 0.95
     assert scores.idf1 == scores.hota == 0
-    scores = evaluate(Knowing(0, missing=range(10)), live_segment=Knowing(0), limit=4)
+    scores = evaluate(TruthSegmenter(0, missing=range(10)), live_segment=TruthSegmenter(0), limit=4)
     assert scores.average_precision_50 == 0
-    assert scores.idf1 == evaluate(Knowing(0), limit=4).idf1 > 0.3
+    assert scores.idf1 == evaluate(TruthSegmenter(0), limit=4).idf1 > 0.3
 
 
 def test_nothing_found():
-    scores = evaluate(Knowing(0, missing=range(10)), limit=3)
+    scores = evaluate(TruthSegmenter(0, missing=range(10)), limit=3)
     assert scores.average_precision_50 == scores.recall_100 == scores.idf1 == scores.hota == 0
 
 
 def test_identities_of_two_scenes_differ():
-    """The tracker of each scene counts from one: taken for the same, they would lower every figure."""
-    first, second = Knowing(0), Knowing(1)
+    """Each scene's tracker counts from one; equal identities of different scenes would lower every score."""
+    first, second = TruthSegmenter(0), TruthSegmenter(1)
     calls = []
 
     def segment(images):
@@ -97,11 +105,11 @@ def test_identities_of_two_scenes_differ():
         return (first if len(calls) <= 4 else second)(images)
 
     both = evaluate_scene(segment, seeds=[0, 1], limit=4)
-    apart = [evaluate_scene(Knowing(seed), seeds=[seed], limit=4) for seed in (0, 1)]
+    apart = [evaluate_scene(TruthSegmenter(seed), seeds=[seed], limit=4) for seed in (0, 1)]
     low, high = sorted(one.association_accuracy for one in apart)
     assert low - 1e-9 <= both.association_accuracy <= high + 1e-9
     assert both.num_objects == sum(one.num_objects for one in apart)
 
 
-def test_the_scenes_were_never_trained_on():
+def test_scenes_are_not_used_for_training():
     assert max(SEEDS) < FIRST_SEED

@@ -17,7 +17,7 @@ pairs = st.lists(st.tuples(shares, shares), min_size=1, max_size=40)
 
 
 @given(pairs)
-def test_rank_correlation_is_that_of_scipy(values):
+def test_rank_correlation_equals_scipy(values):
     scores, ious = np.array(values).T
     assume(np.ptp(scores) > 0 and np.ptp(ious) > 0)
     assert spearman(scores, ious) == pytest.approx(spearmanr(scores, ious).statistic, abs=1e-9)
@@ -39,8 +39,8 @@ def test_rank_correlation_by_hand(scores, ious, expected):
 
 
 @given(pairs)
-def test_the_calibration_error_is_that_of_its_definition(values):
-    """Every proposal looked at by itself: the difference of the means of its bin, averaged over proposals."""
+def test_calibration_error_equals_its_definition(values):
+    """Average the difference of the means of each proposal's bin over proposals."""
     scores, ious = np.array(values).T
     errors, errors_50 = [], []
     for score in scores:
@@ -56,20 +56,20 @@ def test_the_calibration_error_is_that_of_its_definition(values):
     assert sum(one.num_proposals for one in figures.reliability) == len(values)
 
 
-def test_scores_that_are_ious_are_calibrated():
+def test_scores_equal_to_ious_are_calibrated():
     ious = np.linspace(0, 1, 101)
     figures = calibration(ious, ious)
     assert (figures.spearman, figures.calibration_error) == (pytest.approx(1), pytest.approx(0))
 
 
-def test_a_score_at_a_border_belongs_to_the_upper_bin():
+def test_score_at_a_border_belongs_to_the_upper_bin():
     bins = reliability(np.array([0.0, 0.1, 0.95, 1.0]), np.array([0.1, 0.2, 0.3, 0.6]))
     assert [one.num_proposals for one in bins] == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert (bins[9].mean_score, bins[9].mean_iou, bins[9].share_correct) == pytest.approx((0.975, 0.45, 0.5))
     assert math.isnan(bins[5].mean_iou)
 
 
-def test_no_proposal_has_no_figure():
+def test_no_proposals_have_no_calibration():
     figures = calibration(np.zeros(0), np.zeros(0))
     assert figures.num_proposals == 0
     assert all(map(math.isnan, (figures.spearman, figures.calibration_error, figures.brier, figures.mean_iou)))
@@ -86,7 +86,7 @@ def evaluate(path, found, scores, truth, **keys):
     return evaluate_scores(lambda images: [exact_instances(found, scores, size=SIZE)], folder)
 
 
-def test_every_proposal_is_compared(tmp_path):
+def test_all_proposals_are_compared(tmp_path):
     half = rectangle(SIZE, 0, 0, 30, 28)  # IoU 0.7 with LEFT, and a box that fits as well
     far = rectangle(SIZE, 40, 50, 50, 60)
     scores = evaluate(tmp_path, [LEFT, half, far], [0.9, 0.6, 0.3], [LEFT, RIGHT])
@@ -98,7 +98,7 @@ def test_every_proposal_is_compared(tmp_path):
     assert scores.on_objects.mean_iou == pytest.approx(0.85)
 
 
-def test_a_right_box_with_a_wrong_mask_is_on_the_object(tmp_path):
+def test_right_box_with_wrong_mask_is_on_the_object(tmp_path):
     hollow = RIGHT & ~disc(SIZE, 60, 30, 11)
     scores = evaluate(tmp_path, [hollow], [0.95], [RIGHT])
     assert scores.on_objects.num_proposals == 1
@@ -106,14 +106,14 @@ def test_a_right_box_with_a_wrong_mask_is_on_the_object(tmp_path):
     assert scores.on_objects.reliability[9].share_correct == 0
 
 
-def test_what_lies_in_a_crowd_is_left_out(tmp_path):
+def test_proposals_in_a_crowd_are_omitted(tmp_path):
     scores = evaluate(tmp_path, [rectangle(SIZE, 5, 5, 20, 20), RIGHT], [0.9, 0.5], [LEFT], iscrowd=1)
     assert scores.all_proposals.num_proposals == 1
     assert scores.on_objects.num_proposals == 0
 
 
 @pytest.mark.parametrize("truth", [pytest.param([], id="nothing labelled"), pytest.param([LEFT], id="nothing found")])
-def test_nothing_is_a_result(tmp_path, truth):
+def test_no_proposals(tmp_path, truth):
     scores = evaluate(tmp_path, [], None, truth)
     assert scores.all_proposals.num_proposals == scores.on_objects.num_proposals == 0
     assert math.isnan(scores.on_objects.spearman)
@@ -122,12 +122,12 @@ def test_nothing_is_a_result(tmp_path, truth):
 @pytest.mark.parametrize(
     ("is_crowd", "every", "on_objects"),
     [
-        pytest.param([False, True], ([0, 1], [0.8, 0.1]), ([0], [0.8]), id="what lies in a crowd is left out"),
+        pytest.param([False, True], ([0, 1], [0.8, 0.1]), ([0], [0.8]), id="crowd omitted"),
         pytest.param([False, False], ([0, 1, 2], [0.8, 0.1, 0.9]), ([0, 2], [0.8, 0.9]), id="no crowd"),
-        pytest.param([True, True], ([1], [0.0]), ([], []), id="crowds alone"),
+        pytest.param([True, True], ([1], [0.0]), ([], []), id="crowds only"),
     ],
 )
-def test_which_proposals_are_judged(is_crowd, every, on_objects):
+def test_judged_proposals(is_crowd, every, on_objects):
     boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60], [20, 20, 30, 30]], dtype=np.float64)
     truth = ImageTruth(
         masks=(crop_of(rectangle(SIZE, 0, 0, 10, 10)), crop_of(rectangle(SIZE, 20, 20, 30, 30))),

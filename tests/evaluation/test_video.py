@@ -1,6 +1,6 @@
-"""Sequences of drawn discs, followed by drawn answers."""
+"""The video protocol on sequences of drawn discs."""
 
-
+import itertools
 import json
 
 import cv2
@@ -25,13 +25,13 @@ def sequence_folder(path, sequences):
     return path
 
 
-def red(images):
-    """A segmenter that finds what is red."""
-    answers = []
+def red(images, regions=None):
+    """Find the red object of each image."""
+    found = []
     for image in images:
         mask = (image[:, :, 0] > 150) & (image[:, :, 1] < 50)
-        answers.append(instances_of([mask, OTHER] if mask.any() else [OTHER]))
-    return answers
+        found.append(instances_of([mask, OTHER] if mask.any() else [OTHER]))
+    return found
 
 
 def test_scores_of_sequences(tmp_path):
@@ -48,22 +48,24 @@ def test_scores_of_sequences(tmp_path):
     json.dumps(result_fields(scores))
 
 
-def test_the_first_and_the_last_frame_do_not_count(tmp_path):
+def test_first_and_last_frame_are_not_scored(tmp_path):
     masks = moving(5, 1)
     folder = sequence_folder(tmp_path, {"sequence": [masks[0], masks[1], masks[2], masks[3], OTHER]})
-    answers = iter([[masks[0]], [masks[1]], [masks[2]], [masks[3]], [masks[4]]])
-    scores = evaluate_video(lambda images: [instances_of(next(answers))], folder)
+    masks_per_frame = itertools.cycle([[mask] for mask in masks])
+    scores = evaluate_video(lambda images, regions=None: [instances_of(next(masks_per_frame))], folder)
     assert scores.by_prompt["box"]["selection"].region_and_contour == pytest.approx(1)
 
 
-def test_the_first_frames_only(tmp_path):
+def test_limit_uses_the_first_frames(tmp_path):
     assert evaluate_video(red, sequence_folder(tmp_path, {"sequence": moving(6)}), limit=4).num_frames == 4
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        pytest.param(lambda sequence: (sequence / "masks" / "00002.png").unlink(), "has no mask", id="no mask"),
+        pytest.param(
+            lambda sequence: (sequence / "masks" / "00002.png").unlink(), "has no mask; expected", id="no mask"
+        ),
         pytest.param(
             lambda sequence: (sequence / "masks" / "00002.png").write_bytes(b""), "00002.png is not", id="broken mask"
         ),
@@ -82,7 +84,7 @@ def test_the_first_frames_only(tmp_path):
         ),
         pytest.param(
             lambda sequence: [(sequence / "images" / f"0000{index}.png").unlink() for index in (2, 3, 4)],
-            "has 2 frames; the first and the last are not scored, it needs 3",
+            "has 2 frames; 3 are required, as the first and the last are not scored",
             id="too short",
         ),
     ],
@@ -95,5 +97,5 @@ def test_invalid_sequences_are_rejected(tmp_path, spoil, message):
 
 
 def test_folder_without_sequences(tmp_path):
-    with pytest.raises(DataError, match="holds no sequence"):
+    with pytest.raises(DataError, match="contains no sequence"):
         evaluate_video(red, tmp_path)

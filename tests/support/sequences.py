@@ -1,4 +1,4 @@
-"""Sequences of drawn discs, and what a segmenter would find in them."""
+"""Sequences of drawn discs with the instances that a segmenter would find."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZE = (60, 100)
 
 
 def instances_of(masks):
-    """Instances whose masks are exactly these."""
+    """Return instances with exactly these masks."""
     edges = []
     for mask in masks:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -28,17 +28,17 @@ def instances_of(masks):
 
 
 def moving(num_frames=10, step=3, start=20):
-    """A disc that moves to the right."""
+    """Return the masks of a disc that moves to the right."""
     return [disc(SIZE, start + step * index, 30, 11) for index in range(num_frames)]
 
 
 OTHER = rectangle(SIZE, 0, 0, 18, 14)
 
 
-def sequence(answers):
+def sequence(masks_per_frame):
     return [
         SequenceFrame(np.zeros((*SIZE, 3), np.uint8), instances_of(masks), index / 24)
-        for index, masks in enumerate(answers)
+        for index, masks in enumerate(masks_per_frame)
     ]
 
 
