@@ -34,7 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "eval",
         help="measure the quality of weights by standard protocols",
-        description=f"Print tables of scores. Protocols: {listed}; all: all of these.",
+        description=f"Print tables of scores. Protocols: {listed}; all: every protocol.",
     )
     parser.add_argument("protocol", metavar="PROTOCOL", help=f"one of {', '.join([*PROTOCOLS, 'all'])}")
     parser.add_argument(

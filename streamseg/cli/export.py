@@ -57,7 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--int8-calibration",
         type=Path,
         metavar="FOLDER",
-        help="experimental: quantize the convolutions to 8 bits, with ranges measured on the images in this folder",
+        help="experimental: quantise the convolutions to 8 bits, with ranges measured on the images in this folder",
     )
     parser.add_argument(
         "--calibration-images",

@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all subcommands."""
     parser = _Parser(prog="streamseg", description="Segment everything in live video and publish it.")
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log progress of internal steps")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more (level INFO)")
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     for module in SUBCOMMANDS:
         module.add_parser(subparsers)

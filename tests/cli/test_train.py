@@ -134,7 +134,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_redrawn_on_a_terminal(data):
+def test_progress_is_redrawn_on_a_terminal(data, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     terminal = Terminal()
     with contextlib.redirect_stderr(terminal):
         assert train(data) == 0
