@@ -20,7 +20,8 @@ from streamseg.modeling.decoding import decode
 from streamseg.modeling.network import STRIDES, Network, fuse
 from streamseg.modeling.nms import NmsSettings, apply_nms, nms_to_json
 from streamseg.modeling.refiner import refiner_to_graph, refiner_to_text
-from streamseg.weights import Weights, cache_folder, write_atomically
+from streamseg.paths import cache_folder
+from streamseg.weights import Weights, write_atomically
 
 __all__ = [
     "GRAPH_VERSION",

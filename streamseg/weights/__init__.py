@@ -1,6 +1,15 @@
-"""Weights files: what is read, what is written, how a broken one is refused, and where named ones come from."""
+"""Weights files: reading, writing, conversion, and official weights by name.
 
-from streamseg.weights.cache import cache_folder
+files       read and write weights; safetensors is the native format
+checkpoint  read PyTorch checkpoints (.pt) without executing their pickle
+catalogue   official weights: names, hashes, addresses, licences
+resolve     from a name or path to a local file
+download    fetch a file with a known hash over HTTP
+convert     write weights of any readable format as safetensors
+average     average the weights of several networks
+metadata    describe the contents of a weights file or graph
+"""
+
 from streamseg.weights.files import Weights, load_weights, save_weights, write_atomically
 
-__all__ = ["Weights", "cache_folder", "load_weights", "save_weights", "write_atomically"]
+__all__ = ["Weights", "load_weights", "save_weights", "write_atomically"]

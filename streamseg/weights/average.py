@@ -1,4 +1,4 @@
-"""The mean of several networks' weights: one network, as fast as each of them."""
+"""Average the weights of several networks: the result is one network, as fast as each of them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from streamseg.weights.metadata import WeightsMetadata, read_weights_metadata
 __all__ = ["average_weights", "mean_state_dict", "normalised_shares", "refiner_source"]
 
 ARCHITECTURE: Final = ("size", "channels", "repeats", "num_classes", "reg_max", "num_masks", "sppf_activation")
-"""Fields of a description that networks must have in common; shapes of tensors tell the rest."""
+"""Metadata fields that must be equal in all networks; the shapes of tensors determine the others."""
 
-OF_REFINER: Final = ("refined_weights_sha256", "refined_with")
-"""Entries of a file's metadata that are about its refiner."""
+REFINER_KEYS: Final = ("refined_weights_sha256", "refined_with")
+"""Metadata keys that describe a file's refiner."""
 
-SMALLEST_IMGSZ, LARGEST_IMGSZ = 32, 4096
-"""As in `SegmentationConfig.imgsz`."""
+MIN_IMGSZ, MAX_IMGSZ = 32, 4096
+"""Range of `SegmentationConfig.imgsz`."""
 
 
 def average_weights(
@@ -40,65 +40,66 @@ def average_weights(
 ) -> Path:
     """Write the mean of several networks, tensor by tensor ("model soup", Wortsman et al. 2022, arXiv 2203.05482).
 
-    It makes sense of networks that one training has led to, or several from the same start; of others it is noise.
-    Means are taken in float64 and stored in the first network's precision. Statistics of batch norms are averaged as
-    any other tensor is, without a look at pictures; integers, such as counters of steps, are the first network's.
+    This is useful for networks from one training, or from several trainings with the same start; the mean of other
+    networks is noise. Means are computed in float64 and stored in the first network's precision. Batch-norm statistics
+    are averaged like any other tensor, without re-estimation on images. Integers, such as step counters, are copied
+    from the first network.
 
-    The metadata are those that describe the network, from the first file that has them; `averaged_sha256` is a JSON
-    list of the sources' hashes and shares, `refiner_of_sha256` the hash of the file that gave the refiner. Where
-    sources differ in their licences, all are named.
+    Metadata that describe the network are copied from the first file that contains them. `averaged_sha256` is a JSON
+    list of the sources' hashes and shares, `refiner_of_sha256` the hash of the file that the refiner is from. If the
+    sources have different licences, all of them are listed.
 
     Args:
-        weights: at least two, of one architecture; the same one may come twice.
-        out: ends in .safetensors; an older file is replaced.
-        shares: one positive number for each network, in any unit; None: all alike.
-        refiner_of: whose refiner goes with the mean, also of a file that is not averaged; "none": no refiner;
-            None: the only one that the networks bring, see `refiner_source`. It is not averaged.
-        imgsz: long side of the input that the mean is meant for, 32..4096 px; None: as the networks say, which must
-            agree then.
+        weights: at least two networks of one architecture; the same one may occur twice.
+        out: path ending in .safetensors; an existing file is replaced.
+        shares: one positive number per network, in any unit; None: equal shares.
+        refiner_of: weights to copy the refiner from, which need not be averaged; "none": no refiner; None: the only
+            refiner in the averaged files, see `refiner_source`. Refiners are not averaged.
+        imgsz: long side of the input that the mean is intended for, 32..4096 px; None: as in the files, which must
+            agree.
 
     Returns:
         The path of `out`.
 
     Raises:
-        ConfigError: fewer than two networks, shares of another number or not positive, or an impossible `imgsz`.
-        WeightsError: the networks differ in their architecture or contradict each other, a refiner is missing, in
-            doubt or of another number of prototypes, `out` is one of the files or has another suffix, or it cannot be
-            written.
+        ConfigError: there are fewer than two networks, the number of shares is wrong, a share is not positive, or
+            `imgsz` is out of range.
+        WeightsError: the architectures or metadata of the networks differ, a refiner is missing, ambiguous or has
+            another number of prototypes, `out` is one of the files or has another suffix, or it cannot be written.
     """
     if len(weights) < 2:
-        raise ConfigError(f"an average needs at least two weights files, got {len(weights)}; name another one")
+        raise ConfigError(f"averaging requires at least two weights files, got {len(weights)}; add another one")
     normalised = normalised_shares(shares, len(weights))
-    if imgsz is not None and not SMALLEST_IMGSZ <= imgsz <= LARGEST_IMGSZ:
-        raise ConfigError(f"imgsz must be {SMALLEST_IMGSZ}..{LARGEST_IMGSZ}, got {imgsz}")
+    if imgsz is not None and not MIN_IMGSZ <= imgsz <= MAX_IMGSZ:
+        raise ConfigError(f"imgsz must be {MIN_IMGSZ}..{MAX_IMGSZ}, got {imgsz}")
     out = Path(out)
     _check_out(out, [*weights, refiner_of] if isinstance(refiner_of, Weights) else weights)
-    descriptions = [read_weights_metadata(one) for one in weights]
-    for one, description in zip(weights[1:], descriptions[1:], strict=True):
-        _check_same_architecture(weights[0], descriptions[0], one, description)
-    giver = refiner_source(weights, refiner_of)
-    refiner = {} if giver is None else _refiner_tensors(giver)
-    if giver is not None:
-        _check_fits(giver, descriptions[0].num_masks)
-    metadata = _about_network(weights, descriptions, imgsz)
+    described = [read_weights_metadata(one) for one in weights]
+    for one, metadata_of_one in zip(weights[1:], described[1:], strict=True):
+        _check_same_architecture(weights[0], described[0], one, metadata_of_one)
+    source = refiner_source(weights, refiner_of)
+    refiner = {} if source is None else _refiner_tensors(source)
+    if source is not None:
+        _check_refiner_fits(source, described[0].num_masks)
+    metadata = _network_metadata(weights, described, imgsz)
     metadata["averaged_sha256"] = json.dumps(
         [{"sha256": one.sha256, "share": share} for one, share in zip(weights, normalised, strict=True)]
     )
     metadata["averaged_by"] = f"streamseg {streamseg.__version__}"
-    if giver is not None:
-        metadata |= {key: giver.metadata[key] for key in OF_REFINER if key in giver.metadata}
-        metadata["refiner_of_sha256"] = giver.sha256
+    if source is not None:
+        metadata |= {key: source.metadata[key] for key in REFINER_KEYS if key in source.metadata}
+        metadata["refiner_of_sha256"] = source.sha256
     return save_weights(
         mean_state_dict([one.state_dict for one in weights], normalised) | refiner, out, metadata=metadata
     )
 
 
 def mean_state_dict(state_dicts: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> dict[str, Tensor]:
-    """The mean of networks' tensors, in the order and the precision of the first; without a refiner.
+    """Average networks' tensors, in the order and precision of the first one, without refiners.
 
     Args:
-        state_dicts: at least one, all with the first one's tensors in the same shapes.
-        shares: one for each, which sum to 1.
+        state_dicts: at least one; all contain the first one's tensors in the same shapes.
+        shares: one per state dict; their sum is 1.
     """
     mean = {name: tensor for name, tensor in state_dicts[0].items() if not name.startswith(REFINER_PREFIX)}
     for name, tensor in mean.items():
@@ -111,86 +112,89 @@ def mean_state_dict(state_dicts: Sequence[Mapping[str, Tensor]], shares: Sequenc
 
 
 def normalised_shares(shares: Sequence[float] | None, count: int) -> list[float]:
-    """Shares that sum to 1.
+    """Scale shares to a sum of 1.
 
     Args:
-        shares: positive numbers in any unit; None: all alike.
-        count: how many there must be.
+        shares: positive numbers in any unit; None: equal shares.
+        count: required number of shares.
 
     Raises:
-        ConfigError: there are more or fewer, or one is not positive or not finite.
+        ConfigError: their number is wrong, or one is not positive and finite.
     """
     if shares is None:
         shares = [1.0] * count
     if len(shares) != count:
-        raise ConfigError(f"got {len(shares)} shares for {count} weights files; give one for each, in their order")
+        raise ConfigError(
+            f"got {len(shares)} shares for {count} weights files; give one share per file, in the same order"
+        )
     for share in shares:
         if not (share > 0 and math.isfinite(share)):
-            raise ConfigError(f"shares must be positive finite numbers, got {share:g}; leave out what is to have none")
-    # The largest first becomes 1: a sum of large ones would not be finite.
+            raise ConfigError(f"shares must be positive finite numbers, got {share:g}; omit files without a share")
+    # Divide by the largest share first: the sum of very large ones would not be finite.
     relative = [share / max(shares) for share in shares]
     return [share / math.fsum(relative) for share in relative]
 
 
 def refiner_source(weights: Sequence[Weights], refiner_of: Weights | Literal["none"] | None = None) -> Weights | None:
-    """The file that gives the mean of networks its refiner; None where it gets none.
+    """Select the file whose refiner goes with the mean; None for no refiner.
 
-    Unless one is named, it is the first network's that brings any, provided that others bring the same or none:
-    nobody can tell which of two different ones suits the mean better without trying.
+    By default, this is the first file with a refiner, provided that all refiners are equal: which of two different
+    ones suits the mean better cannot be determined without trying.
 
     Raises:
-        WeightsError: the file that is named has no refiner, or none is named and the networks bring different ones.
+        WeightsError: the specified file has no refiner, or none is specified and the refiners differ.
     """
     if refiner_of == "none":
         return None
     if isinstance(refiner_of, Weights):
         if not _refiner_tensors(refiner_of):
-            raise WeightsError(
-                f"{refiner_of.path} has no refiner; name a file with one, or none with --refiner-of none"
-            )
+            raise WeightsError(f"{refiner_of.path} has no refiner; specify a file with one, or --refiner-of none")
         return refiner_of
-    bringing = [one for one in weights if _refiner_tensors(one)]
-    for other in bringing[1:]:
-        if not _same_tensors(_refiner_tensors(bringing[0]), _refiner_tensors(other)):
+    refined = [one for one in weights if _refiner_tensors(one)]
+    for other in refined[1:]:
+        if not _same_tensors(_refiner_tensors(refined[0]), _refiner_tensors(other)):
             raise WeightsError(
-                f"{bringing[0].path} and {other.path} bring different refiners, which are not averaged; say which one"
-                " the mean gets with --refiner-of FILE, or none with --refiner-of none"
+                f"{refined[0].path} and {other.path} have different refiners, which cannot be averaged; select one"
+                " with --refiner-of FILE, or none with --refiner-of none"
             )
-    return bringing[0] if bringing else None
+    return refined[0] if refined else None
 
 
 def _check_out(out: Path, sources: Sequence[Weights]) -> None:
     if out.suffix != ".safetensors":
-        raise WeightsError(f"averaged weights are written to a .safetensors file, got {out}")
+        raise WeightsError(f"averaged weights must be a .safetensors file, got {out}")
     for source in sources:
         if out.exists() and source.path.exists() and out.samefile(source.path):
-            raise WeightsError(f"{out} is {source.path}, one of the files that are read; name another one")
+            raise WeightsError(f"{out} is the input {source.path}; choose another output")
 
 
 def _check_same_architecture(
-    first: Weights, first_description: WeightsMetadata, other: Weights, description: WeightsMetadata
+    first: Weights, first_metadata: WeightsMetadata, other: Weights, other_metadata: WeightsMetadata
 ) -> None:
     for field in ARCHITECTURE:
-        values = getattr(first_description, field), getattr(description, field)
+        values = getattr(first_metadata, field), getattr(other_metadata, field)
         if values[0] != values[1]:
-            raise _different(first, other, f"{field} {values[0]} and {values[1]}")
+            raise _architecture_error(first, other, f"{field} {values[0]} and {values[1]}")
     for name, tensor in first.state_dict.items():
         if not _is_averaged(name, tensor):
             continue
         shapes = tuple(tensor.shape), tuple(other.state_dict[name].shape)
         if shapes[0] != shapes[1]:
-            raise _different(first, other, f"tensor {name!r} of shape {shapes[0]} and {shapes[1]}")
+            raise _architecture_error(first, other, f"tensor {name!r} of shape {shapes[0]} and {shapes[1]}")
 
 
-def _different(first: Weights, other: Weights, difference: str) -> WeightsError:
+def _architecture_error(first: Weights, other: Weights, difference: str) -> WeightsError:
     return WeightsError(
-        f"{first.path} and {other.path} are different networks: {difference}; average networks of one architecture"
+        f"{first.path} and {other.path} have different architectures: {difference};"
+        " average networks of one architecture"
     )
 
 
 def _is_averaged(name: str, tensor: Tensor) -> bool:
-    # Counters of steps are missing in some files, and floating-point numbers in others.
-    return tensor.is_floating_point() and not name.startswith(REFINER_PREFIX) and not name.endswith("num_batches_tracked")
+    # Step counters are missing in some files, and floating-point numbers in others.
+    return (
+        tensor.is_floating_point() and not name.startswith(REFINER_PREFIX) and not name.endswith("num_batches_tracked")
+    )
 
 
 def _refiner_tensors(weights: Weights) -> dict[str, Tensor]:
@@ -203,39 +207,39 @@ def _same_tensors(some: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
     )
 
 
-def _check_fits(giver: Weights, num_masks: int) -> None:
+def _check_refiner_fits(source: Weights, num_masks: int) -> None:
     try:
-        refiner_from_state_dict(giver.state_dict, num_masks=num_masks)
+        refiner_from_state_dict(source.state_dict, num_masks=num_masks)
     except WeightsError as error:
         raise WeightsError(
-            f"the refiner of {giver.path} does not fit networks of {num_masks} prototypes ({error}); name another file"
-            " with --refiner-of FILE, or none with --refiner-of none"
+            f"the refiner of {source.path} does not fit networks with {num_masks} prototypes ({error}); specify another"
+            " file with --refiner-of FILE, or none with --refiner-of none"
         ) from error
 
 
-def _about_network(
-    weights: Sequence[Weights], descriptions: Sequence[WeightsMetadata], imgsz: int | None
+def _network_metadata(
+    weights: Sequence[Weights], described: Sequence[WeightsMetadata], imgsz: int | None
 ) -> dict[str, str]:
-    """What holds for the mean as well, of all that the files say; how one of them was trained does not."""
+    """Select the metadata that also apply to the mean, unlike those about one file's training."""
     metadata: dict[str, str] = {}
     for key in ("names", SPPF_ACTIVATION):
         metadata |= next(({key: one.metadata[key]} for one in weights if key in one.metadata), {})
-    metadata |= _agreed("size", weights, "one of them is wrong; average files of one size")
+    metadata |= _common("size", weights, "one of them is wrong; average files of one size")
     if imgsz is None:
-        metadata |= _agreed("imgsz", weights, "say which is right for the mean with --imgsz")
+        metadata |= _common("imgsz", weights, "select the value for the mean with --imgsz")
     else:
         metadata["imgsz"] = str(imgsz)
-    # Of a description, which knows the licences of official files that do not tell them.
-    licences = dict.fromkeys(description.licence for description in descriptions if description.licence)
+    # The derived licence, because official files do not contain theirs.
+    licences = dict.fromkeys(one.licence for one in described if one.licence)
     return metadata | ({"license": "; ".join(licences)} if licences else {})
 
 
-def _agreed(key: str, weights: Sequence[Weights], remedy: str) -> dict[str, str]:
-    """An entry of the metadata that must be the same wherever there is one; empty where there is none."""
-    stating = [one for one in weights if key in one.metadata]
-    for other in stating[1:]:
-        values = stating[0].metadata[key], other.metadata[key]
+def _common(key: str, weights: Sequence[Weights], remedy: str) -> dict[str, str]:
+    """Return a metadata entry that must be equal in all files that contain it; empty if none does."""
+    holders = [one for one in weights if key in one.metadata]
+    for other in holders[1:]:
+        values = holders[0].metadata[key], other.metadata[key]
         if values[0] != values[1]:
-            told = f"{stating[0].path} says {key} {values[0][:80]!r}, {other.path} {values[1][:80]!r}"
-            raise WeightsError(f"{told}; {remedy}")
-    return {key: stating[0].metadata[key]} if stating else {}
+            difference = f"{holders[0].path} has {key} {values[0][:80]!r}, {other.path} has {values[1][:80]!r}"
+            raise WeightsError(f"{difference}; {remedy}")
+    return {key: holders[0].metadata[key]} if holders else {}

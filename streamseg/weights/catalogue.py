@@ -1,7 +1,7 @@
-"""Official weights that have a name: which files they are, where they lie, and who says what about their licence.
+"""Catalogue of official weights: names, file hashes, URLs and statements about their licences.
 
-Two editions of each are in circulation, with the same name and other bytes: the file that the authors
-published, and the one of the Ultralytics releases. Both are pinned; neither comes with streamseg.
+Each of them exists in two editions with the same name and different bytes: the file published by the authors, and the
+one of the Ultralytics releases. Both are pinned by hash. Neither is distributed with streamseg.
 """
 
 from __future__ import annotations
@@ -26,41 +26,42 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LicenceStatement:
-    """What one source says about the licence of a file."""
+    """Licence of a file, as stated by one source."""
 
     licence: str
     """SPDX identifier."""
     stated_by: str
+    """Source of the statement."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file, byte for byte, that may lie at several addresses."""
+    """A file with known contents, available at one or more URLs."""
 
     publisher: str
     num_bytes: int
     sha256: str
-    """Of the whole file, as hexadecimal digits."""
+    """Hash of the whole file, as hexadecimal digits."""
     urls: tuple[str, ...]
-    """In the order in which they are tried."""
+    """URLs in the order in which they are tried."""
 
 
 @dataclass(frozen=True)
 class OfficialWeights:
-    """Weights that are asked for by name."""
+    """Official weights, available by name."""
 
     name: str
     file_name: str
-    """What the file is called where it is kept."""
+    """File name in the cache folder."""
     aliases: tuple[str, ...]
-    """Other names that it goes by, file names included; upper and lower case are the same."""
+    """Other accepted names, including file names; not case-sensitive."""
     files: tuple[RemoteFile, ...]
-    """Its editions, in the order in which they are tried; any of them is good."""
+    """Equally valid editions, in the order in which they are tried."""
     licences: tuple[LicenceStatement, ...]
-    """Statements that contradict each other where there are several."""
+    """Statements about the licence, which may contradict each other."""
 
     def licence_text(self) -> str:
-        """All statements on one line."""
+        """Return all statements on one line."""
         stated = "; ".join(f"{statement.licence} ({statement.stated_by})" for statement in self.licences)
         contested = "contested: " if len({statement.licence for statement in self.licences}) > 1 else ""
         return f"{contested}{stated}"
@@ -120,11 +121,11 @@ CATALOGUE: tuple[OfficialWeights, ...] = (
         licences=_FASTSAM_LICENCES,
     ),
 )
-"""The editions whose hash is attested most often come first."""
+"""Official weights. The editions whose hash is confirmed by most sources come first."""
 
 
 def edition_at(path: Path, files: Sequence[RemoteFile]) -> RemoteFile | None:
-    """Which of these files lies at a path; None for no file, another file or a damaged one."""
+    """Return the edition stored at a path, or None if the file is missing, unknown or damaged."""
     if not path.is_file() or path.stat().st_size not in {file.num_bytes for file in files}:
         return None
     with path.open("rb") as stream:
@@ -133,7 +134,7 @@ def edition_at(path: Path, files: Sequence[RemoteFile]) -> RemoteFile | None:
 
 
 def find_official(name: str, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> OfficialWeights | None:
-    """The entry of a name or an alias; None when there is none."""
+    """Return the entry with this name or alias, or None."""
     wanted = name.lower()
     for entry in catalogue:
         if wanted in {entry.name.lower(), *(alias.lower() for alias in entry.aliases)}:
@@ -144,7 +145,7 @@ def find_official(name: str, catalogue: Sequence[OfficialWeights] = CATALOGUE) -
 def find_by_sha256(
     sha256: str, catalogue: Sequence[OfficialWeights] = CATALOGUE
 ) -> tuple[OfficialWeights, RemoteFile] | None:
-    """The entry and the edition that a file's hash belongs to; None when it is no official file."""
+    """Return the entry and the edition with this hash, or None if it is not an official file."""
     for entry in catalogue:
         for file in entry.files:
             if file.sha256 == sha256:
@@ -153,6 +154,6 @@ def find_by_sha256(
 
 
 def suggest_names(name: str, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> list[str]:
-    """Valid names that resemble an unknown one, the nearest first, at most three; empty when none does."""
+    """Return up to three valid names similar to an unknown one, most similar first."""
     known = {entry.name.lower(): entry.name for entry in catalogue} | {"default": "default"}
     return [known[near] for near in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)]

@@ -1,4 +1,4 @@
-"""Weights of any readable file as .safetensors, which nothing can hide code in."""
+"""Convert weights of any readable format to .safetensors, which cannot contain code."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ __all__ = ["convert_weights"]
 
 
 def convert_weights(weights: Weights, out: str | Path, *, half: bool = False) -> Path:
-    """Write weights as a .safetensors file, every value as it is.
+    """Write weights as a .safetensors file, with unchanged values.
 
-    What the weights say about themselves is kept; `source_file` and `source_sha256` name the file that they were
-    read from, or that one's own source where it was converted before.
+    The metadata are kept. `source_file` and `source_sha256` identify the file that the weights were read from, or the
+    source of that file if it was itself converted.
 
     Args:
-        weights: of a network that streamseg can build.
-        out: ends in .safetensors; an older file is replaced.
-        half: floating-point tensors in half precision, whatever they are.
+        weights: weights of a network that streamseg can build.
+        out: path ending in .safetensors; an existing file is replaced.
+        half: store floating-point tensors in half precision, whatever their precision.
 
     Returns:
-        The path.
+        The path of `out`.
 
     Raises:
-        WeightsError: these are no weights of such a network, `out` is the file they were read from or has another
+        WeightsError: these are not the weights of such a network, `out` is the file they were read from or has another
             suffix, or it cannot be written.
     """
     out = Path(out)
     if out.suffix != ".safetensors":
-        raise WeightsError(f"weights are converted to a .safetensors file, got {out}")
+        raise WeightsError(f"converted weights must be a .safetensors file, got {out}")
     if out.exists() and out.samefile(weights.path):
-        raise WeightsError(f"{out} is the file that is converted; name another one")
+        raise WeightsError(f"{out} is the file to convert; choose another output")
     weights.network()
     source = {"source_file": weights.path.name, "source_sha256": weights.sha256}
     if "source_sha256" in weights.metadata:

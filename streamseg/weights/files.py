@@ -1,7 +1,7 @@
-"""Weights files: what is read, what is written, and how a broken one is refused.
+"""Read and write weights files.
 
-The own format is safetensors: the network's tensors under their official names, with metadata as
-strings. Official checkpoints (.pt) are read as well; nothing in them is ever executed.
+The native format is safetensors: the network's tensors under their official names, and metadata as strings. PyTorch
+checkpoints (.pt) can be read as well; nothing in them is ever executed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from streamseg.weights.resolve import resolve_weights
 __all__ = ["Weights", "load_weights", "save_weights", "write_atomically"]
 
 DEFAULT = "default"
-"""The name of the weights that come with the package."""
+"""Name of the weights embedded in the package."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,17 +41,17 @@ class Weights:
     state_dict: dict[str, Tensor]
     """Tensors by their official names, in the precision of the file."""
     metadata: dict[str, str]
-    """What the file says about itself, such as who trained it on what."""
+    """Metadata of the file, such as its author and training data."""
     path: Path
-    """Where it was read from."""
+    """Path that the file was read from."""
     sha256: str
-    """Of the whole file, as hexadecimal digits."""
+    """Hash of the whole file, as hexadecimal digits."""
 
     def network(self) -> Network:
-        """The network with these weights, in eval mode, float32.
+        """Build the network with these weights, in eval mode, float32.
 
         Raises:
-            WeightsError: a tensor is missing, left over or of another shape, or the metadata contradicts itself.
+            WeightsError: a tensor is missing, unexpected or has the wrong shape, or the metadata are invalid.
         """
         activation = self.metadata.get(SPPF_ACTIVATION, "true")
         try:
@@ -63,10 +63,10 @@ class Weights:
             raise WeightsError(f"{self.path}: {error}") from error
 
     def refiner(self) -> Refiner | None:
-        """The refiner that was trained on top of these weights; None where there is none.
+        """Build the refiner trained on top of these weights; None if the file contains no refiner.
 
         Raises:
-            WeightsError: one of its tensors is missing, left over or of another shape.
+            WeightsError: one of its tensors is missing, unexpected or has the wrong shape.
         """
         prototypes = self.state_dict.get("model.22.proto.cv3.conv.weight")
         try:
@@ -86,25 +86,25 @@ def load_weights(
     Args:
         source: `default` for the embedded weights, a name of the catalogue (`FastSAM-s`, `FastSAM-x`; downloaded
             the first time), or the path of a .safetensors or .pt file.
-        progress: called with bytes received and bytes in all while a named file is downloaded.
-        catalogue: what names there are.
+        progress: called with the bytes received and the total during a download.
+        catalogue: available names.
 
     Raises:
-        WeightsError: there is no such file or name, or it is no complete weights file.
+        WeightsError: there is no such file or name, or it is not a complete weights file.
     """
     if source == DEFAULT:
         with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
             if not path.is_file():
                 raise WeightsError(
-                    "this installation has no embedded default weights; name a .safetensors file with --weights, "
-                    "or train some with `streamseg train`"
+                    "this installation has no embedded default weights; specify a .safetensors file with --weights, "
+                    "or train a network with `streamseg train`"
                 )
             return _load_safetensors(path)
     path = resolve_weights(source, progress=progress, catalogue=catalogue)
     if path.suffix == ".pt":
         return _load_checkpoint(path)
     if path.suffix == ".onnx":
-        raise WeightsError(f"{path} is an exported graph, which only the onnx engine runs; tensors need .safetensors")
+        raise WeightsError(f"{path} is an exported graph, not a file of tensors; use the onnx engine or .safetensors")
     return _load_safetensors(path)
 
 
@@ -112,7 +112,7 @@ def _load_safetensors(path: Path) -> Weights:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
-            state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except (SafetensorError, OSError) as error:
@@ -121,7 +121,7 @@ def _load_safetensors(path: Path) -> Weights:
 
 
 def _load_checkpoint(path: Path) -> Weights:
-    """Checkpoints of others (.pt): a pickle, whose tensors are read without running it."""
+    """Read a PyTorch checkpoint (.pt) without executing its pickle."""
     checkpoint = read_checkpoint(path)
     try:
         with path.open("rb") as stream:
@@ -133,10 +133,10 @@ def _load_checkpoint(path: Path) -> Weights:
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; it takes the name when the block ends, and goes when the block raises.
+    """Yield a temporary path in the folder of `path`. Renamed to `path` at the end of the block, deleted if it raises.
 
     Raises:
-        WeightsError: nothing can be written there.
+        WeightsError: the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -157,19 +157,19 @@ def save_weights(
     metadata: Mapping[str, str] | None = None,
     half: bool = False,
 ) -> Path:
-    """Write a .safetensors file, all of it or nothing.
+    """Write a .safetensors file atomically.
 
     Args:
         state_dict: the network's tensors.
-        path: where; folders are made, an older file is replaced.
-        metadata: strings that the file says about itself.
+        path: destination. Folders are created, an existing file is replaced.
+        metadata: metadata of the file.
         half: store floating-point tensors in half precision, at half the size.
 
     Returns:
         The path.
 
     Raises:
-        WeightsError: a value is not finite (in the precision asked for), or the file cannot be written.
+        WeightsError: a value is not finite in the stored precision, or the file cannot be written.
     """
     path = Path(path)
     tensors = {}
@@ -181,6 +181,6 @@ def save_weights(
                 raise WeightsError(f"tensor {name!r} has values that are not finite in {stored.dtype}; not saved")
         tensors[name] = stored
     with write_atomically(path) as temporary:
-        # Not save_file: it makes files that only their owner can read.
+        # Not save_file: it creates files that only their owner can read.
         temporary.write_bytes(save(tensors, metadata=dict(metadata or {})))
     return path

@@ -1,4 +1,4 @@
-"""What a weights file is: its network, its numbers, and what it says about itself."""
+"""Metadata of weights files and graphs: format, architecture, size, origin and licence."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ __all__ = ["GraphMetadata", "WeightsMetadata", "read_graph_metadata", "read_weig
 
 @dataclass(frozen=True)
 class WeightsMetadata:
-    """A file of tensors."""
+    """Metadata of a file of tensors."""
 
     path: str
     format: str
     num_bytes: int
     sha256: str
     official: str
-    """Which official file it is, or was converted from; empty: none that is known."""
+    """The official file that it is, or was converted from; empty if unknown."""
     licence: str
-    """What is said about its licence; empty: nothing is known."""
+    """Statements about its licence; empty if unknown."""
     size: str
     """n, s, m, l or x; `custom` for other widths or depths."""
     channels: tuple[int, ...]
     """Width after the stem and after each of the four backbone stages."""
     repeats: tuple[int, ...]
-    """Bottlenecks in the outer and the inner stages."""
+    """Number of bottlenecks in the outer and the inner stages."""
     reg_max: int
     num_classes: int
     num_masks: int
     sppf_activation: bool
-    """Whether the pooling's first convolution ends in SiLU, as in FastSAM."""
+    """Whether SPPF's first convolution ends in SiLU, as in FastSAM."""
     num_tensors: int
     num_parameters: int
     precision: str
     """Types of the floating-point tensors."""
     metadata: dict[str, str]
+    """Strings stored in the file."""
 
 
 @dataclass(frozen=True)
 class GraphMetadata:
-    """An ONNX file."""
+    """Metadata of an ONNX file."""
 
     path: str
     format: str
@@ -57,11 +58,13 @@ class GraphMetadata:
     inputs: dict[str, str]
     """Type and shape by name."""
     outputs: dict[str, str]
+    """Type and shape by name."""
     metadata: dict[str, str]
+    """Strings stored in the file."""
 
 
 def read_weights_metadata(weights: Weights, *, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> WeightsMetadata:
-    """Describe a file that was read.
+    """Collect the metadata of loaded weights.
 
     Raises:
         WeightsError: these are not the weights of a YOLOv8-seg network.
@@ -92,19 +95,19 @@ def read_weights_metadata(weights: Weights, *, catalogue: Sequence[OfficialWeigh
 
 
 def _origin(weights: Weights, catalogue: Sequence[OfficialWeights]) -> tuple[str, str]:
-    """Which official file it is or comes from, and that one's licence; empty where there is none."""
+    """Return the official file that the weights are or were converted from, and its licence; empty if unknown."""
     found = find_by_sha256(weights.sha256, catalogue)
     if found is not None:
         return f"{found[0].name}, as published by {found[1].publisher}", found[0].licence_text()
     found = find_by_sha256(weights.metadata.get("source_sha256", ""), catalogue)
     if found is not None:
-        source = f"says that it was converted from {found[0].name}, as published by {found[1].publisher}"
+        source = f"converted from {found[0].name}, as published by {found[1].publisher} (according to its metadata)"
         return source, found[0].licence_text()
     return "", ""
 
 
 def size_name(config: NetworkConfig) -> str:
-    """Which published size it is; "custom" where it is none."""
+    """Return the published size with this configuration, or "custom"."""
     for size in get_args(Size):
         published = NetworkConfig.of_size(
             size, num_classes=config.num_classes, reg_max=config.reg_max, num_masks=config.num_masks
@@ -115,10 +118,10 @@ def size_name(config: NetworkConfig) -> str:
 
 
 def read_graph_metadata(path: Path) -> GraphMetadata:
-    """Describe an ONNX file, written by whomever.
+    """Read the metadata of an ONNX file from any exporter.
 
     Raises:
-        WeightsError: it is none.
+        WeightsError: it is not a readable ONNX file.
     """
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as states
@@ -136,7 +139,7 @@ def read_graph_metadata(path: Path) -> GraphMetadata:
         states.NotImplemented,
         states.RuntimeException,
     ) as error:
-        raise WeightsError(f"{path} is not an ONNX graph that can be read: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path} is not a readable ONNX graph: {str(error).splitlines()[0]}") from error
     return GraphMetadata(
         path=str(path),
         format="ONNX graph",

@@ -1,4 +1,4 @@
-"""From what a user wrote, a name or a path, to a file that is there."""
+"""Resolve a name or path of weights to a local file."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from streamseg.errors import WeightsError
-from streamseg.weights.cache import weights_folder
+from streamseg.paths import weights_folder
 from streamseg.weights.catalogue import CATALOGUE, OfficialWeights, edition_at, find_official, suggest_names
 from streamseg.weights.download import Progress, download
 
-__all__ = ["fetch_official", "cached_weights_path", "resolve_weights"]
+__all__ = ["cached_weights_path", "fetch_official", "resolve_weights"]
 
 _logger = logging.getLogger(__name__)
 
 
 def cached_weights_path(entry: OfficialWeights) -> Path:
-    """Where official weights lie once they were downloaded; the file need not be there."""
+    """Return the path of official weights in the cache folder, where the file may not exist yet."""
     return weights_folder() / entry.file_name
 
 
 def fetch_official(entry: OfficialWeights, target: Path | None = None, *, progress: Progress | None = None) -> Path:
-    """The file of official weights: what is there already when its hash is right, else downloaded.
+    """Return the file of official weights; download it if it is missing or its hash is wrong.
 
-    What is said about the licence is logged as a warning before a download.
+    Before a download, the statements about its licence are logged as a warning.
 
     Args:
-        entry: of the catalogue.
-        target: where it is to lie; None: in the cache folder. A file there with other contents is replaced.
-        progress: called for every piece received.
+        entry: entry of the catalogue.
+        target: destination; None: in the cache folder. An existing file with other contents is replaced.
+        progress: called for every chunk received.
 
     Raises:
         WeightsError: it cannot be downloaded or written.
@@ -38,8 +38,8 @@ def fetch_official(entry: OfficialWeights, target: Path | None = None, *, progre
     if edition_at(target, entry.files) is not None:
         return target
     if target.is_file():
-        _logger.warning("%s is damaged or another file than %s; it is downloaded again", target, entry.name)
-    _logger.warning("the licence of %s is %s; streamseg ships no copy", entry.name, entry.licence_text())
+        _logger.warning("%s is damaged or is not %s; downloading it again", target, entry.name)
+    _logger.warning("the licence of %s is %s; streamseg does not distribute it", entry.name, entry.licence_text())
     _logger.info("downloading %s (%.1f MB) to %s", entry.name, entry.files[0].num_bytes / 1e6, target)
     return download(entry.files, target, progress=progress)
 
@@ -47,12 +47,12 @@ def fetch_official(entry: OfficialWeights, target: Path | None = None, *, progre
 def resolve_weights(
     source: str | Path, *, progress: Progress | None = None, catalogue: Sequence[OfficialWeights] = CATALOGUE
 ) -> Path:
-    """The file that a path or a name of the catalogue stands for; a name's file is downloaded the first time.
+    """Return the file that a path or a name of the catalogue refers to, downloading it on first use of a name.
 
-    A file that exists is taken before a name of the same spelling.
+    An existing file takes precedence over a name with the same spelling.
 
     Raises:
-        WeightsError: there is no such file and no such name, or the download fails; says what to do.
+        WeightsError: there is no such file or name, or the download fails; the message suggests a solution.
     """
     path = Path(source)
     if path.is_file():
@@ -62,11 +62,11 @@ def resolve_weights(
         return fetch_official(entry, progress=progress)
     if entry is not None:
         raise WeightsError(
-            f"no weights at {path}; `streamseg weights get {entry.name}` fetches these, for --weights {entry.name}, "
-            f"and `streamseg weights get {path.name} --out {path.parent}` puts them there"
+            f"no weights at {path}; run `streamseg weights get {entry.name}` and use --weights {entry.name}, "
+            f"or run `streamseg weights get {path.name} --out {path.parent}` to save them there"
         )
-    near = suggest_names(path.name, catalogue)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    suggested = suggest_names(path.name, catalogue)
+    hint = f"; did you mean {' or '.join(suggested)}?" if suggested else ""
     names = ", ".join(repr(name) for name in ("default", *(entry.name for entry in catalogue)))
     raise WeightsError(
         f"no weights at {path}; allowed are {names} and the path of a .safetensors, .pt or .onnx file{hint}"

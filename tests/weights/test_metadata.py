@@ -29,7 +29,9 @@ def test_a_published_size(tmp_path):
 @pytest.mark.parametrize(("size", "reg_max", "num_classes"), [("n", 16, 1), ("n", 26, 1), ("n", 16, 80), ("m", 16, 1)])
 def test_the_size_is_told_from_widths_and_depths(tmp_path, size, reg_max, num_classes):
     network = build_network(size, reg_max=reg_max, num_classes=num_classes, seed=0)
-    found = read_weights_metadata(load_weights(save_weights(network.state_dict(), tmp_path / "w.safetensors", half=True)))
+    found = read_weights_metadata(
+        load_weights(save_weights(network.state_dict(), tmp_path / "w.safetensors", half=True))
+    )
     assert (found.size, found.reg_max, found.num_classes) == (size, reg_max, num_classes)
 
 

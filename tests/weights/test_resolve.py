@@ -6,7 +6,7 @@ import pytest
 from streamseg.errors import WeightsError
 from streamseg.weights import load_weights, save_weights
 from streamseg.weights.catalogue import LicenceStatement, OfficialWeights, find_official
-from streamseg.weights.resolve import fetch_official, cached_weights_path, resolve_weights
+from streamseg.weights.resolve import cached_weights_path, fetch_official, resolve_weights
 from tests.support.http_server import CONTENTS, FileServer, honest, status
 from tests.support.networks import lively_network
 

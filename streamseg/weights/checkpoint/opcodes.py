@@ -1,6 +1,6 @@
-"""The opcodes that torch writes, taken from a pickle one by one.
+"""Split a pickle into opcodes, restricted to those that torch writes.
 
-Not `pickletools.genops`: that one decodes the arguments of every opcode there is, for which it imports codecs.
+`pickletools.genops` is not used, because it decodes the arguments of all existing opcodes, and imports codecs to do so.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import pickletools
 import struct
 from collections.abc import Iterator
 
-from streamseg.weights.checkpoint.refusal import refuse
+from streamseg.weights.checkpoint.errors import checkpoint_error
 
 __all__ = ["opcodes"]
 
@@ -47,44 +47,46 @@ _OPCODES = {
     b"G": ("BINFLOAT", ">d"),
     b"X": ("BINUNICODE", "<I"),
 }
-"""Names, and how the argument is stored: of BINUNICODE and LONG1, the number of bytes that follow."""
+"""Name and argument format per opcode; for BINUNICODE and LONG1, the argument is the number of bytes that follow."""
 
-_LAYOUTS = {code: struct.Struct(layout) for code, (_, layout) in _OPCODES.items() if layout not in ("", "lines")}
+_STRUCTS = {code: struct.Struct(layout) for code, (_, layout) in _OPCODES.items() if layout not in ("", "lines")}
 
-_CUT_OFF = "the checkpoint's pickle is damaged: it ends within a step"
+_TRUNCATED = "the checkpoint's pickle is truncated: it ends within an opcode"
 
 
 def opcodes(contents: bytes) -> Iterator[tuple[str, object, int]]:
-    """Name, argument and position of each step: integers, floats, bytes of strings and long integers, pairs of names.
+    """Yield name, argument and position of each opcode.
+
+    Arguments are integers, floats, the bytes of strings and long integers, and pairs of names.
 
     Raises:
-        WeightsError: the bytes end within a step, or there is another opcode; not even its argument is decoded.
+        WeightsError: the pickle ends within an opcode, or has another opcode, whose argument is not decoded.
     """
     position = 0
     while position < len(contents):
         start, code = position, contents[position : position + 1]
         position += 1
         if code not in _OPCODES:
-            raise refuse(f"the checkpoint's pickle has the opcode {_name(code)}, which torch does not write")
+            raise checkpoint_error(f"the checkpoint's pickle has the opcode {_name(code)}, which torch does not write")
         name, layout = _OPCODES[code]
         argument: object = None
         if layout == "lines":
             argument, position = _lines(contents, position)
         elif layout:
-            argument, position = _argument(name, _LAYOUTS[code], contents, position)
+            argument, position = _argument(name, _STRUCTS[code], contents, position)
         yield name, argument, start
-    raise refuse(_CUT_OFF)
+    raise checkpoint_error(_TRUNCATED)
 
 
 def _argument(name: str, layout: struct.Struct, contents: bytes, position: int) -> tuple[object, int]:
     end = position + layout.size
     if end > len(contents):
-        raise refuse(_CUT_OFF)
+        raise checkpoint_error(_TRUNCATED)
     (number,) = layout.unpack_from(contents, position)
     if name not in ("BINUNICODE", "LONG1"):
         return number, end
     if end + number > len(contents):
-        raise refuse(_CUT_OFF)
+        raise checkpoint_error(_TRUNCATED)
     return contents[end : end + number], end + number
 
 
@@ -92,7 +94,7 @@ def _lines(contents: bytes, position: int) -> tuple[tuple[str, str], int]:
     first = contents.find(b"\n", position)
     second = contents.find(b"\n", first + 1)
     if first < 0 or second < 0:
-        raise refuse(_CUT_OFF)
+        raise checkpoint_error(_TRUNCATED)
     return (contents[position:first].decode("latin-1"), contents[first + 1 : second].decode("latin-1")), second + 1
 
 

@@ -1,53 +1,52 @@
-"""A machine for the pickles that torch writes, and for nothing more.
+"""Interpreter for the pickles that torch writes.
 
-Not a subclass of `pickle.Unpickler`: that one knows how to import, to call and to hash whatever it meets, and
-would have to be kept from it. This one knows the opcodes of protocol 2 (PEP 307) that torch writes; what is
-not here cannot happen.
+It is not a subclass of `pickle.Unpickler`, which can import, call and hash anything it encounters and would have to be
+restricted. This one implements only the opcodes of protocol 2 (PEP 307) that torch writes, so nothing else can happen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from streamseg.weights.checkpoint.errors import checkpoint_error, quoted
 from streamseg.weights.checkpoint.opcodes import opcodes
-from streamseg.weights.checkpoint.refusal import quoted, refuse
 from streamseg.weights.checkpoint.storages import DTYPES, Storages
-from streamseg.weights.checkpoint.stubs import Inert, Named, named
+from streamseg.weights.checkpoint.stubs import Global, Stub, find_global
 
-__all__ = ["MOST_BYTES", "MOST_OPCODES", "unpickle"]
+__all__ = ["MAX_BYTES", "MAX_OPCODES", "unpickle"]
 
-MOST_BYTES = 4 << 20
-"""The published checkpoint of the largest network has 0.35 MB of pickle; from the middle of a training, about 1 MB."""
+MAX_BYTES = 4 << 20
+"""The pickle of the largest published network has 0.35 MB; in a checkpoint of an unfinished training, about 1 MB."""
 
-MOST_OPCODES = 500_000
-"""The largest network has 60 thousand, from the middle of a training 150 thousand; nothing takes more than seconds."""
+MAX_OPCODES = 500_000
+"""The largest network has 60,000 opcodes, 150,000 in an unfinished training; any number below takes only seconds."""
 
 _PROTOCOL = 2
 
 
 def unpickle(contents: bytes | bytearray, storages: Storages) -> object:
-    """Read a pickle into dicts, lists, tuples, plain values, `StoredTensor`, `Named` and `Inert`.
+    """Read a pickle into dicts, lists, tuples, plain values, `StoredTensor`, `Global` and `Stub`.
 
-    Nesting is as deep as the pickle makes it: nothing here recurses, and nothing that reads the answer may do so
-    without a bound.
+    The result may be nested arbitrarily deeply: nothing here is recursive, and code that processes the result must
+    limit its recursion.
 
     Raises:
-        WeightsError: it is too large, damaged, or asks for anything that a checkpoint does not need.
+        WeightsError: it is too large, damaged, or refers to anything that a checkpoint does not need.
     """
-    if len(contents) > MOST_BYTES:
-        raise refuse(f"the checkpoint's pickle has {len(contents)} bytes; at most {MOST_BYTES} are read")
+    if len(contents) > MAX_BYTES:
+        raise checkpoint_error(f"the checkpoint's pickle has {len(contents)} bytes; at most {MAX_BYTES} are allowed")
     return _Machine(storages).run(bytes(contents))
 
 
 class _Machine:
-    """A stack, the stacks below the marks, and a memo."""
+    """State of the interpreter: a stack, the stacks below the marks, and a memo."""
 
     def __init__(self, storages: Storages) -> None:
         self._storages = storages
         self._stack: list[object] = []
-        self._below: list[list[object]] = []
+        self._outer: list[list[object]] = []
         self._memo: dict[int, object] = {}
-        self._steps: dict[str, Callable[[object], None]] = {
+        self._actions: dict[str, Callable[[object], None]] = {
             "PROTO": self._protocol,
             "GLOBAL": self._global,
             "BINPERSID": self._storage,
@@ -79,75 +78,79 @@ class _Machine:
         }
 
     def run(self, contents: bytes) -> object:
-        """Run all of it."""
+        """Interpret the whole pickle and return its object."""
         end = 0
         for count, (name, argument, position) in enumerate(opcodes(contents)):
-            if count >= MOST_OPCODES:
-                raise refuse(f"the checkpoint's pickle has more than {MOST_OPCODES} steps")
+            if count >= MAX_OPCODES:
+                raise checkpoint_error(f"the checkpoint's pickle has more than {MAX_OPCODES} opcodes")
             if count == 0 and name != "PROTO":
-                raise refuse("the checkpoint's pickle does not say which protocol it has")
+                raise checkpoint_error("the checkpoint's pickle does not start with its protocol")
             if name == "STOP":
                 end = position + 1
                 break
-            self._steps[name](argument)
+            self._actions[name](argument)
         if end != len(contents):
-            raise refuse(f"{len(contents) - end} bytes follow the end of the checkpoint's pickle")
-        if self._below or len(self._stack) != 1:
-            raise refuse("the checkpoint's pickle ends with an unfinished object")
+            raise checkpoint_error(f"{len(contents) - end} bytes follow the end of the checkpoint's pickle")
+        if self._outer or len(self._stack) != 1:
+            raise checkpoint_error("the checkpoint's pickle ends with an unfinished object")
         return self._stack[0]
 
-    # What each opcode does, with its argument
+    # ---- opcodes
 
     def _protocol(self, argument: object) -> None:
         if argument != _PROTOCOL:
-            raise refuse(
+            raise checkpoint_error(
                 f"the checkpoint's pickle has protocol {quoted(argument)}; torch writes {_PROTOCOL}",
-                "save it again with torch.save and its own protocol",
+                "save it again with torch.save and its default protocol",
             )
 
     def _global(self, argument: object) -> None:
         assert isinstance(argument, tuple)
         module, name = argument
-        self._push(named(module, name))
+        self._push(find_global(module, name))
 
     def _storage(self, _: object) -> None:
         (identity,) = self._pop_many(1)
         if not isinstance(identity, tuple) or len(identity) != 5 or identity[0] != "storage":
-            raise refuse("the checkpoint's pickle refers to something outside that is no storage")
+            raise checkpoint_error("the checkpoint's pickle refers to an external object that is not a storage")
         _, kind, key, location, num_elements = identity
-        dtype = DTYPES.get(kind.name.removeprefix("torch.")) if isinstance(kind, Named) else None
+        dtype = DTYPES.get(kind.name.removeprefix("torch.")) if isinstance(kind, Global) else None
         if dtype is None or not isinstance(location, str):
-            raise refuse(f"storage {quoted(key)} is of an unknown kind", "save the checkpoint again, on the CPU")
+            raise checkpoint_error(
+                f"storage {quoted(key)} has an unknown type", "move the model to the CPU and save it again"
+            )
         self._push(self._storages.find(key, dtype, num_elements))
 
     def _reduce(self, _: object) -> None:
         called, arguments = self._pop_many(2)
-        if not isinstance(called, Named) or called.call is None or not isinstance(arguments, tuple):
-            raise refuse(f"the checkpoint's pickle calls {_described(called)}; nothing was run")
+        if not isinstance(called, Global) or called.call is None or not isinstance(arguments, tuple):
+            raise checkpoint_error(f"the checkpoint's pickle calls {_described(called)}; nothing was executed")
         self._push(called.call(arguments))
 
     def _new_object(self, _: object) -> None:
-        made, arguments = self._pop_many(2)
-        if not isinstance(made, Named) or not made.is_class or not isinstance(arguments, tuple):
-            raise refuse(f"the checkpoint's pickle makes an object of {_described(made)}; nothing was run")
-        self._push(Inert(made.name))
+        kind, arguments = self._pop_many(2)
+        if not isinstance(kind, Global) or not kind.is_class or not isinstance(arguments, tuple):
+            raise checkpoint_error(f"the checkpoint's pickle instantiates {_described(kind)}; nothing was executed")
+        self._push(Stub(kind.name))
 
     def _build(self, _: object) -> None:
         (state,) = self._pop_many(1)
         target = self._top()
-        if isinstance(target, Inert):
+        if isinstance(target, Stub):
             if isinstance(state, dict) and all(isinstance(name, str) for name in state):
                 target.attributes.update(state)
-            elif not isinstance(state, tuple):  # of numpy's types
-                raise refuse(f"the checkpoint's pickle gives {quoted(target.kind)} attributes that are no dict")
-        # torch gives an OrderedDict of tensors the versions of its modules, which nothing here needs.
+            elif not isinstance(state, tuple):  # the state of NumPy types
+                raise checkpoint_error(
+                    f"the checkpoint's pickle sets attributes of {quoted(target.kind)} without a dict"
+                )
+        # torch sets the versions of its modules on an OrderedDict of tensors; they are not needed here.
         elif not isinstance(target, dict) or not isinstance(state, dict):
-            raise refuse(f"the checkpoint's pickle gives {_described(target)} attributes")
+            raise checkpoint_error(f"the checkpoint's pickle sets attributes of {_described(target)}")
 
     def _integer(self, argument: object) -> None:
         if isinstance(argument, bytes):
             if len(argument) > 8:
-                raise refuse("the checkpoint's pickle has an integer of more than 64 bits")
+                raise checkpoint_error("the checkpoint's pickle has an integer of more than 64 bits")
             argument = int.from_bytes(argument, "little", signed=True)
         self._push(argument)
 
@@ -156,22 +159,22 @@ class _Machine:
         try:
             self._push(argument.decode())
         except UnicodeDecodeError:
-            raise refuse("the checkpoint's pickle has a string that is no text") from None
+            raise checkpoint_error("the checkpoint's pickle has a string that is not valid UTF-8") from None
 
     def _set_items(self, items: list[object]) -> None:
         target = self._top()
         if not isinstance(target, dict) or len(items) % 2:
-            raise refuse(f"the checkpoint's pickle puts entries into {_described(target)}")
+            raise checkpoint_error(f"the checkpoint's pickle adds items to {_described(target)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Tuples could be nested so deeply that hashing them overflows the stack.
+            # Tuples may be nested so deeply that hashing them overflows the stack.
             if not isinstance(key, str | int | float | None):
-                raise refuse(f"the checkpoint's pickle has a dict with {_described(key)} as a key")
+                raise checkpoint_error(f"the checkpoint's pickle has a dict with {_described(key)} as a key")
             target[key] = value
 
     def _extend(self, items: list[object]) -> None:
         target = self._top()
         if not isinstance(target, list):
-            raise refuse(f"the checkpoint's pickle appends to {_described(target)}")
+            raise checkpoint_error(f"the checkpoint's pickle appends to {_described(target)}")
         target.extend(items)
 
     def _put(self, argument: object) -> None:
@@ -181,37 +184,37 @@ class _Machine:
     def _get(self, argument: object) -> None:
         assert isinstance(argument, int)
         if argument not in self._memo:
-            raise refuse(f"the checkpoint's pickle takes {argument} from its memo, where nothing is")
+            raise checkpoint_error(f"the checkpoint's pickle reads the undefined memo entry {argument}")
         self._push(self._memo[argument])
 
-    # The stack
+    # ---- stack
 
     def _push(self, value: object) -> None:
         self._stack.append(value)
 
     def _top(self) -> object:
         if not self._stack:
-            raise refuse("the checkpoint's pickle takes more from its stack than it put there")
+            raise checkpoint_error("the checkpoint's pickle pops more from its stack than it pushed")
         return self._stack[-1]
 
     def _pop_many(self, count: int) -> list[object]:
         if len(self._stack) < count:
-            raise refuse("the checkpoint's pickle takes more from its stack than it put there")
+            raise checkpoint_error("the checkpoint's pickle pops more from its stack than it pushed")
         popped = self._stack[-count:]
         del self._stack[-count:]
         return popped
 
     def _mark(self) -> None:
-        self._below.append(self._stack)
+        self._outer.append(self._stack)
         self._stack = []
 
     def _pop_to_mark(self) -> list[object]:
-        if not self._below:
-            raise refuse("the checkpoint's pickle goes back to a mark that it has not set")
+        if not self._outer:
+            raise checkpoint_error("the checkpoint's pickle pops to a mark that it has not set")
         popped = self._stack
-        self._stack = self._below.pop()
+        self._stack = self._outer.pop()
         return popped
 
 
 def _described(value: object) -> str:
-    return quoted(value.name) if isinstance(value, Named) else quoted(value)
+    return quoted(value.name) if isinstance(value, Global) else quoted(value)

@@ -17,7 +17,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_steps_are_those_that_the_standard_library_sees(value):
+def test_opcodes_match_the_standard_library(value):
     contents = pickle.dumps(OrderedDict(a=value), protocol=2)
     expected = [(opcode.name, position) for opcode, _, position in pickletools.genops(contents)]
     found = []
@@ -29,24 +29,24 @@ def test_steps_are_those_that_the_standard_library_sees(value):
 
 
 @given(VALUES)
-def test_a_pickle_cut_off_anywhere_is_refused(value):
+def test_truncated_pickle_is_rejected(value):
     contents = pickle.dumps(OrderedDict(a=value), protocol=2)
     for length in range(len(contents) - 1):
-        with pytest.raises(WeightsError, match="it ends within a step"):
+        with pytest.raises(WeightsError, match="it ends within an opcode"):
             list(opcodes(contents[:length]))
 
 
-def test_every_other_opcode_is_refused_by_its_name():
+def test_all_other_opcodes_are_rejected_by_name():
     known = {opcode.code.encode("latin-1"): opcode.name for opcode in pickletools.opcodes}
-    refused = set()
+    rejected = set()
     for code in (bytes([value]) for value in range(256)):
         try:
             list(opcodes(code + bytes(20)))
         except WeightsError as error:
             if "has the opcode" in str(error) and f"opcode {known.get(code, '0x' + code.hex())}," in str(error):
-                refused.add(code)
-    assert len(refused) == 256 - 32
-    assert {known[code] for code in known.keys() - refused} == {
+                rejected.add(code)
+    assert len(rejected) == 256 - 32
+    assert {known[code] for code in known.keys() - rejected} == {
         *("PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "NEWOBJ", "BUILD", "BINPERSID"),
         *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
         *("EMPTY_DICT", "EMPTY_LIST", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),

@@ -15,7 +15,7 @@ from streamseg.modeling.network import NetworkConfig, build_network
 from streamseg.weights import load_weights, save_weights
 from streamseg.weights.checkpoint import read_checkpoint
 from streamseg.weights.checkpoint.archive import Archive
-from streamseg.weights.checkpoint.modules import tree_of
+from streamseg.weights.checkpoint.modules import module_tree
 from streamseg.weights.checkpoint.storages import Storages
 from streamseg.weights.checkpoint.unpickler import unpickle
 from tests.support.checkpoints import TINY, official_checkpoint, official_classes, official_model, tiny_network
@@ -24,7 +24,7 @@ from tests.support.paths import GOLDEN
 
 CHECKPOINTS = GOLDEN / "checkpoint"
 REAL = CHECKPOINTS / "real.pt"
-"""Written by the official package; see make_checkpoint.py there."""
+"""Written by the official package; see make_checkpoint.py in the same folder."""
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +32,18 @@ def network():
     return tiny_network()
 
 
-def assert_same_tensors(read, expected, *, half=True):
-    assert read.keys() == expected.keys()
-    for name, tensor in expected.items():
-        wanted = tensor.half() if half and tensor.is_floating_point() else tensor
-        assert read[name].dtype == wanted.dtype
-        assert torch.equal(read[name], wanted), name
+def assert_same_tensors(read, written, *, half=True):
+    assert read.keys() == written.keys()
+    for name, tensor in written.items():
+        expected = tensor.half() if half and tensor.is_floating_point() else tensor
+        assert read[name].dtype == expected.dtype
+        assert torch.equal(read[name], expected), name
 
 
 # ---- against the official package
 
 
-def test_every_tensor_of_an_official_file_is_read_bit_for_bit():
+def test_tensors_of_official_file_are_read_exactly():
     expected = json.loads((CHECKPOINTS / "tensors.json").read_text())
     read = read_checkpoint(REAL).state_dict
     assert read.keys() == expected.keys()
@@ -55,7 +55,7 @@ def test_every_tensor_of_an_official_file_is_read_bit_for_bit():
     assert found == expected
 
 
-def test_what_an_official_file_says_about_itself():
+def test_metadata_of_official_file():
     weights = load_weights(REAL)
     assert weights.metadata == {
         "source_format": "ultralytics checkpoint",
@@ -74,10 +74,10 @@ def tree(path):
     with Archive(path) as archive:
         storages = Storages(archive, byteorder="little")
         contents = unpickle(archive.read(archive.entries["data.pkl"]), storages)
-        return contents, tree_of(contents["model"])
+        return contents, module_tree(contents["model"])
 
 
-def test_fabricated_files_are_built_as_official_ones(tmp_path):
+def test_fabricated_files_have_the_structure_of_official_ones(tmp_path):
     contents, real = tree(REAL)
     network = load_weights(REAL).network()
     fabricated_contents, fabricated = tree(official_checkpoint(network, tmp_path / "a.pt"))
@@ -90,9 +90,9 @@ def test_fabricated_files_are_built_as_official_ones(tmp_path):
     assert {name: (t.storage.dtype, t.shape, t.stride) for name, t in fabricated.tensors.items()} == {
         name: (t.storage.dtype, t.shape, t.stride) for name, t in real.tensors.items()
     }
-    mentioned = [names_in(path) for path in (REAL, tmp_path / "a.pt")]
-    assert mentioned[0] == mentioned[1]
-    assert "__builtin__ getattr" in mentioned[0]
+    names = [names_in(path) for path in (REAL, tmp_path / "a.pt")]
+    assert names[0] == names[1]
+    assert "__builtin__ getattr" in names[0]
 
 
 def names_in(path):
@@ -105,12 +105,12 @@ def names_in(path):
 
 
 @pytest.mark.parametrize("half", [True, False])
-def test_a_stripped_checkpoint(half, network, tmp_path):
+def test_stripped_checkpoint(half, network, tmp_path):
     path = official_checkpoint(network, tmp_path / "a.pt", half=half)
     assert_same_tensors(read_checkpoint(path).state_dict, network.state_dict(), half=half)
 
 
-def test_in_the_middle_of_a_training_the_average_is_read(network, tmp_path):
+def test_average_is_read_from_unfinished_training(network, tmp_path):
     path = official_checkpoint(network, tmp_path / "last.pt", in_ema=True, version="8.3.40")
     assert_same_tensors(read_checkpoint(path).state_dict, network.state_dict())
 
@@ -130,7 +130,7 @@ def test_published_sizes(size, reg_max, num_classes, tmp_path):
     assert_same_tensors(weights.state_dict, network.state_dict())
 
 
-def test_a_state_dict(network, tmp_path):
+def test_state_dict(network, tmp_path):
     path = tmp_path / "a.pt"
     torch.save(network.state_dict(), path)
     read = read_checkpoint(path)
@@ -146,13 +146,13 @@ def test_a_state_dict(network, tmp_path):
         pytest.param(lambda tensors: {f"model.{name}": tensor for name, tensor in tensors.items()}, id="wrapped"),
     ],
 )
-def test_a_state_dict_may_be_inside_something(around, network, tmp_path):
+def test_nested_or_wrapped_state_dict(around, network, tmp_path):
     path = tmp_path / "a.pt"
     torch.save(around(network.state_dict()), path)
     assert_same_tensors(read_checkpoint(path).state_dict, network.state_dict(), half=False)
 
 
-def test_a_model_saved_by_itself(network, tmp_path):
+def test_model_without_surrounding_dict(network, tmp_path):
     path = tmp_path / "a.pt"
     with official_classes() as classes:
         torch.save(official_model(network, classes), path)
@@ -172,29 +172,29 @@ def test_a_model_saved_by_itself(network, tmp_path):
         pytest.param({"train_args": {"save_dir": Path("runs")}}, {"imgsz": "1024"}, id="path"),
     ],
 )
-def test_facts(entries, expected, network, tmp_path):
+def test_metadata(entries, expected, network, tmp_path):
     metadata = read_checkpoint(official_checkpoint(network, tmp_path / "a.pt", **entries)).metadata
     assert expected.items() <= metadata.items()
     assert all(value.isprintable() and len(value) <= 200 for value in metadata.values())
     assert ("license" in metadata) == ("license" in expected)
 
 
-def test_the_activation_reaches_the_network_and_survives_conversion(tmp_path):
+def test_activation_is_kept_in_network_and_conversion(tmp_path):
     network = tiny_network(config=replace(TINY, sppf_activation=False))
     read = load_weights(official_checkpoint(network, tmp_path / "a.pt", half=False))
     converted = load_weights(save_weights(read.state_dict, tmp_path / "a.safetensors", metadata=read.metadata))
-    pictures = torch.rand(1, 3, 64, 64)
+    images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        expected = network(pictures)
+        expected = network(images)
         for weights in (read, converted):
             assert weights.network().config == network.config
-            for wanted, got in zip(expected, weights.network()(pictures), strict=True):
-                assert torch.equal(got, wanted)
-        forgotten = load_weights(save_weights(read.state_dict, tmp_path / "b.safetensors")).network()
-        assert not torch.equal(forgotten(pictures).score_logits, expected.score_logits)
+            for output, got in zip(expected, weights.network()(images), strict=True):
+                assert torch.equal(got, output)
+        without_metadata = load_weights(save_weights(read.state_dict, tmp_path / "b.safetensors")).network()
+        assert not torch.equal(without_metadata(images).score_logits, expected.score_logits)
 
 
-def test_metadata_that_contradicts_itself_is_refused(network, tmp_path):
+def test_invalid_metadata_is_rejected(network, tmp_path):
     path = save_weights(network.state_dict(), tmp_path / "a.safetensors", metadata={"sppf_activation": "maybe"})
     with pytest.raises(WeightsError, match=r"a\.safetensors: metadata sppf_activation must be true or false, got 'ma"):
         load_weights(path).network()
@@ -204,11 +204,11 @@ def test_metadata_that_contradicts_itself_is_refused(network, tmp_path):
     ("name", "value", "message"),
     [
         pytest.param("model.5.conv.weight", float("nan"), "tensor 'model.5.conv.weight' has values that", id="nan"),
-        pytest.param("model.5.bn.running_var", float("inf"), "has values that are not finite; give", id="infinite"),
+        pytest.param("model.5.bn.running_var", float("inf"), "has values that are not finite; choose", id="infinite"),
         pytest.param("model.22.dfl.conv.weight", 1.0, "is not 0..15, as in every network of this kind", id="bins"),
     ],
 )
-def test_values_that_no_network_has_are_refused(name, value, message, tmp_path):
+def test_invalid_values_are_rejected(name, value, message, tmp_path):
     network = tiny_network()
     with torch.no_grad():
         network.state_dict()[name].fill_(value)
@@ -219,12 +219,16 @@ def test_values_that_no_network_has_are_refused(name, value, message, tmp_path):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        pytest.param({"model": None, "ema": None}, "neither a network nor a state dict", id="nothing"),
-        pytest.param({"model": [1, 2]}, "neither a network nor a state dict", id="list"),
-        pytest.param([1, 2], "neither a network nor a state dict", id="outermost-list"),
-        pytest.param({"a": torch.zeros(1), "b": 3}, "entry 'b' is no tensor", id="mixed"),
+        pytest.param({"model": None, "ema": None}, "contains neither a network nor a state dict", id="nothing"),
+        pytest.param({"model": [1, 2]}, "contains neither a network nor a state dict", id="list"),
+        pytest.param([1, 2], "contains neither a network nor a state dict", id="outermost-list"),
+        pytest.param({"a": torch.zeros(1), "b": 3}, "entry 'b' is not a tensor", id="mixed"),
         pytest.param({"a": torch.zeros(1)}, "tensor 'model.0.conv.weight' is missing", id="other-network"),
-        pytest.param({"model": torch.nn.Linear(1, 1)}, "holds a Linear, which finds no instances", id="other-module"),
+        pytest.param(
+            {"model": torch.nn.Linear(1, 1)},
+            "contains a Linear, which is not an instance segmentation model",
+            id="other-module",
+        ),
         pytest.param(
             {"model.0.conv.weight": torch.zeros(2**20, 0, 3, 3)},
             r"has 1048576 in axis 0; 1..65536 are allowed",
@@ -232,7 +236,7 @@ def test_values_that_no_network_has_are_refused(name, value, message, tmp_path):
         ),
     ],
 )
-def test_files_of_torch_that_hold_something_else(contents, message, tmp_path):
+def test_torch_files_with_other_contents_are_rejected(contents, message, tmp_path):
     path = tmp_path / "a.pt"
     torch.save(contents, path)
     with pytest.raises(WeightsError, match=message) as caught:
@@ -240,20 +244,22 @@ def test_files_of_torch_that_hold_something_else(contents, message, tmp_path):
     assert str(caught.value).startswith(f"{path}: ")
 
 
-def test_files_of_torch_before_its_archives_are_refused(network, tmp_path):
+def test_legacy_torch_file_is_rejected(network, tmp_path):
     path = tmp_path / "a.pt"
     torch.save(network.state_dict(), path, _use_new_zipfile_serialization=False)
-    with pytest.raises(WeightsError, match=r"a bare pickle, as torch before 1\.6 wrote .*; load it with the program"):
+    with pytest.raises(
+        WeightsError, match=r"a bare pickle, as written by torch before 1\.6, .*; load it with the program"
+    ):
         read_checkpoint(path)
 
 
-def test_a_segmenter_answers_alike_from_a_checkpoint_and_from_safetensors(tmp_path):
+def test_segmenter_results_are_equal_for_checkpoint_and_safetensors(tmp_path):
     network = lively_network()
     checkpoint = official_checkpoint(network, tmp_path / "a.pt", half=False)
     converted = save_weights(network.state_dict(), tmp_path / "a.safetensors")
-    picture = blobs((192, 256), 3)
-    answers = [Segmenter(path, engine="torch", imgsz=256)([picture])[0] for path in (checkpoint, converted)]
-    assert len(answers[0]) > 0
-    assert torch.equal(answers[0].boxes, answers[1].boxes)
-    assert torch.equal(answers[0].mask_logits, answers[1].mask_logits)
+    image = blobs((192, 256), 3)
+    results = [Segmenter(path, engine="torch", imgsz=256)([image])[0] for path in (checkpoint, converted)]
+    assert len(results[0]) > 0
+    assert torch.equal(results[0].boxes, results[1].boxes)
+    assert torch.equal(results[0].mask_logits, results[1].mask_logits)
     assert Segmenter(checkpoint, engine="torch").imgsz == 1024

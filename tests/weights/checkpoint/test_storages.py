@@ -46,38 +46,38 @@ def test_views(shape, stride, offset, expected, tmp_path):
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        pytest.param(tensor((7,), (1,)), "reaches outside its storage of 6 elements", id="too-long"),
-        pytest.param(tensor((6,), (1,), offset=1), "from element 1 on reaches outside", id="offset"),
-        pytest.param(tensor((1,), (1,), offset=6), "reaches outside", id="offset-behind"),
-        pytest.param(tensor((0,), (1,), offset=7), "reaches outside", id="offset-behind-of-nothing"),
-        pytest.param(tensor((2, 2), (5, 1)), "reaches outside", id="stride"),
-        pytest.param(tensor((2**39,), (1,)), "reaches outside", id="giant"),
-        pytest.param(tensor((2**39,), (0,)), "elements that share a place", id="expanded-giant"),
-        pytest.param(tensor((2, 3), (0, 1)), "elements that share a place", id="expanded"),
-        pytest.param(tensor((2, 3), (1, 1)), "elements that share a place", id="overlapping"),
-        pytest.param(tensor((3, 2), (1, 2)), "elements that share a place", id="overlapping-by-one"),
-        pytest.param(tensor((-1,), (1,)), "are no counts", id="negative-shape"),
-        pytest.param(tensor((2,), (-1,)), "are no counts", id="negative-stride"),
-        pytest.param(tensor((2,), (1,), offset=-1), "are no counts", id="negative-offset"),
-        pytest.param(tensor((2**62,), (1,)), "are no counts", id="overflowing"),
+        pytest.param(tensor((7,), (1,)), "exceeds its storage of 6 elements", id="too-long"),
+        pytest.param(tensor((6,), (1,), offset=1), "at offset 1 exceeds", id="offset"),
+        pytest.param(tensor((1,), (1,), offset=6), "exceeds its storage", id="offset-behind"),
+        pytest.param(tensor((0,), (1,), offset=7), "exceeds its storage", id="offset-behind-of-nothing"),
+        pytest.param(tensor((2, 2), (5, 1)), "exceeds its storage", id="stride"),
+        pytest.param(tensor((2**39,), (1,)), "exceeds its storage", id="giant"),
+        pytest.param(tensor((2**39,), (0,)), "overlapping elements", id="expanded-giant"),
+        pytest.param(tensor((2, 3), (0, 1)), "overlapping elements", id="expanded"),
+        pytest.param(tensor((2, 3), (1, 1)), "overlapping elements", id="overlapping"),
+        pytest.param(tensor((3, 2), (1, 2)), "overlapping elements", id="overlapping-by-one"),
+        pytest.param(tensor((-1,), (1,)), "are not valid sizes", id="negative-shape"),
+        pytest.param(tensor((2,), (-1,)), "are not valid sizes", id="negative-stride"),
+        pytest.param(tensor((2,), (1,), offset=-1), "are not valid sizes", id="negative-offset"),
+        pytest.param(tensor((2**62,), (1,)), "are not valid sizes", id="overflowing"),
         pytest.param(tensor((2, 3), (1,)), "has 2 axes and 1 strides", id="fewer-strides"),
-        pytest.param(tensor((1,) * 9, (1,) * 9), "at most 8 are read", id="many-axes"),
-        pytest.param(tensor((5,), (1,), count=5), "said to have 5 elements of torch.float32, and has 24", id="short"),
-        pytest.param(tensor((7,), (1,), count=7), "said to have 7 elements of torch.float32, and has 24", id="long"),
-        pytest.param(tensor((2,), (1,), count=-6), "said to have -6 elements", id="negative-count"),
-        pytest.param(tensor((6,), (1,), kind="HalfStorage"), "6 elements of torch.float16, and has 24", id="type"),
+        pytest.param(tensor((1,) * 9, (1,) * 9), "at most 8 are allowed", id="many-axes"),
+        pytest.param(tensor((5,), (1,), count=5), "declares 5 elements of torch.float32, but has 24", id="short"),
+        pytest.param(tensor((7,), (1,), count=7), "declares 7 elements of torch.float32, but has 24", id="long"),
+        pytest.param(tensor((2,), (1,), count=-6), "declares -6 elements", id="negative-count"),
+        pytest.param(tensor((6,), (1,), kind="HalfStorage"), "6 elements of torch.float16, but has 24", id="type"),
         pytest.param(tensor((6,), (1,), key="1"), "storage '1' is not in the archive", id="missing"),
-        pytest.param(tensor((6,), (1,), kind="QInt8Storage"), "asks for 'torch.QInt8Storage'", id="quantized"),
-        pytest.param(tensor((6,), (1,), kind="UntypedStorage"), "asks for 'torch.UntypedStorage'", id="untyped"),
+        pytest.param(tensor((6,), (1,), kind="QInt8Storage"), "refers to 'torch.QInt8Storage'", id="quantized"),
+        pytest.param(tensor((6,), (1,), kind="UntypedStorage"), "refers to 'torch.UntypedStorage'", id="untyped"),
     ],
 )
-def test_a_storage_or_view_that_lies_is_refused(steps, message, tmp_path):
+def test_invalid_storage_or_view_is_rejected(steps, message, tmp_path):
     with pytest.raises(WeightsError, match=message):
         load(tmp_path, steps)
 
 
-def test_a_storage_has_one_type(tmp_path):
-    with pytest.raises(WeightsError, match=r"storage '0' is said to be of torch.float32 and of torch.int32"):
+def test_storage_with_two_types_is_rejected(tmp_path):
+    with pytest.raises(WeightsError, match=r"storage '0' is declared both as torch.float32 and as torch.int32"):
         load(tmp_path, tensor((6,), (1,)), tensor((6,), (1,), kind="IntStorage"))
 
 
@@ -93,20 +93,20 @@ def test_types_and_byte_orders(kind, byteorder, tmp_path):
     assert torch.equal(read, values)
 
 
-def test_truth_values_are_zero_or_one(tmp_path):
-    with pytest.raises(WeightsError, match="truth values other than 0 and 1"):
+def test_invalid_booleans_are_rejected(tmp_path):
+    with pytest.raises(WeightsError, match="boolean values other than 0 and 1"):
         load(tmp_path, tensor((2,), (1,), kind="BoolStorage", count=2), storages={"0": b"\x01\x02"})
 
 
-def test_tensors_of_one_storage_share_no_memory(tmp_path):
+def test_tensors_of_one_storage_do_not_share_memory(tmp_path):
     twice = {"0": NUMBERS.tobytes(), "1": NUMBERS.tobytes()}
     first, second = load(tmp_path, tensor((6,), (1,)), tensor((6,), (1,)), storages=twice)
     first.zero_()
     assert second.tolist() == NUMBERS.tolist()
 
 
-def test_many_views_of_one_storage_do_not_add_up_to_a_giant(tmp_path):
-    with pytest.raises(WeightsError, match="add up to more than the archive holds"):
+def test_total_size_of_views_is_limited(tmp_path):
+    with pytest.raises(WeightsError, match="their total size exceeds that of the archive"):
         load(tmp_path, *[tensor((6,), (1,))] * 2)
 
 
@@ -116,21 +116,21 @@ def test_many_views_of_one_storage_do_not_add_up_to_a_giant(tmp_path):
     offset=st.integers(0, 20),
     num_elements=st.integers(0, 60),
 )
-def test_a_view_is_accepted_only_inside_and_without_overlap(shape, stride, offset, num_elements):
+def test_views_are_accepted_only_without_overlap_inside_the_storage(shape, stride, offset, num_elements):
     whole = Storage(Entry("data/0", 0, 4 * num_elements, 0), torch.float32, num_elements)
     strides = tuple(stride[: len(shape)])
     places = offset + sum(
         (np.indices(shape)[axis] * step for axis, step in enumerate(strides)), start=np.zeros(shape, dtype=int)
     )
-    is_sound = len(np.unique(places)) == places.size and (places.size == 0 or places.max() < num_elements)
+    is_valid = len(np.unique(places)) == places.size and (places.size == 0 or places.max() < num_elements)
     try:
         stored_tensor(whole, offset, tuple(shape), strides)
     except WeightsError:
-        # Interleaved strides that happen not to collide are refused as well; no program writes them.
+        # Interleaved strides without collisions are rejected as well; no program writes them.
         axes = sorted((step, count) for step, count in zip(strides, shape, strict=True) if count > 1)
         interleaved = any(
             step < 1 + sum(s * (c - 1) for s, c in axes[:position]) for position, (step, _) in enumerate(axes)
         )
-        assert not is_sound or interleaved or (places.size == 0 and offset > num_elements)
+        assert not is_valid or interleaved or (places.size == 0 and offset > num_elements)
     else:
-        assert is_sound
+        assert is_valid

@@ -14,8 +14,8 @@ from streamseg.errors import WeightsError
 from streamseg.weights.checkpoint import read_checkpoint
 from streamseg.weights.checkpoint.archive import Archive
 from streamseg.weights.checkpoint.storages import Storages, StoredTensor
-from streamseg.weights.checkpoint.stubs import Inert
-from streamseg.weights.checkpoint.unpickler import MOST_BYTES, MOST_OPCODES, unpickle
+from streamseg.weights.checkpoint.stubs import Stub
+from streamseg.weights.checkpoint.unpickler import MAX_BYTES, MAX_OPCODES, unpickle
 from tests.support.hostile import (
     START,
     STOP,
@@ -38,7 +38,7 @@ TRAP = "checkpoint_trap"
 
 @pytest.fixture
 def canary(tmp_path):
-    """A file that a shell command would make, and a module that a call would change; neither happens."""
+    """Path of a file that an executed shell command would create; a module records calls. Neither may happen."""
     path = tmp_path / "executed"
     trap = ModuleType(TRAP)
     trap.calls = []
@@ -61,10 +61,10 @@ def deep(num_levels, opening, closing):
 
 
 GETATTR = name("__builtin__", "getattr")
-NEVER_RUN = r"asks for '.*, which no network needs; nothing was run"
+NEVER_RUN = r"refers to '.*, which no network needs; nothing was executed"
 
 PROGRAMS = {
-    # What is asked for by name
+    # Names
     "os.system": (lambda path: call(name("os", "system"), touch(path)), NEVER_RUN),
     "posix.system": (lambda path: call(name("posix", "system"), touch(path)), NEVER_RUN),
     "nt.system": (lambda path: call(name("nt", "system"), touch(path)), NEVER_RUN),
@@ -92,59 +92,77 @@ PROGRAMS = {
     "getattr-of-os": (lambda path: call(GETATTR, name("os", "path"), text("system")), NEVER_RUN),
     "getattr-globals": (
         lambda path: call(GETATTR, name("ultralytics.nn.modules.head", "Detect"), text("__globals__")),
-        "takes the attribute '__globals__' of something; nothing was run",
+        "accesses the unsupported attribute '__globals__'; nothing was executed",
     ),
     "getattr-of-torch": (
         lambda path: call(GETATTR, name("torch.nn.modules.conv", "Conv2d"), text("forward")),
-        "an attribute of something else than a layer; nothing was run",
+        "an attribute of an object that is not a layer; nothing was executed",
     ),
     "getattr-of-an-object": (
         lambda path: call(GETATTR, instance("ultralytics.nn.modules.head", "Detect", {}), text("forward")),
-        "takes the attribute 'forward' of something",
+        "accesses the unsupported attribute 'forward'",
     ),
-    "getattr-of-getattr": (lambda path: call(GETATTR, GETATTR, text("__self__")), "takes the attribute '__self__'"),
+    "getattr-of-getattr": (
+        lambda path: call(GETATTR, GETATTR, text("__self__")),
+        "accesses the unsupported attribute '__self__'",
+    ),
     "getattr-with-a-default": (
         lambda path: call(GETATTR, name("ultralytics.nn.modules.head", "Detect"), text("x"), text("y")),
-        "takes the attribute None",
+        "accesses the unsupported attribute None",
     ),
     "getattr-called": (
         lambda path: call(
             call(GETATTR, name("ultralytics.nn.modules.head", "Detect"), text("forward")), text(str(path))
         ),
-        "calls a Inert; nothing was run",
+        "calls a Stub; nothing was executed",
     ),
-    # Calls of other things
+    # Other calls
     "nested-reduce": (
         lambda path: call(call(GETATTR, call(name("os", "getenv"), text("A")), text("b")), touch(path)),
         NEVER_RUN,
     ),
-    "call-of-a-string": (lambda path: call(text("os.system"), touch(path)), "calls 'os.system'; nothing was run"),
+    "call-of-a-string": (lambda path: call(text("os.system"), touch(path)), "calls 'os.system'; nothing was executed"),
     "call-of-a-storage": (lambda path: call(name("torch", "FloatStorage"), integer(3)), "calls 'torch.FloatStorage'"),
     "call-without-a-tuple": (lambda path: name("__builtin__", "set") + b"]R", "calls '__builtin__.set'"),
-    "object-of-a-function": (lambda path: GETATTR + b")\x81", "makes an object of '__builtin__.getattr'"),
-    "object-of-a-string": (lambda path: text("os") + b")\x81", "makes an object of 'os'"),
-    "set-of-tuples": (lambda path: call(name("__builtin__", "set"), b"](" + b")" + b"e"), "a set of other things"),
-    "set-of-a-string": (lambda path: call(name("__builtin__", "set"), text("abc")), "a set that is not made of a list"),
-    "dict-with-contents": (lambda path: call(name("collections", "OrderedDict"), b"]"), "an OrderedDict with contents"),
+    "object-of-a-function": (lambda path: GETATTR + b")\x81", "instantiates '__builtin__.getattr'"),
+    "object-of-a-string": (lambda path: text("os") + b")\x81", "instantiates 'os'"),
+    "set-of-tuples": (
+        lambda path: call(name("__builtin__", "set"), b"](" + b")" + b"e"),
+        "a set with elements that are not plain values",
+    ),
+    "set-of-a-string": (
+        lambda path: call(name("__builtin__", "set"), text("abc")),
+        "a set that is not built from a list",
+    ),
+    "dict-with-contents": (
+        lambda path: call(name("collections", "OrderedDict"), b"]"),
+        "an OrderedDict with arguments",
+    ),
     "parameter-of-nothing": (
         lambda path: call(name("torch._utils", "_rebuild_parameter"), b"N", b"\x89", b"}"),
-        "a parameter that is no tensor",
+        "a parameter that is not a tensor",
     ),
-    "size-of-nothing": (lambda path: call(name("torch", "Size"), b"N"), "a size that is no tuple"),
-    "tensor-of-little": (lambda path: call(name("torch._utils", "_rebuild_tensor_v2"), b"N"), "another number of"),
+    "size-of-nothing": (lambda path: call(name("torch", "Size"), b"N"), "a size that is not a tuple"),
+    "tensor-with-few-arguments": (
+        lambda path: call(name("torch._utils", "_rebuild_tensor_v2"), b"N"),
+        "an unexpected number of",
+    ),
     "tensor-of-no-storage": (
         lambda path: call(name("torch._utils", "_rebuild_tensor_v2"), text("0"), *[integer(0)] * 5),
         "a tensor is built on '0', not on a storage",
     ),
     # Attributes
-    "attributes-of-a-list": (lambda path: b"]}b", "gives a list attributes"),
-    "attributes-of-a-name": (lambda path: name("collections", "OrderedDict") + b"}b", "gives 'collections.Ordered"),
+    "attributes-of-a-list": (lambda path: b"]}b", "sets attributes of a list"),
+    "attributes-of-a-name": (
+        lambda path: name("collections", "OrderedDict") + b"}b",
+        "sets attributes of 'collections.Ordered",
+    ),
     "attributes-by-number": (
         lambda path: name("ultralytics.nn.tasks", "A") + b")\x81}" + integer(1) + b"Nsb",
-        "attributes that are no dict",
+        "sets attributes of 'ultralytics.nn.tasks.A' without a dict",
     ),
-    "attributes-that-are-a-list": (lambda path: name("ultralytics.nn.tasks", "A") + b")\x81]b", "that are no dict"),
-    # Opcodes of other protocols, and those that act by themselves
+    "attributes-that-are-a-list": (lambda path: name("ultralytics.nn.tasks", "A") + b")\x81]b", "without a dict"),
+    # Opcodes of other protocols, and opcodes with side effects
     "INST": (lambda path: b"(" + touch(path) + b"ios\nsystem\n", "opcode INST, which torch does not write"),
     "OBJ": (lambda path: b"(" + name("collections", "OrderedDict") + b"o", "opcode OBJ"),
     "EXT1": (lambda path: b"\x82\x01", "opcode EXT1"),
@@ -167,20 +185,20 @@ PROGRAMS = {
     # Numbers and strings
     "huge-integer": (lambda path: b"\x8a\xff" + b"\x7f" * 255, "an integer of more than 64 bits"),
     "huge-decimal": (lambda path: b"L" + b"9" * 100_000 + b"L\n", "opcode LONG"),
-    "string-longer-than-the-file": (lambda path: b"X\xff\xff\xff\x7fa", "pickle is damaged"),
-    "string-that-is-no-text": (lambda path: b"X\x03\x00\x00\x00\xed\xa0\x80", "a string that is no text"),
-    "string-of-other-bytes": (lambda path: b"X\x02\x00\x00\x00\xff\xff", "a string that is no text"),
+    "string-longer-than-the-file": (lambda path: b"X\xff\xff\xff\x7fa", "pickle is truncated"),
+    "surrogate-in-string": (lambda path: b"X\x03\x00\x00\x00\xed\xa0\x80", "a string that is not valid UTF-8"),
+    "string-of-other-bytes": (lambda path: b"X\x02\x00\x00\x00\xff\xff", "a string that is not valid UTF-8"),
     # The stack
-    "empty": (lambda path: b"", "takes more from|unfinished"),
+    "empty": (lambda path: b"", "pops more from|unfinished"),
     "two-objects": (lambda path: b"NN", "ends with an unfinished object"),
     "open-mark": (lambda path: b"(N", "ends with an unfinished object"),
-    "no-mark": (lambda path: b"t", "goes back to a mark that it has not set"),
-    "underflow": (lambda path: b"R", "takes more from its stack"),
-    "underflow-below-a-mark": (lambda path: b"NN(\x86", "takes more from its stack"),
-    "empty-memo": (lambda path: b"h\x07", "takes 7 from its memo, where nothing is"),
-    "memo-of-nothing": (lambda path: b"q\x00", "takes more from its stack"),
-    "odd-items": (lambda path: b"}(NNNu", "puts entries into"),
-    "items-of-a-list": (lambda path: b"](NNu", "puts entries into a list"),
+    "no-mark": (lambda path: b"t", "pops to a mark that it has not set"),
+    "underflow": (lambda path: b"R", "pops more from its stack"),
+    "underflow-below-a-mark": (lambda path: b"NN(\x86", "pops more from its stack"),
+    "empty-memo": (lambda path: b"h\x07", "reads the undefined memo entry 7"),
+    "memo-of-nothing": (lambda path: b"q\x00", "pops more from its stack"),
+    "odd-items": (lambda path: b"}(NNNu", "adds items to"),
+    "items-of-a-list": (lambda path: b"](NNu", "adds items to a list"),
     "appends-to-a-dict": (lambda path: b"}(Ne", "appends to a dict"),
     "tuple-as-a-key": (lambda path: b"})Ns", "a dict with a tuple as a key"),
     "second-protocol": (lambda path: b"\x80\x05N", "has protocol 5; torch writes 2"),
@@ -188,24 +206,24 @@ PROGRAMS = {
     # Storages
     "storage-of-another-kind": (
         lambda path: sequence(text("module"), name("torch", "FloatStorage"), text("0"), text("cpu"), integer(1)) + b"Q",
-        "refers to something outside that is no storage",
+        "refers to an external object that is not a storage",
     ),
     "storage-class-of-another-kind": (
         lambda path: (
             sequence(text("storage"), name("collections", "OrderedDict"), text("0"), text("cpu"), integer(1)) + b"Q"
         ),
-        "storage '0' is of an unknown kind",
+        "storage '0' has an unknown type",
     ),
     "storage-by-path": (lambda path: storage("../../etc/passwd", 1), r"storage '\.\./\.\./etc/passwd' is not in"),
     "storage-by-tuple": (
         lambda path: sequence(text("storage"), name("torch", "FloatStorage"), b")", text("cpu"), integer(1)) + b"Q",
         "storage a tuple is not in the archive",
     ),
-    "persistent-text": (lambda path: text("os.system") + b"Q", "refers to something outside"),
+    "persistent-text": (lambda path: text("os.system") + b"Q", "refers to an external object"),
 }
 
 
-def refusal(path, contents):
+def rejection(path, contents):
     path.write_bytes(contents)
     with pytest.raises(WeightsError) as caught:
         read_checkpoint(path)
@@ -218,22 +236,22 @@ def refusal(path, contents):
 
 
 @pytest.mark.parametrize("case", PROGRAMS)
-def test_a_hostile_pickle_is_refused_and_nothing_runs(case, canary, tmp_path):
+def test_hostile_pickle_is_rejected_without_execution(case, canary, tmp_path):
     make, expected = PROGRAMS[case]
-    message = refusal(tmp_path / "a.pt", archive(program(make(canary)), {"0": bytes(24)}))
+    message = rejection(tmp_path / "a.pt", archive(program(make(canary)), {"0": bytes(24)}))
     assert re.search(expected, message), message
 
 
 @pytest.mark.parametrize("place", ["state_dict", "train_args", "module"])
-def test_what_is_hidden_inside_a_checkpoint_does_not_run_either(place, canary, tmp_path):
+def test_nested_payload_is_rejected_without_execution(place, canary, tmp_path):
     payload = call(name("os", "system"), touch(canary))
     if place == "module":
         payload = instance("ultralytics.nn.tasks", "SegmentationModel", {"_modules": entries({"model": payload})})
-    message = refusal(tmp_path / "a.pt", archive(program(entries({"epoch": integer(-1), place: payload}))))
-    assert "asks for 'os.system'" in message
+    message = rejection(tmp_path / "a.pt", archive(program(entries({"epoch": integer(-1), place: payload}))))
+    assert "refers to 'os.system'" in message
 
 
-def test_the_canaries_sing_where_pickles_are_run(tmp_path):
+def test_canaries_detect_executed_pickles(tmp_path):
     path = tmp_path / "executed"
     pickle.loads(program(call(name(os.system.__module__, "system"), touch(path))))
     assert path.exists()
@@ -250,25 +268,25 @@ def test_the_canaries_sing_where_pickles_are_run(tmp_path):
 @pytest.mark.parametrize(
     ("contents", "expected"),
     [
-        pytest.param(b"", "unfinished|does not say|follow|damaged", id="empty"),
-        pytest.param(b"N.", "does not say which protocol", id="no-protocol"),
+        pytest.param(b"", "unfinished|does not start|follow|truncated", id="empty"),
+        pytest.param(b"N.", "does not start with its protocol", id="no-protocol"),
         pytest.param(b"\x80\x04\x95" + bytes(8), "has protocol 4; torch writes 2; save it again", id="protocol-4"),
-        pytest.param(START + b"N", "pickle is damaged", id="no-stop"),
-        pytest.param(START + b"cos\n", "pickle is damaged", id="name-cut-off"),
+        pytest.param(START + b"N", "pickle is truncated", id="no-stop"),
+        pytest.param(START + b"cos\n", "pickle is truncated", id="truncated-name"),
         pytest.param(START + b"N" + STOP + b"\0", "1 bytes follow the end", id="trailing-byte"),
-        pytest.param(b"cos\nsystem\n(S'true'\ntR.", "does not say which protocol", id="protocol-0"),
+        pytest.param(b"cos\nsystem\n(S'true'\ntR.", "does not start with its protocol", id="protocol-0"),
     ],
 )
-def test_damaged_pickles(contents, expected, tmp_path):
-    message = refusal(tmp_path / "a.pt", archive(contents))
+def test_damaged_pickles_are_rejected(contents, expected, tmp_path):
+    message = rejection(tmp_path / "a.pt", archive(contents))
     assert re.search(expected, message), message
 
 
-# ---- bombs: what is small in the file and would be large, deep or long
+# ---- bombs: small in the file, but large, deep or slow to process
 
 
 def doubled(num_levels):
-    """Each tuple holds the one before twice: 2^levels leaves, to whoever walks them."""
+    """Each tuple contains the previous one twice: a traversal visits 2^levels leaves."""
     parts = [b"Nq\x00"]
     for level in range(num_levels):
         parts.append(b"h" + bytes([level]) + b"\x86" + b"q" + bytes([level + 1]))
@@ -291,26 +309,26 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("case", BOMBS)
-def test_a_bomb_is_refused_in_time_and_memory(case, tmp_path):
+def test_bomb_is_rejected_in_limited_time_and_memory(case, tmp_path):
     started = time.process_time()
-    refusal(tmp_path / "a.pt", archive(program(BOMBS[case])))
+    rejection(tmp_path / "a.pt", archive(program(BOMBS[case])))
     gc.collect()
     assert time.process_time() - started < 10
 
 
-def test_a_deep_object_in_every_place_of_a_network_is_refused(tmp_path):
+def test_deep_object_anywhere_in_a_network_is_rejected(tmp_path):
     bomb = b"N" + b"\x85" * 20_000
     for key in ("_modules", "_parameters", "_buffers", "names", "args"):
         model = instance("ultralytics.nn.tasks", "SegmentationModel", {key: bomb})
-        refusal(tmp_path / "a.pt", archive(program(entries({"model": model, "train_args": bomb, "date": bomb}))))
+        rejection(tmp_path / "a.pt", archive(program(entries({"model": model, "train_args": bomb, "date": bomb}))))
 
 
-def test_too_many_steps_and_too_many_bytes_are_refused_before_they_are_done(tmp_path):
-    assert "more than 500000 steps" in refusal(tmp_path / "a.pt", archive(program(b"N" + b"q\x00" * MOST_OPCODES)))
-    assert f"at most {MOST_BYTES} are read" in refusal(tmp_path / "a.pt", archive(bytes(MOST_BYTES + 1)))
+def test_number_of_opcodes_and_bytes_is_limited(tmp_path):
+    assert "more than 500000 opcodes" in rejection(tmp_path / "a.pt", archive(program(b"N" + b"q\x00" * MAX_OPCODES)))
+    assert f"at most {MAX_BYTES} are allowed" in rejection(tmp_path / "a.pt", archive(bytes(MAX_BYTES + 1)))
 
 
-# ---- what is read
+# ---- valid contents
 
 
 @pytest.fixture
@@ -334,15 +352,15 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_plain_values_are_read_as_pickle_reads_them(value):
-    storages = None  # nothing plain needs one
+def test_plain_values_match_pickle(value):
+    storages = None  # plain values need none
     assert unpickle(pickle.dumps(value, protocol=2), storages) == value
 
 
 def test_objects_become_records(storages):
-    made = instance("ultralytics.nn.modules.conv", "Conv", {"i": integer(3), "f": integers([1, 2])})
-    record = unpickle(program(made), storages)
-    assert isinstance(record, Inert)
+    written = instance("ultralytics.nn.modules.conv", "Conv", {"i": integer(3), "f": integers([1, 2])})
+    record = unpickle(program(written), storages)
+    assert isinstance(record, Stub)
     assert (record.kind, record.short_kind) == ("ultralytics.nn.modules.conv.Conv", "Conv")
     assert record.attributes == {"i": 3, "f": (1, 2)}
 
@@ -354,7 +372,7 @@ def test_tensors_become_views_of_storages(storages):
     assert storages.load(read).tolist() == [[0.0] * 3] * 2
 
 
-def test_what_trainings_leave_behind_is_kept_as_records(storages):
+def test_training_results_become_records(storages):
     numpy_scalar = call(
         name("numpy.core.multiarray", "scalar"),
         call(name("numpy", "dtype"), text("f8"), b"\x89", b"\x88") + b"(" + integer(3) + text("<") + b"tb",
