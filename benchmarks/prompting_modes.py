@@ -1,9 +1,9 @@
-"""Where do the answers of `prompting: default` and `prompting: reference` differ?
+"""Show where the matches of `mode: streamseg` and `mode: fastsam` differ.
 
-python -m benchmarks.prompting_modes [--picture FILE.png] [--json FILE]
+python -m benchmarks.prompting_modes [--image FILE.png] [--json FILE]
 
-Three drawn images whose masks are known: three points on three objects, a background point on a part of an object,
-and a box on nothing. The same instances are asked in both modes; the answers are drawn side by side.
+Three drawn images with known masks: three points on three objects, a background point on a part of an object, and a box
+on an empty area. Both modes match prompts with the same instances; the matches are drawn side by side.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from benchmarks.harness import output_file, parser, report
 from streamseg.drawing import Colour, colour_of
 from streamseg.fastsam.reference_drawing import draw_reference
+from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.geometry import letterbox
-from streamseg.pipeline.compose import Answers, default_answers, reference_answers
+from streamseg.pipeline.compose import Matches, PromptMatcher, SelectionMatcher
+from streamseg.prompting import PromptSet, select
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
 from streamseg.telemetry import StageTimer
@@ -31,9 +33,8 @@ MARGIN = 14
 HEADER = 34
 CAPTION = 30
 
-Picture = npt.NDArray[np.uint8]
 Shape = tuple[str, tuple[int, int, int, int], Colour]
-"""ellipse or rectangle, its box xyxy, and its colour."""
+"""Kind ("ellipse" or "rectangle"), box xyxy and colour."""
 
 TABLE: Shape = ("rectangle", (0, 205, 420, 300), (172, 138, 104))
 APPLE: Shape = ("ellipse", (40, 130, 130, 220), (196, 64, 52))
@@ -46,7 +47,7 @@ KNOB: Shape = ("ellipse", (195, 130, 245, 180), (236, 206, 120))
 
 @dataclass(frozen=True)
 class Case:
-    """One image and what is asked about it."""
+    """One image and its prompt."""
 
     title: str
     shapes: tuple[Shape, ...]
@@ -65,15 +66,15 @@ CASES = (
         PointPrompt("click", ((220, 155), (100, 230)), (0, 1)),
     ),
     Case(
-        "a box on nothing",
+        "a box on an empty area",
         (TABLE, APPLE, ORANGE, PLUM),
         BoxPrompt("box", (30, 20, 150, 90)),
     ),
 )
 
 
-def paint(shape: Shape, canvas: npt.NDArray[np.uint8], colour: Colour | int) -> None:
-    """Draw a shape, filled."""
+def paint(shape: Shape, canvas: ImageArray, colour: Colour | int) -> None:
+    """Draw a filled shape."""
     kind, (x0, y0, x1, y1), _ = shape
     if kind == "ellipse":
         centre, axes = ((x0 + x1) // 2, (y0 + y1) // 2), ((x1 - x0) // 2, (y1 - y0) // 2)
@@ -82,8 +83,8 @@ def paint(shape: Shape, canvas: npt.NDArray[np.uint8], colour: Colour | int) -> 
         cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), colour, cv2.FILLED)
 
 
-def picture_of(shapes: tuple[Shape, ...]) -> Picture:
-    """The shapes, later ones in front, on a light wall."""
+def image_of(shapes: tuple[Shape, ...]) -> ImageArray:
+    """Draw the shapes on a light background, later ones in front."""
     canvas = np.full((*SIZE, 3), 226, dtype=np.uint8)
     for shape in shapes:
         paint(shape, canvas, shape[2])
@@ -91,7 +92,7 @@ def picture_of(shapes: tuple[Shape, ...]) -> Picture:
 
 
 def instances_of(shapes: tuple[Shape, ...]) -> Instances:
-    """What a perfect network would find: each shape whole, whatever lies in front of it; the first scores most."""
+    """Return the instances of a perfect network: each shape complete despite occlusion; the first scores highest."""
     place = letterbox(SIZE, IMGSZ)
     grid = place.input_size[0] // 4, place.input_size[1] // 4
     boxes, logits = [], []
@@ -99,9 +100,9 @@ def instances_of(shapes: tuple[Shape, ...]) -> Instances:
         mask = np.zeros(SIZE, dtype=np.uint8)
         paint(shape, mask, 1)
         scaled = cv2.resize(mask.astype(np.float32), place.scaled_size[::-1], interpolation=cv2.INTER_LINEAR)
-        entered = np.zeros(place.input_size, dtype=np.float32)
-        entered[place.top : place.top + scaled.shape[0], place.left : place.left + scaled.shape[1]] = scaled
-        logits.append(cv2.resize(entered, grid[::-1], interpolation=cv2.INTER_AREA) * 12 - 6)
+        letterboxed = np.zeros(place.input_size, dtype=np.float32)
+        letterboxed[place.top : place.top + scaled.shape[0], place.left : place.left + scaled.shape[1]] = scaled
+        logits.append(cv2.resize(letterboxed, grid[::-1], interpolation=cv2.INTER_AREA) * 12 - 6)
         down, across = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         boxes.append([across[0], down[0], across[-1] + 1, down[-1] + 1])
     return Instances(
@@ -113,12 +114,18 @@ def instances_of(shapes: tuple[Shape, ...]) -> Instances:
     )
 
 
-def panel(picture: Picture, case: Case, answers: Answers | None) -> Picture:
-    """An image with the prompt, and with an answer where there is one to show."""
-    objects = answers.objects if answers is not None else ()
+def match(matcher: PromptMatcher, tracked: Tracked, prompt: Prompt) -> Matches:
+    """Match one prompt with the instances of an image."""
+    prompts = PromptSet.of([prompt])
+    return matcher.match(tracked, prompts, select=lambda: select(tracked, prompts), texts=(), timer=StageTimer())
+
+
+def panel(image: ImageArray, case: Case, matches: Matches | None) -> ImageArray:
+    """Draw the prompt and its matches, if given, on an image."""
+    objects = matches.objects if matches is not None else ()
     points = case.prompt if isinstance(case.prompt, PointPrompt) else None
     drawn = draw_reference(
-        picture,
+        image,
         [one.mask for one in objects],
         colours=[colour_of(2) for _ in objects],
         with_contours=True,
@@ -126,7 +133,7 @@ def panel(picture: Picture, case: Case, answers: Answers | None) -> Picture:
         point_coords=points.point_coords if points is not None else (),
         point_labels=points.point_labels if points is not None else (),
     )
-    if points is not None:  # larger than the reference draws them, to be seen in a small image
+    if points is not None:  # larger than in the reference, to be visible in a small image
         for (x, y), label in zip(points.point_coords, points.point_labels, strict=True):
             colour = (255, 235, 0) if label else (230, 0, 200)
             cv2.circle(drawn, (round(x), round(y)), 7, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
@@ -134,17 +141,17 @@ def panel(picture: Picture, case: Case, answers: Answers | None) -> Picture:
     return drawn
 
 
-def words(answers: Answers) -> str:
-    """An answer in a few words."""
-    if not answers.objects:
-        return "no answer"
-    (one,) = answers.objects
-    kind = "one merged mask" if answers.selections[0].mask is not None else f"object {one.track_id}"
-    return f"{kind}, {one.area} px, score {answers.selections[0].scores[0]:.2f}"
+def description(matches: Matches) -> str:
+    """Describe the matches in a few words."""
+    if not matches.objects:
+        return "no match"
+    (one,) = matches.objects
+    kind = "one merged mask" if matches.selections[0].mask is not None else f"object {one.track_id}"
+    return f"{kind}, {one.area} px, score {matches.selections[0].scores[0]:.2f}"
 
 
-def sheet(rows: list[tuple[Case, Answers, Answers]]) -> Picture:
-    """One line per case: what is asked, our answer, the reference's."""
+def sheet(rows: list[tuple[Case, Matches, Matches]]) -> ImageArray:
+    """Draw one line per case: the prompt, and the matches in both modes."""
     height, width = SIZE
     line = height + CAPTION
     canvas = np.full((HEADER + len(rows) * (line + MARGIN), 3 * width + 4 * MARGIN, 3), 255, dtype=np.uint8)
@@ -153,30 +160,35 @@ def sheet(rows: list[tuple[Case, Answers, Answers]]) -> Picture:
         cv2.putText(canvas, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, (30, 30, 30), 1, cv2.LINE_AA)
 
     lefts = [MARGIN + column * (width + MARGIN) for column in range(3)]
-    for left, title in zip(lefts, ("asked", "prompting: default", "prompting: reference"), strict=True):
+    for left, title in zip(lefts, ("prompt", "mode: streamseg", "mode: fastsam"), strict=True):
         write(title, left, 23, 0.65)
     for row, (case, ours, theirs) in enumerate(rows):
         top = HEADER + row * (line + MARGIN)
-        picture = picture_of(case.shapes)
-        for left, answers in zip(lefts, (None, ours, theirs), strict=True):
-            canvas[top : top + height, left : left + width] = panel(picture, case, answers)
-            write(case.title if answers is None else words(answers), left, top + height + 21, 0.52)
+        image = image_of(case.shapes)
+        for left, matches in zip(lefts, (None, ours, theirs), strict=True):
+            canvas[top : top + height, left : left + width] = panel(image, case, matches)
+            write(case.title if matches is None else description(matches), left, top + height + 21, 0.52)
     return canvas
 
 
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
-        "--picture", type=output_file, default=None, metavar="FILE.png", help="draw the answers there"
+        "--image",
+        "--picture",
+        type=output_file,
+        default=None,
+        metavar="FILE.png",
+        help="draw the matches and write them to this file",
     )
     args = arguments.parse_args()
     rows, results = [], []
     for case in CASES:
         instances = instances_of(case.shapes)
         tracked = Tracked(instances, torch.arange(1, len(instances) + 1))
-        ours = default_answers(tracked, [case.prompt], mask_size=SIZE, timer=StageTimer())
-        theirs = reference_answers(tracked, [case.prompt], timer=StageTimer())
-        print(f"{case.title}\n  default    {words(ours)}\n  reference  {words(theirs)}")
+        ours = match(SelectionMatcher(), tracked, case.prompt)
+        theirs = match(ReferenceMatcher(), tracked, case.prompt)
+        print(f"{case.title}\n  streamseg  {description(ours)}\n  fastsam    {description(theirs)}")
         rows.append((case, ours, theirs))
         results.append(
             {
@@ -185,10 +197,10 @@ def main() -> None:
                 "reference": {"rows": theirs.selections[0].rows, "area_px": sum(one.area for one in theirs.objects)},
             }
         )
-    if args.picture is not None:
-        args.picture.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(args.picture), cv2.cvtColor(sheet(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
-        print(f"wrote {args.picture}, {args.picture.stat().st_size / 1000:.0f} kB")
+    if args.image is not None:
+        args.image.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(args.image), cv2.cvtColor(sheet(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        print(f"wrote {args.image}, {args.image.stat().st_size / 1000:.0f} kB")
     report({"benchmark": "prompting_modes", "size": list(SIZE), "cases": results}, args.json)
 
 

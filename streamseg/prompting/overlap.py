@@ -15,13 +15,13 @@ from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, Prompt, Selection
 
-__all__ = ["MIN_SCORE", "select_boxes", "select_fitting", "select_masks"]
+__all__ = ["MIN_SCORE", "select_boxes", "select_best_fits", "select_masks"]
 
 MIN_SCORE = 0.3
 """Below this an instance is no answer. A person that fills a third of its tight box scores about 0.65."""
 
 
-def select_fitting(prompts: Sequence[Prompt], fit: Tensor, *, nested: bool) -> list[Selection]:
+def select_best_fits(prompts: Sequence[Prompt], fit: Tensor, *, nested: bool) -> list[Selection]:
     """Answer each of P prompts with the instance that fits it best, or with none.
 
     Args:
@@ -57,7 +57,7 @@ def select_boxes(instances: Instances, prompts: Sequence[BoxPrompt], *, nested: 
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
     wanted = instances.boxes.new_tensor([prompt.box for prompt in prompts])
-    return select_fitting(prompts, _fit(instances, clip_boxes(wanted, instances.image_size)).cpu(), nested=nested)
+    return select_best_fits(prompts, _fit(instances, clip_boxes(wanted, instances.image_size)).cpu(), nested=nested)
 
 
 def _fit(instances: Instances, boxes: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def select_masks(instances: Instances, prompts: Sequence[MaskPrompt], *, nested:
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
-    return select_fitting(prompts, _ious(instances, prompts).cpu(), nested=nested)
+    return select_best_fits(prompts, _ious(instances, prompts).cpu(), nested=nested)
 
 
 def _ious(instances: Instances, prompts: Sequence[MaskPrompt]) -> Tensor:

@@ -18,9 +18,10 @@ from streamseg.cli.main import build_parser, main
 from streamseg.cli.segment import segmentation_config
 from streamseg.config import TrackingConfig
 from streamseg.errors import ConfigError, DataError, StreamsegError
+from streamseg.fastsam.mode import ReferenceSegmenter
+from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.pipeline import Pipeline
 from streamseg.rle import coco_to_crop
-from streamseg.segmentation import Segmenter
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, TextPrompt
 from streamseg.weights import save_weights
 from tests.support.frames import make_frame
@@ -93,7 +94,7 @@ def test_their_defaults():
     config = segmentation_config(args, job.segmentation)
     assert (config.imgsz, config.conf, config.iou, config.weights) == (1024, 0.4, 0.9, "s.pt")
     assert (config.max_det, config.device) == (300, "auto")
-    assert (job.prompting, job.retina_masks, job.finish) == ("reference", True, None)
+    assert (job.mode, job.retina_masks, job.finish) == ("fastsam", True, None)
     assert (job.folder, job.image_name) == (Path("output"), "a.jpg")
 
 
@@ -135,7 +136,7 @@ def test_switches_mean_what_they_say(word, meaning):
 
 
 def test_ours_can_be_asked_for_by_their_flags():
-    assert job_of_official_flags(parse("--img_path", "a.jpg", "--prompting", "default")).prompting == "default"
+    assert job_of_official_flags(parse("--img_path", "a.jpg", "--prompting", "default")).mode == "streamseg"
 
 
 def test_our_own_flags_are_not_theirs():
@@ -148,7 +149,7 @@ def test_they_are_not_in_the_help(capsys):
     with pytest.raises(SystemExit):
         main(["segment", "--help"])
     shown = capsys.readouterr().out
-    assert "--prompting" in shown
+    assert "--mode" in shown
     assert "model_path" not in shown
     assert "withContours" not in shown
 
@@ -203,7 +204,7 @@ def test_any_text_is_prompts_or_one_line(text):
             ["--point_prompt", "[[5,6]]", "--point_label", "1"], DataError, "--point_label must be", id="no list"
         ),
         pytest.param(
-            ["--point_prompt", "[[5,6]]", "--point_label", "[2]"], DataError, "labels are 1", id="other label"
+            ["--point_prompt", "[[5,6]]", "--point_label", "[2]"], DataError, "labels must be 1", id="other label"
         ),
         pytest.param(["--point_prompt", "[[5,6],[7,8]]"], DataError, "2 points and 1 labels", id="too few labels"),
         pytest.param(["--box_prompt", "[[5,6,-2,3]]"], DataError, "x0 < x1", id="turned around"),
@@ -275,11 +276,10 @@ def test_a_run_gives_the_answers_of_reference_mode(official, weights, picture, f
     assert drawn.shape == (120, 160, 3)
     job = job_of_official_flags(parse("--img_path", str(picture), *flags))
     pipeline = Pipeline(
-        Segmenter(weights, imgsz=128, conf=0.4, iou=0.9),
+        ReferenceSegmenter(weights, imgsz=128, conf=0.4, iou=0.9),
         tracking=TrackingConfig(enabled=False),
         prompts=job.prompts,
-        prompting="reference",
-        retina_masks=job.retina_masks,
+        matcher=ReferenceMatcher(job.retina_masks),
     )
     (message,) = pipeline([make_frame(image=load_image(picture))])
     assert [one["area"] for one in results] == [one.area for one in message.objects]

@@ -132,7 +132,7 @@ def test_prompts_that_contradict_themselves(prompts, message, prompting):
 
 
 def test_streamsegs_rules_take_no_box_without_extent():
-    with pytest.raises(DataError, match="needs x0 < x1"):
+    with pytest.raises(DataError, match="must satisfy x0 < x1"):
         prompted(scene("default"), bboxes=[10, 10, 10, 20])
 
 

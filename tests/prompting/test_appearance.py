@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.prompting.appearance import MAX_VIEWS, NUM_CELLS, Appearance, mask_areas, silhouette_ious
+from streamseg.prompting.appearance import APPEARANCE_VIEWS, NUM_CELLS, Appearance, mask_areas, silhouette_ious
 from streamseg.prompting.history import FrameRecord, record_frame
 from tests.support.followed import BOX, CUP, moved, seen
 from tests.support.shapes import Shape
@@ -45,7 +45,7 @@ def test_views_are_few_and_the_largest_is_among_them():
     shapes = [CUP] * 20 + [Shape(80, 120, 60, 40)] * 20
     shapes[7] = Shape(80, 120, 80, 110)
     appearance = Appearance.of(film(shapes))
-    assert len(appearance.areas) <= MAX_VIEWS
+    assert len(appearance.areas) <= APPEARANCE_VIEWS
     assert appearance.areas.max() == pytest.approx(np.pi / 4 * 80 * 110, rel=0.08)
     assert appearance.areas[0] == pytest.approx(np.pi / 4 * 60 * 40, rel=0.1), "the last one comes first"
 
@@ -55,7 +55,7 @@ def test_half_of_what_was_known_before_stays():
     later = Appearance.of(film([CUP] * 5, [(0, 1)] * 5), earlier)
     assert later.embeddings is not None
     assert later.embeddings.tolist() == [[0, 1]] * 2 + [[1, 0]] * 2
-    assert len(later.areas) == len(later.silhouettes) == MAX_VIEWS
+    assert len(later.areas) == len(later.silhouettes) == APPEARANCE_VIEWS
     assert later.box == pytest.approx((50, 75, 110, 165), abs=3), "but where it was seen last"
 
 

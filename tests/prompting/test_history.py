@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from streamseg.prompting import hypotheses, select
-from streamseg.prompting.history import HISTORY_SECONDS, MAX_HISTORY_BYTES, RASTER, FrameHistory, record_frame
+from streamseg.prompting.history import HISTORY_SECONDS, MAX_HISTORY_BYTES, SILHOUETTE_SIZE, FrameHistory, record_frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from tests.support.shapes import Shape, detect_shapes
@@ -25,7 +25,7 @@ PROMPTS = [
 ]
 
 
-@pytest.mark.parametrize("raster", [None, RASTER, 10], ids=["plain", "corrected", "corrected-otherwise"])
+@pytest.mark.parametrize("raster", [None, SILHOUETTE_SIZE, 10], ids=["plain", "corrected", "corrected-otherwise"])
 def test_what_is_kept_answers_as_the_frame_itself(raster: int | None):
     frame = FRAME
     if raster is not None:
@@ -41,7 +41,7 @@ def test_identities_are_looked_up():
     record = record_frame(FRAME, 3, 0.1)
     assert record.rows == {4: 0, 2: 2, 9: 3}
     assert record.track_ids == (4, -1, 2, 9)
-    assert record.rasters.shape == (4, RASTER, RASTER)
+    assert record.rasters.shape == (4, SILHOUETTE_SIZE, SILHOUETTE_SIZE)
     assert record.embeddings is None
 
 

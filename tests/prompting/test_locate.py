@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from streamseg.prompting.appearance import Appearance
-from streamseg.prompting.history import FrameRecord, FrameHistory, record_frame
+from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
 from streamseg.prompting.locate import BRIDGED_CONFIDENCE, TargetLocator
-from streamseg.prompting.target import Target, Hypothesis
+from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
 from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHERS, Objects, Run, click, seen
 

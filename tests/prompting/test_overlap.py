@@ -8,7 +8,7 @@ PROMPT = BoxPrompt("box", (0, 0, 10, 10))
 
 
 @pytest.mark.parametrize(
-    ("fit", "best", "all_hypotheses_TMP"),
+    ("fit", "best", "nested"),
     [
         pytest.param([0.5, 0.75, 0.25], (1,), (1, 0), id="best first, none below the limit"),
         pytest.param([0.5, 0.5], (0,), (0, 1), id="equal ones in their order"),
@@ -16,9 +16,9 @@ PROMPT = BoxPrompt("box", (0, 0, 10, 10))
         pytest.param([MIN_SCORE], (0,), (0,), id="the limit itself"),
     ],
 )
-def test_rows_by_their_fit(fit, best, all_hypotheses_TMP):
+def test_rows_by_their_fit(fit, best, nested):
     table = torch.tensor([fit], dtype=torch.float64)
-    for rows, is_nested in ((best, False), (all_hypotheses_TMP, True)):
+    for rows, is_nested in ((best, False), (nested, True)):
         (selection,) = select_best_fits([PROMPT], table, nested=is_nested)
         assert selection == Selection("box", rows, tuple(fit[row] for row in rows))
 

@@ -8,7 +8,7 @@ import pytest
 
 from streamseg.prompting.history import record_frame
 from streamseg.prompting.parts import PartRelations
-from streamseg.prompting.select import WHOLE_CONFIDENCE
+from streamseg.prompting.prompt_tracker import WHOLE_CONFIDENCE
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from tests.support.followed import Objects, Run, click, moved, seen, stand
 from tests.support.parts import ON_SHIRT, PERSON, SHIRT, SPEED, ids, walk
@@ -88,7 +88,7 @@ def test_steps_go_to_the_whole_itself():
 def test_a_restart_and_a_memory_know_the_part_and_no_whole():
     run = Run()
     run.stands([*walk(0, 10), *walk(10, 12, shirt=False)], ON_SHIRT)
-    memory = json.loads(json.dumps(run.tracker.memory(), allow_nan=False))
+    memory = json.loads(json.dumps(run.tracker.state_dict(), allow_nan=False))
     run.tracker.restart()
     for later in (run, Run(memory)):
         stands = ids(

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from streamseg.prompting.appearance import Appearance
-from streamseg.prompting.history import FirstSeen
-from streamseg.prompting.history import FrameRecord, record_frame
+from streamseg.prompting.history import FirstSeen, FrameRecord, record_frame
 from streamseg.prompting.reid import (
     AGREEING_FRAMES,
     FEATURES,

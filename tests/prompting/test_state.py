@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.errors import DataError
-from streamseg.prompting import PromptTracker
-from tests.support.followed import BOX, CLICK, CUP, KITE, Objects, Run, click, moved, seen, stand
+from tests.support.followed import BOX, CLICK, CUP, KITE, Objects, Run, click, moved, restored, seen, stand
 
 EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1), 7: (1, 0.1, 0), 8: (0, 1, 0.1)}
 FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
@@ -18,7 +17,7 @@ def memory_of(*prompts, frames: int = 4, embeddings=EMBEDDINGS):
     run = Run()
     for _ in range(frames):
         run(seen(FIRST, embeddings), *prompts)
-    return json.loads(json.dumps(run.tracker.memory(), allow_nan=False))
+    return json.loads(json.dumps(run.tracker.state_dict(), allow_nan=False))
 
 
 @pytest.mark.parametrize("embeddings", [EMBEDDINGS, None], ids=["by-looks", "by-shape-alone"])
@@ -39,10 +38,10 @@ def test_a_prompt_that_means_something_else_is_asked():
 
 def test_memory_is_handed_on_where_no_frame_came():
     memory = memory_of(CLICK)
-    assert PromptTracker(memory).memory() == memory
+    assert restored(memory).state_dict() == memory
     run = Run(memory)
     run(seen([]), CLICK)
-    assert run.tracker.memory() == memory, "and while its object is not there"
+    assert run.tracker.state_dict() == memory, "and while its object is not there"
 
 
 def test_what_never_had_an_object_has_no_memory():
@@ -53,27 +52,27 @@ def test_what_never_had_an_object_has_no_memory():
     ("change", "reason"),
     [
         pytest.param(None, "it is NoneType, not a mapping", id="nothing"),
-        pytest.param({"box": [1, 2, 3]}, "box have a wrong shape", id="three-sides"),
-        pytest.param({"box": [9, 2, 3, 4]}, "its box is turned inside out", id="inside-out"),
-        pytest.param({"box": [float("nan"), 2, 3, 4]}, "box are out of their range", id="nan"),
-        pytest.param({"velocity": "fast"}, "velocity are no numbers", id="words"),
-        pytest.param({"silhouettes": []}, "silhouettes have a wrong shape", id="no-view"),
-        pytest.param({"silhouettes": [[1] * 71] * 4}, "silhouettes have a wrong shape", id="short-view"),
-        pytest.param({"silhouettes": [[300] * 72] * 4}, "silhouettes are out of their range", id="no-bytes"),
-        pytest.param({"silhouettes": [[1] * 72] * 400}, "silhouettes have a wrong shape", id="many-views"),
-        pytest.param({"areas": [1.0]}, "areas have a wrong shape", id="areas-of-other-views"),
-        pytest.param({"embeddings": [[0.5]]}, "embeddings have a wrong shape", id="embeddings-of-other-views"),
-        pytest.param({"embeddings": [[0.5], [1, 2], [0], [0]]}, "embeddings are no numbers", id="ragged"),
-        pytest.param({"prompt": "x"}, "prompt is no whole number", id="no-number"),
-        pytest.param({"step": 1.5}, "step is no whole number", id="half-a-step"),
+        pytest.param({"box": [1, 2, 3]}, "box has a wrong shape", id="three-sides"),
+        pytest.param({"box": [9, 2, 3, 4]}, "box must satisfy x0 <= x1 and y0 <= y1", id="inside-out"),
+        pytest.param({"box": [float("nan"), 2, 3, 4]}, "box is out of range", id="nan"),
+        pytest.param({"velocity": "fast"}, "velocity must be numbers", id="words"),
+        pytest.param({"silhouettes": []}, "silhouettes has a wrong shape", id="no-view"),
+        pytest.param({"silhouettes": [[1] * 71] * 4}, "silhouettes has a wrong shape", id="short-view"),
+        pytest.param({"silhouettes": [[300] * 72] * 4}, "silhouettes is out of range", id="no-bytes"),
+        pytest.param({"silhouettes": [[1] * 72] * 400}, "silhouettes has a wrong shape", id="many-views"),
+        pytest.param({"areas": [1.0]}, "areas has a wrong shape", id="areas-of-other-views"),
+        pytest.param({"embeddings": [[0.5]]}, "embeddings has a wrong shape", id="embeddings-of-other-views"),
+        pytest.param({"embeddings": [[0.5], [1, 2], [0], [0]]}, "embeddings must be numbers", id="ragged"),
+        pytest.param({"prompt": "x"}, "prompt must be an integer", id="no-number"),
+        pytest.param({"step": 1.5}, "step must be an integer", id="half-a-step"),
     ],
 )
 def test_a_damaged_memory_is_refused_in_one_line(change, reason):
     memory = memory_of(CLICK)
     memory["click"] = None if change is None else {**memory["click"], **change}
     with pytest.raises(DataError) as caught:
-        PromptTracker(memory)
-    assert str(caught.value).startswith(f"the memory of prompt 'click' is damaged ({reason})")
+        restored(memory)
+    assert str(caught.value).startswith(f"the saved state of prompt 'click' is invalid ({reason})")
     assert "\n" not in str(caught.value)
 
 

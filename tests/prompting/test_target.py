@@ -6,7 +6,7 @@ import pytest
 
 from streamseg.prompting import select
 from streamseg.prompting.history import FrameRecord, record_frame
-from streamseg.prompting.target import Target, Hypothesis, carry, inner_point, is_step
+from streamseg.prompting.target import Hypothesis, Target, carry, inner_point, is_step
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import BoxPrompt, SpatialPrompt
 from tests.support.followed import BOX, CLICK, CUP, HANDLE, Objects, click, moved, seen

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import torch
 
-from streamseg.prompting import PromptTracker
+from streamseg.prompting import PromptSet, PromptTracker
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import PointPrompt, Selection, SpatialPrompt
 from tests.support.shapes import Shape, detect_shapes
@@ -57,17 +57,27 @@ BOUND, LOST, NONE = ("bound", 1), ("lost", 1), ("none", -1)
 """How a click on the cup of `BOTH` stands."""
 
 
+def restored(state: Mapping[str, object]) -> PromptTracker:
+    """A prompt tracker with the targets of an earlier run."""
+    tracker = PromptTracker()
+    tracker.load_state_dict(state)
+    return tracker
+
+
 class Run:
     """A follower and the frames that it has seen."""
 
-    def __init__(self, memory: dict[str, object] | None = None) -> None:
-        self.follower = PromptTracker(memory)
+    def __init__(self, state: dict[str, object] | None = None) -> None:
+        self.tracker = restored(state or {})
+        self._prompts = PromptSet.of(())
         self.index = -1
 
     def __call__(self, frame: Tracked, *prompts: SpatialPrompt, skip: int = 0) -> list[Selection]:
         """The answers in the next frame, after `skip` frames were dropped."""
         self.index += 1 + skip
-        return self.follower.update(frame, prompts, frame_index=self.index, time_seconds=self.index / FPS)
+        if prompts != self._prompts.prompts or any(a is not b for a, b in zip(prompts, self._prompts.prompts)):
+            self._prompts = PromptSet.of(prompts)
+        return self.tracker.update(frame, self._prompts, frame_index=self.index, time_seconds=self.index / FPS)
 
     def stands(self, frames: Iterable[Objects], *prompts: SpatialPrompt) -> list[list[tuple[str, int]]]:
         """State and identity of each prompt, by frame."""

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from streamseg.config import TextConfig, TrackingConfig
-from streamseg.errors import ConfigError, WeightsError
-from streamseg.fastsam.reference_text import ReferenceTextSelector
+from streamseg.errors import WeightsError
+from streamseg.fastsam.mode import FastSAMMode
 from streamseg.pipeline import Pipeline
+from streamseg.pipeline.mode import StreamsegMode
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import EverythingPrompt, TextPrompt
-from streamseg.text import TextSelector, text_answers
+from streamseg.text import TextSelector
 from streamseg.text.ranking import NONE_OF_THESE
 from streamseg.text.selector import TEXTS_PER_FRAME
 from tests.support.frames import make_frame
@@ -77,7 +78,7 @@ def at(frame, index, seconds):
 )
 def test_texts_are_labels(colours, words, rows):
     frame, instances = scene(*colours)
-    select = TextSelector(lambda: scripted(logit_scale=20.0))
+    select = TextSelector(lambda: scripted(logit_scale=20.0)).open_source()
     selections = select(frame, tracked(instances), texts(*words))
     assert rows_of(selections) == rows
     assert [one.prompt_id for one in selections] == [f"t{number}" for number in range(len(words))]
@@ -88,7 +89,7 @@ def test_texts_are_labels(colours, words, rows):
 
 def test_sigmoid_encoders_need_no_none_of_these():
     frame, instances = scene("red", "grey")
-    select = TextSelector(lambda: scripted(activation="sigmoid", logit_scale=20.0, logit_bias=-10.0))
+    select = TextSelector(lambda: scripted(activation="sigmoid", logit_scale=20.0, logit_bias=-10.0)).open_source()
     (red,) = select(frame, tracked(instances), texts("red"))
     assert red.rows == (0,)
 
@@ -96,7 +97,7 @@ def test_sigmoid_encoders_need_no_none_of_these():
 def test_a_threshold():
     frame, instances = scene("red", "grey")
     for threshold, rows in ((0.0, [[0, 1]]), (1.0, [[]])):
-        select = TextSelector(lambda: scripted(logit_scale=5.0), threshold=threshold)
+        select = TextSelector(lambda: scripted(logit_scale=5.0), threshold=threshold).open_source()
         assert rows_of(select(frame, tracked(instances), texts("red"))) == rows
 
 
@@ -109,7 +110,7 @@ def test_no_text_costs_nothing():
     def never():
         raise AssertionError("loaded")
 
-    assert TextSelector(never)(frame, tracked(instances), []) == []
+    assert TextSelector(never).open_source()(frame, tracked(instances), []) == []
 
 
 class Later:
@@ -118,26 +119,29 @@ class Later:
     def __init__(self):
         self.asked = []
         self._result = None
-        self.is_done = False
+        self._is_done = False
 
     def __call__(self, work):
         self.asked.append(work)
-        self.is_done = False
+        self._is_done = False
         return self
 
     def finish(self):
         self._result = self.asked[-1]()
-        self.is_done = True
+        self._is_done = True
+
+    def done(self):
+        return self._is_done
 
     def result(self):
-        assert self.is_done, "a frame waited"
+        assert self._is_done, "a frame waited"
         return self._result
 
 
 def test_frames_go_on_while_objects_are_looked_at():
     frame, instances = scene("red", "green", "red")
     later = Later()
-    select = TextSelector(scripted, max_crops_per_frame=2, start=later)
+    select = TextSelector(scripted, max_crops_per_frame=2, start=later).open_source()
 
     def answer(index):
         return rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red")))
@@ -155,7 +159,7 @@ def test_frames_go_on_while_objects_are_looked_at():
 def test_objects_without_an_identity_are_not_looked_at_beside_the_frames():
     frame, instances = scene("red", "red")
     later = Later()
-    select = TextSelector(scripted, max_crops_per_frame=4, start=later)
+    select = TextSelector(scripted, max_crops_per_frame=4, start=later).open_source()
     select(frame, tracked(instances, -1, -1), texts("red"))
     assert not later.asked
     select(at(frame, 1, 0.1), tracked(instances, -1, 4), texts("red"))
@@ -166,7 +170,7 @@ def test_objects_without_an_identity_are_not_looked_at_beside_the_frames():
 def test_an_object_is_embedded_once_and_a_text_too():
     frame, instances = scene("red", "green")
     encoders = scripted()
-    select = TextSelector(lambda: encoders, max_crops_per_frame=4)
+    select = TextSelector(lambda: encoders, max_crops_per_frame=4).open_source()
     for index in range(10):
         assert rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red"))) == [[0]]
     assert rows_of(select(at(frame, 10, 0.4), tracked(instances), texts("green", "red"))) == [[1], [0]]
@@ -177,7 +181,7 @@ def test_an_object_is_embedded_once_and_a_text_too():
 def test_a_budget_spreads_objects_over_frames_the_largest_first():
     frame, instances = scene("red", "red", "red", "red", "red")
     encoders = scripted()
-    select = TextSelector(lambda: encoders, max_crops_per_frame=2)
+    select = TextSelector(lambda: encoders, max_crops_per_frame=2).open_source()
     found = [rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red")))[0] for index in range(4)]
     assert [sorted(rows) for rows in found] == [[0, 1], [0, 1, 2, 3], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
     assert encoders.num_images == [2, 2, 1, 0]
@@ -186,7 +190,7 @@ def test_a_budget_spreads_objects_over_frames_the_largest_first():
 def test_tentative_objects_are_looked_at_with_what_is_left_and_not_remembered():
     frame, instances = scene("red", "red", "red")
     encoders = scripted()
-    select = TextSelector(lambda: encoders, max_crops_per_frame=2)
+    select = TextSelector(lambda: encoders, max_crops_per_frame=2).open_source()
     found = [
         sorted(rows_of(select(at(frame, index, index / 30), tracked(instances, -1, 7, 8), texts("red")))[0])
         for index in range(2)
@@ -197,14 +201,14 @@ def test_tentative_objects_are_looked_at_with_what_is_left_and_not_remembered():
 
 def test_every_object_of_a_picture_that_stands_alone():
     frame, instances = scene("red", "green", "red", "red", "red")
-    select = TextSelector(scripted)
+    select = TextSelector(scripted).open_source()
     assert sorted(rows_of(select(frame, tracked(instances, *[-1] * 5), texts("red")))[0]) == [0, 2, 3, 4]
 
 
 def test_an_object_that_changes_is_embedded_again():
     frame, instances = scene("red")
     told = replace(instances, embeddings=torch.tensor([[1.0, 0.0]]))
-    select = TextSelector(scripted, max_crops_per_frame=4)
+    select = TextSelector(scripted, max_crops_per_frame=4).open_source()
     assert rows_of(select(frame, tracked(told), texts("red", "green"))) == [[0], []]
     green, _ = scene("green")
     assert rows_of(select(at(green, 1, 0.1), tracked(told), texts("red", "green"))) == [[0], []]
@@ -217,53 +221,48 @@ def test_an_object_that_changes_is_embedded_again():
 def test_many_texts_at_once_are_spread_over_frames():
     frame, instances = scene("red")
     encoders = scripted()
-    select = TextSelector(lambda: encoders, max_crops_per_frame=4)
+    select = TextSelector(lambda: encoders, max_crops_per_frame=4).open_source()
     many = texts(*(f"text {number}" for number in range(2 * TEXTS_PER_FRAME)), "red")
     found = [select(at(frame, index, index / 30), tracked(instances), many)[-1].rows for index in range(3)]
     assert found == [(), (), (0,)]
     assert len(encoders.texts) == len(NONE_OF_THESE) + len(many)
 
 
-def test_sources_are_apart_and_one_that_ends_is_forgotten():
+def test_sources_share_no_embeddings():
     frame, instances = scene("red")
     green, _ = scene("green")
     encoders = scripted()
-    select = TextSelector(lambda: encoders, max_crops_per_frame=4)
-    other = replace(green, source_id="other")
+    shared = TextSelector(lambda: encoders, max_crops_per_frame=4)
+    select, other = shared.open_source(), shared.open_source()
     assert rows_of(select(frame, tracked(instances), texts("green"))) == [[]]
-    assert rows_of(select(other, tracked(instances), texts("green"))) == [[0]]
-    assert rows_of(select(at(green, 1, 0.1), tracked(instances), texts("green"))) == [[]]  # known as red
-    select.end_source("camera")
-    select.end_source("never seen")
-    assert rows_of(select(at(green, 2, 0.2), tracked(instances), texts("green"))) == [[0]]
+    assert rows_of(other(green, tracked(instances), texts("green"))) == [[0]]
+    assert rows_of(select(at(green, 1, 0.1), tracked(instances), texts("green"))) == [[]]  # cached as red
 
 
 # ---- from a configuration, and in a pipeline
 
-
-def test_a_configuration_without_encoders_is_refused_when_a_text_is_asked_for(tmp_path):
-    for prompting, kind in (("default", TextSelector), ("reference", ReferenceTextSelector)):
-        select = text_answers(TextConfig(encoders=str(tmp_path / "none")), prompting=prompting)
-        assert isinstance(select, kind)
-        pipeline = Pipeline(lambda images: [], text=select, prompting=prompting)
-        with pytest.raises(WeightsError, match="scripts/export_text_encoders"):
-            pipeline.set_prompts(texts("red"))
-        assert pipeline.prompts == (EverythingPrompt(),)
-    with pytest.raises(ConfigError, match="is a text"):
-        Pipeline(lambda images: [], prompts=texts("red"))
+MODES = [pytest.param(StreamsegMode(), id="streamseg"), pytest.param(FastSAMMode(), id="fastsam")]
 
 
-@pytest.mark.parametrize("prompting", ["default", "reference"])
-def test_in_a_pipeline(tmp_path, prompting):
+@pytest.mark.parametrize("mode", MODES)
+def test_missing_encoders_are_reported_with_the_first_text(tmp_path, mode):
+    matcher = mode.text_matcher(TextConfig(encoders=str(tmp_path / "none")))
+    pipeline = Pipeline(lambda images, regions=None: [], text=matcher)
+    with pytest.raises(WeightsError, match="scripts/export_text_encoders"):
+        pipeline.set_prompts(texts("red"))
+    assert pipeline.prompts == (EverythingPrompt(),)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_in_a_pipeline(tmp_path, mode):
     folder = make_encoders(tmp_path / "tiny")
-    select = text_answers(TextConfig(encoders=str(folder), device="cpu"), prompting=prompting)
     frame, instances = scene("red", "green", "grey")
     pipeline = Pipeline(
-        lambda images: [instances] * len(images),
+        lambda images, regions=None: [instances] * len(images),
         tracking=TrackingConfig(confirm_frames=1),
         prompts=texts("red cup", "green cup"),
-        prompting=prompting,
-        text=select,
+        matcher=mode.prompt_matcher(),
+        text=mode.text_matcher(TextConfig(encoders=str(folder), device="cpu")),
     )
     for index in range(2):
         (message,) = pipeline([at(frame, index, index / 30)])

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.prompting.parts import MAX_RESTING_SECONDS, MAX_SECONDS, MAX_VIEWS, PATIENCE, VIEW_SECONDS, PartRelation
+from streamseg.prompting.parts import (
+    MAX_RESTING_SECONDS,
+    MAX_SECONDS,
+    PATIENCE,
+    VIEW_SECONDS,
+    WHOLE_VIEWS,
+    PartRelation,
+)
 from tests.support.followed import FPS, Objects, Run, click, moved
 from tests.support.parts import ON_SHIRT, PERSON, SPEED, ids, walk
 from tests.support.shapes import Shape
@@ -67,12 +74,12 @@ def test_not_for_ever():
 
 def test_the_first_look_of_a_whole_and_the_last_ones_are_kept():
     pair = PartRelation.begin(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
-    appearance = np.eye(MAX_VIEWS + 3, dtype=np.float32)
+    appearance = np.eye(WHOLE_VIEWS + 3, dtype=np.float32)
     for index, look in enumerate(appearance):
         pair.add(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 1.0, index * VIEW_SECONDS)
         pair.view(look, index * VIEW_SECONDS)
         pair.view(look, (index + 0.5) * VIEW_SECONDS)
-    assert [pair.is_like(look) for look in appearance] == [True, *[False] * 3, *[True] * (MAX_VIEWS - 1)]
+    assert [pair.is_like(look) for look in appearance] == [True, *[False] * 3, *[True] * (WHOLE_VIEWS - 1)]
 
 
 def test_what_is_not_known_is_like_anything():

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from streamseg.prompting import PromptSet
+from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
 from streamseg.prompting.prompt_tracker import Targets
-from streamseg.prompting.history import FrameRecord, FrameHistory, record_frame
-from streamseg.prompting.target import Target, Hypothesis
+from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
-from streamseg.structures.prompt import EverythingPrompt, SpatialPrompt
+from streamseg.structures.prompt import EverythingPrompt, Prompt
 from tests.support.followed import (
     BOTH,
     BOUND,
@@ -42,10 +43,10 @@ class Frames:
         self.targets = Targets()
         self._sightings = FrameHistory()
         self._newest: FrameRecord | None = None
+        self._given: Sequence[Prompt] = ()
+        self._followed = PromptSet.of(()).followed
 
-    def __call__(
-        self, objects: Objects, prompts: Sequence[EverythingPrompt | SpatialPrompt]
-    ) -> tuple[list[Target], dict[str, list[Hypothesis]]]:
+    def __call__(self, objects: Objects, prompts: Sequence[Prompt]) -> tuple[list[Target], dict[str, list[Hypothesis]]]:
         """Those that begin in the next frame, and the candidates of all."""
         index = len(self._sightings)
         tracked = seen(objects)
@@ -53,8 +54,10 @@ class Frames:
         if before is not None:
             self.targets.carry(before, self._newest)
         self._sightings.add(self._newest)
-        started = self.targets.synchronise(prompts, self._newest)
-        self.targets.ask(tracked, self._sightings)
+        if prompts is not self._given:
+            self._given, self._followed = prompts, PromptSet.of(prompts).followed
+        started = self.targets.synchronise(self._followed, self._newest)
+        self.targets.evaluate(tracked, self._sightings)
         return started, {key: one.hypotheses for key, one in self.targets.by_prompt_id.items()}
 
 

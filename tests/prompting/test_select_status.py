@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamseg.prompting import with_status
-from streamseg.prompting.select import TENTATIVE_CONFIDENCE, answer
-from streamseg.prompting.target import Target, Hypothesis
+from streamseg.prompting.prompt_tracker import TENTATIVE_CONFIDENCE, selection_for
+from streamseg.prompting.select import with_status
+from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection
@@ -49,6 +49,6 @@ def bound(track_id: int, **settings: object) -> Target:
     ],
 )
 def test_answer(target: Target, row: int, expected: PromptStatus):
-    selection = answer("p", target, row)
+    selection = selection_for("p", target, row)
     assert selection.status == expected
     assert (selection.rows, selection.scores) == (((row,), (expected.confidence,)) if row >= 0 else ((), ()))

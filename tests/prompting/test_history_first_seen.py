@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.prompting.history import FORGET_SECONDS, FirstSeen
+from streamseg.prompting.history import FIRST_SEEN_MEMORY_SECONDS, FirstSeen
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_as_if_everything_were_looked_up(frames: list[set[int]], after: int):
 
 def test_what_went_long_ago_is_forgotten_and_nothing_else():
     first_seen = FirstSeen()
-    for second in range(int(3 * FORGET_SECONDS)):
+    for second in range(int(3 * FIRST_SEEN_MEMORY_SECONDS)):
         first_seen.update({0, 10 + second}, float(second))
-    assert FORGET_SECONDS < len(first_seen) < 1.5 * FORGET_SECONDS
+    assert FIRST_SEEN_MEMORY_SECONDS < len(first_seen) < 1.5 * FIRST_SEEN_MEMORY_SECONDS
     assert first_seen.since(0.0) == {10 + second}

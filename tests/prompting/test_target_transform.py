@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from streamseg.prompting.target import moved
+from streamseg.prompting.target import transform_prompt
 from streamseg.structures.message import CropMask
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, SpatialPrompt
 
@@ -29,7 +29,7 @@ def of(*box: float) -> np.ndarray:
     ],
 )
 def test_a_box(before: Box, after: Box, expected: Box):
-    prompt = moved(BoxPrompt("b", (12, 20, 28, 40), step=2, frame_index=7), of(*before), of(*after))
+    prompt = transform_prompt(BoxPrompt("b", (12, 20, 28, 40), step=2, frame_index=7), of(*before), of(*after))
     assert isinstance(prompt, BoxPrompt)
     assert prompt.box == expected
     assert (prompt.prompt_id, prompt.step, prompt.frame_index) == ("b", 2, 7)
@@ -37,13 +37,15 @@ def test_a_box(before: Box, after: Box, expected: Box):
 
 def test_points_on_it_and_beside_it():
     prompt = PointPrompt("p", ((20, 20), (60, 20)), (1, 0))
-    assert moved(prompt, of(10, 10, 30, 30), of(30, 10, 70, 50)) == PointPrompt("p", ((50, 30), (130, 30)), (1, 0))
+    assert transform_prompt(prompt, of(10, 10, 30, 30), of(30, 10, 70, 50)) == PointPrompt(
+        "p", ((50, 30), (130, 30)), (1, 0)
+    )
 
 
 def test_a_mask():
     crop = np.zeros((4, 6), np.bool_)
     crop[:, :3] = True
-    prompt = moved(MaskPrompt("m", CropMask(crop, 10, 20)), of(10, 20, 16, 24), of(100, 50, 112, 58))
+    prompt = transform_prompt(MaskPrompt("m", CropMask(crop, 10, 20)), of(10, 20, 16, 24), of(100, 50, 112, 58))
     assert isinstance(prompt, MaskPrompt)
     assert (prompt.mask.x, prompt.mask.y) == (100, 50)
     assert prompt.mask.crop.tolist() == np.repeat(np.repeat(crop, 2, axis=0), 2, axis=1).tolist()
@@ -53,12 +55,12 @@ def test_a_mask_that_would_fall_between_the_pixels_stays():
     crop = np.zeros((9, 9), np.bool_)
     crop[0, 0] = True
     prompt = MaskPrompt("m", CropMask(crop, 0, 0))
-    assert moved(prompt, of(0, 0, 90, 90), of(0, 0, 30, 30)) is prompt
+    assert transform_prompt(prompt, of(0, 0, 90, 90), of(0, 0, 30, 30)) is prompt
 
 
 def test_a_mask_that_would_be_larger_than_any_picture_stays():
     prompt = MaskPrompt("m", CropMask(np.ones((500, 500), np.bool_), 0, 0))
-    assert moved(prompt, of(0, 0, 2, 2), of(0, 0, 2000, 2000)) is prompt
+    assert transform_prompt(prompt, of(0, 0, 2, 2), of(0, 0, 2000, 2000)) is prompt
 
 
 sides = st.floats(1, 500, width=32)
@@ -68,7 +70,7 @@ places = st.builds(lambda x, y, w, h: of(x, y, x + w, y + h), *[st.floats(0, 200
 @given(places, places)
 def test_there_and_back(before: np.ndarray, after: np.ndarray):
     prompt: SpatialPrompt = PointPrompt("p", ((30.0, 40.0),), (1,))
-    back = moved(moved(prompt, before, after), after, before)
+    back = transform_prompt(transform_prompt(prompt, before, after), after, before)
     assert isinstance(back, PointPrompt)
     # Boxes are of single precision: what is lost of a side comes back by as much as the point lies away from the box.
     assert_allclose(back.point_coords, [(30.0, 40.0)], atol=0.5)
@@ -76,6 +78,6 @@ def test_there_and_back(before: np.ndarray, after: np.ndarray):
 
 @given(places, places)
 def test_the_box_itself_goes_where_it_goes(before: np.ndarray, after: np.ndarray):
-    prompt = moved(BoxPrompt("b", tuple(before.tolist())), before, after)
+    prompt = transform_prompt(BoxPrompt("b", tuple(before.tolist())), before, after)
     assert isinstance(prompt, BoxPrompt)
     assert_allclose(prompt.box, after, atol=0.01)

@@ -6,15 +6,15 @@ import math
 
 import pytest
 
-from streamseg.prompting.history import FrameRecord, record_frame
 from streamseg.prompting.appearance import (
-    MAX_VIEWS,
+    GALLERY_SIZE,
     MIN_COSINE,
     MIN_VIEWS,
     PATIENT_FRAMES,
     SURE_COSINE,
     EmbeddingGallery,
 )
+from streamseg.prompting.history import FrameRecord, record_frame
 from tests.support.followed import BOX, CUP, KITE, Objects, Run, click, moved, seen, stand
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -84,7 +84,7 @@ def test_what_another_network_saw_is_forgotten():
 
 def test_views_are_few_and_the_first_stay():
     gallery = known(*[math.cos(step / 2.5) for step in range(1, 40)])
-    assert len(gallery.views) <= MAX_VIEWS
+    assert len(gallery.views) <= GALLERY_SIZE
     assert [view.tolist() for view in gallery.views[:MIN_VIEWS]] == [list(RED)] * MIN_VIEWS
 
 
@@ -119,7 +119,7 @@ def test_an_identity_that_the_tracker_hands_on_is_lost_and_the_object_found_agai
 def test_it_is_remembered_as_it_was_before():
     run = Run()
     lives(run, [ITSELF] * 6 + [TAKEN] * 6)
-    later = Run(run.tracker.memory())
+    later = Run(run.tracker.state_dict())
     both = ([(5, CUP), (6, moved(BOX, 0, 90))], {5: RED, 6: BLUE})
     assert lives(later, [both] * 3)[-1] == ("reacquired", 5)
     run.tracker.restart()

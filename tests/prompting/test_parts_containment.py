@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamseg.prompting.parts import shares_inside
 from streamseg.prompting.history import record_frame
+from streamseg.prompting.parts import shares_inside
 from tests.support.followed import seen
 from tests.support.shapes import Shape
 

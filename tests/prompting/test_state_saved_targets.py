@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import pytest
 
 from streamseg.errors import DataError
-from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.appearance import Appearance, Galleries
 from streamseg.prompting.history import FrameHistory, record_frame
-from streamseg.prompting.appearance import Galleries
 from streamseg.prompting.state import SavedTargets
-from streamseg.prompting.target import Target, Hypothesis
+from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
 from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, moved, seen
 
@@ -31,8 +30,8 @@ def seen_in(frames: Sequence[Objects]) -> FrameHistory:
 
 def written(*targets: Target, frames: Sequence[Objects] = (BOTH,) * 3) -> dict[str, object]:
     saved = SavedTargets({})
-    saved.write(targets, seen_in(frames), Galleries())
-    return saved.memory()
+    saved.update(targets, seen_in(frames), Galleries())
+    return saved.state_dict()
 
 
 def centre_x(entry: object) -> float:
@@ -43,11 +42,11 @@ def centre_x(entry: object) -> float:
 def test_what_is_written_is_taken_once_by_the_prompt_that_it_is_of():
     memory = json.loads(json.dumps(written(Target(CLICK, [Hypothesis(1)]))))
     saved = SavedTargets(memory)
-    appearance = saved.take(CLICK)
+    appearance = saved.pop(CLICK)
     assert appearance is not None
     assert (appearance.box[0] + appearance.box[2]) / 2 == pytest.approx(CUP.x, abs=1)
-    assert saved.take(CLICK) is None
-    assert SavedTargets(memory).take(click(CUP.x, CUP.y, prompt_id="other")) is None
+    assert saved.pop(CLICK) is None
+    assert SavedTargets(memory).pop(click(CUP.x, CUP.y, prompt_id="other")) is None
 
 
 @pytest.mark.parametrize(
@@ -56,8 +55,8 @@ def test_what_is_written_is_taken_once_by_the_prompt_that_it_is_of():
 )
 def test_what_was_of_another_prompt_of_the_id_is_let_go(prompt):
     saved = SavedTargets(written(Target(CLICK, [Hypothesis(1)])))
-    assert saved.take(prompt) is None
-    assert saved.take(CLICK) is None
+    assert saved.pop(prompt) is None
+    assert saved.pop(CLICK) is None
 
 
 @pytest.mark.parametrize(
@@ -84,22 +83,22 @@ def test_an_object_is_written_as_it_was_found_again_and_else_as_it_was():
 def test_what_was_not_taken_yet_is_handed_on():
     memory = written(Target(CLICK, [Hypothesis(1)]))
     saved = SavedTargets(memory)
-    assert saved.memory() == memory
+    assert saved.state_dict() == memory
     other = click(BOX.x, BOX.y, prompt_id="box")
-    saved.write([Target(other, [Hypothesis(8)])], seen_in([BOTH]), Galleries())
-    assert saved.memory() == {**memory, **written(Target(other, [Hypothesis(8)]), frames=[BOTH])}
+    saved.update([Target(other, [Hypothesis(8)])], seen_in([BOTH]), Galleries())
+    assert saved.state_dict() == {**memory, **written(Target(other, [Hypothesis(8)]), frames=[BOTH])}
 
 
 def test_what_is_read_does_not_change_before_it_is_written_anew():
     saved = SavedTargets(written(Target(CLICK, [Hypothesis(1)])))
-    saved.take(CLICK)
-    assert list(saved.memory()) == ["click"]
-    saved.write([], seen_in([BOTH]), Galleries())
-    assert saved.memory() == {}
+    saved.pop(CLICK)
+    assert list(saved.state_dict()) == ["click"]
+    saved.update([], seen_in([BOTH]), Galleries())
+    assert saved.state_dict() == {}
 
 
 def test_a_damaged_memory_is_refused():
-    with pytest.raises(DataError, match="the memory of prompt 'click' is damaged"):
+    with pytest.raises(DataError, match="the saved state of prompt 'click' is invalid"):
         SavedTargets({"click": 3})
 
 
@@ -110,7 +109,7 @@ def test_another_thread_never_finds_half_of_it():
 
     def ask() -> None:
         while not stop.is_set():
-            memories.append(set(run.tracker.memory()))
+            memories.append(set(run.tracker.state_dict()))
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
