@@ -13,10 +13,14 @@ from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
 
 
-def run(*words):
+def parse(*words):
     parser = argparse.ArgumentParser()
     export.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["export", *map(str, words)])
+    return parser.parse_args(["export", *map(str, words)])
+
+
+def run(*words):
+    args = parse(*words)
     return args.command(args)
 
 
@@ -60,6 +64,18 @@ def test_8_bit_quantization(tmp_path, capsys):
     assert lines[3] == "calibrating 8 bits with 2 images (experimental) …"
     assert re.match(r"8 bits on 2 images: \d+ of \d+ objects matched, median differences: boxes ", lines[4])
     assert "quantized" in build_engine(out, device="cpu").metadata
+
+
+@pytest.mark.parametrize(
+    ("words", "num_images"),
+    [
+        pytest.param([], 64, id="default"),
+        pytest.param(["--calibration-images", 3], 3, id="flag"),
+        pytest.param(["--calibration-pictures", 3], 3, id="former-flag"),
+    ],
+)
+def test_number_of_calibration_images(words, num_images):
+    assert parse("--out", "n.onnx", *words).calibration_images == num_images
 
 
 def test_half_precision(tmp_path):
