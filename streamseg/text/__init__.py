@@ -1,16 +1,15 @@
-"""Which objects a text describes. The network for segmentation takes no part: objects are found already.
+"""Text prompts: match texts with objects that are already segmented; the segmentation network is not involved.
 
-    crops ─► image encoder ─► memory (per track) ─┐
-    texts ─► text encoder ─► kept ────────────────┴► ranking ─► Selection
+    crops ─► image encoder ─► embedding cache (per track) ─┐
+    texts ─► text encoder ─► text cache ───────────────────┴► ranking ─► Selection
 
-description  what `encoders.json` says about a folder of encoders
-encoders     a folder of two ONNX graphs and a tokenizer; pictures and words to vectors
-crops        objects as the image encoder sees them
-objects      objects to vectors
-ranking      vectors to scores, 0..1, with "none of these"
-memory       which objects are looked at in a frame, and what is known of the others
-selector     one Selection for each text
-export       two torch modules and a tokenizer to such a folder
+description       `encoders.json`, the description of a folder of encoders
+encoders          a folder of two ONNX graphs and a tokenizer: images and texts to embeddings
+crops             crops of objects for the image encoder
+ranking           embeddings to scores 0..1, with distractors for "none of these"
+embedding_cache   embeddings of tracks, and selection of the objects to embed in a frame
+selector          one Selection per text prompt
+export            two torch modules and a tokenizer to a folder of encoders
 """
 
 from streamseg.text.encoders import Encoders, OnnxEncoders, encoders_folder, load_encoders

@@ -1,4 +1,4 @@
-"""Objects as the image encoder sees them: squares with some context, in which the object stands out."""
+"""Crops of objects for the image encoder: squares with some context, in which the object stands out."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from streamseg.text.encoders import Encoders
 __all__ = ["CropStyle", "encoder_crops", "object_crops"]
 
 DIMMED: Final = 0.3
-"""Share of the picture that is left where it is dimmed; the rest is the fill colour."""
+"""Share of the image in a dimmed background; the rest is the fill colour."""
 
 BLUR_CELLS: Final = 14
-"""A blurred background has the detail of so many cells along a side: colours and places stay, shapes go."""
+"""Cells per side of a blurred background: colours and positions remain, shapes disappear."""
 
-MASK_RASTER: Final = 64
-"""Mask logits are sampled at so many places along a side, and interpolated between them. The grid of the network has
-160 cells for the whole picture, so that a crop of an object seldom has more."""
+MASK_SAMPLES: Final = 64
+"""Samples of mask logits per side of a crop, with interpolation between them. The grid of the network has 160 cells for
+the whole image, so a crop of an object rarely has more."""
 
 MIN_SIDE_PX: Final = 8
-"""Of the square in the picture; smaller objects get more context."""
+"""Minimum side of the square, in image pixels; smaller objects get more context."""
 
 
 @dataclass(frozen=True)
 class CropStyle:
-    """What a crop shows besides the object.
+    """Surroundings of the object in a crop.
 
-    A blurred background is the best hint for CLIP among colours, circles, boxes and crops in "Fine-Grained Visual
-    Prompting" (Yang et al. 2023, arXiv 2306.04356).
+    A blurred background is the best visual prompt for CLIP, compared with colours, circles, boxes and crops, in
+    "Fine-Grained Visual Prompting" (Yang et al. 2023, arXiv 2306.04356).
     """
 
     context: float = 0.2
-    """How far it reaches beyond the box on each side, as a share of the box's longer side."""
+    """Margin around the box on each side, as a share of the longer side of the box."""
     background: Literal["dim", "blur", "fill", "keep"] = "blur"
-    """What becomes of the pixels around the object; keep: they stay."""
+    """Treatment of the pixels around the object; `keep` leaves them unchanged."""
     colour: tuple[int, int, int] = (0, 0, 0)
-    """RGB that fills what lies outside the picture, and the background."""
+    """RGB fill colour for the background and for areas outside the image."""
 
 
 def object_crops(
@@ -56,25 +56,28 @@ def object_crops(
     style: CropStyle,
     resize: Literal["bilinear", "bicubic"] = "bicubic",
 ) -> npt.NDArray[np.uint8]:
-    """Crops of some objects.
+    """Crop objects from an image.
 
-    A crop is a square around the box, moved into the picture as far as it fits; what still lies outside is filled.
-    An object whose mask is empty shows without a change of its background.
+    A crop is a square around the box, moved into the image as far as possible; areas that remain outside are filled. An
+    object with an empty mask keeps its background unchanged.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        instances: K objects of that picture.
-        rows: which of them, N.
+        instances: K objects of the image.
+        rows: N selected objects.
         size: S, side of the crops in pixels.
-        style: what they show besides the object.
-        resize: how pixels are interpolated; of crops less than half as large, the mean over the area is taken first.
+        style: surroundings of the object.
+        resize: pixel interpolation. Crops reduced to less than half their size are area-averaged first.
 
     Returns:
-        uint8 (N, S, S, 3); N may be 0.
+        uint8 (N, S, S, 3) RGB; N may be 0.
+
+    Raises:
+        ValueError: the instances belong to an image of another size.
     """
     height, width = image.shape[:2]
     if instances.image_size != (height, width):
-        raise ValueError(f"instances of a picture of {instances.image_size} do not belong to one of {(height, width)}")
+        raise ValueError(f"instances of an image of {instances.image_size} do not belong to one of {(height, width)}")
     crops = np.empty((len(rows), size, size, 3), np.uint8)
     if not len(rows):
         return crops
@@ -106,7 +109,7 @@ def object_crops(
 
 
 def neutral_colour(encoders: Encoders) -> tuple[int, int, int]:
-    """RGB that the image encoder takes for nothing in particular."""
+    """Return the neutral RGB colour: the encoder's normalisation mean."""
     red, green, blue = (round(255 * min(max(value, 0.0), 1.0)) for value in encoders.description.mean)
     return red, green, blue
 
@@ -121,16 +124,16 @@ def encoder_crops(
     background: Literal["dim", "blur", "fill"],
     colour: tuple[int, int, int] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Some objects of a picture as the image encoder takes them.
+    """Crop objects from an image in the size and resampling that the image encoder requires.
 
     Args:
-        encoders: of pictures and words.
+        encoders: encoders of images and texts.
         image: uint8 (H, W, 3) RGB.
-        instances: K objects of that picture.
-        rows: which of them, N.
+        instances: K objects of the image.
+        rows: N selected objects.
         context: see `CropStyle`.
         background: see `CropStyle`.
-        colour: see `CropStyle`; None: `neutral_colour`.
+        colour: see `CropStyle`; None for the neutral colour of the encoder.
 
     Returns:
         uint8 (N, S, S, 3) RGB; N may be 0.
@@ -141,12 +144,12 @@ def encoder_crops(
 
 
 def _resized(window: npt.NDArray[np.uint8], shape: tuple[int, int], interpolation: int) -> npt.NDArray[np.uint8]:
-    """Pixels of (width, height) `shape`."""
+    """Resize to `shape` (width, height)."""
     height, width = window.shape[:2]
     factor = min(width // shape[0], height // shape[1])
     if factor >= 2:
-        # The mean over whole pixels first; over parts of pixels it takes ten times as long. What is cut off at the
-        # right and below is less than a pixel of the crop.
+        # Average over whole pixels first; averaging over fractions of pixels takes ten times as long. The part cut off
+        # at the right and bottom is smaller than a pixel of the crop.
         width, height = width // factor, height // factor
         window = cv2.resize(  # type: ignore[assignment]
             window[: height * factor, : width * factor], (width, height), interpolation=cv2.INTER_AREA
@@ -155,12 +158,12 @@ def _resized(window: npt.NDArray[np.uint8], shape: tuple[int, int], interpolatio
 
 
 def _squares(boxes: npt.NDArray[np.float64], image_size: tuple[int, int], context: float) -> npt.NDArray[np.int64]:
-    """(N, 3): left, top and side in whole pixels."""
+    """Return the crop squares (N, 3): left, top and side in whole image pixels."""
     extent = boxes[:, 2:] - boxes[:, :2]
     side = np.maximum(np.ceil(extent.max(axis=1) * (1 + 2 * context)), MIN_SIDE_PX)
     corner = np.round((boxes[:, 2:] + boxes[:, :2] - side[:, None]) / 2)
     free = np.array(image_size[::-1]) - side[:, None]
-    # A square that does not fit is centred on the picture, so that both edges are filled alike.
+    # A square that does not fit is centred on the image, so that both edges are filled equally.
     corner = np.where(free >= 0, np.clip(corner, 0, np.maximum(free, 0)), np.round(free / 2))
     return np.concatenate([corner, side[:, None]], axis=1).astype(np.int64)
 
@@ -172,12 +175,12 @@ def _masks(
     squares: npt.NDArray[np.int64],
     size: int,
 ) -> npt.NDArray[np.bool_]:
-    """Which pixels of each square are the object's: bool (N, size, size)."""
-    places = torch.arange(MASK_RASTER).add(0.5) / MASK_RASTER
+    """Return which pixels of each square belong to the object: bool (N, size, size)."""
+    positions = torch.arange(MASK_SAMPLES).add(0.5) / MASK_SAMPLES
     left, top, side = torch.from_numpy(squares).float().unbind(dim=1)
     device = instances.boxes.device
-    x = (left[:, None] + side[:, None] * places).to(device)
-    y = (top[:, None] + side[:, None] * places).to(device)
+    x = (left[:, None] + side[:, None] * positions).to(device)
+    y = (top[:, None] + side[:, None] * positions).to(device)
     index = torch.tensor(list(rows), device=device)[:, None, None]
     sampled = sample_logits(instances, index, x[:, None, :], y[:, :, None]).numpy(force=True)
     margin = (boxes[:, 2:] - boxes[:, :2]) * (0.0 if instances.corrections is None else CORRECTION_MARGIN)

@@ -1,4 +1,4 @@
-"""What a folder of encoders says about itself."""
+"""`encoders.json`, the description of a folder of encoders."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ class EncodersDescription(BaseModel):
     format: Literal["streamseg text encoders"]
     version: Literal[1]
     name: str = Field(min_length=1, max_length=200)
-    """Of the model, as its publisher calls it."""
+    """Name of the model, as published."""
     licence: str = Field(max_length=200)
-    """Of the weights; empty: not known."""
+    """Licence of the weights; empty if unknown."""
     image_size: int = Field(ge=8, le=1024)
-    """Side of the square pictures that the image encoder takes, in pixels."""
+    """Side of the square input images of the image encoder, in pixels."""
     mean: tuple[_Channel, _Channel, _Channel]
-    """Of red, green and blue, 0..1; subtracted first."""
+    """Mean of red, green and blue, 0..1; subtracted first."""
     std: tuple[_Deviation, _Deviation, _Deviation]
-    """Divided by after that."""
+    """Standard deviation of red, green and blue; divided by after the subtraction."""
     resize: Literal["bilinear", "bicubic"]
-    """How pixels are interpolated when pictures change their size."""
+    """Interpolation for resizing images."""
     context_length: int = Field(ge=2, le=1024)
-    """Tokens of a text, with those that begin, end and pad it."""
+    """Number of tokens per text, including start, end and padding tokens."""
     pad_id: int = Field(ge=0)
-    """Token that fills a text up."""
+    """Padding token."""
     lowercase: bool
-    """Whether texts are lowercased before they are cut into tokens."""
+    """Whether texts are converted to lower case before tokenization."""
     embedding_dim: int = Field(ge=1, le=65536)
-    """D, components of an embedding."""
+    """D, number of components of an embedding."""
     logit_scale: float = Field(gt=0, le=1000)
-    """Factor of the cosines."""
+    """Factor applied to cosines."""
     logit_bias: float = Field(ge=-1000, le=1000)
-    """Added to that; 0 with softmax."""
+    """Bias added after scaling; 0 with softmax."""
     activation: Literal["softmax", "sigmoid"]
-    """softmax: texts compete, as in CLIP; sigmoid: each is judged by itself, as in SigLIP."""
+    """`softmax`: texts compete, as in CLIP; `sigmoid`: each text is scored independently, as in SigLIP."""
     template: str = Field(max_length=200)
-    """Sentence that a text is put into at `{}`."""
+    """Sentence with a placeholder `{}` for the text."""
     sha256: dict[Literal["image.onnx", "text.onnx", "tokenizer.json"], _Sha256]
-    """Of the other three files."""
+    """SHA-256 of each of the other three files."""
 
     @field_validator("template")
     @classmethod
     def _one_gap(cls, template: str) -> str:
         if template.count("{}") != 1 or template.replace("{}", "").strip("{}") != template.replace("{}", ""):
-            raise ValueError("needs {} once, for the text, and no other brace")
+            raise ValueError("must contain {} once, for the text, and no other braces")
         return template
 
     @field_validator("sha256")
@@ -77,7 +77,7 @@ class EncodersDescription(BaseModel):
     def _all_files(cls, sha256: dict[str, str]) -> dict[str, str]:
         missing = [name for name in FILES if name not in sha256]
         if missing:
-            raise ValueError(f"{', '.join(missing)} missing")
+            raise ValueError(f"missing {', '.join(missing)}")
         return sha256
 
     @classmethod
@@ -85,18 +85,18 @@ class EncodersDescription(BaseModel):
         """Read `encoders.json` of a folder.
 
         Raises:
-            WeightsError: folder or file are missing, or a value is not allowed; all faults in one line.
+            WeightsError: the folder or file is missing, or a value is invalid; one line lists all faults.
         """
         path = folder / DESCRIPTION
         if not path.is_file():
-            what = f"{folder} has no {DESCRIPTION}" if folder.is_dir() else f"there is no folder {folder}"
+            reason = f"{folder} has no {DESCRIPTION}" if folder.is_dir() else f"there is no folder {folder}"
             raise WeightsError(
-                f"texts need encoders of pictures and words, but {what}; `{FETCH_COMMAND}` fetches them,"
-                " or choose by points or boxes"
+                f"texts need encoders of images and texts, but {reason}; run `{FETCH_COMMAND}` to fetch them,"
+                " or select by points or boxes"
             )
         contents = path.read_bytes()
         if len(contents) > MAX_DESCRIPTION_BYTES:
-            raise WeightsError(f"{path} has {len(contents)} bytes; at most {MAX_DESCRIPTION_BYTES} are allowed")
+            raise WeightsError(f"{path} has {len(contents)} bytes; at most {MAX_DESCRIPTION_BYTES} bytes are allowed")
         try:
             return cls.model_validate_json(contents)
         except ValidationError as error:
@@ -104,13 +104,13 @@ class EncodersDescription(BaseModel):
                 f"{'.'.join(map(str, fault['loc'])) or 'the file'}: {fault['msg'].removeprefix('Value error, ')}"
                 for fault in error.errors()
             ]
-            raise WeightsError(f"{path} describes no encoders: {'; '.join(faults)}".replace("\n", " ")) from error
+            raise WeightsError(f"{path} is invalid: {'; '.join(faults)}".replace("\n", " ")) from error
 
     def file(self, folder: Path, name: Literal["image.onnx", "text.onnx", "tokenizer.json"]) -> bytes:
-        """Contents of one of the files.
+        """Return the contents of one of the files.
 
         Raises:
-            WeightsError: it is missing, or not the one that was described.
+            WeightsError: the file is missing, or its hash differs from the description.
         """
         path = folder / name
         try:
@@ -122,13 +122,13 @@ class EncodersDescription(BaseModel):
         found = hashlib.sha256(contents).hexdigest()
         if found != self.sha256[name]:
             raise WeightsError(
-                f"{path} has the sha256 {found[:16]}…, and {DESCRIPTION} says {self.sha256[name][:16]}…;"
-                f" it is damaged or of other encoders: export them again, e.g. `{FETCH_COMMAND}`"
+                f"{path} has the SHA-256 {found[:16]}…, but {DESCRIPTION} requires {self.sha256[name][:16]}…;"
+                f" it is damaged or belongs to other encoders: export them again, e.g. `{FETCH_COMMAND}`"
             )
         return contents
 
     def sentence(self, text: str) -> str:
-        """What the text encoder is given for a text; texts that come out alike are one."""
+        """Return the input of the text encoder for a text; texts with the same sentence are equivalent."""
         words = " ".join(text.split())
         if not words.lower().startswith(("a photo", "a picture", "an image")):
             words = self.template.replace("{}", words)

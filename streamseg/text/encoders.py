@@ -1,4 +1,4 @@
-"""Pictures and words to vectors that can be compared: a folder of two ONNX graphs and a tokenizer."""
+"""Encoders of images and texts to comparable embeddings: a folder of two ONNX graphs and a tokenizer."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ import torch
 from streamseg.engines.onnx_session import RUN_ERRORS, open_session, quiet
 from streamseg.errors import ConfigError, WeightsError
 from streamseg.paths import cache_folder
+from streamseg.structures.arrays import Float32Array
 from streamseg.text.description import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, EncodersDescription
 
 __all__ = ["Encoders", "OnnxEncoders", "encoders_folder", "load_encoders"]
 
 MAX_BATCH: Final = 32
-"""Pictures or texts in one run, which bounds the memory: a ViT-B/32 takes about 10 MB for each."""
+"""Maximum images or texts per run, which limits memory: a ViT-B/32 takes about 10 MB for each."""
 
-MAX_KEPT_TEXTS: Final = 4096
-"""2 kB each with 512 components; the texts that were asked for least recently go first."""
+MAX_CACHED_TEXTS: Final = 4096
+"""Maximum number of cached text embeddings, 2 kB each with 512 components; the least recently used is evicted first."""
 
 
 class Encoders(Protocol):
-    """What the ranking needs of encoders."""
+    """Encoders of images and texts, as required by the text selector."""
 
     @property
     def description(self) -> EncodersDescription:
-        """What they are."""
+        """Description of the encoders."""
 
-    def embed_images(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeddings float32 (N, D) of length 1 of pictures uint8 (N, S, S, 3) RGB; N may be 0."""
+    def embed_images(self, crops: npt.NDArray[np.uint8]) -> Float32Array:
+        """Embed images uint8 (N, S, S, 3) RGB as float32 (N, D) of length 1; N may be 0."""
 
-    def embed_texts(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embeddings float32 (T, D) of length 1 of sentences; T may be 0."""
+    def embed_texts(self, sentences: Sequence[str]) -> Float32Array:
+        """Embed sentences as float32 (T, D) of length 1; T may be 0."""
 
     def is_text_cached(self, sentence: str) -> bool:
-        """Whether the sentence costs nothing, because it was embedded before."""
+        """Return whether the sentence has been embedded before, and therefore costs nothing."""
 
 
 class OnnxEncoders:
-    """Two graphs that ONNX Runtime runs. Sentences are embedded once, and then kept.
+    """Encoders in ONNX Runtime. Embeddings of sentences are cached.
 
     Args:
-        description: what they are.
+        description: description of the encoders.
         image_session: one input float32 (N, 3, S, S), one output float32 (N, D).
         text_session: one input int64 (N, L) of tokens, one output float32 (N, D).
-        tokenize: sentences to tokens int64 (N, L).
+        tokenize: function that converts sentences to tokens int64 (N, L).
     """
 
     def __init__(
@@ -65,50 +66,50 @@ class OnnxEncoders:
         self.image_session = image_session
         self.text_session = text_session
         self._tokenize = tokenize
-        self._kept: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
+        self._cache: OrderedDict[str, Float32Array] = OrderedDict()
         mean, std = (np.array(values, np.float32) for values in (description.mean, description.std))
         self._factor, self._summand = 1 / (255 * std), -mean / std
 
     @property
     def description(self) -> EncodersDescription:
-        """What they are."""
+        """Description of the encoders."""
         return self._description
 
-    def embed_images(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embeddings float32 (N, D) of length 1 of pictures uint8 (N, S, S, 3) RGB; N may be 0.
+    def embed_images(self, crops: npt.NDArray[np.uint8]) -> Float32Array:
+        """Embed images uint8 (N, S, S, 3) RGB as float32 (N, D) of length 1; N may be 0.
 
         Raises:
-            WeightsError: the graph cannot take them, or gives no finite numbers.
+            WeightsError: the graph cannot process them, or returns values that are not finite.
         """
         side = self._description.image_size
         if crops.ndim != 4 or crops.shape[1:] != (side, side, 3) or crops.dtype != np.uint8:
             raise ValueError(f"crops must be uint8 (N, {side}, {side}, 3), got {crops.dtype} {crops.shape}")
         return self._in_batches(self.image_session, IMAGE_GRAPH, crops, self._normalized)
 
-    def embed_texts(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embeddings float32 (T, D) of length 1 of sentences; T may be 0.
+    def embed_texts(self, sentences: Sequence[str]) -> Float32Array:
+        """Embed sentences as float32 (T, D) of length 1; T may be 0.
 
         Raises:
-            WeightsError: the graph cannot take them, or gives no finite numbers.
+            WeightsError: the graph cannot process them, or returns values that are not finite.
         """
-        missing = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._kept]
+        missing = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._cache]
         if missing:
             tokens = self._tokenize(missing)
             embeddings = self._in_batches(self.text_session, TEXT_GRAPH, tokens, lambda batch: batch)
-            self._kept.update(zip(missing, embeddings, strict=True))
+            self._cache.update(zip(missing, embeddings, strict=True))
         found = np.empty((len(sentences), self._description.embedding_dim), np.float32)
         for row, sentence in enumerate(sentences):
-            found[row] = self._kept[sentence]
-            self._kept.move_to_end(sentence)
-        while len(self._kept) > MAX_KEPT_TEXTS:
-            self._kept.popitem(last=False)
+            found[row] = self._cache[sentence]
+            self._cache.move_to_end(sentence)
+        while len(self._cache) > MAX_CACHED_TEXTS:
+            self._cache.popitem(last=False)
         return found
 
     def is_text_cached(self, sentence: str) -> bool:
-        """Whether the sentence costs nothing, because it was embedded before."""
-        return sentence in self._kept
+        """Return whether the sentence has been embedded before, and therefore costs nothing."""
+        return sentence in self._cache
 
-    def _normalized(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _normalized(self, crops: npt.NDArray[np.uint8]) -> Float32Array:
         pixels = np.empty((len(crops), 3, *crops.shape[1:3]), np.float32)
         for channel in range(3):
             np.multiply(crops[..., channel], self._factor[channel], out=pixels[:, channel])
@@ -121,7 +122,7 @@ class OnnxEncoders:
         name: str,
         inputs: npt.NDArray[Any],
         prepare: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
-    ) -> npt.NDArray[np.float32]:
+    ) -> Float32Array:
         embeddings = np.empty((len(inputs), self._description.embedding_dim), np.float32)
         for start in range(0, len(inputs), MAX_BATCH):
             batch = inputs[start : start + MAX_BATCH]
@@ -133,7 +134,7 @@ class OnnxEncoders:
                     raise WeightsError(f"{name} of {self._description.name} cannot be run: {reason}") from error
             if rows.shape != (len(batch), embeddings.shape[1]) or not np.isfinite(rows).all():
                 raise WeightsError(
-                    f"{name} of {self._description.name} gives {rows.dtype} {rows.shape}; it must give"
+                    f"{name} of {self._description.name} returns {rows.dtype} {rows.shape}; it must return"
                     f" ({len(batch)}, {embeddings.shape[1]}) of finite numbers"
                 )
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -142,24 +143,24 @@ class OnnxEncoders:
 
 
 def encoders_folder(named: str | Path = "default") -> Path:
-    """The folder that a configuration means: `default` is `text/default` in the cache folder. It need not exist."""
+    """Return the folder for a configured value: `default` is `text/default` in the cache folder. It need not exist."""
     return cache_folder() / "text" / "default" if str(named) == "default" else Path(named)
 
 
 def load_encoders(
     folder: str | Path = "default", *, device: str = "auto", num_threads: int | None = None
 ) -> OnnxEncoders:
-    """Load a folder as `scripts/export_text_encoders` makes it; nothing in it is executed, and each hash is checked.
+    """Load a folder written by `scripts/export_text_encoders`. No code in it is executed, and each hash is verified.
 
     Args:
-        folder: with `encoders.json`, `image.onnx`, `text.onnx` and `tokenizer.json`; or `default`.
-        device: auto (CUDA where ONNX Runtime has it), cpu, cuda or cuda:N.
-        num_threads: on the CPU; None for as many as torch uses.
+        folder: folder with `encoders.json`, `image.onnx`, `text.onnx` and `tokenizer.json`; or `default`.
+        device: `auto` (CUDA if ONNX Runtime supports it), `cpu`, `cuda` or `cuda:N`.
+        num_threads: number of CPU threads; None for as many as torch uses.
 
     Raises:
-        WeightsError: the folder or a file of it is missing or broken, or they do not fit together.
+        WeightsError: the folder or one of its files is missing or broken, or the files are inconsistent.
         ConfigError: the package `tokenizers` is not installed.
-        EngineError: the device is not there.
+        EngineError: the device is not available.
     """
     folder = encoders_folder(folder)
     description = EncodersDescription.read(folder)
@@ -181,7 +182,7 @@ def load_encoders(
         sessions.append(session)
     tokenize = _tokenizer(description.file(folder, TOKENIZER), folder / TOKENIZER, description)
     encoders = OnnxEncoders(description, sessions[0], sessions[1], tokenize)
-    # What does not fit together is found here, and not at the first object.
+    # Detect inconsistent files now, not at the first object.
     encoders.embed_images(np.zeros((1, description.image_size, description.image_size, 3), np.uint8))
     encoders.embed_texts([description.sentence("something")])
     return encoders
@@ -191,15 +192,15 @@ def _tokenizer(
     contents: bytes, path: Path, description: EncodersDescription
 ) -> Callable[[Sequence[str]], npt.NDArray[np.int64]]:
     if find_spec("tokenizers") is None:
-        raise ConfigError("texts need the package tokenizers: pip install 'streamseg[text]'")
+        raise ConfigError("text prompts require the package tokenizers: pip install 'streamseg[text]'")
     from tokenizers import Tokenizer
 
     try:
         tokenizer = Tokenizer.from_buffer(contents)
     except ValueError as error:
-        raise WeightsError(f"{path} is no tokenizer: {' '.join(str(error).split())}") from error
+        raise WeightsError(f"{path} is not a tokenizer: {' '.join(str(error).split())}") from error
     length = description.context_length
-    # Truncation leaves room for the tokens that begin and end a text.
+    # Truncation leaves room for the start and end tokens.
     tokenizer.enable_truncation(max_length=length)
     tokenizer.enable_padding(length=length, pad_id=description.pad_id)
 

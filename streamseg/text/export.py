@@ -1,4 +1,4 @@
-"""Two torch modules and a tokenizer to a folder of encoders."""
+"""Export of two torch modules and a tokenizer to a folder of encoders."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ from streamseg.text.encoders import load_encoders
 __all__ = ["OPSET", "ExportedEncoders", "export_encoders"]
 
 OPSET: Final = 17
-"""LayerNormalization is one operator from 17 on."""
+"""ONNX operator set: LayerNormalization is a single operator from 17 on."""
 
 LARGEST_DIFFERENCE: Final = 1e-3
+"""Largest allowed difference of a component of a unit embedding between torch and ONNX Runtime, in float32."""
 LARGEST_DIFFERENCE_HALF: Final = 2e-2
-"""Of a component of an embedding of length 1, between torch and ONNX Runtime."""
+"""Largest allowed difference in float16."""
 
 
 @dataclass(frozen=True)
 class ExportedEncoders:
-    """What was written."""
+    """Summary of an export."""
 
     folder: Path
+    """Folder of encoders."""
     num_bytes: int
+    """Total size of its files."""
     image_difference: float
-    """Largest difference of a component of an embedding between torch and ONNX Runtime, on random pictures."""
+    """Largest difference of a component of an embedding between torch and ONNX Runtime, on random images."""
     text_difference: float
-    """The same on random tokens."""
+    """Largest difference of a component on random tokens."""
 
 
 class _Cast(nn.Module):
-    """Float32 outside, whatever is inside."""
+    """A module with float32 inputs and outputs that computes in another type."""
 
     def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -64,20 +67,20 @@ def export_encoders(
     folder: str | Path,
     *,
     half: bool = False,
-    **said: Any,
+    **fields: Any,
 ) -> ExportedEncoders:
-    """Write a folder of encoders, all of it or nothing, and compare it with the modules.
+    """Write a folder of encoders atomically, and compare it with the modules.
 
     Args:
-        image: float32 (N, 3, S, S) to (N, D); the batch stays free.
-        text: int64 (N, L) to (N, D).
+        image: image encoder, float32 (N, 3, S, S) to (N, D); the batch is dynamic.
+        text: text encoder, int64 (N, L) to (N, D).
         tokenizer: contents of `tokenizer.json` of the `tokenizers` library.
-        folder: where; an older one is replaced.
-        half: compute in float16 (for GPUs); float32 comes in and out all the same.
-        said: the fields of `EncodersDescription` but for format, version and hashes.
+        folder: output folder; an existing one is replaced.
+        half: compute in float16 (for GPUs); inputs and outputs are float32 in either case.
+        fields: fields of `EncodersDescription` except format, version and hashes.
 
     Raises:
-        WeightsError: the fields are wrong, the graphs differ from the modules, or nothing can be written.
+        WeightsError: a field is invalid, the graphs differ from the modules, or the folder cannot be written.
         EngineError: the `onnx` package is not installed.
     """
     if find_spec("onnx") is None:
@@ -90,23 +93,23 @@ def export_encoders(
     try:
         beside.mkdir(parents=True)
         try:
-            pictures = torch.rand(2, 3, said["image_size"], said["image_size"], generator=generator) * 2 - 1
-            tokens = _tokens(tokenizer, said["context_length"], generator)
-            (beside / IMAGE_GRAPH).write_bytes(_graph(image, pictures, "pixel_values", "image_embeds"))
+            images = torch.rand(2, 3, fields["image_size"], fields["image_size"], generator=generator) * 2 - 1
+            tokens = _tokens(tokenizer, fields["context_length"], generator)
+            (beside / IMAGE_GRAPH).write_bytes(_graph(image, images, "pixel_values", "image_embeds"))
             (beside / TEXT_GRAPH).write_bytes(_graph(text, tokens, "input_ids", "text_embeds"))
             (beside / TOKENIZER).write_bytes(tokenizer)
             hashes = {
                 name: hashlib.sha256((beside / name).read_bytes()).hexdigest()
                 for name in (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER)
             }
-            fields = {"format": "streamseg text encoders", "version": 1, **said, "sha256": hashes}
-            EncodersDescription.model_validate_json(json.dumps(fields))
-            (beside / DESCRIPTION).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-            differences = _differences(beside, image, text, pictures, tokens)
+            description = {"format": "streamseg text encoders", "version": 1, **fields, "sha256": hashes}
+            EncodersDescription.model_validate_json(json.dumps(description))
+            (beside / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+            differences = _differences(beside, image, text, images, tokens)
             limit = LARGEST_DIFFERENCE_HALF if half else LARGEST_DIFFERENCE
             if max(differences) > limit:
                 raise WeightsError(
-                    f"the graphs of {said['name']} differ from torch by {max(differences):.2g}, more than {limit:g};"
+                    f"the graphs of {fields['name']} differ from torch by {max(differences):.2g}, more than {limit:g};"
                     " nothing was written"
                 )
             if folder.is_dir():
@@ -116,7 +119,7 @@ def export_encoders(
             shutil.rmtree(beside, ignore_errors=True)
     except ValidationError as error:
         fault = error.errors()[0]
-        raise WeightsError(f"{'.'.join(map(str, fault['loc']))} of the encoders: {fault['msg']}") from error
+        raise WeightsError(f"invalid encoders: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
     except OSError as error:
         raise WeightsError(f"cannot write {folder}: {error.strerror or error}") from error
     num_bytes = sum(path.stat().st_size for path in folder.iterdir())
@@ -124,43 +127,43 @@ def export_encoders(
 
 
 def _tokens(tokenizer: bytes, context_length: int, generator: torch.Generator) -> Tensor:
-    """Any tokens, int64 (2, L), of the vocabulary."""
+    """Draw random tokens int64 (2, L) from the vocabulary."""
     from tokenizers import Tokenizer
 
     size = Tokenizer.from_buffer(tokenizer).get_vocab_size()
     return torch.randint(0, size, (2, context_length), generator=generator)
 
 
-def _graph(module: nn.Module, example: Tensor, taken: str, given: str) -> bytes:
+def _graph(module: nn.Module, example: Tensor, input_name: str, output_name: str) -> bytes:
     with TemporaryDirectory() as scratch, warnings.catch_warnings(), torch.inference_mode():
         path = Path(scratch) / "graph.onnx"
-        # The tracing exporter is deprecated, but needs onnx alone; and tracers warn about every check of a shape.
+        # The tracing exporter is deprecated, but requires only onnx; and it warns about every check of a shape.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
             (example,),
             path,
             dynamo=False,
-            input_names=[taken],
-            output_names=[given],
-            dynamic_axes={taken: {0: "batch"}, given: {0: "batch"}},
+            input_names=[input_name],
+            output_names=[output_name],
+            dynamic_axes={input_name: {0: "batch"}, output_name: {0: "batch"}},
             opset_version=OPSET,
         )
         return path.read_bytes()
 
 
 def _differences(
-    folder: Path, image: nn.Module, text: nn.Module, pictures: Tensor, tokens: Tensor
+    folder: Path, image: nn.Module, text: nn.Module, images: Tensor, tokens: Tensor
 ) -> tuple[float, float]:
-    """Largest difference of a component for pictures and for texts."""
+    """Return the largest difference of a component for images and for texts."""
     encoders = load_encoders(folder, device="cpu")
     found = []
     with torch.inference_mode():
         for module, inputs, session in (
-            (image, pictures, encoders.image_session),
+            (image, images, encoders.image_session),
             (text, tokens, encoders.text_session),
         ):
-            # Another batch than the one that was traced: what was frozen shows.
+            # Use another batch size than the traced one, so that frozen sizes are detected.
             more = torch.cat([inputs, inputs.flip(0)[:1]])
             expected = nn.functional.normalize(module(more), dim=1).numpy()
             rows = session.run(None, {session.get_inputs()[0].name: more.numpy()})[0]

@@ -1,12 +1,12 @@
-"""Vectors to scores: how well each text describes each object, and whether any does."""
+"""Scores of texts and objects from their embeddings, and assignment of objects to texts."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from streamseg.structures.arrays import Float32Array
 from streamseg.text.description import EncodersDescription
 
 __all__ = ["NONE_OF_THESE", "best_texts", "default_threshold", "text_scores"]
@@ -17,33 +17,33 @@ NONE_OF_THESE: Final = (
     "a photo of a surface",
     "a blurry photo",
 )
-"""What competes with the texts asked for, so that an object may go to none of them: softmax alone gives all to the
-only text there is. Our choice: an unnamed thing, the places and surfaces that everything-segmentation also finds, and
-crops too small to tell."""
+"""Distractors that compete with the prompted texts, so that an object may match none of them: with a single text,
+softmax alone would assign everything to it. Our choice: an unnamed object, the background and surfaces that
+segmentation of everything also finds, and crops too small to recognise."""
 
 THRESHOLDS: Final = {"softmax": 0.5, "sigmoid": 0.1}
-"""Lowest score of an answer. Softmax: the text weighs more than all the others together. Sigmoid: SigLIP's scores of
-right descriptions are often well below 0.5, while wrong ones are near 0. Both are choices, and not fitted to data."""
+"""Default minimum score of a match. Softmax: the text outweighs all others combined. Sigmoid: SigLIP scores of correct
+descriptions are often well below 0.5, while incorrect ones are near 0. Both are choices, not fitted to data."""
 
 
 def default_threshold(description: EncodersDescription) -> float:
-    """Score from which a text describes an object, where nothing else is asked for."""
+    """Return the default minimum score of a match for these encoders."""
     return THRESHOLDS[description.activation]
 
 
 def text_scores(
-    images: npt.NDArray[np.float32],
-    texts: npt.NDArray[np.float32],
-    others: npt.NDArray[np.float32],
+    images: Float32Array,
+    texts: Float32Array,
+    others: Float32Array,
     description: EncodersDescription,
-) -> npt.NDArray[np.float32]:
-    """How well each text describes each object.
+) -> Float32Array:
+    """Score how well each text describes each object.
 
     Args:
         images: embeddings (K, D) of length 1.
-        texts: embeddings (T, D) of the texts asked for, each once.
-        others: embeddings (N, D) of what else an object may be. They compete under softmax; sigmoid needs none.
-        description: scale, bias and activation.
+        texts: embeddings (T, D) of the distinct prompted texts.
+        others: embeddings (N, D) of distractors. They compete under softmax; sigmoid requires none.
+        description: description of the encoders, for scale, bias and activation.
 
     Returns:
         float32 (K, T), 0..1; K and T may be 0. Under softmax the sum over the texts is at most 1.
@@ -59,22 +59,22 @@ def text_scores(
     return scores.astype(np.float32)
 
 
-def best_texts(scores: npt.NDArray[np.float32], threshold: float) -> list[list[tuple[int, float]]]:
-    """Give each object to the text that describes it best, or to none.
+def best_texts(scores: Float32Array, threshold: float) -> list[list[tuple[int, float]]]:
+    """Assign each object to the text that describes it best, or to none.
 
     Args:
         scores: (K, T), 0..1.
-        threshold: lowest score of an answer.
+        threshold: minimum score of a match.
 
     Returns:
-        For each text its objects (row, score), best first.
+        The objects (row, score) of each text, best first.
     """
-    answers: list[list[tuple[int, float]]] = [[] for _ in range(scores.shape[1])]
+    matches: list[list[tuple[int, float]]] = [[] for _ in range(scores.shape[1])]
     if not scores.size:
-        return answers
+        return matches
     best = scores.argmax(axis=1)
-    reached = scores[np.arange(len(scores)), best]
-    for row in np.argsort(-reached, kind="stable").tolist():
-        if reached[row] >= threshold:
-            answers[best[row]].append((row, float(reached[row])))
-    return answers
+    best_scores = scores[np.arange(len(scores)), best]
+    for row in np.argsort(-best_scores, kind="stable").tolist():
+        if best_scores[row] >= threshold:
+            matches[best[row]].append((row, float(best_scores[row])))
+    return matches

@@ -1,4 +1,4 @@
-"""Encoders for tests: random ones of a few kB in a folder, and scripted ones that answer from tables."""
+"""Encoders for tests: tiny ones of a few kB in a folder, and scripted ones that use tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = [
     "a",
     "b",
     "photo",
-    "picture",
+    "image",
     "of",
     "dog",
     "cat",
@@ -38,7 +38,7 @@ BEGIN, END = len(WORDS), len(WORDS) + 1
 
 
 class ColourEncoder(nn.Module):
-    """Pictures float32 (N, 3, S, S) to (N, 4): the mean of each channel, and a constant."""
+    """Encode images float32 (N, 3, S, S) as (N, 4): the mean of each channel, and a constant."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         means = pixels.mean(dim=(2, 3))
@@ -46,7 +46,7 @@ class ColourEncoder(nn.Module):
 
 
 class WordEncoder(nn.Module):
-    """Tokens int64 (N, L) to (N, 4): red, green and blue are the axes of the colours, what else there is the fourth."""
+    """Encode tokens int64 (N, L) as (N, 4): red, green and blue are the colour axes, all other words the fourth."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class WordEncoder(nn.Module):
 
 
 def tiny_tokenizer() -> bytes:
-    """A tokenizer of whole words with a token at the beginning and one at the end, which fills up, too."""
+    """Return a whole-word tokenizer with a start token, and an end token that is also the padding."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     vocabulary = {word: number for number, word in enumerate(WORDS)} | {"<begin>": BEGIN, "<end>": END}
@@ -75,8 +75,8 @@ def tiny_tokenizer() -> bytes:
     return contents.encode()
 
 
-def said(**changes: Any) -> dict[str, Any]:
-    """What tiny encoders say about themselves, but for what the export adds."""
+def description_fields(**changes: Any) -> dict[str, Any]:
+    """Return the description fields of the tiny encoders, except those that the export adds."""
     fields: dict[str, Any] = {
         "name": "tiny",
         "licence": "none",
@@ -97,50 +97,52 @@ def said(**changes: Any) -> dict[str, Any]:
 
 
 def make_encoders(folder: Path, **changes: Any) -> Path:
-    """A folder of encoders that know red, green and blue."""
-    return export_encoders(ColourEncoder(), WordEncoder(), tiny_tokenizer(), folder, **said(**changes)).folder
+    """Write a folder of encoders that know red, green and blue."""
+    return export_encoders(
+        ColourEncoder(), WordEncoder(), tiny_tokenizer(), folder, **description_fields(**changes)
+    ).folder
 
 
 def description(**changes: Any) -> EncodersDescription:
-    """A description without files."""
+    """Return a description without files."""
     hashes = dict.fromkeys(("image.onnx", "text.onnx", "tokenizer.json"), "0" * 64)
-    fields = {"format": "streamseg text encoders", "version": 1, **said(**changes), "sha256": hashes}
+    fields = {"format": "streamseg text encoders", "version": 1, **description_fields(**changes), "sha256": hashes}
     return EncodersDescription.model_validate_json(json.dumps(fields))
 
 
 class ScriptedEncoders:
-    """Encoders that answer from tables, and count what they are asked.
+    """Encoders that use tables and count their calls.
 
     Args:
-        look: a crop uint8 (S, S, 3) to any (D,).
-        words: sentences to any (D,); what is missing is `other`.
-        other: (D,) of "none of these".
-        changes: of the description.
+        encode_crop: function that maps a crop uint8 (S, S, 3) to any (D,).
+        words: mapping of sentences to any (D,); all other sentences map to `other`.
+        other: (D,) of distractors.
+        changes: changed fields of the description.
     """
 
     def __init__(
         self,
-        look: Callable[[npt.NDArray[np.uint8]], Sequence[float]],
+        encode_crop: Callable[[npt.NDArray[np.uint8]], Sequence[float]],
         words: Mapping[str, Sequence[float]],
         other: Sequence[float],
         **changes: Any,
     ) -> None:
         self.description = description(**{"embedding_dim": len(other), "template": "{}", **changes})
-        self._look, self._words, self._other = look, words, other
+        self._encode_crop, self._words, self._other = encode_crop, words, other
         self.num_images: list[int] = []
-        """Crops of each call."""
+        """Number of crops of each call."""
         self.texts: list[str] = []
-        """Sentences embedded, each once."""
+        """Distinct embedded sentences."""
 
     def embed_images(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         self.num_images.append(len(crops))
-        return _unit([self._look(crop) for crop in crops], len(self._other))
+        return _unit([self._encode_crop(crop) for crop in crops], len(self._other))
 
     def embed_texts(self, sentences: Sequence[str]) -> npt.NDArray[np.float32]:
         self.texts += [sentence for sentence in dict.fromkeys(sentences) if sentence not in self.texts]
         return _unit([self._words.get(sentence, self._other) for sentence in sentences], len(self._other))
 
-    def knows_text(self, sentence: str) -> bool:
+    def is_text_cached(self, sentence: str) -> bool:
         return sentence in self.texts
 
 

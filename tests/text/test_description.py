@@ -8,19 +8,19 @@ from tests.support.text_encoders import description
 
 
 def written(folder, **changes):
-    """`encoders.json` with changes; a key that is None is left out."""
+    """Write `encoders.json` with changes; None omits a key."""
     fields = {**json.loads(description().model_dump_json()), **changes}
     (folder / DESCRIPTION).write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
     return folder
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_written_description_is_read(tmp_path):
     assert EncodersDescription.read(written(tmp_path)) == description()
 
 
-def test_no_folder_and_no_file_say_which_command_fetches_them(tmp_path):
-    for folder, what in ((tmp_path / "none", "there is no folder"), (tmp_path, f"has no {DESCRIPTION}")):
-        with pytest.raises(WeightsError, match=f"{what}.*scripts/export_text_encoders openai/clip") as caught:
+def test_missing_folder_or_file_error_names_the_fetch_command(tmp_path):
+    for folder, reason in ((tmp_path / "none", "there is no folder"), (tmp_path, f"has no {DESCRIPTION}")):
+        with pytest.raises(WeightsError, match=f"{reason}.*scripts/export_text_encoders openai/clip") as caught:
             EncodersDescription.read(folder)
         assert "\n" not in str(caught.value)
 
@@ -33,7 +33,7 @@ def test_no_folder_and_no_file_say_which_command_fetches_them(tmp_path):
         pytest.param({"name": None}, "name: Field required", id="missing"),
         pytest.param({"colour": "red"}, "colour: Extra inputs", id="unknown key"),
         pytest.param({"image_size": "224"}, "image_size: ", id="text for a number"),
-        pytest.param({"image_size": 224.5}, "image_size: ", id="broken number"),
+        pytest.param({"image_size": 224.5}, "image_size: ", id="fraction for an integer"),
         pytest.param({"image_size": 100_000}, "image_size: ", id="huge"),
         pytest.param({"mean": [0.5, 0.5]}, "mean.2: Field required", id="two channels"),
         pytest.param({"std": [0.5, 0.0, 0.5]}, "std.1: ", id="division by zero"),
@@ -41,18 +41,18 @@ def test_no_folder_and_no_file_say_which_command_fetches_them(tmp_path):
         pytest.param({"logit_scale": -1.0}, "logit_scale: ", id="negative scale"),
         pytest.param({"activation": "tanh"}, "activation: ", id="activation"),
         pytest.param({"resize": "magic"}, "resize: ", id="resize"),
-        pytest.param({"template": "a photo"}, "template: needs {} once", id="no gap"),
-        pytest.param({"template": "{} and {}"}, "template: needs {} once", id="two gaps"),
-        pytest.param({"template": "{{}} {0}"}, "template: needs {} once", id="other braces"),
-        pytest.param({"sha256": {}}, "sha256: image.onnx, text.onnx, tokenizer.json missing", id="no hashes"),
+        pytest.param({"template": "a photo"}, "template: must contain {} once", id="no placeholder"),
+        pytest.param({"template": "{} and {}"}, "template: must contain {} once", id="two placeholders"),
+        pytest.param({"template": "{{}} {0}"}, "template: must contain {} once", id="other braces"),
+        pytest.param({"sha256": {}}, "sha256: missing image.onnx, text.onnx, tokenizer.json", id="no hashes"),
         pytest.param({"sha256": {"image.onnx": "a" * 64, "evil.so": "a" * 64}}, "sha256.evil.so", id="other file"),
-        pytest.param({"sha256": dict.fromkeys(("image.onnx",), "0")}, "sha256.image.onnx: ", id="no hash"),
+        pytest.param({"sha256": dict.fromkeys(("image.onnx",), "0")}, "sha256.image.onnx: ", id="invalid hash"),
     ],
 )
-def test_each_fault_is_named_in_one_line(tmp_path, changes, fault):
+def test_each_fault_is_a_one_line_error(tmp_path, changes, fault):
     with pytest.raises(WeightsError) as caught:
         EncodersDescription.read(written(tmp_path, **changes))
-    assert str(caught.value).startswith(f"{tmp_path / DESCRIPTION} describes no encoders: ")
+    assert str(caught.value).startswith(f"{tmp_path / DESCRIPTION} is invalid: ")
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -62,12 +62,12 @@ def test_each_fault_is_named_in_one_line(tmp_path, changes, fault):
     [
         pytest.param(b"", "the file: ", id="empty"),
         pytest.param(b"[1, 2]", "the file: ", id="a list"),
-        pytest.param(b"\xff\xfe", "the file: ", id="no text"),
-        pytest.param(b"[" * 5000, "the file: ", id="deep"),
+        pytest.param(b"\xff\xfe", "the file: ", id="not text"),
+        pytest.param(b"[" * 5000, "the file: ", id="deeply nested"),
         pytest.param(b" " * (MAX_DESCRIPTION_BYTES + 1), "bytes; at most", id="long"),
     ],
 )
-def test_what_is_no_description(tmp_path, contents, fault):
+def test_invalid_contents(tmp_path, contents, fault):
     (tmp_path / DESCRIPTION).write_bytes(contents)
     with pytest.raises(WeightsError, match=fault):
         EncodersDescription.read(tmp_path)
@@ -78,7 +78,7 @@ def test_what_is_no_description(tmp_path, contents, fault):
     [
         pytest.param("Red Cup", "a photo of red cup", id="template and lowercase"),
         pytest.param("  a\n dog ", "a photo of a dog", id="white space"),
-        pytest.param("A photo of a cat", "a photo of a cat", id="a sentence already"),
+        pytest.param("A photo of a cat", "a photo of a cat", id="complete sentence"),
         pytest.param("{}", "a photo of {}", id="braces"),
     ],
 )
@@ -86,5 +86,5 @@ def test_sentences(text, sentence):
     assert description().sentence(text) == sentence
 
 
-def test_capitals_stay_where_they_matter():
+def test_capitals_are_kept_for_case_sensitive_encoders():
     assert description(lowercase=False).sentence("Red") == "a photo of Red"

@@ -25,7 +25,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path):
-    """A copy to break."""
+    """Copy of the encoders that a test may break."""
     return shutil.copytree(made, tmp_path / "tiny")
 
 
@@ -34,7 +34,7 @@ def encoders(made):
     return load_encoders(made)
 
 
-def test_colours_and_their_names_are_near(encoders):
+def test_colours_and_their_names_are_similar(encoders):
     images = encoders.embed_images(plain(RED, GREEN))
     texts = encoders.embed_texts(["a photo of red cup", "a photo of green cup"])
     cosines = images @ texts.T
@@ -52,7 +52,7 @@ def test_embeddings_have_length_1_and_any_number_of_rows(encoders):
         np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, rtol=1e-5)
 
 
-def test_a_text_is_embedded_once(encoders):
+def test_text_is_embedded_once(encoders):
     calls = []
     session = encoders.text_session
 
@@ -73,56 +73,66 @@ def test_a_text_is_embedded_once(encoders):
     np.testing.assert_array_equal(first[0], again[1])
 
 
-def test_long_texts_are_cut_and_keep_their_end(encoders):
+def test_long_texts_are_truncated_and_keep_their_end_token(encoders):
     np.testing.assert_allclose(encoders.embed_texts(["red " * 60])[0], encoders.embed_texts(["red " * 10])[0])
 
 
-def test_pictures_of_another_size_are_refused(encoders):
+def test_images_of_another_size_are_rejected(encoders):
     for shape in ((1, SIZE, SIZE + 1, 3), (SIZE, SIZE, 3)):
         with pytest.raises(ValueError, match="crops must be"):
             encoders.embed_images(np.zeros(shape, np.uint8))
 
 
-def test_default_is_in_the_cache(monkeypatch, tmp_path):
+def test_default_folder_is_in_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))
     assert encoders_folder() == tmp_path / "text" / "default"
     assert encoders_folder("there") == encoders_folder("there").relative_to(".")
 
 
-def resigned(folder, name, contents):
-    """Another file, with the hash that belongs to it."""
+def replace_file(folder, name, contents):
+    """Replace a file and its hash."""
     (folder / name).write_bytes(contents)
-    changed(folder, lambda said: said["sha256"].update({name: hashlib.sha256(contents).hexdigest()}))
+    change_description(folder, lambda fields: fields["sha256"].update({name: hashlib.sha256(contents).hexdigest()}))
 
 
-def changed(folder, change):
-    said = json.loads((folder / "encoders.json").read_text())
-    change(said)
-    (folder / "encoders.json").write_text(json.dumps(said))
+def change_description(folder, change):
+    fields = json.loads((folder / "encoders.json").read_text())
+    change(fields)
+    (folder / "encoders.json").write_text(json.dumps(fields))
 
 
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [
         pytest.param(lambda f: (f / "text.onnx").unlink(), r"cannot read .*text.onnx: No such file", id="missing"),
-        pytest.param(lambda f: (f / "image.onnx").write_bytes(b"x"), r"image.onnx has the sha256 .*damaged", id="hash"),
-        pytest.param(lambda f: (f / "tokenizer.json").write_bytes(b"{}"), "tokenizer.json has the sha256", id="words"),
-        pytest.param(lambda f: resigned(f, "image.onnx", b"x" * 99), "is not a usable ONNX graph", id="no graph"),
-        pytest.param(lambda f: resigned(f, "tokenizer.json", b"{}"), "tokenizer.json is no tokenizer", id="no words"),
         pytest.param(
-            lambda f: resigned(f, "image.onnx", (f / "text.onnx").read_bytes()),
+            lambda f: (f / "image.onnx").write_bytes(b"x"), r"image.onnx has the SHA-256 .*damaged", id="hash"
+        ),
+        pytest.param(
+            lambda f: (f / "tokenizer.json").write_bytes(b"{}"), "tokenizer.json has the SHA-256", id="tokenizer hash"
+        ),
+        pytest.param(lambda f: replace_file(f, "image.onnx", b"x" * 99), "is not a usable ONNX graph", id="no graph"),
+        pytest.param(
+            lambda f: replace_file(f, "tokenizer.json", b"{}"), "tokenizer.json is not a tokenizer", id="no tokenizer"
+        ),
+        pytest.param(
+            lambda f: replace_file(f, "image.onnx", (f / "text.onnx").read_bytes()),
             r"image.onnx takes input_ids tensor\(int64\).*must take one tensor\(float\) with 4 axes",
-            id="mixed up",
+            id="swapped",
         ),
         pytest.param(
-            lambda f: changed(f, lambda said: said.update(embedding_dim=5)), r"gives float32 \(1, 4\)", id="dimension"
+            lambda f: change_description(f, lambda fields: fields.update(embedding_dim=5)),
+            r"returns float32 \(1, 4\)",
+            id="dimension",
         ),
         pytest.param(
-            lambda f: changed(f, lambda said: said.update(pad_id=999)), "text.onnx of tiny cannot be run", id="pad id"
+            lambda f: change_description(f, lambda fields: fields.update(pad_id=999)),
+            "text.onnx of tiny cannot be run",
+            id="pad id",
         ),
     ],
 )
-def test_broken_folders(folder, spoil, fault, capfd):
+def test_broken_folder_is_a_one_line_error(folder, spoil, fault, capfd):
     spoil(folder)
     with pytest.raises(WeightsError, match=fault) as caught:
         load_encoders(folder)
@@ -130,13 +140,13 @@ def test_broken_folders(folder, spoil, fault, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_a_device_that_is_not_there(made):
+def test_unavailable_device_is_an_error(made):
     with pytest.raises(EngineError, match="cannot use device 'cuda:63'"):
         load_encoders(made, device="cuda:63")
 
 
-def test_without_the_package_one_line_says_what_to_install(made):
-    # In a process of its own, in which the package cannot be found.
+def test_missing_package_error_names_what_to_install(made):
+    # A separate process, in which the package cannot be found.
     code = (
         "import sys; sys.modules['tokenizers'] = None\n"
         "from importlib import util\n"
@@ -146,4 +156,4 @@ def test_without_the_package_one_line_says_what_to_install(made):
         "except ConfigError as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "texts need the package tokenizers: pip install 'streamseg[text]'\n"
+    assert done.stdout == "text prompts require the package tokenizers: pip install 'streamseg[text]'\n"

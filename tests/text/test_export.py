@@ -19,16 +19,18 @@ from tests.support.text_encoders import (
     SIZE,
     ColourEncoder,
     WordEncoder,
+    description_fields,
     make_encoders,
-    said,
     tiny_tokenizer,
 )
 
 SCRIPT = REPOSITORY / "scripts" / "export_text_encoders.py"
 
 
-def test_what_is_written_is_what_torch_computes(tmp_path):
-    written = export_encoders(ColourEncoder(), WordEncoder(), tiny_tokenizer(), tmp_path / "a" / "b", **said())
+def test_exported_graphs_equal_torch(tmp_path):
+    written = export_encoders(
+        ColourEncoder(), WordEncoder(), tiny_tokenizer(), tmp_path / "a" / "b", **description_fields()
+    )
     assert max(written.image_difference, written.text_difference) < 1e-5
     assert {path.name for path in written.folder.iterdir()} == {
         "encoders.json",
@@ -37,30 +39,32 @@ def test_what_is_written_is_what_torch_computes(tmp_path):
         "tokenizer.json",
     }
     assert written.num_bytes < 10_000
-    pictures = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
-    expected = nn.functional.normalize(ColourEncoder()(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255), dim=1)
-    np.testing.assert_allclose(load_encoders(written.folder).embed_images(pictures), expected, atol=1e-5)
+    images = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+    expected = nn.functional.normalize(ColourEncoder()(torch.from_numpy(images).permute(0, 3, 1, 2) / 255), dim=1)
+    np.testing.assert_allclose(load_encoders(written.folder).embed_images(images), expected, atol=1e-5)
 
 
-def test_an_older_folder_is_replaced_as_a_whole(tmp_path):
+def test_existing_folder_is_replaced_entirely(tmp_path):
     folder = make_encoders(tmp_path / "tiny")
-    (folder / "left over").write_text("x")
+    (folder / "leftover").write_text("x")
     make_encoders(folder, name="other")
     assert load_encoders(folder).description.name == "other"
-    assert not (folder / "left over").exists()
+    assert not (folder / "leftover").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 
-def test_half_precision_takes_and_gives_float32(tmp_path):
+def test_half_precision_has_float32_inputs_and_outputs(tmp_path):
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, DIM, bias=False))
-    written = export_encoders(linear, WordEncoder(), tiny_tokenizer(), tmp_path / "half", half=True, **said())
+    written = export_encoders(
+        linear, WordEncoder(), tiny_tokenizer(), tmp_path / "half", half=True, **description_fields()
+    )
     assert 0 < written.image_difference < 0.02
     assert (tmp_path / "half" / "image.onnx").stat().st_size < 2.5 * DIM * 3 * SIZE * SIZE
     assert load_encoders(tmp_path / "half").embed_texts(["red"]).dtype == np.float32
 
 
-class Moody(ColourEncoder):
-    """Gives something else at each call."""
+class Unsteady(ColourEncoder):
+    """An encoder whose result changes with each call."""
 
     num_calls = 0
 
@@ -72,43 +76,43 @@ class Moody(ColourEncoder):
 @pytest.mark.parametrize(
     ("image", "changes", "fault"),
     [
-        pytest.param(ColourEncoder(), {"mean": [0.5]}, "mean.1 of the encoders: Field required", id="fields"),
-        pytest.param(ColourEncoder(), {"embedding_dim": DIM + 1}, r"must give \(1, 5\)", id="dimension"),
-        pytest.param(Moody(), {}, "the graphs of tiny differ from torch by", id="a graph that differs"),
+        pytest.param(ColourEncoder(), {"mean": [0.5]}, "invalid encoders: mean.1: Field required", id="fields"),
+        pytest.param(ColourEncoder(), {"embedding_dim": DIM + 1}, r"must return \(1, 5\)", id="dimension"),
+        pytest.param(Unsteady(), {}, "the graphs of tiny differ from torch by", id="different graph"),
     ],
 )
-def test_nothing_is_written_where_something_is_wrong(tmp_path, image, changes, fault):
+def test_failed_export_writes_nothing(tmp_path, image, changes, fault):
     make_encoders(tmp_path / "tiny", name="before")
     with pytest.raises(WeightsError, match=fault):
-        export_encoders(image, WordEncoder(), tiny_tokenizer(), tmp_path / "tiny", **said(**changes))
+        export_encoders(image, WordEncoder(), tiny_tokenizer(), tmp_path / "tiny", **description_fields(**changes))
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
     assert load_encoders(tmp_path / "tiny").description.name == "before"
 
 
-def test_a_place_where_nothing_can_be_written(tmp_path):
+def test_unwritable_folder_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(WeightsError, match=r"cannot write .*file/tiny"):
         make_encoders(tmp_path / "file" / "tiny")
 
 
-# ---- the program
+# ---- the script
 
 
 def run_script(*arguments):
     return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
 
 
-def test_the_program_explains_itself():
+def test_script_help():
     done = run_script("--help")
     assert done.returncode == 0
     assert "openai/clip-vit-base-patch32" in done.stdout
 
 
-def test_a_name_of_open_clip_needs_its_weights():
+def test_open_clip_name_requires_pretrained_weights():
     done = run_script("open_clip:ViT-B-32")
     assert done.returncode == 2
     assert done.stderr == (
-        "export_text_encoders: open_clip models are open_clip:NAME/PRETRAINED, got 'open_clip:ViT-B-32'\n"
+        "export_text_encoders: open_clip models must be open_clip:NAME/PRETRAINED, got 'open_clip:ViT-B-32'\n"
     )
 
 
@@ -120,19 +124,19 @@ def test_models_of_transformers(tmp_path, kind, activation):
 
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     vision = {**small, "image_size": 32, "patch_size": 8}
-    words = {**small, "vocab_size": 20, "max_position_embeddings": LENGTH, "eos_token_id": END, "pad_token_id": END}
+    text = {**small, "vocab_size": 20, "max_position_embeddings": LENGTH, "eos_token_id": END, "pad_token_id": END}
     torch.manual_seed(0)
     if kind == "clip":
-        config = transformers.CLIPConfig(vision_config=vision, text_config=words, projection_dim=16)
+        config = transformers.CLIPConfig(vision_config=vision, text_config=text, projection_dim=16)
         model = transformers.CLIPModel(config)
     else:
-        model = transformers.SiglipModel(transformers.SiglipConfig(vision_config=vision, text_config=words))
+        model = transformers.SiglipModel(transformers.SiglipConfig(vision_config=vision, text_config=text))
     model.save_pretrained(tmp_path / kind)
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_buffer(tiny_tokenizer()), pad_token="<end>", eos_token="<end>"
     ).save_pretrained(tmp_path / kind)
-    pictures = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
-    (tmp_path / kind / "preprocessor_config.json").write_text(json.dumps(pictures))
+    preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
+    (tmp_path / kind / "preprocessor_config.json").write_text(json.dumps(preprocessing))
     done = run_script(tmp_path / kind, "--out", tmp_path / "out", "--licence", "none")
     assert done.returncode == 0, done.stderr
     encoders = load_encoders(tmp_path / "out")

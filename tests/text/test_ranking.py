@@ -15,42 +15,42 @@ def between(one, other, share):
     return mixed / np.linalg.norm(mixed)
 
 
-def score(image, texts, others=(GREY,), said=SOFTMAX):
-    return text_scores(image[None], np.array(texts).reshape(-1, 4), np.array(others).reshape(-1, 4), said)[0]
+def score(image, texts, others=(GREY,), encoders=SOFTMAX):
+    return text_scores(image[None], np.array(texts).reshape(-1, 4), np.array(others).reshape(-1, 4), encoders)[0]
 
 
 @pytest.mark.parametrize(
     ("image", "texts", "winner"),
     [
-        pytest.param(RED, [RED, GREEN], 0, id="the one"),
-        pytest.param(GREEN, [RED, GREEN], 1, id="the other"),
-        pytest.param(GREY, [RED, GREEN], None, id="none of these"),
-        pytest.param(BLUE, [RED, GREEN], None, id="neither, nor none of these"),
-        pytest.param(between(RED, GREEN, 0.3), [RED, GREEN], 0, id="rather the one"),
-        pytest.param(between(RED, GREY, 0.7), [RED], None, id="rather nothing"),
-        pytest.param(between(RED, GREY, 0.3), [RED], 0, id="a single text competes with none of these"),
-        pytest.param(RED, [RED, between(RED, GREEN, 0.1)], None, id="two that say almost the same share the score"),
+        pytest.param(RED, [RED, GREEN], 0, id="first text"),
+        pytest.param(GREEN, [RED, GREEN], 1, id="second text"),
+        pytest.param(GREY, [RED, GREEN], None, id="distractor"),
+        pytest.param(BLUE, [RED, GREEN], None, id="neither text nor distractor"),
+        pytest.param(between(RED, GREEN, 0.3), [RED, GREEN], 0, id="mostly the first text"),
+        pytest.param(between(RED, GREY, 0.7), [RED], None, id="mostly the distractor"),
+        pytest.param(between(RED, GREY, 0.3), [RED], 0, id="single text against the distractor"),
+        pytest.param(RED, [RED, between(RED, GREEN, 0.1)], None, id="similar texts share the score"),
     ],
 )
 def test_softmax(image, texts, winner):
-    answers = best_texts(score(image, texts)[None], default_threshold(SOFTMAX) + 0.1)
-    assert [text for text, rows in enumerate(answers) if rows] == ([] if winner is None else [winner])
+    matches = best_texts(score(image, texts)[None], default_threshold(SOFTMAX) + 0.1)
+    assert [text for text, rows in enumerate(matches) if rows] == ([] if winner is None else [winner])
 
 
 @pytest.mark.parametrize(
     ("image", "scores"),
     [
-        pytest.param(RED, [1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))], id="the one"),
+        pytest.param(RED, [1 / (1 + np.exp(-10)), 1 / (1 + np.exp(10))], id="first text"),
         pytest.param(BLUE, [1 / (1 + np.exp(10))] * 2, id="neither"),
         pytest.param(between(RED, GREEN, 0.5), [1 / (1 + np.exp(10 - 20 / np.sqrt(2)))] * 2, id="both"),
     ],
 )
-def test_sigmoid_judges_each_by_itself(image, scores):
-    np.testing.assert_allclose(score(image, [RED, GREEN], said=SIGMOID), scores, rtol=1e-5)
-    np.testing.assert_allclose(score(image, [RED, GREEN], others=(), said=SIGMOID), scores, rtol=1e-5)
+def test_sigmoid_scores_each_text_independently(image, scores):
+    np.testing.assert_allclose(score(image, [RED, GREEN], encoders=SIGMOID), scores, rtol=1e-5)
+    np.testing.assert_allclose(score(image, [RED, GREEN], others=(), encoders=SIGMOID), scores, rtol=1e-5)
 
 
-def test_nothing_to_compare():
+def test_no_images_or_texts():
     none = np.zeros((0, 4), np.float32)
     assert text_scores(none, RED[None], GREY[None], SOFTMAX).shape == (0, 1)
     assert text_scores(RED[None], none, GREY[None], SOFTMAX).shape == (1, 0)
@@ -59,7 +59,7 @@ def test_nothing_to_compare():
     assert best_texts(np.zeros((3, 0), np.float32), 0.5) == []
 
 
-def test_best_first_and_each_object_once():
+def test_objects_are_assigned_once_and_best_first():
     scores = np.array([[0.6, 0.3], [0.9, 0.05], [0.2, 0.7], [0.4, 0.4], [0.5, 0.5]], np.float32)
     first, second = best_texts(scores, 0.5)
     assert [row for row, _ in first] == [1, 0, 4]
@@ -74,15 +74,15 @@ def test_scores_are_shares(seed, num_images, num_texts, num_others, scale):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     images, texts, others = np.split(vectors, [num_images, num_images + num_texts])
     for activation in ("softmax", "sigmoid"):
-        said = description(activation=activation, logit_scale=scale)
-        scores = text_scores(images, texts, others, said)
+        encoders = description(activation=activation, logit_scale=scale)
+        scores = text_scores(images, texts, others, encoders)
         assert scores.shape == (num_images, num_texts)
         assert np.isfinite(scores).all()
         assert (scores >= 0).all()
         assert (scores <= 1).all()
         if activation == "softmax":
             assert (scores.sum(axis=1) <= 1 + 1e-5).all()
-        answers = best_texts(scores, 0.3)
-        rows = [row for found in answers for row, _ in found]
+        matches = best_texts(scores, 0.3)
+        rows = [row for match in matches for row, _ in match]
         assert len(rows) == len(set(rows))
-        assert all(score >= 0.3 for found in answers for _, score in found)
+        assert all(score >= 0.3 for match in matches for _, score in match)
