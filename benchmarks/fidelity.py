@@ -125,7 +125,7 @@ def mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
 
 
 def network_mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
-    """Compare masks of the networks' objects. Random prototypes are rugged, so rules matter more than for trained ones."""
+    """Compare masks of the networks' objects. Random prototypes are rugged, so rules matter more than usual."""
     for version in (OFFICIAL, PRESENT):
         found = {
             name: fidelity_masks.network_mask_difference(fidelity.answers(name)["folded"], name, version)

@@ -66,7 +66,7 @@ CASES = (
         PointPrompt("click", ((220, 155), (100, 230)), (0, 1)),
     ),
     Case(
-        "a box on an empty area",
+        "a box on nothing",
         (TABLE, APPLE, ORANGE, PLUM),
         BoxPrompt("box", (30, 20, 150, 90)),
     ),

@@ -40,9 +40,7 @@ SEEDS = (21, 22, 23)
 
 def main() -> None:
     flags = parser(__doc__)
-    flags.add_argument(
-        "--seeds", type=int, nargs="+", help="seeds of the scenes (default: 21 to 23; 100 to 102 for --fit)"
-    )
+    flags.add_argument("--seeds", type=int, nargs="+", help="scenes (default: 21 to 23; 100 to 102 for --fit)")
     flags.add_argument("--num-prompts", type=int, nargs="+", default=[1, 3, 10, 30, 100, 300, 1000])
     flags.add_argument("--model", metavar="WEIGHTS", help="also measure with these weights: default, or a path")
     flags.add_argument("--plot", type=output_file, metavar="FILE", help="write a plot to this file (PNG)")

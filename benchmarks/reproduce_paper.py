@@ -156,8 +156,8 @@ def boxes(name: str, reference: float) -> Callable[[Segmenter, Path], list[Row]]
 
     def run(segmenter: Segmenter, folder: Path) -> list[Row]:
         with progress() as show:
-            # A plain function accepts no search regions: the reference selects among objects found without the box.
-            scores = evaluate_prompted(segmenter.__call__, folder, on_image=show)
+            scores = evaluate_prompted(segmenter, folder, on_image=show)
+        # The reference selects among objects found without the box, so the figure with search regions is not compared.
         return [Row(f"labelled boxes, {name}", "mIoU", None, scores.box.mean_iou, reference, SURVEY)]
 
     return run
@@ -248,9 +248,7 @@ def positive(text: str) -> int:
 def main() -> int:
     flags = parser(__doc__)
     flags.add_argument("--weights", default="FastSAM-x", help="FastSAM-x, FastSAM-s, default, or a path")
-    flags.add_argument(
-        "--coco", type=Path, metavar="DIR", help="folder with val2017/, annotations/ (and train2017/ for LVIS)"
-    )
+    flags.add_argument("--coco", type=Path, metavar="DIR", help="val2017/, annotations/ (and train2017/ for LVIS)")
     flags.add_argument("--lvis", type=Path, metavar="DIR", help="folder with lvis_v1_val.json")
     flags.add_argument("--bsds", type=Path, metavar="DIR", help="BSR/BSDS500/data, or a folder like eval-edges")
     flags.add_argument("--only", nargs="+", choices=list(measurements(1, None)), help="measure these tables only")

@@ -117,9 +117,7 @@ HEADINGS = (
 def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="seeds of the scenes")
-    flags.add_argument(
-        "--model", metavar="WEIGHTS", help="also track the instances of these weights: default, or a path"
-    )
+    flags.add_argument("--model", metavar="WEIGHTS", help="also track the objects of these weights: default, or a path")
     flags.add_argument("--model-only", action="store_true", help="skip the ground-truth detections")
     arguments = flags.parse_args()
     torch.set_num_threads(1)
