@@ -16,7 +16,8 @@ from torch import Tensor
 
 from streamseg.engines import Raw
 from streamseg.geometry import Letterbox, box_iou, clip_boxes, nms
-from streamseg.structures.search_regions import Boxes, SearchRegions
+from streamseg.structures.arrays import Float64Array
+from streamseg.structures.search_regions import SearchRegions
 
 __all__ = ["select_detections"]
 
@@ -82,7 +83,14 @@ def select_detections(
 
 
 def _expected(
-    expected: Boxes, all_boxes: Tensor, scores: Tensor, found: Tensor, place: Letterbox, *, iou: float, conf: float
+    expected: Float64Array,
+    all_boxes: Tensor,
+    scores: Tensor,
+    found: Tensor,
+    place: Letterbox,
+    *,
+    iou: float,
+    conf: float,
 ) -> tuple[Tensor, Tensor]:
     """Select anchors (N,) and their boxes (N, 4) in the source image for expected boxes without a detection."""
     missing = clip_boxes(torch.from_numpy(expected).float(), place.image_size)
