@@ -13,10 +13,11 @@ from streamseg.errors import DataError
 from streamseg.prompting import PromptSet, PromptTracker, check_prompts
 from streamseg.prompting.select import select_with_status
 from streamseg.prompting.text import TextMatcher, TextTracker
+from streamseg.structures.arrays import Float64Array
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
 from streamseg.structures.prompt import Selection
-from streamseg.structures.search_regions import NO_REGIONS, Boxes, SearchRegions
+from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.tracking import Tracker
 
 __all__ = ["SourceTime", "Stream"]
@@ -185,5 +186,5 @@ class Stream:
         return SearchRegions(_boxes(boxes), tracked.instances.boxes[sorted(tentative)].double().numpy(force=True))
 
 
-def _boxes(boxes: Sequence[tuple[float, float, float, float]]) -> Boxes:
+def _boxes(boxes: Sequence[tuple[float, float, float, float]]) -> Float64Array:
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)

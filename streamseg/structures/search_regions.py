@@ -1,29 +1,28 @@
-"""What somebody who knows more than one picture tells a segmenter about it."""
+"""Regions in which the segmenter should search with a lower score threshold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
+
+from streamseg.structures.arrays import Float64Array
 
 __all__ = ["NO_REGIONS", "SearchRegions"]
 
-Boxes = npt.NDArray[np.float64]
 
-
-def _no_boxes() -> Boxes:
+def _no_boxes() -> Float64Array:
     return np.zeros((0, 4))
 
 
 @dataclass(frozen=True, eq=False)
 class SearchRegions:
-    """Where to look in one picture, beyond what is found there anyway."""
+    """Boxes in one image around which low scores are accepted."""
 
-    prompted: Boxes = field(default_factory=_no_boxes)
-    """(P, 4) xyxy, pixels of the picture: boxes that each have an object in them, as a user says. P may be 0."""
-    expected: Boxes = field(default_factory=_no_boxes)
-    """(E, 4) xyxy, pixels of the picture: where objects are expected that were seen before. E may be 0."""
+    prompted: Float64Array = field(default_factory=_no_boxes)
+    """(P, 4) xyxy, pixels of the image: boxes that contain one object each, drawn by a user. P may be 0."""
+    expected: Float64Array = field(default_factory=_no_boxes)
+    """(E, 4) xyxy, pixels of the image: predicted boxes of objects seen before. E may be 0."""
 
     def __post_init__(self) -> None:
         for name in ("prompted", "expected"):
@@ -33,4 +32,4 @@ class SearchRegions:
 
 
 NO_REGIONS = SearchRegions()
-"""Nothing is known."""
+"""No search regions: scores below the threshold are discarded everywhere."""
