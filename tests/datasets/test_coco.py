@@ -21,10 +21,10 @@ def annotation(segmentation):
 
 
 def read_everything(folder):
-    for picture in read_images(folder):
-        read_image(picture)
-        for one in picture.annotations:
-            annotation_mask(one, picture.size)
+    for entry in read_images(folder):
+        read_image(entry)
+        for one in entry.annotations:
+            annotation_mask(one, entry.size)
 
 
 # ---- masks
@@ -32,7 +32,7 @@ def read_everything(folder):
 
 @settings(deadline=None)
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
-def test_both_forms_of_run_lengths_are_the_mask(mask):
+def test_both_run_length_formats_decode_to_the_mask(mask):
     expected = crop_of(mask)
     for segmentation in (compressed(mask), uncompressed(mask)):
         read = annotation_mask(annotation(segmentation), mask.shape)
@@ -45,7 +45,7 @@ def test_both_forms_of_run_lengths_are_the_mask(mask):
     st.tuples(st.integers(0, 38), st.integers(1, 40)).filter(lambda pair: pair[0] < pair[1]),
     st.tuples(st.integers(0, 28), st.integers(1, 30)).filter(lambda pair: pair[0] < pair[1]),
 )
-def test_a_polygon_on_pixel_corners_is_the_rectangle(columns, rows):
+def test_polygon_on_pixel_corners_is_a_rectangle(columns, rows):
     (x0, x1), (y0, y1) = columns, rows
     expected = rectangle(SIZE, x0, y0, x1, y1)
     polygon = annotation_mask(annotation([[x0, y0, x1, y0, x1, y1, x0, y1]]), SIZE)
@@ -53,7 +53,7 @@ def test_a_polygon_on_pixel_corners_is_the_rectangle(columns, rows):
     assert (polygon.x, polygon.y, polygon.crop.shape) == (x0, y0, (y1 - y0, x1 - x0))
 
 
-def test_several_polygons_are_one_object():
+def test_several_polygons_form_one_mask():
     first, second = [2, 2, 8, 2, 8, 8, 2, 8], [6, 6, 20, 6, 20, 20, 6, 20]
     both = annotation_mask(annotation([first, second]), SIZE).full(SIZE)
     assert np.array_equal(both, rectangle(SIZE, 2, 2, 8, 8) | rectangle(SIZE, 6, 6, 20, 20))
@@ -64,17 +64,17 @@ def test_several_polygons_are_one_object():
     [
         pytest.param(compressed(np.zeros(SIZE, dtype=np.bool_)), id="no-run"),
         pytest.param([[5, 5, 5, 5, 5, 5]], id="polygon-without-extent"),
-        pytest.param([[40.2, 3, 40.8, 3, 40.5, 9]], id="polygon-in-the-tolerance-beside-the-picture"),
+        pytest.param([[40.2, 3, 40.8, 3, 40.5, 9]], id="polygon-beside-the-image-within-tolerance"),
     ],
 )
-def test_no_pixel_is_an_empty_mask(segmentation):
+def test_segmentation_without_pixels_is_an_empty_mask(segmentation):
     mask = annotation_mask(annotation(segmentation), SIZE)
     assert mask.area == 0
     assert not mask.full(SIZE).any()
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "says"),
+    ("segmentation", "message"),
     [
         pytest.param(None, "polygons [x, y, x, y, …] of at least 3 points, got None", id="none"),
         pytest.param([], "of at least 3 points, got []", id="no-ring"),
@@ -89,7 +89,7 @@ def test_no_pixel_is_an_empty_mask(segmentation):
         pytest.param([[1, 1, 60, 1, 60, 20]], "leaves the image of 40x30", id="polygon-to-the-right"),
         pytest.param([[1, 1, 5, 1, 5, 32]], "leaves the image of 40x30", id="polygon-below"),
         pytest.param([[-3, 1, 5, 1, 5, 5]], "leaves the image of 40x30", id="polygon-to-the-left"),
-        pytest.param(compressed(MASK) | {"size": [40, 30]}, "for size [40, 30], but the image has", id="rle-turned"),
+        pytest.param(compressed(MASK) | {"size": [40, 30]}, "for size [40, 30], but the image has", id="transposed"),
         pytest.param({"counts": [1200]}, "for size None, but the image has size [30, 40]", id="rle-without-size"),
         pytest.param({"size": [30, 40]}, "in whole pixels or a string, got None", id="rle-without-counts"),
         pytest.param({"size": [30, 40], "counts": [5, 3]}, "add up to 8 pixels", id="runs-too-short"),
@@ -101,19 +101,19 @@ def test_no_pixel_is_an_empty_mask(segmentation):
         pytest.param({"size": [30, 40], "counts": "ü"}, "compressed COCO mask", id="run-string-not-ascii"),
     ],
 )
-def test_a_segmentation_that_is_none_is_refused(segmentation, says):
+def test_invalid_segmentation_is_rejected(segmentation, message):
     with pytest.raises(DataError) as caught:
         annotation_mask(annotation(segmentation), SIZE)
-    message = str(caught.value)
-    assert message.startswith("annotation 7: ")
-    assert says in message
-    assert "\n" not in message
+    error = str(caught.value)
+    assert error.startswith("annotation 7: ")
+    assert message in error
+    assert "\n" not in error
 
 
 # ---- folders
 
 
-def test_pictures_come_by_id_with_their_annotations(tmp_path):
+def test_images_are_sorted_by_id_with_their_annotations(tmp_path):
     def reorder(content):
         content["images"].reverse()
         content["annotations"][1]["image_id"] = 1
@@ -130,7 +130,7 @@ def test_pictures_come_by_id_with_their_annotations(tmp_path):
         edit=reorder,
     )
     first, second, third = read_images(folder)
-    assert [picture.path.name for picture in (first, second, third)] == ["001.png", "002.png", "003.png"]
+    assert [entry.path.name for entry in (first, second, third)] == ["001.png", "002.png", "003.png"]
     assert (first.size, second.size) == ((30, 40), (20, 40))
     assert (first.source, second.source) == ("a", None)
     crowd, part = first.annotations
@@ -141,7 +141,7 @@ def test_pictures_come_by_id_with_their_annotations(tmp_path):
     assert third.annotations == ()
 
 
-def test_the_picture_is_rgb_as_written(tmp_path):
+def test_image_is_decoded_as_rgb(tmp_path):
     folder = coco_folder(tmp_path, [(IMAGE, [])])
     assert np.array_equal(read_image(read_images(folder)[0]), IMAGE)
 
@@ -155,7 +155,7 @@ def as_folder(folder):
     (folder / "instances.json").mkdir()
 
 
-def replace_picture(folder, content):
+def replace_image(folder, content):
     coco_folder(folder, [(IMAGE, [])])
     (folder / "images" / "001.png").unlink()
     if content is not None:
@@ -178,14 +178,14 @@ def set_annotation(**keys):
 
 
 @pytest.mark.parametrize(
-    ("write", "says"),
+    ("write", "message"),
     [
         pytest.param(lambda folder: None, "instances.json is missing", id="empty-folder"),
         pytest.param(as_folder, "cannot read", id="json-is-a-folder"),
-        pytest.param(lambda folder: broken(folder, b"{"), "is not valid JSON", id="cut-off"),
+        pytest.param(lambda folder: broken(folder, b"{"), "is not valid JSON", id="truncated"),
         pytest.param(lambda folder: broken(folder, b""), "is not valid JSON", id="empty-file"),
         pytest.param(lambda folder: broken(folder, b"\xff\xfe\x00"), "is not valid JSON", id="binary"),
-        pytest.param(lambda folder: broken(folder, b"[" * 100_000), "is not valid JSON", id="nested-without-end"),
+        pytest.param(lambda folder: broken(folder, b"[" * 100_000), "is not valid JSON", id="nested-too-deeply"),
         pytest.param(lambda folder: broken(folder, b"[1, 2]"), "is not in COCO format", id="a-list"),
         pytest.param(lambda folder: broken(folder, b"{}"), "is not in COCO format: KeyError 'images'", id="no-images"),
         pytest.param(
@@ -210,28 +210,28 @@ def set_annotation(**keys):
         pytest.param(set_annotation(bbox=[1, 2, 3]), "must be [x, y, width, height], got [1, 2, 3]", id="short-bbox"),
         pytest.param(set_annotation(segmentation=None), "annotation 1 in", id="no-segmentation"),
         pytest.param(set_image(width=41), "is 40x30, but instances.json lists it as 41x30", id="size-mismatch"),
-        pytest.param(lambda folder: replace_picture(folder, None), "is missing or unreadable", id="missing-picture"),
-        pytest.param(lambda folder: replace_picture(folder, b""), "is missing or unreadable", id="empty-picture"),
-        pytest.param(lambda folder: replace_picture(folder, b"GIF89a no"), "missing or unreadable", id="no-picture"),
+        pytest.param(lambda folder: replace_image(folder, None), "is missing or unreadable", id="missing-image"),
+        pytest.param(lambda folder: replace_image(folder, b""), "is missing or unreadable", id="empty-image-file"),
+        pytest.param(lambda folder: replace_image(folder, b"GIF89a no"), "missing or unreadable", id="not-an-image"),
     ],
 )
-def test_a_broken_folder_is_refused_in_one_line(tmp_path, write, says):
+def test_broken_folder_is_rejected_in_one_line(tmp_path, write, message):
     write(tmp_path)
     with pytest.raises(DataError) as caught:
         read_everything(tmp_path)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "file/below"])
-def test_a_folder_that_is_not_there(tmp_path, name):
+def test_missing_folder_is_rejected(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="is not a COCO-format folder"):
         read_images(tmp_path / name)
 
 
-def test_categories_are_not_needed(tmp_path):
+def test_categories_are_optional(tmp_path):
     folder = coco_folder(
         tmp_path, [(IMAGE, [{"segmentation": compressed(MASK)}])], edit=lambda content: content.pop("categories")
     )

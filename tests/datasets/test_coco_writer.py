@@ -12,14 +12,14 @@ SIZE = (30, 40)
 MASK = disc(SIZE, 20, 15, 8)
 
 
-def test_a_mask_is_written_as_coco_has_it():
+def test_mask_is_written_in_coco_format():
     entry = mask_entry(crop_of(MASK), SIZE)
     assert entry == {"segmentation": compressed(MASK), "bbox": [12, 7, 16, 16], "area": int(MASK.sum())}
     assert json.loads(json.dumps(entry)) == entry
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
-def test_a_file_is_replaced_as_a_whole(tmp_path):
+def test_file_is_replaced_atomically(tmp_path):
     for content in ({"images": [1]}, {"images": []}):
         write_instances(tmp_path, content)
         assert json.loads((tmp_path / "instances.json").read_text()) == content
@@ -30,7 +30,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert os.listdir(tmp_path) == ["instances.json"]
 
 
-def test_a_folder_is_made(tmp_path):
+def test_new_folder_is_created(tmp_path):
     with new_folder(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "file").write_text("")
     with pytest.raises(DataError, match="is not empty; choose another folder"), new_folder(tmp_path / "a" / "b"):
@@ -41,7 +41,7 @@ def test_a_folder_is_made(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
-def test_a_full_disk_is_told(tmp_path):
+def test_full_disk_is_reported(tmp_path):
     (tmp_path / "file").symlink_to("/dev/full")
     with pytest.raises(DataError, match=r"cannot write into .*: No space left on device"), new_folder(tmp_path / "a"):
         (tmp_path / "file").write_text("x")

@@ -21,7 +21,7 @@ def read_everything(folder, **options):
     return [opened.sample(index) for index in range(len(opened))]
 
 
-def test_a_sample_is_the_picture_and_all_its_masks(tmp_path):
+def test_sample_holds_image_and_all_masks(tmp_path):
     image = write_entry(tmp_path, 1, [MASK, OTHER])
     folder = Sa1bFolder(tmp_path, background_weight=0.7)
     assert len(folder) == 1
@@ -32,7 +32,7 @@ def test_a_sample_is_the_picture_and_all_its_masks(tmp_path):
     assert sample.background_weight == 0.7
 
 
-def test_folders_in_the_folder_come_in_the_order_of_their_names(tmp_path):
+def test_subfolders_are_read_in_order_of_names(tmp_path):
     for number, inner in ((3, "b"), (12, "a/deep"), (5, "."), (2, "a")):
         write_entry(tmp_path / inner, number)
     (tmp_path / "a" / "notes.json").write_text("{}")
@@ -49,17 +49,17 @@ def test_folders_in_the_folder_come_in_the_order_of_their_names(tmp_path):
         pytest.param({"min_predicted_iou": 0.9}, 2, id="by-predicted-iou"),
         pytest.param({"min_stability_score": 0.9}, 2, id="by-stability"),
         pytest.param({"min_predicted_iou": 0.9, "min_stability_score": 0.9}, 1, id="by-both"),
-        pytest.param({"min_predicted_iou": 0.92}, 2, id="equal-is-enough"),
-        pytest.param({"min_predicted_iou": 1.0}, 0, id="none-is-so-good"),
+        pytest.param({"min_predicted_iou": 0.92}, 2, id="threshold-is-inclusive"),
+        pytest.param({"min_predicted_iou": 1.0}, 0, id="above-all"),
     ],
 )
-def test_masks_are_left_out_by_their_quality(tmp_path, options, num_objects):
+def test_masks_are_filtered_by_quality(tmp_path, options, num_objects):
     third = rectangle(SIZE, 30, 2, 38, 12)
     write_entry(tmp_path, 1, [MASK, OTHER, third], predicted_iou=[0.92, 0.99, 0.5], stability_score=[0.5, 0.95, 0.95])
     assert len(read_everything(tmp_path, **options)[0].objects) == num_objects
 
 
-def test_nothing_is_read_at_the_start(tmp_path):
+def test_entries_are_read_lazily(tmp_path):
     write_entry(tmp_path, 1)
     (tmp_path / "sa_2.json").write_text("broken")
     folder = Sa1bFolder(tmp_path)
@@ -69,7 +69,7 @@ def test_nothing_is_read_at_the_start(tmp_path):
         folder.sample(1)
 
 
-def test_large_pictures_are_shrunk_with_their_masks(tmp_path):
+def test_large_images_are_shrunk_with_their_masks(tmp_path):
     size = (300, 400)
     write_entry(tmp_path, 1, [disc(size, 200, 150, 80)], size=size)
     sample = read_everything(tmp_path, max_side=100)[0]
@@ -77,7 +77,7 @@ def test_large_pictures_are_shrunk_with_their_masks(tmp_path):
     assert sample.objects[0].mask.area == pytest.approx(np.pi * 20**2, rel=0.03)
 
 
-def test_pictures_are_kept(tmp_path):
+def test_images_are_cached(tmp_path):
     write_entry(tmp_path, 1)
     folder = Sa1bFolder(tmp_path)
     first = folder.sample(0)
@@ -85,14 +85,14 @@ def test_pictures_are_kept(tmp_path):
     assert folder.sample(0) is first
 
 
-def test_what_is_in_this_format(tmp_path):
+def test_detection_of_the_format(tmp_path):
     assert not contains_sa1b(tmp_path)
     write_entry(tmp_path / "deep" / "inside", 1)
     assert contains_sa1b(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("edit", "says"),
+    ("edit", "message"),
     [
         pytest.param(lambda c: c.pop("image"), "is not in SA-1B format: KeyError 'image'", id="no-image"),
         pytest.param(lambda c: c.pop("annotations"), "KeyError 'annotations'", id="no-annotations"),
@@ -102,7 +102,7 @@ def test_what_is_in_this_format(tmp_path):
         pytest.param(
             lambda c: c["image"].update(file_name="sa_7.jpg"),
             "sa_7.jpg is missing or unreadable, though sa_1.json lists it",
-            id="missing-picture",
+            id="missing-image",
         ),
         pytest.param(
             lambda c: c["annotations"][0]["segmentation"].update(size=[40, 30]),
@@ -118,20 +118,20 @@ def test_what_is_in_this_format(tmp_path):
         ),
     ],
 )
-def test_a_broken_entry_is_told_in_one_line(tmp_path, edit, says):
+def test_broken_entry_is_rejected_in_one_line(tmp_path, edit, message):
     write_entry(tmp_path, 1, edit=edit)
     with pytest.raises(DataError) as caught:
         read_everything(tmp_path, min_predicted_iou=0.5)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_quality_is_not_needed_where_nobody_asks(tmp_path):
+def test_quality_is_optional_without_threshold(tmp_path):
     write_entry(tmp_path, 1, edit=lambda content: content["annotations"][0].pop("predicted_iou"))
     assert len(read_everything(tmp_path)[0].objects) == 1
 
 
-def test_a_folder_without_pictures(tmp_path):
+def test_folder_without_images_is_rejected(tmp_path):
     with pytest.raises(DataError, match=r"contains no sa_\*\.json"):
         Sa1bFolder(tmp_path)
     with pytest.raises(DataError, match=r"cannot list .*: No such file or directory"):

@@ -16,7 +16,7 @@ NUM = len(CENTRES)
 
 
 def boxes_around(half_sides):
-    """Predictions: every anchor says a square of so many cells to each side."""
+    """Return predictions: at every anchor, a square that extends this many cells to each side."""
     half = (half_sides * STRIDES)[:, None]
     return torch.cat([CENTRES - half, CENTRES + half], dim=1)
 
@@ -36,10 +36,10 @@ def anchors_of(found, target):
 
 
 def check(found, targets, boxes):
-    """What holds whatever is asked."""
+    """Assert the properties of every assignment."""
     assert found.anchors.dtype == found.targets.dtype == torch.int64
     assert len(found.anchors) == len(found.targets) == len(found.quality)
-    assert (found.anchors.diff() > 0).all()  # ascending, so that each has one target
+    assert (found.anchors.diff() > 0).all()  # strictly ascending: one target per anchor
     assert ((found.anchors >= 0) & (found.anchors < NUM)).all()
     assert ((found.targets >= 0) & (found.targets < len(targets))).all()
     assert ((found.quality >= 0) & (found.quality <= 1)).all()
@@ -49,7 +49,7 @@ def check(found, targets, boxes):
         centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
         assert ((CENTRES[mine] - centre).abs() < half.clamp(min=4.01)).all()
         if len(mine):
-            # The anchor that fits best is to score as high as the best IoU.
+            # The quality of the best anchor is the best IoU.
             best = box_iou(box[None], boxes[mine]).max()
             assert found.quality[found.targets == target].max() == pytest.approx(float(best), abs=1e-5) or best < 0.01
 
@@ -64,7 +64,7 @@ def check(found, targets, boxes):
         pytest.param([[6, 2, 10, 6]], [3], id="tiny-between-two-cells"),
         pytest.param([[0, 0, 1, 1]], [1], id="tiny-in-the-corner"),
         pytest.param([[63, 63, 64, 64]], [1], id="tiny-in-the-far-corner"),
-        pytest.param([[0, 0, 64, 64]], [10], id="the-whole-picture"),
+        pytest.param([[0, 0, 64, 64]], [10], id="the-whole-image"),
         pytest.param([[0, 0, 64, 3]], [8], id="thinner-than-a-cell"),
         pytest.param([[4, 4, 60, 60], [24, 24, 40, 40]], [10, 4], id="nested"),
         pytest.param([[8, 8, 24, 24], [8, 8, 24, 24]], [5, 0], id="two-of-the-same-box"),
@@ -73,7 +73,7 @@ def check(found, targets, boxes):
         pytest.param([[10, 10, 10, 10]], [1], id="without-extent"),
     ],
 )
-def test_targets_get_their_anchors(targets, counts):
+def test_number_of_anchors_per_target(targets, counts):
     found = assigned(targets)
     check(found, targets, boxes_around(1.5))
     assert [len(anchors_of(found, target)) for target in range(len(targets))] == counts
@@ -87,18 +87,18 @@ def test_targets_get_their_anchors(targets, counts):
     st.floats(0.1, 4),
     st.integers(0, 1000),
 )
-def test_any_targets(sides, half_sides, seed):
+def test_arbitrary_targets(sides, half_sides, seed):
     targets = [[x, y, min(x + width, 64), min(y + height, 64)] for x, y, width, height in sides]
     scores = torch.rand(NUM, generator=torch.Generator().manual_seed(seed))
     found = assigned(targets, scores=scores, boxes=boxes_around(half_sides))
     check(found, targets, boxes_around(half_sides))
     for target in range(len(targets)):
         alone = assigned(targets[target : target + 1], scores=scores, boxes=boxes_around(half_sides))
-        assert len(alone.anchors)  # no target is forgotten, however small, but where another one takes its anchors
+        assert len(alone.anchors)  # every target gets an anchor unless another target takes it
 
 
-def test_anchors_that_say_nothing_near_still_leave_one():
-    """Sides of no length: no box overlaps any target, and the nearest centre is taken."""
+def test_target_without_overlap_gets_the_nearest_anchor():
+    """With sides of length 0 no box overlaps any target; the nearest centre is assigned."""
     found = assigned([[10, 10, 30, 30]], boxes=boxes_around(0))
     assert found.anchors.tolist() == [(CENTRES - 20).norm(dim=1).argmin().item()]
     assert found.quality.tolist() == [0]
@@ -115,12 +115,12 @@ def test_better_scores_win_among_equal_boxes():
     assert torch.allclose(found.quality, torch.ones(10))
 
 
-def test_a_higher_score_does_not_beat_a_better_box():
+def test_better_box_beats_higher_score():
     """Alignment is score^0.5 * IoU^6, by hand: 0.9^0.5 * 0.5^6 = 0.0148, 0.2^0.5 * 0.8^6 = 0.1172."""
     centres, strides = torch.tensor([[4.0, 4.0], [12.0, 4.0], [4.0, 12.0]]), torch.full((3,), 8.0)
     boxes = torch.tensor([[0.0, 0, 5, 10], [0, 0, 8, 10], [90, 90, 99, 99]])
     found = assign(torch.tensor([0.9, 0.2, 1.0]), boxes, centres, strides, torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
-    # (12, 4) and (4, 12) lie outside the target, whatever they say.
+    # (12, 4) and (4, 12) lie outside the target, so their predictions do not matter.
     assert found.anchors.tolist() == [0]
     assert found.quality.tolist() == pytest.approx([0.5])
     found = assign(torch.tensor([0.9, 0.2, 1.0]), boxes, centres, strides, torch.tensor([[0.0, 0.0, 13.0, 10.0]]))
@@ -129,7 +129,7 @@ def test_a_higher_score_does_not_beat_a_better_box():
     assert found.quality.tolist() == pytest.approx([first / second * 80 / 130, 80 / 130], rel=1e-4)
 
 
-def test_an_anchor_of_two_targets_answers_for_the_one_it_overlaps_more():
+def test_anchor_of_two_targets_is_assigned_to_the_larger_overlap():
     targets = [[0, 0, 32, 32], [0, 0, 24, 24]]
     boxes = torch.tensor([[0.0, 0, 24, 24]]).repeat(NUM, 1)
     found = assigned(targets, boxes=boxes)
@@ -139,7 +139,7 @@ def test_an_anchor_of_two_targets_answers_for_the_one_it_overlaps_more():
     assert not mine & set(anchors_of(found, 1).tolist())
 
 
-def test_there_is_no_gradient_through_the_assignment():
+def test_assignment_has_no_gradient():
     boxes = boxes_around(1.5).requires_grad_()
     scores = torch.full((NUM,), 0.5, requires_grad=True)
     assert not assigned([[8, 8, 40, 40]], scores=scores, boxes=boxes).quality.requires_grad

@@ -31,10 +31,10 @@ def all_same(some, others):
     return len(some) == len(others) and all(same(one, other) for one, other in zip(some, others, strict=True))
 
 
-# ---- what a batch is
+# ---- contents of a batch
 
 
-def test_a_batch_holds_pictures_of_one_size_and_their_targets():
+def test_batch_holds_images_of_one_size_and_their_targets():
     seen = set()
     for batch in made(0, 12):
         size = batch.images.shape[2]
@@ -52,8 +52,8 @@ def test_a_batch_holds_pictures_of_one_size_and_their_targets():
     assert seen == {64, 96}
 
 
-def test_targets_belong_to_their_pictures():
-    """One picture of each batch is asked for again alone: its targets are the rows that carry its number."""
+def test_targets_belong_to_their_images():
+    """Each image, composed again alone, has exactly the targets with its index."""
     for number, batch in enumerate(made(0, 4, sizes=(64,))):
         for position in range(3):
             (alone,) = made(number * 3 + position, number * 3 + position + 1, sizes=(64,), batch_size=1)
@@ -63,7 +63,7 @@ def test_targets_belong_to_their_pictures():
             assert torch.equal(batch.masks[rows], alone.masks)
 
 
-def test_pictures_without_targets():
+def test_images_without_targets():
     (batch,) = made(0, 1, sources=[EMPTY], weights=[1], sizes=(64,))
     assert batch.images.shape == (3, 3, 64, 64)
     assert batch.boxes.shape == (0, 4)
@@ -71,16 +71,16 @@ def test_pictures_without_targets():
     assert batch.image_indices.shape == (0,)
 
 
-def test_a_batch_moves_as_a_whole():
+def test_batch_moves_to_another_device():
     (batch,) = made(0, 1)
     assert all(getattr(batch.to(torch.device("meta")), field.name).device.type == "meta" for field in fields(batch))
 
 
-# ---- the same whatever came before
+# ---- independence of earlier batches
 
 
 @pytest.mark.parametrize("start", [0, 1, 5, 7, 8])
-def test_batches_do_not_depend_on_where_a_run_starts(start):
+def test_batches_do_not_depend_on_the_start(start):
     assert all_same(made(start, 8), made(0, 8)[start:])
 
 
@@ -89,20 +89,20 @@ def test_batches_do_not_depend_on_the_number_of_workers(num_workers):
     assert all_same(made(2, 6, num_workers=num_workers), made(2, 6))
 
 
-def test_another_seed_makes_other_batches():
+def test_other_seed_gives_other_batches():
     assert not any(map(same, made(0, 4, sizes=(64,)), made(0, 4, sizes=(64,), seed=1)))
 
 
-def test_no_two_batches_are_the_same():
+def test_batches_differ():
     some = made(0, 10, sizes=(64,))
     assert not any(same(some[i], some[j]) for i in range(10) for j in range(i))
 
 
-def test_a_run_that_is_over_has_no_batches():
+def test_finished_run_has_no_batches():
     assert made(5, 5) == made(7, 5) == []
 
 
-def test_reading_may_stop_early():
+def test_iteration_can_stop_early():
     settings = {"sizes": (64,), "batch_size": 2, "seed": 0, "settings": ComposeSettings()}
     endless = batches([DRAWN], [1], start=0, stop=10**9, num_workers=1, **settings)
     assert len(list(islice(endless, 2))) == 2
@@ -122,7 +122,7 @@ PLAIN = ComposeSettings(mosaic=0, paste=0, photometric=0)
 
 
 class BrokenSource:
-    """Reads some pictures, then one that is not there."""
+    """A source with one missing image."""
 
     def __init__(self, broken_index: int) -> None:
         self._broken_index = broken_index
@@ -132,12 +132,12 @@ class BrokenSource:
 
     def sample(self, index: int) -> Sample:
         if index == self._broken_index:
-            raise DataError(f"picture {index} is missing; process {os.getpid()}")
+            raise DataError(f"image {index} is missing; process {os.getpid()}")
         return drawn_sample(index)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_an_unreadable_picture_is_one_line_wherever_it_is_read(num_workers):
+def test_unreadable_image_is_one_line_in_any_process(num_workers):
     reading = batches(
         [BrokenSource(2)],
         [1],
@@ -151,12 +151,12 @@ def test_an_unreadable_picture_is_one_line_wherever_it_is_read(num_workers):
     )
     with pytest.raises(DataError) as caught:
         list(reading)
-    assert str(caught.value).startswith("picture 2 is missing; process ")
+    assert str(caught.value).startswith("image 2 is missing; process ")
     assert "\n" not in str(caught.value)
     assert str(caught.value).endswith(str(os.getpid())) == (num_workers == 0)
 
 
-def test_batches_before_the_unreadable_picture_are_delivered():
+def test_batches_before_an_unreadable_image_are_delivered():
     reading = batches(
         [BrokenSource(2)], [1], sizes=(64,), batch_size=1, start=0, stop=100, seed=5, settings=PLAIN, num_workers=1
     )
@@ -181,7 +181,7 @@ def test_batches_before_the_unreadable_picture_are_delivered():
     assert all_same(delivered, expected)
 
 
-def test_the_process_keeps_its_opencv_threads():
+def test_process_keeps_its_opencv_threads():
     before = cv2.getNumThreads()
     cv2.setNumThreads(2)
     try:

@@ -27,7 +27,7 @@ def saved(tmp_path):
     return path
 
 
-def test_what_is_written_is_read(saved):
+def test_round_trip(saved):
     state = load_checkpoint(saved)
     assert state.keys() == STATE.keys()
     assert (state["step"], state["settings"]) == (7, '{"size": "n"}')
@@ -37,12 +37,12 @@ def test_what_is_written_is_read(saved):
     assert [file.name for file in saved.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_the_next_one_replaces_it(saved):
+def test_next_checkpoint_replaces_it(saved):
     save_checkpoint(STATE | {"step": 8}, saved)
     assert load_checkpoint(saved)["step"] == 8
 
 
-def test_what_a_killed_writer_left_behind_does_no_harm(saved):
+def test_partial_file_of_a_killed_writer_is_harmless(saved):
     (saved.parent / "last.partial").write_bytes(saved.read_bytes()[:1000])
     assert load_checkpoint(saved)["step"] == 7
     save_checkpoint(STATE | {"step": 8}, saved)
@@ -57,39 +57,39 @@ def full_disk(partial: Path) -> None:
     partial.symlink_to("/dev/full")
 
 
-def folder_gone(partial: Path) -> None:
+def missing_folder(partial: Path) -> None:
     partial.symlink_to(partial.parent / "nowhere" / "x")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
 @pytest.mark.parametrize(
-    ("prepare", "says"),
+    ("prepare", "message"),
     [
         pytest.param(full_disk, "No space left on device", id="full-disk"),
-        pytest.param(folder_gone, "No such file or directory", id="folder-gone"),
+        pytest.param(missing_folder, "No such file or directory", id="missing-folder"),
     ],
 )
 @pytest.mark.parametrize("num_values", [3, 3_000_000])
-def test_the_one_before_survives_a_failure(saved, prepare, says, num_values):
+def test_previous_checkpoint_survives_a_failure(saved, prepare, message, num_values):
     before = saved.read_bytes()
     prepare(saved.parent / "last.partial")
     with pytest.raises(DataError) as caught:
         save_checkpoint(STATE | {"network": {"large": torch.zeros(num_values)}}, saved)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(saved) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert saved.read_bytes() == before
     assert [file.name for file in saved.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_a_folder_in_the_way(saved):
+def test_folder_at_the_partial_path(saved):
     (saved.parent / "last.partial").mkdir()
     with pytest.raises(DataError, match="Is a directory"):
         save_checkpoint(STATE, saved)
     assert load_checkpoint(saved)["step"] == 7
 
 
-def test_no_folder_at_all(tmp_path):
+def test_missing_folder_on_write(tmp_path):
     with pytest.raises(DataError, match="No such file or directory"):
         save_checkpoint(STATE, tmp_path / "nowhere" / "last.ckpt")
 
@@ -98,7 +98,7 @@ def test_no_folder_at_all(tmp_path):
 
 
 def archive_with(path, content):
-    """A zip archive as torch writes it, with another pickle in it."""
+    """Replace the pickle in a zip archive written by torch."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     name = next(name for name in parts if name.endswith("data.pkl"))
@@ -115,7 +115,7 @@ def torch_file(content):
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         pytest.param(b"", "not a checkpoint", id="empty"),
         pytest.param(b"hello", "not a checkpoint", id="text"),
@@ -126,27 +126,27 @@ def torch_file(content):
         pytest.param(torch_file({"step": Path("x")}), "not a checkpoint", id="objects-of-other-kinds"),
     ],
 )
-def test_foreign_files_are_refused(tmp_path, content, says):
+def test_foreign_files_are_rejected(tmp_path, content, message):
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
         load_checkpoint(path)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_one(tmp_path):
+def test_missing_checkpoint(tmp_path):
     with pytest.raises(DataError, match="there is no checkpoint"):
         load_checkpoint(tmp_path / "last.ckpt")
 
 
-def test_a_folder_is_no_checkpoint(tmp_path):
+def test_folder_is_rejected(tmp_path):
     with pytest.raises(DataError, match="Is a directory"):
         load_checkpoint(tmp_path)
 
 
-def test_a_checkpoint_that_was_cut_off_anywhere_is_refused(saved):
+def test_truncated_checkpoint_is_rejected(saved):
     content = saved.read_bytes()
     for length in range(0, len(content), 97):
         saved.write_bytes(content[:length])
@@ -154,7 +154,7 @@ def test_a_checkpoint_that_was_cut_off_anywhere_is_refused(saved):
             load_checkpoint(saved)
 
 
-def test_a_flipped_bit_in_a_tensor_is_found(saved):
+def test_flipped_bit_in_a_tensor_is_detected(saved):
     content = bytearray(saved.read_bytes())
     position = content.index(torch.arange(300.0).numpy().tobytes()) + 400
     content[position] ^= 1
@@ -163,12 +163,12 @@ def test_a_flipped_bit_in_a_tensor_is_found(saved):
         load_checkpoint(saved)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's, about the protocols that come out
-def test_a_mangled_pickle_is_refused_or_read(saved):
+@pytest.mark.filterwarnings("ignore::UserWarning")  # from torch, about the resulting protocols
+def test_mangled_pickle_is_rejected_or_read(saved):
     with zipfile.ZipFile(saved) as archive:
         original = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
     rng = random.Random(0)
-    num_refused = 0
+    num_rejected = 0
     for _ in range(300):
         mangled = bytearray(original)
         for _ in range(rng.randint(1, 4)):
@@ -177,12 +177,12 @@ def test_a_mangled_pickle_is_refused_or_read(saved):
         try:
             load_checkpoint(saved)
         except DataError:
-            num_refused += 1
-    assert num_refused > 200
+            num_rejected += 1
+    assert num_rejected > 200
 
 
 class Canary:
-    """Makes a file when it is unpickled by a reader that runs what it reads."""
+    """Creates a folder when unpickled by a reader that executes code."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -191,10 +191,10 @@ class Canary:
         return os.mkdir, (str(self.path),)
 
 
-def test_nothing_in_a_checkpoint_is_run(saved, tmp_path):
+def test_no_code_in_a_checkpoint_is_executed(saved, tmp_path):
     canary = tmp_path / "canary"
     hostile = STATE | {"network": Canary(canary)}
-    pickle.loads(pickle.dumps(hostile["network"]))  # it does sing
+    pickle.loads(pickle.dumps(hostile["network"]))  # verify that it works
     assert canary.is_dir()
     canary.rmdir()
     for content in (torch_file(hostile), pickle.dumps(hostile)):

@@ -12,19 +12,19 @@ from streamseg.training.compose import MAX_OBJECTS, ComposeSettings, compose
 from tests.support.images import disc, labelled, paint, rectangle
 
 PLAIN = ComposeSettings(mosaic=0, paste=0, part_share=0, photometric=0)
-"""One picture, cropped, scaled and flipped."""
+"""A single image, cropped, scaled and flipped."""
 
 PASTED = replace(PLAIN, paste=1, max_pasted=2)
 
 HUES = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 0.5, 0), (0, 1, 0.5), (0.5, 0, 1))
-"""Colours that stay apart when a pasted object is made darker or brighter; the first three even where they blend."""
+"""Colours that stay distinct when a pasted object is darkened or brightened; the first three even when blended."""
 
 
 class Hues:
-    """Draws pictures of one object each, no two of the same hue.
+    """Draws images with one object each, all of different hues.
 
     Args:
-        seed: of the shapes.
+        seed: seed of the shapes.
         crowds: whether the objects are crowds.
     """
 
@@ -49,18 +49,18 @@ class Hues:
 
 
 def where_hue(image, hue):
-    """Pixels (S, S) of a hue, whatever their brightness."""
+    """Return the pixels (S, S) of a hue at any brightness."""
     brightest = image.max(axis=2, keepdims=True).astype(float)
     return (brightest[..., 0] > 60) & (np.abs(image / np.maximum(brightest, 1) - hue).max(axis=2) < 0.13)
 
 
 def share_of_cells(mask):
-    """(S, S) bool to (S / 4, S / 4) shares."""
+    """Convert bool (S, S) to shares (S / 4, S / 4)."""
     return mask.reshape(mask.shape[0] // 4, 4, mask.shape[1] // 4, 4).mean(axis=(1, 3))
 
 
 def hue_of(composed, row):
-    """Which hue a target has: that of most pixels in the cells that it covers."""
+    """Return the index of the most frequent hue in the cells that a target covers."""
     inside = np.kron(composed.masks[row] >= 250, np.ones((4, 4), dtype=bool))
     return int(np.argmax([(where_hue(composed.image, hue) & inside).sum() for hue in HUES]))
 
@@ -73,23 +73,23 @@ def hue_of(composed, row):
 )
 @example(42, 160, PASTED)
 @example(1659, 160, PASTED)
-def test_masks_and_boxes_follow_their_objects(seed, size, augmentation):
+def test_masks_and_boxes_match_their_objects(seed, size, augmentation):
     composed = compose(np.random.default_rng(seed), Hues(seed), size, augmentation)
     assert composed.image.shape == (size, size, 3)
     seen = set()
     for row, mask in enumerate(composed.masks):
         inner = cv2.erode(np.pad(mask >= 250, 1).astype(np.uint8), np.ones((3, 3), dtype=np.uint8))[1:-1, 1:-1] > 0
         if inner.sum() < 4:
-            continue  # too small to tell its colour
+            continue  # too small to determine its colour
         hue = hue_of(composed, row)
         assert hue not in seen
         seen.add(hue)
         pixels = where_hue(composed.image, HUES[hue])
         shares = share_of_cells(pixels)
-        assert (shares[inner] == 1).all()  # the mask holds nothing else
-        assert (mask[shares == 1] > 100).all()  # and nothing is left out
-        # The box is the tight box of the pixels, but for blurred edges, and for a rim of the object that looks out
-        # from under a pasted one: two pixels wide, it has no pixel of the object's own colour.
+        assert (shares[inner] == 1).all()  # the mask contains nothing else
+        assert (mask[shares == 1] > 100).all()  # and nothing is missing
+        # The box is the tight box of the pixels, except for blurred edges and for a rim of the object that is visible
+        # around a pasted one: it is two pixels wide and has no pixel of the object's own colour.
         rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
         box, slack = composed.boxes[row], 4
         assert (box[:2] <= (columns[0] + slack, rows[0] + slack)).all()
@@ -97,7 +97,7 @@ def test_masks_and_boxes_follow_their_objects(seed, size, augmentation):
         beyond = mask.copy()
         beyond[max(rows[0] // 4 - 1, 0) : rows[-1] // 4 + 2, max(columns[0] // 4 - 1, 0) : columns[-1] // 4 + 2] = 0
         assert beyond.max() < 160
-    # What is visible and no target is not punished as background either.
+    # Visible objects that are not targets are excluded from the background.
     elsewhere = composed.masks.max(axis=0, initial=0) < 100
     for hue in set(range(3)) - seen:
         shares = share_of_cells(where_hue(composed.image, HUES[hue]))
@@ -123,16 +123,16 @@ def test_boxes_are_tight_around_their_masks(seed, size):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
-def test_no_cell_belongs_to_two_objects(seed):
-    """What is pasted takes its pixels from whatever it covers."""
+def test_masks_do_not_overlap(seed):
+    """A pasted object removes the pixels that it covers from other masks."""
     augmentation = ComposeSettings(mosaic=0.5, paste=1, photometric=0)
     composed = compose(np.random.default_rng(seed), Hues(seed), 96, augmentation)
     ascending = np.sort(np.concatenate([np.zeros((2, 24, 24), dtype=int), composed.masks]), axis=0)
     assert (ascending[-2:].sum(axis=0) <= 256).all()
 
 
-def test_a_pasted_object_covers_others():
-    """Over many seeds: an object that fills the picture is cut where something was pasted."""
+def test_pasted_object_covers_others():
+    """For many seeds, the mask of an object that fills the image excludes pasted objects."""
     whole = Sample(np.full((64, 64, 3), (0, 180, 0), dtype=np.uint8), (labelled(np.ones((64, 64), dtype=bool)),))
     num_cut = 0
     for seed in range(20):
@@ -152,15 +152,15 @@ def test_a_pasted_object_covers_others():
     assert num_cut > 10
 
 
-# ---- crowds, parts, what is left of objects
+# ---- crowds, parts, hidden objects
 
 
 def cell_weights(composed, hue):
-    """Background weights of the cells that are wholly of a hue."""
+    """Return the background weights of the cells that contain only one hue."""
     return composed.background_weight[share_of_cells(where_hue(composed.image, HUES[hue])) == 1]
 
 
-def test_a_crowd_is_neither_target_nor_background():
+def test_crowd_is_neither_target_nor_background():
     num_cells = 0
     for seed in range(30):
         composed = compose(np.random.default_rng(seed), Hues(seed, crowds=True), 64, PLAIN)
@@ -170,7 +170,7 @@ def test_a_crowd_is_neither_target_nor_background():
     assert num_cells > 500
 
 
-def test_what_is_pasted_on_a_crowd_counts():
+def test_object_pasted_on_a_crowd_is_a_target():
     size = (64, 64)
     crowd = Sample(
         np.full((*size, 3), (180, 0, 0), dtype=np.uint8), (labelled(np.ones(size, dtype=bool), is_crowd=True),)
@@ -195,7 +195,7 @@ def test_what_is_pasted_on_a_crowd_counts():
 @pytest.mark.parametrize(
     ("part_share", "num_targets"), [pytest.param(0, 1, id="never"), pytest.param(1, 2, id="always")]
 )
-def test_parts_are_targets_as_often_as_asked(part_share, num_targets):
+def test_part_share_is_the_probability_of_part_targets(part_share, num_targets):
     size = (64, 64)
     whole, part = disc(size, 32, 32, 28), disc(size, 32, 32, 16)
     sample = Sample(paint([whole], [(180, 0, 0)], size), (labelled(whole), labelled(part, is_part=True)))
@@ -207,13 +207,13 @@ def test_parts_are_targets_as_often_as_asked(part_share, num_targets):
         assert (composed.background_weight == 255).all()
 
 
-def test_the_weight_of_the_background_is_the_pictures():
+def test_background_weight_is_that_of_the_sample():
     sample = Sample(np.full((50, 50, 3), 200, dtype=np.uint8), (), background_weight=0.4)
     composed = compose(np.random.default_rng(0), lambda rng: sample, 64, replace(PLAIN, mosaic=1))
     assert (composed.background_weight == 102).all()
 
 
-def test_of_very_many_objects_the_smallest_are_left_out_but_not_punished():
+def test_smallest_of_too_many_objects_are_ignored():
     size = (128, 128)
     masks = [rectangle(size, 16 * x, 16 * y, 16 * x + 12, 16 * y + 12) for x in range(8) for y in range(8)]
     masks += [rectangle(size, 16 * x + 13, 16 * y + 1, 16 * x + 16, 16 * y + 14) for x in range(4) for y in range(4)]
@@ -241,7 +241,7 @@ def test_of_very_many_objects_the_smallest_are_left_out_but_not_punished():
         ),
     ],
 )
-def test_pictures_without_targets(sample):
+def test_images_without_targets(sample):
     for seed in range(10):
         composed = compose(np.random.default_rng(seed), lambda rng: sample, 64, ComposeSettings())
         assert composed.image.shape == (64, 64, 3)
@@ -252,10 +252,10 @@ def test_pictures_without_targets(sample):
         assert composed.background_weight.shape == (16, 16)
 
 
-# ---- the picture
+# ---- pixels
 
 
-def test_around_a_pasted_object_the_picture_stays_as_it_was():
+def test_image_around_a_pasted_object_is_unchanged():
     size = (40, 40)
     white = Sample(np.full((64, 64, 3), 255, dtype=np.uint8), ())
     square = rectangle(size, 8, 8, 32, 32)
@@ -274,7 +274,7 @@ def test_around_a_pasted_object_the_picture_stays_as_it_was():
         assert (columns.max() + 1, rows.max() + 1) == (box[2], box[3])
 
 
-def test_camera_noise_changes_the_picture_alone():
+def test_camera_noise_changes_only_the_pixels():
     num_changed = 0
     for seed in range(20):
         plain, noisy = (
@@ -289,7 +289,7 @@ def test_camera_noise_changes_the_picture_alone():
     assert num_changed == 20
 
 
-def test_a_seed_makes_one_picture():
+def test_seed_determines_the_image():
     def made(seed):
         composed = compose(np.random.default_rng(seed), Hues(7), 96, ComposeSettings())
         return [composed.image, composed.boxes, composed.masks, composed.background_weight]
@@ -299,7 +299,7 @@ def test_a_seed_makes_one_picture():
     assert not np.array_equal(made(0)[0], made(1)[0])
 
 
-def test_the_labelled_pictures_stay_as_they_are():
+def test_samples_are_not_modified():
     hues = Hues(0)
     samples = [hues(np.random.default_rng(0)) for _ in range(9)]
     before = [(sample.image.copy(), sample.objects[0].mask.crop.copy()) for sample in samples]
@@ -319,7 +319,7 @@ def test_the_labelled_pictures_stay_as_they_are():
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         pytest.param({"mosaic": 1.1}, "compose.mosaic is 1.1; it must be from 0 to 1", id="probability-above-1"),
         pytest.param({"paste": -0.1}, "compose.paste is -0.1", id="probability-below-0"),
@@ -330,7 +330,7 @@ def test_the_labelled_pictures_stay_as_they_are():
         pytest.param({"scale": (1.0, float("inf"))}, "two ascending numbers above 0", id="scale-without-end"),
     ],
 )
-def test_settings_with_which_nothing_can_be_composed(values, says):
+def test_invalid_settings_are_rejected(values, message):
     with pytest.raises(ConfigError) as caught:
         ComposeSettings(**values)
-    assert says in str(caught.value)
+    assert message in str(caught.value)

@@ -35,12 +35,12 @@ def first_batch():
         pytest.param(99, 0.0, id="beyond-the-end"),
     ],
 )
-def test_the_learning_rate(step, share):
+def test_learning_rate(step, share):
     last = SETTINGS.final_learning_rate if step > 3 else 0.0
     assert learning_rate(step, SETTINGS) == pytest.approx(last + share * (SETTINGS.learning_rate - last))
 
 
-def test_a_step_is_a_gradient_and_a_move():
+def test_step_is_a_gradient_and_an_update():
     one, other = learner(), learner()
     batch = first_batch()
     parts = one.backward(batch)
@@ -54,7 +54,7 @@ def test_a_step_is_a_gradient_and_a_move():
     assert other.network.get_parameter(NAME).grad is None
 
 
-def test_a_value_that_is_no_number_is_found():
+def test_infinite_value_is_detected():
     one = learner()
     assert one.first_infinite() is None
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_a_value_that_is_no_number_is_found():
     assert one.first_infinite() == NAME
 
 
-def test_a_state_is_gone_on_from():
+def test_state_is_restored():
     one, other = learner(), learner()
     one.train_on(first_batch())
     other.load_state_dict(one.state_dict(), Path("there"))

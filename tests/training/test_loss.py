@@ -73,7 +73,7 @@ def test_complete_iou_of_boxes_without_extent_has_a_gradient():
 
 
 def batch_of(masks, *, size=64, weight=255):
-    """One picture of objects given as masks (S, S)."""
+    """Return a batch of one image, with objects given as masks (S, S)."""
     cells = size // 4
     crops = [crop_of(mask) for mask in masks]
     grids = [cv2.resize(mask.astype(np.uint8) * 255, (cells, cells), interpolation=cv2.INTER_AREA) for mask in masks]
@@ -92,10 +92,10 @@ def loss_of(predictions, batch, seed=0):
     return segmentation_loss(predictions, batch, rng=torch.Generator().manual_seed(seed), mask_gain=4.0)
 
 
-def answers(batch, *, score=12.0, shift=0.0):
-    """Predictions that say exactly what is asked, wherever an anchor lies in the first target.
+def exact_predictions(batch, *, score=12.0, shift=0.0):
+    """Return exact predictions at all anchors inside the first target.
 
-    The corners of its box have to be `8 k + 4`, so that P3 reaches them in whole cells.
+    The corners of its box must be at `8 k + 4`, which P3 reaches in whole cells.
     """
     centres, strides = anchors(torch.zeros(1, 1, 16, 16))
     box = batch.boxes[:1] + shift
@@ -114,8 +114,8 @@ def answers(batch, *, score=12.0, shift=0.0):
 TWO_ANCHORS = batch_of([rectangle((64, 64), 4, 4, 28, 20)])
 
 
-def test_the_right_answer_costs_nothing():
-    parts = loss_of(answers(TWO_ANCHORS), TWO_ANCHORS)
+def test_exact_predictions_have_no_loss():
+    parts = loss_of(exact_predictions(TWO_ANCHORS), TWO_ANCHORS)
     assert [value.item() for value in parts] == pytest.approx([0, 0, 0, 0], abs=0.01)
 
 
@@ -127,30 +127,30 @@ def test_the_right_answer_costs_nothing():
         pytest.param({"score": 0.0}, {"score"}, id="unsure"),
     ],
 )
-def test_a_wrong_answer_costs(wrong, parts):
-    losses = loss_of(answers(TWO_ANCHORS, **wrong), TWO_ANCHORS)._asdict()
+def test_wrong_predictions_have_a_loss(wrong, parts):
+    losses = loss_of(exact_predictions(TWO_ANCHORS, **wrong), TWO_ANCHORS)._asdict()
     for part in parts:
         assert losses[part] > 0.2, part
 
 
-def test_a_wrong_mask_costs():
-    right = answers(TWO_ANCHORS)
+def test_wrong_mask_has_a_loss():
+    right = exact_predictions(TWO_ANCHORS)
     wrong = right._replace(prototypes=-right.prototypes)
     assert loss_of(wrong, TWO_ANCHORS).mask > 40
     assert loss_of(wrong, TWO_ANCHORS).box == loss_of(right, TWO_ANCHORS).box
 
 
-def test_what_a_mask_does_far_from_its_box_costs_nothing():
-    right = answers(TWO_ANCHORS)
+def test_mask_far_from_its_box_has_no_loss():
+    right = exact_predictions(TWO_ANCHORS)
     prototypes = right.prototypes.clone()
     prototypes[..., 8:, :] = 1
     prototypes[..., :, 10:] = 1
     assert loss_of(right._replace(prototypes=prototypes), TWO_ANCHORS).mask == loss_of(right, TWO_ANCHORS).mask
 
 
-def test_a_picture_without_targets_trains_the_scores_alone():
+def test_image_without_targets_trains_only_the_scores():
     batch = batch_of([])
-    unsure = answers(TWO_ANCHORS, score=0.0)
+    unsure = exact_predictions(TWO_ANCHORS, score=0.0)
     parts = loss_of(unsure, batch)
     assert (parts.box, parts.distribution, parts.mask) == (0, 0, 0)
     num_anchors = 8 * 8 + 4 * 4 + 2 * 2
@@ -158,15 +158,15 @@ def test_a_picture_without_targets_trains_the_scores_alone():
 
 
 @pytest.mark.parametrize("weight", [0, 51, 255])
-def test_background_counts_by_its_weight(weight):
-    unsure = answers(TWO_ANCHORS, score=0.0)
+def test_background_is_weighted(weight):
+    unsure = exact_predictions(TWO_ANCHORS, score=0.0)
     full, weighted = (loss_of(unsure, batch_of([], weight=weight)).score for weight in (255, weight))
     assert weighted.item() == pytest.approx(full.item() * weight / 255, rel=1e-5)
 
 
-def test_targets_count_whatever_the_weight_of_the_background():
+def test_targets_are_independent_of_the_background_weight():
     masks = [rectangle((64, 64), 4, 4, 28, 20)]
-    missed = answers(TWO_ANCHORS, score=-12.0)
+    missed = exact_predictions(TWO_ANCHORS, score=-12.0)
     assert loss_of(missed, batch_of(masks, weight=0)).score > 1
 
 
@@ -180,7 +180,7 @@ def network_of(config, seed=0):
 
 
 def composed_batch(size=64, count=2, num_objects=4):
-    """Composed pictures as one batch."""
+    """Return composed images as one batch."""
     made = [
         compose(
             np.random.default_rng(seed),
@@ -205,11 +205,11 @@ def composed_batch(size=64, count=2, num_objects=4):
         pytest.param(composed_batch(), id="composed"),
         pytest.param(batch_of([]), id="no-target"),
         pytest.param(batch_of([], weight=0), id="nothing-at-all"),
-        pytest.param(batch_of([rectangle((64, 64), 0, 0, 64, 64)]), id="the-whole-picture"),
+        pytest.param(batch_of([rectangle((64, 64), 0, 0, 64, 64)]), id="the-whole-image"),
         pytest.param(batch_of([rectangle((64, 64), 63, 63, 64, 64)]), id="one-pixel"),
     ],
 )
-def test_losses_are_finite_and_gradients_too(batch):
+def test_losses_and_gradients_are_finite(batch):
     network = network_of(TINY).train()
     parts = loss_of(network(batch.images.float() / 255), batch)
     assert all(math.isfinite(value.item()) and value.item() >= 0 for value in parts)
@@ -223,7 +223,7 @@ def test_gradients_reach_every_parameter():
         [rectangle(size, 0, 0, 128, 128), disc(size, 90, 40, 25), rectangle(size, 10, 90, 22, 100)], size=128
     )
     network = network_of(TINY).train()
-    # Boxes of fresh networks are 7.5 cells to each side: these are of the targets' sizes, on every level.
+    # Boxes of untrained networks extend 7.5 cells to each side; bias them to the targets' sizes on every level.
     for branch, half in zip(network.model[22].cv2, (1, 2, 3), strict=True):
         with torch.no_grad():
             branch[-1].bias.view(4, REG_MAX)[:, half] += 6
@@ -236,7 +236,7 @@ def test_gradients_reach_every_parameter():
     assert without == []
 
 
-def test_the_order_of_pictures_does_not_matter():
+def test_order_of_images_does_not_matter():
     batch = composed_batch(count=3)
     network = network_of(TINY).eval()
     turned = torch.cat([torch.nonzero(batch.image_indices == index)[:, 0] for index in (2, 1, 0)])
@@ -253,7 +253,7 @@ def test_the_order_of_pictures_does_not_matter():
     assert torch.allclose(*losses, rtol=1e-4)
 
 
-def test_of_very_many_masks_some_are_drawn():
+def test_masks_are_subsampled():
     batch = composed_batch(size=160, count=8, num_objects=12)
     network = network_of(TINY).eval()
     with torch.no_grad():
@@ -266,11 +266,11 @@ def test_of_very_many_masks_some_are_drawn():
     assert one[:3] == other[:3]
 
 
-def test_masks_that_are_drawn_keep_their_pictures():
-    """Two pictures in turn, with the right answers to both: whatever is drawn costs nothing."""
+def test_subsampled_masks_keep_their_images():
+    """Two alternating images with exact predictions: any subset has no loss."""
     batches = [TWO_ANCHORS, batch_of([rectangle((64, 64), 36, 36, 60, 52)])]
     count = 200
-    given = [answers(batch) for batch in batches]
+    given = [exact_predictions(batch) for batch in batches]
     predictions = Predictions(*(torch.cat([one[part] for one in given] * (count // 2)) for part in range(4)))
     parts = {name: torch.cat([getattr(one, name) for one in batches] * (count // 2)) for name in ("images", "boxes")}
     many = Batch(
@@ -279,11 +279,11 @@ def test_masks_that_are_drawn_keep_their_pictures():
         image_indices=torch.arange(count),
         background_weight=torch.full((count, 16, 16), 255, dtype=torch.uint8),
     )
-    assert 2 * count > MAX_MASKS  # each picture has at least the two anchors
+    assert 2 * count > MAX_MASKS  # each image has at least two anchors
     assert loss_of(predictions, many).mask.item() == pytest.approx(0, abs=0.01)
 
 
-def test_a_network_learns_one_picture():
+def test_network_learns_one_image():
     size = (64, 64)
     masks = [disc(size, 20, 22, 14), rectangle(size, 36, 34, 60, 58)]
     batch = batch_of(masks)

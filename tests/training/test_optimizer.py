@@ -29,7 +29,7 @@ def steps(optimizer: Optimizer, network: nn.Module, seeds: range) -> None:
         optimizer.step(LEARNING_RATE)
 
 
-def test_adamw_is_that_of_torch_without_decay_on_biases_and_norms() -> None:
+def test_adamw_matches_torch_without_decay_on_biases_and_norms() -> None:
     ours, theirs = small_network(), small_network()
     trained = [parameter for parameter in theirs.parameters() if parameter.requires_grad]
     reference = torch.optim.AdamW(
@@ -47,21 +47,21 @@ def test_adamw_is_that_of_torch_without_decay_on_biases_and_norms() -> None:
         torch.testing.assert_close(mine, wanted, rtol=0, atol=0)
 
 
-def test_muon_moves_all_directions_of_a_convolution_alike() -> None:
+def test_muon_updates_all_directions_of_a_convolution_equally() -> None:
     network = small_network()
     weight = network.model[3].conv.weight  # (64, 32, 3, 3)
     before = weight.detach().clone()
     steps(build_optimizer("muon", network, weight_decay=0.0), network, range(1))
     update = (weight.detach() - before).permute(0, 2, 3, 1).flatten(1)
     strengths = torch.linalg.svdvals(update)
-    # Newton-Schulz in five steps ends between about 0.7 and 1.2 of the same strength.
+    # Five Newton-Schulz steps give singular values between about 0.7 and 1.2.
     assert strengths.max() / strengths.min() < 2
-    # As large as AdamW's steps: 0.2 of the learning rate (root mean square).
+    # The root mean square matches AdamW's steps: 0.2 of the learning rate.
     assert update.square().mean().sqrt() == pytest.approx(0.2 * LEARNING_RATE, rel=0.3)
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_every_trained_weight_moves(kind: str) -> None:
+def test_every_trained_weight_is_updated(kind: str) -> None:
     network = small_network()
     before = copy.deepcopy(network)
     steps(build_optimizer(kind, network, weight_decay=0.0), network, range(1))
@@ -70,7 +70,7 @@ def test_every_trained_weight_moves(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_a_restored_state_goes_on_as_if_never_saved(kind: str) -> None:
+def test_restored_state_continues_exactly(kind: str) -> None:
     straight, resumed = small_network(), small_network()
     optimizer = build_optimizer(kind, straight, weight_decay=0.02)
     steps(optimizer, straight, range(2))
@@ -84,7 +84,7 @@ def test_a_restored_state_goes_on_as_if_never_saved(kind: str) -> None:
         assert torch.equal(wanted, got)
 
 
-def test_the_settings_decide_the_weight_decay_of_a_restored_state() -> None:
+def test_settings_override_the_restored_weight_decay() -> None:
     network = small_network()
     saved = build_optimizer("adamw", network, weight_decay=0.5)
     steps(saved, network, range(1))
@@ -93,13 +93,13 @@ def test_the_settings_decide_the_weight_decay_of_a_restored_state() -> None:
     assert [group["weight_decay"] for part in optimizer.state_dict() for group in part["param_groups"]] == [0.0, 0.0]
 
 
-def test_a_state_of_another_kind_is_refused() -> None:
+def test_state_of_another_optimizer_is_rejected() -> None:
     network = small_network()
     state = build_optimizer("adamw", network, weight_decay=0.0).state_dict()
     with pytest.raises(ValueError, match="1 optimizers were saved, but the settings require 2"):
         build_optimizer("muon", network, weight_decay=0.0).load_state_dict(state)
 
 
-def test_muon_needs_weights_that_it_can_move_in_place() -> None:
+def test_muon_requires_channels_last_weights() -> None:
     with pytest.raises(ValueError, match="channels_last"):
         build_optimizer("muon", build_network("n", seed=0), weight_decay=0.0)

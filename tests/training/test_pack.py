@@ -15,7 +15,7 @@ from tests.support.images import disc, paint, rectangle
 SIZE = (90, 120)
 MASK = disc(SIZE, 60, 45, 30)
 PART = rectangle(SIZE, 50, 40, 70, 60)
-PICTURE = paint([MASK], [(200, 30, 30)], SIZE)
+IMAGE = paint([MASK], [(200, 30, 30)], SIZE)
 
 
 def annotated(**keys):
@@ -23,22 +23,22 @@ def annotated(**keys):
 
 
 def packed(recipe, data, *, max_side=60, quality=90, **options):
-    """Pack; what was packed, and the recipe for it."""
-    count = pack_recipe(recipe, data, data / "packed", max_side=max_side, quality=quality, **options)
-    return count, load_recipe(data / "packed" / "recipe.yaml")
+    """Pack; return the summary and the packed recipe."""
+    summary = pack_recipe(recipe, data, data / "packed", max_side=max_side, quality=quality, **options)
+    return summary, load_recipe(data / "packed" / "recipe.yaml")
 
 
-def test_pictures_and_masks_are_shrunk_together(tmp_path):
+def test_images_and_masks_are_shrunk_together(tmp_path):
     labels = [
         annotated(source_category="ball"),
         annotated(iscrowd=1),
         {"segmentation": compressed(PART), "level": "part"},
     ]
-    coco_folder(tmp_path / "a", [(PICTURE, labels), (PICTURE[:40, :30], [])])
-    count, recipe = packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path)
-    assert (count.num_images, count.num_annotations) == (2, 3)
+    coco_folder(tmp_path / "a", [(IMAGE, labels), (IMAGE[:40, :30], [])])
+    summary, recipe = packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path)
+    assert (summary.num_images, summary.num_annotations) == (2, 3)
     files = [file for file in (tmp_path / "packed").rglob("*") if file.is_file()]
-    assert count.num_bytes == sum(file.stat().st_size for file in files)
+    assert summary.num_bytes == sum(file.stat().st_size for file in files)
     assert len(files) == 4
     first, second = read_images(tmp_path / "packed" / "a")
     assert (first.size, second.size) == ((45, 60), (40, 30))
@@ -55,31 +55,31 @@ def test_pictures_and_masks_are_shrunk_together(tmp_path):
     assert np.abs(colour - (200, 30, 30)).max() < 12
 
 
-def test_small_jpeg_files_stay_as_they_are(tmp_path):
-    coco_folder(tmp_path / "a", [(PICTURE, [])], edit=lambda content: content["images"][0].update(file_name="1.jpg"))
+def test_small_jpeg_files_are_copied_unchanged(tmp_path):
+    coco_folder(tmp_path / "a", [(IMAGE, [])], edit=lambda content: content["images"][0].update(file_name="1.jpg"))
     original = tmp_path / "a" / "images" / "1.jpg"
-    assert cv2.imwrite(str(original), PICTURE)
+    assert cv2.imwrite(str(original), IMAGE)
     packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path, max_side=120)
     assert (tmp_path / "packed" / "a" / "images" / "000001.jpg").read_bytes() == original.read_bytes()
 
 
-def test_a_mask_that_vanishes_is_left_out(tmp_path):
-    coco_folder(tmp_path / "a", [(PICTURE, [{"segmentation": compressed(rectangle(SIZE, 7, 7, 8, 8))}])])
+def test_vanishing_mask_is_omitted(tmp_path):
+    coco_folder(tmp_path / "a", [(IMAGE, [{"segmentation": compressed(rectangle(SIZE, 7, 7, 8, 8))}])])
     assert packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path, max_side=32)[0].num_annotations == 0
 
 
 def test_sources_of_one_folder_are_packed_once_and_in_order(tmp_path):
-    pictures = [(paint([MASK], [(20 * k, 90, 90)], SIZE), [annotated()] * k) for k in range(5)]
-    coco_folder(tmp_path / "x" / "a", pictures, images=[{"source": name} for name in "babcb"])
-    coco_folder(tmp_path / "y" / "a", pictures[:1])
+    labelled_images = [(paint([MASK], [(20 * k, 90, 90)], SIZE), [annotated()] * k) for k in range(5)]
+    coco_folder(tmp_path / "x" / "a", labelled_images, images=[{"source": name} for name in "babcb"])
+    coco_folder(tmp_path / "y" / "a", labelled_images[:1])
     sources = [
         {"path": "x/a", "source": "b", "weight": 3, "background_weight": 0.5},
         {"path": "x/a", "source": "a", "weight": 2},
         {"path": "y/a"},
     ]
     before = Recipe.model_validate({"sources": sources, "scene_weight": 0.1, "imgsz": 96, "settings": {"seed": 4}})
-    count, after = packed(before, tmp_path)
-    assert count.num_images == 5  # not that of source c
+    summary, after = packed(before, tmp_path)
+    assert summary.num_images == 5  # without the image of source c
     assert [one.path for one in after.sources] == ["a", "a", "a-2"]
     assert (after.scene_weight, after.imgsz, after.settings) == (0.1, 96, {"seed": 4})
     for one, other in zip(before.sources, after.sources, strict=True):
@@ -90,37 +90,37 @@ def test_sources_of_one_folder_are_packed_once_and_in_order(tmp_path):
             assert len(opened.entry(index).annotations) == len(reopened.entry(index).annotations)
 
 
-def test_sa_1b_becomes_coco_with_the_good_masks_only(tmp_path):
+def test_sa_1b_is_converted_to_coco_with_filtered_masks(tmp_path):
     for number in (3, 1):
         write_sa1b_entry(tmp_path / "sa", number, [MASK, PART], size=SIZE, predicted_iou=[0.9, 0.7])
     keys = {"path": "sa", "format": "sa-1b", "min_predicted_iou": 0.8}
-    count, recipe = packed(Recipe.model_validate({"sources": [keys]}), tmp_path)
-    assert (count.num_images, count.num_annotations) == (2, 2)
+    summary, recipe = packed(Recipe.model_validate({"sources": [keys]}), tmp_path)
+    assert (summary.num_images, summary.num_annotations) == (2, 2)
     assert yaml.safe_load((tmp_path / "packed" / "recipe.yaml").read_text()) == {"sources": [{"path": "sa"}]}
     assert len(recipe.sources[0].open(tmp_path / "packed")) == 2
 
 
-def test_what_is_wrong_is_said_before_anything_is_written(tmp_path):
-    coco_folder(tmp_path / "a", [(PICTURE, [])])
-    for sources, says in (
+def test_errors_are_reported_before_writing(tmp_path):
+    coco_folder(tmp_path / "a", [(IMAGE, [])])
+    for sources, message in (
         ([{"path": "a"}, {"path": "nowhere"}], "is not a COCO-format folder"),
         ([{"path": "a", "source": "z"}], "has no image with source 'z'"),
     ):
-        with pytest.raises(DataError, match=says):
+        with pytest.raises(DataError, match=message):
             packed(Recipe.model_validate({"sources": sources}), tmp_path)
     assert not (tmp_path / "packed").exists()
 
 
-def test_a_broken_annotation_is_told(tmp_path):
-    coco_folder(tmp_path / "a", [(PICTURE, [{"segmentation": [[0, 0, 500, 0, 500, 50]]}])])
+def test_broken_annotation_is_reported(tmp_path):
+    coco_folder(tmp_path / "a", [(IMAGE, [{"segmentation": [[0, 0, 500, 0, 500, 50]]}])])
     with pytest.raises(DataError, match="the polygon leaves the image"):
         packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path)
     assert not (tmp_path / "packed" / "a" / "instances.json").exists()
 
 
-def test_nothing_is_written_over(tmp_path):
-    coco_folder(tmp_path / "a", [(PICTURE, [])])
-    coco_folder(tmp_path / "packed", [(PICTURE, [])])
+def test_existing_data_is_not_overwritten(tmp_path):
+    coco_folder(tmp_path / "a", [(IMAGE, [])])
+    coco_folder(tmp_path / "packed", [(IMAGE, [])])
     before = json.loads((tmp_path / "packed" / "instances.json").read_text())
     with pytest.raises(DataError, match="is not empty; choose another folder"):
         packed(Recipe.model_validate({"sources": [{"path": "a"}]}), tmp_path)

@@ -15,7 +15,7 @@ from tests.support.paths import REPOSITORY
 from tests.support.training_runs import NUM_BATCHES, RANKS_SETTINGS, RANKS_SOURCES, losses_and_gradients, shares
 
 pytestmark = pytest.mark.timeout(300)
-"""Three processes start, each with its own torch."""
+"""Three processes are started, each of which imports torch."""
 
 SCRIPT = """
 import sys
@@ -41,7 +41,7 @@ with join_ranks("cpu") as (ranks, device):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What two processes left behind."""
+    """Folder written by two processes."""
     folder = tmp_path_factory.mktemp("ranks")
     (folder / "script.py").write_text(SCRIPT)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -56,13 +56,13 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_two_processes_have_the_gradient_of_one(folder):
-    """Also where one of the two has no object at all."""
+def test_two_processes_compute_the_gradient_of_one(folder):
+    """Includes batches in which one of the two has no object."""
     together = torch.load(folder / "found.pt", weights_only=True)
     alone = losses_and_gradients(SINGLE_PROCESS)
     assert len(together) == len(alone) == NUM_BATCHES
-    num_lopsided = sum(len(batch.image_indices.unique()) == 1 for batch in shares(SINGLE_PROCESS))
-    assert 0 < num_lopsided < NUM_BATCHES
+    num_one_sided = sum(len(batch.image_indices.unique()) == 1 for batch in shares(SINGLE_PROCESS))
+    assert 0 < num_one_sided < NUM_BATCHES
     for (losses, gradients), (expected_losses, expected) in zip(together, alone, strict=True):
         torch.testing.assert_close(losses, expected_losses, rtol=1e-5, atol=1e-6)
         assert sum(float(gradient.abs().sum()) for gradient in expected) > 1
@@ -70,7 +70,7 @@ def test_two_processes_have_the_gradient_of_one(folder):
             torch.testing.assert_close(gradient, one, rtol=1e-3, atol=1e-5 * max(float(one.abs().max()), 1e-3))
 
 
-def test_one_of_two_processes_writes(folder):
+def test_only_the_first_process_writes(folder):
     assert {file.name for file in (folder / "whole").iterdir()} == {"last.ckpt", "losses.jsonl"}
     steps = [json.loads(line)["step"] for line in (folder / "whole" / "losses.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3]
@@ -89,7 +89,7 @@ def test_two_processes_resume_exactly(folder):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_the_shares_of_a_batch_are_the_batch(count):
+def test_shares_add_up_to_the_batch(count):
     whole = list(shares(SINGLE_PROCESS, batch_size=4))
     parts = [list(shares(Ranks(rank, count), batch_size=4)) for rank in range(count)]
     for number, batch in enumerate(whole):
@@ -99,7 +99,7 @@ def test_the_shares_of_a_batch_are_the_batch(count):
         assert torch.equal(torch.cat([one.masks for one in mine]), batch.masks)
 
 
-def test_a_batch_that_cannot_be_shared_out(tmp_path):
+def test_indivisible_batch_is_rejected(tmp_path):
     with pytest.raises(ConfigError, match="batch_size is 4; it must be a multiple of the 3 processes"):
         Trainer(RANKS_SETTINGS, RANKS_SOURCES, [1.0], tmp_path / "run", ranks=Ranks(0, 3))
     with pytest.raises(ConfigError, match="batch_size is 2; it must be at least 4 for images of 32 pixels"):
@@ -107,7 +107,7 @@ def test_a_batch_that_cannot_be_shared_out(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_alone_nothing_is_shared():
+def test_single_process_communicates_nothing():
     values = torch.tensor([1.0, 2.0])
     assert SINGLE_PROCESS.sum(values) is values
     assert SINGLE_PROCESS.broadcast(True, torch.device("cpu"))
@@ -118,13 +118,13 @@ def test_alone_nothing_is_shared():
 
 
 @pytest.mark.parametrize(
-    ("device", "says"),
+    ("device", "message"),
     [
-        pytest.param("cuda:0", "torchrun started 2 processes; set device to cuda", id="one-for-all"),
+        pytest.param("cuda:0", "torchrun started 2 processes; set device to cuda", id="one-device-for-all"),
         pytest.param("cuda", "start one process per GPU", id="more-processes-than-devices"),
     ],
 )
-def test_processes_need_a_device_each(device, says):
+def test_every_process_requires_its_own_device(device, message):
     environment = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "99"}
-    with pytest.raises(ConfigError, match=says), join_ranks(device, environment):
+    with pytest.raises(ConfigError, match=message), join_ranks(device, environment):
         pytest.fail("joined")

@@ -12,7 +12,6 @@ from tests.support.datasets import coco_folder, write_sa1b_entry
 from tests.support.images import rectangle
 from tests.support.paths import REPOSITORY
 
-REPO = REPOSITORY
 GREY = np.full((20, 30, 3), 90, dtype=np.uint8)
 
 
@@ -20,17 +19,17 @@ def write_entry(folder, number, **keys):
     return write_sa1b_entry(folder, number, [rectangle((30, 40), 2, 2, 9, 12)], size=(30, 40), **keys)
 
 
-def written(folder, text):
+def write_recipe(folder, text):
     path = folder / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_a_recipe_opens_its_sources_in_order(tmp_path):
+def test_sources_are_opened_in_order(tmp_path):
     coco_folder(tmp_path / "data" / "a", [(GREY, []), (GREY, [])], images=[{"source": "x"}, {"source": "y"}])
     coco_folder(tmp_path / "data" / "b", [(GREY, [])])
     recipe = load_recipe(
-        written(
+        write_recipe(
             tmp_path,
             """
             sources:
@@ -49,13 +48,13 @@ def test_a_recipe_opens_its_sources_in_order(tmp_path):
     assert recipe.settings == {"num_steps": 7}
 
 
-def test_an_absolute_path_stays_where_it_is(tmp_path):
+def test_absolute_path_is_kept(tmp_path):
     coco_folder(tmp_path / "a", [(GREY, [])])
-    recipe = load_recipe(written(tmp_path, f"sources: [{{path: {tmp_path / 'a'}}}]"))
+    recipe = load_recipe(write_recipe(tmp_path, f"sources: [{{path: {tmp_path / 'a'}}}]"))
     assert len(recipe.open_sources(Path("elsewhere"))[0]) == 1
 
 
-def test_a_recipe_of_nothing_opens_nothing():
+def test_empty_recipe_opens_nothing():
     assert Recipe().open_sources(Path()) == ([], [])
 
 
@@ -63,14 +62,14 @@ def test_a_recipe_of_nothing_opens_nothing():
     ("path", "keys", "kind"),
     [
         pytest.param("coco", {}, CocoFolder, id="coco"),
-        pytest.param("coco", {"format": "coco"}, CocoFolder, id="coco-asked-for"),
+        pytest.param("coco", {"format": "coco"}, CocoFolder, id="coco-explicit"),
         pytest.param("sa", {}, Sa1bFolder, id="sa-1b"),
-        pytest.param("sa", {"format": "sa-1b"}, Sa1bFolder, id="sa-1b-asked-for"),
+        pytest.param("sa", {"format": "sa-1b"}, Sa1bFolder, id="sa-1b-explicit"),
         pytest.param("both", {}, CocoFolder, id="both"),
-        pytest.param("both", {"format": "sa-1b"}, Sa1bFolder, id="both-sa-1b-asked-for"),
+        pytest.param("both", {"format": "sa-1b"}, Sa1bFolder, id="both-sa-1b-explicit"),
     ],
 )
-def test_the_format_of_a_folder(tmp_path, path, keys, kind):
+def test_format_of_a_folder(tmp_path, path, keys, kind):
     for name in ("coco", "both"):
         coco_folder(tmp_path / name, [(GREY, [])])
     for name in ("sa", "both"):
@@ -80,7 +79,7 @@ def test_the_format_of_a_folder(tmp_path, path, keys, kind):
     assert opened.sample(0).background_weight == 0.3
 
 
-def test_the_quality_asked_for_reaches_the_folder(tmp_path):
+def test_quality_thresholds_are_passed_to_the_folder(tmp_path):
     write_entry(tmp_path, 1, predicted_iou=0.8, stability_score=0.6)
     for keys, num_objects in (
         ({"min_predicted_iou": 0.7, "min_stability_score": 0.6}, 1),
@@ -91,42 +90,42 @@ def test_the_quality_asked_for_reaches_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "keys", "says"),
+    ("path", "keys", "message"),
     [
         pytest.param("sa", {"source": "x"}, "in SA-1B format, in which images have no source", id="source"),
         pytest.param("coco", {"min_predicted_iou": 0.5}, "in COCO format, in which masks have no quality", id="iou"),
         pytest.param("coco", {"min_stability_score": 0.5}, "omit min_predicted_iou and", id="stability"),
     ],
 )
-def test_a_key_of_the_other_format_is_refused(tmp_path, path, keys, says):
+def test_key_of_the_other_format_is_rejected(tmp_path, path, keys, message):
     coco_folder(tmp_path / "coco", [(GREY, [])])
     write_entry(tmp_path / "sa", 1)
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         RecipeSource(path=path, **keys).open(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "says"),
+    ("path", "kind", "message"),
     [
         pytest.param("empty", "auto", "is not a COCO-format folder: instances.json is missing", id="auto"),
         pytest.param("empty", "sa-1b", r"contains no sa_\*\.json", id="sa-1b"),
         pytest.param("nowhere", "sa-1b", "cannot list", id="sa-1b-missing"),
     ],
 )
-def test_a_folder_that_holds_nothing(tmp_path, path, kind, says):
+def test_empty_or_missing_folder_is_rejected(tmp_path, path, kind, message):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=message):
         RecipeSource(path=path, format=kind).open(tmp_path)
 
 
-def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
-    recipe = load_recipe(written(tmp_path, "sources: [{path: nowhere}]"))
+def test_missing_folder_is_reported_on_open(tmp_path):
+    recipe = load_recipe(write_recipe(tmp_path, "sources: [{path: nowhere}]"))
     with pytest.raises(DataError, match=r"nowhere is not a COCO-format folder"):
         recipe.open_sources(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         pytest.param("", "the recipe must contain keys and values, got None", id="empty"),
         pytest.param("[1]", "the recipe must contain keys and values, got [1]", id="a-list"),
@@ -157,33 +156,33 @@ def test_a_missing_folder_is_told_when_it_is_opened(tmp_path):
         pytest.param("settings: 3", "settings: Input should be a valid dictionary, got 3", id="settings-a-number"),
     ],
 )
-def test_a_wrong_recipe_is_told_in_a_line(tmp_path, text, says):
-    path = written(tmp_path, text)
+def test_invalid_recipe_is_reported_in_one_line(tmp_path, text, message):
+    path = write_recipe(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_recipe(path)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
 
-def test_every_mistake_has_its_line(tmp_path):
+def test_every_mistake_has_its_own_line(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        load_recipe(written(tmp_path, "sources: [{path: a, weight: 0}, {}]\nscene_weight: -1"))
+        load_recipe(write_recipe(tmp_path, "sources: [{path: a, weight: 0}, {}]\nscene_weight: -1"))
     assert len(str(caught.value).splitlines()) == 3
 
 
 @pytest.mark.parametrize(
     "prepare", [pytest.param(lambda path: None, id="missing"), pytest.param(Path.mkdir, id="folder")]
 )
-def test_a_recipe_that_cannot_be_read(tmp_path, prepare):
+def test_unreadable_recipe(tmp_path, prepare):
     path = tmp_path / "recipe.yaml"
     prepare(path)
     with pytest.raises(ConfigError, match="cannot read the recipe"):
         load_recipe(path)
 
 
-@pytest.mark.parametrize("path", sorted(REPO.glob("configs/train-*.yaml")), ids=lambda path: path.name)
-def test_recipes_of_the_repository_are_right(path):
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("configs/train-*.yaml")), ids=lambda path: path.name)
+def test_recipes_of_the_repository_are_valid(path):
     recipe = load_recipe(path)
     assert recipe.sources
     assert recipe.settings

@@ -12,9 +12,9 @@ NUM_MAPS = 4
 
 
 def discs(count, seed=0):
-    """Bright discs on dark ground, whose given logits are those of a shifted one: pixels tell what logits do not.
+    """Return bright discs on a dark background whose logits show a shifted disc: only the pixels show the right one.
 
-    The larger the shift, the lower the network's score; noise beside.
+    The larger the shift, the lower the network's score; noise is added.
     """
     generator = torch.Generator().manual_seed(seed)
     place = torch.linspace(-1, 1, REFINER_RASTER)
@@ -37,54 +37,54 @@ def discs(count, seed=0):
 
 
 SETTINGS = RefineSettings(epochs=14, batch_size=32, width=8)
-SAMPLES = discs(460)
+EXAMPLES = discs(460)
 
 
 @pytest.fixture(scope="module")
 def refiner():
-    return train_refiner(SAMPLES, 400, SETTINGS)
+    return train_refiner(EXAMPLES, 400, SETTINGS)
 
 
-def test_it_learns_what_pixels_tell(refiner):
-    figures = held_out_figures(refiner, SAMPLES[torch.arange(400, 460)])
+def test_refiner_learns_from_pixels(refiner):
+    figures = held_out_figures(refiner, EXAMPLES[torch.arange(400, 460)])
     assert figures["iou_plain"] < 0.65
     assert figures["iou_refined"] > 0.85
 
 
-def test_calibrated_scores_are_right_on_average(refiner):
-    """Logistic regression with a constant: the residuals sum to nothing on what it was fitted to."""
-    held_out = SAMPLES[torch.arange(400, 460)]
+def test_calibrated_scores_match_the_mean_iou(refiner):
+    """The residuals of a logistic regression with a constant sum to zero on the data that it was fitted to."""
+    held_out = EXAMPLES[torch.arange(400, 460)]
     figures = held_out_figures(refiner, held_out)
     assert figures["mean_calibrated"] == pytest.approx(figures["mean_iou"], abs=2e-3)
 
 
-def test_what_is_near_no_target_calibrates_as_far_as_the_labels_are_trusted():
-    """Half of what is held out is near no target; where labels say nothing, it is left out of the calibration."""
-    far = torch.arange(len(SAMPLES)) % 2 == 0
-    samples = replace(
-        SAMPLES,
+def test_calibration_weights_detections_near_no_target_by_completeness():
+    """Half of the held-out detections are near no target; without label completeness the calibration ignores them."""
+    far = torch.arange(len(EXAMPLES)) % 2 == 0
+    examples = replace(
+        EXAMPLES,
         box_iou=torch.where(far, 0.0, 0.8),
-        truth=torch.where(far[:, None, None], 0, SAMPLES.truth),
-        completeness=torch.zeros(len(SAMPLES)),
+        truth=torch.where(far[:, None, None], 0, EXAMPLES.truth),
+        completeness=torch.zeros(len(EXAMPLES)),
     )
-    refiner = train_refiner(samples, 400, RefineSettings(epochs=1, batch_size=32, width=4))
-    near = held_out_figures(refiner, samples[torch.arange(401, 460, 2)])
+    refiner = train_refiner(examples, 400, RefineSettings(epochs=1, batch_size=32, width=4))
+    near = held_out_figures(refiner, examples[torch.arange(401, 460, 2)])
     assert near["mean_calibrated"] == pytest.approx(near["mean_iou"], abs=5e-3)
-    all_of_them = held_out_figures(refiner, samples[torch.arange(400, 460)])
-    assert all_of_them["mean_calibrated"] > all_of_them["mean_iou"] + 0.1
+    all_held_out = held_out_figures(refiner, examples[torch.arange(400, 460)])
+    assert all_held_out["mean_calibrated"] > all_held_out["mean_iou"] + 0.1
 
 
-def test_the_same_settings_give_the_same_refiner():
+def test_training_is_deterministic():
     settings = RefineSettings(epochs=1, batch_size=32, width=4)
-    first, second = (train_refiner(SAMPLES, 64, settings) for _ in range(2))
+    first, second = (train_refiner(EXAMPLES, 64, settings) for _ in range(2))
     for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(one, other)
 
 
-def test_only_targets_train_masks():
+def test_only_matched_detections_train_masks():
     settings = RefineSettings(epochs=1, batch_size=32, width=4)
-    refiner = train_refiner(SAMPLES, 64, settings)
-    batch = SAMPLES[torch.arange(8)]
+    refiner = train_refiner(EXAMPLES, 64, settings)
+    batch = EXAMPLES[torch.arange(8)]
     near = replace(batch, box_iou=torch.full((8,), 0.3))
     assert refine_losses(refiner, batch)["mask"] > 0
     losses = refine_losses(refiner, near)
@@ -92,10 +92,10 @@ def test_only_targets_train_masks():
     assert losses["quality"] > 0
 
 
-def test_a_part_of_a_target_is_a_poor_mask():
-    """What a target covers outside the raster counts against the mask."""
-    refiner = train_refiner(SAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
-    batch = SAMPLES[torch.arange(8)]
+def test_part_of_a_target_has_a_low_iou():
+    """The area of a target outside the raster reduces the IoU of the mask."""
+    refiner = train_refiner(EXAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
+    batch = EXAMPLES[torch.arange(8)]
     whole = held_out_figures(refiner, batch)["mean_iou"]
     part = held_out_figures(refiner, replace(batch, outside=torch.full((8,), 10.0 * REFINER_RASTER**2)))["mean_iou"]
     assert part < 0.1 < whole
@@ -103,11 +103,11 @@ def test_a_part_of_a_target_is_a_poor_mask():
 
 @pytest.mark.parametrize(
     ("completeness", "counts"),
-    [pytest.param(0.0, False, id="labels that say nothing"), pytest.param(1.0, True, id="labels that are complete")],
+    [pytest.param(0.0, False, id="unlabelled"), pytest.param(1.0, True, id="complete labels")],
 )
 def test_detections_near_no_target_count_by_completeness(completeness, counts):
-    refiner = train_refiner(SAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
-    batch = SAMPLES[torch.arange(8)]
+    refiner = train_refiner(EXAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
+    batch = EXAMPLES[torch.arange(8)]
     far = replace(batch, box_iou=torch.zeros(8), truth=batch.truth * 0, completeness=torch.full((8,), completeness))
     assert bool(refine_losses(refiner, far)["quality"] > 0) is counts
 
@@ -115,7 +115,7 @@ def test_detections_near_no_target_count_by_completeness(completeness, counts):
 def test_every_step_is_reported():
     steps = []
     train_refiner(
-        SAMPLES,
+        EXAMPLES,
         64,
         RefineSettings(epochs=2, batch_size=32, width=4),
         on_step=lambda step, num_steps, losses: steps.append((step, num_steps, losses)),

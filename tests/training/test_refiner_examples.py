@@ -13,7 +13,7 @@ SETTINGS = RefineSettings(num_images=8, imgsz=96)
 
 
 def image_of_squares(rng):
-    """Bright squares on noise."""
+    """Draw bright squares on noise."""
     image = rng.integers(0, 80, (96, 96, 3), dtype=np.uint8)
     objects = []
     for _ in range(4):
@@ -28,31 +28,31 @@ def collected():
     return collect_examples(lively_network(share_above_half=0.3), image_of_squares, SETTINGS)
 
 
-def test_objects_near_targets_on_their_rasters(collected):
-    samples, num_training = collected
-    count = len(samples)
+def test_shapes_and_ranges_of_examples(collected):
+    examples, num_training = collected
+    count = len(examples)
     assert 0 < num_training < count
-    assert samples.views.maps.shape == (count, 32, REFINER_RASTER, REFINER_RASTER)
-    assert samples.truth.shape == samples.views.logits.shape == (count, REFINER_RASTER, REFINER_RASTER)
-    assert (samples.box_iou[:num_training] > NEAR_IOU).any()
-    assert (samples.box_iou[:num_training] < NEAR_IOU).any()  # some that are no object are learnt from
-    assert (samples.box_iou[num_training:] < NEAR_IOU).any()  # held out: a share of everything that was found
-    assert (samples.completeness == 1).float().mean() > 0.5  # all squares are labelled, but those that others hide
-    assert ((samples.completeness >= 0) & (samples.completeness <= 1)).all()
-    assert (samples.outside >= 0).all()
-    assert ((samples.scores > 0) & (samples.scores <= 1)).all()
+    assert examples.views.maps.shape == (count, 32, REFINER_RASTER, REFINER_RASTER)
+    assert examples.truth.shape == examples.views.logits.shape == (count, REFINER_RASTER, REFINER_RASTER)
+    assert (examples.box_iou[:num_training] > NEAR_IOU).any()
+    assert (examples.box_iou[:num_training] < NEAR_IOU).any()  # includes some that are no object
+    assert (examples.box_iou[num_training:] < NEAR_IOU).any()  # held out: a sample of all detections
+    assert (examples.completeness == 1).float().mean() > 0.5  # all squares are labelled except hidden ones
+    assert ((examples.completeness >= 0) & (examples.completeness <= 1)).all()
+    assert (examples.outside >= 0).all()
+    assert ((examples.scores > 0) & (examples.scores <= 1)).all()
 
 
-def test_the_truth_covers_as_much_of_the_raster_as_the_boxes_share(collected):
-    """Targets are boxes here, mostly: where a box agrees well, most of its raster's inner part is target."""
-    samples, _ = collected
-    good = samples[samples.box_iou > 0.6]
+def test_truth_fills_the_raster_if_boxes_agree(collected):
+    """Most targets here fill their boxes: if a box agrees well, the target fills most of the inner raster."""
+    examples, _ = collected
+    good = examples[examples.box_iou > 0.6]
     inner = good.truth[:, 6:18, 6:18].float().mean() / 255
     assert inner > 0.7
 
 
-def test_rows_and_pictures_are_counted(collected):
-    samples, _ = collected
+def test_progress_counts_images_and_detections(collected):
+    examples, _ = collected
     counted = []
     again, _ = collect_examples(
         lively_network(share_above_half=0.3),
@@ -62,12 +62,12 @@ def test_rows_and_pictures_are_counted(collected):
     )
     assert [done for done, _ in counted] == list(range(1, 9))
     assert counted[-1][1] == len(again)
-    assert torch.equal(again.views.logits, samples.views.logits)  # seeded
+    assert torch.equal(again.views.logits, examples.views.logits)  # seeded
     assert counted[0][1] <= 5 * MAX_PER_TARGET + 4 * MAX_PER_TARGET * 4 + MAX_OTHERS
 
 
-def test_earlier_networks_take_turns_but_hold_nothing_out(collected):
-    samples, num_training = collected
+def test_earlier_networks_alternate_only_in_training(collected):
+    examples, num_training = collected
     counts = {}
     for name, earlier in {
         "alone": [],
@@ -82,23 +82,23 @@ def test_earlier_networks_take_turns_but_hold_nothing_out(collected):
             earlier=earlier,
             on_image=lambda done, count, name=name: counts[name].append(count),
         )
-        assert torch.equal(mixed.views.logits[num_mixed:], samples.views.logits[num_training:])
+        assert torch.equal(mixed.views.logits[num_mixed:], examples.views.logits[num_training:])
     assert counts["with itself"] == counts["alone"]
     new = {name: np.diff([0, *of]) for name, of in counts.items()}
-    # Seven of eight pictures are for training: every second of them was left to one that finds nothing.
+    # Seven of eight images are for training; every second of these is processed by a network that detects nothing.
     np.testing.assert_array_equal(new["blind"][[0, 2, 4, 6, 7]], new["alone"][[0, 2, 4, 6, 7]])
     assert (new["blind"][[1, 3, 5]] == 0).all()
     assert (new["alone"][[1, 3, 5]] > 0).all()
 
 
 def blind():
-    """A network that finds nothing."""
+    """Return a network that detects nothing."""
     network = lively_network()
     for branch in network.model[22].cv3:
         torch.nn.init.constant_(branch[-1].bias, -50.0)
     return network
 
 
-def test_nothing_found_is_an_error():
+def test_no_detections_is_an_error():
     with pytest.raises(DataError, match="found 0 objects near a target in 2 images"):
         collect_examples(blind(), image_of_squares, RefineSettings(num_images=2, imgsz=96))

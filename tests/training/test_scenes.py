@@ -10,12 +10,12 @@ def samples():
     return SceneSamples(num_scenes=2)
 
 
-def test_every_scene_has_as_many_pictures(samples):
+def test_number_of_images(samples):
     assert len(samples) == 2 * IMAGES_PER_SCENE
     assert len(SceneSamples()) == 48 * IMAGES_PER_SCENE
 
 
-def test_masks_lie_in_the_picture_and_apart(samples):
+def test_masks_are_inside_the_image_and_disjoint(samples):
     for index in range(0, len(samples), 37):
         sample = samples.sample(index)
         height, width = sample.image.shape[:2]
@@ -35,8 +35,8 @@ def test_masks_lie_in_the_picture_and_apart(samples):
         assert num_wholes.max() == 1
 
 
-def test_masks_are_those_of_the_picture(samples):
-    """The picture is the background where no mask is: pictures of one scene differ inside masks only."""
+def test_masks_match_the_image(samples):
+    """Outside the masks is only background: images of one scene differ only inside the masks."""
     first, other = samples.sample(3), samples.sample(4)
     outside = np.ones(first.image.shape[:2], dtype=bool)
     for sample in (first, other):
@@ -44,11 +44,11 @@ def test_masks_are_those_of_the_picture(samples):
             outside &= ~labelled.mask.full(outside.shape)
     difference = np.abs(first.image.astype(int) - other.image).max(axis=2)
     assert outside.mean() > 0.2
-    assert np.mean(difference[outside] > 12) < 0.05  # blurred edges and what is too small to be named
+    assert np.mean(difference[outside] > 12) < 0.05  # blurred edges and objects too small to be labelled
     assert np.mean(difference[~outside] > 12) > 0.5
 
 
-def test_a_picture_is_the_same_whatever_was_asked_before(samples):
+def test_image_does_not_depend_on_earlier_calls(samples):
     fresh = SceneSamples(num_scenes=2).sample(IMAGES_PER_SCENE + 5)
     samples.sample(7)
     again = samples.sample(IMAGES_PER_SCENE + 5)
@@ -60,14 +60,14 @@ def test_a_picture_is_the_same_whatever_was_asked_before(samples):
     )
 
 
-def test_pictures_and_scenes_differ(samples):
+def test_images_and_scenes_differ(samples):
     images = [samples.sample(index).image for index in (0, 1, IMAGES_PER_SCENE, IMAGES_PER_SCENE + 1)]
     for i, one in enumerate(images):
         assert not any(np.array_equal(one, other) for other in images[:i])
 
 
-def test_scenes_that_are_measured_are_not_trained_on(samples):
-    """The default scene and the first seeds, at the same size: another background."""
+def test_evaluation_scenes_are_not_trained_on(samples):
+    """The default scene and the first seeds have other backgrounds at the same size."""
     height, width = samples.sample(0).image.shape[:2]
     assert FIRST_SEED > 10_000
     for seed in range(3):

@@ -8,13 +8,13 @@ from streamseg.training.settings import TrainingSettings
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         pytest.param({"size": "q"}, "size is q; it must be one of n, s, m, l, x", id="unknown-size"),
         pytest.param({"num_steps": 0}, "num_steps is 0; it must be at least 1", id="no-steps"),
-        pytest.param({"batch_size": 0}, "batch_size is 0; it must be at least 1", id="no-pictures"),
+        pytest.param({"batch_size": 0}, "batch_size is 0; it must be at least 1", id="empty-batch"),
         pytest.param(
-            {"batch_size": 1, "sizes": (64, 32)}, "at least 2 for images of 32 pixels", id="one-value-to-norm"
+            {"batch_size": 1, "sizes": (64, 32)}, "at least 2 for images of 32 pixels", id="one-value-to-normalise"
         ),
         pytest.param({"sizes": ()}, "sizes is (); it must be one or more multiples of 32", id="no-size"),
         pytest.param(
@@ -34,10 +34,10 @@ from streamseg.training.settings import TrainingSettings
         pytest.param({"seed": -1}, "seed is -1; it must be 0 or more", id="seed-negative"),
     ],
 )
-def test_settings_with_which_no_run_is_possible(values, says):
+def test_invalid_settings_are_rejected(values, message):
     with pytest.raises(ConfigError) as caught:
         TrainingSettings(**values)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -46,10 +46,10 @@ def test_settings_with_which_no_run_is_possible(values, says):
     [
         pytest.param({}, id="defaults"),
         pytest.param({"num_warmup_steps": 0, "num_steps": 1, "final_learning_rate": 0.0}, id="smallest"),
-        pytest.param({"batch_size": 1, "sizes": (64,)}, id="one-picture"),
+        pytest.param({"batch_size": 1, "sizes": (64,)}, id="one-image"),
         pytest.param({"compose": ComposeSettings(mosaic=0, paste=1)}, id="composition"),
     ],
 )
-def test_settings_with_which_a_run_is_possible(values):
+def test_valid_settings(values):
     settings = TrainingSettings(**values)
     assert all(getattr(settings, name) == value for name, value in values.items())

@@ -11,7 +11,7 @@ def steps(path):
     return [line["step"] for line in read_lines(path)]
 
 
-def test_what_is_appended_is_read(tmp_path):
+def test_appended_lines_are_read(tmp_path):
     path = tmp_path / "log.jsonl"
     assert read_lines(path) == []
     for step in (1, 5):
@@ -28,7 +28,7 @@ def test_what_is_appended_is_read(tmp_path):
         pytest.param(9, [1, 3, 5], id="all"),
     ],
 )
-def test_later_steps_are_left_out(tmp_path, step, kept):
+def test_later_steps_are_removed(tmp_path, step, kept):
     path = tmp_path / "log.jsonl"
     for one in (1, 3, 5):
         append_line(path, {"step": one})
@@ -37,7 +37,7 @@ def test_later_steps_are_left_out(tmp_path, step, kept):
 
 
 @pytest.mark.parametrize("end", ['{"step": 2, "lo', "[]", "3", '{"stop": 2}', '{"step": "2"}'])
-def test_the_unfinished_end_is_left_out(tmp_path, end):
+def test_incomplete_last_line_is_removed(tmp_path, end):
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n' + end, encoding="utf-8")
     assert steps(path) == [1]
@@ -47,7 +47,7 @@ def test_the_unfinished_end_is_left_out(tmp_path, end):
     assert steps(path) == [1, 2]
 
 
-def test_values_stay_as_they_were(tmp_path):
+def test_values_are_unchanged(tmp_path):
     path = tmp_path / "log.jsonl"
     append_line(path, {"step": 1, "losses": {"box": 0.1 + 0.2, "note": "ü"}})
     before = path.read_bytes()
@@ -56,13 +56,13 @@ def test_values_stay_as_they_were(tmp_path):
     assert json.loads(before)["losses"]["box"] == 0.1 + 0.2
 
 
-def test_trimming_nothing_makes_nothing(tmp_path):
+def test_trimming_a_missing_log_creates_no_file(tmp_path):
     trim_lines(tmp_path / "log.jsonl", 3)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_a_full_disk_is_told(tmp_path):
+def test_full_disk_is_reported(tmp_path):
     (tmp_path / "log.jsonl").symlink_to("/dev/full")
     with pytest.raises(DataError, match=r"cannot write .*log\.jsonl: No space left on device"):
         append_line(tmp_path / "log.jsonl", {"step": 1})

@@ -17,7 +17,7 @@ from tests.support.training_runs import SETTINGS, SOURCES, ignore, trained, trai
 
 
 class Crash(Exception):
-    """Stands for whatever ends a process."""
+    """Simulates any crash of a process."""
 
 
 def crash_at(step):
@@ -37,7 +37,7 @@ def losses_of(folder):
 
 
 def assert_same(one, other, path=""):
-    """Equal to the last bit, through dicts and lists."""
+    """Assert bitwise equality, recursing through dicts and lists."""
     if isinstance(one, torch.Tensor):
         assert torch.equal(one, other), path
     elif isinstance(one, dict):
@@ -78,7 +78,7 @@ def folder(tmp_path, started):
 # ---- a run
 
 
-def test_a_run_reports_and_ends(tmp_path):
+def test_run_reports_progress_to_the_end(tmp_path):
     seen = []
     trainer = trainer_in(tmp_path, replace(SETTINGS, num_steps=5))
     assert trainer.run(seen.append, report_every=2)
@@ -89,7 +89,7 @@ def test_a_run_reports_and_ends(tmp_path):
     assert load_checkpoint(tmp_path / "last.ckpt")["step"] == trainer.step == 5
 
 
-def test_losses_are_means_since_the_line_before(uninterrupted, tmp_path):
+def test_losses_are_means_since_the_previous_line(uninterrupted, tmp_path):
     trained(tmp_path, report_every=3)
     every_step = [losses for _, losses in losses_of(uninterrupted)]
     for (_, means), three in zip(losses_of(tmp_path), (every_step[:3], every_step[3:]), strict=True):
@@ -97,17 +97,17 @@ def test_losses_are_means_since_the_line_before(uninterrupted, tmp_path):
             assert mean == pytest.approx(sum(losses[name] for losses in three) / 3, rel=1e-5)
 
 
-def test_the_learning_rate_rises_and_falls(uninterrupted):
+def test_learning_rate_rises_and_falls(uninterrupted):
     peak, last = SETTINGS.learning_rate, SETTINGS.final_learning_rate
     middle = last + (peak - last) / 2
-    rates = [line["learning_rate"] for line in log_of(uninterrupted)]  # of the step that follows
+    rates = [line["learning_rate"] for line in log_of(uninterrupted)]  # for the next step
     assert rates[:2] == pytest.approx([peak, peak])
     assert rates[3] == pytest.approx(middle)
     assert rates[5] == pytest.approx(last)
     assert rates[1:] == sorted(rates[1:], reverse=True)
 
 
-def test_the_average_follows_the_network(tmp_path):
+def test_average_follows_the_network(tmp_path):
     trainer = trained(tmp_path, replace(SETTINGS, num_steps=2, average_decay=0.0))
     assert_same(dict(trainer.average.state_dict()), dict(trainer.network.state_dict()))
     slow = trained(tmp_path, replace(SETTINGS, num_steps=2, average_decay=0.99))
@@ -116,7 +116,7 @@ def test_the_average_follows_the_network(tmp_path):
     assert torch.equal(slow.network.state_dict()[name], trainer.network.state_dict()[name])
 
 
-def test_another_seed_makes_another_run(uninterrupted, tmp_path):
+def test_other_seed_gives_another_run(uninterrupted, tmp_path):
     trained(tmp_path, replace(SETTINGS, num_steps=1, seed=1))
     assert losses_of(tmp_path)[0] != losses_of(uninterrupted)[0]
 
@@ -124,7 +124,7 @@ def test_another_seed_makes_another_run(uninterrupted, tmp_path):
 # ---- interrupted and resumed
 
 
-def test_a_resumed_run_is_the_run_that_was_not_interrupted(uninterrupted, tmp_path):
+def test_resumed_run_equals_an_uninterrupted_run(uninterrupted, tmp_path):
     with pytest.raises(Crash):
         trained(tmp_path, report=crash_at(3), checkpoint_seconds=0)
     assert load_checkpoint(tmp_path / "last.ckpt")["step"] == 2
@@ -134,7 +134,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(uninterrupted, tmp_pa
     assert_same(load_checkpoint(tmp_path / "last.ckpt"), load_checkpoint(uninterrupted / "last.ckpt"))
 
 
-def test_a_resumed_run_in_half_precision(tmp_path):
+def test_resumed_run_in_half_precision(tmp_path):
     settings = replace(SETTINGS, half=True, num_steps=3)
     trained(tmp_path / "whole", settings)
     trained(tmp_path / "parts", settings, stop_after_seconds=0)
@@ -160,7 +160,7 @@ trained(Path(sys.argv[1]), report=report, resume=True)
 """
 
 
-def test_a_run_that_was_stopped_and_then_killed(uninterrupted, tmp_path):
+def test_stopped_and_then_killed_run(uninterrupted, tmp_path):
     trained(tmp_path, stop_after_seconds=0)
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), str(torch.get_num_threads())],
@@ -177,14 +177,14 @@ def test_a_run_that_was_stopped_and_then_killed(uninterrupted, tmp_path):
     assert_same(load_checkpoint(tmp_path / "last.ckpt"), load_checkpoint(uninterrupted / "last.ckpt"))
 
 
-def test_a_run_that_is_over_is_over(folder, started):
+def test_finished_run_trains_no_further(folder, started):
     trainer = trainer_in(folder, replace(SETTINGS, num_steps=1), resume=True)
     assert trainer.run(pytest.fail)
     assert trainer.step == 1
     assert (folder / "last.ckpt").read_bytes() == started
 
 
-def test_the_settings_decide_about_weight_decay_not_the_checkpoint(folder, started):
+def test_settings_override_the_weight_decay_of_the_checkpoint(folder, started):
     weights = []
     for weight_decay in (0.0, 0.9):
         (folder / "last.ckpt").write_bytes(started)
@@ -196,36 +196,36 @@ def test_the_settings_decide_about_weight_decay_not_the_checkpoint(folder, start
 @pytest.mark.parametrize(
     "end",
     [
-        pytest.param('{"step": 2, "losses": {}}\n{"step": 3, "losses": {}}\n', id="steps-that-are-done-again"),
-        pytest.param('{"step": 1, "los', id="cut-off"),
+        pytest.param('{"step": 2, "losses": {}}\n{"step": 3, "losses": {}}\n', id="repeated-steps"),
+        pytest.param('{"step": 1, "los', id="truncated"),
         pytest.param("[]\n", id="foreign-line"),
     ],
 )
-def test_the_log_goes_on_where_the_checkpoint_stands(folder, end):
+def test_log_continues_at_the_step_of_the_checkpoint(folder, end):
     start = '{"step": 1, "losses": {}}\n'
     (folder / "losses.jsonl").write_text(start + end)
     trained(folder, replace(SETTINGS, num_steps=2), resume=True)
     assert [line["step"] for line in log_of(folder)] == [1, 2]
 
 
-def test_a_fresh_run_starts_its_log_afresh(tmp_path):
+def test_new_run_starts_a_new_log(tmp_path):
     (tmp_path / "losses.jsonl").write_text('{"step": 1, "losses": {}}\n')
     trained(tmp_path, replace(SETTINGS, num_steps=1))
     assert len(log_of(tmp_path)) == 1
     assert log_of(tmp_path)[0]["losses"]
 
 
-# ---- what may go wrong
+# ---- errors
 
 
 @pytest.mark.parametrize(
-    ("report_every", "says"),
+    ("report_every", "message"),
     [
         pytest.param(1, "the loss is not finite at step", id="seen-in-the-loss"),
         pytest.param(1000, "of the network is not finite at step", id="seen-in-the-weights"),
     ],
 )
-def test_a_run_that_diverges_ends_and_keeps_its_checkpoint(folder, started, report_every, says):
+def test_diverged_run_ends_and_keeps_its_checkpoint(folder, started, report_every, message):
     with pytest.raises(DataError) as caught:
         trained(
             folder,
@@ -234,28 +234,28 @@ def test_a_run_that_diverges_ends_and_keeps_its_checkpoint(folder, started, repo
             report_every=report_every,
             checkpoint_seconds=0,
         )
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "lower the learning rate and resume from" in str(caught.value)
     assert "\n" not in str(caught.value)
     state = load_checkpoint(folder / "last.ckpt")
     assert all(torch.isfinite(tensor).all() for tensor in state["network"].values())
 
 
-def test_a_run_that_diverges_before_its_first_checkpoint_says_so(tmp_path):
+def test_run_that_diverges_before_its_first_checkpoint(tmp_path):
     with pytest.raises(DataError, match="lower the learning rate and start again: there is no checkpoint yet"):
         trained(tmp_path, replace(SETTINGS, learning_rate=1e20), report_every=1)
     assert not (tmp_path / "last.ckpt").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_a_disk_that_is_full_from_the_start(tmp_path):
+def test_full_disk_at_the_first_checkpoint(tmp_path):
     (tmp_path / "last.partial").symlink_to("/dev/full")
     with pytest.raises(DataError, match="No space left on device; there is no previous checkpoint"):
         trained(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_a_full_disk_ends_the_run_and_keeps_its_checkpoint(folder, started):
+def test_full_disk_ends_the_run_and_keeps_its_checkpoint(folder, started):
     (folder / "last.partial").symlink_to("/dev/full")
     with pytest.raises(DataError, match="No space left on device; the previous checkpoint is intact"):
         trained(folder, resume=True)
@@ -263,7 +263,7 @@ def test_a_full_disk_ends_the_run_and_keeps_its_checkpoint(folder, started):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
-def test_a_log_that_cannot_be_written_ends_the_run(folder, started):
+def test_unwritable_log_ends_the_run(folder, started):
     trainer = trainer_in(folder, resume=True)
     (folder / "losses.jsonl").symlink_to("/dev/full")
     with pytest.raises(DataError, match=r"cannot write .*losses\.jsonl: No space left on device"):
@@ -276,12 +276,12 @@ class BrokenSource:
         return 1
 
     def sample(self, index: int) -> Sample:
-        raise DataError("picture 1 is missing")
+        raise DataError("image 1 is missing")
 
 
-def test_an_unreadable_picture_ends_the_run_and_keeps_its_checkpoint(folder, started):
+def test_unreadable_image_ends_the_run_and_keeps_its_checkpoint(folder, started):
     trainer = Trainer(SETTINGS, [BrokenSource()], [1.0], folder, num_workers=0, resume=True)
-    with pytest.raises(DataError, match=r"^picture 1 is missing$"):
+    with pytest.raises(DataError, match=r"^image 1 is missing$"):
         trainer.run(ignore)
     assert (folder / "last.ckpt").read_bytes() == started
 
@@ -294,18 +294,18 @@ def test_an_unreadable_picture_ends_the_run_and_keeps_its_checkpoint(folder, sta
         pytest.param(SOURCES, [0.0], id="weight-0"),
     ],
 )
-def test_there_must_be_something_to_train_on(tmp_path, sources, weights):
-    with pytest.raises(DataError, match="training requires sources and a positive weight for each"):
+def test_sources_and_weights_are_required(tmp_path, sources, weights):
+    with pytest.raises(DataError, match="training requires sources with positive weights"):
         Trainer(SETTINGS, sources, weights, tmp_path)
 
 
-def test_a_file_is_no_folder(tmp_path):
+def test_file_instead_of_folder_is_rejected(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(DataError, match="cannot write to the folder"):
         trainer_in(tmp_path / "run")
 
 
-def test_resuming_nothing_makes_nothing(tmp_path):
+def test_resuming_without_checkpoint_creates_nothing(tmp_path):
     with pytest.raises(DataError, match="there is no checkpoint"):
         trainer_in(tmp_path / "run", resume=True)
     assert list(tmp_path.iterdir()) == []
@@ -316,7 +316,7 @@ def broken_state(**parts):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         pytest.param(
             broken_state(settings='{"size": "x"}'),
@@ -332,18 +332,18 @@ def broken_state(**parts):
         pytest.param(broken_state(step="three"), "does not fit the network", id="step-is-text"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_is_refused(folder, change, says):
+def test_checkpoint_that_does_not_fit_is_rejected(folder, change, message):
     path = folder / "last.ckpt"
     save_checkpoint(change(load_checkpoint(path)), path)
     before = path.read_bytes()
     with pytest.raises(DataError) as caught:
         trainer_in(folder, resume=True)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before
 
 
-def test_a_damaged_checkpoint_is_refused(folder, started):
+def test_damaged_checkpoint_is_rejected(folder, started):
     (folder / "last.ckpt").write_bytes(started[:-100])
     with pytest.raises(DataError, match="is truncated or damaged"):
         trainer_in(folder, resume=True)
