@@ -1,8 +1,8 @@
-"""What the page costs: the run's thread, the viewer's worker, and the age of frames at browsers that keep up.
+"""Cost of the page: time in the run's thread, CPU time of the viewer, and age of frames at browsers that keep up.
 
-One 720p source of 30 objects, each of which answers one point prompt or none, is written at a steady rate while no,
-one or four clients watch and acknowledge every frame at once. The clients run in the same process and decode nothing
-but the header's start, so that what is measured is the server.
+One 720p source with 30 objects, each of which matches one point prompt or none, is written at a steady rate while
+zero, one or four clients watch and acknowledge every frame at once. The clients run in the same process and decode only
+the start of the header, so that the server is measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from streamseg.structures.frame import Frame
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.structures.prompt import PointPrompt
 from streamseg.viewer import Viewer
-from streamseg.viewer.frames import Numbered, drawn_jpeg, drawn_png, packed_frame, whole_message
+from streamseg.viewer.frames import NumberedFrame, complete_message, drawn_jpeg, drawn_png, packed_frame
 
 SIZE = (720, 1280)
 NUM_OBJECTS = 30
@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {"max_width": 1280, "jpeg_quality": 80}
 
 
 def make_result(index: int) -> FrameResult:
-    """A picture of smooth noise with 30 round objects of 60 to 240 pixels, five of them asked for."""
+    """Return the result for an image of noise with 30 round objects of 60 to 240 pixels, five of them prompted."""
     random = np.random.default_rng(0)
     coarse = random.integers(0, 256, (45, 80, 3), dtype=np.uint8)
     image = np.ascontiguousarray(coarse.repeat(16, axis=0).repeat(16, axis=1))
@@ -55,7 +55,7 @@ def make_result(index: int) -> FrameResult:
 
 
 class Clients:
-    """Watches with several sockets in a thread of its own."""
+    """Several WebSocket clients in a thread of their own."""
 
     def __init__(self, url: str, num_clients: int) -> None:
         self.ages_ms: list[float] = []
@@ -66,12 +66,12 @@ class Clients:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
     def start(self) -> None:
-        """Begin to watch; returns when all are connected."""
+        """Connect all clients and start to receive."""
         self._thread.start()
         self._ready.wait()
 
     def join(self) -> None:
-        """Wait for the server's end."""
+        """Wait until the server has closed all connections."""
         self._thread.join()
 
     async def _main(self) -> None:
@@ -98,7 +98,7 @@ class Clients:
 
 
 def watched(num_clients: int, *, seconds: float, fps: float) -> dict[str, Any]:
-    """Write frames at a rate while so many clients watch."""
+    """Write frames at a given rate while clients watch."""
     results = [make_result(index) for index in range(8)]
     write_seconds: list[float] = []
     with Viewer(["cam0"], ViewerConfig(port=0, **SETTINGS)) as viewer:
@@ -121,7 +121,7 @@ def watched(num_clients: int, *, seconds: float, fps: float) -> dict[str, Any]:
         viewer.close()
         clients.join()
     num_received = len(clients.ages_ms)
-    figures = {
+    values = {
         "clients": num_clients,
         "write": vars(Timing.of(write_seconds)),
         "cpu_percent": round(100 * cpu_seconds / wall_seconds, 1),
@@ -130,25 +130,27 @@ def watched(num_clients: int, *, seconds: float, fps: float) -> dict[str, Any]:
         "frame_bytes": clients.num_bytes // max(num_received, 1),
     }
     print(
-        f"{num_clients} clients: write {Timing.of(write_seconds)}, CPU {figures['cpu_percent']} % of a core,"
-        f" {figures['received_share']:.0%} of {num_frames} frames"
+        f"{num_clients} clients: write {Timing.of(write_seconds)}, CPU {values['cpu_percent']} % of a core,"
+        f" {values['received_share']:.0%} of {num_frames} frames"
         + (f", age {Timing.of([age / 1000 for age in clients.ages_ms])}" if num_received else "")
     )
-    return figures
+    return values
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--seconds", type=float, default=5.0, help="per number of clients (default %(default)s)")
+    arguments.add_argument(
+        "--seconds", type=float, default=5.0, help="duration per number of clients (default %(default)s)"
+    )
     arguments.add_argument("--fps", type=float, default=30.0)
     args = arguments.parse_args()
     result = make_result(0)
-    numbered = Numbered(0, result)
+    frame = NumberedFrame(0, result)
     timings = measure(
         {
-            "every mask": lambda: whole_message(result, max_width=1280),
-            "packed frame": lambda: packed_frame(numbered, epoch="benchmark", **SETTINGS),
-            "drawn JPEG": lambda: drawn_jpeg(numbered, **SETTINGS),
+            "every mask": lambda: complete_message(result, max_width=1280),
+            "packed frame": lambda: packed_frame(frame, epoch="benchmark", **SETTINGS),
+            "drawn JPEG": lambda: drawn_jpeg(frame, **SETTINGS),
             "drawn PNG": lambda: drawn_png(result),
         }
     )

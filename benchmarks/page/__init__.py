@@ -1,5 +1,5 @@
-"""The page in a real browser on a scene of which everything is known.
+"""The page in a real browser, with a rendered scene whose ground truth is known.
 
-scene     a run that goes on as it is let            browser   Chromium, and places on the page
-film      the page's film and screenshots
+browser     Chromium, and positions on the page          scene   a run that is advanced frame by frame
+recording   the page's video and screenshots
 """

@@ -1,4 +1,4 @@
-"""A run on the rendered scene that sees exactly what is there, frame by frame as a test lets it, with its page."""
+"""A run with ground-truth segmentation of the rendered scene, advanced frame by frame by a test, with its page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from streamseg.config import ViewerConfig
@@ -17,6 +16,7 @@ from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.pipeline.pipeline import SegmentFunction
 from streamseg.runtime import Runtime
 from streamseg.runtime.operations import control_operations
+from streamseg.structures.arrays import Float32Array, ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.structures.message import CropMask
@@ -25,18 +25,19 @@ from streamseg.telemetry import DropCounter
 from streamseg.viewer import Run, Viewer
 
 STRIDE = 4
-NUM_LOOKS = 64
-LEAST_PIXELS = 500
-"""What shows less of itself is not found: two fifths of the object that the page's test follows.
+EMBEDDING_DIM = 64
+MIN_PIXELS = 500
+"""Minimum number of visible pixels of a detected object: two fifths of the object that the page's test tracks.
 
-From half of it on, it is not found where it is clicked. With 300 or less, what shows of it between two others for some
-pictures begins an identity of its own, under which it comes back: then the page shows what re-acquisition makes of it
-(log odds of 0 to 0.5 with the same looks, where 1.1 are asked for), which has tests of its own.
+At half of the object or more, it would not be detected where the test clicks. At 300 or less, the part that is visible
+between two other objects for some frames would start a track of its own, under whose id the object would return: the
+page would then display the result of re-identification (log odds of 0 to 0.5 for equal appearance, where 1.1 are
+required), which has its own tests.
 """
 
 
 class ReleasedScene:
-    """Pictures of the scene, as many as were released; each carries its number in its first pixel."""
+    """A source that delivers as many frames of the scene as were released; the first pixel encodes the frame index."""
 
     def __init__(self, renderer: SceneRenderer, source_id: str = "scene", *, first: int = 0) -> None:
         self.source_id = source_id
@@ -49,12 +50,12 @@ class ReleasedScene:
         self._stopped = threading.Event()
 
     def release(self, num_frames: int) -> None:
-        """Let the scene go on by so many pictures."""
+        """Release this many further frames."""
         for _ in range(num_frames):
             self._released.release()
 
     def frames(self) -> Iterator[Frame]:
-        """Each as soon as it is released."""
+        """Yield each frame as soon as it is released."""
         while not self._stopped.is_set():
             if not self._released.acquire(timeout=0.05):
                 continue
@@ -72,24 +73,24 @@ class ReleasedScene:
             self._index += 1
 
     def stop(self) -> None:
-        """Let `frames` end."""
+        """End `frames`."""
         self._stopped.set()
 
 
 class TruthSegmenter:
-    """Finds the objects of the scene, without their parts."""
+    """Returns the ground truth of the scene, without parts of objects."""
 
     def __init__(self, renderer: SceneRenderer) -> None:
         self._renderer = renderer
 
-    def __call__(self, images: Sequence[npt.NDArray[np.uint8]], regions: object = None) -> list[Instances]:
-        """The truth of the pictures whose numbers are in their first pixels."""
+    def __call__(self, images: Sequence[ImageArray], regions: object = None) -> list[Instances]:
+        """Return the ground truth of images whose first pixels encode their frame indices."""
         return [self._find(int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])) for image in images]
 
     def _find(self, index: int) -> Instances:
         height, width = self._renderer.size
         masks = truth_masks(self._renderer, index)
-        track_ids = [track_id for track_id, mask in masks.items() if mask.area >= LEAST_PIXELS]
+        track_ids = [track_id for track_id, mask in masks.items() if mask.area >= MIN_PIXELS]
         found = [masks[track_id] for track_id in track_ids]
         boxes = [(mask.x, mask.y, mask.x + mask.crop.shape[1], mask.y + mask.crop.shape[0]) for mask in found]
         grid = (width // STRIDE, height // STRIDE)
@@ -103,18 +104,18 @@ class TruthSegmenter:
             mask_logits=torch.tensor(np.array(cover)).reshape(-1, grid[1], grid[0]) * 8 - 4,
             grid_to_image=GridTransform(STRIDE, STRIDE, 0.0, 0.0),
             image_size=(height, width),
-            embeddings=torch.tensor(np.array([looks_of(one) for one in track_ids])).reshape(-1, NUM_LOOKS),
+            embeddings=torch.tensor(np.array([embedding_of(one) for one in track_ids])).reshape(-1, EMBEDDING_DIM),
         )
 
 
-def looks_of(track_id: int) -> npt.NDArray[np.float32]:
-    """A direction of its own for each object of the scene: no two look alike."""
-    direction = np.random.default_rng(track_id).standard_normal(NUM_LOOKS).astype(np.float32)
+def embedding_of(track_id: int) -> Float32Array:
+    """Return a unit vector that differs for each object of the scene."""
+    direction = np.random.default_rng(track_id).standard_normal(EMBEDDING_DIM).astype(np.float32)
     return direction / np.linalg.norm(direction)
 
 
 def truth_masks(renderer: SceneRenderer, index: int) -> dict[int, CropMask]:
-    """The visible part of each object in a picture, by identity."""
+    """Return the visible mask of each object in a frame, by track id."""
     truth = renderer.truth(index)
     return {
         int(track_id): mask
@@ -124,39 +125,41 @@ def truth_masks(renderer: SceneRenderer, index: int) -> dict[int, CropMask]:
 
 
 def inner_point(mask: CropMask) -> tuple[float, float]:
-    """The point (x, y) of a mask that is farthest from its edge."""
+    """Return the point (x, y) of a mask that is farthest from its edge."""
     depth = cv2.distanceTransform(np.pad(mask.crop, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return mask.x + float(x) + 0.5, mask.y + float(y) + 0.5
 
 
-class Newest:
-    """Keeps every result by the number of its picture."""
+class ResultSink:
+    """A sink that keeps every result by its frame index."""
 
     def __init__(self) -> None:
         self.results: dict[int, FrameResult] = {}
         self._changed = threading.Condition()
 
     def write(self, result: FrameResult) -> None:
-        """Keep it."""
+        """Keep a result."""
         with self._changed:
             self.results[result.frame.index] = result
             self._changed.notify_all()
 
     def wait_for(self, index: int) -> FrameResult:
-        """The result of a picture, once there is one."""
+        """Wait for the result of a frame."""
         with self._changed:
             assert self._changed.wait_for(lambda: index in self.results, 60)
         return self.results[index]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 class SceneRun:
-    """The run, its page's address, and what it found."""
+    """A run, the URL of its page, and its results."""
 
-    def __init__(self, renderer: SceneRenderer, source: ReleasedScene, results: Newest, url: str, first: int) -> None:
+    def __init__(
+        self, renderer: SceneRenderer, source: ReleasedScene, results: ResultSink, url: str, first: int
+    ) -> None:
         self.renderer = renderer
         self.url = url
         self._source = source
@@ -164,20 +167,20 @@ class SceneRun:
         self._released = first - 1
 
     def show(self, index: int) -> FrameResult:
-        """Let the scene go on up to this picture, and wait for it."""
+        """Advance the scene to this frame and wait for its result."""
         self._source.release(index - self._released)
         self._released = index
         return self._results.wait_for(index)
 
     def identity_of(self, prompt_id: str, index: int) -> int | None:
-        """Which object of the scene answers a prompt in a picture; None where no object does."""
-        answers = [one for one in self._results.results[index].message.objects if prompt_id in one.prompt_ids]
-        if not answers:
+        """Return the scene's track id of the object that matches a prompt in a frame; None if no object does."""
+        matches = [one for one in self._results.results[index].message.objects if prompt_id in one.prompt_ids]
+        if not matches:
             return None
-        (answer,) = answers
-        shown = answer.mask.full(self.renderer.size)
+        (match,) = matches
+        found = match.mask.full(self.renderer.size)
         overlaps = {
-            track_id: np.count_nonzero(shown & mask.full(self.renderer.size)) / np.count_nonzero(shown)
+            track_id: np.count_nonzero(found & mask.full(self.renderer.size)) / np.count_nonzero(found)
             for track_id, mask in truth_masks(self.renderer, index).items()
         }
         return max(overlaps, key=lambda track_id: overlaps[track_id])
@@ -192,9 +195,9 @@ def scene_run(
     segmenter: SegmentFunction | None = None,
     first: int = 0,
 ) -> Iterator[SceneRun]:
-    """A run that waits before its first picture, which is number `first`; without a segmenter, it finds the truth."""
+    """Open a run that waits before frame `first`; without a segmenter, it uses the ground truth."""
     renderer = SceneRenderer(size[1], size[0], num_objects=num_objects, seed=seed)
-    source, results = ReleasedScene(renderer, first=first), Newest()
+    source, results = ReleasedScene(renderer, first=first), ResultSink()
     pipeline = Pipeline(segmenter if segmenter is not None else TruthSegmenter(renderer))
     with Viewer([source.source_id], ViewerConfig(port=0)) as viewer:
         runtime = Runtime([source], pipeline, [viewer, results])

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: fixtures, and what tests read off it."""
+"""The page in a real Chromium: fixtures and queries."""
 
 from __future__ import annotations
 
@@ -8,45 +8,46 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.page.browser import chromium, picture, place_of, why_no_browser
+from benchmarks.page.browser import canvas_of, chromium, missing_browser, window_point
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["PATIENCE_MS", "chromium_of_module", "open_tab", "picture", "place_of", "tabs", "wait_for_seq"]
+__all__ = ["PATIENCE_MS", "canvas_of", "chromium_of_module", "open_tab", "tabs", "wait_for_seq", "window_point"]
 
 PATIENCE_MS = 30_000
+"""Timeout of expectations and actions."""
 
 
 @pytest.fixture(scope="module", name="chromium")
 def chromium_of_module() -> Iterator[Browser]:
-    """A browser for the tests of one module: the driver's event loop must not outlive them."""
-    if reason := why_no_browser():
+    """Start a browser for the tests of one module: the driver's event loop must not outlive them."""
+    if reason := missing_browser():
         pytest.skip(reason)
-    # Without a graphics card its emulation only costs time.
+    # Without a GPU, its emulation only costs time.
     with chromium(flags=["--disable-gpu"], patience_ms=PATIENCE_MS) as browser:
         yield browser
 
 
 @contextmanager
 def tabs(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages, each in a context of its own; fails where any of them had something to complain about."""
+    """Yield a function that opens pages, each in its own context; fails if any of them logs an error or a warning."""
     contexts = []
     problems: list[str] = []
 
     def open_one(url: str, *, allowed: str | None = None, **options: Any) -> Page:
-        """`allowed` is part of a complaint that is expected; the options are those of the context."""
+        """Open a page; `allowed` is a part of an expected error, `options` are those of the context."""
         context = browser.new_context(**{"viewport": {"width": 800, "height": 500}, **options})
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
 
-        def complain(words: str) -> None:
-            if allowed is None or allowed not in words:
-                problems.append(words)
+        def record(text: str) -> None:
+            if allowed is None or allowed not in text:
+                problems.append(text)
 
-        page.on("console", lambda message: message.type in ("error", "warning") and complain(message.text))
-        page.on("pageerror", lambda error: complain(str(error)))
+        page.on("console", lambda message: message.type in ("error", "warning") and record(message.text))
+        page.on("pageerror", lambda error: record(str(error)))
         page.goto(url)
         return page
 
@@ -58,13 +59,13 @@ def tabs(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def open_tab(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens pages for one test."""
+    """Yield a function that opens pages for one test."""
     with tabs(chromium) as open_one:
         yield open_one
 
 
 def wait_for_seq(page: Page, seq: int, source: str = "cam0") -> None:
-    """Wait until this frame is drawn."""
+    """Wait until this frame is displayed."""
     from playwright.sync_api import expect
 
-    expect(picture(page, source)).to_have_attribute("data-seq", str(seq))
+    expect(canvas_of(page, source)).to_have_attribute("data-seq", str(seq))

@@ -1,4 +1,4 @@
-"""A server of the page's protocol that does what a test says, and frames to feed it with."""
+"""A server of the page's protocol that is controlled by a test, and frames to send."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from streamseg.wire import encode, pack_single
 WAIT_SECONDS = 20.0
 
 
-class Refusal(Exception):
-    """The answer to a call that is refused."""
+class Rejection(Exception):
+    """Raised to reject a call."""
 
 
 def accept_all(op: str, args: dict[str, Any]) -> Any:
-    """The answer of a server that does everything and changes nothing."""
+    """Accept every call without effect."""
     return {}
 
 
 class PageServer:
-    """Serves the page; keeps every text message that browsers send; sends what it is told to.
+    """Serves the page, records every text message of browsers, and sends messages for a test.
 
     Args:
-        sources: their ids.
-        answer: makes the result of a call, or raises Refusal.
+        sources: source ids.
+        handle: returns the result of a call, or raises Rejection.
     """
 
-    def __init__(self, sources: Sequence[str] = ("cam0",), answer: Callable[[str, dict[str, Any]], Any] = accept_all):
+    def __init__(self, sources: Sequence[str] = ("cam0",), handle: Callable[[str, dict[str, Any]], Any] = accept_all):
         self.sources = tuple(sources)
-        self.answer = answer
+        self.handle = handle
         self.received: list[dict[str, Any]] = []
         self.acked: list[list[int]] = []
-        """What each browser acknowledged, in the order in which they came."""
-        self.lets_in = True
+        """Sequence numbers acknowledged by each browser, in order of connection."""
+        self.accepts_connections = True
         self.greeting: tuple[Message, ...] = ()
-        """Frames that a browser is sent before it has said anything."""
+        """Frames sent to a browser before its first message."""
         self._changed = threading.Condition()
         self._sockets: list[web.WebSocketResponse] = []
         self._loop = asyncio.new_event_loop()
@@ -66,7 +66,7 @@ class PageServer:
         self._thread.join()
 
     def send(self, message: Message | dict[str, Any]) -> None:
-        """A frame, or any JSON message, to every browser."""
+        """Send a frame or a JSON message to every browser."""
         body = pack_single(encode(message)) if isinstance(message, Message) else json.dumps(message)
         asyncio.run_coroutine_threadsafe(self._send(body), self._loop).result(WAIT_SECONDS)
 
@@ -79,18 +79,18 @@ class PageServer:
 
         asyncio.run_coroutine_threadsafe(close(), self._loop).result(WAIT_SECONDS)
 
-    def wait_for(self, is_wanted: Callable[[dict[str, Any]], bool], num: int = 1) -> list[dict[str, Any]]:
-        """The messages that are wanted, once there are so many of them."""
+    def wait_for(self, matches: Callable[[dict[str, Any]], bool], num: int = 1) -> list[dict[str, Any]]:
+        """Wait for at least `num` matching messages and return them."""
 
         def found() -> list[dict[str, Any]]:
-            return [message for message in self.received if is_wanted(message)]
+            return [message for message in self.received if matches(message)]
 
         with self._changed:
             assert self._changed.wait_for(lambda: len(found()) >= num, WAIT_SECONDS), f"received {self.received}"
             return found()
 
     def calls(self, op: str, num: int = 1) -> list[dict[str, Any]]:
-        """The arguments of the calls of an operation, once there are so many."""
+        """Wait for at least `num` calls of an operation and return their arguments."""
         return [m["args"] for m in self.wait_for(lambda m: m["type"] == "call" and m["op"] == op, num)]
 
     def acks(self, num: int = 1) -> list[int]:
@@ -101,10 +101,10 @@ class PageServer:
         with self._changed:
             assert self._changed.wait_for(
                 lambda: all(max(self.acked[browser], default=-1) >= seq for browser in browsers), WAIT_SECONDS
-            ), f"frame {seq} was not shown by all of {browsers}: {self.acked}"
+            ), f"frame {seq} was not acknowledged by all of {browsers}: {self.acked}"
 
-    def forget_acks(self) -> None:
-        """Begin anew with what browsers acknowledge."""
+    def clear_acks(self) -> None:
+        """Discard all acknowledgements received so far."""
         with self._changed:
             self.received = [message for message in self.received if message["type"] != "ack"]
             for acked in self.acked:
@@ -140,7 +140,7 @@ class PageServer:
         self._loop.close()
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
-        if not self.lets_in:
+        if not self.accepts_connections:
             raise web.HTTPForbidden
         socket = web.WebSocketResponse()
         await socket.prepare(request)
@@ -161,9 +161,9 @@ class PageServer:
     async def _read(self, socket: web.WebSocketResponse, acked: list[int], message: dict[str, Any]) -> None:
         if message["type"] == "call":
             try:
-                reply = {"ok": True, "result": self.answer(message["op"], message["args"])}
-            except Refusal as refusal:
-                reply = {"ok": False, "error": str(refusal)}
+                reply = {"ok": True, "result": self.handle(message["op"], message["args"])}
+            except Rejection as rejection:
+                reply = {"ok": False, "error": str(rejection)}
             await socket.send_json({"type": "answer", "id": message["id"], **reply})
         with self._changed:
             self.received.append(message)
@@ -180,22 +180,22 @@ async def _add_policy(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.update(HEADERS)
 
 
-def jpeg_of(picture: np.ndarray) -> bytes:
-    """A picture (H, W, 3) RGB as JPEG."""
-    is_encoded, body = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+def jpeg_of(image: np.ndarray) -> bytes:
+    """Encode an image (H, W, 3) RGB as JPEG."""
+    is_encoded, body = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert is_encoded
     return body.tobytes()
 
 
 def block(x0: int, y0: int, x1: int, y1: int, **values: Any) -> MessageObject:
-    """An object that fills its box."""
+    """Return an object that fills its box."""
     mask = CropMask(np.ones((y1 - y0, x1 - x0), np.bool_), x0, y0)
     found = MessageObject(1, (), (float(x0), float(y0), float(x1), float(y1)), 0.9, mask, mask.area)
     return replace(found, **values)
 
 
 def page_frame(*objects: MessageObject, seq: int = 0, size: tuple[int, int] = (240, 320), **changes: Any) -> Message:
-    """A frame of a grey picture with these objects, taken at this moment; its index is 100 + seq."""
+    """Return a frame with a grey image and these objects, captured now; its index is 100 + seq."""
     message = Message(
         source_id="cam0",
         frame_index=100 + seq,
@@ -216,7 +216,7 @@ def page_frame(*objects: MessageObject, seq: int = 0, size: tuple[int, int] = (2
 def scene_frame(
     renderer: SceneRenderer, index: int, *, prompts: Sequence[PromptStatus] = (), source_id: str = "cam0"
 ) -> Message:
-    """A picture of the scene with its truth; the objects that prompts are bound to answer them."""
+    """Return a frame of the scene with its ground truth; objects to which prompts are bound match them."""
     truth = renderer.truth(index)
     objects = tuple(
         MessageObject(

@@ -1,14 +1,14 @@
 /**
- * The page: connects the server, the pictures, the prompts and the controls.
+ * The page: connects the server, the frames, the prompts and the controls.
  *
- *   live_worker: connection ─► wire ─► mask ─► frame ─► painter: look ─► draw ─► acknowledged
+ *   live_worker: connection ─► wire ─► mask ─► frame ─► painter: overlay ─► draw ─► acknowledgement
  *        ║ ▲
  *       live ─► stage ─► tile     health: meter ─► graph     prompt_list
  *        ▲
- *   gestures, keyboard, controls ─► prompts
+ *   gestures, keyboard, controls ─► prompt_store
  *
- * Beside ║ is another thread, in which no picture waits for the page. Modules hold no state but the objects that are
- * made here.
+ * Above ║ is another thread, in which no frame waits for the page. Modules hold no state except the objects created
+ * here.
  */
 
 import { connectControls } from "./controls.js";
@@ -16,7 +16,7 @@ import { Health } from "./health.js";
 import { Live } from "./live.js";
 import { Notice } from "./notice.js";
 import { PromptList } from "./prompt_list.js";
-import { PromptBook } from "./prompts.js";
+import { PromptStore } from "./prompt_store.js";
 import { Stage } from "./stage.js";
 import { connectTheme } from "./theme.js";
 import { Tile } from "./tile.js";
@@ -25,31 +25,31 @@ import { Tile } from "./tile.js";
 const byId = (id) => document.getElementById(id);
 
 const options = { everything: true };
-const book = new PromptBook();
+const store = new PromptStore();
 const notice = new Notice(byId("notice"));
 const health = new Health(byId("health"));
-/** How soon the list tells what frames say about prompts. */
+/** Delay after which the list displays the prompt statuses of new frames. */
 const LIST_MS = 200;
 let isPaused = false;
 let listTimer = 0;
 
 const list = new PromptList(byId("prompts"), byId("prompts-empty"), {
-  chosen: (id) => select(book.selectedId === id ? null : id),
-  removed: (id) => ask({ op: "prompts.clear", args: { ids: [id] } }),
-  stepped: (id) => ask({ op: "prompts.step", args: { id } }),
-  renamed: (id, name) => ask({ op: "prompts.rename", args: { id, name } }),
+  onSelect: (id) => select(store.selectedId === id ? null : id),
+  onRemove: (id) => call({ op: "prompts.clear", args: { ids: [id] } }),
+  onStep: (id) => call({ op: "prompts.step", args: { id } }),
+  onRename: (id, name) => call({ op: "prompts.rename", args: { id, name } }),
 });
 
 const stage = new Stage(
   { stage: byId("stage"), tabs: byId("tabs"), gridButton: byId("grid") },
   (source) =>
-    new Tile(source, live, book, options, {
-      tapped: (tile, tap) => tapped(tile, tap),
-      boxed: (tile, box, frame) => ask(book.boxed(box, frame)),
-      chosen: (tile) => stage.activate(tile.source),
+    new Tile(source, live, store, options, {
+      onTap: (tile, tap) => handleTap(tile, tap),
+      onBox: (tile, box, frame) => call(store.boxCall(box, frame)),
+      onFocus: (tile) => stage.activate(tile.source),
     }),
   () => {
-    live.view(stage.shown);
+    live.view(stage.visible);
     health.watch(stage.active);
     showPrompts();
   },
@@ -61,30 +61,30 @@ address.searchParams.set("token", new URLSearchParams(location.search).get("toke
 const live = new Live(address.href, {
   opened: () => showConnection("live", "Connected"),
   lost: (waitMs, wasOpen) => {
-    const again = `trying again in ${waitMs < 1000 ? "a moment" : `${Math.round(waitMs / 1000)} s`}`;
-    const why = wasOpen || health.hasFigures ? "Connection lost" : "Not reachable, or the address has a wrong token";
-    showConnection("lost", `${why}; ${again}`);
-    for (const tile of stage.tiles.values()) tile.say(`${why}; this picture is old`, true);
+    const next = `retrying in ${waitMs < 1000 ? "a moment" : `${Math.round(waitMs / 1000)} s`}`;
+    const reason = wasOpen || health.hasStats ? "Connection lost" : "Server not reachable, or wrong token in the address";
+    showConnection("lost", `${reason}; ${next}`);
+    for (const tile of stage.tiles.values()) tile.setNote(`${reason}; this image is outdated`, true);
   },
-  told: read,
-  drawn,
+  message: handleMessage,
+  drawn: handleDrawn,
   failed: (error) => notice.show(error),
 });
-// What comes back from sleep or a network change should not wait out a long pause.
+// After sleep or a network change, do not wait for the end of a long delay.
 addEventListener("online", () => live.retry());
 
 /** @param {any} message */
-function read(message) {
+function handleMessage(message) {
   if (message.type === "hello") {
-    for (const tile of stage.tiles.values()) tile.say(null, false);
+    for (const tile of stage.tiles.values()) tile.setNote(null, false);
     stage.setSources(message.sources.map(({ id }) => id));
   } else if (message.type === "status") {
     showPaused(message.is_paused);
-    health.tell(message);
+    health.setStats(message);
     for (const source of message.sources ?? []) showSource(source);
   } else if (message.type === "prompts") {
-    book.serve(message.prompts);
-    book.rename(message.names ?? {});
+    store.setPrompts(message.prompts);
+    store.setNames(message.names ?? {});
     stage.invalidate();
     showPrompts();
   } else if (message.type === "error") {
@@ -92,49 +92,49 @@ function read(message) {
   }
 }
 
-/** @param {any} figures Of one source. */
+/** @param {any} stats Statistics of one source. */
 function showSource({ source_id: source, state, error, silent_seconds: silent }) {
   const tile = stage.tiles.get(source);
-  if (state === "failed") tile?.say(error ?? "this source failed", true);
-  else if (state === "ended") tile?.say("The source has ended.", false);
-  else if (!isPaused && silent > 3) tile?.say(`No picture for ${Math.round(silent)} s`, true);
-  else tile?.say(null, false);
+  if (state === "failed") tile?.setNote(error ?? "this source has failed", true);
+  else if (state === "ended") tile?.setNote("The source has ended.", false);
+  else if (!isPaused && silent > 3) tile?.setNote(`No frame for ${Math.round(silent)} s`, true);
+  else tile?.setNote(null, false);
 }
 
-/** @param {import("./live.js").Drawn} shown */
-function drawn(shown) {
-  const { source, frame, samples } = shown;
+/** @param {import("./live.js").Drawn} drawn */
+function handleDrawn(drawn) {
+  const { source, frame, samples } = drawn;
   const tile = stage.tiles.get(source);
   if (!tile) return;
-  tile.shown(shown);
-  health.drawn(source, samples);
-  if (frame) book.note(source, frame.statuses);
+  tile.update(drawn);
+  health.add(source, samples);
+  if (frame) store.setStatuses(source, frame.statuses);
   listTimer ||= setTimeout(showPrompts, LIST_MS);
 }
 
 /** @param {Tile} tile @param {any} tap */
-function tapped(tile, tap) {
+function handleTap(tile, tap) {
   stage.activate(tile.source);
-  const call = book.tapped(tap, performance.now());
-  if (typeof call === "string") notice.show(call);
-  else if (call) ask(call);
-  else select(book.selectedId);
+  const action = store.handleTap(tap, performance.now());
+  if (typeof action === "string") notice.show(action);
+  else if (action) call(action);
+  else select(store.selectedId);
 }
 
-/** @param {import("./prompts.js").Call} call @returns {Promise<boolean>} Whether it was done. */
-async function ask({ op, args, prompt }) {
-  if (prompt) book.ask(prompt);
+/** @param {import("./prompt_store.js").Call} call @returns {Promise<boolean>} Whether it succeeded. */
+async function call({ op, args, prompt }) {
+  if (prompt) store.addPending(prompt);
   showPrompts();
   try {
     const result = await live.call(op, args);
-    if (result?.prompts) book.serve(result.prompts);
-    if (result?.names) book.rename(result.names);
+    if (result?.prompts) store.setPrompts(result.prompts);
+    if (result?.names) store.setNames(result.names);
     return true;
   } catch (error) {
     notice.show(error.message);
     return false;
   } finally {
-    if (prompt) book.settle(prompt.id);
+    if (prompt) store.removePending(prompt.id);
     stage.invalidate();
     showPrompts();
   }
@@ -143,26 +143,26 @@ async function ask({ op, args, prompt }) {
 function showPrompts() {
   clearTimeout(listTimer);
   listTimer = 0;
-  const rows = book.prompts.map((prompt) => ({
+  const rows = store.prompts.map((prompt) => ({
     prompt,
-    name: book.nameOf(prompt.id),
-    status: book.statusOf(prompt, stage.active ?? ""),
-    isSelected: prompt.id === book.selectedId,
+    name: store.nameOf(prompt.id),
+    status: store.statusOf(prompt, stage.active ?? ""),
+    isSelected: prompt.id === store.selectedId,
   }));
   list.show(rows, stage.tiles.size > 1);
 }
 
 /** @param {string | null} id */
 function select(id) {
-  book.selectedId = id;
+  store.selectedId = id;
   stage.invalidate();
   showPrompts();
 }
 
-/** @param {"live" | "lost"} state @param {string} words */
-function showConnection(state, words) {
+/** @param {"live" | "lost"} state @param {string} text */
+function showConnection(state, text) {
   byId("connection").dataset.state = state;
-  byId("connection-words").textContent = words;
+  byId("connection-text").textContent = text;
   byId("retry").hidden = state === "live";
 }
 
@@ -176,6 +176,6 @@ function showPaused(paused) {
   byId("pause").querySelector("use").setAttribute("href", paused ? "#icon-play" : "#icon-pause");
 }
 
-connectControls({ stage, live, book, options, notice, ask, select, rename: (id) => list.rename(id), isPaused: () => isPaused, showPaused });
+connectControls({ stage, live, store, options, notice, call, select, rename: (id) => list.rename(id), isPaused: () => isPaused, showPaused });
 connectTheme(byId("theme"), () => health.draw());
 byId("retry").addEventListener("click", () => live.retry());

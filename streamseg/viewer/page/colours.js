@@ -1,6 +1,6 @@
-/** The colour of an identity: the same in every picture, in the film, in the window and on this page. */
+/** Colours of track ids: the same in images, videos, the window and on this page. */
 
-/** RGB, told apart with any colour vision (Okabe & Ito 2008, without black). */
+/** RGB, distinguishable with any colour vision (Okabe & Ito 2008, without black). */
 const PALETTE = [
   [230, 159, 0],
   [86, 180, 233],
@@ -12,13 +12,13 @@ const PALETTE = [
 ];
 const GAINS = [1.0, 0.72, 0.5];
 const TENTATIVE = [190, 190, 190];
-/** Sum of the channels above which black can be read on a colour. */
+/** Sum of the channels above which black text is readable on a colour. */
 const BRIGHT = 380;
 
 /** @typedef {[number, number, number]} Colour RGB, 0..255. */
 
 /**
- * The palette repeats with other brightness, so that the first 21 identities differ; grey without an identity (-1).
+ * The palette repeats with lower brightness, so that the first 21 track ids differ; grey without a track id (-1).
  * @param {number} trackId
  * @returns {Colour}
  */
@@ -38,7 +38,7 @@ export function css([red, green, blue], alpha = 1) {
 }
 
 /**
- * Black or white, whichever can be read on a colour.
+ * Black or white, whichever is readable on a colour.
  * @param {Colour} colour
  * @returns {string}
  */

@@ -1,23 +1,23 @@
-/** The WebSocket to the server: calls with answers, frames, and reconnecting with growing pauses. */
+/** The WebSocket to the server: calls with replies, frames, and reconnection with growing delays. */
 
-const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 10_000;
+const FIRST_DELAY_MS = 500;
+const MAX_DELAY_MS = 10_000;
 
 /**
- * How long to wait before a further attempt.
- * @param {number} numFailures Attempts that failed in a row, from 1.
+ * Delay before the next attempt.
+ * @param {number} numFailures Failed attempts in a row, from 1.
  * @returns {number} ms.
  */
-export function pauseMs(numFailures) {
-  return Math.min(FIRST_PAUSE_MS * 2 ** (numFailures - 1), LONGEST_PAUSE_MS);
+export function retryDelayMs(numFailures) {
+  return Math.min(FIRST_DELAY_MS * 2 ** (numFailures - 1), MAX_DELAY_MS);
 }
 
 /**
  * @typedef {object} Listener
  * @property {() => void} opened
  * @property {(waitMs: number, wasOpen: boolean) => void} lost
- * @property {(message: any) => void} told A JSON message other than the answer to a call.
- * @property {(body: ArrayBuffer) => void} framed
+ * @property {(message: any) => void} message A JSON message, except the reply to a call.
+ * @property {(body: ArrayBuffer) => void} frame
  */
 
 export class Connection {
@@ -41,7 +41,7 @@ export class Connection {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Try again at once, if it is not connected. */
+  /** Reconnect at once, unless connected. */
   retry() {
     if (this.#socket) return;
     clearTimeout(this.#timer);
@@ -49,10 +49,10 @@ export class Connection {
   }
 
   /**
-   * Ask the server to do something.
+   * Call an operation of the server.
    * @param {string} op
    * @param {object} [args]
-   * @returns {Promise<any>} Its result; rejected with the server's reason.
+   * @returns {Promise<any>} Its result; rejected with the server's error.
    */
   call(op, args = {}) {
     if (!this.isOpen) return Promise.reject(new Error("not connected; wait until the page is connected again"));
@@ -61,7 +61,7 @@ export class Connection {
     return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
   }
 
-  /** @param {object} message Dropped while there is no connection. */
+  /** @param {object} message Discarded while not connected. */
   send(message) {
     if (this.isOpen) this.#socket?.send(JSON.stringify(message));
   }
@@ -76,7 +76,7 @@ export class Connection {
       this.listener.opened();
     });
     socket.addEventListener("message", ({ data }) => {
-      if (data instanceof ArrayBuffer) this.listener.framed(data);
+      if (data instanceof ArrayBuffer) this.listener.frame(data);
       else this.#read(JSON.parse(data));
     });
     socket.addEventListener("close", () => this.#closed(wasOpen));
@@ -86,7 +86,7 @@ export class Connection {
   /** @param {any} message */
   #read(message) {
     if (message.type !== "answer") {
-      this.listener.told(message);
+      this.listener.message(message);
       return;
     }
     const call = this.#calls.get(message.id);
@@ -98,10 +98,10 @@ export class Connection {
   /** @param {boolean} wasOpen */
   #closed(wasOpen) {
     this.#socket = null;
-    for (const { reject } of this.#calls.values()) reject(new Error("the connection was lost before the answer came"));
+    for (const { reject } of this.#calls.values()) reject(new Error("the connection was lost before the reply arrived"));
     this.#calls.clear();
     this.#numFailures += 1;
-    const waitMs = pauseMs(this.#numFailures);
+    const waitMs = retryDelayMs(this.#numFailures);
     this.#timer = setTimeout(() => this.#open(), waitMs);
     this.listener.lost(waitMs, wasOpen);
   }

@@ -1,4 +1,4 @@
-/** What buttons and keys do. */
+/** Actions of buttons and keys. */
 
 import { connectKeyboard } from "./keyboard.js";
 import { saveSnapshot } from "./snapshot.js";
@@ -7,31 +7,31 @@ import { saveSnapshot } from "./snapshot.js";
 const byId = (id) => document.getElementById(id);
 
 /**
- * @typedef {object} Page What the controls act on.
+ * @typedef {object} Page Parts of the page that the controls use.
  * @property {import("./stage.js").Stage} stage
  * @property {import("./live.js").Live} live
- * @property {import("./prompts.js").PromptBook} book
+ * @property {import("./prompt_store.js").PromptStore} store
  * @property {{everything: boolean}} options
  * @property {import("./notice.js").Notice} notice
- * @property {(call: import("./prompts.js").Call) => Promise<boolean>} ask
+ * @property {(call: import("./prompt_store.js").Call) => Promise<boolean>} call
  * @property {(id: string | null) => void} select
- * @property {(id: string) => void} rename Ask for a prompt's name.
+ * @property {(id: string) => void} rename Edit a prompt's name.
  * @property {() => boolean} isPaused
  * @property {(paused: boolean) => void} showPaused
  */
 
 /** @param {Page} page @returns {import("./keyboard.js").Commands} */
-function commandsOf({ stage, live, book, options, notice, ask, select, rename, isPaused, showPaused }) {
+function commandsOf({ stage, live, store, options, notice, call, select, rename, isPaused, showPaused }) {
   /** @param {boolean} wanted */
   const pause = async (wanted) => {
-    if (await ask({ op: wanted ? "pause" : "resume", args: {} })) showPaused(wanted);
+    if (await call({ op: wanted ? "pause" : "resume", args: {} })) showPaused(wanted);
   };
   return {
     togglePause: () => pause(!isPaused()),
-    step: () => (isPaused() ? ask({ op: "step", args: {} }) : pause(true)),
+    step: () => (isPaused() ? call({ op: "step", args: {} }) : pause(true)),
     snapshot: async () => {
       const { active } = stage;
-      if (!stage.activeTile?.frame) notice.show("There is no picture to save yet.");
+      if (!stage.activeTile?.frame) notice.show("No frame to save yet.");
       else notice.show(`Saved ${saveSnapshot(active, await live.snapshot(active))}.png and .json`, "done");
     },
     toggleEverything: () => {
@@ -44,18 +44,18 @@ function commandsOf({ stage, live, book, options, notice, ask, select, rename, i
       if (!isDragging) select(null);
     },
     removeSelected: () => {
-      if (book.selected) ask({ op: "prompts.clear", args: { ids: [book.selected.id] } });
+      if (store.selected) call({ op: "prompts.clear", args: { ids: [store.selected.id] } });
       else notice.show("Select a prompt to delete it.");
     },
     renameSelected: () => {
-      if (book.selected) rename(book.selected.id);
+      if (store.selected) rename(store.selected.id);
       else notice.show("Select a prompt to rename it.");
     },
-    selectAt: (position) => book.prompts[position] && select(book.prompts[position].id),
+    selectAt: (position) => store.prompts[position] && select(store.prompts[position].id),
     selectNext: (by) => {
-      const { prompts } = book;
+      const { prompts } = store;
       if (!prompts.length) return;
-      const at = prompts.findIndex(({ id }) => id === book.selectedId);
+      const at = prompts.findIndex(({ id }) => id === store.selectedId);
       const next = at < 0 && by < 0 ? prompts.length - 1 : (at + by + prompts.length) % prompts.length;
       select(prompts[next].id);
     },
@@ -68,7 +68,7 @@ function commandsOf({ stage, live, book, options, notice, ask, select, rename, i
 
 /** @param {Page} page */
 export function connectControls(page) {
-  const { stage, book, ask } = page;
+  const { stage, store, call } = page;
   const commands = commandsOf(page);
   connectKeyboard(commands);
   byId("pause").addEventListener("click", commands.togglePause);
@@ -77,12 +77,12 @@ export function connectControls(page) {
   byId("everything").addEventListener("click", commands.toggleEverything);
   byId("help-button").addEventListener("click", commands.help);
   byId("clear").addEventListener("click", () => {
-    if (book.prompts.length) ask({ op: "prompts.clear", args: { ids: book.prompts.map(({ id }) => id) } });
+    if (store.prompts.length) call({ op: "prompts.clear", args: { ids: store.prompts.map(({ id }) => id) } });
   });
   byId("describe").addEventListener("submit", async (event) => {
     event.preventDefault();
     const field = byId("text");
     const text = field.value.trim();
-    if (text && (await ask(book.described(text, stage.isGrid ? null : stage.active)))) field.value = "";
+    if (text && (await call(store.textCall(text, stage.isGrid ? null : stage.active)))) field.value = "";
   });
 }

@@ -1,4 +1,4 @@
-/** Draws a frame: the picture, every object's mask over it, names, and what the pointer does. */
+/** Draws a frame: the image, the masks of its objects, tags, and the pointer's marks. */
 
 import { colourOf, css, inkOn } from "./colours.js";
 
@@ -7,24 +7,24 @@ import { colourOf, css, inkOn } from "./colours.js";
 /** @typedef {OffscreenCanvasRenderingContext2D} Context */
 
 /**
- * @typedef {object} Look How a frame is to be shown.
- * @property {boolean} everything Whether objects are shown that answer no prompt.
- * @property {Map<string, string>} names Of the prompts that are shown, by id.
- * @property {FrameObject | null} hovered
+ * @typedef {object} Overlay
+ * @property {boolean} everything Whether to draw objects that match no prompt.
+ * @property {Map<string, string>} names Names of the displayed prompts, by id.
+ * @property {FrameObject | null} hovered Object under the pointer.
  * @property {string | null} selected Id of the selected prompt.
- * @property {Map<string, FrameObject>} lost Where the objects of lost prompts were seen last, by id.
+ * @property {Map<string, FrameObject>} lost Last known objects of lost prompts, by id.
  * @property {{x: number, y: number, label: number}[]} marks Points of the selected prompt.
  * @property {number[] | null} drag xyxy of the box being drawn.
- * @property {{x: number, y: number} | null} cross What the arrow keys move.
+ * @property {{x: number, y: number} | null} cross Pointer that the arrow keys move.
  * @property {number} pixelRatio Canvas pixels per CSS pixel.
  */
 
 /**
- * @typedef {object} Style In CSS pixels and shares.
- * @property {number} fill
- * @property {number} line
- * @property {number} opacity
- * @property {boolean} cased With a dark line below, to be seen on any ground.
+ * @typedef {object} Style
+ * @property {number} fill Opacity of the mask, 0..1.
+ * @property {number} line Width of the outline in CSS pixels.
+ * @property {number} opacity Opacity of the outline, 0..1.
+ * @property {boolean} cased Whether a dark line lies below the outline, to make it visible on any background.
  */
 
 /** @type {Record<string, Style>} */
@@ -42,37 +42,37 @@ const FONT_PX = 12;
  * Draw onto the whole canvas.
  * @param {Context} context
  * @param {Frame} frame
- * @param {Look} look
+ * @param {Overlay} overlay
  */
-export function drawFrame(context, frame, look) {
+export function drawFrame(context, frame, overlay) {
   const scale = context.canvas.width / frame.image.w;
   context.setTransform(scale, 0, 0, context.canvas.height / frame.image.h, 0, 0);
   context.lineJoin = "round";
   if (frame.bitmap) context.drawImage(frame.bitmap, 0, 0, frame.image.w, frame.image.h);
   else context.clearRect(0, 0, frame.image.w, frame.image.h);
-  const unit = look.pixelRatio / scale; // image pixels per CSS pixel
-  const isNamed = ({ promptIds }) => promptIds.some((id) => look.names.has(id));
+  const unit = overlay.pixelRatio / scale; // image pixels per CSS pixel
+  const isNamed = ({ promptIds }) => promptIds.some((id) => overlay.names.has(id));
   const named = frame.objects.filter(isNamed);
-  const others = look.everything ? frame.objects.filter((found) => !isNamed(found)) : [];
-  const otherStyle = named.length || look.lost.size ? STYLES.faint : STYLES.alone;
+  const others = overlay.everything ? frame.objects.filter((found) => !isNamed(found)) : [];
+  const otherStyle = named.length || overlay.lost.size ? STYLES.faint : STYLES.alone;
   for (const found of others) drawObject(context, found, otherStyle, unit);
-  for (const found of named) drawObject(context, found, STYLES[found.promptIds.includes(look.selected) ? "selected" : "named"], unit);
-  for (const found of look.lost.values()) drawGhost(context, found, unit);
-  if (look.hovered) drawHovered(context, look.hovered, unit);
-  drawTags(context, frame, look, named, others, unit);
-  for (const mark of look.marks) drawMark(context, mark, unit);
-  if (look.drag) drawDrag(context, look.drag, unit);
-  if (look.cross) drawCross(context, look.cross, unit);
+  for (const found of named) drawObject(context, found, STYLES[found.promptIds.includes(overlay.selected) ? "selected" : "named"], unit);
+  for (const found of overlay.lost.values()) drawGhost(context, found, unit);
+  if (overlay.hovered) drawHovered(context, overlay.hovered, unit);
+  drawTags(context, frame, overlay, named, others, unit);
+  for (const mark of overlay.marks) drawMark(context, mark, unit);
+  if (overlay.drag) drawDrag(context, overlay.drag, unit);
+  if (overlay.cross) drawCross(context, overlay.cross, unit);
 }
 
-/** @param {FrameObject} found @param {Look} look @returns {string} */
-function tagOf(found, look) {
-  const names = found.promptIds.flatMap((id) => look.names.get(id) ?? []).join(", ");
+/** @param {FrameObject} found @param {Overlay} overlay @returns {string} */
+function tagOf(found, overlay) {
+  const names = found.promptIds.flatMap((id) => overlay.names.get(id) ?? []).join(", ");
   return found.label && found.label !== names ? `${names} · ${found.label}` : names;
 }
 
 /**
- * An object's outline as a path, made once per frame.
+ * An object's outline as a path, created once per frame.
  * @param {FrameObject} found
  * @returns {Path2D}
  */
@@ -124,19 +124,19 @@ function stroke(context, path, style, width) {
 }
 
 /**
- * What objects are called, prompts' objects first, so that their tags have the best places.
+ * Draw the tags of the objects; prompted objects come first, so that their tags have the best places.
  * @param {Context} context
  * @param {Frame} frame
- * @param {Look} look
+ * @param {Overlay} overlay
  * @param {FrameObject[]} named
  * @param {FrameObject[]} others
  * @param {number} unit
  */
-function drawTags(context, frame, look, named, others, unit) {
+function drawTags(context, frame, overlay, named, others, unit) {
   /** @type {[FrameObject, string][]} */
-  const tags = named.map((found) => [found, tagOf(found, look)]);
-  for (const [id, found] of look.lost) tags.push([found, `${look.names.get(id)} · lost`]);
-  const { hovered } = look;
+  const tags = named.map((found) => [found, tagOf(found, overlay)]);
+  for (const [id, found] of overlay.lost) tags.push([found, `${overlay.names.get(id)} · lost`]);
+  const { hovered } = overlay;
   if (hovered && !named.includes(hovered) && !hovered.label) {
     tags.push([hovered, hovered.trackId < 0 ? "new" : `#${hovered.trackId}`]);
   }
@@ -153,13 +153,13 @@ function drawTags(context, frame, look, named, others, unit) {
 }
 
 /**
- * Where a tag is put: above its object, at its upper border, below it, or wherever is room further up or down.
+ * The place of a tag: above its object, at its upper border, below it, or the next free place above or below.
  * @param {number[]} box xyxy of the object.
  * @param {number[]} size w, h of the tag.
  * @param {{w: number, h: number}} image
- * @param {number[][]} taken xyxy of the tags that are there.
+ * @param {number[][]} taken xyxy of the other tags.
  * @param {number} gap
- * @returns {number[]} xyxy, inside the picture; above the object where there is no room at all.
+ * @returns {number[]} xyxy, inside the image; above the object if there is no free place.
  */
 export function placeOf([x0, y0, , y1], [w, h], image, taken, gap) {
   const within = (value, most) => Math.max(Math.min(value, most - gap), gap);
@@ -173,7 +173,7 @@ export function placeOf([x0, y0, , y1], [w, h], image, taken, gap) {
 }
 
 /**
- * Words in the object's colour.
+ * Draw a tag in the object's colour.
  * @param {Context} context
  * @param {FrameObject} found
  * @param {string} words

@@ -1,42 +1,42 @@
-/** One picture with its objects, ready to be drawn and pointed at. */
+/** One frame with its objects, ready to be drawn and pointed at. */
 
 import { covers, outlineOf } from "./mask.js";
 
 /**
  * @typedef {object} FrameObject
- * @property {number} trackId -1 while it has no identity.
+ * @property {number} trackId -1 while it has no track id.
  * @property {string[]} promptIds
  * @property {number[]} box xyxy in image pixels.
  * @property {number} score
- * @property {number} area Pixels of the mask.
+ * @property {number} area Number of pixels of the mask.
  * @property {string | undefined} label
  * @property {import("./wire.js").Mask} mask
- * @property {Float32Array} [outline] See `outlineOf`; only where it is drawn.
- * @property {Path2D} [path] The outline, made when it is first drawn.
+ * @property {Float32Array} [outline] See `outlineOf`; only in the worker, which draws it.
+ * @property {Path2D} [path] The outline, created when it is first drawn.
  */
 
 /**
  * @typedef {object} Frame
  * @property {string} source
  * @property {number} seq
- * @property {number} opening Which connection it came by.
- * @property {number} index Of the picture in its source: what a click refers to.
- * @property {number} stampMs When the picture was taken, ms since 1970.
+ * @property {number} connectionNumber Connection that delivered it.
+ * @property {number} index Frame index in its source, to which a click refers.
+ * @property {number} stampMs Capture time, ms since 1970.
  * @property {{w: number, h: number}} image
- * @property {number[]} toImage From the mask space.
+ * @property {number[]} toImage Transform from the mask space.
  * @property {FrameObject[]} objects Large ones first: the order in which they are drawn.
- * @property {import("./prompts.js").Status[]} statuses Of the prompts in this frame.
- * @property {any} header null but where it is drawn.
- * @property {ImageBitmap | null} bitmap The same.
+ * @property {import("./prompt_store.js").Status[]} statuses Prompt statuses in this frame.
+ * @property {any} header null except in the worker.
+ * @property {ImageBitmap | null} bitmap null except in the worker.
  */
 
 /**
  * @param {import("./wire.js").Packed} packed
  * @param {ImageBitmap | null} bitmap
- * @param {number} opening
+ * @param {number} connectionNumber
  * @returns {Frame}
  */
-export function makeFrame({ source, header, masks }, bitmap, opening) {
+export function makeFrame({ source, header, masks }, bitmap, connectionNumber) {
   const toImage = header.mask_space.to_image;
   const objects = header.objects.map((found, row) => ({
     trackId: found.track_id,
@@ -52,7 +52,7 @@ export function makeFrame({ source, header, masks }, bitmap, opening) {
   return {
     source,
     seq: header.seq,
-    opening,
+    connectionNumber,
     index: header.index,
     stampMs: header.stamp.sec * 1000 + header.stamp.nanosec / 1e6,
     image: header.image,
@@ -65,7 +65,7 @@ export function makeFrame({ source, header, masks }, bitmap, opening) {
 }
 
 /**
- * The objects at a point, the smallest first: a part before the whole that it belongs to.
+ * The objects at a point, the smallest first, so that a part precedes the whole to which it belongs.
  * @param {Pick<Frame, "objects" | "toImage">} frame
  * @param {number} x In image pixels.
  * @param {number} y
@@ -78,7 +78,7 @@ export function objectsAt({ objects, toImage }, x, y) {
 }
 
 /**
- * How many frames were dropped before this one was made, by whatever stage and reason.
+ * Number of frames dropped before this one was finished, at any stage and for any reason.
  * @param {any} header
  * @returns {number}
  */

@@ -1,4 +1,4 @@
-/** What a pointer or the keyboard does on a picture: pointing, tapping, drawing a box. */
+/** Pointer and keyboard gestures on a frame: pointing, tapping, drawing a box. */
 
 const DRAG_PX = 5;
 const LONG_PRESS_MS = 500;
@@ -6,11 +6,11 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const STEP_PX = 12;
 
 /** @typedef {{x: number, y: number}} Point In image pixels. */
-/** @typedef {"new" | "foreground" | "background"} TapKind A prompt of its own, or a point of the selected one. */
+/** @typedef {"new" | "foreground" | "background"} TapKind A new prompt, or a point of the selected one. */
 
 /**
  * @typedef {object} Hooks
- * @property {() => import("./frame.js").Frame | null} frame The one that is shown.
+ * @property {() => import("./frame.js").Frame | null} frame The displayed frame.
  * @property {(point: Point | null, isCross: boolean) => void} point
  * @property {(box: number[] | null) => void} drag
  * @property {(tap: {point: Point, kind: TapKind, frame: import("./frame.js").Frame, screen: Point}) => void} tap
@@ -30,7 +30,7 @@ export class Gestures {
   #cross = null;
 
   /**
-   * @param {HTMLElement} element Shows the whole picture and nothing else.
+   * @param {HTMLElement} element Displays the whole image and nothing else.
    * @param {Hooks} hooks
    */
   constructor(element, hooks) {
@@ -43,18 +43,18 @@ export class Gestures {
     element.addEventListener("pointerleave", () => this.#press || hooks.point(null, false));
     element.addEventListener("keydown", (event) => this.#key(event));
     element.addEventListener("blur", () => this.#cross && this.#moveCross(null));
-    // A pointer takes the focus from a field, but not to the picture: there the arrow keys would move the cross.
+    // A pointer removes the focus from a field, but does not give it to the image, where arrow keys move the cross.
     element.addEventListener("mousedown", (event) => {
       event.preventDefault();
       /** @type {HTMLElement} */ (document.activeElement)?.blur();
     });
-    // A long press and control-click mean something here; the menu would cover it.
+    // Long presses and control-clicks have a function here; no menu.
     element.addEventListener("contextmenu", (event) => {
       if (event.ctrlKey || event.pointerType !== "mouse") event.preventDefault();
     });
   }
 
-  /** Forget the press that is under way. @returns {boolean} Whether there was one. */
+  /** Cancel the current press. @returns {boolean} Whether there was one. */
   cancel() {
     if (!this.#press) return false;
     clearTimeout(this.#press.timer);
@@ -64,16 +64,16 @@ export class Gestures {
   }
 
   /**
-   * Where an event is in the picture; inside, whatever the event.
+   * The image point of an event, clipped to the image.
    * @param {{clientX: number, clientY: number}} event
-   * @returns {Point | null} null while there is no picture.
+   * @returns {Point | null} null before the first frame.
    */
-  #toPicture({ clientX, clientY }) {
+  #toImage({ clientX, clientY }) {
     const image = this.hooks.frame()?.image;
     if (!image) return null;
     const { left, top, width, height } = this.element.getBoundingClientRect();
     const clip = (share) => Math.min(Math.max(share, 0), 1);
-    // The right and lower borders belong to no pixel.
+    // The right and lower borders are not part of any pixel.
     return {
       x: Math.min(clip((clientX - left) / width) * image.w, image.w - 0.01),
       y: Math.min(clip((clientY - top) / height) * image.h, image.h - 0.01),
@@ -83,7 +83,7 @@ export class Gestures {
   /** @param {PointerEvent} event */
   #down(event) {
     const frame = this.hooks.frame();
-    const point = this.#toPicture(event);
+    const point = this.#toImage(event);
     if (event.button !== 0 || !event.isPrimary) {
       this.cancel();
       return;
@@ -105,7 +105,7 @@ export class Gestures {
 
   /** @param {PointerEvent} event */
   #move(event) {
-    const point = this.#toPicture(event);
+    const point = this.#toImage(event);
     if (!point) return;
     this.hooks.point(point, false);
     const press = this.#press;
@@ -120,7 +120,7 @@ export class Gestures {
   /** @param {PointerEvent} event */
   #up(event) {
     const press = this.#press;
-    const point = this.#toPicture(event);
+    const point = this.#toImage(event);
     if (!press || !point) return;
     this.cancel();
     const box = boxOf(press.point, point);

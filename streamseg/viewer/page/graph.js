@@ -1,4 +1,4 @@
-/** Draws the ages of the last seconds as a line, and dropped frames as bars below. */
+/** Graph of recent ages as a line, with dropped frames as bars below. */
 
 import { WINDOW_MS } from "./meter.js";
 
@@ -15,7 +15,7 @@ export function drawGraph(canvas, samples, nowMs) {
   if (!width || !height) return;
   const ratio = devicePixelRatio;
   const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
-  // Only then, for it makes a new canvas.
+  // Only if it has changed, because this allocates a new canvas.
   if (canvas.width !== wide || canvas.height !== high) Object.assign(canvas, { width: wide, height: high });
   const context = canvas.getContext("2d");
   const style = getComputedStyle(canvas);
@@ -48,7 +48,7 @@ export function drawGraph(canvas, samples, nowMs) {
   context.beginPath();
   let before = -Infinity;
   for (const { timeMs, ageMs } of samples) {
-    // A pause is a gap, not a line.
+    // A pause is displayed as a gap.
     if (timeMs - before > 1000) context.moveTo(xOf(timeMs), yOf(ageMs));
     else context.lineTo(xOf(timeMs), yOf(ageMs));
     before = timeMs;

@@ -1,4 +1,4 @@
-/** Keys of the whole page; those of a picture that has the focus are with its gestures. */
+/** Keyboard shortcuts of the whole page; those of a focused tile are in its gestures. */
 
 /**
  * @typedef {object} Commands
@@ -45,7 +45,7 @@ export function connectKeyboard(commands) {
       if (event.key === "Escape") target.blur();
       return;
     }
-    // Space presses the button that has the focus.
+    // Space activates the focused button.
     if (event.key === " " && target.matches("button, summary, a, [role=tab], [role=switch]")) return;
     const command = /^[1-9]$/.test(event.key) ? () => commands.selectAt(Number(event.key) - 1) : keys[event.key];
     if (!command) return;

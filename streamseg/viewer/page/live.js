@@ -1,28 +1,28 @@
-/** The page's side of the worker that is connected to the server, decodes, draws and acknowledges. */
+/** The page's side of the worker, which is connected to the server, decodes, draws and acknowledges. */
 
 /**
- * @typedef {object} Drawn What was drawn, for those who point at it.
+ * @typedef {object} Drawn A report of drawn frames.
  * @property {string} source
- * @property {import("./frame.js").Frame | null} frame Without its picture and outlines; null: still the one before.
- * @property {number | null} hovered Identity of the object that is lit up; null: none is.
- * @property {import("./painter.js").Sample[]} samples One of each frame that was drawn since the last time.
+ * @property {import("./frame.js").Frame | null} frame Without its image and outlines; null: no newer frame.
+ * @property {number | null} hovered Track id of the highlighted object; null if there is none.
+ * @property {import("./painter.js").Sample[]} samples One for each frame drawn since the last report.
  */
 
 /**
  * @typedef {object} Listener
  * @property {() => void} opened
  * @property {(waitMs: number, wasOpen: boolean) => void} lost
- * @property {(message: any) => void} told A JSON message other than the answer to a call.
+ * @property {(message: any) => void} message A JSON message, except the reply to a call.
  * @property {(drawn: Drawn) => void} drawn
  * @property {(error: string) => void} failed
  */
 
 export class Live {
-  /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */ #asked = new Map();
+  /** @type {Map<number, {resolve: (result: any) => void, reject: (error: Error) => void}>} */ #requests = new Map();
   #nextId = 1;
 
   /**
-   * @param {string} url Of the WebSocket.
+   * @param {string} url URL of the WebSocket.
    * @param {Listener} listener
    */
   constructor(url, listener) {
@@ -33,56 +33,56 @@ export class Live {
     this.#post("connect", { url });
   }
 
-  /** Try again at once, if it is not connected. */
+  /** Reconnect at once, unless connected. */
   retry() {
     this.#post("retry", {});
   }
 
   /**
-   * Ask the server to do something.
+   * Call an operation of the server.
    * @param {string} op
    * @param {object} [args]
-   * @returns {Promise<any>} Its result; rejected with the server's reason.
+   * @returns {Promise<any>} Its result; rejected with the server's error.
    */
   call(op, args = {}) {
-    return this.#ask("call", { op, args });
+    return this.#request("call", { op, args });
   }
 
-  /** @param {string[]} sources Whose pictures are wanted. */
+  /** @param {string[]} sources Sources to receive. */
   view(sources) {
     this.#post("view", { sources });
   }
 
   /**
    * @param {string} source
-   * @param {OffscreenCanvas} canvas Where its pictures are drawn from now on; belongs to the worker.
+   * @param {OffscreenCanvas} canvas Canvas for the frames of the source; belongs to the worker from now on.
    */
   attach(source, canvas) {
     this.worker.postMessage({ kind: "attach", source, canvas }, [canvas]);
   }
 
-  /** @param {string} source Is not there any more. */
+  /** @param {string} source A source that no longer exists. */
   detach(source) {
     this.#post("detach", { source });
   }
 
-  /** @param {string} source @param {{width: number, height: number, pixelRatio: number}} size Of its canvas. */
+  /** @param {string} source @param {{width: number, height: number, pixelRatio: number}} size Size of its canvas. */
   resize(source, size) {
     this.#post("resize", { source, size });
   }
 
-  /** @param {string} source @param {import("./look.js").Wish} wish How its pictures are to be shown. */
-  wish(source, wish) {
-    this.#post("wish", { source, wish });
+  /** @param {string} source @param {import("./overlay.js").OverlaySettings} settings */
+  configure(source, settings) {
+    this.#post("configure", { source, settings });
   }
 
   /**
-   * The shown frame at the size of its source, as it looks, and its header.
+   * The displayed frame with its overlay, at the size of its source, and its header.
    * @param {string} source
    * @returns {Promise<{index: number, png: Blob, json: Blob}>}
    */
   snapshot(source) {
-    return this.#ask("snapshot", { source });
+    return this.#request("snapshot", { source });
   }
 
   /** @param {string} kind @param {object} values */
@@ -91,10 +91,10 @@ export class Live {
   }
 
   /** @param {string} kind @param {object} values @returns {Promise<any>} */
-  #ask(kind, values) {
+  #request(kind, values) {
     const id = this.#nextId++;
     this.#post(kind, { id, ...values });
-    return new Promise((resolve, reject) => this.#asked.set(id, { resolve, reject }));
+    return new Promise((resolve, reject) => this.#requests.set(id, { resolve, reject }));
   }
 
   /** @param {any} message */
@@ -102,14 +102,14 @@ export class Live {
     const { listener } = this;
     if (message.kind === "drawn") {
       listener.drawn(message.drawn);
-      // Only then the next one is told, and of those that are drawn meanwhile the newest.
-      this.#post("taken", { source: message.drawn.source });
-    } else if (message.kind === "answer") {
-      const asked = this.#asked.get(message.id);
-      this.#asked.delete(message.id);
-      if (message.error === undefined) asked?.resolve(message.result);
-      else asked?.reject(new Error(message.error));
-    } else if (message.kind === "told") listener.told(message.message);
+      // Only then the worker sends the next report, which is of the newest frame drawn in the meantime.
+      this.#post("ready", { source: message.drawn.source });
+    } else if (message.kind === "reply") {
+      const request = this.#requests.get(message.id);
+      this.#requests.delete(message.id);
+      if (message.error === undefined) request?.resolve(message.result);
+      else request?.reject(new Error(message.error));
+    } else if (message.kind === "message") listener.message(message.message);
     else if (message.kind === "opened") listener.opened();
     else if (message.kind === "lost") listener.lost(message.waitMs, message.wasOpen);
     else listener.failed(message.error);

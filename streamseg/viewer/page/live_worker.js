@@ -1,6 +1,6 @@
 /**
- * Everything between the server and the screen, beside the page: what the page is busy with, layout or a graph, keeps
- * no picture waiting. Of frames that wait, the newest wins.
+ * The worker between the server and the screen. It runs in a thread of its own, so that no frame waits for the page,
+ * for example for its layout or its graph. Of waiting frames, the newest wins.
  */
 
 import { Connection } from "./connection.js";
@@ -10,36 +10,36 @@ import { readFrame, sourceOf } from "./wire.js";
 
 /** @type {Map<string, Painter>} */
 const painters = new Map();
-/** Sources whose pictures are wanted; null: all of them, as the server takes it before it is told. @type {Set<string> | null} */
+/** Sources to receive; null: all, which is the server's default. @type {Set<string> | null} */
 let wanted = null;
 /** Bodies that wait to be decoded, by source. @type {Map<string, ArrayBuffer>} */
 const waiting = new Map();
 const busy = new Set();
-/** Counts connections: what came by an earlier one is neither shown nor acknowledged. */
-let numOpenings = 0;
+/** Counts connections: frames of an earlier connection are neither displayed nor acknowledged. */
+let numConnections = 0;
 /** @type {Connection} */
 let connection;
 
-/** @param {string} source @returns {Painter} Also of a source whose first frame is here before its place on the page. */
+/** @param {string} source @returns {Painter} Also for a source whose first frame arrives before its tile exists. */
 function painterOf(source) {
   const known = painters.get(source);
   if (known) return known;
   const painter = new Painter(
     source,
-    (frame) => acknowledge(source, frame.seq, frame.opening),
+    (frame) => acknowledge(source, frame.seq, frame.connectionNumber),
     (drawn) => self.postMessage({ kind: "drawn", drawn }),
   );
   painters.set(source, painter);
   return painter;
 }
 
-/** @param {string} source @param {number} seq @param {number} opening */
-function acknowledge(source, seq, opening) {
-  if (opening === numOpenings) connection.send({ type: "ack", source, seq });
+/** @param {string} source @param {number} seq @param {number} connectionNumber */
+function acknowledge(source, seq, connectionNumber) {
+  if (connectionNumber === numConnections) connection.send({ type: "ack", source, seq });
 }
 
 /** @param {ArrayBuffer} body */
-function take(body) {
+function receive(body) {
   let source;
   try {
     source = sourceOf(body);
@@ -64,61 +64,61 @@ async function decodeAll(source) {
 
 /** @param {string} source @param {ArrayBuffer} body */
 async function decode(source, body) {
-  const opening = numOpenings;
+  const connectionNumber = numConnections;
   let seq;
   try {
     const packed = readFrame(body);
     seq = packed.header.seq;
     const bitmap = packed.jpeg && (await createImageBitmap(new Blob([packed.jpeg], { type: "image/jpeg" })));
     const isWanted = wanted === null || wanted.has(source);
-    if (opening === numOpenings && isWanted) painterOf(source).show(makeFrame(packed, bitmap, opening));
+    if (connectionNumber === numConnections && isWanted) painterOf(source).show(makeFrame(packed, bitmap, connectionNumber));
     else bitmap?.close();
   } catch (error) {
-    // Not swallowed: the page shows it, and the server does not wait for it for ever.
+    // The page displays the error, and the acknowledgement keeps the server from waiting forever.
     self.postMessage({ kind: "failed", error: `${source}: a frame could not be read: ${error.message}` });
-    if (seq !== undefined) acknowledge(source, seq, opening);
+    if (seq !== undefined) acknowledge(source, seq, connectionNumber);
   }
 }
 
 /** @type {import("./connection.js").Listener} */
 const listener = {
   opened: () => {
-    numOpenings += 1;
+    numConnections += 1;
     self.postMessage({ kind: "opened" });
   },
   lost: (waitMs, wasOpen) => self.postMessage({ kind: "lost", waitMs, wasOpen }),
-  told: (message) => self.postMessage({ kind: "told", message }),
-  framed: take,
+  message: (message) => self.postMessage({ kind: "message", message }),
+  frame: receive,
 };
 
-/** @param {number} id @param {Promise<any>} result Its answer goes to the page. */
-async function answer(id, result) {
+/** @param {number} id @param {Promise<any>} result Posted to the page once it is available. */
+async function reply(id, result) {
   try {
-    self.postMessage({ kind: "answer", id, result: await result });
+    self.postMessage({ kind: "reply", id, result: await result });
   } catch (error) {
-    self.postMessage({ kind: "answer", id, error: error.message });
+    self.postMessage({ kind: "reply", id, error: error.message });
   }
 }
 
-/** What the page says, by its kind; see `Live`. @type {Record<string, (message: any) => void>} */
-const commands = {
+/** Handlers of the page's messages, by kind; see `Live`. @type {Record<string, (message: any) => void>} */
+const handlers = {
   connect: ({ url }) => (connection = new Connection(url, listener)),
   retry: () => connection.retry(),
-  call: ({ id, op, args }) => answer(id, connection.call(op, args)),
+  call: ({ id, op, args }) => reply(id, connection.call(op, args)),
   view: ({ sources }) => {
     wanted = new Set(sources);
-    for (const [source, painter] of painters) if (!wanted.has(source)) painter.forget();
+    for (const [source, painter] of painters) if (!wanted.has(source)) painter.discardNext();
     connection.send({ type: "view", sources });
   },
   attach: ({ source, canvas }) => painterOf(source).attach(canvas),
   detach: ({ source }) => {
-    painters.get(source)?.forget();
+    painters.get(source)?.discardNext();
     painters.delete(source);
   },
   resize: ({ source, size }) => painterOf(source).resize(size),
-  wish: ({ source, wish }) => painterOf(source).look(wish),
-  taken: ({ source }) => painters.get(source)?.taken(),
-  snapshot: ({ id, source }) => answer(id, painterOf(source).snapshot()),
+  configure: ({ source, settings }) => painterOf(source).configure(settings),
+  ready: ({ source }) => painters.get(source)?.ready(),
+  snapshot: ({ id, source }) => reply(id, painterOf(source).snapshot()),
 };
 
-self.addEventListener("message", ({ data }) => commands[data.kind](data));
+self.addEventListener("message", ({ data }) => handlers[data.kind](data));

@@ -1,9 +1,9 @@
-/** What can be asked of a mask: is a pixel inside, which pixels are, where is its outline. */
+/** Queries on a mask: whether it contains a pixel, its pixels, its outline. */
 
 /** @typedef {import("./wire.js").Mask} Mask */
 
 /**
- * Whether the pixel that holds a point is inside.
+ * Whether the mask contains the pixel of a point.
  * @param {Mask} mask
  * @param {number} x In the mask space.
  * @param {number} y
@@ -46,10 +46,10 @@ const INSIDE = 1;
 const VISITED = 2;
 
 /**
- * The outlines of a mask and of its holes, through the middles of the pixels' edges, which cuts the corners of stairs.
+ * The outlines of a mask and of its holes, through the midpoints of pixel edges, which smooths stairs.
  * @param {Mask} mask
  * @param {number[]} toImage (scale_x, scale_y, offset_x, offset_y): x_image = scale_x * x + offset_x.
- * @returns {Float32Array} x, y, x, y… in image pixels, a NaN pair after each closed line; to be filled by "evenodd".
+ * @returns {Float32Array} x, y, x, y… in image pixels, with a NaN pair after each closed line; to be filled with "evenodd".
  */
 export function outlineOf(mask, toImage) {
   const stride = mask.h + 2;
@@ -82,7 +82,7 @@ export function outlineOf(mask, toImage) {
 }
 
 /**
- * Write a mask into a raster and list the pixels that are inside while the one above is not: every outline has one.
+ * Write a mask into a raster and return the pixels inside it whose upper neighbour is not: every outline has one.
  * @param {Mask} mask
  * @param {Uint8Array} raster
  * @param {(x: number, y: number) => number} at
@@ -95,7 +95,7 @@ function markColumns(mask, raster, at) {
     let start = mask.ends[run - 1];
     const end = mask.ends[run];
     while (start < end) {
-      // A run may go on at the top of the next column.
+      // A run may continue at the top of the next column.
       const column = Math.floor(start / mask.h);
       const row = start - column * mask.h;
       const length = Math.min(end - start, mask.h - row);

@@ -1,21 +1,21 @@
-/** How old the pictures are that the page draws, and how many were left out. Pure: time is an argument. */
+/** Statistics of drawn frames: ages, rate, dropped and skipped frames. Pure: the caller supplies the time. */
 
 const WINDOW_MS = 20_000;
 
-/** @typedef {{timeMs: number, ageMs: number, numDropped: number, numSkipped: number}} Sample One drawn frame. */
+/** @typedef {{timeMs: number, ageMs: number, numDropped: number, numSkipped: number}} Sample Statistics of one drawn frame. */
 
 export class Meter {
   /** @type {Sample[]} */ samples = [];
   /** @type {{seq: number, drops: number} | null} */ #last = null;
 
   /**
-   * Note a frame that was drawn.
-   * @param {{seq: number, drops: number, ageMs: number}} frame With the drops counted so far.
+   * Add a drawn frame.
+   * @param {{seq: number, drops: number, ageMs: number}} frame `drops`: total so far.
    * @param {number} timeMs
    */
   add({ seq, drops, ageMs }, timeMs) {
     const last = this.#last;
-    // Counts that fall are those of another run.
+    // Decreasing counts belong to another run.
     const isNext = last !== null && seq > last.seq && drops >= last.drops;
     this.samples.push({
       timeMs,
@@ -29,10 +29,10 @@ export class Meter {
 
   /**
    * @param {number} timeMs
-   * @returns {{fps: number, p50Ms: number, p95Ms: number, numDropped: number, numSkipped: number}} Of the last
-   *   seconds; NaN where nothing was drawn.
+   * @returns {{fps: number, p50Ms: number, p95Ms: number, numDropped: number, numSkipped: number}} Over the last
+   *   20 s (`fps`: 2 s); NaN if no frame was drawn.
    */
-  figures(timeMs) {
+  stats(timeMs) {
     const samples = this.samples.filter((sample) => sample.timeMs >= timeMs - WINDOW_MS);
     const ages = samples.map(({ ageMs }) => ageMs).sort((one, other) => one - other);
     const at = (share) => ages[Math.min(Math.floor(share * ages.length), ages.length - 1)] ?? NaN;

@@ -1,23 +1,23 @@
-/** One line for what went wrong or was done; it goes away by itself. */
+/** One line for an error or a confirmation; it disappears by itself. */
 
 const SHOWN_MS = 7000;
 
 export class Notice {
   #timer = 0;
 
-  /** @param {HTMLElement} element Holds the words in its first child, and a button. */
+  /** @param {HTMLElement} element Contains an element for the text and a button. */
   constructor(element) {
     this.element = element;
     this.words = element.querySelector(".notice-words");
     element.querySelector("button").addEventListener("click", () => this.hide());
-    // Words that are being read stay.
+    // The notice stays while the pointer is on it.
     element.addEventListener("pointerenter", () => clearTimeout(this.#timer));
     element.addEventListener("pointerleave", () => this.#hideLater());
   }
 
-  /** @param {string} words @param {"error" | "done"} [kind] */
-  show(words, kind = "error") {
-    this.words.textContent = words;
+  /** @param {string} text @param {"error" | "done"} [kind] */
+  show(text, kind = "error") {
+    this.words.textContent = text;
     this.element.dataset.kind = kind;
     this.element.hidden = false;
     this.#hideLater();

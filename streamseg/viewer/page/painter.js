@@ -1,42 +1,42 @@
-/** Draws one source's frames onto its canvas, in the worker, and tells the page what is shown. */
+/** Draws one source's frames onto its canvas, in the worker, and reports the drawn frames to the page. */
 
 import { drawFrame } from "./draw.js";
 import { numDrops } from "./frame.js";
-import { lookOf, NO_WISH, Sightings } from "./look.js";
+import { DEFAULT_SETTINGS, LastSeen, overlayOf } from "./overlay.js";
 
 /** @typedef {import("./frame.js").Frame} Frame */
 
 /**
- * @typedef {object} Sample Of one frame that was drawn.
+ * @typedef {object} Sample Timing of one drawn frame.
  * @property {number} seq
- * @property {number} drops Frames dropped before it, by whatever stage and reason.
- * @property {number} timeMs When it was drawn, ms since 1970.
- * @property {number} stampMs When its picture was taken.
- * @property {number} sentAgeMs How old it was when the server sent it.
+ * @property {number} drops Number of frames dropped before it, at any stage and for any reason.
+ * @property {number} timeMs Time at which it was drawn, ms since 1970.
+ * @property {number} stampMs Time at which it was captured, ms since 1970.
+ * @property {number} sentAgeMs Its age when the server sent it.
  */
 
 export class Painter {
   /** @type {OffscreenCanvasRenderingContext2D | null} */ #context = null;
-  /** The frame that is shown. @type {Frame | null} */ #frame = null;
+  /** The displayed frame. @type {Frame | null} */ #frame = null;
   /** @type {Frame | null} */ #next = null;
-  #wish = NO_WISH;
+  #settings = DEFAULT_SETTINGS;
   #pixelRatio = 1;
-  #sightings = new Sightings();
+  #lastSeen = new LastSeen();
   #isScheduled = false;
-  /** Whether the page has read what it was told last. */
-  #isTaken = true;
-  /** @type {{isNew: boolean, hovered: number | null, samples: Sample[]}} */ #news = { isNew: false, hovered: null, samples: [] };
-  /** @type {number | null} */ #toldHovered = null;
+  /** Whether the page has handled the last report. */
+  #isPageReady = true;
+  /** @type {{isNew: boolean, hovered: number | null, samples: Sample[]}} */ #report = { isNew: false, hovered: null, samples: [] };
+  /** @type {number | null} */ #reportedHovered = null;
 
   /**
    * @param {string} source
-   * @param {(frame: Frame) => void} drawn Called once per frame.
-   * @param {(drawn: import("./live.js").Drawn) => void} tell Called again only after `taken`.
+   * @param {(frame: Frame) => void} onDrawn Called once per frame.
+   * @param {(drawn: import("./live.js").Drawn) => void} onReport Called again only after `ready`.
    */
-  constructor(source, drawn, tell) {
+  constructor(source, onDrawn, onReport) {
     this.source = source;
-    this.drawn = drawn;
-    this.tell = tell;
+    this.onDrawn = onDrawn;
+    this.onReport = onReport;
   }
 
   /** @param {OffscreenCanvas} canvas */
@@ -50,43 +50,43 @@ export class Painter {
     this.#pixelRatio = pixelRatio;
     if (!this.#context) return;
     Object.assign(this.#context.canvas, { width, height });
-    // At once, for a canvas is empty after it was resized.
+    // At once, because resizing clears the canvas.
     this.#draw();
   }
 
-  /** @param {Frame} frame Takes the place of the one that waits to be drawn. */
+  /** @param {Frame} frame Replaces a frame that waits to be drawn. */
   show(frame) {
     this.#next?.bitmap?.close();
     this.#next = frame;
     this.#schedule();
   }
 
-  /** Give up the frame that waits to be drawn. */
-  forget() {
+  /** Discard the frame that waits to be drawn. */
+  discardNext() {
     this.#next?.bitmap?.close();
     this.#next = null;
   }
 
-  /** @param {import("./look.js").Wish} wish */
-  look(wish) {
-    this.#wish = wish;
+  /** @param {import("./overlay.js").OverlaySettings} settings */
+  configure(settings) {
+    this.#settings = settings;
     this.#schedule();
   }
 
-  /** The page has read what it was told. */
-  taken() {
-    this.#isTaken = true;
-    this.#report();
+  /** The page has handled the last report. */
+  ready() {
+    this.#isPageReady = true;
+    this.#sendReport();
   }
 
-  /** @returns {Promise<{index: number, png: Blob, json: Blob}>} The shown frame at the size of its source. */
+  /** @returns {Promise<{index: number, png: Blob, json: Blob}>} The displayed frame at the size of its source. */
   async snapshot() {
     const frame = this.#frame;
-    if (!frame) throw new Error("there is no picture to save yet");
+    if (!frame) throw new Error("no frame to save yet");
     const canvas = new OffscreenCanvas(frame.image.w, frame.image.h);
-    const wish = { ...this.#wish, pointer: null, isCross: false, drag: null };
-    const look = lookOf(frame, wish, this.#sightings, Math.max(frame.image.w / 1000, 1));
-    drawFrame(canvas.getContext("2d", { alpha: false }), frame, look);
+    const settings = { ...this.#settings, pointer: null, isCross: false, drag: null };
+    const overlay = overlayOf(frame, settings, this.#lastSeen, Math.max(frame.image.w / 1000, 1));
+    drawFrame(canvas.getContext("2d", { alpha: false }), frame, overlay);
     const json = new Blob([JSON.stringify(frame.header, null, 2), "\n"], { type: "application/json" });
     return { index: frame.index, png: await canvas.convertToBlob({ type: "image/png" }), json };
   }
@@ -94,7 +94,7 @@ export class Painter {
   #schedule() {
     if (this.#isScheduled || !this.#context) return;
     this.#isScheduled = true;
-    // Not sooner than the screen can show it; and never in a page that nobody sees, which then is sent nothing.
+    // No sooner than the screen can display it, and never in a hidden page, to which nothing more is sent then.
     requestAnimationFrame(() => {
       this.#isScheduled = false;
       this.#draw();
@@ -107,35 +107,35 @@ export class Painter {
     if (next) {
       this.#frame?.bitmap?.close();
       this.#frame = next;
-      this.#sightings.note(next);
+      this.#lastSeen.record(next);
     }
     const frame = this.#frame;
     if (!frame || !this.#context) return;
-    const look = lookOf(frame, this.#wish, this.#sightings, this.#pixelRatio);
-    drawFrame(this.#context, frame, look);
-    this.#news.hovered = look.hovered?.trackId ?? null;
+    const overlay = overlayOf(frame, this.#settings, this.#lastSeen, this.#pixelRatio);
+    drawFrame(this.#context, frame, overlay);
+    this.#report.hovered = overlay.hovered?.trackId ?? null;
     if (next) {
-      this.drawn(next);
+      this.onDrawn(next);
       const { seq, stampMs, header } = next;
       const timeMs = Date.now();
-      this.#news.isNew = true;
-      this.#news.samples.push({ seq, drops: numDrops(header), timeMs, stampMs, sentAgeMs: header.age_ms });
+      this.#report.isNew = true;
+      this.#report.samples.push({ seq, drops: numDrops(header), timeMs, stampMs, sentAgeMs: header.age_ms });
     }
-    this.#report();
+    this.#sendReport();
   }
 
-  #report() {
-    const { isNew, hovered, samples } = this.#news;
-    if (!this.#isTaken || (!isNew && hovered === this.#toldHovered)) return;
-    this.#isTaken = false;
-    this.#toldHovered = hovered;
-    this.#news = { isNew: false, hovered, samples: [] };
-    this.tell({ source: this.source, frame: isNew ? pointable(this.#frame) : null, hovered, samples });
+  #sendReport() {
+    const { isNew, hovered, samples } = this.#report;
+    if (!this.#isPageReady || (!isNew && hovered === this.#reportedHovered)) return;
+    this.#isPageReady = false;
+    this.#reportedHovered = hovered;
+    this.#report = { isNew: false, hovered, samples: [] };
+    this.onReport({ source: this.source, frame: isNew ? forPage(this.#frame) : null, hovered, samples });
   }
 }
 
-/** @param {Frame} frame @returns {Frame} What the page needs of it, and no more: all of it is copied. */
-function pointable(frame) {
+/** @param {Frame} frame @returns {Frame} Only the parts that the page needs, because all of it is copied. */
+function forPage(frame) {
   const objects = frame.objects.map(({ path, outline, ...found }) => found);
   return { ...frame, objects, header: null, bitmap: null };
 }

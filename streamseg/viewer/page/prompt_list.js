@@ -1,25 +1,25 @@
-/** The list of prompts beside the picture. */
+/** The list of prompts. */
 
 import { colourOf, css, inkOn } from "./colours.js";
-import { kindOf } from "./prompts.js";
+import { kindOf } from "./prompt_store.js";
 
-/** State of a prompt: its icon in the page's sprite, in words, and what that means. */
+/** States of a prompt: icon in the page's sprite, label, and tooltip. */
 const STATES = {
-  bound: { icon: "bound", words: "bound", meaning: "Its object is in the picture" },
-  lost: { icon: "lost", words: "lost", meaning: "Its object is not to be seen and is waited for; a dashed line shows where it was" },
-  reacquired: { icon: "found", words: "found again", meaning: "Its object was lost, and was found by place, shape and looks" },
-  none: { icon: "none", words: "no object", meaning: "There is no object that it could mean" },
-  asked: { icon: "asked", words: "asked", meaning: "No picture has answered it yet" },
+  bound: { icon: "bound", words: "bound", meaning: "Its object is visible" },
+  lost: { icon: "lost", words: "lost", meaning: "Its object is not visible; a dashed line shows its last position, and the prompt waits for it to return" },
+  reacquired: { icon: "found", words: "found again", meaning: "Its object was lost and found again by position, shape and appearance" },
+  none: { icon: "none", words: "no object", meaning: "No object matches the prompt" },
+  pending: { icon: "pending", words: "pending", meaning: "The prompt has not been evaluated yet" },
 };
 const SHOWN_TEXT = 40;
 
-/** @typedef {import("./prompts.js").Prompt} Prompt */
+/** @typedef {import("./prompt_store.js").Prompt} Prompt */
 
 /**
- * @typedef {object} Row What the list shows of a prompt.
+ * @typedef {object} Row A prompt in the list.
  * @property {Prompt} prompt
  * @property {string} name
- * @property {import("./prompts.js").Status | null} status
+ * @property {import("./prompt_store.js").Status | null} status
  * @property {boolean} isSelected
  */
 
@@ -28,12 +28,12 @@ export class PromptList {
 
   /**
    * @param {HTMLElement} element
-   * @param {HTMLElement} empty Shown while there is no prompt.
+   * @param {HTMLElement} empty Displayed while there is no prompt.
    * @param {object} hooks
-   * @param {(id: string) => void} hooks.chosen
-   * @param {(id: string) => void} hooks.removed
-   * @param {(id: string) => void} hooks.stepped
-   * @param {(id: string, name: string) => void} hooks.renamed
+   * @param {(id: string) => void} hooks.onSelect
+   * @param {(id: string) => void} hooks.onRemove
+   * @param {(id: string) => void} hooks.onStep
+   * @param {(id: string, name: string) => void} hooks.onRename
    */
   constructor(element, empty, hooks) {
     this.element = element;
@@ -41,7 +41,7 @@ export class PromptList {
     this.hooks = hooks;
   }
 
-  /** @param {Row[]} rows @param {boolean} withSource Say which source each belongs to. */
+  /** @param {Row[]} rows @param {boolean} withSource Whether to display the source of each prompt. */
   show(rows, withSource) {
     this.empty.hidden = rows.length > 0;
     const ids = new Set(rows.map(({ prompt }) => prompt.id));
@@ -55,7 +55,7 @@ export class PromptList {
 
   /** @param {Row} row @param {number} position @param {boolean} withSource */
   #showRow({ prompt, name, status, isSelected }, position, withSource) {
-    const state = STATES[status?.state ?? "asked"] ?? STATES.asked;
+    const state = STATES[status?.state ?? "pending"] ?? STATES.pending;
     const percent = Math.round((status?.confidence ?? 0) * 100);
     const rgb = colourOf(status?.track_id ?? -1);
     const colour = css(rgb);
@@ -68,7 +68,7 @@ export class PromptList {
     if (item.shown === shown) return;
     item.shown = shown;
     const { element } = item;
-    element.dataset.state = status?.state ?? "asked";
+    element.dataset.state = status?.state ?? "pending";
     element.dataset.track = String(status?.track_id ?? -1);
     element.querySelector(".prompt-name").textContent = name;
     element.querySelector(".prompt-remove").setAttribute("aria-label", `Delete ${name}`);
@@ -91,22 +91,22 @@ export class PromptList {
     const element = /** @type {HTMLElement} */ (template.content.firstElementChild.cloneNode(true));
     element.dataset.id = id;
     const choose = element.querySelector(".prompt-choose");
-    choose.addEventListener("click", (event) => event.detail < 2 && this.hooks.chosen(id));
+    choose.addEventListener("click", (event) => event.detail < 2 && this.hooks.onSelect(id));
     choose.addEventListener("dblclick", () => this.rename(id));
     choose.addEventListener("keydown", (event) => {
       if (event.key !== "F2") return;
       event.preventDefault();
       this.rename(id);
     });
-    element.querySelector(".prompt-step").addEventListener("click", () => this.hooks.stepped(id));
-    element.querySelector(".prompt-remove").addEventListener("click", () => this.hooks.removed(id));
+    element.querySelector(".prompt-step").addEventListener("click", () => this.hooks.onStep(id));
+    element.querySelector(".prompt-remove").addEventListener("click", () => this.hooks.onRemove(id));
     this.#connectField(element, id);
     const item = { element, shown: "" };
     this.#items.set(id, item);
     return item;
   }
 
-  /** @param {string} id Its name becomes a field. */
+  /** @param {string} id Prompt whose name is edited. */
   rename(id) {
     const element = this.#items.get(id)?.element;
     if (!element) return;
@@ -122,19 +122,19 @@ export class PromptList {
     const field = element.querySelector("input");
     const choose = /** @type {HTMLButtonElement} */ (element.querySelector(".prompt-choose"));
     /** @param {boolean} isKept */
-    const leave = (isKept) => {
+    const finish = (isKept) => {
       if (field.hidden) return;
       const name = field.value.trim();
       field.hidden = true;
-      if (isKept && name && name !== element.querySelector(".prompt-name").textContent) this.hooks.renamed(id, name);
+      if (isKept && name && name !== element.querySelector(".prompt-name").textContent) this.hooks.onRename(id, name);
     };
-    field.addEventListener("blur", () => leave(true));
+    field.addEventListener("blur", () => finish(true));
     field.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== "Escape") return;
-      // The page has other uses for both.
+      // Both keys have another function on the page.
       event.preventDefault();
       event.stopPropagation();
-      leave(event.key === "Enter");
+      finish(event.key === "Enter");
       choose.focus();
     });
   }

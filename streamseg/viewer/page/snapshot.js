@@ -1,9 +1,9 @@
-/** Saves what is shown: the picture as PNG, its header as JSON. */
+/** Saves the displayed frame: the image as PNG, its header as JSON. */
 
 /**
  * @param {string} source
- * @param {{index: number, png: Blob, json: Blob}} shown
- * @returns {string} The files' common name.
+ * @param {{index: number, png: Blob, json: Blob}} frame
+ * @returns {string} Common name of the files, without extension.
  */
 export function saveSnapshot(source, { index, png, json }) {
   const name = `${source}-${String(index).padStart(6, "0")}`;
@@ -18,6 +18,6 @@ function download(blob, name) {
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  // The download holds the data by itself once it has begun.
+  // Once it has started, the download holds the data itself.
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

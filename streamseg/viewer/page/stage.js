@@ -1,4 +1,4 @@
-/** The pictures of all sources: one at a time behind tabs, or all of them in a grid. */
+/** The tiles of all sources: one at a time with tabs, or all in a grid. */
 
 import { Tile } from "./tile.js";
 
@@ -10,7 +10,7 @@ export class Stage {
   /**
    * @param {{stage: HTMLElement, tabs: HTMLElement, gridButton: HTMLElement}} elements
    * @param {(source: string) => Tile} makeTile
-   * @param {() => void} changed Other sources are shown, or another one is active.
+   * @param {() => void} changed Called when other sources are visible or another one is active.
    */
   constructor(elements, makeTile, changed) {
     this.elements = elements;
@@ -23,12 +23,12 @@ export class Stage {
     return this.active === null ? null : (this.tiles.get(this.active) ?? null);
   }
 
-  /** The sources whose pictures are wanted. @returns {string[]} */
-  get shown() {
+  /** The visible sources. @returns {string[]} */
+  get visible() {
     return this.isGrid ? [...this.tiles.keys()] : this.active === null ? [] : [this.active];
   }
 
-  /** @param {string[]} sources All there are; those that stay keep their tiles. */
+  /** @param {string[]} sources All sources; known ones keep their tiles. */
   setSources(sources) {
     for (const [source, tile] of this.tiles) {
       if (sources.includes(source)) continue;
@@ -54,7 +54,7 @@ export class Stage {
     this.#arrange();
   }
 
-  /** @param {number} by Of how many places, round in a circle. */
+  /** @param {number} by Number of positions, cyclic. */
   activateNext(by) {
     const sources = [...this.tiles.keys()];
     if (sources.length < 2) return;

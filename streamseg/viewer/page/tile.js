@@ -1,21 +1,21 @@
-/** The place of one source's live picture on the page, with all that can be done on it; a worker draws on its canvas. */
+/** The tile with one source's live video, and the actions on it; a worker draws on its canvas. */
 
 import { Gestures } from "./gestures.js";
 
 /** @typedef {import("./frame.js").Frame} Frame */
 
-/** Wider canvases cost time and show nothing more. */
+/** Maximum width of the canvas; wider ones cost time without a visible benefit. */
 const MAX_CANVAS_PX = 2560;
 
 /**
  * @typedef {object} Hooks
- * @property {(tile: Tile, tap: any) => void} tapped
- * @property {(tile: Tile, box: number[], frame: Frame) => void} boxed
- * @property {(tile: Tile) => void} chosen
+ * @property {(tile: Tile, tap: any) => void} onTap
+ * @property {(tile: Tile, box: number[], frame: Frame) => void} onBox
+ * @property {(tile: Tile) => void} onFocus
  */
 
 export class Tile {
-  /** The frame that is shown, as far as it can be pointed at. @type {Frame | null} */ frame = null;
+  /** The displayed frame, without its image. @type {Frame | null} */ frame = null;
   /** @type {{x: number, y: number} | null} */ #pointer = null;
   #isCross = false;
   /** @type {number[] | null} */ #drag = null;
@@ -23,64 +23,64 @@ export class Tile {
 
   /**
    * @param {string} source
-   * @param {import("./live.js").Live} live Draws.
-   * @param {import("./prompts.js").PromptBook} book
+   * @param {import("./live.js").Live} live Draws the frames.
+   * @param {import("./prompt_store.js").PromptStore} store
    * @param {{everything: boolean}} options
    * @param {Hooks} hooks
    */
-  constructor(source, live, book, options, hooks) {
+  constructor(source, live, store, options, hooks) {
     this.source = source;
     this.live = live;
-    this.book = book;
+    this.store = store;
     this.options = options;
     const template = /** @type {HTMLTemplateElement} */ (document.getElementById("tile-template"));
-    // Imported, for a copy would belong to the template's own document, which shows nothing of what a worker draws.
+    // Imported, because a clone would belong to the template's own document, which does not display a worker's drawing.
     this.element = /** @type {HTMLElement} */ (document.importNode(template.content.firstElementChild, true));
     this.element.dataset.source = source;
     this.element.querySelector(".tile-name").textContent = source;
     this.note = this.element.querySelector(".tile-note");
     this.canvas = this.element.querySelector("canvas");
-    this.canvas.setAttribute("aria-label", `Live picture of ${source}`);
+    this.canvas.setAttribute("aria-label", `Live video of ${source}`);
     this.gestures = new Gestures(this.canvas, {
       frame: () => this.frame,
       point: (point, isCross) => this.#point(point, isCross),
       drag: (box) => this.#setDrag(box),
-      tap: (tap) => hooks.tapped(this, tap),
-      box: (box, frame) => hooks.boxed(this, box, frame),
+      tap: (tap) => hooks.onTap(this, tap),
+      box: (box, frame) => hooks.onBox(this, box, frame),
     });
-    this.canvas.addEventListener("focus", () => hooks.chosen(this));
+    this.canvas.addEventListener("focus", () => hooks.onFocus(this));
     live.attach(source, this.canvas.transferControlToOffscreen());
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
     this.invalidate();
   }
 
-  /** Leave the page. */
+  /** Remove the tile from the page. */
   remove() {
     this.element.remove();
     this.live.detach(this.source);
   }
 
   /** @param {import("./live.js").Drawn} drawn */
-  shown({ frame, hovered }) {
+  update({ frame, hovered }) {
     if (frame) {
       const { w, h } = frame.image;
       if (this.frame?.image.w !== w || this.frame.image.h !== h) this.element.style.setProperty("--aspect", String(w / h));
       this.frame = frame;
     }
-    // What is shown can be read off the page, by scripts as well.
+    // Scripts can read what is displayed from the page, too.
     Object.assign(this.canvas.dataset, { index: this.frame.index, seq: this.frame.seq, hovered: hovered ?? "" });
   }
 
-  /** What is asked for has changed: draw again. */
+  /** Draw again because the overlay settings have changed. */
   invalidate() {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    // Once for all that changes in a go.
+    // Once for all changes made together.
     queueMicrotask(() => {
       this.#isScheduled = false;
-      this.live.wish(this.source, {
+      this.live.configure(this.source, {
         everything: this.options.everything,
-        ...this.book.wishFor(this.source),
+        ...this.store.settingsFor(this.source),
         pointer: this.#pointer,
         isCross: this.#isCross,
         drag: this.#drag,
@@ -88,10 +88,10 @@ export class Tile {
     });
   }
 
-  /** @param {string | null} words What is wrong; null: nothing is. @param {boolean} isStale Shown as not live. */
-  say(words, isStale) {
-    this.note.textContent = words ?? "";
-    this.note.hidden = !words;
+  /** @param {string | null} text A problem; null: none. @param {boolean} isStale Whether the image is outdated. */
+  setNote(text, isStale) {
+    this.note.textContent = text ?? "";
+    this.note.hidden = !text;
     this.element.classList.toggle("stale", isStale);
   }
 

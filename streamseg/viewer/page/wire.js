@@ -1,16 +1,16 @@
-/** Messages of wire version 1 as the page gets them: one frame's header, masks and picture in one part. */
+/** Reader of wire version 1 in single-part form: header, masks and image of one frame. */
 
 const MAJOR_VERSION = 1;
 const MAX_PARTS = 17;
 const MAX_TOPIC_BYTES = 128;
 
 /**
- * @typedef {object} Mask Its pixels are those of its crop, column by column, as runs.
+ * @typedef {object} Mask The pixels of its crop as runs, column by column.
  * @property {number} x Left column of the crop in the mask space.
  * @property {number} y Top row.
  * @property {number} w
  * @property {number} h
- * @property {Uint32Array} ends Where each run ends: background, foreground, background and so on; the last is w * h.
+ * @property {Uint32Array} ends End of each run, alternating background and foreground; the last is w * h.
  */
 
 /**
@@ -21,7 +21,7 @@ const MAX_TOPIC_BYTES = 128;
  * @property {Uint8Array | null} jpeg
  */
 
-/** Bytes that are no message. */
+/** Invalid bytes of a message. */
 export class WireError extends Error {}
 
 /**
@@ -32,14 +32,14 @@ export class WireError extends Error {}
 export function unpackSingle(body) {
   const bytes = new Uint8Array(body);
   const topicLength = bytes.subarray(0, MAX_TOPIC_BYTES + 1).indexOf(0);
-  if (topicLength <= 0) throw new WireError("a message starts with a topic and a zero byte");
+  if (topicLength <= 0) throw new WireError("a message must start with a topic and a zero byte");
   const view = new DataView(body);
   let start = topicLength + 1;
   if (bytes.length < start + 4) throw new WireError("the message ends before its number of parts");
   const numParts = view.getUint32(start, true);
   start += 4;
   if (numParts > MAX_PARTS || bytes.length < start + 4 * numParts) {
-    throw new WireError(`the message says that it has ${numParts} parts`);
+    throw new WireError(`the message has an invalid number of parts, ${numParts}`);
   }
   const lengths = Array.from({ length: numParts }, (_, part) => view.getUint32(start + 4 * part, true));
   start += 4 * numParts;
@@ -53,7 +53,7 @@ export function unpackSingle(body) {
 }
 
 /**
- * The source of a message, without reading the rest.
+ * The source of a message; the rest is not read.
  * @param {ArrayBuffer} body
  * @returns {string}
  */
@@ -61,13 +61,13 @@ export function sourceOf(body) {
   const start = new Uint8Array(body, 0, Math.min(body.byteLength, MAX_TOPIC_BYTES + 1));
   const [kind, version, source] = new TextDecoder().decode(start.subarray(0, start.indexOf(0))).split("/");
   if ((kind !== "pic" && kind !== "seg") || version !== String(MAJOR_VERSION) || !source) {
-    throw new WireError("the topic is not pic/1/<source>/");
+    throw new WireError("the topic must be pic/1/<source>/");
   }
   return source;
 }
 
 /**
- * One frame.
+ * Read one frame.
  * @param {ArrayBuffer} body
  * @returns {Packed}
  */
@@ -94,7 +94,7 @@ function readMasks(buffers, numMasks) {
   const offsets = readWords(buffers, "mask_offsets", "raw");
   const crops = readWords(buffers, "mask_crops", "raw");
   if (offsets.length !== numMasks + 1 || crops.length !== 4 * numMasks || offsets[numMasks] !== runs.length) {
-    throw new WireError(`the tables of the masks do not fit ${numMasks} objects`);
+    throw new WireError(`the tables of masks do not match ${numMasks} objects`);
   }
   return Array.from({ length: numMasks }, (_, row) => {
     const [x, y, w, h] = crops.subarray(4 * row, 4 * row + 4);
@@ -117,9 +117,9 @@ function readWords(buffers, name, encoding) {
   if (!found?.body) throw new WireError(`buffer '${name}' is missing`);
   const { entry, body } = found;
   if (entry.encoding !== encoding || entry.dtype !== "<u4" || entry.compression !== "none") {
-    throw new WireError(`buffer '${name}' is ${entry.encoding} ${entry.dtype}, ${encoding} <u4 is needed`);
+    throw new WireError(`buffer '${name}' is ${entry.encoding} ${entry.dtype}, ${encoding} <u4 is required`);
   }
-  if (body.length % 4) throw new WireError(`buffer '${name}' has ${body.length} bytes, which are no whole words`);
-  // A copy, because words must start at a multiple of four; every machine with a browser is little-endian.
+  if (body.length % 4) throw new WireError(`buffer '${name}' has ${body.length} bytes, not a multiple of 4`);
+  // A copy, because words must be aligned to four bytes; every machine with a browser is little-endian.
   return new Uint32Array(body.slice().buffer);
 }

@@ -10,7 +10,7 @@ import pytest
 from streamseg.drawing import colour_of
 from streamseg.runtime.stats import Ages, RunStats, SourceStats
 from streamseg.structures.message import PromptStatus
-from tests.support.viewer_page_browser import picture, place_of, tabs, wait_for_seq
+from tests.support.viewer_page_browser import canvas_of, tabs, wait_for_seq, window_point
 from tests.support.viewer_page_server import PageServer, block, page_frame
 
 SIZE = (240, 320)
@@ -29,28 +29,28 @@ def open_page(server, open_tab, **options):
     return page
 
 
-def figures(**changes):
+def status(**changes):
     source = SourceStats("cam0", "running", None, 10, 0.1, 29.5, Ages(8.0, 12.0, 20.0), "driver", 3, {})
     run = RunStats(1.0, 10, 29.5, 29.5, Ages(8.0, 12.0, 20.0), 3, {}, {}, False, (source,))
     return {"type": "status", **run.as_json(), **changes}
 
 
 def wait_for_colour(page, x, y, colour, tolerance=4):
-    """Wait until the screen, for which a worker draws, shows a colour (RGB) at a point of the picture."""
-    left, top = place_of(page, x, y, SIZE)
+    """Wait until the page, on which a worker draws, displays a colour (RGB) at a point of the image."""
+    left, top = window_point(page, x, y, SIZE)
     for _ in range(100):
         shot = page.screenshot(clip={"x": int(left), "y": int(top), "width": 1, "height": 1})
         seen = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)[0, 0, ::-1].tolist()
         if seen == pytest.approx(colour, abs=tolerance):
             return
-    raise AssertionError(f"the picture is {seen} at ({x}, {y}), not {colour}")
+    raise AssertionError(f"the image is {seen} at ({x}, {y}), not {colour}")
 
 
 def mixed(track_id, share, ground=(90, 90, 90)):
     return [(1 - share) * below + share * above for below, above in zip(ground, colour_of(track_id), strict=True)]
 
 
-def test_masks_are_drawn_in_the_colour_of_their_identity(server, open_tab):
+def test_masks_are_drawn_in_the_colour_of_their_track_id(server, open_tab):
     page = open_page(server, open_tab, viewport={"width": 1280, "height": 720})
     server.send(page_frame(block(40, 40, 120, 200, track_id=3), block(180, 40, 280, 200, track_id=11), size=SIZE))
     wait_for_seq(page, 0)
@@ -58,8 +58,8 @@ def test_masks_are_drawn_in_the_colour_of_their_identity(server, open_tab):
     wait_for_colour(page, 230, 120, mixed(11, 0.26))
     wait_for_colour(page, 150, 120, [90, 90, 90])
     server.send({"type": "prompts", "prompts": [{"id": "cup", "points": [[1, 1]]}]})
-    asked, other = block(40, 40, 120, 200, track_id=3, prompt_ids=("cup",)), block(180, 40, 280, 200, track_id=11)
-    server.send(page_frame(asked, other, seq=1, size=SIZE, prompts=(PromptStatus("cup", "bound", 1.0, 3),)))
+    prompted, other = block(40, 40, 120, 200, track_id=3, prompt_ids=("cup",)), block(180, 40, 280, 200, track_id=11)
+    server.send(page_frame(prompted, other, seq=1, size=SIZE, prompts=(PromptStatus("cup", "bound", 1.0, 3),)))
     wait_for_seq(page, 1)
     wait_for_colour(page, 80, 120, mixed(3, 0.42))  # strongly
     wait_for_colour(page, 230, 120, mixed(11, 0.1))  # faintly
@@ -68,7 +68,7 @@ def test_masks_are_drawn_in_the_colour_of_their_identity(server, open_tab):
     wait_for_colour(page, 80, 120, mixed(3, 0.42))
 
 
-def test_a_frame_is_acknowledged_once_it_is_drawn(server, open_tab):
+def test_drawn_frames_are_acknowledged(server, open_tab):
     page = open_page(server, open_tab)
     for seq in range(5):
         server.send(page_frame(block(0, 0, 9, 9), seq=seq))
@@ -76,16 +76,16 @@ def test_a_frame_is_acknowledged_once_it_is_drawn(server, open_tab):
     assert server.acks(5) == [0, 1, 2, 3, 4]
 
 
-def test_frames_that_come_before_the_page_has_said_anything_count(server, open_tab):
-    """A server waits for them to be acknowledged."""
+def test_frames_before_the_first_message_are_acknowledged(server, open_tab):
+    """The server waits for these acknowledgements."""
     server.greeting = (page_frame(seq=5), page_frame(seq=6))
     page = open_page(server, open_tab)
     wait_for_seq(page, 6)
     server.wait_for_acks(6, browsers=[0])
 
 
-def test_of_frames_that_wait_the_newest_is_shown(server, open_tab):
-    """A page that gets more than it can draw acknowledges few, and ends with the last."""
+def test_newest_waiting_frame_is_displayed(server, open_tab):
+    """A page that receives more frames than it can draw acknowledges few, and ends with the last one."""
     page = open_page(server, open_tab)
     session = page.context.new_cdp_session(page)
     session.send("Emulation.setCPUThrottlingRate", {"rate": 8})
@@ -98,33 +98,33 @@ def test_of_frames_that_wait_the_newest_is_shown(server, open_tab):
     assert len(acks) < 60
 
 
-def test_a_frame_that_cannot_be_read_is_told_and_does_not_stop_the_stream(server, open_tab):
+def test_unreadable_frame_is_reported_and_skipped(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
-    server.send(page_frame(seq=0, jpeg=b"\xff\xd8 no picture"))
+    server.send(page_frame(seq=0, jpeg=b"\xff\xd8 no image"))
     expect(page.locator("#notice")).to_contain_text("cam0: a frame could not be read")
     assert server.acks() == [0]
     server.send(page_frame(seq=1))
     wait_for_seq(page, 1)
 
 
-def test_a_lost_connection_is_told_and_comes_back(server, open_tab):
+def test_lost_connection_is_reported_and_restored(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab, allowed="WebSocket")
     server.send(page_frame(seq=0))
     wait_for_seq(page, 0)
-    server.lets_in = False
+    server.accepts_connections = False
     server.hang_up()
     expect(page.locator("#connection")).to_have_attribute("data-state", "lost")
-    expect(page.locator("#connection-words")).to_contain_text("Connection lost")
+    expect(page.locator("#connection-text")).to_contain_text("Connection lost")
     expect(page.locator(".tile")).to_have_class("tile stale")
-    expect(page.locator(".tile-note")).to_contain_text("old")
-    page.mouse.click(*place_of(page, 50, 50, SIZE))
+    expect(page.locator(".tile-note")).to_contain_text("outdated")
+    page.mouse.click(*window_point(page, 50, 50, SIZE))
     expect(page.locator("#notice")).to_contain_text("not connected")
-    server.lets_in = True
-    page.evaluate("() => document.getElementById('retry').click()")  # or it has tried by itself meanwhile
+    server.accepts_connections = True
+    page.evaluate("() => document.getElementById('retry').click()")  # unless it has reconnected by itself already
     expect(page.locator("#connection")).to_have_attribute("data-state", "live")
     expect(page.locator(".tile")).to_have_class("tile")
     server.send(page_frame(seq=7))
@@ -132,12 +132,12 @@ def test_a_lost_connection_is_told_and_comes_back(server, open_tab):
     assert server.num_connections == 2
 
 
-def test_a_wrong_token_is_told(server, open_tab):
+def test_wrong_token_is_reported(server, open_tab):
     from playwright.sync_api import expect
 
-    server.lets_in = False
+    server.accepts_connections = False
     page = open_tab(server.url, allowed="WebSocket")
-    expect(page.locator("#connection-words")).to_contain_text("wrong token")
+    expect(page.locator("#connection-text")).to_contain_text("wrong token")
 
 
 @pytest.mark.parametrize("server", [("north", "south", "yard")], indirect=True)
@@ -149,8 +149,8 @@ def test_sources_are_tabs_or_a_grid(server, open_tab):
     assert views[0]["sources"] == ["north"]
     page.get_by_role("button", name="south").click()
     server.wait_for(lambda message: message.get("sources") == ["south"])
-    expect(picture(page, "south")).to_be_visible()
-    expect(picture(page, "north")).to_be_hidden()
+    expect(canvas_of(page, "south")).to_be_visible()
+    expect(canvas_of(page, "north")).to_be_hidden()
     page.keyboard.press("ArrowRight")
     server.wait_for(lambda message: message.get("sources") == ["yard"])
     page.keyboard.press("g")
@@ -158,28 +158,28 @@ def test_sources_are_tabs_or_a_grid(server, open_tab):
     for source in ("north", "south", "yard"):
         server.send(page_frame(block(40, 40, 200, 200), source_id=source, size=SIZE))
         wait_for_seq(page, 0, source)
-    page.mouse.click(*place_of(page, 100, 100, SIZE, "south"))
+    page.mouse.click(*window_point(page, 100, 100, SIZE, "south"))
     assert server.calls("prompts.set")[0]["prompts"][0]["source"] == "south"
     page.locator("#text").fill("cup")
     page.keyboard.press("Enter")
-    assert "source" not in server.calls("prompts.set", 2)[1]["prompts"][0], "every source is asked"
+    assert "source" not in server.calls("prompts.set", 2)[1]["prompts"][0], "the prompt applies to every source"
 
 
-def test_a_source_that_fails_says_why(server, open_tab):
+def test_failed_source_displays_its_error(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
     failed = SourceStats("cam0", "failed", "cam0: no such file", 0, None, 0.0, Ages(), None, 0, {})
-    server.send(figures(sources=RunStats(1, 0, 0, 0, Ages(), 0, {}, {}, False, (failed,)).as_json()["sources"]))
+    server.send(status(sources=RunStats(1, 0, 0, 0, Ages(), 0, {}, {}, False, (failed,)).as_json()["sources"]))
     expect(page.locator(".tile-note")).to_have_text("cam0: no such file")
-    server.send(figures())
+    server.send(status())
     expect(page.locator(".tile-note")).to_be_hidden()
-    expect(page.locator('[data-figure="server"]')).to_have_text("29.5 fps, 8 ms")
+    expect(page.locator('[data-stat="server"]')).to_have_text("29.5 fps, 8 ms")
 
 
 @pytest.fixture(scope="module")
 def watched(chromium):
-    """A server and four pages that watch it, opened one after the other, as the server counts them."""
+    """A server and four pages, opened in the order in which the server counts them."""
     server = PageServer()
     with tabs(chromium) as open_tab:
         pages = []
@@ -190,10 +190,10 @@ def watched(chromium):
     server.close()
 
 
-def test_a_page_that_hangs_shows_the_newest_picture_all_the_same(watched):
-    """And holds up nobody else: whatever the page's thread is busy with, a worker draws and acknowledges."""
+def test_hanging_page_displays_the_newest_frame(watched):
+    """It delays no other page either: a worker draws and acknowledges while the page's thread is busy."""
     server, (*pages, hung) = watched
-    server.forget_acks()
+    server.clear_acks()
     session = hung.context.new_cdp_session(hung)
     session.send("Debugger.enable")
     session.send("Debugger.pause")
@@ -208,10 +208,10 @@ def test_a_page_that_hangs_shows_the_newest_picture_all_the_same(watched):
     wait_for_seq(hung, 3)
 
 
-def test_a_slow_page_is_not_more_frames_behind_than_the_others(watched):
-    """In frames, which hold on a busy machine as well: the next one is sent when the other three have drawn."""
+def test_slow_page_is_at_most_a_few_frames_behind(watched):
+    """Counted in frames, for a busy machine: the next one is sent when the other three pages have drawn it."""
     server, pages = watched
-    server.forget_acks()
+    server.clear_acks()
     session = pages[-1].context.new_cdp_session(pages[-1])
     session.send("Emulation.setCPUThrottlingRate", {"rate": 12})
     behind = []
@@ -225,7 +225,7 @@ def test_a_slow_page_is_not_more_frames_behind_than_the_others(watched):
     session.send("Emulation.setCPUThrottlingRate", {"rate": 1})
 
 
-def test_a_snapshot_is_a_picture_of_the_source_s_size_and_its_header(server, open_tab, tmp_path):
+def test_snapshot_is_an_image_of_the_source_size_and_its_header(server, open_tab, tmp_path):
     page = open_page(server, open_tab)
     server.send(page_frame(block(40, 40, 120, 200, track_id=3), size=SIZE))
     wait_for_seq(page, 0)
@@ -234,9 +234,9 @@ def test_a_snapshot_is_a_picture_of_the_source_s_size_and_its_header(server, ope
         page.expect_download(lambda download: download.suggested_filename == "cam0-000100.json") as json_download,
     ):
         page.keyboard.press("s")
-    png_download.value.save_as(tmp_path / "picture.png")
+    png_download.value.save_as(tmp_path / "image.png")
     json_download.value.save_as(tmp_path / "header.json")
-    png = cv2.imread(str(tmp_path / "picture.png"))
+    png = cv2.imread(str(tmp_path / "image.png"))
     assert png.shape[:2] == SIZE
     assert png[120, 80][::-1] == pytest.approx(mixed(3, 0.26), abs=4)
     header = json.loads((tmp_path / "header.json").read_text())
@@ -244,7 +244,7 @@ def test_a_snapshot_is_a_picture_of_the_source_s_size_and_its_header(server, ope
 
 
 @pytest.mark.parametrize("server", [("a-camera-with-a-long-name", "another-camera", "third")], indirect=True)
-def test_a_phone_shows_everything_in_one_column(server, open_tab):
+def test_phone_layout_has_one_column(server, open_tab):
     page = open_tab(server.url, viewport={"width": 360, "height": 740}, has_touch=True, device_scale_factor=3)
     server.wait_for(lambda message: message["type"] == "view" and message["sources"])
     server.send({"type": "prompts", "prompts": [{"id": "a" * 64, "source": "third", "text": "word " * 40}]})
@@ -283,26 +283,26 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_words_can_be_read_in_both_themes(server, open_tab, scheme):
+def test_text_is_readable_in_both_themes(server, open_tab, scheme):
     page = open_page(server, open_tab, color_scheme=scheme)
     ratios = dict(zip(PAIRS, page.evaluate(CONTRAST, PAIRS), strict=True))
     assert {pair: ratio for pair, ratio in ratios.items() if ratio < 4.5} == {}, "WCAG AA"
 
 
-def test_the_theme_follows_the_system_until_it_is_chosen(server, open_tab):
+def test_theme_follows_the_system_until_one_is_chosen(server, open_tab):
     page = open_page(server, open_tab, color_scheme="dark")
     ground = "() => getComputedStyle(document.body).backgroundColor"
     dark = page.evaluate(ground)
     page.emulate_media(color_scheme="light")
     light = page.evaluate(ground)
     assert np.mean(np.fromstring(light[4:-1], sep=",")) > 200 > 40 > np.mean(np.fromstring(dark[4:-1], sep=","))
-    page.get_by_label("Switch to dark").click()
+    page.get_by_label("Switch to the dark theme").click()
     assert page.evaluate(ground) == dark
     page.reload()
-    assert page.evaluate(ground) == dark, "it is remembered"
+    assert page.evaluate(ground) == dark, "the choice is stored"
 
 
-def test_everything_can_be_reached_and_has_a_name(server, open_tab):
+def test_every_control_is_reachable_and_named(server, open_tab):
     page = open_page(server, open_tab)
     server.send({"type": "prompts", "prompts": [{"id": "cup", "points": [[1, 1]]}]})
     server.send(page_frame(seq=0))
@@ -322,4 +322,4 @@ def test_everything_can_be_reached_and_has_a_name(server, open_tab):
         )
     assert ["CANVAS", "solid"] in seen
     assert ["INPUT", "solid"] in seen
-    assert all(outline == "solid" for tag, outline in seen if tag != "BODY"), "the focus can be seen"
+    assert all(outline == "solid" for tag, outline in seen if tag != "BODY"), "the focus is visible"

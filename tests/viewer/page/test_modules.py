@@ -1,4 +1,4 @@
-"""The page's modules by themselves, in a browser: what they make of bytes and numbers is what Python makes of them."""
+"""The page's modules in a browser, compared with their counterparts in Python."""
 
 import base64
 import itertools
@@ -40,15 +40,15 @@ def page(server, chromium):
         yield open_tab(server.url)
 
 
-def in_page(page, body):
+def read_in_page(page, body):
     return page.evaluate(READ, base64.b64encode(body).decode())
 
 
 @pytest.mark.parametrize("name", ["rle-crop-u32", "picture", "empty"])
-def test_golden_bytes_are_read_as_python_reads_them(page, name):
+def test_golden_bytes_are_read_as_in_python(page, name):
     body = (golden.FOLDER / f"{name}.bin").read_bytes()
     message = decode(unpack_single(body))
-    read = in_page(page, body)
+    read = read_in_page(page, body)
     assert read["source"] == message.source_id
     assert (read["header"]["index"], read["header"]["seq"]) == (message.frame_index, message.seq)
     assert [found["track_id"] for found in read["header"]["objects"]] == [one.track_id for one in message.objects]
@@ -71,9 +71,9 @@ def test_golden_bytes_are_read_as_python_reads_them(page, name):
         pytest.param(lambda body: b"", "topic", id="empty"),
     ],
 )
-def test_broken_bytes_are_refused_with_a_reason(page, spoil, reason):
+def test_invalid_bytes_are_rejected_with_a_reason(page, spoil, reason):
     body = spoil((golden.FOLDER / "rle-crop-u32.bin").read_bytes())
-    words = page.evaluate(
+    message = page.evaluate(
         """async (body) => {
             const { readFrame } = await import("/static/wire.js");
             try { readFrame(Uint8Array.from(atob(body), (letter) => letter.charCodeAt(0)).buffer); return "read"; }
@@ -81,10 +81,10 @@ def test_broken_bytes_are_refused_with_a_reason(page, spoil, reason):
         }""",
         base64.b64encode(body).decode(),
     )
-    assert reason in words
+    assert reason in message
 
 
-def test_colours_are_those_of_every_other_output(page):
+def test_colours_match_python(page):
     ids = [-1, *range(300), 10**6, 2**31, 2**53 - 1]
     script = "async (ids) => { const { colourOf } = await import('/static/colours.js'); return ids.map(colourOf); }"
     assert page.evaluate(script, ids) == [list(colour_of(track_id)) for track_id in ids]
@@ -104,14 +104,14 @@ def spots():
         pytest.param(disc(15) & ~np.pad(disc(5), 5), id="ring"),
         pytest.param(np.eye(6, dtype=np.bool_), id="corners only"),
         pytest.param(spots(), id="spots"),
-        pytest.param(np.zeros((3, 3), np.bool_), id="nothing"),
+        pytest.param(np.zeros((3, 3), np.bool_), id="empty"),
     ],
 )
-def test_outlines_enclose_what_is_inside(page, crop):
-    """The even-odd rule by hand: a pixel's centre is inside where an odd number of edges lies to its right."""
+def test_outlines_enclose_the_mask(page, crop):
+    """The even-odd rule by hand: a pixel's centre is inside if an odd number of edges lies to its right."""
     found = make_object(crop, 3, 2)
     body = pack_single(encode(page_frame(found, size=(20, 30), jpeg=None)))
-    (outline,) = in_page(page, body)["outlines"]
+    (outline,) = read_in_page(page, body)["outlines"]
     loops: list[list[tuple[float, float]]] = [[]]
     for x, y in zip(outline[::2], outline[1::2], strict=True):
         if x is None:
@@ -129,7 +129,7 @@ def test_outlines_enclose_what_is_inside(page, crop):
     assert (inside == CropMask(crop, 3, 2).full((20, 30))).all()
 
 
-def test_the_smallest_object_at_a_point_comes_first(page):
+def test_smallest_object_at_a_point_comes_first(page):
     frame = page_frame(
         block(10, 10, 90, 90, track_id=1),
         block(20, 20, 40, 40, track_id=2),
@@ -151,41 +151,44 @@ def test_the_smallest_object_at_a_point_comes_first(page):
     assert found == [[2, 3, 1], [3, 1], [1], [], [2, 3, 1], [3, 1], [], []]
 
 
-def test_points_stay_with_their_object(page):
+def test_points_move_with_their_object(page):
     script = """async () => {
-        const { carry } = await import("/static/prompts.js");
-        const moved = carry([[10, 20], [30, 40]], [0, 0, 40, 40], [100, 0, 180, 20]);
-        return [moved, carry([[1, 1]], [5, 5, 5, 5], [9, 9, 9, 9])];
+        const { transformPoints } = await import("/static/prompt_store.js");
+        const moved = transformPoints([[10, 20], [30, 40]], [0, 0, 40, 40], [100, 0, 180, 20]);
+        return [moved, transformPoints([[1, 1]], [5, 5, 5, 5], [9, 9, 9, 9])];
     }"""
     assert page.evaluate(script) == [[[120, 10], [160, 20]], [[9, 9]]]
 
 
-def test_ages_and_drops_of_the_last_seconds(page):
+def test_recent_ages_and_drops(page):
     script = """async () => {
         const { Meter } = await import("/static/meter.js");
         const meter = new Meter();
-        const empty = meter.figures(0);
+        const empty = meter.stats(0);
         for (let n = 0; n <= 100; n++) meter.add({ seq: 2 * n, drops: n < 50 ? 0 : 3, ageMs: n }, 1000 + 30 * n);
-        const first = meter.figures(4000);
+        const first = meter.stats(4000);
         meter.add({ seq: 0, drops: 0, ageMs: 7 }, 4030);
-        const late = meter.figures(99_000).fps;
-        return { empty: Number.isNaN(empty.p50Ms), first, restarted: meter.figures(4030), late };
+        const late = meter.stats(99_000).fps;
+        return { empty: Number.isNaN(empty.p50Ms), first, restarted: meter.stats(4030), late };
     }"""
-    figures = page.evaluate(script)
-    assert figures["empty"]
-    assert (figures["first"]["p50Ms"], figures["first"]["p95Ms"]) == (50, 95)
-    assert (figures["first"]["numDropped"], figures["first"]["numSkipped"]) == (3, 100)
-    assert figures["first"]["fps"] == pytest.approx(33.5)
-    assert figures["restarted"]["numSkipped"] == 100, "another run's numbers are no gap"
-    assert figures["late"] == 0
+    stats = page.evaluate(script)
+    assert stats["empty"]
+    assert (stats["first"]["p50Ms"], stats["first"]["p95Ms"]) == (50, 95)
+    assert (stats["first"]["numDropped"], stats["first"]["numSkipped"]) == (3, 100)
+    assert stats["first"]["fps"] == pytest.approx(33.5)
+    assert stats["restarted"]["numSkipped"] == 100, "numbers of another run are not a gap"
+    assert stats["late"] == 0
 
 
-def test_pauses_between_attempts_grow_to_a_bound(page):
-    script = "async (nums) => { const { pauseMs } = await import('/static/connection.js'); return nums.map(pauseMs); }"
+def test_retry_delays_grow_to_a_maximum(page):
+    script = """async (nums) => {
+        const { retryDelayMs } = await import("/static/connection.js");
+        return nums.map(retryDelayMs);
+    }"""
     assert page.evaluate(script, [1, 2, 3, 4, 9]) == [500, 1000, 2000, 4000, 10_000]
 
 
-def test_tags_do_not_cover_each_other(page):
+def test_tags_do_not_overlap(page):
     script = """async (boxes) => {
         const { placeOf } = await import("/static/draw.js");
         const taken = [];

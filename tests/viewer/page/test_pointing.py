@@ -1,18 +1,18 @@
-"""What pointer and keyboard ask for: the right calls, in the picture's coordinates."""
+"""Pointer and keyboard gestures make the right calls, in image coordinates."""
 
 import pytest
 
 from streamseg.structures.message import PromptStatus
-from tests.support.viewer_page_browser import picture, place_of, wait_for_seq
-from tests.support.viewer_page_server import PageServer, Refusal, block, page_frame
+from tests.support.viewer_page_browser import canvas_of, wait_for_seq, window_point
+from tests.support.viewer_page_server import PageServer, Rejection, block, page_frame
 
 SIZE = (240, 320)
 WHOLE = block(40, 40, 200, 200, track_id=7)
 PART = block(60, 60, 120, 120, track_id=8)
 
 
-class Board:
-    """Keeps prompts as the run does, and refuses texts."""
+class PromptHandler:
+    """Handles prompt operations like a run, and rejects texts."""
 
     def __init__(self) -> None:
         self.prompts: dict[str, dict] = {}
@@ -22,14 +22,14 @@ class Board:
         if op == "prompts.set":
             for prompt in args["prompts"]:
                 if "text" in prompt:
-                    raise Refusal("there are no text encoders; run: streamseg text fetch")
+                    raise Rejection("no text encoders installed; run: streamseg text fetch")
                 self.prompts[prompt["id"]] = prompt
         elif op == "prompts.clear":
             for name in args["ids"]:
                 self.prompts.pop(name, None)
         elif op == "prompts.rename":
             if args["name"] in self.names.values():
-                raise Refusal(f"another prompt is called {args['name']!r}")
+                raise Rejection(f"another prompt has the name {args['name']!r}")
             self.names[args["id"]] = args["name"]
             return {"names": dict(self.names)}
         return {"prompts": list(self.prompts.values())} if op.startswith("prompts.") else {}
@@ -37,13 +37,13 @@ class Board:
 
 @pytest.fixture
 def server():
-    server = PageServer(answer=Board())
+    server = PageServer(handle=PromptHandler())
     yield server
     server.close()
 
 
 def open_page(server, open_tab, **options):
-    """A page that shows frame 0, in which a part lies inside a whole."""
+    """Open a page that displays frame 0, in which a part lies inside a whole."""
     page = open_tab(server.url, **options)
     server.wait_for(lambda message: message["type"] == "view" and message["sources"] == ["cam0"])
     server.send(page_frame(WHOLE, PART, size=SIZE))
@@ -52,7 +52,7 @@ def open_page(server, open_tab, **options):
 
 
 def click(page, x, y, **options):
-    page.mouse.move(*place_of(page, x, y, SIZE))
+    page.mouse.move(*window_point(page, x, y, SIZE))
     modifiers = options.pop("modifiers", ())
     for key in modifiers:
         page.keyboard.down(key)
@@ -63,10 +63,10 @@ def click(page, x, y, **options):
 
 
 def drag(page, start, end):
-    page.mouse.move(*place_of(page, *start, SIZE))
+    page.mouse.move(*window_point(page, *start, SIZE))
     page.mouse.down()
-    page.mouse.move(*place_of(page, (start[0] + end[0]) / 2, end[1], SIZE))
-    page.mouse.move(*place_of(page, *end, SIZE))
+    page.mouse.move(*window_point(page, (start[0] + end[0]) / 2, end[1], SIZE))
+    page.mouse.move(*window_point(page, *end, SIZE))
     page.mouse.up()
 
 
@@ -86,42 +86,42 @@ def selected(page):
     ("options", "zoom"),
     [
         pytest.param({}, 1, id="plain"),
-        pytest.param({"device_scale_factor": 2}, 1, id="fine screen"),
+        pytest.param({"device_scale_factor": 2}, 1, id="high-resolution screen"),
         pytest.param({"device_scale_factor": 1.5, "viewport": {"width": 1100, "height": 700}}, 1, id="large"),
         pytest.param({}, 0.6, id="zoomed out"),
         pytest.param({"viewport": {"width": 390, "height": 700}}, 1.4, id="narrow and zoomed in"),
     ],
 )
-def test_a_click_is_a_point_in_the_picture(server, open_tab, options, zoom):
+def test_click_is_a_point_prompt_in_image_coordinates(server, open_tab, options, zoom):
     page = open_page(server, open_tab, **options)
     page.evaluate("(zoom) => { document.body.style.zoom = zoom; scrollTo(0, 0); }", zoom)
     click(page, 150.5, 80.25)
     (args,) = server.calls("prompts.set")
     (prompt,) = args["prompts"]
     ((x, y),) = prompt.pop("points")
-    box = picture(page).bounding_box()
+    box = canvas_of(page).bounding_box()
     assert (x, y) == pytest.approx((150.5, 80.25), abs=0.75 * SIZE[1] / box["width"] + 0.01)
     assert prompt == {"id": "p1", "source": "cam0", "index": 100, "labels": [1]}
     wait_for_prompts(page, "p1")
     assert selected(page) == ["p1"]
 
 
-def test_the_object_under_the_pointer_lights_up_at_once(server, open_tab):
+def test_object_under_the_pointer_is_highlighted(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
     for x, y, track_id in [(80, 80, "8"), (180, 180, "7"), (20, 20, ""), (60.5, 119.5, "8")]:
-        page.mouse.move(*place_of(page, x, y, SIZE))
-        expect(picture(page)).to_have_attribute("data-hovered", track_id)
-    # The next frame's masks count as soon as it is shown, without a move.
+        page.mouse.move(*window_point(page, x, y, SIZE))
+        expect(canvas_of(page)).to_have_attribute("data-hovered", track_id)
+    # The masks of the next frame apply as soon as it is displayed, without a pointer move.
     server.send(page_frame(block(40, 40, 200, 200, track_id=9), seq=1, size=SIZE))
-    expect(picture(page)).to_have_attribute("data-hovered", "9")
+    expect(canvas_of(page)).to_have_attribute("data-hovered", "9")
     page.mouse.move(790, 490)
-    expect(picture(page)).to_have_attribute("data-hovered", "")
-    assert len(server.acks()) == 2, "lighting up is no new frame"
+    expect(canvas_of(page)).to_have_attribute("data-hovered", "")
+    assert len(server.acks()) == 2, "highlighting is not a new frame"
 
 
-def test_points_are_added_to_the_selected_prompt_where_its_object_is(server, open_tab):
+def test_points_are_added_to_the_selected_prompt(server, open_tab):
     page = open_page(server, open_tab)
     click(page, 80, 80)
     server.calls("prompts.set")
@@ -139,7 +139,7 @@ def test_points_are_added_to_the_selected_prompt_where_its_object_is(server, ope
     assert (second["id"], second["labels"]) == ("p1", [1, 0, 1])
 
 
-def test_a_repeated_click_steps_from_part_to_whole(server, open_tab):
+def test_repeated_click_steps_from_part_to_whole(server, open_tab):
     page = open_page(server, open_tab)
     click(page, 80, 80)
     wait_for_prompts(page, "p1")
@@ -150,7 +150,7 @@ def test_a_repeated_click_steps_from_part_to_whole(server, open_tab):
     assert server.calls("prompts.set", 2)[1]["prompts"][0]["id"] == "p2", "another spot is another prompt"
 
 
-def test_a_click_on_a_followed_object_selects_its_prompt(server, open_tab):
+def test_click_on_a_tracked_object_selects_its_prompt(server, open_tab):
     page = open_page(server, open_tab)
     click(page, 80, 80)
     wait_for_prompts(page, "p1")
@@ -165,7 +165,7 @@ def test_a_click_on_a_followed_object_selects_its_prompt(server, open_tab):
     assert len(server.calls("prompts.set")) == 2
 
 
-def test_a_drag_is_a_box_and_a_tremble_is_a_click(server, open_tab):
+def test_drag_is_a_box_and_a_tiny_drag_is_a_click(server, open_tab):
     page = open_page(server, open_tab)
     drag(page, (200, 190), (50.5, 30.5))
     prompt = server.calls("prompts.set")[0]["prompts"][0]
@@ -173,54 +173,54 @@ def test_a_drag_is_a_box_and_a_tremble_is_a_click(server, open_tab):
     assert prompt == {"id": "p1", "source": "cam0", "index": 100}
     drag(page, (250, 100), (400, 300))
     inside = server.calls("prompts.set", 2)[1]["prompts"][0]["box"]
-    assert inside == pytest.approx([250, 100, 319.99, 239.99], abs=1), "a box ends where the picture does"
+    assert inside == pytest.approx([250, 100, 319.99, 239.99], abs=1), "a box is clipped to the image"
     drag(page, (80, 80), (81, 81))
     assert "points" in server.calls("prompts.set", 3)[2]["prompts"][0]
 
 
-def test_escape_gives_up_a_box(server, open_tab):
+def test_escape_cancels_a_box(server, open_tab):
     page = open_page(server, open_tab)
-    page.mouse.move(*place_of(page, 50, 50, SIZE))
+    page.mouse.move(*window_point(page, 50, 50, SIZE))
     page.mouse.down()
-    page.mouse.move(*place_of(page, 150, 150, SIZE))
+    page.mouse.move(*window_point(page, 150, 150, SIZE))
     page.keyboard.press("Escape")
     page.mouse.up()
     click(page, 80, 80)
-    assert "points" in server.calls("prompts.set")[0]["prompts"][0], "the first call is the click's"
+    assert "points" in server.calls("prompts.set")[0]["prompts"][0], "the first call is of the click"
 
 
-def test_a_finger_taps_and_presses(server, open_tab):
+def test_touch_gestures(server, open_tab):
     page = open_page(server, open_tab, has_touch=True, viewport={"width": 390, "height": 700})
-    page.touchscreen.tap(*place_of(page, 80, 80, SIZE))
+    page.touchscreen.tap(*window_point(page, 80, 80, SIZE))
     assert server.calls("prompts.set")[0]["prompts"][0]["labels"] == [1]
     wait_for_prompts(page, "p1")
-    x, y = place_of(page, 180, 180, SIZE)
+    x, y = window_point(page, 180, 180, SIZE)
     session = page.context.new_cdp_session(page)
     session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
     pressed = server.calls("prompts.set", 2)[1]["prompts"][0]
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert (pressed["id"], pressed["labels"]) == ("p1", [1, 0])
-    start, end = place_of(page, 50, 50, SIZE), place_of(page, 150, 150, SIZE)
+    start, end = window_point(page, 50, 50, SIZE), window_point(page, 150, 150, SIZE)
     for kind, points in (("touchStart", [start]), ("touchMove", [end]), ("touchEnd", [])):
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
     assert "box" in server.calls("prompts.set", 3)[2]["prompts"][0]
 
 
-def test_the_picture_can_be_pointed_at_with_keys(server, open_tab):
+def test_pointing_by_keyboard(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
-    picture(page).focus()
+    canvas_of(page).focus()
     for key in ("ArrowLeft", "ArrowUp", "ArrowUp", "Shift+ArrowLeft"):
         page.keyboard.press(key)
-    expect(picture(page)).to_have_attribute("data-hovered", "7")
+    expect(canvas_of(page)).to_have_attribute("data-hovered", "7")
     page.keyboard.press("Enter")
     prompt = server.calls("prompts.set")[0]["prompts"][0]
-    step = 12 * SIZE[1] / picture(page).bounding_box()["width"]
+    step = 12 * SIZE[1] / canvas_of(page).bounding_box()["width"]
     assert prompt["points"][0] == pytest.approx([160 - step - step / 12, 120 - 2 * step], abs=0.1)
 
 
-def test_keys_of_the_whole_page(server, open_tab):
+def test_keyboard_shortcuts(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
@@ -253,13 +253,13 @@ def test_keys_of_the_whole_page(server, open_tab):
     page.keyboard.press("1")
     page.keyboard.press("Escape")
     expect(page.locator("#help")).not_to_be_visible()
-    assert selected(page) == [], "keys do nothing behind the dialog"
+    assert selected(page) == [], "shortcuts are disabled behind the dialog"
     page.keyboard.press("/")
     page.keyboard.type("a cup 1 s ?")
     expect(page.locator("#text")).to_have_value("a cup 1 s ?")
 
 
-def test_a_refusal_is_shown_in_one_line_that_can_be_dismissed(server, open_tab):
+def test_error_is_one_line_that_can_be_dismissed(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
@@ -275,7 +275,7 @@ def test_a_refusal_is_shown_in_one_line_that_can_be_dismissed(server, open_tab):
     expect(page.locator("#notice")).to_contain_text("Select a prompt first")
 
 
-def test_the_list_tells_how_each_prompt_stands(server, open_tab):
+def test_list_displays_prompt_states(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
@@ -283,7 +283,7 @@ def test_the_list_tells_how_each_prompt_stands(server, open_tab):
     prompts = [{"id": name, "source": "cam0", "points": [[1, 1]], "labels": [1]} for name in states]
     server.send({"type": "prompts", "prompts": [{"id": "everything"}, *prompts]})
     wait_for_prompts(page, *states)
-    expect(page.locator(".prompt .prompt-words")).to_have_text(["asked"] * 4)
+    expect(page.locator(".prompt .prompt-words")).to_have_text(["pending"] * 4)
     statuses = tuple(
         PromptStatus(name, state, 0.5 if state != "lost" else 0.0, number)
         for number, (name, state) in enumerate(states.items())
@@ -292,10 +292,10 @@ def test_the_list_tells_how_each_prompt_stands(server, open_tab):
     expect(page.locator(".prompt .prompt-words")).to_have_text(["bound", "lost", "found again", "no object"])
     expect(page.locator(".prompt .prompt-percent")).to_have_text(["50 %", "", "50 %", "50 %"])
     icons = page.locator(".prompt-state use").evaluate_all("(icons) => icons.map((icon) => icon.getAttribute('href'))")
-    assert len(set(icons)) == 4, "not told by colour alone"
+    assert len(set(icons)) == 4, "states differ in more than colour"
 
 
-def test_a_prompt_is_renamed_where_it_stands(server, open_tab):
+def test_prompt_is_renamed_in_the_list(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
@@ -314,12 +314,12 @@ def test_a_prompt_is_renamed_where_it_stands(server, open_tab):
     page.keyboard.press("Enter")
     assert server.calls("prompts.rename") == [{"id": "p1", "name": "a red cup"}]
     wait_for_prompts(page, "a red cup", "p2")
-    assert page.locator(".prompt").first.get_attribute("data-id") == "p1", "what it follows is known by its id"
+    assert page.locator(".prompt").first.get_attribute("data-id") == "p1", "its id is unchanged"
     expect(page.locator(".prompt-choose").first).to_be_focused()
     page.locator(".prompt-choose").last.press("F2")
     page.keyboard.type("a red cup")
     page.keyboard.press("Enter")
-    expect(page.locator("#notice")).to_contain_text("another prompt is called")
+    expect(page.locator("#notice")).to_contain_text("another prompt has the name")
     assert len(server.calls("prompts.rename", 2)) == 2
     wait_for_prompts(page, "a red cup", "p2")
     prompts = [{"id": name, "source": "cam0", "points": [[1, 1]], "labels": [1]} for name in ("p1", "p2")]

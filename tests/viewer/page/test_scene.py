@@ -1,16 +1,16 @@
-"""A click in a real browser on an object of the scene, through the whole of a run."""
+"""Clicks in a real browser on an object of the scene, in a whole run."""
 
 import re
 
 import pytest
 
 from benchmarks.page.scene import inner_point, scene_run, truth_masks
-from tests.support.viewer_page_browser import picture, place_of, wait_for_seq
+from tests.support.viewer_page_browser import canvas_of, wait_for_seq, window_point
 
 SIZE = (360, 640)
 SEED, IDENTITY = 3, 63
-"""An object that walks behind two others: not to be found from picture 127 on, back for good from picture 155 on, under
-the identity that it had."""
+"""An object that passes behind two others: not detected from frame 127 on, and visible again from frame 155 on, under
+its former track id."""
 CLICKED, LATER, HIDDEN, BACK = 22, 124, 149, 170
 
 
@@ -23,17 +23,17 @@ def run():
 def wait_for_index(page, index):
     from playwright.sync_api import expect
 
-    expect(picture(page, "scene")).to_have_attribute("data-index", str(index))
+    expect(canvas_of(page, "scene")).to_have_attribute("data-index", str(index))
 
 
-def test_a_click_stays_with_its_object_through_time_and_occlusion(run, open_tab):
+def test_prompt_stays_with_its_object_through_occlusion(run, open_tab):
     from playwright.sync_api import expect
 
     page = open_tab(run.url)
     run.show(CLICKED)
     wait_for_index(page, CLICKED)
     x, y = inner_point(truth_masks(run.renderer, CLICKED)[IDENTITY])
-    page.mouse.click(*place_of(page, x, y, SIZE, "scene"))
+    page.mouse.click(*window_point(page, x, y, SIZE, "scene"))
     page.mouse.move(1, 1)
     state = page.locator(".prompt .prompt-words")
     expect(page.locator(".prompt .prompt-name")).to_have_text("p1")
@@ -45,9 +45,9 @@ def test_a_click_stays_with_its_object_through_time_and_occlusion(run, open_tab)
     wait_for_index(page, LATER)
     assert run.identity_of("p1", LATER) == IDENTITY
     track_id = page.locator(".prompt").get_attribute("data-track")
-    # What the page lights up there is what it says that the prompt is bound to.
-    page.mouse.move(*place_of(page, *inner_point(truth_masks(run.renderer, LATER)[IDENTITY]), SIZE, "scene"))
-    expect(picture(page, "scene")).to_have_attribute("data-hovered", track_id)
+    # The page highlights the object to which it reports the prompt as bound.
+    page.mouse.move(*window_point(page, *inner_point(truth_masks(run.renderer, LATER)[IDENTITY]), SIZE, "scene"))
+    expect(canvas_of(page, "scene")).to_have_attribute("data-hovered", track_id)
 
     run.show(HIDDEN)
     wait_for_index(page, HIDDEN)
@@ -60,8 +60,8 @@ def test_a_click_stays_with_its_object_through_time_and_occlusion(run, open_tab)
     expect(state).to_have_text(re.compile("bound|found again"))
 
 
-def test_pages_of_different_speed_do_not_hold_up_each_other(run, open_tab):
-    """A slow page skips pictures; it is never sent more than it acknowledged, so that all end at the newest."""
+def test_slow_page_does_not_delay_others(run, open_tab):
+    """A slow page skips frames: it is sent no more than it acknowledges, so that all pages reach the newest."""
     pages = [open_tab(run.url) for _ in range(4)]
     slow = pages[-1]
     slow.context.new_cdp_session(slow).send("Emulation.setCPUThrottlingRate", {"rate": 6})
@@ -71,14 +71,14 @@ def test_pages_of_different_speed_do_not_hold_up_each_other(run, open_tab):
     wait_for_seq(slow, 40, "scene")
 
 
-def test_prompts_of_one_page_are_seen_by_the_other_and_refusals_by_whoever_asked(run, open_tab):
+def test_prompts_appear_on_all_pages_and_errors_only_on_the_sender(run, open_tab):
     from playwright.sync_api import expect
 
     first, second = open_tab(run.url), open_tab(run.url)
     run.show(CLICKED)
     for page in (first, second):
         wait_for_index(page, CLICKED)
-    first.mouse.click(*place_of(first, *inner_point(truth_masks(run.renderer, CLICKED)[IDENTITY]), SIZE, "scene"))
+    first.mouse.click(*window_point(first, *inner_point(truth_masks(run.renderer, CLICKED)[IDENTITY]), SIZE, "scene"))
     expect(second.locator(".prompt .prompt-name")).to_have_text("p1")
     first.locator(".prompt-name").dblclick()
     first.keyboard.type("a ball")

@@ -1,4 +1,4 @@
-"""The sequence and the screenshots of the page: a click and a drawn box in a real Chromium, with the default network."""
+"""Video and screenshots of the page: a click and a drawn box in a real Chromium, with the default network."""
 
 import itertools
 
@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.page.browser import why_no_browser
-from benchmarks.page.film import record
+from benchmarks.page.browser import missing_browser
+from benchmarks.page.recording import record
 
 
 @pytest.mark.timeout(240)
-def test_the_page_is_filmed(tmp_path):
-    if reason := why_no_browser():
+def test_page_is_recorded(tmp_path):
+    if reason := missing_browser():
         pytest.skip(reason)
     record(tmp_path, first=168, num_seconds=7.5)
     shots = {path.name: cv2.imread(str(path)) for path in tmp_path.glob("*.jpg")}
@@ -21,8 +21,8 @@ def test_the_page_is_filmed(tmp_path):
     assert shots["page-dark.jpg"].shape == (720, 1280, 3)
     assert shots["page-phone.jpg"].shape == (844, 390, 3)
     assert shots["page-light.jpg"].mean() > shots["page-dark.jpg"].mean() + 20
-    with av.open(str(tmp_path / "page.mp4")) as film:
-        pictures = [frame.to_ndarray(format="bgr24").astype(np.int16) for frame in film.decode(video=0)]
-    assert len(pictures) >= 75
-    changes = [np.abs(later - earlier).mean() for earlier, later in itertools.pairwise(pictures)]
+    with av.open(str(tmp_path / "page.mp4")) as video:
+        images = [frame.to_ndarray(format="bgr24").astype(np.int16) for frame in video.decode(video=0)]
+    assert len(images) >= 75
+    changes = [np.abs(later - earlier).mean() for earlier, later in itertools.pairwise(images)]
     assert np.median(changes) > 0.5, "the image on the page moves"

@@ -1,4 +1,4 @@
-/** The prompts in force, how they stand, which one is selected, and what a click asks for. */
+/** The prompts in force with their statuses and names, the selected prompt, and the calls for clicks and boxes. */
 
 import { objectsAt } from "./frame.js";
 
@@ -6,7 +6,7 @@ const SAME_SPOT_PX = 8;
 const SAME_SPOT_MS = 4000;
 
 /**
- * @typedef {object} Prompt As the control channel has it; without points, box, mask and text it means everything.
+ * @typedef {object} Prompt In the format of the control channel; without points, box, mask and text it selects everything.
  * @property {string} id
  * @property {string | null} [source]
  * @property {number | null} [index]
@@ -30,125 +30,125 @@ export function kindOf(prompt) {
 }
 
 /**
- * Points that were set on an object, where it is and as large as it is at another time.
+ * Shift and scale points with their object from one box to another.
  * @param {number[][]} points
  * @param {number[]} before xyxy.
  * @param {number[]} after xyxy.
  * @returns {number[][]}
  */
-export function carry(points, before, after) {
+export function transformPoints(points, before, after) {
   const scaleX = (after[2] - after[0]) / Math.max(before[2] - before[0], 1);
   const scaleY = (after[3] - after[1]) / Math.max(before[3] - before[1], 1);
   return points.map(([x, y]) => [after[0] + (x - before[0]) * scaleX, after[1] + (y - before[1]) * scaleY]);
 }
 
 /**
- * Where the points of a prompt are in a frame, once its object has moved.
+ * The points of a prompt in a frame, moved with its object.
  * @param {string} id
  * @param {number[][]} points
- * @param {Map<number, number[]> | undefined} anchors Boxes of the objects that were under them when they were set.
+ * @param {Map<number, number[]> | undefined} anchors Boxes of the objects under the points when they were set.
  * @param {Pick<Frame, "objects">} frame
  * @returns {number[][]}
  */
-export function pointsOn(id, points, anchors, { objects }) {
+export function currentPoints(id, points, anchors, { objects }) {
   const found = objects.find(({ promptIds }) => promptIds.includes(id));
   const before = found && anchors?.get(found.trackId);
-  return found && before ? carry(points, before, found.box) : points;
+  return found && before ? transformPoints(points, before, found.box) : points;
 }
 
-export class PromptBook {
-  /** @type {Prompt[]} */ #served = [];
-  /** Ids of those that mean certain objects. @type {Set<string>} */ #following = new Set();
-  /** Names that were given to prompts, by id. @type {Map<string, string>} */ #names = new Map();
-  /** Asked for, not yet confirmed. @type {Map<string, Prompt>} */ #asked = new Map();
+export class PromptStore {
+  /** Prompts in force on the server. @type {Prompt[]} */ #inForce = [];
+  /** Ids of the prompts for single objects. @type {Set<string>} */ #objectIds = new Set();
+  /** Names given to prompts, by id. @type {Map<string, string>} */ #names = new Map();
+  /** Prompts that were sent but not yet confirmed, by id. @type {Map<string, Prompt>} */ #pending = new Map();
   /** @type {Map<string, Map<string, Status>>} */ #statuses = new Map();
-  /** Boxes of the objects that were under a prompt's points when they were set. @type {Map<string, Map<number, number[]>>} */
+  /** Boxes of the objects under a prompt's points when they were set. @type {Map<string, Map<number, number[]>>} */
   #anchors = new Map();
   /** @type {{id: string, screen: {x: number, y: number}, timeMs: number} | null} */ #lastTap = null;
   /** @type {string | null} */ selectedId = null;
 
-  /** Those that mean certain objects, in the order in which they were set. */
+  /** The prompts for single objects, in the order in which they were set. */
   get prompts() {
-    const served = this.#served.filter(({ id }) => this.#following.has(id));
-    const known = new Set(this.#served.map(({ id }) => id));
-    return [...served, ...[...this.#asked.values()].filter(({ id }) => !known.has(id))];
+    const confirmed = this.#inForce.filter(({ id }) => this.#objectIds.has(id));
+    const known = new Set(this.#inForce.map(({ id }) => id));
+    return [...confirmed, ...[...this.#pending.values()].filter(({ id }) => !known.has(id))];
   }
 
   get selected() {
     return this.prompts.find(({ id }) => id === this.selectedId) ?? null;
   }
 
-  /** @param {string} id @returns {string} What the prompt is called on the page. */
+  /** @param {string} id @returns {string} Display name of the prompt. */
   nameOf(id) {
     return this.#names.get(id) ?? id;
   }
 
-  /** @param {Record<string, string>} names All that were given, by id. */
-  rename(names) {
+  /** @param {Record<string, string>} names All given names, by id. */
+  setNames(names) {
     this.#names = new Map(Object.entries(names));
   }
 
-  /** @param {Prompt[]} prompts What the server says is in force. */
-  serve(prompts) {
-    this.#served = prompts;
-    this.#following = new Set(prompts.filter((prompt) => kindOf(prompt) !== "everything").map(({ id }) => id));
+  /** @param {Prompt[]} prompts Prompts in force on the server. */
+  setPrompts(prompts) {
+    this.#inForce = prompts;
+    this.#objectIds = new Set(prompts.filter((prompt) => kindOf(prompt) !== "everything").map(({ id }) => id));
     if (!this.selected) this.selectedId = null;
   }
 
-  /** @param {Prompt} prompt Is shown at once. */
-  ask(prompt) {
-    this.#asked.set(prompt.id, prompt);
+  /** @param {Prompt} prompt Displayed at once and selected. */
+  addPending(prompt) {
+    this.#pending.set(prompt.id, prompt);
     this.selectedId = prompt.id;
   }
 
-  /** @param {string} id The server has confirmed or refused it. */
-  settle(id) {
-    this.#asked.delete(id);
+  /** @param {string} id The server has confirmed or rejected it. */
+  removePending(id) {
+    this.#pending.delete(id);
     if (!this.selected) this.selectedId = null;
   }
 
-  /** @param {string} source @param {Status[]} statuses Of the prompts in one frame. */
-  note(source, statuses) {
+  /** @param {string} source @param {Status[]} statuses Prompt statuses in one frame. */
+  setStatuses(source, statuses) {
     this.#statuses.set(source, new Map(statuses.map((status) => [status.id, status])));
   }
 
   /**
-   * How a prompt stands at a source.
+   * The status of a prompt at a source.
    * @param {Prompt} prompt
-   * @param {string} source Looked at where the prompt is meant for all of them.
-   * @returns {Status | null} null before anything is known.
+   * @param {string} source Used if the prompt applies to all sources.
+   * @returns {Status | null} null before the first status.
    */
   statusOf(prompt, source) {
     return this.#statuses.get(prompt.source ?? source)?.get(prompt.id) ?? null;
   }
 
   /**
-   * The prompts that an object answers, without those that mean everything.
+   * The single-object prompts that an object matches.
    * @param {import("./frame.js").FrameObject} found
    * @returns {string[]} Their ids.
    */
-  #answeredBy({ promptIds }) {
-    return promptIds.filter((id) => this.#following.has(id));
+  #promptsOf({ promptIds }) {
+    return promptIds.filter((id) => this.#objectIds.has(id));
   }
 
-  /** @returns {string} p1, p2, …: the first that is free. */
+  /** @returns {string} p1, p2, …: the first free id. */
   nextId() {
-    const taken = new Set([...this.#served.map(({ id }) => id), ...this.#asked.keys(), ...this.#names.values()]);
+    const taken = new Set([...this.#inForce.map(({ id }) => id), ...this.#pending.keys(), ...this.#names.values()]);
     let number = 1;
     while (taken.has(`p${number}`)) number += 1;
     return `p${number}`;
   }
 
   /**
-   * What those who draw a source's pictures must know.
+   * The overlay settings that depend on prompts.
    * @param {string} source
-   * @returns {Pick<import("./look.js").Wish, "names" | "selected" | "marks">}
+   * @returns {Pick<import("./overlay.js").OverlaySettings, "names" | "selected" | "marks">}
    */
-  wishFor(source) {
+  settingsFor(source) {
     const { selected } = this;
     const isHere = selected?.points && (selected.source ?? source) === source;
     return {
-      names: [...this.#following].map((id) => [id, this.nameOf(id)]),
+      names: [...this.#objectIds].map((id) => [id, this.nameOf(id)]),
       selected: selected?.id ?? null,
       marks: isHere
         ? { points: selected.points, labels: labelsOf(selected), anchors: this.#anchors.get(selected.id) ?? new Map() }
@@ -157,12 +157,12 @@ export class PromptBook {
   }
 
   /**
-   * What a tap on a frame asks for.
+   * Handle a tap on a frame.
    * @param {Parameters<import("./gestures.js").Hooks["tap"]>[0]} tap
    * @param {number} timeMs
-   * @returns {Call | string | null} A call; or why there is none; or null, where a prompt was selected.
+   * @returns {Call | string | null} A call, or the reason why there is none, or null if a prompt was selected.
    */
-  tapped({ point, kind, frame, screen }, timeMs) {
+  handleTap({ point, kind, frame, screen }, timeMs) {
     const last = this.#lastTap;
     this.#lastTap = null;
     if (kind !== "new") return this.#addPoint(point, kind, frame);
@@ -172,7 +172,7 @@ export class PromptBook {
       return { op: "prompts.step", args: { id: last.id } };
     }
     const under = objectsAt(frame, point.x, point.y);
-    const ids = under.length ? this.#answeredBy(under[0]) : [];
+    const ids = under.length ? this.#promptsOf(under[0]) : [];
     if (ids.length) {
       const at = ids.indexOf(this.selectedId);
       this.selectedId = ids[(at + 1) % ids.length];
@@ -185,23 +185,23 @@ export class PromptBook {
   }
 
   /** @param {number[]} box xyxy. @param {Frame} frame @returns {Call} */
-  boxed(box, frame) {
+  boxCall(box, frame) {
     return this.#set({ id: this.nextId(), source: frame.source, index: frame.index, box: box.map(rounded) }, frame);
   }
 
-  /** @param {string} text @param {string | null} source null: all of them. @returns {Call} */
-  described(text, source) {
+  /** @param {string} text @param {string | null} source null: all sources. @returns {Call} */
+  textCall(text, source) {
     return this.#set({ id: this.nextId(), ...(source === null ? {} : { source }), text }, null);
   }
 
   /** @param {{x: number, y: number}} point @param {string} kind @param {Frame} frame @returns {Call | string} */
   #addPoint({ x, y }, kind, frame) {
     const prompt = this.selected;
-    if (!prompt) return "Select a prompt first: points are added to the selected one.";
+    if (!prompt) return "Select a prompt first: points are added to the selected prompt.";
     const name = this.nameOf(prompt.id);
-    if (!prompt.points) return `${name} is a ${kindOf(prompt)} prompt; points can be added to point prompts.`;
-    if (prompt.source && prompt.source !== frame.source) return `${name} belongs to ${prompt.source}; its points lie there.`;
-    const points = [...pointsOn(prompt.id, prompt.points, this.#anchors.get(prompt.id), frame), [x, y]];
+    if (!prompt.points) return `${name} is a ${kindOf(prompt)} prompt; points can only be added to point prompts.`;
+    if (prompt.source && prompt.source !== frame.source) return `${name} belongs to ${prompt.source}; add its points there.`;
+    const points = [...currentPoints(prompt.id, prompt.points, this.#anchors.get(prompt.id), frame), [x, y]];
     const labels = [...labelsOf(prompt), kind === "foreground" ? 1 : 0];
     return this.#set({ id: prompt.id, source: frame.source, index: frame.index, ...withPoints(points, labels) }, frame);
   }
@@ -215,12 +215,12 @@ export class PromptBook {
   }
 }
 
-/** @param {Prompt} prompt Of points. @returns {number[]} 1 foreground, 0 background. */
+/** @param {Prompt} prompt A point prompt. @returns {number[]} 1 foreground, 0 background. */
 function labelsOf({ points, labels }) {
   return labels ?? points.map(() => 1);
 }
 
-/** @param {number} value @returns {number} To 1/100 pixel. */
+/** @param {number} value @returns {number} Rounded to 1/100 pixel. */
 function rounded(value) {
   return Math.round(value * 100) / 100;
 }
