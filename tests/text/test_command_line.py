@@ -1,4 +1,4 @@
-"""Texts on the command line, from flags to the results."""
+"""Text prompts on the command line, from flags to results."""
 
 import json
 
@@ -16,7 +16,7 @@ from tests.support.text_encoders import make_encoders
 
 @pytest.fixture
 def segment(tmp_path):
-    """Runs `streamseg segment` on a picture; gives the exit code and what was written."""
+    """Function that runs `streamseg segment` on an image and returns the exit code and the written instances."""
     weights = save_weights(lively_network("n", seed=1).state_dict(), tmp_path / "n.safetensors")
     cv2.imwrite(str(tmp_path / "a.png"), blobs((120, 160), seed=9) // np.array([4, 4, 1], np.uint8))  # BGR: red
 
@@ -30,12 +30,12 @@ def segment(tmp_path):
     return run
 
 
-def test_texts_choose(segment, tmp_path, capsys):
+def test_texts_select_objects(segment, tmp_path, capsys):
     encoders = ["--text-encoders", str(make_encoders(tmp_path / "tiny"))]
     _, everything = segment()
-    code, chosen = segment(*encoders, "--text", "red cup", "--text", "blue cup")
+    code, selected = segment(*encoders, "--text", "red cup", "--text", "blue cup")
     assert code == 0
-    assert 0 < len(chosen) <= len(everything)
+    assert 0 < len(selected) <= len(everything)
     assert "text1: in some pictures no object answers it" in capsys.readouterr().out
     code, best = segment(*encoders, "--text", "blue cup", "--prompting", "reference")
     assert (code, len(best)) == (0, 1)
@@ -45,12 +45,14 @@ def test_texts_choose(segment, tmp_path, capsys):
     ("flags", "fault"),
     [
         pytest.param(["--text", "a dog"], "scripts/export_text_encoders openai/clip-vit-base-patch32", id="none"),
-        pytest.param(["--text", "a dog", "--text-encoders", "nowhere"], "there is no folder nowhere", id="elsewhere"),
+        pytest.param(
+            ["--text", "a dog", "--text-encoders", "nowhere"], "there is no folder nowhere", id="missing folder"
+        ),
         pytest.param(["--text", ""], "empty text", id="empty"),
         pytest.param(["--text", "x" * 10_000], "10000 characters", id="long"),
     ],
 )
-def test_faults_are_one_line_and_leave_nothing(segment, tmp_path, capsys, monkeypatch, flags, fault):
+def test_fault_is_a_one_line_error_and_writes_nothing(segment, tmp_path, capsys, monkeypatch, flags, fault):
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path / "cache"))
     code, written = segment(*flags)
     (line,) = capsys.readouterr().err.strip().splitlines()

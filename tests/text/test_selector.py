@@ -21,11 +21,11 @@ from tests.support.text_encoders import ScriptedEncoders, make_encoders
 COLOURS = {"red": (220, 0, 0), "green": (0, 220, 0), "blue": (0, 0, 220), "grey": (120, 120, 120)}
 WORDS = {"red": (1, 0, 0, 0), "green": (0, 1, 0, 0), "blue": (0, 0, 1, 0), "a colour": (1, 1, 1, 0)}
 BOXES = [(60, 60, 70, 70), (160, 60, 60, 60), (260, 60, 50, 50), (60, 170, 40, 40), (160, 170, 30, 30)]
-"""Large to small."""
+"""Boxes from large to small."""
 
 
 def colour_of(crop):
-    """Its own colour as an embedding: what is in the middle, and what has no colour on the last axis."""
+    """Return the colour at the centre of a crop as an embedding, with the grey share on the last axis."""
     red, green, blue = crop[7:9, 7:9].mean(axis=(0, 1)) / 255
     grey = min(red, green, blue)
     return red - grey, green - grey, blue - grey, grey + 0.05
@@ -36,7 +36,7 @@ def scripted(**changes):
 
 
 def scene(*colours):
-    """A frame with rectangles of these colours, and its instances."""
+    """Return a frame with rectangles of these colours, and its instances."""
     image = np.full((*IMAGE_SIZE, 3), 60, np.uint8)
     shapes = [Shape(*box, "rectangle") for box, _ in zip(BOXES, colours, strict=False)]
     y, x = np.mgrid[: IMAGE_SIZE[0], : IMAGE_SIZE[1]] + 0.5
@@ -61,22 +61,22 @@ def at(frame, index, seconds):
     return replace(frame, index=index, pts_seconds=seconds)
 
 
-# ---- which objects a text has
+# ---- matching of objects and texts
 
 
 @pytest.mark.parametrize(
     ("colours", "words", "rows"),
     [
-        pytest.param(["red", "green", "blue"], ["green", "red"], [[1], [0]], id="each to its own"),
+        pytest.param(["red", "green", "blue"], ["green", "red"], [[1], [0]], id="one object each"),
         pytest.param(["red", "green", "red"], ["red"], [[0, 2]], id="several objects"),
-        pytest.param(["grey", "grey"], ["red"], [[]], id="none of these"),
-        pytest.param(["red"], ["red", "blue"], [[0], []], id="a text without objects"),
-        pytest.param(["red", "blue"], ["red", " RED ", "blue"], [[0], [0], [1]], id="the same text twice"),
-        pytest.param(["red", "grey"], ["a colour", "red"], [[], [0]], id="the more exact text"),
-        pytest.param([], ["red"], [[]], id="no object"),
+        pytest.param(["grey", "grey"], ["red"], [[]], id="no match"),
+        pytest.param(["red"], ["red", "blue"], [[0], []], id="text without objects"),
+        pytest.param(["red", "blue"], ["red", " RED ", "blue"], [[0], [0], [1]], id="equal texts"),
+        pytest.param(["red", "grey"], ["a colour", "red"], [[], [0]], id="more specific text"),
+        pytest.param([], ["red"], [[]], id="no objects"),
     ],
 )
-def test_texts_are_labels(colours, words, rows):
+def test_objects_match_their_best_text(colours, words, rows):
     frame, instances = scene(*colours)
     select = TextSelector(lambda: scripted(logit_scale=20.0)).open_source()
     selections = select(frame, tracked(instances), texts(*words))
@@ -87,24 +87,24 @@ def test_texts_are_labels(colours, words, rows):
         assert list(one.scores) == sorted(one.scores, reverse=True)
 
 
-def test_sigmoid_encoders_need_no_none_of_these():
+def test_sigmoid_encoders_need_no_distractors():
     frame, instances = scene("red", "grey")
     select = TextSelector(lambda: scripted(activation="sigmoid", logit_scale=20.0, logit_bias=-10.0)).open_source()
     (red,) = select(frame, tracked(instances), texts("red"))
     assert red.rows == (0,)
 
 
-def test_a_threshold():
+def test_threshold():
     frame, instances = scene("red", "grey")
     for threshold, rows in ((0.0, [[0, 1]]), (1.0, [[]])):
         select = TextSelector(lambda: scripted(logit_scale=5.0), threshold=threshold).open_source()
         assert rows_of(select(frame, tracked(instances), texts("red"))) == rows
 
 
-# ---- what is embedded, and when
+# ---- selection of objects to embed
 
 
-def test_no_text_costs_nothing():
+def test_encoders_are_not_loaded_without_texts():
     frame, instances = scene("red")
 
     def never():
@@ -113,21 +113,21 @@ def test_no_text_costs_nothing():
     assert TextSelector(never).open_source()(frame, tracked(instances), []) == []
 
 
-class Later:
-    """What is asked for is made when the test says so."""
+class ManualExecutor:
+    """Background computations that finish when the test calls `finish`."""
 
     def __init__(self):
-        self.asked = []
+        self.started = []
         self._result = None
         self._is_done = False
 
     def __call__(self, work):
-        self.asked.append(work)
+        self.started.append(work)
         self._is_done = False
         return self
 
     def finish(self):
-        self._result = self.asked[-1]()
+        self._result = self.started[-1]()
         self._is_done = True
 
     def done(self):
@@ -138,36 +138,36 @@ class Later:
         return self._result
 
 
-def test_frames_go_on_while_objects_are_looked_at():
+def test_frames_do_not_wait_for_background_embeddings():
     frame, instances = scene("red", "green", "red")
-    later = Later()
-    select = TextSelector(scripted, max_crops_per_frame=2, start=later).open_source()
+    background = ManualExecutor()
+    select = TextSelector(scripted, max_crops_per_frame=2, start=background).open_source()
 
-    def answer(index):
+    def rows_at(index):
         return rows_of(select(at(frame, index, index / 30), tracked(instances), texts("red")))
 
-    assert [answer(index) for index in range(3)] == [[[]]] * 3
-    assert len(later.asked) == 1, "one look at a time"
-    later.finish()
-    assert answer(3) == [[0]], "the two largest are known"
-    assert len(later.asked) == 2
-    later.finish()
-    assert answer(4) == [[0, 2]]
-    assert len(later.asked) == 2, "all is known"
+    assert [rows_at(index) for index in range(3)] == [[[]]] * 3
+    assert len(background.started) == 1, "one request at a time"
+    background.finish()
+    assert rows_at(3) == [[0]], "the two largest are embedded"
+    assert len(background.started) == 2
+    background.finish()
+    assert rows_at(4) == [[0, 2]]
+    assert len(background.started) == 2, "all are embedded"
 
 
-def test_objects_without_an_identity_are_not_looked_at_beside_the_frames():
+def test_tentative_objects_are_not_embedded_in_the_background():
     frame, instances = scene("red", "red")
-    later = Later()
-    select = TextSelector(scripted, max_crops_per_frame=4, start=later).open_source()
+    background = ManualExecutor()
+    select = TextSelector(scripted, max_crops_per_frame=4, start=background).open_source()
     select(frame, tracked(instances, -1, -1), texts("red"))
-    assert not later.asked
+    assert not background.started
     select(at(frame, 1, 0.1), tracked(instances, -1, 4), texts("red"))
-    later.finish()
+    background.finish()
     assert rows_of(select(at(frame, 2, 0.2), tracked(instances, -1, 4), texts("red"))) == [[1]]
 
 
-def test_an_object_is_embedded_once_and_a_text_too():
+def test_objects_and_texts_are_embedded_once():
     frame, instances = scene("red", "green")
     encoders = scripted()
     select = TextSelector(lambda: encoders, max_crops_per_frame=4).open_source()
@@ -178,7 +178,7 @@ def test_an_object_is_embedded_once_and_a_text_too():
     assert encoders.texts == [*NONE_OF_THESE, "red", "green"]
 
 
-def test_a_budget_spreads_objects_over_frames_the_largest_first():
+def test_budget_spreads_objects_over_frames_largest_first():
     frame, instances = scene("red", "red", "red", "red", "red")
     encoders = scripted()
     select = TextSelector(lambda: encoders, max_crops_per_frame=2).open_source()
@@ -187,7 +187,7 @@ def test_a_budget_spreads_objects_over_frames_the_largest_first():
     assert encoders.num_images == [2, 2, 1, 0]
 
 
-def test_tentative_objects_are_looked_at_with_what_is_left_and_not_remembered():
+def test_tentative_objects_use_the_remaining_budget_and_are_not_cached():
     frame, instances = scene("red", "red", "red")
     encoders = scripted()
     select = TextSelector(lambda: encoders, max_crops_per_frame=2).open_source()
@@ -199,26 +199,26 @@ def test_tentative_objects_are_looked_at_with_what_is_left_and_not_remembered():
     assert encoders.num_images == [2, 1]
 
 
-def test_every_object_of_a_picture_that_stands_alone():
+def test_every_object_of_a_single_image_is_embedded():
     frame, instances = scene("red", "green", "red", "red", "red")
     select = TextSelector(scripted).open_source()
     assert sorted(rows_of(select(frame, tracked(instances, *[-1] * 5), texts("red")))[0]) == [0, 2, 3, 4]
 
 
-def test_an_object_that_changes_is_embedded_again():
+def test_changed_object_is_embedded_again():
     frame, instances = scene("red")
-    told = replace(instances, embeddings=torch.tensor([[1.0, 0.0]]))
+    embedded = replace(instances, embeddings=torch.tensor([[1.0, 0.0]]))
     select = TextSelector(scripted, max_crops_per_frame=4).open_source()
-    assert rows_of(select(frame, tracked(told), texts("red", "green"))) == [[0], []]
+    assert rows_of(select(frame, tracked(embedded), texts("red", "green"))) == [[0], []]
     green, _ = scene("green")
-    assert rows_of(select(at(green, 1, 0.1), tracked(told), texts("red", "green"))) == [[0], []]
-    for index in range(2, 12):  # the mean follows over some views
-        told = replace(instances, embeddings=torch.eye(2)[[index % 2]])
-        found = rows_of(select(at(green, index, 0.1 * index), tracked(told), texts("red", "green")))
+    assert rows_of(select(at(green, 1, 0.1), tracked(embedded), texts("red", "green"))) == [[0], []]
+    for index in range(2, 12):  # the mean changes over several views
+        embedded = replace(instances, embeddings=torch.eye(2)[[index % 2]])
+        found = rows_of(select(at(green, index, 0.1 * index), tracked(embedded), texts("red", "green")))
     assert found == [[], [0]]
 
 
-def test_many_texts_at_once_are_spread_over_frames():
+def test_many_texts_are_spread_over_frames():
     frame, instances = scene("red")
     encoders = scripted()
     select = TextSelector(lambda: encoders, max_crops_per_frame=4).open_source()
