@@ -1,4 +1,4 @@
-"""The benchmarks' shared parts, and that each benchmark answers `--help` without measuring anything."""
+"""Shared parts of the benchmarks, and `--help` of each benchmark, which must not measure anything."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ ROOT = REPOSITORY
 NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "harness"))
 
 
-def test_candidates_take_turns_and_warm_ups_do_not_count():
+def test_candidates_alternate_and_warm_ups_do_not_count():
     calls = []
     timings = measure({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, num_runs=3, num_warmups=2)
     assert calls == ["a", "b"] * 5
@@ -27,7 +27,7 @@ def test_percentiles_are_in_milliseconds():
     assert (timing.p50, timing.p95, timing.p99) == pytest.approx((51, 96, 100))
 
 
-def test_a_report_says_where_it_was_measured(tmp_path, capsys):
+def test_report_contains_provenance(tmp_path, capsys):
     path = tmp_path / "new" / "result.json"
     report({"benchmark": "none", "timing": Timing(1.0, 2.0, 3.0, 4)}, path)
     written = json.loads(path.read_text())
@@ -36,15 +36,15 @@ def test_a_report_says_where_it_was_measured(tmp_path, capsys):
     assert provenance()["machine"] in capsys.readouterr().out
 
 
-def test_a_description_is_one_line():
+def test_description_is_one_line():
     assert parser("First line.\n\nMore.").description == "First line."
 
 
 @pytest.mark.parametrize("place", ["new.png", "there.png", "new/folders/new.png"])
-def test_files_that_can_be_written(tmp_path, place):
+def test_writable_output_files(tmp_path, place):
     (tmp_path / "there.png").touch()
     assert output_file(str(tmp_path / place)) == tmp_path / place
-    assert [path.name for path in tmp_path.iterdir()] == ["there.png"], "nothing is made"
+    assert [path.name for path in tmp_path.iterdir()] == ["there.png"], "nothing is created"
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_files_that_can_be_written(tmp_path, place):
     [
         pytest.param("folder", "it is a folder", id="a folder"),
         pytest.param("/", "it is a folder", id="the root"),
-        pytest.param("file/new.png", "file is no folder", id="in a file"),
-        pytest.param("file/new/new.png", "file is no folder", id="in a folder in a file"),
+        pytest.param("file/new.png", "file is not a folder", id="in a file"),
+        pytest.param("file/new/new.png", "file is not a folder", id="in a folder in a file"),
         pytest.param(
             "locked/new.png",
             "permission denied",
@@ -62,7 +62,7 @@ def test_files_that_can_be_written(tmp_path, place):
         ),
     ],
 )
-def test_files_that_cannot_be_written(tmp_path, place, reason):
+def test_unwritable_output_files(tmp_path, place, reason):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "locked").mkdir(mode=0o500)
@@ -70,7 +70,7 @@ def test_files_that_cannot_be_written(tmp_path, place, reason):
         output_file(str(tmp_path / place))
 
 
-def test_where_results_cannot_go_is_one_line(tmp_path, capsys):
+def test_unwritable_results_are_a_one_line_error(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         parser("None.").parse_args(["--json", str(tmp_path)])
     assert caught.value.code == 2
@@ -79,7 +79,7 @@ def test_where_results_cannot_go_is_one_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_benchmark_explains_itself(name, monkeypatch, capsys):
+def test_every_benchmark_has_help(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit) as caught:
         import_module(f"benchmarks.{name}").main()
@@ -87,7 +87,7 @@ def test_every_benchmark_explains_itself(name, monkeypatch, capsys):
     assert "--json" in capsys.readouterr().out
 
 
-def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path, monkeypatch):
+def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch):
     file = tmp_path / "gpu.json"
     arguments = ["--device", "cpu", "--warmups", "1", "--runs", "1", "--cases", "1", "--json", str(file)]
     monkeypatch.setattr(sys, "argv", ["gpu", *arguments])

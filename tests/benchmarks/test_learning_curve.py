@@ -1,4 +1,4 @@
-"""The learning curve of runs that went on from one another."""
+"""The learning curve of consecutive runs."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ def run_folder(folder, steps):
     return folder
 
 
-def test_each_run_goes_on_where_the_one_before_it_ended(tmp_path):
+def test_each_run_continues_the_one_before(tmp_path):
     folders = [run_folder(tmp_path / "a", [50, 100]), run_folder(tmp_path / "b", [50])]
     runs = read_runs(folders, batch_size=16)
     assert [run.num_drawn for run in runs] == [[800, 1600], [2400]]
@@ -35,40 +35,41 @@ def test_each_run_goes_on_where_the_one_before_it_ended(tmp_path):
 
 
 @pytest.mark.parametrize("is_there", [pytest.param(True, id="no line"), pytest.param(False, id="no folder")])
-def test_a_folder_without_a_log_is_refused(tmp_path, is_there):
+def test_folder_without_a_log_is_rejected(tmp_path, is_there):
     if is_there:
         (tmp_path / "run").mkdir()
-    with pytest.raises(DataError, match=r"run holds no losses\.jsonl"):
+    with pytest.raises(DataError, match=r"run contains no losses\.jsonl"):
         read_runs([tmp_path / "run"], batch_size=16)
 
 
-def test_a_figure_of_every_run_and_a_picture(tmp_path, monkeypatch, capsys):
+def test_results_of_every_run_and_an_image(tmp_path, monkeypatch, capsys):
     mask = disc((64, 96), 30, 30, 18)
     coco_folder(tmp_path / "eval-coco", [(paint([mask], [(200, 9, 9)], (64, 96)), coco_labels([mask]))])
     folders = [str(run_folder(tmp_path / name, [50, 100])) for name in ("a", "b")]
-    json_file, picture = tmp_path / "curve.json", tmp_path / "figures" / "curve.png"
-    options = ["--imgsz", "64", "--data", str(tmp_path), "--json", str(json_file), "--picture", str(picture)]
+    json_file, image = tmp_path / "curve.json", tmp_path / "figures" / "curve.png"
+    options = ["--imgsz", "64", "--data", str(tmp_path), "--json", str(json_file), "--image", str(image)]
     monkeypatch.setattr(sys, "argv", ["learning_curve", *folders, *options])
     assert main() == 0
     rows = json.loads(json_file.read_text())["runs"]
     assert [row["name"] for row in rows] == ["a", "b"]
     assert all(0 <= row["mask AR@100"] <= row["mask AR@1000"] <= 1 for row in rows)
-    assert cv2.imread(str(picture)).shape[1] > 800
+    assert cv2.imread(str(image)).shape[1] > 800
     assert "b: 3200 images drawn" in capsys.readouterr().out
 
 
-def test_a_wrong_folder_is_one_line(tmp_path, monkeypatch, capsys):
+def test_missing_folder_is_a_one_line_error(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["learning_curve", str(tmp_path / "nothing")])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2
-    assert "holds no losses.jsonl" in capsys.readouterr().err
+    assert "contains no losses.jsonl" in capsys.readouterr().err
 
 
-def test_a_picture_that_cannot_be_written_is_one_line_before_anything_is_read(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("flag", ["--image", "--picture"])
+def test_unwritable_image_is_a_one_line_error_before_anything_is_read(tmp_path, flag, monkeypatch, capsys):
     (tmp_path / "file").touch()
-    picture = tmp_path / "file" / "curve.png"
-    monkeypatch.setattr(sys, "argv", ["learning_curve", str(tmp_path / "nothing"), "--picture", str(picture)])
+    image = tmp_path / "file" / "curve.png"
+    monkeypatch.setattr(sys, "argv", ["learning_curve", str(tmp_path / "nothing"), flag, str(image)])
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 2

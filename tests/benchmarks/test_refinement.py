@@ -1,4 +1,4 @@
-"""Before and after the refiner: which rows are the same, which objects are compared and shown, and the tables."""
+"""Comparison without and with refiner: matching of rows, selection of compared and shown objects, tables."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from benchmarks.refinement import Comparison, before_and_after, main, mask_table
 from benchmarks.refiner_comparison.crops import (
     CAPTION_PX,
     GAP_PX,
-    MAX_PICTURE_BYTES,
+    MAX_IMAGE_BYTES,
     at_percentiles,
     draw,
     rows_of_tiles,
@@ -40,19 +40,24 @@ def some_instances(boxes, logits):
 
 def found(plain_iou, sharp_iou, *, area=100.0):
     crop = crop_of(disc(SIZE, 30, 30, 6))
-    shown = zoom(IMAGE, {"plain": crop, "sharp": crop, "truth": crop})
-    return Found(area, (plain_iou, sharp_iou), (0.5, 0.6), (0.2, 0.4), shown)
+    return Found(
+        area,
+        (plain_iou, sharp_iou),
+        (0.5, 0.6),
+        (0.2, 0.4),
+        zoom(IMAGE, {"plain": crop, "sharp": crop, "truth": crop}),
+    )
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
         pytest.param([], [], id="none"),
-        pytest.param([0.3], [0], id="one is all three"),
+        pytest.param([0.3], [0], id="one value for all three"),
         pytest.param([0.1, 0.2], [1], id="two"),
         pytest.param([value / 100 for value in range(101)], [75, 85, 95], id="ascending"),
         pytest.param([1 - value / 100 for value in range(101)], [25, 15, 5], id="descending"),
-        pytest.param([0.5] * 101, [75, 85, 95], id="equal ones by their order"),
+        pytest.param([0.5] * 101, [75, 85, 95], id="ties by their order"),
     ],
 )
 def test_objects_at_percentiles(values, expected):
@@ -64,10 +69,10 @@ def test_objects_at_percentiles(values, expected):
     [
         pytest.param([], [], id="none"),
         pytest.param([[0, 0, 9, 9], [0, 0, 5, 9], [3, 3, 4, 4]], [1, 2, 3], id="by their boxes"),
-        pytest.param([[0, 0, 9, 9], [0, 0, 9, 9], [3, 3, 4, 4]], [1, 2, 3], id="two boxes cut to the same"),
+        pytest.param([[0, 0, 9, 9], [0, 0, 9, 9], [3, 3, 4, 4]], [1, 2, 3], id="two equal boxes"),
     ],
 )
-def test_rows_are_found_again_in_another_order(boxes, logits):
+def test_rows_are_matched_in_another_order(boxes, logits):
     plain = some_instances(boxes, logits)
     sharp = plain[[2, 0, 1][: len(boxes)]]
     again = sharp[same_rows(plain, sharp).tolist()]
@@ -76,13 +81,13 @@ def test_rows_are_found_again_in_another_order(boxes, logits):
 
 
 @pytest.mark.parametrize("rows", [pytest.param([0], id="one is missing"), pytest.param([0, 0], id="one is another")])
-def test_other_objects_are_refused(rows):
+def test_different_objects_are_rejected(rows):
     plain = some_instances([[0, 0, 9, 9], [0, 0, 5, 9]], [1, 2])
     with pytest.raises(ValueError, match=r"the other|the same objects"):
         same_rows(plain, plain[rows])
 
 
-def test_an_engine_runs_the_same_pictures_once():
+def test_engine_runs_the_same_images_once():
     class Counting:
         name, num_runs = "counting", 0
 
@@ -101,11 +106,11 @@ def test_an_engine_runs_the_same_pictures_once():
     assert once.name == "counting"
 
 
-def test_the_proposal_that_both_sides_fit_on_average_is_compared():
+def test_compared_proposal_has_the_best_mean_iou():
     target = rectangle(SIZE, 10, 10, 30, 30)
     good, half, far = target, rectangle(SIZE, 10, 10, 20, 30), rectangle(SIZE, 60, 40, 70, 50)
     plain = [crop_of(mask) for mask in (good, half, far)]
-    sharp = [crop_of(mask) for mask in (far, good, far)]  # the first proposal got lost, the second was mended
+    sharp = [crop_of(mask) for mask in (far, good, far)]  # the refiner spoils the first proposal and repairs the second
     (one,) = found_objects(IMAGE, plain, sharp, [crop_of(target)], np.array([400.0]))
     assert one.iou == pytest.approx((0.5, 1.0))
     assert one.gain == pytest.approx(0.5)
@@ -122,7 +127,7 @@ def test_the_proposal_that_both_sides_fit_on_average_is_compared():
         pytest.param(0, 400.0, 0, False, id="no proposal"),
     ],
 )
-def test_what_counts_as_found(num_proposals, area, num_found, is_shown):
+def test_found_objects(num_proposals, area, num_found, is_shown):
     crop = crop_of(rectangle(SIZE, 10, 10, 30, 30))
     objects = found_objects(IMAGE, [crop] * num_proposals, [crop] * num_proposals, [crop], np.array([area]))
     assert [one.zoom is not None for one in objects] == [is_shown] * num_found
@@ -133,40 +138,40 @@ def test_what_counts_as_found(num_proposals, area, num_found, is_shown):
     [
         pytest.param(disc(SIZE, 48, 32, 15), 42, id="1.4 times its extent"),
         pytest.param(disc(SIZE, 3, 3, 2), MIN_ZOOM_PX, id="tiny, in the corner"),
-        pytest.param(rectangle(SIZE, 0, 0, 96, 64), 64, id="no more than the image"),
+        pytest.param(rectangle(SIZE, 0, 0, 96, 64), 64, id="limited by the image"),
     ],
 )
-def test_a_zoom_is_a_square_in_the_picture(mask, side):
-    shown = zoom(IMAGE, {"plain": crop_of(mask), "sharp": crop_of(mask & False), "truth": crop_of(mask)})
-    assert shown.pixels.shape == (side, side, 3)
-    assert {one.shape for one in shown.masks.values()} == {(side, side)}
-    assert not shown.masks["sharp"].any()
+def test_zoom_is_a_square_in_the_image(mask, side):
+    crop = zoom(IMAGE, {"plain": crop_of(mask), "sharp": crop_of(mask & False), "truth": crop_of(mask)})
+    assert crop.pixels.shape == (side, side, 3)
+    assert {one.shape for one in crop.masks.values()} == {(side, side)}
+    assert not crop.masks["sharp"].any()
     if side < 64:
-        assert shown.masks["truth"].sum() == mask.sum()
+        assert crop.masks["truth"].sum() == mask.sum()
 
 
-def test_the_drawn_picture_has_a_row_for_each_object(tmp_path):
+def test_image_has_a_row_for_each_object(tmp_path):
     objects = [found(0.5, 0.5 + gain / 200) for gain in range(21)]
     path = tmp_path / "crops" / "crops.png"
     choice = draw(objects, path)
     assert choice.shown == ((0.5, 0.575), (0.5, 0.585), (0.5, 0.595))
     assert (choice.num_objects, choice.median_gain, choice.share_worse) == (21, pytest.approx(0.05), 0.0)
-    assert path.stat().st_size <= MAX_PICTURE_BYTES
+    assert path.stat().st_size <= MAX_IMAGE_BYTES
     assert cv2.imread(str(path)).shape[0] > cv2.imread(str(path)).shape[1]
     assert rows_of_tiles(objects[:2], 50).shape == (2 * (CAPTION_PX + 50 + GAP_PX) - GAP_PX, 3 * 54 - GAP_PX, 3)
 
 
-def test_nothing_to_draw_makes_no_file(tmp_path):
+def test_no_candidates_write_no_file(tmp_path):
     assert draw([], tmp_path / "crops.png") is None
     assert not list(tmp_path.iterdir())
 
 
-def test_the_difference_stands_below():
+def test_table_ends_with_the_difference():
     table = before_and_after("title", ("", "a", "b"), {"plain": (0.25, 0.5), "sharp": (0.5, 0.25)})
-    assert table.rows == (("plain", 0.25, 0.5), ("sharp", 0.5, 0.25), ("more by", 0.25, -0.25))
+    assert table.rows == (("plain", 0.25, 0.5), ("sharp", 0.5, 0.25), ("gain", 0.25, -0.25))
 
 
-def test_tables_of_nothing_have_dashes():
+def test_tables_without_images():
     results = Comparison().results()
     tables = (*mask_tables(results), score_table(results))
     assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
@@ -176,7 +181,7 @@ def test_tables_of_nothing_have_dashes():
     assert words == ["missed", "reached", "missed"]
 
 
-def test_one_command_makes_everything(tmp_path, capsys, monkeypatch):
+def test_command(tmp_path, capsys, monkeypatch):
     mask = disc(SIZE, 30, 30, 18)
     folder = coco_folder(tmp_path / "data" / "eval-coco", [(IMAGE, coco_labels([mask]))] * 2)
     refiner = Refiner()

@@ -49,7 +49,7 @@ def test_every_table(data, weights, tmp_path, monkeypatch, capsys):
     assert {table for table, _ in papers} == set("12345l")
     references = {row["figure"]: row["reference"] for row in rows if row["reference"] is not None}
     assert references == {"everything, all masks": 106.0, "mIoU": 0.504}
-    # No object is large: there is nothing to recall.
+    # No object is large, so there is no recall of large objects.
     figures = {(row["table"][0], row["figure"]): row["here"] for row in rows if row["table"][0] != "1"}
     assert {place for place, here in figures.items() if np.isnan(here)} == {("4", "large"), ("5", "large")}
     assert all(np.isnan(here) or 0 <= here <= 1 for here in figures.values())
@@ -57,10 +57,10 @@ def test_every_table(data, weights, tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert "the first 2 images only" in printed.out
     assert "paper  reference     here" in printed.out
-    assert "left out" not in printed.err
+    assert "skipped" not in printed.err
 
 
-def test_the_figures_are_those_of_the_evaluation(data, weights, tmp_path, monkeypatch):
+def test_figures_equal_the_evaluation(data, weights, tmp_path, monkeypatch):
     arguments = ["--weights", weights, "--imgsz", 96, "--device", "cpu", "--json", tmp_path / "paper.json"]
     assert run(monkeypatch, *arguments, "--coco", data / "coco", "--only", "coco", "boxes") == 0
     rows = {row["figure"]: row["here"] for row in json.loads((tmp_path / "paper.json").read_text())["rows"]}
@@ -78,25 +78,25 @@ def test_the_figures_are_those_of_the_evaluation(data, weights, tmp_path, monkey
     }
 
 
-def test_what_is_absent_is_named_before_anything_is_measured(weights, tmp_path, monkeypatch, capsys):
+def test_missing_data_sets_are_reported_before_anything_is_measured(weights, tmp_path, monkeypatch, capsys):
     arguments = ["--weights", weights, "--imgsz", 96, "--runs", 1, "--device", "cpu"]
     assert run(monkeypatch, *arguments, "--coco", tmp_path, "--bsds", tmp_path / "nowhere") == 0
     printed = capsys.readouterr()
-    assert [line.partition(";")[0] for line in printed.err.splitlines() if "left out" in line] == [
-        f"table 2 left out: --bsds {tmp_path / 'nowhere'} is no folder",
-        f"table 3, labelled boxes of COCO left out: {tmp_path} has no val2017/, nor has images/ in it",
-        "tables 4 and 5, labelled boxes of LVIS left out: no --lvis is given",
+    assert [line.partition(";")[0] for line in printed.err.splitlines() if "skipped" in line] == [
+        f"table 2 skipped: --bsds {tmp_path / 'nowhere'} is not a folder",
+        f"table 3, labelled boxes of COCO skipped: {tmp_path} contains neither val2017/ nor images/val2017/",
+        "tables 4 and 5, labelled boxes of LVIS skipped: --lvis is not set",
     ]
     assert "fetch COCO val2017: http://images.cocodataset.org/zips/val2017.zip" in printed.err
     assert "1 speed, ms" in printed.out
 
 
-def test_nothing_to_measure_is_no_success(tmp_path, monkeypatch, capsys):
+def test_nothing_to_measure_is_a_failure(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "--weights", "default", "--coco", tmp_path, "--only", "coco", "edges") == 2
-    assert len([line for line in capsys.readouterr().err.splitlines() if "left out" in line]) == 2
+    assert len([line for line in capsys.readouterr().err.splitlines() if "skipped" in line]) == 2
 
 
-def test_a_table_that_fails_costs_the_others_nothing(data, weights, tmp_path, monkeypatch, capsys):
+def test_failing_table_does_not_affect_the_others(data, weights, tmp_path, monkeypatch, capsys):
     shutil.copytree(data / "coco", tmp_path / "coco")
     (tmp_path / "coco" / "val2017" / "002.png").write_bytes(b"cut off")
     arguments = ["--weights", weights, "--imgsz", 96, "--device", "cpu", "--json", tmp_path / "paper.json"]
@@ -107,18 +107,18 @@ def test_a_table_that_fails_costs_the_others_nothing(data, weights, tmp_path, mo
 
 
 @pytest.mark.parametrize("flags", [["--limit", 0], ["--runs", "few"], ["--only", "everything"]], ids=str)
-def test_flags_that_make_no_sense(flags, monkeypatch, capsys):
+def test_invalid_flags(flags, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, *flags)
     assert flags[0] in capsys.readouterr().err
 
 
-def test_weights_that_are_not_there(tmp_path, monkeypatch, capsys):
+def test_missing_weights(tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "--weights", tmp_path / "none.pt", "--only", "speed") == 2
     assert "reproduce_paper: no weights at" in capsys.readouterr().err
 
 
-def test_results_that_cannot_be_written_are_told_first(data, tmp_path, monkeypatch, capsys):
+def test_unwritable_results_are_reported_first(data, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(monkeypatch, "--weights", "default", "--json", data / "coco" / "val2017" / "001.png" / "a.json")
     assert stopped.value.code == 2

@@ -23,7 +23,7 @@ def minutes(
     ("age_ms", "holds"),
     [pytest.param(149.0, True, id="just-below"), pytest.param(151.0, False, id="just-above")],
 )
-def test_age_may_be_three_frame_times_and_the_networks_own(age_ms: float, holds: bool):
+def test_age_limit_is_three_frame_times_and_the_network_time(age_ms: float, holds: bool):
     verdict = _verdict(minutes(age_ms=age_ms), [33.3, 33.4, 900.0], STATUS)
     assert verdict["age"][0] is holds
     assert "limit 150 ms" in verdict["age"][1]
@@ -36,21 +36,21 @@ def test_age_may_be_three_frame_times_and_the_networks_own(age_ms: float, holds:
         pytest.param(lambda second: 300.0 if second < 60 else 400.0, 4, True, id="warm-up-does-not-count"),
         pytest.param(lambda second: 400.0 + second / 10, 4, False, id="leak"),
         pytest.param(lambda second: 400.0 - second / 10, 4, True, id="shrinks"),
-        pytest.param(lambda second: 400.0, 1, False, id="too-short-to-tell"),
+        pytest.param(lambda second: 400.0, 1, False, id="too-short"),
     ],
 )
 def test_memory_must_not_grow(rss: Callable[[int], float], count: int, holds: bool):
     assert _verdict(minutes(rss=rss, count=count), [33.3], STATUS)["memory"][0] is holds
 
 
-def test_a_minute_without_messages_has_no_ages():
+def test_minute_without_messages_has_no_ages():
     summary = Minute().summary()
     assert summary["fps"] == 0
     assert math.isnan(summary["age_p95_ms"])
 
 
 class FakeSubscriber:
-    """Hands out messages 30 ms apart in source time, every second frame dropped, and then nothing."""
+    """Return messages 30 ms apart in source time, with every second frame dropped, and then None."""
 
     def __init__(self, num_messages: int) -> None:
         self._messages = iter([self._message(2 * nth) for nth in range(num_messages)])
@@ -71,7 +71,7 @@ class FakeProcess:
     rss = 400_000_000
 
 
-def test_frame_time_counts_the_frames_that_were_dropped():
+def test_frame_time_includes_dropped_frames():
     frame_times_ms: list[float] = []
     listened: Iterator[Minute] = _listen(FakeSubscriber(5), FakeProcess(), 0.01, frame_times_ms)  # type: ignore[arg-type]
     (minute,) = listened

@@ -1,4 +1,4 @@
-"""The table of the benchmark of identities."""
+"""The table of the tracking benchmark."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from tests.support.stages import make_instances
 SIZE = (200, 400)
 
 
-def film(num_frames: int = 12) -> list[Step]:
-    """A box that moves, and a row that counts for nothing."""
+def sequence_of(num_frames: int = 12) -> list[Step]:
+    """Return frames with a moving box and a row that does not count."""
     steps = []
     for index in range(num_frames):
         boxes = [(2 * index, 20, 2 * index + 50, 70), (300, 90, 350, 150)]
@@ -19,18 +19,18 @@ def film(num_frames: int = 12) -> list[Step]:
     return steps
 
 
-def test_a_row_for_each_tracker_with_all_seeds_added_up():
-    asked = []
+def test_one_row_per_tracker_with_all_seeds_added():
+    requested = []
 
     def sequences(seed: int) -> list[Step]:
-        asked.append(seed)
-        return film()
+        requested.append(seed)
+        return sequence_of()
 
-    rows = compare("film", sequences, [4, 5])
-    assert asked == [4, 5]
+    rows = compare("sequence", sequences, [4, 5])
+    assert requested == [4, 5]
     assert [row.tracker for row in rows] == list(TRACKERS)
     for row in rows:
-        assert (row.variant, row.num_frames, row.num_truth) == ("film", 24, 24)
+        assert (row.variant, row.num_frames, row.num_truth) == ("sequence", 24, 24)
         assert (row.switches, row.id_precision) == (0, 1.0)
         assert 0.5 < row.idf1 < 1.0, "the first frames are tentative"
         assert row.update_ms > 0

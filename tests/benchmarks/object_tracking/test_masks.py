@@ -1,4 +1,4 @@
-"""Masks on the grid of a network, as the benchmark of identities feeds and compares them."""
+"""Masks on the grid of a network, as used by the tracking benchmarks."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def squares(*corners: tuple[float, float], side: float = 160.0) -> Instances:
     return instances_of(boxes, np.ones(len(boxes)), crops)
 
 
-def test_masks_lie_in_their_boxes():
+def test_masks_are_inside_their_boxes():
     instances = squares((320, 160))
     inside = (instances.mask_logits[0] > 0).nonzero()
     scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
@@ -31,5 +31,5 @@ def test_iou_of_all_pairs():
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 1), (1, 0)])
-def test_iou_with_nothing(first, second):
+def test_iou_of_empty_sets(first, second):
     assert mask_iou(squares(*[(0, 0)] * first), squares(*[(0, 0)] * second)).shape == (first, second)

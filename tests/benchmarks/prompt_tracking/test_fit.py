@@ -2,11 +2,11 @@ import torch
 
 from benchmarks.prompt_tracking.fit import fit
 from streamseg.prompting.reid import FEATURES
-from tests.support.prompt_sequences import film
+from tests.support.prompt_sequences import cup_and_kite
 
 
-def test_the_fit_finds_what_tells_objects_apart():
-    fitted = fit([[film("c" * 30)], [film("c" * 20 + "." * 5 + "c" * 10)]])
+def test_fit_weights_distinguish_objects():
+    fitted = fit([[cup_and_kite("c" * 30)], [cup_and_kite("c" * 20 + "." * 5 + "c" * 10)]])
     weights = fitted["weights"]
     assert isinstance(weights, dict)
     assert tuple(weights) == FEATURES
