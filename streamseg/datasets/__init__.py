@@ -1,6 +1,6 @@
 """Labelled images on disk, and reading them.
 
-samples       labelled images for training, whatever the format of their folder
+samples       labelled images for training, independent of the folder format
 coco          COCO annotation files: polygons, run lengths, categories
 coco_folder   samples from a folder with one COCO annotation file
 coco_writer   writing COCO annotation files

@@ -1,4 +1,4 @@
-"""Labelled images for training, whatever the format of their folder; every category becomes one."""
+"""Labelled images for training, independent of the folder format; all categories are merged into one."""
 
 from __future__ import annotations
 

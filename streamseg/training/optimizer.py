@@ -66,7 +66,7 @@ class Optimizer:
 def build_optimizer(kind: str, network: Network, *, weight_decay: float) -> Optimizer:
     """Build the optimizer of a network; weight decay applies only to convolutions, not to biases and batch norms.
 
-    Muon orthogonalises each matrix update, so that all directions learn at the same rate; a convolution is treated as
+    Muon orthogonalises each matrix update, so all directions learn at the same rate; a convolution is treated as
     an outputs-by-inputs matrix. Its steps are scaled to the size of AdamW's (Liu et al., arXiv 2502.16982), so both
     share one learning rate and weight decay.
 
