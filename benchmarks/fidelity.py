@@ -44,7 +44,7 @@ def network_rows() -> Iterator[Row]:
 
     def row(text: str, tolerance: str, arithmetic: Arithmetic, quantity: str, num_runs: int = 2) -> Row:
         found = [
-            fidelity.network_differences(fidelity.answers(name)[arithmetic], name, version)[quantity]
+            fidelity.network_differences(fidelity.predictions(name)[arithmetic], name, version)[quantity]
             for name, version in runs[:num_runs]
         ]
         return Row(text, tolerance, *(f"{difference:.1e}" for difference in found))
@@ -72,7 +72,7 @@ def network_rows() -> Iterator[Row]:
         *(f"{difference:.1e}" for difference in own),
     )
     for text, (name, version) in (("rectangular, two images", wide), ("no activation in SPPF", identity)):
-        differences = fidelity.network_differences(fidelity.answers(name)["float32"], name, version)
+        differences = fidelity.network_differences(fidelity.predictions(name)["float32"], name, version)
         worst = max(differences[quantity] for quantity in ("boxes_px", "scores", "coefficients", "prototypes"))
         yield Row(f"head, float32, {text}: the largest of the four", "1e-4", f"{worst:.1e}")
 
@@ -81,7 +81,7 @@ def detection_rows() -> Iterator[Row]:
     """Compare the detections after suppression."""
     for setting_name, (conf, iou, max_det) in scripted.NMS_SETTINGS.items():
         objects = [
-            fidelity.detection_differences(fidelity.answers(name)["folded"], name, OFFICIAL)[f"{setting_name}/0"]
+            fidelity.detection_differences(fidelity.predictions(name)["folded"], name, OFFICIAL)[f"{setting_name}/0"]
             for name in ("s_square", "x_square")
         ]
         texts = [f"{'same' if found.same_rows else 'other'} {found.num_objects}" for found in objects]
@@ -128,7 +128,7 @@ def network_mask_rows(causes: dict[str, dict[str, object]]) -> Iterator[Row]:
     """Compare masks of the networks' objects. Random prototypes are rugged, so rules matter more than usual."""
     for version in (OFFICIAL, PRESENT):
         found = {
-            name: fidelity_masks.network_mask_difference(fidelity.answers(name)["folded"], name, version)
+            name: fidelity_masks.network_mask_difference(fidelity.predictions(name)["folded"], name, version)
             for name in ("s_wide", "x_square")
         }
         yield Row(

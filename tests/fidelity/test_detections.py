@@ -1,4 +1,4 @@
-"""What is left of scripted candidates, ours against the reference's: see golden/reference/README.md."""
+"""Kept rows of scripted candidates, compared with the reference: see golden/reference/README.md."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ from tests.golden.reference import scripted
 from tests.support.fidelity import LAST_WITH_PROMPTER, OFFICIAL, PRESENT, VERSIONS, candidate_difference, golden
 
 TIED = {("ties", OFFICIAL), ("all_equal", OFFICIAL), ("ties", PRESENT), ("all_equal", PRESENT)}
-"""Sets with equal scores, and the releases that put those in any order."""
+"""Sets with equal scores, and the releases that order them arbitrarily."""
 
 
 class CandidateEngine:
-    """Answers with scripted candidates; the mask logits of a row are its number everywhere."""
+    """Return scripted candidates; all mask logits of a row equal its number."""
 
     name = "scripted"
     refiner = None
@@ -42,35 +42,35 @@ class CandidateEngine:
 @pytest.mark.parametrize("setting", scripted.NMS_SETTINGS)
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", scripted.candidates())
-def test_the_same_rows_in_the_same_order(name, version, setting):
-    same, same_but_for_ties = candidate_difference(name, setting, version)
-    assert same or ((name, version) in TIED and same_but_for_ties)
+def test_same_rows_in_the_same_order(name, version, setting):
+    same, same_up_to_ties = candidate_difference(name, setting, version)
+    assert same or ((name, version) in TIED and same_up_to_ties)
 
 
 @pytest.mark.parametrize("setting", scripted.NMS_SETTINGS)
 @pytest.mark.parametrize("name", sorted(set(scripted.candidates()) - {"without_extent", "beyond_the_input"}))
-def test_the_segmenter_keeps_the_same_rows(name, setting):
+def test_segmenter_keeps_the_same_rows(name, setting):
     boxes, scores = scripted.candidates()[name]
     conf, iou, max_det = scripted.NMS_SETTINGS[setting]
     rows = golden("detections", LAST_WITH_PROMPTER)[f"{name}/{setting}"]
-    picture = np.zeros((*scripted.CANDIDATE_INPUT, 3), np.uint8)
+    image = np.zeros((*scripted.CANDIDATE_INPUT, 3), np.uint8)
     with Segmenter(engine=CandidateEngine(boxes, scores), conf=conf, iou=iou, max_det=max_det) as segmenter:
-        (instances,) = segmenter([picture])
+        (instances,) = segmenter([image])
     np.testing.assert_array_equal(instances.mask_logits[:, 0, 0].numpy(), rows)
     np.testing.assert_array_equal(instances.boxes.numpy(), boxes[rows])
     np.testing.assert_array_equal(instances.scores.numpy(), scores[rows])
 
 
-def test_objects_without_extent_in_the_picture_are_left_out_where_the_reference_keeps_them():
+def test_objects_without_extent_in_the_image_are_omitted_though_the_reference_keeps_them():
     boxes, scores = scripted.candidates()["beyond_the_input"]
-    picture = np.zeros((*scripted.CANDIDATE_INPUT, 3), np.uint8)
-    (instances,) = Segmenter(engine=CandidateEngine(boxes, scores), conf=0.4, iou=0.9)([picture])
+    image = np.zeros((*scripted.CANDIDATE_INPUT, 3), np.uint8)
+    (instances,) = Segmenter(engine=CandidateEngine(boxes, scores), conf=0.4, iou=0.9)([image])
     assert golden("detections", PRESENT)["beyond_the_input/official_script"].tolist() == [0, 1, 2, 3]
     assert instances.mask_logits[:, 0, 0].tolist() == [0, 1]
     assert instances.boxes.tolist() == [[0, 0, 30, 40], [990, 700, 1024, 768]]
 
 
-def test_a_score_of_exactly_conf_is_not_enough():
+def test_score_must_exceed_conf():
     rows = golden("detections", OFFICIAL)["score_at_conf/official_script"]
     _, scores = scripted.candidates()["score_at_conf"]
     assert np.float32(0.4) in scores

@@ -1,4 +1,4 @@
-"""The network's input bytes against the reference's: see golden/reference/README.md."""
+"""The bytes of the network input, compared with the reference: see golden/reference/README.md."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from tests.golden.reference import scripted
 from tests.support.fidelity import OFFICIAL, PRESENT, golden, letterbox_difference
 
 TOLERANCE = 0
-"""Grey levels."""
+"""Largest allowed difference in grey levels."""
 
 
 @pytest.mark.parametrize("version", [OFFICIAL, PRESENT])
 @pytest.mark.parametrize("shape", ["auto", "square"])
 @pytest.mark.parametrize("name", scripted.LETTERBOXES)
-def test_every_byte_is_the_reference_s(name, shape, version):
+def test_bytes_equal_the_reference(name, shape, version):
     difference = letterbox_difference(name, shape, version)
     if difference is None:
         pytest.fail(f"the reference raised {golden('letterbox', version)[f'{name}/{shape}/raises']}")

@@ -1,6 +1,6 @@
-"""How far streamseg is from the reference packages' answers in `golden/reference`: networks, detections, letterboxes.
+"""Differences between streamseg and the reference packages (`golden/reference`): networks, detections, letterboxes.
 
-The tests hold these figures to their tolerances; `benchmarks/fidelity.py` prints them.
+The tests check these figures against tolerances; `benchmarks/fidelity.py` prints them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tests.support.paths import GOLDEN
 FOLDER = GOLDEN / "reference"
 
 OFFICIAL = "8.0.120"
-"""The release that the official FastSAM repository carries within it."""
+"""The release bundled with the official FastSAM repository."""
 LAST_WITH_PROMPTER = "8.2.60"
-"""A release with FastSAMPrompt, and with the masks of the official repository's last commits."""
+"""A release with FastSAMPrompt and with the masks of the official repository's last commits."""
 PRESENT = "8.4.190"
 
 VERSIONS = (OFFICIAL, LAST_WITH_PROMPTER, PRESENT)
@@ -37,13 +37,13 @@ VERSIONS = (OFFICIAL, LAST_WITH_PROMPTER, PRESENT)
 
 @cache
 def golden(quantity: str, version: str) -> Mapping[str, npt.NDArray[Any]]:
-    """The arrays of one golden file."""
+    """Load the arrays of one golden file."""
     with np.load(FOLDER / f"{quantity}_{version}.npz", allow_pickle=False) as file:
         return dict(file)
 
 
 def seeded_network(run: scripted.NetworkRun) -> Network:
-    """Our network with the weights that the reference had, by tensor name."""
+    """Build our network with the reference's weights, by tensor name."""
     config = NetworkConfig.of_size(run.size, reg_max=run.reg_max)  # type: ignore[arg-type]
     with torch.device("meta"):
         shapes = {name: tuple(tensor.shape) for name, tensor in Network(config).state_dict().items()}
@@ -52,13 +52,13 @@ def seeded_network(run: scripted.NetworkRun) -> Network:
 
 
 Arithmetic = Literal["float32", "folded", "float64"]
-"""The network as it is loaded; with its batch norms folded, as it runs; and exact."""
+"""The network as loaded; with folded batch norms, as it runs; and in double precision."""
 
 
 @cache
 @torch.inference_mode()
-def answers(name: str) -> dict[Arithmetic, DecodedPredictions]:
-    """Our answers in one of the golden runs."""
+def predictions(name: str) -> dict[Arithmetic, DecodedPredictions]:
+    """Compute our predictions for one of the golden runs."""
     run = scripted.NETWORK_RUNS[name]
     network = seeded_network(run)
     images = torch.from_numpy(pictures(run.input_size, run.num_pictures)).permute(0, 3, 1, 2).contiguous()
@@ -69,9 +69,9 @@ def answers(name: str) -> dict[Arithmetic, DecodedPredictions]:
 
 
 def network_differences(decoded: DecodedPredictions, name: str, version: str) -> dict[str, float]:
-    """Largest differences from the reference: boxes in input pixels and in cells, the others absolute.
+    """Return the largest differences from the reference: boxes in input pixels and in cells, the others absolute.
 
-    A cell is what the network measures boxes in: 8, 16 or 32 pixels, by the anchor's level. `exact` are the
+    A cell is the network's unit of boxes: 8, 16 or 32 pixels, depending on the anchor's level. `exact` refers to the
     reference's boxes in float64.
     """
     theirs = golden("network", version)
@@ -86,10 +86,10 @@ def network_differences(decoded: DecodedPredictions, name: str, version: str) ->
         "means": means,
         "prototype_means": prototypes.mean(axis=(2, 3)),
     }
-    apart = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/boxes"])
+    difference = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/boxes"])
     exact = np.abs(boxes[:, anchors_kept] - theirs[f"{name}/exact_boxes"])
     return {
-        "boxes_px": float(apart.max()),
+        "boxes_px": float(difference.max()),
         "exact_boxes_px": float(exact.max()),
         "exact_boxes_cells": float((exact / strides).max()),
         **{quantity: float(np.abs(values - theirs[f"{name}/{quantity}"]).max()) for quantity, values in ours.items()},
@@ -97,7 +97,7 @@ def network_differences(decoded: DecodedPredictions, name: str, version: str) ->
 
 
 def own_differences(name: str, version: str) -> dict[str, float]:
-    """How far the reference is from itself when its batch norms are folded: boxes in pixels, the others absolute."""
+    """Return the reference's differences with and without folded batch norms: boxes in pixels, others absolute."""
     quantities = ("boxes_px", "scores", "coefficients", "prototypes")
     return dict(zip(quantities, golden("network", version)[f"{name}/own"].tolist(), strict=True))
 
@@ -105,7 +105,7 @@ def own_differences(name: str, version: str) -> dict[str, float]:
 def chosen(
     boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], setting: scripted.NmsSetting
 ) -> npt.NDArray[np.int64]:
-    """Rows that our suppression leaves of boxes (N, 4) and scores (N,), in its order, as in `Segmenter`."""
+    """Return the rows of boxes (N, 4) and scores (N,) kept by our suppression, in its order, as in `Segmenter`."""
     above = np.flatnonzero(scores > setting.conf)
     kept = nms(torch.from_numpy(boxes[above]), torch.from_numpy(scores[above]), setting.iou, max_kept=setting.max_det)
     return above[kept.numpy()]
@@ -113,7 +113,7 @@ def chosen(
 
 @dataclass(frozen=True)
 class DetectionDifference:
-    """Detections of one network run in one setting."""
+    """Comparison of the detections of one network run in one setting."""
 
     num_objects: int
     same_rows: bool
@@ -122,7 +122,7 @@ class DetectionDifference:
 
 
 def detection_differences(decoded: DecodedPredictions, name: str, version: str) -> dict[str, DetectionDifference]:
-    """After suppression: by setting and image, whether the same anchors are left, in the same order."""
+    """Compare detections after suppression by setting and image: whether the same anchors remain in the same order."""
     theirs = golden("network", version)
     differences = {}
     for setting_name, setting in scripted.NMS_SETTINGS.items():
@@ -142,10 +142,10 @@ def detection_differences(decoded: DecodedPredictions, name: str, version: str) 
 
 
 def candidate_difference(name: str, setting_name: str, version: str) -> tuple[bool, bool]:
-    """Whether the reference's rows of scripted candidates are ours; and if not, whether they are but for ties.
+    """Compare the kept rows of scripted candidates: whether they are equal, and whether they are equal up to ties.
 
-    8.0.120 and 8.4.190 put equal scores in an order that is any (an unstable sort), ours keep the order that
-    they come in. They agree but for ties when ours are the same once the reference's come first among equals.
+    8.0.120 and 8.4.190 order equal scores arbitrarily (an unstable sort), ours keep the input order. Rows are equal up
+    to ties if ours match after the reference's rows are moved to the front.
     """
     boxes, scores = scripted.candidates()[name]
     setting = scripted.NMS_SETTINGS[setting_name]
@@ -158,16 +158,16 @@ def candidate_difference(name: str, setting_name: str, version: str) -> tuple[bo
 
 @dataclass(frozen=True)
 class LetterboxDifference:
-    """One letterboxed image."""
+    """Comparison of one letterboxed image."""
 
     same_bytes: bool
     same_size: bool
     largest: int
-    """Largest difference of a sampled byte; 255 where the sizes differ."""
+    """Largest difference of a sampled byte; 255 if the sizes differ."""
 
 
 def letterbox_difference(name: str, shape: Literal["auto", "square"], version: str) -> LetterboxDifference | None:
-    """Our network input against the reference's; None where the reference raises."""
+    """Compare our network input with the reference's; None if the reference raises."""
     theirs, key = golden("letterbox", version), f"{name}/{shape}"
     if f"{key}/raises" in theirs:
         return None

@@ -1,6 +1,6 @@
-"""How far streamseg's masks are from the reference packages' in `golden/reference`, and what they differ by.
+"""Differences between streamseg's masks and those of the reference packages (`golden/reference`), and their causes.
 
-The tests hold these figures to their tolerances; `benchmarks/fidelity.py` prints them.
+The tests check these figures against tolerances; `benchmarks/fidelity.py` prints them.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from tests.support.fidelity import OFFICIAL, PRESENT, chosen, golden
 Masks = npt.NDArray[np.bool_]
 
 Kind = Literal["native", "plain"]
-"""`native`: at the image's size (`retina_masks`); `plain`: at the size of the network's input."""
+"""`native`: at image size (`retina_masks`); `plain`: at the size of the network input."""
 
 
 @dataclass(frozen=True)
 class MaskDifference:
-    """Masks of one scene: how alike, and what the differing pixels come from."""
+    """Comparison of the masks of one scene, with the causes of differing pixels."""
 
     mean_iou: float
-    """Of ours with the reference's."""
+    """Mean IoU of our masks with the reference's."""
     least_iou: float
     num_pixels: int
-    """Pixels of either."""
+    """Number of pixels in either."""
     causes: dict[str, int]
-    """Pixels that change when our rule is exchanged for the reference's, one after the other."""
+    """Number of pixels that change as our rules are replaced by the reference's one by one, by rule."""
     unexplained: int
-    """Pixels that still differ when all rules are the reference's."""
+    """Number of pixels that still differ after all rules have been replaced."""
 
 
 def scene_place(scene: scripted.MaskScene) -> Letterbox:
-    """Where the scene's image lies in its input."""
+    """Return the position of the scene's image in its input."""
     return letterbox_into(scene.image_size, scene.input_size)
 
 
 def scene_logits(scene: scripted.MaskScene) -> Tensor:
-    """Mask logits (K, H / 4, W / 4)."""
+    """Compute mask logits (K, H / 4, W / 4)."""
     prototypes = torch.from_numpy(scene.prototypes)
     return (torch.from_numpy(scene.coefficients) @ prototypes.flatten(1)).view(-1, *prototypes.shape[1:])
 
 
 def scene_instances(scene: scripted.MaskScene, kind: Kind, version: str) -> Instances:
-    """The scene's objects: for `plain` in an image that is the input itself, padding included."""
+    """Return the scene's objects; for `plain`, the image is the input itself, including padding."""
     boxes = torch.from_numpy(golden("masks", version)[f"{scene.name}/boxes"])
     place, size = scene_place(scene).to_image(4), scene.image_size
     if kind == "plain":
@@ -65,7 +65,7 @@ def scene_instances(scene: scripted.MaskScene, kind: Kind, version: str) -> Inst
 
 
 def golden_masks(scene: scripted.MaskScene, kind: Kind, version: str) -> Masks:
-    """The reference's masks (K, H, W)."""
+    """Return the reference's masks (K, H, W)."""
     size = scene.image_size if kind == "native" else scene.input_size
     return _unpacked(golden("masks", version)[f"{scene.name}/{kind}"], (len(scene.boxes), *size))
 
@@ -75,25 +75,25 @@ def _unpacked(bits: npt.NDArray[np.uint8], shape: tuple[int, int, int]) -> Masks
 
 
 def full_masks(instances: Instances) -> Masks:
-    """Our masks, each at full size: (K, H, W)."""
+    """Compute our masks at full size: (K, H, W)."""
     return np.stack([mask.full(instances.image_size) for mask in instance_masks(instances)])
 
 
 def mask_ious(masks: Masks, others: Masks) -> npt.NDArray[np.float64]:
-    """IoU (K,) of masks (K, H, W); 1 where both are empty."""
+    """Return the IoU (K,) of masks (K, H, W); 1 if both are empty."""
     shared, union = (masks & others).sum(axis=(1, 2)), (masks | others).sum(axis=(1, 2))
     return np.where(union > 0, shared / np.maximum(union, 1), 1.0)
 
 
 @cache
 def mask_difference(name: str, kind: Kind, version: str) -> MaskDifference:
-    """Our masks of a scripted scene against the reference's, and the causes of what differs."""
+    """Compare our masks of a scripted scene with the reference's."""
     scene = scripted.mask_scene(name)
     return _difference(scene_instances(scene, kind, version), golden_masks(scene, kind, version), kind, version)
 
 
 def network_mask_difference(decoded: DecodedPredictions, name: str, version: str) -> MaskDifference:
-    """The same of objects that a network found, in an image of several times the input's size."""
+    """Compare masks of objects found by a network, in an image several times the input's size."""
     setting = scripted.NMS_SETTINGS["official_script"]
     rows = chosen(decoded.boxes[0].numpy(), decoded.scores[0].numpy(), setting)[: scripted.NUM_NETWORK_MASKS]
     input_size, factor = scripted.NETWORK_RUNS[name].input_size, scripted.NETWORK_PICTURE
@@ -113,8 +113,8 @@ def network_mask_difference(decoded: DecodedPredictions, name: str, version: str
 def _difference(instances: Instances, theirs: Masks, kind: Kind, version: str) -> MaskDifference:
     ours = state = full_masks(instances)
     causes = {}
-    for cause, exchanged in _exchanged_rules(instances, kind, version):
-        masks = exchanged()
+    for cause, masks_of in _replaced_rules(instances, kind, version):
+        masks = masks_of()
         causes[cause] = int((state != masks).sum())
         state = masks
     ious = mask_ious(ours, theirs)
@@ -127,8 +127,8 @@ def _difference(instances: Instances, theirs: Masks, kind: Kind, version: str) -
     )
 
 
-def _exchanged_rules(instances: Instances, kind: Kind, version: str) -> list[tuple[str, Callable[[], Masks]]]:
-    """Causes, and the masks with this and all earlier rules exchanged for the reference's."""
+def _replaced_rules(instances: Instances, kind: Kind, version: str) -> list[tuple[str, Callable[[], Masks]]]:
+    """Return causes with functions that compute the masks after replacing this and all earlier rules."""
     height, width = instances.image_size
     whole = instances.boxes.new_tensor([0, 0, width, height]).expand(len(instances), 4)
     uncut = full_masks(
@@ -140,7 +140,7 @@ def _exchanged_rules(instances: Instances, kind: Kind, version: str) -> list[tup
         logits = instances.mask_logits.sigmoid() - 0.5 if sigmoid else instances.mask_logits
         if kind == "plain" and version != PRESENT:
             grid = (logits.shape[1], logits.shape[2])
-            # In cells, and outside of the box the value is 0 before the threshold is taken off.
+            # In cells; outside the box the value is 0 before the threshold is subtracted.
             cut = torch.from_numpy(_inside(instances.boxes / 4, grid))
             floor = -0.5 if sigmoid else 0.0
             return _stretched(torch.where(cut, logits, floor), (height, width)) > 0
@@ -160,7 +160,7 @@ def _exchanged_rules(instances: Instances, kind: Kind, version: str) -> list[tup
 
 
 def _inside(boxes: Tensor, size: tuple[int, int]) -> Masks:
-    """Pixels whose index lies in the boxes (K, 4): bool (K, H, W). With boxes moved by -0.5: whose centre does."""
+    """Return the pixels whose index is in the boxes (K, 4): bool (K, H, W). For centres, shift the boxes by -0.5."""
     x, y = torch.arange(size[1])[None, None, :], torch.arange(size[0])[None, :, None]
     x0, y0, x1, y1 = boxes[:, :, None, None].unbind(dim=1)
     return ((x >= x0) & (x < x1) & (y >= y0) & (y < y1)).numpy()
@@ -171,14 +171,14 @@ def _stretched(logits: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]
 
 
 def _without_padding(logits: Tensor, image_size: tuple[int, int], version: str) -> Tensor:
-    """Logits of the image alone, as the reference cuts them out: in whole cells."""
+    """Crop the logits of the image, in whole cells as the reference does."""
     extents = (logits.shape[1], logits.shape[2])
-    if version != PRESENT:  # the padding's size is rounded down, once for each side
+    if version != PRESENT:  # the padding is rounded down on each side
         gain = min(extent / length for extent, length in zip(extents, image_size, strict=True))
         pads = [(extent - length * gain) / 2 for extent, length in zip(extents, image_size, strict=True)]
         rows, columns = (slice(int(pad), int(extent - pad)) for pad, extent in zip(pads, extents, strict=True))
         return logits[:, rows, columns]
-    # The grid is first made so much finer (1, 2 or 4 times) that the input's padding is a whole number of cells.
+    # The grid is first refined (1, 2 or 4 times) so that the input's padding is a whole number of cells.
     input_gain = min(4 * extent / length for extent, length in zip(extents, image_size, strict=True))
     totals = [
         4 * extent - max(round(length * input_gain), 1) for extent, length in zip(extents, image_size, strict=True)
@@ -195,7 +195,7 @@ def _without_padding(logits: Tensor, image_size: tuple[int, int], version: str) 
 
 
 def stretched_iou(name: str, version: str) -> float:
-    """Mean IoU of our masks with the plain ones as the official program draws them: stretched, padding and all."""
+    """Return the mean IoU of our masks with plain ones stretched including their padding, as drawn officially."""
     scene = scripted.mask_scene(name)
     ours = full_masks(scene_instances(scene, "native", version))
     plain = torch.from_numpy(golden_masks(scene, "plain", version)).float()
@@ -203,7 +203,7 @@ def stretched_iou(name: str, version: str) -> float:
 
 
 def box_difference(name: str, version: str) -> tuple[float, float]:
-    """Largest difference of boxes in the image, and the bound that one gain for both axes explains, in pixels."""
+    """Return the largest difference of boxes in the image, and its bound from one gain for both axes, in pixels."""
     scene = scripted.mask_scene(name)
     theirs = golden("masks", version)[f"{name}/boxes"]
     place = scene_place(scene)
