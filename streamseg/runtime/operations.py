@@ -39,7 +39,7 @@ def control_operations(runtime: Runtime, on_prompts: Callable[[], None] | None =
         runtime: the run.
         on_prompts: called after the prompts have changed; its exceptions are raised by the operation.
     """
-    pipeline = runtime.pipeline
+    pipeline, source_ids = runtime.pipeline, runtime.source_ids
     changing = threading.Lock()
 
     def prompts_in_force() -> dict[str, Any]:
@@ -81,7 +81,7 @@ def control_operations(runtime: Runtime, on_prompts: Callable[[], None] | None =
         if not isinstance(replaces_all, bool):
             raise DataError(f'"replace" must be true or false, got {str(replaces_all)[:40]!r}')
         given = prompts_from_json(args["prompts"])
-        _check_sources(given, runtime.source_ids)
+        _check_sources(given, source_ids)
         _check_image_sizes(given, pipeline.image_sizes)
         with changing:
             before = {prompt.prompt_id: prompt for prompt in pipeline.prompts}
