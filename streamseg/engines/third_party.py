@@ -174,12 +174,12 @@ def _tried(
     grey = np.full(shape, 114 / 255, images.dtype)
     with quiet():
         try:
-            answers = trial.run([port.name for port in outputs], {images.name: grey})
+            arrays = trial.run([port.name for port in outputs], {images.name: grey})
         except RUN_ERRORS as error:
             raise UnknownLayout(f"cannot run images {shape}: {_first_line(error)}") from error
     return [
-        Port(port.name, port.dtype, tuple(getattr(answer, "shape", ())))
-        for port, answer in zip(outputs, answers, strict=True)
+        Port(port.name, port.dtype, tuple(getattr(array, "shape", ())))
+        for port, array in zip(outputs, arrays, strict=True)
     ]
 
 

@@ -95,7 +95,7 @@ def test_first_and_last_convolutions_and_decoding_stay_in_float(quantized):
     reading = {node.op_type for node in model.graph.node if rounded & set(node.input)}
     assert not reading & {"Cast", "Div", "MatMul", "NonMaxSuppression", "Softmax", "TopK"}
     kept = [node.name for node in model.graph.node if node.op_type == "Conv" and not rounded & set(node.input)]
-    assert len(kept) == 11  # the first, three levels of three branches, that of the prototypes
+    assert len(kept) == 11  # the first, three levels of three branches, and the prototypes
     assert kept[0] == "/network/model.0/conv/Conv"
 
 
