@@ -7,8 +7,8 @@ import pytest
 
 from streamseg.prompting.appearance import APPEARANCE_VIEWS, NUM_CELLS, Appearance, mask_areas, silhouette_ious
 from streamseg.prompting.history import FrameRecord, record_frame
-from tests.support.followed import BOX, CUP, moved, seen
 from tests.support.shapes import Shape
+from tests.support.tracked_shapes import BOX, CUP, shifted, frame_of
 
 
 def film(shapes: list[Shape], embeddings: list[tuple[float, ...]] | None = None, fps: float = 10.0):
@@ -16,7 +16,7 @@ def film(shapes: list[Shape], embeddings: list[tuple[float, ...]] | None = None,
     return [
         (
             record_frame(
-                seen([(1, shape)], None if embeddings is None else {1: embeddings[index]}), index, index / fps
+                frame_of([(1, shape)], None if embeddings is None else {1: embeddings[index]}), index, index / fps
             ),
             0,
         )
@@ -36,7 +36,9 @@ def test_of_one_sighting():
 
 @pytest.mark.parametrize("fps", [5.0, 10.0, 30.0])
 def test_velocity_is_per_second(fps: float):
-    appearance = Appearance.of(film([moved(CUP, 60 * index / fps, -30 * index / fps) for index in range(12)], fps=fps))
+    appearance = Appearance.of(
+        film([shifted(CUP, 60 * index / fps, -30 * index / fps) for index in range(12)], fps=fps)
+    )
     assert appearance.velocity == pytest.approx((60, -30), abs=4)
     assert appearance.seen_seconds == pytest.approx(11 / fps)
 

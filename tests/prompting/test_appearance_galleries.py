@@ -15,7 +15,7 @@ from streamseg.prompting.appearance import (
     EmbeddingGallery,
 )
 from streamseg.prompting.history import FrameRecord, record_frame
-from tests.support.followed import BOX, CUP, KITE, Objects, Run, click, moved, seen, stand
+from tests.support.tracked_shapes import BOX, CUP, KITE, Objects, Run, click, shifted, status_of, frame_of
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 ON_CUP = click(CUP.x, CUP.y)
@@ -28,7 +28,7 @@ def turned(cosine: float) -> tuple[float, float, float]:
 
 def frame(appearance: dict[int, tuple[float, float, float]], seconds: float = 0.0) -> FrameRecord:
     return record_frame(
-        seen([(identity, moved(CUP, 30 * identity)) for identity in appearance], appearance), 0, seconds
+        frame_of([(identity, shifted(CUP, 30 * identity)) for identity in appearance], appearance), 0, seconds
     )
 
 
@@ -59,7 +59,7 @@ def test_what_looks_like_it_goes_before_what_does_not():
     assert known().reject(frame({1: BLUE, 2: RED}), [1, 2]) == {1}
     assert known().reject(frame({1: RED, 2: BLUE}), [1, 2]) == {2}
     assert known().reject(frame({1: BLUE, 2: GREEN}), [1, 2]) == frozenset()
-    assert known().reject(record_frame(seen([]), 0, 0.0), [1, 2]) == frozenset()
+    assert known().reject(record_frame(frame_of([]), 0, 0.0), [1, 2]) == frozenset()
 
 
 def test_too_little_is_known_to_deny_anything():
@@ -70,7 +70,7 @@ def test_too_little_is_known_to_deny_anything():
 
 
 def test_without_embeddings_nothing_is_denied():
-    bare = record_frame(seen([(1, BOX)]), 0, 0.0)
+    bare = record_frame(frame_of([(1, BOX)]), 0, 0.0)
     gallery = known()
     assert [gallery.reject(bare, [1]) for _ in range(4)] == [frozenset()] * 4
 
@@ -99,11 +99,11 @@ def test_when_it_was_last_itself():
 
 
 def lives(run: Run, frames: list[tuple[Objects, dict[int, tuple[float, float, float]]]]) -> list[tuple[str, int]]:
-    return [stand(run(seen(objects, appearance), ON_CUP)[0]) for objects, appearance in frames]
+    return [status_of(run(frame_of(objects, appearance), ON_CUP)[0]) for objects, appearance in frames]
 
 
 ITSELF = ([(1, CUP), (9, KITE)], {1: RED, 9: GREEN})
-TAKEN = ([(1, moved(BOX, -170, 60)), (9, KITE)], {1: BLUE, 9: GREEN})
+TAKEN = ([(1, shifted(BOX, -170, 60)), (9, KITE)], {1: BLUE, 9: GREEN})
 """The tracker went on with the box under the identity of the cup."""
 
 
@@ -111,7 +111,7 @@ def test_an_identity_that_the_tracker_hands_on_is_lost_and_the_object_found_agai
     run = Run()
     assert lives(run, [ITSELF] * 6) == [("bound", 1)] * 6
     assert lives(run, [TAKEN] * 4)[PATIENT_FRAMES - 1 :] == [("lost", 1)] * (5 - PATIENT_FRAMES)
-    found = ([*TAKEN[0], (2, moved(CUP, 20))], {**TAKEN[1], 2: RED})
+    found = ([*TAKEN[0], (2, shifted(CUP, 20))], {**TAKEN[1], 2: RED})
     assert lives(run, [found] * 4)[-2:] == [("reacquired", 2)] * 2, "and not the one that is older"
     assert lives(run, [ITSELF]) == [("bound", 1)], "but its own where that is itself again"
 
@@ -120,7 +120,7 @@ def test_it_is_remembered_as_it_was_before():
     run = Run()
     lives(run, [ITSELF] * 6 + [TAKEN] * 6)
     later = Run(run.tracker.state_dict())
-    both = ([(5, CUP), (6, moved(BOX, 0, 90))], {5: RED, 6: BLUE})
+    both = ([(5, CUP), (6, shifted(BOX, 0, 90))], {5: RED, 6: BLUE})
     assert lives(later, [both] * 3)[-1] == ("reacquired", 5)
     run.tracker.restart()
     assert lives(run, [both] * 3)[-1] == ("reacquired", 5)
@@ -129,5 +129,5 @@ def test_it_is_remembered_as_it_was_before():
 def test_what_a_click_meant_is_known_from_the_frames_before_it():
     run = Run()
     for _ in range(4):
-        run(seen(*ITSELF))
+        run(frame_of(*ITSELF))
     assert lives(run, [ITSELF, TAKEN, TAKEN])[-1] == ("lost", 1)

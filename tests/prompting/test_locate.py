@@ -11,7 +11,7 @@ from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
 from streamseg.prompting.locate import BRIDGED_CONFIDENCE, TargetLocator
 from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
-from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHERS, Objects, Run, click, seen
+from tests.support.tracked_shapes import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHERS, Objects, Run, click, frame_of
 
 
 class Frames:
@@ -28,7 +28,10 @@ class Frames:
         """The row of each binding, by frame."""
         found = []
         for objects in frames:
-            before, self._newest = self._newest, record_frame(seen(objects), self._num_frames, self._num_frames / FPS)
+            before, self._newest = (
+                self._newest,
+                record_frame(frame_of(objects), self._num_frames, self._num_frames / FPS),
+            )
             self._num_frames += 1
             self.history.add(self._newest)
             rows = self.locator.rows(self.targets, self.history, before, self._newest)
@@ -80,7 +83,7 @@ def test_a_bridge_that_is_given_an_identity_costs_confidence_once():
 
 
 def appearance_of(objects: Objects, track_id: int) -> Appearance:
-    record = record_frame(seen(objects), 0, 0.0)
+    record = record_frame(frame_of(objects), 0, 0.0)
     return Appearance.of([(record, record.rows[track_id])])
 
 
@@ -111,7 +114,7 @@ def test_what_lies_where_an_object_was_answers_until_it_has_an_identity_and_then
     run = Run()
     states = []
     for objects in ([(1, CUP)], [(1, CUP)], [(-1, CUP)], [(-1, CUP)], [(2, CUP)], [(2, CUP)]):
-        (selection,) = run(seen(objects), CLICK)
+        (selection,) = run(frame_of(objects), CLICK)
         assert selection.status is not None
         assert selection.rows == (0,)
         states.append((selection.status.state, selection.status.track_id))
@@ -120,8 +123,8 @@ def test_what_lies_where_an_object_was_answers_until_it_has_an_identity_and_then
 
 def test_what_is_known_as_another_object_is_no_bridge():
     run = Run()
-    run(seen([(1, CUP), (2, CUP)]), CLICK)
-    (selection,) = run(seen([(2, CUP)]), CLICK)
+    run(frame_of([(1, CUP), (2, CUP)]), CLICK)
+    (selection,) = run(frame_of([(2, CUP)]), CLICK)
     assert selection.rows == ()
     assert selection.status is not None
     assert selection.status.state == "lost"
@@ -131,7 +134,7 @@ def test_a_bridge_that_breaks_leaves_the_object_lost_and_it_comes_back_under_its
     run = Run()
     states = []
     for objects in ([(1, CUP)], [(-1, CUP)], OTHERS, [(1, CUP)]):
-        (selection,) = run(seen(objects), CLICK)
+        (selection,) = run(frame_of(objects), CLICK)
         assert selection.status is not None
         states.append((selection.status.state, selection.status.confidence))
     assert states == [("bound", 1.0), ("bound", 0.5), ("lost", 0.0), ("bound", 1.0)]

@@ -13,9 +13,9 @@ from streamseg.prompting.parts import (
     WHOLE_VIEWS,
     PartRelation,
 )
-from tests.support.followed import FPS, Objects, Run, click, moved
 from tests.support.parts import ON_SHIRT, PERSON, SPEED, ids, walk
 from tests.support.shapes import Shape
+from tests.support.tracked_shapes import FPS, Objects, Run, click, shifted
 
 TABLE = Shape(160, 180, 240, 80, "rectangle", score=0.6)
 CUP = Shape(100, 165, 24, 30)
@@ -30,23 +30,23 @@ def table(num_frames: int, *cups: Shape) -> list[Objects]:
 def test_a_part_that_comes_and_goes():
     present = [index < 8 or index % 5 == 0 for index in range(30)]
     frames = [walk(index, index + 1, shirt=there)[0] for index, there in enumerate(present)]
-    assert ids(Run().stands(frames, ON_SHIRT)) == [("bound", 2) if there else ("bound", 1) for there in present]
+    assert ids(Run().statuses(frames, ON_SHIRT)) == [("bound", 2) if there else ("bound", 1) for there in present]
 
 
 @pytest.mark.parametrize(
     ("cups", "after"),
     [
-        pytest.param([CUP] * 12 + [moved(CUP, 25 * step, -30 * step) for step in range(1, 4)], 0, id="carried-away"),
-        pytest.param([CUP] * 12 + [moved(CUP, 40 * step) for step in range(1, 4)], 0, id="pushed-along"),
-        pytest.param([moved(CUP, -7 * (11 - step)) for step in range(12)], 0, id="slid-into-the-place"),
+        pytest.param([CUP] * 12 + [shifted(CUP, 25 * step, -30 * step) for step in range(1, 4)], 0, id="carried-away"),
+        pytest.param([CUP] * 12 + [shifted(CUP, 40 * step) for step in range(1, 4)], 0, id="pushed-along"),
+        pytest.param([shifted(CUP, -7 * (11 - step)) for step in range(12)], 0, id="slid-into-the-place"),
         pytest.param([CUP] * 12, round(MAX_RESTING_SECONDS * FPS), id="gone-from-one-picture-to-the-next"),
     ],
 )
 def test_a_table_does_not_answer_for_a_cup(cups: list[Shape], after: int):
     """Where nothing was seen of its leaving, it does so for a moment: networks miss objects for some frames."""
     run, frames = Run(), table(len(cups) + 30, *cups)
-    run.stands(frames[:11])
-    stands = ids(run.stands(frames[11:], ON_CUP))
+    run.statuses(frames[:11])
+    stands = ids(run.statuses(frames[11:], ON_CUP))
     seen_for = len(cups) - 11
     assert stands == [("bound", 2)] * seen_for + [("bound", 1)] * after + [("lost", 2)] * (30 - after)
 
@@ -55,17 +55,17 @@ def test_a_cup_that_stands_in_front_of_a_person_who_walks_on():
     frames: list[Objects] = []
     for index in range(25):
         cup = [(2, Shape(70, 100, 20, 24))] if index < 14 else []
-        frames.append([(1, moved(PERSON, 3.0 * index)), *cup])
-    stands = ids(Run().stands(frames, click(70, 100)))
+        frames.append([(1, shifted(PERSON, 3.0 * index)), *cup])
+    stands = ids(Run().statuses(frames, click(70, 100)))
     assert stands[14:] == [("lost", 2)] * 11
 
 
 def test_not_for_ever():
     run = Run()
     together, alone = 12, 60
-    run.stands(walk(0, together), ON_SHIRT)
-    still: Objects = [(1, moved(PERSON, SPEED * (together - 1)))]
-    stands = ids(run.stands([still] * alone, ON_SHIRT))
+    run.statuses(walk(0, together), ON_SHIRT)
+    still: Objects = [(1, shifted(PERSON, SPEED * (together - 1)))]
+    stands = ids(run.statuses([still] * alone, ON_SHIRT))
     bound = stands.count(("bound", 1))
     assert stands == [("bound", 1)] * bound + [("lost", 2)] * (alone - bound)
     assert bound == pytest.approx(PATIENCE * (together - 1), abs=1)

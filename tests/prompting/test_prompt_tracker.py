@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
-from tests.support.followed import (
+from tests.support.shapes import Shape
+from tests.support.tracked_shapes import (
     BOTH,
     BOUND,
     BOX,
@@ -24,104 +25,106 @@ from tests.support.followed import (
     Objects,
     Run,
     click,
-    lives,
-    moved,
-    seen,
+    shifted,
+    one_prompt,
+    frame_of,
 )
-from tests.support.shapes import Shape
 
 
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
-        pytest.param([BOTH] * 2, lives(BOUND, BOUND), id="bound-while-it-is-seen"),
-        pytest.param([[]] * 2, lives(NONE, NONE), id="an-empty-picture-answers-nothing"),
-        pytest.param([OTHERS, BOTH], lives(NONE, BOUND), id="waits-for-the-first-answer"),
+        pytest.param([BOTH] * 2, one_prompt(BOUND, BOUND), id="bound-while-it-is-seen"),
+        pytest.param([[]] * 2, one_prompt(NONE, NONE), id="an-empty-picture-answers-nothing"),
+        pytest.param([OTHERS, BOTH], one_prompt(NONE, BOUND), id="waits-for-the-first-answer"),
         pytest.param(
-            [BOTH, [(1, moved(CUP, 40)), *OTHERS], [(1, moved(CUP, 100)), *OTHERS]],
-            lives(BOUND, BOUND, BOUND),
+            [BOTH, [(1, shifted(CUP, 40)), *OTHERS], [(1, shifted(CUP, 100)), *OTHERS]],
+            one_prompt(BOUND, BOUND, BOUND),
             id="goes-with-its-object",
         ),
         pytest.param(
-            [BOTH, [(1, moved(CUP, 60)), (2, CUP), *OTHERS]], lives(BOUND, BOUND), id="not-to-another-at-the-place"
+            [BOTH, [(1, shifted(CUP, 60)), (2, CUP), *OTHERS]],
+            one_prompt(BOUND, BOUND),
+            id="not-to-another-at-the-place",
         ),
-        pytest.param([BOTH, OTHERS, OTHERS], lives(BOUND, LOST, LOST), id="lost-among-others-that-it-has-met"),
-        pytest.param([BOTH, OTHERS, BOTH], lives(BOUND, LOST, BOUND), id="the-tracker-finds-it"),
+        pytest.param([BOTH, OTHERS, OTHERS], one_prompt(BOUND, LOST, LOST), id="lost-among-others-that-it-has-met"),
+        pytest.param([BOTH, OTHERS, BOTH], one_prompt(BOUND, LOST, BOUND), id="the-tracker-finds-it"),
         pytest.param(
             [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 3],
-            lives(BOUND, LOST, LOST, ("reacquired", 2), ("reacquired", 2)),
+            one_prompt(BOUND, LOST, LOST, ("reacquired", 2), ("reacquired", 2)),
             id="another-identity-at-its-place",
         ),
         pytest.param(
             [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, OTHERS, [(2, CUP)]],
-            lives(BOUND, LOST, LOST, ("reacquired", 2), ("lost", 2), ("reacquired", 2)),
+            one_prompt(BOUND, LOST, LOST, ("reacquired", 2), ("lost", 2), ("reacquired", 2)),
             id="reacquired-as-long-as-that-identity-lives",
         ),
         pytest.param(
-            [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, [(1, moved(CUP, 30)), (2, CUP)]],
-            lives(BOUND, LOST, LOST, ("reacquired", 2), BOUND),
+            [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, [(1, shifted(CUP, 30)), (2, CUP)]],
+            one_prompt(BOUND, LOST, LOST, ("reacquired", 2), BOUND),
             id="its-own-identity-goes-before-a-found-one",
         ),
         pytest.param(
             [BOTH, OTHERS, *[[(2, Shape(80, 120, 8, 140, "rectangle")), *OTHERS]] * 4],
-            lives(BOUND, LOST, LOST, LOST, LOST, LOST),
+            one_prompt(BOUND, LOST, LOST, LOST, LOST, LOST),
             id="something-else-at-its-place",
         ),
         pytest.param(
-            [BOTH, OTHERS, *[[(2, moved(CUP, -12)), (3, moved(CUP, 12)), *OTHERS]] * 4],
-            lives(BOUND, LOST, LOST, LOST, LOST, LOST),
+            [BOTH, OTHERS, *[[(2, shifted(CUP, -12)), (3, shifted(CUP, 12)), *OTHERS]] * 4],
+            one_prompt(BOUND, LOST, LOST, LOST, LOST, LOST),
             id="two-that-are-alike-are-none",
         ),
         pytest.param(
             [BOTH, OTHERS, [(2, CUP)], OTHERS, [(2, CUP)], OTHERS],
-            lives(BOUND, LOST, LOST, LOST, LOST, LOST),
+            one_prompt(BOUND, LOST, LOST, LOST, LOST, LOST),
             id="one-frame-is-not-enough",
         ),
     ],
 )
 def test_the_life_of_a_click(frames: list[Objects], expected: list[list[tuple[str, int]]]):
-    assert Run().stands(frames, CLICK) == expected
+    assert Run().statuses(frames, CLICK) == expected
 
 
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
         pytest.param(
-            [[(-1, CUP)], [(-1, moved(CUP, 15))], [(4, moved(CUP, 30))], [(4, moved(CUP, 90))]],
-            lives(("bound", -1), ("bound", -1), ("bound", 4), ("bound", 4)),
+            [[(-1, CUP)], [(-1, shifted(CUP, 15))], [(4, shifted(CUP, 30))], [(4, shifted(CUP, 90))]],
+            one_prompt(("bound", -1), ("bound", -1), ("bound", 4), ("bound", 4)),
             id="carried-until-it-has-an-identity",
         ),
         pytest.param(
             [[(-1, HANDLE), (1, CUP)], [(1, CUP)], [(1, CUP)]],
-            lives(("bound", -1), BOUND, BOUND),
+            one_prompt(("bound", -1), BOUND, BOUND),
             id="gone-before-it-had-one-then-the-next-larger",
         ),
         pytest.param(
             [[(-1, CUP)], [], [(2, CUP)]],
-            lives(("bound", -1), NONE, ("bound", 2)),
+            one_prompt(("bound", -1), NONE, ("bound", 2)),
             id="gone-and-nothing-else-then-asked-again",
         ),
         pytest.param(
-            [[(-1, moved(CUP, 12 * step))] for step in range(6)] + [[], [(2, CUP)], [(2, CUP), (3, moved(CUP, 66))]],
-            [*lives(("bound", -1)) * 6, *lives(NONE, NONE, ("bound", 3))],
+            [[(-1, shifted(CUP, 12 * step))] for step in range(6)]
+            + [[], [(2, CUP)], [(2, CUP), (3, shifted(CUP, 66))]],
+            [*one_prompt(("bound", -1)) * 6, *one_prompt(NONE, NONE, ("bound", 3))],
             id="carried-then-gone-then-asked-where-it-was-last",
         ),
         pytest.param(
-            [[(-1, CUP), (5, moved(CUP, 24))], [(5, CUP)], [(5, CUP)]],
-            lives(("bound", -1), ("bound", 5), ("bound", 5)),
+            [[(-1, CUP), (5, shifted(CUP, 24))], [(5, CUP)], [(5, CUP)]],
+            one_prompt(("bound", -1), ("bound", 5), ("bound", 5)),
             id="what-has-an-identity-is-not-it-but-may-be-asked",
         ),
     ],
 )
 def test_an_object_without_an_identity(frames: list[Objects], expected: list[list[tuple[str, int]]]):
-    assert Run().stands(frames, click(76, 120)) == expected
+    assert Run().statuses(frames, click(76, 120)) == expected
 
 
 def test_confidence_tells_how_it_was_found():
     run = Run()
     confidences = []
     for objects in ([(-1, CUP)], BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, OTHERS, *[[(3, CUP), *OTHERS]] * 2):
-        (selection,) = run(seen(objects), CLICK)
+        (selection,) = run(frame_of(objects), CLICK)
         assert selection.status is not None
         confidences.append(selection.status.confidence)
         assert selection.scores == ((selection.status.confidence,) if selection.rows else ())
@@ -137,33 +140,33 @@ def test_confidence_tells_how_it_was_found():
 
 def test_a_prompt_that_does_not_follow_is_asked_in_each_frame():
     still = click(80, 120, follow=False)
-    frames: list[Objects] = [BOTH, [(1, moved(CUP, 100)), (2, CUP)], [(1, moved(CUP, 100))], []]
-    assert Run().stands(frames, still) == lives(("bound", 1), ("bound", 2), NONE, NONE)
+    frames: list[Objects] = [BOTH, [(1, shifted(CUP, 100)), (2, CUP)], [(1, shifted(CUP, 100))], []]
+    assert Run().statuses(frames, still) == one_prompt(("bound", 1), ("bound", 2), NONE, NONE)
 
 
 def test_everything_has_no_status():
-    selection = Run()(seen(BOTH), EverythingPrompt())[0]  # type: ignore[arg-type]
+    selection = Run()(frame_of(BOTH), EverythingPrompt())[0]  # type: ignore[arg-type]
     assert (selection.rows, selection.status) == ((0, 1, 2), None)
 
 
 def test_a_box_follows_as_well():
     box = BoxPrompt("box", (50, 75, 110, 165))
-    frames: list[Objects] = [BOTH, [(1, moved(CUP, 120)), (2, CUP)], OTHERS]
-    assert Run().stands(frames, box) == lives(BOUND, BOUND, LOST)
+    frames: list[Objects] = [BOTH, [(1, shifted(CUP, 120)), (2, CUP)], OTHERS]
+    assert Run().statuses(frames, box) == one_prompt(BOUND, BOUND, LOST)
 
 
 def test_a_prompt_that_changes_is_asked_afresh():
     run = Run()
-    assert run.stands([BOTH], CLICK) == [[BOUND]]
-    assert run.stands([BOTH], click(BOX.x, BOX.y)) == [[("bound", 8)]]
-    assert run.stands([BOTH], click(5, 5)) == [[NONE]]
-    assert run.stands([BOTH]) == [[]]
-    assert run.stands([[(1, BOX)]], CLICK) == [[NONE]], "what was known of it went with it"
+    assert run.statuses([BOTH], CLICK) == [[BOUND]]
+    assert run.statuses([BOTH], click(BOX.x, BOX.y)) == [[("bound", 8)]]
+    assert run.statuses([BOTH], click(5, 5)) == [[NONE]]
+    assert run.statuses([BOTH]) == [[]]
+    assert run.statuses([[(1, BOX)]], CLICK) == [[NONE]], "what was known of it went with it"
 
 
 def test_a_background_point_vetoes():
     ring = PointPrompt("click", ((80, 150), (80, 120)), (1, 0))
-    assert Run().stands([[(1, CUP), (2, HANDLE)]], ring) == [[NONE]]
+    assert Run().statuses([[(1, CUP), (2, HANDLE)]], ring) == [[NONE]]
 
 
 # ---- identities that start afresh
@@ -172,11 +175,11 @@ def test_a_background_point_vetoes():
 def test_after_a_restart_everything_is_known_by_its_looks():
     run = Run()
     prompts = [CLICK, click(BOX.x, BOX.y, prompt_id="box"), click(5, 5, prompt_id="nothing")]
-    run.stands([BOTH] * 5, *prompts)
+    run.statuses([BOTH] * 5, *prompts)
     run.tracker.restart()
     # The identities are the same numbers, and mean other objects.
-    swapped: Objects = [(1, BOX), (8, KITE), (9, moved(CUP, 3))]
-    assert run.stands([swapped] * 3, *prompts) == [
+    swapped: Objects = [(1, BOX), (8, KITE), (9, shifted(CUP, 3))]
+    assert run.statuses([swapped] * 3, *prompts) == [
         [("lost", -1), ("lost", -1), NONE],
         [("reacquired", 9), ("reacquired", 1), NONE],
         [("reacquired", 9), ("reacquired", 1), NONE],
@@ -185,19 +188,19 @@ def test_after_a_restart_everything_is_known_by_its_looks():
 
 def test_a_restart_while_lost_and_another_one():
     run = Run()
-    run.stands([BOTH, BOTH, OTHERS], CLICK)
+    run.statuses([BOTH, BOTH, OTHERS], CLICK)
     for _ in range(2):
         run.tracker.restart()
-        assert run.stands([OTHERS] * 2, CLICK) == lives(("lost", -1), ("lost", -1))
-    assert run.stands([[(5, CUP), *OTHERS]] * 2, CLICK)[-1] == [("reacquired", 5)]
+        assert run.statuses([OTHERS] * 2, CLICK) == one_prompt(("lost", -1), ("lost", -1))
+    assert run.statuses([[(5, CUP), *OTHERS]] * 2, CLICK)[-1] == [("reacquired", 5)]
 
 
 def test_a_restart_before_anything():
     run = Run()
     run.tracker.restart()
-    assert run.stands([[(-1, CUP)]], CLICK) == [[("bound", -1)]]
+    assert run.statuses([[(-1, CUP)]], CLICK) == [[("bound", -1)]]
     run.tracker.restart()
-    assert run.stands([BOTH], CLICK) == [[BOUND]], "what had no identity yet is asked again"
+    assert run.statuses([BOTH], CLICK) == [[BOUND]], "what had no identity yet is asked again"
 
 
 # ---- properties
@@ -205,12 +208,12 @@ def test_a_restart_before_anything():
 
 SCRIPT: list[Objects] = [
     [(1, CUP), (2, BOX), (3, HANDLE)],
-    [(1, moved(CUP, 10)), (2, BOX), (3, moved(HANDLE, 10)), (-1, KITE)],
+    [(1, shifted(CUP, 10)), (2, BOX), (3, shifted(HANDLE, 10)), (-1, KITE)],
     [(2, BOX), (4, KITE)],
-    [(2, BOX), (4, KITE), (5, moved(CUP, 24))],
-    [(2, BOX), (4, KITE), (5, moved(CUP, 26)), (6, moved(HANDLE, 26))],
-    [(2, BOX), (5, moved(CUP, 28)), (6, moved(HANDLE, 28))],
-    [(5, moved(CUP, 30)), (6, moved(HANDLE, 30))],
+    [(2, BOX), (4, KITE), (5, shifted(CUP, 24))],
+    [(2, BOX), (4, KITE), (5, shifted(CUP, 26)), (6, shifted(HANDLE, 26))],
+    [(2, BOX), (5, shifted(CUP, 28)), (6, shifted(HANDLE, 28))],
+    [(5, shifted(CUP, 30)), (6, shifted(HANDLE, 30))],
 ]
 ASKED = [CLICK, click(80, 155, prompt_id="cup"), click(250, 60, prompt_id="box"), click(180, 195, prompt_id="kite")]
 
@@ -220,7 +223,7 @@ ASKED = [CLICK, click(80, 155, prompt_id="cup"), click(250, 60, prompt_id="box")
 def test_the_order_of_the_rows_does_not_matter(data: st.DataObject):
     run, shuffled = Run(), Run()
     for objects in SCRIPT:
-        frame = seen(objects)
+        frame = frame_of(objects)
         order = data.draw(st.permutations(range(len(frame))))
         answers = run(frame, *ASKED)
         others = shuffled(frame[torch.tensor(order)], *ASKED)
@@ -235,9 +238,9 @@ def test_prompts_do_not_depend_on_each_other(begins: list[int]):
     alone = [Run() for _ in ASKED]
     for index, objects in enumerate(SCRIPT):
         asked = [prompt for prompt, begin in zip(ASKED, begins, strict=True) if begin <= index]
-        answers = {one.prompt_id: one for one in together(seen(objects), *asked)}
+        answers = {one.prompt_id: one for one in together(frame_of(objects), *asked)}
         for run, prompt, begin in zip(alone, ASKED, begins, strict=True):
-            single = run(seen(objects), *([prompt] if begin <= index else []))
+            single = run(frame_of(objects), *([prompt] if begin <= index else []))
             assert single == ([answers[prompt.prompt_id]] if begin <= index else [])
 
 
@@ -248,6 +251,6 @@ def test_a_thousand_prompts_are_those_of_one():
             range(1000), itertools.cycle({"cup": (80, 155), "box": (250, 60), "handle": (80, 120)}.items())
         )
     ]
-    stands = Run().stands(SCRIPT, *prompts)
-    single = Run().stands(SCRIPT, *prompts[:3])
+    stands = Run().statuses(SCRIPT, *prompts)
+    single = Run().statuses(SCRIPT, *prompts[:3])
     assert stands == [frame * 333 + frame[:1] for frame in single]

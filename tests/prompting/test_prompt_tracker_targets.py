@@ -13,7 +13,8 @@ from streamseg.prompting.prompt_tracker import Targets
 from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import EverythingPrompt, Prompt
-from tests.support.followed import (
+from tests.support.shapes import Shape
+from tests.support.tracked_shapes import (
     BOTH,
     BOUND,
     BOX,
@@ -28,12 +29,11 @@ from tests.support.followed import (
     Objects,
     Run,
     click,
-    lives,
-    moved,
-    seen,
-    stand,
+    shifted,
+    one_prompt,
+    status_of,
+    frame_of,
 )
-from tests.support.shapes import Shape
 
 
 class Frames:
@@ -49,7 +49,7 @@ class Frames:
     def __call__(self, objects: Objects, prompts: Sequence[Prompt]) -> tuple[list[Target], dict[str, list[Hypothesis]]]:
         """Those that begin in the next frame, and the candidates of all."""
         index = len(self._sightings)
-        tracked = seen(objects)
+        tracked = frame_of(objects)
         before, self._newest = self._newest, record_frame(tracked, index, index / FPS)
         if before is not None:
             self.targets.carry(before, self._newest)
@@ -93,7 +93,7 @@ def test_prompts_that_mean_one_object_share_its_candidate():
     ((first,), *others) = hypotheses.values()
     assert first == Hypothesis(TENTATIVE, 0)
     assert all(other is first for (other,) in others)
-    _, hypotheses = frames([(4, moved(CUP, 10))], prompts)
+    _, hypotheses = frames([(4, shifted(CUP, 10))], prompts)
     assert [*hypotheses.values()] == [[Hypothesis(4)]] * 3
 
 
@@ -112,41 +112,41 @@ def test_a_restart_leaves_what_has_an_identity():
 
 def test_a_click_means_the_frame_that_its_sender_saw():
     run = Run()
-    run.stands([[(1, moved(CUP, 30 * step)), (2, moved(BOX, -30 * step))] for step in range(4)])
+    run.statuses([[(1, shifted(CUP, 30 * step)), (2, shifted(BOX, -30 * step))] for step in range(4)])
     late, current = click(80, 120, prompt_id="late", frame_index=0), click(80, 120, prompt_id="current")
-    now: Objects = [(1, moved(CUP, 120)), (2, moved(BOX, -170, 60))]
-    assert run.stands([now, now], late, current) == [[("bound", 1), ("bound", 2)]] * 2
+    now: Objects = [(1, shifted(CUP, 120)), (2, shifted(BOX, -170, 60))]
+    assert run.statuses([now, now], late, current) == [[("bound", 1), ("bound", 2)]] * 2
 
 
 @pytest.mark.parametrize("frame_index", [-1, 0, 3, 99])
 def test_a_frame_that_is_not_kept_leaves_the_current_one(frame_index: int):
     run = Run()
-    run(seen([(2, CUP)]))
-    run(seen(OTHERS), skip=40)  # so that frame 0 is too old, and frame 3 was dropped
+    run(frame_of([(2, CUP)]))
+    run(frame_of(OTHERS), skip=40)  # so that frame 0 is too old, and frame 3 was dropped
     late = click(80, 120, frame_index=frame_index)
-    assert stand(run(seen(BOTH), late)[0]) == BOUND
+    assert status_of(run(frame_of(BOTH), late)[0]) == BOUND
 
 
 def test_what_was_seen_without_an_identity_is_carried_to_now():
     run = Run()
-    run.stands([[(-1, CUP)], [(-1, moved(CUP, 14))], [(7, moved(CUP, 28))], [(7, moved(CUP, 60))]])
+    run.statuses([[(-1, CUP)], [(-1, shifted(CUP, 14))], [(7, shifted(CUP, 28))], [(7, shifted(CUP, 60))]])
     late = click(80, 120, frame_index=0)
-    assert run.stands([[(7, moved(CUP, 140)), (8, CUP)]], late) == [[("bound", 7)]]
+    assert run.statuses([[(7, shifted(CUP, 140)), (8, CUP)]], late) == [[("bound", 7)]]
 
 
 def test_what_has_gone_since_is_lost_and_found_again():
     run = Run()
-    run.stands([BOTH, BOTH, OTHERS])
+    run.statuses([BOTH, BOTH, OTHERS])
     late = click(80, 120, frame_index=1)
-    frames = [OTHERS, *[[(2, moved(CUP, 5)), *OTHERS]] * 2]
-    assert run.stands(frames, late) == lives(LOST, LOST, ("reacquired", 2))
+    frames = [OTHERS, *[[(2, shifted(CUP, 5)), *OTHERS]] * 2]
+    assert run.statuses(frames, late) == one_prompt(LOST, LOST, ("reacquired", 2))
 
 
 def test_it_is_asked_there_once_only():
     run = Run()
-    run.stands([OTHERS, OTHERS])
+    run.statuses([OTHERS, OTHERS])
     late = click(80, 120, frame_index=0)
-    assert run.stands([OTHERS, BOTH, BOTH], late) == lives(NONE, BOUND, BOUND)
+    assert run.statuses([OTHERS, BOTH, BOTH], late) == one_prompt(NONE, BOUND, BOUND)
 
 
 # ---- part and whole
@@ -158,7 +158,7 @@ NESTED: Objects = [(1, PLATE), (2, CUP), (3, HANDLE), (8, BOX)]
 
 def steps(run: Run, frames: list[Objects], values: list[int], **settings: object) -> list[tuple[str, int]]:
     return [
-        stand(run(seen(objects), click(80, 120, step=value, **settings))[0])
+        status_of(run(frame_of(objects), click(80, 120, step=value, **settings))[0])
         for objects, value in zip(frames, values, strict=True)
     ]
 
@@ -174,7 +174,7 @@ def steps(run: Run, frames: list[Objects], values: list[int], **settings: object
             [NESTED, [(1, PLATE), (3, HANDLE)], NESTED, NESTED], [0, 1, 1, 2], [3, 1, 1, 3], id="skips-what-is-gone"
         ),
         pytest.param(
-            [NESTED, *[[(1, moved(PLATE, 60)), (2, moved(CUP, 60)), (3, moved(HANDLE, 60))]] * 30],
+            [NESTED, *[[(1, shifted(PLATE, 60)), (2, shifted(CUP, 60)), (3, shifted(HANDLE, 60))]] * 30],
             [0, *[0] * 29, 1],
             [3] * 30 + [2],
             id="seconds-later-and-elsewhere",
@@ -187,31 +187,34 @@ def test_steps_go_through_what_could_be_meant(frames: list[Objects], values: lis
 
 def test_a_step_with_a_newer_frame_is_still_a_step():
     run = Run()
-    run(seen(NESTED), click(80, 120, frame_index=0))
-    apart: Objects = [(1, moved(PLATE, 60)), (2, moved(CUP, 60)), (3, moved(HANDLE, 60)), (4, CUP)]
-    assert stand(run(seen(apart), click(80, 120, frame_index=1, step=1))[0]) == ("bound", 2)
+    run(frame_of(NESTED), click(80, 120, frame_index=0))
+    apart: Objects = [(1, shifted(PLATE, 60)), (2, shifted(CUP, 60)), (3, shifted(HANDLE, 60)), (4, CUP)]
+    assert status_of(run(frame_of(apart), click(80, 120, frame_index=1, step=1))[0]) == ("bound", 2)
 
 
 def test_a_click_on_a_newer_frame_is_another_click():
     run = Run()
-    run(seen(NESTED), click(80, 120, frame_index=0))
-    assert stand(run(seen([(3, moved(HANDLE, 90)), (4, CUP)]), click(80, 120, frame_index=1))[0]) == ("bound", 4)
+    run(frame_of(NESTED), click(80, 120, frame_index=0))
+    assert status_of(run(frame_of([(3, shifted(HANDLE, 90)), (4, CUP)]), click(80, 120, frame_index=1))[0]) == (
+        "bound",
+        4,
+    )
 
 
 def test_where_no_other_candidate_is_left_the_present_ones_count():
     run = Run()
-    run(seen(NESTED), click(80, 120))
-    later: Objects = [(31, moved(PLATE, 60)), (32, moved(CUP, 60)), (3, moved(HANDLE, 60))]
+    run(frame_of(NESTED), click(80, 120))
+    later: Objects = [(31, shifted(PLATE, 60)), (32, shifted(CUP, 60)), (3, shifted(HANDLE, 60))]
     assert steps(run, [later] * 3, [1, 2, 3]) == [("bound", 32), ("bound", 31), ("bound", 3)]
 
 
 def test_after_a_step_to_what_soon_goes_it_is_asked_where_that_was():
-    run, away = Run(), [moved(CUP, 14 * step) for step in range(8)]
-    run.stands([[(1, cup)] for cup in away], CLICK)
-    handle = (-1, moved(HANDLE, 98))
-    assert run.stands([[(1, away[-1]), handle]], replace(CLICK, step=1)) == lives(("bound", -1))
+    run, away = Run(), [shifted(CUP, 14 * step) for step in range(8)]
+    run.statuses([[(1, cup)] for cup in away], CLICK)
+    handle = (-1, shifted(HANDLE, 98))
+    assert run.statuses([[(1, away[-1]), handle]], replace(CLICK, step=1)) == one_prompt(("bound", -1))
     later: list[Objects] = [[handle], [], [(7, CUP), (6, away[-1])]]
-    assert run.stands(later, replace(CLICK, step=1)) == lives(("bound", -1), NONE, ("bound", 6))
+    assert run.statuses(later, replace(CLICK, step=1)) == one_prompt(("bound", -1), NONE, ("bound", 6))
 
 
 def test_a_step_alone_changes_nothing_where_there_is_one():
@@ -222,9 +225,9 @@ def test_tentative_candidates_are_carried_too():
     run = Run()
     shapes = (PLATE, CUP, HANDLE)
     frames: list[Objects] = [
-        [(-1, moved(shape, 8 * step)) for shape in shapes]
+        [(-1, shifted(shape, 8 * step)) for shape in shapes]
         if step < 2
-        else [(identity, moved(shape, 8 * step)) for identity, shape in zip((11, 12, 13), shapes, strict=True)]
+        else [(identity, shifted(shape, 8 * step)) for identity, shape in zip((11, 12, 13), shapes, strict=True)]
         for step in range(4)
     ]
     assert steps(run, frames, [0, 0, 0, 1]) == [("bound", -1), ("bound", -1), ("bound", 13), ("bound", 12)]

@@ -19,15 +19,15 @@ from streamseg.prompting.reid import (
     features,
     reidentify,
 )
-from tests.support.followed import BOX, CUP, HANDLE, KITE, Objects, moved, seen
 from tests.support.shapes import Shape
+from tests.support.tracked_shapes import BOX, CUP, HANDLE, KITE, Objects, shifted, frame_of
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 LOOKS = {1: RED, 2: RED, 3: RED, 4: GREEN, 5: BLUE}
 
 
 def frame(objects: Objects, seconds: float, *, embedded: bool = True) -> FrameRecord:
-    return record_frame(seen(objects, LOOKS if embedded and objects else None), round(seconds * 10), seconds)
+    return record_frame(frame_of(objects, LOOKS if embedded and objects else None), round(seconds * 10), seconds)
 
 
 def appearance_of(shape: Shape, *, embedded: bool = True) -> Appearance:
@@ -50,10 +50,10 @@ def found(objects: Objects, *, before: Sequence[int] = (), frames: int = AGREEIN
     ("objects", "expected"),
     [
         pytest.param([(2, CUP)], 2, id="at-its-place"),
-        pytest.param([(2, moved(CUP, 25))], 2, id="a-little-away"),
+        pytest.param([(2, shifted(CUP, 25))], 2, id="a-little-away"),
         pytest.param([(4, CUP)], None, id="of-other-looks"),
-        pytest.param([(4, CUP), (2, moved(CUP, 60))], 2, id="looks-before-place"),
-        pytest.param([(2, CUP), (3, moved(CUP, 4))], None, id="two-that-are-alike"),
+        pytest.param([(4, CUP), (2, shifted(CUP, 60))], 2, id="looks-before-place"),
+        pytest.param([(2, CUP), (3, shifted(CUP, 4))], None, id="two-that-are-alike"),
         pytest.param([(2, HANDLE)], None, id="a-part-of-it"),
         pytest.param([(5, BOX), (4, KITE)], None, id="others"),
         pytest.param([], None, id="nothing"),
@@ -64,13 +64,13 @@ def test_by_place_shape_and_looks(objects: Objects, expected: int | None):
 
 
 def test_without_looks_by_place_and_shape():
-    assert found([(2, CUP), (5, moved(BOX, -60))], embedded=False) == 2
-    assert found([(5, moved(BOX, -170, 60))], embedded=False) is None
+    assert found([(2, CUP), (5, shifted(BOX, -60))], embedded=False) == 2
+    assert found([(5, shifted(BOX, -170, 60))], embedded=False) is None
 
 
 def test_with_looks_of_another_network_by_place_and_shape():
     longer = {identity: (*embedding, 0.0) for identity, embedding in LOOKS.items()}
-    views = [record_frame(seen([(1, CUP)], longer), index, index / 10) for index in range(5)]
+    views = [record_frame(frame_of([(1, CUP)], longer), index, index / 10) for index in range(5)]
     first_seen = FirstSeen()
     first_seen.update({1}, 0.4)
     lost = [
@@ -78,7 +78,7 @@ def test_with_looks_of_another_network_by_place_and_shape():
         for appearance in (Appearance.of([(view, 0) for view in views]), appearance_of(CUP, embedded=False))
     ]
     for index in range(AGREEING_FRAMES):
-        record = frame([(2, moved(CUP, 5))], 1.0 + index / 10)
+        record = frame([(2, shifted(CUP, 5))], 1.0 + index / 10)
         first_seen.update(record.rows.keys(), record.time_seconds)
         answers = reidentify(lost, record, first_seen)
     assert answers[0] == answers[1] is not None
@@ -116,7 +116,7 @@ def test_each_for_itself_and_none_at_all():
 
 
 def test_features():
-    later = frame([(2, CUP), (4, moved(BOX, 20))], 0.9)
+    later = frame([(2, CUP), (4, shifted(BOX, 20))], 0.9)
     values = dict(zip(FEATURES, features([appearance_of(CUP)], later, [0, 1])[0].T, strict=True))
     assert values["constant"].tolist() == [1, 1]
     assert values["appearance"] == pytest.approx([1, 0], abs=1e-5)
@@ -127,7 +127,7 @@ def test_features():
 
 
 def test_features_end_with_time_and_say_where_looks_are_missing():
-    values = features([appearance_of(CUP)], frame([(2, moved(CUP, 200))], 100.0, embedded=False), [0])[0, 0]
+    values = features([appearance_of(CUP)], frame([(2, shifted(CUP, 200))], 100.0, embedded=False), [0])[0, 0]
     assert values[5] == MAX_SECONDS
     assert values[1] == pytest.approx(0, abs=1e-6), "after so long the place says nothing"
     assert np.isnan(values[4])

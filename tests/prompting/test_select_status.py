@@ -10,7 +10,7 @@ from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection
-from tests.support.followed import CLICK
+from tests.support.tracked_shapes import CLICK
 
 
 @pytest.mark.parametrize(

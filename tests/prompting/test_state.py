@@ -7,7 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.errors import DataError
-from tests.support.followed import BOX, CLICK, CUP, KITE, Objects, Run, click, moved, restored, seen, stand
+from tests.support.tracked_shapes import (
+    BOX,
+    CLICK,
+    CUP,
+    KITE,
+    Objects,
+    Run,
+    click,
+    restored,
+    shifted,
+    status_of,
+    frame_of,
+)
 
 EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1), 7: (1, 0.1, 0), 8: (0, 1, 0.1)}
 FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
@@ -16,7 +28,7 @@ FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
 def memory_of(*prompts, frames: int = 4, embeddings=EMBEDDINGS):
     run = Run()
     for _ in range(frames):
-        run(seen(FIRST, embeddings), *prompts)
+        run(frame_of(FIRST, embeddings), *prompts)
     return json.loads(json.dumps(run.tracker.state_dict(), allow_nan=False))
 
 
@@ -25,22 +37,22 @@ def test_another_run_finds_the_objects_again(embeddings):
     box = click(BOX.x, BOX.y, prompt_id="box")
     run = Run(memory_of(CLICK, box, embeddings=embeddings))
     # The cup's place is taken by the box.
-    later: Objects = [(7, moved(CUP, 150, 20)), (8, moved(BOX, -160, 60))]
-    stands = [[stand(one) for one in run(seen(later, embeddings), CLICK, box)] for _ in range(3)]
+    later: Objects = [(7, shifted(CUP, 150, 20)), (8, shifted(BOX, -160, 60))]
+    stands = [[status_of(one) for one in run(frame_of(later, embeddings), CLICK, box)] for _ in range(3)]
     assert stands == [[("lost", -1)] * 2, *[[("reacquired", 7), ("reacquired", 8)]] * 2]
 
 
 def test_a_prompt_that_means_something_else_is_asked():
     memory = memory_of(CLICK)
     moved_click = click(BOX.x, BOX.y)
-    assert stand(Run(memory)(seen(FIRST, EMBEDDINGS), moved_click)[0]) == ("bound", 2)
+    assert status_of(Run(memory)(frame_of(FIRST, EMBEDDINGS), moved_click)[0]) == ("bound", 2)
 
 
 def test_memory_is_handed_on_where_no_frame_came():
     memory = memory_of(CLICK)
     assert restored(memory).state_dict() == memory
     run = Run(memory)
-    run(seen([]), CLICK)
+    run(frame_of([]), CLICK)
     assert run.tracker.state_dict() == memory, "and while its object is not there"
 
 
@@ -92,4 +104,4 @@ def test_rubbish_is_refused_or_does_no_harm(change):
         run = Run(memory)
     except DataError:
         return
-    assert stand(run(seen(FIRST, EMBEDDINGS), CLICK)[0])[0] in ("lost", "bound")
+    assert status_of(run(frame_of(FIRST, EMBEDDINGS), CLICK)[0])[0] in ("lost", "bound")

@@ -15,7 +15,7 @@ from streamseg.prompting.history import FrameHistory, record_frame
 from streamseg.prompting.state import SavedTargets
 from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
-from tests.support.followed import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, moved, seen
+from tests.support.tracked_shapes import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, shifted, frame_of
 
 EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1)}
 FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
@@ -24,7 +24,7 @@ FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
 def seen_in(frames: Sequence[Objects]) -> FrameHistory:
     history = FrameHistory()
     for index, objects in enumerate(frames):
-        history.add(record_frame(seen(objects), index, index / FPS))
+        history.add(record_frame(frame_of(objects), index, index / FPS))
     return history
 
 
@@ -72,10 +72,10 @@ def test_what_was_not_seen_is_not_written(target: Target):
 
 
 def test_an_object_is_written_as_it_was_found_again_and_else_as_it_was():
-    frames = [BOTH, [(2, moved(CUP, 100))]]
+    frames = [BOTH, [(2, shifted(CUP, 100))]]
     found = Target(CLICK, [Hypothesis(1)], matched_id=2)
     assert centre_x(written(found, frames=frames)["click"]) == pytest.approx(CUP.x + 100, abs=1)
-    record = record_frame(seen(BOTH), 0, 0.0)
+    record = record_frame(frame_of(BOTH), 0, 0.0)
     earlier = Target(CLICK, [Hypothesis(-5)], appearance=Appearance.of([(record, 0)]))
     assert centre_x(written(earlier, frames=[])["click"]) == pytest.approx(CUP.x, abs=1)
 
@@ -105,7 +105,7 @@ def test_a_damaged_memory_is_refused():
 def test_another_thread_never_finds_half_of_it():
     prompts = [click(CUP.x, CUP.y, prompt_id=f"p{number}") for number in range(30)]
     run, stop, memories = Run(), threading.Event(), []
-    run(seen(FIRST, EMBEDDINGS), *prompts)
+    run(frame_of(FIRST, EMBEDDINGS), *prompts)
 
     def ask() -> None:
         while not stop.is_set():
@@ -118,7 +118,7 @@ def test_another_thread_never_finds_half_of_it():
     try:
         for number in range(150):
             # Other prompts come and go, so that the bindings are made anew each time.
-            run(seen(FIRST, EMBEDDINGS), *prompts, click(BOX.x, BOX.y, prompt_id=f"other {number}"))
+            run(frame_of(FIRST, EMBEDDINGS), *prompts, click(BOX.x, BOX.y, prompt_id=f"other {number}"))
             if number % 50 == 49:
                 run.tracker.restart()
     finally:

@@ -9,19 +9,19 @@ from streamseg.prompting.history import FrameRecord, record_frame
 from streamseg.prompting.target import Hypothesis, Target, carry, inner_point, is_step
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import BoxPrompt, SpatialPrompt
-from tests.support.followed import BOX, CLICK, CUP, HANDLE, Objects, click, moved, seen
+from tests.support.tracked_shapes import BOX, CLICK, CUP, HANDLE, Objects, click, shifted, frame_of
 
 
 def frame(objects: Objects, index: int = 0) -> FrameRecord:
-    return record_frame(seen(objects), index, index / 10)
+    return record_frame(frame_of(objects), index, index / 10)
 
 
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        pytest.param([(-1, moved(CUP, 10))], (TENTATIVE, 0), id="still-without-an-identity"),
-        pytest.param([(-1, BOX), (6, moved(CUP, 10))], (6, -1), id="given-an-identity"),
-        pytest.param([(-1, moved(CUP, 55))], (TENTATIVE, -1), id="too-far-away"),
+        pytest.param([(-1, shifted(CUP, 10))], (TENTATIVE, 0), id="still-without-an-identity"),
+        pytest.param([(-1, BOX), (6, shifted(CUP, 10))], (6, -1), id="given-an-identity"),
+        pytest.param([(-1, shifted(CUP, 55))], (TENTATIVE, -1), id="too-far-away"),
         pytest.param([(8, CUP)], (TENTATIVE, -1), id="an-identity-from-before-is-another-object"),
         pytest.param([(-1, HANDLE)], (TENTATIVE, -1), id="a-part-in-its-place"),
         pytest.param([], (TENTATIVE, -1), id="gone"),

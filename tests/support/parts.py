@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.support.followed import Objects, click, moved
 from tests.support.shapes import Shape
+from tests.support.tracked_shapes import Objects, click, shifted
 
 PERSON = Shape(50, 120, 60, 170, "rectangle", score=0.7)
 SHIRT = Shape(50, 100, 40, 50)
@@ -16,8 +16,8 @@ def walk(begin: int, end: int, *, shirt: bool = True, person: int = 1, shirt_id:
     """A person who walks to the right, with or without the shirt."""
     frames: list[Objects] = []
     for index in range(begin, end):
-        whole = (person, moved(PERSON, SPEED * index))
-        frames.append([whole, (shirt_id, moved(SHIRT, SPEED * index))] if shirt else [whole])
+        whole = (person, shifted(PERSON, SPEED * index))
+        frames.append([whole, (shirt_id, shifted(SHIRT, SPEED * index))] if shirt else [whole])
     return frames
 
 

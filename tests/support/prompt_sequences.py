@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.prompt_tracking.scenes import FPS, Step
-from tests.support.followed import CUP, KITE, moved, seen
+from tests.support.tracked_shapes import CUP, KITE, shifted, frame_of
 
 EMBEDDINGS = {1: (1.0, 0.0, 0.0), 2: (0.0, 1.0, 0.0)}
 
@@ -14,7 +14,7 @@ def cup_and_kite(present: str) -> list[Step]:
     """Return frames of a moving cup, visible if the letter is c, and a kite that is always visible."""
     steps = []
     for index, letter in enumerate(present):
-        objects = [(1, moved(CUP, 2 * index)), (2, KITE)] if letter == "c" else [(2, KITE)]
-        instances = seen(objects, EMBEDDINGS).instances
+        objects = [(1, shifted(CUP, 2 * index)), (2, KITE)] if letter == "c" else [(2, KITE)]
+        instances = frame_of(objects, EMBEDDINGS).instances
         steps.append(Step(instances, index / FPS, np.array([identity for identity, _ in objects])))
     return steps

@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks.prompt_tracking.absences import _reacquired, _returns, absences
 from benchmarks.prompt_tracking.scenes import Step, whole_of
-from tests.support.followed import CUP, KITE, seen
 from tests.support.prompt_sequences import cup_and_kite
+from tests.support.tracked_shapes import CUP, KITE, frame_of
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_returns(selections: list[dict[str, int]], expected: list[tuple[float, b
 
 def test_moving_to_another_identity_is_right_if_the_object_is_the_same():
     steps = cup_and_kite("cccc")
-    tracked = [seen([(identity, CUP), (2, KITE)]) for identity in (1, 1, 7, 7)]
+    tracked = [frame_of([(identity, CUP), (2, KITE)]) for identity in (1, 1, 7, 7)]
     assert _reacquired(steps, tracked, [{"1": 0}] * 4) == [True]
     assert _reacquired(steps, tracked, [{"1": 0}, {}, {"1": 1}, {"1": 1}]) == [False]
     assert _reacquired(steps, tracked, [{}] * 4) == []
@@ -34,7 +34,7 @@ def test_moving_to_another_identity_is_right_if_the_object_is_the_same():
 
 def test_moving_to_the_whole_of_a_part_does_not_count():
     steps = [Step(step.instances, step.time_seconds, np.array([12, 9])) for step in cup_and_kite("cccc")]
-    tracked = [seen([(1, CUP), (2, KITE)])] * 4
+    tracked = [frame_of([(1, CUP), (2, KITE)])] * 4
     assert [whole_of(figure) for figure in (9, 12, 17, 18)] == [9, 9, 9, 18]
     assert _reacquired(steps[:3], tracked[:3], [{"12": 0}, {"12": 1}, {"12": 0}]) == []
     assert _reacquired(steps[:2], tracked[:2], [{"9": 1}, {"9": 0}]) == [False], "a part is not its whole"

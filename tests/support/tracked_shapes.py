@@ -1,4 +1,4 @@
-"""Frames whose objects and identities are written down, for tests of prompts that follow."""
+"""Tracked frames of known shapes and identities, for tests of prompt tracking."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.shapes import Shape, detect_shapes
 FPS = 10.0
 
 Objects = Sequence[tuple[int, Shape]]
-"""Of one frame: identity (-1: tentative) and what is seen."""
+"""Objects of one frame: identity (-1: tentative) and shape."""
 
 CUP = Shape(80, 120, 60, 90)
 HANDLE = Shape(80, 120, 20, 24, "rectangle", score=0.8)
@@ -27,45 +27,45 @@ OTHERS: Objects = [(8, BOX), (9, KITE)]
 BOTH: Objects = [(1, CUP), *OTHERS]
 
 
-def moved(shape: Shape, x: float, y: float = 0.0) -> Shape:
-    """The same elsewhere."""
+def shifted(shape: Shape, x: float, y: float = 0.0) -> Shape:
+    """Return the shape at another position."""
     return replace(shape, x=shape.x + x, y=shape.y + y)
 
 
-def seen(objects: Objects, embeddings: dict[int, Sequence[float]] | None = None) -> Tracked:
-    """What the tracker says of one frame; the embeddings are by identity."""
-    instances = _looked(tuple(shape for _, shape in objects))
+def frame_of(objects: Objects, embeddings: dict[int, Sequence[float]] | None = None) -> Tracked:
+    """Return the tracked instances of one frame; `embeddings` are by identity."""
+    instances = _detected(tuple(shape for _, shape in objects))
     if embeddings is not None:
-        given = np.array([embeddings[identity] for identity, _ in objects], np.float32).reshape(len(objects), -1)
-        given /= np.maximum(np.linalg.norm(given, axis=1, keepdims=True), 1e-9)
-        instances = replace(instances, embeddings=torch.from_numpy(given))
+        rows = np.array([embeddings[identity] for identity, _ in objects], np.float32).reshape(len(objects), -1)
+        rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+        instances = replace(instances, embeddings=torch.from_numpy(rows))
     return Tracked(instances, torch.tensor([identity for identity, _ in objects], dtype=torch.int64))
 
 
 @cache
-def _looked(shapes: tuple[Shape, ...]) -> Instances:
+def _detected(shapes: tuple[Shape, ...]) -> Instances:
     return detect_shapes(shapes)
 
 
 def click(x: float, y: float, *, prompt_id: str = "click", **settings: object) -> PointPrompt:
-    """One foreground point."""
+    """Return a point prompt of one foreground point."""
     return PointPrompt(prompt_id, ((x, y),), (1,), **settings)  # type: ignore[arg-type]
 
 
 CLICK = click(CUP.x, CUP.y)
 BOUND, LOST, NONE = ("bound", 1), ("lost", 1), ("none", -1)
-"""How a click on the cup of `BOTH` stands."""
+"""Status (state and identity) of a click on the cup of `BOTH`."""
 
 
 def restored(state: Mapping[str, object]) -> PromptTracker:
-    """A prompt tracker with the targets of an earlier run."""
+    """Return a prompt tracker with the targets of an earlier run."""
     tracker = PromptTracker()
     tracker.load_state_dict(state)
     return tracker
 
 
 class Run:
-    """A follower and the frames that it has seen."""
+    """A prompt tracker with its frame counter."""
 
     def __init__(self, state: dict[str, object] | None = None) -> None:
         self.tracker = restored(state or {})
@@ -73,23 +73,25 @@ class Run:
         self.index = -1
 
     def __call__(self, frame: Tracked, *prompts: SpatialPrompt, skip: int = 0) -> list[Selection]:
-        """The answers in the next frame, after `skip` frames were dropped."""
+        """Return the selections in the next frame, after `skip` dropped frames."""
         self.index += 1 + skip
-        if prompts != self._prompts.prompts or any(a is not b for a, b in zip(prompts, self._prompts.prompts)):
+        if prompts != self._prompts.prompts or any(
+            a is not b for a, b in zip(prompts, self._prompts.prompts, strict=True)
+        ):
             self._prompts = PromptSet.of(prompts)
         return self.tracker.update(frame, self._prompts, frame_index=self.index, time_seconds=self.index / FPS)
 
-    def stands(self, frames: Iterable[Objects], *prompts: SpatialPrompt) -> list[list[tuple[str, int]]]:
-        """State and identity of each prompt, by frame."""
-        return [[stand(one) for one in self(seen(objects), *prompts)] for objects in frames]
+    def statuses(self, frames: Iterable[Objects], *prompts: SpatialPrompt) -> list[list[tuple[str, int]]]:
+        """Return state and identity of each prompt, by frame."""
+        return [[status_of(one) for one in self(frame_of(objects), *prompts)] for objects in frames]
 
 
-def stand(selection: Selection) -> tuple[str, int]:
-    """State and identity."""
+def status_of(selection: Selection) -> tuple[str, int]:
+    """Return state and identity of a selection."""
     assert selection.status is not None
     return selection.status.state, selection.status.track_id
 
 
-def lives(*states: tuple[str, int]) -> list[list[tuple[str, int]]]:
-    """What `Run.stands` gives for one prompt that stands so, frame by frame."""
+def one_prompt(*states: tuple[str, int]) -> list[list[tuple[str, int]]]:
+    """Return the result of `Run.statuses` for one prompt with these statuses, frame by frame."""
     return [[state] for state in states]
