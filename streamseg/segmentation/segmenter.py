@@ -107,7 +107,7 @@ class Segmenter(Resource):
         if inside is not None and (conf < inside.conf or iou > inside.iou):
             self.engine.close()
             raise EngineError(
-                f"conf {conf:g} and iou {iou:g} would include objects that this graph has removed already, with conf "
+                f"conf {conf:g} and iou {iou:g} would include objects that this graph removes with its conf "
                 f"{inside.conf:g} and iou {inside.iou:g}; use no lower conf and no higher iou, or export it again"
             )
         wanted = [f"masks {masks}"] * (masks == "sharp") + [f"scores {scores}"] * (scores == "calibrated")
