@@ -19,7 +19,7 @@ from benchmarks.harness import parser, report
 from streamseg.fastsam.reference_drawing import contour_pixels, topmost_rows
 from streamseg.fastsam.reference_masks import native_masks, plain_masks, snap_full_image, stacked
 from streamseg.fastsam.reference_selection import best_rows_for_boxes, better_quality, merged_points, rows_for_points
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from tests.golden.reference import scripted
 from tests.support import fidelity, fidelity_masks
 from tests.support.fidelity import LAST_WITH_PROMPTER, OFFICIAL, PRESENT, VERSIONS, Arithmetic, golden

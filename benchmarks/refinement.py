@@ -33,7 +33,7 @@ from streamseg.evaluation.truth import ImageTruth, labelled_images
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.arrays import Float64Array, ImageArray
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.synthetic import SceneRenderer
 
 SCORED_CONF = 0.05

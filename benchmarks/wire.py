@@ -19,7 +19,8 @@ from pycocotools import mask as pycocotools
 
 from benchmarks.harness import Timing, measure, parser, report
 from streamseg.publish import Publisher, Subscriber
-from streamseg.structures.message import CropMask, Message, MessageObject
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import Message, MessageObject
 from streamseg.wire import MASK_ENCODINGS, decode, encode, read_header
 
 SIZES = ((720, 1280), (480, 640))

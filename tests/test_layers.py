@@ -41,7 +41,7 @@ LIGHT = (
     "structures.frame",
     "structures.prompt",
     "structures.message",
-    "structures.conversion",
+    "structures.mask",
     "rle",
     "wire",
     "publish",

@@ -11,7 +11,7 @@ from benchmarks.object_tracking.masks import instances_of
 from benchmarks.object_tracking.scenes import SIZE
 from streamseg.geometry import box_iou
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.synthetic import SceneTruth
 
 __all__ = ["VARIANTS", "Variant", "detections"]

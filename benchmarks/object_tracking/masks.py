@@ -9,7 +9,7 @@ import torch
 from benchmarks.object_tracking.scenes import SIZE
 from streamseg.geometry import letterbox
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.synthetic.renderer import SceneTruth
 
 __all__ = ["instances_of", "mask_iou", "truth_instances"]

@@ -19,7 +19,7 @@ from streamseg.runtime.operations import control_operations
 from streamseg.structures.arrays import Float32Array, ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import GridTransform, Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.synthetic import SceneRenderer
 from streamseg.telemetry import DropCounter
 from streamseg.viewer import Run, Viewer

@@ -14,7 +14,7 @@ from benchmarks.peers.server import TINY_IMGSZ, Start, reserve_stdout, serve
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 
 class Streamseg:

@@ -12,7 +12,7 @@ import torch
 from benchmarks.object_tracking.masks import instances_of
 from streamseg.prompting import PromptSet, PromptTracker
 from streamseg.structures.instances import Tracked
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import PointPrompt
 
 __all__ = ["costs"]

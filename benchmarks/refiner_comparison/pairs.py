@@ -23,7 +23,7 @@ from streamseg.evaluation.truth import SIZES
 from streamseg.segmentation import Segmenter
 from streamseg.structures.arrays import Float64Array, ImageArray, IndexArray, MaskArray
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 NARROW_RATIO = DILATION_RATIO / 5
 """Width of the narrow band. A band of 2 % of the diagonal covers small objects completely; a fifth of it does not."""

@@ -22,7 +22,7 @@ from pycocotools import mask as coco_mask
 from streamseg.errors import DataError
 from streamseg.rle import CocoRle, coco_to_crop, pack_counts
 from streamseg.structures.arrays import ImageArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = [
     "Annotation",

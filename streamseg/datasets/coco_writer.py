@@ -10,7 +10,7 @@ from typing import Any
 
 from streamseg.errors import DataError
 from streamseg.rle import crop_to_coco
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = ["mask_entry", "new_folder", "write_instances"]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image
 from streamseg.structures.arrays import ImageArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = [
     "CACHE_PX",

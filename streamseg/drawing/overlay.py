@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from streamseg.structures.arrays import ImageArray
-from streamseg.structures.message import CropMask, Message, MessageObject
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import Message, MessageObject
 
 __all__ = ["Colour", "colour_of", "draw_message", "draw_objects"]
 

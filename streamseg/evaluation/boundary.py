@@ -19,7 +19,7 @@ from streamseg.evaluation.prompted import box_prompt, selected_masks
 from streamseg.evaluation.truth import OnImage, SegmentImages, labelled_images, size_masks
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import Prompt
 
 __all__ = [

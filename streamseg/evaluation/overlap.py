@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = ["box_ious", "mask_iou", "mask_ious"]
 

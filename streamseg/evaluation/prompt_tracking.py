@@ -26,7 +26,7 @@ from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from streamseg.tracking import Tracker
 

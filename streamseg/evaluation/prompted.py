@@ -24,7 +24,7 @@ from streamseg.prompting.select import select
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import BoolArray, Float64Array
 from streamseg.structures.instances import Instances, Tracked
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
 from streamseg.structures.search_regions import SearchRegions
 

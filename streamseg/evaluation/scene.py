@@ -20,7 +20,7 @@ from streamseg.evaluation.proposals import PRECISION_PROPOSALS, score_matches
 from streamseg.evaluation.truth import OnImage, SegmentImages
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array, IndexArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.synthetic import SceneRenderer, SceneTruth
 from streamseg.tracking import Tracker
 

@@ -12,7 +12,7 @@ from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image, 
 from streamseg.errors import DataError
 from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = ["SIZES", "ImageTruth", "OnImage", "SegmentImages", "image_truth", "labelled_images", "size_masks"]
 

@@ -24,7 +24,7 @@ from streamseg.evaluation.prompt_tracking import (
 from streamseg.evaluation.truth import OnImage
 from streamseg.pipeline.pipeline import SegmentFunction
 from streamseg.structures.arrays import ImageArray, MaskArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = ["SequenceScores", "TrackingScores", "VideoScores", "evaluate_video", "read_sequence"]
 

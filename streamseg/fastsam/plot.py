@@ -1,4 +1,4 @@
-"""Drawn with OpenCV, into arrays and files; nothing opens a window."""
+"""Drawing with OpenCV into arrays, and writing of image files. Nothing opens a window."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import numpy.typing as npt
 
 from streamseg.drawing import colour_of, draw_objects
 from streamseg.errors import DataError
-from streamseg.structures.message import CropMask, MessageObject
+from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray, MaskArray
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import MessageObject
 
 __all__ = ["crop_of", "draw_rows", "write_image"]
-
-Picture = npt.NDArray[np.uint8]
 
 _EMPTY = CropMask(np.zeros((0, 0), np.bool_), 0, 0)
 
 
 def draw_rows(
-    image: Picture,
-    masks: npt.NDArray[np.bool_] | None,
-    boxes: npt.NDArray[np.float32],
+    image: ImageArray,
+    masks: BoolArray | None,
+    boxes: Float32Array,
     *,
     titles: Sequence[str | None],
     identities: Sequence[int] | None = None,
     box_width_px: int = 0,
-) -> Picture:
-    """A copy of a picture (H, W, 3) RGB with K objects on it, large ones below.
+) -> ImageArray:
+    """Draw K objects on a copy of an image, small ones on top.
 
     Args:
-        image: the picture.
-        masks: bool (K, h, w), of any size that stands for the whole picture; None: no masks.
+        image: (H, W, 3) RGB.
+        masks: bool (K, h, w), stretched over the whole image; None: no masks.
         boxes: (K, 4) xyxy.
-        titles: what to write at each, None for nothing.
-        identities: decide the colours; None: the rank does.
-        box_width_px: 0 for no boxes.
+        titles: label of each object, None for no label.
+        identities: colour key of each object; None: the row number.
+        box_width_px: line width of the boxes, 0 for no boxes.
     """
     colours = [colour_of(one) for one in (range(len(boxes)) if identities is None else identities)]
     objects = [
@@ -61,25 +61,25 @@ def draw_rows(
     return canvas
 
 
-def crop_of(mask: npt.NDArray[np.bool_]) -> CropMask:
-    """A mask (H, W) in its tight box; a crop of (0, 0) where it is empty."""
+def crop_of(mask: MaskArray) -> CropMask:
+    """Crop a mask (H, W) to its tight box; an empty mask has a crop of (0, 0)."""
     down, across = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(down):
         return _EMPTY
     return CropMask(mask[down[0] : down[-1] + 1, across[0] : across[-1] + 1], int(across[0]), int(down[0]))
 
 
-def write_image(path: Path, picture: Picture) -> None:
-    """Write (H, W, 3) BGR in the format that the suffix names, and make the folder.
+def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write an image (H, W, 3) BGR in the format of the path's suffix; create its folder.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
     if not path.suffix or not cv2.haveImageWriter(path.name):
-        raise DataError(f"cannot write {path}: the suffix must be that of a picture, such as .png or .jpg")
-    _, coded = cv2.imencode(path.suffix, picture)
+        raise DataError(f"cannot write {path}: the suffix must be an image format, such as .png or .jpg")
+    _, encoded = cv2.imencode(path.suffix, image)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(coded.tobytes())
+        path.write_bytes(encoded.tobytes())
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from error

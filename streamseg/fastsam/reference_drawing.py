@@ -1,7 +1,7 @@
-"""The picture that the official FastSAM program makes of its answers.
+"""The output image of the official FastSAM program.
 
-Flat colours without outlines, the smallest mask on top; outlines of everything in blue where they are
-asked for; boxes and points of the prompts. The colours are the caller's: there, they are random each time.
+Flat colours, the smallest mask on top; optional blue outlines of every mask; boxes and points of the prompts. The
+caller chooses the colours; in the official program they are random at each call.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.drawing.overlay import Colour, colour_of
-from streamseg.structures.message import CropMask
+from streamseg.structures.arrays import BoolArray, ImageArray
+from streamseg.structures.mask import CropMask
 
 __all__ = ["contour_pixels", "draw_reference", "topmost_rows"]
 
@@ -29,11 +30,11 @@ FOREGROUND: Colour = (191, 191, 0)
 BACKGROUND: Colour = (191, 0, 191)
 POINT_RADIUS_PX = 3
 ONE_COLOUR: Colour = (30, 144, 255)
-"""Of every mask where the colours shall not differ."""
+"""Colour of all masks if they share one colour."""
 
 
 def draw_reference(
-    image: npt.NDArray[np.uint8],
+    image: ImageArray,
     masks: Sequence[CropMask],
     *,
     mask_size: tuple[int, int] | None = None,
@@ -42,30 +43,29 @@ def draw_reference(
     boxes: Sequence[Sequence[float]] = (),
     point_coords: Sequence[Sequence[float]] = (),
     point_labels: Sequence[int] = (),
-) -> npt.NDArray[np.uint8]:
-    """A copy of a picture with masks on it, as the official `plot` has it.
+) -> ImageArray:
+    """Draw masks and prompts on a copy of an image, as the official `plot` does.
 
     Args:
         image: (H, W, 3) RGB.
-        masks: K of them; none gives a plain copy (there: an error).
-        mask_size: (H, W) that the masks are in, stretched over the picture to the nearest pixel; None: the
-            picture's own.
-        colours: one per mask; None: told apart by row, and the same each time.
-        with_contours: outlines, inner ones too.
-        boxes: (B, 4) xyxy in the picture, of the prompts.
-        point_coords: (P, 2) x, y in the picture, of the prompts.
-        point_labels: (P,) 1 yellow, 0 magenta; others are not drawn.
+        masks: K masks; an empty list gives a plain copy (the official program raises).
+        mask_size: (H, W) of the masks, stretched over the image by nearest neighbour; None: the size of the image.
+        colours: one per mask; None: a fixed colour per row number, the same at each call.
+        with_contours: draw outlines, including those of holes.
+        boxes: (B, 4) xyxy in pixels of the image; boxes of the prompts.
+        point_coords: (P, 2) x, y in pixels of the image; points of the prompts.
+        point_labels: (P,) 1 yellow, 0 magenta; points with other labels are not drawn.
     """
     size = image.shape[0], image.shape[1]
-    within = size if mask_size is None else mask_size
+    space = size if mask_size is None else mask_size
     palette = np.array([colour_of(row) for row in range(len(masks))] if colours is None else colours, dtype=np.float32)
     canvas = image.copy()
     if masks:
-        rows = _stretched(topmost_rows(masks, within), size)
-        seen = rows >= 0
-        canvas[seen] = np.rint(canvas[seen] * (1 - MASK_OPACITY) + palette[rows[seen]] * MASK_OPACITY)
+        rows = _stretched(topmost_rows(masks, space), size)
+        covered = rows >= 0
+        canvas[covered] = np.rint(canvas[covered] * (1 - MASK_OPACITY) + palette[rows[covered]] * MASK_OPACITY)
     if with_contours:
-        drawn = contour_pixels(masks, size, mask_size=within)
+        drawn = contour_pixels(masks, size, mask_size=space)
         canvas[drawn] = np.rint(
             canvas[drawn] * (1 - CONTOUR_OPACITY) + np.array(CONTOUR, dtype=np.float32) * CONTOUR_OPACITY
         )
@@ -79,7 +79,10 @@ def draw_reference(
 
 
 def topmost_rows(masks: Sequence[CropMask], size: tuple[int, int]) -> npt.NDArray[np.int32]:
-    """Which mask is seen in each pixel: int32 (H, W), -1 for none. Of several the smallest; of equal ones the first."""
+    """Return the row of the topmost mask in each pixel: int32 (H, W), -1 for none.
+
+    The smallest mask is on top; of masks of the same area, the first.
+    """
     rows = np.full(size, -1, dtype=np.int32)
     areas = [mask.area for mask in masks]
     for row in sorted(range(len(masks)), key=lambda row: (-areas[row], -row)):
@@ -91,13 +94,13 @@ def topmost_rows(masks: Sequence[CropMask], size: tuple[int, int]) -> npt.NDArra
 
 def contour_pixels(
     masks: Sequence[CropMask], size: tuple[int, int], *, mask_size: tuple[int, int] | None = None
-) -> npt.NDArray[np.bool_]:
-    """Where `with_contours` draws: bool (H, W). Around every mask and every hole, also below other masks.
+) -> BoolArray:
+    """Return the pixels that `with_contours` draws: bool (H, W), around every mask and hole, also below other masks.
 
     Args:
-        masks: K of them; none draws nothing.
-        size: (H, W) of the picture.
-        mask_size: (H, W) that the masks are in; None: the picture's own.
+        masks: K masks; an empty list has no contours.
+        size: (H, W) of the image.
+        mask_size: (H, W) of the masks; None: the size of the image.
     """
     canvas = np.zeros(size, dtype=np.uint8)
     for mask in masks:
@@ -111,7 +114,7 @@ def contour_pixels(
 
 
 def _stretched(pixels: npt.NDArray[Kind], size: tuple[int, int]) -> npt.NDArray[Kind]:
-    """Pixels (h, w) at another size (H, W), each the nearest one."""
+    """Resize pixels (h, w) to (H, W) by nearest neighbour."""
     if pixels.shape == size:
         return pixels
     return cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)  # type: ignore[return-value]

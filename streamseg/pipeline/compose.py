@@ -12,7 +12,8 @@ from streamseg.prompting.prompt_set import in_order
 from streamseg.segmentation import instance_masks
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
-from streamseg.structures.message import CropMask, MaskSpace, Message, MessageObject
+from streamseg.structures.mask import CropMask, MaskSpace
+from streamseg.structures.message import Message, MessageObject
 from streamseg.structures.prompt import Selection
 from streamseg.telemetry import Drops, StageTimer
 

@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from streamseg.geometry import box_area, box_intersection, clip_boxes, raster_points, sample_logits, silhouettes
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, Prompt, Selection
 
-__all__ = ["MIN_SCORE", "select_boxes", "select_best_fits", "select_masks"]
+__all__ = ["MIN_SCORE", "select_best_fits", "select_boxes", "select_masks"]
 
 MIN_SCORE = 0.3
 """Below this an instance is no answer. A person that fills a third of its tight box scores about 0.65."""

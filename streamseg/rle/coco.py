@@ -18,7 +18,7 @@ import numpy.typing as npt
 from streamseg.errors import DataError
 from streamseg.rle.runs import decode_runs, encode_runs
 from streamseg.structures.arrays import IndexArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = ["CocoRle", "coco_to_crop", "crop_to_coco", "pack_counts", "runs_to_coco", "unpack_counts"]
 

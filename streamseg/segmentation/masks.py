@@ -15,7 +15,7 @@ import numpy as np
 from streamseg.segmentation.resampling import Axis, Range, along_columns, along_rows, axis_of, taps
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = ["instance_masks"]
 

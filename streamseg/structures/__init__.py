@@ -6,10 +6,10 @@ frame            one image with its capture time
 instances        objects of one image, and the same with identities (torch)
 prompt           prompts, and the instances selected by one
 search_regions   regions searched with a lower score threshold
-message          the objects of one frame, as published
-conversion       a message as arrays or `supervision.Detections`
+message          the objects of one frame, as published, and as arrays
+mask             binary masks of single objects, cropped to their boxes
 arrays           type aliases of NumPy arrays
 
-Import each record from its own module. Only `instances` requires torch; `frame`, `prompt` and `message` require only
+Import each record from its own module. Only `instances` requires torch; `frame`, `prompt`, `mask` and `message` need only
 NumPy, so that a subscriber runs without torch.
 """

@@ -1,21 +1,20 @@
-"""The objects of one frame, as published to subscribers. Requires only NumPy."""
+"""The objects of one frame, as published to subscribers, and their conversion to arrays. Requires only NumPy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from math import floor
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.structures.arrays import BoolArray, IndexArray, MaskArray
+from streamseg.errors import DataError
+from streamseg.structures.arrays import BoolArray, Float32Array, IndexArray
 from streamseg.structures.frame import Clock
+from streamseg.structures.mask import CropMask, MaskSpace
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["CropMask", "MaskSpace", "Message", "MessageObject", "PromptState", "PromptStatus"]
+__all__ = ["DetectionArrays", "Message", "MessageObject", "PromptState", "PromptStatus", "detection_arrays"]
 
 PromptState = Literal["bound", "lost", "reacquired", "none"]
 """State of a prompt in one frame.
@@ -26,139 +25,6 @@ lost         its target is not visible; the prompt waits for it
 reacquired   its target disappeared and was found again under another identity, by motion, shape and appearance
 none         no object has matched it yet
 """
-
-
-ROUNDING = 1e-6
-"""Tolerance in cells: a pixel whose centre lies on the border of two cells belongs to the later one, despite
-floating-point rounding."""
-
-
-class MaskSpace(NamedTuple):
-    """Transform from the pixels of a mask to the image it belongs to."""
-
-    size: tuple[int, int]
-    """Size (H, W) of the mask space."""
-    image_size: tuple[int, int]
-    """Size (H, W) of the source image."""
-    to_image: tuple[float, float, float, float]
-    """(scale_x, scale_y, offset_x, offset_y): x_image = scale_x * x_mask + offset_x, continuous coordinates."""
-
-
-@dataclass(frozen=True, eq=False)
-class CropMask:
-    """A binary mask, stored only inside its integer box.
-
-    A mask of a message can be rendered at any size of the image: `mask(message.image_size)`.
-    """
-
-    crop: MaskArray
-    """Mask inside the box, bool (h, w); the outside is background. Shape (0, 0) if the mask is empty."""
-    x: int
-    """Left column of the crop in the mask space."""
-    y: int
-    """Top row of the crop in the mask space."""
-    space: MaskSpace | None = None
-    """Transform to the source image; None if unknown, as for masks that are not part of a message."""
-
-    def __call__(self, size: tuple[int, int]) -> MaskArray:
-        """Return the mask over the whole image, bool (H, W), with the image scaled to any `size` (H, W).
-
-        Nearest neighbour: a pixel is inside if the mask contains its centre. At the size of the mask space, the
-        result is the mask itself, pixel by pixel. An empty mask is all background.
-
-        Raises:
-            ValueError: the mask space is unknown, or a size is negative.
-        """
-        if min(size) < 0:
-            raise ValueError(f"a size (H, W) must be at least 0 pixels per side, got {size}")
-        canvas = np.zeros(size, dtype=np.bool_)
-        self.paint(canvas)
-        return canvas
-
-    def paint(self, canvas: BoolArray) -> None:
-        """Write the result of `mask(size)` into a background canvas, bool (H, W).
-
-        Raises:
-            ValueError: the mask space is unknown.
-        """
-        space = self._known_space()
-        scale_x, scale_y, offset_x, offset_y = space.to_image
-        crop_height, crop_width = self.crop.shape
-        columns, x = _cells(canvas.shape[1], space.image_size[1], scale_x, offset_x, self.x, crop_width)
-        rows, y = _cells(canvas.shape[0], space.image_size[0], scale_y, offset_y, self.y, crop_height)
-        if not len(rows) or not len(columns):
-            return
-        # At the mask's own scale, which is the usual case, no indexing is needed.
-        is_plain = _is_all(rows, crop_height) and _is_all(columns, crop_width)
-        inside = self.crop if is_plain else self.crop[rows][:, columns]
-        canvas[y : y + len(rows), x : x + len(columns)] = inside
-
-    @property
-    def centroid(self) -> tuple[float, float] | None:
-        """Centroid (x, y) of the mask in continuous pixels of the source image; None if the mask is empty.
-
-        The centroid of a ring lies outside the ring.
-
-        Raises:
-            ValueError: the mask space is unknown.
-        """
-        scale_x, scale_y, offset_x, offset_y = self._known_space().to_image
-        by_column: IndexArray = np.sum(self.crop, axis=0, dtype=np.int64)
-        by_row: IndexArray = np.sum(self.crop, axis=1, dtype=np.int64)
-        num_pixels = int(by_row.sum())
-        if not num_pixels:
-            return None
-        x = self.x + 0.5 + float(by_column @ np.arange(len(by_column))) / num_pixels
-        y = self.y + 0.5 + float(by_row @ np.arange(len(by_row))) / num_pixels
-        return scale_x * x + offset_x, scale_y * y + offset_y
-
-    @property
-    def area(self) -> int:
-        """Number of pixels inside the mask."""
-        return int(np.count_nonzero(self.crop))
-
-    def full(self, size: tuple[int, int]) -> MaskArray:
-        """Return the mask on a canvas of `size` (H, W); raise ValueError if the crop does not fit on it."""
-        height, width = size
-        crop_height, crop_width = self.crop.shape
-        if self.x < 0 or self.y < 0 or self.x + crop_width > width or self.y + crop_height > height:
-            raise ValueError(
-                f"a crop of {crop_width}x{crop_height} at ({self.x}, {self.y}) lies outside {width}x{height}"
-            )
-        canvas = np.zeros(size, dtype=np.bool_)
-        canvas[self.y : self.y + crop_height, self.x : self.x + crop_width] = self.crop
-        return canvas
-
-    def _known_space(self) -> MaskSpace:
-        if self.space is None:
-            raise ValueError("this mask has no mask space and cannot be placed in an image; use `full` instead")
-        return self.space
-
-
-def _cells(
-    num_pixels: int, image_length: int, scale: float, offset: float, start: int, length: int
-) -> tuple[npt.NDArray[np.intp], int]:
-    """Map pixels to cells of the crop along one axis.
-
-    Returns:
-        The cell (n,) of each pixel that shows one, and the first such pixel.
-    """
-    if not num_pixels or not length or not image_length:
-        return np.zeros(0, dtype=np.intp), 0
-    if not scale > 0:
-        raise ValueError(f"the scale of a mask space must be above 0, got {scale:g}")
-    pixel = image_length / num_pixels
-    # Consider only pixels near the crop, plus one on each side to allow for rounding.
-    first = floor(min(max((start * scale + offset) / pixel - 1, 0), num_pixels))
-    end = floor(min(max(((start + length) * scale + offset) / pixel + 2, 0), num_pixels))
-    cells = ((np.arange(first, end) + 0.5) * pixel - offset) / scale + (ROUNDING - start)
-    bounds = np.searchsorted(cells, (0, length))
-    return cells[bounds[0] : bounds[1]].astype(np.intp), first + int(bounds[0])
-
-
-def _is_all(cells: npt.NDArray[np.intp], length: int) -> bool:
-    """Return whether non-decreasing `cells` in 0..length-1 contain every cell once."""
-    return len(cells) == length and cells[0] == 0 and bool((cells[1:] > cells[:-1]).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,12 +118,82 @@ class Message:
     def to_supervision(self, *, classes: Sequence[str] | None = None) -> Any:
         """Return the objects as `supervision.Detections`, with masks at the size of the source image.
 
+        `data` holds `class_name` (the labels, where supervision's annotators expect them) and `prompt_ids`. Tentative
+        objects have tracker id -1, which supervision's traces and line counters treat as an identity:
+        `detections[detections.tracker_id >= 0]` removes them.
+
         Args:
-            classes: labels by class id, see `conversion.detection_arrays`.
+            classes: labels by class id, see `detection_arrays`.
 
         Raises:
             DataError: supervision is not installed.
         """
-        from streamseg.structures.conversion import to_supervision
+        return _to_supervision(detection_arrays(self, classes=classes))
 
-        return to_supervision(self, classes=classes)
+
+@dataclass(frozen=True, eq=False)
+class DetectionArrays:
+    """The N objects of a message as one array per property, in the message's order; N may be 0."""
+
+    xyxy: Float32Array
+    """Boxes (N, 4) in continuous pixels of the source image."""
+    mask: BoolArray
+    """Masks (N, H, W) at the size of the source image."""
+    confidence: Float32Array
+    """Scores (N,), 0..1."""
+    class_id: IndexArray
+    """Class ids (N,)."""
+    tracker_id: IndexArray
+    """Track ids (N,); -1 while tentative."""
+    labels: npt.NDArray[np.str_]
+    """Labels (N,); "" if an object has none."""
+    prompt_ids: npt.NDArray[np.object_]
+    """Tuples of text (N,): ids of the prompts that each object matches."""
+
+
+def detection_arrays(message: Message, *, classes: Sequence[str] | None = None) -> DetectionArrays:
+    """Return the objects of a message as arrays.
+
+    Args:
+        message: its objects; without any, the arrays have length 0 and the masks shape (0, H, W).
+        classes: labels by class id; an object with another label, or with none, gets class -1. None: every object
+            gets class 0, because labels are free text without class ids.
+    """
+    objects, space = message.objects, message.mask_space
+    height, width = message.image_size
+    mask = np.zeros((len(objects), height, width), dtype=np.bool_)
+    for canvas, found in zip(mask, objects, strict=True):
+        replace(found.mask, space=space).paint(canvas)
+    ids_by_label = None if classes is None else {label: class_id for class_id, label in enumerate(classes)}
+    class_ids = [0 if ids_by_label is None else ids_by_label.get(found.label or "", -1) for found in objects]
+    return DetectionArrays(
+        xyxy=np.array([found.box for found in objects], dtype=np.float32).reshape(-1, 4),
+        mask=mask,
+        confidence=np.array([found.score for found in objects], dtype=np.float32),
+        class_id=np.array(class_ids, dtype=np.int64),
+        tracker_id=np.array([found.track_id for found in objects], dtype=np.int64),
+        labels=np.array([found.label or "" for found in objects], dtype=np.str_),
+        # `np.array` would turn tuples of equal length into a second axis.
+        prompt_ids=np.fromiter((found.prompt_ids for found in objects), dtype=np.object_, count=len(objects)),
+    )
+
+
+def _to_supervision(arrays: DetectionArrays) -> Any:
+    """Return arrays as `supervision.Detections`; raise DataError if supervision is not installed."""
+    try:
+        # Imported here, because it loads hundreds of megabytes that a subscriber does not need otherwise.
+        from supervision import Detections  # type: ignore[import-not-found,unused-ignore]
+    except ModuleNotFoundError as error:
+        if error.name != "supervision":
+            raise
+        raise DataError(
+            "to_supervision() needs the package supervision, which is not installed; run: pip install supervision"
+        ) from error
+    return Detections(
+        xyxy=arrays.xyxy,
+        mask=arrays.mask,
+        confidence=arrays.confidence,
+        class_id=arrays.class_id,
+        tracker_id=arrays.tracker_id,
+        data={"class_name": arrays.labels, "prompt_ids": arrays.prompt_ids},
+    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamseg.errors import DataError
-from streamseg.structures.message import CropMask, PromptStatus
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import PromptStatus
 
 __all__ = [
     "BoxPrompt",

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray, IndexArray, MaskArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.synthetic.background import BACKGROUNDS, paint_background
 from streamseg.synthetic.raster import Coverage, Sprite
 from streamseg.synthetic.shapes.registry import SHAPES, draw_shape

@@ -14,7 +14,7 @@ from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instanc
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 __all__ = ["PseudoLabel", "label_folder", "pseudo_labels"]
 

@@ -29,7 +29,8 @@ from typing import Any, Final, get_args
 
 from streamseg.errors import WireError
 from streamseg.structures.frame import Clock
-from streamseg.structures.message import CropMask, Message, MessageObject, PromptState, PromptStatus
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import Message, MessageObject, PromptState, PromptStatus
 from streamseg.wire import json_fields
 from streamseg.wire.buffers import BufferEntry, parse_entry
 from streamseg.wire.json_fields import (

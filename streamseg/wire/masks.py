@@ -25,7 +25,7 @@ from streamseg.errors import DataError, WireError
 from streamseg.rle.coco import canvas_counts, canvas_pieces, cut_crop, pack_counts, unpack_counts
 from streamseg.rle.runs import decode_runs, encode_runs
 from streamseg.structures.arrays import IndexArray
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.wire.buffers import Buffer, BufferEntry, Compression, pack_buffer, read_array
 from streamseg.wire.json_fields import MAX_MASK_PIXELS, MAX_OBJECTS
 

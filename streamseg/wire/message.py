@@ -29,7 +29,8 @@ from typing import Final
 import numpy as np
 
 from streamseg.errors import WireError
-from streamseg.structures.message import MaskSpace, Message
+from streamseg.structures.mask import MaskSpace
+from streamseg.structures.message import Message
 from streamseg.wire import json_fields
 from streamseg.wire.buffers import Buffer, Compression, Part, pack_buffer, read_array
 from streamseg.wire.header import (

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from streamseg.drawing.overlay import PALETTE, TENTATIVE, colour_of, draw_message, draw_objects
-from streamseg.structures.message import CropMask, Message, MessageObject
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import Message, MessageObject
 
 
 def square(x: int, y: int, side: int, track_id: int = 0, label: str | None = None) -> MessageObject:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from streamseg.evaluation.overlap import box_ious, mask_iou, mask_ious
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from tests.support.images import crop_of, disc, rectangle
 
 SIZE = (40, 50)

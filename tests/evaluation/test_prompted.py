@@ -13,7 +13,7 @@ from streamseg.evaluation.prompted import (
     score_prompt_masks,
     selected_masks,
 )
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from tests.support.datasets import coco_folder, compressed
 from tests.support.images import crop_of, disc, exact_instances, paint, rectangle

@@ -1,4 +1,4 @@
-"""The reference's picture: what is on top, how strong it is, and where outlines go."""
+"""The official program's output image: order of the masks, opacity and outlines."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 
 from streamseg.fastsam.reference_drawing import contour_pixels, draw_reference, topmost_rows
 from streamseg.fastsam.reference_selection import better_quality
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from tests.support.paths import GOLDEN as GOLDEN_FOLDER
 
 GOLDEN = dict(np.load(GOLDEN_FOLDER / "reference" / "prompts_8.2.60.npz"))
-PICTURE = np.full((40, 60, 3), 100, dtype=np.uint8)
+IMAGE = np.full((40, 60, 3), 100, dtype=np.uint8)
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
 
@@ -26,7 +26,7 @@ def whole(masks: np.ndarray) -> list[CropMask]:
 NOTHING = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
 
 
-def test_the_smallest_is_on_top_and_of_equal_ones_the_first():
+def test_smallest_mask_is_on_top_and_of_equal_ones_the_first():
     large, small, twin = square(5, 5, 20), square(10, 10, 8), square(14, 14, 8)
     for order in ([large, small, twin], [small, twin, large]):
         rows = topmost_rows(order, (40, 60))
@@ -37,18 +37,18 @@ def test_the_smallest_is_on_top_and_of_equal_ones_the_first():
         assert rows[30, 50] == -1
 
 
-def test_rows_on_top_as_in_the_reference():
+def test_topmost_rows_match_the_recorded_rows():
     masks = GOLDEN["plot/masks"]
     np.testing.assert_array_equal(topmost_rows(whole(masks), masks.shape[1:]), GOLDEN["plot/rows"])
 
 
-def test_contours_as_in_the_reference():
+def test_contours_match_the_recorded_contours():
     before = GOLDEN["quality/before"]
     masks = [better_quality(mask) for mask in before]
     np.testing.assert_array_equal(contour_pixels(whole(np.stack(masks)), before.shape[1:]), GOLDEN["quality/contours"])
 
 
-def test_a_crop_is_outlined_as_its_whole_mask():
+def test_crop_has_the_outline_of_its_full_mask():
     canvas = np.zeros((40, 60), dtype=np.bool_)
     canvas[8:20, 10:30] = True
     canvas[12:16, 15:25] = False
@@ -60,30 +60,30 @@ def test_a_crop_is_outlined_as_its_whole_mask():
     assert not drawn[30, 50]
 
 
-def test_colours_cover_the_picture_by_60_percent():
-    drawn = draw_reference(PICTURE, [square(5, 5, 20), square(10, 10, 8)], colours=[RED, GREEN])
+def test_masks_have_60_percent_opacity():
+    drawn = draw_reference(IMAGE, [square(5, 5, 20), square(10, 10, 8)], colours=[RED, GREEN])
     assert drawn[6, 6].tolist() == [193, 40, 40]
-    # Not through the mask below, which is not seen here.
+    # The mask below does not contribute.
     assert drawn[12, 12].tolist() == [40, 193, 40]
     assert drawn[35, 55].tolist() == [100, 100, 100]
 
 
-def test_contours_cover_it_by_80_percent_and_lie_above():
-    drawn = draw_reference(PICTURE, [square(5, 5, 20)], colours=[RED], with_contours=True)
+def test_contours_have_80_percent_opacity_and_are_on_top():
+    drawn = draw_reference(IMAGE, [square(5, 5, 20)], colours=[RED], with_contours=True)
     assert drawn[5, 12].tolist() == [39, 8, 212]
     assert drawn[15, 15].tolist() == [193, 40, 40]
 
 
-def test_colours_stay_the_same_and_differ_by_row():
+def test_colours_are_fixed_per_row():
     masks = [square(5, 5, 8), square(30, 5, 8)]
-    drawn = draw_reference(PICTURE, masks)
-    np.testing.assert_array_equal(drawn, draw_reference(PICTURE, masks))
+    drawn = draw_reference(IMAGE, masks)
+    np.testing.assert_array_equal(drawn, draw_reference(IMAGE, masks))
     assert drawn[8, 8].tolist() != drawn[8, 34].tolist()
 
 
 def test_prompts_are_drawn():
     drawn = draw_reference(
-        PICTURE, [], boxes=[(3, 3, 20, 20)], point_coords=[(30, 30), (45, 30), (52, 30)], point_labels=[1, 0, 7]
+        IMAGE, [], boxes=[(3, 3, 20, 20)], point_coords=[(30, 30), (45, 30), (52, 30)], point_labels=[1, 0, 7]
     )
     assert drawn[3, 10].tolist() == [0, 0, 255]
     assert drawn[30, 30].tolist() == [191, 191, 0]
@@ -93,8 +93,8 @@ def test_prompts_are_drawn():
 
 @pytest.mark.parametrize("with_contours", [False, True])
 def test_masks_of_another_size_are_stretched(with_contours: bool):
-    drawn = draw_reference(PICTURE, [square(10, 5, 10)], mask_size=(20, 30), colours=[RED], with_contours=with_contours)
-    inside = (drawn != PICTURE).any(axis=2)
+    drawn = draw_reference(IMAGE, [square(10, 5, 10)], mask_size=(20, 30), colours=[RED], with_contours=with_contours)
+    inside = (drawn != IMAGE).any(axis=2)
     assert inside[12:28, 22:38].all()
     assert not inside[:8].any()
     assert not inside[:, :18].any()
@@ -102,10 +102,10 @@ def test_masks_of_another_size_are_stretched(with_contours: bool):
 
 
 @pytest.mark.parametrize("masks", [[], [NOTHING]])
-def test_nothing_to_draw_is_a_plain_copy(masks):
-    before = PICTURE.copy()
-    drawn = draw_reference(PICTURE, masks, with_contours=True)
+def test_nothing_to_draw_gives_a_plain_copy(masks):
+    before = IMAGE.copy()
+    drawn = draw_reference(IMAGE, masks, with_contours=True)
     np.testing.assert_array_equal(drawn, before)
-    assert drawn is not PICTURE
-    draw_reference(PICTURE, [square(5, 5, 20)])
-    np.testing.assert_array_equal(PICTURE, before)
+    assert drawn is not IMAGE
+    draw_reference(IMAGE, [square(5, 5, 20)])
+    np.testing.assert_array_equal(IMAGE, before)

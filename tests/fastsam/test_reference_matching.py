@@ -1,4 +1,4 @@
-"""Prompts matched as by the official FastSAM program."""
+"""Prompts matched as by the official FastSAM program: in a pipeline, and among finished masks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from streamseg.fastsam.reference_masks import native_masks, plain_masks, plain_size
-from streamseg.fastsam.reference_matching import ReferenceMatcher
+from streamseg.fastsam.reference_matching import ReferenceMatcher, select_reference
 from streamseg.pipeline.compose import Matches
 from streamseg.prompting import PromptSet
 from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.mask import CropMask
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import StageTimer
@@ -30,7 +31,7 @@ NOWHERE = BoxPrompt("nowhere", (1, 200, 30, 239))
 
 
 def unused() -> list[Selection]:
-    raise AssertionError("FastSAM mode does not follow targets")
+    raise AssertionError("FastSAM mode does not track targets")
 
 
 def match(
@@ -63,10 +64,10 @@ def test_row_that_matches_several_prompts_is_one_object():
     [
         pytest.param(EverythingPrompt("all"), [4, 5, 6], id="everything"),
         pytest.param(BOTH, [-1], id="points-on-two-objects-make-one-mask"),
-        pytest.param(RING, [-1], id="background-point-cuts-the-part-out"),
-        pytest.param(NOWHERE, [4], id="box-on-nothing-has-the-first-row"),
+        pytest.param(RING, [-1], id="background-point-removes-the-part"),
+        pytest.param(NOWHERE, [4], id="box-on-nothing-selects-the-first-row"),
         pytest.param(PointPrompt("p", ((5, 5),), (1,)), [], id="point-on-nothing"),
-        pytest.param(PointPrompt("p", ((250, 100),), (0,)), [], id="background-point-alone"),
+        pytest.param(PointPrompt("p", ((250, 100),), (0,)), [], id="background-point-only"),
     ],
 )
 def test_objects_of_a_prompt(prompt: Prompt, track_ids: list[int]):
@@ -86,7 +87,7 @@ def test_merged_mask_is_an_object_without_identity():
     assert matches.selections[0].rows == (0, 2)
 
 
-def test_objects_and_merged_masks_come_by_descending_score():
+def test_objects_and_merged_masks_have_descending_scores():
     matches = match(EverythingPrompt("all"), PointPrompt("click", ((250, 100),), (1,)))
     assert identities(matches) == [(4, ("all",)), (5, ("all",)), (6, ("all",)), (-1, ("click",))]
     scores = [one.score for one in matches.objects]
@@ -100,7 +101,7 @@ def test_masks_are_the_official_ones():
         np.testing.assert_array_equal(one.mask.full(IMAGE_SIZE), mask.full(IMAGE_SIZE))
 
 
-def test_plain_masks_know_their_location():
+def test_plain_masks_are_located_in_the_image():
     # 3 rows of padding above and below: the image takes 218 of 224 rows, at half its size.
     padded = detect_shapes([Shape(200, 200, 120, 160, "rectangle")], size=(436, 640))
     tracked = Tracked(padded, torch.tensor([1]))
@@ -134,7 +135,7 @@ def test_no_instances_match_nothing(retina_masks: bool):
     assert [selection.rows for selection in matches.selections] == [(), (), ()]
 
 
-def test_no_prompt_has_no_object():
+def test_without_prompts_there_are_no_objects():
     assert match().objects == ()
 
 
@@ -154,8 +155,90 @@ def test_statuses():
     assert [selection.status for selection in empty] == [PromptStatus("both", "none")]
 
 
-def test_texts_keep_their_place_and_label_their_objects():
+def test_texts_keep_their_position_and_label_their_objects():
     text = Selection("word", (2,), (0.7,), status=PromptStatus("word", "bound", 0.7))
     matches = match(BOTH, TextPrompt("word", "a box"), EverythingPrompt("all"), texts=[text])
     assert [selection.prompt_id for selection in matches.selections] == ["both", "word", "all"]
     assert {one.track_id: one.label for one in matches.objects} == {4: None, 5: None, 6: "a box", -1: None}
+
+
+# ---- select_reference: finished masks
+
+
+def disc(x: int, y: int, radius: int) -> CropMask:
+    down, across = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    return CropMask(across**2 + down**2 <= radius**2, x - radius, y - radius)
+
+
+SMALL_DISC, LARGE_DISC, OTHER_DISC = disc(100, 100, 20), disc(100, 100, 60), disc(250, 60, 30)
+DISCS, DISC_SCORES = [SMALL_DISC, LARGE_DISC, OTHER_DISC], [0.9, 0.6, 0.5]
+
+
+def select(*prompts: Prompt, masks: Sequence[CropMask] = DISCS) -> list[Selection]:
+    scores = DISC_SCORES[: len(masks)]
+    return select_reference(masks, scores, PromptSet.of(prompts), mask_size=IMAGE_SIZE, image_size=IMAGE_SIZE)
+
+
+def test_points_on_two_objects_select_one_mask_with_its_rows_large_to_small():
+    (selection,) = select(PointPrompt("both", ((100, 150), (250, 60)), (1, 1)))
+    assert selection.mask is not None
+    assert (selection.rows, selection.scores) == ((1, 2), (0.6, 0.5))
+    np.testing.assert_array_equal(
+        selection.mask.full(IMAGE_SIZE), LARGE_DISC.full(IMAGE_SIZE) | OTHER_DISC.full(IMAGE_SIZE)
+    )
+    assert (selection.mask.x, selection.mask.y, selection.mask.crop.shape) == (40, 30, (131, 241))
+
+
+def test_erased_part_is_not_among_the_rows():
+    (selection,) = select(PointPrompt("ring", ((100, 100), (100, 150)), (0, 1)))
+    assert selection.mask is not None
+    assert selection.rows == (1,)
+    np.testing.assert_array_equal(
+        selection.mask.full(IMAGE_SIZE), LARGE_DISC.full(IMAGE_SIZE) & ~SMALL_DISC.full(IMAGE_SIZE)
+    )
+
+
+def test_nested_objects_are_both_among_the_rows():
+    (selection,) = select(PointPrompt("nested", ((100, 100),), (1,)))
+    assert selection.rows == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        pytest.param(PointPrompt("p", ((5, 5),), (1,)), id="on nothing"),
+        pytest.param(PointPrompt("p", ((100, 100),), (0,)), id="background only"),
+        pytest.param(PointPrompt("p", ((320, 240),), (1,)), id="at the far corner of the image"),
+    ],
+)
+def test_empty_canvas_selects_nothing(prompt: Prompt):
+    assert select(prompt) == [Selection("p", (), ())]
+
+
+def test_box_always_selects_one_row():
+    selections = select(BoxPrompt("tight", (220, 30, 280, 90)), BoxPrompt("nowhere", (0, 200, 20, 220)))
+    assert [selection.rows for selection in selections] == [(2,), (0,)]
+    assert selections[0].scores[0] == pytest.approx(2821 / (3600 + 2821 - 2809), abs=0.06)
+    assert selections[1].scores == (0.0,)
+
+
+def test_selections_have_the_order_of_the_prompts():
+    prompts = [BoxPrompt("b", (220, 30, 280, 90)), EverythingPrompt("all"), PointPrompt("p", ((250, 60),), (1,))]
+    assert [(selection.prompt_id, selection.rows) for selection in select(*prompts)] == [
+        ("b", (2,)),
+        ("all", (0, 1, 2)),
+        ("p", (2,)),
+    ]
+
+
+def test_without_masks_nothing_is_selected():
+    prompts = [EverythingPrompt("all"), BoxPrompt("b", (220, 30, 280, 90)), PointPrompt("p", ((250, 60),), (1,))]
+    assert select(*prompts, masks=[]) == [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
+
+
+def test_prompts_are_stretched_over_masks_of_another_size():
+    prompts = [PointPrompt("p", ((500, 120),), (1,)), BoxPrompt("b", (440, 60, 560, 180))]
+    selections = select_reference(
+        DISCS, DISC_SCORES, PromptSet.of(prompts), mask_size=IMAGE_SIZE, image_size=(480, 640)
+    )
+    assert [selection.rows for selection in selections] == [(2,), (2,)]

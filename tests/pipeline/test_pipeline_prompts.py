@@ -16,7 +16,8 @@ from streamseg.errors import ConfigError, DataError
 from streamseg.pipeline import Pipeline
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
-from streamseg.structures.message import CropMask, Message
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import Message
 from streamseg.structures.prompt import (
     BoxPrompt,
     EverythingPrompt,

@@ -5,7 +5,7 @@ import torch
 from streamseg.prompting.overlap import select_masks
 from streamseg.segmentation import instance_masks
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import MaskPrompt
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 

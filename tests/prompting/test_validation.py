@@ -10,7 +10,7 @@ import pytest
 from streamseg.config import PromptConfig
 from streamseg.errors import DataError
 from streamseg.prompting import check_prompts, prompts_from_config
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt
 
 PICTURE = (240, 320)

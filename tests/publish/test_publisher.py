@@ -10,7 +10,7 @@ import zmq
 
 from streamseg.errors import PublishError, WireError
 from streamseg.publish import Publisher, Subscriber
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.wire import MASK_ENCODINGS, decode, decode_status, unpack_single
 from tests.support.messages import comparable, disc, make_message, make_object
 from tests.support.zeromq import WAIT_SECONDS, GatedObjects, UnreadableObjects, leak_checked_context, received_within

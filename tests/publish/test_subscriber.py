@@ -254,7 +254,8 @@ ROUND_TRIP = """
     import numpy as np
     from streamseg import Subscriber
     from streamseg.publish import ControlClient, ControlServer, Publisher, message_age_ms
-    from streamseg.structures.message import CropMask, Message, MessageObject
+    from streamseg.structures.mask import CropMask
+    from streamseg.structures.message import Message, MessageObject
 
     found = MessageObject(1, ("everything",), (0.0, 0.0, 2.0, 3.0), 0.5, CropMask(np.ones((3, 2), bool), 0, 0), 6)
     message = Message("cam0", 0, 1, "arrival", 0.0, (4, 4), (4, 4), (1.0, 1.0, 0.0, 0.0), (found,))

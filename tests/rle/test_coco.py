@@ -10,7 +10,7 @@ from pycocotools import mask as reference
 from streamseg.errors import DataError
 from streamseg.rle import coco_to_crop, crop_to_coco, encode_runs, pack_counts, runs_to_coco, unpack_counts
 from streamseg.rle.coco import canvas_pieces
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 
 @st.composite

@@ -11,7 +11,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.publish import ControlClient, ControlServer
 from streamseg.runtime import Runtime
 from streamseg.runtime.operations import control_operations
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt
 from streamseg.wire import prompt_to_json
 from tests.support.frames import make_frame

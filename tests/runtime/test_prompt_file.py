@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamseg.errors import DataError
 from streamseg.pipeline import Pipeline
 from streamseg.runtime.prompt_file import STATE_SECONDS, PromptFile, SavedPrompts
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, TextPrompt
 from streamseg.wire import prompt_to_json
 from tests.support.frames import make_frame

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from streamseg.structures.message import CropMask, MaskSpace, PromptStatus
+from streamseg.structures.mask import CropMask, MaskSpace
+from streamseg.structures.message import PromptStatus
 from streamseg.wire import decode, encode
 from tests.support.messages import disc, make_message, make_object
 

@@ -10,7 +10,7 @@ import torch
 from streamseg.datasets.samples import LabelledObject, Sample
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.instances import GridTransform, Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 BACKGROUND = (90, 90, 90)
 

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from streamseg.structures.message import CropMask, Message, MessageObject, PromptStatus
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import Message, MessageObject, PromptStatus
 
 
 def make_object(crop: np.ndarray, x: int, y: int, **changes: Any) -> MessageObject:

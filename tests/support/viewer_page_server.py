@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from aiohttp import WSMsgType, web
 
-from streamseg.structures.message import CropMask, Message, MessageObject, PromptStatus
+from streamseg.structures.mask import CropMask
+from streamseg.structures.message import Message, MessageObject, PromptStatus
 from streamseg.synthetic import SceneRenderer
 from streamseg.viewer.server import HEADERS, PAGE_FOLDER
 from streamseg.wire import encode, pack_single

@@ -5,7 +5,7 @@ import torch
 from streamseg.datasets.samples import LabelledObject, Sample
 from streamseg.errors import DataError
 from streamseg.modeling.refiner import REFINER_RASTER
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.training.refiner_examples import MAX_OTHERS, MAX_PER_TARGET, NEAR_IOU, RefineSettings, collect_examples
 from tests.support.networks import lively_network
 

@@ -5,7 +5,7 @@ import pytest
 from pycocotools import mask as reference
 
 from streamseg.errors import WireError
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.wire.buffers import Buffer, pack_buffer
 from streamseg.wire.masks import MASK_ENCODINGS, read_masks, write_masks
 from tests.support.messages import disc

@@ -12,7 +12,7 @@ from pycocotools import mask as reference
 
 from streamseg.config import PromptConfig
 from streamseg.errors import DataError
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt, TextPrompt
 from streamseg.wire import collect_prompts, prompt_from_json, prompt_to_json, prompts_from_json
 from streamseg.wire.prompts import MAX_CANVAS_PIXELS

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.object_tracking.masks import instances_of, mask_iou
 from benchmarks.object_tracking.scenes import SIZE
 from streamseg.structures.instances import Instances
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 
 
 def squares(*corners: tuple[float, float], side: float = 160.0) -> Instances:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamseg.drawing import colour_of
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.wire import decode, encode, pack_single, unpack_single
 from tests.golden import make_wire_golden as golden
 from tests.support.messages import disc, make_object

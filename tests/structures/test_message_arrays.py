@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamseg.errors import DataError
-from streamseg.structures.conversion import detection_arrays
+from streamseg.structures.message import detection_arrays
 from tests.support.messages import disc, make_message, make_object
 
 CUP = make_object(disc(9), 3, 2, track_id=4, score=0.75, label="cup", prompt_ids=("everything", "cup"))
