@@ -116,7 +116,7 @@ def _run(
 
 
 def _reacquired(steps: Sequence[Step], tracked: Sequence[Tracked], selections: Sequence[dict[str, int]]) -> list[bool]:
-    """For each time a prompt's selected identity changes: whether the new one is the prompt's object."""
+    """Return for each change of a prompt's selected identity whether the new one is the prompt's object."""
     last: dict[str, int] = {}  # last selected identity
     reacquired = []
     for step, rows, selected in zip(steps, tracked, selections, strict=True):
@@ -133,7 +133,7 @@ def _reacquired(steps: Sequence[Step], tracked: Sequence[Tracked], selections: S
 def _returns(
     steps: Sequence[Step], selections: Sequence[dict[str, int]], visible_frames: dict[int, list[int]]
 ) -> list[tuple[float, bool, bool]]:
-    """For each return of a prompt's object: seconds of absence, whether it was selected, whether another was."""
+    """List the returns of prompts' objects: seconds of absence, whether it was selected, whether another was."""
     found = []
     within = round(RETURN_SECONDS * FPS)
     for truth, frames in visible_frames.items():

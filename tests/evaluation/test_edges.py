@@ -50,7 +50,7 @@ def outline_of(mask):
 
 
 def edges_folder(path, samples):
-    """(image, drawings) each."""
+    """Write a folder of samples (image, drawings)."""
     coco_folder(path, [(image, []) for image, _ in samples])
     (path / "gt").mkdir()
     names = [image["file_name"] for image in json.loads((path / "instances.json").read_text())["images"]]
