@@ -244,7 +244,7 @@ def main() -> int:
             sides[name] = children[name].request("start", weights=str(path), engine=engine, **options)
             print(f"{name}: {sides[name]}")
         for size in IMAGE_SIZES:
-            image = seeded_weights.pictures(size)[0]
+            image = seeded_weights.input_images(size)[0]
             image_path = folder / f"{size[0]}.npy"
             np.save(image_path, image)
             instances = everything(network, image, args.imgsz)

@@ -1,4 +1,4 @@
-"""`streamseg segment`: a picture, a folder or a video, to overlays and COCO-format results."""
+"""`streamseg segment`: write overlays and COCO-format results of images, folders and videos."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamseg.cli.fastsam_flags import add_official_flags, has_official_flags, job_of_official_flags
+from streamseg.cli.fastsam_flags import add_fastsam_flags, has_fastsam_flags, job_from_fastsam_flags
 from streamseg.cli.modes import FORMER_NAMES, MODE_NAMES, open_mode
-from streamseg.cli.segment_job import job_of_flags
+from streamseg.cli.segment_job import job_from_flags
 from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import EverythingPrompt, TextPrompt
 
@@ -21,37 +21,44 @@ __all__ = ["add_parser", "add_segmentation_arguments", "run", "segmentation_conf
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `segment`."""
+    """Add the subcommand `segment`."""
     parser = subparsers.add_parser(
         "segment",
-        help="segment a picture, a folder or a video",
-        description="Writes an overlay for each picture (PNG) or the video (MP4), and instances.json: COCO results"
-        " with compressed run lengths. Without points, boxes and texts: every object.",
+        help="segment an image, a folder or a video",
+        description="Write an overlay of each image (PNG) or of the video (MP4), and instances.json: COCO results with"
+        " compressed run lengths. Without points, boxes and texts, all objects are selected.",
     )
-    parser.add_argument("input", metavar="INPUT", nargs="?", help="picture, folder, glob pattern or video file")
+    parser.add_argument("input", metavar="INPUT", nargs="?", help="image, folder, glob pattern or video file")
     parser.add_argument("--out", type=Path, help="folder for the results (default out)")
     parser.add_argument("--points", metavar="JSON", help="[[x, y], ...] of one object, or a list of such lists")
     parser.add_argument("--labels", metavar="JSON", help="[1, 0, ...]: 1 foreground, 0 background; one per point")
     parser.add_argument("--boxes", metavar="JSON", help="[[x0, y0, x1, y1], ...]: one object each")
     parser.add_argument(
-        "--text", action="append", metavar="T", help="objects that a text describes; several times: each to its best"
+        "--text",
+        action="append",
+        metavar="T",
+        help="select objects by a text; repeatable: each object gets its best text",
     )
     parser.add_argument(
-        "--text-encoders", metavar="FOLDER", help="made by scripts/export_text_encoders (default: in the cache folder)"
+        "--text-encoders",
+        metavar="FOLDER",
+        help="from scripts/export_text_encoders (default: the cache folder)",
     )
     parser.add_argument(
         "--mode",
         choices=MODE_NAMES,
-        help="fastsam: masks and matches of the official FastSAM program, faults included (default streamseg)",
+        help="fastsam: masks and prompt matches of the official FastSAM program (default streamseg)",
     )
     parser.add_argument(
         "--prompting", choices=tuple(FORMER_NAMES), action=_FormerMode, dest="mode", help=argparse.SUPPRESS
     )
-    parser.add_argument("--vid_stride", "--vid-stride", type=int, default=1, metavar="N", help="every n-th frame")
+    parser.add_argument(
+        "--vid_stride", "--vid-stride", type=int, default=1, metavar="N", help="every n-th frame of a video"
+    )
     parser.add_argument("--no-overlay", action="store_true", help="write instances.json only")
     add_segmentation_arguments(parser)
-    add_official_flags(parser)
-    # What is not given is told apart from what is: the official program has other defaults.
+    add_fastsam_flags(parser)
+    # None means not given: the defaults depend on whether FastSAM's flags are used.
     parser.set_defaults(
         command=run,
         **dict.fromkeys(
@@ -70,12 +77,12 @@ class _FormerMode(argparse.Action):
 
 
 def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[str, str] | None = None) -> None:
-    """The network's options, under the ecosystem's names.
+    """Add the options of the network, under their usual names.
 
     Args:
-        parser: gets them.
-        unset: options that are None unless they are given, because their defaults depend on something else, and
-            what the help says about them.
+        parser: the parser to extend.
+        unset: options that are None if not given, because their defaults depend on other settings, with the default
+            that the help shows.
     """
     from streamseg.config import SegmentationConfig
 
@@ -85,26 +92,26 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[s
         ("engine", str, "auto, torch or onnx"),
         ("device", str, "auto, cpu, cuda or cuda:N"),
         ("imgsz", int, "long side of the network's input in pixels"),
-        ("conf", float, "lowest score"),
-        ("iou", float, "boxes that overlap a better one by more are removed"),
-        ("max_det", int, "most objects per picture"),
-        ("masks", str, "plain or sharp; auto: sharp where the weights bring a refiner"),
-        ("scores", str, "raw or calibrated; auto: calibrated where the weights bring a refiner"),
-        ("expected_conf", float, "lowest score of what is followed, where it is expected; 1: never below conf"),
+        ("conf", float, "score threshold"),
+        ("iou", float, "IoU threshold of non-maximum suppression"),
+        ("max_det", int, "maximum number of objects per image"),
+        ("masks", str, "plain or sharp; auto: sharp if the weights include a refiner"),
+        ("scores", str, "raw or calibrated; auto: calibrated if the weights include a refiner"),
+        ("expected_conf", float, "score threshold for tracked objects at their expected location; 1: never below conf"),
     ):
         default = None if unset and name in unset else SegmentationConfig.model_fields[name].default
-        shown = (unset or {}).get(name, "the weights' own" if default is None else default)
+        shown = (unset or {}).get(name, "from the weights" if default is None else default)
         flags = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
         group.add_argument(*flags, type=kind, default=default, help=f"{remark} (default {shown})")
     group.add_argument("--half", action="store_true", default=None, help="half precision (default: on CUDA)")
 
 
 def segmentation_config(args: argparse.Namespace, defaults: Mapping[str, Any] | None = None) -> SegmentationConfig:
-    """The options as a section of the configuration.
+    """Return the options as a section of the configuration.
 
     Args:
-        args: the options; those that are None were not given.
-        defaults: for options that were not given, where they are not those of the configuration.
+        args: the options; None means not given.
+        defaults: values that replace the configuration's defaults for options that were not given.
 
     Raises:
         ConfigError: a value is not allowed.
@@ -123,7 +130,7 @@ def segmentation_config(args: argparse.Namespace, defaults: Mapping[str, Any] | 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment the input; nothing is left in the folder when it fails."""
+    """Segment the input. On failure, nothing is written to the output folder."""
     from streamseg.capture import open_source
     from streamseg.capture.images import ImageFiles
     from streamseg.capture.video_file import VideoFile
@@ -135,18 +142,18 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.pipeline import Pipeline
     from streamseg.prompting import check_prompts
 
-    job = job_of_official_flags(args) if has_official_flags(args) else job_of_flags(args)
+    job = job_from_fastsam_flags(args) if has_fastsam_flags(args) else job_from_flags(args)
     config = parse_source(job.source)
     if isinstance(config, StreamSource) and "://" not in config.url:
         if args.vid_stride < 1:
             raise ConfigError(f"--vid_stride must be 1 or more, got {args.vid_stride}")
         config = config.model_copy(update={"mode": "every_frame", "vid_stride": args.vid_stride})
     elif not isinstance(config, ImagesSource):
-        raise ConfigError(f"segment takes pictures and video files; for {job.source!r} use: streamseg run --source …")
+        raise ConfigError(f"segment accepts images and video files; for {job.source!r} use: streamseg run --source …")
     mode = open_mode(job.mode, retina_masks=job.retina_masks)
     text = mode.text_matcher(TextConfig(encoders=args.text_encoders or "default"), every_object=True)
     if any(isinstance(prompt, TextPrompt) for prompt in job.prompts):
-        text.prepare()  # before the weights are fetched and read
+        text.prepare()  # fail before the weights are fetched and read
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmentation = segmentation_config(args, job.segmentation)
     fetch_named(segmentation.weights)
@@ -158,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
     if isinstance(source, VideoFile):
         num_frames = -(-source.num_frames // args.vid_stride) if source.num_frames else None
         fps = (source.fps or fps) / args.vid_stride
-    # Separate pictures have nothing to follow.
+    # Separate images have no tracks.
     pipeline = Pipeline(
         segmenter,
         tracking=TrackingConfig(enabled=names is None),
@@ -172,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
             job.folder, job.source, video_fps=fps if names is None else None, overlay=not args.no_overlay, draw=job.draw
         ) as outputs,
     ):
-        unanswered = set()
+        unmatched = set()
         for frame in source.frames():
             check_prompts(job.prompts, frame.size)
             result = pipeline.finish(frame, pipeline.segment([frame])[0])
@@ -181,12 +188,12 @@ def run(args: argparse.Namespace) -> int:
             name = Path(job.source).name if names is None else names[frame.index]
             outputs.write(result, name, image_name=job.image_name)
             progress.update(outputs.num_frames, f"{len(result.message.objects)} objects")
-            unanswered |= {selection.prompt_id for selection in result.selections if not selection.rows}
+            unmatched |= {selection.prompt_id for selection in result.selections if not selection.rows}
         progress.close()
         if not outputs.num_frames:
-            raise DataError(f"{job.source} holds no picture")
+            raise DataError(f"{job.source} has no frames")
     print(f"{outputs.num_frames} frames, {outputs.num_instances} instances -> {', '.join(map(str, outputs.files()))}")
     for prompt in job.prompts:
-        if prompt.prompt_id in unanswered and not isinstance(prompt, EverythingPrompt):
-            print(f"{prompt.prompt_id}: in some pictures no object answers it")
+        if prompt.prompt_id in unmatched and not isinstance(prompt, EverythingPrompt):
+            print(f"{prompt.prompt_id}: no matching object in some frames")
     return 0

@@ -1,4 +1,4 @@
-"""What one run of `streamseg segment` is to do, and how its flags say so."""
+"""The job of one `streamseg segment` run, built from its flags."""
 
 from __future__ import annotations
 
@@ -14,45 +14,43 @@ from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, TextPrompt
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from streamseg.structures.arrays import ImageArray
     from streamseg.structures.message import Message
 
-__all__ = ["Job", "job_of_flags", "parse_prompts"]
+__all__ = ["Job", "job_from_flags", "parse_prompts"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run."""
+    """The input, prompts and outputs of one run."""
 
     source: str
-    """A picture, a folder, a pattern or a video file."""
+    """An image, a folder, a glob pattern or a video file."""
     folder: Path
-    """Where the results go."""
+    """Output folder."""
     prompts: tuple[Prompt, ...]
     mode: ModeName = "streamseg"
     retina_masks: bool = True
     """FastSAM mode only: False gives masks at the size of the network's input."""
     segmentation: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the network where no flag gives them."""
+    """Default settings of the network, used if no flag gives them."""
     image_name: str | None = None
-    """File name of the overlay of a single picture; None: that of the picture, as PNG."""
+    """File name of the overlay of a single image; None: the name of the image, as PNG."""
     finish: Callable[[Message], Message] | None = None
-    """Changes the answers before they are written."""
-    draw: Callable[[npt.NDArray[np.uint8], Message], npt.NDArray[np.uint8]] | None = None
-    """Makes the overlay of a picture; None: the way of the other subcommands."""
+    """Modifies each message before it is written."""
+    draw: Callable[[ImageArray, Message], ImageArray] | None = None
+    """Draws the overlay of an image; None: the standard overlay."""
 
 
-def job_of_flags(args: argparse.Namespace) -> Job:
-    """The job that the documented flags ask for.
+def job_from_flags(args: argparse.Namespace) -> Job:
+    """Return the job of the documented flags.
 
     Raises:
-        ConfigError: there is no input.
-        DataError: the prompts are no JSON, or not of the shape described in `--help`.
+        ConfigError: the input is missing.
+        DataError: the prompts are not valid JSON, or not of the shape described in `--help`.
     """
     if args.input is None:
-        raise ConfigError("nothing to segment; give a picture, a folder or a video: streamseg segment INPUT")
+        raise ConfigError("no input; give an image, a folder or a video: streamseg segment INPUT")
     return Job(
         source=args.input,
         folder=args.out if args.out is not None else Path("out"),
@@ -64,27 +62,27 @@ def job_of_flags(args: argparse.Namespace) -> Job:
 def parse_prompts(
     points: str | None, labels: str | None, boxes: str | None, texts: Sequence[str] | None = None
 ) -> tuple[Prompt, ...]:
-    """Prompts from the JSON of the command line, and its texts; everything when there is none.
+    """Return the prompts of the command line, given as JSON and texts; without any, the everything prompt.
 
     Raises:
-        DataError: no JSON, or not of the shape described in `--help`; or a text that is empty or too long.
+        DataError: not valid JSON, or not of the shape described in `--help`; or a text that is empty or too long.
     """
     prompts: list[Prompt] = []
     if points is None and labels is not None:
         raise DataError("--labels needs --points")
     if points is not None:
         groups = _json("--points", points, '[[x, y], ...], e.g. "[[520, 360]]"')
-        marks = _json("--labels", labels, "[1, 0, ...], one per point") if labels is not None else None
+        label_groups = _json("--labels", labels, "[1, 0, ...], one per point") if labels is not None else None
         if _depth(groups) == 2:
-            groups, marks = [groups], None if marks is None else [marks]
+            groups, label_groups = [groups], None if label_groups is None else [label_groups]
         if _depth(groups) != 3:
             raise DataError(f"--points must be [[x, y], ...] or a list of such lists, got {points}")
-        if marks is not None and (_depth(marks) != 2 or len(marks) != len(groups)):
-            raise DataError(f"--labels must be nested as --points is: one label per point, got {labels}")
+        if label_groups is not None and (_depth(label_groups) != 2 or len(label_groups) != len(groups)):
+            raise DataError(f"--labels must be nested like --points, with one label per point, got {labels}")
         for number, group in enumerate(groups):
-            ones = [1] * len(group) if marks is None else marks[number]
+            group_labels = [1] * len(group) if label_groups is None else label_groups[number]
             coordinates = tuple(tuple(float(value) for value in point) for point in group)
-            prompts.append(PointPrompt(f"point{number}", coordinates, tuple(ones)))  # type: ignore[arg-type]
+            prompts.append(PointPrompt(f"point{number}", coordinates, tuple(group_labels)))  # type: ignore[arg-type]
     if boxes is not None:
         listed = _json("--boxes", boxes, '[[x0, y0, x1, y1], ...], e.g. "[[10, 20, 200, 300]]"')
         if _depth(listed) == 1:
@@ -101,17 +99,17 @@ def _json(flag: str, text: str, shape: str) -> list[Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{flag} is no JSON ({error.msg} at character {error.pos}); give {shape}, got {text!r}"
+            f"{flag} is not valid JSON ({error.msg} at character {error.pos}); give {shape}, got {text!r}"
         ) from error
     if not isinstance(value, list) or not value:
-        raise DataError(f"{flag} must be a list that is not empty: {shape}; got {text}")
+        raise DataError(f"{flag} must be a non-empty list: {shape}; got {text}")
     return value
 
 
 def _depth(value: Any) -> int:
-    """How deep lists of finite numbers are nested; -1 when they are uneven or hold anything else."""
+    """Return the nesting depth of lists of finite numbers; -1 if it is uneven or there are other values."""
     if isinstance(value, bool) or not isinstance(value, list):
-        # No comparison holds for NaN, and an int may be too large for a float.
+        # Every comparison with NaN is False, and an int may be too large for a float.
         number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
         return 0 if number else -1
     depths = {_depth(item) for item in value}

@@ -1,12 +1,36 @@
-"""The Python interface of FastSAM, as its scripts know it: change the import line, and they run here.
+"""FastSAM's own behaviour, and the Python interface of its scripts.
+
+Everything that imitates the official FastSAM program (arXiv 2306.12156) or Ultralytics' FastSAM is in this package.
+It is written from their documentation and from observed behaviour, without their code. See docs/fastsam.md.
+
+The Python interface: existing scripts run after their import line is changed.
 
     from streamseg.fastsam import FastSAM, FastSAMPrompt
 
-    FastSAM(weights)(pictures) ─► [Results] ─► FastSAMPrompt ─► masks ─► plot
-                                     └─ boxes, masks
+    FastSAM(weights)(images) ─► [Results] ─► FastSAMPrompt ─► masks ─► plot
+                                   └─ boxes, masks
 
-The calls of the official README and of the Ultralytics pages are covered; README.md in this folder shows
-each, with what differs. Written from their documentation and from observed behaviour, without their code.
+model                `FastSAM`, the model that scripts call with images
+predictor            `FastSAMPredictor`, a model with fixed options
+options              keyword options of a call: checked, or rejected if they would be ignored
+sources              everything that scripts pass as a source, as named BGR images
+results              `Results`, the objects of one image
+rows                 `Boxes` and `Masks`, the rows of `Results`
+results_selection    prompts as scripts write them; selects rows of `Results` by FastSAM's rules or streamseg's
+prompt               `FastSAMPrompt`, prompts on the results of one image, and plots of them
+plot                 drawing into arrays and writing image files
+
+FastSAM mode: a whole run with the official program's behaviour.
+
+mode                 `FastSAMMode`, the mode behind `mode: fastsam`, and its segmenter
+reference_matching   `ReferenceMatcher`, the prompt matcher of that mode
+
+FastSAM's rules, used by both:
+
+reference_masks      boxes and masks of instances
+reference_selection  selection among finished masks by points and boxes; `better_quality`
+reference_text       selection by texts
+reference_drawing    the official program's output image
 """
 
 from streamseg.fastsam.model import FastSAM

@@ -1,4 +1,4 @@
-"""FastSAM mode: a whole run with the masks, matches and texts of the official FastSAM program."""
+"""FastSAM mode: a whole run with the masks, prompt matches and texts of the official FastSAM program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["FastSAMMode", "ReferenceSegmenter"]
 
 
 class ReferenceSegmenter(Segmenter):
-    """A segmenter with the boxes of the official program; search regions are ignored."""
+    """A segmenter with the official program's boxes; search regions are ignored."""
 
     def __call__(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None) -> list[Instances]:
         """Segment images as `Segmenter` does, without regions, and apply the rule for objects that fill the image."""

@@ -1,4 +1,4 @@
-"""`FastSAM`: a model that is called with pictures."""
+"""`FastSAM`: the model that scripts call with images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from streamseg.errors import ConfigError
 from streamseg.fastsam.options import Options, device_name, read_options
 from streamseg.fastsam.reference_masks import as_reference, native_masks, plain_masks, plain_size, stacked
 from streamseg.fastsam.results import NAMES, Prompting, Results
+from streamseg.fastsam.results_selection import Numbers, apply_prompts
 from streamseg.fastsam.rows import Boxes, Masks
-from streamseg.fastsam.selection import Numbers, prompted
 from streamseg.fastsam.sources import SourceImage, SourceLike, is_endless, source_images
 from streamseg.modeling.network import PROTOTYPE_STRIDE
 from streamseg.segmentation import Segmenter, instance_masks
@@ -27,10 +27,9 @@ __all__ = ["FastSAM"]
 
 
 class FastSAM:
-    """Finds every object in pictures; prompts choose among them.
+    """A model that finds every object in images; prompts select among these objects.
 
-    The weights are read when the model is made, and never again for the same device and precision. One
-    thread at a time may call it.
+    The weights are read once per device and precision; the first read is in the constructor. Not thread-safe.
     """
 
     task = "segment"
@@ -45,15 +44,15 @@ class FastSAM:
         """Load the weights.
 
         Args:
-            model: a path (.pt, .safetensors, .onnx), the name of published weights, or `default` for those that
-                come with the package.
-            prompting: `reference` makes masks and answers prompts as the originals do, with their peculiarities;
-                `default` does both by streamseg's own rules.
-            engine: what runs the network.
+            model: path (.pt, .safetensors, .onnx), name of published weights, or `default` for the weights that come
+                with the package.
+            prompting: `reference` makes masks and matches prompts by FastSAM's rules, with their peculiarities;
+                `default` does both by streamseg's rules.
+            engine: engine that runs the network.
 
         Raises:
-            WeightsError: there is no such file, or it does not fit.
-            ConfigError: `prompting` is something else.
+            WeightsError: the file does not exist or is not a supported network.
+            ConfigError: `prompting` has another value.
         """
         if prompting not in ("reference", "default"):
             raise ConfigError(f"prompting must be reference or default, got {prompting!r}")
@@ -68,11 +67,11 @@ class FastSAM:
 
     @property
     def device(self) -> torch.device:
-        """Where it runs unless a call says otherwise."""
+        """Device of calls without a `device` option."""
         return torch.device(self._device)
 
     def to(self, device: Any) -> FastSAM:
-        """Run there from here on."""
+        """Set the default device and return this model."""
         self._device = device_name(device)
         return self
 
@@ -83,7 +82,7 @@ class FastSAM:
     def __call__(self, source: SourceLike, stream: Literal[True], **options: Any) -> Iterator[Results]: ...
 
     def __call__(self, source: SourceLike, stream: bool = False, **options: Any) -> list[Results] | Iterator[Results]:
-        """The same as `predict`."""
+        """Segment images; see `predict`."""
         return self.predict(source, True, **options) if stream else self.predict(source, **options)
 
     @overload
@@ -120,30 +119,30 @@ class FastSAM:
         texts: str | Sequence[str] | None = None,
         **options: Any,
     ) -> list[Results] | Iterator[Results]:
-        """Find everything in pictures, or what prompts choose (see `prompted` for how).
+        """Find all objects in images, or those that match prompts (see `apply_prompts` for the rules).
 
         Args:
-            source: a path, folder, glob pattern, film, address or webcam number, an array (H, W, 3) BGR, a PIL
-                image, or a list of paths, arrays and PIL images.
-            stream: give an iterator, which looks at a picture when it is asked for, instead of a list.
-            bboxes: [x0, y0, x1, y1] or a list of such, in pixels.
-            points: [x, y] or a list of such, in pixels.
-            labels: 1 fore- or 0 background for each point; None: all 1.
-            texts: descriptions, for which encoders must have been fetched (see `rows_for_texts`).
+            source: path, folder, glob pattern, video, address or webcam number, array (H, W, 3) BGR, PIL image, or a
+                list of paths, arrays and PIL images.
+            stream: return an iterator, which processes each image on demand, instead of a list.
+            bboxes: [x0, y0, x1, y1] or a list of such boxes, in pixels.
+            points: [x, y] or a list of such points, in pixels.
+            labels: 1 foreground or 0 background for each point; None: all 1.
+            texts: descriptions; text encoders must have been exported (see `rows_for_texts`).
             **options: see `Options`.
 
         Returns:
-            One result per picture, in order; a picture without objects has one without rows.
+            One result per image, in order; an image without objects has a result without rows.
 
         Raises:
-            ConfigError: an option is unknown, not available or out of its range.
-            DataError: a prompt contradicts itself, or the source is nothing that can be read.
-            SourceError: a picture, film or camera cannot be read.
-            EngineError: the device is not there.
-            WeightsError: a text is given, and there are no encoders for it.
+            ConfigError: an option is unknown, unavailable or out of range.
+            DataError: a prompt is invalid, or the source is not of a supported type.
+            SourceError: an image, video or camera cannot be read.
+            EngineError: the device is not available.
+            WeightsError: texts are given without text encoders.
         """
         results = (
-            prompted(result, bboxes=bboxes, points=points, labels=labels, texts=texts)
+            apply_prompts(result, bboxes=bboxes, points=points, labels=labels, texts=texts)
             for result in self._results(source, stream, read_options(options))
         )
         return results if stream else list(results)
@@ -161,19 +160,19 @@ class FastSAM:
     def track(
         self, source: SourceLike, stream: bool = False, persist: bool = False, **options: Any
     ) -> list[Results] | Iterator[Results]:
-        """Find everything in a film, with identities in `boxes.id`, which streamseg's own tracker gives.
+        """Find all objects in a video, with identities from streamseg's tracker in `boxes.id`.
 
         Args:
             source: see `predict`.
             stream: see `predict`.
-            persist: go on with the identities of the last call instead of starting again.
+            persist: continue with the identities of the previous call instead of starting again.
             **options: see `Options`.
 
         Returns:
-            One result per picture. Objects without an identity, which score too low to start one, are left out.
+            One result per image. Objects without an identity are omitted: their score is too low to start a track.
         """
         if not persist or self._tracker is None:
-            # The originals' objects have their identity from the first picture on.
+            # In the originals objects have an identity from the first image on.
             self._tracker = Tracker(TrackingConfig(confirm_frames=1))
         results = self._results(source, stream, read_options(options), self._tracker)
         return results if stream else list(results)
@@ -181,7 +180,7 @@ class FastSAM:
     def _results(
         self, source: SourceLike, stream: bool, options: Options, tracker: Tracker | None = None
     ) -> Iterator[Results]:
-        """Check what can be checked at once; the pictures wait until they are asked for."""
+        """Validate the options now; read and segment the images lazily."""
         if is_endless(source) and not stream:
             raise ConfigError(f"the source {source!r} has no end; use stream=True, and leave the loop when done")
         device = self._device if options.device is None else device_name(options.device)
@@ -194,27 +193,27 @@ class FastSAM:
             masks="plain" if self.prompting == "reference" else "auto",
             scores="raw" if self.prompting == "reference" else "auto",
         )
-        pictures = source_images(source, vid_stride=options.vid_stride)
-        return (self._result(picture, segmenter, options.retina_masks, tracker) for picture in pictures)
+        images = source_images(source, vid_stride=options.vid_stride)
+        return (self._result(image, segmenter, options.retina_masks, tracker) for image in images)
 
     def _result(
-        self, picture: SourceImage, segmenter: Segmenter, retina: bool, tracker: Tracker | None = None
+        self, source_image: SourceImage, segmenter: Segmenter, retina: bool, tracker: Tracker | None = None
     ) -> Results:
-        """What is found in one picture."""
-        instances = segmenter([picture.image[:, :, ::-1]])[0]
+        """Segment one image."""
+        instances = segmenter([source_image.image[:, :, ::-1]])[0]
         columns = [instances.scores[:, None], torch.zeros(len(instances), 1)]
         with segmenter.timer.stage("masks"):
             boxes, masks = self._boxes_and_masks(instances, retina)
         if tracker is not None:
-            track_ids = tracker.update(instances, picture.time_seconds).track_ids
+            track_ids = tracker.update(instances, source_image.time_seconds).track_ids
             kept = track_ids >= 0
             boxes, masks, instances = boxes[kept], masks[kept], instances[kept]
             columns = [track_ids[kept][:, None].float(), *(column[kept] for column in columns)]
         took = {name: stage.last for name, stage in segmenter.timer.stages.items()}
         size = instances.image_size
         return Results(
-            picture.image,
-            picture.path,
+            source_image.image,
+            source_image.path,
             Boxes(torch.cat([boxes, *columns], dim=1), size),
             Masks(masks, size),
             instances=instances,
@@ -228,7 +227,7 @@ class FastSAM:
         )
 
     def _boxes_and_masks(self, instances: Instances, retina: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Boxes (K, 4) and masks uint8 (K, Mh, Mw), by the rules of the model's `prompting`."""
+        """Return boxes (K, 4) and masks uint8 (K, Mh, Mw) by the rules of the model's `prompting`."""
         size = instances.image_size
         if self.prompting == "reference":
             instances = as_reference(instances)
@@ -250,7 +249,7 @@ class FastSAM:
 
 
 def _scaled_size(instances: Instances) -> tuple[int, int]:
-    """(H, W) of the picture inside the network's input."""
+    """Return (H, W) of the image inside the network's input."""
     height, width = instances.image_size
     scale_x, scale_y, _, _ = instances.grid_to_image
     return max(round(height / scale_y * PROTOTYPE_STRIDE), 1), max(round(width / scale_x * PROTOTYPE_STRIDE), 1)

@@ -1,4 +1,4 @@
-"""The keyword options of a call: read, checked, and refused where they would be ignored."""
+"""Keyword options of a call: checked, and rejected if they would be ignored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamseg.errors import ConfigError
 __all__ = ["Options", "device_name", "read_options"]
 
 _WITHOUT_EFFECT = frozenset({"agnostic_nms", "batch", "mode", "rect", "stream_buffer", "task", "tracker", "verbose"})
-"""They change nothing about the answers here."""
+"""Options of the originals that do not change the results here; accepted and ignored."""
 _UNAVAILABLE = {
     "augment": "there is no augmentation when predicting",
     "classes": "there is one class",
@@ -25,36 +25,36 @@ _UNAVAILABLE = {
     "show": "show the array that plot() of each result gives",
     "visualize": "features are not drawn",
 }
-"""They must be off, and what to do instead."""
+"""Options that must be off, with the alternative."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a call may say beside the source and the prompts. Defaults are those of the originals."""
+    """Options of a call beside the source and the prompts. Defaults are those of the originals."""
 
     device: Any = None
-    """`cpu`, `cuda`, `cuda:1`, a number, a torch.device; None: the model's."""
+    """`cpu`, `cuda`, `cuda:1`, a number or a torch.device; None: the model's device."""
     retina_masks: bool = False
-    """Masks at the picture's size instead of the network input's."""
+    """True: masks at the size of the image instead of the network's input."""
     imgsz: int | None = None
-    """Long side of the network's input in pixels; None: what the weights are made for."""
+    """Long side of the network's input in pixels; None: the size that the weights were trained for."""
     conf: float = 0.25
-    """Objects score more than this, 0..1."""
+    """Score threshold, 0..1: objects must score higher."""
     iou: float = 0.7
-    """Boxes that overlap a better one by more than this are removed, 0..1."""
+    """IoU threshold of non-maximum suppression, 0..1."""
     max_det: int = 300
-    """The most objects per picture."""
+    """Maximum number of objects per image."""
     half: bool = False
     """Half precision, on CUDA; without effect on the CPU."""
     vid_stride: int = 1
-    """Of a video every n-th frame."""
+    """Process every n-th frame of a video."""
 
 
 def read_options(values: Mapping[str, Any]) -> Options:
-    """The options of one call.
+    """Return the options of one call.
 
     Raises:
-        ConfigError: one is unknown, not available, or no such value is allowed.
+        ConfigError: an option is unknown or unavailable, or its value is not allowed.
     """
     known = {field.name for field in fields(Options)}
     for name, value in values.items():
@@ -62,9 +62,9 @@ def read_options(values: Mapping[str, Any]) -> Options:
             raise ConfigError(f"{name}={value!r} is not available here: {_UNAVAILABLE[name]}")
         if name not in known and name not in _WITHOUT_EFFECT and name not in _UNAVAILABLE:
             near = difflib.get_close_matches(name, known | {"bboxes", "points", "labels", "texts", "stream"}, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+            hint = f"did you mean {near[0]!r}?" if near else f"available options: {', '.join(sorted(known))}"
             raise ConfigError(f"unknown option {name!r}; {hint}")
-    # The originals take None for "as usual".
+    # In the originals None means the default.
     chosen = {name: value for name, value in values.items() if name in known and value is not None}
     if "imgsz" in chosen:
         chosen["imgsz"] = _long_side(chosen["imgsz"])
@@ -74,9 +74,9 @@ def read_options(values: Mapping[str, Any]) -> Options:
 
 
 def device_name(device: Any) -> str:
-    """A device as the originals take it, under the name that engines know.
+    """Return the engines' name of a device that is given as in the originals.
 
-    Apple's `mps`, which the official example asks for where it is there, becomes the CPU, with a warning.
+    Apple's `mps`, which the official example selects if it is available, becomes the CPU, with a warning.
     """
     if device is None or device in ("", "auto"):
         return "cuda:0" if torch.cuda.is_available() else "cpu"
@@ -90,5 +90,5 @@ def device_name(device: Any) -> str:
 def _long_side(imgsz: Any) -> int:
     sides = list(imgsz) if isinstance(imgsz, list | tuple) else [imgsz]
     if not sides or any(isinstance(side, bool) or not isinstance(side, int) for side in sides) or len(set(sides)) > 1:
-        raise ConfigError(f"imgsz is one number, the long side of the network's input in pixels, got {imgsz!r}")
+        raise ConfigError(f"imgsz must be one number, the long side of the network's input in pixels, got {imgsz!r}")
     return int(sides[0])

@@ -1,4 +1,4 @@
-"""`FastSAMPrompt`: prompts on results, and their picture."""
+"""`FastSAMPrompt`: prompts on the results of one image, and plots of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from streamseg.fastsam import reference_selection as reference
 from streamseg.fastsam.plot import crop_of, write_image
 from streamseg.fastsam.reference_drawing import ONE_COLOUR, draw_reference
 from streamseg.fastsam.results import Prompting, Results
+from streamseg.fastsam.results_selection import (
+    Numbers,
+    as_boxes,
+    as_labels,
+    as_points,
+    rows_for_prompts,
+    rows_for_texts,
+)
 from streamseg.fastsam.rows import Masks
-from streamseg.fastsam.selection import Numbers, as_boxes, as_labels, as_points, own_rows
 from streamseg.fastsam.sources import PilImage
-from streamseg.fastsam.text import rows_for_texts
+from streamseg.structures.arrays import BoolArray, Float32Array
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 
 __all__ = ["Annotations", "FastSAMPrompt"]
@@ -32,10 +39,10 @@ dicts with a mask under `segmentation`."""
 
 
 class FastSAMPrompt:
-    """Asks about one picture whose objects are found already.
+    """Prompts on one image whose objects have been found.
 
-    Masks come at the size that the results have: the picture's with `retina_masks`, else that of the
-    network's input. Coordinates are always pixels of the picture.
+    Masks have the size of the masks in the results: the image's with `retina_masks`, else that of the network's input.
+    Coordinates are always pixels of the image.
     """
 
     def __init__(
@@ -46,52 +53,53 @@ class FastSAMPrompt:
         *,
         prompting: Prompting | None = None,
     ) -> None:
-        """Take the results of one picture.
+        """Store the results of one image.
 
         Args:
-            image: the picture that they belong to: a path, a PIL image or an array (H, W, 3).
-            results: what the model gave for it; of several pictures the first one's is taken.
-            device: not needed, since prompts are answered on the host.
-            prompting: whose rules answer; None: as the model was told.
+            image: the image of the results: a path, a PIL image or an array (H, W, 3).
+            results: the model's results for it; of a sequence, the first is used.
+            device: ignored, because prompts are matched on the CPU.
+            prompting: rules that match the prompts: `reference` (FastSAM's) or `default` (streamseg's); None: the
+                model's.
 
         Raises:
-            DataError: there are no results, or they belong to a picture of another size.
-            SourceError: the picture cannot be read.
+            DataError: the results are empty, or belong to an image of another size.
+            SourceError: the image cannot be read.
         """
         if not isinstance(results, Results):
             if not len(results):
-                raise DataError("there are no results; give what the model returned for the picture")
+                raise DataError("the list of results is empty; give the results of the model for this image")
             results = results[0]
         self.device = device
         self.results = [results]
         self.prompting: Prompting = results.prompting if prompting is None else prompting
-        self.img = _picture(image)
-        """The picture, uint8 (H, W, 3): RGB, or an array as it was given."""
+        self.img = _load(image)
+        """The image, uint8 (H, W, 3): RGB, or the array that was given."""
         self._is_bgr = isinstance(image, np.ndarray) and np.array_equal(image, results.orig_img)
         self._name = Path(image if isinstance(image, str | Path) else results.path).name
         if self.img.shape[:2] != results.orig_shape:
             raise DataError(
-                f"the picture has (H, W) {self.img.shape[:2]}, the results belong to one of {results.orig_shape};"
-                " give the picture that the model was given"
+                f"the image has (H, W) {self.img.shape[:2]}, but the results belong to an image of"
+                f" {results.orig_shape}; give the image that the model was called with"
             )
 
     def everything_prompt(self) -> Tensor:
-        """All masks: float32 (K, Mh, Mw) of 0 and 1; K may be 0."""
+        """Return all masks: float32 (K, Mh, Mw) of 0 and 1; K may be 0."""
         return torch.as_tensor(self._result.masks.data).float()
 
-    def box_prompt(self, bbox: Numbers | None = None, bboxes: Numbers | None = None) -> npt.NDArray[np.float32]:
-        """The masks that fit boxes: float32 (N, Mh, Mw) of 0 and 1.
+    def box_prompt(self, bbox: Numbers | None = None, bboxes: Numbers | None = None) -> Float32Array:
+        """Return the masks that match boxes: float32 (N, Mh, Mw) of 0 and 1.
 
-        By the reference's rules each box has an answer as long as there is any mask, and two boxes may share
-        one, which then comes once; the order is that of a Python set of the rows. By streamseg's rules a
-        box that no object fits has none, and the order is that of the boxes.
+        FastSAM's rules: each box has a match if there is any mask. A mask that matches several boxes is returned once.
+        The order is that of a Python set of the rows. streamseg's rules: a box that fits no object has no match; the
+        order is that of the boxes.
 
         Args:
-            bbox: [x0, y0, x1, y1], or a list of such.
-            bboxes: the same.
+            bbox: [x0, y0, x1, y1], or a list of such boxes.
+            bboxes: another name of `bbox`.
 
         Raises:
-            DataError: neither is given, or they are no boxes.
+            DataError: no box is given, or a box is invalid.
         """
         given = bbox if bboxes is None else bboxes
         if given is None:
@@ -99,7 +107,7 @@ class FastSAMPrompt:
         boxes = as_boxes(given)
         if self.prompting == "default":
             prompts = [BoxPrompt(f"box{n}", (x0, y0, x1, y1)) for n, (x0, y0, x1, y1) in enumerate(boxes)]
-            rows = own_rows(self._result, prompts)
+            rows = rows_for_prompts(self._result, prompts)
         else:
             rows = reference.best_rows_for_boxes(self._masks(), boxes, image_size=self._result.orig_shape)
         return self._masks()[rows].astype(np.float32)
@@ -108,35 +116,35 @@ class FastSAMPrompt:
         self,
         points: Numbers,
         pointlabel: Numbers | int | None = None,
-    ) -> npt.NDArray[np.bool_]:
-        """The mask at points: bool (N, Mh, Mw).
+    ) -> BoolArray:
+        """Return the mask at points: bool (N, Mh, Mw).
 
-        By the reference's rules N is always 1: all masks at points of label 1, painted into one, large ones
-        first, while masks at points of label 0 are erased; it may be empty. By streamseg's rules it is the
-        smallest mask that holds the points of label 1 and none of label 0, and N is 0 where there is none.
+        FastSAM's rules: N is always 1. All masks at points of label 1 are painted into one mask, large ones first, and
+        masks at points of label 0 are erased from it; the result may be empty. streamseg's rules: the smallest mask
+        that contains all points of label 1 and none of label 0; N is 0 if there is none.
 
         Args:
             points: [[x, y], ...].
-            pointlabel: 1 fore- or 0 background for each; None: all 1.
+            pointlabel: 1 foreground or 0 background for each; None: all 1.
 
         Raises:
-            DataError: they are no points, or there are not as many labels.
+            DataError: a point is invalid, or the number of labels is not the number of points.
         """
         coords = as_points(points)
         labels = as_labels(pointlabel, len(coords))
         if self.prompting == "default":
             prompt = PointPrompt("points", tuple((x, y) for x, y in coords), tuple(labels))
-            return self._masks()[own_rows(self._result, [prompt])]
+            return self._masks()[rows_for_prompts(self._result, [prompt])]
         return reference.merged_points(self._masks(), coords, labels, image_size=self._result.orig_shape)[None]
 
-    def text_prompt(self, text: str) -> npt.NDArray[np.float32]:
-        """The masks that a description fits: float32 (N, Mh, Mw) of 0 and 1.
+    def text_prompt(self, text: str) -> Float32Array:
+        """Return the masks that match a description: float32 (N, Mh, Mw) of 0 and 1.
 
-        By the reference's rules N is 1 as long as there is any object of more than 100 pixels. By streamseg's rules
-        it is every object that the text describes better than "none of these" does; N may be 0.
+        FastSAM's rules: N is 1 if the image has an object of more than 100 pixels. streamseg's rules: every object that
+        the text describes better than "none of these" does; N may be 0.
 
         Raises:
-            WeightsError: there are no encoders for texts.
+            WeightsError: there are no text encoders.
         """
         return self._masks()[rows_for_texts(self._result, [text])].astype(np.float32)
 
@@ -151,22 +159,23 @@ class FastSAMPrompt:
         retina: bool = False,
         withContours: bool = True,
     ) -> npt.NDArray[np.uint8]:
-        """The picture with masks painted on it, uint8 (H, W, 3): RGB, or the channel order of the array given.
+        """Return the image with masks drawn on it, uint8 (H, W, 3): RGB, or the channel order of the array given.
 
         Args:
-            annotations: what to draw; no mask draws none.
+            annotations: the masks to draw; may be empty.
             bboxes: boxes to draw.
             points: points to mark.
             point_label: 1 yellow, 0 magenta; None: all 1.
-            mask_random_color: each mask in its own colour (not random: the same at every call), else all in one.
-            better_quality: close holes of two pixels, then remove what is narrower than 8 (in mask pixels).
-            retina: without effect: masks are drawn where they belong, at either size.
+            mask_random_color: True: each mask in its own colour (not random: the same at every call); False: all in
+                one colour.
+            better_quality: close holes of two pixels, then remove parts narrower than 8 (in mask pixels).
+            retina: ignored: masks of either size are drawn at their exact location.
             withContours: draw outlines.
 
         Raises:
-            DataError: these are no masks.
+            DataError: the annotations are not masks.
         """
-        masks = self._at_picture_size(annotations)
+        masks = self._at_image_size(annotations)
         coords = [] if points is None else as_points(points)
         image = self.img[:, :, ::-1] if self._is_bgr else self.img
         drawn = draw_reference(
@@ -196,12 +205,12 @@ class FastSAMPrompt:
         bbox: Numbers | None = None,
         with_contours: bool | None = None,
     ) -> Path:
-        """Write what `plot_to_result` draws to a file.
+        """Write the image of `plot_to_result` to a file.
 
         Args:
-            annotations: see `plot_to_result`, as for all the others.
-            output_path: a picture file, or a folder (one that exists, or any path without a suffix), in which
-                the file is named after the picture. Folders are made.
+            annotations: see `plot_to_result`, as for the other arguments without a description.
+            output_path: an image file, or a folder (an existing one, or any path without a suffix), in which the file
+                is named after the image. Folders are created.
             bboxes: see `plot_to_result`.
             points: see `plot_to_result`.
             point_label: see `plot_to_result`.
@@ -214,14 +223,14 @@ class FastSAMPrompt:
             with_contours: another name of `withContours`.
 
         Returns:
-            The file.
+            The path of the file.
 
         Raises:
-            DataError: these are no masks, no place is given, or nothing can be written there.
+            DataError: the annotations are not masks, no path is given, or the file cannot be written.
         """
         place = output_path if output_path is not None else output
         if place is None:
-            raise DataError("plot needs output_path, a picture file or a folder")
+            raise DataError("plot needs output_path, an image file or a folder")
         drawn = self.plot_to_result(
             annotations,
             bboxes=bbox if bboxes is None else bboxes,
@@ -235,7 +244,7 @@ class FastSAMPrompt:
         path = Path(place)
         if path.is_dir() or not path.suffix:
             name = Path(self._name)
-            # What cannot be written, such as a frame of a video, becomes a PNG.
+            # A name without an image format, such as that of a frame of a video, gets the suffix .png.
             path /= name if cv2.haveImageWriter(name.name) else f"{name.name}.png"
         write_image(path, drawn if self._is_bgr else np.ascontiguousarray(drawn[:, :, ::-1]))
         return path
@@ -244,18 +253,18 @@ class FastSAMPrompt:
     def _result(self) -> Results:
         return self.results[0]
 
-    def _masks(self) -> npt.NDArray[np.bool_]:
+    def _masks(self) -> BoolArray:
         return np.asarray(self._result.masks.numpy().data > 0.5)
 
-    def _at_picture_size(self, annotations: Annotations) -> npt.NDArray[np.bool_]:
-        """Any annotations as bool (K, H, W)."""
+    def _at_image_size(self, annotations: Annotations) -> BoolArray:
+        """Convert annotations of any form to bool (K, H, W)."""
         size = self._result.orig_shape
-        masks = [Masks(stack, size).at_picture_size() for stack in _stacks(annotations)]
+        masks = [Masks(stack, size).at_image_size() for stack in _stacks(annotations)]
         return np.concatenate([np.zeros((0, *size), np.bool_), *masks])
 
 
 def _stacks(annotations: Annotations) -> list[npt.NDArray[Any]]:
-    """Masks (K, h, w) of any type, several times."""
+    """Convert annotations to a list of mask stacks (K, h, w) of any type."""
     if isinstance(annotations, Results):
         return [np.asarray(annotations.masks.numpy().data)]
     if isinstance(annotations, Mapping) and "segmentation" in annotations:
@@ -271,9 +280,9 @@ def _stacks(annotations: Annotations) -> list[npt.NDArray[Any]]:
     raise DataError(f"annotations must be masks, Results or a list of them, got {type(annotations).__name__}")
 
 
-def _picture(image: str | Path | npt.NDArray[np.uint8] | PilImage) -> npt.NDArray[np.uint8]:
+def _load(image: str | Path | npt.NDArray[np.uint8] | PilImage) -> npt.NDArray[np.uint8]:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise DataError(f"the picture must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
+            raise DataError(f"the image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
         return image
     return np.asarray(image.convert("RGB"), np.uint8) if isinstance(image, PilImage) else load_image(Path(image))

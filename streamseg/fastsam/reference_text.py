@@ -1,4 +1,4 @@
-"""The answers of the official FastSAM program to texts: of each the best object, however badly it fits."""
+"""FastSAM's selection by texts: the best object for each text, however poor the match."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.geometry import silhouettes
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
@@ -17,17 +17,17 @@ from streamseg.text.encoders import Encoders
 
 __all__ = ["ReferenceTextSelector", "best_objects"]
 
-SMALLEST_PX: Final = 100
-"""Objects of so many pixels or fewer are not looked at, as there."""
+MIN_AREA_PX: Final = 100
+"""Objects of this area or smaller are skipped, as in the official program."""
 
 _RASTER: Final = 24
 
 
 class ReferenceTextSelector:
-    """Answers texts as the official FastSAM program does, one frame at a time.
+    """Matches texts as the official FastSAM program does, one frame at a time.
 
     Args:
-        open_encoders: loads the encoders; called when the first text is asked for.
+        open_encoders: loads the encoders; called for the first text.
     """
 
     def __init__(self, open_encoders: Callable[[], Encoders]) -> None:
@@ -35,7 +35,7 @@ class ReferenceTextSelector:
         self._loaded: Encoders | None = None
 
     def prepare(self) -> Encoders:
-        """Load the encoders, if they are not.
+        """Load the encoders if they are not loaded, and return them.
 
         Raises:
             WeightsError, ConfigError, EngineError: see `load_encoders`.
@@ -45,7 +45,7 @@ class ReferenceTextSelector:
         return self._loaded
 
     def __call__(self, frame: Frame, tracked: Tracked, prompts: Sequence[TextPrompt]) -> list[Selection]:
-        """One Selection per prompt: one row, or none where there is no object."""
+        """Return one Selection per prompt: one row, or no row if there is no object."""
         if not prompts:
             return []
         texts = [prompt.text for prompt in prompts]
@@ -57,37 +57,39 @@ class ReferenceTextSelector:
         ]
 
     def open_source(self) -> ReferenceTextSelector:
-        """Return itself: nothing is remembered about a source."""
+        """Return this selector, which has no state per source."""
         return self
 
 
 def best_objects(
-    encoders: Encoders, image: npt.NDArray[np.uint8], instances: Instances, texts: Sequence[str]
+    encoders: Encoders, image: ImageArray, instances: Instances, texts: Sequence[str]
 ) -> list[tuple[int, float]]:
-    """Of each text the object that it describes better than any other object.
+    """Return for each text the object that it describes best.
 
-    There is always one where there is an object of more than `SMALLEST_PX`: no "none of these", no threshold, and two
-    texts may share one. As in ultralytics' later version of the program an object is seen within its own box on
-    black; other than in both the box is not cut to its middle square, but shrunk to fit.
+    Every text has a match if there is an object of more than `MIN_AREA_PX`: there is no "none of these" and no
+    threshold, and two texts may match the same object. As in ultralytics' later version of the program, the encoder
+    gets the object's box with a black background. Unlike in both versions, the crop is letterboxed instead of
+    centre-cropped.
 
     Args:
-        encoders: of pictures and words.
+        encoders: image and text encoders.
         image: uint8 (H, W, 3) RGB.
-        instances: K objects of that picture.
-        texts: T of them.
+        instances: K objects of that image.
+        texts: T descriptions.
 
     Returns:
-        T times row and score, 0..1: the share of the softmax over the objects. None at all where there is no object.
+        Row and score of T objects. The score, 0..1, is the share of the softmax over the objects. Empty if there is no
+        object.
     """
     extent = instances.boxes[:, 2:] - instances.boxes[:, :2]
     areas = silhouettes(instances, _RASTER).float().mean(dim=(1, 2)) * extent.prod(dim=1)
-    rows = (areas > SMALLEST_PX).nonzero()[:, 0].tolist()
+    rows = (areas > MIN_AREA_PX).nonzero()[:, 0].tolist()
     if not rows or not texts:
         return []
     crops = encoder_crops(encoders, image, instances, rows, context=0.0, background="fill", colour=(0, 0, 0))
-    seen = encoders.embed_images(crops)
-    words = encoders.embed_texts([encoders.description.sentence(text) for text in texts])
-    logits = (words @ seen.T).astype(np.float64) * encoders.description.logit_scale
+    image_embeddings = encoders.embed_images(crops)
+    text_embeddings = encoders.embed_texts([encoders.description.sentence(text) for text in texts])
+    logits = (text_embeddings @ image_embeddings.T).astype(np.float64) * encoders.description.logit_scale
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     best = shares.argmax(axis=1)

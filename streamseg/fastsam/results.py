@@ -1,4 +1,4 @@
-"""What was found in one picture, in the form that scripts know."""
+"""`Results`: the objects of one image, with the attributes and methods that scripts use."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from streamseg.structures.instances import Instances
 __all__ = ["NAMES", "Prompting", "Results"]
 
 Prompting = Literal["reference", "default"]
-"""Who answers prompts: the reference's rules, or streamseg's own."""
+"""Rules for masks and prompts. `reference`: FastSAM's rules; `default`: streamseg's rules."""
 
 NAMES: Mapping[int, str] = {0: "object"}
-"""The one class that there is."""
+"""Class names by number; there is one class."""
 
 
 class Results:
-    """K objects of one picture; K may be 0, and then `boxes` and `masks` have no rows (they are never None)."""
+    """K objects of one image. If K is 0, `boxes` and `masks` have no rows; they are never None."""
 
     def __init__(
         self,
@@ -40,23 +40,23 @@ class Results:
         names: Mapping[int, str] = NAMES,
         speed: Mapping[str, float] | None = None,
     ) -> None:
-        """Put together what belongs to one picture.
+        """Combine the parts that belong to one image.
 
         Args:
-            orig_img: the picture, uint8 (H, W, 3) BGR.
-            path: the file that it was read from, or a made-up name.
-            boxes: of K objects.
-            masks: of the same.
-            instances: the same rows with logits instead of masks, from which streamseg's own rules answer.
-            prompting: whose rules answer prompts.
-            names: of the classes.
-            speed: milliseconds for the picture in `preprocess`, `inference` and `postprocess`.
+            orig_img: the image, uint8 (H, W, 3) BGR.
+            path: file of the image, or a generated name.
+            boxes: boxes of K objects.
+            masks: masks of the same objects.
+            instances: the same rows with logits instead of masks, for streamseg's rules.
+            prompting: rules that match prompts.
+            names: class names by number.
+            speed: processing time of the image in milliseconds, by stage: `preprocess`, `inference`, `postprocess`.
         """
         if not len(boxes) == len(masks) == len(instances):
             raise ValueError(f"boxes, masks and instances differ: {len(boxes)}, {len(masks)}, {len(instances)}")
         self.orig_img = orig_img
         self.orig_shape: tuple[int, int] = (orig_img.shape[0], orig_img.shape[1])
-        """(H, W) of the picture."""
+        """(H, W) of the image."""
         self.path = path
         self.boxes = boxes
         self.masks = masks
@@ -65,13 +65,13 @@ class Results:
         self.names = dict(names)
         self.speed = dict(speed or {})
         self.probs = self.keypoints = self.obb = None
-        """What other kinds of networks find."""
+        """Outputs of other kinds of networks; always None."""
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def __getitem__(self, rows: Any) -> Self:
-        """Some rows: a number (one row), a slice, a list, indices or a bool mask."""
+        """Select rows by a number (one row), a slice, a list, indices or a bool mask."""
         chosen = torch.arange(len(self))[torch.as_tensor(rows) if isinstance(rows, np.ndarray) else rows].reshape(-1)
         return self._with(self.boxes[_like(self.boxes, chosen)], self.masks[_like(self.masks, chosen)], chosen)
 
@@ -79,19 +79,19 @@ class Results:
         return (self[row] for row in range(len(self)))
 
     def cpu(self) -> Self:
-        """The same with tensors on the host."""
+        """Return a copy with tensors on the CPU."""
         return self._with(self.boxes.cpu(), self.masks.cpu())
 
     def numpy(self) -> Self:
-        """The same with NumPy arrays instead of tensors."""
+        """Return a copy with NumPy arrays instead of tensors."""
         return self._with(self.boxes.numpy(), self.masks.numpy())
 
     def cuda(self) -> Self:
-        """The same with tensors on the GPU."""
+        """Return a copy with tensors on the GPU."""
         return self.to("cuda")
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """The same with other tensors, as `torch.Tensor.to` makes them."""
+        """Return a copy with other tensors; arguments as in `torch.Tensor.to`."""
         return self._with(self.boxes.to(*args, **kwargs), self.masks.to(*args, **kwargs))
 
     def plot(
@@ -104,26 +104,26 @@ class Results:
         line_width: int | None = None,
         img: npt.NDArray[np.uint8] | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """The picture with the objects drawn on it, uint8 (H, W, 3) BGR; nothing is shown on a screen.
+        """Return the image with the objects drawn on it, uint8 (H, W, 3) BGR; no window is opened.
 
         Args:
             conf: write the scores.
             labels: write the names.
             boxes: draw the boxes.
             masks: draw the masks.
-            line_width: of the boxes, in pixels; None: after the picture's size.
-            img: another picture (H, W, 3) BGR of the same size to draw on.
+            line_width: line width of the boxes in pixels; None: depends on the image size.
+            img: another image (H, W, 3) BGR of the same size to draw on.
         """
         canvas = self.orig_img if img is None else img
         if canvas.shape != self.orig_img.shape:
-            raise DataError(f"img must have the picture's shape {self.orig_img.shape}, got {canvas.shape}")
+            raise DataError(f"img must have the shape of the image, {self.orig_img.shape}, got {canvas.shape}")
         titles = []
         for score, kind in zip(self.boxes.conf.tolist(), self.boxes.cls.tolist(), strict=True):
             words = [self.names[int(kind)]] if labels else []
             titles.append(" ".join([*words, *([f"{score:.2f}"] if conf else [])]) or None)
         drawn = draw_rows(
             canvas[:, :, ::-1],
-            self.masks.in_picture() if masks else None,
+            self.masks.in_image() if masks else None,
             np.asarray(self.boxes.numpy().xyxy),
             titles=titles,
             identities=None if self.boxes.id is None else [int(one) for one in self.boxes.id.tolist()],
@@ -132,25 +132,27 @@ class Results:
         return np.ascontiguousarray(drawn[:, :, ::-1])
 
     def save(self, filename: str | Path | None = None, **options: Any) -> str:
-        """Write `plot(**options)` to a picture file, and make its folder; without a name `results_` and the picture's.
+        """Write `plot(**options)` to an image file and create its folder; return the path.
+
+        Without `filename` the file is `results_` followed by the name of the image.
 
         Raises:
-            DataError: it cannot be written, or the suffix is not that of a picture.
+            DataError: the file cannot be written, or its suffix is not an image format.
         """
         path = Path(filename) if filename is not None else Path(f"results_{Path(self.path).name}")
         write_image(path, self.plot(**options))
         return str(path)
 
     def verbose(self) -> str:
-        """What was found, in words."""
+        """Return the number of objects in words."""
         return f"{len(self)} {self.names[0]}{'' if len(self) == 1 else 's'}, "
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
-        """One dict per object: `name`, `class`, `confidence`, `box`, `segments`, and `track_id` where followed.
+        """Return one dict per object: `name`, `class`, `confidence`, `box`, `segments`, and `track_id` if tracked.
 
         Args:
-            normalize: divide x by the picture's width and y by its height.
-            decimals: how many to keep.
+            normalize: divide x by the width of the image and y by its height.
+            decimals: number of decimals.
         """
         boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
         outlines = self.masks.xyn if normalize else self.masks.xy
@@ -176,11 +178,11 @@ class Results:
         return summary
 
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
-        """`summary` as JSON."""
+        """Return `summary` as JSON."""
         return json.dumps(self.summary(normalize, decimals), indent=2)
 
     def tojson(self, normalize: bool = False, decimals: int = 5) -> str:
-        """`to_json` by its older name."""
+        """Return `summary` as JSON; older name of `to_json`."""
         return self.to_json(normalize, decimals)
 
     def __repr__(self) -> str:

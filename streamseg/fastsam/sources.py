@@ -1,4 +1,4 @@
-"""Whatever scripts give as a source, as pictures with names."""
+"""Everything that scripts pass as a source, as named BGR images."""
 
 from __future__ import annotations
 
@@ -14,39 +14,40 @@ from streamseg.capture import open_source
 from streamseg.capture.images import find_image_files, load_image
 from streamseg.config import Config, ImagesSource, SceneSource, StreamSource, WebcamSource, parse_source
 from streamseg.errors import DataError
+from streamseg.structures.arrays import ImageArray
 
 __all__ = ["PilImage", "SourceImage", "SourceLike", "is_endless", "source_images"]
 
 
 @runtime_checkable
 class PilImage(Protocol):
-    """What is needed of a `PIL.Image.Image`, so that Pillow need not be installed."""
+    """The required part of `PIL.Image.Image`; a protocol, because Pillow need not be installed."""
 
     def convert(self, mode: str) -> Any:
-        """The same in another mode."""
+        """Return the image in another mode."""
 
     def getbands(self) -> tuple[str, ...]:
-        """Names of the channels."""
+        """Return the names of the channels."""
 
 
 SourceLike = str | Path | int | npt.NDArray[np.uint8] | PilImage | Sequence[Any]
-"""A path (picture, folder, glob pattern, video), an address, a webcam's number, `scene`, an array (H, W, 3) BGR,
-a PIL image, or a list of paths, arrays and PIL images."""
+"""Path (image, folder, glob pattern, video), address, webcam number, `scene`, array (H, W, 3) BGR, PIL image, or a
+list of paths, arrays and PIL images."""
 
 
 class SourceImage(NamedTuple):
-    """One picture of a source."""
+    """One image of a source."""
 
     image: npt.NDArray[np.uint8]
     """uint8 (H, W, 3) BGR."""
     path: str
-    """The file or address that it comes from; arrays are called image0.jpg, image1.jpg …"""
+    """File or address of the image; arrays are named image0.jpg, image1.jpg …"""
     time_seconds: float
-    """From the start of a video; of separate pictures 1/30 s apart."""
+    """Time since the start of the video; separate images are 1/30 s apart."""
 
 
 def is_endless(source: SourceLike) -> bool:
-    """Whether pictures come for as long as somebody wants them: cameras, network streams, the scene."""
+    """Return whether a source delivers images without end: cameras, network streams, the rendered scene."""
     if not isinstance(source, str | Path | int):
         return False
     config = parse_source(str(source))
@@ -54,14 +55,14 @@ def is_endless(source: SourceLike) -> bool:
 
 
 def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[SourceImage]:
-    """The pictures, in order; each is read when it is asked for.
+    """Yield the images of a source in order; each is read on demand.
 
     Args:
-        source: see `SourceLike`. Arrays are BGR, as OpenCV reads them, and PIL images have their own colours.
-        vid_stride: of a video every n-th frame, 1 or more.
+        source: see `SourceLike`. Arrays are BGR, as OpenCV reads them; PIL images are converted.
+        vid_stride: yield every n-th frame of a video, 1 or more.
 
     Raises:
-        DataError: the source is nothing of that, or a list is empty.
+        DataError: the source is not of a supported type, or a list is empty.
         SourceError: a file or a camera cannot be read.
     """
     if isinstance(source, str | Path | int):
@@ -69,7 +70,7 @@ def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Source
         return
     items = source if isinstance(source, list | tuple) else [source]
     if not items:
-        raise DataError("the list of pictures is empty; give at least one path, array or PIL image")
+        raise DataError("the list of images is empty; give at least one path, array or PIL image")
     for position, item in enumerate(items):
         if isinstance(item, str | Path):
             for path in find_image_files(str(item)):
@@ -81,7 +82,7 @@ def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Source
             yield SourceImage(_bgr(np.asarray(item.convert("RGB"), np.uint8)), name, position / 30)
         else:
             raise DataError(
-                f"a picture must be a path, an array uint8 (H, W, 3) BGR or a PIL image, got {type(item).__name__}"
+                f"an image must be a path, an array uint8 (H, W, 3) BGR or a PIL image, got {type(item).__name__}"
             )
 
 
@@ -104,7 +105,7 @@ def _from_address(text: str, vid_stride: int) -> Iterator[SourceImage]:
         opened.stop()
 
 
-def _bgr(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _bgr(rgb: ImageArray) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(rgb[:, :, ::-1])
 
 

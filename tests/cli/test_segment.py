@@ -1,3 +1,7 @@
+"""`streamseg segment`: prompts of the command line, outputs and errors."""
+
+from __future__ import annotations
+
 import json
 
 import cv2
@@ -16,7 +20,7 @@ from tests.support.videos import write_video
 @pytest.mark.parametrize(
     ("points", "labels", "boxes", "expected"),
     [
-        pytest.param(None, None, None, (EverythingPrompt(),), id="no prompt is everything"),
+        pytest.param(None, None, None, (EverythingPrompt(),), id="without prompts everything"),
         pytest.param("[[5, 6.5]]", None, None, (PointPrompt("point0", ((5.0, 6.5),), (1,)),), id="a point"),
         pytest.param(
             "[[5, 6], [7, 8]]", "[1, 0]", None, (PointPrompt("point0", ((5.0, 6.0), (7.0, 8.0)), (1, 0)),), id="labels"
@@ -39,9 +43,9 @@ def test_valid_prompts(points, labels, boxes, expected):
 @pytest.mark.parametrize(
     ("points", "labels", "boxes", "message"),
     [
-        pytest.param("[[5, 6]", None, None, "--points is no JSON", id="no JSON"),
-        pytest.param("5", None, None, "--points must be a list", id="a number"),
-        pytest.param("[]", None, None, "--points must be a list that is not empty", id="empty"),
+        pytest.param("[[5, 6]", None, None, "--points is not valid JSON", id="not JSON"),
+        pytest.param("5", None, None, "--points must be a non-empty list", id="a number"),
+        pytest.param("[]", None, None, "--points must be a non-empty list", id="empty"),
         pytest.param("[5, 6]", None, None, "--points must be", id="a flat point"),
         pytest.param('[["5", 6]]', None, None, "--points must be", id="a string"),
         pytest.param("[[5, NaN]]", None, None, "--points must be", id="not finite"),
@@ -49,12 +53,12 @@ def test_valid_prompts(points, labels, boxes, expected):
         pytest.param("[[5, 6, 7]]", None, None, r"each point must be a finite \[x, y\]", id="three numbers"),
         pytest.param("[[5, 6]]", "[1, 0]", None, "1 points and 2 labels", id="one label too many"),
         pytest.param("[[5, 6]]", "[2]", None, "labels must be 1", id="unknown label"),
-        pytest.param("[[5, 6]]", "1", None, "--labels must be", id="labels no list"),
+        pytest.param("[[5, 6]]", "1", None, "--labels must be", id="labels not a list"),
         pytest.param("[[[5, 6]]]", "[1]", None, "--labels must be nested", id="labels nested otherwise"),
-        pytest.param(None, "[1]", None, "--labels needs --points", id="labels alone"),
+        pytest.param(None, "[1]", None, "--labels needs --points", id="labels without points"),
         pytest.param(None, None, "[[1, 2, 3]]", "four finite numbers", id="three sides"),
-        pytest.param(None, None, "[[3, 2, 1, 4]]", "x0 < x1", id="turned around"),
-        pytest.param(None, None, "box", "--boxes is no JSON", id="box no JSON"),
+        pytest.param(None, None, "[[3, 2, 1, 4]]", "x0 < x1", id="inverted box"),
+        pytest.param(None, None, "box", "--boxes is not valid JSON", id="box not JSON"),
     ],
 )
 def test_invalid_prompts_are_one_line(points, labels, boxes, message):
@@ -143,7 +147,7 @@ def test_point_selects_at_most_one_object(segment, image):
         pytest.param("cut.mp4", [], "cut.mp4", id="video without its index"),
         pytest.param("cut.mkv", [], "cut.mkv", id="video that ends in the middle of a frame"),
         pytest.param("empty", [], "empty", id="empty folder"),
-        pytest.param("000000000042.png", ["--points", "oops"], "--points is no JSON", id="points no JSON"),
+        pytest.param("000000000042.png", ["--points", "oops"], "--points is not valid JSON", id="points not JSON"),
         pytest.param("000000000042.png", ["--points", "[[500, 20]]"], "160", id="point outside"),
         pytest.param("000000000042.png", ["--boxes", "[[500, 20, 600, 40]]"], "160", id="box outside"),
         pytest.param("000000000042.png", ["--conf", "7"], "--conf", id="conf out of range"),

@@ -1,4 +1,4 @@
-"""Keyword options: taken, taken without effect, or refused with a way out."""
+"""Keyword options: accepted, ignored, or rejected with the alternative."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from streamseg.errors import ConfigError
 from streamseg.fastsam.options import Options, device_name, read_options
 
 
-def test_nothing_said_is_as_the_originals_have_it():
+def test_defaults_of_the_originals():
     assert read_options({}) == Options(
         device=None, retina_masks=False, imgsz=None, conf=0.25, iou=0.7, max_det=300, half=False, vid_stride=1
     )
 
 
-def test_what_is_said_is_taken():
-    said = {"device": "cpu", "retina_masks": True, "imgsz": 1024, "conf": 0.4, "iou": 0.9}
-    assert read_options(said) == Options(**said)
+def test_given_options():
+    given = {"device": "cpu", "retina_masks": True, "imgsz": 1024, "conf": 0.4, "iou": 0.9}
+    assert read_options(given) == Options(**given)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_what_is_said_is_taken():
         {"imgsz": None, "conf": None, "device": None},
     ],
 )
-def test_what_changes_nothing_is_taken(values):
+def test_ignored_options(values):
     assert read_options(values) == Options()
 
 
@@ -45,14 +45,14 @@ def test_forms_of_imgsz(imgsz):
         pytest.param({"classes": [0]}, "one class", id="classes"),
         pytest.param({"retina_mask": True}, "unknown option 'retina_mask'; did you mean 'retina_masks'?", id="typo"),
         pytest.param({"bbox": [1, 2, 3, 4]}, "did you mean 'bboxes'?", id="prompt"),
-        pytest.param({"xyz": 1}, "there are conf, device", id="nothing near"),
-        pytest.param({"imgsz": (384, 640)}, "imgsz is one number", id="two sides"),
-        pytest.param({"imgsz": "640"}, "imgsz is one number", id="text"),
-        pytest.param({"imgsz": []}, "imgsz is one number", id="no side"),
+        pytest.param({"xyz": 1}, "available options: conf, device", id="nothing near"),
+        pytest.param({"imgsz": (384, 640)}, "imgsz must be one number", id="two sides"),
+        pytest.param({"imgsz": "640"}, "imgsz must be one number", id="text"),
+        pytest.param({"imgsz": []}, "imgsz must be one number", id="no side"),
         pytest.param({"vid_stride": 0}, "vid_stride must be 1 or more", id="stride"),
     ],
 )
-def test_what_would_be_ignored_is_refused(values, message):
+def test_rejected_options(values, message):
     with pytest.raises(ConfigError, match=message) as error:
         read_options(values)
     assert "\n" not in str(error.value)
@@ -74,10 +74,10 @@ def test_devices(device, name):
 
 
 @pytest.mark.parametrize("device", [None, "", "auto"])
-def test_no_device_is_the_best_there_is(device):
+def test_default_device(device):
     assert device_name(device) == ("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
-def test_mps_becomes_the_cpu_and_says_so():
+def test_mps_becomes_the_cpu_with_a_warning():
     with pytest.warns(UserWarning, match="mps is not supported"):
         assert device_name(torch.device("mps")) == "cpu"

@@ -1,4 +1,4 @@
-"""Drawing and writing."""
+"""Drawing of rows and writing of image files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from streamseg.errors import DataError
 from streamseg.fastsam.plot import crop_of, draw_rows, write_image
-from tests.support.compat_results import rectangles
+from tests.support.fastsam_results import rectangles
 
 GREY = np.full((60, 80, 3), 100, np.uint8)
 
@@ -35,13 +35,13 @@ def test_masks_of_half_the_size_are_stretched():
     assert not changed[:, 33:].any()
 
 
-def test_no_masks_and_no_boxes_draw_nothing():
+def test_without_masks_and_boxes_nothing_is_drawn():
     drawn = draw_rows(GREY, None, np.array([[10.0, 10, 30, 30]]), titles=[None])
     np.testing.assert_array_equal(drawn, GREY)
     assert drawn is not GREY
 
 
-def test_the_same_identity_has_the_same_colour():
+def test_colour_follows_identity():
     masks = rectangles((5, 5, 20, 20), (40, 30, 70, 55))
     boxes = np.array([[5.0, 5, 20, 20], [40, 30, 70, 55]])
     first = draw_rows(GREY, masks, boxes, titles=["", ""], identities=[3, 8])
@@ -50,20 +50,20 @@ def test_the_same_identity_has_the_same_colour():
 
 
 @pytest.mark.parametrize("name", ["a.png", "folder/b.bmp", "two/folders/c.PNG"])
-def test_pictures_are_written_with_their_folders(tmp_path, name):
-    picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    write_image(tmp_path / name, picture)
-    np.testing.assert_array_equal(cv2.imread(str(tmp_path / name)), picture)
+def test_image_is_written_with_its_folder(tmp_path, name):
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    write_image(tmp_path / name, image)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / name)), image)
 
 
-@pytest.mark.parametrize("name", [pytest.param("a", id="no suffix"), pytest.param("a.txt", id="no picture")])
-def test_what_is_no_picture_file_is_refused(tmp_path, name):
-    with pytest.raises(DataError, match="suffix must be that of a picture"):
+@pytest.mark.parametrize("name", [pytest.param("a", id="no suffix"), pytest.param("a.txt", id="no image format")])
+def test_unknown_suffix_is_rejected(tmp_path, name):
+    with pytest.raises(DataError, match="suffix must be an image format"):
         write_image(tmp_path / name, GREY)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_path_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"cannot write .*a\.png"):
         write_image(tmp_path / "file" / "a.png", GREY)

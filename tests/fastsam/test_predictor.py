@@ -1,4 +1,4 @@
-"""Find everything once, ask often."""
+"""`FastSAMPredictor`: one network pass, any number of prompts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamseg.errors import ConfigError, WeightsError
 from streamseg.fastsam import FastSAMPredictor, Results
 from tests.support.networks import blobs
 
-PICTURE = blobs((120, 160), seed=5)
+IMAGE = blobs((120, 160), seed=5)
 OPTIONS = {"conf": 0.02, "task": "segment", "mode": "predict", "save": False, "imgsz": 160}
 
 
@@ -19,25 +19,25 @@ def predictor() -> FastSAMPredictor:
 
 
 def test_prompts_need_no_second_pass(predictor):
-    everything = predictor(PICTURE)
+    everything = predictor(IMAGE)
     num = len(everything[0])
     assert num > 1
     for prompts in ({"bboxes": [[20, 20, 100, 100]]}, {"points": [80, 60]}, {"points": [[80, 60]], "labels": [0]}):
-        (answer,) = predictor.prompt(everything, **prompts)
-        (expected,) = predictor.model(PICTURE, conf=0.02, imgsz=160, **prompts)
-        np.testing.assert_array_equal(answer.boxes.data, expected.boxes.data)
+        (selected,) = predictor.prompt(everything, **prompts)
+        (expected,) = predictor.model(IMAGE, conf=0.02, imgsz=160, **prompts)
+        np.testing.assert_array_equal(selected.boxes.data, expected.boxes.data)
         assert len(everything[0]) == num
     assert len(predictor.prompt(everything[0])[0]) == num
 
 
-def test_a_stream(predictor):
-    stream = predictor([PICTURE, PICTURE], stream=True)
+def test_stream(predictor):
+    stream = predictor([IMAGE, IMAGE], stream=True)
     assert isinstance(next(stream), Results)
     assert len(list(stream)) == 1
 
 
 def test_errors(predictor):
     with pytest.raises(WeightsError, match="encoders"):
-        predictor.prompt(predictor(PICTURE), texts="a photo of a dog")
+        predictor.prompt(predictor(IMAGE), texts="a photo of a dog")
     with pytest.raises(ConfigError, match="unknown option"):
-        FastSAMPredictor({"model": "default", "colour": 1})(PICTURE)
+        FastSAMPredictor({"model": "default", "colour": 1})(IMAGE)

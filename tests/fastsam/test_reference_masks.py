@@ -1,4 +1,4 @@
-"""The reference's masks: by hand, against the straightforward way, and against what the reference made."""
+"""FastSAM's boxes and masks: by hand, against a direct implementation, and against the recorded results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def instances_of(logits, boxes, image_size, grid_to_image=UNPADDED) -> Instances
 
 
 def scene(name: str, *, clipped: bool = True) -> Instances:
-    """A scripted scene as a segmenter would give it; its boxes not cut at the picture's border where asked."""
+    """Return a scripted scene as a segmenter would; optionally without clipping its boxes at the image border."""
     script = scripted.mask_scene(name)
     (height, width), (input_height, input_width) = script.image_size, script.input_size
     gain = min(input_height / height, input_width / width)
@@ -71,36 +71,36 @@ def mask_ious(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     [
         pytest.param((50, 50, 90, 70), (50, 50, 90, 70), id="far from the border"),
         pytest.param((19.9, 20, 90, 70), (0, 20, 90, 70), id="one edge within 20 pixels, one at 20"),
-        pytest.param((50, 50, 180, 80.5), (50, 50, 180, 100), id="the far edges alike"),
-        pytest.param((50, 50, 180.5, 80), (50, 50, 200, 80), id="at 20 they stay"),
-        pytest.param((19, 19, 181, 81), (0, 0, 200, 100), id="all of it by its edges"),
+        pytest.param((50, 50, 180, 80.5), (50, 50, 180, 100), id="the far edges likewise"),
+        pytest.param((50, 50, 180.5, 80), (50, 50, 200, 80), id="at 20 they do not move"),
+        pytest.param((19, 19, 181, 81), (0, 0, 200, 100), id="the whole by its edges"),
         pytest.param((0, 0, 200, 80), (0, 0, 200, 80), id="80 % is not the whole"),
         pytest.param((20, 0, 200, 100), (20, 0, 200, 100), id="90 % is not more than 90 %"),
-        pytest.param((20, 0, 400, 100), (20, 0, 200, 100), id="what lies beyond the border does not count"),
-        pytest.param((-9, -9, 300, 300), (0, 0, 200, 100), id="larger than the picture"),
+        pytest.param((20, 0, 400, 100), (20, 0, 200, 100), id="the part beyond the border does not count"),
+        pytest.param((-9, -9, 300, 300), (0, 0, 200, 100), id="larger than the image"),
     ],
 )
-def test_edges_go_to_the_border_and_large_boxes_become_the_whole(box, expected):
+def test_edges_snap_to_the_border_and_large_boxes_become_the_whole(box, expected):
     before = torch.tensor([box], dtype=torch.float32)
     given = before.clone()
     assert snap_full_image(given, (100, 200)).tolist() == [list(map(float, expected))]
     assert torch.equal(given, before)
 
 
-def test_more_than_ninety_percent_is_the_whole():
+def test_more_than_ninety_percent_becomes_the_whole():
     assert snap_full_image(torch.tensor([[21.0, 0.0, 400.0, 200.0]]), (200, 400)).tolist() == [[0, 0, 400, 200]]
 
 
-def test_no_box():
+def test_no_boxes():
     assert snap_full_image(torch.zeros((0, 4)), (100, 200)).shape == (0, 4)
 
 
 @pytest.mark.parametrize("case", sorted(scripted.FULL_IMAGE_CASES))
-def test_boxes_as_the_reference_snaps_them(case):
+def test_snapped_boxes_match_the_recorded_boxes(case):
     size = tuple(PROMPTS["full_image/size"].tolist())
     snapped = snap_full_image(torch.from_numpy(PROMPTS[f"full_image/{case}/before"]), size)
     if f"full_image/{case}/raises" in PROMPTS:
-        # There it ends in an exception; here every box that fills the picture becomes the whole.
+        # The reference raises; here every box that fills the image becomes the whole.
         assert snapped.tolist() == [[0, 0, 320, 200], [0, 0, 320, 200], [60, 60, 90, 90]]
     else:
         np.testing.assert_allclose(snapped.numpy(), PROMPTS[f"full_image/{case}/after"], atol=1e-4)
@@ -109,8 +109,8 @@ def test_boxes_as_the_reference_snaps_them(case):
 # ---- boxes
 
 
-def test_the_rule_means_pixels_of_the_network_input():
-    # A picture of twice the input's size: 20 pixels there are 40 here.
+def test_snapping_is_in_pixels_of_the_network_input():
+    # An image of twice the size of the input: 20 pixels of the input are 40 of the image.
     place = letterbox((480, 640), 320)
     logits = torch.zeros((2, place.input_size[0] // 4, place.input_size[1] // 4))
     found = instances_of(logits, [[39, 50, 200, 200], [41, 50, 200, 200]], (480, 640), place.to_image(4))
@@ -119,8 +119,8 @@ def test_the_rule_means_pixels_of_the_network_input():
     torch.testing.assert_close(boxes[:, 1:], found.boxes[:, 1:])
 
 
-def test_the_border_counts_from_the_padding_on():
-    # 5 pixels of padding above: an edge 13 pixels inside the picture is 18 from the border of the input.
+def test_border_of_the_input_includes_the_padding():
+    # 5 pixels of padding above: an edge 13 pixels inside the image is 18 from the border of the input.
     place = letterbox((333, 500), 500)
     assert (place.top, place.input_size) == (5, (352, 512))
     logits = torch.zeros((2, place.input_size[0] // 4, place.input_size[1] // 4))
@@ -128,7 +128,7 @@ def test_the_border_counts_from_the_padding_on():
     assert as_reference(found).boxes[:, 1].tolist() == pytest.approx([0, 16], abs=0.5)
 
 
-def test_an_edge_at_the_border_of_the_picture_stays_there():
+def test_edge_at_the_border_of_the_image_stays_there():
     place = letterbox((1001, 3003), 320)
     logits = torch.zeros((1, place.input_size[0] // 4, place.input_size[1] // 4))
     found = instances_of(logits, [[0, 0, 1500, 1001]], (1001, 3003), place.to_image(4))
@@ -136,9 +136,9 @@ def test_an_edge_at_the_border_of_the_picture_stays_there():
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_boxes_as_the_reference_scales_them(name):
+def test_scaled_boxes_match_the_recorded_boxes(name):
     found = scene(name)
-    # Away from the border the rule does nothing.
+    # Away from the border no edge snaps.
     input_height, input_width = plain_size(found)
     scripted_boxes = torch.from_numpy(scripted.mask_scene(name).boxes)
     far = (scripted_boxes[:, :2] >= 20).all(1) & (scripted_boxes[:, 2] <= input_width - 20)
@@ -151,13 +151,13 @@ def test_boxes_as_the_reference_scales_them(name):
 # ---- masks, by hand
 
 
-def test_a_mask_is_cut_at_pixel_indices_and_not_at_centres():
+def test_masks_are_cropped_by_pixel_indices_not_centres():
     found = instances_of(torch.ones((1, 8, 8)), [[2.2, 3.0, 9.8, 10.0]], (32, 32))
     (mask,) = native_masks(found)
     assert (mask.x, mask.y, mask.crop.shape) == (3, 3, (7, 7))
 
 
-def test_without_retina_a_mask_leaks_out_of_its_box():
+def test_plain_mask_leaks_out_of_its_box():
     found = instances_of(torch.ones((1, 8, 8)), [[8, 8, 16, 16]], (32, 32))
     (mask,) = plain_masks(found)
     whole = mask.full((32, 32))
@@ -166,8 +166,8 @@ def test_without_retina_a_mask_leaks_out_of_its_box():
     assert whole[:4].sum() == whole[20:].sum() == whole[:, :4].sum() == 0
 
 
-def test_padding_is_cut_by_whole_cells():
-    # 3 cells of 4 pixels are padding of 2.5 cells above and below: 2 are cut above, 2 and a half below.
+def test_padding_is_removed_in_whole_cells():
+    # 2.5 cells of padding above and below: 2 are removed above, and 2.5 below.
     logits = torch.full((1, 13, 16), -1.0)
     logits[0, 2] = 1.0
     found = instances_of(logits, [[0, 0, 64, 32]], (32, 64))
@@ -181,28 +181,28 @@ def test_padding_is_cut_by_whole_cells():
     [
         pytest.param([[5, 5, 5, 20]], 1.0, id="a box without area"),
         pytest.param([[5, 5, 20, 20]], 0.0, id="zero is outside"),
-        pytest.param([[40, 40, 60, 60]], 1.0, id="a box beyond the picture"),
+        pytest.param([[40, 40, 60, 60]], 1.0, id="a box beyond the image"),
         pytest.param([[4.2, 4.2, 4.9, 4.9]], 1.0, id="a box between two indices"),
     ],
 )
-def test_masks_without_a_pixel(make, boxes, logit):
+def test_empty_masks(make, boxes, logit):
     (mask,) = make(instances_of(torch.full((1, 8, 8), logit), boxes, (32, 32)))
     assert (mask.area, mask.crop.shape, mask.x, mask.y) == (0, (0, 0), 0, 0)
 
 
 @pytest.mark.parametrize("make", [native_masks, plain_masks])
-def test_no_object_has_no_mask(make):
+def test_without_objects_there_are_no_masks(make):
     empty = Instances.empty((32, 48), (8, 12))
     assert make(empty) == []
     assert len(as_reference(empty)) == 0
     assert stacked([], (32, 48)).shape == (0, 32, 48)
 
 
-# ---- masks, the straightforward way and the reference's own
+# ---- masks, against a direct implementation and the recorded masks
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_only_the_boxes_are_computed_and_nothing_is_lost(name):
+def test_computing_inside_the_boxes_loses_nothing(name):
     found = as_reference(scene(name))
     height, width = found.image_size
     gain = min(found.mask_logits.shape[1] / height, found.mask_logits.shape[2] / width)
@@ -210,18 +210,18 @@ def test_only_the_boxes_are_computed_and_nothing_is_lost(name):
     pad_y = (found.mask_logits.shape[1] - height * gain) / 2
     columns = slice(int(pad_x), int(found.mask_logits.shape[2] - pad_x))
     rows = slice(int(pad_y), int(found.mask_logits.shape[1] - pad_y))
-    enlarged = functional.interpolate(
+    upsampled = functional.interpolate(
         found.mask_logits[None, :, rows, columns], (height, width), mode="bilinear", align_corners=False
     )[0]
     x, y = torch.arange(width)[None, None, :], torch.arange(height)[None, :, None]
     x0, y0, x1, y1 = found.boxes[:, :, None, None].unbind(1)
     inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
-    differ = stacked(native_masks(found), (height, width)) != (inside & (enlarged > 0)).numpy()
-    assert (enlarged.abs().numpy()[differ] < 1e-4).all()
+    differ = stacked(native_masks(found), (height, width)) != (inside & (upsampled > 0)).numpy()
+    assert (upsampled.abs().numpy()[differ] < 1e-4).all()
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_native_masks_as_the_reference_makes_them(name):
+def test_native_masks_match_the_recorded_masks(name):
     found = scene(name)
     found = replace(found, boxes=torch.from_numpy(MASKS[f"{name}/boxes"]))
     theirs = golden(MASKS, f"{name}/native", found.image_size, len(found))
@@ -231,11 +231,11 @@ def test_native_masks_as_the_reference_makes_them(name):
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_plain_masks_as_the_reference_makes_them(name):
+def test_plain_masks_match_the_recorded_masks(name):
     found = scene(name, clipped=False)
     theirs = golden(MASKS, f"{name}/plain", plain_size(found), len(found))
     assert (stacked(plain_masks(found), plain_size(found)) != theirs).sum() <= 2
-    # With boxes that were cut at the border of the picture, only what lies in the padding is lost.
+    # With boxes clipped at the border of the image, only pixels in the padding are lost.
     clipped = scene(name)
     left, top = -clipped.grid_to_image.offset_x, -clipped.grid_to_image.offset_y
     left, top = (round(offset / scale * 4) for offset, scale in zip((left, top), clipped.grid_to_image, strict=False))
@@ -245,7 +245,7 @@ def test_plain_masks_as_the_reference_makes_them(name):
     assert (ours[:, rows, columns] != theirs[:, rows, columns]).sum() <= 2
 
 
-def test_before_june_2024_a_sigmoid_came_first():
+def test_masks_before_june_2024_were_made_with_a_sigmoid():
     worst = min(
         mask_ious(
             stacked(native_masks(replace(found, boxes=torch.from_numpy(FORMER[f"{name}/boxes"]))), found.image_size),

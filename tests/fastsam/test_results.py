@@ -1,4 +1,4 @@
-"""What one picture's result offers, and what it does without objects."""
+"""`Results` of one image, with and without objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from streamseg.errors import DataError
 from streamseg.fastsam import Boxes, Results
-from tests.support.compat_results import rectangles, results_of
+from tests.support.fastsam_results import rectangles, results_of
 
 MASKS = rectangles((5, 5, 25, 30), (40, 10, 70, 50), (0, 0, 80, 60))
 
@@ -24,14 +24,14 @@ def test_attributes():
     result = results_of(MASKS)
     assert result.orig_shape == (60, 80)
     assert result.orig_img.shape == (60, 80, 3)
-    assert result.path == "folder/picture.png"
+    assert result.path == "folder/image.png"
     assert result.names == {0: "object"}
     assert set(result.speed) == {"preprocess", "inference", "postprocess"}
     assert len(result) == len(result.boxes) == len(result.masks) == 3
     assert result.probs is result.keypoints is result.obb is None
 
 
-def test_no_object_is_zero_rows_and_never_none():
+def test_without_objects_there_are_zero_rows_and_no_none():
     result = empty()
     assert len(result) == 0
     assert result.masks.shape == (0, 60, 80)
@@ -55,15 +55,15 @@ def test_no_object_is_zero_rows_and_never_none():
     ],
 )
 @pytest.mark.parametrize("as_array", [pytest.param(False, id="tensor"), pytest.param(True, id="array")])
-def test_rows(rows, scores, as_array):
+def test_row_selection(rows, scores, as_array):
     result = results_of(MASKS)
-    chosen = (result.numpy() if as_array else result)[rows]
-    assert chosen.boxes.conf.tolist() == pytest.approx(scores)
-    assert len(chosen.masks) == len(chosen.instances) == len(scores)
-    assert chosen.instances.scores.tolist() == pytest.approx(scores)
+    selected = (result.numpy() if as_array else result)[rows]
+    assert selected.boxes.conf.tolist() == pytest.approx(scores)
+    assert len(selected.masks) == len(selected.instances) == len(scores)
+    assert selected.instances.scores.tolist() == pytest.approx(scores)
 
 
-def test_iteration_gives_results_of_one_row_each():
+def test_iteration_yields_results_of_one_row():
     assert [one.boxes.conf.item() for one in results_of(MASKS)] == pytest.approx([0.9, 0.7, 0.5])
     with pytest.raises(IndexError):
         results_of(MASKS)[3]
@@ -77,7 +77,7 @@ def test_tensors_and_arrays():
     assert result.masks.data.dtype == torch.uint8
 
 
-def test_parts_of_different_pictures_do_not_go_together():
+def test_parts_must_have_the_same_number_of_rows():
     result = results_of(MASKS)
     with pytest.raises(ValueError, match="differ: 2, 3, 3"):
         Results(result.orig_img, "a", result.boxes[:2], result.masks, instances=result.instances)
@@ -102,18 +102,18 @@ def test_summary():
     assert json.loads(results_of(MASKS).tojson()) == results_of(MASKS).summary()
 
 
-def test_summary_names_identities():
+def test_summary_includes_identities():
     result = results_of(MASKS[:1])
-    tracked = Boxes(torch.tensor([[5.0, 5, 25, 30, 4, 0.9, 0]]), result.orig_shape)
-    followed = Results(result.orig_img, result.path, tracked, result.masks, instances=result.instances)
-    assert followed.summary()[0]["track_id"] == 4
-    assert (followed.plot() != result.orig_img).any()
+    boxes = Boxes(torch.tensor([[5.0, 5, 25, 30, 4, 0.9, 0]]), result.orig_shape)
+    tracked = Results(result.orig_img, result.path, boxes, result.masks, instances=result.instances)
+    assert tracked.summary()[0]["track_id"] == 4
+    assert (tracked.plot() != result.orig_img).any()
 
 
 @pytest.mark.parametrize(
     ("num", "words"), [pytest.param(0, "0 objects, "), pytest.param(1, "1 object, "), pytest.param(3, "3 objects, ")]
 )
-def test_words(num, words):
+def test_verbose(num, words):
     assert results_of(MASKS[:num]).verbose() == words
 
 
@@ -127,7 +127,7 @@ def test_words(num, words):
         pytest.param({"masks": False, "boxes": False, "labels": False, "conf": True}, True, id="scores"),
     ],
 )
-def test_plot_draws_what_it_is_asked_for(options, changed):
+def test_plot_options(options, changed):
     result = results_of(MASKS)
     drawn = result.plot(**options)
     assert drawn.shape == (60, 80, 3)
@@ -144,11 +144,11 @@ def test_plot_keeps_bgr():
     assert drawn[20, 15, 2] > drawn[20, 15, 1] > 0  # the first colour is an orange
 
 
-def test_plot_on_another_picture():
+def test_plot_on_another_image():
     result = results_of(MASKS[:0])
     other = np.full((60, 80, 3), 7, np.uint8)
     assert (result.plot(img=other) == 7).all()
-    with pytest.raises(DataError, match="must have the picture's shape"):
+    with pytest.raises(DataError, match="must have the shape of the image"):
         result.plot(img=other[:10])
 
 
@@ -158,7 +158,7 @@ def test_save(tmp_path):
     np.testing.assert_array_equal(cv2.imread(path), result.plot(boxes=False))
 
 
-def test_save_by_the_pictures_name(tmp_path, monkeypatch):
+def test_save_under_the_name_of_the_image(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert results_of(MASKS).save() == "results_picture.png"
-    assert (tmp_path / "results_picture.png").is_file()
+    assert results_of(MASKS).save() == "results_image.png"
+    assert (tmp_path / "results_image.png").is_file()

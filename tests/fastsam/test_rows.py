@@ -1,4 +1,4 @@
-"""Boxes and masks in their units, as tensors and as arrays."""
+"""`Boxes` and `Masks` in all units, as tensors and as arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from streamseg.fastsam import Boxes, Masks
 from streamseg.geometry import letterbox
-from tests.support.compat_results import rectangles
+from tests.support.fastsam_results import rectangles
 
 SIZE = (60, 80)
 PLAIN = torch.tensor([[10.0, 20, 30, 50, 0.9, 0], [0, 0, 80, 60, 0.5, 0]])
@@ -27,7 +27,7 @@ TRACKED = torch.tensor([[10.0, 20, 30, 50, 7, 0.9, 0]])
         pytest.param("cls", [0, 0], id="cls"),
     ],
 )
-def test_boxes_in_their_units(name, expected, as_array):
+def test_units_of_boxes(name, expected, as_array):
     boxes = Boxes(PLAIN, SIZE).numpy() if as_array else Boxes(PLAIN, SIZE)
     values = getattr(boxes, name)
     assert isinstance(values, np.ndarray if as_array else torch.Tensor)
@@ -35,7 +35,7 @@ def test_boxes_in_their_units(name, expected, as_array):
     assert len(getattr(boxes[:0], name)) == 0
 
 
-def test_identities_stand_before_the_score():
+def test_identities_precede_the_scores():
     boxes = Boxes(TRACKED, SIZE)
     assert boxes.is_track
     assert boxes.id.tolist() == [7]
@@ -53,14 +53,14 @@ def test_identities_stand_before_the_score():
         pytest.param(torch.tensor([True, False]), 1, id="bool mask"),
     ],
 )
-def test_rows_keep_their_dimensions(rows, count):
-    chosen = Boxes(PLAIN, SIZE)[rows]
-    assert chosen.shape == (count, 6)
-    assert len(chosen) == count
+def test_row_selection_keeps_dimensions(rows, count):
+    selected = Boxes(PLAIN, SIZE)[rows]
+    assert selected.shape == (count, 6)
+    assert len(selected) == count
     assert Masks(torch.zeros(2, 6, 8, dtype=torch.uint8), SIZE)[rows].shape == (count, 6, 8)
 
 
-def test_other_places_and_types():
+def test_devices_and_types():
     boxes = Boxes(PLAIN, SIZE)
     assert boxes.to(torch.float64).data.dtype == torch.float64
     assert isinstance(boxes.numpy().cpu().data, np.ndarray)
@@ -68,14 +68,14 @@ def test_other_places_and_types():
     assert [len(one) for one in boxes] == [1, 1]
 
 
-def test_outlines_go_around_the_largest_piece():
+def test_outline_of_the_largest_piece():
     mask = rectangles((2, 3, 5, 6), (20, 10, 40, 30)).any(axis=0, keepdims=True)
     (outline,) = Masks(torch.from_numpy(mask.astype(np.uint8)), SIZE).xy
     assert outline.dtype == np.float32
     assert {tuple(corner) for corner in outline.tolist()} == {(20, 10), (20, 29), (39, 29), (39, 10)}
 
 
-def test_an_empty_mask_has_an_outline_without_corners():
+def test_outline_of_an_empty_mask():
     masks = Masks(torch.zeros(1, *SIZE, dtype=torch.uint8), SIZE)
     assert masks.xy[0].shape == (0, 2)
     assert masks.xyn[0].shape == (0, 2)
@@ -91,24 +91,24 @@ def test_an_empty_mask_has_an_outline_without_corners():
         pytest.param((64, 64), 64, id="no padding"),
     ],
 )
-def test_masks_of_the_input_lie_where_the_picture_has_them(size, imgsz):
+def test_masks_of_the_input_map_to_the_image(size, imgsz):
     place = letterbox(size, imgsz)
     height, width = place.scaled_size
     masks = np.zeros((1, *place.input_size), np.uint8)
     masks[0, place.top : place.top + height, place.left : place.left + width] = 1
     found = Masks(torch.from_numpy(masks), size)
-    assert found.in_picture().shape[1:] == place.scaled_size
-    assert found.in_picture().all()
-    assert found.at_picture_size().shape == (1, *size)
-    assert found.at_picture_size().all()
+    assert found.in_image().shape[1:] == place.scaled_size
+    assert found.in_image().all()
+    assert found.at_image_size().shape == (1, *size)
+    assert found.at_image_size().all()
     low, high = found.xy[0].min(axis=0), found.xy[0].max(axis=0)
     pixel = size[1] / width
     assert low == pytest.approx([0, 0], abs=pixel)
     assert high == pytest.approx([size[1], size[0]], abs=2 * pixel)
 
 
-def test_small_masks_are_scaled_to_the_picture():
+def test_small_masks_are_scaled_to_the_image():
     masks = Masks(torch.from_numpy(rectangles((5, 5, 20, 20), size=(30, 40)).astype(np.uint8)), SIZE)
-    scaled = masks.at_picture_size()[0]
+    scaled = masks.at_image_size()[0]
     assert scaled[12:38, 12:38].all()
     assert scaled.sum() == pytest.approx(30 * 30, abs=10)

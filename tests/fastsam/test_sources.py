@@ -1,4 +1,4 @@
-"""Whatever a source may be: which pictures come, in which colours, under which names."""
+"""Images of all kinds of sources: order, colours and names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BGR = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
 def folder(tmp_path):
     for name in ("a10.png", "a2.png"):
         cv2.imwrite(str(tmp_path / name), BGR)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     return tmp_path
 
 
@@ -39,35 +39,35 @@ def folder(tmp_path):
         pytest.param(lambda folder: [BGR, str(folder / "a2.png")], ["image0.jpg", "a2.png"], id="mixed"),
     ],
 )
-def test_pictures_and_their_names(folder, pick, names):
-    pictures = list(source_images(pick(folder)))
-    assert [Path(picture.path).name for picture in pictures] == names
-    for picture in pictures:
-        assert picture.image.dtype == np.uint8
-        np.testing.assert_array_equal(picture.image, BGR)
+def test_images_and_names(folder, pick, names):
+    images = list(source_images(pick(folder)))
+    assert [Path(one.path).name for one in images] == names
+    for one in images:
+        assert one.image.dtype == np.uint8
+        np.testing.assert_array_equal(one.image, BGR)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
 def test_pil_images_of_other_modes_are_converted(mode):
-    image = Image.fromarray(BGR[:, :, ::-1]).convert(mode)
-    (picture,) = source_images(image)
-    np.testing.assert_array_equal(picture.image[:, :, ::-1], np.asarray(image.convert("RGB")))
+    pil_image = Image.fromarray(BGR[:, :, ::-1]).convert(mode)
+    (source_image,) = source_images(pil_image)
+    np.testing.assert_array_equal(source_image.image[:, :, ::-1], np.asarray(pil_image.convert("RGB")))
 
 
 @pytest.mark.parametrize(("stride", "count"), [(1, 6), (4, 2)])
-def test_films(tmp_path, stride, count):
-    path = write_video(tmp_path / "film.mp4", 6)
-    pictures = list(source_images(path, vid_stride=stride))
-    assert len(pictures) == count
-    assert {picture.path for picture in pictures} == {str(path)}
-    assert [picture.time_seconds for picture in pictures] == pytest.approx([n * stride / 25 for n in range(count)])
+def test_video(tmp_path, stride, count):
+    path = write_video(tmp_path / "video.mp4", 6)
+    images = list(source_images(path, vid_stride=stride))
+    assert len(images) == count
+    assert {one.path for one in images} == {str(path)}
+    assert [one.time_seconds for one in images] == pytest.approx([n * stride / 25 for n in range(count)])
 
 
-def test_pictures_are_read_when_they_are_asked_for(folder):
-    pictures = source_images([str(folder / "a2.png"), str(folder / "missing.png")])
-    next(pictures)
+def test_images_are_read_on_demand(folder):
+    images = source_images([str(folder / "a2.png"), str(folder / "missing.png")])
+    next(images)
     with pytest.raises(SourceError, match=r"missing\.png"):
-        next(pictures)
+        next(images)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_pictures_are_read_when_they_are_asked_for(folder):
         pytest.param(np.zeros((4, 5), np.uint8), r"uint8 \(4, 5\)", id="grey array"),
         pytest.param(np.zeros((4, 5, 3), np.float32), "float32", id="float array"),
         pytest.param(np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\)", id="with alpha"),
-        pytest.param(np.zeros((0, 5, 3), np.uint8), r"\(0, 5, 3\)", id="no pixel"),
+        pytest.param(np.zeros((0, 5, 3), np.uint8), r"\(0, 5, 3\)", id="no pixels"),
     ],
 )
-def test_what_is_no_picture(source, message):
+def test_invalid_images(source, message):
     with pytest.raises(DataError, match=message):
         list(source_images(source))
 
@@ -99,18 +99,18 @@ def test_missing_files_are_named():
         pytest.param("0", True, id="webcam as text"),
         pytest.param("rtsp://camera/1", True, id="stream"),
         pytest.param("scene", True, id="scene"),
-        pytest.param("film.mp4", False, id="film"),
-        pytest.param("picture.png", False, id="picture"),
+        pytest.param("video.mp4", False, id="video"),
+        pytest.param("image.png", False, id="image"),
         pytest.param(BGR, False, id="array"),
         pytest.param([BGR], False, id="list"),
     ],
 )
-def test_what_has_no_end(source, expected):
+def test_endless_sources(source, expected):
     assert is_endless(source) == expected
 
 
-def test_an_endless_source_is_closed_when_it_is_left():
-    pictures = source_images("scene")
-    assert next(pictures).image.shape == (720, 1280, 3)
-    pictures.close()
-    assert list(pictures) == []
+def test_endless_source_can_be_closed():
+    images = source_images("scene")
+    assert next(images).image.shape == (720, 1280, 3)
+    images.close()
+    assert list(images) == []

@@ -49,7 +49,7 @@ def test_float32_differences_are_as_small_as_the_reference_s_own(name, version):
 @pytest.mark.parametrize("arithmetic", ["float32", "folded"])
 def test_same_objects_remain(name, version, arithmetic):
     found = detection_differences(predictions(name)[arithmetic], name, version)
-    assert len(found) == 3 * NETWORK_RUNS[name].num_pictures
+    assert len(found) == 3 * NETWORK_RUNS[name].num_images
     for difference in found.values():
         assert difference.num_objects >= 10
         assert difference.same_rows

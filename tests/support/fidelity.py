@@ -21,7 +21,7 @@ from streamseg.modeling.network import Network, NetworkConfig, fuse
 from streamseg.modeling.preprocess import letterbox_images
 from streamseg.modeling.state_dict import network_from_state_dict
 from tests.golden.reference import scripted
-from tests.golden.reference.seeded_weights import pictures, seeded_weights
+from tests.golden.reference.seeded_weights import input_images, seeded_weights
 from tests.support.paths import GOLDEN
 
 FOLDER = GOLDEN / "reference"
@@ -61,7 +61,7 @@ def predictions(name: str) -> dict[Arithmetic, DecodedPredictions]:
     """Compute our predictions for one of the golden runs."""
     run = scripted.NETWORK_RUNS[name]
     network = seeded_network(run)
-    images = torch.from_numpy(pictures(run.input_size, run.num_pictures)).permute(0, 3, 1, 2).contiguous()
+    images = torch.from_numpy(input_images(run.input_size, run.num_images)).permute(0, 3, 1, 2).contiguous()
     found: dict[Arithmetic, DecodedPredictions] = {"float32": decode(network(images.float() / 255))}
     found["folded"] = decode(fuse(network)(images.float() / 255))
     found["float64"] = decode(network.double()(images.double() / 255))
@@ -174,7 +174,7 @@ def letterbox_difference(name: str, shape: Literal["auto", "square"], version: s
     size, imgsz = scripted.LETTERBOXES[name]
     limit = -(-imgsz // 32) * 32
     place = letterbox(size, imgsz) if shape == "auto" else letterbox_into(size, (limit, limit))
-    ours = letterbox_images([scripted.letterbox_picture(size)], [place])[0]
+    ours = letterbox_images([scripted.letterbox_image(size)], [place])[0]
     if ours.shape[:2] != tuple(theirs[f"{key}/size"]):
         return LetterboxDifference(same_bytes=False, same_size=False, largest=255)
     sample = ours.reshape(-1)[:: scripted.SAMPLE_STEP].astype(np.int64)

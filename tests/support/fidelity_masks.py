@@ -96,7 +96,7 @@ def network_mask_difference(decoded: DecodedPredictions, name: str, version: str
     """Compare masks of objects found by a network, in an image several times the input's size."""
     setting = scripted.NMS_SETTINGS["official_script"]
     rows = chosen(decoded.boxes[0].numpy(), decoded.scores[0].numpy(), setting)[: scripted.NUM_NETWORK_MASKS]
-    input_size, factor = scripted.NETWORK_RUNS[name].input_size, scripted.NETWORK_PICTURE
+    input_size, factor = scripted.NETWORK_RUNS[name].input_size, scripted.NETWORK_IMAGE_SCALE
     size = (input_size[0] * factor, input_size[1] * factor)
     prototypes = decoded.prototypes[0]
     instances = Instances(

@@ -1,4 +1,4 @@
-"""Writes the golden files of this folder by running the reference package of this environment: see README.md."""
+"""Write the golden files of this folder by running the reference package of this environment: see README.md."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ sys.path.insert(0, str(FOLDER))
 os.environ["YOLO_CONFIG_DIR"] = tempfile.mkdtemp()
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["YOLO_OFFLINE"] = "true"
-# The prompter asks for the text encoder's package when it is made. No text is prompted here.
+# The prompt class imports the text encoder's package in its constructor. No text is prompted here.
 sys.modules["clip"] = types.ModuleType("clip")
 
 import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 import torch  # noqa: E402
 
-# torchvision's compiled operators need the build of torch that it was made for. Over another one it can only be
-# imported if somebody has defined them; `greedy_nms` takes the place of the one that the older releases call.
+# torchvision's compiled operators require the build of torch that it was compiled for. With another build it can only
+# be imported if the operators are defined first; `greedy_nms` replaces the one that the older releases call.
 operators = torch.library.Library("torchvision", "DEF")
 operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 operators.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-import prompt_answers  # noqa: E402
+import prompt_results  # noqa: E402
 import scripted  # noqa: E402
 import seeded_weights  # noqa: E402
 
@@ -59,7 +59,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 
 def greedy_nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
-    """What torchvision documents of its operator: by descending score, IoU above the threshold removes."""
+    """Suppress boxes as torchvision documents its operator: by descending score, an IoU above the threshold removes."""
     order = scores.argsort(descending=True, stable=True).tolist()
     sides = boxes.numpy()
     areas = (sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1])
@@ -82,7 +82,7 @@ if IS_OFFICIAL or HAS_PROMPT_CLASS:
 
 
 def mask_goldens() -> Arrays:
-    """Masks of the scripted scenes, at the picture's size and at the input's."""
+    """Return masks of the scripted scenes, at the size of the image and of the input."""
     arrays: Arrays = {}
     for name in scripted.MASK_SCENES:
         scene = scripted.mask_scene(name)
@@ -100,28 +100,28 @@ def mask_goldens() -> Arrays:
 
 
 def kept(boxes: torch.Tensor, scores: torch.Tensor, setting: scripted.NmsSetting) -> torch.Tensor:
-    """Rows of what the reference leaves: float (K, 7): xyxy, score, class, row. From boxes (N, 4) xyxy, scores (N,)."""
+    """Return the reference's detections float (K, 7): xyxy, score, class, row. From boxes (N, 4) xyxy, scores (N,)."""
     centres, extents = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    # Whatever follows the scores comes back with each detection: here the row.
+    # Values after the scores are returned with each detection; here the row.
     rows = torch.arange(len(boxes), dtype=torch.float32)[:, None]
     prediction = torch.cat([centres, extents, scores[:, None], rows], dim=1).T[None]
     return suppressed(prediction, setting)[0]
 
 
 def suppressed(prediction: torch.Tensor, setting: scripted.NmsSetting) -> list[torch.Tensor]:
-    """The reference's non_max_suppression of predictions (B, 5 + extra, A)."""
+    """Return the reference's non_max_suppression of predictions (B, 5 + extra, A)."""
     conf, iou, max_det = setting
-    answer: list[torch.Tensor] = non_max_suppression(prediction, conf, iou, max_det=max_det, nc=1, max_time_img=60)
-    return answer
+    detections: list[torch.Tensor] = non_max_suppression(prediction, conf, iou, max_det=max_det, nc=1, max_time_img=60)
+    return detections
 
 
 def detection_goldens() -> Arrays:
     arrays: Arrays = {}
     for name, (boxes, scores) in scripted.candidates().items():
         for setting_name, setting in scripted.NMS_SETTINGS.items():
-            answer = kept(torch.from_numpy(boxes), torch.from_numpy(scores), setting)
-            rows = answer[:, 6].numpy().astype(np.int64)
-            if not (np.array_equal(answer[:, :4], boxes[rows]) and np.array_equal(answer[:, 4], scores[rows])):
+            detections = kept(torch.from_numpy(boxes), torch.from_numpy(scores), setting)
+            rows = detections[:, 6].numpy().astype(np.int64)
+            if not (np.array_equal(detections[:, :4], boxes[rows]) and np.array_equal(detections[:, 4], scores[rows])):
                 raise RuntimeError(f"{name}: the reference changed boxes or scores")
             arrays[f"{name}/{setting_name}"] = rows
     return arrays
@@ -130,23 +130,23 @@ def detection_goldens() -> Arrays:
 def letterbox_goldens() -> Arrays:
     arrays: Arrays = {}
     for name, (size, imgsz) in scripted.LETTERBOXES.items():
-        picture = scripted.letterbox_picture(size)
-        limit = -(-imgsz // 32) * 32  # the predictor rounds the size up before
+        image = scripted.letterbox_image(size)
+        limit = -(-imgsz // 32) * 32  # the predictor rounds the size up first
         for shape in ("auto", "square"):
             key = f"{name}/{shape}"
             try:
-                answer = LetterBox((limit, limit), auto=shape == "auto", stride=32)(image=picture)
+                letterboxed = LetterBox((limit, limit), auto=shape == "auto", stride=32)(image=image)
             except Exception as error:
                 arrays[f"{key}/raises"] = np.array(type(error).__name__)
                 continue
-            arrays[f"{key}/sha256"] = np.array(hashlib.sha256(answer.tobytes()).hexdigest())
-            arrays[f"{key}/size"] = np.array(answer.shape[:2])
-            arrays[f"{key}/sample"] = answer.reshape(-1)[:: scripted.SAMPLE_STEP]
+            arrays[f"{key}/sha256"] = np.array(hashlib.sha256(letterboxed.tobytes()).hexdigest())
+            arrays[f"{key}/size"] = np.array(letterboxed.shape[:2])
+            arrays[f"{key}/sample"] = letterboxed.reshape(-1)[:: scripted.SAMPLE_STEP]
     return arrays
 
 
 def reference_network(run: scripted.NetworkRun) -> Any:
-    """The reference's network of the run's size, with the seeded weights."""
+    """Return the reference's network of the run's size, with the seeded weights."""
     network = SegmentationModel(f"yolov8{run.size}-seg.yaml", nc=1, verbose=False).eval()
     head = network.model[22]
     if run.reg_max != head.reg_max:
@@ -171,21 +171,21 @@ def reference_network(run: scripted.NetworkRun) -> Any:
 
 
 def forward(network: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Decoded answers (B, 37, A), boxes as centre and extent, and prototypes (B, 32, H / 4, W / 4)."""
+    """Return decoded predictions (B, 37, A), boxes as centre and extent, and prototypes (B, 32, H / 4, W / 4)."""
     decoded, rest = network(images)
     return decoded if isinstance(decoded, tuple) else (decoded, rest[-1])
 
 
 def corners(decoded: torch.Tensor) -> torch.Tensor:
-    """Boxes float64 (B, 4, A) xyxy."""
+    """Return boxes float64 (B, 4, A) xyxy."""
     centres, extents = decoded[:, :2].double(), decoded[:, 2:4].double()
     return torch.cat([centres - extents / 2, centres + extents / 2], dim=1)
 
 
 def native_of(name: str, objects: torch.Tensor, prototypes: torch.Tensor) -> Arrays:
-    """Masks of a network's objects (K, 6 + 32 + 1) in a picture that was scaled down to the input without padding."""
+    """Return masks of objects (K, 6 + 32 + 1) in an image that was downscaled to the input without padding."""
     input_size = scripted.NETWORK_RUNS[name].input_size
-    size = (input_size[0] * scripted.NETWORK_PICTURE, input_size[1] * scripted.NETWORK_PICTURE)
+    size = (input_size[0] * scripted.NETWORK_IMAGE_SCALE, input_size[1] * scripted.NETWORK_IMAGE_SCALE)
     boxes = ops.scale_boxes(input_size, objects[:, :4].clone(), (*size, 3))
     masks = ops.process_mask_native(prototypes, objects[:, 6:38], boxes, size)
     return {f"{name}/native": np.packbits(masks.numpy().astype(np.bool_))}
@@ -196,12 +196,12 @@ def network_goldens() -> Arrays:
     names = ["s_square", "s_wide", "x_square"] if IS_OFFICIAL else ["s_identity", "s_wide", "x_square"]
     for name in names:
         run = scripted.NETWORK_RUNS[name]
-        pictures = seeded_weights.pictures(run.input_size, run.num_pictures)
-        images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float() / 255
+        batch = seeded_weights.input_images(run.input_size, run.num_images)
+        images = torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous().float() / 255
         network = reference_network(run)
         decoded, prototypes = forward(network, images)
         boxes = corners(decoded)
-        exact_images = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().double() / 255
+        exact_images = torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous().double() / 255
         exact_boxes = corners(forward(copy.deepcopy(network).double(), exact_images)[0])
         folded, folded_prototypes = forward(network.fuse(verbose=False), images)
         own = [corners(folded) - boxes, folded[:, 4] - decoded[:, 4], folded[:, 5:] - decoded[:, 5:]]
@@ -221,15 +221,15 @@ def network_goldens() -> Arrays:
         }
         rows = torch.arange(decoded.shape[2], dtype=torch.float32).expand(len(decoded), 1, -1)
         for setting_name, setting in scripted.NMS_SETTINGS.items():
-            for index, answer in enumerate(suppressed(torch.cat([decoded, rows], dim=1), setting)):
+            for index, objects in enumerate(suppressed(torch.cat([decoded, rows], dim=1), setting)):
                 arrays |= {
-                    f"{name}/{setting_name}/{index}/anchors": answer[:, -1].numpy().astype(np.int64),
-                    f"{name}/{setting_name}/{index}/boxes": answer[:, :4].numpy(),
-                    f"{name}/{setting_name}/{index}/scores": answer[:, 4].numpy(),
+                    f"{name}/{setting_name}/{index}/anchors": objects[:, -1].numpy().astype(np.int64),
+                    f"{name}/{setting_name}/{index}/boxes": objects[:, :4].numpy(),
+                    f"{name}/{setting_name}/{index}/scores": objects[:, 4].numpy(),
                 }
                 if (setting_name, index) == ("official_script", 0):
-                    arrays |= native_of(name, answer[: scripted.NUM_NETWORK_MASKS], prototypes[0])
-                print(f"{name}, {setting_name}, picture {index}: {len(answer)} objects")
+                    arrays |= native_of(name, objects[: scripted.NUM_NETWORK_MASKS], prototypes[0])
+                print(f"{name}, {setting_name}, image {index}: {len(objects)} objects")
     return arrays
 
 
@@ -248,9 +248,9 @@ def main() -> None:
         write("letterbox", letterbox_goldens())
         write("network", network_goldens())
     if HAS_PROMPT_CLASS:
-        write("prompts", prompt_answers.of_the_prompt_class())
+        write("prompts", prompt_results.of_the_prompt_class())
     elif not IS_OFFICIAL:
-        write("prompts", prompt_answers.of_the_predictor())
+        write("prompts", prompt_results.of_the_predictor())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The scripted inputs that the reference packages and streamseg both answer. NumPy only."""
+"""Scripted inputs for the reference packages and streamseg. NumPy only."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ BoolMasks = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
 PROMPT_SIZE = (60, 80)
-"""(H, W) of the masks that prompts are asked about."""
+"""(H, W) of the masks that prompts select from."""
 
 
 def generator(name: str) -> np.random.Generator:
-    """Random numbers that are the same for the same name everywhere."""
+    """Return a generator whose numbers depend on the name only, on every machine."""
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key))
 
 
 def disc(x: float, y: float, radius: float, size: tuple[int, int] = PROMPT_SIZE) -> npt.NDArray[np.bool_]:
-    """Pixels whose index lies within `radius` of (x, y)."""
+    """Return the mask of all pixels whose index is within `radius` of (x, y)."""
     rows, columns = np.indices(size)
     return np.asarray((columns - x) ** 2 + (rows - y) ** 2 <= radius**2)
 
 
 def rectangle(x0: int, y0: int, x1: int, y1: int, size: tuple[int, int] = PROMPT_SIZE) -> npt.NDArray[np.bool_]:
-    """Columns x0 to x1 - 1 of rows y0 to y1 - 1."""
+    """Return the mask of columns x0 to x1 - 1 of rows y0 to y1 - 1."""
     mask = np.zeros(size, dtype=np.bool_)
     mask[y0:y1, x0:x1] = True
     return mask
 
 
 def prompt_masks() -> BoolMasks:
-    """Nine masks (9, 60, 80), in no order of size.
+    """Return nine masks (9, 60, 80), not sorted by size.
 
     0 a disc inside 1; 1 a rectangle inside 2; 2 a wall with a hole where 4 is; 3 a ring; 4 a disc in the
     wall's hole; 5 and 6 two rectangles of the same area that overlap; 7 a speck of one pixel inside 0;
@@ -61,7 +61,7 @@ def prompt_masks() -> BoolMasks:
 
 
 class PointCase(NamedTuple):
-    """Points xy in whole pixels, and their labels: 1 foreground, 0 background."""
+    """Points x, y in whole pixels, and their labels: 1 foreground, 0 background."""
 
     points: list[list[int]]
     labels: list[int]
@@ -84,7 +84,7 @@ POINT_CASES: dict[str, PointCase] = {
     "equal_areas": PointCase([[42, 40], [36, 36]], [1, 0]),
     "corners": PointCase([[0, 0], [79, 59]], [1, 1]),
 }
-"""Points against `prompt_masks`."""
+"""Point prompts on `prompt_masks`."""
 
 BOXES: dict[str, tuple[float, float, float, float]] = {
     "tight_disc": (54, 12, 71, 29),
@@ -104,13 +104,13 @@ BOXES: dict[str, tuple[float, float, float, float]] = {
     "negative_corner": (-7, -3, 34.2, 30.9),
     "one_pixel": (18, 18, 19, 19),
 }
-"""Boxes xyxy against `prompt_masks`."""
+"""Box prompts xyxy on `prompt_masks`. The names are stored in the golden files."""
 
 QUALITY_SIZE = (64, 96)
 
 
 def quality_masks() -> BoolMasks:
-    """Six masks (6, 64, 96) for the morphology: gaps that close, necks and specks that go, borders."""
+    """Return six masks (6, 64, 96) for the morphology: closed gaps, removed necks and specks, borders."""
     noise = generator("quality").random(QUALITY_SIZE)
     gap = rectangle(10, 10, 40, 40, QUALITY_SIZE)
     gap[20:22, 10:40] = False
@@ -134,7 +134,7 @@ def quality_masks() -> BoolMasks:
 
 
 FULL_IMAGE_SIZE = (200, 320)
-"""(H, W) of the letterboxed input in the cases below; the picture has the same size."""
+"""(H, W) of the letterboxed input in the cases below; the image has the same size."""
 
 FULL_IMAGE_CASES: dict[str, list[tuple[float, float, float, float]]] = {
     "no_large_box": [(50, 60, 120, 140), (19, 30, 90, 100), (20, 20, 100, 100)],
@@ -150,11 +150,11 @@ FULL_IMAGE_CASES: dict[str, list[tuple[float, float, float, float]]] = {
 
 @dataclass(frozen=True)
 class MaskScene:
-    """Ellipses in one picture, as prototypes, coefficients and boxes of the network's input."""
+    """Ellipses in one image, as prototypes, coefficients and boxes in the network's input."""
 
     name: str
     image_size: tuple[int, int]
-    """(H, W) of the picture."""
+    """(H, W) of the image."""
     input_size: tuple[int, int]
     """(H, W) of the letterboxed input."""
     prototypes: Floats
@@ -162,7 +162,7 @@ class MaskScene:
     coefficients: Floats
     """(K, 32)."""
     boxes: Floats
-    """(K, 4) xyxy, input pixels, fractional, some beyond the picture, some cutting into the ellipse."""
+    """(K, 4) xyxy in input pixels, fractional; some extend beyond the image, some cut into the ellipse."""
 
 
 MASK_SCENES: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
@@ -175,14 +175,14 @@ MASK_SCENES: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "tall_odd": ((501, 377), (320, 256)),
     "tiny": ((23, 37), (224, 320)),
 }
-"""Sizes of picture and input. Padding of whole cells in the first three, of fractions of a cell in the rest."""
+"""Sizes of image and input. The padding is a whole number of cells in the first three, and fractional in the rest."""
 
 
 def mask_scene(name: str, num_objects: int = 16) -> MaskScene:
-    """Smooth masks whose outlines are known: ellipses from 3 to 60 % of the picture, tilted, with a wobble.
+    """Return smooth masks with known outlines: ellipses from 3 to 60 % of the image, rotated and slightly distorted.
 
-    Six prototypes are 1, x, y, x^2, x y, y^2 (so that a combination of them is an ellipse of any size and
-    place); the others are broad bumps, of which each object gets a little.
+    Six prototypes are 1, x, y, x^2, x y, y^2, whose combinations are ellipses of any size and location. The others are
+    broad bumps, added to each object with small weights.
     """
     image_size, input_size = MASK_SCENES[name]
     rng = generator(f"masks {name}")
@@ -192,7 +192,7 @@ def mask_scene(name: str, num_objects: int = 16) -> MaskScene:
     planes = [np.ones_like(x), x, y, x * x, x * y, y * y]
     for across, down in rng.uniform(0, 1, (26, 2)):
         planes.append(np.exp(-(((x - across * aspect) / 0.25) ** 2) - ((y - down) / 0.25) ** 2))
-    # The part of the input that the picture takes, in these coordinates.
+    # The part of the input that the image covers, in these coordinates.
     gain = min(input_size[0] / image_size[0], input_size[1] / image_size[1])
     half_height, half_width = image_size[0] * gain / input_size[0] / 2, image_size[1] * gain / input_size[0] / 2
     coefficients, boxes = [], []
@@ -235,7 +235,7 @@ def mask_scene(name: str, num_objects: int = 16) -> MaskScene:
 
 
 class NmsSetting(NamedTuple):
-    """What a user sets."""
+    """Settings of non-maximum suppression."""
 
     conf: float
     iou: float
@@ -249,11 +249,11 @@ NMS_SETTINGS: dict[str, NmsSetting] = {
 }
 
 CANDIDATE_INPUT = (768, 1024)
-"""(H, W) of the input that the candidates lie in."""
+"""(H, W) of the input of the candidates."""
 
 
 def candidates() -> dict[str, tuple[Floats, Floats]]:
-    """Sets of boxes (N, 4) xyxy and scores (N,). Sides are sixteenths of a pixel, so that no arithmetic rounds them."""
+    """Return boxes (N, 4) xyxy and scores (N,) by set. Edges are sixteenths of a pixel, which are never rounded."""
     rng = generator("candidates")
     height, width = CANDIDATE_INPUT
 
@@ -275,7 +275,7 @@ def candidates() -> dict[str, tuple[Floats, Floats]]:
     ties = solid(clusters(40, 12, 0.04))
     rows, columns = np.divmod(np.arange(700), 35)
     apart = np.stack([columns, rows, columns + 0.9, rows + 0.9], axis=1) * 20.0
-    # Of a box of 10 x 10, shared parts of 90, 70 and just above or below, alone in their corner of the picture.
+    # IoU of 0.9, 0.7 and just above or below with a box of 10 x 10; the pairs do not overlap each other.
     at_iou = []
     for index, part in enumerate((10.0, 9.0, 9.0625, 8.9375, 7.0, 7.0625, 6.9375)):
         at_iou += [[40 * index, 8, 40 * index + 10, 18], [40 * index, 8, 40 * index + 10, 8 + part]]
@@ -320,16 +320,16 @@ LETTERBOXES: dict[str, tuple[tuple[int, int], int]] = {
     "photo": ((427, 640), 640),
     "not_a_multiple": ((480, 640), 300),
 }
-"""Sizes (H, W) of pictures, and of the long side of the input."""
+"""Sizes (H, W) of images, and the long side of the input."""
 
 
-def letterbox_picture(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """A picture in which every pixel differs from its neighbours, so that each weight of a resize shows."""
+def letterbox_image(size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return an image in which every pixel differs from its neighbours, which reveals every weight of a resize."""
     return generator(f"letterbox {size}").integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
 SAMPLE_STEP = 1009
-"""Every such byte of a letterboxed picture is kept, beside the hash of all."""
+"""Step between the bytes of a letterboxed image that are stored, beside the hash of all bytes."""
 
 
 class NetworkRun(NamedTuple):
@@ -339,9 +339,9 @@ class NetworkRun(NamedTuple):
     reg_max: int
     input_size: tuple[int, int]
     """(H, W)."""
-    num_pictures: int
+    num_images: int
     sppf: str
-    """What follows the first layer of SPPF: silu (FastSAM), or identity (networks of the present packages)."""
+    """Activation after the first layer of SPPF: silu (FastSAM), or identity (networks of the current packages)."""
 
 
 NETWORK_RUNS: dict[str, NetworkRun] = {
@@ -350,17 +350,17 @@ NETWORK_RUNS: dict[str, NetworkRun] = {
     "s_identity": NetworkRun("s", 16, (192, 320), 1, "identity"),
     "x_square": NetworkRun("x", 26, (160, 160), 1, "silu"),
 }
-"""The first three are those of FastSAM-s, the last of FastSAM-x."""
+"""The first three have the architecture of FastSAM-s, the last that of FastSAM-x."""
 
-NETWORK_PICTURE, NUM_NETWORK_MASKS = 4, 24
-"""Masks of so many objects of a run are kept, in a picture of so many times the input's size."""
+NETWORK_IMAGE_SCALE, NUM_NETWORK_MASKS = 4, 24
+"""Size of the image relative to the input, and maximum number of objects per run whose masks are stored."""
 
 NUM_SAMPLES = 240
-"""Anchors, and cells of the prototypes, that are kept of each picture."""
+"""Number of anchors, and of cells of the prototypes, that are stored per image."""
 
 
 def sampled(count: int, name: str) -> npt.NDArray[np.int64]:
-    """Which of `count` places are kept: all, or so many of them."""
+    """Return the indices below `count` that are stored: all, or `NUM_SAMPLES` of them."""
     if count <= NUM_SAMPLES:
         return np.arange(count)
     return np.sort(generator(f"samples {name}").choice(count, NUM_SAMPLES, replace=False))

@@ -1,4 +1,4 @@
-"""Results made by hand, and what the originals answered to prompts on the same masks."""
+"""`Results` of hand-made masks, and the folder of the reference packages' recorded results."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import torch
 
 from streamseg.fastsam import Boxes, Masks, Results
 from streamseg.fastsam.results import Prompting
+from streamseg.structures.arrays import BoolArray
 from streamseg.structures.instances import GridTransform, Instances
 from tests.support.paths import GOLDEN as GOLDEN_FOLDER
 
 GOLDEN = GOLDEN_FOLDER / "reference"
 
 
-def rectangles(*corners: tuple[int, int, int, int], size: tuple[int, int] = (60, 80)) -> npt.NDArray[np.bool_]:
-    """Masks bool (K, H, W) of filled rectangles x0, y0, x1, y1."""
+def rectangles(*corners: tuple[int, int, int, int], size: tuple[int, int] = (60, 80)) -> BoolArray:
+    """Return masks bool (K, H, W) of filled rectangles x0, y0, x1, y1."""
     masks = np.zeros((len(corners), *size), np.bool_)
     for mask, (x0, y0, x1, y1) in zip(masks, corners, strict=True):
         mask[y0:y1, x0:x1] = True
@@ -25,14 +26,14 @@ def rectangles(*corners: tuple[int, int, int, int], size: tuple[int, int] = (60,
 
 
 def results_of(
-    masks: npt.NDArray[np.bool_],
+    masks: BoolArray,
     *,
     prompting: Prompting = "reference",
     image: npt.NDArray[np.uint8] | None = None,
-    path: str = "folder/picture.png",
+    path: str = "folder/image.png",
     boxes: Sequence[Sequence[float]] | None = None,
 ) -> Results:
-    """Masks (K, H, W) of a picture of their size, grey if need be, as a model would hand them out."""
+    """Return the results that a model would return for masks (K, H, W) of an image of their size; default: grey."""
     num, height, width = masks.shape
     if boxes is None:
         boxes = [
