@@ -4,13 +4,13 @@ prompt_set      the prompts of one source, grouped by kind
 select          the instances that match each prompt in one frame
 points          matching of points; `overlap` matches boxes and masks
 text            matching of texts, by a matcher from outside
-prompt_tracker  prompts that stay with their target over time
+prompt_tracker  prompts that follow their target over time
 target          one prompt, its hypotheses and its location
-locate          where each target is in each frame
-history         records of the last seconds of a source, and first-seen times
-appearance      what is known about the look of a target; detection of identity switches
+locate          the row of each target in each frame
+history         records of the last frames of a source, and first-seen times of its tracks
+appearance      the appearance of a target; detection of identity switches
 reid            re-identification of lost targets under another track id
-parts           which objects are parts of which, and stand-ins for parts
+parts           which objects are parts of which; wholes that substitute for parts
 state           targets saved for a later run
 validation      prompts against image sizes, prompts from a configuration
 """

@@ -1,4 +1,11 @@
-"""What is remembered of an object, to know it again."""
+"""The appearance of a target: how it is recorded, and how changes of it reveal identity switches.
+
+Appearance        the target when it was last seen: box, velocity, silhouettes, areas and embeddings
+appearance_of     the appearance of a track in the history
+mask_areas, silhouette_ious  areas and IoUs of recorded masks
+EmbeddingGallery  embeddings of one target; detects tracks that have switched to another object
+Galleries         the galleries of all targets of a source, by track id
+"""
 
 from __future__ import annotations
 
@@ -7,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from streamseg.prompting.history import SILHOUETTE_SIZE, FrameHistory, FrameRecord
+from streamseg.prompting.history import SILHOUETTE_SIZE, FrameHistory, FrameRecord, Observation
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
 from streamseg.structures.instances import CORRECTION_MARGIN
 
 __all__ = [
@@ -19,201 +26,198 @@ __all__ = [
     "NUM_CELLS",
     "Appearance",
     "EmbeddingGallery",
-    "Floats",
     "Galleries",
-    "Vector",
     "appearance_of",
     "mask_areas",
     "silhouette_ious",
 ]
 
-Floats = npt.NDArray[np.float64]
-
 NUM_CELLS: Final = SILHOUETTE_SIZE * SILHOUETTE_SIZE
-"""Of a silhouette: the mask over its widened box, whatever its size."""
+"""Cells of a silhouette: the mask over its widened box, at any size of the box."""
 APPEARANCE_VIEWS: Final = 4
-"""Remembered of an object; a thing that turns or is half hidden looks like one of them."""
+"""Maximum number of views of an appearance. An object that turns or is half hidden resembles one of them."""
 VELOCITY_SECONDS: Final = 0.4
-"""Over so long the speed is taken: the centres of boxes shake by some percent of their size from frame to frame."""
+"""Window for the velocity estimate. Box centres jitter by a few percent of the box size between frames."""
+
+GALLERY_SIZE: Final = 8
+"""Maximum number of views in a gallery, over the whole time that the target is tracked."""
+MIN_VIEWS: Final = 3
+"""Number of first views that are added unconditionally. With fewer, no row is compared."""
+MIN_COSINE: Final = 0.8
+"""Minimum cosine similarity with the most similar view. A row below it is another object."""
+SURE_COSINE: Final = 0.87
+"""Cosine similarity from which a row is certainly the target and may be added to the gallery."""
+NOVEL_COSINE: Final = 0.95
+"""Cosine similarity from which a row is too similar to a known view to add anything."""
+PATIENT_FRAMES: Final = 2
+"""Number of consecutive frames in which a track must look like another object: hands and shadows pass."""
 
 
 @dataclass(frozen=True, eq=False)
 class Appearance:
-    """One object as it was last seen, and in V views before that; V is 1 at least."""
+    """One object when it was last seen, with V views of it up to then; V is at least 1."""
 
     box: tuple[float, float, float, float]
-    """xyxy of the last sight of it."""
+    """Last seen box, xyxy."""
     velocity: tuple[float, float]
-    """Of its centre, pixels per second."""
+    """Velocity (x, y) of the box centre, pixels per second."""
     seen_seconds: float
-    """When that was."""
-    silhouettes: npt.NDArray[np.bool_]
+    """Time when the object was last seen."""
+    silhouettes: BoolArray
     """(V, `NUM_CELLS`)."""
-    areas: Floats
-    """(V,) of the masks, in pixels."""
-    embeddings: npt.NDArray[np.float32] | None
-    """(V, D), each of length 1; None where the segmenter gives none."""
+    areas: Float64Array
+    """Mask areas (V,), pixels."""
+    embeddings: Float32Array | None
+    """(V, D), each of length 1; None if the segmenter provides no embeddings."""
 
     @classmethod
-    def of(cls, seen: Sequence[tuple[FrameRecord, int]], earlier: Appearance | None = None) -> Appearance:
-        """From sightings of it with its row in each, oldest first, one at least.
+    def of(cls, observations: Sequence[Observation], earlier: Appearance | None = None) -> Appearance:
+        """Return the appearance of an object from its observations.
 
         Args:
-            seen: as `FrameHistory.of` gives them.
-            earlier: what was known of the same object before; half of the views stay.
+            observations: at least one, oldest first, as returned by `FrameHistory.observations`.
+            earlier: the known appearance of the same object before; half of the views are kept.
         """
-        chosen = _views(seen)
-        shapes = np.stack([one.rasters[row].reshape(-1) > 0 for one, row in chosen])
-        boxes = np.stack([one.boxes[row] for one, row in chosen]).astype(np.float64)
-        rows = [None if one.embeddings is None else one.embeddings[row] for one, row in chosen]
-        known = [row for row in rows if row is not None]
-        last, row = seen[-1]
+        views = _select_views(observations)
+        silhouettes = np.stack([one.mask_logits[row].reshape(-1) > 0 for one, row in views])
+        boxes = np.stack([one.boxes[row] for one, row in views]).astype(np.float64)
+        embeddings = [one.embeddings[row] for one, row in views if one.embeddings is not None]
+        last, row = observations[-1]
         x0, y0, x1, y1 = last.boxes[row].tolist()
         appearance = cls(
             box=(x0, y0, x1, y1),
-            velocity=_velocity(seen),
+            velocity=_velocity(observations),
             seen_seconds=last.time_seconds,
-            silhouettes=shapes,
-            areas=mask_areas(boxes, shapes),
-            embeddings=np.stack(known) if len(known) == len(rows) else None,
+            silhouettes=silhouettes,
+            areas=mask_areas(boxes, silhouettes),
+            embeddings=np.stack(embeddings) if len(embeddings) == len(views) else None,
         )
         return appearance if earlier is None else appearance._with(earlier)
 
     def _with(self, earlier: Appearance) -> Appearance:
+        """Return this appearance with half of its views replaced by earlier ones."""
         new, old = -(-APPEARANCE_VIEWS // 2), APPEARANCE_VIEWS // 2
-        both = None
+        embeddings = None
         if (
             self.embeddings is not None
             and earlier.embeddings is not None
             and self.embeddings.shape[1] == earlier.embeddings.shape[1]
         ):
-            both = np.concatenate((self.embeddings[:new], earlier.embeddings[:old]))
+            embeddings = np.concatenate((self.embeddings[:new], earlier.embeddings[:old]))
         return Appearance(
             self.box,
             self.velocity,
             self.seen_seconds,
             np.concatenate((self.silhouettes[:new], earlier.silhouettes[:old])),
             np.concatenate((self.areas[:new], earlier.areas[:old])),
-            both,
+            embeddings,
         )
-
-
-def mask_areas(boxes: Floats, silhouettes: npt.NDArray[np.bool_]) -> Floats:
-    """Pixels (N,) of masks, from boxes (N, 4) and silhouettes (N, `NUM_CELLS`)."""
-    widened = (1 + 2 * CORRECTION_MARGIN) ** 2
-    areas: Floats = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * silhouettes.mean(axis=1) * widened
-    return areas
-
-
-def silhouette_ious(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """IoU (N, M) of silhouettes (N, `NUM_CELLS`) and (M, `NUM_CELLS`), each over its own box; 0 for two empty ones."""
-    a, b = first.astype(np.float32), second.astype(np.float32)
-    shared = a @ b.T
-    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
-    ious: npt.NDArray[np.float32] = shared / np.maximum(union, 1)
-    return ious
-
-
-def _views(seen: Sequence[tuple[FrameRecord, int]]) -> list[tuple[FrameRecord, int]]:
-    """The last one, then some from before, the one with the largest box among them: nothing was in front of that."""
-    if len(seen) <= APPEARANCE_VIEWS:
-        return list(reversed(seen))
-    boxes = [one.boxes[row] for one, row in seen]
-    largest = int(np.argmax([float((box[2] - box[0]) * (box[3] - box[1])) for box in boxes]))
-    spread = np.linspace(len(seen) - 1, 0, APPEARANCE_VIEWS - 1).astype(int).tolist()
-    return [seen[position] for position in dict.fromkeys([spread[0], largest, *spread[1:]])]
-
-
-def _velocity(seen: Sequence[tuple[FrameRecord, int]]) -> tuple[float, float]:
-    """Slope of the box's centre over the last sightings; none for one alone."""
-    last = seen[-1][0].time_seconds
-    near = [(one, row) for one, row in seen if last - one.time_seconds <= VELOCITY_SECONDS]
-    times = np.array([one.time_seconds for one, _ in near]) - last
-    spread = times - times.mean()
-    total = float((spread**2).sum())
-    if total < 1e-6:
-        return 0.0, 0.0
-    boxes = np.stack([one.boxes[row] for one, row in near]).astype(np.float64)
-    x, y = (spread[:, None] * (boxes[:, :2] + boxes[:, 2:]) / 2).sum(axis=0) / total
-    return float(x), float(y)
 
 
 def appearance_of(
     history: FrameHistory, track_id: int, until_seconds: float, earlier: Appearance | None
 ) -> Appearance | None:
-    """What an identity looked like up to a time, and before that as `earlier`; that alone where it was not seen."""
-    seen = [one for one in history.of(track_id) if one[0].time_seconds <= until_seconds]
-    return Appearance.of(seen, earlier) if seen else earlier
+    """Return the appearance of a track up to a time, merged with an earlier one; only that if it was not seen."""
+    observations = [one for one in history.observations(track_id) if one[0].time_seconds <= until_seconds]
+    return Appearance.of(observations, earlier) if observations else earlier
 
 
-GALLERY_SIZE: Final = 8
-"""Remembered of an object, over all the time that it is followed."""
-MIN_VIEWS: Final = 3
-"""As many are taken as they come: before, nothing is known."""
-MIN_COSINE: Final = 0.8
-"""Of embeddings, with the view that is most alike: below, it is another object."""
-SURE_COSINE: Final = 0.87
-"""From here on it is the object, and may be remembered anew."""
-NOVEL_COSINE: Final = 0.95
-"""What is more like than this to a known view adds nothing."""
-PATIENT_FRAMES: Final = 2
-"""So many in a row have to look like another object: hands and shadows pass."""
+def mask_areas(boxes: Float64Array, silhouettes: BoolArray) -> Float64Array:
+    """Return the areas (N,) of masks in pixels, from boxes (N, 4) and silhouettes (N, `NUM_CELLS`)."""
+    widened = (1 + 2 * CORRECTION_MARGIN) ** 2
+    areas: Float64Array = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * silhouettes.mean(axis=1) * widened
+    return areas
 
-Vector = npt.NDArray[np.float32]
+
+def silhouette_ious(first: BoolArray, second: BoolArray) -> Float32Array:
+    """Return the IoU (N, M) of silhouettes (N, `NUM_CELLS`) and (M, `NUM_CELLS`), each over its own box.
+
+    The IoU of two empty silhouettes is 0.
+    """
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    shared = a @ b.T
+    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
+    ious: Float32Array = shared / np.maximum(union, 1)
+    return ious
+
+
+def _select_views(observations: Sequence[Observation]) -> list[Observation]:
+    """Select the last observation, then some earlier ones, including the largest box: it was not occluded."""
+    if len(observations) <= APPEARANCE_VIEWS:
+        return list(reversed(observations))
+    boxes = [one.boxes[row] for one, row in observations]
+    largest = int(np.argmax([float((box[2] - box[0]) * (box[3] - box[1])) for box in boxes]))
+    spread = np.linspace(len(observations) - 1, 0, APPEARANCE_VIEWS - 1).astype(int).tolist()
+    return [observations[position] for position in dict.fromkeys([spread[0], largest, *spread[1:]])]
+
+
+def _velocity(observations: Sequence[Observation]) -> tuple[float, float]:
+    """Return the slope of the box centre over the last observations; 0 for a single one."""
+    last = observations[-1][0].time_seconds
+    recent = [(one, row) for one, row in observations if last - one.time_seconds <= VELOCITY_SECONDS]
+    times = np.array([one.time_seconds for one, _ in recent]) - last
+    spread = times - times.mean()
+    total = float((spread**2).sum())
+    if total < 1e-6:
+        return 0.0, 0.0
+    boxes = np.stack([one.boxes[row] for one, row in recent]).astype(np.float64)
+    x, y = (spread[:, None] * (boxes[:, :2] + boxes[:, 2:]) / 2).sum(axis=0) / total
+    return float(x), float(y)
 
 
 class EmbeddingGallery:
-    """What one object looks like, and which identities have turned out to be others.
+    """Embeddings of one target, and the tracks that turned out to be other objects.
 
     Args:
-        views: embeddings (D,) that are known of it.
+        views: known embeddings (D,) of the target.
     """
 
-    def __init__(self, views: Sequence[Vector] = ()) -> None:
+    def __init__(self, views: Sequence[Float32Array] = ()) -> None:
         self._views = list(views)[:GALLERY_SIZE]
-        self._matrix = np.array(self._views)  # (V, D): asked for far more often than it changes
-        self._num_unlike: dict[int, int] = {}
-        self.matched_seconds = float("inf")
-        """When it was last seen looking like itself, once something else was taken for it."""
+        self._matrix = np.array(self._views)  # (V, D): read far more often than it changes
+        self._num_mismatches: dict[int, int] = {}
+        """Number of consecutive frames in which a track looked like another object, by track id."""
+        self.verified_seconds = float("inf")
+        """Time of the last frame in which the appearance of the target's track was verified; infinity before."""
 
     @property
-    def views(self) -> tuple[Vector, ...]:
-        """Oldest first."""
+    def views(self) -> tuple[Float32Array, ...]:
+        """Embeddings (D,), oldest first."""
         return tuple(self._views)
 
     def reject(self, record: FrameRecord, track_ids: Sequence[int]) -> frozenset[int]:
-        """Look at the newest frame, learn from it, and tell which of some identities are another object there.
+        """Return the tracks that are other objects in the newest frame, and learn from the one that is the target.
 
         Args:
-            sighting: the newest frame; once for each.
-            track_ids: what is taken for the object, the first that is there before the others. Where one of them looks
-                like the object, it goes before those that do not, else these are given `PATIENT_FRAMES`.
+            record: the newest frame; pass each frame once.
+            track_ids: tracks that may be the target, most likely first. If one of them looks like the target, those
+                that do not are rejected at once, else after `PATIENT_FRAMES`.
         """
-        there = [identity for identity in dict.fromkeys(track_ids) if identity in record.rows]
-        cosines = {identity: self.cosine(record, record.rows[identity]) for identity in there}
-        for identity, cosine in cosines.items():
-            before = self._num_unlike.get(identity, 0)
-            unlike = cosine < (SURE_COSINE if before >= PATIENT_FRAMES else MIN_COSINE)
-            self._num_unlike[identity] = before + 1 if unlike else 0
-        unlike_ids = [identity for identity in there if self._num_unlike[identity]]
-        rejected = {identity for identity in unlike_ids if self._num_unlike[identity] >= PATIENT_FRAMES}
-        if len(unlike_ids) < len(there):
-            rejected.update(unlike_ids)
-        chosen = next((identity for identity in there if identity not in rejected), None)
-        if chosen is not None and not self._num_unlike[chosen]:
+        visible = [track_id for track_id in dict.fromkeys(track_ids) if track_id in record.rows]
+        cosines = {track_id: self.cosine(record, record.rows[track_id]) for track_id in visible}
+        for track_id, cosine in cosines.items():
+            before = self._num_mismatches.get(track_id, 0)
+            mismatches = cosine < (SURE_COSINE if before >= PATIENT_FRAMES else MIN_COSINE)
+            self._num_mismatches[track_id] = before + 1 if mismatches else 0
+        mismatched = [track_id for track_id in visible if self._num_mismatches[track_id]]
+        rejected = {track_id for track_id in mismatched if self._num_mismatches[track_id] >= PATIENT_FRAMES}
+        if len(mismatched) < len(visible):
+            rejected.update(mismatched)
+        chosen = next((track_id for track_id in visible if track_id not in rejected), None)
+        if chosen is not None and not self._num_mismatches[chosen]:
             self._learn(record, record.rows[chosen], cosines[chosen])
-            self.matched_seconds = record.time_seconds
+            self.verified_seconds = record.time_seconds
         return frozenset(rejected)
 
     def cosine(self, record: FrameRecord, row: int) -> float:
-        """Of a row with the view that is most like it; 1 where too little is known to tell."""
+        """Return the cosine similarity of a row and its most similar view; 1 if there are too few views to compare."""
         embeddings = record.embeddings
         if embeddings is None or len(self._views) < MIN_VIEWS or self._views[0].shape != embeddings[row].shape:
             return 1.0
         return float((self._matrix @ embeddings[row]).max())
 
     def is_other(self, record: FrameRecord, row: int) -> bool:
-        """Whether a row looks like another object."""
+        """Return whether a row looks like another object."""
         return self.cosine(record, row) < MIN_COSINE
 
     def _learn(self, record: FrameRecord, row: int, cosine: float) -> None:
@@ -221,49 +225,50 @@ class EmbeddingGallery:
         if embeddings is None:
             return
         if self._views and self._views[0].shape != embeddings[row].shape:
-            self._views = []  # of another run with another network: nothing can be compared
+            self._views = []  # from a run with another network: not comparable
         if len(self._views) >= MIN_VIEWS and not SURE_COSINE <= cosine < NOVEL_COSINE:
             return
         if len(self._views) == GALLERY_SIZE:
-            del self._views[MIN_VIEWS]  # the first ones stay: they are what was asked for
+            del self._views[MIN_VIEWS]  # the first ones stay: they show the object that the prompt selected
         self._views.append(embeddings[row])
         self._matrix = np.array(self._views)
 
 
 class Galleries:
-    """The looks of everything that the prompts about one source follow, by identity."""
+    """The embedding galleries of the targets of one source, by track id."""
 
     def __init__(self) -> None:
-        self._known: dict[int, EmbeddingGallery] = {}
+        self._galleries: dict[int, EmbeddingGallery] = {}
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._galleries)
 
     def get(self, track_id: int) -> EmbeddingGallery | None:
-        """What is known of an identity; None where it is not followed."""
-        return self._known.get(track_id)
+        """Return the gallery of a track, or None if the track has no gallery."""
+        return self._galleries.get(track_id)
 
-    def begin(self, track_id: int, views: Sequence[Vector]) -> None:
-        """Follow an identity, of which some views are known."""
-        self._known[track_id] = EmbeddingGallery(views)
+    def start(self, track_id: int, views: Sequence[Float32Array]) -> None:
+        """Start a gallery for a track with the known views (D,)."""
+        self._galleries[track_id] = EmbeddingGallery(views)
 
-    def of(self, track_id: int, history: FrameHistory, until_seconds: float) -> EmbeddingGallery:
-        """What is known of an identity; where it is a new one, from the sightings of it up to a time."""
-        if track_id not in self._known:
-            seen = [one for one in history.of(track_id) if one[0].time_seconds <= until_seconds]
-            self.begin(track_id, [one.embeddings[row] for one, row in seen[-MIN_VIEWS:] if one.embeddings is not None])
-        return self._known[track_id]
+    def get_or_start(self, track_id: int, history: FrameHistory, until_seconds: float) -> EmbeddingGallery:
+        """Return the gallery of a track; start a new one with the observations up to a time."""
+        if track_id not in self._galleries:
+            observations = [one for one in history.observations(track_id) if one[0].time_seconds <= until_seconds]
+            recent = observations[-MIN_VIEWS:]
+            self.start(track_id, [one.embeddings[row] for one, row in recent if one.embeddings is not None])
+        return self._galleries[track_id]
 
     def is_other(self, track_id: int, record: FrameRecord, row: int) -> bool:
-        """Whether a row looks like another object than that of an identity; False where that is not known."""
-        known = self._known.get(track_id)
-        return known is not None and known.is_other(record, row)
+        """Return whether a row looks like another object than a track; False if the track has no gallery."""
+        gallery = self._galleries.get(track_id)
+        return gallery is not None and gallery.is_other(record, row)
 
-    def matched_seconds(self, track_id: int) -> float:
-        """When an identity was last seen looking like itself; endless where nothing else was taken for it."""
-        known = self._known.get(track_id)
-        return known.matched_seconds if known is not None else float("inf")
+    def verified_seconds(self, track_id: int) -> float:
+        """Return `EmbeddingGallery.verified_seconds` of a track; infinity if the track has no gallery."""
+        gallery = self._galleries.get(track_id)
+        return gallery.verified_seconds if gallery is not None else float("inf")
 
-    def keep(self, track_ids: Iterable[int]) -> None:
-        """Forget all but these."""
-        self._known = {track_id: self._known[track_id] for track_id in track_ids if track_id in self._known}
+    def retain(self, track_ids: Iterable[int]) -> None:
+        """Drop all galleries except those of these tracks."""
+        self._galleries = {one: self._galleries[one] for one in track_ids if one in self._galleries}

@@ -1,4 +1,8 @@
-"""Where the objects of prompts are in each frame: seen, bridged, found again, or answered for by their whole."""
+"""Locate the targets of a source in each frame.
+
+A target is located by its track id, else by the object that has appeared in its place, else by re-identification, else
+by the whole that it is a part of.
+"""
 
 from __future__ import annotations
 
@@ -6,87 +10,92 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from streamseg.prompting.appearance import Appearance, Galleries, appearance_of
 from streamseg.prompting.history import FirstSeen, FrameHistory, FrameRecord
 from streamseg.prompting.parts import PartRelations
 from streamseg.prompting.reid import LostTarget, reidentify
 from streamseg.prompting.target import Hypothesis, Target, carry
+from streamseg.structures.arrays import Float32Array
 from streamseg.structures.instances import TENTATIVE
 
 __all__ = ["BRIDGED_CONFIDENCE", "TargetLocator"]
 
 BRIDGED_CONFIDENCE: Final = 0.9
-"""Of an identity that began where another ended."""
+"""Confidence factor of a track that began where the target's track ended."""
 
-LONG_AGO: Final = float("-inf")
-"""When something was seen whose clock is not known any more."""
+UNKNOWN_PAST: Final = float("-inf")
+"""Time of an observation from before the tracks started afresh, because its clock is unknown."""
 
 
 class TargetLocator:
-    """Of the objects that the prompts about one source are bound to."""
+    """Locate the targets of one source, frame by frame."""
 
     def __init__(self) -> None:
         self.galleries = Galleries()
-        """What the objects look like; replaced when identities start afresh."""
-        self._births = FirstSeen()
-        self._relations = PartRelations()
+        """Embeddings of the targets, by their own track id; replaced when the tracks start afresh."""
+        self._first_seen = FirstSeen()
+        self._parts = PartRelations()
         self._bridges: list[Hypothesis] = []
         self._lost: dict[tuple[int, int], LostTarget] = {}
-        self._next_key = TENTATIVE - 1
+        """Lost targets by their own track id and the one under which they were re-identified."""
+        self._next_placeholder = TENTATIVE - 1
 
-    def recall(self, target: Target, appearance: Appearance) -> None:
-        """Bind to an object of which no more is known than its looks, from another run."""
-        self._await(target, appearance, () if appearance.embeddings is None else tuple(appearance.embeddings))
+    def search_for(self, target: Target, appearance: Appearance) -> None:
+        """Search for a target of an earlier run, of which only the appearance is known."""
+        self._search_by_appearance(
+            target, appearance, () if appearance.embeddings is None else tuple(appearance.embeddings)
+        )
 
     def restart(self, targets: Iterable[Target], history: FrameHistory) -> None:
-        """The identities start afresh: the objects are lost, and are known again by their looks alone.
+        """Mark the targets as lost, because the tracks start afresh; they are re-identified by appearance alone.
 
         Args:
-            bindings: of all prompts; those that are bound to nothing stay so.
-            sightings: the last frames with the identities so far.
+            targets: the targets of all prompts; those without hypotheses stay as they are.
+            history: the last frames with the track ids so far.
         """
         galleries, self.galleries = self.galleries, Galleries()
         for target in targets:
             hypothesis, target.bridge, target.whole_id = target.hypothesis, None, TENTATIVE
             if hypothesis is None:
                 continue
-            known = galleries.get(hypothesis.track_id)
-            appearance = _looks(target, history, galleries.matched_seconds(hypothesis.track_id))
+            gallery = galleries.get(hypothesis.track_id)
+            appearance = _appearance(target, history, galleries.verified_seconds(hypothesis.track_id))
             target.position, target.matched_id = 0, TENTATIVE
-            self._await(target, appearance, known.views if known is not None else ())
-        self._births, self._relations, self._bridges, self._lost = FirstSeen(), PartRelations(), [], {}
+            self._search_by_appearance(target, appearance, gallery.views if gallery is not None else ())
+        self._first_seen, self._parts, self._bridges, self._lost = FirstSeen(), PartRelations(), [], {}
 
     def rows(
         self, targets: Mapping[str, Target], history: FrameHistory, before: FrameRecord | None, record: FrameRecord
     ) -> dict[str, int]:
-        """The row of what answers for each binding in the newest frame; -1 for nothing.
+        """Return the row that is selected for each target in the newest frame; -1 if it is not found.
 
         Args:
-            bindings: by prompt id.
-            sightings: the last frames, the newest among them.
-            before: the frame before the newest; None where that is the first one.
-            sighting: the newest frame; once for each.
+            targets: targets by prompt id.
+            history: the last frames, including the newest.
+            before: the frame before the newest; None if the newest is the first one.
+            record: the newest frame; pass each frame once.
         """
-        self._births.update(record.rows.keys(), record.time_seconds)
-        rows = self._seen(targets, history, record)
-        self._gather(targets, rows, history, record)
+        self._first_seen.update(record.rows.keys(), record.time_seconds)
+        rows = self._rows_by_track_id(targets, history, record)
+        self._update_parts(targets, rows, history, record)
         if before is not None:
             self._bridge(targets, rows, history, before, record)
         self._search(targets, rows, history, record)
         return rows
 
-    def _await(self, target: Target, appearance: Appearance | None, views: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Bind to an object under an identity that nobody could have."""
-        self.galleries.begin(self._next_key, views)
-        target.appearance = replace(appearance, seen_seconds=LONG_AGO) if appearance is not None else None
-        target.hypotheses = [Hypothesis(self._next_key)]
-        self._next_key -= 1
+    def _search_by_appearance(
+        self, target: Target, appearance: Appearance | None, views: Sequence[Float32Array]
+    ) -> None:
+        """Bind a target to a placeholder track id, which no tracker assigns, so that it counts as lost."""
+        self.galleries.start(self._next_placeholder, views)
+        target.appearance = replace(appearance, seen_seconds=UNKNOWN_PAST) if appearance is not None else None
+        target.hypotheses = [Hypothesis(self._next_placeholder)]
+        self._next_placeholder -= 1
 
-    def _seen(self, targets: Mapping[str, Target], history: FrameHistory, record: FrameRecord) -> dict[str, int]:
-        """The row of each binding's object in the newest frame; -1 where it is not seen."""
+    def _rows_by_track_id(
+        self, targets: Mapping[str, Target], history: FrameHistory, record: FrameRecord
+    ) -> dict[str, int]:
+        """Return the row of each target's track in the newest frame; -1 if it is not visible or is another object."""
         rows, rejected = {}, dict[tuple[int, int], frozenset[int]]()
         for prompt_id, target in targets.items():
             hypothesis = target.hypothesis
@@ -95,18 +104,18 @@ class TargetLocator:
                 continue
             ids = hypothesis.track_id, target.matched_id
             if ids not in rejected:
-                known = self.galleries.of(ids[0], history, target.evaluated_seconds)
-                rejected[ids] = known.reject(record, ids)
+                gallery = self.galleries.get_or_start(ids[0], history, target.evaluated_seconds)
+                rejected[ids] = gallery.reject(record, ids)
             rows[prompt_id] = target.row_in(record, rejected[ids])
             target.is_rejected = bool(rejected[ids]) and rows[prompt_id] < 0
         if len(self.galleries) > len(rejected):
-            self.galleries.keep(key for key, _ in rejected)
+            self.galleries.retain(own_id for own_id, _ in rejected)
         return rows
 
-    def _gather(
+    def _update_parts(
         self, targets: Mapping[str, Target], rows: Mapping[str, int], history: FrameHistory, record: FrameRecord
     ) -> None:
-        """What the objects that are seen are parts of. They go by their own identity, whatever they were found as."""
+        """Update the part relations. Part ids are the targets' own track ids, also after re-identification."""
         parts = {}
         for prompt_id, target in targets.items():
             hypothesis = target.hypothesis
@@ -115,11 +124,11 @@ class TargetLocator:
             parts[hypothesis.track_id] = rows[prompt_id]
             if rows[prompt_id] >= 0:
                 target.whole_id = TENTATIVE
-        self._relations.keep(parts)
-        for part in parts.keys() - self._relations.parts:
-            # The newest frame is among the sightings, and comes below.
-            self._relations.begin(part, history.of(part)[:-1])
-        self._relations.update(record, {part: row for part, row in parts.items() if row >= 0})
+        self._parts.retain(parts)
+        for part_id in parts.keys() - self._parts.part_ids:
+            # The newest frame is the last observation; it is added below.
+            self._parts.start(part_id, history.observations(part_id)[:-1])
+        self._parts.update(record, {part_id: row for part_id, row in parts.items() if row >= 0})
 
     def _bridge(
         self,
@@ -129,10 +138,10 @@ class TargetLocator:
         before: FrameRecord,
         after: FrameRecord,
     ) -> None:
-        """Answers with what lies where an object was a frame ago, and is not known as anything else.
+        """Select the object in a target's place of one frame ago, if it is not known as another object.
 
-        A tracker that does not know an object again, because its mask has changed a lot, starts another track for it,
-        which takes some frames to be given an identity.
+        If a mask changes a lot, a tracker loses the object and starts another track for it, which takes some frames to
+        receive a track id.
         """
         started: dict[int, Hypothesis] = {}
         for prompt_id, target in targets.items():
@@ -140,7 +149,7 @@ class TargetLocator:
                 target.bridge = None
             elif target.is_rejected:
                 continue
-            elif target.bridge is None and (row := target.row_before(before)) >= 0:
+            elif target.bridge is None and (row := target.previous_row(before)) >= 0:
                 target.bridge = started.setdefault(row, Hypothesis(TENTATIVE, row))
         self._bridges += started.values()
         carry(self._bridges, before, after)
@@ -154,55 +163,58 @@ class TargetLocator:
             if rows[prompt_id] < 0 or self.galleries.is_other(own_id, after, rows[prompt_id]):
                 rows[prompt_id], target.bridge = -1, None
             elif bridge.track_id != TENTATIVE:
-                target.appearance = _looks(target, history, self.galleries.matched_seconds(own_id))
+                target.appearance = _appearance(target, history, self.galleries.verified_seconds(own_id))
                 target.matched_id, target.bridge = bridge.track_id, None
                 target.confidence *= BRIDGED_CONFIDENCE
 
     def _search(
         self, targets: Mapping[str, Target], rows: dict[str, int], history: FrameHistory, record: FrameRecord
     ) -> None:
-        """Look for what is lost; where it is not found, for what may answer for it."""
+        """Search for the lost targets; select a substitute for those that are not found."""
         missing: dict[tuple[int, int], list[tuple[str, Target]]] = {}
         for prompt_id, row in rows.items():
             target = targets[prompt_id]
             hypothesis = target.hypothesis
             if row < 0 and hypothesis is not None:
                 missing.setdefault((hypothesis.track_id, target.matched_id), []).append((prompt_id, target))
-        lost = {key: self._lost.get(key) or self._waiting(key, same[0][1], history) for key, same in missing.items()}
-        self._lost = {key: one for key, one in lost.items() if one is not None}
-        found = reidentify(list(self._lost.values()), record, self._births)
-        for (key, one), seen in zip(self._lost.items(), found, strict=True):
-            for prompt_id, target in missing[key]:
-                whole_row = self._stand_in(target, record)
-                if seen is not None and self._relations.may_be(key[0], record, record.rows[seen.track_id], whole_row):
-                    target.matched_id, target.appearance = seen.track_id, one.appearance
-                    target.confidence *= seen.probability
-                    rows[prompt_id], target.whole_id = record.rows[seen.track_id], TENTATIVE
-                elif one.was_fleeting(record.time_seconds) and target.switch(record):
+        lost = {
+            ids: self._lost.get(ids) or self._lost_target(ids, same[0][1], history) for ids, same in missing.items()
+        }
+        self._lost = {ids: one for ids, one in lost.items() if one is not None}
+        matches = reidentify(list(self._lost.values()), record, self._first_seen)
+        for (ids, one), match in zip(self._lost.items(), matches, strict=True):
+            for prompt_id, target in missing[ids]:
+                whole_row = self._substitute_row(target, record)
+                if match is not None and self._parts.is_plausible(
+                    ids[0], record, record.rows[match.track_id], whole_row
+                ):
+                    target.matched_id, target.appearance = match.track_id, one.appearance
+                    target.confidence *= match.probability
+                    rows[prompt_id], target.whole_id = record.rows[match.track_id], TENTATIVE
+                elif one.is_spurious(record.time_seconds) and target.select_next(record):
                     rows[prompt_id] = target.row_in(record)
                 else:
                     rows[prompt_id] = whole_row
 
-    def _stand_in(self, target: Target, record: FrameRecord) -> int:
-        """The row of what answers for its object, which is not seen, because that is a part of it; else -1."""
+    def _substitute_row(self, target: Target, record: FrameRecord) -> int:
+        """Return the row of the whole that substitutes for a target that is not visible; -1 if none does."""
         hypothesis = target.hypothesis
         if hypothesis is not None:
-            target.whole_id = self._relations.stand_in(hypothesis.track_id, record, target.allowed_stand_ins())
+            target.whole_id = self._parts.substitute(hypothesis.track_id, record, target.allowed_wholes())
         return record.rows.get(target.whole_id, -1)
 
-    def _waiting(self, key: tuple[int, int], target: Target, history: FrameHistory) -> LostTarget | None:
-        """A binding's object as it begins to be waited for; None where nothing is known of it."""
-        appearance = _looks(target, history, self.galleries.matched_seconds(key[0]))
+    def _lost_target(self, ids: tuple[int, int], target: Target, history: FrameHistory) -> LostTarget | None:
+        """Return a target whose search begins; None if its appearance is unknown."""
+        appearance = _appearance(target, history, self.galleries.verified_seconds(ids[0]))
         if appearance is None:
             return None
-        seen = history.of(target.matched_id if target.matched_id >= 0 else key[0])
-        seen = [one for one in seen if one[0].time_seconds <= appearance.seen_seconds]
-        lived_seconds = seen[-1][0].time_seconds - seen[0][0].time_seconds if seen else float("inf")
-        return LostTarget(appearance, lived_seconds)
+        observations = history.observations(target.matched_id if target.matched_id >= 0 else ids[0])
+        times = [one.time_seconds for one, _ in observations if one.time_seconds <= appearance.seen_seconds]
+        return LostTarget(appearance, times[-1] - times[0] if times else float("inf"))
 
 
-def _looks(target: Target, history: FrameHistory, until_seconds: float) -> Appearance | None:
-    """What is known of its object; None where it has none that was seen."""
+def _appearance(target: Target, history: FrameHistory, until_seconds: float) -> Appearance | None:
+    """Return the appearance of a target up to a time; None if it was never seen."""
     hypothesis = target.hypothesis
     if hypothesis is None:
         return None

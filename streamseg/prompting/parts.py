@@ -1,4 +1,9 @@
-"""How much of one object's mask lies on another's, on the rasters that are kept of a frame."""
+"""Which objects are parts of which, so that a visible whole can substitute for a part that is not detected.
+
+PartRelation   one part and one possible whole, over the frames in which both were visible
+PartRelations  the relations of all targets of a source
+shares_inside  the fraction of one mask that lies on another
+"""
 
 from __future__ import annotations
 
@@ -10,268 +15,285 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.appearance import MIN_COSINE, Floats, Vector, mask_areas
-from streamseg.prompting.history import SILHOUETTE_SIZE, FrameRecord
+from streamseg.prompting.appearance import MIN_COSINE, mask_areas
+from streamseg.prompting.history import SILHOUETTE_SIZE, FrameRecord, Observation
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.instances import CORRECTION_MARGIN
 
 __all__ = ["MIN_INSIDE", "PartRelation", "PartRelations", "box_side", "shares_inside"]
 
 MIN_INSIDE: Final = 0.8
-"""Share of a part's mask on its whole's in one picture: outlines of networks differ by that much."""
-NUM_PLACES: Final = 12
-"""Places per side of a mask at which two are compared."""
+"""Minimum fraction of a part's mask on its whole's, in one frame: networks' outlines are that inaccurate."""
+MIN_AREA_RATIO: Final = 1.3
+"""Minimum area of a whole relative to its part. An object that is hardly larger is the same object, detected twice."""
+NUM_SAMPLES: Final = 12
+"""Samples per side of a mask at which two masks are compared."""
 
-
-def shares_inside(record: FrameRecord, parts: Sequence[int], wholes: Sequence[int]) -> Floats:
-    """Which shares (P,) of the masks of P rows lie on the masks of P other rows; 0 of an empty mask."""
-    step = SILHOUETTE_SIZE // NUM_PLACES
-    rasters = record.rasters
-    first = rasters[np.array(parts, dtype=np.intp), step // 2 :: step, step // 2 :: step] > 0  # (P, N, N)
-    boxes, others = record.boxes[list(parts)], record.boxes[list(wholes)]
-    widened = 1 + 2 * CORRECTION_MARGIN
-    places = ((np.arange(NUM_PLACES) * step + step // 2) + 0.5) / SILHOUETTE_SIZE * widened - CORRECTION_MARGIN
-    columns, rows = (_cells(boxes, others, places, axis) for axis in (0, 1))  # (P, N) each
-    within = ((columns >= 0) & (columns < SILHOUETTE_SIZE))[:, None, :] & ((rows >= 0) & (rows < SILHOUETTE_SIZE))[
-        :, :, None
-    ]
-    columns, rows = (cells.clip(0, SILHOUETTE_SIZE - 1) for cells in (columns, rows))
-    held = rasters[np.array(wholes, dtype=np.intp)[:, None, None], rows[:, :, None], columns[:, None, :]] > 0
-    shared: Floats = (first & within & held).sum(axis=(1, 2)) / np.maximum(first.sum(axis=(1, 2)), 1)
-    return shared
-
-
-def _cells(
-    boxes: npt.NDArray[np.float32], others: npt.NDArray[np.float32], places: Floats, axis: int
-) -> npt.NDArray[np.intp]:
-    """Cells (P, N) of the other boxes' rasters, along one axis, at N places of boxes (P, 4); may lie outside."""
-    low, size = boxes[:, axis, None], (boxes[:, axis + 2] - boxes[:, axis])[:, None]
-    other_low, other_size = others[:, axis, None], (others[:, axis + 2] - others[:, axis])[:, None]
-    shares = (low + size * places - other_low) / np.maximum(other_size, 1e-6)
-    cells: npt.NDArray[np.intp] = np.floor(
-        (shares + CORRECTION_MARGIN) / (1 + 2 * CORRECTION_MARGIN) * SILHOUETTE_SIZE
-    ).astype(np.intp)
-    return cells
-
-
-MIN_SHARE_OF_FRAMES: Final = 0.9
-"""Of the pictures with both in which the part has to be on its whole, at its place."""
+MIN_ATTACHED_SHARE: Final = 0.9
+"""Minimum fraction of the frames with both objects in which the part is attached to its whole."""
 MIN_FRAMES: Final = 5
-"""Pictures with both that have to be there for a judgement."""
-PLACE_SECONDS: Final = 1.0
-"""Time constant with which the place of a part on its whole may change: people turn and bend."""
-PLACE_TOLERANCE: Final = (0.5, 0.1)
-"""In sizes of the part and of the whole: how far it may be from that place. Boxes of things that walk shake."""
+"""Minimum number of frames with both objects for a decision."""
+OFFSET_SECONDS: Final = 1.0
+"""Time constant with which the offset of a part on its whole adapts: people turn and bend."""
+OFFSET_TOLERANCE: Final = (0.5, 0.1)
+"""Maximum deviation from that offset, in sizes of the part plus sizes of the whole. Boxes of walking people jitter."""
 MIN_TRAVEL: Final = 1.0
-"""In sizes of the part: what has gone so far together belongs together, what only lies there may be taken away."""
+"""Minimum common travel, in sizes of the part, that confirms a relation: an object that only lies on another may be
+taken away."""
 MIN_RETURN_SECONDS: Final = 0.3
-"""What is missed for longer and is found at its place again belongs there, too."""
-PATIENCE: Final = 3.0
-"""So many times as long as both were seen together the whole answers for its part."""
-MAX_SECONDS: Final = 30.0
-"""But no longer than this: what was worn or carried has been put down by then."""
-MAX_RESTING_SECONDS: Final = 1.0
-"""The same of what has only lain there: long enough for the frames that a network misses."""
-VIEW_SECONDS: Final = 0.5
-"""So often the looks of a whole are remembered."""
-WHOLE_VIEWS: Final = 4
-"""Of them so many, the first and the last ones."""
+"""Minimum absence of a part whose return to its place confirms a relation as well."""
+
+SUBSTITUTION_RATIO: Final = 3.0
+"""Maximum duration for which a whole substitutes for its part, relative to the time that both were seen together."""
+MAX_SUBSTITUTION_SECONDS: Final = 30.0
+"""Maximum duration of a substitution: worn or carried objects have been put down by then."""
+MAX_RESTING_SUBSTITUTION_SECONDS: Final = 1.0
+"""Maximum duration of a substitution in an unconfirmed relation: enough for the frames that a network misses."""
+
+EMBEDDING_INTERVAL_SECONDS: Final = 0.5
+"""Interval at which an embedding of the whole is stored."""
+MAX_EMBEDDINGS: Final = 4
+"""Maximum number of stored embeddings of a whole: the first and the latest ones."""
+RELATION_MEMORY_SECONDS: Final = 60.0
+"""A relation that was not seen for longer is forgotten when another one begins."""
+MAX_INITIAL_FRAMES: Final = 12
+"""Maximum number of frames before a prompt that are evaluated."""
 
 
 @dataclass
 class PartRelation:
-    """A part and what may be its whole, over the frames in which both were seen."""
+    """A part and its possible whole, over the frames in which both were visible."""
 
-    began_seconds: float
-    start: tuple[float, float]
-    """Centre of the part in the first of those frames."""
-    place: tuple[float, float]
-    """Where the part is on the whole: from centre to centre, in sizes of the whole."""
-    seen_seconds: float
+    first_seconds: float
+    """Time of the first of those frames."""
+    first_centre: tuple[float, float]
+    """Centre (x, y) of the part in the first of those frames."""
+    offset: tuple[float, float]
+    """Offset (x, y) of the part's centre from the whole's, in sizes of the whole; adapts over time."""
+    last_seconds: float
+    """Time of the last of those frames."""
     num_frames: int = 0
-    num_held: int = 0
-    """Frames in which the part was on the whole, at its place."""
-    is_held: bool = False
-    """In the last of them."""
-    is_missed: bool = False
-    """The whole was seen without its part since."""
-    is_proven: bool = False
-    """They have gone some way together, or the part came back to its place."""
-    views: list[Vector] = field(default_factory=list)
-    """Embeddings of the whole, in some of those frames, oldest first."""
-    viewed_seconds: float = float("-inf")
-    """When the last of them was taken."""
+    num_attached: int = 0
+    """Number of frames in which the part was on the whole, at its place."""
+    is_attached: bool = False
+    """True if the part was attached in the last of those frames."""
+    is_missing: bool = False
+    """True if the whole was visible without its part since."""
+    is_confirmed: bool = False
+    """True once both have travelled together, or the part has returned to its place."""
+    embeddings: list[Float32Array] = field(default_factory=list)
+    """Embeddings (D,) of the whole in some of those frames, oldest first."""
+    embedded_seconds: float = float("-inf")
+    """Time of the latest embedding."""
 
     @classmethod
-    def begin(cls, part: Floats, whole: Floats, time_seconds: float) -> PartRelation:
-        """Before a first frame is added, in which both boxes (4,) xyxy are these."""
+    def start(cls, part: Float64Array, whole: Float64Array, time_seconds: float) -> PartRelation:
+        """Return a relation without frames, for the boxes (4,) xyxy of its first frame, which is to be added next."""
         centre = (part[:2] + part[2:]) / 2
         x, y = (centre - (whole[:2] + whole[2:]) / 2) / box_side(whole)
         return cls(time_seconds, (float(centre[0]), float(centre[1])), (float(x), float(y)), time_seconds)
 
-    def add(self, part: Floats, whole: Floats, share: float, time_seconds: float) -> None:
-        """One more frame: both boxes (4,) xyxy, and the share of the part that is inside."""
+    def add(self, part: Float64Array, whole: Float64Array, share: float, time_seconds: float) -> None:
+        """Add a frame with the boxes (4,) xyxy of both, and the fraction of the part that is inside the whole."""
         size, whole_size = box_side(part), box_side(whole)
         centre = (part[:2] + part[2:]) / 2
-        place = (centre - (whole[:2] + whole[2:]) / 2) / whole_size
-        moved = float(np.hypot(*(place - self.place)))
-        by_part, by_whole = PLACE_TOLERANCE
-        self.is_held = share >= MIN_INSIDE and moved <= by_part * size / whole_size + by_whole
-        elapsed = max(time_seconds - self.seen_seconds, 0.0)
-        if self.is_held:
-            travel = float(np.hypot(*(centre - self.start)))
-            self.is_proven |= travel >= MIN_TRAVEL * size or (self.is_missed and elapsed >= MIN_RETURN_SECONDS)
-        kept = float(np.exp(-elapsed / PLACE_SECONDS))
-        x, y = kept * np.array(self.place) + (1 - kept) * place
-        self.place = float(x), float(y)
-        self.seen_seconds, self.is_missed = time_seconds, False
+        offset = (centre - (whole[:2] + whole[2:]) / 2) / whole_size
+        deviation = float(np.hypot(*(offset - self.offset)))
+        by_part, by_whole = OFFSET_TOLERANCE
+        self.is_attached = share >= MIN_INSIDE and deviation <= by_part * size / whole_size + by_whole
+        elapsed = max(time_seconds - self.last_seconds, 0.0)
+        if self.is_attached:
+            travel = float(np.hypot(*(centre - self.first_centre)))
+            self.is_confirmed |= travel >= MIN_TRAVEL * size or (self.is_missing and elapsed >= MIN_RETURN_SECONDS)
+        weight = float(np.exp(-elapsed / OFFSET_SECONDS))
+        x, y = weight * np.array(self.offset) + (1 - weight) * offset
+        self.offset = float(x), float(y)
+        self.last_seconds, self.is_missing = time_seconds, False
         self.num_frames += 1
-        self.num_held += self.is_held
+        self.num_attached += self.is_attached
 
-    def view(self, embedding: Vector, time_seconds: float) -> None:
-        """Remember what the whole looks like, every now and then while the part is held."""
-        if self.is_held and time_seconds - self.viewed_seconds >= VIEW_SECONDS:
-            if len(self.views) == WHOLE_VIEWS:
-                del self.views[1]
-            self.views.append(embedding)
-            self.viewed_seconds = time_seconds
+    def add_embedding(self, embedding: Float32Array, time_seconds: float) -> None:
+        """Store an embedding of the whole, at intervals while the part is attached."""
+        if self.is_attached and time_seconds - self.embedded_seconds >= EMBEDDING_INTERVAL_SECONDS:
+            if len(self.embeddings) == MAX_EMBEDDINGS:
+                del self.embeddings[1]
+            self.embeddings.append(embedding)
+            self.embedded_seconds = time_seconds
 
-    def is_like(self, embedding: Vector) -> bool:
-        """Whether something looks like the whole; yes, where that is not known."""
-        return not self.views or float(np.max(np.stack(self.views) @ embedding)) >= MIN_COSINE
+    def mark_missing(self) -> None:
+        """Record a frame in which the whole is visible but the part is not."""
+        self.is_missing = True
 
     @property
     def is_part(self) -> bool:
-        """One is a part of the other, as far as they were seen."""
-        is_often = self.num_frames >= MIN_FRAMES and self.num_held >= MIN_SHARE_OF_FRAMES * self.num_frames
-        return is_often and self.is_held
+        """True if one object is a part of the other, according to the frames so far."""
+        is_often = self.num_frames >= MIN_FRAMES and self.num_attached >= MIN_ATTACHED_SHARE * self.num_frames
+        return is_often and self.is_attached
 
-    def miss(self) -> None:
-        """The whole is seen, its part is not."""
-        self.is_missed = True
+    def can_substitute(self, time_seconds: float) -> bool:
+        """Return whether the whole, visible at this time, substitutes for its part, which is not visible."""
+        together = self.last_seconds - self.first_seconds
+        limit = MAX_SUBSTITUTION_SECONDS if self.is_confirmed else MAX_RESTING_SUBSTITUTION_SECONDS
+        longest = min(SUBSTITUTION_RATIO * together, limit)
+        return self.is_part and time_seconds - self.last_seconds <= longest
 
-    def stands_in(self, time_seconds: float) -> bool:
-        """Whether the whole, which is seen at this time, answers for its part, which is not."""
-        together = self.seen_seconds - self.began_seconds
-        longest = min(PATIENCE * together, MAX_SECONDS if self.is_proven else MAX_RESTING_SECONDS)
-        return self.is_part and time_seconds - self.seen_seconds <= longest
-
-
-def box_side(box: npt.NDArray[np.floating]) -> float:
-    """Side of a square of the box's area, 1 at least."""
-    return max(math.sqrt(float((box[2] - box[0]) * (box[3] - box[1]))), 1.0)
-
-
-MIN_AREA_RATIO: Final = 1.3
-"""What is hardly larger is the same thing, seen twice."""
-PART_MEMORY_SECONDS: Final = 60.0
-"""What was not seen with an object for longer is no whole of it any more, once another may be one."""
-MAX_HISTORY: Final = 12
-"""Of the pictures before a prompt came, so many are looked at."""
+    def resembles_whole(self, embedding: Float32Array) -> bool:
+        """Return whether an object looks like the whole; True if no embedding of the whole is known."""
+        return not self.embeddings or float(np.max(np.stack(self.embeddings) @ embedding)) >= MIN_COSINE
 
 
 class PartRelations:
-    """What the objects of prompts are parts of. Objects have a number each, of the caller's choice."""
+    """The relations of the targets of one source to their possible wholes.
+
+    Targets are identified by a part id of the caller's choice, wholes by track id.
+    """
 
     def __init__(self) -> None:
-        self._pairs: dict[int, dict[int, PartRelation]] = {}
+        self._relations: dict[int, dict[int, PartRelation]] = {}
 
     @property
-    def parts(self) -> Set[int]:
-        """The objects that are known."""
-        return self._pairs.keys()
+    def part_ids(self) -> Set[int]:
+        """The known targets."""
+        return self._relations.keys()
 
-    def keep(self, parts: Collection[int]) -> None:
-        """Forget all others."""
-        if len(self._pairs) > len(parts) or not self._pairs.keys() <= set(parts):
-            self._pairs = {part: pairs for part, pairs in self._pairs.items() if part in parts}
+    def retain(self, part_ids: Collection[int]) -> None:
+        """Forget all other targets."""
+        if len(self._relations) > len(part_ids) or not self._relations.keys() <= set(part_ids):
+            self._relations = {one: relations for one, relations in self._relations.items() if one in part_ids}
 
-    def begin(self, part: int, seen: Sequence[tuple[FrameRecord, int]]) -> None:
-        """From the sightings of an object so far with its row in each, oldest first; none is fine."""
-        self._pairs[part] = {}
-        chosen = np.linspace(0, len(seen) - 1, min(len(seen), MAX_HISTORY)).astype(int).tolist()
-        for position in chosen:
-            record, row = seen[position]
-            self.update(record, {part: row})
+    def start(self, part_id: int, observations: Sequence[Observation]) -> None:
+        """Start a target with its observations so far, oldest first; may be empty."""
+        self._relations[part_id] = {}
+        count = min(len(observations), MAX_INITIAL_FRAMES)
+        for position in np.linspace(0, len(observations) - 1, count).astype(int).tolist():
+            record, row = observations[position]
+            self.update(record, {part_id: row})
 
     def update(self, record: FrameRecord, rows: Mapping[int, int]) -> None:
-        """Take in a frame in which these objects have these rows."""
+        """Add a frame.
+
+        Args:
+            record: the frame.
+            rows: row by part id of the targets that are visible in it; may be empty.
+        """
         if not rows:
             return
         boxes = record.boxes.astype(np.float64)
-        areas = mask_areas(boxes, record.rasters.reshape(len(boxes), -1) > 0)
+        areas = mask_areas(boxes, record.mask_logits.reshape(len(boxes), -1) > 0)
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        pairs: list[tuple[int, int, int]] = []  # object, its row, row of the other
-        for part, row in rows.items():
-            known = self._pairs.setdefault(part, {})
-            around = (boxes[:, :2] <= centres[row]).all(axis=1) & (boxes[:, 2:] >= centres[row]).all(axis=1)
-            around &= areas > MIN_AREA_RATIO * areas[row]
-            for identity, other in record.rows.items():
-                if other != row and (around[other] or identity in known):
-                    pairs.append((part, row, other))
+        pairs: list[tuple[int, int, int]] = []  # part id, its row, row of the other object
+        for part_id, row in rows.items():
+            known = self._relations.setdefault(part_id, {})
+            may_contain = (boxes[:, :2] <= centres[row]).all(axis=1) & (boxes[:, 2:] >= centres[row]).all(axis=1)
+            may_contain &= areas > MIN_AREA_RATIO * areas[row]
+            for track_id, other in record.rows.items():
+                if other != row and (may_contain[other] or track_id in known):
+                    pairs.append((part_id, row, other))
         if not pairs:
             return
         shares = shares_inside(record, [row for _, row, _ in pairs], [other for *_, other in pairs])
-        for (part, row, other), share in zip(pairs, shares.tolist(), strict=True):
-            self._add(part, record, row, other, share)
+        for (part_id, row, other), share in zip(pairs, shares.tolist(), strict=True):
+            self._add(part_id, record, row, other, share)
 
-    def stand_in(self, part: int, record: FrameRecord, allowed: Collection[int] | None = None) -> int:
-        """The identity that answers for an object that is not seen: the smallest that may; -1 where there is none.
+    def substitute(self, part_id: int, record: FrameRecord, allowed: Collection[int] | None = None) -> int:
+        """Return the track id of the smallest whole that substitutes for a target; -1 if no whole does.
 
         Args:
-            part: the object.
-            sighting: the newest frame, without it.
-            allowed: identities that may answer; None for all.
+            part_id: the target.
+            record: the newest frame, in which the target is not visible.
+            allowed: allowed track ids; None for all.
         """
-        time_seconds = record.time_seconds
-        seen = [one for one in self._pairs.get(part, {}).items() if one[0] in record.rows]
-        for _, pair in seen:
-            pair.miss()
+        visible = [one for one in self._relations.get(part_id, {}).items() if one[0] in record.rows]
+        for _, relation in visible:
+            relation.mark_missing()
         able = [
-            identity
-            for identity, pair in seen
-            if pair.stands_in(time_seconds) and _is_like(pair, record, record.rows[identity])
+            track_id
+            for track_id, relation in visible
+            if relation.can_substitute(record.time_seconds)
+            and _resembles_whole(relation, record, record.rows[track_id])
         ]
         if allowed is not None:
-            able = [identity for identity in able if identity in allowed]
-        return min(able, key=lambda identity: box_side(record.boxes[record.rows[identity]]), default=-1)
+            able = [track_id for track_id in able if track_id in allowed]
+        return min(able, key=lambda track_id: box_side(record.boxes[record.rows[track_id]]), default=-1)
 
-    def may_be(self, part: int, record: FrameRecord, row: int, whole_row: int) -> bool:
-        """Whether a row could be an object that is looked for: what went along with a whole is found on it again.
+    def is_plausible(self, part_id: int, record: FrameRecord, row: int, whole_row: int) -> bool:
+        """Return whether a row can be a lost target: a part that moved with its whole must be on it again.
 
         Args:
-            part: the object.
-            sighting: the newest frame.
-            row: what could be it.
-            whole_row: what stands in for it, of which it is a part then; -1 for nothing.
+            part_id: the target.
+            record: the newest frame.
+            row: the row in question.
+            whole_row: row of the whole that substitutes for the target, which must contain the row; -1 if none does.
         """
         if whole_row >= 0:
             return float(shares_inside(record, [row], [whole_row])[0]) >= MIN_INSIDE
-        wholes = [one for one in self._pairs.get(part, {}).values() if one.is_part and one.is_proven]
-        if not wholes:
+        relations = [one for one in self._relations.get(part_id, {}).values() if one.is_part and one.is_confirmed]
+        if not relations:
             return True
         others = [other for other in range(len(record.boxes)) if other != row]
         inside = shares_inside(record, [row] * len(others), others) >= MIN_INSIDE
         return any(
-            _is_like(whole, record, other)
+            _resembles_whole(relation, record, other)
             for other, is_inside in zip(others, inside.tolist(), strict=True)
             if is_inside
-            for whole in wholes
+            for relation in relations
         )
 
-    def _add(self, part: int, record: FrameRecord, row: int, other: int, share: float) -> None:
-        pairs, identity, time_seconds = self._pairs[part], record.track_ids[other], record.time_seconds
+    def _add(self, part_id: int, record: FrameRecord, row: int, other: int, share: float) -> None:
+        relations, track_id, time_seconds = self._relations[part_id], record.track_ids[other], record.time_seconds
         part_box, whole_box = record.boxes[row].astype(np.float64), record.boxes[other].astype(np.float64)
-        pair = pairs.get(identity)
-        if pair is None:
+        relation = relations.get(track_id)
+        if relation is None:
             if share < MIN_INSIDE:
                 return
-            pair = pairs[identity] = PartRelation.begin(part_box, whole_box, time_seconds)
-            for old in [one for one, known in pairs.items() if time_seconds - known.seen_seconds > PART_MEMORY_SECONDS]:
-                del pairs[old]
-        pair.add(part_box, whole_box, share, time_seconds)
+            relation = relations[track_id] = PartRelation.start(part_box, whole_box, time_seconds)
+            expired = [
+                one for one, known in relations.items() if time_seconds - known.last_seconds > RELATION_MEMORY_SECONDS
+            ]
+            for one in expired:
+                del relations[one]
+        relation.add(part_box, whole_box, share, time_seconds)
         if record.embeddings is not None:
-            pair.view(record.embeddings[other], time_seconds)
+            relation.add_embedding(record.embeddings[other], time_seconds)
 
 
-def _is_like(pair: PartRelation, record: FrameRecord, row: int) -> bool:
-    return record.embeddings is None or pair.is_like(record.embeddings[row])
+def _resembles_whole(relation: PartRelation, record: FrameRecord, row: int) -> bool:
+    return record.embeddings is None or relation.resembles_whole(record.embeddings[row])
+
+
+def box_side(box: npt.NDArray[np.floating]) -> float:
+    """Return the side of a square with the area of a box (4,) xyxy, at least 1."""
+    return max(math.sqrt(float((box[2] - box[0]) * (box[3] - box[1]))), 1.0)
+
+
+def shares_inside(record: FrameRecord, parts: Sequence[int], wholes: Sequence[int]) -> Float64Array:
+    """Return the fractions (P,) of the masks of P rows that lie on the masks of P other rows; 0 for an empty mask."""
+    step = SILHOUETTE_SIZE // NUM_SAMPLES
+    logits = record.mask_logits
+    part_samples = logits[np.array(parts, dtype=np.intp), step // 2 :: step, step // 2 :: step] > 0  # (P, N, N)
+    boxes, whole_boxes = record.boxes[list(parts)], record.boxes[list(wholes)]
+    widened = 1 + 2 * CORRECTION_MARGIN
+    positions = ((np.arange(NUM_SAMPLES) * step + step // 2) + 0.5) / SILHOUETTE_SIZE * widened - CORRECTION_MARGIN
+    columns, rows = (_cells(boxes, whole_boxes, positions, axis) for axis in (0, 1))  # (P, N) each
+    inside_x = (columns >= 0) & (columns < SILHOUETTE_SIZE)
+    inside_y = (rows >= 0) & (rows < SILHOUETTE_SIZE)
+    columns, rows = (cells.clip(0, SILHOUETTE_SIZE - 1) for cells in (columns, rows))
+    wholes_at = np.array(wholes, dtype=np.intp)[:, None, None]
+    whole_samples = logits[wholes_at, rows[:, :, None], columns[:, None, :]] > 0  # (P, N, N)
+    common = part_samples & inside_x[:, None, :] & inside_y[:, :, None] & whole_samples
+    shares: Float64Array = common.sum(axis=(1, 2)) / np.maximum(part_samples.sum(axis=(1, 2)), 1)
+    return shares
+
+
+def _cells(boxes: Float32Array, whole_boxes: Float32Array, positions: Float64Array, axis: int) -> npt.NDArray[np.intp]:
+    """Return the mask cells (P, N) of the wholes at N relative positions in boxes (P, 4), along one axis.
+
+    Cells may lie outside of the mask.
+    """
+    low, size = boxes[:, axis, None], (boxes[:, axis + 2] - boxes[:, axis])[:, None]
+    whole_low, whole_size = whole_boxes[:, axis, None], (whole_boxes[:, axis + 2] - whole_boxes[:, axis])[:, None]
+    relative = (low + size * positions - whole_low) / np.maximum(whole_size, 1e-6)
+    cells: npt.NDArray[np.intp] = np.floor(
+        (relative + CORRECTION_MARGIN) / (1 + 2 * CORRECTION_MARGIN) * SILHOUETTE_SIZE
+    ).astype(np.intp)
+    return cells

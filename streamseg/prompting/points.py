@@ -1,62 +1,63 @@
-"""Points against masks."""
+"""Matching of points: the smallest instance that contains them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from streamseg.geometry import box_area, sample_logits, silhouettes
+from streamseg.structures.arrays import BoolArray, Float64Array
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import PointPrompt, Selection
 
 __all__ = ["select_points"]
 
-BEYOND = 1e12
-"""More pixels than any picture has."""
-DOUBTFUL_SHARE = 0.35
-"""A single point is not enough to mean a part that scores less than this share of what else is there: those come and
-go. Among 0, .35, .5 and .65 on labelled pictures, 0 and .35 answer a point equally well, and the others worse."""
-AREA_RASTER = 24
-"""Masks are measured at so many places per side of their box: to about 1 % of the area of the box."""
+LAST_RANK_AREA: Final = 1e12
+"""Added to the area of instances that are ranked last, pixels: larger than any image."""
+DOUBTFUL_SHARE: Final = 0.35
+"""A single point does not select a part that scores less than this fraction of the other instances there: such parts
+come and go. Among 0, .35, .5 and .65 on labelled images, 0 and .35 match points equally well, and the others worse."""
+AREA_RASTER: Final = 24
+"""Raster cells per side of a mask's box for its area; accurate to about 1 % of the box area."""
 
 
 def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, nested: bool = False) -> list[Selection]:
-    """Answer each prompt with the smallest mask that holds its points.
+    """Select the smallest mask that contains each prompt's points.
 
-    A background point vetoes every instance that holds it. Of what is left, those that hold most
-    foreground points count, normally all of them; the smallest wins, because a click means what is
-    seen there, and not what lies around it. For a single foreground point, masks that score less than
-    `DOUBTFUL_SHARE` of the best that holds it come last. Foreground points that no mask can hold together lower the
-    score: it is the instance's own, times the share of them that is held. Without a foreground point
-    there is nothing to choose by, and no answer (today's ultralytics takes everything not vetoed).
+    A background point vetoes every instance that contains it. Of the remaining ones, those with the most foreground
+    points are eligible, normally all of them. The smallest wins, because a click means the object that is visible
+    there, not its surroundings. For a single foreground point, masks that score less than `DOUBTFUL_SHARE` of the best
+    mask that contains it are ranked last. If no mask contains all foreground points, the score is the instance's own
+    times the fraction of them that it contains. Without a foreground point nothing is selected (today's ultralytics
+    selects everything that is not vetoed).
 
     Args:
-        instances: K of them; 0 answers nothing.
-        prompts: P of them.
-        nested: all that hold as many points as the winner, small to large and the doubtful ones behind, instead of
-            the winner alone.
+        instances: K instances; 0 match nothing.
+        prompts: P prompts.
+        nested: select all instances that contain as many points as the winner, small to large with the doubtful ones
+            last, instead of the winner alone.
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
     labels = np.array([label for prompt in prompts for label in prompt.point_labels], dtype=np.bool_)  # (N,)
-    held = _held(instances, [point for prompt in prompts for point in prompt.point_coords])  # (K, N)
-    # Where each prompt's points begin among the N; sums over them are sums over prompts.
+    contains = _contains(instances, [point for prompt in prompts for point in prompt.point_coords])  # (K, N)
+    # First point of each prompt among the N; sums over such groups are sums over prompts.
     counts = [len(prompt.point_labels) for prompt in prompts]
-    begins = np.concatenate([[0], np.cumsum(counts[:-1])]).astype(np.int64)  # (P,)
-    num_held = np.add.reduceat((held & labels).astype(np.int64), begins, axis=1)  # (K, P)
-    num_held[np.logical_or.reduceat(held & ~labels, begins, axis=1)] = 0
-    most = num_held.max(axis=0)  # (P,)
-    num_foreground = np.add.reduceat(labels.astype(np.int64), begins)  # (P,)
+    starts = np.concatenate([[0], np.cumsum(counts[:-1])]).astype(np.int64)  # (P,)
+    num_contained = np.add.reduceat((contains & labels).astype(np.int64), starts, axis=1)  # (K, P)
+    num_contained[np.logical_or.reduceat(contains & ~labels, starts, axis=1)] = 0
+    most = num_contained.max(axis=0)  # (P,)
+    num_foreground = np.add.reduceat(labels.astype(np.int64), starts)  # (P,)
     shares = most / np.maximum(num_foreground, 1)  # (P,)
-    eligible = (num_held == most) & (most > 0)  # (K, P)
+    eligible = (num_contained == most) & (most > 0)  # (K, P)
     own = instances.scores.numpy(force=True)[:, None]  # (K, 1)
     best = np.where(eligible, own, 0).max(axis=0)  # (P,)
     areas = np.where(eligible, _areas(instances, np.asarray(eligible.any(axis=1)))[:, None], np.inf)  # (K, P)
-    # An area beyond any picture's puts them behind all others, and among themselves small to large.
-    areas = np.where((num_foreground == 1) & (own < DOUBTFUL_SHARE * best), areas + BEYOND, areas)
+    # The added area ranks them behind all others, and among themselves from small to large.
+    areas = np.where((num_foreground == 1) & (own < DOUBTFUL_SHARE * best), areas + LAST_RANK_AREA, areas)
     order = areas.argsort(axis=0, kind="stable") if nested else areas.argmin(axis=0)[None]  # (K or 1, P)
     num_rows = np.minimum(eligible.sum(axis=0), len(order))  # (P,)
     scores = own[order, 0] * shares  # (K or 1, P)
@@ -68,21 +69,21 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     ]
 
 
-def _held(instances: Instances, points: Sequence[tuple[float, float]]) -> npt.NDArray[np.bool_]:
-    """Which of K instances hold which of N points: bool (K, N). A point outside the picture is in none."""
+def _contains(instances: Instances, points: Sequence[tuple[float, float]]) -> BoolArray:
+    """Return which of K instances contain which of N points, (K, N). No instance contains a point outside the image."""
     x, y = instances.boxes.new_tensor(points).T  # (N,) each
     x0, y0, x1, y1 = (side[:, None] for side in instances.boxes.unbind(dim=1))  # (K, 1) each
-    inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)  # (K, N)
-    rows, columns = inside.nonzero(as_tuple=True)
-    held = torch.zeros_like(inside)
-    held[rows, columns] = sample_logits(instances, rows, x[columns], y[columns]) > 0
-    return held.numpy(force=True)
+    in_box = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)  # (K, N)
+    rows, columns = in_box.nonzero(as_tuple=True)
+    contains = torch.zeros_like(in_box)
+    contains[rows, columns] = sample_logits(instances, rows, x[columns], y[columns]) > 0
+    return contains.numpy(force=True)
 
 
-def _areas(instances: Instances, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Mask areas (K,) in pixels of the picture; 0 for the rows that nobody asks about."""
-    chosen = instances[torch.from_numpy(np.flatnonzero(wanted))]
+def _areas(instances: Instances, needed: BoolArray) -> Float64Array:
+    """Compute mask areas (K,) in pixels; 0 for rows that are not `needed` (K,)."""
+    chosen = instances[torch.from_numpy(np.flatnonzero(needed))]
     shares = silhouettes(chosen, AREA_RASTER).float().mean(dim=(1, 2))  # (R,)
     areas = np.zeros(len(instances))
-    areas[wanted] = (shares * box_area(chosen.boxes)).numpy(force=True)
+    areas[needed] = (shares * box_area(chosen.boxes)).numpy(force=True)
     return areas

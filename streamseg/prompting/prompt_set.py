@@ -81,7 +81,7 @@ class PromptSet:
 
     @cached_property
     def followed(self) -> PromptGroup[SpatialPrompt]:
-        """The prompts that stay with their target, in order."""
+        """The prompts that follow their target, in order."""
         groups: tuple[PromptGroup[SpatialPrompt], ...] = (self.points, self.boxes, self.masks)
         spatial = {
             position: prompt

@@ -1,6 +1,6 @@
-"""Prompts that stay with their target: evaluated once, on the frame that the sender saw, then matched by track id.
+"""Prompts that follow their target: evaluated once, on the frame that the sender saw, then matched by track id.
 
-pending ─► tentative ─► bound ─► lost ─► bound          the tracker found the same identity again
+pending ─► tentative ─► bound ─► lost ─► bound          the tracker found the same track again
                                   └► reacquired     re-identified under another track id
 """
 
@@ -25,7 +25,7 @@ __all__ = ["PromptTracker", "Targets", "selection_for"]
 TENTATIVE_CONFIDENCE: Final = 0.5
 """Confidence in an object that was seen too briefly to have a track id: many of those are gone in the next frame."""
 WHOLE_CONFIDENCE: Final = 0.5
-"""Confidence factor when a whole stands in for its part: the target is there, but the selection is larger."""
+"""Confidence factor of a whole that substitutes for its part: the target is there, but the selection is larger."""
 
 NO_PROMPTS: Final[PromptGroup[SpatialPrompt]] = PromptGroup((), ())
 
@@ -70,7 +70,7 @@ class PromptTracker:
         for started in self._targets.synchronise(prompts.followed, record):
             appearance = self._saved.pop(started.prompt)
             if appearance is not None:
-                self._locator.recall(started, appearance)
+                self._locator.search_for(started, appearance)
         self._targets.evaluate(tracked, self._history)
         targets = self._targets.by_prompt_id
         rows = self._locator.rows(targets, self._history, before, record)
@@ -129,7 +129,7 @@ class Targets:
         return self._targets
 
     def restart(self) -> None:
-        """Drop hypotheses without a track id: after the identities start afresh, they cannot be re-identified."""
+        """Drop hypotheses without a track id: they cannot be re-identified after the tracks start afresh."""
         self._pending = []
         for target in self._targets.values():
             if target.hypothesis is None or target.hypothesis.track_id == TENTATIVE:
@@ -205,7 +205,7 @@ class Targets:
         row = target.row_in(record)
         others = [one for one in target.hypotheses if one is not target.hypothesis and one.row_in(record) >= 0]
         if row >= 0 and not others:
-            # Only this hypothesis is left: add what lies around it by now.
+            # No other hypothesis is visible: add the objects around this one.
             rows = all_hypotheses(record.tracked, [inner_point(prompt.prompt_id, record, row)])[0].rows
             if row in rows:
                 target.rebuild(self._hypotheses([record], rows), rows.index(row), record, row)

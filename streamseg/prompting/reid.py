@@ -1,4 +1,10 @@
-"""Finding a lost object again, under another identity: by where it could be, by its shape and by its looks."""
+"""Re-identification: find lost targets under another track id, by position, silhouette, size and appearance.
+
+LostTarget   a target that is searched for, with its best match so far
+Match        the track that a lost target was found under
+reidentify   match the lost targets of one frame
+features     the evidence that a row is a lost target; `FEATURES` names it and `WEIGHTS` weights it
+"""
 
 from __future__ import annotations
 
@@ -8,178 +14,199 @@ from typing import Final
 
 import numpy as np
 
-from streamseg.prompting.appearance import Appearance, Floats, mask_areas, silhouette_ious
+from streamseg.prompting.appearance import Appearance, mask_areas, silhouette_ious
 from streamseg.prompting.history import FirstSeen, FrameRecord
+from streamseg.structures.arrays import Float64Array
 
 __all__ = ["FEATURES", "LostTarget", "Match", "features", "reidentify"]
 
 FEATURES: Final = ("constant", "distance", "shape", "size", "appearance", "seconds")
-"""What speaks for and against, see `features`."""
+"""Names of the evidence, see `features`."""
 WEIGHTS: Final = np.array([-17.05, -1.94, 3.19, -0.59, 17.28, -0.22])
-"""Log odds by feature where the segmenter gives embeddings: what `python -m benchmarks.prompts --fit` gave, a logistic
-regression on the rendered scene (seeds 100 to 102), rows of a default network and true ones: 936,000 pairs of an
-object and a row 0.3 to 8 s later, of which 29,000 are the same."""
-WEIGHTS_WITHOUT_LOOKS: Final = np.array([-6.18, -2.41, 7.29, -4.12, 0.0, 0.0])
-"""The same where it gives none."""
+"""Log odds per feature if the segmenter provides embeddings: the result of `python -m benchmarks.prompts --fit`, a
+logistic regression on the rendered scene (seeds 100 to 102), rows of a default network and ground truth: 936,000 pairs
+of an object and a row 0.3 to 8 s later, of which 29,000 are the same object."""
+WEIGHTS_WITHOUT_EMBEDDINGS: Final = np.array([-6.18, -2.41, 7.29, -4.12, 0.0, 0.0])
+"""Log odds per feature if no embeddings can be compared, from the same fit."""
 MIN_PROBABILITY: Final = 0.75
-"""Less likely ones are left alone; of some values tried on those seeds."""
-MIN_PROBABILITY_WITHOUT_LOOKS: Final = 0.5
-"""The same where no embeddings can be compared: place and shape alone are never surer than 0.75."""
-MAX_SECONDS: Final = 4.0
-"""More time than this does not speak against an object any further: what the weights were fitted on ends soon after."""
+"""Minimum probability of a match, the best of several values tried on those seeds."""
+MIN_PROBABILITY_WITHOUT_EMBEDDINGS: Final = 0.5
+"""Minimum probability if no embeddings can be compared: position and shape alone never reach 0.75."""
 MARGIN: Final = 1.0
-"""By so much, in log odds, the best has to be ahead of the next one."""
+"""Minimum difference, in log odds, between the best and the second best match."""
+CONSISTENT_FRAMES: Final = 2
+"""Number of consecutive frames in which the best match must be the same."""
+MAX_SECONDS: Final = 4.0
+"""Limit of the feature `seconds`: the data that the weights were fitted to ends soon after."""
 MAX_SIZE: Final = 0.7
-"""Of the feature: what is half as long or twice as long in both directions is a part of it, or its whole."""
-NEVER: Final = -50.0
-"""Log odds of what is out of the question."""
-AGREEING_FRAMES: Final = 2
-"""In a row, that have to say the same."""
-FLEETING_SECONDS: Final = 1.0
-"""What lived for longer is an object."""
+"""Maximum of the feature `size`: a row of half or twice the side length is a part of the target, or its whole."""
+EXCLUDED: Final = -50.0
+"""Log odds of a row that exceeds `MAX_SIZE`."""
+SPURIOUS_SECONDS: Final = 1.0
+"""Minimum duration of observation from which a target is certainly an object."""
 MIN_GONE_SECONDS: Final = 1.0
-"""Trackers miss objects for some frames."""
+"""Minimum absence of a spurious target: trackers miss objects for some frames."""
 DRIFT: Final = 2.0
-"""How fast the place becomes uncertain, in sizes of the object per second."""
+"""Growth of the position uncertainty, object sizes per second."""
 COASTING_SECONDS: Final = 1.0
-"""Time constant with which a lost object is taken to slow down."""
-MEMORY_SECONDS: Final = 2.0
-"""Time constant with which the place ceases to count."""
+"""Time constant of the assumed deceleration of a lost target."""
+DISTANCE_SECONDS: Final = 2.0
+"""Time constant with which the feature `distance` decays."""
 
 
 @dataclass
 class LostTarget:
-    """One object that is waited for."""
+    """A target that is searched for."""
 
     appearance: Appearance
-    lived_seconds: float
-    """How long it had been seen, of the seconds that are kept."""
-    best: int = -1
-    """The identity that was likeliest in the last frame, where it was likely enough."""
-    num_agreeing: int = 0
-    """Frames in a row that said so."""
+    observed_seconds: float
+    """Duration of the observation before the loss, as far as the history reaches."""
+    best_id: int = -1
+    """Track id of the best match in the last frame; -1 if no match was probable enough."""
+    num_consistent: int = 0
+    """Number of consecutive frames with this best match."""
 
-    def was_fleeting(self, time_seconds: float) -> bool:
-        """It was hardly there, and has been gone for longer: a fragment of something, or nothing."""
+    def is_spurious(self, time_seconds: float) -> bool:
+        """Return whether the target was a fragment or a false detection: seen briefly, and gone for longer."""
         gone_seconds = time_seconds - self.appearance.seen_seconds
-        return self.lived_seconds < FLEETING_SECONDS and gone_seconds >= max(self.lived_seconds, MIN_GONE_SECONDS)
+        return self.observed_seconds < SPURIOUS_SECONDS and gone_seconds >= max(self.observed_seconds, MIN_GONE_SECONDS)
 
 
 @dataclass(frozen=True)
 class Match:
-    """A lost object that was found."""
+    """The track that a lost target was found under."""
 
     track_id: int
     probability: float
 
 
 def reidentify(lost: Sequence[LostTarget], record: FrameRecord, first_seen: FirstSeen) -> list[Match | None]:
-    """Look for lost objects among those of a frame, each for itself; what they know of the frames before changes.
+    """Search a frame for each lost target independently, and update its best match.
 
-    Only among identities that began after the object was last seen: any other was there beside it or before it, and
-    is something else.
+    Only tracks that were first seen after the target was lost are searched: any other track was visible together with
+    the target, or before it, and is another object.
+
+    Args:
+        lost: L targets; may be 0.
+        record: the newest frame; pass each frame once.
+        first_seen: first-seen times, including the newest frame.
+
+    Returns:
+        One match per target, in order; None if it was not found.
     """
-    answers: list[Match | None] = [None] * len(lost)
-    open_ = [first_seen.since(one.appearance.seen_seconds) for one in lost]
-    searching = [position for position, strangers in enumerate(open_) if strangers]
-    for position, strangers in enumerate(open_):
-        if not strangers:
-            lost[position].best, lost[position].num_agreeing = -1, 0
+    matches: list[Match | None] = [None] * len(lost)
+    newer = [first_seen.started_after(one.appearance.seen_seconds) for one in lost]
+    searching = [position for position, track_ids in enumerate(newer) if track_ids]
+    for position, track_ids in enumerate(newer):
+        if not track_ids:
+            lost[position].best_id, lost[position].num_consistent = -1, 0
     if not searching:
-        return answers
-    ids = sorted(set().union(*(open_[position] for position in searching)))
-    rows = [record.rows[identity] for identity in ids]
+        return matches
+    ids = sorted(set().union(*(newer[position] for position in searching)))
+    rows = [record.rows[track_id] for track_id in ids]
     odds = _log_odds([lost[position].appearance for position in searching], record, rows)  # (L, C)
-    columns = {identity: column for column, identity in enumerate(ids)}
+    columns = {track_id: column for column, track_id in enumerate(ids)}
     for line, position in zip(odds, searching, strict=True):
         one = lost[position]
-        allowed = [columns[identity] for identity in open_[position]]
+        allowed = [columns[track_id] for track_id in newer[position]]
         ranked = sorted(allowed, key=lambda column: (-line[column], column))
         best = float(line[ranked[0]])
         margin = best - float(line[ranked[1]]) if len(ranked) > 1 else np.inf
         probability = 1 / (1 + float(np.exp(-best)))
-        least = MIN_PROBABILITY if _is_comparable(one.appearance, record) else MIN_PROBABILITY_WITHOUT_LOOKS
-        if probability < least or margin < MARGIN:
-            one.best, one.num_agreeing = -1, 0
+        comparable = _is_comparable(one.appearance, record)
+        if margin < MARGIN or probability < (MIN_PROBABILITY if comparable else MIN_PROBABILITY_WITHOUT_EMBEDDINGS):
+            one.best_id, one.num_consistent = -1, 0
             continue
-        identity = ids[ranked[0]]
-        one.num_agreeing = one.num_agreeing + 1 if identity == one.best else 1
-        one.best = identity
-        if one.num_agreeing >= AGREEING_FRAMES:
-            answers[position] = Match(identity, probability)
-    return answers
+        track_id = ids[ranked[0]]
+        one.num_consistent = one.num_consistent + 1 if track_id == one.best_id else 1
+        one.best_id = track_id
+        if one.num_consistent >= CONSISTENT_FRAMES:
+            matches[position] = Match(track_id, probability)
+    return matches
 
 
-def _log_odds(appearance: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Floats:
-    """(L, C) that row c is what l was."""
-    values = features(appearance, record, rows)
-    has_looks = np.isfinite(values[..., 4])
-    values = np.nan_to_num(values)
-    odds = np.where(has_looks, values @ WEIGHTS, values @ WEIGHTS_WITHOUT_LOOKS)
-    possible: Floats = np.where(values[..., 3] <= MAX_SIZE, odds, NEVER)
-    return possible
+def features(appearances: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Float64Array:
+    """Compute the evidence (L, C, `FEATURES`) that each of C rows of a frame is each of L lost objects.
 
+    Shape, size and appearance are taken from the most similar view of the object, each independently.
 
-def features(appearance: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Floats:
-    """(L, C, `FEATURES`) of L lost objects and C rows of a frame.
+        constant    1
+        distance    distance from the predicted position in units of its uncertainty, at most 4; decays with time
+                    (`DISTANCE_SECONDS`)
+        shape       IoU of the silhouettes, each over its own box
+        size        absolute logarithm of the ratio of the square roots of the areas
+        appearance  cosine similarity of the embeddings; NaN if they cannot be compared
+        seconds     time since the object was last seen, at most `MAX_SECONDS`
 
-    constant: 1. distance: from where it would be by now, in units of how uncertain that is, up to 4, and less with time
-    (`MEMORY_SECONDS`). shape: IoU of the silhouettes, each over its own box. size: difference of the areas' square
-    roots, as a logarithm, absolute. looks: cosine of the embeddings; NaN where there are none. seconds: since it was
-    seen, up to `MAX_SECONDS`. Of an object's views the one that is most like the row counts, for shape, size and looks
-    each.
+    Args:
+        appearances: appearances of L objects, at least one.
+        record: the frame.
+        rows: C rows of the frame.
     """
     boxes = record.boxes[list(rows)].astype(np.float64)  # (C, 4)
-    shapes = record.rasters[list(rows)].reshape(len(rows), -1) > 0  # (C, T)
-    areas = mask_areas(boxes, shapes)
-    begins = np.concatenate([[0], np.cumsum([len(one.areas) for one in appearance])[:-1]])  # views of all, one by one
-    silhouettes = np.concatenate([one.silhouettes for one in appearance])  # (sum V, T)
-    values = np.ones((len(appearance), len(rows), len(FEATURES)))
-    values[..., 1] = _distances(appearance, record, boxes)
-    values[..., 2] = np.maximum.reduceat(silhouette_ious(silhouettes, shapes), begins, axis=0)
-    seen = np.concatenate([one.areas for one in appearance])[:, None]
-    size = np.abs(np.log((areas[None] + 1) / (seen + 1))) / 2
-    values[..., 3] = np.minimum.reduceat(size, begins, axis=0)
-    values[..., 4] = _cosines(appearance, record, rows)
-    values[..., 5] = np.array([min(record.time_seconds - one.seen_seconds, MAX_SECONDS) for one in appearance])[:, None]
+    row_silhouettes = record.mask_logits[list(rows)].reshape(len(rows), -1) > 0  # (C, T)
+    row_areas = mask_areas(boxes, row_silhouettes)
+    # First view of each object among the views of all.
+    starts = np.concatenate([[0], np.cumsum([len(one.areas) for one in appearances])[:-1]])
+    silhouettes = np.concatenate([one.silhouettes for one in appearances])  # (sum V, T)
+    values = np.ones((len(appearances), len(rows), len(FEATURES)))
+    values[..., 1] = _distances(appearances, record, boxes)
+    values[..., 2] = np.maximum.reduceat(silhouette_ious(silhouettes, row_silhouettes), starts, axis=0)
+    areas = np.concatenate([one.areas for one in appearances])[:, None]
+    size = np.abs(np.log((row_areas[None] + 1) / (areas + 1))) / 2
+    values[..., 3] = np.minimum.reduceat(size, starts, axis=0)
+    values[..., 4] = _cosines(appearances, record, rows)
+    elapsed = np.array([min(record.time_seconds - one.seen_seconds, MAX_SECONDS) for one in appearances])
+    values[..., 5] = elapsed[:, None]
     return values
 
 
-def _distances(appearance: Sequence[Appearance], record: FrameRecord, boxes: Floats) -> Floats:
-    """(L, C)."""
-    last = np.array([one.box for one in appearance])  # (L, 4)
-    velocity = np.array([one.velocity for one in appearance])  # (L, 2)
-    elapsed = np.array([max(record.time_seconds - one.seen_seconds, 0.0) for one in appearance])[:, None]  # (L, 1)
+def _log_odds(appearances: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Float64Array:
+    """Compute the log odds (L, C) that a row is an object."""
+    values = features(appearances, record, rows)
+    comparable = np.isfinite(values[..., 4])
+    values = np.nan_to_num(values)
+    odds = np.where(comparable, values @ WEIGHTS, values @ WEIGHTS_WITHOUT_EMBEDDINGS)
+    possible: Float64Array = np.where(values[..., 3] <= MAX_SIZE, odds, EXCLUDED)
+    return possible
+
+
+def _distances(appearances: Sequence[Appearance], record: FrameRecord, boxes: Float64Array) -> Float64Array:
+    """Compute the feature `distance` (L, C) of boxes (C, 4)."""
+    last = np.array([one.box for one in appearances])  # (L, 4)
+    velocity = np.array([one.velocity for one in appearances])  # (L, 2)
+    elapsed = np.array([max(record.time_seconds - one.seen_seconds, 0.0) for one in appearances])[:, None]  # (L, 1)
     height, width = record.tracked.instances.image_size
-    centre = (last[:, :2] + last[:, 2:]) / 2
-    centre = centre + velocity * COASTING_SECONDS * (1 - np.exp(-elapsed / COASTING_SECONDS))
-    centre = centre.clip(0, (width, height))  # what left the picture comes back where it left
+    predicted = (last[:, :2] + last[:, 2:]) / 2
+    predicted = predicted + velocity * COASTING_SECONDS * (1 - np.exp(-elapsed / COASTING_SECONDS))
+    predicted = predicted.clip(0, (width, height))  # an object that left the image returns where it left
     size = np.sqrt((last[:, 2:] - last[:, :2]).prod(axis=1, keepdims=True)).clip(min=4.0)  # (L, 1)
-    found = (boxes[:, :2] + boxes[:, 2:]) / 2
-    distance = np.hypot(*(found[None] - centre[:, None]).transpose(2, 0, 1))  # (L, C)
-    distances: Floats = (distance / (size * (0.5 + DRIFT * elapsed))).clip(max=4.0) * np.exp(-elapsed / MEMORY_SECONDS)
-    return distances
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distance = np.hypot(*(centres[None] - predicted[:, None]).transpose(2, 0, 1))  # (L, C)
+    relative = (distance / (size * (0.5 + DRIFT * elapsed))).clip(max=4.0)
+    decayed: Float64Array = relative * np.exp(-elapsed / DISTANCE_SECONDS)
+    return decayed
 
 
 def _is_comparable(appearance: Appearance, record: FrameRecord) -> bool:
-    """Whether both have embeddings, and those of one length: another network's say nothing."""
-    known, found = appearance.embeddings, record.embeddings
-    return known is not None and found is not None and known.shape[1] == found.shape[1]
+    """Return whether both have embeddings of the same length; those of another network are not comparable."""
+    known, current = appearance.embeddings, record.embeddings
+    return known is not None and current is not None and known.shape[1] == current.shape[1]
 
 
-def _cosines(appearance: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Floats:
-    """(L, C); NaN where one of the two has no embedding, or one of another length."""
-    cosines = np.full((len(appearance), len(rows)), np.nan)
+def _cosines(appearances: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Float64Array:
+    """Compute the feature `appearance` (L, C); NaN if the embeddings cannot be compared."""
+    cosines = np.full((len(appearances), len(rows)), np.nan)
     if record.embeddings is None:
         return cosines
-    found = record.embeddings[list(rows)]
+    current = record.embeddings[list(rows)]
     known = [
         (position, one.embeddings)
-        for position, one in enumerate(appearance)
+        for position, one in enumerate(appearances)
         if one.embeddings is not None and _is_comparable(one, record)
     ]
     if known:
-        begins = np.concatenate([[0], np.cumsum([len(views) for _, views in known])[:-1]])
-        products = np.concatenate([views for _, views in known]) @ found.T
-        cosines[[position for position, _ in known]] = np.maximum.reduceat(products, begins, axis=0)
+        starts = np.concatenate([[0], np.cumsum([len(views) for _, views in known])[:-1]])
+        products = np.concatenate([views for _, views in known]) @ current.T
+        cosines[[position for position, _ in known]] = np.maximum.reduceat(products, starts, axis=0)
     return cosines

@@ -62,7 +62,7 @@ def with_status(selection: Selection, track_ids: Sequence[int]) -> Selection:
     """
     if not selection.rows:
         return replace(selection, status=PromptStatus(selection.prompt_id, "none"))
-    # A mask merged from several objects has no identity.
+    # A mask merged from several objects has no track id.
     track_id = track_ids[selection.rows[0]] if selection.mask is None else TENTATIVE
     confidence = min(max(max(selection.scores), 0.0), 1.0)
     return replace(selection, status=PromptStatus(selection.prompt_id, "bound", confidence, track_id))

@@ -73,7 +73,7 @@ class SavedTargets:
             dict(self._loaded),
             history,
             tuple(
-                (prompt, one.track_id, matched_id, galleries.matched_seconds(one.track_id), appearance)
+                (prompt, one.track_id, matched_id, galleries.verified_seconds(one.track_id), appearance)
                 for prompt, one, matched_id, appearance in current
                 if one is not None
             ),
@@ -91,8 +91,8 @@ class SavedTargets:
 
 
 _Current = tuple[SpatialPrompt, int, int, float, Appearance | None]
-"""A prompt, its target's track id, the one under which it was re-identified, the time until which it looked like
-itself, and its appearance before it was re-identified."""
+"""A prompt, its target's track id, the one under which the target was re-identified, the last time at which its
+appearance was verified, and its appearance before it was re-identified."""
 
 
 def fingerprint(prompt: SpatialPrompt) -> int:

@@ -1,4 +1,12 @@
-"""One prompt and the objects that it could mean."""
+"""One prompt, the objects that it could mean, and its location.
+
+Hypothesis        one object that the prompt could mean
+Target            the prompt with its hypotheses; one of them is selected
+carry             follow hypotheses without a track id from frame to frame
+is_step           whether a prompt only selects another hypothesis of an earlier one
+inner_point       a point prompt inside an object
+transform_prompt  move a prompt with its target
+"""
 
 from __future__ import annotations
 
@@ -8,91 +16,96 @@ from typing import Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from streamseg.geometry import box_iou
 from streamseg.prompting.appearance import Appearance, silhouette_ious
 from streamseg.prompting.history import FrameRecord
-from streamseg.structures.arrays import Float64Array
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.instances import CORRECTION_MARGIN, TENTATIVE
-from streamseg.structures.message import CropMask
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, SpatialPrompt
 
 __all__ = ["Hypothesis", "Target", "carry", "inner_point", "is_step", "transform_prompt"]
 
 MIN_OVERLAP: Final = 0.4
-"""Mean of box IoU and IoU of the silhouettes, each over its own box, from one frame to the next, for an object that has
-no identity yet."""
+"""Minimum mean of the box IoU and the IoU of the silhouettes, each over its own box, between consecutive frames, for an
+object without a track id."""
 MIN_BOX_IOU: Final = 0.2
-"""Of those boxes: a part of it, or what is alike beside it, is not the object."""
+"""Minimum box IoU for the same: a part of the object, or a similar object beside it, is not the object."""
+MIN_SIDE_PX: Final = 1.0
+"""Minimum side of a box when a scale is computed: a narrower box does not determine the scale."""
+MAX_MASK_SIDE_PX: Final = 8192
+"""Maximum side of a transformed mask. No camera's image is larger, and neither is the mask of an object in it."""
 
 
 @dataclass
 class Hypothesis:
-    """One object that could be meant."""
+    """One object that the prompt could mean."""
 
     track_id: int
-    """`TENTATIVE`, or below where it is remembered from before the identities started afresh."""
+    """Track id; `TENTATIVE`, or a smaller placeholder if the object is from before the tracks started afresh."""
     row: int = -1
-    """Of the newest frame, while tentative; -1 where it has an identity, or went before it was given one."""
-    first_box: npt.NDArray[np.float32] | None = field(default=None, compare=False)
-    """(4,) xyxy, where it was when it was asked for; None of one that is remembered."""
-    last_box: npt.NDArray[np.float32] | None = field(default=None, compare=False)
-    """(4,) xyxy, where it was seen last, of one that is gone."""
+    """Row in the newest frame while tentative; -1 with a track id, or if it was lost while tentative."""
+    first_box: Float32Array | None = field(default=None, compare=False)
+    """Box (4,) xyxy in the frame on which the prompt was evaluated; None for an object from an earlier run."""
+    last_box: Float32Array | None = field(default=None, compare=False)
+    """Last seen box (4,) xyxy of an object that was carried."""
 
     @property
     def is_gone(self) -> bool:
-        """It went before it had an identity: nobody can ever find it again."""
+        """True if it was lost while tentative; it cannot be re-identified."""
         return self.track_id == TENTATIVE and self.row < 0
 
     def row_in(self, record: FrameRecord) -> int:
-        """Its row in the newest frame; -1 where it is not seen."""
+        """Return its row in the newest frame; -1 if it is not visible."""
         return self.row if self.track_id == TENTATIVE else record.rows.get(self.track_id, -1)
 
 
 @dataclass
 class Target:
-    """What a prompt is bound to; to nothing while there are no candidates."""
+    """The object that a prompt means; unknown while there are no hypotheses."""
 
     prompt: SpatialPrompt
     hypotheses: list[Hypothesis] = field(default_factory=list)
-    """In the order in which `step` goes through them."""
+    """Objects that the prompt could mean, in the order in which `step` selects them."""
     position: int = 0
-    """Of the candidate that answers."""
+    """Position of the selected hypothesis."""
     matched_id: int = TENTATIVE
-    """The identity under which it was found again, after its own was lost."""
+    """Track id under which the target was re-identified, after its own was lost; else `TENTATIVE`."""
     confidence: float = 1.0
-    """That what was found again is the object: the product of all the times."""
+    """Probability that the re-identified object is the target: the product over all re-identifications."""
     appearance: Appearance | None = None
-    """As it was before it was found again, or before the identities started afresh."""
+    """Appearance before the target was re-identified, or before the tracks started afresh."""
     bridge: Hypothesis | None = None
-    """What lay in its object's place when the tracker lost that, and stays there: it answers meanwhile."""
+    """Object without a track id that appeared in the target's place when its track was lost; selected meanwhile."""
     is_rejected: bool = False
-    """Its object's identity is seen, and is another object."""
+    """True if the target's track is visible, but is another object."""
     whole_id: int = TENTATIVE
-    """What its object is a part of, where that answers for it."""
+    """Track id of the whole that substitutes for the target, which is a part of it; else `TENTATIVE`."""
     evaluated_seconds: float = float("inf")
-    """When the picture was taken in which its candidates were found."""
+    """Capture time of the frame in which the hypotheses were found."""
     is_evaluated: bool = False
-    """The frame that the sender saw has had its say."""
+    """True once the prompt has been evaluated on the frame its sender saw."""
     location: SpatialPrompt = field(init=False)
-    """The prompt on the frame of its candidates' `first_box`; where it is asked again once all of them are gone."""
+    """The prompt in the frame of its hypotheses' `first_box`. It is evaluated there again once all of them are gone."""
 
     def __post_init__(self) -> None:
         self.location = self.prompt
 
     @property
     def hypothesis(self) -> Hypothesis | None:
-        """The one that answers."""
+        """The selected hypothesis; None while there are none."""
         return self.hypotheses[self.position] if self.hypotheses else None
 
     def row_in(self, record: FrameRecord, rejected: Collection[int] = ()) -> int:
-        """Its object's row in the newest frame; -1 where it is not seen. Its own identity goes before a found one.
+        """Return the target's row in the newest frame; -1 if it is not visible.
+
+        Its own track takes precedence over the one under which it was re-identified, which is then forgotten.
 
         Args:
-            sighting: the newest frame.
-            denied: identities that are other objects.
+            record: the newest frame.
+            rejected: track ids that are other objects.
         """
         hypothesis = self.hypothesis
         if hypothesis is None:
@@ -104,103 +117,100 @@ class Target:
             self.matched_id, self.confidence = TENTATIVE, 1.0
         return row
 
-    def row_before(self, before: FrameRecord) -> int:
-        """Its object's row in the frame before the newest, where it had an identity there; else -1."""
+    def previous_row(self, before: FrameRecord) -> int:
+        """Return the target's row in the frame before the newest; -1 if it had no visible track there."""
         hypothesis = self.hypothesis
         if hypothesis is None:
             return -1
         return before.rows.get(self.matched_id if self.matched_id >= 0 else hypothesis.track_id, -1)
 
+    def allowed_wholes(self) -> Collection[int] | None:
+        """Return the track ids of objects that may substitute for the target; None for all.
+
+        Foreground points mean any object at their place. A box, a mask or a background point restricts the outline, so
+        only objects among the hypotheses fit the prompt.
+        """
+        match self.prompt:
+            case PointPrompt(point_labels=labels) if all(labels):
+                return None
+            case _:
+                return {one.track_id for one in self.hypotheses}
+
     def bind(self, hypotheses: Sequence[Hypothesis]) -> None:
-        """To these objects, the one that the prompt's `step` says first."""
+        """Set the hypotheses, at least one, and select the one that the prompt's `step` specifies."""
         self.hypotheses = list(hypotheses)
-        self._choose(self.prompt.step % len(hypotheses))
+        self._select(self.prompt.step % len(hypotheses))
 
     def rebuild(self, hypotheses: Sequence[Hypothesis], position: int, record: FrameRecord, row: int) -> None:
-        """To what lies around its object by now, in place of what did when it was asked.
+        """Replace the hypotheses by the objects that the target can be confused with now.
 
         Args:
-            candidates: found in the newest frame.
-            position: of its object among them.
-            sighting: the newest frame.
-            row: of its object there.
+            hypotheses: found in the newest frame.
+            position: position of the target among them.
+            record: the newest frame.
+            row: row of the target in it.
         """
         known, self.hypotheses, self.position = self.hypothesis, list(hypotheses), position
         if known is not None:
-            self._go_along(known, record.boxes[row])
+            self._move(known, record.boxes[row])
             if known.track_id != TENTATIVE:
-                # Its own identity goes on, which need not be the one that it was found under.
+                # Keep its own track id, which may differ from the one under which it was re-identified.
                 self.hypotheses[position] = replace(known, first_box=record.boxes[row])
 
     def advance(self, prompt: SpatialPrompt, record: FrameRecord) -> None:
-        """To another step: as many candidates on as the step went up, those left out that are not there."""
+        """Change to a prompt with another `step`: select the hypothesis that many visible ones further on."""
         steps, self.prompt = prompt.step - self.prompt.step, prompt
-        here = [
+        available = [
             position
             for position, hypothesis in enumerate(self.hypotheses)
             if position == self.position or hypothesis.row_in(record) >= 0
         ]
-        if len(here) > 1:
-            chosen = here[(here.index(self.position) + steps) % len(here)]
+        if len(available) > 1:
+            chosen = available[(available.index(self.position) + steps) % len(available)]
             if chosen != self.position:
-                self._choose(chosen)
+                self._select(chosen)
 
     def drop_gone(self, record: FrameRecord) -> None:
-        """Where its candidate went before it had an identity: to the next one that is there, else to nothing."""
+        """If the selected hypothesis is gone, select the next visible one; if there is none, drop them all."""
         hypothesis = self.hypothesis
-        if hypothesis is not None and hypothesis.is_gone and not self.switch(record):
+        if hypothesis is not None and hypothesis.is_gone and not self.select_next(record):
             self.hypotheses = []
             if hypothesis.last_box is not None:
-                self._go_along(hypothesis, hypothesis.last_box)
+                self._move(hypothesis, hypothesis.last_box)
 
-    def switch(self, record: FrameRecord) -> bool:
-        """For the next candidate that is there; False where there is none."""
-        order = [*range(self.position + 1, len(self.hypotheses)), *range(self.position)]
-        there = [position for position in order if self.hypotheses[position].row_in(record) >= 0]
-        if there:
-            self._choose(there[0])
-        return bool(there)
+    def select_next(self, record: FrameRecord) -> bool:
+        """Select the next visible hypothesis; return False if there is none."""
+        others = [*range(self.position + 1, len(self.hypotheses)), *range(self.position)]
+        visible = [position for position in others if self.hypotheses[position].row_in(record) >= 0]
+        if visible:
+            self._select(visible[0])
+        return bool(visible)
 
-    def _go_along(self, hypothesis: Hypothesis, box: npt.NDArray[np.float32]) -> None:
+    def _move(self, hypothesis: Hypothesis, box: Float32Array) -> None:
         if hypothesis.first_box is not None:
             self.location = transform_prompt(self.location, hypothesis.first_box, box)
 
-    def _choose(self, position: int) -> None:
+    def _select(self, position: int) -> None:
         self.position, self.matched_id, self.confidence, self.appearance = position, TENTATIVE, 1.0, None
         self.bridge, self.whole_id, self.is_rejected = None, TENTATIVE, False
 
-    def allowed_stand_ins(self) -> Collection[int] | None:
-        """The identities that may answer for a part; None for all.
-
-        A click means what is seen at its place; whatever says more (a box, a mask, a background point) means an object
-        of that outline, and only what was among the candidates has passed.
-        """
-        if isinstance(self.prompt, PointPrompt) and all(self.prompt.point_labels):
-            return None
-        return {one.track_id for one in self.hypotheses}
-
-
-def is_step(before: SpatialPrompt, after: SpatialPrompt) -> bool:
-    """Whether two prompts of one id mean the same place, and the second another of the objects there."""
-    if type(before) is not type(after) or before.step == after.step:
-        return False
-    return replace(before, step=0, frame_index=None) == replace(after, step=0, frame_index=None)
-
 
 def carry(hypotheses: Sequence[Hypothesis], before: FrameRecord, after: FrameRecord) -> None:
-    """Take candidates without an identity from one frame to the next by their overlap; they may get one there.
+    """Move hypotheses without a track id from one frame to the next by overlap; they may receive a track id there.
 
-    What had an identity before is another object and is not taken.
+    An object whose track was visible before is another object, and is not matched.
     """
     moving = [one for one in hypotheses if one.row >= 0]
     if not moving:
         return
-    free = [row for row, identity in enumerate(after.track_ids) if identity < 0 or identity not in before.rows]
+    free = [row for row, track_id in enumerate(after.track_ids) if track_id < 0 or track_id not in before.rows]
     rows = [one.row for one in moving]
     overlap = np.zeros((len(rows), 0))
     if free:
         boxes = box_iou(torch.from_numpy(before.boxes[rows]), torch.from_numpy(after.boxes[free])).numpy()
-        shapes = [(one.rasters[chosen] > 0).reshape(len(chosen), -1) for one, chosen in ((before, rows), (after, free))]
+        shapes = [
+            (one.mask_logits[chosen] > 0).reshape(len(chosen), -1) for one, chosen in ((before, rows), (after, free))
+        ]
         overlap = (boxes + silhouette_ious(*shapes)) / 2 * (boxes >= MIN_BOX_IOU)
     for one, line in zip(moving, overlap, strict=True):
         one.last_box = before.boxes[one.row]
@@ -208,36 +218,34 @@ def carry(hypotheses: Sequence[Hypothesis], before: FrameRecord, after: FrameRec
         one.row = free[best] if best >= 0 and line[best] >= MIN_OVERLAP else -1
         if one.row >= 0:
             one.track_id = after.track_ids[one.row]
-    # One without an identity is asked for by its row, one with an identity by that.
+    # Without a track id a hypothesis is found by its row, with one by the track id.
     for one in moving:
         if one.track_id != TENTATIVE:
             one.row = -1
 
 
+def is_step(before: SpatialPrompt, after: SpatialPrompt) -> bool:
+    """Return whether two prompts of one id have the same location, and the second selects another hypothesis."""
+    if type(before) is not type(after) or before.step == after.step:
+        return False
+    return replace(before, step=0, frame_index=None) == replace(after, step=0, frame_index=None)
+
+
 def inner_point(prompt_id: str, record: FrameRecord, row: int) -> PointPrompt:
-    """A point on an object, well inside of it where it is solid."""
-    raster = record.rasters[row].astype(np.float32)
-    inside = raster > 0
+    """Return a prompt for a point on an object, near its centre of mass."""
+    inside = record.mask_logits[row].astype(np.float32) > 0
     x0, y0, x1, y1 = record.boxes[row].tolist()
     if not inside.any():
         return PointPrompt(prompt_id, (((x0 + x1) / 2, (y0 + y1) / 2),), (1,))
     rows, columns = np.nonzero(inside)
     # The cell on the object that is nearest to its centre of mass.
     nearest = int(np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2))
-    shares = (np.array([columns[nearest], rows[nearest]]) + 0.5) / len(raster)
-    shares = shares * (1 + 2 * CORRECTION_MARGIN) - CORRECTION_MARGIN
-    return PointPrompt(prompt_id, ((x0 + float(shares[0]) * (x1 - x0), y0 + float(shares[1]) * (y1 - y0)),), (1,))
+    relative = (np.array([columns[nearest], rows[nearest]]) + 0.5) / len(inside)
+    relative = relative * (1 + 2 * CORRECTION_MARGIN) - CORRECTION_MARGIN
+    return PointPrompt(prompt_id, ((x0 + float(relative[0]) * (x1 - x0), y0 + float(relative[1]) * (y1 - y0)),), (1,))
 
 
-MIN_SIDE_PX = 1.0
-"""Of a box: what is narrower says nothing about the scale."""
-MAX_MASK_SIDE_PX = 8192
-"""No camera's picture is larger, and no mask that means an object in it."""
-
-
-def transform_prompt(
-    prompt: SpatialPrompt, before: npt.NDArray[np.float32], after: npt.NDArray[np.float32]
-) -> SpatialPrompt:
+def transform_prompt(prompt: SpatialPrompt, before: Float32Array, after: Float32Array) -> SpatialPrompt:
     """Move a prompt with its target: shift and scale it from one box to another.
 
     Args:

@@ -1,4 +1,4 @@
-"""Prompts that make sense: for a picture's size, and in a configuration."""
+"""Validate prompts against an image size; build prompts from the configuration."""
 
 from __future__ import annotations
 
@@ -12,42 +12,41 @@ __all__ = ["check_prompts", "prompts_from_config"]
 
 
 def check_prompts(prompts: Sequence[Prompt], image_size: tuple[int, int]) -> None:
-    """Refuse prompts that no picture of `image_size` (H, W) can answer.
+    """Reject prompts that cannot match any object of an image of size (H, W).
 
     Raises:
-        DataError: a point lies outside the picture, or a box or a mask wholly outside; the first one is named.
+        DataError: a point lies outside the image, or a box or a mask lies wholly outside; the first one is named.
     """
     height, width = image_size
     for prompt in prompts:
-        if isinstance(prompt, PointPrompt):
+        fault = _location_fault(prompt, image_size)
+        if fault is not None:
+            raise DataError(f"prompt {prompt.prompt_id!r}: {fault} of {width}x{height}")
+
+
+def _location_fault(prompt: Prompt, image_size: tuple[int, int]) -> str | None:
+    """Return why a prompt does not fit an image, up to the size of the image; None if it fits."""
+    height, width = image_size
+    match prompt:
+        case PointPrompt():
             for x, y in prompt.point_coords:
                 if not (0 <= x <= width and 0 <= y <= height):
-                    raise DataError(
-                        f"prompt {prompt.prompt_id!r}: the point [{x:g}, {y:g}] lies outside the picture"
-                        f" of {width}x{height}"
-                    )
-        elif isinstance(prompt, BoxPrompt):
-            x0, y0, x1, y1 = prompt.box
+                    return f"point [{x:g}, {y:g}] lies outside the image"
+        case BoxPrompt(box=(x0, y0, x1, y1)):
             if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-                raise DataError(
-                    f"prompt {prompt.prompt_id!r}: the box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] lies outside the picture"
-                    f" of {width}x{height}"
-                )
-        elif isinstance(prompt, MaskPrompt):
-            mask = prompt.mask
+                return f"box [{x0:g}, {y0:g}, {x1:g}, {y1:g}] lies outside the image"
+        case MaskPrompt(mask=mask):
             crop = mask.crop[max(-mask.y, 0) : max(height - mask.y, 0), max(-mask.x, 0) : max(width - mask.x, 0)]
             if not crop.any():
-                raise DataError(
-                    f"prompt {prompt.prompt_id!r}: the mask at [{mask.x}, {mask.y}] has no pixel in the picture"
-                    f" of {width}x{height}"
-                )
+                return f"mask at [{mask.x}, {mask.y}] has no pixel inside the image"
+    return None
 
 
 def prompts_from_config(configs: Sequence[PromptConfig]) -> tuple[Prompt, ...]:
-    """The prompts that a configuration asks; one without points, box and text is everything.
+    """Return the prompts of a configuration; an entry without points, box and text selects everything.
 
     Raises:
-        DataError: a prompt contradicts itself.
+        DataError: a prompt is inconsistent.
     """
     prompts: list[Prompt] = []
     for config in configs:

@@ -8,7 +8,7 @@ import pytest
 from streamseg.prompting.appearance import APPEARANCE_VIEWS, NUM_CELLS, Appearance, mask_areas, silhouette_ious
 from streamseg.prompting.history import FrameRecord, record_frame
 from tests.support.shapes import Shape
-from tests.support.tracked_shapes import BOX, CUP, shifted, frame_of
+from tests.support.tracked_shapes import BOX, CUP, frame_of, shifted
 
 
 def film(shapes: list[Shape], embeddings: list[tuple[float, ...]] | None = None, fps: float = 10.0):

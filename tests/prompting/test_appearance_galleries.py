@@ -15,7 +15,7 @@ from streamseg.prompting.appearance import (
     EmbeddingGallery,
 )
 from streamseg.prompting.history import FrameRecord, record_frame
-from tests.support.tracked_shapes import BOX, CUP, KITE, Objects, Run, click, shifted, status_of, frame_of
+from tests.support.tracked_shapes import BOX, CUP, KITE, Objects, Run, click, frame_of, shifted, status_of
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 ON_CUP = click(CUP.x, CUP.y)
@@ -92,7 +92,7 @@ def test_when_it_was_last_itself():
     gallery = EmbeddingGallery()
     for index, appearance in enumerate([RED, RED, RED, RED, BLUE, BLUE]):
         gallery.reject(frame({1: appearance}, index / 10), [1])
-    assert gallery.matched_seconds == pytest.approx(0.3)
+    assert gallery.verified_seconds == pytest.approx(0.3)
 
 
 # ---- in the life of a prompt

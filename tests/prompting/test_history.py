@@ -41,7 +41,7 @@ def test_identities_are_looked_up():
     record = record_frame(FRAME, 3, 0.1)
     assert record.rows == {4: 0, 2: 2, 9: 3}
     assert record.track_ids == (4, -1, 2, 9)
-    assert record.rasters.shape == (4, SILHOUETTE_SIZE, SILHOUETTE_SIZE)
+    assert record.mask_logits.shape == (4, SILHOUETTE_SIZE, SILHOUETTE_SIZE)
     assert record.embeddings is None
 
 
@@ -65,8 +65,8 @@ def test_old_frames_go_and_the_newest_stays():
     assert kept.position(197) is None, "was dropped"
     assert kept.position(0) is None, "is too old"
     assert [one.frame_index for one in kept.since(len(kept) - 2)] == [196, 198]
-    assert [row for _, row in kept.of(2)] == [2] * len(kept)
-    assert kept.of(-1) == kept.of(77) == []
+    assert [row for _, row in kept.observations(2)] == [2] * len(kept)
+    assert kept.observations(-1) == kept.observations(77) == []
     kept.add(record_frame(FRAME, 500, 60.0))
     assert len(kept) == 1
 

@@ -24,11 +24,11 @@ def test_since(frames: list[set[int]], after: float, expected: set[int]):
     first_seen = FirstSeen()
     for index, ids in enumerate(frames):
         first_seen.update(ids, float(index))
-    assert first_seen.since(after) == expected
+    assert first_seen.started_after(after) == expected
 
 
 def test_of_nothing_there_is_nothing():
-    assert FirstSeen().since(float("-inf")) == frozenset()
+    assert FirstSeen().started_after(float("-inf")) == frozenset()
 
 
 @given(st.lists(st.sets(st.integers(0, 6), max_size=5), min_size=1, max_size=20), st.integers(-1, 20))
@@ -37,7 +37,7 @@ def test_as_if_everything_were_looked_up(frames: list[set[int]], after: int):
     for index, ids in enumerate(frames):
         first_seen.update(ids, float(index))
     began = {one: min(index for index, ids in enumerate(frames) if one in ids) for one in set().union(*frames)}
-    assert first_seen.since(float(after)) == {one for one in frames[-1] if began[one] > after}
+    assert first_seen.started_after(float(after)) == {one for one in frames[-1] if began[one] > after}
 
 
 def test_what_went_long_ago_is_forgotten_and_nothing_else():
@@ -45,4 +45,4 @@ def test_what_went_long_ago_is_forgotten_and_nothing_else():
     for second in range(int(3 * FIRST_SEEN_MEMORY_SECONDS)):
         first_seen.update({0, 10 + second}, float(second))
     assert FIRST_SEEN_MEMORY_SECONDS < len(first_seen) < 1.5 * FIRST_SEEN_MEMORY_SECONDS
-    assert first_seen.since(0.0) == {10 + second}
+    assert first_seen.started_after(0.0) == {10 + second}

@@ -89,8 +89,8 @@ def appearance_of(objects: Objects, track_id: int) -> Appearance:
 
 def test_what_another_run_knew_is_waited_for_under_an_identity_of_nobody():
     frames = Frames(cup=Target(CLICK), box=Target(click(BOX.x, BOX.y, prompt_id="box")))
-    frames.locator.recall(frames.targets["cup"], appearance_of(BOTH, 1))
-    frames.locator.recall(frames.targets["box"], appearance_of(BOTH, 8))
+    frames.locator.search_for(frames.targets["cup"], appearance_of(BOTH, 1))
+    frames.locator.search_for(frames.targets["box"], appearance_of(BOTH, 8))
     keys = [one.hypotheses[0].track_id for one in frames.targets.values()]
     assert max(keys) < TENTATIVE
     assert len(set(keys)) == 2

@@ -12,7 +12,7 @@ from streamseg.prompting.prompt_tracker import WHOLE_CONFIDENCE
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from tests.support.parts import ON_SHIRT, PERSON, SHIRT, SPEED, ids, walk
 from tests.support.shapes import Shape
-from tests.support.tracked_shapes import Objects, Run, click, shifted, status_of, frame_of
+from tests.support.tracked_shapes import Objects, Run, click, frame_of, shifted, status_of
 
 WALL = Shape(160, 100, 300, 180, "rectangle", score=0.5)
 
@@ -106,8 +106,8 @@ def test_of_nothing_known_nothing_stands_in():
     wholes = PartRelations()
     frame = record_frame(frame_of([(1, PERSON), (2, SHIRT)]), 0, 0.0)
     wholes.update(frame, {})
-    assert wholes.stand_in(2, frame) == -1
-    wholes.begin(2, [])
-    assert set(wholes.parts) == {2}
-    wholes.keep([])
-    assert not wholes.parts
+    assert wholes.substitute(2, frame) == -1
+    wholes.start(2, [])
+    assert set(wholes.part_ids) == {2}
+    wholes.retain([])
+    assert not wholes.part_ids

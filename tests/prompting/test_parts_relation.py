@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from streamseg.prompting.parts import (
-    MAX_RESTING_SECONDS,
-    MAX_SECONDS,
-    PATIENCE,
-    VIEW_SECONDS,
-    WHOLE_VIEWS,
+    MAX_RESTING_SUBSTITUTION_SECONDS,
+    MAX_SUBSTITUTION_SECONDS,
+    SUBSTITUTION_RATIO,
+    EMBEDDING_INTERVAL_SECONDS,
+    MAX_EMBEDDINGS,
     PartRelation,
 )
 from tests.support.parts import ON_SHIRT, PERSON, SPEED, ids, walk
@@ -39,7 +39,7 @@ def test_a_part_that_comes_and_goes():
         pytest.param([CUP] * 12 + [shifted(CUP, 25 * step, -30 * step) for step in range(1, 4)], 0, id="carried-away"),
         pytest.param([CUP] * 12 + [shifted(CUP, 40 * step) for step in range(1, 4)], 0, id="pushed-along"),
         pytest.param([shifted(CUP, -7 * (11 - step)) for step in range(12)], 0, id="slid-into-the-place"),
-        pytest.param([CUP] * 12, round(MAX_RESTING_SECONDS * FPS), id="gone-from-one-picture-to-the-next"),
+        pytest.param([CUP] * 12, round(MAX_RESTING_SUBSTITUTION_SECONDS * FPS), id="gone-from-one-picture-to-the-next"),
     ],
 )
 def test_a_table_does_not_answer_for_a_cup(cups: list[Shape], after: int):
@@ -68,22 +68,22 @@ def test_not_for_ever():
     stands = ids(run.statuses([still] * alone, ON_SHIRT))
     bound = stands.count(("bound", 1))
     assert stands == [("bound", 1)] * bound + [("lost", 2)] * (alone - bound)
-    assert bound == pytest.approx(PATIENCE * (together - 1), abs=1)
-    assert bound / FPS < MAX_SECONDS
+    assert bound == pytest.approx(SUBSTITUTION_RATIO * (together - 1), abs=1)
+    assert bound / FPS < MAX_SUBSTITUTION_SECONDS
 
 
 def test_the_first_look_of_a_whole_and_the_last_ones_are_kept():
-    pair = PartRelation.begin(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
-    appearance = np.eye(WHOLE_VIEWS + 3, dtype=np.float32)
+    pair = PartRelation.start(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
+    appearance = np.eye(MAX_EMBEDDINGS + 3, dtype=np.float32)
     for index, look in enumerate(appearance):
-        pair.add(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 1.0, index * VIEW_SECONDS)
-        pair.view(look, index * VIEW_SECONDS)
-        pair.view(look, (index + 0.5) * VIEW_SECONDS)
-    assert [pair.is_like(look) for look in appearance] == [True, *[False] * 3, *[True] * (WHOLE_VIEWS - 1)]
+        pair.add(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 1.0, index * EMBEDDING_INTERVAL_SECONDS)
+        pair.add_embedding(look, index * EMBEDDING_INTERVAL_SECONDS)
+        pair.add_embedding(look, (index + 0.5) * EMBEDDING_INTERVAL_SECONDS)
+    assert [pair.resembles_whole(look) for look in appearance] == [True, *[False] * 3, *[True] * (MAX_EMBEDDINGS - 1)]
 
 
 def test_what_is_not_known_is_like_anything():
-    pair = PartRelation.begin(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
+    pair = PartRelation.start(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.0)
     pair.add(np.array([10.0, 10, 20, 20]), np.array([0.0, 0, 40, 40]), 0.5, 0.0)
-    pair.view(np.array([1.0, 0], dtype=np.float32), 0.0)
-    assert pair.is_like(np.array([0.0, 1], dtype=np.float32))
+    pair.add_embedding(np.array([1.0, 0], dtype=np.float32), 0.0)
+    assert pair.resembles_whole(np.array([0.0, 1], dtype=np.float32))

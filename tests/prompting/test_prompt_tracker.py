@@ -25,9 +25,9 @@ from tests.support.tracked_shapes import (
     Objects,
     Run,
     click,
-    shifted,
-    one_prompt,
     frame_of,
+    one_prompt,
+    shifted,
 )
 
 

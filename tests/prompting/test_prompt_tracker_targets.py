@@ -29,10 +29,10 @@ from tests.support.tracked_shapes import (
     Objects,
     Run,
     click,
-    shifted,
-    one_prompt,
-    status_of,
     frame_of,
+    one_prompt,
+    shifted,
+    status_of,
 )
 
 

@@ -10,9 +10,9 @@ import pytest
 from streamseg.prompting.appearance import Appearance
 from streamseg.prompting.history import FirstSeen, FrameRecord, record_frame
 from streamseg.prompting.reid import (
-    AGREEING_FRAMES,
+    CONSISTENT_FRAMES,
     FEATURES,
-    FLEETING_SECONDS,
+    SPURIOUS_SECONDS,
     MAX_SECONDS,
     MIN_GONE_SECONDS,
     LostTarget,
@@ -20,7 +20,7 @@ from streamseg.prompting.reid import (
     reidentify,
 )
 from tests.support.shapes import Shape
-from tests.support.tracked_shapes import BOX, CUP, HANDLE, KITE, Objects, shifted, frame_of
+from tests.support.tracked_shapes import BOX, CUP, HANDLE, KITE, Objects, frame_of, shifted
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 LOOKS = {1: RED, 2: RED, 3: RED, 4: GREEN, 5: BLUE}
@@ -34,7 +34,7 @@ def appearance_of(shape: Shape, *, embedded: bool = True) -> Appearance:
     return Appearance.of([(frame([(1, shape)], index / 10, embedded=embedded), 0) for index in range(5)])
 
 
-def found(objects: Objects, *, before: Sequence[int] = (), frames: int = AGREEING_FRAMES, embedded: bool = True):
+def found(objects: Objects, *, before: Sequence[int] = (), frames: int = CONSISTENT_FRAMES, embedded: bool = True):
     """What the cup, last seen at 0.4 s, is taken for when these are there from 1 s on."""
     lost, first_seen = LostTarget(appearance_of(CUP, embedded=embedded), 5.0), FirstSeen()
     first_seen.update({1, *before}, 0.4)
@@ -77,7 +77,7 @@ def test_with_looks_of_another_network_by_place_and_shape():
         LostTarget(appearance, 5.0)
         for appearance in (Appearance.of([(view, 0) for view in views]), appearance_of(CUP, embedded=False))
     ]
-    for index in range(AGREEING_FRAMES):
+    for index in range(CONSISTENT_FRAMES):
         record = frame([(2, shifted(CUP, 5))], 1.0 + index / 10)
         first_seen.update(record.rows.keys(), record.time_seconds)
         answers = reidentify(lost, record, first_seen)
@@ -89,7 +89,7 @@ def test_what_is_older_than_the_loss_is_another_object():
 
 
 def test_one_frame_is_not_enough():
-    assert found([(2, CUP)], frames=AGREEING_FRAMES - 1) is None
+    assert found([(2, CUP)], frames=CONSISTENT_FRAMES - 1) is None
 
 
 def test_frames_have_to_agree_in_a_row():
@@ -108,7 +108,7 @@ def test_each_for_itself_and_none_at_all():
     first_seen.update({2, 5}, 1.0)
     record = frame([(2, CUP), (5, BOX)], 1.0)
     assert reidentify([], record, first_seen) == []
-    two = [LostTarget(appearance_of(CUP), 5.0, 2, AGREEING_FRAMES - 1), LostTarget(appearance_of(KITE), 5.0)]
+    two = [LostTarget(appearance_of(CUP), 5.0, 2, CONSISTENT_FRAMES - 1), LostTarget(appearance_of(KITE), 5.0)]
     first, second = reidentify(two, record, first_seen)
     assert first is not None
     assert (first.track_id, second) == (2, None)
@@ -139,8 +139,8 @@ def test_features_end_with_time_and_say_where_looks_are_missing():
         pytest.param(0.2, MIN_GONE_SECONDS + 0.01, True, id="hardly-there"),
         pytest.param(0.2, 0.1, False, id="missed-for-a-moment"),
         pytest.param(0.8, 0.5, False, id="not-gone-for-as-long-as-it-lived"),
-        pytest.param(FLEETING_SECONDS, 60.0, False, id="an-object"),
+        pytest.param(SPURIOUS_SECONDS, 60.0, False, id="an-object"),
     ],
 )
-def test_was_fleeting(lived: float, gone: float, expected: bool):
-    assert LostTarget(appearance_of(CUP), lived).was_fleeting(0.4 + gone) == expected
+def test_is_spurious(lived: float, gone: float, expected: bool):
+    assert LostTarget(appearance_of(CUP), lived).is_spurious(0.4 + gone) == expected

@@ -15,10 +15,10 @@ from tests.support.tracked_shapes import (
     Objects,
     Run,
     click,
+    frame_of,
     restored,
     shifted,
     status_of,
-    frame_of,
 )
 
 EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1), 7: (1, 0.1, 0), 8: (0, 1, 0.1)}

@@ -15,7 +15,7 @@ from streamseg.prompting.history import FrameHistory, record_frame
 from streamseg.prompting.state import SavedTargets
 from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
-from tests.support.tracked_shapes import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, shifted, frame_of
+from tests.support.tracked_shapes import BOTH, BOX, CLICK, CUP, FPS, KITE, Objects, Run, click, frame_of, shifted
 
 EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1)}
 FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]

@@ -9,7 +9,7 @@ from streamseg.prompting.history import FrameRecord, record_frame
 from streamseg.prompting.target import Hypothesis, Target, carry, inner_point, is_step
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import BoxPrompt, SpatialPrompt
-from tests.support.tracked_shapes import BOX, CLICK, CUP, HANDLE, Objects, click, shifted, frame_of
+from tests.support.tracked_shapes import BOX, CLICK, CUP, HANDLE, Objects, click, frame_of, shifted
 
 
 def frame(objects: Objects, index: int = 0) -> FrameRecord:

@@ -36,32 +36,32 @@ def test_fit_the_picture(prompt):
     [
         pytest.param(
             PointPrompt("cup", ((10, 10), (321, 5)), (1, 1)),
-            "prompt 'cup': the point [321, 5] lies outside the picture of 320x240",
+            "prompt 'cup': point [321, 5] lies outside the image of 320x240",
             id="right",
         ),
         pytest.param(
             PointPrompt("cup", ((10, -0.5),), (0,)),
-            "prompt 'cup': the point [10, -0.5] lies outside the picture of 320x240",
+            "prompt 'cup': point [10, -0.5] lies outside the image of 320x240",
             id="above, background",
         ),
         pytest.param(
             BoxPrompt("cup", (320, 0, 400, 100)),
-            "prompt 'cup': the box [320, 0, 400, 100] lies outside the picture of 320x240",
+            "prompt 'cup': box [320, 0, 400, 100] lies outside the image of 320x240",
             id="a box beside it",
         ),
         pytest.param(
             BoxPrompt("cup", (5, 240, 9, 300)),
-            "prompt 'cup': the box [5, 240, 9, 300] lies outside the picture of 320x240",
+            "prompt 'cup': box [5, 240, 9, 300] lies outside the image of 320x240",
             id="a box below it",
         ),
         pytest.param(
             MaskPrompt("cup", CropMask(np.ones((4, 4), np.bool_), 320, 10)),
-            "prompt 'cup': the mask at [320, 10] has no pixel in the picture of 320x240",
+            "prompt 'cup': mask at [320, 10] has no pixel inside the image of 320x240",
             id="a mask beside it",
         ),
         pytest.param(
             MaskPrompt("cup", CropMask(np.eye(4, dtype=np.bool_)[:, ::-1], -3, -3)),
-            "prompt 'cup': the mask at [-3, -3] has no pixel in the picture of 320x240",
+            "prompt 'cup': mask at [-3, -3] has no pixel inside the image of 320x240",
             id="a mask whose box alone reaches in",
         ),
     ],
