@@ -12,8 +12,8 @@ server; otherwise the response is 403 with one line of text.
 Server to browser, text:
 
     {"type": "hello", "version": 1, "sources": [{"id": "cam0"}], "epoch": "5f0c…"}      first
-    {"type": "prompts", "prompts": […], "names": {"p1": "cup"}}     at the start, and when they change, whoever
-                                             changed them; `names` are those given on a page, by id
+    {"type": "prompts", "prompts": […], "names": {"p1": "cup"}}     at the start, and after a change by any client;
+                                             `names` are those given on a page, by id
     {"type": "status", …}                    every second: `RunStats.as_json`
     {"type": "answer", "id": 7, "ok": true, "result": …}   or   {…, "ok": false, "error": "one line"}
     {"type": "error", "error": "one line"}   the last message was rejected; the connection stays open

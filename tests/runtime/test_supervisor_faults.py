@@ -106,7 +106,7 @@ def test_foreign_errors_are_raised_unchanged(kind: type[BaseException]):
         Runtime(parts.sources, parts.pipeline, parts.sinks).run()
 
 
-def test_the_first_error_wins(caplog: pytest.LogCaptureFixture):
+def test_first_error_wins(caplog: pytest.LogCaptureFixture):
     sinks = [ListSink(error=caused_error(), fail_at=3), ListSink(close_error=OSError("disk full"))]
     with pytest.raises(EngineError, match="the device is gone") as caught:
         Runtime([ScriptedSource("file", 50)], Pipeline(SquareSegmenter()), sinks).run()

@@ -40,7 +40,7 @@ export function connectKeyboard(commands) {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     const target = /** @type {HTMLElement} */ (event.target);
-    if (target.closest("dialog")) return;
+    if (target.closest("dialog[open]")) return; // a closed one may keep the focus until the next frame
     if (target.matches("input, textarea, select")) {
       if (event.key === "Escape") target.blur();
       return;
