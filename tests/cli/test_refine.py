@@ -32,7 +32,11 @@ def test_refiner_is_stored_beside_the_weights(recipe, tmp_path, capsys):
 
 def test_earlier_weights_are_recorded_in_the_metadata(recipe, tmp_path):
     paths = [
-        save_weights(lively_network(seed=seed, share_above_half=0.3).state_dict(), tmp_path / f"{seed}.safetensors")
+        save_weights(
+            lively_network(seed=seed, share_above_half=0.3).state_dict(),
+            tmp_path / f"{seed}.safetensors",
+            metadata={"imgsz": "160"},
+        )
         for seed in (0, 1)
     ]
     out = tmp_path / "refined.safetensors"
