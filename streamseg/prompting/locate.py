@@ -178,7 +178,8 @@ class TargetLocator:
             if row < 0 and hypothesis is not None:
                 missing.setdefault((hypothesis.track_id, target.matched_id), []).append((prompt_id, target))
         lost = {
-            ids: self._lost.get(ids) or self._lost_target(ids, same[0][1], history) for ids, same in missing.items()
+            ids: self._lost.get(ids) or self._lost_target(ids, entries[0][1], history)
+            for ids, entries in missing.items()
         }
         self._lost = {ids: one for ids, one in lost.items() if one is not None}
         matches = reidentify(list(self._lost.values()), record, self._first_seen)

@@ -1,4 +1,4 @@
-"""Where the objects of prompts are, frame by frame."""
+"""Rows of targets, frame by frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.tracked_shapes import BOTH, BOX, CLICK, CUP, FPS, KITE, OTHER
 
 
 class Frames:
-    """Bindings, where their objects are, and the frames that were seen."""
+    """Targets, their locator and the history."""
 
     def __init__(self, **targets: Target) -> None:
         self.targets = targets
@@ -25,8 +25,8 @@ class Frames:
         self._num_frames = 0
 
     def __call__(self, *frames: Objects) -> list[list[int]]:
-        """The row of each binding, by frame."""
-        found = []
+        """Return the row of each target, by frame."""
+        rows_by_frame = []
         for objects in frames:
             before, self._newest = (
                 self._newest,
@@ -36,8 +36,8 @@ class Frames:
             self.history.add(self._newest)
             rows = self.locator.rows(self.targets, self.history, before, self._newest)
             assert list(rows) == list(self.targets)
-            found.append([*rows.values()])
-        return found
+            rows_by_frame.append([*rows.values()])
+        return rows_by_frame
 
     def restart(self) -> None:
         self.locator.restart(self.targets.values(), self.history)
@@ -51,26 +51,26 @@ def bound(*track_ids: int) -> Target:
 @pytest.mark.parametrize(
     ("track_ids", "frames", "rows"),
     [
-        pytest.param([], [BOTH] * 2, [-1, -1], id="bound-to-nothing"),
-        pytest.param([9], [BOTH, [(9, KITE)], BOTH], [2, 0, 2], id="seen"),
-        pytest.param([1], [BOTH, OTHERS, BOTH], [0, -1, 0], id="lost-and-back"),
-        pytest.param([1], [BOTH, OTHERS, *[[*OTHERS, (2, CUP)]] * 3], [0, -1, -1, 2, 2], id="under-another-identity"),
+        pytest.param([], [BOTH] * 2, [-1, -1], id="no-hypotheses"),
+        pytest.param([9], [BOTH, [(9, KITE)], BOTH], [2, 0, 2], id="visible"),
+        pytest.param([1], [BOTH, OTHERS, BOTH], [0, -1, 0], id="lost-and-found-by-track-id"),
+        pytest.param([1], [BOTH, OTHERS, *[[*OTHERS, (2, CUP)]] * 3], [0, -1, -1, 2, 2], id="reidentified"),
         pytest.param([1], [[(1, CUP)], [(-1, CUP)], [(2, CUP)]], [0, 0, 0], id="bridged"),
-        pytest.param([1, 8], [BOTH, *[OTHERS] * 14], [0, *[-1] * 9, *[0] * 5], id="hardly-there-then-the-next"),
+        pytest.param([1, 8], [BOTH, *[OTHERS] * 14], [0, *[-1] * 9, *[0] * 5], id="spurious-then-the-next"),
     ],
 )
-def test_the_row_of_one_object(track_ids: Sequence[int], frames: Sequence[Objects], rows: list[int]):
+def test_row_of_one_target(track_ids: Sequence[int], frames: Sequence[Objects], rows: list[int]):
     assert Frames(click=bound(*track_ids))(*frames) == [[row] for row in rows]
 
 
-def test_what_is_lost_together_is_found_together():
+def test_prompts_with_one_target_are_reidentified_together():
     frames = Frames(a=bound(1), box=bound(8), b=bound(1))
     assert frames(BOTH, *[OTHERS] * 2, *[[(2, CUP), *OTHERS]] * 2)[-1] == [0, 1, 0]
     assert [one.matched_id for one in frames.targets.values()] == [2, TENTATIVE, 2]
     assert frames.targets["a"].confidence == frames.targets["b"].confidence < 1
 
 
-def test_a_bridge_that_is_given_an_identity_costs_confidence_once():
+def test_bridge_with_a_track_id_lowers_the_confidence_once():
     frames = Frames(click=bound(1))
     frames([(1, CUP)], [(-1, CUP)])
     target = frames.targets["click"]
@@ -79,7 +79,7 @@ def test_a_bridge_that_is_given_an_identity_costs_confidence_once():
     assert (target.matched_id, target.bridge, target.confidence) == (2, None, BRIDGED_CONFIDENCE)
 
 
-# ---- known by looks alone
+# ---- known by appearance alone
 
 
 def appearance_of(objects: Objects, track_id: int) -> Appearance:
@@ -87,7 +87,7 @@ def appearance_of(objects: Objects, track_id: int) -> Appearance:
     return Appearance.of([(record, record.rows[track_id])])
 
 
-def test_what_another_run_knew_is_waited_for_under_an_identity_of_nobody():
+def test_targets_of_an_earlier_run_have_placeholder_ids():
     frames = Frames(cup=Target(CLICK), box=Target(click(BOX.x, BOX.y, prompt_id="box")))
     frames.locator.search_for(frames.targets["cup"], appearance_of(BOTH, 1))
     frames.locator.search_for(frames.targets["box"], appearance_of(BOTH, 8))
@@ -97,7 +97,7 @@ def test_what_another_run_knew_is_waited_for_under_an_identity_of_nobody():
     assert frames(*[[(4, KITE), (5, CUP), (6, BOX)]] * 2) == [[-1, -1], [1, 2]]
 
 
-def test_after_a_restart_the_same_number_is_another_object():
+def test_same_track_id_after_a_restart_is_another_object():
     frames = Frames(cup=bound(1), nothing=Target(CLICK))
     frames(*[BOTH] * 5)
     frames.restart()
@@ -106,11 +106,11 @@ def test_after_a_restart_the_same_number_is_another_object():
     assert frames.targets["cup"].matched_id == 3
 
 
-# ---- what lies where an object was
+# ---- bridges
 
 
-def test_what_lies_where_an_object_was_answers_until_it_has_an_identity_and_then_under_that():
-    """A tracker that does not know an object again starts another track, which has no identity for some frames."""
+def test_new_track_in_the_place_of_a_lost_one_is_selected():
+    """A tracker that loses an object starts another track, which has no track id for some frames."""
     run = Run()
     states = []
     for objects in ([(1, CUP)], [(1, CUP)], [(-1, CUP)], [(-1, CUP)], [(2, CUP)], [(2, CUP)]):
@@ -121,7 +121,7 @@ def test_what_lies_where_an_object_was_answers_until_it_has_an_identity_and_then
     assert states == [*[("bound", 1)] * 4, *[("reacquired", 2)] * 2]
 
 
-def test_what_is_known_as_another_object_is_no_bridge():
+def test_known_other_object_is_no_bridge():
     run = Run()
     run(frame_of([(1, CUP), (2, CUP)]), CLICK)
     (selection,) = run(frame_of([(2, CUP)]), CLICK)
@@ -130,7 +130,7 @@ def test_what_is_known_as_another_object_is_no_bridge():
     assert selection.status.state == "lost"
 
 
-def test_a_bridge_that_breaks_leaves_the_object_lost_and_it_comes_back_under_its_own_identity():
+def test_lost_bridge_leaves_the_target_lost_until_its_own_track_returns():
     run = Run()
     states = []
     for objects in ([(1, CUP)], [(-1, CUP)], OTHERS, [(1, CUP)]):

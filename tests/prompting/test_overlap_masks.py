@@ -25,13 +25,13 @@ def mask_of(shape: Shape) -> CropMask:
 
 
 @pytest.mark.parametrize("row", range(len(SHAPES)))
-def test_a_mask_means_the_most_similar_one(row: int):
+def test_most_similar_mask_is_selected(row: int):
     (selection,) = select_masks(INSTANCES, [MaskPrompt("p", mask_of(SHAPES[row]))])
     assert selection.rows == (row,)
     assert selection.scores[0] > 0.87
 
 
-def test_scores_are_the_iou_of_the_masks():
+def test_score_is_the_mask_iou():
     masks = [mask.full(IMAGE_SIZE) for mask in instance_masks(INSTANCES)]
     given = mask_of(Shape(90, 130, 90, 110))
     (selection,) = select_masks(INSTANCES, [MaskPrompt("p", given)], nested=True)
@@ -45,18 +45,18 @@ def test_scores_are_the_iou_of_the_masks():
 @pytest.mark.parametrize(
     "mask",
     [
-        pytest.param(CropMask(np.ones((20, 20), np.bool_), 5, 5), id="on-nothing"),
+        pytest.param(CropMask(np.ones((20, 20), np.bool_), 5, 5), id="on-no-object"),
         pytest.param(CropMask(np.ones((4, 4), np.bool_), 78, 118), id="much-smaller"),
         pytest.param(CropMask(np.ones(IMAGE_SIZE, np.bool_), 0, 0), id="everything"),
         pytest.param(CropMask(np.ones((20, 20), np.bool_), 500, 5), id="outside"),
         pytest.param(CropMask(np.ones((20, 20), np.bool_), -30, -30), id="outside-above"),
     ],
 )
-def test_what_is_like_nothing_has_no_answer(mask: CropMask):
+def test_dissimilar_mask_selects_nothing(mask: CropMask):
     assert select_masks(INSTANCES, [MaskPrompt("p", mask)])[0].rows == ()
 
 
-def test_pixels_outside_the_picture_do_not_count():
+def test_pixels_outside_the_image_are_ignored():
     whole = np.zeros((240, 400), np.bool_)
     whole[:, :320] = mask_of(SHAPES[4]).crop
     whole[170:230, 320:] = True
@@ -65,7 +65,7 @@ def test_pixels_outside_the_picture_do_not_count():
     assert selection.scores[0] > 0.87
 
 
-def test_corrections_count():
+def test_corrected_masks_are_compared():
     grown = INSTANCES.corrected(torch.full((len(INSTANCES), 24, 24), 20.0))
     x0, y0, x1, y1 = INSTANCES.boxes[4].tolist()
     width, height = 0.15 * (x1 - x0), 0.15 * (y1 - y0)
@@ -75,7 +75,7 @@ def test_corrections_count():
     assert selection.rows == (4,)
 
 
-def test_prompts_and_instances_may_be_none():
+def test_no_instances_or_prompts():
     prompt = MaskPrompt("p", mask_of(SHAPES[0]))
     assert select_masks(Instances.empty(IMAGE_SIZE, (60, 80)), [prompt])[0].rows == ()
     assert select_masks(INSTANCES, []) == []

@@ -1,4 +1,4 @@
-"""Point prompts: one object, the smallest that holds what was clicked and nothing that was excluded."""
+"""Point prompts select the smallest object that contains the foreground points and no background point."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def points(*given_points: tuple[float, float, int], prompt_id: str = "click") ->
 
 TABLE = [
     pytest.param(points((160, 180, 1)), "person", 0.9, id="one point on one object"),
-    pytest.param(points((160, 70, 1)), "face", 0.8, id="part in whole: the smaller one"),
+    pytest.param(points((160, 70, 1)), "face", 0.8, id="part in whole: the smaller"),
     pytest.param(points((160, 50, 1)), "nose", 0.7, id="three nested: the smallest"),
-    pytest.param(points((160, 50, 1), (160, 70, 1)), "face", 0.8, id="two points: the smallest that holds both"),
+    pytest.param(points((160, 50, 1), (160, 70, 1)), "face", 0.8, id="two points: the smallest that contains both"),
     pytest.param(points((160, 50, 1), (160, 200, 1)), "person", 0.9, id="far apart: the whole"),
     pytest.param(points((160, 180, 1), (160, 70, 0)), None, 0, id="background on the part vetoes the whole with it"),
-    pytest.param(points((160, 70, 1), (160, 200, 0)), "face", 0.8, id="background beside the part leaves the part"),
-    pytest.param(points((160, 70, 1), (160, 50, 0)), None, 0, id="background that all of them hold"),
+    pytest.param(points((160, 70, 1), (160, 200, 0)), "face", 0.8, id="background beside the part keeps the part"),
+    pytest.param(points((160, 70, 1), (160, 50, 0)), None, 0, id="background inside all of them"),
     pytest.param(points((15, 60, 1)), "ring", 0.6, id="on a ring"),
     pytest.param(points((50, 60, 1)), None, 0, id="in the hole of a ring"),
-    pytest.param(points((20, 230, 1)), None, 0, id="on nothing"),
+    pytest.param(points((20, 230, 1)), None, 0, id="on no object"),
     pytest.param(
         points((270, 180, 1), (15, 60, 1)), "ball", 0.25, id="two objects: the smaller one, at half the score"
     ),
@@ -49,24 +49,24 @@ TABLE = [
         points((160, 180, 1), (160, 200, 1), (270, 180, 1)), "person", 0.6, id="most of three points, and their share"
     ),
     pytest.param(points((270, 180, 1), (20, 230, 1)), "ball", 0.25, id="one point beside it"),
-    pytest.param(points((270, 180, 1), (20, 230, 0)), "ball", 0.5, id="background on nothing changes nothing"),
-    pytest.param(points((160, 180, 0)), None, 0, id="background alone asks for nothing"),
+    pytest.param(points((270, 180, 1), (20, 230, 0)), "ball", 0.5, id="background on no object changes nothing"),
+    pytest.param(points((160, 180, 0)), None, 0, id="background alone selects nothing"),
     pytest.param(points((-5, 60, 1)), None, 0, id="outside on the left"),
     pytest.param(points((160, 500, 1)), None, 0, id="outside below"),
-    pytest.param(points((270, 180, 1), (400, 180, 0)), "ball", 0.5, id="background outside the picture"),
+    pytest.param(points((270, 180, 1), (400, 180, 0)), "ball", 0.5, id="background outside the image"),
 ]
 
 
-@pytest.mark.parametrize(("prompt", "answer", "score"), TABLE)
-def test_answer(prompt, answer, score):
+@pytest.mark.parametrize(("prompt", "selected", "score"), TABLE)
+def test_selection(prompt, selected, score):
     (selection,) = select(tracked(SCENE), [prompt])
     assert selection.prompt_id == "click"
-    assert selection.rows == (() if answer is None else (ROWS[answer],))
-    assert selection.scores == pytest.approx(() if answer is None else (score,))
+    assert selection.rows == (() if selected is None else (ROWS[selected],))
+    assert selection.scores == pytest.approx(() if selected is None else (score,))
 
 
 @pytest.mark.parametrize(
-    ("prompt", "answers"),
+    ("prompt", "names"),
     [
         pytest.param(points((160, 50, 1)), ["nose", "face", "person"], id="part to whole"),
         pytest.param(points((160, 50, 1), (160, 200, 0)), ["nose", "face"], id="without the vetoed whole"),
@@ -74,13 +74,13 @@ def test_answer(prompt, answer, score):
         pytest.param(points((20, 230, 1)), [], id="none"),
     ],
 )
-def test_candidates_come_small_to_large(prompt, answers):
+def test_hypotheses_are_sorted_by_size(prompt, names):
     selection = hypotheses(tracked(SCENE), prompt)
-    assert selection.rows == tuple(ROWS[answer] for answer in answers)
+    assert selection.rows == tuple(ROWS[name] for name in names)
     assert selection.rows[:1] == select(tracked(SCENE), [prompt])[0].rows
 
 
-def test_a_mask_ends_at_its_box():
+def test_mask_ends_at_its_box():
     everywhere = Instances(
         torch.tensor([[100.0, 100.0, 140.0, 140.0]]),
         torch.tensor([0.9]),
@@ -88,13 +88,13 @@ def test_a_mask_ends_at_its_box():
         GridTransform(4, 4, 0, 0),
         IMAGE_SIZE,
     )
-    asked = [points((x, 120, 1)) for x in (99, 101, 139, 141)]
-    found = select(Tracked(everywhere, torch.tensor([1])), asked)
-    assert [selection.rows for selection in found] == [(), (0,), (0,), ()]
+    prompts = [points((x, 120, 1)) for x in (99, 101, 139, 141)]
+    selections = select(Tracked(everywhere, torch.tensor([1])), prompts)
+    assert [selection.rows for selection in selections] == [(), (0,), (0,), ()]
 
 
-def test_a_mask_is_read_between_the_cells_and_through_the_padding():
-    # A slope that crosses zero at x = 100, on a grid that begins 12 pixels left of the picture.
+def test_mask_is_interpolated_between_cells_and_through_the_padding():
+    # A slope that crosses zero at x = 100, on a grid that begins 12 pixels left of the image.
     slope = (torch.arange(80) + 0.5) * 4 - 12 - 100
     sloping = Instances(
         torch.tensor([[0.0, 0.0, 300.0, 240.0]]),
@@ -103,11 +103,11 @@ def test_a_mask_is_read_between_the_cells_and_through_the_padding():
         GridTransform(4, 4, -12, 0),
         IMAGE_SIZE,
     )
-    found = select(Tracked(sloping, torch.tensor([1])), [points((x, 120, 1)) for x in (99, 99.8, 100.2, 101)])
-    assert [selection.rows for selection in found] == [(), (), (0,), (0,)]
+    selections = select(Tracked(sloping, torch.tensor([1])), [points((x, 120, 1)) for x in (99, 99.8, 100.2, 101)])
+    assert [selection.rows for selection in selections] == [(), (), (0,), (0,)]
 
 
-def test_no_instance_answers_nothing():
+def test_no_instances():
     none = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
     assert select(none, [points((10, 10, 1))])[0].rows == ()
     assert hypotheses(none, points((10, 10, 1))).rows == ()
@@ -136,7 +136,7 @@ def test_no_instance_answers_nothing():
         max_size=5,
     ),
 )
-def test_prompts_do_not_change_one_anothers_answers(clicks, shapes):
+def test_prompts_are_independent(clicks, shapes):
     scene = tracked(shapes)
     prompts = [points(*click, prompt_id=str(index)) for index, click in enumerate(clicks)]
     together = select(scene, prompts)
@@ -145,27 +145,29 @@ def test_prompts_do_not_change_one_anothers_answers(clicks, shapes):
     for prompt, selection in zip(prompts, together, strict=True):
         assert len(selection.rows) == len(selection.scores) <= 1
         for row, (x0, y0, x1, y1) in ((row, scene.instances.boxes[row].tolist()) for row in selection.rows):
-            held = [
+            contained = [
                 (x, y)
                 for (x, y), label in zip(prompt.point_coords, prompt.point_labels, strict=True)
                 if label and x0 <= x < x1 and y0 <= y < y1
             ]
-            assert held, f"row {row} holds none of the points"
+            assert contained, f"row {row} contains none of the points"
 
 
 FAINT = Shape(160, 50, 30, 30, score=0.3)
-"""A part that the network hardly believes in: a third of what it thinks of the person."""
+"""A part with a third of the person's score."""
 
 
 @pytest.mark.parametrize(
     ("prompt", "order"),
     [
-        pytest.param(points((160, 50, 1)), ["face", "person", "faint"], id="one point: a doubtful part comes last"),
-        pytest.param(points((160, 50, 1), (160, 55, 1)), ["faint", "face", "person"], id="two points mean it"),
-        pytest.param(points((160, 50, 1), (20, 230, 0)), ["face", "person", "faint"], id="background is no second"),
+        pytest.param(points((160, 50, 1)), ["face", "person", "faint"], id="one point: a doubtful part is last"),
+        pytest.param(points((160, 50, 1), (160, 55, 1)), ["faint", "face", "person"], id="two points select it"),
+        pytest.param(
+            points((160, 50, 1), (20, 230, 0)), ["face", "person", "faint"], id="a background point is no second one"
+        ),
     ],
 )
-def test_a_single_point_is_not_enough_for_a_doubtful_part(prompt: PointPrompt, order: list[str]):
+def test_single_point_does_not_select_a_doubtful_part(prompt: PointPrompt, order: list[str]):
     names = ["person", "face", "faint"]
     shapes = tracked([PERSON, FACE, FAINT])
     assert [names[row] for row in hypotheses(shapes, prompt).rows] == order

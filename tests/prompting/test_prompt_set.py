@@ -1,4 +1,4 @@
-"""Prompts grouped by kind, and selections back in the prompts' order."""
+"""Prompts grouped by kind, and selections merged in the prompts' order."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The life of a prompt, from what was clicked to what is found again."""
+"""Statuses of prompts over time, from the click to the re-identification of a lost target."""
 
 from __future__ import annotations
 
@@ -34,45 +34,45 @@ from tests.support.tracked_shapes import (
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
-        pytest.param([BOTH] * 2, one_prompt(BOUND, BOUND), id="bound-while-it-is-seen"),
-        pytest.param([[]] * 2, one_prompt(NONE, NONE), id="an-empty-picture-answers-nothing"),
-        pytest.param([OTHERS, BOTH], one_prompt(NONE, BOUND), id="waits-for-the-first-answer"),
+        pytest.param([BOTH] * 2, one_prompt(BOUND, BOUND), id="bound-while-visible"),
+        pytest.param([[]] * 2, one_prompt(NONE, NONE), id="no-objects"),
+        pytest.param([OTHERS, BOTH], one_prompt(NONE, BOUND), id="waits-for-the-first-match"),
         pytest.param(
             [BOTH, [(1, shifted(CUP, 40)), *OTHERS], [(1, shifted(CUP, 100)), *OTHERS]],
             one_prompt(BOUND, BOUND, BOUND),
-            id="goes-with-its-object",
+            id="follows-its-target",
         ),
         pytest.param(
             [BOTH, [(1, shifted(CUP, 60)), (2, CUP), *OTHERS]],
             one_prompt(BOUND, BOUND),
-            id="not-to-another-at-the-place",
+            id="not-another-object-at-the-place",
         ),
-        pytest.param([BOTH, OTHERS, OTHERS], one_prompt(BOUND, LOST, LOST), id="lost-among-others-that-it-has-met"),
-        pytest.param([BOTH, OTHERS, BOTH], one_prompt(BOUND, LOST, BOUND), id="the-tracker-finds-it"),
+        pytest.param([BOTH, OTHERS, OTHERS], one_prompt(BOUND, LOST, LOST), id="lost-among-known-others"),
+        pytest.param([BOTH, OTHERS, BOTH], one_prompt(BOUND, LOST, BOUND), id="found-by-the-tracker"),
         pytest.param(
             [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 3],
             one_prompt(BOUND, LOST, LOST, ("reacquired", 2), ("reacquired", 2)),
-            id="another-identity-at-its-place",
+            id="new-track-at-its-place",
         ),
         pytest.param(
             [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, OTHERS, [(2, CUP)]],
             one_prompt(BOUND, LOST, LOST, ("reacquired", 2), ("lost", 2), ("reacquired", 2)),
-            id="reacquired-as-long-as-that-identity-lives",
+            id="reacquired-while-that-track-is-visible",
         ),
         pytest.param(
             [BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, [(1, shifted(CUP, 30)), (2, CUP)]],
             one_prompt(BOUND, LOST, LOST, ("reacquired", 2), BOUND),
-            id="its-own-identity-goes-before-a-found-one",
+            id="own-track-takes-precedence",
         ),
         pytest.param(
             [BOTH, OTHERS, *[[(2, Shape(80, 120, 8, 140, "rectangle")), *OTHERS]] * 4],
             one_prompt(BOUND, LOST, LOST, LOST, LOST, LOST),
-            id="something-else-at-its-place",
+            id="another-shape-at-its-place",
         ),
         pytest.param(
             [BOTH, OTHERS, *[[(2, shifted(CUP, -12)), (3, shifted(CUP, 12)), *OTHERS]] * 4],
             one_prompt(BOUND, LOST, LOST, LOST, LOST, LOST),
-            id="two-that-are-alike-are-none",
+            id="two-alike",
         ),
         pytest.param(
             [BOTH, OTHERS, [(2, CUP)], OTHERS, [(2, CUP)], OTHERS],
@@ -81,7 +81,7 @@ from tests.support.tracked_shapes import (
         ),
     ],
 )
-def test_the_life_of_a_click(frames: list[Objects], expected: list[list[tuple[str, int]]]):
+def test_statuses_of_a_click(frames: list[Objects], expected: list[list[tuple[str, int]]]):
     assert Run().statuses(frames, CLICK) == expected
 
 
@@ -91,36 +91,36 @@ def test_the_life_of_a_click(frames: list[Objects], expected: list[list[tuple[st
         pytest.param(
             [[(-1, CUP)], [(-1, shifted(CUP, 15))], [(4, shifted(CUP, 30))], [(4, shifted(CUP, 90))]],
             one_prompt(("bound", -1), ("bound", -1), ("bound", 4), ("bound", 4)),
-            id="carried-until-it-has-an-identity",
+            id="carried-until-it-has-a-track-id",
         ),
         pytest.param(
             [[(-1, HANDLE), (1, CUP)], [(1, CUP)], [(1, CUP)]],
             one_prompt(("bound", -1), BOUND, BOUND),
-            id="gone-before-it-had-one-then-the-next-larger",
+            id="lost-while-tentative-then-the-next-larger",
         ),
         pytest.param(
             [[(-1, CUP)], [], [(2, CUP)]],
             one_prompt(("bound", -1), NONE, ("bound", 2)),
-            id="gone-and-nothing-else-then-asked-again",
+            id="lost-while-tentative-then-evaluated-again",
         ),
         pytest.param(
             [[(-1, shifted(CUP, 12 * step))] for step in range(6)]
             + [[], [(2, CUP)], [(2, CUP), (3, shifted(CUP, 66))]],
             [*one_prompt(("bound", -1)) * 6, *one_prompt(NONE, NONE, ("bound", 3))],
-            id="carried-then-gone-then-asked-where-it-was-last",
+            id="carried-then-evaluated-at-its-last-location",
         ),
         pytest.param(
             [[(-1, CUP), (5, shifted(CUP, 24))], [(5, CUP)], [(5, CUP)]],
             one_prompt(("bound", -1), ("bound", 5), ("bound", 5)),
-            id="what-has-an-identity-is-not-it-but-may-be-asked",
+            id="known-track-is-another-object-but-may-be-selected",
         ),
     ],
 )
-def test_an_object_without_an_identity(frames: list[Objects], expected: list[list[tuple[str, int]]]):
+def test_tentative_object(frames: list[Objects], expected: list[list[tuple[str, int]]]):
     assert Run().statuses(frames, click(76, 120)) == expected
 
 
-def test_confidence_tells_how_it_was_found():
+def test_confidence():
     run = Run()
     confidences = []
     for objects in ([(-1, CUP)], BOTH, OTHERS, *[[(2, CUP), *OTHERS]] * 2, OTHERS, *[[(3, CUP), *OTHERS]] * 2):
@@ -128,17 +128,17 @@ def test_confidence_tells_how_it_was_found():
         assert selection.status is not None
         confidences.append(selection.status.confidence)
         assert selection.scores == ((selection.status.confidence,) if selection.rows else ())
-    tentative, bound, lost, undecided, found, lost_again, _, found_again = confidences
+    tentative, bound, lost, undecided, reacquired, lost_again, _, again = confidences
     assert (bound, lost, undecided, lost_again) == (1.0, 0.0, 0.0, 0.0)
     assert 0 < tentative < bound
-    assert 0.5 < found < bound
-    assert found_again < found
+    assert 0.5 < reacquired < bound
+    assert again < reacquired
 
 
 # ---- other prompts
 
 
-def test_a_prompt_that_does_not_follow_is_asked_in_each_frame():
+def test_unfollowed_prompt_is_evaluated_in_each_frame():
     still = click(80, 120, follow=False)
     frames: list[Objects] = [BOTH, [(1, shifted(CUP, 100)), (2, CUP)], [(1, shifted(CUP, 100))], []]
     assert Run().statuses(frames, still) == one_prompt(("bound", 1), ("bound", 2), NONE, NONE)
@@ -149,35 +149,35 @@ def test_everything_has_no_status():
     assert (selection.rows, selection.status) == ((0, 1, 2), None)
 
 
-def test_a_box_follows_as_well():
+def test_box_follows():
     box = BoxPrompt("box", (50, 75, 110, 165))
     frames: list[Objects] = [BOTH, [(1, shifted(CUP, 120)), (2, CUP)], OTHERS]
     assert Run().statuses(frames, box) == one_prompt(BOUND, BOUND, LOST)
 
 
-def test_a_prompt_that_changes_is_asked_afresh():
+def test_changed_prompt_is_evaluated_afresh():
     run = Run()
     assert run.statuses([BOTH], CLICK) == [[BOUND]]
     assert run.statuses([BOTH], click(BOX.x, BOX.y)) == [[("bound", 8)]]
     assert run.statuses([BOTH], click(5, 5)) == [[NONE]]
     assert run.statuses([BOTH]) == [[]]
-    assert run.statuses([[(1, BOX)]], CLICK) == [[NONE]], "what was known of it went with it"
+    assert run.statuses([[(1, BOX)]], CLICK) == [[NONE]], "the target was dropped with its prompt"
 
 
-def test_a_background_point_vetoes():
+def test_background_point_vetoes():
     ring = PointPrompt("click", ((80, 150), (80, 120)), (1, 0))
     assert Run().statuses([[(1, CUP), (2, HANDLE)]], ring) == [[NONE]]
 
 
-# ---- identities that start afresh
+# ---- tracks that start afresh
 
 
-def test_after_a_restart_everything_is_known_by_its_looks():
+def test_targets_are_reidentified_by_appearance_after_a_restart():
     run = Run()
     prompts = [CLICK, click(BOX.x, BOX.y, prompt_id="box"), click(5, 5, prompt_id="nothing")]
     run.statuses([BOTH] * 5, *prompts)
     run.tracker.restart()
-    # The identities are the same numbers, and mean other objects.
+    # The same track ids belong to other objects.
     swapped: Objects = [(1, BOX), (8, KITE), (9, shifted(CUP, 3))]
     assert run.statuses([swapped] * 3, *prompts) == [
         [("lost", -1), ("lost", -1), NONE],
@@ -186,7 +186,7 @@ def test_after_a_restart_everything_is_known_by_its_looks():
     ]
 
 
-def test_a_restart_while_lost_and_another_one():
+def test_two_restarts_while_lost():
     run = Run()
     run.statuses([BOTH, BOTH, OTHERS], CLICK)
     for _ in range(2):
@@ -195,12 +195,12 @@ def test_a_restart_while_lost_and_another_one():
     assert run.statuses([[(5, CUP), *OTHERS]] * 2, CLICK)[-1] == [("reacquired", 5)]
 
 
-def test_a_restart_before_anything():
+def test_restart_before_the_first_match():
     run = Run()
     run.tracker.restart()
     assert run.statuses([[(-1, CUP)]], CLICK) == [[("bound", -1)]]
     run.tracker.restart()
-    assert run.statuses([BOTH], CLICK) == [[BOUND]], "what had no identity yet is asked again"
+    assert run.statuses([BOTH], CLICK) == [[BOUND]], "a tentative object is evaluated again"
 
 
 # ---- properties
@@ -215,42 +215,42 @@ SCRIPT: list[Objects] = [
     [(2, BOX), (5, shifted(CUP, 28)), (6, shifted(HANDLE, 28))],
     [(5, shifted(CUP, 30)), (6, shifted(HANDLE, 30))],
 ]
-ASKED = [CLICK, click(80, 155, prompt_id="cup"), click(250, 60, prompt_id="box"), click(180, 195, prompt_id="kite")]
+PROMPTS = [CLICK, click(80, 155, prompt_id="cup"), click(250, 60, prompt_id="box"), click(180, 195, prompt_id="kite")]
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.data())
-def test_the_order_of_the_rows_does_not_matter(data: st.DataObject):
+def test_order_of_rows_does_not_matter(data: st.DataObject):
     run, shuffled = Run(), Run()
     for objects in SCRIPT:
         frame = frame_of(objects)
         order = data.draw(st.permutations(range(len(frame))))
-        answers = run(frame, *ASKED)
-        others = shuffled(frame[torch.tensor(order)], *ASKED)
-        assert [one.status for one in answers] == [one.status for one in others]
-        assert [one.rows for one in answers] == [tuple(order[row] for row in one.rows) for one in others]
+        selections = run(frame, *PROMPTS)
+        others = shuffled(frame[torch.tensor(order)], *PROMPTS)
+        assert [one.status for one in selections] == [one.status for one in others]
+        assert [one.rows for one in selections] == [tuple(order[row] for row in one.rows) for one in others]
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.lists(st.integers(0, len(SCRIPT) - 1), min_size=len(ASKED), max_size=len(ASKED)))
-def test_prompts_do_not_depend_on_each_other(begins: list[int]):
+@given(st.lists(st.integers(0, len(SCRIPT) - 1), min_size=len(PROMPTS), max_size=len(PROMPTS)))
+def test_prompts_are_independent(begins: list[int]):
     together = Run()
-    alone = [Run() for _ in ASKED]
+    alone = [Run() for _ in PROMPTS]
     for index, objects in enumerate(SCRIPT):
-        asked = [prompt for prompt, begin in zip(ASKED, begins, strict=True) if begin <= index]
-        answers = {one.prompt_id: one for one in together(frame_of(objects), *asked)}
-        for run, prompt, begin in zip(alone, ASKED, begins, strict=True):
+        active = [prompt for prompt, begin in zip(PROMPTS, begins, strict=True) if begin <= index]
+        selections = {one.prompt_id: one for one in together(frame_of(objects), *active)}
+        for run, prompt, begin in zip(alone, PROMPTS, begins, strict=True):
             single = run(frame_of(objects), *([prompt] if begin <= index else []))
-            assert single == ([answers[prompt.prompt_id]] if begin <= index else [])
+            assert single == ([selections[prompt.prompt_id]] if begin <= index else [])
 
 
-def test_a_thousand_prompts_are_those_of_one():
+def test_a_thousand_prompts():
     prompts = [
         click(*place, prompt_id=f"{name}{number}")
         for number, (name, place) in zip(
             range(1000), itertools.cycle({"cup": (80, 155), "box": (250, 60), "handle": (80, 120)}.items())
         )
     ]
-    stands = Run().statuses(SCRIPT, *prompts)
+    statuses = Run().statuses(SCRIPT, *prompts)
     single = Run().statuses(SCRIPT, *prompts[:3])
-    assert stands == [frame * 333 + frame[:1] for frame in single]
+    assert statuses == [frame * 333 + frame[:1] for frame in single]

@@ -1,4 +1,4 @@
-"""What prompts are bound to: on which frame they are asked, and what a step goes through."""
+"""Targets of prompts: the frame on which they are evaluated, and steps through their hypotheses."""
 
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ from tests.support.tracked_shapes import (
 
 
 class Frames:
-    """Bindings and the frames that they have seen."""
+    """Targets and the history."""
 
     def __init__(self) -> None:
         self.targets = Targets()
-        self._sightings = FrameHistory()
+        self._history = FrameHistory()
         self._newest: FrameRecord | None = None
         self._given: Sequence[Prompt] = ()
         self._followed = PromptSet.of(()).followed
 
     def __call__(self, objects: Objects, prompts: Sequence[Prompt]) -> tuple[list[Target], dict[str, list[Hypothesis]]]:
-        """Those that begin in the next frame, and the candidates of all."""
-        index = len(self._sightings)
+        """Return the targets that start in the next frame, and the hypotheses of all by prompt id."""
+        index = len(self._history)
         tracked = frame_of(objects)
         before, self._newest = self._newest, record_frame(tracked, index, index / FPS)
         if before is not None:
             self.targets.carry(before, self._newest)
-        self._sightings.add(self._newest)
+        self._history.add(self._newest)
         if prompts is not self._given:
             self._given, self._followed = prompts, PromptSet.of(prompts).followed
         started = self.targets.synchronise(self._followed, self._newest)
-        self.targets.evaluate(tracked, self._sightings)
+        self.targets.evaluate(tracked, self._history)
         return started, {key: one.hypotheses for key, one in self.targets.by_prompt_id.items()}
 
 
-# ---- one binding for each prompt
+# ---- one target per prompt
 
 
-def test_what_follows_has_a_binding_in_the_order_of_the_prompts():
+def test_followed_prompts_have_targets_in_order():
     still, other = click(80, 120, prompt_id="still", follow=False), click(250, 60, prompt_id="a")
     frames = Frames()
     started, hypotheses = frames(BOTH, [EverythingPrompt(), CLICK, still, other])
@@ -73,7 +73,7 @@ def test_what_follows_has_a_binding_in_the_order_of_the_prompts():
     assert started == [*frames.targets.by_prompt_id.values()]
 
 
-def test_what_stays_is_not_begun_again_and_what_went_is_forgotten():
+def test_targets_last_as_long_as_their_prompts():
     frames = Frames()
     both, one = [CLICK, click(250, 60, prompt_id="a")], [click(80, 120)]
     frames(BOTH, both)
@@ -86,7 +86,7 @@ def test_what_stays_is_not_begun_again_and_what_went_is_forgotten():
     assert started.prompt.prompt_id == "a"
 
 
-def test_prompts_that_mean_one_object_share_its_candidate():
+def test_prompts_for_one_object_share_its_hypothesis():
     prompts = [click(80, 120 + step, prompt_id=str(step)) for step in range(3)]
     frames = Frames()
     _, hypotheses = frames([(-1, CUP)], prompts)
@@ -97,20 +97,20 @@ def test_prompts_that_mean_one_object_share_its_candidate():
     assert [*hypotheses.values()] == [[Hypothesis(4)]] * 3
 
 
-def test_a_restart_leaves_what_has_an_identity():
+def test_restart_drops_tentative_hypotheses():
     frames = Frames()
     prompts = [CLICK, click(BOX.x, BOX.y, prompt_id="box"), click(5, 5, prompt_id="nothing")]
     frames([(-1, CUP), (8, BOX)], prompts)
     frames.targets.restart()
     assert [one.hypotheses for one in frames.targets.by_prompt_id.values()] == [[], [Hypothesis(8)], []]
-    # The row of the cup of before is another object's by now.
+    # The former row of the cup is another object now.
     assert frames([(3, KITE), (-1, CUP)], prompts)[1]["click"] == [Hypothesis(TENTATIVE, 1)]
 
 
-# ---- the frame that its sender saw
+# ---- the frame that the sender saw
 
 
-def test_a_click_means_the_frame_that_its_sender_saw():
+def test_click_is_evaluated_on_the_frame_its_sender_saw():
     run = Run()
     run.statuses([[(1, shifted(CUP, 30 * step)), (2, shifted(BOX, -30 * step))] for step in range(4)])
     late, current = click(80, 120, prompt_id="late", frame_index=0), click(80, 120, prompt_id="current")
@@ -119,22 +119,22 @@ def test_a_click_means_the_frame_that_its_sender_saw():
 
 
 @pytest.mark.parametrize("frame_index", [-1, 0, 3, 99])
-def test_a_frame_that_is_not_kept_leaves_the_current_one(frame_index: int):
+def test_current_frame_if_that_frame_is_not_in_the_history(frame_index: int):
     run = Run()
     run(frame_of([(2, CUP)]))
-    run(frame_of(OTHERS), skip=40)  # so that frame 0 is too old, and frame 3 was dropped
+    run(frame_of(OTHERS), skip=40)  # frame 0 is too old then, and frame 3 was dropped
     late = click(80, 120, frame_index=frame_index)
     assert status_of(run(frame_of(BOTH), late)[0]) == BOUND
 
 
-def test_what_was_seen_without_an_identity_is_carried_to_now():
+def test_tentative_object_is_carried_to_the_current_frame():
     run = Run()
     run.statuses([[(-1, CUP)], [(-1, shifted(CUP, 14))], [(7, shifted(CUP, 28))], [(7, shifted(CUP, 60))]])
     late = click(80, 120, frame_index=0)
     assert run.statuses([[(7, shifted(CUP, 140)), (8, CUP)]], late) == [[("bound", 7)]]
 
 
-def test_what_has_gone_since_is_lost_and_found_again():
+def test_object_that_has_gone_since_is_lost_and_reidentified():
     run = Run()
     run.statuses([BOTH, BOTH, OTHERS])
     late = click(80, 120, frame_index=1)
@@ -142,7 +142,7 @@ def test_what_has_gone_since_is_lost_and_found_again():
     assert run.statuses(frames, late) == one_prompt(LOST, LOST, ("reacquired", 2))
 
 
-def test_it_is_asked_there_once_only():
+def test_earlier_frame_is_evaluated_once_only():
     run = Run()
     run.statuses([OTHERS, OTHERS])
     late = click(80, 120, frame_index=0)
@@ -166,33 +166,33 @@ def steps(run: Run, frames: list[Objects], values: list[int], **settings: object
 @pytest.mark.parametrize(
     ("frames", "values", "ids"),
     [
-        pytest.param([NESTED] * 5, [0, 1, 2, 3, 4], [3, 2, 1, 3, 2], id="part-to-whole-and-round"),
-        pytest.param([NESTED] * 3, [0, 0, 1], [3, 3, 2], id="stays-until-the-next-step"),
-        pytest.param([NESTED] * 2, [2, 1], [1, 2], id="begins-anywhere-and-goes-back"),
-        pytest.param([NESTED], [7], [2], id="begins-beyond-the-last"),
+        pytest.param([NESTED] * 5, [0, 1, 2, 3, 4], [3, 2, 1, 3, 2], id="part-to-whole-and-around"),
+        pytest.param([NESTED] * 3, [0, 0, 1], [3, 3, 2], id="unchanged-until-the-next-step"),
+        pytest.param([NESTED] * 2, [2, 1], [1, 2], id="starts-anywhere-and-goes-back"),
+        pytest.param([NESTED], [7], [2], id="starts-beyond-the-last"),
         pytest.param(
-            [NESTED, [(1, PLATE), (3, HANDLE)], NESTED, NESTED], [0, 1, 1, 2], [3, 1, 1, 3], id="skips-what-is-gone"
+            [NESTED, [(1, PLATE), (3, HANDLE)], NESTED, NESTED], [0, 1, 1, 2], [3, 1, 1, 3], id="skips-invisible"
         ),
         pytest.param(
             [NESTED, *[[(1, shifted(PLATE, 60)), (2, shifted(CUP, 60)), (3, shifted(HANDLE, 60))]] * 30],
             [0, *[0] * 29, 1],
             [3] * 30 + [2],
-            id="seconds-later-and-elsewhere",
+            id="seconds-later-elsewhere",
         ),
     ],
 )
-def test_steps_go_through_what_could_be_meant(frames: list[Objects], values: list[int], ids: list[int]):
-    assert steps(Run(), frames, values) == [("bound", identity) for identity in ids]
+def test_steps_go_through_the_hypotheses(frames: list[Objects], values: list[int], ids: list[int]):
+    assert steps(Run(), frames, values) == [("bound", track_id) for track_id in ids]
 
 
-def test_a_step_with_a_newer_frame_is_still_a_step():
+def test_step_on_a_newer_frame():
     run = Run()
     run(frame_of(NESTED), click(80, 120, frame_index=0))
     apart: Objects = [(1, shifted(PLATE, 60)), (2, shifted(CUP, 60)), (3, shifted(HANDLE, 60)), (4, CUP)]
     assert status_of(run(frame_of(apart), click(80, 120, frame_index=1, step=1))[0]) == ("bound", 2)
 
 
-def test_a_click_on_a_newer_frame_is_another_click():
+def test_click_on_a_newer_frame_is_another_click():
     run = Run()
     run(frame_of(NESTED), click(80, 120, frame_index=0))
     assert status_of(run(frame_of([(3, shifted(HANDLE, 90)), (4, CUP)]), click(80, 120, frame_index=1))[0]) == (
@@ -201,14 +201,14 @@ def test_a_click_on_a_newer_frame_is_another_click():
     )
 
 
-def test_where_no_other_candidate_is_left_the_present_ones_count():
+def test_hypotheses_are_renewed_if_no_other_is_visible():
     run = Run()
     run(frame_of(NESTED), click(80, 120))
     later: Objects = [(31, shifted(PLATE, 60)), (32, shifted(CUP, 60)), (3, shifted(HANDLE, 60))]
     assert steps(run, [later] * 3, [1, 2, 3]) == [("bound", 32), ("bound", 31), ("bound", 3)]
 
 
-def test_after_a_step_to_what_soon_goes_it_is_asked_where_that_was():
+def test_prompt_moves_with_a_stepped_object_that_goes():
     run, away = Run(), [shifted(CUP, 14 * step) for step in range(8)]
     run.statuses([[(1, cup)] for cup in away], CLICK)
     handle = (-1, shifted(HANDLE, 98))
@@ -217,17 +217,17 @@ def test_after_a_step_to_what_soon_goes_it_is_asked_where_that_was():
     assert run.statuses(later, replace(CLICK, step=1)) == one_prompt(("bound", -1), NONE, ("bound", 6))
 
 
-def test_a_step_alone_changes_nothing_where_there_is_one():
+def test_step_without_other_hypotheses_changes_nothing():
     assert steps(Run(), [BOTH] * 3, [0, 1, 2]) == [BOUND] * 3
 
 
-def test_tentative_candidates_are_carried_too():
+def test_all_tentative_hypotheses_are_carried():
     run = Run()
     shapes = (PLATE, CUP, HANDLE)
     frames: list[Objects] = [
         [(-1, shifted(shape, 8 * step)) for shape in shapes]
         if step < 2
-        else [(identity, shifted(shape, 8 * step)) for identity, shape in zip((11, 12, 13), shapes, strict=True)]
+        else [(track_id, shifted(shape, 8 * step)) for track_id, shape in zip((11, 12, 13), shapes, strict=True)]
         for step in range(4)
     ]
     assert steps(run, frames, [0, 0, 0, 1]) == [("bound", -1), ("bound", -1), ("bound", 13), ("bound", 12)]

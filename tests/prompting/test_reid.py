@@ -1,4 +1,4 @@
-"""A lost object among those that came later."""
+"""Lost targets among the tracks that started later."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from streamseg.prompting.history import FirstSeen, FrameRecord, record_frame
 from streamseg.prompting.reid import (
     CONSISTENT_FRAMES,
     FEATURES,
-    SPURIOUS_SECONDS,
     MAX_SECONDS,
     MIN_GONE_SECONDS,
+    SPURIOUS_SECONDS,
     LostTarget,
     features,
     reidentify,
@@ -23,53 +23,55 @@ from tests.support.shapes import Shape
 from tests.support.tracked_shapes import BOX, CUP, HANDLE, KITE, Objects, frame_of, shifted
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
-LOOKS = {1: RED, 2: RED, 3: RED, 4: GREEN, 5: BLUE}
+EMBEDDINGS = {1: RED, 2: RED, 3: RED, 4: GREEN, 5: BLUE}
 
 
 def frame(objects: Objects, seconds: float, *, embedded: bool = True) -> FrameRecord:
-    return record_frame(frame_of(objects, LOOKS if embedded and objects else None), round(seconds * 10), seconds)
+    return record_frame(frame_of(objects, EMBEDDINGS if embedded and objects else None), round(seconds * 10), seconds)
 
 
 def appearance_of(shape: Shape, *, embedded: bool = True) -> Appearance:
     return Appearance.of([(frame([(1, shape)], index / 10, embedded=embedded), 0) for index in range(5)])
 
 
-def found(objects: Objects, *, before: Sequence[int] = (), frames: int = CONSISTENT_FRAMES, embedded: bool = True):
-    """What the cup, last seen at 0.4 s, is taken for when these are there from 1 s on."""
+def reidentified(
+    objects: Objects, *, before: Sequence[int] = (), frames: int = CONSISTENT_FRAMES, embedded: bool = True
+):
+    """Return the track id matched with the cup, last seen at 0.4 s, if these objects are visible from 1 s on."""
     lost, first_seen = LostTarget(appearance_of(CUP, embedded=embedded), 5.0), FirstSeen()
     first_seen.update({1, *before}, 0.4)
-    answer = None
+    match = None
     for index in range(frames):
         record = frame(objects, 1.0 + index / 10, embedded=embedded)
         first_seen.update(record.rows.keys(), record.time_seconds)
-        (answer,) = reidentify([lost], record, first_seen)
-    return None if answer is None else answer.track_id
+        (match,) = reidentify([lost], record, first_seen)
+    return None if match is None else match.track_id
 
 
 @pytest.mark.parametrize(
     ("objects", "expected"),
     [
-        pytest.param([(2, CUP)], 2, id="at-its-place"),
-        pytest.param([(2, shifted(CUP, 25))], 2, id="a-little-away"),
-        pytest.param([(4, CUP)], None, id="of-other-looks"),
-        pytest.param([(4, CUP), (2, shifted(CUP, 60))], 2, id="looks-before-place"),
-        pytest.param([(2, CUP), (3, shifted(CUP, 4))], None, id="two-that-are-alike"),
-        pytest.param([(2, HANDLE)], None, id="a-part-of-it"),
-        pytest.param([(5, BOX), (4, KITE)], None, id="others"),
-        pytest.param([], None, id="nothing"),
+        pytest.param([(2, CUP)], 2, id="same-position"),
+        pytest.param([(2, shifted(CUP, 25))], 2, id="slightly-away"),
+        pytest.param([(4, CUP)], None, id="another-appearance"),
+        pytest.param([(4, CUP), (2, shifted(CUP, 60))], 2, id="appearance-before-position"),
+        pytest.param([(2, CUP), (3, shifted(CUP, 4))], None, id="two-alike"),
+        pytest.param([(2, HANDLE)], None, id="part"),
+        pytest.param([(5, BOX), (4, KITE)], None, id="other-objects"),
+        pytest.param([], None, id="no-objects"),
     ],
 )
-def test_by_place_shape_and_looks(objects: Objects, expected: int | None):
-    assert found(objects) == expected
+def test_by_position_shape_and_appearance(objects: Objects, expected: int | None):
+    assert reidentified(objects) == expected
 
 
-def test_without_looks_by_place_and_shape():
-    assert found([(2, CUP), (5, shifted(BOX, -60))], embedded=False) == 2
-    assert found([(5, shifted(BOX, -170, 60))], embedded=False) is None
+def test_without_embeddings_by_position_and_shape():
+    assert reidentified([(2, CUP), (5, shifted(BOX, -60))], embedded=False) == 2
+    assert reidentified([(5, shifted(BOX, -170, 60))], embedded=False) is None
 
 
-def test_with_looks_of_another_network_by_place_and_shape():
-    longer = {identity: (*embedding, 0.0) for identity, embedding in LOOKS.items()}
+def test_embeddings_of_another_network_are_ignored():
+    longer = {track_id: (*embedding, 0.0) for track_id, embedding in EMBEDDINGS.items()}
     views = [record_frame(frame_of([(1, CUP)], longer), index, index / 10) for index in range(5)]
     first_seen = FirstSeen()
     first_seen.update({1}, 0.4)
@@ -80,30 +82,30 @@ def test_with_looks_of_another_network_by_place_and_shape():
     for index in range(CONSISTENT_FRAMES):
         record = frame([(2, shifted(CUP, 5))], 1.0 + index / 10)
         first_seen.update(record.rows.keys(), record.time_seconds)
-        answers = reidentify(lost, record, first_seen)
-    assert answers[0] == answers[1] is not None
+        matches = reidentify(lost, record, first_seen)
+    assert matches[0] == matches[1] is not None
 
 
-def test_what_is_older_than_the_loss_is_another_object():
-    assert found([(2, CUP)], before=[2]) is None
+def test_track_older_than_the_loss_is_another_object():
+    assert reidentified([(2, CUP)], before=[2]) is None
 
 
 def test_one_frame_is_not_enough():
-    assert found([(2, CUP)], frames=CONSISTENT_FRAMES - 1) is None
+    assert reidentified([(2, CUP)], frames=CONSISTENT_FRAMES - 1) is None
 
 
-def test_frames_have_to_agree_in_a_row():
+def test_frames_must_be_consecutive():
     lost, first_seen = LostTarget(appearance_of(CUP), 5.0), FirstSeen()
     first_seen.update({1}, 0.4)
-    answers = []
+    matches = []
     for index, objects in enumerate([[(2, CUP)], [], [(2, CUP)], [(3, CUP)], [(2, CUP)]]):
         record = frame(objects, 1 + index / 10)
         first_seen.update(record.rows.keys(), record.time_seconds)
-        answers += reidentify([lost], record, first_seen)
-    assert answers == [None] * 5
+        matches += reidentify([lost], record, first_seen)
+    assert matches == [None] * 5
 
 
-def test_each_for_itself_and_none_at_all():
+def test_targets_are_independent():
     first_seen = FirstSeen()
     first_seen.update({2, 5}, 1.0)
     record = frame([(2, CUP), (5, BOX)], 1.0)
@@ -126,21 +128,21 @@ def test_features():
     assert values["distance"][0] < 0.05 < values["distance"][1] <= 4
 
 
-def test_features_end_with_time_and_say_where_looks_are_missing():
+def test_features_after_a_long_time_without_embeddings():
     values = features([appearance_of(CUP)], frame([(2, shifted(CUP, 200))], 100.0, embedded=False), [0])[0, 0]
     assert values[5] == MAX_SECONDS
-    assert values[1] == pytest.approx(0, abs=1e-6), "after so long the place says nothing"
+    assert values[1] == pytest.approx(0, abs=1e-6), "after so long the position has no weight"
     assert np.isnan(values[4])
 
 
 @pytest.mark.parametrize(
-    ("lived", "gone", "expected"),
+    ("observed", "gone", "expected"),
     [
-        pytest.param(0.2, MIN_GONE_SECONDS + 0.01, True, id="hardly-there"),
-        pytest.param(0.2, 0.1, False, id="missed-for-a-moment"),
-        pytest.param(0.8, 0.5, False, id="not-gone-for-as-long-as-it-lived"),
-        pytest.param(SPURIOUS_SECONDS, 60.0, False, id="an-object"),
+        pytest.param(0.2, MIN_GONE_SECONDS + 0.01, True, id="seen-briefly"),
+        pytest.param(0.2, 0.1, False, id="missed-briefly"),
+        pytest.param(0.8, 0.5, False, id="gone-for-less-than-it-was-seen"),
+        pytest.param(SPURIOUS_SECONDS, 60.0, False, id="seen-for-long"),
     ],
 )
-def test_is_spurious(lived: float, gone: float, expected: bool):
-    assert LostTarget(appearance_of(CUP), lived).is_spurious(0.4 + gone) == expected
+def test_is_spurious(observed: float, gone: float, expected: bool):
+    assert LostTarget(appearance_of(CUP), observed).is_spurious(0.4 + gone) == expected

@@ -1,4 +1,4 @@
-"""One answer per prompt, in the prompts' order."""
+"""One selection per prompt, in the prompts' order."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ TRACKED = Tracked(INSTANCES, torch.tensor([7, -1]))
 NONE = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
 
 
-def test_everything_is_all_rows_with_their_own_scores():
+def test_everything_selects_all_rows_with_their_scores():
     (selection,) = select(TRACKED, [EverythingPrompt("all")])
     assert (selection.prompt_id, selection.rows) == ("all", (0, 1))
     assert selection.scores == pytest.approx((0.9, 0.6))
     assert hypotheses(TRACKED, EverythingPrompt("all")) == selection
 
 
-def test_everything_of_nothing_is_nothing():
+def test_everything_without_instances():
     assert select(NONE, [EverythingPrompt()])[0].rows == ()
 
 
-def test_no_prompt_has_no_answer():
+def test_no_prompts():
     assert select(TRACKED, []) == []
     assert select(NONE, []) == []
 
 
-def test_answers_come_in_the_order_of_the_prompts():
+def test_selections_are_in_the_order_of_the_prompts():
     prompts = [
         BoxPrompt("box", (60, 60, 140, 140)),
         PointPrompt("part", ((100, 100),), (1,)),
@@ -40,8 +40,8 @@ def test_answers_come_in_the_order_of_the_prompts():
         BoxPrompt("no box", (200, 10, 300, 60)),
         PointPrompt("whole", ((130, 100),), (1,)),
     ]
-    answers = select(TRACKED, prompts)
-    assert [(answer.prompt_id, answer.rows) for answer in answers] == [
+    selections = select(TRACKED, prompts)
+    assert [(selection.prompt_id, selection.rows) for selection in selections] == [
         ("box", (0,)),
         ("part", (1,)),
         ("all", (0, 1)),
@@ -51,12 +51,12 @@ def test_answers_come_in_the_order_of_the_prompts():
     ]
 
 
-def test_several_prompts_may_choose_the_same_object():
-    answers = select(TRACKED, [PointPrompt(name, ((100, 100),), (1,)) for name in ("a", "b")])
-    assert [answer.rows for answer in answers] == [(1,), (1,)]
+def test_several_prompts_may_select_the_same_object():
+    selections = select(TRACKED, [PointPrompt(name, ((100, 100),), (1,)) for name in ("a", "b")])
+    assert [selection.rows for selection in selections] == [(1,), (1,)]
 
 
 def test_rows_and_scores_are_plain_numbers():
-    for answer in select(TRACKED, [PointPrompt("a", ((100, 100),), (1,)), BoxPrompt("b", (60, 60, 140, 140))]):
-        assert [type(row) for row in answer.rows] == [int]
-        assert [type(score) for score in answer.scores] == [float]
+    for selection in select(TRACKED, [PointPrompt("a", ((100, 100),), (1,)), BoxPrompt("b", (60, 60, 140, 140))]):
+        assert [type(row) for row in selection.rows] == [int]
+        assert [type(score) for score in selection.scores] == [float]

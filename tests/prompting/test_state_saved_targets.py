@@ -1,4 +1,4 @@
-"""What a follower writes down, while it goes on and while others read."""
+"""Saved targets, while they change and while another thread reads them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ EMBEDDINGS = {1: (1, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1)}
 FIRST: Objects = [(1, CUP), (2, BOX), (3, KITE)]
 
 
-def seen_in(frames: Sequence[Objects]) -> FrameHistory:
+def history_of(frames: Sequence[Objects]) -> FrameHistory:
     history = FrameHistory()
     for index, objects in enumerate(frames):
         history.add(record_frame(frame_of(objects), index, index / FPS))
     return history
 
 
-def written(*targets: Target, frames: Sequence[Objects] = (BOTH,) * 3) -> dict[str, object]:
+def saved_state(*targets: Target, frames: Sequence[Objects] = (BOTH,) * 3) -> dict[str, object]:
     saved = SavedTargets({})
-    saved.update(targets, seen_in(frames), Galleries())
+    saved.update(targets, history_of(frames), Galleries())
     return saved.state_dict()
 
 
@@ -39,22 +39,22 @@ def centre_x(entry: object) -> float:
     return (entry["box"][0] + entry["box"][2]) / 2
 
 
-def test_what_is_written_is_taken_once_by_the_prompt_that_it_is_of():
-    memory = json.loads(json.dumps(written(Target(CLICK, [Hypothesis(1)]))))
-    saved = SavedTargets(memory)
+def test_saved_target_is_returned_once_to_its_prompt():
+    state = json.loads(json.dumps(saved_state(Target(CLICK, [Hypothesis(1)]))))
+    saved = SavedTargets(state)
     appearance = saved.pop(CLICK)
     assert appearance is not None
     assert (appearance.box[0] + appearance.box[2]) / 2 == pytest.approx(CUP.x, abs=1)
     assert saved.pop(CLICK) is None
-    assert SavedTargets(memory).pop(click(CUP.x, CUP.y, prompt_id="other")) is None
+    assert SavedTargets(state).pop(click(CUP.x, CUP.y, prompt_id="other")) is None
 
 
 @pytest.mark.parametrize(
     "prompt",
-    [pytest.param(click(1, 1), id="another-place"), pytest.param(click(CUP.x, CUP.y, step=1), id="another-step")],
+    [pytest.param(click(1, 1), id="another-location"), pytest.param(click(CUP.x, CUP.y, step=1), id="another-step")],
 )
-def test_what_was_of_another_prompt_of_the_id_is_let_go(prompt):
-    saved = SavedTargets(written(Target(CLICK, [Hypothesis(1)])))
+def test_saved_target_of_another_prompt_of_the_id_is_dropped(prompt):
+    saved = SavedTargets(saved_state(Target(CLICK, [Hypothesis(1)])))
     assert saved.pop(prompt) is None
     assert saved.pop(CLICK) is None
 
@@ -62,69 +62,69 @@ def test_what_was_of_another_prompt_of_the_id_is_let_go(prompt):
 @pytest.mark.parametrize(
     "target",
     [
-        pytest.param(Target(CLICK), id="bound-to-nothing"),
-        pytest.param(Target(CLICK, [Hypothesis(TENTATIVE, 0)]), id="no-identity-yet"),
+        pytest.param(Target(CLICK), id="no-hypotheses"),
+        pytest.param(Target(CLICK, [Hypothesis(TENTATIVE, 0)]), id="tentative"),
         pytest.param(Target(CLICK, [Hypothesis(77)]), id="never-seen"),
     ],
 )
-def test_what_was_not_seen_is_not_written(target: Target):
-    assert written(target) == {}
+def test_target_that_was_not_seen_is_not_saved(target: Target):
+    assert saved_state(target) == {}
 
 
-def test_an_object_is_written_as_it_was_found_again_and_else_as_it_was():
+def test_latest_appearance_is_saved():
     frames = [BOTH, [(2, shifted(CUP, 100))]]
-    found = Target(CLICK, [Hypothesis(1)], matched_id=2)
-    assert centre_x(written(found, frames=frames)["click"]) == pytest.approx(CUP.x + 100, abs=1)
+    reidentified = Target(CLICK, [Hypothesis(1)], matched_id=2)
+    assert centre_x(saved_state(reidentified, frames=frames)["click"]) == pytest.approx(CUP.x + 100, abs=1)
     record = record_frame(frame_of(BOTH), 0, 0.0)
     earlier = Target(CLICK, [Hypothesis(-5)], appearance=Appearance.of([(record, 0)]))
-    assert centre_x(written(earlier, frames=[])["click"]) == pytest.approx(CUP.x, abs=1)
+    assert centre_x(saved_state(earlier, frames=[])["click"]) == pytest.approx(CUP.x, abs=1)
 
 
-def test_what_was_not_taken_yet_is_handed_on():
-    memory = written(Target(CLICK, [Hypothesis(1)]))
-    saved = SavedTargets(memory)
-    assert saved.state_dict() == memory
+def test_targets_not_loaded_yet_are_saved_again():
+    state = saved_state(Target(CLICK, [Hypothesis(1)]))
+    saved = SavedTargets(state)
+    assert saved.state_dict() == state
     other = click(BOX.x, BOX.y, prompt_id="box")
-    saved.update([Target(other, [Hypothesis(8)])], seen_in([BOTH]), Galleries())
-    assert saved.state_dict() == {**memory, **written(Target(other, [Hypothesis(8)]), frames=[BOTH])}
+    saved.update([Target(other, [Hypothesis(8)])], history_of([BOTH]), Galleries())
+    assert saved.state_dict() == {**state, **saved_state(Target(other, [Hypothesis(8)]), frames=[BOTH])}
 
 
-def test_what_is_read_does_not_change_before_it_is_written_anew():
-    saved = SavedTargets(written(Target(CLICK, [Hypothesis(1)])))
+def test_state_changes_only_with_the_next_update():
+    saved = SavedTargets(saved_state(Target(CLICK, [Hypothesis(1)])))
     saved.pop(CLICK)
     assert list(saved.state_dict()) == ["click"]
-    saved.update([], seen_in([BOTH]), Galleries())
+    saved.update([], history_of([BOTH]), Galleries())
     assert saved.state_dict() == {}
 
 
-def test_a_damaged_memory_is_refused():
+def test_invalid_state_is_rejected():
     with pytest.raises(DataError, match="the saved state of prompt 'click' is invalid"):
         SavedTargets({"click": 3})
 
 
-def test_another_thread_never_finds_half_of_it():
+def test_another_thread_never_reads_half_an_update():
     prompts = [click(CUP.x, CUP.y, prompt_id=f"p{number}") for number in range(30)]
-    run, stop, memories = Run(), threading.Event(), []
+    run, stop, states = Run(), threading.Event(), []
     run(frame_of(FIRST, EMBEDDINGS), *prompts)
 
-    def ask() -> None:
+    def read() -> None:
         while not stop.is_set():
-            memories.append(set(run.tracker.state_dict()))
+            states.append(set(run.tracker.state_dict()))
 
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
-    asking = threading.Thread(target=ask)
-    asking.start()
+    reader = threading.Thread(target=read)
+    reader.start()
     try:
         for number in range(150):
-            # Other prompts come and go, so that the bindings are made anew each time.
+            # Another prompt is replaced in each frame, so that the targets are synchronised each time.
             run(frame_of(FIRST, EMBEDDINGS), *prompts, click(BOX.x, BOX.y, prompt_id=f"other {number}"))
             if number % 50 == 49:
                 run.tracker.restart()
     finally:
         stop.set()
-        asking.join()
+        reader.join()
         sys.setswitchinterval(before)
-    assert memories
-    wanted = {prompt.prompt_id for prompt in prompts}
-    assert all(wanted <= names and len(names) <= len(wanted) + 1 for names in memories)
+    assert states
+    expected = {prompt.prompt_id for prompt in prompts}
+    assert all(expected <= names and len(names) <= len(expected) + 1 for names in states)

@@ -1,4 +1,4 @@
-"""One prompt and its candidates, frame by frame."""
+"""One prompt and its hypotheses, frame by frame."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def frame(objects: Objects, index: int = 0) -> FrameRecord:
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        pytest.param([(-1, shifted(CUP, 10))], (TENTATIVE, 0), id="still-without-an-identity"),
-        pytest.param([(-1, BOX), (6, shifted(CUP, 10))], (6, -1), id="given-an-identity"),
+        pytest.param([(-1, shifted(CUP, 10))], (TENTATIVE, 0), id="still-tentative"),
+        pytest.param([(-1, BOX), (6, shifted(CUP, 10))], (6, -1), id="receives-a-track-id"),
         pytest.param([(-1, shifted(CUP, 55))], (TENTATIVE, -1), id="too-far-away"),
-        pytest.param([(8, CUP)], (TENTATIVE, -1), id="an-identity-from-before-is-another-object"),
-        pytest.param([(-1, HANDLE)], (TENTATIVE, -1), id="a-part-in-its-place"),
+        pytest.param([(8, CUP)], (TENTATIVE, -1), id="a-track-from-before-is-another-object"),
+        pytest.param([(-1, HANDLE)], (TENTATIVE, -1), id="a-part-of-it"),
         pytest.param([], (TENTATIVE, -1), id="gone"),
     ],
 )
-def test_an_object_without_an_identity_is_carried(after: Objects, expected: tuple[int, int]):
+def test_tentative_object_is_carried(after: Objects, expected: tuple[int, int]):
     hypothesis = Hypothesis(TENTATIVE, 0)
     carry([hypothesis], frame([(-1, CUP), (8, BOX)]), frame(after, 1))
     assert (hypothesis.track_id, hypothesis.row) == expected
     assert hypothesis.is_gone == (expected == (TENTATIVE, -1))
 
 
-def test_one_with_an_identity_is_left_alone():
+def test_object_with_a_track_id_is_not_carried():
     hypothesis = Hypothesis(4)
     carry([hypothesis], frame([(4, CUP)]), frame([], 1))
     assert (hypothesis.track_id, hypothesis.is_gone) == (4, False)
@@ -42,21 +42,21 @@ def test_one_with_an_identity_is_left_alone():
 
 @pytest.mark.parametrize(
     ("step", "position"),
-    [pytest.param(0, 0, id="first"), pytest.param(2, 2, id="last"), pytest.param(4, 1, id="round")],
+    [pytest.param(0, 0, id="first"), pytest.param(2, 2, id="last"), pytest.param(4, 1, id="wraps-around")],
 )
-def test_the_step_says_which_candidate(step: int, position: int):
+def test_step_selects_a_hypothesis(step: int, position: int):
     target = Target(click(1, 1, step=step))
     target.bind([Hypothesis(1), Hypothesis(2), Hypothesis(3)])
     assert target.position == position
 
 
-def test_steps_leave_out_what_is_not_there():
+def test_steps_skip_invisible_hypotheses():
     target = Target(CLICK, [Hypothesis(1), Hypothesis(2), Hypothesis(3)])
     target.advance(click(CUP.x, CUP.y, step=1), frame([(1, CUP), (3, BOX)]))
     assert target.hypothesis == Hypothesis(3)
 
 
-def test_its_own_identity_goes_before_a_found_one():
+def test_own_track_takes_precedence_over_reidentification():
     target = Target(CLICK, [Hypothesis(1)], matched_id=5, confidence=0.7)
     assert target.row_in(frame([(5, CUP)])) == 0
     assert target.matched_id == 5
@@ -65,26 +65,26 @@ def test_its_own_identity_goes_before_a_found_one():
 
 
 @pytest.mark.parametrize(
-    ("hypotheses", "left"),
+    ("hypotheses", "selected"),
     [
-        pytest.param([Hypothesis(TENTATIVE), Hypothesis(3)], Hypothesis(3), id="for-the-next-one"),
-        pytest.param([Hypothesis(TENTATIVE), Hypothesis(9)], None, id="for-nothing"),
-        pytest.param([Hypothesis(9), Hypothesis(3)], Hypothesis(9), id="not-where-it-may-come-back"),
+        pytest.param([Hypothesis(TENTATIVE), Hypothesis(3)], Hypothesis(3), id="next-visible"),
+        pytest.param([Hypothesis(TENTATIVE), Hypothesis(9)], None, id="no-other"),
+        pytest.param([Hypothesis(9), Hypothesis(3)], Hypothesis(9), id="not-gone"),
     ],
 )
-def test_what_is_gone_is_left(hypotheses: list[Hypothesis], left: Hypothesis | None):
+def test_gone_hypothesis_is_dropped(hypotheses: list[Hypothesis], selected: Hypothesis | None):
     target = Target(CLICK, hypotheses)
     target.drop_gone(frame([(3, BOX)]))
-    assert target.hypothesis == left
+    assert target.hypothesis == selected
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
         pytest.param(click(1, 2), click(1, 2, step=1), True, id="another-step"),
-        pytest.param(click(1, 2), click(1, 2, step=1, frame_index=9), True, id="on-a-newer-frame"),
-        pytest.param(click(1, 2), click(1, 2), False, id="the-same"),
-        pytest.param(click(1, 2), click(1, 3, step=1), False, id="another-place"),
+        pytest.param(click(1, 2), click(1, 2, step=1, frame_index=9), True, id="newer-frame"),
+        pytest.param(click(1, 2), click(1, 2), False, id="same-prompt"),
+        pytest.param(click(1, 2), click(1, 3, step=1), False, id="another-location"),
         pytest.param(click(1, 2), BoxPrompt("click", (1, 2, 3, 4), step=1), False, id="another-kind"),
     ],
 )
@@ -93,7 +93,7 @@ def test_is_step(before: SpatialPrompt, after: SpatialPrompt, expected: bool):
 
 
 @pytest.mark.parametrize("row", range(3))
-def test_a_point_inside(row: int):
+def test_inner_point(row: int):
     record = frame([(1, CUP), (2, BOX), (3, HANDLE)])
     (selection,) = select(record.tracked[row : row + 1], [inner_point("p", record, row)])
     assert selection.rows == (0,)

@@ -80,7 +80,7 @@ def test_text_is_none_until_the_first_match_and_lost_after_the_last():
         pytest.param((-0.1,), 0.0, id="at-least-0"),
     ],
 )
-def test_match_has_a_confidence_and_no_identity(scores: tuple[float, ...], confidence: float):
+def test_match_has_a_confidence_and_no_track_id(scores: tuple[float, ...], confidence: float):
     frames = Frames()
     frames.matcher.scores = {"a cup": scores}
     (selection,) = frames.texts.update(make_frame(), TRACKED, [CUP])

@@ -1,4 +1,4 @@
-"""A person in a shirt, for tests of what answers for a part."""
+"""A person in a shirt, for tests of parts and wholes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ PERSON = Shape(50, 120, 60, 170, "rectangle", score=0.7)
 SHIRT = Shape(50, 100, 40, 50)
 ON_SHIRT = click(SHIRT.x, SHIRT.y)
 SPEED = 8.0
-"""Of the walk, in pixels per frame."""
+"""Walking speed, pixels per frame."""
 
 
 def walk(begin: int, end: int, *, shirt: bool = True, person: int = 1, shirt_id: int = 2) -> list[Objects]:
-    """A person who walks to the right, with or without the shirt."""
+    """Return frames of a person who walks to the right, with or without the shirt."""
     frames: list[Objects] = []
     for index in range(begin, end):
         whole = (person, shifted(PERSON, SPEED * index))
@@ -21,6 +21,6 @@ def walk(begin: int, end: int, *, shirt: bool = True, person: int = 1, shirt_id:
     return frames
 
 
-def ids(stands: list[list[tuple[str, int]]]) -> list[tuple[str, int]]:
-    """State and identity of the only prompt, by frame."""
-    return [one for (one,) in stands]
+def flatten(statuses: list[list[tuple[str, int]]]) -> list[tuple[str, int]]:
+    """Return state and track id of the only prompt, by frame."""
+    return [one for (one,) in statuses]
