@@ -2,7 +2,6 @@
 
 Appearance        the target when it was last seen: box, velocity, silhouettes, areas and embeddings
 appearance_of     the appearance of a track in the history
-mask_areas, silhouette_ious  areas and IoUs of recorded masks
 EmbeddingGallery  embeddings of one target; detects tracks that have switched to another object
 Galleries         the galleries of all targets of a source, by track id
 """
@@ -15,25 +14,19 @@ from typing import Final
 
 import numpy as np
 
-from streamseg.prompting.history import SILHOUETTE_SIZE, FrameHistory, FrameRecord, Observation
+from streamseg.prompting.history import FrameHistory, FrameRecord, Observation, mask_areas
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
-from streamseg.structures.instances import CORRECTION_MARGIN
 
 __all__ = [
     "APPEARANCE_VIEWS",
     "MIN_COSINE",
     "MIN_VIEWS",
-    "NUM_CELLS",
     "Appearance",
     "EmbeddingGallery",
     "Galleries",
     "appearance_of",
-    "mask_areas",
-    "silhouette_ious",
 ]
 
-NUM_CELLS: Final = SILHOUETTE_SIZE * SILHOUETTE_SIZE
-"""Cells of a silhouette: the mask over its widened box, at any size of the box."""
 APPEARANCE_VIEWS: Final = 4
 """Maximum number of views of an appearance. An object that turns or is half hidden resembles one of them."""
 VELOCITY_SECONDS: Final = 0.4
@@ -120,25 +113,6 @@ def appearance_of(
     """Return the appearance of a track up to a time, merged with an earlier one; only that if it was not seen."""
     observations = [one for one in history.observations(track_id) if one[0].time_seconds <= until_seconds]
     return Appearance.of(observations, earlier) if observations else earlier
-
-
-def mask_areas(boxes: Float64Array, silhouettes: BoolArray) -> Float64Array:
-    """Return the areas (N,) of masks in pixels, from boxes (N, 4) and silhouettes (N, `NUM_CELLS`)."""
-    widened = (1 + 2 * CORRECTION_MARGIN) ** 2
-    areas: Float64Array = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * silhouettes.mean(axis=1) * widened
-    return areas
-
-
-def silhouette_ious(first: BoolArray, second: BoolArray) -> Float32Array:
-    """Return the IoU (N, M) of silhouettes (N, `NUM_CELLS`) and (M, `NUM_CELLS`), each over its own box.
-
-    The IoU of two empty silhouettes is 0.
-    """
-    a, b = first.astype(np.float32), second.astype(np.float32)
-    shared = a @ b.T
-    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
-    ious: Float32Array = shared / np.maximum(union, 1)
-    return ious
 
 
 def _select_views(observations: Sequence[Observation]) -> list[Observation]:

@@ -1,14 +1,17 @@
 """Compact records of the last frames of a source, and first-seen times of its tracks.
 
-FrameRecord   the instances and track ids of one frame, reduced in size; made by `record_frame`
-FrameHistory  the records of the last seconds
-FirstSeen     the time at which each track was first seen
+FrameRecord      the instances and track ids of one frame, reduced in size; made by `record_frame`
+mask_areas       areas of recorded masks
+silhouette_ious  IoUs of recorded masks, each over its own box
+shares_inside    the fraction of one recorded mask that lies on another
+FrameHistory     the records of the last seconds
+FirstSeen        the time at which each track was first seen
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -19,23 +22,31 @@ import torch
 from torch import Tensor
 
 from streamseg.geometry import raster_points, sample_logits
-from streamseg.structures.arrays import Float32Array
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
 from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Instances, Tracked
 
 __all__ = [
     "HISTORY_SECONDS",
+    "NUM_CELLS",
     "SILHOUETTE_SIZE",
     "FirstSeen",
     "FrameHistory",
     "FrameRecord",
     "Observation",
+    "mask_areas",
     "record_frame",
+    "shares_inside",
+    "silhouette_ious",
 ]
 
 SILHOUETTE_SIZE: Final = 24
 """Cells per side of a recorded mask, over its box widened by `CORRECTION_MARGIN`; equals the refiner's corrections."""
+NUM_CELLS: Final = SILHOUETTE_SIZE * SILHOUETTE_SIZE
+"""Cells of a silhouette, which is a recorded mask as bool."""
 LOGIT_LIMIT: Final = 1e4
 """Limit of recorded logits. Half precision ends at 65504; no network's logits come near."""
+NUM_SAMPLES: Final = 12
+"""Samples per side of a mask in `shares_inside`."""
 
 HISTORY_SECONDS: Final = 3.0
 """Duration of the history: longer than an image takes to a user and the click back, over any network that is fast
@@ -131,6 +142,58 @@ def _compact_logits(instances: Instances) -> Tensor:
     if same and corrections is not None:
         logits = logits + corrections
     return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).half()
+
+
+def mask_areas(boxes: Float64Array, silhouettes: BoolArray) -> Float64Array:
+    """Return the areas (N,) of masks in pixels, from boxes (N, 4) and silhouettes (N, `NUM_CELLS`)."""
+    widened = (1 + 2 * CORRECTION_MARGIN) ** 2
+    areas: Float64Array = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) * silhouettes.mean(axis=1) * widened
+    return areas
+
+
+def silhouette_ious(first: BoolArray, second: BoolArray) -> Float32Array:
+    """Return the IoU (N, M) of silhouettes (N, `NUM_CELLS`) and (M, `NUM_CELLS`), each over its own box.
+
+    The IoU of two empty silhouettes is 0.
+    """
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    shared = a @ b.T
+    union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
+    ious: Float32Array = shared / np.maximum(union, 1)
+    return ious
+
+
+def shares_inside(record: FrameRecord, parts: Sequence[int], wholes: Sequence[int]) -> Float64Array:
+    """Return the fractions (P,) of the masks of P rows that lie on the masks of P other rows; 0 for an empty mask."""
+    step = SILHOUETTE_SIZE // NUM_SAMPLES
+    logits = record.mask_logits
+    part_samples = logits[np.array(parts, dtype=np.intp), step // 2 :: step, step // 2 :: step] > 0  # (P, N, N)
+    boxes, whole_boxes = record.boxes[list(parts)], record.boxes[list(wholes)]
+    widened = 1 + 2 * CORRECTION_MARGIN
+    positions = ((np.arange(NUM_SAMPLES) * step + step // 2) + 0.5) / SILHOUETTE_SIZE * widened - CORRECTION_MARGIN
+    columns, rows = (_cells(boxes, whole_boxes, positions, axis) for axis in (0, 1))  # (P, N) each
+    inside_x = (columns >= 0) & (columns < SILHOUETTE_SIZE)
+    inside_y = (rows >= 0) & (rows < SILHOUETTE_SIZE)
+    columns, rows = (cells.clip(0, SILHOUETTE_SIZE - 1) for cells in (columns, rows))
+    wholes_at = np.array(wholes, dtype=np.intp)[:, None, None]
+    whole_samples = logits[wholes_at, rows[:, :, None], columns[:, None, :]] > 0  # (P, N, N)
+    common = part_samples & inside_x[:, None, :] & inside_y[:, :, None] & whole_samples
+    shares: Float64Array = common.sum(axis=(1, 2)) / np.maximum(part_samples.sum(axis=(1, 2)), 1)
+    return shares
+
+
+def _cells(boxes: Float32Array, whole_boxes: Float32Array, positions: Float64Array, axis: int) -> npt.NDArray[np.intp]:
+    """Return the mask cells (P, N) of the wholes at N relative positions in boxes (P, 4), along one axis.
+
+    Cells may lie outside of the mask.
+    """
+    low, size = boxes[:, axis, None], (boxes[:, axis + 2] - boxes[:, axis])[:, None]
+    whole_low, whole_size = whole_boxes[:, axis, None], (whole_boxes[:, axis + 2] - whole_boxes[:, axis])[:, None]
+    relative = (low + size * positions - whole_low) / np.maximum(whole_size, 1e-6)
+    cells: npt.NDArray[np.intp] = np.floor(
+        (relative + CORRECTION_MARGIN) / (1 + 2 * CORRECTION_MARGIN) * SILHOUETTE_SIZE
+    ).astype(np.intp)
+    return cells
 
 
 class FrameHistory:

@@ -2,7 +2,6 @@
 
 PartRelation   one part and one possible whole, over the frames in which both were visible
 PartRelations  the relations of all targets of a source
-shares_inside  the fraction of one mask that lies on another
 """
 
 from __future__ import annotations
@@ -15,19 +14,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.prompting.appearance import MIN_COSINE, mask_areas
-from streamseg.prompting.history import SILHOUETTE_SIZE, FrameRecord, Observation
+from streamseg.prompting.appearance import MIN_COSINE
+from streamseg.prompting.history import FrameRecord, Observation, mask_areas, shares_inside
 from streamseg.structures.arrays import Float32Array, Float64Array
-from streamseg.structures.instances import CORRECTION_MARGIN
 
-__all__ = ["MIN_INSIDE", "PartRelation", "PartRelations", "box_side", "shares_inside"]
+__all__ = ["MIN_INSIDE", "PartRelation", "PartRelations", "box_side"]
 
 MIN_INSIDE: Final = 0.8
 """Minimum fraction of a part's mask on its whole's, in one frame: networks' outlines are that inaccurate."""
 MIN_AREA_RATIO: Final = 1.3
 """Minimum area of a whole relative to its part. An object that is hardly larger is the same object, detected twice."""
-NUM_SAMPLES: Final = 12
-"""Samples per side of a mask at which two masks are compared."""
 
 MIN_ATTACHED_SHARE: Final = 0.9
 """Minimum fraction of the frames with both objects in which the part is attached to its whole."""
@@ -264,36 +260,3 @@ def _resembles_whole(relation: PartRelation, record: FrameRecord, row: int) -> b
 def box_side(box: npt.NDArray[np.floating]) -> float:
     """Return the side of a square with the area of a box (4,) xyxy, at least 1."""
     return max(math.sqrt(float((box[2] - box[0]) * (box[3] - box[1]))), 1.0)
-
-
-def shares_inside(record: FrameRecord, parts: Sequence[int], wholes: Sequence[int]) -> Float64Array:
-    """Return the fractions (P,) of the masks of P rows that lie on the masks of P other rows; 0 for an empty mask."""
-    step = SILHOUETTE_SIZE // NUM_SAMPLES
-    logits = record.mask_logits
-    part_samples = logits[np.array(parts, dtype=np.intp), step // 2 :: step, step // 2 :: step] > 0  # (P, N, N)
-    boxes, whole_boxes = record.boxes[list(parts)], record.boxes[list(wholes)]
-    widened = 1 + 2 * CORRECTION_MARGIN
-    positions = ((np.arange(NUM_SAMPLES) * step + step // 2) + 0.5) / SILHOUETTE_SIZE * widened - CORRECTION_MARGIN
-    columns, rows = (_cells(boxes, whole_boxes, positions, axis) for axis in (0, 1))  # (P, N) each
-    inside_x = (columns >= 0) & (columns < SILHOUETTE_SIZE)
-    inside_y = (rows >= 0) & (rows < SILHOUETTE_SIZE)
-    columns, rows = (cells.clip(0, SILHOUETTE_SIZE - 1) for cells in (columns, rows))
-    wholes_at = np.array(wholes, dtype=np.intp)[:, None, None]
-    whole_samples = logits[wholes_at, rows[:, :, None], columns[:, None, :]] > 0  # (P, N, N)
-    common = part_samples & inside_x[:, None, :] & inside_y[:, :, None] & whole_samples
-    shares: Float64Array = common.sum(axis=(1, 2)) / np.maximum(part_samples.sum(axis=(1, 2)), 1)
-    return shares
-
-
-def _cells(boxes: Float32Array, whole_boxes: Float32Array, positions: Float64Array, axis: int) -> npt.NDArray[np.intp]:
-    """Return the mask cells (P, N) of the wholes at N relative positions in boxes (P, 4), along one axis.
-
-    Cells may lie outside of the mask.
-    """
-    low, size = boxes[:, axis, None], (boxes[:, axis + 2] - boxes[:, axis])[:, None]
-    whole_low, whole_size = whole_boxes[:, axis, None], (whole_boxes[:, axis + 2] - whole_boxes[:, axis])[:, None]
-    relative = (low + size * positions - whole_low) / np.maximum(whole_size, 1e-6)
-    cells: npt.NDArray[np.intp] = np.floor(
-        (relative + CORRECTION_MARGIN) / (1 + 2 * CORRECTION_MARGIN) * SILHOUETTE_SIZE
-    ).astype(np.intp)
-    return cells

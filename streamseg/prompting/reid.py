@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from streamseg.prompting.appearance import Appearance, mask_areas, silhouette_ious
-from streamseg.prompting.history import FirstSeen, FrameRecord
+from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.history import FirstSeen, FrameRecord, mask_areas, silhouette_ious
 from streamseg.structures.arrays import Float64Array
 
 __all__ = ["FEATURES", "LostTarget", "Match", "features", "reidentify"]

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from streamseg.errors import DataError
-from streamseg.prompting.appearance import APPEARANCE_VIEWS, NUM_CELLS, Appearance, Galleries, appearance_of
-from streamseg.prompting.history import FrameHistory
+from streamseg.prompting.appearance import APPEARANCE_VIEWS, Appearance, Galleries, appearance_of
+from streamseg.prompting.history import NUM_CELLS, FrameHistory
 from streamseg.prompting.target import Target
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, SpatialPrompt

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from streamseg.geometry import box_iou
-from streamseg.prompting.appearance import Appearance, silhouette_ious
-from streamseg.prompting.history import FrameRecord
+from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.history import FrameRecord, silhouette_ious
 from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.instances import CORRECTION_MARGIN, TENTATIVE
 from streamseg.structures.mask import CropMask

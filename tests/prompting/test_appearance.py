@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.prompting.appearance import APPEARANCE_VIEWS, NUM_CELLS, Appearance, mask_areas, silhouette_ious
-from streamseg.prompting.history import FrameRecord, record_frame
+from streamseg.prompting.appearance import APPEARANCE_VIEWS, Appearance
+from streamseg.prompting.history import NUM_CELLS, FrameRecord, record_frame
 from tests.support.shapes import Shape
 from tests.support.tracked_shapes import BOX, CUP, frame_of, shifted
 
@@ -67,15 +67,3 @@ def test_half_of_the_views_are_earlier_ones():
 def test_incompatible_embeddings_are_dropped(earlier):
     later = Appearance.of(observations_of([CUP] * 5, [(0, 1)] * 5), Appearance.of(observations_of([BOX] * 5, earlier)))
     assert later.embeddings is None
-
-
-def test_mask_areas():
-    full = np.ones((1, NUM_CELLS), np.bool_)
-    assert mask_areas(np.array([[0.0, 0, 10, 20]]), full) == pytest.approx([1.3**2 * 200])
-    assert mask_areas(np.zeros((0, 4)), np.zeros((0, NUM_CELLS), np.bool_)).shape == (0,)
-
-
-def test_silhouette_ious():
-    full, half, none = np.ones(NUM_CELLS, bool), np.arange(NUM_CELLS) < NUM_CELLS / 2, np.zeros(NUM_CELLS, bool)
-    ious = silhouette_ious(np.stack([full, half, none]), np.stack([half, none]))
-    assert ious.tolist() == [[0.5, 0], [1, 0], [0, 0]]

@@ -2,14 +2,26 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from streamseg.prompting import hypotheses, select
-from streamseg.prompting.history import HISTORY_SECONDS, MAX_HISTORY_BYTES, SILHOUETTE_SIZE, FrameHistory, record_frame
+from streamseg.prompting.history import (
+    HISTORY_SECONDS,
+    MAX_HISTORY_BYTES,
+    NUM_CELLS,
+    SILHOUETTE_SIZE,
+    FrameHistory,
+    mask_areas,
+    record_frame,
+    shares_inside,
+    silhouette_ious,
+)
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from tests.support.shapes import Shape, detect_shapes
+from tests.support.tracked_shapes import frame_of
 
 SHAPES = [
     Shape(80, 120, 60, 90),
@@ -56,6 +68,28 @@ def test_frame_without_objects():
     record = record_frame(nothing, 0, 0.0)
     assert (record.rows, record.num_bytes) == ({}, 0)
     assert select(record.tracked, PROMPTS[:2])[0].rows == ()
+
+
+def test_mask_areas():
+    full = np.ones((1, NUM_CELLS), np.bool_)
+    assert mask_areas(np.array([[0.0, 0, 10, 20]]), full) == pytest.approx([1.3**2 * 200])
+    assert mask_areas(np.zeros((0, 4)), np.zeros((0, NUM_CELLS), np.bool_)).shape == (0,)
+
+
+def test_silhouette_ious():
+    full, half, none = np.ones(NUM_CELLS, bool), np.arange(NUM_CELLS) < NUM_CELLS / 2, np.zeros(NUM_CELLS, bool)
+    ious = silhouette_ious(np.stack([full, half, none]), np.stack([half, none]))
+    assert ious.tolist() == [[0.5, 0], [1, 0], [0, 0]]
+
+
+def test_shares_inside():
+    whole, part = Shape(100, 120, 100, 100, "rectangle"), Shape(100, 120, 40, 40, "rectangle")
+    overlapping, beside = Shape(150, 120, 40, 40, "rectangle"), Shape(250, 120, 40, 40, "rectangle")
+    ring = Shape(100, 120, 90, 90, "ring")
+    record = record_frame(frame_of([(1, whole), (2, part), (3, overlapping), (4, beside), (5, ring)]), 0, 0.0)
+    shares = shares_inside(record, [1, 2, 3, 1, 0], [0, 0, 0, 4, 1])
+    assert shares == pytest.approx([1, 0.5, 0, 0, 0.16], abs=0.09)
+    assert shares_inside(record, [], []).shape == (0,)
 
 
 def test_old_records_are_dropped_but_not_the_newest():

@@ -1,4 +1,4 @@
-"""Parts and wholes: containment of masks, and wholes that substitute for their parts."""
+"""Wholes that substitute for their parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from streamseg.prompting.history import record_frame
-from streamseg.prompting.parts import PartRelations, shares_inside
+from streamseg.prompting.parts import PartRelations
 from streamseg.prompting.prompt_tracker import WHOLE_CONFIDENCE
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from tests.support.parts import ON_SHIRT, PERSON, SHIRT, SPEED, flatten, walk
@@ -15,16 +15,6 @@ from tests.support.shapes import Shape
 from tests.support.tracked_shapes import Objects, Run, click, frame_of, shifted, status_of
 
 WALL = Shape(160, 100, 300, 180, "rectangle", score=0.5)
-
-
-def test_shares_inside():
-    whole, part = Shape(100, 120, 100, 100, "rectangle"), Shape(100, 120, 40, 40, "rectangle")
-    overlapping, beside = Shape(150, 120, 40, 40, "rectangle"), Shape(250, 120, 40, 40, "rectangle")
-    ring = Shape(100, 120, 90, 90, "ring")
-    record = record_frame(frame_of([(1, whole), (2, part), (3, overlapping), (4, beside), (5, ring)]), 0, 0.0)
-    shares = shares_inside(record, [1, 2, 3, 1, 0], [0, 0, 0, 4, 1])
-    assert shares == pytest.approx([1, 0.5, 0, 0, 0.16], abs=0.09)
-    assert shares_inside(record, [], []).shape == (0,)
 
 
 def test_walking_person_substitutes_for_the_shirt_until_it_is_visible():
