@@ -154,7 +154,7 @@ def _figures(difference: fidelity_masks.MaskDifference) -> dict[str, object]:
     }
 
 
-def reference_mode_rows() -> Iterator[Row]:
+def fastsam_mode_rows() -> Iterator[Row]:
     """Compare FastSAM mode, which reproduces the reference bug for bug."""
     makers: tuple[tuple[Kind, Callable[..., list[CropMask]]], ...] = (("native", native_masks), ("plain", plain_masks))
     for kind, make in makers:
@@ -165,7 +165,7 @@ def reference_mode_rows() -> Iterator[Row]:
             theirs = fidelity_masks.golden_masks(scene, kind, LAST_WITH_PROMPTER)
             ious.append(fidelity_masks.mask_ious(stacked(make(instances), instances.image_size), theirs))
         yield Row(
-            f"reference mode, {kind} masks, {LAST_WITH_PROMPTER}: mean IoU over {len(ious)} sizes",
+            f"FastSAM mode, {kind} masks, {LAST_WITH_PROMPTER}: mean IoU over {len(ious)} sizes",
             "0.995",
             f"{np.concatenate(ious).mean():.5f}",
         )
@@ -173,7 +173,7 @@ def reference_mode_rows() -> Iterator[Row]:
     masks = older["masks"]
 
     def share(text: str, agreements: list[bool]) -> Row:
-        return Row(f"reference mode, {text}", "all", f"{sum(agreements)} of {len(agreements)}")
+        return Row(f"FastSAM mode, {text}", "all", f"{sum(agreements)} of {len(agreements)}")
 
     yield share(
         "points, official merged canvas",
@@ -232,7 +232,7 @@ def main() -> None:
         *network_mask_rows(causes),
         *mask_rows(causes),
         *letterbox_rows(),
-        *reference_mode_rows(),
+        *fastsam_mode_rows(),
     ]
     width = max(len(row.quantity) for row in table)
     for row in [Row("golden quantity", "tolerance", "s", "x"), *table]:
