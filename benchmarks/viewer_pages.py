@@ -136,9 +136,7 @@ def main() -> None:
     """Measure and report."""
     made = parser(__doc__)
     # The page's statistics cover its last 20 seconds.
-    made.add_argument(
-        "--seconds", type=float, default=20.0, help="per run, at least 20 (default %(default)s)"
-    )
+    made.add_argument("--seconds", type=float, default=20.0, help="per run, at least 20 (default %(default)s)")
     made.add_argument("--slowdown", type=float, default=6.0, help="slowdown of the last page (default %(default)s)")
     made.add_argument("--fps", type=float, default=30.0)
     made.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="slow part of the last page")

@@ -57,7 +57,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
     Args:
         config: configuration of the whole run.
         mode: opens the stages whose behaviour depends on `config.mode`.
-        sinks: sinks in addition to the publisher and the message file; they are last in the order and closed with the run.
+        sinks: additional sinks, after the publisher and the message file; closed with the run.
 
     Raises:
         ConfigError: settings exclude each other.
