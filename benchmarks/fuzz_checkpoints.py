@@ -1,10 +1,10 @@
-"""Mutated checkpoint files: each is read or refused, in bounded time and memory, and nothing in it runs.
+"""Fuzz the checkpoint reader: each mutated file is read or rejected in limited time and memory, without execution.
 
     python -m benchmarks.fuzz_checkpoints --num 20000 --json benchmarks/results/fuzz_checkpoints.json
 
-Bytes of the archive are flipped and cut; bytes, numbers and whole opcodes of the pickle are changed, moved,
-removed and planted, in an archive whose checksums are right again; storages are made longer, shorter and other.
-An audit hook of the interpreter sees what is executed, imported or opened meanwhile.
+Bytes of the archive are changed and removed. In an archive with valid checksums, bytes, numbers and whole opcodes of
+the pickle are changed, moved, removed and inserted, and storages are lengthened, shortened and replaced. An audit hook
+of the interpreter records everything that is executed, imported or opened meanwhile.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from streamseg.weights.checkpoint import read_checkpoint
 from tests.support.checkpoints import official_checkpoint, official_classes, official_model, tiny_network
 from tests.support.hostile import call, integer, name, storage, tensor, text
 
-MOST_SECONDS = 10.0
-"""Of processor time, for one file; the largest network's own checkpoint takes two."""
-MOST_MEGABYTES = 500
-"""That reading all of them may add to the process."""
+MAX_SECONDS = 10.0
+"""Limit of processor time per file; the checkpoint of the largest network takes two seconds."""
+MAX_MEGABYTES = 500
+"""Limit of the memory that reading all files adds to the process."""
 HANG_SECONDS = 120
 
 SHARES = {"network": 0.02, "layers": 0.38, "tensors": 0.6}
-"""Of the three files that are mutated: a whole checkpoint takes a hundred times as long as a few tensors."""
+"""Share of each original file; a complete checkpoint takes a hundred times as long as a few tensors."""
 
 HARMFUL = ("os.", "subprocess.", "exec", "compile", "import", "pickle.", "socket.", "shutil.", "marshal.", "ctypes.")
-"""Beginnings of the names of audit events that reading a file never causes."""
+"""Prefixes of audit events that reading a file must not cause."""
 
-PLANTED = (
+INSERTED = (
     call(name("os", "system"), text("exit 1")),
     call(name("builtins", "eval"), text("1")),
     call(name("builtins", "getattr"), name("os", "path"), text("system")),
@@ -75,18 +75,18 @@ PLANTED = (
 
 
 @dataclass(frozen=True)
-class Base:
-    """A sound file, and its parts."""
+class Original:
+    """A valid file and its parts."""
 
     contents: bytes
     files: dict[str, bytes]
     program_path: str
     steps: list[int]
-    """Where each opcode of the pickle begins."""
+    """Offset of each opcode of the pickle."""
 
     @classmethod
-    def of(cls, path: Path) -> Base:
-        """Take a file apart."""
+    def from_file(cls, path: Path) -> Original:
+        """Split a file into its parts."""
         with zipfile.ZipFile(path) as archive:
             files = {entry: archive.read(entry) for entry in archive.namelist()}
         program_path = next(entry for entry in files if entry.endswith("data.pkl"))
@@ -96,18 +96,18 @@ class Base:
 
 @dataclass
 class Outcome:
-    """What became of the files."""
+    """Results of all files."""
 
     num_files: int = 0
     num_read: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
     mutations: Counter[str] = field(default_factory=Counter)
     slowest_seconds: float = 0.0
     events: list[str] = field(default_factory=list)
 
 
-def bases(folder: Path) -> dict[str, Base]:
-    """The files that are mutated: a whole checkpoint, one of the first layers alone, and a few tensors."""
+def write_originals(folder: Path) -> dict[str, Original]:
+    """Write the files to mutate: a complete checkpoint, one with only two layers, and a few tensors."""
     network = tiny_network()
     official_checkpoint(network, folder / "network.pt")
     with official_classes() as classes:
@@ -116,48 +116,48 @@ def bases(folder: Path) -> dict[str, Base]:
         torch.save({"model": model.half(), "ema": None, "train_args": {"imgsz": 640}}, folder / "layers.pt")
     tensors = {f"model.{i}.conv.weight": torch.rand(8, 3, 3, 3) for i in range(6)}
     torch.save(tensors, folder / "tensors.pt")
-    return {kind: Base.of(folder / f"{kind}.pt") for kind in SHARES}
+    return {kind: Original.from_file(folder / f"{kind}.pt") for kind in SHARES}
 
 
 def archive(files: dict[str, bytes]) -> bytes:
-    """A sound archive, whatever is in it."""
+    """Return a valid archive with any contents."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as made:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as output:
         for path, contents in files.items():
-            made.writestr(zipfile.ZipInfo(path), contents)
+            output.writestr(zipfile.ZipInfo(path), contents)
     return stream.getvalue()
 
 
-def flip_in_archive(base: Base, chance: random.Random) -> bytes:
-    """Change a few bytes anywhere, mostly where the archive keeps its own numbers."""
-    spoilt = bytearray(base.contents)
-    directory = struct.unpack_from("<I", spoilt, len(spoilt) - 6)[0]
+def flip_in_archive(original: Original, chance: random.Random) -> bytes:
+    """Change a few bytes anywhere, mostly in the archive's directory."""
+    mutated = bytearray(original.contents)
+    directory = struct.unpack_from("<I", mutated, len(mutated) - 6)[0]
     for _ in range(chance.randint(1, 4)):
         low = directory if chance.random() < 0.6 else 0
-        spoilt[chance.randrange(low, len(spoilt))] = chance.randrange(256)
-    return bytes(spoilt)
+        mutated[chance.randrange(low, len(mutated))] = chance.randrange(256)
+    return bytes(mutated)
 
 
-def truncate(base: Base, chance: random.Random) -> bytes:
-    """Cut the end off, or put something behind it."""
+def truncate(original: Original, chance: random.Random) -> bytes:
+    """Remove the end, or append data."""
     if chance.random() < 0.2:
-        return base.contents + chance.randbytes(chance.randint(1, 40))
-    return base.contents[: chance.randrange(len(base.contents))]
+        return original.contents + chance.randbytes(chance.randint(1, 40))
+    return original.contents[: chance.randrange(len(original.contents))]
 
 
-def flip_in_pickle(base: Base, chance: random.Random) -> bytes:
+def flip_in_pickle(original: Original, chance: random.Random) -> bytes:
     """Change a few bytes of the pickle."""
-    spoilt = bytearray(base.files[base.program_path])
+    mutated = bytearray(original.files[original.program_path])
     for _ in range(chance.randint(1, 5)):
-        spoilt[chance.randrange(len(spoilt))] = chance.randrange(256)
-    return archive({**base.files, base.program_path: bytes(spoilt)})
+        mutated[chance.randrange(len(mutated))] = chance.randrange(256)
+    return archive({**original.files, original.program_path: bytes(mutated)})
 
 
-def splice_opcodes(base: Base, chance: random.Random) -> bytes:
-    """Remove, repeat, move or plant whole opcodes."""
-    program = base.files[base.program_path]
-    ends = [*base.steps[1:], len(program)]
-    steps = [program[start:end] for start, end in zip(base.steps, ends, strict=True)]
+def splice_opcodes(original: Original, chance: random.Random) -> bytes:
+    """Remove, repeat, swap or insert whole opcodes."""
+    program = original.files[original.program_path]
+    ends = [*original.steps[1:], len(program)]
+    steps = [program[start:end] for start, end in zip(original.steps, ends, strict=True)]
     for _ in range(chance.randint(1, 3)):
         first = chance.randrange(1, len(steps))
         count = chance.randint(1, 12)
@@ -170,27 +170,27 @@ def splice_opcodes(base: Base, chance: random.Random) -> bytes:
             other = chance.randrange(1, len(steps))
             steps[first], steps[min(other, len(steps) - 1)] = steps[min(other, len(steps) - 1)], steps[first]
         else:
-            steps.insert(first, chance.choice(PLANTED))
+            steps.insert(first, chance.choice(INSERTED))
         if len(steps) < 2:
             break
-    return archive({**base.files, base.program_path: b"".join(steps)})
+    return archive({**original.files, original.program_path: b"".join(steps)})
 
 
-def change_numbers(base: Base, chance: random.Random) -> bytes:
-    """Change small integers of the pickle: shapes, strides, offsets, sizes of storages."""
-    spoilt = bytearray(base.files[base.program_path])
-    places = [start for start in base.steps if spoilt[start : start + 1] in (b"K", b"M", b"J")]
+def change_numbers(original: Original, chance: random.Random) -> bytes:
+    """Change small integers of the pickle: shapes, strides, offsets, storage sizes."""
+    mutated = bytearray(original.files[original.program_path])
+    places = [start for start in original.steps if mutated[start : start + 1] in (b"K", b"M", b"J")]
     for start in chance.sample(places, min(chance.randint(1, 3), len(places))):
-        width = {b"K": 1, b"M": 2, b"J": 4}[bytes(spoilt[start : start + 1])]
-        spoilt[start + 1 : start + 1 + width] = chance.choice(
+        width = {b"K": 1, b"M": 2, b"J": 4}[bytes(mutated[start : start + 1])]
+        mutated[start + 1 : start + 1 + width] = chance.choice(
             (bytes(width), b"\xff" * width, chance.randbytes(width), b"\1" + bytes(width - 1))
         )
-    return archive({**base.files, base.program_path: bytes(spoilt)})
+    return archive({**original.files, original.program_path: bytes(mutated)})
 
 
-def change_storages(base: Base, chance: random.Random) -> bytes:
-    """Make entries longer, shorter, other, fewer or more."""
-    files = dict(base.files)
+def change_storages(original: Original, chance: random.Random) -> bytes:
+    """Lengthen, shorten, replace, remove or add entries."""
+    files = dict(original.files)
     path = chance.choice(list(files))
     contents = files[path]
     kind = chance.randrange(5)
@@ -207,71 +207,71 @@ def change_storages(base: Base, chance: random.Random) -> bytes:
     return archive(files)
 
 
-MUTATIONS: dict[str, Callable[[Base, random.Random], bytes]] = {
+MUTATIONS: dict[str, Callable[[Original, random.Random], bytes]] = {
     function.__name__: function
     for function in (flip_in_archive, truncate, flip_in_pickle, splice_opcodes, change_numbers, change_storages)
 }
 
 
 def fuzz(num_files: int, *, seed: int = 0) -> Outcome:
-    """Read `num_files` mutated files; any other end than a checkpoint or a `WeightsError` is let through."""
+    """Read `num_files` mutated files; exceptions other than `WeightsError` propagate."""
     chance = random.Random(seed)
     outcome = Outcome()
     with TemporaryDirectory() as folder:
-        sound = bases(Path(folder))
+        originals = write_originals(Path(folder))
         path = Path(folder) / "mutated.pt"
         read_checkpoint(Path(folder) / "network.pt")
-        watching = Watch(path)
+        monitor = AuditMonitor(path)
         for _ in range(num_files):
-            base = sound[chance.choices(list(SHARES), list(SHARES.values()))[0]]
+            original = originals[chance.choices(list(SHARES), list(SHARES.values()))[0]]
             mutation = chance.choice(list(MUTATIONS))
-            path.write_bytes(MUTATIONS[mutation](base, chance))
+            path.write_bytes(MUTATIONS[mutation](original, chance))
             outcome.num_files += 1
             outcome.mutations[mutation] += 1
             started = time.process_time()
-            with watching:
+            with monitor:
                 try:
                     read_checkpoint(path)
                     outcome.num_read += 1
                 except WeightsError as error:
                     message = str(error)
                     if "\n" in message or not message.startswith(str(path)):
-                        raise AssertionError(f"a refusal that is no line about the file: {message!r}") from error
-                    outcome.refusals[reason(message.removeprefix(f"{path}: "))] += 1
+                        raise AssertionError(f"an error that is not one line about the file: {message!r}") from error
+                    outcome.rejections[reason(message.removeprefix(f"{path}: "))] += 1
             outcome.slowest_seconds = max(outcome.slowest_seconds, time.process_time() - started)
-        outcome.events = watching.close()
+        outcome.events = monitor.close()
     return outcome
 
 
 def reason(message: str) -> str:
-    """A refusal without what is particular to one file."""
+    """Return an error message without the details of one file."""
     words = message.partition(";")[0].split()
     return " ".join(word for word in words[:9] if word.isalpha() or word.strip(":,").isalpha())
 
 
-class Watch:
-    """Sees what the interpreter does inside the block; a hook cannot be removed, so it is told when to look away."""
+class AuditMonitor:
+    """Records audit events inside the block; an audit hook cannot be removed, so it ignores events outside."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._is_watching = False
+        self._is_active = False
         self._events: list[str] = []
-        sys.addaudithook(self._see)
+        sys.addaudithook(self._record)
 
     def __enter__(self) -> None:
         faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
-        self._is_watching = True
+        self._is_active = True
 
     def __exit__(self, *_: object) -> None:
-        self._is_watching = False
+        self._is_active = False
         faulthandler.cancel_dump_traceback_later()
 
     def close(self) -> list[str]:
-        """What was seen that should not happen."""
+        """Return the recorded events that must not happen."""
         return self._events
 
-    def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self._is_watching:
+    def _record(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self._is_active:
             return
         is_other_file = event == "open" and str(arguments[0]) != self._path
         if is_other_file or event.startswith(HARMFUL):
@@ -280,33 +280,33 @@ class Watch:
 
 def main() -> None:
     flags = parser(__doc__)
-    flags.add_argument("--num", type=int, default=20_000, help="files (default %(default)s)")
-    flags.add_argument("--seed", type=int, default=0, help="of the mutations (default %(default)s)")
+    flags.add_argument("--num", type=int, default=20_000, help="number of files (default %(default)s)")
+    flags.add_argument("--seed", type=int, default=0, help="seed of the mutations (default %(default)s)")
     args = flags.parse_args()
     fuzz(100, seed=args.seed + 1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcome = fuzz(args.num, seed=args.seed)
     megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
-    print(f"{outcome.num_files} files: {outcome.num_read} read, {sum(outcome.refusals.values())} refused")
+    print(f"{outcome.num_files} files: {outcome.num_read} read, {sum(outcome.rejections.values())} rejected")
     print(f"slowest {outcome.slowest_seconds:.2f} s of processor time, {megabytes} MB more memory")
     print(f"executed, imported or opened meanwhile: {outcome.events or 'nothing'}")
-    for text_, count in outcome.refusals.most_common(12):
+    for text_, count in outcome.rejections.most_common(12):
         print(f"  {count:6d}  {text_}")
-    sound = outcome.slowest_seconds < MOST_SECONDS and megabytes < MOST_MEGABYTES and not outcome.events
+    passed = outcome.slowest_seconds < MAX_SECONDS and megabytes < MAX_MEGABYTES and not outcome.events
     results = {
         "num_files": outcome.num_files,
         "num_read": outcome.num_read,
-        "num_refused": sum(outcome.refusals.values()),
+        "num_refused": sum(outcome.rejections.values()),
         "events": outcome.events,
         "slowest_seconds": round(outcome.slowest_seconds, 3),
         "added_megabytes": megabytes,
-        "bounds": {"seconds": MOST_SECONDS, "megabytes": MOST_MEGABYTES},
+        "bounds": {"seconds": MAX_SECONDS, "megabytes": MAX_MEGABYTES},
         "mutations": dict(outcome.mutations),
-        "refusals": dict(outcome.refusals.most_common()),
+        "refusals": dict(outcome.rejections.most_common()),
     }
     report(results, args.json)
-    if not sound:
-        raise SystemExit("a bound was passed, or something ran")
+    if not passed:
+        raise SystemExit("a limit was exceeded, or a file caused execution")
 
 
 if __name__ == "__main__":

@@ -240,6 +240,7 @@ def _common(key: str, weights: Sequence[Weights], remedy: str) -> dict[str, str]
     for other in holders[1:]:
         values = holders[0].metadata[key], other.metadata[key]
         if values[0] != values[1]:
-            difference = f"{holders[0].path} has {key} {values[0][:80]!r}, {other.path} has {values[1][:80]!r}"
-            raise WeightsError(f"{difference}; {remedy}")
+            raise WeightsError(
+                f"{holders[0].path} has {key} {values[0][:80]!r}, {other.path} has {key} {values[1][:80]!r}; {remedy}"
+            )
     return {key: holders[0].metadata[key]} if holders else {}

@@ -122,17 +122,17 @@ def test_get_replaces_an_existing_file_only_with_yes(run, server, tmp_path):
 @pytest.mark.parametrize("other", [False, True], ids=["first edition", "second edition"])
 def test_get_from_a_mirror(run, server, cache, other):
     contents = CONTENTS[:HALF] if other else CONTENTS
-    server.answers = {"/mirror": honest(contents)}
+    server.responses = {"/mirror": honest(contents)}
     assert run("get", "Tiny-n", "--url", server.url("/mirror")) == 0
     assert (cache / "weights" / "Tiny-n.pt").read_bytes() == contents
     assert {path for path, _ in server.requests} == {"/mirror"}
 
 
 def test_get_resumes_an_interrupted_download(run, server, cache):
-    server.answers["/file"] = breaks_off(1000)
+    server.responses["/file"] = breaks_off(1000)
     with pytest.raises(WeightsError, match="broke off at 5000 of 700000 bytes"):
         run("get", "Tiny-n")
-    server.answers["/file"] = honest()
+    server.responses["/file"] = honest()
     assert run("get", "Tiny-n") == 0
     assert server.requests[-1] == ("/file", "bytes=5000-")
 
@@ -164,10 +164,10 @@ def test_get_asks_for_confirmation_on_a_terminal(run, server, monkeypatch, capsy
         pytest.param(["get", "yolo"], r"named 'yolo'; available: Tiny-n$", id="far"),
         pytest.param(["get", "default"], "the default weights are included in streamseg", id="embedded"),
         pytest.param(
-            ["get", "Tiny-n", "--url", "tiny.pt"], "'tiny.pt' is no http or https address", id="invalid address"
+            ["get", "Tiny-n", "--url", "tiny.pt"], "'tiny.pt' is not an http or https URL", id="invalid address"
         ),
         pytest.param(["convert", "Tiny-m", "a.safetensors"], "no weights at Tiny-m; allowed are", id="convert nothing"),
-        pytest.param(["convert", "default", "a.pt"], r"to a \.safetensors file, got a\.pt", id="convert to .pt"),
+        pytest.param(["convert", "default", "a.pt"], r"must be a \.safetensors file, got a\.pt", id="convert to .pt"),
         pytest.param(["info", "Tiny-n"], "run `streamseg weights get Tiny-n`", id="not downloaded"),
         pytest.param(["info", "nothing.onnx"], r"no weights at nothing\.onnx; allowed are", id="no graph"),
         pytest.param(["info", "nothing.pt"], r"no weights at nothing\.pt; allowed are", id="no checkpoint"),
@@ -222,7 +222,7 @@ def test_name_is_downloaded_and_converted(tmp_path, cache, capsys):
         for words in (["convert", "Tiny-t", str(tmp_path / "t.safetensors")], ["info", "Tiny-t", "--json"]):
             args = parser.parse_args(["weights", *words])
             assert args.command(args) == 0
-    assert json.loads(capsys.readouterr().out.partition("\n")[2])["official"] == "Tiny-t, as published by nobody"
+    assert json.loads(capsys.readouterr().out.partition("\n")[2])["official"] == "Tiny-t, as published by publisher"
     assert load_weights(tmp_path / "t.safetensors").metadata["source_sha256"] == file.sha256
 
 
@@ -275,7 +275,7 @@ def test_every_subcommand_downloads_named_weights(words, monkeypatch, tmp_path, 
     assert main(words) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("streamseg: cannot download FastSAM-s.pt: github.com: Connection refused; huggingface.co: ")
-    assert "by hand (sha256 c9f78716" in line
+    assert "yourself (sha256 c9f78716" in line
 
 
 def test_configuration_accepts_named_weights(capsys):
@@ -292,6 +292,6 @@ def test_doctor_checks_the_cache(cache):
 
 
 def test_error_of_the_server_is_reported(run, server):
-    server.answers["/file"] = status(503)
+    server.responses["/file"] = status(503)
     with pytest.raises(WeightsError, match="503 Service Unavailable"):
         run("get", "Tiny-n")

@@ -79,7 +79,7 @@ def test_options_reach_the_file(files):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        pytest.param("a --out out", "an average needs at least two weights files, got 1", id="one file"),
+        pytest.param("a --out out", "averaging requires at least two weights files, got 1", id="one file"),
         pytest.param("a b --shares 1 --out out", "got 1 shares for 2 weights files", id="too few shares"),
         pytest.param("a b --shares 1,0 --out out", "positive finite numbers, got 0", id="share 0"),
         pytest.param("a b --shares=-1,2 --out out", "positive finite numbers, got -1", id="negative share"),
@@ -97,12 +97,12 @@ def test_options_reach_the_file(files):
         ),
         pytest.param("a b --refiner-of b --out out", "b.safetensors has no refiner", id="no refiner"),
         pytest.param("a-refined large-refined --imgsz 448 --out out", "--refiner-of none", id="two refiners"),
-        pytest.param("a large --out out", "says imgsz '448', large.safetensors '512'; say which", id="two sizes"),
+        pytest.param("a large --out out", "has imgsz '448', large.safetensors has imgsz '512'; select", id="two sizes"),
         pytest.param("a large --imgsz 5000 --out out", "imgsz must be 32..4096, got 5000", id="absurd size"),
         pytest.param(
-            "a b --out a", "a.safetensors is a.safetensors, one of the files that are read", id="over an input"
+            "a b --out a", "a.safetensors is the input a.safetensors", id="over an input"
         ),
-        pytest.param("a b --out out.onnx", "written to a .safetensors file, got out.onnx", id="another format"),
+        pytest.param("a b --out out.onnx", "must be a .safetensors file, got out.onnx", id="another format"),
     ],
 )
 def test_mistakes_are_one_line(files, capsys, words, message):

@@ -187,9 +187,7 @@ def test_segmenter_results_match_the_plain_graph(graph):
     "options", [pytest.param({"conf": 0.005, "iou": 0.5}, id="conf"), pytest.param({"iou": 0.61}, id="iou")]
 )
 def test_segmenter_rejects_thresholds_below_those_of_the_graph(graph, options):
-    with pytest.raises(
-        EngineError, match=r"objects that this graph has removed already, with conf 0\.01 and iou 0\.6;"
-    ):
+    with pytest.raises(EngineError, match=r"objects that this graph removes with its conf 0\.01 and iou 0\.6;"):
         Segmenter(engine=OnnxEngine(graph), **options)
 
 

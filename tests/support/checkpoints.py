@@ -1,8 +1,8 @@
-"""Checkpoint files as the official ones are built: a pickled tree of modules, in a zip archive of torch.
+"""Checkpoint files with the structure of the official ones: a pickled tree of modules in a zip archive of torch.
 
-The classes have the official names, and exist while a file is being written only. That is enough for a pickle,
-which holds a class by its name and a module by its attributes; what is written has been compared with files of
-the official package (tests/golden/make_checkpoint.py).
+The classes have the official names and exist only while a file is written. That is sufficient for a pickle, which
+stores a class as its name and a module as its attributes. The files have been compared with files written by the
+official package (tests/golden/make_checkpoint.py).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from torch import nn
 from streamseg.modeling.network import STRIDES, Network, NetworkConfig
 
 TINY = NetworkConfig(channels=(8, 8, 16, 32, 64), repeats=(1, 2), prototype_channels=16)
-"""Much narrower than any published size: 0.5 M parameters, a megabyte in half precision."""
+"""Configuration of a much narrower network than any published one: 0.5 M parameters, 1 MB in half precision."""
 
-NECK = {10: -1, 11: [-1, 6], 13: -1, 14: [-1, 4], 17: [-1, 12], 20: [-1, 9], 22: [15, 18, 21]}
-"""Layers of the graph that take something else than the layer before them, and those without tensors."""
+LAYER_INPUTS = {10: -1, 11: [-1, 6], 13: -1, 14: [-1, 4], 17: [-1, 12], 20: [-1, 9], 22: [15, 18, 21]}
+"""Inputs of the layers that have other inputs than the previous layer, and of those without tensors."""
 
 
 def tiny_network(*, seed: int = 0, config: NetworkConfig = TINY) -> Network:
-    """A narrow network with random weights and batch norms, in eval mode."""
+    """Return a narrow network with random weights and batch norms, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(config)
@@ -53,14 +53,14 @@ def official_checkpoint(
     """Write a checkpoint with the official structure.
 
     Args:
-        network: any size, also narrow ones.
-        path: the file.
-        half: in half precision, as the published files are.
-        in_ema: as in the middle of a training: the model is in `ema`, `model` and the others are older.
-        names: of the classes.
-        imgsz: that the file says it was trained with.
-        version: of the package that the file says has written it; from 8.1 on, `args` is a dict.
-        entries: other entries of the outermost dict, or other values of the usual ones.
+        network: a network of any size.
+        path: destination.
+        half: store half precision, as the published files do.
+        in_ema: write the checkpoint of an unfinished training: the model is in `ema`, an older one in `model`.
+        names: class names.
+        imgsz: input size in the metadata.
+        version: version of the official package in the metadata; from 8.1 on, `args` is a dict.
+        entries: additional or overriding entries of the outermost dict.
 
     Returns:
         The path.
@@ -98,7 +98,7 @@ def official_model(
     imgsz: Any = 1024,
     version: str = "8.0.120",
 ) -> nn.Module:
-    """The network as a tree of modules with the official names and attributes; its tensors are copies."""
+    """Convert a network to a tree of modules with the official names and attributes; tensors are copied."""
     config = network.config
     layers = nn.Sequential()
     for index, layer in enumerate(network.model):
@@ -109,7 +109,7 @@ def official_model(
         elif isinstance(layer, nn.Upsample):
             converted = nn.Upsample(None, 2, "nearest")
         converted.i = index
-        converted.f = NECK.get(index, -1)
+        converted.f = LAYER_INPUTS.get(index, -1)
         converted.type = f"{type(converted).__module__}.{type(converted).__qualname__}"
         layers.append(converted)
     layers[9].m = nn.MaxPool2d(5, 1, 2)
@@ -130,23 +130,23 @@ def official_model(
 
 
 def _converted(module: nn.Module, classes: Mapping[str, type[nn.Module]]) -> nn.Module:
-    """A module of ours as the official one of the same tensors."""
+    """Convert one of our modules to the official module with the same tensors."""
     name = {"Prototypes": "Proto", "DistributionBins": "DFL"}.get(type(module).__name__, type(module).__name__)
     if name in ("Conv2d", "ConvTranspose2d", "BatchNorm2d"):
         return copy.deepcopy(module)
     if name in ("Sequential", "ModuleList"):
-        made: nn.Module = type(module)()
+        converted: nn.Module = type(module)()
     else:
-        made = classes[name]() if name in classes else type(module)()
+        converted = classes[name]() if name in classes else type(module)()
     for child_name, child in module.named_children():
-        made.add_module(child_name, _converted(child, classes))
+        converted.add_module(child_name, _converted(child, classes))
     if name == "Conv":
-        made.add_module("act", nn.SiLU(inplace=True) if getattr(module, "activation", True) else nn.Identity())
+        converted.add_module("act", nn.SiLU(inplace=True) if getattr(module, "activation", True) else nn.Identity())
     elif name == "Bottleneck":
-        made.add = module.residual
+        converted.add = module.residual
     elif name == "C2f":
-        made.c = module.cv1.conv.out_channels // 2
-    return made
+        converted.c = module.cv1.conv.out_channels // 2
+    return converted
 
 
 def _complete_head(head: nn.Module, config: NetworkConfig, classes: Mapping[str, type[nn.Module]]) -> None:
@@ -162,7 +162,7 @@ def _complete_head(head: nn.Module, config: NetworkConfig, classes: Mapping[str,
 
 
 def _forward(self: nn.Module, x: Any) -> Any:
-    """What `Segment.detect` points at."""
+    """Function that `Segment.detect` refers to."""
 
 
 OFFICIAL = {
@@ -176,7 +176,7 @@ OFFICIAL = {
 
 @contextmanager
 def official_classes() -> Iterator[dict[str, Any]]:
-    """Classes by their official names, which can be pickled inside the block."""
+    """Yield classes by their official names, which can be pickled inside the block."""
     modules = {name: ModuleType(name) for path in OFFICIAL for name in _with_parents(path)}
     classes: dict[str, Any] = {}
     for module, names in OFFICIAL.items():

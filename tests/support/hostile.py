@@ -1,4 +1,4 @@
-"""Checkpoint files opcode by opcode: what no program writes, but somebody could."""
+"""Build checkpoint files from single opcodes, including files that no program would write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STOP = b"."
 
 
 def program(*parts: bytes) -> bytes:
-    """A whole pickle of protocol 2."""
+    """Return a complete pickle of protocol 2."""
     return START + b"".join(parts) + STOP
 
 
@@ -33,7 +33,7 @@ def integer(value: int) -> bytes:
 
 
 def sequence(*parts: bytes) -> bytes:
-    """A tuple."""
+    """Return the opcodes of a tuple."""
     return b"(" + b"".join(parts) + b"t"
 
 
@@ -46,12 +46,12 @@ def call(called: bytes, *arguments: bytes) -> bytes:
 
 
 def entries(contents: Mapping[str, bytes]) -> bytes:
-    """A dict."""
+    """Return the opcodes of a dict."""
     return b"}(" + b"".join(text(key) + value for key, value in contents.items()) + b"u"
 
 
 def instance(module: str, kind: str, state: Mapping[str, bytes]) -> bytes:
-    """An object of a class, with attributes."""
+    """Return the opcodes of an instance with attributes."""
     return name(module, kind) + b")\x81" + entries(state) + b"b"
 
 
@@ -83,7 +83,7 @@ def tensor(
 def archive(
     pickled: bytes, storages: Mapping[str, bytes] | None = None, *, others: Iterable[tuple[str, bytes]] = ()
 ) -> bytes:
-    """A zip archive as torch writes it, of a pickle and of storages by their keys."""
+    """Return a zip archive as written by torch, with a pickle and storages by key."""
     return zipped(
         [
             ("archive/data.pkl", pickled),
@@ -97,7 +97,7 @@ def archive(
 
 def zipped(files: Iterable[tuple[str, bytes]], *, method: int = zipfile.ZIP_STORED) -> bytes:
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", method) as made:
+    with zipfile.ZipFile(stream, "w", method) as output:
         for path, contents in files:
-            made.writestr(zipfile.ZipInfo(path), contents, compress_type=method)
+            output.writestr(zipfile.ZipInfo(path), contents, compress_type=method)
     return stream.getvalue()

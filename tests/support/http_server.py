@@ -1,4 +1,4 @@
-"""A web server on loopback with one file, and every way in which a real one lets its reader down."""
+"""An HTTP server on loopback with one file, and responses with all faults of real servers."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ import numpy as np
 from streamseg.weights.catalogue import RemoteFile
 
 CONTENTS = np.random.default_rng(0).bytes(700_000)
-"""What the file holds: several chunks of a download."""
+"""Contents of the file: several chunks of a download."""
 
 HALF = len(CONTENTS) // 2
 
-Answer = Callable[["Handler"], None]
+Response = Callable[["Handler"], None]
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers a GET as the path's entry in `FileServer.answers` does."""
+    """Handles a GET with the entry of its path in `FileServer.responses`."""
 
     server: _Server
     number: int
-    """How many requests for this path came before."""
+    """Number of earlier requests for this path."""
 
     def do_GET(self) -> None:
         files = self.server.files
         with files.lock:
             self.number = sum(path == self.path for path, _ in files.requests)
             files.requests.append((self.path, self.headers.get("Range", "")))
-        with contextlib.suppress(OSError):  # the reader went away, as some are meant to
-            files.answers.get(self.path, status(404))(self)
+        with contextlib.suppress(OSError):  # the client may have disconnected
+            files.responses.get(self.path, status(404))(self)
 
     def send_head(self, code: int, **headers: str | int) -> None:
         self.send_response(code)
@@ -44,34 +44,34 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def start(self) -> int:
-        """Where the reader wants to begin."""
+        """Return the requested start offset."""
         return int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
 
     def send_part(self, contents: bytes, start: int) -> None:
-        """The head and the body of an honest answer."""
+        """Send headers and body of a correct response."""
         if start:
-            place = f"bytes {start}-{len(contents) - 1}/{len(contents)}"
-            self.send_head(206, Content_Length=len(contents) - start, Content_Range=place)
+            content_range = f"bytes {start}-{len(contents) - 1}/{len(contents)}"
+            self.send_head(206, Content_Length=len(contents) - start, Content_Range=content_range)
         else:
             self.send_head(200, Content_Length=len(contents))
         self.wfile.write(contents[start:])
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
-        """Say nothing."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # so that closing waits for them
+    daemon_threads = False  # closing waits for them
     files: FileServer
 
 
 class FileServer:
-    """Serves until the block ends. `answers` maps paths to what happens there."""
+    """Serves until the block ends. `responses` maps paths to functions that respond."""
 
-    def __init__(self, answers: dict[str, Answer] | None = None) -> None:
-        self.answers = answers or {}
+    def __init__(self, responses: dict[str, Response] | None = None) -> None:
+        self.responses = responses or {}
         self.requests: list[tuple[str, str]] = []
-        """Path and Range header of each."""
+        """Path and Range header of each request."""
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), Handler)
@@ -82,9 +82,9 @@ class FileServer:
         return f"http://127.0.0.1:{self._server.server_port}{path}"
 
     def file(self, *paths: str, contents: bytes = CONTENTS) -> RemoteFile:
-        """What a catalogue says about a file that lies at these paths."""
+        """Return the catalogue entry of a file at these paths."""
         urls = tuple(self.url(path) for path in paths)
-        return RemoteFile("nobody", len(contents), hashlib.sha256(contents).hexdigest(), urls)
+        return RemoteFile("publisher", len(contents), hashlib.sha256(contents).hexdigest(), urls)
 
     def __enter__(self) -> FileServer:
         self._thread.start()
@@ -98,116 +98,116 @@ class FileServer:
 
 
 def closed_port() -> int:
-    """A port of this machine where nothing listens."""
+    """Return a local port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
 
 
-# ---- answers
+# ---- responses
 
 
-def honest(contents: bytes = CONTENTS) -> Answer:
-    """Gives the file, or the rest of it that is asked for."""
+def honest(contents: bytes = CONTENTS) -> Response:
+    """Send the file, or the requested rest of it."""
 
-    def answer(handler: Handler) -> None:
+    def respond(handler: Handler) -> None:
         if handler.start() >= len(contents):
             handler.send_head(416, Content_Range=f"bytes */{len(contents)}")
         else:
             handler.send_part(contents, handler.start())
 
-    return answer
+    return respond
 
 
 def ignores_range(handler: Handler) -> None:
     handler.send_part(CONTENTS, 0)
 
 
-def refuses_parts(handler: Handler) -> None:
-    """Says that there is nothing at the place that is asked for."""
+def rejects_ranges(handler: Handler) -> None:
+    """Reject all range requests as unsatisfiable."""
     if handler.start():
         handler.send_head(416, Content_Range=f"bytes */{len(CONTENTS)}")
     else:
         handler.send_part(CONTENTS, 0)
 
 
-def without_length(contents: bytes = CONTENTS) -> Answer:
-    """The connection's end is the file's end."""
+def without_length(contents: bytes = CONTENTS) -> Response:
+    """Send no Content-Length; the end of the connection marks the end of the file."""
 
-    def answer(handler: Handler) -> None:
+    def respond(handler: Handler) -> None:
         handler.send_head(200)
         handler.wfile.write(contents)
 
-    return answer
+    return respond
 
 
-def claims_length(num_bytes: int) -> Answer:
-    """Sends the file under a wrong Content-Length."""
+def claims_length(num_bytes: int) -> Response:
+    """Send the file with a wrong Content-Length."""
 
-    def answer(handler: Handler) -> None:
+    def respond(handler: Handler) -> None:
         handler.send_head(200, Content_Length=num_bytes)
         handler.wfile.write(CONTENTS)
 
-    return answer
+    return respond
 
 
-def breaks_off(num_bytes: int, *, times: int = 1_000_000, reset: bool = False) -> Answer:
-    """The first times, closes (or resets) the connection after so many bytes of what it owes."""
+def breaks_off(num_bytes: int, *, times: int = 1_000_000, reset: bool = False) -> Response:
+    """Close (or reset) the first `times` connections after `num_bytes` bytes."""
 
-    def answer(handler: Handler) -> None:
+    def respond(handler: Handler) -> None:
         start = handler.start()
         if handler.number >= times:
             handler.send_part(CONTENTS, start)
             return
-        place = f"bytes {start}-{len(CONTENTS) - 1}/{len(CONTENTS)}"
-        handler.send_head(206 if start else 200, Content_Length=len(CONTENTS) - start, Content_Range=place)
+        content_range = f"bytes {start}-{len(CONTENTS) - 1}/{len(CONTENTS)}"
+        handler.send_head(206 if start else 200, Content_Length=len(CONTENTS) - start, Content_Range=content_range)
         handler.wfile.write(CONTENTS[start : start + num_bytes])
         if reset:
-            # Closing with a linger time of 0 resets.
+            # Closing with a linger time of 0 resets the connection.
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             handler.connection.close()
 
-    return answer
+    return respond
 
 
-def status(code: int) -> Answer:
+def status(code: int) -> Response:
     return lambda handler: handler.send_head(code, Content_Length=0)
 
 
-def redirect(to: str) -> Answer:
+def redirect(to: str) -> Response:
     return lambda handler: handler.send_head(302, Location=to, Content_Length=0)
 
 
-def claims_range(content_range: str) -> Answer:
-    """Answers a wish for a part with this Content-Range, and a wish for the whole honestly."""
+def claims_range(content_range: str) -> Response:
+    """Respond to range requests with this Content-Range, and to others correctly."""
 
-    def answer(handler: Handler) -> None:
+    def respond(handler: Handler) -> None:
         if not handler.start():
             return handler.send_part(CONTENTS, 0)
         handler.send_head(206, Content_Range=content_range)
         handler.wfile.write(CONTENTS[handler.start() :])
         return None
 
-    return answer
+    return respond
 
 
 def silent(handler: Handler) -> None:
-    """Takes the request, and says nothing until the server closes."""
+    """Accept the request and send nothing until the server closes."""
     handler.server.files.closing.wait()
 
 
-def no_http(handler: Handler) -> None:
+def not_http(handler: Handler) -> None:
     handler.wfile.write(b"220 mail.example ESMTP\r\n")
 
 
-def halts(go_on: threading.Event) -> Answer:
-    """Sends half of the file, and the rest once it may."""
+def pauses(resume: threading.Event) -> Response:
+    """Send half of the file, and the rest after the event."""
 
-    def answer(handler: Handler) -> None:
+    def respond(handler: Handler) -> None:
         handler.send_head(200, Content_Length=len(CONTENTS))
         handler.wfile.write(CONTENTS[:HALF])
         handler.wfile.flush()
-        go_on.wait()
+        resume.wait()
         handler.wfile.write(CONTENTS[HALF:])
 
-    return answer
+    return respond

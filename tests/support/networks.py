@@ -1,4 +1,4 @@
-"""Random networks that answer as trained ones do: some anchors sure, most not, and different everywhere."""
+"""Random networks with outputs like those of trained ones: few high scores, and variation over the image."""
 
 from __future__ import annotations
 
@@ -7,48 +7,48 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from streamseg.engines.export import export_graph
 from streamseg.modeling.network import Network, Size, build_network
+from streamseg.structures.arrays import ImageArray
 
 SPREADS = (1.5, 3.0, 1.0)
-"""Standard deviations of the box logits, score logits and mask coefficients, about those of trained networks."""
+"""Standard deviations of box logits, score logits and mask coefficients, similar to those of trained networks."""
 
 
-def blobs(size: tuple[int, int], seed: int = 0) -> npt.NDArray[np.uint8]:
-    """A picture (H, W, 3) with structure at several scales."""
+def blobs(size: tuple[int, int], seed: int = 0) -> ImageArray:
+    """Return an image (H, W, 3) with structure at several scales."""
     generator = torch.Generator().manual_seed(seed)
-    picture = torch.zeros(1, 3, *size)
+    image = torch.zeros(1, 3, *size)
     for cells in (2, 5, 13):
         coarse = torch.randn(1, 3, cells, cells, generator=generator)
-        picture += nn.functional.interpolate(coarse, size, mode="bilinear")
-    return (picture[0].permute(1, 2, 0) * 50 + 128).clamp(0, 255).byte().contiguous().numpy()
+        image += nn.functional.interpolate(coarse, size, mode="bilinear")
+    return (image[0].permute(1, 2, 0) * 50 + 128).clamp(0, 255).byte().contiguous().numpy()
 
 
 @cache
 def lively_graph(*, half: bool = False) -> bytes:
-    """The lively network of size n and seed 0 as an ONNX file."""
+    """Return `lively_network` of size n and seed 0 as an ONNX file."""
     return export_graph(lively_network(), half=half)
 
 
 def lively_network(size: Size = "n", *, seed: int = 0, reg_max: int = 16, share_above_half: float = 0.05) -> Network:
-    """A seeded network in eval mode, whose scores spread over 0..1.
+    """Return a seeded network in eval mode whose scores cover 0..1.
 
-    A network with fresh random weights says nearly the same everywhere: its activations fade from layer
-    to layer. Here they keep their size, and the last layers are centred and scaled to `SPREADS` on pictures.
+    The outputs of a network with new random weights are nearly constant, because its activations fade from layer to
+    layer. Here they keep their magnitude, and the last layers are centred and scaled to `SPREADS` on images.
 
     Args:
         size: n, s, m, l or x.
-        seed: of the weights.
+        seed: seed of the weights.
         reg_max: bins per box side.
-        share_above_half: about so many of the anchors score above 0.5.
+        share_above_half: approximate share of anchors with scores above 0.5.
     """
     network = build_network(size, reg_max=reg_max, seed=seed)
-    pictures = np.stack([blobs((256, 256), seed) for seed in range(4)])
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
+    batch = np.stack([blobs((256, 256), seed) for seed in range(4)])
+    images = torch.from_numpy(batch).permute(0, 3, 1, 2) / 255
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in network.modules():
@@ -61,7 +61,7 @@ def lively_network(size: Size = "n", *, seed: int = 0, reg_max: int = 16, share_
         _record(head.proto.cv3.conv, lambda _, values: _centre(head.proto.cv3.bn, values))
         network(images)
         for branch in head.cv2:
-            branch[-1].bias -= 0.5 * torch.arange(reg_max).repeat(4)  # small boxes are the most likely ones
+            branch[-1].bias -= 0.5 * torch.arange(reg_max).repeat(4)  # small boxes are most likely
         shift = network(images).score_logits.quantile(1 - share_above_half)
         for branch in head.cv3:
             branch[-1].bias -= shift
@@ -69,7 +69,7 @@ def lively_network(size: Size = "n", *, seed: int = 0, reg_max: int = 16, share_
 
 
 def _record(layer: nn.Module, act: Callable[[Any, Tensor], None]) -> None:
-    """Let the layer's next output be seen once."""
+    """Call `act` with the layer's next output, once."""
 
     def hook(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         handle.remove()
@@ -79,7 +79,7 @@ def _record(layer: nn.Module, act: Callable[[Any, Tensor], None]) -> None:
 
 
 def _rescale(last: nn.Conv2d, values: Tensor, spread: float) -> None:
-    """Give every channel of a last layer mean 0 and the standard deviation `spread`."""
+    """Scale every channel of a last layer to mean 0 and standard deviation `spread`."""
     deviation, mean = torch.std_mean(values, dim=(0, 2, 3))
     last.bias.copy_((last.bias - mean) * spread / deviation)
     last.weight.mul_((spread / deviation)[:, None, None, None])

@@ -25,7 +25,7 @@ def tensors_of(seed=0, config=TINY):
 
 
 def refiner_tensors(seed=1, *, num_masks=TINY.num_masks, half=False, rounded=False):
-    """Of a random refiner; `rounded`: the values of half precision in single precision."""
+    """Tensors of a random refiner. `rounded`: values rounded to half precision, stored in single precision."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         refiner = Refiner(num_masks).state_dict()
@@ -40,7 +40,7 @@ class Files:
     folder: object
 
     def __call__(self, name="a", seed=0, *, tensors=None, half=False, **metadata):
-        """One that is written and read."""
+        """Write and load a file."""
         path = self.folder / f"{name}.safetensors"
         return load_weights(save_weights(tensors or tensors_of(seed), path, metadata=metadata, half=half))
 
@@ -56,23 +56,23 @@ def files(tmp_path):
     return Files(tmp_path)
 
 
-def assert_same_tensors(some, others):
-    assert some.keys() == others.keys()
-    for name, tensor in some.items():
-        assert others[name].dtype == tensor.dtype, name
-        assert torch.equal(others[name], tensor), name
+def assert_same_tensors(first, second):
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert second[name].dtype == tensor.dtype, name
+        assert torch.equal(second[name], tensor), name
 
 
 # ---- the mean
 
 
-def test_every_tensor_is_the_mean_and_the_network_runs(files):
+def test_tensors_are_averaged_and_the_network_runs(files):
     first, second = files("a", 0), files("b", 1)
     mean = files.average(first, second)
     for name, tensor in mean.state_dict.items():
         if tensor.is_floating_point():
-            wanted = ((first.state_dict[name].double() + second.state_dict[name].double()) / 2).float()
-            assert torch.equal(tensor, wanted), name
+            expected = ((first.state_dict[name].double() + second.state_dict[name].double()) / 2).float()
+            assert torch.equal(tensor, expected), name
     assert not torch.equal(first.state_dict[VARIANCE], second.state_dict[VARIANCE])  # statistics are averaged as well
     assert torch.equal(mean.state_dict[BINS], first.state_dict[BINS])
     with torch.inference_mode():
@@ -82,22 +82,22 @@ def test_every_tensor_is_the_mean_and_the_network_runs(files):
 @pytest.mark.parametrize(
     ("shares", "normalised"),
     [
-        pytest.param(None, [1 / 3, 1 / 3, 1 / 3], id="all alike"),
-        pytest.param((1, 1, 2), [0.25, 0.25, 0.5], id="whole numbers"),
+        pytest.param(None, [1 / 3, 1 / 3, 1 / 3], id="equal"),
+        pytest.param((1, 1, 2), [0.25, 0.25, 0.5], id="integers"),
         pytest.param((1e308, 1e308, 1e308), [1 / 3, 1 / 3, 1 / 3], id="a sum that is not finite"),
         pytest.param((5e-324, 5e-324, 1e-323), [0.25, 0.25, 0.5], id="denormal"),
     ],
 )
-def test_three_with_shares(files, shares, normalised):
+def test_three_networks_with_shares(files, shares, normalised):
     weights = [files(str(seed), seed) for seed in range(3)]
     mean = files.average(*weights, shares=shares)
-    wanted = sum(
+    expected = sum(
         share * one.state_dict[VARIANCE].double() for share, one in zip(normalised, weights, strict=True)
     ).float()
-    torch.testing.assert_close(mean.state_dict[VARIANCE], wanted, rtol=1e-7, atol=0)
-    told = json.loads(mean.metadata["averaged_sha256"])
-    assert [entry["sha256"] for entry in told] == [one.sha256 for one in weights]
-    assert [entry["share"] for entry in told] == pytest.approx(normalised, rel=1e-15)
+    torch.testing.assert_close(mean.state_dict[VARIANCE], expected, rtol=1e-7, atol=0)
+    sources = json.loads(mean.metadata["averaged_sha256"])
+    assert [entry["sha256"] for entry in sources] == [one.sha256 for one in weights]
+    assert [entry["share"] for entry in sources] == pytest.approx(normalised, rel=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -108,17 +108,17 @@ def test_three_with_shares(files, shares, normalised):
         pytest.param((False, True), torch.float32, id="single and half"),
     ],
 )
-def test_the_precision_is_that_of_the_first(files, halves, precision):
+def test_precision_of_the_first_network_is_used(files, halves, precision):
     first, second = files("a", 0, half=halves[0]), files("b", 1, half=halves[1])
     mean = files.average(first, second)
     floating = [name for name, tensor in mean.state_dict.items() if tensor.is_floating_point()]
     assert {mean.state_dict[name].dtype for name in floating} == {precision}
     for name in floating:
-        wanted = ((first.state_dict[name].double() + second.state_dict[name].double()) / 2).to(precision)
-        assert torch.equal(mean.state_dict[name], wanted), name
+        expected = ((first.state_dict[name].double() + second.state_dict[name].double()) / 2).to(precision)
+        assert torch.equal(mean.state_dict[name], expected), name
 
 
-def test_integers_are_those_of_the_first(files):
+def test_integers_are_copied_from_the_first_network(files):
     first = files("a", tensors={**tensors_of(0), COUNTER: torch.tensor(7)})
     second = files("b", tensors={**tensors_of(1), COUNTER: torch.tensor(100)})
     assert files.average(first, second).state_dict[COUNTER] == 7
@@ -134,7 +134,7 @@ def test_counters_may_be_missing_or_floating_point(files):
         mean.network()
 
 
-def test_checkpoints_may_be_averaged(files):
+def test_checkpoints_can_be_averaged(files):
     first = load_weights(official_checkpoint(tiny_network(seed=0), files.folder / "a.pt", half=True, license="MIT"))
     second = load_weights(official_checkpoint(tiny_network(seed=1), files.folder / "b.pt", half=True, license="GPL-3"))
     mean = files.average(first, second, files("c", 2, license="MIT"))
@@ -143,7 +143,7 @@ def test_checkpoints_may_be_averaged(files):
     assert not {"source_format", "date", "ultralytics_version"} & mean.metadata.keys()
 
 
-def test_the_mean_of_a_file_and_itself_is_that_file(files):
+def test_mean_of_a_file_with_itself_is_equal(files):
     weights = files("a", half=True)
     assert_same_tensors(files.average(weights, weights, shares=(1, 2)).state_dict, weights.state_dict)
 
@@ -153,20 +153,20 @@ PRECISIONS = st.sampled_from([torch.float16, torch.bfloat16, torch.float32])
 
 
 @given(some=VALUES, others=VALUES, t=st.floats(0.001, 0.999), unit=st.floats(1e-300, 1e300))
-def test_the_unit_and_the_order_of_shares_mean_nothing(some, others, t, unit):
+def test_unit_and_order_of_shares_have_no_effect(some, others, t, unit):
     first, second = {"a": torch.tensor(some)}, {"a": torch.tensor(others)}
     mean = mean_state_dict([first, second], normalised_shares((1 - t, t), 2))
-    wanted = torch.lerp(first["a"].double(), second["a"].double(), t)
+    expected = torch.lerp(first["a"].double(), second["a"].double(), t)
     for same in (
         mean,
         mean_state_dict([first, second], normalised_shares(((1 - t) * unit, t * unit), 2)),
         mean_state_dict([second, first], normalised_shares((t, 1 - t), 2)),
     ):
-        torch.testing.assert_close(same["a"].double(), wanted, rtol=1e-6, atol=1e-12)
+        torch.testing.assert_close(same["a"].double(), expected, rtol=1e-6, atol=1e-12)
 
 
 @given(values=VALUES, shares=st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=5), precision=PRECISIONS)
-def test_the_mean_of_a_tensor_and_itself_is_that_tensor(values, shares, precision):
+def test_mean_of_a_tensor_with_itself_is_equal(values, shares, precision):
     tensors = {"a": torch.tensor(values, dtype=precision)}
     mean = mean_state_dict([tensors] * len(shares), normalised_shares(shares, len(shares)))
     assert_same_tensors(mean, tensors)
@@ -177,15 +177,15 @@ def test_shares_sum_to_one(shares):
     assert sum(normalised_shares(shares, len(shares))) == pytest.approx(1, abs=1e-12)
 
 
-# ---- what the file says about itself
+# ---- metadata
 
 
-def test_it_says_what_holds_for_the_mean(files):
+def test_metadata_that_apply_to_the_mean_are_kept(files):
     first = files("a", 0, recipe="r.yaml", steps="9", source_sha256="0" * 64, names='{"0": "thing"}')
     second = files("b", 1, size="n", imgsz="448", sppf_activation="true", names='{"0": "object"}')
     mean = files.average(first, second)
-    told = [{"sha256": one.sha256, "share": 0.5} for one in (first, second)]
-    assert json.loads(mean.metadata.pop("averaged_sha256")) == told
+    sources = [{"sha256": one.sha256, "share": 0.5} for one in (first, second)]
+    assert json.loads(mean.metadata.pop("averaged_sha256")) == sources
     assert mean.metadata == {
         "size": "n",
         "imgsz": "448",
@@ -195,13 +195,13 @@ def test_it_says_what_holds_for_the_mean(files):
     }
 
 
-def test_imgsz_may_be_said(files):
+def test_imgsz_option(files):
     weights = [files("a", 0, imgsz="448"), files("b", 1, imgsz="512")]
     assert files.average(*weights, imgsz=512).metadata["imgsz"] == "512"
     assert files.average(files("c"), files("d"), imgsz=96).metadata["imgsz"] == "96"
 
 
-def test_an_older_file_is_replaced(files):
+def test_existing_file_is_replaced(files):
     (files.folder / "out.safetensors").write_text("old")
     assert_same_tensors(files.average(files("a"), files("a")).state_dict, tensors_of(0))
     assert files.names() == ["a.safetensors", "out.safetensors"]
@@ -211,26 +211,26 @@ def test_an_older_file_is_replaced(files):
 
 
 @pytest.mark.parametrize("half", [True, False], ids=["half precision", "single precision"])
-@pytest.mark.parametrize("bringing", [(0,), (1,), (0, 1)], ids=["the first", "the second", "both the same"])
-def test_the_only_refiner_is_kept_as_it_is(files, bringing, half):
+@pytest.mark.parametrize("with_refiner_in", [(0,), (1,), (0, 1)], ids=["first", "second", "both equal"])
+def test_only_refiner_is_copied_unchanged(files, with_refiner_in, half):
     refiner = refiner_tensors(half=half)
-    abouts = [{"refined_weights_sha256": f"ab{seed}", "refined_with": f"{seed}.yaml"} for seed in (0, 1)]
+    descriptions = [{"refined_weights_sha256": f"ab{seed}", "refined_with": f"{seed}.yaml"} for seed in (0, 1)]
     weights = [
-        files(str(seed), tensors=tensors_of(seed) | (refiner if seed in bringing else {}), **abouts[seed])
+        files(str(seed), tensors=tensors_of(seed) | (refiner if seed in with_refiner_in else {}), **descriptions[seed])
         for seed in (0, 1)
     ]
     mean = files.average(*weights)
     assert_same_tensors({name: mean.state_dict[name] for name in refiner}, refiner)
     assert mean.refiner() is not None
-    assert abouts[bringing[0]].items() <= mean.metadata.items()
-    assert mean.metadata["refiner_of_sha256"] == weights[bringing[0]].sha256
+    assert descriptions[with_refiner_in[0]].items() <= mean.metadata.items()
+    assert mean.metadata["refiner_of_sha256"] == weights[with_refiner_in[0]].sha256
     plain = files.average(files("c", 0), files("d", 1), name="plain")
     assert plain.refiner() is None
     assert "refiner_of_sha256" not in plain.metadata
     assert_same_tensors(plain.state_dict, {n: t for n, t in mean.state_dict.items() if n not in refiner})
 
 
-def test_a_refiner_is_named_or_left_out(files):
+def test_refiner_can_be_selected_or_omitted(files):
     refiners = [refiner_tensors(seed) for seed in range(3)]
     weights = [files(str(seed), tensors=tensors_of(seed) | refiners[seed]) for seed in range(3)]
     for index in range(3):  # the last is not averaged
@@ -242,7 +242,7 @@ def test_a_refiner_is_named_or_left_out(files):
     assert refiner_source(weights[:1]) is weights[0]
 
 
-# ---- what is refused
+# ---- errors
 
 
 def with_refiner(files, name, seed, **options):
@@ -262,19 +262,19 @@ def without_variance():
     [
         pytest.param(
             lambda f: other_network(f, channels=(8, 8, 16, 32, 72)),
-            r"networks: channels \(8, 8, 16, 32, 64\) and \(8, 8, 16, 32, 72\); average networks of one architecture",
+            r"channels \(8, 8, 16, 32, 64\) and \(8, 8, 16, 32, 72\); average networks of one architecture",
             id="other widths",
         ),
         pytest.param(
             lambda f: other_network(f, channels=(16, 32, 64, 128, 256), prototype_channels=64),
-            r"a\.safetensors and .*b\.safetensors are different networks: size custom and n;",
+            r"a\.safetensors and .*b\.safetensors have different architectures: size custom and n;",
             id="other size",
         ),
         pytest.param(lambda f: other_network(f, repeats=(2, 2)), r"repeats \(1, 2\) and \(2, 2\)", id="deeper"),
         pytest.param(lambda f: other_network(f, num_classes=80), "num_classes 1 and 80", id="other classes"),
         pytest.param(
             lambda f: other_network(f, prototype_channels=24),
-            r"networks: tensor 'model\.22\.proto\.cv1\.\S+' of shape \(16,.* and \(24,",
+            r"architectures: tensor 'model\.22\.proto\.cv1\.\S+' of shape \(16,.* and \(24,",
             id="other shape",
         ),
         pytest.param(
@@ -287,13 +287,13 @@ def without_variance():
         ),
         pytest.param(
             lambda f: [f(), f("b", tensors=without_variance() | {VARIANCE: torch.ones(9)})],
-            r"b\.safetensors: tensors of another shape: model\.0\.bn\.running_var is \(9,\), not \(8,\)",
-            id="tensor of a wrong shape",
+            r"b\.safetensors: tensors of the wrong shape: model\.0\.bn\.running_var is \(9,\), not \(8,\)",
+            id="tensor of the wrong shape",
         ),
         pytest.param(
             lambda f: [f("b", tensors={"layer1.weight": torch.zeros(2)}), f()],
             r"b\.safetensors: these are not the weights of a YOLOv8-seg network",
-            id="no network",
+            id="not a network",
         ),
         pytest.param(
             lambda f: [f(half=True), f("b", tensors=tensors_of(1) | {VARIANCE: torch.full((8,), 1e6)})],
@@ -302,32 +302,32 @@ def without_variance():
         ),
         pytest.param(
             lambda f: [f("a", 0, size="n"), f("b", 1), f("c", 2, size="s")],
-            r"a\.safetensors says size 'n', .*c\.safetensors 's'; one of them is wrong",
-            id="says another size",
+            r"a\.safetensors has size 'n', .*c\.safetensors has size 's'; one of them is wrong",
+            id="other size in the metadata",
         ),
         pytest.param(
             lambda f: [f("a", 0, imgsz="448"), f("b", 1, imgsz="512")],
-            r"a\.safetensors says imgsz '448', .*b\.safetensors '512'; say which is right for the mean with --imgsz",
+            r"a\.safetensors has imgsz '448', .*b\.safetensors has imgsz '512'; select the value .* with --imgsz",
             id="other imgsz",
         ),
         pytest.param(
             lambda f: [with_refiner(f, "a", 1), with_refiner(f, "b", 2)],
-            r"a\.safetensors and .*b\.safetensors bring different refiners, .* or none with --refiner-of none",
+            r"a\.safetensors and .*b\.safetensors have different refiners, .* or none with --refiner-of none",
             id="two refiners",
         ),
         pytest.param(
             lambda f: [with_refiner(f, "a", 1, half=True), with_refiner(f, "b", 1, rounded=True)],
-            "bring different refiners",
+            "have different refiners",
             id="one refiner in two precisions",
         ),
         pytest.param(
             lambda f: [with_refiner(f, "a", 1, num_masks=16), f("b", 1)],
-            r"refiner of .*a\.safetensors does not fit networks of 32 prototypes \(tensor 'refiner\.project\.weight'",
+            r"refiner of .*a\.safetensors does not fit networks with 32 prototypes \(tensor 'refiner\.project\.weight'",
             id="refiner for 16 prototypes",
         ),
     ],
 )
-def test_networks_that_have_no_mean(files, sources, message):
+def test_networks_that_cannot_be_averaged(files, sources, message):
     weights = sources(files)
     before = files.names()
     with pytest.raises(WeightsError, match=message) as caught:
@@ -344,7 +344,7 @@ def test_networks_that_have_no_mean(files, sources, message):
         pytest.param(2, {"shares": ()}, "got 0 shares for 2 weights files", id="no shares"),
         pytest.param(2, {"shares": (1,)}, "got 1 shares for 2 weights files", id="too few shares"),
         pytest.param(2, {"shares": (1, 1, 2)}, "got 3 shares for 2 weights files", id="too many shares"),
-        pytest.param(2, {"shares": (1, 0)}, "must be positive finite numbers, got 0; leave out", id="share 0"),
+        pytest.param(2, {"shares": (1, 0)}, "must be positive finite numbers, got 0; omit files", id="share 0"),
         pytest.param(2, {"shares": (1, -0.5)}, "must be positive finite numbers, got -0.5;", id="negative share"),
         pytest.param(2, {"shares": (1, float("nan"))}, "must be positive finite numbers, got nan;", id="share nan"),
         pytest.param(2, {"shares": (float("inf"), 1)}, "must be positive finite numbers, got inf;", id="share inf"),
@@ -352,18 +352,20 @@ def test_networks_that_have_no_mean(files, sources, message):
         pytest.param(2, {"imgsz": 4097}, r"imgsz must be 32\.\.4096, got 4097", id="imgsz too large"),
     ],
 )
-def test_requests_that_make_no_sense(files, count, options, message):
+def test_invalid_options(files, count, options, message):
     with pytest.raises(ConfigError, match=message) as caught:
         files.average(*[files()] * count, **options)
     assert "\n" not in str(caught.value)
     assert files.names() == ["a.safetensors"]
 
 
-def test_the_refiner_of_a_file_without_one(files):
-    with pytest.raises(WeightsError, match=r"b\.safetensors has no refiner; name a file with one, or none with"):
+def test_selected_refiner_is_missing_or_does_not_fit(files):
+    with pytest.raises(
+        WeightsError, match=r"b\.safetensors has no refiner; specify a file with one, or --refiner-of none"
+    ):
         files.average(with_refiner(files, "a", 1), files("b", 1), refiner_of=files("b", 1))
     other = files("c", tensors=tensors_of(0, replace(TINY, num_masks=16)) | refiner_tensors(num_masks=16))
-    with pytest.raises(WeightsError, match=r"refiner of .*c\.safetensors does not fit networks of 32 prototypes"):
+    with pytest.raises(WeightsError, match=r"refiner of .*c\.safetensors does not fit networks with 32 prototypes"):
         files.average(files("a"), files("b", 1), refiner_of=other)
     assert "out.safetensors" not in files.names()
 
@@ -374,20 +376,20 @@ def link_to(path):
     return link
 
 
-@pytest.mark.parametrize("place", [lambda path: path, link_to], ids=["itself", "through a symlink"])
-@pytest.mark.parametrize("which", [0, 1, 2], ids=["the first", "the second", "the refiner's"])
-def test_no_file_that_is_read_is_written(files, which, place):
+@pytest.mark.parametrize("place", [lambda path: path, link_to], ids=["itself", "symlink"])
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["first", "second", "refiner"])
+def test_input_files_are_not_overwritten(files, which, place):
     weights = [files("a"), files("b", 1), with_refiner(files, "c", 1)]
     out = place(weights[which].path)
     before = weights[which].path.read_bytes()
-    with pytest.raises(WeightsError, match="one of the files that are read; name another one"):
+    with pytest.raises(WeightsError, match=r"is the input .*; choose another output"):
         average_weights(weights[:2], out, refiner_of=weights[2])
     assert weights[which].path.read_bytes() == before
 
 
-def test_where_nothing_can_be_written(files):
+def test_invalid_outputs(files):
     weights = [files("a"), files("b", 1)]
-    with pytest.raises(WeightsError, match=r"written to a \.safetensors file, got .*out\.pt"):
+    with pytest.raises(WeightsError, match=r"must be a \.safetensors file, got .*out\.pt"):
         average_weights(weights, files.folder / "out.pt")
     with pytest.raises(WeightsError, match=r"cannot write .*: "):
         average_weights(weights, weights[0].path / "out.safetensors")

@@ -16,7 +16,7 @@ from streamseg.weights.catalogue import (
 FILES = [file for entry in CATALOGUE for file in entry.files]
 
 
-def test_every_file_is_pinned_and_lies_behind_https():
+def test_files_have_unique_hashes_and_https_urls():
     assert [entry.name for entry in CATALOGUE] == ["FastSAM-s", "FastSAM-x"]
     for file in FILES:
         assert re.fullmatch("[0-9a-f]{64}", file.sha256)
@@ -28,12 +28,12 @@ def test_every_file_is_pinned_and_lies_behind_https():
 
 
 @pytest.mark.parametrize(("name", "num_parameters"), [("FastSAM-s", 11_790_483), ("FastSAM-x", 72_234_149)])
-def test_sizes_are_those_of_half_precision_parameters_and_a_little_more(name, num_parameters):
+def test_file_sizes_match_half_precision_parameters(name, num_parameters):
     for file in find_official(name).files:
         assert 2 * num_parameters < file.num_bytes < 2 * num_parameters + 600_000
 
 
-def test_both_licences_are_stated():
+def test_both_licences_are_listed():
     for entry in CATALOGUE:
         assert {statement.licence for statement in entry.licences} == {"Apache-2.0", "AGPL-3.0"}
         text = entry.licence_text()
@@ -42,7 +42,7 @@ def test_both_licences_are_stated():
         assert "\n" not in text
 
 
-def test_one_statement_contests_nothing():
+def test_single_licence_is_not_contested():
     entry = OfficialWeights("a", "a.pt", (), (), (LicenceStatement("MIT", "its LICENSE file"),))
     assert entry.licence_text() == "MIT (its LICENSE file)"
 
@@ -67,12 +67,12 @@ def test_names(written, name):
 @pytest.mark.parametrize(
     "written", ["", "default", "FastSAM-m", "weights/FastSAM.pt", "FastSAM-s.onnx", "yolov8s-seg.pt"]
 )
-def test_what_is_no_name(written):
+def test_unknown_names(written):
     assert find_official(written) is None
 
 
 @pytest.mark.parametrize(
-    ("written", "near"),
+    ("written", "suggested"),
     [
         ("FastSAM-z", ["FastSAM-x", "FastSAM-s"]),
         ("fastsam_s", ["FastSAM-s", "FastSAM-x"]),
@@ -82,11 +82,11 @@ def test_what_is_no_name(written):
         ("", []),
     ],
 )
-def test_the_nearest_names(written, near):
-    assert suggest_names(written) == near
+def test_suggested_names(written, suggested):
+    assert suggest_names(written) == suggested
 
 
-def test_a_file_is_known_by_its_hash():
+def test_files_are_found_by_hash():
     for entry in CATALOGUE:
         for file in entry.files:
             assert find_by_sha256(file.sha256) == (entry, file)
@@ -96,10 +96,10 @@ def test_a_file_is_known_by_its_hash():
 @pytest.mark.parametrize(
     ("contents", "known"),
     [(b"abc", True), (b"abd", False), (b"ab", False), (None, False)],
-    ids=["the file", "other contents", "shorter", "no file"],
+    ids=["equal", "other contents", "shorter", "missing"],
 )
-def test_the_edition_at_a_path(tmp_path, contents, known):
-    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "abc": FIPS 180-2, B.1
+def test_edition_at_a_path(tmp_path, contents, known):
+    sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # hash of "abc": FIPS 180-2, B.1
     file = RemoteFile("nobody", 3, sha256, ())
     path = tmp_path / "file"
     if contents is not None:

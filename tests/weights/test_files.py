@@ -19,7 +19,7 @@ def saved(network, tmp_path):
     return save_weights(network.state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"})
 
 
-def test_what_is_saved_is_loaded(network, saved):
+def test_save_and_load(network, saved):
     weights = load_weights(str(saved))
     assert weights.metadata == {"recipe": "none"}
     assert weights.path == saved
@@ -30,7 +30,7 @@ def test_what_is_saved_is_loaded(network, saved):
     assert weights.network().config == network.config
 
 
-def test_half_precision_halves_the_file(network, saved, tmp_path):
+def test_half_precision_halves_the_file_size(network, saved, tmp_path):
     half = save_weights(network.state_dict(), tmp_path / "half.safetensors", half=True)
     assert half.stat().st_size < 0.52 * saved.stat().st_size
     assert load_weights(half).metadata == {}
@@ -39,7 +39,7 @@ def test_half_precision_halves_the_file(network, saved, tmp_path):
         torch.testing.assert_close(loaded[name], tensor, atol=1e-3, rtol=1e-3)
 
 
-def test_saving_makes_folders_replaces_and_leaves_nothing_else(network, tmp_path):
+def test_saving_creates_folders_and_replaces_files(network, tmp_path):
     path = tmp_path / "deep" / "n.safetensors"
     for recipe in ("first", "second"):
         save_weights(network.state_dict(), path, metadata={"recipe": recipe})
@@ -47,13 +47,13 @@ def test_saving_makes_folders_replaces_and_leaves_nothing_else(network, tmp_path
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_value_that_half_precision_cannot_hold_is_not_saved(tmp_path):
+def test_value_out_of_range_of_half_precision_is_rejected(tmp_path):
     with pytest.raises(WeightsError, match=r"tensor 'a' has values that are not finite in torch.float16"):
         save_weights({"a": torch.tensor([1e6])}, tmp_path / "a.safetensors", half=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_write_that_fails_leaves_the_older_file(tmp_path):
+def test_failed_write_keeps_the_existing_file(tmp_path):
     path = tmp_path / "a"
     path.write_text("old")
 
@@ -68,19 +68,19 @@ def test_a_write_that_fails_leaves_the_older_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_unwritable_path(tmp_path):
     with pytest.raises(WeightsError, match=rf"cannot write {tmp_path}: Is a directory"):
         save_weights({"a": torch.zeros(1)}, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tensors_that_are_views_of_one_memory_are_saved(tmp_path):
+def test_tensors_that_share_memory_are_saved(tmp_path):
     both = torch.arange(6.0).reshape(2, 3)
     path = save_weights({"a": both[:, 0], "b": both.t()}, tmp_path / "v.safetensors")
     assert torch.equal(load_weights(path).state_dict["b"], both.t())
 
 
-FAULTS = {
+INVALID = {
     "missing": (
         lambda contents: None,
         "no weights at .*; allowed are 'default', 'FastSAM-s', 'FastSAM-x' and the path of",
@@ -92,10 +92,10 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_broken_file_is_named(saved, fault):
-    spoil, message = FAULTS[fault]
-    contents = spoil(saved.read_bytes())
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_file_is_rejected(saved, case):
+    change, message = INVALID[case]
+    contents = change(saved.read_bytes())
     saved.unlink()
     if contents is not None:
         saved.write_bytes(contents)
@@ -105,7 +105,7 @@ def test_a_broken_file_is_named(saved, fault):
     assert "\n" not in str(caught.value)
 
 
-def test_weights_of_another_architecture_name_the_file_and_the_tensor(tmp_path):
+def test_other_architecture_is_rejected_with_file_and_tensor(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"layer1.weight": torch.zeros(2)}, path)
     with pytest.raises(WeightsError, match=r"other\.safetensors: .*'model\.0\.conv\.weight' is missing"):
@@ -115,11 +115,11 @@ def test_weights_of_another_architecture_name_the_file_and_the_tensor(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a.pt", "a.pt: the file is a bare pickle, as torch before 1.6 wrote checkpoints"),
-        ("a.onnx", "an exported graph, which only the onnx engine runs"),
+        ("a.pt", "a.pt: the file is a bare pickle, as written by torch before 1.6"),
+        ("a.onnx", "an exported graph, not a file of tensors"),
     ],
 )
-def test_files_of_another_kind_say_what_to_do(tmp_path, name, message):
+def test_other_formats_are_rejected_with_advice(tmp_path, name, message):
     (tmp_path / name).write_bytes(b"\x80\x02}q\x00.")
     with pytest.raises(WeightsError, match=message):
         load_weights(tmp_path / name)

@@ -14,7 +14,7 @@ from tests.support.checkpoints import official_checkpoint, tiny_network
 from tests.support.networks import lively_graph
 
 
-def test_a_published_size(tmp_path):
+def test_published_size(tmp_path):
     network = build_network("s", reg_max=16, seed=0)
     path = save_weights(network.state_dict(), tmp_path / "s.safetensors", metadata={"licence": "MIT"}, half=True)
     found = read_weights_metadata(load_weights(path))
@@ -27,7 +27,7 @@ def test_a_published_size(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "reg_max", "num_classes"), [("n", 16, 1), ("n", 26, 1), ("n", 16, 80), ("m", 16, 1)])
-def test_the_size_is_told_from_widths_and_depths(tmp_path, size, reg_max, num_classes):
+def test_size_is_determined_from_widths_and_depths(tmp_path, size, reg_max, num_classes):
     network = build_network(size, reg_max=reg_max, num_classes=num_classes, seed=0)
     found = read_weights_metadata(
         load_weights(save_weights(network.state_dict(), tmp_path / "w.safetensors", half=True))
@@ -35,7 +35,7 @@ def test_the_size_is_told_from_widths_and_depths(tmp_path, size, reg_max, num_cl
     assert (found.size, found.reg_max, found.num_classes) == (size, reg_max, num_classes)
 
 
-def test_an_official_file_is_known_by_its_hash_and_a_converted_one_by_its_source(tmp_path):
+def test_official_and_converted_files_are_identified_by_hash(tmp_path):
     path = official_checkpoint(tiny_network(), tmp_path / "t.pt", license="AGPL-3.0")
     weights = load_weights(path)
     unknown = read_weights_metadata(weights)
@@ -56,25 +56,27 @@ def test_an_official_file_is_known_by_its_hash_and_a_converted_one_by_its_source
         format="safetensors",
         num_bytes=converted.path.stat().st_size,
         sha256=converted.sha256,
-        official="says that it was converted from Tiny-t, as published by nobody",
+        official="converted from Tiny-t, as published by nobody (according to its metadata)",
         metadata=converted.metadata,
     )
 
 
-def test_a_hash_in_the_metadata_proves_nothing_about_files_of_the_catalogue(tmp_path):
+def test_origin_in_the_metadata_is_marked_as_unverified(tmp_path):
     metadata = {"source_sha256": find_official("FastSAM-s").files[0].sha256}
     path = save_weights(tiny_network().state_dict(), tmp_path / "t.safetensors", metadata=metadata)
-    assert read_weights_metadata(load_weights(path)).official.startswith("says that it was converted from FastSAM-s")
+    official = read_weights_metadata(load_weights(path)).official
+    assert official.startswith("converted from FastSAM-s")
+    assert official.endswith("(according to its metadata)")
 
 
-def test_mixed_precision_is_said(tmp_path):
+def test_mixed_precision(tmp_path):
     state_dict = tiny_network().state_dict()
     state_dict["model.0.conv.weight"] = state_dict["model.0.conv.weight"].to(torch.bfloat16)
     path = save_weights(state_dict, tmp_path / "t.safetensors")
     assert read_weights_metadata(load_weights(path)).precision == "bfloat16, float32"
 
 
-def test_a_graph(tmp_path):
+def test_graph(tmp_path):
     path = tmp_path / "n.onnx"
     path.write_bytes(lively_graph())
     found = read_graph_metadata(path)
@@ -85,9 +87,9 @@ def test_a_graph(tmp_path):
 
 
 @pytest.mark.parametrize("contents", [b"", b"GIF89a" + bytes(100)], ids=["empty", "foreign"])
-def test_no_graph(tmp_path, contents):
+def test_invalid_graph(tmp_path, contents):
     path = tmp_path / "n.onnx"
     path.write_bytes(contents)
-    with pytest.raises(WeightsError, match=r"n\.onnx is not an ONNX graph that can be read") as caught:
+    with pytest.raises(WeightsError, match=r"n\.onnx is not a readable ONNX graph") as caught:
         read_graph_metadata(path)
     assert "\n" not in str(caught.value)

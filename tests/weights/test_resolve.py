@@ -28,18 +28,18 @@ def entry_of(*files):
     return OfficialWeights("Tiny-n", "Tiny-n.pt", ("Tiny-n.pt", "Tiny.pt"), files, licences)
 
 
-def test_a_name_is_downloaded_the_first_time(server, cache, caplog):
+def test_name_is_downloaded_on_first_use(server, cache, caplog):
     catalogue = [entry_of(server.file("/file"))]
-    seen = []
+    steps = []
     with caplog.at_level(logging.INFO):
-        path = resolve_weights("Tiny-n", catalogue=catalogue, progress=lambda *step: seen.append(step))
+        path = resolve_weights("Tiny-n", catalogue=catalogue, progress=lambda *step: steps.append(step))
     assert path == cache / "weights" / "Tiny-n.pt" == cached_weights_path(catalogue[0])
     assert path.read_bytes() == CONTENTS
-    assert seen[-1] == (len(CONTENTS), len(CONTENTS))
+    assert steps[-1] == (len(CONTENTS), len(CONTENTS))
     licence, start = caplog.records
     assert licence.levelno == logging.WARNING
     assert licence.getMessage() == (
-        "the licence of Tiny-n is contested: MIT (one file); GPL-3.0-only (another); streamseg ships no copy"
+        "the licence of Tiny-n is contested: MIT (one file); GPL-3.0-only (another); streamseg does not distribute it"
     )
     assert start.getMessage() == f"downloading Tiny-n (0.7 MB) to {path}"
 
@@ -50,22 +50,22 @@ def test_a_name_is_downloaded_the_first_time(server, cache, caplog):
     assert caplog.messages == []
 
 
-def test_nothing_is_printed(server, capfd):
+def test_download_prints_nothing(server, capfd):
     resolve_weights("Tiny-n", catalogue=[entry_of(server.file("/file"))])
     assert capfd.readouterr().out == ""
 
 
-def test_a_damaged_file_is_replaced(server, caplog):
+def test_damaged_file_is_replaced(server, caplog):
     entry = entry_of(server.file("/file"))
     path = cached_weights_path(entry)
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENTS[:-1] + b"?")
     assert resolve_weights("Tiny-n", catalogue=[entry]).read_bytes() == CONTENTS
-    assert caplog.messages[0] == f"{path} is damaged or another file than Tiny-n; it is downloaded again"
+    assert caplog.messages[0] == f"{path} is damaged or is not Tiny-n; downloading it again"
 
 
-def test_a_damaged_file_is_not_used_where_it_cannot_be_replaced(server):
-    server.answers["/file"] = status(503)
+def test_damaged_file_is_not_used_if_the_download_fails(server):
+    server.responses["/file"] = status(503)
     entry = entry_of(server.file("/file"))
     cached_weights_path(entry).parent.mkdir(parents=True)
     cached_weights_path(entry).write_bytes(b"damaged")
@@ -73,14 +73,14 @@ def test_a_damaged_file_is_not_used_where_it_cannot_be_replaced(server):
         resolve_weights("Tiny-n", catalogue=[entry])
 
 
-def test_somewhere_else(server, tmp_path, cache):
+def test_other_target(server, tmp_path, cache):
     target = tmp_path / "here" / "Tiny.pt"
     assert fetch_official(entry_of(server.file("/file")), target) == target
     assert target.read_bytes() == CONTENTS
     assert not cache.exists()
 
 
-def test_a_file_that_exists_is_taken_before_a_name(server, tmp_path, monkeypatch):
+def test_existing_file_takes_precedence_over_a_name(server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("Tiny.pt").write_bytes(b"of the user's own")
     assert resolve_weights("Tiny.pt", catalogue=[entry_of(server.file("/file"))]) == Path("Tiny.pt")
@@ -96,13 +96,13 @@ def test_a_file_that_exists_is_taken_before_a_name(server, tmp_path, monkeypatch
         ("/nowhere/FastSAM.pt", "streamseg weights get FastSAM.pt --out /nowhere"),
     ],
 )
-def test_a_path_that_is_not_there_but_has_an_official_name(path, command):
+def test_missing_path_with_an_official_name(path, command):
     with pytest.raises(
-        WeightsError, match="streamseg weights get FastSAM-x` fetches these, for --weights FastSAM-x"
+        WeightsError, match="run `streamseg weights get FastSAM-x` and use --weights FastSAM-x"
     ) as caught:
         load_weights(path)
     assert str(caught.value).startswith(f"no weights at {Path(path)}; ")
-    assert str(caught.value).endswith(f"`{command}` puts them there")
+    assert str(caught.value).endswith(f"run `{command}` to save them there")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_path_that_is_not_there_but_has_an_official_name(path, command):
         ("folder/defaul", "; did you mean default?"),
     ],
 )
-def test_an_unknown_name_names_the_nearest(name, hint):
+def test_unknown_name_suggests_similar_ones(name, hint):
     with pytest.raises(WeightsError) as caught:
         resolve_weights(name)
     allowed = "'default', 'FastSAM-s', 'FastSAM-x' and the path of a .safetensors, .pt or .onnx file"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamseg.weights.transfer import Fault, checked_address, transfer
+from streamseg.weights.download import TransferError, checked_url, transfer
 from tests.support.http_server import CONTENTS, HALF, FileServer, honest, status
 
 
@@ -16,27 +16,27 @@ from tests.support.http_server import CONTENTS, HALF, FileServer, honest, status
         pytest.param("https://a.example/f", "https://b.example/g", id="encrypted"),
         pytest.param("http://a.example/f", "http://b.example/g", id="plain"),
         pytest.param("http://a.example/f", "https://b.example/g", id="plain to encrypted"),
-        pytest.param("", "http://b.example/g", id="the first"),
+        pytest.param("", "http://b.example/g", id="first"),
     ],
 )
-def test_addresses_that_may_be_opened(start, to):
-    assert checked_address(to, redirected_from=start) == to
+def test_allowed_urls(start, to):
+    assert checked_url(to, redirected_from=start) == to
 
 
 @pytest.mark.parametrize(
     ("start", "to", "reason"),
     [
         pytest.param("https://a.example/f", "http://b.example/g", "which is not https", id="encrypted to plain"),
-        pytest.param("https://a.example/f", "ftp://b.example/g", "no http or https", id="ftp"),
-        pytest.param("http://a.example/f", "file:///etc/passwd", "no http or https", id="file"),
-        pytest.param("", "data:,abc", "no http or https", id="data"),
-        pytest.param("", "http://", "no http or https", id="no host"),
-        pytest.param("", "", "no http or https", id="nothing"),
+        pytest.param("https://a.example/f", "ftp://b.example/g", "not an http or https URL", id="ftp"),
+        pytest.param("http://a.example/f", "file:///etc/passwd", "not an http or https URL", id="file"),
+        pytest.param("", "data:,abc", "not an http or https URL", id="data"),
+        pytest.param("", "http://", "not an http or https URL", id="no host"),
+        pytest.param("", "", "not an http or https URL", id="empty"),
     ],
 )
-def test_addresses_that_are_not_opened(start, to, reason):
+def test_rejected_urls(start, to, reason):
     with pytest.raises(ValueError, match=reason):
-        checked_address(to, redirected_from=start)
+        checked_url(to, redirected_from=start)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def server():
         yield server
 
 
-def test_the_part_becomes_the_file(tmp_path):
+def test_part_is_completed(tmp_path):
     part = tmp_path / "part"
     part.write_bytes(CONTENTS[:HALF])
     with FileServer({"/file": honest()}) as server:
@@ -53,27 +53,27 @@ def test_the_part_becomes_the_file(tmp_path):
     assert part.read_bytes() == CONTENTS
 
 
-def test_a_refusal_keeps_the_part(tmp_path):
+def test_rejected_request_keeps_the_part(tmp_path):
     part = tmp_path / "part"
     part.write_bytes(CONTENTS[:HALF])
-    with FileServer({"/file": status(503)}) as server, pytest.raises(Fault, match="503 Service Unavailable"):
+    with FileServer({"/file": status(503)}) as server, pytest.raises(TransferError, match="503 Service Unavailable"):
         transfer(server.url(), server.file("/file"), part)
     assert part.read_bytes() == CONTENTS[:HALF]
 
 
-def test_the_program_says_who_it_is_and_wants_the_bytes_as_they_are(tmp_path):
-    heard = []
+def test_request_headers(tmp_path):
+    received = []
     with FileServer() as server:
-        server.answers["/file"] = lambda handler: (heard.append(dict(handler.headers)), honest()(handler))[1]
+        server.responses["/file"] = lambda handler: (received.append(dict(handler.headers)), honest()(handler))[1]
         transfer(server.url(), server.file("/file"), tmp_path / "part")
-    (headers,) = heard
+    (headers,) = received
     assert headers["User-Agent"].startswith("streamseg/")
     assert headers["Accept-Encoding"] == "identity"
 
 
 SMALL = b"0123456789" * 3
 
-ANSWERS = st.tuples(
+RESPONSES = st.tuples(
     st.sampled_from([200, 200, 206, 206, 204, 301, 302, 304, 404, 416, 500]),
     st.fixed_dictionaries(
         {},
@@ -88,27 +88,27 @@ ANSWERS = st.tuples(
         [b"", SMALL, SMALL[10:], SMALL[20:], SMALL[:10], SMALL + b"!", b"5\r\n01234\r\n0\r\n\r\n", b"x\r\n"]
     ),
 )
-"""Status, headers and body of an answer that need not fit each other."""
+"""Status, headers and body of a response, possibly inconsistent."""
 
 
 @settings(max_examples=150)
 @given(
-    answers=st.lists(ANSWERS, min_size=1, max_size=5),
+    responses=st.lists(RESPONSES, min_size=1, max_size=5),
     beginning=st.sampled_from([None, b"", SMALL[:10], b"?" * 20, SMALL]),
 )
-def test_whatever_a_server_says_the_part_is_the_file_or_there_is_a_fault(server, answers, beginning):
-    def answer(handler):
-        code, headers, body = answers[min(handler.number, len(answers) - 1)]
+def test_any_responses_complete_the_part_or_raise_transfer_error(server, responses, beginning):
+    def respond(handler):
+        code, headers, body = responses[min(handler.number, len(responses) - 1)]
         handler.send_head(code, **headers)
         handler.wfile.write(body)
 
     server.requests.clear()
-    server.answers = {"/file": answer, "/other": answer}
+    server.responses = {"/file": respond, "/other": respond}
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
         if beginning is not None:
             part.write_bytes(beginning)
-        with contextlib.suppress(Fault):
+        with contextlib.suppress(TransferError):
             transfer(server.url(), server.file("/file", contents=SMALL), part, timeout_seconds=5)
         if part.exists() and part.stat().st_size >= len(SMALL):
             assert part.read_bytes() == SMALL
