@@ -135,9 +135,9 @@ def edition_at(path: Path, files: Sequence[RemoteFile]) -> RemoteFile | None:
 
 def find_official(name: str, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> OfficialWeights | None:
     """Return the entry with this name or alias, or None."""
-    wanted = name.lower()
+    key = name.lower()
     for entry in catalogue:
-        if wanted in {entry.name.lower(), *(alias.lower() for alias in entry.aliases)}:
+        if key in {entry.name.lower(), *(alias.lower() for alias in entry.aliases)}:
             return entry
     return None
 

@@ -59,10 +59,10 @@ def tail(tmp_path_factory):
     session = onnxruntime.InferenceSession(path)
 
     def run(decoded):
-        wanted = [f"out_{name}" for name in NmsOutput._fields if name != "prototypes"]
+        outputs = [f"out_{name}" for name in NmsOutput._fields if name != "prototypes"]
         given = {value.name for value in session.get_inputs()}
         arrays = {name: array.numpy() for name, array in decoded._asdict().items() if name in given}
-        boxes, scores, coefficients, logits, counts = map(torch.from_numpy, session.run(wanted, arrays))
+        boxes, scores, coefficients, logits, counts = map(torch.from_numpy, session.run(outputs, arrays))
         return NmsOutput(boxes, scores, coefficients, decoded.prototypes, logits, counts)
 
     return run

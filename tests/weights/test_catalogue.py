@@ -100,9 +100,9 @@ def test_files_are_found_by_hash():
 )
 def test_edition_at_a_path(tmp_path, contents, known):
     sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # hash of "abc": FIPS 180-2, B.1
-    file = RemoteFile("nobody", 3, sha256, ())
+    file = RemoteFile("publisher", 3, sha256, ())
     path = tmp_path / "file"
     if contents is not None:
         path.write_bytes(contents)
-    assert edition_at(path, [RemoteFile("nobody", 4, "0" * 64, ()), file]) == (file if known else None)
+    assert edition_at(path, [RemoteFile("publisher", 4, "0" * 64, ()), file]) == (file if known else None)
     assert edition_at(tmp_path, [file]) is None

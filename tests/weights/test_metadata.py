@@ -43,11 +43,11 @@ def test_official_and_converted_files_are_identified_by_hash(tmp_path):
     assert unknown.licence == "AGPL-3.0"
     assert unknown.metadata["imgsz"] == "1024"
 
-    file = RemoteFile("nobody", path.stat().st_size, weights.sha256, ())
+    file = RemoteFile("publisher", path.stat().st_size, weights.sha256, ())
     licences = (LicenceStatement("MIT", "one"), LicenceStatement("GPL-3.0-only", "another"))
     catalogue = [OfficialWeights("Tiny-t", "t.pt", (), (file,), licences)]
     known = read_weights_metadata(weights, catalogue=catalogue)
-    assert known.official == "Tiny-t, as published by nobody"
+    assert known.official == "Tiny-t, as published by publisher"
     assert known.licence == "contested: MIT (one); GPL-3.0-only (another)"
     converted = load_weights(convert_weights(weights, tmp_path / "t.safetensors"))
     assert read_weights_metadata(converted, catalogue=catalogue) == replace(
@@ -56,7 +56,7 @@ def test_official_and_converted_files_are_identified_by_hash(tmp_path):
         format="safetensors",
         num_bytes=converted.path.stat().st_size,
         sha256=converted.sha256,
-        official="converted from Tiny-t, as published by nobody (according to its metadata)",
+        official="converted from Tiny-t, as published by publisher (according to its metadata)",
         metadata=converted.metadata,
     )
 

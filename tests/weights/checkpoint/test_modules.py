@@ -32,10 +32,10 @@ def attribute(name, key, value):
     return lambda model, _: setattr(model.get_submodule(name), key, value)
 
 
-def submodule(name, made):
+def submodule(name, build):
     def change(model, classes):
         parent, _, key = name.rpartition(".")
-        model.get_submodule(parent)._modules[key] = made(classes)
+        model.get_submodule(parent)._modules[key] = build(classes)
 
     return change
 
@@ -50,19 +50,19 @@ def without(name):
 
 def layer(index, kind):
     def change(model, classes):
-        made = classes[kind]()
-        made.f = model.model[index].f
-        made._modules.update(model.model[index]._modules)
-        model.model[index] = made
+        changed_module = classes[kind]()
+        changed_module.f = model.model[index].f
+        changed_module._modules.update(model.model[index]._modules)
+        model.model[index] = changed_module
 
     return change
 
 
 def of_kind(kind):
     def change(model, classes):
-        made = classes[kind]()
-        made.model = model.model
-        return made
+        changed_module = classes[kind]()
+        changed_module.model = model.model
+        return changed_module
 
     return change
 
