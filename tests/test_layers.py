@@ -212,7 +212,7 @@ def test_no_module_imports_itself_through_others():
         pytest.param("runtime.sinks", "import zmq", "zmq is only for publish", id="zmq"),
         pytest.param("cli.subscribe", "def f():\n    import zmq.utils.monitor", "zmq is only for", id="zmq-deferred"),
         pytest.param("pipeline", "from threading import Thread", "threading is only for", id="threading"),
-        pytest.param("engines.torch_engine", "from concurrent.futures import wait", "is only for runtime", id="futures"),
+        pytest.param("engines.torch_engine", "from concurrent.futures import wait", "only for runtime", id="futures"),
         pytest.param("evaluation.clips", "import av", "av is only for", id="av"),
         pytest.param("cli.segment", "import cv2\ncv2.VideoCapture(0)", "cv2.VideoCapture is only", id="video-capture"),
         pytest.param(

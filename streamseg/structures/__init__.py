@@ -10,6 +10,6 @@ message          the objects of one frame, as published, and as arrays
 mask             binary masks of single objects, cropped to their boxes
 arrays           type aliases of NumPy arrays
 
-Import each record from its own module. Only `instances` requires torch; `frame`, `prompt`, `mask` and `message` need only
-NumPy, so that a subscriber runs without torch.
+Import each record from its own module. Only `instances` requires torch; `frame`, `prompt`, `mask` and `message` need
+only NumPy, so that a subscriber runs without torch.
 """
