@@ -49,7 +49,7 @@ class _SpatialPrompt(_Prompt):
     follow: bool = True
     """Track the matched object; False: evaluate the prompt at its place anew in every frame."""
     step: int = 0
-    """Number of the chosen candidate, in the order of `prompting.candidates`: 0 is the default match, 1 the next one
+    """Number of the selected hypothesis, in the order of `prompting.hypotheses`: 0 is the default match, 1 the next one
     (for points: the next larger one, from part to whole); wraps around after the last."""
 
 
