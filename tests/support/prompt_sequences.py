@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.prompt_tracking.scenes import FPS, Step
-from tests.support.tracked_shapes import CUP, KITE, shifted, frame_of
+from tests.support.tracked_shapes import CUP, KITE, frame_of, shifted
 
 EMBEDDINGS = {1: (1.0, 0.0, 0.0), 2: (0.0, 1.0, 0.0)}
 
