@@ -1,12 +1,12 @@
-"""Write checkpoint/real.pt, a checkpoint of the official package, and checkpoint/tensors.json, what is in it.
+"""Write checkpoint/real.pt with the official package, and checkpoint/tensors.json with its contents.
 
-Runs in an environment of its own, with ultralytics 8.0.120 (of FastSAM's time; AGPL-3.0, nothing of it is kept),
-torch, setuptools<81 or packaging:
+Requires a separate environment with ultralytics 8.0.120 (from the time of FastSAM; AGPL-3.0, none of its code is
+copied), torch, setuptools<81 or packaging:
 
     python tests/golden/make_checkpoint.py
 
-The network has random weights, and is narrow: its file is small enough to be kept. As in FastSAM-x, the number
-of bins per box side is changed after construction.
+The network has random weights and is so narrow that its file can be stored here. As in FastSAM-x, the number of bins
+per box side is changed after construction.
 """
 
 import json
@@ -25,7 +25,7 @@ NUM_MASKS = 8
 
 
 def import_ultralytics():
-    """Import it over a CPU torch whose torchvision has no operators, and without the old pkg_resources."""
+    """Import ultralytics with a torchvision without operators and without the obsolete pkg_resources."""
     old = types.ModuleType("pkg_resources")
     old.parse_version, old.parse_requirements, old.require = packaging.version.parse, lambda _: [], lambda _: None
     sys.modules.setdefault("pkg_resources", old)

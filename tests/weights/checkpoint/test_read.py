@@ -24,7 +24,7 @@ from tests.support.paths import GOLDEN
 
 CHECKPOINTS = GOLDEN / "checkpoint"
 REAL = CHECKPOINTS / "real.pt"
-"""Written by the official package; see make_checkpoint.py in the same folder."""
+"""Written by the official package; see tests/golden/make_checkpoint.py."""
 
 
 @pytest.fixture(scope="module")
