@@ -28,6 +28,7 @@ ONLY_IN = {
     "concurrent.futures": {"runtime"},
     "asyncio": {"viewer"},
     "av": {"capture", "drawing"},
+    "rich": {"cli"},
     "cv2.VideoCapture": {"capture"},
     "pickle.load": set[str](),
     "pickle.loads": set[str](),
@@ -48,7 +49,19 @@ LIGHT = (
 )
 """What a subscriber imports: it runs where numpy and pyzmq are all there is."""
 
-HEAVY = {"torch", "torchvision", "cv2", "yaml", "pydantic", "scipy", "av", "onnxruntime", "safetensors", "matplotlib"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "cv2",
+    "yaml",
+    "pydantic",
+    "scipy",
+    "av",
+    "onnxruntime",
+    "safetensors",
+    "matplotlib",
+    "rich",
+}
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,8 @@ def cycles(sources: dict[str, str], packages: set[str]) -> list[list[str]]:
         name: {
             target
             for imported in imports(source, name, is_package=name in packages)
-            if imported.at_import_time and is_within(imported.name, "streamseg")
+            if imported.at_import_time
+            and is_within(imported.name, "streamseg")
             # The package of a module is imported with it; only the modules themselves count here.
             and (target := imported.name.removeprefix("streamseg").lstrip(".")) in sources
             and target not in packages
