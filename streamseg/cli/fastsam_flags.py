@@ -73,10 +73,10 @@ def job_from_fastsam_flags(args: argparse.Namespace) -> Job:
         ConfigError: a flag and its streamseg equivalent are both given, or the input is not one image.
         DataError: a list is invalid, or does not consist of points, labels or boxes; or a text is empty or too long.
     """
-    for theirs, ours in EQUIVALENTS.items():
-        if getattr(args, theirs) is not None and getattr(args, ours) is not None:
-            name = "INPUT" if ours == "input" else f"--{ours}"
-            raise ConfigError(f"--{theirs} and {name} have the same meaning; give one of them")
+    for flag, equivalent in EQUIVALENTS.items():
+        if getattr(args, flag) is not None and getattr(args, equivalent) is not None:
+            name = "INPUT" if equivalent == "input" else f"--{equivalent}"
+            raise ConfigError(f"--{flag} and {name} have the same meaning; give one of them")
     source = args.input or args.img_path or IMG_PATH
     if Path(source).is_dir() or any(sign in source for sign in "*?[") or "://" in source or source.isdecimal():
         raise ConfigError(f"FastSAM's flags accept one image, got {source!r}; use --points, --boxes and --out instead")

@@ -65,12 +65,12 @@ def read_options(values: Mapping[str, Any]) -> Options:
             hint = f"did you mean {near[0]!r}?" if near else f"available options: {', '.join(sorted(known))}"
             raise ConfigError(f"unknown option {name!r}; {hint}")
     # In the originals None means the default.
-    chosen = {name: value for name, value in values.items() if name in known and value is not None}
-    if "imgsz" in chosen:
-        chosen["imgsz"] = _long_side(chosen["imgsz"])
-    if chosen.get("vid_stride", 1) < 1:
-        raise ConfigError(f"vid_stride must be 1 or more, got {chosen['vid_stride']}")
-    return Options(**chosen)
+    given = {name: value for name, value in values.items() if name in known and value is not None}
+    if "imgsz" in given:
+        given["imgsz"] = _long_side(given["imgsz"])
+    if given.get("vid_stride", 1) < 1:
+        raise ConfigError(f"vid_stride must be 1 or more, got {given['vid_stride']}")
+    return Options(**given)
 
 
 def device_name(device: Any) -> str:

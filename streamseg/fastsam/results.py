@@ -72,8 +72,8 @@ class Results:
 
     def __getitem__(self, rows: Any) -> Self:
         """Select rows by a number (one row), a slice, a list, indices or a bool mask."""
-        chosen = torch.arange(len(self))[torch.as_tensor(rows) if isinstance(rows, np.ndarray) else rows].reshape(-1)
-        return self._with(self.boxes[_like(self.boxes, chosen)], self.masks[_like(self.masks, chosen)], chosen)
+        selected = torch.arange(len(self))[torch.as_tensor(rows) if isinstance(rows, np.ndarray) else rows].reshape(-1)
+        return self._with(self.boxes[_like(self.boxes, selected)], self.masks[_like(self.masks, selected)], selected)
 
     def __iter__(self) -> Iterator[Self]:
         return (self[row] for row in range(len(self)))
@@ -202,5 +202,5 @@ class Results:
         )
 
 
-def _like(rows: Boxes | Masks, chosen: torch.Tensor) -> Any:
-    return chosen.numpy() if isinstance(rows.data, np.ndarray) else chosen.to(rows.data.device)
+def _like(rows: Boxes | Masks, selected: torch.Tensor) -> Any:
+    return selected.numpy() if isinstance(rows.data, np.ndarray) else selected.to(rows.data.device)

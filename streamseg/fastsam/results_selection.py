@@ -95,8 +95,8 @@ def apply_prompts(
     masks = result.masks.at_image_size()
     height, width = result.orig_shape
     limits = np.array([width, height, width, height])
-    whole = np.trunc(np.clip(np.array(boxes).reshape(-1, 4), 0, limits)).tolist()
-    rows += best_rows_for_boxes(masks, whole)
+    truncated = np.trunc(np.clip(np.array(boxes).reshape(-1, 4), 0, limits)).tolist()
+    rows += best_rows_for_boxes(masks, truncated)
     if point_coords:
         rows += rows_for_points(masks, point_coords, point_labels)
     return result[sorted(set(rows))]

@@ -54,8 +54,8 @@ class Rows:
 
     def __getitem__(self, rows: Any) -> Self:
         """Select rows; a single number selects one row and keeps its dimension."""
-        chosen = self.data[rows]
-        return type(self)(chosen[None] if chosen.ndim < self.data.ndim else chosen, self.orig_shape)
+        selected = self.data[rows]
+        return type(self)(selected[None] if selected.ndim < self.data.ndim else selected, self.orig_shape)
 
     def __iter__(self) -> Iterator[Self]:
         return (self[row] for row in range(len(self)))

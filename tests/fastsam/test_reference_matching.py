@@ -179,7 +179,7 @@ def select(*prompts: Prompt, masks: Sequence[CropMask] = DISCS) -> list[Selectio
     return select_reference(masks, scores, PromptSet.of(prompts), mask_size=IMAGE_SIZE, image_size=IMAGE_SIZE)
 
 
-def test_points_on_two_objects_select_one_mask_with_its_rows_large_to_small():
+def test_points_on_two_objects_select_one_merged_mask():
     (selection,) = select(PointPrompt("both", ((100, 150), (250, 60)), (1, 1)))
     assert selection.mask is not None
     assert (selection.rows, selection.scores) == ((1, 2), (0.6, 0.5))

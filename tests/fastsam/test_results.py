@@ -31,7 +31,7 @@ def test_attributes():
     assert result.probs is result.keypoints is result.obb is None
 
 
-def test_without_objects_there_are_zero_rows_and_no_none():
+def test_no_objects_give_zero_rows_instead_of_none():
     result = empty()
     assert len(result) == 0
     assert result.masks.shape == (0, 60, 80)

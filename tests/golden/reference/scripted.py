@@ -38,7 +38,7 @@ def rectangle(x0: int, y0: int, x1: int, y1: int, size: tuple[int, int] = PROMPT
 def prompt_masks() -> BoolMasks:
     """Return nine masks (9, 60, 80), not sorted by size.
 
-    0 a disc inside 1; 1 a rectangle inside 2; 2 a wall with a hole where 4 is; 3 a ring; 4 a disc in the
+    0 a disc inside 1; 1 a rectangle inside 2; 2 a wall with a hole around 4; 3 a ring; 4 a disc in the
     wall's hole; 5 and 6 two rectangles of the same area that overlap; 7 a speck of one pixel inside 0;
     8 a comb whose teeth are 3 pixels wide.
     """
