@@ -6,7 +6,8 @@ The tests check these figures against tolerances; `benchmarks/fidelity.py` print
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -55,6 +56,17 @@ Arithmetic = Literal["float32", "folded", "float64"]
 """The network as loaded; with folded batch norms, as it runs; and in double precision."""
 
 
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """Run convolutions in torch's own kernels. `torch.backends.mkldnn.flags` warns about Intel GPUs instead."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
 @cache
 @torch.inference_mode()
 def predictions(name: str) -> dict[Arithmetic, DecodedPredictions]:
@@ -66,7 +78,7 @@ def predictions(name: str) -> dict[Arithmetic, DecodedPredictions]:
     run = scripted.NETWORK_RUNS[name]
     network = seeded_network(run)
     images = torch.from_numpy(input_images(run.input_size, run.num_images)).permute(0, 3, 1, 2).contiguous()
-    with torch.backends.mkldnn.flags(enabled=False):
+    with without_onednn():
         found: dict[Arithmetic, DecodedPredictions] = {"float32": decode(network(images.float() / 255))}
         found["folded"] = decode(fuse(network)(images.float() / 255))
         found["float64"] = decode(network.double()(images.double() / 255))
