@@ -27,7 +27,8 @@ class Finding:
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `doctor` to the command line."""
-    parser = subparsers.add_parser("doctor",
+    parser = subparsers.add_parser(
+        "doctor",
         help="report what is installed, what is missing, and how to fix it",
         description="Report what is installed, what is missing, and how to fix it. Exit code 1 if a required part is"
         " broken.",
@@ -90,9 +91,7 @@ def _torchvision() -> Finding:
     """Check torchvision, whose wheel loads only with the matching CUDA build of torch; streamseg works without it."""
     finding = _module("torchvision", optional="not needed by streamseg")
     if finding.state == "absent":
-        return Finding(
-            "torchvision", "absent", "missing, or built for another torch; streamseg works without it"
-        )
+        return Finding("torchvision", "absent", "missing, or built for another torch; streamseg works without it")
     return finding
 
 
@@ -117,7 +116,9 @@ def _two_runtimes() -> Finding:
         )
     if {"opencv-python", "opencv-python-headless"} <= installed:
         return Finding(
-            "opencv", "broken", "opencv-python and opencv-python-headless share one folder; uninstall both, then install one"
+            "opencv",
+            "broken",
+            "opencv-python and opencv-python-headless share one folder; uninstall both, then install one",
         )
     return Finding("conflicts", "ok", "none between OpenCV and ONNX Runtime packages")
 

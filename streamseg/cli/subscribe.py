@@ -43,7 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument("--masks", action="store_true", help="with --json: include each object's mask as COCO RLE")
-    parser.add_argument("--source", action="append", default=[], metavar="ID", help="print this source only; repeatable")
+    parser.add_argument(
+        "--source", action="append", default=[], metavar="ID", help="print only this source; repeatable"
+    )
     parser.add_argument("--count", type=_positive_integer, metavar="N", help="exit after N messages")
     parser.add_argument(
         "--timeout", type=_positive_seconds, metavar="S", help="exit when no message arrives for S seconds"
@@ -110,7 +112,7 @@ def _prompts_as_text(prompts: Sequence[PromptStatus]) -> str:
 
 
 def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
-    """Return JSON with the keys of the wire header; `age_ms` is the age on arrival, `lost` the number of gaps so far."""
+    """Return JSON with the keys of the wire header; `age_ms` is the age on arrival, `lost` the gaps so far."""
     from streamseg.publish import message_age_ms
     from streamseg.rle import crop_to_coco
     from streamseg.wire.header import prompt_statuses_to_json

@@ -129,7 +129,7 @@ def leave_image(content):
         pytest.param(lambda path: path.mkdir(), "instances.json is missing", id="folder empty"),
         pytest.param(lambda path: coco_folder(path, []), "lists no image", id="data set empty"),
         pytest.param(lambda path: folder_of(path, edit=leave_image), "leaves the image", id="polygon outside"),
-        pytest.param(lambda path: folder_of(path, edit=shrink_runs), "run lengths are for size [9, 9]", id="size of runs"),
+        pytest.param(lambda path: folder_of(path, edit=shrink_runs), "run lengths are for size [9, 9]", id="run size"),
         pytest.param(
             lambda path: (folder_of(path) / "images" / "002.png").unlink(), "002.png is missing", id="image missing"
         ),

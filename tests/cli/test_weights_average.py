@@ -99,9 +99,7 @@ def test_options_reach_the_file(files):
         pytest.param("a-refined large-refined --imgsz 448 --out out", "--refiner-of none", id="two refiners"),
         pytest.param("a large --out out", "has imgsz '448', large.safetensors has imgsz '512'; select", id="two sizes"),
         pytest.param("a large --imgsz 5000 --out out", "imgsz must be 32..4096, got 5000", id="absurd size"),
-        pytest.param(
-            "a b --out a", "a.safetensors is the input a.safetensors", id="over an input"
-        ),
+        pytest.param("a b --out a", "a.safetensors is the input a.safetensors", id="over an input"),
         pytest.param("a b --out out.onnx", "must be a .safetensors file, got out.onnx", id="another format"),
     ],
 )

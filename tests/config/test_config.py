@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -23,7 +23,7 @@ from streamseg.errors import ConfigError, StreamsegError
 from tests.support.paths import REPOSITORY
 
 CONFIGS = REPOSITORY / "configs"
-SOURCE_MODELS = (SceneSource, WebcamSource, StreamSource, ImagesSource)
+SOURCE_MODELS: tuple[type[BaseModel], ...] = get_args(get_args(SourceConfig)[0])
 
 
 def write(folder: Path, text: str) -> Path:

@@ -37,6 +37,8 @@ const STYLES = {
 const HOVER_FILL = 0.22;
 const CASING = "rgb(0 0 0 / 0.6)";
 const FONT_PX = 12;
+/** Colours of the marks of prompts: points and the box being dragged. */
+const MARK = { light: "#fff", dark: "#14181d", boxFill: "rgb(255 255 255 / 0.12)" };
 
 /**
  * Draw onto the whole canvas.
@@ -199,9 +201,9 @@ function drawTag(context, found, words, [x, y, right, bottom], unit) {
 function drawMark(context, { x, y, label }, unit) {
   context.beginPath();
   context.arc(x, y, 6.5 * unit, 0, 2 * Math.PI);
-  context.fillStyle = label ? "#fff" : "#14181d";
+  context.fillStyle = label ? MARK.light : MARK.dark;
   context.fill();
-  context.strokeStyle = label ? "#14181d" : "#fff";
+  context.strokeStyle = label ? MARK.dark : MARK.light;
   context.lineWidth = 1.75 * unit;
   context.stroke();
   const arm = 3 * unit;
@@ -219,10 +221,10 @@ function drawMark(context, { x, y, label }, unit) {
 function drawDrag(context, [x0, y0, x1, y1], unit) {
   const path = new Path2D();
   path.rect(x0, y0, x1 - x0, y1 - y0);
-  context.fillStyle = "rgb(255 255 255 / 0.12)";
+  context.fillStyle = MARK.boxFill;
   context.fill(path);
   stroke(context, path, CASING, 3.5 * unit);
-  stroke(context, path, "#fff", 1.5 * unit);
+  stroke(context, path, MARK.light, 1.5 * unit);
 }
 
 /** @param {Context} context @param {{x: number, y: number}} cross @param {number} unit */
