@@ -40,8 +40,8 @@ ARROW = np.array([[0, 0], [0, 19], [5, 15], [8, 22], [11, 21], [8, 14], [14, 14]
 class Recorder:
     """Advances the scene frame by frame and captures the page."""
 
-    def __init__(self, run: SceneRun, page: Page, first: int) -> None:
-        self.run, self.page, self.index = run, page, first
+    def __init__(self, run: SceneRun, page: Page, first: int, stride: int) -> None:
+        self.run, self.page, self.index, self.stride = run, page, first, stride
         self.shots: list[ImageArray] = []
         self.pointer = (1000.0, 640.0)
         self.show()
@@ -60,9 +60,14 @@ class Recorder:
         return shot.astype(np.uint8)
 
     def record(self, num_shots: int, target: Callable[[], tuple[float, float]] | None = None) -> None:
-        """Record frames while the pointer moves to the target, which may move, too."""
-        for left in range(num_shots, 0, -1):
-            self.index += STRIDE
+        """Record frames while the pointer moves to the target, which may move, too.
+
+        Args:
+            num_shots: number of frames at the usual stride; fewer at a larger one, over the same time.
+            target: position in the window; None: the pointer stays.
+        """
+        for left in range(max(num_shots * STRIDE // self.stride, 1), 0, -1):
+            self.index += self.stride
             self.show()
             if target is not None:
                 (x, y), (goal_x, goal_y) = self.pointer, target()
@@ -84,8 +89,8 @@ class Recorder:
         return position
 
 
-def record(folder: Path, first: int, num_seconds: float) -> None:
-    """Write page.mp4 and the screenshots to a folder."""
+def record(folder: Path, first: int, num_seconds: float, stride: int = STRIDE) -> None:
+    """Write page.mp4 and the screenshots to a folder; every `stride`-th frame of the scene is recorded."""
     segmenter = Segmenter.from_config(SegmentationConfig(), embeddings=True)
     with (
         scene_run(seed=SEED, num_objects=NUM_OBJECTS, size=SIZE, segmenter=segmenter, first=first) as run,
@@ -94,7 +99,7 @@ def record(folder: Path, first: int, num_seconds: float) -> None:
         page = browser.new_page(viewport=VIEWPORT, color_scheme="dark")
         page.set_default_timeout(PATIENCE_MS)
         page.goto(run.url)
-        recorder = Recorder(run, page, first)
+        recorder = Recorder(run, page, first, stride)
         recorder.record(6)
         write_jpeg(folder / "page-dark.jpg", recorder.screenshot())
         recorder.record(9, recorder.at(HOVERED))

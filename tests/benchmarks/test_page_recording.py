@@ -15,7 +15,7 @@ from benchmarks.page.recording import record
 def test_page_is_recorded(tmp_path):
     if reason := missing_browser():
         pytest.skip(reason)
-    record(tmp_path, first=168, num_seconds=7.5)
+    record(tmp_path, first=168, num_seconds=3, stride=9)
     shots = {path.name: cv2.imread(str(path)) for path in tmp_path.glob("*.jpg")}
     assert set(shots) == {f"page-{name}.jpg" for name in ("dark", "hover", "prompts", "light", "phone")}
     assert shots["page-dark.jpg"].shape == (720, 1280, 3)
@@ -23,6 +23,6 @@ def test_page_is_recorded(tmp_path):
     assert shots["page-light.jpg"].mean() > shots["page-dark.jpg"].mean() + 20
     with av.open(str(tmp_path / "page.mp4")) as video:
         images = [frame.to_ndarray(format="bgr24").astype(np.int16) for frame in video.decode(video=0)]
-    assert len(images) >= 75
+    assert len(images) >= 20
     changes = [np.abs(later - earlier).mean() for earlier, later in itertools.pairwise(images)]
     assert np.median(changes) > 0.5, "the image on the page moves"
