@@ -138,6 +138,7 @@ def slow_nms(boxes, scores, iou):
     return kept
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.sampled_from([0.0, 0.3, 0.7, 1.0]))
 @settings(max_examples=60, deadline=None)
 def test_nms_is_exact(seed, num_boxes, iou):
@@ -221,6 +222,7 @@ def test_silhouettes_show_mask_in_box():
     assert found[1].all()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([8, 24, 31]))
 def test_silhouettes_and_points_have_same_corrections(seed, num_tiles):
     generator = torch.Generator().manual_seed(seed)

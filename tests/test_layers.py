@@ -173,6 +173,7 @@ def test_a_module_imports_only_what_comes_before_it(module: str):
     assert faults(SOURCES[module], module, is_package=module in PACKAGES) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [name for name in SOURCES if name and any(is_within(name, unit) for unit in LIGHT)])
 def test_a_subscriber_needs_numpy_and_pyzmq_alone(module: str):
     assert heavy_imports(module, SOURCES, PACKAGES) == {}
@@ -201,6 +202,7 @@ def cycles(sources: dict[str, str], packages: set[str]) -> list[list[str]]:
     return []
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_through_others():
     assert cycles(SOURCES, PACKAGES) == []
 

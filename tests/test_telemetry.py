@@ -58,6 +58,7 @@ counts = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(counts, max_size=4))
 def test_merging_preserves_total(parts: list[Drops]):
     def num_frames(drops: Drops) -> int:

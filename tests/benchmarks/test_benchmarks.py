@@ -87,6 +87,7 @@ def test_every_benchmark_has_help(name, monkeypatch, capsys):
     assert "--json" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch):
     file = tmp_path / "gpu.json"
     arguments = ["--device", "cpu", "--warmups", "1", "--runs", "1", "--cases", "1", "--json", str(file)]

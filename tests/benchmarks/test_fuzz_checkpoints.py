@@ -6,6 +6,7 @@ import pytest
 from benchmarks.fuzz_checkpoints import MAX_SECONDS, MUTATIONS, AuditMonitor, fuzz, reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [11, 12])
 def test_mutated_checkpoints_are_read_or_rejected(seed):
     outcome = fuzz(200, seed=seed)

@@ -27,6 +27,7 @@ def run_folder(folder, steps):
     return folder
 
 
+@pytest.mark.slow
 def test_each_run_continues_the_one_before(tmp_path):
     folders = [run_folder(tmp_path / "a", [50, 100]), run_folder(tmp_path / "b", [50])]
     runs = read_runs(folders, batch_size=16)
@@ -42,6 +43,7 @@ def test_folder_without_a_log_is_rejected(tmp_path, is_there):
         read_runs([tmp_path / "run"], batch_size=16)
 
 
+@pytest.mark.slow
 def test_results_of_every_run_and_an_image(tmp_path, monkeypatch, capsys):
     mask = disc((64, 96), 30, 30, 18)
     coco_folder(tmp_path / "eval-coco", [(paint([mask], [(200, 9, 9)], (64, 96)), coco_labels([mask]))])

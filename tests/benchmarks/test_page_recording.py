@@ -10,6 +10,8 @@ import pytest
 from benchmarks.page.browser import missing_browser
 from benchmarks.page.recording import record
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(240)
 def test_page_is_recorded(tmp_path):

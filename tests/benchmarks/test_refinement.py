@@ -181,6 +181,7 @@ def test_tables_without_images():
     assert words == ["missed", "reached", "missed"]
 
 
+@pytest.mark.slow
 def test_command(tmp_path, capsys, monkeypatch):
     mask = disc(SIZE, 30, 30, 18)
     folder = coco_folder(tmp_path / "data" / "eval-coco", [(IMAGE, coco_labels([mask]))] * 2)

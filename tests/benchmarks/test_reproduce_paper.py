@@ -34,6 +34,7 @@ def run(monkeypatch, *arguments):
     return main()
 
 
+@pytest.mark.slow
 def test_every_table(data, weights, tmp_path, monkeypatch, capsys):
     file = tmp_path / "paper.json"
     arguments = ["--weights", weights, "--imgsz", 96, "--runs", 1, "--limit", 2, "--device", "cpu", "--json", file]
@@ -60,6 +61,7 @@ def test_every_table(data, weights, tmp_path, monkeypatch, capsys):
     assert "skipped" not in printed.err
 
 
+@pytest.mark.slow
 def test_figures_equal_the_evaluation(data, weights, tmp_path, monkeypatch):
     arguments = ["--weights", weights, "--imgsz", 96, "--device", "cpu", "--json", tmp_path / "paper.json"]
     assert run(monkeypatch, *arguments, "--coco", data / "coco", "--only", "coco", "boxes") == 0
@@ -78,6 +80,7 @@ def test_figures_equal_the_evaluation(data, weights, tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_missing_data_sets_are_reported_before_anything_is_measured(weights, tmp_path, monkeypatch, capsys):
     arguments = ["--weights", weights, "--imgsz", 96, "--runs", 1, "--device", "cpu"]
     assert run(monkeypatch, *arguments, "--coco", tmp_path, "--bsds", tmp_path / "nowhere") == 0
@@ -96,6 +99,7 @@ def test_nothing_to_measure_is_a_failure(tmp_path, monkeypatch, capsys):
     assert len([line for line in capsys.readouterr().err.splitlines() if "skipped" in line]) == 2
 
 
+@pytest.mark.slow
 def test_failing_table_does_not_affect_the_others(data, weights, tmp_path, monkeypatch, capsys):
     shutil.copytree(data / "coco", tmp_path / "coco")
     (tmp_path / "coco" / "val2017" / "002.png").write_bytes(b"cut off")

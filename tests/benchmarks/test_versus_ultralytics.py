@@ -98,6 +98,7 @@ class FullImageMask:
         self._masks = None
 
 
+@pytest.mark.slow
 def test_each_request_has_a_response_line(tmp_path: Path):
     np.save(tmp_path / "image.npy", np.zeros((600, 700, 3), dtype=np.uint8))
     start = {"weights": "w", "engine": "none", "imgsz": 64, "iou": 0.7, "max_det": 3, "num_threads": 1}

@@ -60,6 +60,7 @@ def test_redact(url, shown):
     assert redact(url) == shown
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=4, max_size=12))
 def test_password_is_never_shown(password):

@@ -116,6 +116,7 @@ class TestArrivalLag:
         worst = max(lag.lateness_seconds(step / 2, 50.0 + step / 2 * 1.0002) for step in range(7200))
         assert worst < 2e-3
 
+    @pytest.mark.slow
     @given(st.lists(st.tuples(st.floats(0, 20), st.floats(0, 0.2)), min_size=1, max_size=50))
     def test_lateness_is_never_negative(self, steps):
         lag, now = ArrivalLag(), 0.0

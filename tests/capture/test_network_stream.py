@@ -99,6 +99,7 @@ def test_joining_between_keyframes(encoded, finished):
     assert frames[0].index == 6
 
 
+@pytest.mark.slow
 def test_leftovers_of_a_stall_are_dropped(encoded, finished):
     """After two seconds without data, frames arrive at once, then on time again: drop the leftovers in between."""
     script = play(range(8)) + play(range(8, 24), wait=2.2) + play(range(24, 28), wait=0.2)
@@ -115,6 +116,7 @@ def test_leftovers_of_a_stall_are_dropped(encoded, finished):
     assert numbers[-1] == 8 + late, "every missing index is a counted drop"
 
 
+@pytest.mark.slow
 def test_every_frame_mode_keeps_late_frames(encoded, finished):
     camera = rtsp(encoded, finished, play(range(8)) + play(range(8, 28), wait=2.2), fps=25.0)
     with LoopbackServer(camera.serve) as server:
@@ -167,6 +169,7 @@ def recording(tmp_path_factory):
     return write_video(path, 20, fps=40, container_options={"movflags": "faststart"}).read_bytes()
 
 
+@pytest.mark.slow
 def test_recording_over_http_is_played_in_real_time_and_ends(recording):
     with LoopbackServer(serve_file(recording, "video/mp4")) as server:
         site = Site(server, scheme="http")
@@ -191,6 +194,7 @@ def test_recording_over_http_can_loop(recording):
     assert numbers == [index % 20 for index in range(45)]
 
 
+@pytest.mark.slow
 def test_address_without_video():
     with LoopbackServer(serve_file(b"hello\n" * 2000, "text/plain")) as server:
         site = Site(server, scheme="http", open_timeout_seconds=0.3)

@@ -30,6 +30,7 @@ def finished():
     event.set()
 
 
+@pytest.mark.slow
 def test_reconnect(encoded, caplog):
     """The camera restarts: each connection ends after ten frames; the source reconnects and continues the index."""
     camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
@@ -49,6 +50,7 @@ def test_reconnect(encoded, caplog):
     assert PASSWORD not in caplog.text
 
 
+@pytest.mark.slow
 def test_size_may_change_after_reconnecting(encoded):
     small, large = encoded, encoded_frames(10, size=(192, 256))
     cameras = [RtspCamera([play(range(10))], which, lambda: None, threading.Event().wait) for which in (small, large)]
@@ -60,6 +62,7 @@ def test_size_may_change_after_reconnecting(encoded):
     assert sizes[-4:] == [(192, 256)] * 4
 
 
+@pytest.mark.slow
 def test_silent_connection_is_closed_and_reopened(encoded, finished):
     """No data arrives and no error is reported: the time-out detects it."""
     camera = rtsp(encoded, finished, play(range(10)))
@@ -76,6 +79,7 @@ def test_silent_connection_is_closed_and_reopened(encoded, finished):
         assert list(frames) == []
 
 
+@pytest.mark.slow
 def test_missing_camera_is_retried_with_increasing_delays(encoded, caplog):
     camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
     with LoopbackServer(camera.serve) as server:
@@ -104,6 +108,7 @@ class TestNoResponse:
         assert "\n" not in str(raised.value)
         return str(raised.value), time.monotonic() - started
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp"])
     def test_silence(self, scheme, finished):
         with LoopbackServer(lambda connection: finished.wait()) as server:
@@ -112,6 +117,7 @@ class TestNoResponse:
         assert f"{scheme}://***@127.0.0.1:{server.port}/live did not respond within 0.5 s" in message
         assert 0.4 < seconds < 5
 
+    @pytest.mark.slow
     def test_protocol_without_a_time_out_of_its_own(self, finished):
         with LoopbackServer(lambda connection: finished.wait()) as server:
             message, seconds = self.error_of(server, scheme="ftp", open_timeout_seconds=0.5)
@@ -119,6 +125,7 @@ class TestNoResponse:
         assert "ftp://***@" in message
         assert seconds < 5
 
+    @pytest.mark.slow
     def test_refused(self):
         with LoopbackServer(lambda connection: None) as server:
             pass
@@ -166,6 +173,7 @@ def test_stream_that_ends_without_reconnect(encoded):
     assert 9 <= len(frames) <= 10
 
 
+@pytest.mark.slow
 def test_stream_that_is_lost_without_reconnect_is_an_error(finished, tmp_path):
     content = write_video(tmp_path / "video.ts", 28).read_bytes()
 

@@ -87,6 +87,7 @@ class TestPlayback:
         playback.wait_until_due(0.0)
         assert playback.wait_until_due(None)
 
+    @pytest.mark.slow
     def test_overdue_frame_is_dropped(self):
         playback = Playback(threading.Event())
         playback.wait_until_due(0.0)

@@ -37,6 +37,7 @@ def test_every_frame_mode_delivers_all_without_pacing():
     assert not source.is_live
 
 
+@pytest.mark.slow
 def test_live_scene_is_paced_and_reports_when_each_frame_was_due():
     source = scene_source(num_frames=12, fps=60.0)
     frames = list(source.frames())
@@ -53,6 +54,7 @@ def test_live_scene_is_paced_and_reports_when_each_frame_was_due():
     assert frames[-1].received_ns - frames[0].received_ns > 0.5 * (frames[-1].index - frames[0].index) / 60 * 1e9
 
 
+@pytest.mark.slow
 def test_slow_reader_of_a_live_scene_gets_the_newest_frame_and_counted_drops():
     source = scene_source(num_frames=400, fps=1000.0)
     frames = source.frames()

@@ -90,6 +90,7 @@ def test_loop_continues_the_index(video):
     assert [frame.pts_seconds for frame in frames] == pytest.approx([index / 25 for index in range(50)], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_live_is_paced_by_its_time_stamps(tmp_path):
     source = source_of(write_video(tmp_path / "fast.mp4", 12, fps=60), mode="live")
     assert source.is_live
@@ -101,6 +102,7 @@ def test_live_is_paced_by_its_time_stamps(tmp_path):
     assert num_drops + len(frames) == 12
 
 
+@pytest.mark.slow
 def test_live_drops_frames_that_a_slow_reader_missed(tmp_path):
     source = source_of(write_video(tmp_path / "fast.mp4", 60, fps=60), mode="live")
     frames = source.frames()

@@ -151,6 +151,7 @@ def test_camera_that_never_delivers(camera):
     assert camera.released
 
 
+@pytest.mark.slow
 def test_unplugged_and_plugged_in_again(caplog):
     first, gone, returned = FakeCamera(2), FakeCamera(0, opens=False), FakeCamera(3, size=(96, 128))
     source, bus = webcam(first, gone, returned)

@@ -12,6 +12,8 @@ from tests.support.datasets import coco_folder, compressed
 from tests.support.images import disc, rectangle
 from tests.support.networks import blobs, lively_network
 
+pytestmark = pytest.mark.slow
+
 SIZE = (96, 128)
 MASKS = [disc(SIZE, 40, 40, 20), rectangle(SIZE, 70, 30, 110, 80)]
 COCO_PROTOCOLS = ("proposals", "prompted", "boundary", "scores")

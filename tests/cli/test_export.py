@@ -12,6 +12,8 @@ from streamseg.modeling.nms import NmsSettings
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
 
+pytestmark = pytest.mark.slow
+
 
 def parse(*words):
     parser = argparse.ArgumentParser()

@@ -254,6 +254,7 @@ def run(weights, image, tmp_path):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -283,6 +284,7 @@ def test_run_gives_the_results_of_fastsam_mode(run, weights, image, flags):
     assert results
 
 
+@pytest.mark.slow
 def test_points_on_several_objects_give_one_result(run):
     _, everything, _ = run()
     first, second = everything[0]["bbox"], everything[-1]["bbox"]
@@ -294,6 +296,7 @@ def test_points_on_several_objects_give_one_result(run):
     assert [one["track_id"] for one in merged] == [-1] * len(merged)
 
 
+@pytest.mark.slow
 def test_switches_change_the_output_image(run):
     images = {
         flags: run(*flags)[2]
@@ -305,6 +308,7 @@ def test_switches_change_the_output_image(run):
     np.testing.assert_array_equal(run("--withContours", "False", "--better_quality", "False")[2], plain)
 
 
+@pytest.mark.slow
 def test_better_quality_changes_the_results(run):
     _, before, _ = run()
     _, after, _ = run("--better_quality", "True")
@@ -313,6 +317,7 @@ def test_better_quality_changes_the_results(run):
     assert all(coco_to_crop(one["segmentation"]).area == one["area"] for one in after)
 
 
+@pytest.mark.slow
 def test_prompting_flag(weights, image, tmp_path, capsys):
     common = ["segment", str(image), "--weights", weights, "--imgsz", "128", "--conf", "0.4", "--no-overlay"]
     nowhere = ["--boxes", "[[1, 1, 3, 3]]"]
@@ -327,6 +332,7 @@ def test_prompting_flag(weights, image, tmp_path, capsys):
     assert fastsam[0]["bbox"][2] > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -30,6 +30,7 @@ def label(folder, weights, *arguments):
     return main(["label", str(folder), *options, *arguments])
 
 
+@pytest.mark.slow
 def test_folder_is_labelled(folder, weights, capsys):
     assert label(folder, weights, "--min-score", "0.4") == 0
     out = folder.parent / "out"
@@ -43,6 +44,7 @@ def test_folder_is_labelled(folder, weights, capsys):
         assert np.sum(masks, axis=0).max() == 1
 
 
+@pytest.mark.slow
 def test_no_detection_above_the_score_threshold(folder, weights, capsys):
     assert label(folder, weights, "--min-score", "1") == 0
     assert ": 0 labels added" in capsys.readouterr().out

@@ -57,6 +57,7 @@ def test_error_is_one_line_with_exit_code_2(capsys, tmp_path):
     assert lines[0].startswith("streamseg: ")
 
 
+@pytest.mark.slow
 def test_parser_imports_no_heavy_module():
     heavy = "{'torch', 'cv2', 'av', 'onnxruntime', 'scipy', 'rich'}"
     code = (

@@ -4,6 +4,8 @@ from streamseg.cli.main import main
 from streamseg.datasets.coco import read_images
 from tests.support.training_runs import write_training_data
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path):

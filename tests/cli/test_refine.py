@@ -5,6 +5,8 @@ from streamseg.cli.main import main
 from streamseg.weights import load_weights, save_weights
 from tests.support.networks import lively_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def recipe(tmp_path):

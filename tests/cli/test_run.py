@@ -49,6 +49,7 @@ def settings() -> list[str]:
 # ---- run
 
 
+@pytest.mark.slow
 def test_run_ends_with_its_totals(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = write_config(tmp_path, num_frames=30, mode="every_frame")
     assert call("run", config, *settings()) == 0
@@ -62,6 +63,7 @@ def test_run_ends_with_its_totals(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "\x1b" not in err, "no control codes without a terminal"
 
 
+@pytest.mark.slow
 def test_duration_ends_an_endless_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("run", write_config(tmp_path), *settings(), "--duration", "0.5", "--no-publish") == 0
     out = capsys.readouterr().out
@@ -69,6 +71,7 @@ def test_duration_ends_an_endless_source(tmp_path: Path, capsys: pytest.CaptureF
     assert re.match(r"\d+ frames, .*, drops \d+", out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_source_and_video_from_the_command_line(tmp_path: Path):
     video = write_video(tmp_path / "clip.mp4", 12)
     out = tmp_path / "out" / "seen.mp4"
@@ -98,6 +101,7 @@ def test_mistakes_are_reported_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_unreachable_source_is_one_error_without_totals(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):
@@ -119,6 +123,7 @@ def test_used_port_leaves_no_video(tmp_path: Path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_flushes_everything_and_prints_the_totals(tmp_path: Path):
     video, messages = tmp_path / "v.mp4", tmp_path / "m.jsonl"
     arguments = ["--out", str(video), "--set", f"output.messages={messages}"]
@@ -143,6 +148,7 @@ def test_ctrl_c_flushes_everything_and_prints_the_totals(tmp_path: Path):
     assert seconds < 5.0, "about one second on an idle machine"
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_run_like_ctrl_c(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     before = signal.getsignal(signal.SIGTERM)
     messages = tmp_path / "m.jsonl"
@@ -223,6 +229,7 @@ def test_check_config_reports_every_mistake(tmp_path: Path):
 # ---- the page
 
 
+@pytest.mark.slow
 def test_page_is_served_and_its_address_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("run", write_config(tmp_path, num_frames=5), *settings(), "--no-publish", "--view", "0") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -16,6 +16,8 @@ from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
 from tests.support.videos import write_video
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("points", "labels", "boxes", "expected"),

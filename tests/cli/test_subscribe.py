@@ -142,6 +142,7 @@ def test_without_a_publisher_there_is_one_line_and_exit_code_1(capsys):
     assert output.err == "streamseg: no message from tcp://127.0.0.1:1 within 0.05 s; no publisher is connected\n"
 
 
+@pytest.mark.slow
 def test_unknown_source_reports_the_publishers_sources(capsys):
     with Publisher("tcp://127.0.0.1:0") as publisher:
         publisher.publish(MESSAGE)

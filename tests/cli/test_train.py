@@ -13,6 +13,8 @@ from streamseg.weights import load_weights, save_weights
 from tests.support.paths import REPOSITORY
 from tests.support.training_runs import train, write_training_data
 
+pytestmark = pytest.mark.slow
+
 REPO = REPOSITORY
 
 

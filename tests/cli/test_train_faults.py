@@ -10,6 +10,8 @@ import pytest
 from streamseg.training.checkpoint import load_checkpoint
 from tests.support.training_runs import train, write_training_data
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):

@@ -7,6 +7,8 @@ from streamseg.cli.training_curves import draw_curves
 from streamseg.errors import DataError
 from streamseg.training.step_log import append_line
 
+pytestmark = pytest.mark.slow
+
 
 def log(folder, num_lines, *, evaluations=0):
     for line in range(1, num_lines + 1):

@@ -25,6 +25,7 @@ def test_command_line_overrides_the_recipe():
     assert values["compose"] == {"mosaic": 0.1, "paste": 0.2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "changes"),
     [
@@ -37,6 +38,7 @@ def test_weights_determine_the_size(small, values, changes):
     assert training_settings(values, changes, small).size == "s"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "changes"),
     [pytest.param({"size": "n"}, [], id="recipe"), pytest.param({}, ["size=n"], id="command-line")],

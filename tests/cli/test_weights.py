@@ -184,6 +184,7 @@ def test_mistakes(run, monkeypatch, tmp_path, words, message):
 # ---- convert and info
 
 
+@pytest.mark.slow
 def test_convert_and_info(run, tmp_path, capsys):
     source = official_checkpoint(tiny_network(), tmp_path / "t.pt")
     out = tmp_path / "t.safetensors"
@@ -212,6 +213,7 @@ def test_convert_to_half_precision(run, tmp_path, capsys):
     assert out.stat().st_size < 0.6 * source.stat().st_size
 
 
+@pytest.mark.slow
 def test_name_is_downloaded_and_converted(tmp_path, cache, capsys):
     contents = official_checkpoint(tiny_network(), tmp_path / "t.pt").read_bytes()
     with FileServer({"/file": honest(contents)}) as server:
@@ -226,6 +228,7 @@ def test_name_is_downloaded_and_converted(tmp_path, cache, capsys):
     assert load_weights(tmp_path / "t.safetensors").metadata["source_sha256"] == file.sha256
 
 
+@pytest.mark.slow
 def test_info_of_a_graph(run, tmp_path, capsys):
     (tmp_path / "n.onnx").write_bytes(lively_graph())
     assert run("info", tmp_path / "n.onnx") == 0
@@ -253,6 +256,7 @@ def test_existing_file_of_that_name_is_not_downloaded(server, catalogue, monkeyp
     assert server.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

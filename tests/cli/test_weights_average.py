@@ -6,6 +6,8 @@ from streamseg.modeling.refiner import REFINER_PREFIX, Refiner
 from streamseg.weights import load_weights, save_weights
 from tests.support.checkpoints import TINY, tiny_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ def read_everything(folder):
 # ---- masks
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
 def test_both_run_length_formats_decode_to_the_mask(mask):

@@ -36,6 +36,7 @@ def exported(tmp_path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "half", "name", "is_half"),
     [
@@ -51,11 +52,13 @@ def test_engine_selection_on_the_cpu(weights, engine, half, name, is_half):
     assert built.run(blobs((64, 64))[None]).scores.shape == (1, 84)
 
 
+@pytest.mark.slow
 @WITHOUT_CUDA
 def test_default_device_without_cuda_is_the_cpu(weights):
     assert build_engine(weights, engine="torch").device == "cpu"
 
 
+@pytest.mark.slow
 def test_cached_graph_is_not_exported_again(weights):
     (cached,) = cache_folder().iterdir()
     modified = cached.stat().st_mtime_ns
@@ -63,11 +66,13 @@ def test_cached_graph_is_not_exported_again(weights):
     assert [path.stat().st_mtime_ns for path in cache_folder().iterdir()] == [modified]
 
 
+@pytest.mark.slow
 def test_exported_file_runs_unchanged(exported):
     assert build_engine(exported, device="cpu").name == "onnx"
     assert build_engine(exported, device="cpu", engine="onnx", half=False).half is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -12,6 +12,8 @@ from streamseg.modeling.network import build_network
 from streamseg.weights import Weights
 from tests.support.networks import lively_graph, lively_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):

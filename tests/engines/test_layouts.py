@@ -152,6 +152,7 @@ def test_num_anchors(size, anchors):
     assert num_anchors(size) == anchors
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.sampled_from([0, 1, 6, 16, 24, 32, 37, 38, 126, 300]), max_size=5), max_size=5),
     st.dictionaries(st.sampled_from(["batch", "end2end", "args"]), st.sampled_from(["True", "0", "{'nms': True}"])),

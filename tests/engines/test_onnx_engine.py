@@ -26,6 +26,7 @@ def graph():
     return lively_graph()
 
 
+@pytest.mark.slow
 def test_seeded_network_equals_torch():
     network = build_network("n", seed=1, reg_max=20).eval()
     images = np.stack([blobs((96, 64), seed) for seed in range(2)])
@@ -33,6 +34,7 @@ def test_seeded_network_equals_torch():
     assert max(differences.values()) < TOLERANCE, differences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 64, 64), (2, 128, 96), (3, 32, 128), (4, 64, 96), (1, 320, 576)])
 def test_any_batch_height_and_width_equals_torch(graph, network, shape):
     batch, height, width = shape
@@ -47,6 +49,7 @@ def test_any_batch_height_and_width_equals_torch(graph, network, shape):
     assert raw.scores.max() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 64, 64), (3, 96, 160)])
 def test_half_precision_graph_keeps_boxes_and_scores_in_float32(network, shape):
     batch, height, width = shape

@@ -19,6 +19,8 @@ from tests.support.refiners import (
     trained_refiner,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def as_graph(refiner):
     return open_refiner(refiner, base64.b64encode(refiner_to_graph(refiner)).decode(), path="n.onnx")

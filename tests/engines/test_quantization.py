@@ -15,6 +15,8 @@ from streamseg.errors import ConfigError, DataError, WeightsError
 from streamseg.modeling.nms import NmsSettings
 from tests.support.networks import blobs, lively_graph, lively_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def image_folder(tmp_path_factory):

@@ -82,6 +82,7 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(mask.crop, wanted.crop)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_objects_equal_those_of_torch(form):
     engine = OnnxEngine(third_party_graph(form))
@@ -90,6 +91,7 @@ def test_objects_equal_those_of_torch(form):
         assert_same(instances, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [form for form in FORMS if form.values[0].arrangement != "suppressed"])
 def test_every_anchor_equals_torch(form, network):
     engine = OnnxEngine(third_party_graph(form))
@@ -103,6 +105,7 @@ def test_every_anchor_equals_torch(form, network):
     assert raw.scores.max() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "input_size", "max_batch", "imgsz"),
     [
@@ -127,6 +130,7 @@ def test_input_limits(form, input_size, max_batch, imgsz):
     assert (engine.input_size, engine.max_batch, engine.imgsz, engine.half) == (input_size, max_batch, imgsz, False)
 
 
+@pytest.mark.slow
 def test_half_precision(network):
     engine = OnnxEngine(third_party_graph(Form(half=True)))
     images = blobs(SIZE)[None]
@@ -138,6 +142,7 @@ def test_half_precision(network):
     assert 0 < differences["scores"] < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "half"),
     [("{'half': True}", True), ("{'half': False}", False), ("{'quantize': 16}", True), ("{'quantize': None}", False)],
@@ -149,6 +154,7 @@ def test_internal_half_precision_is_read_from_the_metadata(args, half):
 # ---- suppression
 
 
+@pytest.mark.slow
 def test_rows_that_passed_built_in_nms_are_not_suppressed_again():
     form = Form(arrangement="suppressed").with_metadata(SUPPRESSED)
     engine = OnnxEngine(third_party_graph(form))
@@ -173,6 +179,7 @@ def test_rows_of_zeros_are_not_objects():
 # ---- batches and sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [Form(), Form(shape=(2, 3, 96, 128)), SUPPRESSED_DYNAMIC])
 def test_pipeline_splits_batches(form):
     segmenter = Segmenter(engine=OnnxEngine(third_party_graph(form)), imgsz=128)
@@ -185,6 +192,7 @@ def test_pipeline_splits_batches(form):
     assert min(len(message.objects) for message in together) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "shape", "message"),
     [
@@ -208,6 +216,7 @@ def graph_file(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_segment_finds_the_same_as_with_weights(graph_file, network, tmp_path):
     image_path = tmp_path / "7.png"
     cv2.imwrite(str(image_path), blobs((96, 128), 3))
@@ -225,6 +234,7 @@ def test_segment_finds_the_same_as_with_weights(graph_file, network, tmp_path):
         assert one["segmentation"] == other["segmentation"]
 
 
+@pytest.mark.slow
 def test_run_command(graph_file, tmp_path, capsys):
     config = tmp_path / "run.yaml"
     config.write_text(

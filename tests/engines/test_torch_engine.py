@@ -24,6 +24,7 @@ def images():
     return np.stack([blobs((64, 96), seed) for seed in range(3)])
 
 
+@pytest.mark.slow
 def test_engine_equals_the_network(network, images):
     raw = TorchEngine(network).run(images)
     with torch.inference_mode():
@@ -33,6 +34,7 @@ def test_engine_equals_the_network(network, images):
         np.testing.assert_allclose(found, wanted.numpy(), atol=2e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_result_is_independent_of_the_batch(network, images):
     engine = TorchEngine(network)
     together = engine.run(images)
@@ -42,6 +44,7 @@ def test_result_is_independent_of_the_batch(network, images):
             np.testing.assert_allclose(getattr(alone, name)[0], values[row], atol=2e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_half_precision_on_the_cpu_is_close(network, images):
     engine = TorchEngine(network, half=True)
     assert engine.half
@@ -56,6 +59,7 @@ def test_half_precision_on_the_cpu_is_close(network, images):
     assert differences["prototypes"] < 0.1
 
 
+@pytest.mark.slow
 def test_engine_does_not_modify_the_given_network(network, images):
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     TorchEngine(network, half=True).run(images)

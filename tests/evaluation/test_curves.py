@@ -11,6 +11,8 @@ from streamseg.evaluation.scene import SceneScores
 from streamseg.evaluation.video import SequenceScores, TrackingScores, VideoScores
 from tests.support.images import num_colours
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("matplotlib", reason="plots need matplotlib; install the extra eval")
 
 

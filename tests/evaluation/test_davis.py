@@ -71,6 +71,7 @@ def test_contour_accuracy(mask, truth, contour):
     assert contour_accuracy(mask, truth) == pytest.approx(contour, abs=0.02)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**16), size=st.sampled_from([(20, 30), (90, 120), (7, 5)]))
 def test_contour_accuracy_equals_its_definition(seed, size):

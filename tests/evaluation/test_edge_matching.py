@@ -137,6 +137,7 @@ def test_counts_of_images_add_up():
 # ---- compared with the exact assignment
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**16), density=st.sampled_from([0.02, 0.1, 0.3]), num_drawings=st.integers(1, 3))
 def test_same_number_of_pairs_as_the_assignment(seed, density, num_drawings):

@@ -110,6 +110,7 @@ def test_lasting_identity_wins_if_similarities_are_nearly_equal():
 ids = st.lists(st.integers(0, 3), max_size=4, unique=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(shapes=st.lists(st.tuples(ids, ids), min_size=1, max_size=5), seed=st.integers(0, 2**16))
 def test_scores_equal_the_definition(shapes, seed):

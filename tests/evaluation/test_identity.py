@@ -117,6 +117,7 @@ def test_similarity_of_wrong_shape():
 ids = st.lists(st.integers(0, 4), max_size=4, unique=True)
 
 
+@pytest.mark.slow
 @given(
     frames=st.lists(st.tuples(ids, ids), max_size=6),
     names=st.permutations(range(10, 15)),

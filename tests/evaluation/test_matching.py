@@ -102,6 +102,7 @@ def assert_agreement(samples, kind):
     return scores
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(data_sets, st.sampled_from(["bbox", "segm"]))
 def test_all_figures_equal_cocoeval(samples, kind):
@@ -120,6 +121,7 @@ def drawn(truth, found):
     return labelled, answered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_images_with_many_proposals_agree_with_cocoeval(seed, kind):

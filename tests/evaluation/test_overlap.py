@@ -8,6 +8,8 @@ from streamseg.evaluation.overlap import box_ious, mask_iou, mask_ious
 from streamseg.structures.mask import CropMask
 from tests.support.images import crop_of, disc, rectangle
 
+pytestmark = pytest.mark.slow
+
 SIZE = (40, 50)
 EMPTY = np.zeros(SIZE, dtype=bool)
 

@@ -39,6 +39,7 @@ def scores(count):
     return ScoreScores(1, figures, figures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [pytest.param(9, id="some"), pytest.param(0, id="no objects")])
 @pytest.mark.parametrize(
     ("plot", "make"),
@@ -57,6 +58,7 @@ def test_plot_writes_an_image(tmp_path, plot, make, count):
     assert num_colours(image) > 20
 
 
+@pytest.mark.slow
 def test_unwritable_path_raises(tmp_path):
     with pytest.raises(OSError, match="none"), figure(tmp_path / "none" / "plot.png", 1, title="t"):
         pass

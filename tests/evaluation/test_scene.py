@@ -1,12 +1,15 @@
 """The scene protocol with segmenters that return all or part of the ground truth."""
 
 import numpy as np
+import pytest
 import torch
 
 from streamseg.evaluation.scene import FPS, NUM_OBJECTS, SEEDS, SIZE, evaluate_scene
 from streamseg.structures.instances import GridTransform, Instances
 from streamseg.synthetic import SceneRenderer
 from streamseg.training.scenes import FIRST_SEED
+
+pytestmark = pytest.mark.slow
 
 CELL = 4
 

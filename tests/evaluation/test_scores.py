@@ -16,6 +16,7 @@ shares = st.floats(0, 1).map(lambda value: round(value, 2))
 pairs = st.lists(st.tuples(shares, shares), min_size=1, max_size=40)
 
 
+@pytest.mark.slow
 @given(pairs)
 def test_rank_correlation_equals_scipy(values):
     scores, ious = np.array(values).T
@@ -38,6 +39,7 @@ def test_rank_correlation_by_hand(scores, ious, expected):
     assert spearman(np.array(scores, dtype=float), np.array(ious, dtype=float)) == pytest.approx(expected, nan_ok=True)
 
 
+@pytest.mark.slow
 @given(pairs)
 def test_calibration_error_equals_its_definition(values):
     """Average the difference of the means of each proposal's bin over proposals."""

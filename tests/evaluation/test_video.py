@@ -34,6 +34,7 @@ def red(images, regions=None):
     return found
 
 
+@pytest.mark.slow
 def test_scores_of_sequences(tmp_path):
     folder = sequence_folder(tmp_path, {"slow": moving(8, 1), "fast": moving(6, 6)})
     seen = []

@@ -6,11 +6,14 @@ import re
 
 import cv2
 import numpy as np
+import pytest
 
 from streamseg.synthetic import SceneRenderer
 from streamseg.weights import load_weights
 from tests.support.checkpoints import official_checkpoint
 from tests.support.paths import REPOSITORY
+
+pytestmark = pytest.mark.slow
 
 DOCUMENT = REPOSITORY / "docs" / "fastsam.md"
 

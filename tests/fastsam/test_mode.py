@@ -53,6 +53,7 @@ def config() -> SegmentationConfig:
     return SegmentationConfig(weights=str(seeded_weights()), engine="torch", device="cpu", imgsz=64, conf=0, max_det=5)
 
 
+@pytest.mark.slow
 def test_segmenter_ignores_search_regions(config: SegmentationConfig):
     image = np.full((48, 64, 3), 90, np.uint8)
     segmenter = FastSAMMode().open_segmenter(config, embeddings=True)

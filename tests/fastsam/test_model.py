@@ -61,6 +61,7 @@ def same(first: Results, second: Results, *, atol=1e-4) -> None:
 # ---- rules
 
 
+@pytest.mark.slow
 def test_retina_masks_by_fastsams_rules(model, instances):
     (result,) = model(IMAGE, device="cpu", retina_masks=True, conf=0.4, iou=0.9)
     assert len(result) == len(instances) > 10
@@ -71,12 +72,14 @@ def test_retina_masks_by_fastsams_rules(model, instances):
     assert result.boxes.cls.unique().tolist() == [0]
 
 
+@pytest.mark.slow
 def test_plain_masks_by_fastsams_rules(model, instances):
     (result,) = model(IMAGE, conf=0.4, iou=0.9)
     assert result.masks.shape[1:] == (128, 160)
     np.testing.assert_array_equal(result.masks.data, stacked(plain_masks(as_reference(instances)), (128, 160)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("retina", "size"), [pytest.param(True, (120, 161), id="retina"), pytest.param(False, (119, 160), id="plain")]
 )
@@ -86,6 +89,7 @@ def test_masks_by_streamsegs_rules(streamseg_model, instances, retina, size):
     assert torch.equal(result.boxes.xyxy, instances.boxes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompting", ["reference", "default"])
 @pytest.mark.parametrize("retina", [True, False])
 def test_boxes_select_the_objects_of_a_scene(prompting, retina):
@@ -106,11 +110,13 @@ def test_boxes_select_the_objects_of_a_scene(prompting, retina):
 # ---- options
 
 
+@pytest.mark.slow
 def test_official_checkpoint_gives_the_same_results(tmp_path, model, network):
     path = official_checkpoint(network, tmp_path / "FastSAM-s.pt", half=False, imgsz=160)
     same(FastSAM(str(path), engine="torch")(IMAGE)[0], model(IMAGE)[0])
 
 
+@pytest.mark.slow
 def test_weights_are_read_once(tmp_path, network):
     path = save_weights(network.state_dict(), tmp_path / "gone.safetensors", metadata={"imgsz": "96"})
     model = FastSAM(path, engine="torch")
@@ -119,6 +125,7 @@ def test_weights_are_read_once(tmp_path, network):
         assert len(model(IMAGE, **options)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "size"),
     [
@@ -138,6 +145,7 @@ def test_conf_and_max_det(model):
     assert len(model(IMAGE, max_det=3)[0]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retina", [True, False])
 @pytest.mark.parametrize("prompts", [{}, {"bboxes": [10, 10, 50, 50]}, {"points": [10, 10]}], ids=str)
 def test_image_without_objects_has_no_rows(model, streamseg_model, retina, prompts):
@@ -164,6 +172,7 @@ def test_other_attributes_of_results(model):
 # ---- sources
 
 
+@pytest.mark.slow
 def test_same_image_from_all_sources(tmp_path, model):
     path = tmp_path / "image.png"
     cv2.imwrite(str(path), IMAGE)
@@ -195,6 +204,7 @@ def test_stream_reads_images_on_demand(tmp_path, model):
         next(stream)
 
 
+@pytest.mark.slow
 def test_endless_source_requires_stream(model):
     with pytest.raises(ConfigError, match="use stream=True"):
         model("scene")
@@ -212,6 +222,7 @@ def test_video(tmp_path, model):
 # ---- tracking
 
 
+@pytest.mark.slow
 def test_identities_persist():
     model = FastSAM("default")
     frames = [RENDERER.render(FRAME + step)[:, :, ::-1].copy() for step in range(4)]
@@ -236,6 +247,7 @@ def test_track_without_objects(model):
 # ---- errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

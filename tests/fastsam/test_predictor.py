@@ -36,6 +36,7 @@ def test_stream(predictor):
     assert len(list(stream)) == 1
 
 
+@pytest.mark.slow
 def test_errors(predictor):
     with pytest.raises(WeightsError, match="encoders"):
         predictor.prompt(predictor(IMAGE), texts="a photo of a dog")

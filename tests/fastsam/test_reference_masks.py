@@ -201,6 +201,7 @@ def test_without_objects_there_are_no_masks(make):
 # ---- masks, against a direct implementation and the recorded masks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_computing_inside_the_boxes_loses_nothing(name):
     found = as_reference(scene(name))

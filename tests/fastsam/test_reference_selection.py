@@ -73,6 +73,7 @@ def test_points_of_a_larger_image_are_scaled_and_truncated():
     assert merged_points(NESTED, [(21.9, 9)], [1], image_size=(24, 32)).sum() == 0
 
 
+@pytest.mark.slow
 @given(
     masks=arrays.arrays(np.bool_, st.tuples(st.integers(0, 6), st.just(5), st.just(7))),
     points=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.sampled_from([0, 1])), max_size=6),

@@ -55,6 +55,7 @@ def test_boxes_match_the_recorded_rows(number):
     assert rows_of(selected, everything) == [WHEEL["boxes/rows"][number]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompts", "reference", "default"),
     [

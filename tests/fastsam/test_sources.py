@@ -109,6 +109,7 @@ def test_endless_sources(source, expected):
     assert is_endless(source) == expected
 
 
+@pytest.mark.slow
 def test_endless_source_can_be_closed():
     images = source_images("scene")
     assert next(images).image.shape == (720, 1280, 3)

@@ -8,6 +8,8 @@ from streamseg.segmentation import Segmenter
 from tests.golden.reference import scripted
 from tests.support.fidelity import LAST_WITH_PROMPTER, OFFICIAL, PRESENT, VERSIONS, candidate_difference, golden
 
+pytestmark = pytest.mark.slow
+
 TIED = {("ties", OFFICIAL), ("all_equal", OFFICIAL), ("ties", PRESENT), ("all_equal", PRESENT)}
 """Sets with equal scores, and the releases that order them arbitrarily."""
 

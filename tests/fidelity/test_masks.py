@@ -27,11 +27,13 @@ ALIKE = [
 """Scenes whose padding the release crops exactly and that are not dominated by objects of a few pixels."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind", "version"), ALIKE)
 def test_masks_match_the_reference(name, kind, version):
     assert mask_difference(name, kind, version).mean_iou >= MEAN_IOU
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["native", "plain"])
 @pytest.mark.parametrize("name", scripted.MASK_SCENES)
@@ -41,6 +43,7 @@ def test_every_differing_pixel_has_a_known_cause(name, kind, version):
     assert difference.unexplained <= 1e-5 * difference.num_pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [OFFICIAL, PRESENT])
 @pytest.mark.parametrize("name", ["s_wide", "x_square"])
 def test_masks_of_the_networks_objects_differ_only_by_known_causes(name, version):

@@ -13,6 +13,8 @@ from tests.support.fidelity import (
     predictions,
 )
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-4
 """Largest allowed difference. Scores, coefficients and prototypes are compared directly. Boxes in float32 are compared
 with the reference's in float64, in cells (of 8, 16 or 32 input pixels), the network's unit of boxes: float32 does not

@@ -16,6 +16,7 @@ def num_parameters(network):
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "reg_max", "num_tensors", "parameters", "fused_parameters"),
     [
@@ -31,6 +32,7 @@ def test_counts_match_the_official_files(size, reg_max, num_tensors, parameters,
     assert num_parameters(fuse(network)) == fused_parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
@@ -59,6 +61,7 @@ def test_tensors_of_size_s_have_the_official_names_and_shapes(name, shape):
         assert build_network("s").state_dict()[name].shape == shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 64), (32, 96), (96, 32)])
 def test_prediction_shapes(network, size):
     height, width = size
@@ -88,6 +91,7 @@ def test_batch_norms_have_the_official_constants(network):
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.03)}
 
 
+@pytest.mark.slow
 def test_seed_determines_weights_without_changing_the_global_generator():
     torch.manual_seed(7)
     expected = torch.rand(1)
@@ -98,6 +102,7 @@ def test_seed_determines_weights_without_changing_the_global_generator():
     assert not torch.equal(first["model.0.conv.weight"], other["model.0.conv.weight"])
 
 
+@pytest.mark.slow
 def test_fresh_network_expects_a_few_objects():
     with torch.inference_mode():
         predictions = build_network("n", seed=0).eval()(torch.rand(1, 3, 640, 640))

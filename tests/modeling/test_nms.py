@@ -27,6 +27,8 @@ from streamseg.modeling.refiner import Refiner, refiner_to_text
 from streamseg.segmentation import Segmenter
 from tests.support.networks import blobs, lively_graph, lively_network
 
+pytestmark = pytest.mark.slow
+
 SMALL = NmsSettings(conf=0.4, iou=0.5, max_det=8)
 
 WIDE = NmsSettings(conf=0.01, iou=0.6, max_det=50)

@@ -14,6 +14,7 @@ def network():
     return lively_network()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("reg_max", [16, 26])
 def test_configuration_is_inferred_from_shapes(size, reg_max):
@@ -24,6 +25,7 @@ def test_configuration_is_inferred_from_shapes(size, reg_max):
     assert config_from_state_dict(network.state_dict()) == config
 
 
+@pytest.mark.slow
 def test_loaded_network_is_equal(network):
     loaded = network_from_state_dict({name: tensor.clone() for name, tensor in network.state_dict().items()})
     assert not loaded.training
@@ -33,6 +35,7 @@ def test_loaded_network_is_equal(network):
             assert torch.equal(got, expected)
 
 
+@pytest.mark.slow
 def test_half_precision_tensors_are_loaded_as_float32(network):
     halves = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     assert {parameter.dtype for parameter in network_from_state_dict(halves).parameters()} == {torch.float32}

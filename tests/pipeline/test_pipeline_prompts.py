@@ -68,6 +68,7 @@ def test_identities_are_independent_of_prompts():
     assert {one.box: one.track_id for one in pipeline([make_frame(2)])[0].objects} == before
 
 
+@pytest.mark.slow
 def test_prompts_change_atomically():
     sets: list[list[Prompt]] = [[point(f"{name}{n}", 8, 20) for n in range(5)] for name in "ab"]
     pipeline = make_pipeline(prompts=sets[0])

@@ -48,6 +48,7 @@ def test_source_time(stamps: list[tuple[float | None, float]], expected: list[fl
     assert [time.at(timed(*stamp)) for stamp in stamps] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.one_of(st.none(), st.floats(-1e6, 1e6)), st.floats(0, 1e6)), min_size=1, max_size=20),
 )

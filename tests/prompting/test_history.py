@@ -107,6 +107,7 @@ def test_old_records_are_dropped_but_not_the_newest():
     assert len(history) == 1
 
 
+@pytest.mark.slow
 def test_memory_is_limited():
     crowd = Tracked(FRAME.instances[[0] * 3000], torch.arange(3000))
     history = FrameHistory()

@@ -31,6 +31,7 @@ def test_without_frames():
     assert FirstSeen().started_after(float("-inf")) == frozenset()
 
 
+@pytest.mark.slow
 @given(st.lists(st.sets(st.integers(0, 6), max_size=5), min_size=1, max_size=20), st.integers(-1, 20))
 def test_equals_a_full_search(frames: list[set[int]], after: int):
     first_seen = FirstSeen()

@@ -76,6 +76,7 @@ def test_no_instances():
     assert select(none, [BoxPrompt("box", (0, 0, 10, 10))])[0].rows == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     shapes=st.lists(

@@ -35,6 +35,7 @@ def test_part_that_appears_and_disappears():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cups", "after"),
     [

@@ -113,6 +113,7 @@ def test_no_instances():
     assert hypotheses(none, points((10, 10, 1))).rows == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     clicks=st.lists(

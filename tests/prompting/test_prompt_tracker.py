@@ -218,6 +218,7 @@ SCRIPT: list[Objects] = [
 PROMPTS = [CLICK, click(80, 155, prompt_id="cup"), click(250, 60, prompt_id="box"), click(180, 195, prompt_id="kite")]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_order_of_rows_does_not_matter(data: st.DataObject):
@@ -231,6 +232,7 @@ def test_order_of_rows_does_not_matter(data: st.DataObject):
         assert [one.rows for one in selections] == [tuple(order[row] for row in one.rows) for one in others]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, len(SCRIPT) - 1), min_size=len(PROMPTS), max_size=len(PROMPTS)))
 def test_prompts_are_independent(begins: list[int]):

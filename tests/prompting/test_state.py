@@ -95,6 +95,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(saved_state(CLICK)["click"])), JSON, max_size=3))
 def test_random_state_is_rejected_or_harmless(change):

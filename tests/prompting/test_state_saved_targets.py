@@ -102,6 +102,7 @@ def test_invalid_state_is_rejected():
         SavedTargets({"click": 3})
 
 
+@pytest.mark.slow
 def test_another_thread_never_reads_half_an_update():
     prompts = [click(CUP.x, CUP.y, prompt_id=f"p{number}") for number in range(30)]
     run, stop, states = Run(), threading.Event(), []

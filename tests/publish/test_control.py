@@ -88,6 +88,7 @@ def test_invalid_requests_get_error_replies(body, request_id, error):
     assert "\n" not in reply["error"]
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60))
 def test_noise_gets_error_reply(body):
     assert json.loads(handle_request(OPS, body))["ok"] is False
@@ -155,6 +156,7 @@ def test_timed_out_request_is_not_executed_later(context):
     assert calls == [{"nth": 2}]
 
 
+@pytest.mark.slow
 def test_late_reply_is_not_matched_to_next_call(context):
     is_called, gate = threading.Event(), threading.Event()
 
@@ -181,6 +183,7 @@ def test_args_that_cannot_be_sent_are_rejected(context, server, args):
         client.call("echo", args)
 
 
+@pytest.mark.slow
 def test_bug_in_op_is_reported(context):
     server = ControlServer(ANYWHERE, {"interrupt": _interrupt}, context=context)
     with ControlClient(server.endpoint, timeout_seconds=0.2, context=context) as client:

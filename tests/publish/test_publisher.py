@@ -222,6 +222,7 @@ def test_invalid_source_id_is_rejected_at_once(context):
         publisher.publish(replace(MESSAGE, source_id="a/b"))
 
 
+@pytest.mark.slow
 def test_status_is_sent_on_subscription_and_repeated(context):
     with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher) as subscriber:
         publisher.publish(MESSAGE)

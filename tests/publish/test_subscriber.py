@@ -271,6 +271,7 @@ ROUND_TRIP = """
 """
 
 
+@pytest.mark.slow
 def test_numpy_and_pyzmq_suffice():
     process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(ROUND_TRIP)], cwd=REPOSITORY, capture_output=True, text=True, timeout=60

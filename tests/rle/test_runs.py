@@ -54,6 +54,7 @@ def test_runs_equal_pycocotools(crop):
     assert packed == reference.encode(np.asfortranarray(crop.view(np.uint8)))
 
 
+@pytest.mark.slow
 @given(CROPS)
 def test_memory_order_does_not_matter(crop):
     np.testing.assert_array_equal(encode_runs(np.asfortranarray(crop)), encode_runs(np.ascontiguousarray(crop)))

@@ -80,6 +80,7 @@ def test_after_close_the_caller_does_the_work():
     assert background.submit(threading.get_ident).result() == threading.get_ident()
 
 
+@pytest.mark.slow
 def test_unfinished_work_does_not_keep_the_program_from_exiting():
     program = (
         "import runpy, sys, threading\n"

@@ -171,6 +171,7 @@ sources_strategy = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     sources=sources_strategy,
     now_ns=st.integers(50 * MS, 100 * MS),

@@ -234,6 +234,7 @@ def test_number_of_prompts_is_limited():
     assert len(operations.pipeline.prompts) == 1024
 
 
+@pytest.mark.slow
 def test_size_of_prompts_is_limited():
     operations = Operations()
     heavy = {"points": [[0.123456789012345, 0.123456789012345]] * 1024}

@@ -276,6 +276,7 @@ def test_invalid_state_names_the_file(tmp_path: Path, entry: Any):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_thousand_prompts_are_saved(tmp_path: Path):
     path = tmp_path / "prompts.json"
     pipeline = run_pipeline(*(PointPrompt(str(nth), ((10, 16),), (1,)) for nth in range(1000)))

@@ -18,6 +18,7 @@ def make_config(*sets: str, **scene: object) -> Config:
     return Config.model_validate({**config.model_dump(), "sources": [small_scene(**scene)]})
 
 
+@pytest.mark.slow
 def test_run_from_a_scene_to_a_subscriber():
     config = make_config("prompts=[{id: all}]", frame_id="camera_link", num_frames=None)
     sink = ListSink()
@@ -43,6 +44,7 @@ def test_run_from_a_scene_to_a_subscriber():
         assert 0 < message.age_ms < 5000
 
 
+@pytest.mark.slow
 def test_every_frame_reaches_the_message_file(tmp_path: Path):
     path = tmp_path / "messages.jsonl"
     config = make_config(f"output.messages={path}", num_frames=25, mode="every_frame")
@@ -51,6 +53,7 @@ def test_every_frame_reaches_the_message_file(tmp_path: Path):
     assert [json.loads(line)["index"] for line in path.read_text().splitlines()] == list(range(25))
 
 
+@pytest.mark.slow
 def test_control_channel_controls_the_run():
     config = make_config(num_frames=None)
     with open_runtime(config, StreamsegMode()) as session:
@@ -65,6 +68,7 @@ def test_control_channel_controls_the_run():
     assert stats.is_paused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "num_objects"),
     [
@@ -89,6 +93,7 @@ def test_mode_reaches_the_messages(setting: str, num_objects: int):
     assert [len(result.message.objects) for result in sink.results] == [num_objects] * 2
 
 
+@pytest.mark.slow
 def test_without_endpoints_there_is_no_socket():
     config = make_config("publish.endpoint=null", "publish.control_endpoint=null", num_frames=3, mode="every_frame")
     with open_runtime(config, StreamsegMode()) as session:
@@ -96,6 +101,7 @@ def test_without_endpoints_there_is_no_socket():
         assert session.runtime.run().num_frames == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "error", "message"),
     [
@@ -116,6 +122,7 @@ def test_failed_start_is_a_one_line_error_and_leaves_nothing_behind(
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written_is_an_error(tmp_path: Path):
     with (
         pytest.raises(DataError, match="cannot write the messages"),
@@ -124,6 +131,7 @@ def test_output_that_cannot_be_written_is_an_error(tmp_path: Path):
         pass
 
 
+@pytest.mark.slow
 def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = tmp_path / "saved" / "prompts.json"
     config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=5, mode="every_frame")
@@ -143,6 +151,7 @@ def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "replace those of the configuration" in caplog.text
 
 
+@pytest.mark.slow
 def test_prompts_are_saved_at_the_end_of_a_failed_run(tmp_path: Path):
     path = tmp_path / "prompts.json"
     config = make_config(f"output.prompts={path}", num_frames=None)
@@ -187,6 +196,7 @@ def test_single_part_endpoint_requires_the_other():
         pass
 
 
+@pytest.mark.slow
 def test_port_in_use_is_an_error_and_releases_other_ports():
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
         port = taken.getsockname()[1]

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_thread_left")
 # ---- files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_sources", [1, 3])
 def test_every_frame_of_a_file_is_processed_in_order(num_sources: int):
     sources = [ScriptedSource(f"file{n}", 40) for n in range(num_sources)]
@@ -37,6 +38,7 @@ def test_every_frame_of_a_file_is_processed_in_order(num_sources: int):
     assert [source.state for source in stats.sources] == ["ended"] * num_sources
 
 
+@pytest.mark.slow
 def test_each_result_belongs_to_its_frame():
     sink = ListSink()
     Runtime([ScriptedSource("a", 50), ScriptedSource("b", 50)], Pipeline(SquareSegmenter()), [sink]).run()
@@ -45,6 +47,7 @@ def test_each_result_belongs_to_its_frame():
         assert result.message.frame_index == result.frame.index
 
 
+@pytest.mark.slow
 def test_files_share_batches():
     segmenter = SquareSegmenter(seconds=0.005)
     batching = BatchingConfig(max_batch=3)
@@ -67,6 +70,7 @@ def test_source_without_frames_ends_at_once():
 # ---- live sources
 
 
+@pytest.mark.slow
 def test_dropped_frames_of_a_live_source_are_counted():
     source = ScriptedSource("cam", 300, is_live=True, paced_seconds=0.001)
     sink = ListSink()
@@ -81,6 +85,7 @@ def test_dropped_frames_of_a_live_source_are_counted():
     assert gaps == num_dropped
 
 
+@pytest.mark.slow
 def test_age_is_bounded_by_the_stages():
     """The source delivers 10 times too fast: a queue would let the age grow to a second by the end."""
     source = ScriptedSource("cam", 1000, is_live=True, paced_seconds=0.001)
@@ -101,6 +106,7 @@ def test_message_includes_the_drops_of_its_source():
     assert last["file"] == {}
 
 
+@pytest.mark.slow
 def test_slow_sink_delays_frames_only_once():
     """If the sink is the slowest stage, a frame is chosen only when there is room after the network."""
 
@@ -116,6 +122,7 @@ def test_slow_sink_delays_frames_only_once():
     assert ages_ms[len(ages_ms) // 2] < 75, "one wait for the sink, not two"
 
 
+@pytest.mark.slow
 def test_ages_include_only_live_sources_if_there_are_any():
     sources = [ScriptedSource("cam", 20, is_live=True, paced_seconds=0.002), ScriptedSource("file", 100)]
     stats = Runtime(sources, Pipeline(SquareSegmenter(seconds=0.005))).run()
@@ -204,6 +211,7 @@ def test_stop_ends_endless_sources_within_a_second_and_flushes():
     assert all(source.is_closed for source in sources)
 
 
+@pytest.mark.slow
 def test_every_frame_is_accounted_for_after_a_stop():
     """One frame waits and one is in the network when the run stops."""
     in_network, go_on = threading.Event(), threading.Event()
@@ -228,6 +236,7 @@ def test_every_frame_is_accounted_for_after_a_stop():
     assert run.stats.drops["mailbox"]["stopped"] >= 1
 
 
+@pytest.mark.slow
 def test_duration_ends_the_run():
     sink = ListSink()
     runtime = Runtime([ScriptedSource("cam", is_live=True, paced_seconds=0.005)], Pipeline(SquareSegmenter()), [sink])
@@ -257,6 +266,7 @@ def test_ctrl_c_stops_flushes_and_is_raised():
     assert runtime.stats().num_frames == len(sink.results)
 
 
+@pytest.mark.slow
 def test_source_stuck_in_its_driver_is_abandoned(caplog: pytest.LogCaptureFixture):
     class StuckSource(ScriptedSource):
         def __init__(self) -> None:

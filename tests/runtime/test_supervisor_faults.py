@@ -79,6 +79,7 @@ def fault_in_only_source(error: BaseException, fail_at: int) -> Parts:
     return Parts([source], Pipeline(SquareSegmenter()), [ListSink()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fail_at", [0, 1, 2, 7], ids=lambda n: f"at-{n}")
 @pytest.mark.parametrize(
     "fault",
@@ -154,6 +155,7 @@ def test_callback_is_called_at_every_interval():
 # ---- each source is a failure domain of its own
 
 
+@pytest.mark.slow
 def test_failing_source_ends_alone(caplog: pytest.LogCaptureFixture):
     sources = [
         ScriptedSource("bad", 3, error=SourceError("bad: no packet for 5 s")),

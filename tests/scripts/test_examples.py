@@ -103,6 +103,7 @@ def read_until(stream: Any, word: str) -> str:
     raise AssertionError(f"ended before printing {word!r}")
 
 
+@pytest.mark.slow
 def test_node_follows_selected_object_and_reports_its_loss():
     with running(message_with_prompt("bound", CUP)) as run:
         process = node(
@@ -134,6 +135,7 @@ def test_node_follows_selected_object_and_reports_its_loss():
         ]
 
 
+@pytest.mark.slow
 def test_node_follows_existing_prompt_without_changing_it():
     with running(message_with_prompt("bound", CUP, prompt_id="click-1")) as run:
         process = node(run.endpoint, "--id", "click-1", "--count", "3", "--rate", "1000")
@@ -142,6 +144,7 @@ def test_node_follows_existing_prompt_without_changing_it():
         assert run.calls == []
 
 
+@pytest.mark.slow
 def test_rejected_prompt_is_one_line_error():
     with running(None) as run:
         process = node(run.endpoint, "--control", run.control_endpoint, "--point", "1000,12")

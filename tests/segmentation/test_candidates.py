@@ -94,6 +94,7 @@ boxes = st.tuples(*(st.integers(0, 60) for _ in range(4))).map(
 candidates = st.lists(st.tuples(boxes, st.floats(0, 1, width=32)), min_size=1, max_size=25)
 
 
+@pytest.mark.slow
 @given(candidates, st.lists(boxes, max_size=4))
 def test_expected_boxes_only_add_detections(predicted, expected):
     alone, alone_boxes = select(predicted)
@@ -110,6 +111,7 @@ def test_expected_boxes_only_add_detections(predicted, expected):
             assert box_iou(wanted[None], torch.tensor(alone_boxes)).max() < FOUND_IOU + 1e-6
 
 
+@pytest.mark.slow
 @given(candidates, st.lists(boxes, min_size=1, max_size=4, unique_by=tuple))
 def test_each_prompted_box_has_a_row_and_no_other_row_overlaps_it(predicted, prompted):
     _, found = select(predicted, prompted=prompted)

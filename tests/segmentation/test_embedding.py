@@ -59,6 +59,7 @@ def test_no_objects_and_the_smallest_object():
     assert torch.isfinite(vectors).all()
 
 
+@pytest.mark.slow
 def test_embeddings_follow_the_order_of_rows():
     image = cv2.cvtColor(np.full((*IMAGE_SIZE, 3), 90, np.uint8), cv2.COLOR_BGR2RGB)
     image[:, :160] = RED

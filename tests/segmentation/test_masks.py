@@ -98,18 +98,21 @@ def random_instances(draw):
     return instances_of(logits, boxes, image_size, box.to_image(4))
 
 
+@pytest.mark.slow
 @given(random_instances())
 @settings(max_examples=200, deadline=None)
 def test_masks_equal_full_frame_masks(instances):
     assert_same(instances)
 
 
+@pytest.mark.slow
 @given(random_instances(), st.tuples(st.integers(1, 200), st.integers(1, 200)))
 @settings(max_examples=100, deadline=None)
 def test_masks_equal_full_frame_masks_at_any_output_size(instances, size):
     assert_same(instances, size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image_size", "imgsz"),
     [

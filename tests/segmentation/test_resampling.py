@@ -15,6 +15,7 @@ def taps_of(*axes):
 axes = st.tuples(st.integers(1, 400), st.floats(-5, 60), st.floats(0, 3), st.integers(1, 50))
 
 
+@pytest.mark.slow
 @given(st.lists(axes, min_size=1, max_size=4), st.integers(0, 2**32 - 1))
 @settings(max_examples=100, deadline=None)
 def test_taps_equal_linear_interpolation(given_axes, seed):
@@ -29,6 +30,7 @@ def test_taps_equal_linear_interpolation(given_axes, seed):
         np.testing.assert_allclose(of.weights.sum(axis=1), 1, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_outputs", [64, 65, 1000, 4000], ids=["one band", "one more", "many", "very many"])
 def test_bands_equal_a_single_product(num_outputs):
     rng = np.random.default_rng(0)

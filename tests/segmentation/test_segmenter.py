@@ -235,6 +235,7 @@ def test_context_manager_closes_the_engine():
     assert engine.closed
 
 
+@pytest.mark.slow
 def test_from_config(tmp_path):
     path = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
     config = SegmentationConfig(
@@ -245,6 +246,7 @@ def test_from_config(tmp_path):
     assert (segmenter.imgsz, segmenter.conf, segmenter.iou, segmenter.max_det) == (320, 0.4, 0.5, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enabled", [False, True])
 def test_embeddings_are_computed_if_enabled(tmp_path, enabled: bool):
     path = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
@@ -274,6 +276,7 @@ def assert_alike(found, expected):
     torch.testing.assert_close(found.mask_logits, expected.mask_logits, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_batch_equals_its_images_one_by_one(segmenter):
     images = [blobs(size, seed) for seed, size in enumerate([(96, 128), (192, 256), (128, 96), (96, 128)])]
     together = segmenter(images)
@@ -282,6 +285,7 @@ def test_batch_equals_its_images_one_by_one(segmenter):
         assert_alike(segmenter([image])[0], instances)
 
 
+@pytest.mark.slow
 def test_documented_properties_of_the_result(segmenter):
     num_whole = 0
     for seed in range(4):
@@ -313,6 +317,7 @@ def test_input_size_defaults_to_that_of_the_weights():
     assert Segmenter(engine=ScriptedEngine({}), imgsz=64).imgsz == 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
 def test_both_engines_read_the_input_size_of_the_weights(engine, tmp_path, monkeypatch):
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))

@@ -24,6 +24,7 @@ def recoloured(sprite, rgb):
     return Sprite(np.round(rgba).astype(np.uint8), sprite.coverage, sprite.parts, sprite.outline)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_images_in_any_order(renderer):
     again = SceneRenderer(SIZE[1], SIZE[0], num_objects=10, seed=3)
     backwards = {index: again.render(index) for index in (900, 40, 7, 0)}
@@ -45,6 +46,7 @@ def test_speed_is_independent_of_the_frame_rate():
     np.testing.assert_array_equal(slow.render(20), fast.render(100))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 4), index=st.integers(0, 20_000))
 def test_truth_invariants(seed, index):
@@ -139,6 +141,7 @@ def test_identities_are_never_reused(renderer):
     assert len(spans) > 3 * len(renderer.truth(0).track_ids), "objects leave and new ones enter"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "num_objects", [pytest.param(0, id="none"), pytest.param(1, id="one"), pytest.param(60, id="crowd")]
 )

@@ -13,6 +13,8 @@ from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
 from tests.support.text_encoders import make_encoders
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def segment(tmp_path):

@@ -125,6 +125,7 @@ def corner_pairs(limit):
     return st.tuples(st.floats(0, limit), st.floats(0, limit)).map(sorted)
 
 
+@pytest.mark.slow
 @given(corner_pairs(320), corner_pairs(240), st.sampled_from(["dim", "blur", "fill", "keep"]), st.floats(0, 2))
 def test_any_box_has_a_crop(across, down, background, context):
     box = torch.tensor([[across[0], down[0], across[1], down[1]]])

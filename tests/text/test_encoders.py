@@ -145,6 +145,7 @@ def test_unavailable_device_is_an_error(made):
         load_encoders(made, device="cuda:63")
 
 
+@pytest.mark.slow
 def test_missing_package_error_names_what_to_install(made):
     # A separate process, in which the package cannot be found.
     code = (

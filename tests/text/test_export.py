@@ -102,12 +102,14 @@ def run_script(*arguments):
     return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_script_help():
     done = run_script("--help")
     assert done.returncode == 0
     assert "openai/clip-vit-base-patch32" in done.stdout
 
 
+@pytest.mark.slow
 def test_open_clip_name_requires_pretrained_weights():
     done = run_script("open_clip:ViT-B-32")
     assert done.returncode == 2

@@ -56,6 +56,7 @@ def test_mask_areas():
     assert Appearance.of(detect_shapes([DISC, Shape(50, 50, 20, 20)])).mask_areas == pytest.approx([2827, 314], rel=0.1)
 
 
+@pytest.mark.slow
 @given(x=st.floats(-500, 500), y=st.floats(-500, 500))
 def test_shared_area_is_independent_of_the_position(x, y):
     disc, bar = (

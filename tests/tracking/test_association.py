@@ -65,6 +65,7 @@ class TestCosts:
         assert match_costs(hidden, whole, 2.0)[0, 0] == pytest.approx(0, abs=0.02)
         assert match_costs(hidden, half, 2.0)[0, 0] == pytest.approx(0, abs=0.02)
 
+    @pytest.mark.slow
     @given(limit=st.floats(0.1, 1.5))
     def test_costs_up_to_the_limit_are_independent_of_it(self, limit):
         tracks = expected([DISC, Shape(130, 110, 80, 40), Shape(100, 60, 20, 20)])

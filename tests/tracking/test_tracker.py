@@ -97,6 +97,7 @@ shapes_of_a_frame = st.lists(
 
 
 class TestProperties:
+    @pytest.mark.slow
     @settings(max_examples=40, deadline=None)
     @given(frames=st.lists(shapes_of_a_frame, min_size=1, max_size=6), confirm_frames=st.integers(1, 3))
     def test_rows_are_kept_and_identities_occur_once(self, frames, confirm_frames):
@@ -115,6 +116,7 @@ class TestProperties:
             highest = max(named, default=highest) if fresh else highest
             assert fresh == list(range(highest - len(fresh) + 1, highest + 1))
 
+    @pytest.mark.slow
     @settings(max_examples=30, deadline=None)
     @given(data=st.data(), seed=st.integers(0, 2**16))
     def test_identities_belong_to_objects_and_not_to_rows(self, data, seed):

@@ -69,6 +69,7 @@ KEPT = [
 
 
 class TestIdentities:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("objects", "in_front", "num_frames"), KEPT)
     def test_kept(self, objects, in_front, num_frames):
         history = follow(objects, num_frames, in_front=in_front)
@@ -115,6 +116,7 @@ class TestIdentities:
         assert identities(history, 0) == [1]
         assert identities(history, 1) == [2]
 
+    @pytest.mark.slow
     def test_new_for_an_object_entering_where_another_left(self):
         leaving = moving(Shape(270, 120, 50, 50), 5)
         entering = moving(Shape(270 + 5 * 40, 120, 50, 50), -5)

@@ -79,6 +79,7 @@ def test_number_of_anchors_per_target(targets, counts):
     assert [len(anchors_of(found, target)) for target in range(len(targets))] == counts
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(

@@ -79,11 +79,13 @@ def test_batch_moves_to_another_device():
 # ---- independence of earlier batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 1, 5, 7, 8])
 def test_batches_do_not_depend_on_the_start(start):
     assert all_same(made(start, 8), made(0, 8)[start:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_batches_do_not_depend_on_the_number_of_workers(num_workers):
     assert all_same(made(2, 6, num_workers=num_workers), made(2, 6))

@@ -11,6 +11,8 @@ import torch
 from streamseg.errors import DataError
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.slow
+
 STATE = {
     "step": 7,
     "settings": '{"size": "n"}',

@@ -65,6 +65,7 @@ def hue_of(composed, row):
     return int(np.argmax([(where_hue(composed.image, hue) & inside).sum() for hue in HUES]))
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(
     st.integers(0, 2**32),
@@ -104,6 +105,7 @@ def test_masks_and_boxes_match_their_objects(seed, size, augmentation):
         assert (composed.background_weight[(shares == 1) & elsewhere] < 60).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([64, 128]))
 def test_boxes_are_tight_around_their_masks(seed, size):
@@ -121,6 +123,7 @@ def test_boxes_are_tight_around_their_masks(seed, size):
             assert len(half) == 0 or (low - 4 < half[0] * 4 and half[-1] * 4 + 4 < high + 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_masks_do_not_overlap(seed):

@@ -10,6 +10,8 @@ from streamseg.training.learner import Learner, learning_rate
 from streamseg.training.settings import TrainingSettings
 from tests.support.images import ListSource, drawn_sample
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = TrainingSettings(num_steps=10, batch_size=2, sizes=(32,), num_warmup_steps=4, half=False)
 NAME = "model.0.conv.weight"
 

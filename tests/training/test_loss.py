@@ -47,6 +47,7 @@ boxes = st.tuples(st.floats(-50, 50), st.floats(-50, 50), st.floats(0.1, 80), st
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(boxes, boxes)
 def test_complete_iou_of_any_boxes(box, other):
@@ -199,6 +200,7 @@ def composed_batch(size=64, count=2, num_objects=4):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "batch",
     [
@@ -283,6 +285,7 @@ def test_subsampled_masks_keep_their_images():
     assert loss_of(predictions, many).mask.item() == pytest.approx(0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_network_learns_one_image():
     size = (64, 64)
     masks = [disc(size, 20, 22, 14), rectangle(size, 36, 34, 60, 58)]

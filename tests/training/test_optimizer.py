@@ -37,6 +37,7 @@ def steps(optimizer: Optimizer, network: nn.Module, seeds: range) -> None:
         optimizer.step(LEARNING_RATE)
 
 
+@pytest.mark.slow
 def test_adamw_matches_torch_without_decay_on_biases_and_norms() -> None:
     ours, theirs = small_network(), small_network()
     trained = [parameter for parameter in theirs.parameters() if parameter.requires_grad]
@@ -55,6 +56,7 @@ def test_adamw_matches_torch_without_decay_on_biases_and_norms() -> None:
         torch.testing.assert_close(mine, wanted, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_muon_updates_all_directions_of_a_convolution_equally() -> None:
     network = default_network()
     weight = network.model[3].conv.weight  # (64, 32, 3, 3)
@@ -68,6 +70,7 @@ def test_muon_updates_all_directions_of_a_convolution_equally() -> None:
     assert update.square().mean().sqrt() == pytest.approx(0.2 * LEARNING_RATE, rel=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_every_trained_weight_is_updated(kind: str) -> None:
     network = small_network()
@@ -77,6 +80,7 @@ def test_every_trained_weight_is_updated(kind: str) -> None:
         assert (not torch.equal(now, earlier)) == now.requires_grad, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_restored_state_continues_exactly(kind: str) -> None:
     straight, resumed = small_network(), small_network()

@@ -8,6 +8,8 @@ from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews
 from streamseg.training.refine import held_out_figures, refine_losses, train_refiner
 from streamseg.training.refiner_examples import RefinerExamples, RefineSettings
 
+pytestmark = pytest.mark.slow
+
 NUM_MAPS = 4
 
 

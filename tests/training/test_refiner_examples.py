@@ -9,6 +9,8 @@ from streamseg.structures.mask import CropMask
 from streamseg.training.refiner_examples import MAX_OTHERS, MAX_PER_TARGET, NEAR_IOU, RefineSettings, collect_examples
 from tests.support.networks import lively_network
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = RefineSettings(num_images=8, imgsz=96)
 
 

@@ -15,6 +15,7 @@ def test_number_of_images(samples):
     assert len(SceneSamples()) == 48 * IMAGES_PER_SCENE
 
 
+@pytest.mark.slow
 def test_masks_are_inside_the_image_and_disjoint(samples):
     for index in range(0, len(samples), 37):
         sample = samples.sample(index)
@@ -35,6 +36,7 @@ def test_masks_are_inside_the_image_and_disjoint(samples):
         assert num_wholes.max() == 1
 
 
+@pytest.mark.slow
 def test_masks_match_the_image(samples):
     """Outside the masks is only background: images of one scene differ only inside the masks."""
     first, other = samples.sample(3), samples.sample(4)
@@ -48,6 +50,7 @@ def test_masks_match_the_image(samples):
     assert np.mean(difference[~outside] > 12) > 0.5
 
 
+@pytest.mark.slow
 def test_image_does_not_depend_on_earlier_calls(samples):
     fresh = SceneSamples(num_scenes=2).sample(IMAGES_PER_SCENE + 5)
     samples.sample(7)
@@ -66,6 +69,7 @@ def test_images_and_scenes_differ(samples):
         assert not any(np.array_equal(one, other) for other in images[:i])
 
 
+@pytest.mark.slow
 def test_evaluation_scenes_are_not_trained_on(samples):
     """The default scene and the first seeds have other backgrounds at the same size."""
     height, width = samples.sample(0).image.shape[:2]

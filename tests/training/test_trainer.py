@@ -15,6 +15,8 @@ from streamseg.training.trainer import Trainer
 from tests.support.paths import REPOSITORY
 from tests.support.training_runs import SETTINGS, SOURCES, ignore, trained, trainer_in
 
+pytestmark = pytest.mark.slow
+
 
 class Crash(Exception):
     """Simulates any crash of a process."""

@@ -3,6 +3,7 @@
 import asyncio
 
 import aiohttp
+import pytest
 
 from streamseg.structures.message import Message
 from streamseg.structures.prompt import EverythingPrompt
@@ -37,6 +38,7 @@ def test_page_receives_hello_prompts_and_status():
     with_browser(test, "a", "b")
 
 
+@pytest.mark.slow
 def test_status_is_sent_repeatedly():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         assert [(await browser.text("status"))["num_requests"] for _ in range(3)] == [1, 2, 3]

@@ -144,6 +144,7 @@ def test_bucket_waits(takes: list[tuple[float, float]], waits: list[float]):
     assert [bucket.take(amount, now) for amount, now in takes] == pytest.approx(waits)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.floats(1, 50), st.floats(0, 3)), min_size=1, max_size=60))
 def test_bucket_limits_the_rate(steps: list[tuple[float, float]]):
     bucket = TokenBucket(10, 20, 0.0)

@@ -69,6 +69,7 @@ def test_invalid_names_are_rejected_without_effect(names, args, reason):
 # ---- a whole run
 
 
+@pytest.mark.slow
 def test_page_displays_and_controls_a_run():
     async def main(viewer: Viewer, session: Session) -> None:
         async with browsing(viewer) as browser, browsing(viewer) as other:
@@ -110,6 +111,7 @@ async def wait_for_new_frame(browser: Browser) -> None:
         await browser.acknowledge(frame)
 
 
+@pytest.mark.slow
 def test_operations_run_one_at_a_time():
     config = load_config(sets=[f"sources=[{small_scene()}]", *small_settings()])
     with open_runtime(config, StreamsegMode()) as session:

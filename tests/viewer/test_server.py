@@ -199,6 +199,7 @@ async def read_part(response: aiohttp.ClientResponse) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
 
 
+@pytest.mark.slow
 def test_stream_starts_with_the_newest_frame_and_continues():
     async def test(viewer: Viewer, session: aiohttp.ClientSession) -> None:
         async with session.get(address(viewer, "/stream.mjpg", source="b")) as response:

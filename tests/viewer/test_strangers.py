@@ -11,6 +11,7 @@ from streamseg.viewer.client import MESSAGES_AT_ONCE, MESSAGES_PER_SECOND
 from tests.support.viewers import Browser, FakeRun, address, browsing, make_result, small_viewer, with_browser
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "error"),
     [
@@ -107,6 +108,7 @@ def test_own_origin_is_accepted():
         asyncio.run(main(viewer))
 
 
+@pytest.mark.slow
 def test_flood_slows_down_only_its_sender():
     async def test(viewer: Viewer, browser: Browser, run: FakeRun) -> None:
         impatient = aiohttp.ClientWSTimeout(ws_close=0.1)

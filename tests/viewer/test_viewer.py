@@ -113,6 +113,7 @@ def test_frame_that_cannot_be_encoded_is_a_failure():
         viewer.close()
 
 
+@pytest.mark.slow
 def test_missing_aiohttp_is_a_one_line_error():
     program = (
         "import sys; sys.modules['aiohttp'] = None\n"

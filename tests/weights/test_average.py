@@ -14,6 +14,8 @@ from streamseg.weights import load_weights, save_weights
 from streamseg.weights.average import average_weights, mean_state_dict, normalised_shares, refiner_source
 from tests.support.checkpoints import TINY, official_checkpoint, tiny_network
 
+pytestmark = pytest.mark.slow
+
 COUNTER = "model.0.bn.num_batches_tracked"
 VARIANCE = "model.0.bn.running_var"
 BINS = "model.22.dfl.conv.weight"

@@ -21,6 +21,7 @@ def assert_same_tensors(first, second):
         assert torch.equal(second[name], tensor), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [True, False], ids=["half precision", "single precision"])
 def test_values_are_unchanged(tmp_path, half):
     weights = load_weights(official_checkpoint(tiny_network(), tmp_path / "t.pt", half=half))
@@ -30,6 +31,7 @@ def test_values_are_unchanged(tmp_path, half):
     assert converted.network().config == weights.network().config
 
 
+@pytest.mark.slow
 def test_metadata_are_kept_and_the_source_is_recorded(checkpoint, tmp_path):
     weights = load_weights(checkpoint)
     converted = load_weights(convert_weights(weights, tmp_path / "t.safetensors"))
@@ -42,6 +44,7 @@ def test_metadata_are_kept_and_the_source_is_recorded(checkpoint, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_repeated_conversion_keeps_the_first_source(checkpoint, tmp_path):
     first = load_weights(convert_weights(load_weights(checkpoint), tmp_path / "a.safetensors"))
     second = load_weights(convert_weights(first, tmp_path / "b.safetensors"))
@@ -50,6 +53,7 @@ def test_repeated_conversion_keeps_the_first_source(checkpoint, tmp_path):
     assert_same_tensors(first.state_dict, second.state_dict)
 
 
+@pytest.mark.slow
 def test_half_precision_option(tmp_path):
     weights = load_weights(official_checkpoint(tiny_network(), tmp_path / "t.pt", half=False))
     converted = load_weights(convert_weights(weights, tmp_path / "t.safetensors", half=True))
@@ -57,6 +61,7 @@ def test_half_precision_option(tmp_path):
     assert_same_tensors(halved, converted.state_dict)
 
 
+@pytest.mark.slow
 def test_existing_file_is_replaced(checkpoint, tmp_path):
     out = tmp_path / "new" / "t.safetensors"
     out.parent.mkdir()
@@ -66,6 +71,7 @@ def test_existing_file_is_replaced(checkpoint, tmp_path):
     assert list(out.parent.iterdir()) == [out]
 
 
+@pytest.mark.slow
 def test_rejected_conversion_changes_no_file(checkpoint, tmp_path):
     own = save_weights(tiny_network().state_dict(), tmp_path / "own.safetensors")
     link = tmp_path / "link.safetensors"

@@ -133,6 +133,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES)
 def test_failure_is_reported_and_leaves_no_files(server, target, failure):
     response, reason = FAILURES[failure]
@@ -148,6 +149,7 @@ def test_failure_is_reported_and_leaves_no_files(server, target, failure):
     assert other_files(target) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES)
 def test_next_url_is_tried(server, target, failure):
     server.responses |= {"/bad": FAILURES[failure][0], "/redirect": redirect("/good"), "/good": honest()}

@@ -19,6 +19,7 @@ def saved(network, tmp_path):
     return save_weights(network.state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"})
 
 
+@pytest.mark.slow
 def test_save_and_load(network, saved):
     weights = load_weights(str(saved))
     assert weights.metadata == {"recipe": "none"}
@@ -30,6 +31,7 @@ def test_save_and_load(network, saved):
     assert weights.network().config == network.config
 
 
+@pytest.mark.slow
 def test_half_precision_halves_the_file_size(network, saved, tmp_path):
     half = save_weights(network.state_dict(), tmp_path / "half.safetensors", half=True)
     assert half.stat().st_size < 0.52 * saved.stat().st_size
@@ -92,6 +94,7 @@ INVALID = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", INVALID)
 def test_invalid_file_is_rejected(saved, case):
     change, message = INVALID[case]

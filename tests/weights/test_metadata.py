@@ -14,6 +14,7 @@ from tests.support.checkpoints import official_checkpoint, tiny_network
 from tests.support.networks import lively_graph
 
 
+@pytest.mark.slow
 def test_published_size(tmp_path):
     network = build_network("s", reg_max=16, seed=0)
     path = save_weights(network.state_dict(), tmp_path / "s.safetensors", metadata={"licence": "MIT"}, half=True)
@@ -26,6 +27,7 @@ def test_published_size(tmp_path):
     assert (found.official, found.licence, found.metadata) == ("", "MIT", {"licence": "MIT"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "reg_max", "num_classes"), [("n", 16, 1), ("n", 26, 1), ("n", 16, 80), ("m", 16, 1)])
 def test_size_is_determined_from_widths_and_depths(tmp_path, size, reg_max, num_classes):
     network = build_network(size, reg_max=reg_max, num_classes=num_classes, seed=0)
@@ -35,6 +37,7 @@ def test_size_is_determined_from_widths_and_depths(tmp_path, size, reg_max, num_
     assert (found.size, found.reg_max, found.num_classes) == (size, reg_max, num_classes)
 
 
+@pytest.mark.slow
 def test_official_and_converted_files_are_identified_by_hash(tmp_path):
     path = official_checkpoint(tiny_network(), tmp_path / "t.pt", license="AGPL-3.0")
     weights = load_weights(path)
@@ -76,6 +79,7 @@ def test_mixed_precision(tmp_path):
     assert read_weights_metadata(load_weights(path)).precision == "bfloat16, float32"
 
 
+@pytest.mark.slow
 def test_graph(tmp_path):
     path = tmp_path / "n.onnx"
     path.write_bytes(lively_graph())

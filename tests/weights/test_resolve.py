@@ -122,6 +122,7 @@ def test_unknown_name_suggests_similar_ones(name, hint):
     assert str(caught.value).endswith(hint)
 
 
+@pytest.mark.slow
 def test_weights_are_loaded_by_name(tmp_path, cache):
     contents = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors", half=True).read_bytes()
     with FileServer({"/file": honest(contents)}) as server:

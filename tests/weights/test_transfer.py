@@ -91,6 +91,7 @@ RESPONSES = st.tuples(
 """Status, headers and body of a response, possibly inconsistent."""
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     responses=st.lists(RESPONSES, min_size=1, max_size=5),

@@ -61,6 +61,7 @@ def test_parts_that_contradict_their_entry_are_rejected(entry, body, error):
         read_array(entry, body, "<u4", (None,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_items", [0, 3])
 def test_decompression_bomb_is_not_inflated(num_items):
     entry, bomb = replace(ENTRY, shape=(num_items,), compression="zlib"), zlib.compress(bytes(1 << 26))
@@ -122,6 +123,7 @@ def test_single_parts_with_contradictory_lengths_are_rejected(body):
         unpack_single(body)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.binary(max_size=40))
 def test_unpack_single_raises_only_wire_errors(body):

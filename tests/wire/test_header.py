@@ -38,6 +38,7 @@ def test_fixtures_follow_schema(name):
     VALIDATOR.validate(json.loads(golden.parts_of(name)[1]))
 
 
+@pytest.mark.slow
 @given(messages(), st.sampled_from(MASK_ENCODINGS))
 def test_every_header_follows_schema(message, mask_encoding):
     VALIDATOR.validate(json.loads(encode(message, mask_encoding=mask_encoding)[1]))
@@ -57,6 +58,7 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "value"),
     [

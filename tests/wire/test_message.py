@@ -39,18 +39,21 @@ MESSAGE = make_message(
 )
 
 
+@pytest.mark.slow
 @given(messages(), st.sampled_from(LOSSLESS), st.sampled_from(["none", "zlib"]))
 def test_decode_inverts_encode(message, mask_encoding, compression):
     parts = encode(message, mask_encoding=mask_encoding, compression=compression)
     assert comparable(decode(parts)) == comparable(message)
 
 
+@pytest.mark.slow
 @given(messages(), st.sampled_from(MASK_ENCODINGS))
 def test_encode_inverts_decode(message, mask_encoding):
     parts = encode(message, mask_encoding=mask_encoding)
     assert encode(decode(parts), mask_encoding=mask_encoding) == parts
 
 
+@pytest.mark.slow
 @given(messages())
 def test_memory_views_decode_like_bytes(message):
     parts = encode(message)
@@ -242,6 +245,7 @@ def broken_parts(draw: st.DrawFn) -> list[bytes]:
     return parts
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(broken_parts())
 def test_untrusted_bytes_raise_only_wire_errors(parts):
@@ -253,6 +257,7 @@ def test_untrusted_bytes_raise_only_wire_errors(parts):
     pack_single(parts)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=60), max_size=4))
 def test_noise_is_rejected(parts):
@@ -284,6 +289,7 @@ def test_headers_that_attack_parser_are_rejected(header):
 SOURCE_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(SOURCE_IDS, SOURCE_IDS)
 def test_topic_matches_its_own_source_only(one, other):
     for topic in (mask_topic, image_topic):
@@ -295,6 +301,7 @@ STATUS = Status("e", 1_700_000_000_000_000_001, {"cam0": 3, "cam1": -1})
 STATUS_BODY = json.loads(encode_status(STATUS)[1])
 
 
+@pytest.mark.slow
 @given(
     st.text(st.characters(codec="utf-8"), max_size=8),
     st.integers(0, 10**19),

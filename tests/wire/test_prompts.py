@@ -69,12 +69,14 @@ def comparable(prompt: Prompt) -> Any:
     return prompt
 
 
+@pytest.mark.slow
 @given(PROMPTS)
 def test_prompt_round_trips_through_json(prompt):
     read = prompt_from_json(json.loads(json.dumps(prompt_to_json(prompt), allow_nan=False)))
     assert comparable(read) == comparable(prompt)
 
 
+@pytest.mark.slow
 @given(st.lists(PROMPTS, max_size=4, unique_by=lambda prompt: prompt.prompt_id))
 def test_list_keeps_order(prompts):
     read = prompts_from_json([prompt_to_json(prompt) for prompt in prompts])

@@ -1,4 +1,8 @@
+import pytest
+
 from benchmarks.prompt_tracking.costs import costs
+
+pytestmark = pytest.mark.slow
 
 
 def test_costs_by_state_and_number():

@@ -1,10 +1,13 @@
 """The plot of the benchmark of tracked prompts."""
 
 import cv2
+import pytest
 
 from benchmarks.prompt_tracking.absences import absences
 from benchmarks.prompt_tracking.plot import draw
 from tests.support.prompt_sequences import cup_and_kite
+
+pytestmark = pytest.mark.slow
 
 
 def test_both_plots_are_drawn(tmp_path, capsys):

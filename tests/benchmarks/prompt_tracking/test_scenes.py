@@ -1,4 +1,8 @@
+import pytest
+
 from benchmarks.prompt_tracking.scenes import NESTED, truth_steps
+
+pytestmark = pytest.mark.slow
 
 
 def test_steps_of_the_scene():

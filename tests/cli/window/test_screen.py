@@ -46,6 +46,7 @@ def test_probe_decides_if_there_is_a_display(platform, environment):
     assert "could not connect; run it in a desktop session" in fault
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="DISPLAY exists on Linux only")
 @pytest.mark.parametrize(
     "environment",

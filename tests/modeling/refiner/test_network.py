@@ -19,6 +19,8 @@ from tests.support.refiners import (
     trained_refiner,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_new_refiner_corrects_nothing():
     instances = random_instances()

@@ -8,6 +8,7 @@ from tests.support.networks import lively_network
 from tests.support.refiners import refined_file, trained_refiner
 
 
+@pytest.mark.slow
 def test_refiner_is_loaded_from_weights(tmp_path):
     weights = load_weights(refined_file(tmp_path, trained_refiner()))
     assert weights.network().config.num_masks == 32
@@ -27,6 +28,7 @@ def test_architecture_is_inferred_from_tensors(options):
     }
 
 
+@pytest.mark.slow
 def test_weights_without_refiner():
     assert refiner_from_state_dict(lively_network().state_dict(), num_masks=32) is None
 

@@ -13,6 +13,8 @@ from streamseg.structures.message import PromptStatus
 from tests.support.viewer_page_browser import canvas_of, tabs, wait_for_seq, window_point
 from tests.support.viewer_page_server import PageServer, block, page_frame
 
+pytestmark = pytest.mark.slow
+
 SIZE = (240, 320)
 
 

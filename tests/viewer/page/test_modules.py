@@ -14,6 +14,8 @@ from tests.support.messages import disc, make_object
 from tests.support.viewer_page_browser import tabs
 from tests.support.viewer_page_server import PageServer, block, page_frame
 
+pytestmark = pytest.mark.slow
+
 READ = """async (body) => {
     const { readFrame } = await import("/static/wire.js");
     const { pixelsOf, covers, outlineOf } = await import("/static/mask.js");

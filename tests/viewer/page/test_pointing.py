@@ -6,6 +6,8 @@ from streamseg.structures.message import PromptStatus
 from tests.support.viewer_page_browser import canvas_of, wait_for_seq, window_point
 from tests.support.viewer_page_server import PageServer, Rejection, block, page_frame
 
+pytestmark = pytest.mark.slow
+
 SIZE = (240, 320)
 WHOLE = block(40, 40, 200, 200, track_id=7)
 PART = block(60, 60, 120, 120, track_id=8)

@@ -7,6 +7,8 @@ import pytest
 from benchmarks.page.scene import inner_point, scene_run, truth_masks
 from tests.support.viewer_page_browser import canvas_of, wait_for_seq, window_point
 
+pytestmark = pytest.mark.slow
+
 SIZE = (360, 640)
 SEED, IDENTITY = 3, 63
 """An object that passes behind two others: not detected from frame 127 on, and visible again from frame 155 on, under

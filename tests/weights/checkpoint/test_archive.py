@@ -128,6 +128,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_damaged_or_hostile_archive_is_rejected(case, tmp_path):
     contents, expected = CASES[case]

@@ -6,6 +6,8 @@ from streamseg.errors import WeightsError
 from streamseg.weights.checkpoint import read_checkpoint
 from tests.support.checkpoints import official_checkpoint, official_classes, official_model, tiny_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def network():

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from streamseg.errors import WeightsError
 from streamseg.weights.checkpoint.opcodes import opcodes
 
+pytestmark = pytest.mark.slow
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),

@@ -55,6 +55,7 @@ def test_tensors_of_official_file_are_read_exactly():
     assert found == expected
 
 
+@pytest.mark.slow
 def test_metadata_of_official_file():
     weights = load_weights(REAL)
     assert weights.metadata == {
@@ -77,6 +78,7 @@ def tree(path):
         return contents, module_tree(contents["model"])
 
 
+@pytest.mark.slow
 def test_fabricated_files_have_the_structure_of_official_ones(tmp_path):
     contents, real = tree(REAL)
     network = load_weights(REAL).network()
@@ -104,17 +106,20 @@ def names_in(path):
 # ---- fabricated files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [True, False])
 def test_stripped_checkpoint(half, network, tmp_path):
     path = official_checkpoint(network, tmp_path / "a.pt", half=half)
     assert_same_tensors(read_checkpoint(path).state_dict, network.state_dict(), half=half)
 
 
+@pytest.mark.slow
 def test_average_is_read_from_unfinished_training(network, tmp_path):
     path = official_checkpoint(network, tmp_path / "last.pt", in_ema=True, version="8.3.40")
     assert_same_tensors(read_checkpoint(path).state_dict, network.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "reg_max", "num_classes"),
     [
@@ -138,6 +143,7 @@ def test_state_dict(network, tmp_path):
     assert read.metadata == {"source_format": "state dict"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "around",
     [
@@ -152,6 +158,7 @@ def test_nested_or_wrapped_state_dict(around, network, tmp_path):
     assert_same_tensors(read_checkpoint(path).state_dict, network.state_dict(), half=False)
 
 
+@pytest.mark.slow
 def test_model_without_surrounding_dict(network, tmp_path):
     path = tmp_path / "a.pt"
     with official_classes() as classes:
@@ -160,6 +167,7 @@ def test_model_without_surrounding_dict(network, tmp_path):
     assert list(read_checkpoint(path).state_dict) == list(network.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
@@ -179,6 +187,7 @@ def test_metadata(entries, expected, network, tmp_path):
     assert ("license" in metadata) == ("license" in expected)
 
 
+@pytest.mark.slow
 def test_activation_is_kept_in_network_and_conversion(tmp_path):
     network = tiny_network(config=replace(TINY, sppf_activation=False))
     read = load_weights(official_checkpoint(network, tmp_path / "a.pt", half=False))
@@ -200,6 +209,7 @@ def test_invalid_metadata_is_rejected(network, tmp_path):
         load_weights(path).network()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -253,6 +263,7 @@ def test_legacy_torch_file_is_rejected(network, tmp_path):
         read_checkpoint(path)
 
 
+@pytest.mark.slow
 def test_segmenter_results_are_equal_for_checkpoint_and_safetensors(tmp_path):
     network = lively_network()
     checkpoint = official_checkpoint(network, tmp_path / "a.pt", half=False)

@@ -308,6 +308,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BOMBS)
 def test_bomb_is_rejected_in_limited_time_and_memory(case, tmp_path):
     started = time.process_time()
@@ -316,6 +317,7 @@ def test_bomb_is_rejected_in_limited_time_and_memory(case, tmp_path):
     assert time.process_time() - started < 10
 
 
+@pytest.mark.slow
 def test_deep_object_anywhere_in_a_network_is_rejected(tmp_path):
     bomb = b"N" + b"\x85" * 20_000
     for key in ("_modules", "_parameters", "_buffers", "names", "args"):
@@ -323,6 +325,7 @@ def test_deep_object_anywhere_in_a_network_is_rejected(tmp_path):
         rejection(tmp_path / "a.pt", archive(program(entries({"model": model, "train_args": bomb, "date": bomb}))))
 
 
+@pytest.mark.slow
 def test_number_of_opcodes_and_bytes_is_limited(tmp_path):
     assert "more than 500000 opcodes" in rejection(tmp_path / "a.pt", archive(program(b"N" + b"q\x00" * MAX_OPCODES)))
     assert f"at most {MAX_BYTES} are allowed" in rejection(tmp_path / "a.pt", archive(bytes(MAX_BYTES + 1)))
@@ -351,6 +354,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(PLAIN)
 def test_plain_values_match_pickle(value):
     storages = None  # plain values need none
