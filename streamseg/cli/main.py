@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from streamseg import __version__
 from streamseg.cli import (
@@ -24,7 +23,7 @@ from streamseg.cli import (
     weights,
 )
 from streamseg.cli import eval as evaluate
-from streamseg.errors import StreamsegError
+from streamseg.cli.entry import Parser, execute
 
 __all__ = ["main"]
 
@@ -45,17 +44,9 @@ SUBCOMMANDS = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse with one-line error messages, like all other errors."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """Print one line and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with all subcommands."""
-    parser = _Parser(prog="streamseg", description="Segment everything in live video and publish it.")
+    parser = Parser(prog="streamseg", description="Segment everything in live video and publish it.")
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more (level INFO)")
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
@@ -70,18 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
-    command: Callable[[argparse.Namespace], int] = args.command
-    try:
-        return command(args)
-    except StreamsegError as error:
-        print(f"streamseg: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader (`| head`) has closed the pipe. Flushing at exit must not raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return execute(args)
 
 
 if __name__ == "__main__":
