@@ -117,8 +117,4 @@ def shrink_mask(mask: CropMask, size: tuple[int, int], scaled_size: tuple[int, i
     # Scale the whole canvas, like the image: scaled on its own, a crop would move by up to half a pixel.
     full = mask.full(size).astype(np.uint8) * 255
     covered = cv2.resize(full, (scaled_size[1], scaled_size[0]), interpolation=cv2.INTER_AREA) > 127
-    rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
-    if not len(rows):
-        return CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
-    crop = covered[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return CropMask(crop.copy(), int(columns[0]), int(rows[0]))
+    return CropMask.of(covered)

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from streamseg.drawing import colour_of, draw_objects
 from streamseg.errors import DataError
-from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray, MaskArray
+from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import MessageObject
 
-__all__ = ["crop_of", "draw_rows", "write_image"]
+__all__ = ["draw_rows", "write_image"]
 
 _EMPTY = CropMask(np.zeros((0, 0), np.bool_), 0, 0)
 
@@ -51,7 +51,7 @@ def draw_rows(
             label=titles[row],
         )
         for row, box in enumerate(boxes)
-        for crop in [_EMPTY if masks is None else crop_of(masks[row])]
+        for crop in [_EMPTY if masks is None else CropMask.of(masks[row])]
     ]
     mask_size = None if masks is None else (masks.shape[1], masks.shape[2])
     canvas = draw_objects(np.ascontiguousarray(image), objects, mask_size=mask_size, colours=colours)
@@ -59,14 +59,6 @@ def draw_rows(
         for (x0, y0, x1, y1), colour in zip(boxes.round().astype(int).tolist(), colours, strict=True):
             cv2.rectangle(canvas, (x0, y0), (x1, y1), colour, box_width_px, cv2.LINE_AA)
     return canvas
-
-
-def crop_of(mask: MaskArray) -> CropMask:
-    """Crop a mask (H, W) to its tight box; an empty mask has a crop of (0, 0)."""
-    down, across = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(down):
-        return _EMPTY
-    return CropMask(mask[down[0] : down[-1] + 1, across[0] : across[-1] + 1], int(across[0]), int(down[0]))
 
 
 def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from streamseg.capture.images import load_image
 from streamseg.errors import DataError
 from streamseg.fastsam import reference_selection as reference
-from streamseg.fastsam.plot import crop_of, write_image
+from streamseg.fastsam.plot import write_image
 from streamseg.fastsam.reference_drawing import ONE_COLOUR, draw_reference
 from streamseg.fastsam.results import Prompting, Results
 from streamseg.fastsam.results_selection import (
@@ -29,6 +29,7 @@ from streamseg.fastsam.results_selection import (
 from streamseg.fastsam.rows import Masks
 from streamseg.fastsam.sources import PilImage
 from streamseg.structures.arrays import BoolArray, Float32Array
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 
 __all__ = ["Annotations", "FastSAMPrompt"]
@@ -180,7 +181,7 @@ class FastSAMPrompt:
         image = self.img[:, :, ::-1] if self._is_bgr else self.img
         drawn = draw_reference(
             np.ascontiguousarray(image),
-            [crop_of(reference.better_quality(mask) if better_quality else mask) for mask in masks],
+            [CropMask.of(reference.better_quality(mask) if better_quality else mask) for mask in masks],
             colours=None if mask_random_color else [ONE_COLOUR] * len(masks),
             with_contours=withContours,
             boxes=[] if bboxes is None else as_boxes(bboxes),

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from streamseg.errors import DataError
 from streamseg.rle.runs import decode_runs, encode_runs
 from streamseg.structures.arrays import IndexArray
-from streamseg.structures.mask import CropMask
+from streamseg.structures.mask import CropMask, MaskSpace
 
 __all__ = ["CocoRle", "coco_to_crop", "crop_to_coco", "pack_counts", "runs_to_coco", "unpack_counts"]
 
@@ -110,7 +110,7 @@ def coco_to_crop(rle: CocoRle) -> CropMask:
     counts = unpack_counts(rle["counts"].encode("utf-8", "surrogatepass"))
     starts, stops = canvas_pieces(counts, (height, width))
     if len(starts) == 0:
-        return CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
+        return CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0, MaskSpace.of((height, width)))
     left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
     is_within_column = starts // height == (stops - 1) // height
     if np.all(is_within_column):
@@ -143,7 +143,7 @@ def cut_crop(counts: IntegerArray, size: tuple[int, int], crop_box: tuple[int, i
     low, high = x * size[0], (x + width) * size[0]
     edges = np.clip(np.cumsum(counts), low, high)
     band = decode_runs(np.diff(edges, prepend=low), (size[0], width))  # (H, w)
-    return CropMask(band[y : y + height].copy(order="F"), x, y)
+    return CropMask(band[y : y + height].copy(order="F"), x, y, MaskSpace.of(size))
 
 
 def pack_counts(counts: IntegerArray) -> bytes:

@@ -15,11 +15,11 @@ import numpy as np
 from streamseg.segmentation.resampling import Axis, Range, along_columns, along_rows, axis_of, taps
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
-from streamseg.structures.mask import CropMask
+from streamseg.structures.mask import CropMask, MaskSpace
 
 __all__ = ["instance_masks"]
 
-_NO_MASK = CropMask(np.zeros((0, 0), dtype=np.bool_), 0, 0)
+_NO_PIXELS = np.zeros((0, 0), dtype=np.bool_)
 
 _MANY_PIXELS = 150**2
 """Area in pixels from which matrix products are faster than OpenCV's transform of a single mask."""
@@ -50,7 +50,8 @@ def instance_masks(
         size: (H, W) of the masks, smaller or larger than the image; None for the size of the image.
 
     Returns:
-        One mask per selected row, in order. A mask without any pixel has a crop of shape (0, 0) at (0, 0).
+        One mask per selected row, in order, with its space. A mask without any pixel has a crop of shape (0, 0) at
+        (0, 0).
     """
     chosen = instances if rows is None else instances[rows]
     height, width = chosen.image_size if size is None else size
@@ -64,31 +65,39 @@ def instance_masks(
     y_axis = axis_of(image_height, height, chosen.mask_logits.shape[1], grid.scale_y, grid.offset_y)
     logits = chosen.mask_logits.numpy(force=True).astype(np.float32, copy=False)
     boxes = chosen.boxes.numpy(force=True).astype(np.float64)
+    space = MaskSpace.of(chosen.image_size, (height, width))
     if chosen.corrections is None:
-        return _plain_masks(logits, boxes, x_axis, y_axis)
+        return _plain_masks(logits, boxes, x_axis, y_axis, space)
     corrections = chosen.corrections.numpy(force=True).astype(np.float32, copy=False)
     parts = [slice(first, first + _AT_ONCE) for first in range(0, len(boxes), _AT_ONCE)]
     return [
         mask
         for part in parts
-        for mask in _corrected_masks(logits[part], corrections[part], boxes[part], x_axis, y_axis)
+        for mask in _corrected_masks(logits[part], corrections[part], boxes[part], x_axis, y_axis, space)
     ]
 
 
-def _plain_masks(logits: Float32Array, boxes: Float64Array, x_axis: Axis, y_axis: Axis) -> list[CropMask]:
+def _plain_masks(
+    logits: Float32Array, boxes: Float64Array, x_axis: Axis, y_axis: Axis, space: MaskSpace
+) -> list[CropMask]:
     """Compute masks from logits (K, Mh, Mw) inside boxes (K, 4)."""
     columns = x_axis.ranges(boxes[:, 0], boxes[:, 2])
     rows = y_axis.ranges(boxes[:, 1], boxes[:, 3])
     return [
-        _mask(_sample(grid, x_axis, y_axis, across, down) > 0, across.begin, down.begin)
+        _mask(_sample(grid, x_axis, y_axis, across, down) > 0, across.begin, down.begin, space)
         if across.end > across.begin and down.end > down.begin
-        else _NO_MASK
+        else CropMask(_NO_PIXELS, 0, 0, space)
         for grid, across, down in zip(logits, columns, rows, strict=True)
     ]
 
 
 def _corrected_masks(
-    logits: Float32Array, corrections: Float32Array, boxes: Float64Array, x_axis: Axis, y_axis: Axis
+    logits: Float32Array,
+    corrections: Float32Array,
+    boxes: Float64Array,
+    x_axis: Axis,
+    y_axis: Axis,
+    space: MaskSpace,
 ) -> list[CropMask]:
     """Compute masks from logits (K, Mh, Mw) plus corrections (K, R, R), within the margin around boxes (K, 4)."""
     margins = CORRECTION_MARGIN * (boxes[:, 2:] - boxes[:, :2])
@@ -100,11 +109,11 @@ def _corrected_masks(
     low, high, first, last = low[:, solid], high[:, solid], first[:, solid], last[:, solid]
     thresholds = _thresholds(-corrections[solid], first, last, low, high, x_axis, y_axis)
     columns, rows = x_axis.windowed(first[0], last[0]), y_axis.windowed(first[1], last[1])
-    masks = [_NO_MASK] * len(boxes)
+    masks = [CropMask(_NO_PIXELS, 0, 0, space)] * len(boxes)
     for row, across, down, threshold in zip(solid.tolist(), columns, rows, thresholds, strict=True):
         plain = _sample(logits[row], x_axis, y_axis, across, down)
         # Comparing with a threshold instead of adding saves a pass over all pixels.
-        masks[row] = _mask(plain > threshold, across.begin, down.begin)
+        masks[row] = _mask(plain > threshold, across.begin, down.begin, space)
     return masks
 
 
@@ -141,8 +150,8 @@ def _thresholds(
             yield along_rows(y_taps, along_columns(row, x_taps))
 
 
-def _mask(crop: BoolArray, x: int, y: int) -> CropMask:
-    return CropMask(crop, x, y) if crop.any() else _NO_MASK
+def _mask(crop: BoolArray, x: int, y: int, space: MaskSpace) -> CropMask:
+    return CropMask(crop, x, y, space) if crop.any() else CropMask(_NO_PIXELS, 0, 0, space)
 
 
 def _sample(logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range) -> Float32Array:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from operator import index
+from typing import Any, Final, NamedTuple, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,8 +20,8 @@ CORRECTION_MARGIN = 0.15
 TENTATIVE: Final = -1
 """Track id of an object seen too briefly to have an identity, or not tracked at all."""
 
-Rows = Tensor | slice | list[int]
-"""Row selector: integer indices (N,), a bool mask (K,), a slice or a list of indices."""
+Rows = Tensor | slice | int | list[int] | list[bool] | npt.NDArray[Any]
+"""Row selector: a number, integer indices (N,), a bool mask (K,) or a slice. Negative numbers count from the end."""
 
 
 class GridTransform(NamedTuple):
@@ -37,7 +41,7 @@ STRIDE_4 = GridTransform(4.0, 4.0, 0.0, 0.0)
 """Prototype grid of an unpadded, unscaled image."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Instances:
     """K objects of one image, by descending score; K may be 0."""
 
@@ -74,9 +78,17 @@ class Instances:
     def __len__(self) -> int:
         return int(self.boxes.shape[0])
 
-    def __getitem__(self, rows: Rows) -> Instances:
-        """Return the selected rows, in the given order."""
-        rows = _as_index(rows)
+    def __iter__(self) -> Iterator[Self]:
+        """Iterate over the objects, each as Instances with one row."""
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: Rows) -> Self:
+        """Return the selected rows, in the given order; a single number returns one row.
+
+        Raises:
+            IndexError: there is no such row, or a bool mask has another length.
+        """
+        rows = _as_index(rows, len(self))
         return replace(
             self,
             boxes=_select(self.boxes, rows),
@@ -86,7 +98,13 @@ class Instances:
             embeddings=None if self.embeddings is None else _select(self.embeddings, rows),
         )
 
-    def to(self, device: torch.device | str) -> Instances:
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        count = "1 object" if len(self) == 1 else f"{len(self)} objects"
+        scores = f", scores {self.scores.max():.2f}..{self.scores.min():.2f}" if len(self) else ""
+        return f"Instances({count} in {width}x{height}{scores})"
+
+    def to(self, device: torch.device | str) -> Self:
         """Return a copy on another device."""
         return replace(
             self,
@@ -97,7 +115,7 @@ class Instances:
             embeddings=None if self.embeddings is None else self.embeddings.to(device),
         )
 
-    def corrected(self, corrections: Tensor | None) -> Instances:
+    def corrected(self, corrections: Tensor | None) -> Self:
         """Return a copy with these corrections; None for the network's uncorrected masks."""
         return replace(self, corrections=corrections)
 
@@ -135,12 +153,27 @@ class Tracked:
 
     def __getitem__(self, rows: Rows) -> Tracked:
         """Return the selected rows, in the given order."""
-        return Tracked(self.instances[rows], self.track_ids[rows])
+        return Tracked(self.instances[rows], self.track_ids[_as_index(rows, len(self))])
 
 
-def _as_index(rows: Rows) -> Tensor | slice:
-    """Convert a list to a tensor."""
-    return torch.tensor(rows, dtype=torch.int64) if isinstance(rows, list) else rows
+def _as_index(rows: Rows, count: int) -> Tensor | slice:
+    """Convert a row number, a list or an array to a tensor, for `count` rows."""
+    if isinstance(rows, Tensor):
+        return rows if rows.ndim else rows.reshape(1)
+    if isinstance(rows, list):
+        # A list of bools is a mask, as in NumPy; True is not the number 1.
+        is_mask = bool(rows) and isinstance(rows[0], bool | np.bool_)
+        return torch.tensor(rows, dtype=torch.bool if is_mask else torch.int64)
+    if isinstance(rows, slice):
+        if rows.step is None or rows.step > 0:
+            return rows
+        return torch.tensor(range(count)[rows], dtype=torch.int64)  # torch has no negative steps
+    if isinstance(rows, np.ndarray):
+        return torch.from_numpy(rows if rows.dtype == np.bool_ else rows.astype(np.int64)).reshape(-1)
+    row = index(rows)
+    if not -count <= row < count:
+        raise IndexError(f"row {row} does not exist, there are {count}")
+    return torch.tensor([row % count], dtype=torch.int64)
 
 
 def _select(values: Tensor, rows: Tensor | slice) -> Tensor:

@@ -28,12 +28,19 @@ class MaskSpace(NamedTuple):
     to_image: tuple[float, float, float, float]
     """(scale_x, scale_y, offset_x, offset_y): x_image = scale_x * x_mask + offset_x, continuous coordinates."""
 
+    @classmethod
+    def of(cls, image_size: tuple[int, int], size: tuple[int, int] | None = None) -> MaskSpace:
+        """Return the space of masks of `size` (H, W) that cover an image of (H, W); None for the size of the image."""
+        if size is None:
+            return cls(image_size, image_size, (1.0, 1.0, 0.0, 0.0))
+        return cls(size, image_size, (image_size[1] / size[1], image_size[0] / size[0], 0.0, 0.0))
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class CropMask:
     """A binary mask, stored only inside its integer box.
 
-    A mask of a message can be rendered at any size of the image: `mask(message.image_size)`.
+    A mask with a known space can be rendered at any size: `mask()` is the mask at the size of its image.
     """
 
     crop: MaskArray
@@ -43,10 +50,27 @@ class CropMask:
     y: int
     """Top row of the crop in the mask space."""
     space: MaskSpace | None = None
-    """Transform to the source image; None if unknown, as for masks that are not part of a message."""
+    """Transform to the source image; None if unknown. Masks of messages, instances and annotations have one."""
 
-    def __call__(self, size: tuple[int, int]) -> MaskArray:
+    @classmethod
+    def of(cls, mask: MaskArray) -> CropMask:
+        """Crop a mask (H, W) of a whole image to its tight box; an empty mask has a crop of shape (0, 0)."""
+        space = MaskSpace.of((mask.shape[0], mask.shape[1]))
+        down, across = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(down):
+            return cls(np.zeros((0, 0), dtype=np.bool_), 0, 0, space)
+        x, y = int(across[0]), int(down[0])
+        return cls(mask[y : int(down[-1]) + 1, x : int(across[-1]) + 1].copy(), x, y, space)
+
+    def __repr__(self) -> str:
+        height, width = self.crop.shape
+        canvas = f" of {self.space.size[1]}x{self.space.size[0]}" if self.space is not None else ""
+        return f"CropMask({self.area} px in {width}x{height} at ({self.x}, {self.y}){canvas})"
+
+    def __call__(self, size: tuple[int, int] | None = None) -> MaskArray:
         """Return the mask over the whole image, bool (H, W), with the image scaled to any `size` (H, W).
+
+        Without `size`, the result has the size of the image.
 
         Nearest neighbour: a pixel is inside if the mask contains its centre. At the size of the mask space, the
         result is the mask itself, pixel by pixel. An empty mask is all background.
@@ -54,6 +78,8 @@ class CropMask:
         Raises:
             ValueError: the mask space is unknown, or a size is negative.
         """
+        if size is None:
+            size = self._known_space().image_size
         if min(size) < 0:
             raise ValueError(f"a size (H, W) must be at least 0 pixels per side, got {size}")
         canvas = np.zeros(size, dtype=np.bool_)

@@ -7,25 +7,10 @@ import numpy as np
 import pytest
 
 from streamseg.errors import DataError
-from streamseg.fastsam.plot import crop_of, draw_rows, write_image
+from streamseg.fastsam.plot import draw_rows, write_image
 from tests.support.fastsam_results import rectangles
 
 GREY = np.full((60, 80, 3), 100, np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("mask", "place"),
-    [
-        pytest.param(rectangles((5, 6, 15, 9))[0], (5, 6, 3, 10), id="inside"),
-        pytest.param(rectangles((0, 0, 80, 60))[0], (0, 0, 60, 80), id="everything"),
-        pytest.param(rectangles((79, 59, 80, 60))[0], (79, 59, 1, 1), id="last pixel"),
-        pytest.param(rectangles((5, 5, 5, 5))[0], (0, 0, 0, 0), id="empty"),
-    ],
-)
-def test_crop_of(mask, place):
-    crop = crop_of(mask)
-    assert (crop.x, crop.y, *crop.crop.shape) == place
-    np.testing.assert_array_equal(crop.full(mask.shape), mask)
 
 
 def test_masks_of_half_the_size_are_stretched():
