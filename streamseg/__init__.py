@@ -31,5 +31,13 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     """Import on first use, because a subscriber does not need torch and a segmenter does not need ZeroMQ."""
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        try:
+            return getattr(import_module(_HOME[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name != _HOME[name]:
+                raise
+            raise ModuleNotFoundError(
+                f"{name} is not part of the light client; install the whole package, in a clone of it: pip install .",
+                name=error.name,
+            ) from error
     raise AttributeError(f"module 'streamseg' has no attribute {name!r}")
