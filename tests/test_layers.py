@@ -13,7 +13,7 @@ from tests.support.paths import PACKAGE
 ORDER = (
     "errors < structures < geometry, config, rle, telemetry, paths, resources"
     " < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines < segmentation, text"
-    " < pipeline < publish < runtime < training, evaluation, drawing < fastsam < viewer < cli, compat"
+    " < pipeline < publish < runtime < training, evaluation, drawing < fastsam < viewer < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
 

@@ -1,6 +1,11 @@
 """The command line. One module per subcommand, each with `add_parser(subparsers)` and `run(args) -> int`.
 
-main               entry point: parser, exit codes, one-line errors
+main               entry point: all subcommands in one parser
+entry              exit codes and one-line errors of every entry point
+parser             argparse with suggestions for misspelled names
+logs               log records as text or JSON
+signals            SIGTERM and SIGHUP as exceptions
+completion         completion script for a shell
 terminal           progress bars, status line, tables
 window/            windows of `run --show`, in which a click is a prompt
 eval_protocols     registry of the protocols of `eval`; eval_reports measures and lays out each of them

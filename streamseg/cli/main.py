@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
 import sys
 from collections.abc import Sequence
 
 from streamseg import __version__
 from streamseg.cli import (
     check_config,
+    completion,
     demo,
     doctor,
     export,
@@ -23,7 +22,9 @@ from streamseg.cli import (
     weights,
 )
 from streamseg.cli import eval as evaluate
-from streamseg.cli.entry import Parser, execute
+from streamseg.cli.entry import execute
+from streamseg.cli.logs import add_log_arguments, set_up_logs
+from streamseg.cli.parser import Parser, subparsers_of
 
 __all__ = ["main"]
 
@@ -41,26 +42,29 @@ SUBCOMMANDS = (
     weights,
     check_config,
     doctor,
+    completion,
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Return the parser with all subcommands."""
     parser = Parser(prog="streamseg", description="Segment everything in live video and publish it.")
     parser.add_argument("--version", action="version", version=f"streamseg {__version__}")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log more (level INFO)")
+    add_log_arguments(parser)
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     for module in SUBCOMMANDS:
         module.add_parser(subparsers)
+    # People write the options of the log after the subcommand, too.
+    for subparser in subparsers_of(parser):
+        for leaf in subparsers_of(subparser) or [subparser]:
+            add_log_arguments(leaf, nested=True)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Exit codes: 0 success, 1 as the subcommand documents, 2 error, 130 Ctrl-C."""
+    """Run one subcommand. Exit codes: 0 success, 1 as the subcommand documents, 2 error, others see `execute`."""
     args = build_parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO if args.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
+    set_up_logs(args)
     return execute(args)
 
 

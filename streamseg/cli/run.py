@@ -6,7 +6,6 @@ import argparse
 import atexit
 import contextlib
 import gc
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -48,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--out", metavar="VIDEO.mp4", help="record the frames with their objects")
     parser.add_argument("--show", action="store_true", help="open a window per source; click an object to select it")
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, is_service=True)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +112,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
 
     Raises:
         StreamsegError: the run cannot start, or a part of it failed.
-        KeyboardInterrupt: Ctrl-C or SIGTERM, after everything was flushed.
+        KeyboardInterrupt: Ctrl-C or, as `Terminated`, SIGTERM; after everything was flushed.
     """
     from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
@@ -127,7 +126,6 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
     status = StatusLine()
     sinks: list[Sink] = []
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_sigterm_as_ctrl_c())
         viewer = stack.enter_context(open_viewer(config))
         if viewer is not None:
             sinks.append(viewer)
@@ -195,13 +193,3 @@ def show_session(viewer: Viewer, session: Session) -> None:
 
     viewer.attach(Run.from_session(session))
     print(f"page at {viewer.url}", flush=True)
-
-
-@contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Handle SIGTERM, sent by service managers, like Ctrl-C: flush everything."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--timeout", type=_positive_seconds, metavar="S", help="exit when no message arrives for S seconds"
     )
-    parser.set_defaults(command=run)
+    parser.set_defaults(command=run, is_service=True)
 
 
 def run(args: argparse.Namespace) -> int:

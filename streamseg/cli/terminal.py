@@ -6,6 +6,7 @@ something is drawn, because `--help` and `subscribe` do without it.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -14,12 +15,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TextIO
 
+from streamseg.cli.logs import log_is_json
+
 if TYPE_CHECKING:
     from rich.live import Live
 
     from streamseg.runtime import RunStats, SourceStats
 
 __all__ = ["LiveLine", "ProgressBar", "StatusLine", "Table", "describe_run", "print_table", "summary_lines"]
+
+logger = logging.getLogger(__name__)
 
 BAR_WIDTH = 28
 REDRAW_SECONDS = 0.1
@@ -36,6 +41,8 @@ UNLIMITED_WIDTH = 100_000
 
 class LiveLine:
     """A line on standard error: redrawn in place on a terminal, printed at intervals in piped output.
+
+    With `--log-format json` it is a log record of level info.
 
     Use it as a context manager, or close it.
 
@@ -56,7 +63,8 @@ class LiveLine:
     ) -> None:
         self._stream = stream if stream is not None else sys.stderr
         self._clock = clock
-        self._is_terminal = _is_terminal(self._stream)
+        self._is_log = stream is None and log_is_json()
+        self._is_terminal = not self._is_log and _is_terminal(self._stream)
         self._interval_seconds = redraw_seconds if self._is_terminal else line_seconds
         self._shown: float | None = None
         self._live: Live | None = None
@@ -73,7 +81,9 @@ class LiveLine:
             share: length of a bar in front of the text, 0..1; None for no bar.
         """
         self._shown = self._clock()
-        if self._is_terminal:
+        if self._is_log:
+            logger.info("%s", text)
+        elif self._is_terminal:
             self._draw(text, share)
         else:
             bar = "" if share is None else f"[{('#' * int(BAR_WIDTH * share)).ljust(BAR_WIDTH, '.')}] "

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from streamseg import __version__
 from streamseg.cli import main as module
 from streamseg.cli.main import main
 
@@ -47,6 +48,7 @@ def test_every_subcommand_has_a_function():
         "weights",
         "check-config",
         "doctor",
+        "completion",
     }
 
 
@@ -55,6 +57,13 @@ def test_error_is_one_line_with_exit_code_2(capsys, tmp_path):
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("streamseg: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["streamseg", "streamseg.cli.main"])
+def test_module_is_the_command(module):
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"streamseg {__version__}\n")
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""The argument parser: one-line errors that suggest the nearest name."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+__all__ = ["Parser", "subparsers_of"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one-line error messages, like all other errors, and with suggestions for misspelled names.
+
+    Inputs (`inputs`, any number of them) may stand between options, which argparse alone does not accept.
+    """
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Parse, and reject unknown options here, where the subcommand's own names are known."""
+        parsed, extra = super().parse_known_args(args, namespace)
+        if isinstance(getattr(parsed, "inputs", None), list):
+            parsed.inputs += [word for word in extra if not word.startswith("-")]
+            extra = [word for word in extra if word.startswith("-")]
+        if extra:
+            options = [option for option in self._option_string_actions if option.startswith("--")]
+            hint = _hint(extra[0].partition("=")[0], options)
+            self.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
+        return parsed, extra
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Reject a value that is not one of the choices; name the nearest one."""
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            is_command = isinstance(action, argparse._SubParsersAction)
+            what = f"unknown subcommand {value!r}" if is_command else f"invalid choice: {value!r}"
+            hint = _hint(str(value), names) or f"; choose from {', '.join(names)}"
+            raise argparse.ArgumentError(None if is_command else action, f"{what}{hint}")
+
+
+def _hint(word: str, names: Iterable[str]) -> str:
+    """Return `; did you mean …?` with the nearest name; "" if none is near."""
+    near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def subparsers_of(parser: argparse.ArgumentParser) -> Sequence[argparse.ArgumentParser]:
+    """Return the parsers of the subcommands, each once, however many aliases it has."""
+    found: dict[int, argparse.ArgumentParser] = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {id(each): each for each in action.choices.values()}
+    return list(found.values())

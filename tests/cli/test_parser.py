@@ -1,0 +1,44 @@
+import argparse
+
+import pytest
+
+from streamseg.cli.main import build_parser
+from streamseg.cli.parser import Parser, subparsers_of
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["segmet", "a.jpg"], "unknown subcommand 'segmet'; did you mean 'segment'?", id="subcommand"),
+        pytest.param(["RUN"], "unknown subcommand 'RUN'; did you mean 'run'?", id="upper case"),
+        pytest.param(["check_config"], "did you mean 'check-config'?", id="underscore"),
+        pytest.param(["weights", "gett"], "weights: unknown subcommand 'gett'; did you mean 'get'?", id="action"),
+        pytest.param(["zzzz"], "unknown subcommand 'zzzz'; choose from demo, run, segment", id="nothing near"),
+        pytest.param(["run", "--durtion", "3"], "run: unrecognized arguments: --durtion; did you", id="option"),
+        pytest.param(["run", "--durtion=3"], "did you mean '--duration'?", id="option with value"),
+        pytest.param(["segment", "a.jpg", "b.jpg"], "unrecognized arguments: b.jpg (see", id="too many inputs"),
+        pytest.param(["--log-format", "jsn", "run"], "invalid choice: 'jsn'; did you mean 'json'?", id="choice"),
+    ],
+)
+def test_error_suggests_the_nearest_name(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args(arguments)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_inputs_may_stand_between_options():
+    parser = Parser()
+    parser.add_argument("inputs", nargs="*")
+    parser.add_argument("--loop", action="store_true")
+    assert parser.parse_args(["a", "--loop", "b", "c"]).inputs == ["a", "b", "c"]
+    assert parser.parse_args(["--loop"]).inputs == []
+
+
+def test_subparsers_are_listed_once():
+    parser = argparse.ArgumentParser()
+    assert subparsers_of(parser) == []
+    added = parser.add_subparsers()
+    first, second = added.add_parser("first", aliases=["one"]), added.add_parser("second")
+    assert subparsers_of(parser) == [first, second]
