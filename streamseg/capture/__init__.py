@@ -11,7 +11,6 @@ video_file      a video file
 network_stream  RTSP, HTTP, UDP … with reconnection
 images          image files
 scene           the rendered scene
-address         parsing of URLs, redaction of their secrets
 decoder         containers, decoding and conversion to RGB (PyAV)
 truncation      detection of truncated video files
 clock           capture times and lateness
@@ -51,7 +50,7 @@ def open_source(config: SourceConfig) -> Source:
 
         return ImageFiles(config)
     if isinstance(config, StreamSource):
-        from streamseg.capture.address import is_network
+        from streamseg.config.address import is_network
 
         if is_network(config.url):
             from streamseg.capture.network_stream import NetworkStream

@@ -14,7 +14,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from streamseg.capture.address import redact, scheme_of
+from streamseg.config.address import redact, scheme_of
 from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock, parse_prft
 from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video, start_seconds
 from streamseg.capture.pacing import Backlog, Playback

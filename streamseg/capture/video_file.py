@@ -12,7 +12,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from streamseg.capture.address import local_path
+from streamseg.config.address import local_path
 from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video, start_seconds
 from streamseg.capture.pacing import Playback
 from streamseg.capture.source import FrameCounter

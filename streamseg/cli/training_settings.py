@@ -27,9 +27,9 @@ def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: 
     Raises:
         ConfigError: a setting is unknown, a value is not allowed, or the size differs from that of the weights.
     """
-    import yaml
     from pydantic import TypeAdapter, ValidationError
 
+    from streamseg.config.yaml_text import parse_yaml_value
     from streamseg.training.compose import ComposeSettings
     from streamseg.training.settings import TrainingSettings
 
@@ -38,10 +38,7 @@ def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: 
         key, separator, text = change.partition("=")
         if not separator:
             raise ConfigError(f"--set needs key=value, got {change!r}, e.g. num_steps=2000")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
+        value = parse_yaml_value(text, f"--set {key}")
         if key.startswith("compose."):
             nested[key.removeprefix("compose.")] = value
         else:

@@ -2,6 +2,8 @@
 
 sources    sections of the sources, one per type
 sections   sections of the other stages, and the whole configuration
+address    parsing of URLs, redaction of their secrets
+yaml_text  YAML in which nothing is lost
 loading    load a Config from a file and the command line, reporting every error
 
 Each stage has one section; it is built from that section and sees no other. All errors of a file are reported at

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from streamseg.config.address import redact
 from streamseg.config.sections import Config, PromptConfig
-from streamseg.config.sources import SourceConfig, parse_source
+from streamseg.config.sources import ADDRESS_FAULT, SourceConfig, parse_source
+from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
 
 __all__ = ["load_config"]
@@ -29,10 +32,7 @@ def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sou
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-        try:
-            values = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+        values = parse_yaml(text, str(path))
         values = {} if values is None else values
         if not isinstance(values, dict):
             raise ConfigError(f"{path} must contain keys and values, got {type(values).__name__}")
@@ -52,10 +52,7 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     key, separator, text = setting.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set needs key=value, got {setting!r}; use e.g. segmentation.conf=0.4")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not a YAML value") from error
+    value = parse_yaml_value(text, f"--set {key}")
     *parents, last = key.split(".")
     container: Any = values
     for part in parents:
@@ -87,10 +84,29 @@ def _explain(error: ValidationError) -> list[str]:
             lines.append(f"{path}: unknown key; {hint}")
         else:
             value = problem["input"]
-            received = "" if isinstance(value, Mapping) else f", got {value!r}"
+            received = (
+                ""
+                if isinstance(value, Mapping) or problem["type"] == ADDRESS_FAULT
+                else f", got {_RECEIVED.repr(value)}"
+            )
             lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}{received}")
     return lines
 
+
+class _Received(reprlib.Repr):
+    """Values in messages: of limited length, and addresses without their secrets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = 20
+        self.maxother = self.maxstring = 200
+
+    def repr_str(self, x: str, level: int) -> str:
+        """Return the repr of a string."""
+        return super().repr_str(re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://.*", lambda found: redact(found[0]), x), level)
+
+
+_RECEIVED = _Received()
 
 _SOURCE_MODELS: dict[str, type[BaseModel]] = {
     model.model_fields["type"].default: model for model in get_args(get_args(SourceConfig)[0])

@@ -6,9 +6,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+
+from streamseg.config.address import address_fault
+from streamseg.errors import ConfigError
 
 __all__ = [
+    "ADDRESS_FAULT",
     "IMAGE_SUFFIXES",
     "SOURCE_ID_PATTERN",
     "ImagesSource",
@@ -24,6 +29,9 @@ SOURCE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Pattern of source ids, which become part of ZeroMQ topics and file names."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+ADDRESS_FAULT = "address_fault"
+"""Type of the validation error of an address; its message does not need the value, which may contain a password."""
 
 
 class Section(BaseModel):
@@ -83,6 +91,17 @@ class StreamSource(_Source):
     open_timeout_seconds: float = Field(default=10.0, gt=0)
     """Time after which a network stream fails if it has never been received."""
 
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        """Reject an address that cannot be opened, before anything else is opened."""
+        url = url.strip()
+        fault = address_fault(url)
+        if fault is not None:
+            # The message is a template in which braces are special.
+            raise PydanticCustomError(ADDRESS_FAULT, "{fault}", {"fault": fault})
+        return url
+
 
 class ImagesSource(_Source):
     """An image, a folder of images or a glob pattern, in natural order."""
@@ -101,7 +120,18 @@ def parse_source(text: str) -> SourceConfig:
 
     A number or `/dev/video…` is a webcam, `scene` the rendered scene, `scheme://…` a stream; a folder, a glob pattern
     or an image file are images, and any other path is a video file.
+
+    Raises:
+        ConfigError: the address of a stream cannot be opened.
     """
+    try:
+        return _parse_source(text.strip())
+    except ValidationError as error:
+        message = "; ".join(problem["msg"] for problem in error.errors())
+    raise ConfigError(f"source {message}")  # outside `except`: the cause contains the whole address
+
+
+def _parse_source(text: str) -> SourceConfig:
     if text == "scene":
         return SceneSource()
     if text.isdecimal():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic_core import ErrorDetails
 
+from streamseg.config.yaml_text import parse_yaml
 from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.datasets.sa1b import Sa1bFolder, contains_sa1b
 from streamseg.datasets.samples import LabelledFolder
@@ -98,11 +98,9 @@ def load_recipe(path: Path) -> Recipe:
         ConfigError: the file is missing or not valid YAML, or a value is invalid; one line per mistake.
     """
     try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return Recipe.model_validate(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the recipe {path}: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
 
