@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from streamseg.cli.modes import open_mode
-from streamseg.cli.run import add_config_arguments
+from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
 
 __all__ = ["add_parser", "run"]
 
@@ -25,9 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the effective configuration; the ConfigError of an invalid one names every mistake."""
     import yaml
 
-    from streamseg.config import load_config
-
-    config = load_config(args.config, sets=args.sets, sources=args.source)
+    config = config_from_arguments(args)
     open_mode(config.mode).prompt_matcher(mask_scale=config.publish.mask_scale)  # a mode may have limits of its own
     named = config.model_copy(update={"sources": config.named_sources()})
     print(yaml.safe_dump(named.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")

@@ -12,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamseg.cli.run import add_config_arguments, open_viewer, show_session
+from streamseg.cli.run import open_viewer, show_session
+from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
 from streamseg.errors import ConfigError
 
 __all__ = ["Received", "add_parser", "read_received", "run"]
@@ -46,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
     from streamseg.cli.terminal import StatusLine, summary_lines
-    from streamseg.config import load_config
     from streamseg.runtime.session import open_runtime
 
     if not args.seconds > 0:
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         print("no page, because it needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'")
         with_page = False
     view = [f"viewer.enabled={str(with_page).lower()}", f"viewer.port={args.view_port}"]
-    config = load_config(args.config, sets=[*ports, *view, *args.sets], sources=args.source)
+    config = config_from_arguments(args, defaults=[*ports, *view])
     if config.publish.endpoint is None:
         raise ConfigError("the demo needs an endpoint for its subscriber; publish.endpoint must not be null")
     fetch_named(config.segmentation.weights)

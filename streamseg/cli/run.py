@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
 from streamseg.errors import ConfigError, StreamsegError
 
 if TYPE_CHECKING:
@@ -50,48 +51,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.set_defaults(command=run, is_service=True)
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that make up a configuration: file, sources, settings."""
-    parser.add_argument(
-        "config", nargs="?", metavar="CONFIG.yaml", help="configuration file (default: built-in defaults)"
-    )
-    parser.add_argument(
-        "--source",
-        action="append",
-        default=[],
-        metavar="S",
-        help="scene, camera number, path or URL; repeatable; replaces the sources of the configuration file",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="sets",
-        metavar="KEY=VALUE",
-        help="override a setting, e.g. segmentation.conf=0.4; repeatable",
-    )
-
-
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a port from 0 to 65535; put the configuration file before --view"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535; put inputs before --view")
     return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until the end; the last line on standard output holds the totals."""
-    from streamseg.config import load_config
-
     if args.duration is not None and not args.duration > 0:
         raise ConfigError(f"--duration must be more than 0 seconds, got {args.duration:g}")
-    sets = list(args.sets)
+    sets = []
     if args.no_publish:
         sets += ["publish.endpoint=null", "publish.single_endpoint=null", "publish.control_endpoint=null"]
     if args.view is not None:
         sets += ["viewer.enabled=true", *([f"viewer.port={args.view}"] if args.view != CONFIGURED_PORT else [])]
-    config = load_config(args.config, sets=sets, sources=args.source)
+    config = config_from_arguments(args, overrides=sets)
     if args.out is not None:
         config = config.model_copy(update={"output": config.output.model_copy(update={"video": args.out})})
     if args.show:

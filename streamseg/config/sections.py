@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
 
@@ -23,6 +23,15 @@ __all__ = [
 
 FORMER_MODES: Final = {"default": "streamseg", "reference": "fastsam"}
 """Values of the former key `prompting`."""
+
+
+def _device_name(value: Any) -> Any:
+    """Return `cuda:0` for the number 0, also as text; other values are unchanged."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return f"cuda:{value}" if is_number or (isinstance(value, str) and value.isdecimal()) else value
+
+
+Device = Annotated[str, BeforeValidator(_device_name)]
 
 
 class BatchingConfig(Section):
@@ -43,8 +52,8 @@ class SegmentationConfig(Section):
     weights: str = "default"
     """`default` (embedded), `FastSAM-s` or `FastSAM-x` (downloaded once), or a path to .safetensors, .pt or .onnx."""
     engine: Literal["auto", "torch", "onnx"] = "auto"
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
-    """auto: CUDA if available. TensorRT compiles for minutes, once per image shape."""
+    device: Device = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
+    """auto: CUDA if available; a number N: cuda:N. TensorRT compiles for minutes, once per image shape."""
     half: bool | Literal["auto"] = "auto"
     """Half precision; auto: on CUDA only."""
     imgsz: int | None = Field(default=None, ge=32, le=4096)
@@ -110,7 +119,7 @@ class TextConfig(Section):
 
     encoders: str = "default"
     """Folder with image and text encoders; `default`: `text/default` in the cache folder."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Device = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     threshold: float | None = Field(default=None, ge=0, le=1)
     """Minimum score of a match; None: depends on the encoders' family, 0.5 for CLIP and 0.1 for SigLIP."""
     max_crops_per_frame: int = Field(default=4, ge=1, le=1024)
