@@ -12,6 +12,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from streamseg.config.address import redact
+from streamseg.config.included import read_config_text
 from streamseg.config.sections import Config, PromptConfig
 from streamseg.config.sources import ADDRESS_FAULT, SourceConfig, parse_source
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
@@ -23,16 +24,14 @@ __all__ = ["load_config"]
 def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()) -> Config:
     """Read a YAML file, then apply sources and `key.path=value` settings. Without a file, start from the defaults.
 
+    A name of an included configuration, such as `demo` or `configs/demo.yaml`, stands for it unless such a file exists.
+
     Raises:
         ConfigError: the file is missing or not YAML, or a value is invalid; one line per error.
     """
     values: Any = {}
     if path is not None:
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
-        values = parse_yaml(text, str(path))
+        values = parse_yaml(read_config_text(path, "configuration"), str(path))
         values = {} if values is None else values
         if not isinstance(values, dict):
             raise ConfigError(f"{path} must contain keys and values, got {type(values).__name__}")

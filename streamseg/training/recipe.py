@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from pydantic_core import ErrorDetails
 
+from streamseg.config.included import read_config_text
 from streamseg.config.yaml_text import parse_yaml
 from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.datasets.sa1b import Sa1bFolder, contains_sa1b
@@ -92,15 +93,13 @@ class Recipe(BaseModel):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe.
+    """Read a recipe: a file, or an included one by its name, such as `train-default`.
 
     Raises:
         ConfigError: the file is missing or not valid YAML, or a value is invalid; one line per mistake.
     """
     try:
-        return Recipe.model_validate(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error}") from error
+        return Recipe.model_validate(parse_yaml(read_config_text(path, "recipe"), str(path)))
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from streamseg.config import load_config
 from streamseg.config.included import find_included, included_configs, read_config_text
 from streamseg.errors import ConfigError
+from streamseg.training.recipe import load_recipe
 from tests.support.paths import REPOSITORY
 
 
@@ -56,3 +58,13 @@ def test_unreadable_file_is_an_error(tmp_path: Path, content: bytes | None, faul
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=f"cannot read the configuration .*{fault}"):
         read_config_text(path, "configuration")
+
+
+def test_included_configuration_is_loaded_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config("configs/robot.yaml") == load_config(included_configs()["robot"])
+
+
+def test_included_recipe_is_loaded_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(Path("train-refine")) == load_recipe(included_configs()["train-refine"])
