@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
+from streamseg.cli.faults import explain, is_debugging, report_line
 from streamseg.cli.logs import print_error
 from streamseg.cli.parser import Parser
 from streamseg.cli.signals import Terminated, raise_terminated
-from streamseg.errors import StreamsegError
 
 __all__ = ["Parser", "execute"]
 
@@ -19,17 +20,14 @@ def execute(args: argparse.Namespace) -> int:
     """Run the subcommand of parsed arguments, `args.command`, and report its error as one line.
 
     Returns:
-        Exit code: that of the subcommand, 2 for an error, 0 if the reader closed the pipe; if a signal ended it, 0 for
-        a service (`args.is_service`), which works until it is told to end, and else 128 + the signal's number: 130 for
-        Ctrl-C (also of a service), 143 for SIGTERM.
+        Exit code: that of the subcommand, 2 for an error, 1 for an internal error, 0 if the reader closed the pipe; if a
+        signal ended it, 0 for a service (`args.is_service`), which works until it is told to end, and else 128 + the
+        signal's number: 130 for Ctrl-C (also of a service), 143 for SIGTERM.
     """
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         with raise_terminated():
             return command(args)
-    except StreamsegError as error:
-        print_error(str(error), getattr(args, "log_format", "text"))
-        return 2
     except Terminated as request:
         return 0 if getattr(args, "is_service", False) else 128 + request.number
     except KeyboardInterrupt:
@@ -38,3 +36,9 @@ def execute(args: argparse.Namespace) -> int:
         # The reader (`| head`) has closed the pipe. Flushing at exit must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if getattr(args, "traceback", False) or is_debugging():
+            traceback.print_exception(error)
+        message = explain(error)
+        print_error(report_line(error) if message is None else message, getattr(args, "log_format", "text"))
+        return 1 if message is None else 2

@@ -38,6 +38,12 @@ def add_log_arguments(parser: argparse.ArgumentParser, *, nested: bool = False) 
         " (default: text)",
     )
     group.add_argument("-v", "--verbose", action="store_true", default=default(False), help="as --log-level info")
+    group.add_argument(
+        "--traceback",
+        action="store_true",
+        default=default(False),
+        help="show the traceback of an error (also: environment variable STREAMSEG_DEBUG=1)",
+    )
 
 
 def set_up_logs(args: argparse.Namespace) -> None:
