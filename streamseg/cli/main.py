@@ -18,6 +18,7 @@ from streamseg.cli import (
     run,
     segment,
     subscribe,
+    text,
     train,
     weights,
 )
@@ -40,6 +41,7 @@ SUBCOMMANDS = (
     evaluate,
     export,
     weights,
+    text,
     check_config,
     doctor,
     completion,

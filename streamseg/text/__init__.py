@@ -9,6 +9,7 @@ crops             crops of objects for the image encoder
 ranking           embeddings to scores 0..1, with distractors for "none of these"
 embedding_cache   embeddings of tracks, and selection of the objects to embed in a frame
 selector          one Selection per text prompt
+pretrained        encoders of models of transformers and open_clip, for the export
 export            two torch modules and a tokenizer to a folder of encoders
 """
 

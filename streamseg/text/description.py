@@ -18,7 +18,7 @@ TEXT_GRAPH: Final = "text.onnx"
 TOKENIZER: Final = "tokenizer.json"
 FILES: Final = (IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER)
 
-FETCH_COMMAND: Final = "scripts/export_text_encoders openai/clip-vit-base-patch32"
+FETCH_COMMAND: Final = "streamseg text export openai/clip-vit-base-patch32"
 
 MAX_DESCRIPTION_BYTES: Final = 1 << 16
 

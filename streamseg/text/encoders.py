@@ -150,7 +150,7 @@ def encoders_folder(named: str | Path = "default") -> Path:
 def load_encoders(
     folder: str | Path = "default", *, device: str = "auto", num_threads: int | None = None
 ) -> OnnxEncoders:
-    """Load a folder written by `scripts/export_text_encoders`. No code in it is executed, and each hash is verified.
+    """Load a folder written by `streamseg text export`. No code in it is executed, and each hash is verified.
 
     Args:
         folder: folder with `encoders.json`, `image.onnx`, `text.onnx` and `tokenizer.json`; or `default`.

@@ -28,6 +28,15 @@ def test_exit_codes_of_the_parser(arguments, code, capsys):
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
+ALIASES = {"predict": "segment", "track": "segment", "val": "eval"}
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
+def test_alias_is_the_subcommand(alias, name):
+    parser = module.build_parser()
+    assert parser.parse_args([alias, "x"]) == parser.parse_args([name, "x"])
+
+
 def test_every_subcommand_has_a_function():
     names = set()
     for action in module.build_parser()._actions:
@@ -46,9 +55,11 @@ def test_every_subcommand_has_a_function():
         "eval",
         "export",
         "weights",
+        "text",
         "check-config",
         "doctor",
         "completion",
+        *ALIASES,
     }
 
 

@@ -141,7 +141,7 @@ def test_streamsegs_rules_reject_boxes_without_extent():
 
 @pytest.mark.parametrize("texts", ["a dog", ["a dog", "a cat"]])
 def test_texts_without_encoders(texts):
-    with pytest.raises(WeightsError, match=r"texts need encoders .*scripts/export_text_encoders .* points or boxes"):
+    with pytest.raises(WeightsError, match=r"texts need encoders .*streamseg text export .* points or boxes"):
         apply_prompts(scene("reference"), texts=texts)
 
 
@@ -198,7 +198,7 @@ def test_encoders_are_reloaded_after_an_export(encoders_folder):
 
 def test_text_errors(monkeypatch, tmp_path):
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))
-    with pytest.raises(WeightsError, match="scripts/export_text_encoders"):
+    with pytest.raises(WeightsError, match="streamseg text export"):
         rows_for_texts(coloured("default"), ["red"])
     with pytest.raises(DataError, match="empty text"):
         rows_for_texts(coloured("default"), [" "])

@@ -46,7 +46,7 @@ def test_texts_select_objects(segment, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "fault"),
     [
-        pytest.param(["--text", "a dog"], "scripts/export_text_encoders openai/clip-vit-base-patch32", id="none"),
+        pytest.param(["--text", "a dog"], "streamseg text export openai/clip-vit-base-patch32", id="none"),
         pytest.param(
             ["--text", "a dog", "--text-encoders", "nowhere"], "there is no folder nowhere", id="missing folder"
         ),

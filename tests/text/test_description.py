@@ -20,7 +20,7 @@ def test_written_description_is_read(tmp_path):
 
 def test_missing_folder_or_file_error_names_the_fetch_command(tmp_path):
     for folder, reason in ((tmp_path / "none", "there is no folder"), (tmp_path, f"has no {DESCRIPTION}")):
-        with pytest.raises(WeightsError, match=f"{reason}.*scripts/export_text_encoders openai/clip") as caught:
+        with pytest.raises(WeightsError, match=f"{reason}.*streamseg text export openai/clip") as caught:
             EncodersDescription.read(folder)
         assert "\n" not in str(caught.value)
 

@@ -1,5 +1,5 @@
+import argparse
 import json
-import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from streamseg.cli import text
+from streamseg.cli.entry import execute
+from streamseg.cli.main import main
 from streamseg.errors import WeightsError
-from streamseg.text import load_encoders
+from streamseg.text import encoders_folder, load_encoders
 from streamseg.text.export import export_encoders
-from tests.support.paths import REPOSITORY
+from streamseg.text.pretrained import PretrainedEncoders
 from tests.support.text_encoders import (
     DIM,
     END,
@@ -23,8 +26,6 @@ from tests.support.text_encoders import (
     make_encoders,
     tiny_tokenizer,
 )
-
-SCRIPT = REPOSITORY / "scripts" / "export_text_encoders.py"
 
 
 def test_exported_graphs_equal_torch(tmp_path):
@@ -95,27 +96,72 @@ def test_unwritable_folder_is_an_error(tmp_path):
         make_encoders(tmp_path / "file" / "tiny")
 
 
-# ---- the script
+# ---- the subcommand
 
 
-def run_script(*arguments):
-    return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
+def run_export(*arguments):
+    return main(["text", "export", *map(str, arguments)])
 
 
-@pytest.mark.slow
-def test_script_help():
-    done = run_script("--help")
-    assert done.returncode == 0
-    assert "openai/clip-vit-base-patch32" in done.stdout
+def test_export_help(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_export("--help")
+    assert caught.value.code == 0
+    assert "openai/clip-vit-base-patch32" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_open_clip_name_requires_pretrained_weights():
-    done = run_script("open_clip:ViT-B-32")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "export_text_encoders: open_clip models must be open_clip:NAME/PRETRAINED, got 'open_clip:ViT-B-32'\n"
-    )
+@pytest.mark.parametrize(
+    ("model", "missing", "fault"),
+    [
+        pytest.param("open_clip:ViT-B-32", [], "models must be open_clip:NAME/PRETRAINED, got 'open", id="no weights"),
+        pytest.param("open_clip:/x", [], "models must be open_clip:NAME/PRETRAINED, got 'open", id="no architecture"),
+        pytest.param("openai/clip", ["transformers"], "exporting openai/clip needs transformers,", id="transformers"),
+        pytest.param("open_clip:a/b", ["open_clip"], "run: pip install open_clip_torch", id="open_clip"),
+    ],
+)
+def test_export_faults_are_one_line(tmp_path, capsys, monkeypatch, model, missing, fault):
+    for library in missing:
+        monkeypatch.setitem(sys.modules, library, None)
+    assert run_export(model, "--out", tmp_path / "out") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("streamseg: ")
+    assert fault in line
+    assert not (tmp_path / "out").exists()
+
+
+def pretrained(name):
+    fields = description_fields()
+    for key in ("name", "licence", "lowercase", "embedding_dim", "template"):
+        fields.pop(key, None)
+    return PretrainedEncoders(ColourEncoder(), WordEncoder(), tiny_tokenizer(), fields)
+
+
+@pytest.mark.parametrize(
+    ("flags", "licence", "template"),
+    [
+        pytest.param([], "MIT", "a photo of {}", id="defaults"),
+        pytest.param(["--licence", "none", "--template", "some {}"], "none", "some {}", id="own"),
+    ],
+)
+def test_export_writes_encoders_that_load(tmp_path, capsys, flags, licence, template):
+    parser = argparse.ArgumentParser()
+    text.add_parser(parser.add_subparsers(), pretrained)
+    words = ["text", "export", "openai/clip-vit-base-patch32", "--out", str(tmp_path / "out"), *flags]
+    assert execute(parser.parse_args(words)) == 0
+    written = load_encoders(tmp_path / "out").description
+    assert (written.name, written.licence, written.template) == ("openai/clip-vit-base-patch32", licence, template)
+    assert written.embedding_dim == DIM
+    assert f"{tmp_path / 'out'}: 0.0 MB, licence {licence}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["text"], ["text", "show"]])
+def test_show(tmp_path, capsys, monkeypatch, words):
+    monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))
+    assert main(words) == 2
+    assert "run `streamseg text export openai/clip-vit-base-patch32`" in capsys.readouterr().err
+    folder = make_encoders(encoders_folder())
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"tiny, licence none, in {folder}\n"
 
 
 @pytest.mark.skipif(find_spec("transformers") is None, reason="transformers is not installed")
@@ -139,8 +185,7 @@ def test_models_of_transformers(tmp_path, kind, activation):
     ).save_pretrained(tmp_path / kind)
     preprocessing = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 3}
     (tmp_path / kind / "preprocessor_config.json").write_text(json.dumps(preprocessing))
-    done = run_script(tmp_path / kind, "--out", tmp_path / "out", "--licence", "none")
-    assert done.returncode == 0, done.stderr
+    assert run_export(tmp_path / kind, "--out", tmp_path / "out", "--licence", "none") == 0
     encoders = load_encoders(tmp_path / "out")
     assert encoders.description.activation == activation
     assert encoders.description.context_length == LENGTH

@@ -248,7 +248,7 @@ MODES = [pytest.param(StreamsegMode(), id="streamseg"), pytest.param(FastSAMMode
 def test_missing_encoders_are_reported_with_the_first_text(tmp_path, mode):
     matcher = mode.text_matcher(TextConfig(encoders=str(tmp_path / "none")))
     pipeline = Pipeline(lambda images, regions=None: [], text=matcher)
-    with pytest.raises(WeightsError, match="scripts/export_text_encoders"):
+    with pytest.raises(WeightsError, match="streamseg text export"):
         pipeline.set_prompts(texts("red"))
     assert pipeline.prompts == (EverythingPrompt(),)
 

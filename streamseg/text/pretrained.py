@@ -1,37 +1,53 @@
-"""Export image and text encoders for streamseg from models of transformers or open_clip."""
+"""Image and text encoders of models of transformers and open_clip. Both libraries are needed for the export only."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
-from streamseg.errors import ConfigError, StreamsegError
-from streamseg.text import encoders_folder
-from streamseg.text.export import export_encoders
+from streamseg.errors import ConfigError, WeightsError
 
-LICENCES = {
+__all__ = ["LICENCES", "OPEN_CLIP_PREFIX", "PretrainedEncoders", "load_pretrained"]
+
+LICENCES: Final = {
     "openai/clip-vit-base-patch32": "MIT",
     "wkcn/TinyCLIP-ViT-8M-16-Text-3M-YFCC15M": "MIT",
     "wkcn/TinyCLIP-ViT-40M-32-Text-19M-LAION400M": "MIT",
     "google/siglip2-base-patch16-224": "Apache-2.0",
 }
-"""Licences stated by the publishers, as of November 2026; `--licence` overrides them."""
+"""Licences by name of the model, as stated by the publishers in November 2026."""
 
-ACTIVATIONS = {"clip": "softmax", "siglip": "sigmoid"}
+OPEN_CLIP_PREFIX: Final = "open_clip:"
+
+ACTIVATIONS: Final = {"clip": "softmax", "siglip": "sigmoid"}
 """Activation per transformers model type, for models whose encoders take one image of a fixed size and one text.
 SigLIP 2 with a fixed size is of type siglip, too."""
 
-BILINEAR, BICUBIC = 2, 3
+BILINEAR: Final = 2
+BICUBIC: Final = 3
 """PIL's resampling codes in `preprocessor_config.json`."""
 
 
-class Part(nn.Module):
+@dataclass(frozen=True)
+class PretrainedEncoders:
+    """The two encoders of a model, and what `export_encoders` needs beside them."""
+
+    image: nn.Module
+    """float32 (N, 3, S, S) to (N, D)."""
+    text: nn.Module
+    """int64 (N, L) to (N, D)."""
+    tokenizer: bytes
+    """Contents of `tokenizer.json` of the `tokenizers` library."""
+    fields: dict[str, Any]
+    """Fields of `EncodersDescription`: size, normalisation, context length, scale, bias, activation."""
+
+
+class _Part(nn.Module):
     """One of the two encoders of a model, as a separate module."""
 
     def __init__(self, model: nn.Module, encode: Callable[[Any, Tensor], Any]) -> None:
@@ -46,12 +62,33 @@ class Part(nn.Module):
         return embeddings
 
 
-def from_transformers(name: str) -> tuple[nn.Module, nn.Module, bytes, dict[str, Any]]:
-    """Load a transformers model by Hub name or local folder.
+def load_pretrained(name: str) -> PretrainedEncoders:
+    """Load the encoders of a model, downloading them if necessary.
 
-    Returns:
-        Image encoder, text encoder, contents of `tokenizer.json`, and description fields.
+    Args:
+        name: name or local folder of a transformers model, or open_clip:NAME/PRETRAINED with one of open_clip's tags or
+            the path of a file.
+
+    Raises:
+        ConfigError: the name is invalid, the model is of an unsupported type, or the library is not installed.
+        WeightsError: the model cannot be loaded or downloaded.
     """
+    is_open_clip = name.startswith(OPEN_CLIP_PREFIX)
+    architecture, slash, pretrained = name.removeprefix(OPEN_CLIP_PREFIX).partition("/")
+    if is_open_clip and not (architecture and slash and pretrained):
+        raise ConfigError(f"open_clip models must be open_clip:NAME/PRETRAINED, got {name!r}")
+    library, package = ("open_clip", "open_clip_torch") if is_open_clip else ("transformers", "transformers")
+    if find_spec(library) is None:
+        raise ConfigError(f"exporting {name} needs {package}, which is not installed; run: pip install {package}")
+    if find_spec("tokenizers") is None:
+        raise ConfigError("text prompts need tokenizers, which is not installed; run: pip install 'streamseg[text]'")
+    try:
+        return _from_open_clip(architecture, pretrained) if is_open_clip else _from_transformers(name)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"cannot load {name}: {' '.join(str(error).split())}") from error
+
+
+def _from_transformers(name: str) -> PretrainedEncoders:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.image_processing_base import ImageProcessingMixin
 
@@ -77,17 +114,15 @@ def from_transformers(name: str) -> tuple[nn.Module, nn.Module, bytes, dict[str,
         "logit_bias": 0.0 if bias is None else bias.item(),
         "activation": ACTIVATIONS[config.model_type],
     }
-    image = Part(model, lambda both, pixels: both.get_image_features(pixel_values=pixels))
-    text = Part(model, lambda both, tokens: both.get_text_features(input_ids=tokens))
-    return image, text, backend.to_str().encode(), fields
+    return PretrainedEncoders(
+        _Part(model, lambda both, pixels: both.get_image_features(pixel_values=pixels)),
+        _Part(model, lambda both, tokens: both.get_text_features(input_ids=tokens)),
+        backend.to_str().encode(),
+        fields,
+    )
 
 
-def from_open_clip(name: str, pretrained: str) -> tuple[nn.Module, nn.Module, bytes, dict[str, Any]]:
-    """Load an open_clip model; `pretrained` is one of its tags or the path of a file.
-
-    Returns:
-        Image encoder, text encoder, contents of `tokenizer.json`, and description fields.
-    """
+def _from_open_clip(name: str, pretrained: str) -> PretrainedEncoders:
     import open_clip
 
     model = open_clip.create_model(name, pretrained=pretrained).eval()
@@ -97,29 +132,31 @@ def from_open_clip(name: str, pretrained: str) -> tuple[nn.Module, nn.Module, by
     preprocessing = model.visual.preprocess_cfg
     side = preprocessing["size"][0] if isinstance(preprocessing["size"], tuple | list) else preprocessing["size"]
     bias = getattr(model, "logit_bias", None)
+    if hasattr(tokenizer, "bpe_ranks"):
+        contents, pad_id = _clip_tokenizer(tokenizer), 0
+    else:
+        contents = tokenizer.tokenizer.backend_tokenizer.to_str().encode()
+        pad_id = tokenizer.tokenizer.pad_token_id
     fields = {
         "image_size": side,
         "mean": list(preprocessing["mean"]),
         "std": list(preprocessing["std"]),
         "resize": preprocessing["interpolation"],
         "context_length": tokenizer.context_length,
+        "pad_id": pad_id,
         "logit_scale": model.logit_scale.exp().item(),
         "logit_bias": 0.0 if bias is None else bias.item(),
         "activation": "softmax" if bias is None else "sigmoid",
     }
-    if hasattr(tokenizer, "bpe_ranks"):
-        contents, fields["pad_id"] = clip_tokenizer(tokenizer), 0
-    else:
-        contents, fields["pad_id"] = (
-            tokenizer.tokenizer.backend_tokenizer.to_str().encode(),
-            tokenizer.tokenizer.pad_token_id,
-        )
-    image = Part(model, lambda both, pixels: both.encode_image(pixels))
-    text = Part(model, lambda both, tokens: both.encode_text(tokens))
-    return image, text, contents, fields
+    return PretrainedEncoders(
+        _Part(model, lambda both, pixels: both.encode_image(pixels)),
+        _Part(model, lambda both, tokens: both.encode_text(tokens)),
+        contents,
+        fields,
+    )
 
 
-def clip_tokenizer(tokenizer: Any) -> bytes:
+def _clip_tokenizer(tokenizer: Any) -> bytes:
     """Convert CLIP's own byte-pair tokenizer, with its vocabulary, to the tokenizers library."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -139,60 +176,3 @@ def clip_tokenizer(tokenizer: Any) -> bytes:
     built.post_processor = processors.TemplateProcessing(single=f"{begin} $A {end}", special_tokens=special)
     contents: str = built.to_str()
     return contents.encode()
-
-
-def main() -> int:
-    """Export the model given on the command line."""
-    parser = argparse.ArgumentParser(prog="export_text_encoders", description=__doc__)
-    parser.add_argument(
-        "model",
-        help=f"name or local folder of a transformers model ({', '.join(LICENCES)}), or open_clip:NAME/PRETRAINED",
-    )
-    parser.add_argument(
-        "--out", type=Path, help="output folder; an existing one is replaced (default: streamseg's folder)"
-    )
-    parser.add_argument("--half", action="store_true", help="compute in float16, for GPUs")
-    parser.add_argument(
-        "--template", default="a photo of {}", help="sentence with {} for the text (default %(default)s)"
-    )
-    parser.add_argument("--licence", help="licence of the weights, as stated by the publisher")
-    args = parser.parse_args()
-    licence = LICENCES.get(args.model, "") if args.licence is None else args.licence
-    folder = args.out if args.out is not None else encoders_folder()
-    try:
-        kind, _, rest = args.model.partition(":")
-        if kind == "open_clip":
-            name, slash, pretrained = rest.partition("/")
-            if not slash:
-                raise ConfigError(f"open_clip models must be open_clip:NAME/PRETRAINED, got {args.model!r}")
-            image, text, tokenizer, fields = from_open_clip(name, pretrained)
-        else:
-            image, text, tokenizer, fields = from_transformers(args.model)
-        with torch.inference_mode():
-            dim = image(torch.zeros(1, 3, fields["image_size"], fields["image_size"])).shape[1]
-        written = export_encoders(
-            image,
-            text,
-            tokenizer,
-            folder,
-            half=args.half,
-            **fields,
-            name=args.model,
-            licence=licence,
-            lowercase=True,
-            embedding_dim=dim,
-            template=args.template,
-        )
-    except (StreamsegError, OSError) as error:
-        print(f"export_text_encoders: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(f"{written.folder}: {written.num_bytes / 1e6:.1f} MB, licence {licence or 'unknown'}")
-    print(
-        "largest difference of an embedding component between ONNX Runtime and torch:"
-        f" images {written.image_difference:.1g}, texts {written.text_difference:.1g}"
-    )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
