@@ -7,20 +7,24 @@ from typing import Any
 
 import av
 import av.error
-import numpy as np
 from av.codec.context import Flags
 from av.container import InputContainer
+from av.stream import Disposition, Stream
 from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
+from streamseg.capture.display import display_matrix, upright
 from streamseg.capture.source import FrameCounter
 from streamseg.errors import SourceError
 from streamseg.structures.arrays import ImageArray
 
-__all__ = ["KeyframeGate", "RgbConverter", "VideoDecoder", "open_video", "start_seconds"]
+__all__ = ["KeyframeGate", "RgbConverter", "VideoDecoder", "open_video", "period_seconds"]
 
 TEXT_FORMATS = frozenset({"tty"})
 """FFmpeg renders any text file as a video of a terminal, which is never intended."""
+
+HIGHEST_FPS = 1000
+"""A higher frame rate is the resolution of a clock."""
 
 
 def open_video(
@@ -42,9 +46,9 @@ def open_video(
     # Tags in an old encoding are no reason to reject a video.
     container = av.open(url, options=dict(options), timeout=timeout_seconds, metadata_errors="replace")
     try:
-        stream = container.streams.best("video")
+        stream = _best_video(container)
         if not isinstance(stream, VideoStream) or container.format.name in TEXT_FORMATS:
-            kinds = ", ".join(sorted({other.type for other in container.streams})) or "nothing"
+            kinds = ", ".join(sorted({_kind(other) for other in container.streams})) or "nothing"
             found = "text" if container.format.name in TEXT_FORMATS else kinds
             raise SourceError(f"{name} contains no video, only {found}; use a video file or a video stream")
         if stream.codec_context is None:
@@ -55,11 +59,24 @@ def open_video(
     return container, stream
 
 
-def start_seconds(stream: VideoStream) -> float | None:
-    """Return the start of the stream's time line in seconds; None if the container does not declare it."""
-    if stream.start_time is None or stream.time_base is None:
-        return None
-    return float(stream.start_time * stream.time_base)
+def _best_video(container: InputContainer) -> Stream | None:
+    """Return FFmpeg's choice among the video streams; cover images are none."""
+    best = container.streams.best("video")
+    if best is None or _kind(best) == "video":
+        return best
+    return next((stream for stream in container.streams.video if _kind(stream) == "video"), None)
+
+
+def _kind(stream: Stream) -> str:
+    return "a cover image" if stream.disposition & Disposition.attached_pic else stream.type
+
+
+def period_seconds(stream: VideoStream) -> float:
+    """Return the nominal frame period in seconds; that of 25 fps if the container declares none."""
+    for rate in (stream.average_rate, stream.guessed_rate):
+        if rate and rate <= HIGHEST_FPS:
+            return float(1 / rate)
+    return 1 / 25
 
 
 class KeyframeGate:
@@ -135,20 +152,30 @@ class VideoDecoder:
 
 
 class RgbConverter:
-    """Converter from decoded frames to upright RGB images, with the correct colour matrix."""
+    """Converter from decoded frames to upright RGB images of square pixels, with the correct colour matrix."""
 
     def __init__(self) -> None:
         # A single scaler for all frames: one scaler per frame makes the process grow.
         self._reformatter = VideoReformatter()
 
-    def convert(self, frame: av.VideoFrame) -> ImageArray:
-        """Return uint8 (H, W, 3) RGB, rotated for display as the container requests."""
+    def convert(self, frame: av.VideoFrame, *, sample_aspect_ratio: float = 1.0) -> ImageArray:
+        """Return uint8 (H, W, 3) RGB, rotated and mirrored for display as the container requests.
+
+        Args:
+            frame: the decoded frame.
+            sample_aspect_ratio: width of a pixel divided by its height. The image is enlarged in one direction, so that
+                its pixels are square.
+        """
         rgb: Any = self._reformatter.reformat(
-            frame, format="rgb24", src_colorspace=_colour_space(frame), threads=1
+            frame,
+            width=round(frame.width * max(sample_aspect_ratio, 1.0)),
+            height=round(frame.height / min(sample_aspect_ratio, 1.0)),
+            format="rgb24",
+            src_colorspace=_colour_space(frame),
+            threads=1,
         ).to_ndarray()
-        # The display matrix counts anticlockwise degrees, as does rot90.
-        quarter_turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(rgb, quarter_turns)) if quarter_turns else rgb
+        matrix = display_matrix(frame)
+        return rgb if matrix is None else upright(rgb, matrix)
 
 
 def _colour_space(frame: av.VideoFrame) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -14,12 +15,15 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from streamseg.config.address import redact, scheme_of
 from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock, parse_prft
-from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video, start_seconds
+from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
+from streamseg.capture.display import sample_aspect_ratio
 from streamseg.capture.pacing import Backlog, Playback
+from streamseg.capture.recording import Recording
 from streamseg.capture.source import Backoff, FrameCounter
+from streamseg.capture.timeline import LiveTimeline, describe_mended
 from streamseg.config import StreamSource
+from streamseg.config.address import redact, scheme_of
 from streamseg.errors import SourceError
 from streamseg.structures.frame import Clock, Frame
 from streamseg.telemetry import DropCounter
@@ -77,9 +81,9 @@ class NetworkStream:
     """Source that delivers the frames of a network camera, and reconnects when the connection is lost.
 
     An FFmpeg read cannot be interrupted. A silent connection therefore ends after `timeout_seconds`, and
-    `stop` takes effect at the next packet or time-out. Presentation times restart with each connection,
-    and the image size may change at any time. A recording served over HTTP is played in real time (in mode
-    every_frame: as fast as it arrives) and has an end.
+    `stop` takes effect at the next packet or time-out. Presentation times continue over connections by the time of
+    arrival, and the image size may change at any time. A recording served over HTTP is played in real time (in
+    mode every_frame: as fast as it arrives) and has an end.
     """
 
     def __init__(self, config: StreamSource) -> None:
@@ -94,6 +98,8 @@ class NetworkStream:
         self._redacted = redact(config.url)
         self._counter = FrameCounter(self.drops, vid_stride=config.vid_stride)
         self._converter = RgbConverter()
+        self._timeline = LiveTimeline()
+        self._recording = Recording(config.id, self._counter)
         self._stopped = threading.Event()
         self._backoff = Backoff()
         self._has_delivered = False
@@ -129,6 +135,11 @@ class NetworkStream:
             if failure is None and self._has_delivered and not self._config.reconnect:
                 return
             self._wait(failure, give_up_at)
+
+    @property
+    def mended(self) -> Counter[str]:
+        """Number of discontinuities of the time stamps that were mended so far, by kind."""
+        return self._timeline.mended + self._recording.mended
 
     def stop(self) -> None:
         """End `frames()`: immediately between two attempts, otherwise at the next packet or time-out."""
@@ -172,12 +183,32 @@ class NetworkStream:
         )
         with closing(container):
             self._is_recording = self._scheme in ("http", "https") and container.duration is not None
-            yield from self._read(container, stream)
+            self._timeline.reconnected()
+            yield from self._play(container, stream) if self._is_recording else self._read(container, stream)
+
+    def _play(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
+        """Yield the frames of a recording, in real time unless every frame is wanted."""
+        decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
+        playback = Playback(self._stopped) if self.is_live else None
+        for timed in self._recording.frames(container, stream, decoder, self._packets(container, stream)):
+            if playback is not None and not playback.wait_until_due(timed.pts_seconds):
+                self.drops.count("capture", "late")
+            else:
+                arrival = _Arrival(None, time.time_ns(), time.monotonic_ns())
+                yield self._frame(
+                    timed.decoded, timed.frame_index, timed.pts_seconds, arrival, sample_aspect_ratio(stream)
+                )
+            if self._stopped.is_set():
+                return
+
+    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
+        for packet in container.demux(stream):
+            if packet.size:
+                self._received_packet(time.monotonic_ns())
+            yield packet
 
     def _read(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
         decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
-        playback = Playback(self._stopped) if self._is_recording and self.is_live else None
-        first_seconds = start_seconds(stream)
         lag, backlog = ArrivalLag(), Backlog()
         arrivals: dict[int | None, _Arrival] = {}
         waiting_since_ns = time.monotonic_ns()
@@ -193,31 +224,43 @@ class NetworkStream:
             waited_seconds = (arrival.monotonic_ns - waiting_since_ns) / NS_PER_SECOND
             for decoded in decoder.decode(packet, arrived_seconds):
                 frame_arrival = arrivals.pop(decoded.pts, arrival)
-                if first_seconds is None:
-                    first_seconds = decoded.time
-                pts_seconds = None if decoded.time is None else decoded.time - (first_seconds or 0.0)
+                pts_seconds = self._time(decoded.time, frame_arrival)
                 index = self._counter.next_index()
                 if index is None:
                     continue
-                if playback is not None:
-                    late = not playback.wait_until_due(pts_seconds)
-                    frame_arrival = _Arrival(None, time.time_ns(), time.monotonic_ns())
-                else:
-                    late = self.is_live and backlog.should_drop(
-                        lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=arrived_seconds
-                    )
-                if late:
+                if self.is_live and backlog.should_drop(
+                    lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=arrived_seconds
+                ):
                     self.drops.count("capture", "late")
                 else:
-                    yield self._frame(decoded, index, pts_seconds, frame_arrival)
+                    yield self._frame(decoded, index, pts_seconds, frame_arrival, sample_aspect_ratio(stream))
             if self._stopped.is_set():
                 return
             waiting_since_ns = time.monotonic_ns()
 
-    def _frame(self, decoded: av.VideoFrame, index: int, pts_seconds: float | None, arrival: _Arrival) -> Frame:
+    def _time(self, stamp_seconds: float | None, arrival: _Arrival) -> float | None:
+        """Return the time of a frame on the source's time line; the first mended stamp is logged."""
+        num_mended = self._timeline.mended.total()
+        seconds = self._timeline.at(stamp_seconds, arrival.monotonic_ns)
+        if not num_mended and self._timeline.mended:
+            logger.warning(
+                "%s: the camera's time stamps are discontinuous (%s), bridged by the time of arrival",
+                self.source_id,
+                describe_mended(self._timeline.mended),
+            )
+        return seconds
+
+    def _frame(
+        self,
+        decoded: av.VideoFrame,
+        index: int,
+        pts_seconds: float | None,
+        arrival: _Arrival,
+        aspect_ratio: float,
+    ) -> Frame:
         captured_ns, clock = self._capture_time(arrival)
         return Frame(
-            image=self._converter.convert(decoded),
+            image=self._converter.convert(decoded, sample_aspect_ratio=aspect_ratio),
             source_id=self.source_id,
             index=index,
             pts_seconds=pts_seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
 
@@ -12,12 +13,14 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from streamseg.config.address import local_path
-from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video, start_seconds
+from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
+from streamseg.capture.display import sample_aspect_ratio
 from streamseg.capture.pacing import Playback
+from streamseg.capture.recording import Recording, TimedFrame
 from streamseg.capture.source import FrameCounter
 from streamseg.capture.truncation import num_missing_bytes
 from streamseg.config import StreamSource
+from streamseg.config.address import local_path
 from streamseg.errors import SourceError
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
@@ -58,6 +61,7 @@ class VideoFile:
         self._converter = RgbConverter()
         self._stopped = threading.Event()
         self._playback = Playback(self._stopped) if self.is_live else None
+        self._recording = Recording(config.id, self._counter, can_wait=not self._path.is_fifo())
         if self._path.is_fifo():
             return  # data read from a pipe for inspection would be lost
         if not self._path.exists():
@@ -79,16 +83,12 @@ class VideoFile:
         Raises:
             SourceError: the file is truncated, can no longer be read, or contains no decodable frame.
         """
-        offset_seconds = 0.0
         while not self._stopped.is_set():
-            num_decoded, end_seconds = 0, offset_seconds
-            with closing(self._decoded_frames()) as decoded_frames:
-                for decoded, pts_seconds in decoded_frames:
+            num_decoded = 0
+            with closing(self._timed_frames()) as timed_frames:
+                for timed, aspect_ratio in timed_frames:
                     num_decoded += 1
-                    if pts_seconds is not None:
-                        pts_seconds += offset_seconds
-                        end_seconds = max(end_seconds, pts_seconds + self._duration_seconds(decoded))
-                    frame = self._frame(decoded, pts_seconds)
+                    frame = self._frame(timed, aspect_ratio)
                     if frame is not None:
                         yield frame
                     if self._stopped.is_set():
@@ -97,47 +97,39 @@ class VideoFile:
                 raise SourceError(f"{self._path}: no frame can be decoded")
             if not self._loop:
                 return
-            offset_seconds = end_seconds
+
+    @property
+    def mended(self) -> Counter[str]:
+        """Number of discontinuities of the time stamps that were mended so far, by kind."""
+        return self._recording.mended
 
     def stop(self) -> None:
         """End `frames()` before its next frame."""
         self._stopped.set()
 
-    def _frame(self, decoded: av.VideoFrame, pts_seconds: float | None) -> Frame | None:
-        """Number a decoded frame, wait until it is due, and convert it; None if it is skipped or dropped."""
-        index = self._counter.next_index()
-        if index is None:
-            return None
-        if self._playback is not None and not self._playback.wait_until_due(pts_seconds):
+    def _frame(self, timed: TimedFrame, aspect_ratio: float) -> Frame | None:
+        """Wait until a frame is due, and convert it; None if it is dropped."""
+        if self._playback is not None and not self._playback.wait_until_due(timed.pts_seconds):
             self.drops.count("capture", "late")
             return None
         received_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         return Frame(
-            image=self._converter.convert(decoded),
+            image=self._converter.convert(timed.decoded, sample_aspect_ratio=aspect_ratio),
             source_id=self.source_id,
-            index=index,
-            pts_seconds=pts_seconds,
+            index=timed.frame_index,
+            pts_seconds=timed.pts_seconds,
             captured_ns=wall_ns,
             clock="arrival",
             received_ns=received_ns,
         )
 
-    def _duration_seconds(self, decoded: av.VideoFrame) -> float:
-        if decoded.duration and decoded.time_base:
-            return float(decoded.duration * decoded.time_base)
-        return 1 / self.fps if self.fps else 0.0
-
-    def _decoded_frames(self) -> Generator[tuple[av.VideoFrame, float | None]]:
-        """Yield the decoded frames of one pass through the file, with their time in seconds from its start."""
+    def _timed_frames(self) -> Generator[tuple[TimedFrame, float]]:
+        """Yield the frames of one pass through the file, with their sample aspect ratio."""
         container, stream = self._open()
         with closing(container):
             decoder = VideoDecoder(stream, self._counter, live=False)
-            first_seconds = start_seconds(stream)
-            for packet in self._packets(container, stream):
-                for decoded in decoder.decode(packet, 0.0):
-                    if first_seconds is None:
-                        first_seconds = decoded.time
-                    yield decoded, None if decoded.time is None else decoded.time - (first_seconds or 0.0)
+            for timed in self._recording.frames(container, stream, decoder, self._packets(container, stream)):
+                yield timed, sample_aspect_ratio(stream)
         if self.num_missing_bytes or decoder.ended_damaged:
             raise SourceError(f"{self._path} {self._truncated()}; the frames before that are intact")
 

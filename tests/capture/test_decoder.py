@@ -5,7 +5,7 @@ import av.error
 import numpy as np
 import pytest
 
-from streamseg.capture.decoder import KeyframeGate, RgbConverter, VideoDecoder, open_video, start_seconds
+from streamseg.capture.decoder import KeyframeGate, RgbConverter, VideoDecoder, open_video, period_seconds
 from streamseg.capture.source import FrameCounter
 from streamseg.errors import SourceError
 from streamseg.telemetry import DropCounter
@@ -17,13 +17,7 @@ class TestOpenVideo:
         container, stream = open_video(str(write_video(tmp_path / "a.mp4", 3)), name="a", options={})
         with closing(container):
             assert stream.type == "video"
-            assert start_seconds(stream) == 0.0
-
-    def test_start_of_the_time_line(self, tmp_path):
-        path = write_video(tmp_path / "a.ts", 3, container_options={"output_ts_offset": "1.4"})
-        container, stream = open_video(str(path), name="a", options={})
-        with closing(container):
-            assert start_seconds(stream) == pytest.approx(1.4)
+            assert period_seconds(stream) == pytest.approx(1 / 25)
 
     def test_messages_use_the_given_name(self, tmp_path):
         path = tmp_path / "secret.txt"
