@@ -12,6 +12,7 @@ window/            windows of `run --show`, in which a click is a prompt
 eval_protocols     registry of the protocols of `eval`; eval_reports measures and lays out each of them
 modes              streamseg's own behaviour or FastSAM's, chosen by name
 segment_job        one run of `segment`, from its flags; fastsam_flags from the flags of the official FastSAM program
+short_lists        coordinates as 520,360
 outputs            files written by `segment`
 recording          MP4 recording of a run
 named_weights      download of official weights named on the command line

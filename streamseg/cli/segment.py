@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from streamseg.cli.fastsam_flags import add_fastsam_flags, has_fastsam_flags, job_from_fastsam_flags
 from streamseg.cli.modes import FORMER_NAMES, MODE_NAMES, open_mode
 from streamseg.cli.segment_job import job_from_flags
+from streamseg.cli.short_lists import expand_list, expand_rows
 from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import EverythingPrompt, TextPrompt
 
@@ -24,15 +25,32 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the subcommand `segment`."""
     parser = subparsers.add_parser(
         "segment",
+        aliases=["predict", "track"],
         help="segment an image, a folder or a video",
         description="Write an overlay of each image (PNG) or of the video (MP4), and instances.json: COCO results with"
-        " compressed run lengths. Without points, boxes and texts, all objects are selected.",
+        " compressed run lengths. Without points, boxes and texts, all objects are selected."
+        " Objects of a video have track ids, also under the names predict and track; for cameras and streams use run.",
     )
     parser.add_argument("input", metavar="INPUT", nargs="?", help="image, folder, glob pattern or video file")
     parser.add_argument("--out", type=Path, help="folder for the results (default out)")
-    parser.add_argument("--points", metavar="JSON", help="[[x, y], ...] of one object, or a list of such lists")
-    parser.add_argument("--labels", metavar="JSON", help="[1, 0, ...]: 1 foreground, 0 background; one per point")
-    parser.add_argument("--boxes", metavar="JSON", help="[[x0, y0, x1, y1], ...]: one object each")
+    parser.add_argument(
+        "--points",
+        type=expand_rows(2),
+        metavar="X,Y",
+        help="520,360 or '520,360 600,400': points of one object; or JSON: [[x, y], ...], or a list of such lists",
+    )
+    parser.add_argument(
+        "--labels",
+        type=expand_list,
+        metavar="1,0",
+        help="1 foreground, 0 background; one per point; or JSON [1, 0, ...]",
+    )
+    parser.add_argument(
+        "--boxes",
+        type=expand_rows(4),
+        metavar="X0,Y0,X1,Y1",
+        help="10,20,200,300: one object each; or JSON: [[x0, y0, x1, y1], ...]",
+    )
     parser.add_argument(
         "--text",
         action="append",

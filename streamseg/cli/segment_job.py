@@ -71,8 +71,8 @@ def parse_prompts(
     if points is None and labels is not None:
         raise DataError("--labels needs --points")
     if points is not None:
-        groups = _json("--points", points, '[[x, y], ...], e.g. "[[520, 360]]"')
-        label_groups = _json("--labels", labels, "[1, 0, ...], one per point") if labels is not None else None
+        groups = _json("--points", points, 'x,y as in 520,360, or [[x, y], ...] as in "[[520, 360]]"')
+        label_groups = _json("--labels", labels, "1,0 or [1, 0, ...], one per point") if labels is not None else None
         if _depth(groups) == 2:
             groups, label_groups = [groups], None if label_groups is None else [label_groups]
         if _depth(groups) != 3:
@@ -84,7 +84,7 @@ def parse_prompts(
             coordinates = tuple(tuple(float(value) for value in point) for point in group)
             prompts.append(PointPrompt(f"point{number}", coordinates, tuple(group_labels)))  # type: ignore[arg-type]
     if boxes is not None:
-        listed = _json("--boxes", boxes, '[[x0, y0, x1, y1], ...], e.g. "[[10, 20, 200, 300]]"')
+        listed = _json("--boxes", boxes, 'x0,y0,x1,y1 as in 10,20,200,300, or [[x0, y0, x1, y1], ...]')
         if _depth(listed) == 1:
             listed = [listed]
         if _depth(listed) != 2:
