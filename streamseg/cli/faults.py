@@ -10,6 +10,7 @@ import traceback
 import zipfile
 import zlib
 
+from streamseg.cli.extras import explain_missing
 from streamseg.errors import StreamsegError
 
 __all__ = ["DEBUG_VARIABLE", "explain", "is_debugging", "report_line"]
@@ -48,6 +49,8 @@ def explain(error: BaseException) -> str | None:
     """
     if isinstance(error, StreamsegError):
         return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return explain_missing(error)
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | ValueError) and _MEMORY.search(str(error)) is not None
     ):
