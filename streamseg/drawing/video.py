@@ -15,8 +15,12 @@ from streamseg.structures.arrays import ImageArray
 
 __all__ = ["VideoWriter"]
 
-TIME_BASE = Fraction(1, 90_000)
-"""Time base in seconds: the clock of RTP and MPEG, fine enough for any frame rate."""
+TIME_BASE = Fraction(1, 30_000)
+"""Time base in seconds: exact for the usual frame rates, including 30000/1001, and coarse enough for gaps of hours."""
+
+LONGEST_STEP_TICKS = 2**31 - 30_000
+"""Maximum time between two frames, one second less than MP4's limit of 19.9 hours.
+In longer gaps, the last frame is repeated."""
 
 
 class VideoWriter:
@@ -42,6 +46,7 @@ class VideoWriter:
         self._last_ticks = -1
         self._first_seconds: float | None = None
         self._stream: VideoStream | None = None
+        self._last_frame: av.VideoFrame | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(str(self._partial), "w", format="mp4")
@@ -62,12 +67,13 @@ class VideoWriter:
             self._stream = self._open_stream(image.shape[0], image.shape[1])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(width=self._stream.width, height=self._stream.height, format="yuv420p")
-        frame.pts = self._ticks(seconds)
-        frame.time_base = TIME_BASE
-        try:
-            self._container.mux(self._stream.encode(frame))
-        except OSError as error:
-            raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
+        last_ticks = self._last_ticks
+        ticks = self._ticks(seconds)
+        while self._last_frame is not None and ticks - last_ticks > LONGEST_STEP_TICKS:
+            last_ticks += LONGEST_STEP_TICKS
+            self._encode(self._stream, self._last_frame, last_ticks)
+        self._encode(self._stream, frame, ticks)
+        self._last_frame = frame
         self.num_frames += 1
 
     def close(self) -> None:
@@ -96,6 +102,13 @@ class VideoWriter:
         else:
             self.discard()
 
+    def _encode(self, stream: VideoStream, frame: av.VideoFrame, ticks: int) -> None:
+        frame.pts, frame.time_base = ticks, TIME_BASE
+        try:
+            self._container.mux(stream.encode(frame))
+        except OSError as error:
+            raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
+
     def _open_stream(self, height: int, width: int) -> VideoStream:
         stream = self._container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1001))
         assert isinstance(stream, VideoStream)
@@ -104,7 +117,8 @@ class VideoWriter:
         stream.pix_fmt = "yuv420p"
         stream.time_base = TIME_BASE
         stream.codec_context.time_base = TIME_BASE
-        stream.options = {"crf": str(self._quality), "preset": "veryfast"}
+        # B-frames are delayed by frames, and MP4 limits this delay to 2**28 ticks: less than the gaps of a recording.
+        stream.options = {"crf": str(self._quality), "preset": "veryfast", "bf": "0"}
         return stream
 
     def _ticks(self, seconds: float | None) -> int:

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -54,6 +55,31 @@ def test_irregular_clocks_lose_no_frame(tmp_path, seconds):
     times, _, _ = read(tmp_path / "a.mp4")
     assert len(times) == len(seconds)
     assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        pytest.param((0.0, 0.1, 32401.0, 32401.1), (0.0, 0.1, 32401.0, 32401.1), id="gap of 9 hours"),
+        pytest.param((0.0, 1e5, 1e5 + 1), (0.0, 71581.788, 1e5, 1e5 + 1), id="28 hours: repeated"),
+    ],
+)
+def test_gaps_of_hours(tmp_path, seconds, expected):
+    with VideoWriter(tmp_path / "a.mp4", fps=10) as writer:
+        for level, one in enumerate(seconds):
+            writer.write(uniform_image(40 * level + 40), seconds=one)
+    assert writer.num_frames == len(seconds)
+    times, levels, _ = read(tmp_path / "a.mp4")
+    assert times == pytest.approx(expected, abs=0.001)
+    assert levels == sorted(levels)
+
+
+def test_frame_rate_of_television_is_exact(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", fps=30000 / 1001) as writer:
+        for number in range(31):
+            writer.write(uniform_image(60), seconds=number * 1001 / 30000)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert container.streams.video[0].average_rate == Fraction(30000, 1001)
 
 
 def test_other_sizes_are_scaled_and_odd_sizes_become_even(tmp_path):
