@@ -60,8 +60,11 @@ def examine() -> list[Finding]:
         _module("onnx", needed="to export networks, and for ONNX Runtime on the CPU"),
         _module("pycocotools", optional="pip install 'streamseg[train,eval]' to train and evaluate"),
         _module("matplotlib", optional="pip install 'streamseg[eval]' to plot"),
+        _module("aiohttp", optional="pip install 'streamseg[viewer]' for the page"),
+        _module("tokenizers", optional="pip install 'streamseg[text]' for text prompts"),
         _default_weights(),
         _official_weights(),
+        _configurations(),
     ]
 
 
@@ -143,6 +146,17 @@ def _official_weights() -> Finding:
     if not cached:
         return Finding("official weights", "absent", "optional: `streamseg weights get FastSAM-s` downloads them")
     return Finding("official weights", "ok", ", ".join(cached))
+
+
+def _configurations() -> Finding:
+    try:
+        from streamseg.config.included import included_configs
+    except (ImportError, OSError) as error:
+        return Finding("configurations", "broken", str(error).splitlines()[0])
+    included = included_configs()
+    if not included:
+        return Finding("configurations", "broken", "assets/configs is empty; reinstall streamseg")
+    return Finding("configurations", "ok", f"{', '.join(included)} in {next(iter(included.values())).parent}")
 
 
 if __name__ == "__main__":

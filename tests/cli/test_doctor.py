@@ -17,3 +17,10 @@ def test_report_has_one_line_per_finding(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("streamseg ")
     assert len(lines) == 1 + len(doctor.examine())
+
+
+def test_included_configurations_are_listed_with_their_folder():
+    finding = next(finding for finding in doctor.examine() if finding.name == "configurations")
+    assert finding.state == "ok"
+    assert "demo, robot, rtsp" in finding.remark
+    assert finding.remark.endswith("configs")
