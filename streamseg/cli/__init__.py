@@ -7,6 +7,7 @@ logs               log records as text or JSON
 signals            SIGTERM and SIGHUP as exceptions
 completion         completion script for a shell
 run_arguments      configuration file, sources and settings of run, demo and check-config
+config_checks      checks of a configuration against this machine
 terminal           progress bars, status line, tables
 window/            windows of `run --show`, in which a click is a prompt
 eval_protocols     registry of the protocols of `eval`; eval_reports measures and lays out each of them

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
-from streamseg.cli.modes import open_mode
-from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
+from streamseg.cli.config_checks import find_notices, find_problems
+from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments, network_sets, split_inputs
+from streamseg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
 
@@ -15,7 +17,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "check-config",
         help="print the effective configuration, or every mistake in it",
-        description="Print the complete configuration as YAML, with the defaults filled in; or one line per mistake.",
+        description="Print the complete configuration as YAML, with the defaults filled in; or one line per mistake:"
+        " invalid keys and values, missing files and weights, endpoints that other machines could reach. Cameras and"
+        " streams are not tried.",
     )
     add_config_arguments(parser)
     parser.set_defaults(command=run)
@@ -25,8 +29,18 @@ def run(args: argparse.Namespace) -> int:
     """Print the effective configuration; the ConfigError of an invalid one names every mistake."""
     import yaml
 
+    from streamseg.config import load_valid_part
+
+    path, sources = split_inputs(args)
+    config, problems = load_valid_part(path, sets=[*args.sets, *network_sets(args)], sources=sources)
+    if config is not None:
+        problems = problems + find_problems(config)
+    if problems:
+        prefix = f"{path}: " if path is not None else ""
+        raise ConfigError("\n".join(line if line.startswith(prefix) else prefix + line for line in problems))
     config = config_from_arguments(args)
-    open_mode(config.mode).prompt_matcher(mask_scale=config.publish.mask_scale)  # a mode may have limits of its own
+    for notice in find_notices(config):
+        print(f"note: {notice}", file=sys.stderr)
     named = config.model_copy(update={"sources": config.named_sources()})
     print(yaml.safe_dump(named.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     return 0

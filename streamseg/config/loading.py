@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import reprlib
@@ -18,7 +19,10 @@ from streamseg.config.sources import ADDRESS_FAULT, SourceConfig, parse_source
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
 
-__all__ = ["load_config"]
+__all__ = ["load_config", "load_valid_part"]
+
+MAX_ROUNDS = 20
+"""Maximum number of times that invalid keys are removed: removing some can invalidate others."""
 
 
 def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()) -> Config:
@@ -29,6 +33,86 @@ def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sou
     Raises:
         ConfigError: the file is missing or not YAML, or a value is invalid; one line per error.
     """
+    values = _read_values(path, sets, sources)
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        prefix = f"{path}: " if path is not None else ""
+        raise ConfigError("\n".join(prefix + line for line in _explain(error))) from error
+
+
+def load_valid_part(
+    path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()
+) -> tuple[Config | None, list[str]]:
+    """Return the valid part of a configuration, and one line per mistake, in order to check everything at once.
+
+    The arguments are those of `load_config`. The configuration is None if nothing can be read.
+    """
+    try:
+        values = _read_values(path, sets, sources)
+    except ConfigError as error:
+        return None, str(error).splitlines()
+    problems: list[str] = []
+    for _ in range(MAX_ROUNDS):
+        try:
+            return Config.model_validate(values), problems
+        except ValidationError as error:
+            problems += [line for line in _explain(error) if line not in problems]
+            values = _without(values, [fault["loc"] for fault in error.errors() if not _is_consequence(fault)])
+    return None, problems
+
+
+def _is_consequence(fault: Mapping[str, Any]) -> bool:
+    """Return whether other errors explain this one: pydantic counts only the valid items of a list."""
+    return fault["type"] == "too_short" and bool(fault["input"])
+
+
+def _without(values: dict[str, Any], locations: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
+    """Return a copy without the keys and list items at the locations of validation errors.
+
+    Without a missing key, its section is removed; for a contradiction between sections, the ids and prompts are.
+    """
+    values = copy.deepcopy(values)
+    removed: list[tuple[Any, int | str]] = []
+    for location in locations:
+        steps = [part for part in location if part not in _TAGS]
+        if not steps:
+            for key in ("prompts", "prompting"):
+                values.pop(key, None)
+            sources = values.get("sources")
+            for source in sources if isinstance(sources, list) else ():
+                if isinstance(source, dict):
+                    source.pop("id", None)
+            continue
+        container: Any = values  # a dict, a list or a value
+        target: tuple[Any, int | str] = (values, steps[0])
+        for step in steps:
+            is_item = isinstance(container, list) and isinstance(step, int) and step < len(container)
+            if not is_item and not (isinstance(container, dict) and step in container):
+                break
+            target = (container, step)
+            container = container[step]
+        removed.append(target)
+    for container, step in removed:
+        container[step] = _REMOVED
+    cleaned: dict[str, Any] = _without_removed(values)
+    return cleaned
+
+
+_REMOVED = object()
+
+
+def _without_removed(value: Any) -> Any:
+    """Return a copy of nested lists and dicts without the marked items."""
+    if isinstance(value, dict):
+        return {key: _without_removed(item) for key, item in value.items() if item is not _REMOVED}
+    if isinstance(value, list):
+        return [_without_removed(item) for item in value if item is not _REMOVED]
+    return value
+
+
+def _read_values(path: str | Path | None, sets: Sequence[str], sources: Sequence[str]) -> dict[str, Any]:
+    """Return the keys and values of a file, with sources and settings applied."""
     values: Any = {}
     if path is not None:
         values = parse_yaml(read_config_text(path, "configuration"), str(path))
@@ -39,11 +123,8 @@ def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sou
         values = {**values, "sources": [parse_source(text).model_dump() for text in sources]}
     for setting in sets:
         _apply(values, setting)
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        prefix = f"{path}: " if path is not None else ""
-        raise ConfigError("\n".join(prefix + line for line in _explain(error))) from error
+    checked: dict[str, Any] = values
+    return checked
 
 
 def _apply(values: dict[str, Any], setting: str) -> None:
@@ -73,8 +154,8 @@ def _explain(error: ValidationError) -> list[str]:
     """Return one line per validation error."""
     lines = []
     for problem in error.errors():
-        if problem["type"] == "too_short" and problem["input"]:
-            continue  # pydantic counts only valid items; the invalid ones have lines of their own
+        if _is_consequence(problem):
+            continue
         path = ".".join(str(part) for part in problem["loc"] if part not in _TAGS) or "configuration"
         if problem["type"] == "extra_forbidden":
             known = _known_keys(problem["loc"][:-1])

@@ -11,7 +11,7 @@ import zmq
 
 from streamseg.errors import PublishError
 
-__all__ = ["Context", "Socket", "bind", "connect", "open_socket"]
+__all__ = ["Context", "Socket", "bind", "check_endpoint", "connect", "is_public", "open_socket"]
 
 Context = zmq.Context[Any]
 Socket = zmq.Socket[bytes]
@@ -58,12 +58,7 @@ def bind(socket: Socket, endpoint: str, *, allow_public: bool) -> str:
             `allow_public`. The socket is closed.
     """
     try:
-        host = _check(endpoint)
-        if host is not None and not allow_public and not _is_loopback(host):
-            raise PublishError(
-                f"{endpoint} is reachable from other machines, without encryption; bind to 127.0.0.1 or ipc://,"
-                " or set allow_public"
-            )
+        host = check_endpoint(endpoint, allow_public=allow_public)
         if endpoint.startswith("ipc://") and _is_served(endpoint.removeprefix("ipc://")):
             raise PublishError(f"cannot bind {endpoint}: it is in use; choose another path")
         if host is not None and host.startswith("["):
@@ -101,6 +96,27 @@ def connect(socket: Socket, endpoint: str) -> None:
     except PublishError:
         socket.close(linger=0)
         raise
+
+
+def check_endpoint(endpoint: str, *, allow_public: bool) -> str | None:
+    """Return the host of a TCP endpoint to bind, or None for the local transports.
+
+    Raises:
+        PublishError: the endpoint is invalid, or reachable from other machines without `allow_public`.
+    """
+    host = _check(endpoint)
+    if not allow_public and is_public(endpoint):
+        raise PublishError(
+            f"{endpoint} is reachable from other machines, without encryption; bind to 127.0.0.1 or ipc://,"
+            " or set allow_public"
+        )
+    return host
+
+
+def is_public(endpoint: str) -> bool:
+    """Return whether other machines can reach a valid endpoint."""
+    host = _check(endpoint)
+    return host is not None and not _is_loopback(host)
 
 
 def _check(endpoint: str) -> str | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, PublishError
 
-__all__ = ["Access", "check_token", "is_loopback", "new_token"]
+__all__ = ["Access", "check_host", "check_token", "is_loopback", "new_token"]
 
 LOOPBACK_NAME: Final = "localhost"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -37,6 +37,19 @@ def is_loopback(host: str) -> bool:
     """Return whether a server that listens on this host can be reached only from this machine."""
     address = _address(host)
     return host == LOOPBACK_NAME if address is None else address.is_loopback
+
+
+def check_host(host: str, *, allow_public: bool) -> None:
+    """Check that a page on this host is meant to be reachable.
+
+    Raises:
+        PublishError: other machines can reach it, without `allow_public`.
+    """
+    if not allow_public and not is_loopback(host):
+        raise PublishError(
+            f"a page at {host} can be reached from other machines, without encryption: use 127.0.0.1,"
+            " or set viewer.allow_public"
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from streamseg.config import ViewerConfig
 from streamseg.errors import ConfigError, PublishError
 from streamseg.pipeline import FrameResult
 from streamseg.resources import Resource
-from streamseg.viewer.access import Access, check_token, is_loopback, new_token
+from streamseg.viewer.access import Access, check_host, check_token, new_token
 from streamseg.viewer.hub import Hub, Run
 
 __all__ = ["TOKEN_VARIABLE", "Viewer"]
@@ -176,11 +176,7 @@ class Viewer(Resource):
 
 def _listen(config: ViewerConfig) -> socket.socket:
     """Open a socket that listens on the configured host and port."""
-    if not config.allow_public and not is_loopback(config.host):
-        raise PublishError(
-            f"a page at {config.host} can be reached from other machines, without encryption: use 127.0.0.1,"
-            " or set viewer.allow_public"
-        )
+    check_host(config.host, allow_public=config.allow_public)
     where = f"cannot serve the page at {config.host} port {config.port}"
     try:
         # `localhost` exists in IPv4 and IPv6, and every browser tries IPv4.

@@ -11,7 +11,7 @@ from streamseg.paths import weights_folder
 from streamseg.weights.catalogue import CATALOGUE, OfficialWeights, edition_at, find_official, suggest_names
 from streamseg.weights.download import Progress, download
 
-__all__ = ["cached_weights_path", "fetch_official", "resolve_weights"]
+__all__ = ["cached_weights_path", "fetch_official", "find_weights", "resolve_weights"]
 
 _logger = logging.getLogger(__name__)
 
@@ -54,12 +54,22 @@ def resolve_weights(
     Raises:
         WeightsError: there is no such file or name, or the download fails; the message suggests a solution.
     """
+    found = find_weights(source, catalogue)
+    return fetch_official(found, progress=progress) if isinstance(found, OfficialWeights) else found
+
+
+def find_weights(source: str | Path, catalogue: Sequence[OfficialWeights] = CATALOGUE) -> Path | OfficialWeights:
+    """Return the file at a path, or the entry of a name of the catalogue, without downloading it.
+
+    Raises:
+        WeightsError: there is no such file or name; the message suggests a solution.
+    """
     path = Path(source)
     if path.is_file():
         return path
     entry = find_official(path.name, catalogue)
     if entry is not None and str(source) == path.name:
-        return fetch_official(entry, progress=progress)
+        return entry
     if entry is not None:
         raise WeightsError(
             f"no weights at {path}; run `streamseg weights get {entry.name}` and use --weights {entry.name}, "

@@ -201,7 +201,7 @@ def test_each_source_has_its_own_video(tmp_path: Path):
 
 def test_check_config_prints_the_effective_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "config.yaml"
-    path.write_text("sources: [{type: stream, url: a.mp4}]\nbatching: {max_batch: 3}\n")
+    path.write_text("sources: [{type: stream, url: 'rtsp://127.0.0.1/a'}]\nbatching: {max_batch: 3}\n")
     assert call("check-config", str(path), "--set", "segmentation.conf=0.5") == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["sources"][0]["id"] == "stream0"

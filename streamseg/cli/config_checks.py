@@ -1,0 +1,129 @@
+"""Checks of a configuration against this machine, without starting anything: files, weights, endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamseg.errors import ConfigError, StreamsegError
+
+if TYPE_CHECKING:
+    from streamseg.config import Config
+
+__all__ = ["find_notices", "find_problems"]
+
+
+def find_problems(config: Config) -> list[str]:
+    """Return one line for each reason why a run of the configuration would not start; empty if there is none.
+
+    Cameras, network streams and downloads are not tried.
+    """
+    lines = []
+    for key, check in _checks(config):
+        try:
+            check()
+        except (StreamsegError, OSError) as error:
+            lines.append(f"{key}: {' '.join(str(error).split())}")
+    return lines
+
+
+def find_notices(config: Config) -> list[str]:
+    """Return one line for each effect of a valid configuration that its author may not expect."""
+    from streamseg.publish.endpoints import is_public
+    from streamseg.viewer.access import is_loopback
+    from streamseg.weights.resolve import cached_weights_path, find_weights
+
+    lines = [
+        f"publish.{key}: {endpoint} is reachable from other machines, without encryption (allow_public)"
+        for key, endpoint in _endpoints(config)
+        if is_public(endpoint)
+    ]
+    if config.viewer.enabled and not is_loopback(config.viewer.host):
+        lines.append(f"viewer.host: {config.viewer.host} is reachable from other machines, without encryption")
+    weights = config.segmentation.weights
+    if weights != "default" and not weights.endswith(".onnx"):
+        found = find_weights(weights)
+        if not isinstance(found, Path) and not cached_weights_path(found).is_file():
+            lines.append(f"segmentation.weights: {found.name} will be downloaded when it is first used")
+    return lines
+
+
+def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield the key that a check is about, and the check, which raises StreamsegError or OSError."""
+    from streamseg.capture import open_source
+    from streamseg.cli.modes import open_mode
+    from streamseg.prompting import prompts_from_config
+    from streamseg.publish.endpoints import check_endpoint
+    from streamseg.runtime.prompt_file import PromptFile
+
+    for position, source in enumerate(config.named_sources()):
+        yield f"sources.{position}", lambda source=source: open_source(source)  # type: ignore[misc]
+    yield "segmentation.weights", lambda: _check_weights(config.segmentation.weights)
+    yield "mode", lambda: open_mode(config.mode).prompt_matcher(mask_scale=config.publish.mask_scale)
+    yield "prompts", lambda: prompts_from_config(config.prompts)
+    if any(prompt.text is not None for prompt in config.prompts):
+        yield "text.encoders", lambda: _check_encoders(config.text.encoders)
+    for key, endpoint in _endpoints(config):
+        yield (
+            f"publish.{key}",
+            lambda endpoint=endpoint: check_endpoint(endpoint, allow_public=config.publish.allow_public),  # type: ignore[misc]
+        )
+    yield "publish", lambda: _check_endpoints(config)
+    if config.viewer.enabled:
+        yield "viewer", lambda: _check_viewer(config)
+    if config.output.prompts is not None:
+        yield "output.prompts", PromptFile(config.output.prompts).load
+    for key in ("video", "messages", "prompts"):
+        path = getattr(config.output, key)
+        if path is not None:
+            yield f"output.{key}", lambda path=path: _check_output(Path(path))  # type: ignore[misc]
+
+
+def _endpoints(config: Config) -> list[tuple[str, str]]:
+    """Return the keys and values of the endpoints that are not off."""
+    keys = ("endpoint", "single_endpoint", "control_endpoint")
+    values = [(key, getattr(config.publish, key)) for key in keys]
+    return [(key, value) for key, value in values if value is not None]
+
+
+def _check_weights(weights: str) -> None:
+    from streamseg.weights.resolve import find_weights
+
+    if weights != "default":
+        find_weights(weights)
+
+
+def _check_encoders(encoders: str) -> None:
+    from streamseg.text.description import EncodersDescription
+    from streamseg.text.encoders import encoders_folder
+
+    folder = encoders_folder(encoders)
+    for name in EncodersDescription.read(folder).sha256:
+        (folder / name).stat()
+
+
+def _check_endpoints(config: Config) -> None:
+    if config.publish.endpoint is None and config.publish.single_endpoint is not None:
+        raise ConfigError("single_endpoint requires endpoint; set both or neither")
+    fixed: dict[str, str] = {}
+    for key, endpoint in _endpoints(config):
+        if not endpoint.endswith((":0", ":*")) and fixed.setdefault(endpoint, key) != key:
+            raise ConfigError(f"{key} and {fixed[endpoint]} are both {endpoint}; choose different ports")
+
+
+def _check_viewer(config: Config) -> None:
+    from streamseg.viewer.access import check_host
+
+    check_host(config.viewer.host, allow_public=config.viewer.allow_public)
+    if find_spec("aiohttp") is None:
+        raise ConfigError("the page needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'")
+
+
+def _check_output(path: Path) -> None:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the path of a file")
+    parent = next(folder for folder in (path.parent, *path.parent.parents) if folder.exists())
+    if not parent.is_dir():
+        raise ConfigError(f"{parent} is not a folder; choose another path than {path}")
