@@ -144,35 +144,3 @@ def test_rgb_of_every_pixel_format(pixel_format):
     decoded = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
     rgb = RgbConverter().convert(decoded)
     np.testing.assert_allclose(rgb[20, [10, 80]], [[60] * 3, [200] * 3], atol=4)
-
-
-def rotated_video(path, degrees):
-    """Write a video with a rotated display matrix, by replacing the nine numbers in its track header."""
-    image = np.zeros((96, 128, 3), np.uint8)
-    image[:48, :64] = 200  # the encoded image is bright at its upper left
-    write_video(path, images=[image] * 3)
-    content = bytearray(path.read_bytes())
-    matrix = content.index(b"tkhd") + 4 + 40
-    one = 0x00010000
-    a, b = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
-    values = (a, b, 0, -b, a, 0, 0, 0, 0x40000000)
-    content[matrix : matrix + 36] = b"".join(value.to_bytes(4, signed=True) for value in values)
-    path.write_bytes(content)
-    return path
-
-
-@pytest.mark.parametrize(
-    ("degrees", "size", "bright"),
-    [
-        pytest.param(90, (128, 96), (slice(0, 50), slice(60, 96)), id="clockwise: bright at the upper right"),
-        pytest.param(180, (96, 128), (slice(60, 96), slice(80, 128)), id="upside down: lower right"),
-        pytest.param(270, (128, 96), (slice(80, 128), slice(0, 40)), id="anticlockwise: lower left"),
-    ],
-)
-def test_rotated_video_is_converted_upright(tmp_path, degrees, size, bright):
-    container, stream = open_video(str(rotated_video(tmp_path / "phone.mp4", degrees)), name="video", options={})
-    with closing(container):
-        rgb = RgbConverter().convert(next(container.decode(stream)))
-    assert rgb.shape == (*size, 3)
-    assert rgb[bright].mean() > 180
-    assert rgb.mean() == pytest.approx(50, abs=6)

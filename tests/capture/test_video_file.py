@@ -245,6 +245,43 @@ def test_audio_only(tmp_path):
         source_of(path)
 
 
+def write_with_cover(path, *, video):
+    """Write audio with a large cover image, and with a video if `video`."""
+    import av
+    import numpy as np
+    from av.stream import Disposition
+
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream("libmp3lame", rate=44100)
+        audio.layout = "mono"
+        cover = container.add_stream("png")
+        cover.width, cover.height, cover.pix_fmt = 640, 480, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        streams = [(cover, np.zeros((480, 640, 3), np.uint8))]
+        if video:
+            stream = container.add_stream("libx264", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            streams.append((stream, np.zeros((48, 64, 3), np.uint8)))
+        for stream, image in streams:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = 0
+            container.mux([*stream.encode(frame), *stream.encode()])
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4410), np.float32), format="fltp", layout="mono")
+        frame.rate = 44100
+        container.mux([*audio.encode(frame), *audio.encode()])
+    return path
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "song.mp4"])
+def test_cover_image_is_no_video(tmp_path, name):
+    with pytest.raises(SourceError, match="contains no video, only a cover image, audio; use a video"):
+        source_of(write_with_cover(tmp_path / name, video=False))
+
+
+def test_video_beside_a_cover_image(tmp_path):
+    assert [frame.size for frame in source_of(write_with_cover(tmp_path / "a.mp4", video=True)).frames()] == [(48, 64)]
+
+
 def test_file_deleted_before_it_is_read(tmp_path):
     path = write_video(tmp_path / "a.mp4", 3)
     source = source_of(path)
