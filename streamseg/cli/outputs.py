@@ -137,9 +137,11 @@ class Outputs:
 def coco_results(message: Message, image_id: int, file_name: str) -> list[dict[str, Any]]:
     """Return the objects as COCO results: xywh boxes, and compressed RLE of full-size masks.
 
-    `track_id`, `prompt_ids` and `file_name` are additional keys, which COCO readers ignore.
+    `track_id`, `prompt_ids`, `file_name` and, in a video, `timestamp_seconds` (since its first frame) are additional
+    keys, which COCO readers ignore.
     """
     results = []
+    time = {} if message.pts_seconds is None else {"timestamp_seconds": round(message.pts_seconds, 6)}
     for one in message.objects:
         x0, y0, x1, y1 = one.box
         results.append(
@@ -153,6 +155,7 @@ def coco_results(message: Message, image_id: int, file_name: str) -> list[dict[s
                 "track_id": one.track_id,
                 "prompt_ids": list(one.prompt_ids),
                 "file_name": file_name,
+                **time,
             }
         )
     return results

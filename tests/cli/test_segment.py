@@ -119,7 +119,9 @@ def test_video_gives_a_video(segment, tmp_path):
     code, out = segment(write_video(tmp_path / "clip.mp4", 6))
     assert code == 0
     assert sorted(path.name for path in out.iterdir()) == ["clip.mp4", "instances.json"]
-    assert {one["image_id"] for one in json.loads((out / "instances.json").read_text())} <= set(range(6))
+    results = json.loads((out / "instances.json").read_text())
+    assert {one["image_id"] for one in results} <= set(range(6))
+    assert [one["timestamp_seconds"] for one in results] == pytest.approx([one["image_id"] / 25 for one in results])
 
 
 def test_folder_gives_an_overlay_per_image_without_name_collisions(segment, tmp_path):
