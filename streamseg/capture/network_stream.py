@@ -244,7 +244,7 @@ class NetworkStream:
         seconds = self._timeline.at(stamp_seconds, arrival.monotonic_ns)
         if not num_mended and self._timeline.mended:
             logger.warning(
-                "%s: the camera's time stamps are discontinuous (%s), bridged by the time of arrival",
+                "%s: %s by the time of arrival; further ones are not logged",
                 self.source_id,
                 describe_mended(self._timeline.mended),
             )

@@ -83,7 +83,7 @@ class Recording:
         yield from _numbered(timeline.end())
         mended = self.mended - before
         if mended:
-            logger.warning("%s: time stamps were mended: %s", self._source_id, describe_mended(mended))
+            logger.warning("%s: %s", self._source_id, describe_mended(mended))
         if failure is not None:
             raise failure
 

@@ -221,8 +221,10 @@ class LiveTimeline:
 
 
 def describe_mended(mended: Counter[str]) -> str:
-    """Return the counts as text, "2 outliers, 1 restart"; "" if nothing was mended."""
-    return ", ".join(f"{num} {kind}{'s' if num > 1 and kind != 'reordered' else ''}" for kind, num in mended.items())
+    """Return the counts as text: "3 discontinuities of the time stamps mended (outlier 2, restart 1)"."""
+    kinds = ", ".join(f"{kind} {num}" for kind, num in sorted(mended.items()))
+    noun = "discontinuity" if mended.total() == 1 else "discontinuities"
+    return f"{mended.total()} {noun} of the time stamps mended ({kinds})"
 
 
 def _faults(frames: list[_Held[T]]) -> tuple[int, int]:

@@ -151,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment the input. On failure, nothing is written to the output folder."""
     from streamseg.capture import open_source
     from streamseg.capture.images import ImageFiles
+    from streamseg.capture.timeline import describe_mended
     from streamseg.capture.video_file import VideoFile
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.outputs import Outputs
@@ -211,6 +212,8 @@ def run(args: argparse.Namespace) -> int:
         if not outputs.num_frames:
             raise DataError(f"{job.source} has no frames")
     print(f"{outputs.num_frames} frames, {outputs.num_instances} instances -> {', '.join(map(str, outputs.files()))}")
+    if isinstance(source, VideoFile) and source.mended:
+        print(describe_mended(source.mended))
     for prompt in job.prompts:
         if prompt.prompt_id in unmatched and not isinstance(prompt, EverythingPrompt):
             print(f"{prompt.prompt_id}: no matching object in some frames")

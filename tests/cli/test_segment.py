@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -122,6 +123,17 @@ def test_video_gives_a_video(segment, tmp_path):
     results = json.loads((out / "instances.json").read_text())
     assert {one["image_id"] for one in results} <= set(range(6))
     assert [one["timestamp_seconds"] for one in results] == pytest.approx([one["image_id"] / 25 for one in results])
+
+
+@pytest.mark.slow
+def test_joined_recordings_give_one_time_line(segment, tmp_path, capsys):
+    path = write_video(tmp_path / "clip.ts", 10)
+    path.write_bytes(path.read_bytes() * 2)
+    code, out = segment(path)
+    assert code == 0
+    with av.open(str(out / "clip.mp4")) as container:
+        assert container.duration / 1e6 == pytest.approx(20 / 25, abs=1 / 25)
+    assert "1 discontinuity of the time stamps mended (restart 1)" in capsys.readouterr().out
 
 
 def test_folder_gives_an_overlay_per_image_without_name_collisions(segment, tmp_path):
