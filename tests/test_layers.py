@@ -11,9 +11,10 @@ import pytest
 from tests.support.paths import PACKAGE
 
 ORDER = (
-    "errors < structures < geometry, config, rle, telemetry, paths, resources"
-    " < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines < segmentation, text"
-    " < pipeline < publish < runtime < training, evaluation, drawing < fastsam < viewer < cli, compat < __main__"
+    "errors < structures < geometry, config, rle, telemetry, paths, resources, imaging"
+    " < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
+    " < segmentation, text < pipeline < publish < runtime < training, evaluation < fastsam < viewer"
+    " < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
 
@@ -28,6 +29,7 @@ ONLY_IN = {
     "concurrent.futures": {"runtime"},
     "asyncio": {"viewer"},
     "av": {"capture", "drawing"},
+    "PIL": {"imaging", "fastsam"},
     "rich": {"cli"},
     "cv2.VideoCapture": {"capture"},
     "pickle.load": set[str](),
@@ -61,6 +63,7 @@ HEAVY = {
     "safetensors",
     "matplotlib",
     "rich",
+    "PIL",
 }
 
 

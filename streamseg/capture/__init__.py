@@ -10,6 +10,8 @@ webcam          a local camera (OpenCV)
 video_file      a video file
 network_stream  RTSP, HTTP, UDP … with reconnection
 images          image files
+animation       an animated image file
+content         the kind of source that a file needs, by its content
 scene           the rendered scene
 decoder         containers, decoding and conversion to RGB (PyAV)
 truncation      detection of truncated video files
@@ -29,6 +31,7 @@ __all__ = ["Source", "open_source"]
 def open_source(config: SourceConfig) -> Source:
     """Create the source described by a section of the configuration.
 
+    The content of a local file decides how it is read (`content.fit_to_content`), not its suffix or the section's type.
     Everything that can be checked without waiting is checked here: that a file exists and contains
     video, that a folder contains images. Cameras and network streams are not opened before `frames()`.
 
@@ -41,6 +44,9 @@ def open_source(config: SourceConfig) -> Source:
     """
     if not config.id:
         raise ConfigError(f"a {config.type} source needs an id; use the sections from Config.named_sources()")
+    from streamseg.capture.content import fit_to_content, is_animation
+
+    config = fit_to_content(config)
     if isinstance(config, SceneSource):
         from streamseg.capture.scene import RenderedScene
 
@@ -50,12 +56,16 @@ def open_source(config: SourceConfig) -> Source:
 
         return ImageFiles(config)
     if isinstance(config, StreamSource):
-        from streamseg.config.address import is_network
+        from streamseg.config.address import is_network, local_path
 
         if is_network(config.url):
             from streamseg.capture.network_stream import NetworkStream
 
             return NetworkStream(config)
+        if is_animation(local_path(config.url)):
+            from streamseg.capture.animation import AnimatedImage
+
+            return AnimatedImage(config)
         from streamseg.capture.video_file import VideoFile
 
         return VideoFile(config)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import glob
+import logging
 import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from streamseg.capture.clock import NS_PER_SECOND
-from streamseg.capture.webcam import quiet_opencv
 from streamseg.config import IMAGE_SUFFIXES, ImagesSource
 from streamseg.errors import SourceError
-from streamseg.structures.arrays import ImageArray
+from streamseg.imaging import file_format, load_image
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["ImageFiles", "find_image_files", "load_image", "natural_key"]
+__all__ = ["ImageFiles", "find_image_files", "natural_key"]
+
+
+logger = logging.getLogger(__name__)
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], str]:
@@ -34,7 +34,8 @@ def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], st
 def find_image_files(text: str) -> tuple[Path, ...]:
     """Return the image files of a file name, a folder or a glob pattern (`**` for folders), in natural order.
 
-    Folders and patterns yield the files whose suffix is in `IMAGE_SUFFIXES`; a single file is accepted as it is.
+    Folders and patterns yield the files whose content or suffix (`IMAGE_SUFFIXES`) is that of an image; a single file
+    is accepted as it is, and a name with the characters of patterns is first of all a file name.
 
     Raises:
         SourceError: no image file was found.
@@ -48,33 +49,32 @@ def find_image_files(text: str) -> tuple[Path, ...]:
         found = [Path(name) for name in glob.glob(text, recursive=True)]
     else:
         raise SourceError(f"{text}: no such file or folder")
-    files = sorted((one for one in found if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file()), key=natural_key)
+    files = sorted((one for one in found if _is_image_file(one)), key=natural_key)
     if not files:
-        raise SourceError(f"{text}: no images found; the suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise SourceError(
+            f"{text}: no images found, neither by content nor by suffix; give a folder or pattern of images"
+        )
     return tuple(files)
 
 
-def load_image(path: Path) -> ImageArray:
-    """Load an image as uint8 (H, W, 3) RGB.
-
-    The EXIF orientation is applied, grey and 16-bit images are converted, and alpha is discarded.
-
-    Raises:
-        SourceError: the file cannot be read or is not an image.
-    """
+def _is_image_file(path: Path) -> bool:
+    """Return whether the suffix or the content is that of an image, readable or not."""
+    if not path.is_file():
+        return False
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
     try:
-        encoded = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-    with quiet_opencv():
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
-    if image is None:
-        raise SourceError(f"{path} is not a readable image; convert it to PNG or JPEG, or remove it")
-    return np.asarray(image, np.uint8)
+        found = file_format(path)
+    except OSError:
+        return False
+    return found is not None and found.kind in ("image", "unreadable image")
 
 
 class ImageFiles:
-    """Source that delivers image files in natural order, each once; `Frame.index` is the position in `paths`."""
+    """Source that delivers image files in natural order, each once; `Frame.index` is the position in `paths`.
+
+    Of a folder or a pattern, an unreadable image is skipped, reported in the log and counted as "unreadable".
+    """
 
     def __init__(self, config: ImagesSource) -> None:
         """Find the image files.
@@ -88,6 +88,11 @@ class ImageFiles:
         self.drops = DropCounter()
         self.paths = find_image_files(config.path)
         """The files, in the order of the frames."""
+        self.skipped: list[SourceError] = []
+        """The errors of the images that were skipped, in order; each names its file."""
+        self.is_batch = self.paths != (Path(config.path),)
+        """True for a folder or a pattern, even with one image."""
+        self._path = config.path
         self._fps = config.fps
         self._stopped = threading.Event()
 
@@ -95,7 +100,7 @@ class ImageFiles:
         """Yield the images, at `fps` if it is set.
 
         Raises:
-            SourceError: an image cannot be read; the message names it.
+            SourceError: no image can be read; the message names the first one.
         """
         started_ns = time.monotonic_ns()
         for index, path in enumerate(self.paths):
@@ -104,7 +109,11 @@ class ImageFiles:
                 self._stopped.wait(max(due_ns - time.monotonic_ns(), 0) / NS_PER_SECOND)
             if self._stopped.is_set():
                 return
-            image = load_image(path)
+            try:
+                image = load_image(path)
+            except SourceError as error:
+                self._skip(error)
+                continue
             yield Frame(
                 image=image,
                 source_id=self.source_id,
@@ -114,6 +123,18 @@ class ImageFiles:
                 clock="arrival",
                 received_ns=time.monotonic_ns(),
             )
+
+    def _skip(self, error: SourceError) -> None:
+        """Count an unreadable image; raise if there is no readable one."""
+        if not self.is_batch:
+            raise error
+        self.skipped.append(error)
+        self.drops.count("capture", "unreadable")
+        if len(self.skipped) == len(self.paths):
+            raise SourceError(
+                f"{self._path}: none of {len(self.paths)} images can be read; {self.skipped[0]}"
+            ) from error
+        logger.warning("skipped: %s", error)
 
     def stop(self) -> None:
         """End `frames()`, immediately if it is waiting."""

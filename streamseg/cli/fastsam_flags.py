@@ -73,12 +73,15 @@ def job_from_fastsam_flags(args: argparse.Namespace) -> Job:
         ConfigError: a flag and its streamseg equivalent are both given, or the input is not one image.
         DataError: a list is invalid, or does not consist of points, labels or boxes; or a text is empty or too long.
     """
+    from streamseg.config import IMAGE_SUFFIXES
+
     for flag, equivalent in EQUIVALENTS.items():
         if getattr(args, flag) is not None and getattr(args, equivalent) is not None:
             name = "INPUT" if equivalent == "input" else f"--{equivalent}"
             raise ConfigError(f"--{flag} and {name} have the same meaning; give one of them")
     source = args.input or args.img_path or IMG_PATH
-    if Path(source).is_dir() or any(sign in source for sign in "*?[") or "://" in source or source.isdecimal():
+    is_pattern = any(sign in source for sign in "*?[") and not Path(source).is_file()
+    if Path(source).is_dir() or is_pattern or "://" in source or source.isdecimal():
         raise ConfigError(f"FastSAM's flags accept one image, got {source!r}; use --points, --boxes and --out instead")
     settings: dict[str, Any] = dict(DEFAULTS)
     if args.model_path is not None:
@@ -86,6 +89,8 @@ def job_from_fastsam_flags(args: argparse.Namespace) -> Job:
     elif args.input is None:  # only FastSAM's flags: its default weights; with INPUT: streamseg's
         settings["weights"] = MODEL_PATH
     target = Path(f"{args.output or OUTPUT}{Path(source).name}") if args.out is None else args.out / Path(source).name
+    if Path(source).is_file() and target.suffix.lower() not in IMAGE_SUFFIXES:
+        target = target.with_suffix(".png")  # the official program's name would have no image writer
     random_colours = args.randomcolor is not False
     with_contours = bool(args.withContours)
     prompts = _prompts(args)

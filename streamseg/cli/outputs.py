@@ -28,13 +28,15 @@ Draw = Callable[[ImageArray, Message], ImageArray]
 class Outputs:
     """Overlays and `instances.json`, written to a hidden folder and moved into place at the end.
 
-    Use it as a context manager. If the block raises an exception, all files written so far are removed.
+    Use it as a context manager. If the block raises an exception, all files written so far are removed, unless
+    `keep_finished`.
 
     Args:
         folder: output folder, created if it does not exist.
         title: path or name that names the video overlay, which gets its stem.
         video_fps: nominal frame rate of a video, which gets one MP4 overlay; None for images, which get a PNG each.
         overlay: False to write `instances.json` only.
+        keep_finished: True to keep the results of finished images, if the block raises an exception.
         draw: returns the overlay for an RGB image (H, W, 3) and its message; None for outlines in each track's colour.
 
     Raises:
@@ -42,7 +44,14 @@ class Outputs:
     """
 
     def __init__(
-        self, folder: Path, title: str, *, video_fps: float | None, overlay: bool = True, draw: Draw | None = None
+        self,
+        folder: Path,
+        title: str,
+        *,
+        video_fps: float | None,
+        overlay: bool = True,
+        keep_finished: bool = False,
+        draw: Draw | None = None,
     ) -> None:
         self.num_frames = 0
         self.num_instances = 0
@@ -50,6 +59,7 @@ class Outputs:
         self._made_folder = not folder.exists()
         self._video_fps = video_fps
         self._overlay = overlay
+        self._keep_finished = keep_finished
         self._draw = draw if draw is not None else self._outlines
         self._results: list[dict[str, Any]] = []
         self._written: list[Path] = []
@@ -100,7 +110,7 @@ class Outputs:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None or self._keep_finished:
                 self._finish()
             elif self._video is not None:
                 self._video.discard()

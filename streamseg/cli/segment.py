@@ -60,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--text-encoders",
         metavar="FOLDER",
-        help="from scripts/export_text_encoders (default: the cache folder)",
+        help="from streamseg text export (default: the cache folder)",
     )
     parser.add_argument(
         "--mode",
@@ -72,6 +72,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--vid_stride", "--vid-stride", type=int, default=1, metavar="N", help="every n-th frame of a video"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with code 2 if an image of a folder or pattern was skipped"
     )
     parser.add_argument("--no-overlay", action="store_true", help="write instances.json only")
     add_segmentation_arguments(parser)
@@ -148,21 +151,23 @@ def segmentation_config(args: argparse.Namespace, defaults: Mapping[str, Any] | 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Segment the input. On failure, nothing is written to the output folder."""
+    """Segment the input. Of many images, those that fail are skipped; a single input that fails writes nothing."""
     from streamseg.capture import open_source
+    from streamseg.capture.animation import AnimatedImage
+    from streamseg.capture.content import fit_to_content
     from streamseg.capture.images import ImageFiles
     from streamseg.capture.timeline import describe_mended
     from streamseg.capture.video_file import VideoFile
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.outputs import Outputs
+    from streamseg.cli.skips import Skips
     from streamseg.cli.terminal import ProgressBar
     from streamseg.config import Config, ImagesSource, StreamSource, TextConfig, TrackingConfig, parse_source
     from streamseg.engines import leave_cores
     from streamseg.pipeline import Pipeline
-    from streamseg.prompting import check_prompts
 
     job = job_from_fastsam_flags(args) if has_fastsam_flags(args) else job_from_flags(args)
-    config = parse_source(job.source)
+    config = fit_to_content(parse_source(job.source))
     if isinstance(config, StreamSource) and "://" not in config.url:
         if args.vid_stride < 1:
             raise ConfigError(f"--vid_stride must be 1 or more, got {args.vid_stride}")
@@ -181,9 +186,10 @@ def run(args: argparse.Namespace) -> int:
     leave_cores(segmenter.engine)
     num_frames = len(names) if names is not None else None
     fps = 30.0
-    if isinstance(source, VideoFile):
+    if isinstance(source, VideoFile | AnimatedImage):
         num_frames = -(-source.num_frames // args.vid_stride) if source.num_frames else None
         fps = (source.fps or fps) / args.vid_stride
+    skips = Skips(source if isinstance(source, ImageFiles) else None)
     # Separate images have no tracks.
     pipeline = Pipeline(
         segmenter,
@@ -195,12 +201,18 @@ def run(args: argparse.Namespace) -> int:
     with (
         ProgressBar("frames" if names is None else "images", num_frames) as progress,
         Outputs(
-            job.folder, job.source, video_fps=fps if names is None else None, overlay=not args.no_overlay, draw=job.draw
+            job.folder,
+            job.source,
+            video_fps=fps if names is None else None,
+            overlay=not args.no_overlay,
+            draw=job.draw,
+            keep_finished=skips.is_batch,
         ) as outputs,
     ):
         unmatched = set()
         for frame in source.frames():
-            check_prompts(job.prompts, frame.size)
+            if not skips.has_valid_prompts(frame, job.prompts):
+                continue
             result = pipeline.finish(frame, pipeline.segment([frame])[0])
             if job.finish is not None:
                 result = replace(result, message=job.finish(result.message))
@@ -210,11 +222,12 @@ def run(args: argparse.Namespace) -> int:
             unmatched |= {selection.prompt_id for selection in result.selections if not selection.rows}
         progress.close()
         if not outputs.num_frames:
-            raise DataError(f"{job.source} has no frames")
-    print(f"{outputs.num_frames} frames, {outputs.num_instances} instances -> {', '.join(map(str, outputs.files()))}")
+            raise skips.first or DataError(f"{job.source} has no frames")
+    counts = f"{outputs.num_frames} frames, {outputs.num_instances} instances{skips.summary()}"
+    print(f"{counts} -> {', '.join(map(str, outputs.files()))}")
     if isinstance(source, VideoFile) and source.mended:
         print(describe_mended(source.mended))
     for prompt in job.prompts:
         if prompt.prompt_id in unmatched and not isinstance(prompt, EverythingPrompt):
             print(f"{prompt.prompt_id}: no matching object in some frames")
-    return 0
+    return 2 if args.strict and skips.num_skipped else 0

@@ -15,17 +15,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-from streamseg.config import IMAGE_SUFFIXES
+from streamseg.capture.images import find_image_files
 from streamseg.engines import Raw
-from streamseg.errors import ConfigError, DataError, WeightsError
+from streamseg.errors import ConfigError, DataError, SourceError, WeightsError
 from streamseg.geometry import box_iou, letterbox
+from streamseg.imaging import load_image
 from streamseg.modeling.decoding import DecodedPredictions
 from streamseg.modeling.nms import NmsSettings, apply_nms
 from streamseg.modeling.preprocess import letterbox_images
@@ -104,9 +104,10 @@ def calibration_batches(folder: str | Path, imgsz: int, num_images: int = 64) ->
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"no folder {folder}; calibration requires a folder of images")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-    if not paths:
-        raise DataError(f"no images in {folder}; their suffix must be one of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    try:
+        paths = sorted(find_image_files(str(folder)))
+    except SourceError as error:
+        raise DataError(str(error)) from error
     count = min(num_images, len(paths))
     return CalibrationBatches([paths[index * len(paths) // count] for index in range(count)], imgsz)
 
@@ -199,8 +200,8 @@ def _objects(raw: Raw) -> _Objects:
 
 
 def _read(path: Path, imgsz: int) -> npt.NDArray[np.uint8]:
-    decoded = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if decoded is None:
-        raise DataError(f"{path} is not a readable image; remove it from the folder")
-    image = np.asarray(decoded, dtype=np.uint8)
+    try:
+        image = load_image(path)
+    except SourceError as error:
+        raise DataError(str(error)) from error
     return letterbox_images([image], [letterbox((image.shape[0], image.shape[1]), imgsz)])

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamseg.capture.images import find_image_files, load_image
+from streamseg.capture.images import find_image_files
 from streamseg.errors import DataError, SourceError
 from streamseg.evaluation.davis import MeasureScores, contour_accuracy, region_similarity, summarise
 from streamseg.evaluation.prompt_tracking import (
@@ -22,6 +22,7 @@ from streamseg.evaluation.prompt_tracking import (
     guided_tracking,
 )
 from streamseg.evaluation.truth import OnImage
+from streamseg.imaging import load_image
 from streamseg.pipeline.pipeline import SegmentFunction
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.mask import CropMask

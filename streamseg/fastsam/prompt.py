@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
-from streamseg.capture.images import load_image
 from streamseg.errors import DataError
 from streamseg.fastsam import reference_selection as reference
 from streamseg.fastsam.plot import write_image
@@ -27,7 +27,7 @@ from streamseg.fastsam.results_selection import (
     rows_for_texts,
 )
 from streamseg.fastsam.rows import Masks
-from streamseg.fastsam.sources import PilImage
+from streamseg.imaging import load_image, rgb_from_pillow
 from streamseg.structures.arrays import BoolArray, Float32Array
 from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
@@ -48,7 +48,7 @@ class FastSAMPrompt:
 
     def __init__(
         self,
-        image: str | Path | npt.NDArray[np.uint8] | PilImage,
+        image: str | Path | npt.NDArray[np.uint8] | Image.Image,
         results: Sequence[Results] | Results,
         device: Any = "cpu",
         *,
@@ -281,9 +281,9 @@ def _stacks(annotations: Annotations) -> list[npt.NDArray[Any]]:
     raise DataError(f"annotations must be masks, Results or a list of them, got {type(annotations).__name__}")
 
 
-def _load(image: str | Path | npt.NDArray[np.uint8] | PilImage) -> npt.NDArray[np.uint8]:
+def _load(image: str | Path | npt.NDArray[np.uint8] | Image.Image) -> npt.NDArray[np.uint8]:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise DataError(f"the image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
         return image
-    return np.asarray(image.convert("RGB"), np.uint8) if isinstance(image, PilImage) else load_image(Path(image))
+    return rgb_from_pillow(image) if isinstance(image, Image.Image) else load_image(image)

@@ -5,32 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from streamseg.capture import open_source
-from streamseg.capture.images import find_image_files, load_image
-from streamseg.config import Config, ImagesSource, SceneSource, StreamSource, WebcamSource, parse_source
+from streamseg.capture.content import fit_to_content
+from streamseg.capture.images import ImageFiles, find_image_files
+from streamseg.config import Config, SceneSource, StreamSource, WebcamSource, parse_source
 from streamseg.errors import DataError
+from streamseg.imaging import load_image, rgb_from_pillow
 from streamseg.structures.arrays import ImageArray
 
-__all__ = ["PilImage", "SourceImage", "SourceLike", "is_endless", "source_images"]
+__all__ = ["SourceImage", "SourceLike", "is_endless", "source_images"]
 
 
-@runtime_checkable
-class PilImage(Protocol):
-    """The required part of `PIL.Image.Image`; a protocol, because Pillow need not be installed."""
-
-    def convert(self, mode: str) -> Any:
-        """Return the image in another mode."""
-
-    def getbands(self) -> tuple[str, ...]:
-        """Return the names of the channels."""
-
-
-SourceLike = str | Path | int | npt.NDArray[np.uint8] | PilImage | Sequence[Any]
+SourceLike = str | Path | int | npt.NDArray[np.uint8] | Image.Image | Sequence[Any]
 """Path (image, folder, glob pattern, video), address, webcam number, `scene`, array (H, W, 3) BGR, PIL image, or a
 list of paths, arrays and PIL images."""
 
@@ -58,7 +50,9 @@ def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Source
     """Yield the images of a source in order; each is read on demand.
 
     Args:
-        source: see `SourceLike`. Arrays are BGR, as OpenCV reads them; PIL images are converted.
+        source: see `SourceLike`. Arrays are BGR, as OpenCV reads them, and are used as they are; PIL images
+            are converted like files (EXIF orientation, alpha, 16 bits). Unreadable images of a folder or a pattern are
+            skipped, with a warning that names them.
         vid_stride: yield every n-th frame of a video, 1 or more.
 
     Raises:
@@ -77,9 +71,9 @@ def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Source
                 yield SourceImage(_bgr(load_image(path)), str(item), position / 30)
         elif isinstance(item, np.ndarray):
             yield SourceImage(_checked(item), f"image{position}.jpg", position / 30)
-        elif isinstance(item, PilImage):
+        elif isinstance(item, Image.Image):
             name = getattr(item, "filename", "") or f"image{position}.jpg"
-            yield SourceImage(_bgr(np.asarray(item.convert("RGB"), np.uint8)), name, position / 30)
+            yield SourceImage(_bgr(rgb_from_pillow(item, str(name))), name, position / 30)
         else:
             raise DataError(
                 f"an image must be a path, an array uint8 (H, W, 3) BGR or a PIL image, got {type(item).__name__}"
@@ -87,11 +81,7 @@ def source_images(source: SourceLike, *, vid_stride: int = 1) -> Iterator[Source
 
 
 def _from_address(text: str, vid_stride: int) -> Iterator[SourceImage]:
-    config = parse_source(text)
-    if isinstance(config, ImagesSource):
-        for position, path in enumerate(find_image_files(text)):
-            yield SourceImage(_bgr(load_image(path)), os.path.abspath(path), position / 30)
-        return
+    config = fit_to_content(parse_source(text))
     if isinstance(config, StreamSource):
         mode = "auto" if "://" in config.url else "every_frame"
         config = config.model_copy(update={"vid_stride": vid_stride, "mode": mode})
@@ -99,6 +89,9 @@ def _from_address(text: str, vid_stride: int) -> Iterator[SourceImage]:
     name = text if "://" in text or not Path(text).exists() else os.path.abspath(text)
     try:
         for frame in opened.frames():
+            if isinstance(opened, ImageFiles):
+                yield SourceImage(_bgr(frame.image), os.path.abspath(opened.paths[frame.index]), frame.index / 30)
+                continue
             seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
             yield SourceImage(_bgr(frame.image), name, seconds)
     finally:

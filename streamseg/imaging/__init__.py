@@ -1,0 +1,27 @@
+"""Image files and Pillow images as RGB pixels: one reader for every command, which decides by content.
+
+    file ─► file_format (signature) ─► Pillow or OpenCV ─► rgb_from_pillow ─► uint8 (H, W, 3) RGB
+
+formats     signatures of image formats, and of files that are often taken for images
+reader      `load_image`: complete files only, at most `MAX_PIXELS` pixels
+pixels      conversion of any Pillow image to RGB: EXIF turn, CMYK, palettes, alpha, 16 bits
+animation   frames and times of animated GIF, WebP, PNG and AVIF files
+"""
+
+from streamseg.imaging.animation import AnimationFrame, animation_frames, num_animation_frames
+from streamseg.imaging.formats import FileFormat, file_format
+from streamseg.imaging.pixels import ALPHA_BACKGROUND, rgb_from_pillow
+from streamseg.imaging.reader import MAX_PIXELS, image_sizes, load_image
+
+__all__ = [
+    "ALPHA_BACKGROUND",
+    "MAX_PIXELS",
+    "AnimationFrame",
+    "FileFormat",
+    "animation_frames",
+    "file_format",
+    "image_sizes",
+    "load_image",
+    "num_animation_frames",
+    "rgb_from_pillow",
+]

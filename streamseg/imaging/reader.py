@@ -1,0 +1,200 @@
+"""Reader of image files. Libraries: Pillow for nearly all formats, OpenCV for colours of 16 bits and for HDR."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from streamseg.errors import SourceError
+from streamseg.imaging.formats import HEAD_BYTES, FileFormat, format_of
+from streamseg.imaging.pixels import on_background, orientation_of, rgb_from_pillow, scale_to_uint8, turn
+from streamseg.structures.arrays import ImageArray
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["ANIMATED_FORMATS", "MAX_PIXELS", "image_sizes", "load_image", "open_pillow", "read_bytes"]
+
+MAX_PIXELS = 2**30
+"""Maximum number of pixels of an image, OpenCV's limit; known from the header, before anything is decoded."""
+
+ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
+"""Pillow's names of the formats whose images follow each other in time; those of TIFF and ICO do not."""
+
+# Damaged metadata are no reason for lines on stderr.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+_PNG_END = b"IEND\xaeB`\x82"
+_TIFF_BITS = 258
+_TIFF_KIND = 254
+_TIFF_REDUCED = 1
+
+
+class _UnknownMode(SourceError):
+    """An intact image of a kind that Pillow cannot represent, such as colours as floats."""
+
+
+def load_image(path: Path | str, *, upright: bool = True) -> ImageArray:
+    """Load an image as uint8 (H, W, 3) RGB; the content decides its format, not the suffix.
+
+    See `rgb_from_pillow` for EXIF orientation, alpha and more than 8 bits. CMYK, palettes and grey are converted. Of
+    an animation or a file of several pages, the first image is returned.
+
+    Args:
+        path: the file.
+        upright: False to ignore the EXIF orientation, for labels that refer to the stored pixels; it has no effect on
+            TIFF files, which Pillow turns itself.
+
+    Raises:
+        SourceError: the file cannot be read, is truncated or damaged, is of another format, which the message names,
+            or has more than `MAX_PIXELS` pixels.
+    """
+    data = read_bytes(path)
+    found = format_of(data[:HEAD_BYTES])
+    if found is not None and found.decoder == "opencv":
+        return _from_opencv(data, path, cv2.IMREAD_COLOR)
+    try:
+        image = open_pillow(data, path)
+    except _UnknownMode:
+        return _from_opencv(data, path, cv2.IMREAD_UNCHANGED)
+    try:
+        if image.format == "PNG" and _PNG_END not in data:
+            raise OSError("image file is truncated")
+        if image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False):
+            logger.warning("%s is an animation: only its first image is used", path)
+        if _is_deep_colour(image, data):
+            return _deep_colours(image, data, path, upright=upright)
+        return rgb_from_pillow(image, str(path), upright=upright)
+    except SourceError:
+        raise
+    except Exception as error:  # decoders raise errors of many types for damaged pixels
+        raise _unreadable(path, error) from error
+
+
+def image_sizes(path: Path | str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the size (H, W) of an image upright and as stored, from its header, without decoding pixels.
+
+    Raises:
+        SourceError: as `load_image`, except for damaged pixels.
+    """
+    image = open_pillow(read_bytes(path), path)
+    stored = (image.height, image.width)
+    if image.format == "TIFF":  # turned by Pillow
+        return stored, stored
+    return stored[::-1] if orientation_of(image) >= 5 else stored, stored
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def open_pillow(data: bytes, path: Path | str) -> Image.Image:
+    """Open an image without decoding its pixels.
+
+    Raises:
+        SourceError: the format is not an image, or not readable; or the image is damaged or too large.
+    """
+    found = format_of(data[:HEAD_BYTES])
+    if found is None or found.kind != "image":
+        raise SourceError(_other_content(path, data, found))
+    Image.init()
+    if found.decoder not in Image.OPEN:
+        raise SourceError(_other_content(path, data, FileFormat(found.name, "unreadable image")))
+    try:
+        # Image.open would apply Pillow's own limit, a setting of the whole process.
+        image = Image.OPEN[found.decoder][0](io.BytesIO(data), str(path))
+    except Exception as error:  # plugins raise errors of many types for damaged headers
+        unreadable = _unreadable(path, error)
+        if "unknown pixel mode" in str(error):
+            raise _UnknownMode(str(unreadable)) from error
+        raise unreadable from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise SourceError(f"{path} has {width}x{height} pixels; at most 2^30 are allowed: scale it down or cut it up")
+    if found.decoder == "TIFF" and getattr(image, "tag_v2", {}).get(_TIFF_KIND, 0) & _TIFF_REDUCED:
+        preview = FileFormat("TIFF with a preview in front (camera raw)", "unreadable image")
+        raise SourceError(_other_content(path, data, preview))
+    return image
+
+
+def _other_content(path: Path | str, data: bytes, found: FileFormat | None) -> str:
+    if not data:
+        content = "the file is empty"
+    elif found is None:
+        content = "its content is of no known image format"
+    elif found.kind == "unreadable image":
+        content = f"its format is {found.name}, which no installed library reads"
+    else:
+        content = f"its content is {found.name}"
+    return f"{path} is not a readable image: {content}; convert it to PNG or JPEG, or remove it"
+
+
+def _unreadable(path: Path | str, error: Exception) -> SourceError:
+    if isinstance(error, MemoryError):
+        return SourceError(f"{path} is not a readable image here: not enough memory for it; scale it down")
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    state = "truncated" if "truncated" in text.lower() else f"damaged ({text})"
+    return SourceError(f"{path} is not a readable image: the file is {state}; convert it to PNG or JPEG, or remove it")
+
+
+def _is_deep_colour(image: Image.Image, data: bytes) -> bool:
+    """Return whether Pillow would reduce the image's values to 8 bits regardless of their range."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return False
+    if image.format == "PNG":
+        return data[24:25] == b"\x10"
+    bits: Any = getattr(image, "tag_v2", {}).get(_TIFF_BITS, (8,))
+    return bool(max(bits) > 8)
+
+
+def _deep_colours(image: Image.Image, data: bytes, path: Path | str, *, upright: bool) -> ImageArray:
+    """Read colours of 16 bits with OpenCV, after Pillow has checked that the file is complete."""
+    orientation = orientation_of(image)
+    image.load()
+    if image.format == "TIFF" and orientation != 1:  # OpenCV's own turn of TIFF files fails for some orientations
+        return rgb_from_pillow(image, str(path))
+    values = _decode(data, path, cv2.IMREAD_UNCHANGED)
+    if values.dtype == np.uint8 or values.ndim != 3:
+        return rgb_from_pillow(image, str(path), upright=upright)
+    colours = values[:, :, 2::-1]
+    scaled = scale_to_uint8(colours[:, :, 0], str(path)) if image.mode == "LA" else scale_to_uint8(colours, str(path))
+    if scaled.ndim == 2:
+        scaled = np.repeat(scaled[:, :, None], 3, axis=2)
+    if values.shape[2] == 4:
+        scaled = on_background(np.dstack([scaled, (values[:, :, 3] >> 8).astype(np.uint8)]))
+    return turn(scaled, orientation if upright else 1)
+
+
+def _from_opencv(data: bytes, path: Path | str, flags: int) -> ImageArray:
+    values = _decode(data, path, flags)
+    if values.ndim != 3 or values.shape[2] not in (3, 4):
+        raise SourceError(f"{path} is not a readable image: its channels are {values.shape[2:]}; convert it to PNG")
+    colours = np.ascontiguousarray(values[:, :, 2::-1])
+    return colours if colours.dtype == np.uint8 else scale_to_uint8(colours, str(path))
+
+
+def _decode(data: bytes, path: Path | str, flags: int) -> npt.NDArray[Any]:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        raise SourceError(
+            f"{path} is not a readable image: it is damaged, or has more than 2^30 pixels; convert it to PNG or JPEG"
+        ) from error
+    if image is None:
+        raise SourceError(f"{path} is not a readable image: the file is damaged; convert it to PNG or JPEG")
+    return np.asarray(image)
