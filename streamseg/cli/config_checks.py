@@ -73,9 +73,11 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "publish", lambda: _check_endpoints(config)
     if config.viewer.enabled:
         yield "viewer", lambda: _check_viewer(config)
+    if config.output.video is not None:
+        yield "output.video", lambda: _check_video(Path(config.output.video or ""))
     if config.output.prompts is not None:
         yield "output.prompts", PromptFile(config.output.prompts).load
-    for key in ("video", "messages", "prompts"):
+    for key in ("messages", "prompts"):
         path = getattr(config.output, key)
         if path is not None:
             yield f"output.{key}", lambda path=path: _check_output(Path(path))  # type: ignore[misc]
@@ -119,6 +121,13 @@ def _check_viewer(config: Config) -> None:
     check_host(config.viewer.host, allow_public=config.viewer.allow_public)
     if find_spec("aiohttp") is None:
         raise ConfigError("the page needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'")
+
+
+def _check_video(path: Path) -> None:
+    from streamseg.drawing.video import check_video_name
+
+    _check_output(path)
+    check_video_name(path)
 
 
 def _check_output(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Record a run as MP4 video: the frames with their objects drawn on them."""
+"""Record a run as video: the frames with their objects drawn on them."""
 
 from __future__ import annotations
 

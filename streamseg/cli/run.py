@@ -46,7 +46,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="PORT",
         help="serve a page that shows the run in a browser, at viewer.port or PORT (0: a free port)",
     )
-    parser.add_argument("--out", metavar="VIDEO.mp4", help="record the frames with their objects")
+    parser.add_argument(
+        "--out", metavar="VIDEO", help="record the frames with their objects: .mp4, .mov, .mkv or .webm"
+    )
     parser.add_argument("--show", action="store_true", help="open a window per source; click an object to select it")
     parser.set_defaults(command=run, is_service=True)
 

@@ -167,7 +167,7 @@ class OutputConfig(Section):
     """Files written to disk; all are off by default."""
 
     video: str | None = None
-    """Path of an MP4 with overlays."""
+    """Path of a video with overlays, ending in .mp4, .mov, .mkv or .webm."""
     messages: str | None = None
     """Path of a file with one line of JSON per frame."""
     prompts: str | None = None

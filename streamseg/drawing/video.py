@@ -1,10 +1,11 @@
-"""Writer of MP4 files that appear under their name only when they are complete."""
+"""Writer of video files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 import av
 import numpy as np
@@ -13,28 +14,47 @@ from av.video.stream import VideoStream
 from streamseg.errors import DataError
 from streamseg.structures.arrays import ImageArray
 
-__all__ = ["VideoWriter"]
+__all__ = ["VideoWriter", "check_video_name"]
+
+FORMATS: Final = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""Container format by the suffix of the file name: H.264, and VP9 in WebM, which does not hold H.264."""
 
 TIME_BASE = Fraction(1, 30_000)
 """Time base in seconds: exact for the usual frame rates, including 30000/1001, and coarse enough for gaps of hours."""
+
+X264_WORST, VP9_WORST = 51, 63
+"""Largest constant rate factors of the two encoders."""
 
 LONGEST_STEP_TICKS = 2**31 - 30_000
 """Maximum time between two frames, one second less than MP4's limit of 19.9 hours.
 In longer gaps, the last frame is repeated."""
 
 
+def check_video_name(path: Path) -> str:
+    """Return the container format for a file name.
+
+    Raises:
+        DataError: the suffix names no format that can be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        received = f"a name that ends in {suffix}" if suffix else "a name without a suffix"
+        raise DataError(f"cannot write the video {path}: {received}; use one that ends in {', '.join(FORMATS)}")
+    return FORMATS[suffix]
+
+
 class VideoWriter:
-    """Writer of H.264 in MP4 with an individual time per frame; use it as a context manager.
+    """Writer of videos with an individual time per frame; use it as a context manager.
 
     The file has a temporary name until `close`. An exception inside the block deletes it.
 
     Args:
-        path: path of the video; its folder is created.
+        path: path of the video, whose suffix selects the format, see `FORMATS`; its folder is created.
         fps: nominal frame rate, for players and for frames without a time.
-        quality: x264's constant rate factor, 0 (best) to 51.
+        quality: x264's constant rate factor, 0 (best) to 51; for WebM, the equivalent of VP9.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or its suffix names no format.
     """
 
     def __init__(self, path: str | Path, *, fps: float = 30.0, quality: int = 23) -> None:
@@ -47,9 +67,10 @@ class VideoWriter:
         self._first_seconds: float | None = None
         self._stream: VideoStream | None = None
         self._last_frame: av.VideoFrame | None = None
+        self._format = check_video_name(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self._partial), "w", format="mp4")
+            self._container = av.open(str(self._partial), "w", format=self._format)
         except OSError as error:
             raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
 
@@ -110,13 +131,20 @@ class VideoWriter:
             raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
 
     def _open_stream(self, height: int, width: int) -> VideoStream:
-        stream = self._container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1001))
+        codec = "libvpx-vp9" if self._format == "webm" else "libx264"
+        stream = self._container.add_stream(codec, rate=Fraction(self._fps).limit_denominator(1001))
         assert isinstance(stream, VideoStream)
         # 4:2:0 halves the chroma resolution in both directions: sizes must be even.
         stream.width, stream.height = max(width // 2 * 2, 2), max(height // 2 * 2, 2)
         stream.pix_fmt = "yuv420p"
         stream.time_base = TIME_BASE
         stream.codec_context.time_base = TIME_BASE
+        if self._format == "webm":
+            # Constant quality without a limit of the bit rate, as fast as libvpx can.
+            stream.bit_rate = 0
+            crf = round(self._quality * VP9_WORST / X264_WORST)
+            stream.options = {"crf": str(crf), "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
+            return stream
         # B-frames are delayed by frames, and MP4 limits this delay to 2**28 ticks: less than the gaps of a recording.
         stream.options = {"crf": str(self._quality), "preset": "veryfast", "bf": "0"}
         return stream

@@ -43,6 +43,9 @@ def config_of(**sections: object) -> Config:
         ),
         pytest.param({"viewer": {"enabled": True, "host": "0.0.0.0"}}, "viewer: a page at 0.0.0.0", id="public page"),
         pytest.param({"output": {"video": "."}}, "output.video: . is a folder", id="folder as a video"),
+        pytest.param(
+            {"output": {"video": "x.gif"}}, "output.video: cannot write the video x.gif: a name", id="no video"
+        ),
         pytest.param({"output": {"messages": "file/m.jsonl"}}, "output.messages: file is not a folder", id="no folder"),
         pytest.param({"output": {"prompts": "file"}}, "output.prompts: ", id="not a file of prompts"),
     ],

@@ -17,7 +17,7 @@ from streamseg.cli import check_config, run
 from streamseg.cli.main import main
 from streamseg.cli.recording import VideoSink
 from streamseg.config import Config, load_config
-from streamseg.errors import ConfigError, PublishError, SourceError, StreamsegError
+from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError
 from streamseg.pipeline import Pipeline
 from streamseg.publish import Subscriber
 from tests.support.stages import SquareSegmenter, fresh_frame, small_scene, small_settings
@@ -83,6 +83,17 @@ def test_source_and_video_from_the_command_line(tmp_path: Path):
     assert num_frames_of(out) == 12
 
 
+@pytest.mark.slow
+def test_loop_restarts_a_file_and_webm_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    video = write_video(tmp_path / "clip.mp4", 4)
+    out = tmp_path / "seen.webm"
+    options = ["--loop", "--duration", "1", "--no-publish", "--out", str(out)]
+    assert call("run", *options, str(video), *settings()) == 0
+    num_frames = int(capsys.readouterr().out.splitlines()[-1].partition(" ")[0])
+    assert num_frames > 8
+    assert num_frames_of(out) == num_frames
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -90,6 +101,7 @@ def test_source_and_video_from_the_command_line(tmp_path: Path):
         pytest.param(["/nowhere.yaml"], ConfigError, "/nowhere.yaml", id="missing-config"),
         pytest.param(["--set", "segmentation.cnf=1"], ConfigError, "did you mean 'conf'", id="unknown-key"),
         pytest.param(["--duration", "0"], ConfigError, "--duration must be more than 0", id="no-duration"),
+        pytest.param(["--out", "v.gif"], DataError, "use one that ends in .mp4, .m4v, .mov, .mkv, .webm", id="gif"),
         pytest.param(["--duration", "nan"], ConfigError, "--duration must be more than 0", id="duration-nan"),
     ],
 )

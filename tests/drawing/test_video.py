@@ -21,8 +21,17 @@ def read(path: Path) -> tuple[list[float], list[int], tuple[int, int]]:
     return times, levels, (frames[0].height, frames[0].width)
 
 
-def test_frames_keep_their_order_and_times(tmp_path):
-    path = tmp_path / "new folder" / "a.mp4"
+@pytest.mark.parametrize(
+    ("name", "format_name", "codec"),
+    [
+        pytest.param("a.mp4", "mp4", "h264", id="mp4"),
+        pytest.param("a.MOV", "mov", "h264", id="mov"),
+        pytest.param("a.mkv", "matroska", "h264", id="mkv"),
+        pytest.param("a.webm", "webm", "vp9", id="webm"),
+    ],
+)
+def test_frames_keep_their_order_and_times(tmp_path, name, format_name, codec):
+    path = tmp_path / "new folder" / name
     with VideoWriter(path, fps=10) as writer:
         for number, seconds in enumerate((100.0, 100.1, 100.35, 101.0)):
             writer.write(uniform_image(40 * number + 40), seconds=seconds)
@@ -30,6 +39,16 @@ def test_frames_keep_their_order_and_times(tmp_path):
     assert times == pytest.approx([0.0, 0.1, 0.35, 1.0], abs=0.005)
     assert levels == pytest.approx([40, 80, 120, 160], abs=6)
     assert size == (48, 64)
+    with av.open(str(path)) as container:
+        assert format_name in container.format.name
+        assert container.streams.video[0].codec.name == codec
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.avi", "a.png", "a"])
+def test_other_formats_are_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(DataError, match=r"use one that ends in \.mp4, \.m4v, \.mov, \.mkv, \.webm$"):
+        VideoWriter(tmp_path / "folder" / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_times_frames_are_evenly_spaced(tmp_path):
@@ -48,11 +67,12 @@ def test_without_times_frames_are_evenly_spaced(tmp_path):
         pytest.param((0.0, None, 0.01), id="some unknown"),
     ],
 )
-def test_irregular_clocks_lose_no_frame(tmp_path, seconds):
-    with VideoWriter(tmp_path / "a.mp4") as writer:
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm"])
+def test_irregular_clocks_lose_no_frame(tmp_path, name, seconds):
+    with VideoWriter(tmp_path / name) as writer:
         for one in seconds:
             writer.write(uniform_image(90), seconds=one)
-    times, _, _ = read(tmp_path / "a.mp4")
+    times, _, _ = read(tmp_path / name)
     assert len(times) == len(seconds)
     assert times == sorted(times)
 
