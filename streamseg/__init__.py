@@ -1,10 +1,11 @@
 """Segment everything in live video and publish the results.
 
-from streamseg import Segmenter, Subscriber, instance_masks
+from streamseg import Segmenter, Subscriber
 
 segmenter = Segmenter("default")
-instances = segmenter([image])[0]            # image: uint8 (H, W, 3) RGB
-masks = instance_masks(instances)            # one CropMask per object, at the image's resolution
+found = segmenter("photo.jpg")               # or a PIL image, an array, a tensor; a list gives a list
+found.save("overlay.png")
+masks = found.masks                          # one CropMask per object, at the image's resolution
 
 for message in Subscriber("tcp://127.0.0.1:5555"):
     print(message.source_id, message.age_ms, [(o.track_id, o.box) for o in message.objects])
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streamseg.publish import Subscriber
-    from streamseg.segmentation import Segmenter, instance_masks
+    from streamseg.segmentation import ImageInstances, Segmenter, instance_masks
 
-__all__ = ["Segmenter", "Subscriber", "__version__", "instance_masks"]
+__all__ = ["ImageInstances", "Segmenter", "Subscriber", "__version__", "instance_masks"]
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "ImageInstances": "streamseg.segmentation",
     "Segmenter": "streamseg.segmentation",
     "Subscriber": "streamseg.publish",
     "instance_masks": "streamseg.segmentation",

@@ -12,10 +12,9 @@ from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.fastsam.reference_text import ReferenceTextSelector
 from streamseg.pipeline.compose import PromptMatcher
 from streamseg.prompting.text import TextMatcher
-from streamseg.segmentation import Segmenter
+from streamseg.segmentation import ImageInstances, Segmenter
 from streamseg.structures.arrays import ImageArray
-from streamseg.structures.instances import Instances
-from streamseg.structures.search_regions import SearchRegions
+from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.text import Start, load_encoders
 
 __all__ = ["FastSAMMode", "ReferenceSegmenter"]
@@ -24,9 +23,9 @@ __all__ = ["FastSAMMode", "ReferenceSegmenter"]
 class ReferenceSegmenter(Segmenter):
     """A segmenter with the official program's boxes; search regions are ignored."""
 
-    def __call__(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None) -> list[Instances]:
+    def segment_batch(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions]) -> list[ImageInstances]:
         """Segment images as `Segmenter` does, without regions, and apply the rule for objects that fill the image."""
-        return [as_reference(instances) for instances in super().__call__(images)]
+        return [as_reference(instances) for instances in super().segment_batch(images, [NO_REGIONS] * len(images))]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.drawing import colour_of, draw_objects
-from streamseg.errors import DataError
+from streamseg.drawing import colour_of, draw_objects, image_file
 from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import MessageObject
@@ -67,11 +66,4 @@ def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    if not path.suffix or not cv2.haveImageWriter(path.name):
-        raise DataError(f"cannot write {path}: the suffix must be an image format, such as .png or .jpg")
-    _, encoded = cv2.imencode(path.suffix, image)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded.tobytes())
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+    image_file.write_image(path, image[:, :, ::-1])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -33,6 +34,8 @@ FULL_IMAGE_IOU = 0.9
 """A box whose IoU with the whole input exceeds this becomes the whole input."""
 
 _EMPTY = np.zeros((0, 0), dtype=np.bool_)
+
+InstancesT = TypeVar("InstancesT", bound=Instances)
 
 
 def snap_full_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -61,7 +64,7 @@ def snap_full_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.where(box_iou(snapped, whole) > FULL_IMAGE_IOU, whole, snapped)
 
 
-def as_reference(instances: Instances) -> Instances:
+def as_reference(instances: InstancesT) -> InstancesT:
     """Return the same rows with the official program's boxes.
 
     The full-image rule is applied in the network's input. The boxes are mapped to the image by one gain for both axes;

@@ -2,7 +2,9 @@
 
     images ─► letterbox ─► engine (network, decoding) ─► NMS ─► Instances ─► instance_masks
 
+inputs       everything that people pass as an image
 segmenter    `Segmenter`: images in, `Instances` out
+results      `ImageInstances`: the instances of one image, with masks, overlays and conversions
 candidates   selection of detections: score threshold, NMS and search regions
 embedding    appearance embeddings of objects
 masks        `instance_masks`: pixel masks of selected rows
@@ -10,6 +12,7 @@ resampling   bilinear resampling of mask logits
 """
 
 from streamseg.segmentation.masks import instance_masks
+from streamseg.segmentation.results import ImageInstances
 from streamseg.segmentation.segmenter import Segmenter
 
-__all__ = ["Segmenter", "instance_masks"]
+__all__ = ["ImageInstances", "Segmenter", "instance_masks"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self, cast, overload
 
 import numpy as np
 import torch
@@ -20,13 +20,16 @@ from streamseg.modeling.preprocess import check_image, letterbox_images
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import select_detections
 from streamseg.segmentation.embedding import embed
+from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
+from streamseg.segmentation.results import ImageInstances
 from streamseg.structures.arrays import ImageArray
-from streamseg.structures.instances import Instances
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.telemetry import StageTimer
 
 __all__ = ["Segmenter"]
 
+FILES_AT_ONCE: Final = 8
+"""Number of image files that are read and segmented together."""
 _LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000), "expected_conf": (0, 1)}
 
 
@@ -147,28 +150,84 @@ class Segmenter(Resource):
             expected_conf=config.expected_conf,
         )
 
-    def __call__(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None) -> list[Instances]:
-        """Segment images of any sizes.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # an array is iterable, too
+        self, images: ImageLike, regions: None = None, *, bgr: bool = False
+    ) -> ImageInstances: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # an iterator is iterable, too
+        self, images: Iterator[ImageLike], regions: None = None, *, bgr: bool = False
+    ) -> Iterator[ImageInstances]: ...
+    @overload
+    def __call__(
+        self, images: Iterable[ImageLike], regions: Sequence[SearchRegions] | None = None, *, bgr: bool = False
+    ) -> list[ImageInstances]: ...
+    def __call__(
+        self,
+        images: ImageLike | Iterable[ImageLike],
+        regions: Sequence[SearchRegions] | None = None,
+        *,
+        bgr: bool = False,
+    ) -> ImageInstances | list[ImageInstances] | Iterator[ImageInstances]:
+        """Segment one image or several, of any sizes.
+
+        Args:
+            images: one image, or several: a list or another iterable, a batch (N, H, W, 3) or (N, 3, H, W), or a
+                generator. An image is a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W) of uint8 or floats
+                0..1, in RGB; `inputs.read_image` describes further shapes and types.
+            regions: search regions, for lists of arrays uint8 (H, W, 3) RGB only, see `segment_batch`.
+            bgr: arrays and tensors are BGR, as OpenCV reads them.
+
+        Returns:
+            One image gives its instances; several give a list, in order; a generator gives a generator, which reads
+            and segments one image at a time. Instances are on the host and, unless `regions` are given, include their
+            image. An image without objects has instances with no rows. No images give an empty list.
+
+        Raises:
+            DataError: an image is of another type, shape or range.
+            SourceError: a file cannot be read or is not an image.
+            ValueError: there are more or fewer regions than images.
+        """
+        if regions is not None:
+            arrays = [read_image(image, bgr=True) for image in many_images(images)] if bgr else images
+            return self.segment_batch(cast(Sequence[ImageArray], arrays), regions)
+        if is_image(images):
+            return self._with_images([images], bgr)[0]
+        several = many_images(images)
+        if isinstance(several, Iterator):
+            return (self._with_images([image], bgr)[0] for image in several)
+        listed = list(several)
+        # Arrays are in memory already; of files, only a few are read at once.
+        at_once = FILES_AT_ONCE if any(not isinstance(image, np.ndarray) for image in listed) else len(listed)
+        parts = (listed[first : first + at_once] for first in range(0, len(listed), max(at_once, 1)))
+        return [found for part in parts for found in self._with_images(part, bgr)]
+
+    def _with_images(self, sources: Sequence[ImageLike], bgr: bool) -> list[ImageInstances]:
+        """Read and segment images; the results include them."""
+        images = [read_image(source, bgr=bgr) for source in sources]
+        found = self.segment_batch(images, [NO_REGIONS] * len(images))
+        return [replace(instances, image=image) for instances, image in zip(found, images, strict=True)]
+
+    def segment_batch(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions]) -> list[ImageInstances]:
+        """Segment images of any sizes, with search regions.
 
         Images with equal letterboxed shapes go through the network as one batch, or as several if the engine has a
         `max_batch`.
 
         Args:
             images: uint8 (H, W, 3) RGB each.
-            regions: one per image, or None for no regions. Each prompted box gets an object of its own with that box,
-                which replaces whatever overlaps it by more than `iou`. An object that is found only because of a
-                region may score less than `conf`.
+            regions: one per image. Each prompted box gets an object of its own with that box, which replaces whatever
+                overlaps it by more than `iou`. An object that is found only because of a region may score less than
+                `conf`.
 
         Returns:
-            One `Instances` per image, in order, on the host; an image without objects has one with no rows. No images
-            give an empty list.
+            The instances of each image, in order, on the host, without their image; an image without objects has
+            instances with no rows. No images give an empty list.
 
         Raises:
             DataError: an image has another type or shape.
             ValueError: there are more or fewer regions than images.
         """
-        if regions is None:
-            regions = [NO_REGIONS] * len(images)
         if len(regions) != len(images):
             raise ValueError(f"{len(regions)} search regions for {len(images)} images; pass one per image")
         for image in images:
@@ -177,7 +236,7 @@ class Segmenter(Resource):
         batches: dict[tuple[int, int], list[int]] = {}
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
-        results: dict[int, Instances] = {}
+        results: dict[int, ImageInstances] = {}
         for positions in self._split(batches.values()):
             with self.timer.stage("preprocess"):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
@@ -210,7 +269,7 @@ class Segmenter(Resource):
         image: ImageArray,
         place: Letterbox,
         regions: SearchRegions,
-    ) -> Instances:
+    ) -> ImageInstances:
         """Return the objects of row `row` of the batch, with the letterboxed and the original image of that row."""
         anchors, boxes = select_detections(
             raw,
@@ -224,7 +283,7 @@ class Segmenter(Resource):
         )
         coefficients = torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float()  # (K, 32)
         prototypes = torch.from_numpy(raw.prototypes[row]).float()  # (32, Mh, Mw)
-        instances = Instances(
+        instances = ImageInstances(
             boxes=boxes,
             scores=torch.from_numpy(raw.scores[row])[anchors],
             mask_logits=torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
@@ -237,18 +296,17 @@ class Segmenter(Resource):
 
     def _refine(
         self,
-        instances: Instances,
+        instances: ImageInstances,
         prototypes: Tensor,
         image: ImageArray,
         place: Letterbox,
         letterboxed: ImageArray,
-    ) -> Instances:
+    ) -> ImageInstances:
         """Apply the refiner's masks and/or scores, as configured."""
         if self._refiner is None:
             return instances
-        corrected, scores = self._refiner.refine(instances, prototypes, image, place, letterboxed)
-        if not self._sharp:
-            corrected = instances
+        refined, scores = self._refiner.refine(instances, prototypes, image, place, letterboxed)
+        corrected = instances.corrected(refined.corrections) if self._sharp else instances
         if not self._calibrated:
             return corrected
         order = scores.argsort(descending=True, stable=True)

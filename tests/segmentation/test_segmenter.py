@@ -3,60 +3,14 @@ import pytest
 import torch
 
 from streamseg.config import SegmentationConfig
-from streamseg.engines import Raw
 from streamseg.engines.torch_engine import TorchEngine
-from streamseg.errors import ConfigError, DataError, EngineError
+from streamseg.errors import ConfigError, DataError, EngineError, StreamsegError
 from streamseg.geometry import box_iou
 from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.structures.search_regions import NO_REGIONS
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
-
-
-class ScriptedEngine:
-    """Engine that returns scripted objects at the first anchors.
-
-    Args:
-        objects: a list of (box in input pixels, score) for each value of the centre pixel of an image.
-    """
-
-    name = "scripted"
-    refiner = None
-    suppression = None
-    device = "cpu"
-    half = False
-    imgsz = 96
-
-    def __init__(self, objects, num_anchors=40, half=False, input_size=None, max_batch=None):
-        self.objects = objects
-        self.input_size = input_size
-        self.max_batch = max_batch
-        self.num_anchors = num_anchors
-        self.shapes = []
-        self.closed = False
-        self.dtype = np.float16 if half else np.float32
-
-    def run(self, images):
-        batch, height, width, _ = images.shape
-        self.shapes.append(images.shape)
-        boxes = np.zeros((batch, self.num_anchors, 4), np.float32)
-        scores = np.zeros((batch, self.num_anchors), np.float32)
-        for row, image in enumerate(images):
-            for anchor, (box, score) in enumerate(self.objects.get(int(image[height // 2, width // 2, 0]), [])):
-                boxes[row, anchor], scores[row, anchor] = box, score
-        # Anchor a uses prototype a % 2 alone: prototype 0 is 1 everywhere, prototype 1 is -1.
-        coefficients = np.zeros((batch, self.num_anchors, 32), self.dtype)
-        coefficients[:, np.arange(self.num_anchors), np.arange(self.num_anchors) % 2] = 1
-        prototypes = np.zeros((batch, 32, height // 4, width // 4), self.dtype)
-        prototypes[:, 0] = 1
-        prototypes[:, 1] = -1
-        return Raw(boxes, scores, coefficients, prototypes)
-
-    def close(self):
-        self.closed = True
-
-
-def grey(value, size=(64, 64)):
-    return np.full((*size, 3), value, np.uint8)
+from tests.support.scripted_engine import ScriptedEngine, grey
 
 
 def segment(objects, *, size=(64, 64), half=False, **options):
@@ -188,10 +142,28 @@ def test_no_images():
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), "a.jpg"])
-def test_one_invalid_image_rejects_the_batch(image):
+def test_with_regions_one_invalid_image_rejects_the_batch(image):
     engine = ScriptedEngine({})
     with pytest.raises(DataError, match="an image must be"):
+        Segmenter(engine=engine)([grey(7), image], [NO_REGIONS] * 2)
+    assert engine.shapes == []
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        pytest.param(np.zeros((4, 4, 2), np.uint8), "an image must be", id="two channels"),
+        pytest.param(np.full((4, 4, 3), 9.0), "must be 0..1, got 9..9", id="floats above 1"),
+        pytest.param("missing.jpg", "missing.jpg cannot be read: No such file", id="missing file"),
+        pytest.param(None, "an image must be .*; got NoneType", id="None"),
+        pytest.param([grey(7)], "an image must be .*; got list", id="list in the list"),
+    ],
+)
+def test_one_invalid_image_rejects_the_batch(image, message):
+    engine = ScriptedEngine({})
+    with pytest.raises(StreamsegError, match=message) as caught:
         Segmenter(engine=engine)([grey(7), image])
+    assert "\n" not in str(caught.value)
     assert engine.shapes == []
 
 
