@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import Any, Final
@@ -91,7 +92,9 @@ class Client:
                     await self._socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"the server has failed")
 
     async def close(self) -> None:
-        """Notify the browser that the server stops."""
+        """Send the last status, with the sources that have ended, and notify the browser that the server stops."""
+        with contextlib.suppress(ConnectionError):
+            await self._socket.send_str(self._hub.status_text())
         await self._socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops")
 
     async def _send(self) -> None:

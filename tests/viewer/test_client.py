@@ -7,7 +7,7 @@ import pytest
 
 from streamseg.structures.message import Message
 from streamseg.structures.prompt import EverythingPrompt
-from streamseg.viewer import Viewer
+from streamseg.viewer import Run, Viewer
 from tests.support.viewers import (
     CUP,
     Browser,
@@ -176,6 +176,20 @@ def test_pages_are_notified_that_the_server_stops():
             closing = asyncio.to_thread(viewer.close)
             codes = await asyncio.gather(closing, browser.closed(), other.closed())
             assert codes == [None, 1001, 1001]
+
+    asyncio.run(main(small_viewer()))
+
+
+def test_last_message_is_the_status_at_the_end():
+    async def main(viewer: Viewer) -> None:
+        async with browsing(viewer) as browser:
+            await browser.text("status")
+            viewer.attach(Run(status=lambda: {"sources": [{"source_id": "a", "state": "ended"}]}))
+            closing = asyncio.create_task(asyncio.to_thread(viewer.close))
+            last = await browser.text("status")
+            assert last == {"type": "status", "sources": [{"source_id": "a", "state": "ended"}]}
+            assert await browser.closed() == 1001
+            await closing
 
     asyncio.run(main(small_viewer()))
 

@@ -31,6 +31,8 @@ const health = new Health(byId("health"));
 /** Delay after which the list displays the prompt statuses of new frames. */
 const LIST_MS = 200;
 let isPaused = false;
+/** Whether every source had ended when the last status arrived. */
+let hasEnded = false;
 let listTimer = 0;
 
 const list = new PromptList(byId("prompts"), byId("prompts-empty"), {
@@ -59,9 +61,17 @@ const address = new URL("/ws", location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 address.searchParams.set("token", new URLSearchParams(location.search).get("token") ?? "");
 const live = new Live(address.href, {
-  opened: () => showConnection("live", "Connected"),
+  opened: () => {
+    hasEnded = false;
+    showConnection("live", "Connected");
+  },
   lost: (waitMs, wasOpen) => {
     const next = `retrying in ${waitMs < 1000 ? "a moment" : `${Math.round(waitMs / 1000)} s`}`;
+    if (hasEnded) {
+      showConnection("ended", "The run has ended; waiting for the next one");
+      for (const tile of stage.tiles.values()) tile.setNote("The source has ended; this is its last image.", false);
+      return;
+    }
     const reason = wasOpen || health.hasStats ? "Connection lost" : "Server not reachable, or wrong token in the address";
     showConnection("lost", `${reason}; ${next}`);
     for (const tile of stage.tiles.values()) tile.setNote(`${reason}; this image is outdated`, true);
@@ -81,7 +91,9 @@ function handleMessage(message) {
   } else if (message.type === "status") {
     showPaused(message.is_paused);
     health.setStats(message);
-    for (const source of message.sources ?? []) showSource(source);
+    const sources = message.sources ?? [];
+    hasEnded = sources.length > 0 && sources.every((/** @type {any} */ { state }) => state === "ended");
+    for (const source of sources) showSource(source);
   } else if (message.type === "prompts") {
     store.setPrompts(message.prompts);
     store.setNames(message.names ?? {});
@@ -159,7 +171,7 @@ function select(id) {
   showPrompts();
 }
 
-/** @param {"live" | "lost"} state @param {string} text */
+/** @param {"live" | "lost" | "ended"} state @param {string} text */
 function showConnection(state, text) {
   byId("connection").dataset.state = state;
   byId("connection-text").textContent = text;

@@ -111,6 +111,27 @@ def test_unreadable_frame_is_reported_and_skipped(server, open_tab):
     wait_for_seq(page, 1)
 
 
+def test_end_of_the_run_is_not_a_lost_connection(server, open_tab):
+    from playwright.sync_api import expect
+
+    page = open_page(server, open_tab, allowed="WebSocket")
+    server.send(page_frame(seq=0))
+    wait_for_seq(page, 0)
+    ended = status()
+    ended["sources"][0]["state"] = "ended"
+    server.accepts_connections = False
+    server.send(ended)
+    expect(page.locator(".tile-note")).to_have_text("The source has ended.")
+    server.hang_up()
+    expect(page.locator("#connection-text")).to_have_text("The run has ended; waiting for the next one")
+    expect(page.locator("#connection")).to_have_attribute("data-state", "ended")
+    expect(page.locator(".tile-note")).to_have_text("The source has ended; this is its last image.")
+    expect(page.locator(".tile")).to_have_class("tile")
+    server.accepts_connections = True
+    page.evaluate("() => document.getElementById('retry').click()")
+    expect(page.locator("#connection-text")).to_have_text("Connected")
+
+
 def test_lost_connection_is_reported_and_restored(server, open_tab):
     from playwright.sync_api import expect
 
