@@ -11,7 +11,7 @@ animation   frames and times of animated GIF, WebP, PNG and AVIF files
 from streamseg.imaging.animation import AnimationFrame, animation_frames, num_animation_frames
 from streamseg.imaging.formats import FileFormat, file_format
 from streamseg.imaging.pixels import ALPHA_BACKGROUND, rgb_from_pillow
-from streamseg.imaging.reader import MAX_PIXELS, image_sizes, load_image
+from streamseg.imaging.reader import MAX_PIXELS, decode_image, image_sizes, load_image
 
 __all__ = [
     "ALPHA_BACKGROUND",
@@ -19,6 +19,7 @@ __all__ = [
     "AnimationFrame",
     "FileFormat",
     "animation_frames",
+    "decode_image",
     "file_format",
     "image_sizes",
     "load_image",

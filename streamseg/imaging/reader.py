@@ -20,7 +20,7 @@ from streamseg.structures.arrays import ImageArray
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["ANIMATED_FORMATS", "MAX_PIXELS", "image_sizes", "load_image", "open_pillow", "read_bytes"]
+__all__ = ["ANIMATED_FORMATS", "MAX_PIXELS", "decode_image", "image_sizes", "load_image", "open_pillow", "read_bytes"]
 
 MAX_PIXELS = 2**30
 """Maximum number of pixels of an image, OpenCV's limit; known from the header, before anything is decoded."""
@@ -56,7 +56,11 @@ def load_image(path: Path | str, *, upright: bool = True) -> ImageArray:
         SourceError: the file cannot be read, is truncated or damaged, is of another format, which the message names,
             or has more than `MAX_PIXELS` pixels.
     """
-    data = read_bytes(path)
+    return decode_image(read_bytes(path), path, upright=upright)
+
+
+def decode_image(data: bytes, path: Path | str, *, upright: bool = True) -> ImageArray:
+    """Decode the content of an image file, as `load_image` does; `path` is its name in messages."""
     found = format_of(data[:HEAD_BYTES])
     if found is not None and found.decoder == "opencv":
         return _from_opencv(data, path, cv2.IMREAD_COLOR)

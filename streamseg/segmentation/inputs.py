@@ -16,11 +16,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from streamseg.errors import DataError
-from streamseg.imaging import load_image, rgb_from_pillow
+from streamseg.imaging import decode_image, load_image, rgb_from_pillow
 from streamseg.imaging.pixels import on_background, scale_to_uint8
 from streamseg.structures.arrays import ImageArray
 
-__all__ = ["ImageLike", "PilImage", "is_image", "many_images", "read_image"]
+__all__ = ["ImageLike", "OpenFile", "PilImage", "is_image", "many_images", "read_image"]
 
 CHANNELS = (1, 3, 4)
 """Numbers of channels: grey, colours, colours with alpha."""
@@ -45,15 +45,23 @@ class PilImage(Protocol):
         """Return the names of the channels."""
 
 
-ImageLike = str | PathLike[str] | npt.NDArray[Any] | Tensor | PilImage
-"""One image: the path of an image file, an array, a tensor or a PIL image; see `read_image`."""
+@runtime_checkable
+class OpenFile(Protocol):
+    """A file that is open in binary mode, such as `io.BytesIO`."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the rest of the content."""
+
+
+ImageLike = str | PathLike[str] | bytes | OpenFile | npt.NDArray[Any] | Tensor | PilImage
+"""One image: the path of an image file, its content, an open file, an array, a tensor or a PIL image."""
 
 
 def is_image(source: object) -> TypeGuard[ImageLike]:
     """Return whether `source` is a single image; anything else is many, or an error."""
     if isinstance(source, np.ndarray | Tensor):
         return source.ndim != 4 and not (isinstance(source, np.ndarray) and source.dtype == np.object_)
-    return isinstance(source, str | PathLike | PilImage)
+    return isinstance(source, str | PathLike | bytes | PilImage | OpenFile)
 
 
 def many_images(source: object) -> Iterable[ImageLike]:
@@ -62,7 +70,7 @@ def many_images(source: object) -> Iterable[ImageLike]:
     Raises:
         DataError: `source` is not iterable.
     """
-    if isinstance(source, bytes | bytearray | memoryview | dict) or not isinstance(source, Iterable):
+    if isinstance(source, bytearray | memoryview | dict) or not isinstance(source, Iterable):
         raise DataError(f"{ALLOWED}, or several of these; got {type(source).__name__}")
     return cast(Iterable[ImageLike], source)
 
@@ -71,10 +79,10 @@ def read_image(source: ImageLike, *, bgr: bool = False) -> ImageArray:
     """Return an image as uint8 (H, W, 3) RGB. An array that already is one is returned as it is, not copied.
 
     Args:
-        source: the path of an image file; a PIL image of any mode (EXIF orientation applied); an array (H, W, 3), or
-            with one channel or alpha, (H, W), or (3, H, W) if its last axis has another length; or a tensor (3, H, W)
-            on any device, or (H, W, 3) if its first axis has another length. Values are uint8, floats 0..1, bools,
-            uint16 (scaled like 16-bit files) or other integers 0..255.
+        source: the path of an image file, its content, or the file, open in binary mode; a PIL image of any mode (EXIF
+            orientation applied); an array (H, W, 3), or with one channel or alpha, (H, W), or (3, H, W) if its last
+            axis has another length; or a tensor (3, H, W) on any device, or (H, W, 3) if its first axis has another
+            length. Values are uint8, floats 0..1, bools, uint16 (scaled like 16-bit files) or other integers 0..255.
         bgr: arrays and tensors are BGR, as OpenCV reads them; files and PIL images never are.
 
     Raises:
@@ -83,6 +91,8 @@ def read_image(source: ImageLike, *, bgr: bool = False) -> ImageArray:
     """
     if isinstance(source, str | PathLike):
         return load_image(_checked_path(source))
+    if isinstance(source, bytes):
+        return decode_image(source, "the image")
     if isinstance(source, np.ndarray):
         values, channels_first = source, False
     elif isinstance(source, Tensor):
@@ -90,6 +100,11 @@ def read_image(source: ImageLike, *, bgr: bool = False) -> ImageArray:
         values, channels_first = (source.float() if source.is_floating_point() else source).numpy(force=True), True
     elif isinstance(source, PilImage):
         return rgb_from_pillow(cast(Any, source), str(getattr(source, "filename", "")))
+    elif isinstance(source, OpenFile):
+        content: object = source.read()
+        if not isinstance(content, bytes):
+            raise DataError(f"{ALLOWED}; got {type(source).__name__}, which is no file open in binary mode")
+        return decode_image(content, str(getattr(source, "name", "the image")))
     else:
         raise DataError(f"{ALLOWED}; got {type(source).__name__}")
     image = _three_channels(_to_uint8(_channels_last(values, channels_first=channels_first)))

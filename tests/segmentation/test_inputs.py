@@ -1,5 +1,6 @@
 """Everything that people pass as an image becomes the same uint8 RGB."""
 
+import io
 from pathlib import Path
 
 import cv2
@@ -120,6 +121,25 @@ def test_file(tmp_path, convert):
     assert np.array_equal(read_image(convert(tmp_path / "a[1].png")), RGB)
 
 
+def test_content_and_open_files(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    assert np.array_equal(read_image(content), RGB)
+    assert np.array_equal(read_image(io.BytesIO(content)), RGB)
+    with (tmp_path / "a.png").open("rb") as file:
+        assert np.array_equal(read_image(file), RGB)
+
+
+def test_content_that_is_no_image(tmp_path):
+    with pytest.raises(SourceError, match="the image is not a readable image"):
+        read_image(b"a.jpg")
+    (tmp_path / "a.jpg").write_bytes(b"text")
+    with (tmp_path / "a.jpg").open("rb") as file, pytest.raises(SourceError, match=r"a\.jpg is not a readable image"):
+        read_image(file)
+    with (tmp_path / "a.jpg").open() as file, pytest.raises(DataError, match="which is no file open in binary mode"):
+        read_image(file)
+
+
 def test_file_and_pil_image_are_turned_alike(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -180,6 +200,8 @@ def test_missing_file(tmp_path):
         pytest.param(GREY, True, id="grey array"),
         pytest.param(CHW, True, id="tensor"),
         pytest.param(Image.fromarray(RGB), True, id="PIL"),
+        pytest.param(b"content", True, id="content"),
+        pytest.param(io.BytesIO(), True, id="open file"),
         pytest.param([RGB], False, id="list"),
         pytest.param(RGB[None], False, id="batch of arrays"),
         pytest.param(CHW[None], False, id="batch of tensors"),
@@ -191,7 +213,7 @@ def test_one_or_many(source, expected):
     assert is_image(source) == expected
 
 
-@pytest.mark.parametrize("source", [7, None, b"a.jpg", {"a": RGB}], ids=["number", "None", "bytes", "dict"])
+@pytest.mark.parametrize("source", [7, None, bytearray(), {"a": RGB}], ids=["number", "None", "bytearray", "dict"])
 def test_neither_one_nor_many(source):
     with pytest.raises(DataError, match=f"or several of these; got {type(source).__name__}"):
         many_images(source)
