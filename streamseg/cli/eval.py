@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamseg.cli.data_problems import ProblemReport, add_strict_argument
 from streamseg.cli.eval_protocols import PROTOCOLS, Protocol, protocol_names, require_libraries
 from streamseg.cli.eval_reports import Report, Request
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
@@ -20,6 +21,7 @@ from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from streamseg.config import SegmentationConfig
+    from streamseg.datasets.problems import Problems
     from streamseg.engines import Engine
     from streamseg.segmentation import Segmenter
 
@@ -50,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write the scores, settings and provenance to this file"
     )
+    add_strict_argument(parser)
     add_segmentation_arguments(parser, dict.fromkeys(("conf", "iou", "max_det"), "depends on the protocol"))
     parser.set_defaults(command=run)
 
@@ -70,28 +73,34 @@ def run(args: argparse.Namespace) -> int:
 
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.provenance import provenance
+    from streamseg.datasets.problems import Problems
     from streamseg.evaluation.results import result_fields
     from streamseg.segmentation import Segmenter
 
     origin: dict[str, Any] = provenance() | {"limit": args.limit}
     results: dict[str, Any] = {}
+    skipped = ProblemReport()
     fetch_named(args.weights)
     for name, protocol in protocols.items():
         config = _config(args, protocol)
         with Segmenter.from_config(config, embeddings=protocol.embeddings) as segmenter:
             started = time.perf_counter()
-            report = _measure(segmenter, _live(config, segmenter.engine), protocol, folders[name], args.limit)
+            problems = Problems()
+            live = _live(config, segmenter.engine)
+            report = _measure(protocol, segmenter, live, folders[name], args.limit, None if args.strict else problems)
             seconds = time.perf_counter() - started
             settings = config.model_dump() | {"imgsz": segmenter.imgsz}
         for position, table in enumerate(report.tables):
             print(end="\n" if position else "", flush=True)
             print_table(table)
         shown = ", ".join(f"{key} {settings[key]:g}" for key in ("imgsz", "conf", "iou", "max_det"))
+        skipped.count(problems)
         print(f"  {shown}; {seconds:.0f} s\n", flush=True)
         results[name] = {
             "scores": result_fields(report.scores),
             "settings": settings,
             "folder": None if protocol.folder is None else str(folders[name]),
+            "skipped": problems.counts(),
             "seconds": round(seconds, 1),
         }
         if args.out is not None:
@@ -164,9 +173,16 @@ def _live(config: SegmentationConfig, engine: Engine) -> Segmenter:
     return Segmenter.from_config(config.model_copy(update=limits), engine=engine)
 
 
-def _measure(segmenter: Segmenter, live: Segmenter, protocol: Protocol, folder: Path, limit: int | None) -> Report:
+def _measure(
+    protocol: Protocol,
+    segmenter: Segmenter,
+    live: Segmenter,
+    folder: Path,
+    limit: int | None,
+    problems: Problems | None,
+) -> Report:
     with ProgressBar(protocol.unit) as bar:
-        return protocol.run(Request(segmenter, live, folder, limit, bar))
+        return protocol.run(Request(segmenter, live, folder, limit, bar, problems))
 
 
 def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from streamseg.cli.terminal import Table
 
 if TYPE_CHECKING:
+    from streamseg.datasets.problems import Problems
     from streamseg.evaluation.edges import EdgeScores
     from streamseg.pipeline.pipeline import SegmentFunction
 
@@ -46,6 +47,8 @@ class Request:
     """Number of images to use, the first ones; None for all."""
     on_image: Callable[[int, int], None]
     """Progress callback: number of images done, and their total."""
+    problems: Problems | None = None
+    """Collects the images and annotations that are skipped; None refuses them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,13 @@ def proposals(request: Request) -> Report:
     from streamseg.evaluation.plots import plot_proposals
     from streamseg.evaluation.proposals import evaluate_proposals
 
-    result = evaluate_proposals(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
+    result = evaluate_proposals(
+        request.segment,
+        request.folder,
+        limit=request.limit,
+        on_image=request.on_image,
+        problems=request.problems,
+    )
     recall = Table(
         f"Object proposals: {result.num_objects} objects in {result.num_images} images,"
         f" {result.num_proposals:.0f} proposals per image (small, medium, large: AR@1000)",
@@ -105,7 +114,13 @@ def prompted(request: Request) -> Report:
     from streamseg.evaluation.plots import plot_prompted
     from streamseg.evaluation.prompted import evaluate_prompted
 
-    result = evaluate_prompted(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
+    result = evaluate_prompted(
+        request.segment,
+        request.folder,
+        limit=request.limit,
+        on_image=request.on_image,
+        problems=request.problems,
+    )
     kinds = {} if result.guided_box is None else {"box, searched": result.guided_box}
     kinds |= {
         "box": result.box,
@@ -137,7 +152,13 @@ def boundary(request: Request) -> Report:
     from streamseg.evaluation.boundary import evaluate_boundary
     from streamseg.evaluation.plots import plot_boundary
 
-    result = evaluate_boundary(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
+    result = evaluate_boundary(
+        request.segment,
+        request.folder,
+        limit=request.limit,
+        on_image=request.on_image,
+        problems=request.problems,
+    )
     kinds = {
         "found (IoU >= .5)": result.found,
         "best mask per object": result.best,
@@ -166,7 +187,13 @@ def scores(request: Request) -> Report:
     from streamseg.evaluation.plots import plot_scores
     from streamseg.evaluation.scores import evaluate_scores
 
-    result = evaluate_scores(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
+    result = evaluate_scores(
+        request.segment,
+        request.folder,
+        limit=request.limit,
+        on_image=request.on_image,
+        problems=request.problems,
+    )
     table = Table(
         f"Scores against the IoU of masks: {result.num_images} images",
         ("proposals", "number", "Spearman", "ECE", "ECE IoU>=.5", "Brier", "mean score", "mean IoU"),
@@ -197,6 +224,7 @@ def edges(request: Request) -> Report:
         request.folder,
         limit=request.limit,
         on_image=lambda done, total: request.on_image(done, 2 * total),
+        problems=request.problems,
     )
     votes = evaluate_edges(
         request.segment,
@@ -204,6 +232,7 @@ def edges(request: Request) -> Report:
         combine="votes",
         limit=request.limit,
         on_image=lambda done, total: request.on_image(total + done, 2 * total),
+        problems=request.problems,
     )
     by_name = {"strongest outline": strongest, "votes of outlines": votes}
     table = Table(

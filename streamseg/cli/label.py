@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from streamseg.cli.data_problems import ProblemReport, add_strict_argument
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.cli.terminal import ProgressBar
 from streamseg.errors import ConfigError
@@ -31,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=0.1,
         help="discard detections if a larger share of them is labelled already, 0 to 1 (default %(default)s)",
     )
+    add_strict_argument(parser)
     add_segmentation_arguments(parser, {"conf": "--min-score"})
     parser.set_defaults(command=run)
 
@@ -43,10 +45,12 @@ def run(args: argparse.Namespace) -> int:
     config = segmentation_config(args, {"conf": args.min_score})
 
     from streamseg.cli.named_weights import fetch_named
+    from streamseg.datasets.problems import Problems
     from streamseg.segmentation import Segmenter
     from streamseg.training.pseudo import label_folder
 
     fetch_named(config.weights)
+    problems = Problems()
     with ProgressBar("images") as bar, Segmenter.from_config(config) as segmenter:
         num_added = label_folder(
             args.folder,
@@ -55,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
             min_score=args.min_score,
             max_overlap=args.max_overlap,
             on_image=bar,
+            problems=None if args.strict else problems,
         )
+    ProblemReport().count(problems)
     print(f"wrote {args.out}: {num_added} labels added")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from streamseg.cli.data_problems import ProblemReport, add_strict_argument
 from streamseg.cli.terminal import ProgressBar
 from streamseg.errors import ConfigError
 
@@ -29,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="maximum length of an image's long side, 32 to 16384 (default %(default)s)",
     )
     parser.add_argument("--quality", type=int, default=80, help="JPEG quality, 1 to 100 (default %(default)s)")
+    add_strict_argument(parser)
     parser.set_defaults(command=run)
 
 
@@ -38,9 +40,11 @@ def run(args: argparse.Namespace) -> int:
         if not low <= getattr(args, name) <= high:
             raise ConfigError(f"--{name.replace('_', '-')} must be {low} to {high}, got {getattr(args, name)}")
 
+    from streamseg.datasets.problems import Problems
     from streamseg.training.pack import pack_recipe
     from streamseg.training.recipe import load_recipe
 
+    problems = Problems()
     with ProgressBar("images") as bar:
         packed = pack_recipe(
             load_recipe(args.recipe),
@@ -49,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
             max_side=args.max_side,
             quality=args.quality,
             on_image=bar,
+            problems=None if args.strict else problems,
         )
+    ProblemReport().count(problems)
     megabytes = packed.num_bytes / 1e6
     print(f"wrote {args.out}: {packed.num_images} images, {packed.num_annotations} labels, {megabytes:.1f} MB")
     print(f"train with: streamseg train {args.out / 'recipe.yaml'} --data {args.out} --out RUN")

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from streamseg.cli.data_problems import add_strict_argument
 from streamseg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
@@ -43,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--epochs", type=float, default=6.0, help="passes over the objects (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (default %(default)s)")
     parser.add_argument("--threads", type=int, default=None, help="number of torch threads (default: torch's choice)")
+    add_strict_argument(parser)
     parser.set_defaults(command=run)
 
 
@@ -53,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.terminal import ProgressBar
+    from streamseg.cli.training_data import open_training_data
     from streamseg.engines.engine import imgsz_of
     from streamseg.modeling.refiner import REFINER_PREFIX
     from streamseg.training.batches import draw_from
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out must be a .safetensors file, got {args.out}")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    sources, weights = load_recipe(args.recipe).open_sources(args.data)
+    data = open_training_data(load_recipe(args.recipe), args.data, strict=args.strict)
     for name in (args.weights, *args.earlier):
         fetch_named(name)
     loaded, earlier = load_weights(args.weights), [load_weights(path) for path in args.earlier]
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     settings = RefineSettings(
         num_images=args.images, imgsz=imgsz_of(loaded.metadata), epochs=args.epochs, seed=args.seed
     )
-    draw = draw_from(sources, np.asarray(weights) / sum(weights))
+    draw = draw_from(data.sources, np.asarray(data.weights) / sum(data.weights), data.on_skip)
     with ProgressBar("images", total=settings.num_images) as bar:
         examples, num_training = collect_examples(
             network, draw, settings, earlier=earlier_networks, on_image=lambda done, _: bar.update(done)
@@ -92,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     held_out = examples[torch.arange(num_training, len(examples))]
     tensors = {name: tensor for name, tensor in loaded.state_dict.items() if not name.startswith(REFINER_PREFIX)}
     tensors |= {REFINER_PREFIX + name: tensor for name, tensor in refiner.state_dict().items()}
+    data.count_skipped()
     metadata = {**loaded.metadata, "refined_weights_sha256": loaded.sha256, "refined_with": args.recipe.name}
     if earlier:
         metadata["refined_earlier_sha256"] = " ".join(weights.sha256 for weights in earlier)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamseg.cli.data_problems import ProblemReport, add_strict_argument
 from streamseg.cli.eval_protocols import PROTOCOLS
 from streamseg.cli.terminal import LiveLine
 from streamseg.cli.training_curves import CURVES, can_draw, draw_curves
@@ -76,6 +77,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="steps between evaluations (default %(default)s)",
     )
     parser.add_argument("--eval-limit", type=_at_least(1), metavar="N", help="evaluate on the first N images only")
+    add_strict_argument(parser)
     parser.set_defaults(command=run)
 
 
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
+    from streamseg.cli.training_data import open_training_data
     from streamseg.training.ranks import join_ranks
     from streamseg.training.recipe import load_recipe
     from streamseg.training.trainer import CHECKPOINT, Trainer
@@ -98,13 +101,13 @@ def run(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe)
     start = None if args.weights is None else load_weights(args.weights)
     settings = training_settings(recipe.settings, args.set, start)
-    sources, weights = recipe.open_sources(args.data)
     with join_ranks(args.device) as (ranks, device):
-        evaluation = _evaluation(args, recipe, device)
+        data = open_training_data(recipe, args.data, strict=args.strict, is_quiet=not ranks.is_first)
+        evaluation = _evaluation(args, recipe, device, is_first=ranks.is_first)
         trainer = Trainer(
             settings,
-            sources,
-            weights,
+            data.sources,
+            data.weights,
             args.out,
             device=device,
             resume=args.resume,
@@ -118,8 +121,10 @@ def run(args: argparse.Namespace) -> int:
                 stop_after_seconds=math.inf if args.stop_after is None else args.stop_after,
                 evaluation=evaluation,
                 on_checkpoint=lambda: _draw(args.out),
+                on_skip=data.on_skip,
             )
         if ranks.is_first:
+            data.count_skipped()
             _finish(args, trainer, recipe, start, complete=complete)
     return 0
 
@@ -146,17 +151,22 @@ def _finish(
     print(f"wrote {path} after {trainer.step} steps")
 
 
-def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str) -> Evaluation | None:
+def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str, *, is_first: bool) -> Evaluation | None:
     """Return the evaluation of recall on the user's folder; None if none is given."""
     if args.eval is None:
         return None
-    from streamseg.datasets.coco import read_images
+    from streamseg.datasets.check import usable_images
+    from streamseg.datasets.problems import Problems
     from streamseg.engines.torch_engine import TorchEngine
     from streamseg.evaluation.proposals import evaluate_proposals
     from streamseg.segmentation import Segmenter
     from streamseg.training.trainer import Evaluation
 
-    read_images(args.eval)  # errors in the data are reported before the training, not after a thousand steps
+    # Errors in the data are reported before the training, not after a thousand steps.
+    problems = None if args.strict else Problems()
+    usable_images(args.eval, problems, limit=args.eval_limit)
+    if problems is not None and is_first:
+        ProblemReport().count(problems)
     protocol = PROTOCOLS["proposals"]
 
     def measure(network: Network) -> dict[str, float]:
@@ -164,7 +174,7 @@ def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str) -> Evalua
         with Segmenter(
             engine=engine, imgsz=recipe.imgsz, conf=protocol.conf, iou=protocol.iou, max_det=protocol.max_det
         ) as segmenter:
-            scores = evaluate_proposals(segmenter, args.eval, limit=args.eval_limit)
+            scores = evaluate_proposals(segmenter, args.eval, limit=args.eval_limit, problems=problems)
         return {
             "mask AR@100": scores.mask.recall[100],
             "box AR@1000": scores.box.recall[1000],

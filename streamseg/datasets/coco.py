@@ -10,19 +10,17 @@ a `source_category` (its category before all categories were merged into one).
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from pycocotools import mask as coco_mask
-
+from streamseg.datasets.entries import Annotation, LabelledImage
+from streamseg.datasets.masks import annotation_mask, are_numbers
+from streamseg.datasets.pixels import read_image
+from streamseg.datasets.problems import Problem, Problems
 from streamseg.errors import DataError
-from streamseg.rle import CocoRle, coco_to_crop, pack_counts
-from streamseg.structures.arrays import ImageArray
-from streamseg.structures.mask import CropMask
 
 __all__ = [
     "Annotation",
@@ -32,80 +30,140 @@ __all__ = [
     "read_annotation",
     "read_image",
     "read_images",
+    "read_json",
 ]
 
+Id = int | str
 
-@dataclass(frozen=True, eq=False)
-class Annotation:
-    """One labelled object in an image."""
-
-    name: str
-    """Identifies the annotation in error messages."""
-    segmentation: Any
-    """Polygons or run lengths as in the file; checked when the mask is built."""
-    label: str
-    """Category name; "object" if the file has none."""
-    is_part: bool
-    """Part of another labelled object, such as a shirt on a person."""
-    is_crowd: bool
-    """Region with many objects that are not labelled one by one."""
-    area: float | None
-    """Pixels, as stated in the file; None if absent."""
-    box: tuple[float, float, float, float] | None
-    """(x, y, width, height) in pixels, as stated in the file; None if absent."""
+FLAGS = {"": False, "0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
+"""Values of `iscrowd` in files of labelling programs, as lower-case text."""
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledImage:
-    """One entry of a folder, without decoded pixels or masks."""
+def read_images(folder: Path, problems: Problems | None = None) -> list[LabelledImage]:
+    """Read the entries of a folder by ascending image id, at least one. Image files and masks are not checked.
 
-    path: Path
-    size: tuple[int, int]
-    """(H, W) as stated in the file."""
-    source: str | None
-    annotations: tuple[Annotation, ...]
-    """Annotations in the order of the file; may be empty."""
-    listed_in: str = "instances.json"
-    """Name of the file that lists the image, for error messages."""
-
-
-def read_images(folder: Path) -> list[LabelledImage]:
-    """Read the entries of a folder by ascending image id, at least one.
+    Args:
+        folder: a folder with `instances.json`.
+        problems: collects the entries that are skipped because they are invalid; None refuses them.
 
     Raises:
-        DataError: the folder or its JSON is missing, broken or not in COCO format, or lists no image.
+        DataError: the folder or its JSON is missing, broken or not in COCO format, or lists no valid image; or an entry
+            is invalid and `problems` is None.
     """
     file = folder / "instances.json"
+    found = Problems() if problems is None else problems
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        images = sorted(content["images"], key=lambda image: image["id"])
-        annotations: dict[Any, list[Annotation]] = {image["id"]: [] for image in images}
-        categories = {category["id"]: str(category["name"]) for category in content.get("categories", ())}
-        for entry in content["annotations"]:
-            if entry["image_id"] not in annotations:
-                raise DataError(
-                    f"{file}: annotation {entry.get('id')} belongs to image {entry['image_id']}, which is not listed"
-                )
-            annotations[entry["image_id"]].append(read_annotation(entry, file, categories))
-        entries = [_labelled_image(image, file, annotations[image["id"]]) for image in images]
+        content = read_json(file)
+        images = _images(_list_of(content, "images", file), file, found)
+        categories = {category["id"]: str(category["name"]) for category in content.get("categories") or ()}
+        annotations = _annotations(_list_of(content, "annotations", file), file, categories, images, found)
+        ids = sorted(image_id for image_id, image in images.items() if image is not None)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{folder} is not a COCO-format folder: instances.json is missing") from error
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{file} is not valid JSON: {error}") from error
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(f"{file} is not in COCO format: {type(error).__name__} {error}") from error
-    if not entries:
-        raise DataError(f"{file} lists no image; a data set needs at least one")
-    if len(annotations) < len(entries):
-        raise DataError(f"{file} lists {len(entries)} images with {len(annotations)} different ids; ids must be unique")
-    return entries
+    if problems is None:
+        found.refuse()
+    if not ids:
+        reason = f"; for example, {next(iter(found)).message}" if len(found) else "; a data set needs at least one"
+        raise DataError(f"{file} lists no {'valid ' * bool(images)}image{reason}")
+    entries = [(images[image_id], tuple(annotations[image_id])) for image_id in ids]
+    return [replace(image, annotations=labels) for image, labels in entries if image is not None]
 
 
-def _labelled_image(image: dict[str, Any], file: Path, annotations: list[Annotation]) -> LabelledImage:
-    file_name, size = check_image_entry(image, f"{file}: image {image['id']}")
-    return LabelledImage(file.parent / "images" / file_name, size, image.get("source"), tuple(annotations))
+def read_json(file: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        OSError: the file cannot be read.
+        DataError: it is not JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file} is not valid JSON: {error}") from error
+
+
+def _list_of(content: Any, key: str, file: Path) -> list[Any]:
+    values = content[key]
+    if not isinstance(values, list):
+        raise DataError(f"{file} is not in COCO format: {key} must be a list, got {str(values)[:60]}")
+    return values
+
+
+def _images(listed: list[Any], file: Path, problems: Problems) -> dict[Id, LabelledImage | None]:
+    """Return the images by id, without annotations; None for ids whose images are skipped."""
+    groups: dict[Id, list[LabelledImage | None]] = {}
+    for image in listed:
+        image_id = image.get("id") if isinstance(image, dict) else None
+        try:
+            image_id = _id_of(image["id"])
+            file_name, size = check_image_entry(image, f"{file}: image {image_id}")
+            path = file.parent / "images" / file_name
+            entry = LabelledImage(path, size, image.get("source"), (), list_file=file, id=image_id)
+        except DataError as error:
+            problems.add(Problem("image", file, str(error), str(image_id)))
+            entry = None
+        except (KeyError, TypeError) as error:
+            message = f"{file} is not in COCO format: image {image_id}: {type(error).__name__} {error}"
+            problems.add(Problem("image", file, message, str(image_id)))
+            entry = None
+        if isinstance(image_id, int | str):
+            groups.setdefault(image_id, []).append(entry)
+    return {image_id: _only(image_id, entries, file, problems) for image_id, entries in groups.items()}
+
+
+def _id_of(value: object) -> Id:
+    """Return an image id, a whole number or a text; raise TypeError for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, int | str):
+        raise TypeError(f"an id must be a whole number or a text, got {str(value)[:60]}")
+    return value
+
+
+def _only(image_id: Id, entries: list[LabelledImage | None], file: Path, problems: Problems) -> LabelledImage | None:
+    """Return the image with this id; None if it is invalid, or if several have it.
+
+    Annotations cannot be assigned to one of several images. The same image, listed several times, is used once.
+    """
+    if len(entries) == 1:
+        return entries[0]
+    valid = [entry for entry in entries if entry is not None]
+    names = ", ".join(entry.path.name for entry in valid[:5]) + (", …" if len(valid) > 5 else "")
+    is_repeated = len(valid) == len(entries) and len({(entry.path, entry.size) for entry in valid}) == 1
+    num_skipped = len(valid) - is_repeated
+    if num_skipped:
+        message = f"{file} lists {len(entries)} images with the same id {image_id} ({names}); ids must be unique"
+        problems.add(Problem("image", file, message, str(image_id), num_skipped))
+    return valid[0] if is_repeated else None
+
+
+def _annotations(
+    listed: list[Any],
+    file: Path,
+    categories: dict[Any, str],
+    images: Mapping[Id, LabelledImage | None],
+    problems: Problems,
+) -> dict[Id, list[Annotation]]:
+    """Return the annotations of each image in the order of the file; those of skipped images are not counted."""
+    annotations: dict[Id, list[Annotation]] = {image_id: [] for image_id in images}
+    for entry in listed:
+        own_id = entry.get("id") if isinstance(entry, dict) else None
+        try:
+            image_id = entry["image_id"]
+            if image_id not in images:
+                raise DataError(f"{file}: annotation {own_id} belongs to image {image_id}, which is not listed")
+            if images[image_id] is not None:
+                annotations[image_id].append(read_annotation(entry, file, categories))
+        except DataError as error:
+            problems.add(Problem("annotation", file, str(error), str(own_id)))
+        except (KeyError, TypeError) as error:
+            message = f"{file} is not in COCO format: annotation {own_id}: {type(error).__name__} {error}"
+            problems.add(Problem("annotation", file, message, str(own_id)))
+    return annotations
 
 
 def check_image_entry(image: dict[str, Any], name: str) -> tuple[str, tuple[int, int]]:
@@ -115,95 +173,55 @@ def check_image_entry(image: dict[str, Any], name: str) -> tuple[str, tuple[int,
         DataError: one of them has the wrong type.
         KeyError: one of them is missing.
     """
-    file_name, size = image["file_name"], (image["height"], image["width"])
-    if not isinstance(file_name, str) or not all(isinstance(side, int) and side > 0 for side in size):
-        raise DataError(f"{name} needs a file_name, and width and height in whole pixels")
-    return file_name, size
+    file_name, sides = image["file_name"], (image["height"], image["width"])
+    if not _is_file_name(file_name) or not all(map(_is_side, sides)):
+        got = ", ".join(str(value)[:60] for value in (file_name, sides[1], sides[0]))
+        raise DataError(f"{name} needs a file_name, and width and height in whole pixels, got {got}")
+    height, width = sides
+    return file_name, (int(height), int(width))
+
+
+def _is_file_name(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(value) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_side(value: object) -> bool:
+    """Return whether a value is a positive whole number, also as a float."""
+    if isinstance(value, float):
+        return value.is_integer() and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def read_annotation(entry: dict[str, Any], file: Path, categories: dict[Any, str]) -> Annotation:
     """Parse one annotation of a file with these categories by id; its mask is not checked.
 
     Raises:
-        DataError: its area or box has the wrong type.
+        DataError: its area, box or iscrowd has the wrong type.
     """
     name = f"annotation {entry.get('id')} in {file}"
     area, box = entry.get("area"), entry.get("bbox")
-    if area is not None and not _are_numbers([area]):
+    if area is not None and not are_numbers([area]):
         raise DataError(f"{name}: the area must be a number of pixels, got {area!r}")
-    if box is not None and not (isinstance(box, list) and len(box) == 4 and _are_numbers(box)):
+    if box is not None and not (isinstance(box, list) and len(box) == 4 and are_numbers(box)):
         raise DataError(f"{name}: the bbox must be [x, y, width, height], got {box!r}")
     return Annotation(
         name=name,
         segmentation=entry.get("segmentation"),
         label=str(entry.get("source_category") or categories.get(entry.get("category_id"), "object")),
         is_part=entry.get("level") == "part",
-        is_crowd=bool(entry.get("iscrowd", 0)),
+        is_crowd=_is_crowd(entry.get("iscrowd"), name),
         area=area,
         box=None if box is None else (box[0], box[1], box[2], box[3]),
+        id=None if entry.get("id") is None else str(entry["id"]),
     )
 
 
-def read_image(entry: LabelledImage) -> ImageArray:
-    """Decode the image of an entry, (H, W, 3) RGB.
-
-    Raises:
-        DataError: the image is missing or unreadable, or its size differs from the listed one.
-    """
-    loaded = cv2.imread(str(entry.path), cv2.IMREAD_COLOR_RGB)
-    if loaded is None:
-        raise DataError(f"image {entry.path} is missing or unreadable, though {entry.listed_in} lists it")
-    height, width = loaded.shape[:2]
-    if (height, width) != entry.size:
-        listed = f"{entry.size[1]}x{entry.size[0]}"
-        raise DataError(f"image {entry.path} is {width}x{height}, but {entry.listed_in} lists it as {listed}")
-    return np.asarray(loaded, dtype=np.uint8)
-
-
-def annotation_mask(annotation: Annotation, size: tuple[int, int]) -> CropMask:
-    """Return the mask of an annotation in its image of `size` (H, W); an empty mask has a crop of (0, 0).
-
-    Raises:
-        DataError: neither polygons nor run lengths, or they do not fit the image.
-    """
-    segmentation, name = annotation.segmentation, annotation.name
-    # pycocotools reads out of bounds if run lengths do not fill the image; therefore it only gets polygons.
-    if isinstance(segmentation, dict):
-        return _mask_of_runs(segmentation, size, name)
-    if not isinstance(segmentation, list) or not segmentation or not all(map(_is_ring, segmentation)):
-        raise DataError(
-            f"{name}: a segmentation must be run lengths, or polygons [x, y, x, y, …] of at least 3 points, got"
-            f" {str(segmentation)[:60]}"
-        )
-    height, width = size
-    flat = [value for ring in segmentation for value in ring]
-    if min(flat) < -1 or max(flat[0::2]) > width + 1 or max(flat[1::2]) > height + 1:
-        raise DataError(f"{name}: the polygon leaves the image of {width}x{height}")
-    runs = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    return coco_to_crop(CocoRle(size=[height, width], counts=runs["counts"].decode("ascii")))
-
-
-def _mask_of_runs(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> CropMask:
-    """Return the mask of COCO's run lengths, a list or the compressed string."""
-    if segmentation.get("size") != list(size):
-        raise DataError(
-            f"{name}: the run lengths are for size {segmentation.get('size')}, but the image has size {list(size)}"
-        )
-    counts = segmentation.get("counts")
-    if isinstance(counts, list) and all(isinstance(count, int) and 0 <= count < 2**32 for count in counts):
-        counts = pack_counts(np.array(counts, dtype=np.int64)).decode("ascii")
-    if not isinstance(counts, str):
-        raise DataError(f"{name}: counts must be run lengths in whole pixels or a string, got {str(counts)[:60]}")
-    try:
-        return coco_to_crop(CocoRle(size=list(size), counts=counts))
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
-
-
-def _is_ring(ring: object) -> bool:
-    """Return whether `ring` is [x, y, x, y, …] of at least three points."""
-    return isinstance(ring, list) and len(ring) >= 6 and len(ring) % 2 == 0 and _are_numbers(ring)
-
-
-def _are_numbers(values: list[Any]) -> bool:
-    return all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+def _is_crowd(value: object, name: str) -> bool:
+    """Return the flag `iscrowd`: 0 or 1, also as text, Boolean or float; absent means 0."""
+    text = "" if value is None else str(value).strip().lower()
+    if text not in FLAGS:
+        raise DataError(f"{name}: iscrowd must be 0 or 1, got {str(value)[:60]!r}")
+    return FLAGS[text]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from streamseg.datasets.coco import LabelledImage, read_images
+from streamseg.datasets.check import none_usable, usable_entries
+from streamseg.datasets.coco import read_images
+from streamseg.datasets.entries import LabelledImage
+from streamseg.datasets.problems import Problems
 from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
 from streamseg.errors import DataError
 
@@ -20,9 +24,12 @@ class CocoFolder:
         background_weight: see `Sample`; 1 for exhaustively labelled data sets.
         max_side: images are shrunk to this long side when read, in pixels.
         cache_px: decoded pixels to cache.
+        problems: check all images and annotations now, skip the unusable ones, and collect them here. None refuses an
+            invalid entry of the JSON now, and an unusable image or mask when it is read.
+        on_image: called with the number of checked images and their total.
 
     Raises:
-        DataError: the folder or its JSON is missing or broken, or contains no image.
+        DataError: the folder or its JSON is missing or broken, or contains no image, or no usable one.
     """
 
     def __init__(
@@ -33,11 +40,17 @@ class CocoFolder:
         background_weight: float = 1.0,
         max_side: int = MAX_SIDE_PX,
         cache_px: int = CACHE_PX,
+        problems: Problems | None = None,
+        on_image: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.path = path
         self.background_weight = background_weight
         self._max_side = max_side
-        self._entries = _from_source(read_images(path), source, path)
+        self._entries = _from_source(read_images(path, problems), source, path)
+        if problems is not None:
+            self._entries = usable_entries(self._entries, problems, on_image=on_image)
+            if not self._entries:
+                raise none_usable(path, problems)
         self._cache = SampleCache(cache_px)
 
     def __len__(self) -> int:

@@ -3,21 +3,23 @@
     <folder>/[…/]sa_1.jpg
     <folder>/[…/]sa_1.json      the image's file_name and size, and its masks
 
-A folder may contain millions of images. Only their names are listed up front; a JSON file is read when its image is
-drawn.
+A folder may contain millions of images. Only their names are kept; a JSON file is read when it is checked, and again
+when its image is drawn.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from streamseg.datasets.coco import LabelledImage, check_image_entry, read_annotation
+from streamseg.datasets.check import none_usable, usable_entry
+from streamseg.datasets.coco import check_image_entry, read_annotation, read_json
+from streamseg.datasets.entries import Annotation, LabelledImage
+from streamseg.datasets.problems import Problem, Problems
 from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
 from streamseg.errors import DataError
 
@@ -34,9 +36,12 @@ class Sa1bFolder:
         background_weight: see `Sample`.
         max_side: images are shrunk to this long side when read, in pixels.
         cache_px: decoded pixels to cache.
+        problems: read all JSON files now, check images and masks, skip the unusable ones, and collect them here. None
+            refuses a broken file when it is read.
+        on_image: called with the number of checked images and their total.
 
     Raises:
-        DataError: the folder is missing or unreadable, or contains no sa_*.json.
+        DataError: the folder is missing or unreadable, or contains no sa_*.json, or no usable image.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class Sa1bFolder:
         background_weight: float = 1.0,
         max_side: int = MAX_SIDE_PX,
         cache_px: int = CACHE_PX,
+        problems: Problems | None = None,
+        on_image: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.path = path
         self.background_weight = background_weight
@@ -58,6 +65,9 @@ class Sa1bFolder:
         self._names = np.array(sorted(map(os.fsencode, _names_below(path))), dtype=np.bytes_)
         if not len(self._names):
             raise DataError(f"{path} contains no sa_*.json; an SA-1B-format folder has one beside each image")
+        self._flawed: frozenset[int] = frozenset()
+        if problems is not None:
+            self._check(problems, on_image)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -68,7 +78,12 @@ class Sa1bFolder:
         Raises:
             DataError: the file is unreadable, broken or not in SA-1B format.
         """
-        return _read_entry(self.path / os.fsdecode(bytes(self._names[index])), self._thresholds)
+        if index not in self._flawed:
+            return _read_entry(self._file(index), self._thresholds)
+        entry = _usable(self._file(index), self._thresholds, Problems())
+        if entry is None:
+            raise DataError(f"{self._file(index)} has changed since it was checked")
+        return entry
 
     def sample(self, index: int) -> Sample:
         """Read image `index` (0 <= index < len) with its objects.
@@ -80,6 +95,26 @@ class Sa1bFolder:
 
     def _read(self, index: int) -> Sample:
         return read_sample(self.entry(index), max_side=self._max_side, background_weight=self.background_weight)
+
+    def _file(self, index: int) -> Path:
+        return self.path / os.fsdecode(bytes(self._names[index]))
+
+    def _check(self, problems: Problems, on_image: Callable[[int, int], None]) -> None:
+        """Remove the unusable images, and remember those with unusable annotations."""
+        usable: list[int] = []
+        flawed: list[int] = []
+        for index in range(len(self)):
+            found = Problems()
+            if _usable(self._file(index), self._thresholds, found) is not None:
+                if len(found):
+                    flawed.append(len(usable))
+                usable.append(index)
+            for problem in found:
+                problems.add(problem)
+            on_image(index + 1, len(self))
+        if not usable:
+            raise none_usable(self.path, problems)
+        self._names, self._flawed = self._names[usable], frozenset(flawed)
 
 
 def contains_sa1b(path: Path) -> bool:
@@ -101,22 +136,42 @@ def _names_below(path: Path) -> Iterator[str]:
         yield from (os.path.normpath(os.path.join(inner, name)) for name in chosen)
 
 
-def _read_entry(file: Path, thresholds: dict[str, float]) -> LabelledImage:
+def _usable(file: Path, thresholds: dict[str, float], problems: Problems) -> LabelledImage | None:
+    """Return an entry with its usable annotations; None if the file or its image is unusable."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return usable_entry(_read_entry(file, thresholds, problems), problems)
+    except DataError as error:
+        problems.add(Problem("image", file, str(error)))
+        return None
+
+
+def _read_entry(file: Path, thresholds: dict[str, float], problems: Problems | None = None) -> LabelledImage:
+    """Read an entry; `problems` collects the annotations that are skipped, None refuses them."""
+    try:
+        content = read_json(file)
         file_name, size = check_image_entry(content["image"], f"{file}: the image")
-        annotations = [
-            read_annotation(entry, file, {})
-            for entry in content["annotations"]
-            if all(_quality(entry, key, file) >= least for key, least in thresholds.items() if least > 0)
-        ]
+        annotations = list(_annotations(content["annotations"], file, thresholds, problems))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{file} is not valid JSON: {error}") from error
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(f"{file} is not in SA-1B format: {type(error).__name__} {error}") from error
-    return LabelledImage(file.parent / file_name, size, None, tuple(annotations), listed_in=file.name)
+    return LabelledImage(file.parent / file_name, size, None, tuple(annotations), list_file=file)
+
+
+def _annotations(
+    listed: list[Any], file: Path, thresholds: dict[str, float], problems: Problems | None
+) -> Iterator[Annotation]:
+    """Yield the annotations of sufficient quality."""
+    for entry in listed:
+        try:
+            if all(_quality(entry, key, file) >= least for key, least in thresholds.items() if least > 0):
+                yield read_annotation(entry, file, {})
+        except (DataError, AttributeError, KeyError, TypeError) as error:
+            if problems is None:
+                raise
+            own_id = str(entry.get("id")) if isinstance(entry, dict) else None
+            reason = "" if isinstance(error, DataError) else f"annotation {own_id} in {file}: {type(error).__name__} "
+            problems.add(Problem("annotation", file, f"{reason}{error}", own_id))
 
 
 def _quality(entry: dict[str, Any], key: str, file: Path) -> float:

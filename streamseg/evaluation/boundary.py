@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streamseg.datasets.problems import Problems
 from streamseg.evaluation.overlap import mask_iou, mask_ious
 from streamseg.evaluation.prompted import box_prompt, selected_masks
 from streamseg.evaluation.truth import OnImage, SegmentImages, labelled_images, size_masks
@@ -76,6 +77,7 @@ def evaluate_boundary(
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> BoundaryScores:
     """Run a segmenter over a COCO-format folder and score its outlines.
 
@@ -84,13 +86,15 @@ def evaluate_boundary(
         folder: a folder with `instances.json` and `images/`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
+        problems: collects the images and annotations that are skipped; None refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing, invalid or empty, or an image is unreadable.
+        DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
+            annotation is unusable.
     """
     rows: list[tuple[float, float, float, float, float]] = []
     num_images = 0
-    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems):
         instances = segment([image])[0]
         distance_px = boundary_distance_px((image.shape[0], image.shape[1]))
         objects = truth.objects

@@ -7,6 +7,7 @@ benchmark (Arbelaez et al., "Contour Detection and Hierarchical Image Segmentati
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -17,7 +18,11 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from streamseg.datasets.coco import LabelledImage, read_image, read_images
+from streamseg.datasets.check import none_usable
+from streamseg.datasets.coco import read_images
+from streamseg.datasets.entries import LabelledImage
+from streamseg.datasets.pixels import read_image
+from streamseg.datasets.problems import Problem, Problems
 from streamseg.errors import DataError
 from streamseg.evaluation.edge_matching import EdgeCounts, count_edges, thin
 from streamseg.evaluation.truth import OnImage, SegmentImages
@@ -162,6 +167,7 @@ def evaluate_edges(
     combine: Combination = "max",
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> EdgeScores:
     """Score the outlines of a segmenter's objects as edges.
 
@@ -171,16 +177,18 @@ def evaluate_edges(
         combine: see `edge_map`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
+        problems: collects the images that are skipped; None refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing, invalid or empty, or an image is unreadable.
+        DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
+            drawing is unusable.
     """
 
     def detect(image: ImageArray) -> Float32Array:
         strength = edge_map(segment([image])[0], combine=combine)
         return suppress(strength, ridge_normals(strength))
 
-    return evaluate_detector(detect, folder, limit=limit, on_image=on_image)
+    return evaluate_detector(detect, folder, limit=limit, on_image=on_image, problems=problems)
 
 
 def evaluate_detector(
@@ -189,6 +197,7 @@ def evaluate_detector(
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> EdgeScores:
     """Score an edge detector.
 
@@ -200,19 +209,33 @@ def evaluate_detector(
             pixels (non-zero) drawn by each annotator.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
+        problems: collects the images that are skipped; None refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing, invalid or empty, or an image is unreadable.
+        DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
+            drawing is unusable.
     """
-    labelled_images = read_images(folder)[:limit]
-    paths = [_drawing_paths(labelled, folder) for labelled in labelled_images]
-    counts = []
-    for position, labelled in enumerate(labelled_images):
-        drawings = [_read_drawing(path, labelled.size) for path in paths[position]]
-        strength = detect(read_image(labelled))
-        counts.append(count_edges(strength / max(float(strength.max()), 1e-12), drawings, THRESHOLDS))
-        on_image(position + 1, len(labelled_images))
-    return score_edges(counts, num_drawings=sum(map(len, paths)))
+    found = Problems() if problems is None else problems
+    listed = [labelled for labelled in read_images(folder, found)[:limit] if _has_drawings(labelled, folder, found)]
+    if problems is None:
+        found.refuse()
+    counts, num_drawings = [], 0
+    for position, labelled in enumerate(listed):
+        try:
+            drawings = [_read_drawing(path, labelled.size) for path in _drawing_paths(labelled, folder)]
+            image = read_image(labelled)
+        except DataError as error:
+            if problems is None:
+                raise
+            problems.add(Problem("image", labelled.path, str(error), str(labelled.id)))
+        else:
+            strength = detect(image)
+            counts.append(count_edges(strength / max(float(strength.max()), 1e-12), drawings, THRESHOLDS))
+            num_drawings += len(drawings)
+        on_image(position + 1, len(listed))
+    if not counts:
+        raise none_usable(folder, found)
+    return score_edges(counts, num_drawings=num_drawings)
 
 
 def score_edges(counts: Sequence[EdgeCounts], *, num_drawings: int) -> EdgeScores:
@@ -271,10 +294,15 @@ def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def _drawing_paths(labelled: LabelledImage, folder: Path) -> list[Path]:
-    paths = sorted((folder / "gt").glob(f"{labelled.path.stem}_*.png"))
-    if not paths:
-        raise DataError(f"{folder / 'gt'} contains no drawing {labelled.path.stem}_0.png of {labelled.path.name}")
-    return paths
+    return sorted((folder / "gt").glob(f"{glob.escape(labelled.path.stem)}_*.png"))
+
+
+def _has_drawings(labelled: LabelledImage, folder: Path, problems: Problems) -> bool:
+    if _drawing_paths(labelled, folder):
+        return True
+    message = f"{folder / 'gt'} contains no drawing {labelled.path.stem}_0.png of {labelled.path.name}"
+    problems.add(Problem("image", labelled.path, message, str(labelled.id)))
+    return False
 
 
 def _read_drawing(path: Path, size: tuple[int, int]) -> MaskArray:

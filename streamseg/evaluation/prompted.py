@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from streamseg.datasets.problems import Problems
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.evaluation.truth import ImageTruth, OnImage, labelled_images, size_masks
 from streamseg.pipeline.pipeline import SegmentFunction
@@ -89,6 +90,7 @@ def evaluate_prompted(
     limit: int | None = None,
     seed: int = 0,
     on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> PromptedScores:
     """Prompt every labelled object of a COCO-format folder.
 
@@ -100,14 +102,16 @@ def evaluate_prompted(
         limit: maximum number of images, taken from the start; None for all.
         seed: seed of the random points.
         on_image: progress callback.
+        problems: collects the images and annotations that are skipped; None refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing, invalid or empty, or an image is unreadable.
+        DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
+            annotation is unusable.
     """
     ious: dict[str, list[Float64Array]] = {"box": [], "guided": [], "filled": [], "1": [], "3": []}
     areas: list[Float64Array] = []
     num_images = 0
-    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems):
         instances = segment([image])[0]
         objects = truth.objects
         boxes = [box_prompt(truth, row) for row in objects]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from streamseg.datasets.problems import Problems
 from streamseg.evaluation.matching import (
     FALSE,
     RANGES,
@@ -84,6 +85,7 @@ def evaluate_proposals(
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> ProposalScores:
     """Run a segmenter over a COCO-format folder and score its proposals, ignoring classes.
 
@@ -92,15 +94,17 @@ def evaluate_proposals(
         folder: a folder with `instances.json` and `images/`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
+        problems: collects the images and annotations that are skipped; None refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing, invalid or empty, or an image is unreadable.
+        DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
+            annotation is unusable.
     """
     box_matches: list[ImageMatches] = []
     mask_matches: list[ImageMatches] = []
     best: dict[str, list[float]] = {}
     num_proposals = 0
-    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems):
         instances: Instances = segment([image])[0]
         boxes = instances.boxes.numpy(force=True).astype(np.float64)
         scores = instances.scores.numpy(force=True).astype(np.float64)

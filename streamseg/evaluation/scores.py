@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
+from streamseg.datasets.problems import Problems
 from streamseg.evaluation.overlap import box_ious, mask_ious
 from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentImages, labelled_images
 from streamseg.segmentation.masks import instance_masks
@@ -85,6 +86,7 @@ def evaluate_scores(
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> ScoreScores:
     """Run a segmenter over a COCO-format folder and compare its scores with its masks.
 
@@ -95,14 +97,16 @@ def evaluate_scores(
         folder: a folder with `instances.json` and `images/`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
+        problems: collects the images and annotations that are skipped; None refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing, invalid or empty, or an image is unreadable.
+        DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
+            annotation is unusable.
     """
     pairs: list[Float64Array] = [np.zeros((0, 2))]
     pairs_on_objects: list[Float64Array] = [np.zeros((0, 2))]
     num_images = 0
-    for image, truth in labelled_images(folder, limit=limit, on_image=on_image):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems):
         instances = segment([image])[0]
         num_images += 1
         scores = instances.scores.numpy(force=True).astype(np.float64)

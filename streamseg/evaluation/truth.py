@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image, read_images
-from streamseg.errors import DataError
+from streamseg.datasets.check import none_usable, read_or_skip, usable_images
+from streamseg.datasets.entries import LabelledImage
+from streamseg.datasets.masks import annotation_mask
+from streamseg.datasets.problems import Problems
 from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
@@ -68,29 +70,37 @@ def image_truth(labelled: LabelledImage) -> ImageTruth:
 
 
 def labelled_images(
-    folder: Path, *, limit: int | None = None, on_image: OnImage = lambda done, total: None
+    folder: Path,
+    *,
+    limit: int | None = None,
+    on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> Iterator[tuple[ImageArray, ImageTruth]]:
-    """Yield each image (H, W, 3) RGB of a folder with its labels, by ascending image id.
+    """Yield each image (H, W, 3) RGB of a folder with its labels, by ascending image id; at least one.
 
-    Everything except the pixels is validated before the first image is yielded, because an error in the last
+    Everything except the pixels is checked before the first image is yielded, because an error in the last
     annotation must not waste the time spent on all images before it.
 
     Args:
         folder: a folder with `instances.json` and `images/`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: called when the caller has finished with an image.
+        problems: collects the images and annotations that are skipped; None refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing, invalid or empty, or an image is unreadable.
+        DataError: the folder is missing, invalid or empty, or no image is usable; or something would be skipped and
+            `problems` is None.
     """
-    listed = read_images(folder)[:limit]
-    for labelled in listed:
-        if not labelled.path.is_file():
-            raise DataError(f"image {labelled.path} is missing, though instances.json lists it")
-        image_truth(labelled)
+    listed = usable_images(folder, problems, limit=limit)
+    num_yielded = 0
     for position, labelled in enumerate(listed):
-        yield read_image(labelled), image_truth(labelled)
+        image = read_or_skip(labelled, problems)
+        if image is not None:
+            num_yielded += 1
+            yield image, image_truth(labelled)
         on_image(position + 1, len(listed))
+    if not num_yielded and problems is not None:
+        raise none_usable(folder, problems)
 
 
 def size_masks(areas: Float64Array) -> dict[str, BoolArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +20,9 @@ from streamseg.training.compose import ComposedImage, ComposeSettings, Draw, com
 from streamseg.training.ranks import SINGLE_PROCESS, Ranks
 
 __all__ = ["Batch", "SampleSource", "batches", "draw_from"]
+
+MAX_DRAWS = 100
+"""Maximum number of images that are drawn until one is readable."""
 
 
 class SampleSource(Protocol):
@@ -52,7 +55,15 @@ class Batch:
         return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
 
 
-class _Composer(Dataset[ComposedImage | DataError]):
+@dataclass(frozen=True, eq=False)
+class _Composed:
+    """One composed image, and one message per unreadable image in place of which another one was drawn."""
+
+    image: ComposedImage
+    skipped: tuple[str, ...]
+
+
+class _Composer(Dataset[_Composed | DataError]):
     def __init__(
         self,
         sources: Sequence[SampleSource],
@@ -61,6 +72,8 @@ class _Composer(Dataset[ComposedImage | DataError]):
         batch_size: int,
         seed: int,
         settings: ComposeSettings,
+        *,
+        skips: bool,
     ) -> None:
         self._sources = sources
         self._shares = np.asarray(weights, dtype=np.float64) / sum(weights)
@@ -68,43 +81,62 @@ class _Composer(Dataset[ComposedImage | DataError]):
         self._batch_size = batch_size
         self._seed = seed
         self._settings = settings
+        self._skips = skips
 
-    def __getitem__(self, index: int) -> ComposedImage | DataError:
+    def __getitem__(self, index: int) -> _Composed | DataError:
         # All images of a batch have the same size, drawn from the number of the batch.
         batch_rng = np.random.default_rng((self._seed, index // self._batch_size, 1))
         size = int(batch_rng.choice(self._sizes))
+        skipped: list[str] = []
         try:
-            draw = draw_from(self._sources, self._shares)
-            return compose(np.random.default_rng((self._seed, index)), draw, size, self._settings)
+            draw = draw_from(self._sources, self._shares, skipped.append if self._skips else None)
+            image = compose(np.random.default_rng((self._seed, index)), draw, size, self._settings)
+            return _Composed(image, tuple(skipped))
         except DataError as error:
             # Raised in a worker, the error would arrive as a long traceback.
             return error
 
 
-def draw_from(sources: Sequence[SampleSource], shares: Float64Array) -> Draw:
-    """Return a function that draws a source by its share (shares sum to 1), then one of its images uniformly."""
+def draw_from(
+    sources: Sequence[SampleSource], shares: Float64Array, on_skip: Callable[[str], None] | None = None
+) -> Draw:
+    """Return a function that draws a source by its share (shares sum to 1), then one of its images uniformly.
+
+    If the image cannot be read, `on_skip` gets one line about it, and another image is drawn; without `on_skip` the
+    function raises a DataError. It also does after `MAX_DRAWS` unreadable images in a row.
+    """
 
     def draw(rng: np.random.Generator) -> Sample:
-        source = sources[int(rng.choice(len(sources), p=shares))]
-        return source.sample(int(rng.integers(len(source))))
+        for remaining in reversed(range(MAX_DRAWS)):
+            source = sources[int(rng.choice(len(sources), p=shares))]
+            try:
+                return source.sample(int(rng.integers(len(source))))
+            except DataError as error:
+                if on_skip is None or not remaining:
+                    raise
+                on_skip(str(error))
+        raise AssertionError("the last draw returns or raises")
 
     return draw
 
 
-def _collate(items: Sequence[ComposedImage | DataError]) -> Batch | DataError:
+def _collate(items: Sequence[_Composed | DataError]) -> tuple[Batch, tuple[str, ...]] | DataError:
     composed = []
+    skipped: list[str] = []
     for item in items:
         if isinstance(item, DataError):
             return item
-        composed.append(item)
+        composed.append(item.image)
+        skipped += item.skipped
     counts = [len(one.boxes) for one in composed]
-    return Batch(
+    batch = Batch(
         images=torch.from_numpy(np.stack([one.image for one in composed])).permute(0, 3, 1, 2),
         boxes=torch.from_numpy(np.concatenate([one.boxes for one in composed])),
         masks=torch.from_numpy(np.concatenate([one.masks for one in composed])),
         image_indices=torch.repeat_interleave(torch.arange(len(composed)), torch.tensor(counts)),
         background_weight=torch.from_numpy(np.stack([one.background_weight for one in composed])),
     )
+    return batch, tuple(skipped)
 
 
 class _Order:
@@ -149,6 +181,7 @@ def batches(
     settings: ComposeSettings,
     num_workers: int = 1,
     ranks: Ranks = SINGLE_PROCESS,
+    on_skip: Callable[[str], None] | None = None,
 ) -> Iterator[Batch]:
     """Yield batches `start` to `stop` (exclusive) of the run with this seed, or this process's share of each.
 
@@ -163,14 +196,16 @@ def batches(
         settings: settings of the augmentation.
         num_workers: worker processes that compose images; 0 composes in the current process.
         ranks: processes that share the batches; together they get the images that a single process would get.
+        on_skip: called with one line for each unreadable image, before its batch is yielded; another image is drawn
+            instead. None refuses such images.
 
     Raises:
         ConfigError: a batch cannot be divided evenly among the processes.
-        DataError: an image is missing or an annotation contradicts it; raised when its batch is due.
+        DataError: without `on_skip`, an image is missing or an annotation contradicts it; raised when its batch is due.
     """
     share = ranks.share(batch_size)
-    loader: DataLoader[ComposedImage | DataError] = DataLoader(
-        _Composer(sources, weights, sizes, batch_size, seed, settings),
+    loader: DataLoader[_Composed | DataError] = DataLoader(
+        _Composer(sources, weights, sizes, batch_size, seed, settings, skips=on_skip is not None),
         batch_size=len(share),
         sampler=_Order(start, stop, batch_size, share),
         num_workers=num_workers,
@@ -180,7 +215,11 @@ def batches(
     )
     with _without_opencv_threads():
         reading = iter(loader)
-    for batch in reading:
-        if isinstance(batch, DataError):
-            raise batch
+    for loaded in reading:
+        if isinstance(loaded, DataError):
+            raise loaded
+        batch, skipped = loaded
+        for line in skipped:
+            if on_skip is not None:
+                on_skip(line)
         yield batch

@@ -11,9 +11,13 @@ import cv2
 import numpy as np
 import yaml
 
-from streamseg.datasets.coco import LabelledImage, annotation_mask, read_image
+from streamseg.datasets.check import none_usable, read_or_skip
 from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instances
+from streamseg.datasets.entries import LabelledImage
+from streamseg.datasets.masks import annotation_mask
+from streamseg.datasets.problems import Problems
 from streamseg.datasets.samples import LabelledFolder, shrink_mask
+from streamseg.structures.arrays import ImageArray
 from streamseg.training.recipe import Recipe, RecipeSource
 
 __all__ = ["PackSummary", "pack_recipe"]
@@ -36,6 +40,7 @@ def pack_recipe(
     max_side: int,
     quality: int,
     on_image: Callable[[int, int], None] = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> PackSummary:
     """Write the images and labels of a recipe's sources, and a recipe for them as `recipe.yaml`.
 
@@ -48,32 +53,43 @@ def pack_recipe(
         max_side: larger images are shrunk to this long side, in pixels; smaller JPEG files are copied unchanged.
         quality: JPEG quality of re-encoded images, 1..100.
         on_image: called with the number of finished images and their total.
+        problems: collects the images and annotations that are skipped; None refuses sources with any.
 
     Raises:
         ConfigError: a source has a key of the other format.
-        DataError: a source or an image is broken, or `out` cannot be written.
+        DataError: a source is broken, or contains no usable image; or an image or annotation is unusable and `problems`
+            is None; or `out` cannot be written.
     """
-    recipe.open_sources(data)  # report errors in any source before packing the first
     groups = _by_folder(recipe.sources)
-    selected = {name: _select_images(group, data) for name, group in groups.items()}
+    found = Problems() if problems is None else problems
+    recipe.open_sources(data, found)  # report errors in any source before packing the first
+    selected = {name: _select_images(group, data, found) for name, group in groups.items()}
+    if problems is None:
+        found.refuse()
     total = sum(len(indices) for _, indices in selected.values())
-    done, num_annotations = 0, 0
+    done, num_images, num_annotations = 0, 0, 0
     with new_folder(out):
         for name, (folder, indices) in selected.items():
             (out / name / "images").mkdir(parents=True)
             content: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
             for index in indices:
-                _pack_image(folder.entry(index), content, out / name, max_side=max_side, quality=quality)
+                labelled = folder.entry(index)
+                image = read_or_skip(labelled, problems)
+                if image is not None:
+                    _pack_image(image, labelled, content, out / name, max_side=max_side, quality=quality)
                 done += 1
                 on_image(done, total)
+            if not content["images"]:
+                raise none_usable(data / groups[name][0].path, found)
             write_instances(out / name, content)
+            num_images += len(content["images"])
             num_annotations += len(content["annotations"])
         packed = recipe.model_copy(
             update={"sources": tuple(_packed_source(one, groups) for one in recipe.sources)}
         ).model_dump(mode="json", exclude_defaults=True)
         (out / "recipe.yaml").write_text(yaml.safe_dump(packed, sort_keys=False, allow_unicode=True), encoding="utf-8")
         num_bytes = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return PackSummary(total, num_annotations, num_bytes)
+    return PackSummary(num_images, num_annotations, num_bytes)
 
 
 def _by_folder(sources: tuple[RecipeSource, ...]) -> dict[str, list[RecipeSource]]:
@@ -98,17 +114,24 @@ def _packed_source(source: RecipeSource, groups: dict[str, list[RecipeSource]]) 
     return source.model_copy(update=changes)
 
 
-def _select_images(group: list[RecipeSource], data: Path) -> tuple[LabelledFolder, list[int]]:
+def _select_images(group: list[RecipeSource], data: Path, problems: Problems) -> tuple[LabelledFolder, list[int]]:
     """Return a folder and the indices of the images that its sources use."""
-    folder = group[0].model_copy(update={"source": None}).open(data)
+    folder = group[0].model_copy(update={"source": None}).open(data, problems)
     names = {one.source for one in group}
     if None in names:
         return folder, list(range(len(folder)))
     return folder, [index for index in range(len(folder)) if folder.entry(index).source in names]
 
 
-def _pack_image(labelled: LabelledImage, content: dict[str, Any], folder: Path, *, max_side: int, quality: int) -> None:
-    image = read_image(labelled)
+def _pack_image(
+    image: ImageArray,
+    labelled: LabelledImage,
+    content: dict[str, Any],
+    folder: Path,
+    *,
+    max_side: int,
+    quality: int,
+) -> None:
     height, width = labelled.size
     scale = min(max_side / max(height, width), 1.0)
     number = len(content["images"]) + 1

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from streamseg.datasets.coco import annotation_mask, read_image, read_images
+from streamseg.datasets.check import none_usable, read_or_skip, usable_images
+from streamseg.datasets.coco import read_json
 from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instances
+from streamseg.datasets.masks import annotation_mask
+from streamseg.datasets.problems import Problems
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.instances import Instances
@@ -80,6 +82,7 @@ def label_folder(
     min_score: float,
     max_overlap: float,
     on_image: Callable[[int, int], None] = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> int:
     """Write a COCO-format folder with the labels of `folder`, and pseudo-labels for its unlabelled objects.
 
@@ -93,40 +96,50 @@ def label_folder(
         min_score: see `pseudo_labels`.
         max_overlap: see `pseudo_labels`.
         on_image: called with the number of finished images and their total.
+        problems: collects the images and annotations that are skipped: such images get no labels, and such annotations
+            are copied, but do not count as labels. None refuses a folder with any.
 
     Returns:
         The number of added labels.
 
     Raises:
-        DataError: the folder or an image is broken, or `out` cannot be written.
+        DataError: the folder is broken, or contains no usable image; or `problems` is None, and an image or annotation
+            is unusable; or `out` cannot be written.
     """
-    entries = read_images(folder)
-    content = json.loads((folder / "instances.json").read_text(encoding="utf-8"))
-    categories = content.setdefault("categories", []) or [{"id": 1, "name": "object"}]
+    entries = usable_images(folder, problems)
+    content = read_json(folder / "instances.json")
+    categories = content.get("categories") or [{"id": 1, "name": "object"}]
     content["categories"] = categories
-    next_id = max((one["id"] for one in content["annotations"] if isinstance(one.get("id"), int)), default=0) + 1
-    first_id = next_id
+    next_id = max((one["id"] for one in content["annotations"] if _has_number(one)), default=0) + 1
+    first_id, num_labelled = next_id, 0
     with new_folder(out):
-        images = sorted(content["images"], key=lambda image: image["id"])
-        for done, (entry, image) in enumerate(zip(entries, images, strict=True), start=1):
-            detected = segment([read_image(entry)])[0]
-            labelled = [annotation_mask(annotation, entry.size) for annotation in entry.annotations]
-            for label in pseudo_labels(
-                instance_masks(detected),
-                detected.scores.tolist(),
-                labelled,
-                entry.size,
-                min_score=min_score,
-                max_overlap=max_overlap,
-            ):
-                identity = {"id": next_id, "image_id": image["id"], "category_id": categories[0]["id"], "iscrowd": 0}
-                origin = {"pseudo": True, "score": round(label.score, 4)}
-                content["annotations"].append(identity | mask_entry(label.mask, entry.size) | origin)
-                next_id += 1
+        for done, entry in enumerate(entries, start=1):
+            image = read_or_skip(entry, problems)
+            if image is not None:
+                num_labelled += 1
+                detected = segment([image])[0]
+                for label in pseudo_labels(
+                    instance_masks(detected),
+                    detected.scores.tolist(),
+                    [annotation_mask(annotation, entry.size) for annotation in entry.annotations],
+                    entry.size,
+                    min_score=min_score,
+                    max_overlap=max_overlap,
+                ):
+                    identity = {"id": next_id, "image_id": entry.id, "category_id": categories[0]["id"], "iscrowd": 0}
+                    origin = {"pseudo": True, "score": round(label.score, 4)}
+                    content["annotations"].append(identity | mask_entry(label.mask, entry.size) | origin)
+                    next_id += 1
             on_image(done, len(entries))
+        if not num_labelled and problems is not None:
+            raise none_usable(folder, problems)
         (out / "images").symlink_to((folder / "images").resolve(), target_is_directory=True)
         write_instances(out, content)
     return next_id - first_id
+
+
+def _has_number(annotation: object) -> bool:
+    return isinstance(annotation, dict) and isinstance(annotation.get("id"), int)
 
 
 def _region(canvas: MaskArray, mask: CropMask) -> MaskArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 from streamseg.config.included import read_config_text
 from streamseg.config.yaml_text import parse_yaml
 from streamseg.datasets.coco_folder import CocoFolder
+from streamseg.datasets.problems import Problems
 from streamseg.datasets.sa1b import Sa1bFolder, contains_sa1b
 from streamseg.datasets.samples import LabelledFolder
 from streamseg.errors import ConfigError
@@ -37,8 +39,19 @@ class RecipeSource(BaseModel):
     min_stability_score: float = Field(default=0.0, ge=0, le=1)
     """SA-1B: omit masks with a lower stability score, 0..1."""
 
-    def open(self, data: Path) -> LabelledFolder:
+    def open(
+        self,
+        data: Path,
+        problems: Problems | None = None,
+        on_image: Callable[[int, int], None] = lambda done, total: None,
+    ) -> LabelledFolder:
         """Open the folder, relative to the folder `data`.
+
+        Args:
+            data: folder that the path is relative to.
+            problems: check every image and annotation now, and collect those that are skipped; None refuses unusable
+                ones when they are read.
+            on_image: called with the number of checked images and their total.
 
         Raises:
             ConfigError: a key belongs to the other format.
@@ -55,13 +68,21 @@ class RecipeSource(BaseModel):
                 min_predicted_iou=self.min_predicted_iou,
                 min_stability_score=self.min_stability_score,
                 background_weight=self.background_weight,
+                problems=problems,
+                on_image=on_image,
             )
         if self.min_predicted_iou > 0 or self.min_stability_score > 0:
             raise ConfigError(
                 f"{path} is in COCO format, in which masks have no quality; omit min_predicted_iou and"
                 " min_stability_score"
             )
-        return CocoFolder(path, source=self.source, background_weight=self.background_weight)
+        return CocoFolder(
+            path,
+            source=self.source,
+            background_weight=self.background_weight,
+            problems=problems,
+            on_image=on_image,
+        )
 
 
 class Recipe(BaseModel):
@@ -77,14 +98,24 @@ class Recipe(BaseModel):
     settings: dict[str, Any] = {}
     """Fields of `TrainingSettings`; omitted fields keep their defaults."""
 
-    def open_sources(self, data: Path) -> tuple[list[SampleSource], list[float]]:
+    def open_sources(
+        self,
+        data: Path,
+        problems: Problems | None = None,
+        on_image: Callable[[int, int], None] = lambda done, total: None,
+    ) -> tuple[list[SampleSource], list[float]]:
         """Open every source, relative to the folder `data`, and return the sources and their weights.
+
+        Args:
+            data: folder that the sources' paths are relative to.
+            problems: see `RecipeSource.open`.
+            on_image: called with the number of checked images and the total of one source.
 
         Raises:
             ConfigError: a source has a key of the other format.
             DataError: a folder is missing or broken.
         """
-        opened: list[SampleSource] = [one.open(data) for one in self.sources]
+        opened: list[SampleSource] = [one.open(data, problems, on_image) for one in self.sources]
         weights = [one.weight for one in self.sources]
         if self.scene_weight > 0:
             opened.append(SceneSamples())

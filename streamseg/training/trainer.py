@@ -132,6 +132,7 @@ class Trainer:
         stop_after_seconds: float = math.inf,
         evaluation: Evaluation | None = None,
         on_checkpoint: Callable[[], None] = lambda: None,
+        on_skip: Callable[[str], None] | None = None,
     ) -> bool:
         """Train to the end, or for `stop_after_seconds`; return True if the run is complete.
 
@@ -142,6 +143,7 @@ class Trainer:
             stop_after_seconds: time after which to stop, with a checkpoint.
             evaluation: evaluation to run periodically; None runs none.
             on_checkpoint: called after each checkpoint is written.
+            on_skip: see `batches`.
 
         Raises:
             DataError: an image cannot be read, the loss is not finite, or a checkpoint cannot be written. The last
@@ -161,6 +163,7 @@ class Trainer:
             settings=self.settings.compose,
             num_workers=self._num_workers,
             ranks=self._ranks,
+            on_skip=on_skip,
         ):
             window.add(self._learner.train_on(batch.to(self._device)))
             is_last = self.step == self.settings.num_steps

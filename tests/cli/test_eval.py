@@ -117,7 +117,8 @@ def test_missing_score_is_null_in_json_and_a_dash_in_tables(evaluate, tmp_path, 
 
 
 def shrink_runs(content):
-    content["annotations"][0]["segmentation"]["size"] = [9, 9]
+    first = content["annotations"][0]
+    first["segmentation"] = first["segmentation"] | {"size": [9, 9]}
 
 
 def leave_image(content):
@@ -147,14 +148,37 @@ def leave_image(content):
 )
 def test_unusable_data_is_one_line(evaluate, tmp_path, capsys, prepare, message):
     prepare(tmp_path / "set")
-    assert evaluate("proposals", "--data", tmp_path / "set") == 2
+    assert evaluate("proposals", "--data", tmp_path / "set", "--strict") == 2
     assert message in only_line(capsys)
 
 
 @pytest.mark.parametrize("protocol", COCO_PROTOCOLS)
 def test_every_protocol_checks_its_data(evaluate, tmp_path, capsys, protocol):
-    assert evaluate(protocol, "--data", folder_of(tmp_path / "set", edit=shrink_runs)) == 2
+    folder = folder_of(tmp_path / "set", edit=shrink_runs)
+    assert evaluate(protocol, "--data", folder, "--strict") == 2
     assert "run lengths are for size [9, 9]" in only_line(capsys)
+    assert evaluate(protocol, "--data", folder, "--json", tmp_path / "figures.json") == 0
+    assert "1 annotation skipped" in capsys.readouterr().out
+    written = json.loads((tmp_path / "figures.json").read_text())["protocols"][protocol]
+    assert written["skipped"] == {"images": 0, "annotations": 1, "rings": 0}
+
+
+def test_damaged_image_is_named_skipped_and_counted(evaluate, tmp_path, capsys, caplog):
+    folder = folder_of(tmp_path / "set", count=3)
+    content = (folder / "images" / "002.png").read_bytes()
+    (folder / "images" / "002.png").write_bytes(content[: len(content) // 2])
+    assert evaluate("proposals", "--data", folder) == 0
+    printed = capsys.readouterr().out
+    assert "4 objects in 2 images" in printed
+    assert "1 image skipped" in printed
+    assert "002.png" in caplog.text
+
+
+def test_data_set_without_usable_image_is_an_error(evaluate, tmp_path, capsys):
+    folder = folder_of(tmp_path / "set", count=1)
+    (folder / "images" / "001.png").write_bytes(b"no image")
+    assert evaluate("proposals", "--data", folder) == 2
+    assert "none of the images of" in only_line(capsys)
 
 
 @pytest.mark.parametrize(

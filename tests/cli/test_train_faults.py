@@ -61,19 +61,19 @@ def recipe(text):
         pytest.param(remove_images, [], "lists no image; a data set needs at least one", id="empty-data-set"),
         pytest.param(
             in_annotation(segmentation=[[0, 0, 500, 0, 500, 40]]),
-            [],
+            ["--strict"],
             "annotation 1 in",
             id="annotation-outside-its-image",
         ),
         pytest.param(
             in_annotation(segmentation=rle_of([80, 60])),
-            [],
+            ["--strict"],
             "the run lengths are for size [80, 60], but the image has size [60, 80]",
             id="rle-of-another-size",
         ),
         pytest.param(
             in_annotation(segmentation={"size": [60, 80], "counts": [9]}),
-            [],
+            ["--strict"],
             "add up to 9 pixels",
             id="rle-too-short",
         ),

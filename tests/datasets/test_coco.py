@@ -88,8 +88,8 @@ def test_segmentation_without_pixels_is_an_empty_mask(segmentation):
         pytest.param([[1, 1, float("inf"), 1, 5, 5]], "of at least 3 points", id="infinity-in-a-polygon"),
         pytest.param("abc", "run lengths, or polygons", id="text"),
         pytest.param([[1, 1, 60, 1, 60, 20]], "leaves the image of 40x30", id="polygon-to-the-right"),
-        pytest.param([[1, 1, 5, 1, 5, 32]], "leaves the image of 40x30", id="polygon-below"),
-        pytest.param([[-3, 1, 5, 1, 5, 5]], "leaves the image of 40x30", id="polygon-to-the-left"),
+        pytest.param([[1, 1, 5, 1, 5, 34]], "leaves the image of 40x30", id="polygon-below"),
+        pytest.param([[-4, 1, 5, 1, 5, 5]], "leaves the image of 40x30", id="polygon-to-the-left"),
         pytest.param(compressed(MASK) | {"size": [40, 30]}, "for size [40, 30], but the image has", id="transposed"),
         pytest.param({"counts": [1200]}, "for size None, but the image has size [30, 40]", id="rle-without-size"),
         pytest.param({"size": [30, 40]}, "in whole pixels or a string, got None", id="rle-without-counts"),
@@ -198,7 +198,9 @@ def set_annotation(**keys):
             edited(lambda content: content["annotations"].append("x")), "not in COCO format", id="annotation-is-text"
         ),
         pytest.param(
-            edited(lambda c: c["images"][1].update(id=1)), "2 images with 1 different ids", id="two-images-of-one-id"
+            edited(lambda c: c["images"][1].update(id=1)),
+            "2 images with the same id 1 (001.png, 002.png)",
+            id="two-images-of-one-id",
         ),
         pytest.param(set_image(id="a"), "not in COCO format", id="ids-that-cannot-be-sorted"),
         pytest.param(edited(lambda c: c["images"][0].pop("width")), "KeyError 'width'", id="no-width"),

@@ -268,7 +268,7 @@ def test_nothing_is_printed(tmp_path, capsys):
         ),
         pytest.param(
             lambda path: folder_of(path, [ONE], edit=lambda content: content["images"][0].update(width=99)),
-            "the image has size [60, 99]",
+            "is 80x60, but instances.json lists it as 99x60",
             id="size-mismatch",
         ),
     ],
