@@ -54,6 +54,48 @@ def test_pil_images_of_other_modes_are_converted(mode):
     np.testing.assert_array_equal(source_image.image[:, :, ::-1], np.asarray(pil_image.convert("RGB")))
 
 
+def exif_turn():
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    return tags
+
+
+RAMP = Image.fromarray(np.linspace(13_000, 55_000, 12 * 16).astype(np.uint16).reshape(12, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "pil_image", "options", "size"),
+    [
+        pytest.param("a.jpg", Image.fromarray(BGR), {"exif": exif_turn()}, (16, 12), id="EXIF turn"),
+        pytest.param("a.png", Image.fromarray(BGR), {"exif": exif_turn()}, (16, 12), id="EXIF turn of a PNG"),
+        pytest.param("a.png", RAMP, {}, (12, 16), id="16 bit"),
+        pytest.param("a.png", Image.fromarray(BGR).convert("P"), {"transparency": 0}, (12, 16), id="alpha"),
+        pytest.param("a.jpg", Image.fromarray(BGR).convert("CMYK"), {}, (12, 16), id="CMYK"),
+    ],
+)
+def test_files_and_pil_images_agree(tmp_path, name, pil_image, options, size):
+    pil_image.save(tmp_path / name, **options)
+    (from_file,) = source_images(str(tmp_path / name))
+    with Image.open(tmp_path / name) as opened:
+        (from_pil,) = source_images(opened)
+    assert from_file.image.shape[:2] == size
+    assert np.ptp(from_file.image) > 100
+    np.testing.assert_array_equal(from_pil.image, from_file.image)
+
+
+def test_unreadable_image_of_a_folder_is_skipped(folder, caplog):
+    (folder / "a5.png").write_bytes((folder / "a2.png").read_bytes()[:60])
+    assert [Path(one.path).name for one in source_images(folder)] == ["a2.png", "a10.png"]
+    assert "a5.png is not a readable image" in caplog.text
+
+
+def test_animation_gives_its_frames(tmp_path):
+    frames = [Image.fromarray(np.roll(BGR, n)) for n in range(3)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=40)
+    images = list(source_images(tmp_path / "a.webp"))
+    assert [one.time_seconds for one in images] == pytest.approx([0, 0.04, 0.08])
+
+
 @pytest.mark.parametrize(("stride", "count"), [(1, 6), (4, 2)])
 def test_video(tmp_path, stride, count):
     path = write_video(tmp_path / "video.mp4", 6)
