@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, SourceError
 from streamseg.imaging import decode_image, load_image, rgb_from_pillow
 from streamseg.imaging.pixels import on_background, scale_to_uint8
 from streamseg.structures.arrays import ImageArray
@@ -99,7 +99,7 @@ def read_image(source: ImageLike, *, bgr: bool = False) -> ImageArray:
         # NumPy has no bfloat16.
         values, channels_first = (source.float() if source.is_floating_point() else source).numpy(force=True), True
     elif isinstance(source, PilImage):
-        return rgb_from_pillow(cast(Any, source), str(getattr(source, "filename", "")))
+        return _from_pillow(source)
     elif isinstance(source, OpenFile):
         content: object = source.read()
         if not isinstance(content, bytes):
@@ -109,6 +109,15 @@ def read_image(source: ImageLike, *, bgr: bool = False) -> ImageArray:
         raise DataError(f"{ALLOWED}; got {type(source).__name__}")
     image = _three_channels(_to_uint8(_channels_last(values, channels_first=channels_first)))
     return np.ascontiguousarray(image[:, :, ::-1]) if bgr else image
+
+
+def _from_pillow(source: PilImage) -> ImageArray:
+    """Return the pixels of a PIL image, whose file may not have been read yet."""
+    name = str(getattr(source, "filename", ""))
+    try:
+        return rgb_from_pillow(cast(Any, source), name)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SourceError(f"{name or 'the PIL image'} cannot be decoded: {error}; save the image again") from error
 
 
 def _checked_path(source: str | PathLike[str]) -> Path:

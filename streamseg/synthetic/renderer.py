@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray, IndexArray, MaskArray
-from streamseg.structures.mask import CropMask
+from streamseg.structures.mask import CropMask, MaskSpace
 from streamseg.synthetic.background import BACKGROUNDS, paint_background
 from streamseg.synthetic.raster import Coverage, Sprite
 from streamseg.synthetic.shapes.registry import SHAPES, draw_shape
@@ -182,6 +182,7 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
     track_ids: list[int] = []
     sprite_ids: list[int] = []
     masks: list[CropMask] = []
+    space = MaskSpace.of(size)
     is_part: list[bool] = []
     for owner, (placement, window) in enumerate(zip(placements, windows, strict=True), start=1):
         if window is None:
@@ -192,14 +193,14 @@ def measure(size: tuple[int, int], placements: list[Placement]) -> SceneTruth:
             continue
         track_ids.append(placement.track_id)
         sprite_ids.append(placement.sprite_id)
-        masks.append(_tight(visible, x, y))
+        masks.append(_tight(visible, x, y, space))
         is_part.append(False)
         for number, part in enumerate(placement.sprite.parts, start=1):
             shown = visible & (_warp(part, placement.matrix, window) >= 128)
             if np.count_nonzero(shown) >= MIN_VISIBLE_PIXELS:
                 track_ids.append(placement.track_id + number)
                 sprite_ids.append(placement.sprite_id + number)
-                masks.append(_tight(shown, x, y))
+                masks.append(_tight(shown, x, y, space))
                 is_part.append(True)
     boxes = [(mask.x, mask.y, mask.x + mask.crop.shape[1], mask.y + mask.crop.shape[0]) for mask in masks]
     return SceneTruth(
@@ -231,8 +232,8 @@ def _warp(layer: Coverage, matrix: Affine, window: tuple[int, int, int, int]) ->
     return warped.astype(np.uint8, copy=False)
 
 
-def _tight(mask: MaskArray, x: int, y: int) -> CropMask:
+def _tight(mask: MaskArray, x: int, y: int, space: MaskSpace) -> CropMask:
     """Crop a non-empty mask to its extent; (x, y) is the position of its corner in the image."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return CropMask(np.ascontiguousarray(crop), x + int(columns[0]), y + int(rows[0]))
+    return CropMask(np.ascontiguousarray(crop), x + int(columns[0]), y + int(rows[0]), space)

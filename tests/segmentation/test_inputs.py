@@ -140,6 +140,16 @@ def test_content_that_is_no_image(tmp_path):
         read_image(file)
 
 
+def test_cut_file_of_a_pil_image(tmp_path):
+    Image.fromarray(np.tile(RGB, (30, 30, 1))).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-2000])
+    with (
+        Image.open(tmp_path / "a.jpg") as image,
+        pytest.raises(SourceError, match=r"a\.jpg cannot be decoded: .*trunc"),
+    ):
+        read_image(image)
+
+
 def test_file_and_pil_image_are_turned_alike(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -8,6 +8,7 @@ from streamseg.rle import coco_to_crop, crop_to_coco
 from streamseg.segmentation import instance_masks
 from streamseg.structures.instances import CORRECTION_MARGIN, STRIDE_4, Instances
 from streamseg.structures.mask import CropMask, MaskSpace
+from streamseg.synthetic import SceneRenderer
 from streamseg.wire import decode, encode
 from tests.support.messages import disc, make_message, make_object
 
@@ -58,6 +59,12 @@ def test_masks_have_the_same_methods(make):
     assert mask.area == 96
     assert mask.centroid == (20, 10)
     assert repr(mask) == "CropMask(96 px in 8x12 at (16, 4) of 64x48)"
+
+
+def test_masks_of_the_rendered_scene_have_a_space():
+    mask = SceneRenderer(96, 64).truth(0).masks[0]
+    assert mask().shape == (64, 96)
+    assert mask().sum() == mask.area
 
 
 def test_mask_with_corrections_has_a_space():
