@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from streamseg.cli.config_checks import find_notices, find_problems
+from streamseg.cli.logs import print_note
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments, network_sets, split_inputs
 from streamseg.errors import ConfigError
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("\n".join(line if line.startswith(prefix) else prefix + line for line in problems))
     config = config_from_arguments(args)
     for notice in find_notices(config):
-        print(f"note: {notice}", file=sys.stderr)
+        print_note(f"note: {notice}", args)
     named = config.model_copy(update={"sources": config.named_sources()})
     print(yaml.safe_dump(named.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
     return 0

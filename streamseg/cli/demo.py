@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamseg.cli.logs import print_error
 from streamseg.cli.run import open_viewer, show_session
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
 from streamseg.errors import ConfigError
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     for line in summary_lines(session.runtime.stats()):
         print(line)
     if not received.num_messages:
-        print("streamseg: the subscriber received nothing", file=sys.stderr)
+        print_error("the subscriber received nothing", getattr(args, "log_format", "text"))
         return 1
     return 0
 

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["add_log_arguments", "log_is_json", "print_error", "set_up_logs"]
+__all__ = ["add_log_arguments", "log_is_json", "print_error", "print_note", "set_up_logs"]
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
@@ -61,11 +61,18 @@ def log_is_json() -> bool:
 
 def print_error(message: str, log_format: str) -> None:
     """Write the error that ends the command to standard error, in the format of the log (text or json)."""
+    _print(message, f"streamseg: {message}", logging.ERROR, log_format)
+
+
+def print_note(message: str, args: argparse.Namespace) -> None:
+    """Write a line for the user to standard error, at any level of the log and in its format."""
+    _print(message, message, logging.INFO, getattr(args, "log_format", "text"))
+
+
+def _print(message: str, text: str, level: int, log_format: str) -> None:
     if log_format == "json":
-        record = logging.LogRecord("streamseg", logging.ERROR, "", 0, message, None, None)
-        print(JsonLines().format(record), file=sys.stderr)
-    else:
-        print(f"streamseg: {message}", file=sys.stderr)
+        text = JsonLines().format(logging.LogRecord("streamseg", level, "", 0, message, None, None))
+    print(text, file=sys.stderr, flush=True)
 
 
 def source_of(record: logging.LogRecord) -> str | None:

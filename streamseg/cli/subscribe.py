@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+from streamseg.cli.logs import print_error, print_note
 
 if TYPE_CHECKING:
     from streamseg.publish import Subscriber
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     with Subscriber(args.endpoint, sources=args.source or None, timeout_seconds=args.timeout) as subscriber:
         if args.timeout is None and not subscriber.wait_connected(HINT_SECONDS):
-            print(f"waiting for {args.endpoint} …", file=sys.stderr, flush=True)
+            print_note(f"waiting for {args.endpoint} …", args)
         arrivals: dict[str, deque[float]] = {}
         num_messages = 0
         for message in subscriber:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             if num_messages == args.count:
                 break
         if num_messages == 0:
-            print(f"streamseg: {_no_message_reason(args, subscriber)}", file=sys.stderr)
+            print_error(_no_message_reason(args, subscriber), getattr(args, "log_format", "text"))
             return 1
     return 0
 

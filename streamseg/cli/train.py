@@ -12,6 +12,7 @@ from streamseg.cli.eval_protocols import PROTOCOLS
 from streamseg.cli.terminal import LiveLine
 from streamseg.cli.training_curves import CURVES, can_draw, draw_curves
 from streamseg.cli.training_settings import training_settings
+from streamseg.config.sections import device_name
 from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="continue from the last checkpoint in --out; repeat the other arguments of the first start",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default %(default)s)")
+    parser.add_argument(
+        "--device", type=device_name, default="cpu", help="cpu, cuda, cuda:N, or N (default %(default)s)"
+    )
     parser.add_argument(
         "--threads", type=_at_least(1), default=None, help="number of torch threads (default: torch's choice)"
     )

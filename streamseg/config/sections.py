@@ -19,19 +19,20 @@ __all__ = [
     "TextConfig",
     "TrackingConfig",
     "ViewerConfig",
+    "device_name",
 ]
 
 FORMER_MODES: Final = {"default": "streamseg", "reference": "fastsam"}
 """Values of the former key `prompting`."""
 
 
-def _device_name(value: Any) -> Any:
+def device_name(value: Any) -> Any:
     """Return `cuda:0` for the number 0, also as text; other values are unchanged."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return f"cuda:{value}" if is_number or (isinstance(value, str) and value.isdecimal()) else value
 
 
-Device = Annotated[str, BeforeValidator(_device_name)]
+Device = Annotated[str, BeforeValidator(device_name)]
 
 
 class BatchingConfig(Section):

@@ -70,6 +70,21 @@ def test_error_of_the_command_is_json_too(capsys):
     assert "/nowhere.yaml" in values["message"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(
+            ["check-config", "--set", "publish.endpoint=tcp://*:0", "--set", "publish.allow_public=true"], id="note"
+        ),
+        pytest.param(["subscribe", "tcp://127.0.0.1:1", "--timeout", "0.01"], id="no message"),
+    ],
+)
+def test_lines_for_the_user_are_json_too(arguments, capsys):
+    main([*arguments, "--log-format", "json"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["logger"] == "streamseg"
+
+
 @pytest.mark.slow
 def test_standard_error_of_a_run_is_json(tmp_path):
     config = tmp_path / "c.yaml"

@@ -183,6 +183,7 @@ def test_existing_run_is_not_overwritten(data, capsys):
         ),
         pytest.param(["--set", "size=q"], "settings: size: Input should be 'n', 's', 'm', 'l' or 'x'", id="no-size"),
         pytest.param(["--device", "cuda:99"], "device 'cuda:99' is not available; available: cpu", id="no-device"),
+        pytest.param(["--device", "99"], "device 'cuda:99' is not available", id="number-of-a-device"),
         pytest.param(["--device", "tpu"], "device 'tpu' is not available; available: cpu", id="unknown-device"),
         pytest.param(["--resume"], "there is no checkpoint", id="nothing-to-resume"),
         pytest.param(["--data", "nowhere"], "nowhere/things is not a COCO-format folder", id="no-data"),
