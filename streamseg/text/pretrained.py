@@ -10,7 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from streamseg.errors import ConfigError, WeightsError
+from streamseg.errors import ConfigError, StreamsegError, WeightsError
 
 __all__ = ["LICENCES", "OPEN_CLIP_PREFIX", "PretrainedEncoders", "load_pretrained"]
 
@@ -84,7 +84,9 @@ def load_pretrained(name: str) -> PretrainedEncoders:
         raise ConfigError("text prompts need tokenizers, which is not installed; run: pip install 'streamseg[text]'")
     try:
         return _from_open_clip(architecture, pretrained) if is_open_clip else _from_transformers(name)
-    except (OSError, RuntimeError) as error:
+    except StreamsegError:
+        raise
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
         raise WeightsError(f"cannot load {name}: {' '.join(str(error).split())}") from error
 
 

@@ -1,7 +1,9 @@
 import argparse
 import json
 import sys
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -127,6 +129,22 @@ def test_export_faults_are_one_line(tmp_path, capsys, monkeypatch, model, missin
     assert line.startswith("streamseg: ")
     assert fault in line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("model", ["openai/clip", "open_clip:a/b"])
+def test_failing_library_is_one_line(capsys, monkeypatch, model):
+    for name in ("transformers", "open_clip"):
+        library = ModuleType(name)
+        library.__spec__ = ModuleSpec(name, None)
+        library.create_model = refuse
+        monkeypatch.setitem(sys.modules, name, library)
+    assert run_export(model) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"streamseg: cannot load {model}: ")
+
+
+def refuse(name, pretrained):
+    raise RuntimeError(f"Model config for {name} not found; pretrained {pretrained}\nof no model.")
 
 
 def pretrained(name):
