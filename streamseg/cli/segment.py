@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " Objects of a video have track ids, also under the names predict and track; for cameras and streams use run.",
     )
     parser.add_argument("input", metavar="INPUT", nargs="?", help="image, folder, glob pattern or video file")
+    parser.add_argument("--source", metavar="INPUT", help="the same as INPUT")
     parser.add_argument("--out", type=Path, help="folder for the results (default out)")
     parser.add_argument(
         "--points",
@@ -166,6 +167,10 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.engines import leave_cores
     from streamseg.pipeline import Pipeline
 
+    if args.source is not None:
+        if args.input is not None:
+            raise ConfigError(f"give one input, not {args.input} and --source {args.source}")
+        args.input = args.source
     job = job_from_fastsam_flags(args) if has_fastsam_flags(args) else job_from_flags(args)
     config = fit_to_content(parse_source(job.source))
     if isinstance(config, StreamSource) and "://" not in config.url:
@@ -173,7 +178,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--vid_stride must be 1 or more, got {args.vid_stride}")
         config = config.model_copy(update={"mode": "every_frame", "vid_stride": args.vid_stride})
     elif not isinstance(config, ImagesSource):
-        raise ConfigError(f"segment accepts images and video files; for {job.source!r} use: streamseg run --source …")
+        raise ConfigError(f"segment accepts images and video files; for {job.source!r} use: streamseg run …")
     mode = open_mode(job.mode, retina_masks=job.retina_masks)
     text = mode.text_matcher(TextConfig(encoders=args.text_encoders or "default"), every_object=True)
     if any(isinstance(prompt, TextPrompt) for prompt in job.prompts):

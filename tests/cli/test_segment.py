@@ -108,6 +108,28 @@ def test_image_gives_an_overlay_and_coco_results(segment, image):
     assert not np.array_equal(overlay, cv2.imread(str(image)))
 
 
+def test_short_forms_and_other_names_give_the_same_results(segment, image, weights, tmp_path):
+    _, out = segment(image, "--points", "[[80, 60], [10, 20]]", "--labels", "[1, 0]")
+    small = ["--weights", weights, "--engine", "torch", "--imgsz", "128", "--conf", "0.5", "--max_det", "20"]
+    short = ["--source", str(image), "--points", "80,60 10,20", "--labels", "1,0"]
+    assert main(["predict", *short, "--out", str(tmp_path / "short"), *small]) == 0
+    assert (tmp_path / "short" / "instances.json").read_text() == (out / "instances.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["a.jpg", "--source", "b.jpg"], "give one input, not a.jpg and --source b.jpg", id="two inputs"),
+        pytest.param(["0"], "for '0' use: streamseg run", id="camera"),
+        pytest.param([], "no input; give an image", id="no input"),
+    ],
+)
+def test_input_is_one_file(arguments, message, capsys):
+    assert main(["track", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
 def test_results_are_read_by_pycocotools(segment, image):
     from pycocotools import mask as coco_mask
 
