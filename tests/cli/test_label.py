@@ -50,6 +50,21 @@ def test_no_detection_above_the_score_threshold(folder, weights, capsys):
     assert ": 0 labels added" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_unusable_image_and_annotation_are_skipped(folder, weights, capsys, caplog):
+    (folder / "images" / "002.png").write_bytes(b"no image")
+    content = json.loads((folder / "instances.json").read_text())
+    content["annotations"][0]["segmentation"] = []
+    (folder / "instances.json").write_text(json.dumps(content))
+    assert label(folder, weights, "--strict") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert label(folder, weights, "--min-score", "0.4") == 0
+    assert capsys.readouterr().out.startswith("1 image, 1 annotation skipped")
+    assert "002.png is missing or unreadable" in caplog.text
+    labels = json.loads((folder.parent / "out" / "instances.json").read_text())["annotations"]
+    assert {one["image_id"] for one in labels} == {1}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,7 +2,9 @@ import pytest
 
 from streamseg.cli.main import main
 from streamseg.datasets.coco import read_images
-from tests.support.training_runs import write_training_data
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import paint
+from tests.support.training_runs import DATA_MASK, DATA_SIZE, write_training_data
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +30,21 @@ def test_packed_recipe_trains(data, capsys):
     arguments = ["--data", str(out), "--out", str(run), "--workers", "0", "--set", "num_steps=1"]
     assert main(["train", str(out / "recipe.yaml"), *arguments]) == 0
     assert (run / "weights.safetensors").exists()
+
+
+def test_unusable_images_and_annotations_are_skipped(data, capsys):
+    image = paint([DATA_MASK], [(200, 30, 30)], DATA_SIZE)
+    valid, empty = {"segmentation": compressed(DATA_MASK)}, {"segmentation": []}
+    folder = coco_folder(data / "things", [(image, [valid, empty]), (image, [valid]), (image, [valid])])
+    (folder / "images" / "002.png").unlink()
+    content = (folder / "images" / "003.png").read_bytes()
+    (folder / "images" / "003.png").write_bytes(content[: len(content) // 2])
+    assert pack(data, "--strict") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert pack(data) == 0
+    printed = capsys.readouterr().out
+    assert "2 images, 1 annotation skipped" in printed
+    assert ": 1 images, 1 labels" in printed
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import pytest
 
 from streamseg.training.checkpoint import load_checkpoint
-from tests.support.training_runs import train, write_training_data
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import paint
+from tests.support.training_runs import DATA_MASK, DATA_SIZE, train, write_training_data
 
 pytestmark = pytest.mark.slow
 
@@ -129,3 +131,48 @@ def test_full_file_system_keeps_the_checkpoint(stopped, capsys):
     assert (run / "last.ckpt").read_bytes() == before
     assert not (run / "last.partial").exists()
     assert train(stopped, "--resume") == 0
+
+
+def write_late_fault(data):
+    """Write a data set in which only the last of many images has unusable annotations, and one file is damaged."""
+    image = paint([DATA_MASK], [(200, 30, 30)], DATA_SIZE)
+    valid = {"segmentation": compressed(DATA_MASK)}
+    faults = [{"segmentation": [[1, 1, 9, 9]]}, {"segmentation": compressed(DATA_MASK) | {"size": [9, 9]}}]
+    images = [(image, [valid])] * 10 + [(image, [valid, *faults])]
+    folder = coco_folder(data / "things", images)
+    content = (folder / "images" / "001.png").read_bytes()
+    (folder / "images" / "001.png").write_bytes(content[: len(content) // 2])
+
+
+def test_all_faults_are_named_before_the_first_step(tmp_path, capsys):
+    data = write_training_data(tmp_path / "data")
+    write_late_fault(data)
+    assert train(data, "--strict") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "annotation 12 in" in first
+    assert "annotation 13 in" in second
+    assert not (tmp_path / "run" / "losses.jsonl").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_faults_are_skipped_and_counted(tmp_path, capsys, caplog, workers):
+    data = write_training_data(tmp_path / "data")
+    write_late_fault(data)
+    assert train(data, "--set", "num_steps=8", "--set", "batch_size=4", workers=workers) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("2 annotations skipped")
+    assert printed[1].startswith("1 image, 2 annotations skipped")
+    assert printed[2].startswith("wrote ")
+    assert "001.png" in caplog.text
+
+
+def test_evaluation_data_are_checked_before_the_first_step(tmp_path, capsys):
+    data = write_training_data(tmp_path / "data")
+    folder = write_training_data(tmp_path / "other") / "things"
+    content = json.loads((folder / "instances.json").read_text())
+    content["annotations"].append(content["annotations"][0] | {"id": 2, "segmentation": []})
+    (folder / "instances.json").write_text(json.dumps(content))
+    assert train(data, "--eval", str(folder), "--strict") == 2
+    assert "annotation 2 in" in capsys.readouterr().err
+    assert train(data, "--eval", str(folder)) == 0
+    assert capsys.readouterr().out.startswith("1 annotation skipped")

@@ -191,3 +191,33 @@ def test_process_keeps_its_opencv_threads():
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_another_image_is_drawn_in_place_of_an_unreadable_one(num_workers):
+    """The batches do not depend on where they start or on the number of workers, and every skip is reported."""
+    skipped = []
+    source = [BrokenSource(0)]
+    some = made(0, 6, sources=source, weights=[1], sizes=(64,), num_workers=num_workers, on_skip=skipped.append)
+    assert len(some) == 6
+    assert skipped
+    assert all(line.startswith("image 0 is missing") for line in skipped)
+    again = made(3, 6, sources=source, weights=[1], sizes=(64,), on_skip=skipped.append)
+    assert all_same(some[3:], again)
+
+
+def test_source_without_readable_image_ends_the_batches():
+    with pytest.raises(DataError, match="image 0 is missing"):
+        made(0, 1, sources=[AllBroken(0)], weights=[1], sizes=(64,), on_skip=lambda line: None)
+
+
+class AllBroken(BrokenSource):
+    """A source of one image, which is missing."""
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_readable_sources_give_the_same_batches_with_and_without_skipping():
+    assert all_same(made(0, 2), made(0, 2, on_skip=pytest.fail))
