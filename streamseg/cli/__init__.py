@@ -8,6 +8,7 @@ signals            SIGTERM and SIGHUP as exceptions
 completion         completion script for a shell
 run_arguments      configuration file, sources and settings of run, demo and check-config
 config_checks      checks of a configuration against this machine
+extras             missing optional packages as one line; faults explains other exceptions of libraries
 terminal           progress bars, status line, tables
 window/            windows of `run --show`, in which a click is a prompt
 eval_protocols     registry of the protocols of `eval`; eval_reports measures and lays out each of them
@@ -17,6 +18,7 @@ short_lists        coordinates as 520,360
 outputs            files written by `segment`
 recording          MP4 recording of a run
 named_weights      download of official weights named on the command line
+data_problems      unusable images and annotations: named, skipped and counted, or refused; training_data opens a recipe
 training_settings  settings of `train`, from recipe and command line; training_curves plots its logs
 weights_average    the action `average` of `weights`
 provenance         machine and versions behind a measurement
