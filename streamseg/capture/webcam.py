@@ -7,7 +7,6 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import cv2
@@ -17,10 +16,11 @@ from streamseg.capture.clock import NS_PER_SECOND, driver_stamp_ns, wall_ns_at
 from streamseg.capture.source import Backoff
 from streamseg.config import WebcamSource
 from streamseg.errors import SourceError
+from streamseg.imaging import quiet_opencv
 from streamseg.structures.frame import Clock, Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["VideoCapture", "Webcam", "quiet_opencv"]
+__all__ = ["VideoCapture", "Webcam"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +51,6 @@ class VideoCapture(Protocol):
 
 # The system's default backend may take minutes to open a camera (MSMF) or ignore the settings.
 BACKENDS = {"Linux": cv2.CAP_V4L2, "Windows": cv2.CAP_DSHOW, "Darwin": cv2.CAP_AVFOUNDATION}
-
-
-@contextmanager
-def quiet_opencv() -> Iterator[None]:
-    """Suppress OpenCV's own messages on stderr inside the block, because our errors already contain them.
-
-    The log level applies to the whole process, not to the thread.
-    """
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
 
 
 def _open_camera(device: int | str) -> VideoCapture:

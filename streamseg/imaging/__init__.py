@@ -11,7 +11,7 @@ animation   frames and times of animated GIF, WebP, PNG and AVIF files
 from streamseg.imaging.animation import AnimationFrame, animation_frames, num_animation_frames
 from streamseg.imaging.formats import FileFormat, file_format
 from streamseg.imaging.pixels import ALPHA_BACKGROUND, rgb_from_pillow
-from streamseg.imaging.reader import MAX_PIXELS, decode_image, image_sizes, load_image
+from streamseg.imaging.reader import MAX_PIXELS, decode_image, image_sizes, load_image, quiet_opencv
 
 __all__ = [
     "ALPHA_BACKGROUND",
@@ -24,5 +24,6 @@ __all__ = [
     "image_sizes",
     "load_image",
     "num_animation_frames",
+    "quiet_opencv",
     "rgb_from_pillow",
 ]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from streamseg.errors import SourceError
 from streamseg.imaging.pixels import rgb_from_pillow
 from streamseg.imaging.reader import ANIMATED_FORMATS, open_pillow, read_bytes
@@ -36,9 +38,8 @@ def num_animation_frames(path: Path) -> int:
     """
     data = read_bytes(path)
     try:
-        image = open_pillow(data, path)
-        return int(getattr(image, "n_frames", 1)) if image.format in ANIMATED_FORMATS else 1
-    except (SourceError, EOFError, OSError, SyntaxError, ValueError):
+        return _num_frames(open_pillow(data, path))
+    except SourceError:
         return 0
 
 
@@ -50,7 +51,7 @@ def animation_frames(path: Path) -> Iterator[AnimationFrame]:
     """
     image = open_pillow(read_bytes(path), path)
     seconds = 0.0
-    for number in range(int(getattr(image, "n_frames", 1))):
+    for number in range(max(_num_frames(image), 1)):
         try:
             image.seek(number)
             rgb = rgb_from_pillow(image, str(path))
@@ -60,3 +61,11 @@ def animation_frames(path: Path) -> Iterator[AnimationFrame]:
         duration = (declared_ms if declared_ms >= SHORTEST_MS else DEFAULT_MS) / 1000
         yield AnimationFrame(rgb, seconds, duration)
         seconds += duration
+
+
+def _num_frames(image: Image.Image) -> int:
+    """Return the number of frames; 1 for formats that are not animated, 0 if counting fails."""
+    try:
+        return int(getattr(image, "n_frames", 1)) if image.format in ANIMATED_FORMATS else 1
+    except Exception:  # plugins raise errors of many types for damaged files
+        return 0

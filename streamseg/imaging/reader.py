@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,16 @@ from streamseg.structures.arrays import ImageArray
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["ANIMATED_FORMATS", "MAX_PIXELS", "decode_image", "image_sizes", "load_image", "open_pillow", "read_bytes"]
+__all__ = [
+    "ANIMATED_FORMATS",
+    "MAX_PIXELS",
+    "decode_image",
+    "image_sizes",
+    "load_image",
+    "open_pillow",
+    "quiet_opencv",
+    "read_bytes",
+]
 
 MAX_PIXELS = 2**30
 """Maximum number of pixels of an image, OpenCV's limit; known from the header, before anything is decoded."""
@@ -192,9 +203,24 @@ def _from_opencv(data: bytes, path: Path | str, flags: int) -> ImageArray:
     return colours if colours.dtype == np.uint8 else scale_to_uint8(colours, str(path))
 
 
+@contextmanager
+def quiet_opencv() -> Iterator[None]:
+    """Suppress OpenCV's own messages on stderr inside the block, because our errors already contain them.
+
+    The log level applies to the whole process, not to the thread.
+    """
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+
+
 def _decode(data: bytes, path: Path | str, flags: int) -> npt.NDArray[Any]:
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        with quiet_opencv():
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         raise SourceError(
             f"{path} is not a readable image: it is damaged, or has more than 2^30 pixels; convert it to PNG or JPEG"
