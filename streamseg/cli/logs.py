@@ -95,7 +95,7 @@ class TextLines(logging.Formatter):
         """Return the record as one line; an exception adds its traceback."""
         name = source_of(record) or record.name
         # Most messages name their source themselves.
-        message = record.getMessage().removeprefix(f"{name}: ")
+        message = record.getMessage().removeprefix(f"source {name}: ").removeprefix(f"{name}: ")
         if record.exc_info:
             message = f"{message}\n{self.formatException(record.exc_info)}"
         return f"{_time_of(record)} {record.levelname} {name}: {message}"

@@ -122,7 +122,7 @@ class Stream:
             try:
                 check_prompts(self._prompts.prompts, frame.size)
             except DataError as error:
-                logger.warning("source %s: %s", self._source_id, error)
+                logger.warning("source %s: %s", self._source_id, error, extra={"source": self._source_id})
 
     def track(self, instances: Instances) -> Tracked:
         """Return the instances of the frame with their track ids; all `TENTATIVE` without tracking."""

@@ -25,6 +25,7 @@ def record_of(message: str, *, thread: str = "MainThread", source: str | None = 
         pytest.param(record_of("late"), None, "streamseg.capture: late", id="no source"),
         pytest.param(record_of("late", thread="capture cam1"), "cam1", "cam1: late", id="by thread"),
         pytest.param(record_of("cam1: late", thread="capture cam1"), "cam1", "cam1: late", id="named in the message"),
+        pytest.param(record_of("source b: late", source="b"), "b", "b: late", id="named as a source"),
         pytest.param(record_of("late", source="b"), "b", "b: late", id="by field"),
         pytest.param(record_of("late", thread="capture a", source="b"), "b", "b: late", id="field before thread"),
     ],

@@ -94,6 +94,7 @@ def test_prompt_outside_the_image_is_logged_once_per_size(caplog: pytest.LogCapt
         assert [message.objects for message in pipeline([make_frame(0), make_frame(1)])] == [(), ()]
     assert len(caplog.records) == 1
     assert "source camera: " in caplog.text
+    assert caplog.records[0].__dict__["source"] == "camera"
     assert "far" in caplog.text
     pipeline([make_frame(2, size=(96, 128))])
     assert len(caplog.records) == 2
