@@ -98,9 +98,17 @@ def split_inputs(args: argparse.Namespace) -> tuple[str | None, list[str]]:
     """Return the configuration file, None if there is none, and the sources.
 
     Raises:
-        ConfigError: more than one configuration file.
+        ConfigError: more than one configuration file, or an input that is neither a file nor a known name.
     """
+    from streamseg.config.included import find_included, included_configs
+
     files = [text for text in args.inputs if is_config_file(text)]
+    for text in files:
+        if Path(text).suffix == "" and not Path(text).is_file() and find_included(text) is None:
+            raise ConfigError(
+                f"there is no file {text}; give a path, a camera number, a URL, scene, a CONFIG.yaml, or an included"
+                f" configuration: {', '.join(included_configs())}"
+            )
     if len(files) > 1:
         raise ConfigError(f"give one configuration file, not {len(files)}: {', '.join(files)}")
     return files[0] if files else None, [text for text in args.inputs if text not in files] + args.source

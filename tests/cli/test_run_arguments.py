@@ -109,7 +109,11 @@ def test_options_of_the_network_are_settings(arguments: list[str], key: str, val
         pytest.param(["--conf", "7"], "segmentation.conf: ", id="value out of range"),
         pytest.param(["--device", "gpu"], "segmentation.device: ", id="unknown device"),
         pytest.param(["--device", "0,1"], "segmentation.device: ", id="two devices"),
-        pytest.param(["nowhere"], "nowhere", id="neither source nor configuration"),
+        pytest.param(
+            ["nowhere"],
+            "there is no file nowhere; give a path, a camera number, a URL",
+            id="neither source nor configuration",
+        ),
     ],
 )
 def test_mistakes_are_one_error(arguments: list[str], message: str):
