@@ -20,7 +20,7 @@ T = TypeVar("T")
 LONGEST_STEP_SECONDS = 10.0
 """A larger step between two frames is checked against the frames that follow, or against the time of arrival."""
 SHORTEST_STEP_SECONDS = 1e-6
-"""Minimum step between frames that are placed between two others."""
+"""Minimum step between two frames of a recording."""
 
 
 class _Held(NamedTuple, Generic[T]):
@@ -88,7 +88,7 @@ class Timeline(Generic[T]):
     @property
     def period_seconds(self) -> float:
         """Frame period: the median of the latest steps, or the nominal one."""
-        return statistics.median(self._steps) if self._steps else self._nominal_seconds
+        return max(statistics.median(self._steps), SHORTEST_STEP_SECONDS) if self._steps else self._nominal_seconds
 
     def _begin_pass(self) -> None:
         self._offset_seconds: float | None = None  # stamp minus time
@@ -144,7 +144,7 @@ class Timeline(Generic[T]):
             self._offset_seconds = stamp - following
             return following
         seconds = stamp - self._offset_seconds
-        if 0 < seconds - last <= self._longest_seconds():
+        if SHORTEST_STEP_SECONDS <= seconds - last <= self._longest_seconds():
             return seconds
         num_outliers, returned_seconds = self._outliers(last, self._offset_seconds)
         if num_outliers:
@@ -152,10 +152,12 @@ class Timeline(Generic[T]):
             step = (returned_seconds - last) / (num_outliers + 1)
             self._planned.extend(last + step * number for number in range(2, num_outliers + 1))
             return last + step
-        unconfirmed = len(self._held) == 1 and seconds - last > self.UNCONFIRMED_SECONDS and self._lookahead > 0
-        if seconds > last and not self._has_jumps and not unconfirmed:
+        is_gap = seconds - last > SHORTEST_STEP_SECONDS
+        is_last = len(self._held) == 1 and self._lookahead > 0
+        is_unconfirmed = is_gap and is_last and seconds - last > self.UNCONFIRMED_SECONDS
+        if is_gap and not self._has_jumps and not is_unconfirmed:
             return seconds
-        self.mended["outlier" if seconds > last and unconfirmed else "restart"] += 1
+        self.mended["outlier" if is_unconfirmed else "restart"] += 1
         self._offset_seconds = stamp - following
         return following
 

@@ -144,6 +144,12 @@ def test_any_stamps_give_a_strictly_increasing_time_per_frame(stamps, dts, looka
     assert all(a < b for a, b in pairwise(times))
 
 
+def test_steps_too_small_for_a_frame_are_mended():
+    times, mended = times_of([0.0, 1e-40, None, 1e6, None])
+    assert all(a < b for a, b in pairwise(times))
+    assert mended == {"restart": 1}
+
+
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=40))
 def test_intact_stamps_are_kept(steps):
     """Steps of 0.04 to 4 s are unchanged up to rounding, and nothing is counted as mended."""
