@@ -14,6 +14,9 @@ animation       an animated image file
 content         the kind of source that a file needs, by its content
 scene           the rendered scene
 decoder         containers, decoding and conversion to RGB (PyAV)
+timeline        one monotonic time per frame, made from the stamps of a container or a camera
+recording       frames of a recording with their indices and times
+display         display matrix and sample aspect ratio
 truncation      detection of truncated video files
 clock           capture times and lateness
 pacing          real-time playback of recordings, drops of overdue frames

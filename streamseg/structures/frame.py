@@ -24,7 +24,7 @@ class Frame:
     index: int
     """Number of the frame, counting every frame that the source delivered from 0; a gap is a drop."""
     pts_seconds: float | None
-    """Presentation time from the start of the stream; None if the container has none."""
+    """Time since the source's first frame, increasing; None if the source gives no time stamps."""
     captured_ns: int
     """Wall clock (ns since the Unix epoch) of the capture, according to `clock`."""
     clock: Clock
