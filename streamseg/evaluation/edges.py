@@ -7,7 +7,6 @@ benchmark (Arbelaez et al., "Contour Detection and Hierarchical Image Segmentati
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -20,13 +19,13 @@ import numpy as np
 
 from streamseg.datasets.check import none_usable
 from streamseg.datasets.coco import read_images
-from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.pixels import read_image
 from streamseg.datasets.problems import Problem, Problems
 from streamseg.errors import DataError
+from streamseg.evaluation.drawings import drawing_paths, has_drawings, read_drawing
 from streamseg.evaluation.edge_matching import EdgeCounts, count_edges, thin
 from streamseg.evaluation.truth import OnImage, SegmentImages
-from streamseg.structures.arrays import Float32Array, Float64Array, ImageArray, MaskArray
+from streamseg.structures.arrays import Float32Array, Float64Array, ImageArray
 from streamseg.structures.instances import Instances
 
 __all__ = [
@@ -216,13 +215,13 @@ def evaluate_detector(
             drawing is unusable.
     """
     found = Problems() if problems is None else problems
-    listed = [labelled for labelled in read_images(folder, found)[:limit] if _has_drawings(labelled, folder, found)]
+    listed = [labelled for labelled in read_images(folder, found)[:limit] if has_drawings(labelled, folder, found)]
     if problems is None:
         found.refuse()
     counts, num_drawings = [], 0
     for position, labelled in enumerate(listed):
         try:
-            drawings = [_read_drawing(path, labelled.size) for path in _drawing_paths(labelled, folder)]
+            drawings = [read_drawing(path, labelled.size) for path in drawing_paths(labelled, folder)]
             image = read_image(labelled)
         except DataError as error:
             if problems is None:
@@ -291,23 +290,3 @@ def _f_measure(precision: Float64Array, recall: Float64Array) -> Float64Array:
 def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
     """Return the range (first, stop) of the pixels whose centres lie between two edges."""
     return max(int(np.ceil(low - 0.5)), 0), min(int(np.ceil(high - 0.5)), size)
-
-
-def _drawing_paths(labelled: LabelledImage, folder: Path) -> list[Path]:
-    return sorted((folder / "gt").glob(f"{glob.escape(labelled.path.stem)}_*.png"))
-
-
-def _has_drawings(labelled: LabelledImage, folder: Path, problems: Problems) -> bool:
-    if _drawing_paths(labelled, folder):
-        return True
-    message = f"{folder / 'gt'} contains no drawing {labelled.path.stem}_0.png of {labelled.path.name}"
-    problems.add(Problem("image", labelled.path, message, str(labelled.id)))
-    return False
-
-
-def _read_drawing(path: Path, size: tuple[int, int]) -> MaskArray:
-    drawing = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if drawing is None or drawing.shape != size:
-        found = "unreadable" if drawing is None else f"{drawing.shape[1]}x{drawing.shape[0]}"
-        raise DataError(f"{path} is {found}; the image is {size[1]}x{size[0]}, and its drawing must have that size")
-    return np.asarray(drawing) > 0

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamseg.datasets.problems import Problems
 from streamseg.errors import DataError
 from streamseg.evaluation.edge_matching import EdgeCounts
 from streamseg.evaluation.edges import (
@@ -227,6 +228,18 @@ def test_invalid_drawings_are_rejected(tmp_path, spoil, message):
     spoil(folder / "gt")
     with pytest.raises(DataError, match=message):
         evaluate_detector(lambda image: np.zeros(SIZE, np.float32), folder)
+
+
+def test_unusable_images_and_drawings_are_skipped(tmp_path):
+    image = paint([DISC], [(200, 9, 9)], SIZE)
+    folder = edges_folder(tmp_path, [(image, [outline_of(DISC)])] * 4)
+    (folder / "gt" / "001_0.png").unlink()
+    (folder / "gt" / "002_0.png").write_bytes(b"")
+    (folder / "images" / "003.png").write_bytes(b"no image")
+    problems = Problems()
+    scores = evaluate_detector(lambda image: np.zeros(SIZE, np.float32), folder, problems=problems)
+    assert (scores.num_images, scores.num_drawings) == (1, 1)
+    assert problems.summary() == "3 images skipped"
 
 
 def test_annotators_agree_with_each_other(tmp_path):
