@@ -79,7 +79,8 @@ def fuzz(numbers: range, *, seed: int = 0) -> Outcome:
 def _silent_run(arguments: list[str], folder: Path) -> None:
     """Run once, so that libraries are loaded before memory is measured."""
     with contextlib.chdir(folder):
-        run_once(arguments)
+        # An interrupted import would leave half a module behind.
+        run_once(arguments, limit_seconds=HANG_SECONDS)
 
 
 def _one(kind: Seed, folder: Path, chance: random.Random, outcome: Outcome, name: str) -> None:
@@ -107,11 +108,11 @@ def _one(kind: Seed, folder: Path, chance: random.Random, outcome: Outcome, name
         outcome.reasons[reason(error)] += 1
 
 
-def run_once(arguments: list[str]) -> tuple[int, str, str]:
+def run_once(arguments: list[str], *, limit_seconds: float = LIMIT_SECONDS) -> tuple[int, str, str]:
     """Run the command line; return the exit code, -1 if an exception left it, standard output and standard error."""
     output, error = io.StringIO(), io.StringIO()
     faulthandler.dump_traceback_later(HANG_SECONDS, exit=True, file=sys.__stderr__)
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error), _limited():
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error), _limited(limit_seconds):
         try:
             code = main(arguments)
         except SystemExit as request:
@@ -146,14 +147,14 @@ def reason(error: str) -> str:
 
 
 @contextlib.contextmanager
-def _limited() -> Iterator[None]:
+def _limited(seconds: float) -> Iterator[None]:
     """Interrupt the block after the limit."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:

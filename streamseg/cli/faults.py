@@ -55,6 +55,8 @@ def explain(error: BaseException) -> str | None:
         isinstance(error, RuntimeError | ValueError) and _MEMORY.search(str(error)) is not None
     ):
         return f"the memory is not sufficient ({_one_line(error)}); use smaller images or fewer at a time"
+    if isinstance(error, ValueError) and str(error).startswith("embedded null"):
+        return "a path contains a null character; remove it"
     library = _library(type(error))
     if library == "a value":
         return f"a value is invalid: {_one_line(error)}"

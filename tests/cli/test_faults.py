@@ -57,6 +57,7 @@ def raised(action: Callable[[], object]) -> Exception:
         pytest.param(
             raised(lambda: pydantic.TypeAdapter(int).validate_python("x")), "a value is invalid", id="pydantic"
         ),
+        pytest.param(raised(Path("a\0b").stat), "null character", id="null character"),
         pytest.param(MemoryError(), "memory is not sufficient", id="memory"),
         pytest.param(
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
