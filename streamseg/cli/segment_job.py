@@ -84,7 +84,7 @@ def parse_prompts(
             coordinates = tuple(tuple(float(value) for value in point) for point in group)
             prompts.append(PointPrompt(f"point{number}", coordinates, tuple(group_labels)))  # type: ignore[arg-type]
     if boxes is not None:
-        listed = _json("--boxes", boxes, 'x0,y0,x1,y1 as in 10,20,200,300, or [[x0, y0, x1, y1], ...]')
+        listed = _json("--boxes", boxes, "x0,y0,x1,y1 as in 10,20,200,300, or [[x0, y0, x1, y1], ...]")
         if _depth(listed) == 1:
             listed = [listed]
         if _depth(listed) != 2:

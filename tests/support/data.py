@@ -9,7 +9,7 @@ from tests.support.paths import REPOSITORY
 
 
 def data_folder() -> Path | None:
-    """Return `STREAMSEG_DATA` if it is set, else `shared/data` beside the repository; None if the folder does not exist."""
+    """Return `STREAMSEG_DATA` if set, else `shared/data` beside the repository; None if the folder does not exist."""
     named = os.environ.get("STREAMSEG_DATA")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
     return folder if folder.is_dir() else None
