@@ -13,7 +13,8 @@ __all__ = ["fit_to_content", "is_animation"]
 
 _NEXT_JPEG = b"\xff\xd9\xff\xd8\xff"
 """End of a JPEG image directly followed by the start of another one."""
-_MULTI_PICTURE = b"MPF\x00"
+_MPF = b"MPF\x00"
+"""Marker of a JPEG file that holds further images on purpose (MPF, CIPA DC-007)."""
 _SEARCHED_BYTES = 1 << 24
 
 
@@ -63,4 +64,4 @@ def _is_motion_jpeg(path: Path, found: FileFormat) -> bool:
         return False
     with path.open("rb") as file:
         start = file.read(_SEARCHED_BYTES)
-    return _NEXT_JPEG in start and _MULTI_PICTURE not in start[: 1 << 16]
+    return _NEXT_JPEG in start and _MPF not in start[: 1 << 16]

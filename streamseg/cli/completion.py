@@ -22,10 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the script."""
+    """Print the script for `args.parser`, the whole command line, which `main.build_parser` sets."""
     import shtab
 
-    from streamseg.cli.main import build_parser
-
-    print(shtab.complete(build_parser(), args.shell))
+    print(shtab.complete(args.parser, args.shell))
     return 0

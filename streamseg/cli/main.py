@@ -56,6 +56,7 @@ def build_parser() -> Parser:
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
     for module in SUBCOMMANDS:
         module.add_parser(subparsers)
+    subparsers.choices["completion"].set_defaults(parser=parser)
     # People write the options of the log after the subcommand, too.
     for subparser in subparsers_of(parser):
         for leaf in subparsers_of(subparser) or [subparser]:
