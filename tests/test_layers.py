@@ -171,6 +171,7 @@ def test_there_is_something_to_check():
     assert {"errors", "pipeline.pipeline", "runtime.supervisor"} <= set(SOURCES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [module for module in SOURCES if module])
 def test_a_module_imports_only_what_comes_before_it(module: str):
     assert faults(SOURCES[module], module, is_package=module in PACKAGES) == []
@@ -213,6 +214,7 @@ def cycles(sources: dict[str, str], packages: set[str]) -> list[list[str]]:
     return []
 
 
+@pytest.mark.slow
 def test_no_module_imports_itself_through_others():
     assert cycles(SOURCES, PACKAGES) == []
 

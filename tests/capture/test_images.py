@@ -42,6 +42,7 @@ def test_natural_order(ordered):
     assert [path.as_posix() for path in sorted(shuffled, key=natural_key)] == ordered
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.sampled_from("ab0129_."), min_size=1, max_size=8), min_size=2, max_size=6))
 def test_natural_keys_are_comparable(names):
     sorted((Path(name) for name in names), key=natural_key)  # must not raise

@@ -126,6 +126,7 @@ def test_without_lookahead_every_frame_is_returned_at_once():
     assert list(timeline.end()) == []
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=40),
     st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=40, max_size=40),

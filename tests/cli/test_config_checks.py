@@ -7,6 +7,8 @@ from streamseg.cli.config_checks import find_notices, find_problems
 from streamseg.cli.main import main
 from streamseg.config import Config
 
+pytestmark = pytest.mark.slow
+
 PUBLIC = {"endpoint": "tcp://0.0.0.0:5555"}
 
 

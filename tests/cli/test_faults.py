@@ -79,6 +79,7 @@ def test_faults_of_the_program_are_not_explained(error: Exception):
     assert explain(error) is None
 
 
+@pytest.mark.slow
 def test_secrets_and_length():
     message = explain(OSError(5, "Input/output error", "rtsp://admin:secret@10.0.0.5/h264"))
     assert message == "cannot use rtsp://***@10.0.0.5/h264: Input/output error; check the path and its permissions"

@@ -65,6 +65,7 @@ def test_unusable_image_and_annotation_are_skipped(folder, weights, capsys, capl
     assert {one["image_id"] for one in labels} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -82,6 +83,7 @@ def test_mistakes_are_one_line(folder, weights, capsys, arguments, message):
     assert not (folder.parent / "out").exists()
 
 
+@pytest.mark.slow
 def test_missing_folder(tmp_path, weights, capsys):
     assert label(tmp_path / "nowhere", weights) == 2
     assert "is not a COCO-format folder" in capsys.readouterr().err

@@ -71,6 +71,7 @@ def test_error_of_the_command_is_json_too(capsys):
     assert "/nowhere.yaml" in values["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -221,6 +221,7 @@ def test_check_config_prints_the_effective_configuration(tmp_path: Path, capsys:
     assert Config.model_validate(printed).tracking == Config().tracking
 
 
+@pytest.mark.slow
 def test_output_of_check_config_is_an_equivalent_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("check-config") == 0
     path = tmp_path / "printed.yaml"
@@ -230,6 +231,7 @@ def test_output_of_check_config_is_an_equivalent_configuration(tmp_path: Path, c
     assert load_config(path).named_sources() == Config().named_sources()
 
 
+@pytest.mark.slow
 def test_check_config_reports_every_mistake(tmp_path: Path):
     path = tmp_path / "config.yaml"
     path.write_text("batching: {max_bach: 3}\nsegmentation: {conf: 7}\n")

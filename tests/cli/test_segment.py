@@ -147,7 +147,6 @@ def test_video_gives_a_video(segment, tmp_path):
     assert [one["timestamp_seconds"] for one in results] == pytest.approx([one["image_id"] / 25 for one in results])
 
 
-@pytest.mark.slow
 def test_joined_recordings_give_one_time_line(segment, tmp_path, capsys):
     path = write_video(tmp_path / "clip.ts", 10)
     path.write_bytes(path.read_bytes() * 2)

@@ -282,6 +282,7 @@ def test_every_subcommand_downloads_named_weights(words, monkeypatch, tmp_path, 
     assert "yourself (sha256 c9f78716" in line
 
 
+@pytest.mark.slow
 def test_configuration_accepts_named_weights(capsys):
     assert main(["check-config", "--set", "segmentation.weights=FastSAM-x"]) == 0
     assert "weights: FastSAM-x" in capsys.readouterr().out

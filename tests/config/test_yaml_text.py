@@ -133,6 +133,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(PLAIN, st.booleans())
 def test_written_values_are_read_back(value, flow):
     assert parse_yaml(yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True), "my.yaml") == value
@@ -148,6 +149,7 @@ def test_any_text_is_read_or_rejected(text):
     assert all(line.startswith("my.yaml") for line in message.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -41,6 +41,7 @@ def test_both_run_length_formats_decode_to_the_mask(mask):
         assert np.array_equal(read.full(mask.shape), mask)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.tuples(st.integers(0, 38), st.integers(1, 40)).filter(lambda pair: pair[0] < pair[1]),

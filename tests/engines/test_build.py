@@ -109,6 +109,7 @@ def test_unavailable_engine_is_a_one_line_error(weights, capfd, options, error, 
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"engine": "torch"}, "the torch engine cannot run"), ({"half": True}, "exported with half False, not True")],

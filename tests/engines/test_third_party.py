@@ -245,6 +245,7 @@ def test_run_command(graph_file, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith("4 frames, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

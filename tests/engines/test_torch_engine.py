@@ -67,6 +67,7 @@ def test_engine_does_not_modify_the_given_network(network, images):
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
+@pytest.mark.slow
 def test_closed_engine_does_not_run(network, images):
     engine = TorchEngine(network)
     engine.close()

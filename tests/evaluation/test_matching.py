@@ -147,6 +147,7 @@ def tight(mask):
     return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
 
 
+@pytest.mark.slow
 def test_real_labels_agree_with_cocoeval():
     """Use COCO's polygons, crowds and areas; the proposals are shifted copies of the labels."""
     data = data_folder()

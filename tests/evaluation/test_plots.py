@@ -64,6 +64,7 @@ def test_unwritable_path_raises(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_style_of_other_plots_is_unchanged(tmp_path):
     from matplotlib import rcParams
 

@@ -138,6 +138,7 @@ def test_imgsz(model, options, size):
     assert model(IMAGE, **options)[0].masks.shape[1:] == size
 
 
+@pytest.mark.slow
 def test_conf_and_max_det(model):
     scores = model(IMAGE)[0].boxes.conf
     assert scores.min() > 0.25
@@ -190,6 +191,7 @@ def test_arrays_are_bgr(model):
     assert not torch.equal(model(IMAGE)[0].boxes.data, model(IMAGE[:, :, ::-1].copy())[0].boxes.data)
 
 
+@pytest.mark.slow
 def test_images_do_not_affect_each_other(model):
     images = [IMAGE, blobs((90, 60), seed=1), IMAGE]
     for together, image in zip(model(images), images, strict=True):

@@ -48,6 +48,7 @@ def test_one_hot_distribution_decodes_to_its_bin(anchor, box):
     assert decode(predictions).boxes[0, anchor].tolist() == pytest.approx(box, abs=1e-4)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-8, 8), min_size=4 * 5, max_size=4 * 5))
 @settings(deadline=None)
 def test_sides_are_distribution_means(logits):

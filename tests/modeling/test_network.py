@@ -74,6 +74,7 @@ def test_prediction_shapes(network, size):
     assert predictions.prototypes.shape == (2, 32, height // 4, width // 4)
 
 
+@pytest.mark.slow
 def test_prototypes_and_pooling_end_in_an_activation(network):
     # SiLU is never below -0.2785; without the activation random networks go far below. FastSAM has both.
     outputs = []

@@ -41,6 +41,7 @@ def test_half_precision_tensors_are_loaded_as_float32(network):
     assert {parameter.dtype for parameter in network_from_state_dict(halves).parameters()} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_training_step_counters_may_be_absent(network):
     kept = {name: t for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     assert len(kept) < len(network.state_dict())

@@ -12,6 +12,8 @@ import pytest
 from tests.support.paths import REPOSITORY
 from tests.test_layers import PACKAGES, SOURCES, imports
 
+pytestmark = pytest.mark.slow
+
 NAMED_IF_MISSING = {"transformers", "open_clip", "supervision", "pandas", "IPython"}
 """Modules of other projects' programs: errors name the package to install."""
 OF_OTHERS = {"pydantic_core": "pydantic"}

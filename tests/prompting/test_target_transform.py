@@ -67,6 +67,7 @@ sides = st.floats(1, 500, width=32)
 places = st.builds(lambda x, y, w, h: array(x, y, x + w, y + h), *[st.floats(0, 2000, width=32)] * 2, sides, sides)
 
 
+@pytest.mark.slow
 @given(places, places)
 def test_inverse(before: np.ndarray, after: np.ndarray):
     prompt: SpatialPrompt = PointPrompt("p", ((30.0, 40.0),), (1,))

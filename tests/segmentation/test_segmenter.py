@@ -276,6 +276,7 @@ def test_documented_properties_of_the_result(segmenter):
     assert num_whole > 5
 
 
+@pytest.mark.slow
 def test_image_is_not_modified(segmenter):
     image = blobs((96, 128))
     before = image.copy()

@@ -96,6 +96,7 @@ def test_restored_state_continues_exactly(kind: str) -> None:
         assert torch.equal(wanted, got)
 
 
+@pytest.mark.slow
 def test_settings_override_the_restored_weight_decay() -> None:
     network = small_network()
     saved = build_optimizer("adamw", network, weight_decay=0.5)

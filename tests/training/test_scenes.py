@@ -63,6 +63,7 @@ def test_image_does_not_depend_on_earlier_calls(samples):
     )
 
 
+@pytest.mark.slow
 def test_images_and_scenes_differ(samples):
     images = [samples.sample(index).image for index in (0, 1, IMAGES_PER_SCENE, IMAGES_PER_SCENE + 1)]
     for i, one in enumerate(images):

@@ -41,6 +41,7 @@ def test_half_precision_halves_the_file_size(network, saved, tmp_path):
         torch.testing.assert_close(loaded[name], tensor, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_saving_creates_folders_and_replaces_files(network, tmp_path):
     path = tmp_path / "deep" / "n.safetensors"
     for recipe in ("first", "second"):
