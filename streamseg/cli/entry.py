@@ -21,7 +21,7 @@ def execute(args: argparse.Namespace) -> int:
 
     Returns:
         Exit code: that of the subcommand, 2 for an error, 1 for an internal error, 0 if the reader closed the pipe; if
-        a signal ended it, 0 for a service (`args.is_service`), which works until it is told to end, and else 128 + the
+        a signal ended it, 0 for a service (`args.is_service`), which runs until it is stopped, and else 128 + the
         signal's number: 130 for Ctrl-C (also of a service), 143 for SIGTERM.
     """
     command: Callable[[argparse.Namespace], int] = args.command

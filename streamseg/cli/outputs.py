@@ -16,7 +16,7 @@ from streamseg.drawing import Colour, colour_of, draw_objects
 from streamseg.drawing.video import VideoWriter
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
-from streamseg.rle import crop_to_coco
+from streamseg.rle import coco_result
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message
 
@@ -150,25 +150,17 @@ def coco_results(message: Message, image_id: int, file_name: str) -> list[dict[s
     `track_id`, `prompt_ids`, `file_name` and, in a video, `timestamp_seconds` (since its first frame) are additional
     keys, which COCO readers ignore.
     """
-    results = []
     time = {} if message.pts_seconds is None else {"timestamp_seconds": round(message.pts_seconds, 6)}
-    for one in message.objects:
-        x0, y0, x1, y1 = one.box
-        results.append(
-            {
-                "image_id": image_id,
-                "category_id": 1,
-                "bbox": [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
-                "score": round(one.score, 4),
-                "segmentation": crop_to_coco(one.mask, message.mask_size),
-                "area": one.area,
-                "track_id": one.track_id,
-                "prompt_ids": list(one.prompt_ids),
-                "file_name": file_name,
-                **time,
-            }
-        )
-    return results
+    return [
+        {
+            **coco_result(one.mask, message.mask_size, one.box, one.score, image_id=image_id),
+            "track_id": one.track_id,
+            "prompt_ids": list(one.prompt_ids),
+            "file_name": file_name,
+            **time,
+        }
+        for one in message.objects
+    ]
 
 
 def _image_id(name: str, position: int) -> int:

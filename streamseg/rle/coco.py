@@ -20,7 +20,7 @@ from streamseg.rle.runs import decode_runs, encode_runs
 from streamseg.structures.arrays import IndexArray
 from streamseg.structures.mask import CropMask, MaskSpace
 
-__all__ = ["CocoRle", "coco_to_crop", "crop_to_coco", "pack_counts", "runs_to_coco", "unpack_counts"]
+__all__ = ["CocoRle", "coco_result", "coco_to_crop", "crop_to_coco", "pack_counts", "runs_to_coco", "unpack_counts"]
 
 MAX_DIGITS = 7
 """Maximum digits per number: 35 bits hold every difference of two 32-bit lengths."""
@@ -41,6 +41,39 @@ def crop_to_coco(mask: CropMask, size: tuple[int, int]) -> CocoRle:
     """Return a mask on a canvas of `size` (H, W) in COCO's format; raise DataError if it lies outside."""
     height, width = mask.crop.shape
     return runs_to_coco(encode_runs(mask.crop), (mask.x, mask.y, width, height), size)
+
+
+def coco_result(
+    mask: CropMask,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+    score: float,
+    *,
+    image_id: int,
+    category_id: int = 1,
+) -> dict[str, Any]:
+    """Return one object in COCO's results format, ready for JSON and `COCO.loadRes`.
+
+    Args:
+        mask: its mask, in the mask space.
+        size: (H, W) of the mask space, the canvas of `segmentation`.
+        box: its box xyxy; `bbox` is x, y, width, height to 1/100 px.
+        score: its score, stored to 1/10000.
+        image_id: id of the image in the data set.
+        category_id: id of its category.
+
+    Raises:
+        DataError: the mask lies outside the canvas.
+    """
+    x0, y0, x1, y1 = box
+    return {
+        "image_id": image_id,
+        "category_id": category_id,
+        "bbox": [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
+        "score": round(score, 4),
+        "segmentation": dict(crop_to_coco(mask, size)),
+        "area": mask.area,
+    }
 
 
 def runs_to_coco(runs: IntegerArray, crop_box: tuple[int, int, int, int], size: tuple[int, int]) -> CocoRle:

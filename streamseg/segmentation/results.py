@@ -16,7 +16,7 @@ import numpy.typing as npt
 from streamseg.drawing import colour_of, draw_objects
 from streamseg.drawing.image_file import encode_image, write_image
 from streamseg.errors import DataError
-from streamseg.rle import crop_to_coco
+from streamseg.rle import coco_result
 from streamseg.segmentation.inputs import ImageLike, read_image
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import ImageArray
@@ -91,14 +91,7 @@ class ImageInstances(Instances):
             category_id: category of all objects.
         """
         return [
-            {
-                "image_id": image_id,
-                "category_id": category_id,
-                "bbox": [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
-                "score": round(score, 4),
-                "segmentation": dict(crop_to_coco(mask, self.image_size)),
-                "area": mask.area,
-            }
+            coco_result(mask, self.image_size, (x0, y0, x1, y1), score, image_id=image_id, category_id=category_id)
             for (x0, y0, x1, y1), score, mask in zip(self.boxes.tolist(), self.scores.tolist(), self.masks, strict=True)
         ]
 
