@@ -178,7 +178,8 @@ def _with_better_quality(message: Message) -> Message:
     from streamseg.structures.mask import CropMask
 
     def improve(one: MessageObject) -> MessageObject:
-        mask = CropMask(better_quality(one.mask.full(message.mask_size)), 0, 0)
+        # The canvas of the masks is not the image if they are at the size of the network's input.
+        mask = replace(CropMask.of(better_quality(one.mask.full(message.mask_size))), space=one.mask.space)
         return replace(one, mask=mask, area=mask.area)
 
     return replace(message, objects=tuple(improve(one) for one in message.objects))

@@ -20,6 +20,7 @@ from streamseg.config import TrackingConfig
 from streamseg.errors import ConfigError, DataError, StreamsegError
 from streamseg.fastsam.mode import ReferenceSegmenter
 from streamseg.fastsam.reference_matching import ReferenceMatcher
+from streamseg.fastsam.reference_selection import better_quality
 from streamseg.pipeline import Pipeline
 from streamseg.rle import coco_to_crop
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, TextPrompt
@@ -315,6 +316,27 @@ def test_better_quality_changes_the_results(run):
     assert len(after) == len(before)
     assert [one["area"] for one in after] != [one["area"] for one in before]
     assert all(coco_to_crop(one["segmentation"]).area == one["area"] for one in after)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("retina", ["True", "False"])
+def test_better_quality_keeps_the_mask_space(weights, image, retina):
+    job = job_from_fastsam_flags(parse("--img_path", str(image), "--better_quality", "True", "--retina", retina))
+    pipeline = Pipeline(
+        ReferenceSegmenter(weights, imgsz=160, conf=0.4, iou=0.9),
+        tracking=TrackingConfig(enabled=False),
+        prompts=job.prompts,
+        matcher=ReferenceMatcher(job.retina_masks),
+    )
+    (before,) = pipeline([make_frame(image=load_image(image))])
+    after = job.finish(before)
+    assert [one.mask.space for one in after.objects] == [one.mask.space for one in before.objects]
+    for one in after.objects:
+        canvas = one.mask()
+        assert canvas.shape == (120, 160)
+        assert (one.mask.centroid is None) == (one.area == 0)
+        expected = better_quality(next(b.mask for b in before.objects if b.box == one.box).full(before.mask_size))
+        np.testing.assert_array_equal(one.mask.full(before.mask_size), expected)
 
 
 @pytest.mark.slow
