@@ -10,4 +10,8 @@ coco          COCO annotation files
 coco_folder   samples from a folder with one COCO annotation file
 coco_writer   writing COCO annotation files
 sa1b          samples from folders with one SA-1B annotation file per image
+listed_folder samples from data sets whose entries fit into memory
+yolo_yaml     the description of a YOLO data set, `data.yaml`
+yolo          labels of YOLO data sets
+yolo_folder   samples from YOLO data sets
 """

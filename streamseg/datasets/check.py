@@ -11,6 +11,8 @@ from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.masks import check_annotation
 from streamseg.datasets.pixels import check_image, read_image
 from streamseg.datasets.problems import Problem, Problems
+from streamseg.datasets.yolo import read_yolo_images
+from streamseg.datasets.yolo_yaml import find_yolo_yaml
 from streamseg.errors import DataError
 from streamseg.structures.arrays import ImageArray
 
@@ -18,21 +20,25 @@ __all__ = ["none_usable", "read_or_skip", "usable_entries", "usable_entry", "usa
 
 
 def usable_images(folder: Path, problems: Problems | None = None, *, limit: int | None = None) -> list[LabelledImage]:
-    """Read and check a COCO-format folder.
+    """Read and check a data set that is evaluated.
 
     Args:
-        folder: a folder with `instances.json` and `images/`.
+        folder: a COCO-format folder, with `instances.json` and `images/`; or a YOLO data set, as its `data.yaml` or the
+            folder that contains it, whose split `val` is read.
         problems: collects what is skipped; None refuses a folder with any problem, and names all.
         limit: maximum number of images, taken from the start; None for all.
 
     Returns:
-        The usable images by ascending id, at least one, each with its usable annotations.
+        The usable images by ascending id (COCO) or in the order of the description (YOLO), at least one, each with its
+        usable annotations.
 
     Raises:
-        DataError: the folder is not in COCO format, or none of its images is usable.
+        DataError: the folder is in neither format, or none of its images is usable.
     """
     found = Problems() if problems is None else problems
-    entries = usable_entries(read_images(folder, found)[:limit], found)
+    yolo = None if (folder / "instances.json").exists() else find_yolo_yaml(folder)
+    listed = read_images(folder, found) if yolo is None else read_yolo_images(yolo, "val", found, limit=limit)
+    entries = usable_entries(listed[:limit], found)
     if problems is None:
         found.refuse()
     if not entries:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from streamseg.datasets.check import none_usable, usable_entries
 from streamseg.datasets.coco import read_images
 from streamseg.datasets.entries import LabelledImage
+from streamseg.datasets.listed_folder import ListedFolder
 from streamseg.datasets.problems import Problems
-from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
+from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX
 from streamseg.errors import DataError
 
 __all__ = ["CocoFolder"]
 
 
-class CocoFolder:
+class CocoFolder(ListedFolder):
     """`<path>/instances.json` and `<path>/images/`, as in COCO.
 
     Args:
@@ -43,33 +43,15 @@ class CocoFolder:
         problems: Problems | None = None,
         on_image: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.path = path
-        self.background_weight = background_weight
-        self._max_side = max_side
-        self._entries = _from_source(read_images(path, problems), source, path)
-        if problems is not None:
-            self._entries = usable_entries(self._entries, problems, on_image=on_image)
-            if not self._entries:
-                raise none_usable(path, problems)
-        self._cache = SampleCache(cache_px)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def entry(self, index: int) -> LabelledImage:
-        """Return entry `index`, 0 <= index < len."""
-        return self._entries[index]
-
-    def sample(self, index: int) -> Sample:
-        """Read image `index` (0 <= index < len) with its objects.
-
-        Raises:
-            DataError: the image is missing or unreadable, or an annotation contradicts it.
-        """
-        return self._cache.get(index, self._read)
-
-    def _read(self, index: int) -> Sample:
-        return read_sample(self._entries[index], max_side=self._max_side, background_weight=self.background_weight)
+        super().__init__(
+            path,
+            _from_source(read_images(path, problems), source, path),
+            background_weight=background_weight,
+            max_side=max_side,
+            cache_px=cache_px,
+            problems=problems,
+            on_image=on_image,
+        )
 
 
 def _from_source(entries: list[LabelledImage], source: str | None, path: Path) -> list[LabelledImage]:
