@@ -13,8 +13,8 @@ from streamseg.publish.control import Op
 from streamseg.runtime.supervisor import Runtime
 from streamseg.structures.prompt import EverythingPrompt, MaskPrompt, Prompt, TextPrompt
 from streamseg.wire import collect_prompts, prompt_to_json, prompts_from_json
-from streamseg.wire.header import prompt_statuses_to_json
 from streamseg.wire.json_fields import dump_json
+from streamseg.wire.prompt_statuses import prompt_statuses_to_json
 
 __all__ = ["control_operations"]
 

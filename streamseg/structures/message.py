@@ -63,9 +63,12 @@ class PromptStatus:
     prompt_id: str
     state: PromptState
     confidence: float = 0.0
-    """Confidence that the object is still the intended target, 0..1; 0 while lost or if there is no target."""
+    """Confidence that the object is the intended target, 0..1; 0 while lost or if there is no target."""
     track_id: int = -1
     """Track id of the matched object; the last one while lost; -1 while there is none, and for text prompts."""
+    mask_quality: float | None = None
+    """Expected IoU of the selected mask, of the best one if there are several, with the intended target, 0..1; None if
+    no mask is selected or its quality is unknown."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,12 @@
 """Wire format: pure functions between records and bytes, with NumPy only.
 
-message       encode / decode: topics, frame messages and status messages
-header        JSON header of a frame message
-masks         the four mask encodings
-buffers       binary parts, and the single-part form of a message
-prompts       prompts as JSON
-json_fields   typed getters and limits for JSON from untrusted peers
+message           encode / decode: topics, frame messages and status messages
+header            JSON header of a frame message
+masks             the four mask encodings
+buffers           binary parts, and the single-part form of a message
+prompts           prompts as JSON
+prompt_statuses   states of prompts as JSON
+json_fields       typed getters and limits for JSON from untrusted peers
 """
 
 from streamseg.wire.buffers import Compression, pack_single, unpack_single

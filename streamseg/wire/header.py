@@ -1,6 +1,6 @@
 """Header of a frame message: everything except the masks and the image, as JSON.
 
-    {"schema": "streamseg.frame", "version": [1, 1],
+    {"schema": "streamseg.frame", "version": [1, 2],
      "source": "cam0", "epoch": "5f0c…", "seq": 17, "index": 42,
      "stamp": {"sec": 1700000000, "nanosec": 250000000}, "clock": "camera", "age_ms": 21.5,
      "pts_seconds": 1.4, "frame_id": "",
@@ -8,14 +8,14 @@
      "mask_space": {"w": 1280, "h": 720, "to_image": [sx, sy, tx, ty]},
      "objects": [{"track_id": 3, "prompt_ids": ["everything"], "box": [x0, y0, x1, y1], "score": 0.91,
                   "area": 5120, "label": "cup"}],
-     "prompts": [{"id": "cup", "state": "bound", "confidence": 0.97, "track_id": 3}],
+     "prompts": [{"id": "cup", "state": "bound", "confidence": 0.97, "mask_quality": 0.84, "track_id": 3}],
      "drops": {"capture": {"newer_frame": 3}},
      "buffers": [{"name": "masks", "encoding": "rle-crop-u32", "dtype": "<u4", "shape": [n], "compression": "none"}]}
 
 Time is {sec, nanosec}, as in ROS, because nanoseconds since 1970 exceed JavaScript's exact integers. `pts_seconds`,
-`frame_id`, `prompts` (added in 1.1), `drops` and an object's `label` are optional. Unknown keys are ignored; another
-major version is rejected. Boxes are rounded to 1/100 px, scores and confidences to 1/10000, ages to 1/1000 ms: finer
-than their accuracy, and short enough that 60 objects take 7 kB.
+`frame_id`, `prompts` (added in 1.1), their `mask_quality` (added in 1.2), `drops` and an object's `label` are optional.
+Unknown keys are ignored; another major version is rejected. Boxes are rounded to 1/100 px, scores, confidences and
+qualities to 1/10000, ages to 1/1000 ms: finer than their accuracy, and short enough that 60 objects take 7 kB.
 
 `prompts` holds the status of prompts that target specific objects. Their `state` is `bound`, `lost`, `reacquired` or
 `none`. A later minor version may add states; a reader treats an unknown state as `none`.
@@ -25,23 +25,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from streamseg.errors import WireError
 from streamseg.structures.frame import Clock
 from streamseg.structures.mask import CropMask
-from streamseg.structures.message import Message, MessageObject, PromptState, PromptStatus
+from streamseg.structures.message import Message, MessageObject, PromptStatus
 from streamseg.wire import json_fields
 from streamseg.wire.buffers import BufferEntry, parse_entry
 from streamseg.wire.json_fields import (
     MAX_BUFFERS,
     MAX_HEADER_BYTES,
     MAX_OBJECTS,
-    MAX_PROMPT_STATUSES,
     MAX_SEQ,
     MAX_SIDE_PX,
     check_source_id,
 )
+from streamseg.wire.prompt_statuses import parse_prompt_statuses, prompt_statuses_to_json
 
 __all__ = [
     "SCHEMA",
@@ -51,18 +51,16 @@ __all__ = [
     "parse_object",
     "parse_stamp",
     "parse_version",
-    "prompt_statuses_to_json",
     "stamp_to_json",
     "write_header",
 ]
 
 SCHEMA: Final = "streamseg.frame"
-VERSION: Final = (1, 1)
+VERSION: Final = (1, 2)
 """(major, minor). A new key with a default raises the minor version; a change that an old reader would misread raises
 the major version."""
 
 CLOCKS: Final[dict[str, Clock]] = {"camera": "camera", "driver": "driver", "arrival": "arrival"}
-PROMPT_STATES: Final[dict[str, PromptState]] = {state: state for state in get_args(PromptState)}
 NS_PER_SECOND: Final = 1_000_000_000
 MAX_UNIX_SECONDS: Final = 253_402_300_799
 """End of the year 9999."""
@@ -142,21 +140,6 @@ def _object_to_json(found: MessageObject) -> dict[str, Any]:
     return values
 
 
-def prompt_statuses_to_json(statuses: Sequence[PromptStatus]) -> list[dict[str, Any]]:
-    """Return the header's `prompts`; raise WireError if there are more than a reader accepts."""
-    if len(statuses) > MAX_PROMPT_STATUSES:
-        raise WireError(f"a header holds at most {MAX_PROMPT_STATUSES} prompts, got {len(statuses)}")
-    return [
-        {
-            "id": status.prompt_id,
-            "state": status.state,
-            "confidence": round(float(status.confidence), 4),
-            "track_id": int(status.track_id),
-        }
-        for status in statuses
-    ]
-
-
 def parse_version(values: dict[str, Any], schema: str) -> None:
     """Check `schema` and `version`; raise WireError for another schema or another major version."""
     if json_fields.text(values, "schema") != schema:
@@ -194,7 +177,7 @@ def parse_header(body: bytes | memoryview) -> Header:
         mask_size=_parse_size(mask_space),
         mask_to_image=(scale_x, scale_y, offset_x, offset_y),
         objects=tuple(json_fields.items(values, "objects", MAX_OBJECTS)),
-        prompts=_parse_prompts(values),
+        prompts=parse_prompt_statuses(values),
         drops=_parse_drops(json_fields.mapping(values, "drops", default={})),
         buffers=tuple(parse_entry(entry) for entry in json_fields.items(values, "buffers", MAX_BUFFERS)),
     )
@@ -221,26 +204,6 @@ def parse_stamp(values: dict[str, Any]) -> int:
     """Parse {sec, nanosec} to ns since the Unix epoch; raise WireError if it is out of range."""
     seconds = json_fields.integer(values, "sec", high=MAX_UNIX_SECONDS)
     return seconds * NS_PER_SECOND + json_fields.integer(values, "nanosec", high=NS_PER_SECOND - 1)
-
-
-def _parse_prompts(values: dict[str, Any]) -> tuple[PromptStatus, ...]:
-    if "prompts" not in values:
-        return ()
-    return tuple(_parse_prompt(prompt) for prompt in json_fields.items(values, "prompts", MAX_PROMPT_STATUSES))
-
-
-def _parse_prompt(values: Any) -> PromptStatus:
-    if not isinstance(values, dict):
-        raise WireError(f"each of 'prompts' must be a JSON object, got {type(values).__name__}")
-    confidence = json_fields.number(values, "confidence")
-    if not 0 <= confidence <= 1:
-        raise WireError(f"'confidence' must be a number from 0 to 1, got {confidence:g}")
-    return PromptStatus(
-        prompt_id=json_fields.text(values, "id"),
-        state=PROMPT_STATES.get(json_fields.text(values, "state"), "none"),
-        confidence=confidence,
-        track_id=json_fields.integer(values, "track_id", low=-1),
-    )
 
 
 def _parse_clock(name: str) -> Clock:

@@ -71,6 +71,7 @@ STATUSES = st.builds(
     st.sampled_from(["bound", "lost", "reacquired", "none"]),
     st.integers(0, 10_000).map(lambda share: share / 10_000),
     st.integers(-1, 2**53 - 1),
+    st.none() | st.integers(0, 10_000).map(lambda share: share / 10_000),
 )
 
 

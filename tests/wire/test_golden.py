@@ -27,17 +27,30 @@ def test_compressed_golden_bytes_decode_to_message():
     assert comparable(decode(unpack_single(_read("zlib")))) == comparable(golden.FULL)
 
 
+EARLIER = [
+    pytest.param(golden.FOLDER_1_0, b'"version":[1,0]', lambda prompts: (), id="1.0: without prompts"),
+    pytest.param(
+        golden.FOLDER_1_1,
+        b'"version":[1,1]',
+        lambda prompts: tuple(replace(one, mask_quality=None) for one in prompts),
+        id="1.1: without mask_quality",
+    ),
+]
+
+
 @pytest.mark.parametrize("name", ["empty", "picture", "rle-crop-u32", "bits-crop", "coco-rle", "zlib"])
-def test_version_1_0_bytes_decode_to_message_without_prompts(name):
-    body = (golden.FOLDER_1_0 / f"{name}.bin").read_bytes()
-    assert b'"version":[1,0]' in body
+@pytest.mark.parametrize(("folder", "version", "known"), EARLIER)
+def test_bytes_of_earlier_versions_decode_to_what_they_hold(folder, version, known, name):
+    body = (folder / f"{name}.bin").read_bytes()
+    assert version in body
     written = golden.MESSAGES.get(name, golden.FULL)
-    assert comparable(decode(unpack_single(body))) == comparable(replace(written, prompts=()))
+    assert comparable(decode(unpack_single(body))) == comparable(replace(written, prompts=known(written.prompts)))
 
 
-def test_version_1_0_fixtures_are_complete():
-    assert {path.name for path in golden.FOLDER_1_0.iterdir()} == {path.name for path in golden.FOLDER.iterdir()}
-    assert (golden.FOLDER_1_0 / "status.bin").read_bytes() == _read("status"), "the status did not change in 1.1"
+@pytest.mark.parametrize(("folder", "version", "known"), EARLIER)
+def test_fixtures_of_earlier_versions_are_complete(folder, version, known):
+    assert {path.name for path in folder.iterdir()} == {path.name for path in golden.FOLDER.iterdir()}
+    assert (folder / "status.bin").read_bytes() == _read("status"), "the status has not changed since"
 
 
 def test_label_map_decodes_to_visible_parts():

@@ -21,7 +21,7 @@ SCHEMA = json.loads((ASSETS / "message.schema.json").read_text(encoding="utf-8")
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 MESSAGE = make_message(
     make_object(disc(9), 3, 2, label="cup"),
-    prompts=(PromptStatus("cup", "bound", 0.9, 7),),
+    prompts=(PromptStatus("cup", "bound", 0.9, 7, 0.8),),
     drops={"capture": {"newer_frame": 3}},
     epoch="e",
     seq=5,
@@ -75,6 +75,7 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ("prompts.0.id", ...), ("prompts.0.id", 5), ("prompts.0.id", "x" * 1025), ("prompts.0.state", ...),
         ("prompts.0.state", 1), ("prompts.0.state", "x" * 1025), ("prompts.0.confidence", ...),
         ("prompts.0.confidence", -0.1), ("prompts.0.confidence", 1.1), ("prompts.0.confidence", "1"),
+        ("prompts.0.mask_quality", -0.1), ("prompts.0.mask_quality", 1.1), ("prompts.0.mask_quality", "1"),
         ("prompts.0.track_id", ...), ("prompts.0.track_id", -2), ("prompts.0.track_id", 1.5),
         ("drops", None), ("drops", {"capture": 3}), ("drops", {"capture": {"newer_frame": -1}}),
         ("drops", {str(nth): {} for nth in range(65)}), ("drops", {"a": {str(nth): 0 for nth in range(65)}}),
@@ -94,6 +95,7 @@ def test_schema_and_reader_reject_same_headers(path, value):
     [
         ("pts_seconds", None), ("pts_seconds", ...), ("frame_id", ...), ("prompts", ...), ("prompts", []),
         ("prompts.0.state", "guessed"), ("prompts.0.confidence", 1), ("prompts.0.hint", 3), ("drops", ...),
+        ("prompts.0.mask_quality", None), ("prompts.0.mask_quality", ...), ("prompts.0.mask_quality", 0),
         ("drops", {}), ("extra", [1]),
         ("version", [1, 7]), ("seq", -1), ("buffers", []), ("objects", []), ("age_ms", -3), ("buffers.0.dtype", "<f8"),
         ("stamp.sec", 0), ("image", {"w": 0, "h": 0}), ("epoch", ""), ("objects.0.label", None),
@@ -106,9 +108,9 @@ def test_schema_and_reader_accept_same_headers(path, value):
 
 
 def test_unknown_prompt_state_counts_as_none():
-    changed = _changed("prompts.0.state", "guessed") | {"version": [1, 2]}
+    changed = _changed("prompts.0.state", "guessed") | {"version": [1, 3]}
     (status,) = parse_header(json.dumps(changed).encode()).prompts
-    assert status == PromptStatus("cup", "none", 0.9, 7)
+    assert status == PromptStatus("cup", "none", 0.9, 7, 0.8)
 
 
 def test_version_1_0_has_no_prompts():
