@@ -62,6 +62,7 @@ def examine() -> list[Finding]:
         _module("matplotlib", optional="pip install 'streamseg[eval]' to plot"),
         _module("aiohttp", optional="pip install 'streamseg[viewer]' for the page"),
         _module("tokenizers", optional="pip install 'streamseg[text]' for text prompts"),
+        _module("pi_heif", optional="pip install 'streamseg[heic]' to read HEIC images"),
         _default_weights(),
         _official_weights(),
         _configurations(),

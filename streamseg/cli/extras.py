@@ -9,6 +9,7 @@ __all__ = ["EXTRAS", "explain_missing"]
 EXTRAS: Final = {
     "aiohttp": "viewer",
     "matplotlib": "train,eval",
+    "pi_heif": "heic",
     "pycocotools": "train,eval",
     "tokenizers": "text",
 }

@@ -3,15 +3,20 @@
     file ─► file_format (signature) ─► Pillow or OpenCV ─► rgb_from_pillow ─► uint8 (H, W, 3) RGB
 
 formats     signatures of image formats, and of files that are often taken for images
-reader      `load_image`: complete files only, at most `MAX_PIXELS` pixels
+opening     Pillow's image of a file, not decoded: at most `MAX_PIXELS` pixels, and no more than fit into memory
+heif        HEIC, if a library for it is installed
+reader      `load_image`: complete files only
 pixels      conversion of any Pillow image to RGB: EXIF turn, CMYK, palettes, alpha, 16 bits
+masks       `load_mask`: images whose non-zero pixels are an object
 animation   frames and times of animated GIF, WebP, PNG and AVIF files
 """
 
 from streamseg.imaging.animation import AnimationFrame, animation_frames, num_animation_frames
 from streamseg.imaging.formats import FileFormat, file_format
+from streamseg.imaging.masks import load_mask
+from streamseg.imaging.opening import MAX_PIXELS
 from streamseg.imaging.pixels import ALPHA_BACKGROUND, rgb_from_pillow
-from streamseg.imaging.reader import MAX_PIXELS, decode_image, image_sizes, load_image, quiet_opencv
+from streamseg.imaging.reader import decode_image, image_sizes, load_image, quiet_opencv
 
 __all__ = [
     "ALPHA_BACKGROUND",
@@ -23,6 +28,7 @@ __all__ = [
     "file_format",
     "image_sizes",
     "load_image",
+    "load_mask",
     "num_animation_frames",
     "quiet_opencv",
     "rgb_from_pillow",

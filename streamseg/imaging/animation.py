@@ -9,8 +9,8 @@ from typing import NamedTuple
 from PIL import Image
 
 from streamseg.errors import SourceError
+from streamseg.imaging.opening import ANIMATED_FORMATS, open_file, open_pillow, require_memory
 from streamseg.imaging.pixels import rgb_from_pillow
-from streamseg.imaging.reader import ANIMATED_FORMATS, open_pillow, read_bytes
 from streamseg.structures.arrays import ImageArray
 
 __all__ = ["AnimationFrame", "animation_frames", "num_animation_frames"]
@@ -36,11 +36,11 @@ def num_animation_frames(path: Path) -> int:
     Raises:
         SourceError: the file cannot be read.
     """
-    data = read_bytes(path)
-    try:
-        return _num_frames(open_pillow(data, path))
-    except SourceError:
-        return 0
+    with open_file(path) as file:
+        try:
+            return _num_frames(open_pillow(file, path))
+        except SourceError:
+            return 0
 
 
 def animation_frames(path: Path) -> Iterator[AnimationFrame]:
@@ -49,18 +49,22 @@ def animation_frames(path: Path) -> Iterator[AnimationFrame]:
     Raises:
         SourceError: the file cannot be read, or is truncated or damaged; the frames before that are intact.
     """
-    image = open_pillow(read_bytes(path), path)
-    seconds = 0.0
-    for number in range(max(_num_frames(image), 1)):
-        try:
-            image.seek(number)
-            rgb = rgb_from_pillow(image, str(path))
-        except Exception as error:  # decoders raise errors of many types for damaged frames
-            raise SourceError(f"{path} is truncated or damaged at frame {number + 1}; convert it to a video") from error
-        declared_ms = float(image.info.get("duration") or 0.0)
-        duration = (declared_ms if declared_ms >= SHORTEST_MS else DEFAULT_MS) / 1000
-        yield AnimationFrame(rgb, seconds, duration)
-        seconds += duration
+    with open_file(path) as file:
+        image = open_pillow(file, path)
+        require_memory(image, path)
+        seconds = 0.0
+        for number in range(max(_num_frames(image), 1)):
+            try:
+                image.seek(number)
+                rgb = rgb_from_pillow(image, str(path))
+                declared_ms = float(image.info.get("duration") or 0.0)
+            except Exception as error:  # decoders raise errors of many types for damaged frames
+                raise SourceError(
+                    f"{path} is truncated or damaged at frame {number + 1}; convert it to a video"
+                ) from error
+            duration = (declared_ms if declared_ms >= SHORTEST_MS else DEFAULT_MS) / 1000
+            yield AnimationFrame(rgb, seconds, duration)
+            seconds += duration
 
 
 def _num_frames(image: Image.Image) -> int:

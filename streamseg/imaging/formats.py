@@ -116,5 +116,5 @@ def _of_brands(head: bytes) -> FileFormat:
     if major in _HEIC_BRANDS or major in (b"avif", b"avis"):
         if b"avif" in brands or b"avis" in brands:
             return FileFormat("AVIF", "image", "AVIF")
-        return FileFormat("HEIC", "unreadable image")
+        return FileFormat("HEIC", "image", "HEIF")
     return FileFormat("MP4", "video")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from streamseg.structures.arrays import ImageArray
 __all__ = ["ALPHA_BACKGROUND", "on_background", "orientation_of", "rgb_from_pillow", "scale_to_uint8", "turn"]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=np.generic)
 
 ALPHA_BACKGROUND = (255, 255, 255)
 """RGB colour under transparent pixels: white, as on paper and on pages."""
@@ -28,6 +31,8 @@ LEAST_RANGE = 0.25
 """Part of 0 to 255 that a grey image must use if it is not to be stretched."""
 PERCENTILE_VALUES = 1_000_000
 """Approximate number of values from which percentiles are computed."""
+STRIP_VALUES = 2**22
+"""Approximate number of values that are converted at once."""
 _reported: set[str] = set()
 
 
@@ -59,24 +64,33 @@ def on_background(rgba: npt.NDArray[np.uint8]) -> ImageArray:
     """Composite uint8 (H, W, 4) RGBA on `ALPHA_BACKGROUND`; returns (H, W, 3) RGB."""
     if (rgba[:, :, 3] == 255).all():
         return np.ascontiguousarray(rgba[:, :, :3])
-    alpha = rgba[:, :, 3:].astype(np.uint32)
     background = np.array(ALPHA_BACKGROUND, np.uint32)
-    return ((rgba[:, :, :3] * alpha + background * (255 - alpha) + 127) // 255).astype(np.uint8)
+    rgb = np.empty((*rgba.shape[:2], 3), np.uint8)
+    for rows in _strips(rgba.shape):
+        alpha = rgba[rows, :, 3:].astype(np.uint32)
+        rgb[rows] = (rgba[rows, :, :3] * alpha + background * (255 - alpha) + 127) // 255
+    return rgb
 
 
-def orientation_of(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 (upright) if it is absent, unreadable or out of range."""
+def orientation_of(image: Image.Image, *, decode: bool = True) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if it is absent, unreadable or out of range.
+
+    Args:
+        image: any image.
+        decode: False to ignore what Pillow finds only while it decodes the pixels: metadata after those of a PNG file.
+    """
     try:
-        value: Any = image.getexif().get(ORIENTATION_TAG, 1)
+        exif = image.getexif() if decode else Image.Image.getexif(image)
+        value: Any = exif.get(ORIENTATION_TAG, 1)
     except Exception:  # damaged EXIF data raise errors of many types, and are no reason to reject the pixels
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def turn(stored: ImageArray, orientation: int) -> ImageArray:
-    """Turn stored pixels (H, W, 3) upright, by an EXIF orientation from 1 to 8 (Exif 2.32, 4.6.4)."""
+def turn(stored: npt.NDArray[T], orientation: int) -> npt.NDArray[T]:
+    """Turn stored pixels (H, W, …) upright, by an EXIF orientation from 1 to 8 (Exif 2.32, 4.6.4)."""
     if orientation >= 5:
-        stored = stored.transpose(1, 0, 2)
+        stored = stored.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         stored = stored[::-1]
     if orientation in (2, 3, 6, 7):
@@ -96,7 +110,7 @@ def scale_to_uint8(values: npt.NDArray[Any], name: str = "") -> npt.NDArray[np.u
         values: (H, W) grey or (H, W, 3) colours. NaN and infinities become 0.
         name: name for the report.
     """
-    finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    finite = values if values.dtype.kind in "iu" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = _range_of(finite, is_float=values.dtype.kind == "f")
     if "scaled" not in _reported:
         _reported.add("scaled")
@@ -107,16 +121,25 @@ def scale_to_uint8(values: npt.NDArray[Any], name: str = "") -> npt.NDArray[np.u
             low,
             high,
         )
-    # Rounded down, as in OpenCV and Pillow.
-    return np.clip((finite - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    for rows in _strips(values.shape):  # rounded down, as in OpenCV and Pillow
+        scaled[rows] = np.clip((finite[rows].astype(np.float64) - low) * (255 / (high - low)), 0, 255)
+    return scaled
 
 
-def _range_of(values: npt.NDArray[np.float64], *, is_float: bool) -> tuple[float, float]:
+def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield the rows of an image (H, W, …) in strips, because intermediate values need several times its memory."""
+    step = max(STRIP_VALUES // max(int(np.prod(shape[1:])), 1), 1)
+    for start in range(0, shape[0], step):
+        yield slice(start, start + step)
+
+
+def _range_of(values: npt.NDArray[Any], *, is_float: bool) -> tuple[float, float]:
     """Return the values that become 0 and 255; they differ."""
-    largest = float(values.max(initial=0.0))
+    largest = max(float(values.max()), 0.0) if values.size else 0.0
     limit = largest if is_float else 255 * 2.0 ** (next(bits for bits in BIT_DEPTHS if largest < 2**bits) - 8)
     if values.ndim == 2 and values.size:
-        some = values.ravel()[:: max(values.size // PERCENTILE_VALUES, 1)]
+        some = values.ravel()[:: max(values.size // PERCENTILE_VALUES, 1)].astype(np.float64)
         low, high = np.percentile(some, (OUTLIERS_PERCENT, 100 - OUTLIERS_PERCENT)).tolist()
         if low == high:
             low, high = float(values.min()), largest

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -16,40 +15,26 @@ import numpy.typing as npt
 from PIL import Image
 
 from streamseg.errors import SourceError
-from streamseg.imaging.formats import HEAD_BYTES, FileFormat, format_of
+from streamseg.imaging.formats import HEAD_BYTES, format_of
+from streamseg.imaging.opening import (
+    ANIMATED_FORMATS,
+    UnknownModeError,
+    open_file,
+    open_pillow,
+    read_bytes,
+    require_memory,
+    unreadable,
+)
 from streamseg.imaging.pixels import on_background, orientation_of, rgb_from_pillow, scale_to_uint8, turn
 from streamseg.structures.arrays import ImageArray
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "ANIMATED_FORMATS",
-    "MAX_PIXELS",
-    "decode_image",
-    "image_sizes",
-    "load_image",
-    "open_pillow",
-    "quiet_opencv",
-    "read_bytes",
-]
-
-MAX_PIXELS = 2**30
-"""Maximum number of pixels of an image, OpenCV's limit; known from the header, before anything is decoded."""
-
-ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
-"""Pillow's names of the formats whose images follow each other in time; those of TIFF and ICO do not."""
-
-# Damaged metadata are no reason for lines on stderr.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+__all__ = ["decode_image", "image_sizes", "load_image", "quiet_opencv"]
 
 _PNG_END = b"IEND\xaeB`\x82"
+_PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 _TIFF_BITS = 258
-_TIFF_KIND = 254
-_TIFF_REDUCED = 1
-
-
-class _UnknownMode(SourceError):
-    """An intact image of a kind that Pillow cannot represent, such as colours as floats."""
 
 
 def load_image(path: Path | str, *, upright: bool = True) -> ImageArray:
@@ -76,9 +61,10 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool = True) -> Imag
     if found is not None and found.decoder == "opencv":
         return _from_opencv(data, path, cv2.IMREAD_COLOR)
     try:
-        image = open_pillow(data, path)
-    except _UnknownMode:
+        image = open_pillow(io.BytesIO(data), path)
+    except UnknownModeError:
         return _from_opencv(data, path, cv2.IMREAD_UNCHANGED)
+    require_memory(image, path)
     try:
         if image.format == "PNG" and _PNG_END not in data:
             raise OSError("image file is truncated")
@@ -90,81 +76,44 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool = True) -> Imag
     except SourceError:
         raise
     except Exception as error:  # decoders raise errors of many types for damaged pixels
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def image_sizes(path: Path | str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the size (H, W) of an image upright and as stored, from its header, without decoding pixels.
+    """Return the size (H, W) of an image upright and as stored, from its header; formats of OpenCV are decoded.
 
     Raises:
         SourceError: as `load_image`, except for damaged pixels.
     """
-    image = open_pillow(read_bytes(path), path)
-    stored = (image.height, image.width)
-    if image.format == "TIFF":  # turned by Pillow
-        return stored, stored
-    return stored[::-1] if orientation_of(image) >= 5 else stored, stored
+    with open_file(path) as file:
+        found = format_of(file.read(HEAD_BYTES))
+        file.seek(0)
+        try:
+            image = None if found is not None and found.decoder == "opencv" else open_pillow(file, path)
+        except UnknownModeError:
+            image = None
+        if image is None:
+            height, width = load_image(path).shape[:2]
+            return (height, width), (height, width)
+        stored = (image.height, image.width)
+        if image.format == "TIFF":  # turned by Pillow
+            return stored, stored
+        decodes = image.format == "PNG" and _has_late_metadata(file)
+        return stored[::-1] if orientation_of(image, decode=decodes) >= 5 else stored, stored
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        SourceError: it cannot be read.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def open_pillow(data: bytes, path: Path | str) -> Image.Image:
-    """Open an image without decoding its pixels.
-
-    Raises:
-        SourceError: the format is not an image, or not readable; or the image is damaged or too large.
-    """
-    found = format_of(data[:HEAD_BYTES])
-    if found is None or found.kind != "image":
-        raise SourceError(_other_content(path, data, found))
-    Image.init()
-    if found.decoder not in Image.OPEN:
-        raise SourceError(_other_content(path, data, FileFormat(found.name, "unreadable image")))
-    try:
-        # Image.open would apply Pillow's own limit, a setting of the whole process.
-        image = Image.OPEN[found.decoder][0](io.BytesIO(data), str(path))
-    except Exception as error:  # plugins raise errors of many types for damaged headers
-        unreadable = _unreadable(path, error)
-        if "unknown pixel mode" in str(error):
-            raise _UnknownMode(str(unreadable)) from error
-        raise unreadable from error
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise SourceError(f"{path} has {width}x{height} pixels; at most 2^30 are allowed: scale it down or cut it up")
-    if found.decoder == "TIFF" and getattr(image, "tag_v2", {}).get(_TIFF_KIND, 0) & _TIFF_REDUCED:
-        preview = FileFormat("TIFF with a preview in front (camera raw)", "unreadable image")
-        raise SourceError(_other_content(path, data, preview))
-    return image
-
-
-def _other_content(path: Path | str, data: bytes, found: FileFormat | None) -> str:
-    if not data:
-        content = "the file is empty"
-    elif found is None:
-        content = "its content is of no known image format"
-    elif found.kind == "unreadable image":
-        content = f"its format is {found.name}, which no installed library reads"
-    else:
-        content = f"its content is {found.name}"
-    return f"{path} is not a readable image: {content}; convert it to PNG or JPEG, or remove it"
-
-
-def _unreadable(path: Path | str, error: Exception) -> SourceError:
-    if isinstance(error, MemoryError):
-        return SourceError(f"{path} is not a readable image here: not enough memory for it; scale it down")
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    state = "truncated" if "truncated" in text.lower() else f"damaged ({text})"
-    return SourceError(f"{path} is not a readable image: the file is {state}; convert it to PNG or JPEG, or remove it")
+def _has_late_metadata(file: BinaryIO) -> bool:
+    """Return whether metadata follow the pixels of a PNG file, so that Pillow decodes these to reach them."""
+    position, has_pixels = 8, False
+    while True:
+        file.seek(position)
+        head = file.read(8)
+        if len(head) < 8:
+            return False
+        has_pixels |= head[4:] == b"IDAT"
+        if has_pixels and head[4:] in _PNG_METADATA:
+            return True
+        position += 12 + int.from_bytes(head[:4])
 
 
 def _is_deep_colour(image: Image.Image, data: bytes) -> bool:

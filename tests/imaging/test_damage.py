@@ -12,7 +12,7 @@ from PIL import Image
 
 from streamseg.errors import SourceError
 from streamseg.imaging import animation_frames, image_sizes, load_image, num_animation_frames
-from streamseg.imaging import reader as reader_module
+from streamseg.imaging import opening as opening_module
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 20, 3), dtype=np.uint8))
 
@@ -58,6 +58,6 @@ def test_damage_is_one_line(tmp_path_factory, kind, changes, kept):
     path = tmp_path_factory.getbasetemp() / "damaged.image"
     path.write_bytes(data[: int(len(data) * kept)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader_module, "MAX_PIXELS", 2**20)  # damaged sizes take time, and are tested elsewhere
+        patch.setattr(opening_module, "MAX_PIXELS", 2**20)  # damaged sizes take time, and are tested elsewhere
         lines = [line_of(read, path) for read in (load_image, image_sizes, num_animation_frames, all_frames)]
     assert not [line for line in lines if "\n" in line]
