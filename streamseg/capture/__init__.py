@@ -6,6 +6,8 @@ Each frame carries its capture time and the clock that measured it. Each frame t
 is counted in `Source.drops`. A source runs in the thread of its caller.
 
 source          the `Source` protocol, frame indices, delays between reconnection attempts
+health          state machine: connecting, live, stalled, frozen, waiting, denied
+reconnection    what follows a failed connection to a network stream
 webcam          a local camera (OpenCV)
 video_file      a video file
 network_stream  RTSP, HTTP, UDP … with reconnection
@@ -31,7 +33,7 @@ from streamseg.errors import ConfigError
 __all__ = ["Source", "open_source"]
 
 
-def open_source(config: SourceConfig) -> Source:
+def open_source(config: SourceConfig, *, gives_up: bool = True) -> Source:
     """Create the source described by a section of the configuration.
 
     The content of a local file decides how it is read (`content.fit_to_content`), not its suffix or the section's type.
@@ -40,6 +42,8 @@ def open_source(config: SourceConfig) -> Source:
 
     Args:
         config: a source section with an id, as returned by `Config.named_sources()`.
+        gives_up: a camera or stream that cannot be opened raises an error in `frames()`; False: it is retried until
+            the source is stopped, and `health` reports its state.
 
     Raises:
         ConfigError: the section has no id.
@@ -64,7 +68,7 @@ def open_source(config: SourceConfig) -> Source:
         if is_network(config.url):
             from streamseg.capture.network_stream import NetworkStream
 
-            return NetworkStream(config)
+            return NetworkStream(config, gives_up=gives_up)
         if is_animation(local_path(config.url)):
             from streamseg.capture.animation import AnimatedImage
 
@@ -74,4 +78,4 @@ def open_source(config: SourceConfig) -> Source:
         return VideoFile(config)
     from streamseg.capture.webcam import Webcam
 
-    return Webcam(config)
+    return Webcam(config, gives_up=gives_up)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
@@ -18,9 +18,11 @@ from av.video.stream import VideoStream
 from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock, parse_prft
 from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
 from streamseg.capture.display import sample_aspect_ratio
+from streamseg.capture.health import SourceHealth
 from streamseg.capture.pacing import Backlog, Playback
+from streamseg.capture.reconnection import Reconnection, failure_of
 from streamseg.capture.recording import Recording
-from streamseg.capture.source import Backoff, FrameCounter
+from streamseg.capture.source import FrameCounter
 from streamseg.capture.timeline import LiveTimeline, describe_mended
 from streamseg.config import StreamSource
 from streamseg.config.address import redact, scheme_of
@@ -31,15 +33,6 @@ from streamseg.telemetry import DropCounter
 __all__ = ["NetworkStream", "stream_options"]
 
 logger = logging.getLogger(__name__)
-
-PERMANENT_ERRORS = (
-    av.error.HTTPBadRequestError,
-    av.error.HTTPForbiddenError,
-    av.error.HTTPNotFoundError,
-    av.error.HTTPUnauthorizedError,
-    av.error.ProtocolNotFoundError,
-)
-"""Errors that a retry does not fix, if the stream has never delivered a packet."""
 
 ANALYSE_MICROSECONDS = "1000000"
 """Maximum duration that FFmpeg may analyse before it starts, in µs; its default for a live stream is up to 5 s."""
@@ -86,7 +79,14 @@ class NetworkStream:
     mode every_frame: as fast as it arrives) and has an end.
     """
 
-    def __init__(self, config: StreamSource) -> None:
+    def __init__(self, config: StreamSource, *, gives_up: bool = True) -> None:
+        """Create a source; `frames()` connects.
+
+        Args:
+            config: address and time-outs.
+            gives_up: a stream that was never received fails after `open_timeout_seconds`, or when it rejects the
+                connection; False: it is retried until the source is stopped.
+        """
         self.source_id = config.id
         self.frame_id = config.frame_id
         self.is_live = config.mode != "every_frame"
@@ -101,8 +101,8 @@ class NetworkStream:
         self._timeline = LiveTimeline()
         self._recording = Recording(config.id, self._counter)
         self._stopped = threading.Event()
-        self._backoff = Backoff()
-        self._has_delivered = False
+        self._gives_up = gives_up
+        self.health = SourceHealth(is_live=self.is_live, frozen_seconds=config.frozen_seconds)
         self._is_recording = False
 
     def frames(self) -> Iterator[Frame]:
@@ -112,29 +112,26 @@ class NetworkStream:
             SourceError: the stream did not respond within `open_timeout_seconds`, rejected the connection, or
                 contains no video; or the connection was lost and `reconnect` is off.
         """
-        give_up_at = time.monotonic() + self._config.open_timeout_seconds
+        reconnection = Reconnection(self._config, self.health, self._stopped, gives_up=self._gives_up)
         while not self._stopped.is_set():
-            failure: av.error.FFmpegError | None = None
-            timeout_seconds = self._config.timeout_seconds
-            if not self._has_delivered:
-                timeout_seconds = min(timeout_seconds, max(give_up_at - time.monotonic(), 0.1))
+            error: av.error.FFmpegError | SourceError | None = None
             try:
-                with closing(self._connection(timeout_seconds)) as frames:
+                with closing(self._connection(reconnection)) as frames:
                     for frame in frames:
                         yield frame
                         if self._stopped.is_set():
                             return
-            except av.error.FFmpegError as error:
-                failure = error
+            except (av.error.FFmpegError, SourceError) as raised:
+                error = raised
             if self._stopped.is_set():
                 return
-            if failure is None and self._is_recording:
+            if error is None and self._is_recording:
                 if not self._config.loop:
                     return
                 continue
-            if failure is None and self._has_delivered and not self._config.reconnect:
+            if error is None and reconnection.has_delivered and not self._config.reconnect:
                 return
-            self._wait(failure, give_up_at)
+            reconnection.wait(failure_of(error))
 
     @property
     def mended(self) -> Counter[str]:
@@ -145,35 +142,9 @@ class NetworkStream:
         """End `frames()`: immediately between two attempts, otherwise at the next packet or time-out."""
         self._stopped.set()
 
-    def _wait(self, failure: av.error.FFmpegError | None, give_up_at: float) -> None:
-        """Wait for the next attempt, or raise if another attempt cannot succeed.
-
-        Call this outside any `except` block: FFmpeg's errors contain the address with its password and must
-        not be chained to ours.
-        """
-        reason = "the stream ended" if failure is None else str(failure.strerror)
-        now = time.monotonic()
-        if not self._has_delivered:
-            if isinstance(failure, PERMANENT_ERRORS):
-                raise SourceError(f"{self._redacted} cannot be opened: {reason}; check the address, user and password")
-            if now >= give_up_at or not self._config.reconnect:
-                raise SourceError(
-                    f"{self._redacted} did not respond within {self._config.open_timeout_seconds:g} s "
-                    f"(last error: {reason}); check the address, or increase open_timeout_seconds"
-                )
-        elif not self._config.reconnect:
-            raise SourceError(f"connection lost to {self._redacted}: {reason}; set reconnect: true to retry")
-        delay_seconds = self._backoff.failed(now)
-        if not self._has_delivered:
-            delay_seconds = min(delay_seconds, give_up_at - now)
-        state = "connection lost" if self._has_delivered else "no connection"
-        logger.warning(
-            "%s: %s to %s (%s), next try in %.1f s", self.source_id, state, self._redacted, reason, delay_seconds
-        )
-        self._stopped.wait(delay_seconds)
-
-    def _connection(self, timeout_seconds: float) -> Generator[Frame]:
+    def _connection(self, reconnection: Reconnection) -> Generator[Frame]:
         """Yield the frames of one connection until it ends or fails."""
+        timeout_seconds = reconnection.connecting()
         options = stream_options(self._scheme, timeout_seconds)
         container, stream = open_video(
             self._config.url,
@@ -184,13 +155,15 @@ class NetworkStream:
         with closing(container):
             self._is_recording = self._scheme in ("http", "https") and container.duration is not None
             self._timeline.reconnected()
-            yield from self._play(container, stream) if self._is_recording else self._read(container, stream)
+            yield from (self._play if self._is_recording else self._read)(container, stream, reconnection.received)
 
-    def _play(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
+    def _play(
+        self, container: InputContainer, stream: VideoStream, received: Callable[[float], None]
+    ) -> Generator[Frame]:
         """Yield the frames of a recording, in real time unless every frame is wanted."""
         decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
         playback = Playback(self._stopped) if self.is_live else None
-        for timed in self._recording.frames(container, stream, decoder, self._packets(container, stream)):
+        for timed in self._recording.frames(container, stream, decoder, _reported(container, stream, received)):
             if playback is not None and not playback.wait_until_due(timed.pts_seconds):
                 self.drops.count("capture", "late")
             else:
@@ -201,13 +174,9 @@ class NetworkStream:
             if self._stopped.is_set():
                 return
 
-    def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[av.Packet[VideoStream]]:
-        for packet in container.demux(stream):
-            if packet.size:
-                self._received_packet(time.monotonic_ns())
-            yield packet
-
-    def _read(self, container: InputContainer, stream: VideoStream) -> Generator[Frame]:
+    def _read(
+        self, container: InputContainer, stream: VideoStream, received: Callable[[float], None]
+    ) -> Generator[Frame]:
         decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
         lag, backlog = ArrivalLag(), Backlog()
         arrivals: dict[int | None, _Arrival] = {}
@@ -215,7 +184,7 @@ class NetworkStream:
         for packet in container.demux(stream):
             arrival = _Arrival(_camera_ns(packet), time.time_ns(), time.monotonic_ns())
             if packet.size:
-                self._received_packet(arrival.monotonic_ns)
+                received(arrival.monotonic_ns / NS_PER_SECOND)
                 arrivals[packet.pts] = arrival
                 if len(arrivals) > 64:  # frames that the decoder never output
                     del arrivals[next(iter(arrivals))]
@@ -281,9 +250,15 @@ class NetworkStream:
             )
         return stamp
 
-    def _received_packet(self, now_ns: int) -> None:
-        self._has_delivered = True
-        self._backoff.connected(now_ns / NS_PER_SECOND)
+
+def _reported(
+    container: InputContainer, stream: VideoStream, received: Callable[[float], None]
+) -> Iterator[av.Packet[VideoStream]]:
+    """Yield the packets, and report each that holds data."""
+    for packet in container.demux(stream):
+        if packet.size:
+            received(time.monotonic_ns() / NS_PER_SECOND)
+        yield packet
 
 
 def _camera_ns(packet: av.Packet[VideoStream]) -> int | None:

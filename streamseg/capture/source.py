@@ -1,14 +1,16 @@
-"""The protocol of a frame source, and two helpers of sources: frame indices and reconnection delays."""
+"""The protocol of a frame source, and helpers of sources: frame indices and reconnection delays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
+from streamseg.capture.health import SourceHealth
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["Backoff", "FrameCounter", "Source"]
+__all__ = ["Backoff", "FrameCounter", "MendsTimes", "ReportsHealth", "Source"]
 
 
 class Source(Protocol):
@@ -45,6 +47,24 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class ReportsHealth(Protocol):
+    """A source that reports its connections and failures itself, such as a network stream."""
+
+    health: SourceHealth
+    """State of the source; its frames are reported by their consumer."""
+
+
+@runtime_checkable
+class MendsTimes(Protocol):
+    """A source that counts the discontinuities of its time stamps."""
+
+    @property
+    def mended(self) -> Counter[str]:
+        """Number of discontinuities that were mended so far, by kind."""
+        ...
+
+
 class FrameCounter:
     """Counter that assigns frame indices: every missing index is one counted drop."""
 
@@ -71,18 +91,33 @@ class FrameCounter:
 
 
 class Backoff:
-    """Delay after each failed connection: 0.5 s, doubling up to 10 s.
+    """Delay after each failed connection: 0.5 s, doubling up to 10 s by default.
 
     A connection that lasted `STABLE_SECONDS` resets the delay. A connection that is accepted and lost
     at once does not: otherwise it would be retried twice a second forever.
+
+    Args:
+        first_seconds: delay after the first failure.
+        longest_seconds: longest delay.
+        random: uniform random numbers in 0..1 that vary each delay by up to `JITTER`; None: exact delays.
     """
 
     FIRST_SECONDS = 0.5
     LONGEST_SECONDS = 10.0
-    STABLE_SECONDS = 5.0
+    STABLE_SECONDS = 1.0
+    JITTER = 0.2
+    """Largest random change of a delay, as a fraction of it."""
 
-    def __init__(self) -> None:
-        self._next_seconds = self.FIRST_SECONDS
+    def __init__(
+        self,
+        *,
+        first_seconds: float = FIRST_SECONDS,
+        longest_seconds: float = LONGEST_SECONDS,
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        self._first_seconds = self._next_seconds = first_seconds
+        self._longest_seconds = longest_seconds
+        self._random = random
         self._connected_at: float | None = None
 
     def connected(self, now_seconds: float) -> None:
@@ -93,8 +128,10 @@ class Backoff:
     def failed(self, now_seconds: float) -> float:
         """Report a lost or failed connection, and return the delay in seconds before the next attempt."""
         if self._connected_at is not None and now_seconds - self._connected_at >= self.STABLE_SECONDS:
-            self._next_seconds = self.FIRST_SECONDS
+            self._next_seconds = self._first_seconds
         self._connected_at = None
         delay = self._next_seconds
-        self._next_seconds = min(2 * delay, self.LONGEST_SECONDS)
+        self._next_seconds = min(2 * delay, self._longest_seconds)
+        if self._random is not None:
+            delay *= 1.0 + self.JITTER * (2.0 * self._random() - 1.0)
         return delay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from streamseg.capture.clock import NS_PER_SECOND, driver_stamp_ns, wall_ns_at
+from streamseg.capture.health import SourceHealth
 from streamseg.capture.source import Backoff
 from streamseg.config import WebcamSource
 from streamseg.errors import SourceError
@@ -23,6 +25,12 @@ from streamseg.telemetry import DropCounter
 __all__ = ["VideoCapture", "Webcam"]
 
 logger = logging.getLogger(__name__)
+
+
+HINT = (
+    "; check that it is plugged in, not used by another program, and that access is allowed, or try another index "
+    "(0, 1, 2 …)"
+)
 
 
 class VideoCapture(Protocol):
@@ -67,13 +75,19 @@ class Webcam:
     """
 
     def __init__(
-        self, config: WebcamSource, *, open_camera: Callable[[int | str], VideoCapture] = _open_camera
+        self,
+        config: WebcamSource,
+        *,
+        open_camera: Callable[[int | str], VideoCapture] = _open_camera,
+        gives_up: bool = True,
     ) -> None:
         """Create a source; `frames()` opens the camera.
 
         Args:
             config: the device and the requested settings.
             open_camera: opens a device by index or path.
+            gives_up: a camera that cannot be opened at first, or never delivers a frame, is an error; False: it is
+                retried until the source is stopped.
         """
         self.source_id = config.id
         self.frame_id = config.frame_id
@@ -82,7 +96,9 @@ class Webcam:
         self._config = config
         self._open_camera = open_camera
         self._stopped = threading.Event()
-        self._backoff = Backoff()
+        self._backoff = Backoff(longest_seconds=1.0, random=random.random)
+        self._gives_up = gives_up
+        self.health = SourceHealth(frozen_seconds=config.frozen_seconds)
         self._next_index = 0
 
     def frames(self) -> Iterator[Frame]:
@@ -91,7 +107,10 @@ class Webcam:
         Raises:
             SourceError: the camera cannot be opened, or never delivers a frame.
         """
+        was_logged = False
         while not self._stopped.is_set():
+            self.health.connecting(time.monotonic_ns())
+            num_before = self._next_index
             camera = self._open_camera(self._config.device)
             try:
                 if camera.isOpened():
@@ -101,15 +120,22 @@ class Webcam:
                 camera.release()
             if self._stopped.is_set():
                 return
-            if not self._next_index:
-                raise SourceError(
-                    f"the camera {self._config.device!r} cannot be opened or delivers no frame; check that it is "
-                    "plugged in, not used by another program, and that access is allowed, or try another index "
-                    "(0, 1, 2 …)"
+            if self._gives_up and not self._next_index:
+                raise SourceError(f"{self._problem()}{HINT}")
+            now_ns = time.monotonic_ns()
+            delay_seconds = self._backoff.failed(now_ns / NS_PER_SECOND)
+            self.health.disconnected(self._problem(), now_ns)
+            if not was_logged or self._next_index > num_before:  # once per interruption
+                was_logged = True
+                logger.warning(
+                    "%s: %s, trying again", self.source_id, self._problem(), extra={"source": self.source_id}
                 )
-            delay_seconds = self._backoff.failed(time.monotonic())
-            logger.warning("%s: no frame from the camera, next try in %.1f s", self.source_id, delay_seconds)
             self._stopped.wait(delay_seconds)
+
+    def _problem(self) -> str:
+        if self._next_index:
+            return f"no frame from the camera {self._config.device!r}"
+        return f"the camera {self._config.device!r} cannot be opened or delivers no frame"
 
     def stop(self) -> None:
         """End `frames()`: immediately between two attempts, otherwise at the driver's next image."""

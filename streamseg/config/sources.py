@@ -62,7 +62,12 @@ class SceneSource(_Source):
     """live: paced at `fps`, the newest frame wins; every_frame: as fast as frames are read, none dropped."""
 
 
-class WebcamSource(_Source):
+class _Camera(_Source):
+    frozen_seconds: float | None = Field(default=30.0, gt=0)
+    """Time without any change of the image after which a live source is reported as frozen; None: never."""
+
+
+class WebcamSource(_Camera):
     """A camera that OpenCV opens by index or device path."""
 
     type: Literal["webcam"] = "webcam"
@@ -73,7 +78,7 @@ class WebcamSource(_Source):
     fourcc: str = Field(default="MJPG", min_length=4, max_length=4)
 
 
-class StreamSource(_Source):
+class StreamSource(_Camera):
     """A video file or an RTSP/HTTP stream, read by PyAV."""
 
     type: Literal["stream"] = "stream"
@@ -87,9 +92,9 @@ class StreamSource(_Source):
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Time without a packet after which the connection counts as lost."""
     reconnect: bool = True
-    """Network streams only: reconnect with back-off, forever once the stream has been received."""
+    """Network streams only: reconnect with back-off, forever."""
     open_timeout_seconds: float = Field(default=10.0, gt=0)
-    """Time after which a network stream fails if it has never been received."""
+    """With `exit_on_failure`: time after which a network stream fails if it has never been received."""
 
     @field_validator("url")
     @classmethod

@@ -44,9 +44,9 @@ def test_reconnect(encoded, caplog):
         frames.close()
     assert [frame.index for frame in taken] == list(range(15))
     assert camera.num_played == 2
-    assert 0.5 <= elapsed_seconds < 5, "half a second of delay, and little more"
+    assert 0.4 <= elapsed_seconds < 5, "half a second of delay, and little more"
     assert "camera: connection lost to rtsp://***@127.0.0.1" in caplog.text
-    assert "next try in 0.5 s" in caplog.text
+    assert "next try in 0." in caplog.text
     assert PASSWORD not in caplog.text
 
 
@@ -80,20 +80,70 @@ def test_silent_connection_is_closed_and_reopened(encoded, finished):
 
 
 @pytest.mark.slow
-def test_missing_camera_is_retried_with_increasing_delays(encoded, caplog):
+def test_missing_camera_is_retried_every_half_second(encoded, caplog):
     camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
     with LoopbackServer(camera.serve) as server:
         site = Site(server)
         frames = site.source.frames()
         take(frames, 9)
-    timer = threading.Timer(0.8, site.source.stop)  # during the second delay
+    timer = threading.Timer(1.6, site.source.stop)
     timer.start()
     started = time.monotonic()
     rest = list(frames)
     assert len(rest) <= 1
-    assert 0.7 < time.monotonic() - started < 1.3, "stopped in the middle of a delay of one second"
+    assert 1.4 < time.monotonic() - started < 2.1, "stopped in the middle of a delay"
     timer.join()
-    assert [record.message.rsplit("next try in ", 1)[1] for record in caplog.records] == ["0.5 s", "1.0 s"]
+    assert [record.message.split(" (")[1].split(")")[0] for record in caplog.records] == [
+        "the stream ended",
+        "Connection refused",
+    ], "the same reason is logged once a minute"
+
+
+@pytest.mark.slow
+def test_camera_that_is_absent_at_start_is_awaited(encoded):
+    with LoopbackServer(lambda connection: None) as server:
+        pass
+    source = open_source(
+        StreamSource(id="camera", url=f"rtsp://127.0.0.1:{server.port}/live", open_timeout_seconds=0.1), gives_up=False
+    )
+    delivered = threading.Event()
+
+    def read():
+        for _ in source.frames():
+            delivered.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert not delivered.wait(0.8), "longer than open_timeout_seconds"
+    assert source.health.status(time.monotonic_ns()).state in ("waiting", "connecting")
+    camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve, port=server.port):
+        started = time.monotonic()
+        assert delivered.wait(3.0)
+        assert time.monotonic() - started < 1.5
+        source.stop()
+        reader.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found"])
+def test_denied_is_a_state_of_a_source_that_does_not_give_up(status, encoded, finished):
+    camera = rtsp(encoded, finished, [], status=status)
+    with LoopbackServer(camera.serve) as server:
+        source = open_source(
+            StreamSource(id="camera", url=f"rtsp://admin:{PASSWORD}@127.0.0.1:{server.port}/live"), gives_up=False
+        )
+        reader = threading.Thread(target=lambda: list(source.frames()))
+        reader.start()
+        while (health := source.health.status(time.monotonic_ns())).state != "denied":
+            threading.Event().wait(0.01)
+        threading.Event().wait(1.0)
+        assert server.num_connections == 1, "retried slowly"
+        source.stop()
+        reader.join(1.0)
+        assert not reader.is_alive()
+    assert status[:3] in health.error
+    assert PASSWORD not in health.error
 
 
 class TestNoResponse:

@@ -39,8 +39,8 @@ class TestBackoff:
         ("lasted_seconds", "delay_seconds"),
         [
             pytest.param(0.0, 4.0, id="accepted and lost at once: keep doubling"),
-            pytest.param(4.9, 4.0, id="not stable"),
-            pytest.param(5.0, 0.5, id="stable: reset"),
+            pytest.param(0.9, 4.0, id="not stable"),
+            pytest.param(1.0, 0.5, id="stable: reset"),
             pytest.param(3600.0, 0.5, id="long: reset"),
         ],
     )
@@ -55,6 +55,18 @@ class TestBackoff:
     def test_duration_is_measured_per_connection(self):
         backoff = Backoff()
         backoff.connected(0.0)
-        assert backoff.failed(1.0) == 0.5
+        assert backoff.failed(0.5) == 0.5
         backoff.connected(100.0)
-        assert backoff.failed(101.0) == 1.0
+        assert backoff.failed(100.5) == 1.0
+
+    @pytest.mark.parametrize(
+        ("number", "factor"),
+        [
+            pytest.param(0.0, 0.8, id="shortest"),
+            pytest.param(0.5, 1.0, id="middle"),
+            pytest.param(1.0, 1.2, id="longest"),
+        ],
+    )
+    def test_jitter(self, number, factor):
+        backoff = Backoff(first_seconds=10, longest_seconds=60, random=lambda: number)
+        assert [backoff.failed(0.0) for _ in range(5)] == pytest.approx([factor * d for d in (10, 20, 40, 60, 60)])

@@ -161,8 +161,8 @@ def test_unplugged_and_plugged_in_again(caplog):
     assert len(bus.opened) == 3
     assert first.released
     assert gone.released
-    assert "no frame from the camera, next try in 0.5 s" in caplog.text
-    assert "next try in 1.0 s" in caplog.text
+    assert caplog.text.count("webcam0: no frame from the camera 0, trying again") == 1, "once per interruption"
+    assert source.health.num_connections == 0, "frames are reported by their consumer"
 
 
 def test_camera_is_released_when_the_iterator_is_closed():
@@ -202,3 +202,12 @@ def test_missing_device(capfd):
     with pytest.raises(SourceError, match="'/dev/there-is-no-such-camera' cannot be opened"):
         next(source.frames())
     assert "WARN" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_camera_that_is_absent_at_start_is_awaited():
+    bus = Bus(FakeCamera(0, opens=False), FakeCamera(0, opens=False), FakeCamera(2))
+    source = Webcam(WebcamSource(id="webcam0"), open_camera=bus, gives_up=False)
+    assert len(take(source.frames(), 2)) == 2
+    error = source.health.status(time.monotonic_ns()).error
+    assert error == "the camera 0 cannot be opened or delivers no frame"

@@ -11,12 +11,13 @@ from collections.abc import Callable
 class LoopbackServer:
     """TCP server on a port chosen by the system; handles each connection with `serve` in its own thread.
 
-    `serve` receives the connected socket. The server closes all remaining sockets when it closes.
+    `serve` receives the connected socket. The server closes all remaining sockets when it closes. Give `port` only to
+    start again where an earlier server has ended.
     """
 
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+    def __init__(self, serve: Callable[[socket.socket], None], *, port: int = 0) -> None:
         self._serve = serve
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self.num_connections = 0
         self._connections: list[socket.socket] = []
