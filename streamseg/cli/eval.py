@@ -43,9 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--data",
         type=Path,
-        metavar="FOLDER",
-        help="data set, or folder that contains the data sets under their names, such as eval-coco"
-        f" (default: the environment variable {DATA_VARIABLE})",
+        metavar="DATA",
+        help="data set in COCO format, the data.yaml of a YOLO data set (its split val), or a folder that contains the"
+        f" data sets under their names, such as eval-coco (default: the environment variable {DATA_VARIABLE})",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N images only")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for plots (PNG)")
@@ -119,9 +119,11 @@ def _folders(requested: Path | None, data_sets: Mapping[str, str | None]) -> dic
     protocols, so they need their subfolders.
 
     Args:
-        requested: the folder on the command line; None for the one in the environment.
+        requested: the folder or `data.yaml` on the command line; None for the folder in the environment.
         data_sets: name of the data set by protocol; None for protocols without data.
     """
+    from streamseg.datasets.yolo_yaml import find_yolo_yaml
+
     names = list(dict.fromkeys(name for name in data_sets.values() if name is not None))
     if not names:
         return dict.fromkeys(data_sets, Path())
@@ -129,9 +131,10 @@ def _folders(requested: Path | None, data_sets: Mapping[str, str | None]) -> dic
         if not os.environ.get(DATA_VARIABLE):
             raise ConfigError(f"no data set given; use --data FOLDER or the environment variable {DATA_VARIABLE}")
         requested = Path(os.environ[DATA_VARIABLE])
-    if not requested.is_dir():
+    if not requested.is_dir() and find_yolo_yaml(requested) is None:
         raise DataError(
-            f"{requested} is not a folder; --data takes a data set, or a folder that contains {', '.join(names)}"
+            f"{requested} is neither a folder nor a data.yaml; --data takes a data set, or a folder that contains"
+            f" {', '.join(names)}"
         )
     missing = [name for name in names if not (requested / name).is_dir()]
     if missing and len(data_sets) > 1:

@@ -48,7 +48,7 @@ def open_training_data(recipe: Recipe, folder: Path, *, strict: bool, is_quiet: 
         is_quiet: name nothing, because another process of this training does.
 
     Raises:
-        ConfigError: a source has a key of the other format.
+        ConfigError: a source has a key of another format.
         DataError: a source is broken, or contains no usable image; or there are problems, and `strict` is True.
     """
     from streamseg.datasets.problems import Problem, Problems

@@ -56,7 +56,7 @@ def pack_recipe(
         problems: collects the images and annotations that are skipped; None refuses sources with any.
 
     Raises:
-        ConfigError: a source has a key of the other format.
+        ConfigError: a source has a key of another format.
         DataError: a source is broken, or contains no usable image; or an image or annotation is unusable and `problems`
             is None; or `out` cannot be written.
     """
@@ -96,21 +96,25 @@ def _by_folder(sources: tuple[RecipeSource, ...]) -> dict[str, list[RecipeSource
     """Group sources by the name of the packed folder that they share; they may differ only in how they draw from it."""
     groups: dict[str, list[RecipeSource]] = {}
     for one in sources:
-        name, number = Path(one.path).name or "data", 1
+        name, number = _name_of(one), 1
         while name in groups and _content_of(groups[name][0]) != _content_of(one):
             number += 1
-            name = f"{Path(one.path).name or 'data'}-{number}"
+            name = f"{_name_of(one)}-{number}"
         groups.setdefault(name, []).append(one)
     return groups
 
 
-def _content_of(source: RecipeSource) -> tuple[str, str, float, float]:
-    return source.path, source.format, source.min_predicted_iou, source.min_stability_score
+def _name_of(source: RecipeSource) -> str:
+    return Path(source.path).name.removesuffix(".yaml") or "data"
+
+
+def _content_of(source: RecipeSource) -> tuple[str, str, str | None, float, float]:
+    return source.path, source.format, source.split, source.min_predicted_iou, source.min_stability_score
 
 
 def _packed_source(source: RecipeSource, groups: dict[str, list[RecipeSource]]) -> RecipeSource:
     name = next(name for name, group in groups.items() if _content_of(group[0]) == _content_of(source))
-    changes = {"path": name, "format": "auto", "min_predicted_iou": 0.0, "min_stability_score": 0.0}
+    changes = {"path": name, "format": "auto", "split": None, "min_predicted_iou": 0.0, "min_stability_score": 0.0}
     return source.model_copy(update=changes)
 
 

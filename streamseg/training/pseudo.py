@@ -13,6 +13,7 @@ from streamseg.datasets.coco import read_json
 from streamseg.datasets.coco_writer import mask_entry, new_folder, write_instances
 from streamseg.datasets.masks import annotation_mask
 from streamseg.datasets.problems import Problems
+from streamseg.errors import DataError
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.instances import Instances
@@ -106,6 +107,8 @@ def label_folder(
         DataError: the folder is broken, or contains no usable image; or `problems` is None, and an image or annotation
             is unusable; or `out` cannot be written.
     """
+    if not (folder / "instances.json").is_file():
+        raise DataError(f"{folder} is not a COCO-format folder: instances.json is missing; label needs this format")
     entries = usable_images(folder, problems)
     content = read_json(folder / "instances.json")
     categories = content.get("categories") or [{"id": 1, "name": "object"}]

@@ -1,4 +1,7 @@
-"""Training recipes: a run as a YAML file, with sources of images and settings."""
+"""Training recipes: a run as a YAML file, with sources of images and settings.
+
+A data set stands for the recipe that trains on it with the default settings.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.datasets.problems import Problems
 from streamseg.datasets.sa1b import Sa1bFolder, contains_sa1b
 from streamseg.datasets.samples import LabelledFolder
+from streamseg.datasets.yolo_folder import YoloFolder
+from streamseg.datasets.yolo_yaml import Split, find_yolo_yaml, is_yolo_content
 from streamseg.errors import ConfigError
 from streamseg.training.batches import SampleSource
 from streamseg.training.scenes import SceneSamples
@@ -23,7 +28,7 @@ __all__ = ["Recipe", "RecipeSource", "load_recipe"]
 
 
 class RecipeSource(BaseModel):
-    """One folder of labelled images."""
+    """One data set: a folder of labelled images, or the `data.yaml` of a YOLO data set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,8 +37,11 @@ class RecipeSource(BaseModel):
     """COCO: use only images with this `source`; None uses all."""
     weight: FiniteFloat = Field(default=1.0, gt=0)
     background_weight: float = Field(default=1.0, ge=0, le=1)
-    format: Literal["auto", "coco", "sa-1b"] = "auto"
-    """auto: COCO if there is an instances.json, SA-1B if there is a sa_*.json."""
+    format: Literal["auto", "coco", "yolo", "sa-1b"] = "auto"
+    """auto: COCO if there is an instances.json, YOLO if there is one data.yaml (under any name), SA-1B if there is a
+    sa_*.json."""
+    split: Split | None = None
+    """YOLO: train, val or test; None means train."""
     min_predicted_iou: float = Field(default=0.0, ge=0, le=1)
     """SA-1B: omit masks with a lower predicted IoU, 0..1."""
     min_stability_score: float = Field(default=0.0, ge=0, le=1)
@@ -54,15 +62,14 @@ class RecipeSource(BaseModel):
             on_image: called with the number of checked images and their total.
 
         Raises:
-            ConfigError: a key belongs to the other format.
-            DataError: the folder is missing or broken.
+            ConfigError: a key belongs to another format.
+            DataError: the data set is missing or broken.
         """
         path = data / self.path
-        # A folder in neither format is opened as COCO, whose reader reports what is missing.
-        may_be_sa1b = self.format == "auto" and path.is_dir() and not (path / "instances.json").exists()
-        if self.format == "sa-1b" or (may_be_sa1b and contains_sa1b(path)):
-            if self.source is not None:
-                raise ConfigError(f"{path} is in SA-1B format, in which images have no source; omit source")
+        # What is in no format is opened as COCO, whose reader reports what is missing.
+        found = self.format if self.format != "auto" else _format_of(path) or "coco"
+        self._refuse_keys_of_other_formats(path, found)
+        if found == "sa-1b":
             return Sa1bFolder(
                 path,
                 min_predicted_iou=self.min_predicted_iou,
@@ -71,10 +78,13 @@ class RecipeSource(BaseModel):
                 problems=problems,
                 on_image=on_image,
             )
-        if self.min_predicted_iou > 0 or self.min_stability_score > 0:
-            raise ConfigError(
-                f"{path} is in COCO format, in which masks have no quality; omit min_predicted_iou and"
-                " min_stability_score"
+        if found == "yolo":
+            return YoloFolder(
+                path,
+                split=self.split or "train",
+                background_weight=self.background_weight,
+                problems=problems,
+                on_image=on_image,
             )
         return CocoFolder(
             path,
@@ -83,6 +93,30 @@ class RecipeSource(BaseModel):
             problems=problems,
             on_image=on_image,
         )
+
+    def _refuse_keys_of_other_formats(self, path: Path, found: str) -> None:
+        if found != "coco" and self.source is not None:
+            raise ConfigError(f"{path} is in {found.upper()} format, in which images have no source; omit source")
+        if found != "sa-1b" and (self.min_predicted_iou > 0 or self.min_stability_score > 0):
+            raise ConfigError(
+                f"{path} is in {found.upper()} format, in which masks have no quality; omit min_predicted_iou and"
+                " min_stability_score"
+            )
+        if found != "yolo" and self.split is not None:
+            raise ConfigError(f"{path} is in {found.upper()} format, which has no splits; omit split")
+
+
+def _format_of(path: Path) -> Literal["coco", "yolo", "sa-1b"] | None:
+    """Return the format of a data set; None if there is none.
+
+    Raises:
+        DataError: the folder contains several YOLO data sets, or is unreadable.
+    """
+    if (path / "instances.json").exists():
+        return "coco"
+    if find_yolo_yaml(path) is not None:
+        return "yolo"
+    return "sa-1b" if path.is_dir() and contains_sa1b(path) else None
 
 
 class Recipe(BaseModel):
@@ -112,7 +146,7 @@ class Recipe(BaseModel):
             on_image: called with the number of checked images and the total of one source.
 
         Raises:
-            ConfigError: a source has a key of the other format.
+            ConfigError: a source has a key of another format.
             DataError: a folder is missing or broken.
         """
         opened: list[SampleSource] = [one.open(data, problems, on_image) for one in self.sources]
@@ -124,13 +158,31 @@ class Recipe(BaseModel):
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read a recipe: a file, or an included one by its name, such as `train-default`.
+    """Read a recipe: a file, or an included one by its name, such as `train-default`; or a data set.
+
+    Args:
+        path: the recipe, the `data.yaml` of a YOLO data set, or a folder in any format.
+
+    Returns:
+        The recipe; for a data set, a recipe with this source, by its absolute path, and the default settings.
 
     Raises:
-        ConfigError: the file is missing or not valid YAML, or a value is invalid; one line per mistake.
+        ConfigError: the file is missing or not valid YAML, or a value is invalid, one line per mistake; or a folder
+            contains no data set.
+        DataError: a folder contains several YOLO data sets, or is unreadable.
     """
+    if path.is_dir():
+        if _format_of(path) is None:
+            raise ConfigError(
+                f"cannot read the recipe {path}: it is a folder without a data set, which has an instances.json (COCO),"
+                " a data.yaml (YOLO) or sa_*.json (SA-1B)"
+            )
+        return Recipe(sources=(RecipeSource(path=str(path.absolute())),))
+    content = parse_yaml(read_config_text(path, "recipe"), str(path))
+    if is_yolo_content(content):
+        return Recipe(sources=(RecipeSource(path=str(path.absolute()), format="yolo"),))
     try:
-        return Recipe.model_validate(parse_yaml(read_config_text(path, "recipe"), str(path)))
+        return Recipe.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
 

@@ -128,7 +128,7 @@ def leave_image(content):
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        pytest.param(lambda path: None, "is not a folder", id="folder absent"),
+        pytest.param(lambda path: None, "is neither a folder nor a data.yaml", id="folder absent"),
         pytest.param(lambda path: path.mkdir(), "instances.json is missing", id="folder empty"),
         pytest.param(lambda path: coco_folder(path, []), "lists no image", id="data set empty"),
         pytest.param(lambda path: folder_of(path, edit=leave_image), "leaves the image", id="polygon outside"),

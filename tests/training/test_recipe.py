@@ -5,12 +5,14 @@ import pytest
 
 from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.datasets.sa1b import Sa1bFolder
+from streamseg.datasets.yolo_folder import YoloFolder
 from streamseg.errors import ConfigError, DataError
 from streamseg.training.recipe import Recipe, RecipeSource, load_recipe
 from streamseg.training.scenes import SceneSamples
 from tests.support.datasets import coco_folder, write_sa1b_entry
 from tests.support.images import rectangle
 from tests.support.paths import REPOSITORY
+from tests.support.yolo_data import yolo_data_set
 
 GREY = np.full((20, 30, 3), 90, dtype=np.uint8)
 
@@ -67,6 +69,9 @@ def test_empty_recipe_opens_nothing():
         pytest.param("sa", {"format": "sa-1b"}, Sa1bFolder, id="sa-1b-explicit"),
         pytest.param("both", {}, CocoFolder, id="both"),
         pytest.param("both", {"format": "sa-1b"}, Sa1bFolder, id="both-sa-1b-explicit"),
+        pytest.param("yolo/coco8-seg.yaml", {}, YoloFolder, id="yolo"),
+        pytest.param("yolo", {}, YoloFolder, id="yolo-folder"),
+        pytest.param("yolo", {"format": "yolo", "split": "val"}, YoloFolder, id="yolo-explicit"),
     ],
 )
 def test_format_of_a_folder(tmp_path, path, keys, kind):
@@ -74,6 +79,7 @@ def test_format_of_a_folder(tmp_path, path, keys, kind):
         coco_folder(tmp_path / name, [(GREY, [])])
     for name in ("sa", "both"):
         write_entry(tmp_path / name, 1)
+    yolo_data_set(tmp_path / "yolo", {"train": [(GREY, None)], "val": [(GREY, None)]})
     opened = RecipeSource(path=path, background_weight=0.3, **keys).open(tmp_path)
     assert type(opened) is kind
     assert opened.sample(0).background_weight == 0.3
@@ -95,11 +101,15 @@ def test_quality_thresholds_are_passed_to_the_folder(tmp_path):
         pytest.param("sa", {"source": "x"}, "in SA-1B format, in which images have no source", id="source"),
         pytest.param("coco", {"min_predicted_iou": 0.5}, "in COCO format, in which masks have no quality", id="iou"),
         pytest.param("coco", {"min_stability_score": 0.5}, "omit min_predicted_iou and", id="stability"),
+        pytest.param("coco", {"split": "val"}, "in COCO format, which has no splits; omit split", id="split"),
+        pytest.param("yolo", {"source": "x"}, "in YOLO format, in which images have no source", id="yolo-source"),
+        pytest.param("yolo", {"min_predicted_iou": 0.5}, "in YOLO format, in which masks have no", id="yolo-iou"),
     ],
 )
 def test_key_of_the_other_format_is_rejected(tmp_path, path, keys, message):
     coco_folder(tmp_path / "coco", [(GREY, [])])
     write_entry(tmp_path / "sa", 1)
+    yolo_data_set(tmp_path / "yolo", {"train": [(GREY, None)]})
     with pytest.raises(ConfigError, match=message):
         RecipeSource(path=path, **keys).open(tmp_path)
 
@@ -116,6 +126,17 @@ def test_empty_or_missing_folder_is_rejected(tmp_path, path, kind, message):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         RecipeSource(path=path, format=kind).open(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["coco", "sa", "yolo", "yolo/coco8-seg.yaml"])
+def test_data_set_stands_for_a_recipe(tmp_path, monkeypatch, path):
+    coco_folder(tmp_path / "coco", [(GREY, [])])
+    write_entry(tmp_path / "sa", 1)
+    yolo_data_set(tmp_path / "yolo", {"train": [(GREY, None)], "val": [(GREY, None)] * 2})
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe(Path(path))
+    (source,), weights = recipe.open_sources(Path("elsewhere"))
+    assert (len(source), weights, recipe.settings) == (1, [1.0], {})
 
 
 def test_missing_folder_is_reported_on_open(tmp_path):
