@@ -36,7 +36,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " torchrun --nproc-per-node N -m streamseg.cli.main train … --device cuda",
     )
     parser.add_argument(
-        "recipe", type=Path, help="YAML file with sources and settings, such as configs/train-default.yaml"
+        "recipe",
+        type=Path,
+        help="YAML file with sources and settings, such as configs/train-default.yaml; or a data set: a COCO- or"
+        " SA-1B-format folder, or the data.yaml of a YOLO data set",
     )
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
     parser.add_argument("--out", type=Path, required=True, help=f"folder for checkpoints, logs, {CURVES} and {WEIGHTS}")
@@ -70,7 +73,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="override one setting of the recipe, e.g. num_steps=2000; repeatable",
     )
     parser.add_argument(
-        "--eval", type=Path, metavar="FOLDER", help="evaluate recall on this COCO-format folder while training"
+        "--eval",
+        type=Path,
+        metavar="DATA",
+        help="evaluate recall on this COCO-format folder, or the split val of this data.yaml, while training",
     )
     parser.add_argument(
         "--eval-every",
