@@ -257,7 +257,7 @@ def test_planted_faults_are_found(module: str, source: str, fault: str):
     ("module", "source"),
     [
         pytest.param("pipeline", "from streamseg.tracking import Tracker", id="earlier-group"),
-        pytest.param("runtime.workers", "from streamseg.runtime.mailbox import FrameQueue", id="same-unit"),
+        pytest.param("runtime.workers", "from streamseg.runtime.frame_queue import FrameQueue", id="same-unit"),
         pytest.param("cli.main", "from streamseg import __version__", id="version"),
         pytest.param("capture.webcam", "import cv2, threading\ncv2.VideoCapture(0)", id="allowed-libraries"),
         pytest.param("pipeline", "import avro, zmqtt", id="other-library-with-the-same-start"),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from streamseg.capture import Source
 from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult
-from streamseg.runtime.mailbox import FrameQueue
+from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.workers import CountsDrops, Sink
 from streamseg.structures.frame import Clock
 from streamseg.structures.message import Message, PromptStatus

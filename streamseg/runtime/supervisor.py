@@ -14,7 +14,7 @@ from streamseg.config import BatchingConfig
 from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.runtime.batching import Batcher
-from streamseg.runtime.mailbox import FrameQueue
+from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.stats import RunStats, StatsCollector
 from streamseg.runtime.workers import SegmentedBatch, Sink, SlotQueue, Worker, capture, finish, segment
 from streamseg.structures.message import PromptStatus

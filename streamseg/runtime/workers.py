@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from streamseg.capture import Source
 from streamseg.pipeline import FrameResult, Pipeline
-from streamseg.runtime.mailbox import FrameQueue
+from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import Drops

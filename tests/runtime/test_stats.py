@@ -10,7 +10,7 @@ import pytest
 from streamseg.config import BatchingConfig
 from streamseg.errors import SourceError
 from streamseg.runtime.batching import Batcher
-from streamseg.runtime.mailbox import FrameQueue
+from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.stats import (
     Ages,
     FrameAccumulator,
