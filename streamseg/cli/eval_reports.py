@@ -251,7 +251,13 @@ def video(request: Request) -> Report:
     from streamseg.evaluation.curves import plot_video
     from streamseg.evaluation.video import evaluate_video
 
-    result = evaluate_video(request.segment, request.folder, limit=request.limit, on_image=request.on_image)
+    result = evaluate_video(
+        request.segment,
+        request.folder,
+        limit=request.limit,
+        on_image=request.on_image,
+        problems=request.problems,
+    )
     rows = {f"{prompt}, {name}": of for prompt, by_name in result.by_prompt.items() for name, of in by_name.items()}
     rows["best mask per frame"] = result.best
     measure = attrgetter("mean", "recall", "decay")

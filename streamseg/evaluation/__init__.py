@@ -10,7 +10,7 @@ scene             objects and identities on the rendered scene
 identity, hota    identity scores (IDF1, CLEAR MOT) and HOTA
 
 truth, overlap, matching, edge_matching   labels, IoU and matching shared by the protocols
-davis, prompt_tracking                    measures and tracking methods of `video`
+sequences, davis, prompt_tracking         data, measures and tracking methods of `video`
 plots, curves                             plots as PNG files
 results                                   JSON fields of scores
 """

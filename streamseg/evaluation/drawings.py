@@ -5,12 +5,10 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.problems import Problem, Problems
-from streamseg.errors import DataError
+from streamseg.errors import DataError, SourceError
+from streamseg.imaging import load_mask
 from streamseg.structures.arrays import MaskArray
 
 __all__ = ["drawing_paths", "has_drawings", "read_drawing"]
@@ -36,8 +34,11 @@ def read_drawing(path: Path, size: tuple[int, int]) -> MaskArray:
     Raises:
         DataError: it is unreadable, or does not have the `size` (H, W) of its image.
     """
-    drawing = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if drawing is None or drawing.shape != size:
-        found = "unreadable" if drawing is None else f"{drawing.shape[1]}x{drawing.shape[0]}"
+    try:
+        drawing = load_mask(path)
+    except SourceError as error:
+        raise DataError(str(error)) from error
+    if drawing.shape != size:
+        found = f"{drawing.shape[1]}x{drawing.shape[0]}"
         raise DataError(f"{path} is {found}; the image is {size[1]}x{size[0]}, and its drawing must have that size")
-    return np.asarray(drawing) > 0
+    return drawing

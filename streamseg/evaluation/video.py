@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from streamseg.capture.images import find_image_files
-from streamseg.errors import DataError, SourceError
+from streamseg.datasets.check import none_usable
+from streamseg.datasets.problems import Problems
 from streamseg.evaluation.davis import MeasureScores, contour_accuracy, region_similarity, summarise
 from streamseg.evaluation.prompt_tracking import (
     TRACKING_METHODS,
@@ -21,13 +20,13 @@ from streamseg.evaluation.prompt_tracking import (
     first_prompts,
     guided_tracking,
 )
+from streamseg.evaluation.sequences import is_scorable, read_or_skip, usable_sequences
 from streamseg.evaluation.truth import OnImage
-from streamseg.imaging import load_image
 from streamseg.pipeline.pipeline import SegmentFunction
-from streamseg.structures.arrays import ImageArray, MaskArray
+from streamseg.structures.arrays import MaskArray
 from streamseg.structures.mask import CropMask
 
-__all__ = ["SequenceScores", "TrackingScores", "VideoScores", "evaluate_video", "read_sequence"]
+__all__ = ["SequenceScores", "TrackingScores", "VideoScores", "evaluate_video"]
 
 FPS = 24.0
 """Frame rate of the DAVIS sequences."""
@@ -66,7 +65,7 @@ class VideoScores:
 
     num_sequences: int
     num_frames: int
-    """Number of segmented frames; the first and the last of each sequence are not scored."""
+    """Number of frames of these sequences; the first and the last of each sequence are not scored."""
     by_prompt: dict[str, dict[str, TrackingScores]]
     """Scores by prompt ("box", "1 point") and name of the tracking method."""
     best: TrackingScores
@@ -80,6 +79,7 @@ def evaluate_video(
     methods: Mapping[str, TrackingMethod] = TRACKING_METHODS,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
+    problems: Problems | None = None,
 ) -> VideoScores:
     """Track the object of each sequence from a prompt derived from its first ground-truth mask.
 
@@ -92,83 +92,50 @@ def evaluate_video(
         methods: tracking methods to compare, by name; `guided_tracking` is added as "guided".
         limit: maximum number of frames per sequence, taken from the start; at least 3. None for all.
         on_image: progress callback, counting frames.
+        problems: collects what is skipped: frames whose files are missing, unreadable or of different sizes (the times
+            of the others do not change), and sequences of less than 3 usable frames or with an empty first mask. None
+            refuses a folder with any.
 
     Raises:
-        DataError: the folder is missing or contains no sequence, a sequence has fewer than 3 frames or an empty first
-            mask, or a file is missing, unreadable or of a different size.
+        DataError: the folder is missing or contains no usable sequence; or something would be skipped and `problems` is
+            None.
     """
     methods = {**methods, "guided": guided_tracking(segment)}
-    sequences = {path: _frame_paths(path, limit) for path in _sequence_folders(folder)}
-    num_frames, done = sum(map(len, sequences.values())), 0
+    found = Problems() if problems is None else problems
+    sequences = usable_sequences(folder, found, limit=limit)
+    if problems is None:
+        found.refuse()
+    num_frames, num_scored, done = sum(map(len, sequences.values())), 0, 0
     by_prompt: dict[str, dict[str, dict[str, SequenceScores]]] = {}
     best: dict[str, SequenceScores] = {}
     for path, paths in sequences.items():
         frames: list[SequenceFrame] = []
         truth: list[MaskArray] = []
-        for image, mask in read_sequence(paths):
-            frames.append(SequenceFrame(image, segment([image])[0].to("cpu"), len(frames) / FPS))
-            truth.append(mask)
+        for one in paths:
+            read = read_or_skip(one, problems)
+            if read is not None:
+                image, mask = read
+                frames.append(SequenceFrame(image, segment([image])[0].to("cpu"), one.index / FPS))
+                truth.append(mask)
             done += 1
             on_image(done, num_frames)
-        if not truth[0].any():
-            raise DataError(
-                f"the first mask of {path} is empty; it must contain the object, because the prompt is derived from it"
-            )
+        if not is_scorable(path, truth, problems):
+            continue
+        num_scored += len(frames)
         for kind, prompt in first_prompts(truth[0]).items():
             for name, track in methods.items():
                 by_prompt.setdefault(kind, {}).setdefault(name, {})[path.name] = _score(track(prompt, frames), truth)
         best[path.name] = _score(best_masks([crop_of(mask) for mask in truth], frames), truth)
+    if not best:
+        raise none_usable(folder, found)
     return VideoScores(
-        num_sequences=len(sequences),
-        num_frames=num_frames,
+        num_sequences=len(best),
+        num_frames=num_scored,
         by_prompt={
             kind: {name: _mean(scores) for name, scores in by_name.items()} for kind, by_name in by_prompt.items()
         },
         best=_mean(best),
     )
-
-
-def read_sequence(paths: Sequence[tuple[Path, Path]]) -> Iterator[tuple[ImageArray, MaskArray]]:
-    """Yield each image (H, W, 3) RGB with its mask (H, W).
-
-    Raises:
-        DataError: a file is unreadable, or a mask and its image differ in size.
-    """
-    for image_path, mask_path in paths:
-        try:
-            image = load_image(image_path)
-        except SourceError as error:
-            raise DataError(str(error)) from error
-        mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise DataError(f"{mask_path} is not a readable image")
-        if mask.shape != image.shape[:2]:
-            sizes = [f"{size[1]}x{size[0]}" for size in (mask.shape, image.shape)]
-            raise DataError(f"{mask_path} is {sizes[0]}, its image is {sizes[1]}; both must have the same size")
-        yield image, np.asarray(mask) > 0
-
-
-def _sequence_folders(folder: Path) -> list[Path]:
-    sequences = sorted(path.parent for path in folder.glob("*/masks") if path.is_dir())
-    if not sequences:
-        raise DataError(f"{folder} contains no sequence; a sequence is a folder with the folders images and masks")
-    return sequences
-
-
-def _frame_paths(sequence: Path, limit: int | None) -> list[tuple[Path, Path]]:
-    try:
-        images = find_image_files(str(sequence / "images"))[:limit]
-    except SourceError as error:
-        raise DataError(str(error)) from error
-    if len(images) < 3:
-        raise DataError(
-            f"{sequence} has {len(images)} frames; 3 are required, as the first and the last are not scored"
-        )
-    paths = [(path, sequence / "masks" / f"{path.stem}.png") for path in images]
-    for path, mask in paths:
-        if not mask.is_file():
-            raise DataError(f"{path} has no mask; expected {mask}")
-    return paths
 
 
 def _score(masks: Iterable[CropMask], truth: Sequence[MaskArray]) -> SequenceScores:

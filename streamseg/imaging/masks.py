@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from streamseg.imaging.opening import open_file, open_pillow, require_memory, unreadable
+from streamseg.imaging.opening import open_pillow, read_bytes, require_end, require_memory, unreadable
 from streamseg.imaging.pixels import orientation_of, turn
 from streamseg.structures.arrays import MaskArray
 
@@ -24,14 +25,15 @@ def load_mask(path: Path | str) -> MaskArray:
     Raises:
         SourceError: as `load_image`.
     """
-    with open_file(path) as file:
-        image = open_pillow(file, path)
-        require_memory(image, path)
-        try:
-            image.load()
-            values: npt.NDArray[Any] = np.asarray(image)
-        except Exception as error:  # decoders raise errors of many types for damaged pixels
-            raise unreadable(path, error) from error
+    data = read_bytes(path)
+    image = open_pillow(io.BytesIO(data), path)
+    require_memory(image, path)
+    try:
+        require_end(image, data)
+        image.load()
+        values: npt.NDArray[Any] = np.asarray(image)
+    except Exception as error:  # decoders raise errors of many types for damaged pixels
+        raise unreadable(path, error) from error
     if values.ndim == 3:
         values = (values[:, :, :-1] if image.mode in ("RGBA", "LA", "PA") else values).max(axis=2)
     return turn(values != 0, orientation_of(image))

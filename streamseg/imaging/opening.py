@@ -20,6 +20,7 @@ __all__ = [
     "open_file",
     "open_pillow",
     "read_bytes",
+    "require_end",
     "require_memory",
     "unreadable",
 ]
@@ -38,6 +39,7 @@ ANIMATED_FORMATS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 # Damaged metadata are no reason for lines on stderr.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
+_PNG_END = b"IEND\xaeB`\x82"
 _TIFF_KIND = 254
 _TIFF_REDUCED = 1
 
@@ -140,6 +142,16 @@ def _other_content(path: Path | str, head: bytes, found: FileFormat | None) -> s
     else:
         content = f"its content is {found.name}"
     return f"{path} is not a readable image: {content}; convert it to PNG or JPEG, or remove it"
+
+
+def require_end(image: Image.Image, data: bytes) -> None:
+    """Check that a file with the content `data` has an end, which Pillow does without in PNG files.
+
+    Raises:
+        OSError: it has none.
+    """
+    if image.format == "PNG" and _PNG_END not in data:
+        raise OSError("image file is truncated")
 
 
 def unreadable(path: Path | str, error: Exception) -> SourceError:

@@ -22,6 +22,7 @@ from streamseg.imaging.opening import (
     open_file,
     open_pillow,
     read_bytes,
+    require_end,
     require_memory,
     unreadable,
 )
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["decode_image", "image_sizes", "load_image", "quiet_opencv"]
 
-_PNG_END = b"IEND\xaeB`\x82"
 _PNG_METADATA = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 _TIFF_BITS = 258
 
@@ -66,8 +66,7 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool = True) -> Imag
         return _from_opencv(data, path, cv2.IMREAD_UNCHANGED)
     require_memory(image, path)
     try:
-        if image.format == "PNG" and _PNG_END not in data:
-            raise OSError("image file is truncated")
+        require_end(image, data)
         if image.format in ANIMATED_FORMATS and getattr(image, "is_animated", False):
             logger.warning("%s is an animation: only its first image is used", path)
         if _is_deep_colour(image, data):

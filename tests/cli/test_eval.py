@@ -11,6 +11,7 @@ from tests.support.data import data_folder
 from tests.support.datasets import coco_folder, compressed
 from tests.support.images import disc, rectangle
 from tests.support.networks import blobs, lively_network
+from tests.support.sequences import moving, sequence_folder
 
 pytestmark = pytest.mark.slow
 
@@ -172,6 +173,20 @@ def test_damaged_image_is_named_skipped_and_counted(evaluate, tmp_path, capsys, 
     assert "4 objects in 2 images" in printed
     assert "1 image skipped" in printed
     assert "002.png" in caplog.text
+
+
+def test_damaged_frame_of_a_sequence_is_named_skipped_and_counted(evaluate, tmp_path, capsys, caplog):
+    folder = sequence_folder(tmp_path / "set", {"a": moving(4), "b": moving(4)})
+    (folder / "a" / "images" / "00001.png").write_bytes(b"no image")
+    assert evaluate("video", "--data", folder, "--json", tmp_path / "figures.json") == 0
+    printed = capsys.readouterr().out
+    assert "2 sequences, 7 frames" in printed
+    assert "1 image skipped" in printed
+    assert "00001.png" in caplog.text
+    written = json.loads((tmp_path / "figures.json").read_text())["protocols"]["video"]
+    assert written["skipped"] == {"images": 1, "annotations": 0, "rings": 0}
+    assert evaluate("video", "--data", folder, "--strict") == 2
+    assert "00001.png is not a readable image" in only_line(capsys)
 
 
 def test_data_set_without_usable_image_is_an_error(evaluate, tmp_path, capsys):

@@ -47,10 +47,11 @@ def test_orientation(tmp_path):
     np.testing.assert_array_equal(load_mask(tmp_path / "mask.png"), np.rot90(MASK, -1))
 
 
-def test_cut_mask_is_refused(tmp_path):
+@pytest.mark.parametrize("num_missing", [1, 20, 900])
+def test_cut_mask_is_refused(tmp_path, num_missing):
     noise = np.random.default_rng(0).integers(0, 2, (99, 99), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "mask.png")
     content = (tmp_path / "mask.png").read_bytes()
-    (tmp_path / "mask.png").write_bytes(content[: len(content) // 2])
+    (tmp_path / "mask.png").write_bytes(content[:-num_missing])
     with pytest.raises(SourceError, match=r"mask\.png is not a readable image: the file is truncated"):
         load_mask(tmp_path / "mask.png")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 
 from streamseg.evaluation.prompt_tracking import SequenceFrame
 from streamseg.structures.instances import GridTransform, Instances
-from tests.support.images import disc, rectangle
+from tests.support.images import disc, paint, rectangle
 
 SIZE = (60, 100)
 
@@ -25,6 +26,18 @@ def instances_of(masks):
         GridTransform(1, 1, 0, 0),
         SIZE,
     )
+
+
+def sequence_folder(path, sequences):
+    """Write sequences of masks by name, each mask with an image in which it is red; return the folder."""
+    for name, masks in sequences.items():
+        for kind in ("images", "masks"):
+            (path / name / kind).mkdir(parents=True)
+        for index, mask in enumerate(masks):
+            image = paint([mask], [(200, 9, 9)], SIZE)
+            cv2.imwrite(str(path / name / "images" / f"{index:05d}.png"), image[:, :, ::-1])
+            cv2.imwrite(str(path / name / "masks" / f"{index:05d}.png"), mask.astype(np.uint8) * 255)
+    return path
 
 
 def moving(num_frames=10, step=3, start=20):
