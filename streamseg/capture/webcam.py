@@ -7,6 +7,7 @@ import platform
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ import numpy as np
 from streamseg.capture.clock import NS_PER_SECOND, driver_stamp_ns, wall_ns_at
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.source import Backoff
+from streamseg.capture.timeline import LiveTimeline
 from streamseg.config import WebcamSource
 from streamseg.errors import SourceError
 from streamseg.imaging import quiet_opencv
@@ -99,6 +101,7 @@ class Webcam:
         self._backoff = Backoff(longest_seconds=1.0, random=random.random)
         self._gives_up = gives_up
         self.health = SourceHealth(frozen_seconds=config.frozen_seconds)
+        self._timeline = LiveTimeline()
         self._next_index = 0
 
     def frames(self) -> Iterator[Frame]:
@@ -137,6 +140,11 @@ class Webcam:
             return f"no frame from the camera {self._config.device!r}"
         return f"the camera {self._config.device!r} cannot be opened or delivers no frame"
 
+    @property
+    def mended(self) -> Counter[str]:
+        """Number of discontinuities of the time stamps that were bridged so far, by kind."""
+        return self._timeline.mended.copy()
+
     def stop(self) -> None:
         """End `frames()`: immediately between two attempts, otherwise at the driver's next image."""
         self._stopped.set()
@@ -166,14 +174,13 @@ class Webcam:
 
     def _read(self, camera: VideoCapture) -> Iterator[Frame]:
         """Yield frames until the camera stops delivering."""
-        first_ns: int | None = None
+        self._timeline.reconnected()
         while not self._stopped.is_set():
             is_valid, image = camera.read()
             received_ns, wall_ns = time.monotonic_ns(), time.time_ns()
             if not is_valid or image is None:
                 return
             self._backoff.connected(received_ns / NS_PER_SECOND)
-            first_ns = received_ns if first_ns is None else first_ns
             stamp_ns = driver_stamp_ns(camera.get(cv2.CAP_PROP_POS_MSEC), received_ns)
             clock: Clock = "arrival" if stamp_ns is None else "driver"
             captured_monotonic_ns = received_ns if stamp_ns is None else stamp_ns
@@ -183,7 +190,7 @@ class Webcam:
                 image=np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8),
                 source_id=self.source_id,
                 index=index,
-                pts_seconds=(captured_monotonic_ns - first_ns) / NS_PER_SECOND,
+                pts_seconds=self._timeline.at(captured_monotonic_ns / NS_PER_SECOND, received_ns),
                 captured_ns=wall_ns_at(captured_monotonic_ns, now_monotonic_ns=received_ns, now_wall_ns=wall_ns),
                 clock=clock,
                 received_ns=received_ns,

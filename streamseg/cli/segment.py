@@ -157,6 +157,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.capture.animation import AnimatedImage
     from streamseg.capture.content import fit_to_content
     from streamseg.capture.images import ImageFiles
+    from streamseg.capture.source import MendsTimes
     from streamseg.capture.timeline import describe_mended
     from streamseg.capture.video_file import VideoFile
     from streamseg.cli.named_weights import fetch_named
@@ -230,7 +231,7 @@ def run(args: argparse.Namespace) -> int:
             raise skips.first or DataError(f"{job.source} has no frames")
     counts = f"{outputs.num_frames} frames, {outputs.num_instances} instances{skips.summary()}"
     print(f"{counts} -> {', '.join(map(str, outputs.files()))}")
-    if isinstance(source, VideoFile) and source.mended:
+    if isinstance(source, MendsTimes) and source.mended:
         print(describe_mended(source.mended))
     for prompt in job.prompts:
         if prompt.prompt_id in unmatched and not isinstance(prompt, EverythingPrompt):

@@ -15,7 +15,8 @@ from tests.support.frames import take
 class FakeCamera:
     """A camera that delivers some images and is then unplugged.
 
-    `stamps` selects how CAP_PROP_POS_MSEC behaves: "monotonic" like V4L2, "stream" from 0, "none".
+    `stamps` selects how CAP_PROP_POS_MSEC behaves: "monotonic" like V4L2, "backwards" every other image, "stream"
+    from 0, "none".
     """
 
     def __init__(self, num_images, *, opens=True, size=(48, 64), stamps="none"):
@@ -40,6 +41,7 @@ class FakeCamera:
         if propId == cv2.CAP_PROP_POS_MSEC:
             return {
                 "monotonic": time.monotonic_ns() / 1e6 - 20.0,
+                "backwards": time.monotonic_ns() / 1e6 - (20.0 if self.num_read % 2 else 600.0),
                 "stream": self.num_read * 33.3,
                 "none": 0.0,
             }[self.stamps]
@@ -140,6 +142,15 @@ def test_clock_of_the_capture_time(stamps, clock, age_ms):
         assert (now_ns - frame.captured_ns) / 1e6 == pytest.approx(age_ms, abs=15)
 
 
+@pytest.mark.parametrize("stamps", ["monotonic", "backwards", "stream", "none"])
+def test_times_start_at_zero_and_increase(stamps):
+    source, _ = webcam(FakeCamera(6, stamps=stamps))
+    times = [frame.pts_seconds for frame in take(source.frames(), 6)]
+    assert times[0] == 0
+    assert times == sorted(set(times))
+    assert source.mended == ({"restart": 3} if stamps == "backwards" else {})
+
+
 @pytest.mark.parametrize(
     "camera",
     [pytest.param(FakeCamera(0, opens=False), id="missing"), pytest.param(FakeCamera(0), id="opens, no frame")],
@@ -162,6 +173,9 @@ def test_unplugged_and_plugged_in_again(caplog):
     assert first.released
     assert gone.released
     assert caplog.text.count("webcam0: no frame from the camera 0, trying again") == 1, "once per interruption"
+    times = [frame.pts_seconds for frame in frames]
+    assert times == sorted(set(times)), "one time line over all connections"
+    assert source.mended == {}
     assert source.health.num_connections == 0, "frames are reported by their consumer"
 
 
