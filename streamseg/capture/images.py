@@ -17,10 +17,12 @@ from streamseg.imaging import file_format, load_image
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["ImageFiles", "find_image_files", "natural_key"]
-
+__all__ = ["UNREADABLE", "ImageFiles", "find_image_files", "natural_key"]
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE = "unreadable"
+"""Reason for which an image of a folder or pattern is dropped."""
 
 
 def natural_key(path: Path) -> tuple[tuple[tuple[tuple[int, str], ...], ...], str]:
@@ -129,7 +131,7 @@ class ImageFiles:
         if not self.is_batch:
             raise error
         self.skipped.append(error)
-        self.drops.count("capture", "unreadable")
+        self.drops.count("capture", UNREADABLE)
         if len(self.skipped) == len(self.paths):
             raise SourceError(
                 f"{self._path}: none of {len(self.paths)} images can be read; {self.skipped[0]}"

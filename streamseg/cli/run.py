@@ -49,6 +49,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--out", metavar="VIDEO", help="record the frames with their objects: .mp4, .mov, .mkv or .webm"
     )
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with code 2 if an image of a folder or pattern was skipped"
+    )
     parser.add_argument("--show", action="store_true", help="open a window per source; click an object to select it")
     parser.set_defaults(command=run, is_service=True)
 
@@ -61,6 +64,8 @@ def _port(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Run until the end; the last line on standard output holds the totals."""
+    from streamseg.cli.skips import num_skipped
+
     if args.duration is not None and not args.duration > 0:
         raise ConfigError(f"--duration must be more than 0 seconds, got {args.duration:g}")
     sets = []
@@ -75,12 +80,12 @@ def run(args: argparse.Namespace) -> int:
         from streamseg.cli.window.screen import require_display
 
         require_display()
-    run_config(config, duration_seconds=args.duration, show=args.show)
-    return 0
+    stats = run_config(config, duration_seconds=args.duration, show=args.show)
+    return 2 if args.strict and num_skipped(stats) else 0
 
 
-def run_config(config: Config, *, duration_seconds: float | None = None, show: bool = False) -> None:
-    """Run a configuration with a status line, and print its summary, also after Ctrl-C.
+def run_config(config: Config, *, duration_seconds: float | None = None, show: bool = False) -> RunStats:
+    """Run a configuration with a status line, and print its summary, also after Ctrl-C; return the summary's figures.
 
     Args:
         config: configuration of the run.
@@ -135,6 +140,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
             if stats.num_frames or not isinstance(sys.exc_info()[1], StreamsegError):
                 for line in summary_lines(stats):
                     print(line, flush=True)
+    return stats
 
 
 @contextlib.contextmanager

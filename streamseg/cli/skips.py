@@ -1,19 +1,28 @@
-"""Images of a folder or a pattern that `streamseg segment` skips: named at once, counted at the end."""
+"""Images of a folder or a pattern that `segment` and `run` skip: named at once, counted at the end."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from streamseg.capture.images import ImageFiles
+from streamseg.capture.images import UNREADABLE, ImageFiles
 from streamseg.errors import DataError
 from streamseg.prompting import check_prompts
 from streamseg.structures.frame import Frame
 from streamseg.structures.prompt import Prompt
 
-__all__ = ["Skips"]
+__all__ = ["Skips", "num_skipped"]
+
+if TYPE_CHECKING:
+    from streamseg.runtime import RunStats
 
 logger = logging.getLogger(__name__)
+
+
+def num_skipped(stats: RunStats) -> int:
+    """Return the number of images of folders and patterns that a run skipped."""
+    return sum(source.drops.get("capture", {}).get(UNREADABLE, 0) for source in stats.sources)
 
 
 class Skips:

@@ -202,12 +202,17 @@ def describe_run(stats: RunStats) -> str:
 
 
 def summary_lines(stats: RunStats) -> Iterator[str]:
-    """Yield the summary of a run: each of several sources, the stages, and last the totals."""
+    """Yield the summary of a run: each of several sources, the stages, skipped images, and last the totals."""
+    from streamseg.cli.skips import num_skipped
+
     if len(stats.sources) > 1:
         yield from (_describe_source(source) for source in stats.sources)
     stages = [f"{name} {p50:.1f}" for name, (p50, _) in stats.stages_ms.items() if not math.isnan(p50)]
     if stages:
         yield f"stages, p50 ms: {', '.join(stages)}"
+    skipped = num_skipped(stats)
+    if skipped:
+        yield f"{skipped} skipped"
     yield str(stats)
 
 

@@ -3,7 +3,10 @@ import torch
 
 from streamseg.cli.main import main
 from streamseg.weights import load_weights, save_weights
+from tests.support.datasets import coco_folder, compressed
+from tests.support.images import paint
 from tests.support.networks import lively_network
+from tests.support.training_runs import DATA_MASK, DATA_SIZE
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +55,41 @@ def test_earlier_weights_of_another_shape_are_rejected(recipe, tmp_path, capsys)
     out = tmp_path / "refined.safetensors"
     assert main(["refine", str(recipe), "--earlier", str(other), "--out", str(out)]) == 2
     assert "another network shape than default" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.fixture
+def spoilt(tmp_path):
+    """A recipe for images of which one is cut and another has an unusable annotation."""
+    image, valid = paint([DATA_MASK], [(200, 30, 30)], DATA_SIZE), {"segmentation": compressed(DATA_MASK)}
+    folder = coco_folder(tmp_path / "things", [(image, [valid]), (image, [valid, {"segmentation": [[1, 1, 9, 9]]}])])
+    cut = folder / "images" / "001.png"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    (tmp_path / "things.yaml").write_text("sources: [{path: things}]\n")
+    return tmp_path / "things.yaml"
+
+
+def test_unusable_data_are_named_skipped_and_counted(spoilt, tmp_path, capsys, caplog):
+    weights = save_weights(
+        lively_network(share_above_half=0.3).state_dict(), tmp_path / "n.safetensors", metadata={"imgsz": "160"}
+    )
+    out = tmp_path / "refined.safetensors"
+    arguments = ["refine", str(spoilt), "--data", str(tmp_path), "--weights", str(weights), "--out", str(out)]
+    assert main([*arguments, "--images", "16", "--epochs", "0.1"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 annotation skipped" in printed
+    assert "1 image, 1 annotation skipped" in printed
+    assert "is not a readable image" in caplog.text
+    assert load_weights(out).refiner() is not None
+
+
+def test_strict_refuses_unusable_data_before_anything_is_read(spoilt, tmp_path, capsys):
+    out = tmp_path / "refined.safetensors"
+    arguments = ["refine", str(spoilt), "--data", str(tmp_path), "--weights", "gone.safetensors"]
+    assert main([*arguments, "--out", str(out), "--strict"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "instances.json" in line
+    assert "annotation" in line
     assert not out.exists()
 
 

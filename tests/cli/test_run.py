@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -17,6 +18,7 @@ from streamseg.cli import check_config, run
 from streamseg.cli.main import main
 from streamseg.cli.recording import VideoSink
 from streamseg.config import Config, load_config
+from streamseg.drawing.image_file import write_image
 from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError
 from streamseg.pipeline import Pipeline
 from streamseg.publish import Subscriber
@@ -81,6 +83,28 @@ def test_source_and_video_from_the_command_line(tmp_path: Path):
     assert call("run", "--source", str(video), *settings(), *arguments) == 0
     assert [json.loads(line)["index"] for line in messages.read_text().splitlines()] == list(range(12))
     assert num_frames_of(out) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("spoils", "flags", "expected_code"),
+    [
+        pytest.param(True, [], 0, id="skipped"),
+        pytest.param(True, ["--strict"], 2, id="strict"),
+        pytest.param(False, ["--strict"], 0, id="strict, nothing skipped"),
+    ],
+)
+def test_bad_image_of_a_folder_is_skipped_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoils: bool, flags: list[str], expected_code: int
+):
+    for name in ("a.png", "b.png", "c.png"):
+        write_image(tmp_path / name, np.full((24, 32, 3), 100, np.uint8))
+    if spoils:
+        (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:60])
+    assert call("run", str(tmp_path), "--no-publish", *settings(), *flags) == expected_code
+    lines = capsys.readouterr().out.splitlines()
+    assert ("1 skipped" in lines) is spoils
+    assert TOTALS.match(lines[-1])
 
 
 @pytest.mark.slow
