@@ -20,9 +20,18 @@ except ModuleNotFoundError:
     sys.path.append(str(Path(__file__).with_name("bundled")))
     import streamseg as _streamseg
 
-from streamseg.publish import ControlClient, Publisher, Subscriber, message_age_ms
+from streamseg.publish import ClientKeys, ControlClient, Publisher, ServerKeys, Subscriber, message_age_ms
 from streamseg.structures.message import Message
 
-__all__ = ["ControlClient", "Message", "Publisher", "Subscriber", "__version__", "message_age_ms"]
+__all__ = [
+    "ClientKeys",
+    "ControlClient",
+    "Message",
+    "Publisher",
+    "ServerKeys",
+    "Subscriber",
+    "__version__",
+    "message_age_ms",
+]
 
 __version__ = _streamseg.__version__

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from streamseg.cli import subscribe
+from streamseg.cli import keys, subscribe
 from streamseg.cli.entry import Parser, execute
 from streamseg_client import __version__
 
@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser: argparse.ArgumentParser = Parser(prog="streamseg-client", description="Receive what streamseg publishes.")
     parser.add_argument("--version", action="version", version=f"streamseg-client {__version__}")
     subparsers = parser.add_subparsers(title="subcommands", metavar="COMMAND", required=True)
-    subscribe.add_parser(subparsers)
+    for module in (subscribe, keys):
+        module.add_parser(subparsers)
     return execute(parser.parse_args(arguments))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ def find_notices(config: Config) -> list[str]:
     lines = [
         f"publish.{key}: {endpoint} is reachable from other machines, without encryption (allow_public)"
         for key, endpoint in _endpoints(config)
-        if is_public(endpoint)
+        if config.publish.curve.secret_key is None and is_public(endpoint)
     ]
     if config.viewer.enabled and not is_loopback(config.viewer.host):
         lines.append(f"viewer.host: {config.viewer.host} is reachable from other machines, without encryption")
@@ -57,6 +58,7 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     from streamseg.prompting import prompts_from_config
     from streamseg.publish.endpoints import check_endpoint
     from streamseg.runtime.prompt_file import PromptFile
+    from streamseg.runtime.session import load_keys
 
     for position, source in enumerate(config.named_sources()):
         yield f"sources.{position}", lambda source=source: open_source(source)  # type: ignore[misc]
@@ -65,10 +67,13 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "prompts", lambda: prompts_from_config(config.prompts)
     if any(prompt.text is not None for prompt in config.prompts):
         yield "text.encoders", lambda: _check_encoders(config.text.encoders)
+    publish = config.publish
+    is_encrypted = publish.curve.secret_key is not None
+    yield "publish.curve", partial(load_keys, publish.curve)
     for key, endpoint in _endpoints(config):
         yield (
             f"publish.{key}",
-            lambda endpoint=endpoint: check_endpoint(endpoint, allow_public=config.publish.allow_public),  # type: ignore[misc]
+            lambda endpoint=endpoint: check_endpoint(endpoint, allow_public=publish.allow_public or is_encrypted),  # type: ignore[misc]
         )
     yield "publish", lambda: _check_endpoints(config)
     if config.viewer.enabled:

@@ -12,6 +12,7 @@ from streamseg.cli import (
     demo,
     doctor,
     export,
+    keys,
     label,
     pack,
     refine,
@@ -43,6 +44,8 @@ SUBCOMMANDS = (
     weights,
     text,
     check_config,
+    keys,
+    yolo,
     doctor,
     completion,
 )

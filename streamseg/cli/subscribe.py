@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from streamseg.cli.logs import print_error, print_note
+from streamseg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from streamseg.publish import Subscriber
+    from streamseg.publish import ClientKeys, Subscriber
     from streamseg.structures.message import Message, PromptStatus
 
 __all__ = ["add_parser", "run"]
@@ -51,6 +52,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--timeout", type=_positive_seconds, metavar="S", help="exit when no message arrives for S seconds"
     )
+    parser.add_argument(
+        "--key", metavar="FILE", help="key pair of this subscriber, NAME.key_secret (streamseg keys new)"
+    )
+    parser.add_argument(
+        "--server-key", metavar="KEY", help="with --key: public key of the publisher, or its file NAME.key"
+    )
     parser.set_defaults(command=run, is_service=True)
 
 
@@ -61,14 +68,16 @@ def run(args: argparse.Namespace) -> int:
         0, or 1 if no message arrived in time.
 
     Raises:
-        PublishError: the endpoint is invalid.
+        PublishError: the endpoint is invalid, or a key cannot be read.
         WireError: a source id is invalid.
     """
     from streamseg.publish import Subscriber
 
-    with Subscriber(args.endpoint, sources=args.source or None, timeout_seconds=args.timeout) as subscriber:
+    sources, keys = args.source or None, _keys(args)
+    with Subscriber(args.endpoint, sources=sources, timeout_seconds=args.timeout, keys=keys) as subscriber:
         if args.timeout is None and not subscriber.wait_connected(HINT_SECONDS):
-            print_note(f"waiting for {args.endpoint} …", args)
+            refusal = f"{args.endpoint} refused the connection: {subscriber.refusal}; trying again"
+            print_note(f"waiting for {args.endpoint} …" if subscriber.refusal is None else refusal, args)
         arrivals: dict[str, deque[float]] = {}
         num_messages = 0
         for message in subscriber:
@@ -84,6 +93,17 @@ def run(args: argparse.Namespace) -> int:
             print_error(_no_message_reason(args, subscriber), getattr(args, "log_format", "text"))
             return 1
     return 0
+
+
+def _keys(args: argparse.Namespace) -> ClientKeys | None:
+    """Return the keys that the arguments name; None without any."""
+    from streamseg.publish import ClientKeys
+
+    if args.key is None and args.server_key is None:
+        return None
+    if args.key is None or args.server_key is None:
+        raise ConfigError("--key and --server-key belong together; give both, or neither")
+    return ClientKeys.load(args.key, args.server_key)
 
 
 def _as_text(message: Message, gaps: int, times: deque[float]) -> str:
@@ -159,6 +179,8 @@ def _no_message_reason(args: argparse.Namespace, subscriber: Subscriber) -> str:
     status = subscriber.status
     if status is None:
         return f"{words}; no publisher is connected"
+        if subscriber.refusal is not None:
+            return f"{words}; the publisher refused the connection: {subscriber.refusal}"
     names = ", ".join(sorted(status.sources)) or "no source yet"
     if subscriber.malformed:
         return f"{words} could be read; {subscriber.malformed} were malformed"

@@ -16,6 +16,7 @@ from streamseg.config.loading import load_config, load_valid_part
 from streamseg.config.sections import (
     BatchingConfig,
     Config,
+    CurveConfig,
     OutputConfig,
     PromptConfig,
     PublishConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "SOURCE_ID_PATTERN",
     "BatchingConfig",
     "Config",
+    "CurveConfig",
     "ImagesSource",
     "OutputConfig",
     "PromptConfig",

@@ -4,6 +4,9 @@ publisher    Publisher: publish without waiting for subscribers
 subscriber   Subscriber: always the newest message; gaps from sequence numbers
 control      ControlServer, ControlClient
 socket       PublishSocket: one publishing socket and its subscriptions
+keys         CURVE key files: who may connect
+authentication   encrypted sockets, and the authenticator behind them
+handshakes   why a server refused a client, and the next attempt
 endpoints    which endpoints may be bound or connected
 thread       a thread that owns sockets
 
@@ -11,7 +14,16 @@ Each socket belongs to one thread. Threads exchange only records behind a lock a
 """
 
 from streamseg.publish.control import ControlClient, ControlServer
+from streamseg.publish.keys import ClientKeys, ServerKeys
 from streamseg.publish.publisher import Publisher
 from streamseg.publish.subscriber import Subscriber, message_age_ms
 
-__all__ = ["ControlClient", "ControlServer", "Publisher", "Subscriber", "message_age_ms"]
+__all__ = [
+    "ClientKeys",
+    "ControlClient",
+    "ControlServer",
+    "Publisher",
+    "ServerKeys",
+    "Subscriber",
+    "message_age_ms",
+]

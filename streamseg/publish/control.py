@@ -8,6 +8,7 @@ The server is a ROUTER socket; a DEALER or REQ socket in any language can be the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import threading
@@ -18,7 +19,10 @@ from typing import Any, Final
 import zmq
 
 from streamseg.errors import DataError, PublishError, StreamsegError, WireError
+from streamseg.publish.authentication import Gate, authenticate_client
 from streamseg.publish.endpoints import Context, bind, connect, open_socket
+from streamseg.publish.handshakes import Handshakes
+from streamseg.publish.keys import ClientKeys, ServerKeys
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.wire import json_fields
@@ -78,33 +82,43 @@ class ControlServer(Resource):
         ops: handlers by name. They run in the server's thread and delay other clients while they run. A
             StreamsegError, LookupError, TypeError or ValueError becomes an error reply. Any other exception is a bug
             in the op: it ends the channel and is raised by `check` and `close`.
-        allow_public: allow an endpoint that other machines can reach.
-        context: ZeroMQ context of the socket. By default the server creates one and terminates it.
+        keys: encrypt the channel with CURVE, and admit only clients with a key for `control`; None: no encryption.
+        allow_public: allow an endpoint that other machines can reach without `keys`.
+        context: ZeroMQ context of the socket. By default the server creates one and terminates it. In a shared context,
+            only one server can have keys.
 
     Raises:
         PublishError: the endpoint cannot be bound.
     """
 
     def __init__(
-        self, endpoint: str, ops: Mapping[str, Op], *, allow_public: bool = False, context: Context | None = None
+        self,
+        endpoint: str,
+        ops: Mapping[str, Op],
+        *,
+        keys: ServerKeys | None = None,
+        allow_public: bool = False,
+        context: Context | None = None,
     ) -> None:
         self._ops = dict(ops)
         self._context = zmq.Context() if context is None else context
         self._owns_context = context is None
-        self._socket = open_socket(
-            self._context,
-            zmq.ROUTER,
-            linger_ms=LINGER_MS,
-            max_message_bytes=MAX_REQUEST_BYTES,
-            queue_messages=QUEUE_MESSAGES,
-        )
-        try:
-            self.endpoint = bind(self._socket, endpoint, allow_public=allow_public)
-            """Actual address."""
-        except BaseException:
+        with contextlib.ExitStack() as undo:
             if self._owns_context:
-                self._context.term()
-            raise
+                undo.callback(self._context.term)
+            self._gate = undo.enter_context(Gate(self._context, keys, "control"))
+            self._socket = open_socket(
+                self._context,
+                zmq.ROUTER,
+                linger_ms=LINGER_MS,
+                max_message_bytes=MAX_REQUEST_BYTES,
+                queue_messages=QUEUE_MESSAGES,
+            )
+            undo.callback(self._socket.close)
+            self._gate.protect(self._socket)
+            self.endpoint = bind(self._socket, endpoint, allow_public=allow_public or self._gate.is_encrypted)
+            """Actual address."""
+            undo.pop_all()
         self._is_closing = threading.Event()
         self._wake_up = WakeUp()
         # From its start, the thread owns the socket.
@@ -123,6 +137,7 @@ class ControlServer(Resource):
         self._wake_up.set()
         self._thread.join()
         self._wake_up.close()
+        self._gate.close()
         if self._owns_context:
             self._context.term()
         self._thread.check()
@@ -155,13 +170,21 @@ class ControlClient(Resource):
     Args:
         endpoint: address of the server.
         timeout_seconds: how long `call` waits for a reply.
+        keys: the client's keys if the server has keys, see `ClientKeys.load`; None: no encryption.
         context: ZeroMQ context of the socket. By default the client creates one and terminates it.
 
     Raises:
         PublishError: the endpoint is invalid.
     """
 
-    def __init__(self, endpoint: str, *, timeout_seconds: float = 5.0, context: Context | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        timeout_seconds: float = 5.0,
+        keys: ClientKeys | None = None,
+        context: Context | None = None,
+    ) -> None:
         self.endpoint = endpoint
         self.timeout_seconds = timeout_seconds
         self._ids = itertools.count(1)
@@ -176,9 +199,12 @@ class ControlClient(Resource):
         )
         # Without a server, do not queue a request: it must not run later, after the caller has given up.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        authenticate_client(self._socket, keys)
+        self._handshakes = Handshakes(self._socket, endpoint, has_keys=keys is not None)
         try:
             connect(self._socket, endpoint)
         except BaseException:
+            self._handshakes.close()
             if self._owns_context:
                 self._context.term()
             raise
@@ -188,7 +214,7 @@ class ControlClient(Resource):
 
         Raises:
             DataError: the server replied with an error; the message is the server's.
-            PublishError: no reply in time.
+            PublishError: no reply in time, or the server refused the connection.
             WireError: the args are too long or not JSON, or the reply is invalid.
         """
         request_id = next(self._ids)
@@ -196,6 +222,7 @@ class ControlClient(Resource):
         if len(body) > MAX_REQUEST_BYTES:
             raise WireError(f"the request has {len(body)} bytes, at most {MAX_REQUEST_BYTES} are allowed")
         deadline = time.monotonic() + self.timeout_seconds
+        self._handshakes.update(retry_now=True)
         if self._socket.poll(_milliseconds_until(deadline), zmq.POLLOUT):
             self._socket.send(body, zmq.DONTWAIT)
         while self._socket.poll(_milliseconds_until(deadline)):
@@ -204,12 +231,16 @@ class ControlClient(Resource):
                 if reply.get("ok") is True:
                     return reply.get("result")
                 raise DataError(f"{op}: {json_fields.text(reply, 'error')}")
+        self._handshakes.update()
+        if self._handshakes.refusal is not None:
+            raise PublishError(f"{self.endpoint} refused the connection: {self._handshakes.refusal}")
         raise PublishError(
             f"no reply from {self.endpoint} within {self.timeout_seconds:g} s; check that streamseg is running there"
         )
 
     def close(self) -> None:
         """Release the socket. Idempotent."""
+        self._handshakes.close()
         self._socket.close()
         if self._owns_context and not self._context.closed:
             self._context.term()

@@ -19,6 +19,8 @@ Socket = zmq.Socket[bytes]
 HEARTBEAT_INTERVAL_MS: Final = 2000
 HEARTBEAT_TIMEOUT_MS: Final = 6000
 """ZeroMQ's heartbeats are off by default: a peer whose cable was unplugged would stay connected forever."""
+HANDSHAKE_TIMEOUT_MS: Final = 5000
+"""Connections that say nothing are closed after this time; ZeroMQ keeps them for 30 s."""
 RECONNECT_INTERVAL_MS: Final = 100
 MAX_RECONNECT_INTERVAL_MS: Final = 2000
 
@@ -45,6 +47,7 @@ def open_socket(context: Context, kind: int, *, linger_ms: int, max_message_byte
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_INTERVAL_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_INTERVAL_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_INTERVAL_MS)
     return socket
@@ -107,8 +110,8 @@ def check_endpoint(endpoint: str, *, allow_public: bool) -> str | None:
     host = _check(endpoint)
     if not allow_public and is_public(endpoint):
         raise PublishError(
-            f"{endpoint} is reachable from other machines, without encryption; bind to 127.0.0.1 or ipc://,"
-            " or set allow_public"
+            f"{endpoint} is reachable from other machines, without encryption; set up keys (streamseg keys new,"
+            " publish.curve), bind to 127.0.0.1 or ipc://, or set allow_public"
         )
     return host
 

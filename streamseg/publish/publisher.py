@@ -9,13 +9,16 @@ import threading
 import time
 from dataclasses import replace
 from typing import Final
+from functools import partial
 
 import numpy as np
 import zmq
 
 from streamseg.errors import PublishError
 from streamseg.publish.endpoints import Context
+from streamseg.publish.authentication import Gate
 from streamseg.publish.socket import PublishSocket
+from streamseg.publish.keys import ServerKeys
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.arrays import ImageArray
@@ -66,9 +69,10 @@ class Publisher(Resource):
         mask_encoding: see `streamseg.wire.masks`.
         compression: compression of the masks.
         jpeg_quality: JPEG quality of the image, 1..100.
-        allow_public: allow endpoints that other machines can reach.
+        keys: encrypt the sockets with CURVE, and admit only subscribers with an allowed key; None: no encryption.
+        allow_public: allow endpoints that other machines can reach without `keys`.
         context: ZeroMQ context of the sockets. By default the publisher creates one and terminates it. In a shared
-            context, ZeroMQ releases the addresses some time after `close`.
+            context, ZeroMQ releases the addresses some time after `close`, and only one server can have keys.
 
     Raises:
         PublishError: an endpoint cannot be bound.
@@ -84,6 +88,7 @@ class Publisher(Resource):
         jpeg_quality: int = 80,
         allow_public: bool = False,
         context: Context | None = None,
+        keys: ServerKeys | None = None,
     ) -> None:
         self.epoch = secrets.token_hex(8)
         """Identifies this run of the publisher."""
@@ -95,13 +100,11 @@ class Publisher(Resource):
         with contextlib.ExitStack() as undo:
             if self._owns_context:
                 undo.callback(self._context.term)
-            self._main = PublishSocket(self._context, endpoint, is_single=False, allow_public=allow_public)
+            self._gate = undo.enter_context(Gate(self._context, keys, "read"))
+            open_socket = partial(PublishSocket, self._context, gate=self._gate, allow_public=allow_public)
+            self._main = open_socket(endpoint, is_single=False)
             undo.callback(self._main.close)
-            self._single = (
-                None
-                if single_endpoint is None
-                else PublishSocket(self._context, single_endpoint, is_single=True, allow_public=allow_public)
-            )
+            self._single = None if single_endpoint is None else open_socket(single_endpoint, is_single=True)
             undo.pop_all()
         self._sockets = [socket for socket in (self._main, self._single) if socket is not None]
         self._changed = threading.Condition()
@@ -198,6 +201,7 @@ class Publisher(Resource):
         """Count a drop. The caller holds the lock."""
         self._drops.setdefault(source_id, DropCounter()).count("publish", reason)
 
+        self._gate.close()
     def _end(self) -> None:
         with self._changed:
             self._has_ended = True

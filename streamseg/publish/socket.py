@@ -8,6 +8,7 @@ from typing import Final
 
 import zmq
 
+from streamseg.publish.authentication import Gate
 from streamseg.publish.endpoints import Context, bind, open_socket
 from streamseg.wire import pack_single
 
@@ -27,13 +28,14 @@ class PublishSocket:
         context: creates the socket.
         endpoint: address to bind.
         is_single: send each message as one part (`pack_single`), for readers with CONFLATE.
-        allow_public: allow an endpoint that other machines can reach.
+        gate: authenticator of the context.
+        allow_public: allow an endpoint that other machines can reach, without encryption.
 
     Raises:
         PublishError: the endpoint cannot be bound.
     """
 
-    def __init__(self, context: Context, endpoint: str, *, is_single: bool, allow_public: bool) -> None:
+    def __init__(self, context: Context, endpoint: str, *, is_single: bool, gate: Gate, allow_public: bool) -> None:
         self.socket = open_socket(
             context,
             zmq.XPUB,
@@ -44,7 +46,8 @@ class PublishSocket:
         # Report every subscription, not only the first of its prefix, because each new subscriber gets the status.
         self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         self.socket.setsockopt(zmq.XPUB_NODROP, 1)
-        self.endpoint = bind(self.socket, endpoint, allow_public=allow_public)
+        gate.protect(self.socket)
+        self.endpoint = bind(self.socket, endpoint, allow_public=allow_public or gate.is_encrypted)
         """Actual address."""
         self._is_single = is_single
         self._subscriptions: Counter[bytes] = Counter()

@@ -11,7 +11,10 @@ from typing import Final
 import zmq
 
 from streamseg.errors import WireError
+from streamseg.publish.authentication import authenticate_client
 from streamseg.publish.endpoints import Context, connect, open_socket
+from streamseg.publish.handshakes import Handshakes
+from streamseg.publish.keys import ClientKeys
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.message import Message
@@ -88,6 +91,7 @@ class Subscriber(Resource):
         sources: ids of the sources to receive; None: all.
         images: receive the images, too.
         timeout_seconds: how long iteration waits for a message before it ends; None: forever.
+        keys: the subscriber's keys if the publisher has keys, see `ClientKeys.load`; None: no encryption.
         context: ZeroMQ context of the socket. By default the subscriber creates one and terminates it.
 
     Raises:
@@ -102,6 +106,7 @@ class Subscriber(Resource):
         sources: Sequence[str] | None = None,
         images: bool = False,
         timeout_seconds: float | None = None,
+        keys: ClientKeys | None = None,
         context: Context | None = None,
     ) -> None:
         prefixes = [IMAGE_TOPICS if images else MASK_TOPICS]
@@ -113,12 +118,15 @@ class Subscriber(Resource):
         self._socket = open_socket(
             self._context, zmq.SUB, linger_ms=0, max_message_bytes=MAX_PART_BYTES, queue_messages=QUEUE_MESSAGES
         )
+        authenticate_client(self._socket, keys)
+        self._handshakes = Handshakes(self._socket, endpoint, has_keys=keys is not None)
         # Subscribe to the status last: once it arrives, the earlier subscriptions are known to be in force.
         for prefix in (*prefixes, STATUS_TOPIC):
             self._socket.subscribe(prefix)
         try:
             connect(self._socket, endpoint)
         except BaseException:
+            self._handshakes.close()
             self._socket.close()
             if self._owns_context:
                 self._context.term()
@@ -185,6 +193,11 @@ class Subscriber(Resource):
         return self._status
 
     @property
+    def refusal(self) -> str | None:
+        """Why the publisher refused the last connection, in words; None if it has not. It is tried again."""
+        return self._handshakes.refusal
+
+    @property
     def gaps(self) -> dict[str, int]:
         """Number of messages published but not received, dropped by the publisher or in transit, by source."""
         with self._changed:
@@ -230,15 +243,18 @@ class Subscriber(Resource):
         poller = zmq.Poller()
         poller.register(self._wake_up.fileno(), zmq.POLLIN)
         poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._handshakes.monitor, zmq.POLLIN)
         try:
             while not self._is_closing:
-                poller.poll()
+                poller.poll(self._handshakes.wait_ms)
                 self._wake_up.clear()
+                self._handshakes.update()
                 while not self._is_closing and self._socket.poll(0):
                     self._handle(self._socket.recv_multipart())
         except zmq.ContextTerminated:
             return  # the owner of the context wants the socket closed
         finally:
+            self._handshakes.close()
             self._socket.close()
 
     def _handle(self, parts: list[bytes]) -> None:

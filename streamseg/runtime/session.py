@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from streamseg.capture import open_source
-from streamseg.config import Config, SceneSource, WebcamSource
+from streamseg.config import Config, CurveConfig, SceneSource, WebcamSource
 from streamseg.engines import leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
@@ -24,7 +24,7 @@ from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
 
-__all__ = ["Session", "open_runtime"]
+__all__ = ["Session", "load_keys", "open_runtime"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
             publisher = Publisher(
                 publish.endpoint,
                 single_endpoint=publish.single_endpoint,
+        keys = load_keys(publish.curve)
                 mask_encoding=publish.mask_encoding,
                 jpeg_quality=publish.jpeg_quality,
                 allow_public=publish.allow_public,
@@ -97,6 +98,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
             unowned.callback(publisher.close)
             files = [source.source_id for source in sources if not source.is_live]
             all_sinks.append(PublishSink(publisher, every_frame_of=files))
+                keys=keys,
         matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
         leave_cores(segmenter.engine)
@@ -128,7 +130,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
         control = None
         if publish.control_endpoint is not None:
             control = stack.enter_context(
-                ControlServer(publish.control_endpoint, operations, allow_public=publish.allow_public)
+                ControlServer(publish.control_endpoint, operations, keys=keys, allow_public=publish.allow_public)
             )
         if prompt_file is not None:
             stack.callback(prompt_file.save, pipeline, is_last=True)
@@ -146,3 +148,10 @@ def _known_size(section: object) -> tuple[int, int] | None:
     if isinstance(section, SceneSource | WebcamSource) and section.height is not None and section.width is not None:
         return section.height, section.width
     return None
+def load_keys(config: CurveConfig) -> ServerKeys | None:
+    """Load the keys that a configuration names, None if none; raises PublishError if one cannot be read."""
+    if config.secret_key is None:
+        return None
+    return ServerKeys.load(config.secret_key, read=config.read, control=config.control)
+
+

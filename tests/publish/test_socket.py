@@ -3,6 +3,7 @@
 import pytest
 import zmq
 
+from streamseg.publish.authentication import Gate
 from streamseg.publish.socket import QUEUE_MESSAGES, PublishSocket
 from streamseg.wire import unpack_single
 from tests.support.zeromq import leak_checked_context, received_within
@@ -18,7 +19,9 @@ def context():
 
 @pytest.fixture
 def publisher(context):
-    publisher = PublishSocket(context, "tcp://127.0.0.1:0", is_single=False, allow_public=False)
+    publisher = PublishSocket(
+        context, "tcp://127.0.0.1:0", is_single=False, gate=Gate(context, None, "read"), allow_public=False
+    )
     yield publisher
     publisher.close()
 
@@ -89,7 +92,9 @@ def test_messages_from_peers_are_ignored(context, publisher):
 
 
 def test_single_part_messages_work_with_conflate(context):
-    publisher = PublishSocket(context, "tcp://127.0.0.1:0", is_single=True, allow_public=False)
+    publisher = PublishSocket(
+        context, "tcp://127.0.0.1:0", is_single=True, gate=Gate(context, None, "read"), allow_public=False
+    )
     with context.socket(zmq.SUB) as reader:
         reader.setsockopt(zmq.CONFLATE, 1)
         reader.subscribe(b"a/")
