@@ -22,6 +22,7 @@ from streamseg.cli import (
     text,
     train,
     weights,
+    yolo,
 )
 from streamseg.cli import eval as evaluate
 from streamseg.cli.entry import execute
@@ -43,9 +44,9 @@ SUBCOMMANDS = (
     export,
     weights,
     text,
-    check_config,
     keys,
     yolo,
+    check_config,
     doctor,
     completion,
 )

@@ -15,7 +15,7 @@ from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
 from streamseg.pipeline.mode import Mode
 from streamseg.prompting import prompts_from_config
-from streamseg.publish import ControlServer, Publisher
+from streamseg.publish import ControlServer, Publisher, ServerKeys
 from streamseg.publish.control import Op
 from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.operations import control_operations
@@ -155,3 +155,8 @@ def load_keys(config: CurveConfig) -> ServerKeys | None:
     return ServerKeys.load(config.secret_key, read=config.read, control=config.control)
 
 
+def _known_size(section: object) -> tuple[int, int] | None:
+    """Return the configured image size (H, W) of a source; None if its section does not give one."""
+    if isinstance(section, SceneSource | WebcamSource) and section.height is not None and section.width is not None:
+        return section.height, section.width
+    return None
