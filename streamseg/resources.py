@@ -1,12 +1,17 @@
-"""Base class of objects that hold a socket, a file or a thread and release it at the end of a `with` block."""
+"""Things that must be released: the base class of objects that hold them, and the claim of an output path."""
 
 from __future__ import annotations
 
+import errno
+import os
 from abc import ABC, abstractmethod
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Resource"]
+from streamseg.errors import DataError
+
+__all__ = ["OutputLock", "Resource"]
 
 
 class Resource(ABC):
@@ -23,3 +28,59 @@ class Resource(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class OutputLock(Resource):
+    """Exclusive claim of an output file: a second run that would write the same file is refused.
+
+    The claim is a locked hidden file beside the output. The system releases the lock of a process that is killed.
+    Pipes and devices are not claimed, because several processes may write to them.
+
+    Args:
+        path: the output file; its folder must exist.
+
+    Raises:
+        DataError: another process has claimed the file.
+        OSError: the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(f".{path.name}.lock")
+        self._file: int | None = None
+        if not path.exists() or path.is_file():
+            self._file = self._locked_file(path)
+
+    def close(self) -> None:
+        """Release the claim. Idempotent."""
+        if self._file is not None:
+            # Removed before it is unlocked: nobody else can hold a lock on this name then.
+            self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+
+    def _locked_file(self, path: Path) -> int:
+        import fcntl  # imported here, because a subscriber may run on Windows
+
+        while True:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(file)
+                raise DataError(f"{path} is being written by another run; choose another path") from error
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+                    os.close(file)
+                    raise
+                return file  # a file system without locks cannot tell
+            if _is_at(file, self._path):
+                return file
+            os.close(file)  # its former owner removed it after it was opened
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Return whether an open file still has this path."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False

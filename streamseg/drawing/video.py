@@ -11,6 +11,7 @@ import av
 import numpy as np
 from av.video.stream import VideoStream
 
+from streamseg.drawing.partial_file import PartialFile
 from streamseg.errors import DataError
 from streamseg.structures.arrays import ImageArray
 
@@ -24,6 +25,9 @@ TIME_BASE = Fraction(1, 30_000)
 
 X264_WORST, VP9_WORST = 51, 63
 """Largest constant rate factors of the two encoders."""
+
+FRAGMENT_MS = 500
+"""Length of the parts in which a recoverable file grows, unless frames are further apart."""
 
 LONGEST_STEP_TICKS = 2**31 - 30_000
 """Maximum time between two frames, one second less than MP4's limit of 19.9 hours.
@@ -46,23 +50,25 @@ def check_video_name(path: Path) -> str:
 class VideoWriter:
     """Writer of videos with an individual time per frame; use it as a context manager.
 
-    The file has a temporary name until `close`. An exception inside the block deletes it.
+    The file has a partial name until `close` (`PartialFile`). An exception inside the block deletes it.
 
     Args:
         path: path of the video, whose suffix selects the format, see `FORMATS`; its folder is created.
         fps: nominal frame rate, for players and for frames without a time.
         quality: x264's constant rate factor, 0 (best) to 51; for WebM, the equivalent of VP9.
+        is_recoverable: for live recordings: the file grows in parts of half a second (fragments, or clusters of .mkv
+            and .webm) without delay of the encoder, so that it can be played after the process was killed.
 
     Raises:
         DataError: the file cannot be written, or its suffix names no format.
     """
 
-    def __init__(self, path: str | Path, *, fps: float = 30.0, quality: int = 23) -> None:
+    def __init__(self, path: str | Path, *, fps: float = 30.0, quality: int = 23, is_recoverable: bool = False) -> None:
         self.path = Path(path)
         self.num_frames = 0
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
         self._fps = fps
         self._quality = quality
+        self._is_recoverable = is_recoverable
         self._last_ticks = -1
         self._first_seconds: float | None = None
         self._stream: VideoStream | None = None
@@ -70,9 +76,10 @@ class VideoWriter:
         self._format = check_video_name(self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(str(self._partial), "w", format=self._format)
+            self._file = PartialFile(self.path)
         except OSError as error:
-            raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
+            raise self._cannot_write(error) from error
+        self._container = av.open(self._file, "w", format=self._format, options=self._container_options())
 
     def write(self, image: ImageArray, *, seconds: float | None = None) -> None:
         """Append a frame.
@@ -98,19 +105,43 @@ class VideoWriter:
         self.num_frames += 1
 
     def close(self) -> None:
-        """Complete the file and move it to its path; without any frame, no file is created."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode(None))
+        """Complete the file and move it to its path; without any frame, no file is created.
+
+        Raises:
+            DataError: the file cannot be written. What was written before is kept, see `salvage`.
+        """
+        if not self.num_frames:
+            self.discard()
+            return
+        try:
+            if self._stream is not None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._file.commit()
+        except OSError as error:
+            self.salvage()
+            raise self._cannot_write(error) from error
+
+    def salvage(self) -> bool:
+        """After an error, keep the parts of a recoverable file that are complete, under its path.
+
+        Returns:
+            False if there are none, or if the file is not recoverable; no file is left then.
+        """
+        if not self._is_recoverable or self._file.closed or not self._file.has_complete_bytes:
+            self.discard()
+            return False
+        self._file.freeze()
         self._container.close()
-        if self.num_frames:
-            self._partial.replace(self.path)
-        else:
-            self._partial.unlink(missing_ok=True)
+        self._file.commit()
+        return True
 
     def discard(self) -> None:
-        """Close and delete the file."""
-        self._container.close()
-        self._partial.unlink(missing_ok=True)
+        """Close and delete the file. Idempotent."""
+        if not self._file.closed:
+            self._file.freeze()
+            self._container.close()
+        self._file.discard()
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -127,8 +158,21 @@ class VideoWriter:
         frame.pts, frame.time_base = ticks, TIME_BASE
         try:
             self._container.mux(stream.encode(frame))
+            self._file.mark()
         except OSError as error:
-            raise DataError(f"cannot write the video {self.path}: {error.strerror or error}") from error
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> DataError:
+        return DataError(f"cannot write the video {self.path}: {error.strerror or error}")
+
+    def _container_options(self) -> dict[str, str]:
+        if not self._is_recoverable:
+            return {}
+        options = {"flush_packets": "1"}
+        if self._format in ("mp4", "mov"):
+            # Fragments while the file grows; complete, it becomes an ordinary file.
+            return {**options, "movflags": "+hybrid_fragmented", "frag_duration": str(FRAGMENT_MS * 1000)}
+        return {**options, "cluster_time_limit": str(FRAGMENT_MS)}
 
     def _open_stream(self, height: int, width: int) -> VideoStream:
         codec = "libvpx-vp9" if self._format == "webm" else "libx264"
@@ -147,6 +191,9 @@ class VideoWriter:
             return stream
         # B-frames are delayed by frames, and MP4 limits this delay to 2**28 ticks: less than the gaps of a recording.
         stream.options = {"crf": str(self._quality), "preset": "veryfast", "bf": "0"}
+        if self._is_recoverable:
+            # Otherwise the encoder holds back a dozen frames, which would be lost.
+            stream.options |= {"tune": "zerolatency"}
         return stream
 
     def _ticks(self, seconds: float | None) -> int:

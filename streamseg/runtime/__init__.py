@@ -1,8 +1,8 @@
 """Threads around a pipeline: move frames from sources to sinks, and end a run cleanly in every case.
 
     capture ─► Mailbox ─┐
-    capture ─► Mailbox ─┼─► segment ─► SlotQueue ─► finish ─► sinks
-    capture ─► Mailbox ─┘
+    capture ─► Mailbox ─┼─► segment ─► SlotQueue ─► finish ─► publisher
+    capture ─► Mailbox ─┘                                └─► ResultSlot ─► any other sink
 
 A live source's mailbox holds one frame, the newest; a file's mailbox blocks its reader. Between two
 threads there is at most one piece of work, so that nothing grows old in a queue.
@@ -11,11 +11,15 @@ background    work that frames need not wait for       prompt_file  prompts save
 batching      which frames form a batch                session      a run from a configuration
 mailbox       frames that wait for the network         sinks        publisher and message file
 operations    operations of the control channel        stats        run statistics
+sink_group    all sinks of a run                       sink_runner  one sink in its own thread
+sink_health   state machine: ok, degraded, failed      sink_slot    results that wait for a sink
 supervisor    Runtime: the run as a whole              workers      the work of each thread
 """
 
+from streamseg.runtime.sink_health import SinkStats
+from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.runtime.stats import Ages, RunStats, SourceStats, describe_drops
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
 
-__all__ = ["Ages", "RunStats", "Runtime", "Sink", "SourceStats", "describe_drops"]
+__all__ = ["Ages", "RunStats", "Runtime", "Sink", "SinkPolicy", "SinkStats", "SourceStats", "describe_drops"]

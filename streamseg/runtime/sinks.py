@@ -12,6 +12,7 @@ from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.publish import Publisher
 from streamseg.rle import crop_to_coco
+from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.structures.message import Message
 from streamseg.telemetry import Drops
 from streamseg.wire.header import write_header
@@ -26,11 +27,15 @@ dropping the message is better than waiting."""
 class PublishSink:
     """Publishes every message, and the image if a subscriber wants it.
 
+    It needs no thread of the run: the publisher has its own, and a slot per source.
+
     Args:
         publisher: closed with the sink.
         every_frame_of: ids of file sources, whose frames wait for the publisher instead of replacing
             each other there.
     """
+
+    policy = SinkPolicy("publish", has_thread=False)
 
     def __init__(self, publisher: Publisher, *, every_frame_of: Collection[str] = ()) -> None:
         self._publisher = publisher
@@ -76,6 +81,8 @@ class MessageFile:
     Raises:
         DataError: the file cannot be written.
     """
+
+    policy = SinkPolicy("messages")
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)

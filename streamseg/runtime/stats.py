@@ -12,7 +12,8 @@ from streamseg.capture import Source
 from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult
 from streamseg.runtime.frame_queue import FrameQueue
-from streamseg.runtime.workers import CountsDrops, Sink
+from streamseg.runtime.sink_health import SinkStats
+from streamseg.runtime.workers import CountsDrops
 from streamseg.structures.frame import Clock
 from streamseg.structures.message import Message, PromptStatus
 from streamseg.telemetry import Drops, Percentiles, StageTimer, merge_drops
@@ -94,6 +95,8 @@ class RunStats:
     """Duration of each stage by name: p50 and p95, in ms."""
     is_paused: bool
     sources: tuple[SourceStats, ...]
+    sinks: tuple[SinkStats, ...] = ()
+    """The sinks with a thread of their own: all but the publisher."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values; unknown values are null."""
@@ -193,7 +196,7 @@ class StatsCollector:
     """
 
     def __init__(
-        self, sources: Mapping[str, Source], frames: FrameQueue, sinks: Sequence[Sink], timer: StageTimer
+        self, sources: Mapping[str, Source], frames: FrameQueue, sinks: Sequence[object], timer: StageTimer
     ) -> None:
         self._sources = sources
         self._any_live = any(source.is_live for source in sources.values())

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
@@ -15,8 +16,9 @@ from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.frame_queue import FrameQueue
+from streamseg.runtime.sink_group import FILE_WAIT_SECONDS, MIXED_WAIT_SECONDS, SinkGroup
 from streamseg.runtime.stats import RunStats, StatsCollector
-from streamseg.runtime.workers import SegmentedBatch, Sink, SlotQueue, Worker, capture, finish, segment
+from streamseg.runtime.workers import SegmentedBatch, Sink, SinkFactory, SlotQueue, Worker, capture, finish, segment
 from streamseg.structures.message import PromptStatus
 
 __all__ = ["Runtime"]
@@ -25,16 +27,14 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 0.9
 """Time for threads to end after a stop or an error; threads still running then are abandoned."""
-FLUSH_SECONDS = 5.0
-"""Time for the thread that closes the sinks: a file that is not closed is lost."""
 
 
 class Runtime:
     """Moves frames from sources through a pipeline to sinks, once.
 
-    One thread per source, one for the network, one for everything after it. Live sources have a
+    One thread per source, one for the network, one for everything after it, one per sink. Live sources have a
     mailbox with a single place, in which the newest frame wins; files wait for room and lose nothing. A
-    source that fails ends alone; any other error ends the run, and `run` raises the first one.
+    source or a sink that fails disturbs no other; any other error ends the run, and `run` raises the first one.
 
     Args:
         sources: must have different ids.
@@ -47,7 +47,7 @@ class Runtime:
         self,
         sources: Sequence[Source],
         pipeline: Pipeline,
-        sinks: Sequence[Sink] = (),
+        sinks: Sequence[Sink | SinkFactory] = (),
         *,
         batching: BatchingConfig | None = None,
     ) -> None:
@@ -55,12 +55,12 @@ class Runtime:
         self._sources = {source.source_id: source for source in sources}
         if len(self._sources) < len(sources):
             raise ValueError(f"source ids must differ, got {[source.source_id for source in sources]}")
-        self._sinks = tuple(sinks)
+        self._sinks = SinkGroup(sinks, wait_seconds=self._sink_wait_seconds, timer=pipeline.timer)
         self._frames = FrameQueue(
             {source.source_id: source.is_live for source in sources},
             Batcher(batching if batching is not None else BatchingConfig()),
         )
-        self._collector = StatsCollector(self._sources, self._frames, self._sinks, pipeline.timer)
+        self._collector = StatsCollector(self._sources, self._frames, sinks, pipeline.timer)
         self._segmented: SlotQueue[SegmentedBatch] = SlotQueue()
         self._changed = threading.Condition()
         self._error: BaseException | None = None
@@ -76,8 +76,7 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._started_ns:
-            for sink in self._sinks:
-                sink.close()
+            self._sinks.close_unstarted()
 
     def run(
         self,
@@ -99,7 +98,8 @@ class Runtime:
         Raises:
             SourceError: every source failed; this is the first failure.
             KeyboardInterrupt: after everything was stopped and flushed; `stats` is still available.
-            BaseException: the first exception of the segmenter, the tracker or a sink.
+            BaseException: the first exception of the segmenter, the tracker or the publisher; at the end, the error
+                of a sink that has not recovered from it.
         """
         if self._started_ns:
             raise RuntimeError("a Runtime runs once; create another one")
@@ -114,6 +114,7 @@ class Runtime:
         errors = self._collector.errors
         if len(errors) == len(self._sources):
             raise errors[0]
+        self._sinks.check()
         return self.stats()
 
     def stop(self) -> None:
@@ -124,6 +125,7 @@ class Runtime:
             self._changed.notify_all()
         self._frames.close()
         self._segmented.close()
+        self._sinks.stop()
         for source in self._sources.values():
             source.stop()
 
@@ -153,18 +155,26 @@ class Runtime:
         """Return the current statistics. Thread-safe."""
         now_ns = self._ended_ns or time.monotonic_ns()
         seconds = (now_ns - self._started_ns) / 1e9 if self._started_ns else 0.0
-        return self._collector.snapshot(now_ns, seconds=seconds)
+        return replace(self._collector.snapshot(now_ns, seconds=seconds), sinks=self._sinks.stats())
+
+    def _sink_wait_seconds(self, source_id: str) -> float:
+        """Return how long a frame of a source may wait for a sink."""
+        if self._sources[source_id].is_live:
+            return 0.0
+        any_live = any(source.is_live for source in self._sources.values())
+        return MIXED_WAIT_SECONDS if any_live else FILE_WAIT_SECONDS
 
     def _start(self) -> None:
+        self._sinks.start()
         finishing = partial(
             finish,
             self._segmented,
             self.pipeline,
-            self._sinks,
+            self._sinks.write,
             drops_of=self._collector.drops_before_sinks,
             on_result=self._record_result,
         )
-        closing = [self._segmented.close, *(sink.close for sink in self._sinks), self._mark_flushed]
+        closing = [self._segmented.close, *self._sinks.closing_steps(), self._mark_flushed]
         self._workers = [
             Worker("finish", finishing, closing=closing, report=self._fail),
             Worker(
@@ -213,7 +223,7 @@ class Runtime:
         self.stop()
         stopped_at = self._stopped_at if self._stopped_at is not None else time.monotonic()
         with self._changed:
-            self._changed.wait_for(lambda: self._is_flushed, max(stopped_at + FLUSH_SECONDS - time.monotonic(), 0.0))
+            self._changed.wait_for(lambda: self._is_flushed, max(stopped_at + STOP_SECONDS - time.monotonic(), 0.0))
         for worker in self._workers:
             if worker.ident is None:
                 continue  # the platform could not start another thread

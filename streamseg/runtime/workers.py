@@ -18,20 +18,50 @@ from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import Drops
 
-__all__ = ["CountsDrops", "SegmentedBatch", "Sink", "SlotQueue", "Worker", "capture", "finish", "segment"]
+__all__ = [
+    "CountsDrops",
+    "SegmentedBatch",
+    "Sink",
+    "SinkFactory",
+    "SlotQueue",
+    "Worker",
+    "capture",
+    "finish",
+    "segment",
+]
 
 T = TypeVar("T")
 
 
 class Sink(Protocol):
-    """A destination of results, such as a publisher or a file. Used by one thread."""
+    """A destination of results, such as a publisher or a file. Used by one thread of its own (`sink_runner`).
+
+    A sink with an attribute `policy` (`sink_slot.SinkPolicy`) chooses its name and which results it may miss.
+    """
 
     def write(self, result: FrameResult) -> None:
-        """Write the result of one frame; the frames of a source arrive in order. An exception ends the run."""
+        """Write the result of one frame; the frames of a source arrive in order.
+
+        After a StreamsegError or OSError the next write is a new attempt, after a pause: discard what was half
+        written. Any other exception ends the sink. The run continues in both cases.
+        """
         ...
 
     def close(self) -> None:
         """Flush and release all resources; called once, also after an error."""
+        ...
+
+
+@runtime_checkable
+class SinkFactory(Protocol):
+    """A kind of sink of which each source gets one of its own, so that they fail independently."""
+
+    def open_sink(self, source_id: str) -> Sink:
+        """Return a new sink for the results of one source. Opens no file yet, and does not raise."""
+        ...
+
+    def close(self) -> None:
+        """Release all resources; called once, after the sinks were closed."""
         ...
 
 
@@ -153,26 +183,25 @@ def segment(queue: FrameQueue, pipeline: Pipeline, segmented: SlotQueue[Segmente
 def finish(
     segmented: SlotQueue[SegmentedBatch],
     pipeline: Pipeline,
-    sinks: Sequence[Sink],
+    write: Callable[[FrameResult], None],
     *,
     drops_of: Callable[[str], Drops],
     on_result: Callable[[FrameResult], None],
 ) -> None:
-    """Track, select, and write to every sink.
+    """Track, select, and hand each result to the sinks.
 
     Args:
         segmented: batches from the network.
         pipeline: its `finish` and `end_source` are called here.
-        sinks: each receives every result, in this order.
+        write: hands a result to all sinks.
         drops_of: returns the drops so far, by source id.
-        on_result: called with every result, after the sinks.
+        on_result: called with every result, after `write`.
     """
     while (batch := segmented.take()) is not None:
         for frame, instances in zip(batch.frames, batch.instances, strict=True):
             result = pipeline.finish(frame, instances, drops=drops_of(frame.source_id))
             with pipeline.timer.stage("sinks"):
-                for sink in sinks:
-                    sink.write(result)
+                write(result)
             on_result(result)
         for source_id in batch.ended:
             pipeline.end_source(source_id)

@@ -9,6 +9,7 @@ from streamseg.config import Config, load_config
 from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError, WeightsError
 from streamseg.pipeline.mode import StreamsegMode
 from streamseg.publish import ControlClient, Subscriber
+from streamseg.runtime import SinkPolicy
 from streamseg.runtime.session import open_runtime
 from tests.support.stages import ListSink, small_scene, small_settings
 
@@ -155,7 +156,7 @@ def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_prompts_are_saved_at_the_end_of_a_failed_run(tmp_path: Path):
     path = tmp_path / "prompts.json"
     config = make_config(f"output.prompts={path}", num_frames=None)
-    failing = ListSink(fail_at=2, error=DataError("the disk is full"))
+    failing = ListSink(fail_at=2, error=DataError("the disk is full"), policy=SinkPolicy("direct", has_thread=False))
     with (
         pytest.raises(DataError, match="the disk is full"),
         open_runtime(config, StreamsegMode(), [failing]) as session,

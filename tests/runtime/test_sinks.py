@@ -4,25 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamseg.config import TrackingConfig
 from streamseg.errors import DataError
-from streamseg.pipeline import FrameResult, Pipeline
-from streamseg.pipeline.compose import SelectionMatcher
+from streamseg.pipeline import Pipeline
 from streamseg.publish import Publisher, Subscriber
 from streamseg.rle import coco_to_crop
 from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.workers import CountsDrops
 from tests.support.frames import make_frame
-from tests.support.stages import SquareSegmenter, make_instances
-
-
-def make_result(index: int = 0, *, source_id: str = "cam", mask_scale: float = 1.0) -> FrameResult:
-    pipeline = Pipeline(
-        SquareSegmenter(), tracking=TrackingConfig(confirm_frames=1), matcher=SelectionMatcher(mask_scale)
-    )
-    frame = make_frame(index, source_id=source_id)
-    return pipeline.finish(frame, pipeline.segment([frame])[0], drops={"capture": {"corrupt": 1}})
-
+from tests.support.stages import make_instances, make_result
 
 # ---- the message file
 

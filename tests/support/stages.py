@@ -21,6 +21,8 @@ from streamseg.fastsam.reference_masks import as_reference
 from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.modeling.network import build_network
 from streamseg.pipeline import FrameResult, Pipeline
+from streamseg.pipeline.compose import SelectionMatcher
+from streamseg.runtime.sink_slot import DEFAULT_POLICY, SinkPolicy
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import PointPrompt
@@ -52,6 +54,13 @@ def make_instances(
     chosen = scores if scores is not None else [0.9 - 0.01 * row for row in range(len(given))]
     empty = Instances.empty(image_size)
     return Instances(given, torch.tensor(chosen, dtype=torch.float32), logits, empty.grid_to_image, image_size)
+
+
+def make_result(index: int = 0, *, source_id: str = "cam", mask_scale: float = 1.0) -> FrameResult:
+    """The result of one frame with one square, which is confirmed at once."""
+    pipeline = Pipeline(SquareSegmenter(), tracking=AT_ONCE, matcher=SelectionMatcher(mask_scale))
+    frame = make_frame(index, source_id=source_id)
+    return pipeline.finish(frame, pipeline.segment([frame])[0], drops={"capture": {"corrupt": 1}})
 
 
 class ScriptedSource:
@@ -159,7 +168,9 @@ class ListSink:
         fail_at: int | None = None,
         error: BaseException | None = None,
         close_error: BaseException | None = None,
+        policy: SinkPolicy = DEFAULT_POLICY,
     ) -> None:
+        self.policy = policy
         self.results: list[FrameResult] = []
         self.num_closed = 0
         self.written = threading.Condition()
