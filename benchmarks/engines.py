@@ -20,7 +20,8 @@ from streamseg.engines.export import export_graph
 from streamseg.engines.onnx_engine import OnnxEngine
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError
-from streamseg.modeling.network import Network, build_network
+from streamseg.modeling.network import Network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.weights import load_weights
 
 INPUTS = ((384, 640), (192, 320))
@@ -52,7 +53,7 @@ def main() -> None:
     arguments.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1 (default %(default)s)")
     arguments.add_argument("--num-runs", type=int, default=40)
     args = arguments.parse_args()
-    network = load_weights(args.weights).network() if args.weights else build_network(args.size, seed=0).eval()
+    network = load_weights(args.weights).network() if args.weights else build_yolov8(args.size, seed=0).eval()
     results = []
     for num_threads in args.threads:
         torch.set_num_threads(num_threads)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Timing, parser, report
-from streamseg.modeling.network import Size, build_network
+from streamseg.modeling.yolov8 import Size, build_yolov8
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter
 from streamseg.structures.frame import Frame
@@ -67,7 +67,7 @@ def _measure(case: Case, device: str, num_warmups: int, num_runs: int, num_objec
     on_cuda = device.startswith("cuda")
     with tempfile.TemporaryDirectory() as folder:
         path = save_weights(
-            build_network(case.size, reg_max=case.reg_max, seed=0).state_dict(), Path(folder) / "w.safetensors"
+            build_yolov8(case.size, reg_max=case.reg_max, seed=0).state_dict(), Path(folder) / "w.safetensors"
         )
         segmenter = Segmenter(
             path, engine="torch", device=device, half=on_cuda, imgsz=case.imgsz, conf=0.0, iou=0.9, max_det=num_objects

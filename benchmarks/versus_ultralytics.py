@@ -34,7 +34,8 @@ from benchmarks.peers.client import ROOT, Child, set_up
 from benchmarks.peers.server import Frame
 from streamseg.engines.export import export_graph
 from streamseg.engines.torch_engine import TorchEngine
-from streamseg.modeling.network import Network, build_network
+from streamseg.modeling.network import Network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.segmentation import Segmenter
 from streamseg.structures.instances import Instances
 from streamseg.weights import load_weights
@@ -153,7 +154,7 @@ def agreement(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, f
 
 def seeded_network(size: str) -> Network:
     """Build a network of the published size whose outputs are distributed like those of a trained one."""
-    network = build_network("s" if size == "s" else "x", reg_max=BINS[size]).eval()
+    network = build_yolov8("s" if size == "s" else "x", reg_max=BINS[size]).eval()
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     weights = seeded_weights.seeded_weights(shapes, size)
     for name in weights:

@@ -141,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
 def _finish(
     args: argparse.Namespace, trainer: Trainer, recipe: Recipe, start: Weights | None, *, complete: bool
 ) -> None:
+    from streamseg.modeling.yolov8 import YoloV8Config
     from streamseg.weights import save_weights
 
     if not can_draw():
@@ -150,7 +151,8 @@ def _finish(
         return
     path = args.out / WEIGHTS
     metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": trainer.settings.size}
-    if not trainer.average.config.sppf_activation:
+    config = trainer.average.config
+    if isinstance(config, YoloV8Config) and not config.sppf_activation:
         metadata["sppf_activation"] = "false"
     if start is not None:
         metadata["started_from_sha256"] = start.sha256

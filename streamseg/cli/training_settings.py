@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from streamseg.errors import ConfigError
 
@@ -60,11 +60,12 @@ def training_settings(values: Mapping[str, Any], changes: Sequence[str], start: 
 
 
 def _size_of_start(start: Weights, requested: Any) -> str:
-    from streamseg.weights.metadata import size_name
+    from streamseg.modeling.sizes import NetworkSize, size_name
 
     size = size_name(start.network().config)
     if size == "custom":
-        raise ConfigError(f"{start.path} has none of the network sizes n, s, m, l and x; start from other weights")
+        sizes = ", ".join(get_args(NetworkSize))
+        raise ConfigError(f"{start.path} has none of the network sizes {sizes}; start from other weights")
     if requested not in (None, size):
         raise ConfigError(
             f"the settings require a network of size {requested}, but {start.path} has size {size}; omit size, or start"

@@ -1,6 +1,9 @@
 """The networks: layers, decoding of their outputs, non-maximum suppression and serialization.
 
-network      YOLOv8-seg: backbone, neck, segmentation head
+network      contract of all networks, shared layers
+yolov8       YOLOv8-seg, the network of the official files
+nanodet      NanoDet-seg, the network of the default weights
+sizes        networks by the names of their sizes
 decoding     raw predictions to boxes, scores and mask coefficients
 nms          non-maximum suppression inside exported graphs
 preprocess   images to the network's input (letterbox)

@@ -1,44 +1,36 @@
-"""The whole network in one file: YOLOv8-seg in plain torch, with the tensor names of the official files.
+"""The contract of all segmentation networks, and the layers that they share.
 
-Written from the published layout (FastSAM, arXiv 2306.12156, section 3; the YOLOv8-seg graph of 23
-modules) and from YOLACT (arXiv 1904.02689) for the prototypes. The comment at the end of a line gives the
-shape of its result for an input of (B, 3, H, W).
+A network predicts boxes, scores and mask coefficients at the cells of three grids, and prototype masks (YOLACT, arXiv
+1904.02689). Its architecture is a class of its own: `yolov8` for the official files, `nanodet` for the default weights.
 """
 
 from __future__ import annotations
 
 import copy
-import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from streamseg.errors import WeightsError
-
 __all__ = [
+    "LEAKY_SLOPE",
+    "PROTOTYPE_STRIDE",
     "STRIDES",
+    "Architecture",
+    "DistributionBins",
     "Network",
     "NetworkConfig",
     "Predictions",
-    "Size",
-    "build_network",
     "fuse",
 ]
 
-Size = Literal["n", "s", "m", "l", "x"]
+Architecture = Literal["yolov8", "nanodet"]
 
-SIZES: dict[Size, tuple[float, float, int]] = {
-    "n": (1 / 3, 0.25, 1024),
-    "s": (1 / 3, 0.50, 1024),
-    "m": (2 / 3, 0.75, 768),
-    "l": (1.0, 1.00, 512),
-    "x": (1.0, 1.25, 512),
-}
-"""Depth multiple, width multiple, maximum number of channels (before the width multiple)."""
+Activation = Literal["silu", "leaky_relu"]
 
 STRIDES = (8, 16, 32)
 """Input pixels per cell on P3, P4, P5."""
@@ -46,19 +38,21 @@ STRIDES = (8, 16, 32)
 PROTOTYPE_STRIDE = 4
 """Input pixels per cell of the prototypes."""
 
+LEAKY_SLOPE = 0.1
+"""Slope of LeakyReLU for negative values, as in NanoDet."""
+
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.03
-"""The official networks set both after construction; a state dict contains neither."""
+"""The official YOLOv8 networks set both after construction; a state dict contains neither."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """All parameters that determine the tensors' shapes, and the only one that no shape determines."""
+    """The parameters that every architecture has."""
 
     channels: tuple[int, int, int, int, int]
     """Width after the stem and after each of the four backbone stages (strides 2, 4, 8, 16, 32)."""
-    repeats: tuple[int, int]
-    """Bottlenecks in the outer stages (1 and 4, and all of the neck) and in the inner stages (2 and 3)."""
+
     prototype_channels: int
     """Width inside the prototype branch."""
     num_classes: int = 1
@@ -66,27 +60,6 @@ class NetworkConfig:
     """Bins per box side; a side reaches (reg_max - 1) * stride from its anchor. FastSAM-x has 26."""
     num_masks: int = 32
     """Number of prototypes, and of coefficients per object."""
-    sppf_activation: bool = True
-    """Whether SPPF's first convolution ends in SiLU, as in FastSAM; some later networks omit it."""
-
-    @classmethod
-    def of_size(cls, size: Size, *, num_classes: int = 1, reg_max: int = 16, num_masks: int = 32) -> NetworkConfig:
-        """Return the configuration of one of the five published sizes."""
-        if size not in get_args(Size):
-            raise WeightsError(f"unknown network size {size!r}; allowed are {', '.join(get_args(Size))}")
-        depth, width, max_channels = SIZES[size]
-
-        def scaled(channels: int) -> int:
-            return math.ceil(min(channels, max_channels) * width / 8) * 8
-
-        return cls(
-            channels=(scaled(64), scaled(128), scaled(256), scaled(512), scaled(1024)),
-            repeats=(max(round(3 * depth), 1), max(round(6 * depth), 1)),
-            prototype_channels=math.ceil(256 * width / 8) * 8,
-            num_classes=num_classes,
-            reg_max=reg_max,
-            num_masks=num_masks,
-        )
 
 
 class Predictions(NamedTuple):
@@ -100,13 +73,39 @@ class Predictions(NamedTuple):
     """(B, num_masks, A), unbounded."""
     prototypes: Tensor
     """(B, num_masks, H / 4, W / 4)."""
+    embeddings: Tensor | None = None
+    """(B, E, H / 8, W / 8), unit vectors over E; None if the network predicts none."""
+
+
+class Network(nn.Module, ABC):
+    """A segmentation network of any architecture."""
+
+    config: NetworkConfig
+    architecture: Architecture
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Predictions:
+        """Run the network on images (B, 3, H, W), RGB 0..1, with H and W multiples of 32."""
+
+    def pretrained_modules(self) -> tuple[nn.Module, ...]:
+        """Return the modules that a pretrained start provides; training can treat them with more care.
+
+        Empty if the architecture has no such start.
+        """
+        return ()
 
 
 class Conv(nn.Module):
-    """Convolution, batch norm, SiLU."""
+    """Convolution without bias, batch norm, activation."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, activation: bool = True
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        activation: Activation | None = "silu",
     ) -> None:
         super().__init__()
         self.activation = activation
@@ -114,72 +113,27 @@ class Conv(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPS, momentum=BATCH_NORM_MOMENTUM)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.bn(self.conv(x))
-        return functional.silu(out, inplace=True) if self.activation else out
+        return _activate(self.bn(self.conv(x)), self.activation)
 
 
-class Bottleneck(nn.Module):
-    """Two 3x3 convolutions, with a residual connection in the backbone only."""
+class FusedConv(nn.Module):
+    """Convolution with bias, activation: a `Conv` whose batch norm is folded into the convolution."""
 
-    def __init__(self, channels: int, *, residual: bool) -> None:
+    def __init__(self, conv: nn.Conv2d, *, activation: Activation | None) -> None:
         super().__init__()
-        self.cv1 = Conv(channels, channels, 3)
-        self.cv2 = Conv(channels, channels, 3)
-        self.residual = residual
+        self.conv = conv
+        self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.cv2(self.cv1(x))
-        return x + y if self.residual else y
+        return _activate(self.conv(x), self.activation)
 
 
-class C2f(nn.Module):
-    """Split the channels, pass one half through n bottlenecks and concatenate all intermediate results."""
-
-    def __init__(self, in_channels: int, out_channels: int, repeats: int, *, residual: bool = False) -> None:
-        super().__init__()
-        half = out_channels // 2
-        self.cv1 = Conv(in_channels, 2 * half)
-        self.cv2 = Conv((2 + repeats) * half, out_channels)
-        self.m = nn.ModuleList(Bottleneck(half, residual=residual) for _ in range(repeats))
-
-    def forward(self, x: Tensor) -> Tensor:
-        parts = list(self.cv1(x).chunk(2, dim=1))
-        for block in self.m:
-            parts.append(block(parts[-1]))
-        out: Tensor = self.cv2(torch.cat(parts, dim=1))
-        return out
-
-
-class SPPF(nn.Module):
-    """Three consecutive 5x5 max-pools: receptive fields of 5, 9 and 13 cells. FastSAM's cv1 has an activation."""
-
-    def __init__(self, channels: int, *, activation: bool = True) -> None:
-        super().__init__()
-        self.cv1 = Conv(channels, channels // 2, activation=activation)
-        self.cv2 = Conv(2 * channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = [self.cv1(x)]
-        for _ in range(3):
-            pooled.append(functional.max_pool2d(pooled[-1], 5, 1, 2))
-        out: Tensor = self.cv2(torch.cat(pooled, dim=1))
-        return out
-
-
-class Prototypes(nn.Module):
-    """Prototype masks at a quarter of the input size; each object's mask is a linear combination of them."""
-
-    def __init__(self, in_channels: int, channels: int, num_masks: int) -> None:
-        super().__init__()
-        self.cv1 = Conv(in_channels, channels, 3)
-        self.upsample = nn.ConvTranspose2d(channels, channels, 2, 2, bias=True)
-        self.cv2 = Conv(channels, channels, 3)
-        # Also ends in SiLU: prototypes are >= -0.28.
-        self.cv3 = Conv(channels, num_masks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.cv3(self.cv2(self.upsample(self.cv1(x))))
-        return out
+def _activate(x: Tensor, activation: Activation | None) -> Tensor:
+    if activation == "silu":
+        return functional.silu(x, inplace=True)
+    if activation == "leaky_relu":
+        return functional.leaky_relu(x, LEAKY_SLOPE, inplace=True)
+    return x
 
 
 class DistributionBins(nn.Module):
@@ -192,125 +146,6 @@ class DistributionBins(nn.Module):
         bins = torch.arange(reg_max, dtype=torch.float32, device="cpu").view(1, reg_max, 1, 1)
         with torch.no_grad():
             self.conv.weight.copy_(bins)
-
-
-def _branch(in_channels: int, channels: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        Conv(in_channels, channels, 3), Conv(channels, channels, 3), nn.Conv2d(channels, out_channels, 1)
-    )
-
-
-class Segment(nn.Module):
-    """Segmentation head: boxes (cv2), scores (cv3) and mask coefficients (cv4) per level, and the prototypes."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        levels = config.channels[2:]
-        box = max(16, levels[0] // 4, 4 * config.reg_max)
-        score = max(levels[0], config.num_classes)
-        mask = max(levels[0] // 4, config.num_masks)
-        self.cv2 = nn.ModuleList(_branch(channels, box, 4 * config.reg_max) for channels in levels)
-        self.cv3 = nn.ModuleList(_branch(channels, score, config.num_classes) for channels in levels)
-        self.cv4 = nn.ModuleList(_branch(channels, mask, config.num_masks) for channels in levels)
-        self.dfl = DistributionBins(config.reg_max)
-        self.proto = Prototypes(levels[0], config.prototype_channels, config.num_masks)
-
-    def forward(self, features: list[Tensor]) -> Predictions:
-        def anchors(branches: nn.ModuleList) -> Tensor:
-            maps = [branch(feature) for branch, feature in zip(branches, features, strict=True)]
-            return torch.cat([m.flatten(2) for m in maps], dim=2)  # (B, C, A)
-
-        return Predictions(anchors(self.cv2), anchors(self.cv3), anchors(self.cv4), self.proto(features[0]))
-
-
-class Network(nn.Module):
-    """Backbone (0-9), top-down and bottom-up neck (10-21), head (22)."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
-        c1, c2, c3, c4, c5 = config.channels
-        outer, inner = config.repeats
-        self.model = nn.ModuleList(
-            [
-                Conv(3, c1, 3, 2),
-                Conv(c1, c2, 3, 2),
-                C2f(c2, c2, outer, residual=True),
-                Conv(c2, c3, 3, 2),
-                C2f(c3, c3, inner, residual=True),
-                Conv(c3, c4, 3, 2),
-                C2f(c4, c4, inner, residual=True),
-                Conv(c4, c5, 3, 2),
-                C2f(c5, c5, outer, residual=True),
-                SPPF(c5, activation=config.sppf_activation),
-                nn.Upsample(scale_factor=2.0),
-                nn.Identity(),  # 11: concatenation with 6; the numbers are part of the tensors' names
-                C2f(c5 + c4, c4, outer),
-                nn.Upsample(scale_factor=2.0),
-                nn.Identity(),  # 14: concatenation with 4
-                C2f(c4 + c3, c3, outer),
-                Conv(c3, c3, 3, 2),
-                nn.Identity(),  # 17: concatenation with 12
-                C2f(c3 + c4, c4, outer),
-                Conv(c4, c4, 3, 2),
-                nn.Identity(),  # 20: concatenation with 9
-                C2f(c4 + c5, c5, outer),
-                Segment(config),
-            ]
-        )
-
-    def forward(self, images: Tensor) -> Predictions:
-        """Run the network on images (B, 3, H, W), RGB 0..1, with H and W multiples of 32."""
-        m = self.model
-        x = m[2](m[1](m[0](images)))  # (B, c2, H/4, W/4)
-        p3 = m[4](m[3](x))  # (B, c3, H/8, W/8)
-        p4 = m[6](m[5](p3))  # (B, c4, H/16, W/16)
-        p5 = m[9](m[8](m[7](p4)))  # (B, c5, H/32, W/32)
-        down4 = m[12](torch.cat([m[10](p5), p4], dim=1))  # (B, c4, H/16, W/16)
-        out3 = m[15](torch.cat([m[13](down4), p3], dim=1))  # (B, c3, H/8, W/8)
-        out4 = m[18](torch.cat([m[16](out3), down4], dim=1))  # (B, c4, H/16, W/16)
-        out5 = m[21](torch.cat([m[19](out4), p5], dim=1))  # (B, c5, H/32, W/32)
-        predictions: Predictions = m[22]([out3, out4, out5])
-        return predictions
-
-
-def build_network(
-    size: Size, *, reg_max: int = 16, num_classes: int = 1, num_masks: int = 32, seed: int | None = None
-) -> Network:
-    """Build a network with random weights, reproducible with `seed`."""
-    config = NetworkConfig.of_size(size, num_classes=num_classes, reg_max=reg_max, num_masks=num_masks)
-    if seed is None:
-        network = Network(config)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = Network(config)
-    _set_prior(network)
-    return network
-
-
-def _set_prior(network: Network) -> None:
-    """Initialise the biases for small boxes and a few objects per image, as the official networks do."""
-    head = network.model[22]
-    assert isinstance(head, Segment)
-    with torch.no_grad():
-        for box, score, stride in zip(head.cv2, head.cv3, STRIDES, strict=True):
-            box[-1].bias.fill_(1.0)  # type: ignore[index]
-            # 5 objects per class in an image of 640 x 640.
-            score[-1].bias.fill_(math.log(5 / network.config.num_classes / (640 / stride) ** 2))  # type: ignore[index]
-
-
-class FusedConv(nn.Module):
-    """A `Conv` whose batch norm is folded into the convolution."""
-
-    def __init__(self, conv: nn.Conv2d, *, activation: bool) -> None:
-        super().__init__()
-        self.conv = conv
-        self.activation = activation
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return functional.silu(out, inplace=True) if self.activation else out
 
 
 def fuse(network: Network) -> Network:

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from streamseg.errors import WeightsError
+from streamseg.modeling.nanodet import NanoDetConfig, NanoDetNetwork
 from streamseg.modeling.network import Network, NetworkConfig
+from streamseg.modeling.yolov8 import YoloV8Config, YoloV8Network
 
 __all__ = [
     "SPPF_ACTIVATION",
@@ -24,28 +26,27 @@ __all__ = [
 MAX_CHANNELS = 65_536
 """Upper limit of an axis. Shapes come from files, and a network is built from them."""
 
+NANODET_STEM = "backbone.stem.conv.weight"
+"""Name of a tensor that every NanoDet-seg network has, and no YOLOv8-seg network."""
+
 SPPF_ACTIVATION = "sppf_activation"
-"""Metadata key (`true` or `false`) for `NetworkConfig.sppf_activation`; true if absent."""
+"""Metadata key (`true` or `false`) for `YoloV8Config.sppf_activation`; true if absent."""
 
 
 def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
-    """Infer widths, depths, classes and bins from the tensors' shapes, without assumptions.
+    """Infer the architecture, widths, depths, classes and bins from the tensors' names and shapes, without assumptions.
 
-    `sppf_activation`, which no tensor determines, is set as in FastSAM.
+    `sppf_activation` of YOLOv8-seg, which no tensor determines, is set as in FastSAM.
 
     Raises:
         WeightsError: a tensor that determines them is missing, or has the wrong number of axes or an absurd size.
     """
+    return _nanodet_config(state_dict) if NANODET_STEM in state_dict else _yolov8_config(state_dict)
 
+
+def _yolov8_config(state_dict: Mapping[str, Tensor]) -> YoloV8Config:
     def size(name: str, axis: int) -> int:
-        if name not in state_dict:
-            raise WeightsError(f"these are not the weights of a YOLOv8-seg network: tensor {name!r} is missing")
-        if state_dict[name].ndim != 4:
-            raise WeightsError(f"tensor {name!r} must have 4 axes, got shape {tuple(state_dict[name].shape)}")
-        count = int(state_dict[name].shape[axis])
-        if not 1 <= count <= MAX_CHANNELS:
-            raise WeightsError(f"tensor {name!r} has {count} in axis {axis}; 1..{MAX_CHANNELS} are allowed")
-        return count
+        return _size(state_dict, name, axis, "a YOLOv8-seg network")
 
     def repeats(stage: int) -> int:
         count = 0
@@ -54,7 +55,7 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
         return count
 
     stages = [size(f"model.{index}.conv.weight", 0) for index in (0, 1, 3, 5, 7)]
-    return NetworkConfig(
+    return YoloV8Config(
         channels=(stages[0], stages[1], stages[2], stages[3], stages[4]),
         repeats=(repeats(2), repeats(4)),
         prototype_channels=size("model.22.proto.cv1.conv.weight", 0),
@@ -62,6 +63,31 @@ def config_from_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
         reg_max=size("model.22.dfl.conv.weight", 1),
         num_masks=size("model.22.proto.cv3.conv.weight", 0),
     )
+
+
+def _nanodet_config(state_dict: Mapping[str, Tensor]) -> NanoDetConfig:
+    def size(name: str, axis: int) -> int:
+        return _size(state_dict, name, axis, "a NanoDet-seg network")
+
+    return NanoDetConfig(
+        prototype_channels=size("proto.deep.conv.weight", 0),
+        mask_channels=size("mask.0.0.conv.weight", 0),
+        embedding_channels=size("embedding.out.weight", 0) if "embedding.out.weight" in state_dict else 0,
+        num_classes=size("score.0.weight", 0),
+        reg_max=size("dfl.conv.weight", 1),
+        num_masks=size("proto.out.conv.weight", 0),
+    )
+
+
+def _size(state_dict: Mapping[str, Tensor], name: str, axis: int, network: str) -> int:
+    if name not in state_dict:
+        raise WeightsError(f"these are not the weights of {network}: tensor {name!r} is missing")
+    if state_dict[name].ndim != 4:
+        raise WeightsError(f"tensor {name!r} must have 4 axes, got shape {tuple(state_dict[name].shape)}")
+    count = int(state_dict[name].shape[axis])
+    if not 1 <= count <= MAX_CHANNELS:
+        raise WeightsError(f"tensor {name!r} has {count} in axis {axis}; 1..{MAX_CHANNELS} are allowed")
+    return count
 
 
 def check_state_dict(state_dict: Mapping[str, Tensor]) -> NetworkConfig:
@@ -99,12 +125,15 @@ def network_from_state_dict(state_dict: Mapping[str, Tensor], *, sppf_activation
 
     Args:
         state_dict: tensors by their official names.
-        sppf_activation: see `NetworkConfig`; no tensor determines it.
+        sppf_activation: see `YoloV8Config`; no tensor determines it.
 
     Raises:
         WeightsError: a tensor is missing, unexpected or has the wrong shape; the first few are named.
     """
-    network = meta_network(replace(check_state_dict(state_dict), sppf_activation=sppf_activation))
+    config = check_state_dict(state_dict)
+    if isinstance(config, YoloV8Config):
+        config = replace(config, sppf_activation=sppf_activation)
+    network = meta_network(config)
     loaded = {}
     for name, tensor in network.state_dict().items():
         given = state_dict[name] if name in state_dict else torch.zeros(tensor.shape)
@@ -119,7 +148,10 @@ def meta_network(config: NetworkConfig) -> Network:
     Configurations come from files; however large the network is, this takes neither memory nor time.
     """
     with torch.device("meta"), _WithoutRandomWeights():
-        return Network(config)
+        if isinstance(config, YoloV8Config):
+            return YoloV8Network(config)
+        assert isinstance(config, NanoDetConfig)
+        return NanoDetNetwork(config)
 
 
 class _WithoutRandomWeights(TorchFunctionMode):

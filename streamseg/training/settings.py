@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from streamseg.errors import ConfigError
-from streamseg.modeling.network import Size
+from streamseg.modeling.sizes import NetworkSize
 from streamseg.training.compose import ComposeSettings
 
 __all__ = ["TrainingSettings"]
@@ -21,7 +21,7 @@ class TrainingSettings:
         ConfigError: a value is out of range.
     """
 
-    size: Size = "n"
+    size: NetworkSize = "n"
     num_steps: int = 6000
     batch_size: int = 16
     sizes: tuple[int, ...] = (224, 256, 288)
@@ -43,7 +43,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         for name, is_right, allowed in (
-            ("size", self.size in get_args(Size), f"one of {', '.join(get_args(Size))}"),
+            ("size", self.size in get_args(NetworkSize), f"one of {', '.join(get_args(NetworkSize))}"),
             ("num_steps", self.num_steps >= 1, "at least 1"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("batch_size", self.batch_size > 1 or 32 not in self.sizes, "at least 2 for images of 32 pixels"),

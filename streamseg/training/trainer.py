@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from streamseg.errors import ConfigError, DataError
-from streamseg.modeling.network import Network, build_network
+from streamseg.modeling.network import Network
+from streamseg.modeling.sizes import build_network
 from streamseg.training.batches import SampleSource, batches
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
 from streamseg.training.learner import Learner, learning_rate

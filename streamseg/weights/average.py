@@ -20,7 +20,16 @@ from streamseg.weights.metadata import WeightsMetadata, read_weights_metadata
 
 __all__ = ["average_weights", "mean_state_dict", "normalised_shares", "refiner_source"]
 
-ARCHITECTURE: Final = ("size", "channels", "repeats", "num_classes", "reg_max", "num_masks", "sppf_activation")
+ARCHITECTURE: Final = (
+    "architecture",
+    "size",
+    "channels",
+    "repeats",
+    "num_classes",
+    "reg_max",
+    "num_masks",
+    "sppf_activation",
+)
 """Metadata fields that must be equal in all networks; the shapes of tensors determine the others."""
 
 REFINER_KEYS: Final = ("refined_weights_sha256", "refined_with")

@@ -22,7 +22,7 @@ from torch import Tensor
 from streamseg.errors import WeightsError
 from streamseg.modeling.network import Network
 from streamseg.modeling.refiner import REFINER_PREFIX, Refiner, refiner_from_state_dict
-from streamseg.modeling.state_dict import SPPF_ACTIVATION, network_from_state_dict
+from streamseg.modeling.state_dict import SPPF_ACTIVATION, config_from_state_dict, network_from_state_dict
 from streamseg.weights.catalogue import CATALOGUE, OfficialWeights
 from streamseg.weights.checkpoint import read_checkpoint
 from streamseg.weights.download import Progress
@@ -68,9 +68,9 @@ class Weights:
         Raises:
             WeightsError: one of its tensors is missing, unexpected or has the wrong shape.
         """
-        prototypes = self.state_dict.get("model.22.proto.cv3.conv.weight")
         try:
-            return refiner_from_state_dict(self.state_dict, num_masks=0 if prototypes is None else len(prototypes))
+            num_masks = config_from_state_dict(self.state_dict).num_masks
+            return refiner_from_state_dict(self.state_dict, num_masks=num_masks)
         except WeightsError as error:
             raise WeightsError(f"{self.path}: {error}") from error
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from streamseg.errors import WeightsError
-from streamseg.modeling.network import NetworkConfig, Size
+from streamseg.modeling.sizes import size_name
+from streamseg.modeling.yolov8 import YoloV8Config
 from streamseg.weights.catalogue import CATALOGUE, OfficialWeights, find_by_sha256
 from streamseg.weights.files import Weights
 
@@ -28,17 +28,19 @@ class WeightsMetadata:
     """The official file that it is, or was converted from; empty if unknown."""
     licence: str
     """Statements about its licence; empty if unknown."""
+    architecture: str
+    """`yolov8` or `nanodet`."""
     size: str
-    """n, s, m, l or x; `custom` for other widths or depths."""
+    """n, s, m, l, x or nanodet; `custom` for other widths or depths."""
     channels: tuple[int, ...]
     """Width after the stem and after each of the four backbone stages."""
     repeats: tuple[int, ...]
-    """Number of bottlenecks in the outer and the inner stages."""
+    """YOLOv8: number of bottlenecks in the outer and the inner stages; empty for other architectures."""
     reg_max: int
     num_classes: int
     num_masks: int
-    sppf_activation: bool
-    """Whether SPPF's first convolution ends in SiLU, as in FastSAM."""
+    sppf_activation: bool | None
+    """YOLOv8: whether SPPF's first convolution ends in SiLU, as in FastSAM; None for other architectures."""
     num_tensors: int
     num_parameters: int
     precision: str
@@ -67,7 +69,7 @@ def read_weights_metadata(weights: Weights, *, catalogue: Sequence[OfficialWeigh
     """Collect the metadata of loaded weights.
 
     Raises:
-        WeightsError: these are not the weights of a YOLOv8-seg network.
+        WeightsError: these are not the weights of a segmentation network.
     """
     network = weights.network()
     config = network.config
@@ -80,13 +82,14 @@ def read_weights_metadata(weights: Weights, *, catalogue: Sequence[OfficialWeigh
         sha256=weights.sha256,
         official=official,
         licence=licence or weights.metadata.get("license", weights.metadata.get("licence", "")),
+        architecture=network.architecture,
         size=size_name(config),
         channels=config.channels,
-        repeats=config.repeats,
+        repeats=config.repeats if isinstance(config, YoloV8Config) else (),
         reg_max=config.reg_max,
         num_classes=config.num_classes,
         num_masks=config.num_masks,
-        sppf_activation=config.sppf_activation,
+        sppf_activation=config.sppf_activation if isinstance(config, YoloV8Config) else None,
         num_tensors=len(weights.state_dict),
         num_parameters=sum(parameter.numel() for parameter in network.parameters()),
         precision=", ".join(sorted(precision.removeprefix("torch.") for precision in precisions)),
@@ -104,17 +107,6 @@ def _origin(weights: Weights, catalogue: Sequence[OfficialWeights]) -> tuple[str
         source = f"converted from {found[0].name}, as published by {found[1].publisher} (according to its metadata)"
         return source, found[0].licence_text()
     return "", ""
-
-
-def size_name(config: NetworkConfig) -> str:
-    """Return the published size with this configuration, or "custom"."""
-    for size in get_args(Size):
-        published = NetworkConfig.of_size(
-            size, num_classes=config.num_classes, reg_max=config.reg_max, num_masks=config.num_masks
-        )
-        if replace(published, sppf_activation=config.sppf_activation) == config:
-            return str(size)
-    return "custom"
 
 
 def read_graph_metadata(path: Path) -> GraphMetadata:

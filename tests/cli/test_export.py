@@ -7,8 +7,8 @@ import pytest
 from streamseg.cli import export
 from streamseg.engines import build_engine
 from streamseg.errors import ConfigError, StreamsegError, WeightsError
-from streamseg.modeling.network import build_network
 from streamseg.modeling.nms import NmsSettings
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
 
@@ -29,7 +29,7 @@ def run(*words):
 @pytest.fixture
 def weights(tmp_path):
     return save_weights(
-        build_network("n", seed=0).state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"}
+        build_yolov8("n", seed=0).state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"}
     )
 
 

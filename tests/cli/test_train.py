@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from streamseg.cli.main import main
-from streamseg.modeling.network import Network, NetworkConfig, build_network
+from streamseg.modeling.yolov8 import YoloV8Config, YoloV8Network, build_yolov8
 from streamseg.training.checkpoint import load_checkpoint
 from streamseg.weights import load_weights, save_weights
 from tests.support.paths import REPOSITORY
@@ -99,20 +99,20 @@ SHORT = "sources: [{path: things}]\nsettings: {num_steps: 1, batch_size: 2, size
 @pytest.mark.parametrize("size", ["n", "s"])
 def test_weights_determine_the_size(data, size):
     (data / "recipe.yaml").write_text(SHORT)
-    start = weights_of(data, build_network(size, reg_max=26, seed=0), sppf_activation="false")
+    start = weights_of(data, build_yolov8(size, reg_max=26, seed=0), sppf_activation="false")
     assert train(data, "--weights", start) == 0
     weights = load_weights(data.parent / "run" / "weights.safetensors")
     assert weights.metadata["size"] == size
     assert weights.metadata["started_from_sha256"] == load_weights(start).sha256
     config = weights.network().config
     assert (config.reg_max, config.sppf_activation) == (26, False)
-    assert config.channels == build_network(size).config.channels
+    assert config.channels == build_yolov8(size).config.channels
     assert train(data, "--weights", start, "--resume", "--set", "num_steps=2") == 0
 
 
 def test_size_that_differs_from_the_weights_is_rejected(data, capsys):
     (data / "recipe.yaml").write_text(SHORT)
-    start = weights_of(data, build_network("s", seed=0))
+    start = weights_of(data, build_yolov8("s", seed=0))
     assert train(data, "--weights", start, "--set", "size=n") == 2
     assert capsys.readouterr().err == (
         f"streamseg: the settings require a network of size n, but {start} has size s; omit size, or start from other"
@@ -125,10 +125,10 @@ def test_size_that_differs_from_the_weights_is_rejected(data, capsys):
 
 
 def test_network_of_custom_size_is_rejected(data, capsys):
-    config = replace(NetworkConfig.of_size("n"), prototype_channels=40)
-    start = weights_of(data, Network(config))
+    config = replace(YoloV8Config.of_size("n"), prototype_channels=40)
+    start = weights_of(data, YoloV8Network(config))
     assert train(data, "--weights", start) == 2
-    assert "has none of the network sizes n, s, m, l and x" in capsys.readouterr().err
+    assert "has none of the network sizes n, s, m, l, x, nanodet" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):
@@ -181,7 +181,9 @@ def test_existing_run_is_not_overwritten(data, capsys):
         pytest.param(
             ["--set", "compose.mosaic=2"], "compose.mosaic is 2.0; it must be from 0 to 1", id="no-probability"
         ),
-        pytest.param(["--set", "size=q"], "settings: size: Input should be 'n', 's', 'm', 'l' or 'x'", id="no-size"),
+        pytest.param(
+            ["--set", "size=q"], "settings: size: Input should be 'n', 's', 'm', 'l', 'x' or 'nanodet'", id="no-size"
+        ),
         pytest.param(["--device", "cuda:99"], "device 'cuda:99' is not available; available: cpu", id="no-device"),
         pytest.param(["--device", "99"], "device 'cuda:99' is not available", id="number-of-a-device"),
         pytest.param(["--device", "tpu"], "device 'tpu' is not available; available: cpu", id="unknown-device"),

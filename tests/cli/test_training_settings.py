@@ -2,7 +2,7 @@ import pytest
 
 from streamseg.cli.training_settings import training_settings
 from streamseg.errors import ConfigError
-from streamseg.modeling.network import build_network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.training.settings import TrainingSettings
 from streamseg.weights import load_weights, save_weights
 
@@ -11,7 +11,7 @@ from streamseg.weights import load_weights, save_weights
 def small(tmp_path_factory):
     """Weights of network size s."""
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    return load_weights(save_weights(build_network("s", seed=0).state_dict(), path))
+    return load_weights(save_weights(build_yolov8("s", seed=0).state_dict(), path))
 
 
 def test_unset_settings_have_their_defaults():

@@ -8,7 +8,7 @@ import pytest
 
 import streamseg
 from streamseg.engines.export import OUTPUTS, cache_folder, cached_graph, export_graph, graph_path
-from streamseg.modeling.network import build_network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.weights import Weights
 from tests.support.networks import lively_graph, lively_network
 
@@ -46,7 +46,7 @@ def test_graph_is_valid_with_dynamic_axes():
 
 
 def test_graph_metadata():
-    network = build_network("n", reg_max=20, seed=0).eval()
+    network = build_yolov8("n", reg_max=20, seed=0).eval()
     model = onnx.load_from_string(export_graph(network, metadata={"trained_by": "a_user", "stride": "wrong"}))
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert metadata == {

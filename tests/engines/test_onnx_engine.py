@@ -8,7 +8,7 @@ from streamseg.engines.export import export_graph
 from streamseg.engines.onnx_engine import OnnxEngine
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError, WeightsError
-from streamseg.modeling.network import build_network
+from streamseg.modeling.yolov8 import build_yolov8
 from tests.support.networks import blobs, lively_graph, lively_network
 
 TOLERANCE = 1e-3
@@ -28,7 +28,7 @@ def graph():
 
 @pytest.mark.slow
 def test_seeded_network_equals_torch():
-    network = build_network("n", seed=1, reg_max=20).eval()
+    network = build_yolov8("n", seed=1, reg_max=20).eval()
     images = np.stack([blobs((96, 64), seed) for seed in range(2)])
     differences = largest_differences(OnnxEngine(export_graph(network)).run(images), TorchEngine(network).run(images))
     assert max(differences.values()) < TOLERANCE, differences

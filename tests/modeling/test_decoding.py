@@ -63,7 +63,7 @@ def test_half_precision_predictions_are_decoded_in_float32():
     predictions = make_predictions(dtype=torch.float16)
     predictions.box_logits.add_(torch.linspace(-3, 3, 64, dtype=torch.float16)[None, :, None])
     found = decode(predictions)
-    expected = decode(Predictions(*(tensor.float() for tensor in predictions)))
+    expected = decode(Predictions(*(tensor.float() for tensor in predictions if tensor is not None)))
     assert found.boxes.dtype == found.scores.dtype == torch.float32
     assert found.mask_coefficients.dtype == found.prototypes.dtype == torch.float16
     assert torch.equal(found.boxes, expected.boxes)

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from streamseg.errors import WeightsError
-from streamseg.modeling.network import build_network, fuse
+from streamseg.modeling.network import fuse
+from streamseg.modeling.yolov8 import build_yolov8
 from tests.support.networks import lively_network
 
 
@@ -26,7 +27,7 @@ def num_parameters(network):
 )
 def test_counts_match_the_official_files(size, reg_max, num_tensors, parameters, fused_parameters):
     with torch.device("meta"):
-        network = build_network(size, reg_max=reg_max)
+        network = build_yolov8(size, reg_max=reg_max)
     assert len(network.state_dict()) == num_tensors
     assert num_parameters(network) == parameters
     assert num_parameters(fuse(network)) == fused_parameters
@@ -58,7 +59,7 @@ def test_counts_match_the_official_files(size, reg_max, num_tensors, parameters,
 )
 def test_tensors_of_size_s_have_the_official_names_and_shapes(name, shape):
     with torch.device("meta"):
-        assert build_network("s").state_dict()[name].shape == shape
+        assert build_yolov8("s").state_dict()[name].shape == shape
 
 
 @pytest.mark.slow
@@ -97,7 +98,7 @@ def test_seed_determines_weights_without_changing_the_global_generator():
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    first, second, other = (build_network("n", seed=seed).state_dict() for seed in (0, 0, 1))
+    first, second, other = (build_yolov8("n", seed=seed).state_dict() for seed in (0, 0, 1))
     assert torch.rand(1) == expected
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["model.0.conv.weight"], other["model.0.conv.weight"])
@@ -106,7 +107,7 @@ def test_seed_determines_weights_without_changing_the_global_generator():
 @pytest.mark.slow
 def test_fresh_network_expects_a_few_objects():
     with torch.inference_mode():
-        predictions = build_network("n", seed=0).eval()(torch.rand(1, 3, 640, 640))
+        predictions = build_yolov8("n", seed=0).eval()(torch.rand(1, 3, 640, 640))
     assert 1 < predictions.score_logits.sigmoid().sum() < 100
 
 
@@ -125,4 +126,4 @@ def test_fused_network_is_equal_up_to_rounding(network):
 
 def test_unknown_size_lists_the_allowed_ones():
     with pytest.raises(WeightsError, match=r"unknown network size 'h'; allowed are n, s, m, l, x"):
-        build_network("h")
+        build_yolov8("h")

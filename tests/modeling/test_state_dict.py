@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from streamseg.errors import WeightsError
-from streamseg.modeling.network import NetworkConfig, build_network
 from streamseg.modeling.state_dict import config_from_state_dict, meta_network, network_from_state_dict
+from streamseg.modeling.yolov8 import YoloV8Config, build_yolov8
 from tests.support.networks import lively_network
 
 SIZES = ["n", "s", "m", "l", "x"]
@@ -18,9 +18,9 @@ def network():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("reg_max", [16, 26])
 def test_configuration_is_inferred_from_shapes(size, reg_max):
-    config = NetworkConfig.of_size(size, reg_max=reg_max, num_classes=3, num_masks=8)
+    config = YoloV8Config.of_size(size, reg_max=reg_max, num_classes=3, num_masks=8)
     with torch.device("meta"):
-        network = build_network(size, reg_max=reg_max, num_classes=3, num_masks=8)
+        network = build_yolov8(size, reg_max=reg_max, num_classes=3, num_masks=8)
     assert network.config == config
     assert config_from_state_dict(network.state_dict()) == config
 
@@ -31,7 +31,7 @@ def test_loaded_network_is_equal(network):
     assert not loaded.training
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        for expected, got in zip(network(images), loaded(images), strict=True):
+        for expected, got in zip(network(images)[:4], loaded(images)[:4], strict=True):
             assert torch.equal(got, expected)
 
 

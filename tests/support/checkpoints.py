@@ -18,20 +18,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from streamseg.modeling.network import STRIDES, Network, NetworkConfig
+from streamseg.modeling.network import STRIDES, Network
+from streamseg.modeling.yolov8 import YoloV8Config, YoloV8Network
 
-TINY = NetworkConfig(channels=(8, 8, 16, 32, 64), repeats=(1, 2), prototype_channels=16)
+TINY = YoloV8Config(channels=(8, 8, 16, 32, 64), repeats=(1, 2), prototype_channels=16)
 """Configuration of a much narrower network than any published one: 0.5 M parameters, 1 MB in half precision."""
 
 LAYER_INPUTS = {10: -1, 11: [-1, 6], 13: -1, 14: [-1, 4], 17: [-1, 12], 20: [-1, 9], 22: [15, 18, 21]}
 """Inputs of the layers that have other inputs than the previous layer, and of those without tensors."""
 
 
-def tiny_network(*, seed: int = 0, config: NetworkConfig = TINY) -> Network:
+def tiny_network(*, seed: int = 0, config: YoloV8Config = TINY) -> Network:
     """Return a narrow network with random weights and batch norms, in eval mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Network(config)
+        network = YoloV8Network(config)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)
@@ -149,7 +150,7 @@ def _converted(module: nn.Module, classes: Mapping[str, type[nn.Module]]) -> nn.
     return converted
 
 
-def _complete_head(head: nn.Module, config: NetworkConfig, classes: Mapping[str, type[nn.Module]]) -> None:
+def _complete_head(head: nn.Module, config: YoloV8Config, classes: Mapping[str, type[nn.Module]]) -> None:
     head.nc, head.nl, head.reg_max, head.nm = config.num_classes, len(STRIDES), config.reg_max, config.num_masks
     head.no = config.num_classes + 4 * config.reg_max
     head.npr = config.prototype_channels

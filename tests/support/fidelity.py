@@ -18,9 +18,10 @@ import torch
 
 from streamseg.geometry import letterbox, letterbox_into, nms
 from streamseg.modeling.decoding import DecodedPredictions, anchors, decode
-from streamseg.modeling.network import Network, NetworkConfig, fuse
+from streamseg.modeling.network import Network, fuse
 from streamseg.modeling.preprocess import letterbox_images
 from streamseg.modeling.state_dict import network_from_state_dict
+from streamseg.modeling.yolov8 import YoloV8Config, YoloV8Network
 from tests.golden.reference import scripted
 from tests.golden.reference.seeded_weights import input_images, seeded_weights
 from tests.support.paths import GOLDEN
@@ -45,9 +46,9 @@ def golden(quantity: str, version: str) -> Mapping[str, npt.NDArray[Any]]:
 
 def seeded_network(run: scripted.NetworkRun) -> Network:
     """Build our network with the reference's weights, by tensor name."""
-    config = NetworkConfig.of_size(run.size, reg_max=run.reg_max)  # type: ignore[arg-type]
+    config = YoloV8Config.of_size(run.size, reg_max=run.reg_max)  # type: ignore[arg-type]
     with torch.device("meta"):
-        shapes = {name: tuple(tensor.shape) for name, tensor in Network(config).state_dict().items()}
+        shapes = {name: tuple(tensor.shape) for name, tensor in YoloV8Network(config).state_dict().items()}
     weights = {name: torch.from_numpy(values) for name, values in seeded_weights(shapes, run.size).items()}
     return network_from_state_dict(weights, sppf_activation=run.sppf == "silu")
 

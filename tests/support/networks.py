@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from streamseg.engines.export import export_graph
-from streamseg.modeling.network import Network, Size, build_network
+from streamseg.modeling.network import Network
+from streamseg.modeling.yolov8 import Size, build_yolov8
 from streamseg.structures.arrays import ImageArray
 
 SPREADS = (1.5, 3.0, 1.0)
@@ -46,7 +47,7 @@ def lively_network(size: Size = "n", *, seed: int = 0, reg_max: int = 16, share_
         reg_max: bins per box side.
         share_above_half: approximate share of anchors with scores above 0.5.
     """
-    network = build_network(size, reg_max=reg_max, seed=seed)
+    network = build_yolov8(size, reg_max=reg_max, seed=seed)
     batch = np.stack([blobs((256, 256), seed) for seed in range(4)])
     images = torch.from_numpy(batch).permute(0, 3, 1, 2) / 255
     with torch.no_grad(), torch.random.fork_rng(devices=[]):

@@ -19,7 +19,7 @@ import torch
 from streamseg.config import TrackingConfig
 from streamseg.fastsam.reference_masks import as_reference
 from streamseg.fastsam.reference_matching import ReferenceMatcher
-from streamseg.modeling.network import build_network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.pipeline.compose import SelectionMatcher
 from streamseg.runtime.sink_slot import DEFAULT_POLICY, SinkPolicy
@@ -227,7 +227,7 @@ def seeded_weights() -> Path:
     """A file of untrained weights, of the smallest size; equal in every run, removed with the process."""
     folder = Path(tempfile.mkdtemp(prefix="streamseg-test-"))
     atexit.register(shutil.rmtree, folder)
-    return save_weights(build_network("n", seed=0).state_dict(), folder / "seeded.safetensors")
+    return save_weights(build_yolov8("n", seed=0).state_dict(), folder / "seeded.safetensors")
 
 
 def small_settings() -> list[str]:

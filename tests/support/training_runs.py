@@ -6,7 +6,7 @@ import torch
 
 from streamseg.cli.main import main
 from streamseg.datasets.samples import Sample
-from streamseg.modeling.network import build_network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.training.batches import batches
 from streamseg.training.compose import ComposeSettings
 from streamseg.training.learner import Learner
@@ -75,7 +75,7 @@ def shares(ranks, **options):
 
 def losses_and_gradients(ranks):
     """Return the losses and gradients of some batches, with a network whose batch norms are fixed."""
-    learner = Learner(build_network("n", seed=3), RANKS_SETTINGS, torch.device("cpu"), ranks=ranks)
+    learner = Learner(build_yolov8("n", seed=3), RANKS_SETTINGS, torch.device("cpu"), ranks=ranks)
     learner.network.eval()
     found = []
     for batch in shares(ranks):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from streamseg.errors import DataError
-from streamseg.modeling.network import build_network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.training.batches import batches
 from streamseg.training.learner import Learner, learning_rate
 from streamseg.training.settings import TrainingSettings
@@ -17,7 +17,7 @@ NAME = "model.0.conv.weight"
 
 
 def learner(settings=SETTINGS):
-    return Learner(build_network("n", seed=0), settings, torch.device("cpu"))
+    return Learner(build_yolov8("n", seed=0), settings, torch.device("cpu"))
 
 
 def first_batch():

@@ -10,15 +10,16 @@ from torch.nn import functional
 
 from streamseg.geometry import box_iou
 from streamseg.modeling.decoding import anchors, decode
-from streamseg.modeling.network import Network, NetworkConfig, Predictions
+from streamseg.modeling.network import Predictions
+from streamseg.modeling.yolov8 import YoloV8Config, YoloV8Network
 from streamseg.training.batches import Batch
 from streamseg.training.compose import ComposeSettings, compose
 from streamseg.training.loss import MAX_MASKS, SCORE_GAIN, complete_iou, segmentation_loss
 from tests.support.images import crop_of, disc, drawn_sample, paint, rectangle
 
 REG_MAX = 16
-TINY = NetworkConfig(channels=(8, 8, 16, 16, 16), repeats=(1, 1), prototype_channels=8, num_masks=4)
-SMALL = NetworkConfig(channels=(8, 16, 24, 32, 32), repeats=(1, 1), prototype_channels=24)
+TINY = YoloV8Config(channels=(8, 8, 16, 16, 16), repeats=(1, 1), prototype_channels=8, num_masks=4)
+SMALL = YoloV8Config(channels=(8, 16, 24, 32, 32), repeats=(1, 1), prototype_channels=24)
 
 
 # ---- complete IoU
@@ -177,7 +178,7 @@ def test_targets_are_independent_of_the_background_weight():
 def network_of(config, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(config)
+        return YoloV8Network(config)
 
 
 def composed_batch(size=64, count=2, num_objects=4):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from streamseg.modeling.network import Network, build_network
+from streamseg.modeling.network import Network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.training.optimizer import Optimizer, build_optimizer
 from tests.support.checkpoints import tiny_network
 
@@ -19,7 +20,7 @@ def small_network() -> Network:
 
 
 def default_network() -> Network:
-    network = build_network("n", seed=0)
+    network = build_yolov8("n", seed=0)
     network.to(memory_format=torch.channels_last)
     return network
 
@@ -115,4 +116,4 @@ def test_state_of_another_optimizer_is_rejected() -> None:
 
 def test_muon_requires_channels_last_weights() -> None:
     with pytest.raises(ValueError, match="channels_last"):
-        build_optimizer("muon", build_network("n", seed=0), weight_decay=0.0)
+        build_optimizer("muon", build_yolov8("n", seed=0), weight_decay=0.0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from streamseg.errors import WeightsError
-from streamseg.modeling.network import build_network
+from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.weights import load_weights, save_weights
 from streamseg.weights.catalogue import LicenceStatement, OfficialWeights, RemoteFile, find_official
 from streamseg.weights.convert import convert_weights
@@ -16,7 +16,7 @@ from tests.support.networks import lively_graph
 
 @pytest.mark.slow
 def test_published_size(tmp_path):
-    network = build_network("s", reg_max=16, seed=0)
+    network = build_yolov8("s", reg_max=16, seed=0)
     path = save_weights(network.state_dict(), tmp_path / "s.safetensors", metadata={"licence": "MIT"}, half=True)
     found = read_weights_metadata(load_weights(path))
     assert (found.size, found.channels, found.repeats) == ("s", (32, 64, 128, 256, 512), (1, 2))
@@ -30,7 +30,7 @@ def test_published_size(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("size", "reg_max", "num_classes"), [("n", 16, 1), ("n", 26, 1), ("n", 16, 80), ("m", 16, 1)])
 def test_size_is_determined_from_widths_and_depths(tmp_path, size, reg_max, num_classes):
-    network = build_network(size, reg_max=reg_max, num_classes=num_classes, seed=0)
+    network = build_yolov8(size, reg_max=reg_max, num_classes=num_classes, seed=0)
     found = read_weights_metadata(
         load_weights(save_weights(network.state_dict(), tmp_path / "w.safetensors", half=True))
     )

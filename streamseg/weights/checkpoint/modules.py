@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from streamseg.modeling.network import SPPF, Bottleneck, Conv, NetworkConfig
+from streamseg.modeling.network import Conv
 from streamseg.modeling.state_dict import meta_network
+from streamseg.modeling.yolov8 import SPPF, Bottleneck, YoloV8Config
 from streamseg.weights.checkpoint.errors import UNSUPPORTED, checkpoint_error, quoted
 from streamseg.weights.checkpoint.storages import StoredTensor
 from streamseg.weights.checkpoint.stubs import Stub
@@ -62,7 +63,7 @@ def module_tree(model: Stub) -> ModuleTree:
     return ModuleTree(modules, tensors)
 
 
-def check_constants(tree: ModuleTree, config: NetworkConfig) -> bool:
+def check_constants(tree: ModuleTree, config: YoloV8Config) -> bool:
     """Check all constants and activations that affect the network's output and are not tensors.
 
     Returns:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from streamseg.errors import WeightsError
-from streamseg.modeling.network import NetworkConfig
 from streamseg.modeling.state_dict import SPPF_ACTIVATION, check_state_dict
+from streamseg.modeling.yolov8 import YoloV8Config
 from streamseg.weights.checkpoint.archive import Archive
 from streamseg.weights.checkpoint.errors import UNSUPPORTED, checkpoint_error, quoted
 from streamseg.weights.checkpoint.modules import check_constants, module_tree
@@ -100,8 +100,12 @@ def _read(archive: Archive) -> Checkpoint:
     return Checkpoint(state_dict, {"source_format": "state dict"})
 
 
-def _checked(state_dict: dict[str, Tensor]) -> NetworkConfig:
+def _checked(state_dict: dict[str, Tensor]) -> YoloV8Config:
     config = check_state_dict(state_dict)
+    if not isinstance(config, YoloV8Config):
+        raise checkpoint_error(
+            "the checkpoint contains a NanoDet-seg network", "such networks are stored as .safetensors; use that file"
+        )
     # A tensor in the file, but a constant of the network; decoding uses its own.
     if state_dict[_BINS].flatten().tolist() != list(range(config.reg_max)):
         raise checkpoint_error(
