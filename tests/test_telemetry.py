@@ -1,10 +1,20 @@
 import math
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.telemetry import DropCounter, Drops, Percentiles, StageTimer, merge_drops
+from streamseg.telemetry import (
+    BOUNDS_MS,
+    DropCounter,
+    Drops,
+    Histogram,
+    Histograms,
+    Percentiles,
+    StageTimer,
+    merge_drops,
+)
 
 
 class Clock:
@@ -114,3 +124,69 @@ def test_stage_that_raises_is_not_counted():
     with pytest.raises(ZeroDivisionError):
         fail()
     assert timer.stages == {}
+
+
+def test_durations_count_for_the_sources_of_the_frames():
+    clock = Clock()
+    timer = StageTimer(clock=clock)
+    with timer.of("cam0", "cam1"), timer.stage("network"):
+        clock.now_ns += 30_000_000
+    with timer.of("cam0"), timer.stage("track"):
+        clock.now_ns += 1_000_000
+    with timer.stage("masks"):
+        clock.now_ns += 1_000_000
+    found = timer.by_source.snapshot()
+    assert {key: histogram.sum_ms for key, histogram in found.items()} == {
+        ("network", "cam0"): 30.0,
+        ("network", "cam1"): 30.0,
+        ("track", "cam0"): 1.0,
+    }
+    assert set(timer.stages) == {"network", "track", "masks"}
+
+
+def test_sources_are_those_of_the_thread():
+    timer = StageTimer()
+    with timer.of("cam0"):
+        thread = threading.Thread(target=timer.add, args=("decode", 1.0))
+        thread.start()
+        thread.join()
+    assert timer.by_source.snapshot() == {}
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "bucket"),
+    [
+        pytest.param(0.0, 0, id="zero"),
+        pytest.param(-5.0, 0, id="clock-stepped-back"),
+        pytest.param(BOUNDS_MS[0], 0, id="on-a-bound"),
+        pytest.param(BOUNDS_MS[0] + 1e-9, 1, id="above-a-bound"),
+        pytest.param(BOUNDS_MS[-1], len(BOUNDS_MS) - 1, id="last-bound"),
+        pytest.param(1e9, len(BOUNDS_MS), id="beyond"),
+    ],
+)
+def test_buckets_of_a_histogram(milliseconds: float, bucket: int):
+    histograms = Histograms()
+    histograms.add("age", "cam0", milliseconds)
+    histogram = histograms.snapshot()["age", "cam0"]
+    assert [index for index, count in enumerate(histogram.counts) if count] == [bucket]
+    assert histogram.num_values == 1
+    assert histogram.sum_ms == max(milliseconds, 0.0)
+
+
+@given(st.lists(st.floats(-1e3, 1e6)))
+def test_histograms_count_every_value(values: list[float]):
+    histograms = Histograms()
+    for value in values:
+        histograms.add("age", "cam0", value)
+    histogram = histograms.snapshot().get(("age", "cam0"), Histogram((), 0.0))
+    assert histogram.num_values == len(values)
+    assert histogram.sum_ms == pytest.approx(sum(max(value, 0.0) for value in values))
+
+
+def test_forgotten_source_has_no_histogram():
+    histograms = Histograms()
+    for source_id in ("cam0", "cam1"):
+        histograms.add("age", source_id, 1.0)
+    histograms.forget("cam0")
+    histograms.forget("cam0")
+    assert set(histograms.snapshot()) == {("age", "cam1")}

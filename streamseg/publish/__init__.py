@@ -7,6 +7,7 @@ socket       PublishSocket: one publishing socket and its subscriptions
 keys         CURVE key files: who may connect
 authentication   encrypted sockets, and the authenticator behind them
 handshakes   why a server refused a client, and the next attempt
+jpeg         JPEG images for messages and the page
 endpoints    which endpoints may be bound or connected
 thread       a thread that owns sockets
 

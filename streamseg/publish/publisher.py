@@ -7,23 +7,23 @@ import math
 import secrets
 import threading
 import time
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
-import numpy as np
 import zmq
 
 from streamseg.errors import PublishError
-from streamseg.publish.endpoints import Context
 from streamseg.publish.authentication import Gate
-from streamseg.publish.socket import PublishSocket
+from streamseg.publish.endpoints import Context
+from streamseg.publish.jpeg import encode_jpeg
 from streamseg.publish.keys import ServerKeys
+from streamseg.publish.socket import PublishSocket
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message
-from streamseg.telemetry import DropCounter, Drops, merge_drops
+from streamseg.telemetry import DropCounter, Drops, Histograms, merge_drops
 from streamseg.wire import (
     Compression,
     MaskEncoding,
@@ -36,21 +36,19 @@ from streamseg.wire import (
 )
 from streamseg.wire.message import STATUS_TOPIC
 
-__all__ = ["Publisher", "encode_jpeg"]
+__all__ = ["Publisher"]
 
 STATUS_INTERVAL_SECONDS: Final = 1.0
 
 
-def encode_jpeg(image: ImageArray, quality: int) -> bytes:
-    """Encode an image, uint8 (H, W, 3) RGB, as JPEG of `quality` 1..100; raise PublishError if it is not one."""
-    import cv2  # imported here, because only publishing images needs it
+@dataclass(frozen=True, eq=False)
+class _Submitted:
+    """A message that waits to be sent."""
 
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise PublishError(f"an image must be uint8 (H, W, 3) and not empty, got {image.dtype} {image.shape}")
-    is_encoded, body = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
-    if not is_encoded:
-        raise PublishError(f"an image of {image.shape[1]}x{image.shape[0]} cannot be encoded as JPEG")
-    return body.tobytes()
+    message: Message
+    image: ImageArray | None
+    submitted_ns: int
+    """Monotonic time of the submission."""
 
 
 class Publisher(Resource):
@@ -86,9 +84,9 @@ class Publisher(Resource):
         mask_encoding: MaskEncoding = "rle-crop-u32",
         compression: Compression = "none",
         jpeg_quality: int = 80,
+        keys: ServerKeys | None = None,
         allow_public: bool = False,
         context: Context | None = None,
-        keys: ServerKeys | None = None,
     ) -> None:
         self.epoch = secrets.token_hex(8)
         """Identifies this run of the publisher."""
@@ -108,10 +106,13 @@ class Publisher(Resource):
             undo.pop_all()
         self._sockets = [socket for socket in (self._main, self._single) if socket is not None]
         self._changed = threading.Condition()
-        self._pending: dict[str, tuple[Message, ImageArray | None]] = {}
+        self._pending: dict[str, _Submitted] = {}
         self._seqs: dict[str, int] = {}
         self._sent: dict[str, int] = {}
         self._drops: dict[str, DropCounter] = {}
+        self.ages = Histograms()
+        """Age of the frames when their messages had been handed to ZeroMQ, named `publish`; messages without a
+        subscriber do not count."""
         self._is_closing = False
         self._has_ended = False
         self._wake_up = WakeUp()
@@ -159,7 +160,8 @@ class Publisher(Resource):
             seq = self._seqs[source_id] = self._seqs.get(source_id, -1) + 1
             if source_id in self._pending:
                 self._count_drop(source_id, "newer_frame")
-            self._pending[source_id] = (replace(message, epoch=self.epoch, seq=seq), image)
+            message = replace(message, epoch=self.epoch, seq=seq)
+            self._pending[source_id] = _Submitted(message, image, time.monotonic_ns())
         self._wake_up.set()
         return seq
 
@@ -190,6 +192,7 @@ class Publisher(Resource):
         self._wake_up.set()
         self._thread.join()
         self._wake_up.close()
+        self._gate.close()
         if self._owns_context:
             self._context.term()
         self._thread.check()
@@ -201,7 +204,6 @@ class Publisher(Resource):
         """Count a drop. The caller holds the lock."""
         self._drops.setdefault(source_id, DropCounter()).count("publish", reason)
 
-        self._gate.close()
     def _end(self) -> None:
         with self._changed:
             self._has_ended = True
@@ -224,7 +226,7 @@ class Publisher(Resource):
                 is_closing = self._is_closing
                 new_prefixes = [prefix for socket in self._sockets for prefix in socket.read_subscriptions()]
                 if (pending := self._take()) is not None:
-                    self._send(*pending)
+                    self._send(pending)
                 elif is_closing:
                     return
                 is_due = time.monotonic() >= next_status
@@ -238,7 +240,7 @@ class Publisher(Resource):
             for socket in self._sockets:
                 socket.close()
 
-    def _take(self) -> tuple[Message, ImageArray | None] | None:
+    def _take(self) -> _Submitted | None:
         """Remove and return the message that has waited longest; None if none is pending."""
         with self._changed:
             if not self._pending:
@@ -248,7 +250,8 @@ class Publisher(Resource):
             self._changed.notify_all()
             return pending
 
-    def _send(self, message: Message, image: ImageArray | None) -> None:
+    def _send(self, submitted: _Submitted) -> None:
+        message, image = submitted.message, submitted.image
         source_id = message.source_id
         topics = [topic for topic in (mask_topic(source_id), image_topic(source_id)) if self._is_wanted(topic)]
         if topics:
@@ -265,6 +268,9 @@ class Publisher(Resource):
                     with self._changed:
                         self._count_drop(source_id, "slow_subscriber")
         self._sent[source_id] = message.seq
+        if topics:
+            waited_ms = (time.monotonic_ns() - submitted.submitted_ns) / 1e6
+            self.ages.add("publish", source_id, message.age_ms + waited_ms)
 
     def _send_status(self) -> None:
         parts = encode_status(Status(self.epoch, time.time_ns(), dict(self._sent)))

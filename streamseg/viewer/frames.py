@@ -10,7 +10,7 @@ import cv2
 from streamseg.drawing import draw_message
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
-from streamseg.publish.publisher import encode_jpeg
+from streamseg.publish.jpeg import encode_jpeg
 from streamseg.segmentation import instance_masks
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message, MessageObject
