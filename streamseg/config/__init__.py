@@ -12,7 +12,7 @@ once, one line each, with the path of the key; for an unknown key, the nearest v
 `configs/demo.yaml` lists every key with its unit.
 """
 
-from streamseg.config.loading import load_config, load_valid_part
+from streamseg.config.loading import load_config, load_valid_part, parse_source_section
 from streamseg.config.sections import (
     BatchingConfig,
     Config,
@@ -57,4 +57,5 @@ __all__ = [
     "load_config",
     "load_valid_part",
     "parse_source",
+    "parse_source_section",
 ]

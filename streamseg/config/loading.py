@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamseg.config.address import redact
 from streamseg.config.included import read_config_text
@@ -19,7 +19,7 @@ from streamseg.config.sources import ADDRESS_FAULT, SourceConfig, parse_source
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
 
-__all__ = ["load_config", "load_valid_part"]
+__all__ = ["load_config", "load_valid_part", "parse_source_section"]
 
 MAX_ROUNDS = 20
 """Maximum number of times that invalid keys are removed: removing some can invalidate others."""
@@ -60,6 +60,23 @@ def load_valid_part(
             problems += [line for line in _explain(error) if line not in problems]
             values = _without(values, [fault["loc"] for fault in error.errors() if not _is_consequence(fault)])
     return None, problems
+
+
+def parse_source_section(values: Mapping[str, Any]) -> SourceConfig:
+    """Return the source that one section of a configuration describes; its id may be empty.
+
+    Args:
+        values: keys and values of the section, from an untrusted peer, for example.
+
+    Raises:
+        ConfigError: a key or value is invalid; one line for all errors, without secrets.
+    """
+    try:
+        section: SourceConfig = _SOURCE_SECTION.validate_python(values)
+        return section
+    except ValidationError as error:
+        message = "; ".join(_explain(error))
+    raise ConfigError(f"source: {message}")  # outside `except`: the cause contains the whole address
 
 
 def _is_consequence(fault: Mapping[str, Any]) -> bool:
@@ -187,6 +204,8 @@ class _Received(reprlib.Repr):
 
 
 _RECEIVED = _Received()
+
+_SOURCE_SECTION: TypeAdapter[SourceConfig] = TypeAdapter(SourceConfig)
 
 _SOURCE_MODELS: dict[str, type[BaseModel]] = {
     model.model_fields["type"].default: model for model in get_args(get_args(SourceConfig)[0])

@@ -199,6 +199,9 @@ class Config(Section):
     """The configuration of a run."""
 
     sources: tuple[SourceConfig, ...] = Field(default=(SceneSource(),), min_length=1, max_length=256)
+    exit_on_failure: bool = False
+    """Let a camera or stream that cannot be opened fail, and the run with it if no source is left; False: retry it
+    until the run is stopped."""
     batching: BatchingConfig = BatchingConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -151,6 +151,10 @@ class Pipeline:
             loaded[source_id].load_state_dict(entries)
         self._streams.update(loaded)
 
+    def name_frame(self, source_id: str, frame_id: str) -> None:
+        """Set the name of the coordinate frame of a source. Thread-safe."""
+        self._frame_ids[source_id] = frame_id
+
     def end_source(self, source_id: str) -> None:
         """End a source: its prompts become `lost`; if it returns, its identities start afresh. Unknown ids are fine."""
         stream = self._streams.get(source_id)

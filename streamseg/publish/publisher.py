@@ -7,6 +7,7 @@ import math
 import secrets
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -23,6 +24,7 @@ from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message
+from streamseg.structures.source_status import SourceStatus
 from streamseg.telemetry import DropCounter, Drops, Histograms, merge_drops
 from streamseg.wire import (
     Compression,
@@ -107,6 +109,7 @@ class Publisher(Resource):
         self._sockets = [socket for socket in (self._main, self._single) if socket is not None]
         self._changed = threading.Condition()
         self._pending: dict[str, _Submitted] = {}
+        self._source_statuses: Callable[[], Mapping[str, SourceStatus]] = dict
         self._seqs: dict[str, int] = {}
         self._sent: dict[str, int] = {}
         self._drops: dict[str, DropCounter] = {}
@@ -164,6 +167,14 @@ class Publisher(Resource):
             self._pending[source_id] = _Submitted(message, image, time.monotonic_ns())
         self._wake_up.set()
         return seq
+
+    def report_sources(self, statuses: Callable[[], Mapping[str, SourceStatus]]) -> None:
+        """Include the states of the sources in the status from now on.
+
+        Args:
+            statuses: returns the status by source id; called in the publisher's thread, once a second.
+        """
+        self._source_statuses = statuses
 
     def wants_masks(self, source_id: str) -> bool:
         """Return whether the source's messages have a subscriber, with or without the image."""
@@ -273,6 +284,6 @@ class Publisher(Resource):
             self.ages.add("publish", source_id, message.age_ms + waited_ms)
 
     def _send_status(self) -> None:
-        parts = encode_status(Status(self.epoch, time.time_ns(), dict(self._sent)))
+        parts = encode_status(Status(self.epoch, time.time_ns(), dict(self._sent), dict(self._source_statuses())))
         for socket in self._sockets:
             socket.send(parts)

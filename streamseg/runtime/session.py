@@ -21,6 +21,8 @@ from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.operations import control_operations
 from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.sinks import MessageFile, PublishSink
+from streamseg.runtime.source_manager import SourceManager
+from streamseg.runtime.source_operations import source_operations
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
 
@@ -45,6 +47,8 @@ class Session:
     """Actual address of the control channel for prompts, status and pause; None if there is none."""
     operations: Mapping[str, Op]
     """Operations of the control channel, for other clients such as the page. Thread-safe."""
+    sources: SourceManager
+    """Changes of the sources while the run is in progress. Thread-safe."""
 
 
 @contextlib.contextmanager
@@ -75,7 +79,8 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
         if publish.endpoint is None and publish.single_endpoint is not None:
             raise ConfigError("publish.single_endpoint requires publish.endpoint; set both or neither")
         sections = config.named_sources()
-        sources = [open_source(section) for section in sections]
+        opening = partial(open_source, gives_up=config.exit_on_failure)
+        sources = [opening(section) for section in sections]
         prompts = prompts_from_config(config.prompts)
         prompt_file = PromptFile(config.output.prompts) if config.output.prompts is not None else None
         saved = prompt_file.load() if prompt_file is not None else None
@@ -85,20 +90,22 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
             prompts = saved.prompts
         # Endpoints first, so that a port in use is reported at once and not after the weights were loaded.
         all_sinks: list[Sink] = []
+        keys = load_keys(publish.curve)
         publisher = None
         if publish.endpoint is not None:
             publisher = Publisher(
                 publish.endpoint,
                 single_endpoint=publish.single_endpoint,
-        keys = load_keys(publish.curve)
                 mask_encoding=publish.mask_encoding,
                 jpeg_quality=publish.jpeg_quality,
+                keys=keys,
                 allow_public=publish.allow_public,
             )
             unowned.callback(publisher.close)
-            files = [source.source_id for source in sources if not source.is_live]
-            all_sinks.append(PublishSink(publisher, every_frame_of=files))
-                keys=keys,
+            publish_sink = PublishSink(publisher)
+            for source in sources:
+                publish_sink.add_source(source.source_id, is_live=source.is_live)
+            all_sinks.append(publish_sink)
         matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
         leave_cores(segmenter.engine)
@@ -126,7 +133,10 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
             all_sinks.append(messages)
         runtime = stack.enter_context(Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching))
         unowned.pop_all()
-        operations = control_operations(runtime, on_prompts)
+        if publisher is not None:
+            publisher.report_sources(runtime.source_statuses)
+        manager = SourceManager(runtime, sections, opening)
+        operations = {**control_operations(runtime, on_prompts), **source_operations(manager)}
         control = None
         if publish.control_endpoint is not None:
             control = stack.enter_context(
@@ -140,14 +150,10 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
             single_endpoint=publisher.single_endpoint if publisher is not None else None,
             control_endpoint=control.endpoint if control is not None else None,
             operations=operations,
+            sources=manager,
         )
 
 
-def _known_size(section: object) -> tuple[int, int] | None:
-    """Return the configured image size (H, W) of a source; None if its section does not give one."""
-    if isinstance(section, SceneSource | WebcamSource) and section.height is not None and section.width is not None:
-        return section.height, section.width
-    return None
 def load_keys(config: CurveConfig) -> ServerKeys | None:
     """Load the keys that a configuration names, None if none; raises PublishError if one cannot be read."""
     if config.secret_key is None:

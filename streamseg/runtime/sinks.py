@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
 from pathlib import Path
 from typing import TextIO
 
@@ -31,15 +30,22 @@ class PublishSink:
 
     Args:
         publisher: closed with the sink.
-        every_frame_of: ids of file sources, whose frames wait for the publisher instead of replacing
-            each other there.
     """
 
     policy = SinkPolicy("publish", has_thread=False)
 
-    def __init__(self, publisher: Publisher, *, every_frame_of: Collection[str] = ()) -> None:
+    def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._every_frame_of = frozenset(every_frame_of)
+        self._every_frame_of: frozenset[str] = frozenset()
+        """Ids of file sources; replaced as a whole, because another thread reads it."""
+
+    def add_source(self, source_id: str, *, is_live: bool) -> None:
+        """Let the frames of a file wait for the publisher; those of live sources replace each other there."""
+        self._every_frame_of = self._every_frame_of - {source_id} if is_live else self._every_frame_of | {source_id}
+
+    def remove_source(self, source_id: str) -> None:
+        """Forget a source."""
+        self._every_frame_of -= {source_id}
 
     def write(self, result: FrameResult) -> None:
         """Publish one frame."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from streamseg.capture import Source
-from streamseg.errors import SourceError
+from streamseg.capture.source import MendsTimes
 from streamseg.pipeline import FrameResult
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.sink_health import SinkStats
+from streamseg.runtime.sources import SourceGroup, SourceRun
 from streamseg.runtime.workers import CountsDrops
 from streamseg.structures.frame import Clock
 from streamseg.structures.message import Message, PromptStatus
+from streamseg.structures.source_status import SourceState
 from streamseg.telemetry import Drops, Percentiles, StageTimer, merge_drops
 
 __all__ = [
@@ -23,13 +24,10 @@ __all__ = [
     "FrameAccumulator",
     "Rate",
     "RunStats",
-    "SourceState",
     "SourceStats",
     "StatsCollector",
     "describe_drops",
 ]
-
-SourceState = Literal["starting", "running", "ended", "failed"]
 
 AGE_WINDOW = 10_000
 """Number of ages behind a run's percentiles: more than five minutes at 30 frames per second."""
@@ -60,7 +58,7 @@ class SourceStats:
     source_id: str
     state: SourceState
     error: str | None
-    """Reason of the failure; None if the source has not failed."""
+    """Last error, also after a recovery; None if there was none."""
     num_frames: int
     """Number of finished frames."""
     silent_seconds: float | None
@@ -73,6 +71,12 @@ class SourceStats:
     num_objects: int
     """Number of objects in the latest message."""
     drops: Drops
+    state_seconds: float = 0.0
+    """Time in this state."""
+    num_connections: int = 0
+    """Number of connections that delivered a frame; each one after the first is a recovery."""
+    discontinuities: dict[str, int] = field(default_factory=dict)
+    """Number of mended discontinuities of the source's time stamps, by kind."""
 
 
 @dataclass(frozen=True)
@@ -189,46 +193,36 @@ class StatsCollector:
     One thread records finished frames, each source's thread records its own end; any thread reads.
 
     Args:
-        sources: by id; each counts its own drops.
+        sources: each counts its own drops.
         frames: the frame queue, which counts its own drops.
         sinks: drops are included for those that count them.
         timer: durations of the stages.
     """
 
-    def __init__(
-        self, sources: Mapping[str, Source], frames: FrameQueue, sinks: Sequence[object], timer: StageTimer
-    ) -> None:
+    def __init__(self, sources: SourceGroup, frames: FrameQueue, sinks: Sequence[object], timer: StageTimer) -> None:
         self._sources = sources
-        self._any_live = any(source.is_live for source in sources.values())
         self._frames = frames
         self._dropping_sinks = tuple(sink for sink in sinks if isinstance(sink, CountsDrops))
         self._timer = timer
         self._total = FrameAccumulator()
-        self._by_source = {source_id: FrameAccumulator(age_window=SOURCE_AGE_WINDOW) for source_id in sources}
+        self._by_source: dict[str, FrameAccumulator] = {}
         self._prompt_statuses: dict[str, tuple[PromptStatus, ...]] = {}
-        self._errors: dict[str, SourceError] = {}
-        self._ended: set[str] = set()
 
     def record_frame(self, result: FrameResult, now_ns: int) -> None:
         """Record a frame that was finished at a monotonic time."""
         source_id = result.frame.source_id
         self._prompt_statuses[source_id] = result.message.prompts
-        is_live = self._sources[source_id].is_live
-        self._total.add(result.message, now_ns, with_age=is_live or not self._any_live)
-        self._by_source[source_id].add(result.message, now_ns)
+        run = self._sources.get(source_id)
+        is_live = run is not None and run.source.is_live
+        self._total.add(result.message, now_ns, with_age=is_live or not self._sources.any_live)
+        self._frames_of(source_id).add(result.message, now_ns)
+        self._timer.by_source.add("age", source_id, result.message.age_ms)
 
-    def record_failure(self, source_id: str, error: SourceError) -> None:
-        """Record the error that ends a source."""
-        self._errors[source_id] = error
-
-    def record_end(self, source_id: str) -> None:
-        """Record that a source has ended, for whatever reason."""
-        self._ended.add(source_id)
-
-    @property
-    def errors(self) -> tuple[SourceError, ...]:
-        """Errors of the failed sources, in the order in which they failed."""
-        return tuple(self._errors.values())
+    def forget(self, source_id: str) -> None:
+        """Forget a source that was removed; its frames remain in the totals."""
+        self._by_source.pop(source_id, None)
+        self._timer.by_source.forget(source_id)
+        self._prompt_statuses.pop(source_id, None)
 
     @property
     def prompt_statuses(self) -> dict[str, tuple[PromptStatus, ...]]:
@@ -237,11 +231,13 @@ class StatsCollector:
 
     def drops_before_sinks(self, source_id: str) -> Drops:
         """Return the drops of the source and its mailbox, without those of the sinks."""
-        return merge_drops((self._sources[source_id].drops.snapshot(), self._frames.drops(source_id)))
+        run = self._sources.get(source_id)
+        own = run.source.drops.snapshot() if run is not None else {}
+        return merge_drops((own, self._frames.drops(source_id)))
 
     def snapshot(self, now_ns: int, *, seconds: float) -> RunStats:
         """Return the statistics at a monotonic time; `seconds`: time since the start of the run."""
-        sources = tuple(self._source_stats(source_id, now_ns) for source_id in self._sources)
+        sources = tuple(self._source_stats(run, now_ns) for run in self._sources.runs)
         stages = tuple(self._timer.stages.items())
         return RunStats(
             seconds=seconds,
@@ -256,17 +252,18 @@ class StatsCollector:
             sources=sources,
         )
 
-    def _source_stats(self, source_id: str, now_ns: int) -> SourceStats:
-        frames = self._by_source[source_id]
-        error = self._errors.get(source_id)
-        state: SourceState = "running" if frames.num_frames else "starting"
-        if source_id in self._ended:
-            state = "failed" if error is not None else "ended"
+    def _frames_of(self, source_id: str) -> FrameAccumulator:
+        return self._by_source.setdefault(source_id, FrameAccumulator(age_window=SOURCE_AGE_WINDOW))
+
+    def _source_stats(self, run: SourceRun, now_ns: int) -> SourceStats:
+        source_id = run.source.source_id
+        frames = self._frames_of(source_id)
+        status = run.health.status(now_ns)
         sink_drops = [sink.drops(source_id) for sink in self._dropping_sinks]
         return SourceStats(
             source_id=source_id,
-            state=state,
-            error=str(error) if error is not None else None,
+            state=status.state,
+            error=status.error,
             num_frames=frames.num_frames,
             silent_seconds=frames.silent_seconds(now_ns),
             fps=frames.rate.at(now_ns),
@@ -274,6 +271,9 @@ class StatsCollector:
             clock=frames.clock,
             num_objects=frames.num_objects,
             drops=merge_drops([self.drops_before_sinks(source_id), *sink_drops]),
+            state_seconds=status.seconds,
+            num_connections=run.health.num_connections,
+            discontinuities=dict(run.source.mended) if isinstance(run.source, MendsTimes) else {},
         )
 
 

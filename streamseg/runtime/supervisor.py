@@ -17,9 +17,20 @@ from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.sink_group import FILE_WAIT_SECONDS, MIXED_WAIT_SECONDS, SinkGroup
+from streamseg.runtime.sources import SourceGroup
 from streamseg.runtime.stats import RunStats, StatsCollector
-from streamseg.runtime.workers import SegmentedBatch, Sink, SinkFactory, SlotQueue, Worker, capture, finish, segment
+from streamseg.runtime.workers import (
+    FollowsSources,
+    SegmentedBatch,
+    Sink,
+    SinkFactory,
+    SlotQueue,
+    Worker,
+    finish,
+    segment,
+)
 from streamseg.structures.message import PromptStatus
+from streamseg.structures.source_status import SourceStatus
 
 __all__ = ["Runtime"]
 
@@ -27,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 0.9
 """Time for threads to end after a stop or an error; threads still running then are abandoned."""
+
+WATCH_SECONDS = 0.5
+"""Time between two checks of the states of the sources, for the log."""
 
 
 class Runtime:
@@ -52,14 +66,15 @@ class Runtime:
         batching: BatchingConfig | None = None,
     ) -> None:
         self.pipeline = pipeline
-        self._sources = {source.source_id: source for source in sources}
-        if len(self._sources) < len(sources):
+        if len({source.source_id for source in sources}) < len(sources):
             raise ValueError(f"source ids must differ, got {[source.source_id for source in sources]}")
         self._sinks = SinkGroup(sinks, wait_seconds=self._sink_wait_seconds, timer=pipeline.timer)
         self._frames = FrameQueue(
             {source.source_id: source.is_live for source in sources},
             Batcher(batching if batching is not None else BatchingConfig()),
         )
+        self._sources = SourceGroup(sources, self._frames)
+        self._followers = tuple(sink for sink in sinks if isinstance(sink, FollowsSources))
         self._collector = StatsCollector(self._sources, self._frames, sinks, pipeline.timer)
         self._segmented: SlotQueue[SegmentedBatch] = SlotQueue()
         self._changed = threading.Condition()
@@ -96,7 +111,8 @@ class Runtime:
             The statistics of the whole run.
 
         Raises:
-            SourceError: every source failed; this is the first failure.
+            SourceError: every source failed; this is the first failure. Or the duration is over, and none delivered
+                an image.
             KeyboardInterrupt: after everything was stopped and flushed; `stats` is still available.
             BaseException: the first exception of the segmenter, the tracker or the publisher; at the end, the error
                 of a sink that has not recovered from it.
@@ -106,14 +122,16 @@ class Runtime:
         self._started_ns = time.monotonic_ns()
         try:
             self._start()
-            self._wait(on_stats, interval_seconds, duration_seconds)
+            failure = self._wait(on_stats, interval_seconds, duration_seconds)
         finally:
             self._shut_down()
             if self._error is not None:
                 raise self._error
-        errors = self._collector.errors
-        if len(errors) == len(self._sources):
+        errors = self._sources.errors
+        if errors and len(errors) == len(self._sources.ids):
             raise errors[0]
+        if failure is not None:
+            raise failure
         self._sinks.check()
         return self.stats()
 
@@ -126,8 +144,7 @@ class Runtime:
         self._frames.close()
         self._segmented.close()
         self._sinks.stop()
-        for source in self._sources.values():
-            source.stop()
+        self._sources.stop()
 
     def pause(self) -> None:
         """Publish nothing until `resume`; live frames are dropped and counted, files wait, track ids are kept."""
@@ -143,8 +160,40 @@ class Runtime:
 
     @property
     def source_ids(self) -> tuple[str, ...]:
-        """Source ids in the order of the sources."""
-        return tuple(self._sources)
+        """Source ids in the order of their addition. Thread-safe."""
+        return self._sources.ids
+
+    def add_source(self, source: Source) -> None:
+        """Add a source while the run is in progress. Thread-safe.
+
+        Raises:
+            DataError: its id is in use, or the run has ended.
+        """
+        self.pipeline.name_frame(source.source_id, source.frame_id)
+        for sink in self._followers:
+            sink.add_source(source.source_id, is_live=source.is_live)
+        self._sources.add(source)
+
+    def remove_source(self, source_id: str) -> None:
+        """Remove a source; its waiting frames are dropped and counted, and its prompts become lost. Thread-safe.
+
+        Raises:
+            DataError: it is unknown or the only one, or the run has ended.
+        """
+        self._sources.remove(source_id)
+
+    def replace_source(self, source: Source) -> None:
+        """Replace the source with the same id, also one that has ended or failed. Thread-safe.
+
+        Raises:
+            DataError: it is unknown, or the run has ended.
+        """
+        self.pipeline.name_frame(source.source_id, source.frame_id)
+        self._sources.replace(source)
+
+    def source_statuses(self) -> dict[str, SourceStatus]:
+        """Return the status of each source. Thread-safe."""
+        return self._sources.statuses(self._ended_ns or time.monotonic_ns())
 
     @property
     def prompt_statuses(self) -> dict[str, tuple[PromptStatus, ...]]:
@@ -159,10 +208,10 @@ class Runtime:
 
     def _sink_wait_seconds(self, source_id: str) -> float:
         """Return how long a frame of a source may wait for a sink."""
-        if self._sources[source_id].is_live:
+        run = self._sources.get(source_id)
+        if run is None or run.source.is_live:
             return 0.0
-        any_live = any(source.is_live for source in self._sources.values())
-        return MIXED_WAIT_SECONDS if any_live else FILE_WAIT_SECONDS
+        return MIXED_WAIT_SECONDS if self._sources.any_live else FILE_WAIT_SECONDS
 
     def _start(self) -> None:
         self._sinks.start()
@@ -173,6 +222,7 @@ class Runtime:
             self._sinks.write,
             drops_of=self._collector.drops_before_sinks,
             on_result=self._record_result,
+            on_end=self._finish_source,
         )
         closing = [self._segmented.close, *self._sinks.closing_steps(), self._mark_flushed]
         self._workers = [
@@ -183,36 +233,36 @@ class Runtime:
                 closing=[self._segmented.close],
                 report=self._fail,
             ),
-            *(
-                Worker(
-                    f"capture {source_id}",
-                    partial(capture, source, self._frames),
-                    closing=[partial(self._end_source, source_id)],
-                    report=partial(self._fail_source, source_id),
-                )
-                for source_id, source in self._sources.items()
-            ),
         ]
         for worker in self._workers:
             worker.start()
+        self._sources.start()
 
     def _wait(
         self, on_stats: Callable[[RunStats], None] | None, interval_seconds: float, duration_seconds: float | None
-    ) -> None:
-        """Wait until the run ends or is stopped; call `on_stats` at every interval."""
+    ) -> SourceError | None:
+        """Wait until the run ends or is stopped; call `on_stats` at every interval.
+
+        Returns:
+            The error of a run whose duration is over without an image.
+        """
         started = time.monotonic()
         stop_at = started + duration_seconds if duration_seconds is not None else float("inf")
         call_at = started + interval_seconds if on_stats is not None else float("inf")
         while True:
             with self._changed:
                 now = time.monotonic()
-                # Always bounded, because not every platform can interrupt an endless wait.
-                timeout = max(min(stop_at, call_at, now + 3600.0) - now, 0.0)
+                # Always bounded, also because not every platform can interrupt an endless wait.
+                timeout = max(min(stop_at, call_at, now + WATCH_SECONDS) - now, 0.0)
                 if self._changed.wait_for(lambda: self._is_flushed or self._stopped_at is not None, timeout):
-                    return
+                    return None
+            self._sources.log_changes(time.monotonic_ns())
             now = time.monotonic()
             if now >= stop_at:
-                return
+                if self._sources.any_delivered:
+                    return None
+                states = self._sources.describe(time.monotonic_ns())
+                return SourceError(f"no image within {duration_seconds:g} s; {states}")
             if on_stats is not None and now >= call_at:
                 on_stats(self.stats())
                 # A slow callback is not called twice in a row to catch up.
@@ -224,7 +274,7 @@ class Runtime:
         stopped_at = self._stopped_at if self._stopped_at is not None else time.monotonic()
         with self._changed:
             self._changed.wait_for(lambda: self._is_flushed, max(stopped_at + STOP_SECONDS - time.monotonic(), 0.0))
-        for worker in self._workers:
+        for worker in (*self._workers, *self._sources.workers):
             if worker.ident is None:
                 continue  # the platform could not start another thread
             worker.join(max(stopped_at + STOP_SECONDS - time.monotonic(), 0.0))
@@ -251,21 +301,10 @@ class Runtime:
         else:
             logger.error("while stopping: %s: %s", type(error).__name__, error)
 
-    def _fail_source(self, source_id: str, error: BaseException) -> None:
-        """End one source with an error."""
-        if isinstance(error, SourceError):
-            failure = error
-        else:
-            failure = SourceError(f"source {source_id} failed: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-        if len(self._sources) > 1:  # an only source's error is raised and need not be reported twice
-            logger.error("%s", failure)
-        with self._changed:
-            # An error caused by stopping did not end the run.
-            if self._stopped_at is None:
-                self._collector.record_failure(source_id, failure)
-
-    def _end_source(self, source_id: str) -> None:
-        with self._changed:
-            self._collector.record_end(source_id)
-        self._frames.end_source(source_id)
+    def _finish_source(self, source_id: str) -> None:
+        """End a source after its last frame; forget it if it was removed and not added again."""
+        self.pipeline.end_source(source_id)
+        if self._sources.get(source_id) is None:
+            self._collector.forget(source_id)
+            for sink in self._followers:
+                sink.remove_source(source_id)

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from streamseg.capture import Source
+from streamseg.capture.health import SourceHealth
 from streamseg.pipeline import FrameResult, Pipeline
-from streamseg.runtime.frame_queue import FrameQueue
+from streamseg.runtime.frame_queue import Feed, FrameQueue
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
 from streamseg.telemetry import Drops
 
 __all__ = [
     "CountsDrops",
+    "FollowsSources",
     "SegmentedBatch",
     "Sink",
     "SinkFactory",
@@ -71,6 +73,19 @@ class CountsDrops(Protocol):
 
     def drops(self, source_id: str) -> Drops:
         """Return the drops of one source so far. Thread-safe."""
+        ...
+
+
+@runtime_checkable
+class FollowsSources(Protocol):
+    """A sink that must know its sources in advance. Both methods are thread-safe and idempotent."""
+
+    def add_source(self, source_id: str, *, is_live: bool) -> None:
+        """Prepare for the results of a source."""
+        ...
+
+    def remove_source(self, source_id: str) -> None:
+        """Forget a source after its last result."""
         ...
 
 
@@ -160,11 +175,12 @@ class Worker(threading.Thread):
                 self._report(error)
 
 
-def capture(source: Source, queue: FrameQueue) -> None:
-    """Put the frames of one source into the queue until the source ends or the queue is closed."""
+def capture(source: Source, feed: Feed, health: SourceHealth) -> None:
+    """Put the frames of one source into the queue until the source ends, is removed or the queue is closed."""
     frames = source.frames()
     for frame in frames:
-        if not queue.put(frame):
+        health.received(frame.image, time.monotonic_ns())
+        if not feed.put(frame):
             source.stop()
 
 
@@ -174,8 +190,10 @@ def segment(queue: FrameQueue, pipeline: Pipeline, segmented: SlotQueue[Segmente
     while segmented.wait_for_room() and (batch := queue.take()) is not None:
         now_ns = time.monotonic_ns()
         for frame in batch.frames:
-            pipeline.timer.add("mailbox", (now_ns - frame.received_ns) / 1e6)
-        instances = pipeline.segment(batch.frames)
+            with pipeline.timer.of(frame.source_id):
+                pipeline.timer.add("mailbox", (now_ns - frame.received_ns) / 1e6)
+        with pipeline.timer.of(*(frame.source_id for frame in batch.frames)):
+            instances = pipeline.segment(batch.frames)
         if not segmented.put(SegmentedBatch(batch.frames, tuple(instances), batch.ended)):
             queue.discard(batch.frames)
 
@@ -187,21 +205,24 @@ def finish(
     *,
     drops_of: Callable[[str], Drops],
     on_result: Callable[[FrameResult], None],
+    on_end: Callable[[str], None],
 ) -> None:
     """Track, select, and hand each result to the sinks.
 
     Args:
         segmented: batches from the network.
-        pipeline: its `finish` and `end_source` are called here.
+        pipeline: its `finish` is called here.
         write: hands a result to all sinks.
         drops_of: returns the drops so far, by source id.
         on_result: called with every result, after `write`.
+        on_end: called with the id of each source that has ended, after its last result.
     """
     while (batch := segmented.take()) is not None:
         for frame, instances in zip(batch.frames, batch.instances, strict=True):
-            result = pipeline.finish(frame, instances, drops=drops_of(frame.source_id))
-            with pipeline.timer.stage("sinks"):
-                write(result)
+            with pipeline.timer.of(frame.source_id):
+                result = pipeline.finish(frame, instances, drops=drops_of(frame.source_id))
+                with pipeline.timer.stage("sinks"):
+                    write(result)
             on_result(result)
         for source_id in batch.ended:
-            pipeline.end_source(source_id)
+            on_end(source_id)

@@ -10,10 +10,12 @@ The same message goes out on both topics. To receive the image with the masks of
 
 Status message, which lets a reader tell an idle publisher from a lost one and detect the loss of the last message
     part 0    `status/1/`
-    part 1    {"schema": "streamseg.status", "version": [1, 0], "epoch": "5f0c…",
-               "stamp": {"sec", "nanosec"}, "sources": {"cam0": 17}}
+    part 1    {"schema": "streamseg.status", "version": [1, 1], "epoch": "5f0c…",
+               "stamp": {"sec", "nanosec"}, "sources": {"cam0": 17},
+               "states": {"cam0": {"state": "live", "seconds": 3.2, "error": null}}}
 
-`sources` holds the last sequence number sent per source. The status travels the same way as the messages, so a
+`sources` holds the last sequence number sent per source, and `states` the state of each source of the run, how long it
+has been in it, and its last error (since version 1.1). The status travels the same way as the messages, so a
 reader that has not received that number by then has lost it.
 
 ZeroMQ filters by prefix. Each topic ends with a slash, so that `seg/1/cam1/` does not match camera `cam10`. The
@@ -23,14 +25,15 @@ number in a topic is the major version of the parts that follow.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 import numpy as np
 
 from streamseg.errors import WireError
 from streamseg.structures.mask import MaskSpace
 from streamseg.structures.message import Message
+from streamseg.structures.source_status import SOURCE_STATES, SourceStatus
 from streamseg.wire import json_fields
 from streamseg.wire.buffers import Buffer, Compression, Part, pack_buffer, read_array
 from streamseg.wire.header import (
@@ -69,7 +72,7 @@ STATUS_TOPIC: Final = b"status/1/"
 """Status of the publisher, sent once a second and on each subscription to it."""
 
 STATUS_SCHEMA: Final = "streamseg.status"
-STATUS_VERSION: Final = (1, 0)
+STATUS_VERSION: Final = (1, 1)
 """(major, minor); the minor version is independent of the header's."""
 MAX_STATUS_BYTES: Final = 1 << 20
 MAX_SOURCES: Final = 4096
@@ -194,6 +197,8 @@ class Status:
     """Wall clock (ns since the Unix epoch) of the report."""
     sources: dict[str, int]
     """Last sequence number sent, by source id."""
+    states: dict[str, SourceStatus] = field(default_factory=dict)
+    """State of each source of the run, by source id; empty if the publisher does not report them."""
 
 
 def encode_status(status: Status) -> list[bytes]:
@@ -204,6 +209,10 @@ def encode_status(status: Status) -> list[bytes]:
         "epoch": status.epoch,
         "stamp": stamp_to_json(status.stamp_ns),
         "sources": status.sources,
+        "states": {
+            source_id: {"state": one.state, "seconds": round(one.seconds, 3), "error": _sendable(one.error)}
+            for source_id, one in status.states.items()
+        },
     }
     return [STATUS_TOPIC, json_fields.dump_json(body, "status")]
 
@@ -214,11 +223,30 @@ def decode_status(parts: Sequence[Part]) -> Status:
         raise WireError(f"a status has the topic {STATUS_TOPIC!r} and one more part, got {len(parts)} parts")
     values = json_fields.parse_json(parts[1], "status", MAX_STATUS_BYTES)
     parse_version(values, STATUS_SCHEMA)
-    sources = json_fields.mapping(values, "sources")
-    if len(sources) > MAX_SOURCES:
-        raise WireError(f"'sources' has {len(sources)} entries, at most {MAX_SOURCES} are allowed")
+    sources, states = json_fields.mapping(values, "sources"), json_fields.mapping(values, "states", default={})
+    for name, entries in (("sources", sources), ("states", states)):
+        if len(entries) > MAX_SOURCES:
+            raise WireError(f"{name!r} has {len(entries)} entries, at most {MAX_SOURCES} are allowed")
     return Status(
         epoch=json_fields.text(values, "epoch"),
         stamp_ns=parse_stamp(json_fields.mapping(values, "stamp")),
         sources={check_source_id(source_id): json_fields.integer(sources, source_id, low=-1) for source_id in sources},
+        states={
+            check_source_id(source_id): one
+            for source_id in states
+            if (one := _source_status(json_fields.mapping(states, source_id))) is not None
+        },
     )
+
+
+def _source_status(values: dict[str, Any]) -> SourceStatus | None:
+    """Return the status of one source; None for a state that a later minor version has added."""
+    state = json_fields.text(values, "state")
+    seconds = json_fields.number(values, "seconds")
+    error = json_fields.text(values, "error") if values.get("error") is not None else None
+    return SourceStatus(state, seconds, error) if state in SOURCE_STATES else None
+
+
+def _sendable(error: str | None) -> str | None:
+    """Return an error of limited length, without the surrogates of undecodable file names."""
+    return None if error is None else error[: json_fields.MAX_TEXT_CHARACTERS].encode("utf-8", "replace").decode()

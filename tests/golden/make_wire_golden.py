@@ -14,6 +14,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from streamseg.structures.message import Message, PromptStatus
+from streamseg.structures.source_status import SourceStatus
 from streamseg.wire import MASK_ENCODINGS, Status, encode, encode_status, pack_single
 from tests.support.messages import disc, make_message, make_object
 
@@ -51,7 +52,12 @@ MESSAGES: dict[str, Message] = {
     "picture": replace(FULL, jpeg=JPEG),
     **dict.fromkeys(MASK_ENCODINGS, FULL),
 }
-STATUS = Status(epoch="5f0c2a", stamp_ns=1_700_000_001_000_000_007, sources={"cam0": 17, "cam1": -1})
+STATUS = Status(
+    epoch="5f0c2a",
+    stamp_ns=1_700_000_001_000_000_007,
+    sources={"cam0": 17, "cam1": -1},
+    states={"cam0": SourceStatus("live", 3.25), "cam1": SourceStatus("denied", 60.5, "401 Unauthorized")},
+)
 
 
 def parts_of(name: str) -> list[bytes]:

@@ -9,7 +9,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.publish import Publisher, Subscriber
 from streamseg.rle import coco_to_crop
 from streamseg.runtime.sinks import MessageFile, PublishSink
-from streamseg.runtime.workers import CountsDrops
+from streamseg.runtime.workers import CountsDrops, FollowsSources
 from tests.support.frames import make_frame
 from tests.support.stages import make_instances, make_result
 
@@ -102,7 +102,9 @@ def test_image_is_sent_if_a_subscriber_wants_it():
 
 def test_frames_of_a_file_are_not_replaced_in_the_publisher():
     publisher = Publisher("tcp://127.0.0.1:0")
-    sink = PublishSink(publisher, every_frame_of=["file"])
+    sink = PublishSink(publisher)
+    assert isinstance(sink, FollowsSources)
+    sink.add_source("file", is_live=False)
     assert isinstance(sink, CountsDrops)
     with Subscriber(publisher.endpoint) as subscriber:
         assert subscriber.wait_connected(5)

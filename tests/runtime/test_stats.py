@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from typing import ClassVar
 
 import pytest
 
 from streamseg.config import BatchingConfig
-from streamseg.errors import SourceError
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.frame_queue import FrameQueue
+from streamseg.runtime.sources import SourceGroup
 from streamseg.runtime.stats import (
     Ages,
     FrameAccumulator,
@@ -23,7 +25,7 @@ from streamseg.runtime.stats import (
 from streamseg.structures.message import Message
 from streamseg.telemetry import Drops, StageTimer
 from tests.support.frames import make_frame
-from tests.support.stages import ListSink, ScriptedSource
+from tests.support.stages import ListSink, ScriptedSource, fresh_frame
 from tests.support.windows import bound, result
 
 SECOND = 1_000_000_000
@@ -93,7 +95,7 @@ def test_describe_drops(drops: Drops, words: str):
 
 
 def stats(ages: Ages) -> RunStats:
-    source = SourceStats("cam", "running", None, 3, 0.1, 1.0, ages, "camera", 2, {"mailbox": {"newer_frame": 1}})
+    source = SourceStats("cam", "live", None, 3, 0.1, 1.0, ages, "camera", 2, {"mailbox": {"newer_frame": 1}})
     return RunStats(
         seconds=2.0,
         num_frames=3,
@@ -135,42 +137,54 @@ class Collected:
     """A collector and the parts that it reads."""
 
     def __init__(self, *sources: ScriptedSource) -> None:
-        by_id = {source.source_id: source for source in sources}
         live = {source.source_id: source.is_live for source in sources}
         self.timer = StageTimer()
         self.queue = FrameQueue(live, Batcher(BatchingConfig()))
-        self.collector = StatsCollector(by_id, self.queue, [ListSink(), DroppingSink()], self.timer)
+        self.sources = SourceGroup(sources, self.queue)
+        self.collector = StatsCollector(self.sources, self.queue, [ListSink(), DroppingSink()], self.timer)
 
 
 def test_stats_before_the_first_frame():
     stats = Collected(ScriptedSource("cam", is_live=True)).collector.snapshot(5 * SECOND, seconds=1.5)
     assert (stats.seconds, stats.num_frames, stats.fps, stats.is_paused) == (1.5, 0, 0.0, False)
     (source,) = stats.sources
-    assert (source.state, source.error, source.silent_seconds) == ("starting", None, None)
+    assert (source.state, source.error, source.silent_seconds) == ("connecting", None, None)
 
 
-@pytest.mark.parametrize(
-    ("num_frames", "error", "has_ended", "state"),
-    [
-        pytest.param(0, None, False, "starting", id="no-frame-yet"),
-        pytest.param(1, None, False, "running", id="one-frame"),
-        pytest.param(1, "no packet", False, "running", id="about-to-fail"),
-        pytest.param(0, None, True, "ended", id="ended-without-a-frame"),
-        pytest.param(1, None, True, "ended", id="ended"),
-        pytest.param(1, "no packet", True, "failed", id="failed"),
-    ],
-)
-def test_source_state(num_frames: int, error: str | None, has_ended: bool, state: str):
-    collector = Collected(ScriptedSource("cam"), ScriptedSource("b")).collector
-    for index in range(num_frames):
-        collector.record_frame(result(index), SECOND)
-    if error is not None:
-        collector.record_failure("cam", SourceError(error))
-    if has_ended:
-        collector.record_end("cam")
-    cam, other = collector.snapshot(SECOND, seconds=1.0).sources
-    assert (cam.state, cam.error) == (state, error)
-    assert (other.state, other.error) == ("starting", None)
+def test_source_stats_are_those_of_its_health():
+    parts = Collected(ScriptedSource("cam", is_live=True), ScriptedSource("b"))
+    health = parts.sources.runs[0].health
+    health.connecting(SECOND)
+    health.received(fresh_frame("cam").image, 2 * SECOND)
+    health.disconnected("no packet", 5 * SECOND)
+    cam, other = parts.collector.snapshot(7 * SECOND, seconds=1.0).sources
+    assert (cam.state, cam.state_seconds, cam.error, cam.num_connections) == ("waiting", 2.0, "no packet", 1)
+    assert (other.state, other.error, other.num_connections) == ("connecting", None, 0)
+
+
+class MendingSource(ScriptedSource):
+    """A source that mends its time stamps."""
+
+    mended: ClassVar = Counter({"backwards": 2})
+
+
+def test_discontinuities_of_the_time_line_are_counted():
+    cam, other = Collected(MendingSource("cam"), ScriptedSource("b")).collector.snapshot(0, seconds=0.0).sources
+    assert cam.discontinuities == {"backwards": 2}
+    assert other.discontinuities == {}
+
+
+def test_removed_source_remains_in_the_totals():
+    """Its last frames may still be finished after its removal."""
+    parts = Collected(ScriptedSource("cam"), ScriptedSource("b"))
+    parts.collector.record_frame(result(0), SECOND)
+    parts.sources.remove("cam")
+    parts.collector.record_frame(result(1), 2 * SECOND)
+    stats = parts.collector.snapshot(3 * SECOND, seconds=1.0)
+    assert [source.source_id for source in stats.sources] == ["b"]
+    assert stats.num_frames == 2
+    parts.collector.forget("cam")
+    assert "cam" not in parts.collector.prompt_statuses
 
 
 def test_run_stats_add_up_all_sources():
@@ -185,15 +199,6 @@ def test_run_stats_add_up_all_sources():
         (3, pytest.approx(0.3)),
         (1, pytest.approx(0.2)),
     ]
-
-
-def test_errors_keep_their_order():
-    collector = Collected(ScriptedSource("cam"), ScriptedSource("b")).collector
-    errors = SourceError("first"), SourceError("second")
-    collector.record_failure("b", errors[0])
-    assert collector.errors == errors[:1]
-    collector.record_failure("cam", errors[1])
-    assert collector.errors == errors
 
 
 def test_drops_include_source_mailbox_and_sinks():

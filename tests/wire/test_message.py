@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streamseg.errors import WireError
 from streamseg.structures.message import PromptStatus
+from streamseg.structures.source_status import SOURCE_STATES, SourceStatus
 from streamseg.wire import (
     MASK_ENCODINGS,
     Status,
@@ -297,7 +298,18 @@ def test_topic_matches_its_own_source_only(one, other):
     assert not image_topic(one).startswith(mask_topic(other))
 
 
-STATUS = Status("e", 1_700_000_000_000_000_001, {"cam0": 3, "cam1": -1})
+STATUS = Status(
+    "e",
+    1_700_000_000_000_000_001,
+    {"cam0": 3, "cam1": -1},
+    {"cam0": SourceStatus("live", 2.5), "cam1": SourceStatus("waiting", 0.125, "no connection")},
+)
+SOURCE_STATUSES = st.builds(
+    SourceStatus,
+    st.sampled_from(SOURCE_STATES),
+    st.integers(0, 10**9).map(lambda thousandths: thousandths / 1000),
+    st.none() | st.text(st.characters(codec="utf-8"), max_size=20),
+)
 STATUS_BODY = json.loads(encode_status(STATUS)[1])
 
 
@@ -306,9 +318,10 @@ STATUS_BODY = json.loads(encode_status(STATUS)[1])
     st.text(st.characters(codec="utf-8"), max_size=8),
     st.integers(0, 10**19),
     st.dictionaries(SOURCE_IDS, st.integers(-1, 2**53 - 1)),
+    st.dictionaries(SOURCE_IDS, SOURCE_STATUSES),
 )
-def test_decode_status_inverts_encode_status(epoch, stamp_ns, sources):
-    status = Status(epoch, stamp_ns, sources)
+def test_decode_status_inverts_encode_status(epoch, stamp_ns, sources, states):
+    status = Status(epoch, stamp_ns, sources, states)
     assert decode_status(encode_status(status)) == status
 
 
@@ -318,11 +331,28 @@ def test_decode_status_inverts_encode_status(epoch, stamp_ns, sources):
         {"schema": "streamseg.frame"}, {"version": [2, 0]}, {"epoch": 5}, {"stamp": {}}, {"sources": []},
         {"sources": {"a/b": 1}}, {"sources": {"cam0": -2}}, {"sources": {"cam0": "1"}},
         {"sources": {f"s{nth}": 0 for nth in range(4097)}},
+        {"states": []}, {"states": {"a/b": {"state": "live", "seconds": 1}}}, {"states": {"cam0": 1}},
+        {"states": {"cam0": {"state": "live"}}}, {"states": {"cam0": {"state": 5, "seconds": 1}}},
+        {"states": {"cam0": {"state": "live", "seconds": "1"}}},
+        {"states": {"cam0": {"state": "live", "seconds": 1, "error": 5}}},
+        {"states": {f"s{nth}": {"state": "live", "seconds": 1} for nth in range(4097)}},
     ],
 )  # fmt: skip
 def test_invalid_status_is_rejected(changes):
     with pytest.raises(WireError):
         decode_status([b"status/1/", json.dumps({**STATUS_BODY, **changes}).encode()])
+
+
+def test_state_of_a_later_version_is_left_out():
+    states = {"cam0": {"state": "dreaming", "seconds": 1, "error": None}, "cam1": STATUS_BODY["states"]["cam1"]}
+    read = decode_status([b"status/1/", json.dumps({**STATUS_BODY, "states": states}).encode()])
+    assert read.states == {"cam1": STATUS.states["cam1"]}
+
+
+def test_long_error_with_surrogates_can_be_sent():
+    states = {"cam0": SourceStatus("failed", 0.0, "\udcff" + "x" * 5000)}
+    read = decode_status(encode_status(Status("e", 0, {}, states))).states["cam0"].error
+    assert read == "?" + "x" * 1023
 
 
 @pytest.mark.parametrize("parts", [[], [b"status/1/"], [b"seg/1/a/", b"{}"], [b"status/1/", b"{}", b""]])
