@@ -23,6 +23,9 @@ __all__ = ["KeyframeGate", "RgbConverter", "VideoDecoder", "open_video", "period
 TEXT_FORMATS = frozenset({"tty"})
 """FFmpeg renders any text file as a video of a terminal, which is never intended."""
 
+REPORTS_DAMAGE = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
+"""Decoders that mark each frame in which they had to conceal missing data. Others, such as HEVC's, do not."""
+
 HIGHEST_FPS = 1000
 """A higher frame rate is the resolution of a clock."""
 
@@ -104,7 +107,9 @@ class VideoDecoder:
     """Decoder of one video stream that never fails: damaged packets and frames are counted as drops.
 
     In live mode, every loss shuts a gate until the next keyframe. So does the start, which may lie
-    anywhere between two keyframes. In a file, decoding continues with the next packet.
+    anywhere between two keyframes. In a file, decoding continues with the next packet. There, a packet that the
+    demuxer suspects to be damaged is decoded, too, if the decoder itself reports damage: at the joint of two
+    recordings, a demuxer cannot distinguish a lost packet from an intact one.
     """
 
     def __init__(self, stream: VideoStream, counter: FrameCounter, *, live: bool, now_seconds: float = 0.0) -> None:
@@ -117,6 +122,7 @@ class VideoDecoder:
             stream.codec_context.flags |= Flags.low_delay.value
         else:
             stream.thread_type = "AUTO"
+        self._decodes_suspects = not live and stream.codec_context.name in REPORTS_DAMAGE
         self.ended_damaged = False
         """True if the last packet was incomplete: at the end of a file, the file is truncated."""
 
@@ -124,7 +130,7 @@ class VideoDecoder:
         """Decode a packet; return the frames that become available, in presentation order, often one or none."""
         if packet.size:
             self.ended_damaged = packet.is_corrupt
-            if packet.is_corrupt:
+            if packet.is_corrupt and not self._decodes_suspects:
                 self._drop("corrupt", now_seconds)
                 return []
             if self._gate is not None and not self._gate.admits(
