@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,8 @@ from streamseg.wire.json_fields import dump_json
 from streamseg.wire.prompt_statuses import prompt_statuses_to_json
 
 __all__ = ["control_operations"]
+
+logger = logging.getLogger(__name__)
 
 MAX_PROMPTS_BYTES: Final = 2 << 20
 """Maximum size of all prompts in force as JSON: half of the maximum size of a reply."""
@@ -37,9 +40,10 @@ def control_operations(runtime: Runtime, on_prompts: Callable[[], None] | None =
 
     Args:
         runtime: the run.
-        on_prompts: called after the prompts have changed; its exceptions are raised by the operation.
+        on_prompts: called after the prompts have changed, to save them; its DataError becomes the "warning" of the
+            reply, because the prompts are in force.
     """
-    pipeline, source_ids = runtime.pipeline, runtime.source_ids
+    pipeline = runtime.pipeline
     changing = threading.Lock()
 
     def prompts_in_force() -> dict[str, Any]:
@@ -57,7 +61,12 @@ def control_operations(runtime: Runtime, on_prompts: Callable[[], None] | None =
                 )
             pipeline.set_prompts(collected)
             if on_prompts is not None:
-                on_prompts()
+                try:
+                    on_prompts()
+                except DataError as error:
+                    # They are in force: an error reply would claim the opposite.
+                    logger.warning("%s", error)
+                    return {**prompts_in_force(), "warning": str(error)}
         return prompts_in_force()
 
     def status(args: Mapping[str, Any]) -> Any:
@@ -81,7 +90,7 @@ def control_operations(runtime: Runtime, on_prompts: Callable[[], None] | None =
         if not isinstance(replaces_all, bool):
             raise DataError(f'"replace" must be true or false, got {str(replaces_all)[:40]!r}')
         given = prompts_from_json(args["prompts"])
-        _check_sources(given, source_ids)
+        _check_sources(given, runtime.source_ids)
         _check_image_sizes(given, pipeline.image_sizes)
         with changing:
             before = {prompt.prompt_id: prompt for prompt in pipeline.prompts}

@@ -141,6 +141,7 @@ async function call({ op, args, prompt }) {
     const result = await live.call(op, args);
     if (result?.prompts) store.setPrompts(result.prompts);
     if (result?.names) store.setNames(result.names);
+    if (result?.warning) notice.show(result.warning);
     return true;
   } catch (error) {
     notice.show(error.message);
