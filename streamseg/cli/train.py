@@ -13,7 +13,7 @@ from streamseg.cli.terminal import LiveLine
 from streamseg.cli.training_curves import CURVES, can_draw, draw_curves
 from streamseg.cli.training_settings import training_settings
 from streamseg.config.sections import device_name
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import DataError
 
 if TYPE_CHECKING:
     from streamseg.modeling.network import Network
@@ -97,12 +97,13 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from streamseg.cli.training_data import open_training_data
+    from streamseg.training.devices import check_device
     from streamseg.training.ranks import join_ranks
     from streamseg.training.recipe import load_recipe
     from streamseg.training.trainer import CHECKPOINT, Trainer
     from streamseg.weights import load_weights
 
-    _check_device(args.device)
+    check_device(args.device)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     if not args.resume and (args.out / CHECKPOINT).exists():
@@ -141,8 +142,7 @@ def run(args: argparse.Namespace) -> int:
 def _finish(
     args: argparse.Namespace, trainer: Trainer, recipe: Recipe, start: Weights | None, *, complete: bool
 ) -> None:
-    from streamseg.modeling.yolov8 import YoloV8Config
-    from streamseg.weights import save_weights
+    from streamseg.training.result import save_result
 
     if not can_draw():
         print(f"no {CURVES}: it needs matplotlib, which is not installed; run: pip install 'streamseg[train]'")
@@ -150,15 +150,7 @@ def _finish(
         print(f"stopped at step {trainer.step} of {trainer.settings.num_steps}; continue with --resume")
         return
     path = args.out / WEIGHTS
-    metadata = {"recipe": args.recipe.name, "steps": str(trainer.step), "size": trainer.settings.size}
-    config = trainer.average.config
-    if isinstance(config, YoloV8Config) and not config.sppf_activation:
-        metadata["sppf_activation"] = "false"
-    if start is not None:
-        metadata["started_from_sha256"] = start.sha256
-    if recipe.imgsz is not None:
-        metadata["imgsz"] = str(recipe.imgsz)
-    save_weights(trainer.average.state_dict(), path, metadata=metadata, half=True)
+    save_result(trainer, path, recipe=args.recipe.name, imgsz=recipe.imgsz, start=start)
     print(f"wrote {path} after {trainer.step} steps")
 
 
@@ -198,17 +190,6 @@ def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str, *, is_fir
 def _draw(folder: Path) -> None:
     if can_draw():
         draw_curves(folder)
-
-
-def _check_device(device: str) -> None:
-    import torch
-
-    if device == "cpu":
-        return
-    name, _, number = device.partition(":")
-    if name != "cuda" or not (number or "0").isdecimal() or int(number or 0) >= torch.cuda.device_count():
-        available = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        raise ConfigError(f"device {device!r} is not available; available: {', '.join(available)}")
 
 
 def _at_least(least: int) -> Callable[[str], int]:

@@ -12,21 +12,24 @@ from streamseg.datasets.masks import check_annotation
 from streamseg.datasets.pixels import check_image, read_image
 from streamseg.datasets.problems import Problem, Problems
 from streamseg.datasets.yolo import read_yolo_images
-from streamseg.datasets.yolo_yaml import find_yolo_yaml
+from streamseg.datasets.yolo_yaml import Split, find_yolo_yaml
 from streamseg.errors import DataError
 from streamseg.structures.arrays import ImageArray
 
 __all__ = ["none_usable", "read_or_skip", "usable_entries", "usable_entry", "usable_images"]
 
 
-def usable_images(folder: Path, problems: Problems | None = None, *, limit: int | None = None) -> list[LabelledImage]:
+def usable_images(
+    folder: Path, problems: Problems | None = None, *, limit: int | None = None, split: Split = "val"
+) -> list[LabelledImage]:
     """Read and check a data set that is evaluated.
 
     Args:
         folder: a COCO-format folder, with `instances.json` and `images/`; or a YOLO data set, as its `data.yaml` or the
-            folder that contains it, whose split `val` is read.
+            folder that contains it.
         problems: collects what is skipped; None refuses a folder with any problem, and names all.
         limit: maximum number of images, taken from the start; None for all.
+        split: split of a YOLO data set; a COCO-format folder has none.
 
     Returns:
         The usable images by ascending id (COCO) or in the order of the description (YOLO), at least one, each with its
@@ -37,7 +40,7 @@ def usable_images(folder: Path, problems: Problems | None = None, *, limit: int 
     """
     found = Problems() if problems is None else problems
     yolo = None if (folder / "instances.json").exists() else find_yolo_yaml(folder)
-    listed = read_images(folder, found) if yolo is None else read_yolo_images(yolo, "val", found, limit=limit)
+    listed = read_images(folder, found) if yolo is None else read_yolo_images(yolo, split, found, limit=limit)
     entries = usable_entries(listed[:limit], found)
     if problems is None:
         found.refuse()

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from streamseg.datasets.problems import Problems
+from streamseg.datasets.yolo_yaml import Split
 from streamseg.evaluation.matching import (
     FALSE,
+    IGNORED,
     RANGES,
     THRESHOLDS,
     TRUE,
@@ -28,7 +30,7 @@ from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.instances import Instances
 
-__all__ = ["MatchScores", "ProposalScores", "evaluate_proposals", "score_matches"]
+__all__ = ["MatchScores", "OperatingPoint", "ProposalScores", "evaluate_proposals", "score_matches"]
 
 MAX_PROPOSALS = (10, 100, 1000)
 """Numbers of proposals per image at which recall is reported (FastSAM's Table 3)."""
@@ -36,6 +38,16 @@ PRECISION_PROPOSALS = 100
 """Number of proposals per image at which precision is reported (COCO's AP)."""
 RECALL_LEVELS = np.linspace(0, 1, 101)
 """Recall levels at which precision is sampled (COCO's AP)."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Precision and recall at one score threshold, each 0..1."""
+
+    conf: float
+    """Lowest score of the proposals that count; nan if there are none."""
+    precision: float
+    recall: float
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,9 @@ class MatchScores:
     precision_50: float
     precision_75: float
     precision_by_size: dict[str, float]
+    best_f1: OperatingPoint
+    """The threshold with the best F1 at IoU 0.5, among 100 proposals per image: a choice of `conf`. Its precision and
+    recall are nan if there is no object to find, 0 if none is found."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +101,17 @@ def evaluate_proposals(
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
     problems: Problems | None = None,
+    split: Split = "val",
 ) -> ProposalScores:
     """Run a segmenter over a COCO-format folder and score its proposals, ignoring classes.
 
     Args:
         segment: the segmenter; it should keep 1000 objects per image at a very low score.
-        folder: a folder with `instances.json` and `images/`.
+        folder: a folder with `instances.json` and `images/`, or a YOLO data set, see `usable_images`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
         problems: collects the images and annotations that are skipped; None refuses a folder with any.
+        split: split of a YOLO data set.
 
     Raises:
         DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
@@ -104,7 +121,7 @@ def evaluate_proposals(
     mask_matches: list[ImageMatches] = []
     best: dict[str, list[float]] = {}
     num_proposals = 0
-    for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems):
+    for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems, split=split):
         instances: Instances = segment([image])[0]
         boxes = instances.boxes.numpy(force=True).astype(np.float64)
         scores = instances.scores.numpy(force=True).astype(np.float64)
@@ -150,6 +167,28 @@ def score_matches(matches: Sequence[ImageMatches]) -> MatchScores:
         precision_50=float(precision[0, 0]),
         precision_75=float(precision[0, 5]),
         precision_by_size={name: float(precision[row].mean()) for name, row in sizes.items()},
+        best_f1=_best_f1(matches, int(num_objects[0])),
+    )
+
+
+def _best_f1(matches: Sequence[ImageMatches], num_objects: int) -> OperatingPoint:
+    """Return the operating point with the best F1 over objects of all sizes, at the lowest IoU threshold."""
+    if not num_objects:
+        return OperatingPoint(float("nan"), float("nan"), float("nan"))
+    scores = np.concatenate([one.scores[:PRECISION_PROPOSALS] for one in matches])
+    outcomes = np.concatenate([one.outcomes[0, 0, :PRECISION_PROPOSALS] for one in matches])
+    order = np.argsort(-scores, kind="stable")
+    scores, outcomes = scores[order], outcomes[order]
+    num_true = np.cumsum(outcomes == TRUE)
+    num_positive = np.cumsum(outcomes != IGNORED)
+    f1 = 2 * num_true / (num_positive + num_objects)
+    # A threshold separates different scores only.
+    f1[:-1][scores[:-1] == scores[1:]] = -1
+    if not len(f1) or not num_true[-1]:
+        return OperatingPoint(float("nan"), 0.0, 0.0)
+    best = int(f1.argmax())
+    return OperatingPoint(
+        float(scores[best]), float(num_true[best] / num_positive[best]), float(num_true[best] / num_objects)
     )
 
 

@@ -12,6 +12,7 @@ from streamseg.datasets.check import none_usable, read_or_skip, usable_images
 from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.masks import annotation_mask
 from streamseg.datasets.problems import Problems
+from streamseg.datasets.yolo_yaml import Split
 from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
@@ -75,6 +76,7 @@ def labelled_images(
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
     problems: Problems | None = None,
+    split: Split = "val",
 ) -> Iterator[tuple[ImageArray, ImageTruth]]:
     """Yield each image (H, W, 3) RGB of a folder with its labels, by ascending image id; at least one.
 
@@ -82,16 +84,17 @@ def labelled_images(
     annotation must not waste the time spent on all images before it.
 
     Args:
-        folder: a folder with `instances.json` and `images/`.
+        folder: a folder with `instances.json` and `images/`, or a YOLO data set, see `usable_images`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: called when the caller has finished with an image.
         problems: collects the images and annotations that are skipped; None refuses a folder with any.
+        split: split of a YOLO data set.
 
     Raises:
         DataError: the folder is missing, invalid or empty, or no image is usable; or something would be skipped and
             `problems` is None.
     """
-    listed = usable_images(folder, problems, limit=limit)
+    listed = usable_images(folder, problems, limit=limit, split=split)
     num_yielded = 0
     for position, labelled in enumerate(listed):
         image = read_or_skip(labelled, problems)

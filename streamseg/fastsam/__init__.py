@@ -10,12 +10,16 @@ The Python interface: existing scripts run after their import line is changed.
     FastSAM(weights)(images) ─► [Results] ─► FastSAMPrompt ─► masks ─► plot
                                    └─ boxes, masks
 
-model                `FastSAM`, the model that scripts call with images
+model                `FastSAM`, the model of scripts: image_model predicts and tracks, inference segments one image
 predictor            `FastSAMPredictor`, a model with fixed options
-options              keyword options of a call: checked, or rejected if they would be ignored
+keys                 options by their names in the originals: known, without effect, or unavailable
+options              options of predictions as typed values
 sources              everything that scripts pass as a source, as named BGR images
 results              `Results`, the objects of one image
 rows                 `Boxes` and `Masks`, the rows of `Results`
+summary              objects of one image as dicts, as a table, and as lines of label files
+saving               files that predictions write; run_folder names their folder
+validation           `val`, with metrics; training: `train`; exporting: `export`; data finds their data sets
 results_selection    prompts as scripts write them; selects rows of `Results` by FastSAM's rules or streamseg's
 prompt               `FastSAMPrompt`, prompts on the results of one image, and plots of them
 plot                 drawing into arrays and writing image files

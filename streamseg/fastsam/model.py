@@ -1,255 +1,87 @@
-"""`FastSAM`: the model that scripts call with images."""
+"""`FastSAM`: the model of scripts, which predicts, measures, trains and exports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
-import numpy as np
-import torch
-
-from streamseg.config import TrackingConfig
-from streamseg.engines import Engine, build_engine
-from streamseg.errors import ConfigError
-from streamseg.fastsam.options import Options, device_name, read_options
-from streamseg.fastsam.reference_masks import as_reference, native_masks, plain_masks, plain_size, stacked
-from streamseg.fastsam.results import NAMES, Prompting, Results
-from streamseg.fastsam.results_selection import Numbers, apply_prompts
-from streamseg.fastsam.rows import Boxes, Masks
-from streamseg.fastsam.sources import SourceImage, SourceLike, is_endless, source_images
-from streamseg.modeling.network import PROTOTYPE_STRIDE
-from streamseg.segmentation import Segmenter, instance_masks
-from streamseg.structures.instances import Instances
-from streamseg.tracking import Tracker
+from streamseg.fastsam.data import find_data, has_validation
+from streamseg.fastsam.exporting import export_model
+from streamseg.fastsam.image_model import ImageModel
+from streamseg.fastsam.metrics import SegmentMetrics
+from streamseg.fastsam.training import read_train_options, train_network
+from streamseg.fastsam.validation import measure, read_val_options
+from streamseg.training.trainer import Progress
 
 __all__ = ["FastSAM"]
 
 
-class FastSAM:
+class FastSAM(ImageModel):
     """A model that finds every object in images; prompts select among these objects.
 
     The weights are read once per device and precision; the first read is in the constructor. Not thread-safe.
     """
 
-    task = "segment"
-
-    def __init__(
-        self,
-        model: str | Path = "FastSAM-x.pt",
-        *,
-        prompting: Prompting = "reference",
-        engine: Literal["auto", "torch", "onnx"] = "auto",
-    ) -> None:
-        """Load the weights.
+    def val(
+        self, data: str | Path, *, on_image: Callable[[int, int], None] = lambda done, total: None, **options: Any
+    ) -> SegmentMetrics:
+        """Measure boxes and masks against a labelled data set; its classes count as one.
 
         Args:
-            model: path (.pt, .safetensors, .onnx), name of published weights, or `default` for the weights that come
-                with the package.
-            prompting: `reference` makes masks and matches prompts by FastSAM's rules, with their peculiarities;
-                `default` does both by streamseg's rules.
-            engine: engine that runs the network.
-
-        Raises:
-            WeightsError: the file does not exist or is not a supported network.
-            ConfigError: `prompting` has another value.
-        """
-        if prompting not in ("reference", "default"):
-            raise ConfigError(f"prompting must be reference or default, got {prompting!r}")
-        self.prompting: Prompting = prompting
-        self.model_name = str(model)
-        self.names = dict(NAMES)
-        self._engine_kind = engine
-        self._engines: dict[tuple[str, bool], Engine] = {}
-        self._tracker: Tracker | None = None
-        self._device = device_name(None)
-        self._engine(self._device, half=False)
-
-    @property
-    def device(self) -> torch.device:
-        """Device of calls without a `device` option."""
-        return torch.device(self._device)
-
-    def to(self, device: Any) -> FastSAM:
-        """Set the default device and return this model."""
-        self._device = device_name(device)
-        return self
-
-    @overload
-    def __call__(self, source: SourceLike, stream: Literal[False] = False, **options: Any) -> list[Results]: ...
-
-    @overload
-    def __call__(self, source: SourceLike, stream: Literal[True], **options: Any) -> Iterator[Results]: ...
-
-    def __call__(self, source: SourceLike, stream: bool = False, **options: Any) -> list[Results] | Iterator[Results]:
-        """Segment images; see `predict`."""
-        return self.predict(source, True, **options) if stream else self.predict(source, **options)
-
-    @overload
-    def predict(
-        self,
-        source: SourceLike,
-        stream: Literal[False] = False,
-        bboxes: Numbers | None = None,
-        points: Numbers | None = None,
-        labels: Numbers | int | None = None,
-        texts: str | Sequence[str] | None = None,
-        **options: Any,
-    ) -> list[Results]: ...
-
-    @overload
-    def predict(
-        self,
-        source: SourceLike,
-        stream: Literal[True],
-        bboxes: Numbers | None = None,
-        points: Numbers | None = None,
-        labels: Numbers | int | None = None,
-        texts: str | Sequence[str] | None = None,
-        **options: Any,
-    ) -> Iterator[Results]: ...
-
-    def predict(
-        self,
-        source: SourceLike,
-        stream: bool = False,
-        bboxes: Numbers | None = None,
-        points: Numbers | None = None,
-        labels: Numbers | int | None = None,
-        texts: str | Sequence[str] | None = None,
-        **options: Any,
-    ) -> list[Results] | Iterator[Results]:
-        """Find all objects in images, or those that match prompts (see `apply_prompts` for the rules).
-
-        Args:
-            source: path, folder, glob pattern, video, address or webcam number, array (H, W, 3) BGR, PIL image, or a
-                list of paths, arrays and PIL images.
-            stream: return an iterator, which processes each image on demand, instead of a list.
-            bboxes: [x0, y0, x1, y1] or a list of such boxes, in pixels.
-            points: [x, y] or a list of such points, in pixels.
-            labels: 1 foreground or 0 background for each point; None: all 1.
-            texts: descriptions; text encoders must have been exported (see `rows_for_texts`).
-            **options: see `Options`.
-
-        Returns:
-            One result per image, in order; an image without objects has a result without rows.
+            data: a YOLO data set (`data.yaml`) or a COCO-format folder; see `find_data`.
+            on_image: called with the number of images done and their total.
+            **options: `split`, `imgsz`, `conf` (0.001), `iou` (0.7), `max_det` (300), `device`, `half`.
 
         Raises:
             ConfigError: an option is unknown, unavailable or out of range.
-            DataError: a prompt is invalid, or the source is not of a supported type.
-            SourceError: an image, video or camera cannot be read.
-            EngineError: the device is not available.
-            WeightsError: texts are given without text encoders.
+            DataError: the data set is missing or invalid, or none of its images is usable.
         """
-        results = (
-            apply_prompts(result, bboxes=bboxes, points=points, labels=labels, texts=texts)
-            for result in self._results(source, stream, read_options(options))
-        )
-        return results if stream else list(results)
+        request, split = read_val_options(options)
+        return measure(self._segmenter(request), data, split=split, on_image=on_image)
 
-    @overload
-    def track(
-        self, source: SourceLike, stream: Literal[False] = False, persist: bool = False, **options: Any
-    ) -> list[Results]: ...
+    def train(
+        self, data: str | Path, *, report: Callable[[Progress], None] | None = None, **options: Any
+    ) -> SegmentMetrics | None:
+        """Fine-tune the weights on the split `train` of a data set, and use the new ones from then on.
 
-    @overload
-    def track(
-        self, source: SourceLike, stream: Literal[True], persist: bool = False, **options: Any
-    ) -> Iterator[Results]: ...
-
-    def track(
-        self, source: SourceLike, stream: bool = False, persist: bool = False, **options: Any
-    ) -> list[Results] | Iterator[Results]:
-        """Find all objects in a video, with identities from streamseg's tracker in `boxes.id`.
+        Writes `weights.safetensors` and the logs of the run into the folder `<project>/<name>`, which is
+        `runs/segment/train` or the first free name with a number. `model_name` is then the path of the new weights.
 
         Args:
-            source: see `predict`.
-            stream: see `predict`.
-            persist: continue with the identities of the previous call instead of starting again.
-            **options: see `Options`.
+            data: see `val`.
+            report: called with the losses every 50 steps; None prints them on standard error.
+            **options: see `TrainOptions`.
 
         Returns:
-            One result per image. Objects without an identity are omitted: their score is too low to start a track.
+            Scores of the new weights on the split `val`, as from `val`; None with `val=False`, or if the data set has
+            no such split.
+
+        Raises:
+            ConfigError: an option is unknown, unavailable or out of range.
+            DataError: the data set is missing or invalid, or the loss diverges.
+            WeightsError: these weights cannot be trained, because they are an ONNX graph.
         """
-        if not persist or self._tracker is None:
-            # In the originals objects have an identity from the first image on.
-            self._tracker = Tracker(TrackingConfig(confirm_frames=1))
-        results = self._results(source, stream, read_options(options), self._tracker)
-        return results if stream else list(results)
+        request, path = read_train_options(options, device=self._device), find_data(data)
+        measures = request.val and has_validation(path)
+        self.model_name = str(train_network(self.model_name, path, request, report=report))
+        self._engines.clear()
+        return self.val(path, imgsz=request.imgsz, device=request.device) if measures else None
 
-    def _results(
-        self, source: SourceLike, stream: bool, options: Options, tracker: Tracker | None = None
-    ) -> Iterator[Results]:
-        """Validate the options now; read and segment the images lazily."""
-        if is_endless(source) and not stream:
-            raise ConfigError(f"the source {source!r} has no end; use stream=True, and leave the loop when done")
-        device = self._device if options.device is None else device_name(options.device)
-        segmenter = Segmenter(
-            engine=self._engine(device, half=options.half and device != "cpu"),
-            imgsz=options.imgsz,
-            conf=options.conf,
-            iou=options.iou,
-            max_det=options.max_det,
-            masks="plain" if self.prompting == "reference" else "auto",
-            scores="raw" if self.prompting == "reference" else "auto",
-        )
-        images = source_images(source, vid_stride=options.vid_stride)
-        return (self._result(image, segmenter, options.retina_masks, tracker) for image in images)
+    def export(self, format: str = "onnx", **options: Any) -> str:  # noqa: A002
+        """Write the network as an ONNX graph; return its path.
 
-    def _result(
-        self, source_image: SourceImage, segmenter: Segmenter, retina: bool, tracker: Tracker | None = None
-    ) -> Results:
-        """Segment one image."""
-        instances = segmenter([source_image.image[:, :, ::-1]])[0]
-        columns = [instances.scores[:, None], torch.zeros(len(instances), 1)]
-        with segmenter.timer.stage("masks"):
-            boxes, masks = self._boxes_and_masks(instances, retina)
-        if tracker is not None:
-            track_ids = tracker.update(instances, source_image.time_seconds).track_ids
-            kept = track_ids >= 0
-            boxes, masks, instances = boxes[kept], masks[kept], instances[kept]
-            columns = [track_ids[kept][:, None].float(), *(column[kept] for column in columns)]
-        took = {name: stage.last for name, stage in segmenter.timer.stages.items()}
-        size = instances.image_size
-        return Results(
-            source_image.image,
-            source_image.path,
-            Boxes(torch.cat([boxes, *columns], dim=1), size),
-            Masks(masks, size),
-            instances=instances,
-            prompting=self.prompting,
-            names=self.names,
-            speed={
-                "preprocess": took["preprocess"],
-                "inference": took["network"],
-                "postprocess": took["postprocess"] + took["masks"],
-            },
-        )
+        The file is beside the weights, with the suffix .onnx; for published weights it is in the working folder.
+        `FastSAM` runs it, too.
 
-    def _boxes_and_masks(self, instances: Instances, retina: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return boxes (K, 4) and masks uint8 (K, Mh, Mw) by the rules of the model's `prompting`."""
-        size = instances.image_size
-        if self.prompting == "reference":
-            instances = as_reference(instances)
-            size = size if retina else plain_size(instances)
-            crops = native_masks(instances) if retina else plain_masks(instances)
-        else:
-            size = size if retina else _scaled_size(instances)
-            crops = instance_masks(instances, size=size)
-        return instances.boxes, torch.from_numpy(stacked(crops, size).view(np.uint8))
+        Args:
+            format: `onnx`, the only format.
+            **options: `half`; `nms` for suppression inside the graph, then also `conf`, `iou` and `max_det`. Batch,
+                height and width are always dynamic.
 
-    def _engine(self, device: str, *, half: bool) -> Engine:
-        key = (device, half)
-        if key not in self._engines:
-            self._engines[key] = build_engine(self.model_name, engine=self._engine_kind, device=device, half=half)
-        return self._engines[key]
-
-    def __repr__(self) -> str:
-        return f"FastSAM({self.model_name!r}, prompting={self.prompting!r})"
-
-
-def _scaled_size(instances: Instances) -> tuple[int, int]:
-    """Return (H, W) of the image inside the network's input."""
-    height, width = instances.image_size
-    scale_x, scale_y, _, _ = instances.grid_to_image
-    return max(round(height / scale_y * PROTOTYPE_STRIDE), 1), max(round(width / scale_x * PROTOTYPE_STRIDE), 1)
+        Raises:
+            ConfigError: the format or an option is not available.
+            WeightsError: the weights are a graph already.
+            EngineError: the file cannot be written without the package onnx.
+        """
+        return str(export_model(self.model_name, format, options))

@@ -1,31 +1,19 @@
-"""Keyword options of a call: checked, and rejected if they would be ignored."""
+"""Keyword options of predictions, as typed values."""
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 
 from streamseg.errors import ConfigError
+from streamseg.fastsam.keys import Mode, read_keys
+from streamseg.fastsam.saving import Saving
 
-__all__ = ["Options", "device_name", "read_options"]
-
-_WITHOUT_EFFECT = frozenset({"agnostic_nms", "batch", "mode", "rect", "stream_buffer", "task", "tracker", "verbose"})
-"""Options of the originals that do not change the results here; accepted and ignored."""
-_UNAVAILABLE = {
-    "augment": "there is no augmentation when predicting",
-    "classes": "there is one class",
-    "save": "call save(path) of each result",
-    "save_crop": "cut orig_img by boxes.xyxy",
-    "save_txt": "write to_json() of each result",
-    "show": "show the array that plot() of each result gives",
-    "visualize": "features are not drawn",
-}
-"""Options that must be off, with the alternative."""
+__all__ = ["Options", "device_name", "long_side", "read_options"]
 
 
 @dataclass(frozen=True)
@@ -48,29 +36,27 @@ class Options:
     """Half precision, on CUDA; without effect on the CPU."""
     vid_stride: int = 1
     """Process every n-th frame of a video."""
+    saving: Saving = field(default_factory=Saving)
+    """Files that the call writes; none by default."""
 
 
-def read_options(values: Mapping[str, Any]) -> Options:
+def read_options(values: Mapping[str, Any], mode: Mode = "predict") -> Options:
     """Return the options of one call.
+
+    Args:
+        values: options by name, beside the source and the prompts.
+        mode: `predict` or `track`.
 
     Raises:
         ConfigError: an option is unknown or unavailable, or its value is not allowed.
     """
-    known = {field.name for field in fields(Options)}
-    for name, value in values.items():
-        if name in _UNAVAILABLE and value:
-            raise ConfigError(f"{name}={value!r} is not available here: {_UNAVAILABLE[name]}")
-        if name not in known and name not in _WITHOUT_EFFECT and name not in _UNAVAILABLE:
-            near = difflib.get_close_matches(name, known | {"bboxes", "points", "labels", "texts", "stream"}, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"available options: {', '.join(sorted(known))}"
-            raise ConfigError(f"unknown option {name!r}; {hint}")
-    # In the originals None means the default.
-    given = {name: value for name, value in values.items() if name in known and value is not None}
+    given = dict(read_keys(mode, values).values)
+    saving = {one.name: given.pop(one.name) for one in fields(Saving) if one.name in given}
     if "imgsz" in given:
-        given["imgsz"] = _long_side(given["imgsz"])
+        given["imgsz"] = long_side(given["imgsz"])
     if given.get("vid_stride", 1) < 1:
         raise ConfigError(f"vid_stride must be 1 or more, got {given['vid_stride']}")
-    return Options(**given)
+    return Options(**given, saving=Saving(**saving))
 
 
 def device_name(device: Any) -> str:
@@ -87,7 +73,12 @@ def device_name(device: Any) -> str:
     return "cuda:0" if name == "cuda" else name
 
 
-def _long_side(imgsz: Any) -> int:
+def long_side(imgsz: Any) -> int:
+    """Return the size of the network's input as one number.
+
+    Raises:
+        ConfigError: it is neither a whole number nor the same number twice.
+    """
     sides = list(imgsz) if isinstance(imgsz, list | tuple) else [imgsz]
     if not sides or any(isinstance(side, bool) or not isinstance(side, int) for side in sides) or len(set(sides)) > 1:
         raise ConfigError(f"imgsz must be one number, the long side of the network's input in pixels, got {imgsz!r}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,6 +16,7 @@ import torch
 from streamseg.errors import DataError
 from streamseg.fastsam.plot import draw_rows, write_image
 from streamseg.fastsam.rows import Boxes, Masks
+from streamseg.fastsam.summary import data_frame, label_lines, summary
 from streamseg.structures.instances import Instances
 
 __all__ = ["NAMES", "Prompting", "Results"]
@@ -64,6 +67,8 @@ class Results:
         self.prompting = prompting
         self.names = dict(names)
         self.speed = dict(speed or {})
+        self.save_dir: str | None = None
+        """Folder that `predict` wrote files of this image to; None if it wrote none."""
         self.probs = self.keypoints = self.obb = None
         """Outputs of other kinds of networks; always None."""
 
@@ -143,39 +148,72 @@ class Results:
         write_image(path, self.plot(**options))
         return str(path)
 
+    def save_txt(self, txt_file: str | Path, save_conf: bool = False) -> str:
+        """Append the objects to a label file in YOLO format, see `label_lines`; return its path.
+
+        Without objects nothing is written, because an image without a label file has no objects.
+
+        Args:
+            txt_file: path of the file; its folder is created.
+            save_conf: add the scores.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        lines = list(label_lines(self.boxes, self.masks, save_conf=save_conf))
+        path = Path(txt_file)
+        try:
+            if lines:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("a", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for line in lines)
+        except OSError as error:
+            raise DataError(f"cannot write {path}: {error.strerror}") from error
+        return str(path)
+
+    def save_crop(self, save_dir: str | Path, file_name: str | Path = "im.jpg") -> None:
+        """Write the pixels of each box, rounded outwards, as `<save_dir>/<class name>/<file_name>`.
+
+        From the second object of a class on, or if the file exists, the name gets a number: `im2.jpg`. Boxes without a
+        pixel inside the image are omitted.
+
+        Raises:
+            DataError: a file cannot be written, or its suffix is not an image format.
+        """
+        height, width = self.orig_shape
+        for (x0, y0, x1, y1), kind in zip(self.boxes.xyxy.tolist(), self.boxes.cls.tolist(), strict=True):
+            top, bottom = max(math.floor(y0), 0), min(math.ceil(y1), height)
+            left, right = max(math.floor(x0), 0), min(math.ceil(x1), width)
+            if top < bottom and left < right:
+                path = Path(save_dir) / self.names[int(kind)] / Path(file_name)
+                names = (path.with_stem(f"{path.stem}{number if number > 1 else ''}") for number in count(1))
+                write_image(next(name for name in names if not name.exists()), self.orig_img[top:bottom, left:right])
+
     def verbose(self) -> str:
         """Return the number of objects in words."""
         return f"{len(self)} {self.names[0]}{'' if len(self) == 1 else 's'}, "
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
-        """Return one dict per object: `name`, `class`, `confidence`, `box`, `segments`, and `track_id` if tracked.
+        """Return one dict per object, see `summary`.
 
         Args:
             normalize: divide x by the width of the image and y by its height.
             decimals: number of decimals.
         """
-        boxes = self.boxes.xyxyn if normalize else self.boxes.xyxy
-        outlines = self.masks.xyn if normalize else self.masks.xy
-        identities = self.boxes.id
-        summary = []
-        for row, (box, outline) in enumerate(zip(boxes.tolist(), outlines, strict=True)):
-            kind = int(self.boxes.cls[row])
-            summary.append(
-                {
-                    "name": self.names[kind],
-                    "class": kind,
-                    "confidence": round(float(self.boxes.conf[row]), decimals),
-                    "box": {
-                        key: round(value, decimals) for key, value in zip(("x1", "y1", "x2", "y2"), box, strict=True)
-                    },
-                    **({} if identities is None else {"track_id": int(identities[row])}),
-                    "segments": {
-                        axis: [round(value, decimals) for value in outline[:, column].tolist()]
-                        for column, axis in enumerate(("x", "y"))
-                    },
-                }
-            )
-        return summary
+        return summary(self.boxes, self.masks, self.names, normalize=normalize, decimals=decimals)
+
+    def to_df(self, normalize: bool = False, decimals: int = 5) -> Any:
+        """Return `summary` as a `pandas.DataFrame`, one row per object.
+
+        Raises:
+            DataError: pandas is not installed.
+        """
+        return data_frame(self.summary(normalize, decimals), "to_df")
+
+    def to_csv(self, normalize: bool = False, decimals: int = 5) -> str:
+        """Return `to_df` as CSV; raise DataError if pandas is not installed."""
+        text: str = data_frame(self.summary(normalize, decimals), "to_csv").to_csv()
+        return text
 
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
         """Return `summary` as JSON."""
@@ -190,7 +228,7 @@ class Results:
         return f"Results({self.path!r}, {width}x{height}, {self.verbose().rstrip(', ')})"
 
     def _with(self, boxes: Boxes, masks: Masks, rows: torch.Tensor | None = None) -> Self:
-        return type(self)(
+        copied = type(self)(
             self.orig_img,
             self.path,
             boxes,
@@ -200,6 +238,8 @@ class Results:
             names=self.names,
             speed=self.speed,
         )
+        copied.save_dir = self.save_dir
+        return copied
 
 
 def _like(rows: Boxes | Masks, selected: torch.Tensor) -> Any:

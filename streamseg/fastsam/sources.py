@@ -36,6 +36,8 @@ class SourceImage(NamedTuple):
     """File or address of the image; arrays are named image0.jpg, image1.jpg …"""
     time_seconds: float
     """Time since the start of the video; separate images are 1/30 s apart."""
+    frame: int | None = None
+    """Number of the frame, from 0, in its video; None for a separate image."""
 
 
 def is_endless(source: SourceLike) -> bool:
@@ -88,12 +90,12 @@ def _from_address(text: str, vid_stride: int) -> Iterator[SourceImage]:
     opened = open_source(Config(sources=(config,)).named_sources()[0])
     name = text if "://" in text or not Path(text).exists() else os.path.abspath(text)
     try:
-        for frame in opened.frames():
+        for number, frame in enumerate(opened.frames()):
             if isinstance(opened, ImageFiles):
                 yield SourceImage(_bgr(frame.image), os.path.abspath(opened.paths[frame.index]), frame.index / 30)
                 continue
             seconds = frame.pts_seconds if frame.pts_seconds is not None else frame.received_ns / 1e9
-            yield SourceImage(_bgr(frame.image), name, seconds)
+            yield SourceImage(_bgr(frame.image), name, seconds, number)
     finally:
         opened.stop()
 

@@ -9,6 +9,7 @@ candidates   selection of detections: score threshold, NMS and search regions
 embedding    appearance embeddings of objects
 masks        `instance_masks`: pixel masks of selected rows
 resampling   bilinear resampling of mask logits
+optional     packages that only conversions need
 """
 
 from streamseg.segmentation.masks import instance_masks

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import cv2
@@ -19,6 +17,7 @@ from streamseg.errors import DataError
 from streamseg.rle import coco_result
 from streamseg.segmentation.inputs import ImageLike, read_image
 from streamseg.segmentation.masks import instance_masks
+from streamseg.segmentation.optional import import_optional
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
@@ -101,7 +100,7 @@ class ImageInstances(Instances):
         Raises:
             DataError: supervision is not installed.
         """
-        supervision = _installed("supervision", "to_supervision")
+        supervision = import_optional("supervision", "to_supervision")
         masks = np.zeros((len(self), *self.image_size), dtype=np.bool_)
         for canvas, mask in zip(masks, self.masks, strict=True):
             mask.paint(canvas)
@@ -121,7 +120,7 @@ class ImageInstances(Instances):
         Raises:
             DataError: pandas is not installed.
         """
-        pandas = _installed("pandas", "to_dataframe")
+        pandas = import_optional("pandas", "to_dataframe")
         centroids = [mask.centroid or (np.nan, np.nan) for mask in self.masks]
         columns: dict[str, npt.NDArray[Any]] = dict(
             zip(("x0", "y0", "x1", "y1"), self.boxes.numpy(force=True).T, strict=True)
@@ -141,15 +140,3 @@ class ImageInstances(Instances):
             size = max(round(overlay.shape[1] * scale), 1), max(round(overlay.shape[0] * scale), 1)
             overlay = np.asarray(cv2.resize(overlay, size, interpolation=cv2.INTER_AREA), np.uint8)
         return encode_image(".png", overlay)
-
-
-def _installed(package: str, method: str) -> ModuleType:
-    """Import a package that is no dependency; raise DataError if it is not installed."""
-    try:
-        return import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        raise DataError(
-            f"{method}() needs the package {package}, which is not installed; run: pip install {package}"
-        ) from error

@@ -13,7 +13,9 @@ optimizer          AdamW, or Muon with AdamW
 learner            network, moving average and optimizer; one training step
 trainer            the training loop, with logs, evaluations and checkpoints
 ranks              processes that share a run, one per device
+devices            check of the device of a run
 checkpoint         reading and writing checkpoints
+result             the weights file of a finished run
 step_log           JSON lines by step
 refiner_examples   detections of a finished network with their targets
 refine             training of a refiner on these examples

@@ -278,3 +278,38 @@ def test_invalid_folders_are_rejected(tmp_path, prepare, message):
     with pytest.raises(DataError) as caught:
         evaluate_proposals(ScriptedSegmenter([ONE]), tmp_path)
     assert message in str(caught.value)
+
+
+# ---- the operating point
+
+
+def best_f1(tmp_path, found, scores, truth):
+    folder = folder_of(tmp_path, [truth])
+    return evaluate_proposals(lambda images: [instances_of(found, scores)], folder).mask.best_f1
+
+
+FAR = [rectangle(SIZE, 5, 40, 20, 55), rectangle(SIZE, 5, 20, 20, 35)]
+
+
+@pytest.mark.parametrize(
+    ("found", "scores", "expected"),
+    [
+        pytest.param(TWO, [0.9, 0.4], (0.4, 1, 1), id="both"),
+        pytest.param([TWO[0], FAR[0]], [0.9, 0.4], (0.9, 1, 0.5), id="the false one is below"),
+        pytest.param([FAR[0], *TWO], [0.9, 0.8, 0.7], (0.7, 2 / 3, 1), id="the false one is above"),
+        pytest.param([TWO[0], FAR[0], TWO[1]], [0.5, 0.5, 0.5], (0.5, 2 / 3, 1), id="one score: one threshold"),
+        pytest.param([TWO[0], FAR[0]], [0.5, 0.5], (0.5, 0.5, 0.5), id="equal scores are not separated"),
+        pytest.param(FAR, [0.9, 0.8], (math.nan, 0, 0), id="all false"),
+        pytest.param([], [], (math.nan, 0, 0), id="none"),
+    ],
+)
+def test_best_f1(tmp_path, found, scores, expected):
+    point = best_f1(tmp_path, found, scores, TWO)
+    assert (point.conf, point.precision, point.recall) == pytest.approx(expected, nan_ok=True)
+
+
+def test_best_f1_without_objects_is_nan(tmp_path):
+    point = best_f1(tmp_path, FAR, [0.9, 0.8], [])
+    assert math.isnan(point.conf)
+    assert math.isnan(point.precision)
+    assert math.isnan(point.recall)

@@ -256,7 +256,7 @@ def test_track_without_objects(model):
         pytest.param(lambda model: model(IMAGE, conf=2), ConfigError, "conf must be 0..1", id="conf"),
         pytest.param(lambda model: model(IMAGE, imgsz=8), ConfigError, "imgsz must be", id="imgsz"),
         pytest.param(lambda model: model(IMAGE, retina=True), ConfigError, "unknown option 'retina'", id="option"),
-        pytest.param(lambda model: model(IMAGE, save=True), ConfigError, "save", id="save"),
+        pytest.param(lambda model: model(IMAGE, show=True), ConfigError, "show", id="show"),
         pytest.param(lambda model: model(IMAGE, device="abacus"), EngineError, "no device 'abacus'", id="device"),
         pytest.param(lambda model: model(IMAGE, texts="a dog"), WeightsError, "encoders", id="text"),
         pytest.param(lambda model: model(IMAGE, labels=[1]), DataError, "labels are given without points", id="labels"),

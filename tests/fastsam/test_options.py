@@ -26,6 +26,7 @@ def test_given_options():
         {"verbose": False, "task": "segment", "mode": "predict", "stream_buffer": True, "agnostic_nms": True},
         {"save": False, "show": False, "classes": None, "augment": False},
         {"imgsz": None, "conf": None, "device": None},
+        {"epochs": 3, "optimizer": "SGD", "patience": 50},
     ],
 )
 def test_ignored_options(values):
@@ -40,12 +41,17 @@ def test_forms_of_imgsz(imgsz):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        pytest.param({"save": True}, "save=True is not available here: call save", id="save"),
-        pytest.param({"show": True}, "plot", id="show"),
+        pytest.param({"show": True}, "show=True is not available here: show the array that plot", id="show"),
+        pytest.param({"save_frames": True}, "save=True writes a video", id="frames"),
+        pytest.param({"save": "yes"}, "save must be True or False, got 'yes'", id="switch"),
+        pytest.param({"conf": "0.5"}, "conf must be a number, got '0.5'", id="number"),
+        pytest.param({"max_det": 2.5}, "max_det must be a whole number, got 2.5", id="whole number"),
+        pytest.param({"name": " "}, "name must be a text, got ' '", id="blank"),
+        pytest.param({"line_width": 0}, "line_width must be 1 or more, got 0", id="line width"),
         pytest.param({"classes": [0]}, "one class", id="classes"),
         pytest.param({"retina_mask": True}, "unknown option 'retina_mask'; did you mean 'retina_masks'?", id="typo"),
         pytest.param({"bbox": [1, 2, 3, 4]}, "did you mean 'bboxes'?", id="prompt"),
-        pytest.param({"xyz": 1}, "available options: conf, device", id="nothing near"),
+        pytest.param({"xyz": 1}, "available options: bboxes, conf, device", id="nothing near"),
         pytest.param({"imgsz": (384, 640)}, "imgsz must be one number", id="two sides"),
         pytest.param({"imgsz": "640"}, "imgsz must be one number", id="text"),
         pytest.param({"imgsz": []}, "imgsz must be one number", id="no side"),
