@@ -11,6 +11,7 @@ import torch
 from streamseg.config import TrackingConfig
 from streamseg.errors import DataError
 from streamseg.prompting import PromptSet, PromptTracker, check_prompts
+from streamseg.prompting.confidence import rated, with_mask_quality
 from streamseg.prompting.select import select_with_status
 from streamseg.prompting.text import TextMatcher, TextTracker
 from streamseg.structures.arrays import Float64Array
@@ -132,19 +133,24 @@ class Stream:
 
     def match_texts(self, frame: Frame, tracked: Tracked) -> list[Selection]:
         """Return one Selection per text, in the prompts' order."""
-        return self._texts.update(frame, tracked, self._prompts.texts.prompts)
+        texts = self._prompts.texts.prompts
+        selections = self._texts.update(frame, tracked, texts)
+        if not selections:
+            return []
+        scores = tracked.instances.scores.tolist()
+        return [with_mask_quality(one, text, scores) for one, text in zip(selections, texts, strict=True)]
 
     def select(self, tracked: Tracked) -> list[Selection]:
         """Select the instances of the frame for all prompts but texts, in order; updates the search regions."""
         prompts = self._prompts.textless
         if not self._tracking.enabled:
-            return select_with_status(tracked, prompts)
+            return rated(select_with_status(tracked, prompts), prompts, tracked.instances, is_tracked=False)
         selections = self._prompt_tracker.update(
             tracked, prompts, frame_index=self._frame_index, time_seconds=self._time_seconds
         )
         # Replaced as a whole, because another thread reads it.
         self._regions = self._next_regions(tracked, selections)
-        return selections
+        return rated(selections, prompts, tracked.instances)
 
     def end(self) -> None:
         """Forget the frames, tracks and texts of a source that has ended; its identities start afresh if it returns.
@@ -180,7 +186,8 @@ class Stream:
                 tentative.add(selection.rows[0])
             elif status.state == "none":
                 unmatched.add(selection.prompt_id)
-        boxes = [self._prompt_tracker.box(one) for one in self._prompts.boxes.prompts if one.prompt_id in unmatched]
+        unmatched_boxes = [one for one in self._prompts.boxes.prompts if one.prompt_id in unmatched]
+        boxes = [box for box in map(self._prompt_tracker.box, unmatched_boxes) if box is not None]
         if not boxes and not tentative:
             return NO_REGIONS
         return SearchRegions(_boxes(boxes), tracked.instances.boxes[sorted(tentative)].double().numpy(force=True))

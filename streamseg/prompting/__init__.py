@@ -11,6 +11,7 @@ history         records of the last frames of a source, and first-seen times of 
 appearance      the appearance of a target; detection of identity switches
 reid            re-identification of lost targets under another track id
 parts           which objects are parts of which; wholes that substitute for parts
+confidence      confidence in the selected objects, and the expected IoU of their masks
 state           targets saved for a later run
 validation      prompts against image sizes, prompts from a configuration
 """

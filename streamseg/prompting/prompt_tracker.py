@@ -1,7 +1,8 @@
 """Prompts that follow their target: evaluated once, on the frame that the sender saw, then matched by track id.
 
 pending ─► tentative ─► bound ─► lost ─► bound          the tracker found the same track again
-                                  └► reacquired     re-identified under another track id
+   │                              └► reacquired     re-identified under another track id
+   └► abandoned                                     nothing was found at its place
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from streamseg.structures.prompt import BoxPrompt, Selection, SpatialPrompt
 
 __all__ = ["PromptTracker", "Targets", "selection_for"]
 
+MIN_BOUND_SCORE: Final = 0.05
+"""Minimum score of an instance that a prompt is bound to. A box makes the network return the best candidate inside,
+whatever its score: on the rendered scene at most 0.02 on background, and at least 0.05 on objects
+(`scripts/bench prompt_answers`)."""
 TENTATIVE_CONFIDENCE: Final = 0.5
 """Confidence in an object that was seen too briefly to have a track id: many of those are gone in the next frame."""
 WHOLE_CONFIDENCE: Final = 0.5
@@ -47,10 +52,12 @@ class PromptTracker:
         """Select the match of each prompt in one frame.
 
         A prompt that follows is evaluated once: on the frame with its `frame_index` if that is within the history
-        (`history.HISTORY_SECONDS`), else on this frame. If nothing matches, it is evaluated on each later frame until
-        something does. A target that is lost before it has a track id is searched for at its last location. From then
-        on the track id of the target decides. A prompt that differs from an earlier one of the same id only in its
-        `step` moves on to another hypothesis of the first; any other is evaluated afresh.
+        (`history.HISTORY_SECONDS`), else on this frame. If nothing matches, it is evaluated on the next frames as well,
+        `target.GRACE_FRAMES` in all, and then abandoned: it does not select what comes to its place later. A target
+        that is lost before it has a track id is searched for at its last location, for `target.GRACE_SECONDS`. From
+        then on the track id of the target decides. A prompt that differs from an earlier one of the same id only in
+        its `step` moves on to another hypothesis of the first; any other is evaluated afresh, and so is an abandoned
+        one that is given again as another object.
 
         Args:
             tracked: the objects of the frame, K of them; may be 0.
@@ -82,9 +89,14 @@ class PromptTracker:
         unfollowed = select_with_status(tracked, prompts.unfollowed) if prompts.unfollowed.prompts else []
         return in_order((prompts.followed, followed), (prompts.unfollowed, unfollowed))
 
-    def box(self, prompt: BoxPrompt) -> tuple[float, float, float, float]:
-        """Return the box (xyxy) where a prompt is evaluated next: moved with its target, if it had one."""
+    def box(self, prompt: BoxPrompt) -> tuple[float, float, float, float] | None:
+        """Return the box (xyxy) where a prompt is evaluated next: moved with its target, if it had one.
+
+        None if the prompt is abandoned.
+        """
         target = self._targets.by_prompt_id.get(prompt.prompt_id)
+        if target is not None and target.is_abandoned:
+            return None
         location = target.location if target is not None else prompt
         return location.box if isinstance(location, BoxPrompt) else prompt.box
 
@@ -134,6 +146,7 @@ class Targets:
         for target in self._targets.values():
             if target.hypothesis is None or target.hypothesis.track_id == TENTATIVE:
                 target.hypotheses = []
+                target.num_misses = 0
 
     def carry(self, before: FrameRecord, after: FrameRecord) -> None:
         """Carry hypotheses without a track id from the last frame to this one."""
@@ -165,7 +178,7 @@ class Targets:
             target = before.get(prompt.prompt_id)
             if target is not None and is_step(target.prompt, prompt):
                 self._step(target, prompt, record)
-            elif target is None or target.prompt != prompt:
+            elif target is None or target.prompt != prompt or (target.is_abandoned and target.prompt is not prompt):
                 target = Target(prompt)
                 started.append(target)
             self._targets[prompt.prompt_id] = target
@@ -174,6 +187,8 @@ class Targets:
     def evaluate(self, tracked: Tracked, history: FrameHistory) -> None:
         """Bind the targets without hypotheses, each on the frame that the sender of its prompt saw.
 
+        An instance that scores less than `MIN_BOUND_SCORE` is no object.
+
         Args:
             tracked: the newest frame in full.
             history: the last frames, including the newest.
@@ -181,7 +196,7 @@ class Targets:
         positions: dict[int, list[Target]] = {}
         newest = len(history) - 1
         for target in self._targets.values():
-            if target.hypotheses:
+            if target.hypotheses or target.is_abandoned:
                 continue
             position = None
             if not target.is_evaluated and target.prompt.frame_index is not None:
@@ -192,14 +207,18 @@ class Targets:
             since = history.since(position)
             evaluated = tracked if position == newest else since[0].tracked
             selections = all_hypotheses(evaluated, [target.location for target in targets])
+            is_object = (evaluated.instances.scores >= MIN_BOUND_SCORE).tolist()
+            matches = [[row for row in selection.rows if is_object[row]] for selection in selections]
             # Several prompts may mean the same object: its hypothesis is shared, and carried once.
-            rows = sorted({row for selection in selections for row in selection.rows})
+            rows = sorted({row for match in matches for row in match})
             hypotheses = dict(zip(rows, self._hypotheses(since, rows), strict=True))
-            for target, selection in zip(targets, selections, strict=True):
-                if selection.rows:
+            for target, match in zip(targets, matches, strict=True):
+                if match:
                     target.evaluated_seconds = since[0].time_seconds
-                    target.bind([hypotheses[row] for row in selection.rows])
+                    target.bind([hypotheses[row] for row in match])
                     target.drop_gone(since[-1])
+                else:
+                    target.miss(since[-1].time_seconds)
 
     def _step(self, target: Target, prompt: SpatialPrompt, record: FrameRecord) -> None:
         row = target.row_in(record)

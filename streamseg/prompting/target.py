@@ -33,6 +33,13 @@ MIN_OVERLAP: Final = 0.4
 object without a track id."""
 MIN_BOX_IOU: Final = 0.2
 """Minimum box IoU for the same: a part of the object, or a similar object beside it, is not the object."""
+GRACE_FRAMES: Final = 5
+"""Number of frames on which a prompt without a match is evaluated: an object that is detected in every other frame is
+found, and so is the object in a box, which the network searches for from the second or third frame on. What comes to
+the place later is something else than its sender meant."""
+GRACE_SECONDS: Final = 3.0
+"""Minimum duration of the same for a prompt whose match was lost before it received a track id: it is a weak object,
+which may reappear."""
 MIN_SIDE_PX: Final = 1.0
 """Minimum side of a box when a scale is computed: a narrower box does not determine the scale."""
 MAX_MASK_SIDE_PX: Final = 8192
@@ -87,6 +94,12 @@ class Target:
     """Capture time of the frame in which the hypotheses were found."""
     is_evaluated: bool = False
     """True once the prompt has been evaluated on the frame its sender saw."""
+    num_misses: int = 0
+    """Number of frames in which the prompt has matched nothing since its last match."""
+    first_miss_seconds: float = 0.0
+    """Capture time of the first of these frames."""
+    is_abandoned: bool = False
+    """True if nothing was found within the grace; the prompt is not evaluated any more."""
     location: SpatialPrompt = field(init=False)
     """The prompt in the frame of its hypotheses' `first_box`. It is evaluated there again once all of them are gone."""
 
@@ -136,9 +149,22 @@ class Target:
             case _:
                 return {one.track_id for one in self.hypotheses}
 
+    def miss(self, time_seconds: float) -> None:
+        """Record a frame in which the prompt matches nothing; it is abandoned after the grace.
+
+        Args:
+            time_seconds: capture time of the frame.
+        """
+        if not self.num_misses:
+            self.first_miss_seconds = time_seconds
+        self.num_misses += 1
+        was_matched = self.evaluated_seconds < float("inf")
+        grace_seconds = GRACE_SECONDS if was_matched else 0.0
+        self.is_abandoned = self.num_misses >= GRACE_FRAMES and time_seconds - self.first_miss_seconds >= grace_seconds
+
     def bind(self, hypotheses: Sequence[Hypothesis]) -> None:
         """Set the hypotheses, at least one, and select the one that the prompt's `step` specifies."""
-        self.hypotheses = list(hypotheses)
+        self.hypotheses, self.num_misses = list(hypotheses), 0
         self._select(self.prompt.step % len(hypotheses))
 
     def rebuild(self, hypotheses: Sequence[Hypothesis], position: int, record: FrameRecord, row: int) -> None:

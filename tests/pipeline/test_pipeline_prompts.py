@@ -114,6 +114,20 @@ def test_prompt_follows_its_target():
     assert [message.objects[0].box[0] for message in messages] == list(range(30))
 
 
+def test_confidence_and_mask_quality():
+    prompts = [BoxPrompt("box", (4, 8, 20, 40)), point("click", 8, 20), point("nothing", 30, 2), EverythingPrompt()]
+    pipeline = make_pipeline(prompts=prompts)
+    (message,) = pipeline([make_frame()])
+    box, click, nothing = message.prompts
+    assert 0 < click.confidence < box.confidence < 1
+    assert click.mask_quality is not None
+    assert box.mask_quality is not None
+    assert 0 < click.mask_quality < box.mask_quality < 1
+    assert (nothing.words, nothing.confidence, nothing.mask_quality) == ("nothing found", 0.0, None)
+    result = pipeline.finish(make_frame(1), pipeline.segment([make_frame(1)])[0])
+    assert [selection.scores for selection in result.selections[:2]] == [(1.0,), (1.0,)], "identity alone"
+
+
 def test_prompt_of_one_source():
     prompts = [replace(point("a", 8, 20), source_id="a"), point("all", 48, 20), EverythingPrompt("e", source_id="b")]
     pipeline = make_pipeline(prompts=prompts)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
+from streamseg.prompting.target import GRACE_FRAMES, GRACE_SECONDS
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, SpatialPrompt
+from streamseg.synthetic import SceneRenderer
 from tests.support.shapes import Shape
 from tests.support.tracked_shapes import (
     BOTH,
@@ -17,6 +21,7 @@ from tests.support.tracked_shapes import (
     BOX,
     CLICK,
     CUP,
+    FPS,
     HANDLE,
     KITE,
     LOST,
@@ -27,7 +32,9 @@ from tests.support.tracked_shapes import (
     click,
     frame_of,
     one_prompt,
+    scene_frame,
     shifted,
+    status_of,
 )
 
 
@@ -118,6 +125,94 @@ def test_statuses_of_a_click(frames: list[Objects], expected: list[list[tuple[st
 )
 def test_tentative_object(frames: list[Objects], expected: list[list[tuple[str, int]]]):
     assert Run().statuses(frames, click(76, 120)) == expected
+
+
+# ---- the search for a first match ends
+
+
+AWAY: Objects = [(1, shifted(CUP, 150)), *OTHERS]
+"""The cup is not where the click was."""
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        pytest.param(
+            [AWAY] * (GRACE_FRAMES - 1) + [BOTH] * 2,
+            [NONE] * (GRACE_FRAMES - 1) + [BOUND] * 2,
+            id="found-in-the-last-frame-of-the-grace",
+        ),
+        pytest.param(
+            [AWAY] * GRACE_FRAMES + [BOTH] * 20, [NONE] * (GRACE_FRAMES + 20), id="what-comes-later-is-not-selected"
+        ),
+        pytest.param(
+            [[]] * GRACE_FRAMES + [[(-1, CUP)], BOTH], [NONE] * (GRACE_FRAMES + 2), id="nor-in-an-empty-image"
+        ),
+        pytest.param(
+            [[(-1, CUP)], *[AWAY] * GRACE_FRAMES, [(2, CUP)]],
+            [("bound", -1), *[NONE] * GRACE_FRAMES, ("bound", 2)],
+            id="a-weak-object-may-return-for-longer",
+        ),
+        pytest.param(
+            [[(-1, CUP)], *[AWAY] * (1 + int(GRACE_SECONDS * FPS)), *[[(2, CUP)]] * 3],
+            [("bound", -1), *[NONE] * (1 + int(GRACE_SECONDS * FPS)), *[NONE] * 3],
+            id="but-not-for-ever",
+        ),
+        pytest.param(
+            [BOTH, *[OTHERS] * 40, BOTH], [BOUND, *[LOST] * 40, BOUND], id="a-target-with-a-track-id-is-never-given-up"
+        ),
+    ],
+)
+def test_grace(frames: list[Objects], expected: list[tuple[str, int]]):
+    box = BoxPrompt("box", (50, 75, 110, 165))
+    assert Run().statuses(frames, CLICK) == one_prompt(*expected)
+    assert Run().statuses(frames, box) == one_prompt(*expected)
+
+
+def test_abandoned_prompt_is_evaluated_again_if_it_is_given_again():
+    run, other = Run(), click(BOX.x, BOX.y, prompt_id="other")
+    run.statuses([AWAY] * GRACE_FRAMES, CLICK)
+    assert run.statuses([BOTH], CLICK, other) == [[NONE, ("bound", 8)]], "another prompt arrives"
+    assert run.statuses([BOTH], click(CUP.x, CUP.y), other) == [[BOUND, ("bound", 8)]]
+
+
+def test_no_search_region_for_an_abandoned_box():
+    run, box = Run(), BoxPrompt("box", (10, 200, 40, 230))
+    boxes = []
+    for _ in range(GRACE_FRAMES + 1):
+        run(frame_of(BOTH), box)
+        boxes.append(run.tracker.box(box))
+    assert boxes == [box.box] * (GRACE_FRAMES - 1) + [None] * 2
+
+
+@pytest.mark.parametrize(
+    ("score", "state"),
+    [
+        pytest.param(0.0, NONE, id="no-evidence"),
+        pytest.param(0.049, NONE, id="below"),
+        pytest.param(0.051, BOUND, id="above"),
+    ],
+)
+@pytest.mark.parametrize("prompt", [CLICK, BoxPrompt("box", (50, 75, 110, 165))], ids=["click", "box"])
+def test_candidate_without_a_score_is_no_object(prompt: SpatialPrompt, score: float, state: tuple[str, int]):
+    weak: Objects = [(1, replace(CUP, score=score)), *OTHERS]
+    assert Run().statuses([weak] * 3, prompt) == one_prompt(state, state, state)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_clicks_on_background_of_the_scene_select_nothing_that_passes(seed: int):
+    """Objects and masks are the ground truth of the rendered scene."""
+    renderer = SceneRenderer(320, 180, num_objects=8, seed=seed, fps=5)
+    truths = [renderer.truth(index) for index in range(60)]
+    covered = np.stack([sum((mask.full((180, 320)) for mask in truth.masks), np.zeros((180, 320))) for truth in truths])
+    is_passed = (covered[:GRACE_FRAMES].sum(axis=0) == 0) & (covered[GRACE_FRAMES:].sum(axis=0) > 0)
+    places = np.argwhere(is_passed)[:: max(int(is_passed.sum()) // 40, 1)]
+    assert len(places) >= 40, "objects pass there later"
+    prompts = [click(x + 0.5, y + 0.5, prompt_id=f"{x},{y}") for y, x in places]
+    run = Run()
+    for truth in truths:
+        statuses = [status_of(one) for one in run(scene_frame(truth), *prompts)]
+        assert statuses == [NONE] * len(prompts)
 
 
 def test_confidence():

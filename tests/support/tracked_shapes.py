@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from streamseg.prompting import PromptSet, PromptTracker
-from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.instances import GridTransform, Instances, Tracked
 from streamseg.structures.prompt import PointPrompt, Selection, SpatialPrompt
+from streamseg.synthetic import SceneTruth
 from tests.support.shapes import Shape, detect_shapes
 
 FPS = 10.0
@@ -40,6 +41,20 @@ def frame_of(objects: Objects, embeddings: dict[int, Sequence[float]] | None = N
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
         instances = replace(instances, embeddings=torch.from_numpy(rows))
     return Tracked(instances, torch.tensor([identity for identity, _ in objects], dtype=torch.int64))
+
+
+def scene_frame(truth: SceneTruth) -> Tracked:
+    """Return the ground truth of one frame of the rendered scene, whose masks have the same space, as instances."""
+    size = truth.masks[0].space.size if truth.masks and truth.masks[0].space is not None else (1, 1)
+    logits = [np.where(mask.full(size), 6.0, -6.0) for mask in truth.masks]
+    instances = Instances(
+        boxes=torch.from_numpy(truth.boxes.astype(np.float32)),
+        scores=torch.ones(len(logits)),
+        mask_logits=torch.from_numpy(np.array(logits, dtype=np.float32).reshape(len(logits), *size)),
+        grid_to_image=GridTransform(1.0, 1.0, 0.0, 0.0),
+        image_size=size,
+    )
+    return Tracked(instances, torch.from_numpy(truth.track_ids.astype(np.int64)))
 
 
 @cache

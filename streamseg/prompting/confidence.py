@@ -1,0 +1,101 @@
+"""Confidence in the objects that prompts select, and the expected IoU of their masks.
+
+Following knows whether an object is still the one that a prompt selected at first (identity). Whether that one was
+meant depends on the prompt and on the object's score: a box determines an object, a click may mean a part, its whole or
+the object behind; and a low score means a stain more often than an object. Both are combined here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from streamseg.prompting.prompt_set import PromptSet
+from streamseg.structures.instances import Instances
+from streamseg.structures.prompt import PointPrompt, Prompt, Selection
+
+__all__ = ["FEATURES", "MASK_WEIGHTS", "OBJECT_WEIGHTS", "features", "rated", "with_mask_quality"]
+
+FEATURES: Final = ("constant", "points", "score")
+"""Names of the evidence, see `features`."""
+OBJECT_WEIGHTS: Final = (1.80, -2.45, 1.85)
+"""Log odds per feature that the selected mask has an IoU of at least 0.5 with the object that was meant."""
+MASK_WEIGHTS: Final = (0.45, -0.69, 0.92)
+"""The same for the expected IoU, as a logit. Both are the result of `scripts/bench prompt_answers --fit`, a logistic
+regression on films-dev (ten smooth sequences, boxes and clicks) with the default network; run it again after a change
+of the network. The estimates grow with the score, so that other networks' scores keep their order."""
+MIN_SHARE: Final = 1e-4
+"""Limit of scores, and of one minus them, for finite logits."""
+
+
+def features(prompt: Prompt, score: float) -> tuple[float, float, float]:
+    """Return the evidence about an object that a prompt selects.
+
+    Args:
+        prompt: the prompt; a text counts as a box, because both name a whole object.
+        score: score of the object, 0..1: the expected IoU of its mask if the weights include a refiner.
+
+    Returns:
+        1; 1 for points and 0 for other prompts; and the logit of the score.
+    """
+    share = min(max(score, MIN_SHARE), 1 - MIN_SHARE)
+    return 1.0, float(isinstance(prompt, PointPrompt)), math.log(share / (1 - share))
+
+
+def rated(
+    selections: Sequence[Selection], prompts: PromptSet, instances: Instances, *, is_tracked: bool = True
+) -> list[Selection]:
+    """Rate the selections of spatial prompts in one frame: their confidence, and the expected IoU of their masks.
+
+    The confidence is the probability that the object is still the one that was selected, times the probability that
+    this is the one that was meant. The scores of the selections are unchanged.
+
+    Args:
+        selections: P selections of `prompts`, in order. The confidence in their statuses is the identity's, for prompts
+            that follow; others are evaluated in each frame anew, so that it is 1 for them.
+        prompts: P prompts without texts.
+        instances: the instances of the frame, K of them.
+        is_tracked: False if no prompt follows its target, because tracking is disabled.
+    """
+    scores = instances.scores.tolist()
+    return [
+        _rated(selection, prompt, scores, is_followed=is_tracked and getattr(prompt, "follow", False))
+        for selection, prompt in zip(selections, prompts.prompts, strict=True)
+    ]
+
+
+def with_mask_quality(
+    selection: Selection, prompt: Prompt, scores: Sequence[float], identity: float = 1.0
+) -> Selection:
+    """Add the expected IoU of the selected mask to a selection's status.
+
+    Args:
+        selection: with several rows, the first one counts. Without a row or a status, and with a merged mask, nothing
+            changes.
+        prompt: its prompt.
+        scores: (K,) of the frame's instances.
+        identity: probability that the object is the one that the prompt selected at first, 0..1. Other objects share
+            nothing with it.
+    """
+    if selection.status is None or not selection.rows or selection.mask is not None:
+        return selection
+    quality = identity * _sigmoid(MASK_WEIGHTS, features(prompt, scores[selection.rows[0]]))
+    return replace(selection, status=replace(selection.status, mask_quality=quality))
+
+
+def _rated(selection: Selection, prompt: Prompt, scores: Sequence[float], *, is_followed: bool) -> Selection:
+    status = selection.status
+    if status is None or not selection.rows or selection.mask is not None:
+        return selection
+    identity = status.confidence if is_followed else 1.0
+    confidence = identity * _sigmoid(OBJECT_WEIGHTS, features(prompt, scores[selection.rows[0]]))
+    return with_mask_quality(
+        replace(selection, status=replace(status, confidence=confidence)), prompt, scores, identity
+    )
+
+
+def _sigmoid(weights: Sequence[float], evidence: Sequence[float]) -> float:
+    odds = sum(weight * value for weight, value in zip(weights, evidence, strict=True))
+    return 1 / (1 + math.exp(-odds))
