@@ -29,10 +29,12 @@ def prompted_objects(message: Message) -> tuple[MessageObject, ...]:
 
 
 def status_line(status: PromptStatus) -> str:
-    """Format the state of a prompt, such as `cup: bound 0.93, object 7`."""
-    text = f"{status.prompt_id}: {status.state}"
+    """Format the state of a prompt, such as `cup: followed 0.93, mask 0.84, object 7`."""
+    text = f"{status.prompt_id}: {status.words}"
     if status.state in ("bound", "reacquired"):
         text += f" {status.confidence:.2f}"
+    if status.mask_quality is not None:
+        text += f", mask {status.mask_quality:.2f}"
     return f"{text}, object {status.track_id}" if status.track_id >= 0 else text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,13 @@ bound        its target is visible, or the whole that the target is a part of (w
              identity
 lost         its target is not visible; the prompt waits for it
 reacquired   its target disappeared and was found again under another identity, by motion, shape and appearance
-none         no object has matched it yet
+none         no object has matched it; after some frames the search ends, see `prompting.PromptTracker`
 """
+
+POSSIBLY_LOST_CONFIDENCE: Final = 0.25
+"""Confidence below which a followed object is more likely another one."""
+UNCERTAIN_MASK_QUALITY: Final = 0.5
+"""Expected IoU below which a mask is more likely wrong than right."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,21 @@ class PromptStatus:
     mask_quality: float | None = None
     """Expected IoU of the selected mask, of the best one if there are several, with the intended target, 0..1; None if
     no mask is selected or its quality is unknown."""
+
+    @property
+    def words(self) -> str:
+        """The state in words, as the page and overlays show it.
+
+        `followed`, `found` (without a track id: seen too briefly, or not followed), `found again`, each also with
+        `, mask uncertain`; `possibly lost`, `lost`, `nothing found`.
+        """
+        if self.state not in ("bound", "reacquired"):
+            return "lost" if self.state == "lost" else "nothing found"
+        if self.track_id >= 0 and self.confidence < POSSIBLY_LOST_CONFIDENCE:
+            return "possibly lost"
+        words = "found again" if self.state == "reacquired" else "followed" if self.track_id >= 0 else "found"
+        is_uncertain = self.mask_quality is not None and self.mask_quality < UNCERTAIN_MASK_QUALITY
+        return f"{words}, mask uncertain" if is_uncertain else words
 
 
 @dataclass(frozen=True, eq=False)

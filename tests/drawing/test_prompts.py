@@ -58,11 +58,19 @@ def test_many_prompts_leave_room_for_the_image():
 @pytest.mark.parametrize(
     ("status", "line"),
     [
-        pytest.param(BOUND, "cup: bound 0.93, object 3", id="bound"),
+        pytest.param(BOUND, "cup: followed 0.93, object 3", id="bound"),
+        pytest.param(
+            PromptStatus("cup", "bound", 0.93, 3, 0.84), "cup: followed 0.93, mask 0.84, object 3", id="mask-quality"
+        ),
+        pytest.param(
+            PromptStatus("cup", "bound", 0.6, 3, 0.3),
+            "cup: followed, mask uncertain 0.60, mask 0.30, object 3",
+            id="mask-uncertain",
+        ),
         pytest.param(PromptStatus("cup", "lost", 0.0, 3), "cup: lost, object 3", id="lost"),
-        pytest.param(PromptStatus("cup", "reacquired", 0.5, 8), "cup: reacquired 0.50, object 8", id="reacquired"),
-        pytest.param(PromptStatus("red cup", "none"), "red cup: none", id="none"),
-        pytest.param(PromptStatus("texts", "bound", 0.5), "texts: bound 0.50", id="several-objects"),
+        pytest.param(PromptStatus("cup", "reacquired", 0.5, 8), "cup: found again 0.50, object 8", id="reacquired"),
+        pytest.param(PromptStatus("red cup", "none"), "red cup: nothing found", id="none"),
+        pytest.param(PromptStatus("texts", "bound", 0.5), "texts: found 0.50", id="several-objects"),
     ],
 )
 def test_status_line(status, line):

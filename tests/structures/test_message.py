@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from streamseg.structures.mask import CropMask, MaskSpace
-from streamseg.structures.message import PromptStatus
+from streamseg.structures.message import POSSIBLY_LOST_CONFIDENCE, UNCERTAIN_MASK_QUALITY, PromptStatus
 from streamseg.wire import decode, encode
 from tests.support.messages import disc, make_message, make_object
 
@@ -155,3 +155,27 @@ def test_status_of_prompt():
     assert message.prompt("cup") is lost
     assert message.prompt("door") is None
     assert make_message().prompt("cup") is None
+
+
+# ---- states of prompts in words
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        pytest.param(PromptStatus("p", "none"), "nothing found", id="none"),
+        pytest.param(PromptStatus("p", "lost", 0.0, 3), "lost", id="lost"),
+        pytest.param(PromptStatus("p", "bound", 1.0, 3), "followed", id="quality-unknown"),
+        pytest.param(PromptStatus("p", "bound", 1.0, 3, UNCERTAIN_MASK_QUALITY), "followed", id="mask-on-the-border"),
+        pytest.param(PromptStatus("p", "bound", 1.0, 3, 0.49), "followed, mask uncertain", id="stain"),
+        pytest.param(PromptStatus("p", "bound", 1.0, -1, 0.8), "found", id="without-a-track-id"),
+        pytest.param(PromptStatus("p", "bound", 0.1, -1, 0.3), "found, mask uncertain", id="tentative-stain"),
+        pytest.param(PromptStatus("p", "bound", POSSIBLY_LOST_CONFIDENCE, 3, 0.8), "followed", id="on-the-border"),
+        pytest.param(PromptStatus("p", "bound", 0.24, 3, 0.8), "possibly lost", id="probably-another-object"),
+        pytest.param(PromptStatus("p", "reacquired", 0.7, 3, 0.8), "found again", id="found-again"),
+        pytest.param(PromptStatus("p", "reacquired", 0.7, 3, 0.2), "found again, mask uncertain", id="again-a-stain"),
+        pytest.param(PromptStatus("p", "reacquired", 0.2, 3, 0.8), "possibly lost", id="found-again-doubtfully"),
+    ],
+)
+def test_words(status, words):
+    assert status.words == words

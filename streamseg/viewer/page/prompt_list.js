@@ -2,15 +2,8 @@
 
 import { colourOf, css, inkOn } from "./colours.js";
 import { kindOf } from "./prompt_store.js";
+import { describe, percentages } from "./prompt_words.js";
 
-/** States of a prompt: icon in the page's sprite, label, and tooltip. */
-const STATES = {
-  bound: { icon: "bound", words: "bound", meaning: "Its object is visible" },
-  lost: { icon: "lost", words: "lost", meaning: "Its object is not visible; a dashed line shows its last position, and the prompt waits for it to return" },
-  reacquired: { icon: "found", words: "found again", meaning: "Its object was lost and found again by position, shape and appearance" },
-  none: { icon: "none", words: "no object", meaning: "No object matches the prompt" },
-  pending: { icon: "pending", words: "pending", meaning: "The prompt has not been evaluated yet" },
-};
 const SHOWN_TEXT = 40;
 
 /** @typedef {import("./prompt_store.js").Prompt} Prompt */
@@ -55,8 +48,8 @@ export class PromptList {
 
   /** @param {Row} row @param {number} position @param {boolean} withSource */
   #showRow({ prompt, name, status, isSelected }, position, withSource) {
-    const state = STATES[status?.state ?? "pending"] ?? STATES.pending;
-    const percent = Math.round((status?.confidence ?? 0) * 100);
+    const state = describe(status);
+    const percent = percentages(status);
     const rgb = colourOf(status?.track_id ?? -1);
     const colour = css(rgb);
     const detail = detailOf(prompt, withSource);
@@ -74,14 +67,15 @@ export class PromptList {
     element.querySelector(".prompt-remove").setAttribute("aria-label", `Delete ${name}`);
     element.style.setProperty("--colour", colour);
     element.style.setProperty("--ink-on-colour", inkOn(rgb));
-    element.style.setProperty("--share", `${percent}%`);
+    element.dataset.doubt = String(state.icon === "doubt");
+    element.style.setProperty("--share", `${Math.round((status?.confidence ?? 0) * 100)}%`);
     element.querySelector(".prompt-choose").setAttribute("aria-pressed", String(isSelected));
     element.querySelector(".prompt-key").textContent = position < 9 ? String(position + 1) : "";
     element.querySelector(".prompt-detail").textContent = detail;
     element.querySelector(".prompt-state use").setAttribute("href", `#icon-${state.icon}`);
     element.querySelector(".prompt-state").title = state.meaning;
     element.querySelector(".prompt-words").textContent = state.words;
-    element.querySelector(".prompt-percent").textContent = percent ? `${percent} %` : "";
+    element.querySelector(".prompt-percent").textContent = percent;
     element.querySelector(".prompt-step").hidden = !isSelected || kindOf(prompt) === "text";
   }
 

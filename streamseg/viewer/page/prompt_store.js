@@ -17,7 +17,7 @@ const SAME_SPOT_MS = 4000;
  * @property {string} [text]
  */
 
-/** @typedef {{id: string, state: string, confidence: number, track_id: number}} Status */
+/** @typedef {{id: string, state: string, confidence: number, mask_quality?: number | null, track_id: number}} Status */
 /** @typedef {{op: string, args: any, prompt?: Prompt}} Call */
 /** @typedef {import("./frame.js").Frame} Frame */
 

@@ -2,13 +2,21 @@
 
 import base64
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from streamseg.drawing import colour_of
 from streamseg.structures.mask import CropMask
+from streamseg.structures.message import (
+    POSSIBLY_LOST_CONFIDENCE,
+    UNCERTAIN_MASK_QUALITY,
+    PromptState,
+    PromptStatus,
+)
 from streamseg.wire import decode, encode, pack_single, unpack_single
+from streamseg.wire.prompt_statuses import prompt_statuses_to_json
 from tests.golden import make_wire_golden as golden
 from tests.support.messages import disc, make_object
 from tests.support.viewer_page_browser import tabs
@@ -202,3 +210,30 @@ def test_tags_do_not_overlap(page):
     for place, other in itertools.combinations(places, 2):
         assert place[2] <= other[0] or other[2] <= place[0] or place[3] <= other[1] or other[3] <= place[1]
     assert all(x0 >= 0 and y0 >= 0 and x1 <= 320 and y1 <= 240 for x0, y0, x1, y1 in places)
+
+
+STATUSES = [
+    PromptStatus("p", state, confidence, track_id, mask_quality)
+    for state in get_args(PromptState)
+    for confidence in (0.0, POSSIBLY_LOST_CONFIDENCE - 0.01, POSSIBLY_LOST_CONFIDENCE, 1.0)
+    for track_id in (-1, 3)
+    for mask_quality in (None, UNCERTAIN_MASK_QUALITY - 0.01, UNCERTAIN_MASK_QUALITY)
+]
+
+
+def test_states_have_the_words_of_overlays(page):
+    script = """async (statuses) => {
+        const { describe } = await import("/static/prompt_words.js");
+        return statuses.map((status) => describe(status).words);
+    }"""
+    assert page.evaluate(script, prompt_statuses_to_json(STATUSES)) == [status.words for status in STATUSES]
+
+
+def test_percentages(page):
+    script = """async (statuses) => {
+        const { percentages } = await import("/static/prompt_words.js");
+        return [null, ...statuses].map(percentages);
+    }"""
+    statuses = [PromptStatus("p", "bound", 0.934, 3, quality) for quality in (0.716, 0.0, None)]
+    expected = ["", "93 % · mask 72 %", "93 % · mask 0 %", "93 %", ""]
+    assert page.evaluate(script, prompt_statuses_to_json([*statuses, PromptStatus("p", "lost", 0.0, 3)])) == expected

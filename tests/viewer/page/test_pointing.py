@@ -286,15 +286,22 @@ def test_list_displays_prompt_states(server, open_tab):
     server.send({"type": "prompts", "prompts": [{"id": "everything"}, *prompts]})
     wait_for_prompts(page, *states)
     expect(page.locator(".prompt .prompt-words")).to_have_text(["pending"] * 4)
-    statuses = tuple(
-        PromptStatus(name, state, 0.5 if state != "lost" else 0.0, number)
-        for number, (name, state) in enumerate(states.items())
+    statuses = (
+        PromptStatus("p1", "bound", 0.93, 0, 0.84),
+        PromptStatus("p2", "lost", 0.0, 1),
+        PromptStatus("p3", "reacquired", 0.5, 2),
+        PromptStatus("p4", "none"),
     )
     server.send(page_frame(WHOLE, seq=1, size=SIZE, prompts=statuses))
-    expect(page.locator(".prompt .prompt-words")).to_have_text(["bound", "lost", "found again", "no object"])
-    expect(page.locator(".prompt .prompt-percent")).to_have_text(["50 %", "", "50 %", "50 %"])
+    expect(page.locator(".prompt .prompt-words")).to_have_text(["followed", "lost", "found again", "nothing found"])
+    expect(page.locator(".prompt .prompt-percent")).to_have_text(["93 % · mask 84 %", "", "50 %", ""])
     icons = page.locator(".prompt-state use").evaluate_all("(icons) => icons.map((icon) => icon.getAttribute('href'))")
     assert len(set(icons)) == 4, "states differ in more than colour"
+    uncertain = (PromptStatus("p1", "bound", 0.6, 0, 0.3), PromptStatus("p3", "reacquired", 0.1, 2, 0.3))
+    server.send(page_frame(WHOLE, seq=2, size=SIZE, prompts=uncertain))
+    expect(page.locator(".prompt .prompt-words")).to_have_text(
+        ["followed, mask uncertain", "pending", "possibly lost", "pending"]
+    )
 
 
 def test_prompt_is_renamed_in_the_list(server, open_tab):
