@@ -13,7 +13,7 @@ from streamseg.prompting.history import FrameRecord, record_frame
 from streamseg.prompting.reid import FEATURES, features
 from streamseg.structures.instances import Tracked
 
-__all__ = ["FIT_SEEDS", "fit"]
+__all__ = ["FIT_SEEDS", "fit", "regression"]
 
 FIT_SEEDS = (100, 101, 102)
 RIDGE = 1e-5
@@ -32,7 +32,7 @@ def fit(sources: Iterable[Iterable[Sequence[Step]]]) -> dict[str, object]:
     counts = np.concatenate([np.full(len(wanted), 1 / len(wanted)) for _, wanted in pairs]) / len(pairs)
     fitted: dict[str, object] = {"num_pairs": len(same), "num_same": int(same.sum())}
     for name, columns in (("weights", range(6)), ("weights_without_looks", range(4))):
-        weights = _regression(matrix[:, list(columns)], same, counts)
+        weights = regression(matrix[:, list(columns)], same, counts)
         fitted[name] = dict(zip(FEATURES, np.round(weights, 2).tolist(), strict=False))
     return fitted
 
@@ -53,13 +53,23 @@ def _pairs(sequences: Iterable[Sequence[Step]]) -> tuple[np.ndarray, np.ndarray]
     return np.concatenate(values), np.concatenate(same)
 
 
-def _regression(matrix: np.ndarray, wanted: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Compute weights (F,) by Newton's method from features (N, F), labels bool (N,) and row weights that sum to 1."""
+def regression(matrix: np.ndarray, wanted: np.ndarray, counts: np.ndarray, *, ridge: float = RIDGE) -> np.ndarray:
+    """Fit a logistic regression by Newton's method.
+
+    Args:
+        matrix: features (N, F).
+        wanted: outcomes (N,), 0..1.
+        counts: row weights (N,) that sum to 1.
+        ridge: regularisation.
+
+    Returns:
+        Weights (F,).
+    """
     weights = np.zeros(matrix.shape[1])
     for _ in range(60):
         odds = 1 / (1 + np.exp(-np.clip(matrix @ weights, -30, 30)))
-        curvature = (matrix * (counts * odds * (1 - odds))[:, None]).T @ matrix + RIDGE * np.eye(len(weights))
-        weights -= np.linalg.solve(curvature, matrix.T @ (counts * (odds - wanted)) + RIDGE * weights)
+        curvature = (matrix * (counts * odds * (1 - odds))[:, None]).T @ matrix + ridge * np.eye(len(weights))
+        weights -= np.linalg.solve(curvature, matrix.T @ (counts * (odds - wanted)) + ridge * weights)
     return weights
 
 

@@ -274,7 +274,24 @@ def video(request: Request) -> Report:
         ("", *result.best.sequences),
         tuple((name, *(one.region_and_contour for one in of.sequences.values())) for name, of in rows.items()),
     )
-    return Report(result, (means, sequences), {"video.png": partial(plot_video, result)})
+    claims = Table(
+        "Claims of guided prompts: answers that claim at least 0.9, and the share of those with IoU >= 0.5",
+        ("", "answers", "claims", "correct", "ECE IoU", "ECE IoU>=.5", "mean", "mean IoU"),
+        tuple(
+            (
+                name,
+                of.num_answers,
+                of.num_claims,
+                of.share_correct,
+                of.calibration.calibration_error,
+                of.calibration.calibration_error_50,
+                of.calibration.mean_score,
+                of.calibration.mean_iou,
+            )
+            for name, of in result.claims.items()
+        ),
+    )
+    return Report(result, (means, sequences, claims), {"video.png": partial(plot_video, result)})
 
 
 def scene(request: Request) -> Report:

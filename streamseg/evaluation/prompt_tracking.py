@@ -5,7 +5,8 @@ A `TrackingMethod` receives the prompt and the segmented frames and yields a mas
     select_every_frame   selects again in each frame with the box of the last mask; uses no identities
     keep_track_id        selects once and keeps the track_id of the selected object
     track_prompt         the prompt tracker as in a live run: bound to a track, re-identified when the track is lost
-    guided_tracking      a live run: like `track_prompt`, with search regions where the object is expected
+    guided_tracking      a live run: like `track_prompt`, with search regions where the object is expected;
+                         `guided_answers` adds the status of the prompt in each frame
     best_masks           an oracle that takes the mask closest to the ground truth: an upper bound for all methods
 """
 
@@ -27,6 +28,7 @@ from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.mask import CropMask
+from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from streamseg.tracking import Tracker
 
@@ -37,6 +39,7 @@ __all__ = [
     "best_masks",
     "crop_of",
     "first_prompts",
+    "guided_answers",
     "guided_tracking",
     "keep_track_id",
     "select_every_frame",
@@ -101,24 +104,31 @@ def guided_tracking(segmenter: SegmentFunction) -> TrackingMethod:
     """Return a method that runs the whole pipeline: each frame is segmented with search regions from earlier frames."""
 
     def track(prompt: SpatialPrompt, frames: Iterable[SequenceFrame]) -> Iterator[CropMask]:
-        pipeline = Pipeline(segmenter, prompts=(prompt,))
-        for index, sequence_frame in enumerate(frames):
-            time_ns = round(sequence_frame.time_seconds * 1e9)
-            frame = Frame(
-                image=sequence_frame.image,
-                source_id="sequence",
-                index=index,
-                pts_seconds=sequence_frame.time_seconds,
-                captured_ns=time_ns,
-                clock="arrival",
-                received_ns=time_ns,
-            )
-            result = pipeline.finish(frame, pipeline.segment([frame])[0])
-            (selection,) = result.selections
-            rows = list(selection.rows)
-            yield instance_masks(result.tracked.instances, rows)[0] if rows else _EMPTY
+        return (mask for mask, _ in guided_answers(segmenter, prompt, frames))
 
     return track
+
+
+def guided_answers(
+    segmenter: SegmentFunction, prompt: SpatialPrompt, frames: Iterable[SequenceFrame]
+) -> Iterator[tuple[CropMask, PromptStatus]]:
+    """Yield the mask of each frame, empty if nothing is selected, and the status of the prompt, as in a live run."""
+    pipeline = Pipeline(segmenter, prompts=(prompt,))
+    for index, sequence_frame in enumerate(frames):
+        time_ns = round(sequence_frame.time_seconds * 1e9)
+        frame = Frame(
+            image=sequence_frame.image,
+            source_id="sequence",
+            index=index,
+            pts_seconds=sequence_frame.time_seconds,
+            captured_ns=time_ns,
+            clock="arrival",
+            received_ns=time_ns,
+        )
+        message = pipeline([frame])[0]
+        (status,) = message.prompts
+        selected = message.of(prompt.prompt_id)
+        yield selected[0].mask if selected else _EMPTY, status
 
 
 TRACKING_METHODS: Mapping[str, TrackingMethod] = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from streamseg.datasets.check import none_usable
 from streamseg.datasets.problems import Problems
+from streamseg.evaluation.claims import Answer, ClaimScores, score_claims
 from streamseg.evaluation.davis import MeasureScores, contour_accuracy, region_similarity, summarise
 from streamseg.evaluation.prompt_tracking import (
     TRACKING_METHODS,
@@ -18,7 +19,7 @@ from streamseg.evaluation.prompt_tracking import (
     best_masks,
     crop_of,
     first_prompts,
-    guided_tracking,
+    guided_answers,
 )
 from streamseg.evaluation.sequences import is_scorable, read_or_skip, usable_sequences
 from streamseg.evaluation.truth import OnImage
@@ -70,6 +71,8 @@ class VideoScores:
     """Scores by prompt ("box", "1 point") and name of the tracking method."""
     best: TrackingScores
     """Scores of `best_masks`."""
+    claims: dict[str, ClaimScores] = field(default_factory=dict)
+    """Reliability of the prompts' `confidence` and `mask_quality` in the frames scored for "guided"."""
 
 
 def evaluate_video(
@@ -89,7 +92,7 @@ def evaluate_video(
         segment: the segmenter, with its usual thresholds.
         folder: a folder with one folder per sequence, each with `images/` and `masks/` and matching file names;
             non-zero pixels of a mask belong to the object.
-        methods: tracking methods to compare, by name; `guided_tracking` is added as "guided".
+        methods: tracking methods to compare, by name; a live run is added as "guided".
         limit: maximum number of frames per sequence, taken from the start; at least 3. None for all.
         on_image: progress callback, counting frames.
         problems: collects what is skipped: frames whose files are missing, unreadable or of different sizes (the times
@@ -100,7 +103,6 @@ def evaluate_video(
         DataError: the folder is missing or contains no usable sequence; or something would be skipped and `problems` is
             None.
     """
-    methods = {**methods, "guided": guided_tracking(segment)}
     found = Problems() if problems is None else problems
     sequences = usable_sequences(folder, found, limit=limit)
     if problems is None:
@@ -108,6 +110,7 @@ def evaluate_video(
     num_frames, num_scored, done = sum(map(len, sequences.values())), 0, 0
     by_prompt: dict[str, dict[str, dict[str, SequenceScores]]] = {}
     best: dict[str, SequenceScores] = {}
+    answers: list[Answer] = []
     for path, paths in sequences.items():
         frames: list[SequenceFrame] = []
         truth: list[MaskArray] = []
@@ -125,6 +128,14 @@ def evaluate_video(
         for kind, prompt in first_prompts(truth[0]).items():
             for name, track in methods.items():
                 by_prompt.setdefault(kind, {}).setdefault(name, {})[path.name] = _score(track(prompt, frames), truth)
+            guided = list(guided_answers(segment, prompt, frames))
+            scores = _score([mask for mask, _ in guided], truth)
+            by_prompt.setdefault(kind, {}).setdefault("guided", {})[path.name] = scores
+            answers += [
+                Answer(status, region_similarity(mask.full(true.shape), true))
+                for (mask, status), true in list(zip(guided, truth, strict=True))[1:-1]
+                if mask.crop.size
+            ]
         best[path.name] = _score(best_masks([crop_of(mask) for mask in truth], frames), truth)
     if not best:
         raise none_usable(folder, found)
@@ -135,6 +146,7 @@ def evaluate_video(
             kind: {name: _mean(scores) for name, scores in by_name.items()} for kind, by_name in by_prompt.items()
         },
         best=_mean(best),
+        claims=score_claims(answers),
     )
 
 
