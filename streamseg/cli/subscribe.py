@@ -126,7 +126,8 @@ def _prompts_as_text(prompts: Sequence[PromptStatus]) -> str:
         name = "".join(character if character.isprintable() else "?" for character in status.prompt_id)
         track = f" #{status.track_id}" if status.track_id >= 0 else ""
         confidence = f" {status.confidence:.0%}" if status.state in ("bound", "reacquired") else ""
-        words.append(f"{name}: {status.state}{track}{confidence}")
+        quality = f" mask {status.mask_quality:.0%}" if status.mask_quality is not None else ""
+        words.append(f"{name}: {status.state}{track}{confidence}{quality}")
     if len(prompts) > MAX_SHOWN:
         words.append(f"{len(prompts) - MAX_SHOWN} more")
     return f"  {', '.join(words)}" if words else ""
@@ -136,8 +137,8 @@ def _as_json(message: Message, gaps: int, *, with_masks: bool) -> str:
     """Return JSON with the keys of the wire header; `age_ms` is the age on arrival, `lost` the gaps so far."""
     from streamseg.publish import message_age_ms
     from streamseg.rle import crop_to_coco
-    from streamseg.wire.header import prompt_statuses_to_json
     from streamseg.wire.json_fields import dump_json
+    from streamseg.wire.prompt_statuses import prompt_statuses_to_json
 
     seconds, nanoseconds = divmod(message.captured_ns, 1_000_000_000)
     objects: list[dict[str, Any]] = []

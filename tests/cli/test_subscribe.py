@@ -77,7 +77,7 @@ def test_json_is_one_line_per_message(capsys):
 
 
 STATUSES = (
-    PromptStatus("cup", "bound", 0.974, 3),
+    PromptStatus("cup", "bound", 0.974, 3, 0.81),
     PromptStatus("Tür", "lost", 0.0, 5),
     PromptStatus("dog", "reacquired", 0.5, 12),
     PromptStatus("cat", "none"),
@@ -91,7 +91,7 @@ STATUSES = (
         pytest.param((), " lost", id="none"),
         pytest.param(
             STATUSES,
-            " lost  cup: bound #3 97%, Tür: lost #5, dog: reacquired #12 50%, cat: none, red: bound 40%",
+            " lost  cup: bound #3 97% mask 81%, Tür: lost #5, dog: reacquired #12 50%, cat: none, red: bound 40%",
             id="each-state",
         ),
         pytest.param(
@@ -113,8 +113,8 @@ def test_json_has_the_state_of_prompts(capsys):
     with publishing(replace(MESSAGE, prompts=STATUSES[:2])) as publisher:
         assert _run(publisher.endpoint, "--json", "--count", "1", "--timeout", "10") == 0
     assert json.loads(capsys.readouterr().out)["prompts"] == [
-        {"id": "cup", "state": "bound", "confidence": 0.974, "track_id": 3},
-        {"id": "Tür", "state": "lost", "confidence": 0.0, "track_id": 5},
+        {"id": "cup", "state": "bound", "confidence": 0.974, "mask_quality": 0.81, "track_id": 3},
+        {"id": "Tür", "state": "lost", "confidence": 0.0, "mask_quality": None, "track_id": 5},
     ]
 
 
