@@ -8,6 +8,7 @@ heif        HEIC, if a library for it is installed
 reader      `load_image`: complete files only
 pixels      conversion of any Pillow image to RGB: EXIF turn, CMYK, palettes, alpha, 16 bits
 masks       `load_mask`: images whose non-zero pixels are an object
+plain       image files that every program reads alike
 animation   frames and times of animated GIF, WebP, PNG and AVIF files
 """
 
@@ -16,6 +17,7 @@ from streamseg.imaging.formats import FileFormat, file_format
 from streamseg.imaging.masks import load_mask
 from streamseg.imaging.opening import MAX_PIXELS
 from streamseg.imaging.pixels import ALPHA_BACKGROUND, rgb_from_pillow
+from streamseg.imaging.plain import PlainFile, plain_file
 from streamseg.imaging.reader import decode_image, image_sizes, load_image, quiet_opencv
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "MAX_PIXELS",
     "AnimationFrame",
     "FileFormat",
+    "PlainFile",
     "animation_frames",
     "decode_image",
     "file_format",
@@ -30,6 +33,7 @@ __all__ = [
     "load_image",
     "load_mask",
     "num_animation_frames",
+    "plain_file",
     "quiet_opencv",
     "rgb_from_pillow",
 ]

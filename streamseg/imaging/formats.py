@@ -94,7 +94,7 @@ def format_of(head: bytes) -> FileFormat | None:
     if head[:1] == b"P" and head[1:2] in b"123456fF" and head[2:3] in b" \t\r\n" and len(head) > 2:
         return FileFormat("PNM", "image", "PPM" if head[1:2] != b"F" else "opencv")
     if head[:3] == b"P7\n":
-        return FileFormat("PAM", "image", "opencv")
+        return FileFormat("PAM", "unreadable image")
     if head[:4] == b"\x00\x00\x01\x00" and 0 < int.from_bytes(head[4:6], "little") < 256 and head[9:10] == b"\x00":
         return FileFormat("icon", "image", "ICO")
     if head[:1] == b"\x47" and head[188:189] == b"\x47" and head[376:377] == b"\x47":

@@ -59,7 +59,8 @@ def decode_image(data: bytes, path: Path | str, *, upright: bool = True) -> Imag
     """Decode the content of an image file, as `load_image` does; `path` is its name in messages."""
     found = format_of(data[:HEAD_BYTES])
     if found is not None and found.decoder == "opencv":
-        return _from_opencv(data, path, cv2.IMREAD_COLOR)
+        # OpenCV clips the brightest pixels of HDR photographs; by their own range, the others would be black.
+        return _from_opencv(data, path, cv2.IMREAD_UNCHANGED if found.name == "PNM" else cv2.IMREAD_COLOR)
     try:
         image = open_pillow(io.BytesIO(data), path)
     except UnknownModeError:

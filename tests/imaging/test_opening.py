@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,9 +51,10 @@ def test_orientation_behind_the_pixels_of_a_png(tmp_path):
     assert load_image(tmp_path / "a.png").shape == (320, 256, 3)
 
 
-def test_sizes_of_formats_without_pillow(tmp_path):
-    (tmp_path / "a.pam").write_bytes(b"P7\nWIDTH 3\nHEIGHT 2\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n" + bytes(18))
-    assert image_sizes(tmp_path / "a.pam") == ((2, 3), (2, 3))
+@pytest.mark.parametrize("name", ["a.hdr", "a.pfm", "float.tif"])
+def test_sizes_of_formats_without_pillow(tmp_path, name):
+    cv2.imwrite(str(tmp_path / name), np.full((2, 3, 3), 0.5, np.float32))
+    assert image_sizes(tmp_path / name) == ((2, 3), (2, 3))
 
 
 def read_all(path):

@@ -60,6 +60,7 @@ def encoded(kind, image=QUADRANTS, **options):
         pytest.param("a.webp", np.uint8([128, 128, 128]), (128, 128, 128), id="webp"),
         pytest.param("a.avif", np.uint8([128, 128, 128]), (128, 128, 128), id="avif"),
         pytest.param("a.ppm", np.uint8([10, 20, 200]), (200, 20, 10), id="PPM"),
+        pytest.param("a.pfm", np.float32([0.1, 0.2, 0.8]), (255, 63, 31), id="PFM"),
         pytest.param("a.hdr", np.float32([0.5, 0.5, 0.5]), (128, 128, 128), id="Radiance HDR"),
     ],
 )
@@ -223,7 +224,11 @@ def test_png_without_its_end_is_refused(tmp_path, num_missing):
         pytest.param(png_header(2_000_000_000, 1), "at most 2^30", id="long"),
         pytest.param(png_header(0, 5), "the file is", id="no pixels"),
         pytest.param(b"P6 99999 99999 255\n", "at most 2^30", id="huge PPM"),
-        pytest.param(b"P7\nWIDTH 99999\nHEIGHT 99999\nDEPTH 3\nMAXVAL 255\nENDHDR\n", "damaged", id="huge PAM"),
+        pytest.param(
+            b"P7\nWIDTH 99999\nHEIGHT 99999\nDEPTH 3\nMAXVAL 255\nENDHDR\n",
+            "PAM, which no installed library reads",
+            id="PAM",
+        ),
     ],
 )
 def test_other_content_is_named_in_one_line(tmp_path, data, match):
