@@ -8,6 +8,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
@@ -50,6 +51,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", metavar="VIDEO", help="record the frames with their objects: .mp4, .mov, .mkv or .webm"
     )
     parser.add_argument(
+        "--exit-on-failure",
+        action="store_true",
+        help="let a camera or stream that cannot be opened fail, and exit with code 2 if no source is left"
+        " (default: retry it until the run is stopped)",
+    )
+    parser.add_argument(
         "--strict", action="store_true", help="exit with code 2 if an image of a folder or pattern was skipped"
     )
     parser.add_argument("--show", action="store_true", help="open a window per source; click an object to select it")
@@ -68,29 +75,44 @@ def run(args: argparse.Namespace) -> int:
 
     if args.duration is not None and not args.duration > 0:
         raise ConfigError(f"--duration must be more than 0 seconds, got {args.duration:g}")
+    config = _config(args)
+    if args.show:
+        from streamseg.cli.window.screen import require_display
+
+        require_display()
+    stats = run_config(config, duration_seconds=args.duration, show=args.show, load=partial(_config, args))
+    return 2 if args.strict and num_skipped(stats) else 0
+
+
+def _config(args: argparse.Namespace) -> Config:
+    """Return the configuration that the arguments describe, as its file is now."""
     sets = []
     if args.no_publish:
         sets += ["publish.endpoint=null", "publish.single_endpoint=null", "publish.control_endpoint=null"]
     if args.view is not None:
         sets += ["viewer.enabled=true", *([f"viewer.port={args.view}"] if args.view != CONFIGURED_PORT else [])]
+    if args.exit_on_failure:
+        sets.append("exit_on_failure=true")
     config = config_from_arguments(args, overrides=sets)
     if args.out is not None:
         config = config.model_copy(update={"output": config.output.model_copy(update={"video": args.out})})
-    if args.show:
-        from streamseg.cli.window.screen import require_display
-
-        require_display()
-    stats = run_config(config, duration_seconds=args.duration, show=args.show)
-    return 2 if args.strict and num_skipped(stats) else 0
+    return config
 
 
-def run_config(config: Config, *, duration_seconds: float | None = None, show: bool = False) -> RunStats:
+def run_config(
+    config: Config,
+    *,
+    duration_seconds: float | None = None,
+    show: bool = False,
+    load: Callable[[], Config] | None = None,
+) -> RunStats:
     """Run a configuration with a status line, and print its summary, also after Ctrl-C; return the summary's figures.
 
     Args:
         config: configuration of the run.
         duration_seconds: stop after this time; None for no limit.
         show: open a window per source. Requires a display, see `require_display`.
+        load: reads the configuration again, which SIGHUP requests; None: SIGHUP ends the run.
 
     Raises:
         StreamsegError: the run cannot start, or a part of it failed.
@@ -99,6 +121,7 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
     from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import VideoSink
+    from streamseg.cli.reload import Reloader
     from streamseg.cli.terminal import StatusLine, summary_lines
     from streamseg.runtime.session import open_runtime
 
@@ -131,6 +154,9 @@ def run_config(config: Config, *, duration_seconds: float | None = None, show: b
         if window is not None:
             window.attach(session.operations, session.runtime.stop)
             on_stats, interval_seconds = window.beside(status.update, STATUS_SECONDS), window.refresh_seconds
+        if load is not None:
+            reloader = stack.enter_context(Reloader(session.sources, session.operations, config, load))
+            on_stats = reloader.beside(on_stats)
         try:
             session.runtime.run(on_stats, interval_seconds=interval_seconds, duration_seconds=duration_seconds)
         finally:

@@ -1,13 +1,15 @@
-"""SIGTERM and SIGHUP as exceptions, so that every command closes what it has opened."""
+"""SIGTERM and SIGHUP as exceptions, so that every command closes what it has opened; SIGHUP as a request to reload."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from types import FrameType
 
-__all__ = ["Terminated", "raise_terminated"]
+__all__ = ["Terminated", "on_hangup", "raise_terminated"]
 
 
 class Terminated(KeyboardInterrupt):
@@ -20,6 +22,35 @@ class Terminated(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
         self.number = number
+
+
+@contextlib.contextmanager
+def on_hangup(request: Callable[[], None]) -> Iterator[None]:
+    """Call `request` in the main thread at each SIGHUP, which by convention asks a service to read its configuration.
+
+    If the terminal on which the program was started is gone, SIGHUP raises `Terminated` instead, because nobody could
+    stop the program any more. A signal that is ignored stays ignored, and in other threads nothing changes.
+
+    Args:
+        request: must return at once and be safe to call at any moment.
+    """
+    terminals = [number for number in range(3) if os.isatty(number)]
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if terminals and not any(os.isatty(terminal) for terminal in terminals):
+            raise Terminated(number)
+        request()
+
+    before = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else signal.SIG_IGN
+    is_main = threading.current_thread() is threading.main_thread()
+    if before == signal.SIG_IGN or not is_main:
+        yield
+        return
+    signal.signal(signal.SIGHUP, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextlib.contextmanager

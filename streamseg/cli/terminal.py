@@ -33,8 +33,6 @@ PROGRESS_LINE_SECONDS = 5.0
 """Shortest time between two lines of progress in piped output."""
 STATUS_LINE_SECONDS = 10.0
 """Shortest time between two status lines in piped output."""
-SILENT_SECONDS = 3.0
-"""The status line names a source that has delivered no frame for this long."""
 UNLIMITED_WIDTH = 100_000
 """Console width for tables: figures are never cut or wrapped, however narrow the terminal is."""
 
@@ -188,16 +186,16 @@ class StatusLine(LiveLine):
 
 
 def describe_run(stats: RunStats) -> str:
-    """Return one line: frame rate, number of objects, latency, drops, and the sources that deliver nothing."""
+    """Return one line: frame rate, number of objects, latency, drops, and the sources that are not live."""
     num_drops = sum(sum(reasons.values()) for reasons in stats.drops.values())
     parts = [f"{stats.recent_fps:.1f} fps", f"{stats.num_objects} objects", str(stats.ages), f"drops {num_drops}"]
     if stats.is_paused:
         parts.append("paused")
     for source in stats.sources:
-        if source.state != "running":
+        if source.state in ("ended", "failed"):
             parts.append(f"{source.source_id} {source.state}")
-        elif not stats.is_paused and source.silent_seconds is not None and source.silent_seconds >= SILENT_SECONDS:
-            parts.append(f"{source.source_id} silent for {source.silent_seconds:.0f} s")
+        elif source.state != "live":
+            parts.append(f"{source.source_id} {source.state} for {source.state_seconds:.0f} s")
     return " | ".join(parts)
 
 
@@ -220,7 +218,8 @@ def _describe_source(source: SourceStats) -> str:
     from streamseg.runtime import describe_drops
 
     clock = f" by {source.clock} clock" if source.clock is not None else ""
-    error = f" ({source.error})" if source.error is not None else ""
+    label = "" if source.state == "failed" else "last error: "
+    error = f" ({label}{source.error})" if source.error is not None else ""
     return (
         f"{source.source_id}: {source.state}{error}, {source.num_frames} frames,"
         f" {source.ages}{clock}, {describe_drops(source.drops)}"

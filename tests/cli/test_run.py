@@ -144,9 +144,18 @@ def test_unreachable_source_is_one_error_without_totals(
 ):
     arguments = ["--source", "rtsp://127.0.0.1:1/x", "--set", "sources.0.open_timeout_seconds=0.2", "--no-publish"]
     with pytest.raises(SourceError, match="did not respond within"):
-        call("run", *settings(), *arguments)
+        call("run", *settings(), *arguments, "--exit-on-failure")
     assert capsys.readouterr().out == ""
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.slow
+def test_run_that_never_saw_an_image_is_an_error(capsys: pytest.CaptureFixture[str]):
+    arguments = ["--source", "rtsp://admin:open-sesame@127.0.0.1:1/x", "--no-publish", "--duration", "0.3"]
+    expected = r"no image within 0.3 s; stream0: waiting \(no connection to rtsp://\*\*\*@127.0.0.1:1/x \("
+    with pytest.raises(SourceError, match=expected):
+        call("run", *settings(), *arguments)
+    assert capsys.readouterr().out == "", "no totals of a run without frames"
 
 
 def test_used_port_leaves_no_video(tmp_path: Path):

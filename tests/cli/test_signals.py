@@ -1,12 +1,14 @@
 import argparse
 import os
+import pty
 import signal
+import sys
 import threading
 
 import pytest
 
 from streamseg.cli.entry import execute
-from streamseg.cli.signals import Terminated, raise_terminated
+from streamseg.cli.signals import Terminated, on_hangup, raise_terminated
 
 
 def kill(number: signal.Signals) -> int:
@@ -67,3 +69,48 @@ def test_other_threads_change_nothing():
     thread.start()
     thread.join()
     assert entered == [True]
+
+
+def test_hangup_is_a_request_while_there_is_a_terminal_or_none_at_all():
+    requests = []
+    with raise_terminated(), on_hangup(lambda: requests.append(True)):
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGHUP)
+    assert requests == [True] * 3
+
+
+def test_hangup_of_the_terminal_ends_the_program():
+    """A child on a pseudo-terminal of its own, which is closed."""
+    code = (
+        "import os, signal, threading\n"
+        "from streamseg.cli.signals import Terminated, on_hangup\n"
+        "try:\n"
+        "    with on_hangup(lambda: os.write(report, b'reload ')):\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "        os.write(report, b'ready ')\n"
+        "        threading.Event().wait(30)\n"
+        "except Terminated as ended:\n"
+        "    os.write(report, b'ended %d' % ended.number)\n"
+    )
+    reader, report = os.pipe()
+    os.set_inheritable(report, True)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-c", f"report = {report}\n{code}"])
+    os.close(report)
+    with os.fdopen(reader, "rb") as told:
+        assert told.read(len(b"reload ready ")) == b"reload ready ", "with its terminal, SIGHUP is a request"
+        os.close(terminal)
+        assert told.read() == b"ended 1"
+    os.waitpid(child, 0)
+
+
+def test_ignored_hangup_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    requests = []
+    try:
+        with on_hangup(lambda: requests.append(True)):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert requests == []

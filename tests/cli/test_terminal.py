@@ -7,6 +7,7 @@ import pytest
 
 from streamseg.cli.terminal import LiveLine, ProgressBar, StatusLine, Table, describe_run, print_table, summary_lines
 from streamseg.runtime import Ages, RunStats, SourceStats
+from streamseg.structures.source_status import SourceState
 
 
 class Terminal(io.StringIO):
@@ -148,11 +149,10 @@ def test_rate_includes_the_first_unit():
 # ---- status line
 
 
-def stats(silent_seconds: float = 0.1, **values: object) -> RunStats:
+def stats(state: SourceState = "live", error: str | None = None, **values: object) -> RunStats:
+    drops = {"mailbox": {"newer_frame": 2}}
     sources = (
-        SourceStats(
-            "a", "running", None, 5, silent_seconds, 2.0, Ages(40, 55, 70), "camera", 3, {"mailbox": {"newer_frame": 2}}
-        ),
+        SourceStats("a", state, error, 5, 0.1, 2.0, Ages(40, 55, 70), "camera", 3, drops, state_seconds=12.3),
         SourceStats("b", "failed", "b: gone", 0, None, 0.0, Ages(), None, 0, {}),
     )
     standard: dict[str, object] = {
@@ -172,17 +172,19 @@ def stats(silent_seconds: float = 0.1, **values: object) -> RunStats:
 
 def test_one_line_describes_a_run():
     assert describe_run(stats()) == "2.0 fps | 3 objects | age p50 40 p95 55 p99 70 ms | drops 2 | b failed"
-    assert describe_run(stats(silent_seconds=12)).endswith("drops 2 | a silent for 12 s | b failed")
-    assert describe_run(stats(silent_seconds=12, is_paused=True)).endswith("drops 2 | paused | b failed")
+    assert describe_run(stats("stalled")).endswith("drops 2 | a stalled for 12 s | b failed")
+    assert describe_run(stats("denied", is_paused=True)).endswith("drops 2 | paused | a denied for 12 s | b failed")
+    assert describe_run(stats("ended")).endswith("drops 2 | a ended | b failed")
 
 
 def test_summary_ends_with_the_totals():
     assert list(summary_lines(stats())) == [
-        "a: running, 5 frames, age p50 40 p95 55 p99 70 ms by camera clock, drops 2 (mailbox newer_frame 2)",
+        "a: live, 5 frames, age p50 40 p95 55 p99 70 ms by camera clock, drops 2 (mailbox newer_frame 2)",
         "b: failed (b: gone), 0 frames, age -, drops 0",
         "stages, p50 ms: network 30.0",
         "5 frames, 2.5 fps, age p50 40 p95 55 p99 70 ms, drops 2 (mailbox newer_frame 2)",
     ]
+    assert next(summary_lines(stats("ended", "no connection"))).startswith("a: ended (last error: no connection), 5 fr")
     assert len(list(summary_lines(stats(sources=stats().sources[:1], stages_ms={})))) == 1
 
 
