@@ -49,6 +49,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " train from scratch)",
     )
     parser.add_argument(
+        "--teacher",
+        metavar="WEIGHTS",
+        help="weights of a network whose boxes and scores are learnt, too; useful where images are labelled in part",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="continue from the last checkpoint in --out; repeat the other arguments of the first start",
@@ -123,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             num_workers=args.workers,
             initial=None if start is None else start.network(),
+            teacher=None if args.teacher is None else load_weights(args.teacher).network(),
             ranks=ranks,
         )
         with LiveLine() as line:

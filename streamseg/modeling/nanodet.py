@@ -189,13 +189,11 @@ class NanoDetNetwork(Network):
 def build_nanodet(config: NanoDetConfig | None = None, *, seed: int | None = None) -> NanoDetNetwork:
     """Build a network with random weights, reproducible with `seed`; None uses the default configuration."""
     config = config or NanoDetConfig()
-    if seed is None:
-        network = NanoDetNetwork(config)
-    else:
-        with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
             torch.manual_seed(seed)
-            network = NanoDetNetwork(config)
-    _initialise(network)
+        network = NanoDetNetwork(config)
+        _initialise(network)
     return network
 
 

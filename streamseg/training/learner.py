@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from streamseg.errors import DataError
-from streamseg.modeling.network import Network, Predictions
+from streamseg.modeling.network import Network, Predictions, fuse
 from streamseg.training.batches import Batch
-from streamseg.training.loss import LossParts, segmentation_loss
+from streamseg.training.loss import segmentation_loss
 from streamseg.training.optimizer import build_optimizer
 from streamseg.training.ranks import SINGLE_PROCESS, Ranks
 from streamseg.training.settings import TrainingSettings
+from streamseg.training.teacher import teacher_loss
 
 __all__ = ["Learner", "learning_rate"]
 
@@ -31,13 +32,20 @@ class Learner:
         network: initial network, trained in place.
         settings: settings of the run.
         device: device to train on.
+        teacher: network whose boxes and scores the network also learns, see `teacher_loss`; None: labels only.
         ranks: processes that train it together. Each processes its share of a batch; the gradient is that of the
             whole batch. Batch norms see the whole batch on CUDA; on the CPU, each sees its share, and the statistics
             of the first process are kept.
     """
 
     def __init__(
-        self, network: Network, settings: TrainingSettings, device: torch.device, *, ranks: Ranks = SINGLE_PROCESS
+        self,
+        network: Network,
+        settings: TrainingSettings,
+        device: torch.device,
+        *,
+        teacher: Network | None = None,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         self.step = 0
         self.network = network
@@ -47,13 +55,23 @@ class Learner:
         self._device = device
         self._ranks = ranks
         self._forward: Callable[..., Predictions] = network if ranks.count == 1 else _distributed(network, device)
-        self._optimizer = build_optimizer(settings.optimizer, network, weight_decay=settings.weight_decay)
+        self._optimizer = build_optimizer(
+            settings.optimizer,
+            network,
+            weight_decay=settings.weight_decay,
+            pretrained_rate=settings.pretrained_rate,
+        )
+        self._teacher: Network | None = None
+        if teacher is not None:
+            placed = fuse(teacher).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._teacher = placed
 
-    def train_on(self, batch: Batch) -> LossParts:
+    def train_on(self, batch: Batch) -> dict[str, Tensor]:
         """Train one step on a batch on the device, or on this process's share of it.
 
         Returns:
-            The losses before the step; their mean over all processes is the loss of the whole batch.
+            The losses before the step, by name: those of `LossParts`, and `teacher` if there is one. Their mean over
+            all processes is the loss of the whole batch.
         """
         parts = self.backward(batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), self._settings.max_gradient_norm)
@@ -62,15 +80,20 @@ class Learner:
         self.step += 1
         return parts
 
-    def backward(self, batch: Batch) -> LossParts:
+    def backward(self, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of a batch and add their gradients to those of the network."""
         rng = torch.Generator().manual_seed(self._settings.seed * 1_000_003 + self.step)
         images = batch.images.to(memory_format=torch.channels_last).float() / 255
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._settings.half):
             predictions = self._forward(images)
+            with torch.no_grad():
+                taught = None if self._teacher is None else self._teacher(images)
         parts = segmentation_loss(predictions, batch, rng=rng, mask_gain=self._settings.mask_gain, ranks=self._ranks)
-        torch.stack(tuple(parts)).sum().backward()  # type: ignore[no-untyped-call]
-        return parts
+        losses = parts._asdict()
+        if taught is not None:
+            losses["teacher"] = self._settings.teacher_gain * teacher_loss(predictions, taught)
+        torch.stack(tuple(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        return losses
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -21,7 +21,7 @@ class Optimizer:
     """One or two torch optimizers that step together with the same learning rate.
 
     Args:
-        parts: torch optimizers with disjoint parameters.
+        parts: torch optimizers with disjoint parameters; `rate` of a group scales its learning rate.
         flat: pairs of a convolution's weight (O, I, h, w) and the leaf tensor (O, h * w * I) that shares its memory,
             for an optimizer that supports only matrices.
     """
@@ -31,7 +31,9 @@ class Optimizer:
     ) -> None:
         self._parts = tuple(parts)
         self._flat = tuple(flat)
-        self._decays = [group["weight_decay"] for part in self._parts for group in part.param_groups]
+        groups = [group for part in self._parts for group in part.param_groups]
+        self._decays = [group["weight_decay"] for group in groups]
+        self._rates = [group["rate"] for group in groups]
 
     def step(self, learning_rate: float) -> None:
         """Update all weights and clear their gradients."""
@@ -40,7 +42,7 @@ class Optimizer:
             convolution.grad = None
         for part in self._parts:
             for group in part.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = learning_rate * group["rate"]
             part.step()
             part.zero_grad(set_to_none=True)
 
@@ -49,7 +51,7 @@ class Optimizer:
         return [part.state_dict() for part in self._parts]
 
     def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
-        """Restore a state; the weight decay remains that of the settings.
+        """Restore a state; weight decays and rates remain those of the settings.
 
         Raises:
             ValueError: the state belongs to another kind of optimizer or to another network.
@@ -59,11 +61,11 @@ class Optimizer:
         for part, state in zip(self._parts, states, strict=True):
             part.load_state_dict(state)
         groups = [group for part in self._parts for group in part.param_groups]
-        for group, decay in zip(groups, self._decays, strict=True):
-            group["weight_decay"] = decay
+        for group, decay, rate in zip(groups, self._decays, self._rates, strict=True):
+            group["weight_decay"], group["rate"] = decay, rate
 
 
-def build_optimizer(kind: str, network: Network, *, weight_decay: float) -> Optimizer:
+def build_optimizer(kind: str, network: Network, *, weight_decay: float, pretrained_rate: float = 1.0) -> Optimizer:
     """Build the optimizer of a network; weight decay applies only to convolutions, not to biases and batch norms.
 
     Muon orthogonalises each matrix update, so all directions learn at the same rate; a convolution is treated as
@@ -74,22 +76,31 @@ def build_optimizer(kind: str, network: Network, *, weight_decay: float) -> Opti
         kind: "adamw" or "muon".
         network: network whose weights are in channels_last order and keep their memory.
         weight_decay: 0 or more.
+        pretrained_rate: learning rate of the pretrained modules relative to the others', 0 to 1. If it is 0, their
+            parameters are frozen; below 1 they are trained by AdamW without weight decay.
 
     Raises:
         ConfigError: this version of torch has no Muon.
         ValueError: the network is not in channels_last memory format.
     """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    pretrained: list[nn.Parameter] = []
+    if pretrained_rate < 1:
+        pretrained = [one for module in network.pretrained_modules() for one in module.parameters()]
+    if pretrained_rate == 0:
+        for one in pretrained:
+            one.requires_grad_(False)
+    careful = {id(one) for one in pretrained}
+    trained = [one for one in network.parameters() if one.requires_grad and id(one) not in careful]
     # A single output has only one direction: there is nothing to orthogonalise.
     matrices = [one for one in trained if kind == "muon" and one.ndim == 4 and one.shape[0] > 1]
     chosen = {id(one) for one in matrices}
     others = [one for one in trained if id(one) not in chosen]
-    adamw = torch.optim.AdamW(
-        [
-            {"params": [one for one in others if one.ndim > 1], "weight_decay": weight_decay},
-            {"params": [one for one in others if one.ndim <= 1], "weight_decay": 0.0},
-        ]
-    )
+    groups = [
+        {"params": [one for one in others if one.ndim > 1], "weight_decay": weight_decay, "rate": 1.0},
+        {"params": [one for one in others if one.ndim <= 1], "weight_decay": 0.0, "rate": 1.0},
+        {"params": [one for one in pretrained if one.requires_grad], "weight_decay": 0.0, "rate": pretrained_rate},
+    ]
+    adamw = torch.optim.AdamW(groups if groups[2]["params"] else groups[:2])
     if kind == "adamw":
         return Optimizer([adamw])
     if not hasattr(torch.optim, "Muon"):
@@ -98,7 +109,7 @@ def build_optimizer(kind: str, network: Network, *, weight_decay: float) -> Opti
     if any(matrix.data_ptr() != one.data_ptr() for one, matrix in flat):
         raise ValueError("Muon needs a network in channels_last memory format")
     muon = torch.optim.Muon(
-        [matrix for _, matrix in flat],
+        [{"params": [matrix for _, matrix in flat], "rate": 1.0}],
         momentum=MUON_MOMENTUM,
         weight_decay=weight_decay,
         adjust_lr_fn="match_rms_adamw",

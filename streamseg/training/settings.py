@@ -29,6 +29,9 @@ class TrainingSettings:
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-3
     final_learning_rate: float = 2e-5
+    pretrained_rate: float = 1.0
+    """Learning rate of the modules that the architecture's pretrained start provides, relative to `learning_rate`: 0 to
+    1, and 0 leaves them as they are. Below 1 they also have no weight decay. YOLOv8-seg has no such start."""
     weight_decay: float = 0.02
     num_warmup_steps: int = 200
     average_decay: float = 0.9995
@@ -36,6 +39,8 @@ class TrainingSettings:
     max_gradient_norm: float = 10.0
     mask_gain: float = 4.0
     """Weight of the mask loss: cross entropy plus Dice, about half each. Box and score losses use YOLOv8's weights."""
+    teacher_gain: float = 1.0
+    """Weight of the teacher's loss, if there is a teacher; see `teacher_loss`."""
     seed: int = 0
     half: bool = True
     """Run the network in bfloat16; the loss stays in float32."""
@@ -51,11 +56,13 @@ class TrainingSettings:
             ("optimizer", self.optimizer in ("adamw", "muon"), "adamw or muon"),
             ("learning_rate", 0 < self.learning_rate < math.inf, "above 0"),
             ("final_learning_rate", 0 <= self.final_learning_rate < math.inf, "0 or more"),
+            ("pretrained_rate", 0 <= self.pretrained_rate <= 1, "from 0 to 1"),
             ("weight_decay", 0 <= self.weight_decay < math.inf, "0 or more"),
             ("num_warmup_steps", self.num_warmup_steps >= 0, "0 or more"),
             ("average_decay", 0 <= self.average_decay < 1, "from 0 to below 1"),
             ("max_gradient_norm", self.max_gradient_norm > 0, "above 0"),
             ("mask_gain", 0 <= self.mask_gain < math.inf, "0 or more"),
+            ("teacher_gain", 0 <= self.teacher_gain < math.inf, "0 or more"),
             ("seed", self.seed >= 0, "0 or more"),
         ):
             if not is_right:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, WeightsError
 from streamseg.modeling.network import Network
 from streamseg.modeling.sizes import build_network
 from streamseg.training.batches import SampleSource, batches
 from streamseg.training.checkpoint import load_checkpoint, save_checkpoint
 from streamseg.training.learner import Learner, learning_rate
-from streamseg.training.loss import LossParts
 from streamseg.training.ranks import SINGLE_PROCESS, Ranks
 from streamseg.training.settings import TrainingSettings
 from streamseg.training.step_log import append_line, trim_lines
@@ -63,10 +62,12 @@ class Trainer:
             size of the network.
         num_workers: processes that compose images.
         initial: network to fine-tune; None starts with random weights of the size in the settings.
+        teacher: network to learn boxes and scores from, see `teacher_loss`; None: labels only.
         ranks: processes that share the run, each with its own trainer; only the first writes files.
 
     Raises:
         ConfigError: a batch cannot be divided evenly among the processes.
+        WeightsError: the teacher has another number of bins.
         DataError: there are no sources, the folder is not writable, or the checkpoint does not fit.
     """
 
@@ -81,6 +82,7 @@ class Trainer:
         resume: bool = False,
         num_workers: int = 1,
         initial: Network | None = None,
+        teacher: Network | None = None,
         ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         if not sources or len(sources) != len(weights) or min(weights) <= 0:
@@ -91,14 +93,19 @@ class Trainer:
                 f"batch_size is {settings.batch_size}; it must be at least {2 * ranks.count} for images of 32 pixels"
                 f" in {ranks.count} processes"
             )
+        network = build_network(settings.size, seed=settings.seed) if initial is None else copy.deepcopy(initial)
+        if teacher is not None and teacher.config.reg_max != network.config.reg_max:
+            raise WeightsError(
+                f"the teacher has {teacher.config.reg_max} bins per side, but the network has {network.config.reg_max};"
+                " use a teacher with as many"
+            )
         self.settings = settings
         self._sources, self._weights = sources, weights
         self._folder = folder
         self._device = torch.device(device)
         self._num_workers = num_workers
         self._ranks = ranks
-        network = build_network(settings.size, seed=settings.seed) if initial is None else copy.deepcopy(initial)
-        self._learner = Learner(network, settings, self._device, ranks=ranks)
+        self._learner = Learner(network, settings, self._device, teacher=teacher, ranks=ranks)
         if resume:
             self._learner.load_state_dict(load_checkpoint(folder / CHECKPOINT), folder / CHECKPOINT)
         if ranks.is_first:
@@ -237,7 +244,7 @@ class _Window:
         self.started = started
         self.sums: dict[str, Tensor] = {}
 
-    def add(self, parts: LossParts) -> None:
-        for name, value in parts._asdict().items():
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        for name, value in losses.items():
             # Keep the sums on the device: reading a value from a GPU waits for it.
             self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach()

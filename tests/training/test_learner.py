@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,14 @@ def test_learning_rate(step, share):
 def test_step_is_a_gradient_and_an_update():
     one, other = learner(), learner()
     batch = first_batch()
-    parts = one.backward(batch)
+    losses = one.backward(batch)
     assert one.step == 0
-    assert all(value.isfinite() for value in parts)
+    assert list(losses) == ["box", "distribution", "score", "mask"]
+    assert all(value.isfinite() for value in losses.values())
     assert torch.equal(one.network.state_dict()[NAME], other.network.state_dict()[NAME])
     assert one.network.get_parameter(NAME).grad.abs().sum() > 0
-    assert torch.equal(torch.stack(tuple(other.train_on(batch))), torch.stack(tuple(parts)))
+    again = other.train_on(batch)
+    assert all(torch.equal(again[name], losses[name]) for name in losses)
     assert other.step == 1
     assert not torch.equal(one.network.state_dict()[NAME], other.network.state_dict()[NAME])
     assert other.network.get_parameter(NAME).grad is None
@@ -73,3 +76,22 @@ def test_state_is_restored():
         assert torch.equal(tensor, other.network.state_dict()[name])
     with pytest.raises(DataError, match="there belongs to a network of size n, not to s as in the settings"):
         learner(TrainingSettings(size="s")).load_state_dict(one.state_dict(), Path("there"))
+
+
+def test_teacher_adds_its_loss():
+    batch = first_batch()
+    teacher = build_yolov8("n", seed=1)
+    # Without detections there is nothing to learn.
+    for branch in teacher.model[22].cv3:
+        branch[-1].bias.data.fill_(-9.0)
+    losses = Learner(build_yolov8("n", seed=0), SETTINGS, torch.device("cpu"), teacher=teacher).backward(batch)
+    assert float(losses["teacher"]) == 0
+    for branch in teacher.model[22].cv3:
+        branch[-1].bias.data.fill_(2.0)
+    gain = replace(SETTINGS, teacher_gain=3.0)
+    once, thrice = (
+        float(Learner(build_yolov8("n", seed=0), one, torch.device("cpu"), teacher=teacher).backward(batch)["teacher"])
+        for one in (SETTINGS, gain)
+    )
+    assert thrice == pytest.approx(3 * once)
+    assert once > 0

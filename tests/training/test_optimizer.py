@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from streamseg.modeling.nanodet import NanoDetConfig, build_nanodet
 from streamseg.modeling.network import Network
 from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.training.optimizer import Optimizer, build_optimizer
@@ -117,3 +118,35 @@ def test_state_of_another_optimizer_is_rejected() -> None:
 def test_muon_requires_channels_last_weights() -> None:
     with pytest.raises(ValueError, match="channels_last"):
         build_optimizer("muon", build_yolov8("n", seed=0), weight_decay=0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize(
+    ("rate", "share"),
+    [pytest.param(0.0, 0.0, id="frozen"), pytest.param(0.1, 0.1, id="careful"), pytest.param(1.0, 1.0, id="alike")],
+)
+def test_pretrained_modules_have_a_rate_of_their_own(kind, rate, share):
+    network = build_nanodet(NanoDetConfig(prototype_channels=8, mask_channels=8), seed=0)
+    network.to(memory_format=torch.channels_last)
+    before = copy.deepcopy(network)
+    # One step of AdamW moves each value by the learning rate, whatever its gradient is.
+    steps(build_optimizer(kind, network, weight_decay=0.0, pretrained_rate=rate), network, range(1))
+    for name in ("backbone.stem.conv.bias", "score.0.bias"):
+        moved = (network.get_parameter(name) - before.get_parameter(name)).detach().abs()
+        assert float(moved.mean()) == pytest.approx(share * LEARNING_RATE, rel=1e-2, abs=1e-9)
+    assert not torch.equal(
+        network.get_parameter("proto.mix.conv.weight"), before.get_parameter("proto.mix.conv.weight")
+    )
+
+
+@pytest.mark.slow
+def test_careful_modules_have_no_weight_decay():
+    network = build_nanodet(NanoDetConfig(prototype_channels=8, mask_channels=8), seed=0)
+    before = copy.deepcopy(network)
+    optimizer = build_optimizer("adamw", network, weight_decay=0.5, pretrained_rate=0.5)
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step(LEARNING_RATE)
+    assert torch.equal(network.get_parameter("towers.0.conv.weight"), before.get_parameter("towers.0.conv.weight"))
+    assert not torch.equal(network.get_parameter("mask.0.1.weight"), before.get_parameter("mask.0.1.weight"))
