@@ -139,7 +139,7 @@ def _pad(arguments: list[Tensor], attributes: Mapping[str, Any]) -> Tensor:
 
 
 def _split(arguments: list[Tensor], attributes: Mapping[str, Any]) -> list[Tensor]:
-    return list(torch.split(arguments[0], [int(one) for one in arguments[1]], int(arguments[2])))  # type: ignore[no-untyped-call]
+    return list(torch.split(arguments[0], [int(one) for one in arguments[1]], int(arguments[2])))
 
 
 def _sparse_to_dense(arguments: list[Tensor], attributes: Mapping[str, Any]) -> Tensor:
