@@ -12,8 +12,8 @@ from tests.support.paths import PACKAGE
 
 ORDER = (
     "errors < structures < geometry, config, rle, telemetry, paths, resources, imaging"
-    " < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
-    " < segmentation, text < pipeline < publish < runtime < training, evaluation < fastsam < viewer"
+    " < propagation < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
+    " < segmentation, text < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics"
     " < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
@@ -24,13 +24,14 @@ RANK = {unit: rank for rank, group in enumerate(GROUPS) for unit in group}
 
 ONLY_IN = {
     "zmq": {"publish"},
-    "threading": {"runtime", "publish", "capture", "viewer"},
+    "threading": {"runtime", "publish", "capture", "viewer", "metrics"},
     "queue": set[str](),
     "concurrent.futures": {"runtime"},
     "asyncio": {"viewer"},
     "av": {"capture", "drawing"},
     "PIL": {"imaging", "fastsam"},
     "rich": {"cli"},
+    "prometheus_client": {"metrics"},
     "cv2.VideoCapture": {"capture"},
     "pickle.load": set[str](),
     "pickle.loads": set[str](),

@@ -32,8 +32,8 @@ def find_problems(config: Config) -> list[str]:
 
 def find_notices(config: Config) -> list[str]:
     """Return one line for each effect of a valid configuration that its author may not expect."""
-    from streamseg.publish.endpoints import is_public
-    from streamseg.viewer.access import is_loopback
+    from streamseg.config.address import split_host_and_port
+    from streamseg.publish.endpoints import is_loopback, is_public
     from streamseg.weights.resolve import cached_weights_path, find_weights
 
     lines = [
@@ -43,6 +43,9 @@ def find_notices(config: Config) -> list[str]:
     ]
     if config.viewer.enabled and not is_loopback(config.viewer.host):
         lines.append(f"viewer.host: {config.viewer.host} is reachable from other machines, without encryption")
+    metrics = config.metrics.endpoint
+    if metrics is not None and not is_loopback(split_host_and_port(metrics)[0]):
+        lines.append(f"metrics.endpoint: {metrics} is reachable from other machines, without encryption")
     weights = config.segmentation.weights
     if weights != "default" and not weights.endswith(".onnx"):
         found = find_weights(weights)
@@ -78,6 +81,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "publish", lambda: _check_endpoints(config)
     if config.viewer.enabled:
         yield "viewer", lambda: _check_viewer(config)
+    if config.metrics.endpoint is not None:
+        yield "metrics.endpoint", lambda: _check_metrics(config)
     if config.output.video is not None:
         yield "output.video", lambda: _check_video(Path(config.output.video or ""))
     if config.output.prompts is not None:
@@ -126,6 +131,13 @@ def _check_viewer(config: Config) -> None:
     check_host(config.viewer.host, allow_public=config.viewer.allow_public)
     if find_spec("aiohttp") is None:
         raise ConfigError("the page needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'")
+
+
+def _check_metrics(config: Config) -> None:
+    from streamseg.metrics.server import check_endpoint
+
+    assert config.metrics.endpoint is not None
+    check_endpoint(config.metrics.endpoint, allow_public=config.metrics.allow_public)
 
 
 def _check_video(path: Path) -> None:

@@ -8,6 +8,7 @@ __all__ = ["EXTRAS", "explain_missing"]
 
 EXTRAS: Final = {
     "aiohttp": "viewer",
+    "prometheus_client": "metrics",
     "matplotlib": "train,eval",
     "pi_heif": "heic",
     "pycocotools": "train,eval",

@@ -6,6 +6,7 @@ import argparse
 import atexit
 import contextlib
 import gc
+import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +18,7 @@ from streamseg.errors import ConfigError, StreamsegError
 if TYPE_CHECKING:
     from streamseg.cli.window.window import Window
     from streamseg.config import Config
+    from streamseg.metrics import MetricsServer
     from streamseg.runtime import RunStats, Sink
     from streamseg.runtime.session import Session
     from streamseg.viewer import Viewer
@@ -46,6 +48,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         const=CONFIGURED_PORT,
         metavar="PORT",
         help="serve a page that shows the run in a browser, at viewer.port or PORT (0: a free port)",
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="serve /metrics for Prometheus, /healthz and /readyz, e.g. at 127.0.0.1:9464",
     )
     parser.add_argument(
         "--out", metavar="VIDEO", help="record the frames with their objects: .mp4, .mov, .mkv or .webm"
@@ -91,6 +98,8 @@ def _config(args: argparse.Namespace) -> Config:
         sets += ["publish.endpoint=null", "publish.single_endpoint=null", "publish.control_endpoint=null"]
     if args.view is not None:
         sets += ["viewer.enabled=true", *([f"viewer.port={args.view}"] if args.view != CONFIGURED_PORT else [])]
+    if args.metrics is not None:
+        sets.append(f"metrics.endpoint={json.dumps(args.metrics)}")
     if args.exit_on_failure:
         sets.append("exit_on_failure=true")
     config = config_from_arguments(args, overrides=sets)
@@ -131,6 +140,7 @@ def run_config(
     status = StatusLine()
     sinks: list[Sink] = []
     with contextlib.ExitStack() as stack:
+        metrics = stack.enter_context(open_metrics(config))
         viewer = stack.enter_context(open_viewer(config))
         if viewer is not None:
             sinks.append(viewer)
@@ -147,6 +157,9 @@ def run_config(
         ):
             if endpoint is not None:
                 print(f"{name} at {endpoint}", flush=True)
+        if metrics is not None:
+            metrics.attach(session.runtime.stats, session.latencies)
+            print(f"metrics at http://{metrics.endpoint}/metrics", flush=True)
         if viewer is not None:
             show_session(viewer, session)
         on_stats: Callable[[RunStats], None] = status.update
@@ -177,6 +190,23 @@ def open_window() -> Iterator[Window]:
 
     with contextlib.closing(Window(OpenCVScreen())) as window:
         yield window
+
+
+@contextlib.contextmanager
+def open_metrics(config: Config) -> Iterator[MetricsServer | None]:
+    """Open the server of the metrics if the configuration has an endpoint for it, and close it at the end.
+
+    Raises:
+        ConfigError: prometheus-client is not installed.
+        PublishError: the server cannot listen at the endpoint.
+    """
+    if config.metrics.endpoint is None:
+        yield None
+        return
+    from streamseg.metrics import MetricsServer
+
+    with MetricsServer(config.metrics.endpoint, allow_public=config.metrics.allow_public) as server:
+        yield server
 
 
 @contextlib.contextmanager

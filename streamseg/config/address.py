@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-__all__ = ["address_fault", "is_network", "local_path", "redact", "scheme_of"]
+from streamseg.errors import ConfigError
+
+__all__ = ["address_fault", "is_network", "local_path", "redact", "scheme_of", "split_host_and_port"]
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d+)?")
@@ -39,6 +41,18 @@ def is_network(url: str) -> bool:
 def local_path(url: str) -> Path:
     """Return the file named by a path or a `file://` address."""
     return Path(unquote(url[len("file://") :])) if scheme_of(url) == "file" else Path(url)
+
+
+def split_host_and_port(text: str) -> tuple[str, int]:
+    """Return the host, without brackets, and the port of `HOST:PORT` or `[IPv6]:PORT`.
+
+    Raises:
+        ConfigError: it is neither, or the port exceeds 65535.
+    """
+    match = re.fullmatch(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s\[\]:/@]+)):(?P<port>\d{1,5})", text)
+    if match is None or int(match["port"]) > 65535:
+        raise ConfigError(f"{text[:100]!r} is not HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:9464")
+    return match["v6"] or match["host"], int(match["port"])
 
 
 def redact(url: str) -> str:

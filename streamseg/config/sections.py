@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from streamseg.config.address import split_host_and_port
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
 
 __all__ = [
     "BatchingConfig",
     "Config",
     "CurveConfig",
+    "MetricsConfig",
     "OutputConfig",
     "PromptConfig",
     "PublishConfig",
@@ -183,6 +185,23 @@ class ViewerConfig(Section):
     jpeg_quality: int = Field(default=80, ge=1, le=100)
 
 
+class MetricsConfig(Section):
+    """Metrics and health over HTTP: /metrics for Prometheus, /healthz and /readyz."""
+
+    endpoint: str | None = None
+    """HOST:PORT to listen on; None: off. Port 0 lets the system choose."""
+    allow_public: bool = False
+    """Allow a host that other machines can reach, without encryption. Metrics contain the ids of sources, no addresses
+    of cameras and no images."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            split_host_and_port(endpoint)
+        return endpoint
+
+
 class OutputConfig(Section):
     """Files written to disk; all are off by default."""
 
@@ -212,6 +231,7 @@ class Config(Section):
     text: TextConfig = TextConfig()
     publish: PublishConfig = PublishConfig()
     viewer: ViewerConfig = ViewerConfig()
+    metrics: MetricsConfig = MetricsConfig()
     output: OutputConfig = OutputConfig()
 
     @model_validator(mode="before")

@@ -11,7 +11,7 @@ import zmq
 
 from streamseg.errors import PublishError
 
-__all__ = ["Context", "Socket", "bind", "check_endpoint", "connect", "is_public", "open_socket"]
+__all__ = ["Context", "Socket", "bind", "check_endpoint", "connect", "is_loopback", "is_public", "open_socket"]
 
 Context = zmq.Context[Any]
 Socket = zmq.Socket[bytes]
@@ -119,7 +119,7 @@ def check_endpoint(endpoint: str, *, allow_public: bool) -> str | None:
 def is_public(endpoint: str) -> bool:
     """Return whether other machines can reach a valid endpoint."""
     host = _check(endpoint)
-    return host is not None and not _is_loopback(host)
+    return host is not None and not is_loopback(host)
 
 
 def _check(endpoint: str) -> str | None:
@@ -133,7 +133,8 @@ def _check(endpoint: str) -> str | None:
     return match["host"]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a server that listens on this host can be reached from this machine only."""
     if host == "localhost":
         return True
     try:

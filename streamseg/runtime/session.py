@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +25,7 @@ from streamseg.runtime.source_manager import SourceManager
 from streamseg.runtime.source_operations import source_operations
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink
+from streamseg.telemetry import Histogram
 
 __all__ = ["Session", "load_keys", "open_runtime"]
 
@@ -45,6 +46,9 @@ class Session:
     """Actual address of the single-part messages; None if they are not published."""
     control_endpoint: str | None
     """Actual address of the control channel for prompts, status and pause; None if there is none."""
+    latencies: Callable[[], dict[tuple[str, str], Histogram]]
+    """Returns the histograms of stages and ages so far, in ms, by (name, source id): the stages, `age` when the message
+    was made, `publish` when it was sent. Thread-safe."""
     operations: Mapping[str, Op]
     """Operations of the control channel, for other clients such as the page. Thread-safe."""
     sources: SourceManager
@@ -149,9 +153,16 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iter
             endpoint=publisher.endpoint if publisher is not None else None,
             single_endpoint=publisher.single_endpoint if publisher is not None else None,
             control_endpoint=control.endpoint if control is not None else None,
+            latencies=partial(_latencies, pipeline, publisher),
             operations=operations,
             sources=manager,
         )
+
+
+def _latencies(pipeline: Pipeline, publisher: Publisher | None) -> dict[tuple[str, str], Histogram]:
+    """Return the histograms of a run."""
+    published = publisher.ages.snapshot() if publisher is not None else {}
+    return {**pipeline.timer.by_source.snapshot(), **published}
 
 
 def load_keys(config: CurveConfig) -> ServerKeys | None:

@@ -46,6 +46,7 @@ class PublishSink:
     def remove_source(self, source_id: str) -> None:
         """Forget a source."""
         self._every_frame_of -= {source_id}
+        self._publisher.ages.forget(source_id)
 
     def write(self, result: FrameResult) -> None:
         """Publish one frame."""

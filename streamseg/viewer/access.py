@@ -11,8 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from streamseg.errors import ConfigError, PublishError
+from streamseg.publish.endpoints import is_loopback
 
-__all__ = ["Access", "check_host", "check_token", "is_loopback", "new_token"]
+__all__ = ["Access", "check_host", "check_token", "new_token"]
 
 LOOPBACK_NAME: Final = "localhost"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -31,12 +32,6 @@ def check_token(token: str) -> str:
             " omit it to have one generated"
         )
     return token
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a server that listens on this host can be reached only from this machine."""
-    address = _address(host)
-    return host == LOOPBACK_NAME if address is None else address.is_loopback
 
 
 def check_host(host: str, *, allow_public: bool) -> None:
