@@ -179,9 +179,9 @@ def _no_message_reason(args: argparse.Namespace, subscriber: Subscriber) -> str:
     words = f"no message from {args.endpoint} within {args.timeout:g} s"
     status = subscriber.status
     if status is None:
-        return f"{words}; no publisher is connected"
         if subscriber.refusal is not None:
             return f"{words}; the publisher refused the connection: {subscriber.refusal}"
+        return f"{words}; no publisher is connected"
     names = ", ".join(sorted(status.sources)) or "no source yet"
     if subscriber.malformed:
         return f"{words} could be read; {subscriber.malformed} were malformed"
