@@ -55,15 +55,18 @@ def read_images(folder: Path, problems: Problems | None = None) -> list[Labelled
     try:
         content = read_json(file)
         images = _images(_list_of(content, "images", file), file, found)
-        categories = {category["id"]: str(category["name"]) for category in content.get("categories") or ()}
+        categories = {one["id"]: str(one.get("name", one["id"])) for one in content.get("categories") or ()}
         annotations = _annotations(_list_of(content, "annotations", file), file, categories, images, found)
-        ids = sorted(image_id for image_id, image in images.items() if image is not None)
+        valid = (image_id for image_id, image in images.items() if image is not None)
+        ids = sorted(valid, key=lambda image_id: (isinstance(image_id, str), image_id))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{folder} is not a COCO-format folder: instances.json is missing") from error
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is not in COCO format: {type(error).__name__} {error}") from error
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{file} is not in COCO format: {_describe(error)}") from error
+    except AttributeError as error:
+        raise DataError(f"{file} is not in COCO format: it and its categories must be objects") from error
     if problems is None:
         found.refuse()
     if not ids:
@@ -107,7 +110,7 @@ def _images(listed: list[Any], file: Path, problems: Problems) -> dict[Id, Label
             problems.add(Problem("image", file, str(error), str(image_id)))
             entry = None
         except (KeyError, TypeError) as error:
-            message = f"{file} is not in COCO format: image {image_id}: {type(error).__name__} {error}"
+            message = f"{file} is not in COCO format: image {image_id}: {_describe(error)}"
             problems.add(Problem("image", file, message, str(image_id)))
             entry = None
         if isinstance(image_id, int | str):
@@ -153,17 +156,29 @@ def _annotations(
     for entry in listed:
         own_id = entry.get("id") if isinstance(entry, dict) else None
         try:
-            image_id = entry["image_id"]
-            if image_id not in images:
-                raise DataError(f"{file}: annotation {own_id} belongs to image {image_id}, which is not listed")
+            image_id = _same_id(entry["image_id"], images)
+            if image_id is None:
+                raise DataError(
+                    f"{file}: annotation {own_id} belongs to image {entry['image_id']!r}, which is not listed"
+                )
             if images[image_id] is not None:
                 annotations[image_id].append(read_annotation(entry, file, categories))
         except DataError as error:
             problems.add(Problem("annotation", file, str(error), str(own_id)))
         except (KeyError, TypeError) as error:
-            message = f"{file} is not in COCO format: annotation {own_id}: {type(error).__name__} {error}"
+            message = f"{file} is not in COCO format: annotation {own_id}: {_describe(error)}"
             problems.add(Problem("annotation", file, message, str(own_id)))
     return annotations
+
+
+def _same_id(value: Any, known: Mapping[Any, Any]) -> Any:
+    """Return the id that an annotation refers to, a number here and perhaps a text there; None if it is not listed."""
+    other = int(value) if isinstance(value, str) and value.isdecimal() else str(value)
+    return next((one for one in (value, other) if one in known), None)
+
+
+def _describe(error: KeyError | TypeError) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def check_image_entry(image: dict[str, Any], name: str) -> tuple[str, tuple[int, int]]:
@@ -203,14 +218,16 @@ def read_annotation(entry: dict[str, Any], file: Path, categories: dict[Any, str
     """
     name = f"annotation {entry.get('id')} in {file}"
     area, box = entry.get("area"), entry.get("bbox")
-    if area is not None and not are_numbers([area]):
-        raise DataError(f"{name}: the area must be a number of pixels, got {area!r}")
-    if box is not None and not (isinstance(box, list) and len(box) == 4 and are_numbers(box)):
-        raise DataError(f"{name}: the bbox must be [x, y, width, height], got {box!r}")
+    if area is not None and not (are_numbers([area]) and area >= 0):
+        raise DataError(f"{name}: the area must be a number of pixels of 0 or more, got {area!r}")
+    if box is not None and not (isinstance(box, list) and len(box) == 4 and are_numbers(box) and min(box[2:]) >= 0):
+        raise DataError(f"{name}: the bbox must be [x, y, width, height] with sides of 0 or more, got {box!r}")
     return Annotation(
         name=name,
         segmentation=entry.get("segmentation"),
-        label=str(entry.get("source_category") or categories.get(entry.get("category_id"), "object")),
+        label=str(
+            entry.get("source_category") or categories.get(_same_id(entry.get("category_id"), categories), "object")
+        ),
         is_part=entry.get("level") == "part",
         is_crowd=_is_crowd(entry.get("iscrowd"), name),
         area=area,

@@ -115,6 +115,25 @@ def test_invalid_segmentation_is_rejected(segmentation, message):
 # ---- folders
 
 
+@pytest.mark.parametrize(("image_id", "annotated"), [(1, "1"), ("1", 1), ("1", "1"), (1.0, 1), ("a", "a")])
+def test_ids_may_be_numbers_or_texts(tmp_path, image_id, annotated):
+    folder = coco_folder(tmp_path, [(IMAGE, [{"segmentation": compressed(MASK)}]), (IMAGE, [])])
+    content = json.loads((folder / "instances.json").read_text())
+    content["images"][0]["id"], content["annotations"][0]["image_id"] = image_id, annotated
+    (folder / "instances.json").write_text(json.dumps(content))
+    by_name = {entry.path.name: len(entry.annotations) for entry in read_images(folder)}
+    assert by_name == {"001.png": 1, "002.png": 0}
+
+
+def test_category_may_lack_a_name_or_be_referred_to_as_a_text(tmp_path):
+    folder = coco_folder(tmp_path, [(IMAGE, [{"segmentation": compressed(MASK), "category_id": "7"}])])
+    content = json.loads((folder / "instances.json").read_text())
+    for category, label in (({"id": 7, "name": "cup"}, "cup"), ({"id": 7}, "7")):
+        content["categories"] = [category]
+        (folder / "instances.json").write_text(json.dumps(content))
+        assert [one.label for one in read_images(folder)[0].annotations] == [label]
+
+
 def test_images_are_sorted_by_id_with_their_annotations(tmp_path):
     def reorder(content):
         content["images"].reverse()
@@ -189,11 +208,15 @@ def set_annotation(**keys):
         pytest.param(lambda folder: broken(folder, b"\xff\xfe\x00"), "is not valid JSON", id="binary"),
         pytest.param(lambda folder: broken(folder, b"[" * 100_000), "is not valid JSON", id="nested-too-deeply"),
         pytest.param(lambda folder: broken(folder, b"[1, 2]"), "is not in COCO format", id="a-list"),
-        pytest.param(lambda folder: broken(folder, b"{}"), "is not in COCO format: KeyError 'images'", id="no-images"),
+        pytest.param(
+            lambda folder: broken(folder, b"{}"), "is not in COCO format: 'images' is missing", id="no-images"
+        ),
         pytest.param(
             lambda folder: broken(folder, b'{"images": [], "annotations": []}'), "lists no image", id="empty-data-set"
         ),
-        pytest.param(edited(lambda content: content.pop("annotations")), "KeyError 'annotations'", id="no-annotations"),
+        pytest.param(
+            edited(lambda content: content.pop("annotations")), "'annotations' is missing", id="no-annotations"
+        ),
         pytest.param(edited(lambda content: content["images"].append(7)), "not in COCO format", id="image-is-a-number"),
         pytest.param(
             edited(lambda content: content["annotations"].append("x")), "not in COCO format", id="annotation-is-text"
@@ -203,15 +226,25 @@ def set_annotation(**keys):
             "2 images with the same id 1 (001.png, 002.png)",
             id="two-images-of-one-id",
         ),
-        pytest.param(set_image(id="a"), "not in COCO format", id="ids-that-cannot-be-sorted"),
-        pytest.param(edited(lambda c: c["images"][0].pop("width")), "KeyError 'width'", id="no-width"),
+        pytest.param(set_image(id="a"), "belongs to image 1, which is not listed", id="id-that-no-annotation-has"),
+        pytest.param(
+            set_annotation(bbox=[5, 5, -9, 9]), "with sides of 0 or more, got [5, 5, -9, 9]", id="negative-side"
+        ),
+        pytest.param(set_annotation(area=-1), "of 0 or more, got -1", id="negative-area"),
+        pytest.param(edited(lambda c: c["images"][0].pop("width")), "'width' is missing", id="no-width"),
         pytest.param(set_image(width="40"), "width and height in whole pixels", id="width-is-text"),
         pytest.param(set_image(height=0), "width and height in whole pixels", id="height-0"),
         pytest.param(set_image(file_name=None), "needs a file_name", id="no-file-name"),
         pytest.param(set_annotation(image_id=9), "belongs to image 9, which is not listed", id="unlisted-image"),
-        pytest.param(edited(lambda c: c["annotations"][0].pop("image_id")), "KeyError 'image_id'", id="no-image-id"),
-        pytest.param(set_annotation(area="big"), "must be a number of pixels, got 'big'", id="area-is-text"),
-        pytest.param(set_annotation(bbox=[1, 2, 3]), "must be [x, y, width, height], got [1, 2, 3]", id="short-bbox"),
+        pytest.param(edited(lambda c: c["annotations"][0].pop("image_id")), "'image_id' is missing", id="no-image-id"),
+        pytest.param(
+            set_annotation(area="big"), "must be a number of pixels of 0 or more, got 'big'", id="area-is-text"
+        ),
+        pytest.param(
+            set_annotation(bbox=[1, 2, 3]),
+            "[x, y, width, height] with sides of 0 or more, got [1, 2, 3]",
+            id="short-bbox",
+        ),
         pytest.param(set_annotation(segmentation=None), "annotation 1 in", id="no-segmentation"),
         pytest.param(set_image(width=41), "is 40x30, but instances.json lists it as 41x30", id="size-mismatch"),
         pytest.param(lambda folder: replace_image(folder, None), "is missing or unreadable", id="missing-image"),
