@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo; exit code 1 if the subscriber received nothing."""
     from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
-    from streamseg.cli.recording import VideoSink
+    from streamseg.cli.recording import OverlayVideos
     from streamseg.cli.terminal import StatusLine, summary_lines
     from streamseg.runtime.session import open_runtime
 
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     status = StatusLine()
     with ExitStack() as stack:
         viewer = stack.enter_context(open_viewer(config))
-        video = VideoSink(args.out / "demo.mp4", [source.id for source in config.named_sources()])
+        video = OverlayVideos(args.out / "demo.mp4", [source.id for source in config.named_sources()])
         session = stack.enter_context(
             open_runtime(config, open_mode(config.mode), [video] if viewer is None else [viewer, video])
         )
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             finally:
                 status.close()
     received = read_received(received_path)
-    print(f"recorded: {', '.join(str(path) for path in video.paths.values() if path.is_file())}")
+    print(f"recorded: {', '.join(map(str, video.paths))}")
     print(f"a subscriber in another process received {received} -> {received_path}")
     for line in summary_lines(session.runtime.stats()):
         print(line)

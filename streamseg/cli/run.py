@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamseg.cli.window.window import Window
     from streamseg.config import Config
     from streamseg.metrics import MetricsServer
-    from streamseg.runtime import RunStats, Sink
+    from streamseg.runtime import RunStats, Sink, SinkFactory
     from streamseg.runtime.session import Session
     from streamseg.viewer import Viewer
 
@@ -129,7 +129,7 @@ def run_config(
     """
     from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
-    from streamseg.cli.recording import VideoSink
+    from streamseg.cli.recording import OverlayVideos
     from streamseg.cli.reload import Reloader
     from streamseg.cli.terminal import StatusLine, summary_lines
     from streamseg.runtime.session import open_runtime
@@ -138,14 +138,14 @@ def run_config(
     atexit.register(gc.freeze)
     fetch_named(config.segmentation.weights)
     status = StatusLine()
-    sinks: list[Sink] = []
+    sinks: list[Sink | SinkFactory] = []
     with contextlib.ExitStack() as stack:
         metrics = stack.enter_context(open_metrics(config))
         viewer = stack.enter_context(open_viewer(config))
         if viewer is not None:
             sinks.append(viewer)
         if config.output.video is not None:
-            sinks.append(VideoSink(config.output.video, [source.id for source in config.named_sources()]))
+            sinks.append(OverlayVideos(config.output.video, [source.id for source in config.named_sources()]))
         window = stack.enter_context(open_window()) if show else None
         if window is not None:
             sinks.append(window.latest)

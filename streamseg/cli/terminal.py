@@ -20,7 +20,7 @@ from streamseg.cli.logs import log_is_json
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from streamseg.runtime import RunStats, SourceStats
+    from streamseg.runtime import RunStats, SinkStats, SourceStats
 
 __all__ = ["LiveLine", "ProgressBar", "StatusLine", "Table", "describe_run", "print_table", "summary_lines"]
 
@@ -196,6 +196,7 @@ def describe_run(stats: RunStats) -> str:
             parts.append(f"{source.source_id} {source.state}")
         elif source.state != "live":
             parts.append(f"{source.source_id} {source.state} for {source.state_seconds:.0f} s")
+    parts += [f"{sink.name} {sink.state}" for sink in stats.sinks if sink.state != "ok"]
     return " | ".join(parts)
 
 
@@ -205,6 +206,7 @@ def summary_lines(stats: RunStats) -> Iterator[str]:
 
     if len(stats.sources) > 1:
         yield from (_describe_source(source) for source in stats.sources)
+    yield from (_describe_sink(sink) for sink in stats.sinks if sink.state != "ok" or _num_missing(sink))
     stages = [f"{name} {p50:.1f}" for name, (p50, _) in stats.stages_ms.items() if not math.isnan(p50)]
     if stages:
         yield f"stages, p50 ms: {', '.join(stages)}"
@@ -224,6 +226,17 @@ def _describe_source(source: SourceStats) -> str:
         f"{source.source_id}: {source.state}{error}, {source.num_frames} frames,"
         f" {source.ages}{clock}, {describe_drops(source.drops)}"
     )
+
+
+def _num_missing(sink: SinkStats) -> int:
+    """Return the number of frames that a sink did not write; a display may skip any but the newest."""
+    num_missing = sum(sum(reasons.values()) for reasons in sink.drops.values())
+    return 0 if sink.name == "page" else num_missing
+
+
+def _describe_sink(sink: SinkStats) -> str:
+    error = f" ({sink.error})" if sink.error is not None else ""
+    return f"{sink.name}: {sink.state}{error}, {sink.num_written} frames written, {_num_missing(sink)} not written"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,16 @@ from streamseg.runtime.sink_health import SinkStats
 from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.runtime.stats import Ages, RunStats, SourceStats, describe_drops
 from streamseg.runtime.supervisor import Runtime
-from streamseg.runtime.workers import Sink
+from streamseg.runtime.workers import Sink, SinkFactory
 
-__all__ = ["Ages", "RunStats", "Runtime", "Sink", "SinkPolicy", "SinkStats", "SourceStats", "describe_drops"]
+__all__ = [
+    "Ages",
+    "RunStats",
+    "Runtime",
+    "Sink",
+    "SinkFactory",
+    "SinkPolicy",
+    "SinkStats",
+    "SourceStats",
+    "describe_drops",
+]

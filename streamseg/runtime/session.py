@@ -24,7 +24,7 @@ from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.source_manager import SourceManager
 from streamseg.runtime.source_operations import source_operations
 from streamseg.runtime.supervisor import Runtime
-from streamseg.runtime.workers import Sink
+from streamseg.runtime.workers import Sink, SinkFactory
 from streamseg.telemetry import Histogram
 
 __all__ = ["Session", "load_keys", "open_runtime"]
@@ -56,7 +56,7 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink] = ()) -> Iterator[Session]:
+def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory] = ()) -> Iterator[Session]:
     """Open all parts of a configuration except the sources, which are opened when the run starts.
 
     If `output.prompts` names an existing file, its prompts, from an earlier run, replace those of the configuration.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TextIO
 
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.publish import Publisher
+from streamseg.resources import OutputLock
 from streamseg.rle import crop_to_coco
+from streamseg.runtime.line_file import LineFile
 from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.structures.message import Message
 from streamseg.telemetry import Drops
@@ -81,42 +82,48 @@ class MessageFile:
 
     Each line is a `message_line` and written at once, so that the file can be read while it grows. The file
     is opened with the first frame: a run that fails to start does not overwrite the file of an earlier run.
+    After an error, the file continues with the next whole line; a pipe is opened again.
 
     Args:
-        path: file to replace; its folder is created.
+        path: file to replace, or a named pipe; its folder is created.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or another run writes it.
     """
 
     policy = SinkPolicy("messages")
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._file: TextIO | None = None
+        self._file: LineFile | None = None
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.is_dir():
+                raise DataError(f"cannot write the messages to {path}: it is a folder; name a file")
+            if not os.access(self._path if self._path.exists() else self._path.parent, os.W_OK):
+                raise DataError(f"cannot write the messages to {path}: no permission")
+            self._lock = OutputLock(self._path)
         except OSError as error:
             raise self._cannot_write(error) from error
-        if self._path.is_dir():
-            raise DataError(f"cannot write the messages to {path}: it is a folder; name a file")
-        if not os.access(self._path if self._path.exists() else self._path.parent, os.W_OK):
-            raise DataError(f"cannot write the messages to {path}: no permission")
 
     def write(self, result: FrameResult) -> None:
         """Append one line."""
-        line = message_line(result.message)
+        line = message_line(result.message).encode()
         try:
             if self._file is None:
-                self._file = self._path.open("w", encoding="utf-8", buffering=1)
+                self._file = LineFile(self._path)
             self._file.write(line)
         except OSError as error:
+            if self._file is not None and not self._file.is_seekable:
+                self._file.close()
+                self._file = None
             raise self._cannot_write(error) from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Idempotent."""
         if self._file is not None:
             self._file.close()
+        self._lock.close()
 
     def _cannot_write(self, error: OSError) -> DataError:
         return DataError(f"cannot write the messages to {self._path}: {error.strerror or error}")

@@ -16,6 +16,7 @@ from streamseg.config import ViewerConfig
 from streamseg.errors import ConfigError, PublishError
 from streamseg.pipeline import FrameResult
 from streamseg.resources import Resource
+from streamseg.runtime import SinkPolicy
 from streamseg.viewer.access import Access, check_host, check_token, new_token
 from streamseg.viewer.hub import Hub, Run
 
@@ -47,6 +48,8 @@ class Viewer(Resource):
         ConfigError: aiohttp is not installed, or the token is invalid.
         PublishError: the server cannot listen on this host and port, or only with `allow_public`.
     """
+
+    policy = SinkPolicy("page", capacity=1, keep="newest")
 
     def __init__(
         self, source_ids: Sequence[str], config: ViewerConfig | None = None, *, token: str | None = None

@@ -16,7 +16,7 @@ import yaml
 
 from streamseg.cli import check_config, run
 from streamseg.cli.main import main
-from streamseg.cli.recording import VideoSink
+from streamseg.cli.recording import OverlayVideos
 from streamseg.config import Config, load_config
 from streamseg.drawing.image_file import write_image
 from streamseg.errors import ConfigError, DataError, PublishError, SourceError, StreamsegError
@@ -231,12 +231,14 @@ def result_of(source_id: str, index: int):
 
 
 def test_each_source_has_its_own_video(tmp_path: Path):
-    sink = VideoSink(tmp_path / "out.mp4", ["a", "b", "silent"])
+    videos = OverlayVideos(tmp_path / "out.mp4", ["a", "b", "silent"])
+    a, b, silent = (videos.open_sink(source_id) for source_id in ("a", "b", "silent"))
     for index in range(4):
-        sink.write(result_of("a", index))
-    sink.write(result_of("b", 0))
-    sink.close()
-    sink.close()
+        a.write(result_of("a", index))
+    b.write(result_of("b", 0))
+    for sink in (a, b, silent, videos):
+        sink.close()
+        sink.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out-a.mp4", "out-b.mp4"]
     assert num_frames_of(tmp_path / "out-a.mp4") == 4
 

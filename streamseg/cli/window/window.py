@@ -16,7 +16,7 @@ from streamseg.cli.window.screen import Key, Pointer, Screen
 from streamseg.drawing.prompts import draw_lines, draw_prompted
 from streamseg.errors import StreamsegError
 from streamseg.pipeline import FrameResult
-from streamseg.runtime import RunStats
+from streamseg.runtime import RunStats, SinkPolicy
 from streamseg.structures.arrays import ImageArray
 
 __all__ = ["LatestResults", "Window"]
@@ -40,6 +40,8 @@ Operation = Callable[[dict[str, Any]], Any]
 
 class LatestResults:
     """Sink that keeps the newest result of each source."""
+
+    policy = SinkPolicy("window", has_thread=False)
 
     def __init__(self) -> None:
         self._results: dict[str, FrameResult] = {}
