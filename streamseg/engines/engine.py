@@ -33,6 +33,8 @@ class Raw:
     """float32 or float16 (B, A, num_masks)."""
     prototypes: npt.NDArray[Any]
     """float32 or float16 (B, num_masks, H / 4, W / 4)."""
+    embeddings: npt.NDArray[Any] | None = None
+    """float32 or float16 (B, E, H / 8, W / 8), unit vectors over E; None if the network predicts none."""
 
 
 def imgsz_of(metadata: Mapping[str, str]) -> int:
@@ -89,11 +91,12 @@ class Engine(Protocol):
 def largest_differences(first: Raw, second: Raw) -> dict[str, float]:
     """Return the largest absolute difference of two outputs for the same images, by array name.
 
-    Differences of boxes are in input pixels, the others in the unit of their array.
+    Differences of boxes are in input pixels, the others in the unit of their array. Arrays that only one output has are
+    left out.
     """
+    pairs = {field.name: (getattr(first, field.name), getattr(second, field.name)) for field in fields(Raw)}
     return {
-        field.name: float(
-            np.abs(getattr(first, field.name).astype(np.float64) - getattr(second, field.name).astype(np.float64)).max()
-        )
-        for field in fields(Raw)
+        name: float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max())
+        for name, (one, other) in pairs.items()
+        if one is not None and other is not None
     }

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import streamseg
 from streamseg.errors import EngineError, WeightsError
 from streamseg.modeling.decoding import decode
+from streamseg.modeling.nanodet import NanoDetConfig
 from streamseg.modeling.network import STRIDES, Network, fuse
 from streamseg.modeling.nms import NmsSettings, apply_nms, nms_to_json
 from streamseg.modeling.refiner import refiner_to_graph, refiner_to_text
@@ -24,6 +25,7 @@ from streamseg.paths import cache_folder
 from streamseg.weights import Weights, write_atomically
 
 __all__ = [
+    "EMBEDDINGS",
     "GRAPH_VERSION",
     "OUTPUTS",
     "REFINER",
@@ -47,6 +49,9 @@ OUTPUTS = ("boxes", "scores", "mask_coefficients", "prototypes")
 SUPPRESSED_OUTPUTS = (*OUTPUTS, "mask_logits", "num_objects")
 """Output names of graphs with built-in suppression, as in `NmsOutput`."""
 
+EMBEDDINGS = "embeddings"
+"""Name of the last output of graphs whose network predicts embeddings."""
+
 REFINER = "refiner"
 """Metadata entry of a graph that holds the tensors of its refiner."""
 
@@ -64,6 +69,11 @@ _AXES = ("batch", "anchors", "grid_height", "grid_width")
 _logger = logging.getLogger(__name__)
 
 
+def _axis(output: str, axis: int) -> str:
+    name = _AXES[axis]
+    return f"embedding_{name}" if output == EMBEDDINGS and axis >= 2 else name
+
+
 class _Graph(nn.Module):
     """Letterboxed bytes in, decoded boxes out: the host converts nothing, and uploads a quarter of the data."""
 
@@ -76,7 +86,8 @@ class _Graph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         inputs = images.permute(0, 3, 1, 2).to(self.dtype) / 255  # (B, 3, H, W)
         decoded = decode(self.network(inputs))
-        return tuple(decoded if self.suppression is None else apply_nms(decoded, self.suppression))
+        embeddings = [] if decoded.embeddings is None else [decoded.embeddings]
+        return (*(decoded[:4] if self.suppression is None else apply_nms(decoded, self.suppression)), *embeddings)
 
 
 def can_export() -> bool:
@@ -128,7 +139,12 @@ def export_graph(
         "num_objects": (None,),
     }
     outputs = OUTPUTS if suppression is None else SUPPRESSED_OUTPUTS
-    axes = {name: {axis: _AXES[axis] for axis, size in enumerate(shapes[name]) if size is None} for name in outputs}
+    if isinstance(network.config, NanoDetConfig) and network.config.embedding_channels:
+        outputs = (*outputs, EMBEDDINGS)
+        shapes[EMBEDDINGS] = (None, network.config.embedding_channels, None, None)
+    axes = {
+        name: {axis: _axis(name, axis) for axis, size in enumerate(shapes[name]) if size is None} for name in outputs
+    }
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
         path = Path(folder) / "graph.onnx"
         # The tracing exporter takes half a second and needs onnx alone; its successor takes 17 and needs onnxscript.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from streamseg.engines.engine import Raw, imgsz_of
-from streamseg.engines.export import GRAPH_VERSION, OUTPUTS, REFINER, REFINER_GRAPH, SUPPRESSION
+from streamseg.engines.export import EMBEDDINGS, GRAPH_VERSION, OUTPUTS, REFINER, REFINER_GRAPH, SUPPRESSION
 from streamseg.engines.onnx_refiner import open_refiner
 from streamseg.engines.onnx_session import open_session
 from streamseg.engines.third_party import ThirdPartyGraph
@@ -53,6 +53,8 @@ class OnnxEngine:
         """Mask refiner, on the CPU even for TensorRT and CUDA, because its input is already on the host."""
         self.suppression: NmsSettings | None = None
         self._third_party: ThirdPartyGraph | None = None
+        has_embeddings = any(output.name == EMBEDDINGS for output in session.get_outputs())
+        self._outputs = (*OUTPUTS, EMBEDDINGS) if has_embeddings else OUTPUTS
         if _is_own(self.metadata, path):
             self.half = self.metadata["half"] == "true"
             self.imgsz = imgsz_of(self.metadata)
@@ -83,7 +85,7 @@ class OnnxEngine:
         # Do not compute the whole masks, an additional output of graphs with built-in suppression.
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = self.suppression is not None
-        return Raw(*self._session.run(list(OUTPUTS), {"images": images}, options))
+        return Raw(*self._session.run(list(self._outputs), {"images": images}, options))
 
     def close(self) -> None:
         """See `Engine.close`."""

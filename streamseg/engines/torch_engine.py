@@ -87,11 +87,12 @@ class TorchEngine:
 
 
 def to_host(decoded: DecodedPredictions) -> Raw:
-    """Copy a batch from device to host: all four arrays, with a single synchronisation."""
+    """Copy a batch from device to host: all arrays, with a single synchronisation."""
+    tensors = [tensor for tensor in decoded if tensor is not None]
     if decoded.boxes.device.type != "cuda":
-        return Raw(*_arrays(decoded))
+        return Raw(*_arrays(tensors))
     pinned = []
-    for tensor in decoded:
+    for tensor in tensors:
         target = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         pinned.append(target.copy_(tensor.contiguous(), non_blocking=True))
     torch.cuda.current_stream(decoded.boxes.device).synchronize()

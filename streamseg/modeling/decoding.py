@@ -36,6 +36,8 @@ class DecodedPredictions(NamedTuple):
     """(B, A, num_masks), as predicted by the network."""
     prototypes: Tensor
     """(B, num_masks, H / 4, W / 4), as predicted by the network."""
+    embeddings: Tensor | None = None
+    """(B, E, H / 8, W / 8), as predicted by the network; None if it predicts none."""
 
 
 def anchors(prototypes: Tensor, strides: Sequence[int] = STRIDES) -> Anchors:
@@ -76,4 +78,10 @@ def decode(predictions: Predictions, strides: Sequence[int] = STRIDES) -> Decode
     sides = expected_sides(predictions.box_logits) * widths  # (B, A, 4)
     boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)
     scores = predictions.score_logits.float().amax(dim=1).sigmoid()  # (B, A)
-    return DecodedPredictions(boxes, scores, predictions.mask_coefficients.transpose(1, 2), predictions.prototypes)
+    return DecodedPredictions(
+        boxes,
+        scores,
+        predictions.mask_coefficients.transpose(1, 2),
+        predictions.prototypes,
+        predictions.embeddings,
+    )

@@ -84,7 +84,7 @@ def apply_nms(decoded: DecodedPredictions, suppression: NmsSettings) -> NmsOutpu
         decoded: A anchors of B images; A may be smaller than `max_det`.
         suppression: thresholds and the maximum number of objects.
     """
-    boxes, scores, coefficients, prototypes = decoded
+    boxes, scores, coefficients, prototypes, _ = decoded
     num_anchors, count = scores.shape[1], suppression.max_det
     kept: Tensor = _Nms.apply(boxes, scores.unsqueeze(1), suppression)  # type: ignore[no-untyped-call]  # (K, 3)
     rows = kept[:, 0] * num_anchors + kept[:, 2]  # (K,), indices into the anchors of all images, concatenated

@@ -3,14 +3,20 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 import streamseg
+from streamseg.engines.engine import largest_differences
 from streamseg.engines.export import OUTPUTS, cache_folder, cached_graph, export_graph, graph_path
+from streamseg.engines.onnx_engine import OnnxEngine
+from streamseg.engines.torch_engine import TorchEngine
+from streamseg.modeling.nanodet import NanoDetConfig, build_nanodet
+from streamseg.modeling.nms import NmsSettings
 from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.weights import Weights
-from tests.support.networks import lively_graph, lively_network
+from tests.support.networks import blobs, lively_graph, lively_network
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +104,16 @@ def test_unwritable_cache_logs_a_warning(weights, cache, caplog):
     with caplog.at_level(logging.WARNING):
         assert cached_graph(weights)
     assert ["could not cache" in message for message in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("suppression", [None, NmsSettings(max_det=20)], ids=["all-anchors", "suppressed"])
+def test_graph_with_embeddings(suppression):
+    network = build_nanodet(NanoDetConfig(prototype_channels=8, mask_channels=8, embedding_channels=12), seed=0).eval()
+    images = np.stack([blobs((64, 96), seed) for seed in range(2)])
+    found = OnnxEngine(export_graph(network, suppression=suppression)).run(images)
+    expected = TorchEngine(network).run(images)
+    assert found.embeddings is not None
+    assert found.embeddings.shape == (2, 12, 8, 12)
+    np.testing.assert_allclose(found.embeddings, expected.embeddings, atol=1e-5)
+    if suppression is None:
+        assert max(largest_differences(found, expected).values()) < 1e-3
