@@ -5,7 +5,9 @@ select          the instances that match each prompt in one frame
 points          matching of points; `overlap` matches boxes and masks
 text            matching of texts, by a matcher from outside
 prompt_tracker  prompts that follow their target over time
+targets         the targets of all prompts: started, stepped, evaluated and ended
 target          one prompt, its hypotheses and its location
+transform       prompts moved with their target
 locate          the row of each target in each frame
 history         records of the last frames of a source, and first-seen times of its tracks
 appearance      the appearance of a target; detection of identity switches

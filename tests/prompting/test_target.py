@@ -6,7 +6,8 @@ import pytest
 
 from streamseg.prompting import select
 from streamseg.prompting.history import FrameRecord, record_frame
-from streamseg.prompting.target import Hypothesis, Target, carry, inner_point, is_step
+from streamseg.prompting.target import Hypothesis, Target, carry, is_step
+from streamseg.prompting.transform import inner_point
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import BoxPrompt, SpatialPrompt
 from tests.support.tracked_shapes import BOX, CLICK, CUP, HANDLE, Objects, click, frame_of, shifted

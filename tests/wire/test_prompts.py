@@ -91,6 +91,8 @@ def test_mask_equals_pycocotools():
     assert isinstance(read, MaskPrompt)
     assert (read.mask.full((48, 64)) == full).all()
     assert read.image_size == (48, 64)
+    assert (read.mask() == full).all(), "the mask has the space of its image"
+    assert read.mask.centroid == pytest.approx((9.5, 11.5))
     assert prompt_to_json(read) == {"id": "dog", "mask": written}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamseg.prompting import PromptSet
 from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
-from streamseg.prompting.prompt_tracker import Targets
+from streamseg.prompting.targets import Targets
 from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import EverythingPrompt, Prompt

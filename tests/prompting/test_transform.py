@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from streamseg.prompting.target import transform_prompt
-from streamseg.structures.mask import CropMask
+from streamseg.prompting.transform import transform_prompt
+from streamseg.structures.mask import CropMask, MaskSpace
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, SpatialPrompt
 
 Box = tuple[float, float, float, float]
@@ -49,6 +49,15 @@ def test_mask():
     assert isinstance(prompt, MaskPrompt)
     assert (prompt.mask.x, prompt.mask.y) == (100, 50)
     assert prompt.mask.crop.tolist() == np.repeat(np.repeat(crop, 2, axis=0), 2, axis=1).tolist()
+
+
+def test_mask_keeps_its_space():
+    space = MaskSpace.of((240, 320))
+    given = MaskPrompt("m", CropMask(np.ones((4, 6), np.bool_), 10, 20, space))
+    prompt = transform_prompt(given, array(10, 20, 16, 24), array(100, 50, 112, 58))
+    assert isinstance(prompt, MaskPrompt)
+    assert prompt.mask.space == space
+    assert prompt.mask.centroid == (106, 54)
 
 
 def test_mask_that_would_be_empty_is_unchanged():
