@@ -89,6 +89,27 @@ SEEDS = (
     Seed(("weights", "convert", "net.pt", "out/n.safetensors"), ("net.pt",), 2),
     Seed(("weights", "average", "net.safetensors", "net.safetensors", "--out", "out/a.safetensors"), (), 1),
     Seed(("weights", "list"), ()),
+    Seed(
+        (
+            *("yolo", "segment", "predict", "model=net.safetensors", "source=photo.jpg", "imgsz=64", "device=cpu"),
+            *("save_txt=True", "project=out"),
+        ),
+        ("photo.jpg",),
+        3,
+    ),
+    Seed(
+        ("yolo", "val", "model=net.safetensors", "data=boxes/data.yaml", "imgsz=64", "device=cpu"),
+        ("boxes/data.yaml", "boxes/labels/a.txt", "boxes/images/a.png"),
+        2,
+    ),
+    Seed(
+        (
+            *("yolo", "train", "model=net.safetensors", "data=boxes/data.yaml", "epochs=1", "batch=2", "imgsz=32"),
+            *("workers=0", "device=cpu", "project=out"),
+        ),
+        ("boxes/data.yaml", "boxes/labels/a.txt"),
+        0.5,
+    ),
     Seed(("text", "export", "--help"), (), 0.5),
     Seed(("demo", "config.yaml", "--seconds", "0", "--no-view", "--out", "out"), ("config.yaml",), 0.3),
     Seed(("completion", "bash"), (), 0.5),
@@ -109,6 +130,11 @@ def write_files(folder: Path) -> None:
     content = json.loads((folder / "things/instances.json").read_text())
     content["annotations"][0]["segmentation"] = [[20, 10, 60, 10, 60, 50, 20, 50]]
     (folder / "things/instances.json").write_text(json.dumps(content))
+    for name in ("images", "labels"):
+        (folder / "boxes" / name).mkdir(parents=True)
+    Image.fromarray(image).save(folder / "boxes/images/a.png")
+    (folder / "boxes/labels/a.txt").write_text("0 0.25 0.2 0.75 0.2 0.75 0.8 0.25 0.8\n")
+    (folder / "boxes/data.yaml").write_text("train: images\nval: images\nnames: {0: thing}\n")
     (folder / "config.yaml").write_text(CONFIG)
     (folder / "recipe.yaml").write_text(RECIPE)
     network = tiny_network()

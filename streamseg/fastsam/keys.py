@@ -87,6 +87,9 @@ KEYS: Final[Mapping[str, Key]] = {
 }
 """Options with an effect, by their name in Ultralytics' interface."""
 
+MAX_SHOWN: Final = 60
+"""Characters of a wrong text that an error shows."""
+
 _SILENT: Final = frozenset({"task", "mode", "verbose", "plots", "save", "save_json"})
 """Options that no result depends on; nobody needs to know that they have no effect."""
 
@@ -167,6 +170,9 @@ def _checked(name: str, kind: Kind, value: Any) -> Any:
         if isinstance(value, str | Path) and str(value).strip():
             return str(value)
         expected = "a text"
+    elif kind == "numbers" and isinstance(value, str):
+        expected = "a number or a list of numbers"
+        value = value[:MAX_SHOWN]
     else:
         return value
     raise ConfigError(f"{name} must be {expected}, got {value!r}")

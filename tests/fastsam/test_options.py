@@ -53,7 +53,7 @@ def test_forms_of_imgsz(imgsz):
         pytest.param({"bbox": [1, 2, 3, 4]}, "did you mean 'bboxes'?", id="prompt"),
         pytest.param({"xyz": 1}, "available options: bboxes, conf, device", id="nothing near"),
         pytest.param({"imgsz": (384, 640)}, "imgsz must be one number", id="two sides"),
-        pytest.param({"imgsz": "640"}, "imgsz must be one number", id="text"),
+        pytest.param({"imgsz": "640"}, "imgsz must be a number or a list of numbers, got '640'", id="text"),
         pytest.param({"imgsz": []}, "imgsz must be one number", id="no side"),
         pytest.param({"vid_stride": 0}, "vid_stride must be 1 or more", id="stride"),
     ],
