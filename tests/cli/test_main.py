@@ -56,6 +56,7 @@ def test_every_subcommand_has_a_function():
         "export",
         "weights",
         "text",
+        "yolo",
         "check-config",
         "doctor",
         "completion",
