@@ -36,6 +36,11 @@ class Raw:
     embeddings: npt.NDArray[Any] | None = None
     """float32 or float16 (B, E, H / 8, W / 8), unit vectors over E; None if the network predicts none."""
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays by name, without embeddings if there are none."""
+        named = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: values for name, values in named if values is not None}
+
 
 def imgsz_of(metadata: Mapping[str, str]) -> int:
     """Return the input size from the entry `imgsz` of a weights file, or `DEFAULT_IMGSZ` if it has no valid one."""
@@ -94,9 +99,9 @@ def largest_differences(first: Raw, second: Raw) -> dict[str, float]:
     Differences of boxes are in input pixels, the others in the unit of their array. Arrays that only one output has are
     left out.
     """
-    pairs = {field.name: (getattr(first, field.name), getattr(second, field.name)) for field in fields(Raw)}
+    others = second.arrays()
     return {
-        name: float(np.abs(one.astype(np.float64) - other.astype(np.float64)).max())
-        for name, (one, other) in pairs.items()
-        if one is not None and other is not None
+        name: float(np.abs(values.astype(np.float64) - others[name].astype(np.float64)).max())
+        for name, values in first.arrays().items()
+        if name in others
     }
