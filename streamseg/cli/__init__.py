@@ -15,7 +15,7 @@ eval_protocols     registry of the protocols of `eval`; eval_reports measures an
 modes              streamseg's own behaviour or FastSAM's, chosen by name
 segment_job        one run of `segment`, from its flags; fastsam_flags from the flags of the official FastSAM program
 short_lists        coordinates as 520,360
-outputs            files written by `segment`
+outputs            files written by `segment`: overlays, and data_set_output; output_options selects them
 recording          MP4 recording of a run
 named_weights      download of official weights named on the command line
 data_problems      unusable images and annotations: named, skipped and counted, or refused; training_data opens a recipe

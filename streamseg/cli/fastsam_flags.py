@@ -4,7 +4,8 @@
     streamseg segment   --model_path FastSAM-s.pt --img_path dogs.jpg --box_prompt "[[570,200,230,400]]"
 
 A single one of these flags selects FastSAM mode with the official program's defaults (imgsz 1024, conf 0.4, iou 0.9,
-retina masks). The output image has the same path as the official program's, and `instances.json` is written beside it.
+retina masks). The output image has the same path as the official program's; `instances.json`, which refers to the input
+by its absolute path, is written beside it.
 Two behaviours are corrected: `--retina False` and `--withContours False` mean False (in the official program any word
 means True), and colours are the same at each run (there they are random, and `--randomcolor` has no effect).
 """
@@ -118,6 +119,7 @@ def job_from_fastsam_flags(args: argparse.Namespace) -> Job:
         retina_masks=args.retina is not False,
         segmentation=settings,
         image_name=target.name,
+        copies_images=False,
         finish=_with_better_quality if args.better_quality else None,
         draw=draw,
     )

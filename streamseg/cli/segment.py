@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamseg.cli.fastsam_flags import add_fastsam_flags, has_fastsam_flags, job_from_fastsam_flags
 from streamseg.cli.modes import FORMER_NAMES, MODE_NAMES, open_mode
+from streamseg.cli.output_options import add_output_arguments, check_output_arguments, open_outputs
 from streamseg.cli.segment_job import job_from_flags
 from streamseg.cli.short_lists import expand_list, expand_rows
 from streamseg.errors import ConfigError, DataError
@@ -27,13 +27,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "segment",
         aliases=["predict", "track"],
         help="segment an image, a folder or a video",
-        description="Write an overlay of each image (PNG) or of the video (MP4), and instances.json: COCO results with"
-        " compressed run lengths. Without points, boxes and texts, all objects are selected."
+        description="Write an overlay of each image (PNG) or of the video (MP4), and a data set with the images and the"
+        " objects' masks, by default in COCO format. Without points, boxes and texts, all objects are selected."
         " Objects of a video have track ids, also under the names predict and track; for cameras and streams use run.",
     )
     parser.add_argument("input", metavar="INPUT", nargs="?", help="image, folder, glob pattern or video file")
     parser.add_argument("--source", metavar="INPUT", help="the same as INPUT")
-    parser.add_argument("--out", type=Path, help="folder for the results (default out)")
     parser.add_argument(
         "--points",
         type=expand_rows(2),
@@ -77,7 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--strict", action="store_true", help="exit with code 2 if an image of a folder or pattern was skipped"
     )
-    parser.add_argument("--no-overlay", action="store_true", help="write instances.json only")
+    add_output_arguments(parser)
     add_segmentation_arguments(parser)
     add_fastsam_flags(parser)
     # None means not given: the defaults depend on whether FastSAM's flags are used.
@@ -161,7 +160,6 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.capture.timeline import describe_mended
     from streamseg.capture.video_file import VideoFile
     from streamseg.cli.named_weights import fetch_named
-    from streamseg.cli.outputs import Outputs
     from streamseg.cli.skips import Skips
     from streamseg.cli.terminal import ProgressBar
     from streamseg.config import Config, ImagesSource, StreamSource, TextConfig, TrackingConfig, parse_source
@@ -172,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
         if args.input is not None:
             raise ConfigError(f"give one input, not {args.input} and --source {args.source}")
         args.input = args.source
+    check_output_arguments(args)
     job = job_from_fastsam_flags(args) if has_fastsam_flags(args) else job_from_flags(args)
     config = fit_to_content(parse_source(job.source))
     if isinstance(config, StreamSource) and "://" not in config.url:
@@ -187,10 +186,10 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmentation = segmentation_config(args, job.segmentation)
     fetch_named(segmentation.weights)
-    names = [path.name for path in source.paths] if isinstance(source, ImageFiles) else None
-    segmenter = mode.open_segmenter(segmentation, embeddings=names is None)
+    paths = source.paths if isinstance(source, ImageFiles) else None
+    segmenter = mode.open_segmenter(segmentation, embeddings=paths is None)
     leave_cores(segmenter.engine)
-    num_frames = len(names) if names is not None else None
+    num_frames = len(paths) if paths is not None else None
     fps = 30.0
     if isinstance(source, VideoFile | AnimatedImage):
         num_frames = -(-source.num_frames // args.vid_stride) if source.num_frames else None
@@ -199,21 +198,14 @@ def run(args: argparse.Namespace) -> int:
     # Separate images have no tracks.
     pipeline = Pipeline(
         segmenter,
-        tracking=TrackingConfig(enabled=names is None),
+        tracking=TrackingConfig(enabled=paths is None),
         prompts=job.prompts,
         matcher=mode.prompt_matcher(),
         text=text,
     )
     with (
-        ProgressBar("frames" if names is None else "images", num_frames) as progress,
-        Outputs(
-            job.folder,
-            job.source,
-            video_fps=fps if names is None else None,
-            overlay=not args.no_overlay,
-            draw=job.draw,
-            keep_finished=skips.is_batch,
-        ) as outputs,
+        ProgressBar("frames" if paths is None else "images", num_frames) as progress,
+        open_outputs(args, job, paths, fps=fps, keep_finished=skips.is_batch) as outputs,
     ):
         unmatched = set()
         for frame in source.frames():
@@ -222,8 +214,7 @@ def run(args: argparse.Namespace) -> int:
             result = pipeline.finish(frame, pipeline.segment([frame])[0])
             if job.finish is not None:
                 result = replace(result, message=job.finish(result.message))
-            name = Path(job.source).name if names is None else names[frame.index]
-            outputs.write(result, name, image_name=job.image_name)
+            outputs.write(result)
             progress.update(outputs.num_frames, f"{len(result.message.objects)} objects")
             unmatched |= {selection.prompt_id for selection in result.selections if not selection.rows}
         progress.close()

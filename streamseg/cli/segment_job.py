@@ -36,6 +36,8 @@ class Job:
     """Default settings of the network, used if no flag gives them."""
     image_name: str | None = None
     """File name of the overlay of a single image; None: the name of the image, as PNG."""
+    copies_images: bool = True
+    """Whether the data set includes its images, unless the user decides."""
     finish: Callable[[Message], Message] | None = None
     """Modifies each message before it is written."""
     draw: Callable[[ImageArray, Message], ImageArray] | None = None

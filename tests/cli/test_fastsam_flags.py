@@ -250,7 +250,7 @@ def run(weights, image, tmp_path):
         if code:
             return code, None, None
         assert sorted(path.name for path in out.iterdir()) == ["dogs.jpg", "instances.json"]
-        return code, json.loads((out / "instances.json").read_text()), cv2.imread(str(out / "dogs.jpg"))
+        return code, json.loads((out / "instances.json").read_text())["annotations"], cv2.imread(str(out / "dogs.jpg"))
 
     return call
 
@@ -346,7 +346,7 @@ def test_prompting_flag(weights, image, tmp_path, capsys):
     assert main([*common, "--out", str(tmp_path / "streamseg"), *nowhere]) == 0
     assert main([*common, "--out", str(tmp_path / "fastsam"), *nowhere, "--prompting", "reference"]) == 0
     streamseg, fastsam = (
-        json.loads((tmp_path / name / "instances.json").read_text()) for name in ("streamseg", "fastsam")
+        json.loads((tmp_path / name / "instances.json").read_text())["annotations"] for name in ("streamseg", "fastsam")
     )
     # streamseg segments inside the box; FastSAM selects the best of all found objects, however poor.
     assert [one["bbox"] for one in streamseg] == [[1, 1, 2, 2]]

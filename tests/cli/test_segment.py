@@ -96,10 +96,14 @@ def image(tmp_path):
     return path
 
 
+def annotations(out):
+    return json.loads((out / "instances.json").read_text())["annotations"]
+
+
 def test_image_gives_an_overlay_and_coco_results(segment, image):
     code, out = segment(image)
     assert code == 0
-    results = json.loads((out / "instances.json").read_text())
+    results = annotations(out)
     assert 1 <= len(results) <= 20
     assert {one["image_id"] for one in results} == {42}
     assert all(one["segmentation"]["size"] == [120, 160] for one in results)
@@ -134,15 +138,15 @@ def test_results_are_read_by_pycocotools(segment, image):
     from pycocotools import mask as coco_mask
 
     _, out = segment(image)
-    for one in json.loads((out / "instances.json").read_text()):
+    for one in annotations(out):
         assert coco_mask.area(one["segmentation"]) == one["area"] > 0
 
 
 def test_video_gives_a_video(segment, tmp_path):
     code, out = segment(write_video(tmp_path / "clip.mp4", 6))
     assert code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["clip.mp4", "instances.json"]
-    results = json.loads((out / "instances.json").read_text())
+    assert sorted(path.name for path in out.iterdir()) == ["clip.mp4", "images", "instances.json"]
+    results = annotations(out)
     assert {one["image_id"] for one in results} <= set(range(6))
     assert [one["timestamp_seconds"] for one in results] == pytest.approx([one["image_id"] / 25 for one in results])
 
@@ -164,14 +168,14 @@ def test_folder_gives_an_overlay_per_image_without_name_collisions(segment, tmp_
         cv2.imwrite(str(folder / name), blobs((96, 96), seed=3))
     code, out = segment(folder)
     assert code == 0
-    assert sorted(path.name for path in out.iterdir()) == ["a-1.png", "a.png", "b.png", "instances.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["a-1.png", "a.png", "b.png", "images", "instances.json"]
 
 
 def test_point_selects_at_most_one_object(segment, image):
     code, out = segment(image, "--points", "[[80, 60]]", "--no-overlay")
     assert code == 0
-    assert [path.name for path in out.iterdir()] == ["instances.json"]
-    assert len(json.loads((out / "instances.json").read_text())) <= 1
+    assert sorted(path.name for path in out.iterdir()) == ["images", "instances.json"]
+    assert len(annotations(out)) <= 1
 
 
 @pytest.mark.parametrize(
@@ -212,7 +216,7 @@ def test_invalid_input_is_one_line_and_writes_nothing(segment, image, capsys, so
 
 def test_failure_keeps_earlier_results(segment, image):
     _, out = segment(image)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
     code, _ = segment(image, "--points", "[[500, 20]]")
     assert code == 2
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before

@@ -58,7 +58,7 @@ WHOLE = ["a.png", "c.png", "d.png", "e.png", "f.png"]
 def test_a_bad_image_is_named_skipped_and_counted(segment, folder, capsys, caplog, flags, expected_code):
     code, names = segment(folder, *flags)
     assert code == expected_code
-    assert names == [*WHOLE, "instances.json"]
+    assert names == [*WHOLE, "images", "instances.json"]
     assert "5 frames" in (summary := capsys.readouterr().out)
     assert ", 1 skipped -> " in summary
     assert "b.jpg is not a readable image: the file is truncated" in caplog.text
@@ -68,7 +68,7 @@ def test_without_a_bad_image_strict_succeeds(segment, folder, capsys):
     (folder / "b.jpg").unlink()
     code, names = segment(folder, "--strict")
     assert code == 0
-    assert names == [*WHOLE, "instances.json"]
+    assert names == [*WHOLE, "images", "instances.json"]
     assert "skipped" not in capsys.readouterr().out
 
 
@@ -76,7 +76,7 @@ def test_images_that_the_prompts_do_not_fit_are_skipped(segment, folder, capsys,
     Image.new("RGB", (40, 30)).save(folder / "small.png")
     code, names = segment(folder, "--points", "[[100, 50]]")
     assert code == 0
-    assert names == [*WHOLE, "instances.json"]
+    assert names == [*WHOLE, "images", "instances.json"]
     assert ", 2 skipped -> " in capsys.readouterr().out
     assert "small.png: prompt 'point0': point [100, 50] lies outside the image of 40x30" in caplog.text
 
@@ -114,7 +114,7 @@ def test_finished_images_are_kept_when_the_run_is_interrupted(segment, folder, m
     monkeypatch.setattr("streamseg.cli.outputs.Outputs._outlines", Interrupt().__call__)
     code, names = segment(folder)
     assert code == 130
-    assert names == ["a.png", "c.png", "instances.json"]
+    assert names == ["a.png", "c.png", "images", "instances.json"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_image_gives_a_png_whatever_its_name(segment, tmp_path, name, kind):
     code, names = segment(tmp_path / name)
     overlay = f"{(tmp_path / name).stem}.png"
     assert code == 0
-    assert names == ["instances.json", overlay]
+    assert names == sorted(["images", "instances.json", overlay])
     assert cv2.imread(str(tmp_path / "results" / overlay)).shape == (96, 128, 3)
 
 
@@ -145,13 +145,13 @@ def test_animation_gives_a_video_with_its_times(segment, tmp_path, name):
     first.save(tmp_path / name, save_all=True, append_images=others, duration=[100, 300, 100, 100])
     code, names = segment(tmp_path / name)
     assert code == 0
-    assert names == ["a.mp4", "instances.json"]
+    assert names == ["a.mp4", "images", "instances.json"]
     with av.open(str(tmp_path / "results" / "a.mp4")) as video:
         times = [frame.time for frame in video.decode(video=0)]
     assert times == pytest.approx([0, 0.1, 0.4, 0.5], abs=0.001)
-    results = json.loads((tmp_path / "results" / "instances.json").read_text())
-    results = results if isinstance(results, list) else results["annotations"]
-    assert {one["image_id"] for one in results} <= {0, 1, 2, 3}
+    content = json.loads((tmp_path / "results" / "instances.json").read_text())
+    assert [one["timestamp_seconds"] for one in content["images"]] == pytest.approx([0, 0.1, 0.4, 0.5], abs=0.001)
+    assert {one["image_id"] for one in content["annotations"]} <= {one["id"] for one in content["images"]}
 
 
 @pytest.mark.parametrize("name", ["photo[1].jpg", "photo.jfif"])

@@ -27,7 +27,7 @@ def segment(tmp_path):
         common = ["--weights", str(weights), "--imgsz", "128", "--conf", "0.4", "--engine", "torch", "--out", str(out)]
         code = main(["segment", str(tmp_path / "a.png"), *common, "--no-overlay", *flags])
         written = out / "instances.json"
-        return code, json.loads(written.read_text()) if written.exists() else None
+        return code, json.loads(written.read_text())["annotations"] if written.exists() else None
 
     return run
 
