@@ -56,6 +56,10 @@ class Slot:
 class Watcher(Protocol):
     """A receiver of frames."""
 
+    def end(self) -> None:
+        """No more frames follow, because the source was removed; returns at once."""
+        ...
+
     def wants(self, source_id: str, seq: int) -> bool:
         """Return whether this frame would be sent at once."""
         ...
@@ -70,6 +74,10 @@ class Listener(Protocol):
 
     def notify(self, kind: str, text: str) -> None:
         """Send a text soon, in place of a waiting one of the same kind; returns at once."""
+        ...
+
+    def forget(self, source_id: str) -> None:
+        """Send no more frames of a source that was removed."""
         ...
 
     async def close(self) -> None:
@@ -111,6 +119,11 @@ class Channel:
     def wake(self) -> None:
         """Wake `run`: a newer frame is available or a watcher has room."""
         self._woken.set()
+
+    def end(self) -> None:
+        """Tell all watchers that no more frames follow."""
+        for watcher in self._watchers:
+            watcher.end()
 
     async def run(self) -> None:
         """Encode and offer frames until cancelled."""

@@ -62,6 +62,15 @@ class Client:
         self._frames[source_id] = (seq, body, time.monotonic_ns())
         self._woken.set()
 
+    def end(self) -> None:
+        """Nothing follows on a channel of a removed source; `forget` has handled it."""
+
+    def forget(self, source_id: str) -> None:
+        """Send no more frames of a source that was removed."""
+        self._flows.pop(source_id, None)
+        self._frames.pop(source_id, None)
+        self._hub.packed[source_id].leave(self)
+
     def notify(self, kind: str, text: str) -> None:
         """Send a text soon, in place of a waiting one of the same kind."""
         self._texts[kind] = text
@@ -105,7 +114,8 @@ class Client:
             while self._texts:
                 await self._socket.send_str(self._texts.pop(next(iter(self._texts))))
             for source_id in tuple(self._frames):
-                await self._send_frame(source_id)
+                if source_id in self._frames:  # it may be removed while another one's frame is sent
+                    await self._send_frame(source_id)
 
     async def _send_frame(self, source_id: str) -> None:
         seq, body, offered_ns = self._frames.pop(source_id)
@@ -143,7 +153,8 @@ class Client:
             if kind == "ack":
                 self._acknowledge(json_fields.text(values, "source"), json_fields.integer(values, "seq"))
             elif kind == "view":
-                self._view(json_fields.items(values, "sources", max_items=len(self._hub.slots)))
+                num_known = len(self._hub.slots) + len(self._hub.removed)
+                self._view(json_fields.items(values, "sources", max_items=num_known))
             elif kind == "call":
                 reply = await self._hub.call(body, str(values.get("op")))
                 return '{"type":"answer",' + reply.decode("utf-8").removeprefix("{")
@@ -154,17 +165,15 @@ class Client:
         return None
 
     def _acknowledge(self, source_id: str, seq: int) -> None:
-        self._check_source(source_id)
-        flow = self._flows.get(source_id)
+        flow = self._flows.get(source_id) if self._is_present(source_id) else None
         if flow is None:
-            return  # it was displayed before the view changed
+            return  # it was displayed before the view changed, or the source was removed
         if not flow.acknowledge(seq, time.monotonic_ns()):
             raise WireError(f"frame {seq} of {source_id} was never sent; acknowledge only frames that were")
         self._hub.packed[source_id].wake()
 
     def _view(self, sources: list[Any]) -> None:
-        for source_id in sources:
-            self._check_source(source_id)
+        sources = [source_id for source_id in sources if self._is_present(source_id)]
         for source_id in set(self._flows) - set(sources):
             del self._flows[source_id]
             self._frames.pop(source_id, None)
@@ -174,9 +183,13 @@ class Client:
                 self._flows[source_id] = FlowControl()
                 self._hub.packed[source_id].join(self)
 
-    def _check_source(self, source_id: Any) -> None:
-        if not isinstance(source_id, str) or source_id not in self._hub.slots:
+    def _is_present(self, source_id: Any) -> bool:
+        """Return False for a source that was removed; raise WireError for an unknown one."""
+        if isinstance(source_id, str) and source_id in self._hub.slots:
+            return True
+        if not isinstance(source_id, str) or source_id not in self._hub.removed:
             raise WireError(f"unknown source {str(source_id)[:40]!r}; sources are {', '.join(self._hub.slots)}")
+        return False
 
 
 def _error_text(words: str) -> str:

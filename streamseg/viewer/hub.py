@@ -114,13 +114,20 @@ class Hub:
         self.epoch = secrets.token_hex(8)
         """Identifies this start of the viewer."""
         self.run = Run()
-        self.slots = {source_id: Slot(source_id) for source_id in source_ids}
-        pack = partial(packed_frame, epoch=self.epoch, max_width=max_width, jpeg_quality=jpeg_quality)
-        draw = partial(drawn_jpeg, max_width=max_width, jpeg_quality=jpeg_quality)
-        self.packed = {source_id: Channel(slot, pack) for source_id, slot in self.slots.items()}
+        self._pack = partial(packed_frame, epoch=self.epoch, max_width=max_width, jpeg_quality=jpeg_quality)
+        self._draw = partial(drawn_jpeg, max_width=max_width, jpeg_quality=jpeg_quality)
+        self.slots: dict[str, Slot] = {}
+        self.packed: dict[str, Channel] = {}
         """Channels of messages for the page, by source id."""
-        self.drawn = {source_id: Channel(slot, draw) for source_id, slot in self.slots.items()}
+        self.drawn: dict[str, Channel] = {}
         """Channels of images with overlays for browsers without scripts, by source id."""
+        self.removed: set[str] = set()
+        """Ids of removed sources, about which pages may still send messages."""
+        self._encoding: dict[str, list[asyncio.Task[None]]] = {}
+        """Running channels, by source id; empty before `serve`."""
+        self._is_serving = False
+        for source_id in source_ids:
+            self.add_source(source_id)
         self.listeners: set[Listener] = set()
         """Connected pages."""
         self.num_streams = 0
@@ -139,6 +146,30 @@ class Hub:
         """Whether no further page or stream is accepted."""
         return len(self.listeners) + self.num_streams >= MAX_CLIENTS
 
+    def add_source(self, source_id: str) -> None:
+        """Display another source, also on the connected pages. Without effect if it is displayed already."""
+        if source_id in self.slots:
+            return
+        self.removed.discard(source_id)
+        slot = self.slots[source_id] = Slot(source_id)
+        self.packed[source_id], self.drawn[source_id] = Channel(slot, self._pack), Channel(slot, self._draw)
+        if self._is_serving:
+            self._encode(source_id)
+            self._notify_sources()
+
+    def remove_source(self, source_id: str) -> None:
+        """Display a source no more; its streams end. Without effect if it is unknown."""
+        if self.slots.pop(source_id, None) is None:
+            return
+        self.removed.add(source_id)
+        for listener in self.listeners:
+            listener.forget(source_id)
+        del self.packed[source_id]
+        self.drawn.pop(source_id).end()
+        for task in self._encoding.pop(source_id, ()):
+            task.cancel()
+        self._notify_sources()
+
     async def call(self, request: bytes, op: str) -> bytes:
         """Return the reply to a control request; runs in another thread, because frames must not wait for it.
 
@@ -155,13 +186,17 @@ class Hub:
 
     async def serve(self) -> None:
         """Encode frames and notify pages until cancelled, or until a part fails; its error is raised."""
-        channels = (*self.packed.values(), *self.drawn.values())
-        tasks = [asyncio.create_task(work) for work in (*(one.run() for one in channels), self._notify(), self._fail())]
+        self._is_serving = True
+        for source_id in self.slots:
+            self._encode(source_id)
+        tasks = [asyncio.create_task(work) for work in (self._notify(), self._fail())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            self._is_serving = False
+            tasks += [task for encoding in self._encoding.values() for task in encoding]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -191,6 +226,23 @@ class Hub:
         if self._read_prompts():
             for listener in self.listeners:
                 listener.notify("prompts", self._prompts_text)
+
+    def _encode(self, source_id: str) -> None:
+        """Start the channels of a source; the error of one ends the viewer."""
+
+        def check(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self.fail(error)
+
+        channels = (self.packed[source_id], self.drawn[source_id])
+        self._encoding[source_id] = [asyncio.create_task(channel.run()) for channel in channels]
+        for task in self._encoding[source_id]:
+            task.add_done_callback(check)
+
+    def _notify_sources(self) -> None:
+        hello = self.hello_text()
+        for listener in self.listeners:
+            listener.notify("hello", hello)
 
     def _rename(self, args: dict[str, Any]) -> dict[str, Any]:
         self._names.rename(args, {prompt.prompt_id for prompt in self.run.prompts()})

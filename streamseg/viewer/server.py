@@ -187,10 +187,10 @@ class Server:
         self._hub.num_streams += 1
         channel.join(watcher)
         try:
-            while True:
-                body = await watcher.next()
+            while (body := await watcher.next()) is not None:
                 head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(body)}\r\n\r\n"
                 await response.write(head.encode("ascii") + body + b"\r\n")
+            return response  # the source was removed
         except ConnectionError:
             return response
         finally:
@@ -233,6 +233,7 @@ class _StreamWatcher:
         self._shown = -1
         self._body: bytes | None = None
         self._is_waiting = False
+        self._has_ended = False
         self._woken = asyncio.Event()
 
     def wants(self, source_id: str, seq: int) -> bool:
@@ -244,14 +245,19 @@ class _StreamWatcher:
         self._shown, self._body, self._is_waiting = seq, body, False
         self._woken.set()
 
-    async def next(self) -> bytes:
-        """Wait for an image newer than the last one."""
+    def end(self) -> None:
+        """Let `next` return None from now on."""
+        self._has_ended = True
+        self._woken.set()
+
+    async def next(self) -> bytes | None:
+        """Wait for an image newer than the last one; None if no more follow."""
         self._is_waiting = True
         self._woken.clear()
         self._channel.wake()
-        await self._woken.wait()
+        if not self._has_ended:
+            await self._woken.wait()
         body, self._body = self._body, None
-        assert body is not None
         return body
 
 

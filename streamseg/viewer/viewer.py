@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from streamseg.config import ViewerConfig
@@ -103,21 +103,30 @@ class Viewer(Resource):
         """Let the page display and control a run; before that, it displays frames only."""
         self._hub.run = run
 
+    def add_source(self, source_id: str, *, is_live: bool) -> None:
+        """Display another source, before its first frame. Thread-safe and idempotent."""
+        self._in_loop(self._hub.add_source, source_id)
+
+    def remove_source(self, source_id: str) -> None:
+        """Display a source no more. Thread-safe and idempotent."""
+        self._in_loop(self._hub.remove_source, source_id)
+
     def write(self, result: FrameResult) -> None:
-        """Display one frame; takes microseconds.
+        """Display one frame; takes microseconds. A frame of a source that is not displayed is ignored.
 
         Raises:
-            PublishError: the viewer is closed or has failed, or the source is unknown.
+            PublishError: the viewer is closed or has failed.
         """
         source_id = result.frame.source_id
         self.check()
         if self._is_closed:
             raise PublishError("the viewer is closed; it displays no further frames")
         slot = self._hub.slots.get(source_id)
-        if slot is None:
-            raise PublishError(f"the viewer has no source {source_id!r}; it has {', '.join(self._hub.slots)}")
+        packed, drawn = self._hub.packed.get(source_id), self._hub.drawn.get(source_id)
+        if slot is None or packed is None or drawn is None:
+            return  # it was removed: this is its last frame
         slot.put(result)
-        for channel in (self._hub.packed[source_id], self._hub.drawn[source_id]):
+        for channel in (packed, drawn):
             if channel.is_wanted:
                 with contextlib.suppress(RuntimeError):  # the event loop has just ended
                     self._loop.call_soon_threadsafe(channel.wake)
@@ -142,6 +151,18 @@ class Viewer(Resource):
         if self._thread.is_alive():
             logger.warning("thread %r did not end in time and was abandoned", self._thread.name)
         self.check()
+
+    def _in_loop(self, change: Callable[[str], None], source_id: str) -> None:
+        """Make a change in the event loop, which reads what it changes, and wait for it."""
+        done = threading.Event()
+
+        def work() -> None:
+            change(source_id)
+            done.set()
+
+        with contextlib.suppress(RuntimeError):  # the event loop has ended
+            self._loop.call_soon_threadsafe(work)
+            done.wait(STOP_SECONDS)
 
     def _work(self) -> None:
         """Run the event loop; this is the work of the thread."""

@@ -20,6 +20,9 @@ class FakeWatcher:
         assert source_id == "cam0"
         return self.room > 0 and (not self.seqs or seq > self.seqs[-1])
 
+    def end(self) -> None:
+        """No more frames follow."""
+
     def offer(self, source_id: str, seq: int, body: bytes) -> None:
         assert self.wants(source_id, seq)
         self.room -= 1

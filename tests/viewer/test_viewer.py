@@ -6,13 +6,14 @@ import sys
 import threading
 import time
 
+import aiohttp
 import pytest
 
 from streamseg.config import ViewerConfig
 from streamseg.errors import ConfigError, PublishError
 from streamseg.runtime import Sink
 from streamseg.viewer import TOKEN_VARIABLE, Viewer
-from tests.support.viewers import browsing, make_result, small_viewer
+from tests.support.viewers import address, browsing, make_result, small_viewer, soon
 
 TOKEN = "0123456789abcdef"
 
@@ -95,9 +96,76 @@ def test_write_after_close_is_an_error():
         viewer.write(make_result())
 
 
-def test_unknown_source_is_rejected():
-    with small_viewer("a", "b") as viewer, pytest.raises(PublishError, match="no source 'cam0'; it has a, b"):
+def test_frame_of_a_source_that_is_not_displayed_is_ignored():
+    """The last frame of a removed source may arrive after its removal."""
+    with small_viewer("a", "b") as viewer:
         viewer.write(make_result())
+        viewer.check()
+
+
+# ---- sources that come and go
+
+
+def test_added_source_is_announced_and_displayed():
+    async def main(viewer: Viewer) -> None:
+        async with browsing(viewer) as browser:
+            assert [one["id"] for one in (await browser.text("hello"))["sources"]] == ["cam0"]
+            await asyncio.to_thread(viewer.add_source, "cam1", is_live=True)
+            await asyncio.to_thread(viewer.add_source, "cam1", is_live=True)
+            assert [one["id"] for one in (await browser.text("hello"))["sources"]] == ["cam0", "cam1"]
+            await browser.send(type="view", sources=["cam1"])
+            viewer.write(make_result(5, "cam1"))
+            assert (await browser.frame()).source_id == "cam1"
+
+    with small_viewer() as viewer:
+        asyncio.run(main(viewer))
+
+
+def test_removed_source_disappears_and_may_return():
+    async def main(viewer: Viewer) -> None:
+        async with browsing(viewer) as browser:
+            await browser.text("hello")
+            viewer.write(make_result(5, "cam1"))
+            frame = await browser.frame()
+            await asyncio.to_thread(viewer.remove_source, "cam1")
+            assert [one["id"] for one in (await browser.text("hello"))["sources"]] == ["cam0"]
+            await browser.acknowledge(frame)  # it was on its way
+            await browser.send(type="view", sources=["cam0", "cam1"])
+            viewer.write(make_result(6, "cam1"))
+            viewer.write(make_result(7, "cam0"))
+            assert (await browser.frame()).source_id == "cam0", "no error, and nothing of cam1"
+            await asyncio.to_thread(viewer.add_source, "cam1", is_live=True)
+            await browser.text("hello")
+            await browser.send(type="view", sources=["cam1"])
+            viewer.write(make_result(8, "cam1"))
+            assert (await browser.frame()).frame_index == 8
+        assert all(text["type"] != "error" for text in browser.texts)
+
+    with small_viewer("cam0", "cam1") as viewer:
+        asyncio.run(main(viewer))
+
+
+def test_stream_of_a_removed_source_ends():
+    async def main(viewer: Viewer) -> None:
+        url = address(viewer, "/stream.mjpg", source="cam1")
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            viewer.write(make_result(5, "cam1"))
+            await soon(response.content.readuntil(b"image/jpeg"))
+            await asyncio.to_thread(viewer.remove_source, "cam1")
+            await soon(response.read())
+
+    with small_viewer("cam0", "cam1") as viewer:
+        asyncio.run(main(viewer))
+
+
+def test_sources_may_change_before_a_page_is_open_and_after_the_end():
+    viewer = small_viewer("cam0")
+    viewer.add_source("cam1", is_live=True)
+    viewer.remove_source("cam0")
+    viewer.remove_source("cam0")
+    viewer.write(make_result(1, "cam1"))
+    viewer.close()
+    viewer.add_source("cam2", is_live=True)
 
 
 def test_frame_that_cannot_be_encoded_is_a_failure():

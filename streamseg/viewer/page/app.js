@@ -17,6 +17,7 @@ import { Live } from "./live.js";
 import { Notice } from "./notice.js";
 import { PromptList } from "./prompt_list.js";
 import { PromptStore } from "./prompt_store.js";
+import { describeState } from "./source_state.js";
 import { Stage } from "./stage.js";
 import { connectTheme } from "./theme.js";
 import { Tile } from "./tile.js";
@@ -105,12 +106,9 @@ function handleMessage(message) {
 }
 
 /** @param {any} stats Statistics of one source. */
-function showSource({ source_id: source, state, error, silent_seconds: silent }) {
-  const tile = stage.tiles.get(source);
-  if (state === "failed") tile?.setNote(error ?? "this source has failed", true);
-  else if (state === "ended") tile?.setNote("The source has ended.", false);
-  else if (!isPaused && silent > 3) tile?.setNote(`No frame for ${Math.round(silent)} s`, true);
-  else tile?.setNote(null, false);
+function showSource({ source_id: source, state, state_seconds: seconds, error }) {
+  const [text, isStale] = describeState(state, seconds, error);
+  stage.tiles.get(source)?.setNote(text, isStale);
 }
 
 /** @param {import("./live.js").Drawn} drawn */

@@ -32,7 +32,7 @@ def open_page(server, open_tab, **options):
 
 
 def status(**changes):
-    source = SourceStats("cam0", "running", None, 10, 0.1, 29.5, Ages(8.0, 12.0, 20.0), "driver", 3, {})
+    source = SourceStats("cam0", "live", None, 10, 0.1, 29.5, Ages(8.0, 12.0, 20.0), "driver", 3, {})
     run = RunStats(1.0, 10, 29.5, 29.5, Ages(8.0, 12.0, 20.0), 3, {}, {}, False, (source,))
     return {"type": "status", **run.as_json(), **changes}
 
@@ -188,13 +188,26 @@ def test_sources_are_tabs_or_a_grid(server, open_tab):
     assert "source" not in server.calls("prompts.set", 2)[1]["prompts"][0], "the prompt applies to every source"
 
 
-def test_failed_source_displays_its_error(server, open_tab):
+STATES = [
+    ("connecting", 3.2, None, "Connecting for 3 s", True),
+    ("stalled", 12.4, None, "Stalled: no frame for 12 s", True),
+    ("frozen", 600, None, "Frozen: the same image for 10 min", True),
+    ("waiting", 9000, "no connection", "Waiting for 3 h: no connection", True),
+    ("denied", 60, "401 Unauthorized", "Denied for 60 s: 401 Unauthorized", True),
+    ("failed", 1, "cam0: no such file", "Failed: cam0: no such file", True),
+    ("ended", 1, None, "The source has ended.", False),
+]
+
+
+def test_states_of_a_source_are_displayed_in_words(server, open_tab):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab)
-    failed = SourceStats("cam0", "failed", "cam0: no such file", 0, None, 0.0, Ages(), None, 0, {})
-    server.send(status(sources=RunStats(1, 0, 0, 0, Ages(), 0, {}, {}, False, (failed,)).as_json()["sources"]))
-    expect(page.locator(".tile-note")).to_have_text("cam0: no such file")
+    for state, seconds, error, text, is_stale in STATES:
+        source = SourceStats("cam0", state, error, 0, None, 0.0, Ages(), None, 0, {}, state_seconds=seconds)
+        server.send(status(sources=RunStats(1, 0, 0, 0, Ages(), 0, {}, {}, False, (source,)).as_json()["sources"]))
+        expect(page.locator(".tile-note")).to_have_text(text)
+        expect(page.locator(".tile")).to_have_class("tile stale" if is_stale else "tile")
     server.send(status())
     expect(page.locator(".tile-note")).to_be_hidden()
     expect(page.locator('[data-stat="server"]')).to_have_text("29.5 fps, 8 ms")
