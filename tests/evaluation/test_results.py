@@ -12,7 +12,7 @@ def test_renamed_fields_keep_their_json_keys():
     measure = MeasureScores(0.9, 1.0, 0.1)
     tracking = TrackingScores(0.9, measure, measure, 1.0, {"goat": SequenceScores(measure, measure, 1.0)})
     content = result_fields(VideoScores(1, 20, {"box": {"prompt": tracking}}, tracking))
-    assert list(content) == ["num_films", "num_frames", "by_prompt", "best"]
+    assert list(content) == ["num_films", "num_frames", "by_prompt", "best", "claims"]
     assert content["by_prompt"]["box"]["prompt"]["films"]["goat"]["region"] == {
         "mean": 0.9,
         "recall": 1.0,
