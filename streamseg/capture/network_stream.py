@@ -179,18 +179,25 @@ class NetworkStream:
     ) -> Generator[Frame]:
         decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
         lag, backlog = ArrivalLag(), Backlog()
+        is_held = _is_held_until_the_next(self._scheme, stream)
+        released: _Arrival | None = None
         arrivals: dict[int | None, _Arrival] = {}
         waiting_since_ns = time.monotonic_ns()
         for packet in container.demux(stream):
-            arrival = _Arrival(_camera_ns(packet), time.time_ns(), time.monotonic_ns())
+            now = _Arrival(_camera_ns(packet), time.time_ns(), time.monotonic_ns())
+            arrival = now
+            if is_held and released is not None:
+                # The first bytes of this packet released the previous one.
+                arrival = _Arrival(now.camera_ns, released.wall_ns, released.monotonic_ns)
+            released = now
             if packet.size:
-                received(arrival.monotonic_ns / NS_PER_SECOND)
+                received(now.monotonic_ns / NS_PER_SECOND)
                 arrivals[packet.pts] = arrival
                 if len(arrivals) > 64:  # frames that the decoder never output
                     del arrivals[next(iter(arrivals))]
-            arrived_seconds = arrival.monotonic_ns / NS_PER_SECOND
+            arrived_seconds = now.monotonic_ns / NS_PER_SECOND
             lateness_seconds = lag.lateness_seconds(_stamp_seconds(packet), arrived_seconds)
-            waited_seconds = (arrival.monotonic_ns - waiting_since_ns) / NS_PER_SECOND
+            waited_seconds = (now.monotonic_ns - waiting_since_ns) / NS_PER_SECOND
             for decoded in decoder.decode(packet, arrived_seconds):
                 frame_arrival = arrivals.pop(decoded.pts, arrival)
                 pts_seconds = self._time(decoded.time, frame_arrival)
@@ -236,6 +243,7 @@ class NetworkStream:
             captured_ns=captured_ns,
             clock=clock,
             received_ns=arrival.monotonic_ns,
+            lag_ns=arrival.wall_ns - captured_ns,
         )
 
     def _capture_time(self, arrival: _Arrival) -> tuple[int, Clock]:
@@ -259,6 +267,14 @@ def _reported(
         if packet.size:
             received(time.monotonic_ns() / NS_PER_SECOND)
         yield packet
+
+
+def _is_held_until_the_next(scheme: str, stream: VideoStream) -> bool:
+    """Return whether FFmpeg holds each packet until the first bytes of the next one arrive.
+
+    RTP marks the end of an access unit, but FFmpeg's parser of H.264 and H.265 recognises it only by the next one.
+    """
+    return scheme in ("rtsp", "rtsps", "rtp") and stream.codec_context.name in ("h264", "hevc")
 
 
 def _camera_ns(packet: av.Packet[VideoStream]) -> int | None:

@@ -194,4 +194,5 @@ class Webcam:
                 captured_ns=wall_ns_at(captured_monotonic_ns, now_monotonic_ns=received_ns, now_wall_ns=wall_ns),
                 clock=clock,
                 received_ns=received_ns,
+                lag_ns=received_ns - captured_monotonic_ns,
             )

@@ -110,7 +110,7 @@ def compose_message(
     Args:
         frame: the frame.
         matches: the matches of the prompts in it.
-        now_ns: wall clock (ns since the Unix epoch), from which the age of the frame is computed.
+        now_ns: monotonic clock, from which the age of the frame is computed.
         frame_id: name of its coordinate frame; "" for none.
         drops: frames dropped so far, reported to subscribers.
     """
@@ -119,7 +119,7 @@ def compose_message(
         frame_index=frame.index,
         captured_ns=frame.captured_ns,
         clock=frame.clock,
-        age_ms=(now_ns - frame.captured_ns) / 1e6,
+        age_ms=frame.age_ns(now_ns) / 1e6,
         image_size=frame.size,
         mask_size=matches.space.size,
         mask_to_image=matches.space.to_image,

@@ -61,7 +61,7 @@ class Pipeline:
         prompts: the prompts in force from the first frame on.
         matcher: how prompts are matched and masks are made; by default streamseg's own way.
         frame_ids: name of the coordinate frame by source id; other sources have none.
-        now_ns: wall clock (ns since the Unix epoch), from which the age of a frame is computed.
+        now_ns: monotonic clock, from which the age of a frame is computed.
         text: text matcher, or None if no text encoder is configured.
 
     Raises:
@@ -77,7 +77,7 @@ class Pipeline:
         prompts: Sequence[Prompt] = (EverythingPrompt(),),
         matcher: PromptMatcher | None = None,
         frame_ids: Mapping[str, str] | None = None,
-        now_ns: Callable[[], int] = time.time_ns,
+        now_ns: Callable[[], int] = time.monotonic_ns,
         text: TextMatcher | None = None,
     ) -> None:
         self._segmenter = segmenter

@@ -31,6 +31,8 @@ class Frame:
     """Origin of `captured_ns`."""
     received_ns: int
     """Monotonic clock (`time.monotonic_ns`) of the arrival in this program."""
+    lag_ns: int = 0
+    """Time from the capture to the arrival in ns, >= 0; 0 if the capture time is that of the arrival."""
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
@@ -40,6 +42,13 @@ class Frame:
     def size(self) -> tuple[int, int]:
         """Image size (H, W) in pixels."""
         return self.image.shape[0], self.image.shape[1]
+
+    def age_ns(self, now_ns: int) -> int:
+        """Return the time since the capture, in ns, at a time of the monotonic clock.
+
+        A step of the wall clock does not change it.
+        """
+        return now_ns - self.received_ns + self.lag_ns
 
     def __repr__(self) -> str:
         height, width = self.size

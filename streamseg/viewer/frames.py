@@ -44,7 +44,7 @@ def packed_frame(frame: NumberedFrame, *, epoch: str, max_width: int, jpeg_quali
     image = _resize(result.frame.image, display_size(result.frame.size, max_width))
     message = replace(
         complete_message(result, max_width=max_width),
-        age_ms=(time.time_ns() - result.frame.captured_ns) / 1e6,
+        age_ms=result.frame.age_ns(time.monotonic_ns()) / 1e6,
         jpeg=encode_jpeg(image, jpeg_quality),
         epoch=epoch,
         seq=frame.seq,

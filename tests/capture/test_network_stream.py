@@ -11,7 +11,7 @@ from streamseg.errors import SourceError
 from tests.support.camera_site import Site, rtsp
 from tests.support.frames import take
 from tests.support.loopback import LoopbackServer
-from tests.support.rtsp_camera import encoded_frames, play
+from tests.support.rtsp_camera import RtspCamera, encoded_frames, play
 from tests.support.videos import read_number, write_video
 
 
@@ -51,6 +51,26 @@ def test_frames_of_a_camera(encoded, finished):
     assert site.source.drops.snapshot() == {}
 
 
+@pytest.mark.slow
+def test_arrival_is_that_of_the_first_bytes(encoded, finished):
+    """FFmpeg releases a frame with the first bytes of the next one, 0.2 s later; the stamps do not wait for it."""
+    pauses = threading.Event()
+    sent_ns = []
+
+    def pace(seconds):
+        pauses.wait(0.2)
+        sent_ns.append(time.monotonic_ns())
+
+    camera = RtspCamera([play(range(20))], encoded, finished.wait, pace)
+    with LoopbackServer(camera.serve) as server:
+        frames = take(Site(server).source.frames(), 10)
+        finished.set()
+    delays_ms = [(frame.received_ns - sent_ns[frame.index]) / 1e6 for frame in frames[1:]]
+    assert max(delays_ms) < 100, "half a frame period is a margin for a busy machine"
+    assert min(delays_ms) > -5
+    assert {frame.lag_ns for frame in frames} == {0}, "captured at its arrival, for want of a better clock"
+
+
 def test_camera_clock(encoded, finished):
     """Frame n was captured n / 5 s after the reported time of frame 0, whenever it arrives."""
     camera = rtsp(encoded, finished, play(range(20), report=5.0))
@@ -62,6 +82,8 @@ def test_camera_clock(encoded, finished):
     ages_ms = [(frame.captured_ns - camera.report_wall_ns[0]) / 1e6 for frame in frames]
     assert ages_ms == pytest.approx([index * 200 for index in range(19)], abs=0.1)
     assert site.source.camera_clock.num_rejected == 0
+    assert all(frame.lag_ns >= 0 for frame in frames)
+    assert frames[0].lag_ns / 1e9 == pytest.approx(5, abs=2)
 
 
 def test_camera_clock_from_the_first_sender_report(encoded, finished):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -113,9 +115,10 @@ def matches_of(*selections: Selection) -> Matches:
 
 def test_message_of_a_frame():
     frame = make_frame(7, size=IMAGE_SIZE, source_id="door", captured_ns=1_000_000_000, clock="camera")
+    frame = replace(frame, lag_ns=2_000_000)
     everything = Selection("everything", (0, 1), (0.9, 0.8))
     matches = matches_of(Selection("p", (1,), (0.8,), status=BOUND), everything)
-    message = compose_message(frame, matches, now_ns=1_042_000_000, frame_id="door_link")
+    message = compose_message(frame, matches, now_ns=frame.received_ns + 40_000_000, frame_id="door_link")
     assert (message.source_id, message.frame_index, message.frame_id) == ("door", 7, "door_link")
     assert (message.captured_ns, message.clock, message.age_ms) == (1_000_000_000, "camera", 42.0)
     assert message.pts_seconds == frame.pts_seconds

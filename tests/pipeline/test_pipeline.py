@@ -48,7 +48,7 @@ def test_no_object_is_a_message_without_objects():
 
 def test_a_message_says_what_the_frame_said():
     frame = make_frame(7, source_id="door", captured_ns=1_000_000_000, clock="camera")
-    pipeline = make_pipeline(frame_ids={"door": "camera_link"}, now_ns=lambda: 1_042_000_000)
+    pipeline = make_pipeline(frame_ids={"door": "camera_link"}, now_ns=lambda: frame.received_ns + 42_000_000)
     result = pipeline.finish(frame, pipeline.segment([frame])[0], drops={"mailbox": {"newer_frame": 2}})
     message = result.message
     assert (message.source_id, message.frame_index, message.frame_id) == ("door", 7, "camera_link")
