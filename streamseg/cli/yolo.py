@@ -29,8 +29,6 @@ TASK: Final = "segment"
 TASKS: Final = ("detect", "segment", "classify", "pose", "obb", "semantic")
 """Tasks of the originals; all but one are refused by name."""
 MODE_NAMES: Final = ("predict", "track", "val", "train", "export")
-DEFAULT_DATA: Final = "coco8-seg.yaml"
-"""Data set of the originals if none is given."""
 MAX_LIST_CHARACTERS: Final = 100_000
 
 
@@ -153,7 +151,7 @@ def _measure(model: FastSAM, values: dict[str, Any]) -> None:
     from streamseg.cli.terminal import ProgressBar
 
     with ProgressBar("images") as progress:
-        metrics = model.val(values.pop("data", DEFAULT_DATA), on_image=progress, **values)
+        metrics = model.val(on_image=progress, **values)
     _print_metrics(metrics)
 
 
@@ -170,7 +168,7 @@ def _train(model: FastSAM, values: dict[str, Any]) -> None:
                 share=progress.step / progress.num_steps,
             )
 
-        metrics = model.train(values.pop("data", DEFAULT_DATA), report=show, **values)
+        metrics = model.train(report=show, **values)
     print(f"wrote {model.model_name}")
     if metrics is not None:
         _print_metrics(metrics)

@@ -8,8 +8,10 @@ from pathlib import Path
 from streamseg.datasets.yolo_yaml import find_yolo_yaml, read_yolo_yaml
 from streamseg.errors import DataError
 
-__all__ = ["find_data", "has_validation"]
+__all__ = ["DEFAULT_DATA", "find_data", "has_validation"]
 
+DEFAULT_DATA = "coco8-seg.yaml"
+"""Data set of the originals if none is given."""
 DATA_VARIABLE = "STREAMSEG_DATA"
 FOLDERS = (".", "datasets", "../datasets")
 """Folders in which a data set is searched by its name, relative to the working folder."""

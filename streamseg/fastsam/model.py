@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from streamseg.fastsam.data import find_data, has_validation
+from streamseg.fastsam.data import DEFAULT_DATA, find_data, has_validation
 from streamseg.fastsam.exporting import export_model
 from streamseg.fastsam.image_model import ImageModel
 from streamseg.fastsam.metrics import SegmentMetrics
@@ -24,7 +24,11 @@ class FastSAM(ImageModel):
     """
 
     def val(
-        self, data: str | Path, *, on_image: Callable[[int, int], None] = lambda done, total: None, **options: Any
+        self,
+        data: str | Path = DEFAULT_DATA,
+        *,
+        on_image: Callable[[int, int], None] = lambda done, total: None,
+        **options: Any,
     ) -> SegmentMetrics:
         """Measure boxes and masks against a labelled data set; its classes count as one.
 
@@ -41,7 +45,11 @@ class FastSAM(ImageModel):
         return measure(self._segmenter(request), data, split=split, on_image=on_image)
 
     def train(
-        self, data: str | Path, *, report: Callable[[Progress], None] | None = None, **options: Any
+        self,
+        data: str | Path = DEFAULT_DATA,
+        *,
+        report: Callable[[Progress], None] | None = None,
+        **options: Any,
     ) -> SegmentMetrics | None:
         """Fine-tune the weights on the split `train` of a data set, and use the new ones from then on.
 
