@@ -11,7 +11,7 @@ import pytest
 from tests.support.paths import PACKAGE
 
 ORDER = (
-    "errors < structures < geometry, config, rle, telemetry, paths, resources, imaging"
+    "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging"
     " < propagation < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
     " < segmentation, text < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics"
     " < cli, compat < __main__"
@@ -41,6 +41,7 @@ ONLY_IN = {
 
 LIGHT = (
     "errors",
+    "redaction",
     "resources",
     "structures.frame",
     "structures.prompt",

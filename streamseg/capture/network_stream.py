@@ -25,8 +25,9 @@ from streamseg.capture.recording import Recording
 from streamseg.capture.source import FrameCounter
 from streamseg.capture.timeline import LiveTimeline, describe_mended
 from streamseg.config import StreamSource
-from streamseg.config.address import redact, scheme_of
+from streamseg.config.address import scheme_of
 from streamseg.errors import SourceError
+from streamseg.redaction import redact
 from streamseg.structures.frame import Clock, Frame
 from streamseg.telemetry import DropCounter
 

@@ -16,8 +16,8 @@ from streamseg.capture.clock import NS_PER_SECOND
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.source import Backoff
 from streamseg.config import StreamSource
-from streamseg.config.address import redact
 from streamseg.errors import SourceError
+from streamseg.redaction import redact
 
 __all__ = ["Failure", "FailureKind", "Reconnection", "failure_of"]
 

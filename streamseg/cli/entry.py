@@ -12,6 +12,7 @@ from streamseg.cli.faults import explain, is_debugging, report_line
 from streamseg.cli.logs import print_error
 from streamseg.cli.parser import Parser
 from streamseg.cli.signals import Terminated, raise_terminated
+from streamseg.redaction import redact_text
 
 __all__ = ["Parser", "execute"]
 
@@ -38,7 +39,7 @@ def execute(args: argparse.Namespace) -> int:
         return 0
     except Exception as error:
         if getattr(args, "traceback", False) or is_debugging():
-            traceback.print_exception(error)
+            print(redact_text("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         message = explain(error)
         print_error(report_line(error) if message is None else message, getattr(args, "log_format", "text"))
         return 1 if message is None else 2

@@ -12,6 +12,7 @@ import zlib
 
 from streamseg.cli.extras import explain_missing
 from streamseg.errors import StreamsegError
+from streamseg.redaction import redact_text
 
 __all__ = ["DEBUG_VARIABLE", "explain", "is_debugging", "report_line"]
 
@@ -102,7 +103,7 @@ def _explain_os_error(error: OSError) -> str:
     if error.filename is None:
         return f"the system reports: {_clean(error.strerror)}"
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
-    return f"cannot use {_clean(name)}: {error.strerror}; check the path and its permissions"
+    return f"cannot use {_clean(name)}: {_clean(error.strerror)}; check the path and its permissions"
 
 
 def _one_line(error: BaseException) -> str:
@@ -110,11 +111,6 @@ def _one_line(error: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return a text as one line of limited length without control characters, and with addresses without secrets.
-
-    `streamseg.config.address` knows more about addresses, but a subscriber runs without it.
-    """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    line = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://)[^'\"]*@", r"\1***@", line)
-    line = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"?]*\?)[^\s'\"]+", r"\1***", line)
+    """Return a text as one line of limited length without control characters, and with addresses without secrets."""
+    line = redact_text(" ".join("".join(c if c.isprintable() else " " for c in text).split()))
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

@@ -1,4 +1,4 @@
-"""Log records on standard error: time, level, source and message, as text or as JSON."""
+"""Log records on standard error: time, level, source and message, as text or as JSON; without secrets of addresses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 from typing import Final
+
+from streamseg.redaction import redact_text
 
 __all__ = ["add_log_arguments", "log_is_json", "print_error", "print_note", "set_up_logs"]
 
@@ -72,7 +74,7 @@ def print_note(message: str, args: argparse.Namespace) -> None:
 def _print(message: str, text: str, level: int, log_format: str) -> None:
     if log_format == "json":
         text = JsonLines().format(logging.LogRecord("streamseg", level, "", 0, message, None, None))
-    print(text, file=sys.stderr, flush=True)
+    print(redact_text(text), file=sys.stderr, flush=True)
 
 
 def source_of(record: logging.LogRecord) -> str | None:
@@ -95,9 +97,9 @@ class TextLines(logging.Formatter):
         """Return the record as one line; an exception adds its traceback."""
         name = source_of(record) or record.name
         # Most messages name their source themselves.
-        message = record.getMessage().removeprefix(f"source {name}: ").removeprefix(f"{name}: ")
+        message = redact_text(record.getMessage()).removeprefix(f"source {name}: ").removeprefix(f"{name}: ")
         if record.exc_info:
-            message = f"{message}\n{self.formatException(record.exc_info)}"
+            message = f"{message}\n{redact_text(self.formatException(record.exc_info))}"
         return f"{_time_of(record)} {record.levelname} {name}: {message}"
 
 
@@ -111,8 +113,8 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "source": source_of(record),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact_text(record.getMessage()),
         }
         if record.exc_info:
-            values["error"] = self.formatException(record.exc_info)
+            values["error"] = redact_text(self.formatException(record.exc_info))
         return json.dumps(values, ensure_ascii=False)

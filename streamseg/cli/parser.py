@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from streamseg.redaction import redact_text
+
 __all__ = ["Parser", "subparsers_of"]
 
 
@@ -18,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, redact_text(f"{self.prog}: {message} (see {self.prog} --help)\n"))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse, and reject unknown options here, where the subcommand's own names are known."""

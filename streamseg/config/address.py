@@ -1,4 +1,4 @@
-"""Addresses of sources: parsing, checks, and redaction for display."""
+"""Addresses of sources: parsing and checks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from streamseg.errors import ConfigError
+from streamseg.redaction import HOST_AND_PORT, HOST_LIKE, SCHEME, redact
 
-__all__ = ["address_fault", "is_network", "local_path", "redact", "scheme_of", "split_host_and_port"]
+__all__ = ["address_fault", "is_network", "local_path", "scheme_of", "split_host_and_port"]
 
-_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d+)?")
-_HOST_LIKE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|localhost|\d+(\.\d+){3}|[\w-]+(\.[\w-]+)+)(:\d+)?(?=[/?#]|$)")
-_SECRET_PARAMETER = re.compile(
-    r"([?&;][^=&;#]*(?:pass|pwd|token|secret|key|auth|sign|user|login)[^=&;#]*=)[^&;#]*", re.IGNORECASE
-)
-_SECRET_IN_PATH = re.compile(
-    r"([/_](?:user|username|usr|pass|password|passwd|pwd|login)=)(?:(?!_[A-Za-z]+=)[^&;#])*", re.IGNORECASE
-)
 _CONNECTING = frozenset({"rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tls"})
 """Schemes whose addresses must name a host."""
 _UNSAFE = "#?/[]@ "
@@ -29,7 +21,7 @@ _NAMES = {" ": "a space"}
 
 def scheme_of(url: str) -> str:
     """Return the scheme in lower case; "" for a path."""
-    match = _SCHEME.match(url)
+    match = SCHEME.match(url)
     return match[1].lower() if match else ""
 
 
@@ -55,31 +47,6 @@ def split_host_and_port(text: str) -> tuple[str, int]:
     return match["v6"] or match["host"], int(match["port"])
 
 
-def redact(url: str) -> str:
-    """Replace the user, password and secret parameters of an address with `***`.
-
-    Real passwords contain characters that should have been escaped. If it is unclear where one ends,
-    hide too much rather than too little.
-    """
-    match = _SCHEME.match(url)
-    if match is None:
-        return url
-    rest = url[match.end() :]
-    authority, slash, path = rest.partition("/")
-    host = re.split("[?#]", authority)[0]
-    # A slash in a password ends the authority early: the remainder is not a valid host and port, or a host follows.
-    cut_short = "@" in path and (
-        not _HOST_AND_PORT.fullmatch(authority)
-        or (":" in rest.rpartition("@")[0] and _HOST_LIKE.match(rest.rpartition("@")[2]) is not None)
-    )
-    if "@" in authority or cut_short:
-        rest = "***@" + rest.rpartition("@")[2]
-    elif not _HOST_AND_PORT.fullmatch(host):  # the start of a user and a password
-        rest = f"***{slash}{path}"
-    rest = _SECRET_IN_PATH.sub(r"\1***", rest)
-    return match[0] + _SECRET_PARAMETER.sub(r"\1***", rest)
-
-
 def address_fault(url: str) -> str | None:
     """Return why an address of a network stream cannot be opened, in one line without secrets; None if it can.
 
@@ -93,11 +60,11 @@ def address_fault(url: str) -> str | None:
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     end = rest[len(authority) :][:1]
     _, at, host = authority.rpartition("@")
-    is_valid = _HOST_AND_PORT.fullmatch(host) is not None
+    is_valid = HOST_AND_PORT.fullmatch(host) is not None
     if "@" in rest[len(authority) :] and (
         not is_valid
         or end == "#"
-        or (not at and end == "?" and scheme.startswith("rt") and _HOST_LIKE.match(rest.rpartition("@")[2]))
+        or (not at and end == "?" and scheme.startswith("rt") and HOST_LIKE.match(rest.rpartition("@")[2]))
     ):
         return _password_fault(url, rest)
     name, colon, port = host.rpartition(":") if re.search(r":[^\]]*$", host) else (host, "", "")
@@ -121,7 +88,7 @@ def _password_fault(url: str, rest: str) -> str:
         rest: the address without its scheme; it contains an `@`.
     """
     ends = [match.start() for match in re.finditer("@", rest)]
-    end = max((end for end in ends if _HOST_LIKE.match(rest, end + 1)), default=ends[-1])
+    end = max((end for end in ends if HOST_LIKE.match(rest, end + 1)), default=ends[-1])
     found = [character for character in _UNSAFE if character in rest[:end]]
     encoded = ", ".join(f"%{ord(character):02X} for {_NAMES.get(character, character)}" for character in found)
     return f"{redact(url)}: the user or password contains characters that end an address; write {encoded}"

@@ -12,12 +12,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from streamseg.config.address import redact
 from streamseg.config.included import read_config_text
 from streamseg.config.sections import Config, PromptConfig
 from streamseg.config.sources import ADDRESS_FAULT, SourceConfig, parse_source
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
+from streamseg.redaction import redact
 
 __all__ = ["load_config", "load_valid_part", "parse_source_section"]
 

@@ -1,4 +1,4 @@
-"""YAML in which nothing is lost: repeated keys and values cut by ` #` are errors."""
+"""YAML in which nothing is lost: repeated keys, values cut by ` #` and numbers of another base are errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from streamseg.config.address import address_fault, redact, scheme_of
+from streamseg.config.address import address_fault, scheme_of
 from streamseg.errors import ConfigError
+from streamseg.redaction import redact
 
 __all__ = ["parse_yaml", "parse_yaml_value"]
 
@@ -22,6 +23,7 @@ _MEDIA = (
 )
 _REST_OF_PATH = re.compile(rf"(\d\S*( .*)?|[^\s#]\S*){_MEDIA}", re.IGNORECASE)
 _REST_OF_NAME = re.compile(rf"\d\S*{_MEDIA}", re.IGNORECASE)
+_OTHER_BASE = re.compile(r"[-+]?(0[0-7_]*[0-7]|[1-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 _SUFFIX = re.compile(r"\.(?=\w*[A-Za-z])\w{1,11}$")
 
 
@@ -33,11 +35,11 @@ def parse_yaml(text: str, name: str) -> Any:
         name: its name in error messages, such as the path of the file.
 
     Raises:
-        ConfigError: the text is not YAML, a key occurs twice in a mapping, or ` #` cuts an address or a path; one line
-            per mistake.
+        ConfigError: the text is not YAML, a key occurs twice in a mapping, ` #` cuts an address or a path, or a number is
+            octal or sexagesimal; one line per mistake.
     """
     try:
-        faults = [*_repeated_keys(text), *_cut_values(text)]
+        faults = [*_repeated_keys(text), *_cut_values(text), *_other_bases(text)]
         value = yaml.load(text, Loader=_SAFE)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name} is not valid YAML: {_problem(error)}") from error
@@ -133,6 +135,18 @@ def _cut_values(text: str) -> list[str]:
                     "quote the value if # belongs to it, or write a space after #"
                 )
     return faults
+
+
+def _other_bases(text: str) -> list[str]:
+    """Return one message per unquoted number that YAML 1.1 reads to another base than it seems: 010 is 8, 1:30 is 90."""
+    if not _OTHER_BASE.search(text):
+        return []
+    return [
+        f"line {token.start_mark.line + 1}: YAML reads {token.value} as {yaml.safe_load(token.value)};"
+        " write that number, or quote the value"
+        for token in yaml.scan(text, Loader=_SAFE)
+        if isinstance(token, yaml.ScalarToken) and token.plain and _OTHER_BASE.fullmatch(token.value)
+    ]
 
 
 def _index(text: str, mark: yaml.Mark) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from streamseg.capture import Source
 from streamseg.config import SourceConfig
-from streamseg.config.address import redact
+
 from streamseg.errors import DataError
 from streamseg.structures.source_status import SourceStatus
 
