@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from streamseg.capture import Source
 from streamseg.config import SourceConfig
-
 from streamseg.errors import DataError
+from streamseg.redaction import redact
 from streamseg.structures.source_status import SourceStatus
 
 __all__ = ["MAX_SOURCES", "SourceManager"]
