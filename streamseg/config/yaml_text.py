@@ -9,9 +9,8 @@ from typing import Any
 
 import yaml
 
-from streamseg.config.address import address_fault, scheme_of
+from streamseg.config.address import address_fault, redact, scheme_of
 from streamseg.errors import ConfigError
-from streamseg.redaction import redact
 
 __all__ = ["parse_yaml", "parse_yaml_value"]
 
@@ -35,8 +34,8 @@ def parse_yaml(text: str, name: str) -> Any:
         name: its name in error messages, such as the path of the file.
 
     Raises:
-        ConfigError: the text is not YAML, a key occurs twice in a mapping, ` #` cuts an address or a path, or a number is
-            octal or sexagesimal; one line per mistake.
+        ConfigError: the text is not YAML, a key occurs twice in a mapping, ` #` cuts an address or a path, or a number
+            is octal or sexagesimal; one line per mistake.
     """
     try:
         faults = [*_repeated_keys(text), *_cut_values(text), *_other_bases(text)]
@@ -138,7 +137,7 @@ def _cut_values(text: str) -> list[str]:
 
 
 def _other_bases(text: str) -> list[str]:
-    """Return one message per unquoted number that YAML 1.1 reads to another base than it seems: 010 is 8, 1:30 is 90."""
+    """Return one message per unquoted number that YAML 1.1 reads in another base: 010 is 8, and 1:30 is 90."""
     if not _OTHER_BASE.search(text):
         return []
     return [

@@ -74,6 +74,31 @@ def test_values_without_fault(text, value):
         pytest.param("take #2.mp4", id="name"),
     ],
 )
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("010", "8"),
+        ("-017", "-15"),
+        ("12:30", "750"),
+        ("1:30.5", "90.5"),
+        ("0x10", ""),
+        ("0", ""),
+        ("08", ""),
+        ("0.5", ""),
+    ],
+)
+def test_numbers_of_another_base_are_reported(value, read):
+    text = f"id: a\nport: {value}\n"
+    if not read:
+        assert parse_yaml(text, "c.yaml")["id"] == "a"
+        return
+    with pytest.raises(
+        ConfigError, match=rf"c\.yaml: line 2: YAML reads {value} as {read}; write that number, or quote"
+    ):
+        parse_yaml(text, "c.yaml")
+    assert parse_yaml(f"id: a\nport: '{value}'\n", "c.yaml")["port"] == value
+
+
 @pytest.mark.parametrize("form", ["url: {}", "url: {}\nid: a", "[1, {}\n]", "{{url: {}\n}}", "- {}"])
 def test_cut_values_are_reported_without_the_value(value, form):
     with pytest.raises(ConfigError, match=r"line 1: .* quote the value") as caught:
