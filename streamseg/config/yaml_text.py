@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from streamseg.config.address import address_fault, redact, scheme_of
+from streamseg.config.address import address_fault, scheme_of
 from streamseg.errors import ConfigError
+from streamseg.redaction import redact
 
 __all__ = ["parse_yaml", "parse_yaml_value"]
 
