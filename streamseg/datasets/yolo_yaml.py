@@ -176,8 +176,7 @@ def _names(content: Mapping[str, Any], file: Path) -> Mapping[int, str] | None:
         raise DataError(f"{file}: nc must be the number of classes, 1 to {MAX_CLASSES}, got {str(count)[:60]}")
     if names is None:
         return None if count is None else {number: str(number) for number in range(count)}
-    if isinstance(names, list):
-        names = dict(enumerate(names))
+    names = dict(enumerate(names)) if isinstance(names, list) else names
     if not isinstance(names, dict) or not names or not all(_is_class(key) for key in names):
         raise DataError(f"{file}: names must be a list of class names, or names by class number, got {str(names)[:60]}")
     if count is not None and len(names) != count:
@@ -209,7 +208,12 @@ def _images_below(folder: Path) -> Iterator[Path]:
     def fail(error: OSError) -> None:
         raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
 
+    visited: set[str] = set()
     for inner, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        if (real := os.path.realpath(inner)) in visited:  # links may form circles
+            folders.clear()
+            continue
+        visited.add(real)
         folders.sort()
         yield from filter(_is_image, (Path(inner) / name for name in sorted(files)))
 

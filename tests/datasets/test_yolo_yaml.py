@@ -145,6 +145,12 @@ def test_other_files_are_no_images(tmp_path):
     assert found(file) == ["1", "2", "3"]
 
 
+def test_circles_of_links_end(tmp_path):
+    file, folder = two_splits(tmp_path), tmp_path / "coco8-seg" / "images" / "train"
+    (folder / "circle").symlink_to(folder, target_is_directory=True)
+    assert found(file) == ["1", "2", "3"]
+
+
 def test_missing_lines_are_collected(tmp_path):
     file = two_splits(tmp_path, f"train: {tmp_path}/list.txt\nnames: [a]\n")
     (tmp_path / "list.txt").write_text("gone.png\ncoco8-seg/images/val/000000000001.png", encoding="utf-8")
