@@ -8,8 +8,12 @@ from streamseg.cli.config_checks import find_notices, find_problems
 from streamseg.cli.logs import print_note
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments, network_sets, split_inputs
 from streamseg.errors import ConfigError
+from streamseg.redaction import redact_text
 
 __all__ = ["add_parser", "run"]
+
+UNLIMITED_WIDTH = 1 << 20
+"""Addresses are not wrapped, so that each is recognised as a whole."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the effective configuration; the ConfigError of an invalid one names every mistake."""
+    """Print the effective configuration without secrets; the ConfigError of an invalid one names every mistake."""
     import yaml
 
     from streamseg.config import load_valid_part
@@ -42,5 +46,6 @@ def run(args: argparse.Namespace) -> int:
     for notice in find_notices(config):
         print_note(f"note: {notice}", args)
     named = config.model_copy(update={"sources": config.named_sources()})
-    print(yaml.safe_dump(named.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    text = yaml.safe_dump(named.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=UNLIMITED_WIDTH)
+    print(redact_text(text), end="")
     return 0

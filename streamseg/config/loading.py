@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from streamseg.config.environment import expand
 from streamseg.config.included import read_config_text
 from streamseg.config.sections import Config, PromptConfig
 from streamseg.config.sources import ADDRESS_FAULT, SourceConfig, parse_source
@@ -27,6 +28,8 @@ MAX_ROUNDS = 20
 
 def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sources: Sequence[str] = ()) -> Config:
     """Read a YAML file, then apply sources and `key.path=value` settings. Without a file, start from the defaults.
+
+    References `${NAME}` to environment variables are replaced, see `environment`.
 
     A name of an included configuration, such as `demo` or `configs/demo.yaml`, stands for it unless such a file exists.
 
@@ -136,6 +139,10 @@ def _read_values(path: str | Path | None, sets: Sequence[str], sources: Sequence
         values = {} if values is None else values
         if not isinstance(values, dict):
             raise ConfigError(f"{path} must contain keys and values, got {type(values).__name__}")
+        try:
+            values = expand(values)
+        except ConfigError as error:
+            raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
     if sources:
         values = {**values, "sources": [parse_source(text).model_dump() for text in sources]}
     for setting in sets:
@@ -149,7 +156,7 @@ def _apply(values: dict[str, Any], setting: str) -> None:
     key, separator, text = setting.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set needs key=value, got {setting!r}; use e.g. segmentation.conf=0.4")
-    value = parse_yaml_value(text, f"--set {key}")
+    value = expand(parse_yaml_value(text, f"--set {key}"), f"--set {key}")
     *parents, last = key.split(".")
     container: Any = values
     for part in parents:
