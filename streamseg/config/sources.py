@@ -45,6 +45,13 @@ class _Source(Section):
     """Name in topics and files; empty: derived from type and position, e.g. `webcam0`."""
     frame_id: str = ""
     """Name of the coordinate frame, for robots (ROS `header.frame_id`)."""
+    deadline_ms: float | None = Field(default=None, gt=0)
+    """Live sources: maximum age of a frame when its message is published; frames that will miss it are dropped before
+    the network, and those that have missed it before publishing. None: `batching.max_age_ms`."""
+    max_fps: float | None = Field(default=None, gt=0)
+    """Live sources: maximum rate of processed frames; None: no limit."""
+    weight: float = Field(default=1.0, gt=0, le=100)
+    """Live sources: share of the network's time relative to other sources, if not every frame can be processed."""
 
 
 class SceneSource(_Source):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from streamseg.config import BatchingConfig
 
-__all__ = ["ArrivalPeriod", "Batcher", "Decision", "MailboxState"]
+__all__ = ["NO_LIMITS", "ArrivalPeriod", "Batcher", "Decision", "MailboxState", "SourceLimits"]
 
 PERIOD_WINDOW = 64
 """Number of arrivals behind the period: several bursts of a camera that sends in bursts."""
@@ -27,6 +27,27 @@ LATENESS = 0.5
 """A frame that is late by more than this fraction of its period is no longer waited for."""
 OVERDUE_PERIODS = 2
 """A frame is too old only if its successor is overdue, so that slow cameras are not starved."""
+
+
+ATTEMPT_NS = 1_000_000_000
+"""A source whose frames seem hopeless gets one attempt in this time, or the estimate behind it would never change."""
+DURATION_SMOOTHING = 0.1
+"""Weight of the latest frame in the mean duration from the mailbox to the message."""
+
+
+@dataclass(frozen=True)
+class SourceLimits:
+    """Limits of a live source."""
+
+    deadline_ns: int | None = None
+    """Maximum age of a frame when its message is published; None: `max_age_ms` of the batching."""
+    min_period_ns: int = 0
+    """Shortest time between two frames that are processed."""
+    weight: float = 1.0
+    """Share of the network's time relative to other sources, if not every frame can be processed."""
+
+
+NO_LIMITS = SourceLimits()
 
 
 class ArrivalPeriod:
@@ -68,6 +89,9 @@ class MailboxState:
     """Time since which the source waits to be served; a newer frame that replaces an older one does not reset it."""
     received_ns: int = 0
     """Time at which the program received the first of the ready frames."""
+    lag_ns: int = 0
+    """Time from the capture of that frame to its arrival."""
+    limits: SourceLimits = NO_LIMITS
 
 
 @dataclass(frozen=True)
@@ -87,7 +111,8 @@ class Batcher:
 
     Live sources contribute one frame each. Files are always ready, never waited for and never dropped;
     if no live source is open, whose frames would grow old behind them, one file may contribute several frames,
-    in order. If there are more sources than fit in a batch, those that have waited longest go first.
+    in order. If there are more sources than fit in a batch, those that have waited longest go first; a weight makes a
+    source's waiting time count more.
     """
 
     def __init__(self, config: BatchingConfig) -> None:
@@ -95,6 +120,14 @@ class Batcher:
         self._deadline_ns = round(config.deadline_ms * 1e6)
         self._max_age_ns = round(config.max_age_ms * 1e6)
         self._periods: dict[str, ArrivalPeriod] = {}
+        self._duration_ns = 0.0
+        self._attempts_ns: dict[str, int] = {}
+        """Time of the last frame that was taken, by source id."""
+
+    def record_duration(self, duration_ns: int) -> None:
+        """Record the time that a frame took from its mailbox to its message."""
+        weight = DURATION_SMOOTHING if self._duration_ns else 1.0
+        self._duration_ns += weight * (duration_ns - self._duration_ns)
 
     def record_arrival(self, source_id: str, now_ns: int) -> None:
         """Record that a live source delivered a frame, whether or not it will be taken."""
@@ -103,26 +136,27 @@ class Batcher:
     def end_source(self, source_id: str) -> None:
         """Discard the state of a source that delivers no more frames."""
         self._periods.pop(source_id, None)
+        self._attempts_ns.pop(source_id, None)
 
     def decide(self, sources: Sequence[MailboxState], now_ns: int) -> Decision:
         """Decide for all open sources. With no source, the decision is to wait."""
         drop = tuple(source.source_id for source in sources if self._is_too_old(source, now_ns))
         ready = sorted(
             (source for source in sources if source.num_ready and source.source_id not in drop),
-            key=lambda source: source.since_ns,
+            key=lambda source: (source.since_ns - now_ns) * source.limits.weight,
         )
         if not ready:
             return Decision(drop=drop)
         full = tuple(self._fill(ready, several=not any(source.is_live for source in sources)))
-        deadline_ns = ready[0].since_ns + self._deadline_ns
+        deadline_ns = min(source.since_ns for source in ready) + self._deadline_ns
         if len(full) >= self._max_batch or now_ns >= deadline_ns:
-            return Decision(take=full, drop=drop)
+            return self._take(full, drop, now_ns)
         given_up_ns = max(
             (self._awaited_until_ns(source, now_ns, deadline_ns) for source in sources if not source.num_ready),
             default=now_ns,
         )
         if given_up_ns <= now_ns:
-            return Decision(take=full, drop=drop)
+            return self._take(full, drop, now_ns)
         return Decision(drop=drop, wait_until_ns=min(deadline_ns, given_up_ns))
 
     def _fill(self, ready: Sequence[MailboxState], *, several: bool) -> Iterator[str]:
@@ -142,10 +176,32 @@ class Batcher:
             return now_ns
         return round(period.next_ns + LATENESS * period.period_ns)
 
+    def _take(self, source_ids: tuple[str, ...], drop: tuple[str, ...], now_ns: int) -> Decision:
+        self._attempts_ns.update(dict.fromkeys(source_ids, now_ns))
+        return Decision(take=source_ids, drop=drop)
+
     def _is_too_old(self, source: MailboxState, now_ns: int) -> bool:
+        """Return whether the ready frame of a live source is not worth the network's time."""
         if not (source.is_live and source.num_ready):
             return False
-        age_ns = now_ns - source.received_ns
-        period = self._periods.get(source.source_id)
+        waited_ns = now_ns - source.received_ns
+        if source.limits.deadline_ns is None:
+            return self.is_too_late(source.source_id, waited_ns, waited_ns + source.lag_ns, source.limits)
+        expected_ns = waited_ns + source.lag_ns + self._duration_ns
+        last_attempt_ns = self._attempts_ns.get(source.source_id, now_ns - ATTEMPT_NS)
+        return expected_ns > source.limits.deadline_ns and now_ns - last_attempt_ns < ATTEMPT_NS
+
+    def is_too_late(self, source_id: str, waited_ns: float, age_ns: float, limits: SourceLimits) -> bool:
+        """Return whether a frame of a live source is too old to be published.
+
+        Args:
+            source_id: the source.
+            waited_ns: time since the arrival.
+            age_ns: time since the capture.
+            limits: those of the source. Without a deadline, a frame is too old only if its successor is overdue.
+        """
+        if limits.deadline_ns is not None:
+            return age_ns > limits.deadline_ns
+        period = self._periods.get(source_id)
         period_ns = period.period_ns if period is not None else None
-        return age_ns > max(self._max_age_ns, OVERDUE_PERIODS * (period_ns or 0.0))
+        return waited_ns > max(self._max_age_ns, OVERDUE_PERIODS * (period_ns or 0.0))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from streamseg.runtime.batching import Batcher, MailboxState
+from streamseg.runtime.batching import NO_LIMITS, Batcher, MailboxState, SourceLimits
 from streamseg.runtime.mailbox import Mailbox
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import Drops
@@ -31,13 +31,23 @@ class FrameQueue:
     Args:
         sources: whether each source is live, by source id.
         batcher: decides which frames are taken together.
+        limits: limits of sources, by source id; others have none.
         now_ns: monotonic clock.
     """
 
     def __init__(
-        self, sources: Mapping[str, bool], batcher: Batcher, *, now_ns: Callable[[], int] = time.monotonic_ns
+        self,
+        sources: Mapping[str, bool],
+        batcher: Batcher,
+        *,
+        limits: Mapping[str, SourceLimits] | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._mailboxes = {source_id: Mailbox(source_id, is_live=is_live) for source_id, is_live in sources.items()}
+        limits = limits if limits is not None else {}
+        self._mailboxes = {
+            source_id: Mailbox(source_id, is_live=is_live, limits=limits.get(source_id, NO_LIMITS))
+            for source_id, is_live in sources.items()
+        }
         """The latest mailbox of each source, also after its end, because it has the drops."""
         self._open = dict(self._mailboxes)
         self._removed: list[str] = []
@@ -61,7 +71,7 @@ class FrameQueue:
         with self._arrived:
             return Feed(self, self._mailboxes[source_id])
 
-    def add_source(self, source_id: str, *, is_live: bool) -> None:
+    def add_source(self, source_id: str, *, is_live: bool, limits: SourceLimits = NO_LIMITS) -> None:
         """Add a source; if it was removed before, its counts of drops continue.
 
         Raises:
@@ -73,7 +83,7 @@ class FrameQueue:
             if source_id in self._open:
                 raise ValueError(f"there is a source {source_id!r} already")
             before = self._mailboxes.get(source_id)
-            mailbox = Mailbox(source_id, is_live=is_live)
+            mailbox = Mailbox(source_id, is_live=is_live, limits=limits)
             if before is not None:
                 mailbox.drops = before.drops
             self._mailboxes[source_id] = self._open[source_id] = mailbox
@@ -95,11 +105,11 @@ class FrameQueue:
             self._arrived.notify()
             self._has_room.notify_all()
 
-    def replace_source(self, source_id: str, *, is_live: bool) -> None:
+    def replace_source(self, source_id: str, *, is_live: bool, limits: SourceLimits = NO_LIMITS) -> None:
         """Remove a source and add another one with its id, so that the queue is never without a source in between."""
         with self._arrived:
             self.remove_source(source_id)
-            self.add_source(source_id, is_live=is_live)
+            self.add_source(source_id, is_live=is_live, limits=limits)
 
     def end_source(self, source_id: str) -> None:
         """Mark a source as ended; its waiting frames are still taken."""
@@ -121,7 +131,7 @@ class FrameQueue:
                     now_ns = self._now_ns()
                     decision = self._batcher.decide(states, now_ns)
                     for source_id in decision.drop:
-                        self._open[source_id].drop("too_old")
+                        self._open[source_id].drop(self._open[source_id].late_reason)
                     if decision.take:
                         frames = tuple(self._open[source_id].take(now_ns) for source_id in decision.take)
                         self._stepping.difference_update(decision.take)
@@ -185,6 +195,24 @@ class FrameQueue:
             for frame in frames:
                 self._mailboxes[frame.source_id].drops.count("mailbox", "stopped")
 
+    def is_late(self, frame: Frame, taken_ns: int) -> bool:
+        """Return whether a processed frame is too old to be published, and count it then.
+
+        Args:
+            frame: a frame that was taken.
+            taken_ns: when; the time since then predicts that of later frames.
+        """
+        with self._arrived:
+            mailbox, now_ns = self._mailboxes[frame.source_id], self._now_ns()
+            self._batcher.record_duration(now_ns - taken_ns)
+            if not mailbox.is_live:
+                return False
+            waited_ns, age_ns = now_ns - frame.received_ns, frame.age_ns(now_ns)
+            if not self._batcher.is_too_late(frame.source_id, waited_ns, age_ns, mailbox.limits):
+                return False
+            mailbox.drops.count("publish", mailbox.late_reason)
+            return True
+
     def drops(self, source_id: str) -> Drops:
         """Return the drops of one source in this queue."""
         return self._mailboxes[source_id].drops.snapshot()
@@ -199,6 +227,8 @@ class FrameQueue:
             now_ns = self._now_ns()
             if mailbox.is_live:
                 self._batcher.record_arrival(frame.source_id, now_ns)
+            if not mailbox.admits(now_ns):
+                return True
             mailbox.put(frame, now_ns)
             if mailbox.is_live and self._is_paused and frame.source_id not in self._stepping:
                 mailbox.drop("paused")

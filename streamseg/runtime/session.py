@@ -21,7 +21,7 @@ from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.operations import control_operations
 from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.sinks import MessageFile, PublishSink
-from streamseg.runtime.source_manager import SourceManager
+from streamseg.runtime.source_manager import SourceManager, limits_of
 from streamseg.runtime.source_operations import source_operations
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink, SinkFactory
@@ -85,6 +85,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         sections = config.named_sources()
         opening = partial(open_source, gives_up=config.exit_on_failure)
         sources = [opening(section) for section in sections]
+        limits = {section.id: limits_of(section) for section in sections}
         prompts = prompts_from_config(config.prompts)
         prompt_file = PromptFile(config.output.prompts) if config.output.prompts is not None else None
         saved = prompt_file.load() if prompt_file is not None else None
@@ -135,7 +136,9 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
             messages = MessageFile(config.output.messages)
             unowned.callback(messages.close)
             all_sinks.append(messages)
-        runtime = stack.enter_context(Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching))
+        runtime = stack.enter_context(
+            Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching, limits=limits)
+        )
         unowned.pop_all()
         if publisher is not None:
             publisher.report_sources(runtime.source_statuses)

@@ -11,9 +11,10 @@ from streamseg.capture import Source
 from streamseg.config import SourceConfig
 from streamseg.errors import DataError
 from streamseg.redaction import redact
+from streamseg.runtime.batching import SourceLimits
 from streamseg.structures.source_status import SourceStatus
 
-__all__ = ["MAX_SOURCES", "SourceManager"]
+__all__ = ["MAX_SOURCES", "SourceManager", "limits_of"]
 
 MAX_SOURCES = 256
 """Maximum number of sources of a run, as in a configuration."""
@@ -22,7 +23,7 @@ MAX_SOURCES = 256
 class ChangesSources(Protocol):
     """A run whose sources can be changed, such as `Runtime`; DataError is raised if a change is impossible."""
 
-    def add_source(self, source: Source) -> None:
+    def add_source(self, source: Source, limits: SourceLimits) -> None:
         """Add a source."""
         ...
 
@@ -30,7 +31,7 @@ class ChangesSources(Protocol):
         """Remove a source."""
         ...
 
-    def replace_source(self, source: Source) -> None:
+    def replace_source(self, source: Source, limits: SourceLimits) -> None:
         """Replace the source with the same id."""
         ...
 
@@ -93,7 +94,8 @@ class SourceManager:
             SourceError: the file or folder cannot be used.
         """
         with self._lock:
-            self._run.replace_source(self._open_source(self._known(source_id)))
+            section = self._known(source_id)
+            self._run.replace_source(self._open_source(section), limits_of(section))
 
     def apply(self, sections: Sequence[SourceConfig]) -> list[str]:
         """Change the sources from the configuration to these sections; those of the control channel are untouched.
@@ -124,10 +126,10 @@ class SourceManager:
                 zip(changed, opened, strict=True), key=lambda pair: pair[0].id in self._sections
             ):
                 if section.id in self._sections:
-                    self._run.replace_source(source)
+                    self._run.replace_source(source, limits_of(section))
                     changes.append(f"changed {section.id}")
                 else:
-                    self._run.add_source(source)
+                    self._run.add_source(source, limits_of(section))
                     changes.append(f"added {section.id}")
                 self._sections[section.id] = section
                 self._configured.add(section.id)
@@ -160,7 +162,7 @@ class SourceManager:
             raise DataError(f"there is a source {section.id!r}; choose another id, or remove it first")
         if not section.id:
             section = section.model_copy(update={"id": _free_id(section, self._sections)})
-        self._run.add_source(self._open_source(section))
+        self._run.add_source(self._open_source(section), limits_of(section))
         self._sections[section.id] = section
         return section.id
 
@@ -175,6 +177,15 @@ class SourceManager:
             names = ", ".join([*list(self._sections)[:10], *(["…"] if len(self._sections) > 10 else [])])
             raise DataError(f"no source {source_id[:64]!r}; sources are {names}")
         return section
+
+
+def limits_of(section: SourceConfig) -> SourceLimits:
+    """Return the limits that a section sets."""
+    return SourceLimits(
+        deadline_ns=None if section.deadline_ms is None else round(section.deadline_ms * 1e6),
+        min_period_ns=0 if section.max_fps is None else round(1e9 / section.max_fps),
+        weight=section.weight,
+    )
 
 
 def _free_id(section: SourceConfig, taken: Collection[str]) -> str:

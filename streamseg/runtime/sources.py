@@ -13,6 +13,7 @@ from streamseg.capture import Source
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.source import ReportsHealth
 from streamseg.errors import DataError, SourceError
+from streamseg.runtime.batching import NO_LIMITS, SourceLimits
 from streamseg.runtime.frame_queue import Feed, FrameQueue
 from streamseg.runtime.workers import Worker, capture
 from streamseg.structures.source_status import SourceState, SourceStatus
@@ -123,7 +124,7 @@ class SourceGroup:
             for run in self.runs:
                 run.source.stop()
 
-    def add(self, source: Source) -> None:
+    def add(self, source: Source, limits: SourceLimits = NO_LIMITS) -> None:
         """Add a source to a run in progress.
 
         Raises:
@@ -134,7 +135,7 @@ class SourceGroup:
             if source.source_id in self._runs:
                 raise DataError(f"there is a source {source.source_id!r}; choose another id, or remove it first")
             try:
-                self._frames.add_source(source.source_id, is_live=source.is_live)
+                self._frames.add_source(source.source_id, is_live=source.is_live, limits=limits)
             except ValueError as error:
                 raise DataError(f"cannot add the source {source.source_id!r}: {error}") from error
             self._begin(source)
@@ -154,7 +155,7 @@ class SourceGroup:
             self._frames.remove_source(source_id)
             run.source.stop()
 
-    def replace(self, source: Source) -> None:
+    def replace(self, source: Source, limits: SourceLimits = NO_LIMITS) -> None:
         """Replace the source with the same id, also one that has ended.
 
         Raises:
@@ -164,7 +165,7 @@ class SourceGroup:
             self._check_running()
             run = self._known(source.source_id)
             try:
-                self._frames.replace_source(source.source_id, is_live=source.is_live)
+                self._frames.replace_source(source.source_id, is_live=source.is_live, limits=limits)
             except ValueError as error:
                 raise DataError(f"cannot restart the source {source.source_id!r}: {error}") from error
             run.source.stop()

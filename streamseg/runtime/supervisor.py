@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -14,7 +14,7 @@ from streamseg.capture import Source
 from streamseg.config import BatchingConfig
 from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult, Pipeline
-from streamseg.runtime.batching import Batcher
+from streamseg.runtime.batching import NO_LIMITS, Batcher, SourceLimits
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.sink_group import FILE_WAIT_SECONDS, MIXED_WAIT_SECONDS, SinkGroup
 from streamseg.runtime.sources import SourceGroup
@@ -55,6 +55,7 @@ class Runtime:
         pipeline: used by this run only.
         sinks: receive every result; closed when the run ends, or on leaving the context if it never started.
         batching: settings of the batching policy.
+        limits: limits of sources, by source id; others have none.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Runtime:
         sinks: Sequence[Sink | SinkFactory] = (),
         *,
         batching: BatchingConfig | None = None,
+        limits: Mapping[str, SourceLimits] | None = None,
     ) -> None:
         self.pipeline = pipeline
         if len({source.source_id for source in sources}) < len(sources):
@@ -72,6 +74,7 @@ class Runtime:
         self._frames = FrameQueue(
             {source.source_id: source.is_live for source in sources},
             Batcher(batching if batching is not None else BatchingConfig()),
+            limits=limits,
         )
         self._sources = SourceGroup(sources, self._frames)
         self._followers = tuple(sink for sink in sinks if isinstance(sink, FollowsSources))
@@ -163,7 +166,7 @@ class Runtime:
         """Source ids in the order of their addition. Thread-safe."""
         return self._sources.ids
 
-    def add_source(self, source: Source) -> None:
+    def add_source(self, source: Source, limits: SourceLimits = NO_LIMITS) -> None:
         """Add a source while the run is in progress. Thread-safe.
 
         Raises:
@@ -172,7 +175,7 @@ class Runtime:
         self.pipeline.name_frame(source.source_id, source.frame_id)
         for sink in self._followers:
             sink.add_source(source.source_id, is_live=source.is_live)
-        self._sources.add(source)
+        self._sources.add(source, limits)
 
     def remove_source(self, source_id: str) -> None:
         """Remove a source; its waiting frames are dropped and counted, and its prompts become lost. Thread-safe.
@@ -182,14 +185,14 @@ class Runtime:
         """
         self._sources.remove(source_id)
 
-    def replace_source(self, source: Source) -> None:
+    def replace_source(self, source: Source, limits: SourceLimits = NO_LIMITS) -> None:
         """Replace the source with the same id, also one that has ended or failed. Thread-safe.
 
         Raises:
             DataError: it is unknown, or the run has ended.
         """
         self.pipeline.name_frame(source.source_id, source.frame_id)
-        self._sources.replace(source)
+        self._sources.replace(source, limits)
 
     def source_statuses(self) -> dict[str, SourceStatus]:
         """Return the status of each source. Thread-safe."""
@@ -220,6 +223,7 @@ class Runtime:
             self._segmented,
             self.pipeline,
             self._sinks.write,
+            is_late=self._frames.is_late,
             drops_of=self._collector.drops_before_sinks,
             on_result=self._record_result,
             on_end=self._finish_source,

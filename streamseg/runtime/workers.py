@@ -98,6 +98,8 @@ class SegmentedBatch:
     """Instances of each frame."""
     ended: tuple[str, ...]
     """Ids of sources that deliver no frame after this batch."""
+    taken_ns: int
+    """Monotonic time at which the frames were taken from their mailboxes."""
 
 
 class SlotQueue(Generic[T]):
@@ -194,7 +196,7 @@ def segment(queue: FrameQueue, pipeline: Pipeline, segmented: SlotQueue[Segmente
                 pipeline.timer.add("mailbox", (now_ns - frame.received_ns) / 1e6)
         with pipeline.timer.of(*(frame.source_id for frame in batch.frames)):
             instances = pipeline.segment(batch.frames)
-        if not segmented.put(SegmentedBatch(batch.frames, tuple(instances), batch.ended)):
+        if not segmented.put(SegmentedBatch(batch.frames, tuple(instances), batch.ended, now_ns)):
             queue.discard(batch.frames)
 
 
@@ -203,6 +205,7 @@ def finish(
     pipeline: Pipeline,
     write: Callable[[FrameResult], None],
     *,
+    is_late: Callable[[Frame, int], bool],
     drops_of: Callable[[str], Drops],
     on_result: Callable[[FrameResult], None],
     on_end: Callable[[str], None],
@@ -213,6 +216,8 @@ def finish(
         segmented: batches from the network.
         pipeline: its `finish` is called here.
         write: hands a result to all sinks.
+        is_late: decides whether a frame, taken at a monotonic time, is too old to be written; its tracks and prompts
+            have been updated, and nothing else follows.
         drops_of: returns the drops so far, by source id.
         on_result: called with every result, after `write`.
         on_end: called with the id of each source that has ended, after its last result.
@@ -221,6 +226,8 @@ def finish(
         for frame, instances in zip(batch.frames, batch.instances, strict=True):
             with pipeline.timer.of(frame.source_id):
                 result = pipeline.finish(frame, instances, drops=drops_of(frame.source_id))
+                if is_late(frame, batch.taken_ns):
+                    continue
                 with pipeline.timer.stage("sinks"):
                     write(result)
             on_result(result)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.config import BatchingConfig
-from streamseg.runtime.batching import ArrivalPeriod, Batcher, Decision, MailboxState
+from streamseg.runtime.batching import ArrivalPeriod, Batcher, Decision, MailboxState, SourceLimits
 
 MS = 1_000_000
 
@@ -199,3 +201,85 @@ def test_decision_is_sound(
         left_out = [source.since_ns for source in ready if source.source_id not in decision.take]
         taken = [by_id[source_id].since_ns for source_id in decision.take]
         assert all(since_ns >= max(taken) for since_ns in left_out)
+
+
+# ---- deadlines and weights of sources
+
+
+def limited(
+    source_id: str, ready_ms: float, *, lag_ms: float = 0.0, deadline_ms: float | None = None, weight: float = 1.0
+) -> MailboxState:
+    limits = SourceLimits(None if deadline_ms is None else round(deadline_ms * MS), weight=weight)
+    return replace(live(source_id, ready_ms), lag_ns=round(lag_ms * MS), limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("source", "duration_ms", "attempted_ms", "is_dropped"),
+    [
+        pytest.param(limited("a", 90, deadline_ms=100), 50, 95, False, id="in-time"),
+        pytest.param(limited("a", 40, deadline_ms=100), 50, 95, True, id="will-miss-it"),
+        pytest.param(limited("a", 90, lag_ms=60, deadline_ms=100), 50, 95, True, id="old-when-it-arrived"),
+        pytest.param(limited("a", 40, deadline_ms=100), 0, 95, False, id="duration-unknown"),
+        pytest.param(limited("a", 40, deadline_ms=100), 50, -900, False, id="one-attempt-a-second"),
+        pytest.param(limited("a", 40, deadline_ms=100), 50, None, False, id="first-attempt"),
+        pytest.param(limited("a", 40), 5000, 95, False, id="without-a-deadline"),
+    ],
+)
+def test_frame_that_will_miss_its_deadline_is_dropped_before_the_network(
+    source: MailboxState, duration_ms: float, attempted_ms: float | None, is_dropped: bool
+):
+    made = batcher(deadline_ms=0)
+    if attempted_ms is not None:
+        taken = made.decide([limited("a", attempted_ms, deadline_ms=1e6)], round(attempted_ms * MS))
+        assert taken.take == ("a",)
+    if duration_ms:
+        made.record_duration(round(duration_ms * MS))
+    decision = made.decide([source], 100 * MS)
+    assert decision.drop == (("a",) if is_dropped else ())
+    assert decision.take == (() if is_dropped else ("a",))
+
+
+@pytest.mark.parametrize(
+    ("waited_ms", "age_ms", "deadline_ms", "is_late"),
+    [
+        pytest.param(100, 100, 100, False, id="just-in-time"),
+        pytest.param(50, 101, 100, True, id="its-age-counts"),
+        pytest.param(999, 5000, None, False, id="max-age-is-since-the-arrival"),
+        pytest.param(1001, 1001, None, True, id="max-age"),
+    ],
+)
+def test_frame_that_has_missed_its_deadline(waited_ms: float, age_ms: float, deadline_ms: float | None, is_late: bool):
+    limits = SourceLimits(None if deadline_ms is None else round(deadline_ms * MS))
+    assert batcher().is_too_late("a", waited_ms * MS, age_ms * MS, limits) is is_late
+
+
+def test_duration_follows_the_stages():
+    made = batcher()
+    made.record_duration(100 * MS)
+    for _ in range(60):
+        made.record_duration(10 * MS)
+    made.decide([limited("a", 99, deadline_ms=1e6)], 100 * MS)
+    assert made.decide([limited("a", 100, deadline_ms=20)], 101 * MS).drop == ()
+
+
+def shares(weights: dict[str, float], *, num_batches: int = 400) -> dict[str, int]:
+    """Number of frames that each source gets if one frame fits in a batch, and all always have one."""
+    made, since_ns, counts = batcher(max_batch=1, deadline_ms=0), dict.fromkeys(weights, 0), dict.fromkeys(weights, 0)
+    for nth in range(1, num_batches + 1):
+        now_ns = nth * 10 * MS
+        sources = [
+            replace(limited(name, 0, weight=weight), since_ns=since_ns[name], received_ns=now_ns)
+            for name, weight in weights.items()
+        ]
+        (taken,) = made.decide(sources, now_ns).take
+        since_ns[taken] = now_ns
+        counts[taken] += 1
+    return counts
+
+
+def test_shares_are_equal_or_follow_the_weights():
+    assert shares({"a": 1, "b": 1, "c": 1, "d": 1}) == dict.fromkeys("abcd", 100)
+    weighted = shares({"a": 3, "b": 1, "c": 1})
+    assert weighted["a"] > 1.5 * weighted["b"]
+    assert weighted["b"] == pytest.approx(weighted["c"], abs=2)
+    assert weighted["b"] > 40, "nobody starves"

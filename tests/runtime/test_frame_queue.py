@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.config import BatchingConfig
-from streamseg.runtime.batching import Batcher
+from streamseg.runtime.batching import Batcher, SourceLimits
 from streamseg.runtime.frame_queue import Batch, FrameQueue
 from streamseg.runtime.mailbox import FILE_CAPACITY
 from streamseg.structures.frame import Frame
+from streamseg.telemetry import Drops
 from tests.support.stages import fresh_frame
 
 LIVE, FILE = True, False
@@ -454,3 +455,50 @@ def test_every_frame_of_sources_that_come_and_go_is_taken_or_counted(changes: li
             num_dropped = sum(queue.drops(source_id).get("mailbox", {}).values())
             assert taken.count(source_id) + num_dropped == num_put[source_id]
         assert ends.count(source_id) == num_lives[source_id] - (source_id in feeds)
+
+
+# ---- limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "lag_ms", "expected"),
+    [
+        pytest.param(SourceLimits(), 0, {}, id="no-deadline"),
+        pytest.param(SourceLimits(deadline_ns=100_000_000), 0, {}, id="in-time"),
+        pytest.param(SourceLimits(deadline_ns=100_000_000), 80, {"publish": {"deadline": 1}}, id="deadline-missed"),
+        pytest.param(SourceLimits(), 2000, {}, id="max-age-is-since-the-arrival"),
+    ],
+)
+def test_late_result_is_counted_and_not_published(limits: SourceLimits, lag_ms: int, expected: Drops):
+    clock = Clock()
+    queue = FrameQueue({"cam": LIVE}, Batcher(BatchingConfig(deadline_ms=0)), limits={"cam": limits}, now_ns=clock)
+    frame = replace(frame_at("cam", 0), lag_ns=lag_ms * 1_000_000)
+    clock.now_ns = 50_000_000
+    assert queue.is_late(frame, 20_000_000) is bool(expected)
+    assert queue.drops("cam") == expected
+
+
+def test_late_result_of_a_slow_machine_is_dropped_after_the_network():
+    """Bug: the age was checked before the network only."""
+    clock = Clock()
+    queue = make_queue(clock, cam=LIVE, file=FILE)
+    clock.now_ns = 1_500_000_000
+    assert queue.is_late(frame_at("cam", 0), 0)
+    assert not queue.is_late(frame_at("file", 0), 0), "files lose nothing"
+    assert queue.drops("cam") == {"publish": {"too_old": 1}}
+
+
+@pytest.mark.parametrize(("max_fps", "num_taken"), [(10, 10), (7, 7), (30, 30), (100, 30)])
+def test_rate_is_limited_and_the_rest_is_counted(max_fps: float, num_taken: int):
+    clock = Clock()
+    limits = {"cam": SourceLimits(min_period_ns=round(1e9 / max_fps))}
+    queue = FrameQueue({"cam": LIVE}, Batcher(BatchingConfig(deadline_ms=0)), limits=limits, now_ns=clock)
+    taken = 0
+    for nth in range(30):
+        clock.now_ns = round(nth * 1e9 / 30) + (nth % 3) * 2_000_000  # a little jitter
+        before = queue.drops("cam").get("mailbox", {}).get("max_fps", 0)
+        queue.put(frame_at("cam", nth, clock.now_ns))
+        if queue.drops("cam").get("mailbox", {}).get("max_fps", 0) == before:
+            taken += len(take_batch(queue))
+    assert taken == pytest.approx(num_taken, abs=1)
+    assert queue.drops("cam").get("mailbox", {}).get("max_fps", 0) == 30 - taken

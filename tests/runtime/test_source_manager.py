@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from streamseg.config import SceneSource, StreamSource, parse_source_section
 from streamseg.errors import ConfigError, DataError, SourceError, StreamsegError
+from streamseg.runtime.batching import SourceLimits
 from streamseg.runtime.source_manager import MAX_SOURCES, SourceManager
 from streamseg.runtime.source_operations import source_operations
 from streamseg.structures.source_status import SourceStatus
@@ -18,13 +19,15 @@ class ListedRun:
     def __init__(self):
         self.changes = []
 
-    def add_source(self, source):
+    def add_source(self, source, limits):
+        self.limits = limits
         self.changes.append(f"+{source.source_id}")
 
     def remove_source(self, source_id):
         self.changes.append(f"-{source_id}")
 
-    def replace_source(self, source):
+    def replace_source(self, source, limits):
+        self.limits = limits
         self.changes.append(f"~{source.source_id}")
 
     def source_statuses(self):
@@ -118,6 +121,20 @@ class TestOperations:
             parse_source_section({"type": "stream", "url": url})
         assert PASSWORD not in str(raised.value)
         assert raised.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"),
+    [
+        pytest.param({}, SourceLimits(), id="none"),
+        pytest.param({"deadline_ms": 250}, SourceLimits(deadline_ns=250_000_000), id="deadline"),
+        pytest.param({"max_fps": 10, "weight": 3}, SourceLimits(min_period_ns=100_000_000, weight=3), id="rate-weight"),
+    ],
+)
+def test_limits_of_a_section_reach_the_run(values, limits):
+    sources, run = manager(scene("a"))
+    sources.add(parse_source_section({"type": "scene", **values}))
+    assert run.limits == limits
 
 
 def test_number_of_sources_is_limited():
