@@ -60,42 +60,40 @@ def rated(
         is_tracked: False if no prompt follows its target, because tracking is disabled.
     """
     scores = instances.scores.tolist()
-    return [
-        _rated(selection, prompt, scores, is_followed=is_tracked and getattr(prompt, "follow", False))
-        for selection, prompt in zip(selections, prompts.prompts, strict=True)
-    ]
+    ratings = []
+    for selection, prompt in zip(selections, prompts.prompts, strict=True):
+        status = selection.status
+        if status is not None and _is_rateable(selection):
+            evidence = features(prompt, scores[selection.rows[0]])
+            identity = status.confidence if is_tracked and getattr(prompt, "follow", False) else 1.0
+            confidence = identity * _estimate(OBJECT_WEIGHTS, evidence)
+            # Another object shares nothing with the intended one.
+            quality = identity * _estimate(MASK_WEIGHTS, evidence)
+            selection = replace(selection, status=replace(status, confidence=confidence, mask_quality=quality))
+        ratings.append(selection)
+    return ratings
 
 
-def with_mask_quality(
-    selection: Selection, prompt: Prompt, scores: Sequence[float], identity: float = 1.0
-) -> Selection:
-    """Add the expected IoU of the selected mask to a selection's status.
+def with_mask_quality(selection: Selection, prompt: Prompt, scores: Sequence[float]) -> Selection:
+    """Add the expected IoU of the selected mask to a selection's status, without a change of its confidence.
 
     Args:
         selection: with several rows, the first one counts. Without a row or a status, and with a merged mask, nothing
             changes.
         prompt: its prompt.
         scores: (K,) of the frame's instances.
-        identity: probability that the object is the one that the prompt selected at first, 0..1. Other objects share
-            nothing with it.
     """
-    if selection.status is None or not selection.rows or selection.mask is not None:
+    if selection.status is None or not _is_rateable(selection):
         return selection
-    quality = identity * _sigmoid(MASK_WEIGHTS, features(prompt, scores[selection.rows[0]]))
+    quality = _estimate(MASK_WEIGHTS, features(prompt, scores[selection.rows[0]]))
     return replace(selection, status=replace(selection.status, mask_quality=quality))
 
 
-def _rated(selection: Selection, prompt: Prompt, scores: Sequence[float], *, is_followed: bool) -> Selection:
-    status = selection.status
-    if status is None or not selection.rows or selection.mask is not None:
-        return selection
-    identity = status.confidence if is_followed else 1.0
-    confidence = identity * _sigmoid(OBJECT_WEIGHTS, features(prompt, scores[selection.rows[0]]))
-    return with_mask_quality(
-        replace(selection, status=replace(status, confidence=confidence)), prompt, scores, identity
-    )
+def _is_rateable(selection: Selection) -> bool:
+    """Return whether a selection has a mask of one instance, not one merged from several."""
+    return bool(selection.rows) and selection.mask is None
 
 
-def _sigmoid(weights: Sequence[float], evidence: Sequence[float]) -> float:
+def _estimate(weights: Sequence[float], evidence: Sequence[float]) -> float:
     odds = sum(weight * value for weight, value in zip(weights, evidence, strict=True))
     return 1 / (1 + math.exp(-odds))
