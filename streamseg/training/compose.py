@@ -17,7 +17,7 @@ from streamseg.datasets.samples import Sample
 from streamseg.errors import ConfigError
 from streamseg.structures.arrays import Float32Array, ImageArray
 
-__all__ = ["ComposeSettings", "ComposedImage", "compose"]
+__all__ = ["PAD_VALUE", "ByteArray", "ComposeSettings", "ComposedImage", "Draw", "camera_noise", "compose"]
 
 ByteArray = npt.NDArray[np.uint8]
 """uint8 of any shape: coverage and weights, 0..255."""
@@ -115,7 +115,7 @@ def compose(
         for _ in range(int(rng.integers(1, settings.max_pasted + 1))):
             _paste(rng, canvas, draw(rng))
     if rng.random() < settings.photometric:
-        canvas.image = _camera_noise(rng, canvas.image)
+        canvas.image = camera_noise(rng, canvas.image)
     return _finish(canvas, grid)
 
 
@@ -207,7 +207,7 @@ def _paste(rng: np.random.Generator, canvas: _Canvas, source: Sample) -> None:
     canvas.layers.append(_Layer(mask, int(np.count_nonzero(alpha > 127))))
 
 
-def _camera_noise(rng: np.random.Generator, image: ImageArray) -> ImageArray:
+def camera_noise(rng: np.random.Generator, image: ImageArray) -> ImageArray:
     """Simulate a camera: exposure, white balance, blur, sensor noise, compression."""
     gains = rng.uniform(0.85, 1.15, 3) * np.exp(rng.uniform(-0.4, 0.4))
     gamma = np.exp(rng.uniform(-0.3, 0.3))

@@ -50,6 +50,7 @@ def test_every_subcommand_has_a_function():
         "subscribe",
         "train",
         "refine",
+        "embed",
         "label",
         "pack",
         "eval",
