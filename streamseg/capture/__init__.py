@@ -18,6 +18,8 @@ scene           the rendered scene
 decoder         containers, decoding and conversion to RGB (PyAV)
 timeline        one monotonic time per frame, made from the stamps of a container or a camera
 recording       frames of a recording with their indices and times
+recording_folder  layout of a recorded run on disk
+replay          replay of a recorded source
 display         display matrix and sample aspect ratio
 truncation      detection of truncated video files
 clock           capture times and lateness
@@ -27,7 +29,7 @@ pacing          real-time playback of recordings, drops of overdue frames
 from __future__ import annotations
 
 from streamseg.capture.source import Source
-from streamseg.config import ImagesSource, SceneSource, SourceConfig, StreamSource
+from streamseg.config import ImagesSource, RecordingSource, SceneSource, SourceConfig, StreamSource
 from streamseg.errors import ConfigError
 
 __all__ = ["Source", "open_source"]
@@ -62,6 +64,10 @@ def open_source(config: SourceConfig, *, gives_up: bool = True) -> Source:
         from streamseg.capture.images import ImageFiles
 
         return ImageFiles(config)
+    if isinstance(config, RecordingSource):
+        from streamseg.capture.replay import Replay
+
+        return Replay(config)
     if isinstance(config, StreamSource):
         from streamseg.config.address import is_network, local_path
 

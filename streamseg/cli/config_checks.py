@@ -85,6 +85,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "metrics.endpoint", lambda: _check_metrics(config)
     if config.output.video is not None:
         yield "output.video", lambda: _check_video(Path(config.output.video or ""))
+    if config.output.recording is not None:
+        yield "output.recording", lambda: _check_folder(Path(config.output.recording or ""))
     if config.output.prompts is not None:
         yield "output.prompts", PromptFile(config.output.prompts).load
     for key in ("messages", "prompts"):
@@ -147,9 +149,19 @@ def _check_video(path: Path) -> None:
     check_video_name(path)
 
 
+def _check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is not a folder; give the path of a folder")
+    _check_parent(path)
+
+
 def _check_output(path: Path) -> None:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give the path of a file")
+    _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
     parent = next(folder for folder in (path.parent, *path.parent.parents) if folder.exists())
     if not parent.is_dir():
         raise ConfigError(f"{parent} is not a folder; choose another path than {path}")

@@ -58,6 +58,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--out", metavar="VIDEO", help="record the frames with their objects: .mp4, .mov, .mkv or .webm"
     )
     parser.add_argument(
+        "--record",
+        metavar="FOLDER",
+        help="record images and messages, in segments below FOLDER; replay one with: run FOLDER/RUN/SOURCE",
+    )
+    parser.add_argument(
         "--exit-on-failure",
         action="store_true",
         help="let a camera or stream that cannot be opened fail, and exit with code 2 if no source is left"
@@ -100,6 +105,8 @@ def _config(args: argparse.Namespace) -> Config:
         sets += ["viewer.enabled=true", *([f"viewer.port={args.view}"] if args.view != CONFIGURED_PORT else [])]
     if args.metrics is not None:
         sets.append(f"metrics.endpoint={json.dumps(args.metrics)}")
+    if args.record is not None:
+        sets.append(f"output.recording={json.dumps(args.record)}")
     if args.exit_on_failure:
         sets.append("exit_on_failure=true")
     config = config_from_arguments(args, overrides=sets)

@@ -29,8 +29,10 @@ from streamseg.config.sections import (
 )
 from streamseg.config.sources import (
     IMAGE_SUFFIXES,
+    RECORDING_INDEX_NAME,
     SOURCE_ID_PATTERN,
     ImagesSource,
+    RecordingSource,
     SceneSource,
     SourceConfig,
     StreamSource,
@@ -40,6 +42,7 @@ from streamseg.config.sources import (
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "RECORDING_INDEX_NAME",
     "SOURCE_ID_PATTERN",
     "BatchingConfig",
     "Config",
@@ -49,6 +52,7 @@ __all__ = [
     "OutputConfig",
     "PromptConfig",
     "PublishConfig",
+    "RecordingSource",
     "SceneSource",
     "SegmentationConfig",
     "SourceConfig",

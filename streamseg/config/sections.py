@@ -209,6 +209,13 @@ class OutputConfig(Section):
     """Path of a video with overlays, ending in .mp4, .mov, .mkv or .webm."""
     messages: str | None = None
     """Path of a file with one line of JSON per frame."""
+    recording: str | None = None
+    """Path of a folder that records the images and messages of each source, in segments that can be replayed."""
+    segment_seconds: float = Field(default=60.0, ge=1, le=86400)
+    """Length of a segment of a recording."""
+    keep_gb: float | None = Field(default=None, gt=0)
+    """Total size of the recording's folder, in 10**9 bytes, above which the oldest segments are deleted; None: no
+    limit."""
     prompts: str | None = None
     """Path of a JSON file with the prompts in force and the objects they follow. If the file exists, its prompts, saved
     by an earlier run, replace those of the configuration."""

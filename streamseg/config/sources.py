@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,8 +16,10 @@ from streamseg.errors import ConfigError
 __all__ = [
     "ADDRESS_FAULT",
     "IMAGE_SUFFIXES",
+    "RECORDING_INDEX_NAME",
     "SOURCE_ID_PATTERN",
     "ImagesSource",
+    "RecordingSource",
     "SceneSource",
     "Section",
     "SourceConfig",
@@ -29,6 +32,9 @@ SOURCE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Pattern of source ids, which become part of ZeroMQ topics and file names."""
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+RECORDING_INDEX_NAME = "recording.json"
+"""File that makes a folder a recording."""
 
 ADDRESS_FAULT = "address_fault"
 """Type of the validation error of an address; its message does not need the value, which may contain a password."""
@@ -124,14 +130,29 @@ class ImagesSource(_Source):
     """Images per second; None: as fast as they are read."""
 
 
-SourceConfig = Annotated[SceneSource | WebcamSource | StreamSource | ImagesSource, Field(discriminator="type")]
+class RecordingSource(_Source):
+    """A recording of one source, made with `output.recording`; replayed with its original indices and times."""
+
+    type: Literal["recording"] = "recording"
+    path: str
+    """Folder of the recorded source, which holds `recording.json`."""
+    mode: Literal["live", "every_frame"] = "live"
+    """live: at the original pace, the newest frame wins; every_frame: as fast as frames are read, none dropped."""
+    delay_seconds: float = Field(default=0.0, ge=0, le=86400)
+    """Wait of a live replay before its first frame, for sources that did not start together."""
+
+
+SourceConfig = Annotated[
+    SceneSource | WebcamSource | StreamSource | ImagesSource | RecordingSource, Field(discriminator="type")
+]
 
 
 def parse_source(text: str) -> SourceConfig:
     """Parse a source from one command-line argument.
 
     A number or `/dev/video…` is a webcam, `scene` the rendered scene, `scheme://…` a stream; a folder, a glob pattern
-    or an image file are images, and any other path is a video file.
+    or an image file are images, and any other path is a video file. A folder with a recording is replayed, under the
+    id of the recorded source.
 
     Raises:
         ConfigError: the address of a stream cannot be opened.
@@ -153,6 +174,20 @@ def _parse_source(text: str) -> SourceConfig:
     if re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         return StreamSource(url=text)
     path = Path(text)
+    if (recorded_id := _recorded_id(path)) is not None:
+        return RecordingSource(id=recorded_id, path=text)
     if path.is_dir() or any(wildcard in text for wildcard in "*?[") or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImagesSource(path=text)
     return StreamSource(url=text)
+
+
+def _recorded_id(folder: Path) -> str | None:
+    """Return the id of the source that a folder has recorded; "" if it is damaged, None if it is no recording."""
+    try:
+        values = json.loads((folder / RECORDING_INDEX_NAME).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    except ValueError:
+        return ""  # reported when it is opened
+    source_id = values.get("source") if isinstance(values, dict) else None
+    return source_id if isinstance(source_id, str) and re.fullmatch(SOURCE_ID_PATTERN, source_id) else ""

@@ -9,6 +9,7 @@ from typing import Final
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from streamseg.drawing.partial_file import PartialFile
@@ -22,6 +23,9 @@ FORMATS: Final = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska
 
 TIME_BASE = Fraction(1, 30_000)
 """Time base in seconds: exact for the usual frame rates, including 30000/1001, and coarse enough for gaps of hours."""
+
+MATRIX: Final = Colorspace.ITU601
+"""Colour matrix."""
 
 X264_WORST, VP9_WORST = 51, 63
 """Largest constant rate factors of the two encoders."""
@@ -94,7 +98,9 @@ class VideoWriter:
         if self._stream is None:
             self._stream = self._open_stream(image.shape[0], image.shape[1])
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame = frame.reformat(width=self._stream.width, height=self._stream.height, format="yuv420p")
+        frame = frame.reformat(
+            width=self._stream.width, height=self._stream.height, format="yuv420p", dst_colorspace=MATRIX
+        )
         last_ticks = self._last_ticks
         ticks = self._ticks(seconds)
         while self._last_frame is not None and ticks - last_ticks > LONGEST_STEP_TICKS:
@@ -126,14 +132,19 @@ class VideoWriter:
         """After an error, keep the parts of a recoverable file that are complete, under its path.
 
         Returns:
-            False if there are none, or if the file is not recoverable; no file is left then.
+            False if there are none, or if the file is not recoverable; no file is left then. Also if the file cannot
+            be moved to its path; it keeps its partial name then.
         """
-        if not self._is_recoverable or self._file.closed or not self._file.has_complete_bytes:
-            self.discard()
+        try:
+            if not self._file.closed:
+                if not self._is_recoverable or not self._file.has_complete_bytes:
+                    self.discard()
+                    return False
+                self._file.freeze()
+                self._container.close()
+            self._file.commit()
+        except OSError:  # the disk is gone; the first error is the one to report
             return False
-        self._file.freeze()
-        self._container.close()
-        self._file.commit()
         return True
 
     def discard(self) -> None:
@@ -181,6 +192,8 @@ class VideoWriter:
         # 4:2:0 halves the chroma resolution in both directions: sizes must be even.
         stream.width, stream.height = max(width // 2 * 2, 2), max(height // 2 * 2, 2)
         stream.pix_fmt = "yuv420p"
+        # Declared, because players guess the matrix of large images to be another one.
+        stream.codec_context.colorspace, stream.codec_context.color_range = MATRIX, ColorRange.MPEG
         stream.time_base = TIME_BASE
         stream.codec_context.time_base = TIME_BASE
         if self._format == "webm":

@@ -13,6 +13,8 @@ mailbox       frames that wait for the network         sinks        publisher an
 operations    operations of the control channel        stats        run statistics
 sink_group    all sinks of a run                       sink_runner  one sink in its own thread
 sink_health   state machine: ok, degraded, failed      sink_slot    results that wait for a sink
+recorder      recordings: images and messages          recording_limit  the size of their folder
+line_file     a file of whole lines
 supervisor    Runtime: the run as a whole              workers      the work of each thread
 """
 

@@ -20,6 +20,7 @@ from streamseg.publish.control import Op
 from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.operations import control_operations
 from streamseg.runtime.prompt_file import PromptFile
+from streamseg.runtime.recorder import Recorder
 from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.source_manager import SourceManager, limits_of
 from streamseg.runtime.source_operations import source_operations
@@ -94,7 +95,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
                 logger.warning("the prompts of %s replace those of the configuration", config.output.prompts)
             prompts = saved.prompts
         # Endpoints first, so that a port in use is reported at once and not after the weights were loaded.
-        all_sinks: list[Sink] = []
+        all_sinks: list[Sink | SinkFactory] = []
         keys = load_keys(publish.curve)
         publisher = None
         if publish.endpoint is not None:
@@ -136,6 +137,15 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
             messages = MessageFile(config.output.messages)
             unowned.callback(messages.close)
             all_sinks.append(messages)
+        if config.output.recording is not None:
+            keep_gb = config.output.keep_gb
+            all_sinks.append(
+                Recorder(
+                    config.output.recording,
+                    segment_seconds=config.output.segment_seconds,
+                    keep_bytes=round(keep_gb * 1e9) if keep_gb is not None else None,
+                )
+            )
         runtime = stack.enter_context(
             Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching, limits=limits)
         )
