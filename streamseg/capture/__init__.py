@@ -21,6 +21,7 @@ recording       frames of a recording with their indices and times
 recording_folder  layout of a recorded run on disk
 replay          replay of a recorded source
 display         display matrix and sample aspect ratio
+probe           try a source for a moment
 truncation      detection of truncated video files
 clock           capture times and lateness
 pacing          real-time playback of recordings, drops of overdue frames

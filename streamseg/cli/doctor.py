@@ -1,4 +1,4 @@
-"""`streamseg doctor`: report what is installed, what is missing, and how to fix it."""
+"""`streamseg doctor`: report what is installed, what is missing, and how to fix it; and try the cameras."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import argparse
 import importlib
 import os
 import platform
-import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib import metadata
+from itertools import chain
 
 from streamseg import __version__
+from streamseg.cli.doctor_cuda import cuda_libraries
+from streamseg.cli.doctor_sources import examine_config
+from streamseg.cli.findings import Finding, print_finding
+from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
+from streamseg.errors import ConfigError
 
-__all__ = ["Finding", "add_parser", "examine", "run"]
+__all__ = ["add_parser", "examine", "run"]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report."""
-
-    name: str
-    state: str
-    """`ok`, `absent` (missing but optional) or `broken` (required)."""
-    remark: str
+MAX_TIMEOUT_SECONDS = 3600.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,19 +27,37 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "doctor",
         help="report what is installed, what is missing, and how to fix it",
-        description="Report what is installed, what is missing, and how to fix it. Exit code 1 if a required part is"
-        " broken.",
+        description="Report what is installed, what is missing, and how to fix it. With a configuration or sources,"
+        " also check it and try its cameras, streams and files one by one. Exit code 1 if a required part or a source"
+        " is broken.",
+    )
+    add_config_arguments(parser)
+    parser.add_argument(
+        "--timeout", type=float, default=15.0, metavar="S", help="wait S seconds for the first image (default: 15)"
     )
     parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report; exit code 1 if a required part is broken."""
+    """Print the report; exit code 1 if a required part or a source is broken.
+
+    Raises:
+        ConfigError: the configuration is invalid.
+    """
+    if not 0 < args.timeout <= MAX_TIMEOUT_SECONDS:
+        raise ConfigError(
+            f"--timeout must be above 0 and at most {MAX_TIMEOUT_SECONDS:g} seconds, got {args.timeout:g}"
+        )
+    config = config_from_arguments(args) if args.inputs or args.source else None
     print(f"streamseg {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} CPUs")
-    findings = examine()
+    findings: Iterator[Finding] = iter(examine())
+    if config is not None:
+        findings = chain(findings, examine_config(config, timeout_seconds=args.timeout))
+    is_broken = False
     for finding in findings:
-        print(f"  {finding.state:<7} {finding.name:<16} {finding.remark}")
-    return 1 if any(finding.state == "broken" for finding in findings) else 0
+        print_finding(finding)
+        is_broken |= finding.state == "broken"
+    return 1 if is_broken else 0
 
 
 def examine() -> list[Finding]:
@@ -53,6 +68,7 @@ def examine() -> list[Finding]:
         _torchvision(),
         _module("onnxruntime", needed="to segment with ONNX Runtime"),
         _providers(),
+        cuda_libraries(),
         _two_runtimes(),
         _module("cv2", needed="for webcams and images"),
         _module("av", needed="for video files and RTSP"),
@@ -159,7 +175,3 @@ def _configurations() -> Finding:
     if not included:
         return Finding("configurations", "broken", "assets/configs is empty; reinstall streamseg")
     return Finding("configurations", "ok", f"{', '.join(included)} in {next(iter(included.values())).parent}")
-
-
-if __name__ == "__main__":
-    sys.exit(run(argparse.Namespace()))

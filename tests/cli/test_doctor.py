@@ -13,7 +13,7 @@ def test_every_dependency_is_checked():
 
 
 def test_report_has_one_line_per_finding(capsys):
-    doctor.run(argparse.Namespace())
+    doctor.run(argparse.Namespace(inputs=[], source=[], timeout=1.0))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("streamseg ")
     assert len(lines) == 1 + len(doctor.examine())
