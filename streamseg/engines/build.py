@@ -70,13 +70,13 @@ def build_engine(
 
 
 def leave_cores(engine: Engine) -> None:
-    """Limit torch and NumPy to one thread for the rest of the process, unless torch runs the network.
+    """Limit torch and NumPy to one thread for the rest of the process, unless torch runs the network on the CPU.
 
     The work that remains for them is small: more threads gain nothing, and spin on cores that the network, capture and
     encoding need. On 2 cores, a frame with 30 objects took 83 ms with two torch threads and 68 ms with one. On busy
     cores, a NumPy product of 40 microseconds took 30 ms.
     """
-    if engine.name != "torch":
+    if engine.name != "torch" or engine.device != "cpu":
         torch.set_num_threads(1)
         threadpool_limits(1, user_api="blas")
 

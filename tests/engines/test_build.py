@@ -121,9 +121,10 @@ def test_exported_file_rejects_incompatible_options(exported, options, message):
 
 @dataclass
 class NamedEngine:
-    """The only attribute of an engine that `leave_cores` reads."""
+    """The only attributes of an engine that `leave_cores` reads."""
 
     name: str
+    device: str
 
 
 def blas_threads() -> set[int]:
@@ -141,8 +142,11 @@ def two_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(("name", "num_threads"), [("torch", 2), ("onnx", 1)])
-def test_host_threads_are_limited_unless_torch_runs_the_network(name: str, num_threads: int):
-    leave_cores(NamedEngine(name))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("name", "device", "num_threads"),
+    [("torch", "cpu", 2), ("torch", "cuda:0", 1), ("onnx", "cpu", 1), ("onnx", "tensorrt:0", 1)],
+)
+def test_host_threads_are_limited_unless_torch_runs_the_network_on_the_cpu(name: str, device: str, num_threads: int):
+    leave_cores(NamedEngine(name, device))  # type: ignore[arg-type]
     assert torch.get_num_threads() == num_threads
     assert blas_threads() == {num_threads}
