@@ -48,11 +48,6 @@ class PartialFile(io.FileIO):
         self.truncate(self._num_bytes)
 
     @property
-    def is_frozen(self) -> bool:
-        """Whether writes are ignored."""
-        return self._is_frozen
-
-    @property
     def has_complete_bytes(self) -> bool:
         """Whether anything was marked as complete."""
         return self._num_bytes > 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 import av
+import av.error
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
@@ -140,8 +142,7 @@ class VideoWriter:
                 if not self._is_recoverable or not self._file.has_complete_bytes:
                     self.discard()
                     return False
-                self._file.freeze()
-                self._container.close()
+                self._abandon()
             self._file.commit()
         except OSError:  # the disk is gone; the first error is the one to report
             return False
@@ -150,9 +151,14 @@ class VideoWriter:
     def discard(self) -> None:
         """Close and delete the file. Idempotent."""
         if not self._file.closed:
-            self._file.freeze()
-            self._container.close()
+            self._abandon()
         self._file.discard()
+
+    def _abandon(self) -> None:
+        """Close the container without completing the file."""
+        self._file.freeze()
+        with contextlib.suppress(av.error.FFmpegError):  # the muxer repeats the error of a failed write
+            self._container.close()
 
     def __enter__(self) -> VideoWriter:
         return self
