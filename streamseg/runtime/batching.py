@@ -198,10 +198,13 @@ class Batcher:
             source_id: the source.
             waited_ns: time since the arrival.
             age_ns: time since the capture.
-            limits: those of the source. Without a deadline, a frame is too old only if its successor is overdue.
+            limits: those of the source. Without a deadline, a frame is too old only if its successor is overdue, and
+                if it took much longer than others do: a slow machine must not fall silent.
         """
         if limits.deadline_ns is not None:
             return age_ns > limits.deadline_ns
         period = self._periods.get(source_id)
         period_ns = period.period_ns if period is not None else None
-        return waited_ns > max(self._max_age_ns, OVERDUE_PERIODS * (period_ns or 0.0))
+        return waited_ns > max(
+            self._max_age_ns, OVERDUE_PERIODS * (period_ns or 0.0), OVERDUE_PERIODS * self._duration_ns
+        )

@@ -253,6 +253,15 @@ def test_frame_that_has_missed_its_deadline(waited_ms: float, age_ms: float, dea
     assert batcher().is_too_late("a", waited_ms * MS, age_ms * MS, limits) is is_late
 
 
+def test_slow_machine_does_not_fall_silent():
+    made = batcher()
+    for _ in range(20):
+        made.record_duration(1500 * MS)
+    assert not made.is_too_late("a", 1600 * MS, 1600 * MS, SourceLimits())
+    assert made.is_too_late("a", 3100 * MS, 3100 * MS, SourceLimits())
+    assert made.is_too_late("a", 1600 * MS, 1600 * MS, SourceLimits(deadline_ns=1000 * MS)), "a deadline is one"
+
+
 def test_duration_follows_the_stages():
     made = batcher()
     made.record_duration(100 * MS)
