@@ -181,6 +181,11 @@ def export_flag(metadata: Mapping[str, str], flag: str) -> bool:
     return re.search(rf"['\"]{flag}['\"]\s*:\s*True\b", metadata.get("args", "")) is not None
 
 
+def exported_in_half(metadata: Mapping[str, str]) -> bool:
+    """Return whether the export arguments request 16 bits; ultralytics then keeps float32 inputs and outputs."""
+    return export_flag(metadata, "half") or re.search(r"'quantize'\s*:\s*16\b", metadata.get("args", "")) is not None
+
+
 def _arrangement(shape: tuple[int | None, ...], num_masks: int, anchors: int, suppresses: bool) -> Arrangement | None:
     _, rows, columns = shape
     least = _BOX + 1 + num_masks

@@ -11,10 +11,11 @@ import onnxruntime
 
 from streamseg.engines.engine import Raw, imgsz_of
 from streamseg.engines.export import EMBEDDINGS, GRAPH_VERSION, OUTPUTS, REFINER, REFINER_GRAPH, SUPPRESSION
+from streamseg.engines.onnx_providers import MAX_BATCH, MAX_SIDE
 from streamseg.engines.onnx_refiner import open_refiner
-from streamseg.engines.onnx_session import open_session
+from streamseg.engines.onnx_session import RUN_ERRORS, open_session
 from streamseg.engines.third_party import ThirdPartyGraph
-from streamseg.errors import WeightsError
+from streamseg.errors import EngineError, WeightsError
 from streamseg.modeling.nms import NmsSettings, nms_from_json
 from streamseg.modeling.refiner import Refiner, refiner_from_text
 
@@ -48,7 +49,7 @@ class OnnxEngine:
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         """Metadata of the file."""
         self.input_size: tuple[int, int] | None = None
-        self.max_batch: int | None = None
+        self.max_batch: int | None = MAX_BATCH if device.startswith("tensorrt") else None
         self.refiner: Refiner | None = None
         """Mask refiner, on the CPU even for TensorRT and CUDA, because its input is already on the host."""
         self.suppression: NmsSettings | None = None
@@ -73,7 +74,8 @@ class OnnxEngine:
                 trial=lambda: session if device == "cpu" else open_session(graph, path=path, num_threads=num_threads),
             )
             self.half, self.imgsz = self._third_party.half, self._third_party.imgsz
-            self.input_size, self.max_batch = self._third_party.layout.input_size, self._third_party.layout.max_batch
+            layout = self._third_party.layout
+            self.input_size, self.max_batch = layout.input_size, layout.max_batch or self.max_batch
         self._session: onnxruntime.InferenceSession | None = session
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
@@ -85,7 +87,13 @@ class OnnxEngine:
         # Do not compute the whole masks, an additional output of graphs with built-in suppression.
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = self.suppression is not None
-        return Raw(*self._session.run(list(self._outputs), {"images": images}, options))
+        try:
+            return Raw(*self._session.run(list(self._outputs), {"images": images}, options))
+        except RUN_ERRORS as error:
+            limits = f" (TensorRT: sides up to {MAX_SIDE} pixels)" if self.device.startswith("tensorrt") else ""
+            raise EngineError(
+                f"ONNX Runtime cannot run images {images.shape} on {self.device}{limits}: {str(error).splitlines()[0]}"
+            ) from error
 
     def close(self) -> None:
         """See `Engine.close`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,13 @@ import onnxruntime
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
+from streamseg.engines.layouts import exported_in_half
+from streamseg.engines.onnx_providers import PROVIDERS, GraphInput, provider_options
+from streamseg.engines.shared_libraries import missing_libraries, provider_library, remedy
 from streamseg.errors import EngineError, WeightsError
 from streamseg.paths import cache_folder
 
 __all__ = ["RUN_ERRORS", "open_session", "quiet"]
-
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
 _BROKEN_FILE = (states.InvalidArgument, states.InvalidGraph, states.InvalidProtobuf, states.NotImplemented)
 _BROKEN_DEVICE = (states.EPFail, states.Fail, states.RuntimeException, RuntimeError)
@@ -47,44 +49,61 @@ def open_session(
     # Waiting threads sleep: spinning threads would take cores from capture and tracking and, on a busy machine, from
     # each other (330 ms for a run of 180 ms).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    providers = _providers(device)
     with quiet():
         try:
+            providers = _providers(graph, device, options)
             session = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
         except (*_BROKEN_FILE, *_BROKEN_DEVICE) as error:
             reason = str(error).strip().splitlines()[0]
             if device == "cpu" or isinstance(error, _BROKEN_FILE):
                 raise WeightsError(f"{path} is not a usable ONNX graph: {reason}") from error
-            raise EngineError(f"ONNX Runtime cannot use device {device!r}: {reason}") from error
+            raise EngineError(f"ONNX Runtime cannot use device {device!r}: {reason}; {_missing(device)}") from error
     if session.get_providers()[0] != providers[0][0]:
         raise EngineError(
             f"ONNX Runtime cannot use device {device!r} and would fall back to {session.get_providers()[0]}; "
-            "install the CUDA libraries listed in its documentation, or use device cpu"
+            f"{_missing(device)}"
         )
     return session
 
 
-def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
-    kind, _, index = device.partition(":")
-    wanted = _PROVIDERS.get(kind)
-    if wanted is None:
-        raise EngineError(f"the onnx engine runs on {', '.join(_PROVIDERS)}, not on {device!r}")
-    available = onnxruntime.get_available_providers()
+def _providers(graph: bytes, device: str, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, Any]]]:
+    kind = device.partition(":")[0]
+    cache = cache_folder() / "tensorrt"
+    providers = provider_options(device, cache=cache)
+    wanted, available = providers[0][0], onnxruntime.get_available_providers()
     if wanted not in available:
         raise EngineError(
             f"this ONNX Runtime cannot use device {device!r} (available providers: {', '.join(available)}); "
             "install onnxruntime-gpu, or use device cpu"
         )
-    if kind == "cpu":
-        return [(wanted, {})]
-    device_id = int(index or 0)
-    # HEURISTIC: an exhaustive search would be repeated for every new input shape.
-    cuda = (_PROVIDERS["cuda"], {"device_id": device_id, "cudnn_conv_algo_search": "HEURISTIC"})
-    if kind == "cuda":
-        return [cuda]
-    kept = cache_folder() / "tensorrt"
-    tensorrt = {"device_id": device_id, "trt_engine_cache_enable": True, "trt_engine_cache_path": str(kept)}
-    return [(wanted, tensorrt), cuda]
+    if kind != "tensorrt":
+        return providers
+    plain = onnxruntime.InferenceSession(graph, options, providers=[PROVIDERS["cpu"]])
+    return provider_options(device, cache=cache, half=_computes_in_half(plain), images=_images(plain))
+
+
+def _computes_in_half(session: onnxruntime.InferenceSession) -> bool:
+    """Return whether a graph computes in half precision, by its metadata and the types of its inputs and outputs."""
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    types = {port.type for port in (*session.get_inputs(), *session.get_outputs())}
+    return metadata.get("half") == "true" or "tensor(float16)" in types or exported_in_half(metadata)
+
+
+def _images(session: onnxruntime.InferenceSession) -> GraphInput:
+    port = session.get_inputs()[0]
+    return GraphInput(port.name, tuple(axis if isinstance(axis, int) else None for axis in port.shape))
+
+
+def _missing(device: str) -> str:
+    """Return what ONNX Runtime lacks for a device, as the end of an error message."""
+    kind = device.partition(":")[0]
+    try:
+        missing = missing_libraries(provider_library(kind))
+    except (OSError, subprocess.SubprocessError):  # no ldd, or no such file
+        missing = []
+    if not missing:
+        return "install the CUDA libraries listed in its documentation, or use device cpu"
+    return f"missing {', '.join(missing)}; for a GPU: {remedy(missing)}; otherwise use device cpu"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from streamseg.engines.layouts import (
     Port,
     UnknownLayout,
     check_input,
-    export_flag,
+    exported_in_half,
     format_ports,
     num_anchors,
     recognise,
@@ -82,7 +82,7 @@ class ThirdPartyGraph:
             raise WeightsError(
                 f"{path} is not supported: it {error} (found: {format_ports(inputs, outputs)}); allowed are {ALLOWED}"
             ) from error
-        self.half = self.layout.dtype == "float16" or _computes_in_half(metadata)
+        self.half = self.layout.dtype == "float16" or exported_in_half(metadata)
         self.imgsz = max(self.layout.input_size) if self.layout.input_size else _stated_imgsz(metadata)
 
     def run(self, session: onnxruntime.InferenceSession, images: npt.NDArray[np.uint8]) -> Raw:
@@ -187,11 +187,6 @@ def _stated_imgsz(metadata: Mapping[str, str]) -> int:
     """Return the larger side in the entry `imgsz`, a list as text, or `DEFAULT_IMGSZ` if it has no valid one."""
     sides = [int(side) for side in re.findall(r"\d{1,5}", metadata.get("imgsz", ""))]
     return max(sides) if sides and 32 <= max(sides) <= 4096 else DEFAULT_IMGSZ
-
-
-def _computes_in_half(metadata: Mapping[str, str]) -> bool:
-    """Return whether the export arguments request 16 bits; ultralytics then keeps float32 inputs and outputs."""
-    return export_flag(metadata, "half") or re.search(r"'quantize'\s*:\s*16\b", metadata.get("args", "")) is not None
 
 
 def _first_line(error: Exception) -> str:

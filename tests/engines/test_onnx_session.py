@@ -1,8 +1,9 @@
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
-from streamseg.engines.onnx_session import RUN_ERRORS, open_session, quiet
+from streamseg.engines.onnx_session import RUN_ERRORS, _computes_in_half, open_session, quiet
 from streamseg.errors import EngineError, WeightsError
 from tests.support.networks import blobs, lively_graph
 
@@ -41,3 +42,16 @@ def test_unsupported_arrays_raise_run_errors(capfd):
         session.run(None, {"images": np.zeros((1, 64, 64, 4), np.uint8)})
     assert onnxruntime.get_available_providers()
     assert capfd.readouterr().err == ""
+
+
+def test_missing_libraries_are_named_with_what_to_install():
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or torch.cuda.is_available():
+        pytest.skip("needs ONNX Runtime built for CUDA on a machine without it")
+    with pytest.raises(EngineError, match=r"cannot use device 'cuda'.*missing lib\S+.*for a GPU: .*use device cpu$"):
+        open_session(lively_graph(), path="n.onnx", device="cuda")
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_half_precision_is_recognised_by_the_graph(half):
+    session = open_session(lively_graph(half=half), path="n.onnx")
+    assert _computes_in_half(session) is half
