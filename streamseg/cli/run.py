@@ -138,13 +138,14 @@ def run_config(
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import OverlayVideos
     from streamseg.cli.reload import Reloader
-    from streamseg.cli.terminal import StatusLine, summary_lines
+    from streamseg.cli.run_table import RunTable
+    from streamseg.cli.terminal import summary_lines
     from streamseg.runtime.session import open_runtime
 
     # Otherwise the interpreter traverses every object of torch at exit, which takes longer than ending the run.
     atexit.register(gc.freeze)
     fetch_named(config.segmentation.weights)
-    status = StatusLine()
+    status = RunTable()
     sinks: list[Sink | SinkFactory] = []
     with contextlib.ExitStack() as stack:
         metrics = stack.enter_context(open_metrics(config))

@@ -18,11 +18,21 @@ from typing import TYPE_CHECKING, Self, TextIO
 from streamseg.cli.logs import log_is_json
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.live import Live
 
     from streamseg.runtime import RunStats, SinkStats, SourceStats
 
-__all__ = ["LiveLine", "ProgressBar", "StatusLine", "Table", "describe_run", "print_table", "summary_lines"]
+__all__ = [
+    "LiveLine",
+    "ProgressBar",
+    "StatusLine",
+    "Table",
+    "describe_run",
+    "describe_totals",
+    "print_table",
+    "summary_lines",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +92,7 @@ class LiveLine:
         if self._is_log:
             logger.info("%s", text)
         elif self._is_terminal:
-            self._draw(text, share)
+            self._draw(_line(text, share))
         else:
             bar = "" if share is None else f"[{('#' * int(BAR_WIDTH * share)).ljust(BAR_WIDTH, '.')}] "
             print(f"{bar}{text}", file=self._stream, flush=True)
@@ -99,12 +109,9 @@ class LiveLine:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _draw(self, text: str, share: float | None) -> None:
-        from rich.console import Console, RenderableType
+    def _draw(self, drawing: RenderableType) -> None:
+        from rich.console import Console
         from rich.live import Live
-        from rich.progress_bar import ProgressBar as Bar
-        from rich.table import Table as Grid
-        from rich.text import Text
 
         if self._live is None:
             console = Console(file=self._stream, force_terminal=True, highlight=False)
@@ -113,12 +120,20 @@ class LiveLine:
             self._live.start()
             # A process that is killed must not leave its terminal without a cursor.
             console.show_cursor(True)
-        line: RenderableType = Text(text)
-        if share is not None:
-            grid = Grid.grid(padding=(0, 1))
-            grid.add_row(Bar(total=1.0, completed=share, width=BAR_WIDTH), line)
-            line = grid
-        self._live.update(line, refresh=True)
+        self._live.update(drawing, refresh=True)
+
+
+def _line(text: str, share: float | None) -> RenderableType:
+    """Return the drawing of a line, with a bar in front of it unless `share` is None."""
+    from rich.progress_bar import ProgressBar as Bar
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    if share is None:
+        return Text(text)
+    grid = Grid.grid(padding=(0, 1))
+    grid.add_row(Bar(total=1.0, completed=share, width=BAR_WIDTH), Text(text))
+    return grid
 
 
 class ProgressBar(LiveLine):
@@ -187,10 +202,7 @@ class StatusLine(LiveLine):
 
 def describe_run(stats: RunStats) -> str:
     """Return one line: frame rate, number of objects, latency, drops, and the sources that are not live."""
-    num_drops = sum(sum(reasons.values()) for reasons in stats.drops.values())
-    parts = [f"{stats.recent_fps:.1f} fps", f"{stats.num_objects} objects", str(stats.ages), f"drops {num_drops}"]
-    if stats.is_paused:
-        parts.append("paused")
+    parts = [describe_totals(stats)]
     for source in stats.sources:
         if source.state in ("ended", "failed"):
             parts.append(f"{source.source_id} {source.state}")
@@ -198,6 +210,13 @@ def describe_run(stats: RunStats) -> str:
             parts.append(f"{source.source_id} {source.state} for {source.state_seconds:.0f} s")
     parts += [f"{sink.name} {sink.state}" for sink in stats.sinks if sink.state != "ok"]
     return " | ".join(parts)
+
+
+def describe_totals(stats: RunStats) -> str:
+    """Return one line: frame rate, number of objects, latency and drops of all sources together."""
+    num_drops = sum(sum(reasons.values()) for reasons in stats.drops.values())
+    parts = [f"{stats.recent_fps:.1f} fps", f"{stats.num_objects} objects", str(stats.ages), f"drops {num_drops}"]
+    return " | ".join([*parts, *(["paused"] if stats.is_paused else [])])
 
 
 def summary_lines(stats: RunStats) -> Iterator[str]:
