@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 FailureKind = Literal["unreachable", "lost", "denied", "impossible"]
 """Kind of a failed connection.
 
-unreachable  nothing accepts connections at the address: retried every half second, which costs next to nothing
+unreachable  nothing accepts connections at the address: retried four times a second, which costs next to nothing
 lost         the connection ended, stayed silent or broke: retried with increasing delays
 denied       the server rejected the request, or sends no video: retried slowly, because some cameras lock accounts
 impossible   the address cannot be opened by this build of FFmpeg: never retried
@@ -89,7 +89,7 @@ class Reconnection:
         self._gives_up = gives_up or not config.reconnect
         self._give_up_at = time.monotonic() + config.open_timeout_seconds
         self._backoffs: dict[FailureKind, Backoff] = {
-            "unreachable": Backoff(longest_seconds=Backoff.FIRST_SECONDS, random=random),
+            "unreachable": Backoff(first_seconds=0.25, longest_seconds=0.25, random=random),
             "lost": Backoff(random=random),
             "denied": Backoff(first_seconds=10.0, longest_seconds=60.0, random=random),
         }
