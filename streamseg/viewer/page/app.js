@@ -106,8 +106,8 @@ function handleMessage(message) {
 }
 
 /** @param {any} stats Statistics of one source. */
-function showSource({ source_id: source, state, state_seconds: seconds, error }) {
-  const [text, isStale] = describeState(state, seconds, error);
+function showSource({ source_id: source, state, state_seconds: seconds, error, silent_seconds: age }) {
+  const [text, isStale] = describeState(state, seconds, error, age);
   stage.tiles.get(source)?.setNote(text, isStale);
 }
 

@@ -14,27 +14,29 @@ export function describeSeconds(seconds) {
  * @param {string} state See `structures/source_status.py`.
  * @param {number} seconds Time in this state.
  * @param {string | null} error The last error.
+ * @param {number | null} [age] Age in seconds of the image that is still displayed; null if there is none.
  * @returns {[string | null, boolean]} A note for the tile, null if there is nothing to report; and whether its image is
  *   outdated.
  */
-export function describeState(state, seconds, error) {
+export function describeState(state, seconds, error, age = null) {
   const since = describeSeconds(seconds);
   const because = error ? `: ${error}` : "";
+  const image = age === null ? "" : ` (image of ${describeSeconds(age)} ago)`;
   switch (state) {
     case "live":
       return [null, false];
     case "connecting":
-      return [`Connecting for ${since}${because}`, true];
+      return [`Connecting for ${since}${because}${image}`, true];
     case "stalled":
       return [`Stalled: no frame for ${since}`, true];
     case "frozen":
       return [`Frozen: the same image for ${since}`, true];
     case "waiting":
-      return [`Waiting for ${since}${because}`, true];
+      return [`Waiting for ${since}${because}${image}`, true];
     case "denied":
-      return [`Denied for ${since}${because}`, true];
+      return [`Denied for ${since}${because}${image}`, true];
     case "failed":
-      return [`Failed${because}`, true];
+      return [`Failed${because}${image}`, true];
     case "ended":
       return ["The source has ended.", false];
     default:

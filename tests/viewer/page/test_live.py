@@ -213,6 +213,39 @@ def test_states_of_a_source_are_displayed_in_words(server, open_tab):
     expect(page.locator('[data-stat="server"]')).to_have_text("29.5 fps, 8 ms")
 
 
+WALL = tuple(f"cam{number:02}" for number in range(16))
+
+
+@pytest.mark.parametrize("server", [WALL], indirect=True)
+@pytest.mark.parametrize(("width", "columns"), [(1600, 4), (1000, 4), (800, 2)])
+def test_wall_of_cameras(server, open_tab, width, columns):
+    """Sixteen sources are four columns of four; one that is away keeps its last image, with its age."""
+    from playwright.sync_api import expect
+
+    page = open_page(server, open_tab, viewport={"width": width, "height": 900})
+    page.locator("#grid").click()
+    server.wait_for(lambda message: message.get("sources") == list(WALL))
+    for source in WALL:
+        server.send(page_frame(block(40, 40, 200, 200), source_id=source, size=SIZE))
+        wait_for_seq(page, 0, source)
+    away = [
+        SourceStats(source, "waiting", "no route to host", 9, 40.0, 0.0, Ages(), None, 0, {}, state_seconds=35.0)
+        for source in WALL[5:6]
+    ]
+    server.send(status(sources=RunStats(1, 0, 0, 0, Ages(), 0, {}, {}, False, tuple(away)).as_json()["sources"]))
+    tile = page.locator(f'.tile[data-source="{WALL[5]}"]')
+    expect(tile.locator(".tile-note")).to_have_text("Waiting for 35 s: no route to host (image of 40 s ago)")
+    expect(tile).to_have_class("tile stale")
+    boxes = [page.locator(f'.tile[data-source="{source}"]').bounding_box() for source in WALL]
+    assert len({round(box["x"]) for box in boxes}) == columns
+    assert len({round(box["y"]) for box in boxes}) == len(WALL) // columns
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    inner = tile.locator(".tile-note").bounding_box()
+    outer = tile.bounding_box()
+    assert outer["x"] <= inner["x"]
+    assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+
+
 @pytest.fixture(scope="module")
 def watched(chromium):
     """A server and four pages, opened in the order in which the server counts them."""
