@@ -4,7 +4,7 @@ main               entry point: all subcommands in one parser
 entry              exit codes and one-line errors of every entry point
 parser             argparse with suggestions for misspelled names
 logs               log records as text or JSON
-signals            SIGTERM and SIGHUP as exceptions
+signals            SIGTERM and SIGHUP as exceptions; reload: SIGHUP as a request to read the configuration again
 completion         completion script for a shell
 run_arguments      configuration file, sources and settings of run, demo and check-config
 config_checks      checks of a configuration against this machine

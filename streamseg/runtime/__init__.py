@@ -9,7 +9,9 @@ threads there is at most one piece of work, so that nothing grows old in a queue
 
 background    work that frames need not wait for       prompt_file  prompts saved across restarts
 batching      which frames form a batch                session      a run from a configuration
-mailbox       frames that wait for the network         sinks        publisher and message file
+frame_queue   frames that wait for the network         mailbox      those of one source
+sources       the sources, their threads and states    source_manager  changes of the sources by their sections
+source_operations  these changes by the control channel  sinks        publisher and message file
 operations    operations of the control channel        stats        run statistics
 sink_group    all sinks of a run                       sink_runner  one sink in its own thread
 sink_health   state machine: ok, degraded, failed      sink_slot    results that wait for a sink
