@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from threadpoolctl import threadpool_limits
 
+from streamseg.engines.cuda import cuda_state
 from streamseg.engines.engine import Engine, imgsz_of
 from streamseg.engines.export import cached_graph, can_export, graph_path
 from streamseg.engines.torch_engine import TorchEngine
@@ -33,7 +34,8 @@ def build_engine(
         weights: `default`, a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt or .onnx file.
         engine: `auto` selects torch on CUDA and ONNX Runtime, which is faster there, on the CPU. The graph is exported
             once per weights file and cached in $STREAMSEG_CACHE or ~/.cache/streamseg.
-        device: `auto` (CUDA if available), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
+        device: `auto` (CUDA if usable, else the CPU; an NVIDIA GPU that is present but not usable is logged with the
+            reason), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
         half: half precision; `auto` enables it on CUDA only. On the CPU, only torch supports it (bfloat16).
 
     Raises:
@@ -42,12 +44,12 @@ def build_engine(
     """
     if engine not in ("auto", "torch", "onnx"):
         raise EngineError(f"no engine {engine!r}; allowed are auto, torch and onnx")
-    device = _resolved(device)
+    is_auto, device = device == "auto", _resolved(device)
     on_cpu = device == "cpu"
     if Path(weights).suffix == ".onnx":
         if engine == "torch":
             raise EngineError(f"the torch engine cannot run {weights}; use engine onnx, or a .safetensors or .pt file")
-        return _onnx_from_file(Path(weights), device, half)
+        return _onnx_from_file(Path(weights), device, half, may_fall_back=is_auto)
     use_half = not on_cpu if half == "auto" else half
     loaded = load_weights(weights)
     if engine == "auto":
@@ -81,14 +83,21 @@ def leave_cores(engine: Engine) -> None:
         threadpool_limits(1, user_api="blas")
 
 
-def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"]) -> Engine:
+def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"], *, may_fall_back: bool) -> Engine:
     from streamseg.engines.onnx_engine import OnnxEngine
 
     if not path.is_file():
         raise WeightsError(
             f"no weights at {path}; allowed are 'default' and the path of a .safetensors, .pt or .onnx file"
         )
-    runner = OnnxEngine(path.read_bytes(), path=path, device=device)
+    graph = path.read_bytes()
+    try:
+        runner = OnnxEngine(graph, path=path, device=device)
+    except EngineError as error:
+        if not may_fall_back or device == "cpu":
+            raise
+        _logger.warning("running %s on the CPU: %s", path, error)
+        runner = OnnxEngine(graph, path=path, device="cpu")
     if half != "auto" and half != runner.half:
         raise EngineError(f"{path} was exported with half {runner.half}, not {half}; re-export it, or use half auto")
     return runner
@@ -97,7 +106,11 @@ def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"]) -> En
 def _resolved(device: str) -> str:
     """Return the device as `cpu`, `cuda:N` or `tensorrt:N`."""
     if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
+        state = cuda_state()
+        problem = state.problem(0)
+        if problem is not None and state.has_driver:
+            _logger.warning("running the network on the CPU, although there is an NVIDIA GPU: %s", problem)
+        return "cuda:0" if problem is None else "cpu"
     kind, separator, index = device.partition(":")
     if device == "cpu":
         return device
@@ -109,6 +122,6 @@ def _resolved(device: str) -> str:
 def _check_cuda(device: str) -> None:
     if device == "cpu":
         return
-    count = torch.cuda.device_count()
-    if int(device.partition(":")[2]) >= count:
-        raise EngineError(f"no device {device!r}: torch {torch.__version__} finds {count} CUDA GPUs; use device cpu")
+    problem = cuda_state().problem(int(device.partition(":")[2]))
+    if problem is not None:
+        raise EngineError(f"no device {device!r}: {problem}, or use device cpu (torch {torch.__version__})")

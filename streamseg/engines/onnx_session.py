@@ -44,6 +44,7 @@ def open_session(
         WeightsError: the contents are not a graph, or ONNX Runtime lacks one of its operators.
         EngineError: ONNX Runtime cannot use the device.
     """
+    _check_available(device)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads or torch.get_num_threads()
     # Waiting threads sleep: spinning threads would take cores from capture and tracking and, on a busy machine, from
@@ -66,18 +67,19 @@ def open_session(
     return session
 
 
-def _providers(graph: bytes, device: str, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, Any]]]:
-    kind = device.partition(":")[0]
-    cache = cache_folder() / "tensorrt"
-    providers = provider_options(device, cache=cache)
-    wanted, available = providers[0][0], onnxruntime.get_available_providers()
+def _check_available(device: str) -> None:
+    wanted, available = provider_options(device, cache=cache_folder())[0][0], onnxruntime.get_available_providers()
     if wanted not in available:
         raise EngineError(
             f"this ONNX Runtime cannot use device {device!r} (available providers: {', '.join(available)}); "
             "install onnxruntime-gpu, or use device cpu"
         )
-    if kind != "tensorrt":
-        return providers
+
+
+def _providers(graph: bytes, device: str, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, Any]]]:
+    cache = cache_folder() / "tensorrt"
+    if not device.startswith("tensorrt"):
+        return provider_options(device, cache=cache)
     plain = onnxruntime.InferenceSession(graph, options, providers=[PROVIDERS["cpu"]])
     return provider_options(device, cache=cache, half=_computes_in_half(plain), images=_images(plain))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from streamseg.engines.cuda import disable_tf32
 from streamseg.engines.engine import DEFAULT_IMGSZ, Raw
 from streamseg.modeling.decoding import DecodedPredictions, decode
 from streamseg.modeling.network import Network, fuse
@@ -64,6 +66,8 @@ class TorchEngine:
         self._device = torch.device(device)
         self.refiner = None if refiner is None else refiner.to(self._device)
         on_cuda = self._device.type == "cuda"
+        if on_cuda:
+            disable_tf32()  # also for the refiner, which is float32 in either case
         self._dtype = (torch.float16 if on_cuda else torch.bfloat16) if half else torch.float32
         placed = fuse(network).to(device=self._device, dtype=self._dtype)
         self._network: Network | None = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -71,19 +75,30 @@ class TorchEngine:
     @torch.inference_mode()
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
         """See `Engine.run`."""
+        pixels = torch.from_numpy(images)  # (B, H, W, 3)
+        with self.current_device():
+            if self._device.type == "cuda":
+                # A quarter of the bytes of float32; and only copies from pinned memory are asynchronous.
+                pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+            return to_host(self.predict(pixels))
+
+    def predict(self, pixels: Tensor) -> DecodedPredictions:
+        """Run the network on letterboxed images uint8 (B, H, W, 3) RGB on this device, without any synchronisation."""
         if self._network is None:
             raise RuntimeError("this engine is closed")
-        pixels = torch.from_numpy(images)  # (B, H, W, 3)
-        if self._device.type == "cuda":
-            # A quarter of the bytes of float32; and only copies from pinned memory are asynchronous.
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
         # The permuted view is already in channels-last memory format: no data is moved.
         inputs = pixels.permute(0, 3, 1, 2).to(self._dtype).div_(255)  # (B, 3, H, W)
-        return to_host(decode(self._network(inputs)))
+        return decode(self._network(inputs))
+
+    def current_device(self) -> AbstractContextManager[object]:
+        """Return a context in which this GPU is torch's current one; without it, pinning opens a context on GPU 0."""
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
     def close(self) -> None:
-        """See `Engine.close`."""
-        self._network = None
+        """See `Engine.close`. The memory is returned to the driver, so that other processes can use it."""
+        self._network = self.refiner = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def to_host(decoded: DecodedPredictions) -> Raw:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from streamseg.engines import build_engine, leave_cores
+from streamseg.engines import build, build_engine, leave_cores
+from streamseg.engines.cuda import CudaState
 from streamseg.engines.export import cache_folder, graph_path
 from streamseg.errors import EngineError, WeightsError
 from streamseg.weights import load_weights, save_weights
@@ -82,9 +83,7 @@ def test_exported_file_runs_unchanged(exported):
         pytest.param({"device": "mps"}, EngineError, "no device 'mps'; allowed are auto, cpu", id="device"),
         pytest.param({"device": "cuda:one"}, EngineError, "no device 'cuda:one'", id="index"),
         pytest.param({"device": "cuda:"}, EngineError, "no device 'cuda:'", id="no index"),
-        pytest.param(
-            {"device": "cuda:63"}, EngineError, "no device 'cuda:63': torch .* CUDA GPUs; use device cpu", id="cuda"
-        ),
+        pytest.param({"device": "cuda:63"}, EngineError, "no device 'cuda:63': .*, or use device cpu", id="cuda"),
         pytest.param(
             {"device": "cuda:63", "engine": "onnx"}, EngineError, "cannot use device 'cuda:63'", id="cuda, onnx"
         ),
@@ -150,3 +149,31 @@ def test_host_threads_are_limited_unless_torch_runs_the_network_on_the_cpu(name:
     leave_cores(NamedEngine(name, device))  # type: ignore[arg-type]
     assert torch.get_num_threads() == num_threads
     assert blas_threads() == {num_threads}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("built_for", "has_driver", "warning"),
+    [
+        pytest.param(None, False, None, id="no GPU"),
+        pytest.param(None, True, "although there is an NVIDIA GPU: torch is a CPU build", id="CPU build"),
+        pytest.param("13.0", True, "the driver of the GPU is too old for CUDA 13.0", id="old driver"),
+    ],
+)
+def test_unused_gpu_is_logged_with_its_reason(weights, monkeypatch, caplog, built_for, has_driver, warning):
+    state = CudaState(built_for=built_for, architectures=(), capabilities=(), has_driver=has_driver)
+    monkeypatch.setattr(build, "cuda_state", lambda: state)
+    assert build_engine(weights, engine="torch").device == "cpu"
+    assert (warning or "") in caplog.text
+    assert bool(caplog.records) is (warning is not None)
+
+
+@pytest.mark.slow
+def test_graph_on_auto_falls_back_to_the_cpu_with_a_warning(exported, monkeypatch, caplog):
+    usable = CudaState(built_for="13.0", architectures=("sm_90",), capabilities=((9, 0),), has_driver=True)
+    monkeypatch.setattr(build, "cuda_state", lambda: usable)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert build_engine(exported).device == "cpu"
+    assert "on the CPU: this ONNX Runtime cannot use device 'cuda:0'" in caplog.text
+    with pytest.raises(EngineError, match="cannot use device 'cuda:0'"):
+        build_engine(exported, device="cuda")

@@ -7,6 +7,7 @@ import torch
 from streamseg.engines import largest_differences
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.modeling.decoding import decode
+from streamseg.modeling.refiner import Refiner
 from tests.support.networks import blobs, lively_network
 
 NEEDS_CUDA = pytest.mark.skipif(
@@ -84,3 +85,11 @@ def test_cuda_equals_the_cpu(network, images, half):
     differences = largest_differences(raw, TorchEngine(network).run(images))
     assert differences["scores"] < (0.02 if half else 1e-3)
     assert differences["boxes"] < (2 if half else 0.01)
+
+
+def test_closed_engine_holds_no_tensors():
+    engine = TorchEngine(lively_network(), refiner=Refiner())
+    engine.close()
+    engine.close()
+    assert engine.refiner is None
+    assert not [value for value in vars(engine).values() if isinstance(value, torch.nn.Module | torch.Tensor)]
