@@ -127,7 +127,7 @@ def create_key_files(folder: str | Path, name: str) -> tuple[Path, Path]:
         )
     _require_curve()
     public_path, secret_path = Path(folder) / f"{name}.key", Path(folder) / f"{name}.key_secret"
-    public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
+    public, secret = _new_pair()
     public_text = _FILE_TEXT.format(kind="public key", advice="It may be handed out.", public=public)
     secret_text = _FILE_TEXT.format(
         kind="secret key", advice="DO NOT hand it out, and do not commit it.", public=public
@@ -142,6 +142,14 @@ def create_key_files(folder: str | Path, name: str) -> tuple[Path, Path]:
     except OSError as error:
         raise PublishError(f"cannot write keys into {folder}: {error.strerror or error}") from error
     return public_path, secret_path
+
+
+def _new_pair() -> tuple[str, str]:
+    """Return a new public and secret key; a public key without `${`, which is a reference in a configuration."""
+    while True:
+        public, secret = (key.decode("ascii") for key in zmq.curve_keypair())
+        if "${" not in public:
+            return public, secret
 
 
 def _limited(read: Iterable[str], control: Iterable[str]) -> list[tuple[Role, list[str]]]:
