@@ -29,6 +29,7 @@ class PartialFile(io.FileIO):
         """Path until `commit`."""
         self._is_frozen = False
         self._num_bytes = 0
+        self._num_header_bytes: int | None = None
         super().__init__(self.partial_path, "x+")
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
@@ -39,8 +40,10 @@ class PartialFile(io.FileIO):
         return len(data)
 
     def mark(self) -> None:
-        """Remember the bytes so far as complete."""
+        """Remember the bytes so far as complete. The first call is about the header."""
         self._num_bytes = self.tell()
+        if self._num_header_bytes is None:
+            self._num_header_bytes = self._num_bytes
 
     def freeze(self) -> None:
         """Cut the file to what was complete, and ignore all further writes."""
@@ -48,9 +51,9 @@ class PartialFile(io.FileIO):
         self.truncate(self._num_bytes)
 
     @property
-    def has_complete_bytes(self) -> bool:
-        """Whether anything was marked as complete."""
-        return self._num_bytes > 0
+    def has_grown(self) -> bool:
+        """Whether anything after the header was marked as complete."""
+        return self._num_header_bytes is not None and self._num_bytes > self._num_header_bytes
 
     def commit(self) -> None:
         """Close the file and move it to its path."""

@@ -139,7 +139,7 @@ class VideoWriter:
         """
         try:
             if not self._file.closed:
-                if not self._is_recoverable or not self._file.has_complete_bytes:
+                if not self._is_recoverable or not self._file.has_grown:
                     self.discard()
                     return False
                 self._abandon()
@@ -207,6 +207,8 @@ class VideoWriter:
             stream.bit_rate = 0
             crf = round(self._quality * VP9_WORST / X264_WORST)
             stream.options = {"crf": str(crf), "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
+            if self._is_recoverable:
+                stream.options |= {"lag-in-frames": "0"}
             return stream
         # B-frames are delayed by frames, and MP4 limits this delay to 2**28 ticks: less than the gaps of a recording.
         stream.options = {"crf": str(self._quality), "preset": "veryfast", "bf": "0"}

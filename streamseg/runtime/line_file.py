@@ -21,6 +21,7 @@ class LineFile(Resource):
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file = path.open("wb", buffering=0)
         self._num_bytes = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -140,6 +141,7 @@ class SourceRecorder:
             return VideoWriter(folder / f"{name}.mp4", quality=QUALITY, is_recoverable=True), lines
         except DataError:
             lines.close()
+            lines.path.unlink()
             raise
 
     def _end_segment(self) -> None:
@@ -153,10 +155,14 @@ class SourceRecorder:
     def _salvage(self) -> None:
         """After an error, keep what was completely written; the next frame begins a new segment."""
         video, lines, self._video, self._lines = self._video, self._lines, None, None
-        if lines is not None:
-            lines.close()
-        if video is not None:
-            video.salvage()
+        if lines is None:
+            return
+        lines.close()
+        is_kept = video is not None and video.salvage()
+        # A disk that is full for days is tried again and again: attempts leave nothing.
+        with contextlib.suppress(OSError):  # the first error is the one to report
+            if not is_kept and not any(lines.path.parent.glob(f"{lines.path.stem}*.mp4")):
+                lines.path.unlink()
 
 
 def _even(image: ImageArray) -> ImageArray:

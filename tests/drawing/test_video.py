@@ -5,6 +5,7 @@ import av
 import numpy as np
 import pytest
 
+from streamseg.capture.decoder import RgbConverter
 from streamseg.drawing.video import VideoWriter
 from streamseg.errors import DataError
 
@@ -143,3 +144,47 @@ def test_unwritable_path_raises_a_one_line_error(tmp_path):
     with pytest.raises(DataError, match=r"cannot write the video .*file") as caught:
         VideoWriter(tmp_path / "file" / "a.mp4")
     assert "\n" not in str(caught.value)
+
+
+# ---- recoverable videos
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+def test_recoverable_video_can_be_read_while_it_grows(tmp_path, name):
+    writer = VideoWriter(tmp_path / name, is_recoverable=True)
+    for number in range(40):
+        writer.write(uniform_image(5 * number + 20), seconds=number / 10)
+    (partial,) = tmp_path.iterdir()
+    times, levels, _ = read(partial)
+    assert times[-1] >= 3.9 - 1.0
+    assert levels == sorted(levels)
+    writer.close()
+    assert len(read(tmp_path / name)[0]) == 40
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+@pytest.mark.parametrize(("is_recoverable", "num_written"), [(True, 40), (True, 1), (True, 0), (False, 40)])
+def test_salvage_keeps_the_complete_parts(tmp_path, is_recoverable, num_written):
+    path = tmp_path / "a.mp4"
+    writer = VideoWriter(path, is_recoverable=is_recoverable)
+    for number in range(num_written):
+        writer.write(uniform_image(90), seconds=number / 10)
+    is_kept = writer.salvage()
+    assert is_kept == (is_recoverable and num_written > 1)
+    assert path.exists() == is_kept
+    assert len(list(tmp_path.iterdir())) == is_kept
+    if is_kept:
+        assert len(read(path)[0]) >= num_written - 10
+
+
+@pytest.mark.parametrize("size", [(48, 64), (720, 1280)])
+def test_colours_survive_at_every_size(tmp_path, size):
+    image = np.zeros((*size, 3), np.uint8)
+    image[:] = (200, 40, 30)
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.write(image)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert frame.colorspace == 5, "ITU-R BT.601, declared"
+        decoded = RgbConverter().convert(frame)
+    assert np.abs(decoded.astype(int) - image).max() <= 4

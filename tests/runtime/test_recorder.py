@@ -17,6 +17,7 @@ from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.runtime.recorder import Recorder
 from streamseg.runtime.recording_limit import GROWING_SECONDS, prune
+from tests.support.limits import limited_file_size
 from tests.support.stages import make_result
 from tests.support.videos import numbered_image, read_number
 
@@ -161,6 +162,15 @@ def test_error_keeps_the_segment_and_the_next_frame_begins_another(tmp_path: Pat
     sink.close()
     _, frames = replay(recorder.run_folder() / "cam")
     assert [frame.index for frame in frames] == [*range(10), 11]
+
+
+def test_failed_attempts_leave_no_files(tmp_path: Path):
+    recorder = Recorder(tmp_path, segment_seconds=60)
+    sink = recorder.open_sink("cam")
+    for index in range(3):
+        with limited_file_size(100), pytest.raises(DataError, match=r"cannot record to .*: File too large"):
+            sink.write(recorded_result(index))
+    assert [path.name for path in (recorder.run_folder() / "cam").iterdir()] == ["recording.json"]
 
 
 # ---- the limit
