@@ -11,6 +11,9 @@ reconnection    what follows a failed connection to a network stream
 webcam          a local camera (OpenCV)
 video_file      a video file
 network_stream  RTSP, HTTP, UDP … with reconnection
+rtsp            RTSP and RTP without FFmpeg's demuxer
+demuxer         packets of the other live streams, from FFmpeg
+live_packet     packets of live streams
 images          image files
 animation       an animated image file
 content         the kind of source that a file needs, by its content

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import statistics
 import struct
+from typing import NamedTuple
 
 from streamseg.structures.frame import Clock
 
-__all__ = ["NS_PER_SECOND", "ArrivalLag", "CameraClock", "driver_stamp_ns", "parse_prft", "wall_ns_at"]
+__all__ = ["NS_PER_SECOND", "ArrivalLag", "CameraClock", "CameraTime", "driver_stamp_ns", "parse_prft", "wall_ns_at"]
 
 NS_PER_SECOND = 1_000_000_000
 
@@ -44,10 +45,24 @@ def driver_stamp_ns(position_ms: float, received_monotonic_ns: int) -> int | Non
     return stamp_ns if 0 <= received_monotonic_ns - stamp_ns < NS_PER_SECOND else None
 
 
+class CameraTime(NamedTuple):
+    """Time of a frame on the camera's clock."""
+
+    wall_ns: int
+    """Nanoseconds since the Unix epoch."""
+    stepped_ns: int = 0
+    """Sum of the steps of the camera's clock during this connection, in ns, as far as they are known."""
+
+
 class CameraClock:
     """Capture times from a camera's clock as long as it is plausible, otherwise from the time of arrival.
 
-    Cheap cameras start in 1970 or ignore daylight saving time, and the stream does not reveal it.
+    Cheap cameras start in 1970 or ignore daylight saving time, and the stream does not reveal it. Thus the age of a
+    frame on arrival is bounded: between `FUTURE_TOLERANCE_NS` ahead of our clock, and `LONGEST_AGE_NS`.
+
+    The relation of the two clocks is fixed when the camera's clock is first trusted, on the monotonic clock. Later
+    steps of either wall clock, such as a correction by NTP, do not change the age of frames. If the relation becomes
+    implausible, it is fixed again by the wall clocks of that moment.
     """
 
     LONGEST_AGE_NS = 10 * NS_PER_SECOND
@@ -60,17 +75,33 @@ class CameraClock:
         """Number of rejected stamps."""
         self.rejected_offset_ns: int | None = None
         """Camera clock minus our wall clock in ns, at the last rejected stamp."""
+        self._relation: tuple[int, int] | None = None  # wall minus monotonic clock, steps of the camera by then
 
-    def stamp(self, camera_ns: int | None, arrived_wall_ns: int) -> tuple[int, Clock]:
-        """Return (captured_ns, clock) for a frame that arrived at `arrived_wall_ns`; never later than that."""
-        if camera_ns is None:
-            return arrived_wall_ns, "arrival"
-        offset_ns = camera_ns - arrived_wall_ns
-        if not -self.LONGEST_AGE_NS <= offset_ns <= self.FUTURE_TOLERANCE_NS:
-            self.num_rejected += 1
-            self.rejected_offset_ns = offset_ns
-            return arrived_wall_ns, "arrival"
-        return min(camera_ns, arrived_wall_ns), "camera"
+    def stamp(self, camera: CameraTime | None, arrived_wall_ns: int, arrived_ns: int) -> tuple[int, Clock]:
+        """Return (lag_ns, clock) of a frame: its age on arrival in ns, >= 0, and the clock that measured it.
+
+        Args:
+            camera: the frame's time on the camera's clock; None if unknown.
+            arrived_wall_ns: our wall clock at its arrival, in ns.
+            arrived_ns: the monotonic clock at its arrival, in ns.
+        """
+        if camera is None:
+            return 0, "arrival"
+        current = (arrived_wall_ns - arrived_ns, camera.stepped_ns)
+        for relation in (self._relation or current, current):
+            host_offset_ns, stepped_ns = relation
+            camera_ns = camera.wall_ns - (camera.stepped_ns - stepped_ns)
+            lag_ns = arrived_ns + host_offset_ns - camera_ns
+            if -self.FUTURE_TOLERANCE_NS <= lag_ns <= self.LONGEST_AGE_NS:
+                self._relation = relation
+                return max(lag_ns, 0), "camera"
+        self.num_rejected += 1
+        self.rejected_offset_ns = camera.wall_ns - arrived_wall_ns
+        return 0, "arrival"
+
+    def reconnected(self) -> None:
+        """Report a new connection: the camera may have restarted, and its clock with it."""
+        self._relation = None
 
 
 class ArrivalLag:

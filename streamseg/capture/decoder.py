@@ -10,6 +10,7 @@ import av.error
 from av.codec.context import Flags
 from av.container import InputContainer
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
@@ -112,21 +113,25 @@ class VideoDecoder:
     recordings, a demuxer cannot distinguish a lost packet from an intact one.
     """
 
-    def __init__(self, stream: VideoStream, counter: FrameCounter, *, live: bool, now_seconds: float = 0.0) -> None:
+    def __init__(
+        self, context: VideoCodecContext, counter: FrameCounter, *, live: bool, now_seconds: float = 0.0
+    ) -> None:
+        self._context = context
         self._counter = counter
         self._gate = KeyframeGate() if live else None
         if self._gate is not None:
             self._gate.shut(now_seconds)
             # Frame threads would delay the output by one frame each.
-            stream.thread_type = "SLICE"
-            stream.codec_context.flags |= Flags.low_delay.value
+            context.thread_type = "SLICE"
+            context.flags |= Flags.low_delay.value
         else:
-            stream.thread_type = "AUTO"
-        self._decodes_suspects = not live and stream.codec_context.name in REPORTS_DAMAGE
+            context.thread_type = "AUTO"
+        self._decodes_suspects = not live and context.name in REPORTS_DAMAGE
+        self._has_lost = False
         self.ended_damaged = False
         """True if the last packet was incomplete: at the end of a file, the file is truncated."""
 
-    def decode(self, packet: av.Packet[VideoStream], now_seconds: float) -> list[av.VideoFrame]:
+    def decode(self, packet: av.Packet[Any], now_seconds: float) -> list[av.VideoFrame]:
         """Decode a packet; return the frames that become available, in presentation order, often one or none."""
         if packet.size:
             self.ended_damaged = packet.is_corrupt
@@ -138,8 +143,9 @@ class VideoDecoder:
             ):
                 self._counter.drop("before_keyframe")
                 return []
+        before = self._restart() if self._has_lost and packet.is_keyframe else []
         try:
-            frames = packet.decode()
+            frames = before + self._context.decode(packet)
         except av.error.FFmpegError:
             self._drop("corrupt", now_seconds)
             return []
@@ -151,8 +157,23 @@ class VideoDecoder:
                 intact.append(frame)
         return intact
 
+    def lose(self, now_seconds: float) -> None:
+        """Report a packet that did not arrive completely."""
+        self._drop("packet_loss", now_seconds)
+
+    def _restart(self) -> list[av.VideoFrame]:
+        """Forget all reference frames, so that none of before a loss is used; return the frames not output yet."""
+        self._has_lost = False
+        try:
+            return self._context.decode(None)
+        except av.error.FFmpegError:
+            return []
+        finally:
+            self._context.flush_buffers()
+
     def _drop(self, reason: str, now_seconds: float) -> None:
         self._counter.drop(reason)
+        self._has_lost = self._gate is not None
         if self._gate is not None:
             self._gate.shut(now_seconds)
 

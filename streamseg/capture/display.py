@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import av
 import numpy as np
 from av.sidedata.sidedata import SideData
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamseg.structures.arrays import ImageArray
@@ -29,9 +30,9 @@ def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     return struct.unpack_from("=9i", bytes(data)) if isinstance(data, SideData) else None
 
 
-def sample_aspect_ratio(stream: VideoStream) -> float:
+def sample_aspect_ratio(video: VideoStream | VideoCodecContext) -> float:
     """Return the width of a pixel divided by its height; 1 if undeclared, implausible, or almost square."""
-    ratio = float(stream.sample_aspect_ratio or 1)
+    ratio = float(video.sample_aspect_ratio or 1)
     is_plausible = 1 / MOST_ANAMORPHIC <= ratio <= MOST_ANAMORPHIC
     return ratio if is_plausible and abs(ratio - 1) > ALMOST_SQUARE else 1.0
 

@@ -6,76 +6,45 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any
 
 import av
 import av.error
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock, parse_prft
+from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock
 from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
+from streamseg.capture.demuxer import demuxed, stream_options
 from streamseg.capture.display import sample_aspect_ratio
 from streamseg.capture.health import SourceHealth
+from streamseg.capture.live_packet import Arrival, LivePacket
 from streamseg.capture.pacing import Backlog, Playback
 from streamseg.capture.reconnection import Reconnection, failure_of
 from streamseg.capture.recording import Recording
+from streamseg.capture.rtsp.description import UnsupportedStreamError
+from streamseg.capture.rtsp.video import TRANSPORTS, RtspVideo
 from streamseg.capture.source import FrameCounter
 from streamseg.capture.timeline import LiveTimeline, describe_mended
 from streamseg.config import StreamSource
 from streamseg.config.address import scheme_of
-from streamseg.errors import SourceError
 from streamseg.redaction import redact
 from streamseg.structures.frame import Clock, Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["NetworkStream", "stream_options"]
+__all__ = ["NetworkStream"]
 
 logger = logging.getLogger(__name__)
-
-ANALYSE_MICROSECONDS = "1000000"
-"""Maximum duration that FFmpeg may analyse before it starts, in µs; its default for a live stream is up to 5 s."""
-
-
-def stream_options(scheme: str, timeout_seconds: float) -> dict[str, str] | None:
-    """Return FFmpeg's options for a protocol; None if the protocol has no known time-out of its own.
-
-    RTSP runs over TCP and requests video only, because many readers fail at the unusual audio codec of a
-    camera. Its session description declares the video codec. Thus no analysis is needed, and the first
-    keyframe is delivered when it arrives; the common advice `fflags=nobuffer` discards that keyframe.
-    Time-outs are in µs: `timeout` for RTSP and UDP, `rw_timeout` for FFmpeg's byte streams.
-    """
-    microseconds = str(round(timeout_seconds * 1e6))
-    if scheme in ("rtsp", "rtsps"):
-        return {
-            "rtsp_transport": "tcp",
-            "allowed_media_types": "video",
-            "timeout": microseconds,
-            "analyzeduration": "0",
-            "probesize": "32",
-        }
-    if scheme in ("udp", "rtp"):
-        return {"timeout": microseconds, "analyzeduration": ANALYSE_MICROSECONDS}
-    if scheme in ("http", "https", "rtmp", "rtmps", "tcp", "tls"):
-        return {"rw_timeout": microseconds, "analyzeduration": ANALYSE_MICROSECONDS}
-    return None
-
-
-class _Arrival(NamedTuple):
-    """Times of a packet, kept until the decoder outputs its frame."""
-
-    camera_ns: int | None
-    wall_ns: int
-    monotonic_ns: int
 
 
 class NetworkStream:
     """Source that delivers the frames of a network camera, and reconnects when the connection is lost.
 
-    An FFmpeg read cannot be interrupted. A silent connection therefore ends after `timeout_seconds`, and
-    `stop` takes effect at the next packet or time-out. Presentation times continue over connections by the time of
+    H.264 and H.265 over RTSP are received by `RtspVideo`, which `stop` interrupts, and everything else by FFmpeg, whose
+    reads end at the next packet or after `timeout_seconds`. Presentation times continue over connections by the time of
     arrival, and the image size may change at any time. A recording served over HTTP is played in real time (in
     mode every_frame: as fast as it arrives) and has an end.
     """
@@ -105,6 +74,7 @@ class NetworkStream:
         self._gives_up = gives_up
         self.health = SourceHealth(is_live=self.is_live, frozen_seconds=config.frozen_seconds)
         self._is_recording = False
+        self._reads_rtp = self._scheme == "rtsp" and config.reader == "rtp"
 
     def frames(self) -> Iterator[Frame]:
         """Yield frames, and reconnect whenever the connection is lost.
@@ -115,14 +85,14 @@ class NetworkStream:
         """
         reconnection = Reconnection(self._config, self.health, self._stopped, gives_up=self._gives_up)
         while not self._stopped.is_set():
-            error: av.error.FFmpegError | SourceError | None = None
+            error: av.error.FFmpegError | OSError | None = None
             try:
                 with closing(self._connection(reconnection)) as frames:
                     for frame in frames:
                         yield frame
                         if self._stopped.is_set():
                             return
-            except (av.error.FFmpegError, SourceError) as raised:
+            except (av.error.FFmpegError, OSError) as raised:
                 error = raised
             if self._stopped.is_set():
                 return
@@ -146,7 +116,16 @@ class NetworkStream:
     def _connection(self, reconnection: Reconnection) -> Generator[Frame]:
         """Yield the frames of one connection until it ends or fails."""
         timeout_seconds = reconnection.connecting()
-        options = stream_options(self._scheme, timeout_seconds)
+        self._timeline.reconnected()
+        self.camera_clock.reconnected()
+        if self._reads_rtp:
+            try:
+                yield from self._receive(timeout_seconds, reconnection.received)
+                return
+            except UnsupportedStreamError as error:
+                logger.info("%s: read by FFmpeg: %s", self.source_id, error)
+                self._reads_rtp = False
+        options = stream_options(self._scheme, timeout_seconds, transport=self._config.transport)
         container, stream = open_video(
             self._config.url,
             name=self._redacted,
@@ -155,20 +134,43 @@ class NetworkStream:
         )
         with closing(container):
             self._is_recording = self._scheme in ("http", "https") and container.duration is not None
-            self._timeline.reconnected()
-            yield from (self._play if self._is_recording else self._read)(container, stream, reconnection.received)
+            if self._is_recording:
+                yield from self._play(container, stream, reconnection.received)
+            else:
+                decoder = VideoDecoder(stream.codec_context, self._counter, live=True, now_seconds=time.monotonic())
+                packets = demuxed(container, stream, self._scheme)
+                yield from self._read(packets, decoder, stream, reconnection.received)
+
+    def _receive(self, timeout_seconds: float, received: Callable[[float], None]) -> Generator[Frame]:
+        """Yield the frames of an RTSP session without FFmpeg's demuxer.
+
+        Raises:
+            UnsupportedStreamError: the video is neither H.264 nor H.265.
+        """
+        with closing(
+            RtspVideo(
+                self._config.url,
+                name=self._redacted,
+                transports=TRANSPORTS[self._config.transport],
+                timeout_seconds=timeout_seconds,
+                stopped=self._stopped,
+            )
+        ) as video:
+            context = video.open()
+            decoder = VideoDecoder(context, self._counter, live=True, now_seconds=time.monotonic())
+            yield from self._read(video.packets(), decoder, context, received)
 
     def _play(
         self, container: InputContainer, stream: VideoStream, received: Callable[[float], None]
     ) -> Generator[Frame]:
         """Yield the frames of a recording, in real time unless every frame is wanted."""
-        decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
+        decoder = VideoDecoder(stream.codec_context, self._counter, live=True, now_seconds=time.monotonic())
         playback = Playback(self._stopped) if self.is_live else None
         for timed in self._recording.frames(container, stream, decoder, _reported(container, stream, received)):
             if playback is not None and not playback.wait_until_due(timed.pts_seconds):
                 self.drops.count("capture", "late")
             else:
-                arrival = _Arrival(None, time.time_ns(), time.monotonic_ns())
+                arrival = Arrival(None, time.time_ns(), time.monotonic_ns())
                 yield self._frame(
                     timed.decoded, timed.frame_index, timed.pts_seconds, arrival, sample_aspect_ratio(stream)
                 )
@@ -176,46 +178,45 @@ class NetworkStream:
                 return
 
     def _read(
-        self, container: InputContainer, stream: VideoStream, received: Callable[[float], None]
+        self,
+        packets: Iterable[LivePacket],
+        decoder: VideoDecoder,
+        video: VideoStream | VideoCodecContext,
+        received: Callable[[float], None],
     ) -> Generator[Frame]:
-        decoder = VideoDecoder(stream, self._counter, live=True, now_seconds=time.monotonic())
+        """Yield the frames of a live stream; late ones are dropped, unless every frame is wanted."""
         lag, backlog = ArrivalLag(), Backlog()
-        is_held = _is_held_until_the_next(self._scheme, stream)
-        released: _Arrival | None = None
-        arrivals: dict[int | None, _Arrival] = {}
+        arrivals: dict[int | None, Arrival] = {}
         waiting_since_ns = time.monotonic_ns()
-        for packet in container.demux(stream):
-            now = _Arrival(_camera_ns(packet), time.time_ns(), time.monotonic_ns())
-            arrival = now
-            if is_held and released is not None:
-                # The first bytes of this packet released the previous one.
-                arrival = _Arrival(now.camera_ns, released.wall_ns, released.monotonic_ns)
-            released = now
+        for packet, arrival, released_ns, is_damaged in packets:
+            released_seconds = released_ns / NS_PER_SECOND
+            if is_damaged:
+                decoder.lose(released_seconds)
+                continue
             if packet.size:
-                received(now.monotonic_ns / NS_PER_SECOND)
+                received(released_seconds)
                 arrivals[packet.pts] = arrival
                 if len(arrivals) > 64:  # frames that the decoder never output
                     del arrivals[next(iter(arrivals))]
-            arrived_seconds = now.monotonic_ns / NS_PER_SECOND
-            lateness_seconds = lag.lateness_seconds(_stamp_seconds(packet), arrived_seconds)
-            waited_seconds = (now.monotonic_ns - waiting_since_ns) / NS_PER_SECOND
-            for decoded in decoder.decode(packet, arrived_seconds):
+            lateness_seconds = lag.lateness_seconds(_stamp_seconds(packet), released_seconds)
+            waited_seconds = (released_ns - waiting_since_ns) / NS_PER_SECOND
+            for decoded in decoder.decode(packet, released_seconds):
                 frame_arrival = arrivals.pop(decoded.pts, arrival)
                 pts_seconds = self._time(decoded.time, frame_arrival)
                 index = self._counter.next_index()
                 if index is None:
                     continue
                 if self.is_live and backlog.should_drop(
-                    lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=arrived_seconds
+                    lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=released_seconds
                 ):
                     self.drops.count("capture", "late")
                 else:
-                    yield self._frame(decoded, index, pts_seconds, frame_arrival, sample_aspect_ratio(stream))
+                    yield self._frame(decoded, index, pts_seconds, frame_arrival, sample_aspect_ratio(video))
             if self._stopped.is_set():
                 return
             waiting_since_ns = time.monotonic_ns()
 
-    def _time(self, stamp_seconds: float | None, arrival: _Arrival) -> float | None:
+    def _time(self, stamp_seconds: float | None, arrival: Arrival) -> float | None:
         """Return the time of a frame on the source's time line; the first mended stamp is logged."""
         num_mended = self._timeline.mended.total()
         seconds = self._timeline.at(stamp_seconds, arrival.monotonic_ns)
@@ -232,24 +233,25 @@ class NetworkStream:
         decoded: av.VideoFrame,
         index: int,
         pts_seconds: float | None,
-        arrival: _Arrival,
+        arrival: Arrival,
         aspect_ratio: float,
     ) -> Frame:
-        captured_ns, clock = self._capture_time(arrival)
+        lag_ns, clock = self._lag(arrival)
         return Frame(
             image=self._converter.convert(decoded, sample_aspect_ratio=aspect_ratio),
             source_id=self.source_id,
             index=index,
             pts_seconds=pts_seconds,
-            captured_ns=captured_ns,
+            captured_ns=arrival.wall_ns - lag_ns,
             clock=clock,
             received_ns=arrival.monotonic_ns,
-            lag_ns=arrival.wall_ns - captured_ns,
+            lag_ns=lag_ns,
         )
 
-    def _capture_time(self, arrival: _Arrival) -> tuple[int, Clock]:
+    def _lag(self, arrival: Arrival) -> tuple[int, Clock]:
+        """Return the age of a frame on arrival in ns, and the clock that measured it."""
         was_trusted = self.camera_clock.num_rejected == 0
-        stamp = self.camera_clock.stamp(arrival.camera_ns, arrival.wall_ns)
+        lag_ns, clock = self.camera_clock.stamp(arrival.camera, arrival.wall_ns, arrival.monotonic_ns)
         if was_trusted and self.camera_clock.rejected_offset_ns is not None:
             offset_seconds = self.camera_clock.rejected_offset_ns / NS_PER_SECOND
             logger.warning(
@@ -257,7 +259,7 @@ class NetworkStream:
                 self.source_id,
                 offset_seconds,
             )
-        return stamp
+        return lag_ns, clock
 
 
 def _reported(
@@ -270,20 +272,7 @@ def _reported(
         yield packet
 
 
-def _is_held_until_the_next(scheme: str, stream: VideoStream) -> bool:
-    """Return whether FFmpeg holds each packet until the first bytes of the next one arrive.
-
-    RTP marks the end of an access unit, but FFmpeg's parser of H.264 and H.265 recognises it only by the next one.
-    """
-    return scheme in ("rtsp", "rtsps", "rtp") and stream.codec_context.name in ("h264", "hevc")
-
-
-def _camera_ns(packet: av.Packet[VideoStream]) -> int | None:
-    """Return the camera's time of a packet in ns; None if the stream carries none."""
-    return parse_prft(bytes(packet.get_sidedata("prft"))) if packet.has_sidedata("prft") else None
-
-
-def _stamp_seconds(packet: av.Packet[VideoStream]) -> float | None:
+def _stamp_seconds(packet: av.Packet[Any]) -> float | None:
     """Return the time stamp of a packet in decoding order, in seconds; None if it has none."""
     stamp = packet.pts if packet.dts is None else packet.dts
     return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)

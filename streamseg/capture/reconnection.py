@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import av.error
 
 from streamseg.capture.clock import NS_PER_SECOND
 from streamseg.capture.health import SourceHealth
+from streamseg.capture.rtsp.session import RefusedError
 from streamseg.capture.source import Backoff
 from streamseg.config import StreamSource
 from streamseg.errors import SourceError
@@ -48,18 +50,21 @@ class Failure(NamedTuple):
     """One line without secrets."""
 
 
-def failure_of(error: av.error.FFmpegError | SourceError | None) -> Failure:
+def failure_of(error: av.error.FFmpegError | OSError | None) -> Failure:
     """Return the failure behind an error; None is the regular end of a stream."""
     if error is None:
         return Failure("lost", "the stream ended")
-    if isinstance(error, SourceError):  # opened, but without video that can be decoded
+    if isinstance(error, RefusedError) and error.status >= 500:  # the camera is busy, or starting
+        return Failure("lost", str(error))
+    if isinstance(error, SourceError):  # rejected, or opened without video that can be decoded
         return Failure("denied", str(error))
-    reason = str(error.strerror)
+    reason = str(error.strerror or error)
     if isinstance(error, av.error.HTTPClientError):
         return Failure("denied", reason)
     if isinstance(error, av.error.ProtocolNotFoundError):
         return Failure("impossible", reason)
-    return Failure("unreachable" if error.errno in _UNREACHABLE else "lost", reason)
+    is_unreachable = isinstance(error, socket.gaierror) or error.errno in _UNREACHABLE
+    return Failure("unreachable" if is_unreachable else "lost", reason)
 
 
 class Reconnection:

@@ -127,7 +127,7 @@ class VideoFile:
         """Yield the frames of one pass through the file, with their sample aspect ratio."""
         container, stream = self._open()
         with closing(container):
-            decoder = VideoDecoder(stream, self._counter, live=False)
+            decoder = VideoDecoder(stream.codec_context, self._counter, live=False)
             for timed in self._recording.frames(container, stream, decoder, self._packets(container, stream)):
                 yield timed, sample_aspect_ratio(stream)
         if self.num_missing_bytes or decoder.ended_damaged:

@@ -104,6 +104,11 @@ class StreamSource(_Camera):
     """Use every n-th frame."""
     timeout_seconds: float = Field(default=5.0, gt=0)
     """Time without a packet after which the connection counts as lost."""
+    transport: Literal["auto", "tcp", "udp"] = "auto"
+    """RTSP only: transport of the video; auto: TCP, or UDP if the camera does not support TCP."""
+    reader: Literal["rtp", "ffmpeg"] = "rtp"
+    """RTSP only. rtp: H.264 and H.265 are decoded as soon as they are complete, and never with lost packets; FFmpeg
+    reads other codecs and `rtsps`. ffmpeg: FFmpeg reads everything, one frame period later."""
     reconnect: bool = True
     """Network streams only: reconnect with back-off, forever."""
     open_timeout_seconds: float = Field(default=10.0, gt=0)

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock, driver_stamp_ns, parse_prft, wall_ns_at
+from streamseg.capture.clock import (
+    NS_PER_SECOND,
+    ArrivalLag,
+    CameraClock,
+    CameraTime,
+    driver_stamp_ns,
+    parse_prft,
+    wall_ns_at,
+)
 
 NOW_NS = 1_700_000_000 * NS_PER_SECOND
 
@@ -47,11 +55,99 @@ SECOND = NS_PER_SECOND
 )
 def test_camera_clock(camera_offset_ns, captured_offset_ns, clock):
     camera_clock = CameraClock()
-    camera_ns = None if camera_offset_ns is None else NOW_NS + camera_offset_ns
-    assert camera_clock.stamp(camera_ns, NOW_NS) == (NOW_NS + captured_offset_ns, clock)
+    camera = None if camera_offset_ns is None else CameraTime(NOW_NS + camera_offset_ns)
+    assert camera_clock.stamp(camera, NOW_NS, 5) == (-captured_offset_ns, clock)
     rejected = clock == "arrival" and camera_offset_ns is not None
     assert camera_clock.num_rejected == int(rejected)
     assert camera_clock.rejected_offset_ns == (camera_offset_ns if rejected else None)
+
+
+class Clocks:
+    """A camera whose frames arrive 30 ms old, and the wall clocks of both sides, which are wrong by given offsets."""
+
+    LAG_NS = 30_000_000
+
+    def __init__(self):
+        self.camera_clock = CameraClock()
+        self.camera_ns = self.host_ns = self.stepped_ns = 0
+
+    def step_camera(self, seconds, *, reported=True):
+        self.camera_ns += round(seconds * SECOND)
+        self.stepped_ns += round(seconds * SECOND) if reported else 0
+
+    def ages_ms(self, *arrivals_seconds):
+        """Return the age of frames at their arrival, or None if the camera's clock is not trusted."""
+        ages = []
+        for seconds in arrivals_seconds:
+            monotonic_ns = round(seconds * SECOND)
+            camera = CameraTime(NOW_NS + monotonic_ns - self.LAG_NS + self.camera_ns, self.stepped_ns)
+            lag_ns, clock = self.camera_clock.stamp(camera, NOW_NS + monotonic_ns + self.host_ns, monotonic_ns)
+            ages.append(lag_ns / 1e6 if clock == "camera" else None)
+        return ages
+
+
+class TestSteps:
+    """No step of a wall clock changes the age of frames."""
+
+    @pytest.mark.parametrize("step_seconds", [3600, -3600, 5, -5, 0.2])
+    def test_of_the_host(self, step_seconds):
+        clocks = Clocks()
+        assert clocks.ages_ms(1, 2) == [30, 30]
+        clocks.host_ns = round(step_seconds * SECOND)
+        assert clocks.ages_ms(3, 4) == [30, 30]
+
+    @pytest.mark.parametrize("step_seconds", [3600, -3600, 5, -5, 0.3])
+    def test_of_the_camera(self, step_seconds):
+        clocks = Clocks()
+        clocks.ages_ms(1, 2)
+        clocks.step_camera(step_seconds)
+        assert clocks.ages_ms(3, 4) == [30, 30]
+
+    @pytest.mark.parametrize("step_seconds", [3600, -3600])
+    def test_of_the_camera_that_nothing_reports(self, step_seconds):
+        clocks = Clocks()
+        clocks.ages_ms(1)
+        clocks.step_camera(step_seconds, reported=False)
+        assert clocks.ages_ms(2, 3) == [None, None]
+        assert clocks.camera_clock.num_rejected == 2
+
+    def test_camera_that_is_set_after_its_start(self):
+        """From 1970 to the right time: from then on, it is trusted."""
+        clocks = Clocks()
+        clocks.camera_ns = -NOW_NS + SECOND
+        assert clocks.ages_ms(1) == [None]
+        clocks.step_camera((NOW_NS - SECOND) / SECOND)
+        assert clocks.ages_ms(2, 3) == [30, 30]
+
+    def test_host_that_is_set_after_its_start(self):
+        clocks = Clocks()
+        clocks.host_ns = -3600 * SECOND
+        assert clocks.ages_ms(1) == [None]
+        clocks.host_ns = 0
+        assert clocks.ages_ms(2) == [30]
+
+    def test_new_connection(self):
+        """A host that was set by 5 s between two connections is right by then."""
+        clocks = Clocks()
+        clocks.host_ns = 5 * SECOND
+        assert clocks.ages_ms(1) == [5030]
+        clocks.host_ns = 0
+        clocks.camera_clock.reconnected()
+        assert clocks.ages_ms(2) == [30]
+
+
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["host", "camera"]), st.floats(-7200, 7200)), max_size=8),
+)
+def test_age_never_changes_by_steps(steps):
+    clocks = Clocks()
+    clocks.ages_ms(1)
+    for number, (side, seconds) in enumerate(steps, start=2):
+        if side == "host":
+            clocks.host_ns += round(seconds * SECOND)
+        else:
+            clocks.step_camera(seconds)
+        assert clocks.ages_ms(number) == [pytest.approx(30, abs=1e-3)]
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def decode_all(path, *, live, damage=lambda index, packet: packet):
     drops = DropCounter()
     container, stream = open_video(str(path), name="video", options={})
     with closing(container):
-        decoder = VideoDecoder(stream, FrameCounter(drops), live=live)
+        decoder = VideoDecoder(stream.codec_context, FrameCounter(drops), live=live)
         numbers = []
         for index, packet in enumerate(container.demux(stream)):
             if packet.size:

@@ -1,4 +1,4 @@
-"""A small RTSP camera: H.264 over interleaved TCP, with sender reports, at the pace that a test sets."""
+"""A small RTSP camera: H.264 or H.265 over interleaved TCP, with sender reports, at the pace that a test sets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.rtp_packets import SSRC, payloads, rtp
 from tests.support.videos import write_video
 
 CLOCK_RATE = 90_000
@@ -20,15 +21,19 @@ START_STAMP = 1_000_000
 """RTP time stamp of frame 0."""
 NTP_EPOCH_SECONDS = 2_208_988_800
 """Seconds from the NTP epoch (1900) to the Unix epoch (1970)."""
+ENCODERS = {"h264": "libx264", "hevc": "libx265"}
 START_CODE = re.compile(rb"\x00\x00\x00?\x01")
 
 
-def encoded_frames(num_frames: int, *, size: tuple[int, int] = (96, 128), key_every: int = 10) -> list[list[bytes]]:
+def encoded_frames(
+    num_frames: int, *, size: tuple[int, int] = (96, 128), key_every: int = 10, codec: str = "h264"
+) -> list[list[bytes]]:
     """Return numbered images as NAL units, one list per frame."""
     import av
 
     with tempfile.TemporaryDirectory() as folder:
-        path = write_video(Path(folder) / "video.h264", num_frames, size=size, key_every=key_every)
+        path = Path(folder) / f"video.{codec}"
+        write_video(path, num_frames, size=size, key_every=key_every, codec=ENCODERS[codec])
         with av.open(str(path)) as container:
             packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     return [[unit for unit in START_CODE.split(packet) if unit] for packet in packets]
@@ -70,6 +75,10 @@ class RtspCamera:
     fps: float = 5.0
     """Frames per second of the time stamps. Low by default: sent at once, the frames are too early to count as late,
     even on a busy machine."""
+    codec: str = "h264"
+    """Name of the codec in FFmpeg: h264 or hevc."""
+    payload_bytes: int = 1400
+    """Bytes of a NAL unit in one packet."""
     status: str = "200 OK"
     """Response to DESCRIBE."""
     num_played: int = 0
@@ -92,13 +101,20 @@ class RtspCamera:
                 headers[key.lower()] = value
             self._respond(connection, method, url, headers)
         self.num_played += 1
-        sequence = 0
+        # What no delay separates is sent at once: it must arrive at once on a busy machine, too.
+        sequence, unsent = 0, bytearray()
         for step in script:
-            self.wait(step.wait_seconds)
+            if step.wait_seconds:
+                connection.sendall(unsent)
+                unsent.clear()
+                self.wait(step.wait_seconds)
             if step.report_offset_seconds is not None:
-                self._report(connection, step.report_offset_seconds)
+                unsent += self._report(step.report_offset_seconds)
             if step.frame is not None:
-                sequence = self._send(connection, step.frame, sequence)
+                packets = self._packets(step.frame, sequence)
+                sequence += len(packets)
+                unsent += b"".join(packets)
+        connection.sendall(unsent)
         self.finished()
         connection.shutdown(socket.SHUT_RDWR)
 
@@ -118,29 +134,44 @@ class RtspCamera:
         connection.sendall((head + body).encode())
 
     def _description(self) -> str:
-        parameter_sets = [unit for unit in self.encoded[0] if unit[0] & 31 in (7, 8)]
-        coded = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
+        encoding, parameters = "H265", ""
+        if self.codec == "h264":
+            parameter_sets = [unit for unit in self.encoded[0] if unit[0] & 31 in (7, 8)]
+            coded = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
+            encoding = "H264"
+            parameters = f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={coded}\r\n"
         return (
             "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=camera\r\nt=0 0\r\na=control:*\r\n"
-            "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
-            f"a=fmtp:96 packetization-mode=1;sprop-parameter-sets={coded}\r\na=control:track1\r\n"
+            f"m=video 0 RTP/AVP 96\r\na=rtpmap:96 {encoding}/90000\r\n{parameters}a=control:track1\r\n"
         )
 
-    def _send(self, connection: socket.socket, frame: int, sequence: int) -> int:
+    def _packets(self, frame: int, sequence: int) -> list[bytes]:
+        """Return the packets of a frame, beginning with this sequence number, each on its channel."""
         stamp = START_STAMP + round(frame / self.fps * CLOCK_RATE)
-        units = self.encoded[frame]
-        for place, unit in enumerate(units):
-            marker = 0x80 if place == len(units) - 1 else 0
-            header = struct.pack(">BBHII", 0x80, 96 | marker, (sequence + place) & 0xFFFF, stamp, 1)
-            packet = header + unit
-            connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
-        return sequence + len(units)
+        parts = payloads(self.encoded[frame], self.codec, size=self.payload_bytes)
+        return [
+            _interleaved(0, rtp(part, sequence=sequence + place, stamp=stamp, marker=place == len(parts) - 1))
+            for place, part in enumerate(parts)
+        ]
 
-    def _report(self, connection: socket.socket, offset_seconds: float) -> None:
+    def _report(self, offset_seconds: float) -> bytes:
         first_ns = time.time_ns() - round(offset_seconds * 1e9)
         self.report_wall_ns.append(first_ns)
         seconds, rest = divmod(first_ns, 1_000_000_000)
         packet = struct.pack(
-            ">BBHIIIIII", 0x80, 200, 6, 1, seconds + NTP_EPOCH_SECONDS, (rest << 32) // 1_000_000_000, START_STAMP, 1, 1
+            ">BBHIIIIII",
+            0x80,
+            200,
+            6,
+            SSRC,
+            seconds + NTP_EPOCH_SECONDS,
+            (rest << 32) // 1_000_000_000,
+            START_STAMP,
+            1,
+            1,
         )
-        connection.sendall(struct.pack(">cBH", b"$", 1, len(packet)) + packet)
+        return _interleaved(1, packet)
+
+
+def _interleaved(channel: int, packet: bytes) -> bytes:
+    return struct.pack(">cBH", b"$", channel, len(packet)) + packet

@@ -49,6 +49,9 @@ def write_video(
         stream.time_base = Fraction(1, fps)
         if codec == "libx264":
             stream.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "12"}
+        if codec == "libx265":
+            parameters = f"log-level=none:bframes=0:keyint={key_every}:min-keyint={key_every}:scenecut=0:open-gop=0"
+            stream.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "12", "x265-params": parameters}
         for index in range(num_frames if images is None else len(images)):
             image = numbered_image(index, size=size) if images is None else images[index]
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
