@@ -4,6 +4,7 @@ sources    sections of the sources, one per type
 sections   sections of the other stages, and the whole configuration
 address    parsing of URLs
 environment  references to environment variables
+recorded_run  the recordings of a run as sources
 yaml_text  YAML in which nothing is lost
 included   configurations and recipes that are part of the package
 loading    load a Config from a file and the command line, reporting every error

@@ -14,8 +14,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamseg.config.environment import expand
 from streamseg.config.included import read_config_text
+from streamseg.config.recorded_run import parse_sources
 from streamseg.config.sections import Config, PromptConfig
-from streamseg.config.sources import ADDRESS_FAULT, SourceConfig, parse_source
+from streamseg.config.sources import ADDRESS_FAULT, SourceConfig
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
 from streamseg.redaction import redact
@@ -144,7 +145,7 @@ def _read_values(path: str | Path | None, sets: Sequence[str], sources: Sequence
         except ConfigError as error:
             raise ConfigError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
     if sources:
-        values = {**values, "sources": [parse_source(text).model_dump() for text in sources]}
+        values = {**values, "sources": [section.model_dump() for text in sources for section in parse_sources(text)]}
     for setting in sets:
         _apply(values, setting)
     checked: dict[str, Any] = values

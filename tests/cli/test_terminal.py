@@ -6,7 +6,7 @@ import math
 import pytest
 
 from streamseg.cli.terminal import LiveLine, ProgressBar, StatusLine, Table, describe_run, print_table, summary_lines
-from streamseg.runtime import Ages, RunStats, SourceStats
+from streamseg.runtime import Ages, RunStats, SinkStats, SourceStats
 from streamseg.structures.source_status import SourceState
 
 
@@ -186,6 +186,20 @@ def test_summary_ends_with_the_totals():
     ]
     assert next(summary_lines(stats("ended", "no connection"))).startswith("a: ended (last error: no connection), 5 fr")
     assert len(list(summary_lines(stats(sources=stats().sources[:1], stages_ms={})))) == 1
+
+
+def test_outputs_with_trouble_are_named():
+    full = SinkStats("messages", "degraded", "disk full", 3.0, 5, {"a": {"slot_full": 1}, "b": {"unavailable": 2}})
+    slow = SinkStats("video a", "ok", None, 9.0, 7, {"a": {"slot_full": 4}})
+    page = SinkStats("page", "ok", None, 9.0, 7, {"a": {"slot_full": 4}})
+    fine = SinkStats("recording a", "ok", None, 9.0, 7, {})
+    lines = list(summary_lines(stats(sinks=(full, slow, page, fine))))
+    assert lines[2:4] == [
+        "messages: degraded (disk full), 5 frames written, 3 not written",
+        "video a: ok, 7 frames written, 4 not written",
+    ]
+    assert len(lines) == 6
+    assert describe_run(stats(sinks=(full, slow, page, fine))).endswith("b failed | messages degraded")
 
 
 def test_status_is_redrawn_at_each_update_on_a_terminal():
