@@ -62,9 +62,8 @@ class SourceManager:
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return each source as JSON values: its section with a redacted address, and its state."""
-        statuses = self._run.source_statuses()
-        with self._lock:
-            sections = list(self._sections.values())
+        with self._lock:  # held by every change, so that each source has its state
+            sections, statuses = list(self._sections.values()), self._run.source_statuses()
         return [_to_json(section, statuses.get(section.id)) for section in sections]
 
     def add(self, section: SourceConfig) -> str:

@@ -61,6 +61,11 @@ class Service:
         self._sections["sources"].append({"type": "scene", "id": source_id, "width": 128, "height": 96, "fps": 5})
         self.path.write_text(yaml.safe_dump(self._sections))
 
+    def kill(self) -> None:
+        """End the process if it is still there."""
+        self.process.kill()
+        self.process.communicate()
+
     def end(self, number: signal.Signals) -> tuple[float, str]:
         """Send a signal; return the seconds until the process has ended, and its standard error."""
         started = time.monotonic()
@@ -90,7 +95,7 @@ def test_stop_in_each_state(tmp_path: Path, stack: ExitStack, state: str, number
     if state == "waiting":
         server.kill()
     service = Service(tmp_path, address(proxy.port, "nothing" if state == "denied" else "live"))
-    stack.callback(service.process.kill)
+    stack.callback(service.kill)
     if state == "stalled":
         service.wait_for(cam="live")
         proxy.set_mode("stall")
@@ -106,7 +111,7 @@ def test_hangup_reloads_the_configuration_while_a_camera_is_away(tmp_path: Path,
     server = stack.enter_context(RtspServer())
     server.kill()
     service = Service(tmp_path, address(server.port))
-    stack.callback(service.process.kill)
+    stack.callback(service.kill)
     service.add_source("extra")
     service.process.send_signal(signal.SIGHUP)
     service.wait_for(cam="waiting", extra="live")

@@ -143,6 +143,15 @@ def test_number_of_sources_is_limited():
         sources.add(scene())
 
 
+def test_every_listed_source_has_its_state_while_others_change():
+    """Bug: a source that was added between the reading of sections and of states had none."""
+    sources, run = manager(scene("a"))
+    locked = []
+    run.source_statuses = lambda: locked.append(sources._lock.locked()) or {"a": SourceStatus("live")}
+    sources.as_json()
+    assert locked == [True]
+
+
 def test_removed_source_can_be_added_again():
     sources, run = manager(scene("a"), scene("b"))
     sources.remove("b")
