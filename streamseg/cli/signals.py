@@ -26,7 +26,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def on_hangup(request: Callable[[], None]) -> Iterator[None]:
-    """Call `request` in the main thread at each SIGHUP, which by convention asks a service to read its configuration.
+    """Call `request` in the main thread at each SIGHUP, by convention the request to reload the configuration.
 
     If the terminal on which the program was started is gone, SIGHUP raises `Terminated` instead, because nobody could
     stop the program any more. A signal that is ignored stays ignored, and in other threads nothing changes.

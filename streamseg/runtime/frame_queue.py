@@ -51,7 +51,7 @@ class FrameQueue:
         """The latest mailbox of each source, also after its end, because it has the drops."""
         self._open = dict(self._mailboxes)
         self._removed: list[str] = []
-        """Ids of removed sources whose end is still to be told to the taker."""
+        """Ids of removed sources whose end `take` has not reported yet."""
         self._batcher = batcher
         self._now_ns = now_ns
         self._is_paused = False

@@ -121,7 +121,7 @@ class Channel:
         self._woken.set()
 
     def end(self) -> None:
-        """Tell all watchers that no more frames follow."""
+        """Notify all watchers that no more frames follow."""
         for watcher in self._watchers:
             watcher.end()
 

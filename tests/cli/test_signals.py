@@ -98,10 +98,10 @@ def test_hangup_of_the_terminal_ends_the_program():
     if child == 0:
         os.execv(sys.executable, [sys.executable, "-c", f"report = {report}\n{code}"])
     os.close(report)
-    with os.fdopen(reader, "rb") as told:
-        assert told.read(len(b"reload ready ")) == b"reload ready ", "with its terminal, SIGHUP is a request"
+    with os.fdopen(reader, "rb") as reports:
+        assert reports.read(len(b"reload ready ")) == b"reload ready ", "with its terminal, SIGHUP is a request"
         os.close(terminal)
-        assert told.read() == b"ended 1"
+        assert reports.read() == b"ended 1"
     os.waitpid(child, 0)
 
 

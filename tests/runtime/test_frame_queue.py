@@ -382,7 +382,7 @@ def test_removal_while_paused(is_paused: bool):
         queue.step()
     queue.remove_source("a")
     queue.remove_source("a")
-    assert queue.take() == Batch((), ("a",)), "told once"
+    assert queue.take() == Batch((), ("a",)), "reported once"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def camera(source_id: str) -> ScriptedSource:
 
 
 class FollowingSink(ListSink):
-    """A sink that records which sources it is told of."""
+    """A sink that records the notifications about its sources."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ def test_states_are_logged_when_they_begin(caplog: pytest.LogCaptureFixture):
     health.connecting(SECOND)
     health.received(make_frame(value=0).image, 2 * SECOND)
     group.log_changes(2 * SECOND)
-    assert caplog.records == [], "the regular start is no news"
+    assert caplog.records == [], "the regular start is not logged"
     group.log_changes(6 * SECOND)
     group.log_changes(7 * SECOND)
     health.received(make_frame(value=0).image, 8 * SECOND)
