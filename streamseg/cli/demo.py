@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     config = config_from_arguments(args, defaults=[*ports, *view])
     if config.publish.endpoint is None:
         raise ConfigError("the demo needs an endpoint for its subscriber; publish.endpoint must not be null")
+    if config.publish.curve.secret_key is not None:
+        raise ConfigError("the demo's own subscriber has no key; use streamseg run, or remove publish.curve")
     fetch_named(config.segmentation.weights)
     received_path = args.out / "demo.jsonl"
     status = StatusLine()

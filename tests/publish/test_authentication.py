@@ -1,5 +1,6 @@
 """Encrypted endpoints: which key opens which socket. Everything over real sockets."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,6 +125,24 @@ def test_refused_clients_return_when_their_key_is_allowed(ring: KeyRing):
         assert subscriber.refusal is None
         client.timeout_seconds = WAIT_SECONDS
         assert client.call("echo") == {}
+
+
+@pytest.mark.slow
+def test_strangers_do_not_disturb_others(ring: KeyRing):
+    """Twenty refused clients that try again and again, and one that is admitted and misses nothing."""
+    with contextlib.ExitStack() as stack:
+        publisher = stack.enter_context(Publisher(ANYWHERE, keys=ring.server))
+        for number in range(20):
+            keys = ring.client("stranger" if number % 2 else "plain")
+            stack.enter_context(Subscriber(publisher.endpoint, keys=keys))
+        reader = stack.enter_context(Subscriber(publisher.endpoint, keys=ring.client("reader")))
+        assert reader.wait_connected(WAIT_SECONDS)
+        for number in range(50):
+            publisher.publish(replace(MESSAGE, frame_index=number))
+            received = reader.receive(WAIT_SECONDS)
+            assert received is not None
+            assert received.frame_index == number
+        assert reader.gaps == {MESSAGE.source_id: 0}
 
 
 @pytest.mark.parametrize("kind", ["publisher", "control"])
