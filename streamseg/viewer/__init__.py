@@ -2,9 +2,9 @@
 
 access        who may open the page                    channel   a source's newest frame, encoded once for all watchers
 client        the WebSocket of one browser             flow_control   frames in flight, message rate of one browser
-frames        encodings of one frame                   hub       state shared by all browsers, prompt names
+frames        encodings of one frame                   hub       state shared by all browsers
 server        HTTP routes and the protocol             viewer    Viewer, a sink of the run: thread and event loop
-page          the code that runs in the browser
+prompt_names  display names of prompts                 page      the code that runs in the browser
 """
 
 from streamseg.viewer.hub import Run
