@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self, cast, overload
 
@@ -20,6 +21,7 @@ from streamseg.modeling.preprocess import check_image, letterbox_images
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import select_detections
 from streamseg.segmentation.embedding import embed
+from streamseg.segmentation.features import feature_map
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
 from streamseg.segmentation.results import ImageInstances
 from streamseg.structures.arrays import ImageArray
@@ -76,7 +78,8 @@ class Segmenter(Resource):
             scores: `raw` keeps the scores of the network. `calibrated` replaces them by the refiner's estimate of the
                 mask IoU. `auto` is calibrated if the weights include a refiner. `conf` and NMS use the raw scores in
                 every case.
-            embeddings: compute an appearance embedding per object, for tracking through videos.
+            embeddings: compute an appearance embedding per object, for tracking through videos, and provide features of
+                the image, for propagating masks.
             expected_conf: score threshold, exclusive, 0..1, for detections in expected search regions that are
                 otherwise empty; 1 disables them.
 
@@ -291,7 +294,9 @@ class Segmenter(Resource):
             image_size=place.image_size,
         )
         if self._embeds:
-            instances = replace(instances, embeddings=embed(instances, prototypes, letterboxed))
+            embedding = None if raw.embeddings is None else raw.embeddings[row]
+            features = partial(feature_map, raw.prototypes[row], embedding, letterboxed, place)
+            instances = replace(instances, embeddings=embed(instances, prototypes, letterboxed), features=features)
         return self._refine(instances, prototypes, image, place, letterboxed)
 
     def _refine(

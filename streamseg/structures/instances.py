@@ -12,6 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from streamseg.structures.feature_map import FeatureSource
+
 __all__ = ["CORRECTION_MARGIN", "TENTATIVE", "GridTransform", "Instances", "Tracked"]
 
 CORRECTION_MARGIN = 0.15
@@ -61,6 +63,8 @@ class Instances:
     uncorrected logits of the network."""
     embeddings: Tensor | None = None
     """Appearance embeddings, float32 (K, D) of unit length, compared by cosine similarity. None: not computed."""
+    features: FeatureSource | None = None
+    """Features of the whole image, computed on demand, by which masks are propagated. None: no features."""
 
     def __post_init__(self) -> None:
         count = self.boxes.shape[0] if self.boxes.ndim else -1

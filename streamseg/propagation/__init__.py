@@ -1,0 +1,21 @@
+"""Label propagation: masks of targets carried from frame to frame by the similarity of features.
+
+settings      radius, neighbours, temperature, memory
+affinity      labels of cells by their most similar cells in other frames
+tiles         the cells near targets, in tiles that share a window
+gather        the memory windows of tiles
+memory        first and recent frames of a target
+extent        areas, centres and boxes of masks
+propagator    masks of all targets of one source, frame by frame
+agreement     proposals that agree with a propagated mask
+groups        proposals that together fill a box
+pixels        propagated masks at the size of the image
+"""
+
+from streamseg.propagation.agreement import Proposals
+from streamseg.propagation.groups import group_in_box
+from streamseg.propagation.pixels import image_mask
+from streamseg.propagation.propagator import LabelPropagator
+from streamseg.propagation.settings import PropagationSettings
+
+__all__ = ["LabelPropagator", "PropagationSettings", "Proposals", "group_in_box", "image_mask"]

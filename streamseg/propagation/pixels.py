@@ -1,0 +1,59 @@
+"""Propagated masks between the grid of cells and the pixels of the image."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from streamseg.structures.arrays import Float32Array
+from streamseg.structures.instances import GridTransform
+from streamseg.structures.mask import CropMask, MaskSpace
+
+__all__ = ["image_mask"]
+
+
+def image_mask(soft: Float32Array, to_image: GridTransform, image_size: tuple[int, int]) -> CropMask:
+    """Return a soft mask as a binary one at the size of the image, interpolated between cell centres.
+
+    Args:
+        soft: (H, W), 0..1; a pixel is inside above 0.5.
+        to_image: transform from the grid to the image.
+        image_size: (H, W) of the image.
+
+    Returns:
+        The mask with its space; empty if no pixel is inside. Beyond the outermost cell centres, border cells continue.
+    """
+    space = MaskSpace.of(image_size)
+    rows, columns = np.flatnonzero((soft > 0.5).any(axis=1)), np.flatnonzero((soft > 0.5).any(axis=0))
+    if not len(rows):
+        return CropMask(np.zeros((0, 0), np.bool_), 0, 0, space)
+    # Between two cell centres, interpolation stays below their maximum: no pixel farther than a cell is inside.
+    x0, x1 = _pixels(columns[0] - 1, columns[-1] + 2, to_image.scale_x, to_image.offset_x, image_size[1])
+    y0, y1 = _pixels(rows[0] - 1, rows[-1] + 2, to_image.scale_y, to_image.offset_y, image_size[0])
+    if x1 <= x0 or y1 <= y0:
+        return CropMask(np.zeros((0, 0), np.bool_), 0, 0, space)  # in the padding of the network's input
+    matrix = np.array(
+        [
+            [1 / to_image.scale_x, 0, (x0 + 0.5 - to_image.offset_x) / to_image.scale_x - 0.5],
+            [0, 1 / to_image.scale_y, (y0 + 0.5 - to_image.offset_y) / to_image.scale_y - 0.5],
+        ]
+    )
+    pixels = cv2.warpAffine(
+        soft,
+        matrix,
+        (x1 - x0, y1 - y0),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    tight = CropMask.of(np.asarray(pixels) > 0.5)
+    return (
+        CropMask(tight.crop, x0 + tight.x, y0 + tight.y, space)
+        if tight.crop.size
+        else CropMask(tight.crop, 0, 0, space)
+    )
+
+
+def _pixels(first: int, stop: int, scale: float, offset: float, length: int) -> tuple[int, int]:
+    """Return the pixels [begin, end) that cells [first, stop) touch along one axis of an image."""
+    begin, end = np.clip([np.floor(first * scale + offset), np.ceil(stop * scale + offset)], 0, length)
+    return int(begin), int(end)

@@ -1,0 +1,61 @@
+"""Proposals that agree with a propagated mask."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from streamseg.propagation import Proposals
+from streamseg.structures.instances import Instances
+from tests.support.shapes import Shape, detect_shapes
+
+LARGE, SMALL, FAR = (
+    Shape(100, 100, 80, 60, "rectangle"),
+    Shape(100, 100, 40, 30, "rectangle"),
+    Shape(250, 60, 60, 60, "rectangle"),
+)
+SHAPES = detect_shapes([FAR, LARGE, SMALL])
+CELLS = (32, 40)
+"""Cells of 8 pixels, of which one row above and one below are padding; the masks' grid has cells of 4."""
+
+
+def soft(shape):
+    y, x = np.mgrid[: CELLS[0], : CELLS[1]] * 8.0 + 4
+    return shape.covers(x, y - 8).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("shape", "row"),
+    [
+        pytest.param(LARGE, 1, id="whole"),
+        pytest.param(SMALL, 2, id="part"),
+        pytest.param(FAR, 0, id="other"),
+        pytest.param(Shape(60, 200, 40, 40, "rectangle"), -1, id="nothing-there"),
+        pytest.param(Shape(0, 0, 0.1, 0.1), -1, id="empty"),
+    ],
+)
+def test_the_proposal_with_the_best_overlap(shape, row):
+    best, iou = Proposals(SHAPES).best(soft(shape))
+    assert best == row
+    assert iou > 0.7 if row >= 0 else iou == 0
+
+
+def test_without_instances_nothing_agrees():
+    assert Proposals(Instances.empty((240, 320), (60, 80))).best(soft(LARGE)) == (-1, 0.0)
+
+
+def test_masks_end_at_their_boxes():
+    proposals = Proposals(replace(SHAPES, mask_logits=torch.ones_like(SHAPES.mask_logits)))
+    for row, box in enumerate(SHAPES.boxes.tolist()):
+        rows, columns = np.nonzero(proposals.mask(row))
+        ends = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert np.abs(ends - proposals.to_cells(box)).max() <= 0.5
+
+
+def test_coverage_is_that_of_the_union():
+    proposals = Proposals(SHAPES)
+    covered = proposals.coverage([0, 1], CELLS)
+    assert covered.shape == CELLS
+    assert covered.sum() * 64 == pytest.approx(60 * 60 + 80 * 60, rel=0.05)
+    assert not proposals.coverage([], CELLS).any()

@@ -1,0 +1,42 @@
+"""Propagated masks at the size of the image."""
+
+import numpy as np
+import pytest
+
+from streamseg.propagation import image_mask
+from streamseg.structures.instances import GridTransform
+from streamseg.structures.mask import MaskSpace
+from tests.support.feature_maps import rectangle
+
+EIGHT = GridTransform(8.0, 8.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("soft", "transform", "image_size", "box"),
+    [
+        pytest.param(rectangle(2, 1, 4, 3), EIGHT, (192, 320), (16, 8, 32, 24), id="cells-to-pixels"),
+        pytest.param(rectangle(0, 0, 40, 24), EIGHT, (192, 320), (0, 0, 320, 192), id="everything"),
+        pytest.param(rectangle(38, 0, 40, 2), EIGHT, (192, 320), (304, 0, 320, 16), id="at-the-border"),
+        pytest.param(
+            rectangle(2, 1, 4, 3), GridTransform(16.0, 8.0, -16.0, 0.0), (192, 600), (16, 8, 48, 24), id="padding"
+        ),
+        pytest.param(rectangle(0, 0, 1, 1), GridTransform(8.0, 8.0, -16.0, 0.0), (192, 300), None, id="in-padding"),
+        pytest.param(rectangle(0, 0, 0, 0), EIGHT, (192, 320), None, id="empty"),
+    ],
+)
+def test_a_mask_covers_the_pixels_of_its_cells(soft, transform, image_size, box):
+    mask = image_mask(soft, transform, image_size)
+    assert mask.space == MaskSpace.of(image_size)
+    expected = np.zeros(image_size, bool)
+    if box is not None:
+        expected[box[1] : box[3], box[0] : box[2]] = True
+    # Interpolation rounds off a tenth of a cell at each corner, in whole pixels.
+    assert np.count_nonzero(mask() ^ expected) <= 4 * 0.125 * transform.scale_x * transform.scale_y
+    if box is None:
+        assert mask.crop.shape == (0, 0)
+
+
+def test_outlines_lie_between_cell_centres():
+    soft = np.zeros((1, 4), np.float32)
+    soft[0] = [1.0, 0.75, 0.25, 0.0]
+    assert image_mask(soft, EIGHT, (8, 32))().any(axis=0).tolist() == [True] * 16 + [False] * 16
