@@ -23,6 +23,7 @@ from streamseg.evaluation.overlap import mask_iou
 from streamseg.pipeline import Pipeline
 from streamseg.pipeline.pipeline import SegmentFunction
 from streamseg.prompting import PromptSet, PromptTracker, select
+from streamseg.propagation import PropagationSettings
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.frame import Frame
@@ -110,10 +111,21 @@ def guided_tracking(segmenter: SegmentFunction) -> TrackingMethod:
 
 
 def guided_answers(
-    segmenter: SegmentFunction, prompt: SpatialPrompt, frames: Iterable[SequenceFrame]
+    segmenter: SegmentFunction,
+    prompt: SpatialPrompt,
+    frames: Iterable[SequenceFrame],
+    *,
+    propagation: PropagationSettings | None = None,
 ) -> Iterator[tuple[CropMask, PromptStatus]]:
-    """Yield the mask of each frame, empty if nothing is selected, and the status of the prompt, as in a live run."""
-    pipeline = Pipeline(segmenter, prompts=(prompt,))
+    """Yield the mask of each frame, empty if nothing is selected, and the status of the prompt, as in a live run.
+
+    Args:
+        segmenter: segments each frame, with search regions.
+        prompt: the prompt, from the first frame on.
+        frames: the frames; their instances are not used.
+        propagation: settings of the propagation of masks; None for the defaults.
+    """
+    pipeline = Pipeline(segmenter, prompts=(prompt,), propagation=propagation)
     for index, sequence_frame in enumerate(frames):
         time_ns = round(sequence_frame.time_seconds * 1e9)
         frame = Frame(

@@ -86,6 +86,7 @@ class SelectionMatcher:
         with timer.stage("masks"):
             masks_of = partial(instance_masks, tracked.instances, size=size)
             objects = selected_objects(tracked, selections, masks_of, space, prompts.labels)
+            objects = _by_score(objects + _propagated_objects(selections, space))
         return Matches(tuple(selections), objects, space)
 
 
@@ -131,6 +132,36 @@ def compose_message(
     )
 
 
+def _propagated_objects(selections: Sequence[Selection], space: MaskSpace) -> tuple[MessageObject, ...]:
+    """Return the selections with a propagated mask as objects, whose scores are the expected IoU of their masks.
+
+    Args:
+        selections: the matches.
+        space: the space of the objects' masks.
+    """
+    objects = []
+    for selection in selections:
+        mask, status = selection.mask, selection.status
+        if mask is None or status is None:
+            continue
+        scaled = replace(mask if space.size == space.image_size else CropMask.of(mask(space.size)), space=space)
+        objects.append(
+            MessageObject(
+                track_id=status.track_id,
+                prompt_ids=(selection.prompt_id,),
+                box=mask.crop_box,
+                score=status.mask_quality if status.mask_quality is not None else status.confidence,
+                mask=scaled,
+                area=scaled.area,
+            )
+        )
+    return tuple(objects)
+
+
+def _by_score(objects: tuple[MessageObject, ...]) -> tuple[MessageObject, ...]:
+    return tuple(sorted(objects, key=lambda one: -one.score))
+
+
 def selected_objects(
     tracked: Tracked,
     selections: Sequence[Selection],
@@ -142,7 +173,7 @@ def selected_objects(
 
     Args:
         tracked: K instances.
-        selections: the matches; those with a merged mask are skipped.
+        selections: the matches; those with a mask of their own are skipped.
         masks_of: makes the masks of some rows.
         space: the space of these masks.
         labels: the label of an object by the id of the prompt that it matches; of several, the best match's.

@@ -19,6 +19,7 @@ from streamseg.pipeline.compose import FrameResult, PromptMatcher, SelectionMatc
 from streamseg.pipeline.stream import Stream
 from streamseg.prompting import PromptSet
 from streamseg.prompting.text import TextMatcher, prepare_texts
+from streamseg.propagation import PropagationSettings
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
@@ -63,6 +64,7 @@ class Pipeline:
         frame_ids: name of the coordinate frame by source id; other sources have none.
         now_ns: monotonic clock, from which the age of a frame is computed.
         text: text matcher, or None if no text encoder is configured.
+        propagation: settings of the propagation of the masks of followed targets.
 
     Raises:
         ConfigError: a prompt is of a kind that cannot be matched.
@@ -79,8 +81,10 @@ class Pipeline:
         frame_ids: Mapping[str, str] | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
         text: TextMatcher | None = None,
+        propagation: PropagationSettings | None = None,
     ) -> None:
         self._segmenter = segmenter
+        self._propagation = propagation
         self._tracking = tracking if tracking is not None else TrackingConfig()
         self._matcher: PromptMatcher = matcher if matcher is not None else SelectionMatcher()
         self._frame_ids = dict(frame_ids or {})
@@ -147,7 +151,7 @@ class Pipeline:
         for source_id, entries in state.items():
             if not isinstance(source_id, str) or not isinstance(entries, Mapping):
                 raise DataError(f"the saved state of prompts must hold a mapping per source, got {source_id!r:.40}")
-            loaded[source_id] = Stream(source_id, self._tracking, self._text)
+            loaded[source_id] = self._new_stream(source_id)
             loaded[source_id].load_state_dict(entries)
         self._streams.update(loaded)
 
@@ -195,8 +199,11 @@ class Pipeline:
         stream = self._streams.get(source_id)
         if stream is None:
             # `segment` and `finish` may meet here in two threads: both get the same stream.
-            stream = self._streams.setdefault(source_id, Stream(source_id, self._tracking, self._text))
+            stream = self._streams.setdefault(source_id, self._new_stream(source_id))
         return stream
+
+    def _new_stream(self, source_id: str) -> Stream:
+        return Stream(source_id, self._tracking, self._text, self._propagation)
 
     def _match_texts(self, stream: Stream, frame: Frame, tracked: Tracked) -> list[Selection]:
         if not stream.prompts.texts.prompts:

@@ -14,6 +14,7 @@ from streamseg.prompting import PromptSet, PromptTracker, check_prompts
 from streamseg.prompting.confidence import rated, with_mask_quality
 from streamseg.prompting.select import select_with_status
 from streamseg.prompting.text import TextMatcher, TextTracker
+from streamseg.propagation import PropagationSettings
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
@@ -63,15 +64,23 @@ class Stream:
         source_id: id of the source.
         tracking: settings of the tracker. Without tracking, no prompt follows a target.
         text_matcher: matches texts; None if no text encoder is configured.
+        propagation: settings of the propagation of masks.
     """
 
-    def __init__(self, source_id: str, tracking: TrackingConfig, text_matcher: TextMatcher | None = None) -> None:
+    def __init__(
+        self,
+        source_id: str,
+        tracking: TrackingConfig,
+        text_matcher: TextMatcher | None = None,
+        propagation: PropagationSettings | None = None,
+    ) -> None:
         self._source_id = source_id
         self._tracking = tracking
         self._text_matcher = text_matcher
         self._given: PromptSet | None = None
         self._prompts = PromptSet.of(())
-        self._prompt_tracker = PromptTracker()
+        self._propagation = propagation
+        self._prompt_tracker = PromptTracker(propagation)
         self._reset()
 
     def _reset(self) -> None:
@@ -92,8 +101,9 @@ class Stream:
     def search_regions(self, frame: Frame, prompts: PromptSet) -> SearchRegions:
         """Return where the segmenter should search for low scores in a frame to come; thread-safe.
 
-        Expected are the tracked objects and targets that have no track id yet; prompted are the boxes without a match.
-        Without tracking these are all boxes among the prompts. Earlier frames may not be finished yet.
+        Expected are the tracked objects, and targets that have no track id yet or only a propagated mask; prompted are
+        new boxes and boxes without a match. Without tracking these are all boxes among the prompts. Earlier frames may
+        not be finished yet.
 
         Args:
             frame: the frame to come.
@@ -104,7 +114,16 @@ class Stream:
             return SearchRegions(_boxes([one.box for one in boxes])) if boxes else NO_REGIONS
         expected = self._tracker.expected(self._time.expected_at(frame))
         regions = self._regions
-        return SearchRegions(regions.prompted, np.concatenate((regions.expected, expected)))
+        prompted = np.concatenate((regions.prompted, _boxes(self._new_boxes(prompts))))
+        return SearchRegions(prompted, np.concatenate((regions.expected, expected)))
+
+    def _new_boxes(self, prompts: PromptSet) -> list[tuple[float, float, float, float]]:
+        """Return the boxes that `begin_frame` has not got yet and that apply to the next frame."""
+        known = self._prompts
+        if self._given is prompts:
+            return []
+        fresh = prompts.for_source(self._source_id).boxes.prompts
+        return [one.box for one in fresh if one.frame_index is None and one not in known.boxes.prompts]
 
     def begin_frame(self, frame: Frame, prompts: PromptSet) -> None:
         """Take a frame, and the prompts that are in force from it on.
@@ -170,16 +189,20 @@ class Stream:
         Raises:
             DataError: the state is invalid; nothing has changed then.
         """
-        tracker = PromptTracker()
+        tracker = PromptTracker(self._propagation)
         tracker.load_state_dict(state)
         self._prompt_tracker = tracker
 
     def _next_regions(self, tracked: Tracked, selections: Sequence[Selection]) -> SearchRegions:
-        """Return the boxes without a match, and the boxes of selected instances without a track id."""
+        """Return the boxes without a match, and the boxes of propagated masks and of instances without a track id."""
         unmatched = set[str]()
         tentative = set[int]()
+        propagated = []
         for selection in selections:
             status = selection.status
+            if selection.mask is not None:
+                propagated.append(selection.mask.crop_box)
+                continue
             if status is None or status.track_id >= 0:
                 continue
             if selection.rows:
@@ -188,9 +211,10 @@ class Stream:
                 unmatched.add(selection.prompt_id)
         unmatched_boxes = [one for one in self._prompts.boxes.prompts if one.prompt_id in unmatched]
         boxes = [box for box in map(self._prompt_tracker.box, unmatched_boxes) if box is not None]
-        if not boxes and not tentative:
+        if not boxes and not tentative and not propagated:
             return NO_REGIONS
-        return SearchRegions(_boxes(boxes), tracked.instances.boxes[sorted(tentative)].double().numpy(force=True))
+        expected = tracked.instances.boxes[sorted(tentative)].double().numpy(force=True)
+        return SearchRegions(_boxes(boxes), np.concatenate((expected, _boxes(propagated))))
 
 
 def _boxes(boxes: Sequence[tuple[float, float, float, float]]) -> Float64Array:

@@ -12,11 +12,13 @@ from typing import Final
 
 from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
 from streamseg.prompting.locate import TargetLocator
+from streamseg.prompting.mask_follower import MaskFollower, propagated_selection
 from streamseg.prompting.prompt_set import PromptSet, in_order
 from streamseg.prompting.select import select_with_status
 from streamseg.prompting.state import SavedTargets
 from streamseg.prompting.target import Target
 from streamseg.prompting.targets import Targets
+from streamseg.propagation import PropagationSettings
 from streamseg.structures.instances import TENTATIVE, Tracked
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import BoxPrompt, Selection
@@ -33,13 +35,18 @@ class PromptTracker:
     """Select the targets of one source's prompts, frame by frame.
 
     Frames come in order. Not thread-safe, except for `state_dict`.
+
+    Args:
+        propagation: settings of the propagation of masks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, propagation: PropagationSettings | None = None) -> None:
+        self._propagation = propagation
         self._history = FrameHistory()
         self._newest: FrameRecord | None = None
         self._targets = Targets()
         self._locator = TargetLocator()
+        self._masks = MaskFollower(propagation)
         self._saved = SavedTargets({})
 
     def update(self, tracked: Tracked, prompts: PromptSet, *, frame_index: int, time_seconds: float) -> list[Selection]:
@@ -53,6 +60,9 @@ class PromptTracker:
         its `step` moves on to another hypothesis of the first; any other is evaluated afresh, and so is an abandoned
         one that is given again as another object.
 
+        If the instances provide features, masks are propagated, too: what a propagated mask shows takes precedence over
+        the track id.
+
         Args:
             tracked: the objects of the frame, K of them; may be 0.
             prompts: without texts; ids differ. Pass the same set while nothing changes: that costs least.
@@ -61,7 +71,8 @@ class PromptTracker:
 
         Returns:
             One Selection per prompt, in the prompts' order, each with a status except for everything. The score of
-            a followed target is its confidence.
+            a followed target is its confidence. A propagated mask that no instance agrees with is a selection with a
+            mask and without rows.
         """
         record = record_frame(tracked, frame_index, time_seconds)
         before, self._newest = self._newest, record
@@ -75,11 +86,15 @@ class PromptTracker:
         self._targets.evaluate(tracked, self._history)
         targets = self._targets.by_prompt_id
         rows = self._locator.rows(targets, self._history, before, record)
+        seen = self._masks.update(targets, rows, tracked)
         self._save()
-        followed = [
-            selection_for(one.prompt_id, targets[one.prompt_id], rows[one.prompt_id])
-            for one in prompts.followed.prompts
-        ]
+        followed = []
+        for prompt_id, target in targets.items():
+            propagated = seen.get(prompt_id)
+            if propagated is None or propagated.row == rows[prompt_id] >= 0:
+                followed.append(selection_for(prompt_id, target, rows[prompt_id]))
+            else:
+                followed.append(propagated_selection(prompt_id, target, propagated, record.track_ids))
         unfollowed = select_with_status(tracked, prompts.unfollowed) if prompts.unfollowed.prompts else []
         return in_order((prompts.followed, followed), (prompts.unfollowed, unfollowed))
 
@@ -98,6 +113,7 @@ class PromptTracker:
         """Mark all targets as lost, because the source ended; they are re-identified by appearance if it returns."""
         self._targets.restart()
         self._locator.restart(self._targets.by_prompt_id.values(), self._history)
+        self._masks = MaskFollower(self._propagation)
         self._history = FrameHistory()  # another thread may still be reading the old one
         self._newest = None
         self._save()

@@ -124,6 +124,22 @@ class CropMask:
         return scale_x * x + offset_x, scale_y * y + offset_y
 
     @property
+    def crop_box(self) -> tuple[float, float, float, float]:
+        """Box xyxy of the crop in continuous pixels of the source image; tight for masks made by `of`.
+
+        Raises:
+            ValueError: the mask space is unknown.
+        """
+        scale_x, scale_y, offset_x, offset_y = self._known_space().to_image
+        height, width = self.crop.shape
+        return (
+            scale_x * self.x + offset_x,
+            scale_y * self.y + offset_y,
+            scale_x * (self.x + width) + offset_x,
+            scale_y * (self.y + height) + offset_y,
+        )
+
+    @property
     def area(self) -> int:
         """Number of pixels inside the mask."""
         return int(np.count_nonzero(self.crop))

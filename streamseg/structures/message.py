@@ -14,7 +14,15 @@ from streamseg.structures.arrays import BoolArray, Float32Array, IndexArray
 from streamseg.structures.frame import Clock
 from streamseg.structures.mask import CropMask, MaskSpace
 
-__all__ = ["DetectionArrays", "Message", "MessageObject", "PromptState", "PromptStatus", "detection_arrays"]
+__all__ = [
+    "DetectionArrays",
+    "MaskSource",
+    "Message",
+    "MessageObject",
+    "PromptState",
+    "PromptStatus",
+    "detection_arrays",
+]
 
 PromptState = Literal["bound", "lost", "reacquired", "none"]
 """State of a prompt in one frame.
@@ -24,6 +32,13 @@ bound        its target is visible, or the whole that the target is a part of (w
 lost         its target is not visible; the prompt waits for it
 reacquired   its target disappeared and was found again under another identity, by motion, shape and appearance
 none         no object has matched it; after some frames the search ends, see `prompting.PromptTracker`
+"""
+
+MaskSource = Literal["proposal", "propagated"]
+"""Source of a selected mask.
+
+proposal     an instance that the network found in the frame
+propagated   the mask of earlier frames, moved to where their features are; no instance agrees with it
 """
 
 POSSIBLY_LOST_CONFIDENCE: Final = 0.25
@@ -74,6 +89,8 @@ class PromptStatus:
     mask_quality: float | None = None
     """Expected IoU of the selected mask, of the best one if there are several, with the intended target, 0..1; None if
     no mask is selected or its quality is unknown."""
+    mask_source: MaskSource = "proposal"
+    """Source of the mask, if one is selected."""
 
     @property
     def words(self) -> str:

@@ -145,6 +145,6 @@ class Selection:
     scores: tuple[float, ...]
     """Match quality per row, 0..1."""
     mask: CropMask | None = None
-    """One mask that replaces the rows, because FastSAM mode merges several; in its mask space."""
+    """One mask in place of the rows, in its mask space: merged from several in FastSAM mode, or propagated."""
     status: PromptStatus | None = None
     """Status of a prompt that targets specific objects; None if nothing is followed, e.g. for everything."""

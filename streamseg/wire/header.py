@@ -8,14 +8,16 @@
      "mask_space": {"w": 1280, "h": 720, "to_image": [sx, sy, tx, ty]},
      "objects": [{"track_id": 3, "prompt_ids": ["everything"], "box": [x0, y0, x1, y1], "score": 0.91,
                   "area": 5120, "label": "cup"}],
-     "prompts": [{"id": "cup", "state": "bound", "confidence": 0.97, "mask_quality": 0.84, "track_id": 3}],
+     "prompts": [{"id": "cup", "state": "bound", "confidence": 0.97, "mask_quality": 0.84, "track_id": 3,
+                  "mask_source": "proposal"}],
      "drops": {"capture": {"newer_frame": 3}},
      "buffers": [{"name": "masks", "encoding": "rle-crop-u32", "dtype": "<u4", "shape": [n], "compression": "none"}]}
 
 Time is {sec, nanosec}, as in ROS, because nanoseconds since 1970 exceed JavaScript's exact integers. `pts_seconds`,
-`frame_id`, `prompts` (added in 1.1), their `mask_quality` (added in 1.2), `drops` and an object's `label` are optional.
-Unknown keys are ignored; another major version is rejected. Boxes are rounded to 1/100 px, scores, confidences and
-qualities to 1/10000, ages to 1/1000 ms: finer than their accuracy, and short enough that 60 objects take 7 kB.
+`frame_id`, `prompts` (added in 1.1), their `mask_quality` and `mask_source` (added in 1.2), `drops` and an object's
+`label` are optional. Unknown keys are ignored; another major version is rejected. Boxes are rounded to 1/100 px,
+scores, confidences and qualities to 1/10000, ages to 1/1000 ms: finer than their accuracy, and short enough that 60
+objects take 7 kB.
 
 `prompts` holds the status of prompts that target specific objects. Their `state` is `bound`, `lost`, `reacquired` or
 `none`. A later minor version may add states; a reader treats an unknown state as `none`.

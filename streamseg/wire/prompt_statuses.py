@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
 from streamseg.errors import WireError
-from streamseg.structures.message import PromptState, PromptStatus
+from streamseg.structures.message import MaskSource, PromptState, PromptStatus
 from streamseg.wire import json_fields
 from streamseg.wire.json_fields import MAX_PROMPT_STATUSES
 
 __all__ = ["parse_prompt_statuses", "prompt_statuses_to_json"]
 
 STATES: Final[dict[str, PromptState]] = {state: state for state in get_args(PromptState)}
+SOURCES: Final[dict[str, MaskSource]] = {source: source for source in get_args(MaskSource)}
 
 
 def prompt_statuses_to_json(statuses: Sequence[PromptStatus]) -> list[dict[str, Any]]:
@@ -26,6 +27,7 @@ def prompt_statuses_to_json(statuses: Sequence[PromptStatus]) -> list[dict[str, 
             "confidence": round(float(status.confidence), 4),
             "mask_quality": None if status.mask_quality is None else round(float(status.mask_quality), 4),
             "track_id": int(status.track_id),
+            "mask_source": status.mask_source,
         }
         for status in statuses
     ]
@@ -52,6 +54,9 @@ def _parse(values: Any) -> PromptStatus:
         track_id=json_fields.integer(values, "track_id", low=-1),
         # Absent before version 1.2.
         mask_quality=None if values.get("mask_quality") is None else _share(values, "mask_quality"),
+        mask_source=SOURCES.get(json_fields.text(values, "mask_source"), "proposal")
+        if "mask_source" in values
+        else "proposal",
     )
 
 

@@ -20,7 +20,7 @@ from tests.support.messages import disc, make_message, make_object
 
 FOLDER = Path(__file__).parent / "wire" / "1.2"
 FOLDER_1_1 = Path(__file__).parent / "wire" / "1.1"
-"""Fixtures of version 1.1, whose prompts had no `mask_quality`."""
+"""Fixtures of version 1.1, whose prompts had no `mask_quality` and no `mask_source`."""
 FOLDER_1_0 = Path(__file__).parent / "wire" / "1.0"
 """Fixtures of version 1.0, which had no prompts."""
 JPEG = bytes.fromhex("ffd8ffe000104a46494600ffd9")
@@ -36,7 +36,7 @@ FULL = make_message(
     prompts=(
         PromptStatus("cup", "bound", 0.9731, 2, 0.8406),
         PromptStatus("Tür", "lost", 0.0, 5),
-        PromptStatus("dog", "reacquired", 0.5, 9007199254740991, 1.0),
+        PromptStatus("dog", "reacquired", 0.5, 9007199254740991, 1.0, "propagated"),
         PromptStatus("cat", "none"),
     ),
     drops={"capture": {"newer_frame": 3}, "publish": {"slow_subscriber": 1}},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from streamseg.pipeline.compose import Matches, SelectionMatcher, compose_message
 from streamseg.prompting import PromptSet, select
 from streamseg.structures.instances import Instances, Tracked
+from streamseg.structures.mask import CropMask
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt, Selection, TextPrompt
 from streamseg.telemetry import Drops, StageTimer
@@ -41,6 +43,10 @@ def match(
         texts=texts,
         timer=timer if timer is not None else StageTimer(),
     )
+
+
+def everything() -> Selection:
+    return select(TRACKED, [EverythingPrompt()])[0]
 
 
 def identities(matches: Matches) -> list[tuple[int, tuple[str, ...]]]:
@@ -78,6 +84,24 @@ def test_masks_know_their_location(scale: float):
     (found,) = match(PointPrompt("apart", ((250, 100),), (1,)), scale=scale).objects
     assert found.mask(IMAGE_SIZE).sum() == found.area / scale**2
     assert found.centroid == pytest.approx((250.0, 100.0), abs=1.0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_propagated_mask_is_an_object_of_its_own(scale: float):
+    pixels = np.zeros(IMAGE_SIZE, np.bool_)
+    pixels[40:80, 20:60] = True
+    status = PromptStatus("p", "bound", 0.7, 9, mask_quality=0.55, mask_source="propagated")
+    selection = Selection("p", (), (), mask=CropMask.of(pixels), status=status)
+    matches = match(
+        EverythingPrompt(), PointPrompt("p", ((1, 1),), (1,)), scale=scale, selections=[everything(), selection]
+    )
+    assert identities(matches)[-1] == (9, ("p",))
+    found = matches.objects[-1]
+    assert (found.box, found.score) == ((20, 40, 60, 80), 0.55)
+    assert found.area == found.mask.area == 1600 * scale**2
+    assert (found.mask() == pixels).all()
+    scores = [one.score for one in matches.objects]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_no_instances_match_nothing():

@@ -137,10 +137,23 @@ def run(segmenter, prompts: list[Prompt], num_frames: int, *, tracking=AT_ONCE):
     return [pipeline([make_frame(index)])[0] for index in range(num_frames)]
 
 
-def test_new_source_has_no_regions():
-    prompts = PromptSet.of((BoxPrompt("box", (1, 2, 3, 4)),))
-    regions = Stream("camera", AT_ONCE).search_regions(make_frame(), prompts)
-    assert (len(regions.prompted), len(regions.expected)) == (0, 0)
+@pytest.mark.parametrize(
+    ("prompt", "prompted"),
+    [
+        pytest.param(point("p", 1, 1), [], id="point"),
+        pytest.param(BoxPrompt("b", (1, 2, 3, 4)), [[1, 2, 3, 4]], id="box"),
+        pytest.param(BoxPrompt("b", (1, 2, 3, 4), source_id="other"), [], id="box-of-another-source"),
+        pytest.param(BoxPrompt("b", (1, 2, 3, 4), frame_index=0), [], id="box-on-an-earlier-frame"),
+    ],
+)
+def test_new_boxes_are_searched_at_once(prompt, prompted):
+    prompts, stream = PromptSet.of((prompt,)), Stream("camera", AT_ONCE)
+    regions = stream.search_regions(make_frame(), prompts)
+    assert (regions.prompted.tolist(), len(regions.expected)) == (prompted, 0)
+    stream.begin_frame(make_frame(), prompts)
+    assert not len(stream.search_regions(make_frame(1), prompts).prompted)
+    more = PromptSet.of((prompt, BoxPrompt("later", (5, 6, 7, 8))))
+    assert stream.search_regions(make_frame(1), more).prompted.tolist()[-1:] == [[5, 6, 7, 8]]
 
 
 def test_without_tracking_all_boxes_of_the_source_are_regions():
@@ -165,18 +178,24 @@ def test_tracked_objects_are_expected_where_they_move_to():
     assert moving > 14.2, "expected a step ahead of where it was"
 
 
-def test_box_without_a_match_is_searched_and_its_object_is_followed():
+def test_object_in_a_box_is_found_at_once_and_followed():
     messages = run(RegionSegmenter(), [BoxPrompt("b", tuple(HIDDEN))], 6)
-    assert messages[0].objects == ()
-    assert [message.objects[0].box for message in messages[1:]] == [tuple(HIDDEN)] * 5
-    assert {message.prompts[0].state for message in messages[1:]} == {"bound"}
+    assert [message.objects[0].box for message in messages] == [tuple(HIDDEN)] * 6
+    assert {message.prompts[0].state for message in messages} == {"bound"}
+
+
+def test_box_without_a_match_is_searched_again():
+    segmenter = RegionSegmenter()
+    segmenter.hidden = []
+    run(segmenter, [BoxPrompt("b", tuple(HIDDEN))], 3)
+    assert [regions.prompted.tolist() for regions in segmenter.regions] == [[HIDDEN]] * 3
 
 
 def test_box_is_searched_at_the_last_location_of_its_target():
     segmenter = RegionSegmenter()
     pipeline = Pipeline(segmenter, prompts=[BoxPrompt("b", tuple(HIDDEN))], tracking=AT_ONCE)
     x0, y0, x1, y1 = HIDDEN
-    for index, shift in enumerate([0, *range(0, 18, 2)]):  # found from the second frame on
+    for index, shift in enumerate([0, *range(0, 18, 2)]):
         segmenter.hidden = [[x0 + shift, y0, x1 + shift, y1]]
         pipeline([make_frame(index)])
     segmenter.hidden = []
@@ -189,7 +208,7 @@ def test_box_is_searched_at_the_last_location_of_its_target():
 def test_matched_box_is_not_searched():
     segmenter = RegionSegmenter()
     run(segmenter, [BoxPrompt("b", tuple(LEFT))], 4)
-    assert all(not len(regions.prompted) for regions in segmenter.regions)
+    assert [len(regions.prompted) for regions in segmenter.regions] == [1, 0, 0, 0]
 
 
 def test_regions_are_per_source():

@@ -319,7 +319,7 @@ def test_stepping_through_frames_reports_prompt_states():
 
     runtime.run(steer, interval_seconds=0.1)
     (status,) = states[0]["cam"]
-    assert status.keys() == {"id", "state", "confidence", "mask_quality", "track_id"}
+    assert status.keys() == {"id", "state", "confidence", "mask_quality", "mask_source", "track_id"}
     assert status["id"] == "square"
     assert states[1] == {"cam": []}
 

@@ -32,8 +32,8 @@ EARLIER = [
     pytest.param(
         golden.FOLDER_1_1,
         b'"version":[1,1]',
-        lambda prompts: tuple(replace(one, mask_quality=None) for one in prompts),
-        id="1.1: without mask_quality",
+        lambda prompts: tuple(replace(one, mask_quality=None, mask_source="proposal") for one in prompts),
+        id="1.1: without mask_quality and mask_source",
     ),
 ]
 

@@ -76,6 +76,7 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ("prompts.0.state", 1), ("prompts.0.state", "x" * 1025), ("prompts.0.confidence", ...),
         ("prompts.0.confidence", -0.1), ("prompts.0.confidence", 1.1), ("prompts.0.confidence", "1"),
         ("prompts.0.mask_quality", -0.1), ("prompts.0.mask_quality", 1.1), ("prompts.0.mask_quality", "1"),
+        ("prompts.0.mask_source", 1), ("prompts.0.mask_source", ["x"]), ("prompts.0.mask_source", "x" * 1025),
         ("prompts.0.track_id", ...), ("prompts.0.track_id", -2), ("prompts.0.track_id", 1.5),
         ("drops", None), ("drops", {"capture": 3}), ("drops", {"capture": {"newer_frame": -1}}),
         ("drops", {str(nth): {} for nth in range(65)}), ("drops", {"a": {str(nth): 0 for nth in range(65)}}),
@@ -95,6 +96,7 @@ def test_schema_and_reader_reject_same_headers(path, value):
     [
         ("pts_seconds", None), ("pts_seconds", ...), ("frame_id", ...), ("prompts", ...), ("prompts", []),
         ("prompts.0.state", "guessed"), ("prompts.0.confidence", 1), ("prompts.0.hint", 3), ("drops", ...),
+        ("prompts.0.mask_source", ...), ("prompts.0.mask_source", "later"),
         ("prompts.0.mask_quality", None), ("prompts.0.mask_quality", ...), ("prompts.0.mask_quality", 0),
         ("drops", {}), ("extra", [1]),
         ("version", [1, 7]), ("seq", -1), ("buffers", []), ("objects", []), ("age_ms", -3), ("buffers.0.dtype", "<f8"),

@@ -1,0 +1,92 @@
+"""Following by label propagation: an ablation on sequences with masks, and the cost per frame.
+
+scripts/bench propagation [--data FOLDER] [--limit N] [--variants NAME …] [--json FILE]
+scripts/bench propagation --cost [--num-targets 0 1 2 …] [--json FILE] [--plot FILE]
+
+Ablation: a box and a click in the first frame of each smooth sequence, followed in live runs of the whole pipeline;
+J & F without the first and last frame. The network runs once per frame for all variants. Settings were chosen on
+these sequences (films-dev), and on no other ones.
+
+Cost: CPU time of one frame on one core, at the grid and the number of channels of a network's features for 720p. The
+targets move between two frames. The minimum over many frames is reported, so other load on the machine does not count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.harness import DATA, output_file, parser, report
+from benchmarks.mask_propagation.ablation import Score, ablation
+from benchmarks.mask_propagation.costs import costs
+from benchmarks.mask_propagation.plot import draw
+from benchmarks.mask_propagation.variants import VARIANTS
+from streamseg.segmentation import Segmenter
+
+
+def main() -> None:
+    flags = parser(__doc__)
+    flags.add_argument("--data", type=Path, default=DATA / "films-dev", help="folder of sequences with masks")
+    flags.add_argument("--weights", default="default")
+    flags.add_argument("--limit", type=int, metavar="N", help="the first N frames of each sequence only")
+    flags.add_argument("--variants", nargs="+", metavar="NAME", choices=[one.name for one in VARIANTS])
+    flags.add_argument("--cost", action="store_true", help="measure the cost instead")
+    flags.add_argument("--num-targets", type=int, nargs="+", default=[0, 1, 2, 3, 5, 7, 10, 15, 20])
+    flags.add_argument("--channels", type=int, default=100, help="channels of the features")
+    flags.add_argument("--plot", type=output_file, metavar="FILE", help="write a plot of the cost to this file (PNG)")
+    arguments = flags.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    if arguments.cost:
+        cost = costs(arguments.num_targets, channels=arguments.channels)
+        print("targets  " + "".join(f"{number:8d}" for number in arguments.num_targets))
+        for state, line in cost.items():
+            print(f"{state:9}" + "".join(f"{line[number]:8.2f}" for number in arguments.num_targets) + "  ms")
+        if arguments.plot is not None:
+            draw(cost, arguments.plot)
+        report({"channels": arguments.channels, "ms_per_frame": cost}, arguments.json)
+        return
+    variants = [one for one in VARIANTS if arguments.variants is None or one.name in arguments.variants]
+    segmenter = Segmenter(arguments.weights, embeddings=True)
+    scores = []
+    for score in ablation(segmenter, arguments.data, variants, limit=arguments.limit):
+        scores.append(score)
+        print(
+            f"{score.sequence:18} {score.prompt:8} {score.variant:26} J&F {score.region_and_contour:.3f}"
+            f"  propagated {score.share_propagated:4.0%}  empty {score.share_empty:4.0%}",
+            flush=True,
+        )
+    means = _means(scores)
+    print(f"\n{'':28}" + "".join(f"{prompt:>10}" for prompt in next(iter(means.values()), {})))
+    for variant, by_prompt in means.items():
+        print(f"{variant:28}" + "".join(f"{value:10.3f}" for value in by_prompt.values()))
+    report(
+        {
+            "weights": arguments.weights,
+            "imgsz": segmenter.imgsz,
+            "limit": arguments.limit,
+            "settings": {one.name: {"features": one.features, **asdict(one.settings)} for one in variants},
+            "region_and_contour": means,
+            "sequences": [asdict(score) for score in scores],
+        },
+        arguments.json,
+    )
+
+
+def _means(scores: list[Score]) -> dict[str, dict[str, float]]:
+    """Return the mean J & F over sequences, by variant and prompt."""
+    grouped: dict[str, dict[str, list[float]]] = {}
+    for score in scores:
+        grouped.setdefault(score.variant, {}).setdefault(score.prompt, []).append(score.region_and_contour)
+    return {
+        variant: {prompt: round(float(np.mean(values)), 4) for prompt, values in by_prompt.items()}
+        for variant, by_prompt in grouped.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Targets whose masks are propagated, beside the proposals of the network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from streamseg.prompting import PromptSet, PromptTracker
+from streamseg.structures.prompt import BoxPrompt, PointPrompt
+from tests.support.followed_masks import seen
+from tests.support.shapes import Shape, detect_shapes
+
+CAR, POLE = Shape(80, 120, 80, 64, "rectangle"), Shape(260, 120, 32, 160, "rectangle")
+HORSE, RIDER = Shape(100, 160, 112, 64, "rectangle"), Shape(100, 96, 48, 64, "rectangle")
+CLICK = PointPrompt("p", ((80.0, 120.0),), (1,))
+BOX = BoxPrompt("p", (40.0, 88.0, 120.0, 152.0))
+BOX_OF_BOTH = BoxPrompt("p", (44.0, 64.0, 156.0, 192.0))
+
+
+def right(shape, pixels):
+    return replace(shape, x=shape.x + pixels)
+
+
+def run(frames, prompt):
+    """The selection in each frame; a frame is (shapes, detected, track ids)."""
+    tracker, prompts = PromptTracker(), PromptSet.of((prompt,))
+    selections = []
+    for index, (shapes, detected, track_ids) in enumerate(frames):
+        tracked, _ = seen(shapes, detected, track_ids, seed=index)
+        (selection,) = tracker.update(tracked, prompts, frame_index=index, time_seconds=index / 25)
+        selections.append(selection)
+    return selections
+
+
+def iou(mask, shapes):
+    """IoU of a mask with the union of shapes."""
+    y, x = np.mgrid[:240, :320] + 0.5
+    expected = np.any([shape.covers(x, y) for shape in shapes], axis=0)
+    return (mask() & expected).sum() / (mask() | expected).sum()
+
+
+def moving(num_frames, detected_until):
+    """A car that moves by a cell per frame, and that is not detected from some frame on."""
+    for index in range(num_frames):
+        shapes = [POLE, right(CAR, 8 * index)]
+        yield (shapes, [0, 1], [1, 2]) if index < detected_until else (shapes, [0], [1])
+
+
+@pytest.mark.parametrize("prompt", [pytest.param(CLICK, id="click"), pytest.param(BOX, id="box")])
+def test_a_target_without_a_proposal_has_its_propagated_mask(prompt):
+    selections = run(moving(8, detected_until=4), prompt)
+    assert [one.rows for one in selections] == [(1,)] * 4 + [()] * 4
+    assert {one.status.mask_source for one in selections[:4]} == {"proposal"}
+    for index in range(4, 8):
+        status = selections[index].status
+        assert (status.state, status.track_id, status.mask_source) == ("bound", 2, "propagated")
+        assert 0 < status.confidence < 1
+        assert iou(selections[index].mask, [right(CAR, 8 * index)]) > 0.75
+
+
+def test_a_proposal_that_agrees_is_selected_under_any_track_id():
+    frames = [*moving(4, detected_until=4), ([POLE, right(CAR, 32)], [0, 1], [1, 7]), *moving(0, 0)]
+    selections = run([*frames, ([POLE, right(CAR, 40)], [0], [1]), ([POLE, right(CAR, 48)], [0, 1], [1, 7])], CLICK)
+    assert [one.rows for one in selections[4:]] == [(1,), (), (1,)]
+    assert selections[4].status.track_id == 7
+    assert selections[6].status.track_id == 7
+
+
+def test_a_proposal_that_has_leaked_is_not_selected():
+    stain = Shape(160, 120, 300, 200, "rectangle")
+    car = right(CAR, 32)
+    tracked, _ = seen([POLE, car], [0], [1])
+    leaked = detect_shapes([POLE, stain])
+    frames = list(moving(4, detected_until=4))
+    tracker, prompts = PromptTracker(), PromptSet.of((CLICK,))
+    for index, frame in enumerate(frames):
+        tracker.update(seen(*frame)[0], prompts, frame_index=index, time_seconds=index / 25)
+    # The track of the car continues on the stain.
+    wrong = replace(
+        tracked,
+        instances=replace(leaked, features=tracked.instances.features),
+        track_ids=tracked.track_ids.new_tensor([1, 2]),
+    )
+    (selection,) = tracker.update(wrong, prompts, frame_index=4, time_seconds=4 / 25)
+    assert selection.rows == ()
+    assert iou(selection.mask, [car]) > 0.75
+
+
+def test_a_target_that_leaves_is_lost():
+    gone = ([POLE], [0], [1])
+    selections = run([*moving(4, detected_until=4), gone, gone], CLICK)
+    assert [one.status.state for one in selections[4:]] == ["lost", "lost"]
+    assert [one.mask for one in selections[4:]] == [None, None]
+
+
+def test_a_box_around_several_objects_is_their_group():
+    frames = [([right(HORSE, 4 * i), right(RIDER, 4 * i)], [0, 1], [1, 2]) for i in range(4)]
+    selections = run(frames, BOX_OF_BOTH)
+    for index, selection in enumerate(selections):
+        assert selection.status.state == "bound"
+        assert iou(selection.mask, [right(HORSE, 4 * index), right(RIDER, 4 * index)]) > 0.75
+
+
+def test_a_box_around_one_object_is_no_group():
+    part = Shape(80, 140, 40, 20, "rectangle")
+    (selection,) = run([([CAR, part], [0, 1], [1, 2])], BOX)
+    assert selection.rows == (0,)
+
+
+def test_without_features_only_track_ids_count():
+    tracker, prompts = PromptTracker(), PromptSet.of((CLICK,))
+    for index, frame in enumerate(moving(6, detected_until=4)):
+        tracked, _ = seen(*frame)
+        plain = replace(tracked, instances=replace(tracked.instances, features=None))
+        (selection,) = tracker.update(plain, prompts, frame_index=index, time_seconds=index / 25)
+    assert (selection.rows, selection.mask, selection.status.state) == ((), None, "lost")
+
+
+@pytest.mark.parametrize(
+    ("prompts", "num_calls"),
+    [
+        pytest.param((), 0, id="no-prompt"),
+        pytest.param((replace(CLICK, follow=False),), 0, id="not-followed"),
+        pytest.param((replace(CLICK, point_coords=((5.0, 5.0),)),), 0, id="background"),
+        pytest.param((CLICK,), 1, id="one"),
+        pytest.param(tuple(replace(CLICK, prompt_id=str(number)) for number in range(20)), 1, id="twenty"),
+    ],
+)
+def test_features_are_computed_once_and_only_if_something_is_followed(prompts, num_calls):
+    tracker, given = PromptTracker(), PromptSet.of(prompts)
+    for index, frame in enumerate(moving(3, detected_until=3)):
+        tracked, features = seen(*frame)
+        tracker.update(tracked, given, frame_index=index, time_seconds=index / 25)
+        assert features.num_calls == num_calls
+
+
+def test_a_changed_prompt_forgets_the_mask():
+    tracker = PromptTracker()
+    frames = list(moving(6, detected_until=4))
+    other = replace(CLICK, point_coords=((260.0, 120.0),))
+    for index, frame in enumerate(frames):
+        prompts = PromptSet.of((CLICK if index < 3 else other,))
+        (selection,) = tracker.update(seen(*frame)[0], prompts, frame_index=index, time_seconds=index / 25)
+    assert selection.rows == (0,)
+
+
+def test_a_restart_forgets_the_masks():
+    tracker, prompts = PromptTracker(), PromptSet.of((CLICK,))
+    frames = list(moving(6, detected_until=4))
+    for index, frame in enumerate(frames[:4]):
+        tracker.update(seen(*frame)[0], prompts, frame_index=index, time_seconds=index / 25)
+    tracker.restart()
+    (selection,) = tracker.update(seen(*frames[4])[0], prompts, frame_index=4, time_seconds=4 / 25)
+    assert (selection.status.state, selection.mask) == ("lost", None)
