@@ -1,10 +1,11 @@
 """Health of one source as a state machine. Pure: the caller supplies the time (`time.monotonic_ns`).
 
-    connecting ──frame──► live ◄──frame── stalled          any ──disconnected──► waiting | denied
-        ▲                  │ ▲ └──silence──► stalled        any ──end──► ended | failed
-        └──connecting──────┘ └─change─ frozen ◄─same image─ live
+    connecting ──frame──► live ──silence──► stalled ──frame──► live
+                          live ──same image──► frozen ──change──► live
+    any state ──disconnected──► waiting | denied ──frame──► live
+    any state ──end──► ended | failed
 
-A source that was denied stays `denied` during further attempts, until one delivers a frame or fails otherwise.
+Attempts do not change `waiting` and `denied`: the time in these states is that of the whole outage.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ class SourceHealth:
 
     def connecting(self, now_ns: int) -> None:
         """Report an attempt to open the source."""
-        self._enter("denied" if self._phase.state == "denied" else "connecting", now_ns, frame_ns=0)
+        state = self._phase.state
+        self._enter(state if state in ("waiting", "denied") else "connecting", now_ns, frame_ns=0)
 
     def received(self, image: ImageArray, now_ns: int) -> None:
         """Report a frame with its image, uint8 (H, W, 3)."""

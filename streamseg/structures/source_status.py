@@ -14,7 +14,7 @@ connecting   it is being opened, and no frame has arrived yet
 live         it delivers frames
 stalled      it is connected, but no frame arrives
 frozen       it delivers frames, but the image does not change
-waiting      the connection failed; the next attempt follows after a delay
+waiting      there is no connection; attempts follow one another
 denied       it rejects the connection (user, password, path) or sends no video; attempts are rare
 ended        it delivers no more frames: the end of a file, or removed
 failed       an error ended it

@@ -62,7 +62,7 @@ class Timeline:
         pytest.param("c1 f3 f3.1 f9", 10, ("live", 1.0, None), id="end-of-a-stall"),
         pytest.param("c1 f3 f3.1 f9 f9.1", 12, ("stalled", 2.9, None), id="a-stall-is-no-period"),
         pytest.param("c1 x2", 2.5, ("waiting", 0.5, "x2"), id="no-connection"),
-        pytest.param("c1 x2 c3", 3.5, ("connecting", 0.5, "x2"), id="next-attempt"),
+        pytest.param("c1 x2 c3 x4 c5", 5.5, ("waiting", 3.5, "x4"), id="attempts-do-not-end-the-outage"),
         pytest.param("c1 f2 x3 c4 f5", 6, ("live", 1.0, "x3"), id="last-error-is-kept"),
         pytest.param("c1 d2 c12 d13", 14, ("denied", 12.0, "d13"), id="denied-during-attempts"),
         pytest.param("c1 d2 c12 x13", 14, ("waiting", 1.0, "x13"), id="denied-then-unreachable"),
