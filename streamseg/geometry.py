@@ -104,19 +104,19 @@ def box_area(boxes: Tensor) -> Tensor:
 
 
 def box_intersection(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """Return the intersection area (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 for disjoint boxes."""
+    """Return the intersection area (..., N, M) of boxes (..., N, 4) and (..., M, 4) xyxy; 0 for disjoint boxes."""
     width, height = (
-        torch.minimum(boxes_a[:, None, high], boxes_b[None, :, high])
-        - torch.maximum(boxes_a[:, None, low], boxes_b[None, :, low])
+        torch.minimum(boxes_a[..., :, None, high], boxes_b[..., None, :, high])
+        - torch.maximum(boxes_a[..., :, None, low], boxes_b[..., None, :, low])
         for low, high in ((0, 2), (1, 3))
     )
     return width.clamp(min=0) * height.clamp(min=0)
 
 
 def box_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
-    """Return the IoU (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 if both are without extent."""
+    """Return the IoU (..., N, M) of boxes (..., N, 4) and (..., M, 4) xyxy; 0 if both are without extent."""
     intersection = box_intersection(boxes_a, boxes_b)
-    union = box_area(boxes_a)[:, None] + box_area(boxes_b)[None, :] - intersection
+    union = box_area(boxes_a)[..., :, None] + box_area(boxes_b)[..., None, :] - intersection
     return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
 
 

@@ -8,6 +8,7 @@ accepts low scores for known tracks after NMS; here they are selected before it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from streamseg.geometry import Letterbox, box_iou, clip_boxes, nms
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["select_detections"]
+__all__ = ["EXPECTED_IOU", "FOUND_IOU", "SelectionSettings", "best_fit", "has_extent", "select_detections"]
 
 FOUND_IOU: Final = 0.4
 """An expected box with at least this IoU with a detection needs no further candidate. A moving object is detected next
@@ -28,6 +29,16 @@ EXPECTED_IOU: Final = 0.6
 """Minimum IoU of a candidate with the expected box it is accepted for: few objects move farther between two frames."""
 SCORE_EXPONENT: Final = 0.05
 """Exponent of the score in the fit of an anchor to a box, IoU x score^exponent: at similar IoU, the score decides."""
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """Thresholds of `select_detections`."""
+
+    conf: float
+    iou: float
+    max_det: int
+    expected_conf: float
 
 
 def select_detections(
@@ -66,9 +77,9 @@ def select_detections(
     boxes = clip_boxes(_to_image(all_boxes[kept], place), place.image_size)
     if len(regions.prompted):
         prompted = clip_boxes(torch.from_numpy(regions.prompted).float(), place.image_size)
-        prompted = prompted[_has_extent(prompted)]
+        prompted = prompted[has_extent(prompted)]
         every = clip_boxes(_to_image(all_boxes, place), place.image_size)
-        fitting, _ = _best_fit(prompted, every, scores, 0.0)
+        fitting, _ = best_fit(prompted, every, scores, 0.0)
         is_other = (box_iou(boxes, prompted) <= iou).all(dim=1) & ~torch.isin(kept, fitting)
         others = is_other.nonzero()[:, 0][: max(max_det - len(prompted), 0)]
         kept, boxes = torch.cat([fitting, kept[others]]), torch.cat([prompted, boxes[others]])
@@ -78,8 +89,8 @@ def select_detections(
     if len(regions.prompted) or len(regions.expected):
         order = scores[kept].argsort(descending=True, stable=True)
         kept, boxes = kept[order], boxes[order]
-    has_extent = _has_extent(boxes)  # boxes entirely in the padding are not objects
-    return kept[has_extent], boxes[has_extent]
+    is_object = has_extent(boxes)  # boxes entirely in the padding are not objects
+    return kept[is_object], boxes[is_object]
 
 
 def _expected(
@@ -100,23 +111,23 @@ def _expected(
     if not len(missing) or not len(anchors):
         return torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4)
     boxes = clip_boxes(_to_image(all_boxes[anchors], place), place.image_size)
-    best, fits = _best_fit(missing, boxes, scores[anchors], EXPECTED_IOU)
+    best, fits = best_fit(missing, boxes, scores[anchors], EXPECTED_IOU)
     best = torch.from_numpy(np.unique(best[fits].numpy()))  # several expected boxes may select the same anchor
     best = best[nms(boxes[best], scores[anchors[best]], iou)]
     return anchors[best], boxes[best]
 
 
-def _best_fit(targets: Tensor, boxes: Tensor, scores: Tensor, min_iou: float) -> tuple[Tensor, Tensor]:
-    """Return, per target box (N, 4), the row of `boxes` (A, 4) that fits best, and whether it fits at all."""
-    overlap = box_iou(targets, boxes)  # (N, A)
-    fit = overlap * scores.clamp(min=1e-6) ** SCORE_EXPONENT * (overlap >= min_iou)
-    best = fit.max(dim=1)
+def best_fit(targets: Tensor, boxes: Tensor, scores: Tensor, min_iou: float) -> tuple[Tensor, Tensor]:
+    """Return, per target box (..., N, 4), the row of `boxes` (..., A, 4) that fits best, and whether it fits at all."""
+    overlap = box_iou(targets, boxes)  # (..., N, A)
+    fit = overlap * scores.clamp(min=1e-6)[..., None, :] ** SCORE_EXPONENT * (overlap >= min_iou)
+    best = fit.max(dim=-1)
     return best.indices, best.values > 0
 
 
-def _has_extent(boxes: Tensor) -> Tensor:
-    """Return, per box (N, 4), whether its width and height are positive."""
-    return (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+def has_extent(boxes: Tensor) -> Tensor:
+    """Return, per box (..., 4), whether its width and height are positive."""
+    return (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)
 
 
 def _to_image(boxes: Tensor, place: Letterbox) -> Tensor:

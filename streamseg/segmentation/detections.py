@@ -1,0 +1,101 @@
+"""The detections of one image, and the detector that runs an engine and selects them on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from streamseg.engines import Engine, Raw
+from streamseg.geometry import Letterbox
+from streamseg.segmentation.candidates import SelectionSettings, select_detections
+from streamseg.structures.search_regions import SearchRegions
+
+__all__ = ["Detections", "Detector", "HostDetector", "PendingDetections", "select_on_host"]
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """K detections of one image by descending score, on the host; K may be 0."""
+
+    boxes: Tensor
+    """float32 (K, 4) xyxy, pixels of the source image, clipped to it."""
+    scores: Tensor
+    """float32 (K,), 0..1."""
+    coefficients: Tensor
+    """float32 (K, num_masks)."""
+    prototypes: npt.NDArray[Any]
+    """float32 or float16 (num_masks, H / 4, W / 4)."""
+    embeddings: npt.NDArray[Any] | None
+    """float32 or float16 (E, H / 8, W / 8); None if the network predicts none."""
+
+
+PendingDetections = Callable[[], list[Detections]]
+"""Waits for a batch, and returns the detections of each image."""
+
+
+class Detector(Protocol):
+    """Starts the network on batches, and returns their detections."""
+
+    @property
+    def depth(self) -> int:
+        """Number of batches that may be pending at a time."""
+
+    def submit(
+        self, images: npt.NDArray[np.uint8], places: Sequence[Letterbox], regions: Sequence[SearchRegions]
+    ) -> PendingDetections:
+        """Start a batch of letterboxed images (B, H, W, 3), each with its placement and search regions."""
+
+    def close(self) -> None:
+        """Release buffers, not the engine. Idempotent."""
+
+
+class HostDetector:
+    """Runs any engine, and selects among all anchors on the host."""
+
+    depth = 1
+
+    def __init__(self, engine: Engine, settings: SelectionSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    def submit(
+        self, images: npt.NDArray[np.uint8], places: Sequence[Letterbox], regions: Sequence[SearchRegions]
+    ) -> PendingDetections:
+        """See `Detector.submit`. The network has run on return; the selection follows."""
+        raw = self._engine.run(images)
+        return lambda: [
+            select_on_host(raw, row, place, region, self._settings)
+            for row, (place, region) in enumerate(zip(places, regions, strict=True))
+        ]
+
+    def close(self) -> None:
+        """See `Detector.close`."""
+
+
+def select_on_host(
+    raw: Raw, row: int, place: Letterbox, regions: SearchRegions, settings: SelectionSettings
+) -> Detections:
+    """Select the detections of row `row` of a batch, with `select_detections`."""
+    anchors, boxes = select_detections(
+        raw,
+        row,
+        place,
+        conf=settings.conf,
+        iou=settings.iou,
+        max_det=settings.max_det,
+        regions=regions,
+        expected_conf=settings.expected_conf,
+    )
+    return Detections(
+        boxes=boxes,
+        scores=torch.from_numpy(raw.scores[row])[anchors],
+        coefficients=torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float(),
+        prototypes=raw.prototypes[row],
+        embeddings=None if raw.embeddings is None else raw.embeddings[row],
+    )

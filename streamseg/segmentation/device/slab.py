@@ -1,0 +1,68 @@
+"""Several tensors in one buffer, so that a single copy moves all of them between host and device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["Slab"]
+
+ALIGNMENT: Final = 16
+"""Bytes to which the parts are aligned; views as wider types require it."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    begin: int
+
+    @property
+    def num_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Slab:
+    """The layout of a buffer."""
+
+    parts: tuple[_Part, ...]
+    num_bytes: int
+    """Size of the buffer, a multiple of `ALIGNMENT`."""
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[str, torch.dtype, tuple[int, ...]]]) -> Self:
+        """Lay out parts, each with its name, type and shape; a part may be empty."""
+        placed, end = [], 0
+        for name, dtype, shape in parts:
+            placed.append(_Part(name, dtype, shape, end))
+            end = -(-(end + placed[-1].num_bytes) // ALIGNMENT) * ALIGNMENT
+        return cls(tuple(placed), end)
+
+    @classmethod
+    def like(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Lay out tensors of these types and shapes."""
+        return cls.of([(name, tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()])
+
+    def views(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Return the parts of a buffer uint8 (num_bytes,) as views, by name."""
+        return {
+            part.name: buffer[part.begin : part.begin + part.num_bytes].view(part.dtype).view(part.shape)
+            for part in self.parts
+        }
+
+    def pack(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Copy tensors into a new buffer uint8 (num_bytes,) on their device."""
+        pieces, end = [], 0
+        for part in self.parts:
+            values = tensors[part.name].contiguous().view(-1).view(torch.uint8)
+            pieces += [values.new_zeros(part.begin - end)] * (part.begin > end) + [values]
+            end = part.begin + part.num_bytes
+        pieces.append(pieces[0].new_zeros(self.num_bytes - end))
+        return torch.cat(pieces)
