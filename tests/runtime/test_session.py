@@ -10,7 +10,7 @@ from streamseg.errors import ConfigError, DataError, PublishError, SourceError, 
 from streamseg.pipeline.mode import StreamsegMode
 from streamseg.publish import ControlClient, Subscriber
 from streamseg.runtime import SinkPolicy
-from streamseg.runtime.session import open_runtime
+from streamseg.runtime.session import _batch_sizes, open_runtime
 from tests.support.stages import ListSink, small_scene, small_settings
 
 
@@ -135,7 +135,7 @@ def test_output_that_cannot_be_written_is_an_error(tmp_path: Path):
 @pytest.mark.slow
 def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = tmp_path / "saved" / "prompts.json"
-    config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=5, mode="every_frame")
+    config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=3, mode="every_frame")
     with open_runtime(config, StreamsegMode()) as session:
         assert not path.exists()
         session.operations["prompts.set"]({"prompts": [{"id": "cup", "points": [[64, 48]], "source": "scene"}]})
@@ -210,3 +210,16 @@ def test_port_in_use_is_an_error_and_releases_other_ports():
             pass
     with socket.create_server(("127.0.0.1", free)):
         pass
+
+
+@pytest.mark.parametrize(
+    ("device", "most", "sizes"),
+    [
+        pytest.param("cpu", 8, [1], id="CPU: any size is as fast"),
+        pytest.param("cuda:0", 8, [1, 2, 4, 8], id="powers of two"),
+        pytest.param("cuda:0", 6, [1, 2, 4, 6], id="and the largest"),
+        pytest.param("tensorrt:0", 1, [1], id="single images"),
+    ],
+)
+def test_gpus_are_warmed_up_for_batches(device: str, most: int, sizes: list[int]):
+    assert _batch_sizes(device, most) == sizes
