@@ -11,7 +11,7 @@ from streamseg.pipeline.mode import StreamsegMode
 from streamseg.publish import ControlClient, Subscriber
 from streamseg.runtime import SinkPolicy
 from streamseg.runtime.session import _batch_sizes, open_runtime
-from tests.support.stages import ListSink, small_scene, small_settings
+from tests.support.stages import ListSink, seeded_weights, small_scene, small_settings
 
 
 def make_config(*sets: str, **scene: object) -> Config:
@@ -135,7 +135,8 @@ def test_output_that_cannot_be_written_is_an_error(tmp_path: Path):
 @pytest.mark.slow
 def test_prompts_survive_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = tmp_path / "saved" / "prompts.json"
-    config = make_config(f"output.prompts={path}", "publish.endpoint=null", num_frames=3, mode="every_frame")
+    weights = f"segmentation.weights={seeded_weights(confident=True)}"
+    config = make_config(f"output.prompts={path}", "publish.endpoint=null", weights, num_frames=5, mode="every_frame")
     with open_runtime(config, StreamsegMode()) as session:
         assert not path.exists()
         session.operations["prompts.set"]({"prompts": [{"id": "cup", "points": [[64, 48]], "source": "scene"}]})
