@@ -55,7 +55,8 @@ class SegmentationConfig(Section):
 
     weights: str = "default"
     """`default` (embedded), `FastSAM-s` or `FastSAM-x` (downloaded once), or a path to .safetensors, .pt or .onnx."""
-    engine: Literal["auto", "torch", "onnx"] = "auto"
+    engine: Literal["auto", "torch", "onnx", "device"] = "auto"
+    """auto: torch on CUDA, ONNX Runtime on the CPU; device: torch with the selection of detections on the GPU, too."""
     device: Device = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
     """auto: CUDA if available; a number N: cuda:N. TensorRT compiles for minutes, once per image shape."""
     half: bool | Literal["auto"] = "auto"

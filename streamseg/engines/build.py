@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 def build_engine(
     weights: str | Path = "default",
     *,
-    engine: Literal["auto", "torch", "onnx"] = "auto",
+    engine: Literal["auto", "torch", "onnx", "device"] = "auto",
     device: str = "auto",
     half: bool | Literal["auto"] = "auto",
 ) -> Engine:
@@ -33,7 +33,8 @@ def build_engine(
     Args:
         weights: `default`, a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt or .onnx file.
         engine: `auto` selects torch on CUDA and ONNX Runtime, which is faster there, on the CPU. The graph is exported
-            once per weights file and cached in $STREAMSEG_CACHE or ~/.cache/streamseg.
+            once per weights file and cached in $STREAMSEG_CACHE or ~/.cache/streamseg. `device` is torch with the
+            selection of detections on the device as well, see `segmentation.device`; it is meant for CUDA.
         device: `auto` (CUDA if usable, else the CPU; an NVIDIA GPU that is present but not usable is logged with the
             reason), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
         half: half precision; `auto` enables it on CUDA only. On the CPU, only torch supports it (bfloat16).
@@ -42,13 +43,15 @@ def build_engine(
         WeightsError: the file is missing, broken or of another architecture.
         EngineError: the device is not available, or the engine does not support the requested combination.
     """
-    if engine not in ("auto", "torch", "onnx"):
-        raise EngineError(f"no engine {engine!r}; allowed are auto, torch and onnx")
+    if engine not in ("auto", "torch", "onnx", "device"):
+        raise EngineError(f"no engine {engine!r}; allowed are auto, torch, onnx and device")
     is_auto, device = device == "auto", _resolved(device)
     on_cpu = device == "cpu"
     if Path(weights).suffix == ".onnx":
-        if engine == "torch":
-            raise EngineError(f"the torch engine cannot run {weights}; use engine onnx, or a .safetensors or .pt file")
+        if engine in ("torch", "device"):
+            raise EngineError(
+                f"the {engine} engine cannot run {weights}; use engine onnx, or a .safetensors or .pt file"
+            )
         return _onnx_from_file(Path(weights), device, half, may_fall_back=is_auto)
     use_half = not on_cpu if half == "auto" else half
     loaded = load_weights(weights)
@@ -57,12 +60,17 @@ def build_engine(
         if engine == "onnx" and on_cpu and not (can_export() or graph_path(loaded).is_file()):
             _logger.warning("running the network in torch; for the faster ONNX Runtime engine: pip install onnx")
             engine = "torch"
-    if engine == "torch":
+    if engine in ("torch", "device"):
         if device.startswith("tensorrt"):
-            raise EngineError("the torch engine runs on cpu and cuda; TensorRT needs engine onnx")
+            raise EngineError(f"the {engine} engine runs on cpu and cuda; TensorRT needs engine onnx")
         _check_cuda(device)
         return TorchEngine(
-            loaded.network(), device=device, half=use_half, imgsz=imgsz_of(loaded.metadata), refiner=loaded.refiner()
+            loaded.network(),
+            device=device,
+            half=use_half,
+            imgsz=imgsz_of(loaded.metadata),
+            refiner=loaded.refiner(),
+            selects=engine == "device",
         )
     if on_cpu and use_half:
         raise EngineError("ONNX Runtime does not support half precision on the CPU; use engine torch, or half false")

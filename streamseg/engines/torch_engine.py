@@ -58,11 +58,22 @@ class TorchEngine:
         half: bool = False,
         imgsz: int = DEFAULT_IMGSZ,
         refiner: Refiner | None = None,
+        selects: bool = False,
     ) -> None:
-        """Fold the batch norms of a copy of the network, and move the copy to the device."""
+        """Fold the batch norms of a copy of the network, and move the copy to the device.
+
+        Args:
+            network: the network.
+            device: `cpu`, `cuda:N`, or `meta`, which computes shapes only.
+            half: half precision.
+            imgsz: input size that the weights were made for.
+            refiner: mask refiner included in the weights.
+            selects: whether `Segmenter` shall select the detections on the device, too (`engine: device`).
+        """
         self.device = device
         self.half = half
         self.imgsz = imgsz
+        self.selects = selects
         self._device = torch.device(device)
         self.refiner = None if refiner is None else refiner.to(self._device)
         on_cuda = self._device.type == "cuda"

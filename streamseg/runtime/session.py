@@ -116,7 +116,8 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
         leave_cores(segmenter.engine)
         for size in {_known_size(section) or DEFAULT_SIZE for section in sections}:
-            segmenter.warmup(size)
+            for num_images in _batch_sizes(segmenter.engine.device, config.batching.max_batch):
+                segmenter.warmup(size, num_images=num_images)
         # Frames of files wait until their objects are compared with texts, as they do for every stage.
         any_live = any(source.is_live for source in sources)
         background = stack.enter_context(BackgroundThread()).submit if any_live else None
@@ -183,6 +184,11 @@ def load_keys(config: CurveConfig) -> ServerKeys | None:
     if config.secret_key is None:
         return None
     return ServerKeys.load(config.secret_key, read=config.read, control=config.control)
+
+
+def _batch_sizes(device: str, most: int) -> list[int]:
+    """Return the numbers of images to warm up for: on a GPU, each new number of images chooses kernels anew."""
+    return [1] if device == "cpu" else sorted({*(2**power for power in range(most.bit_length())), most})
 
 
 def _known_size(section: object) -> tuple[int, int] | None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self, cast, overload
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from streamseg.config import SegmentationConfig
-from streamseg.engines import Engine, Raw, build_engine
+from streamseg.engines import Engine, build_engine
+from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
 from streamseg.modeling.network import PROTOTYPE_STRIDE, STRIDES
-from streamseg.modeling.preprocess import check_image, letterbox_images
+from streamseg.modeling.preprocess import PADDING, check_image, letterbox_images
 from streamseg.resources import Resource
-from streamseg.segmentation.candidates import select_detections
+from streamseg.segmentation.candidates import SelectionSettings
+from streamseg.segmentation.detections import Detections, Detector, HostDetector, PendingDetections
+from streamseg.segmentation.device import DeviceDetector
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.features import feature_map
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
@@ -46,7 +51,7 @@ class Segmenter(Resource):
         self,
         weights: str | Path = "default",
         *,
-        engine: Literal["auto", "torch", "onnx"] | Engine = "auto",
+        engine: Literal["auto", "torch", "onnx", "device"] | Engine = "auto",
         device: str = "auto",
         half: bool | Literal["auto"] = "auto",
         imgsz: int | None = None,
@@ -63,7 +68,8 @@ class Segmenter(Resource):
         Args:
             weights: `default` (embedded), a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt or
                 .onnx file.
-            engine: `auto`, `torch`, `onnx`, or an existing engine, which determines weights, device and half.
+            engine: `auto`, `torch`, `onnx`, `device`, or an existing engine, which determines weights, device and half.
+                `device` is torch with the selection of detections on the device as well.
             device: `auto` (CUDA if available), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
             half: half precision; `auto` enables it on CUDA only.
             imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32. None for the
@@ -123,11 +129,18 @@ class Segmenter(Resource):
                 f"{' and '.join(wanted)} require a refiner, which these weights do not include; use auto, or train one "
                 "with `streamseg refine`"
             )
+        settings = SelectionSettings(conf=conf, iou=iou, max_det=max_det, expected_conf=expected_conf)
+        self._detector: Detector = (
+            DeviceDetector(self.engine, settings)
+            if isinstance(self.engine, TorchEngine) and self.engine.selects
+            else HostDetector(self.engine, settings)
+        )
         self._refiner = None if masks == "plain" and scores == "raw" else self.engine.refiner
         self._sharp, self._calibrated = masks != "plain", scores != "raw"
         self._embeds = embeddings
         self.timer = StageTimer()
-        """Milliseconds per batch in `preprocess`, `network` and `postprocess`."""
+        """Milliseconds per batch in `preprocess`, `network` and `postprocess`. With `engine: device`, `network` only
+        starts the work, and `postprocess` includes the wait for it."""
 
     @classmethod
     def from_config(cls, config: SegmentationConfig, *, embeddings: bool = False, engine: Engine | None = None) -> Self:
@@ -240,16 +253,17 @@ class Segmenter(Resource):
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
         results: dict[int, ImageInstances] = {}
+        pending: deque[Callable[[], None]] = deque()
         for positions in self._split(batches.values()):
             with self.timer.stage("preprocess"):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
             with self.timer.stage("network"):
-                raw = self.engine.run(batch)
-            with self.timer.stage("postprocess"):
-                for row, position in enumerate(positions):
-                    results[position] = self._instances(
-                        raw, row, batch[row], images[position], places[position], regions[position]
-                    )
+                found = self._detector.submit(batch, [places[p] for p in positions], [regions[p] for p in positions])
+            pending.append(partial(self._finish, found, positions, batch, images, places, results))
+            if len(pending) == self._detector.depth:
+                pending.popleft()()
+        while pending:
+            pending.popleft()()
         return [results[position] for position in range(len(images))]
 
     def _place(self, image_size: tuple[int, int]) -> Letterbox:
@@ -264,38 +278,34 @@ class Segmenter(Resource):
             most = self.engine.max_batch or len(positions)
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
-    def _instances(
+    def _finish(
         self,
-        raw: Raw,
-        row: int,
-        letterboxed: ImageArray,
-        image: ImageArray,
-        place: Letterbox,
-        regions: SearchRegions,
+        found: PendingDetections,
+        positions: list[int],
+        batch: npt.NDArray[np.uint8],
+        images: Sequence[ImageArray],
+        places: Sequence[Letterbox],
+        results: dict[int, ImageInstances],
+    ) -> None:
+        """Wait for the detections of a batch, and put the instances of its images into `results`, by position."""
+        with self.timer.stage("postprocess"):
+            for position, letterboxed, detections in zip(positions, batch, found(), strict=True):
+                results[position] = self._instances(detections, letterboxed, images[position], places[position])
+
+    def _instances(
+        self, found: Detections, letterboxed: ImageArray, image: ImageArray, place: Letterbox
     ) -> ImageInstances:
-        """Return the objects of row `row` of the batch, with the letterboxed and the original image of that row."""
-        anchors, boxes = select_detections(
-            raw,
-            row,
-            place,
-            conf=self.conf,
-            iou=self.iou,
-            max_det=self.max_det,
-            regions=regions,
-            expected_conf=self.expected_conf,
-        )
-        coefficients = torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float()  # (K, 32)
-        prototypes = torch.from_numpy(raw.prototypes[row]).float()  # (32, Mh, Mw)
+        """Return the objects of one image, given with its letterboxed and its original pixels."""
+        prototypes = torch.from_numpy(found.prototypes).float()  # (32, Mh, Mw)
         instances = ImageInstances(
-            boxes=boxes,
-            scores=torch.from_numpy(raw.scores[row])[anchors],
-            mask_logits=torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
+            boxes=found.boxes,
+            scores=found.scores,
+            mask_logits=torch.mm(found.coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
             grid_to_image=place.to_image(PROTOTYPE_STRIDE),
             image_size=place.image_size,
         )
         if self._embeds:
-            embedding = None if raw.embeddings is None else raw.embeddings[row]
-            features = partial(feature_map, raw.prototypes[row], embedding, letterboxed, place)
+            features = partial(feature_map, found.prototypes, found.embeddings, letterboxed, place)
             instances = replace(instances, embeddings=embed(instances, prototypes, letterboxed), features=features)
         return self._refine(instances, prototypes, image, place, letterboxed)
 
@@ -318,11 +328,28 @@ class Segmenter(Resource):
         return replace(corrected, scores=scores)[order]
 
     def warmup(self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1) -> None:
-        """Run grey images of (H, W) once, because the first run of a shape is slower, on a GPU by seconds."""
-        size = self._place(image_size).input_size
+        """Run grey images of (H, W) and one object once, because the first run is slower, on a GPU by seconds.
+
+        Args:
+            image_size: size of the images to come.
+            num_images: number of images of a batch; each number is a shape of its own.
+        """
+        grey = np.full((*image_size, 3), PADDING, np.uint8)
+        place = self._place(image_size)
         for positions in self._split([list(range(num_images))]):
-            self.engine.run(np.full((len(positions), *size, 3), 114, dtype=np.uint8))
+            batch = np.full((len(positions), *place.input_size, 3), PADDING, np.uint8)
+            found = self._detector.submit(batch, [place] * len(positions), [NO_REGIONS] * len(positions))()[0]
+            prototypes = torch.from_numpy(found.prototypes).float()
+            whole = ImageInstances(
+                boxes=torch.tensor([[0.0, 0.0, image_size[1], image_size[0]]]),
+                scores=torch.ones(1),
+                mask_logits=prototypes[:1],
+                grid_to_image=place.to_image(PROTOTYPE_STRIDE),
+                image_size=image_size,
+            )
+            self._refine(whole, prototypes, grey, place, batch[0])
 
     def close(self) -> None:
         """Release the device memory."""
+        self._detector.close()
         self.engine.close()

@@ -44,12 +44,14 @@ def exported(tmp_path):
         ("auto", "auto", "onnx", False),
         ("auto", True, "torch", True),  # only torch has half precision on the CPU
         ("torch", "auto", "torch", False),
+        ("device", "auto", "torch", False),
         ("onnx", False, "onnx", False),
     ],
 )
 def test_engine_selection_on_the_cpu(weights, engine, half, name, is_half):
     built = build_engine(weights, engine=engine, device="cpu", half=half)
     assert (built.name, built.device, built.half) == (name, "cpu", is_half)
+    assert getattr(built, "selects", False) is (engine == "device")
     assert built.run(blobs((64, 64))[None]).scores.shape == (1, 84)
 
 
@@ -78,7 +80,10 @@ def test_exported_file_runs_unchanged(exported):
     ("options", "error", "message"),
     [
         pytest.param(
-            {"engine": "openvino"}, EngineError, "no engine 'openvino'; allowed are auto, torch and onnx", id="engine"
+            {"engine": "openvino"},
+            EngineError,
+            "no engine 'openvino'; allowed are auto, torch, onnx and device",
+            id="engine",
         ),
         pytest.param({"device": "mps"}, EngineError, "no device 'mps'; allowed are auto, cpu", id="device"),
         pytest.param({"device": "cuda:one"}, EngineError, "no device 'cuda:one'", id="index"),
@@ -111,7 +116,11 @@ def test_unavailable_engine_is_a_one_line_error(weights, capfd, options, error, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"engine": "torch"}, "the torch engine cannot run"), ({"half": True}, "exported with half False, not True")],
+    [
+        ({"engine": "torch"}, "the torch engine cannot run"),
+        ({"engine": "device"}, "the device engine cannot run"),
+        ({"half": True}, "exported with half False, not True"),
+    ],
 )
 def test_exported_file_rejects_incompatible_options(exported, options, message):
     with pytest.raises(EngineError, match=message):

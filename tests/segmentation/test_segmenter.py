@@ -6,8 +6,9 @@ from streamseg.config import SegmentationConfig
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import ConfigError, DataError, EngineError, StreamsegError
 from streamseg.geometry import box_iou
+from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation import Segmenter, instance_masks
-from streamseg.structures.search_regions import NO_REGIONS
+from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
 from tests.support.scripted_engine import ScriptedEngine, grey
@@ -296,3 +297,41 @@ def test_both_engines_read_the_input_size_of_the_weights(engine, tmp_path, monke
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path))
     path = save_weights(lively_network().state_dict(), tmp_path / "w.safetensors", metadata={"imgsz": "384"})
     assert Segmenter(path, engine=engine, device="cpu").imgsz == 384
+
+
+@pytest.mark.slow
+def test_device_engine_equals_the_torch_engine(tmp_path):
+    path = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
+    # Three shapes: batches overlap, and more are started than may be in flight.
+    images = [blobs(size, seed) for seed, size in enumerate([(96, 128), (128, 96), (128, 128), (96, 128)])]
+    regions = [SearchRegions(expected=np.array([[10.0, 10, 60, 60]]))] + [NO_REGIONS] * 3
+    results = []
+    for engine in ("torch", "device"):
+        with Segmenter(path, engine=engine, device="cpu", imgsz=128, embeddings=True) as segmenter:
+            segmenter.warmup((96, 128), num_images=2)
+            results.append(segmenter(images, regions))
+            assert segmenter([]) == []
+    for one, other in zip(*results, strict=True):
+        assert len(one) == len(other) > 0
+        for name in ("boxes", "scores", "mask_logits", "embeddings"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_warmup_runs_the_refiner():
+    refiner = CountedRefiner()
+    segmenter = Segmenter(engine=TorchEngine(lively_network(), refiner=refiner), imgsz=64)
+    segmenter.warmup((36, 64), num_images=2)
+    assert refiner.num_objects == [1]
+
+
+class CountedRefiner(Refiner):
+    """Records the number of objects of each run."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_objects = []
+
+    def forward(self, views):
+        self.num_objects.append(len(views.logits))
+        return super().forward(views)
