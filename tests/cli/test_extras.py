@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 
 def test_extras_are_those_of_the_package():
     optional = {
-        extra: {re.split("[<>=]", need)[0] for need in needs}
+        extra: {re.split("[<>=]", need)[0].replace("-", "_") for need in needs}
         for extra, needs in PROJECT["optional-dependencies"].items()
         if extra != "dev"
     }
