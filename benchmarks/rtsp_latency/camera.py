@@ -31,7 +31,7 @@ def main() -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_shared(True)
     factory.set_launch(
-        f"( appsrc name=images is-live=true do-timestamp=true format=time max-buffers=1 leaky-type=downstream "
+        f"( appsrc name=images is-live=true do-timestamp=true format=time max-buffers=100 "
         f"caps=video/x-raw,format=I420,{size},framerate={fps}/1 ! {encoder} )"
     )
     factory.connect("media-configure", lambda _, media: _start(media, fps))

@@ -9,6 +9,7 @@ from benchmarks.rtsp_latency.site import BLOCK_ERROR, NO_CAMERA, camera, has_cam
 from streamseg.capture import open_source
 from streamseg.config import StreamSource
 from tests.support.loss_proxy import LossProxy
+from tests.support.udp_loss_proxy import UdpLossProxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not has_camera(), reason=NO_CAMERA)]
 
@@ -57,6 +58,19 @@ def test_no_damaged_image_is_delivered(probability):
     assert proxy.num_lost
     assert source.drops.snapshot()["capture"]["packet_loss"]
     assert len(frames) >= 10
+    assert [frame.index for frame in frames if largest_block_error(frame.image) > BLOCK_ERROR] == []
+
+
+def test_no_damaged_image_over_udp():
+    """Packets that overtake each other cost nothing; lost ones cost the frames up to the next keyframe."""
+    with camera(30) as port, UdpLossProxy(port, reorder=0.1) as proxy:
+        frames, source = received(proxy.port, num_frames=60, transport="udp")
+    assert proxy.num_overtaken
+    assert source.drops.snapshot() == {}
+    with camera(30) as port, UdpLossProxy(port, loss=0.01, reorder=0.1) as proxy:
+        frames, source = received(proxy.port, seconds=8.0, transport="udp")
+    assert proxy.num_lost
+    assert source.drops.snapshot()["capture"]["packet_loss"]
     assert [frame.index for frame in frames if largest_block_error(frame.image) > BLOCK_ERROR] == []
 
 
