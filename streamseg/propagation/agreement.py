@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -28,11 +29,10 @@ class Proposals:
     """
 
     def __init__(self, instances: Instances) -> None:
-        self._logits = instances.mask_logits
+        self._logits = instances.mask_logits.numpy()
         self._to_image = instances.grid_to_image
         self._boxes = self.to_cells(instances.boxes.double().numpy())
-        self._masks: dict[int, BoolArray] = {}
-        self._areas: dict[int, int] = {}
+        self._crops: dict[int, _Crop] = {}
         self.scores: list[float] = instances.scores.tolist()
         """Score of each row, 0..1."""
 
@@ -48,15 +48,11 @@ class Proposals:
         return cells
 
     def mask(self, row: int) -> BoolArray:
-        """Return the mask (Mh, Mw) of a row."""
-        if row not in self._masks:
-            height, width = self._logits.shape[1:]
-            x0, y0, x1, y1 = self._boxes[row].tolist()
-            x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-            inside = ((y >= y0) & (y < y1))[:, None] & ((x >= x0) & (x < x1))
-            self._masks[row] = (self._logits[row] > 0).numpy() & inside
-            self._areas[row] = int(np.count_nonzero(self._masks[row]))
-        return self._masks[row]
+        """Return the mask (Mh, Mw) of a row: positive logits at cell centres in its box."""
+        mask: BoolArray = np.zeros(self.size, np.bool_)
+        crop = self._crop(row)
+        mask[crop.window] = crop.inside
+        return mask
 
     def coverage(self, rows: Sequence[int], size: tuple[int, int]) -> Float32Array:
         """Return how much of each cell of a grid of `size` (H, W) the union of some masks covers, 0..1."""
@@ -68,51 +64,85 @@ class Proposals:
         Args:
             soft: 0..1 on a grid over the same area as the mask logits; a cell is inside above 0.5.
         """
-        target = self._enlarged(soft)
-        ious = self._ious(self.near(target), target)
+        target = _Crop.of(self._enlarged(soft))
+        ious = {row: self._crop(row).iou(target) for row in self._near(target.window, MIN_BOX_IOU)}
         best = max(ious, key=lambda row: ious[row], default=-1)
         return (best, ious[best]) if best >= 0 and ious[best] > 0 else (-1, 0.0)
 
     def iou(self, row: int, soft: Float32Array) -> float:
         """Return the IoU of the mask of a row with a soft mask (H, W); 0 if both are empty."""
-        return self._ious([row], self._enlarged(soft))[row]
-
-    def _ious(self, rows: Sequence[int], target: BoolArray) -> dict[int, float]:
-        """Return the IoU of the mask of each row with a mask (Mh, Mw); 0 if both are empty."""
-        down, across = np.flatnonzero(target.any(axis=1)), np.flatnonzero(target.any(axis=0))
-        if not len(down):
-            return dict.fromkeys(rows, 0.0)
-        # What they share lies in the box of the target: a fraction of the grid.
-        window = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
-        cut, area = target[window], int(np.count_nonzero(target))
-        ious = {}
-        for row in rows:
-            shared = int(np.count_nonzero(self.mask(row)[window] & cut))
-            ious[row] = shared / (self._areas[row] + area - shared)
-        return ious
+        return self._crop(row).iou(_Crop.of(self._enlarged(soft)))
 
     def union(self, rows: Sequence[int]) -> BoolArray:
         """Return the union (Mh, Mw) of the masks of some rows."""
-        union: BoolArray = np.zeros(self._logits.shape[1:], np.bool_)
+        union: BoolArray = np.zeros(self.size, np.bool_)
         for row in rows:
-            union |= self.mask(row)
+            crop = self._crop(row)
+            union[crop.window] |= crop.inside
         return union
+
+    def near(self, target: BoolArray) -> list[int]:
+        """Return the rows whose boxes overlap the tight box of a mask (Mh, Mw)."""
+        return self._near(_Crop.of(target).window, 0.0)
+
+    def _crop(self, row: int) -> _Crop:
+        if row not in self._crops:
+            x0, y0, x1, y1 = np.clip(np.ceil(self._boxes[row] - 0.5), 0, (*self.size[::-1], *self.size[::-1])).tolist()
+            window = slice(int(y0), int(y1)), slice(int(x0), int(x1))
+            self._crops[row] = _Crop.within(self._logits[row][window] > 0, window)
+        return self._crops[row]
 
     def _enlarged(self, soft: Float32Array) -> BoolArray:
         enlarged: BoolArray = _resized(soft, self.size) > 0.5
         return enlarged
 
-    def near(self, target: BoolArray, *, min_iou: float = MIN_BOX_IOU) -> list[int]:
-        """Return the rows whose boxes have an IoU above `min_iou` with the tight box of a mask (Mh, Mw)."""
-        rows, columns = np.flatnonzero(target.any(axis=1)), np.flatnonzero(target.any(axis=0))
-        if not len(rows):
-            return []
-        box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+    def _near(self, window: tuple[slice, slice], min_iou: float) -> list[int]:
+        """Return the rows whose boxes have an IoU above `min_iou` with a window of the grid."""
+        box = np.array([window[1].start, window[0].start, window[1].stop, window[0].stop], np.float64)
         low, high = np.maximum(box[:2], self._boxes[:, :2]), np.minimum(box[2:], self._boxes[:, 2:])
         shared: Float64Array = np.maximum(high - low, 0).prod(axis=1)
-        areas = (self._boxes[:, 2:] - self._boxes[:, :2]).prod(axis=1)
-        union = (box[2:] - box[:2]).prod() + areas - shared
-        return [int(row) for row in np.flatnonzero(shared > min_iou * union)]
+        union = (box[2:] - box[:2]).prod() + (self._boxes[:, 2:] - self._boxes[:, :2]).prod(axis=1) - shared
+        near: list[int] = np.flatnonzero(shared > min_iou * union).tolist()
+        return near
+
+
+@dataclass(frozen=True, eq=False)
+class _Crop:
+    """A mask inside a window of the grid, outside of which it is background."""
+
+    inside: BoolArray
+    window: tuple[slice, slice]
+    """Rows and columns of the grid."""
+    area: int
+    """Number of cells inside."""
+
+    @classmethod
+    def within(cls, inside: BoolArray, window: tuple[slice, slice]) -> _Crop:
+        """Return the crop with its area."""
+        return cls(inside, window, int(np.count_nonzero(inside)))
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> _Crop:
+        """Crop a mask of the whole grid to its tight box, of no cells if it is empty."""
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return cls.within(mask[:0, :0], (slice(0, 0), slice(0, 0)))
+        window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        return cls.within(mask[window], window)
+
+    def iou(self, other: _Crop) -> float:
+        """Return the IoU of two masks; 0 if both are empty."""
+        shared = int(np.count_nonzero(self._part(other.window) & other._part(self.window)))
+        return shared / max(self.area + other.area - shared, 1)
+
+    def _part(self, window: tuple[slice, slice]) -> BoolArray:
+        """Return the part that lies in another window as well."""
+        down, across = (
+            slice(max(one.start, own.start) - own.start, max(min(one.stop, own.stop) - own.start, 0))
+            for own, one in zip(self.window, window, strict=True)
+        )
+        part: BoolArray = self.inside[down, across]
+        return part
 
 
 def _resized(grid: Float32Array, size: tuple[int, int]) -> Float32Array:

@@ -18,7 +18,7 @@ MIN_INSIDE: Final = 0.85
 """Minimum fraction of a member's mask inside the box: hands and wheels reach out of drawn boxes."""
 MIN_SCORE: Final = 0.1
 """Minimum score of a member."""
-MIN_FIT: Final = 0.7
+MIN_FIT: Final = 0.6
 """Minimum IoU of the box with the tight box of all members together."""
 MIN_GAIN: Final = 0.04
 """Minimum difference between this IoU and that of a single instance, which is preferred as the simpler answer."""
@@ -40,7 +40,7 @@ def group_in_box(proposals: Proposals, box: tuple[float, float, float, float], s
         return ()
     members = [
         row
-        for row in proposals.near(area, min_iou=0.0)
+        for row in proposals.near(area)
         if proposals.scores[row] >= MIN_SCORE and _share_inside(proposals.mask(row), area) >= MIN_INSIDE
     ]
     if len(members) < 2:
