@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -14,12 +15,14 @@ import onnxruntime
 import torch
 
 from streamseg.engines.onnx_session import RUN_ERRORS, open_session, quiet
-from streamseg.errors import ConfigError, WeightsError
+from streamseg.errors import ConfigError, EngineError, WeightsError
 from streamseg.paths import cache_folder
 from streamseg.structures.arrays import Float32Array
 from streamseg.text.description import IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, EncodersDescription
 
 __all__ = ["Encoders", "OnnxEncoders", "encoders_folder", "load_encoders"]
+
+_logger = logging.getLogger(__name__)
 
 MAX_BATCH: Final = 32
 """Maximum images or texts per run, which limits memory: a ViT-B/32 takes about 10 MB for each."""
@@ -154,7 +157,8 @@ def load_encoders(
 
     Args:
         folder: folder with `encoders.json`, `image.onnx`, `text.onnx` and `tokenizer.json`; or `default`.
-        device: `auto` (CUDA if ONNX Runtime supports it), `cpu`, `cuda` or `cuda:N`.
+        device: `auto` (CUDA if ONNX Runtime can use it, else the CPU; a warning names missing libraries), `cpu`,
+            `cuda` or `cuda:N`.
         num_threads: number of CPU threads; None for as many as torch uses.
 
     Raises:
@@ -163,10 +167,14 @@ def load_encoders(
         EngineError: the device is not available.
     """
     folder = encoders_folder(folder)
-    description = EncodersDescription.read(folder)
     if device == "auto":
-        has_cuda = torch.cuda.is_available() and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        device = "cuda" if has_cuda else "cpu"
+        if _has_cuda():
+            try:
+                return load_encoders(folder, device="cuda", num_threads=num_threads)
+            except EngineError as error:
+                _logger.warning("running the text encoders on the CPU: %s", error)
+        device = "cpu"
+    description = EncodersDescription.read(folder)
     sessions = []
     for name, kind, num_axes in ((IMAGE_GRAPH, "tensor(float)", 4), (TEXT_GRAPH, "tensor(int64)", 2)):
         path = folder / name
@@ -186,6 +194,10 @@ def load_encoders(
     encoders.embed_images(np.zeros((1, description.image_size, description.image_size, 3), np.uint8))
     encoders.embed_texts([description.sentence("something")])
     return encoders
+
+
+def _has_cuda() -> bool:
+    return torch.cuda.is_available() and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 def _tokenizer(

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from streamseg.errors import EngineError, WeightsError
 from streamseg.text.encoders import MAX_BATCH, encoders_folder, load_encoders
@@ -143,6 +144,15 @@ def test_broken_folder_is_a_one_line_error(folder, spoil, fault, capfd):
 def test_unavailable_device_is_an_error(made):
     with pytest.raises(EngineError, match="cannot use device 'cuda:63'"):
         load_encoders(made, device="cuda:63")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without CUDA")
+def test_auto_falls_back_to_the_cpu_with_a_warning(made, monkeypatch, caplog):
+    monkeypatch.setattr("streamseg.text.encoders._has_cuda", lambda: True)
+    found = load_encoders(made)
+    assert "running the text encoders on the CPU: " in caplog.text
+    assert "cannot use device 'cuda'" in caplog.text
+    assert len(found.embed_texts(["a dog"])) == 1
 
 
 @pytest.mark.slow

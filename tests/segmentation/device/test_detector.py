@@ -1,6 +1,7 @@
 """The device detector equals the host detector, on both architectures."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from streamseg.segmentation.device import DeviceDetector
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from tests.support.networks import blobs, lively_network
 
+NEEDS_CUDA = pytest.mark.skipif(
+    not torch.cuda.is_available() and not os.environ.get("FAIL_WITHOUT_CUDA"), reason="needs a CUDA GPU"
+)
 SETTINGS = SelectionSettings(conf=0.25, iou=0.7, max_det=50, expected_conf=0.05)
 SIZE = (64, 96)
 PLACES = [letterbox((96, 144), 96), letterbox((60, 96), 96), letterbox((64, 96), 96)]
@@ -65,6 +69,21 @@ def test_device_equals_host(images, architecture, half):
                 if exact or not half:
                     np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), **tolerance)
     assert device.num_repeated == 0
+    device.close()
+
+
+@NEEDS_CUDA
+@pytest.mark.parametrize("half", [False, True])
+def test_cuda_graphs_equal_the_host(images, half):
+    engine = TorchEngine(lively_network(), device="cuda:0", half=half)
+    device, host = DeviceDetector(engine, SETTINGS), HostDetector(engine, SETTINGS)
+    batches = [(images[row : row + 1], PLACES[row : row + 1], REGIONS[row : row + 1]) for row in (0, 1, 2, 0)]
+    pending = [device.submit(*batch) for batch in batches]  # more than slots, all of one graph
+    for result, batch in zip(pending, batches, strict=True):
+        (found,), (expected,) = result(), host.submit(*batch)()
+        torch.testing.assert_close(found.boxes, expected.boxes, atol=0.01, rtol=0)
+        torch.testing.assert_close(found.scores, expected.scores, atol=1e-3, rtol=0)
+        np.testing.assert_allclose(found.prototypes, expected.prototypes, atol=2e-3)
     device.close()
 
 
