@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "embed",
         help="train the embedding by which followed masks are propagated, on top of trained weights",
         description="Compose pairs of video frames from labelled images, and train a branch of the network whose"
-        " vectors match cells of the same object. Nothing else in the weights changes; the network must be NanoDet-seg.",
+        " vectors match cells of the same object. Nothing else in the weights changes. Requires a NanoDet-seg network.",
     )
     parser.add_argument(
         "recipe", type=Path, help="YAML file whose sources are used, such as configs/train-nanodet.yaml, or a data set"

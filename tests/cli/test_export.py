@@ -28,9 +28,7 @@ def run(*words):
 
 @pytest.fixture
 def weights(tmp_path):
-    return save_weights(
-        build_yolov8("n", seed=0).state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"}
-    )
+    return save_weights(build_yolov8("n", seed=0).state_dict(), tmp_path / "n.safetensors", metadata={"recipe": "none"})
 
 
 def test_exported_graph_runs(weights, tmp_path, capsys):

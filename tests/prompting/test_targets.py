@@ -9,8 +9,8 @@ import pytest
 
 from streamseg.prompting import PromptSet
 from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
-from streamseg.prompting.targets import Targets
 from streamseg.prompting.target import Hypothesis, Target
+from streamseg.prompting.targets import Targets
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.prompt import EverythingPrompt, Prompt
 from tests.support.shapes import Shape
