@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from streamseg.capture.clock import CameraTime, parse_prft
+from streamseg.capture.clock import NS_PER_SECOND, CameraTime, parse_prft
 from streamseg.capture.live_packet import Arrival, LivePacket
 
-__all__ = ["demuxed", "stream_options"]
+__all__ = ["demuxed", "reported", "stream_options"]
 
 ANALYSE_MICROSECONDS = "1000000"
 """Maximum duration that FFmpeg may analyse before it starts, in µs; its default for a live stream is up to 5 s."""
@@ -55,6 +55,16 @@ def demuxed(container: InputContainer, stream: VideoStream, scheme: str) -> Iter
         arrival = now if released is None or not is_held else released._replace(camera=now.camera)
         released = now
         yield LivePacket(packet, arrival, now.monotonic_ns)
+
+
+def reported(
+    container: InputContainer, stream: VideoStream, received: Callable[[float], None]
+) -> Iterator[av.Packet[VideoStream]]:
+    """Yield the packets, and report each that holds data."""
+    for packet in container.demux(stream):
+        if packet.size:
+            received(time.monotonic_ns() / NS_PER_SECOND)
+        yield packet
 
 
 def _camera_time(packet: av.Packet[VideoStream]) -> CameraTime | None:

@@ -31,3 +31,9 @@ class LivePacket(NamedTuple):
     """Monotonic time at which the reader released it, in ns."""
     is_damaged: bool = False
     """True if parts of it are missing: it must not be decoded."""
+
+    @property
+    def stamp_seconds(self) -> float | None:
+        """Time stamp in decoding order, in seconds; None if it has none."""
+        stamp = self.packet.pts if self.packet.dts is None else self.packet.dts
+        return None if stamp is None or self.packet.time_base is None else float(stamp * self.packet.time_base)

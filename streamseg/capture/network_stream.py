@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from typing import Any
 
 import av
 import av.error
@@ -18,7 +17,7 @@ from av.video.stream import VideoStream
 
 from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock
 from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
-from streamseg.capture.demuxer import demuxed, stream_options
+from streamseg.capture.demuxer import demuxed, reported, stream_options
 from streamseg.capture.display import sample_aspect_ratio
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.live_packet import Arrival, LivePacket
@@ -166,7 +165,7 @@ class NetworkStream:
         """Yield the frames of a recording, in real time unless every frame is wanted."""
         decoder = VideoDecoder(stream.codec_context, self._counter, live=True, now_seconds=time.monotonic())
         playback = Playback(self._stopped) if self.is_live else None
-        for timed in self._recording.frames(container, stream, decoder, _reported(container, stream, received)):
+        for timed in self._recording.frames(container, stream, decoder, reported(container, stream, received)):
             if playback is not None and not playback.wait_until_due(timed.pts_seconds):
                 self.drops.count("capture", "late")
             else:
@@ -188,7 +187,8 @@ class NetworkStream:
         lag, backlog = ArrivalLag(), Backlog()
         arrivals: dict[int | None, Arrival] = {}
         waiting_since_ns = time.monotonic_ns()
-        for packet, arrival, released_ns, is_damaged in packets:
+        for live in packets:
+            packet, arrival, released_ns, is_damaged = live
             released_seconds = released_ns / NS_PER_SECOND
             if is_damaged:
                 decoder.lose(released_seconds)
@@ -198,7 +198,7 @@ class NetworkStream:
                 arrivals[packet.pts] = arrival
                 if len(arrivals) > 64:  # frames that the decoder never output
                     del arrivals[next(iter(arrivals))]
-            lateness_seconds = lag.lateness_seconds(_stamp_seconds(packet), released_seconds)
+            lateness_seconds = lag.lateness_seconds(live.stamp_seconds, released_seconds)
             waited_seconds = (released_ns - waiting_since_ns) / NS_PER_SECOND
             for decoded in decoder.decode(packet, released_seconds):
                 frame_arrival = arrivals.pop(decoded.pts, arrival)
@@ -260,19 +260,3 @@ class NetworkStream:
                 offset_seconds,
             )
         return lag_ns, clock
-
-
-def _reported(
-    container: InputContainer, stream: VideoStream, received: Callable[[float], None]
-) -> Iterator[av.Packet[VideoStream]]:
-    """Yield the packets, and report each that holds data."""
-    for packet in container.demux(stream):
-        if packet.size:
-            received(time.monotonic_ns() / NS_PER_SECOND)
-        yield packet
-
-
-def _stamp_seconds(packet: av.Packet[Any]) -> float | None:
-    """Return the time stamp of a packet in decoding order, in seconds; None if it has none."""
-    stamp = packet.pts if packet.dts is None else packet.dts
-    return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)

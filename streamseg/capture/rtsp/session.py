@@ -126,7 +126,7 @@ class RtspSession:
 
     @property
     def transport(self) -> Transport:
-        """Transport in use."""
+        """The transport in use."""
         return self._transports[0]
 
     @property
@@ -157,8 +157,7 @@ class RtspSession:
                 if message.channel in self._channels:
                     yield Media(message.channel == self._channels[1], message.data)
             elif isinstance(message, ServerRequest):
-                headers = {"CSeq": message.header("CSeq")}
-                self._outgoing += format_message("RTSP/1.0 200 OK", headers)
+                self._outgoing += format_message("RTSP/1.0 200 OK", {"CSeq": message.header("CSeq")})
             else:
                 self._respond(message)
 
