@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -42,11 +41,14 @@ def on_hangup(request: Callable[[], None]) -> Iterator[None]:
         request()
 
     before = signal.getsignal(signal.SIGHUP) if hasattr(signal, "SIGHUP") else signal.SIG_IGN
-    is_main = threading.current_thread() is threading.main_thread()
-    if before == signal.SIG_IGN or not is_main:
+    if before == signal.SIG_IGN:
         yield
         return
-    signal.signal(signal.SIGHUP, handle)
+    try:
+        signal.signal(signal.SIGHUP, handle)
+    except ValueError:  # not the main thread
+        yield
+        return
     try:
         yield
     finally:
