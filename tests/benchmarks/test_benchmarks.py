@@ -88,9 +88,11 @@ def test_every_benchmark_has_help(name, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch):
+@pytest.mark.parametrize("engine", ["torch", "device"])
+def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch, engine):
     file = tmp_path / "gpu.json"
-    arguments = ["--device", "cpu", "--warmups", "1", "--runs", "1", "--cases", "1", "--json", str(file)]
+    arguments = ["--engine", engine, "--device", "cpu", "--warmups", "1", "--runs", "1", "--cases", "1"]
+    arguments += ["--json", str(file)]
     monkeypatch.setattr(sys, "argv", ["gpu", *arguments])
     assert import_module("benchmarks.gpu").main() == 0
     (row,) = json.loads(file.read_text())["rows"]
