@@ -68,14 +68,14 @@ def _catalogue(catalogue: Sequence[OfficialWeights] | None) -> Sequence[Official
 
 
 def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
-    from streamseg.weights.catalogue import find_official, suggest_names
+    from streamseg.weights.catalogue import EMBEDDED, find_official, suggest_names
 
     entry = find_official(name, catalogue)
     if entry is not None:
         return entry
-    if name == "default":
-        raise WeightsError("the default weights are included in streamseg and need no download")
-    near = [other for other in suggest_names(name, catalogue) if other != "default"]
+    if name in EMBEDDED:
+        raise WeightsError(f"the {name} weights are included in streamseg and need no download")
+    near = [other for other in suggest_names(name, catalogue) if other not in EMBEDDED]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise WeightsError(
         f"no official weights are named {name!r}; available: {', '.join(entry.name for entry in catalogue)}{hint}"
@@ -84,20 +84,22 @@ def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
 
 def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
     """Print the table, then the licences."""
-    from importlib.resources import as_file, files
+    from importlib.resources import files
 
+    from streamseg.weights.catalogue import EMBEDDED
     from streamseg.weights.resolve import cached_weights_path
 
-    with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
-        embedded = path.is_file()
-        size = _megabytes(path.stat().st_size) if embedded else ""
-        rows = [("default", size, "embedded" if embedded else "missing", str(path))]
+    rows = []
+    for name in EMBEDDED:
+        path = Path(str(files("streamseg").joinpath("assets", f"{name}.safetensors")))
+        size = _megabytes(path.stat().st_size) if path.is_file() else ""
+        rows.append((name, size, "embedded" if path.is_file() else "missing", str(path)))
     for entry in _catalogue(catalogue):
         rows.append((entry.name, _megabytes(entry.files[0].num_bytes), _state(entry), str(cached_weights_path(entry))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in [("NAME", "SIZE", "STATE", "WHERE"), *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print("\nlicence of default: Apache-2.0 (see the model card beside it)")
+    print("\nlicence of default and nanodet: Apache-2.0 (see the model card beside it)")
     for entry in _catalogue(catalogue):
         print(f"licence of {entry.name}: {entry.licence_text()}")
     print("streamseg does not include official weights; `streamseg weights get NAME` downloads them")

@@ -96,7 +96,7 @@ def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"], *, ma
 
     if not path.is_file():
         raise WeightsError(
-            f"no weights at {path}; allowed are 'default' and the path of a .safetensors, .pt or .onnx file"
+            f"no weights at {path}; allowed are 'default', 'nanodet' and the path of a .safetensors, .pt or .onnx file"
         )
     graph = path.read_bytes()
     try:

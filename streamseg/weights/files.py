@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
@@ -84,22 +83,14 @@ def load_weights(
     """Read a weights file.
 
     Args:
-        source: `default` for the embedded weights, a name of the catalogue (`FastSAM-s`, `FastSAM-x`; downloaded
-            the first time), or the path of a .safetensors or .pt file.
+        source: `default` or `nanodet` for embedded weights, a name of the catalogue (`FastSAM-s`, `FastSAM-x`;
+            downloaded the first time), or the path of a .safetensors or .pt file.
         progress: called with the bytes received and the total during a download.
         catalogue: available names.
 
     Raises:
         WeightsError: there is no such file or name, or it is not a complete weights file.
     """
-    if source == DEFAULT:
-        with as_file(files("streamseg").joinpath("assets", "default.safetensors")) as path:
-            if not path.is_file():
-                raise WeightsError(
-                    "this installation has no embedded default weights; specify a .safetensors file with --weights, "
-                    "or train a network with `streamseg train`"
-                )
-            return _load_safetensors(path)
     path = resolve_weights(source, progress=progress, catalogue=catalogue)
     if path.suffix == ".pt":
         return _load_checkpoint(path)

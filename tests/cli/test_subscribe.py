@@ -113,8 +113,15 @@ def test_json_has_the_state_of_prompts(capsys):
     with publishing(replace(MESSAGE, prompts=STATUSES[:2])) as publisher:
         assert _run(publisher.endpoint, "--json", "--count", "1", "--timeout", "10") == 0
     assert json.loads(capsys.readouterr().out)["prompts"] == [
-        {"id": "cup", "state": "bound", "confidence": 0.974, "mask_quality": 0.81, "track_id": 3},
-        {"id": "Tür", "state": "lost", "confidence": 0.0, "mask_quality": None, "track_id": 5},
+        {
+            "id": "cup",
+            "state": "bound",
+            "confidence": 0.974,
+            "mask_quality": 0.81,
+            "track_id": 3,
+            "mask_source": "proposal",
+        },
+        {"id": "Tür", "state": "lost", "confidence": 0.0, "mask_quality": None, "track_id": 5, "mask_source": "proposal"},
     ]
 
 

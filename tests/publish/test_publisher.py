@@ -102,15 +102,19 @@ def test_nothing_is_encoded_without_subscriber(context):
 
 
 def test_age_when_sent_counts_from_capture(context):
-    with Publisher(ANYWHERE, context=context) as publisher:
-        publisher.publish(MESSAGE)  # without a subscriber, it is not sent
-        with _connected(context, publisher) as subscriber:
-            publisher.publish(replace(MESSAGE, age_ms=400.0))
-            assert subscriber.receive(WAIT_SECONDS) is not None
+    with Publisher(ANYWHERE, context=context) as publisher, _connected(context, publisher) as subscriber:
+        publisher.publish(replace(MESSAGE, age_ms=400.0))
+        assert subscriber.receive(WAIT_SECONDS) is not None
     (key, histogram) = publisher.ages.snapshot().popitem()
     assert key == ("publish", MESSAGE.source_id)
     assert histogram.num_values == 1
     assert 400.0 <= histogram.sum_ms < 400.0 + WAIT_SECONDS * 1000
+
+
+def test_message_that_nobody_wants_has_no_age(context):
+    with Publisher(ANYWHERE, context=context) as publisher:
+        publisher.publish(MESSAGE)
+    assert not publisher.ages.snapshot()
 
 
 def test_newest_message_wins(context):

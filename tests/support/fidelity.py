@@ -94,7 +94,7 @@ def network_differences(decoded: DecodedPredictions, name: str, version: str) ->
     """
     theirs = golden("network", version)
     anchors_kept, cells = theirs[f"{name}/anchors"], theirs[f"{name}/cells"]
-    boxes, scores, coefficients, prototypes = (tensor.double().numpy() for tensor in decoded)
+    boxes, scores, coefficients, prototypes = (tensor.double().numpy() for tensor in decoded[:4])
     strides = anchors(decoded.prototypes).strides.numpy()[anchors_kept]  # (N, 1)
     means = np.concatenate([boxes.mean(axis=1), scores.mean(axis=1)[:, None], coefficients.mean(axis=1)], axis=1)
     ours = {

@@ -79,7 +79,7 @@ def losses_and_gradients(ranks):
     learner.network.eval()
     found = []
     for batch in shares(ranks):
-        losses = ranks.sum(torch.stack(tuple(learner.backward(batch))).detach()) / ranks.count
+        losses = ranks.sum(torch.stack(tuple(learner.backward(batch).values())).detach()) / ranks.count
         gradients = [one.grad.clone() for one in learner.network.parameters() if one.requires_grad]
         found.append((losses, gradients))
         learner.network.zero_grad()

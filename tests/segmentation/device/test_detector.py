@@ -32,7 +32,8 @@ REGIONS = [
 def nanodet():
     """Return a network with embeddings whose scores cover 0..1."""
     network = build_nanodet(NanoDetConfig(embedding_channels=8), seed=0).eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         for box, score in zip(network.box, network.score, strict=True):
             torch.nn.init.normal_(box.weight, std=0.3)
             torch.nn.init.normal_(score.weight, std=0.5)
