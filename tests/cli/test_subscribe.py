@@ -121,7 +121,14 @@ def test_json_has_the_state_of_prompts(capsys):
             "track_id": 3,
             "mask_source": "proposal",
         },
-        {"id": "Tür", "state": "lost", "confidence": 0.0, "mask_quality": None, "track_id": 5, "mask_source": "proposal"},
+        {
+            "id": "Tür",
+            "state": "lost",
+            "confidence": 0.0,
+            "mask_quality": None,
+            "track_id": 5,
+            "mask_source": "proposal",
+        },
     ]
 
 
