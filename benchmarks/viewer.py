@@ -22,7 +22,8 @@ from benchmarks.harness import Timing, measure, parser, report
 from streamseg.config import ViewerConfig
 from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.structures.frame import Frame
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import PointPrompt
 from streamseg.viewer import Viewer
 from streamseg.viewer.frames import NumberedFrame, complete_message, drawn_jpeg, drawn_png, packed_frame

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 
 __all__ = [
     "Letterbox",

@@ -16,7 +16,8 @@ from streamseg.geometry import (
     sample_logits,
     silhouettes,
 )
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from streamseg.prompting.mask_follower import MaskFollower
 from streamseg.prompting.target import Hypothesis, Target
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.feature_map import FeatureMap
-from streamseg.structures.instances import GridTransform, Tracked
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Tracked
 from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import PointPrompt
 

@@ -18,7 +18,8 @@ from streamseg.runtime import Runtime
 from streamseg.runtime.operations import control_operations
 from streamseg.structures.arrays import Float32Array, ImageArray
 from streamseg.structures.frame import Frame
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
 from streamseg.synthetic import SceneRenderer
 from streamseg.telemetry import DropCounter

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from streamseg.geometry import raster_points, sample_logits
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
-from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Instances, Tracked
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Tracked
 
 __all__ = [
     "HISTORY_SECONDS",

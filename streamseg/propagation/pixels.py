@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from streamseg.structures.arrays import Float32Array
-from streamseg.structures.instances import GridTransform
+from streamseg.structures.grid import GridTransform
 from streamseg.structures.mask import CropMask, MaskSpace
 
 __all__ = ["image_mask"]

@@ -3,6 +3,7 @@
     Frame ─► Instances ─► Tracked ─► Selection ─► Message
 
 frame            one image with its capture time
+grid             transforms from grids of cells to images
 instances        objects of one image, and the same with identities (torch)
 prompt           prompts, and the instances selected by one
 search_regions   regions searched with a lower score threshold

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from streamseg.structures.arrays import Float32Array
-
-if TYPE_CHECKING:
-    from streamseg.structures.instances import GridTransform
+from streamseg.structures.grid import GridTransform
 
 __all__ = ["FeatureMap", "FeatureSource", "halved"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from operator import index
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from streamseg.structures.feature_map import FeatureSource
+from streamseg.structures.grid import STRIDE_4, GridTransform
 
-__all__ = ["CORRECTION_MARGIN", "TENTATIVE", "GridTransform", "Instances", "Tracked"]
+__all__ = ["CORRECTION_MARGIN", "TENTATIVE", "Instances", "Tracked"]
 
 CORRECTION_MARGIN = 0.15
 """Margin of a mask's correction raster around its box, per side, as a fraction of the box size."""
@@ -24,23 +25,6 @@ TENTATIVE: Final = -1
 
 Rows = Tensor | slice | int | list[int] | list[bool] | npt.NDArray[Any]
 """Row selector: a number, integer indices (N,), a bool mask (K,) or a slice. Negative numbers count from the end."""
-
-
-class GridTransform(NamedTuple):
-    """Transform from continuous prototype-grid coordinates to continuous image coordinates, per axis.
-
-    `x_image = scale_x * x_grid + offset_x`, likewise y. Coordinates are continuous: the centre of pixel (or cell) 0
-    is at 0.5. The offset accounts for letterbox padding, to sub-pixel accuracy.
-    """
-
-    scale_x: float
-    scale_y: float
-    offset_x: float
-    offset_y: float
-
-
-STRIDE_4 = GridTransform(4.0, 4.0, 0.0, 0.0)
-"""Prototype grid of an unpadded, unscaled image."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

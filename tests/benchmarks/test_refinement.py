@@ -18,7 +18,8 @@ from benchmarks.refiner_comparison.crops import (
 from benchmarks.refiner_comparison.pairs import MIN_ZOOM_PX, Found, OnceEngine, found_objects, same_rows, zoom
 from streamseg.engines import Raw
 from streamseg.modeling.refiner import REFINER_PREFIX, Refiner
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from streamseg.weights import save_weights
 from tests.support.datasets import coco_folder, coco_labels
 from tests.support.images import crop_of, disc, paint, rectangle

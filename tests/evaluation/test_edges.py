@@ -20,7 +20,8 @@ from streamseg.evaluation.edges import (
     sobel,
     suppress,
 )
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from tests.support.data import data_folder
 from tests.support.datasets import coco_folder
 from tests.support.images import disc, paint, rectangle

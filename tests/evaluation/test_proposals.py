@@ -11,7 +11,8 @@ from pycocotools.cocoeval import COCOeval
 
 from streamseg.errors import DataError
 from streamseg.evaluation.proposals import evaluate_proposals
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from tests.support.datasets import coco_folder, coco_labels
 from tests.support.images import disc, exact_instances, paint, rectangle
 

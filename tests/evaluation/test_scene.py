@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from streamseg.evaluation.scene import FPS, NUM_OBJECTS, SEEDS, SIZE, evaluate_scene
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from streamseg.synthetic import SceneRenderer
 from streamseg.training.scenes import FIRST_SEED
 

@@ -18,7 +18,8 @@ from streamseg.fastsam.reference_masks import (
     stacked,
 )
 from streamseg.geometry import Letterbox, clip_boxes, letterbox
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from tests.golden.reference import scripted
 from tests.support.paths import GOLDEN as GOLDEN_FOLDER
 

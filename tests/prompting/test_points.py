@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.prompting import hypotheses, select
-from streamseg.structures.instances import GridTransform, Instances, Tracked
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import PointPrompt
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamseg.propagation import image_mask
-from streamseg.structures.instances import GridTransform
+from streamseg.structures.grid import GridTransform
 from streamseg.structures.mask import MaskSpace
 from tests.support.feature_maps import rectangle
 

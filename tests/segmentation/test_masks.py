@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from streamseg.geometry import letterbox, sample_logits
 from streamseg.segmentation.masks import instance_masks
-from streamseg.structures.instances import CORRECTION_MARGIN, GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 
 TIE = 1e-4
 """Logits this close to zero may fall on either side, because float32 sums in a different order."""

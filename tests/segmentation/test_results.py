@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from streamseg.drawing import colour_of
 from streamseg.errors import DataError
 from streamseg.segmentation import ImageInstances, Segmenter
-from streamseg.structures.instances import STRIDE_4
+from streamseg.structures.grid import STRIDE_4
 from tests.support.scripted_engine import ScriptedEngine
 
 SIZE = (48, 64)

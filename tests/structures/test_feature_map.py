@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streamseg.structures.feature_map import FeatureMap, halved
-from streamseg.structures.instances import GridTransform
+from streamseg.structures.grid import GridTransform
 
 TO_IMAGE = GridTransform(8.0, 4.0, -2.0, 1.0)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from streamseg.structures.instances import STRIDE_4, Instances
+from streamseg.structures.grid import STRIDE_4
+from streamseg.structures.instances import Instances
 
 
 def make(scores, size=(48, 64)):

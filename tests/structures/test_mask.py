@@ -6,7 +6,8 @@ import torch
 
 from streamseg.rle import coco_to_crop, crop_to_coco
 from streamseg.segmentation import instance_masks
-from streamseg.structures.instances import CORRECTION_MARGIN, STRIDE_4, Instances
+from streamseg.structures.grid import STRIDE_4
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask import CropMask, MaskSpace
 from streamseg.synthetic import SceneRenderer
 from streamseg.wire import decode, encode

@@ -11,7 +11,8 @@ import torch
 from streamseg.fastsam import Boxes, Masks, Results
 from streamseg.fastsam.results import Prompting
 from streamseg.structures.arrays import BoolArray
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from tests.support.paths import GOLDEN as GOLDEN_FOLDER
 
 GOLDEN = GOLDEN_FOLDER / "reference"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.structures.feature_map import FeatureMap
-from streamseg.structures.instances import GridTransform
+from streamseg.structures.grid import GridTransform
 
 TO_IMAGE = GridTransform(8.0, 8.0, 0.0, 0.0)
 

@@ -19,7 +19,8 @@ from torch.nn import functional
 from streamseg.geometry import Letterbox, clip_boxes, letterbox_into
 from streamseg.modeling.decoding import DecodedPredictions
 from streamseg.segmentation import instance_masks
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from tests.golden.reference import scripted
 from tests.support.fidelity import OFFICIAL, PRESENT, chosen, golden
 

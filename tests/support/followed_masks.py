@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from streamseg.structures.feature_map import FeatureMap
-from streamseg.structures.instances import GridTransform, Tracked
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Tracked
 from tests.support.shapes import Shape, detect_shapes
 
 SIZE = (32, 40)

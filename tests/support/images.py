@@ -9,7 +9,8 @@ import torch
 
 from streamseg.datasets.samples import LabelledObject, Sample
 from streamseg.structures.arrays import ImageArray, MaskArray
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
 
 BACKGROUND = (90, 90, 90)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from streamseg.evaluation.prompt_tracking import SequenceFrame
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from tests.support.images import disc, paint, rectangle
 
 SIZE = (60, 100)

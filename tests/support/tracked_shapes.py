@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from streamseg.prompting import PromptSet, PromptTracker
-from streamseg.structures.instances import GridTransform, Instances, Tracked
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import PointPrompt, Selection, SpatialPrompt
 from streamseg.synthetic import SceneTruth
 from tests.support.shapes import Shape, detect_shapes

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from streamseg.tracking.appearance import SILHOUETTE_SIZE, Appearance, box_overlaps, mask_intersections
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.config import TrackingConfig
-from streamseg.structures.instances import GridTransform, Instances
+from streamseg.structures.grid import GridTransform
+from streamseg.structures.instances import Instances
 from streamseg.tracking import Tracker
 from tests.support.movements import FPS, moving
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from streamseg.datasets.coco import annotation_mask, read_images
 from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.errors import DataError
-from streamseg.structures.instances import STRIDE_4, Instances
+from streamseg.structures.grid import STRIDE_4
+from streamseg.structures.instances import Instances
 from streamseg.training.pseudo import MIN_AREA_PX, label_folder, pseudo_labels
 from tests.support.datasets import coco_folder, compressed
 from tests.support.images import crop_of, disc, paint, rectangle
