@@ -89,8 +89,12 @@ class PromptStatus:
     mask_quality: float | None = None
     """Expected IoU of the selected mask, of the best one if there are several, with the intended target, 0..1; None if
     no mask is selected or its quality is unknown."""
-    mask_source: MaskSource = "proposal"
-    """Source of the mask, if one is selected."""
+    mask_source: MaskSource | None = "proposal"
+    """Source of the selected mask; always None in the states without one, `lost` and `none`."""
+
+    def __post_init__(self) -> None:
+        if self.state in ("lost", "none"):
+            object.__setattr__(self, "mask_source", None)
 
     @property
     def words(self) -> str:

@@ -54,10 +54,15 @@ def _parse(values: Any) -> PromptStatus:
         track_id=json_fields.integer(values, "track_id", low=-1),
         # Absent before version 1.2.
         mask_quality=None if values.get("mask_quality") is None else _share(values, "mask_quality"),
-        mask_source=SOURCES.get(json_fields.text(values, "mask_source"), "proposal")
-        if "mask_source" in values
-        else "proposal",
+        mask_source=_source(values),
     )
+
+
+def _source(values: Mapping[str, Any]) -> MaskSource | None:
+    """Parse the source of a mask: an instance if it is unknown, as it always was before version 1.2."""
+    if values.get("mask_source", "") is None:
+        return None
+    return SOURCES.get(json_fields.text(values, "mask_source"), "proposal") if "mask_source" in values else "proposal"
 
 
 def _share(values: Mapping[str, Any], key: str) -> float:

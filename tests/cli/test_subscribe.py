@@ -127,7 +127,7 @@ def test_json_has_the_state_of_prompts(capsys):
             "confidence": 0.0,
             "mask_quality": None,
             "track_id": 5,
-            "mask_source": "proposal",
+            "mask_source": None,
         },
     ]
 

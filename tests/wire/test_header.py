@@ -96,9 +96,9 @@ def test_schema_and_reader_reject_same_headers(path, value):
     [
         ("pts_seconds", None), ("pts_seconds", ...), ("frame_id", ...), ("prompts", ...), ("prompts", []),
         ("prompts.0.state", "guessed"), ("prompts.0.confidence", 1), ("prompts.0.hint", 3), ("drops", ...),
-        ("prompts.0.mask_source", ...), ("prompts.0.mask_source", "later"),
+        ("prompts.0.mask_source", ...), ("prompts.0.mask_source", "later"), ("prompts.0.mask_source", None),
         ("prompts.0.mask_quality", None), ("prompts.0.mask_quality", ...), ("prompts.0.mask_quality", 0),
-        ("drops", {}), ("extra", [1]),
+        ("drops", {}), ("extra", [1]), ("degradation", ...), ("degradation", {"step": 0}), ("degradation.later", 1),
         ("version", [1, 7]), ("seq", -1), ("buffers", []), ("objects", []), ("age_ms", -3), ("buffers.0.dtype", "<f8"),
         ("stamp.sec", 0), ("image", {"w": 0, "h": 0}), ("epoch", ""), ("objects.0.label", None),
     ],
