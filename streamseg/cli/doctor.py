@@ -15,7 +15,7 @@ from streamseg.cli.doctor_cuda import cuda_libraries
 from streamseg.cli.doctor_sources import examine_config
 from streamseg.cli.findings import Finding, print_finding
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, WeightsError
 
 __all__ = ["add_parser", "examine", "run"]
 
@@ -145,12 +145,13 @@ def _two_runtimes() -> Finding:
 
 
 def _default_weights() -> Finding:
-    from importlib import resources
+    try:
+        from streamseg.weights.embedded import DEFAULT, DEFAULT_IS, embedded_path
 
-    file = resources.files("streamseg") / "assets" / "default.safetensors"
-    if file.is_file():
-        return Finding("default weights", "ok", f"embedded, {len(file.read_bytes()) / 1e6:.1f} MB")
-    return Finding("default weights", "broken", "assets/default.safetensors is missing; reinstall streamseg")
+        path = embedded_path(DEFAULT)
+    except (ImportError, OSError, WeightsError) as error:
+        return Finding("default weights", "broken", str(error).splitlines()[0])
+    return Finding("default weights", "ok", f"embedded, {DEFAULT_IS}, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def _official_weights() -> Finding:

@@ -68,7 +68,8 @@ def _catalogue(catalogue: Sequence[OfficialWeights] | None) -> Sequence[Official
 
 
 def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
-    from streamseg.weights.catalogue import EMBEDDED, find_official, suggest_names
+    from streamseg.weights.catalogue import find_official, suggest_names
+    from streamseg.weights.embedded import EMBEDDED
 
     entry = find_official(name, catalogue)
     if entry is not None:
@@ -84,26 +85,30 @@ def _entry(name: str, catalogue: Sequence[OfficialWeights]) -> OfficialWeights:
 
 def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] | None = None) -> int:
     """Print the table, then the licences."""
-    from importlib.resources import files
-
-    from streamseg.weights.catalogue import EMBEDDED
+    from streamseg.weights.embedded import EMBEDDED
     from streamseg.weights.resolve import cached_weights_path
 
-    rows = []
-    for name in EMBEDDED:
-        path = Path(str(files("streamseg").joinpath("assets", f"{name}.safetensors")))
-        size = _megabytes(path.stat().st_size) if path.is_file() else ""
-        rows.append((name, size, "embedded" if path.is_file() else "missing", str(path)))
+    rows = [_embedded_row(name) for name in EMBEDDED]
     for entry in _catalogue(catalogue):
         rows.append((entry.name, _megabytes(entry.files[0].num_bytes), _state(entry), str(cached_weights_path(entry))))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in [("NAME", "SIZE", "STATE", "WHERE"), *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print("\nlicence of default and nanodet: Apache-2.0 (see the model card beside it)")
+    print(f"\nlicence of {', '.join(EMBEDDED)}, trained by this project: Apache-2.0 (see the model card beside them)")
     for entry in _catalogue(catalogue):
         print(f"licence of {entry.name}: {entry.licence_text()}")
     print("streamseg does not include official weights; `streamseg weights get NAME` downloads them")
     return 0
+
+
+def _embedded_row(name: str) -> tuple[str, str, str, str]:
+    from streamseg.weights.embedded import embedded_path
+
+    try:
+        path = embedded_path(name)
+    except WeightsError as error:
+        return name, "", "missing", str(error)
+    return name, _megabytes(path.stat().st_size), "embedded", str(path)
 
 
 def _state(entry: OfficialWeights) -> str:

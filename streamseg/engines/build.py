@@ -15,6 +15,7 @@ from streamseg.engines.export import cached_graph, can_export, graph_path
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError, WeightsError
 from streamseg.weights import load_weights
+from streamseg.weights.embedded import EMBEDDED
 
 __all__ = ["build_engine", "leave_cores"]
 
@@ -96,7 +97,8 @@ def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"], *, ma
 
     if not path.is_file():
         raise WeightsError(
-            f"no weights at {path}; allowed are 'default', 'nanodet' and the path of a .safetensors, .pt or .onnx file"
+            f"no weights at {path}; allowed are {', '.join(map(repr, EMBEDDED))} and the path of a .safetensors, .pt or"
+            " .onnx file"
         )
     graph = path.read_bytes()
     try:

@@ -2,6 +2,7 @@
 
 files       read and write weights; safetensors is the native format
 checkpoint  read PyTorch checkpoints (.pt) without executing their pickle
+embedded    weights in the package, and the ones that `default` stands for
 catalogue   official weights: names, hashes, addresses, licences
 resolve     from a name or path to a local file
 download    fetch a file with a known hash over HTTP

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamseg.weights.embedded import EMBEDDED
+
 __all__ = [
     "CATALOGUE",
     "LicenceStatement",
@@ -140,11 +142,6 @@ def find_official(name: str, catalogue: Sequence[OfficialWeights] = CATALOGUE) -
         if key in {entry.name.lower(), *(alias.lower() for alias in entry.aliases)}:
             return entry
     return None
-
-
-EMBEDDED = ("default", "nanodet")
-"""Names of the weights in the package: `assets/NAME.safetensors`. `nanodet` is the next default in training, see the
-model card: its boxes are better than those of `default`, its masks coarser."""
 
 
 def find_by_sha256(

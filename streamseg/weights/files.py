@@ -25,12 +25,10 @@ from streamseg.modeling.state_dict import SPPF_ACTIVATION, config_from_state_dic
 from streamseg.weights.catalogue import CATALOGUE, OfficialWeights
 from streamseg.weights.checkpoint import read_checkpoint
 from streamseg.weights.download import Progress
+from streamseg.weights.embedded import DEFAULT
 from streamseg.weights.resolve import resolve_weights
 
 __all__ = ["Weights", "load_weights", "save_weights", "write_atomically"]
-
-DEFAULT = "default"
-"""Name of the weights embedded in the package."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +81,8 @@ def load_weights(
     """Read a weights file.
 
     Args:
-        source: `default` or `nanodet` for embedded weights, a name of the catalogue (`FastSAM-s`, `FastSAM-x`;
-            downloaded the first time), or the path of a .safetensors or .pt file.
+        source: `default`, `nanodet` or `yolov8n` for embedded weights, a name of the catalogue (`FastSAM-s`,
+            `FastSAM-x`; downloaded the first time), or the path of a .safetensors or .pt file.
         progress: called with the bytes received and the total during a download.
         catalogue: available names.
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from streamseg.errors import WeightsError
 from streamseg.paths import weights_folder
-from streamseg.weights.catalogue import CATALOGUE, EMBEDDED, OfficialWeights, edition_at, find_official, suggest_names
+from streamseg.weights.catalogue import CATALOGUE, OfficialWeights, edition_at, find_official, suggest_names
 from streamseg.weights.download import Progress, download
+from streamseg.weights.embedded import EMBEDDED, embedded_path
 
-__all__ = ["cached_weights_path", "embedded_path", "fetch_official", "find_weights", "resolve_weights"]
+__all__ = ["cached_weights_path", "fetch_official", "find_weights", "resolve_weights"]
 
 _logger = logging.getLogger(__name__)
 
@@ -20,21 +20,6 @@ _logger = logging.getLogger(__name__)
 def cached_weights_path(entry: OfficialWeights) -> Path:
     """Return the path of official weights in the cache folder, where the file may not exist yet."""
     return weights_folder() / entry.file_name
-
-
-def embedded_path(name: str) -> Path:
-    """Return the path of weights in the package, by a name of `EMBEDDED`.
-
-    Raises:
-        WeightsError: this installation does not contain them.
-    """
-    path = Path(str(files("streamseg").joinpath("assets", f"{name}.safetensors")))
-    if not path.is_file():
-        raise WeightsError(
-            f"this installation has no embedded weights {name!r}; specify a .safetensors file with --weights, or train"
-            " a network with `streamseg train`"
-        )
-    return path
 
 
 def fetch_official(entry: OfficialWeights, target: Path | None = None, *, progress: Progress | None = None) -> Path:

@@ -12,6 +12,7 @@ from streamseg.errors import WeightsError
 from streamseg.weights import load_weights, save_weights
 from streamseg.weights.catalogue import LicenceStatement, OfficialWeights
 from streamseg.weights.download import part_path
+from streamseg.weights.embedded import EMBEDDED, embedded_path
 from tests.support.checkpoints import official_checkpoint, tiny_network
 from tests.support.http_server import CONTENTS, HALF, FileServer, breaks_off, closed_port, honest, status
 from tests.support.networks import lively_graph
@@ -63,9 +64,11 @@ def test_list_shows_all_weights(run, cache, capsys, words):
     assert run(*words) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["NAME", "SIZE", "STATE", "WHERE"]
-    assert lines[1].split()[:4] == ["default", "6.6", "MB", "embedded"]
-    assert lines[2].split()[:1] + lines[2].split()[3:4] == ["nanodet", "embedded"]
-    assert lines[3].split() == ["Tiny-n", "0.7", "MB", "not", "downloaded", str(cache / "weights" / "Tiny-n.pt")]
+    for line, name in zip(lines[1:], EMBEDDED, strict=False):
+        size = f"{embedded_path(name).stat().st_size / 1e6:.1f}"
+        assert line.split() == [name, size, "MB", "embedded", str(embedded_path(name))]
+    where = str(cache / "weights" / "Tiny-n.pt")
+    assert lines[1 + len(EMBEDDED)].split() == ["Tiny-n", "0.7", "MB", "not", "downloaded", where]
     assert "licence of Tiny-n: contested: MIT (one file); GPL-3.0-only (another)" in lines
     assert lines[-1].startswith("streamseg does not include official weights")
 
@@ -163,7 +166,8 @@ def test_get_asks_for_confirmation_on_a_terminal(run, server, monkeypatch, capsy
     [
         pytest.param(["get", "Tiny-m"], r"named 'Tiny-m'; available: Tiny-n; did you mean Tiny-n\?", id="near"),
         pytest.param(["get", "yolo"], r"named 'yolo'; available: Tiny-n$", id="far"),
-        pytest.param(["get", "default"], "the default weights are included in streamseg", id="embedded"),
+        pytest.param(["get", "default"], "the default weights are included in streamseg", id="default"),
+        pytest.param(["get", "yolov8n"], "the yolov8n weights are included in streamseg", id="embedded"),
         pytest.param(
             ["get", "Tiny-n", "--url", "tiny.pt"], "'tiny.pt' is not an http or https URL", id="invalid address"
         ),

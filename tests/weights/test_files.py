@@ -86,7 +86,7 @@ def test_tensors_that_share_memory_are_saved(tmp_path):
 INVALID = {
     "missing": (
         lambda contents: None,
-        "no weights at .*; allowed are 'default', 'nanodet', 'FastSAM-s', 'FastSAM-x' and the path of",
+        "no weights at .*; allowed are 'default', 'nanodet', 'yolov8n', 'FastSAM-s', 'FastSAM-x' and",
     ),
     "empty": (lambda contents: b"", "is not a complete .safetensors file"),
     "foreign": (lambda contents: b"GIF89a" + bytes(100), "is not a complete .safetensors file"),

@@ -117,7 +117,8 @@ def test_missing_path_with_an_official_name(path, command):
 def test_unknown_name_suggests_similar_ones(name, hint):
     with pytest.raises(WeightsError) as caught:
         resolve_weights(name)
-    allowed = "'default', 'nanodet', 'FastSAM-s', 'FastSAM-x' and the path of a .safetensors, .pt or .onnx file"
+    names = "'default', 'nanodet', 'yolov8n', 'FastSAM-s', 'FastSAM-x'"
+    allowed = f"{names} and the path of a .safetensors, .pt or .onnx file"
     assert str(caught.value).startswith(f"no weights at {name}; allowed are {allowed}")
     assert str(caught.value).endswith(hint)
 
