@@ -129,6 +129,7 @@ def compose_message(
         frame_id=frame_id,
         prompts=tuple(one.status for one in matches.selections if one.status is not None),
         drops=drops if drops is not None else {},
+        degradation=frame.degradation,
     )
 
 

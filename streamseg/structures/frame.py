@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 
 __all__ = ["Clock", "Frame"]
 
@@ -33,6 +34,8 @@ class Frame:
     """Monotonic clock (`time.monotonic_ns`) of the arrival in this program."""
     lag_ns: int = 0
     """Time from the capture to the arrival in ns, >= 0; 0 if the capture time is that of the arrival."""
+    degradation: Degradation = NO_DEGRADATION
+    """How the frame is to be processed, decided when it is taken for the network."""
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from streamseg.errors import DataError
 from streamseg.structures.arrays import BoolArray, Float32Array, IndexArray
+from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.frame import Clock
 from streamseg.structures.mask import CropMask, MaskSpace
 
@@ -139,6 +140,8 @@ class Message:
     """Status of each prompt that targets specific objects of this source, with or without a match."""
     drops: dict[str, dict[str, int]] = field(default_factory=dict)
     """Number of frames dropped so far, by stage and reason: {"capture": {"newer_frame": 3}}."""
+    degradation: Degradation = NO_DEGRADATION
+    """Reduced quality of this frame, because the machine is too slow for the deadline of its source."""
     jpeg: bytes | None = None
     """Image as JPEG; None if it has no subscriber."""
     epoch: str = ""

@@ -1,6 +1,6 @@
 """Header of a frame message: everything except the masks and the image, as JSON.
 
-    {"schema": "streamseg.frame", "version": [1, 2],
+    {"schema": "streamseg.frame", "version": [1, 3],
      "source": "cam0", "epoch": "5f0c…", "seq": 17, "index": 42,
      "stamp": {"sec": 1700000000, "nanosec": 250000000}, "clock": "camera", "age_ms": 21.5,
      "pts_seconds": 1.4, "frame_id": "",
@@ -10,14 +10,14 @@
                   "area": 5120, "label": "cup"}],
      "prompts": [{"id": "cup", "state": "bound", "confidence": 0.97, "mask_quality": 0.84, "track_id": 3,
                   "mask_source": "proposal"}],
-     "drops": {"capture": {"newer_frame": 3}},
+     "drops": {"capture": {"newer_frame": 3}}, "degradation": {"step": 2, "plain_masks": true, "imgsz_scale": 0.75},
      "buffers": [{"name": "masks", "encoding": "rle-crop-u32", "dtype": "<u4", "shape": [n], "compression": "none"}]}
 
 Time is {sec, nanosec}, as in ROS, because nanoseconds since 1970 exceed JavaScript's exact integers. `pts_seconds`,
-`frame_id`, `prompts` (added in 1.1), their `mask_quality` and `mask_source` (added in 1.2), `drops` and an object's
-`label` are optional. Unknown keys are ignored; another major version is rejected. Boxes are rounded to 1/100 px,
-scores, confidences and qualities to 1/10000, ages to 1/1000 ms: finer than their accuracy, and short enough that 60
-objects take 7 kB.
+`frame_id`, `prompts` (added in 1.1), their `mask_quality` and `mask_source` (added in 1.2), `degradation` (added in
+1.3), `drops` and an object's `label` are optional. Unknown keys are ignored; another major version is rejected. Boxes
+are rounded to 1/100 px, scores, confidences and qualities to 1/10000, ages to 1/1000 ms: finer than their accuracy, and
+short enough that 60 objects take 7 kB.
 
 `prompts` holds the status of prompts that target specific objects. Their `state` is `bound`, `lost`, `reacquired` or
 `none`. A later minor version may add states; a reader treats an unknown state as `none`.
@@ -30,11 +30,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streamseg.errors import WireError
+from streamseg.structures.degradation import Degradation
 from streamseg.structures.frame import Clock
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import Message, MessageObject, PromptStatus
 from streamseg.wire import json_fields
 from streamseg.wire.buffers import BufferEntry, parse_entry
+from streamseg.wire.degradation import degradation_to_json, parse_degradation
 from streamseg.wire.json_fields import (
     MAX_BUFFERS,
     MAX_HEADER_BYTES,
@@ -58,7 +60,7 @@ __all__ = [
 ]
 
 SCHEMA: Final = "streamseg.frame"
-VERSION: Final = (1, 2)
+VERSION: Final = (1, 3)
 """(major, minor). A new key with a default raises the minor version; a change that an old reader would misread raises
 the major version."""
 
@@ -88,6 +90,7 @@ class Header:
     objects: tuple[Any, ...]
     prompts: tuple[PromptStatus, ...]
     drops: dict[str, dict[str, int]]
+    degradation: Degradation
     buffers: tuple[BufferEntry, ...]
 
 
@@ -117,6 +120,7 @@ def write_header(message: Message, buffers: Sequence[BufferEntry]) -> bytes:
             "objects": [_object_to_json(found) for found in message.objects],
             "prompts": prompt_statuses_to_json(message.prompts),
             "drops": message.drops,
+            "degradation": degradation_to_json(message.degradation),
             "buffers": [entry.to_json() for entry in buffers],
         },
         "header",
@@ -181,6 +185,7 @@ def parse_header(body: bytes | memoryview) -> Header:
         objects=tuple(json_fields.items(values, "objects", MAX_OBJECTS)),
         prompts=parse_prompt_statuses(values),
         drops=_parse_drops(json_fields.mapping(values, "drops", default={})),
+        degradation=parse_degradation(values),
         buffers=tuple(parse_entry(entry) for entry in json_fields.items(values, "buffers", MAX_BUFFERS)),
     )
 

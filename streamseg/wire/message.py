@@ -181,6 +181,7 @@ def decode(parts: Sequence[Part], header: Header | None = None) -> Message:
         frame_id=header.frame_id,
         prompts=header.prompts,
         drops=header.drops,
+        degradation=header.degradation,
         jpeg=read_array(*buffers["jpeg"], "|u1", (None,)).tobytes() if "jpeg" in buffers else None,
         epoch=header.epoch,
         seq=header.seq,

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from streamseg.structures.degradation import Degradation
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import Message, MessageObject, PromptStatus
 
@@ -65,6 +66,13 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
 HUNDREDTHS = st.integers(-1_000_000, 10_000_000).map(lambda hundredths: hundredths / 100)
 
 
+DEGRADATIONS = st.builds(
+    Degradation,
+    st.integers(0, 1000),
+    st.booleans(),
+    st.integers(1, 10_000).map(lambda share: share / 10_000),
+    st.integers(1, 1000),
+)
 STATUSES = st.builds(
     PromptStatus,
     TEXT,
@@ -110,6 +118,7 @@ def messages(draw: st.DrawFn) -> Message:
         pts_seconds=draw(st.none() | finite),
         frame_id=draw(TEXT),
         prompts=tuple(draw(st.lists(STATUSES, max_size=3))),
+        degradation=draw(DEGRADATIONS),
         drops=draw(st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(0, 2**53 - 1), max_size=2), max_size=2)),
         jpeg=draw(st.none() | st.binary(max_size=20)),
         epoch=draw(TEXT),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from streamseg.structures.degradation import NO_DEGRADATION
 from streamseg.wire import MASK_ENCODINGS, decode, decode_status, pack_single, unpack_single
 from tests.golden import make_wire_golden as golden
 from tests.support.messages import comparable
@@ -35,6 +36,12 @@ EARLIER = [
         lambda prompts: tuple(replace(one, mask_quality=None, mask_source="proposal") for one in prompts),
         id="1.1: without mask_quality and mask_source",
     ),
+    pytest.param(
+        golden.FOLDER_1_2,
+        b'"version":[1,2]',
+        lambda prompts: tuple(replace(one, mask_source=one.mask_source or "proposal") for one in prompts),
+        id="1.2: without degradation",
+    ),
 ]
 
 
@@ -44,14 +51,16 @@ def test_bytes_of_earlier_versions_decode_to_what_they_hold(folder, version, kno
     body = (folder / f"{name}.bin").read_bytes()
     assert version in body
     written = golden.MESSAGES.get(name, golden.FULL)
-    assert comparable(decode(unpack_single(body))) == comparable(replace(written, prompts=known(written.prompts)))
+    expected = replace(written, prompts=known(written.prompts), degradation=NO_DEGRADATION)
+    assert comparable(decode(unpack_single(body))) == comparable(expected)
 
 
 @pytest.mark.parametrize(("folder", "version", "known"), EARLIER)
 def test_fixtures_of_earlier_versions_are_complete(folder, version, known):
     assert {path.name for path in folder.iterdir()} == {path.name for path in golden.FOLDER.iterdir()}
     status = decode_status(unpack_single((folder / "status.bin").read_bytes()))
-    assert status == replace(golden.STATUS, states={}), "status 1.0: without states"
+    states = golden.STATUS.states if folder == golden.FOLDER_1_2 else {}
+    assert status == replace(golden.STATUS, states=states), "status 1.0: without states"
 
 
 def test_label_map_decodes_to_visible_parts():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.errors import WireError
+from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.message import PromptStatus
 from streamseg.wire import MASK_ENCODINGS, encode
 from streamseg.wire.header import parse_header
@@ -23,6 +24,7 @@ MESSAGE = make_message(
     make_object(disc(9), 3, 2, label="cup"),
     prompts=(PromptStatus("cup", "bound", 0.9, 7, 0.8),),
     drops={"capture": {"newer_frame": 3}},
+    degradation=Degradation(step=2, plain_masks=True, imgsz_scale=0.75),
     epoch="e",
     seq=5,
 )
@@ -80,6 +82,10 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ("prompts.0.track_id", ...), ("prompts.0.track_id", -2), ("prompts.0.track_id", 1.5),
         ("drops", None), ("drops", {"capture": 3}), ("drops", {"capture": {"newer_frame": -1}}),
         ("drops", {str(nth): {} for nth in range(65)}), ("drops", {"a": {str(nth): 0 for nth in range(65)}}),
+        ("degradation", None), ("degradation", {}), ("degradation.step", -1), ("degradation.step", 1001),
+        ("degradation.step", "1"), ("degradation.plain_masks", 1), ("degradation.plain_masks", None),
+        ("degradation.imgsz_scale", 0), ("degradation.imgsz_scale", 1.1), ("degradation.imgsz_scale", "1"),
+        ("degradation.every_nth", 0), ("degradation.every_nth", 1.5), ("degradation.every_nth", 1001),
         ("buffers", ...), ("buffers", [HEADER["buffers"][0]] * 17), ("buffers.0", 1), ("buffers.0.name", ...),
         ("buffers.0.shape", [-1]), ("buffers.0.shape", ...), ("buffers.0.dtype", ...), ("buffers.0.compression", None),
     ],
@@ -118,6 +124,11 @@ def test_unknown_prompt_state_counts_as_none():
 def test_version_1_0_has_no_prompts():
     old = _changed("prompts", ...) | {"version": [1, 0]}
     assert parse_header(json.dumps(old).encode()).prompts == ()
+
+
+def test_version_1_2_has_no_degradation():
+    old = _changed("degradation", ...) | {"version": [1, 2]}
+    assert parse_header(json.dumps(old).encode()).degradation == NO_DEGRADATION
 
 
 def test_stamp_is_split_without_loss():

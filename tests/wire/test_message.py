@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamseg.errors import WireError
+from streamseg.structures.degradation import Degradation
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.source_status import SOURCE_STATES, SourceStatus
 from streamseg.wire import (
@@ -34,6 +35,7 @@ MESSAGE = make_message(
     make_object(disc(20), 30, 20, track_id=-1, prompt_ids=("a", "b")),
     prompts=(PromptStatus("a", "bound", 0.9, 7), PromptStatus("b", "lost", 0.0, 3)),
     drops={"capture": {"newer_frame": 3}},
+    degradation=Degradation(step=2, plain_masks=True, imgsz_scale=0.75),
     jpeg=b"\xff\xd8\xff\xd9",
     epoch="e",
     seq=5,
