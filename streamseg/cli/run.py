@@ -240,3 +240,5 @@ def show_session(viewer: Viewer, session: Session) -> None:
 
     viewer.attach(Run.from_session(session))
     print(f"page at {viewer.url}", flush=True)
+    if viewer.read_url is not None:
+        print(f"page for watching only at {viewer.read_url}", flush=True)

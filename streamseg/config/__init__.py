@@ -1,6 +1,8 @@
 """Configuration: frozen, validated settings from YAML.
 
 sources    sections of the sources, one per type
+source_fields  the keys of each type of source, for forms
+degradation  section of the degradation under lasting overload
 sections   sections of the other stages, and the whole configuration
 address    parsing of URLs
 environment  references to environment variables
@@ -14,6 +16,7 @@ once, one line each, with the path of the key; for an unknown key, the nearest v
 `configs/demo.yaml` lists every key with its unit.
 """
 
+from streamseg.config.degradation import DegradationConfig
 from streamseg.config.loading import load_config, load_valid_part, parse_source_section
 from streamseg.config.sections import (
     BatchingConfig,
@@ -28,6 +31,7 @@ from streamseg.config.sections import (
     TrackingConfig,
     ViewerConfig,
 )
+from streamseg.config.source_fields import source_fields
 from streamseg.config.sources import (
     IMAGE_SUFFIXES,
     RECORDING_INDEX_NAME,
@@ -48,6 +52,7 @@ __all__ = [
     "BatchingConfig",
     "Config",
     "CurveConfig",
+    "DegradationConfig",
     "ImagesSource",
     "MetricsConfig",
     "OutputConfig",
@@ -66,4 +71,5 @@ __all__ = [
     "load_valid_part",
     "parse_source",
     "parse_source_section",
+    "source_fields",
 ]

@@ -46,6 +46,8 @@ class SinkStats:
     slot_full    the sink was slower than the source, or hung       stopped    the run ended first
     unavailable  after an error, until the next attempt
     """
+    trouble_seconds: float = 0.0
+    """Time since the first error from which the sink has not recovered, over all states; 0 in the state ok."""
 
 
 def may_pass(error: BaseException) -> bool:
@@ -113,6 +115,11 @@ class SinkHealth:
         if self.state(now) == "degraded":
             return now - bad_since
         return now - (self._failed_at if self._failed_at is not None else bad_since + FAILED_SECONDS)
+
+    def trouble_seconds(self, now: float) -> float:
+        """Return the time since the first error from which the sink has not recovered; 0 in the state ok."""
+        bad_since = self._trouble_since(now)
+        return 0.0 if bad_since is None else now - bad_since
 
     def hung_seconds(self, now: float) -> float:
         """Return the duration of a write that has not ended in time; 0 if there is none."""

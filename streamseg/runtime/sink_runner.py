@@ -122,6 +122,7 @@ class SinkRunner:
                 state_seconds=self._health.state_seconds(now),
                 num_written=self._num_written,
                 drops=self._drops.snapshot(),
+                trouble_seconds=self._health.trouble_seconds(now),
             )
 
     @property

@@ -1,4 +1,7 @@
-"""Access control: a request needs the token, this server's own page as origin, and one of this server's host names."""
+"""Access control: a request needs a token, this server's own page as origin, and one of this server's host names.
+
+The token decides the role: `control` may do everything, `read` may only watch.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from streamseg.errors import ConfigError, PublishError
 from streamseg.publish.endpoints import is_loopback
 
-__all__ = ["Access", "check_host", "check_token", "new_token"]
+__all__ = ["Access", "Role", "check_host", "check_token", "new_token"]
+
+Role = Literal["read", "control"]
 
 LOOPBACK_NAME: Final = "localhost"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -56,8 +61,11 @@ class Access:
     """
 
     token: str
+    """Token of the role `control`."""
     host: str
     """Host on which the server listens."""
+    read_token: str | None = None
+    """Token of the role `read`; None: there is no such address."""
 
     def reject_host(self, header: str | None) -> str | None:
         """Check the Host header: a foreign name that was pointed at this machine must not open the page.
@@ -72,9 +80,16 @@ class Access:
             is_own = address is not None or name in (LOOPBACK_NAME, self.host.lower(), socket.gethostname().lower())
         return None if is_own else f"the host {(header or '')[:80]!r} is not this server's; use the address it printed"
 
+    def role_of(self, token: str | None) -> Role | None:
+        """Return the role of a token, None if it is wrong; in constant time, so that timing reveals nothing."""
+        given = (token or "").encode("utf-8", "replace")
+        may_control = secrets.compare_digest(given, self.token.encode())
+        may_read = self.read_token is not None and secrets.compare_digest(given, self.read_token.encode())
+        return "control" if may_control else "read" if may_read else None
+
     def reject_token(self, token: str | None) -> str | None:
-        """Check the token of the query, in constant time, so that timing reveals nothing about the right one."""
-        if secrets.compare_digest((token or "").encode("utf-8", "replace"), self.token.encode()):
+        """Check the token of the query."""
+        if self.role_of(token) is not None:
             return None
         return f"{'a wrong' if token else 'no'} token; open the address that streamseg printed, with its ?token="
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from streamseg.errors import WireError
-from streamseg.publish.control import MAX_REQUEST_BYTES
+from streamseg.errors import DataError, WireError
+from streamseg.publish.control import MAX_REQUEST_BYTES, handle_request
+from streamseg.viewer.access import Role
 from streamseg.viewer.flow_control import FlowControl, TokenBucket
 from streamseg.viewer.hub import Hub
 from streamseg.wire import json_fields
@@ -41,11 +42,13 @@ class Client:
     Args:
         hub: sources and operations.
         socket: an accepted and prepared WebSocket.
+        role: `read`: reject operations that change anything.
     """
 
-    def __init__(self, hub: Hub, socket: web.WebSocketResponse) -> None:
+    def __init__(self, hub: Hub, socket: web.WebSocketResponse, role: Role) -> None:
         self._hub = hub
         self._socket = socket
+        self._role: Role = role
         self._flows = {source_id: FlowControl() for source_id in hub.slots}
         self._frames: dict[str, tuple[int, bytes, int]] = {}  # (seq, body, time offered) by source
         self._texts: dict[str, str] = {}
@@ -85,6 +88,7 @@ class Client:
             self.notify("hello", self._hub.hello_text())
             self.notify("prompts", self._hub.prompts_text())
             self.notify("status", self._hub.status_text())
+            self.notify("role", json.dumps({"type": "role", "role": self._role}))
             for source_id in self._flows:
                 self._hub.packed[source_id].join(self)
             await asyncio.wait((sending, receiving), return_when=asyncio.FIRST_COMPLETED)
@@ -156,7 +160,9 @@ class Client:
                 num_known = len(self._hub.slots) + len(self._hub.removed)
                 self._view(json_fields.items(values, "sources", max_items=num_known))
             elif kind == "call":
-                reply = await self._hub.call(body, str(values.get("op")))
+                op = str(values.get("op"))
+                refusing = {op: _refuse} if self._role == "read" and not may_read(op) else None
+                reply = handle_request(refusing, body) if refusing else await self._hub.call(body, op)
                 return '{"type":"answer",' + reply.decode("utf-8").removeprefix("{")
             else:
                 raise WireError(f"unknown type {kind[:40]!r}; valid types are view, ack and call")
@@ -190,6 +196,15 @@ class Client:
         if not isinstance(source_id, str) or source_id not in self._hub.removed:
             raise WireError(f"unknown source {str(source_id)[:40]!r}; sources are {', '.join(self._hub.slots)}")
         return False
+
+
+def may_read(op: str) -> bool:
+    """Return whether the role `read` may call an operation: those that only report."""
+    return op == "status" or op.endswith((".list", ".types"))
+
+
+def _refuse(args: dict[str, Any]) -> Any:
+    raise DataError("this address is for watching only; open the page's own address to change anything")
 
 
 def _error_text(words: str) -> str:

@@ -1,7 +1,7 @@
 """The page's server: HTTP routes, and the protocol of the WebSocket.
 
-Every URL except those under /static requires `?token=T`, and every request a Host header of this
-server; otherwise the response is 403 with one line of text.
+Every URL except those under /static requires `?token=T`, which decides the role, and every request a Host header
+of this server; otherwise the response is 403 with one line of text.
 
     GET /                          the page                GET /static/NAME       its modules and style sheet
     GET /ws                        the WebSocket           GET /stream.mjpg?source=S   images with overlays
@@ -11,7 +11,10 @@ server; otherwise the response is 403 with one line of text.
 
 Server to browser, text:
 
-    {"type": "hello", "version": 1, "sources": [{"id": "cam0"}], "epoch": "5f0c…"}      first
+    {"type": "hello", "version": 1, "sources": [{"id": "cam0"}], "epoch": "5f0c…"}      first,
+                                             and when the sources change
+    {"type": "role", "role": "control"}      once; "read": only `status` and operations whose names end with `.list`
+                                             or `.types` may be called
     {"type": "prompts", "prompts": […], "names": {"p1": "cup"}}     at the start, and after a change by any client;
                                              `names` are those given on a page, by id
     {"type": "status", …}                    every second: `RunStats.as_json`
@@ -163,7 +166,8 @@ class Server:
             writer_limit=64 << 10,
         )
         await ws.prepare(request)
-        await Client(self._hub, ws).serve()
+        role = self._access.role_of(request.query.get("token")) or "read"
+        await Client(self._hub, ws, role).serve()
         return ws
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:

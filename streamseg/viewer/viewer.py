@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 TOKEN_VARIABLE: Final = "STREAMSEG_VIEWER_TOKEN"
 """Environment variable with the token, for a permanent URL."""
+READ_TOKEN_VARIABLE: Final = "STREAMSEG_VIEWER_READ_TOKEN"
+"""Environment variable with the token of an address that may only watch; without it there is none."""
 STOP_SECONDS: Final = 0.9
 """Time for the thread to end; after that it is abandoned."""
 CLOSE_SECONDS: Final = 0.3
@@ -43,16 +45,22 @@ class Viewer(Resource):
         source_ids: sources of the frames, in the order of the page.
         config: host, port, image width and JPEG quality.
         token: token that requests must contain; None: a random one.
+        read_token: token of an address that may only watch; None: there is none.
 
     Raises:
-        ConfigError: aiohttp is not installed, or the token is invalid.
+        ConfigError: aiohttp is not installed, a token is invalid, or both are the same.
         PublishError: the server cannot listen on this host and port, or only with `allow_public`.
     """
 
     policy = SinkPolicy("page", capacity=1, keep="newest")
 
     def __init__(
-        self, source_ids: Sequence[str], config: ViewerConfig | None = None, *, token: str | None = None
+        self,
+        source_ids: Sequence[str],
+        config: ViewerConfig | None = None,
+        *,
+        token: str | None = None,
+        read_token: str | None = None,
     ) -> None:
         config = config if config is not None else ViewerConfig()
         try:
@@ -64,13 +72,16 @@ class Viewer(Resource):
                 "the page needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'"
             ) from error
         self._token = new_token() if token is None else check_token(token)
+        self._read_token = None if read_token is None else check_token(read_token)
+        if self._read_token == self._token:
+            raise ConfigError("the token for watching must differ from the page's token, else everybody may control")
         self._listener = _listen(config)
         self._port: int = self._listener.getsockname()[1]
         self._host = config.host
         self._is_closed = False
         self._failure: BaseException | None = None
         self._hub = Hub(source_ids, max_width=config.max_width, jpeg_quality=config.jpeg_quality)
-        self._application = Server(self._hub, Access(self._token, config.host)).application()
+        self._application = Server(self._hub, Access(self._token, config.host, self._read_token)).application()
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name="viewer", daemon=True)
@@ -78,8 +89,10 @@ class Viewer(Resource):
 
     @classmethod
     def from_config(cls, config: ViewerConfig, source_ids: Sequence[str]) -> Viewer:
-        """Create a viewer with the token in `STREAMSEG_VIEWER_TOKEN`, or a random one if it is not set."""
-        return cls(source_ids, config, token=os.environ.get(TOKEN_VARIABLE))
+        """Create a viewer with the tokens in the environment; without `STREAMSEG_VIEWER_TOKEN`, it is a random one."""
+        # An empty variable, as of a compose file, is one that is not set.
+        read_token = os.environ.get(READ_TOKEN_VARIABLE) or None
+        return cls(source_ids, config, token=os.environ.get(TOKEN_VARIABLE), read_token=read_token)
 
     @property
     def port(self) -> int:
@@ -89,10 +102,18 @@ class Viewer(Resource):
     @property
     def url(self) -> str:
         """URL of the page; contains the token."""
+        return self._url(self._token)
+
+    @property
+    def read_url(self) -> str | None:
+        """URL of the page for watching only; None if there is none."""
+        return None if self._read_token is None else self._url(self._read_token)
+
+    def _url(self, token: str) -> str:
         # If it listens on all interfaces, the URL contains the machine's name.
         host = socket.gethostname() if self._host in ("0.0.0.0", "::") else self._host
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.port}/?token={self._token}"
+        return f"http://{host}:{self.port}/?token={token}"
 
     @property
     def num_clients(self) -> int:

@@ -49,6 +49,14 @@ def test_states(events: list[tuple[str, float]], at: float, state: str, seconds:
     assert (health.error(at) is None) == (state == "ok")
 
 
+def test_trouble_lasts_over_all_states_until_a_write_ends():
+    health = health_after(("fail", 2.0), ("fail", 20.0))
+    assert [health.trouble_seconds(at) for at in (21.0, 3.0 + FAILED_SECONDS)] == [19.0, 1.0 + FAILED_SECONDS]
+    health.begin(90.0)
+    health.end(91.0)
+    assert health.trouble_seconds(92.0) == 0.0
+
+
 def test_bug_fails_at_once_and_for_good():
     health = health_after(("begin", 1.0), ("fail", 2.0), error=BUG)
     assert (health.state(2.0), health.state_seconds(5.0)) == ("failed", 3.0)

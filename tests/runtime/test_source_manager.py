@@ -66,6 +66,11 @@ class TestOperations:
         assert second["url"] == "rtsp://***@camera/1"
         assert PASSWORD not in str(listed)
 
+    def test_types_are_the_keys_of_sections(self):
+        listed, changes = self.call("sources.types", {})
+        assert {field["key"] for field in listed["types"]["stream"]} >= {"url", "transport", "id", "deadline_ms"}
+        assert changes == []
+
     @pytest.mark.parametrize(
         ("name", "args", "result", "changes"),
         [
@@ -82,6 +87,7 @@ class TestOperations:
         ("name", "args", "message"),
         [
             pytest.param("sources.list", {"x": 1}, "unknown argument 'x'", id="list-argument"),
+            pytest.param("sources.types", {"x": 1}, "unknown argument 'x'", id="types-argument"),
             pytest.param("sources.add", {}, "source: .*type", id="no-type"),
             pytest.param("sources.add", {"type": "camera"}, "source: .*'camera'", id="unknown-type"),
             pytest.param("sources.add", {"type": "stream"}, "source: url: Field required", id="no-url"),

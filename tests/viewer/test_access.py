@@ -6,6 +6,7 @@ from streamseg.errors import ConfigError
 from streamseg.viewer.access import Access, check_token, is_loopback, new_token
 
 TOKEN = "0123456789abcdef"
+READ_TOKEN = "fedcba9876543210"
 HERE = Access(TOKEN, "127.0.0.1")
 ANYWHERE = Access(TOKEN, "0.0.0.0")
 
@@ -53,6 +54,23 @@ def test_host(access: Access, header: str | None, is_accepted: bool):
 def test_token(token: str | None, reason: str | None):
     rejection = HERE.reject_token(token)
     assert rejection is None if reason is None else rejection is not None and rejection.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("read_token", "token", "role"),
+    [
+        pytest.param(READ_TOKEN, TOKEN, "control", id="control"),
+        pytest.param(READ_TOKEN, READ_TOKEN, "read", id="read"),
+        pytest.param(READ_TOKEN, READ_TOKEN[:-1], None, id="wrong"),
+        pytest.param(None, READ_TOKEN, None, id="no-address-for-reading"),
+        pytest.param(None, "", None, id="empty"),
+        pytest.param(None, None, None, id="missing"),
+    ],
+)
+def test_role(read_token: str | None, token: str | None, role: str | None):
+    access = Access(TOKEN, "127.0.0.1", read_token)
+    assert access.role_of(token) == role
+    assert (access.reject_token(token) is None) == (role is not None)
 
 
 @pytest.mark.parametrize(

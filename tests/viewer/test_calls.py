@@ -6,9 +6,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from streamseg.errors import PublishError
+from streamseg.config import ViewerConfig
+from streamseg.errors import ConfigError, PublishError
 from streamseg.viewer import Viewer
-from tests.support.viewers import Browser, FakeRun, browsing, make_result, small_viewer, with_browser
+from tests.support.viewers import Browser, FakeRun, address, browsing, make_result, small_viewer, with_browser
 
 
 def test_replies_are_in_the_order_of_the_calls():
@@ -78,3 +79,41 @@ def test_a_thousand_prompts_in_one_call():
         assert len((await browser.call("set", {"prompts": prompts}))["result"]["set"]["prompts"]) == 1000
 
     with_browser(test)
+
+
+READ_TOKEN = "for-watching-only-0"
+
+
+@pytest.mark.parametrize(
+    ("op", "is_refused"),
+    [
+        pytest.param("set", True, id="change"),
+        pytest.param("prompts.rename", True, id="own-operation-of-the-page"),
+        pytest.param("shutdown", True, id="unknown"),
+        pytest.param("status.set", True, id="name-that-starts-like-an-allowed-one"),
+        pytest.param("status", False, id="status"),
+        pytest.param("sources.list", False, id="list"),
+    ],
+)
+def test_role_read_may_only_watch(op: str, is_refused: bool):
+    async def main(viewer: Viewer) -> None:
+        token = viewer.read_url.partition("=")[2]
+        url = address(viewer, "/ws", token=token)
+        async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+            browser = Browser(socket)
+            assert (await browser.text("role"))["role"] == "read"
+            assert (await browser.frame()).source_id == "cam0"
+            reply = await browser.call(op)
+            assert ("for watching only" in reply.get("error", "")) == is_refused
+
+    run = FakeRun()
+    with Viewer(("cam0",), ViewerConfig(port=0), read_token=READ_TOKEN) as viewer:
+        viewer.attach(run.run)
+        viewer.write(make_result(0))
+        asyncio.run(main(viewer))
+    assert run.prompts == FakeRun().prompts
+
+
+def test_token_for_watching_must_not_be_that_of_the_page():
+    with pytest.raises(ConfigError, match="must differ"):
+        Viewer(("cam0",), ViewerConfig(port=0), token=READ_TOKEN, read_token=READ_TOKEN)
