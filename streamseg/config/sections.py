@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from streamseg.config.address import split_host_and_port
+from streamseg.config.degradation import DegradationConfig
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
 
 __all__ = [
@@ -230,6 +231,7 @@ class Config(Section):
     """Let a camera or stream that cannot be opened fail, and the run with it if no source is left; False: retry it
     until the run is stopped."""
     batching: BatchingConfig = BatchingConfig()
+    degradation: DegradationConfig = DegradationConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
     tracking: TrackingConfig = TrackingConfig()
     prompts: tuple[PromptConfig, ...] = Field(default=(PromptConfig(id="everything"),), max_length=1024)

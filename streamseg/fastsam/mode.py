@@ -14,6 +14,7 @@ from streamseg.pipeline.compose import PromptMatcher
 from streamseg.prompting.text import TextMatcher
 from streamseg.segmentation import ImageInstances, Segmenter
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.degradation import Degradation
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.text import Start, load_encoders
 
@@ -23,8 +24,18 @@ __all__ = ["FastSAMMode", "ReferenceSegmenter"]
 class ReferenceSegmenter(Segmenter):
     """A segmenter with the official program's boxes; search regions are ignored."""
 
-    def segment_batch(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions]) -> list[ImageInstances]:
-        """Segment images as `Segmenter` does, without regions, and apply the rule for objects that fill the image."""
+    def offers(self, degradation: Degradation) -> bool:
+        """Return False: other masks than those of the official program are no results of this mode."""
+        return False
+
+    def segment_batch(
+        self,
+        images: Sequence[ImageArray],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation] | None = None,
+    ) -> list[ImageInstances]:
+        """Segment images as `Segmenter` does, without regions and at full quality, and apply the rule for objects that
+        fill the image."""
         return [as_reference(instances) for instances in super().segment_batch(images, [NO_REGIONS] * len(images))]
 
 

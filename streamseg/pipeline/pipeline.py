@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from streamseg.config import TrackingConfig
 from streamseg.errors import DataError
@@ -21,6 +21,7 @@ from streamseg.prompting import PromptSet
 from streamseg.prompting.text import TextMatcher, prepare_texts
 from streamseg.propagation import PropagationSettings
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.degradation import Degradation
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import Message
@@ -28,7 +29,7 @@ from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection
 from streamseg.structures.search_regions import SearchRegions
 from streamseg.telemetry import Drops, StageTimer
 
-__all__ = ["Pipeline", "SegmentFunction"]
+__all__ = ["DegradableSegmenter", "Pipeline", "SegmentFunction"]
 
 
 class SegmentFunction(Protocol):
@@ -43,6 +44,23 @@ class SegmentFunction(Protocol):
             images: uint8 (H, W, 3) RGB each.
             regions: where to accept low scores, one per image; a segmenter may ignore them. None: nowhere.
         """
+
+
+@runtime_checkable
+class DegradableSegmenter(Protocol):
+    """A segmenter that can process single images at lower quality."""
+
+    def segment_batch(
+        self, images: Sequence[ImageArray], regions: Sequence[SearchRegions], degradations: Sequence[Degradation]
+    ) -> Sequence[Instances]:
+        """Return one Instances per image, in order.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each.
+            regions: where to accept low scores, one per image.
+            degradations: reduced quality, one per image.
+        """
+        ...
 
 
 class Pipeline:
@@ -172,7 +190,11 @@ class Pipeline:
         prompts = self._prompts
         with self.timer.stage("segment"):
             regions = [self._stream(frame.source_id).search_regions(frame, prompts) for frame in frames]
-            return list(self._segmenter([frame.image for frame in frames], regions))
+            images = [frame.image for frame in frames]
+            degradations = [frame.degradation for frame in frames]
+            if any(one.is_cheaper for one in degradations) and isinstance(self._segmenter, DegradableSegmenter):
+                return list(self._segmenter.segment_batch(images, regions, degradations))
+            return list(self._segmenter(images, regions))
 
     def finish(self, frame: Frame, instances: Instances, *, drops: Drops | None = None) -> FrameResult:
         """Track and select the instances of one frame; the frames of a source come in order.

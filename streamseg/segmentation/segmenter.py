@@ -23,13 +23,14 @@ from streamseg.modeling.network import PROTOTYPE_STRIDE, STRIDES
 from streamseg.modeling.preprocess import PADDING, check_image, letterbox_images
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import SelectionSettings
-from streamseg.segmentation.detections import Detections, Detector, HostDetector, PendingDetections
-from streamseg.segmentation.device import DeviceDetector
+from streamseg.segmentation.detections import Detections, HostDetector, PendingDetections
+from streamseg.segmentation.device import DeviceSegmentation, PendingInstances
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.features import feature_map
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
 from streamseg.segmentation.results import ImageInstances
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.telemetry import StageTimer
 
@@ -130,14 +131,20 @@ class Segmenter(Resource):
                 "with `streamseg refine`"
             )
         settings = SelectionSettings(conf=conf, iou=iou, max_det=max_det, expected_conf=expected_conf)
-        self._detector: Detector = (
-            DeviceDetector(self.engine, settings)
-            if isinstance(self.engine, TorchEngine) and self.engine.selects
-            else HostDetector(self.engine, settings)
-        )
+        self._detector = HostDetector(self.engine, settings)
         self._refiner = None if masks == "plain" and scores == "raw" else self.engine.refiner
         self._sharp, self._calibrated = masks != "plain", scores != "raw"
         self._embeds = embeddings
+        self._device: DeviceSegmentation | None = None
+        if isinstance(self.engine, TorchEngine) and self.engine.selects:
+            self._device = DeviceSegmentation(
+                self.engine,
+                settings,
+                refiner=self._refiner,
+                sharp=self._sharp,
+                calibrated=self._calibrated,
+                embeds=embeddings,
+            )
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`. With `engine: device`, `network` only
         starts the work, and `postprocess` includes the wait for it."""
@@ -224,7 +231,22 @@ class Segmenter(Resource):
         found = self.segment_batch(images, [NO_REGIONS] * len(images))
         return [replace(instances, image=image) for instances, image in zip(found, images, strict=True)]
 
-    def segment_batch(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions]) -> list[ImageInstances]:
+    def offers(self, degradation: Degradation) -> bool:
+        """Return whether images can be segmented with this degradation, and whether that is cheaper than without.
+
+        A graph with a fixed input size has no other one, and TensorRT compiles for each size for minutes.
+        """
+        is_fixed = self.engine.input_size is not None or self.engine.device.startswith("tensorrt")
+        if degradation.imgsz_scale != 1 and is_fixed:
+            return False
+        return degradation.imgsz_scale != 1 or (degradation.plain_masks and self._refiner is not None)
+
+    def segment_batch(
+        self,
+        images: Sequence[ImageArray],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation] | None = None,
+    ) -> list[ImageInstances]:
         """Segment images of any sizes, with search regions.
 
         Images with equal letterboxed shapes go through the network as one batch, or as several if the engine has a
@@ -235,6 +257,7 @@ class Segmenter(Resource):
             regions: one per image. Each prompted box gets an object of its own with that box, which replaces whatever
                 overlaps it by more than `iou`. An object that is found only because of a region may score less than
                 `conf`.
+            degradations: reduced quality, one per image; None: the configured quality.
 
         Returns:
             The instances of each image, in order, on the host, without their image; an image without objects has
@@ -242,16 +265,25 @@ class Segmenter(Resource):
 
         Raises:
             DataError: an image has another type or shape.
-            ValueError: there are more or fewer regions than images.
+            ValueError: there are more or fewer regions or degradations than images.
         """
+        if degradations is None:
+            degradations = [NO_DEGRADATION] * len(images)
+        if len(degradations) != len(images):
+            raise ValueError(f"{len(degradations)} degradations for {len(images)} images; pass one per image")
         if len(regions) != len(images):
             raise ValueError(f"{len(regions)} search regions for {len(images)} images; pass one per image")
         for image in images:
             check_image(image)
-        places = [self._place((image.shape[0], image.shape[1])) for image in images]
+        places = [
+            self._place((image.shape[0], image.shape[1]), one.imgsz_scale)
+            for image, one in zip(images, degradations, strict=True)
+        ]
         batches: dict[tuple[int, int], list[int]] = {}
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
+        if self._device is not None:
+            return self._on_device(self._device, images, places, regions, degradations)
         results: dict[int, ImageInstances] = {}
         pending: deque[Callable[[], None]] = deque()
         for positions in self._split(batches.values()):
@@ -259,18 +291,57 @@ class Segmenter(Resource):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
             with self.timer.stage("network"):
                 found = self._detector.submit(batch, [places[p] for p in positions], [regions[p] for p in positions])
-            pending.append(partial(self._finish, found, positions, batch, images, places, results))
-            if len(pending) == self._detector.depth:
+            pending.append(partial(self._finish, found, positions, batch, images, places, degradations, results))
+            pending.popleft()()
+        return [results[position] for position in range(len(images))]
+
+    def _on_device(
+        self,
+        device: DeviceSegmentation,
+        images: Sequence[ImageArray],
+        places: Sequence[Letterbox],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation],
+    ) -> list[ImageInstances]:
+        """Segment images on the device: images of one size and quality as one batch."""
+        batches: dict[tuple[Letterbox, bool], list[int]] = {}
+        for position, (place, degradation) in enumerate(zip(places, degradations, strict=True)):
+            batches.setdefault((place, not degradation.plain_masks), []).append(position)
+        results: dict[int, ImageInstances] = {}
+
+        def finish(found: PendingInstances, positions: list[int]) -> None:
+            with self.timer.stage("postprocess"):
+                for position, instances in zip(positions, found(), strict=True):
+                    results[position] = instances if instances is not None else self._on_host(
+                        images[position], places[position], regions[position], degradations[position]
+                    )
+
+        pending: deque[Callable[[], None]] = deque()
+        for (place, refines), positions in batches.items():
+            with self.timer.stage("network"):
+                found = device.submit(
+                    [images[p] for p in positions], place, [regions[p] for p in positions], refines=refines
+                )
+            pending.append(partial(finish, found, positions))
+            if len(pending) == device.depth:
                 pending.popleft()()
         while pending:
             pending.popleft()()
         return [results[position] for position in range(len(images))]
 
-    def _place(self, image_size: tuple[int, int]) -> Letterbox:
-        """Return the placement of an image of (H, W) in the network's input."""
+    def _on_host(
+        self, image: ImageArray, place: Letterbox, regions: SearchRegions, degradation: Degradation
+    ) -> ImageInstances:
+        """Segment one image with all steps after the network on the host."""
+        batch = letterbox_images([image], [place])
+        (found,) = self._detector.submit(batch, [place], [regions])()
+        return self._instances(found, batch[0], image, place, degradation)
+
+    def _place(self, image_size: tuple[int, int], scale: float = 1.0) -> Letterbox:
+        """Return the placement of an image of (H, W) in the network's input, of the configured size times a scale."""
         if self.engine.input_size is not None:
             return letterbox_into(image_size, self.engine.input_size)
-        return letterbox(image_size, self.imgsz)
+        return letterbox(image_size, max(round(self.imgsz * scale), max(STRIDES)))
 
     def _split(self, batches: Iterable[list[int]]) -> Iterator[list[int]]:
         """Split the batches into parts of at most the engine's `max_batch`."""
@@ -285,15 +356,23 @@ class Segmenter(Resource):
         batch: npt.NDArray[np.uint8],
         images: Sequence[ImageArray],
         places: Sequence[Letterbox],
+        degradations: Sequence[Degradation],
         results: dict[int, ImageInstances],
     ) -> None:
         """Wait for the detections of a batch, and put the instances of its images into `results`, by position."""
         with self.timer.stage("postprocess"):
             for position, letterboxed, detections in zip(positions, batch, found(), strict=True):
-                results[position] = self._instances(detections, letterboxed, images[position], places[position])
+                results[position] = self._instances(
+                    detections, letterboxed, images[position], places[position], degradations[position]
+                )
 
     def _instances(
-        self, found: Detections, letterboxed: ImageArray, image: ImageArray, place: Letterbox
+        self,
+        found: Detections,
+        letterboxed: ImageArray,
+        image: ImageArray,
+        place: Letterbox,
+        degradation: Degradation,
     ) -> ImageInstances:
         """Return the objects of one image, given with its letterboxed and its original pixels."""
         prototypes = torch.from_numpy(found.prototypes).float()  # (32, Mh, Mw)
@@ -307,6 +386,8 @@ class Segmenter(Resource):
         if self._embeds:
             features = partial(feature_map, found.prototypes, found.embeddings, letterboxed, place)
             instances = replace(instances, embeddings=embed(instances, prototypes, letterboxed), features=features)
+        if degradation.plain_masks:
+            return instances
         return self._refine(instances, prototypes, image, place, letterboxed)
 
     def _refine(
@@ -327,15 +408,21 @@ class Segmenter(Resource):
         order = scores.argsort(descending=True, stable=True)
         return replace(corrected, scores=scores)[order]
 
-    def warmup(self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1) -> None:
+    def warmup(
+        self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1, imgsz_scale: float = 1.0
+    ) -> None:
         """Run grey images of (H, W) and one object once, because the first run is slower, on a GPU by seconds.
 
         Args:
             image_size: size of the images to come.
             num_images: number of images of a batch; each number is a shape of its own.
+            imgsz_scale: size of the network's input relative to the configured one.
         """
         grey = np.full((*image_size, 3), PADDING, np.uint8)
-        place = self._place(image_size)
+        place = self._place(image_size, imgsz_scale)
+        if self._device is not None:
+            self._device.warmup(place, num_images)
+            return
         for positions in self._split([list(range(num_images))]):
             batch = np.full((len(positions), *place.input_size, 3), PADDING, np.uint8)
             found = self._detector.submit(batch, [place] * len(positions), [NO_REGIONS] * len(positions))()[0]
@@ -351,5 +438,7 @@ class Segmenter(Resource):
 
     def close(self) -> None:
         """Release the device memory."""
+        if self._device is not None:
+            self._device.close()
         self._detector.close()
         self.engine.close()

@@ -12,6 +12,7 @@ from streamseg.fastsam.reference_masks import as_reference
 from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.fastsam.reference_text import ReferenceTextSelector
 from streamseg.segmentation import Segmenter
+from streamseg.structures.degradation import Degradation
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from streamseg.structures.search_regions import SearchRegions
 from streamseg.wire import decode, encode
@@ -78,3 +79,10 @@ def test_masks_have_one_size():
 
 def test_text_matcher(tmp_path):
     assert isinstance(FastSAMMode().text_matcher(TextConfig(encoders=str(tmp_path))), ReferenceTextSelector)
+
+
+def test_quality_is_never_reduced():
+    segmenter = FastSAMMode().open_segmenter(
+        SegmentationConfig(weights=str(seeded_weights()), imgsz=64), embeddings=True
+    )
+    assert not segmenter.offers(Degradation(step=1, plain_masks=True, imgsz_scale=0.5))

@@ -8,6 +8,7 @@ from streamseg.errors import ConfigError, DataError, EngineError, StreamsegError
 from streamseg.geometry import box_iou
 from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.weights import save_weights
 from tests.support.networks import blobs, lively_network
@@ -315,6 +316,50 @@ def test_device_engine_equals_the_torch_engine(tmp_path):
         assert len(one) == len(other) > 0
         for name in ("boxes", "scores", "mask_logits", "embeddings"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=1e-3, rtol=1e-4)
+
+
+# ---- degradations
+
+PLAIN = Degradation(step=1, plain_masks=True)
+SMALL = Degradation(step=2, plain_masks=True, imgsz_scale=0.5)
+
+
+def test_degraded_images_skip_the_refiner_and_are_smaller():
+    refiner = CountedRefiner()
+    segmenter = Segmenter(engine=TorchEngine(lively_network(), refiner=refiner), imgsz=128, conf=0)
+    images = [blobs((96, 128), seed=seed) for seed in range(3)]
+    whole, plain, small = segmenter.segment_batch(images, [NO_REGIONS] * 3, [NO_DEGRADATION, PLAIN, SMALL])
+    assert len(refiner.num_objects) == 1
+    assert whole.corrections is not None
+    assert plain.corrections is None
+    assert small.corrections is None
+    assert [one.mask_logits.shape[1:] for one in (whole, plain, small)] == [(24, 32), (24, 32), (16, 16)]
+    assert small.image_size == (96, 128)
+    alone = segmenter.segment_batch(images[:1], [NO_REGIONS])[0]
+    torch.testing.assert_close(alone.boxes, whole.boxes, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("engine", "degradation", "is_offered"),
+    [
+        pytest.param(ScriptedEngine({}), SMALL, True, id="smaller"),
+        pytest.param(ScriptedEngine({}), PLAIN, False, id="no-refiner-to-skip"),
+        pytest.param(ScriptedEngine({}, input_size=(64, 64)), SMALL, False, id="fixed-size"),
+        pytest.param(ScriptedEngine({}), Degradation(step=1, every_nth=2), False, id="costs-the-same-per-frame"),
+    ],
+)
+def test_offered_degradations(engine: ScriptedEngine, degradation: Degradation, is_offered: bool):
+    assert Segmenter(engine=engine, imgsz=64).offers(degradation) is is_offered
+
+
+def test_refiner_can_be_skipped():
+    with Segmenter(engine=TorchEngine(lively_network(), refiner=CountedRefiner()), imgsz=64) as segmenter:
+        assert segmenter.offers(PLAIN)
+
+
+def test_one_degradation_per_image():
+    with pytest.raises(ValueError, match="1 degradations for 2 images"):
+        Segmenter(engine=ScriptedEngine({}), imgsz=64).segment_batch([grey(1)] * 2, [NO_REGIONS] * 2, [PLAIN])
 
 
 @pytest.mark.slow
