@@ -16,6 +16,7 @@ demuxer         packets of the other live streams, from FFmpeg
 live_packet     packets of live streams
 images          image files
 animation       an animated image file
+on_demand       decoding of live streams when a frame is wanted
 content         the kind of source that a file needs, by its content
 scene           the rendered scene
 decoder         containers, decoding and conversion to RGB (PyAV)

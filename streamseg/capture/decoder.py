@@ -131,8 +131,15 @@ class VideoDecoder:
         self.ended_damaged = False
         """True if the last packet was incomplete: at the end of a file, the file is truncated."""
 
-    def decode(self, packet: av.Packet[Any], now_seconds: float) -> list[av.VideoFrame]:
-        """Decode a packet; return the frames that become available, in presentation order, often one or none."""
+    def decode(self, packet: av.Packet[Any], now_seconds: float, *, is_shown: bool = True) -> list[av.VideoFrame]:
+        """Decode a packet; return the frames that become available, in presentation order, often one or none.
+
+        Args:
+            packet: the packet.
+            now_seconds: monotonic time.
+            is_shown: False: the packet is decoded only if other frames refer to it.
+        """
+        self._context.skip_frame = "DEFAULT" if is_shown else "NONREF"
         if packet.size:
             self.ended_damaged = packet.is_corrupt
             if packet.is_corrupt and not self._decodes_suspects:
@@ -160,6 +167,10 @@ class VideoDecoder:
     def lose(self, now_seconds: float) -> None:
         """Report a packet that did not arrive completely."""
         self._drop("packet_loss", now_seconds)
+
+    def skip(self) -> None:
+        """Report that packets were left out, and that the next one is a keyframe."""
+        self._has_lost = True
 
     def _restart(self) -> list[av.VideoFrame]:
         """Forget all reference frames, so that none of before a loss is used; return the frames not output yet."""

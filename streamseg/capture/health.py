@@ -119,15 +119,25 @@ class SourceHealth:
         if not phase.frame_ns:
             self._num_connections += 1
         else:
-            # A stall counts as little as its threshold, or the next one would be noticed late; slow cameras converge.
-            gap_ns = min(now_ns - phase.frame_ns, _longest_silence_ns(phase))
-            period_ns += (PERIOD_SMOOTHING if period_ns else 1.0) * (gap_ns - period_ns)
+            period_ns = self._period_at(phase, now_ns)
         unchanged_ns = self._unchanged.add(image, now_ns)
         if self._is_live and self._frozen_ns is not None and now_ns - unchanged_ns >= self._frozen_ns:
             self._phase = replace(phase, state="frozen", since_ns=unchanged_ns, frame_ns=now_ns, period_ns=period_ns)
         else:
             since_ns = phase.since_ns if state == "live" else now_ns
             self._phase = replace(phase, state="live", since_ns=since_ns, frame_ns=now_ns, period_ns=period_ns)
+
+    def skipped(self, now_ns: int) -> None:
+        """Report a frame that arrived and was not decoded."""
+        phase = self._phase
+        if phase.frame_ns and phase.state in ("live", "frozen"):
+            self._phase = replace(phase, frame_ns=now_ns, period_ns=self._period_at(phase, now_ns))
+
+    def _period_at(self, phase: _Phase, now_ns: int) -> float:
+        """Return the mean frame period with a frame that arrives now."""
+        # A stall counts as little as its threshold, or the next one would be noticed late; slow cameras converge.
+        gap_ns = min(now_ns - phase.frame_ns, _longest_silence_ns(phase))
+        return phase.period_ns + (PERIOD_SMOOTHING if phase.period_ns else 1.0) * (gap_ns - phase.period_ns)
 
     def disconnected(self, error: str, now_ns: int, *, is_denied: bool = False) -> None:
         """Report a lost or failed connection, with its error in one line; another attempt follows."""

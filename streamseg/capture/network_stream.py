@@ -21,12 +21,13 @@ from streamseg.capture.demuxer import demuxed, reported, stream_options
 from streamseg.capture.display import sample_aspect_ratio
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.live_packet import Arrival, LivePacket
+from streamseg.capture.on_demand import OnDemandDecoder
 from streamseg.capture.pacing import Backlog, Playback
 from streamseg.capture.reconnection import Reconnection, failure_of
 from streamseg.capture.recording import Recording
 from streamseg.capture.rtsp.description import UnsupportedStreamError
 from streamseg.capture.rtsp.video import TRANSPORTS, RtspVideo
-from streamseg.capture.source import FrameCounter
+from streamseg.capture.source import FrameCounter, Unwanted, wanted
 from streamseg.capture.timeline import LiveTimeline, describe_mended
 from streamseg.config import StreamSource
 from streamseg.config.address import scheme_of
@@ -60,6 +61,7 @@ class NetworkStream:
         self.frame_id = config.frame_id
         self.is_live = config.mode != "every_frame"
         self.drops = DropCounter()
+        self.unwanted: Unwanted = wanted
         self.camera_clock = CameraClock()
         """The camera's own clock, with the number of rejected time stamps."""
         self._config = config
@@ -185,13 +187,14 @@ class NetworkStream:
     ) -> Generator[Frame]:
         """Yield the frames of a live stream; late ones are dropped, unless every frame is wanted."""
         lag, backlog = ArrivalLag(), Backlog()
+        frames = OnDemandDecoder(decoder, self._counter, self.unwanted if self.is_live else wanted)
         arrivals: dict[int | None, Arrival] = {}
         waiting_since_ns = time.monotonic_ns()
         for live in packets:
             packet, arrival, released_ns, is_damaged = live
             released_seconds = released_ns / NS_PER_SECOND
             if is_damaged:
-                decoder.lose(released_seconds)
+                frames.lose(released_seconds)
                 continue
             if packet.size:
                 received(released_seconds)
@@ -200,7 +203,7 @@ class NetworkStream:
                     del arrivals[next(iter(arrivals))]
             lateness_seconds = lag.lateness_seconds(live.stamp_seconds, released_seconds)
             waited_seconds = (released_ns - waiting_since_ns) / NS_PER_SECOND
-            for decoded in decoder.decode(packet, released_seconds):
+            for decoded in frames.decode(packet, released_seconds):
                 frame_arrival = arrivals.pop(decoded.pts, arrival)
                 pts_seconds = self._time(decoded.time, frame_arrival)
                 index = self._counter.next_index()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from streamseg.capture.clock import NS_PER_SECOND, wall_ns_at
+from streamseg.capture.source import Unwanted, wanted
 from streamseg.config import SceneSource
 from streamseg.structures.frame import Frame
 from streamseg.synthetic import SceneRenderer
@@ -24,7 +25,7 @@ class RenderedScene:
     """Source that delivers a rendered scene in real time like a camera, or as fast as it is read.
 
     `Frame.index` is the index in the scene: `renderer.truth(frame.index)` is the ground truth. A live
-    scene knows when each frame was due, and reports that time with the clock "driver".
+    scene knows when each frame was due, and reports that time with the clock "driver"; it renders only wanted frames.
     """
 
     def __init__(self, config: SceneSource) -> None:
@@ -32,6 +33,7 @@ class RenderedScene:
         self.frame_id = config.frame_id
         self.is_live = config.mode == "live"
         self.drops = DropCounter()
+        self.unwanted: Unwanted = wanted
         self.renderer = SceneRenderer(
             config.width, config.height, num_objects=config.num_objects, seed=config.seed, fps=config.fps
         )
@@ -57,7 +59,11 @@ class RenderedScene:
             next_index = index + 1
             if self.is_live and self._stopped.wait(max(due_ns - time.monotonic_ns(), 0) / NS_PER_SECOND):
                 return
-            yield self._frame(index, due_ns)
+            reason = self.unwanted() if self.is_live else None
+            if reason is None:
+                yield self._frame(index, due_ns)
+            else:
+                self.drops.count("capture", reason)
 
     def stop(self) -> None:
         """End `frames()` immediately."""

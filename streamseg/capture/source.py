@@ -10,7 +10,7 @@ from streamseg.capture.health import SourceHealth
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
-__all__ = ["Backoff", "FrameCounter", "MendsTimes", "ReportsHealth", "Source"]
+__all__ = ["Backoff", "CapturesOnDemand", "FrameCounter", "MendsTimes", "ReportsHealth", "Source", "Unwanted", "wanted"]
 
 
 class Source(Protocol):
@@ -45,6 +45,24 @@ class Source(Protocol):
         The iterator ends within 0.2 s, or as soon as the driver returns from a read that cannot be interrupted.
         """
         ...
+
+
+Unwanted = Callable[[], str | None]
+"""Called once per arriving frame of a live source; returns the reason why it need not be decoded, None if it is
+wanted."""
+
+
+def wanted() -> str | None:
+    """Return None: every frame is wanted."""
+    return None
+
+
+@runtime_checkable
+class CapturesOnDemand(Protocol):
+    """A live source that asks before it decodes or renders a frame. Frames that are not wanted are counted as drops."""
+
+    unwanted: Unwanted
+    """Set before `frames()`; `wanted` by default."""
 
 
 @runtime_checkable
@@ -83,6 +101,11 @@ class FrameCounter:
         index = self._next_index
         self._next_index += 1
         return index
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames so far, with those that were lost and those that the stride skips."""
+        return self._num_frames
 
     def drop(self, reason: str) -> None:
         """Count the next frame as lost, unless the stride skips it anyway."""

@@ -42,8 +42,9 @@ Device = Annotated[str, BeforeValidator(device_name)]
 class BatchingConfig(Section):
     """Batching of frames for the network."""
 
-    max_batch: int = Field(default=8, ge=1, le=64)
-    """Maximum number of frames per batch."""
+    max_batch: int | None = Field(default=None, ge=1, le=64)
+    """Maximum number of frames per batch. None: 8 on a GPU; 1 on a CPU, where a batch takes as long as its frames one
+    by one."""
     deadline_ms: float = Field(default=10.0, ge=0)
     """Maximum time that a ready frame waits for frames of other sources."""
     max_age_ms: float = Field(default=1000.0, gt=0)

@@ -14,9 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from streamseg.config import BatchingConfig
+from streamseg.runtime.deadlines import NO_LIMITS, Deadlines, SourceLimits
 
-__all__ = ["NO_LIMITS", "ArrivalPeriod", "Batcher", "Decision", "MailboxState", "SourceLimits"]
+__all__ = ["GPU_BATCH", "NO_LIMITS", "ArrivalPeriod", "Batcher", "Decision", "MailboxState", "SourceLimits"]
 
+GPU_BATCH = 8
+"""Maximum number of frames per batch, if the configuration leaves it open; on a CPU it is 1."""
 PERIOD_WINDOW = 64
 """Number of arrivals behind the period: several bursts of a camera that sends in bursts."""
 MIN_ARRIVALS = 8
@@ -92,6 +95,8 @@ class MailboxState:
     lag_ns: int = 0
     """Time from the capture of that frame to its arrival."""
     limits: SourceLimits = NO_LIMITS
+    served_ns: int | None = None
+    """Time at which the last frame of a live source was taken; None: `since_ns` decides whose turn it is."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +116,13 @@ class Batcher:
 
     Live sources contribute one frame each. Files are always ready, never waited for and never dropped;
     if no live source is open, whose frames would grow old behind them, one file may contribute several frames,
-    in order. If there are more sources than fit in a batch, those that have waited longest go first; a weight makes a
-    source's waiting time count more.
+    in order. If there are more sources than fit in a batch, those go first that were served the longest ago; a weight
+    makes a source's waiting time count more.
     """
 
-    def __init__(self, config: BatchingConfig) -> None:
-        self._max_batch = config.max_batch
+    def __init__(self, config: BatchingConfig, deadlines: Deadlines | None = None) -> None:
+        self.deadlines = deadlines if deadlines is not None else Deadlines(config)
+        self._max_batch = config.max_batch if config.max_batch is not None else GPU_BATCH
         self._deadline_ns = round(config.deadline_ms * 1e6)
         self._max_age_ns = round(config.max_age_ms * 1e6)
         self._periods: dict[str, ArrivalPeriod] = {}
@@ -133,17 +139,22 @@ class Batcher:
         """Record that a live source delivered a frame, whether or not it will be taken."""
         self._periods.setdefault(source_id, ArrivalPeriod()).add(now_ns)
 
+    def period_ns(self, source_id: str) -> float | None:
+        """Return the mean time between two frames of a live source, in ns; None until enough have arrived."""
+        period = self._periods.get(source_id)
+        return None if period is None else period.period_ns
+
     def end_source(self, source_id: str) -> None:
         """Discard the state of a source that delivers no more frames."""
         self._periods.pop(source_id, None)
-        self._attempts_ns.pop(source_id, None)
+        self.deadlines.end_source(source_id)
 
     def decide(self, sources: Sequence[MailboxState], now_ns: int) -> Decision:
         """Decide for all open sources. With no source, the decision is to wait."""
         drop = tuple(source.source_id for source in sources if self._is_too_old(source, now_ns))
         ready = sorted(
             (source for source in sources if source.num_ready and source.source_id not in drop),
-            key=lambda source: (source.since_ns - now_ns) * source.limits.weight,
+            key=lambda source: (_served_ns(source) - now_ns) * source.limits.weight,
         )
         if not ready:
             return Decision(drop=drop)
@@ -177,7 +188,7 @@ class Batcher:
         return round(period.next_ns + LATENESS * period.period_ns)
 
     def _take(self, source_ids: tuple[str, ...], drop: tuple[str, ...], now_ns: int) -> Decision:
-        self._attempts_ns.update(dict.fromkeys(source_ids, now_ns))
+        self.deadlines.taken(source_ids, now_ns)
         return Decision(take=source_ids, drop=drop)
 
     def _is_too_old(self, source: MailboxState, now_ns: int) -> bool:
@@ -187,24 +198,13 @@ class Batcher:
         waited_ns = now_ns - source.received_ns
         if source.limits.deadline_ns is None:
             return self.is_too_late(source.source_id, waited_ns, waited_ns + source.lag_ns, source.limits)
-        expected_ns = waited_ns + source.lag_ns + self._duration_ns
-        last_attempt_ns = self._attempts_ns.get(source.source_id, now_ns - ATTEMPT_NS)
-        return expected_ns > source.limits.deadline_ns and now_ns - last_attempt_ns < ATTEMPT_NS
+        return self.deadlines.will_miss(source.source_id, waited_ns, source.lag_ns, source.limits, now_ns)
 
     def is_too_late(self, source_id: str, waited_ns: float, age_ns: float, limits: SourceLimits) -> bool:
-        """Return whether a frame of a live source is too old to be published.
+        """Return whether a frame of a live source is too old to be published, see `Deadlines`."""
+        period_ns = self.period_ns(source_id) or 0.0
+        return self.deadlines.is_too_late(source_id, waited_ns, age_ns, limits, period_ns=period_ns)
 
-        Args:
-            source_id: the source.
-            waited_ns: time since the arrival.
-            age_ns: time since the capture.
-            limits: those of the source. Without a deadline, a frame is too old only if its successor is overdue, and
-                if it took much longer than others do: a slow machine must not fall silent.
-        """
-        if limits.deadline_ns is not None:
-            return age_ns > limits.deadline_ns
-        period = self._periods.get(source_id)
-        period_ns = period.period_ns if period is not None else None
-        return waited_ns > max(
-            self._max_age_ns, OVERDUE_PERIODS * (period_ns or 0.0), OVERDUE_PERIODS * self._duration_ns
-        )
+
+def _served_ns(source: MailboxState) -> int:
+    return source.since_ns if source.served_ns is None else source.served_ns

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 from streamseg.runtime.batching import NO_LIMITS, Batcher, MailboxState, SourceLimits
 from streamseg.runtime.mailbox import Mailbox
+from streamseg.runtime.turns import ServiceTime, is_worthwhile
+from streamseg.structures.degradation import Degradation
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import Drops
 
@@ -53,6 +55,7 @@ class FrameQueue:
         self._removed: list[str] = []
         """Ids of removed sources whose end `take` has not reported yet."""
         self._batcher = batcher
+        self._service = ServiceTime()
         self._now_ns = now_ns
         self._is_paused = False
         self._stepping: set[str] = set()
@@ -117,6 +120,7 @@ class FrameQueue:
 
     def take(self) -> Batch | None:
         """Wait for the next batch; return None once every source has ended or the queue is closed."""
+        has_waited = False
         with self._arrived:
             while not self._is_closed:
                 ended = self._remove_ended()
@@ -133,7 +137,8 @@ class FrameQueue:
                     for source_id in decision.drop:
                         self._open[source_id].drop(self._open[source_id].late_reason)
                     if decision.take:
-                        frames = tuple(self._open[source_id].take(now_ns) for source_id in decision.take)
+                        frames = tuple(self._take(source_id, now_ns) for source_id in decision.take)
+                        self._service.taken(len(frames), now_ns, has_waited=has_waited)
                         self._stepping.difference_update(decision.take)
                         self._has_room.notify_all()
                         return Batch(frames, self._remove_ended())
@@ -141,6 +146,7 @@ class FrameQueue:
                         continue  # the last frame of an ended source may have been dropped
                     if decision.wait_until_ns is not None:
                         timeout_seconds = max(decision.wait_until_ns - now_ns, 0) / 1e9
+                has_waited = True
                 self._arrived.wait(timeout_seconds)
             return None
 
@@ -204,14 +210,27 @@ class FrameQueue:
         """
         with self._arrived:
             mailbox, now_ns = self._mailboxes[frame.source_id], self._now_ns()
-            self._batcher.record_duration(now_ns - taken_ns)
             if not mailbox.is_live:
                 return False
+            self._batcher.deadlines.finished(
+                frame.source_id,
+                frame.degradation,
+                taken_ns=taken_ns,
+                received_ns=frame.received_ns,
+                lag_ns=frame.lag_ns,
+                limits=mailbox.limits,
+                now_ns=now_ns,
+            )
             waited_ns, age_ns = now_ns - frame.received_ns, frame.age_ns(now_ns)
             if not self._batcher.is_too_late(frame.source_id, waited_ns, age_ns, mailbox.limits):
                 return False
             mailbox.drops.count("publish", mailbox.late_reason)
             return True
+
+    def degradation(self, source_id: str) -> Degradation:
+        """Return how the next frame of a source is to be processed."""
+        with self._arrived:
+            return self._batcher.deadlines.degradation(source_id)
 
     def drops(self, source_id: str) -> Drops:
         """Return the drops of one source in this queue."""
@@ -225,8 +244,11 @@ class FrameQueue:
                 mailbox.drops.count("mailbox", "stopped" if self._is_closed else "removed")
                 return False
             now_ns = self._now_ns()
-            if mailbox.is_live:
+            if mailbox.is_live and not mailbox.capturing_ns:
                 self._batcher.record_arrival(frame.source_id, now_ns)
+            if not mailbox.capturing_ns and self._skips(mailbox):
+                mailbox.drops.count("mailbox", "degraded")
+                return True
             if not mailbox.admits(now_ns):
                 return True
             mailbox.put(frame, now_ns)
@@ -235,6 +257,35 @@ class FrameQueue:
             else:
                 self._arrived.notify()
             return True
+
+    def _unwanted(self, mailbox: Mailbox) -> str | None:
+        with self._arrived:
+            if not mailbox.is_live or mailbox.has_ended or self._is_closed:
+                return None  # `put` waits for room, or ends the source
+            now_ns = self._now_ns()
+            source_id = mailbox.source_id
+            self._batcher.record_arrival(source_id, now_ns)
+            if self._is_paused and source_id not in self._stepping:
+                return "paused"
+            if self._skips(mailbox):
+                return "degraded"
+            if mailbox.is_early(now_ns):
+                return "max_fps"
+            others = (box.place(now_ns) for box in self._open.values() if box is not mailbox and box.is_live)
+            period_ns, service_ns = self._batcher.period_ns(source_id), self._service.per_frame_ns
+            if not is_worthwhile(mailbox.place(now_ns), others, now_ns, period_ns=period_ns, service_ns=service_ns):
+                return "busy"
+            mailbox.capturing_ns = now_ns
+            return None
+
+    def _take(self, source_id: str, now_ns: int) -> Frame:
+        frame = self._open[source_id].take(now_ns)
+        degradation = self._batcher.deadlines.degradation(source_id)
+        return replace(frame, degradation=degradation) if degradation.step else frame
+
+    def _skips(self, mailbox: Mailbox) -> bool:
+        """Count a frame of a live source; return whether only others of its frames are processed at its quality."""
+        return mailbox.is_live and mailbox.skips(self._batcher.deadlines.degradation(mailbox.source_id).every_nth)
 
     def _end(self, mailbox: Mailbox) -> None:
         with self._arrived:
@@ -279,6 +330,16 @@ class Feed:
             False if the queue is closed or the source was removed, so that the caller can end.
         """
         return self._queue._put(self._mailbox, frame)
+
+    def unwanted(self) -> str | None:
+        """Return the reason why a frame that has just arrived need not be decoded; None if it is to be `put`.
+
+        Call it once per frame of a live source, before the work of decoding or rendering.
+
+        Returns:
+            `busy` if a newer frame will replace it before its turn, `max_fps`, or `paused`.
+        """
+        return self._queue._unwanted(self._mailbox)
 
     def end(self) -> None:
         """Mark the source as ended; its waiting frames are still taken. Without effect if it was removed."""

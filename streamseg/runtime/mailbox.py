@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from streamseg.runtime.batching import NO_LIMITS, MailboxState, SourceLimits
+from streamseg.runtime.turns import CAPTURE_NS, Place
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
@@ -24,8 +25,13 @@ class Mailbox:
         self.has_ended = False
         self.drops = DropCounter()
         self._frames: deque[Frame] = deque()
+        self.served_ns = 0
+        """Time at which the last frame was taken; 0 before the first."""
+        self.capturing_ns = 0
+        """Time since which a frame is being decoded; 0 if none is."""
         self._since_ns = 0
         self._due_ns = 0
+        self._num_arrived = 0
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -35,16 +41,30 @@ class Mailbox:
         """Whether `put` may be called. A live source never waits for room."""
         return self.is_live or len(self._frames) < FILE_CAPACITY
 
+    def skips(self, every_nth: int) -> bool:
+        """Count an arriving frame; return whether it is none of every n-th."""
+        self._num_arrived += 1
+        return self._num_arrived % every_nth != 0
+
     def admits(self, now_ns: int) -> bool:
         """Return whether a live source's frame comes late enough after the last one; other frames are counted."""
         if not self.is_live or not self.limits.min_period_ns:
             return True
-        # Frames come a little early and a little late; their mean rate is limited, not each gap.
-        if now_ns < self._due_ns - self.limits.min_period_ns // 2:
+        if self.is_early(now_ns):
             self.drops.count("mailbox", "max_fps")
             return False
         self._due_ns = max(self._due_ns + self.limits.min_period_ns, now_ns)
         return True
+
+    def is_early(self, now_ns: int) -> bool:
+        """Return whether a frame that comes now exceeds the rate of the source's limits."""
+        # Frames come a little early and a little late; their mean rate is limited, not each gap.
+        return self.is_live and now_ns < self._due_ns - self.limits.min_period_ns // 2
+
+    def place(self, now_ns: int) -> Place:
+        """Return the place of the source in the line for the network."""
+        is_capturing = bool(self.capturing_ns) and now_ns - self.capturing_ns < CAPTURE_NS
+        return Place(self.served_ns, self.limits.weight, bool(self._frames) or is_capturing)
 
     def put(self, frame: Frame, now_ns: int) -> None:
         """Add a frame. It replaces a live source's older one, which is counted, and keeps that one's waiting time."""
@@ -53,11 +73,12 @@ class Mailbox:
         elif self.is_live:
             self.drop("newer_frame")
         self._frames.append(frame)
+        self.capturing_ns = 0
 
     def take(self, now_ns: int) -> Frame:
         """Remove and return the oldest frame; raises IndexError if the mailbox is empty."""
         frame = self._frames.popleft()
-        self._since_ns = now_ns
+        self._since_ns = self.served_ns = now_ns
         return frame
 
     def drop(self, reason: str) -> None:
@@ -77,6 +98,7 @@ class Mailbox:
             received_ns,
             lag_ns=lag_ns,
             limits=self.limits,
+            served_ns=self.served_ns if self.is_live else None,
         )
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from streamseg.capture import open_source
-from streamseg.config import Config, CurveConfig, SceneSource, WebcamSource
+from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, WebcamSource
 from streamseg.engines import leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
@@ -18,6 +18,8 @@ from streamseg.prompting import prompts_from_config
 from streamseg.publish import ControlServer, Publisher, ServerKeys
 from streamseg.publish.control import Op
 from streamseg.runtime.background import BackgroundThread
+from streamseg.runtime.batching import GPU_BATCH
+from streamseg.runtime.ladder import degradation_steps
 from streamseg.runtime.operations import control_operations
 from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.recorder import Recorder
@@ -115,9 +117,14 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
         leave_cores(segmenter.engine)
+        batching = _batching(config.batching, segmenter.engine.device)
+        steps = degradation_steps(config.degradation, segmenter)
+        has_deadlines = any(section.deadline_ms is not None for section in sections)
+        scales = sorted({1.0, *(one.imgsz_scale for one in steps if has_deadlines)})
         for size in {_known_size(section) or DEFAULT_SIZE for section in sections}:
-            for num_images in _batch_sizes(segmenter.engine.device, config.batching.max_batch):
-                segmenter.warmup(size, num_images=num_images)
+            for num_images in _batch_sizes(segmenter.engine.device, batching.max_batch or GPU_BATCH):
+                for scale in scales:
+                    segmenter.warmup(size, num_images=num_images, imgsz_scale=scale)
         # Frames of files wait until their objects are compared with texts, as they do for every stage.
         any_live = any(source.is_live for source in sources)
         background = stack.enter_context(BackgroundThread()).submit if any_live else None
@@ -148,7 +155,15 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
                 )
             )
         runtime = stack.enter_context(
-            Runtime(sources, pipeline, [*all_sinks, *sinks], batching=config.batching, limits=limits)
+            Runtime(
+                sources,
+                pipeline,
+                [*all_sinks, *sinks],
+                batching=batching,
+                limits=limits,
+                steps=steps,
+                degradation=config.degradation,
+            )
         )
         unowned.pop_all()
         if publisher is not None:
@@ -184,6 +199,13 @@ def load_keys(config: CurveConfig) -> ServerKeys | None:
     if config.secret_key is None:
         return None
     return ServerKeys.load(config.secret_key, read=config.read, control=config.control)
+
+
+def _batching(config: BatchingConfig, device: str) -> BatchingConfig:
+    """Return the settings with a maximum batch size that fits the device of the network, if they leave it open."""
+    if config.max_batch is not None:
+        return config
+    return config.model_copy(update={"max_batch": 1 if device == "cpu" else GPU_BATCH})
 
 
 def _batch_sizes(device: str, most: int) -> list[int]:

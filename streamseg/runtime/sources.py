@@ -11,7 +11,7 @@ from functools import partial
 
 from streamseg.capture import Source
 from streamseg.capture.health import SourceHealth
-from streamseg.capture.source import ReportsHealth
+from streamseg.capture.source import CapturesOnDemand, ReportsHealth
 from streamseg.errors import DataError, SourceError
 from streamseg.runtime.batching import NO_LIMITS, SourceLimits
 from streamseg.runtime.frame_queue import Feed, FrameQueue
@@ -198,6 +198,8 @@ class SourceGroup:
 
     def _start(self, run: SourceRun) -> None:
         run.health.connecting(time.monotonic_ns())
+        if isinstance(run.source, CapturesOnDemand):
+            run.source.unwanted = partial(_unwanted, run)
         run.worker = Worker(
             f"capture {run.source.source_id}",
             partial(capture, run.source, run.feed, run.health),
@@ -236,3 +238,11 @@ class SourceGroup:
     def _check_running(self) -> None:
         if self._is_stopped:
             raise DataError("the run has ended")
+
+
+def _unwanted(run: SourceRun) -> str | None:
+    """Return the reason why a frame of a source need not be decoded; that it arrived is reported in any case."""
+    reason = run.feed.unwanted()
+    if reason is not None:
+        run.health.skipped(time.monotonic_ns())
+    return reason

@@ -163,3 +163,21 @@ class TestUnchangedImage:
         still.add(first, 0)
         first[:] = 255
         assert still.add(first, SECOND) == SECOND
+
+
+def test_frames_that_are_not_decoded_keep_a_source_live():
+    health = SourceHealth()
+    health.received(image(), 1 * SECOND)
+    for second in range(2, 20):
+        health.skipped(second * SECOND)
+    assert health.status(20 * SECOND).state == "live"
+    assert health.status(30 * SECOND).state == "stalled"
+    assert health.num_connections == 1
+
+
+def test_frame_that_is_not_decoded_is_no_connection():
+    health = SourceHealth()
+    health.connecting(SECOND)
+    health.skipped(2 * SECOND)
+    assert health.status(2 * SECOND).state == "connecting"
+    assert health.num_connections == 0

@@ -67,6 +67,20 @@ def test_slow_reader_of_a_live_scene_gets_the_newest_frame_and_counted_drops():
     assert late == 400 - (2 + len(rest)), "every missing index is a counted drop"
 
 
+@pytest.mark.slow
+def test_live_scene_renders_only_wanted_frames():
+    source = scene_source(num_frames=30, fps=200.0)
+    reasons = iter(([None] + ["busy"] * 4) * 6)
+    source.unwanted = lambda: next(reasons)
+    frames = list(source.frames())
+    drops = source.drops.snapshot()["capture"]
+    assert 1 <= len(frames) <= 6
+    assert drops["busy"] >= 4
+    assert len(frames) + sum(drops.values()) == 30
+    for frame in frames:
+        np.testing.assert_array_equal(frame.image, source.renderer.render(frame.index))
+
+
 def test_stop_from_another_thread_ends_a_wait():
     source = scene_source(fps=0.01)
     frames = source.frames()

@@ -502,3 +502,42 @@ def test_rate_is_limited_and_the_rest_is_counted(max_fps: float, num_taken: int)
             taken += len(take_batch(queue))
     assert taken == pytest.approx(num_taken, abs=1)
     assert queue.drops("cam").get("mailbox", {}).get("max_fps", 0) == 30 - taken
+
+
+def test_frames_are_unwanted_while_paused_but_for_a_step():
+    queue = make_queue(cam=LIVE)
+    feed = queue.feed("cam")
+    assert feed.unwanted() is None
+    queue.pause()
+    assert feed.unwanted() == "paused"
+    queue.step()
+    assert feed.unwanted() is None
+    queue.resume()
+    assert feed.unwanted() is None
+
+
+def test_frames_beyond_the_rate_of_a_source_are_unwanted():
+    clock = Clock()
+    batcher = Batcher(BatchingConfig(deadline_ms=0))
+    queue = FrameQueue({"cam": LIVE}, batcher, limits={"cam": SourceLimits(min_period_ns=100)}, now_ns=clock)
+    feed = queue.feed("cam")
+    answers = []
+    for clock.now_ns in range(1000, 1400, 25):
+        answers.append(feed.unwanted())
+        if answers[-1] is None:
+            feed.put(frame_at("cam", 0, clock.now_ns))
+    assert answers[-8:].count(None) == 2, "two of 8, which come four times as often"
+    assert set(answers) == {None, "max_fps"}
+    assert queue.drops("cam") == {"mailbox": {"newer_frame": answers.count(None) - 1}}
+
+
+def test_files_and_ended_sources_are_always_asked_to_put():
+    queue = make_queue(file=FILE, cam=LIVE)
+    file, cam = queue.feed("file"), queue.feed("cam")
+    queue.pause()
+    assert file.unwanted() is None
+    queue.remove_source("cam")
+    assert cam.unwanted() is None, "`put` ends it"
+    assert not cam.put(frame_at("cam", 0))
+    queue.close()
+    assert file.unwanted() is None

@@ -1,0 +1,1 @@
+"""Rates and ages of many live sources on few cores."""
