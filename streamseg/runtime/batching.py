@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from streamseg.config import BatchingConfig
 from streamseg.runtime.deadlines import NO_LIMITS, Deadlines, SourceLimits
 
-__all__ = ["GPU_BATCH", "NO_LIMITS", "ArrivalPeriod", "Batcher", "Decision", "MailboxState", "SourceLimits"]
+__all__ = ["GPU_BATCH", "ArrivalPeriod", "Batcher", "Decision", "MailboxState"]
 
 GPU_BATCH = 8
 """Maximum number of frames per batch, if the configuration leaves it open; on a CPU it is 1."""
@@ -28,29 +28,6 @@ HORIZON_NS = 2_000_000_000
 """A longer gap is an interruption: earlier arrivals are discarded."""
 LATENESS = 0.5
 """A frame that is late by more than this fraction of its period is no longer waited for."""
-OVERDUE_PERIODS = 2
-"""A frame is too old only if its successor is overdue, so that slow cameras are not starved."""
-
-
-ATTEMPT_NS = 1_000_000_000
-"""A source whose frames seem hopeless gets one attempt in this time, or the estimate behind it would never change."""
-DURATION_SMOOTHING = 0.1
-"""Weight of the latest frame in the mean duration from the mailbox to the message."""
-
-
-@dataclass(frozen=True)
-class SourceLimits:
-    """Limits of a live source."""
-
-    deadline_ns: int | None = None
-    """Maximum age of a frame when its message is published; None: `max_age_ms` of the batching."""
-    min_period_ns: int = 0
-    """Shortest time between two frames that are processed."""
-    weight: float = 1.0
-    """Share of the network's time relative to other sources, if not every frame can be processed."""
-
-
-NO_LIMITS = SourceLimits()
 
 
 class ArrivalPeriod:
@@ -124,16 +101,7 @@ class Batcher:
         self.deadlines = deadlines if deadlines is not None else Deadlines(config)
         self._max_batch = config.max_batch if config.max_batch is not None else GPU_BATCH
         self._deadline_ns = round(config.deadline_ms * 1e6)
-        self._max_age_ns = round(config.max_age_ms * 1e6)
         self._periods: dict[str, ArrivalPeriod] = {}
-        self._duration_ns = 0.0
-        self._attempts_ns: dict[str, int] = {}
-        """Time of the last frame that was taken, by source id."""
-
-    def record_duration(self, duration_ns: int) -> None:
-        """Record the time that a frame took from its mailbox to its message."""
-        weight = DURATION_SMOOTHING if self._duration_ns else 1.0
-        self._duration_ns += weight * (duration_ns - self._duration_ns)
 
     def record_arrival(self, source_id: str, now_ns: int) -> None:
         """Record that a live source delivered a frame, whether or not it will be taken."""

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from streamseg.runtime.batching import NO_LIMITS, Batcher, MailboxState, SourceLimits
+from streamseg.runtime.batching import Batcher, MailboxState
+from streamseg.runtime.deadlines import NO_LIMITS, SourceLimits
 from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.turns import ServiceTime, is_worthwhile
 from streamseg.structures.degradation import Degradation

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from streamseg.runtime.batching import NO_LIMITS, MailboxState, SourceLimits
+from streamseg.runtime.batching import MailboxState
+from streamseg.runtime.deadlines import NO_LIMITS, SourceLimits
 from streamseg.runtime.turns import CAPTURE_NS, Place
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter

@@ -20,6 +20,7 @@ from streamseg.publish.control import Op
 from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.batching import GPU_BATCH
 from streamseg.runtime.ladder import degradation_steps
+from streamseg.runtime.mcap_file import McapFile
 from streamseg.runtime.operations import control_operations
 from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.recorder import Recorder
@@ -145,6 +146,15 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
             messages = MessageFile(config.output.messages)
             unowned.callback(messages.close)
             all_sinks.append(messages)
+        if config.output.mcap is not None:
+            max_gb = config.output.mcap_max_gb
+            mcap = McapFile(
+                config.output.mcap,
+                max_bytes=round(max_gb * 1e9) if max_gb is not None else None,
+                jpeg_quality=publish.jpeg_quality,
+            )
+            unowned.callback(mcap.close)
+            all_sinks.append(mcap)
         if config.output.recording is not None:
             keep_gb = config.output.keep_gb
             all_sinks.append(

@@ -11,7 +11,7 @@ from streamseg.capture import Source
 from streamseg.config import SourceConfig
 from streamseg.errors import DataError
 from streamseg.redaction import redact
-from streamseg.runtime.batching import SourceLimits
+from streamseg.runtime.deadlines import SourceLimits
 from streamseg.structures.source_status import SourceStatus
 
 __all__ = ["MAX_SOURCES", "SourceManager", "limits_of"]

@@ -13,7 +13,7 @@ from streamseg.capture import Source
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.source import CapturesOnDemand, ReportsHealth
 from streamseg.errors import DataError, SourceError
-from streamseg.runtime.batching import NO_LIMITS, SourceLimits
+from streamseg.runtime.deadlines import NO_LIMITS, SourceLimits
 from streamseg.runtime.frame_queue import Feed, FrameQueue
 from streamseg.runtime.workers import Worker, capture
 from streamseg.structures.source_status import SourceState, SourceStatus

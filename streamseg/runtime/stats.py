@@ -14,6 +14,7 @@ from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.sink_health import SinkStats
 from streamseg.runtime.sources import SourceGroup, SourceRun
 from streamseg.runtime.workers import CountsDrops
+from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.frame import Clock
 from streamseg.structures.message import Message, PromptStatus
 from streamseg.structures.source_status import SourceState
@@ -77,6 +78,8 @@ class SourceStats:
     """Number of connections that delivered a frame; each one after the first is a recovery."""
     discontinuities: dict[str, int] = field(default_factory=dict)
     """Number of mended discontinuities of the source's time stamps, by kind."""
+    degradation: Degradation = NO_DEGRADATION
+    """Reduced quality of the next frame."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,7 @@ class StatsCollector:
             state_seconds=status.seconds,
             num_connections=run.health.num_connections,
             discontinuities=dict(run.source.mended) if isinstance(run.source, MendsTimes) else {},
+            degradation=self._frames.degradation(source_id),
         )
 
 

@@ -11,10 +11,11 @@ from functools import partial
 from types import TracebackType
 
 from streamseg.capture import Source
-from streamseg.config import BatchingConfig
+from streamseg.config import BatchingConfig, DegradationConfig
 from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult, Pipeline
-from streamseg.runtime.batching import NO_LIMITS, Batcher, SourceLimits
+from streamseg.runtime.batching import Batcher
+from streamseg.runtime.deadlines import NO_LIMITS, Deadlines, SourceLimits
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.sink_group import FILE_WAIT_SECONDS, MIXED_WAIT_SECONDS, SinkGroup
 from streamseg.runtime.sources import SourceGroup
@@ -29,6 +30,7 @@ from streamseg.runtime.workers import (
     finish,
     segment,
 )
+from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.source_status import SourceStatus
 
@@ -56,6 +58,8 @@ class Runtime:
         sinks: receive every result; closed when the run ends, or on leaving the context if it never started.
         batching: settings of the batching policy.
         limits: limits of sources, by source id; others have none.
+        steps: steps of reduced quality for sources with a deadline, see `ladder.degradation_steps`.
+        degradation: durations of the steps.
     """
 
     def __init__(
@@ -66,14 +70,17 @@ class Runtime:
         *,
         batching: BatchingConfig | None = None,
         limits: Mapping[str, SourceLimits] | None = None,
+        steps: Sequence[Degradation] = (NO_DEGRADATION,),
+        degradation: DegradationConfig | None = None,
     ) -> None:
         self.pipeline = pipeline
         if len({source.source_id for source in sources}) < len(sources):
             raise ValueError(f"source ids must differ, got {[source.source_id for source in sources]}")
         self._sinks = SinkGroup(sinks, wait_seconds=self._sink_wait_seconds, timer=pipeline.timer)
+        batching = batching if batching is not None else BatchingConfig()
         self._frames = FrameQueue(
             {source.source_id: source.is_live for source in sources},
-            Batcher(batching if batching is not None else BatchingConfig()),
+            Batcher(batching, Deadlines(batching, steps=steps, degradation=degradation)),
             limits=limits,
         )
         self._sources = SourceGroup(sources, self._frames)

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.config import BatchingConfig
-from streamseg.runtime.batching import ArrivalPeriod, Batcher, Decision, MailboxState, SourceLimits
+from streamseg.runtime.batching import ArrivalPeriod, Batcher, Decision, MailboxState
+from streamseg.runtime.deadlines import Deadlines, SourceLimits
+from streamseg.structures.degradation import NO_DEGRADATION
 
 MS = 1_000_000
 
@@ -213,62 +215,14 @@ def limited(
     return replace(live(source_id, ready_ms), lag_ns=round(lag_ms * MS), limits=limits)
 
 
-@pytest.mark.parametrize(
-    ("source", "duration_ms", "attempted_ms", "is_dropped"),
-    [
-        pytest.param(limited("a", 90, deadline_ms=100), 50, 95, False, id="in-time"),
-        pytest.param(limited("a", 40, deadline_ms=100), 50, 95, True, id="will-miss-it"),
-        pytest.param(limited("a", 90, lag_ms=60, deadline_ms=100), 50, 95, True, id="old-when-it-arrived"),
-        pytest.param(limited("a", 40, deadline_ms=100), 0, 95, False, id="duration-unknown"),
-        pytest.param(limited("a", 40, deadline_ms=100), 50, -900, False, id="one-attempt-a-second"),
-        pytest.param(limited("a", 40, deadline_ms=100), 50, None, False, id="first-attempt"),
-        pytest.param(limited("a", 40), 5000, 95, False, id="without-a-deadline"),
-    ],
-)
-def test_frame_that_will_miss_its_deadline_is_dropped_before_the_network(
-    source: MailboxState, duration_ms: float, attempted_ms: float | None, is_dropped: bool
-):
-    made = batcher(deadline_ms=0)
-    if attempted_ms is not None:
-        taken = made.decide([limited("a", attempted_ms, deadline_ms=1e6)], round(attempted_ms * MS))
-        assert taken.take == ("a",)
-    if duration_ms:
-        made.record_duration(round(duration_ms * MS))
-    decision = made.decide([source], 100 * MS)
-    assert decision.drop == (("a",) if is_dropped else ())
-    assert decision.take == (() if is_dropped else ("a",))
-
-
-@pytest.mark.parametrize(
-    ("waited_ms", "age_ms", "deadline_ms", "is_late"),
-    [
-        pytest.param(100, 100, 100, False, id="just-in-time"),
-        pytest.param(50, 101, 100, True, id="its-age-counts"),
-        pytest.param(999, 5000, None, False, id="max-age-is-since-the-arrival"),
-        pytest.param(1001, 1001, None, True, id="max-age"),
-    ],
-)
-def test_frame_that_has_missed_its_deadline(waited_ms: float, age_ms: float, deadline_ms: float | None, is_late: bool):
-    limits = SourceLimits(None if deadline_ms is None else round(deadline_ms * MS))
-    assert batcher().is_too_late("a", waited_ms * MS, age_ms * MS, limits) is is_late
-
-
-def test_slow_machine_does_not_fall_silent():
-    made = batcher()
-    for _ in range(20):
-        made.record_duration(1500 * MS)
-    assert not made.is_too_late("a", 1600 * MS, 1600 * MS, SourceLimits())
-    assert made.is_too_late("a", 3100 * MS, 3100 * MS, SourceLimits())
-    assert made.is_too_late("a", 1600 * MS, 1600 * MS, SourceLimits(deadline_ns=1000 * MS)), "a deadline is one"
-
-
-def test_duration_follows_the_stages():
-    made = batcher()
-    made.record_duration(100 * MS)
-    for _ in range(60):
-        made.record_duration(10 * MS)
-    made.decide([limited("a", 99, deadline_ms=1e6)], 100 * MS)
-    assert made.decide([limited("a", 100, deadline_ms=20)], 101 * MS).drop == ()
+def test_frame_that_will_miss_its_deadline_is_dropped_before_the_network():
+    deadlines = Deadlines(BatchingConfig())
+    made = Batcher(BatchingConfig(deadline_ms=0), deadlines)
+    limits = SourceLimits(100 * MS)
+    assert made.decide([limited("a", 0, deadline_ms=100)], 0).take == ("a",)
+    deadlines.finished("a", NO_DEGRADATION, taken_ns=0, received_ns=0, lag_ns=0, limits=limits, now_ns=50 * MS)
+    assert made.decide([limited("a", 60, deadline_ms=100)], 120 * MS) == Decision(drop=("a",))
+    assert made.decide([limited("a", 60, deadline_ms=100)], 100 * MS) == Decision(take=("a",))
 
 
 def shares(weights: dict[str, float], *, num_batches: int = 400) -> dict[str, int]:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.config import BatchingConfig
-from streamseg.runtime.batching import Batcher, SourceLimits
+from streamseg.runtime.batching import Batcher
+from streamseg.runtime.deadlines import SourceLimits
 from streamseg.runtime.frame_queue import Batch, FrameQueue
 from streamseg.runtime.mailbox import FILE_CAPACITY
 from streamseg.structures.frame import Frame

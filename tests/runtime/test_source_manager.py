@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from streamseg.config import SceneSource, StreamSource, parse_source_section
 from streamseg.errors import ConfigError, DataError, SourceError, StreamsegError
-from streamseg.runtime.batching import SourceLimits
+from streamseg.runtime.deadlines import SourceLimits
 from streamseg.runtime.source_manager import MAX_SOURCES, SourceManager
 from streamseg.runtime.source_operations import source_operations
 from streamseg.structures.source_status import SourceStatus
@@ -97,7 +97,7 @@ class TestOperations:
                 "source: urll: unknown key; did you mean 'url'",
                 id="unknown-key",
             ),
-            pytest.param("sources.add", {**CAMERA, "id": "a b"}, "source: id: ", id="invalid-id"),
+            pytest.param("sources.add", {**CAMERA, "id": "a b"}, "source: id: Use 1 to 64 letters.*, got 'a b'", id="invalid-id"),
             pytest.param("sources.add", {**CAMERA, "id": "a"}, "there is a source 'a'; choose", id="used-id"),
             pytest.param("sources.add", {"type": "stream", "url": "missing.mp4"}, "does not exist", id="no-file"),
             pytest.param("sources.remove", {}, "\"id\" must be the id of a source, got 'None'", id="no-id"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from streamseg.config import BatchingConfig
-from streamseg.runtime.batching import Batcher, SourceLimits
+from streamseg.runtime.batching import Batcher
+from streamseg.runtime.deadlines import SourceLimits
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.turns import Place, ServiceTime, is_worthwhile
 from tests.support.stages import fresh_frame
