@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamseg.cli.data_problems import ProblemReport, add_strict_argument
+from streamseg.cli.eval_held_out import add_held_out_arguments, check_held_out, open_held_out
 from streamseg.cli.eval_protocols import PROTOCOLS, Protocol, protocol_names, require_libraries
-from streamseg.cli.eval_reports import Report, Request
+from streamseg.cli.eval_reports import Request
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.cli.terminal import ProgressBar, print_table
 from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from streamseg.config import SegmentationConfig
-    from streamseg.datasets.problems import Problems
     from streamseg.engines import Engine
     from streamseg.segmentation import Segmenter
 
@@ -47,6 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="data set in COCO format, the data.yaml of a YOLO data set (its split val), or a folder that contains the"
         f" data sets under their names, such as eval-coco (default: the environment variable {DATA_VARIABLE})",
     )
+    add_held_out_arguments(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N images only")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for plots (PNG)")
     parser.add_argument(
@@ -64,9 +65,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--limit must be 1 or more, got {args.limit}")
     if args.out is not None and find_spec("matplotlib") is None:
         raise ConfigError("--out needs matplotlib, which is not installed; run: pip install 'streamseg[eval]'")
+    check_held_out(args, names)
     require_libraries()
     protocols = {name: PROTOCOLS[name] for name in names}
-    folders = _folders(args.data, {name: protocol.folder for name, protocol in protocols.items()})
+    data_sets = {name: protocol.folder for name, protocol in protocols.items()}
+    folders = dict.fromkeys(names, _requested(args.data)) if args.held_out else _folders(args.data, data_sets)
     for path in (args.out, None if args.json is None else args.json.parent):
         if path is not None:
             _make_folder(path)
@@ -83,11 +86,15 @@ def run(args: argparse.Namespace) -> int:
     fetch_named(args.weights)
     for name, protocol in protocols.items():
         config = _config(args, protocol)
+        problems = Problems()
+        skippable = None if args.strict else problems
+        held_out = open_held_out(args, folders[name], skippable)
         with Segmenter.from_config(config, embeddings=protocol.embeddings) as segmenter:
             started = time.perf_counter()
-            problems = Problems()
             live = _live(config, segmenter.engine)
-            report = _measure(protocol, segmenter, live, folders[name], args.limit, None if args.strict else problems)
+            with ProgressBar(protocol.unit) as bar:
+                request = Request(segmenter, live, folders[name], args.limit, bar, skippable, held_out)
+                report = protocol.run(request)
             seconds = time.perf_counter() - started
             settings = config.model_dump() | {"imgsz": segmenter.imgsz}
         for position, table in enumerate(report.tables):
@@ -100,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
             "scores": result_fields(report.scores),
             "settings": settings,
             "folder": None if protocol.folder is None else str(folders[name]),
+            "held_out": None if args.held_out is None else str(args.held_out),
             "skipped": problems.counts(),
             "seconds": round(seconds, 1),
         }
@@ -127,10 +135,7 @@ def _folders(requested: Path | None, data_sets: Mapping[str, str | None]) -> dic
     names = list(dict.fromkeys(name for name in data_sets.values() if name is not None))
     if not names:
         return dict.fromkeys(data_sets, Path())
-    if requested is None:
-        if not os.environ.get(DATA_VARIABLE):
-            raise ConfigError(f"no data set given; use --data FOLDER or the environment variable {DATA_VARIABLE}")
-        requested = Path(os.environ[DATA_VARIABLE])
+    requested = _requested(requested)
     if not requested.is_dir() and find_yolo_yaml(requested) is None:
         raise DataError(
             f"{requested} is neither a folder nor a data.yaml; --data takes a data set, or a folder that contains"
@@ -147,6 +152,15 @@ def _folders(requested: Path | None, data_sets: Mapping[str, str | None]) -> dic
         protocol: Path() if name is None else requested if name in missing else requested / name
         for protocol, name in data_sets.items()
     }
+
+
+def _requested(folder: Path | None) -> Path:
+    """Return the folder or `data.yaml` of the command line, or else of the environment."""
+    if folder is not None:
+        return folder
+    if not os.environ.get(DATA_VARIABLE):
+        raise ConfigError(f"no data set given; use --data FOLDER or the environment variable {DATA_VARIABLE}")
+    return Path(os.environ[DATA_VARIABLE])
 
 
 def _make_folder(path: Path) -> None:
@@ -174,18 +188,6 @@ def _live(config: SegmentationConfig, engine: Engine) -> Segmenter:
     iou = defaults.iou if built_in is None else min(defaults.iou, built_in.iou)
     limits = {"conf": conf, "iou": iou, "max_det": defaults.max_det}
     return Segmenter.from_config(config.model_copy(update=limits), engine=engine)
-
-
-def _measure(
-    protocol: Protocol,
-    segmenter: Segmenter,
-    live: Segmenter,
-    folder: Path,
-    limit: int | None,
-    problems: Problems | None,
-) -> Report:
-    with ProgressBar(protocol.unit) as bar:
-        return protocol.run(Request(segmenter, live, folder, limit, bar, problems))
 
 
 def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:

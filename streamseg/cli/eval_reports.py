@@ -16,6 +16,7 @@ from streamseg.cli.terminal import Table
 
 if TYPE_CHECKING:
     from streamseg.datasets.problems import Problems
+    from streamseg.datasets.subset import ImageList
     from streamseg.evaluation.edges import EdgeScores
     from streamseg.pipeline.pipeline import SegmentFunction
 
@@ -49,6 +50,13 @@ class Request:
     """Progress callback: number of images done, and their total."""
     problems: Problems | None = None
     """Collects the images and annotations that are skipped; None refuses them."""
+    held_out: ImageList | None = None
+    """Images to measure on in place of the data set, by protocols that need labelled images."""
+
+    @property
+    def images(self) -> Path | ImageList:
+        """The labelled images to measure on."""
+        return self.folder if self.held_out is None else self.held_out
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def proposals(request: Request) -> Report:
 
     result = evaluate_proposals(
         request.segment,
-        request.folder,
+        request.images,
         limit=request.limit,
         on_image=request.on_image,
         problems=request.problems,
@@ -116,7 +124,7 @@ def prompted(request: Request) -> Report:
 
     result = evaluate_prompted(
         request.segment,
-        request.folder,
+        request.images,
         limit=request.limit,
         on_image=request.on_image,
         problems=request.problems,
@@ -154,7 +162,7 @@ def boundary(request: Request) -> Report:
 
     result = evaluate_boundary(
         request.segment,
-        request.folder,
+        request.images,
         limit=request.limit,
         on_image=request.on_image,
         problems=request.problems,
@@ -189,7 +197,7 @@ def scores(request: Request) -> Report:
 
     result = evaluate_scores(
         request.segment,
-        request.folder,
+        request.images,
         limit=request.limit,
         on_image=request.on_image,
         problems=request.problems,

@@ -156,7 +156,7 @@ def _finish(
         print(f"stopped at step {trainer.step} of {trainer.settings.num_steps}; continue with --resume")
         return
     path = args.out / WEIGHTS
-    save_result(trainer, path, recipe=args.recipe.name, imgsz=recipe.imgsz, start=start)
+    save_result(trainer, path, recipe=args.recipe.name, imgsz=recipe.imgsz, start=start, hold_out=recipe.hold_out)
     print(f"wrote {path} after {trainer.step} steps")
 
 

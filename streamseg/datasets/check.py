@@ -11,6 +11,7 @@ from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.masks import check_annotation
 from streamseg.datasets.pixels import check_image, read_image
 from streamseg.datasets.problems import Problem, Problems
+from streamseg.datasets.subset import ImageList
 from streamseg.datasets.yolo import read_yolo_images
 from streamseg.datasets.yolo_yaml import Split, find_yolo_yaml
 from streamseg.errors import DataError
@@ -20,13 +21,13 @@ __all__ = ["none_usable", "read_or_skip", "usable_entries", "usable_entry", "usa
 
 
 def usable_images(
-    folder: Path, problems: Problems | None = None, *, limit: int | None = None, split: Split = "val"
+    folder: Path | ImageList, problems: Problems | None = None, *, limit: int | None = None, split: Split = "val"
 ) -> list[LabelledImage]:
     """Read and check a data set that is evaluated.
 
     Args:
         folder: a COCO-format folder, with `instances.json` and `images/`; or a YOLO data set, as its `data.yaml` or the
-            folder that contains it.
+            folder that contains it; or images that are already checked.
         problems: collects what is skipped; None refuses a folder with any problem, and names all.
         limit: maximum number of images, taken from the start; None for all.
         split: split of a YOLO data set; a COCO-format folder has none.
@@ -38,6 +39,8 @@ def usable_images(
     Raises:
         DataError: the folder is in neither format, or none of its images is usable.
     """
+    if isinstance(folder, ImageList):
+        return list(folder.entries[:limit])
     found = Problems() if problems is None else problems
     yolo = None if (folder / "instances.json").exists() else find_yolo_yaml(folder)
     listed = read_images(folder, found) if yolo is None else read_yolo_images(yolo, split, found, limit=limit)

@@ -10,6 +10,7 @@ from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.listed_folder import ListedFolder
 from streamseg.datasets.problems import Problems
 from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX
+from streamseg.datasets.subset import Subset
 from streamseg.errors import DataError
 
 __all__ = ["CocoFolder"]
@@ -21,6 +22,7 @@ class CocoFolder(ListedFolder):
     Args:
         path: the folder.
         source: use only images whose entry has this `source`; None uses all. Allows one folder to be sampled unevenly.
+        subset: subset of the images to use; None uses all.
         background_weight: see `Sample`; 1 for exhaustively labelled data sets.
         max_side: images are shrunk to this long side when read, in pixels.
         cache_px: decoded pixels to cache.
@@ -37,6 +39,7 @@ class CocoFolder(ListedFolder):
         path: Path,
         *,
         source: str | None = None,
+        subset: Subset | None = None,
         background_weight: float = 1.0,
         max_side: int = MAX_SIDE_PX,
         cache_px: int = CACHE_PX,
@@ -45,7 +48,7 @@ class CocoFolder(ListedFolder):
     ) -> None:
         super().__init__(
             path,
-            _from_source(read_images(path, problems), source, path),
+            _chosen(read_images(path, problems), source, subset, path),
             background_weight=background_weight,
             max_side=max_side,
             cache_px=cache_px,
@@ -54,11 +57,12 @@ class CocoFolder(ListedFolder):
         )
 
 
-def _from_source(entries: list[LabelledImage], source: str | None, path: Path) -> list[LabelledImage]:
+def _chosen(entries: list[LabelledImage], source: str | None, subset: Subset | None, path: Path) -> list[LabelledImage]:
+    kept = entries if subset is None else subset.select(entries, path)
     if source is None:
-        return entries
-    chosen = [entry for entry in entries if entry.source == source]
+        return kept
+    chosen = [entry for entry in kept if entry.source == source]
     if not chosen:
-        known = sorted({str(entry.source) for entry in entries})
+        known = sorted({str(entry.source) for entry in kept})
         raise DataError(f"{path} has no image with source {source!r}; available sources: {', '.join(known)}")
     return chosen

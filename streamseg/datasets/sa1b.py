@@ -21,6 +21,7 @@ from streamseg.datasets.coco import check_image_entry, read_annotation, read_jso
 from streamseg.datasets.entries import Annotation, LabelledImage
 from streamseg.datasets.problems import Problem, Problems
 from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
+from streamseg.datasets.subset import Subset
 from streamseg.errors import DataError
 
 __all__ = ["Sa1bFolder", "contains_sa1b"]
@@ -31,6 +32,7 @@ class Sa1bFolder:
 
     Args:
         path: the folder.
+        subset: subset of the images to use; None uses all.
         min_predicted_iou: omit masks whose `predicted_iou` is lower; 0 keeps all, including masks without this key.
         min_stability_score: the same for `stability_score`.
         background_weight: see `Sample`.
@@ -48,6 +50,7 @@ class Sa1bFolder:
         self,
         path: Path,
         *,
+        subset: Subset | None = None,
         min_predicted_iou: float = 0.0,
         min_stability_score: float = 0.0,
         background_weight: float = 1.0,
@@ -65,6 +68,8 @@ class Sa1bFolder:
         self._names = np.array(sorted(map(os.fsencode, _names_below(path))), dtype=np.bytes_)
         if not len(self._names):
             raise DataError(f"{path} contains no sa_*.json; an SA-1B-format folder has one beside each image")
+        if subset is not None:
+            self._names = self._names[subset.select(range(len(self._names)), path)]
         self._flawed: frozenset[int] = frozenset()
         if problems is not None:
             self._check(problems, on_image)

@@ -8,6 +8,7 @@ from pathlib import Path
 from streamseg.datasets.listed_folder import ListedFolder
 from streamseg.datasets.problems import Problems
 from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX
+from streamseg.datasets.subset import Subset
 from streamseg.datasets.yolo import read_yolo_images
 from streamseg.datasets.yolo_yaml import Split, find_yolo_yaml
 from streamseg.errors import DataError
@@ -21,6 +22,7 @@ class YoloFolder(ListedFolder):
     Args:
         path: the `data.yaml`, or the folder that contains it and no other data set.
         split: name of the split.
+        subset: subset of the images to use; None uses all.
         background_weight: see `Sample`; 1 for exhaustively labelled data sets.
         max_side: images are shrunk to this long side when read, in pixels.
         cache_px: decoded pixels to cache.
@@ -37,6 +39,7 @@ class YoloFolder(ListedFolder):
         path: Path,
         *,
         split: Split = "train",
+        subset: Subset | None = None,
         background_weight: float = 1.0,
         max_side: int = MAX_SIDE_PX,
         cache_px: int = CACHE_PX,
@@ -46,9 +49,10 @@ class YoloFolder(ListedFolder):
         file = find_yolo_yaml(path)
         if file is None:
             raise DataError(f"{path} is not a YOLO data set; give its data.yaml, or the folder that contains it")
+        entries = read_yolo_images(file, split, problems)
         super().__init__(
             path,
-            read_yolo_images(file, split, problems),
+            entries if subset is None else subset.select(entries, path),
             background_weight=background_weight,
             max_side=max_side,
             cache_px=cache_px,

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from streamseg.datasets.problems import Problems
+from streamseg.datasets.subset import ImageList
 from streamseg.evaluation.overlap import mask_iou, mask_ious
 from streamseg.evaluation.prompted import box_prompt, selected_masks
 from streamseg.evaluation.truth import OnImage, SegmentImages, labelled_images, size_masks
@@ -73,7 +74,7 @@ class BoundaryScores:
 
 def evaluate_boundary(
     segment: SegmentImages,
-    folder: Path,
+    folder: Path | ImageList,
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
@@ -83,7 +84,7 @@ def evaluate_boundary(
 
     Args:
         segment: the segmenter; it should keep 1000 objects per image at a very low score.
-        folder: a folder with `instances.json` and `images/`.
+        folder: a folder with `instances.json` and `images/`, a YOLO data set, or a list, see `usable_images`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
         problems: collects the images and annotations that are skipped; None refuses a folder with any.

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from streamseg.datasets.problems import Problems
+from streamseg.datasets.subset import ImageList
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.evaluation.truth import ImageTruth, OnImage, labelled_images, size_masks
 from streamseg.pipeline.pipeline import SegmentFunction
@@ -84,7 +85,7 @@ class PromptedScores:
 
 def evaluate_prompted(
     segment: SegmentFunction,
-    folder: Path,
+    folder: Path | ImageList,
     *,
     min_point_score: float = MIN_POINT_SCORE,
     limit: int | None = None,
@@ -97,7 +98,7 @@ def evaluate_prompted(
     Args:
         segment: the segmenter; it should keep 1000 objects per image at a very low score. All boxes of
             an image are passed at once as search regions; each gets its own object.
-        folder: a folder with `instances.json` and `images/`.
+        folder: a folder with `instances.json` and `images/`, a YOLO data set, or a list, see `usable_images`.
         min_point_score: minimum score of instances that points can select, 0..1.
         limit: maximum number of images, taken from the start; None for all.
         seed: seed of the random points.

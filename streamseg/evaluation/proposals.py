@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from streamseg.datasets.problems import Problems
+from streamseg.datasets.subset import ImageList
 from streamseg.datasets.yolo_yaml import Split
 from streamseg.evaluation.matching import (
     FALSE,
@@ -96,7 +97,7 @@ class ProposalScores:
 
 def evaluate_proposals(
     segment: SegmentImages,
-    folder: Path,
+    folder: Path | ImageList,
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
@@ -107,7 +108,7 @@ def evaluate_proposals(
 
     Args:
         segment: the segmenter; it should keep 1000 objects per image at a very low score.
-        folder: a folder with `instances.json` and `images/`, or a YOLO data set, see `usable_images`.
+        folder: a folder with `instances.json` and `images/`, a YOLO data set, or a list, see `usable_images`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
         problems: collects the images and annotations that are skipped; None refuses a folder with any.

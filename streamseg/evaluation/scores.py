@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from streamseg.datasets.problems import Problems
+from streamseg.datasets.subset import ImageList
 from streamseg.evaluation.overlap import box_ious, mask_ious
 from streamseg.evaluation.truth import ImageTruth, OnImage, SegmentImages, labelled_images
 from streamseg.segmentation.masks import instance_masks
@@ -82,7 +83,7 @@ class ScoreScores:
 
 def evaluate_scores(
     segment: SegmentImages,
-    folder: Path,
+    folder: Path | ImageList,
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
@@ -94,7 +95,7 @@ def evaluate_scores(
 
     Args:
         segment: the segmenter; it should keep 1000 objects per image at a very low score.
-        folder: a folder with `instances.json` and `images/`.
+        folder: a folder with `instances.json` and `images/`, a YOLO data set, or a list, see `usable_images`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: progress callback.
         problems: collects the images and annotations that are skipped; None refuses a folder with any.

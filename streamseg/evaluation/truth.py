@@ -12,6 +12,7 @@ from streamseg.datasets.check import none_usable, read_or_skip, usable_images
 from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.masks import annotation_mask
 from streamseg.datasets.problems import Problems
+from streamseg.datasets.subset import ImageList
 from streamseg.datasets.yolo_yaml import Split
 from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import Instances
@@ -71,7 +72,7 @@ def image_truth(labelled: LabelledImage) -> ImageTruth:
 
 
 def labelled_images(
-    folder: Path,
+    folder: Path | ImageList,
     *,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
@@ -84,7 +85,7 @@ def labelled_images(
     annotation must not waste the time spent on all images before it.
 
     Args:
-        folder: a folder with `instances.json` and `images/`, or a YOLO data set, see `usable_images`.
+        folder: a folder with `instances.json` and `images/`, a YOLO data set, or a list, see `usable_images`.
         limit: maximum number of images, taken from the start; None for all.
         on_image: called when the caller has finished with an image.
         problems: collects the images and annotations that are skipped; None refuses a folder with any.
@@ -103,7 +104,7 @@ def labelled_images(
             yield image, image_truth(labelled)
         on_image(position + 1, len(listed))
     if not num_yielded and problems is not None:
-        raise none_usable(folder, problems)
+        raise none_usable(folder.name if isinstance(folder, ImageList) else folder, problems)
 
 
 def size_masks(areas: Float64Array) -> dict[str, BoolArray]:

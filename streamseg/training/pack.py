@@ -17,6 +17,7 @@ from streamseg.datasets.entries import LabelledImage
 from streamseg.datasets.masks import annotation_mask
 from streamseg.datasets.problems import Problems
 from streamseg.datasets.samples import LabelledFolder, shrink_mask
+from streamseg.datasets.subset import Subset
 from streamseg.structures.arrays import ImageArray
 from streamseg.training.recipe import Recipe, RecipeSource
 
@@ -44,7 +45,7 @@ def pack_recipe(
 ) -> PackSummary:
     """Write the images and labels of a recipe's sources, and a recipe for them as `recipe.yaml`.
 
-    The order of the images is kept, so the packed recipe draws the same ones.
+    The order of the images is kept, so the packed recipe draws the same ones. Held-out images are not packed.
 
     Args:
         recipe: recipe to pack.
@@ -63,7 +64,8 @@ def pack_recipe(
     groups = _by_folder(recipe.sources)
     found = Problems() if problems is None else problems
     recipe.open_sources(data, found)  # report errors in any source before packing the first
-    selected = {name: _select_images(group, data, found) for name, group in groups.items()}
+    subset = recipe.subset(is_held_out=False)
+    selected = {name: _select_images(group, data, found, subset) for name, group in groups.items()}
     if problems is None:
         found.refuse()
     total = sum(len(indices) for _, indices in selected.values())
@@ -85,7 +87,7 @@ def pack_recipe(
             num_images += len(content["images"])
             num_annotations += len(content["annotations"])
         packed = recipe.model_copy(
-            update={"sources": tuple(_packed_source(one, groups) for one in recipe.sources)}
+            update={"sources": tuple(_packed_source(one, groups) for one in recipe.sources), "hold_out": None}
         ).model_dump(mode="json", exclude_defaults=True)
         (out / "recipe.yaml").write_text(yaml.safe_dump(packed, sort_keys=False, allow_unicode=True), encoding="utf-8")
         num_bytes = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
@@ -118,9 +120,11 @@ def _packed_source(source: RecipeSource, groups: dict[str, list[RecipeSource]]) 
     return source.model_copy(update=changes)
 
 
-def _select_images(group: list[RecipeSource], data: Path, problems: Problems) -> tuple[LabelledFolder, list[int]]:
+def _select_images(
+    group: list[RecipeSource], data: Path, problems: Problems, subset: Subset | None
+) -> tuple[LabelledFolder, list[int]]:
     """Return a folder and the indices of the images that its sources use."""
-    folder = group[0].model_copy(update={"source": None}).open(data, problems)
+    folder = group[0].model_copy(update={"source": None}).open(data, problems, subset=subset)
     names = {one.source for one in group}
     if None in names:
         return folder, list(range(len(folder)))

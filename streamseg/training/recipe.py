@@ -18,6 +18,7 @@ from streamseg.datasets.coco_folder import CocoFolder
 from streamseg.datasets.problems import Problems
 from streamseg.datasets.sa1b import Sa1bFolder, contains_sa1b
 from streamseg.datasets.samples import LabelledFolder
+from streamseg.datasets.subset import Subset
 from streamseg.datasets.yolo_folder import YoloFolder
 from streamseg.datasets.yolo_yaml import Split, find_yolo_yaml, is_yolo_content
 from streamseg.errors import ConfigError
@@ -52,6 +53,7 @@ class RecipeSource(BaseModel):
         data: Path,
         problems: Problems | None = None,
         on_image: Callable[[int, int], None] = lambda done, total: None,
+        subset: Subset | None = None,
     ) -> LabelledFolder:
         """Open the folder, relative to the folder `data`.
 
@@ -60,6 +62,7 @@ class RecipeSource(BaseModel):
             problems: check every image and annotation now, and collect those that are skipped; None refuses unusable
                 ones when they are read.
             on_image: called with the number of checked images and their total.
+            subset: subset of the images to use; None uses all.
 
         Raises:
             ConfigError: a key belongs to another format.
@@ -72,6 +75,7 @@ class RecipeSource(BaseModel):
         if found == "sa-1b":
             return Sa1bFolder(
                 path,
+                subset=subset,
                 min_predicted_iou=self.min_predicted_iou,
                 min_stability_score=self.min_stability_score,
                 background_weight=self.background_weight,
@@ -82,6 +86,7 @@ class RecipeSource(BaseModel):
             return YoloFolder(
                 path,
                 split=self.split or "train",
+                subset=subset,
                 background_weight=self.background_weight,
                 problems=problems,
                 on_image=on_image,
@@ -89,6 +94,7 @@ class RecipeSource(BaseModel):
         return CocoFolder(
             path,
             source=self.source,
+            subset=subset,
             background_weight=self.background_weight,
             problems=problems,
             on_image=on_image,
@@ -127,10 +133,17 @@ class Recipe(BaseModel):
     sources: tuple[RecipeSource, ...] = ()
     scene_weight: FiniteFloat = Field(default=0.0, ge=0)
     """Share of images of the rendered scene, on the scale of the sources' weights."""
+    hold_out: int | None = Field(default=None, ge=2)
+    """Hold out each N-th image of every source, on which `streamseg eval --held-out` measures quality; None uses all
+    images. The rendered scene has endless images and needs none."""
     imgsz: int | None = Field(default=None, ge=32, le=4096)
     """Default input size stored in the weights, in pixels; None leaves it to the user."""
     settings: dict[str, Any] = {}
     """Fields of `TrainingSettings`; omitted fields keep their defaults."""
+
+    def subset(self, *, is_held_out: bool) -> Subset | None:
+        """Return the held-out images, or the others, of every source; None if none are held out."""
+        return None if self.hold_out is None else Subset(self.hold_out, is_held_out=is_held_out)
 
     def open_sources(
         self,
@@ -138,7 +151,7 @@ class Recipe(BaseModel):
         problems: Problems | None = None,
         on_image: Callable[[int, int], None] = lambda done, total: None,
     ) -> tuple[list[SampleSource], list[float]]:
-        """Open every source, relative to the folder `data`, and return the sources and their weights.
+        """Open every source without its held-out images, and return the sources and their weights.
 
         Args:
             data: folder that the sources' paths are relative to.
@@ -149,7 +162,8 @@ class Recipe(BaseModel):
             ConfigError: a source has a key of another format.
             DataError: a folder is missing or broken.
         """
-        opened: list[SampleSource] = [one.open(data, problems, on_image) for one in self.sources]
+        subset = self.subset(is_held_out=False)
+        opened: list[SampleSource] = [one.open(data, problems, on_image, subset) for one in self.sources]
         weights = [one.weight for one in self.sources]
         if self.scene_weight > 0:
             opened.append(SceneSamples())

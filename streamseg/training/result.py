@@ -11,7 +11,15 @@ from streamseg.weights import Weights, save_weights
 __all__ = ["save_result"]
 
 
-def save_result(trainer: Trainer, path: Path, *, recipe: str, imgsz: int | None, start: Weights | None) -> None:
+def save_result(
+    trainer: Trainer,
+    path: Path,
+    *,
+    recipe: str,
+    imgsz: int | None,
+    start: Weights | None,
+    hold_out: int | None = None,
+) -> None:
     """Write the moving average of the network in half precision.
 
     Args:
@@ -20,6 +28,7 @@ def save_result(trainer: Trainer, path: Path, *, recipe: str, imgsz: int | None,
         recipe: name of the recipe or data set, for the metadata.
         imgsz: default input size in pixels, for the metadata; None leaves it to the user.
         start: weights that were fine-tuned; None if the run started from random weights.
+        hold_out: each N-th image of every source was held out, for the metadata; None if none were.
 
     Raises:
         WeightsError: the file cannot be written.
@@ -30,6 +39,8 @@ def save_result(trainer: Trainer, path: Path, *, recipe: str, imgsz: int | None,
         metadata["sppf_activation"] = "false"
     if start is not None:
         metadata["started_from_sha256"] = start.sha256
+    if hold_out is not None:
+        metadata["hold_out"] = str(hold_out)
     if imgsz is not None:
         metadata["imgsz"] = str(imgsz)
     save_weights(trainer.average.state_dict(), path, metadata=metadata, half=True)

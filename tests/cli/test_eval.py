@@ -109,6 +109,38 @@ def test_scores_are_reproducible(evaluate, tmp_path):
     assert figures[0] == figures[1]
 
 
+@pytest.fixture
+def recipe(tmp_path):
+    folder_of(tmp_path / "data" / "a", count=4)
+    (tmp_path / "recipe.yaml").write_text("hold_out: 2\nsources: [{path: a}]\n")
+    return tmp_path / "recipe.yaml"
+
+
+@pytest.mark.parametrize("protocol", COCO_PROTOCOLS)
+def test_held_out_images_of_a_recipe(evaluate, recipe, tmp_path, protocol):
+    data, target = ["--data", tmp_path / "data"], tmp_path / "figures.json"
+    assert evaluate(protocol, "--held-out", recipe, *data, "--json", target) == 0
+    content = json.loads(target.read_text())["protocols"][protocol]
+    assert content["scores"]["num_pictures"] == 2
+    assert content["held_out"] == str(recipe)
+    assert evaluate(protocol, "--held-out", recipe, *data, "--limit", 1, "--json", target) == 0
+    assert json.loads(target.read_text())["protocols"][protocol]["scores"]["num_pictures"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        pytest.param(["all", "--held-out", "r"], "--held-out is for the protocols proposals, ", id="all"),
+        pytest.param(["scene", "--held-out", "r"], "boundary, scores, got scene", id="no images"),
+        pytest.param(["proposals", "--held-out-source", "x"], "needs --held-out RECIPE", id="source alone"),
+        pytest.param(["proposals", "--held-out", "absent.yaml"], "absent.yaml", id="no recipe"),
+    ],
+)
+def test_mistakes_about_held_out_images(evaluate, tmp_path, capsys, flags, message):
+    assert evaluate(*flags, "--data", tmp_path) == 2
+    assert message in only_line(capsys)
+
+
 def test_missing_score_is_null_in_json_and_a_dash_in_tables(evaluate, tmp_path, capsys):
     folder = coco_folder(tmp_path / "set", [(blobs(SIZE), [])])
     assert evaluate("boundary", "--data", folder, "--json", tmp_path / "figures.json") == 0

@@ -55,6 +55,19 @@ def test_images_and_masks_are_shrunk_together(tmp_path):
     assert np.abs(colour - (200, 30, 30)).max() < 12
 
 
+def test_held_out_images_are_not_packed(tmp_path):
+    images = [np.full((40, 30, 3), 20 * number, np.uint8) for number in range(8)]
+    coco_folder(tmp_path / "a", [(image, []) for image in images])
+    source = Recipe.model_validate({"sources": [{"path": "a"}], "hold_out": 4})
+    summary, recipe = packed(source, tmp_path)
+    assert (summary.num_images, recipe.hold_out) == (6, None)
+    drawn, original = (
+        one.open_sources(data)[0][0] for one, data in ((recipe, tmp_path / "packed"), (source, tmp_path))
+    )
+    means = [[folder.sample(index).image.mean() for index in range(len(folder))] for folder in (drawn, original)]
+    np.testing.assert_allclose(*means, atol=2)
+
+
 def test_small_jpeg_files_are_copied_unchanged(tmp_path):
     coco_folder(tmp_path / "a", [(IMAGE, [])], edit=lambda content: content["images"][0].update(file_name="1.jpg"))
     original = tmp_path / "a" / "images" / "1.jpg"

@@ -50,6 +50,13 @@ def test_sources_are_opened_in_order(tmp_path):
     assert recipe.settings == {"num_steps": 7}
 
 
+def test_held_out_images_are_not_drawn(tmp_path):
+    coco_folder(tmp_path / "a", [(GREY, [])] * 9)
+    recipe = load_recipe(write_recipe(tmp_path, "sources: [{path: a}]\nhold_out: 3\nscene_weight: 1"))
+    assert [len(source) for source in recipe.open_sources(tmp_path)[0][:1]] == [6]
+    assert len(recipe.model_copy(update={"hold_out": None}).open_sources(tmp_path)[0][0]) == 9
+
+
 def test_absolute_path_is_kept(tmp_path):
     coco_folder(tmp_path / "a", [(GREY, [])])
     recipe = load_recipe(write_recipe(tmp_path, f"sources: [{{path: {tmp_path / 'a'}}}]"))
