@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunTable", "draw_run"]
 
-COLUMNS: Final = ("source", "state", "frames/s", "age p50", "age p95", "objects", "drops", "error")
+COLUMNS: Final = ("source", "state", "frames/s", "age p50", "age p95", "objects", "drops", "quality", "error")
 STYLES: Final = {"live": "green", "ended": "dim", "connecting": "cyan", "failed": "red", "denied": "red"}
 """Colours of the states; the others, in which a source may return by itself, are yellow."""
 
@@ -98,6 +98,7 @@ def _cells(source: SourceStats) -> list[Text]:
 
     state = source.state if source.state == "live" else f"{source.state} {describe_seconds(source.state_seconds)}"
     num_drops = sum(sum(reasons.values()) for reasons in source.drops.values())
+    step = source.degradation.step
     return [
         Text(source.source_id),
         Text(state, style=STYLES.get(source.state, "yellow")),
@@ -105,6 +106,7 @@ def _cells(source: SourceStats) -> list[Text]:
         *(Text("–" if math.isnan(age) else f"{age:.0f} ms") for age in (source.ages.p50_ms, source.ages.p95_ms)),
         Text(str(source.num_objects)),
         Text(str(num_drops)),
+        Text(f"step {step}" if step else "full", style="yellow" if step else ""),
         Text(source.error or "", style="dim", no_wrap=True, overflow="ellipsis"),
     ]
 

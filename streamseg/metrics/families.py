@@ -100,6 +100,12 @@ def _source_families(sources: Sequence[SourceStats]) -> Iterator[Metric]:
         ["source", "state"],
         [([one.source_id, state], state == one.state) for one in sources for state in SOURCE_STATES],
     )
+    yield _gauge(
+        "streamseg_degradation_step",
+        "Step of reduced quality for the deadline of the source; 0: the configured quality",
+        by_source,
+        each(lambda source: source.degradation.step),
+    )
     yield _counter(
         "streamseg_source_connections",
         "Connections that delivered a frame",

@@ -9,12 +9,21 @@ from rich.console import Console
 from streamseg.cli.run_table import COLUMNS, RunTable, describe_seconds, draw_run
 from streamseg.cli.terminal import describe_run, describe_totals
 from streamseg.runtime import Ages, RunStats
+from streamseg.structures.degradation import Degradation
 from tests.support.run_stats import run_stats, sink_stats, source_stats
 
 STATS = run_stats(
     source_stats("door"),
     source_stats(
-        "yard", state="denied", state_seconds=300.0, fps=0.0, ages=Ages(), num_objects=0, drops={}, error="401 [bold]no"
+        "yard",
+        state="denied",
+        state_seconds=300.0,
+        fps=0.0,
+        ages=Ages(),
+        num_objects=0,
+        drops={},
+        error="401 [bold]no",
+        degradation=Degradation(step=2),
     ),
     sinks=(sink_stats(), sink_stats("recording door", state="degraded", state_seconds=3.0, error="disk full")),
 )
@@ -34,8 +43,8 @@ def drawn(stats: RunStats, width: int = 120) -> list[str]:
 def test_table():
     head, _, door, yard, sink, totals = drawn(STATS)
     assert [head.index(name) for name in COLUMNS] == sorted(head.index(name) for name in COLUMNS)
-    assert door.split() == ["door", "live", "30.0", "20", "ms", "30", "ms", "7", "3"]
-    assert yard.split() == ["yard", "denied", "5", "min", "0.0", "–", "–", "0", "0", "401", "[bold]no"]
+    assert door.split() == ["door", "live", "30.0", "20", "ms", "30", "ms", "7", "3", "full"]
+    assert yard.split() == ["yard", "denied", "5", "min", "0.0", "–", "–", "0", "0", "step", "2", "401", "[bold]no"]
     assert sink == "recording door: degraded for 3 s (disk full)"
     assert totals == describe_totals(STATS)
 
