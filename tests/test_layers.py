@@ -13,7 +13,7 @@ from tests.support.paths import PACKAGE
 ORDER = (
     "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging"
     " < propagation < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
-    " < segmentation, text < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics"
+    " < segmentation, text, ros < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics"
     " < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
@@ -32,6 +32,8 @@ ONLY_IN = {
     "PIL": {"imaging", "fastsam"},
     "rich": {"cli"},
     "prometheus_client": {"metrics"},
+    "mcap": {"ros"},
+    "rosbags": {"ros"},
     "cv2.VideoCapture": {"capture"},
     "pickle.load": set[str](),
     "pickle.loads": set[str](),

@@ -89,6 +89,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "output.recording", lambda: _check_folder(Path(config.output.recording or ""))
     if config.output.prompts is not None:
         yield "output.prompts", PromptFile(config.output.prompts).load
+    if config.output.mcap is not None:
+        yield "output.mcap", lambda: _check_mcap(Path(config.output.mcap or ""))
     for key in ("messages", "prompts"):
         path = getattr(config.output, key)
         if path is not None:
@@ -147,6 +149,14 @@ def _check_video(path: Path) -> None:
 
     _check_output(path)
     check_video_name(path)
+
+
+def _check_mcap(path: Path) -> None:
+    from streamseg.ros.mcap_writer import check_mcap_name, require_mcap
+
+    _check_output(path)
+    check_mcap_name(path)
+    require_mcap()
 
 
 def _check_folder(path: Path) -> None:

@@ -63,6 +63,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="record images and messages, in segments below FOLDER; replay one with: run FOLDER/RUN/SOURCE",
     )
     parser.add_argument(
+        "--mcap",
+        metavar="FILE",
+        help="record images, masks, detections and prompts as ROS 2 messages in an MCAP file, for Foxglove and rosbag2",
+    )
+    parser.add_argument(
         "--exit-on-failure",
         action="store_true",
         help="let a camera or stream that cannot be opened fail, and exit with code 2 if no source is left"
@@ -107,6 +112,8 @@ def _config(args: argparse.Namespace) -> Config:
         sets.append(f"metrics.endpoint={json.dumps(args.metrics)}")
     if args.record is not None:
         sets.append(f"output.recording={json.dumps(args.record)}")
+    if args.mcap is not None:
+        sets.append(f"output.mcap={json.dumps(args.mcap)}")
     if args.exit_on_failure:
         sets.append("exit_on_failure=true")
     config = config_from_arguments(args, overrides=sets)

@@ -56,9 +56,11 @@ class SegmentationConfig(Section):
     """The network and the selection of its detections. Names and defaults follow the ecosystem's conventions."""
 
     weights: str = "default"
-    """`default` (embedded), `FastSAM-s` or `FastSAM-x` (downloaded once), or a path to .safetensors, .pt or .onnx."""
-    engine: Literal["auto", "torch", "onnx", "device"] = "auto"
-    """auto: torch on CUDA, ONNX Runtime on the CPU; device: torch with the selection of detections on the GPU, too."""
+    """`default` (embedded), `FastSAM-s` or `FastSAM-x` (downloaded once), or a path to .safetensors, .pt, .onnx or .xml
+    (OpenVINO, written by `streamseg quantize`)."""
+    engine: Literal["auto", "torch", "onnx", "openvino", "device"] = "auto"
+    """auto: torch on CUDA; on the CPU ONNX Runtime or, with the extra `openvino`, the fastest engine, measured once.
+    device: torch with the selection of detections on the GPU, too."""
     device: Device = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
     """auto: CUDA if available; a number N: cuda:N. TensorRT compiles for minutes, once per image shape."""
     half: bool | Literal["auto"] = "auto"
@@ -219,6 +221,12 @@ class OutputConfig(Section):
     keep_gb: float | None = Field(default=None, gt=0)
     """Total size of the recording's folder, in 10**9 bytes, above which the oldest segments are deleted; None: no
     limit."""
+    mcap: str | None = None
+    """Path of an MCAP file, ending in .mcap, with images, masks, detections and prompts of all sources as ROS 2
+    messages, for Foxglove and rosbag2. Requires the extra `record`."""
+    mcap_max_gb: float | None = Field(default=None, gt=0)
+    """Size of an MCAP file, in 10**9 bytes, after which another begins; only the two newest are kept. None: no limit.
+    """
     prompts: str | None = None
     """Path of a JSON file with the prompts in force and the objects they follow. If the file exists, its prompts, saved
     by an earlier run, replace those of the configuration."""

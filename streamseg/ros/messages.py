@@ -1,0 +1,247 @@
+"""ROS 2 messages of one frame, as plain dictionaries: field name -> value, nested as the message type is.
+
+instances    sensor_msgs/Image, mono16: track id of each pixel, 0 where there is no object
+label_info   vision_msgs/LabelInfo: class name of each track id, for a latched topic
+detections   vision_msgs/Detection2DArray: boxes, scores, labels; `id` is the track id
+prompts      vision_msgs/Detection2DArray: one per prompt with a target; `class_id` is its state, `score` its confidence
+image        sensor_msgs/CompressedImage, JPEG
+annotations  foxglove_msgs/ImageAnnotations: outlines and labels, which Foxglove draws over the image
+
+All have the time of the capture and the source's `frame_id` (its id, if it has none), so that they match the camera's
+other topics. Coordinates are continuous pixels of the source image.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from streamseg.datasets.polygons import mask_polygons
+from streamseg.drawing import colour_of
+from streamseg.structures.arrays import Float64Array
+from streamseg.structures.message import Message, MessageObject, PromptStatus
+
+__all__ = [
+    "MAX_ID",
+    "RosMessage",
+    "detections",
+    "header",
+    "image",
+    "image_annotations",
+    "instances",
+    "instances_image",
+    "label_info",
+    "pixel_id",
+    "prompts",
+]
+
+RosMessage = dict[str, Any]
+"""One ROS message: fields in the order of its definition; arrays of numbers are NumPy arrays."""
+
+MAX_ID: Final = 65535
+"""Largest value of a mono16 pixel."""
+
+OUTLINE_TOLERANCE_PX = 1.0
+LINE_LOOP = 2
+"""PointsAnnotation.LINE_LOOP."""
+
+NO_LABEL: Final = "object"
+"""Class of an object without a label."""
+
+
+def header(message: Message) -> RosMessage:
+    """Return the std_msgs/Header: time of the capture and name of the coordinate frame."""
+    return {"stamp": _time(message), "frame_id": message.frame_id or message.source_id}
+
+
+def pixel_id(track_id: int) -> int:
+    """Return the pixel value of a track: its id, which starts again at 1 after `MAX_ID`; 0 for a tentative object."""
+    return (track_id - 1) % MAX_ID + 1 if track_id > 0 else 0
+
+
+def instances_image(message: Message) -> npt.NDArray[np.uint16]:
+    """Return the track id of each pixel of the source image, uint16 (H, W); 0 is background.
+
+    Of overlapping masks, the smallest is on top, so that parts remain visible on their whole. Tentative objects are
+    missing, because their identity is not known.
+    """
+    labels = np.zeros(message.image_size, dtype=np.uint16)
+    is_image_space = message.mask_size == message.image_size and message.mask_to_image == (1.0, 1.0, 0.0, 0.0)
+    for found in sorted(message.objects, key=lambda one: -one.area):
+        value = pixel_id(found.track_id)
+        if not value:
+            continue
+        mask = found.mask
+        if is_image_space:
+            height, width = mask.crop.shape
+            labels[mask.y : mask.y + height, mask.x : mask.x + width][mask.crop] = value
+        else:
+            labels[mask(message.image_size)] = value
+    return labels
+
+
+def instances(message: Message) -> RosMessage:
+    """Return `instances_image` as sensor_msgs/Image."""
+    height, width = message.image_size
+    data = instances_image(message).astype("<u2", copy=False)
+    return {
+        "header": header(message),
+        "height": height,
+        "width": width,
+        "encoding": "mono16",
+        "is_bigendian": 0,
+        "step": 2 * width,
+        "data": data.view(np.uint8).reshape(-1),
+    }
+
+
+def label_info(message: Message) -> RosMessage:
+    """Return the vision_msgs/LabelInfo of the frame's tracks, by ascending pixel value; empty without objects."""
+    names = {pixel_id(one.track_id): one.label or NO_LABEL for one in message.objects if one.track_id > 0}
+    return {
+        "header": header(message),
+        "class_map": [{"class_id": value, "class_name": name} for value, name in sorted(names.items())],
+        "threshold": 0.0,
+    }
+
+
+def detections(message: Message) -> RosMessage:
+    """Return the objects as vision_msgs/Detection2DArray, in the message's order; `id` is "" for a tentative object."""
+    shared = header(message)
+    return {
+        "header": shared,
+        "detections": [
+            _detection(
+                shared,
+                one.box,
+                class_id=one.label or NO_LABEL,
+                score=one.score,
+                name=str(one.track_id) if one.track_id > 0 else "",
+            )
+            for one in message.objects
+        ],
+    }
+
+
+def prompts(message: Message) -> RosMessage:
+    """Return the prompts that target specific objects as vision_msgs/Detection2DArray.
+
+    `id` is the prompt, `class_id` its state (bound, lost, reacquired, none), `score` its confidence. The box's centre
+    is the centroid of the mask, the place to aim at, and its size that of the object's box; both are 0 without an
+    object.
+    """
+    shared = header(message)
+    found = {status.prompt_id: message.of(status.prompt_id) for status in message.prompts}
+    return {
+        "header": shared,
+        "detections": [_prompt(shared, status, found[status.prompt_id]) for status in message.prompts],
+    }
+
+
+def image(message: Message, jpeg: bytes) -> RosMessage:
+    """Return the frame as sensor_msgs/CompressedImage."""
+    return {"header": header(message), "format": "jpeg", "data": np.frombuffer(jpeg, dtype=np.uint8)}
+
+
+def image_annotations(message: Message) -> RosMessage:
+    """Return outlines and labels as foxglove_msgs/ImageAnnotations, in the colours of the overlays.
+
+    An outline with holes is one line: see `datasets.polygons`.
+    """
+    stamp = _time(message)
+    points, texts = [], []
+    scale_x, scale_y, offset_x, offset_y = message.mask_to_image
+    for one in message.objects:
+        colour = _colour(one)
+        for outline in mask_polygons(one.mask, tolerance=OUTLINE_TOLERANCE_PX):
+            places = outline * (scale_x, scale_y) + (offset_x, offset_y)
+            points.append(_line(stamp, places, colour))
+        words = " ".join(text for text in (str(one.track_id) if one.track_id > 0 else "", one.label) if text)
+        if words:
+            texts.append(_text(stamp, one, words, colour))
+    return {"circles": [], "points": points, "texts": texts}
+
+
+def _prompt(shared: RosMessage, status: PromptStatus, found: tuple[MessageObject, ...]) -> RosMessage:
+    if not found:
+        return _detection(
+            shared, (0.0, 0.0, 0.0, 0.0), class_id=status.state, score=status.confidence, name=status.prompt_id
+        )
+    best = found[0]
+    return _detection(
+        shared,
+        best.box,
+        class_id=status.state,
+        score=status.confidence,
+        name=status.prompt_id,
+        centre=best.centroid,
+    )
+
+
+def _detection(
+    shared: RosMessage,
+    box: tuple[float, float, float, float],
+    *,
+    class_id: str,
+    score: float,
+    name: str,
+    centre: tuple[float, float] | None = None,
+) -> RosMessage:
+    x0, y0, x1, y1 = map(float, box)
+    x, y = centre if centre is not None else ((x0 + x1) / 2, (y0 + y1) / 2)
+    return {
+        "header": shared,
+        "results": [{"hypothesis": {"class_id": class_id, "score": float(score)}, "pose": _unknown_pose()}],
+        "bbox": {
+            "center": {"position": {"x": float(x), "y": float(y)}, "theta": 0.0},
+            "size_x": x1 - x0,
+            "size_y": y1 - y0,
+        },
+        "id": name,
+    }
+
+
+def _unknown_pose() -> RosMessage:
+    """Return the geometry_msgs/PoseWithCovariance of a message type that requires one, where there is none."""
+    return {
+        "pose": {
+            "position": {"x": 0.0, "y": 0.0, "z": 0.0},
+            "orientation": {"x": 0.0, "y": 0.0, "z": 0.0, "w": 1.0},
+        },
+        "covariance": np.zeros(36),
+    }
+
+
+def _line(stamp: RosMessage, places: Float64Array, colour: RosMessage) -> RosMessage:
+    return {
+        "timestamp": stamp,
+        "type": LINE_LOOP,
+        "points": [{"x": x, "y": y} for x, y in places.tolist()],
+        "outline_color": colour,
+        "outline_colors": [],
+        "fill_color": {**colour, "a": 0.25},
+        "thickness": 2.0,
+    }
+
+
+def _text(stamp: RosMessage, one: MessageObject, words: str, colour: RosMessage) -> RosMessage:
+    return {
+        "timestamp": stamp,
+        "position": {"x": float(one.box[0]), "y": float(one.box[1])},
+        "text": words,
+        "font_size": 14.0,
+        "text_color": {"r": 1.0, "g": 1.0, "b": 1.0, "a": 1.0},
+        "background_color": colour,
+    }
+
+
+def _colour(one: MessageObject) -> RosMessage:
+    red, green, blue = (channel / 255 for channel in colour_of(one.track_id))
+    return {"r": red, "g": green, "b": blue, "a": 1.0}
+
+
+def _time(message: Message) -> RosMessage:
+    seconds, nanoseconds = divmod(message.captured_ns, 10**9)
+    return {"sec": seconds, "nanosec": nanoseconds}

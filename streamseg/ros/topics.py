@@ -1,0 +1,46 @@
+"""Topics of one source: name, message type and content."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from streamseg.ros import messages
+from streamseg.ros.messages import RosMessage
+from streamseg.structures.message import Message
+
+__all__ = ["IMAGE_TOPIC", "TOPICS", "Topic", "namespace"]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic within the namespace of a source."""
+
+    name: str
+    type_name: str
+    build: Callable[[Message], RosMessage]
+    """Returns the ROS message of a frame."""
+
+
+TOPICS: Final = (
+    Topic("instances", "sensor_msgs/msg/Image", messages.instances),
+    Topic("label_info", "vision_msgs/msg/LabelInfo", messages.label_info),
+    Topic("detections", "vision_msgs/msg/Detection2DArray", messages.detections),
+    Topic("prompts", "vision_msgs/msg/Detection2DArray", messages.prompts),
+    Topic("annotations", "foxglove_msgs/msg/ImageAnnotations", messages.image_annotations),
+)
+"""Topics that need only the message."""
+
+IMAGE_TOPIC: Final = ("image/compressed", "sensor_msgs/msg/CompressedImage")
+"""Name, as image_transport expects it, and type of the images' topic."""
+
+
+def namespace(source_id: str) -> str:
+    """Return the ROS namespace of a source: /streamseg/<id>, with _ for characters that ROS does not allow.
+
+    Ids that differ only in such characters share a namespace.
+    """
+    name = re.sub("[^A-Za-z0-9_]", "_", source_id)
+    return f"/streamseg/{name}" if name[:1].isalpha() else f"/streamseg/source_{name}"
