@@ -62,6 +62,10 @@ class UnchangedImage:
             self._reference, self._since_ns = sample.copy(), now_ns
         return self._since_ns
 
+    def interrupted(self, gap_ns: int) -> None:
+        """Leave out a time without images: whether they would have changed is unknown."""
+        self._since_ns += gap_ns
+
     def _differs(self, sample: ImageArray, reference: ImageArray) -> bool:
         if sample.shape != reference.shape:
             return True
@@ -99,6 +103,8 @@ class SourceHealth:
         self._frozen_ns = None if frozen_seconds is None else round(frozen_seconds * NS_PER_SECOND)
         self._unchanged = UnchangedImage(min(1.0, (frozen_seconds or 0.0) / self.SAMPLES))
         self._phase = _Phase("connecting", 0)
+        self._heard_ns = 0
+        """Time of the last frame of any connection; 0 before the first."""
         self._num_connections = 0
 
     @property
@@ -116,6 +122,9 @@ class SourceHealth:
         phase = self._phase
         state, _ = self._state_at(phase, now_ns)
         period_ns = phase.period_ns
+        if self._heard_ns and (not phase.frame_ns or state == "stalled"):
+            self._unchanged.interrupted(now_ns - self._heard_ns)
+        self._heard_ns = now_ns
         if not phase.frame_ns:
             self._num_connections += 1
         else:
@@ -131,6 +140,7 @@ class SourceHealth:
         """Report a frame that arrived and was not decoded."""
         phase = self._phase
         if phase.frame_ns and phase.state in ("live", "frozen"):
+            self._heard_ns = now_ns
             self._phase = replace(phase, frame_ns=now_ns, period_ns=self._period_at(phase, now_ns))
 
     def _period_at(self, phase: _Phase, now_ns: int) -> float:

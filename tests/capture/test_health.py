@@ -77,6 +77,7 @@ def test_status(script, at, expected):
 
 
 FRAMES = " ".join(f"s{1 + step / 10:g}" for step in range(60))
+SHORT = " ".join(f"s{1 + step / 10:g}" for step in range(30))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,11 @@ FRAMES = " ".join(f"s{1 + step / 10:g}" for step in range(60))
         pytest.param(f"c0.5 {FRAMES}", {"frozen_seconds": 5, "is_live": False}, 7.0, ("live", 6.0, None), id="file"),
         pytest.param(f"c0.5 {FRAMES} f7", {"frozen_seconds": 5}, 7.5, ("live", 0.5, None), id="moves-again"),
         pytest.param(f"c0.5 {FRAMES}", {"frozen_seconds": 5}, 10, ("stalled", 3.1, None), id="frozen-then-stalled"),
-        pytest.param(f"c0.5 {FRAMES} x7 c8 s9", {"frozen_seconds": 5}, 9.1, ("frozen", 8.1, "x7"), id="reconnected"),
+        pytest.param(f"c0.5 {FRAMES} x7 c8 s9", {"frozen_seconds": 5}, 9.1, ("frozen", 6.0, "x7"), id="reconnected"),
+        pytest.param(
+            f"{SHORT} x4 c30 s30", {"frozen_seconds": 5}, 30.1, ("live", 0.1, "x4"), id="outage-does-not-count"
+        ),
+        pytest.param(f"{SHORT} s30", {"frozen_seconds": 5}, 30.1, ("live", 0.1, None), id="stall-does-not-count"),
         pytest.param("c0.5 f1", {"is_live": False}, 99, ("live", 98.0, None), id="a-waiting-file-is-not-stalled"),
     ],
 )

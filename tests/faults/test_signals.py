@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -34,7 +34,8 @@ class Service:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.path = folder / "config.yaml"
-        self._sections = {"sources": [{"type": "stream", "id": "cam", "url": url, "timeout_seconds": 30.0}]}
+        camera = {"type": "stream", "id": "cam", "url": url, "timeout_seconds": 30.0, "frozen_seconds": 2.0}
+        self._sections = {"sources": [camera]}
         self.path.write_text(yaml.safe_dump(self._sections))
         settings = [word for setting in small_settings() for word in ("--set", setting)]
         command = [sys.executable, "-m", "streamseg", "run", str(self.path), *settings]
@@ -80,27 +81,44 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest.mark.parametrize(
-    ("state", "number", "code"),
-    [
-        pytest.param("live", signal.SIGTERM, 0, id="SIGTERM-live"),
-        pytest.param("stalled", signal.SIGTERM, 0, id="SIGTERM-stalled"),
-        pytest.param("waiting", signal.SIGTERM, 0, id="SIGTERM-waiting"),
-        pytest.param("denied", signal.SIGINT, 130, id="SIGINT-denied"),
-    ],
-)
-def test_stop_in_each_state(tmp_path: Path, stack: ExitStack, state: str, number: signal.Signals, code: int):
-    server = stack.enter_context(RtspServer())
+def service_in(state: str, folder: Path, stack: ExitStack) -> Service:
+    """Start a service whose camera is in a state."""
+    server = stack.enter_context(RtspServer(pattern="smpte75" if state == "frozen" else "ball"))
     proxy = stack.enter_context(FaultProxy(server.port))
     if state == "waiting":
         server.kill()
-    service = Service(tmp_path, address(proxy.port, "nothing" if state == "denied" else "live"))
+    if state == "connecting":
+        proxy.set_mode("stall")
+    service = Service(folder, address(proxy.port, "nothing" if state == "denied" else "live"))
     stack.callback(service.kill)
     if state == "stalled":
         service.wait_for(cam="live")
         proxy.set_mode("stall")
     service.wait_for(cam=state)
+    return service
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGTERM, 0, id="SIGTERM"), pytest.param(signal.SIGINT, 130, id="SIGINT")],
+)
+@pytest.mark.parametrize("state", ["connecting", "live", "stalled", "frozen", "waiting", "denied"])
+def test_signals_in_each_state(
+    tmp_path: Path,
+    stack: ExitStack,
+    record_property: Callable[[str, object], None],
+    state: str,
+    number: signal.Signals,
+    code: int,
+):
+    """SIGHUP adds a source while the camera stays in its state; then the run is stopped."""
+    service = service_in(state, tmp_path, stack)
+    service.add_source("extra")
+    service.process.send_signal(signal.SIGHUP)
+    service.wait_for(cam=state, extra="live")
     seconds, log = service.end(number)
+    record_property("value", seconds)
     assert service.process.returncode == code, log
     assert seconds < PROMISE_SECONDS + MARGIN_SECONDS
     assert "open-sesame" not in log

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -32,6 +33,8 @@ STOP_SECONDS = 1.0
 MARGIN_SECONDS = 1.0
 """Tolerance of the time limits on a busy machine."""
 WAIT_SECONDS = 60.0
+Record = Callable[[str, object], None]
+"""Type of pytest's `record_property`: the property `value` goes to docs/faults.md."""
 
 
 class Published(ListSink):
@@ -39,6 +42,15 @@ class Published(ListSink):
 
     def __init__(self) -> None:
         super().__init__(policy=SinkPolicy("publish", has_thread=False))
+        self.times: list[float] = []
+
+    def write(self, result: FrameResult) -> None:
+        self.times.append(time.monotonic())
+        super().write(result)
+
+    def longest_gap(self) -> float:
+        """Return the longest time in seconds between two results."""
+        return max(after - before for before, after in pairwise(self.times))
 
 
 class StuckSink(ListSink):
@@ -144,7 +156,7 @@ def stored_frames(disk: Path, kind: str) -> Iterator[object]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["recording", "video", "messages"])
-def test_full_disk_stops_that_output_only_and_it_resumes(small_disk: Path, kind: str):
+def test_full_disk_stops_that_output_only_and_it_resumes(small_disk: Path, record_property: Record, kind: str):
     sink: Sink | SinkFactory
     match kind:
         case "recording":
@@ -164,6 +176,7 @@ def test_full_disk_stops_that_output_only_and_it_resumes(small_disk: Path, kind:
     run.wait_until(lambda: run.state(name) == "ok" and run.num_written(name) > num_written + 20)
     assert run.stop() < STOP_SECONDS + MARGIN_SECONDS
     assert run.error is None
+    record_property("value", run.published.longest_gap())
     stats = run.sink(name)
     assert stats is not None
     assert stats.drops["cam"]["unavailable"] > 0
@@ -187,7 +200,7 @@ def test_run_that_ends_while_its_disk_is_full_reports_it(small_disk: Path):
 
 
 @pytest.mark.slow
-def test_pipe_without_a_reader_disturbs_nothing_and_is_read_later(tmp_path: Path):
+def test_pipe_without_a_reader_disturbs_nothing_and_is_read_later(tmp_path: Path, record_property: Record):
     os.mkfifo(pipe := tmp_path / "messages")
     run = Camera(MessageFile(pipe))
     run.wait_until(lambda: run.state("messages") == "degraded")
@@ -197,10 +210,11 @@ def test_pipe_without_a_reader_disturbs_nothing_and_is_read_later(tmp_path: Path
         run.wait_until(lambda: run.state("messages") == "ok")
     assert first["index"] == 0
     assert run.stop() < STOP_SECONDS + MARGIN_SECONDS
+    record_property("value", run.published.longest_gap())
 
 
 @pytest.mark.slow
-def test_pipe_whose_reader_sleeps_leaves_and_returns(tmp_path: Path):
+def test_pipe_whose_reader_sleeps_leaves_and_returns(tmp_path: Path, record_property: Record):
     os.mkfifo(pipe := tmp_path / "messages")
     run = Camera(MessageFile(pipe))
     with pipe.open() as reader:
@@ -215,14 +229,17 @@ def test_pipe_whose_reader_sleeps_leaves_and_returns(tmp_path: Path):
         assert json.loads(reader.readline().rpartition("}{")[2])["index"] > indices[-1]
         run.wait_until(lambda: run.state("messages") == "ok")
         assert run.stop() < STOP_SECONDS + MARGIN_SECONDS
+    record_property("value", run.published.longest_gap())
 
 
 @pytest.mark.slow
-def test_hung_sink_at_the_stop(caplog: pytest.LogCaptureFixture):
+def test_hung_sink_at_the_stop(caplog: pytest.LogCaptureFixture, record_property: Record):
     stuck = StuckSink()
     run = Camera(stuck)
     run.published.wait_for(10)
-    assert run.stop() < STOP_SECONDS + MARGIN_SECONDS
+    seconds = run.stop()
+    record_property("value", seconds)
+    assert seconds < STOP_SECONDS + MARGIN_SECONDS
     assert "stuck: did not close in time and was abandoned" in caplog.text
     stuck.release.set()
     join_thread("stuck")
@@ -234,12 +251,13 @@ def test_hung_sink_at_the_stop(caplog: pytest.LogCaptureFixture):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyError("a bug"), MemoryError(), DataError("broken"), OSError(5, "I/O error")])
-def test_sink_that_raises_ends_no_run(error: BaseException):
+def test_sink_that_raises_ends_no_run(error: BaseException, record_property: Record):
     failing, healthy = ListSink(fail_at=3, error=error), ListSink()
     run = Camera(failing, healthy)
     run.published.wait_for(30)
     assert run.state("sink") == ("degraded" if isinstance(error, DataError | OSError) else "failed")
     run.stop()
+    record_property("value", run.published.longest_gap())
     assert run.error is error, "raised at the end"
     assert len(failing.results) == 3
     assert len(healthy.results) >= 29
@@ -251,7 +269,7 @@ def test_sink_that_raises_ends_no_run(error: BaseException):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_kill_loses_the_last_second_only(tmp_path: Path):
+def test_kill_loses_the_last_second_only(tmp_path: Path, record_property: Record):
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"sources": [small_scene(fps=25)]}))
     settings = [word for setting in small_settings() for word in ("--set", setting)]
@@ -277,7 +295,9 @@ def test_kill_loses_the_last_second_only(tmp_path: Path):
     assert len(lines) - len(recorded) <= 1, "only the last line may be cut"
     frames = list(open_source(RecordingSource(id="scene", path=str(folder), mode="every_frame")).frames())
     assert [frame.index for frame in frames] == [line["index"] for line in recorded[: len(frames)]]
-    assert recorded[-1]["pts_seconds"] - (frames[-1].pts_seconds or 0.0) <= 1.0
+    lost_seconds = recorded[-1]["pts_seconds"] - (frames[-1].pts_seconds or 0.0)
+    record_property("value", lost_seconds)
+    assert lost_seconds <= 1.0
     (partial,) = tmp_path.glob("video.partial-*.mp4")
     with av.open(str(partial)) as container:
         assert sum(1 for _ in container.decode(video=0)) >= len(recorded) - 25

@@ -25,24 +25,46 @@ def why_no_server() -> str | None:
 
 
 class RtspServer:
-    """Serves a test pattern at rtsp://127.0.0.1:port/live; use it as a context manager."""
+    """Serves a test pattern at rtsp://127.0.0.1:port/live; use it as a context manager.
 
-    def __init__(self, *, size: tuple[int, int] = (120, 160), fps: int = 10, pattern: str = "ball") -> None:
-        self._settings = [str(size[1]), str(size[0]), str(fps), pattern]
+    Args:
+        size: of the images, (H, W).
+        fps: frames per second; a keyframe is sent every second.
+        pattern: name of a pattern of GStreamer's videotestsrc.
+        account: USER:PASSWORD that is rejected until `accept_account`; "": everybody is accepted.
+    """
+
+    def __init__(
+        self, *, size: tuple[int, int] = (120, 160), fps: int = 10, pattern: str = "ball", account: str = ""
+    ) -> None:
+        self._settings = [str(size[1]), str(size[0]), str(fps), pattern, *([account] if account else [])]
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
         """Its port; 0 before the first start, and the same after a restart."""
 
-    def start(self, *, size: tuple[int, int] | None = None) -> None:
-        """Start, and return once it accepts connections; another size (H, W) replaces the present one."""
+    def start(self, *, size: tuple[int, int] | None = None, fps: int | None = None) -> None:
+        """Start, and return once it accepts connections; another size (H, W) or rate replaces the present one."""
         if size is not None:
             self._settings[:2] = [str(size[1]), str(size[0])]
+        if fps is not None:
+            self._settings[2] = str(fps)
         command = [PYTHON, str(PROGRAM), str(self.port), *self._settings]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert self._process.stdout is not None
         words = self._process.stdout.readline().split()
         assert words[:1] == ["ready"], "the server did not start"
         self.port = int(words[1])
+
+    def accept_account(self) -> None:
+        """Accept the account from now on."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("accept\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline().strip() == "accepts"
 
     def kill(self) -> None:
         """End it at once, as a camera that loses its power."""

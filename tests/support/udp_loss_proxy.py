@@ -1,4 +1,4 @@
-"""A proxy of an RTSP session over UDP that loses and reorders the RTP packets."""
+"""A proxy of an RTSP session over UDP that loses, reorders, delays and damages the RTP packets."""
 
 from __future__ import annotations
 
@@ -7,26 +7,41 @@ import random
 import re
 import socket
 import threading
+from functools import partial
 
+from tests.support.delay_line import DelayLine
 from tests.support.fault_proxy import FaultProxy
 
 __all__ = ["UdpLossProxy"]
 
 
 class UdpLossProxy(FaultProxy):
-    """Forwards one session. It puts its own ports in place of those that both sides agree on in SETUP.
+    """Forwards one session at a time. It puts its own ports in place of those that both sides agree on in SETUP.
 
     Args:
         target_port: the camera's port.
         loss: probability 0..1 that an RTP packet is lost.
         reorder: probability 0..1 that an RTP packet is overtaken by the next one.
+        delay_seconds: least and greatest delay of an RTP packet; each is delayed on its own, so that the order changes.
+        seed: of the random numbers.
     """
 
-    def __init__(self, target_port: int, *, loss: float = 0.0, reorder: float = 0.0) -> None:
+    def __init__(
+        self,
+        target_port: int,
+        *,
+        loss: float = 0.0,
+        reorder: float = 0.0,
+        delay_seconds: tuple[float, float] = (0.0, 0.0),
+        seed: int = 1,
+    ) -> None:
         super().__init__(target_port)
-        self._loss, self._reorder = loss, reorder
-        self._random = random.Random(1)
+        self._loss, self._reorder, self._delay_seconds = loss, reorder, delay_seconds
+        self._random = random.Random(seed)
+        self._line = DelayLine()
         self._sockets: list[socket.socket] = []
+        self._session: list[socket.socket] = []
+        """Two that the camera sends to, for RTP and RTCP, and two that the reader knows."""
         self._threads: list[threading.Thread] = []
         self._reader_ports: tuple[int, int] = (0, 0)
         self.num_lost = self.num_overtaken = 0
@@ -40,6 +55,7 @@ class UdpLossProxy(FaultProxy):
             one.close()
         for thread in self._threads:
             thread.join()
+        self._line.close()
 
     def _pump(self, source: socket.socket, target: socket.socket, *, is_video: bool) -> None:
         """Forward the requests or responses, whose ports are replaced."""
@@ -48,6 +64,8 @@ class UdpLossProxy(FaultProxy):
                 name = rb"server_port" if is_video else rb"client_port"
                 found = re.search(name + rb"=(\d+)-(\d+)", data)
                 if found is not None:
+                    if not is_video:
+                        self._session = []
                     pair = self._pair()
                     data = data.replace(found[0], name + f"={pair[0]}-{pair[1]}".encode())
                     if not is_video:
@@ -65,6 +83,7 @@ class UdpLossProxy(FaultProxy):
         for one in pair:
             one.bind(("127.0.0.1", 0))
         self._sockets += pair
+        self._session += pair
         return pair[0].getsockname()[1], pair[1].getsockname()[1]
 
     def _forward(self) -> None:
@@ -72,7 +91,7 @@ class UdpLossProxy(FaultProxy):
         for place in range(2):
             thread = threading.Thread(
                 target=self._forward_packets,
-                args=(self._sockets[place], self._sockets[2 + place], self._reader_ports[place], place == 0),
+                args=(self._session[place], self._session[2 + place], self._reader_ports[place], place == 0),
             )
             self._threads.append(thread)
             thread.start()
@@ -84,6 +103,10 @@ class UdpLossProxy(FaultProxy):
                 chance = self._random.random() if is_video else 1.0
                 if chance < self._loss:
                     self.num_lost += 1
+                    continue
+                if is_video and self._delay_seconds[1]:
+                    send = partial(sender.sendto, data, ("127.0.0.1", port))
+                    self._line.add(self._random.uniform(*self._delay_seconds), send)
                     continue
                 if not overtaken and chance < self._loss + self._reorder:
                     self.num_overtaken += 1
