@@ -1,7 +1,9 @@
 """ZeroMQ sockets: publish messages, receive messages, control. The only package that imports `zmq`.
 
 publisher    Publisher: publish without waiting for subscribers
-subscriber   Subscriber: always the newest message; gaps from sequence numbers
+outbox       the newest unsent message of each source
+subscriber   Subscriber: always the newest message
+sequences    gaps from sequence numbers
 control      ControlServer, ControlClient
 socket       PublishSocket: one publishing socket and its subscriptions
 keys         CURVE key files: who may connect

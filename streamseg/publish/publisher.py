@@ -8,24 +8,24 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 import zmq
 
-from streamseg.errors import PublishError
 from streamseg.publish.authentication import Gate
 from streamseg.publish.endpoints import Context
 from streamseg.publish.jpeg import encode_jpeg
 from streamseg.publish.keys import ServerKeys
+from streamseg.publish.outbox import Outbox, Submitted
 from streamseg.publish.socket import PublishSocket
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message
 from streamseg.structures.source_status import SourceStatus
-from streamseg.telemetry import DropCounter, Drops, Histograms, merge_drops
+from streamseg.telemetry import Drops, Histograms, merge_drops
 from streamseg.wire import (
     Compression,
     MaskEncoding,
@@ -41,16 +41,6 @@ from streamseg.wire.message import STATUS_TOPIC
 __all__ = ["Publisher"]
 
 STATUS_INTERVAL_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Submitted:
-    """A message that waits to be sent."""
-
-    message: Message
-    image: ImageArray | None
-    submitted_ns: int
-    """Monotonic time of the submission."""
 
 
 class Publisher(Resource):
@@ -107,20 +97,17 @@ class Publisher(Resource):
             self._single = None if single_endpoint is None else open_socket(single_endpoint, is_single=True)
             undo.pop_all()
         self._sockets = [socket for socket in (self._main, self._single) if socket is not None]
-        self._changed = threading.Condition()
-        self._pending: dict[str, _Submitted] = {}
+        self._outbox = Outbox(self.epoch)
         self._source_statuses: Callable[[], Mapping[str, SourceStatus]] = dict
-        self._seqs: dict[str, int] = {}
         self._sent: dict[str, int] = {}
-        self._drops: dict[str, DropCounter] = {}
         self.ages = Histograms()
         """Age of the frames when their messages had been handed to ZeroMQ, named `publish`; messages without a
         subscriber do not count."""
-        self._is_closing = False
-        self._has_ended = False
+        self._closing = threading.Lock()
+        """Held from `close` on."""
         self._wake_up = WakeUp()
         # From its start, the thread owns the sockets.
-        self._thread = SocketThread("streamseg publisher", self._serve, self._end)
+        self._thread = SocketThread("streamseg publisher", self._serve, self._outbox.close)
         self._thread.start()
 
     @property
@@ -151,20 +138,8 @@ class Publisher(Resource):
             PublishError: the publisher is closed, or its thread has failed.
             WireError: the source id cannot be part of a topic.
         """
-        source_id = message.source_id
-        mask_topic(source_id)
-        with self._changed:
-            self._changed.wait_for(
-                lambda: source_id not in self._pending or self._is_closing or self._has_ended, wait_seconds
-            )
-            self._thread.check()
-            if self._is_closing or self._has_ended:
-                raise PublishError("the publisher is closed; create a new one to publish")
-            seq = self._seqs[source_id] = self._seqs.get(source_id, -1) + 1
-            if source_id in self._pending:
-                self._count_drop(source_id, "newer_frame")
-            message = replace(message, epoch=self.epoch, seq=seq)
-            self._pending[source_id] = _Submitted(message, image, time.monotonic_ns())
+        mask_topic(message.source_id)
+        seq = self._outbox.put(message, image, wait_seconds=wait_seconds, check=self._thread.check)
         self._wake_up.set()
         return seq
 
@@ -186,8 +161,7 @@ class Publisher(Resource):
 
     def drops(self, source_id: str) -> Drops:
         """Return the publisher's own drops of a source so far."""
-        with self._changed:
-            return self._drops[source_id].snapshot() if source_id in self._drops else {}
+        return self._outbox.drops(source_id)
 
     def close(self) -> None:
         """Send all submitted messages and release the sockets, within a quarter of a second. Idempotent.
@@ -195,11 +169,9 @@ class Publisher(Resource):
         Raises:
             PublishError: the publisher's thread has failed.
         """
-        with self._changed:
-            was_closing, self._is_closing = self._is_closing, True
-            self._changed.notify_all()
-        if was_closing:
+        if not self._closing.acquire(blocking=False):
             return
+        self._outbox.close()
         self._wake_up.set()
         self._thread.join()
         self._wake_up.close()
@@ -211,15 +183,6 @@ class Publisher(Resource):
     def _is_wanted(self, topic: bytes) -> bool:
         return any(socket.is_wanted(topic) for socket in self._sockets)
 
-    def _count_drop(self, source_id: str, reason: str) -> None:
-        """Count a drop. The caller holds the lock."""
-        self._drops.setdefault(source_id, DropCounter()).count("publish", reason)
-
-    def _end(self) -> None:
-        with self._changed:
-            self._has_ended = True
-            self._changed.notify_all()
-
     def _serve(self) -> None:
         """Run in the thread until the publisher is closed or the context is terminated."""
         poller = zmq.Poller()
@@ -229,14 +192,14 @@ class Publisher(Resource):
         next_status = time.monotonic()
         try:
             while True:
-                is_busy = self._pending or self._is_closing
+                is_busy = self._outbox or self._outbox.is_closed
                 wait_seconds = 0.0 if is_busy else max(next_status - time.monotonic(), 0.0)
                 poller.poll(math.ceil(wait_seconds * 1000))
                 self._wake_up.clear()
                 # Read before the slots, so that messages submitted before closing are sent.
-                is_closing = self._is_closing
+                is_closing = self._outbox.is_closed
                 new_prefixes = [prefix for socket in self._sockets for prefix in socket.read_subscriptions()]
-                if (pending := self._take()) is not None:
+                if (pending := self._outbox.take()) is not None:
                     self._send(pending)
                 elif is_closing:
                     return
@@ -251,17 +214,7 @@ class Publisher(Resource):
             for socket in self._sockets:
                 socket.close()
 
-    def _take(self) -> _Submitted | None:
-        """Remove and return the message that has waited longest; None if none is pending."""
-        with self._changed:
-            if not self._pending:
-                return None
-            source_id = next(iter(self._pending))
-            pending = self._pending.pop(source_id)
-            self._changed.notify_all()
-            return pending
-
-    def _send(self, submitted: _Submitted) -> None:
+    def _send(self, submitted: Submitted) -> None:
         message, image = submitted.message, submitted.image
         source_id = message.source_id
         topics = [topic for topic in (mask_topic(source_id), image_topic(source_id)) if self._is_wanted(topic)]
@@ -276,8 +229,7 @@ class Publisher(Resource):
             parts = [topic, *assemble(message, buffers, include_jpeg=is_image)[1:]]
             for socket in self._sockets:
                 if socket.is_wanted(topic) and not socket.send(parts):
-                    with self._changed:
-                        self._count_drop(source_id, "slow_subscriber")
+                    self._outbox.count_drop(source_id, "slow_subscriber")
         self._sent[source_id] = message.seq
         if topics:
             waited_ms = (time.monotonic_ns() - submitted.submitted_ns) / 1e6

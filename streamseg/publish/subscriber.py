@@ -1,4 +1,4 @@
-"""Receive the newest message of each source, and count the lost ones."""
+"""Receive the newest message of each source, no matter how slowly it is read."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from streamseg.publish.authentication import authenticate_client
 from streamseg.publish.endpoints import Context, connect, open_socket
 from streamseg.publish.handshakes import Handshakes
 from streamseg.publish.keys import ClientKeys
+from streamseg.publish.sequences import SequenceTracker
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.message import Message
 from streamseg.wire import Header, Status, decode, decode_status, image_topic, mask_topic, read_header
 from streamseg.wire.message import IMAGE_TOPICS, MASK_TOPICS, STATUS_TOPIC
 
-__all__ = ["SequenceTracker", "Subscriber", "message_age_ms"]
+__all__ = ["Subscriber", "message_age_ms"]
 
 QUEUE_MESSAGES: Final = 32
 MAX_PART_BYTES: Final = 64 << 20
 MAX_SOURCES: Final = 4096
+CATCH_UP_SECONDS: Final = 0.1
+"""Maximum time that `receive` waits for newer messages which have arrived already."""
+MAX_MESSAGES_AT_ONCE: Final = 256
+"""Messages that are taken from the socket before waiting callers are served, if it never runs empty."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,42 +44,6 @@ def message_age_ms(message: Message, now_ns: int | None = None) -> float:
     return ((time.time_ns() if now_ns is None else now_ns) - message.captured_ns) / 1e6
 
 
-class SequenceTracker:
-    """Counts lost messages per source from sequence numbers.
-
-    A pure state machine, called once per message in order of arrival.
-    """
-
-    def __init__(self) -> None:
-        self.gaps: dict[str, int] = {}
-        """Number of messages sent but not received, by source; contains only sources with a message."""
-        self.restarts: dict[str, int] = {}
-        """Number of publisher restarts, by source; losses during a restart are unknown."""
-        self._last: dict[str, tuple[str, int]] = {}
-
-    def received(self, source_id: str, epoch: str, seq: int) -> bool:
-        """Record a received message; return False if it is not newer than the last one."""
-        if source_id not in self._last:
-            self.gaps[source_id] = self.restarts[source_id] = 0
-        else:
-            last_epoch, last_seq = self._last[source_id]
-            if epoch != last_epoch:
-                self.restarts[source_id] += 1
-            elif seq <= last_seq:
-                return False
-            else:
-                self.gaps[source_id] += seq - last_seq - 1
-        self._last[source_id] = (epoch, seq)
-        return True
-
-    def was_sent(self, source_id: str, epoch: str, seq: int) -> None:
-        """Record that the publisher has sent all messages up to `seq`: those not received by now are lost."""
-        last_epoch, last_seq = self._last.get(source_id, ("", -1))
-        if source_id in self._last and epoch == last_epoch and seq > last_seq:
-            self.gaps[source_id] += seq - last_seq
-            self._last[source_id] = (epoch, seq)
-
-
 class Subscriber(Resource):
     """Receives the newest message of each source, no matter how slowly the caller reads.
 
@@ -83,8 +52,9 @@ class Subscriber(Resource):
                 print(message.source_id, message_age_ms(message), len(message.objects))
 
     A thread drains the socket and keeps the newest message per source, because messages in queues would be seconds
-    old. Masks are decoded in `receive`, so that messages never read cost next to nothing. Requires only NumPy and
-    pyzmq.
+    old; images are no exception. `receive` first lets the thread take everything that has arrived: while the caller
+    holds the interpreter's lock, as some extensions do, or while the process is stopped, the thread does not run.
+    Masks are decoded in `receive`, so that messages never read cost next to nothing. Requires only NumPy and pyzmq.
 
     Args:
         endpoint: address of the publisher, which may start later and may restart.
@@ -137,6 +107,8 @@ class Subscriber(Resource):
         self._skipped: dict[str, int] = {}
         self._num_malformed = 0
         self._status: Status | None = None
+        self._num_asked = self._num_caught_up = 0
+        """Number of times that `receive` has let the thread drain the socket, and of those that are done."""
         self._is_closing = False
         self._has_ended = False
         self._wake_up = WakeUp()
@@ -160,6 +132,7 @@ class Subscriber(Resource):
         while True:
             with self._changed:
                 left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+                self._catch_up()
                 self._changed.wait_for(lambda: self._unread or self._is_closing or self._has_ended, left)
                 self._thread.check()
                 if not self._unread or self._is_closing:
@@ -248,14 +221,39 @@ class Subscriber(Resource):
             while not self._is_closing:
                 poller.poll(self._handshakes.wait_ms)
                 self._wake_up.clear()
+                num_asked = self._num_asked
                 self._handshakes.update()
-                while not self._is_closing and self._socket.poll(0):
-                    self._handle(self._socket.recv_multipart())
+                self._drain()
+                with self._changed:
+                    self._num_caught_up = num_asked
+                    # Only now, because a caller that waits must not receive the first of several messages.
+                    self._changed.notify_all()
         except zmq.ContextTerminated:
             return  # the owner of the context wants the socket closed
         finally:
             self._handshakes.close()
             self._socket.close()
+
+    def _catch_up(self) -> None:
+        """Let the thread take all messages that have arrived, so that the unread one is the newest.
+
+        The caller holds the lock. Without an unread message the thread is waiting for one, or about to deliver it.
+        """
+        if not self._unread or self._is_closing or self._has_ended:
+            return
+        self._num_asked += 1
+        number = self._num_asked
+        self._wake_up.set()
+        self._changed.wait_for(
+            lambda: self._num_caught_up >= number or self._is_closing or self._has_ended, CATCH_UP_SECONDS
+        )
+
+    def _drain(self) -> None:
+        """Handle the messages that have arrived."""
+        for _ in range(MAX_MESSAGES_AT_ONCE):
+            if self._is_closing or not self._socket.poll(0):
+                return
+            self._handle(self._socket.recv_multipart())
 
     def _handle(self, parts: list[bytes]) -> None:
         try:
@@ -271,7 +269,6 @@ class Subscriber(Resource):
             self._status = status
             for source_id, seq in status.sources.items():
                 self._sequences.was_sent(source_id, status.epoch, seq)
-            self._changed.notify_all()
 
     def _handle_message(self, parts: list[bytes], header: Header) -> None:
         source_id = header.source_id
@@ -283,7 +280,6 @@ class Subscriber(Resource):
             if source_id in self._unread:
                 self._skipped[source_id] = self._skipped.get(source_id, 0) + 1
             self._unread[source_id] = (parts, header)
-            self._changed.notify_all()
 
     def _count_malformed(self, error: WireError) -> None:
         with self._changed:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from streamseg.errors import PublishError, WireError
 from streamseg.publish import Publisher, Subscriber, message_age_ms
-from streamseg.publish.subscriber import SequenceTracker
+from streamseg.publish.sequences import SequenceTracker
 from streamseg.wire import Status, encode, encode_status
 from tests.support.messages import comparable, disc, make_message, make_object
 from tests.support.paths import REPOSITORY
