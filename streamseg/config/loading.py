@@ -16,7 +16,7 @@ from streamseg.config.environment import expand
 from streamseg.config.included import read_config_text
 from streamseg.config.recorded_run import parse_sources
 from streamseg.config.sections import Config, PromptConfig
-from streamseg.config.sources import ADDRESS_FAULT, SourceConfig
+from streamseg.config.sources import ADDRESS_FAULT, SOURCE_ID_PATTERN, SourceConfig
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
 from streamseg.redaction import redact
@@ -194,8 +194,21 @@ def _explain(error: ValidationError) -> list[str]:
                 if isinstance(value, Mapping) or problem["type"] == ADDRESS_FAULT
                 else f", got {_RECEIVED.repr(value)}"
             )
-            lines.append(f"{path}: {problem['msg'].removeprefix('Value error, ')}{received}")
+            lines.append(f"{path}: {_PATTERN_WORDS.get(_pattern(problem)) or _message(problem)}{received}")
     return lines
+
+
+_ID_WORDS = "Use 1 to 64 letters, digits, '_', '.' and '-', beginning with a letter or digit"
+_PATTERN_WORDS = {SOURCE_ID_PATTERN: _ID_WORDS, rf"^$|{SOURCE_ID_PATTERN}": _ID_WORDS}
+"""Patterns in words."""
+
+
+def _pattern(problem: Mapping[str, Any]) -> str:
+    return str(problem.get("ctx", {}).get("pattern", ""))
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 class _Received(reprlib.Repr):

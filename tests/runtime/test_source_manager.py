@@ -97,7 +97,9 @@ class TestOperations:
                 "source: urll: unknown key; did you mean 'url'",
                 id="unknown-key",
             ),
-            pytest.param("sources.add", {**CAMERA, "id": "a b"}, "source: id: Use 1 to 64 letters.*, got 'a b'", id="invalid-id"),
+            pytest.param(
+                "sources.add", {**CAMERA, "id": "a b"}, "source: id: Use 1 to 64 letters.*, got 'a b'", id="invalid-id"
+            ),
             pytest.param("sources.add", {**CAMERA, "id": "a"}, "there is a source 'a'; choose", id="used-id"),
             pytest.param("sources.add", {"type": "stream", "url": "missing.mp4"}, "does not exist", id="no-file"),
             pytest.param("sources.remove", {}, "\"id\" must be the id of a source, got 'None'", id="no-id"),
