@@ -1,10 +1,13 @@
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import Minute, _listen, _verdict
+from benchmarks.soak.listening import Minute, listen
+from benchmarks.soak.plot import plot
+from benchmarks.soak.verdict import judge
 from streamseg.structures.message import Message
 from tests.support.stages import fresh_frame
 
@@ -15,7 +18,8 @@ def minutes(
     *, age_ms: float = 80.0, rss: Callable[[int], float] = lambda second: 400.0, count: int = 4
 ) -> list[Minute]:
     return [
-        Minute(ages_ms=[age_ms] * 100, rss_mb=[rss(nth * 60 + second) for second in range(60)]) for nth in range(count)
+        Minute(ages_ms={"cam": [age_ms] * 100}, rss_mb=[rss(nth * 60 + second) for second in range(60)])
+        for nth in range(count)
     ]
 
 
@@ -24,7 +28,7 @@ def minutes(
     [pytest.param(149.0, True, id="just-below"), pytest.param(151.0, False, id="just-above")],
 )
 def test_age_limit_is_three_frame_times_and_the_network_time(age_ms: float, holds: bool):
-    verdict = _verdict(minutes(age_ms=age_ms), [33.3, 33.4, 900.0], STATUS)
+    verdict = judge(minutes(age_ms=age_ms), [33.3, 33.4, 900.0], STATUS)
     assert verdict["age"][0] is holds
     assert "limit 150 ms" in verdict["age"][1]
 
@@ -40,7 +44,7 @@ def test_age_limit_is_three_frame_times_and_the_network_time(age_ms: float, hold
     ],
 )
 def test_memory_must_not_grow(rss: Callable[[int], float], count: int, holds: bool):
-    assert _verdict(minutes(rss=rss, count=count), [33.3], STATUS)["memory"][0] is holds
+    assert judge(minutes(rss=rss, count=count), [33.3], STATUS)["memory"][0] is holds
 
 
 def test_minute_without_messages_has_no_ages():
@@ -52,29 +56,56 @@ def test_minute_without_messages_has_no_ages():
 class FakeSubscriber:
     """Return messages 30 ms apart in source time, with every second frame dropped, and then None."""
 
-    def __init__(self, num_messages: int) -> None:
-        self._messages = iter([self._message(2 * nth) for nth in range(num_messages)])
+    def __init__(self, *source_ids: str, num_messages: int) -> None:
+        self._messages = iter(
+            [self._message(source_id, 2 * nth) for nth in range(num_messages) for source_id in source_ids]
+        )
 
-    def _message(self, index: int) -> Message:
-        frame = replace(fresh_frame("cam", index), captured_ns=index * 30_000_000)
+    def _message(self, source_id: str, index: int) -> Message:
+        frame = replace(fresh_frame(source_id, index), captured_ns=index * 30_000_000)
         size = frame.size
-        return Message("cam", index, frame.captured_ns, "camera", 12.0, size, size, (1, 1, 0, 0), ())
+        return Message(source_id, index, frame.captured_ns, "camera", 12.0, size, size, (1, 1, 0, 0), ())
 
     def receive(self, timeout_seconds: float) -> Message | None:
         return next(self._messages, None)
 
 
-class FakeProcess:
-    def memory_info(self) -> "FakeProcess":
-        return self
-
-    rss = 400_000_000
-
-
 def test_frame_time_includes_dropped_frames():
     frame_times_ms: list[float] = []
-    listened: Iterator[Minute] = _listen(FakeSubscriber(5), FakeProcess(), 0.01, frame_times_ms)  # type: ignore[arg-type]
-    (minute,) = listened
+    (minute,) = listen(FakeSubscriber("cam", num_messages=5), lambda: 400_000_000, 0.01, frame_times_ms)
     assert frame_times_ms == [30.0] * 4
-    assert minute.ages_ms == [12.0] * 5
+    assert minute.ages_ms == {"cam": [12.0] * 5}
     assert minute.rss_mb == [400.0]
+
+
+def test_frame_times_are_those_of_each_source():
+    frame_times_ms: list[float] = []
+    (minute,) = listen(FakeSubscriber("a", "b", num_messages=3), lambda: 1, 0.01, frame_times_ms)
+    assert frame_times_ms == [30.0] * 4
+    assert {source_id: len(ages) for source_id, ages in minute.ages_ms.items()} == {"a": 3, "b": 3}
+
+
+def test_sources_take_turns():
+    two = [Minute(ages_ms={"a": [199.0] * 100, "b": [199.0] * 100})]
+    assert "limit 200 ms" in judge(two, [33.3, 33.4, 900.0], STATUS)["age"][1]
+    assert judge(two, [33.3, 33.4, 900.0], STATUS)["age"][0]
+
+
+@pytest.mark.parametrize(("last_ms", "holds"), [(149.0, True), (151.0, False)])
+def test_age_must_not_grow(last_ms: float, holds: bool):
+    ages_ms = [500.0, 100.0, 100.0, last_ms]
+    found = [Minute(ages_ms={"cam": [age] * 100}, rss_mb=[400.0] * 60) for age in ages_ms]
+    assert judge(found, [33.3], STATUS)["age does not grow"][0] is holds
+
+
+@pytest.mark.parametrize(("mb_per_hour", "holds"), [(3.9, True), (4.1, False)])
+def test_slope_of_a_long_run(mb_per_hour: float, holds: bool):
+    found = minutes(count=32, rss=lambda second: 400.0 + mb_per_hour * (second - 60) / 3600)
+    assert judge(found, [33.3], STATUS)["memory"][0] is holds
+
+
+@pytest.mark.slow
+def test_plot_is_an_image(tmp_path: Path):
+    drops = {"cam": {"mailbox": {"newer_frame": 3}}}
+    plot([Minute(ages_ms={"cam": [20.0]}, rss_mb=[400.0], drops=drops), Minute()], tmp_path / "soak.png")
+    assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
