@@ -66,6 +66,11 @@ class FrameQueue:
         self._arrived = threading.Condition(lock)
         self._has_room = threading.Condition(lock)
 
+    def __len__(self) -> int:
+        """Return the number of waiting frames."""
+        with self._arrived:
+            return sum(len(mailbox) for mailbox in self._open.values())
+
     def put(self, frame: Frame) -> bool:
         """Add a frame to the mailbox of its source, see `feed`."""
         return self._put(self._mailboxes[frame.source_id], frame)
