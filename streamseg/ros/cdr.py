@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from streamseg.errors import ConfigError
+from streamseg.ros.annotations_cdr import ANNOTATIONS_TYPE, serialize_annotations
 from streamseg.ros.definitions import DEFINITIONS
 from streamseg.ros.messages import RosMessage
 
 __all__ = ["CdrTypes"]
+
+Convert = Callable[[Any], Any]
 
 
 class CdrTypes:
@@ -21,6 +27,7 @@ class CdrTypes:
 
     def __init__(self) -> None:
         self._store = _typestore()
+        self._builders: dict[str, Convert] = {}
 
     def serialize(self, type_name: str, message: RosMessage) -> bytes:
         """Return a message in CDR.
@@ -32,25 +39,42 @@ class CdrTypes:
         Raises:
             KeyError: a field is missing.
         """
-        return bytes(self._store.serialize_cdr(self._build(type_name, message), type_name))
+        if type_name == ANNOTATIONS_TYPE:
+            return serialize_annotations(message)
+        return self.serialize_by_fields(type_name, message)
+
+    def serialize_by_fields(self, type_name: str, message: RosMessage) -> bytes:
+        """Return a message in CDR, for each type by rosbags; raise KeyError if a field is missing."""
+        return bytes(self._store.serialize_cdr(self._builder(type_name)(message), type_name))
 
     def schema(self, type_name: str) -> str:
         """Return the definition of a type with those of its fields, in the notation of .msg files."""
         text, _ = self._store.generate_msgdef(type_name, ros_version=2)
         return str(text)
 
-    def _build(self, type_name: str, message: RosMessage) -> Any:
-        fields = self._store.fielddefs[type_name][1]
-        return self._store.types[type_name](**{name: self._value(kind, message[name]) for name, kind in fields})
+    def _builder(self, type_name: str) -> Convert:
+        """Return the function that turns a dictionary into rosbags' object of a type."""
+        if type_name not in self._builders:
+            message_type = self._store.types[type_name]
+            fields = [(name, self._converter(kind)) for name, kind in self._store.fielddefs[type_name][1]]
 
-    def _value(self, kind: Any, value: Any) -> Any:
-        """Convert a value of a field: nested messages, also in sequences; everything else remains as it is."""
+            def build(message: RosMessage) -> Any:
+                return message_type(*(message[name] if to is None else to(message[name]) for name, to in fields))
+
+            self._builders[type_name] = build
+        return self._builders[type_name]
+
+    def _converter(self, kind: Any) -> Convert | None:
+        """Return the conversion of a field's value: of nested messages, also in sequences; None for anything else."""
         node, detail = kind
         if _is_message(node):
-            return self._build(detail, value)
-        if isinstance(value, list) and _is_message(detail[0][0]):
-            return [self._build(detail[0][1], one) for one in value]
-        return value
+            return self._builder(detail)
+        if isinstance(detail[0], tuple) and _is_message(detail[0][0]):
+            build, names = self._builder(detail[0][1]), [name for name, _ in self._store.fielddefs[detail[0][1]][1]]
+            return lambda values: [
+                build(dict(zip(names, one, strict=True)) if isinstance(one, np.ndarray) else one) for one in values
+            ]
+        return None
 
 
 def _is_message(node: Any) -> bool:

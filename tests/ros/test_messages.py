@@ -98,7 +98,7 @@ def test_annotations_outline_masks_in_pixels_of_the_image():
     )
     built = ros.image_annotations(message)
     (outline,) = built["points"]
-    assert sorted((point["x"], point["y"]) for point in outline["points"]) == [(6, 4), (6, 24), (46, 4), (46, 24)]
+    assert sorted(map(tuple, outline["points"].tolist())) == [(7, 5), (7, 23), (45, 5), (45, 23)]
     assert [text["text"] for text in built["texts"]] == ["5 cup"]
 
 
@@ -106,7 +106,7 @@ def test_annotations_of_a_ring_and_of_nothing():
     ring = disc(20)
     ring[6:14, 6:14] = False
     built = ros.image_annotations(make_message(make_object(ring, 5, 5), make_object(np.zeros((3, 3), np.bool_), 0, 0)))
-    assert len(built["points"]) == 1
+    assert len(built["points"]) == 2  # the outline and the hole
     assert ros.image_annotations(make_message()) == {"circles": [], "points": [], "texts": []}
 
 
