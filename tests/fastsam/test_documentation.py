@@ -38,7 +38,7 @@ def test_examples_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "images").mkdir()
     (tmp_path / "weights").mkdir()
     cv2.imwrite(str(tmp_path / "images" / "dogs.jpg"), image)
-    official_checkpoint(load_weights("default").network(), tmp_path / "weights" / "FastSAM.pt", imgsz=448)
+    official_checkpoint(load_weights("yolov8n").network(), tmp_path / "weights" / "FastSAM.pt", imgsz=448)
     boxes = [box_image((60, 80), 10 * k, 5 + k, 10 * k + 30, 45 + k) for k in range(2)]
     yolo_data_set(tmp_path, {"train": boxes, "val": boxes})
     monkeypatch.chdir(tmp_path)
