@@ -102,7 +102,8 @@ def _fill(canvas: ImageArray, mask: CropMask, colour: Colour, thickness: int) ->
     cv2.copyTo(tinted, mask.crop.astype(np.uint8), region)
     # A margin of one pixel closes outlines along the edge of the crop.
     padded = cv2.copyMakeBorder(mask.crop.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    contours, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(mask.x - 1, mask.y - 1))
+    # Straight pieces as one line each: a line per pixel took two thirds of the time of a frame's drawing.
+    contours, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE, offset=(mask.x - 1, mask.y - 1))
     cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
 
 

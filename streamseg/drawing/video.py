@@ -10,11 +10,13 @@ from typing import Final
 
 import av
 import av.error
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from streamseg.drawing.partial_file import PartialFile
+from streamseg.drawing.yuv import yuv420
 from streamseg.errors import DataError
 from streamseg.structures.arrays import ImageArray
 
@@ -51,6 +53,13 @@ def check_video_name(path: Path) -> str:
         received = f"a name that ends in {suffix}" if suffix else "a name without a suffix"
         raise DataError(f"cannot write the video {path}: {received}; use one that ends in {', '.join(FORMATS)}")
     return FORMATS[suffix]
+
+
+def _fitted(image: ImageArray, size: tuple[int, int]) -> ImageArray:
+    """Scale an image to (H, W)."""
+    if image.shape[:2] == size:
+        return np.ascontiguousarray(image)
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 class VideoWriter:
@@ -99,10 +108,8 @@ class VideoWriter:
         """
         if self._stream is None:
             self._stream = self._open_stream(image.shape[0], image.shape[1])
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame = frame.reformat(
-            width=self._stream.width, height=self._stream.height, format="yuv420p", dst_colorspace=MATRIX
-        )
+        size = (self._stream.height, self._stream.width)
+        frame = av.VideoFrame.from_ndarray(yuv420(_fitted(image, size)), format="yuv420p")
         last_ticks = self._last_ticks
         ticks = self._ticks(seconds)
         while self._last_frame is not None and ticks - last_ticks > LONGEST_STEP_TICKS:
