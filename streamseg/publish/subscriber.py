@@ -27,7 +27,7 @@ __all__ = ["Subscriber", "message_age_ms"]
 QUEUE_MESSAGES: Final = 32
 MAX_PART_BYTES: Final = 64 << 20
 MAX_SOURCES: Final = 4096
-CATCH_UP_SECONDS: Final = 0.1
+CATCH_UP_SECONDS: Final = 0.5
 """Maximum time that `receive` waits for newer messages which have arrived already."""
 MAX_MESSAGES_AT_ONCE: Final = 256
 """Messages that are taken from the socket before waiting callers are served, if it never runs empty."""

@@ -87,6 +87,22 @@ def test_newest_message_is_returned_once(raw, subscriber):
     assert subscriber.gaps == {"cam0": 0}
 
 
+def test_receive_takes_everything_that_has_arrived(context):
+    """A caller that keeps the interpreter to itself, here by its lock, must not get the message of before."""
+    with context.socket(zmq.XPUB) as socket:
+        socket.bind("inproc://publisher")  # what is sent has arrived
+        with Subscriber("inproc://publisher", context=context) as subscriber:
+            while socket.recv() != b"\x01status/1/":
+                pass
+            socket.send_multipart(_parts(0))
+            with subscriber._changed:
+                assert subscriber._changed.wait_for(lambda: subscriber._unread, WAIT_SECONDS)
+                for seq in range(1, 30):
+                    socket.send_multipart(_parts(seq))
+            assert subscriber.receive(WAIT_SECONDS).seq == 29
+            assert subscriber.skipped == {"cam0": 29}
+
+
 def test_old_message_is_never_returned(raw, subscriber):
     raw.send(subscriber, _parts(5))
     assert subscriber.receive(0).seq == 5

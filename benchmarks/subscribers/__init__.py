@@ -1,0 +1,1 @@
+"""Slow, stopped and many subscribers."""
