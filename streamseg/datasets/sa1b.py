@@ -22,6 +22,7 @@ from streamseg.datasets.entries import Annotation, LabelledImage
 from streamseg.datasets.problems import Problem, Problems
 from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
 from streamseg.datasets.subset import Subset
+from streamseg.datasets.walk import folders_below
 from streamseg.errors import DataError
 
 __all__ = ["Sa1bFolder", "contains_sa1b"]
@@ -132,12 +133,9 @@ def contains_sa1b(path: Path) -> bool:
 
 
 def _names_below(path: Path) -> Iterator[str]:
-    def fail(error: OSError) -> None:
-        raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
-
-    for folder, _, files in os.walk(path, onerror=fail, followlinks=True):
+    for folder, names in folders_below(path):
         inner = os.path.relpath(folder, path)
-        chosen = (name for name in files if name.startswith("sa_") and name.endswith(".json"))
+        chosen = (name for name in names if name.startswith("sa_") and name.endswith(".json"))
         yield from (os.path.normpath(os.path.join(inner, name)) for name in chosen)
 
 

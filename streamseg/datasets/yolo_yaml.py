@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 from streamseg.config import IMAGE_SUFFIXES
 from streamseg.config.yaml_text import parse_yaml
 from streamseg.datasets.problems import Problem, Problems
+from streamseg.datasets.walk import folders_below
 from streamseg.errors import ConfigError, DataError
 from streamseg.imaging import file_format
 
@@ -204,18 +205,8 @@ def _first_existing(folders: Sequence[Path], text: str) -> Path | None:
 
 def _images_below(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder and its subfolders with the suffix or content of an image, by name."""
-
-    def fail(error: OSError) -> None:
-        raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
-
-    visited: set[str] = set()
-    for inner, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        if (real := os.path.realpath(inner)) in visited:  # links may form circles
-            folders.clear()
-            continue
-        visited.add(real)
-        folders.sort()
-        yield from filter(_is_image, (Path(inner) / name for name in sorted(files)))
+    for inner, names in folders_below(folder):
+        yield from filter(_is_image, (Path(inner) / name for name in names))
 
 
 def _is_image(file: Path) -> bool:
