@@ -24,6 +24,8 @@ def clean_environment(monkeypatch, tmp_path_factory):
     """Exported graphs are kept for the session, away from the user's cache."""
     for name in [name for name in os.environ if name.startswith("STREAMSEG_") and name != "STREAMSEG_DATA"]:
         monkeypatch.delenv(name)
+    # Not the fastest engine, which depends on the machine and its load.
+    monkeypatch.setenv("STREAMSEG_ENGINE", "onnx")
     monkeypatch.setenv("STREAMSEG_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

@@ -10,6 +10,8 @@ EXTRAS: Final = {
     "aiohttp": "viewer",
     "prometheus_client": "metrics",
     "matplotlib": "train,eval",
+    "nncf": "quantize",
+    "openvino": "openvino",
     "pi_heif": "heic",
     "pycocotools": "train,eval",
     "tokenizers": "text",

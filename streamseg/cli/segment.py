@@ -109,8 +109,8 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[s
 
     group = parser.add_argument_group("network")
     for name, kind, remark in (
-        ("weights", str, "default, FastSAM-s, FastSAM-x, or a path to .safetensors, .pt or .onnx"),
-        ("engine", str, "auto, torch or onnx"),
+        ("weights", str, "default, FastSAM-s, FastSAM-x, or a path to .safetensors, .pt, .onnx or .xml"),
+        ("engine", str, "auto, torch, onnx or openvino"),
         ("device", str, "auto, cpu, cuda, cuda:N, or N"),
         ("imgsz", int, "long side of the network's input in pixels"),
         ("conf", float, "score threshold"),

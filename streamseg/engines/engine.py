@@ -53,7 +53,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`torch` or `onnx`."""
+        """`torch`, `onnx` or `openvino`."""
 
     @property
     def device(self) -> str:

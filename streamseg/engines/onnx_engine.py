@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from streamseg.engines.engine import Raw, imgsz_of
-from streamseg.engines.export import EMBEDDINGS, GRAPH_VERSION, OUTPUTS, REFINER, REFINER_GRAPH, SUPPRESSION
+from streamseg.engines.engine import Raw
+from streamseg.engines.export import EMBEDDINGS, OUTPUTS
 from streamseg.engines.onnx_providers import MAX_BATCH, MAX_SIDE
-from streamseg.engines.onnx_refiner import open_refiner
 from streamseg.engines.onnx_session import RUN_ERRORS, open_session
+from streamseg.engines.own_graph import is_own, read_properties
 from streamseg.engines.third_party import ThirdPartyGraph
-from streamseg.errors import EngineError, WeightsError
-from streamseg.modeling.nms import NmsSettings, nms_from_json
-from streamseg.modeling.refiner import Refiner, refiner_from_text
+from streamseg.errors import EngineError
+from streamseg.modeling.nms import NmsSettings
+from streamseg.modeling.refiner import Refiner
 
 __all__ = ["OnnxEngine"]
 
@@ -56,16 +55,11 @@ class OnnxEngine:
         self._third_party: ThirdPartyGraph | None = None
         has_embeddings = any(output.name == EMBEDDINGS for output in session.get_outputs())
         self._outputs = (*OUTPUTS, EMBEDDINGS) if has_embeddings else OUTPUTS
-        if _is_own(self.metadata, path):
-            self.half = self.metadata["half"] == "true"
-            self.imgsz = imgsz_of(self.metadata)
-            if SUPPRESSION in self.metadata:
-                self.suppression = nms_from_json(self.metadata[SUPPRESSION])
-            if REFINER in self.metadata:
-                num_masks = next(output.shape[2] for output in session.get_outputs() if output.name == OUTPUTS[2])
-                self.refiner = refiner_from_text(self.metadata[REFINER], num_masks=num_masks)
-            if self.refiner is not None and REFINER_GRAPH in self.metadata:
-                self.refiner = open_refiner(self.refiner, self.metadata[REFINER_GRAPH], path=path)
+        if is_own(self.metadata, path):
+            num_masks = next(output.shape[2] for output in session.get_outputs() if output.name == OUTPUTS[2])
+            properties = read_properties(self.metadata, num_masks=num_masks, path=path)
+            self.half, self.imgsz = properties.half, properties.imgsz
+            self.suppression, self.refiner = properties.suppression, properties.refiner
         else:
             self._third_party = ThirdPartyGraph(
                 session,
@@ -98,13 +92,3 @@ class OnnxEngine:
     def close(self) -> None:
         """See `Engine.close`."""
         self._session = None
-
-
-def _is_own(metadata: Mapping[str, str], path: str | Path) -> bool:
-    version = metadata.get("streamseg_graph")
-    if version not in (None, GRAPH_VERSION):
-        raise WeightsError(
-            f"{path} cannot be loaded: its graph has version {version}, but version {GRAPH_VERSION} is required; "
-            "export it again with `streamseg export --format onnx`"
-        )
-    return version is not None

@@ -23,6 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from streamseg.capture.images import find_image_files
 from streamseg.engines import Raw
+from streamseg.engines.own_graph import QUANTIZED
 from streamseg.errors import ConfigError, DataError, SourceError, WeightsError
 from streamseg.geometry import box_iou, letterbox
 from streamseg.imaging import load_image
@@ -30,10 +31,7 @@ from streamseg.modeling.decoding import DecodedPredictions
 from streamseg.modeling.nms import NmsSettings, apply_nms
 from streamseg.modeling.preprocess import letterbox_images
 
-__all__ = ["QUANTIZED", "Agreement", "CalibrationBatches", "agreement", "calibration_batches", "quantize"]
-
-QUANTIZED = "quantized"
-"""Metadata entry of a graph that describes its quantisation."""
+__all__ = ["Agreement", "CalibrationBatches", "agreement", "calibration_batches", "quantize"]
 
 _KEPT = re.compile(r"/network/model\.0/|/cv[234]\.\d/cv[234]\.\d\.2/Conv$|/proto/cv3/")
 """Pattern of the names of convolutions that stay in float: the first one, and the last one of each branch."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from streamseg.config import SegmentationConfig
-from streamseg.engines import Engine, build_engine
+from streamseg.engines import Engine, EngineName, build_engine
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
@@ -52,7 +52,7 @@ class Segmenter(Resource):
         self,
         weights: str | Path = "default",
         *,
-        engine: Literal["auto", "torch", "onnx", "device"] | Engine = "auto",
+        engine: EngineName | Engine = "auto",
         device: str = "auto",
         half: bool | Literal["auto"] = "auto",
         imgsz: int | None = None,
@@ -67,10 +67,10 @@ class Segmenter(Resource):
         """Load the weights.
 
         Args:
-            weights: `default` (embedded), a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt or
-                .onnx file.
-            engine: `auto`, `torch`, `onnx`, `device`, or an existing engine, which determines weights, device and half.
-                `device` is torch with the selection of detections on the device as well.
+            weights: `default` (embedded), a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt,
+                .onnx or .xml file.
+            engine: `auto`, `torch`, `onnx`, `openvino`, `device`, or an existing engine, which determines weights,
+                device and half. `device` is torch with the selection of detections on the device as well.
             device: `auto` (CUDA if available), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
             half: half precision; `auto` enables it on CUDA only.
             imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32. None for the

@@ -80,9 +80,9 @@ def test_exported_file_runs_unchanged(exported):
     ("options", "error", "message"),
     [
         pytest.param(
-            {"engine": "openvino"},
+            {"engine": "tflite"},
             EngineError,
-            "no engine 'openvino'; allowed are auto, torch, onnx and device",
+            "no engine 'tflite'; allowed are auto, torch, onnx, openvino and device",
             id="engine",
         ),
         pytest.param({"device": "mps"}, EngineError, "no device 'mps'; allowed are auto, cpu", id="device"),
@@ -96,6 +96,13 @@ def test_exported_file_runs_unchanged(exported):
         pytest.param(
             {"device": "tensorrt", "engine": "torch"}, EngineError, "TensorRT needs engine onnx", id="tensorrt, torch"
         ),
+        pytest.param(
+            {"engine": "openvino", "device": "cuda"},
+            EngineError,
+            "openvino engine runs on the CPU, not on 'cuda'; use device cpu",
+            id="cuda, openvino",
+        ),
+        pytest.param({"weights": "absent.xml", "engine": "torch"}, EngineError, "use engine openvino", id="torch, xml"),
         pytest.param(
             {"device": "cpu", "engine": "onnx", "half": True}, EngineError, "does not support half precision", id="half"
         ),

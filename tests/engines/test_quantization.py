@@ -10,7 +10,8 @@ from onnxruntime.quantization import CalibrationDataReader
 from streamseg.engines import Raw
 from streamseg.engines.export import export_graph
 from streamseg.engines.onnx_engine import OnnxEngine
-from streamseg.engines.quantization import QUANTIZED, agreement, calibration_batches, quantize
+from streamseg.engines.own_graph import QUANTIZED
+from streamseg.engines.quantization import agreement, calibration_batches, quantize
 from streamseg.errors import ConfigError, DataError, WeightsError
 from streamseg.modeling.nms import NmsSettings
 from tests.support.networks import blobs, lively_graph, lively_network

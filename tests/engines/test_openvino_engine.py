@@ -1,0 +1,157 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from streamseg.engines import build_engine, largest_differences
+from streamseg.engines.export import export_graph
+from streamseg.engines.onnx_engine import OnnxEngine
+from streamseg.engines.openvino_engine import OpenVinoEngine
+from streamseg.engines.openvino_model import computes_bfloat16, read_onnx, write_xml
+from streamseg.engines.torch_engine import TorchEngine
+from streamseg.errors import EngineError, WeightsError
+from streamseg.modeling.nanodet import NanoDetConfig, build_nanodet
+from streamseg.modeling.nms import NmsSettings
+from tests.support.networks import blobs, lively_graph, lively_network
+from tests.support.openvino import WITH_OPENVINO
+
+pytestmark = [pytest.mark.slow, WITH_OPENVINO]
+
+TOLERANCE = 1e-3
+"""Largest difference between the engines, in input pixels for boxes and in the units of the other arrays. float32 sums
+in a different order cause it."""
+
+
+def openvino_engine(graph: bytes, **options) -> OpenVinoEngine:
+    return OpenVinoEngine(read_onnx(graph, path="some/where.onnx"), path="some/where.onnx", **options)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return lively_network()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return openvino_engine(lively_graph())
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 64), (2, 128, 96), (3, 32, 128), (1, 320, 576)])
+def test_any_batch_height_and_width_equals_torch(engine, network, shape):
+    batch, height, width = shape
+    images = np.stack([blobs((height, width), seed) for seed in range(batch)])
+    raw = engine.run(images)
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    # These weights are amplified until every anchor differs, and rounding errors with them.
+    assert differences.pop("boxes") < 10 * TOLERANCE
+    assert max(differences.values()) < TOLERANCE, differences
+    assert raw.scores.min() < 0.1
+    assert raw.scores.max() > 0.9
+
+
+def test_results_stay_valid_after_the_next_run(engine):
+    first, second = (blobs((64, 96), seed)[None] for seed in range(2))
+    raw = engine.run(first)
+    before = {name: values.copy() for name, values in raw.arrays().items()}
+    engine.run(second)
+    assert all((values == before[name]).all() for name, values in raw.arrays().items())
+
+
+def test_embeddings_equal_torch():
+    network = build_nanodet(NanoDetConfig(embedding_channels=16), seed=0).eval()
+    images = blobs((96, 64))[None]
+    raw = openvino_engine(export_graph(network)).run(images)
+    assert raw.embeddings is not None
+    assert raw.embeddings.shape == (1, 16, 12, 8)
+    differences = largest_differences(raw, TorchEngine(network).run(images))
+    assert max(differences.values()) < TOLERANCE, differences
+
+
+def test_built_in_suppression_returns_the_rows_of_onnx_runtime(network):
+    settings = NmsSettings(max_det=20)
+    graph = export_graph(network, suppression=settings)
+    engine, images = openvino_engine(graph), blobs((96, 128))[None]
+    assert engine.suppression == settings
+    differences = largest_differences(engine.run(images), OnnxEngine(graph).run(images))
+    assert max(differences.values()) < TOLERANCE, differences
+
+
+def test_properties(engine):
+    assert (engine.name, engine.device, engine.half) == ("openvino", "cpu", False)
+    assert (engine.input_size, engine.max_batch, engine.is_quantized) == (None, None, False)
+
+
+def test_strided_images_are_read_correctly(engine):
+    images = blobs((64, 128))[None]
+    assert (engine.run(images[:, :, ::2]).scores == engine.run(images[:, :, ::2].copy()).scores).all()
+
+
+def test_half_precision_is_used_only_where_the_processor_has_it(network):
+    if not computes_bfloat16():
+        with pytest.raises(EngineError, match="does not compute bfloat16 in hardware"):
+            openvino_engine(lively_graph(), half=True)
+        return
+    engine, images = openvino_engine(lively_graph(), half=True), blobs((64, 64))[None]
+    assert engine.half
+    # Limits documented in `TorchEngine`.
+    assert largest_differences(engine.run(images), TorchEngine(network).run(images))["scores"] < 0.2
+
+
+def without_metadata(graph):
+    model = onnx.load_from_string(graph)
+    del model.metadata_props[:]
+    return model.SerializeToString()
+
+
+def later_graph(graph):
+    model = onnx.load_from_string(graph)
+    helper.set_model_props(model, {"streamseg_graph": "999"})
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(lambda graph: b"", "is not a graph that OpenVINO can use", id="empty"),
+        pytest.param(lambda graph: b"\x89PNG" * 50, "is not a graph that OpenVINO can use", id="other bytes"),
+        pytest.param(lambda graph: graph[: len(graph) // 2], "is not a graph that OpenVINO can use", id="truncated"),
+        pytest.param(later_graph, "its graph has version 999, but version 1 is required", id="another version"),
+        pytest.param(without_metadata, "was not written by streamseg, .*; use engine onnx", id="third party"),
+        pytest.param(lambda graph: lively_graph(half=True), "computes in float16, which is for GPUs", id="float16"),
+    ],
+)
+def test_unusable_graph_is_a_one_line_error_with_its_path(spoil, message):
+    with pytest.raises(WeightsError, match=message) as caught:
+        openvino_engine(spoil(lively_graph()))
+    assert str(caught.value).startswith("some/where.onnx ")
+    assert "\n" not in str(caught.value)
+
+
+def test_impossible_batch_is_a_one_line_error(engine):
+    with pytest.raises(EngineError, match=r"OpenVINO cannot run images \(1, 64, 64, 4\)") as caught:
+        engine.run(np.zeros((1, 64, 64, 4), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+def test_closed_engine_does_not_run():
+    engine = openvino_engine(lively_graph())
+    engine.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.run(blobs((64, 64))[None])
+
+
+def test_engine_is_built_from_files_of_both_formats(tmp_path):
+    images = blobs((64, 64))[None]
+    source = read_onnx(lively_graph(), path="graph")
+    (tmp_path / "n.onnx").write_bytes(lively_graph())
+    write_xml(source.model, source.metadata, tmp_path / "n.xml")
+    built = [
+        build_engine(tmp_path / "n.onnx", engine="openvino"),
+        build_engine(tmp_path / "n.xml"),
+        build_engine(tmp_path / "n.xml", engine="openvino", device="cpu", half=False),
+    ]
+    assert [engine.name for engine in built] == ["openvino"] * 3
+    first, *others = [engine.run(images).scores for engine in built]
+    assert all((scores == first).all() for scores in others)
+    with pytest.raises(WeightsError, match=r"no weights at .*absent.onnx; allowed are"):
+        build_engine(tmp_path / "absent.onnx", engine="openvino")

@@ -1,0 +1,83 @@
+import pytest
+
+from streamseg.engines.openvino_model import read_onnx, read_xml, write_xml
+from streamseg.errors import WeightsError
+from tests.support.networks import lively_graph
+from tests.support.openvino import WITH_OPENVINO
+
+pytestmark = [pytest.mark.slow, WITH_OPENVINO]
+
+
+@pytest.fixture(scope="module")
+def source():
+    return read_onnx(lively_graph(), path="graph")
+
+
+@pytest.fixture
+def pair(source, tmp_path):
+    path = tmp_path / "n.xml"
+    write_xml(source.model, source.metadata, path)
+    return path
+
+
+def test_metadata_of_onnx_files_are_read(source):
+    assert source.metadata["streamseg_graph"] == "1"
+    assert source.metadata["half"] == "false"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"a": 'quotes " and <tags> & \n lines', "b": "ü 12", "c": "true", "d": "7"}, id="markup"),
+        pytest.param({"long": "x" * 200_000}, id="long"),
+    ],
+)
+def test_metadata_survive_writing_and_reading(source, tmp_path, metadata):
+    size = write_xml(source.model, metadata, tmp_path / "n.xml")
+    read = read_xml(tmp_path / "n.xml").metadata
+    assert read.pop("bin_sha256")
+    assert read == metadata
+    assert size == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert {file.name for file in tmp_path.iterdir()} == {"n.xml", "n.bin"}
+
+
+def spoil_tensors(path):
+    tensors = bytearray(path.with_suffix(".bin").read_bytes())
+    tensors[len(tensors) // 2] ^= 1
+    path.with_suffix(".bin").write_bytes(tensors)
+
+
+def strip_metadata(path):
+    text = path.read_text()
+    start = text.index("<streamseg")
+    path.write_text(text[:start] + text[text.index("/>", start) + 2 :])
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(spoil_tensors, "n.bin does not belong to it", id="other tensors"),
+        pytest.param(lambda path: path.with_suffix(".bin").unlink(), "no file .*n.bin; .* a pair of", id="one file"),
+        pytest.param(lambda path: path.unlink(), "no file .*n.xml", id="the other file"),
+        pytest.param(truncate, "is not a usable OpenVINO model", id="truncated"),
+        pytest.param(lambda path: path.write_bytes(b""), "is not a usable OpenVINO model", id="empty"),
+        pytest.param(lambda path: path.write_bytes(b"\x00PNG"), "is not a usable OpenVINO model", id="other bytes"),
+        pytest.param(strip_metadata, "streamseg did not write it", id="another program's"),
+    ],
+)
+def test_damaged_pair_is_a_one_line_error(pair, spoil, message):
+    spoil(pair)
+    with pytest.raises(WeightsError, match=message) as caught:
+        read_xml(pair)
+    assert "\n" not in str(caught.value)
+
+
+def test_folder_that_cannot_be_written_is_a_one_line_error(source, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WeightsError, match="cannot write"):
+        write_xml(source.model, {}, tmp_path / "file" / "n.xml")
