@@ -14,6 +14,7 @@ from torch import Tensor
 
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
+from streamseg.structures.mask_samples import SILHOUETTE_TILES
 
 __all__ = [
     "Letterbox",
@@ -217,6 +218,8 @@ def silhouettes(instances: Instances, raster: int) -> Tensor:
     size of the object, not the grid. The mean over the tiles times the area of the box is the area of the mask in
     pixels.
     """
+    if instances.samples is not None and raster == SILHOUETTE_TILES:
+        return instances.samples.silhouettes
     x, y = raster_points(instances.boxes, raster)
     rows = torch.arange(len(instances), device=x.device)[:, None, None]
     logits = sample_logits(instances.corrected(None), rows, x[:, None, :], y[:, :, None])

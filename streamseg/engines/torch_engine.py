@@ -13,7 +13,7 @@ from torch import Tensor
 
 from streamseg.engines.cuda import disable_tf32
 from streamseg.engines.engine import DEFAULT_IMGSZ, Raw
-from streamseg.modeling.decoding import DecodedPredictions, decode
+from streamseg.modeling.decoding import Anchors, DecodedPredictions, anchors, decode
 from streamseg.modeling.network import Network, fuse
 from streamseg.modeling.nms import NmsSettings
 from streamseg.modeling.refiner import Refiner
@@ -81,6 +81,7 @@ class TorchEngine:
             disable_tf32()  # also for the refiner, which is float32 in either case
         self._dtype = (torch.float16 if on_cuda else torch.bfloat16) if half else torch.float32
         placed = fuse(network).to(device=self._device, dtype=self._dtype)
+        self._anchors: dict[tuple[int, ...], Anchors] = {}
         self._network: Network | None = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -99,7 +100,11 @@ class TorchEngine:
             raise RuntimeError("this engine is closed")
         # The permuted view is already in channels-last memory format: no data is moved.
         inputs = pixels.permute(0, 3, 1, 2).to(self._dtype).div_(255)  # (B, 3, H, W)
-        return decode(self._network(inputs))
+        predictions = self._network(inputs)
+        grid = tuple(predictions.prototypes.shape[2:])
+        if grid not in self._anchors:
+            self._anchors[grid] = anchors(predictions.prototypes)
+        return decode(predictions, cells=self._anchors[grid])
 
     def current_device(self) -> AbstractContextManager[object]:
         """Return a context in which this GPU is torch's current one; without it, pinning opens a context on GPU 0."""
@@ -108,6 +113,7 @@ class TorchEngine:
     def close(self) -> None:
         """See `Engine.close`. The memory is returned to the driver, so that other processes can use it."""
         self._network = self.refiner = None
+        self._anchors.clear()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 

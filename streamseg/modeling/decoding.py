@@ -72,9 +72,14 @@ def expected_sides(box_logits: Tensor) -> Tensor:
     return torch.matmul(logits.softmax(dim=-1), bins)
 
 
-def decode(predictions: Predictions, strides: Sequence[int] = STRIDES) -> DecodedPredictions:
-    """Compute boxes and scores at every anchor, without thresholds, suppression or clipping."""
-    centres, widths = anchors(predictions.prototypes, strides)
+def decode(
+    predictions: Predictions, strides: Sequence[int] = STRIDES, *, cells: Anchors | None = None
+) -> DecodedPredictions:
+    """Compute boxes and scores at every anchor, without thresholds, suppression or clipping.
+
+    `cells` are the anchors of predictions of this shape, if they have been computed before.
+    """
+    centres, widths = anchors(predictions.prototypes, strides) if cells is None else cells
     sides = expected_sides(predictions.box_logits) * widths  # (B, A, 4)
     boxes = torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], dim=-1)
     scores = predictions.score_logits.float().amax(dim=1).sigmoid()  # (B, A)

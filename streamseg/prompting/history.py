@@ -25,6 +25,7 @@ from streamseg.geometry import raster_points, sample_logits
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Tracked
+from streamseg.structures.mask_samples import LOGIT_LIMIT, WIDENED_CELLS
 
 __all__ = [
     "HISTORY_SECONDS",
@@ -40,12 +41,10 @@ __all__ = [
     "silhouette_ious",
 ]
 
-SILHOUETTE_SIZE: Final = 24
+SILHOUETTE_SIZE: Final = WIDENED_CELLS
 """Cells per side of a recorded mask, over its box widened by `CORRECTION_MARGIN`; equals the refiner's corrections."""
 NUM_CELLS: Final = SILHOUETTE_SIZE * SILHOUETTE_SIZE
 """Cells of a silhouette, which is a recorded mask as bool."""
-LOGIT_LIMIT: Final = 1e4
-"""Limit of recorded logits. Half precision ends at 65504; no network's logits come near."""
 NUM_SAMPLES: Final = 12
 """Samples per side of a mask in `shares_inside`."""
 
@@ -133,6 +132,8 @@ def record_frame(tracked: Tracked, frame_index: int, time_seconds: float) -> Fra
 
 def _compact_logits(instances: Instances) -> Tensor:
     """Sample the logits (K, R, R) over the widened boxes, as float16."""
+    if instances.samples is not None:
+        return instances.samples.widened
     corrections = instances.corrections
     # Corrections on the same raster are added cell by cell: no need to interpolate between them.
     same = corrections is not None and corrections.shape[1:] == (SILHOUETTE_SIZE, SILHOUETTE_SIZE)

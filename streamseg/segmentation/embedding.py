@@ -19,7 +19,7 @@ from streamseg.geometry import raster_points
 from streamseg.structures.arrays import Float32Array, ImageArray, IndexArray
 from streamseg.structures.instances import Instances
 
-__all__ = ["embed"]
+__all__ = ["POINTS_PER_SIDE", "PROTOTYPE_WEIGHT", "colour_smoothing", "colour_tables", "embed"]
 
 POINTS_PER_SIDE: Final = 16
 """Sample points per side of an object's box."""
@@ -114,7 +114,7 @@ def _unit(vectors: Float32Array) -> Float32Array:
     return unit
 
 
-def _tables() -> list[npt.NDArray[np.uint8]]:
+def colour_tables() -> list[npt.NDArray[np.uint8]]:
     """Return, for each channel, the contribution of each 8-bit value to the bin index."""
     num_light, num_first, num_second = COLOUR_BINS
     values = np.arange(256)
@@ -127,12 +127,12 @@ def _tables() -> list[npt.NDArray[np.uint8]]:
     return [step.astype(np.uint8) for step in steps]  # 100 bins: the indices fit in 8 bits
 
 
-def _smoothing() -> Float32Array:
+def colour_smoothing() -> Float32Array:
     """Return the blur matrix (bins, bins): the share of each bin that goes to each other bin; rows sum to 1."""
     axes = [np.exp(-0.5 * ((np.arange(n)[:, None] - np.arange(n)) / BLUR_BINS) ** 2) for n in COLOUR_BINS]
     light, first, second = (axis / axis.sum(axis=1, keepdims=True) for axis in axes)
     return np.kron(light, np.kron(first, second)).astype(np.float32)
 
 
-_TABLES: Final = _tables()
-_SMOOTHING: Final = _smoothing()
+_TABLES: Final = colour_tables()
+_SMOOTHING: Final = colour_smoothing()

@@ -17,7 +17,7 @@ from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, I
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.mask import CropMask, MaskSpace
 
-__all__ = ["instance_masks"]
+__all__ = ["LARGE_CELL_PIXELS", "instance_masks"]
 
 _NO_PIXELS = np.zeros((0, 0), dtype=np.bool_)
 
@@ -27,7 +27,7 @@ _MANY_PIXELS = 150**2
 _AT_ONCE = 32
 """Number of corrected masks whose interpolation weights are in memory together."""
 
-_LARGE_CELL_PIXELS = 3
+LARGE_CELL_PIXELS = 3
 """Width in output pixels from which a cell of corrections may be displaced by half a pixel: a sixth of a cell."""
 
 
@@ -59,6 +59,8 @@ def instance_masks(
         raise ValueError(f"size must be (H, W) of at least one pixel each, got {size}")
     if not len(chosen):
         return []
+    if chosen.samples is not None and chosen.samples.pixels is not None and (height, width) == chosen.image_size:
+        return chosen.samples.pixels()
     image_height, image_width = chosen.image_size
     grid = chosen.grid_to_image
     x_axis = axis_of(image_width, width, chosen.mask_logits.shape[2], grid.scale_x, grid.offset_x)
@@ -133,7 +135,7 @@ def _thresholds(
     raster = negated.shape[1]
     begin, end = (np.stack([x_axis.pixels(edge[0]), y_axis.pixels(edge[1])]) for edge in (low, high))
     # Aligned to whole pixels, a raster is enlarged in one step, in half the time of two products.
-    is_large = ((end - begin >= raster * _LARGE_CELL_PIXELS) & (begin <= first) & (last <= end)).all(axis=0)
+    is_large = ((end - begin >= raster * LARGE_CELL_PIXELS) & (begin <= first) & (last <= end)).all(axis=0)
     small = np.flatnonzero(~is_large)
     along_x = x_axis.on_raster(first[0, small], low[0, small], high[0, small], raster)
     along_y = y_axis.on_raster(first[1, small], low[1, small], high[1, small], raster)

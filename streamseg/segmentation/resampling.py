@@ -13,9 +13,9 @@ import numpy as np
 
 from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
 
-__all__ = ["Axis", "Range", "Taps", "along_columns", "along_rows", "axis_of", "taps"]
+__all__ = ["ROUNDING", "Axis", "Range", "Taps", "along_columns", "along_rows", "axis_of", "taps"]
 
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 """Slack, in cells or pixels, for centres that lie on an edge except for float rounding."""
 
 _AT_ONCE = 2**19
@@ -72,7 +72,7 @@ class Axis(NamedTuple):
 
         The edges are in source-image pixels.
         """
-        return np.ceil(edges / self.pixel - 0.5 - _ROUNDING).astype(np.intp)
+        return np.ceil(edges / self.pixel - 0.5 - ROUNDING).astype(np.intp)
 
     def windows(self, begin: IndexArray, end: IndexArray) -> tuple[IndexArray, IndexArray]:
         """Return the grid cells [first, stop) (K,) that output pixels [begin, end) are interpolated from.
@@ -100,7 +100,7 @@ class Axis(NamedTuple):
         Both are in raster cells. The raster has `raster` cells between the edges `low` and `high` (K,), in
         source-image pixels.
         """
-        cells = raster / np.maximum(high - low, _ROUNDING)  # per source-image pixel
+        cells = raster / np.maximum(high - low, ROUNDING)  # per source-image pixel
         return cells * ((begin + 0.5) * self.pixel - low) - 0.5, cells * self.pixel
 
 
@@ -116,12 +116,12 @@ def axis_of(num_image_pixels: int, num_pixels: int, num_cells: int, cell: float,
     """
     pixel = num_image_pixels / num_pixels
     low, high = -offset / cell, (num_image_pixels - offset) / cell  # the borders of the image, in cells
-    first = min(max(math.ceil(low - 0.5 - _ROUNDING), 0), num_cells - 1)
-    last = min(max(math.floor(high - 0.5 + _ROUNDING), 0), num_cells - 1)
+    first = min(max(math.ceil(low - 0.5 - ROUNDING), 0), num_cells - 1)
+    last = min(max(math.floor(high - 0.5 + ROUNDING), 0), num_cells - 1)
     if last < first:  # an image thinner than a cell, between two centres
         first = last = min(max(math.floor((low + high) / 2), 0), num_cells - 1)
     factor, edge = cell / pixel, offset / pixel
-    whole = max(abs(factor - round(factor)) * num_cells, abs(edge - round(edge))) < _ROUNDING and factor > 0.5
+    whole = max(abs(factor - round(factor)) * num_cells, abs(edge - round(edge))) < ROUNDING and factor > 0.5
     return Axis(
         num_pixels=num_pixels,
         pixel=pixel,

@@ -23,8 +23,8 @@ from streamseg.modeling.network import PROTOTYPE_STRIDE, STRIDES
 from streamseg.modeling.preprocess import PADDING, check_image, letterbox_images
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import SelectionSettings
-from streamseg.segmentation.detections import Detections, Detector, HostDetector, PendingDetections
-from streamseg.segmentation.device import DeviceDetector
+from streamseg.segmentation.detections import Detections, HostDetector, PendingDetections
+from streamseg.segmentation.device import DeviceSegmentation, PendingInstances
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.features import feature_map
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
@@ -131,14 +131,20 @@ class Segmenter(Resource):
                 "with `streamseg refine`"
             )
         settings = SelectionSettings(conf=conf, iou=iou, max_det=max_det, expected_conf=expected_conf)
-        self._detector: Detector = (
-            DeviceDetector(self.engine, settings)
-            if isinstance(self.engine, TorchEngine) and self.engine.selects
-            else HostDetector(self.engine, settings)
-        )
+        self._detector = HostDetector(self.engine, settings)
         self._refiner = None if masks == "plain" and scores == "raw" else self.engine.refiner
         self._sharp, self._calibrated = masks != "plain", scores != "raw"
         self._embeds = embeddings
+        self._device: DeviceSegmentation | None = None
+        if isinstance(self.engine, TorchEngine) and self.engine.selects:
+            self._device = DeviceSegmentation(
+                self.engine,
+                settings,
+                refiner=self._refiner,
+                sharp=self._sharp,
+                calibrated=self._calibrated,
+                embeds=embeddings,
+            )
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`. With `engine: device`, `network` only
         starts the work, and `postprocess` includes the wait for it."""
@@ -276,6 +282,8 @@ class Segmenter(Resource):
         batches: dict[tuple[int, int], list[int]] = {}
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
+        if self._device is not None:
+            return self._on_device(self._device, images, places, regions, degradations)
         results: dict[int, ImageInstances] = {}
         pending: deque[Callable[[], None]] = deque()
         for positions in self._split(batches.values()):
@@ -284,11 +292,56 @@ class Segmenter(Resource):
             with self.timer.stage("network"):
                 found = self._detector.submit(batch, [places[p] for p in positions], [regions[p] for p in positions])
             pending.append(partial(self._finish, found, positions, batch, images, places, degradations, results))
-            if len(pending) == self._detector.depth:
-                pending.popleft()()
+            pending.popleft()()
+        return [results[position] for position in range(len(images))]
+
+    def _on_device(
+        self,
+        device: DeviceSegmentation,
+        images: Sequence[ImageArray],
+        places: Sequence[Letterbox],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation],
+    ) -> list[ImageInstances]:
+        """Segment images on the device: images of one size and quality as one batch."""
+        batches: dict[tuple[Letterbox, bool], list[int]] = {}
+        for position, (place, degradation) in enumerate(zip(places, degradations, strict=True)):
+            batches.setdefault((place, not degradation.plain_masks), []).append(position)
+        results: dict[int, ImageInstances] = {}
+
+        def finish(found: PendingInstances, positions: list[int]) -> None:
+            with self.timer.stage("postprocess"):
+                for position, instances in zip(positions, found(), strict=True):
+                    results[position] = (
+                        instances
+                        if instances is not None
+                        else self._on_host(
+                            images[position], places[position], regions[position], degradations[position]
+                        )
+                    )
+
+        pending: deque[Callable[[], None]] = deque()
+        for (place, refines), every in batches.items():
+            for first in range(0, len(every), device.max_batch):
+                positions = every[first : first + device.max_batch]
+                with self.timer.stage("network"):
+                    found = device.submit(
+                        [images[p] for p in positions], place, [regions[p] for p in positions], refines=refines
+                    )
+                pending.append(partial(finish, found, positions))
+                if len(pending) == device.depth:
+                    pending.popleft()()
         while pending:
             pending.popleft()()
         return [results[position] for position in range(len(images))]
+
+    def _on_host(
+        self, image: ImageArray, place: Letterbox, regions: SearchRegions, degradation: Degradation
+    ) -> ImageInstances:
+        """Segment one image with all steps after the network on the host."""
+        batch = letterbox_images([image], [place])
+        (found,) = self._detector.submit(batch, [place], [regions])()
+        return self._instances(found, batch[0], image, place, degradation)
 
     def _place(self, image_size: tuple[int, int], scale: float = 1.0) -> Letterbox:
         """Return the placement of an image of (H, W) in the network's input, of the configured size times a scale."""
@@ -373,6 +426,9 @@ class Segmenter(Resource):
         """
         grey = np.full((*image_size, 3), PADDING, np.uint8)
         place = self._place(image_size, imgsz_scale)
+        if self._device is not None:
+            self._device.warmup(place, num_images)
+            return
         for positions in self._split([list(range(num_images))]):
             batch = np.full((len(positions), *place.input_size, 3), PADDING, np.uint8)
             found = self._detector.submit(batch, [place] * len(positions), [NO_REGIONS] * len(positions))()[0]
@@ -388,5 +444,7 @@ class Segmenter(Resource):
 
     def close(self) -> None:
         """Release the device memory."""
+        if self._device is not None:
+            self._device.close()
         self._detector.close()
         self.engine.close()

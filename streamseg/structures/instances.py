@@ -14,6 +14,9 @@ from torch import Tensor
 
 from streamseg.structures.feature_map import FeatureSource
 from streamseg.structures.grid import STRIDE_4, GridTransform
+from streamseg.structures.lazy_tensor import LazyTensor
+from streamseg.structures.mask_samples import MaskSamples
+from streamseg.structures.second_look import SecondLook
 
 __all__ = ["CORRECTION_MARGIN", "TENTATIVE", "Instances", "Tracked"]
 
@@ -49,6 +52,11 @@ class Instances:
     """Appearance embeddings, float32 (K, D) of unit length, compared by cosine similarity. None: not computed."""
     features: FeatureSource | None = None
     """Features of the whole image, computed on demand, by which masks are propagated. None: no features."""
+    look: SecondLook | None = None
+    """Looks at objects of the same image whose places are known, such as followed ones. None: no refiner, or the output
+    of the network is not on the host."""
+    samples: MaskSamples | None = None
+    """Masks computed together with the instances, which save work on `mask_logits`. None: not computed."""
 
     def __post_init__(self) -> None:
         count = self.boxes.shape[0] if self.boxes.ndim else -1
@@ -84,6 +92,7 @@ class Instances:
             mask_logits=_select(self.mask_logits, rows),
             corrections=None if self.corrections is None else _select(self.corrections, rows),
             embeddings=None if self.embeddings is None else _select(self.embeddings, rows),
+            samples=None if self.samples is None else self.samples.select(lambda values: _select(values, rows)),
         )
 
     def __repr__(self) -> str:
@@ -98,14 +107,14 @@ class Instances:
             self,
             boxes=self.boxes.to(device),
             scores=self.scores.to(device),
-            mask_logits=self.mask_logits.to(device),
-            corrections=None if self.corrections is None else self.corrections.to(device),
+            mask_logits=_moved(self.mask_logits, device),
+            corrections=None if self.corrections is None else _moved(self.corrections, device),
             embeddings=None if self.embeddings is None else self.embeddings.to(device),
         )
 
     def corrected(self, corrections: Tensor | None) -> Self:
         """Return a copy with these corrections; None for the network's uncorrected masks."""
-        return replace(self, corrections=corrections)
+        return replace(self, corrections=corrections, samples=None)
 
     @classmethod
     def empty(
@@ -164,8 +173,16 @@ def _as_index(rows: Rows, count: int) -> Tensor | slice:
     return torch.tensor([row % count], dtype=torch.int64)
 
 
+def _moved(values: Tensor, device: torch.device | str) -> Tensor:
+    """Move values to a device; lazy ones, whose values will be on the host, stay lazy there."""
+    is_here = isinstance(values, LazyTensor) and torch.device(device).type == "cpu"
+    return values if is_here else values.to(device)
+
+
 def _select(values: Tensor, rows: Tensor | slice) -> Tensor:
     """Return `values[rows]`. For integer indices, `index_select` takes a tenth of the time of indexing."""
+    if isinstance(values, LazyTensor):
+        return values.rows(lambda whole: _select(whole, rows), len(_select(torch.arange(len(values)), rows)))
     if isinstance(rows, Tensor) and rows.dtype == torch.int64 and rows.ndim == 1 and not bool((rows < 0).any()):
         return values.index_select(0, rows.to(values.device))
     return values[rows]

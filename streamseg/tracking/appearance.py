@@ -9,10 +9,11 @@ import numpy as np
 from streamseg.geometry import silhouettes
 from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 from streamseg.structures.instances import Instances
+from streamseg.structures.mask_samples import SILHOUETTE_TILES
 
 __all__ = ["SILHOUETTE_SIZE", "TINY_AREA", "Appearance", "box_overlaps", "mask_intersections"]
 
-SILHOUETTE_SIZE = 16
+SILHOUETTE_SIZE = SILHOUETTE_TILES
 """Tiles per side of a silhouette. A tile is 6 % of an object's extent, finer than the accuracy of boxes."""
 TINY_AREA = 1e-9
 """Lower bound of divisors in px², which keeps divisions by empty areas finite."""

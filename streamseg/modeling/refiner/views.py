@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +17,16 @@ from streamseg.geometry import Letterbox, box_area
 from streamseg.structures.arrays import Float32Array, ImageArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 
-__all__ = ["REFINER_RASTER", "ObjectViews", "object_pixels", "object_views", "raster_grid", "raster_sides"]
+__all__ = [
+    "REFINER_RASTER",
+    "ObjectViews",
+    "PyramidLevel",
+    "object_pixels",
+    "object_views",
+    "pyramid_levels",
+    "raster_grid",
+    "raster_sides",
+]
 
 REFINER_RASTER = 24
 """Cells per side of an object's raster, its box widened by `CORRECTION_MARGIN`."""
@@ -130,16 +140,16 @@ def object_pixels(image: ImageArray, sides: Float32Array, *, small: ImageArray |
     extents = np.sqrt((sides[:, 1] - sides[:, 0]).prod(axis=1))  # (K,) pixels per cell
     pixels = np.empty((count, raster, raster, 3), dtype=np.uint8)
     level, pending = image, np.arange(count)
-    while len(pending):
-        height, width = level.shape[:2]
+    for step in pyramid_levels(image.shape[:2], None if small is None else small.shape[:2]):
+        if not len(pending):
+            break
+        height, width = step.size
+        if step.origin == "input" and small is not None:
+            level = small
+        elif step.origin == "halved":
+            level = np.asarray(cv2.resize(level, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
         scale = np.array([width / image.shape[1], height / image.shape[0]], dtype=np.float32)
-        finer = 0.0 if small is None else math.sqrt(height * width / (small.shape[0] * small.shape[1]))
-        limit = _MAX_PIXELS_PER_CELL
-        if small_is_next := 1 < finer <= _MAX_SCALE_STEP:
-            limit = max(limit, _MIN_PIXELS_PER_CELL * finer)
-        elif min(height, width) < 2 * _MIN_LEVEL_PX:
-            limit = math.inf
-        is_here = extents[pending] * math.sqrt(scale.prod()) <= limit
+        is_here = extents[pending] * math.sqrt(scale.prod()) <= step.limit
         here, pending = pending[is_here], pending[~is_here]
         if len(here):
             at = _cells(sides[here] * scale - np.float32(0.5)).reshape(len(here), -1, 2)  # (k, R * R, 2)
@@ -151,9 +161,41 @@ def object_pixels(image: ImageArray, sides: Float32Array, *, small: ImageArray |
                 borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
             )
             pixels[here] = sampled.reshape(len(here), raster, raster, 3)
-        if small is not None and small_is_next:
-            level = small
-        elif len(pending):
-            halved = cv2.resize(level, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-            level = np.asarray(halved, dtype=np.uint8)
     return pixels
+
+
+class PyramidLevel(NamedTuple):
+    """One level of the pyramid that `object_pixels` samples."""
+
+    origin: Literal["image", "input", "halved"]
+    """The source image, the network's input, or the previous level at half its size."""
+    size: tuple[int, int]
+    """(H, W)."""
+    limit: float
+    """Maximum number of pixels per cell of objects that are sampled from this level; infinite for the last one."""
+
+
+def pyramid_levels(image_size: tuple[int, int], small_size: tuple[int, int] | None) -> list[PyramidLevel]:
+    """Return the levels, finest first; an object is sampled from the first one whose limit it keeps.
+
+    Args:
+        image_size: (H, W) of the source image.
+        small_size: (H, W) of the downscaled copy, a level that needs no computation; None if there is none.
+    """
+    levels: list[PyramidLevel] = []
+    origin: Literal["image", "input", "halved"] = "image"
+    height, width = image_size
+    while True:
+        finer = 0.0 if small_size is None else math.sqrt(height * width / (small_size[0] * small_size[1]))
+        limit = _MAX_PIXELS_PER_CELL
+        if small_is_next := 1 < finer <= _MAX_SCALE_STEP:
+            limit = max(limit, _MIN_PIXELS_PER_CELL * finer)
+        elif min(height, width) < 2 * _MIN_LEVEL_PX:
+            limit = math.inf
+        levels.append(PyramidLevel(origin, (height, width), limit))
+        if limit == math.inf:
+            return levels
+        if small_size is not None and small_is_next:
+            origin, (height, width) = "input", small_size
+        else:
+            origin, (height, width) = "halved", (height // 2, width // 2)

@@ -8,7 +8,10 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Accelerator", "CpuAccelerator", "CudaAccelerator", "open_accelerator"]
+__all__ = ["Accelerator", "CpuAccelerator", "CudaAccelerator", "Step", "open_accelerator"]
+
+Step = Callable[[], tuple[Tensor, ...]]
+"""Work on buffers that stay where they are; returns its results."""
 
 WARMUPS: Final = 3
 """Runs before a graph is captured. Libraries choose kernels and allocate workspaces in the first ones, which a capture
@@ -26,12 +29,18 @@ class Accelerator(Protocol):
     def upload(self, source: Tensor, target: Tensor) -> None:
         """Start to copy a host buffer to the device; it may be written again once the next `download` has ended."""
 
-    def compiled(self, step: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Return a function that does the same as `step`, faster, and returns the same buffer each time.
+    def compiled(self, step: Step) -> Step:
+        """Return a function that does the same as `step`, faster, and returns the same tensors each time.
 
         Args:
             step: work on buffers that stay where they are; called here, several times.
         """
+
+    def run(self, step: Step) -> tuple[Tensor, ...]:
+        """Start a step that is not compiled."""
+
+    def keep(self, values: Tensor) -> Tensor:
+        """Start to copy a result of a step on the device, so that it outlives the next run."""
 
     def download(self, source: Tensor, target: Tensor) -> Callable[[], None]:
         """Start to copy a device buffer to the host, and return a function that waits for the copy."""
@@ -53,9 +62,17 @@ class CpuAccelerator:
         """See `Accelerator.upload`."""
         target.copy_(source)
 
-    def compiled(self, step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def compiled(self, step: Step) -> Step:
         """See `Accelerator.compiled`."""
         return step
+
+    def run(self, step: Step) -> tuple[Tensor, ...]:
+        """See `Accelerator.run`."""
+        return step()
+
+    def keep(self, values: Tensor) -> Tensor:
+        """See `Accelerator.keep`. Each run has results of its own."""
+        return values
 
     def download(self, source: Tensor, target: Tensor) -> Callable[[], None]:
         """See `Accelerator.download`."""
@@ -89,7 +106,7 @@ class CudaAccelerator:
         with torch.cuda.stream(self._stream):
             target.copy_(source, non_blocking=True)
 
-    def compiled(self, step: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def compiled(self, step: Step) -> Step:
         """See `Accelerator.compiled`."""
         # Buffers were filled on the default stream.
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
@@ -105,12 +122,24 @@ class CudaAccelerator:
         ):
             output = step()
 
-        def replay() -> Tensor:
+        def replay() -> tuple[Tensor, ...]:
             with torch.cuda.stream(self._stream):
                 graph.replay()
             return output
 
         return replay
+
+    def run(self, step: Step) -> tuple[Tensor, ...]:
+        """See `Accelerator.run`."""
+        # Buffers and constants were filled on the default stream.
+        self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._stream):
+            return step()
+
+    def keep(self, values: Tensor) -> Tensor:
+        """See `Accelerator.keep`. The memory belongs to the stream, so that a later step cannot use it too early."""
+        with torch.cuda.stream(self._stream):
+            return values.clone()
 
     def download(self, source: Tensor, target: Tensor) -> Callable[[], None]:
         """See `Accelerator.download`."""

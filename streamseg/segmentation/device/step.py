@@ -1,4 +1,4 @@
-"""The work on the device for one batch: network, decoding, selection, and packing of the results.
+"""The work on the device for one batch, from whole images to everything that a frame needs on the host.
 
 A pure function of tensors: no shape depends on data, and nothing is read back, so that it runs inside a CUDA graph. On
 torch's `meta` device, which has no data, any violation of this raises; the tests run it there.
@@ -6,89 +6,135 @@ torch's `meta` device, which has no data, any violation of this raises; the test
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from streamseg.geometry import Letterbox
 from streamseg.modeling.decoding import DecodedPredictions
+from streamseg.modeling.network import PROTOTYPE_STRIDE
+from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation.candidates import SelectionSettings
+from streamseg.segmentation.device.appearance import DeviceEmbedding
+from streamseg.segmentation.device.letterbox import DeviceLetterbox
+from streamseg.segmentation.device.mask_runs import MaskRuns
+from streamseg.segmentation.device.refining import DeviceRefiner
+from streamseg.segmentation.device.sampling import Rasters
 from streamseg.segmentation.device.selection import Placement, Regions, select
-from streamseg.segmentation.device.slab import Slab
-from streamseg.structures.arrays import Float64Array
+from streamseg.segmentation.device.shapes import BatchShape
+from streamseg.structures.mask_samples import LOGIT_LIMIT
 
-__all__ = ["BatchShape", "DeviceStep", "padded_boxes", "placement_of"]
-
-_ROW_PARTS = ("scale", "offset", "limits")
+__all__ = ["DeviceStep", "StepOptions", "StepResults", "placement_of"]
 
 
 @dataclass(frozen=True)
-class BatchShape:
-    """The shapes that determine all others; a CUDA graph serves one of them."""
+class StepOptions:
+    """What a step computes."""
 
-    batch: int
-    height: int
-    width: int
-    prompted: int
-    """Capacity for prompted boxes per image."""
-    expected: int
-    """Capacity for expected boxes per image."""
+    settings: SelectionSettings
+    refiner: Refiner | None = None
+    sharp: bool = False
+    """Whether the refiner corrects masks."""
+    embeds: bool = False
+    """Whether appearance embeddings are computed."""
 
-    def inputs(self) -> Slab:
-        """Return the layout of the step's input."""
-        floats = {"prompted": (self.prompted, 4), "expected": (self.expected, 4)} | dict.fromkeys(_ROW_PARTS, (4,))
-        pixels = ("pixels", torch.uint8, (self.batch, self.height, self.width, 3))
-        return Slab.of([pixels, *((name, torch.float32, (self.batch, *shape)) for name, shape in floats.items())])
+
+@dataclass(frozen=True, eq=False)
+class StepResults:
+    """The results for one batch, with the capacity of R rows per image."""
+
+    returned: dict[str, Tensor]
+    """Goes to the host: `boxes` (B, R, 4), `scores` (B, R), `counts` (B,) and `is_exact` (B,) as in `Selected`,
+    `silhouettes` bool (B, R, T, T), `widened` float16 (B, R, 24, 24), `changes`, `num_changes` and `crop_pixels` as in
+    `Runs`, and `embeddings` float32 (B, R, D) and `calibrated` float32 (B, R), if computed."""
+    kept: dict[str, Tensor]
+    """Stays on the device: `prototypes` (B, P, Mh, Mw), `coefficients` (B, R, P), and `corrections` float32
+    (B, R, 24, 24) and `features` (B, E, H / 8, W / 8), if there are any."""
 
 
 class DeviceStep:
-    """Segments one batch on the device.
+    """The work for batches of one shape.
 
     Args:
         predict: runs the network on uint8 (B, H, W, 3) and decodes its output, see `TorchEngine.predict`.
-        settings: thresholds of the selection.
+        options: what is computed.
+        shape: the shape of the batches.
+        device: the device; constants are allocated here.
     """
 
-    def __init__(self, predict: Callable[[Tensor], DecodedPredictions], settings: SelectionSettings) -> None:
-        self._predict = predict
-        self._settings = settings
+    def __init__(
+        self,
+        predict: Callable[[Tensor], DecodedPredictions],
+        options: StepOptions,
+        shape: BatchShape,
+        device: torch.device,
+    ) -> None:
+        self._predict, self._options, self._shape = predict, options, shape
+        place, grid, size = shape.place, shape.place.to_image(PROTOTYPE_STRIDE), shape.grid_size
+        self._letterbox = DeviceLetterbox(place, device)
+        self._placement = Placement(*(one.to(device) for one in placement_of([place])))
+        self._rasters = Rasters(grid, size, device)
+        self._embedding = DeviceEmbedding(grid, size, device) if options.embeds else None
+        refiner = options.refiner if shape.refines else None
+        self._refiner = None if refiner is None else DeviceRefiner(refiner, place, device)
+        self._runs = MaskRuns(
+            place.image_size,
+            grid,
+            size,
+            batch=shape.batch,
+            num_pixels=shape.crop_pixels,
+            num_changes=shape.changes,
+            device=device,
+        )
+        self._row_numbers = torch.arange(shape.rows).to(device)
 
-    def __call__(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Run the step.
-
-        Args:
-            inputs: the views of `BatchShape.inputs`.
-
-        Returns:
-            `boxes`, `scores`, `counts` and `is_exact` as in `Selected`; `coefficients` (B, N, num_masks) of the rows;
-            `prototypes` (B, num_masks, H / 4, W / 4); and `embeddings` (B, E, H / 8, W / 8) if the network has them.
-            Floats of the network are in its precision.
-        """
-        decoded = self._predict(inputs["pixels"])
+    def __call__(self, inputs: dict[str, Tensor]) -> StepResults:
+        """Run the step on the views of `BatchShape.inputs`."""
+        rows = self._shape.rows
+        images = inputs["images"]
+        pixels = self._letterbox(images)
+        decoded = self._predict(pixels)
         found = select(
             decoded.boxes,
             decoded.scores,
-            Placement(*(inputs[name] for name in _ROW_PARTS)),
+            self._placement,
             Regions(inputs["prompted"], inputs["expected"]),
-            self._settings,
+            self._options.settings,
         )
-        coefficients = decoded.mask_coefficients  # (B, A, num_masks)
-        index = found.anchors.unsqueeze(-1).expand(-1, -1, coefficients.shape[2])
-        results = {
-            "boxes": found.boxes,
-            "scores": found.scores,
-            "counts": found.counts,
-            "is_exact": found.is_exact,
-            "coefficients": coefficients.gather(1, index),
-            "prototypes": decoded.prototypes,
-        }
-        return results if decoded.embeddings is None else results | {"embeddings": decoded.embeddings}
+        boxes, scores = found.boxes[:, :rows].contiguous(), found.scores[:, :rows].contiguous()
+        coefficients = decoded.mask_coefficients  # (B, A, P)
+        index = found.anchors[:, :rows].unsqueeze(-1).expand(-1, -1, coefficients.shape[2])
+        chosen = coefficients.gather(1, index)
+        prototypes = decoded.prototypes.float()
+        logits = torch.bmm(chosen.float(), prototypes.flatten(2)).view(*chosen.shape[:2], *prototypes.shape[2:])
+        returned = {"boxes": boxes, "scores": scores, "counts": found.counts, "is_exact": found.is_exact}
+        kept = {"prototypes": decoded.prototypes, "coefficients": chosen}
+        if decoded.embeddings is not None:
+            kept["features"] = decoded.embeddings
+        places = self._rasters.places(boxes)
+        samples = self._rasters(logits, places)
+        corrections = None
+        if self._refiner is not None:
+            cells = self._rasters.widened_grid(places)
+            refined = self._refiner(boxes, scores, samples.widened, cells, prototypes, images, pixels)
+            returned["calibrated"] = refined.scores
+            if self._options.sharp:
+                corrections = refined.corrections
+                kept["corrections"] = corrections
+                samples = self._rasters.corrected(samples, corrections)
+        returned["silhouettes"] = samples.tiles > 0
+        returned["widened"] = samples.widened.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).half()
+        if self._embedding is not None:
+            returned["embeddings"] = self._embedding(boxes, logits, prototypes, pixels)
+        valid = self._row_numbers < found.counts[:, None]
+        runs = self._runs(boxes, valid, logits, corrections)
+        returned |= {"changes": runs.changes, "num_changes": runs.counts, "crop_pixels": runs.crop_pixels}
+        return StepResults(returned, kept)
 
 
-def placement_of(places: Sequence[Letterbox]) -> Placement:
+def placement_of(places: list[Letterbox]) -> Placement:
     """Return the placement of images as tensors on the CPU."""
     transforms = [place.to_image() for place in places]
     sizes = [place.image_size for place in places]
@@ -97,11 +143,3 @@ def placement_of(places: Sequence[Letterbox]) -> Placement:
         torch.tensor([[one.offset_x, one.offset_y] * 2 for one in transforms], dtype=torch.float32),
         torch.tensor([[width, height] * 2 for height, width in sizes], dtype=torch.float32),
     )
-
-
-def padded_boxes(boxes: Sequence[Float64Array], capacity: int) -> Tensor:
-    """Return boxes (n, 4) of each image as float32 (B, capacity, 4), padded with zeros."""
-    result = np.zeros((len(boxes), capacity, 4), dtype=np.float32)
-    for row, one in zip(result, boxes, strict=True):
-        row[: len(one)] = one
-    return torch.from_numpy(result)

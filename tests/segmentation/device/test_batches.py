@@ -7,14 +7,10 @@ import pytest
 import torch
 
 from streamseg.geometry import letterbox
-from streamseg.modeling.decoding import DecodedPredictions
-from streamseg.segmentation.candidates import SelectionSettings
 from streamseg.segmentation.device.batches import MAX_PLANS, SLOTS, DeviceBatches
-from streamseg.segmentation.device.step import DeviceStep
-from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
-
-SETTINGS = SelectionSettings(conf=0.25, iou=0.7, max_det=5, expected_conf=0.05)
-PLACE = letterbox((64, 64), 64)
+from streamseg.segmentation.device.shapes import BatchShape, capacity, crop_pixels_for, rows_for
+from streamseg.segmentation.device.step import StepResults
+from streamseg.structures.search_regions import NO_REGIONS
 
 
 class LateDevice:
@@ -36,7 +32,21 @@ class LateDevice:
 
     def compiled(self, step):
         self.log.append("compile")
-        return step
+        outputs = step()
+
+        def replay():  # like a graph, into the same memory
+            for output, values in zip(outputs, step(), strict=True):
+                output.copy_(values)
+            return outputs
+
+        return replay
+
+    def run(self, step):
+        return step()
+
+    def keep(self, values):
+        self.log.append("keep")
+        return values.clone()
 
     def download(self, source, target):
         self.log.append("down")
@@ -46,19 +56,19 @@ class LateDevice:
         self.closed = True
 
 
-def predict(pixels):
-    """Find one object per image, whose score is the first pixel's red value in percent."""
-    batch = len(pixels)
-    scores = torch.zeros(batch, 3)
-    scores[:, 1] = pixels[:, 0, 0, 0] / 100
-    boxes = torch.tensor([8.0, 8, 40, 40]).expand(batch, 3, 4)
-    return DecodedPredictions(
-        boxes, scores, torch.ones(batch, 3, 2), pixels[:, ::4, ::4, :2].permute(0, 3, 1, 2).float()
-    )
+def step_of(shape, device):
+    """Return a step whose result is the first red value of each image, and keeps the image's upper left corner."""
+
+    def step(inputs):
+        images = inputs["images"]
+        assert images.shape == (shape.batch, *shape.place.image_size, 3)
+        return StepResults({"red": images[:, 0, 0, 0].clone()}, {"corner": images[:, :4, :4].clone()})
+
+    return step
 
 
-def grey(*values, size=64):
-    return np.stack([np.full((size, size, 3), value, np.uint8) for value in values])
+def shape_of(batch=1, *, size=64, **parts):
+    return BatchShape(letterbox((size, size), size), batch, **{"rows": 64, "crop_pixels": size * size, **parts})
 
 
 @pytest.fixture
@@ -68,84 +78,80 @@ def device():
 
 @pytest.fixture
 def batches(device):
-    return DeviceBatches(DeviceStep(predict, SETTINGS), device)
+    return DeviceBatches(step_of, device)
 
 
-def submit(batches, *values, regions=NO_REGIONS, size=64):
-    return batches.submit(grey(*values, size=size), [PLACE] * len(values), [regions] * len(values))
+def submit(batches, *values, shape=None, size=64):
+    images = [np.full((size, size, 3), value, np.uint8) for value in values]
+    return batches.submit(shape or shape_of(len(values), size=size), images, [NO_REGIONS] * len(values))
 
 
-def scores(ticket):
-    return [round(float(found.scores[0]), 2) for found in ticket.result()]
+def reds(ticket):
+    return [int(one.values["red"]) for one in ticket.result()]
 
 
 def test_one_copy_up_and_one_down_per_batch(batches, device):
-    submit(batches, 40).result()
+    for _ in range(2):
+        submit(batches, 40).result()
     device.log.clear()
     for value in (50, 60, 70):
-        assert scores(submit(batches, value)) == [value / 100]
-    assert device.log == ["up", "down"] * 3
+        assert reds(submit(batches, value)) == [value]
+    assert device.log == ["up", "keep", "down"] * 3
 
 
-def test_host_buffers_are_allocated_before_the_step_is_compiled(batches, device):
-    submit(batches, 40)
-    assert device.log == ["pin", "pin"] * SLOTS + ["compile", "up", "down"]
+def test_steps_are_compiled_with_the_second_batch_and_after_all_host_buffers(batches, device):
+    for _ in range(3):
+        submit(batches, 40).result()
+    assert device.log.count("pin") == 2 * SLOTS
+    assert device.log.count("compile") == 1
+    rest = device.log[device.log.index("compile") :]
+    assert rest == ["compile", "keep", "down", "up", "keep", "down"]
+    assert device.log[: device.log.index("compile")].count("down") == 1
 
 
 def test_results_of_batches_in_flight_are_not_mixed_up(batches):
     tickets = [submit(batches, 30 + value) for value in range(SLOTS)]
-    assert [scores(ticket) for ticket in reversed(tickets)] == [
-        [(30 + value) / 100] for value in reversed(range(SLOTS))
-    ]
+    assert [reds(ticket) for ticket in reversed(tickets)] == [[30 + value] for value in reversed(range(SLOTS))]
 
 
 def test_more_batches_than_slots_keep_their_results(batches):
     tickets = [submit(batches, 30 + value) for value in range(3 * SLOTS)]
-    assert [scores(ticket) for ticket in tickets] == [[(30 + value) / 100] for value in range(3 * SLOTS)]
+    assert [reds(ticket) for ticket in tickets] == [[30 + value] for value in range(3 * SLOTS)]
 
 
 def test_results_do_not_change_with_later_batches(batches):
-    (found,) = submit(batches, 40).result()
-    before = found.prototypes.copy(), found.scores.clone()
+    for _ in range(2):
+        (found,) = submit(batches, 40).result()
     for _ in range(2 * SLOTS):
         submit(batches, 90).result()
-    np.testing.assert_array_equal(found.prototypes, before[0])
-    assert found.scores.equal(before[1])
+    assert int(found.values["red"]) == 40
+    assert found.kept["corner"][found.row].unique().tolist() == [40]
 
 
-@pytest.mark.parametrize("num_images", [1, 2, 3, 5])
-def test_batches_are_padded_to_powers_of_two(batches, device, num_images):
-    values = [40 + number for number in range(num_images)]
-    assert scores(submit(batches, *values)) == [value / 100 for value in values]
-    device.log.clear()
-    assert scores(submit(batches, *[50] * (1 << (num_images - 1).bit_length()))) == [0.5] * (
-        1 << (num_images - 1).bit_length()
-    )
-    assert "compile" not in device.log
+def test_images_of_a_smaller_batch_fill_the_first_rows(batches):
+    assert reds(submit(batches, 40, 41, 42, shape=shape_of(4))) == [40, 41, 42]
 
 
-def test_capacity_for_regions_grows_in_steps(batches, device):
-    for expected, prompted, compiles in (
-        (0, 0, 1),
-        (1, 0, 0),
-        (64, 0, 0),
-        (65, 0, 1),
-        (0, 1, 1),
-        (9, 16, 0),
-        (0, 17, 1),
-    ):
-        device.log.clear()
-        boxes = [np.tile([50.0, 50, 60, 60], (count, 1)) for count in (prompted, expected)]
-        submit(batches, 40, regions=SearchRegions(*boxes)).result()
-        assert device.log.count("compile") == compiles
+@pytest.mark.parametrize(
+    ("count", "rows"),
+    [(0, 64), (51, 64), (52, 128), (102, 128), (103, 300), (300, 300), (1000, 300)],
+)
+def test_capacity_for_objects_leaves_room(count, rows):
+    assert rows_for(count, 300) == rows
+    assert rows_for(count, 50) == 50
 
 
-def test_image_without_objects_has_no_rows(batches):
-    (found,) = submit(batches, 0).result()
-    assert found.boxes.shape == (0, 4)
-    assert found.coefficients.shape == (0, 2)
-    assert found.prototypes.shape == (2, 16, 16)
-    assert found.embeddings is None
+@pytest.mark.parametrize(("count", "images"), [(0, 1), (800, 1), (801, 2), (1601, 4), (9999, 4)])
+def test_capacity_for_pixels_leaves_room(count, images):
+    assert crop_pixels_for(count, (20, 50)) == 1000 * images
+
+
+@pytest.mark.parametrize(
+    ("counts", "prompted", "expected"), [([0], 0, 64), ([1, 3], 16, 64), ([16, 0], 16, 64), ([65], 128, 128)]
+)
+def test_capacity_for_regions_grows_in_steps(counts, prompted, expected):
+    boxes = [np.zeros((count, 4)) for count in counts]
+    assert (capacity(boxes, prompted=True), capacity(boxes, prompted=False)) == (prompted, expected)
 
 
 def test_least_recently_used_shape_is_released(batches, device):
@@ -156,9 +162,9 @@ def test_least_recently_used_shape_is_released(batches, device):
     submit(batches, 40, size=sizes[1]).result()
     device.log.clear()
     submit(batches, 40, size=32 * (MAX_PLANS + 1)).result()  # releases sizes[0]
-    assert scores(first) == [0.4]
+    assert reds(first) == [40]
     submit(batches, 40, size=sizes[1]).result()
-    assert device.log.count("compile") == 1
+    assert device.log.count("pin") == 2 * SLOTS  # of the new shape
 
 
 def test_closing_finishes_what_is_in_flight(batches, device):
@@ -166,4 +172,4 @@ def test_closing_finishes_what_is_in_flight(batches, device):
     batches.close()
     batches.close()
     assert device.closed
-    assert scores(ticket) == [0.4]
+    assert reds(ticket) == [40]

@@ -8,13 +8,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from streamseg.engines.torch_engine import TorchEngine
+from streamseg.geometry import letterbox
 from streamseg.modeling.nanodet import NanoDetConfig, build_nanodet
+from streamseg.modeling.refiner import Refiner
 from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.segmentation.candidates import SelectionSettings
+from streamseg.segmentation.device.shapes import BatchShape
 from streamseg.segmentation.device.slab import Slab
-from streamseg.segmentation.device.step import BatchShape, DeviceStep
+from streamseg.segmentation.device.step import DeviceStep, StepOptions
 
 SETTINGS = SelectionSettings(conf=0.25, iou=0.7, max_det=300, expected_conf=0.05)
+META = torch.device("meta")
 
 VIEWS = {
     *("view", "_unsafe_view", "permute", "transpose", "t", "split", "split_with_sizes", "expand", "slice", "unsqueeze"),
@@ -43,50 +47,55 @@ class CountKernels(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def step_on_meta(name):
-    with torch.device("meta"):
+def run(name, shape, *, sharp=False, embeds=True):
+    """Return the results and the number of kernels."""
+    with META:
         network = NETWORKS[name]()
-    return DeviceStep(TorchEngine(network, device="meta").predict, SETTINGS)
-
-
-def run(step, shape):
-    """Return the outputs and the number of kernels."""
+        refiner = Refiner() if sharp else None
+    options = StepOptions(SETTINGS, refiner, sharp, embeds)
+    step = DeviceStep(TorchEngine(network, device="meta").predict, options, shape, META)
     layout = shape.inputs()
     buffer = torch.empty(layout.num_bytes, dtype=torch.uint8, device="meta")
+    step(layout.views(buffer))  # the first run allocates constants
     with torch.no_grad(), CountKernels() as kernels:  # inference mode would hide the parts of composite operations
-        outputs = step(layout.views(buffer))
-        packed = Slab.like(outputs).pack(outputs)
-    assert packed.shape == (Slab.like(outputs).num_bytes,)
+        results = step(layout.views(buffer))
+        packed = Slab.like(results.returned).pack(results.returned)
+    assert packed.shape == (Slab.like(results.returned).num_bytes,)
     # Tensors made from numbers on the host are uploaded, which a CUDA graph does not permit.
     assert not kernels.counts.keys() & {"scalar_tensor", "lift_fresh", "_local_scalar_dense"}
-    return outputs, kernels.counts.total()
+    return results, kernels.counts
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "height", "width", "most"),
+    ("name", "imgsz", "sharp", "live", "most"),
     [
-        pytest.param("s", 384, 640, 620, id="s at 640"),
-        pytest.param("x", 576, 1024, 750, id="x at 1024"),
-        pytest.param("nanodet", 384, 640, 540, id="default weights' network"),
+        pytest.param("s", 640, False, False, 530, id="s at 640"),
+        pytest.param("s", 640, False, True, 760, id="s at 640, live"),
+        pytest.param("x", 1024, False, False, 660, id="x at 1024"),
+        pytest.param("x", 1024, False, True, 890, id="x at 1024, live"),
+        pytest.param("nanodet", 640, True, True, 890, id="nanodet with refiner, live"),
     ],
 )
-def test_step_runs_without_data_within_its_budget_of_kernels(name, height, width, most):
-    outputs, num_kernels = run(step_on_meta(name), BatchShape(2, height, width, prompted=16, expected=64))
-    assert outputs["boxes"].shape == (2, 300, 4)
-    assert outputs["coefficients"].shape == (2, 300, 32)
-    assert outputs["prototypes"].shape == (2, 32, height // 4, width // 4)
-    assert ("embeddings" in outputs) is (name == "nanodet")
-    assert num_kernels <= most
+def test_step_runs_without_data_within_its_budget_of_kernels(name, imgsz, sharp, live, most):
+    place = letterbox((720, 1280), imgsz)
+    shape = BatchShape(place, 2, 64, 720 * 1280, prompted=16 * live, expected=64 * live, refines=sharp)
+    results, counts = run(name, shape, sharp=sharp)
+    assert results.returned["boxes"].shape == (2, 64, 4)
+    assert results.returned["changes"].shape == (2, shape.changes)
+    assert results.kept["prototypes"].shape == (2, 32, *shape.grid_size)
+    assert results.returned["embeddings"].shape == (2, 64, 132)
+    assert ("features" in results.kept) is (name == "nanodet")
+    assert ("corrections" in results.kept) is ("calibrated" in results.returned) is sharp
+    assert counts.total() <= most
 
 
 @pytest.mark.slow
-def test_regions_cost_kernels_only_if_there_are_any():
-    step = step_on_meta("nanodet")
-    without, prompted, expected = (
-        run(step, BatchShape(1, 384, 640, prompted=p, expected=e))[1] for p, e in ((0, 0), (16, 0), (0, 16))
-    )
-    assert without < min(prompted, expected)
+@pytest.mark.parametrize("sharp", [False, True])
+def test_slab_of_50_objects_is_small(sharp):
+    shape = BatchShape(letterbox((720, 1280), 640), 1, 64, 720 * 1280, prompted=16, expected=64, refines=sharp)
+    results, _ = run("nanodet", shape, sharp=sharp)
+    assert Slab.like(results.returned).num_bytes <= 200_000
 
 
 @pytest.mark.parametrize("name", ["item", "nonzero", "bool", "numpy"])
