@@ -35,13 +35,16 @@ VARIANTS = (
     Variant("proposals only", "none"),
     Variant(
         "propagation only",
-        settings=PropagationSettings(agreement_iou=NEVER, own_agreement_iou=NEVER, group_agreement_iou=NEVER),
+        settings=PropagationSettings(
+            agreement_iou=NEVER, own_agreement_iou=NEVER, group_agreement_iou=NEVER, look_iou=NEVER
+        ),
     ),
     Variant("both"),
+    Variant("both, no second look", settings=PropagationSettings(look_iou=NEVER)),
     Variant("both, first frame only", settings=PropagationSettings(num_recent=0)),
     Variant("both, 1 recent frame", settings=PropagationSettings(num_recent=1)),
     Variant("both, 5 recent frames", settings=PropagationSettings(num_recent=5)),
-    Variant("both, radius 10", settings=PropagationSettings(radius=10)),
+    Variant("both, radius 8", settings=PropagationSettings(radius=8)),
     Variant("both, agreement 0.5", settings=PropagationSettings(agreement_iou=0.5)),
     Variant("both, agreement 0.7", settings=PropagationSettings(agreement_iou=0.7)),
     Variant("both, own track 0.6", settings=PropagationSettings(own_agreement_iou=0.6)),

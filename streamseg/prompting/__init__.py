@@ -7,6 +7,9 @@ text            matching of texts, by a matcher from outside
 prompt_tracker  prompts that follow their target over time
 targets         the targets of all prompts: started, stepped, evaluated and ended
 target          one prompt, its hypotheses and its location
+mask_follower   targets followed by the propagation of their masks
+mask_frame      one frame, as the follower of masks sees it
+propagated      what propagation says about a target
 transform       prompts moved with their target
 locate          the row of each target in each frame
 history         records of the last frames of a source, and first-seen times of its tracks

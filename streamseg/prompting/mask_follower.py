@@ -1,44 +1,42 @@
 """Follow targets by the propagation of their masks, a second source beside the proposals of the network.
 
-A proposal that agrees with the propagated mask is selected, because its outline is sharp; if none does, the propagated
-mask itself is selected. The memory is written only if both agree, so that a wrong proposal, or a mask that has leaked,
-cannot teach itself.
+A proposal that agrees with the propagated mask is selected, because its outline is sharp. If none does, the network is
+asked for its best mask in the box of the propagated one, whatever its score; if that does not agree either, the
+propagated mask itself is selected, corrected by the refiner. The memory is written only if both agree, so that a wrong
+proposal, or a mask that has leaked, cannot teach itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from streamseg.prompting.mask_frame import MaskFrame, certainties_of
+from streamseg.prompting.propagated import PropagatedTarget
 from streamseg.prompting.target import Target
-from streamseg.propagation import LabelPropagator, PropagationSettings, Proposals, group_in_box, image_mask
+from streamseg.propagation import (
+    LabelPropagator,
+    PropagationSettings,
+    Proposals,
+    cell_shares,
+    enlarged,
+    group_in_box,
+    group_in_mask,
+    mask_iou,
+)
 from streamseg.structures.arrays import Float32Array
 from streamseg.structures.instances import TENTATIVE, Tracked
-from streamseg.structures.mask import CropMask
-from streamseg.structures.message import PromptStatus
-from streamseg.structures.prompt import BoxPrompt, Selection
+from streamseg.structures.prompt import BoxPrompt
 
-__all__ = ["MaskFollower", "PropagatedTarget", "propagated_selection"]
+__all__ = ["MaskFollower"]
 
-PROPAGATED_CONFIDENCE: Final = 0.7
-"""Confidence factor of a propagated mask that no proposal confirms."""
-PROPAGATED_QUALITY: Final = 0.6
-"""Expected IoU of such a mask relative to its certainty. Both are cautious: the outlines are those of cells."""
-
-
-@dataclass(frozen=True, eq=False)
-class PropagatedTarget:
-    """A target that propagation sees in the newest frame."""
-
-    row: int
-    """Row of the proposal that agrees; -1 if none does."""
-    mask: CropMask | None
-    """The propagated mask at the size of the image; None if a proposal agrees."""
-    certainty: float
-    """Mean margin of the target over other targets in its cells, 0..1."""
+MIN_CORRECTED_IOU: Final = 0.5
+"""Minimum IoU of a corrected mask with the propagated one: below it, the refiner has chosen something else."""
+UNION_WEIGHT: Final = 0.45
+"""Weight of the members that are found in the mask of a group; below one half, so that those that are not remain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,31 +81,79 @@ class MaskFollower:
             return {}
         features, proposals = source(), Proposals(tracked.instances.to("cpu"))
         found = self._propagator.propagate(features)
-        certainties = _certainties(found)
-        track_ids = tracked.track_ids.tolist()
-        answers, learnt = {}, {}
+        frame = MaskFrame(features, proposals, tracked, certainties_of(found))
+        answers, learnt = dict[str, PropagatedTarget](), dict[str, Float32Array]()
+        doubtful = dict[str, Float32Array]()
         for prompt_id, target in targets.items():
             soft, row = found.get(prompt_id), rows[prompt_id]
             if soft is None:
                 members = self._members(prompt_id, target, row, proposals)
                 if members:
                     learnt[prompt_id] = proposals.coverage(members, features.size)
-                    is_group = len(members) > 1
-                    self._known[prompt_id] = _Known(target, target.prompt.step, is_group)
+                    self._known[prompt_id] = _Known(target, target.prompt.step, len(members) > 1)
                 if len(members) > 1:
-                    mask = image_mask(learnt[prompt_id], features.to_image, tracked.instances.image_size)
-                    answers[prompt_id] = PropagatedTarget(-1, mask, 1.0)
-                continue
-            own_row = row if target.whole_id == TENTATIVE else -1
-            agreeing = self._agreeing(soft, own_row, proposals, is_group=self._known[prompt_id].is_group)
-            if agreeing >= 0:
-                learnt[prompt_id] = (soft + proposals.coverage([agreeing], features.size)) / np.float32(2)
-                answers[prompt_id] = PropagatedTarget(agreeing, None, certainties[prompt_id])
-                _continue_track(target, row, agreeing, track_ids)
+                    answers[prompt_id] = PropagatedTarget(-1, frame.union(members), 1.0)
+            elif self._known[prompt_id].is_group:
+                answers[prompt_id], label = self._group(prompt_id, soft, frame)
+                if label is not None:
+                    learnt[prompt_id] = label
             else:
-                mask = image_mask(soft, features.to_image, tracked.instances.image_size)
-                answers[prompt_id] = PropagatedTarget(-1, mask, certainties[prompt_id])
+                best, iou = proposals.best(soft)
+                if iou >= self._settings.agreement_iou:
+                    learnt[prompt_id] = _mean(soft, proposals.coverage([best], features.size))
+                    answers[prompt_id] = PropagatedTarget(best, None, frame.certainties[prompt_id])
+                    _continue_track(target, row, best, frame.track_ids)
+                else:
+                    doubtful[prompt_id] = soft
+        for prompt_id, (answer, label) in self._second_looks(doubtful, targets, rows, frame).items():
+            answers[prompt_id] = answer
+            if label is not None:
+                learnt[prompt_id] = label
         self._propagator.learn(features, learnt)
+        return answers
+
+    def _group(
+        self, prompt_id: str, soft: Float32Array, frame: MaskFrame
+    ) -> tuple[PropagatedTarget, Float32Array | None]:
+        """Return the answer of a group, with its members' outlines where they are found, and its label if they are."""
+        certainty, size = frame.certainties[prompt_id], frame.features.size
+        best, iou = frame.proposals.best(soft)
+        if iou >= self._settings.group_agreement_iou:
+            label = _mean(soft, frame.proposals.coverage([best], size))
+            return PropagatedTarget(best, None, certainty), label
+        members = group_in_mask(frame.proposals, soft, min_iou=self._settings.agreement_iou)
+        if not members:
+            return PropagatedTarget(-1, frame.image_mask(soft), certainty), None
+        fine = (1 - UNION_WEIGHT) * enlarged(soft, frame.proposals.size)
+        mask = frame.fine_mask(fine + UNION_WEIGHT * frame.proposals.union(members).astype(np.float32))
+        return PropagatedTarget(-1, mask, certainty), _mean(soft, frame.proposals.coverage(members, size))
+
+    def _second_looks(
+        self,
+        doubtful: Mapping[str, Float32Array],
+        targets: Mapping[str, Target],
+        rows: Mapping[str, int],
+        frame: MaskFrame,
+    ) -> dict[str, tuple[PropagatedTarget, Float32Array | None]]:
+        """Return the answers of the targets that no proposal agrees with, and their labels if something else does."""
+        masks = {prompt_id: frame.image_mask(soft) for prompt_id, soft in doubtful.items()}
+        looks = frame.looks({one: doubtful[one] for one, mask in masks.items() if mask.crop.size}, masks)
+        answers = dict[str, tuple[PropagatedTarget, Float32Array | None]]()
+        for prompt_id, soft in doubtful.items():
+            mask, look, certainty = masks[prompt_id], looks.get(prompt_id), frame.certainties[prompt_id]
+            row = rows[prompt_id] if targets[prompt_id].whole_id == TENTATIVE else -1
+            if look is not None and mask_iou(look.found.mask, mask) >= self._settings.look_iou:
+                label = _mean(soft, cell_shares(look.found.mask, frame.features.to_image, frame.features.size))
+                found = look.found
+                answers[prompt_id] = PropagatedTarget(-1, found.mask, certainty, found.quality, "proposal"), label
+            elif row >= 0 and frame.proposals.iou(row, soft) >= self._settings.own_agreement_iou:
+                label = _mean(soft, frame.proposals.coverage([row], frame.features.size))
+                answers[prompt_id] = PropagatedTarget(row, None, certainty), label
+                _continue_track(targets[prompt_id], row, row, frame.track_ids)
+            elif look is not None and mask_iou(look.corrected.mask, mask) >= MIN_CORRECTED_IOU:
+                answers[prompt_id] = PropagatedTarget(-1, look.corrected.mask, certainty, look.corrected.quality), None
+            else:
+                answers[prompt_id] = PropagatedTarget(-1, mask, certainty), None
         return answers
 
     def _forget(self, targets: Mapping[str, Target]) -> None:
@@ -118,15 +164,6 @@ class MaskFollower:
             if targets.get(prompt_id) is known.target and known.target.prompt.step == known.step
         }
         self._propagator.retain(self._known)
-
-    def _agreeing(self, soft: Float32Array, row: int, proposals: Proposals, *, is_group: bool) -> int:
-        """Return the row that agrees with a propagated mask, -1 if none does; `row` is that of the target's track."""
-        best, iou = proposals.best(soft)
-        if is_group:
-            return best if iou >= self._settings.group_agreement_iou else -1
-        if iou >= self._settings.agreement_iou:
-            return best
-        return row if row >= 0 and proposals.iou(row, soft) >= self._settings.own_agreement_iou else -1
 
     def _members(self, prompt_id: str, target: Target, row: int, proposals: Proposals) -> tuple[int, ...]:
         """Return the rows of a target that propagation does not see; empty if it is not visible, several for a group.
@@ -140,48 +177,13 @@ class MaskFollower:
         return (row,) if row >= 0 and target.whole_id == TENTATIVE else ()
 
 
-def propagated_selection(prompt_id: str, target: Target, seen: PropagatedTarget, track_ids: Sequence[int]) -> Selection:
-    """Return the selection of a target that propagation sees, with its status.
-
-    Args:
-        prompt_id: id of the prompt.
-        target: its target.
-        seen: the target in this frame.
-        track_ids: track id of each row.
-    """
-    if seen.row >= 0:
-        status = PromptStatus(prompt_id, "bound", seen.certainty, track_ids[seen.row], mask_source="proposal")
-        return Selection(prompt_id, (seen.row,), (seen.certainty,), status=status)
-    hypothesis = target.hypothesis
-    own_id = TENTATIVE if hypothesis is None else max(hypothesis.track_id, TENTATIVE)
-    status = PromptStatus(
-        prompt_id,
-        "bound",
-        PROPAGATED_CONFIDENCE * seen.certainty,
-        target.matched_id if target.matched_id >= 0 else own_id,
-        mask_quality=PROPAGATED_QUALITY * seen.certainty,
-        mask_source="propagated",
-    )
-    return Selection(prompt_id, (), (), mask=seen.mask, status=status)
-
-
 def _may_start(target: Target, row: int) -> bool:
     """Return whether a target that is not in the memory may have a first mask in this frame."""
     return row >= 0 or (isinstance(target.location, BoxPrompt) and not target.is_abandoned)
 
 
-def _certainties(found: Mapping[str, Float32Array]) -> dict[str, float]:
-    """Return the mean margin, 0..1, of each soft mask (H, W) over the others in its cells."""
-    if not found:
-        return {}
-    masks = np.stack(list(found.values()))  # (T, H, W)
-    total = masks.sum(axis=0)
-    margins = {}
-    for prompt_id, mask in found.items():
-        inside = mask > 0.5
-        # The others together are at least as strong as the strongest of them.
-        margins[prompt_id] = float((mask[inside] - (total - mask)[inside]).clip(0, 1).mean())
-    return margins
+def _mean(soft: Float32Array, label: Float32Array) -> Float32Array:
+    return (soft + label) / np.float32(2)
 
 
 def _continue_track(target: Target, row: int, agreeing: int, track_ids: list[int]) -> None:

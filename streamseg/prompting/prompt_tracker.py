@@ -12,8 +12,9 @@ from typing import Final
 
 from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
 from streamseg.prompting.locate import TargetLocator
-from streamseg.prompting.mask_follower import MaskFollower, propagated_selection
+from streamseg.prompting.mask_follower import MaskFollower
 from streamseg.prompting.prompt_set import PromptSet, in_order
+from streamseg.prompting.propagated import propagated_selection
 from streamseg.prompting.select import select_with_status
 from streamseg.prompting.state import SavedTargets
 from streamseg.prompting.target import Target

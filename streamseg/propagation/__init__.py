@@ -4,6 +4,7 @@ settings      radius, neighbours, temperature, memory
 affinity      labels of cells by their most similar cells in other frames
 tiles         the cells near targets, in tiles that share a window
 gather        the memory windows of tiles
+basis         principal components of features
 memory        first and recent frames of a target
 extent        areas, centres and boxes of masks
 propagator    masks of all targets of one source, frame by frame
@@ -13,9 +14,19 @@ pixels        propagated masks at the size of the image
 """
 
 from streamseg.propagation.agreement import Proposals
-from streamseg.propagation.groups import group_in_box
-from streamseg.propagation.pixels import image_mask
+from streamseg.propagation.groups import group_in_box, group_in_mask
+from streamseg.propagation.pixels import cell_shares, enlarged, image_mask, mask_iou
 from streamseg.propagation.propagator import LabelPropagator
 from streamseg.propagation.settings import PropagationSettings
 
-__all__ = ["LabelPropagator", "PropagationSettings", "Proposals", "group_in_box", "image_mask"]
+__all__ = [
+    "LabelPropagator",
+    "PropagationSettings",
+    "Proposals",
+    "cell_shares",
+    "enlarged",
+    "group_in_box",
+    "group_in_mask",
+    "image_mask",
+    "mask_iou",
+]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
+from streamseg.structures.feature_map import halved
 from streamseg.structures.instances import Instances
 
 __all__ = ["Proposals"]
@@ -56,7 +57,21 @@ class Proposals:
 
     def coverage(self, rows: Sequence[int], size: tuple[int, int]) -> Float32Array:
         """Return how much of each cell of a grid of `size` (H, W) the union of some masks covers, 0..1."""
-        return _resized(self.union(rows).astype(np.float32), size)
+        if self.size != (2 * size[0], 2 * size[1]) or len(rows) != 1:
+            return _resized(self.union(rows).astype(np.float32), size)
+        # The usual case, in the window of the mask alone.
+        shares = np.zeros(size, np.float32)
+        crop = self._crop(rows[0])
+        down, across = crop.window
+        top, left, bottom, right = down.start // 2, across.start // 2, -(-down.stop // 2), -(-across.stop // 2)
+        cells = np.zeros((2 * (bottom - top), 2 * (right - left)), np.float32)
+        within = (
+            slice(down.start - 2 * top, down.stop - 2 * top),
+            slice(across.start - 2 * left, across.stop - 2 * left),
+        )
+        cells[within] = crop.inside
+        shares[top:bottom, left:right] = halved(cells[..., None])[..., 0]
+        return shares
 
     def best(self, soft: Float32Array) -> tuple[int, float]:
         """Return the row whose mask has the best IoU with a soft mask (H, W), and the IoU; -1 and 0 if none overlaps.

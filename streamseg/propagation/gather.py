@@ -1,4 +1,4 @@
-"""Gather the memory windows of tiles: features, labels, and which targets have labels there."""
+"""The memory windows of tiles: their features, and the labels of single cells in them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamseg.propagation.memory import TargetMemory
+from streamseg.propagation.affinity import Votes
+from streamseg.propagation.memory import MemoryFrame, TargetMemory
 from streamseg.propagation.tiles import OUTSIDE_SIMILARITY, TILE, windows
-from streamseg.structures.arrays import BoolArray, Float32Array, IndexArray
+from streamseg.structures.arrays import Float32Array, IndexArray
 
 __all__ = ["MemoryWindows", "gather_windows"]
 
@@ -19,21 +20,56 @@ class MemoryWindows:
     """The windows of N tiles in M frames each, of S cells per side."""
 
     keys: Float32Array
-    """(N, M, S, S, C + 1) features, see `tiles.pad_features`."""
-    labels: Float32Array
-    """(N, M, S, S, T), 0..1."""
-    known: BoolArray
-    """(N, M, T): whether the frame contains the label of the target."""
+    """(N, M, S * S, C + 1) features, see `tiles.pad_features`."""
+    frames: tuple[MemoryFrame, ...]
+    """The different frames."""
+    numbers: IndexArray
+    """(N, M): position in `frames`; -1 for a window without any cell, because the tile's owner has fewer frames."""
+    starts: IndexArray
+    """(N, M, 2): first row and column of each window in the padded grid."""
+    level: int
+    radius: int
+    """Extent of the windows around their tiles, in cells."""
+
+    def labels(self, votes: Votes, target_ids: Sequence[str]) -> Float32Array:
+        """Return how much of each cell of the tiles belongs to each target: (N, Q, T), 0..1.
+
+        A frame that does not contain a target does not count for it; without any such frame, it is 0.
+
+        Args:
+            votes: the most similar cells in the windows.
+            target_ids: the T targets.
+        """
+        num_tiles, num_cells, num_frames, num_votes = votes.places.shape
+        labels = np.zeros((num_tiles, num_cells, num_frames, num_votes, len(target_ids)), np.float32)
+        known = np.zeros((num_tiles, num_frames, len(target_ids)), np.bool_)
+        down, across = np.divmod(votes.places, TILE + 2 * self.radius)
+        for number, frame in enumerate(self.frames):
+            tiles, at = np.nonzero(self.numbers == number)
+            rows = down[tiles, :, at] + self.starts[tiles, at, 0][:, None, None]  # (n, Q, V)
+            columns = across[tiles, :, at] + self.starts[tiles, at, 1][:, None, None]
+            present = [
+                (position, frame.columns[one]) for position, one in enumerate(target_ids) if one in frame.columns
+            ]
+            positions, channels = [one for one, _ in present], [one for _, one in present]
+            found = frame.grid(self.level).labels[rows, columns]  # (n, Q, V, channels)
+            if positions == channels and len(channels) == found.shape[3] == len(target_ids):
+                labels[tiles, :, at] = found  # the usual case
+            else:
+                some = np.zeros((*found.shape[:3], len(target_ids)), np.float32)
+                some[..., positions] = found[..., channels]
+                labels[tiles, :, at] = some
+            known[tiles[:, None], at[:, None], positions] = True
+        sums: Float32Array = np.einsum("nqmv,nqmvt->nqt", votes.weights, labels)
+        if known[self.numbers >= 0].all():
+            return sums
+        counted = np.einsum("nqmv,nmt->nqt", votes.weights, known.astype(np.float32))
+        shares: Float32Array = sums / np.maximum(counted, 1e-9)
+        return shares
 
 
 def gather_windows(
-    memories: Sequence[TargetMemory],
-    target_ids: Sequence[str],
-    tiles: IndexArray,
-    owners: IndexArray,
-    *,
-    level: int,
-    radius: int,
+    memories: Sequence[TargetMemory], tiles: IndexArray, owners: IndexArray, *, level: int, radius: int
 ) -> MemoryWindows:
     """Gather the windows of tiles in the memory frames of the targets that own them.
 
@@ -42,7 +78,6 @@ def gather_windows(
 
     Args:
         memories: the T targets.
-        target_ids: their ids.
         tiles: (N, 2), at least one.
         owners: (N,) positions of the owners in `memories`.
         level: 0 for the finest grid, 1 for cells of twice the width.
@@ -54,31 +89,20 @@ def gather_windows(
     for position, (memory, seen) in enumerate(zip(memories, sightings, strict=True)):
         moved[position, : len(seen)] = [one.centre - memory.expected_centre for one in seen]
     shifts = np.rint(moved[owners][..., ::-1] / 2**level).astype(np.int64)  # (N, M, 2) rows and columns
-    grids = [[one.frame.grid(level) for one in seen] for seen in sightings]
-    columns = [[_columns(one.frame.columns, target_ids) for one in seen] for seen in sightings]
-    padded = grids[0][0].features
-    starts = windows((padded.shape[0], padded.shape[1]), tiles, shifts, radius).tolist()
-    side, everyone = TILE + 2 * radius, list(range(len(memories)))
+    known: dict[int, tuple[int, MemoryFrame]] = {}
+    for seen in sightings:
+        for one in seen:
+            known.setdefault(id(one.frame), (len(known), one.frame))
+    padded = sightings[0][0].frame.grid(level).features
+    starts = windows((padded.shape[0], padded.shape[1]), tiles, shifts, radius)
+    side = TILE + 2 * radius
     keys = np.empty((len(tiles), num_frames, side, side, padded.shape[2]), np.float32)
-    labels = np.zeros((len(tiles), num_frames, side, side, len(memories)), np.float32)
-    known = np.zeros((len(tiles), num_frames, len(memories)), np.bool_)
-    for tile, owner in enumerate(owners.tolist()):
-        for frame, (grid, (places, channels)) in enumerate(zip(grids[owner], columns[owner], strict=True)):
-            row, column = starts[tile][frame]
-            window = slice(row, row + side), slice(column, column + side)
-            keys[tile, frame] = grid.features[window]
-            if channels == everyone and grid.labels.shape[2] == len(everyone):
-                labels[tile, frame] = grid.labels[window]  # the usual case, ten times as fast
-            else:
-                labels[tile, frame][..., places] = grid.labels[window][..., channels]
-            known[tile, frame, places] = True
-        missing = slice(len(grids[owner]), None)
-        keys[tile, missing] = 0
-        keys[tile, missing, ..., -1] = OUTSIDE_SIMILARITY
-    return MemoryWindows(keys, labels, known)
-
-
-def _columns(columns: dict[str, int], target_ids: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Return the positions of the targets that a frame contains, and the channels of their labels."""
-    present = [(position, columns[one]) for position, one in enumerate(target_ids) if one in columns]
-    return [position for position, _ in present], [channel for _, channel in present]
+    numbers = np.full((len(tiles), num_frames), -1, np.int64)
+    for tile, (owner, places) in enumerate(zip(owners.tolist(), starts.tolist(), strict=True)):
+        for at, (one, (row, column)) in enumerate(zip(sightings[owner], places, strict=False)):
+            keys[tile, at] = one.frame.grid(level).features[row : row + side, column : column + side]
+            numbers[tile, at] = known[id(one.frame)][0]
+        keys[tile, len(sightings[owner]) :] = 0
+        keys[tile, len(sightings[owner]) :, ..., -1] = OUTSIDE_SIMILARITY
+    frames = tuple(frame for _, frame in known.values())
+    return MemoryWindows(keys.reshape(len(tiles), num_frames, side * side, -1), frames, numbers, starts, level, radius)

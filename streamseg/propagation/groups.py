@@ -10,18 +10,22 @@ from typing import Final
 import numpy as np
 
 from streamseg.propagation.agreement import Proposals
-from streamseg.structures.arrays import BoolArray, IndexArray
+from streamseg.propagation.pixels import enlarged
+from streamseg.structures.arrays import BoolArray, Float32Array, IndexArray
 
-__all__ = ["group_in_box"]
+__all__ = ["group_in_box", "group_in_mask"]
 
 MIN_INSIDE: Final = 0.85
 """Minimum fraction of a member's mask inside the box: hands and wheels reach out of drawn boxes."""
+MIN_INSIDE_MASK: Final = 0.7
+"""The same inside a propagated mask, whose outline is not exact."""
 MIN_SCORE: Final = 0.1
 """Minimum score of a member."""
 MIN_FIT: Final = 0.6
 """Minimum IoU of the box with the tight box of all members together."""
-MIN_GAIN: Final = 0.04
-"""Minimum difference between this IoU and that of a single instance, which is preferred as the simpler answer."""
+MIN_GAIN: Final = 0.02
+"""Minimum gain of this IoU times the score over that of a single instance, which is preferred as the simpler answer.
+The score counts, because a stain fills any box that it was searched for in."""
 
 
 def group_in_box(proposals: Proposals, box: tuple[float, float, float, float], single: int) -> tuple[int, ...]:
@@ -46,8 +50,31 @@ def group_in_box(proposals: Proposals, box: tuple[float, float, float, float], s
     if len(members) < 2:
         return ()
     fit = _fit(proposals.union(members), area)
-    best = _fit(proposals.mask(single), area) if single >= 0 else 0.0
-    return tuple(members) if fit >= max(MIN_FIT, best + MIN_GAIN) else ()
+    areas = [np.count_nonzero(proposals.mask(row)) for row in members]
+    score = float(np.average([proposals.scores[row] for row in members], weights=areas))
+    best = _fit(proposals.mask(single), area) * proposals.scores[single] if single >= 0 else 0.0
+    return tuple(members) if fit >= MIN_FIT and fit * score >= best + MIN_GAIN else ()
+
+
+def group_in_mask(proposals: Proposals, soft: Float32Array, *, min_iou: float) -> tuple[int, ...]:
+    """Return the rows of the objects of a propagated group; empty if they do not fill it.
+
+    Args:
+        proposals: the instances of the frame.
+        soft: (H, W), 0..1, the propagated mask of the group.
+        min_iou: minimum IoU of the group with all of them together.
+    """
+    group: BoolArray = enlarged(soft, proposals.size) > 0.5
+    if not group.any():
+        return ()
+    members = [
+        row
+        for row in proposals.near(group)
+        if proposals.scores[row] >= MIN_SCORE and _share_inside(proposals.mask(row), group) >= MIN_INSIDE_MASK
+    ]
+    union = proposals.union(members)
+    iou = int(np.count_nonzero(union & group)) / int(np.count_nonzero(union | group))
+    return tuple(members) if iou >= min_iou else ()
 
 
 def _share_inside(mask: BoolArray, area: BoolArray) -> float:

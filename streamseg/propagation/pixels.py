@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import cv2
 import numpy as np
 
@@ -9,7 +11,10 @@ from streamseg.structures.arrays import Float32Array
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.mask import CropMask, MaskSpace
 
-__all__ = ["image_mask"]
+__all__ = ["cell_shares", "enlarged", "image_mask", "mask_iou"]
+
+SAMPLES: Final = 4
+"""Samples per side of a cell."""
 
 
 def image_mask(soft: Float32Array, to_image: GridTransform, image_size: tuple[int, int]) -> CropMask:
@@ -51,6 +56,42 @@ def image_mask(soft: Float32Array, to_image: GridTransform, image_size: tuple[in
         if tight.crop.size
         else CropMask(tight.crop, 0, 0, space)
     )
+
+
+def cell_shares(mask: CropMask, to_image: GridTransform, size: tuple[int, int]) -> Float32Array:
+    """Return how much of each cell of a grid of `size` (H, W) a mask at the size of the image covers, 0..1."""
+    height, width = size
+    if not mask.crop.size:
+        return np.zeros(size, np.float32)
+    scale_x, scale_y = to_image.scale_x / SAMPLES, to_image.scale_y / SAMPLES
+    matrix = np.array(
+        [
+            [scale_x, 0, scale_x / 2 + to_image.offset_x - mask.x - 0.5],
+            [0, scale_y, scale_y / 2 + to_image.offset_y - mask.y - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    samples = cv2.warpAffine(mask.crop.astype(np.float32), matrix, (width * SAMPLES, height * SAMPLES), flags=flags)
+    shares: Float32Array = np.asarray(samples).reshape(height, SAMPLES, width, SAMPLES).mean(axis=(1, 3))
+    return shares
+
+
+def enlarged(soft: Float32Array, size: tuple[int, int]) -> Float32Array:
+    """Interpolate a soft mask (h, w) on a finer grid of `size` (H, W) over the same area."""
+    return np.asarray(cv2.resize(soft, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def mask_iou(first: CropMask, second: CropMask) -> float:
+    """Return the IoU of two masks of one image; 0 if both are empty."""
+    (x0, y0, x1, y1), (left, top, right, bottom) = first.crop_box, second.crop_box
+    x, y = slice(int(max(x0, left)), int(min(x1, right))), slice(int(max(y0, top)), int(min(y1, bottom)))
+    shared = 0
+    if x.stop > x.start and y.stop > y.start:
+        parts = [
+            one.crop[y.start - one.y : y.stop - one.y, x.start - one.x : x.stop - one.x] for one in (first, second)
+        ]
+        shared = int(np.count_nonzero(parts[0] & parts[1]))
+    return shared / max(first.area + second.area - shared, 1)
 
 
 def _pixels(first: int, stop: int, scale: float, offset: float, length: int) -> tuple[int, int]:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 
 import cv2
 import numpy as np
-import torch
 
-from streamseg.propagation.affinity import propagate_labels
+from streamseg.propagation.affinity import similar_cells
+from streamseg.propagation.basis import FeatureBasis
 from streamseg.propagation.extent import extents
 from streamseg.propagation.gather import gather_windows
 from streamseg.propagation.memory import MemoryFrame, Sighting, TargetMemory
 from streamseg.propagation.settings import PropagationSettings
-from streamseg.propagation.tiles import TILE, pad_features, search_tiles
+from streamseg.propagation.tiles import TILE, pad_features, reach, search_tiles
 from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
 from streamseg.structures.feature_map import FeatureMap
 
@@ -39,8 +39,10 @@ class LabelPropagator:
     def __init__(self, settings: PropagationSettings | None = None) -> None:
         self._settings = settings if settings is not None else PropagationSettings()
         self._radii = (self._settings.radius, -(-self._settings.radius // 2))
+        self._reaches = [reach(radius) for radius in self._radii]
         self._targets: dict[str, TargetMemory] = {}
         self._grid: tuple[int, ...] | None = None
+        self._basis = FeatureBasis(self._settings.num_components)
 
     @property
     def target_ids(self) -> tuple[str, ...]:
@@ -62,20 +64,10 @@ class LabelPropagator:
             Soft masks (H, W), 0..1, by target id, for the targets that are visible; a cell belongs to a target above
             0.5. Cells outside of all search regions are 0.
         """
-        if features.values.shape != self._grid:
-            self._targets, self._grid = {}, features.values.shape
+        self._prepare(features)
         if not self._targets:
             return {}
-        memories = list(self._targets.values())
-        boxes = np.stack([_region(memory) for memory in memories])
-        tiles, owners = search_tiles(boxes, features.size)
-        if len(tiles) <= self._settings.max_tiles:
-            soft = self._soft(features, tiles, owners, level=0)
-        else:
-            height, width = features.size
-            coarse = self._soft(features.coarser, *search_tiles(boxes / 2, features.coarser.size), level=1)
-            soft = _doubled(coarse)[:height, :width]
-        soft = np.ascontiguousarray(np.moveaxis(soft, 2, 0))  # (T, H, W)
+        soft = np.ascontiguousarray(np.moveaxis(self._all_labels(self._basis.reduced(features)), 2, 0))  # (T, H, W)
         areas, centres, found_boxes = extents(soft > 0.5)
         found = {}
         for position, (target_id, memory) in enumerate(self._targets.items()):
@@ -96,8 +88,8 @@ class LabelPropagator:
         """
         if not masks:
             return
-        if features.values.shape != self._grid:
-            self._targets, self._grid = {}, features.values.shape
+        self._prepare(features)
+        features = self._basis.reduced(features)
         columns = {target_id: column for column, target_id in enumerate(masks)}
         labels = np.stack(list(masks.values()))  # (T, H, W)
         frame = MemoryFrame(features, np.ascontiguousarray(np.moveaxis(labels, 0, 2)), columns, self._radii)
@@ -116,38 +108,66 @@ class LabelPropagator:
                 memory.add(sighting, boxes[position])
             memory.area = areas[position]
 
-    def _soft(self, features: FeatureMap, tiles: IndexArray, owners: IndexArray, *, level: int) -> Float32Array:
-        """Return the soft masks (H, W, T) of all targets on the grid of a level."""
-        height, width = features.size
-        soft = np.zeros((height, width, len(self._targets)), np.float32)
-        if not len(tiles):
-            return soft
-        radius = self._radii[level]
-        found = self._tile_labels(pad_features(features.values, radius), tiles, owners, level)
-        for (row, column), labels in zip((tiles * TILE).tolist(), found, strict=True):
-            soft[row : row + TILE, column : column + TILE] = labels[: height - row, : width - column]
-        return soft
+    def _prepare(self, features: FeatureMap) -> None:
+        """Forget everything if the features have another shape than before; choose a basis before the first target."""
+        if features.values.shape != self._grid:
+            self._targets, self._grid = {}, features.values.shape
+        if not self._targets:
+            self._basis = FeatureBasis(self._settings.num_components)
 
-    def _tile_labels(self, padded: Float32Array, tiles: IndexArray, owners: IndexArray, level: int) -> Float32Array:
-        """Return the labels (N, TILE, TILE, T) of all targets in the tiles of a padded feature grid."""
+    def _all_labels(self, features: FeatureMap) -> Float32Array:
+        """Return the soft masks (H, W, T) of all targets.
+
+        If the search regions have too many tiles, cells of twice the width are used, and the finest ones only in those
+        tiles in which the result is uncertain: at outlines.
+        """
+        boxes = np.stack([_region(memory) for memory in self._targets.values()])
+        tiles, owners = search_tiles(boxes, features.size)
+        labels = np.zeros((*features.size, len(self._targets)), np.float32)
+        if len(tiles) > self._settings.max_tiles:
+            coarse_tiles, coarse_owners = search_tiles(boxes / 2, features.coarser.size)
+            coarse = np.zeros((*features.coarser.size, len(self._targets)), np.float32)
+            self._write(coarse, features.coarser, coarse_tiles, coarse_owners, level=1)
+            labels[:] = _doubled(coarse)[: labels.shape[0], : labels.shape[1]]
+            chosen = _uncertain(labels, tiles, self._settings.max_tiles - len(coarse_tiles))
+            tiles, owners = tiles[chosen], owners[chosen]
+        self._write(labels, features, tiles, owners, level=0)
+        return labels
+
+    def _write(
+        self, labels: Float32Array, features: FeatureMap, tiles: IndexArray, owners: IndexArray, *, level: int
+    ) -> None:
+        """Write the labels of all targets in some tiles to those (H, W, T) of the grid of a level."""
+        if not len(tiles):
+            return
+        height, width = features.size
         radius = self._radii[level]
+        padded = pad_features(features.values, radius)
         queries = np.empty((len(tiles), TILE, TILE, padded.shape[2]), np.float32)
         for tile, (row, column) in enumerate((tiles * TILE + radius).tolist()):
             queries[tile] = padded[row : row + TILE, column : column + TILE]
         queries[..., -1] = 1
-        gathered = gather_windows(
-            list(self._targets.values()), list(self._targets), tiles, owners, level=level, radius=radius
-        )
-        found = propagate_labels(
-            torch.from_numpy(queries).flatten(1, 2),
-            torch.from_numpy(gathered.keys).flatten(2, 3),
-            torch.from_numpy(gathered.labels).flatten(2, 3),
-            torch.from_numpy(gathered.known),
-            num_neighbours=self._settings.num_neighbours,
+        memory = gather_windows(list(self._targets.values()), tiles, owners, level=level, radius=radius)
+        votes = similar_cells(
+            queries.reshape(len(tiles), TILE * TILE, -1),
+            memory.keys,
+            self._reaches[level],
+            num_votes=self._settings.num_votes,
             temperature=self._settings.temperature,
         )
-        labels: Float32Array = found.numpy().reshape(len(tiles), TILE, TILE, -1)
-        return labels
+        found = memory.labels(votes, list(self._targets)).reshape(len(tiles), TILE, TILE, -1)
+        for (row, column), one in zip((tiles * TILE).tolist(), found, strict=True):
+            labels[row : row + TILE, column : column + TILE] = one[: height - row, : width - column]
+
+
+def _uncertain(labels: Float32Array, tiles: IndexArray, number: int) -> IndexArray:
+    """Return the positions of the `number` tiles with the most uncertain labels (H, W, T), in order."""
+    height, width = labels.shape[:2]
+    doubt = np.zeros((-(-height // TILE) * TILE, -(-width // TILE) * TILE), np.float32)
+    doubt[:height, :width] = np.minimum(labels, 1 - labels).max(axis=2)
+    sums = doubt.reshape(doubt.shape[0] // TILE, TILE, -1, TILE).sum(axis=(1, 3))[tiles[:, 0], tiles[:, 1]]
+    chosen: IndexArray = np.sort(np.argsort(-sums, kind="stable")[: max(number, 0)])
+    return chosen
 
 
 def _region(memory: TargetMemory) -> Float64Array:

@@ -12,7 +12,15 @@ import numpy as np
 
 from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
 
-__all__ = ["OUTSIDE_SIMILARITY", "TILE", "pad_features", "pad_labels", "search_tiles", "windows"]
+__all__ = [
+    "OUTSIDE_SIMILARITY",
+    "TILE",
+    "pad_features",
+    "pad_labels",
+    "reach",
+    "search_tiles",
+    "windows",
+]
 
 TILE: Final = 8
 """Cells per side of a tile. Smaller ones waste fewer cells around targets, and more of the windows, which overlap."""
@@ -81,6 +89,19 @@ def windows(padded_size: tuple[int, int], tiles: IndexArray, shifts: IndexArray,
     limits = np.array(padded_size) - (TILE + 2 * radius)
     first: IndexArray = np.clip(tiles[:, None] * TILE + shifts, 0, limits)
     return first
+
+
+def reach(radius: int) -> Float32Array:
+    """Return what is added to the similarities (Q, L) of each cell of a tile and of its window.
+
+    0 for cells within `radius` in both directions, else `OUTSIDE_SIMILARITY`: windows of whole tiles reach farther, and
+    like cells far away are more often wrong than right.
+    """
+    inside, around = np.arange(TILE) + radius, np.arange(TILE + 2 * radius)
+    is_near = np.abs(inside[:, None] - around) <= radius  # (TILE, S)
+    both = is_near[:, None, :, None] & is_near[None, :, None, :]  # (TILE, TILE, S, S)
+    added: Float32Array = np.where(both, 0, OUTSIDE_SIMILARITY).astype(np.float32).reshape(TILE * TILE, -1)
+    return added
 
 
 def _padded_size(size: tuple[int, int], radius: int) -> tuple[int, int]:

@@ -20,7 +20,15 @@ from streamseg.geometry import Letterbox, box_iou, clip_boxes, nms
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["EXPECTED_IOU", "FOUND_IOU", "SelectionSettings", "best_fit", "has_extent", "select_detections"]
+__all__ = [
+    "EXPECTED_IOU",
+    "FOUND_IOU",
+    "SelectionSettings",
+    "best_fit",
+    "boxes_in_image",
+    "has_extent",
+    "select_detections",
+]
 
 FOUND_IOU: Final = 0.4
 """An expected box with at least this IoU with a detection needs no further candidate. A moving object is detected next
@@ -74,11 +82,11 @@ def select_detections(
     anchors = torch.from_numpy(np.flatnonzero(raw.scores[row] > conf))
     all_boxes = torch.from_numpy(raw.boxes[row])
     kept = anchors[nms(all_boxes[anchors], scores[anchors], iou, max_kept=max_det)]
-    boxes = clip_boxes(_to_image(all_boxes[kept], place), place.image_size)
+    boxes = clip_boxes(boxes_in_image(all_boxes[kept], place), place.image_size)
     if len(regions.prompted):
         prompted = clip_boxes(torch.from_numpy(regions.prompted).float(), place.image_size)
         prompted = prompted[has_extent(prompted)]
-        every = clip_boxes(_to_image(all_boxes, place), place.image_size)
+        every = clip_boxes(boxes_in_image(all_boxes, place), place.image_size)
         fitting, _ = best_fit(prompted, every, scores, 0.0)
         is_other = (box_iou(boxes, prompted) <= iou).all(dim=1) & ~torch.isin(kept, fitting)
         others = is_other.nonzero()[:, 0][: max(max_det - len(prompted), 0)]
@@ -110,7 +118,7 @@ def _expected(
     anchors = (scores > conf).nonzero()[:, 0]
     if not len(missing) or not len(anchors):
         return torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4)
-    boxes = clip_boxes(_to_image(all_boxes[anchors], place), place.image_size)
+    boxes = clip_boxes(boxes_in_image(all_boxes[anchors], place), place.image_size)
     best, fits = best_fit(missing, boxes, scores[anchors], EXPECTED_IOU)
     best = torch.from_numpy(np.unique(best[fits].numpy()))  # several expected boxes may select the same anchor
     best = best[nms(boxes[best], scores[anchors[best]], iou)]
@@ -130,7 +138,7 @@ def has_extent(boxes: Tensor) -> Tensor:
     return (boxes[..., 2:] > boxes[..., :2]).all(dim=-1)
 
 
-def _to_image(boxes: Tensor, place: Letterbox) -> Tensor:
+def boxes_in_image(boxes: Tensor, place: Letterbox) -> Tensor:
     """Transform boxes (..., 4) xyxy from the network's input to the source image."""
     scale_x, scale_y, offset_x, offset_y = place.to_image()
     return boxes * boxes.new_tensor([scale_x, scale_y] * 2) + boxes.new_tensor([offset_x, offset_y] * 2)

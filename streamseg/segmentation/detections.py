@@ -33,6 +33,8 @@ class Detections:
     """float32 or float16 (num_masks, H / 4, W / 4)."""
     embeddings: npt.NDArray[Any] | None
     """float32 or float16 (E, H / 8, W / 8); None if the network predicts none."""
+    source: tuple[Raw, int] | None = None
+    """The network's whole output and the row of the image in it; None if it is not on the host."""
 
 
 PendingDetections = Callable[[], list[Detections]]
@@ -98,4 +100,5 @@ def select_on_host(
         coefficients=torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float(),
         prototypes=raw.prototypes[row],
         embeddings=None if raw.embeddings is None else raw.embeddings[row],
+        source=(raw, row),
     )

@@ -29,6 +29,7 @@ from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.features import feature_map
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
 from streamseg.segmentation.results import ImageInstances
+from streamseg.segmentation.second_look import Looker
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
@@ -394,6 +395,8 @@ class Segmenter(Resource):
             instances = replace(instances, embeddings=embed(instances, prototypes, letterboxed), features=features)
         if degradation.plain_masks:
             return instances
+        if self._embeds and self._refiner is not None and self._sharp and found.source is not None:
+            instances = replace(instances, look=Looker(self._refiner, *found.source, image, place, letterboxed))
         return self._refine(instances, prototypes, image, place, letterboxed)
 
     def _refine(

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from streamseg.prompting import PromptSet, PromptTracker
+from streamseg.prompting.mask_frame import MAX_LOOKS
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
+from streamseg.structures.second_look import Look, SharpMask
 from tests.support.followed_masks import seen
 from tests.support.shapes import Shape, detect_shapes
 
@@ -91,6 +94,59 @@ def test_a_target_that_leaves_is_lost():
     selections = run([*moving(4, detected_until=4), gone, gone], CLICK)
     assert [one.status.state for one in selections[4:]] == ["lost", "lost"]
     assert [one.mask for one in selections[4:]] == [None, None]
+    assert [one.status.mask_source for one in selections[4:]] == [None, None]
+
+
+class Looks:
+    """A second look that shows the same for every object, and how many objects it was asked for."""
+
+    def __init__(self, found, corrected):
+        self.look = Look(SharpMask(mask_of(found), 0.8), SharpMask(mask_of(corrected), 0.7))
+        self.num_objects = []
+
+    def __call__(self, boxes, logits):
+        assert logits.shape == (len(boxes), 64, 80)
+        self.num_objects.append(len(boxes))
+        return [self.look] * len(boxes)
+
+
+def mask_of(shape):
+    y, x = np.mgrid[:240, :320] + 0.5
+    return CropMask.of(shape.covers(x, y))
+
+
+def looked_at(looks, prompts, *, track=1):
+    """The selections in a frame in which the car has moved and is not detected."""
+    tracker = PromptTracker()
+    for index, frame in enumerate(moving(4, detected_until=4)):
+        tracker.update(seen(*frame)[0], prompts, frame_index=index, time_seconds=index / 25)
+    tracked, _ = seen([POLE, right(CAR, 32)], [0], [track], seed=9)
+    tracked = replace(tracked, instances=replace(tracked.instances, look=looks))
+    return tracker.update(tracked, prompts, frame_index=4, time_seconds=4 / 25)
+
+
+@pytest.mark.parametrize(
+    ("found", "corrected", "answer", "source", "quality"),
+    [
+        pytest.param(right(CAR, 30), POLE, right(CAR, 30), "proposal", 0.8, id="found-in-the-box"),
+        pytest.param(POLE, right(CAR, 30), right(CAR, 30), "propagated", 0.7, id="found-something-else"),
+        pytest.param(POLE, POLE, right(CAR, 32), "propagated", 0.6, id="corrected-to-something-else"),
+    ],
+)
+def test_a_second_look_that_agrees_is_the_answer(found, corrected, answer, source, quality):
+    (selection,) = looked_at(Looks(found, corrected), PromptSet.of((CLICK,)))
+    assert selection.rows == ()
+    assert iou(selection.mask, [answer]) > 0.75
+    assert (selection.status.state, selection.status.mask_source) == ("bound", source)
+    assert selection.status.mask_quality == pytest.approx(quality, abs=0.05)
+
+
+def test_few_targets_are_looked_at_again():
+    looks = Looks(right(CAR, 32), right(CAR, 32))
+    given = PromptSet.of(tuple(replace(CLICK, prompt_id=str(number)) for number in range(MAX_LOOKS + 3)))
+    selections = looked_at(looks, given)
+    assert looks.num_objects == [MAX_LOOKS]
+    assert all(iou(one.mask, [right(CAR, 32)]) > 0.75 for one in selections)
 
 
 def test_a_box_around_several_objects_is_their_group():

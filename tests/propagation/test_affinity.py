@@ -1,66 +1,70 @@
-"""Labels of cells by their most similar cells."""
+"""The most similar cells, and their votes."""
 
+import numpy as np
 import pytest
-import torch
 
-from streamseg.propagation.affinity import propagate_labels
+from streamseg.propagation.affinity import similar_cells
 
 ONE, TWO = [1.0, 0.0], [0.0, 1.0]
 
 
-def labels_of(queries, keys, labels, known=None, *, num_neighbours=1, temperature=0.07):
-    """One tile, one frame per entry of `keys`."""
-    labels = torch.tensor(labels)
-    known = torch.ones(labels.shape[0], labels.shape[2], dtype=torch.bool) if known is None else torch.tensor(known)
-    found = propagate_labels(
-        torch.tensor([queries]),
-        torch.tensor([keys]),
-        labels[None],
-        known[None],
-        num_neighbours=num_neighbours,
+def votes_of(queries, keys, *, reaches=None, num_votes=1, temperature=0.07):
+    """One tile, one frame per entry of `keys`: places and weights, without the axis of the tile."""
+    added = np.zeros((len(queries), len(keys[0])), np.float32) if reaches is None else np.array(reaches, np.float32)
+    found = similar_cells(
+        np.array([queries], np.float32),
+        np.array([keys], np.float32),
+        added,
+        num_votes=num_votes,
         temperature=temperature,
     )
-    return found[0]
+    return found.places[0], found.weights[0]
 
 
 @pytest.mark.parametrize(
-    ("queries", "labels"),
+    ("queries", "places"),
     [
-        pytest.param([ONE], [[1.0]], id="first"),
-        pytest.param([TWO], [[0.0]], id="second"),
-        pytest.param([TWO, ONE], [[0.0], [1.0]], id="both-in-order"),
+        pytest.param([ONE], [0], id="first"),
+        pytest.param([TWO], [1], id="second"),
+        pytest.param([TWO, ONE], [1, 0], id="both-in-order"),
     ],
 )
-def test_a_cell_takes_the_label_of_the_most_similar_one(queries, labels):
-    assert labels_of(queries, [[ONE, TWO]], [[[1.0], [0.0]]]).tolist() == labels
+def test_the_most_similar_cell_votes(queries, places):
+    found, weights = votes_of(queries, [[ONE, TWO]])
+    assert found.ravel().tolist() == places
+    assert weights.ravel().tolist() == [1.0] * len(queries)
 
 
-def test_neighbours_are_weighted_by_similarity():
-    found = labels_of([ONE], [[ONE, TWO]], [[[1.0], [0.0]]], num_neighbours=2, temperature=0.5)
-    assert found.item() == pytest.approx(1 / (1 + torch.tensor(-2.0).exp().item()))
+def test_votes_are_weighted_by_similarity_and_each_cell_has_one():
+    places, weights = votes_of([ONE], [[TWO, ONE]], num_votes=2, temperature=0.5)
+    assert places.ravel().tolist() == [1, 0]
+    assert weights.ravel()[0] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert weights.sum() == pytest.approx(1)
 
 
-def test_more_neighbours_than_cells_are_all_of_them():
-    assert labels_of([ONE], [[ONE, ONE]], [[[1.0], [0.0]]], num_neighbours=50).item() == pytest.approx(0.5)
+def test_each_frame_has_the_same_number_of_votes():
+    places, weights = votes_of([ONE], [[ONE, TWO], [TWO, ONE], [TWO, TWO]])
+    assert places.ravel().tolist() == [0, 1, 0]
+    assert weights.ravel() == pytest.approx([0.5, 0.5, 0.0], abs=1e-5)
 
 
-def test_frames_that_do_not_know_a_target_do_not_count_for_it():
-    keys, labels = [[ONE], [ONE]], [[[1.0, 0.0]], [[0.0, 1.0]]]
-    found = labels_of([ONE], keys, labels, [[True, False], [False, True]], num_neighbours=2)
-    assert found.tolist() == [[1.0, 1.0]]
+def test_more_votes_than_cells_are_all_of_them():
+    places, weights = votes_of([ONE], [[ONE, ONE]], num_votes=50)
+    assert sorted(places.ravel().tolist()) == [0, 1]
+    assert weights.ravel() == pytest.approx([0.5, 0.5])
 
 
-def test_a_target_that_no_neighbour_knows_has_no_cell():
-    assert labels_of([ONE], [[ONE]], [[[1.0, 0.0]]], [[True, False]]).tolist() == [[1.0, 0.0]]
+def test_cells_out_of_reach_do_not_vote():
+    places, _ = votes_of([ONE], [[ONE, TWO]], reaches=[[-4, 0]])
+    assert places.ravel().tolist() == [1]
 
 
-def test_no_tiles_and_no_targets():
-    empty = propagate_labels(
-        torch.zeros(0, 64, 2),
-        torch.zeros(0, 1, 9, 2),
-        torch.zeros(0, 1, 9, 3),
-        torch.zeros(0, 1, 3, dtype=torch.bool),
-        num_neighbours=7,
+def test_no_tiles():
+    found = similar_cells(
+        np.zeros((0, 64, 2), np.float32),
+        np.zeros((0, 1, 9, 2), np.float32),
+        np.zeros((64, 9), np.float32),
+        num_votes=3,
         temperature=0.07,
     )
-    assert empty.shape == (0, 64, 3)
+    assert found.places.shape == found.weights.shape == (0, 64, 1, 3)

@@ -59,3 +59,12 @@ def test_coverage_is_that_of_the_union():
     assert covered.shape == CELLS
     assert covered.sum() * 64 == pytest.approx(60 * 60 + 80 * 60, rel=0.05)
     assert not proposals.coverage([], CELLS).any()
+
+
+@pytest.mark.parametrize("row", range(4))
+def test_coverage_of_one_mask_is_the_mean_of_its_cells(row):
+    shapes = [FAR, LARGE, SMALL, Shape(100, 100, 0.1, 0.1)]
+    proposals = Proposals(detect_shapes([replace(shape, x=shape.x + 4, y=shape.y - 4) for shape in shapes]))
+    fine = proposals.mask(row).astype(np.float32)
+    expected = fine.reshape(CELLS[0], 2, CELLS[1], 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(proposals.coverage([row], CELLS), expected, atol=1e-6)

@@ -48,7 +48,7 @@ def test_the_same_frame_gives_the_same_mask(mask):
 
 
 @settings(max_examples=25)
-@given(st.integers(-6, 6), st.integers(-6, 6))
+@given(st.integers(-4, 4), st.integers(-4, 4))
 def test_a_mask_moves_with_the_image_within_the_radius(down, right):
     x0, y0, x1, y1 = BOX
     # The search region reaches 5 cells beyond this box, and tiles to multiples of 8.
@@ -160,7 +160,7 @@ def test_a_target_smaller_than_a_cell_is_the_cell_that_it_covers_most():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("radius", 0), ("num_neighbours", 0), ("num_recent", -1), ("max_tiles", -1), ("temperature", 0)]
+    ("name", "value"), [("radius", 0), ("num_votes", 0), ("num_recent", -1), ("max_tiles", -1), ("temperature", 0)]
 )
 def test_settings_have_limits(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):

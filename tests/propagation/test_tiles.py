@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.propagation.tiles import OUTSIDE_SIMILARITY, TILE, pad_features, pad_labels, search_tiles, windows
+from streamseg.propagation.tiles import (
+    OUTSIDE_SIMILARITY,
+    TILE,
+    pad_features,
+    pad_labels,
+    reach,
+    search_tiles,
+    windows,
+)
 
 SIZE = (20, 40)
 """Not a multiple of the tile: the last row of tiles is cut off."""
@@ -65,3 +73,13 @@ def test_padding_marks_what_is_outside():
 def test_windows(shift, first):
     found = windows((24 + 4, 40 + 4), np.array([[1, 2]]), np.array([[shift]]), 2)
     assert found.tolist() == [[first]]
+
+
+def test_only_cells_within_the_radius_are_in_reach():
+    side = TILE + 2 * 3
+    near = (reach(3) == 0).reshape(TILE, TILE, side, side)
+    for row, column in [(0, 0), (2, 7), (TILE - 1, TILE - 1)]:
+        expected = np.zeros((side, side), bool)
+        expected[row : row + 7, column : column + 7] = True
+        assert (near[row, column] == expected).all()
+    assert set(np.unique(reach(3)).tolist()) == {OUTSIDE_SIMILARITY, 0.0}

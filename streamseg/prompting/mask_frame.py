@@ -1,0 +1,72 @@
+"""One frame, as the follower of masks sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from streamseg.propagation import Proposals, enlarged, image_mask
+from streamseg.structures.arrays import Float32Array
+from streamseg.structures.feature_map import FeatureMap
+from streamseg.structures.instances import Tracked
+from streamseg.structures.mask import CropMask
+from streamseg.structures.second_look import Look
+
+__all__ = ["MaskFrame", "certainties_of"]
+
+MAX_LOOKS: Final = 6
+"""Maximum number of targets per frame that are looked at again; others have the outlines of cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskFrame:
+    """What is known about the newest frame."""
+
+    features: FeatureMap
+    proposals: Proposals
+    tracked: Tracked
+    certainties: Mapping[str, float]
+    """Mean margin, 0..1, of each propagated mask over the others in its cells, by prompt id."""
+
+    @cached_property
+    def track_ids(self) -> list[int]:
+        """Track id of each row."""
+        return self.tracked.track_ids.tolist()
+
+    def image_mask(self, soft: Float32Array) -> CropMask:
+        """Return a soft mask on the grid of the features at the size of the image."""
+        return image_mask(soft, self.features.to_image, self.tracked.instances.image_size)
+
+    def fine_mask(self, soft: Float32Array) -> CropMask:
+        """The same for a soft mask on the grid of the proposals."""
+        instances = self.tracked.instances
+        return image_mask(soft, instances.grid_to_image, instances.image_size)
+
+    def union(self, rows: Sequence[int]) -> CropMask:
+        """Return the union of some proposals at the size of the image."""
+        return self.fine_mask(self.proposals.union(rows).astype(np.float32))
+
+    def looks(self, softs: Mapping[str, Float32Array], masks: Mapping[str, CropMask]) -> dict[str, Look]:
+        """Return second looks at some targets, given with their propagated masks on cells and pixels."""
+        look, chosen = self.tracked.instances.look, list(softs)[:MAX_LOOKS]
+        if look is None or not chosen:
+            return {}
+        boxes = np.array([masks[one].crop_box for one in chosen], np.float32)
+        shares = np.stack([enlarged(softs[one], self.proposals.size) for one in chosen]).clip(0.01, 0.99)
+        return dict(zip(chosen, look(boxes, np.log(shares / (1 - shares))), strict=True))
+
+
+def certainties_of(found: Mapping[str, Float32Array]) -> dict[str, float]:
+    """Return the mean margin, 0..1, of each soft mask (H, W) over the others in its cells."""
+    if not found:
+        return {}
+    masks = np.stack(list(found.values()))  # (T, H, W)
+    inside = masks > 0.5
+    # The others together are at least as strong as the strongest of them.
+    margins = (2 * masks - masks.sum(axis=0)).clip(0, 1)
+    means = (margins * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    return dict(zip(found, means.tolist(), strict=True))
