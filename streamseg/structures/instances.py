@@ -14,7 +14,6 @@ from torch import Tensor
 
 from streamseg.structures.feature_map import FeatureSource
 from streamseg.structures.grid import STRIDE_4, GridTransform
-from streamseg.structures.second_look import SecondLook
 from streamseg.structures.lazy_tensor import LazyTensor
 from streamseg.structures.mask_samples import MaskSamples
 from streamseg.structures.second_look import SecondLook
@@ -53,9 +52,6 @@ class Instances:
     """Appearance embeddings, float32 (K, D) of unit length, compared by cosine similarity. None: not computed."""
     features: FeatureSource | None = None
     """Features of the whole image, computed on demand, by which masks are propagated. None: no features."""
-    look: SecondLook | None = None
-    """Looks at objects of the same image whose places are known, such as followed ones. None: no refiner, or the output
-    of the network is not on the host."""
     look: SecondLook | None = None
     """Looks at objects of the same image whose places are known, such as followed ones. None: no refiner, or the output
     of the network is not on the host."""
