@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import NoReturn
 
 from streamseg.cli.faults import explain, is_debugging, report_line
 from streamseg.cli.logs import print_error
@@ -14,7 +16,7 @@ from streamseg.cli.parser import Parser
 from streamseg.cli.signals import Terminated, raise_terminated
 from streamseg.redaction import redact_text
 
-__all__ = ["Parser", "execute"]
+__all__ = ["Parser", "execute", "leave"]
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -43,3 +45,20 @@ def execute(args: argparse.Namespace) -> int:
         message = explain(error)
         print_error(report_line(error) if message is None else message, getattr(args, "log_format", "text"))
         return 1 if message is None else 2
+
+
+def leave(code: int) -> NoReturn:
+    """End the process after its work, also if a thread was abandoned.
+
+    A run that is stopped does not wait for a thread that is inside a library, such as in a slow network or a hung
+    write. While Python shuts down, such a thread would abort the process, whose exit code is then that of a crash.
+    """
+    if len(sys._current_frames()) > 1:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                continue  # nobody reads it any more
+        os._exit(code)
+    sys.exit(code)

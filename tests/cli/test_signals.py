@@ -2,6 +2,7 @@ import argparse
 import os
 import pty
 import signal
+import subprocess
 import sys
 import threading
 
@@ -114,3 +115,22 @@ def test_ignored_hangup_stays_ignored():
     finally:
         signal.signal(signal.SIGHUP, before)
     assert requests == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "expected"),
+    [
+        pytest.param("", "done shut down", id="nothing-runs"),
+        pytest.param(
+            "threading.Thread(target=threading.Event().wait, daemon=True).start()", "done", id="abandoned-thread"
+        ),
+    ],
+)
+def test_process_with_an_abandoned_thread_ends_at_once(begin, expected):
+    """Such a thread may be inside a library, and would abort the process while Python shuts down."""
+    code = (
+        "import atexit, threading; from streamseg.cli.entry import leave;"
+        f" atexit.register(print, ' shut down', end=''); print('done', end=''); {begin or 'pass'}; leave(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (3, expected, "")

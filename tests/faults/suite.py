@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import images, neighbours, scenarios
+from tests.faults import images, neighbours, scenarios, strangers
 from tests.faults.rows import Checked, Row
 
 __all__ = ["SECTIONS", "rows"]
@@ -88,6 +88,14 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             times=1,
         ),
         Checked(
+            "stop while the network is busy",
+            (f"{SIGNALS}::test_stop_while_the_network_is_busy",),
+            "SIGTERM while a batch runs that takes a second or more",
+            "stop ≤ 1 s, exit code 0",
+            1.0,
+            "s",
+        ),
+        Checked(
             "one stage raises",
             ("tests/runtime/test_supervisor_faults.py::test_fault_ends_the_run_and_reaches_the_caller",),
             "network, tracker, output or the only source raises at frame 0, 1, 2 or 7",
@@ -103,6 +111,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         ),
     ),
     "Strangers": (
+        *strangers.SCENARIOS,
         Checked(
             "wrong key, no key, key without permission",
             ("tests/publish/test_authentication.py",),

@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.skipif(why_no_server() is not None, reason=why_no_server() or ""),
 ]
 
+LARGE = 1920
+"""Input size for which the network takes about a second on a CPU."""
 PROMISE_SECONDS, MARGIN_SECONDS = 1.0, 4.0
 """Time to stop, and the margin for a machine that is shared with the rest of the suite."""
 
@@ -32,12 +34,12 @@ PROMISE_SECONDS, MARGIN_SECONDS = 1.0, 4.0
 class Service:
     """`streamseg run` in another process, with one camera behind a proxy."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, *sets: str) -> None:
         self.path = folder / "config.yaml"
         camera = {"type": "stream", "id": "cam", "url": url, "timeout_seconds": 30.0, "frozen_seconds": 2.0}
         self._sections = {"sources": [camera]}
         self.path.write_text(yaml.safe_dump(self._sections))
-        settings = [word for setting in small_settings() for word in ("--set", setting)]
+        settings = [word for setting in (*small_settings(), *sets) for word in ("--set", setting)]
         command = [sys.executable, "-m", "streamseg", "run", str(self.path), *settings]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -122,6 +124,22 @@ def test_signals_in_each_state(
     assert service.process.returncode == code, log
     assert seconds < PROMISE_SECONDS + MARGIN_SECONDS
     assert "open-sesame" not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.timeout(300)
+def test_stop_while_the_network_is_busy(
+    tmp_path: Path, stack: ExitStack, record_property: Callable[[str, object], None]
+):
+    """A batch that takes longer than the stop is abandoned, and the process ends as usual."""
+    server = stack.enter_context(RtspServer())
+    service = Service(tmp_path, address(server.port), f"segmentation.imgsz={LARGE}")
+    stack.callback(service.kill)
+    service.wait_for(cam="live")
+    seconds, log = service.end(signal.SIGTERM)
+    record_property("value", seconds)
+    assert service.process.returncode == 0, log
+    assert seconds < PROMISE_SECONDS + MARGIN_SECONDS
     assert "Traceback" not in log
 
 
