@@ -26,7 +26,7 @@ from streamseg.cli import (
     yolo,
 )
 from streamseg.cli import eval as evaluate
-from streamseg.cli.entry import execute
+from streamseg.cli.entry import execute, leave
 from streamseg.cli.logs import add_log_arguments, set_up_logs
 from streamseg.cli.parser import Parser, subparsers_of
 
@@ -71,10 +71,17 @@ def build_parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Exit codes: 0 success, 1 as the subcommand documents, 2 error, others see `execute`."""
+    """Run one subcommand. Exit codes: 0 success, 1 as the subcommand documents, 2 error, others see `execute`.
+
+    Args:
+        arguments: None: those of the process, which a service ends itself.
+    """
     args = build_parser().parse_args(arguments)
     set_up_logs(args)
-    return execute(args)
+    code = execute(args)
+    if arguments is None and getattr(args, "is_service", False):
+        leave(code)
+    return code
 
 
 if __name__ == "__main__":
