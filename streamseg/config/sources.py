@@ -33,6 +33,9 @@ SOURCE_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
+MAX_ADDRESS_CHARACTERS = 4096
+"""Limit of addresses and paths: sections come from the control channel, too, and all of them fit into one reply."""
+
 RECORDING_INDEX_NAME = "recording.json"
 """File that makes a folder a recording."""
 
@@ -49,7 +52,7 @@ class Section(BaseModel):
 class _Source(Section):
     id: str = Field(default="", pattern=rf"^$|{SOURCE_ID_PATTERN}")
     """Name in topics and files; empty: derived from type and position, e.g. `webcam0`."""
-    frame_id: str = ""
+    frame_id: str = Field(default="", max_length=256)
     """Name of the coordinate frame, for robots (ROS `header.frame_id`)."""
     deadline_ms: float | None = Field(default=None, gt=0)
     """Live sources: maximum age of a frame when its message is published; frames that will miss it are dropped before
@@ -84,7 +87,7 @@ class WebcamSource(_Camera):
     """A camera that OpenCV opens by index or device path."""
 
     type: Literal["webcam"] = "webcam"
-    device: int | str = 0
+    device: int | Annotated[str, Field(max_length=MAX_ADDRESS_CHARACTERS)] = 0
     width: int | None = Field(default=1280, ge=1)
     height: int | None = Field(default=720, ge=1)
     fps: float | None = Field(default=30.0, gt=0)
@@ -95,7 +98,7 @@ class StreamSource(_Camera):
     """A video file or an RTSP/HTTP stream, read by PyAV."""
 
     type: Literal["stream"] = "stream"
-    url: str
+    url: str = Field(max_length=MAX_ADDRESS_CHARACTERS)
     mode: Literal["auto", "live", "every_frame"] = "auto"
     """auto: live for a network stream, every_frame for a file. A live file is paced by its timestamps."""
     loop: bool = False
@@ -130,7 +133,7 @@ class ImagesSource(_Source):
     """An image, a folder of images or a glob pattern, in natural order."""
 
     type: Literal["images"] = "images"
-    path: str
+    path: str = Field(max_length=MAX_ADDRESS_CHARACTERS)
     fps: float | None = Field(default=None, gt=0)
     """Images per second; None: as fast as they are read."""
 
@@ -139,7 +142,7 @@ class RecordingSource(_Source):
     """A recording of one source, made with `output.recording`; replayed with its original indices and times."""
 
     type: Literal["recording"] = "recording"
-    path: str
+    path: str = Field(max_length=MAX_ADDRESS_CHARACTERS)
     """Folder of the recorded source, which holds `recording.json`."""
     mode: Literal["live", "every_frame"] = "live"
     """live: at the original pace, the newest frame wins; every_frame: as fast as frames are read, none dropped."""

@@ -100,6 +100,12 @@ class TestOperations:
             pytest.param(
                 "sources.add", {**CAMERA, "id": "a b"}, "source: id: Use 1 to 64 letters.*, got 'a b'", id="invalid-id"
             ),
+            pytest.param(
+                "sources.add", {**CAMERA, "frame_id": "x" * 257}, "source: frame_id: .*256", id="long-frame-id"
+            ),
+            # It would fail in the publisher, which encodes messages as UTF-8.
+            pytest.param("sources.add", {**CAMERA, "frame_id": "\ud800"}, "source: frame_id: ", id="surrogate"),
+            pytest.param("sources.add", {**CAMERA, "url": "x" * 5000}, "source: url: .*4096", id="long-address"),
             pytest.param("sources.add", {**CAMERA, "id": "a"}, "there is a source 'a'; choose", id="used-id"),
             pytest.param("sources.add", {"type": "stream", "url": "missing.mp4"}, "does not exist", id="no-file"),
             pytest.param("sources.remove", {}, "\"id\" must be the id of a source, got 'None'", id="no-id"),
