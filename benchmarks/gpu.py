@@ -1,34 +1,39 @@
-"""Measure speed and memory on an NVIDIA GPU: sizes s at 640 and x at 1024, seeded weights.
+"""Measure an NVIDIA GPU: correctness against the CPU first, then sizes s at 640 and x at 1024 with seeded weights.
 
 Random weights cause the same work as trained ones; their scores are shifted so that a typical number of anchors and
-objects passes the usual threshold. With engine torch, `network` is upload, network, decoding and the copy back; with
-engine device it only starts the work. `end to end` adds letterbox, selection, tracking, full-size masks and wire
-encoding.
+objects passes the usual threshold. `torch` selects on the host, `eager` is `engine: device` without CUDA graphs, and
+`graph` with them. `network` of the latter two only starts the work; `postprocess` includes the wait for it.
+`end to end` is a frame from its capture to the encoded message: segmentation, tracking, masks, wire encoding.
+
+With --pack DIR, nothing is measured: DIR gets all that the benchmark needs on a machine with torch, NumPy and OpenCV
+alone, and the script DIR/run.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
 
+from benchmarks.gpu_pack import pack
 from benchmarks.harness import Timing, parser, report
+from streamseg.engines.torch_engine import TorchEngine
 from streamseg.geometry import letterbox
 from streamseg.modeling.preprocess import letterbox_images
 from streamseg.modeling.yolov8 import Size, YoloV8Network, build_yolov8
 from streamseg.pipeline import Pipeline
-from streamseg.segmentation import Segmenter
+from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.frame import Frame
 from streamseg.synthetic import SceneRenderer
-from streamseg.weights import save_weights
 from streamseg.wire import encode
+
+Mode = Literal["torch", "eager", "graph"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Case:
     batch: int
 
 
-CASES = (
+CASES: Final = (
     Case("s", 16, 640, 1),
     Case("s", 16, 640, 8),
     Case("s", 16, 640, 16),
@@ -49,52 +54,112 @@ CASES = (
     Case("x", 26, 1024, 4),
 )
 
-CANDIDATES_PER_OBJECT = 6
+FLOORS: Final = {("s", 1): ("3", "4"), ("x", 1): ("4 to 4.5", "10 to 12")}
+"""Estimated floors of a frame end to end in ms, on an H200 and on an RTX 3090, by size and batch; see docs/gpu.md."""
+
+CANDIDATES_PER_OBJECT: Final = 6
 """Anchors above the threshold per object, as in trained networks."""
+
+BOX_LIMIT_PX, SCORE_LIMIT, MASK_LIMIT = 0.05, 2e-3, 2e-3
+"""Largest differences from the CPU in float32: boxes, scores, and the share of pixels of masks."""
 
 
 def main() -> int:
     arguments = parser(__doc__)
+    arguments.add_argument("--pack", type=Path, metavar="DIR", help="write all that another machine needs, and stop")
+    arguments.add_argument("--python", default="3.12", help="version of Python that --pack is for (default: 3.12)")
     arguments.add_argument("--device", default="cuda")
-    arguments.add_argument("--engine", choices=("torch", "device"), default="torch")
-    arguments.add_argument("--runs", type=int, default=100)
-    arguments.add_argument("--warmups", type=int, default=10)
+    arguments.add_argument(
+        "--modes", nargs="+", choices=("torch", "eager", "graph"), default=["torch", "eager", "graph"]
+    )
+    arguments.add_argument("--seconds", type=float, default=330, help="time for all measurements (default: 330)")
+    arguments.add_argument("--runs", type=int, default=100, help="maximum number of runs of a case (default: 100)")
     arguments.add_argument("--objects", type=int, default=50)
     arguments.add_argument("--cases", type=int, default=len(CASES), help="number of cases, taken from the start")
     args = arguments.parse_args()
+    if args.pack is not None:
+        print(pack(args.pack, args.python))
+        return 0
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         print("bench gpu: torch finds no CUDA GPU; use --device cpu to try the command", file=sys.stderr)
         return 2
-    rows = []
-    for case in CASES[: args.cases]:
-        rows.append(_measure(case, args.engine, args.device, args.warmups, args.runs, args.objects))
-        row = rows[-1]
-        print(
-            f"size {case.size} at {case.imgsz}, batch {case.batch}, {row['input']}: network {row['network_ms']}"
-            f" | end to end {row['end_to_end_ms']} | {row['frames_per_second']:.0f} frames/s"
-            f" | peak {row['peak_mb'] or float('nan'):.0f} MB"
-        )
-    report({"benchmark": "gpu", "engine": args.engine, "objects": args.objects, "rows": rows}, args.json)
-    return 0
+    ends = time.monotonic() + args.seconds
+    cases = CASES[: args.cases]
+    # Graphs need a GPU; on the CPU, both are the same.
+    modes = [mode for mode in args.modes if mode != "eager" or args.device.startswith("cuda")]
+    checks = [_check(case, args.device, args.objects) for case in cases if case.batch == 1]
+    for check in checks:
+        print(f"size {check['size']}: {'equal to the CPU' if check['is_equal'] else 'DIFFERS FROM THE CPU'}: {check}")
+    rows: list[dict[str, Any]] = []
+    left = len(cases) * len(modes)
+    for case in cases:
+        for mode in modes:
+            share = max(ends - time.monotonic(), 0) / left
+            rows.append(_measure(case, mode, args.device, share, args.runs, args.objects))
+            left -= 1
+            print(_line(rows[-1]), flush=True)
+    report({"benchmark": "gpu", "objects": args.objects, "checks": checks, "rows": rows}, args.json)
+    return 0 if all(check["is_equal"] for check in checks) else 1
 
 
-def _measure(
-    case: Case, engine: Literal["torch", "device"], device: str, num_warmups: int, num_runs: int, num_objects: int
-) -> dict[str, object]:
+def _line(row: dict[str, Any]) -> str:
+    stages = ", ".join(f"{name} {timing.p50:.2f}" for name, timing in row["stages_ms"].items())
+    floors = FLOORS.get((row["size"], row["batch"]))
+    floor = "" if floors is None else f" | floor, estimated: H200 {floors[0]} ms, RTX 3090 {floors[1]} ms"
+    return (
+        f"{row['mode']:5} size {row['size']} at {row['imgsz']}, batch {row['batch']}: end to end {row['end_to_end_ms']}"
+        f"{floor}\n      stages, p50 in ms: {stages} | {row['frames_per_second']:.0f} frames/s"
+        f" | peak {row['peak_mb'] or float('nan'):.0f} MB | first batch {row['first_ms']:.0f} ms"
+    )
+
+
+def _segmenter(case: Case, mode: Mode, device: str, num_objects: int, *, half: bool, **options: Any) -> Segmenter:
+    network = _network(case, CANDIDATES_PER_OBJECT * num_objects)
+    engine = TorchEngine(
+        network, device=device, half=half, imgsz=case.imgsz, selects=mode != "torch", graphs=mode == "graph"
+    )
+    return Segmenter(engine=engine, iou=0.9, max_det=num_objects, **options)
+
+
+def _check(case: Case, device: str, num_objects: int) -> dict[str, Any]:
+    """Compare `engine: device` in float32 with the host's path on the CPU, for one image."""
+    image = SceneRenderer(1280, 720, seed=1).render(0)
+    found = []
+    for mode, place in (("torch", "cpu"), ("graph", device)):
+        with _segmenter(case, mode, place, num_objects, half=False, embeddings=True) as segmenter:
+            for _ in range(3):  # eager, captured, replayed
+                (instances,) = segmenter([image])
+            found.append((instances, [mask() for mask in instance_masks(instances)]))
+    (expected, masks), (instances, others) = found
+    same = len(expected) == len(instances)
+    boxes = float((expected.boxes - instances.boxes).abs().max()) if same else math.inf
+    scores = float((expected.scores - instances.scores).abs().max()) if same else math.inf
+    pixels = float(np.mean([np.mean(a != b) for a, b in zip(masks, others, strict=True)])) if same else math.inf
+    is_equal = boxes <= BOX_LIMIT_PX and scores <= SCORE_LIMIT and pixels <= MASK_LIMIT
+    return {
+        "size": case.size,
+        "objects": [len(expected), len(instances)],
+        "boxes_px": boxes,
+        "scores": scores,
+        "mask_pixels": pixels,
+        "is_equal": is_equal,
+    }
+
+
+def _measure(case: Case, mode: Mode, device: str, seconds: float, num_runs: int, num_objects: int) -> dict[str, Any]:
+    """Measure one case for a given time, at least one run after the first two, which prepare."""
     on_cuda = device.startswith("cuda")
-    with tempfile.TemporaryDirectory() as folder:
-        network = _network(case, CANDIDATES_PER_OBJECT * num_objects)
-        path = save_weights(network.state_dict(), Path(folder) / "w.safetensors")
-        segmenter = Segmenter(
-            path, engine=engine, device=device, half=on_cuda, imgsz=case.imgsz, iou=0.9, max_det=num_objects
-        )
     if on_cuda:
         torch.cuda.reset_peak_memory_stats()
+    segmenter = _segmenter(case, mode, device, num_objects, half=on_cuda, embeddings=True)
     pipeline = Pipeline(segmenter)
     scenes = [SceneRenderer(1280, 720, seed=seed) for seed in range(case.batch)]
-    images = [[scene.render(index) for scene in scenes] for index in range(8)]
-    network, whole = [], []
-    for run in range(num_warmups + num_runs):
+    images = [[scene.render(index) for scene in scenes] for index in range(4)]
+    whole: list[float] = []
+    stages: dict[str, list[float]] = {}
+    ends = time.monotonic() + seconds
+    while len(whole) < num_runs + 2 and (len(whole) < 3 or time.monotonic() < ends):
+        run = len(whole)
         now_ns = time.monotonic_ns()
         frames = [
             Frame(image, f"camera{number}", run, run / 30, time.time_ns(), "driver", now_ns)
@@ -103,22 +168,24 @@ def _measure(
         started = time.perf_counter()
         for message in pipeline(frames):
             encode(message)
-        if run >= num_warmups:
-            whole.append(time.perf_counter() - started)
-            network.append(pipeline.timer.stages["network"].last / 1000)
-    result = {
+        whole.append(time.perf_counter() - started)
+        for name, stage in pipeline.timer.stages.items():
+            stages.setdefault(name, []).append(stage.last / 1000)
+    segmenter.close()
+    measured = whole[2:]
+    return {
+        "mode": mode,
         "size": case.size,
         "imgsz": case.imgsz,
         "batch": case.batch,
         "input": "1280x720",
-        "half": segmenter.engine.half,
-        "network_ms": Timing.of(network),
-        "end_to_end_ms": Timing.of(whole),
-        "frames_per_second": case.batch / float(np.median(whole)),
+        "half": on_cuda,
+        "first_ms": whole[0] * 1000,
+        "stages_ms": {name: Timing.of(values[-len(measured) :]) for name, values in stages.items()},
+        "end_to_end_ms": Timing.of(measured),
+        "frames_per_second": case.batch / float(np.median(measured)),
         "peak_mb": torch.cuda.max_memory_allocated() / 1e6 if on_cuda else None,
     }
-    segmenter.close()
-    return result
 
 
 def _network(case: Case, num_candidates: int) -> YoloV8Network:

@@ -59,6 +59,7 @@ class TorchEngine:
         imgsz: int = DEFAULT_IMGSZ,
         refiner: Refiner | None = None,
         selects: bool = False,
+        graphs: bool = True,
     ) -> None:
         """Fold the batch norms of a copy of the network, and move the copy to the device.
 
@@ -68,12 +69,13 @@ class TorchEngine:
             half: half precision.
             imgsz: input size that the weights were made for.
             refiner: mask refiner included in the weights.
+            graphs: whether work on the device is captured as CUDA graphs where `selects` is set.
             selects: whether `Segmenter` shall select the detections on the device, too (`engine: device`).
         """
         self.device = device
         self.half = half
         self.imgsz = imgsz
-        self.selects = selects
+        self.selects, self.graphs = selects, graphs
         self._device = torch.device(device)
         self.refiner = None if refiner is None else refiner.to(self._device)
         on_cuda = self._device.type == "cuda"

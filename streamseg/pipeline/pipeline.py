@@ -83,6 +83,7 @@ class Pipeline:
         now_ns: monotonic clock, from which the age of a frame is computed.
         text: text matcher, or None if no text encoder is configured.
         propagation: settings of the propagation of the masks of followed targets.
+        prepare: work before the first frame, see `Pipeline.prepare`.
 
     Raises:
         ConfigError: a prompt is of a kind that cannot be matched.
@@ -100,8 +101,10 @@ class Pipeline:
         now_ns: Callable[[], int] = time.monotonic_ns,
         text: TextMatcher | None = None,
         propagation: PropagationSettings | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._segmenter = segmenter
+        self._prepare = prepare
         self._propagation = propagation
         self._tracking = tracking if tracking is not None else TrackingConfig()
         self._matcher: PromptMatcher = matcher if matcher is not None else SelectionMatcher()
@@ -114,6 +117,11 @@ class Pipeline:
         own_timer = getattr(segmenter, "timer", None)
         self.timer = own_timer if isinstance(own_timer, StageTimer) else StageTimer()
         """Milliseconds by stage, including the stages that the segmenter measures."""
+
+    def prepare(self) -> None:
+        """Prepare the segmenter, in the thread that will call `segment`: GPU libraries choose kernels per thread."""
+        if self._prepare is not None:
+            self._prepare()
 
     def __call__(self, frames: Sequence[Frame]) -> list[Message]:
         """Return the messages of a batch, in its order; none for no frame. Frames of one source come in order."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 from streamseg.capture import open_source
 from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, WebcamSource
@@ -29,6 +30,7 @@ from streamseg.runtime.source_manager import SourceManager, limits_of
 from streamseg.runtime.source_operations import source_operations
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink, SinkFactory
+from streamseg.segmentation import Segmenter
 from streamseg.telemetry import Histogram
 
 __all__ = ["Session", "load_keys", "open_runtime"]
@@ -122,15 +124,16 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         steps = degradation_steps(config.degradation, segmenter)
         has_deadlines = any(section.deadline_ms is not None for section in sections)
         scales = sorted({1.0, *(one.imgsz_scale for one in steps if has_deadlines)})
-        for size in {_known_size(section) or DEFAULT_SIZE for section in sections}:
-            for num_images in _batch_sizes(segmenter.engine.device, batching.max_batch or GPU_BATCH):
-                for scale in scales:
-                    segmenter.warmup(size, num_images=num_images, imgsz_scale=scale)
+        sizes = {_known_size(section) or DEFAULT_SIZE for section in sections}
+        warm_up = partial(_warm_up, segmenter, sizes, batching.max_batch or GPU_BATCH, scales)
+        if segmenter.engine.device == "cpu":
+            warm_up()
         # Frames of files wait until their objects are compared with texts, as they do for every stage.
         any_live = any(source.is_live for source in sources)
         background = stack.enter_context(BackgroundThread()).submit if any_live else None
         pipeline = Pipeline(
             segmenter,
+            prepare=None if segmenter.engine.device == "cpu" else warm_up,
             tracking=config.tracking,
             prompts=prompts,
             matcher=matcher,
@@ -216,6 +219,13 @@ def _batching(config: BatchingConfig, device: str) -> BatchingConfig:
     if config.max_batch is not None:
         return config
     return config.model_copy(update={"max_batch": 1 if device == "cpu" else GPU_BATCH})
+
+
+def _warm_up(segmenter: Segmenter, sizes: Iterable[tuple[int, int]], max_batch: int, scales: Iterable[float]) -> None:
+    """Run all shapes to come once: in the inference thread of a GPU, whose libraries choose kernels per thread."""
+    for size, scale in product(sizes, scales):
+        for num_images in _batch_sizes(segmenter.engine.device, max_batch):
+            segmenter.warmup(size, num_images=num_images, imgsz_scale=scale)
 
 
 def _batch_sizes(device: str, most: int) -> list[int]:

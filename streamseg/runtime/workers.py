@@ -187,7 +187,8 @@ def capture(source: Source, feed: Feed, health: SourceHealth) -> None:
 
 
 def segment(queue: FrameQueue, pipeline: Pipeline, segmented: SlotQueue[SegmentedBatch]) -> None:
-    """Run batches from the queue through the network."""
+    """Prepare the network, and run batches from the queue through it."""
+    pipeline.prepare()
     # Waiting for room downstream comes first: the newest frame is then chosen as late as possible.
     while segmented.wait_for_room() and (batch := queue.take()) is not None:
         now_ns = time.monotonic_ns()

@@ -12,7 +12,9 @@ from benchmarks.harness import Timing, measure, output_file, parser, provenance,
 from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY
-NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "harness"))
+NAMES = sorted(
+    path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "gpu_pack", "harness")
+)
 
 
 def test_candidates_alternate_and_warm_ups_do_not_count():
@@ -88,12 +90,18 @@ def test_every_benchmark_has_help(name, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["torch", "device"])
-def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch, engine):
+def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch):
     file = tmp_path / "gpu.json"
-    arguments = ["--engine", engine, "--device", "cpu", "--warmups", "1", "--runs", "1", "--cases", "1"]
-    arguments += ["--json", str(file)]
-    monkeypatch.setattr(sys, "argv", ["gpu", *arguments])
+    monkeypatch.setattr(sys, "argv", ["gpu", "--device", "cpu", "--seconds", "0", "--cases", "1", "--json", str(file)])
     assert import_module("benchmarks.gpu").main() == 0
-    (row,) = json.loads(file.read_text())["rows"]
-    assert row["end_to_end_ms"]["p50"] > row["network_ms"]["p50"] > 0
+    results = json.loads(file.read_text())
+    assert [check["is_equal"] for check in results["checks"]] == [True]
+    assert [row["mode"] for row in results["rows"]] == ["torch", "graph"]
+    for row in results["rows"]:
+        assert row["end_to_end_ms"]["p50"] > row["stages_ms"]["network"]["p50"] > 0
+
+
+def test_gpu_benchmark_is_not_packed_into_an_existing_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gpu", "--pack", str(tmp_path)])
+    with pytest.raises(SystemExit, match="name a new folder"):
+        import_module("benchmarks.gpu").main()

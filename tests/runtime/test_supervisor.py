@@ -56,6 +56,28 @@ def test_files_share_batches():
     assert sum(segmenter.batch_sizes) == 120
 
 
+class NotingSegmenter(SquareSegmenter):
+    """Notes the thread of each call."""
+
+    def __init__(self):
+        super().__init__()
+        self.threads: list[str] = []
+
+    def __call__(self, images, regions=None):
+        self.threads.append(threading.current_thread().name)
+        return super().__call__(images, regions)
+
+
+def test_pipeline_is_prepared_in_the_inference_thread_before_the_first_frame():
+    segmenter = NotingSegmenter()
+    prepare = lambda: segmenter.threads.append(threading.current_thread().name + " prepares")  # noqa: E731
+    Runtime([ScriptedSource("a", 2)], Pipeline(segmenter, prepare=prepare)).run()
+    first, *others = segmenter.threads
+    assert others
+    assert {f"{name} prepares" for name in others} == {first}
+    assert threading.current_thread().name not in first
+
+
 def test_pipeline_releases_ended_sources():
     pipeline = Pipeline(SquareSegmenter())
     Runtime([ScriptedSource("a", 3), ScriptedSource("b", 6)], pipeline).run()

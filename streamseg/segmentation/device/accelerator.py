@@ -90,8 +90,9 @@ class CudaAccelerator:
     another thread competes for the interpreter lock.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, graphs: bool = True) -> None:
         self.device = device
+        self._graphs = graphs
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         # One pool for all graphs: they run in order on one stream, so that they can share their intermediate memory.
         self._pool = torch.cuda.graph_pool_handle()
@@ -108,6 +109,8 @@ class CudaAccelerator:
 
     def compiled(self, step: Step) -> Step:
         """See `Accelerator.compiled`."""
+        if not self._graphs:
+            return lambda: self.run(step)
         # Buffers were filled on the default stream.
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._stream):
@@ -154,6 +157,6 @@ class CudaAccelerator:
         self._stream.synchronize()
 
 
-def open_accelerator(device: str) -> Accelerator:
-    """Return the accelerator of a device, `cpu` or `cuda:N`."""
-    return CudaAccelerator(torch.device(device)) if device.startswith("cuda") else CpuAccelerator()
+def open_accelerator(device: str, *, graphs: bool = True) -> Accelerator:
+    """Return the accelerator of a device, `cpu` or `cuda:N`; without graphs, operations are launched one by one."""
+    return CudaAccelerator(torch.device(device), graphs=graphs) if device.startswith("cuda") else CpuAccelerator()

@@ -66,7 +66,7 @@ class DeviceSegmentation:
         options = StepOptions(settings, refiner, sharp, embeds)
         self._batches = DeviceBatches(
             lambda shape, device: DeviceStep(engine.predict, options, shape, device),
-            accelerator or open_accelerator(engine.device),
+            accelerator or open_accelerator(engine.device, graphs=engine.graphs),
         )
         self._found: dict[Letterbox, int] = {}
         self._crops: dict[Letterbox, int] = {}
