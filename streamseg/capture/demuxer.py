@@ -42,7 +42,9 @@ def stream_options(scheme: str, timeout_seconds: float, *, transport: str = "aut
     return None
 
 
-def demuxed(container: InputContainer, stream: VideoStream, scheme: str) -> Iterator[LivePacket]:
+def demuxed(
+    container: InputContainer, stream: VideoStream, scheme: str, wall_ns: Callable[[], int] = time.time_ns
+) -> Iterator[LivePacket]:
     """Yield the packets of a stream as they arrive; the last one is empty and flushes the decoder.
 
     RTP marks the end of an access unit, but FFmpeg's parser of H.264 and H.265 recognises it only by the next one. The
@@ -51,7 +53,7 @@ def demuxed(container: InputContainer, stream: VideoStream, scheme: str) -> Iter
     is_held = scheme in ("rtsp", "rtsps", "rtp") and stream.codec_context.name in ("h264", "hevc")
     released: Arrival | None = None
     for packet in container.demux(stream):
-        now = Arrival(_camera_time(packet), time.time_ns(), time.monotonic_ns())
+        now = Arrival(_camera_time(packet), wall_ns(), time.monotonic_ns())
         arrival = now if released is None or not is_held else released._replace(camera=now.camera)
         released = now
         yield LivePacket(packet, arrival, now.monotonic_ns)

@@ -31,6 +31,8 @@ class LivePacket(NamedTuple):
     """Monotonic time at which the reader released it, in ns."""
     is_damaged: bool = False
     """True if parts of it are missing: it must not be decoded."""
+    has_newer: bool | None = None
+    """Whether newer data had arrived by then; None if the reader cannot tell."""
 
     @property
     def stamp_seconds(self) -> float | None:

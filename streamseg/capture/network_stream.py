@@ -21,6 +21,7 @@ from streamseg.capture.demuxer import demuxed, reported, stream_options
 from streamseg.capture.display import sample_aspect_ratio
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.live_packet import Arrival, LivePacket
+from streamseg.capture.live_times import LiveTimes
 from streamseg.capture.on_demand import OnDemandDecoder
 from streamseg.capture.pacing import Backlog, Playback
 from streamseg.capture.reconnection import Reconnection, failure_of
@@ -28,11 +29,10 @@ from streamseg.capture.recording import Recording
 from streamseg.capture.rtsp.description import UnsupportedStreamError
 from streamseg.capture.rtsp.video import TRANSPORTS, RtspVideo
 from streamseg.capture.source import FrameCounter, Unwanted, wanted
-from streamseg.capture.timeline import LiveTimeline, describe_mended
 from streamseg.config import StreamSource
 from streamseg.config.address import scheme_of
 from streamseg.redaction import redact
-from streamseg.structures.frame import Clock, Frame
+from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
 __all__ = ["NetworkStream"]
@@ -49,27 +49,29 @@ class NetworkStream:
     mode every_frame: as fast as it arrives) and has an end.
     """
 
-    def __init__(self, config: StreamSource, *, gives_up: bool = True) -> None:
+    def __init__(
+        self, config: StreamSource, *, gives_up: bool = True, wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
         """Create a source; `frames()` connects.
 
         Args:
             config: address and time-outs.
             gives_up: a stream that was never received fails after `open_timeout_seconds`, or when it rejects the
                 connection; False: it is retried until the source is stopped.
+            wall_ns: our wall clock, ns since the Unix epoch.
         """
+        self._wall_ns = wall_ns
         self.source_id = config.id
         self.frame_id = config.frame_id
         self.is_live = config.mode != "every_frame"
         self.drops = DropCounter()
         self.unwanted: Unwanted = wanted
-        self.camera_clock = CameraClock()
-        """The camera's own clock, with the number of rejected time stamps."""
+        self._times = LiveTimes(config.id)
         self._config = config
         self._scheme = scheme_of(config.url)
         self._redacted = redact(config.url)
         self._counter = FrameCounter(self.drops, vid_stride=config.vid_stride)
         self._converter = RgbConverter()
-        self._timeline = LiveTimeline()
         self._recording = Recording(config.id, self._counter)
         self._stopped = threading.Event()
         self._gives_up = gives_up
@@ -108,7 +110,12 @@ class NetworkStream:
     @property
     def mended(self) -> Counter[str]:
         """Number of discontinuities of the time stamps that were mended so far, by kind."""
-        return self._timeline.mended + self._recording.mended
+        return self._times.mended + self._recording.mended
+
+    @property
+    def camera_clock(self) -> CameraClock:
+        """The camera's own clock, with the number of rejected time stamps."""
+        return self._times.camera_clock
 
     def stop(self) -> None:
         """End `frames()`: immediately between two attempts, otherwise at the next packet or time-out."""
@@ -117,11 +124,11 @@ class NetworkStream:
     def _connection(self, reconnection: Reconnection) -> Generator[Frame]:
         """Yield the frames of one connection until it ends or fails."""
         timeout_seconds = reconnection.connecting()
-        self._timeline.reconnected()
-        self.camera_clock.reconnected()
+        self._times.reconnected()
         if self._reads_rtp:
             try:
-                yield from self._receive(timeout_seconds, reconnection.received)
+                response_seconds = min(reconnection.response_seconds, timeout_seconds)
+                yield from self._receive(timeout_seconds, response_seconds, reconnection.received)
                 return
             except UnsupportedStreamError as error:
                 logger.info("%s: read by FFmpeg: %s", self.source_id, error)
@@ -139,10 +146,12 @@ class NetworkStream:
                 yield from self._play(container, stream, reconnection.received)
             else:
                 decoder = VideoDecoder(stream.codec_context, self._counter, live=True, now_seconds=time.monotonic())
-                packets = demuxed(container, stream, self._scheme)
+                packets = demuxed(container, stream, self._scheme, self._wall_ns)
                 yield from self._read(packets, decoder, stream, reconnection.received)
 
-    def _receive(self, timeout_seconds: float, received: Callable[[float], None]) -> Generator[Frame]:
+    def _receive(
+        self, timeout_seconds: float, response_seconds: float, received: Callable[[float], None]
+    ) -> Generator[Frame]:
         """Yield the frames of an RTSP session without FFmpeg's demuxer.
 
         Raises:
@@ -154,7 +163,9 @@ class NetworkStream:
                 name=self._redacted,
                 transports=TRANSPORTS[self._config.transport],
                 timeout_seconds=timeout_seconds,
+                response_seconds=response_seconds,
                 stopped=self._stopped,
+                wall_ns=self._wall_ns,
             )
         ) as video:
             context = video.open()
@@ -171,7 +182,7 @@ class NetworkStream:
             if playback is not None and not playback.wait_until_due(timed.pts_seconds):
                 self.drops.count("capture", "late")
             else:
-                arrival = Arrival(None, time.time_ns(), time.monotonic_ns())
+                arrival = Arrival(None, self._wall_ns(), time.monotonic_ns())
                 yield self._frame(
                     timed.decoded, timed.frame_index, timed.pts_seconds, arrival, sample_aspect_ratio(stream)
                 )
@@ -191,9 +202,9 @@ class NetworkStream:
         arrivals: dict[int | None, Arrival] = {}
         waiting_since_ns = time.monotonic_ns()
         for live in packets:
-            packet, arrival, released_ns, is_damaged = live
+            packet, arrival, released_ns = live.packet, live.arrival, live.released_ns
             released_seconds = released_ns / NS_PER_SECOND
-            if is_damaged:
+            if live.is_damaged:
                 frames.lose(released_seconds)
                 continue
             if packet.size:
@@ -202,15 +213,17 @@ class NetworkStream:
                 if len(arrivals) > 64:  # frames that the decoder never output
                     del arrivals[next(iter(arrivals))]
             lateness_seconds = lag.lateness_seconds(live.stamp_seconds, released_seconds)
-            waited_seconds = (released_ns - waiting_since_ns) / NS_PER_SECOND
+            has_newer = live.has_newer
+            if has_newer is None:
+                has_newer = backlog.has_newer((released_ns - waiting_since_ns) / NS_PER_SECOND)
             for decoded in frames.decode(packet, released_seconds):
                 frame_arrival = arrivals.pop(decoded.pts, arrival)
-                pts_seconds = self._time(decoded.time, frame_arrival)
+                pts_seconds = self._times.pts_seconds(decoded.time, frame_arrival)
                 index = self._counter.next_index()
                 if index is None:
                     continue
                 if self.is_live and backlog.should_drop(
-                    lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=released_seconds
+                    lateness_seconds=lateness_seconds, has_newer=has_newer, now_seconds=released_seconds
                 ):
                     self.drops.count("capture", "late")
                 else:
@@ -218,18 +231,6 @@ class NetworkStream:
             if self._stopped.is_set():
                 return
             waiting_since_ns = time.monotonic_ns()
-
-    def _time(self, stamp_seconds: float | None, arrival: Arrival) -> float | None:
-        """Return the time of a frame on the source's time line; the first mended stamp is logged."""
-        num_mended = self._timeline.mended.total()
-        seconds = self._timeline.at(stamp_seconds, arrival.monotonic_ns)
-        if not num_mended and self._timeline.mended:
-            logger.warning(
-                "%s: %s by the time of arrival; further ones are not logged",
-                self.source_id,
-                describe_mended(self._timeline.mended),
-            )
-        return seconds
 
     def _frame(
         self,
@@ -239,7 +240,7 @@ class NetworkStream:
         arrival: Arrival,
         aspect_ratio: float,
     ) -> Frame:
-        lag_ns, clock = self._lag(arrival)
+        lag_ns, clock = self._times.lag(arrival)
         return Frame(
             image=self._converter.convert(decoded, sample_aspect_ratio=aspect_ratio),
             source_id=self.source_id,
@@ -250,16 +251,3 @@ class NetworkStream:
             received_ns=arrival.monotonic_ns,
             lag_ns=lag_ns,
         )
-
-    def _lag(self, arrival: Arrival) -> tuple[int, Clock]:
-        """Return the age of a frame on arrival in ns, and the clock that measured it."""
-        was_trusted = self.camera_clock.num_rejected == 0
-        lag_ns, clock = self.camera_clock.stamp(arrival.camera, arrival.wall_ns, arrival.monotonic_ns)
-        if was_trusted and self.camera_clock.rejected_offset_ns is not None:
-            offset_seconds = self.camera_clock.rejected_offset_ns / NS_PER_SECOND
-            logger.warning(
-                "%s: the camera's clock is off by %+.1f s, using the time of arrival instead; synchronise it by NTP",
-                self.source_id,
-                offset_seconds,
-            )
-        return lag_ns, clock

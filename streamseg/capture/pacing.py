@@ -40,9 +40,8 @@ class PtsPace:
 class Backlog:
     """Detector of leftover frames: frames from before the end of a stall that are not worth converting.
 
-    Lateness alone is not a reason: the latency may have grown permanently. In addition, the reader must
-    not have waited for the frame, which means that newer ones are queued behind it. At least one frame per
-    `DARK_SECONDS` is kept.
+    Lateness alone is not a reason: the latency may have grown permanently. In addition, newer frames must be queued
+    behind it. At least one frame per `DARK_SECONDS` is kept.
     """
 
     BOUND_SECONDS = 0.25
@@ -52,9 +51,17 @@ class Backlog:
     def __init__(self) -> None:
         self._last_kept_seconds: float | None = None
 
-    def should_drop(self, *, lateness_seconds: float, waited_seconds: float, now_seconds: float) -> bool:
-        """Return whether to drop a frame, given its lateness and how long the reader waited for it."""
-        behind = lateness_seconds > self.BOUND_SECONDS and waited_seconds < self.NO_WAIT_SECONDS
+    @classmethod
+    def has_newer(cls, waited_seconds: float) -> bool:
+        """Return whether newer frames are probably queued behind one for which the reader waited so long.
+
+        For readers that cannot see the queue; one that got no processor time appears to have waited.
+        """
+        return waited_seconds < cls.NO_WAIT_SECONDS
+
+    def should_drop(self, *, lateness_seconds: float, has_newer: bool, now_seconds: float) -> bool:
+        """Return whether to drop a frame, given its lateness and whether newer ones are queued behind it."""
+        behind = lateness_seconds > self.BOUND_SECONDS and has_newer
         last = self._last_kept_seconds
         if behind and last is not None and now_seconds - last < self.DARK_SECONDS:
             return True
@@ -79,6 +86,6 @@ class Playback:
         self._stopped.wait(wait_seconds)
         return not self._backlog.should_drop(
             lateness_seconds=now_seconds - due_seconds,
-            waited_seconds=wait_seconds,
+            has_newer=self._backlog.has_newer(wait_seconds),
             now_seconds=now_seconds + wait_seconds,
         )

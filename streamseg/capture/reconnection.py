@@ -38,6 +38,9 @@ _UNREACHABLE: Final = frozenset(
     {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EIO}
 )
 """FFmpeg reports EIO for a host name without an address."""
+RESPONSE_SECONDS: Final = 0.75
+"""Time-out of the first responses after a camera was lost; it doubles with each attempt that remains without one. An
+attempt that began in a half-open network must not occupy the source after the network works again."""
 REPEAT_SECONDS: Final = 60.0
 """Shortest time between two log lines with the same reason."""
 
@@ -76,6 +79,7 @@ class Reconnection:
         stopped: ends the delays.
         gives_up: a stream that was never received fails after `open_timeout_seconds`, and at once if it is denied.
         random: uniform random numbers in 0..1, so that many cameras do not reconnect at the same moment.
+        clock: monotonic time in seconds.
     """
 
     def __init__(
@@ -86,13 +90,15 @@ class Reconnection:
         *,
         gives_up: bool,
         random: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._config = config
         self._redacted = redact(config.url)
         self._health = health
         self._stopped = stopped
         self._gives_up = gives_up or not config.reconnect
-        self._give_up_at = time.monotonic() + config.open_timeout_seconds
+        self._give_up_at = clock() + config.open_timeout_seconds
         self._backoffs: dict[FailureKind, Backoff] = {
             "unreachable": Backoff(first_seconds=0.25, longest_seconds=0.25, random=random),
             "lost": Backoff(random=random),
@@ -101,18 +107,28 @@ class Reconnection:
         self._logged: tuple[str, float] = ("", 0.0)
         self.has_delivered = False
         """Whether a packet was ever received."""
+        self._began_at: float | None = None
+        """Time at which the present attempt began; None once it has received a packet."""
+        self._num_silent = 0
+        """Number of attempts without a packet since the last one with."""
 
     def connecting(self) -> float:
         """Report an attempt; return the time-out in seconds of its reads."""
-        now = time.monotonic()
+        now = self._began_at = self._clock()
         self._health.connecting(round(now * NS_PER_SECOND))
         if self.has_delivered or not self._gives_up:
             return self._config.timeout_seconds
         return min(self._config.timeout_seconds, max(self._give_up_at - now, 0.1))
 
+    @property
+    def response_seconds(self) -> float:
+        """Time-out in seconds of each response before the first packet; cameras may need long at their start."""
+        longest = self._config.timeout_seconds
+        return min(RESPONSE_SECONDS * 2**self._num_silent, longest) if self.has_delivered else longest
+
     def received(self, now_seconds: float) -> None:
         """Report a packet."""
-        self.has_delivered = True
+        self.has_delivered, self._began_at, self._num_silent = True, None, 0
         for backoff in self._backoffs.values():
             backoff.connected(now_seconds)
 
@@ -125,9 +141,13 @@ class Reconnection:
         Raises:
             SourceError: another attempt cannot succeed, or is not allowed.
         """
-        now = time.monotonic()
+        now = self._clock()
         self._check(failure, now)
         delay_seconds = self._backoffs[failure.kind].failed(now)
+        if self._began_at is not None:
+            self._num_silent = min(self._num_silent + 1, 16)
+            if failure.kind == "lost":  # time without a response is part of the delay
+                delay_seconds = max(delay_seconds - (now - self._began_at), 0.0)
         if self._gives_up and not self.has_delivered:
             delay_seconds = min(delay_seconds, self._give_up_at - now)
         state = "connection lost" if self.has_delivered else "no connection"

@@ -45,32 +45,38 @@ class TestPtsPace:
 
 class TestBacklog:
     @pytest.mark.parametrize(
-        ("lateness_seconds", "waited_seconds", "elapsed_seconds", "is_dropped"),
+        ("lateness_seconds", "has_newer", "elapsed_seconds", "is_dropped"),
         [
-            pytest.param(0.0, 0.0, 0.03, False, id="on time"),
-            pytest.param(0.25, 0.0, 0.03, False, id="at the bound"),
-            pytest.param(0.3, 0.0, 0.03, True, id="late, and newer frames are queued"),
-            pytest.param(0.3, 0.03, 0.03, False, id="late, but the reader waited: it is the newest"),
-            pytest.param(9.0, 0.0, 0.5, False, id="no frame kept for half a second"),
+            pytest.param(0.0, True, 0.03, False, id="on time"),
+            pytest.param(0.25, True, 0.03, False, id="at the bound"),
+            pytest.param(0.3, True, 0.03, True, id="late, and newer frames are queued"),
+            pytest.param(0.3, False, 0.03, False, id="late, but it is the newest"),
+            pytest.param(9.0, True, 0.5, False, id="no frame kept for half a second"),
         ],
     )
-    def test_one_frame(self, lateness_seconds, waited_seconds, elapsed_seconds, is_dropped):
+    def test_one_frame(self, lateness_seconds, has_newer, elapsed_seconds, is_dropped):
         backlog = Backlog()
-        assert not backlog.should_drop(lateness_seconds=0.0, waited_seconds=0.03, now_seconds=10.0)
+        assert not backlog.should_drop(lateness_seconds=0.0, has_newer=False, now_seconds=10.0)
         should_drop = backlog.should_drop(
-            lateness_seconds=lateness_seconds, waited_seconds=waited_seconds, now_seconds=10.0 + elapsed_seconds
+            lateness_seconds=lateness_seconds, has_newer=has_newer, now_seconds=10.0 + elapsed_seconds
         )
         assert should_drop is is_dropped
 
+    @pytest.mark.parametrize(
+        ("waited_seconds", "has_newer"), [(0.0, True), (0.004, True), (0.005, False), (1.0, False)]
+    )
+    def test_reader_that_did_not_wait_has_newer_frames(self, waited_seconds, has_newer):
+        assert Backlog.has_newer(waited_seconds) is has_newer
+
     def test_first_frame_is_always_kept(self):
-        assert not Backlog().should_drop(lateness_seconds=5.0, waited_seconds=0.0, now_seconds=1.0)
+        assert not Backlog().should_drop(lateness_seconds=5.0, has_newer=True, now_seconds=1.0)
 
     def test_reader_that_is_always_too_slow_still_keeps_frames(self):
         backlog = Backlog()
         kept = [
             step
             for step in range(200)
-            if not backlog.should_drop(lateness_seconds=1.0 + step, waited_seconds=0.0, now_seconds=step * 0.05)
+            if not backlog.should_drop(lateness_seconds=1.0 + step, has_newer=True, now_seconds=step * 0.05)
         ]
         assert max(b - a for a, b in pairwise(kept)) * 0.05 <= 0.55
 

@@ -37,20 +37,25 @@ def test_kind_and_reason(error, kind, reason):
 
 
 class Delays:
-    """Records the delays instead of waiting; in place of the event that ends them."""
+    """Records the delays instead of waiting; in place of the event that ends them, and of the clock."""
 
     def __init__(self):
         self.seconds = []
+        self.now = 1000.0
 
     def wait(self, seconds):
         self.seconds.append(round(seconds, 6))
         return False
 
+    def clock(self):
+        return self.now
+
 
 def reconnection(*, gives_up=False, **values):
     section = StreamSource(id="cam", url="rtsp://admin:secret@host/live", **values)
     health, delays = SourceHealth(), Delays()
-    return Reconnection(section, health, delays, gives_up=gives_up, random=lambda: 0.5), health, delays
+    made = Reconnection(section, health, delays, gives_up=gives_up, random=lambda: 0.5, clock=delays.clock)
+    return made, health, delays
 
 
 @pytest.mark.parametrize(
@@ -84,6 +89,26 @@ def test_a_camera_that_restarts_is_found_within_a_second():
     assert set(waited.seconds) == {0.5, 0.25}
 
 
+def test_attempt_in_a_half_open_network_ends_soon():
+    """Bug: it waited for `timeout_seconds`, and then for the delay, while the camera was back already."""
+    one, _, delays = reconnection(timeout_seconds=5.0)
+    assert one.response_seconds == 5.0, "a camera that has never delivered may need long"
+    one.connecting()
+    one.received(delays.now)
+    one.wait(Failure("lost", "no data for 5 s"))
+    limits = []
+    for _ in range(5):
+        one.connecting()
+        limits.append(one.response_seconds)
+        delays.now += limits[-1]
+        one.wait(Failure("lost", "no response"))
+    assert limits == [0.75, 1.5, 3.0, 5.0, 5.0]
+    assert delays.seconds == [0.5, 0.25, 0.5, 1.0, 3.0, 5.0], "the time of the attempt is part of the delay"
+    one.connecting()
+    one.received(delays.now)
+    assert one.response_seconds == 0.75
+
+
 def test_each_new_reason_is_logged(caplog):
     one, _, _ = reconnection()
     for reason in ("a", "a", "b", "a"):
@@ -105,6 +130,7 @@ def test_each_new_reason_is_logged(caplog):
 )
 def test_giving_up(settings, kind, message):
     one, _, waited = reconnection(**settings)
+    waited.now += 0.001
     with pytest.raises(SourceError, match=message) as raised:
         one.wait(Failure(kind, "why"))
     assert waited.seconds == []

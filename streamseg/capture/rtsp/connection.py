@@ -33,6 +33,8 @@ class Received(NamedTuple):
     data: bytes
     arrived_ns: int
     """Monotonic time in ns."""
+    has_newer: bool = False
+    """Whether more data had arrived by then: the reader is behind, for whatever reason."""
 
 
 class RtspConnection:
@@ -42,7 +44,8 @@ class RtspConnection:
         address: the address of the stream.
         name: the name of the source for error messages, without secrets.
         transports: transports in order of preference.
-        timeout_seconds: time-out of the connection, of each response, and of the silence between two packets.
+        timeout_seconds: time-out of the silence between two packets.
+        response_seconds: time-out of the connection and of each response.
         stopped: ends all waits.
     """
 
@@ -53,10 +56,12 @@ class RtspConnection:
         name: str,
         transports: tuple[Transport, ...],
         timeout_seconds: float,
+        response_seconds: float,
         stopped: threading.Event,
     ) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
+        self._response_seconds = response_seconds
         self._stopped = stopped
         self._resources = ExitStack()
         self._selector = self._resources.enter_context(selectors.DefaultSelector())
@@ -77,7 +82,7 @@ class RtspConnection:
 
         Raises:
             SourceError: the server rejected a request, or sends no supported video.
-            OSError: the connection failed, was lost, or was silent for `timeout_seconds`.
+            OSError: the connection failed, was lost, or was silent for too long.
         """
         self._connect()
         self.session.start(time.monotonic())
@@ -92,23 +97,29 @@ class RtspConnection:
             now_ns = time.monotonic_ns()
             for received in ready:
                 if received is not self._socket:
-                    yield Received(received is self._ports[1], _datagram(received), now_ns)
+                    data, is_control = _datagram(received), received is self._ports[1]
+                    yield Received(is_control, data, now_ns, self._has_data())
                     heard_ns = now_ns if received is self._ports[0] else heard_ns
                     continue
                 data = received.recv(CHUNK_BYTES)
                 if not data:
                     return
-                for media in self.session.receive(data):
+                packets = list(self.session.receive(data))
+                for place, media in enumerate(packets, start=1):
                     heard_ns = heard_ns if media.is_control else now_ns
-                    yield Received(media.is_control, media.data, now_ns)
+                    has_newer = place < len(packets) or self._has_data()
+                    yield Received(media.is_control, media.data, now_ns, has_newer)
                 if not self.session.is_playing or not was_playing:
                     heard_ns = now_ns
                 self._send()
                 if self.session.is_playing and not was_playing:
                     self._open_path()
             if not ready:
-                if now_ns - heard_ns >= self._timeout_seconds * NS_PER_SECOND:
-                    raise TimeoutError(errno.ETIMEDOUT, f"no data for {self._timeout_seconds:g} s")
+                is_playing = self.session.is_playing
+                limit_seconds = self._timeout_seconds if is_playing else self._response_seconds
+                if now_ns - heard_ns >= limit_seconds * NS_PER_SECOND:
+                    missing = "data" if is_playing else "response"
+                    raise TimeoutError(errno.ETIMEDOUT, f"no {missing} for {limit_seconds:g} s")
                 if self.session.is_playing:
                     yield Received(False, b"", now_ns)
 
@@ -117,8 +128,12 @@ class RtspConnection:
         found = [key.fileobj for key, _ in self._selector.select(POLL_SECONDS)]
         return [one for one in found if isinstance(one, socket.socket)]
 
+    def _has_data(self) -> bool:
+        """Return whether data has arrived that was not read."""
+        return bool(self._selector.select(0))
+
     def _connect(self) -> None:
-        """Connect to the first address of the host that accepts, in turns of `timeout_seconds`."""
+        """Connect to the first address of the host that accepts, in turns of `response_seconds`."""
         failure = OSError(errno.EHOSTUNREACH, "the host has no address")
         addresses = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, address in addresses:
@@ -145,14 +160,14 @@ class RtspConnection:
             raise OSError(code, os.strerror(code))
 
     def _wait_until_writable(self, waiting: socket.socket) -> None:
-        ends_at = time.monotonic() + self._timeout_seconds
+        ends_at = time.monotonic() + self._response_seconds
         with selectors.DefaultSelector() as selector:
             selector.register(waiting, selectors.EVENT_WRITE)
             while not selector.select(POLL_SECONDS):
                 if self._stopped.is_set():
                     raise SourceError("stopped")
                 if time.monotonic() >= ends_at:
-                    raise TimeoutError(errno.ETIMEDOUT, f"no response for {self._timeout_seconds:g} s")
+                    raise TimeoutError(errno.ETIMEDOUT, f"no response for {self._response_seconds:g} s")
 
     def _send(self) -> None:
         data = self.session.outgoing()

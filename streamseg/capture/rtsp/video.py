@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from typing import Final
 from urllib.parse import urljoin
@@ -41,8 +41,10 @@ class RtspVideo:
         url: the address; only its redacted form `name` appears in errors.
         name: the name of the source for error messages.
         transports: transports in order of preference.
-        timeout_seconds: time-out of connections, responses and silence.
+        timeout_seconds: time-out of silence.
+        response_seconds: time-out of the connection and of each response.
         stopped: ends all waits.
+        wall_ns: our wall clock, ns since the Unix epoch.
     """
 
     def __init__(
@@ -52,8 +54,12 @@ class RtspVideo:
         name: str,
         transports: tuple[Transport, ...],
         timeout_seconds: float,
+        response_seconds: float,
         stopped: threading.Event,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
+        self._wall_ns = wall_ns
+        self._response_seconds = response_seconds
         self._address = split_address(url)
         self._name = name
         self._transports = transports
@@ -108,7 +114,8 @@ class RtspVideo:
                 continue
             for ordered in self._ordered(received, order):
                 for unit in depacketizer.add(ordered):
-                    yield _live_packet(unit, clock, unwrapper, time_base)
+                    live = _live_packet(unit, clock, unwrapper, time_base, self._wall_ns())
+                    yield live._replace(has_newer=received.has_newer)
 
     def close(self) -> None:
         """End the session and close all sockets. Idempotent."""
@@ -121,6 +128,7 @@ class RtspVideo:
             name=self._name,
             transports=self._transports,
             timeout_seconds=self._timeout_seconds,
+            response_seconds=self._response_seconds,
             stopped=self._stopped,
         )
         self._received = self._connection.packets()
@@ -147,11 +155,13 @@ class RtspVideo:
             yield from order.add(packet, received.arrived_ns)
 
 
-def _live_packet(unit: AccessUnit, clock: SenderClock, unwrapper: StampUnwrapper, time_base: Fraction) -> LivePacket:
+def _live_packet(
+    unit: AccessUnit, clock: SenderClock, unwrapper: StampUnwrapper, time_base: Fraction, now_wall_ns: int
+) -> LivePacket:
     packet = av.Packet(unit.data)
     packet.pts = unwrapper.unwrap(unit.stamp)
     packet.time_base = time_base
     packet.is_keyframe = unit.is_key
     now_ns = time.monotonic_ns()
-    wall_ns = wall_ns_at(unit.arrived_ns, now_monotonic_ns=now_ns, now_wall_ns=time.time_ns())
+    wall_ns = wall_ns_at(unit.arrived_ns, now_monotonic_ns=now_ns, now_wall_ns=now_wall_ns)
     return LivePacket(packet, Arrival(clock.at(unit.stamp), wall_ns, unit.arrived_ns), now_ns, unit.is_damaged)
