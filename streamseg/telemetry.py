@@ -163,6 +163,10 @@ class StageTimer:
         yield
         self.add(name, (self._clock() - started_ns) / 1e6)
 
+    def forget(self, name: str) -> None:
+        """Remove a stage that has ended."""
+        self.stages.pop(name, None)
+
     def add(self, name: str, milliseconds: float) -> None:
         """Add a duration measured elsewhere."""
         self.stages.setdefault(name, Percentiles()).add(milliseconds)

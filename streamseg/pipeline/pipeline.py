@@ -191,6 +191,13 @@ class Pipeline:
         if stream is not None:
             stream.end()
 
+    def forget_source(self, source_id: str) -> None:
+        """Release the memory of a source that has ended, unless its prompts may find their targets again."""
+        stream = self._streams.get(source_id)
+        if stream is not None and not stream.state_dict():
+            del self._streams[source_id]
+        self._frame_ids.pop(source_id, None)
+
     def segment(self, frames: Sequence[Frame]) -> list[Instances]:
         """Segment everything in each frame, in the frames' order: the part that batches."""
         if not frames:

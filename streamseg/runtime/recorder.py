@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from streamseg.capture.recording_folder import RecordingIndex, time_name
+from streamseg.capture.recording_folder import RecordingIndex, find_segments, time_name
 from streamseg.drawing.video import VideoWriter
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
@@ -134,6 +134,8 @@ class SourceRecorder:
             folder.mkdir(parents=True, exist_ok=True)
             RecordingIndex(self._source_id, result.message.frame_id).write(folder)
         self._recorder.limit()
+        if not self._number:  # of a source that was removed and added again, there are segments
+            self._number = max((segment.number for segment in find_segments(folder)), default=0)
         self._number += 1
         name = f"{self._number:06d}-{time_name(result.frame.captured_ns)}"
         lines = LineFile(folder / f"{name}.jsonl")

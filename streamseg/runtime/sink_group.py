@@ -52,6 +52,8 @@ class SinkGroup:
         self._shared = tuple(self._runner(sink) for sink in self._sinks if _policy(sink).has_thread)
         self._by_source: dict[str, tuple[SinkRunner, ...]] = {}
         """Runners of the factories' sinks, from the first result of a source."""
+        self._closing: tuple[SinkRunner, ...] = ()
+        """Runners of removed sources that have not closed yet."""
 
     def start(self) -> None:
         """Start the threads."""
@@ -68,6 +70,18 @@ class SinkGroup:
             wait_seconds = self._wait_seconds(source_id)
             for runner in runners:
                 runner.offer(result, wait_seconds=wait_seconds)
+
+    def remove_source(self, source_id: str) -> None:
+        """End the sinks of a source after its last result: each closes in its thread. Used by the thread of `write`."""
+        with self._lock:
+            runners = self._by_source.pop(source_id, ())
+            for runner in runners:
+                runner.end()
+            ended = [runner for runner in self._closing if runner.has_ended]
+            for runner in ended:
+                self._names.discard(runner.name)
+                self._timer.forget(runner.name)
+            self._closing = tuple(runner for runner in (*self._closing, *runners) if runner not in ended)
 
     def stop(self) -> None:
         """End all sinks with a thread within a second. Thread-safe and idempotent."""
@@ -104,7 +118,8 @@ class SinkGroup:
 
     @property
     def _runners(self) -> tuple[SinkRunner, ...]:
-        return (*self._shared, *(runner for runners in tuple(self._by_source.values()) for runner in runners))
+        by_source = (runner for runners in tuple(self._by_source.values()) for runner in runners)
+        return (*self._shared, *by_source, *(runner for runner in self._closing if not runner.has_ended))
 
     def _runners_of(self, source_id: str) -> tuple[SinkRunner, ...]:
         """Return the runners of a source's own sinks, started with its first result."""

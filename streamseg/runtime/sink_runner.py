@@ -126,6 +126,11 @@ class SinkRunner:
             )
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the sink is closed and the thread has nothing more to do."""
+        return self._has_ended
+
+    @property
     def error(self) -> BaseException | None:
         """Error from which the sink has not recovered; None in the state ok."""
         with self._changed:

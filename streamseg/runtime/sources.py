@@ -206,7 +206,8 @@ class SourceGroup:
             closing=[partial(self._end, run)],
             report=partial(self._fail, run),
         )
-        self._workers.append(run.worker)
+        # Those that have ended hold their sources: decoders and images.
+        self._workers = [*(worker for worker in self._workers if worker.is_alive()), run.worker]
         run.worker.start()
 
     def _end(self, run: SourceRun) -> None:

@@ -316,6 +316,8 @@ class Runtime:
         """End a source after its last frame; forget it if it was removed and not added again."""
         self.pipeline.end_source(source_id)
         if self._sources.get(source_id) is None:
+            self.pipeline.forget_source(source_id)
+            self._sinks.remove_source(source_id)
             self._collector.forget(source_id)
             for sink in self._followers:
                 sink.remove_source(source_id)
