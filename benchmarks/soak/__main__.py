@@ -39,8 +39,8 @@ from benchmarks.soak.site import cameras
 from benchmarks.soak.verdict import judge
 from streamseg.publish import ControlClient, Subscriber
 
-START_SECONDS = 120.0
-"""Maximum time for loading weights and warming up."""
+START_SECONDS = 300.0
+"""Maximum time for loading weights and warming up on a busy machine."""
 
 
 def main() -> int:
@@ -150,6 +150,8 @@ def _endpoints(run: subprocess.Popen[str], last: str) -> dict[str, str]:
             raise SystemExit(f"soak: streamseg run ended with exit code {run.wait()} before it published")
         name, _, endpoint = line.strip().partition(" at ")
         found[name] = endpoint
+    if last not in found:
+        raise SystemExit(f"soak: streamseg run did not start within {START_SECONDS:g} s")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import images, neighbours, scenarios, strangers
+from tests.faults import images, neighbours, scenarios, strangers, subscribers
 from tests.faults.rows import Checked, Row
 
 __all__ = ["SECTIONS", "rows"]
@@ -11,9 +11,35 @@ SIGNALS = "tests/faults/test_signals.py"
 SINKS = "tests/faults/test_sinks.py"
 
 SECTIONS: dict[str, tuple[Row, ...]] = {
-    "Cameras": scenarios.SCENARIOS,
+    "Cameras": (
+        *scenarios.SCENARIOS,
+        Checked(
+            "attempt in a half-open network",
+            ("tests/capture/test_reconnection.py", "tests/capture/test_network_stream.py"),
+            "attempts whose connection is open and silent, and every other kind of failed attempt",
+            "such an attempt ends soon; no kind of failure ends the attempts",
+        ),
+        Checked(
+            "steps of clocks",
+            ("tests/capture/test_clock.py",),
+            "the clock of the host or of the camera is set by an hour, by seconds, or at random; injected, never the"
+            " machine's own",
+            "no age changes by a step",
+            times=20,
+        ),
+    ),
     "Images": images.SCENARIOS,
-    "Neighbours and load": neighbours.SCENARIOS,
+    "Neighbours and load": (
+        *neighbours.SCENARIOS,
+        Checked(
+            "lasting overload",
+            ("tests/runtime/test_overload.py", "tests/runtime/test_ladder.py"),
+            "a network that is several times too slow, then fast again",
+            "quality is reduced step by step, told in each message, and restored; nothing older than its deadline is"
+            " published",
+        ),
+        *subscribers.SCENARIOS,
+    ),
     "Outputs": (
         Checked(
             "disk full",
@@ -116,7 +142,7 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "wrong key, no key, key without permission",
             ("tests/publish/test_authentication.py",),
             "clients with CURVE keys of every kind and role",
-            "refused, told the reason, named in the log once; admitted clients miss no message, and refused ones return"
+            "refused with the reason, named in the log once; admitted clients miss no message, and refused ones return"
             " when their key is allowed",
         ),
         Checked(
