@@ -47,7 +47,7 @@ def find_notices(config: Config) -> list[str]:
     if metrics is not None and not is_loopback(split_host_and_port(metrics)[0]):
         lines.append(f"metrics.endpoint: {metrics} is reachable from other machines, without encryption")
     weights = config.segmentation.weights
-    if weights != "default" and not weights.endswith(".onnx"):
+    if weights != "default" and not weights.endswith((".onnx", ".xml")):
         found = find_weights(weights)
         if not isinstance(found, Path) and not cached_weights_path(found).is_file():
             lines.append(f"segmentation.weights: {found.name} will be downloaded when it is first used")

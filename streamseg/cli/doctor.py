@@ -78,6 +78,7 @@ def examine() -> list[Finding]:
         _module("matplotlib", optional="pip install 'streamseg[eval]' to plot"),
         _module("aiohttp", optional="pip install 'streamseg[viewer]' for the page"),
         _module("prometheus_client", optional="pip install 'streamseg[metrics]' for --metrics"),
+        _module("openvino", optional="pip install 'streamseg[openvino]' for the OpenVINO engine"),
         _module("tokenizers", optional="pip install 'streamseg[text]' for text prompts"),
         _module("pi_heif", optional="pip install 'streamseg[heic]' to read HEIC images"),
         _default_weights(),

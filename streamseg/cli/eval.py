@@ -205,7 +205,7 @@ def _describe_weights(source: str) -> dict[str, Any]:
 
     from streamseg.weights import load_weights
 
-    if Path(source).suffix == ".onnx":
+    if Path(source).suffix in (".onnx", ".xml"):
         with Path(source).open("rb") as stream:
             return {"name": source, "sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "metadata": {}}
     weights = load_weights(source)

@@ -14,7 +14,7 @@ __all__ = ["provenance"]
 
 PACKAGES = (
     *("streamseg", "torch", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "scipy", "av", "pyzmq"),
-    "pycocotools",
+    *("openvino", "nncf", "pycocotools"),
 )
 
 

@@ -56,7 +56,7 @@ def add_parser(
     weights_average.add_parser(actions, catalogue)
 
     action = actions.add_parser("info", help="describe a weights file")
-    action.add_argument("source", metavar="FILE", help=".pt, .safetensors or .onnx file, or a name")
+    action.add_argument("source", metavar="FILE", help=".pt, .safetensors, .onnx or .xml file, or a name")
     action.add_argument("--json", action="store_true", help="print JSON")
     action.set_defaults(command=functools.partial(describe, catalogue=catalogue))
 
@@ -190,6 +190,10 @@ def describe(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] |
         raise WeightsError(f"{entry.name} is not downloaded; run `streamseg weights get {entry.name}`")
     if path.suffix == ".onnx" and path.is_file():
         fields = asdict(read_graph_metadata(path))
+    elif path.suffix == ".xml":
+        from streamseg.engines.openvino_model import describe_xml
+
+        fields = asdict(describe_xml(path))
     else:
         weights = load_weights(args.source, catalogue=_catalogue(catalogue))
         fields = asdict(read_weights_metadata(weights, catalogue=_catalogue(catalogue)))

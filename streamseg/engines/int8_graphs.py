@@ -35,8 +35,8 @@ class Accuracy:
 
     @property
     def loss(self) -> float:
-        """Loss by quantisation; negative for a gain."""
-        return self.in_float - self.in_int8
+        """Loss by quantisation, to the four digits that are recorded; negative for a gain."""
+        return round(self.in_float - self.in_int8, 4)
 
     @property
     def is_acceptable(self) -> bool:

@@ -18,8 +18,17 @@ from typing import Any
 
 from streamseg.errors import EngineError, WeightsError
 from streamseg.weights import write_atomically
+from streamseg.weights.metadata import GraphMetadata
 
-__all__ = ["OpenVinoModel", "can_use_openvino", "computes_bfloat16", "read_onnx", "read_xml", "write_xml"]
+__all__ = [
+    "OpenVinoModel",
+    "can_use_openvino",
+    "computes_bfloat16",
+    "describe_xml",
+    "read_onnx",
+    "read_xml",
+    "write_xml",
+]
 
 _SECTION = "streamseg"
 """Section of a model's runtime information that holds the metadata."""
@@ -122,6 +131,22 @@ def read_xml(path: Path) -> OpenVinoModel:
         known = f"{tensors} does not belong to it" if _TENSORS in metadata else "streamseg did not write it"
         raise WeightsError(f"{path} cannot be used: {known}; write both files again with `streamseg quantize`")
     return OpenVinoModel(model, metadata, hashlib.sha256(graph).hexdigest())
+
+
+def describe_xml(path: Path) -> GraphMetadata:
+    """Describe a pair of files written by `write_xml`.
+
+    Raises:
+        WeightsError: see `read_xml`.
+        EngineError: OpenVINO is not installed.
+    """
+    source = read_xml(path)
+    inputs, outputs = (
+        {port.any_name: f"{port.element_type.get_type_name()} {port.partial_shape}" for port in ports}
+        for ports in (source.model.inputs, source.model.outputs)
+    )
+    size = sum(file.stat().st_size for file in (path, path.with_suffix(".bin")))
+    return GraphMetadata(str(path), "OpenVINO model", size, source.sha256, inputs, outputs, source.metadata)
 
 
 def write_xml(model: Any, metadata: Mapping[str, str], path: Path) -> int:

@@ -21,7 +21,7 @@ from streamseg.engines.openvino_model import OpenVinoModel, last_line, read_onnx
 from streamseg.engines.own_graph import QUANTIZED
 from streamseg.errors import DataError, EngineError, WeightsError
 
-__all__ = ["KEPT", "quantize_graph"]
+__all__ = ["KEPT", "load_nncf", "quantize_graph"]
 
 KEPT: Final = (
     r"/network/(score|box)\.\d/",  # NanoDet: scores and box sides
@@ -65,7 +65,7 @@ def quantize_graph(
             f"{path}: only float32 graphs of `streamseg export` can be quantised, and only once; export it again"
             " without --half"
         )
-    nncf = _load_nncf()
+    nncf = load_nncf()
     names = [operator.get_friendly_name() for operator in source.model.get_ops()]
     in_float = [name for name in names if any(re.search(pattern, name) for pattern in kept)]
     try:
@@ -84,7 +84,7 @@ def quantize_graph(
     return OpenVinoModel(quantized, {**metadata, QUANTIZED: made}, source.sha256)
 
 
-def _load_nncf() -> Any:
+def load_nncf() -> Any:
     """Return the module `nncf`, without its reports to Google Analytics, which are on by default.
 
     Raises:
@@ -96,7 +96,7 @@ def _load_nncf() -> Any:
         import nncf
     except ModuleNotFoundError as error:
         raise EngineError(
-            f"quantisation needs {error.name}, which is not installed; run: pip install 'streamseg[openvino]'"
+            f"quantisation needs {error.name}, which is not installed; run: pip install 'streamseg[quantize]'"
         ) from error
     logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf

@@ -92,8 +92,11 @@ def load_weights(
     path = resolve_weights(source, progress=progress, catalogue=catalogue)
     if path.suffix == ".pt":
         return _load_checkpoint(path)
-    if path.suffix == ".onnx":
-        raise WeightsError(f"{path} is an exported graph, not a file of tensors; use the onnx engine or .safetensors")
+    if path.suffix in (".onnx", ".xml"):
+        engine = "onnx" if path.suffix == ".onnx" else "openvino"
+        raise WeightsError(
+            f"{path} is an exported graph, not a file of tensors; use the {engine} engine or .safetensors"
+        )
     return _load_safetensors(path)
 
 

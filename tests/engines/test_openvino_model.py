@@ -1,6 +1,6 @@
 import pytest
 
-from streamseg.engines.openvino_model import read_onnx, read_xml, write_xml
+from streamseg.engines.openvino_model import describe_xml, read_onnx, read_xml, write_xml
 from streamseg.errors import WeightsError
 from tests.support.networks import lively_graph
 from tests.support.openvino import WITH_OPENVINO
@@ -40,6 +40,14 @@ def test_metadata_survive_writing_and_reading(source, tmp_path, metadata):
     assert read == metadata
     assert size == sum(file.stat().st_size for file in tmp_path.iterdir())
     assert {file.name for file in tmp_path.iterdir()} == {"n.xml", "n.bin"}
+
+
+def test_description_states_ports_and_size_of_both_files(pair):
+    described = describe_xml(pair)
+    assert described.inputs == {"images": "u8 [?,?,?,3]"}
+    assert described.outputs["boxes"] == "f32 [?,?,4]"
+    assert described.num_bytes == sum(file.stat().st_size for file in pair.parent.iterdir())
+    assert described.metadata["half"] == "false"
 
 
 def spoil_tensors(path):
