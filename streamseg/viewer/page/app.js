@@ -5,7 +5,7 @@
  *        ║ ▲
  *       live ─► stage ─► tile     health: meter ─► graph     prompt_list
  *        ▲
- *   gestures, keyboard, controls ─► prompt_store
+ *   gestures, keyboard, controls ─► prompt_store     source_list, source_form, sink_list
  *
  * Above ║ is another thread, in which no frame waits for the page. Modules hold no state except the objects created
  * here.
@@ -17,6 +17,9 @@ import { Live } from "./live.js";
 import { Notice } from "./notice.js";
 import { PromptList } from "./prompt_list.js";
 import { PromptStore } from "./prompt_store.js";
+import { SinkList } from "./sink_list.js";
+import { SourceForm } from "./source_form.js";
+import { SourceList } from "./source_list.js";
 import { describeState } from "./source_state.js";
 import { Stage } from "./stage.js";
 import { connectTheme } from "./theme.js";
@@ -35,6 +38,8 @@ let isPaused = false;
 /** Whether every source had ended when the last status arrived. */
 let hasEnded = false;
 let listTimer = 0;
+/** Statistics by source. @type {Map<string, any>} */
+const sourceStats = new Map();
 
 const list = new PromptList(byId("prompts"), byId("prompts-empty"), {
   onSelect: (id) => select(store.selectedId === id ? null : id),
@@ -42,6 +47,14 @@ const list = new PromptList(byId("prompts"), byId("prompts-empty"), {
   onStep: (id) => call({ op: "prompts.step", args: { id } }),
   onRename: (id, name) => call({ op: "prompts.rename", args: { id, name } }),
 });
+
+const sinks = new SinkList(byId("outputs"));
+const sourceList = new SourceList(byId("sources"), {
+  onSelect: (id) => stage.activate(id),
+  onRestart: (id) => changeSource("sources.restart", id, `Restarted ${id}`),
+  onRemove: (id) => changeSource("sources.remove", id, `Removed ${id}`),
+});
+const sourceForm = new SourceForm(byId("source-dialog"), (op, args) => live.call(op, args), (id) => notice.show(`Added ${id}`, "done"));
 
 const stage = new Stage(
   { stage: byId("stage"), tabs: byId("tabs"), gridButton: byId("grid") },
@@ -55,6 +68,7 @@ const stage = new Stage(
     live.view(stage.visible);
     health.watch(stage.active);
     showPrompts();
+    showSources();
   },
 );
 
@@ -89,12 +103,16 @@ function handleMessage(message) {
   if (message.type === "hello") {
     for (const tile of stage.tiles.values()) tile.setNote(null, false);
     stage.setSources(message.sources.map(({ id }) => id));
+  } else if (message.type === "role") {
+    document.body.dataset.role = message.role;
   } else if (message.type === "status") {
     showPaused(message.is_paused);
     health.setStats(message);
     const sources = message.sources ?? [];
     hasEnded = sources.length > 0 && sources.every((/** @type {any} */ { state }) => state === "ended");
     for (const source of sources) showSource(source);
+    showSources();
+    sinks.show(message.sinks ?? [], Date.now());
   } else if (message.type === "prompts") {
     store.setPrompts(message.prompts);
     store.setNames(message.names ?? {});
@@ -106,9 +124,34 @@ function handleMessage(message) {
 }
 
 /** @param {any} stats Statistics of one source. */
-function showSource({ source_id: source, state, state_seconds: seconds, error, silent_seconds: age }) {
+function showSource(stats) {
+  const { source_id: source, state, state_seconds: seconds, error, silent_seconds: age } = stats;
   const [text, isStale] = describeState(state, seconds, error, age);
   stage.tiles.get(source)?.setNote(text, isStale);
+  const before = sourceStats.get(source)?.state;
+  sourceStats.set(source, stats);
+  // Screen readers announce changes of the state only, because the time in it changes every second.
+  if (before !== undefined && before !== state) byId("announcer").textContent = `${source}: ${text ?? "live"}`;
+}
+
+function showSources() {
+  const sources = [...stage.tiles.keys()].map((id) => ({ id, stats: sourceStats.get(id) ?? null }));
+  sourceList.show(sources, stage.active);
+  const numLive = sources.filter(({ stats }) => stats?.state === "live").length;
+  byId("sources-live").textContent = sourceStats.size ? `${numLive} of ${sources.length} live` : "";
+}
+
+/** @param {string} op @param {string} id @param {string} done Confirmation. */
+async function changeSource(op, id, done) {
+  if (await call({ op, args: { id } })) notice.show(done, "done");
+}
+
+async function addSource() {
+  try {
+    await sourceForm.open();
+  } catch (error) {
+    notice.show(error.message);
+  }
 }
 
 /** @param {import("./live.js").Drawn} drawn */
@@ -187,6 +230,6 @@ function showPaused(paused) {
   byId("pause").querySelector("use").setAttribute("href", paused ? "#icon-play" : "#icon-pause");
 }
 
-connectControls({ stage, live, store, options, notice, call, select, rename: (id) => list.rename(id), isPaused: () => isPaused, showPaused });
+connectControls({ stage, live, store, options, notice, call, select, rename: (id) => list.rename(id), addSource, isPaused: () => isPaused, showPaused });
 connectTheme(byId("theme"), () => health.draw());
 byId("retry").addEventListener("click", () => live.retry());

@@ -16,12 +16,13 @@ const byId = (id) => document.getElementById(id);
  * @property {(call: import("./prompt_store.js").Call) => Promise<boolean>} call
  * @property {(id: string | null) => void} select
  * @property {(id: string) => void} rename Edit a prompt's name.
+ * @property {() => void} addSource Open the form that adds a source.
  * @property {() => boolean} isPaused
  * @property {(paused: boolean) => void} showPaused
  */
 
 /** @param {Page} page @returns {import("./keyboard.js").Commands} */
-function commandsOf({ stage, live, store, options, notice, call, select, rename, isPaused, showPaused }) {
+function commandsOf({ stage, live, store, options, notice, call, select, rename, addSource, isPaused, showPaused }) {
   /** @param {boolean} wanted */
   const pause = async (wanted) => {
     if (await call({ op: wanted ? "pause" : "resume", args: {} })) showPaused(wanted);
@@ -63,6 +64,7 @@ function commandsOf({ stage, live, store, options, notice, call, select, rename,
     toggleGrid: () => stage.toggleGrid(),
     describe: () => byId("text").focus(),
     help: () => byId("help").showModal(),
+    addSource,
   };
 }
 
@@ -76,6 +78,7 @@ export function connectControls(page) {
   byId("snapshot").addEventListener("click", commands.snapshot);
   byId("everything").addEventListener("click", commands.toggleEverything);
   byId("help-button").addEventListener("click", commands.help);
+  byId("add-source").addEventListener("click", commands.addSource);
   byId("clear").addEventListener("click", () => {
     if (store.prompts.length) call({ op: "prompts.clear", args: { ids: store.prompts.map(({ id }) => id) } });
   });

@@ -15,6 +15,7 @@
  * @property {() => void} toggleGrid
  * @property {() => void} describe
  * @property {() => void} help
+ * @property {() => void} addSource
  */
 
 /** @param {Commands} commands */
@@ -28,6 +29,7 @@ export function connectKeyboard(commands) {
     g: commands.toggleGrid,
     "/": commands.describe,
     "?": commands.help,
+    a: commands.addSource,
     Escape: commands.escape,
     Delete: commands.removeSelected,
     Backspace: commands.removeSelected,

@@ -2,10 +2,15 @@
 
 import { Tile } from "./tile.js";
 
+/** Number of sources from which all are shown at first, in four columns. */
+const WALL_SOURCES = 10;
+
 export class Stage {
   /** @type {Map<string, Tile>} */ tiles = new Map();
   /** @type {string | null} */ active = null;
   isGrid = false;
+  /** Whether the user has chosen between one and all. */
+  #isChosen = false;
 
   /**
    * @param {{stage: HTMLElement, tabs: HTMLElement, gridButton: HTMLElement}} elements
@@ -41,9 +46,13 @@ export class Stage {
       this.tiles.set(source, tile);
       this.elements.stage.append(tile.element);
     }
+    if (!this.#isChosen) this.isGrid = sources.length >= WALL_SOURCES;
+    if (sources.length < 2) this.isGrid = false;
     if (!sources.includes(this.active)) this.active = sources[0] ?? null;
     this.elements.tabs.replaceChildren(...sources.map((source) => this.#makeTab(source)));
-    this.elements.tabs.hidden = this.elements.gridButton.hidden = sources.length < 2;
+    this.elements.gridButton.hidden = sources.length < 2;
+    // More tabs than that have no room; the list of sources has all of them.
+    this.elements.tabs.hidden = sources.length < 2 || sources.length >= WALL_SOURCES;
     this.#arrange();
   }
 
@@ -63,6 +72,7 @@ export class Stage {
 
   toggleGrid() {
     if (this.tiles.size < 2) return;
+    this.#isChosen = true;
     this.isGrid = !this.isGrid;
     this.#arrange();
   }

@@ -41,6 +41,8 @@ export class Tile {
     this.note = this.element.querySelector(".tile-note");
     this.canvas = this.element.querySelector("canvas");
     this.canvas.setAttribute("aria-label", `Live video of ${source}`);
+    this.note.id = `note-${source}`;
+    this.canvas.setAttribute("aria-describedby", this.note.id);
     this.gestures = new Gestures(this.canvas, {
       frame: () => this.frame,
       point: (point, isCross) => this.#point(point, isCross),

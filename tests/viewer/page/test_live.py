@@ -170,7 +170,7 @@ def test_sources_are_tabs_or_a_grid(server, open_tab):
     page = open_tab(server.url)
     views = server.wait_for(lambda message: message["type"] == "view" and message["sources"])
     assert views[0]["sources"] == ["north"]
-    page.get_by_role("button", name="south").click()
+    page.locator("#tabs").get_by_role("button", name="south").click()
     server.wait_for(lambda message: message.get("sources") == ["south"])
     expect(canvas_of(page, "south")).to_be_visible()
     expect(canvas_of(page, "north")).to_be_hidden()
@@ -223,7 +223,6 @@ def test_wall_of_cameras(server, open_tab, width, columns):
     from playwright.sync_api import expect
 
     page = open_page(server, open_tab, viewport={"width": width, "height": 900})
-    page.locator("#grid").click()
     server.wait_for(lambda message: message.get("sources") == list(WALL))
     for source in WALL:
         server.send(page_frame(block(40, 40, 200, 200), source_id=source, size=SIZE))
