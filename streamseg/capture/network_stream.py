@@ -179,8 +179,11 @@ class NetworkStream:
         decoder = VideoDecoder(stream.codec_context, self._counter, live=True, now_seconds=time.monotonic())
         playback = Playback(self._stopped) if self.is_live else None
         for timed in self._recording.frames(container, stream, decoder, reported(container, stream, received)):
-            if playback is not None and not playback.wait_until_due(timed.pts_seconds):
-                self.drops.count("capture", "late")
+            reason = None
+            if playback is not None:
+                reason = self.unwanted() if playback.wait_until_due(timed.pts_seconds) else "late"
+            if reason is not None:
+                self.drops.count("capture", reason)
             else:
                 arrival = Arrival(None, self._wall_ns(), time.monotonic_ns())
                 yield self._frame(

@@ -17,7 +17,7 @@ from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
 from streamseg.capture.display import sample_aspect_ratio
 from streamseg.capture.pacing import Playback
 from streamseg.capture.recording import Recording, TimedFrame
-from streamseg.capture.source import FrameCounter
+from streamseg.capture.source import FrameCounter, Unwanted, wanted
 from streamseg.capture.truncation import num_missing_bytes
 from streamseg.config import StreamSource
 from streamseg.config.address import local_path
@@ -49,6 +49,7 @@ class VideoFile:
         self.frame_id = config.frame_id
         self.is_live = config.mode == "live"
         self.drops = DropCounter()
+        self.unwanted: Unwanted = wanted
         self.num_missing_bytes = 0
         """Minimum number of missing bytes; more than 0 for a truncated file."""
         self.num_frames: int | None = None
@@ -109,9 +110,11 @@ class VideoFile:
 
     def _frame(self, timed: TimedFrame, aspect_ratio: float) -> Frame | None:
         """Wait until a frame is due, and convert it; None if it is dropped."""
-        if self._playback is not None and not self._playback.wait_until_due(timed.pts_seconds):
-            self.drops.count("capture", "late")
-            return None
+        if self._playback is not None:
+            reason = self.unwanted() if self._playback.wait_until_due(timed.pts_seconds) else "late"
+            if reason is not None:
+                self.drops.count("capture", reason)
+                return None
         received_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         return Frame(
             image=self._converter.convert(timed.decoded, sample_aspect_ratio=aspect_ratio),

@@ -115,6 +115,18 @@ def test_live_drops_frames_that_a_slow_reader_missed(tmp_path):
     assert rest[-1].index == 59
 
 
+@pytest.mark.slow
+def test_live_converts_only_wanted_frames(tmp_path):
+    source = source_of(write_video(tmp_path / "fast.mp4", 24, fps=60), mode="live")
+    reasons = iter([None, "busy", "busy"] * 8)
+    source.unwanted = lambda: next(reasons)
+    frames = list(source.frames())
+    drops = source.drops.snapshot()["capture"]
+    assert drops["busy"] >= 2
+    assert len(frames) + sum(drops.values()) == 24
+    assert [read_number(frame.image) for frame in frames] == [frame.index for frame in frames]
+
+
 def test_stop_ends_a_wait_permanently(tmp_path):
     source = source_of(write_video(tmp_path / "slow.mp4", 3, fps=1), mode="live")
     frames = source.frames()
