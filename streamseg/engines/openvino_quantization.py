@@ -18,20 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.engines.openvino_model import OpenVinoModel, last_line, read_onnx
-from streamseg.engines.own_graph import QUANTIZED
+from streamseg.engines.own_graph import LAST_LAYERS, QUANTIZED
 from streamseg.errors import DataError, EngineError, WeightsError
 
 __all__ = ["KEPT", "load_nncf", "quantize_graph"]
 
-KEPT: Final = (
-    r"/network/(score|box)\.\d/",  # NanoDet: scores and box sides
-    r"/network/mask\.\d/mask\.\d\.1/",  # NanoDet: mask coefficients
-    r"/network/proto/out/",  # NanoDet: prototypes
-    r"/network/embedding/out/",
-    r"/network/model\.22/cv[234]\.\d/cv[234]\.\d\.2/",  # YOLOv8: box sides, scores, mask coefficients
-    r"/network/model\.22/proto/cv3/",  # YOLOv8: prototypes
-    r"^/(?!network/)",  # decoding, suppression
-)
+KEPT: Final = (*LAST_LAYERS, r"^/(?!network/)")  # the second: decoding, suppression
 """Patterns of the names of operators that stay in float."""
 
 

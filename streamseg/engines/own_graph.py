@@ -14,10 +14,20 @@ from streamseg.errors import WeightsError
 from streamseg.modeling.nms import NmsSettings, nms_from_json
 from streamseg.modeling.refiner import Refiner, refiner_from_text
 
-__all__ = ["QUANTIZED", "GraphProperties", "is_own", "read_properties"]
+__all__ = ["LAST_LAYERS", "QUANTIZED", "GraphProperties", "is_own", "read_properties"]
 
 QUANTIZED: Final = "quantized"
 """Metadata entry of a graph that describes its quantisation."""
+
+LAST_LAYERS: Final = (
+    r"/network/(score|box)\.\d/",  # NanoDet: scores and box sides
+    r"/network/mask\.\d/mask\.\d\.1/",  # NanoDet: mask coefficients
+    "/network/proto/out/",  # NanoDet: prototypes
+    "/network/embedding/out/",
+    r"/network/model\.22/cv[234]\.\d/cv[234]\.\d\.2/",  # YOLOv8: box sides, scores, mask coefficients
+    r"/network/model\.22/proto/cv3/",  # YOLOv8: prototypes
+)
+"""Patterns of the names of operators in the last layer of each branch, which compute the results themselves."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 
 from streamseg.capture.images import find_image_files
 from streamseg.engines import Raw
-from streamseg.engines.own_graph import QUANTIZED
+from streamseg.engines.own_graph import LAST_LAYERS, QUANTIZED
 from streamseg.errors import ConfigError, DataError, SourceError, WeightsError
 from streamseg.geometry import box_iou, letterbox
 from streamseg.imaging import load_image
@@ -33,7 +33,7 @@ from streamseg.modeling.preprocess import letterbox_images
 
 __all__ = ["Agreement", "CalibrationBatches", "agreement", "calibration_batches", "quantize"]
 
-_KEPT = re.compile(r"/network/model\.0/|/cv[234]\.\d/cv[234]\.\d\.2/Conv$|/proto/cv3/")
+_KEPT = re.compile("|".join((r"/network/model\.0/", "/network/backbone/stem/", *LAST_LAYERS)))
 """Pattern of the names of convolutions that stay in float: the first one, and the last one of each branch."""
 
 _SAME_IOU = 0.7

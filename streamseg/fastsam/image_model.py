@@ -37,7 +37,7 @@ class ImageModel:
         model: str | Path = "FastSAM-x.pt",
         *,
         prompting: Prompting = "reference",
-        engine: Literal["auto", "torch", "onnx"] = "auto",
+        engine: Literal["auto", "torch", "onnx", "openvino"] = "auto",
     ) -> None:
         """Load the weights.
 
