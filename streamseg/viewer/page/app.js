@@ -37,6 +37,8 @@ const LIST_MS = 200;
 let isPaused = false;
 /** Whether every source had ended when the last status arrived. */
 let hasEnded = false;
+/** Whether the page was ever connected, so that its token is right. */
+let wasConnected = false;
 let listTimer = 0;
 /** Statistics by source. @type {Map<string, any>} */
 const sourceStats = new Map();
@@ -78,16 +80,17 @@ address.searchParams.set("token", new URLSearchParams(location.search).get("toke
 const live = new Live(address.href, {
   opened: () => {
     hasEnded = false;
+    wasConnected = true;
     showConnection("live", "Connected");
   },
-  lost: (waitMs, wasOpen) => {
+  lost: (waitMs) => {
     const next = `retrying in ${waitMs < 1000 ? "a moment" : `${Math.round(waitMs / 1000)} s`}`;
     if (hasEnded) {
       showConnection("ended", "The run has ended; waiting for the next one");
       for (const tile of stage.tiles.values()) tile.setNote("The source has ended; this is its last image.", false);
       return;
     }
-    const reason = wasOpen || health.hasStats ? "Connection lost" : "Server not reachable, or wrong token in the address";
+    const reason = wasConnected ? "Connection lost" : "Server not reachable, or wrong token in the address";
     showConnection("lost", `${reason}; ${next}`);
     for (const tile of stage.tiles.values()) tile.setNote(`${reason}; this image is outdated`, true);
   },

@@ -15,7 +15,7 @@ export function retryDelayMs(numFailures) {
 /**
  * @typedef {object} Listener
  * @property {() => void} opened
- * @property {(waitMs: number, wasOpen: boolean) => void} lost
+ * @property {(waitMs: number) => void} lost
  * @property {(message: any) => void} message A JSON message, except the reply to a call.
  * @property {(body: ArrayBuffer) => void} frame
  */
@@ -68,10 +68,8 @@ export class Connection {
 
   #open() {
     const socket = new WebSocket(this.url);
-    let wasOpen = false;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("open", () => {
-      wasOpen = true;
       this.#numFailures = 0;
       this.listener.opened();
     });
@@ -79,7 +77,7 @@ export class Connection {
       if (data instanceof ArrayBuffer) this.listener.frame(data);
       else this.#read(JSON.parse(data));
     });
-    socket.addEventListener("close", () => this.#closed(wasOpen));
+    socket.addEventListener("close", () => this.#closed());
     this.#socket = socket;
   }
 
@@ -95,14 +93,13 @@ export class Connection {
     else call?.reject(new Error(message.error));
   }
 
-  /** @param {boolean} wasOpen */
-  #closed(wasOpen) {
+  #closed() {
     this.#socket = null;
     for (const { reject } of this.#calls.values()) reject(new Error("the connection was lost before the reply arrived"));
     this.#calls.clear();
     this.#numFailures += 1;
     const waitMs = retryDelayMs(this.#numFailures);
     this.#timer = setTimeout(() => this.#open(), waitMs);
-    this.listener.lost(waitMs, wasOpen);
+    this.listener.lost(waitMs);
   }
 }

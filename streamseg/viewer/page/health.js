@@ -12,8 +12,6 @@ export class Health {
   /** @type {Map<string, Meter>} */ #meters = new Map();
   /** @type {string | null} */ #source = null;
   #isLocal = LOCAL.test(location.hostname);
-  /** Whether the server has sent its statistics. */
-  hasStats = false;
 
   /** @param {HTMLElement} element */
   constructor(element) {
@@ -45,7 +43,6 @@ export class Health {
 
   /** @param {any} stats Statistics of the run, see `RunStats.as_json`. */
   setStats(stats) {
-    this.hasStats = true;
     const own = stats.sources?.find(({ source_id: source }) => source === this.#source) ?? stats;
     const rate = own.fps ?? stats.recent_fps;
     const age = own.ages?.p50_ms;

@@ -11,7 +11,7 @@
 /**
  * @typedef {object} Listener
  * @property {() => void} opened
- * @property {(waitMs: number, wasOpen: boolean) => void} lost
+ * @property {(waitMs: number) => void} lost
  * @property {(message: any) => void} message A JSON message, except the reply to a call.
  * @property {(drawn: Drawn) => void} drawn
  * @property {(error: string) => void} failed
@@ -111,7 +111,7 @@ export class Live {
       else request?.reject(new Error(message.error));
     } else if (message.kind === "message") listener.message(message.message);
     else if (message.kind === "opened") listener.opened();
-    else if (message.kind === "lost") listener.lost(message.waitMs, message.wasOpen);
+    else if (message.kind === "lost") listener.lost(message.waitMs);
     else listener.failed(message.error);
   }
 }

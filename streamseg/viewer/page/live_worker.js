@@ -86,7 +86,7 @@ const listener = {
     numConnections += 1;
     self.postMessage({ kind: "opened" });
   },
-  lost: (waitMs, wasOpen) => self.postMessage({ kind: "lost", waitMs, wasOpen }),
+  lost: (waitMs) => self.postMessage({ kind: "lost", waitMs }),
   message: (message) => self.postMessage({ kind: "message", message }),
   frame: receive,
 };

@@ -93,6 +93,8 @@ export class Tile {
   /** @param {string | null} text A problem; null: none. @param {boolean} isStale Whether the image is outdated. */
   setNote(text, isStale) {
     this.note.textContent = text ?? "";
+    // In a wall, long texts are cut.
+    this.element.title = text ?? "";
     this.note.hidden = !text;
     this.element.classList.toggle("stale", isStale);
   }
