@@ -15,9 +15,10 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
         *scenarios.SCENARIOS,
         Checked(
             "attempt in a half-open network",
-            ("tests/capture/test_reconnection.py", "tests/capture/test_network_stream.py"),
-            "attempts whose connection is open and silent, and every other kind of failed attempt",
+            ("tests/capture/test_reconnection.py",),
+            "attempts whose connection is open and silent, and every other kind of failed attempt; time injected",
             "such an attempt ends soon; no kind of failure ends the attempts",
+            times=20,
         ),
         Checked(
             "steps of clocks",
