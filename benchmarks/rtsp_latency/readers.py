@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 
 import numpy as np
 
+from benchmarks.rtsp_latency.ffplay import ffplay, has_ffplay
 from streamseg.capture import open_source
 from streamseg.config import StreamSource
 
@@ -40,7 +41,7 @@ def _opencv(url: str) -> Generator[Reading]:
         capture.release()
 
 
-def _ffplay(url: str) -> Generator[Reading]:
+def _pyav(url: str) -> Generator[Reading]:
     """The options that guides recommend to ffplay: -fflags nobuffer -flags low_delay."""
     import av
 
@@ -54,11 +55,16 @@ def _ffplay(url: str) -> Generator[Reading]:
             yield image.mean(axis=2), time.monotonic_ns(), None
 
 
+_FFPLAY: dict[str, Callable[[str], Generator[Reading]]] = {
+    "ffplay -fflags nobuffer": lambda url: ffplay(url, "-fflags", "nobuffer"),
+    "ffplay -fflags nobuffer -flags low_delay": lambda url: ffplay(url, "-fflags", "nobuffer", "-flags", "low_delay"),
+}
 READERS: dict[str, Callable[[str], Generator[Reading]]] = {
     "streamseg, reader: rtp": lambda url: _streamseg(url, transport="tcp"),
     "streamseg, reader: rtp, UDP": lambda url: _streamseg(url, transport="udp"),
     "streamseg, reader: ffmpeg": lambda url: _streamseg(url, reader="ffmpeg"),
     "OpenCV VideoCapture": _opencv,
-    "PyAV, nobuffer, low_delay": _ffplay,
+    "PyAV, nobuffer, low_delay": _pyav,
+    **(_FFPLAY if has_ffplay() else {}),
 }
-"""Readers by name."""
+"""Readers by name; ffplay only if it is installed."""
