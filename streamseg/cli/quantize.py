@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     imgsz = args.imgsz or imgsz_of(weights.metadata)
     images = calibration_batches(args.images, imgsz, args.num_images)
     out = args.out or int8_path(weights)
-    graph = export_graph(weights.network(), metadata={**graph_metadata(weights), "imgsz": str(imgsz)})
+    graph = export_graph(weights.network(), metadata=graph_metadata(weights))
     print(f"quantising {weights.path} with {images.num_images} images at {imgsz} px …", flush=True)
     batches = list(images)
     quantized = quantize_graph(graph, batches, path=weights.path)

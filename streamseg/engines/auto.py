@@ -27,6 +27,9 @@ __all__ = ["fastest_engine", "measured_engine"]
 BUILDING_SECONDS = 5.0
 """Time after which no further candidate is built for the measurement."""
 
+MAX_IMGSZ = 512
+"""Largest long side of the timed image, pixels: large networks shall not take longer than a few seconds."""
+
 _logger = logging.getLogger(__name__)
 
 Builder = Callable[[], Engine]
@@ -48,7 +51,7 @@ def fastest_engine(weights: Weights, *, with_int8: bool) -> Engine:
     key = choice_key(
         weights=weights.sha256, int8="" if int8 is None else int8[1].sha256, candidates=", ".join(builders)
     )
-    height, width = letterbox((720, 1280), imgsz_of(weights.metadata)).input_size
+    height, width = letterbox((720, 1280), min(imgsz_of(weights.metadata), MAX_IMGSZ)).input_size
     images = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
     return measured_engine(builders, key, images)
 

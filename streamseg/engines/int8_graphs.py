@@ -11,7 +11,7 @@ from typing import Final
 from streamseg.engines.export import GRAPH_VERSION, cache_folder
 from streamseg.engines.openvino_model import OpenVinoModel, read_xml
 from streamseg.engines.own_graph import QUANTIZED
-from streamseg.errors import WeightsError
+from streamseg.errors import EngineError, WeightsError
 from streamseg.weights import Weights
 
 __all__ = ["MAX_LOSS", "Accuracy", "find_int8_graph", "int8_path", "int8_paths", "read_accuracy"]
@@ -70,16 +70,13 @@ def find_int8_graph(weights: Weights) -> tuple[Path, OpenVinoModel] | None:
     """Return the first graph in 8 bits made from exactly these weights, of recorded and acceptable accuracy.
 
     Other files are skipped, and the reason is logged; None if none is left.
-
-    Raises:
-        EngineError: OpenVINO is not installed.
     """
     for path in int8_paths(weights):
         if not path.is_file():
             continue
         try:
             source = read_xml(path)
-        except WeightsError as error:
+        except (WeightsError, EngineError) as error:
             _logger.warning("without the 8-bit graph: %s", error)
             continue
         problem = _problem(source.metadata, weights)
