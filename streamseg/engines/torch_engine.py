@@ -14,7 +14,7 @@ from torch import Tensor
 from streamseg.engines.cuda import disable_tf32
 from streamseg.engines.engine import DEFAULT_IMGSZ, Raw
 from streamseg.modeling.decoding import Anchors, DecodedPredictions, anchors, decode
-from streamseg.modeling.network import Network, fuse
+from streamseg.modeling.network import FusedConv, Network, fuse
 from streamseg.modeling.nms import NmsSettings
 from streamseg.modeling.refiner import Refiner
 
@@ -82,7 +82,12 @@ class TorchEngine:
         if on_cuda:
             disable_tf32()  # also for the refiner, which is float32 in either case
         self._dtype = (torch.float16 if on_cuda else torch.bfloat16) if half else torch.float32
-        placed = fuse(network).to(device=self._device, dtype=self._dtype)
+        fused = fuse(network)
+        if self._device.type != "cpu":
+            for module in fused.modules():
+                if isinstance(module, FusedConv):
+                    module.fuses_bias = True
+        placed = fused.to(device=self._device, dtype=self._dtype)
         self._anchors: dict[tuple[int, ...], Anchors] = {}
         self._network: Network | None = placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

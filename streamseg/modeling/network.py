@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from streamseg.modeling.fused import biased_leaky_relu, biased_silu
+
 __all__ = [
     "LEAKY_SLOPE",
     "PROTOTYPE_STRIDE",
@@ -123,9 +125,18 @@ class FusedConv(nn.Module):
         super().__init__()
         self.conv = conv
         self.activation = activation
+        self.fuses_bias = False
+        """Whether bias and activation are one kernel on CUDA; not for export."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.fuses_bias and self.conv.bias is not None and self.activation is not None:
+            conv = self.conv
+            values = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+            return _BIASED[self.activation](values, self.conv.bias.view(-1, 1, 1))
         return _activate(self.conv(x), self.activation)
+
+
+_BIASED = {"silu": biased_silu, "leaky_relu": biased_leaky_relu}
 
 
 def _activate(x: Tensor, activation: Activation | None) -> Tensor:

@@ -8,6 +8,7 @@ accepts low scores for known tracks after NMS; here they are selected before it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,9 +126,19 @@ def _expected(
     return anchors[best], boxes[best]
 
 
-def best_fit(targets: Tensor, boxes: Tensor, scores: Tensor, min_iou: float) -> tuple[Tensor, Tensor]:
-    """Return, per target box (..., N, 4), the row of `boxes` (..., A, 4) that fits best, and whether it fits at all."""
-    overlap = box_iou(targets, boxes)  # (..., N, A)
+def best_fit(
+    targets: Tensor,
+    boxes: Tensor,
+    scores: Tensor,
+    min_iou: float,
+    *,
+    overlaps: Callable[[Tensor, Tensor], Tensor] = box_iou,
+) -> tuple[Tensor, Tensor]:
+    """Return, per target box (..., N, 4), the row of `boxes` (..., A, 4) that fits best, and whether it fits at all.
+
+    `overlaps` computes the IoU of two sets of boxes.
+    """
+    overlap = overlaps(targets, boxes)  # (..., N, A)
     fit = overlap * scores.clamp(min=1e-6)[..., None, :] ** SCORE_EXPONENT * (overlap >= min_iou)
     best = fit.max(dim=-1)
     return best.indices, best.values > 0

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from streamseg.geometry import box_iou
+from streamseg.modeling.fused import fused_iou
 from streamseg.segmentation.candidates import EXPECTED_IOU, FOUND_IOU, SelectionSettings, best_fit, has_extent
 from streamseg.segmentation.device.suppression import compact, suppress
 
@@ -129,8 +129,8 @@ def _with_prompted(
     """Put the objects of prompted boxes (B, P, 4) first, in place of objects that overlap them."""
     prompted = placement.clip(prompted)
     is_real = has_extent(prompted)  # (B, P)
-    fitting, _ = best_fit(prompted, every, scores, 0.0)
-    is_near = ~(box_iou(found.boxes, prompted) <= settings.iou)
+    fitting, _ = best_fit(prompted, every, scores, 0.0, overlaps=fused_iou)
+    is_near = ~(fused_iou(found.boxes, prompted) <= settings.iou)
     is_same = found.anchors[:, :, None] == fitting[:, None, :]
     others = found.valid & ~((is_near | is_same) & is_real[:, None, :]).any(dim=2)
     room = settings.max_det - is_real.sum(dim=1, keepdim=True)
@@ -150,10 +150,10 @@ def _with_expected(
     """Append objects for expected boxes (B, E, 4) without a detection; also return whether they are exact (B,)."""
     num_anchors = scores.shape[1]
     expected = placement.clip(expected)
-    overlap = box_iou(expected, found.boxes).masked_fill(~found.valid[:, None, :], -1.0)
+    overlap = fused_iou(expected, found.boxes).masked_fill(~found.valid[:, None, :], -1.0)
     is_missing = overlap.amax(dim=2) < FOUND_IOU
     allowed = every.masked_fill(~(scores > settings.expected_conf)[..., None], 0.0)  # the others fit nowhere
-    best, fits = best_fit(expected, allowed, scores, EXPECTED_IOU)
+    best, fits = best_fit(expected, allowed, scores, EXPECTED_IOU, overlaps=fused_iou)
     # Several expected boxes may select the same anchor.
     anchors = best.masked_fill(~(fits & is_missing), num_anchors).sort(dim=1).values
     is_first = torch.cat([anchors[:, :1] >= 0, anchors[:, 1:] != anchors[:, :-1]], dim=1)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 __all__ = ["Slab"]
-
-ALIGNMENT: Final = 16
-"""Bytes to which the parts are aligned; views as wider types require it."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +31,18 @@ class Slab:
 
     parts: tuple[_Part, ...]
     num_bytes: int
-    """Size of the buffer, a multiple of `ALIGNMENT`."""
+    """Size of the buffer."""
 
     @classmethod
     def of(cls, parts: Sequence[tuple[str, torch.dtype, tuple[int, ...]]]) -> Self:
-        """Lay out parts, each with its name, type and shape; a part may be empty."""
+        """Lay out parts, each with its name, type and shape; a part may be empty.
+
+        Types of more bytes come first: then each part begins where views of its type may, without gaps.
+        """
         placed, end = [], 0
-        for name, dtype, shape in parts:
+        for name, dtype, shape in sorted(parts, key=lambda part: -part[1].itemsize):
             placed.append(_Part(name, dtype, shape, end))
-            end = -(-(end + placed[-1].num_bytes) // ALIGNMENT) * ALIGNMENT
+            end += placed[-1].num_bytes
         return cls(tuple(placed), end)
 
     @classmethod
@@ -59,10 +59,4 @@ class Slab:
 
     def pack(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Copy tensors into a new buffer uint8 (num_bytes,) on their device."""
-        pieces, end = [], 0
-        for part in self.parts:
-            values = tensors[part.name].contiguous().view(-1).view(torch.uint8)
-            pieces += [values.new_zeros(part.begin - end)] * (part.begin > end) + [values]
-            end = part.begin + part.num_bytes
-        pieces.append(pieces[0].new_zeros(self.num_bytes - end))
-        return torch.cat(pieces)
+        return torch.cat([tensors[part.name].contiguous().view(-1).view(torch.uint8) for part in self.parts])

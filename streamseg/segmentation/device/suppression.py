@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from streamseg.geometry import box_area, box_intersection
+from streamseg.modeling.fused import suppresses
 
 __all__ = ["PASSES", "compact", "suppress"]
 
@@ -35,12 +35,7 @@ def suppress(boxes: Tensor, valid: Tensor, iou: float, *, passes: int = PASSES) 
     Returns:
         bool (B, N) kept rows, and bool (B, N) rows that have settled. A prefix of settled rows is exact.
     """
-    area = box_area(boxes)
-    intersection = box_intersection(boxes, boxes)  # (B, N, N)
-    sums = area[:, None, :] + area[:, :, None]
-    # Avoids the quotient, as on the host.
-    overlaps = ~(intersection <= iou * (sums - intersection))
-    removed_by = (overlaps.triu(1) & valid[:, :, None]).float().mT  # (B, worse, better)
+    removed_by = (suppresses(boxes, iou).triu_(1) * valid[:, :, None]).mT  # (B, worse, better)
     # One pass: a valid row is kept if it is removed by no kept one. A product counts them, exactly, as all are 0 or 1.
     limit = valid.float().unsqueeze(-1)  # (B, N, 1)
     keep = limit

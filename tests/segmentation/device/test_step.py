@@ -34,7 +34,7 @@ NETWORKS = {
 
 
 class CountKernels(TorchDispatchMode):
-    """Counts operations that launch a kernel; on CUDA, a convolution launches one more for its bias."""
+    """Counts operations that launch a kernel; on CUDA, a convolution launches one more for a bias that is not fused."""
 
     def __init__(self):
         super().__init__()
@@ -70,16 +70,16 @@ def run(name, shape, *, sharp=False, embeds=True):
 @pytest.mark.parametrize(
     ("name", "imgsz", "sharp", "live", "most"),
     [
-        pytest.param("s", 640, False, False, 530, id="s at 640"),
-        pytest.param("s", 640, False, True, 760, id="s at 640, live"),
-        pytest.param("x", 1024, False, False, 660, id="x at 1024"),
-        pytest.param("x", 1024, False, True, 890, id="x at 1024, live"),
-        pytest.param("nanodet", 640, True, True, 890, id="nanodet with refiner, live"),
+        pytest.param("s", 640, False, False, 430, id="s at 640"),
+        pytest.param("s", 640, False, True, 510, id="s at 640, live"),
+        pytest.param("x", 1024, False, False, 520, id="x at 1024"),
+        pytest.param("x", 1024, False, True, 600, id="x at 1024, live"),
+        pytest.param("nanodet", 640, True, True, 675, id="nanodet with refiner, live"),
     ],
 )
 def test_step_runs_without_data_within_its_budget_of_kernels(name, imgsz, sharp, live, most):
     place = letterbox((720, 1280), imgsz)
-    shape = BatchShape(place, 2, 64, 720 * 1280, prompted=16 * live, expected=64 * live, refines=sharp)
+    shape = BatchShape(place, 2, 64, 720 * 1280, expected=64 * live, refines=sharp)
     results, counts = run(name, shape, sharp=sharp)
     assert results.returned["boxes"].shape == (2, 64, 4)
     assert results.returned["changes"].shape == (2, shape.changes)
