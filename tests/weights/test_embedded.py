@@ -1,10 +1,15 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from streamseg.cli.main import main
 from streamseg.engines.engine import imgsz_of
 from streamseg.errors import WeightsError
+from streamseg.evaluation.overlap import mask_ious
+from streamseg.segmentation import Segmenter
+from streamseg.segmentation.masks import instance_masks
+from streamseg.synthetic import SceneRenderer
 from streamseg.weights import embedded, load_weights
 from streamseg.weights.embedded import DEFAULT, DEFAULT_IS, EMBEDDED, embedded_path
 from streamseg.weights.resolve import find_weights
@@ -54,3 +59,21 @@ def test_missing_file_is_one_line(monkeypatch, tmp_path):
 def test_doctor_names_the_default(capsys):
     main(["doctor"])
     assert f"embedded, {DEFAULT_IS}, " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)
+def test_large_objects_of_a_scene_are_found(name):
+    renderer = SceneRenderer(640, 360, seed=3)
+    with Segmenter(name, device="cpu", engine="torch") as segmenter:
+        best = []
+        for frame in range(0, 90, 30):
+            truth = renderer.truth(frame)
+            masks = [
+                one for one, is_part in zip(truth.masks, truth.is_part, strict=True) if one.area > 4000 and not is_part
+            ]
+            found = instance_masks(segmenter([renderer.render(frame)])[0])
+            best += mask_ious(found, masks, np.zeros(len(masks), np.bool_)).max(axis=0).tolist()
+    assert len(best) >= 6
+    assert np.median(best) > 0.7
+    assert np.mean(np.array(best) > 0.5) > 0.8
