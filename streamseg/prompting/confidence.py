@@ -16,7 +16,7 @@ from streamseg.prompting.prompt_set import PromptSet
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import PointPrompt, Prompt, Selection
 
-__all__ = ["FEATURES", "MASK_WEIGHTS", "OBJECT_WEIGHTS", "features", "rated", "with_mask_quality"]
+__all__ = ["FEATURES", "MASK_WEIGHTS", "OBJECT_WEIGHTS", "features", "object_probability", "rated", "with_mask_quality"]
 
 FEATURES: Final = ("constant", "points", "score")
 """Names of the evidence, see `features`."""
@@ -66,12 +66,17 @@ def rated(
         if status is not None and _is_rateable(selection):
             evidence = features(prompt, scores[selection.rows[0]])
             identity = status.confidence if is_tracked and getattr(prompt, "follow", False) else 1.0
-            confidence = identity * _estimate(OBJECT_WEIGHTS, evidence)
+            confidence = identity * object_probability(prompt, scores[selection.rows[0]])
             # Another object shares nothing with the intended one.
             quality = identity * _estimate(MASK_WEIGHTS, evidence)
             selection = replace(selection, status=replace(status, confidence=confidence, mask_quality=quality))
         ratings.append(selection)
     return ratings
+
+
+def object_probability(prompt: Prompt, score: float) -> float:
+    """Return the probability that an object of this score is the one that a prompt means, see `features`."""
+    return _estimate(OBJECT_WEIGHTS, features(prompt, score))
 
 
 def with_mask_quality(selection: Selection, prompt: Prompt, scores: Sequence[float]) -> Selection:

@@ -33,6 +33,8 @@ from streamseg.structures.prompt import BoxPrompt
 
 __all__ = ["MaskFollower"]
 
+MIN_LEARNT_QUALITY: Final = 0.5
+"""Minimum expected IoU of a mask found by a second look to be remembered."""
 MIN_CORRECTED_IOU: Final = 0.5
 """Minimum IoU of a corrected mask with the propagated one: below it, the refiner has chosen something else."""
 UNION_WEIGHT: Final = 0.45
@@ -84,6 +86,7 @@ class MaskFollower:
         frame = MaskFrame(features, proposals, tracked, certainties_of(found))
         answers, learnt = dict[str, PropagatedTarget](), dict[str, Float32Array]()
         doubtful = dict[str, Float32Array]()
+        agreeing = proposals.best_each(found)
         for prompt_id, target in targets.items():
             soft, row = found.get(prompt_id), rows[prompt_id]
             if soft is None:
@@ -98,7 +101,7 @@ class MaskFollower:
                 if label is not None:
                     learnt[prompt_id] = label
             else:
-                best, iou = proposals.best(soft)
+                best, iou = agreeing[prompt_id]
                 if iou >= self._settings.agreement_iou:
                     learnt[prompt_id] = _mean(soft, proposals.coverage([best], features.size))
                     answers[prompt_id] = PropagatedTarget(best, None, frame.certainties[prompt_id])
@@ -143,8 +146,11 @@ class MaskFollower:
             mask, look, certainty = masks[prompt_id], looks.get(prompt_id), frame.certainties[prompt_id]
             row = rows[prompt_id] if targets[prompt_id].whole_id == TENTATIVE else -1
             if look is not None and mask_iou(look.found.mask, mask) >= self._settings.look_iou:
-                label = _mean(soft, cell_shares(look.found.mask, frame.features.to_image, frame.features.size))
-                found = look.found
+                found, label = look.found, None
+                # It was searched for where the propagated mask is: that they agree says little about a stain.
+                if found.quality >= MIN_LEARNT_QUALITY:
+                    shares = cell_shares(found.mask, frame.features.to_image, frame.features.size)
+                    label = _mean(soft, shares)
                 answers[prompt_id] = PropagatedTarget(-1, found.mask, certainty, found.quality, "proposal"), label
             elif row >= 0 and frame.proposals.iou(row, soft) >= self._settings.own_agreement_iou:
                 label = _mean(soft, frame.proposals.coverage([row], frame.features.size))

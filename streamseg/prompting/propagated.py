@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from streamseg.prompting.confidence import object_probability
 from streamseg.prompting.target import Target
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.mask import CropMask
@@ -52,10 +53,12 @@ def propagated_selection(prompt_id: str, target: Target, seen: PropagatedTarget,
     hypothesis = target.hypothesis
     own_id = TENTATIVE if hypothesis is None else max(hypothesis.track_id, TENTATIVE)
     quality = PROPAGATED_QUALITY if seen.quality is None else seen.quality
+    is_found = seen.source == "proposal"
+    confidence = object_probability(target.prompt, quality) if is_found else PROPAGATED_CONFIDENCE
     status = PromptStatus(
         prompt_id,
         "bound",
-        (PROPAGATED_CONFIDENCE if seen.source == "propagated" else 1.0) * seen.certainty,
+        confidence * seen.certainty,
         target.matched_id if target.matched_id >= 0 else own_id,
         mask_quality=quality * seen.certainty,
         mask_source=seen.source,

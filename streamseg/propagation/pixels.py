@@ -13,6 +13,8 @@ from streamseg.structures.mask import CropMask, MaskSpace
 
 __all__ = ["cell_shares", "enlarged", "image_mask", "mask_iou"]
 
+MAX_CHANNELS: Final = 64
+"""Number of channels that are resized at once: OpenCV 5 accepts 128, OpenCV 4 accepts 512."""
 SAMPLES: Final = 4
 """Samples per side of a cell."""
 
@@ -77,8 +79,14 @@ def cell_shares(mask: CropMask, to_image: GridTransform, size: tuple[int, int]) 
 
 
 def enlarged(soft: Float32Array, size: tuple[int, int]) -> Float32Array:
-    """Interpolate a soft mask (h, w) on a finer grid of `size` (H, W) over the same area."""
-    return np.asarray(cv2.resize(soft, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+    """Interpolate a soft mask (h, w), or T of them (h, w, T), on a finer grid of `size` (H, W) over the same area."""
+    channels = soft.reshape(*soft.shape[:2], -1)
+    parts = [
+        # OpenCV drops a single channel.
+        np.reshape(cv2.resize(channels[..., first : first + MAX_CHANNELS], size[::-1]), (*size, -1))
+        for first in range(0, channels.shape[2], MAX_CHANNELS)
+    ]
+    return np.concatenate(parts, axis=2, dtype=np.float32).reshape(*size, *soft.shape[2:])
 
 
 def mask_iou(first: CropMask, second: CropMask) -> float:

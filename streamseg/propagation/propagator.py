@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import cv2
 import numpy as np
 
 from streamseg.propagation.affinity import similar_cells
@@ -12,6 +11,7 @@ from streamseg.propagation.basis import FeatureBasis
 from streamseg.propagation.extent import extents
 from streamseg.propagation.gather import gather_windows
 from streamseg.propagation.memory import MemoryFrame, Sighting, TargetMemory
+from streamseg.propagation.pixels import enlarged
 from streamseg.propagation.settings import PropagationSettings
 from streamseg.propagation.tiles import TILE, pad_features, reach, search_tiles
 from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
@@ -179,8 +179,4 @@ def _region(memory: TargetMemory) -> Float64Array:
 
 def _doubled(grid: Float32Array) -> Float32Array:
     """Interpolate a grid (H, W, T) to cells of half the width: (2 H, 2 W, T)."""
-    height, width = grid.shape[:2]
-    # OpenCV limits the number of channels, and drops a single one.
-    channels = [cv2.resize(one, (2 * width, 2 * height)) for one in np.moveaxis(grid, 2, 0)]
-    doubled: Float32Array = np.stack(channels, axis=2)
-    return doubled
+    return enlarged(grid, (2 * grid.shape[0], 2 * grid.shape[1]))

@@ -61,10 +61,17 @@ def test_coverage_is_that_of_the_union():
     assert not proposals.coverage([], CELLS).any()
 
 
-@pytest.mark.parametrize("row", range(4))
+@pytest.mark.parametrize("row", range(3))
 def test_coverage_of_one_mask_is_the_mean_of_its_cells(row):
-    shapes = [FAR, LARGE, SMALL, Shape(100, 100, 0.1, 0.1)]
+    shapes = [FAR, LARGE, SMALL]
     proposals = Proposals(detect_shapes([replace(shape, x=shape.x + 4, y=shape.y - 4) for shape in shapes]))
     fine = proposals.mask(row).astype(np.float32)
     expected = fine.reshape(CELLS[0], 2, CELLS[1], 2).mean(axis=(1, 3))
     np.testing.assert_allclose(proposals.coverage([row], CELLS), expected, atol=1e-6)
+
+
+def test_the_best_of_several_masks_at_once():
+    softs = {str(number): soft(shape) for number, shape in enumerate([SMALL, Shape(0, 0, 0.1, 0.1), FAR, LARGE])}
+    proposals = Proposals(SHAPES)
+    assert proposals.best_each(softs) == {one: proposals.best(mask) for one, mask in softs.items()}
+    assert proposals.best_each({}) == {}

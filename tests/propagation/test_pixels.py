@@ -81,3 +81,11 @@ def test_an_enlarged_mask_covers_the_same_area():
 )
 def test_iou_of_masks_in_crops(first, second, iou):
     assert mask_iou(full(first), full(second)) == pytest.approx(iou)
+
+
+def test_several_masks_are_enlarged_as_each_alone():
+    masks = [rectangle(2, 1, 4, 3), rectangle(0, 0, 40, 24), rectangle(5, 5, 6, 9) / 2]
+    for chosen in (masks[:1], masks, masks * 60):
+        together = enlarged(np.stack(chosen, axis=2), (48, 80))
+        assert together.shape == (48, 80, len(chosen))
+        np.testing.assert_array_equal(together[..., -1], enlarged(chosen[-1], (48, 80)))
