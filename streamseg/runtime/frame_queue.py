@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from streamseg.runtime.batching import Batcher, MailboxState
+from streamseg.runtime.batching import Batcher
 from streamseg.runtime.deadlines import NO_LIMITS, SourceLimits
 from streamseg.runtime.mailbox import Mailbox
+from streamseg.runtime.mailboxes import Mailboxes
 from streamseg.runtime.turns import ServiceTime, is_worthwhile
 from streamseg.structures.degradation import Degradation
 from streamseg.structures.frame import Frame
@@ -46,21 +47,10 @@ class FrameQueue:
         limits: Mapping[str, SourceLimits] | None = None,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        limits = limits if limits is not None else {}
-        self._mailboxes = {
-            source_id: Mailbox(source_id, is_live=is_live, limits=limits.get(source_id, NO_LIMITS))
-            for source_id, is_live in sources.items()
-        }
-        """The latest mailbox of each source, also after its end, because it has the drops."""
-        self._open = dict(self._mailboxes)
-        self._removed: list[str] = []
-        """Ids of removed sources whose end `take` has not reported yet."""
+        self._boxes = Mailboxes(sources, limits if limits is not None else {})
         self._batcher = batcher
         self._service = ServiceTime()
         self._now_ns = now_ns
-        self._is_paused = False
-        self._stepping: set[str] = set()
-        """Ids of sources that still owe a frame to `step`."""
         self._is_closed = False
         lock = threading.RLock()  # replacing a source removes and adds it
         self._arrived = threading.Condition(lock)
@@ -69,16 +59,16 @@ class FrameQueue:
     def __len__(self) -> int:
         """Return the number of waiting frames."""
         with self._arrived:
-            return sum(len(mailbox) for mailbox in self._open.values())
+            return len(self._boxes)
 
     def put(self, frame: Frame) -> bool:
         """Add a frame to the mailbox of its source, see `feed`."""
-        return self._put(self._mailboxes[frame.source_id], frame)
+        return self._put(self._boxes.latest[frame.source_id], frame)
 
     def feed(self, source_id: str) -> Feed:
         """Return the entrance of a source as it is now."""
         with self._arrived:
-            return Feed(self, self._mailboxes[source_id])
+            return Feed(self, self._boxes.latest[source_id])
 
     def add_source(self, source_id: str, *, is_live: bool, limits: SourceLimits = NO_LIMITS) -> None:
         """Add a source; if it was removed before, its counts of drops continue.
@@ -89,13 +79,7 @@ class FrameQueue:
         with self._arrived:
             if self._is_closed:
                 raise ValueError("the run has ended")
-            if source_id in self._open:
-                raise ValueError(f"there is a source {source_id!r} already")
-            before = self._mailboxes.get(source_id)
-            mailbox = Mailbox(source_id, is_live=is_live, limits=limits)
-            if before is not None:
-                mailbox.drops = before.drops
-            self._mailboxes[source_id] = self._open[source_id] = mailbox
+            self._boxes.add(source_id, is_live=is_live, limits=limits)
 
     def remove_source(self, source_id: str) -> None:
         """Remove a source: its waiting frames are dropped and counted. Without effect if it has ended.
@@ -103,14 +87,9 @@ class FrameQueue:
         `take` reports its end before any later frame, also of a source that is added with the same id.
         """
         with self._arrived:
-            mailbox = self._open.pop(source_id, None)
-            if mailbox is None:
+            if not self._boxes.remove(source_id):
                 return
-            mailbox.has_ended = True
-            mailbox.drop("removed")
             self._batcher.end_source(source_id)
-            self._stepping.discard(source_id)
-            self._removed.append(source_id)
             self._arrived.notify()
             self._has_room.notify_all()
 
@@ -122,32 +101,32 @@ class FrameQueue:
 
     def end_source(self, source_id: str) -> None:
         """Mark a source as ended; its waiting frames are still taken."""
-        self._end(self._mailboxes[source_id])
+        self._end(self._boxes.latest[source_id])
 
     def take(self) -> Batch | None:
         """Wait for the next batch; return None once every source has ended or the queue is closed."""
         has_waited = False
         with self._arrived:
             while not self._is_closed:
-                ended = self._remove_ended()
+                ended = self._boxes.take_ended()
                 if ended:
                     return Batch((), ended)
-                if not self._open:
+                if not self._boxes.open:
                     self._is_closed = True  # a source that is added now would never be taken
                     return None
                 timeout_seconds = None
-                states = self._states()
+                states = self._boxes.states()
                 if states:
                     now_ns = self._now_ns()
                     decision = self._batcher.decide(states, now_ns)
                     for source_id in decision.drop:
-                        self._open[source_id].drop(self._open[source_id].late_reason)
+                        self._boxes.open[source_id].drop_late()
                     if decision.take:
                         frames = tuple(self._take(source_id, now_ns) for source_id in decision.take)
                         self._service.taken(len(frames), now_ns, has_waited=has_waited)
-                        self._stepping.difference_update(decision.take)
+                        self._boxes.stepped(decision.take)
                         self._has_room.notify_all()
-                        return Batch(frames, self._remove_ended())
+                        return Batch(frames, self._boxes.take_ended())
                     if decision.drop:
                         continue  # the last frame of an ended source may have been dropped
                     if decision.wait_until_ns is not None:
@@ -159,18 +138,13 @@ class FrameQueue:
     def pause(self) -> None:
         """Take nothing until `resume`: live frames are dropped and counted, files wait."""
         with self._arrived:
-            self._is_paused = True
-            self._stepping.clear()
-            for mailbox in self._open.values():
-                if mailbox.is_live:
-                    mailbox.drop("paused")
+            self._boxes.pause()
             self._arrived.notify()
 
     def resume(self) -> None:
         """Continue after `pause`."""
         with self._arrived:
-            self._is_paused = False
-            self._stepping.clear()
+            self._boxes.resume()
             self._arrived.notify()
 
     def step(self) -> bool:
@@ -182,21 +156,21 @@ class FrameQueue:
             False, without effect, if the queue is not paused.
         """
         with self._arrived:
-            if self._is_paused:
-                self._stepping.update(self._open)
+            if self._boxes.is_paused:
+                self._boxes.step()
                 self._arrived.notify()
-            return self._is_paused
+            return self._boxes.is_paused
 
     @property
     def is_paused(self) -> bool:
         """Whether the queue is paused."""
-        return self._is_paused
+        return self._boxes.is_paused
 
     def close(self) -> None:
         """Close at once: waiting frames are dropped and counted, and every waiting call returns."""
         with self._arrived:
             self._is_closed = True
-            for mailbox in self._open.values():
+            for mailbox in self._boxes.open.values():
                 mailbox.drop("stopped")
             self._arrived.notify_all()
             self._has_room.notify_all()
@@ -205,7 +179,7 @@ class FrameQueue:
         """Count frames that were taken but not used because the run was stopped."""
         with self._arrived:
             for frame in frames:
-                self._mailboxes[frame.source_id].drops.count("mailbox", "stopped")
+                self._boxes.latest[frame.source_id].drops.count("mailbox", "stopped")
 
     def is_late(self, frame: Frame, taken_ns: int) -> bool:
         """Return whether a processed frame is too old to be published, and count it then.
@@ -215,7 +189,7 @@ class FrameQueue:
             taken_ns: when; the time since then predicts that of later frames.
         """
         with self._arrived:
-            mailbox, now_ns = self._mailboxes[frame.source_id], self._now_ns()
+            mailbox, now_ns = self._boxes.latest[frame.source_id], self._now_ns()
             if not mailbox.is_live:
                 return False
             self._batcher.deadlines.finished(
@@ -240,7 +214,7 @@ class FrameQueue:
 
     def drops(self, source_id: str) -> Drops:
         """Return the drops of one source in this queue."""
-        return self._mailboxes[source_id].drops.snapshot()
+        return self._boxes.latest[source_id].drops.snapshot()
 
     def _put(self, mailbox: Mailbox, frame: Frame) -> bool:
         with self._arrived:
@@ -258,7 +232,7 @@ class FrameQueue:
             if not mailbox.admits(now_ns):
                 return True
             mailbox.put(frame, now_ns)
-            if mailbox.is_live and self._is_paused and frame.source_id not in self._stepping:
+            if mailbox.is_live and self._boxes.holds(frame.source_id):
                 mailbox.drop("paused")
             else:
                 self._arrived.notify()
@@ -271,13 +245,13 @@ class FrameQueue:
             now_ns = self._now_ns()
             source_id = mailbox.source_id
             self._batcher.record_arrival(source_id, now_ns)
-            if self._is_paused and source_id not in self._stepping:
+            if self._boxes.holds(source_id):
                 return "paused"
             if self._skips(mailbox):
                 return "degraded"
             if mailbox.is_early(now_ns):
                 return "max_fps"
-            others = (box.place(now_ns) for box in self._open.values() if box is not mailbox and box.is_live)
+            others = (box.place(now_ns) for box in self._boxes.open.values() if box is not mailbox and box.is_live)
             period_ns, service_ns = self._batcher.period_ns(source_id), self._service.per_frame_ns
             if not is_worthwhile(mailbox.place(now_ns), others, now_ns, period_ns=period_ns, service_ns=service_ns):
                 return "busy"
@@ -285,7 +259,7 @@ class FrameQueue:
             return None
 
     def _take(self, source_id: str, now_ns: int) -> Frame:
-        frame = self._open[source_id].take(now_ns)
+        frame = self._boxes.open[source_id].take(now_ns)
         degradation = self._batcher.deadlines.degradation(source_id)
         return replace(frame, degradation=degradation) if degradation.step else frame
 
@@ -295,26 +269,10 @@ class FrameQueue:
 
     def _end(self, mailbox: Mailbox) -> None:
         with self._arrived:
-            if self._open.get(mailbox.source_id) is mailbox:
+            if self._boxes.open.get(mailbox.source_id) is mailbox:
                 mailbox.has_ended = True
                 self._batcher.end_source(mailbox.source_id)
                 self._arrived.notify()
-
-    def _states(self) -> list[MailboxState]:
-        """Return the mailboxes from which frames may be taken; while paused, only for a step."""
-        if not self._is_paused:
-            return [mailbox.state() for mailbox in self._open.values()]
-        states = (mailbox.state() for source_id, mailbox in self._open.items() if source_id in self._stepping)
-        return [replace(state, num_ready=min(state.num_ready, 1)) for state in states]
-
-    def _remove_ended(self) -> tuple[str, ...]:
-        """Remove and return the sources that have ended and have no waiting frame; each is returned once."""
-        removed, self._removed = tuple(self._removed), []
-        ended = tuple(source_id for source_id, box in self._open.items() if box.has_ended and not len(box))
-        for source_id in ended:
-            del self._open[source_id]
-            self._stepping.discard(source_id)
-        return removed + ended
 
 
 class Feed:
@@ -343,7 +301,8 @@ class Feed:
         Call it once per frame of a live source, before the work of decoding or rendering.
 
         Returns:
-            `busy` if a newer frame will replace it before its turn, `max_fps`, or `paused`.
+            `busy` if a newer frame will replace it before its turn, `max_fps`, `degraded` if its quality leaves it out,
+            or `paused`.
         """
         return self._queue._unwanted(self._mailbox)
 

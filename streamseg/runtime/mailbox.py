@@ -88,6 +88,10 @@ class Mailbox:
             self.drops.count("mailbox", reason, len(self._frames))
             self._frames.clear()
 
+    def drop_late(self) -> None:
+        """Discard and count the waiting frame, which is too old."""
+        self.drop(self.late_reason)
+
     def state(self) -> MailboxState:
         """Return the state on which the batching policy decides."""
         received_ns, lag_ns = (self._frames[0].received_ns, self._frames[0].lag_ns) if self._frames else (0, 0)
