@@ -8,7 +8,8 @@ and if it does not, the next trial waits twice as long. Without that, a load bet
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final, Protocol, runtime_checkable
 
 from streamseg.config import DegradationConfig
@@ -130,15 +131,21 @@ def degradation_steps(config: DegradationConfig, segmenter: object) -> tuple[Deg
 def _steps(config: DegradationConfig, segmenter: object) -> Iterator[Degradation]:
     last = NO_DEGRADATION
     yield last
-    plain: Sequence[bool] = (True,) if config.plain_masks else ()
-    changes = [
-        *({"plain_masks": value} for value in plain),
-        *({"imgsz_scale": value} for value in config.imgsz_scales),
-        *({"every_nth": value} for value in config.every_nth),
-    ]
-    for change in changes:
-        values = {"plain_masks": last.plain_masks, "imgsz_scale": last.imgsz_scale, "every_nth": last.every_nth}
-        found = Degradation(step=last.step + 1, **(values | change))  # type: ignore[arg-type]
-        if "every_nth" in change or (isinstance(segmenter, OffersDegradation) and segmenter.offers(found)):
-            last = found
+    for found in _candidates(config):
+        merged = replace(
+            found,
+            step=last.step + 1,
+            plain_masks=found.plain_masks or last.plain_masks,
+            imgsz_scale=min(found.imgsz_scale, last.imgsz_scale),
+        )
+        if found.every_nth > 1 or (isinstance(segmenter, OffersDegradation) and segmenter.offers(merged)):
+            last = merged
             yield last
+
+
+def _candidates(config: DegradationConfig) -> Iterator[Degradation]:
+    """Yield the change of each step on its own."""
+    if config.plain_masks:
+        yield Degradation(plain_masks=True)
+    yield from (Degradation(imgsz_scale=scale) for scale in config.imgsz_scales)
+    yield from (Degradation(every_nth=number) for number in config.every_nth)

@@ -29,7 +29,7 @@ class Degradation:
         parts = [
             *(["plain masks"] if self.plain_masks else []),
             *([f"imgsz x {self.imgsz_scale:g}"] if self.imgsz_scale != 1 else []),
-            *([f"every {self.every_nth}. frame"] if self.every_nth > 1 else []),
+            *([f"one frame in {self.every_nth}"] if self.every_nth > 1 else []),
         ]
         return ", ".join(parts) or "full quality"
 

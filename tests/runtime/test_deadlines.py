@@ -133,7 +133,7 @@ def test_lasting_overload_reduces_the_quality_step_by_step(caplog: pytest.LogCap
     assert deadlines.degradation("b") == NO_DEGRADATION
     assert [record.getMessage() for record in caplog.records] == [
         "a: quality step 1 of 2 (plain masks) for its deadline of 100 ms",
-        "a: quality step 2 of 2 (plain masks, every 2. frame) for its deadline of 100 ms",
+        "a: quality step 2 of 2 (plain masks, one frame in 2) for its deadline of 100 ms",
         "a: quality step 1 of 2 (plain masks) for its deadline of 100 ms",
         "a: quality step 0 of 2 (full quality) for its deadline of 100 ms",
     ]

@@ -161,17 +161,17 @@ class Offering:
             {},
             Offering(),
             ["plain masks", *(f"plain masks, imgsz x {scale}" for scale in (0.75, 0.5)),
-             *(f"plain masks, imgsz x 0.5, every {nth}. frame" for nth in (2, 4))],
+             *(f"plain masks, imgsz x 0.5, one frame in {nth}" for nth in (2, 4))],
             id="defaults",
         ),
         pytest.param(
             {"imgsz_scales": [0.5], "every_nth": [3]}, Offering(plain=False),
-            ["imgsz x 0.5", "imgsz x 0.5, every 3. frame"], id="no-refiner",
+            ["imgsz x 0.5", "imgsz x 0.5, one frame in 3"], id="no-refiner",
         ),
         pytest.param(
-            {"every_nth": [3]}, Offering(scales=False), ["plain masks", "plain masks, every 3. frame"], id="fixed-size"
+            {"every_nth": [3]}, Offering(scales=False), ["plain masks", "plain masks, one frame in 3"], id="fixed-size"
         ),
-        pytest.param({"every_nth": [3]}, object(), ["every 3. frame"], id="another-segmenter"),
+        pytest.param({"every_nth": [3]}, object(), ["one frame in 3"], id="another-segmenter"),
         pytest.param({"plain_masks": False, "imgsz_scales": [], "every_nth": []}, Offering(), [], id="none"),
         pytest.param({"enabled": False}, Offering(), [], id="disabled"),
     ],

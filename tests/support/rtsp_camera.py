@@ -147,7 +147,11 @@ class RtspCamera:
 
     def _packets(self, frame: int, sequence: int) -> list[bytes]:
         """Return the packets of a frame, beginning with this sequence number, each on its channel."""
-        stamp = START_STAMP + round(frame / self.fps * CLOCK_RATE)
+        return self._packets_at(frame, sequence, frame)
+
+    def _packets_at(self, frame: int, sequence: int, periods: float) -> list[bytes]:
+        """Return the packets of a frame that was captured so many frame periods after frame 0."""
+        stamp = START_STAMP + round(periods / self.fps * CLOCK_RATE)
         parts = payloads(self.encoded[frame], self.codec, size=self.payload_bytes)
         return [
             _interleaved(0, rtp(part, sequence=sequence + place, stamp=stamp, marker=place == len(parts) - 1))
