@@ -13,7 +13,9 @@ def cuda_libraries() -> Finding:
     """Check the libraries of ONNX Runtime's CUDA provider. Never raises."""
     name = "ONNX CUDA libs"
     try:
-        from streamseg.engines.shared_libraries import missing_libraries, provider_library, remedy
+        import torch
+
+        from streamseg.engines.shared_libraries import cuda_mismatch, missing_libraries, provider_library, remedy
     except (ImportError, OSError) as error:
         return Finding(name, "absent", str(error).splitlines()[0])
     provider = provider_library("cuda")
@@ -25,4 +27,5 @@ def cuda_libraries() -> Finding:
         return Finding(name, "absent", f"unknown: ldd cannot be run ({error})")
     if not missing:
         return Finding(name, "ok", "all found")
-    return Finding(name, "absent", f"missing {', '.join(missing)}; for a GPU: {remedy(missing)}")
+    cure = cuda_mismatch(missing, torch.version.cuda) or f"for a GPU: {remedy(missing)}"
+    return Finding(name, "absent", f"missing {', '.join(missing)}; {cure}")

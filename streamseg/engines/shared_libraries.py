@@ -9,7 +9,7 @@ from typing import Final
 
 import onnxruntime
 
-__all__ = ["missing_libraries", "provider_library", "remedy"]
+__all__ = ["cuda_mismatch", "missing_libraries", "provider_library", "remedy"]
 
 LDD_SECONDS: Final = 10.0
 
@@ -39,6 +39,24 @@ def remedy(missing: list[str]) -> str:
         return "the driver of the GPU"
     packages = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
     return packages + " tensorrt" if any(name.startswith("libnvinfer") for name in missing) else packages
+
+
+def cuda_mismatch(missing: list[str], torch_cuda: str | None) -> str | None:
+    """Return how the CUDA versions of ONNX Runtime and torch differ, None if they fit or are unknown.
+
+    Libraries of one major version do not serve a program that was built for another.
+
+    Args:
+        missing: names of libraries that ONNX Runtime needs, such as `libcublas.so.13`.
+        torch_cuda: CUDA version that torch is built for, such as `12.8`; None for a CPU build.
+    """
+    needed = next((name.rpartition(".")[2] for name in missing if name.startswith("libcublas.so.")), None)
+    if needed is None or torch_cuda is None or torch_cuda.partition(".")[0] == needed:
+        return None
+    return (
+        f"onnxruntime needs CUDA {needed}, torch is built for {torch_cuda}; install both for one version, "
+        f"torch from https://download.pytorch.org/whl/cu{needed}0"
+    )
 
 
 def _can_load(name: str) -> bool:

@@ -20,7 +20,7 @@ from streamseg.geometry import box_iou
 __all__ = ["FusedOperation", "biased_leaky_relu", "biased_silu", "fused_iou", "suppresses"]
 
 _logger = logging.getLogger(__name__)
-_library = torch.library.Library("streamseg", "DEF")  # lives as long as the process
+_library = torch.library.Library("streamseg", "DEF")  # type: ignore[no-untyped-call]  # as long as the process
 
 
 class FusedOperation:
@@ -40,9 +40,9 @@ class FusedOperation:
         self._name, self._source, self._reference, self._tolerance = name, source, reference, tolerance
         self._kernel: Callable[..., Tensor] | None = None
         self._is_checked = False
-        _library.define(f"{name}({', '.join(f'Tensor a{number}' for number in range(num_inputs))}) -> Tensor")
-        _library.impl(name, reference, "CompositeExplicitAutograd")
-        _library.impl(name, self.on_cuda, "CUDA")
+        _library.define(f"{name}({', '.join(f'Tensor a{number}' for number in range(num_inputs))}) -> Tensor")  # type: ignore[no-untyped-call]
+        _library.impl(name, reference, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+        _library.impl(name, self.on_cuda, "CUDA")  # type: ignore[no-untyped-call]
         self._operation: Callable[..., Tensor] = getattr(torch.ops.streamseg, name)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ _iou = FusedOperation(
 
 def fused_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     """Return the IoU (..., N, M) of boxes float32 (..., N, 4) and (..., M, 4) xyxy, as `geometry.box_iou`."""
-    return _iou(*boxes_a.split(1, dim=-1), *(side.mT for side in boxes_b.split(1, dim=-1)))
+    return _iou(*torch.split(boxes_a, 1, dim=-1), *(side.mT for side in torch.split(boxes_b, 1, dim=-1)))
 
 
 @cache
@@ -165,5 +165,5 @@ def _suppresses(iou: float) -> FusedOperation:
 
 def suppresses(boxes: Tensor, iou: float) -> Tensor:
     """Return 1 where two boxes of float32 (..., N, 4) xyxy overlap by more than `iou`, else 0: float32 (..., N, N)."""
-    sides = boxes.split(1, dim=-1)
+    sides = torch.split(boxes, 1, dim=-1)
     return _suppresses(float(iou))(*sides, *(side.mT for side in sides))
