@@ -35,9 +35,9 @@ def repetition(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Repeat each test."""
+    """Repeat each test, but those of hypothesis, which repeat themselves."""
     times = metafunc.config.getoption("--repetitions")
-    if times > 1:
+    if times > 1 and not getattr(metafunc.function, "is_hypothesis_test", False):
         metafunc.fixturenames.append("repetition")
         metafunc.parametrize("repetition", range(times), indirect=True, ids=[f"run{run}" for run in range(times)])
 
