@@ -10,10 +10,12 @@ EXTRAS: Final = {
     "aiohttp": "viewer",
     "prometheus_client": "metrics",
     "matplotlib": "train,eval",
+    "mcap": "record",
     "nncf": "quantize",
     "openvino": "openvino",
     "pi_heif": "heic",
     "pycocotools": "train,eval",
+    "rosbags": "record",
     "tokenizers": "text",
 }
 """Extras of streamseg by the top-level module that they install."""
