@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from typing import Any
@@ -75,5 +76,5 @@ def _change(value: Any, generator: random.Random) -> None:
         elif action == 1 and isinstance(value, dict):
             value[str(generator.choice(("id", "op", "args", "ids", "prompts", "x", "points", "box")))] = inner
         else:
-            value[key] = generator.choice(_VALUES)
+            value[key] = copy.deepcopy(generator.choice(_VALUES))  # a later change must not change the table
         return
