@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from streamseg.geometry import Letterbox
 from streamseg.segmentation.candidates import SelectionSettings, select_detections
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["Detections", "Detector", "HostDetector", "PendingDetections", "select_on_host"]
+__all__ = ["Detections", "HostDetector", "PendingDetections", "select_on_host"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,26 +41,8 @@ PendingDetections = Callable[[], list[Detections]]
 """Waits for a batch, and returns the detections of each image."""
 
 
-class Detector(Protocol):
-    """Starts the network on batches, and returns their detections."""
-
-    @property
-    def depth(self) -> int:
-        """Number of batches that may be pending at a time."""
-
-    def submit(
-        self, images: npt.NDArray[np.uint8], places: Sequence[Letterbox], regions: Sequence[SearchRegions]
-    ) -> PendingDetections:
-        """Start a batch of letterboxed images (B, H, W, 3), each with its placement and search regions."""
-
-    def close(self) -> None:
-        """Release buffers, not the engine. Idempotent."""
-
-
 class HostDetector:
     """Runs any engine, and selects among all anchors on the host."""
-
-    depth = 1
 
     def __init__(self, engine: Engine, settings: SelectionSettings) -> None:
         self._engine = engine
@@ -69,15 +51,15 @@ class HostDetector:
     def submit(
         self, images: npt.NDArray[np.uint8], places: Sequence[Letterbox], regions: Sequence[SearchRegions]
     ) -> PendingDetections:
-        """See `Detector.submit`. The network has run on return; the selection follows."""
+        """Run the network on letterboxed images (B, H, W, 3), each with its placement and search regions.
+
+        The selection follows when the result is called.
+        """
         raw = self._engine.run(images)
         return lambda: [
             select_on_host(raw, row, place, region, self._settings)
             for row, (place, region) in enumerate(zip(places, regions, strict=True))
         ]
-
-    def close(self) -> None:
-        """See `Detector.close`."""
 
 
 def select_on_host(

@@ -286,14 +286,12 @@ class Segmenter(Resource):
         if self._device is not None:
             return self._on_device(self._device, images, places, regions, degradations)
         results: dict[int, ImageInstances] = {}
-        pending: deque[Callable[[], None]] = deque()
         for positions in self._split(batches.values()):
             with self.timer.stage("preprocess"):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
             with self.timer.stage("network"):
                 found = self._detector.submit(batch, [places[p] for p in positions], [regions[p] for p in positions])
-            pending.append(partial(self._finish, found, positions, batch, images, places, degradations, results))
-            pending.popleft()()
+            self._finish(found, positions, batch, images, places, degradations, results)
         return [results[position] for position in range(len(images))]
 
     def _on_device(
@@ -449,5 +447,4 @@ class Segmenter(Resource):
         """Release the device memory."""
         if self._device is not None:
             self._device.close()
-        self._detector.close()
         self.engine.close()
