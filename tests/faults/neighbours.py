@@ -119,7 +119,7 @@ def slow_machine() -> Outcome:
         RtspServer() as server,
         Site({"cam": address(server.port)}, network_seconds=0.5, deadline_ms=DEADLINE_MS) as site,
     ):
-        site.wait_for_results("cam", 15)
+        site.wait_for_results("cam", 8)
         return Outcome(max(site.ages_ms("cam")), tuple(site.states["cam"]))
 
 
