@@ -33,7 +33,7 @@ class TorchEngine:
     (Measured, float16 is 8 to 18 times as close as bfloat16, depending on the array.) Differences from float32:
 
     ==================  ====================  ============================  =============================
-    ..                  default weights, all  random weights, amplified     test limits (random weights)
+    ..                  yolov8n weights, all  random weights, amplified     test limits (random weights)
     ==================  ====================  ============================  =============================
     float16, scores     0.0005                0.007                         0.02
     float16, boxes      0.2 px                0.7 px                        2 px

@@ -13,12 +13,12 @@ __all__ = ["DEFAULT", "DEFAULT_IS", "EMBEDDED", "embedded_path"]
 DEFAULT: Final = "default"
 """Name of the embedded weights that are used if none are given."""
 
-DEFAULT_IS: Final = "yolov8n"
+DEFAULT_IS: Final = "nanodet"
 """The embedded weights that `default` stands for. Everything else about the default weights is read from their file."""
 
 EMBEDDED: Final = (DEFAULT, "nanodet", "yolov8n")
 """Names of the weights in the package, after their architecture: `assets/NAME.safetensors`. The model card describes
-them. `nanodet` finds more objects than `yolov8n`; its masks are coarser."""
+them. `yolov8n` was the default before `nanodet`."""
 
 
 def embedded_path(name: str) -> Path:
