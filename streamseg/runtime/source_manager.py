@@ -53,7 +53,7 @@ class SourceManager:
         self, run: ChangesSources, sections: Sequence[SourceConfig], open_source: Callable[[SourceConfig], Source]
     ) -> None:
         self._run = run
-        self._open_source = open_source
+        self._opener = open_source
         self._lock = threading.Lock()
         self._sections = {section.id: section for section in sections}
         """All sources of the run, by id."""
@@ -153,6 +153,13 @@ class SourceManager:
                 taken.add(source_id)
                 return source_id
         return ""
+
+    def _open_source(self, section: SourceConfig) -> Source:
+        """Open a source; an error of the system, such as a name that is too long, is one of its section."""
+        try:
+            return self._opener(section)
+        except OSError as error:
+            raise DataError(f"source {section.id!r} cannot be opened: {error.strerror or error}") from error
 
     def _add(self, section: SourceConfig) -> str:
         if len(self._sections) >= MAX_SOURCES:

@@ -66,6 +66,14 @@ class TestOperations:
         assert second["url"] == "rtsp://***@camera/1"
         assert PASSWORD not in str(listed)
 
+    def test_error_of_the_system_is_one_of_the_section(self):
+        def fail(section):
+            raise OSError(36, "File name too long", "é" * 2000)
+
+        sources = SourceManager(ListedRun(), [scene("a")], fail)
+        with pytest.raises(StreamsegError, match=r"'x' cannot be opened: File name too long$"):
+            source_operations(sources)["sources.add"]({"type": "scene", "id": "x"})
+
     def test_types_are_the_keys_of_sections(self):
         listed, changes = self.call("sources.types", {})
         assert {field["key"] for field in listed["types"]["stream"]} >= {"url", "transport", "id", "deadline_ms"}
