@@ -34,8 +34,7 @@ class ReferenceSegmenter(Segmenter):
         regions: Sequence[SearchRegions],
         degradations: Sequence[Degradation] | None = None,
     ) -> list[ImageInstances]:
-        """Segment images as `Segmenter` does, without regions and at full quality, and apply the rule for objects that
-        fill the image."""
+        """Segment images without regions and at full quality, and apply the rule for objects that fill the image."""
         return [as_reference(instances) for instances in super().segment_batch(images, [NO_REGIONS] * len(images))]
 
 

@@ -61,6 +61,7 @@ def test_every_subcommand_has_a_function():
         "pack",
         "eval",
         "export",
+        "quantize",
         "weights",
         "text",
         "keys",

@@ -117,7 +117,7 @@ def test_config_is_immutable():
         pytest.param("segmentation: {device: gpu}", ["segmentation.device: .*pattern.*, got 'gpu'"], id="pattern"),
         pytest.param(
             "segmentation: {engine: tensorrt}",
-            ["segmentation.engine: .*'auto', 'torch', 'onnx' or 'device', got 'tensorrt'"],
+            ["segmentation.engine: .*'auto', 'torch', 'onnx', 'openvino' or 'device', got 'tensorrt'"],
             id="choice",
         ),
         pytest.param("sources: []", ["sources: .*at least 1 item.*"], id="no-source"),

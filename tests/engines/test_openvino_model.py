@@ -1,3 +1,5 @@
+from xml.etree import ElementTree
+
 import pytest
 
 from streamseg.engines.openvino_model import describe_xml, read_onnx, read_xml, write_xml
@@ -57,9 +59,11 @@ def spoil_tensors(path):
 
 
 def strip_metadata(path):
-    text = path.read_text()
-    start = text.index("<streamseg")
-    path.write_text(text[:start] + text[text.index("/>", start) + 2 :])
+    tree = ElementTree.parse(path)
+    for parent in tree.iter():
+        for child in [one for one in parent if one.tag == "streamseg"]:
+            parent.remove(child)
+    tree.write(path)
 
 
 def truncate(path):
