@@ -84,6 +84,10 @@ class SinkHealth:
         self._writing_since = None
         self._backoff.connected(now)
 
+    def closed(self) -> None:
+        """Record the end of closing. Unlike a write that ends, it is no recovery: an error before remains."""
+        self._writing_since = None
+
     def fail(self, error: BaseException, now: float) -> None:
         """Record the exception of a write."""
         self._writing_since = None

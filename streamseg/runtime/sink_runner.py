@@ -188,6 +188,8 @@ class SinkRunner:
                 self._health.end(now)
                 self._num_written += 1
                 self._timer.add(self.name, (now - started) * 1000)
+            else:
+                self._health.closed()
             self._changed.notify_all()
             self._log_state(now)
 

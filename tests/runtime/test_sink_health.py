@@ -21,6 +21,8 @@ def health_after(*events: tuple[str, float], error: BaseException = FULL) -> Sin
                 health.begin(at)
             case "end":
                 health.end(at)
+            case "closed":
+                health.closed()
             case "fail":
                 health.fail(error, at)
     return health
@@ -39,6 +41,8 @@ def health_after(*events: tuple[str, float], error: BaseException = FULL) -> Sin
         pytest.param([("fail", 2.0), ("fail", 20.0)], 21.0, "degraded", 19.0, id="second-error"),
         pytest.param([("fail", 2.0), ("fail", 20.0)], 3.0 + FAILED_SECONDS, "failed", 1.0, id="errors-for-long"),
         pytest.param([("fail", 2.0), ("begin", 90.0), ("end", 91.0)], 92.0, "ok", 1.0, id="recovered"),
+        pytest.param([("begin", 1.0), ("end", 1.1), ("begin", 2.0), ("closed", 2.1)], 9.0, "ok", 9.0, id="closed"),
+        pytest.param([("fail", 2.0), ("begin", 4.0), ("closed", 4.1)], 9.0, "degraded", 7.0, id="closed-after-error"),
         pytest.param([("fail", 2.0), ("begin", 4.0)], 9.0, "degraded", 7.0, id="retry-that-hangs"),
     ],
 )

@@ -178,6 +178,16 @@ def test_bug_ends_the_sink_and_keeps_its_traceback(caplog: pytest.LogCaptureFixt
     assert "Traceback" in caplog.text
 
 
+def test_closed_sink_is_ok_however_long_the_run_goes_on():
+    sink, now = ListSink(policy=SinkPolicy("list")), [0.0]
+    runner = SinkRunner(sink, sink.policy, timer=StageTimer(), clock=lambda: now[0])
+    runner.start()
+    runner.offer(RESULTS[0])
+    finish(runner)
+    now[0] = 60.0
+    assert (runner.stats().state, runner.stats().error) == ("ok", None)
+
+
 def test_error_while_closing_is_kept():
     sink = ListSink(close_error=FULL)
     runner, _ = start(sink)
