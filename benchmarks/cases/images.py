@@ -50,14 +50,15 @@ def gigapixel(workspace: Workspace, name: str) -> str:
 
 
 def sixteen_bits(workspace: Workspace, name: str) -> str:
-    """A path and an open image give the same two objects."""
+    """A path and an open image give the same number of objects."""
     done = workspace.python(
         "from PIL import Image; from streamseg.fastsam import FastSAM as F; m = F('default')\n"
         f"p = I + {name!r}\n"
         "print('counts', *(len(m(x, conf=.25)[0]) for x in (p, Image.open(p))))"
     ).require(0)
     line = next((line for line in done.output.splitlines() if line.startswith("counts")), "")
-    require(line == "counts 2 2", line or done.error)
+    counts = line.split()[1:]
+    require(len(counts) == 2 and counts[0] == counts[1] != "0", line or done.error)
     return line
 
 
@@ -78,6 +79,6 @@ CASES = (
     Case("photo.jfif", "a PNG overlay", jfif),
     Case("photo[1].jpg", "done: a file name, not a pattern", brackets),
     Case("gigapixel.png", "one line, exit code 2", gigapixel),
-    Case("g16.png", "2 and 2 objects", sixteen_bits),
+    Case("g16.png", "the same number of objects, not 0", sixteen_bits),
     Case("exif6.jpg", "the same shape from a path and an open image", exif),
 )
