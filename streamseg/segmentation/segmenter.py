@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final, Literal, Self, cast, overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,7 +22,7 @@ from streamseg.modeling.network import PROTOTYPE_STRIDE, STRIDES
 from streamseg.modeling.preprocess import PADDING, check_image, letterbox_images
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import SelectionSettings
-from streamseg.segmentation.detections import Detections, HostDetector, PendingDetections
+from streamseg.segmentation.detections import Detections, HostDetector
 from streamseg.segmentation.device import DeviceSegmentation, PendingInstances
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.features import feature_map
@@ -280,18 +279,22 @@ class Segmenter(Resource):
             self._place((image.shape[0], image.shape[1]), one.imgsz_scale)
             for image, one in zip(images, degradations, strict=True)
         ]
+        if self._device is not None:
+            return self._on_device(self._device, images, places, regions, degradations)
         batches: dict[tuple[int, int], list[int]] = {}
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
-        if self._device is not None:
-            return self._on_device(self._device, images, places, regions, degradations)
         results: dict[int, ImageInstances] = {}
         for positions in self._split(batches.values()):
             with self.timer.stage("preprocess"):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
             with self.timer.stage("network"):
                 found = self._detector.submit(batch, [places[p] for p in positions], [regions[p] for p in positions])
-            self._finish(found, positions, batch, images, places, degradations, results)
+            with self.timer.stage("postprocess"):
+                for position, letterboxed, detections in zip(positions, batch, found(), strict=True):
+                    results[position] = self._instances(
+                        detections, letterboxed, images[position], places[position], degradations[position]
+                    )
         return [results[position] for position in range(len(images))]
 
     def _on_device(
@@ -353,23 +356,6 @@ class Segmenter(Resource):
         for positions in batches:
             most = self.engine.max_batch or len(positions)
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
-
-    def _finish(
-        self,
-        found: PendingDetections,
-        positions: list[int],
-        batch: npt.NDArray[np.uint8],
-        images: Sequence[ImageArray],
-        places: Sequence[Letterbox],
-        degradations: Sequence[Degradation],
-        results: dict[int, ImageInstances],
-    ) -> None:
-        """Wait for the detections of a batch, and put the instances of its images into `results`, by position."""
-        with self.timer.stage("postprocess"):
-            for position, letterboxed, detections in zip(positions, batch, found(), strict=True):
-                results[position] = self._instances(
-                    detections, letterboxed, images[position], places[position], degradations[position]
-                )
 
     def _instances(
         self,
