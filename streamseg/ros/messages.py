@@ -23,6 +23,7 @@ from streamseg.drawing import colour_of
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import Message, MessageObject, PromptStatus
+from streamseg.wire.header import stamp_to_json
 
 __all__ = [
     "MAX_ID",
@@ -60,7 +61,7 @@ NO_LABEL: Final = "object"
 
 def header(message: Message) -> RosMessage:
     """Return the std_msgs/Header: time of the capture and name of the coordinate frame."""
-    return {"stamp": _time(message), "frame_id": message.frame_id or message.source_id}
+    return {"stamp": stamp_to_json(message.captured_ns), "frame_id": message.frame_id or message.source_id}
 
 
 def pixel_id(track_id: int) -> int:
@@ -159,7 +160,7 @@ def image_annotations(message: Message) -> RosMessage:
     Each part and each hole of a mask is one line, through the centres of its outermost pixels; its `points` are float64
     (N, 2) xy.
     """
-    stamp = _time(message)
+    stamp = stamp_to_json(message.captured_ns)
     points, texts = [], []
     scale_x, scale_y, offset_x, offset_y = message.mask_to_image
     for one in message.objects:
@@ -252,8 +253,3 @@ def _text(stamp: RosMessage, one: MessageObject, words: str, colour: RosMessage)
 def _colour(one: MessageObject) -> RosMessage:
     red, green, blue = (channel / 255 for channel in colour_of(one.track_id))
     return {"r": red, "g": green, "b": blue, "a": 1.0}
-
-
-def _time(message: Message) -> RosMessage:
-    seconds, nanoseconds = divmod(message.captured_ns, 10**9)
-    return {"sec": seconds, "nanosec": nanoseconds}
