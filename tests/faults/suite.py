@@ -36,8 +36,8 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "lasting overload",
             ("tests/runtime/test_overload.py", "tests/runtime/test_ladder.py"),
             "a network that is several times too slow, then fast again",
-            "quality is reduced step by step, told in each message, and restored; nothing older than its deadline is"
-            " published",
+            "quality is reduced step by step, reported in each message, and restored; nothing older than its deadline"
+            " is published",
         ),
         *subscribers.SCENARIOS,
     ),
