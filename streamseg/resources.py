@@ -11,7 +11,7 @@ from typing import Self
 
 from streamseg.errors import DataError
 
-__all__ = ["OutputLock", "Resource"]
+__all__ = ["OutputLock", "Resource", "claim_output"]
 
 
 class Resource(ABC):
@@ -84,3 +84,25 @@ def _is_at(file: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
         return False
+
+
+def claim_output(path: Path, contents: str) -> OutputLock:
+    """Create the folder of an output file and claim the file, which itself is not created.
+
+    Args:
+        path: the file, existing or not, or a pipe.
+        contents: what is written to it, for the error.
+
+    Raises:
+        DataError: the file cannot be written, is a folder, or another run writes it.
+    """
+    problem = f"cannot write {contents} to {path}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise DataError(f"{problem}: it is a folder; name a file")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise DataError(f"{problem}: no permission")
+        return OutputLock(path)
+    except OSError as error:
+        raise DataError(f"{problem}: {error.strerror or error}") from error

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.publish.jpeg import encode_jpeg
-from streamseg.resources import OutputLock
+from streamseg.resources import claim_output
 from streamseg.ros.mcap_writer import McapWriter, check_mcap_name, require_mcap
 from streamseg.runtime.sink_slot import SinkPolicy
 
@@ -42,13 +41,7 @@ class McapFile:
         self._writer: McapWriter | None = None
         self._paths: list[Path] = []
         self._num_files = 0
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if not os.access(self._path if self._path.exists() else self._path.parent, os.W_OK):
-                raise DataError(f"cannot write {path}: no permission")
-            self._lock = OutputLock(self._path)
-        except OSError as error:
-            raise self._cannot_write(error) from error
+        self._lock = claim_output(self._path, "MCAP")
 
     @property
     def paths(self) -> list[Path]:
@@ -102,4 +95,4 @@ class McapFile:
             self._paths.pop(0).unlink(missing_ok=True)
 
     def _cannot_write(self, error: OSError) -> DataError:
-        return DataError(f"cannot write {self._path}: {error.strerror or error}")
+        return DataError(f"cannot write MCAP to {self._path}: {error.strerror or error}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.publish import Publisher
-from streamseg.resources import OutputLock
+from streamseg.resources import claim_output
 from streamseg.rle import crop_to_coco
 from streamseg.runtime.line_file import LineFile
 from streamseg.runtime.sink_slot import SinkPolicy
@@ -96,15 +95,7 @@ class MessageFile:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._file: LineFile | None = None
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.is_dir():
-                raise DataError(f"cannot write the messages to {path}: it is a folder; name a file")
-            if not os.access(self._path if self._path.exists() else self._path.parent, os.W_OK):
-                raise DataError(f"cannot write the messages to {path}: no permission")
-            self._lock = OutputLock(self._path)
-        except OSError as error:
-            raise self._cannot_write(error) from error
+        self._lock = claim_output(self._path, "the messages")
 
     def write(self, result: FrameResult) -> None:
         """Append one line."""

@@ -52,6 +52,12 @@ def test_another_suffix_is_refused(tmp_path, name):
         McapFile(tmp_path / name)
 
 
+def test_a_folder_is_refused(tmp_path):
+    (tmp_path / "run.mcap").mkdir()
+    with pytest.raises(DataError, match="it is a folder; name a file"):
+        McapFile(tmp_path / "run.mcap")
+
+
 def test_a_second_run_is_refused_until_the_first_one_ends(tmp_path):
     first = McapFile(tmp_path / "run.mcap")
     with pytest.raises(DataError, match="another run"):
