@@ -1,22 +1,20 @@
-"""The detections of one image, and the detector that runs an engine and selects them on the host."""
+"""The detections of one image, selected on the host from the network's output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from streamseg.engines import Engine, Raw
+from streamseg.engines import Raw
 from streamseg.geometry import Letterbox
 from streamseg.segmentation.candidates import SelectionSettings, select_detections
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["Detections", "HostDetector", "PendingDetections", "select_on_host"]
+__all__ = ["Detections", "detections_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,36 +31,11 @@ class Detections:
     """float32 or float16 (num_masks, H / 4, W / 4)."""
     embeddings: npt.NDArray[Any] | None
     """float32 or float16 (E, H / 8, W / 8); None if the network predicts none."""
-    source: tuple[Raw, int] | None = None
-    """The network's whole output and the row of the image in it; None if it is not on the host."""
+    source: tuple[Raw, int]
+    """The network's whole output and the row of the image in it."""
 
 
-PendingDetections = Callable[[], list[Detections]]
-"""Waits for a batch, and returns the detections of each image."""
-
-
-class HostDetector:
-    """Runs any engine, and selects among all anchors on the host."""
-
-    def __init__(self, engine: Engine, settings: SelectionSettings) -> None:
-        self._engine = engine
-        self._settings = settings
-
-    def submit(
-        self, images: npt.NDArray[np.uint8], places: Sequence[Letterbox], regions: Sequence[SearchRegions]
-    ) -> PendingDetections:
-        """Run the network on letterboxed images (B, H, W, 3), each with its placement and search regions.
-
-        The selection follows when the result is called.
-        """
-        raw = self._engine.run(images)
-        return lambda: [
-            select_on_host(raw, row, place, region, self._settings)
-            for row, (place, region) in enumerate(zip(places, regions, strict=True))
-        ]
-
-
-def select_on_host(
+def detections_of(
     raw: Raw, row: int, place: Letterbox, regions: SearchRegions, settings: SelectionSettings
 ) -> Detections:
     """Select the detections of row `row` of a batch, with `select_detections`."""

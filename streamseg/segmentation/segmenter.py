@@ -10,25 +10,20 @@ from pathlib import Path
 from typing import Final, Literal, Self, cast, overload
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from streamseg.config import SegmentationConfig
 from streamseg.engines import Engine, EngineName, build_engine
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
-from streamseg.modeling.network import PROTOTYPE_STRIDE, STRIDES
-from streamseg.modeling.preprocess import PADDING, check_image, letterbox_images
+from streamseg.modeling.network import STRIDES
+from streamseg.modeling.preprocess import check_image
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import SelectionSettings
-from streamseg.segmentation.detections import Detections, HostDetector
 from streamseg.segmentation.device import DeviceSegmentation, PendingInstances
-from streamseg.segmentation.embedding import embed
-from streamseg.segmentation.features import feature_map
+from streamseg.segmentation.host import HostSegmentation
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
 from streamseg.segmentation.results import ImageInstances
-from streamseg.segmentation.second_look import Looker
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
@@ -131,23 +126,30 @@ class Segmenter(Resource):
                 "with `streamseg refine`"
             )
         settings = SelectionSettings(conf=conf, iou=iou, max_det=max_det, expected_conf=expected_conf)
-        self._detector = HostDetector(self.engine, settings)
+        self.timer = StageTimer()
+        """Milliseconds per batch in `preprocess`, `network` and `postprocess`. With `engine: device`, `network` only
+        starts the work, and `postprocess` includes the wait for it."""
         self._refiner = None if masks == "plain" and scores == "raw" else self.engine.refiner
-        self._sharp, self._calibrated = masks != "plain", scores != "raw"
-        self._embeds = embeddings
+        sharp, calibrated = masks != "plain", scores != "raw"
+        self._host = HostSegmentation(
+            self.engine,
+            settings,
+            refiner=self._refiner,
+            sharp=sharp,
+            calibrated=calibrated,
+            embeds=embeddings,
+            timer=self.timer,
+        )
         self._device: DeviceSegmentation | None = None
         if isinstance(self.engine, TorchEngine) and self.engine.selects:
             self._device = DeviceSegmentation(
                 self.engine,
                 settings,
                 refiner=self._refiner,
-                sharp=self._sharp,
-                calibrated=self._calibrated,
+                sharp=sharp,
+                calibrated=calibrated,
                 embeds=embeddings,
             )
-        self.timer = StageTimer()
-        """Milliseconds per batch in `preprocess`, `network` and `postprocess`. With `engine: device`, `network` only
-        starts the work, and `postprocess` includes the wait for it."""
 
     @classmethod
     def from_config(cls, config: SegmentationConfig, *, embeddings: bool = False, engine: Engine | None = None) -> Self:
@@ -279,23 +281,10 @@ class Segmenter(Resource):
             self._place((image.shape[0], image.shape[1]), one.imgsz_scale)
             for image, one in zip(images, degradations, strict=True)
         ]
+        refines = [not degradation.plain_masks for degradation in degradations]
         if self._device is not None:
-            return self._on_device(self._device, images, places, regions, degradations)
-        batches: dict[tuple[int, int], list[int]] = {}
-        for position, place in enumerate(places):
-            batches.setdefault(place.input_size, []).append(position)
-        results: dict[int, ImageInstances] = {}
-        for positions in self._split(batches.values()):
-            with self.timer.stage("preprocess"):
-                batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
-            with self.timer.stage("network"):
-                found = self._detector.submit(batch, [places[p] for p in positions], [regions[p] for p in positions])
-            with self.timer.stage("postprocess"):
-                for position, letterboxed, detections in zip(positions, batch, found(), strict=True):
-                    results[position] = self._instances(
-                        detections, letterboxed, images[position], places[position], degradations[position]
-                    )
-        return [results[position] for position in range(len(images))]
+            return self._on_device(self._device, images, places, regions, refines)
+        return self._host.segment(images, places, regions, refines)
 
     def _on_device(
         self,
@@ -303,32 +292,28 @@ class Segmenter(Resource):
         images: Sequence[ImageArray],
         places: Sequence[Letterbox],
         regions: Sequence[SearchRegions],
-        degradations: Sequence[Degradation],
+        refines: Sequence[bool],
     ) -> list[ImageInstances]:
         """Segment images on the device: images of one size and quality as one batch."""
         batches: dict[tuple[Letterbox, bool], list[int]] = {}
-        for position, (place, degradation) in enumerate(zip(places, degradations, strict=True)):
-            batches.setdefault((place, not degradation.plain_masks), []).append(position)
+        for position, batch in enumerate(zip(places, refines, strict=True)):
+            batches.setdefault(batch, []).append(position)
         results: dict[int, ImageInstances] = {}
 
         def finish(found: PendingInstances, positions: list[int]) -> None:
             with self.timer.stage("postprocess"):
-                for position, instances in zip(positions, found(), strict=True):
-                    results[position] = (
-                        instances
-                        if instances is not None
-                        else self._on_host(
-                            images[position], places[position], regions[position], degradations[position]
-                        )
-                    )
+                for p, instances in zip(positions, found(), strict=True):
+                    if instances is None:
+                        instances = self._host.segment_one(images[p], places[p], regions[p], refines=refines[p])
+                    results[p] = instances
 
         pending: deque[Callable[[], None]] = deque()
-        for (place, refines), every in batches.items():
+        for (place, refine), every in batches.items():
             for first in range(0, len(every), device.max_batch):
                 positions = every[first : first + device.max_batch]
                 with self.timer.stage("network"):
                     found = device.submit(
-                        [images[p] for p in positions], place, [regions[p] for p in positions], refines=refines
+                        [images[p] for p in positions], place, [regions[p] for p in positions], refines=refine
                     )
                 pending.append(partial(finish, found, positions))
                 if len(pending) == device.depth:
@@ -337,69 +322,11 @@ class Segmenter(Resource):
             pending.popleft()()
         return [results[position] for position in range(len(images))]
 
-    def _on_host(
-        self, image: ImageArray, place: Letterbox, regions: SearchRegions, degradation: Degradation
-    ) -> ImageInstances:
-        """Segment one image with all steps after the network on the host."""
-        batch = letterbox_images([image], [place])
-        (found,) = self._detector.submit(batch, [place], [regions])()
-        return self._instances(found, batch[0], image, place, degradation)
-
     def _place(self, image_size: tuple[int, int], scale: float = 1.0) -> Letterbox:
         """Return the placement of an image of (H, W) in the network's input, of the configured size times a scale."""
         if self.engine.input_size is not None:
             return letterbox_into(image_size, self.engine.input_size)
         return letterbox(image_size, max(round(self.imgsz * scale), max(STRIDES)))
-
-    def _split(self, batches: Iterable[list[int]]) -> Iterator[list[int]]:
-        """Split the batches into parts of at most the engine's `max_batch`."""
-        for positions in batches:
-            most = self.engine.max_batch or len(positions)
-            yield from (positions[first : first + most] for first in range(0, len(positions), most))
-
-    def _instances(
-        self,
-        found: Detections,
-        letterboxed: ImageArray,
-        image: ImageArray,
-        place: Letterbox,
-        degradation: Degradation,
-    ) -> ImageInstances:
-        """Return the objects of one image, given with its letterboxed and its original pixels."""
-        prototypes = torch.from_numpy(found.prototypes).float()  # (32, Mh, Mw)
-        instances = ImageInstances(
-            boxes=found.boxes,
-            scores=found.scores,
-            mask_logits=torch.mm(found.coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
-            grid_to_image=place.to_image(PROTOTYPE_STRIDE),
-            image_size=place.image_size,
-        )
-        if self._embeds:
-            features = partial(feature_map, found.prototypes, found.embeddings, letterboxed, place)
-            instances = replace(instances, embeddings=embed(instances, prototypes, letterboxed), features=features)
-        if degradation.plain_masks:
-            return instances
-        if self._embeds and self._refiner is not None and self._sharp and found.source is not None:
-            instances = replace(instances, look=Looker(self._refiner, *found.source, image, place, letterboxed))
-        return self._refine(instances, prototypes, image, place, letterboxed)
-
-    def _refine(
-        self,
-        instances: ImageInstances,
-        prototypes: Tensor,
-        image: ImageArray,
-        place: Letterbox,
-        letterboxed: ImageArray,
-    ) -> ImageInstances:
-        """Apply the refiner's masks and/or scores, as configured."""
-        if self._refiner is None:
-            return instances
-        refined, scores = self._refiner.refine(instances, prototypes, image, place, letterboxed)
-        corrected = instances.corrected(refined.corrections) if self._sharp else instances
-        if not self._calibrated:
-            return corrected
-        order = scores.argsort(descending=True, stable=True)
-        return replace(corrected, scores=scores)[order]
 
     def warmup(
         self, image_size: tuple[int, int] = (720, 1280), *, num_images: int = 1, imgsz_scale: float = 1.0
@@ -411,23 +338,8 @@ class Segmenter(Resource):
             num_images: number of images of a batch; each number is a shape of its own.
             imgsz_scale: size of the network's input relative to the configured one.
         """
-        grey = np.full((*image_size, 3), PADDING, np.uint8)
         place = self._place(image_size, imgsz_scale)
-        if self._device is not None:
-            self._device.warmup(place, num_images)
-            return
-        for positions in self._split([list(range(num_images))]):
-            batch = np.full((len(positions), *place.input_size, 3), PADDING, np.uint8)
-            found = self._detector.submit(batch, [place] * len(positions), [NO_REGIONS] * len(positions))()[0]
-            prototypes = torch.from_numpy(found.prototypes).float()
-            whole = ImageInstances(
-                boxes=torch.tensor([[0.0, 0.0, image_size[1], image_size[0]]]),
-                scores=torch.ones(1),
-                mask_logits=prototypes[:1],
-                grid_to_image=place.to_image(PROTOTYPE_STRIDE),
-                image_size=image_size,
-            )
-            self._refine(whole, prototypes, grey, place, batch[0])
+        (self._host if self._device is None else self._device).warmup(place, num_images)
 
     def close(self) -> None:
         """Release the device memory."""
