@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamseg.structures.arrays import BoolArray, Float32Array
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask_samples import SILHOUETTE_TILES
@@ -29,6 +30,9 @@ __all__ = [
     "sample_logits",
     "silhouettes",
 ]
+
+_NMS_BLOCK = 128
+"""Boxes that `nms` compares at once."""
 
 
 class Letterbox(NamedTuple):
@@ -135,22 +139,36 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, *, max_kept: int | None = Non
         Indices of the kept boxes, int64 (K,), by descending score; K = 0 for N = 0.
     """
     order = scores.argsort(descending=True, stable=True)
-    boxes = boxes[order].float()
-    sides = torch.cat([boxes, box_area(boxes)[:, None]], dim=1).numpy(force=True).T.copy()  # (5, N)
-    indices = np.arange(len(order))
-    kept: list[int] = []
-    # Each pass keeps the best remaining box and removes the boxes that overlap it: O(K N), without an N x N matrix.
-    # Uses NumPy, whose calls cost a tenth of torch's at this size.
-    while len(indices) and len(kept) != max_kept:
-        kept.append(int(indices[0]))
-        left, top, right, bottom, area = sides
-        width = np.minimum(right[1:], right[0]) - np.maximum(left[1:], left[0])
-        height = np.minimum(bottom[1:], bottom[0]) - np.maximum(top[1:], top[0])
-        intersection = np.maximum(width, 0) * np.maximum(height, 0)
-        # Avoids the quotient, which is undefined for two boxes without extent; they do not overlap.
-        survivors = np.flatnonzero(intersection <= iou * (area[1:] + area[0] - intersection)) + 1
-        sides, indices = sides[:, survivors], indices[survivors]
-    return order[kept]
+    sides = boxes[order].float().numpy(force=True)  # (N, 4); NumPy's calls cost a tenth of torch's at this size
+    limit = len(order) if max_kept is None else max_kept
+    kept = np.zeros(0, dtype=np.intp)
+    # Blocks of boxes are compared with the boxes kept so far, then with each other: few calls, and no N x N matrix.
+    for first in range(0, len(order), _NMS_BLOCK):
+        block = np.arange(first, min(first + _NMS_BLOCK, len(order)))
+        block = block[_are_apart(sides[kept], sides[block], iou).all(axis=0)]
+        apart = _are_apart(sides[block], sides[block], iou)
+        remains = np.ones(len(block), dtype=np.bool_)
+        for row in range(len(block)):
+            if remains[row]:
+                remains[row + 1 :] &= apart[row, row + 1 :]
+        kept = np.concatenate((kept, block[remains]))
+        if len(kept) >= limit:
+            break
+    return order[torch.from_numpy(kept[:limit])]
+
+
+def _are_apart(first: Float32Array, second: Float32Array, iou: float) -> BoolArray:
+    """Return whether the IoU of boxes (N, 4) and (M, 4) xyxy is at most `iou`: (N, M)."""
+    left, top, right, bottom = first.T[:, :, None]
+    others = second.T[:, None]
+    width = np.minimum(right, others[2]) - np.maximum(left, others[0])
+    height = np.minimum(bottom, others[3]) - np.maximum(top, others[1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    other_area = np.maximum(others[2] - others[0], 0) * np.maximum(others[3] - others[1], 0)
+    # Avoids the quotient, which is undefined for two boxes without extent; they do not overlap.
+    apart: BoolArray = shared <= iou * (area + other_area - shared)
+    return apart
 
 
 def sample_logits(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:

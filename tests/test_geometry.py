@@ -171,6 +171,18 @@ def test_nms(boxes, scores, iou, kept):
     assert found.tolist() == kept
 
 
+@pytest.mark.parametrize("iou", [0.0, 0.5])
+def test_nms_of_several_blocks_is_exact(iou):
+    generator = torch.Generator().manual_seed(5)
+    corners = torch.rand(400, 2, generator=generator) * 60
+    boxes = torch.cat([corners, corners + 4 + torch.rand(400, 2, generator=generator) * 8], dim=1)
+    scores = (torch.rand(400, generator=generator) * 8).round() / 8
+    expected = slow_nms(boxes, scores, iou)
+    assert len(expected) < 300
+    assert nms(boxes, scores, iou).tolist() == expected
+    assert nms(boxes, scores, iou, max_kept=len(expected) - 1).tolist() == expected[:-1]
+
+
 @pytest.mark.parametrize("max_kept", [0, 1, 3, 99])
 def test_nms_stops_at_maximum(max_kept):
     boxes = torch.arange(8.0)[:, None] * 10 + torch.tensor([0.0, 0, 5, 5])
