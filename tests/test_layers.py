@@ -13,7 +13,7 @@ from tests.support.paths import PACKAGE
 ORDER = (
     "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging"
     " < propagation < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
-    " < segmentation, text, ros < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics"
+    " < segmentation, text, ros, mqtt < tiers < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics"
     " < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
@@ -33,6 +33,7 @@ ONLY_IN = {
     "rich": {"cli"},
     "prometheus_client": {"metrics"},
     "mcap": {"ros"},
+    "paho": {"runtime"},
     "rosbags": {"ros"},
     "cv2.VideoCapture": {"capture"},
     "pickle.load": set[str](),

@@ -3,6 +3,7 @@
 sources    sections of the sources, one per type
 source_fields  the keys of each type of source, for forms
 degradation  section of the degradation under lasting overload
+tiers      sections of the tiers: better models for chosen objects
 sections   sections of the other stages, and the whole configuration
 address    parsing of URLs
 environment  references to environment variables
@@ -44,6 +45,7 @@ from streamseg.config.sources import (
     WebcamSource,
     parse_source,
 )
+from streamseg.config.tiers import FollowConfig, QualityConfig
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -53,11 +55,13 @@ __all__ = [
     "Config",
     "CurveConfig",
     "DegradationConfig",
+    "FollowConfig",
     "ImagesSource",
     "MetricsConfig",
     "OutputConfig",
     "PromptConfig",
     "PublishConfig",
+    "QualityConfig",
     "RecordingSource",
     "SceneSource",
     "SegmentationConfig",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from streamseg.config.address import split_host_and_port
 from streamseg.config.degradation import DegradationConfig
+from streamseg.config.mqtt import MqttConfig
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
+from streamseg.config.tiers import Device, FollowConfig, QualityConfig, device_name
 
 __all__ = [
     "BatchingConfig",
@@ -28,15 +30,6 @@ __all__ = [
 
 FORMER_MODES: Final = {"default": "streamseg", "reference": "fastsam"}
 """Values of the former key `prompting`."""
-
-
-def device_name(value: Any) -> Any:
-    """Return `cuda:0` for the number 0, also as text; other values are unchanged."""
-    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return f"cuda:{value}" if is_number or (isinstance(value, str) and value.isdecimal()) else value
-
-
-Device = Annotated[str, BeforeValidator(device_name)]
 
 
 class BatchingConfig(Section):
@@ -126,6 +119,11 @@ class PromptConfig(Section):
 class TextConfig(Section):
     """Comparison of objects with texts."""
 
+    model: str = Field(default="clip", min_length=1, max_length=4096)
+    """clip: encoders of CLIP's family, SigLIP's included, in the folder `encoders`; or an open-vocabulary detector, by
+    name or folder, see `streamseg weights list`."""
+    every: int = Field(default=5, ge=1, le=1000)
+    """Use a detector in every n-th frame of a source; the tracks carry its labels in between."""
     encoders: str = "default"
     """Folder with image and text encoders; `default`: `text/default` in the cache folder."""
     device: Device = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -248,9 +246,12 @@ class Config(Section):
     """fastsam: masks and prompt matches of the official FastSAM program. Former key: `prompting: default | reference`.
     """
     text: TextConfig = TextConfig()
+    quality: QualityConfig = QualityConfig()
+    follow: FollowConfig = FollowConfig()
     publish: PublishConfig = PublishConfig()
     viewer: ViewerConfig = ViewerConfig()
     metrics: MetricsConfig = MetricsConfig()
+    mqtt: MqttConfig = MqttConfig()
     output: OutputConfig = OutputConfig()
 
     @model_validator(mode="before")

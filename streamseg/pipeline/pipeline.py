@@ -15,7 +15,8 @@ from typing import Protocol, runtime_checkable
 
 from streamseg.config import TrackingConfig
 from streamseg.errors import DataError
-from streamseg.pipeline.compose import FrameResult, PromptMatcher, SelectionMatcher, compose_message
+from streamseg.pipeline.better_masks import with_better_masks
+from streamseg.pipeline.compose import FrameResult, Matches, PromptMatcher, SelectionMatcher, compose_message
 from streamseg.pipeline.stream import Stream
 from streamseg.prompting import PromptSet
 from streamseg.prompting.text import TextMatcher, prepare_texts
@@ -28,6 +29,8 @@ from streamseg.structures.message import Message
 from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection
 from streamseg.structures.search_regions import SearchRegions
 from streamseg.telemetry import Drops, StageTimer
+from streamseg.tiers import TierReport, Tiers
+from streamseg.tiers.contract import ReportsTier
 
 __all__ = ["DegradableSegmenter", "Pipeline", "SegmentFunction"]
 
@@ -84,6 +87,7 @@ class Pipeline:
         text: text matcher, or None if no text encoder is configured.
         propagation: settings of the propagation of the masks of followed targets.
         prepare: work before the first frame, see `Pipeline.prepare`.
+        tiers: better models for chosen objects.
 
     Raises:
         ConfigError: a prompt is of a kind that cannot be matched.
@@ -102,7 +106,9 @@ class Pipeline:
         text: TextMatcher | None = None,
         propagation: PropagationSettings | None = None,
         prepare: Callable[[], None] | None = None,
+        tiers: Tiers | None = None,
     ) -> None:
+        self._tiers = tiers if tiers is not None else Tiers()
         self._segmenter = segmenter
         self._prepare = prepare
         self._propagation = propagation
@@ -185,8 +191,17 @@ class Pipeline:
         """Set the name of the coordinate frame of a source. Thread-safe."""
         self._frame_ids[source_id] = frame_id
 
+    @property
+    def tier_reports(self) -> tuple[TierReport, ...]:
+        """What the tiers have done so far; thread-safe. Empty without tiers."""
+        parts = (self._tiers.quality, self._tiers.memory, self._text)
+        return tuple(part.report() for part in parts if isinstance(part, ReportsTier))
+
     def end_source(self, source_id: str) -> None:
         """End a source: its prompts become `lost`; if it returns, its identities start afresh. Unknown ids are fine."""
+        for tier in (self._tiers.quality, self._tiers.memory):
+            if tier is not None:
+                tier.end_source(source_id)
         stream = self._streams.get(source_id)
         if stream is not None:
             stream.end()
@@ -225,8 +240,9 @@ class Pipeline:
             tracked = stream.track(instances)
         texts = self._match_texts(stream, frame, tracked)
         matches = self._matcher.match(
-            tracked, stream.prompts, select=partial(stream.select, tracked), texts=texts, timer=self.timer
+            tracked, stream.prompts, select=partial(self._select, stream, frame, tracked), texts=texts, timer=self.timer
         )
+        matches = self._improve(frame, matches)
         message = compose_message(
             frame, matches, now_ns=self._now_ns(), frame_id=self._frame_ids.get(frame.source_id, ""), drops=drops
         )
@@ -247,3 +263,19 @@ class Pipeline:
             return stream.match_texts(frame, tracked)
         with self.timer.stage("text"):
             return stream.match_texts(frame, tracked)
+
+    def _select(self, stream: Stream, frame: Frame, tracked: Tracked) -> list[Selection]:
+        selections = stream.select(tracked)
+        if self._tiers.memory is None:
+            return selections
+        with self.timer.stage("memory"):
+            return self._tiers.memory.follow(frame, tracked, stream.prompts.textless, selections)
+
+    def _improve(self, frame: Frame, matches: Matches) -> Matches:
+        quality = self._tiers.quality
+        if quality is None or not matches.objects:
+            return matches
+        prompted = {one.prompt_id for one in matches.selections if one.status is not None}
+        with self.timer.stage("quality"):
+            better = quality.improve(frame, matches.objects, prompted)
+        return with_better_masks(matches, better, "quality")

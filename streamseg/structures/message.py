@@ -35,11 +35,13 @@ reacquired   its target disappeared and was found again under another identity, 
 none         no object has matched it; after some frames the search ends, see `prompting.PromptTracker`
 """
 
-MaskSource = Literal["proposal", "propagated"]
+MaskSource = Literal["proposal", "propagated", "quality", "memory"]
 """Source of a selected mask.
 
 proposal     an instance that the network found in the frame
 propagated   the mask of earlier frames, moved to where their features are; no instance agrees with it
+quality      an object's mask from the promptable model of the quality tier
+memory       the mask that the video model of the memory tier sees
 """
 
 POSSIBLY_LOST_CONFIDENCE: Final = 0.25
