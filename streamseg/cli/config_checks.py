@@ -83,6 +83,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "viewer", lambda: _check_viewer(config)
     if config.metrics.endpoint is not None:
         yield "metrics.endpoint", lambda: _check_metrics(config)
+    if config.mqtt.address is not None:
+        yield "mqtt.address", _check_mqtt
     if config.output.video is not None:
         yield "output.video", lambda: _check_video(Path(config.output.video or ""))
     if config.output.recording is not None:
@@ -142,6 +144,12 @@ def _check_metrics(config: Config) -> None:
 
     assert config.metrics.endpoint is not None
     check_endpoint(config.metrics.endpoint, allow_public=config.metrics.allow_public)
+
+
+def _check_mqtt() -> None:
+    from streamseg.runtime.mqtt_sink import require_mqtt
+
+    require_mqtt()
 
 
 def _check_video(path: Path) -> None:

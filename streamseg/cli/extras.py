@@ -13,6 +13,7 @@ EXTRAS: Final = {
     "mcap": "record",
     "nncf": "quantize",
     "openvino": "openvino",
+    "paho": "mqtt",
     "pi_heif": "heic",
     "pycocotools": "train,eval",
     "rosbags": "record",

@@ -68,6 +68,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="record images, masks, detections and prompts as ROS 2 messages in an MCAP file, for Foxglove and rosbag2",
     )
     parser.add_argument(
+        "--mqtt",
+        metavar="ADDRESS",
+        help="report the prompts' objects to an MQTT broker, with Home Assistant's discovery: mqtt://HOST[:PORT]",
+    )
+    parser.add_argument(
         "--exit-on-failure",
         action="store_true",
         help="let a camera or stream that cannot be opened fail, and exit with code 2 if no source is left"
@@ -114,6 +119,8 @@ def _config(args: argparse.Namespace) -> Config:
         sets.append(f"output.recording={json.dumps(args.record)}")
     if args.mcap is not None:
         sets.append(f"output.mcap={json.dumps(args.mcap)}")
+    if args.mqtt is not None:
+        sets.append(f"mqtt.address={json.dumps(args.mqtt)}")
     if args.exit_on_failure:
         sets.append("exit_on_failure=true")
     config = config_from_arguments(args, overrides=sets)

@@ -22,6 +22,7 @@ from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.batching import GPU_BATCH
 from streamseg.runtime.ladder import degradation_steps
 from streamseg.runtime.mcap_file import McapFile
+from streamseg.runtime.mqtt_sink import MqttSink
 from streamseg.runtime.operations import control_operations
 from streamseg.runtime.prompt_file import PromptFile
 from streamseg.runtime.recorder import Recorder
@@ -158,6 +159,11 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
             )
             unowned.callback(mcap.close)
             all_sinks.append(mcap)
+        mqtt = None
+        if config.mqtt.address is not None:
+            mqtt = MqttSink(config.mqtt)
+            unowned.callback(mqtt.close)
+            all_sinks.append(mqtt)
         if config.output.recording is not None:
             keep_gb = config.output.keep_gb
             all_sinks.append(
@@ -181,6 +187,8 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         unowned.pop_all()
         if publisher is not None:
             publisher.report_sources(runtime.source_statuses)
+        if mqtt is not None:
+            mqtt.report_sources(runtime.source_statuses)
         manager = SourceManager(runtime, sections, opening)
         operations = {**control_operations(runtime, on_prompts), **source_operations(manager)}
         control = None

@@ -1,0 +1,198 @@
+"""Topics and payloads: JSON states, and the discovery messages with which Home Assistant creates entities.
+
+All topics are retained, so that a client that connects later knows the state at once:
+
+    PREFIX/status                  online | offline (the broker's last will)
+    PREFIX/SOURCE/status           state of a source, as in `structures.source_status`: live, stalled, waiting, …
+    PREFIX/SOURCE/PROMPT/presence  {"presence": "lost", "since": "2026-01-31T12:00:00.250Z", "confidence": 0.0,
+                                    "x": 0.41, "y": 0.77, "box": [0.3, 0.6, 0.5, 0.9], "track_id": 7}
+
+x, y and box are fractions of the image's width and height; they keep the last place of an object that is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from streamseg.mqtt.presence import PRESENCES, Presence
+from streamseg.structures.source_status import SOURCE_STATES
+
+__all__ = [
+    "OFFLINE",
+    "ONLINE",
+    "Topics",
+    "presence_json",
+    "prompt_entities",
+    "source_entity",
+]
+
+ONLINE: Final = "online"
+OFFLINE: Final = "offline"
+
+_PRESENCE: Final = "presence"
+_STATUS: Final = "status"
+DELIVERING: Final = ("live", "frozen")
+"""States of a source in which its objects are known."""
+
+
+class Topics:
+    """Names of the topics of one run.
+
+    Args:
+        prefix: first levels of all topics.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    @property
+    def status(self) -> str:
+        """Topic of the run."""
+        return f"{self._prefix}/{_STATUS}"
+
+    def source_status(self, source_id: str) -> str:
+        """Topic of a source's state."""
+        return f"{self._prefix}/{_level(source_id)}/{_STATUS}"
+
+    def presence(self, source_id: str, prompt_id: str) -> str:
+        """Topic of an object's presence."""
+        return f"{self._prefix}/{_level(source_id)}/{_level(prompt_id)}/{_PRESENCE}"
+
+    @property
+    def every_presence(self) -> str:
+        """Filter that matches the presence of every object."""
+        return f"{self._prefix}/+/+/{_PRESENCE}"
+
+    def parse_presence(self, topic: str) -> tuple[str, str] | None:
+        """Return the source id and prompt id of a presence topic; None for another topic."""
+        levels = topic.removeprefix(f"{self._prefix}/").split("/")
+        if not topic.startswith(f"{self._prefix}/") or len(levels) != 3 or levels[2] != _PRESENCE:
+            return None
+        return unquote(levels[0]), unquote(levels[1])
+
+    def entity_id(self, *ids: str) -> str:
+        """Return an id of letters, digits, `_` and `-` only, unique for a prefix, source id and prompt id."""
+        text = "_".join((self._prefix, *ids))
+        plain = re.sub(r"[^A-Za-z0-9_-]", "_", text)
+        # Two ids that differ in other characters only, or in the place of a separator, must not share an entity.
+        return f"{plain[:60]}_{hashlib.sha256(json.dumps([self._prefix, *ids]).encode()).hexdigest()[:8]}"
+
+
+def _level(name: str) -> str:
+    """Return a name as one level of a topic: no separator and no wildcard."""
+    return quote(name, safe=" ")
+
+
+def presence_json(presence: Presence) -> str:
+    """Return a presence as JSON."""
+    return json.dumps(
+        {
+            "presence": presence.state,
+            "since": None if presence.since_ns is None else _iso(presence.since_ns),
+            "confidence": round(presence.confidence, 3),
+            "x": None if presence.centroid is None else presence.centroid[0],
+            "y": None if presence.centroid is None else presence.centroid[1],
+            "box": presence.box,
+            "track_id": presence.track_id,
+        }
+    )
+
+
+def _iso(stamp_ns: int) -> str:
+    """Return a wall clock time (ns since the Unix epoch) in ISO 8601, in UTC, to milliseconds."""
+    stamp = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def prompt_entities(
+    topics: Topics, discovery_prefix: str, source_id: str, prompt_id: str, version: str
+) -> dict[str, str]:
+    """Return the discovery messages, by topic, of the entities of one prompt: is it there, its state, since when.
+
+    Args:
+        topics: topics of the run.
+        discovery_prefix: the first level that Home Assistant listens to.
+        source_id: source of the images.
+        prompt_id: prompt whose object is reported.
+        version: version of this program, displayed in Home Assistant.
+    """
+    state_topic = topics.presence(source_id, prompt_id)
+    shared = {
+        "state_topic": state_topic,
+        "availability": [
+            {"topic": topics.status},
+            {
+                "topic": topics.source_status(source_id),
+                "value_template": f"{{{{ '{ONLINE}' if value in {list(DELIVERING)} else '{OFFLINE}' }}}}",
+            },
+        ],
+        "availability_mode": "all",
+        **_about(topics, source_id, version),
+    }
+    entities: dict[tuple[str, str], dict[str, Any]] = {
+        ("binary_sensor", "present"): {
+            "name": prompt_id,
+            "device_class": "occupancy",
+            "value_template": "{{ 'ON' if value_json.presence in ['seen', 'back'] else 'OFF' }}",
+            "json_attributes_topic": state_topic,
+        },
+        ("sensor", "presence"): {
+            "name": f"{prompt_id} presence",
+            "device_class": "enum",
+            "options": list(PRESENCES),
+            "value_template": "{{ value_json.presence }}",
+        },
+        ("sensor", "since"): {
+            "name": f"{prompt_id} since",
+            "device_class": "timestamp",
+            "value_template": "{{ value_json.since }}",
+        },
+    }
+    return _discovery(topics, discovery_prefix, shared, entities, (source_id, prompt_id))
+
+
+def source_entity(topics: Topics, discovery_prefix: str, source_id: str, version: str) -> dict[str, str]:
+    """Return the discovery message, by topic, of the entity that tells the state of a source."""
+    shared = {
+        "state_topic": topics.source_status(source_id),
+        "availability_topic": topics.status,
+        **_about(topics, source_id, version),
+    }
+    entity = {"name": "camera", "device_class": "enum", "options": list(SOURCE_STATES)}
+    return _discovery(topics, discovery_prefix, shared, {("sensor", "camera"): entity}, (source_id,))
+
+
+def _about(topics: Topics, source_id: str, version: str) -> dict[str, Any]:
+    """Return the device of a source's entities, and the program."""
+    return {
+        "device": {
+            "identifiers": [topics.entity_id(source_id)],
+            "name": f"streamseg {source_id}",
+            "manufacturer": "streamseg",
+            "sw_version": version,
+        },
+        "origin": {"name": "streamseg", "sw_version": version},
+    }
+
+
+def _discovery(
+    topics: Topics,
+    prefix: str,
+    shared: Mapping[str, Any],
+    entities: Mapping[tuple[str, str], Mapping[str, Any]],
+    ids: tuple[str, ...],
+) -> dict[str, str]:
+    """Return discovery messages by topic; entities are given by (component, name)."""
+    messages = {}
+    for (component, name), entity in entities.items():
+        unique_id = topics.entity_id(*ids, name)
+        messages[f"{prefix}/{component}/{unique_id}/config"] = json.dumps(
+            {**entity, **shared, "unique_id": unique_id}, ensure_ascii=False
+        )
+    return messages
