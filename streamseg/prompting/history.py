@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from streamseg.geometry import raster_points, sample_logits
+from streamseg.geometry import raster_logits
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Tracked
@@ -134,15 +134,7 @@ def _compact_logits(instances: Instances) -> Tensor:
     """Sample the logits (K, R, R) over the widened boxes, as float16."""
     if instances.samples is not None:
         return instances.samples.widened
-    corrections = instances.corrections
-    # Corrections on the same raster are added cell by cell: no need to interpolate between them.
-    same = corrections is not None and corrections.shape[1:] == (SILHOUETTE_SIZE, SILHOUETTE_SIZE)
-    sampled = instances.corrected(None) if same else instances
-    x, y = raster_points(instances.boxes, SILHOUETTE_SIZE, margin=CORRECTION_MARGIN)
-    rows = torch.arange(len(instances))[:, None, None]
-    logits = sample_logits(sampled, rows, x[:, None, :], y[:, :, None])
-    if same and corrections is not None:
-        logits = logits + corrections
+    logits = raster_logits(instances, SILHOUETTE_SIZE, margin=CORRECTION_MARGIN)
     return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).half()
 
 
