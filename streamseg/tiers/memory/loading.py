@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from streamseg.errors import ConfigError, WeightsError
+from streamseg.errors import WeightsError
 from streamseg.tiers.memory.sessions import SessionVideoModel
+from streamseg.tiers.model_folder import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    LOAD_ERRORS,
+    first_line,
+    model_type,
+    normalisation,
+    require_transformers,
+)
 
 __all__ = ["VIDEO_MODELS", "load_video_model", "video_model"]
 
@@ -19,8 +26,6 @@ VIDEO_MODELS: Final = {
     "edgetam_video": ("EdgeTamVideoModel", "EdgeTamVideoInferenceSession"),
 }
 """Names of the classes in transformers by the `model_type` of a folder's `config.json`."""
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 
 
 def load_video_model(folder: Path, *, device: torch.device) -> SessionVideoModel:
@@ -34,9 +39,15 @@ def load_video_model(folder: Path, *, device: torch.device) -> SessionVideoModel
         ConfigError: transformers is not installed.
         WeightsError: the folder is missing, is no video model, or is damaged.
     """
-    kind = _model_type(folder)
-    if find_spec("transformers") is None:
-        raise ConfigError("following with a video model needs transformers: pip install 'streamseg[tiers]'")
+    kind = model_type(folder)
+    if kind is None:
+        raise WeightsError(
+            f"{folder} has no config.json; follow.model must be a folder with config.json and model.safetensors, as"
+            " published for transformers"
+        )
+    if kind not in VIDEO_MODELS:
+        raise WeightsError(f"{folder} has a model of type {kind!r}; video models are of type {', '.join(VIDEO_MODELS)}")
+    require_transformers(f"the video model in {folder}")
     import transformers
 
     model_name, _ = VIDEO_MODELS[kind]
@@ -44,9 +55,9 @@ def load_video_model(folder: Path, *, device: torch.device) -> SessionVideoModel
         model = getattr(transformers, model_name).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError) as error:
-        raise WeightsError(f"cannot load the video model in {folder}: {_first_line(error)}") from error
-    mean, std = _normalisation(folder)
+    except LOAD_ERRORS as error:
+        raise WeightsError(f"cannot load the video model in {folder}: {first_line(error)}") from error
+    mean, std = normalisation(folder)
     return video_model(model.to(device), mean=mean, std=std)
 
 
@@ -63,52 +74,6 @@ def video_model(
     import transformers
 
     _, session_name = VIDEO_MODELS[model.config.model_type]
-    return SessionVideoModel(model.eval(), getattr(transformers, session_name), mean=mean, std=std)
-
-
-def _model_type(folder: Path) -> str:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise WeightsError(
-            f"{folder} has no config.json; a video model is a folder with config.json and model.safetensors, as published"
-            " for transformers"
-        )
-    kind = _json(path).get("model_type")
-    if kind not in VIDEO_MODELS:
-        raise WeightsError(
-            f"{folder} has a model of type {kind!r}; follow.model must be one of {', '.join(VIDEO_MODELS)}"
-        )
-    return str(kind)
-
-
-def _normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation, from the folder's description of the preprocessing if there is one."""
-    for name in ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"):
-        path = folder / name
-        if not path.is_file():
-            continue
-        fields = _json(path)
-        fields = fields.get("image_processor", fields)
-        mean, std = fields.get("image_mean"), fields.get("image_std")
-        if _are_three(mean) and _are_three(std) and all(one > 0 for one in std):
-            return tuple(mean), tuple(std)
-    return IMAGENET_MEAN, IMAGENET_STD
-
-
-def _are_three(values: Any) -> bool:
-    return isinstance(values, list) and len(values) == 3 and all(isinstance(one, int | float) for one in values)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot read {path}: {_first_line(error)}") from error
-    if not isinstance(fields, dict):
-        raise WeightsError(f"{path} must contain a JSON object, got {type(fields).__name__}")
-    return fields
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return SessionVideoModel(
+        model.eval().requires_grad_(False), getattr(transformers, session_name), mean=mean, std=std
+    )

@@ -1,8 +1,8 @@
 """The video models of transformers (SAM 2, EdgeTAM) as streams, with one inference session for each object.
 
-The models process the objects of a session one by one, so that separate sessions cost the same as a shared one. They can
-be started and ended at any time, whereas a shared one cannot forget an object. The features of an image are computed
-once and handed to every session.
+The models process the objects of a session one by one, so that separate sessions cost the same as a shared one. They
+can be started and ended at any time, whereas a shared one cannot forget an object. The features of an image are
+computed once and handed to every session.
 
 A session keeps every frame and every output. `SessionMemory` removes what no later frame reads: the images, the masks,
 outputs beyond the reach of the attention to memories and object pointers, and all but `MAX_CORRECTIONS` + 1 of the
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.mask import CropMask
 from streamseg.tiers.memory.model import Seen
+from streamseg.tiers.quality.fits import resized
 
 __all__ = ["MAX_CORRECTIONS", "EncodedFrame", "SessionMemory", "SessionVideoModel", "pixel_values"]
 
@@ -32,6 +33,8 @@ OBJECT: Final = 1
 """Id of the only object of a session."""
 SHORT_LIVED: Final = ("high_res_masks", "pred_masks")
 """Outputs of a frame that are read within it only."""
+MEMORIES: Final = ("maskmem_features", "maskmem_pos_enc")
+"""Outputs that the attention to memories reads; object pointers, which are small, are read for longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class EncodedFrame:
 
 
 def pixel_values(image: ImageArray, size: int, mean: Tensor, std: Tensor) -> Tensor:
-    """Return an image as the models' processors prepare it: stretched to a square, then normalised.
+    """Return an image as the processors of SAM 2 and 3 prepare it: stretched to a square, then normalised.
 
     Args:
         image: uint8 (H, W, 3) RGB.
@@ -58,18 +61,8 @@ def pixel_values(image: ImageArray, size: int, mean: Tensor, std: Tensor) -> Ten
     Returns:
         float32 (1, 3, S, S) on the device of `mean`.
     """
-    given = torch.from_numpy(np.ascontiguousarray(image)).to(mean.device).permute(2, 0, 1).unsqueeze(0)
-    resized = _resized(given, size)
-    return (resized - 255 * mean.view(1, 3, 1, 1)) / (255 * std.view(1, 3, 1, 1))
-
-
-def _resized(image: Tensor, size: int) -> Tensor:
-    """Resize uint8 (1, 3, H, W) to whole numbers, float32 (1, 3, S, S)."""
-    if image.shape[-2:] == (size, size):
-        return image.float()
-    exact = image if image.device.type == "cpu" else image.float()
-    resized = nn.functional.interpolate(exact, size=(size, size), mode="bilinear", antialias=True)
-    return resized.float().round_().clamp_(0, 255)
+    pixels = resized(image, (size, size)).to(mean.device)
+    return (pixels - 255 * mean.view(1, 3, 1, 1)) / (255 * std.view(1, 3, 1, 1))
 
 
 class SessionVideoModel:
@@ -199,9 +192,15 @@ class SessionMemory:
         for frames in (found, session.frames_tracked_per_obj[index]):
             for frame in [one for one in frames if one < oldest]:
                 del frames[frame]
-        for output in (*given.values(), *found.values()):
-            for name in SHORT_LIVED:
-                output.pop(name, None)
+        _drop([*given.values(), *found.values()], SHORT_LIVED)
+        unread = self._frame - int(self._shared.model.config.num_maskmem)
+        _drop([output for frame, output in found.items() if frame < unread], MEMORIES)
+
+
+def _drop(outputs: list[dict[str, Any]], names: tuple[str, ...]) -> None:
+    for output in outputs:
+        for name in names:
+            output.pop(name, None)
 
 
 def _model_mask(mask: MaskArray, size: int) -> Tensor:

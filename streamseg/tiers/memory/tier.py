@@ -84,9 +84,13 @@ class SessionMemoryTier:
         self._followed: dict[str, dict[str, _Followed]] = {}
         """Memories by prompt id, by source id."""
 
-    def warm_up(self) -> None:
-        """Measure the stages on an image of noise, so that no frame is delayed by the first measurement."""
-        height, width = WARM_UP_SIZE
+    def warm_up(self, image_size: tuple[int, int] = WARM_UP_SIZE) -> None:
+        """Measure the stages on an image of noise of (H, W), so that no frame is delayed by the first measurement.
+
+        Raises:
+            Exception: whatever the model raises; it cannot be used then.
+        """
+        height, width = image_size
         image = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
         mask = np.zeros((height, width), np.bool_)
         mask[height // 4 : height // 2, width // 4 : width // 2] = True
@@ -139,9 +143,8 @@ class SessionMemoryTier:
         begun, features = self._now(), None
         replaced = dict[str, Selection]()
         for position, prompt_id in enumerate(turns):
-            stages = ("learn",) if prompt_id not in followed else ("find",)
-            if features is None:
-                stages = ("encode", *stages)
+            step = "find" if prompt_id in followed else "learn"
+            stages = ("encode", step) if features is None else (step,)
             elapsed_ms = (self._now() - begun) * 1e3
             if elapsed_ms + sum(self._costs.expected(one) or 0.0 for one in stages) > self._budget_ms:
                 self._costs.skipped(*stages)
