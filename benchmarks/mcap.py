@@ -3,7 +3,8 @@
 scripts/bench mcap [--num-objects 30] [--frames 100] [--json FILE]
 
 The objects are the blobs of `benchmarks.wire` at 1280x720. CPU time of the sink's thread is measured, so other load on
-the machine counts little; `write` compresses and writes everything but the image, `jpeg` encodes the image.
+the machine counts little. Per topic: building and serialising the message, and the same with rosbags' serialisation.
+`write` builds, serialises, compresses and writes everything but the image, `jpeg` encodes the image.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from benchmarks.wire import blobs_message
 from streamseg.publish.jpeg import encode_jpeg
 from streamseg.ros.cdr import CdrTypes
 from streamseg.ros.mcap_writer import McapWriter
-from streamseg.ros.topics import TOPICS
+from streamseg.ros.topics import frame_topics
 
 SIZE = (720, 1280)
 
@@ -51,12 +52,13 @@ def main() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (45, 80, 3), dtype=np.uint8)
     image = cv2.resize(noise, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
     types = CdrTypes()
-    timings = {
-        topic.name: cpu(
-            lambda _, topic=topic: types.serialize(topic.type_name, topic.build(message)), num_runs=arguments.frames
-        )  # type: ignore[misc]
-        for topic in TOPICS
-    }
+    timings, rosbags = {}, {}
+    for topic in frame_topics():
+        for found, serialize in ((timings, types.serialize), (rosbags, types.serialize_by_fields)):
+            found[topic.name] = cpu(
+                lambda _, topic=topic, serialize=serialize: serialize(topic.type_name, topic.build(message)),  # type: ignore[misc]
+                num_runs=arguments.frames,
+            )
     with tempfile.TemporaryDirectory() as folder:
         writer = McapWriter(Path(folder) / "cost.mcap")
         period_ns = 33_333_333
@@ -68,10 +70,16 @@ def main() -> None:
         writer.close()
     timings["jpeg"] = cpu(lambda _: encode_jpeg(image, 80), num_runs=arguments.frames)
     for name, timing in timings.items():
-        print(f"{name:12} {timing}")
+        print(f"{name:12} {timing}" + (f"; by rosbags p50 {rosbags[name].p50:.3f} ms" if name in rosbags else ""))
     print(f"{bytes_per_frame} bytes per frame without the image")
     report(
-        {"num_objects": arguments.num_objects, "cpu_ms": timings, "bytes_per_frame": bytes_per_frame}, arguments.json
+        {
+            "num_objects": arguments.num_objects,
+            "cpu_ms": timings,
+            "rosbags_cpu_ms": rosbags,
+            "bytes_per_frame": bytes_per_frame,
+        },
+        arguments.json,
     )
 
 

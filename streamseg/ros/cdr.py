@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from streamseg.errors import ConfigError
-from streamseg.ros.annotations_cdr import ANNOTATIONS_TYPE, serialize_annotations
 from streamseg.ros.definitions import DEFINITIONS
+from streamseg.ros.frame_cdr import FRAME_TYPES
 from streamseg.ros.messages import RosMessage
 
 __all__ = ["CdrTypes"]
@@ -39,8 +39,8 @@ class CdrTypes:
         Raises:
             KeyError: a field is missing.
         """
-        if type_name == ANNOTATIONS_TYPE:
-            return serialize_annotations(message)
+        if (serialize := FRAME_TYPES.get(type_name)) is not None:
+            return serialize(message)
         return self.serialize_by_fields(type_name, message)
 
     def serialize_by_fields(self, type_name: str, message: RosMessage) -> bytes:

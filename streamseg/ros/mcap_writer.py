@@ -10,7 +10,7 @@ from streamseg.errors import ConfigError, DataError
 from streamseg.resources import Resource
 from streamseg.ros import messages
 from streamseg.ros.cdr import CdrTypes
-from streamseg.ros.topics import IMAGE_TOPIC, TOPICS, namespace
+from streamseg.ros.topics import IMAGE_TOPIC, frame_topics, namespace
 from streamseg.structures.message import Message
 
 __all__ = ["McapWriter", "check_mcap_name", "require_mcap"]
@@ -49,7 +49,7 @@ def require_mcap() -> None:
 
 
 class McapWriter(Resource):
-    """Writes the topics of `TOPICS` and the image of each frame, in ROS 2's CDR, to one file.
+    """Writes the topics of `frame_topics` and the image of each frame, in ROS 2's CDR, to one file.
 
     Log and publish time of all messages are the time of the capture. `label_info` is written when it changes.
 
@@ -64,6 +64,7 @@ class McapWriter(Resource):
     def __init__(self, path: Path) -> None:
         writer_type = _library()
         self._types = CdrTypes()
+        self._topics = frame_topics()
         self._file = path.open("wb")
         self._writer = writer_type(self._file, chunk_size=CHUNK_BYTES)
         self._schemas: dict[str, int] = {}
@@ -92,7 +93,7 @@ class McapWriter(Resource):
         if jpeg is not None:
             name, type_name = IMAGE_TOPIC
             self._add(f"{prefix}/{name}", type_name, messages.image(message, jpeg), message.captured_ns)
-        for topic in TOPICS:
+        for topic in self._topics:
             built = topic.build(message)
             is_latched = "class_map" in built
             if is_latched:

@@ -17,33 +17,31 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from streamseg.drawing import colour_of
+from streamseg.ros.id_image import IdPainter, pixel_id
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import Message, MessageObject, PromptStatus
-from streamseg.wire.header import stamp_to_json
 
 __all__ = [
-    "MAX_ID",
+    "UNKNOWN_POSE",
     "RosMessage",
     "detections",
     "header",
     "image",
     "image_annotations",
     "instances",
-    "instances_image",
     "label_info",
-    "pixel_id",
     "prompts",
+    "stamp",
 ]
 
 RosMessage = dict[str, Any]
 """One ROS message: fields in the order of its definition; arrays of numbers are NumPy arrays, of points (N, 2)."""
 
-MAX_ID: Final = 65535
-"""Largest value of a mono16 pixel."""
+MAX_SECONDS: Final = 2**31 - 1
+"""Largest number of seconds of builtin_interfaces/Time, in 2038. A camera's clock may be wrong."""
 
 OUTLINE_TOLERANCE_PX = 1.0
 LINE_LOOP = 2
@@ -59,42 +57,21 @@ NO_LABEL: Final = "object"
 """Class of an object without a label."""
 
 
+def stamp(message: Message) -> RosMessage:
+    """Return the time of the capture as builtin_interfaces/Time; later times than its 32 bits can hold are the last."""
+    sec, nanosec = divmod(message.captured_ns, 10**9)
+    return {"sec": min(sec, MAX_SECONDS), "nanosec": nanosec}
+
+
 def header(message: Message) -> RosMessage:
     """Return the std_msgs/Header: time of the capture and name of the coordinate frame."""
-    return {"stamp": stamp_to_json(message.captured_ns), "frame_id": message.frame_id or message.source_id}
+    return {"stamp": stamp(message), "frame_id": message.frame_id or message.source_id}
 
 
-def pixel_id(track_id: int) -> int:
-    """Return the pixel value of a track: its id, which starts again at 1 after `MAX_ID`; 0 for a tentative object."""
-    return (track_id - 1) % MAX_ID + 1 if track_id > 0 else 0
-
-
-def instances_image(message: Message) -> npt.NDArray[np.uint16]:
-    """Return the track id of each pixel of the source image, uint16 (H, W); 0 is background.
-
-    Of overlapping masks, the smallest is on top, so that parts remain visible on their whole. Tentative objects are
-    missing, because their identity is not known.
-    """
-    labels = np.zeros(message.image_size, dtype=np.uint16)
-    is_image_space = message.mask_size == message.image_size and message.mask_to_image == (1.0, 1.0, 0.0, 0.0)
-    for found in sorted(message.objects, key=lambda one: -one.area):
-        value = pixel_id(found.track_id)
-        if not value:
-            continue
-        mask = found.mask
-        if is_image_space:
-            height, width = mask.crop.shape
-            place = labels[mask.y : mask.y + height, mask.x : mask.x + width]
-            np.copyto(place, np.uint16(value), where=mask.crop)
-        else:
-            labels[mask(message.image_size)] = value
-    return labels
-
-
-def instances(message: Message) -> RosMessage:
-    """Return `instances_image` as sensor_msgs/Image."""
+def instances(message: Message, paint: IdPainter) -> RosMessage:
+    """Return the id image as sensor_msgs/Image, valid until `paint` is called again."""
     height, width = message.image_size
-    data = instances_image(message).astype("<u2", copy=False)
+    data = paint(message).astype("<u2", copy=False)
     return {
         "header": header(message),
         "height": height,
@@ -160,16 +137,17 @@ def image_annotations(message: Message) -> RosMessage:
     Each part and each hole of a mask is one line, through the centres of its outermost pixels; its `points` are float64
     (N, 2) xy.
     """
-    stamp = stamp_to_json(message.captured_ns)
+    time = stamp(message)
     points, texts = [], []
-    scale_x, scale_y, offset_x, offset_y = message.mask_to_image
+    scale, offset = np.array(message.mask_to_image[:2]), np.array(message.mask_to_image[2:])
     for one in message.objects:
         colour = _colour(one)
+        area = {**colour, "a": 0.25}
         for outline in _outlines(one.mask):
-            points.append(_line(stamp, outline * (scale_x, scale_y) + (offset_x, offset_y), colour))
+            points.append(_line(time, outline * scale + offset, colour, area))
         words = " ".join(text for text in (str(one.track_id) if one.track_id > 0 else "", one.label) if text)
         if words:
-            texts.append(_text(stamp, one, words, colour))
+            texts.append(_text(time, one, words, colour))
     return {"circles": [], "points": points, "texts": texts}
 
 
@@ -215,33 +193,32 @@ def _detection(
 def _outlines(mask: CropMask) -> list[Float64Array]:
     """Return the outlines (N, 2) xy of the parts and holes of a mask, in pixels of the mask space.
 
-    `datasets.polygons` is exact, but takes ten times as long.
+    `datasets.polygons` is exact, but takes ten times as long; `cv2.findContours` twice.
     """
     if not mask.crop.size:
         return []
-    contours, _ = cv2.findContours(mask.crop.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    origin = (mask.x + 0.5, mask.y + 0.5)
+    contours, _ = cv2.findContoursLinkRuns(mask.crop.view(np.uint8))
+    origin = np.array((mask.x + 0.5, mask.y + 0.5))
     return [
-        cv2.approxPolyDP(contour, OUTLINE_TOLERANCE_PX, closed=True).reshape(-1, 2).astype(np.float64) + origin
-        for contour in contours
+        cv2.approxPolyDP(contour, OUTLINE_TOLERANCE_PX, closed=True).reshape(-1, 2) + origin for contour in contours
     ]
 
 
-def _line(stamp: RosMessage, places: Float64Array, colour: RosMessage) -> RosMessage:
+def _line(time: RosMessage, places: Float64Array, colour: RosMessage, area: RosMessage) -> RosMessage:
     return {
-        "timestamp": stamp,
+        "timestamp": time,
         "type": LINE_LOOP,
         "points": places,
         "outline_color": colour,
         "outline_colors": [],
-        "fill_color": {**colour, "a": 0.25},
+        "fill_color": area,
         "thickness": 2.0,
     }
 
 
-def _text(stamp: RosMessage, one: MessageObject, words: str, colour: RosMessage) -> RosMessage:
+def _text(time: RosMessage, one: MessageObject, words: str, colour: RosMessage) -> RosMessage:
     return {
-        "timestamp": stamp,
+        "timestamp": time,
         "position": {"x": float(one.box[0]), "y": float(one.box[1])},
         "text": words,
         "font_size": 14.0,

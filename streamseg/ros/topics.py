@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from streamseg.ros import messages
+from streamseg.ros.id_image import IdPainter
 from streamseg.ros.messages import RosMessage
 from streamseg.structures.message import Message
 
-__all__ = ["IMAGE_TOPIC", "TOPICS", "Topic", "namespace"]
+__all__ = ["IMAGE_TOPIC", "Topic", "frame_topics", "namespace"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,16 @@ class Topic:
     """Returns the ROS message of a frame."""
 
 
-TOPICS: Final = (
-    Topic("instances", "sensor_msgs/msg/Image", messages.instances),
-    Topic("label_info", "vision_msgs/msg/LabelInfo", messages.label_info),
-    Topic("detections", "vision_msgs/msg/Detection2DArray", messages.detections),
-    Topic("prompts", "vision_msgs/msg/Detection2DArray", messages.prompts),
-    Topic("annotations", "foxglove_msgs/msg/ImageAnnotations", messages.image_annotations),
-)
-"""Topics that need only the message."""
+def frame_topics() -> tuple[Topic, ...]:
+    """Return the topics that need only the message. Built messages are valid until the next frame is built."""
+    return (
+        Topic("instances", "sensor_msgs/msg/Image", partial(messages.instances, paint=IdPainter())),
+        Topic("label_info", "vision_msgs/msg/LabelInfo", messages.label_info),
+        Topic("detections", "vision_msgs/msg/Detection2DArray", messages.detections),
+        Topic("prompts", "vision_msgs/msg/Detection2DArray", messages.prompts),
+        Topic("annotations", "foxglove_msgs/msg/ImageAnnotations", messages.image_annotations),
+    )
+
 
 IMAGE_TOPIC: Final = ("image/compressed", "sensor_msgs/msg/CompressedImage")
 """Name, as image_transport expects it, and type of the images' topic."""

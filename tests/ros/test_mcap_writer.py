@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from streamseg.publish.jpeg import encode_jpeg
-from streamseg.ros.messages import instances_image
+from streamseg.ros.id_image import IdPainter
 from streamseg.structures.message import Message, PromptStatus
 from tests.support.messages import disc, make_message, make_object
 
@@ -65,7 +65,7 @@ def test_an_independent_reader_decodes_all_topics(tmp_path):
         assert time_ns == START_NS + index * 40_000_000
         assert (decoded.header.stamp.sec, decoded.header.stamp.nanosec) == divmod(time_ns, 10**9)
         pixels = np.frombuffer(bytes(decoded.data), "<u2").reshape(decoded.height, decoded.width)
-        np.testing.assert_array_equal(pixels, instances_image(messages[index]))
+        np.testing.assert_array_equal(pixels, IdPainter()(messages[index]))
     _, detections = found["/streamseg/cam0/detections"][2]
     assert [(one.id, one.results[0].hypothesis.class_id) for one in detections.detections] == [
         ("5", "cup"),

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 
 from streamseg.ros import messages as ros
+from streamseg.ros.id_image import IdPainter
 from streamseg.structures.message import PromptStatus
 from tests.support.messages import disc, make_message, make_object, messages
 
@@ -12,40 +13,8 @@ BLOCK = np.ones((10, 20), np.bool_)
 PART = np.ones((4, 5), np.bool_)
 
 
-@pytest.mark.parametrize(
-    ("track_id", "value"),
-    [(-1, 0), (0, 0), (1, 1), (7, 7), (65535, 65535), (65536, 1), (65537, 2), (2 * 65535 + 1, 1)],
-)
-def test_pixel_values_are_track_ids_and_never_background(track_id, value):
-    assert ros.pixel_id(track_id) == value
-
-
-def test_instances_have_the_smallest_object_on_top_and_no_tentative_one():
-    whole = make_object(BLOCK, 3, 2, track_id=5)
-    part = make_object(PART, 4, 3, track_id=9)
-    tentative = make_object(PART, 40, 30, track_id=-1)
-    for objects in ((whole, part, tentative), (part, tentative, whole)):
-        image = ros.instances_image(make_message(*objects))
-        assert image.dtype == np.uint16
-        assert image.shape == (48, 64)
-        assert image[5, 10] == 5
-        assert image[4, 5] == 9
-        assert np.unique(image).tolist() == [0, 5, 9]
-        assert np.count_nonzero(image == 5) == BLOCK.size - PART.size
-
-
-def test_instances_have_the_size_of_the_image_if_the_mask_space_is_smaller():
-    found = make_object(BLOCK, 3, 2, track_id=5)
-    message = make_message(found, image_size=(96, 128), mask_to_image=(2.0, 2.0, 0.0, 0.0))
-    found = make_object(BLOCK, 3, 2, track_id=5, mask=type(found.mask)(BLOCK, 3, 2, message.mask_space))
-    image = ros.instances_image(make_message(found, image_size=(96, 128), mask_to_image=(2.0, 2.0, 0.0, 0.0)))
-    assert image.shape == (96, 128)
-    assert np.count_nonzero(image) == 4 * BLOCK.size
-    assert image[4:24, 6:46].all()
-
-
 def test_an_image_message_has_rows_of_two_bytes_per_pixel():
-    built = ros.instances(make_message(make_object(BLOCK, 3, 2, track_id=300)))
+    built = ros.instances(make_message(make_object(BLOCK, 3, 2, track_id=300)), IdPainter())
     assert (built["height"], built["width"], built["encoding"], built["step"]) == (48, 64, "mono16", 128)
     pixels = built["data"].view("<u2").reshape(48, 64)
     assert pixels[5, 10] == 300
@@ -55,6 +24,14 @@ def test_an_image_message_has_rows_of_two_bytes_per_pixel():
 def test_headers_have_the_time_of_the_capture(frame_id, expected):
     built = ros.header(make_message(frame_id=frame_id))
     assert built == {"stamp": {"sec": 1_700_000_000, "nanosec": 250_000_000}, "frame_id": expected}
+
+
+@pytest.mark.parametrize(
+    ("captured_ns", "expected"),
+    [(0, (0, 0)), (1_999_999_999, (1, 999_999_999)), (2**31 * 10**9, (2**31 - 1, 0)), (2**62, (2**31 - 1, 427387904))],
+)
+def test_times_fit_into_32_bits(captured_ns, expected):
+    assert tuple(ros.stamp(make_message(captured_ns=captured_ns)).values()) == expected
 
 
 def test_detections_have_centre_size_label_and_identity():

@@ -124,3 +124,8 @@ def messages(draw: st.DrawFn) -> Message:
         epoch=draw(TEXT),
         seq=draw(st.integers(-1, 2**53 - 1)),
     )
+
+
+def in_image_space(message: Message) -> Message:
+    """Return a drawn message as if its mask space were the source image, whose size and transform are arbitrary."""
+    return replace(message, image_size=message.mask_size, mask_to_image=(1.0, 1.0, 0.0, 0.0))
