@@ -41,6 +41,8 @@ from streamseg.publish import ControlClient, Subscriber
 
 START_SECONDS = 300.0
 """Maximum time for loading weights and warming up on a busy machine."""
+REPLY_SECONDS = 60.0
+"""Maximum time for a reply on a busy machine: one that is late must not end a run of hours."""
 
 
 def main() -> int:
@@ -115,7 +117,7 @@ def _soak(
             process = psutil.Process(run.pid)
             with (
                 Subscriber(endpoints["messages"]) as subscriber,
-                ControlClient(endpoints["control"], timeout_seconds=10) as control,
+                ControlClient(endpoints["control"], timeout_seconds=REPLY_SECONDS) as control,
                 contextlib.suppress(KeyboardInterrupt),
             ):
                 for minute in listen(subscriber, lambda: process.memory_info().rss, args.minutes * 60, frame_times_ms):

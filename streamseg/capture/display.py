@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import SideData, SideDataContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
@@ -26,7 +26,8 @@ ALMOST_SQUARE = 0.005
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, ...] | None:
     """Return the nine numbers of a frame's display matrix, in rows; None if it has none."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    # `frame.side_data` would be a cycle of references: hundreds of images per source would wait for Python's collector.
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]  # missing in PyAV's stubs
     return struct.unpack_from("=9i", bytes(data)) if isinstance(data, SideData) else None
 
 

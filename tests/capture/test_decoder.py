@@ -1,3 +1,4 @@
+import gc
 from contextlib import closing
 
 import av
@@ -144,3 +145,26 @@ def test_rgb_of_every_pixel_format(pixel_format):
     decoded = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format=pixel_format)
     rgb = RgbConverter().convert(decoded)
     np.testing.assert_allclose(rgb[20, [10, 80]], [[60] * 3, [200] * 3], atol=4)
+
+
+def test_frames_are_released_without_the_collector(tmp_path):
+    """A frame that waits for Python's collector keeps its image: hundreds of them per source."""
+    container, stream = open_video(str(write_video(tmp_path / "a.mp4", 30)), name="a", options={})
+    with closing(container):
+        decoder, converter = VideoDecoder(stream.codec_context, FrameCounter(DropCounter()), live=True), RgbConverter()
+        gc.collect()
+        gc.disable()
+        try:
+            num_converted, num_before = 0, _num_frames()
+            for packet in container.demux(stream):
+                for frame in decoder.decode(packet, 0.0):
+                    converter.convert(frame)
+                    num_converted += 1
+            assert num_converted == 30
+            assert _num_frames() - num_before <= 2, "the last one, and the decoder's next one"
+        finally:
+            gc.enable()
+
+
+def _num_frames():
+    return sum(type(one) is av.VideoFrame for one in gc.get_objects())
