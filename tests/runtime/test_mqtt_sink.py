@@ -16,8 +16,9 @@ from streamseg.pipeline import FrameResult
 from streamseg.runtime.mqtt_sink import MqttSink
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.source_status import SourceStatus
-from tests.support.mqtt_broker import MOSQUITTO, Broker, collected, wait_until
+from tests.support.mqtt_broker import MOSQUITTO, Broker, collected
 from tests.support.stages import make_result
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="needs mosquitto (apt install mosquitto)")
 

@@ -5,9 +5,7 @@ import os
 import socket
 import sys
 import threading
-import time
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from streamseg.runtime import Runtime
 from streamseg.runtime.recorder import Recorder
 from tests.support.runs import BackgroundRun
 from tests.support.stages import ListSink, ScriptedSource, SquareSegmenter
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("no_thread_left"),
@@ -57,13 +56,6 @@ def open_files() -> set[str]:
 def open_sockets() -> int:
     """Number of open sockets; the files of the camera that stays may be opened later."""
     return sum(name.startswith("socket:") for name in open_files())
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        threading.Event().wait(0.02)
 
 
 class Site:

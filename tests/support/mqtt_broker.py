@@ -6,15 +6,14 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from paho.mqtt import client as paho
 
+from tests.support.waiting import wait_until
+
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-WAIT_SECONDS = 20.0
 
 
 class Broker:
@@ -61,14 +60,6 @@ class Broker:
         except OSError:
             return False
         return True
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until a condition holds; fail after `WAIT_SECONDS`."""
-    pause, end = threading.Event(), time.monotonic() + WAIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < end, "the condition does not hold"
-        pause.wait(0.02)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,17 @@
+"""Waiting for a condition that another thread or process fulfils."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+WAIT_SECONDS = 30.0
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail after `WAIT_SECONDS`."""
+    pause, end = threading.Event(), time.monotonic() + WAIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < end, "the condition does not hold"
+        pause.wait(0.02)
