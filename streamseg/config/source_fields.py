@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
@@ -18,11 +19,12 @@ _KINDS: Final = {
 }
 
 
+@functools.cache  # the schemas of all models take long enough to delay other clients of the control channel
 def source_fields() -> dict[str, list[dict[str, Any]]]:
     """Return the keys of each type of source as JSON values, required ones first, without `type` itself.
 
     Each has `key`, `kind` (text, number, number or text, flag, choice), `required`, `default` (null if required),
-    `nullable` (whether null is a value) and `choices` (of the kind choice, else empty).
+    `nullable` (whether null is a value) and `choices` (of the kind choice, else empty). Computed once: do not change it.
     """
     models = get_args(get_args(SourceConfig)[0])
     return {model.model_fields["type"].default: _fields(model.model_json_schema()) for model in models}

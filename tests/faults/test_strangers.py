@@ -11,7 +11,7 @@ from tests.support.control_requests import SEEDS, mutated_request
 
 @pytest.mark.slow
 def test_fuzzed_requests_are_answered_and_the_run_goes_on():
-    assert fuzzed_requests(1_000, seed=7) < LIMIT_SECONDS
+    assert fuzzed_requests(2_000, 500, seed=7) < LIMIT_SECONDS
 
 
 def test_mutations_are_reproducible_and_reach_every_operation():

@@ -20,7 +20,6 @@ SEEDS: tuple[dict[str, Any], ...] = (
     {"id": 8, "op": "prompts.clear", "args": {"ids": ["p"]}},
     {"id": 9, "op": "sources.list"},
     {"id": 10, "op": "sources.types"},
-    # Ids that begin with "f" are removed again by the fault suite.
     {"id": 11, "op": "sources.add", "args": {"type": "scene", "id": "f1", "width": 64, "height": 64, "fps": 0}},
     {
         "id": 12,
