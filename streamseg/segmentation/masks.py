@@ -53,7 +53,8 @@ def instance_masks(
         One mask per selected row, in order, with its space. A mask without any pixel has a crop of shape (0, 0) at
         (0, 0).
     """
-    chosen = instances if rows is None else instances[rows]
+    # Selecting rows copies their logits.
+    chosen = instances if rows is None or _are_all(rows, len(instances)) else instances[rows]
     height, width = chosen.image_size if size is None else size
     if height < 1 or width < 1:
         raise ValueError(f"size must be (H, W) of at least one pixel each, got {size}")
@@ -77,6 +78,11 @@ def instance_masks(
         for part in parts
         for mask in _corrected_masks(logits[part], corrections[part], boxes[part], x_axis, y_axis, space)
     ]
+
+
+def _are_all(rows: Rows, count: int) -> bool:
+    """Return whether a list of row numbers is that of all rows, in order; a list of bools is a mask instead."""
+    return isinstance(rows, list) and rows == list(range(count)) and not any(isinstance(row, bool) for row in rows)
 
 
 def _plain_masks(

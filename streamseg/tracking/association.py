@@ -52,14 +52,16 @@ def match_costs(tracks: Expectation, detections: Appearance, limit: float) -> Fl
     and the lower cost counts: an object half behind a pole resembles its last visible half, or the whole once it
     emerges.
     """
-    costs = np.full((len(tracks.deviation), len(detections)), np.inf)
+    num_tracks = len(tracks.deviation)
     reach = np.minimum(REACH_DEVIATIONS * tracks.deviation, MAX_REACH * np.sqrt(tracks.whole.box_areas))
-    penalty = LOST_COST * tracks.lost
-    for appearance in (tracks.visible, tracks.whole):
-        rows, columns = _near(appearance.boxes, detections.boxes, reach)
-        rows, columns, pair_costs = _costs(appearance, detections, rows, columns, reach, limit)
-        costs[rows, columns] = np.minimum(costs[rows, columns], pair_costs + penalty[rows])
-    return costs
+    both, reach = (
+        tracks.visible + tracks.whole,
+        np.tile(reach, 2),
+    )  # in one pass, because the calls take most of the time
+    rows, columns, pair_costs = _costs(both, detections, *_near(both.boxes, detections.boxes, reach), reach, limit)
+    costs = np.full((2 * num_tracks, len(detections)), np.inf)
+    costs[rows, columns] = pair_costs
+    return np.minimum(costs[:num_tracks], costs[num_tracks:]) + LOST_COST * tracks.lost[:, None]
 
 
 def assign(costs: Float64Array, limit: float) -> tuple[IndexArray, IndexArray]:

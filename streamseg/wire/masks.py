@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from streamseg.errors import DataError, WireError
 from streamseg.rle.coco import canvas_counts, canvas_pieces, cut_crop, pack_counts, unpack_counts
-from streamseg.rle.runs import decode_runs, encode_runs
+from streamseg.rle.runs import decode_runs, encode_all_runs, encode_runs
 from streamseg.structures.arrays import IndexArray
 from streamseg.structures.mask import CropMask
 from streamseg.wire.buffers import Buffer, BufferEntry, Compression, pack_buffer, read_array
@@ -35,6 +35,7 @@ MaskEncoding = Literal["rle-crop-u32", "bits-crop", "coco-rle", "label-u16"]
 
 Size = tuple[int, int]
 Box = tuple[int, int, int, int]
+Encoded = tuple[npt.NDArray[Any], npt.NDArray[np.uint32]]
 
 
 def write_masks(
@@ -61,10 +62,7 @@ def write_masks(
     if encoding == "label-u16":
         return [pack_buffer("masks", encoding, _label_map(masks, size), compression), crop_buffer]
     codec = _CODECS[encoding]
-    pieces = [codec.encode(mask, size) for mask in masks]
-    offsets = np.zeros(len(masks) + 1, dtype=np.uint32)
-    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
-    joined = np.concatenate(pieces) if pieces else np.zeros(0, dtype=codec.dtype)
+    joined, offsets = codec.encode(masks, size)
     return [
         pack_buffer("masks", encoding, joined, compression),
         pack_buffer("mask_offsets", "raw", offsets),
@@ -136,8 +134,8 @@ def _check_pixels(num_pixels: int) -> None:
         raise WireError(f"the crops have {num_pixels} pixels in total, at most {MAX_MASK_PIXELS} are allowed")
 
 
-def _encode_runs(mask: CropMask, size: Size) -> npt.NDArray[Any]:
-    return encode_runs(mask.crop)
+def _encode_runs(masks: Sequence[CropMask], size: Size) -> Encoded:
+    return encode_all_runs([mask.crop for mask in masks])
 
 
 def _decode_runs(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
@@ -145,8 +143,8 @@ def _decode_runs(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
     return CropMask(decode_runs(values, (height, width)), x, y)
 
 
-def _encode_bits(mask: CropMask, size: Size) -> npt.NDArray[Any]:
-    return np.packbits(mask.crop.ravel())
+def _encode_bits(masks: Sequence[CropMask], size: Size) -> Encoded:
+    return _joined([np.packbits(mask.crop.ravel()) for mask in masks])
 
 
 def _decode_bits(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
@@ -156,10 +154,11 @@ def _decode_bits(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
     return CropMask(np.unpackbits(values, count=width * height).reshape(height, width).view(np.bool_), x, y)
 
 
-def _encode_coco(mask: CropMask, size: Size) -> npt.NDArray[Any]:
-    height, width = mask.crop.shape
-    counts = canvas_counts(encode_runs(mask.crop), (mask.x, mask.y, width, height), size)
-    return np.frombuffer(pack_counts(counts), dtype=np.uint8)
+def _encode_coco(masks: Sequence[CropMask], size: Size) -> Encoded:
+    boxes = [(mask.x, mask.y, mask.crop.shape[1], mask.crop.shape[0]) for mask in masks]
+    runs = [encode_runs(mask.crop) for mask in masks]
+    counts = [canvas_counts(one, box, size) for one, box in zip(runs, boxes, strict=True)]
+    return _joined([np.frombuffer(pack_counts(one), dtype=np.uint8) for one in counts])
 
 
 def _decode_coco(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
@@ -169,6 +168,12 @@ def _decode_coco(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
     if mask.area != int((stops - starts).sum()):
         raise WireError("a COCO mask extends beyond its crop")
     return mask
+
+
+def _joined(pieces: Sequence[npt.NDArray[np.uint8]]) -> Encoded:
+    offsets = np.zeros(len(pieces) + 1, dtype=np.uint32)
+    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+    return np.concatenate([np.zeros(0, dtype=np.uint8), *pieces]), offsets
 
 
 def _label_map(masks: Sequence[CropMask], size: Size) -> npt.NDArray[np.uint16]:
@@ -181,7 +186,8 @@ def _label_map(masks: Sequence[CropMask], size: Size) -> npt.NDArray[np.uint16]:
 
 class _Codec(NamedTuple):
     dtype: str
-    encode: Callable[[CropMask, Size], npt.NDArray[Any]]
+    encode: Callable[[Sequence[CropMask], Size], Encoded]
+    """Returns the values of all masks, concatenated, and their offsets."""
     decode: Callable[[npt.NDArray[Any], Box, Size], CropMask]
 
 

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as reference
 
 from streamseg.errors import DataError
-from streamseg.rle import decode_runs, encode_runs
+from streamseg.rle import decode_runs, encode_all_runs, encode_runs
 
 CROPS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12))
 
@@ -45,6 +45,17 @@ def test_decode_inverts_encode(crop):
     decoded = decode_runs(encode_runs(crop), crop.shape)
     assert decoded.dtype == np.bool_
     np.testing.assert_array_equal(decoded, crop)
+
+
+@given(
+    st.lists(CROPS | st.sampled_from([(0, 0), (0, 5), (5, 0)]).map(lambda size: np.zeros(size, np.bool_)), max_size=6)
+)
+def test_runs_of_many_crops_are_those_of_each(crops):
+    runs, offsets = encode_all_runs(crops)
+    assert runs.dtype == offsets.dtype == np.uint32
+    each = [encode_runs(crop).tolist() for crop in crops]
+    assert [runs[begin:end].tolist() for begin, end in zip(offsets[:-1], offsets[1:], strict=True)] == each
+    assert len(runs) == sum(map(len, each))
 
 
 @given(CROPS)
