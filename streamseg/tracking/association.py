@@ -61,7 +61,8 @@ def match_costs(tracks: Expectation, detections: Appearance, limit: float) -> Fl
     rows, columns, pair_costs = _costs(both, detections, *_near(both.boxes, detections.boxes, reach), reach, limit)
     costs = np.full((2 * num_tracks, len(detections)), np.inf)
     costs[rows, columns] = pair_costs
-    return np.minimum(costs[:num_tracks], costs[num_tracks:]) + LOST_COST * tracks.lost[:, None]
+    lowest: Float64Array = np.minimum(costs[:num_tracks], costs[num_tracks:]) + LOST_COST * tracks.lost[:, None]
+    return lowest
 
 
 def assign(costs: Float64Array, limit: float) -> tuple[IndexArray, IndexArray]:

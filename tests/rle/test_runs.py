@@ -1,5 +1,7 @@
 """Conversion of crops to run lengths and back."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,7 +56,7 @@ def test_runs_of_many_crops_are_those_of_each(crops):
     runs, offsets = encode_all_runs(crops)
     assert runs.dtype == offsets.dtype == np.uint32
     each = [encode_runs(crop).tolist() for crop in crops]
-    assert [runs[begin:end].tolist() for begin, end in zip(offsets[:-1], offsets[1:], strict=True)] == each
+    assert [runs[begin:end].tolist() for begin, end in pairwise(offsets)] == each
     assert len(runs) == sum(map(len, each))
 
 

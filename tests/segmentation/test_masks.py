@@ -205,6 +205,8 @@ def test_rows_are_selected_in_the_given_order():
     for rows in ([2, 0], torch.tensor([2, 0])):
         assert [mask.x for mask in instance_masks(instances, rows)] == [30, 10]
     assert [mask.x for mask in instance_masks(instances, torch.tensor([False, True, False]))] == [20]
+    assert [mask.x for mask in instance_masks(instances, [0, 1, 2])] == [10, 20, 30]
+    assert [mask.x for mask in instance_masks(instances[:2], [False, True])] == [20]
     assert instance_masks(instances, []) == []
 
 
