@@ -121,8 +121,8 @@ class FastSAMPrompt:
         """Return the mask at points: bool (N, Mh, Mw).
 
         FastSAM's rules: N is always 1. All masks at points of label 1 are painted into one mask, large ones first, and
-        masks at points of label 0 are erased from it; the result may be empty. streamseg's rules: the smallest mask
-        that contains all points of label 1 and none of label 0; N is 0 if there is none.
+        masks at points of label 0 are erased from it; the result may be empty. streamseg's rules: the most likely
+        mask with all points of label 1 and none of label 0; N is 0 if there is none.
 
         Args:
             points: [[x, y], ...].

@@ -1,4 +1,4 @@
-"""Matching of points: the smallest instance that contains them."""
+"""Matching of points: the instance that its points mean most likely."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from streamseg.geometry import box_area, sample_logits, silhouettes
 from streamseg.structures.arrays import BoolArray, Float64Array
@@ -15,35 +16,46 @@ from streamseg.structures.prompt import PointPrompt, Selection
 
 __all__ = ["select_points"]
 
+CENTRE_WEIGHT: Final = 2.0
+"""Weight of the fraction of the surroundings of a point that lie in the mask, see `CENTRE_RADII`: people click in the
+middle of what they mean. Chosen on the held-out images of the training sets (427 objects): innermost points have a mean
+IoU of .51 (.43 for the smallest mask, .45 for the best score), random points .45 (.39, .42); half or twice the weight
+changes it by .015 at most."""
+CENTRE_RADII: Final = (0.2, 0.3, 0.4)
+"""Radii of the circles around a point, relative to the side of a square with the mask's area."""
+CENTRE_DIRECTIONS: Final = 8
+"""Points per circle."""
+MIN_SHARE: Final = 1e-3
+"""Limit of scores, and of one minus them, for finite logits."""
+DOUBTFUL_SHARE: Final = 0.35
+"""Instances that score less than this fraction of the best one at a single point come last in the order of the
+hypotheses: such parts come and go."""
 LAST_RANK_AREA: Final = 1e12
 """Added to the area of instances that are ranked last, pixels: larger than any image."""
-DOUBTFUL_SHARE: Final = 0.35
-"""A single point does not select a part that scores less than this fraction of the other instances there: such parts
-come and go. Among 0, .35, .5 and .65 on labelled images, 0 and .35 match points equally well, and the others worse."""
 AREA_RASTER: Final = 24
 """Raster cells per side of a mask's box for its area; accurate to about 1 % of the box area."""
 
 
 def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, nested: bool = False) -> list[Selection]:
-    """Select the smallest mask that contains each prompt's points.
+    """Select the mask that each prompt's points mean most likely.
 
     A background point vetoes every instance that contains it. Of the remaining ones, those with the most foreground
-    points are eligible, normally all of them. The smallest wins, because a click means the object that is visible
-    there, not its surroundings. For a single foreground point, masks that score less than `DOUBTFUL_SHARE` of the best
-    mask that contains it are ranked last. If no mask contains all foreground points, the score is the instance's own
-    times the fraction of them that it contains. Without a foreground point nothing is selected (today's ultralytics
-    selects everything that is not vetoed).
+    points are eligible, normally all of them. The best of these by score, size and centre wins (`_ratings`): neither a
+    stain or a part only because it is small, nor the surroundings only because they score well. If no mask contains all
+    foreground points, the score is the instance's own times the fraction of them that it contains. Without a foreground
+    point nothing is selected (today's ultralytics selects everything that is not vetoed).
 
     Args:
         instances: K instances; 0 match nothing.
         prompts: P prompts.
-        nested: select all instances that contain as many points as the winner, small to large with the doubtful ones
-            last, instead of the winner alone.
+        nested: select all instances that contain as many points as the winner, instead of the winner alone: it is
+            followed by the larger ones, small to large, then by the smaller ones; the doubtful ones come last.
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
     labels = np.array([label for prompt in prompts for label in prompt.point_labels], dtype=np.bool_)  # (N,)
-    contains = _contains(instances, [point for prompt in prompts for point in prompt.point_coords])  # (K, N)
+    points = instances.boxes.new_tensor([point for prompt in prompts for point in prompt.point_coords])  # (N, 2)
+    contains = _contains(instances, points)  # (K, N)
     # First point of each prompt among the N; sums over such groups are sums over prompts.
     counts = [len(prompt.point_labels) for prompt in prompts]
     starts = np.concatenate([[0], np.cumsum(counts[:-1])]).astype(np.int64)  # (P,)
@@ -53,14 +65,22 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     num_foreground = np.add.reduceat(labels.astype(np.int64), starts)  # (P,)
     shares = most / np.maximum(num_foreground, 1)  # (P,)
     eligible = (num_contained == most) & (most > 0)  # (K, P)
-    own = instances.scores.numpy(force=True)[:, None]  # (K, 1)
-    best = np.where(eligible, own, 0).max(axis=0)  # (P,)
-    areas = np.where(eligible, _areas(instances, np.asarray(eligible.any(axis=1)))[:, None], np.inf)  # (K, P)
-    # The added area ranks them behind all others, and among themselves from small to large.
-    areas = np.where((num_foreground == 1) & (own < DOUBTFUL_SHARE * best), areas + LAST_RANK_AREA, areas)
-    order = areas.argsort(axis=0, kind="stable") if nested else areas.argmin(axis=0)[None]  # (K or 1, P)
+    areas = _areas(instances, np.asarray(eligible.any(axis=1)))  # (K,)
+    used = contains & labels & np.repeat(eligible, counts, axis=1)  # (K, N)
+    centred = np.add.reduceat(_centred(instances, points, used, areas), starts, axis=1) / np.maximum(most, 1)  # (K, P)
+    own = instances.scores.numpy(force=True).astype(np.float64)  # (K,)
+    winners = np.where(eligible, _ratings(own, areas)[:, None] + CENTRE_WEIGHT * centred, -np.inf).argmax(axis=0)
+    order = winners[None]  # (1, P)
+    if nested:
+        best = np.where(eligible, own[:, None], 0).max(axis=0)  # (P,)
+        ranks = np.where(eligible, areas[:, None], np.inf)  # (K, P)
+        # Each sum ranks them behind all others: the smaller ones, then the doubtful ones.
+        ranks += LAST_RANK_AREA * (areas[:, None] < areas[winners])
+        ranks += 2 * LAST_RANK_AREA * ((num_foreground == 1) & (own[:, None] < DOUBTFUL_SHARE * best))
+        ranks[winners, np.arange(len(prompts))] = np.where(most > 0, -1, np.inf)
+        order = ranks.argsort(axis=0, kind="stable")  # (K, P)
     num_rows = np.minimum(eligible.sum(axis=0), len(order))  # (P,)
-    scores = own[order, 0] * shares  # (K or 1, P)
+    scores = own[order] * shares  # (K or 1, P)
     return [
         Selection(prompt.prompt_id, tuple(rows[:count]), tuple(ranked[:count]))
         for prompt, rows, ranked, count in zip(
@@ -69,15 +89,54 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     ]
 
 
-def _contains(instances: Instances, points: Sequence[tuple[float, float]]) -> BoolArray:
-    """Return which of K instances contain which of N points, (K, N). No instance contains a point outside the image."""
-    x, y = instances.boxes.new_tensor(points).T  # (N,) each
-    x0, y0, x1, y1 = (side[:, None] for side in instances.boxes.unbind(dim=1))  # (K, 1) each
-    in_box = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)  # (K, N)
+def _ratings(scores: Float64Array, areas: Float64Array) -> Float64Array:
+    """Return how likely instances (K,) are meant by a point in them, in log odds up to a constant, without the centre.
+
+    Of equally good masks, the smaller one is meant: a click on a face in a portrait does not mean the person. Twice the
+    side is as unlikely as half the odds of the score.
+
+    Args:
+        scores: (K,), 0..1: the expected IoU of their masks if the weights include a refiner.
+        areas: (K,), pixels.
+    """
+    shares = scores.clip(MIN_SHARE, 1 - MIN_SHARE)
+    ratings: Float64Array = np.log(shares / (1 - shares)) - np.log(np.maximum(areas, 1)) / 2
+    return ratings
+
+
+def _contains(instances: Instances, points: Tensor) -> BoolArray:
+    """Return which of K instances contain which points (N, 2): (K, N). No instance contains one outside the image."""
+    x, y = points.T  # (N,) each
+    in_box = _in_boxes(instances, torch.arange(len(instances), device=x.device)[:, None], x[None], y[None])  # (K, N)
     rows, columns = in_box.nonzero(as_tuple=True)
     contains = torch.zeros_like(in_box)
     contains[rows, columns] = sample_logits(instances, rows, x[columns], y[columns]) > 0
     return contains.numpy(force=True)
+
+
+def _centred(instances: Instances, points: Tensor, used: BoolArray, areas: Float64Array) -> Float64Array:
+    """Return the fraction (K, N) of the surroundings of points (N, 2) in masks with `areas` (K,); 0 if not `used`."""
+    rows, columns = np.nonzero(used)  # (Q,) each
+    turns = np.arange(CENTRE_DIRECTIONS) * 2 * np.pi / CENTRE_DIRECTIONS
+    circle = np.stack([np.cos(turns), np.sin(turns)])  # (2, D)
+    offsets = (np.array(CENTRE_RADII)[:, None] * circle[:, None]).reshape(2, -1)  # (2, S)
+    sides = np.sqrt(areas[rows])[:, None]  # (Q, 1)
+    chosen = torch.from_numpy(rows).to(points.device)[:, None]  # (Q, 1)
+    centres = points[torch.from_numpy(columns).to(points.device)]  # (Q, 2)
+    x, y = (
+        centres[:, axis, None] + torch.from_numpy(offsets[axis] * sides).to(points)  # (Q, S)
+        for axis in (0, 1)
+    )
+    inside = (sample_logits(instances, chosen, x, y) > 0) & _in_boxes(instances, chosen, x, y)
+    shares = np.zeros(used.shape)
+    shares[rows, columns] = inside.float().mean(dim=1).numpy(force=True)
+    return shares
+
+
+def _in_boxes(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return whether points are in the boxes of `rows`; the three are broadcast."""
+    x0, y0, x1, y1 = instances.boxes[rows].unbind(dim=-1)
+    return (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
 
 
 def _areas(instances: Instances, needed: BoolArray) -> Float64Array:

@@ -1,6 +1,8 @@
-"""Point prompts select the smallest object that contains the foreground points and no background point."""
+"""Point prompts select the object that their foreground points mean most likely, without any background point."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -33,9 +35,10 @@ def points(*given_points: tuple[float, float, int], prompt_id: str = "click") ->
 
 TABLE = [
     pytest.param(points((160, 180, 1)), "person", 0.9, id="one point on one object"),
-    pytest.param(points((160, 70, 1)), "face", 0.8, id="part in whole: the smaller"),
-    pytest.param(points((160, 50, 1)), "nose", 0.7, id="three nested: the smallest"),
-    pytest.param(points((160, 50, 1), (160, 70, 1)), "face", 0.8, id="two points: the smallest that contains both"),
+    pytest.param(points((150, 45, 1)), "face", 0.8, id="in the middle of a part"),
+    pytest.param(points((160, 75, 1)), "person", 0.9, id="at the edge of a part: the whole"),
+    pytest.param(points((160, 50, 1)), "nose", 0.7, id="in the middle of three nested ones: the smallest"),
+    pytest.param(points((160, 50, 1), (160, 62, 1)), "face", 0.8, id="two points in the middle of a part"),
     pytest.param(points((160, 50, 1), (160, 200, 1)), "person", 0.9, id="far apart: the whole"),
     pytest.param(points((160, 180, 1), (160, 70, 0)), None, 0, id="background on the part vetoes the whole with it"),
     pytest.param(points((160, 70, 1), (160, 200, 0)), "face", 0.8, id="background beside the part keeps the part"),
@@ -75,7 +78,7 @@ def test_selection(prompt, selected, score):
         pytest.param(points((20, 230, 1)), [], id="none"),
     ],
 )
-def test_hypotheses_are_sorted_by_size(prompt, names):
+def test_hypotheses_begin_with_the_selected_one(prompt, names):
     selection = hypotheses(tracked(SCENE), prompt)
     assert selection.rows == tuple(ROWS[name] for name in names)
     assert selection.rows[:1] == select(tracked(SCENE), [prompt])[0].rows
@@ -162,15 +165,44 @@ FAINT = Shape(160, 50, 30, 30, score=0.3)
 @pytest.mark.parametrize(
     ("prompt", "order"),
     [
-        pytest.param(points((160, 50, 1)), ["face", "person", "faint"], id="one point: a doubtful part is last"),
-        pytest.param(points((160, 50, 1), (160, 55, 1)), ["faint", "face", "person"], id="two points select it"),
+        pytest.param(points((160, 50, 1)), ["face", "person", "nose", "faint"], id="a doubtful part is last"),
         pytest.param(
-            points((160, 50, 1), (20, 230, 0)), ["face", "person", "faint"], id="a background point is no second one"
+            points((160, 50, 1), (160, 55, 1)),
+            ["face", "person", "nose", "faint"],
+            id="two points: no part is doubtful",
+        ),
+        pytest.param(
+            points((160, 50, 1), (20, 230, 0)), ["face", "person", "nose", "faint"], id="one on background is no second"
         ),
     ],
 )
-def test_single_point_does_not_select_a_doubtful_part(prompt: PointPrompt, order: list[str]):
-    names = ["person", "face", "faint"]
-    shapes = tracked([PERSON, FACE, FAINT])
+def test_order_of_the_hypotheses(prompt: PointPrompt, order: list[str]):
+    names = ["person", "face", "nose", "faint"]
+    shapes = tracked([PERSON, FACE, replace(NOSE, score=0.35), FAINT])
     assert [names[row] for row in hypotheses(shapes, prompt).rows] == order
     assert select(shapes, [prompt])[0].rows == (names.index(order[0]),)
+
+
+@pytest.mark.parametrize(
+    ("small_score", "large_score", "selected"),
+    [
+        pytest.param(0.5, 0.5, 0, id="of equal scores, the smaller"),
+        pytest.param(0.3, 0.9, 1, id="a stain on an object"),
+        pytest.param(0.8, 0.9, 0, id="a third of the side, and more than a third of the odds"),
+        pytest.param(0.0, 1.0, 1, id="extreme scores"),
+        pytest.param(1.0, 1.0, 0, id="equal extreme scores"),
+    ],
+)
+def test_score_and_size_at_a_common_centre(small_score: float, large_score: float, selected: int):
+    shapes = tracked([Shape(160, 120, 40, 40, score=small_score), Shape(160, 120, 120, 120, score=large_score)])
+    assert select(shapes, [points((160, 120, 1))])[0].rows == (selected,)
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5])
+def test_selection_does_not_depend_on_the_size_of_the_image(scale: float):
+    click = points((150 * scale, 45 * scale, 1))
+    scaled = [
+        replace(one, x=one.x * scale, y=one.y * scale, width=one.width * scale, height=one.height * scale)
+        for one in (PERSON, FACE)
+    ]
+    assert select(tracked(scaled), [click])[0].rows == select(tracked([PERSON, FACE]), [points((150, 45, 1))])[0].rows

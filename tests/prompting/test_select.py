@@ -10,7 +10,7 @@ from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
-INSTANCES = detect_shapes([Shape(100, 100, 80, 80, score=0.9), Shape(100, 100, 30, 30, score=0.6)])
+INSTANCES = detect_shapes([Shape(100, 100, 80, 80, score=0.9), Shape(100, 100, 30, 30, score=0.8)])
 TRACKED = Tracked(INSTANCES, torch.tensor([7, -1]))
 NONE = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
 
@@ -18,7 +18,7 @@ NONE = Tracked(Instances.empty(IMAGE_SIZE), torch.zeros(0, dtype=torch.int64))
 def test_everything_selects_all_rows_with_their_scores():
     (selection,) = select(TRACKED, [EverythingPrompt("all")])
     assert (selection.prompt_id, selection.rows) == ("all", (0, 1))
-    assert selection.scores == pytest.approx((0.9, 0.6))
+    assert selection.scores == pytest.approx((0.9, 0.8))
     assert hypotheses(TRACKED, EverythingPrompt("all")) == selection
 
 
