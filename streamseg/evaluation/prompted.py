@@ -41,8 +41,8 @@ __all__ = [
 ]
 
 MIN_POINT_SCORE = 0.1
-"""Minimum score of masks that points can select, because small masks are preferred, and there are thousands of poor ones;
-with calibrated scores, 0.1 means an expected IoU of 0.1. Boxes select the best fit among all masks."""
+"""Minimum score of masks that points can select, because small masks are preferred, and there are thousands of poor
+ones; with calibrated scores, 0.1 means an expected IoU of 0.1. Boxes select the best fit among all masks."""
 NUM_POINTS = (1, 3)
 
 Point = tuple[float, float]

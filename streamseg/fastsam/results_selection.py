@@ -72,8 +72,8 @@ def apply_prompts(
 
     FastSAM's rules (those of the current ultralytics): for each box the mask whose pixels have the highest IoU with
     it; for points every mask that contains any point of label 1 and none of label 0; rows ascending. streamseg's rules:
-    for each box the object that fits it well, if any; for all points together the most likely object that contains those
-    of label 1 and none of label 0, if any; rows in that order.
+    for each box the object that fits it well, if any; for all points together the most likely object that contains
+    those of label 1 and none of label 0, if any; rows in that order.
 
     Raises:
         DataError: a prompt is invalid.
