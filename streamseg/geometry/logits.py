@@ -79,7 +79,7 @@ def silhouettes(instances: Instances, raster: int) -> Tensor:
     size of the object, not the grid. The mean over the tiles times the area of the box is the area of the mask in
     pixels.
     """
-    if instances.samples is not None and raster == SILHOUETTE_TILES:
+    if raster == SILHOUETTE_TILES and instances.samples is not None and instances.samples.silhouettes is not None:
         return instances.samples.silhouettes
     return raster_logits(instances, raster) > 0
 

@@ -157,7 +157,7 @@ class HostSegmentation:
         if self._refiner is None:
             return instances
         refined, scores = self._refiner.refine(instances, prototypes, image, place, letterboxed)
-        corrected = instances.corrected(refined.corrections) if self._sharp else instances
+        corrected = refined if self._sharp else instances
         if not self._calibrated:
             return corrected
         order = scores.argsort(descending=True, stable=True)

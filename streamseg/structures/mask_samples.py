@@ -1,4 +1,4 @@
-"""Masks of instances that were computed together with them, where the network ran."""
+"""Masks of instances that were computed together with them, by the device or the refiner."""
 
 from __future__ import annotations
 
@@ -49,17 +49,18 @@ class PixelMasks:
 class MaskSamples:
     """Samples of K masks on the host, corrections included."""
 
-    silhouettes: Tensor
-    """bool (K, T, T), T = `SILHOUETTE_TILES`: as `geometry.silhouettes` gives them."""
+    silhouettes: Tensor | None
+    """bool (K, T, T), T = `SILHOUETTE_TILES`: as `geometry.silhouettes` gives them; None: not computed."""
     widened: Tensor
     """float16 (K, R, R), R = `WIDENED_CELLS`: logits over the boxes and `CORRECTION_MARGIN` around them."""
     pixels: PixelMasks | None
-    """The masks in pixels; None if they did not fit, so that they must be computed from logits."""
+    """The masks in pixels; None if they must be computed from logits."""
 
     def select(self, choose: Callable[[Tensor], Tensor]) -> MaskSamples:
         """Return the samples of some rows, given the function that selects them from a tensor."""
         pixels = None if self.pixels is None else self.pixels.select(choose)
-        return MaskSamples(choose(self.silhouettes), choose(self.widened), pixels)
+        silhouettes = None if self.silhouettes is None else choose(self.silhouettes)
+        return MaskSamples(silhouettes, choose(self.widened), pixels)
 
     @classmethod
     def of(cls, silhouettes: Tensor, widened: Tensor, unpack: Callable[[], Sequence[CropMask]] | None) -> MaskSamples:

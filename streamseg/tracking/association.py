@@ -54,10 +54,8 @@ def match_costs(tracks: Expectation, detections: Appearance, limit: float) -> Fl
     """
     num_tracks = len(tracks.deviation)
     reach = np.minimum(REACH_DEVIATIONS * tracks.deviation, MAX_REACH * np.sqrt(tracks.whole.box_areas))
-    both, reach = (
-        tracks.visible + tracks.whole,
-        np.tile(reach, 2),
-    )  # in one pass, because the calls take most of the time
+    # In one pass, because the calls take most of the time.
+    both, reach = tracks.visible + tracks.whole, np.tile(reach, 2)
     rows, columns, pair_costs = _costs(both, detections, *_near(both.boxes, detections.boxes, reach), reach, limit)
     costs = np.full((2 * num_tracks, len(detections)), np.inf)
     costs[rows, columns] = pair_costs

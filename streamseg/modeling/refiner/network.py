@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,11 @@ from streamseg.geometry import Letterbox
 from streamseg.modeling.refiner.views import ObjectViews, object_views
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.instances import Instances
+from streamseg.structures.mask_samples import LOGIT_LIMIT, MaskSamples
 
 __all__ = ["Refiner", "RefinerOutput", "calibrated_scores", "product_logits"]
+
+AnyInstances = TypeVar("AnyInstances", bound=Instances)
 
 _LOGIT_SCALE = 4.0
 _REFERENCE_SIDE_PX = 64.0
@@ -111,12 +115,12 @@ class Refiner(nn.Module):
     @torch.inference_mode()
     def refine(
         self,
-        instances: Instances,
+        instances: AnyInstances,
         prototypes: Tensor,
         image: ImageArray,
         place: Letterbox,
         input_image: ImageArray | None = None,
-    ) -> tuple[Instances, Tensor]:
+    ) -> tuple[AnyInstances, Tensor]:
         """Correct the masks of objects.
 
         Args:
@@ -137,9 +141,14 @@ class Refiner(nn.Module):
         # because with so few channels, setting up a convolution takes longer than computing it.
         weights = self.project.weight.flatten(1)
         maps = torch.mm(weights, prototypes.to(device).flatten(1)).view(-1, *prototypes.shape[1:])
-        refined: RefinerOutput = self(object_views(instances.to(device), maps, image, place, input_image=input_image))
+        views = object_views(instances.to(device), maps, image, place, input_image=input_image)
+        refined: RefinerOutput = self(views)
         scores = calibrated_scores(self.calibration, instances.scores.to(device), refined.quality)
-        return instances.corrected(refined.corrections.cpu()), scores.cpu()
+        corrections = refined.corrections.cpu()
+        # The rasters are those of the samples: prompts then need not sample them again.
+        widened = (views.logits.cpu() + corrections).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).half()
+        corrected = replace(instances.corrected(corrections), samples=MaskSamples(None, widened, None))
+        return corrected, scores.cpu()
 
 
 def calibrated_scores(calibration: Tensor, scores: Tensor, quality: Tensor) -> Tensor:

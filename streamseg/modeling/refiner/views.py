@@ -16,6 +16,7 @@ from torch.nn import functional
 from streamseg.geometry import Letterbox, box_area
 from streamseg.structures.arrays import Float32Array, ImageArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
+from streamseg.structures.mask_samples import WIDENED_CELLS
 
 __all__ = [
     "REFINER_RASTER",
@@ -28,7 +29,7 @@ __all__ = [
     "raster_sides",
 ]
 
-REFINER_RASTER = 24
+REFINER_RASTER = WIDENED_CELLS
 """Cells per side of an object's raster, its box widened by `CORRECTION_MARGIN`."""
 
 _MAX_PIXELS_PER_CELL = 1.5

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from streamseg.engines.export import export_graph, graph_metadata
 from streamseg.errors import ConfigError
+from streamseg.geometry import raster_logits, silhouettes
 from streamseg.modeling.refiner import REFINER_RASTER, Refiner, calibrated_scores
 from streamseg.segmentation import Segmenter, instance_masks
-from streamseg.structures.instances import Instances
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances
+from streamseg.structures.mask_samples import SILHOUETTE_TILES, WIDENED_CELLS
 from streamseg.weights import load_weights, save_weights
 from tests.support.networks import blobs, lively_network
 from tests.support.refiners import (
@@ -39,6 +43,14 @@ def test_new_refiner_corrects_nothing():
 def test_empty_instances_stay_empty():
     refined, scores = trained_refiner().refine(Instances.empty(IMAGE_SIZE), random_prototypes(), random_image(), PLACE)
     assert len(refined) == len(scores) == 0
+
+
+def test_samples_are_those_of_the_corrected_masks():
+    refined, _ = trained_refiner().refine(random_instances(), random_prototypes(), random_image(), PLACE)
+    expected = raster_logits(refined, WIDENED_CELLS, margin=CORRECTION_MARGIN)
+    torch.testing.assert_close(refined.samples.widened.float(), expected, atol=1e-2, rtol=1e-3)
+    without = replace(refined, samples=None)
+    assert torch.equal(silhouettes(refined, SILHOUETTE_TILES), silhouettes(without, SILHOUETTE_TILES))
 
 
 def test_objects_are_refined_independently():
