@@ -1,11 +1,11 @@
 """Compare the engines of this device: speed by input size and threads, and the numerical cost of half precision.
 
-python -m benchmarks.engines [--weights FILE.safetensors] [--int8 FILE.xml] [--size n] [--imgsz 640 320] [--threads 1 2]
-    [--device cuda] [--cpu-time] [--json FILE]
+python -m benchmarks.engines [--weights FILE.safetensors] [--int8 FILE.xml] [--int8-onnx FILE.onnx] [--size n]
+    [--imgsz 640 320] [--threads 1 2] [--device cuda] [--cpu-time] [--json FILE]
 
 Byte preprocessing, network and decoding of one image (or a batch) are timed in turns in one run, and each output is
 compared with torch in float32. Half precision is float16 on CUDA, in torch and in ONNX Runtime; on the CPU it is
-bfloat16, which only torch supports and only some processors compute fast.
+bfloat16, in torch and, on processors that compute it fast, in OpenVINO.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from streamseg.engines import Engine, largest_differences
 from streamseg.engines.export import export_graph
 from streamseg.engines.onnx_engine import OnnxEngine
 from streamseg.engines.openvino_engine import OpenVinoEngine
-from streamseg.engines.openvino_model import can_use_openvino, read_onnx, read_xml
+from streamseg.engines.openvino_model import can_use_openvino, computes_bfloat16, read_onnx, read_xml
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError
 from streamseg.geometry import letterbox
@@ -31,7 +31,9 @@ from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.weights import load_weights
 
 
-def _engines(network: Network, device: str, num_threads: int, int8: Path | None) -> dict[str, Engine]:
+def _engines(
+    network: Network, device: str, num_threads: int, int8: Path | None, int8_onnx: Path | None
+) -> dict[str, Engine]:
     """Return the engines available on a device, by name; torch in float32 is the baseline."""
     engines: dict[str, Engine] = {
         "torch": TorchEngine(network, device=device),
@@ -44,9 +46,13 @@ def _engines(network: Network, device: str, num_threads: int, int8: Path | None)
             engines[name] = OnnxEngine(export_graph(network, half=half), device=device, num_threads=num_threads)
         except EngineError as error:
             print(f"without {name}: {error}")
+    if device == "cpu" and int8_onnx is not None:
+        engines["onnx int8"] = OnnxEngine(int8_onnx.read_bytes(), path=int8_onnx, num_threads=num_threads)
     if device == "cpu" and can_use_openvino():
         graph = read_onnx(export_graph(network), path="graph")
         engines["openvino"] = OpenVinoEngine(graph, num_threads=num_threads)
+        if computes_bfloat16():
+            engines["openvino half"] = OpenVinoEngine(graph, half=True, num_threads=num_threads)
         if int8 is not None:
             engines["openvino int8"] = OpenVinoEngine(read_xml(int8), path=int8, num_threads=num_threads)
     return engines
@@ -56,6 +62,9 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--weights", default=None, help="a .safetensors file (default: seeded random weights)")
     arguments.add_argument("--int8", type=Path, default=None, help="the weights in 8 bits, see `streamseg quantize`")
+    arguments.add_argument(
+        "--int8-onnx", type=Path, default=None, help="the same in ONNX, see `streamseg export --int8-calibration`"
+    )
     arguments.add_argument("--imgsz", type=int, nargs="+", default=[640, 320], help="long sides of 16:9 inputs")
     arguments.add_argument(
         "--cpu-time", action="store_true", help="CPU time of all threads in place of elapsed time, for busy machines"
@@ -70,7 +79,7 @@ def main() -> None:
     results = []
     for num_threads in args.threads:
         torch.set_num_threads(num_threads)
-        engines = _engines(network, args.device, num_threads, args.int8)
+        engines = _engines(network, args.device, num_threads, args.int8, args.int8_onnx)
         for height, width in (letterbox((1080, 1920), imgsz).input_size for imgsz in args.imgsz):
             images = np.random.default_rng(0).integers(0, 256, (args.batch, height, width, 3), dtype=np.uint8)
             timings = measure(

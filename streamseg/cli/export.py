@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-TOLERANCES = {"boxes": 1e-2, "scores": 1e-3, "mask_coefficients": 1e-3, "prototypes": 1e-3}
+TOLERANCES = {"boxes": 1e-2, "scores": 1e-3, "mask_coefficients": 1e-3, "prototypes": 1e-3, "embeddings": 1e-3}
 """Maximum differences from torch in float32, as `Segmenter` guarantees them; boxes in pixels of the input. Float32
 determines boxes no better: folding the batch norms alone changes a network's boxes by 1e-3 pixels."""
 

@@ -44,6 +44,13 @@ def test_exported_graph_runs(weights, tmp_path, capsys):
     assert not engine.half
 
 
+def test_network_with_embeddings(tmp_path, capsys):
+    out = tmp_path / "nanodet.onnx"
+    assert run("--weights", "nanodet", "--out", out, "--imgsz", 64, "--nms", "--conf", 0.01) == 0
+    assert ", embeddings " in capsys.readouterr().out.splitlines()[2]
+    assert build_engine(out, device="cpu").suppression == NmsSettings(conf=0.01)
+
+
 def test_built_in_suppression(tmp_path, capsys):
     weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors")
     words = ["--weights", weights, "--out", tmp_path / "n.onnx", "--imgsz", 64, "--nms", "--conf", 0.01]
