@@ -7,8 +7,9 @@ Ablation: a box and a click in the first frame of each smooth sequence, followed
 J & F without the first and last frame. The network runs once per frame for all variants. Settings were chosen on
 these sequences (films-dev), and on no other ones.
 
-Cost: CPU time of one frame on one core, at the grid and the number of channels of a network's features for 720p. The
-targets move between two frames. The minimum over many frames is reported, so other load on the machine does not count.
+Cost: CPU time of one frame of 720p on one core, with random features of the default network's shape, which are computed
+from its prototypes and embedding: that is included. The targets move between two frames. The minimum over many frames
+is reported, so other load on the machine does not count.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 
 from benchmarks.harness import DATA, output_file, parser, report
 from benchmarks.mask_propagation.ablation import Score, ablation
-from benchmarks.mask_propagation.costs import costs
+from benchmarks.mask_propagation.costs import NUM_EMBEDDINGS, NUM_PROTOTYPES, costs
 from benchmarks.mask_propagation.plot import draw
 from benchmarks.mask_propagation.variants import VARIANTS
 from streamseg.segmentation import Segmenter
@@ -36,19 +37,21 @@ def main() -> None:
     flags.add_argument("--variants", nargs="+", metavar="NAME", choices=[one.name for one in VARIANTS])
     flags.add_argument("--cost", action="store_true", help="measure the cost instead")
     flags.add_argument("--num-targets", type=int, nargs="+", default=[0, 1, 2, 3, 5, 7, 10, 15, 20])
-    flags.add_argument("--channels", type=int, default=100, help="channels of the features")
     flags.add_argument("--plot", type=output_file, metavar="FILE", help="write a plot of the cost to this file (PNG)")
     arguments = flags.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     if arguments.cost:
-        cost = costs(arguments.num_targets, channels=arguments.channels)
-        print("targets  " + "".join(f"{number:8d}" for number in arguments.num_targets))
+        refiner = Segmenter(arguments.weights).engine.refiner
+        if refiner is None:
+            raise SystemExit(f"--weights {arguments.weights} include no refiner, which second looks need")
+        cost = costs(arguments.num_targets, refiner)
+        print(f"{'targets':23}" + "".join(f"{number:8d}" for number in arguments.num_targets))
         for state, line in cost.items():
-            print(f"{state:9}" + "".join(f"{line[number]:8.2f}" for number in arguments.num_targets) + "  ms")
+            print(f"{state:23}" + "".join(f"{line[number]:8.2f}" for number in arguments.num_targets) + "  ms")
         if arguments.plot is not None:
             draw(cost, arguments.plot)
-        report({"channels": arguments.channels, "ms_per_frame": cost}, arguments.json)
+        report({"channels": [NUM_PROTOTYPES, NUM_EMBEDDINGS], "ms_per_frame": cost}, arguments.json)
         return
     variants = [one for one in VARIANTS if arguments.variants is None or one.name in arguments.variants]
     segmenter = Segmenter(arguments.weights, embeddings=True)

@@ -5,76 +5,104 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from benchmarks.object_tracking.masks import instances_of
+from streamseg.engines import Raw
+from streamseg.geometry import letterbox
+from streamseg.modeling.refiner import Refiner
 from streamseg.prompting.mask_follower import MaskFollower
 from streamseg.prompting.target import Hypothesis, Target
-from streamseg.structures.arrays import Float64Array
-from streamseg.structures.feature_map import FeatureMap
-from streamseg.structures.grid import GridTransform
+from streamseg.segmentation.features import feature_map
+from streamseg.segmentation.second_look import Looker
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.instances import Tracked
 from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import PointPrompt
 
-__all__ = ["costs"]
+__all__ = ["NUM_EMBEDDINGS", "NUM_PROTOTYPES", "SIDES", "STATES", "costs"]
 
-GRID = (36, 64)
-"""Cells of 8 input pixels at imgsz 512 and 16:9."""
-TO_IMAGE = GridTransform(20.0, 20.0, 0.0, 0.0)
-"""1280 x 720 pixels."""
+IMGSZ = 512
+SIZE = (720, 1280)
+NUM_PROTOTYPES, NUM_EMBEDDINGS = 32, 48
+"""Channels of the default network."""
 SIDES = {"small": (60, 160), "large": (160, 500)}
 """Sides of the targets in pixels, from and to."""
-NUM_FRAMES = 40
+STATES = ("found", "missing", "looked at again")
+"""Proposals agree, or are missing; or a second look, with the refiner, is taken at those that are missing."""
+NUM_FRAMES = 60
 STEP = 20.0
-"""Motion per frame, pixels."""
+"""Motion per frame in pixels: one cell of the features, two of the prototypes."""
 
 
-def costs(numbers: Sequence[int], *, channels: int) -> dict[str, dict[int, float]]:
-    """Return the CPU milliseconds of one frame by number of targets: proposals agree, or are missing.
+def costs(numbers: Sequence[int], refiner: Refiner) -> dict[str, dict[int, float]]:
+    """Return the CPU milliseconds of one frame by number of targets, features included.
 
     Args:
         numbers: numbers of targets.
-        channels: channels of the features.
+        refiner: of `NUM_PROTOTYPES`, for second looks.
     """
     return {
-        f"{size}, {state}": {number: _least_ms(number, channels, size, detected=state == "found") for number in numbers}
+        f"{size}, {state}": {number: _least_ms(number, size, state, refiner) for number in numbers}
         for size in SIDES
-        for state in ("found", "missing")
+        for state in STATES
     }
 
 
-def _least_ms(number: int, channels: int, size: str, *, detected: bool) -> float:
+def _least_ms(number: int, size: str, state: str, refiner: Refiner) -> float:
     rng = np.random.default_rng(0)
     sides = rng.uniform(*SIDES[size], (number, 2))
-    corners = rng.uniform(0, 1, (number, 2)) * (np.array([1280, 720]) - sides - STEP)
+    corners = rng.uniform(0, 1, (number, 2)) * (np.array(SIZE[::-1]) - sides - STEP)
     boxes = np.concatenate((corners, corners + sides), axis=1)
-    values = rng.normal(size=(*GRID, channels)).astype(np.float32)
-    values /= np.linalg.norm(values, axis=2, keepdims=True)
-    # The scene moves back and forth by a cell.
-    frames = [FeatureMap(np.roll(values, shift, axis=1), TO_IMAGE) for shift in (0, 1)]
+    place = letterbox(SIZE, IMGSZ)
+    height, width = place.input_size
+    image = rng.integers(0, 256, (*SIZE, 3), np.uint8)
+    pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+    prototypes = rng.normal(size=(NUM_PROTOTYPES, height // 4, width // 4)).astype(np.float32)
+    embedding = rng.normal(size=(NUM_EMBEDDINGS, height // 8, width // 8)).astype(np.float32)
+    embedding /= np.linalg.norm(embedding, axis=0)
     targets = {
         f"p{row}": Target(PointPrompt(f"p{row}", ((0.0, 0.0),), (1,)), [Hypothesis(row)]) for row in range(number)
     }
     follower = MaskFollower()
     least = float("inf")
     for index in range(NUM_FRAMES):
-        is_shown = detected or index == 0
-        tracked = _tracked(boxes + (index % 2) * STEP * np.array([1, 0, 1, 0]), is_shown, frames[index % 2])
+        is_shown = state == "found" or index == 0
+        # The scene moves back and forth.
+        moved = index % 2
+        maps = np.roll(prototypes, 2 * moved, axis=2)
+        shown = boxes + moved * STEP * np.array([1, 0, 1, 0])
+        tracked = _tracked(shown, is_shown=is_shown)
+        source = partial(
+            feature_map, maps, np.roll(embedding, moved, axis=2), np.roll(pixels, 8 * moved, axis=1), place
+        )
+        look = Looker(refiner, _raw(shown, maps), 0, image, place, pixels) if state == "looked at again" else None
+        instances = replace(tracked.instances, features=source, look=look)
         rows = {prompt_id: row if is_shown else -1 for row, prompt_id in enumerate(targets)}
         started = time.process_time()
-        follower.update(targets, rows, tracked)
+        follower.update(targets, rows, replace(tracked, instances=instances))
         elapsed = time.process_time() - started
         if index > 3:
             least = min(least, elapsed * 1e3)
     return round(least, 3)
 
 
-def _tracked(boxes: Float64Array, is_shown: bool, features: FeatureMap) -> Tracked:
+def _tracked(boxes: Float64Array, *, is_shown: bool) -> Tracked:
     shown = boxes if is_shown else boxes[:0]
     crops = [CropMask(np.ones((8, 8), np.bool_), 0, 0) for _ in shown]
-    instances = instances_of(shown, np.linspace(0.9, 0.5, len(shown)), crops)
-    fresh = replace(features)  # without anything computed in an earlier frame
-    return Tracked(replace(instances, features=lambda: fresh), torch.arange(len(shown)))
+    instances = instances_of(shown, np.linspace(0.9, 0.5, len(shown)), crops, IMGSZ)
+    return Tracked(instances, torch.arange(len(shown)))
+
+
+def _raw(boxes: Float64Array, prototypes: Float32Array) -> Raw:
+    """Return a network's output with a candidate for each box, in pixels of the image."""
+    scale = IMGSZ / SIZE[1]
+    return Raw(
+        (boxes[None] * scale).astype(np.float32),
+        np.full((1, len(boxes)), 0.1, np.float32),
+        np.zeros((1, len(boxes), NUM_PROTOTYPES), np.float32),
+        prototypes[None],
+    )

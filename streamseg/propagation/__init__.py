@@ -3,9 +3,9 @@
 settings      radius, neighbours, temperature, memory
 affinity      labels of cells by their most similar cells in other frames
 tiles         the cells near targets, in tiles that share a window
-gather        the memory windows of tiles
 basis         principal components of features
-memory        first and recent frames of a target
+grid_memory   features and labels of all frames on one grid
+memory        first and recent frames of all targets, their positions and motion
 extent        areas, centres and boxes of masks
 propagator    masks of all targets of one source, frame by frame
 agreement     proposals that agree with a propagated mask

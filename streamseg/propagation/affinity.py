@@ -38,22 +38,28 @@ def similar_cells(
     Args:
         queries: (N, Q, C): Q cells of each of N tiles; N may be 0.
         keys: (N, M, L, C): the windows of L cells of each tile in M frames.
-        reaches: (Q, L), added to the similarities, see `tiles.reach`.
+        reaches: (Q, M * L), added to the similarities, see `tiles.reach`.
         num_votes: votes per frame; at most L count.
         temperature: of the softmax over the similarities.
     """
     num_tiles, num_frames, num_cells, channels = keys.shape
+    shape = num_tiles, queries.shape[1], num_frames, min(num_votes, num_cells)
     flat = torch.from_numpy(keys).view(num_tiles, num_frames * num_cells, channels)
-    added = torch.from_numpy(reaches).repeat(1, num_frames)[None].expand(num_tiles, -1, -1)
+    added = torch.from_numpy(reaches)[None].expand(num_tiles, -1, -1)
     product = torch.baddbmm(added, torch.from_numpy(queries), flat.transpose(1, 2))  # (N, Q, M L)
-    similarities: Float32Array = product.numpy().reshape(num_tiles, queries.shape[1], num_frames, num_cells)
-    places, values = list[IndexArray](), list[Float32Array]()
-    for _ in range(min(num_votes, num_cells)):
-        if places:
-            np.put_along_axis(similarities, places[-1], TAKEN, axis=3)
-        places.append(similarities.argmax(axis=3)[..., None])
-        values.append(np.take_along_axis(similarities, places[-1], axis=3))
-    found = np.concatenate(values, axis=3)  # (N, Q, M, V)
-    weights = np.exp((found - found.max(axis=(2, 3), keepdims=True, initial=TAKEN)) / np.float32(temperature))
-    weights /= weights.sum(axis=(2, 3), keepdims=True)
-    return Votes(np.concatenate(places, axis=3), weights)
+    similarities: Float32Array = product.numpy().reshape(-1)
+    rows = similarities.reshape(-1, num_cells)  # (N Q M, L)
+    first = np.arange(len(rows)) * num_cells
+    places: IndexArray = np.empty((len(rows), shape[3]), np.int64)
+    values: Float32Array = np.empty((len(rows), shape[3]), np.float32)
+    for vote in range(shape[3]):
+        places[:, vote] = rows.argmax(axis=1)
+        at = first + places[:, vote]
+        values[:, vote] = similarities[at]
+        similarities[at] = TAKEN
+    values = values.reshape(*shape[:2], shape[2] * shape[3])
+    values -= values.max(axis=2, keepdims=True, initial=TAKEN)
+    values /= np.float32(temperature)
+    weights = np.exp(values, out=values)
+    weights /= weights.sum(axis=2, keepdims=True)
+    return Votes(places.reshape(shape), weights.reshape(shape))

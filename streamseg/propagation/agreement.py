@@ -10,10 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from streamseg.propagation.extent import extents
 from streamseg.propagation.pixels import enlarged
-from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array
-from streamseg.structures.feature_map import halved
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import Instances
 
 __all__ = ["Proposals"]
@@ -66,13 +64,11 @@ class Proposals:
         crop = self._crop(rows[0])
         down, across = crop.window
         top, left, bottom, right = down.start // 2, across.start // 2, -(-down.stop // 2), -(-across.stop // 2)
-        cells = np.zeros((2 * (bottom - top), 2 * (right - left)), np.float32)
-        within = (
-            slice(down.start - 2 * top, down.stop - 2 * top),
-            slice(across.start - 2 * left, across.stop - 2 * left),
-        )
-        cells[within] = crop.inside
-        shares[top:bottom, left:right] = halved(cells[..., None])[..., 0]
+        if bottom > top and right > left:
+            cells = np.zeros((2 * (bottom - top), 2 * (right - left)), np.float32)
+            y, x = down.start - 2 * top, across.start - 2 * left
+            cells[y : y + crop.inside.shape[0], x : x + crop.inside.shape[1]] = crop.inside
+            shares[top:bottom, left:right] = _resized(cells, (bottom - top, right - left))
         return shares
 
     def best(self, soft: Float32Array) -> tuple[int, float]:
@@ -81,28 +77,31 @@ class Proposals:
         Args:
             soft: 0..1 on a grid over the same area as the mask logits; a cell is inside above 0.5.
         """
-        return self._best(_Crop.of(self._enlarged(soft)))
-
-    def _best(self, target: _Crop) -> tuple[int, float]:
-        ious = {row: self._crop(row).iou(target) for row in self._near(target.window, MIN_BOX_IOU)}
-        best = max(ious, key=lambda row: ious[row], default=-1)
-        return (best, ious[best]) if best >= 0 and ious[best] > 0 else (-1, 0.0)
+        return self.best_each({"": soft})[""]
 
     def best_each(self, softs: Mapping[str, Float32Array]) -> dict[str, tuple[int, float]]:
-        """Return the result of `best` for each soft mask (H, W) by target; together they take a third of the time."""
+        """Return the result of `best` for each of several soft masks (H, W) by target."""
+        best: dict[str, tuple[int, float]] = dict.fromkeys(softs, (-1, 0.0))
         if not softs:
-            return {}
-        inside = np.moveaxis(enlarged(np.stack(list(softs.values()), axis=2), self.size) > 0.5, 2, 0)  # (T, Mh, Mw)
-        areas, _, boxes = extents(inside)
-        best = {}
-        for target_id, mask, area, box in zip(softs, inside, areas.tolist(), boxes.astype(int).tolist(), strict=True):
-            window = (slice(box[1], box[3]), slice(box[0], box[2])) if area else (slice(0, 0), slice(0, 0))
-            best[target_id] = self._best(_Crop(mask[window], window, int(area)))
+            return best
+        inside = np.stack([self._enlarged(soft) for soft in softs.values()])  # (T, Mh, Mw)
+        boxes = _boxes(inside)
+        areas = np.count_nonzero(inside, axis=(1, 2)).tolist()
+        target_ids, targets = list(softs), dict[int, _Crop]()
+        for target, row in np.argwhere(self._box_ious(boxes) > MIN_BOX_IOU).tolist():
+            if target not in targets:
+                x0, y0, x1, y1 = boxes[target].tolist()
+                window = slice(y0, y1), slice(x0, x1)
+                targets[target] = _Crop(inside[target][window], window, areas[target])
+            iou = self._crop(row).iou(targets[target])
+            if iou > best[target_ids[target]][1]:
+                best[target_ids[target]] = row, iou
         return best
 
     def iou(self, row: int, soft: Float32Array) -> float:
         """Return the IoU of the mask of a row with a soft mask (H, W); 0 if both are empty."""
-        return self._crop(row).iou(_Crop.of(self._enlarged(soft)))
+        whole = slice(0, self.size[0]), slice(0, self.size[1])
+        return self._crop(row).iou(_Crop.of(self._enlarged(soft), whole))
 
     def union(self, rows: Sequence[int]) -> BoolArray:
         """Return the union (Mh, Mw) of the masks of some rows."""
@@ -114,27 +113,28 @@ class Proposals:
 
     def near(self, target: BoolArray) -> list[int]:
         """Return the rows whose boxes overlap the tight box of a mask (Mh, Mw)."""
-        return self._near(_Crop.of(target).window, 0.0)
+        near: list[int] = np.flatnonzero(self._box_ious(_boxes(target[None]))[0]).tolist()
+        return near
 
     def _crop(self, row: int) -> _Crop:
         if row not in self._crops:
             x0, y0, x1, y1 = np.clip(np.ceil(self._boxes[row] - 0.5), 0, (*self.size[::-1], *self.size[::-1])).tolist()
             window = slice(int(y0), int(y1)), slice(int(x0), int(x1))
-            self._crops[row] = _Crop.within(self._logits[row][window] > 0, window)
+            self._crops[row] = _Crop.of(self._logits[row][window] > 0, window)
         return self._crops[row]
 
     def _enlarged(self, soft: Float32Array) -> BoolArray:
         inside: BoolArray = enlarged(soft, self.size) > 0.5
         return inside
 
-    def _near(self, window: tuple[slice, slice], min_iou: float) -> list[int]:
-        """Return the rows whose boxes have an IoU above `min_iou` with a window of the grid."""
-        box = np.array([window[1].start, window[0].start, window[1].stop, window[0].stop], np.float64)
-        low, high = np.maximum(box[:2], self._boxes[:, :2]), np.minimum(box[2:], self._boxes[:, 2:])
-        shared: Float64Array = np.maximum(high - low, 0).prod(axis=1)
-        union = (box[2:] - box[:2]).prod() + (self._boxes[:, 2:] - self._boxes[:, :2]).prod(axis=1) - shared
-        near: list[int] = np.flatnonzero(shared > min_iou * union).tolist()
-        return near
+    def _box_ious(self, boxes: IndexArray) -> Float64Array:
+        """Return the IoUs (T, K) of boxes (T, 4) xyxy in cells with the boxes of all rows; 0 for an empty box."""
+        low = np.maximum(boxes[:, None, :2], self._boxes[:, :2])
+        high = np.minimum(boxes[:, None, 2:], self._boxes[:, 2:])
+        shared = np.maximum(high - low, 0).prod(axis=2)
+        areas, own = ((one[:, 2:] - one[:, :2]).prod(axis=1) for one in (boxes, self._boxes))
+        ious: Float64Array = shared / np.maximum(areas[:, None] + own - shared, 1e-9)
+        return ious
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,32 +148,34 @@ class _Crop:
     """Number of cells inside."""
 
     @classmethod
-    def within(cls, inside: BoolArray, window: tuple[slice, slice]) -> _Crop:
+    def of(cls, inside: BoolArray, window: tuple[slice, slice]) -> _Crop:
         """Return the crop with its area."""
         return cls(inside, window, int(np.count_nonzero(inside)))
 
-    @classmethod
-    def of(cls, mask: BoolArray) -> _Crop:
-        """Crop a mask of the whole grid to its tight box, of no cells if it is empty."""
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not len(rows):
-            return cls.within(mask[:0, :0], (slice(0, 0), slice(0, 0)))
-        window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        return cls.within(mask[window], window)
-
     def iou(self, other: _Crop) -> float:
         """Return the IoU of two masks; 0 if both are empty."""
-        shared = int(np.count_nonzero(self._part(other.window) & other._part(self.window)))
+        (rows, columns), (other_rows, other_columns) = self.window, other.window
+        y0, y1 = max(rows.start, other_rows.start), min(rows.stop, other_rows.stop)
+        x0, x1 = max(columns.start, other_columns.start), min(columns.stop, other_columns.stop)
+        if y1 <= y0 or x1 <= x0:
+            return 0.0
+        own = self.inside[y0 - rows.start : y1 - rows.start, x0 - columns.start : x1 - columns.start]
+        others = other.inside[
+            y0 - other_rows.start : y1 - other_rows.start, x0 - other_columns.start : x1 - other_columns.start
+        ]
+        shared = int(np.count_nonzero(own & others))
         return shared / max(self.area + other.area - shared, 1)
 
-    def _part(self, window: tuple[slice, slice]) -> BoolArray:
-        """Return the part that lies in another window as well."""
-        down, across = (
-            slice(max(one.start, own.start) - own.start, max(min(one.stop, own.stop) - own.start, 0))
-            for own, one in zip(self.window, window, strict=True)
-        )
-        part: BoolArray = self.inside[down, across]
-        return part
+
+def _boxes(masks: BoolArray) -> IndexArray:
+    """Return the tight boxes (T, 4) xyxy of masks (T, H, W), 0 for an empty mask."""
+    _, height, width = masks.shape
+    rows: BoolArray = np.logical_or.reduce(masks, axis=2)  # (T, H)
+    columns: BoolArray = np.logical_or.reduce(masks, axis=1)  # (T, W)
+    ends = [width - columns[:, ::-1].argmax(axis=1), height - rows[:, ::-1].argmax(axis=1)]
+    boxes = np.stack([columns.argmax(axis=1), rows.argmax(axis=1), *ends], axis=1)
+    boxes[~rows.any(axis=1)] = 0
+    return boxes
 
 
 def _resized(grid: Float32Array, size: tuple[int, int]) -> Float32Array:

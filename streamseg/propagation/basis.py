@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from streamseg.structures.arrays import Float32Array
 from streamseg.structures.feature_map import FeatureMap
@@ -39,6 +40,8 @@ class FeatureBasis:
         if self._components is None:
             _, vectors = np.linalg.eigh(cells.T @ cells)  # in ascending order of the values
             self._components = np.ascontiguousarray(vectors[:, -self._num_components :], np.float32)  # (C, N)
-        values = (cells @ self._components).reshape(*features.size, -1)
+        # By torch: OpenBLAS distributes the product over threads that wait for each other by spinning.
+        product = torch.mm(torch.from_numpy(cells), torch.from_numpy(self._components))
+        values: Float32Array = product.numpy().reshape(*features.size, -1)
         self._newest = features, FeatureMap(values, features.to_image)
         return self._newest[1]

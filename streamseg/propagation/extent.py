@@ -25,8 +25,9 @@ class Extents(NamedTuple):
 def extents(masks: BoolArray) -> Extents:
     """Return the extents of masks (T, H, W)."""
     _, height, width = masks.shape
-    by_row, by_column = masks.sum(axis=2), masks.sum(axis=1)  # (T, H), (T, W)
-    areas = by_row.sum(axis=1).astype(np.float64)
+    cells = masks.astype(np.float32)  # sums of floats are several times as fast as those of bools
+    by_row, by_column = cells.sum(axis=2), cells.sum(axis=1)  # (T, H), (T, W)
+    areas = by_row.sum(axis=1, dtype=np.float64)
     total = np.maximum(areas, 1)
     centres = np.stack(
         [by_column @ (np.arange(width) + 0.5) / total, by_row @ (np.arange(height) + 0.5) / total], axis=1

@@ -35,26 +35,20 @@ def image_mask(soft: Float32Array, to_image: GridTransform, image_size: tuple[in
     if not len(rows):
         return CropMask(np.zeros((0, 0), np.bool_), 0, 0, space)
     # Between two cell centres, interpolation stays below their maximum: no pixel farther than a cell is inside.
-    x0, x1 = _pixels(columns[0] - 1, columns[-1] + 2, to_image.scale_x, to_image.offset_x, image_size[1])
-    y0, y1 = _pixels(rows[0] - 1, rows[-1] + 2, to_image.scale_y, to_image.offset_y, image_size[0])
+    top, bottom = max(int(rows[0]) - 1, 0), min(int(rows[-1]) + 2, soft.shape[0])
+    left, right = max(int(columns[0]) - 1, 0), min(int(columns[-1]) + 2, soft.shape[1])
+    # In whole pixels, which displaces outlines by half a pixel at most, and is several times as fast.
+    x0, x1 = (round(cell * to_image.scale_x + to_image.offset_x) for cell in (left, right))
+    y0, y1 = (round(cell * to_image.scale_y + to_image.offset_y) for cell in (top, bottom))
     if x1 <= x0 or y1 <= y0:
-        return CropMask(np.zeros((0, 0), np.bool_), 0, 0, space)  # in the padding of the network's input
-    matrix = np.array(
-        [
-            [1 / to_image.scale_x, 0, (x0 + 0.5 - to_image.offset_x) / to_image.scale_x - 0.5],
-            [0, 1 / to_image.scale_y, (y0 + 0.5 - to_image.offset_y) / to_image.scale_y - 0.5],
-        ]
-    )
-    pixels = cv2.warpAffine(
-        soft,
-        matrix,
-        (x1 - x0, y1 - y0),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    tight = CropMask.of(np.asarray(pixels) > 0.5)
+        return CropMask(np.zeros((0, 0), np.bool_), 0, 0, space)  # cells smaller than a pixel
+    inside = np.asarray(cv2.resize(soft[top:bottom, left:right], (x1 - x0, y1 - y0))) > 0.5
+    # The network's input may be padded.
+    begin_x, begin_y = max(x0, 0), max(y0, 0)
+    inside = inside[begin_y - y0 : max(image_size[0] - y0, 0), begin_x - x0 : max(image_size[1] - x0, 0)]
+    tight = CropMask.of(inside)
     return (
-        CropMask(tight.crop, x0 + tight.x, y0 + tight.y, space)
+        CropMask(tight.crop, begin_x + tight.x, begin_y + tight.y, space)
         if tight.crop.size
         else CropMask(tight.crop, 0, 0, space)
     )
@@ -100,9 +94,3 @@ def mask_iou(first: CropMask, second: CropMask) -> float:
         ]
         shared = int(np.count_nonzero(parts[0] & parts[1]))
     return shared / max(first.area + second.area - shared, 1)
-
-
-def _pixels(first: int, stop: int, scale: float, offset: float, length: int) -> tuple[int, int]:
-    """Return the pixels [begin, end) that cells [first, stop) touch along one axis of an image."""
-    begin, end = np.clip([np.floor(first * scale + offset), np.ceil(stop * scale + offset)], 0, length)
-    return int(begin), int(end)

@@ -8,12 +8,12 @@ import numpy as np
 
 from streamseg.propagation.affinity import similar_cells
 from streamseg.propagation.basis import FeatureBasis
-from streamseg.propagation.extent import extents
-from streamseg.propagation.gather import gather_windows
-from streamseg.propagation.memory import MemoryFrame, Sighting, TargetMemory
+from streamseg.propagation.extent import Extents, extents
+from streamseg.propagation.grid_memory import NO_FRAME
+from streamseg.propagation.memory import TargetMemory
 from streamseg.propagation.pixels import enlarged
 from streamseg.propagation.settings import PropagationSettings
-from streamseg.propagation.tiles import TILE, pad_features, reach, search_tiles
+from streamseg.propagation.tiles import TILE, reach, search_tiles, windows
 from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
 from streamseg.structures.feature_map import FeatureMap
 
@@ -39,20 +39,23 @@ class LabelPropagator:
     def __init__(self, settings: PropagationSettings | None = None) -> None:
         self._settings = settings if settings is not None else PropagationSettings()
         self._radii = (self._settings.radius, -(-self._settings.radius // 2))
-        self._reaches = [reach(radius) for radius in self._radii]
-        self._targets: dict[str, TargetMemory] = {}
-        self._grid: tuple[int, ...] | None = None
+        self._reaches: dict[tuple[int, int], Float32Array] = {}
+        """`tiles.reach` by level, repeated for a number of frames."""
         self._basis = FeatureBasis(self._settings.num_components)
+        self._shape: tuple[int, ...] | None = None
+        self._memory: TargetMemory | None = None
+        self._newest: tuple[FeatureMap, int] | None = None
+        """The newest features, and their slot in the memory."""
 
     @property
     def target_ids(self) -> tuple[str, ...]:
         """Ids of the targets with a memory."""
-        return tuple(self._targets)
+        return () if self._memory is None else tuple(self._memory.target_ids)
 
     def retain(self, target_ids: Iterable[str]) -> None:
         """Forget all targets except these."""
-        kept = set(target_ids)
-        self._targets = {one: memory for one, memory in self._targets.items() if one in kept}
+        if self._memory is not None:
+            self._memory.retain(target_ids)
 
     def propagate(self, features: FeatureMap) -> dict[str, Float32Array]:
         """Return the masks of all targets in the next frame.
@@ -64,19 +67,16 @@ class LabelPropagator:
             Soft masks (H, W), 0..1, by target id, for the targets that are visible; a cell belongs to a target above
             0.5. Cells outside of all search regions are 0.
         """
-        self._prepare(features)
-        if not self._targets:
+        memory = self._memory
+        if memory is None or not memory.target_ids or features.values.shape != self._shape:
+            self._memory = None
             return {}
-        soft = np.ascontiguousarray(np.moveaxis(self._all_labels(self._basis.reduced(features)), 2, 0))  # (T, H, W)
-        areas, centres, found_boxes = extents(soft > 0.5)
-        found = {}
-        for position, (target_id, memory) in enumerate(self._targets.items()):
-            if areas[position] > MIN_AREA_SHARE * memory.area:
-                memory.move(centres[position], found_boxes[position])
-                found[target_id] = soft[position]
-            else:
-                memory.stay()
-        return found
+        slot = self._slot(memory, features)
+        soft = np.ascontiguousarray(np.moveaxis(self._all_labels(memory, slot), 2, 0))  # (T, H, W)
+        found = extents(soft > 0.5)
+        is_visible = found.areas > MIN_AREA_SHARE * memory.areas
+        memory.move(found, is_visible)
+        return {memory.target_ids[position]: soft[position] for position in np.flatnonzero(is_visible).tolist()}
 
     def learn(self, features: FeatureMap, masks: Mapping[str, Float32Array]) -> None:
         """Write the masks of some targets in the newest frame to the memory; unknown targets start with it.
@@ -88,76 +88,93 @@ class LabelPropagator:
         """
         if not masks:
             return
-        self._prepare(features)
-        features = self._basis.reduced(features)
-        columns = {target_id: column for column, target_id in enumerate(masks)}
+        memory = self._memory
+        if memory is None or not memory.target_ids or features.values.shape != self._shape:
+            # The basis is chosen with the first target.
+            self._basis, self._newest = FeatureBasis(self._settings.num_components), None
+            self._shape = features.values.shape
+            channels = self._basis.reduced(features).values.shape[2]
+            self._memory = memory = TargetMemory(features.size, channels, self._radii, self._settings.num_recent)
         labels = np.stack(list(masks.values()))  # (T, H, W)
-        frame = MemoryFrame(features, np.ascontiguousarray(np.moveaxis(labels, 0, 2)), columns, self._radii)
         # A mask smaller than a cell consists of the cells that it covers most.
-        inside = labels >= np.minimum(labels.max(axis=(1, 2), keepdims=True), 0.5).clip(min=1e-6)
-        areas, centres, boxes = extents(inside)
-        for position, target_id in enumerate(masks):
-            if not areas[position]:
-                continue
-            sighting = Sighting(frame, centres[position])
-            memory = self._targets.get(target_id)
-            if memory is None:
-                memory = TargetMemory(sighting, boxes[position], self._settings.num_recent)
-                self._targets[target_id] = memory
-            else:
-                memory.add(sighting, boxes[position])
-            memory.area = areas[position]
+        found = extents(labels >= np.minimum(labels.max(axis=(1, 2), keepdims=True), 0.5).clip(min=1e-6))
+        solid = np.flatnonzero(found.areas)
+        if len(solid):
+            slot = self._slot(memory, features)
+            if memory.is_used(slot):  # by a target that has learnt from the same features already
+                slot = memory.add_frame(self._basis.reduced(features).values)
+            target_ids = list(masks)
+            chosen = Extents(*(values[solid] for values in found))
+            memory.learn(slot, [target_ids[position] for position in solid.tolist()], labels[solid], chosen)
 
-    def _prepare(self, features: FeatureMap) -> None:
-        """Forget everything if the features have another shape than before; choose a basis before the first target."""
-        if features.values.shape != self._grid:
-            self._targets, self._grid = {}, features.values.shape
-        if not self._targets:
-            self._basis = FeatureBasis(self._settings.num_components)
+    def _slot(self, memory: TargetMemory, features: FeatureMap) -> int:
+        """Return the slot of a frame, which is added to the memory unless it is the newest one already."""
+        if self._newest is None or self._newest[0] is not features:
+            self._newest = features, memory.add_frame(self._basis.reduced(features).values)
+        return self._newest[1]
 
-    def _all_labels(self, features: FeatureMap) -> Float32Array:
-        """Return the soft masks (H, W, T) of all targets.
+    def _all_labels(self, memory: TargetMemory, slot: int) -> Float32Array:
+        """Return the soft masks (H, W, T) of all targets in a frame.
 
         If the search regions have too many tiles, cells of twice the width are used, and the finest ones only in those
         tiles in which the result is uncertain: at outlines.
         """
-        boxes = np.stack([_region(memory) for memory in self._targets.values()])
-        tiles, owners = search_tiles(boxes, features.size)
-        labels = np.zeros((*features.size, len(self._targets)), np.float32)
+        boxes, size = _regions(memory), memory.grid(0).size
+        tiles, owners = search_tiles(boxes, size)
+        labels = np.zeros((*size, len(boxes)), np.float32)
         if len(tiles) > self._settings.max_tiles:
-            coarse_tiles, coarse_owners = search_tiles(boxes / 2, features.coarser.size)
-            coarse = np.zeros((*features.coarser.size, len(self._targets)), np.float32)
-            self._write(coarse, features.coarser, coarse_tiles, coarse_owners, level=1)
-            labels[:] = _doubled(coarse)[: labels.shape[0], : labels.shape[1]]
+            grid = memory.grid(1)
+            coarse_tiles, coarse_owners = search_tiles(boxes / 2, grid.size)
+            coarse = np.zeros((*grid.size, len(boxes)), np.float32)
+            self._write(coarse, memory, slot, coarse_tiles, coarse_owners, level=1)
+            labels[:] = _doubled(coarse)[: size[0], : size[1]]
             chosen = _uncertain(labels, tiles, self._settings.max_tiles - len(coarse_tiles))
             tiles, owners = tiles[chosen], owners[chosen]
-        self._write(labels, features, tiles, owners, level=0)
+        self._write(labels, memory, slot, tiles, owners, level=0)
         return labels
 
     def _write(
-        self, labels: Float32Array, features: FeatureMap, tiles: IndexArray, owners: IndexArray, *, level: int
+        self,
+        labels: Float32Array,
+        memory: TargetMemory,
+        slot: int,
+        tiles: IndexArray,
+        owners: IndexArray,
+        *,
+        level: int,
     ) -> None:
-        """Write the labels of all targets in some tiles to those (H, W, T) of the grid of a level."""
+        """Write the labels of all targets in some tiles of a frame to those (H, W, T) of the grid of a level.
+
+        A window is displaced by as much as the owner of its tile has moved since the frame. A frame that does not
+        contain a target does not count for it; without any such frame, its labels are 0.
+        """
         if not len(tiles):
             return
-        height, width = features.size
-        radius = self._radii[level]
-        padded = pad_features(features.values, radius)
-        queries = np.empty((len(tiles), TILE, TILE, padded.shape[2]), np.float32)
-        for tile, (row, column) in enumerate((tiles * TILE + radius).tolist()):
-            queries[tile] = padded[row : row + TILE, column : column + TILE]
-        queries[..., -1] = 1
-        memory = gather_windows(list(self._targets.values()), tiles, owners, level=level, radius=radius)
+        grid = memory.grid(level)
+        slots = memory.slots[owners]  # (N, M)
+        shifts = np.rint(memory.motions[owners][..., ::-1] / 2**level).astype(np.int64)  # (N, M, 2) rows and columns
+        starts = windows(grid.padded, tiles, shifts, grid.radius)
         votes = similar_cells(
-            queries.reshape(len(tiles), TILE * TILE, -1),
-            memory.keys,
-            self._reaches[level],
+            grid.queries(slot, tiles),
+            grid.keys(slots, starts),
+            self._reach(level, slots.shape[1]),
             num_votes=self._settings.num_votes,
             temperature=self._settings.temperature,
         )
-        found = memory.labels(votes, list(self._targets)).reshape(len(tiles), TILE, TILE, -1)
-        for (row, column), one in zip((tiles * TILE).tolist(), found, strict=True):
+        found = grid.voted(votes, slots, starts)  # (N, Q, T)
+        known = memory.known(slots)
+        if not known[slots != NO_FRAME].all():
+            counted = np.einsum("nqm,nmt->nqt", votes.weights.sum(axis=3), known.astype(np.float32))
+            found /= np.maximum(counted, 1e-9)
+        height, width = grid.size
+        for (row, column), one in zip((tiles * TILE).tolist(), found.reshape(len(tiles), TILE, TILE, -1), strict=True):
             labels[row : row + TILE, column : column + TILE] = one[: height - row, : width - column]
+
+    def _reach(self, level: int, num_frames: int) -> Float32Array:
+        """Return `tiles.reach` (Q, M * L) for M frames."""
+        if (level, num_frames) not in self._reaches:
+            self._reaches[level, num_frames] = np.tile(reach(self._radii[level]), (1, num_frames))
+        return self._reaches[level, num_frames]
 
 
 def _uncertain(labels: Float32Array, tiles: IndexArray, number: int) -> IndexArray:
@@ -170,11 +187,11 @@ def _uncertain(labels: Float32Array, tiles: IndexArray, number: int) -> IndexArr
     return chosen
 
 
-def _region(memory: TargetMemory) -> Float64Array:
-    """Return the search region (4,) xyxy of a target, in cells."""
-    box = memory.expected_box
-    margin = REGION_MARGIN + REGION_SHARE * (box[2:] - box[:2])
-    return np.concatenate((box[:2] - margin, box[2:] + margin))
+def _regions(memory: TargetMemory) -> Float64Array:
+    """Return the search regions (T, 4) xyxy of all targets, in cells."""
+    boxes = memory.expected_boxes
+    margins = REGION_MARGIN + REGION_SHARE * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate((boxes[:, :2] - margins, boxes[:, 2:] + margins), axis=1)
 
 
 def _doubled(grid: Float32Array) -> Float32Array:

@@ -12,15 +12,7 @@ import numpy as np
 
 from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
 
-__all__ = [
-    "OUTSIDE_SIMILARITY",
-    "TILE",
-    "pad_features",
-    "pad_labels",
-    "reach",
-    "search_tiles",
-    "windows",
-]
+__all__ = ["OUTSIDE_SIMILARITY", "TILE", "padded_size", "reach", "search_tiles", "windows"]
 
 TILE: Final = 8
 """Cells per side of a tile. Smaller ones waste fewer cells around targets, and more of the windows, which overlap."""
@@ -55,38 +47,21 @@ def search_tiles(boxes: Float64Array, size: tuple[int, int]) -> tuple[IndexArray
     return tiles, owners
 
 
-def pad_features(values: Float32Array, radius: int) -> Float32Array:
-    """Pad features (H, W, C) to whole tiles and by `radius` on each side, with one more channel.
-
-    The channel is `OUTSIDE_SIMILARITY` outside of the grid, else 0. Queries hold 1 there.
-    """
-    height, width, channels = values.shape
-    padded = np.zeros((*_padded_size((height, width), radius), channels + 1), np.float32)
-    padded[..., channels] = OUTSIDE_SIMILARITY
-    inside = padded[radius : radius + height, radius : radius + width]
-    inside[..., :channels] = values
-    inside[..., channels] = 0
-    return padded
+def padded_size(size: tuple[int, int], radius: int) -> tuple[int, int]:
+    """Return the size (Hp, Wp) of a grid (H, W) that is extended to whole tiles, and by `radius` on each side."""
+    return -(-size[0] // TILE) * TILE + 2 * radius, -(-size[1] // TILE) * TILE + 2 * radius
 
 
-def pad_labels(labels: Float32Array, radius: int) -> Float32Array:
-    """Pad labels (H, W, T) like the features, with zeros."""
-    height, width, num_targets = labels.shape
-    padded = np.zeros((*_padded_size((height, width), radius), num_targets), np.float32)
-    padded[radius : radius + height, radius : radius + width] = labels
-    return padded
-
-
-def windows(padded_size: tuple[int, int], tiles: IndexArray, shifts: IndexArray, radius: int) -> IndexArray:
+def windows(padded: tuple[int, int], tiles: IndexArray, shifts: IndexArray, radius: int) -> IndexArray:
     """Return the first row and column (..., 2) of each tile's window in a padded grid, moved inside if it leaves it.
 
     Args:
-        padded_size: (H, W) of the padded grid.
+        padded: (H, W) of the padded grid.
         tiles: (N, 2), see `search_tiles`.
         shifts: (N, M, 2), rows and columns by which the window is displaced in each of M frames.
         radius: the window has TILE + 2 * radius cells per side.
     """
-    limits = np.array(padded_size) - (TILE + 2 * radius)
+    limits = np.array(padded) - (TILE + 2 * radius)
     first: IndexArray = np.clip(tiles[:, None] * TILE + shifts, 0, limits)
     return first
 
@@ -102,7 +77,3 @@ def reach(radius: int) -> Float32Array:
     both = is_near[:, None, :, None] & is_near[None, :, None, :]  # (TILE, TILE, S, S)
     added: Float32Array = np.where(both, 0, OUTSIDE_SIMILARITY).astype(np.float32).reshape(TILE * TILE, -1)
     return added
-
-
-def _padded_size(size: tuple[int, int], radius: int) -> tuple[int, int]:
-    return -(-size[0] // TILE) * TILE + 2 * radius, -(-size[1] // TILE) * TILE + 2 * radius

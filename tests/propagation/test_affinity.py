@@ -10,7 +10,8 @@ ONE, TWO = [1.0, 0.0], [0.0, 1.0]
 
 def votes_of(queries, keys, *, reaches=None, num_votes=1, temperature=0.07):
     """One tile, one frame per entry of `keys`: places and weights, without the axis of the tile."""
-    added = np.zeros((len(queries), len(keys[0])), np.float32) if reaches is None else np.array(reaches, np.float32)
+    num_keys = sum(len(frame) for frame in keys)
+    added = np.zeros((len(queries), num_keys), np.float32) if reaches is None else np.array(reaches, np.float32)
     found = similar_cells(
         np.array([queries], np.float32),
         np.array([keys], np.float32),

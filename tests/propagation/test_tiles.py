@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from streamseg.propagation.tiles import (
     OUTSIDE_SIMILARITY,
     TILE,
-    pad_features,
-    pad_labels,
+    padded_size,
     reach,
     search_tiles,
     windows,
@@ -53,13 +52,11 @@ def test_every_cell_of_a_region_is_in_a_tile(corner, extent):
     assert covered[(x < x1) & (x + 1 > x0) & (y < y1) & (y + 1 > y0)].all()
 
 
-def test_padding_marks_what_is_outside():
-    padded = pad_features(np.ones((*SIZE, 3), np.float32), 2)
-    assert padded.shape == (24 + 4, 40 + 4, 4)
-    assert (padded[2:22, 2:42] == [1, 1, 1, 0]).all()
-    padded[2:22, 2:42, 3] = OUTSIDE_SIMILARITY
-    assert (padded[..., 3] == OUTSIDE_SIMILARITY).all()
-    assert pad_labels(np.ones((*SIZE, 2), np.float32), 2).sum() == 2 * SIZE[0] * SIZE[1]
+@pytest.mark.parametrize(
+    ("size", "padded"), [pytest.param((24, 40), (28, 44), id="whole-tiles"), pytest.param(SIZE, (28, 44), id="cut-off")]
+)
+def test_grids_are_padded_to_whole_tiles_and_by_the_radius(size, padded):
+    assert padded_size(size, 2) == padded
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 import pytest
 
-from benchmarks.mask_propagation.costs import SIDES, costs
+from benchmarks.mask_propagation.costs import NUM_PROTOTYPES, SIDES, STATES, costs
 from benchmarks.mask_propagation.plot import draw
+from streamseg.modeling.refiner import Refiner
 
 
 @pytest.mark.slow
 def test_nothing_followed_costs_nothing_and_the_plot_is_written(tmp_path):
-    cost = costs([0, 2], channels=8)
-    assert len(cost) == 2 * len(SIDES)
+    cost = costs([0, 2], Refiner(NUM_PROTOTYPES).eval())
+    assert len(cost) == len(STATES) * len(SIDES)
     for line in cost.values():
         assert line[0] < line[2]
         assert line[0] < 0.1
