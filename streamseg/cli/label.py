@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from streamseg.cli.data_problems import ProblemReport, add_strict_argument
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.cli.terminal import ProgressBar
+from streamseg.cli.tier_options import add_grid_arguments, open_grid
 from streamseg.errors import ConfigError
 
 __all__ = ["add_parser", "run"]
@@ -34,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_strict_argument(parser)
     add_segmentation_arguments(parser, {"conf": "--min-score"})
+    add_grid_arguments(parser, "--teacher", "label with the objects of this model in place of the network's")
     parser.set_defaults(command=run)
 
 
@@ -46,12 +49,18 @@ def run(args: argparse.Namespace) -> int:
 
     from streamseg.cli.named_weights import fetch_named
     from streamseg.datasets.problems import Problems
+    from streamseg.pipeline.pipeline import SegmentFunction
     from streamseg.segmentation import Segmenter
     from streamseg.training.pseudo import label_folder
 
-    fetch_named(config.weights)
     problems = Problems()
-    with ProgressBar("images") as bar, Segmenter.from_config(config) as segmenter:
+    with ProgressBar("images") as bar, ExitStack() as stack:
+        segmenter: SegmentFunction
+        if args.teacher is not None:
+            segmenter = open_grid(args.teacher, args)
+        else:
+            fetch_named(config.weights)
+            segmenter = stack.enter_context(Segmenter.from_config(config))
         num_added = label_folder(
             args.folder,
             args.out,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamseg.cli.segment import add_segmentation_arguments
+from streamseg.cli.tier_options import add_quality_argument
 from streamseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a setting, e.g. tracking.max_lost_seconds=5; repeatable",
     )
+    add_quality_argument(parser, ", for prompted objects")
     parser.add_argument("--loop", action="store_true", help="restart video files when they end")
     add_segmentation_arguments(parser, dict.fromkeys(SegmentationConfig.model_fields, "from the configuration"))
 
@@ -115,12 +117,13 @@ def split_inputs(args: argparse.Namespace) -> tuple[str | None, list[str]]:
 
 
 def network_sets(args: argparse.Namespace) -> list[str]:
-    """Return the given options of the network, such as `--conf 0.4`, as settings `segmentation.conf=0.4`."""
+    """Return the given options of the network and its tiers, such as `--conf 0.4`, as settings."""
     from streamseg.config import SegmentationConfig
 
     given = {name: getattr(args, name) for name in SegmentationConfig.model_fields}
     # JSON is YAML, and quotes what has a meaning there.
-    return [f"segmentation.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
+    sets = [f"segmentation.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
+    return [*sets, *([f"quality.model={json.dumps(args.quality)}"] if args.quality is not None else [])]
 
 
 def _looped(config: Config) -> Config:

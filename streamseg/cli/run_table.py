@@ -84,6 +84,7 @@ def draw_run(stats: RunStats) -> RenderableType:
         for sink in stats.sinks
         if sink.state != "ok"
     ]
+    lines += [_one_line(f"{tier.tier} tier failed ({tier.error})", "red") for tier in stats.tiers if tier.error]
     return Group(table, *lines, _one_line(describe_totals(stats)))
 
 

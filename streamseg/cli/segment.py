@@ -12,6 +12,7 @@ from streamseg.cli.modes import FORMER_NAMES, MODE_NAMES, open_mode
 from streamseg.cli.output_options import add_output_arguments, check_output_arguments, open_outputs
 from streamseg.cli.segment_job import job_from_flags
 from streamseg.cli.short_lists import expand_list, expand_rows
+from streamseg.cli.tier_options import add_grid_arguments, add_quality_argument, open_grid, open_image_tiers
 from streamseg.errors import ConfigError, DataError
 from streamseg.structures.prompt import EverythingPrompt, TextPrompt
 
@@ -76,8 +77,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--strict", action="store_true", help="exit with code 2 if an image of a folder or pattern was skipped"
     )
+    add_quality_argument(parser)
+    parser.add_argument(
+        "--everything",
+        action="store_true",
+        help="find the objects by a grid of points with --model, in place of the network",
+    )
     add_output_arguments(parser)
     add_segmentation_arguments(parser)
+    add_grid_arguments(parser, "--model", "the model, by name or folder; requires --everything")
     add_fastsam_flags(parser)
     # None means not given: the defaults depend on whether FastSAM's flags are used.
     parser.set_defaults(
@@ -161,15 +169,18 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.capture.video_file import VideoFile
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.skips import Skips
-    from streamseg.cli.terminal import ProgressBar
+    from streamseg.cli.terminal import ProgressBar, describe_tier
     from streamseg.config import Config, ImagesSource, StreamSource, TextConfig, TrackingConfig, parse_source
     from streamseg.engines import leave_cores
     from streamseg.pipeline import Pipeline
+    from streamseg.pipeline.pipeline import SegmentFunction
 
     if args.source is not None:
         if args.input is not None:
             raise ConfigError(f"give one input, not {args.input} and --source {args.source}")
         args.input = args.source
+    if args.everything != (args.model is not None):
+        raise ConfigError("--everything and --model belong together: segment INPUT --everything --model sam-vit-b")
     check_output_arguments(args)
     job = job_from_fastsam_flags(args) if has_fastsam_flags(args) else job_from_flags(args)
     config = fit_to_content(parse_source(job.source))
@@ -185,10 +196,15 @@ def run(args: argparse.Namespace) -> int:
         text.prepare()  # fail before the weights are fetched and read
     source = open_source(Config(sources=(config,)).named_sources()[0])
     segmentation = segmentation_config(args, job.segmentation)
-    fetch_named(segmentation.weights)
     paths = source.paths if isinstance(source, ImageFiles) else None
-    segmenter = mode.open_segmenter(segmentation, embeddings=paths is None)
-    leave_cores(segmenter.engine)
+    tiers = open_image_tiers(args.quality, job.mode, segmentation.device)
+    segmenter: SegmentFunction
+    if args.model is not None:
+        segmenter = open_grid(args.model, args)
+    else:
+        fetch_named(segmentation.weights)
+        network = segmenter = mode.open_segmenter(segmentation, embeddings=paths is None)
+        leave_cores(network.engine)
     num_frames = len(paths) if paths is not None else None
     fps = 30.0
     if isinstance(source, VideoFile | AnimatedImage):
@@ -202,6 +218,7 @@ def run(args: argparse.Namespace) -> int:
         prompts=job.prompts,
         matcher=mode.prompt_matcher(),
         text=text,
+        tiers=tiers,
     )
     with (
         ProgressBar("frames" if paths is None else "images", num_frames) as progress,
@@ -220,6 +237,8 @@ def run(args: argparse.Namespace) -> int:
         progress.close()
         if not outputs.num_frames:
             raise skips.first or DataError(f"{job.source} has no frames")
+    for report in pipeline.tier_reports:
+        print(describe_tier(report))
     counts = f"{outputs.num_frames} frames, {outputs.num_instances} instances{skips.summary()}"
     print(f"{counts} -> {', '.join(map(str, outputs.files()))}")
     if isinstance(source, MendsTimes) and source.mended:

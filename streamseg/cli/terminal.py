@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from streamseg.runtime import RunStats, SinkStats, SourceStats
+    from streamseg.tiers import TierReport
 
 __all__ = [
     "LiveLine",
@@ -29,6 +30,7 @@ __all__ = [
     "StatusLine",
     "Table",
     "describe_run",
+    "describe_tier",
     "describe_totals",
     "print_table",
     "summary_lines",
@@ -209,6 +211,7 @@ def describe_run(stats: RunStats) -> str:
         elif source.state != "live":
             parts.append(f"{source.source_id} {source.state} for {source.state_seconds:.0f} s")
     parts += [f"{sink.name} {sink.state}" for sink in stats.sinks if sink.state != "ok"]
+    parts += [f"{tier.tier} tier failed" for tier in stats.tiers if tier.state == "failed"]
     return " | ".join(parts)
 
 
@@ -226,6 +229,7 @@ def summary_lines(stats: RunStats) -> Iterator[str]:
     if len(stats.sources) > 1:
         yield from (_describe_source(source) for source in stats.sources)
     yield from (_describe_sink(sink) for sink in stats.sinks if sink.state != "ok" or _num_missing(sink))
+    yield from (describe_tier(tier) for tier in stats.tiers)
     stages = [f"{name} {p50:.1f}" for name, (p50, _) in stats.stages_ms.items() if not math.isnan(p50)]
     if stages:
         yield f"stages, p50 ms: {', '.join(stages)}"
@@ -256,6 +260,13 @@ def _num_missing(sink: SinkStats) -> int:
 def _describe_sink(sink: SinkStats) -> str:
     error = f" ({sink.error})" if sink.error is not None else ""
     return f"{sink.name}: {sink.state}{error}, {sink.num_written} frames written, {_num_missing(sink)} not written"
+
+
+def describe_tier(tier: TierReport) -> str:
+    """Return what a tier has done, in one line."""
+    counts = ", ".join(f"{outcome.replace('_', ' ')} {number}" for outcome, number in tier.counts.items())
+    error = f" ({tier.error})" if tier.error is not None else ""
+    return f"{tier.tier} tier, {tier.model}: {tier.state}{error}, objects: {counts or 'none'}"
 
 
 @dataclass(frozen=True)

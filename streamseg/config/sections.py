@@ -290,6 +290,13 @@ class Config(Section):
         return self
 
     def named_sources(self) -> tuple[SourceConfig, ...]:
+    @model_validator(mode="after")
+    def _tiers_need_own_masks(self) -> Config:
+        for key, model in (("quality", self.quality.model), ("follow", self.follow.model)):
+            if model is not None and self.mode == "fastsam":
+                raise ValueError(f"{key}.model requires mode: streamseg, because fastsam has the masks of FastSAM")
+        return self
+
         """Return the sources, each with an id."""
         return tuple(
             source if source.id else source.model_copy(update={"id": f"{source.type}{position}"})

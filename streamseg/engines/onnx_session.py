@@ -30,12 +30,12 @@ _SEVERITY_WARNING, _SEVERITY_FATAL = 2, 4
 
 
 def open_session(
-    graph: bytes, *, path: str | Path, device: str = "cpu", num_threads: int | None = None
+    graph: bytes | str, *, path: str | Path, device: str = "cpu", num_threads: int | None = None
 ) -> onnxruntime.InferenceSession:
     """Load a graph onto a device.
 
     Args:
-        graph: contents of the .onnx file.
+        graph: contents of the .onnx file; or its path, if its weights lie in a file beside it.
         path: source of the graph, for error messages.
         device: `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
         num_threads: number of CPU threads; None for as many as torch uses.
@@ -76,7 +76,7 @@ def _check_available(device: str) -> None:
         )
 
 
-def _providers(graph: bytes, device: str, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, Any]]]:
+def _providers(graph: bytes | str, device: str, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, Any]]]:
     cache = cache_folder() / "tensorrt"
     if not device.startswith("tensorrt"):
         return provider_options(device, cache=cache)

@@ -1,6 +1,7 @@
 """Metrics of a run in Prometheus's data model, from its statistics; in base units, with names of `streamseg_…`.
 
-Labels: `source` (id of the source), `stage`, `reason`, `state`, `sink`, `kind`, `device`.
+Labels: `source` (id of the source), `stage`, `reason`, `state`, `sink`, `tier`, `outcome`, `kind`,
+`device`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from streamseg.runtime import RunStats, SourceStats
 from streamseg.runtime.sink_health import SinkState, SinkStats
 from streamseg.structures.source_status import SOURCE_STATES
 from streamseg.telemetry import BOUNDS_MS, Drops, Histogram
+from streamseg.tiers import TierReport
 
 __all__ = ["RunCollector", "metric_families"]
 
@@ -66,6 +68,7 @@ def metric_families(stats: RunStats, latencies: Latencies, gpus: Sequence[GpuMem
     yield _gauge("streamseg_paused", "1 while the run is paused", [], [([], stats.is_paused)])
     yield from _source_families(stats.sources)
     yield from _sink_families(stats.sinks)
+    yield from _tier_families(stats.tiers)
     yield from _latency_families(latencies)
     for name, text, values in (
         ("used", "Used by all processes", [gpu.used for gpu in gpus]),
@@ -141,6 +144,21 @@ def _sink_families(sinks: Sequence[SinkStats]) -> Iterator[Metric]:
         "Frames not written, by source and reason",
         ["sink", "source", "reason"],
         [([sink.name, *labels], number) for sink in sinks for labels, number in _flat(sink.drops)],
+    )
+
+
+def _tier_families(tiers: Sequence[TierReport]) -> Iterator[Metric]:
+    yield _gauge(
+        "streamseg_tier_failed",
+        "1 if the model of the tier raised an error and is not used any more",
+        ["tier"],
+        [([one.tier], one.state == "failed") for one in tiers],
+    )
+    yield _counter(
+        "streamseg_tier_objects",
+        "Objects by what the tier did for them",
+        ["tier", "outcome"],
+        [([one.tier, outcome], number) for one in tiers for outcome, number in one.counts.items()],
     )
 
 

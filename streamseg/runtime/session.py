@@ -34,6 +34,7 @@ from streamseg.runtime.workers import Sink, SinkFactory
 from streamseg.segmentation import Segmenter
 from streamseg.telemetry import Histogram
 
+from streamseg.tiers.opening import open_tiers
 __all__ = ["Session", "load_keys", "open_runtime"]
 
 logger = logging.getLogger(__name__)
@@ -149,6 +150,8 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         if config.output.messages is not None:
             messages = MessageFile(config.output.messages)
             unowned.callback(messages.close)
+        # A worker of its own: a run of a large model takes seconds, for which texts must not wait.
+        slow = stack.enter_context(BackgroundThread()).submit if any_live else None
             all_sinks.append(messages)
         if config.output.mcap is not None:
             max_gb = config.output.mcap_max_gb
@@ -157,6 +160,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
                 max_bytes=round(max_gb * 1e9) if max_gb is not None else None,
                 jpeg_quality=publish.jpeg_quality,
             )
+            tiers=open_tiers(config, slow),
             unowned.callback(mcap.close)
             all_sinks.append(mcap)
         mqtt = None

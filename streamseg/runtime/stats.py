@@ -19,6 +19,7 @@ from streamseg.structures.frame import Clock
 from streamseg.structures.message import Message, PromptStatus
 from streamseg.structures.source_status import SourceState
 from streamseg.telemetry import Drops, Percentiles, StageTimer, merge_drops
+from streamseg.tiers import TierReport
 
 __all__ = [
     "Ages",
@@ -104,6 +105,8 @@ class RunStats:
     sources: tuple[SourceStats, ...]
     sinks: tuple[SinkStats, ...] = ()
     """The sinks with a thread of their own: all but the publisher."""
+    tiers: tuple[TierReport, ...] = ()
+    """What the tiers have done; empty without tiers."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values; unknown values are null."""

@@ -214,7 +214,11 @@ class Runtime:
         """Return the current statistics. Thread-safe."""
         now_ns = self._ended_ns or time.monotonic_ns()
         seconds = (now_ns - self._started_ns) / 1e9 if self._started_ns else 0.0
-        return replace(self._collector.snapshot(now_ns, seconds=seconds), sinks=self._sinks.stats())
+        return replace(
+            self._collector.snapshot(now_ns, seconds=seconds),
+            sinks=self._sinks.stats(),
+            tiers=self.pipeline.tier_reports,
+        )
 
     def _sink_wait_seconds(self, source_id: str) -> float:
         """Return how long a frame of a source may wait for a sink."""

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from streamseg.metrics.families import metric_families
 from streamseg.metrics.gpu import GpuMemory
 from streamseg.telemetry import Histograms
+from streamseg.tiers import TierReport
 from tests.support.run_stats import run_stats, sink_stats, source_stats
 
 __all__ = ["EVERYTHING", "metric_labels", "some_latencies"]
@@ -15,6 +16,10 @@ EVERYTHING = run_stats(
     source_stats(drops={"mailbox": {"newer_frame": 3}, "publish": {"slow_subscriber": 1}}, discontinuities={"gap": 2}),
     source_stats("door", state="denied", num_frames=0, silent_seconds=None, fps=0.0, num_objects=0, drops={}),
     sinks=(sink_stats(state="degraded", drops={"cam0": {"slot_full": 4}}), sink_stats("recording cam0")),
+    tiers=(
+        TierReport("quality", "mobile-sam", counts={"improved": 30, "over_budget": 2}),
+        TierReport("memory", "edgetam", "failed", "MemoryError"),
+    ),
 )
 
 

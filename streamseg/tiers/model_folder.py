@@ -1,0 +1,89 @@
+"""Folders of models as published for transformers: `config.json`, safetensors and a description of the preprocessing.
+
+Nothing is downloaded, and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from streamseg.errors import ConfigError, EngineError, WeightsError
+
+__all__ = ["LOAD_ERRORS", "device_of", "first_line", "model_type", "normalisation", "read_json", "require_transformers"]
+
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+
+LOAD_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, AttributeError)
+"""Exceptions of `from_pretrained` for folders that are damaged or of another model."""
+
+
+def require_transformers(purpose: str) -> None:
+    """Raise ConfigError if transformers is not installed, which something needs."""
+    if find_spec("transformers") is None:
+        raise ConfigError(f"{purpose} needs transformers, which is not installed; run: pip install 'streamseg[tiers]'")
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device of a configuration; `auto` is CUDA if available.
+
+    Raises:
+        EngineError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise EngineError(f"there is no device {name!r}; use device cpu or auto")
+    return device
+
+
+def model_type(folder: Path) -> str | None:
+    """Return the `model_type` of a folder's `config.json`; None if it has no such file."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    kind = read_json(path).get("model_type")
+    if not isinstance(kind, str):
+        raise WeightsError(f"{path} has no model_type; give a folder of a model as published for transformers")
+    return kind
+
+
+def normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation by channel, 0..1, from the folder's description; else those of ImageNet."""
+    for name in ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"):
+        path = folder / name
+        if not path.is_file():
+            continue
+        fields = read_json(path)
+        fields = fields.get("image_processor", fields)
+        mean, std = fields.get("image_mean"), fields.get("image_std")
+        if _are_three(mean) and _are_three(std) and all(one > 0 for one in std):
+            return tuple(mean), tuple(std)
+    return IMAGENET_MEAN, IMAGENET_STD
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; raises WeightsError if it cannot be read or is none."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {path}: {first_line(error)}") from error
+    if not isinstance(fields, dict):
+        raise WeightsError(f"{path} must contain a JSON object, got {type(fields).__name__}")
+    return fields
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; its type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _are_three(values: Any) -> bool:
+    return isinstance(values, list) and len(values) == 3 and all(isinstance(one, int | float) for one in values)
