@@ -64,6 +64,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="from streamseg text export (default: the cache folder)",
     )
     parser.add_argument(
+        "--text-model",
+        metavar="NAME|FOLDER",
+        help="an open-vocabulary detector for --text: yolo-world, omdet-turbo, grounding-dino, sam3 or a folder",
+    )
+    parser.add_argument(
         "--mode",
         choices=MODE_NAMES,
         help="fastsam: masks and prompt matches of the official FastSAM program (default streamseg)",
@@ -191,7 +196,8 @@ def run(args: argparse.Namespace) -> int:
     elif not isinstance(config, ImagesSource):
         raise ConfigError(f"segment accepts images and video files; for {job.source!r} use: streamseg run …")
     mode = open_mode(job.mode, retina_masks=job.retina_masks)
-    text = mode.text_matcher(TextConfig(encoders=args.text_encoders or "default"), every_object=True)
+    texts = TextConfig(encoders=args.text_encoders or "default", model=args.text_model or "clip")
+    text = mode.text_matcher(texts, every_object=True)
     if any(isinstance(prompt, TextPrompt) for prompt in job.prompts):
         text.prepare()  # fail before the weights are fetched and read
     source = open_source(Config(sources=(config,)).named_sources()[0])

@@ -64,5 +64,11 @@ class FastSAMMode:
     def text_matcher(
         self, config: TextConfig, *, every_object: bool = False, start: Start | None = None
     ) -> TextMatcher:
-        """Return the official program's text matcher, which embeds all objects of every frame."""
+        """Return the official program's text matcher, which embeds all objects of every frame.
+
+        Raises:
+            ConfigError: a detector is configured, which that program does not have.
+        """
+        if config.model != "clip":
+            raise ConfigError(f"FastSAM mode compares texts by CLIP; set text.model to clip, got {config.model!r}")
         return ReferenceTextSelector(lambda: load_encoders(config.encoders, device=config.device))

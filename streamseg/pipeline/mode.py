@@ -8,7 +8,8 @@ from streamseg.config import SegmentationConfig, TextConfig
 from streamseg.pipeline.compose import PromptMatcher, SelectionMatcher
 from streamseg.prompting.text import TextMatcher
 from streamseg.segmentation import Segmenter
-from streamseg.text import Start, open_text_selector
+from streamseg.text import Start
+from streamseg.tiers.words.opening import open_text_matcher
 
 __all__ = ["Mode", "StreamsegMode"]
 
@@ -40,7 +41,7 @@ class Mode(Protocol):
     def text_matcher(
         self, config: TextConfig, *, every_object: bool = False, start: Start | None = None
     ) -> TextMatcher:
-        """Return the matcher of texts; its encoders are loaded with the first text.
+        """Return the matcher of texts; its model is loaded with the first text.
 
         Args:
             config: the section of the configuration.
@@ -63,5 +64,5 @@ class StreamsegMode:
     def text_matcher(
         self, config: TextConfig, *, every_object: bool = False, start: Start | None = None
     ) -> TextMatcher:
-        """Return the selector with "none of these" and a memory per track."""
-        return open_text_selector(config, every_object=every_object, start=start)
+        """Return the selector with "none of these" and a memory per track, or the configured detector."""
+        return open_text_matcher(config, every_object=every_object, start=start)

@@ -14,11 +14,12 @@ export            two torch modules and a tokenizer to a folder of encoders
 """
 
 from streamseg.text.encoders import Encoders, OnnxEncoders, encoders_folder, load_encoders
-from streamseg.text.selector import Start, TextSelector, open_text_selector
+from streamseg.text.selector import Pending, Start, TextSelector, open_text_selector
 
 __all__ = [
     "Encoders",
     "OnnxEncoders",
+    "Pending",
     "Start",
     "TextSelector",
     "encoders_folder",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,27 +25,35 @@ TEXTS_PER_FRAME: Final = 8
 """Texts that are embedded in one frame of a live source; further ones wait for the next frames."""
 
 
-class Pending(Protocol):
-    """Embeddings that are being computed."""
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Pending(Protocol[T_co]):
+    """A result that is being computed."""
 
     def done(self) -> bool:
         """Return whether `result` returns at once."""
         ...
 
-    def result(self) -> Float32Array:
-        """Return the embeddings (N, D); raises the exception of the computation."""
+    def result(self) -> T_co:
+        """Return the result; raises the exception of the computation."""
         ...
 
 
-Start = Callable[[Callable[[], Float32Array]], Pending]
-"""Starts a computation in the background."""
+class Start(Protocol):
+    """Starts a computation in the background."""
+
+    def __call__(self, work: Callable[[], T], /) -> Pending[T]:
+        """Return the result to come."""
+        ...
 
 
 @dataclass(frozen=True)
 class _Request:
     """Objects whose embeddings are being computed in the background."""
 
-    embeddings: Pending
+    embeddings: Pending[Float32Array]
     track_ids: list[int]
     keys: list[CropKey]
     seconds: float

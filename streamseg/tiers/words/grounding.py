@@ -110,12 +110,9 @@ class GroundingDino:
         """Detect texts in an image, see `Detector.detect`."""
         device = next(self._model.parameters()).device
         tokens, spans = token_spans(self._tokenizer, texts)
-        prepared = self._image_processor(images=image, return_tensors="pt")
-        output = self._model(
-            pixel_values=prepared["pixel_values"].to(device),
-            pixel_mask=prepared["pixel_mask"].to(device),
-            **{name: value.to(device) for name, value in tokens.items()},
-        )
+        # The mask of the padding, if the processor pads, is an input, too.
+        inputs = {**self._image_processor(images=image, return_tensors="pt"), **tokens}
+        output = self._model(**{name: value.to(device) for name, value in inputs.items()})
         return self.decode(output, spans, (image.shape[0], image.shape[1]), threshold)
 
     def decode(

@@ -5,37 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from streamseg.prompting.text import SourceTextMatcher
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
 from streamseg.structures.prompt import Selection, TextPrompt
+from streamseg.text import Pending, Start
 from streamseg.tiers.contract import TierReport
 from streamseg.tiers.guard import TierGuard
 from streamseg.tiers.words.detector import Detections, Detector
 from streamseg.tiers.words.join import Joined, join
 from streamseg.tiers.words.labels import TrackLabels, best_text
 
-__all__ = ["DetectorMatcher", "PendingDetections", "SourceDetectorMatcher", "StartDetection"]
+__all__ = ["DetectorMatcher", "SourceDetectorMatcher"]
 
 logger = logging.getLogger(__name__)
-
-
-class PendingDetections(Protocol):
-    """Detections that are being computed."""
-
-    def done(self) -> bool:
-        """Return whether `result` returns at once."""
-        ...
-
-    def result(self) -> Detections:
-        """Return the detections; raises the exception of the computation."""
-        ...
-
-
-StartDetection = Callable[[Callable[[], Detections]], PendingDetections]
-"""Starts a computation in the background."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +28,7 @@ class _Request:
 
     tracked: Tracked
     texts: tuple[str, ...]
-    detections: PendingDetections
+    detections: Pending[Detections]
 
 
 class DetectorMatcher:
@@ -68,7 +52,7 @@ class DetectorMatcher:
         name: str,
         every: int = 1,
         threshold: float | None = None,
-        start: StartDetection | None = None,
+        start: Start | None = None,
     ) -> None:
         self._open = open_detector
         self._loaded: Detector | None = None

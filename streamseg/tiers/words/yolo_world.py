@@ -149,7 +149,8 @@ class YoloWorld:
                 return f"{self._name} does not know {', '.join(map(repr, missing))}; its classes are {listed}"
         limit = self.layout.num_classes
         if limit is not None and len(texts) > limit:
-            return f"{self._name} takes {limit} texts at once; the last {len(texts) - limit} of {len(texts)} are ignored"
+            ignored = len(texts) - limit
+            return f"{self._name} takes {limit} texts at once; the last {ignored} of {len(texts)} are ignored"
         return None
 
     def detect(self, image: ImageArray, texts: Sequence[str], threshold: float) -> Detections:
