@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from streamseg.geometry import box_iou
 
-__all__ = ["FusedOperation", "biased_leaky_relu", "biased_silu", "fused_iou", "suppresses"]
+__all__ = ["FusedOperation", "biased_leaky_relu", "biased_silu", "fused_iou"]
 
 _logger = logging.getLogger(__name__)
 _library = torch.library.Library("streamseg", "DEF")  # type: ignore[no-untyped-call]  # as long as the process
@@ -111,15 +110,6 @@ biased_leaky_relu = FusedOperation(
 )
 """LeakyReLU with slope 0.1 of values (B, C, H, W) plus a bias (C, 1, 1)."""
 
-# Products and sums are rounded one by one, as in torch: a fused multiply-add would change the last bit.
-_OVERLAP = """
-        const T width = fmaxf(__fsub_rn(fminf(c, g), fmaxf(a, e)), 0.0f);
-        const T height = fmaxf(__fsub_rn(fminf(d, h), fmaxf(b, f)), 0.0f);
-        const T shared = __fmul_rn(width, height);
-        const T first = __fmul_rn(fmaxf(__fsub_rn(c, a), 0.0f), fmaxf(__fsub_rn(d, b), 0.0f));
-        const T second = __fmul_rn(fmaxf(__fsub_rn(g, e), 0.0f), fmaxf(__fsub_rn(h, f), 0.0f));
-"""
-
 
 def _iou_of_sides(*sides: Tensor) -> Tensor:
     boxes_a, boxes_b = torch.cat(sides[:4], dim=-1), torch.cat([side.mT for side in sides[4:]], dim=-1)
@@ -129,9 +119,15 @@ def _iou_of_sides(*sides: Tensor) -> Tensor:
 _iou = FusedOperation(
     "box_iou",
     8,
-    f"""template <typename T> T box_iou(T a, T b, T c, T d, T e, T f, T g, T h) {{{_OVERLAP}
+    # Products and sums are rounded one by one, as in torch: a fused multiply-add would change the last bit.
+    """template <typename T> T box_iou(T a, T b, T c, T d, T e, T f, T g, T h) {
+        const T width = fmaxf(__fsub_rn(fminf(c, g), fmaxf(a, e)), 0.0f);
+        const T height = fmaxf(__fsub_rn(fminf(d, h), fmaxf(b, f)), 0.0f);
+        const T shared = __fmul_rn(width, height);
+        const T first = __fmul_rn(fmaxf(__fsub_rn(c, a), 0.0f), fmaxf(__fsub_rn(d, b), 0.0f));
+        const T second = __fmul_rn(fmaxf(__fsub_rn(g, e), 0.0f), fmaxf(__fsub_rn(h, f), 0.0f));
         return __fdiv_rn(shared, fmaxf(__fsub_rn(__fadd_rn(first, second), shared), 1.17549435e-38f));
-    }}""",
+    }""",
     _iou_of_sides,
 )
 
@@ -139,31 +135,3 @@ _iou = FusedOperation(
 def fused_iou(boxes_a: Tensor, boxes_b: Tensor) -> Tensor:
     """Return the IoU (..., N, M) of boxes float32 (..., N, 4) and (..., M, 4) xyxy, as `geometry.box_iou`."""
     return _iou(*torch.split(boxes_a, 1, dim=-1), *(side.mT for side in torch.split(boxes_b, 1, dim=-1)))
-
-
-@cache
-def _suppresses(iou: float) -> FusedOperation:
-    def reference(*sides: Tensor) -> Tensor:
-        x0, y0, x1, y1, u0, v0, u1, v1 = sides
-        shared = (torch.minimum(x1, u1) - torch.maximum(x0, u0)).clamp(min=0) * (
-            torch.minimum(y1, v1) - torch.maximum(y0, v0)
-        ).clamp(min=0)
-        areas = [
-            (right - left).clamp(min=0) * (low - top).clamp(min=0)
-            for left, top, right, low in ((x0, y0, x1, y1), (u0, v0, u1, v1))
-        ]
-        # Avoids the quotient, as on the host.
-        return (~(shared <= iou * (areas[0] + areas[1] - shared))).to(x0.dtype)
-
-    name = f"suppresses_{iou.hex().replace('.', '_').replace('-', 'm').replace('+', '')}"
-    source = f"""template <typename T> T {name}(T a, T b, T c, T d, T e, T f, T g, T h) {{{_OVERLAP}
-        const T rest = __fsub_rn(__fadd_rn(first, second), shared);
-        return shared <= __fmul_rn({iou!r}f, rest) ? 0.0f : 1.0f;
-    }}"""
-    return FusedOperation(name, 8, source, reference)
-
-
-def suppresses(boxes: Tensor, iou: float) -> Tensor:
-    """Return 1 where two boxes of float32 (..., N, 4) xyxy overlap by more than `iou`, else 0: float32 (..., N, N)."""
-    sides = torch.split(boxes, 1, dim=-1)
-    return _suppresses(float(iou))(*sides, *(side.mT for side in sides))

@@ -8,19 +8,9 @@ import pytest
 import torch
 
 from streamseg.geometry import box_iou
-from streamseg.modeling.fused import (
-    FusedOperation,
-    _iou,
-    _suppresses,
-    biased_leaky_relu,
-    biased_silu,
-    fused_iou,
-    suppresses,
-)
+from streamseg.modeling.fused import FusedOperation, _iou, biased_leaky_relu, biased_silu, fused_iou
 from streamseg.modeling.network import fuse
 from streamseg.modeling.yolov8 import build_yolov8
-
-IOU = 0.7
 
 SHIM = """
 #include <cmath>
@@ -42,15 +32,7 @@ def test_iou_equals_that_of_geometry():
     assert fused_iou(first, second).equal(box_iou(first, second))
 
 
-def test_suppression_is_that_of_the_iou():
-    some = boxes(40, 2)
-    assert suppresses(some, IOU).shape == (2, 40, 40)
-    assert ((suppresses(some, IOU) > 0) == (box_iou(some, some) > IOU)).float().mean() > 0.999
-
-
-@pytest.mark.parametrize(
-    "operation", [biased_silu, biased_leaky_relu, _iou, _suppresses(IOU)], ids=lambda one: one._name
-)
+@pytest.mark.parametrize("operation", [biased_silu, biased_leaky_relu, _iou], ids=lambda one: one._name)
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
 def test_cuda_source_computes_the_reference(operation, tmp_path):
     count = 2 if operation._name.startswith("biased") else 8
@@ -108,7 +90,7 @@ def test_compiled_function_is_used_if_its_first_result_is_right(name, kernel, is
 
 
 def test_jiterator_reads_the_sources():
-    for operation in (biased_silu, biased_leaky_relu, _iou, _suppresses(IOU)):
+    for operation in (biased_silu, biased_leaky_relu, _iou):
         assert operation.compiled().kernel_name == operation._name
 
 

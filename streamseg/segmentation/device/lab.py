@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamseg.modeling.cuda_kernel import CudaKernel, Launch, blocks_for
+from streamseg.modeling.network import PROTOTYPE_STRIDE
 from streamseg.segmentation.embedding import colour_tables
 
 __all__ = ["ColourBins"]
@@ -27,7 +29,7 @@ _WHITE: Final = np.array([0.950456, 1.0, 1.088754])
 
 
 class ColourBins:
-    """Computes the colour bin of pixels.
+    """Computes the colour bin of each cell of the prototypes' grid, from the mean of its pixels.
 
     Args:
         device: the device; its tables are allocated here.
@@ -52,11 +54,70 @@ class ColourBins:
         self._offsets = torch.from_numpy(offsets.astype(np.int32)).to(device)
         self._bins = torch.from_numpy(np.concatenate(colour_tables()).astype(np.int64)).to(device)
 
-    def __call__(self, colours: Tensor) -> Tensor:
-        """Return the bins int64 (N,) of colours int64 (N, 3) RGB 0..255."""
-        count = colours.shape[0]
-        linear = self._linear.index_select(0, colours.view(-1)).view(count, 3)
-        xyz = torch.mm(linear, self._to_xyz).to(torch.int32).add_(1 << (_SHIFT - 1)).bitwise_right_shift_(_SHIFT)
-        roots = self._root.index_select(0, xyz.view(-1)).view(count, 3)
-        lab = torch.mm(roots, self._to_lab).to(torch.int32).add_(self._offsets).bitwise_right_shift_(_SHIFT_OUT)
-        return self._bins.index_select(0, lab.view(-1)).view(count, 3).sum(dim=1)
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return the bins int64 (B, Mh * Mw) of images uint8 (B, H, W, 3) RGB."""
+        bins: Tensor = _colour_bins(
+            pixels, self._linear, self._to_xyz, self._root, self._to_lab, self._offsets, self._bins
+        )
+        return bins
+
+
+def _reference(
+    pixels: Tensor, linear: Tensor, to_xyz: Tensor, root: Tensor, to_lab: Tensor, offsets: Tensor, bins: Tensor
+) -> Tensor:
+    batch, height, width = len(pixels), pixels.shape[1] // PROTOTYPE_STRIDE, pixels.shape[2] // PROTOTYPE_STRIDE
+    blocks = pixels.view(batch, height, PROTOTYPE_STRIDE, width, PROTOTYPE_STRIDE, 3)
+    colours = blocks.float().mean(dim=(2, 4)).round_().long().view(-1)
+    values = linear.index_select(0, colours).view(-1, 3)
+    xyz = torch.mm(values, to_xyz).to(torch.int32).add_(1 << (_SHIFT - 1)).bitwise_right_shift_(_SHIFT)
+    roots = root.index_select(0, xyz.view(-1)).view(-1, 3)
+    lab = torch.mm(roots, to_lab).to(torch.int32).add_(offsets).bitwise_right_shift_(_SHIFT_OUT)
+    return bins.index_select(0, lab.view(-1)).view(batch, -1, 3).sum(dim=2)
+
+
+_SOURCE = f"""
+extern "C" __global__ void colour_bins(
+    const unsigned char* pixels, const float* linear, const float* to_xyz, const float* root, const float* to_lab,
+    const int* offsets, const long long* bins, long long* result, int width, int count) {{
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {{
+    const unsigned char* corner =
+        pixels + ((long long)(i / width) * {PROTOTYPE_STRIDE} * width + i % width) * {PROTOTYPE_STRIDE} * 3;
+    float values[3], roots[3];
+    for (int c = 0; c < 3; ++c) {{
+      int sum = 0;
+      for (int y = 0; y < {PROTOTYPE_STRIDE}; ++y)
+        for (int x = 0; x < {PROTOTYPE_STRIDE}; ++x)
+          sum += corner[((long long)y * width * {PROTOTYPE_STRIDE} + x) * 3 + c];
+      values[c] = linear[(int)rintf(sum / {PROTOTYPE_STRIDE**2}.0f)];
+    }}
+    for (int c = 0; c < 3; ++c) {{  // the matrices are transposed
+      const float sum = values[0] * to_xyz[c] + values[1] * to_xyz[3 + c] + values[2] * to_xyz[6 + c];
+      roots[c] = root[((int)sum + {1 << (_SHIFT - 1)}) >> {_SHIFT}];
+    }}
+    long long bin = 0;
+    for (int c = 0; c < 3; ++c) {{
+      const float sum = roots[0] * to_lab[c] + roots[1] * to_lab[3 + c] + roots[2] * to_lab[6 + c];
+      bin += bins[((int)sum + offsets[c]) >> {_SHIFT_OUT}];
+    }}
+    result[i] = bin;
+  }}
+}}
+"""
+
+
+def _launch(
+    pixels: Tensor, linear: Tensor, to_xyz: Tensor, root: Tensor, to_lab: Tensor, offsets: Tensor, bins: Tensor
+) -> Launch:
+    batch, height, width = len(pixels), pixels.shape[1] // PROTOTYPE_STRIDE, pixels.shape[2] // PROTOTYPE_STRIDE
+    result = bins.new_empty((batch, height * width))
+    inputs = (pixels, linear, to_xyz, root, to_lab, offsets, bins)
+    return Launch((result,), (*inputs, result, width, result.numel()), blocks_for(result.numel()))
+
+
+_colour_bins = CudaKernel(
+    "colour_bins",
+    "(Tensor pixels, Tensor linear, Tensor to_xyz, Tensor root, Tensor to_lab, Tensor offsets, Tensor bins) -> Tensor",
+    _SOURCE,
+    _reference,
+    _launch,
+)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from streamseg.geometry import Letterbox
+from streamseg.modeling.cuda_kernel import CudaKernel, Launch, blocks_for
 from streamseg.modeling.preprocess import PADDING
 
 __all__ = ["DeviceLetterbox"]
@@ -30,34 +31,102 @@ class DeviceLetterbox:
 
     def __init__(self, place: Letterbox, device: torch.device) -> None:
         self._place = place
-        self._is_identity = place.image_size == place.scaled_size
-        (columns, self._across), (rows, self._down) = (
+        (columns, across), (rows, down) = (
             _taps(place.image_size[axis], place.scaled_size[axis], repeats_border=axis == 0) for axis in (1, 0)
         )
-        self._columns, self._rows = columns.to(device), rows.to(device)
-        # (2, w, 1) and (2, h, 1, 1): weight of the nearer and of the farther neighbour.
-        self._across = self._across.view(2, -1, 1).to(device)
-        self._down = self._down.view(2, -1, 1, 1).to(device)
+        self._tables = tuple(table.to(device) for table in (columns, rows, across, down))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return images uint8 (B, H, W, 3) scaled and padded to the network's input: uint8 (B, h, w, 3)."""
-        batch = images.shape[0]
-        (height, width), (input_height, input_width) = self._place.scaled_size, self._place.input_size
-        scaled = images
-        if not self._is_identity:
-            near = images.index_select(1, self._rows).index_select(2, self._columns)  # (B, 2 h, 2 w, 3)
-            sums = (
-                near.view(batch, 2 * height, 2, width, 3).to(torch.int32).mul_(self._across).sum(2, dtype=torch.int32)
-            )
-            products = sums.bitwise_right_shift_(4).view(batch, 2, height, width, 3).mul_(self._down)
-            total = products.bitwise_right_shift_(16).sum(1, dtype=torch.int32)
-            scaled = total.add_(2).bitwise_right_shift_(2)
-        if (height, width) == (input_height, input_width):
-            return scaled.to(torch.uint8)
-        result = images.new_full((batch, input_height, input_width, 3), PADDING)
-        top, left = self._place.top, self._place.left
-        result[:, top : top + height, left : left + width].copy_(scaled)
+        place = self._place
+        if place.image_size == place.input_size:
+            return images
+        result: Tensor = _letterboxed(images, *self._tables, place.top, place.left, *place.input_size)
         return result
+
+
+def _reference(
+    images: Tensor,
+    columns: Tensor,
+    rows: Tensor,
+    across: Tensor,
+    down: Tensor,
+    top: int,
+    left: int,
+    input_height: int,
+    input_width: int,
+) -> Tensor:
+    batch, height, width = len(images), len(rows) // 2, len(columns) // 2
+    if images.shape[1:3] == (height, width):
+        scaled = images
+    else:
+        near = images.index_select(1, rows).index_select(2, columns)  # (B, 2 h, 2 w, 3)
+        sums = near.view(batch, 2 * height, 2, width, 3).to(torch.int32).mul_(across.view(2, -1, 1))
+        products = sums.sum(2, dtype=torch.int32).bitwise_right_shift_(4).view(batch, 2, height, width, 3)
+        products = products.mul_(down.view(2, -1, 1, 1)).bitwise_right_shift_(16)
+        scaled = products.sum(1, dtype=torch.int32).add_(2).bitwise_right_shift_(2)
+    if (height, width) == (input_height, input_width):
+        return scaled.to(torch.uint8)
+    result = images.new_full((batch, input_height, input_width, 3), PADDING)
+    result[:, top : top + height, left : left + width].copy_(scaled)
+    return result
+
+
+_SOURCE = f"""
+extern "C" __global__ void letterboxed(
+    const unsigned char* images, const long long* columns, const long long* rows, const int* across, const int* down,
+    unsigned char* result, int image_height, int image_width, int height, int width, int top, int left,
+    int input_height, int input_width, int count) {{
+  const bool scales = image_height != height || image_width != width;
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {{
+    const int x = i % input_width - left, y = i / input_width % input_height - top;
+    const unsigned char* image = images + (long long)(i / input_width / input_height) * image_height * image_width * 3;
+    unsigned char* target = result + 3LL * i;
+    for (int c = 0; c < 3; ++c) {{
+      if (x < 0 || y < 0 || x >= width || y >= height) {{
+        target[c] = {PADDING};
+      }} else if (!scales) {{
+        target[c] = image[((long long)y * image_width + x) * 3 + c];
+      }} else {{
+        int total = 0;
+        for (int k = 0; k < 2; ++k) {{
+          const unsigned char* row = image + rows[k * height + y] * image_width * 3 + c;
+          const int sum = row[columns[x] * 3] * across[x] + row[columns[width + x] * 3] * across[width + x];
+          total += ((sum >> 4) * down[k * height + y]) >> 16;
+        }}
+        target[c] = (unsigned char)((total + 2) >> 2);
+      }}
+    }}
+  }}
+}}
+"""
+
+
+def _launch(
+    images: Tensor,
+    columns: Tensor,
+    rows: Tensor,
+    across: Tensor,
+    down: Tensor,
+    top: int,
+    left: int,
+    input_height: int,
+    input_width: int,
+) -> Launch:
+    result = images.new_empty((len(images), input_height, input_width, 3))
+    count = result.numel() // 3
+    sizes = (*images.shape[1:3], len(rows) // 2, len(columns) // 2, top, left, input_height, input_width, count)
+    return Launch((result,), (images, columns, rows, across, down, result, *sizes), blocks_for(count))
+
+
+_letterboxed = CudaKernel(
+    "letterboxed",
+    "(Tensor images, Tensor columns, Tensor rows, Tensor across, Tensor down, int top, int left, int input_height, "
+    "int input_width) -> Tensor",
+    _SOURCE,
+    _reference,
+    _launch,
+)
 
 
 def _taps(num_pixels: int, num_outputs: int, *, repeats_border: bool) -> tuple[Tensor, Tensor]:

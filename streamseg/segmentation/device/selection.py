@@ -67,6 +67,8 @@ class _Rows(NamedTuple):
     """int64 (B, N)."""
     boxes: Tensor
     """float32 (B, N, 4) xyxy, pixels of the image."""
+    scores: Tensor
+    """float32 (B, N)."""
     valid: Tensor
     """bool (B, N)."""
 
@@ -94,13 +96,12 @@ def select(
     if regions.expected.shape[1]:
         found, settled = _with_expected(found, regions.expected, every, scores, placement, settings, num_rows)
         is_exact = is_exact & settled
-    ranks = scores.gather(1, found.anchors).masked_fill(~found.valid, -1.0)
+    ranks = found.scores.masked_fill(~found.valid, -1.0)
     ranks, order = ranks.sort(dim=1, descending=True, stable=True)
     by_score = _gathered(found, order)
     # Boxes entirely in the padding are not objects.
     is_object = by_score.valid & has_extent(by_score.boxes)
-    anchors, chosen, ranks = compact(is_object, num_rows, by_score.anchors, by_score.boxes, ranks)
-    return Selected(anchors, chosen, ranks, is_object.sum(dim=1), is_exact)
+    return Selected(*compact(is_object, num_rows, by_score.anchors, by_score.boxes, ranks), is_exact)
 
 
 def _above_threshold(boxes: Tensor, scores: Tensor, every: Tensor, settings: SelectionSettings) -> tuple[_Rows, Tensor]:
@@ -108,13 +109,14 @@ def _above_threshold(boxes: Tensor, scores: Tensor, every: Tensor, settings: Sel
     most = min(max(CANDIDATES, settings.max_det), scores.shape[1])
     ranked, order = scores.sort(dim=1, descending=True, stable=True)
     ranked, anchors = ranked[:, :most], order[:, :most]
+    ranked = ranked.contiguous()
     keep, settled = suppress(boxes.gather(1, _wide(anchors)), ranked > settings.conf, settings.iou)
     rank = keep.cumsum(dim=1)
     # What follows the last row that is taken need not have settled.
     is_exact = (settled | (rank > settings.max_det)).all(dim=1)
     is_exact = is_exact & ((scores > settings.conf).sum(dim=1) <= most)
     valid = keep & (rank <= settings.max_det)
-    return _Rows(anchors, every.gather(1, _wide(anchors)), valid), is_exact
+    return _Rows(anchors.contiguous(), every.gather(1, _wide(anchors)), ranked, valid), is_exact
 
 
 def _with_prompted(
@@ -135,7 +137,7 @@ def _with_prompted(
     others = found.valid & ~((is_near | is_same) & is_real[:, None, :]).any(dim=2)
     room = settings.max_det - is_real.sum(dim=1, keepdim=True)
     others = others & (others.cumsum(dim=1) <= room)
-    return _joined(_Rows(fitting, prompted, is_real), found._replace(valid=others), num_rows)
+    return _joined(_Rows(fitting, prompted, scores.gather(1, fitting), is_real), found._replace(valid=others), num_rows)
 
 
 def _with_expected(
@@ -161,7 +163,7 @@ def _with_expected(
     anchors = anchors.clamp(max=num_anchors - 1)
     ranks = scores.gather(1, anchors).masked_fill(~valid, -1.0)
     order = ranks.sort(dim=1, descending=True, stable=True).indices
-    more = _gathered(_Rows(anchors, every.gather(1, _wide(anchors)), valid), order)
+    more = _gathered(_Rows(anchors, every.gather(1, _wide(anchors)), ranks, valid), order)
     keep, settled = suppress(more.boxes, more.valid, settings.iou)
     keep = keep & (keep.cumsum(dim=1) <= settings.max_det - found.valid.sum(dim=1, keepdim=True))
     return _joined(found, more._replace(valid=keep), num_rows), settled.all(dim=1)
@@ -169,16 +171,15 @@ def _with_expected(
 
 def _joined(first: _Rows, second: _Rows, num_rows: int) -> _Rows:
     """Concatenate the valid rows of both, which are at most `num_rows`."""
-    valid = torch.cat([first.valid, second.valid], dim=1)
-    anchors = torch.cat([first.anchors, second.anchors], dim=1)
-    boxes = torch.cat([first.boxes, second.boxes], dim=1)
-    anchors, boxes = compact(valid, num_rows, anchors, boxes)
+    anchors, boxes, scores, valid = (torch.cat(pair, dim=1) for pair in zip(first, second, strict=True))
+    anchors, boxes, scores, counts = compact(valid, num_rows, anchors, boxes, scores)
     positions = torch.arange(num_rows, device=valid.device)
-    return _Rows(anchors, boxes, positions < valid.sum(dim=1, keepdim=True))
+    return _Rows(anchors, boxes, scores, positions < counts[:, None])
 
 
 def _gathered(rows: _Rows, order: Tensor) -> _Rows:
-    return _Rows(rows.anchors.gather(1, order), rows.boxes.gather(1, _wide(order)), rows.valid.gather(1, order))
+    anchors, scores, valid = (one.gather(1, order) for one in (rows.anchors, rows.scores, rows.valid))
+    return _Rows(anchors, rows.boxes.gather(1, _wide(order)), scores, valid)
 
 
 def _wide(index: Tensor) -> Tensor:

@@ -76,14 +76,13 @@ class DeviceStep:
         self._letterbox = DeviceLetterbox(place, device)
         self._placement = Placement(*(one.to(device) for one in placement_of([place])))
         self._rasters = Rasters(grid, size, device)
-        self._embedding = DeviceEmbedding(grid, size, device) if options.embeds else None
+        self._embedding = DeviceEmbedding(grid, device) if options.embeds else None
         refiner = options.refiner if shape.refines else None
         self._refiner = None if refiner is None else DeviceRefiner(refiner, place, device)
         self._runs = MaskRuns(
             place.image_size,
             grid,
             size,
-            batch=shape.batch,
             num_pixels=shape.crop_pixels,
             num_changes=shape.changes,
             device=device,
@@ -107,7 +106,7 @@ class DeviceStep:
         coefficients = decoded.mask_coefficients  # (B, A, P)
         index = found.anchors[:, :rows].unsqueeze(-1).expand(-1, -1, coefficients.shape[2])
         chosen = coefficients.gather(1, index)
-        prototypes = decoded.prototypes.float()
+        prototypes = decoded.prototypes.to(torch.float32, memory_format=torch.contiguous_format)
         logits = torch.bmm(chosen.float(), prototypes.flatten(2)).view(*chosen.shape[:2], *prototypes.shape[2:])
         returned = {"boxes": boxes, "scores": scores, "counts": found.counts, "is_exact": found.is_exact}
         kept = {"prototypes": decoded.prototypes, "coefficients": chosen}

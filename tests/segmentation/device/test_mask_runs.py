@@ -38,7 +38,6 @@ def on_device(instances, *, rows, num_pixels=1 << 20, num_changes=1 << 14):
         instances.image_size,
         instances.grid_to_image,
         tuple(grid),
-        batch=2,
         num_pixels=num_pixels,
         num_changes=num_changes,
         device=CPU,
