@@ -13,7 +13,7 @@ from tests.support.paths import PACKAGE
 ORDER = (
     "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging"
     " < propagation < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
-    " < segmentation, text, ros, mqtt < tiers < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics"
+    " < segmentation, text, ros, mqtt, zones < tiers < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics, bridges"
     " < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
@@ -24,7 +24,7 @@ RANK = {unit: rank for rank, group in enumerate(GROUPS) for unit in group}
 
 ONLY_IN = {
     "zmq": {"publish"},
-    "threading": {"runtime", "publish", "capture", "viewer", "metrics"},
+    "threading": {"runtime", "publish", "capture", "viewer", "metrics", "bridges"},
     "queue": set[str](),
     "concurrent.futures": {"runtime"},
     "asyncio": {"viewer"},
@@ -32,7 +32,10 @@ ONLY_IN = {
     "PIL": {"imaging", "fastsam"},
     "rich": {"cli"},
     "prometheus_client": {"metrics"},
-    "mcap": {"ros"},
+    "mcap": {"ros", "capture"},
+    "rclpy": {"bridges"},
+    "foxglove": {"bridges"},
+    "rerun": {"bridges"},
     "paho": {"runtime"},
     "rosbags": {"ros"},
     "cv2.VideoCapture": {"capture"},

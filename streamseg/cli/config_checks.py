@@ -85,6 +85,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "metrics.endpoint", lambda: _check_metrics(config)
     if config.mqtt.address is not None:
         yield "mqtt.address", _check_mqtt
+    if config.zones:
+        yield "zones", _check_zones
     if config.output.video is not None:
         yield "output.video", lambda: _check_video(Path(config.output.video or ""))
     if config.output.recording is not None:
@@ -150,6 +152,12 @@ def _check_mqtt() -> None:
     from streamseg.runtime.mqtt_sink import require_mqtt
 
     require_mqtt()
+
+
+def _check_zones() -> None:
+    from streamseg.zones import require_zones
+
+    require_zones()
 
 
 def _check_video(path: Path) -> None:

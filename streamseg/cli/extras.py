@@ -9,6 +9,7 @@ __all__ = ["EXTRAS", "explain_missing"]
 EXTRAS: Final = {
     "aiohttp": "viewer",
     "prometheus_client": "metrics",
+    "foxglove": "foxglove",
     "matplotlib": "train,eval",
     "mcap": "record",
     "nncf": "quantize",
@@ -16,7 +17,9 @@ EXTRAS: Final = {
     "paho": "mqtt",
     "pi_heif": "heic",
     "pycocotools": "train,eval",
-    "rosbags": "record",
+    "rerun": "rerun",
+    "rosbags": "record,ros,foxglove",
+    "supervision": "zones",
     "tokenizers": "text",
 }
 """Extras of streamseg by the top-level module that they install."""

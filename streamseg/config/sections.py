@@ -12,11 +12,13 @@ from streamseg.config.degradation import DegradationConfig
 from streamseg.config.mqtt import MqttConfig
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
 from streamseg.config.tiers import Device, FollowConfig, QualityConfig, device_name
+from streamseg.config.zones import ZoneConfig
 
 __all__ = [
     "BatchingConfig",
     "Config",
     "CurveConfig",
+    "FoxgloveConfig",
     "MetricsConfig",
     "OutputConfig",
     "PromptConfig",
@@ -205,6 +207,22 @@ class MetricsConfig(Section):
         return endpoint
 
 
+class FoxgloveConfig(Section):
+    """WebSocket server for Foxglove: images, masks, detections and prompts as ROS 2 messages."""
+
+    endpoint: str | None = None
+    """HOST:PORT to listen on; None: off. Port 0 lets the system choose."""
+    allow_public: bool = False
+    """Allow a host that other machines can reach, without encryption and password."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _check_endpoint(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            split_host_and_port(endpoint)
+        return endpoint
+
+
 class OutputConfig(Section):
     """Files written to disk; all are off by default."""
 
@@ -225,6 +243,9 @@ class OutputConfig(Section):
     mcap_max_gb: float | None = Field(default=None, gt=0)
     """Size of an MCAP file, in 10**9 bytes, after which another begins; only the two newest are kept. None: no limit.
     """
+    rerun: str | None = None
+    """Log for the rerun viewer: path of a file, ending in .rrd, or address of a viewer that runs,
+    rerun+http://HOST:9876/proxy. Requires the extra `rerun`."""
     prompts: str | None = None
     """Path of a JSON file with the prompts in force and the objects they follow. If the file exists, its prompts, saved
     by an earlier run, replace those of the configuration."""
@@ -245,6 +266,7 @@ class Config(Section):
     mode: Literal["streamseg", "fastsam"] = "streamseg"
     """fastsam: masks and prompt matches of the official FastSAM program. Former key: `prompting: default | reference`.
     """
+    zones: tuple[ZoneConfig, ...] = Field(default=(), max_length=256)
     text: TextConfig = TextConfig()
     quality: QualityConfig = QualityConfig()
     follow: FollowConfig = FollowConfig()
@@ -252,6 +274,7 @@ class Config(Section):
     viewer: ViewerConfig = ViewerConfig()
     metrics: MetricsConfig = MetricsConfig()
     mqtt: MqttConfig = MqttConfig()
+    foxglove: FoxgloveConfig = FoxgloveConfig()
     output: OutputConfig = OutputConfig()
 
     @model_validator(mode="before")
@@ -268,10 +291,18 @@ class Config(Section):
         return {**{key: value for key, value in values.items() if key != "prompting"}, "mode": FORMER_MODES[former]}
 
     @model_validator(mode="after")
+    def _tiers_need_own_masks(self) -> Config:
+        for key, model in (("quality", self.quality.model), ("follow", self.follow.model)):
+            if model is not None and self.mode == "fastsam":
+                raise ValueError(f"{key}.model requires mode: streamseg, because fastsam has the masks of FastSAM")
+        return self
+
+    @model_validator(mode="after")
     def _unique_ids(self) -> Config:
         for what, ids in (
             ("source", [source.id for source in self.named_sources()]),
             ("prompt", [prompt.id for prompt in self.prompts]),
+            ("zone", [zone.id for zone in self.zones]),
         ):
             twice = sorted({name for name in ids if ids.count(name) > 1})
             if twice:
@@ -279,24 +310,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _prompts_have_sources(self) -> Config:
+    def _prompts_and_zones_have_sources(self) -> Config:
         ids = [source.id for source in self.named_sources()]
-        for prompt in self.prompts:
-            if prompt.source is not None and prompt.source not in ids:
+        prompts = [("prompt", prompt.id, prompt.source) for prompt in self.prompts]
+        for kind, name, source in [*prompts, *(("zone", zone.id, zone.source) for zone in self.zones)]:
+            if source is not None and source not in ids:
                 raise ValueError(
-                    f"prompt {prompt.id!r} refers to the unknown source {prompt.source!r};"
-                    f" valid sources are {', '.join(ids)}"
+                    f"{kind} {name!r} refers to the unknown source {source!r}; valid sources are {', '.join(ids)}"
                 )
         return self
 
     def named_sources(self) -> tuple[SourceConfig, ...]:
-    @model_validator(mode="after")
-    def _tiers_need_own_masks(self) -> Config:
-        for key, model in (("quality", self.quality.model), ("follow", self.follow.model)):
-            if model is not None and self.mode == "fastsam":
-                raise ValueError(f"{key}.model requires mode: streamseg, because fastsam has the masks of FastSAM")
-        return self
-
         """Return the sources, each with an id."""
         return tuple(
             source if source.id else source.model_copy(update={"id": f"{source.type}{position}"})

@@ -7,6 +7,8 @@ All topics are retained, so that a client that connects later knows the state at
     PREFIX/SOURCE/PROMPT/presence  {"presence": "lost", "since": "2026-01-31T12:00:00.250Z", "confidence": 0.0,
                                     "x": 0.41, "y": 0.77, "box": [0.3, 0.6, 0.5, 0.9], "track_id": 7}
 
+    PREFIX/SOURCE/ZONE/zone        {"track_ids": [3, 8], "num_inside": 2, "num_entered": 5, "num_left": 3}
+
 x, y and box are fractions of the image's width and height; they keep the last place of an object that is lost.
 """
 
@@ -22,6 +24,7 @@ from urllib.parse import quote, unquote
 
 from streamseg.mqtt.presence import PRESENCES, Presence
 from streamseg.structures.source_status import SOURCE_STATES
+from streamseg.structures.zone import ZoneStatus
 
 __all__ = [
     "OFFLINE",
@@ -30,6 +33,8 @@ __all__ = [
     "presence_json",
     "prompt_entities",
     "source_entity",
+    "zone_entities",
+    "zone_json",
 ]
 
 ONLINE: Final = "online"
@@ -37,6 +42,7 @@ OFFLINE: Final = "offline"
 
 _PRESENCE: Final = "presence"
 _STATUS: Final = "status"
+_ZONE: Final = "zone"
 DELIVERING: Final = ("live", "frozen")
 """States of a source in which its objects are known."""
 
@@ -63,6 +69,10 @@ class Topics:
     def presence(self, source_id: str, prompt_id: str) -> str:
         """Topic of an object's presence."""
         return f"{self._prefix}/{_level(source_id)}/{_level(prompt_id)}/{_PRESENCE}"
+
+    def zone(self, source_id: str, zone_id: str) -> str:
+        """Topic of a zone or line."""
+        return f"{self._prefix}/{_level(source_id)}/{_level(zone_id)}/{_ZONE}"
 
     @property
     def every_presence(self) -> str:
@@ -104,6 +114,18 @@ def presence_json(presence: Presence) -> str:
     )
 
 
+def zone_json(zone: ZoneStatus) -> str:
+    """Return the state of a zone or line as JSON, without what happened in a single frame."""
+    return json.dumps(
+        {
+            "track_ids": zone.track_ids,
+            "num_inside": len(zone.track_ids),
+            "num_entered": zone.num_entered,
+            "num_left": zone.num_left,
+        }
+    )
+
+
 def _iso(stamp_ns: int) -> str:
     """Return a wall clock time (ns since the Unix epoch) in ISO 8601, in UTC, to milliseconds."""
     stamp = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=UTC)
@@ -123,18 +145,7 @@ def prompt_entities(
         version: version of this program, displayed in Home Assistant.
     """
     state_topic = topics.presence(source_id, prompt_id)
-    shared = {
-        "state_topic": state_topic,
-        "availability": [
-            {"topic": topics.status},
-            {
-                "topic": topics.source_status(source_id),
-                "value_template": f"{{{{ '{ONLINE}' if value in {list(DELIVERING)} else '{OFFLINE}' }}}}",
-            },
-        ],
-        "availability_mode": "all",
-        **_about(topics, source_id, version),
-    }
+    shared = {"state_topic": state_topic, **_while_delivering(topics, source_id), **_about(topics, source_id, version)}
     entities: dict[tuple[str, str], dict[str, Any]] = {
         ("binary_sensor", "present"): {
             "name": prompt_id,
@@ -155,6 +166,44 @@ def prompt_entities(
         },
     }
     return _discovery(topics, discovery_prefix, shared, entities, (source_id, prompt_id))
+
+
+def zone_entities(
+    topics: Topics, discovery_prefix: str, source_id: str, zone: ZoneStatus, version: str
+) -> dict[str, str]:
+    """Return the discovery messages, by topic, of the counts of one zone or line; arguments as in `prompt_entities`."""
+    shared = {
+        "state_topic": topics.zone(source_id, zone.zone_id),
+        **_while_delivering(topics, source_id),
+        **_about(topics, source_id, version),
+    }
+    entities: dict[tuple[str, str], dict[str, Any]] = {
+        ("sensor", name): {
+            "name": f"{zone.zone_id} {words}",
+            "state_class": state_class,
+            "value_template": f"{{{{ value_json.{name} }}}}",
+        }
+        for name, words, state_class in (
+            ("num_inside", "objects", "measurement"),
+            ("num_entered", "entered", "total_increasing"),
+            ("num_left", "left", "total_increasing"),
+        )
+    }
+    return _discovery(topics, discovery_prefix, shared, entities, (source_id, "zone", zone.zone_id))
+
+
+def _while_delivering(topics: Topics, source_id: str) -> dict[str, Any]:
+    """Return the availability of what is known while the run is online and the source delivers frames."""
+    return {
+        "availability": [
+            {"topic": topics.status},
+            {
+                "topic": topics.source_status(source_id),
+                "value_template": f"{{{{ '{ONLINE}' if value in {list(DELIVERING)} else '{OFFLINE}' }}}}",
+            },
+        ],
+        "availability_mode": "all",
+    }
 
 
 def source_entity(topics: Topics, discovery_prefix: str, source_id: str, version: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -31,6 +32,7 @@ from streamseg.structures.search_regions import SearchRegions
 from streamseg.telemetry import Drops, StageTimer
 from streamseg.tiers import TierReport, Tiers
 from streamseg.tiers.contract import ReportsTier
+from streamseg.zones import ZoneBook
 
 __all__ = ["DegradableSegmenter", "Pipeline", "SegmentFunction"]
 
@@ -88,6 +90,7 @@ class Pipeline:
         propagation: settings of the propagation of the masks of followed targets.
         prepare: work before the first frame, see `Pipeline.prepare`.
         tiers: better models for chosen objects.
+        zones: zones and lines, reported in the messages.
 
     Raises:
         ConfigError: a prompt is of a kind that cannot be matched.
@@ -107,8 +110,10 @@ class Pipeline:
         propagation: PropagationSettings | None = None,
         prepare: Callable[[], None] | None = None,
         tiers: Tiers | None = None,
+        zones: ZoneBook | None = None,
     ) -> None:
         self._tiers = tiers if tiers is not None else Tiers()
+        self._zones = zones if zones is not None else ZoneBook(())
         self._segmenter = segmenter
         self._prepare = prepare
         self._propagation = propagation
@@ -202,6 +207,7 @@ class Pipeline:
         for tier in (self._tiers.quality, self._tiers.memory):
             if tier is not None:
                 tier.end_source(source_id)
+        self._zones.forget(source_id)
         stream = self._streams.get(source_id)
         if stream is not None:
             stream.end()
@@ -214,17 +220,27 @@ class Pipeline:
         self._frame_ids.pop(source_id, None)
 
     def segment(self, frames: Sequence[Frame]) -> list[Instances]:
-        """Segment everything in each frame, in the frames' order: the part that batches."""
+        """Segment everything in each frame, in the frames' order: the part that batches.
+
+        Frames with recorded instances do not go through the network.
+        """
         if not frames:
             return []
         prompts = self._prompts
         with self.timer.stage("segment"):
-            regions = [self._stream(frame.source_id).search_regions(frame, prompts) for frame in frames]
-            images = [frame.image for frame in frames]
-            degradations = [frame.degradation for frame in frames]
-            if any(one.is_cheaper for one in degradations) and isinstance(self._segmenter, DegradableSegmenter):
-                return list(self._segmenter.segment_batch(images, regions, degradations))
-            return list(self._segmenter(images, regions))
+            found = iter(self._segment([frame for frame in frames if frame.instances is None], prompts))
+            return [frame.instances if frame.instances is not None else next(found) for frame in frames]
+
+    def _segment(self, frames: Sequence[Frame], prompts: PromptSet) -> Sequence[Instances]:
+        """Run the network; no frame is fine."""
+        if not frames:
+            return []
+        regions = [self._stream(frame.source_id).search_regions(frame, prompts) for frame in frames]
+        images = [frame.image for frame in frames]
+        degradations = [frame.degradation for frame in frames]
+        if any(one.is_cheaper for one in degradations) and isinstance(self._segmenter, DegradableSegmenter):
+            return self._segmenter.segment_batch(images, regions, degradations)
+        return self._segmenter(images, regions)
 
     def finish(self, frame: Frame, instances: Instances, *, drops: Drops | None = None) -> FrameResult:
         """Track and select the instances of one frame; the frames of a source come in order.
@@ -246,6 +262,8 @@ class Pipeline:
         message = compose_message(
             frame, matches, now_ns=self._now_ns(), frame_id=self._frame_ids.get(frame.source_id, ""), drops=drops
         )
+        if zones := self._zones.update(message):
+            message = replace(message, zones=zones)
         return FrameResult(frame, message, tracked, matches.selections)
 
     def _stream(self, source_id: str) -> Stream:

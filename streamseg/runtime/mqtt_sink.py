@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 from streamseg import __version__
 from streamseg.config.mqtt import MqttConfig, parse_broker
 from streamseg.errors import ConfigError, PublishError
-from streamseg.mqtt.payloads import OFFLINE, ONLINE, Topics, presence_json, prompt_entities, source_entity
+from streamseg.mqtt.payloads import (
+    OFFLINE,
+    ONLINE,
+    Topics,
+    presence_json,
+    prompt_entities,
+    source_entity,
+    zone_entities,
+    zone_json,
+)
 from streamseg.mqtt.presence import Presence, PresenceBook
 from streamseg.pipeline import FrameResult
 from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.structures.source_status import SourceStatus
+from streamseg.structures.zone import ZoneStatus
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -68,6 +78,8 @@ class MqttSink:
         self._topics = Topics(config.topic)
         self._lock = threading.Lock()
         self._book = PresenceBook(round(config.lost_after_s * 1e9))
+        self._zones: dict[str, tuple[ZoneStatus, ...]] = {}
+        """State of the zones in the last frame, by source id."""
         self._sources: Callable[[], Mapping[str, SourceStatus]] = dict
         self._known: dict[str, str] = {}
         """Payloads of retained topics that the broker received in this connection, by topic."""
@@ -95,6 +107,7 @@ class MqttSink:
         """
         with self._lock:
             self._book.update(result.message)
+            self._zones[result.message.source_id] = result.message.zones
             since = self._disconnected_at
             error = self._error or "no connection"
         if since is not None and self._clock() - since > CONNECT_SECONDS:
@@ -107,6 +120,7 @@ class MqttSink:
         """Forget the prompts of a source."""
         with self._lock:
             self._book.forget(source_id)
+            self._zones.pop(source_id, None)
 
     def close(self) -> None:
         """Report the run as offline and disconnect. Idempotent."""
@@ -189,7 +203,7 @@ class MqttSink:
         topics, now = self._topics, self._clock()
         statuses = self._sources()
         with self._lock:
-            presences = self._book.snapshot()
+            presences, zones = self._book.snapshot(), dict(self._zones)
             retained = set(self._retained)
         self._send(topics.status, ONLINE)
         for source_id in sorted(statuses.keys() | presences.keys()):
@@ -201,6 +215,9 @@ class MqttSink:
                 self._send_presence(topics.presence(source_id, prompt_id), presence, now)
                 with self._lock:
                     self._retained.add((source_id, prompt_id))
+            for zone in zones.get(source_id, ()):
+                self._send_all(self._zone_entities(source_id, zone))
+                self._send(topics.zone(source_id, zone.zone_id), zone_json(zone))
         gone = ((source_id, prompt_id) for source_id, prompt_id in retained if source_id in presences)
         self._delete((source_id, prompt_id) for source_id, prompt_id in gone if prompt_id not in presences[source_id])
         self._delete(pair for pair in retained if statuses and pair[0] not in statuses)
@@ -241,6 +258,10 @@ class MqttSink:
     def _prompt_entities(self, source_id: str, prompt_id: str) -> dict[str, str]:
         prefix = self._config.discovery
         return {} if prefix is None else prompt_entities(self._topics, prefix, source_id, prompt_id, __version__)
+
+    def _zone_entities(self, source_id: str, zone: ZoneStatus) -> dict[str, str]:
+        prefix = self._config.discovery
+        return {} if prefix is None else zone_entities(self._topics, prefix, source_id, zone, __version__)
 
     def _source_entity(self, source_id: str) -> dict[str, str]:
         prefix = self._config.discovery

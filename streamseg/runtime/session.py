@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
-from streamseg.capture import open_source
-from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, WebcamSource
+from streamseg.capture import Source, open_source
+from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, SourceConfig, WebcamSource
 from streamseg.engines import leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
@@ -18,6 +18,7 @@ from streamseg.pipeline.mode import Mode
 from streamseg.prompting import prompts_from_config
 from streamseg.publish import ControlServer, Publisher, ServerKeys
 from streamseg.publish.control import Op
+from streamseg.publish.jpeg import EncodeImage, SharedJpeg
 from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.batching import GPU_BATCH
 from streamseg.runtime.ladder import degradation_steps
@@ -33,9 +34,13 @@ from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink, SinkFactory
 from streamseg.segmentation import Segmenter
 from streamseg.telemetry import Histogram
-
+from streamseg.zones import ZoneBook
 from streamseg.tiers.opening import open_tiers
-__all__ = ["Session", "load_keys", "open_runtime"]
+
+__all__ = ["OpenSource", "Session", "load_keys", "open_runtime"]
+
+OpenSource = Callable[[SourceConfig], Source]
+"""Returns the source of a section."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,14 @@ class Session:
 
 
 @contextlib.contextmanager
-def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory] = ()) -> Iterator[Session]:
+def open_runtime(
+    config: Config,
+    mode: Mode,
+    sinks: Sequence[Sink | SinkFactory] = (),
+    *,
+    open_section: Callable[[SourceConfig, OpenSource], Source] | None = None,
+    encode_image: EncodeImage | None = None,
+) -> Iterator[Session]:
     """Open all parts of a configuration except the sources, which are opened when the run starts.
 
     If `output.prompts` names an existing file, its prompts, from an earlier run, replace those of the configuration.
@@ -74,6 +86,9 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         config: configuration of the whole run.
         mode: opens the stages whose behaviour depends on `config.mode`.
         sinks: additional sinks, after the publisher and the message file; closed with the run.
+        open_section: opens the sources instead of `capture.open_source`, which it receives for those it leaves to it.
+        encode_image: encodes the images of `publish.jpeg_quality`, shared with the additional sinks; None: one for the
+            run's own outputs.
 
     Raises:
         ConfigError: settings exclude each other.
@@ -91,7 +106,10 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         if publish.endpoint is None and publish.single_endpoint is not None:
             raise ConfigError("publish.single_endpoint requires publish.endpoint; set both or neither")
         sections = config.named_sources()
-        opening = partial(open_source, gives_up=config.exit_on_failure)
+        opening: OpenSource = partial(open_source, gives_up=config.exit_on_failure)
+        if open_section is not None:
+            opening = partial(open_section, opening=opening)
+        encode_image = encode_image or SharedJpeg(publish.jpeg_quality)
         sources = [opening(section) for section in sections]
         limits = {section.id: limits_of(section) for section in sections}
         prompts = prompts_from_config(config.prompts)
@@ -110,7 +128,7 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
                 publish.endpoint,
                 single_endpoint=publish.single_endpoint,
                 mask_encoding=publish.mask_encoding,
-                jpeg_quality=publish.jpeg_quality,
+                encode_image=encode_image,
                 keys=keys,
                 allow_public=publish.allow_public,
             )
@@ -133,6 +151,8 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         # Frames of files wait until their objects are compared with texts, as they do for every stage.
         any_live = any(source.is_live for source in sources)
         background = stack.enter_context(BackgroundThread()).submit if any_live else None
+        # A worker of its own: a run of a large model takes seconds, for which texts must not wait.
+        slow = stack.enter_context(BackgroundThread()).submit if any_live else None
         pipeline = Pipeline(
             segmenter,
             prepare=None if segmenter.engine.device == "cpu" else warm_up,
@@ -141,6 +161,8 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
             matcher=matcher,
             frame_ids={source.source_id: source.frame_id for source in sources},
             text=mode.text_matcher(config.text, start=background),
+            tiers=open_tiers(config, slow),
+            zones=ZoneBook(config.zones),
         )
         on_prompts = None
         if prompt_file is not None:
@@ -150,17 +172,14 @@ def open_runtime(config: Config, mode: Mode, sinks: Sequence[Sink | SinkFactory]
         if config.output.messages is not None:
             messages = MessageFile(config.output.messages)
             unowned.callback(messages.close)
-        # A worker of its own: a run of a large model takes seconds, for which texts must not wait.
-        slow = stack.enter_context(BackgroundThread()).submit if any_live else None
             all_sinks.append(messages)
         if config.output.mcap is not None:
             max_gb = config.output.mcap_max_gb
             mcap = McapFile(
                 config.output.mcap,
                 max_bytes=round(max_gb * 1e9) if max_gb is not None else None,
-                jpeg_quality=publish.jpeg_quality,
+                encode_image=encode_image,
             )
-            tiers=open_tiers(config, slow),
             unowned.callback(mcap.close)
             all_sinks.append(mcap)
         mqtt = None

@@ -1,12 +1,17 @@
 """One image of a source, with its capture time."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
+
+if TYPE_CHECKING:
+    from streamseg.structures.instances import Instances
 
 __all__ = ["Clock", "Frame"]
 
@@ -36,6 +41,8 @@ class Frame:
     """Time from the capture to the arrival in ns, >= 0; 0 if the capture time is that of the arrival."""
     degradation: Degradation = NO_DEGRADATION
     """How the frame is to be processed, decided when it is taken for the network."""
+    instances: Instances | None = None
+    """Objects that were recorded with the frame, which then needs no network; None: the network finds them."""
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:

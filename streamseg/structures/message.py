@@ -14,6 +14,7 @@ from streamseg.structures.arrays import BoolArray, Float32Array, IndexArray
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.frame import Clock
 from streamseg.structures.mask import CropMask, MaskSpace
+from streamseg.structures.zone import ZoneStatus
 
 __all__ = [
     "DetectionArrays",
@@ -144,6 +145,8 @@ class Message:
     """Number of frames dropped so far, by stage and reason: {"capture": {"newer_frame": 3}}."""
     degradation: Degradation = NO_DEGRADATION
     """Reduced quality of this frame, because the machine is too slow for the deadline of its source."""
+    zones: tuple[ZoneStatus, ...] = ()
+    """State of each zone and line of this source."""
     jpeg: bytes | None = None
     """Image as JPEG; None if it has no subscriber."""
     epoch: str = ""

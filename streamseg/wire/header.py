@@ -1,6 +1,6 @@
 """Header of a frame message: everything except the masks and the image, as JSON.
 
-    {"schema": "streamseg.frame", "version": [1, 3],
+    {"schema": "streamseg.frame", "version": [1, 4],
      "source": "cam0", "epoch": "5f0c…", "seq": 17, "index": 42,
      "stamp": {"sec": 1700000000, "nanosec": 250000000}, "clock": "camera", "age_ms": 21.5,
      "pts_seconds": 1.4, "frame_id": "",
@@ -11,13 +11,14 @@
      "prompts": [{"id": "cup", "state": "bound", "confidence": 0.97, "mask_quality": 0.84, "track_id": 3,
                   "mask_source": "proposal"}],
      "drops": {"capture": {"newer_frame": 3}}, "degradation": {"step": 2, "plain_masks": true, "imgsz_scale": 0.75},
+     "zones": [{"id": "door", "track_ids": [3, 8], "entered": [8], "num_entered": 5, "num_left": 3}],
      "buffers": [{"name": "masks", "encoding": "rle-crop-u32", "dtype": "<u4", "shape": [n], "compression": "none"}]}
 
 Time is {sec, nanosec}, as in ROS, because nanoseconds since 1970 exceed JavaScript's exact integers. `pts_seconds`,
 `frame_id`, `prompts` (added in 1.1), their `mask_quality` and `mask_source` (added in 1.2), `degradation` (added in
-1.3), `drops` and an object's `label` are optional. Unknown keys are ignored; another major version is rejected. Boxes
-are rounded to 1/100 px, scores, confidences and qualities to 1/10000, ages to 1/1000 ms: finer than their accuracy, and
-short enough that 60 objects take 7 kB.
+1.3), `zones` (added in 1.4), `drops` and an object's `label` are optional. Unknown keys are ignored; another major
+version is rejected. Boxes are rounded to 1/100 px, scores, confidences and qualities to 1/10000, ages to 1/1000 ms:
+finer than their accuracy, and short enough that 60 objects take 7 kB.
 
 `prompts` holds the status of prompts that target specific objects. Their `state` is `bound`, `lost`, `reacquired` or
 `none`. A later minor version may add states; a reader treats an unknown state as `none`.
@@ -34,6 +35,7 @@ from streamseg.structures.degradation import Degradation
 from streamseg.structures.frame import Clock
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import Message, MessageObject, PromptStatus
+from streamseg.structures.zone import ZoneStatus
 from streamseg.wire import json_fields
 from streamseg.wire.buffers import BufferEntry, parse_entry
 from streamseg.wire.degradation import degradation_to_json, parse_degradation
@@ -46,6 +48,7 @@ from streamseg.wire.json_fields import (
     check_source_id,
 )
 from streamseg.wire.prompt_statuses import parse_prompt_statuses, prompt_statuses_to_json
+from streamseg.wire.zones import parse_zones, zones_to_json
 
 __all__ = [
     "SCHEMA",
@@ -60,7 +63,7 @@ __all__ = [
 ]
 
 SCHEMA: Final = "streamseg.frame"
-VERSION: Final = (1, 3)
+VERSION: Final = (1, 4)
 """(major, minor). A new key with a default raises the minor version; a change that an old reader would misread raises
 the major version."""
 
@@ -91,6 +94,7 @@ class Header:
     prompts: tuple[PromptStatus, ...]
     drops: dict[str, dict[str, int]]
     degradation: Degradation
+    zones: tuple[ZoneStatus, ...]
     buffers: tuple[BufferEntry, ...]
 
 
@@ -121,6 +125,7 @@ def write_header(message: Message, buffers: Sequence[BufferEntry]) -> bytes:
             "prompts": prompt_statuses_to_json(message.prompts),
             "drops": message.drops,
             "degradation": degradation_to_json(message.degradation),
+            **({"zones": zones_to_json(message.zones)} if message.zones else {}),
             "buffers": [entry.to_json() for entry in buffers],
         },
         "header",
@@ -186,6 +191,7 @@ def parse_header(body: bytes | memoryview) -> Header:
         prompts=parse_prompt_statuses(values),
         drops=_parse_drops(json_fields.mapping(values, "drops", default={})),
         degradation=parse_degradation(values),
+        zones=parse_zones(values),
         buffers=tuple(parse_entry(entry) for entry in json_fields.items(values, "buffers", MAX_BUFFERS)),
     )
 

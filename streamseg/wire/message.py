@@ -182,6 +182,7 @@ def decode(parts: Sequence[Part], header: Header | None = None) -> Message:
         prompts=header.prompts,
         drops=header.drops,
         degradation=header.degradation,
+        zones=header.zones,
         jpeg=read_array(*buffers["jpeg"], "|u1", (None,)).tobytes() if "jpeg" in buffers else None,
         epoch=header.epoch,
         seq=header.seq,

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-FOLDERS = [golden.FOLDER_1_0, golden.FOLDER_1_1, golden.FOLDER_1_2, golden.FOLDER]
+FOLDERS = [golden.FOLDER_1_0, golden.FOLDER_1_1, golden.FOLDER_1_2, golden.FOLDER_1_3, golden.FOLDER]
 READERS = ["cpp", "node"]
 
 
@@ -38,7 +38,7 @@ def readers(tmp_path_factory):
 @pytest.mark.parametrize("reader", READERS)
 def test_golden_messages_of_every_version_and_encoding(readers, reader):
     paths = [path for folder in FOLDERS for path in sorted(folder.glob("*.bin")) if path.stem != "status"]
-    assert len(paths) >= 28
+    assert len(paths) >= 35
     expected = [summary(decode(unpack_single(path.read_bytes()))) for path in paths]
     assert read_files(readers(reader), paths) == expected
 
@@ -48,8 +48,8 @@ def test_other_messages_and_later_versions(readers, reader, tmp_path):
     current = (golden.FOLDER / "rle-crop-u32.bin").read_bytes()
     bodies = {
         "status": (golden.FOLDER / "status.bin").read_bytes(),
-        "another major version": current.replace(b'"version":[1,3]', b'"version":[2,0]'),
-        "a later minor version with a new key": current.replace(b'"version":[1,3]', b'"version":[1,9]'),
+        "another major version": current.replace(b'"version":[1,4]', b'"version":[2,0]'),
+        "a later minor version with a new key": current.replace(b'"version":[1,4]', b'"version":[1,9]'),
         "nothing": b"",
         "a topic only": b"seg/1/cam/\x00",
     }

@@ -17,7 +17,7 @@ def test_included_configs_are_those_of_the_repository():
     assert {path.name for path in (REPOSITORY / "configs").glob("*.yaml")} == {
         path.name for path in included_configs().values()
     }
-    assert {"demo", "robot", "rtsp", "train-default", "train-refine", "webcam"} <= set(included_configs())
+    assert {"demo", "robot", "rtsp", "train-default", "train-refine", "webcam", "zones"} <= set(included_configs())
 
 
 @pytest.mark.parametrize("name", ["demo", "demo.yaml", "configs/demo.yaml", "configs/demo", Path("configs/demo.yaml")])

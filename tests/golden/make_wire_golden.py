@@ -16,10 +16,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from streamseg.structures.degradation import Degradation
 from streamseg.structures.message import Message, PromptStatus
 from streamseg.structures.source_status import SourceStatus
+from streamseg.structures.zone import ZoneStatus
 from streamseg.wire import MASK_ENCODINGS, Status, encode, encode_status, pack_single
 from tests.support.messages import disc, make_message, make_object
 
-FOLDER = Path(__file__).parent / "wire" / "1.3"
+FOLDER = Path(__file__).parent / "wire" / "1.4"
+FOLDER_1_3 = Path(__file__).parent / "wire" / "1.3"
+"""Fixtures of version 1.3, which had no `zones`."""
 FOLDER_1_2 = Path(__file__).parent / "wire" / "1.2"
 """Fixtures of version 1.2, which had no `degradation`."""
 FOLDER_1_1 = Path(__file__).parent / "wire" / "1.1"
@@ -44,6 +47,10 @@ FULL = make_message(
     ),
     drops={"capture": {"newer_frame": 3}, "publish": {"slow_subscriber": 1}},
     degradation=Degradation(step=3, plain_masks=True, imgsz_scale=0.75, every_nth=2),
+    zones=(
+        ZoneStatus("door", (1, 2), entered=(2,), left=(5, 9007199254740991), num_entered=7, num_left=5),
+        ZoneStatus("gate", num_left=3),
+    ),
     mask_to_image=(2.0, 2.5, -0.5, 0.25),
     image_size=(120, 128),
     epoch="5f0c2a",

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.mqtt.payloads import Topics, presence_json, prompt_entities, source_entity
+from streamseg.mqtt.payloads import Topics, presence_json, prompt_entities, source_entity, zone_entities, zone_json
 from streamseg.mqtt.presence import Presence
+from streamseg.structures.zone import ZoneStatus
 
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 SEEN = Presence(
@@ -84,3 +85,18 @@ def test_entity_of_a_source_belongs_to_the_same_device():
     assert entity["state_topic"] == topics.source_status("cam")
     assert "waiting" in entity["options"]
     assert entity["device"]["identifiers"] == [topics.entity_id("cam")]
+
+
+def test_counts_of_a_zone_are_sensors_that_read_its_topic():
+    topics = Topics("streamseg")
+    zone = ZoneStatus("door", (3, 8), entered=(8,), num_entered=5, num_left=3)
+    state = json.loads(zone_json(zone))
+    assert state == {"track_ids": [3, 8], "num_inside": 2, "num_entered": 5, "num_left": 3}
+    entities = [json.loads(text) for text in zone_entities(topics, "ha", "cam", zone, "1.2").values()]
+    assert {one["state_topic"] for one in entities} == {topics.zone("cam", "door")}
+    assert {one["value_template"] for one in entities} == {
+        "{{ value_json.num_inside }}",
+        "{{ value_json.num_entered }}",
+        "{{ value_json.num_left }}",
+    }
+    assert len({one["unique_id"] for one in entities}) == 3

@@ -16,6 +16,7 @@ from streamseg.pipeline import FrameResult
 from streamseg.runtime.mqtt_sink import MqttSink
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.source_status import SourceStatus
+from streamseg.structures.zone import ZoneStatus
 from tests.support.mqtt_broker import MOSQUITTO, Broker, collected
 from tests.support.stages import make_result
 from tests.support.waiting import wait_until
@@ -146,6 +147,15 @@ def test_positions_are_reported_at_most_once_per_interval(broker):
         assert topics[CUP] == first
         seconds[0] = 11.0
         wait_until(lambda: topics[CUP] != first)
+
+
+def test_zones_are_reported(broker):
+    with collected(broker.port) as topics, contextlib.closing(MqttSink(settings(broker))) as sink:
+        one = result("bound")
+        zone = ZoneStatus("door", (1,), entered=(1,), num_entered=1)
+        sink.write(replace(one, message=replace(one.message, zones=(zone,))))
+        wait_until(lambda: TOPICS.zone("cam", "door") in topics)
+        assert json.loads(topics[TOPICS.zone("cam", "door")])["num_inside"] == 1
 
 
 def test_a_broker_out_of_reach_is_an_error_after_a_while_and_names_it(broker):

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 from streamseg.structures.degradation import Degradation
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import Message, MessageObject, PromptStatus
+from streamseg.structures.zone import ZoneStatus
 
 
 def make_object(crop: np.ndarray, x: int, y: int, **changes: Any) -> MessageObject:
@@ -73,6 +74,9 @@ DEGRADATIONS = st.builds(
     st.integers(1, 10_000).map(lambda share: share / 10_000),
     st.integers(1, 1000),
 )
+COUNTS = st.integers(0, 2**53 - 1)
+TRACK_IDS = st.lists(COUNTS, max_size=3).map(tuple)
+ZONES = st.builds(ZoneStatus, TEXT, TRACK_IDS, TRACK_IDS, TRACK_IDS, COUNTS, COUNTS)
 STATUSES = st.builds(
     PromptStatus,
     TEXT,
@@ -119,6 +123,7 @@ def messages(draw: st.DrawFn) -> Message:
         frame_id=draw(TEXT),
         prompts=tuple(draw(st.lists(STATUSES, max_size=3))),
         degradation=draw(DEGRADATIONS),
+        zones=tuple(draw(st.lists(ZONES, max_size=2))),
         drops=draw(st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(0, 2**53 - 1), max_size=2), max_size=2)),
         jpeg=draw(st.none() | st.binary(max_size=20)),
         epoch=draw(TEXT),

@@ -42,6 +42,7 @@ EARLIER = [
         lambda prompts: tuple(replace(one, mask_source=one.mask_source or "proposal") for one in prompts),
         id="1.2: without degradation",
     ),
+    pytest.param(golden.FOLDER_1_3, b'"version":[1,3]', lambda prompts: prompts, id="1.3: without zones"),
 ]
 
 
@@ -51,7 +52,8 @@ def test_bytes_of_earlier_versions_decode_to_what_they_hold(folder, version, kno
     body = (folder / f"{name}.bin").read_bytes()
     assert version in body
     written = golden.MESSAGES.get(name, golden.FULL)
-    expected = replace(written, prompts=known(written.prompts), degradation=NO_DEGRADATION)
+    degradation = written.degradation if folder == golden.FOLDER_1_3 else NO_DEGRADATION
+    expected = replace(written, prompts=known(written.prompts), degradation=degradation, zones=())
     assert comparable(decode(unpack_single(body))) == comparable(expected)
 
 
@@ -59,7 +61,7 @@ def test_bytes_of_earlier_versions_decode_to_what_they_hold(folder, version, kno
 def test_fixtures_of_earlier_versions_are_complete(folder, version, known):
     assert {path.name for path in folder.iterdir()} == {path.name for path in golden.FOLDER.iterdir()}
     status = decode_status(unpack_single((folder / "status.bin").read_bytes()))
-    states = golden.STATUS.states if folder == golden.FOLDER_1_2 else {}
+    states = golden.STATUS.states if folder in (golden.FOLDER_1_2, golden.FOLDER_1_3) else {}
     assert status == replace(golden.STATUS, states=states), "status 1.0: without states"
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streamseg.errors import WireError
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.message import PromptStatus
+from streamseg.structures.zone import ZoneStatus
 from streamseg.wire import MASK_ENCODINGS, encode
 from streamseg.wire.header import parse_header
 from tests.golden import make_wire_golden as golden
@@ -25,6 +26,7 @@ MESSAGE = make_message(
     prompts=(PromptStatus("cup", "bound", 0.9, 7, 0.8),),
     drops={"capture": {"newer_frame": 3}},
     degradation=Degradation(step=2, plain_masks=True, imgsz_scale=0.75),
+    zones=(ZoneStatus("door", (3, 8), entered=(8,), left=(4,), num_entered=5, num_left=3),),
     epoch="e",
     seq=5,
 )
@@ -86,6 +88,10 @@ def _changed(path: str, value: Any) -> dict[str, Any]:
         ("degradation.step", "1"), ("degradation.plain_masks", 1), ("degradation.plain_masks", None),
         ("degradation.imgsz_scale", 0), ("degradation.imgsz_scale", 1.1), ("degradation.imgsz_scale", "1"),
         ("degradation.every_nth", 0), ("degradation.every_nth", 1.5), ("degradation.every_nth", 1001),
+        ("zones", None), ("zones", {}), ("zones", [HEADER["zones"][0]] * 1025), ("zones.0", "door"),
+        ("zones.0.id", ...), ("zones.0.id", 5), ("zones.0.id", "x" * 1025), ("zones.0.track_ids", None), ("zones.0.track_ids", [-1]),
+        ("zones.0.entered", [1.5]), ("zones.0.left", ["4"]), ("zones.0.left", [1] * 4097),
+        ("zones.0.num_entered", ...), ("zones.0.num_entered", -1), ("zones.0.num_left", ...), ("zones.0.num_left", "3"),
         ("buffers", ...), ("buffers", [HEADER["buffers"][0]] * 17), ("buffers.0", 1), ("buffers.0.name", ...),
         ("buffers.0.shape", [-1]), ("buffers.0.shape", ...), ("buffers.0.dtype", ...), ("buffers.0.compression", None),
     ],
@@ -105,6 +111,7 @@ def test_schema_and_reader_reject_same_headers(path, value):
         ("prompts.0.mask_source", ...), ("prompts.0.mask_source", "later"), ("prompts.0.mask_source", None),
         ("prompts.0.mask_quality", None), ("prompts.0.mask_quality", ...), ("prompts.0.mask_quality", 0),
         ("drops", {}), ("extra", [1]), ("degradation", ...), ("degradation", {"step": 0}), ("degradation.later", 1),
+        ("zones", ...), ("zones", []), ("zones.0.track_ids", ...), ("zones.0.entered", []), ("zones.0.later", 1),
         ("version", [1, 7]), ("seq", -1), ("buffers", []), ("objects", []), ("age_ms", -3), ("buffers.0.dtype", "<f8"),
         ("stamp.sec", 0), ("image", {"w": 0, "h": 0}), ("epoch", ""), ("objects.0.label", None),
     ],
@@ -116,7 +123,7 @@ def test_schema_and_reader_accept_same_headers(path, value):
 
 
 def test_unknown_prompt_state_counts_as_none():
-    changed = _changed("prompts.0.state", "guessed") | {"version": [1, 3]}
+    changed = _changed("prompts.0.state", "guessed") | {"version": [1, 4]}
     (status,) = parse_header(json.dumps(changed).encode()).prompts
     assert status == PromptStatus("cup", "none", 0.9, 7, 0.8)
 

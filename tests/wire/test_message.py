@@ -13,6 +13,7 @@ from streamseg.errors import WireError
 from streamseg.structures.degradation import Degradation
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.source_status import SOURCE_STATES, SourceStatus
+from streamseg.structures.zone import ZoneStatus
 from streamseg.wire import (
     MASK_ENCODINGS,
     Status,
@@ -36,6 +37,7 @@ MESSAGE = make_message(
     prompts=(PromptStatus("a", "bound", 0.9, 7), PromptStatus("b", "lost", 0.0, 3)),
     drops={"capture": {"newer_frame": 3}},
     degradation=Degradation(step=2, plain_masks=True, imgsz_scale=0.75),
+    zones=(ZoneStatus("door", (7,), entered=(7,), num_entered=1),),
     jpeg=b"\xff\xd8\xff\xd9",
     epoch="e",
     seq=5,
