@@ -95,7 +95,7 @@ class Clients:
             header = json.loads(body[start + 4 + 4 * num_parts :][:length])
             self.ages_ms.append((now_ns - header["stamp"]["sec"] * 10**9 - header["stamp"]["nanosec"]) / 1e6)
             self.num_bytes += len(body)
-            await socket.send_str(json.dumps({"type": "ack", "source": "cam0", "seq": header["seq"]}))
+            await socket.send_str(json.dumps({"type": "ack", "source": header["source"], "seq": header["seq"]}))
 
 
 def watched(num_clients: int, *, seconds: float, fps: float) -> dict[str, Any]:
