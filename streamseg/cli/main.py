@@ -23,6 +23,7 @@ from streamseg.cli import (
     subscribe,
     text,
     train,
+    tiers,
     weights,
     yolo,
 )
@@ -50,6 +51,7 @@ SUBCOMMANDS = (
     text,
     keys,
     yolo,
+    tiers,
     check_config,
     doctor,
     completion,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamseg.cli import weights_average
 from streamseg.cli.named_weights import download_bar
+from streamseg.cli.tiers import tier_lines
 from streamseg.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ def show_list(args: argparse.Namespace, *, catalogue: Sequence[OfficialWeights] 
     for entry in _catalogue(catalogue):
         print(f"licence of {entry.name}: {entry.licence_text()}")
     print("streamseg does not include official weights; `streamseg weights get NAME` downloads them")
+    print("\nmodels of the tiers (quality.model, follow.model, text.model):")
+    for line in tier_lines():
+        print(line)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import warnings
@@ -134,6 +135,8 @@ class _Decoder(nn.Module):
 def export_pair(source: TransformersModel, folder: Path) -> ExportedPair:
     """Write `encoder.onnx` and `decoder.onnx`, atomically, and compare them with torch.
 
+    The normalisation goes into `preprocessor_config.json`, if the folder has none.
+
     Args:
         source: the model, on the CPU.
         folder: output folder; an existing pair in it is replaced.
@@ -162,6 +165,10 @@ def export_pair(source: TransformersModel, folder: Path) -> ExportedPair:
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(beside.iterdir()):
                 path.replace(folder / path.name)
+            description = folder / "preprocessor_config.json"
+            if not description.exists():
+                fields = {"image_mean": list(source.mean), "image_std": list(source.std)}
+                description.write_text(json.dumps(fields) + "\n", encoding="utf-8")
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:

@@ -47,7 +47,8 @@ def fit_of(image_size: tuple[int, int], kind: FitKind, side: int) -> Fit:
 
 def resized(image: ImageArray, size: tuple[int, int]) -> torch.Tensor:
     """Return an image as uint8 (1, 3, h, w), interpolated bilinearly with antialiasing, as torchvision does."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    # torch warns about arrays that cannot be written to, as those of some decoders.
+    pixels = torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)[None]
     if image.shape[:2] == size:
         return pixels
     return functional.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)
