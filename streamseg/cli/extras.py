@@ -21,6 +21,7 @@ EXTRAS: Final = {
     "rosbags": "record,ros,foxglove",
     "supervision": "zones",
     "tokenizers": "text",
+    "transformers": "tiers",
 }
 """Extras of streamseg by the top-level module that they install."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from streamseg.tiers.quality.onnx_model import DEFAULT_SIDE
 from streamseg.tiers.quality.onnx_variants import Variant
 
 __all__ = ["CANVAS", "GRID", "Signature", "write_pair"]
@@ -39,6 +40,11 @@ class Signature:
     """The decoder takes several queries at once."""
     embedding_name: str | None = None
     """Name of the encoder's output, if it is not that of the decoder's input."""
+
+    @property
+    def side(self) -> int:
+        """Side of the square canvas in which the decoder has its coordinates; that of SAM if the input is dynamic."""
+        return CANVAS if self.canvas is not None else DEFAULT_SIDE
 
 
 class _Encoder(nn.Module):
@@ -69,10 +75,10 @@ class _Decoder(nn.Module):
         if self.signature.has_size:
             height, width = tensors[-1][0].long(), tensors[-1][1].long()
             # EfficientSAM's coordinates are those of this size; SAM's are those of the canvas.
-            scale = 1.0 if variant.is_nested else GRID / CANVAS
+            scale = 1.0 if variant.is_nested else GRID / self.signature.side
         else:
             height = width = torch.tensor(GRID)
-            scale = GRID / CANVAS
+            scale = GRID / self.signature.side
         x = torch.arange(width) + 0.5
         y = torch.arange(height) + 0.5
         first, last = first * scale, last * scale

@@ -16,7 +16,7 @@ from streamseg.tiers.quality.fits import Fit, FitKind, fit_of, grid_over_canvas,
 from streamseg.tiers.quality.model import Decoded, Embedding, Queries
 from streamseg.tiers.quality.onnx_variants import Variant, variant_of
 
-__all__ = ["OnnxPair"]
+__all__ = ["DEFAULT_SIDE", "IMAGENET_MEAN", "IMAGENET_STD", "OnnxPair"]
 
 DEFAULT_SIDE: Final = 1024
 """Long side of the input of a graph whose axes are dynamic."""
