@@ -23,6 +23,11 @@ decoder         containers, decoding and conversion to RGB (PyAV)
 timeline        one monotonic time per frame, made from the stamps of a container or a camera
 recording       frames of a recording with their indices and times
 recording_folder  layout of a recorded run on disk
+folder_recording  the frames of such a folder
+mcap_recording  the frames of an MCAP file
+cdr_reader      ROS 2 messages in it
+recorded_frame  one frame of a recording
+recorded_objects  recorded masks as instances
 replay          replay of a recorded source
 display         display matrix and sample aspect ratio
 probe           try a source for a moment
@@ -34,8 +39,8 @@ pacing          real-time playback of recordings, drops of overdue frames
 from __future__ import annotations
 
 from streamseg.capture.source import Source
-from streamseg.config import ImagesSource, RecordingSource, SceneSource, SourceConfig, StreamSource
-from streamseg.errors import ConfigError
+from streamseg.config import ImagesSource, RecordingSource, RosSource, SceneSource, SourceConfig, StreamSource
+from streamseg.errors import ConfigError, SourceError
 
 __all__ = ["Source", "open_source"]
 
@@ -61,6 +66,8 @@ def open_source(config: SourceConfig, *, gives_up: bool = True) -> Source:
     from streamseg.capture.content import fit_to_content, is_animation
 
     config = fit_to_content(config)
+    if isinstance(config, RosSource):
+        raise SourceError(f"source {config.id!r} is the ROS topic {config.topic}; receive it with: streamseg ros")
     if isinstance(config, SceneSource):
         from streamseg.capture.scene import RenderedScene
 

@@ -16,15 +16,22 @@ from streamseg.cli.run_arguments import add_config_arguments, config_from_argume
 from streamseg.errors import ConfigError, StreamsegError
 
 if TYPE_CHECKING:
+    from streamseg.bridges.foxglove import FoxgloveServer
+    from streamseg.bridges.rerun import RerunLog
     from streamseg.cli.window.window import Window
     from streamseg.config import Config
     from streamseg.metrics import MetricsServer
+    from streamseg.publish.jpeg import EncodeImage
     from streamseg.runtime import RunStats, Sink, SinkFactory
     from streamseg.runtime.session import Session
     from streamseg.viewer import Viewer
 
 __all__ = ["add_parser", "open_viewer", "run", "run_config", "show_session"]
 
+FOXGLOVE_ENDPOINT = "127.0.0.1:8766"
+"""Default of `--foxglove`: not Foxglove's own 8765, which is that of the page."""
+RERUN_ADDRESS = "rerun+http://127.0.0.1:9876/proxy"
+"""Default of `--rerun`: where the rerun viewer listens."""
 CONFIGURED_PORT = -1
 """Value of `--view` without a port."""
 STATUS_SECONDS = 1.0
@@ -71,6 +78,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--mqtt",
         metavar="ADDRESS",
         help="report the prompts' objects to an MQTT broker, with Home Assistant's discovery: mqtt://HOST[:PORT]",
+    )
+    parser.add_argument(
+        "--foxglove",
+        nargs="?",
+        const=FOXGLOVE_ENDPOINT,
+        metavar="HOST:PORT",
+        help=f"serve images, masks, detections and prompts to Foxglove (default {FOXGLOVE_ENDPOINT})",
+    )
+    parser.add_argument(
+        "--rerun",
+        nargs="?",
+        const=RERUN_ADDRESS,
+        metavar="FILE.rrd|ADDRESS",
+        help=f"log images, masks, boxes and ages for rerun, to a file or a running viewer (default {RERUN_ADDRESS})",
     )
     parser.add_argument(
         "--exit-on-failure",
@@ -121,6 +142,10 @@ def _config(args: argparse.Namespace) -> Config:
         sets.append(f"output.mcap={json.dumps(args.mcap)}")
     if args.mqtt is not None:
         sets.append(f"mqtt.address={json.dumps(args.mqtt)}")
+    if args.foxglove is not None:
+        sets.append(f"foxglove.endpoint={json.dumps(args.foxglove)}")
+    if args.rerun is not None:
+        sets.append(f"output.rerun={json.dumps(args.rerun)}")
     if args.exit_on_failure:
         sets.append("exit_on_failure=true")
     config = config_from_arguments(args, overrides=sets)
@@ -154,6 +179,7 @@ def run_config(
     from streamseg.cli.reload import Reloader
     from streamseg.cli.run_table import RunTable
     from streamseg.cli.terminal import summary_lines
+    from streamseg.publish.jpeg import SharedJpeg
     from streamseg.runtime.session import open_runtime
 
     # Otherwise the interpreter traverses every object of torch at exit, which takes longer than ending the run.
@@ -168,10 +194,18 @@ def run_config(
             sinks.append(viewer)
         if config.output.video is not None:
             sinks.append(OverlayVideos(config.output.video, [source.id for source in config.named_sources()]))
+        encode_image = SharedJpeg(config.publish.jpeg_quality)
+        foxglove = open_foxglove(config, encode_image)
+        if foxglove is not None:
+            stack.callback(foxglove.close)
+            sinks.append(foxglove)
+            print(f"Foxglove at {foxglove.url}", flush=True)
+        if config.output.rerun is not None:
+            sinks.append(open_rerun(config.output.rerun, encode_image))
         window = stack.enter_context(open_window()) if show else None
         if window is not None:
             sinks.append(window.latest)
-        session = stack.enter_context(open_runtime(config, open_mode(config.mode), sinks))
+        session = stack.enter_context(open_runtime(config, open_mode(config.mode), sinks, encode_image=encode_image))
         for name, endpoint in (
             ("messages", session.endpoint),
             ("single-part messages", session.single_endpoint),
@@ -229,6 +263,32 @@ def open_metrics(config: Config) -> Iterator[MetricsServer | None]:
 
     with MetricsServer(config.metrics.endpoint, allow_public=config.metrics.allow_public) as server:
         yield server
+
+
+def open_foxglove(config: Config, encode_image: EncodeImage) -> FoxgloveServer | None:
+    """Open the server for Foxglove if the configuration has an endpoint for it.
+
+    Raises:
+        ConfigError: a package is not installed.
+        PublishError: the server cannot listen at the endpoint.
+    """
+    if config.foxglove.endpoint is None:
+        return None
+    from streamseg.bridges.foxglove import FoxgloveServer
+
+    return FoxgloveServer(config.foxglove.endpoint, encode_image, allow_public=config.foxglove.allow_public)
+
+
+def open_rerun(target: str, encode_image: EncodeImage) -> RerunLog:
+    """Open the log for rerun: a file, or the address of a viewer.
+
+    Raises:
+        ConfigError: rerun-sdk is not installed, or the target is neither.
+        DataError: the file cannot be written.
+    """
+    from streamseg.bridges.rerun import RerunLog
+
+    return RerunLog(target, encode_image)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from streamseg.config.sections import (
     BatchingConfig,
     Config,
     CurveConfig,
+    FoxgloveConfig,
     MetricsConfig,
     OutputConfig,
     PromptConfig,
@@ -35,10 +36,12 @@ from streamseg.config.sections import (
 from streamseg.config.source_fields import source_fields
 from streamseg.config.sources import (
     IMAGE_SUFFIXES,
+    MCAP_SUFFIX,
     RECORDING_INDEX_NAME,
     SOURCE_ID_PATTERN,
     ImagesSource,
     RecordingSource,
+    RosSource,
     SceneSource,
     SourceConfig,
     StreamSource,
@@ -49,6 +52,7 @@ from streamseg.config.tiers import FollowConfig, QualityConfig
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MCAP_SUFFIX",
     "RECORDING_INDEX_NAME",
     "SOURCE_ID_PATTERN",
     "BatchingConfig",
@@ -56,6 +60,7 @@ __all__ = [
     "CurveConfig",
     "DegradationConfig",
     "FollowConfig",
+    "FoxgloveConfig",
     "ImagesSource",
     "MetricsConfig",
     "OutputConfig",
@@ -63,6 +68,7 @@ __all__ = [
     "PublishConfig",
     "QualityConfig",
     "RecordingSource",
+    "RosSource",
     "SceneSource",
     "SegmentationConfig",
     "SourceConfig",

@@ -53,7 +53,7 @@ class SegmentationConfig(Section):
     weights: str = "default"
     """`default` (embedded), `FastSAM-s` or `FastSAM-x` (downloaded once), or a path to .safetensors, .pt, .onnx or .xml
     (OpenVINO, written by `streamseg quantize`)."""
-    engine: Literal["auto", "torch", "onnx", "openvino", "device"] = "auto"
+    engine: Literal["auto", "torch", "onnx", "openvino", "device", "tensorrt"] = "auto"
     """auto: torch on CUDA; on the CPU ONNX Runtime or, with the extra `openvino`, the fastest engine, measured once.
     device: torch with the selection of detections on the GPU, too."""
     device: Device = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")

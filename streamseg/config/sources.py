@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from streamseg.config.address import address_fault
@@ -16,10 +16,12 @@ from streamseg.errors import ConfigError
 __all__ = [
     "ADDRESS_FAULT",
     "IMAGE_SUFFIXES",
+    "MCAP_SUFFIX",
     "RECORDING_INDEX_NAME",
     "SOURCE_ID_PATTERN",
     "ImagesSource",
     "RecordingSource",
+    "RosSource",
     "SceneSource",
     "Section",
     "SourceConfig",
@@ -35,6 +37,14 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 
 MAX_ADDRESS_CHARACTERS = 4096
 """Limit of addresses and paths: sections come from the control channel, too, and all of them fit into one reply."""
+
+ROS_PREFIX = "ros:"
+"""Prefix of a topic on the command line."""
+
+ROS_TOPIC_PATTERN = r"^/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$"
+"""Pattern of the names of ROS topics."""
+
+MCAP_SUFFIX = ".mcap"
 
 RECORDING_INDEX_NAME = "recording.json"
 """File that makes a folder a recording."""
@@ -139,28 +149,56 @@ class ImagesSource(_Source):
 
 
 class RecordingSource(_Source):
-    """A recording of one source, made with `output.recording`; replayed with its original indices and times."""
+    """A recording of one source, made with `output.recording` or `output.mcap`; replayed with its original times."""
 
     type: Literal["recording"] = "recording"
     path: str = Field(max_length=MAX_ADDRESS_CHARACTERS)
-    """Folder of the recorded source, which holds `recording.json`."""
+    """Folder of the recorded source, which holds `recording.json`, or an MCAP file, also one of another program."""
+    topic: str | None = Field(default=None, max_length=256)
+    """MCAP file only: topic of the images (sensor_msgs/CompressedImage); None: the only one."""
+    instances: Literal["network", "recorded"] = "network"
+    """recorded: prompts are answered from the recorded objects, without the network; frames without any go to it."""
     mode: Literal["live", "every_frame"] = "live"
     """live: at the original pace, the newest frame wins; every_frame: as fast as frames are read, none dropped."""
     delay_seconds: float = Field(default=0.0, ge=0, le=86400)
     """Wait of a live replay before its first frame, for sources that did not start together."""
 
 
+class RosSource(_Source):
+    """Images of a ROS 2 topic; only in `streamseg ros`. An empty `frame_id` stands for that of the messages."""
+
+    type: Literal["ros"] = "ros"
+    topic: str = Field(pattern=ROS_TOPIC_PATTERN, max_length=256)
+    """Topic of type sensor_msgs/Image, or CompressedImage if its last level is `compressed`."""
+    depth_topic: str | None = Field(default=None, pattern=ROS_TOPIC_PATTERN, max_length=256)
+    """Topic of depth images (sensor_msgs/Image, 16UC1 in mm or 32FC1 in m) aligned with the images; None: no depth."""
+    camera_info_topic: str | None = Field(default=None, pattern=ROS_TOPIC_PATTERN, max_length=256)
+    """Topic of the camera's calibration (sensor_msgs/CameraInfo), which depth requires."""
+
+    @model_validator(mode="after")
+    def _depth_requires_calibration(self) -> RosSource:
+        if (self.depth_topic is None) != (self.camera_info_topic is None):
+            raise ValueError("depth_topic and camera_info_topic require each other; set both or neither")
+        return self
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the topic has compressed images, by image_transport's convention."""
+        return self.topic.rpartition("/")[2] == "compressed"
+
+
 SourceConfig = Annotated[
-    SceneSource | WebcamSource | StreamSource | ImagesSource | RecordingSource, Field(discriminator="type")
+    SceneSource | WebcamSource | StreamSource | ImagesSource | RecordingSource | RosSource,
+    Field(discriminator="type"),
 ]
 
 
 def parse_source(text: str) -> SourceConfig:
     """Parse a source from one command-line argument.
 
-    A number or `/dev/video…` is a webcam, `scene` the rendered scene, `scheme://…` a stream; a folder, a glob pattern
-    or an image file are images, and any other path is a video file. A folder with a recording is replayed, under the
-    id of the recorded source.
+    A number or `/dev/video…` is a webcam, `scene` the rendered scene, `ros:/topic` a ROS topic, `scheme://…` a stream;
+    a folder, a glob pattern or an image file are images, an MCAP file is a recording, and any other path is a video
+    file. A folder with a recording is replayed, under the id of the recorded source.
 
     Raises:
         ConfigError: the address of a stream cannot be opened.
@@ -179,11 +217,15 @@ def _parse_source(text: str) -> SourceConfig:
         return WebcamSource(device=int(text))
     if text.startswith("/dev/video"):
         return WebcamSource(device=text)
+    if text.startswith(ROS_PREFIX):
+        return RosSource(topic=text.removeprefix(ROS_PREFIX))
     if re.match(r"^[a-z][a-z0-9+.-]*://", text, re.IGNORECASE):
         return StreamSource(url=text)
     path = Path(text)
     if (recorded_id := _recorded_id(path)) is not None:
         return RecordingSource(id=recorded_id, path=text)
+    if path.suffix.lower() == MCAP_SUFFIX and not path.is_dir():
+        return RecordingSource(path=text)
     if path.is_dir() or any(wildcard in text for wildcard in "*?[") or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImagesSource(path=text)
     return StreamSource(url=text)

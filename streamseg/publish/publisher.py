@@ -16,7 +16,7 @@ import zmq
 
 from streamseg.publish.authentication import Gate
 from streamseg.publish.endpoints import Context
-from streamseg.publish.jpeg import encode_jpeg
+from streamseg.publish.jpeg import EncodeImage, encode_jpeg
 from streamseg.publish.keys import ServerKeys
 from streamseg.publish.outbox import Outbox, Submitted
 from streamseg.publish.socket import PublishSocket
@@ -59,6 +59,7 @@ class Publisher(Resource):
         mask_encoding: see `streamseg.wire.masks`.
         compression: compression of the masks.
         jpeg_quality: JPEG quality of the image, 1..100.
+        encode_image: encodes the image instead, to share the result with other outputs; `jpeg_quality` has no effect.
         keys: encrypt the sockets with CURVE, and admit only subscribers with an allowed key; None: no encryption.
         allow_public: allow endpoints that other machines can reach without `keys`.
         context: ZeroMQ context of the sockets. By default the publisher creates one and terminates it. In a shared
@@ -76,6 +77,7 @@ class Publisher(Resource):
         mask_encoding: MaskEncoding = "rle-crop-u32",
         compression: Compression = "none",
         jpeg_quality: int = 80,
+        encode_image: EncodeImage | None = None,
         keys: ServerKeys | None = None,
         allow_public: bool = False,
         context: Context | None = None,
@@ -84,7 +86,7 @@ class Publisher(Resource):
         """Identifies this run of the publisher."""
         self._mask_encoding: MaskEncoding = mask_encoding
         self._compression: Compression = compression
-        self._jpeg_quality = jpeg_quality
+        self._encode_image = encode_image or partial(encode_jpeg, quality=jpeg_quality)
         self._context = zmq.Context() if context is None else context
         self._owns_context = context is None
         with contextlib.ExitStack() as undo:
@@ -224,7 +226,7 @@ class Publisher(Resource):
         for topic in topics:
             is_image = topic == image_topic(source_id)
             if is_image and message.jpeg is None and image is not None:
-                message = replace(message, jpeg=encode_jpeg(image, self._jpeg_quality))
+                message = replace(message, jpeg=self._encode_image(image))
             # Replace the topic, because a message without an image may also be sent on the image topic.
             parts = [topic, *assemble(message, buffers, include_jpeg=is_image)[1:]]
             for socket in self._sockets:

@@ -47,6 +47,10 @@ class CdrTypes:
         """Return a message in CDR, for each type by rosbags; raise KeyError if a field is missing."""
         return bytes(self._store.serialize_cdr(self._builder(type_name)(message), type_name))
 
+    def deserialize(self, type_name: str, data: bytes) -> Any:
+        """Return rosbags' object of a message in CDR; fields of numbers are NumPy arrays."""
+        return self._store.deserialize_cdr(data, type_name)
+
     def schema(self, type_name: str) -> str:
         """Return the definition of a type with those of its fields, in the notation of .msg files."""
         text, _ = self._store.generate_msgdef(type_name, ros_version=2)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from streamseg.capture.mcap_recording import CLOCK_KEY, SOURCE_KEY
 from streamseg.errors import ConfigError, DataError
 from streamseg.resources import Resource
-from streamseg.ros import messages
 from streamseg.ros.cdr import CdrTypes
-from streamseg.ros.topics import IMAGE_TOPIC, frame_topics, namespace
+from streamseg.ros.frame_encoder import FrameEncoder, SerializedMessage
 from streamseg.structures.message import Message
 
 __all__ = ["McapWriter", "check_mcap_name", "require_mcap"]
@@ -20,6 +21,9 @@ SUFFIX: Final = ".mcap"
 CHUNK_BYTES: Final = 64 * 1024
 """Size above which a chunk is compressed and written. A frame with an image exceeds it, so that a killed process loses
 at most its last frame; without images, a few frames."""
+
+MAX_SEQUENCE: Final = 2**32 - 1
+"""Largest sequence number of a message."""
 
 FOREVER: Final = "{sec: 9223372036, nsec: 854775807}"
 LATCHED_QOS: Final = f"""\
@@ -49,9 +53,10 @@ def require_mcap() -> None:
 
 
 class McapWriter(Resource):
-    """Writes the topics of `frame_topics` and the image of each frame, in ROS 2's CDR, to one file.
+    """Writes the messages of `FrameEncoder` to one file.
 
-    Log and publish time of all messages are the time of the capture. `label_info` is written when it changes.
+    Log and publish time of all messages are the time of the capture, their sequence number is the index of the frame;
+    the id of the source and its clock are metadata of each channel, so that the file can be replayed.
 
     Args:
         path: file to replace.
@@ -63,14 +68,11 @@ class McapWriter(Resource):
 
     def __init__(self, path: Path) -> None:
         writer_type = _library()
-        self._types = CdrTypes()
-        self._topics = frame_topics()
+        self._encoder = FrameEncoder()
         self._file = path.open("wb")
         self._writer = writer_type(self._file, chunk_size=CHUNK_BYTES)
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, int] = {}
-        self._labels: dict[str, Any] = {}
-        """Class map that was last written, by namespace."""
         self._num_complete_bytes = 0
         self._writer.start(profile="ros2", library="streamseg")
 
@@ -89,18 +91,14 @@ class McapWriter(Resource):
         Raises:
             OSError: the file cannot be written; what was written before remains readable. Only `abandon` may follow.
         """
-        prefix = namespace(message.source_id)
-        if jpeg is not None:
-            name, type_name = IMAGE_TOPIC
-            self._add(f"{prefix}/{name}", type_name, messages.image(message, jpeg), message.captured_ns)
-        for topic in self._topics:
-            built = topic.build(message)
-            is_latched = "class_map" in built
-            if is_latched:
-                if self._labels.get(prefix) == built["class_map"]:
-                    continue
-                self._labels[prefix] = built["class_map"]
-            self._add(f"{prefix}/{topic.name}", topic.type_name, built, message.captured_ns, is_latched=is_latched)
+        for one in self._encoder.encode(message, None if jpeg is None else lambda: jpeg):
+            self._writer.add_message(
+                self._channel(one, message),
+                log_time=message.captured_ns,
+                publish_time=message.captured_ns,
+                sequence=message.frame_index % (MAX_SEQUENCE + 1),
+                data=one.data,
+            )
         self._file.flush()
         self._num_complete_bytes = self._file.tell()
 
@@ -121,37 +119,38 @@ class McapWriter(Resource):
         self._file.close()
 
     def abandon(self) -> None:
-        """Close the file without an index, and remove an incomplete end. Readers then scan the whole file."""
+        """Close the file without an index, and remove an incomplete end. Readers then scan the whole file.
+
+        Raises:
+            OSError: the incomplete end cannot be removed.
+        """
         number = os.dup(self._file.fileno())
         try:
-            try:
-                self._file.close()  # writes what is buffered, which fails again if the disk is full
-            finally:
-                os.ftruncate(number, self._num_complete_bytes)
-        except OSError:
-            pass  # the caller reports the error that made the file unusable
+            # Closing writes what is buffered, which fails again if the disk is full, and is removed in any case.
+            with suppress(OSError):
+                self._file.close()
+            os.ftruncate(number, self._num_complete_bytes)
         finally:
             os.close(number)
 
-    def _add(
-        self, topic: str, type_name: str, message: messages.RosMessage, time_ns: int, *, is_latched: bool = False
-    ) -> None:
-        if type_name not in self._schemas:
-            schema = self._types.schema(type_name)
-            self._schemas[type_name] = self._writer.register_schema(type_name, "ros2msg", schema.encode())
-        if topic not in self._channels:
-            self._channels[topic] = self._writer.register_channel(
-                topic,
+    def _channel(self, one: SerializedMessage, message: Message) -> int:
+        """Return the channel of a topic, and register it before its first message."""
+        channel = self._channels.get(one.topic)
+        if channel is None:
+            if one.type_name not in self._schemas:
+                schema = self._encoder.types.schema(one.type_name)
+                self._schemas[one.type_name] = self._writer.register_schema(one.type_name, "ros2msg", schema.encode())
+            channel = self._channels[one.topic] = self._writer.register_channel(
+                one.topic,
                 "cdr",
-                self._schemas[type_name],
-                metadata={"offered_qos_profiles": LATCHED_QOS} if is_latched else {},
+                self._schemas[one.type_name],
+                metadata={
+                    SOURCE_KEY: message.source_id,
+                    CLOCK_KEY: message.clock,
+                    **({"offered_qos_profiles": LATCHED_QOS} if one.is_latched else {}),
+                },
             )
-        self._writer.add_message(
-            self._channels[topic],
-            log_time=time_ns,
-            publish_time=time_ns,
-            data=self._types.serialize(type_name, message),
-        )
+        return channel
 
 
 def _library() -> Any:

@@ -13,7 +13,7 @@ from streamseg.ros.id_image import IdPainter
 from streamseg.ros.messages import RosMessage
 from streamseg.structures.message import Message
 
-__all__ = ["IMAGE_TOPIC", "Topic", "frame_topics", "namespace"]
+__all__ = ["IMAGE_TOPIC", "Topic", "frame_topics", "namespace", "ros_name"]
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,15 @@ IMAGE_TOPIC: Final = ("image/compressed", "sensor_msgs/msg/CompressedImage")
 """Name, as image_transport expects it, and type of the images' topic."""
 
 
+def ros_name(text: str) -> str:
+    """Return a text as one level of a ROS name, with _ for characters that ROS does not allow; not empty."""
+    return re.sub("[^A-Za-z0-9_]", "_", text) or "_"
+
+
 def namespace(source_id: str) -> str:
     """Return the ROS namespace of a source: /streamseg/<id>, with _ for characters that ROS does not allow.
 
     Ids that differ only in such characters share a namespace.
     """
-    name = re.sub("[^A-Za-z0-9_]", "_", source_id)
+    name = ros_name(source_id)
     return f"/streamseg/{name}" if name[:1].isalpha() else f"/streamseg/source_{name}"

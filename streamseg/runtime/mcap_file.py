@@ -6,7 +6,7 @@ from pathlib import Path
 
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
-from streamseg.publish.jpeg import encode_jpeg
+from streamseg.publish.jpeg import EncodeImage
 from streamseg.resources import claim_output
 from streamseg.ros.mcap_writer import McapWriter, check_mcap_name, require_mcap
 from streamseg.runtime.sink_slot import SinkPolicy
@@ -23,7 +23,7 @@ class McapFile:
     Args:
         path: file to replace, ending in .mcap; its folder is created.
         max_bytes: size after which another file begins; None: no limit.
-        jpeg_quality: JPEG quality of the images, 1..100.
+        encode_image: returns an image as JPEG.
 
     Raises:
         DataError: the file cannot be written, has another suffix, or another run writes it.
@@ -32,12 +32,12 @@ class McapFile:
 
     policy = SinkPolicy("mcap")
 
-    def __init__(self, path: str | Path, *, max_bytes: int | None = None, jpeg_quality: int = 80) -> None:
+    def __init__(self, path: str | Path, *, encode_image: EncodeImage, max_bytes: int | None = None) -> None:
         self._path = Path(path)
         check_mcap_name(self._path)
         require_mcap()
         self._max_bytes = max_bytes
-        self._jpeg_quality = jpeg_quality
+        self._encode_image = encode_image
         self._writer: McapWriter | None = None
         self._paths: list[Path] = []
         self._num_files = 0
@@ -50,7 +50,7 @@ class McapFile:
 
     def write(self, result: FrameResult) -> None:
         """Append one frame; raise DataError if the file cannot be written."""
-        jpeg = encode_jpeg(result.frame.image, self._jpeg_quality)
+        jpeg = self._encode_image(result.frame.image)
         try:
             if self._writer is None:
                 self._writer = self._open()
@@ -60,9 +60,9 @@ class McapFile:
                 self._writer = None
                 self._prune()
         except OSError as error:
-            if self._writer is not None:
-                self._writer.abandon()
-                self._writer = None
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                self._abandon(writer, error)
             raise self._cannot_write(error) from error
 
     def close(self) -> None:
@@ -88,6 +88,14 @@ class McapFile:
         writer = McapWriter(path)
         self._paths.append(path)
         return writer
+
+    def _abandon(self, writer: McapWriter, error: OSError) -> None:
+        """Abandon a file because of an error; raise DataError with both if its incomplete end cannot be removed."""
+        try:
+            writer.abandon()
+        except OSError as second:
+            problem = f"and its incomplete end cannot be removed: {second.strerror or second}"
+            raise DataError(f"{self._cannot_write(error)}, {problem}") from error
 
     def _prune(self) -> None:
         """Delete all files but the two newest; raises OSError. The next file is then the second one."""

@@ -17,10 +17,18 @@ from tests.support.paths import REPOSITORY
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
+MODULES = {"foxglove_sdk": "foxglove", "paho_mqtt": "paho", "rerun_sdk": "rerun"}
+"""Top-level modules of packages with another name."""
+
+
+def module_of(need: str) -> str:
+    name = re.split("[<>=]", need)[0].replace("-", "_")
+    return MODULES.get(name, name)
+
 
 def test_extras_are_those_of_the_package():
     optional = {
-        extra: {re.split("[<>=]", need)[0].replace("-", "_") for need in needs}
+        extra: {module_of(need) for need in needs}
         for extra, needs in PROJECT["optional-dependencies"].items()
         if extra != "dev"
     }

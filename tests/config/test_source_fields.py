@@ -40,11 +40,13 @@ def test_required_keys_come_first():
         "url",
         "path",
         "path",
+        "topic",
     ]
 
 
 @pytest.mark.parametrize("source_type", list(source_fields()))
 def test_defaults_are_a_valid_section(source_type):
     values = {field["key"]: field["default"] for field in source_fields()[source_type]}
-    required = {field["key"]: "rtsp://camera/1" for field in source_fields()[source_type] if field["required"]}
+    given = {"url": "rtsp://camera/1", "path": "recordings/cam", "topic": "/camera/image_raw"}
+    required = {field["key"]: given[field["key"]] for field in source_fields()[source_type] if field["required"]}
     assert parse_source_section({"type": source_type, **values, **required}).type == source_type

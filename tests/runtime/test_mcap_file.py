@@ -12,9 +12,14 @@ pytest.importorskip("rosbags", reason="needs the extra record")
 from mcap.reader import make_reader
 
 from streamseg.errors import DataError
+from streamseg.publish.jpeg import SharedJpeg
 from streamseg.runtime.mcap_file import McapFile
 from tests.support.limits import limited_file_size
 from tests.support.stages import make_result
+
+
+def open_file(path: Path, *, quality: int = 80, **settings) -> McapFile:
+    return McapFile(path, encode_image=SharedJpeg(quality), **settings)
 
 
 def num_messages(path: Path, topic: str = "/detections") -> int:
@@ -25,7 +30,7 @@ def num_messages(path: Path, topic: str = "/detections") -> int:
 
 def test_each_frame_is_in_the_file_and_nothing_before_the_first(tmp_path):
     path = tmp_path / "sub" / "run.mcap"
-    sink = McapFile(path)
+    sink = open_file(path)
     assert not path.exists()
     for index in range(5):
         sink.write(make_result(index))
@@ -37,7 +42,7 @@ def test_each_frame_is_in_the_file_and_nothing_before_the_first(tmp_path):
 
 
 def test_the_two_newest_files_are_kept_if_the_size_is_limited(tmp_path):
-    sink = McapFile(tmp_path / "run.mcap", max_bytes=1)
+    sink = open_file(tmp_path / "run.mcap", max_bytes=1)
     for index in range(4):
         sink.write(make_result(index))
     sink.close()
@@ -49,25 +54,25 @@ def test_the_two_newest_files_are_kept_if_the_size_is_limited(tmp_path):
 @pytest.mark.parametrize("name", ["run", "run.bag", "run.mp4"])
 def test_another_suffix_is_refused(tmp_path, name):
     with pytest.raises(DataError, match=r"must end in \.mcap"):
-        McapFile(tmp_path / name)
+        open_file(tmp_path / name)
 
 
 def test_a_folder_is_refused(tmp_path):
     (tmp_path / "run.mcap").mkdir()
     with pytest.raises(DataError, match="it is a folder; name a file"):
-        McapFile(tmp_path / "run.mcap")
+        open_file(tmp_path / "run.mcap")
 
 
 def test_a_second_run_is_refused_until_the_first_one_ends(tmp_path):
-    first = McapFile(tmp_path / "run.mcap")
+    first = open_file(tmp_path / "run.mcap")
     with pytest.raises(DataError, match="another run"):
-        McapFile(tmp_path / "run.mcap")
+        open_file(tmp_path / "run.mcap")
     first.close()
-    McapFile(tmp_path / "run.mcap").close()
+    open_file(tmp_path / "run.mcap").close()
 
 
 def test_a_full_disk_leaves_a_readable_file_and_the_next_frame_begins_another(tmp_path):
-    sink = McapFile(tmp_path / "run.mcap", jpeg_quality=100)
+    sink = open_file(tmp_path / "run.mcap", quality=100)
     rng = np.random.default_rng(0)
     results = [make_result(index) for index in range(60)]
     for result in results:

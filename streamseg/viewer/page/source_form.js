@@ -18,6 +18,7 @@ const TYPE_WORDS = {
   webcam: "webcam of the server",
   images: "image, folder of images",
   recording: "replay of a recording",
+  ros: "ROS 2 topic, in a node only",
   scene: "rendered test scene",
 };
 /** Keys that are always visible; the others are settings with defaults. */
