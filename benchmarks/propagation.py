@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from benchmarks.harness import DATA, output_file, parser, report
-from benchmarks.mask_propagation.ablation import Score, ablation
+from benchmarks.mask_propagation.ablation import CachedEngine, Score, ablation
 from benchmarks.mask_propagation.costs import NUM_EMBEDDINGS, NUM_PROTOTYPES, costs
 from benchmarks.mask_propagation.plot import draw
 from benchmarks.mask_propagation.variants import VARIANTS
-from streamseg.segmentation import Segmenter
+from streamseg.engines import build_engine
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     if arguments.cost:
-        refiner = Segmenter(arguments.weights).engine.refiner
+        refiner = build_engine(arguments.weights).refiner
         if refiner is None:
             raise SystemExit(f"--weights {arguments.weights} include no refiner, which second looks need")
         cost = costs(arguments.num_targets, refiner)
@@ -54,9 +54,9 @@ def main() -> None:
         report({"channels": [NUM_PROTOTYPES, NUM_EMBEDDINGS], "ms_per_frame": cost}, arguments.json)
         return
     variants = [one for one in VARIANTS if arguments.variants is None or one.name in arguments.variants]
-    segmenter = Segmenter(arguments.weights, embeddings=True)
+    engine = CachedEngine(build_engine(arguments.weights))
     scores = []
-    for score in ablation(segmenter, arguments.data, variants, limit=arguments.limit):
+    for score in ablation(engine, arguments.data, variants, limit=arguments.limit):
         scores.append(score)
         print(
             f"{score.sequence:18} {score.prompt:8} {score.variant:26} J&F {score.region_and_contour:.3f}"
@@ -70,7 +70,7 @@ def main() -> None:
     report(
         {
             "weights": arguments.weights,
-            "imgsz": segmenter.imgsz,
+            "imgsz": engine.imgsz,
             "limit": arguments.limit,
             "settings": {one.name: {"features": one.features, **asdict(one.settings)} for one in variants},
             "region_and_contour": means,

@@ -25,7 +25,7 @@ from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import SpatialPrompt
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["Score", "ablation"]
+__all__ = ["CachedEngine", "Score", "ablation"]
 
 MIN_SMOOTH_FRAMES = 10
 """Minimum length of a sequence; shorter ones consist of frames far apart, in which nothing can be propagated."""
@@ -96,17 +96,19 @@ class VariantSegmenter:
         return instances
 
 
-def ablation(segmenter: Segmenter, folder: Path, variants: Sequence[Variant], *, limit: int | None) -> Iterable[Score]:
+def ablation(
+    engine: CachedEngine, folder: Path, variants: Sequence[Variant], *, limit: int | None, imgsz: int | None = None
+) -> Iterable[Score]:
     """Yield the scores of all variants, sequence by sequence.
 
     Args:
-        segmenter: with embeddings; its engine is replaced by a cached one.
+        engine: the network.
         folder: sequences as `streamseg eval video` reads them; short ones are omitted.
         variants: the variants.
         limit: maximum number of frames per sequence; None for all.
+        imgsz: size of the network's input; None for that of the weights.
     """
-    engine = CachedEngine(segmenter.engine)
-    segmenter.engine = engine
+    segmenter = Segmenter(engine=engine, imgsz=imgsz, embeddings=True)
     features: dict[bytes, Any] = {}
     network = EfficientNetFeatures(segmenter.imgsz) if any(one.features == "efficientnet" for one in variants) else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from streamseg.drawing.video import VideoWriter, check_video_name
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.pipeline.stream import SourceTime
-from streamseg.resources import OutputLock
+from streamseg.resources import claim_output
 from streamseg.runtime import SinkPolicy
 
 __all__ = ["OverlayVideo", "OverlayVideos"]
@@ -34,13 +33,7 @@ class OverlayVideos:
         self._single_id = source_ids[0] if len(source_ids) == 1 else None
         self._videos: list[OverlayVideo] = []
         check_video_name(self._path)
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = OutputLock(self._path)
-        except OSError as error:
-            raise DataError(f"cannot write the video {path}: {error.strerror or error}") from error
-        if not os.access(self._path.parent, os.W_OK):
-            raise DataError(f"cannot write the video {path}: no permission")
+        self._lock = claim_output(self._path, "the video")
 
     def open_sink(self, source_id: str) -> OverlayVideo:
         """Return the sink of one source."""

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-from streamseg.propagation.pixels import enlarged
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import Instances
 
@@ -84,7 +83,9 @@ class Proposals:
         best: dict[str, tuple[int, float]] = dict.fromkeys(softs, (-1, 0.0))
         if not softs:
             return best
-        inside = np.stack([self._enlarged(soft) for soft in softs.values()])  # (T, Mh, Mw)
+        inside: BoolArray = np.empty((len(softs), *self.size), np.bool_)
+        for target, soft in enumerate(softs.values()):
+            inside[target] = self._enlarged(soft)
         boxes = _boxes(inside)
         areas = np.count_nonzero(inside, axis=(1, 2)).tolist()
         target_ids, targets = list(softs), dict[int, _Crop]()
@@ -124,7 +125,7 @@ class Proposals:
         return self._crops[row]
 
     def _enlarged(self, soft: Float32Array) -> BoolArray:
-        inside: BoolArray = enlarged(soft, self.size) > 0.5
+        inside: BoolArray = np.asarray(cv2.resize(soft, self.size[::-1])) > 0.5
         return inside
 
     def _box_ious(self, boxes: IndexArray) -> Float64Array:

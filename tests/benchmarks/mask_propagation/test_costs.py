@@ -9,7 +9,7 @@ from streamseg.modeling.refiner import Refiner
 
 @pytest.mark.slow
 def test_nothing_followed_costs_nothing_and_the_plot_is_written(tmp_path):
-    cost = costs([0, 2], Refiner(NUM_PROTOTYPES).eval())
+    cost = costs([0, 2], Refiner(NUM_PROTOTYPES).eval(), num_frames=8)
     assert len(cost) == len(STATES) * len(SIDES)
     for line in cost.values():
         assert line[0] < line[2]
