@@ -46,5 +46,6 @@ def open_tiers(config: Config, start: StartMasks | None = None) -> Tiers:
     if config.follow.model is not None:
         from streamseg.tiers.memory.opening import open_memory_tier
 
-        memory = open_memory_tier(config.follow, find_model_path(config.follow.model, "memory", "follow.model"))
+        folder = find_model_path(config.follow.model, "memory", "follow.model")
+        memory = open_memory_tier(config.follow, folder, is_live=start is not None)
     return Tiers(quality, memory)

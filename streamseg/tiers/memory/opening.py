@@ -13,12 +13,13 @@ from streamseg.tiers.model_folder import device_of, first_line
 __all__ = ["open_memory_tier"]
 
 
-def open_memory_tier(config: FollowConfig, folder: Path) -> SessionMemoryTier:
+def open_memory_tier(config: FollowConfig, folder: Path, *, is_live: bool = True) -> SessionMemoryTier:
     """Load the video model of a configuration, and measure its stages.
 
     Args:
         config: the section of the configuration, with a model.
         folder: the folder of the model.
+        is_live: frames do not wait for more than the budget; False: they wait for the model, as those of files do.
 
     Raises:
         ConfigError: transformers is not installed.
@@ -29,7 +30,7 @@ def open_memory_tier(config: FollowConfig, folder: Path) -> SessionMemoryTier:
         load_video_model(folder, device=device_of(config.device)),
         name=config.model or folder.name,
         max_objects=config.objects,
-        budget_ms=config.budget_ms,
+        budget_ms=config.budget_ms if is_live else None,
     )
     try:
         tier.warm_up()

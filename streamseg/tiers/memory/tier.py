@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,6 @@ import numpy as np
 from streamseg.prompting import PromptSet
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
-from streamseg.structures.mask import CropMask
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection, SpatialPrompt
 from streamseg.tiers.contract import TierReport
@@ -30,10 +29,8 @@ __all__ = ["SessionMemoryTier"]
 
 MIN_PRESENCE: Final = 0.5
 """Minimum probability that the object is visible for its mask to be published: the models' own threshold."""
-MIN_START_CONFIDENCE: Final = 0.5
-"""Minimum confidence of the tracker in a mask that starts a memory: objects without a track id have it, too."""
-MIN_CORRECTION_CONFIDENCE: Final = 0.6
-"""Minimum confidence in a mask that corrects one: above that in a whole that substitutes for its part."""
+MIN_REACQUIRED_CONFIDENCE: Final = 0.5
+"""Minimum confidence of the tracker in an object that it found again under another track id."""
 MAX_GAP: Final = 16
 """Frames that a memory may leave out: after more of them the tracker's mask, if it is sure of it, corrects it."""
 WARM_UP_SIZE: Final = (720, 1280)
@@ -50,6 +47,16 @@ class _Followed:
     memory: ObjectMemory[Any]
     gap: int = 0
     """Number of frames since the memory was used."""
+    track_ids: set[int] = field(default_factory=set)
+    """Track ids of instances that the memory has agreed with, or started with."""
+
+    def trusts(self, own: Selection) -> bool:
+        """Return whether the tracker sees the object: under a known track id, and no whole instead of its part."""
+        status = own.status
+        if status is None or not _is_visible(own):
+            return False
+        is_known = status.track_id in self.track_ids or not self.track_ids
+        return is_known or (status.state == "reacquired" and status.confidence >= MIN_REACQUIRED_CONFIDENCE)
 
 
 class SessionMemoryTier:
@@ -62,7 +69,7 @@ class SessionMemoryTier:
         model: the video model.
         name: its name, as configured.
         max_objects: maximum number of prompts per source with a memory.
-        budget_ms: maximum time to add to a frame.
+        budget_ms: maximum time to add to a frame; None: no limit, for recordings.
         now: clock in seconds.
     """
 
@@ -72,7 +79,7 @@ class SessionMemoryTier:
         *,
         name: str,
         max_objects: int = 8,
-        budget_ms: float = 20.0,
+        budget_ms: float | None = None,
         now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
@@ -145,8 +152,7 @@ class SessionMemoryTier:
         for position, prompt_id in enumerate(turns):
             step = "find" if prompt_id in followed else "learn"
             stages = ("encode", step) if features is None else (step,)
-            elapsed_ms = (self._now() - begun) * 1e3
-            if elapsed_ms + sum(self._costs.expected(one) or 0.0 for one in stages) > self._budget_ms:
+            if not self._fits((self._now() - begun) * 1e3, stages):
                 self._costs.skipped(*stages)
                 self._guard.count("over_budget", len(turns) - position)
                 break
@@ -157,6 +163,11 @@ class SessionMemoryTier:
                 replaced[prompt_id] = selection
         return replaced
 
+    def _fits(self, elapsed_ms: float, stages: Sequence[str]) -> bool:
+        """Return whether some stages are expected to end within the budget."""
+        expected_ms = sum(self._costs.expected(stage) or 0.0 for stage in stages)
+        return self._budget_ms is None or elapsed_ms + expected_ms <= self._budget_ms
+
     def _turns(
         self, wanted: Mapping[str, SpatialPrompt], followed: Mapping[str, _Followed], own: Mapping[str, Selection]
     ) -> list[str]:
@@ -165,7 +176,7 @@ class SessionMemoryTier:
         turns = []
         for prompt_id in wanted:
             if prompt_id not in followed:
-                if room <= 0 or not _is_sure(own[prompt_id], MIN_START_CONFIDENCE):
+                if room <= 0 or not _may_start(own[prompt_id]):
                     continue
                 room -= 1
             turns.append(prompt_id)
@@ -185,16 +196,20 @@ class SessionMemoryTier:
         if known is None:
             memory = self._model.open_object()
             if self._learn(memory, features, own, tracked):
-                followed[prompt_id] = _Followed(prompt, memory)
+                followed[prompt_id] = _Followed(prompt, memory, track_ids=_ids(own))
                 self._guard.count("started")
             return None
-        is_sure = _is_sure(own, MIN_CORRECTION_CONFIDENCE)
+        is_sure = known.trusts(own)
         is_stale, known.gap = known.gap > MAX_GAP, 0
         if not (is_stale and is_sure):
             seen = self._timed(self._costs, "find", lambda: known.memory.find(features))
             if seen.presence >= MIN_PRESENCE and seen.mask.area:
                 self._guard.count("followed")
-                return _selection(own, seen, tracked)
+                row = agreeing_row(tracked.instances, seen.mask, first=own.rows[0] if own.rows else None)
+                track_id = int(tracked.track_ids[row]) if row is not None else -1
+                if track_id >= 0:
+                    known.track_ids.add(track_id)
+                return _selection(own, seen, track_id)
             self._guard.count("lost")
         if is_sure and self._learn(known.memory, features, own, tracked):
             self._guard.count("corrected")
@@ -215,21 +230,29 @@ class SessionMemoryTier:
         return result
 
 
-def _is_sure(selection: Selection, min_confidence: float) -> bool:
-    """Return whether the tracker sees one object, or a propagated mask, with a minimum confidence."""
-    status = selection.status
-    is_visible = status is not None and status.state in ("bound", "reacquired")
-    return is_visible and (selection.mask is not None or bool(selection.rows)) and _confidence(status) >= min_confidence
+def _is_visible(own: Selection) -> bool:
+    """Return whether the tracker sees an object, or propagates a mask."""
+    is_bound = own.status is not None and own.status.state in ("bound", "reacquired")
+    return is_bound and (own.mask is not None or bool(own.rows))
 
 
-def _confidence(status: PromptStatus | None) -> float:
-    return status.confidence if status is not None else 0.0
+def _may_start(own: Selection) -> bool:
+    """Return whether a memory may start with the tracker's selection."""
+    status = own.status
+    if status is None or not _is_visible(own):
+        return False
+    return status.state == "bound" or status.confidence >= MIN_REACQUIRED_CONFIDENCE
 
 
-def _selection(own: Selection, seen: Seen, tracked: Tracked) -> Selection:
-    """Return what a memory sees as the selection of its prompt, under the track id of the instance that agrees."""
-    row = agreeing_row(tracked.instances, seen.mask, first=own.rows[0] if own.rows else None)
-    track_id = int(tracked.track_ids[row]) if row is not None else -1
+def _ids(own: Selection) -> set[int]:
+    return {own.status.track_id} if own.status is not None and own.status.track_id >= 0 else set()
+
+
+def _selection(own: Selection, seen: Seen, track_id: int) -> Selection:
+    """Return what a memory sees as the selection of its prompt, under the track id of the instance that agrees.
+
+    Without one, -1, it keeps the last track id.
+    """
     status = own.status if own.status is not None else PromptStatus(own.prompt_id, "bound")
     if track_id < 0:
         track_id = status.track_id
@@ -237,7 +260,7 @@ def _selection(own: Selection, seen: Seen, tracked: Tracked) -> Selection:
         own.prompt_id,
         (),
         (),
-        mask=_at_image_size(seen.mask),
+        mask=seen.mask,
         status=replace(
             status,
             state="reacquired" if status.state == "reacquired" else "bound",
@@ -247,8 +270,3 @@ def _selection(own: Selection, seen: Seen, tracked: Tracked) -> Selection:
             mask_source="memory",
         ),
     )
-
-
-def _at_image_size(mask: CropMask) -> CropMask:
-    space = mask.space
-    return mask if space is None or space.size == space.image_size else CropMask.of(mask())

@@ -89,7 +89,8 @@ def selection(prompt_id: str, row: int, track_id: int, confidence: float = 1.0, 
 
 CUP_SEEN, BOX_SEEN = selection("cup", 0, 1), selection("box", 1, 8)
 CUP_LOST = selection("cup", -1, 1, 0.0, "lost")
-WHOLE = selection("cup", 0, 1, 0.5)
+WHOLE = selection("cup", 1, 8, 0.5)
+"""Another object in place of the lost one, which it is the whole of."""
 
 
 class Run:

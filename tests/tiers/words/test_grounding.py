@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,12 +78,12 @@ def test_grounding_dino_is_decoded_as_by_its_processor():
 
 
 def test_omdet_turbo_is_decoded_as_by_its_processor(monkeypatch: pytest.MonkeyPatch):
-    transformers = pytest.importorskip("transformers", reason=grounding_models.WITHOUT_TRANSFORMERS)
+    pytest.importorskip("transformers", reason=grounding_models.WITHOUT_TRANSFORMERS)
     output = SimpleNamespace(
         decoder_coord_logits=random_boxes(40),
         decoder_class_logits=torch.randn(1, 40, 2, generator=torch.Generator().manual_seed(0)),
     )
-    module = transformers.models.omdet_turbo.processing_omdet_turbo
+    module = import_module("transformers.models.omdet_turbo.processing_omdet_turbo")
     # The processor takes this function from torchvision, which may not be installed.
     monkeypatch.setattr(module, "batched_nms", plain_batched_nms, raising=False)
     scores, labels = module.compute_score(output.decoder_class_logits)
@@ -144,7 +145,7 @@ def saved(folder: Path, model: Any, tokenizer: Any, processor: Any | None) -> Pa
 def test_a_folder_is_a_detector(tmp_path: Path, kind: str):
     model = getattr(grounding_models, kind)()
     is_sam3 = kind == "sam3"
-    saved(tmp_path, model, word_tokenizer(32 if is_sam3 else 77), None if is_sam3 else image_processor())
+    saved(tmp_path, model, word_tokenizer(32 if is_sam3 else 77), None if is_sam3 else image_processor(128))
     detector = load_detector(tmp_path, device="cpu")
     found = detector.detect(IMAGE, TEXTS, 0.01)
     assert len(found) > 0
