@@ -1,6 +1,6 @@
 """Measure time and memory of a frame, from image to all masks, compared with Ultralytics FastSAM.
 
-python -m benchmarks.versus_ultralytics [--setup | --peer-python PYTHON] [--imgsz 640] [--size s] [--json FILE]
+python -m benchmarks.versus_ultralytics [--setup | --peer-python PYTHON] [--imgsz 640] [--size s] [--int8]
 
 Both load the same file of seeded weights in the official format and use the same images, thresholds and number of
 threads. A frame goes from an image in memory to boxes, scores and all masks at the image's size (`retina_masks=True` in
@@ -33,8 +33,12 @@ from benchmarks.harness import Timing, parser, report
 from benchmarks.peers.client import ROOT, Child, set_up
 from benchmarks.peers.server import Frame
 from streamseg.engines.export import export_graph
+from streamseg.engines.openvino_model import write_xml
+from streamseg.engines.openvino_quantization import quantize_graph
 from streamseg.engines.torch_engine import TorchEngine
+from streamseg.geometry import letterbox
 from streamseg.modeling.network import Network
+from streamseg.modeling.preprocess import letterbox_images
 from streamseg.modeling.yolov8 import build_yolov8
 from streamseg.segmentation import Segmenter
 from streamseg.structures.instances import Instances
@@ -61,6 +65,9 @@ PEER, STACKED = "ultralytics", "streamseg onnx, stacked"
 SIDES = {PEER: (PEER, False), "streamseg torch": ("torch", False), "streamseg onnx": ("onnx", False)}
 SIDES[STACKED] = ("onnx", True)
 """Process and whether masks are stacked, by name in the table."""
+INT8 = "openvino int8"
+INT8_SIDES = {f"streamseg {INT8}": (INT8, False), f"streamseg {INT8}, stacked": (INT8, True)}
+"""The same with `--int8`."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +171,15 @@ def seeded_network(size: str) -> Network:
     return network
 
 
+def quantized(graph: Path, imgsz: int) -> Path:
+    """Write a graph in 8 bits beside it, with the ranges of the images that are measured."""
+    images = [seeded_weights.input_images(size)[0] for size in IMAGE_SIZES]
+    batches = [letterbox_images([image], [letterbox(image.shape[:2], imgsz)]) for image in images]
+    model = quantize_graph(graph.read_bytes(), batches)
+    write_xml(model.model, model.metadata, graph.with_suffix(".xml"))
+    return graph.with_suffix(".xml")
+
+
 def everything(network: Network, image: npt.NDArray[np.uint8], imgsz: int) -> Instances:
     """Return all objects of an image, including those of low score."""
     segmenter = Segmenter(engine=TorchEngine(network), imgsz=imgsz, conf=0.01, iou=IOU, max_det=3000)
@@ -179,15 +195,19 @@ def mean_box_share(instances: Instances, conf: float) -> float:
 
 
 def run_case(children: Mapping[str, Child], image_path: Path, conf: float, num_runs: int, num_warmups: int) -> Any:
-    """Run all candidates in turns; return their measurements and the agreement of their results."""
-    frames: dict[str, list[Frame]] = {name: [] for name in SIDES}
+    """Run all candidates in turns; return their measurements and the agreement of their results.
+
+    In 8 bits, scores differ by more than their distances, so that the objects above the threshold are other ones.
+    """
+    wanted = SIDES | (INT8_SIDES if INT8 in children else {})
+    frames: dict[str, list[Frame]] = {name: [] for name in wanted}
     for child in children.values():
         child.request("image", path=str(image_path), conf=conf)
     rng = np.random.default_rng(0)
     for run in range(num_warmups + num_runs):
         # The order changes each time, so that no candidate always finds the caches left by the same predecessor.
-        for name in rng.permutation(list(SIDES)).tolist():
-            child_name, stacked = SIDES[name]
+        for name in rng.permutation(list(wanted)).tolist():
+            child_name, stacked = wanted[name]
             frame = Frame(**children[child_name].request("frame", stacked=stacked))
             if run >= num_warmups:
                 frames[name].append(frame)
@@ -198,7 +218,7 @@ def run_case(children: Mapping[str, Child], image_path: Path, conf: float, num_r
         with np.load(path) as loaded:
             results[name] = dict(loaded)
         path.unlink()
-    agreements = {name: agreement(results[name], results[PEER]) for name in results if name != PEER}
+    agreements = {name: agreement(results[name], results[PEER]) for name in results if name not in (PEER, INT8)}
     return {name: Candidate.of(values) for name, values in frames.items()}, agreements
 
 
@@ -212,6 +232,7 @@ def main() -> int:
     arguments.add_argument("--num-threads", type=int, default=2)
     arguments.add_argument("--num-runs", type=int, default=10)
     arguments.add_argument("--num-warmups", type=int, default=1, help="per image and number of objects")
+    arguments.add_argument("--int8", action="store_true", help="streamseg also in 8 bits, in OpenVINO")
     args = arguments.parse_args()
     if args.setup:
         set_up(ENVIRONMENT, REQUIREMENTS, [sys.executable])
@@ -239,6 +260,13 @@ def main() -> int:
             "torch": (sys.executable, "benchmarks.peers.streamseg_server", weights, "torch"),
             "onnx": (sys.executable, "benchmarks.peers.streamseg_server", graph, "onnx"),
         }
+        if args.int8:
+            programs[INT8] = (
+                sys.executable,
+                "benchmarks.peers.streamseg_server",
+                quantized(graph, args.imgsz),
+                "openvino",
+            )
         children, sides = {}, {}
         for name, (python, module, path, engine) in programs.items():
             children[name] = stack.enter_context(Child(python, module, threads))

@@ -23,6 +23,8 @@ from benchmarks.harness import parser, report
 from benchmarks.many_sources.cameras import cameras
 
 TURN = Path(__file__).with_name("turn.py")
+NOW = Path(__file__).parents[2]
+"""This checkout."""
 NUM_FILES = 4
 """Number of different files; more cameras serve them again."""
 MARGIN_MS = 100.0
@@ -42,7 +44,7 @@ def main() -> int:
     arguments.add_argument("--against", type=Path, default=None, metavar="FOLDER", help="another checkout")
     arguments.add_argument("--config", type=json.loads, default={}, help="further sections, as JSON")
     args = arguments.parse_args()
-    trees = {"now": Path(__file__).parents[2], **({"before": args.against} if args.against is not None else {})}
+    trees = {"now": NOW, **({"before": args.against} if args.against is not None else {})}
     turns: list[dict[str, Any]] = []
     for kind in args.kinds:
         size = (args.size[0], args.size[1])
@@ -50,9 +52,11 @@ def main() -> int:
         with served as addresses:
             for _ in range(args.rounds):
                 for num_sources in args.counts:
-                    sources = [_source(kind, number, addresses, size, args.fps) for number in range(num_sources)]
+                    sources = [
+                        source_settings(kind, number, addresses, size, args.fps) for number in range(num_sources)
+                    ]
                     for tree, folder in trees.items():
-                        turn = _run(folder, sources, args.seconds, args.warmup_seconds, args.config)
+                        turn = run_turn(folder, sources, args.seconds, args.warmup_seconds, args.config)
                         turns.append({"kind": kind, "tree": tree, "num_sources": num_sources, **turn})
                         print(_line(turns[-1]), flush=True)
     summaries = _summaries(turns)
@@ -62,13 +66,14 @@ def main() -> int:
     return 0
 
 
-def _source(kind: str, number: int, addresses: list[str], size: tuple[int, int], fps: float) -> dict[str, Any]:
+def source_settings(kind: str, number: int, addresses: list[str], size: tuple[int, int], fps: float) -> dict[str, Any]:
+    """Return the settings of one camera."""
     if kind == "rtsp":
         return {"type": "stream", "url": addresses[number % len(addresses)]}
     return {"type": "scene", "height": size[0], "width": size[1], "fps": fps, "seed": number}
 
 
-def _run(
+def run_turn(
     folder: Path, sources: list[dict[str, Any]], seconds: float, warmup_seconds: float, config: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the figures of one turn with the package of a checkout."""

@@ -13,7 +13,7 @@ from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY
 NAMES = sorted(
-    path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "gpu_pack", "harness")
+    path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "gpu_pack", "harness", "scaling_plot")
 )
 
 
