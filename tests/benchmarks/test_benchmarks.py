@@ -13,7 +13,9 @@ from tests.support.paths import REPOSITORY
 
 ROOT = REPOSITORY
 NAMES = sorted(
-    path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in ("__init__", "gpu_pack", "harness", "scaling_plot")
+    path.stem
+    for path in (ROOT / "benchmarks").glob("*.py")
+    if path.stem not in ("__init__", "gpu_pack", "harness", "scaling_plot")
 )
 
 
