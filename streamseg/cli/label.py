@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     with ProgressBar("images") as bar, ExitStack() as stack:
         segmenter: SegmentFunction
         if args.teacher is not None:
-            segmenter = open_grid(args.teacher, args)
+            segmenter = open_grid(args.teacher, args, device=config.device)
         else:
             fetch_named(config.weights)
             segmenter = stack.enter_context(Segmenter.from_config(config))

@@ -206,7 +206,7 @@ def run(args: argparse.Namespace) -> int:
     tiers = open_image_tiers(args.quality, job.mode, segmentation.device)
     segmenter: SegmentFunction
     if args.model is not None:
-        segmenter = open_grid(args.model, args)
+        segmenter = open_grid(args.model, args, device=segmentation.device)
     else:
         fetch_named(segmentation.weights)
         network = segmenter = mode.open_segmenter(segmentation, embeddings=paths is None)

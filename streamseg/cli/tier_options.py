@@ -41,7 +41,7 @@ def add_grid_arguments(parser: argparse.ArgumentParser, flag: str, text: str) ->
     group.add_argument("--min-stability", type=float, metavar="X", help="minimum stability, 0 to 1 (default 0.95)")
 
 
-def open_grid(name: str, args: argparse.Namespace) -> GridSegmenter:
+def open_grid(name: str, args: argparse.Namespace, *, device: str) -> GridSegmenter:
     """Load a promptable model for its everything mode.
 
     Raises:
@@ -60,13 +60,13 @@ def open_grid(name: str, args: argparse.Namespace) -> GridSegmenter:
     from streamseg.tiers.quality.everything import GridSegmenter
     from streamseg.tiers.quality.loading import load_promptable
 
-    model = load_promptable(find_model_path(name, "quality", "the model"), device=args.device or "auto")
+    model = load_promptable(find_model_path(name, "quality", "the model"), device=device)
     given = {"min_quality": args.min_iou, "min_stability": args.min_stability}
     thresholds = {key: value for key, value in given.items() if value is not None}
     return GridSegmenter(model, points_per_side=points, **thresholds)
 
 
-def open_image_tiers(name: str | None, mode: str, device: str | None) -> Tiers | None:
+def open_image_tiers(name: str | None, mode: str, device: str) -> Tiers | None:
     """Load the quality tier for single images: every selected object, at any cost. None without a name.
 
     Raises:
@@ -81,4 +81,6 @@ def open_image_tiers(name: str | None, mode: str, device: str | None) -> Tiers |
     from streamseg.config import Config, QualityConfig
     from streamseg.tiers.opening import open_tiers
 
-    return open_tiers(Config(quality=QualityConfig(model=name, objects="all", device=device or "auto")))
+    return open_tiers(
+        Config(quality=QualityConfig(model=name, objects="all", device=device.replace("tensorrt", "cuda")))
+    )

@@ -72,5 +72,5 @@ class TierGuard:
         """Return the state and the counts so far; thread-safe."""
         is_working = self._error is None
         return TierReport(
-            self._tier, self._model, "working" if is_working else "failed", self._error, dict(self._counts.copy())
+            self._tier, self._model, "working" if is_working else "failed", self._error, dict(self._counts)
         )

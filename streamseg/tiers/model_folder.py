@@ -37,7 +37,8 @@ def device_of(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
+    # TensorRT is an engine of the network only.
+    device = torch.device(name.replace("tensorrt", "cuda"))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise EngineError(f"there is no device {name!r}; use device cpu or auto")
     return device

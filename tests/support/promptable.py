@@ -10,9 +10,9 @@ import numpy as np
 
 from streamseg.structures.arrays import Float32Array, ImageArray, MaskArray
 from streamseg.structures.grid import GridTransform
-from streamseg.tiers.contract import BetterMask
 from streamseg.tiers.quality.fits import fit_of
 from streamseg.tiers.quality.model import Decoded, Embedding, Queries
+from streamseg.tiers.quality.tier import TimedMasks
 
 __all__ = ["ManualClock", "ManualStart", "ScriptedModel", "filled_box"]
 
@@ -74,10 +74,10 @@ class ManualStart:
     """A background that works when it is told to."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Future[list[BetterMask]], Callable[[], list[BetterMask]]]] = []
+        self.waiting: list[tuple[Future[TimedMasks], Callable[[], TimedMasks]]] = []
 
-    def __call__(self, work: Callable[[], list[BetterMask]]) -> Future[list[BetterMask]]:
-        future: Future[list[BetterMask]] = Future()
+    def __call__(self, work: Callable[[], TimedMasks]) -> Future[TimedMasks]:
+        future: Future[TimedMasks] = Future()
         self.waiting.append((future, work))
         return future
 

@@ -48,7 +48,8 @@ def small_model(kind: str, seed: int = 0) -> Any:
     with torch.no_grad():
         for parameter in model.parameters():
             # The initial weights are so small that all masks are alike.
-            parameter.copy_(torch.randn_like(parameter) * (0.2 if parameter.ndim > 1 else 0.1))
+            noise = torch.randn_like(parameter)
+            parameter.copy_(noise * 0.2 if parameter.ndim > 1 else parameter + noise * 0.1)
     return model.eval()
 
 

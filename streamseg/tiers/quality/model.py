@@ -91,5 +91,5 @@ class PromptableModel(Protocol):
         ...
 
     def decode(self, embedding: Embedding, queries: Queries) -> Decoded:
-        """Decode the masks of N queries, 1 or more. Boxes have one candidate, points one or three."""
+        """Decode the masks of N queries, 1 or more, each with one candidate or three."""
         ...

@@ -67,8 +67,8 @@ class OnnxPair:
         self._outputs = [next(name for name in self.variant.masks if name in outputs), self.variant.qualities]
         self._encoder = _open(encoder, device)
         self._image = self._encoder.get_inputs()[0]
-        self._embeddings = _embedding_outputs(self._encoder, self.variant, self._inputs, encoder, decoder)
         self._is_interleaved, self._canvas = _input_of(self._encoder, encoder)
+        self._embeddings = _embedding_outputs(self._encoder, self.variant, self._inputs, encoder, decoder)
         self._mean = torch.tensor(mean).view(3, 1, 1) * 255
         self._std = torch.tensor(std).view(3, 1, 1) * 255
 
@@ -77,6 +77,8 @@ class OnnxPair:
         size = (image.shape[0], image.shape[1])
         # An encoder of RGB rows and columns pads and normalises itself.
         kind: FitKind = "shrink" if self._is_interleaved else self.variant.fit
+        if kind == "shrink" and self._canvas is not None and not self._is_interleaved:
+            kind = "stretch"
         fit = fit_of(size, kind, max(self._canvas) if self._canvas is not None else DEFAULT_SIDE)
         if self._canvas is not None and self._is_interleaved:
             fit = _within(fit, self._canvas)
@@ -197,13 +199,14 @@ def _input_of(encoder: onnxruntime.InferenceSession, path: Path) -> tuple[bool, 
     ports = encoder.get_inputs()
     shape = ports[0].shape
     if len(ports) == 1 and ports[0].type in TYPES:
-        if len(shape) == 4 and shape[1] == 3:
-            return False, _fixed(shape[2:])
+        fixed = _fixed(shape[-3:-1] if shape[-1] == 3 else shape[-2:])
+        if len(shape) == 4 and shape[1] == 3 and (fixed is None or fixed[0] == fixed[1]):
+            return False, fixed
         if len(shape) == 3 and shape[2] == 3:
-            return True, _fixed(shape[:2])
+            return True, fixed
     given = ", ".join(f"{port.name} {port.shape}" for port in ports)
     raise WeightsError(
-        f"{path} is not a supported image encoder: it has the inputs {given}; expected one input of shape (1, 3, H, W),"
+        f"{path} is not a supported image encoder: it has the inputs {given}; expected one input of shape (1, 3, S, S),"
         " normalised RGB, or (H, W, 3), RGB 0..255"
     )
 

@@ -30,7 +30,7 @@ from streamseg.tiers.quality.decoded import decoded_masks
 from streamseg.tiers.quality.model import PromptableModel, Queries
 from streamseg.tiers.quality.unchanged import Answer, Box
 
-__all__ = ["PendingMasks", "PromptableQualityTier", "StartMasks"]
+__all__ = ["PendingMasks", "PromptableQualityTier", "StartMasks", "TimedMasks"]
 
 MIN_AGREEMENT: Final = 0.5
 """Minimum IoU of a decoded mask with the mask that it replaces: below it, the model has segmented something else."""
@@ -47,6 +47,16 @@ Key = int | tuple[str, ...]
 """Identity of an object between frames: its track id or, without one, the ids of its prompts."""
 
 
+@dataclass(frozen=True)
+class TimedMasks:
+    """Decoded masks, and how long they took."""
+
+    masks: list[BetterMask]
+    """One per box; it may be empty."""
+    times: list[tuple[str, float, int]]
+    """Stage, milliseconds and units of each measurement, see `StageCosts.add`."""
+
+
 class PendingMasks(Protocol):
     """Masks that are being decoded in the background."""
 
@@ -54,12 +64,12 @@ class PendingMasks(Protocol):
         """Return whether `result` returns at once."""
         ...
 
-    def result(self) -> list[BetterMask]:
+    def result(self) -> TimedMasks:
         """Return one mask per object; raises the exception of the model."""
         ...
 
 
-StartMasks = Callable[[Callable[[], list[BetterMask]]], PendingMasks]
+StartMasks = Callable[[Callable[[], TimedMasks]], PendingMasks]
 """Starts decoding in the background."""
 
 
@@ -153,7 +163,8 @@ class PromptableQualityTier:
             return {}
         num_fresh = self._num_fitting(len(chosen)) if is_due and self._job is None else 0
         fresh, later = chosen[:num_fresh], chosen[num_fresh:]
-        decoded = dict(zip(fresh, self._decode(frame.image, [objects[one].box for one in fresh]), strict=True))
+        masks = self._measured(self._decode(frame.image, [objects[one].box for one in fresh]))
+        decoded = dict(zip(fresh, masks, strict=True))
         better = self._agreeing(decoded, objects)
         for position, found in better.items():
             _remember(source, objects[position], Answer(found, objects[position].box, frame.image))
@@ -203,31 +214,39 @@ class PromptableQualityTier:
                 return expected
         return 0.0
 
-    def _decode(self, image: ImageArray, boxes: Sequence[Box]) -> list[BetterMask]:
-        """Return one mask per box, possibly empty, and measure the times."""
+    def _decode(self, image: ImageArray, boxes: Sequence[Box]) -> TimedMasks:
+        """Return one mask per box; called in the background, too, and so without a change of the tier."""
         if not boxes:
-            return []
+            return TimedMasks([], [])
         if self._view == "frame":
             return self._decode_view(image, boxes)
         size = (image.shape[0], image.shape[1])
-        found = []
+        found = TimedMasks([], [])
         for box in boxes:
             left, top, right, bottom = _crop_around(box, size)
             moved = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-            (better,) = self._decode_view(np.ascontiguousarray(image[top:bottom, left:right]), [moved])
+            one = self._decode_view(np.ascontiguousarray(image[top:bottom, left:right]), [moved])
+            (better,) = one.masks
             placed = CropMask(better.mask.crop, better.mask.x + left, better.mask.y + top, MaskSpace.of(size))
-            found.append(BetterMask(placed, better.quality))
+            found.masks.append(BetterMask(placed, better.quality))
+            found.times.extend(one.times)
         return found
 
-    def _decode_view(self, image: ImageArray, boxes: Sequence[Box]) -> list[BetterMask]:
+    def _decode_view(self, image: ImageArray, boxes: Sequence[Box]) -> TimedMasks:
         started = self._clock()
         embedding = self._model.encode(image)
         encoded = self._clock()
-        self._costs.add("encode", (encoded - started) / 1e6)
         decoded = self._model.decode(embedding, Queries.of_boxes(boxes))
         masks = decoded_masks(decoded, (image.shape[0], image.shape[1]))
-        self._costs.add(f"decode{len(boxes).bit_length()}", (self._clock() - encoded) / 1e6, len(boxes))
-        return masks
+        decode_ms = (self._clock() - encoded) / 1e6
+        stage = f"decode{len(boxes).bit_length()}"
+        return TimedMasks(masks, [("encode", (encoded - started) / 1e6, 1), (stage, decode_ms, len(boxes))])
+
+    def _measured(self, decoded: TimedMasks) -> list[BetterMask]:
+        """Add the times to the costs, and return the masks."""
+        for stage, milliseconds, units in decoded.times:
+            self._costs.add(stage, milliseconds, units)
+        return decoded.masks
 
     def _agreeing(self, decoded: Mapping[int, BetterMask], objects: Sequence[MessageObject]) -> dict[int, BetterMask]:
         """Return the masks that show the object which they are to replace."""
@@ -255,7 +274,7 @@ class PromptableQualityTier:
         if job is None or not job.pending.done():
             return
         self._job = None
-        masks = job.pending.result()
+        masks = self._measured(job.pending.result())
         source = self._sources.get(job.frame.source_id)
         if source is None:
             return
@@ -268,9 +287,8 @@ class PromptableQualityTier:
         image = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
         boxes: list[Box] = [(320.0, 180.0, 960.0, 540.0)]
         self._decode_view(image, boxes)
-        self._costs = StageCosts()
         for count in WARMUP_BATCHES:
-            self._decode_view(image, boxes * count)
+            self._measured(self._decode_view(image, boxes * count))
 
 
 def _key(found: MessageObject) -> Key:

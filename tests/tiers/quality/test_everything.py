@@ -39,7 +39,7 @@ class Discs:
             best, quality = np.full(SIZE, -9.0), 0.2
             for centre_x, centre_y, radius in DISCS:
                 if np.hypot(point_x - centre_x, point_y - centre_y) < radius:
-                    best = (radius - np.hypot(x - centre_x, y - centre_y)) * 4 * self.softness
+                    best = (radius - np.hypot(x - centre_x, y - centre_y)) * 40 * self.softness
                     quality = 0.95 + radius / 1000
             logits.append([best, best - 8, np.full(SIZE, 9.0)])
             qualities.append([quality, 0.5, 0.6])
@@ -67,7 +67,7 @@ def test_each_object_is_found_once():
     [
         pytest.param({"min_quality": 0.99}, 0, id="no-quality"),
         pytest.param({"min_quality": 0.96}, 2, id="quality"),
-        pytest.param({"min_stability": 1.0}, 0, id="no-stability"),
+        pytest.param({"min_stability": 1.01}, 0, id="no-stability"),
         pytest.param({"max_objects": 1}, 1, id="one"),
         pytest.param({"points_per_side": 1}, 0, id="one-point-between-the-objects"),
         pytest.param({"min_quality": 0.0, "min_stability": 0.0, "max_box_iou": 1.0}, 256, id="everything-to-the-limit"),

