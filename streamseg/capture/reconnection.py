@@ -25,11 +25,12 @@ __all__ = ["Failure", "FailureKind", "Reconnection", "failure_of"]
 
 logger = logging.getLogger(__name__)
 
-FailureKind = Literal["unreachable", "lost", "denied", "impossible"]
+FailureKind = Literal["unreachable", "silent", "lost", "denied", "impossible"]
 """Kind of a failed connection.
 
 unreachable  nothing accepts connections at the address: retried four times a second, which costs next to nothing
-lost         the connection ended, stayed silent or broke: retried with increasing delays
+silent       nothing arrived within the time-out: retried as fast, because each attempt lasts as long as its time-out
+lost         the connection ended or broke: retried with increasing delays
 denied       the server rejected the request, or sends no video: retried slowly, because some cameras lock accounts
 impossible   the address cannot be opened by this build of FFmpeg: never retried
 """
@@ -66,6 +67,8 @@ def failure_of(error: av.error.FFmpegError | OSError | None) -> Failure:
         return Failure("denied", reason)
     if isinstance(error, av.error.ProtocolNotFoundError):
         return Failure("impossible", reason)
+    if isinstance(error, TimeoutError):  # PyAV's is one, too
+        return Failure("silent", reason)
     is_unreachable = isinstance(error, socket.gaierror) or error.errno in _UNREACHABLE
     return Failure("unreachable" if is_unreachable else "lost", reason)
 
@@ -101,6 +104,7 @@ class Reconnection:
         self._give_up_at = clock() + config.open_timeout_seconds
         self._backoffs: dict[FailureKind, Backoff] = {
             "unreachable": Backoff(first_seconds=0.25, longest_seconds=0.25, random=random),
+            "silent": Backoff(first_seconds=0.25, longest_seconds=0.25, random=random),
             "lost": Backoff(random=random),
             "denied": Backoff(first_seconds=10.0, longest_seconds=60.0, random=random),
         }

@@ -2,6 +2,7 @@
 
 publisher    Publisher: publish without waiting for subscribers
 outbox       the newest unsent message of each source
+inbox        the newest unread message of each source
 subscriber   Subscriber: always the newest message
 sequences    gaps from sequence numbers
 control      ControlServer, ControlClient

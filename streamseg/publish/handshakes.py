@@ -17,6 +17,8 @@ RETRY_SECONDS: Final = 2.0
 
 OTHER_KEY: Final = "it has another key than the given one, or none; give the public key of this server"
 
+CLOSED: Final = "it closed the connection; probably it admits only clients with a key, or speaks another protocol"
+
 EVENTS: Final = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -86,6 +88,7 @@ class Handshakes:
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             self.refusal = OTHER_KEY if self._has_keys else "it admits only clients with a key"
             self._retry_at = self._clock() + RETRY_SECONDS
-        elif self._has_keys:
-            # The server could not read the first message, and closed the connection. libzmq tries again by itself.
-            self.refusal = OTHER_KEY
+        else:
+            # The server could not read the first message, and closed the connection, which may arrive before its reason
+            # does. libzmq tries again by itself.
+            self.refusal = OTHER_KEY if self._has_keys else CLOSED

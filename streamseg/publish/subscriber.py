@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -14,25 +13,22 @@ from streamseg.errors import WireError
 from streamseg.publish.authentication import authenticate_client
 from streamseg.publish.endpoints import Context, connect, open_socket
 from streamseg.publish.handshakes import Handshakes
+from streamseg.publish.inbox import Inbox
 from streamseg.publish.keys import ClientKeys
-from streamseg.publish.sequences import SequenceTracker
 from streamseg.publish.thread import SocketThread, WakeUp
 from streamseg.resources import Resource
 from streamseg.structures.message import Message
-from streamseg.wire import Header, Status, decode, decode_status, image_topic, mask_topic, read_header
+from streamseg.wire import Status, decode, image_topic, mask_topic
 from streamseg.wire.message import IMAGE_TOPICS, MASK_TOPICS, STATUS_TOPIC
 
 __all__ = ["Subscriber", "message_age_ms"]
 
 QUEUE_MESSAGES: Final = 32
 MAX_PART_BYTES: Final = 64 << 20
-MAX_SOURCES: Final = 4096
 CATCH_UP_SECONDS: Final = 0.5
 """Maximum time that `receive` waits for newer messages which have arrived already."""
 MAX_MESSAGES_AT_ONCE: Final = 256
 """Messages that are taken from the socket before waiting callers are served, if it never runs empty."""
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def message_age_ms(message: Message, now_ns: int | None = None) -> float:
@@ -102,11 +98,7 @@ class Subscriber(Resource):
                 self._context.term()
             raise
         self._changed = threading.Condition()
-        self._unread: dict[str, tuple[list[bytes], Header]] = {}
-        self._sequences = SequenceTracker()
-        self._skipped: dict[str, int] = {}
-        self._num_malformed = 0
-        self._status: Status | None = None
+        self._inbox = Inbox()
         self._num_asked = self._num_caught_up = 0
         """Number of times that `receive` has let the thread drain the socket, and of those that are done."""
         self._is_closing = False
@@ -133,15 +125,16 @@ class Subscriber(Resource):
             with self._changed:
                 left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
                 self._catch_up()
-                self._changed.wait_for(lambda: self._unread or self._is_closing or self._has_ended, left)
+                self._changed.wait_for(lambda: self._inbox or self._is_closing or self._has_ended, left)
                 self._thread.check()
-                if not self._unread or self._is_closing:
+                if not self._inbox or self._is_closing:
                     return None
-                parts, header = self._unread.pop(next(iter(self._unread)))
+                parts, header = self._inbox.pop()
             try:
                 return decode(parts, header)
             except WireError as error:
-                self._count_malformed(error)
+                with self._changed:
+                    self._inbox.count_malformed(error)
 
     def __iter__(self) -> Iterator[Message]:
         """Iterate over newest messages until none arrives within `timeout_seconds` or the subscriber is closed."""
@@ -155,15 +148,15 @@ class Subscriber(Resource):
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._status is not None or self._is_closing or self._has_ended, timeout_seconds
+                lambda: self._inbox.status is not None or self._is_closing or self._has_ended, timeout_seconds
             )
             self._thread.check()
-            return self._status is not None
+            return self._inbox.status is not None
 
     @property
     def status(self) -> Status | None:
         """Last status of the publisher, updated once a second; None before the first."""
-        return self._status
+        return self._inbox.status
 
     @property
     def refusal(self) -> str | None:
@@ -174,24 +167,24 @@ class Subscriber(Resource):
     def gaps(self) -> dict[str, int]:
         """Number of messages published but not received, dropped by the publisher or in transit, by source."""
         with self._changed:
-            return dict(self._sequences.gaps)
+            return dict(self._inbox.sequences.gaps)
 
     @property
     def restarts(self) -> dict[str, int]:
         """Number of publisher restarts, by source."""
         with self._changed:
-            return dict(self._sequences.restarts)
+            return dict(self._inbox.sequences.restarts)
 
     @property
     def skipped(self) -> dict[str, int]:
         """Number of messages received but replaced by a newer one before they were read, by source."""
         with self._changed:
-            return dict(self._skipped)
+            return dict(self._inbox.skipped)
 
     @property
     def malformed(self) -> int:
         """Number of messages received that could not be decoded."""
-        return self._num_malformed
+        return self._inbox.num_malformed
 
     def close(self) -> None:
         """Stop the thread and disconnect; a pending `receive` returns None. Idempotent."""
@@ -239,7 +232,7 @@ class Subscriber(Resource):
 
         The caller holds the lock. Without an unread message the thread is waiting for one, or about to deliver it.
         """
-        if not self._unread or self._is_closing or self._has_ended:
+        if not self._inbox or self._is_closing or self._has_ended:
             return
         self._num_asked += 1
         number = self._num_asked
@@ -253,35 +246,6 @@ class Subscriber(Resource):
         for _ in range(MAX_MESSAGES_AT_ONCE):
             if self._is_closing or not self._socket.poll(0):
                 return
-            self._handle(self._socket.recv_multipart())
-
-    def _handle(self, parts: list[bytes]) -> None:
-        try:
-            if parts[0] == STATUS_TOPIC:
-                self._handle_status(decode_status(parts))
-            else:
-                self._handle_message(parts, read_header(parts))
-        except WireError as error:
-            self._count_malformed(error)
-
-    def _handle_status(self, status: Status) -> None:
-        with self._changed:
-            self._status = status
-            for source_id, seq in status.sources.items():
-                self._sequences.was_sent(source_id, status.epoch, seq)
-
-    def _handle_message(self, parts: list[bytes], header: Header) -> None:
-        source_id = header.source_id
-        with self._changed:
-            if source_id not in self._sequences.gaps and len(self._sequences.gaps) >= MAX_SOURCES:
-                raise WireError(f"received messages of more than {MAX_SOURCES} sources; subscribe to fewer sources")
-            if not self._sequences.received(source_id, header.epoch, header.seq):
-                return
-            if source_id in self._unread:
-                self._skipped[source_id] = self._skipped.get(source_id, 0) + 1
-            self._unread[source_id] = (parts, header)
-
-    def _count_malformed(self, error: WireError) -> None:
-        with self._changed:
-            self._num_malformed += 1
-        _LOGGER.info("a message could not be decoded: %s", error)
+            parts = self._socket.recv_multipart()
+            with self._changed:
+                self._inbox.put(parts)

@@ -1,6 +1,7 @@
 """Encrypted endpoints: which key opens which socket. Everything over real sockets."""
 
 import contextlib
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from streamseg.errors import PublishError
 from streamseg.publish import ClientKeys, ControlClient, ControlServer, Publisher, ServerKeys, Subscriber
 from streamseg.publish.authentication import MAX_LOGGED_KEYS, _Allowed
 from streamseg.publish.keys import create_key_files
+from tests.support.loopback import LoopbackServer
 from tests.support.messages import disc, make_message, make_object
 from tests.support.zeromq import WAIT_SECONDS, leak_checked_context
 
@@ -79,6 +81,18 @@ def test_roles(ring: KeyRing, name: str, server: str, reads: bool, controls: boo
             else:
                 with pytest.raises(PublishError, match=f"refused the connection: .*{refusal}"):
                     client.call("echo")
+
+
+def test_connection_that_is_closed_during_the_handshake_has_a_reason():
+    """The reason of a server with keys may be lost: its end of the connection closes first."""
+    with (
+        LoopbackServer(lambda connection: connection.recv(10)) as server,
+        Subscriber(f"tcp://127.0.0.1:{server.port}") as subscriber,
+    ):
+        deadline = time.monotonic() + WAIT_SECONDS
+        while subscriber.refusal is None and time.monotonic() < deadline:
+            assert not subscriber.wait_connected(0.05)
+        assert "it closed the connection; probably it admits only clients with a key" in (subscriber.refusal or "")
 
 
 @pytest.mark.parametrize("reader", ["reader", "controller"])

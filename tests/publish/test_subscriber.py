@@ -96,7 +96,7 @@ def test_receive_takes_everything_that_has_arrived(context):
                 pass
             socket.send_multipart(_parts(0))
             with subscriber._changed:
-                assert subscriber._changed.wait_for(lambda: subscriber._unread, WAIT_SECONDS)
+                assert subscriber._changed.wait_for(lambda: subscriber._inbox, WAIT_SECONDS)
                 for seq in range(1, 30):
                     socket.send_multipart(_parts(seq))
             assert subscriber.receive(WAIT_SECONDS).seq == 29
