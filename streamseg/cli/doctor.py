@@ -79,6 +79,7 @@ def examine() -> list[Finding]:
         _module("aiohttp", optional="pip install 'streamseg[viewer]' for the page"),
         _module("prometheus_client", optional="pip install 'streamseg[metrics]' for --metrics"),
         _module("openvino", optional="pip install 'streamseg[openvino]' for the OpenVINO engine"),
+        _module("tensorrt", optional="pip install tensorrt-cu13 for the TensorRT engine on an NVIDIA GPU"),
         _module("tokenizers", optional="pip install 'streamseg[text]' for text prompts"),
         _module("transformers", optional="pip install 'streamseg[tiers]' for models of transformers"),
         _module("pi_heif", optional="pip install 'streamseg[heic]' to read HEIC images"),

@@ -16,12 +16,13 @@ from streamseg.engines.export import cached_graph, can_export, graph_path
 from streamseg.engines.openvino_model import can_use_openvino
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError, WeightsError
-from streamseg.weights import load_weights
+from streamseg.paths import cache_folder
+from streamseg.weights import Weights, load_weights
 from streamseg.weights.embedded import EMBEDDED
 
 __all__ = ["EngineName", "build_engine", "leave_cores"]
 
-EngineName = Literal["auto", "torch", "onnx", "openvino", "device"]
+EngineName = Literal["auto", "torch", "onnx", "openvino", "device", "tensorrt"]
 """Names of engines in the configuration."""
 
 ENGINE_VARIABLE = "STREAMSEG_ENGINE"
@@ -46,7 +47,7 @@ def build_engine(
             fastest of all engines, measured once per machine and weights; $STREAMSEG_ENGINE replaces the measurement.
             Graphs are exported once per weights file and cached in $STREAMSEG_CACHE or ~/.cache/streamseg. `device` is
             torch with the selection of detections on the device as well, see `segmentation.device`; it is meant for
-            CUDA.
+            CUDA. `tensorrt` is the same with the network in TensorRT.
         device: `auto` (CUDA if usable, else the CPU; an NVIDIA GPU that is present but not usable is logged with the
             reason), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
         half: half precision; `auto` enables it on CUDA only. On the CPU it is bfloat16, which torch supports, and
@@ -58,14 +59,14 @@ def build_engine(
         EngineError: the device is not available, or the engine does not support the requested combination.
     """
     if engine not in get_args(EngineName):
-        raise EngineError(f"no engine {engine!r}; allowed are auto, torch, onnx, openvino and device")
+        raise EngineError(f"no engine {engine!r}; allowed are auto, torch, onnx, openvino, device and tensorrt")
     suffix = Path(weights).suffix
     if engine == "openvino" or suffix == ".xml":
         return _openvino(weights, engine, device, half)
     is_auto, device = device == "auto", _resolved(device)
     on_cpu = device == "cpu"
     if suffix == ".onnx":
-        if engine in ("torch", "device"):
+        if engine in ("torch", "device", "tensorrt"):
             raise EngineError(
                 f"the {engine} engine cannot run {weights}; use engine onnx, or a .safetensors or .pt file"
             )
@@ -97,6 +98,8 @@ def build_engine(
             refiner=loaded.refiner(),
             selects=engine == "device",
         )
+    if engine == "tensorrt":
+        return _tensorrt(loaded, device, half=use_half)
     if on_cpu and use_half:
         raise EngineError("ONNX Runtime does not support half precision on the CPU; use engine torch, or half false")
     from streamseg.engines.onnx_engine import OnnxEngine
@@ -134,6 +137,21 @@ def _openvino(weights: str | Path, engine: EngineName, device: str, half: bool |
         path = graph_path(loaded)
         source = read_onnx(cached_graph(loaded), path=path)
     return OpenVinoEngine(source, path=path, half=half is True)
+
+
+def _tensorrt(loaded: Weights, device: str, *, half: bool) -> Engine:
+    """Run weights in TensorRT, on the buffers of `engine: device`."""
+    from streamseg.engines.tensorrt_engine import TensorRtEngine
+    from streamseg.engines.tensorrt_plan import cached_plan, load_tensorrt
+
+    if not device.startswith("cuda"):
+        raise EngineError(f"the tensorrt engine runs on cuda, not on {device!r}; use device cuda, or another engine")
+    _check_cuda(device)
+    tensorrt = load_tensorrt()
+    gpu = torch.cuda.get_device_name(device)
+    plan = cached_plan(tensorrt, cached_graph(loaded, half=half), gpu=gpu, folder=cache_folder() / "tensorrt")
+    imgsz = imgsz_of(loaded.metadata)
+    return TensorRtEngine(tensorrt, plan, device=device, half=half, imgsz=imgsz, refiner=loaded.refiner())
 
 
 def leave_cores(engine: Engine) -> None:

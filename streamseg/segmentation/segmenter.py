@@ -13,6 +13,7 @@ import numpy as np
 
 from streamseg.config import SegmentationConfig
 from streamseg.engines import Engine, EngineName, build_engine
+from streamseg.engines.tensorrt_engine import TensorRtEngine
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import ConfigError, EngineError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
@@ -64,8 +65,9 @@ class Segmenter(Resource):
         Args:
             weights: `default` (embedded), a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt,
                 .onnx or .xml file.
-            engine: `auto`, `torch`, `onnx`, `openvino`, `device`, or an existing engine, which determines weights,
-                device and half. `device` is torch with the selection of detections on the device as well.
+            engine: `auto`, `torch`, `onnx`, `openvino`, `device`, `tensorrt`, or an existing engine, which determines
+                weights, device and half. `device` is torch with the selection of detections on the device as well,
+                `tensorrt` the same with the network in TensorRT.
             device: `auto` (CUDA if available), `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
             half: half precision; `auto` enables it on CUDA only.
             imgsz: long side of the network's input in pixels, 32..4096; rounded up to a multiple of 32. None for the
@@ -141,7 +143,7 @@ class Segmenter(Resource):
             timer=self.timer,
         )
         self._device: DeviceSegmentation | None = None
-        if isinstance(self.engine, TorchEngine) and self.engine.selects:
+        if isinstance(self.engine, TorchEngine | TensorRtEngine) and self.engine.selects:
             self._device = DeviceSegmentation(
                 self.engine,
                 settings,

@@ -116,8 +116,8 @@ def test_config_is_immutable():
         pytest.param("segmentation: {conf: high}", ["segmentation.conf: .*valid number.*, got 'high'"], id="type"),
         pytest.param("segmentation: {device: gpu}", ["segmentation.device: .*pattern.*, got 'gpu'"], id="pattern"),
         pytest.param(
-            "segmentation: {engine: tensorrt}",
-            ["segmentation.engine: .*'auto', 'torch', 'onnx', 'openvino' or 'device', got 'tensorrt'"],
+            "segmentation: {engine: tflite}",
+            ["segmentation.engine: .*'auto', 'torch', 'onnx', 'openvino', 'device' or 'tensorrt', got 'tflite'"],
             id="choice",
         ),
         pytest.param("sources: []", ["sources: .*at least 1 item.*"], id="no-source"),

@@ -82,7 +82,7 @@ def test_exported_file_runs_unchanged(exported):
         pytest.param(
             {"engine": "tflite"},
             EngineError,
-            "no engine 'tflite'; allowed are auto, torch, onnx, openvino and device",
+            "no engine 'tflite'; allowed are auto, torch, onnx, openvino, device and tensorrt",
             id="engine",
         ),
         pytest.param({"device": "mps"}, EngineError, "no device 'mps'; allowed are auto, cpu", id="device"),
@@ -95,6 +95,9 @@ def test_exported_file_runs_unchanged(exported):
         pytest.param({"device": "tensorrt:63"}, EngineError, "cannot use device 'tensorrt:63'", id="tensorrt"),
         pytest.param(
             {"device": "tensorrt", "engine": "torch"}, EngineError, "TensorRT needs engine onnx", id="tensorrt, torch"
+        ),
+        pytest.param(
+            {"engine": "tensorrt", "device": "cpu"}, EngineError, "tensorrt engine runs on cuda", id="cpu, tensorrt"
         ),
         pytest.param(
             {"engine": "openvino", "device": "cuda"},

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from streamseg.engines.tensorrt_engine import TensorRtEngine
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.geometry import Letterbox
 from streamseg.modeling.preprocess import PADDING
@@ -40,7 +41,7 @@ class DeviceSegmentation:
 
     def __init__(
         self,
-        engine: TorchEngine,
+        engine: TorchEngine | TensorRtEngine,
         settings: SelectionSettings,
         *,
         refiner: Refiner | None,
