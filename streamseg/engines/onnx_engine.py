@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import torch
 
+from streamseg.engines.cuda import cuda_state
 from streamseg.engines.engine import Raw
 from streamseg.engines.export import EMBEDDINGS, OUTPUTS
+from streamseg.engines.onnx_binding import BoundSession
 from streamseg.engines.onnx_providers import MAX_BATCH, MAX_SIDE
 from streamseg.engines.onnx_session import RUN_ERRORS, open_session
 from streamseg.engines.own_graph import is_own, read_properties
@@ -44,7 +48,9 @@ class OnnxEngine:
             EngineError: ONNX Runtime cannot use the device.
         """
         self.device = device
-        session = open_session(graph, path=path, device=device, num_threads=num_threads)
+        stream = _stream(device)
+        address = None if stream is None else int(stream.cuda_stream)
+        session = open_session(graph, path=path, device=device, num_threads=num_threads, stream=address)
         self.metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
         """Metadata of the file."""
         self.input_size: tuple[int, int] | None = None
@@ -53,6 +59,7 @@ class OnnxEngine:
         """Mask refiner, on the CPU even for TensorRT and CUDA, because its input is already on the host."""
         self.suppression: NmsSettings | None = None
         self._third_party: ThirdPartyGraph | None = None
+        self._bound: BoundSession | None = None
         has_embeddings = any(output.name == EMBEDDINGS for output in session.get_outputs())
         self._outputs = (*OUTPUTS, EMBEDDINGS) if has_embeddings else OUTPUTS
         if is_own(self.metadata, path):
@@ -60,6 +67,8 @@ class OnnxEngine:
             properties = read_properties(self.metadata, num_masks=num_masks, path=path)
             self.half, self.imgsz = properties.half, properties.imgsz
             self.suppression, self.refiner = properties.suppression, properties.refiner
+            if stream is not None and self.suppression is None:
+                self._bound = BoundSession(session, torch.device(device), stream)
         else:
             self._third_party = ThirdPartyGraph(
                 session,
@@ -73,7 +82,7 @@ class OnnxEngine:
         self._session: onnxruntime.InferenceSession | None = session
 
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
-        """See `Engine.run`. ONNX Runtime copies to the device and back, once each way."""
+        """See `Engine.run`. On CUDA, torch's pinned memory serves the copies, if torch can use the GPU, too."""
         if self._session is None:
             raise RuntimeError("this engine is closed")
         if self._third_party is not None:
@@ -82,6 +91,8 @@ class OnnxEngine:
         options = onnxruntime.RunOptions()
         options.only_execute_path_to_fetches = self.suppression is not None
         try:
+            if self._bound is not None:
+                return self._bound.run(images)
             return Raw(*self._session.run(list(self._outputs), {"images": images}, options))
         except RUN_ERRORS as error:
             limits = f" (TensorRT: sides up to {MAX_SIDE} pixels)" if self.device.startswith("tensorrt") else ""
@@ -91,4 +102,12 @@ class OnnxEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
-        self._session = None
+        self._session = self._bound = None
+
+
+def _stream(device: str) -> Any:
+    """Return a new stream of torch on a GPU; None on other devices, and if torch cannot use the GPU."""
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or cuda_state().problem(int(index or 0)) is not None:
+        return None
+    return torch.cuda.Stream(torch.device(device))  # type: ignore[no-untyped-call]

@@ -61,7 +61,7 @@ class GraphInput:
 
 
 def provider_options(
-    device: str, *, cache: Path, half: bool = False, images: GraphInput | None = None
+    device: str, *, cache: Path, half: bool = False, images: GraphInput | None = None, stream: int | None = None
 ) -> list[tuple[str, dict[str, Any]]]:
     """Return the providers of a device in order of preference, each with its options.
 
@@ -71,6 +71,7 @@ def provider_options(
         half: whether the graph computes in half precision. TensorRT computes half-precision graphs in float32 layers
             with conversions between them unless it is enabled.
         images: the graph's input, for the range of shapes of a TensorRT engine; None to leave it to TensorRT.
+        stream: CUDA stream to compute on, as an address; None for one of ONNX Runtime's own.
 
     Raises:
         EngineError: ONNX Runtime has no such device.
@@ -83,7 +84,8 @@ def provider_options(
     device_id = int(index or 0)
     # HEURISTIC: an exhaustive search would be repeated for every new input shape. Without TF32, whose 10 mantissa bits
     # move boxes by 0.2 pixels, float32 graphs compute in float32.
-    cuda = (PROVIDERS["cuda"], {"device_id": device_id, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0})
+    own: dict[str, Any] = {} if stream is None else {"user_compute_stream": str(stream)}
+    cuda = (PROVIDERS["cuda"], {"device_id": device_id, "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": 0, **own})
     if kind == "cuda":
         return [cuda]
     options: dict[str, Any] = {

@@ -30,7 +30,12 @@ _SEVERITY_WARNING, _SEVERITY_FATAL = 2, 4
 
 
 def open_session(
-    graph: bytes | str, *, path: str | Path, device: str = "cpu", num_threads: int | None = None
+    graph: bytes | str,
+    *,
+    path: str | Path,
+    device: str = "cpu",
+    num_threads: int | None = None,
+    stream: int | None = None,
 ) -> onnxruntime.InferenceSession:
     """Load a graph onto a device.
 
@@ -39,6 +44,7 @@ def open_session(
         path: source of the graph, for error messages.
         device: `cpu`, `cuda`, `cuda:1`, `tensorrt`, `tensorrt:1`.
         num_threads: number of CPU threads; None for as many as torch uses.
+        stream: CUDA stream to compute on, as an address; None for one of ONNX Runtime's own.
 
     Raises:
         WeightsError: the contents are not a graph, or ONNX Runtime lacks one of its operators.
@@ -52,7 +58,7 @@ def open_session(
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     with quiet():
         try:
-            providers = _providers(graph, device, options)
+            providers = _providers(graph, device, options, stream)
             session = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
         except (*_BROKEN_FILE, *_BROKEN_DEVICE) as error:
             reason = str(error).strip().splitlines()[0]
@@ -76,10 +82,12 @@ def _check_available(device: str) -> None:
         )
 
 
-def _providers(graph: bytes | str, device: str, options: onnxruntime.SessionOptions) -> list[tuple[str, dict[str, Any]]]:
+def _providers(
+    graph: bytes | str, device: str, options: onnxruntime.SessionOptions, stream: int | None
+) -> list[tuple[str, dict[str, Any]]]:
     cache = cache_folder() / "tensorrt"
     if not device.startswith("tensorrt"):
-        return provider_options(device, cache=cache)
+        return provider_options(device, cache=cache, stream=stream)
     plain = onnxruntime.InferenceSession(graph, options, providers=[PROVIDERS["cpu"]])
     return provider_options(device, cache=cache, half=_computes_in_half(plain), images=_images(plain))
 

@@ -17,6 +17,12 @@ def test_cuda_computes_float32_without_tf32_on_the_chosen_gpu():
     assert (name, options["device_id"], options["use_tf32"]) == ("CUDAExecutionProvider", 1, 0)
 
 
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_cuda_computes_on_the_given_stream(device):
+    assert "user_compute_stream" not in provider_options(device, cache=CACHE)[-1][1]
+    assert provider_options(device, cache=CACHE, stream=4096)[-1][1]["user_compute_stream"] == "4096"
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_tensorrt_falls_back_to_cuda_and_keeps_what_it_built(half):
     (name, options), (fallback, _) = provider_options("tensorrt:1", cache=CACHE, half=half)
