@@ -8,6 +8,7 @@ from typing import Any
 import av
 import av.error
 from av.codec.context import Flags
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.codeccontext import VideoCodecContext
@@ -32,7 +33,12 @@ HIGHEST_FPS = 1000
 
 
 def open_video(
-    url: str, *, name: str, options: Mapping[str, str], timeout_seconds: float | None = None
+    url: str,
+    *,
+    name: str,
+    options: Mapping[str, str],
+    timeout_seconds: float | None = None,
+    hardware: HWAccel | None = None,
 ) -> tuple[InputContainer, VideoStream]:
     """Open a container and select its video stream. The caller closes the container.
 
@@ -42,13 +48,16 @@ def open_video(
         options: options of FFmpeg's protocol and demuxer.
         timeout_seconds: time-out of opening and of each read, by interrupting FFmpeg. It calls Python at every
             poll: use it only for protocols without a time-out of their own.
+        hardware: decodes on a GPU, see `hardware_decoder`; None for the CPU.
 
     Raises:
         SourceError: the container has no video, or none that can be decoded.
         av.error.FFmpegError: the container cannot be opened. The error text contains the whole address.
     """
     # Tags in an old encoding are no reason to reject a video.
-    container = av.open(url, options=dict(options), timeout=timeout_seconds, metadata_errors="replace")
+    container = av.open(
+        url, options=dict(options), timeout=timeout_seconds, metadata_errors="replace", hwaccel=hardware
+    )
     try:
         stream = _best_video(container)
         if not isinstance(stream, VideoStream) or container.format.name in TEXT_FORMATS:

@@ -19,6 +19,7 @@ from streamseg.capture.clock import NS_PER_SECOND, ArrivalLag, CameraClock
 from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
 from streamseg.capture.demuxer import demuxed, reported, stream_options
 from streamseg.capture.display import sample_aspect_ratio
+from streamseg.capture.hardware import hardware_decoder
 from streamseg.capture.health import SourceHealth
 from streamseg.capture.live_packet import Arrival, LivePacket
 from streamseg.capture.live_times import LiveTimes
@@ -59,6 +60,9 @@ class NetworkStream:
             gives_up: a stream that was never received fails after `open_timeout_seconds`, or when it rejects the
                 connection; False: it is retried until the source is stopped.
             wall_ns: our wall clock, ns since the Unix epoch.
+
+        Raises:
+            SourceError: `decode` requests a GPU that cannot be opened.
         """
         self._wall_ns = wall_ns
         self.source_id = config.id
@@ -70,6 +74,7 @@ class NetworkStream:
         self._config = config
         self._scheme = scheme_of(config.url)
         self._redacted = redact(config.url)
+        self._hardware = hardware_decoder(config.decode, name=self._redacted)
         self._counter = FrameCounter(self.drops, vid_stride=config.vid_stride)
         self._converter = RgbConverter()
         self._recording = Recording(config.id, self._counter)
@@ -139,6 +144,7 @@ class NetworkStream:
             name=self._redacted,
             options=options or {},
             timeout_seconds=timeout_seconds if options is None else None,
+            hardware=self._hardware,
         )
         with closing(container):
             self._is_recording = self._scheme in ("http", "https") and container.duration is not None
@@ -166,6 +172,7 @@ class NetworkStream:
                 response_seconds=response_seconds,
                 stopped=self._stopped,
                 wall_ns=self._wall_ns,
+                hardware=self._hardware,
             )
         ) as video:
             context = video.open()

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from streamseg.capture.decoder import RgbConverter, VideoDecoder, open_video
 from streamseg.capture.display import sample_aspect_ratio
+from streamseg.capture.hardware import hardware_decoder
 from streamseg.capture.pacing import Playback
 from streamseg.capture.recording import Recording, TimedFrame
 from streamseg.capture.source import FrameCounter, Unwanted, wanted
@@ -43,7 +44,7 @@ class VideoFile:
         """Open the file once to check that it contains video.
 
         Raises:
-            SourceError: the file does not exist or contains no video.
+            SourceError: the file does not exist or contains no video, or `decode` requests a GPU that cannot be opened.
         """
         self.source_id = config.id
         self.frame_id = config.frame_id
@@ -57,6 +58,7 @@ class VideoFile:
         self.fps: float | None = None
         """Average frame rate in frames per second; None if unknown."""
         self._path = local_path(config.url)
+        self._hardware = hardware_decoder(config.decode, name=str(self._path))
         self._loop = config.loop
         self._counter = FrameCounter(self.drops, vid_stride=config.vid_stride)
         self._converter = RgbConverter()
@@ -158,7 +160,7 @@ class VideoFile:
     def _open(self) -> tuple[InputContainer, VideoStream]:
         try:
             # The explicit protocol keeps a colon in the file name from being parsed as one.
-            return open_video(f"file:{self._path}", name=str(self._path), options={})
+            return open_video(f"file:{self._path}", name=str(self._path), options={}, hardware=self._hardware)
         except av.error.FFmpegError as error:
             if self.num_missing_bytes:
                 raise SourceError(f"{self._path} {self._truncated()}, and it cannot be read without them") from error

@@ -122,6 +122,8 @@ class StreamSource(_Camera):
     reader: Literal["rtp", "ffmpeg"] = "rtp"
     """RTSP only. rtp: H.264 and H.265 are decoded as soon as they are complete, and never with lost packets; FFmpeg
     reads other codecs and `rtsps`. ffmpeg: FFmpeg reads everything, one frame period later."""
+    decode: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where video is decoded; cuda: on an NVIDIA GPU, and copied to the host; auto: there, if FFmpeg can open one."""
     reconnect: bool = True
     """Network streams only: reconnect with back-off, forever."""
     open_timeout_seconds: float = Field(default=10.0, gt=0)

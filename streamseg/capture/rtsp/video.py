@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.video.codeccontext import VideoCodecContext
 
 from streamseg.capture.clock import wall_ns_at
@@ -45,6 +46,7 @@ class RtspVideo:
         response_seconds: time-out of the connection and of each response.
         stopped: ends all waits.
         wall_ns: our wall clock, ns since the Unix epoch.
+        hardware: decodes on a GPU, see `hardware_decoder`; None for the CPU.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class RtspVideo:
         response_seconds: float,
         stopped: threading.Event,
         wall_ns: Callable[[], int] = time.time_ns,
+        hardware: HWAccel | None = None,
     ) -> None:
         self._wall_ns = wall_ns
+        self._hardware = hardware
         self._response_seconds = response_seconds
         self._address = split_address(url)
         self._name = name
@@ -89,7 +93,7 @@ class RtspVideo:
         self._first = first
         track = self._connection.session.track
         self._track = track
-        context = VideoCodecContext.create(track.codec, "r")
+        context = VideoCodecContext.create(track.codec, "r", hwaccel=self._hardware)
         if track.parameter_sets:
             context.extradata = b"".join(START_CODE + unit for unit in track.parameter_sets)
         return context
