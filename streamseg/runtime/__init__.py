@@ -12,7 +12,8 @@ batching      which frames form a batch                session      a run from a
 frame_queue   frames that wait for the network         mailbox      those of one source
 sources       the sources, their threads and states    source_manager  changes of the sources by their sections
 source_operations  these changes by the control channel  sinks        publisher and message file
-operations    operations of the control channel        stats        run statistics
+operations    operations of the control channel        stats        run statistics as records
+stats_collector  collects them
 sink_group    all sinks of a run                       sink_runner  one sink in its own thread
 sink_health   state machine: ok, degraded, failed      sink_slot    results that wait for a sink
 recorder      recordings: images and messages          recording_limit  the size of their folder

@@ -19,7 +19,8 @@ from streamseg.runtime.deadlines import NO_LIMITS, Deadlines, SourceLimits
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.sink_group import FILE_WAIT_SECONDS, MIXED_WAIT_SECONDS, SinkGroup
 from streamseg.runtime.sources import SourceGroup
-from streamseg.runtime.stats import RunStats, StatsCollector
+from streamseg.runtime.stats import RunStats
+from streamseg.runtime.stats_collector import StatsCollector
 from streamseg.runtime.workers import (
     FollowsSources,
     SegmentedBatch,
