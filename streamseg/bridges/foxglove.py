@@ -15,12 +15,32 @@ from streamseg.resources import Resource
 from streamseg.ros.frame_encoder import FrameEncoder
 from streamseg.runtime.sink_slot import SinkPolicy
 
-__all__ = ["FoxgloveServer"]
+__all__ = ["FoxgloveServer", "check_endpoint"]
 
 logger = logging.getLogger(__name__)
 
 BACKLOG_MESSAGES: Final = 24
 """Messages that wait for a slow client before the oldest are dropped: a few frames with all topics."""
+
+
+def check_endpoint(endpoint: str, *, allow_public: bool) -> tuple[str, int]:
+    """Check that a server at HOST:PORT is meant to be reachable, and that its package is installed.
+
+    Returns:
+        Host and port.
+
+    Raises:
+        ConfigError: the endpoint is invalid, or foxglove-sdk is not installed.
+        PublishError: other machines can reach it, without `allow_public`.
+    """
+    host, port = split_host_and_port(endpoint)
+    if not allow_public and not is_loopback(host):
+        raise PublishError(
+            f"Foxglove at {endpoint} can be reached from other machines, without encryption: use 127.0.0.1,"
+            " or set foxglove.allow_public"
+        )
+    _library()
+    return host, port
 
 
 class FoxgloveServer(Resource):
@@ -41,12 +61,7 @@ class FoxgloveServer(Resource):
     policy = SinkPolicy("foxglove", capacity=1, keep="newest")
 
     def __init__(self, endpoint: str, encode_image: EncodeImage, *, allow_public: bool = False) -> None:
-        host, port = split_host_and_port(endpoint)
-        if not allow_public and not is_loopback(host):
-            raise PublishError(
-                f"Foxglove at {endpoint} can be reached from other machines, without encryption: use 127.0.0.1,"
-                " or set foxglove.allow_public"
-            )
+        host, port = check_endpoint(endpoint, allow_public=allow_public)
         self._encode_image = encode_image
         self._encoder = FrameEncoder(repeats_labels=True)
         self._library = _library()

@@ -17,13 +17,23 @@ from streamseg.ros.id_image import IdPainter, pixel_id
 from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.structures.message import Message
 
-__all__ = ["RerunLog"]
+__all__ = ["RerunLog", "check_target"]
 
 SUFFIX: Final = ".rrd"
 SCHEMES: Final = ("rerun://", "rerun+http://", "rerun+https://")
 OPACITY: Final = 0.5
 FLUSH_SECONDS: Final = 1.0
 """Maximum wait for a viewer at the end."""
+
+
+def check_target(target: str) -> None:
+    """Raise ConfigError if a target is neither a file nor an address, or if rerun-sdk is not installed."""
+    if not target.startswith(SCHEMES) and not target.endswith(SUFFIX):
+        raise ConfigError(
+            f"rerun logs to a file *{SUFFIX} or to the address of a viewer, rerun+http://HOST:9876/proxy; got"
+            f" {target[:100]!r}"
+        )
+    _library()
 
 
 class RerunLog(Resource):
@@ -50,19 +60,14 @@ class RerunLog(Resource):
     policy = SinkPolicy("rerun")
 
     def __init__(self, target: str, encode_image: EncodeImage) -> None:
-        is_address = target.startswith(SCHEMES)
-        if not is_address and not target.endswith(SUFFIX):
-            raise ConfigError(
-                f"rerun logs to a file *{SUFFIX} or to the address of a viewer, rerun+http://HOST:9876/proxy; got"
-                f" {target[:100]!r}"
-            )
+        check_target(target)
         self._rerun = _library()
         self._encode_image = encode_image
         self._paint = IdPainter()
         self._known_ids: set[int] = set()
         self._lock: OutputLock | None = None
         self._stream: Any = self._rerun.RecordingStream("streamseg")
-        if is_address:
+        if target.startswith(SCHEMES):
             try:
                 self._stream.connect_grpc(target)
             except (RuntimeError, ValueError) as error:

@@ -64,6 +64,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     from streamseg.runtime.session import load_keys
 
     for position, source in enumerate(config.named_sources()):
+        if source.type == "ros":
+            continue  # opened by the node only
         yield f"sources.{position}", lambda source=source: open_source(source)  # type: ignore[misc]
     yield "segmentation.weights", lambda: _check_weights(config.segmentation.weights)
     yield "mode", lambda: open_mode(config.mode).prompt_matcher(mask_scale=config.publish.mask_scale)
@@ -83,6 +85,10 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "viewer", lambda: _check_viewer(config)
     if config.metrics.endpoint is not None:
         yield "metrics.endpoint", lambda: _check_metrics(config)
+    if config.foxglove.endpoint is not None:
+        yield "foxglove.endpoint", lambda: _check_foxglove(config)
+    if config.output.rerun is not None:
+        yield "output.rerun", lambda: _check_rerun(config.output.rerun or "")
     if config.mqtt.address is not None:
         yield "mqtt.address", _check_mqtt
     if config.zones:
@@ -146,6 +152,19 @@ def _check_metrics(config: Config) -> None:
 
     assert config.metrics.endpoint is not None
     check_endpoint(config.metrics.endpoint, allow_public=config.metrics.allow_public)
+
+
+def _check_foxglove(config: Config) -> None:
+    from streamseg.bridges.foxglove import check_endpoint
+
+    assert config.foxglove.endpoint is not None
+    check_endpoint(config.foxglove.endpoint, allow_public=config.foxglove.allow_public)
+
+
+def _check_rerun(target: str) -> None:
+    from streamseg.bridges.rerun import check_target
+
+    check_target(target)
 
 
 def _check_mqtt() -> None:

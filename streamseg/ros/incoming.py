@@ -70,8 +70,8 @@ def depth_of(message: Any) -> npt.NDArray[np.float32]:
     if message.encoding not in _DEPTH:
         raise DataError(f"the depth encoding {str(message.encoding)[:20]!r} is not supported; use {', '.join(_DEPTH)}")
     kind, metres = _DEPTH[message.encoding]
-    order = ">" if message.is_bigendian else "<"
-    pixels = _rows(message, np.dtype(kind).newbyteorder(order), 1)[:, :, 0]
+    layout = np.dtype(kind).newbyteorder(">") if message.is_bigendian else np.dtype(kind).newbyteorder("<")
+    pixels = _rows(message, layout, 1)[:, :, 0]
     return pixels.astype(np.float32) * np.float32(metres)
 
 

@@ -9,7 +9,8 @@ from streamseg.errors import DataError, StreamsegError
 
 __all__ = ["SERVICES", "Operation", "call"]
 
-Operation = Callable[[Mapping[str, Any]], Any]
+Operation = Callable[[dict[str, Any]], Any]
+"""Operation of the control channel: arguments to result."""
 
 
 def _add_prompt(request: Any) -> dict[str, Any]:

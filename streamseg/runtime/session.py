@@ -106,9 +106,8 @@ def open_runtime(
         if publish.endpoint is None and publish.single_endpoint is not None:
             raise ConfigError("publish.single_endpoint requires publish.endpoint; set both or neither")
         sections = config.named_sources()
-        opening: OpenSource = partial(open_source, gives_up=config.exit_on_failure)
-        if open_section is not None:
-            opening = partial(open_section, opening=opening)
+        standard: OpenSource = partial(open_source, gives_up=config.exit_on_failure)
+        opening: OpenSource = standard if open_section is None else lambda section: open_section(section, standard)
         encode_image = encode_image or SharedJpeg(publish.jpeg_quality)
         sources = [opening(section) for section in sections]
         limits = {section.id: limits_of(section) for section in sections}
