@@ -8,7 +8,8 @@ A live source's mailbox holds one frame, the newest; a file's mailbox blocks its
 threads there is at most one piece of work, so that nothing grows old in a queue.
 
 background    work that frames need not wait for       prompt_file  prompts saved across restarts
-batching      which frames form a batch                session      a run from a configuration
+admission     which frames are worth their work        session      a run from a configuration
+batching      which frames form a batch
 frame_queue   frames that wait for the network         mailbox      those of one source
 sources       the sources, their threads and states    source_manager  changes of the sources by their sections
 source_operations  these changes by the control channel  sinks        publisher and message file

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from streamseg.runtime.admission import Admission
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.deadlines import NO_LIMITS, SourceLimits
 from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.mailboxes import Mailboxes
-from streamseg.runtime.turns import ServiceTime, is_worthwhile
 from streamseg.structures.degradation import Degradation
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import Drops
@@ -49,7 +49,7 @@ class FrameQueue:
     ) -> None:
         self._boxes = Mailboxes(sources, limits if limits is not None else {})
         self._batcher = batcher
-        self._service = ServiceTime()
+        self._admission = Admission(self._boxes, batcher)
         self._now_ns = now_ns
         self._is_closed = False
         lock = threading.RLock()  # replacing a source removes and adds it
@@ -123,7 +123,7 @@ class FrameQueue:
                         self._boxes.open[source_id].drop_late()
                     if decision.take:
                         frames = tuple(self._take(source_id, now_ns) for source_id in decision.take)
-                        self._service.taken(len(frames), now_ns, has_waited=has_waited)
+                        self._admission.service.taken(len(frames), now_ns, has_waited=has_waited)
                         self._boxes.stepped(decision.take)
                         self._has_room.notify_all()
                         return Batch(frames, self._boxes.take_ended())
@@ -189,23 +189,8 @@ class FrameQueue:
             taken_ns: when; the time since then predicts that of later frames.
         """
         with self._arrived:
-            mailbox, now_ns = self._boxes.latest[frame.source_id], self._now_ns()
-            if not mailbox.is_live:
-                return False
-            self._batcher.deadlines.finished(
-                frame.source_id,
-                frame.degradation,
-                taken_ns=taken_ns,
-                received_ns=frame.received_ns,
-                lag_ns=frame.lag_ns,
-                limits=mailbox.limits,
-                now_ns=now_ns,
-            )
-            waited_ns, age_ns = now_ns - frame.received_ns, frame.age_ns(now_ns)
-            if not self._batcher.is_too_late(frame.source_id, waited_ns, age_ns, mailbox.limits):
-                return False
-            mailbox.drops.count("publish", mailbox.late_reason)
-            return True
+            mailbox = self._boxes.latest[frame.source_id]
+            return self._admission.is_late(mailbox, frame, taken_ns=taken_ns, now_ns=self._now_ns())
 
     def degradation(self, source_id: str) -> Degradation:
         """Return how the next frame of a source is to be processed."""
@@ -224,12 +209,7 @@ class FrameQueue:
                 mailbox.drops.count("mailbox", "stopped" if self._is_closed else "removed")
                 return False
             now_ns = self._now_ns()
-            if mailbox.is_live and not mailbox.capturing_ns:
-                self._batcher.record_arrival(frame.source_id, now_ns)
-            if not mailbox.capturing_ns and self._skips(mailbox):
-                mailbox.drops.count("mailbox", "degraded")
-                return True
-            if not mailbox.admits(now_ns):
+            if not self._admission.admits(mailbox, now_ns):
                 return True
             mailbox.put(frame, now_ns)
             if mailbox.is_live and self._boxes.holds(frame.source_id):
@@ -242,30 +222,12 @@ class FrameQueue:
         with self._arrived:
             if not mailbox.is_live or mailbox.has_ended or self._is_closed:
                 return None  # `put` waits for room, or ends the source
-            now_ns = self._now_ns()
-            source_id = mailbox.source_id
-            self._batcher.record_arrival(source_id, now_ns)
-            if self._boxes.holds(source_id):
-                return "paused"
-            if self._skips(mailbox):
-                return "degraded"
-            if mailbox.is_early(now_ns):
-                return "max_fps"
-            others = (box.place(now_ns) for box in self._boxes.open.values() if box is not mailbox and box.is_live)
-            period_ns, service_ns = self._batcher.period_ns(source_id), self._service.per_frame_ns
-            if not is_worthwhile(mailbox.place(now_ns), others, now_ns, period_ns=period_ns, service_ns=service_ns):
-                return "busy"
-            mailbox.capturing_ns = now_ns
-            return None
+            return self._admission.unwanted(mailbox, self._now_ns())
 
     def _take(self, source_id: str, now_ns: int) -> Frame:
         frame = self._boxes.open[source_id].take(now_ns)
         degradation = self._batcher.deadlines.degradation(source_id)
         return replace(frame, degradation=degradation) if degradation.step else frame
-
-    def _skips(self, mailbox: Mailbox) -> bool:
-        """Count a frame of a live source; return whether only others of its frames are processed at its quality."""
-        return mailbox.is_live and mailbox.skips(self._batcher.deadlines.degradation(mailbox.source_id).every_nth)
 
     def _end(self, mailbox: Mailbox) -> None:
         with self._arrived:
