@@ -41,7 +41,7 @@ MAX_ADDRESS_CHARACTERS = 4096
 ROS_PREFIX = "ros:"
 """Prefix of a topic on the command line."""
 
-ROS_TOPIC_PATTERN = r"^/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*$"
+ROS_TOPIC_PATTERN = r"^/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*\Z"
 """Pattern of the names of ROS topics."""
 
 MCAP_SUFFIX = ".mcap"
@@ -170,12 +170,20 @@ class RosSource(_Source):
     """Images of a ROS 2 topic; only in `streamseg ros`. An empty `frame_id` stands for that of the messages."""
 
     type: Literal["ros"] = "ros"
-    topic: str = Field(pattern=ROS_TOPIC_PATTERN, max_length=256)
+    topic: str = Field(max_length=256)
     """Topic of type sensor_msgs/Image, or CompressedImage if its last level is `compressed`."""
-    depth_topic: str | None = Field(default=None, pattern=ROS_TOPIC_PATTERN, max_length=256)
+    depth_topic: str | None = Field(default=None, max_length=256)
     """Topic of depth images (sensor_msgs/Image, 16UC1 in mm or 32FC1 in m) aligned with the images; None: no depth."""
-    camera_info_topic: str | None = Field(default=None, pattern=ROS_TOPIC_PATTERN, max_length=256)
+    camera_info_topic: str | None = Field(default=None, max_length=256)
     """Topic of the camera's calibration (sensor_msgs/CameraInfo), which depth requires."""
+
+    @field_validator("topic", "depth_topic", "camera_info_topic")
+    @classmethod
+    def _check_topic(cls, topic: str | None) -> str | None:
+        if topic is not None and not re.match(ROS_TOPIC_PATTERN, topic):
+            fault = f"{topic[:100]!r} is not the name of a ROS topic; write one such as /camera/image_raw"
+            raise PydanticCustomError("topic_fault", "{fault}", {"fault": fault})
+        return topic
 
     @model_validator(mode="after")
     def _depth_requires_calibration(self) -> RosSource:

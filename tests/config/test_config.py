@@ -120,6 +120,16 @@ def test_config_is_immutable():
             ["segmentation.engine: .*'auto', 'torch', 'onnx', 'openvino', 'device' or 'tensorrt', got 'tflite'"],
             id="choice",
         ),
+        pytest.param(
+            "sources: [{type: ros, topic: /rgb, depth_topic: /depth}]",
+            ["sources.0: .*depth_topic and camera_info_topic require each other; set both or neither"],
+            id="depth-without-calibration",
+        ),
+        pytest.param(
+            "sources: [{type: ros, topic: '/a//b'}]",
+            ["sources.0.topic: '/a//b' is not the name of a ROS topic.*"],
+            id="ros-topic",
+        ),
         pytest.param("sources: []", ["sources: .*at least 1 item.*"], id="no-source"),
         pytest.param(
             "sources: [{type: camera}]",
