@@ -2,8 +2,9 @@
 
 Random weights cause the same work as trained ones; their scores are shifted so that a typical number of anchors and
 objects passes the usual threshold. `torch` selects on the host, `eager` is `engine: device` without CUDA graphs, and
-`graph` with them. `network` of the latter two only starts the work; `postprocess` includes the wait for it.
-`end to end` is a frame from its capture to the encoded message: segmentation, tracking, masks, wire encoding.
+`graph` with them. `network` of the latter two only starts the work; `postprocess` includes the wait for it. `device
+step` lists the stages on the device, launched one by one, by CUDA events. `end to end` is a frame from its capture to
+the encoded message: segmentation, tracking, masks, wire encoding.
 
 With --pack DIR, nothing is measured: DIR gets all that the benchmark needs on a machine with torch, NumPy and OpenCV
 alone, and the script DIR/run.
@@ -15,6 +16,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -29,6 +31,9 @@ from streamseg.modeling.preprocess import letterbox_images
 from streamseg.modeling.yolov8 import Size, YoloV8Network, build_yolov8
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.segmentation.candidates import SelectionSettings
+from streamseg.segmentation.device.shapes import BatchShape, crop_pixels_for, rows_for
+from streamseg.segmentation.device.step import DeviceStep, StepOptions
 from streamseg.structures.frame import Frame
 from streamseg.synthetic import SceneRenderer
 from streamseg.wire import encode
@@ -72,7 +77,7 @@ def main() -> int:
     arguments.add_argument(
         "--modes", nargs="+", choices=("torch", "eager", "graph"), default=["torch", "eager", "graph"]
     )
-    arguments.add_argument("--seconds", type=float, default=330, help="time for all measurements (default: 330)")
+    arguments.add_argument("--seconds", type=float, default=300, help="time for all measurements (default: 300)")
     arguments.add_argument("--runs", type=int, default=100, help="maximum number of runs of a case (default: 100)")
     arguments.add_argument("--objects", type=int, default=50)
     arguments.add_argument("--cases", type=int, default=len(CASES), help="number of cases, taken from the start")
@@ -98,7 +103,14 @@ def main() -> int:
             rows.append(_measure(case, mode, args.device, share, args.runs, args.objects))
             left -= 1
             print(_line(rows[-1]), flush=True)
-    report({"benchmark": "gpu", "objects": args.objects, "checks": checks, "rows": rows}, args.json)
+    steps = []
+    for case in cases:
+        timings = _stages(case, args.device, args.objects, args.seconds / 20, args.runs)
+        steps.append({"size": case.size, "batch": case.batch, "stages_ms": timings})
+        listed = ", ".join(f"{stage} {timing.p50:.2f}" for stage, timing in timings.items())
+        print(f"device step, size {case.size}, batch {case.batch}: p50 in ms: {listed}", flush=True)
+    results = {"benchmark": "gpu", "objects": args.objects, "checks": checks, "rows": rows, "steps": steps}
+    report(results, args.json)
     return 0 if all(check["is_equal"] for check in checks) else 1
 
 
@@ -186,6 +198,45 @@ def _measure(case: Case, mode: Mode, device: str, seconds: float, num_runs: int,
         "frames_per_second": case.batch / float(np.median(measured)),
         "peak_mb": torch.cuda.max_memory_allocated() / 1e6 if on_cuda else None,
     }
+
+
+def _stages(case: Case, device: str, num_objects: int, seconds: float, num_runs: int) -> dict[str, Timing]:
+    """Time the stages of the device step, launched one by one: by events on a GPU, by the clock on the CPU."""
+    on_cuda = device.startswith("cuda")
+    engine = TorchEngine(_network(case, CANDIDATES_PER_OBJECT * num_objects), device=device, half=on_cuda, selects=True)
+    place = letterbox((720, 1280), case.imgsz)
+    shape = BatchShape(
+        place, case.batch, rows_for(num_objects, num_objects), crop_pixels_for(0, place.image_size), expected=64
+    )
+    settings = SelectionSettings(conf=0.25, iou=0.9, max_det=num_objects, expected_conf=0.05)
+    step = DeviceStep(engine.predict, StepOptions(settings, embeds=True), shape, torch.device(device))
+    layout = shape.inputs()
+    inputs = layout.views(torch.zeros(layout.num_bytes, dtype=torch.uint8, device=device))
+    scene = torch.from_numpy(SceneRenderer(1280, 720, seed=0).render(0)).to(device)
+    inputs["images"].copy_(scene.expand(case.batch, -1, -1, -1))
+    times: dict[str, list[float]] = {}
+    ends = time.monotonic() + seconds
+    run = 0
+    while run < num_runs + 2 and (run < 3 or time.monotonic() < ends):
+        marks: list[tuple[str, Any]] = [("", _now(on_cuda))]
+        with torch.inference_mode():
+            step(inputs, lambda stage, marks=marks: marks.append((stage, _now(on_cuda))))  # type: ignore[misc]
+        if on_cuda:
+            torch.cuda.synchronize()
+        for (_, begin), (stage, end) in pairwise(marks):
+            elapsed = begin.elapsed_time(end) / 1000 if on_cuda else end - begin
+            times.setdefault(stage, []).append(elapsed)
+        run += 1
+    engine.close()
+    return {stage: Timing.of(values[2:]) for stage, values in times.items()}
+
+
+def _now(on_cuda: bool) -> Any:
+    if not on_cuda:
+        return time.perf_counter()
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
 
 
 def _network(case: Case, num_candidates: int) -> YoloV8Network:

@@ -101,6 +101,8 @@ def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch):
     assert [row["mode"] for row in results["rows"]] == ["torch", "graph"]
     for row in results["rows"]:
         assert row["end_to_end_ms"]["p50"] > row["stages_ms"]["network"]["p50"] > 0
+    (step,) = results["steps"]
+    assert list(step["stages_ms"]) == ["letterbox", "network", "selection", "logits", "embeddings", "masks"]
 
 
 def test_gpu_benchmark_is_not_packed_into_an_existing_folder(tmp_path, monkeypatch):

@@ -54,6 +54,10 @@ class StepResults:
     (B, R, 24, 24) and `features` (B, E, H / 8, W / 8), if there are any."""
 
 
+def _ignore(stage: str) -> None:
+    """Mark nothing."""
+
+
 class DeviceStep:
     """The work for batches of one shape.
 
@@ -89,12 +93,14 @@ class DeviceStep:
         )
         self._row_numbers = torch.arange(shape.rows).to(device)
 
-    def __call__(self, inputs: dict[str, Tensor]) -> StepResults:
-        """Run the step on the views of `BatchShape.inputs`."""
+    def __call__(self, inputs: dict[str, Tensor], mark: Callable[[str], None] = _ignore) -> StepResults:
+        """Run the step on the views of `BatchShape.inputs`; `mark` is called with the name of each stage at its end."""
         rows = self._shape.rows
         images = inputs["images"]
         pixels = self._letterbox(images)
+        mark("letterbox")
         decoded = self._predict(pixels)
+        mark("network")
         found = select(
             decoded.boxes,
             decoded.scores,
@@ -102,6 +108,7 @@ class DeviceStep:
             Regions(inputs["prompted"], inputs["expected"]),
             self._options.settings,
         )
+        mark("selection")
         boxes, scores = found.boxes[:, :rows].contiguous(), found.scores[:, :rows].contiguous()
         coefficients = decoded.mask_coefficients  # (B, A, P)
         index = found.anchors[:, :rows].unsqueeze(-1).expand(-1, -1, coefficients.shape[2])
@@ -114,6 +121,7 @@ class DeviceStep:
             kept["features"] = decoded.embeddings
         places = self._rasters.places(boxes)
         samples = self._rasters(logits, places)
+        mark("logits")
         corrections = None
         if self._refiner is not None:
             cells = self._rasters.widened_grid(places)
@@ -123,12 +131,15 @@ class DeviceStep:
                 corrections = refined.corrections
                 kept["corrections"] = corrections
                 samples = self._rasters.corrected(samples, corrections)
+            mark("refiner")
         returned["silhouettes"] = samples.tiles > 0
         returned["widened"] = samples.widened.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).half()
         if self._embedding is not None:
             returned["embeddings"] = self._embedding(boxes, logits, prototypes, pixels)
+            mark("embeddings")
         valid = self._row_numbers < found.counts[:, None]
         runs = self._runs(boxes, valid, logits, corrections)
+        mark("masks")
         returned |= {"changes": runs.changes, "num_changes": runs.counts, "crop_pixels": runs.crop_pixels}
         return StepResults(returned, kept)
 
