@@ -8,14 +8,15 @@ proposal, or a mask that has leaked, cannot teach itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from streamseg.prompting.mask_frame import MaskFrame, certainties_of
 from streamseg.prompting.propagated import PropagatedTarget
+from streamseg.prompting.relocation import Relocator
 from streamseg.prompting.target import Target
 from streamseg.propagation import (
     LabelPropagator,
@@ -37,6 +38,8 @@ MIN_LEARNT_QUALITY: Final = 0.5
 """Minimum expected IoU of a mask found by a second look to be remembered."""
 MIN_CORRECTED_IOU: Final = 0.5
 """Minimum IoU of a corrected mask with the propagated one: below it, the refiner has chosen something else."""
+RELOCATED_CONFIDENCE: Final = 0.8
+"""Confidence factor of a target that was found elsewhere by what it looks like."""
 UNION_WEIGHT: Final = 0.45
 """Weight of the members that are found in the mask of a group; below one half, so that those that are not remain."""
 
@@ -64,6 +67,7 @@ class MaskFollower:
     def __init__(self, settings: PropagationSettings | None = None) -> None:
         self._settings = settings if settings is not None else PropagationSettings()
         self._propagator = LabelPropagator(self._settings)
+        self._relocator = Relocator()
         self._known: dict[str, _Known] = {}
         """The targets in the memory by prompt id."""
 
@@ -112,8 +116,45 @@ class MaskFollower:
             answers[prompt_id] = answer
             if label is not None:
                 learnt[prompt_id] = label
+        self._relocate(targets, rows, answers, learnt, doubtful.keys(), frame)
+        self._relocator.learn(learnt, frame)
         self._propagator.learn(features, learnt)
-        return answers
+        return {
+            prompt_id: replace(answer, certainty=answer.certainty * targets[prompt_id].confidence)
+            for prompt_id, answer in answers.items()
+        }
+
+    def _relocate(
+        self,
+        targets: Mapping[str, Target],
+        rows: Mapping[str, int],
+        answers: dict[str, PropagatedTarget],
+        learnt: dict[str, Float32Array],
+        doubtful: Collection[str],
+        frame: MaskFrame,
+    ) -> None:
+        """Replace the answers and labels of targets that do not look like themselves, by where they are, or by none."""
+        places = {
+            prompt_id: frame.place(answers.get(prompt_id), rows[prompt_id] if target.whole_id == TENTATIVE else -1)
+            for prompt_id, target in targets.items()
+            if prompt_id in self._known and not target.is_abandoned
+        }
+        seen = {one: answers[one].row if one in answers else rows[one] for one in places}
+        verdicts = self._relocator.verdicts(places, seen, places.keys() - doubtful, frame)
+        # What propagation remembers is another place.
+        self._propagator.retain(self._known.keys() - verdicts.keys())
+        for prompt_id, verdict in verdicts.items():
+            target = targets[prompt_id]
+            learnt.pop(prompt_id, None)
+            if verdict.row < 0 and (places[prompt_id] is None or target.whole_id != TENTATIVE):
+                continue  # nothing is selected, or the whole in place of its part
+            answers[prompt_id] = PropagatedTarget(verdict.row, None, 1.0, is_relocated=verdict.is_elsewhere)
+            if verdict.row >= 0:
+                learnt[prompt_id] = frame.proposals.coverage([verdict.row], frame.features.size)
+                self._known[prompt_id] = _Known(target, target.prompt.step, False)
+                target.confidence *= RELOCATED_CONFIDENCE if verdict.is_elsewhere else 1.0
+                target.matched_id, target.bridge = frame.track_ids[verdict.row], None
+                target.whole_id = TENTATIVE
 
     def _group(
         self, prompt_id: str, soft: Float32Array, frame: MaskFrame
@@ -170,6 +211,7 @@ class MaskFollower:
             if targets.get(prompt_id) is known.target and known.target.prompt.step == known.step
         }
         self._propagator.retain(self._known)
+        self._relocator.retain(self._known)
 
     def _members(self, prompt_id: str, target: Target, row: int, proposals: Proposals) -> tuple[int, ...]:
         """Return the rows of a target that propagation does not see; empty if it is not visible, several for a group.

@@ -9,7 +9,9 @@ from typing import Final
 
 import numpy as np
 
-from streamseg.propagation import Proposals, enlarged, image_mask
+from streamseg.prompting.looks import mean_features
+from streamseg.prompting.propagated import PropagatedTarget
+from streamseg.propagation import Proposals, cell_shares, enlarged, image_mask
 from streamseg.structures.arrays import Float32Array
 from streamseg.structures.feature_map import FeatureMap
 from streamseg.structures.instances import Tracked
@@ -36,6 +38,30 @@ class MaskFrame:
     def track_ids(self) -> list[int]:
         """Track id of each row."""
         return self.tracked.track_ids.tolist()
+
+    @cached_property
+    def shares(self) -> Float32Array:
+        """How much of each cell of the features belongs to each row, (K, H, W), 0..1."""
+        rows = range(len(self.proposals.scores))
+        covered = [self.proposals.coverage([row], self.features.size) for row in rows]
+        return np.stack(covered) if covered else np.zeros((0, *self.features.size), np.float32)
+
+    @cached_property
+    def row_looks(self) -> Float32Array:
+        """The look (K, C) of each row, see `looks.mean_features`."""
+        return mean_features(self.features, self.shares)
+
+    def place(self, seen: PropagatedTarget | None, row: int) -> Float32Array | None:
+        """Return how much of each cell (H, W) belongs to what is seen of a target; None if nothing is.
+
+        Args:
+            seen: the target according to its propagated mask; None if propagation does not see it.
+            row: its row according to its track, which counts then; -1 if it is not visible.
+        """
+        if seen is not None and seen.row < 0:
+            return cell_shares(seen.mask, self.features.to_image, self.features.size) if seen.mask is not None else None
+        chosen = seen.row if seen is not None else row
+        return self.proposals.coverage([chosen], self.features.size) if chosen >= 0 else None
 
     def image_mask(self, soft: Float32Array) -> CropMask:
         """Return a soft mask on the grid of the features at the size of the image."""

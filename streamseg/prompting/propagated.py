@@ -10,7 +10,7 @@ from streamseg.prompting.confidence import object_probability
 from streamseg.prompting.target import Target
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.mask import CropMask
-from streamseg.structures.message import MaskSource, PromptStatus
+from streamseg.structures.message import MaskSource, PromptState, PromptStatus
 from streamseg.structures.prompt import Selection
 
 __all__ = ["PropagatedTarget", "propagated_selection"]
@@ -36,6 +36,8 @@ class PropagatedTarget:
     """Expected IoU of the mask; None if it is unknown."""
     source: MaskSource = "propagated"
     """Source of the mask: `proposal` if a second look has found it."""
+    is_relocated: bool = False
+    """True if what is at the target's place is something else: the row, which may be -1, was found elsewhere."""
 
 
 def propagated_selection(prompt_id: str, target: Target, seen: PropagatedTarget, track_ids: Sequence[int]) -> Selection:
@@ -48,10 +50,14 @@ def propagated_selection(prompt_id: str, target: Target, seen: PropagatedTarget,
         track_ids: track id of each row.
     """
     if seen.row >= 0:
-        status = PromptStatus(prompt_id, "bound", seen.certainty, track_ids[seen.row], mask_source="proposal")
+        track_id = track_ids[seen.row]
+        state: PromptState = "reacquired" if seen.is_relocated and track_id >= 0 else "bound"
+        status = PromptStatus(prompt_id, state, seen.certainty, track_id, mask_source="proposal")
         return Selection(prompt_id, (seen.row,), (seen.certainty,), status=status)
     hypothesis = target.hypothesis
     own_id = TENTATIVE if hypothesis is None else max(hypothesis.track_id, TENTATIVE)
+    if seen.is_relocated:
+        return Selection(prompt_id, (), (), status=PromptStatus(prompt_id, "lost", 0.0, own_id))
     quality = PROPAGATED_QUALITY if seen.quality is None else seen.quality
     is_found = seen.source == "proposal"
     confidence = object_probability(target.prompt, quality) if is_found else PROPAGATED_CONFIDENCE

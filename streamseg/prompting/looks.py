@@ -1,0 +1,126 @@
+"""What a target looks like, beside what else: by this it is found anywhere in an image.
+
+Propagation knows where a target was. If it has moved farther than expected, or was hidden, something else is at its
+place; the features of the image, which propagation compares cell by cell, tell the two apart by their means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+
+from streamseg.structures.arrays import BoolArray, Float32Array
+from streamseg.structures.feature_map import FeatureMap
+
+__all__ = ["TargetLooks", "mean_features", "shares_within"]
+
+MAX_VIEWS: Final = 4
+"""Maximum number of views of a target: the first one and the latest ones."""
+NOVEL_COSINE: Final = 0.95
+"""Cosine similarity with a known view from which another one adds nothing."""
+VOTE_WEIGHT: Final = 0.5
+"""Weight of the IoU with the mask by votes in a rating."""
+NUM_VOTES: Final = 5
+"""Number of most similar cells that a cell takes its label from, in `TargetLooks.votes`."""
+TEMPERATURE: Final = 0.07
+"""Temperature of the softmax over their similarities."""
+
+
+class TargetLooks:
+    """The looks of one target, and of the objects beside it when it was last seen for certain.
+
+    A look is a mean of features (C,), of length 1.
+    """
+
+    def __init__(self) -> None:
+        self._views: list[Float32Array] = []
+        self._others: Float32Array | None = None
+        self.other_ids: frozenset[int] = frozenset()
+        """Track ids that were seen beside the target: other objects."""
+        self._frames: list[tuple[FeatureMap, Float32Array]] = []
+        """Coarse features and labels of the first and of the latest frame."""
+
+    @property
+    def is_known(self) -> bool:
+        """True once the target has been learnt."""
+        return bool(self._views)
+
+    def learn(self, look: Float32Array, features: FeatureMap, shares: Float32Array) -> None:
+        """Learn the target in one frame.
+
+        Args:
+            look: (C,).
+            features: the features of the frame.
+            shares: (H, W), 0..1: how much of each cell belongs to the target.
+        """
+        if not self._views or float(self._cosines(look[None])[0]) < NOVEL_COSINE:
+            if len(self._views) == MAX_VIEWS:
+                del self._views[1]  # the first one stays: it shows what the prompt selected
+            self._views.append(look)
+        self._frames = [*self._frames[:1], (features.coarser, _resized(shares, features.coarser.size))]
+
+    def learn_others(self, looks: Float32Array, track_ids: Collection[int]) -> None:
+        """Learn the objects beside the target: their looks (N, C) now, and their track ids, besides those known."""
+        if len(looks):
+            self._others = looks
+        self.other_ids |= frozenset(one for one in track_ids if one >= 0)
+
+    def ratings(self, looks: Float32Array) -> Float32Array:
+        """Rate looks (K, C): twice the similarity with the target, minus that with the objects beside it; at most 2."""
+        own = 2 * self._cosines(looks)
+        if self._others is None or not len(looks):
+            return own
+        rated: Float32Array = own - np.maximum((looks @ self._others.T).max(axis=1), 0)
+        return rated
+
+    def votes(self, features: FeatureMap, shares: Float32Array) -> Float32Array:
+        """Return what is added to the ratings of masks: the weighted IoU (K,) with the target's mask by votes.
+
+        Each coarse cell of the masks takes its label from the most similar cells anywhere in the frames learnt.
+
+        Args:
+            features: the features of the image.
+            shares: (K, H, W), 0..1: how much of each cell belongs to each mask. Cells of none of them do not count.
+        """
+        coarse = features.coarser
+        channels = coarse.values.shape[2]
+        masks = np.stack([_resized(one, coarse.size).reshape(-1) for one in shares])  # (K, cells)
+        asked = np.flatnonzero(masks.any(axis=0))
+        masks = masks[:, asked]
+        cells = np.concatenate([one.values.reshape(-1, channels) for one, _ in self._frames])
+        labels = np.concatenate([label.reshape(-1) for _, label in self._frames])
+        similarities = coarse.values.reshape(-1, channels)[asked] @ cells.T  # (Q, M)
+        places = np.argpartition(similarities, -min(NUM_VOTES, len(cells)), axis=1)[:, -NUM_VOTES:]
+        found = np.take_along_axis(similarities, places, axis=1)
+        weights = np.exp((found - found.max(axis=1, keepdims=True, initial=-1)) / TEMPERATURE)
+        soft = (weights * labels[places]).sum(axis=1) / weights.sum(axis=1)
+        shared, union = np.minimum(masks, soft).sum(axis=1), np.maximum(masks, soft).sum(axis=1)
+        ious: Float32Array = (VOTE_WEIGHT * shared / np.maximum(union, 1e-6)).astype(np.float32)
+        return ious
+
+    def _cosines(self, looks: Float32Array) -> Float32Array:
+        cosines: Float32Array = (looks @ np.stack(self._views).T).max(axis=1)
+        return cosines
+
+
+def mean_features(features: FeatureMap, shares: Sequence[Float32Array] | Float32Array) -> Float32Array:
+    """Return the looks (K, C) of masks, given as shares (K, H, W) of cells; zero for an empty mask."""
+    values = features.values.reshape(-1, features.values.shape[2])
+    stacked = np.asarray(shares, np.float32).reshape(len(shares), len(values))
+    sums = stacked @ values
+    looks: Float32Array = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    return looks
+
+
+def shares_within(shares: Float32Array, mask: Float32Array, min_share: float) -> BoolArray:
+    """Return which masks (K, H, W) share at least `min_share` of the smaller of both with another one (H, W)."""
+    shared = np.minimum(shares, mask).sum(axis=(1, 2))
+    within: BoolArray = shared >= min_share * np.minimum(shares.sum(axis=(1, 2)), mask.sum()).clip(1e-6)
+    return within
+
+
+def _resized(shares: Float32Array, size: tuple[int, int]) -> Float32Array:
+    return np.asarray(cv2.resize(shares, size[::-1], interpolation=cv2.INTER_AREA), np.float32)

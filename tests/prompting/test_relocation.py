@@ -1,0 +1,87 @@
+"""Targets that are not at their place any more are found by what they look like, or lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from streamseg.prompting import PromptSet, PromptTracker
+from streamseg.structures.prompt import PointPrompt
+from tests.support.followed_masks import seen
+from tests.support.shapes import Shape
+
+# The surface of a shape is its position in the list of shapes.
+POLE, CAR = Shape(20, 120, 24, 160, "rectangle"), Shape(90, 120, 80, 64, "rectangle")
+WALL = Shape(90, 120, 88, 72, "rectangle")
+FAR = replace(CAR, x=250)
+CLICK = PointPrompt("p", ((90.0, 120.0),), (1,))
+STILL = [([POLE, CAR], [0, 1], [1, 2])] * 4
+"""The car, which a click selects, at its place."""
+MOVED = ([POLE, FAR, WALL], [0, 1, 2], [1, -1, -1])
+"""The car is far away, and something else at its place."""
+HIDDEN = ([POLE, WALL, WALL], [0, 2], [1, -1])
+"""Something else is at the car's place, and the car nowhere."""
+
+
+def run(frames, prompts=(CLICK,)):
+    """The selections by frame."""
+    tracker, given = PromptTracker(), PromptSet.of(prompts)
+    return [
+        tracker.update(seen(*frame, seed=index)[0], given, frame_index=index, time_seconds=index / 25)
+        for index, frame in enumerate(frames)
+    ]
+
+
+def test_a_target_that_jumped_is_found():
+    ((selection,),) = run([*STILL, MOVED])[4:]
+    assert selection.rows == (1,)
+    assert selection.status.state == "bound"
+    assert selection.status.track_id == -1
+    assert 0 < selection.status.confidence < 0.9
+
+
+def test_a_target_that_was_found_is_followed_from_there():
+    frames = [*STILL, MOVED, *[([POLE, FAR, WALL], [0, 1, 2], [1, 7, 8])] * 2]
+    selections = [one for (one,) in run(frames)]
+    assert [one.rows for one in selections[4:]] == [(1,)] * 3
+    assert selections[-1].status.track_id == 7
+    assert selections[-1].status.confidence < 0.9, "it may be another one"
+
+
+def test_a_found_target_with_a_track_is_reacquired():
+    ((selection,),) = run([*STILL, ([POLE, FAR, WALL], [0, 1, 2], [1, 7, -1])])[4:]
+    assert (selection.rows, selection.status.state, selection.status.track_id) == ((1,), "reacquired", 7)
+
+
+def test_what_is_at_the_place_of_a_hidden_target_is_not_selected():
+    ((selection,),) = run([*STILL, HIDDEN])[4:]
+    assert (selection.rows, selection.mask) == ((), None)
+    assert (selection.status.state, selection.status.confidence) == ("lost", 0.0)
+
+
+def test_a_hidden_target_is_found_when_it_comes_back():
+    selections = [one for (one,) in run([*STILL, *[HIDDEN] * 3, MOVED, MOVED])]
+    assert [one.rows for one in selections[4:]] == [(), (), (), (1,), (1,)]
+
+
+def test_an_object_that_was_seen_beside_the_target_is_not_the_target():
+    together = [([POLE, CAR, FAR], [0, 1, 2], [1, 2, 3])] * 4
+    # The object of track 3 takes on the surface of the car.
+    selections = [one for (one,) in run([*together, ([POLE, FAR, WALL], [0, 1, 2], [1, 3, -1])])]
+    assert selections[4].rows == ()
+
+
+def test_a_row_of_another_target_is_not_taken():
+    # Two clicks, on the car and on the pole; the car is gone.
+    both = (CLICK, PointPrompt("q", ((20.0, 120.0),), (1,)))
+    car, pole = run([*STILL, HIDDEN], both)[4]
+    assert car.rows == ()
+    assert pole.rows == (0,)
+
+
+@pytest.mark.parametrize("num_prompts", [1, 12])
+def test_every_lost_target_is_searched_for_in_time(num_prompts: int):
+    clicks = [replace(CLICK, prompt_id=str(number)) for number in range(num_prompts)]
+    last = run([*STILL, *[HIDDEN] * 2, *[MOVED] * 3], clicks)[-1]
+    assert [one.rows for one in last] == [(1,)] * num_prompts
