@@ -53,7 +53,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`torch`, `onnx` or `openvino`."""
+        """`torch`, `onnx`, `openvino` or `tensorrt`."""
 
     @property
     def device(self) -> str:
