@@ -77,7 +77,7 @@ def main() -> int:
     arguments.add_argument(
         "--modes", nargs="+", choices=("torch", "eager", "graph"), default=["torch", "eager", "graph"]
     )
-    arguments.add_argument("--seconds", type=float, default=270, help="time for the measurements of frames (default: 270)")
+    arguments.add_argument("--seconds", type=float, default=270, help="time for measuring frames (default: 270)")
     arguments.add_argument("--runs", type=int, default=100, help="maximum number of runs of a case (default: 100)")
     arguments.add_argument("--objects", type=int, default=50)
     arguments.add_argument("--cases", type=int, default=len(CASES), help="number of cases, taken from the start")
