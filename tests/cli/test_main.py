@@ -64,6 +64,7 @@ def test_every_subcommand_has_a_function():
         "quantize",
         "weights",
         "text",
+        "tiers",
         "keys",
         "yolo",
         "check-config",

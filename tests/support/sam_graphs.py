@@ -71,7 +71,7 @@ class _Decoder(nn.Module):
             coords, labels = coords[0], labels[0]
         # Embeddings and further inputs must be used, or the exporter removes them.
         ignored = sum(one.float().sum() for one in (*tensors[:count], *tensors[count + 2 :], labels)) * 0
-        first, last = coords[:, 0], coords[:, 1]
+        first, last = coords[:, 0], coords[:, -1]
         if self.signature.has_size:
             height, width = tensors[-1][0].long(), tensors[-1][1].long()
             # EfficientSAM's coordinates are those of this size; SAM's are those of the canvas.

@@ -52,7 +52,7 @@ def test_an_image_enters_and_its_boxes_return(signature: Signature, tmp_path: Pa
     else:
         share = 1.0 if signature.variant.fit == "stretch" else 36 / CANVAS
         expected = (np.array([200, 100, 50]) / 255 - IMAGENET_MEAN) / IMAGENET_STD * share
-    np.testing.assert_allclose(mean, expected, rtol=1e-4)
+    np.testing.assert_allclose(mean, expected, rtol=2e-3)  # half a million float32 are added
     boxes = [(40.0, 20.0, 120.0, 70.0), (0.0, 0.0, 160.0, 90.0)]
     for box, found in zip(
         boxes, decoded_masks(model.decode(embedding, Queries.of_boxes(boxes)), (90, 160)), strict=True
