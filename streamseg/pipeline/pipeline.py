@@ -228,8 +228,12 @@ class Pipeline:
             return []
         prompts = self._prompts
         with self.timer.stage("segment"):
-            found = iter(self._segment([frame for frame in frames if frame.instances is None], prompts))
-            return [frame.instances if frame.instances is not None else next(found) for frame in frames]
+            unknown = [position for position, frame in enumerate(frames) if frame.instances is None]
+            found = dict(zip(unknown, self._segment([frames[one] for one in unknown], prompts), strict=True))
+            return [
+                frame.instances if frame.instances is not None else found[position]
+                for position, frame in enumerate(frames)
+            ]
 
     def _segment(self, frames: Sequence[Frame], prompts: PromptSet) -> Sequence[Instances]:
         """Run the network; no frame is fine."""
