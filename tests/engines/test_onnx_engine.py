@@ -1,7 +1,5 @@
 import numpy as np
-import onnx
 import pytest
-from onnx import helper
 
 from streamseg.engines import largest_differences
 from streamseg.engines.export import export_graph
@@ -9,7 +7,7 @@ from streamseg.engines.onnx_engine import OnnxEngine
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError, WeightsError
 from streamseg.modeling.yolov8 import build_yolov8
-from tests.support.networks import blobs, lively_graph, lively_network
+from tests.support.networks import blobs, later_graph, lively_graph, lively_network
 
 TOLERANCE = 1e-3
 """Largest difference between the engines, in input pixels for boxes and in the units of the other arrays. float32 sums
@@ -71,12 +69,6 @@ def test_properties(graph):
     engine = OnnxEngine(graph)
     assert (engine.name, engine.device, engine.half) == ("onnx", "cpu", False)
     assert (engine.input_size, engine.max_batch) == (None, None)
-
-
-def later_graph(graph):
-    model = onnx.load_from_string(graph)
-    helper.set_model_props(model, {"streamseg_graph": "999"})
-    return model.SerializeToString()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
 
 from streamseg.engines import build_engine, largest_differences
 from streamseg.engines.export import export_graph
@@ -12,7 +11,7 @@ from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError, WeightsError
 from streamseg.modeling.nanodet import NanoDetConfig, build_nanodet
 from streamseg.modeling.nms import NmsSettings
-from tests.support.networks import blobs, lively_graph, lively_network
+from tests.support.networks import blobs, later_graph, lively_graph, lively_network
 from tests.support.openvino import WITH_OPENVINO
 
 pytestmark = [pytest.mark.slow, WITH_OPENVINO]
@@ -100,12 +99,6 @@ def test_half_precision_is_used_only_where_the_processor_has_it(network):
 def without_metadata(graph):
     model = onnx.load_from_string(graph)
     del model.metadata_props[:]
-    return model.SerializeToString()
-
-
-def later_graph(graph):
-    model = onnx.load_from_string(graph)
-    helper.set_model_props(model, {"streamseg_graph": "999"})
     return model.SerializeToString()
 
 

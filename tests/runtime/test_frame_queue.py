@@ -1,6 +1,6 @@
+"""The queue between capture and inference: waits, ends, and sources that come and go."""
+
 import threading
-from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,66 +8,10 @@ from hypothesis import strategies as st
 
 from streamseg.config import BatchingConfig
 from streamseg.runtime.batching import Batcher
-from streamseg.runtime.deadlines import SourceLimits
 from streamseg.runtime.frame_queue import Batch, FrameQueue
 from streamseg.runtime.mailbox import FILE_CAPACITY
-from streamseg.structures.frame import Frame
-from streamseg.telemetry import Drops
+from tests.support.frame_queues import FILE, LIVE, Call, Clock, frame_at, make_queue, put, take_batch
 from tests.support.stages import fresh_frame
-
-LIVE, FILE = True, False
-
-
-class Clock:
-    """Monotonic time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-
-def make_queue(clock: Callable[[], int] | None = None, *, max_age_ms: float = 1000, **sources: bool) -> FrameQueue:
-    batcher = Batcher(BatchingConfig(deadline_ms=0, max_age_ms=max_age_ms))
-    return FrameQueue(sources, batcher, now_ns=clock if clock is not None else Clock())
-
-
-def frame_at(source_id: str, index: int, received_ns: int = 0) -> Frame:
-    return replace(fresh_frame(source_id, index), received_ns=received_ns)
-
-
-def put(queue: FrameQueue, source_id: str, index: int) -> bool:
-    return queue.put(frame_at(source_id, index))
-
-
-def take_batch(queue: FrameQueue) -> list[tuple[str, int]]:
-    """Take the next batch as (source id, frame index); must not be called if `take` would wait."""
-    batch = queue.take()
-    assert batch is not None
-    return [(frame.source_id, frame.index) for frame in batch.frames]
-
-
-class Call:
-    """A call in a thread of its own, to see whether it waits."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.returned: object = None
-        self._done = threading.Event()
-        self._call = call
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        self.returned = self._call()
-        self._done.set()
-
-    def is_waiting(self) -> bool:
-        return not self._done.wait(0.05)
-
-    def result(self) -> object:
-        assert self._done.wait(5), "still waiting"
-        return self.returned
 
 
 def test_newest_live_frame_wins_and_older_ones_are_counted():
@@ -153,113 +97,6 @@ def test_end_of_source_wakes_a_waiting_take():
     assert take.is_waiting()
     queue.end_source("cam")
     assert take.result() == Batch((), ("cam",))
-
-
-def test_pause_drops_and_counts_live_frames_while_files_wait():
-    queue = make_queue(cam=LIVE, file=FILE)
-    put(queue, "cam", 0)
-    put(queue, "file", 0)
-    queue.pause()
-    assert queue.is_paused
-    put(queue, "cam", 1)
-    take = Call(queue.take)
-    assert take.is_waiting()
-    queue.resume()
-    batch = take.result()
-    assert isinstance(batch, Batch)
-    assert [(frame.source_id, frame.index) for frame in batch.frames] == [("file", 0)]
-    put(queue, "cam", 2)
-    assert take_batch(queue) == [("cam", 2)]
-    assert queue.drops("cam") == {"mailbox": {"paused": 2}}
-    assert queue.drops("file") == {}
-
-
-def test_pause_does_not_keep_ended_sources_open():
-    queue = make_queue(cam=LIVE)
-    queue.pause()
-    queue.end_source("cam")
-    assert queue.take() == Batch((), ("cam",))
-    assert queue.take() is None
-
-
-def test_step_lets_one_frame_of_each_source_through():
-    queue = make_queue(cam=LIVE, file=FILE)
-    queue.pause()
-    for index in range(FILE_CAPACITY):
-        put(queue, "file", index)
-    put(queue, "cam", 0)
-    assert queue.step()
-    assert take_batch(queue) == [("file", 0)]
-    put(queue, "cam", 1)
-    put(queue, "file", FILE_CAPACITY)
-    assert take_batch(queue) == [("cam", 1)]
-    put(queue, "cam", 2)
-    assert Call(queue.take).is_waiting()
-    assert queue.is_paused
-    assert queue.drops("cam") == {"mailbox": {"paused": 2}}
-    assert queue.drops("file") == {}
-
-
-def test_step_wakes_a_waiting_take():
-    queue = make_queue(file=FILE)
-    queue.pause()
-    put(queue, "file", 0)
-    take = Call(queue.take)
-    assert take.is_waiting()
-    assert queue.step()
-    batch = take.result()
-    assert isinstance(batch, Batch)
-    assert [frame.index for frame in batch.frames] == [0]
-
-
-def test_step_takes_the_newest_live_frame():
-    queue = make_queue(cam=LIVE)
-    queue.pause()
-    queue.step()
-    put(queue, "cam", 0)
-    put(queue, "cam", 1)
-    assert take_batch(queue) == [("cam", 1)]
-    assert queue.drops("cam") == {"mailbox": {"newer_frame": 1}}
-
-
-def test_two_steps_before_a_frame_count_once():
-    queue = make_queue(cam=LIVE)
-    queue.pause()
-    queue.step()
-    queue.step()
-    put(queue, "cam", 0)
-    assert take_batch(queue) == [("cam", 0)]
-    put(queue, "cam", 1)
-    assert Call(queue.take).is_waiting()
-
-
-@pytest.mark.parametrize("change", ["resume", "pause"])
-def test_step_ends_with_its_pause(change: str):
-    queue = make_queue(cam=LIVE)
-    queue.pause()
-    queue.step()
-    getattr(queue, change)()
-    queue.pause()
-    put(queue, "cam", 0)
-    assert Call(queue.take).is_waiting()
-
-
-def test_step_without_pause_has_no_effect():
-    queue = make_queue(file=FILE)
-    assert not queue.step()
-    queue.pause()
-    put(queue, "file", 0)
-    assert Call(queue.take).is_waiting()
-
-
-def test_source_may_end_while_it_owes_a_step():
-    queue = make_queue(a=LIVE, b=LIVE)
-    queue.pause()
-    queue.step()
-    queue.end_source("a")
-    assert queue.take() == Batch((), ("a",))
-    put(queue, "b", 0)
-    assert take_batch(queue) == [("b", 0)]
 
 
 def test_close_ends_every_wait_and_counts_waiting_frames():
@@ -456,89 +293,3 @@ def test_every_frame_of_sources_that_come_and_go_is_taken_or_counted(changes: li
             num_dropped = sum(queue.drops(source_id).get("mailbox", {}).values())
             assert taken.count(source_id) + num_dropped == num_put[source_id]
         assert ends.count(source_id) == num_lives[source_id] - (source_id in feeds)
-
-
-# ---- limits
-
-
-@pytest.mark.parametrize(
-    ("limits", "lag_ms", "expected"),
-    [
-        pytest.param(SourceLimits(), 0, {}, id="no-deadline"),
-        pytest.param(SourceLimits(deadline_ns=100_000_000), 0, {}, id="in-time"),
-        pytest.param(SourceLimits(deadline_ns=100_000_000), 80, {"publish": {"deadline": 1}}, id="deadline-missed"),
-        pytest.param(SourceLimits(), 2000, {}, id="max-age-is-since-the-arrival"),
-    ],
-)
-def test_late_result_is_counted_and_not_published(limits: SourceLimits, lag_ms: int, expected: Drops):
-    clock = Clock()
-    queue = FrameQueue({"cam": LIVE}, Batcher(BatchingConfig(deadline_ms=0)), limits={"cam": limits}, now_ns=clock)
-    frame = replace(frame_at("cam", 0), lag_ns=lag_ms * 1_000_000)
-    clock.now_ns = 50_000_000
-    assert queue.is_late(frame, 20_000_000) is bool(expected)
-    assert queue.drops("cam") == expected
-
-
-def test_late_result_of_a_slow_machine_is_dropped_after_the_network():
-    """Bug: the age was checked before the network only."""
-    clock = Clock()
-    queue = make_queue(clock, cam=LIVE, file=FILE)
-    clock.now_ns = 1_500_000_000
-    assert queue.is_late(frame_at("cam", 0), 1_490_000_000)
-    assert not queue.is_late(frame_at("file", 0), 0), "files lose nothing"
-    assert queue.drops("cam") == {"publish": {"too_old": 1}}
-
-
-@pytest.mark.parametrize(("max_fps", "num_taken"), [(10, 10), (7, 7), (30, 30), (100, 30)])
-def test_rate_is_limited_and_the_rest_is_counted(max_fps: float, num_taken: int):
-    clock = Clock()
-    limits = {"cam": SourceLimits(min_period_ns=round(1e9 / max_fps))}
-    queue = FrameQueue({"cam": LIVE}, Batcher(BatchingConfig(deadline_ms=0)), limits=limits, now_ns=clock)
-    taken = 0
-    for nth in range(30):
-        clock.now_ns = round(nth * 1e9 / 30) + (nth % 3) * 2_000_000  # a little jitter
-        before = queue.drops("cam").get("mailbox", {}).get("max_fps", 0)
-        queue.put(frame_at("cam", nth, clock.now_ns))
-        if queue.drops("cam").get("mailbox", {}).get("max_fps", 0) == before:
-            taken += len(take_batch(queue))
-    assert taken == pytest.approx(num_taken, abs=1)
-    assert queue.drops("cam").get("mailbox", {}).get("max_fps", 0) == 30 - taken
-
-
-def test_frames_are_unwanted_while_paused_but_for_a_step():
-    queue = make_queue(cam=LIVE)
-    feed = queue.feed("cam")
-    assert feed.unwanted() is None
-    queue.pause()
-    assert feed.unwanted() == "paused"
-    queue.step()
-    assert feed.unwanted() is None
-    queue.resume()
-    assert feed.unwanted() is None
-
-
-def test_frames_beyond_the_rate_of_a_source_are_unwanted():
-    clock = Clock()
-    batcher = Batcher(BatchingConfig(deadline_ms=0))
-    queue = FrameQueue({"cam": LIVE}, batcher, limits={"cam": SourceLimits(min_period_ns=100)}, now_ns=clock)
-    feed = queue.feed("cam")
-    answers = []
-    for clock.now_ns in range(1000, 1400, 25):
-        answers.append(feed.unwanted())
-        if answers[-1] is None:
-            feed.put(frame_at("cam", 0, clock.now_ns))
-    assert answers[-8:].count(None) == 2, "two of 8, which come four times as often"
-    assert set(answers) == {None, "max_fps"}
-    assert queue.drops("cam") == {"mailbox": {"newer_frame": answers.count(None) - 1}}
-
-
-def test_files_and_ended_sources_are_always_asked_to_put():
-    queue = make_queue(file=FILE, cam=LIVE)
-    file, cam = queue.feed("file"), queue.feed("cam")
-    queue.pause()
-    assert file.unwanted() is None
-    queue.remove_source("cam")
-    assert cam.unwanted() is None, "`put` ends it"
-    assert not cam.put(frame_at("cam", 0))
-    queue.close()
-    assert file.unwanted() is None

@@ -1,4 +1,4 @@
-"""Mailboxes of all sources: ends, removals and pauses. The queue around them is tested in `test_frame_queue`."""
+"""Mailboxes of all sources: ends, removals and pauses. The queue around them is tested in `test_frame_queue*`."""
 
 from dataclasses import replace
 

@@ -7,7 +7,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
+from onnx import helper
 from torch import Tensor, nn
 
 from streamseg.engines.export import export_graph
@@ -33,6 +35,13 @@ def blobs(size: tuple[int, int], seed: int = 0) -> ImageArray:
 def lively_graph(*, half: bool = False) -> bytes:
     """Return `lively_network` of size n and seed 0 as an ONNX file."""
     return export_graph(lively_network(), half=half)
+
+
+def later_graph(graph: bytes) -> bytes:
+    """Return an ONNX file of the package as one of a later version."""
+    model = onnx.load_from_string(graph)
+    helper.set_model_props(model, {"streamseg_graph": "999"})
+    return model.SerializeToString()
 
 
 def lively_network(size: Size = "n", *, seed: int = 0, reg_max: int = 16, share_above_half: float = 0.05) -> Network:
