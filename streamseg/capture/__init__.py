@@ -25,6 +25,7 @@ recording       frames of a recording with their indices and times
 recording_folder  layout of a recorded run on disk
 folder_recording  the frames of such a folder
 mcap_recording  the frames of an MCAP file
+mcap_objects    the objects that are recorded in it
 cdr_reader      ROS 2 messages in it
 recorded_frame  one frame of a recording
 recorded_objects  recorded masks as instances
