@@ -67,6 +67,23 @@ def test_run_ends_with_its_totals(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.slow
+def test_foxglove_and_rerun_beside_an_mcap_file_that_is_replayed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name, extra in (("foxglove", "foxglove"), ("rerun", "rerun"), ("mcap", "record")):
+        pytest.importorskip(name, reason=f"needs the extra {extra}")
+    config = write_config(tmp_path, num_frames=12, mode="every_frame")
+    outputs = [tmp_path / "run.rrd", tmp_path / "run.mcap"]
+    words = ["--rerun", str(outputs[0]), "--mcap", str(outputs[1]), "--foxglove", "127.0.0.1:0"]
+    assert call("run", config, *settings(), *words) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^Foxglove at ws://127\.0\.0\.1:\d+$", out, re.MULTILINE)
+    assert err == ""
+    assert all(path.stat().st_size for path in outputs)
+    sets = ["--set", "sources.0.mode=every_frame", "--set", "sources.0.instances=recorded"]
+    assert call("run", str(outputs[1]), *settings(), *sets) == 0
+    assert TOTALS.search(capsys.readouterr().out)[0].startswith("12 frames")
+
+
+@pytest.mark.slow
 def test_duration_ends_an_endless_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("run", write_config(tmp_path), *settings(), "--duration", "0.5", "--no-publish") == 0
     out = capsys.readouterr().out
