@@ -214,17 +214,17 @@ def time_frames(
     """Return the number of objects, and the times from a 720p frame to full-size masks, plain and sharp in turns."""
     leave_cores(segmenter.engine)  # as in a run
     frame = SceneRenderer(1280, 720, num_objects=20, seed=11).render(0)
-    candidates = {
-        "plain": Segmenter(engine=segmenter.engine, masks="plain", scores="raw", conf=0.001, **options),
-        "sharp": Segmenter(engine=segmenter.engine, masks="sharp", scores="calibrated", conf=0.001, **options),
-    }
-    scores = candidates["plain"]([frame])[0].scores.tolist()
+    plain = partial(Segmenter, engine=segmenter.engine, masks="plain", scores="raw", **options)
+    sharp = partial(Segmenter, engine=segmenter.engine, masks="sharp", scores="calibrated", **options)
+    scores = plain(conf=0.001)([frame])[0].scores.tolist()
     # As in a live run, a threshold limits the number of objects, so NMS does no extra work.
     conf = (scores[num_objects - 1] + scores[num_objects]) / 2 if len(scores) > num_objects else 0.001
-    for candidate in candidates.values():
-        candidate.conf = conf
     timings = measure(
-        {name: partial(_masks_of, candidate, frame) for name, candidate in candidates.items()}, num_runs=num_runs
+        {
+            "plain": partial(_masks_of, plain(conf=conf), frame),
+            "sharp": partial(_masks_of, sharp(conf=conf), frame),
+        },
+        num_runs=num_runs,
     )
     return min(len(scores), num_objects), timings
 

@@ -229,6 +229,7 @@ def main() -> int:
     arguments.add_argument("--size", default="s", choices=sorted(BINS), help="s: FastSAM-s, x: FastSAM-x")
     arguments.add_argument("--imgsz", type=int, default=640, help="640: default of the package; 1024: official default")
     arguments.add_argument("--num-objects", type=int, nargs="+", default=[30, 100, 200])
+    arguments.add_argument("--heights", type=int, nargs="+", default=[720, 1080], choices=(720, 1080))
     arguments.add_argument("--num-threads", type=int, default=2)
     arguments.add_argument("--num-runs", type=int, default=10)
     arguments.add_argument("--num-warmups", type=int, default=1, help="per image and number of objects")
@@ -272,7 +273,7 @@ def main() -> int:
             children[name] = stack.enter_context(Child(python, module, threads))
             sides[name] = children[name].request("start", weights=str(path), engine=engine, **options)
             print(f"{name}: {sides[name]}")
-        for size in IMAGE_SIZES:
+        for size in (size for size in IMAGE_SIZES if size[0] in args.heights):
             image = seeded_weights.input_images(size)[0]
             image_path = folder / f"{size[0]}.npy"
             np.save(image_path, image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -34,7 +35,9 @@ class Streamseg:
         tiny = Segmenter(start.weights, engine=engine, device="cpu", imgsz=TINY_IMGSZ, conf=0.5)
         (instances,) = tiny([np.zeros((TINY_IMGSZ, TINY_IMGSZ, 3), dtype=np.uint8)])
         instance_masks(instances)
-        self._segmenter = Segmenter(engine=tiny.engine, imgsz=start.imgsz, iou=start.iou, max_det=start.max_det)
+        self._new_segmenter = partial(
+            Segmenter, engine=tiny.engine, imgsz=start.imgsz, iou=start.iou, max_det=start.max_det
+        )
         return {
             "version": metadata.version("streamseg"),
             "engine": tiny.engine.name,
@@ -44,7 +47,7 @@ class Streamseg:
     def set_image(self, image: ImageArray, conf: float) -> None:
         """See `Program.set_image`."""
         self._image = image
-        self._started.conf = conf
+        self._segmenter = self._new_segmenter(conf=conf)
 
     def run_frame(self, *, stacked: bool) -> float:
         """See `Program.run_frame`."""
