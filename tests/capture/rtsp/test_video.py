@@ -1,12 +1,17 @@
 """RTSP sessions over sockets: authentication, redirects, losses, codecs, cancellation."""
 
+import gc
 import socket
 import threading
 import time
+from contextlib import closing
 
 import pytest
+from av.video.codeccontext import VideoCodecContext
 
 from streamseg.capture import open_source
+from streamseg.capture.rtsp.connection import RtspConnection
+from streamseg.capture.rtsp.video import RtspVideo
 from streamseg.config import StreamSource
 from streamseg.errors import SourceError
 from tests.support.camera_site import PASSWORD, Site, rtsp
@@ -224,3 +229,42 @@ def test_server_of_another_protocol(response, finished):
             next(Site(server).source.frames())
         finished.set()
     assert PASSWORD not in str(raised.value)
+
+
+def test_connections_leave_no_socket_and_no_decoder(encoded):
+    camera = RtspCamera([play(range(3))], encoded, lambda: None, threading.Event().wait)
+    with LoopbackServer(camera.serve) as server:
+        before = held()
+        for _ in range(20):
+            with closing(
+                RtspVideo(
+                    f"rtsp://127.0.0.1:{server.port}/live",
+                    name="camera",
+                    transports=("tcp",),
+                    timeout_seconds=10.0,
+                    response_seconds=10.0,
+                    stopped=threading.Event(),
+                )
+            ) as video:
+                context = video.open()
+                assert context.name == "h264"
+                next(iter(video.packets()))
+        del video, context
+        assert held() == before
+        clients = [one for one in gc.get_objects() if type(one) is socket.socket and is_client(one, server.port)]
+        assert clients == []
+
+
+def held():
+    """Return the numbers of connections and decoders in memory."""
+    gc.collect()
+    kinds = [type(one) for one in gc.get_objects()]
+    return kinds.count(RtspConnection), kinds.count(VideoCodecContext)
+
+
+def is_client(one, port):
+    """Return whether a socket is open and connected to a port."""
+    try:
+        return one.fileno() >= 0 and one.getpeername()[1] == port
+    except OSError:
+        return False
