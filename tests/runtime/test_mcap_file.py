@@ -93,3 +93,13 @@ def test_a_full_disk_leaves_a_readable_file_and_the_next_frame_begins_another(tm
     sink.close()
     assert sink.paths == [tmp_path / "run.mcap", tmp_path / "run-2.mcap"]
     assert num_messages(tmp_path / "run-2.mcap") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_incomplete_end_that_remains_is_part_of_the_error(tmp_path):
+    (tmp_path / "run.mcap").symlink_to("/dev/full")
+    sink = open_file(tmp_path / "run.mcap")
+    with pytest.raises(DataError, match="No space left .*, and its incomplete end cannot be removed") as caught:
+        sink.write(make_result(0))
+    assert "\n" not in str(caught.value)
+    sink.close()
