@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_a_readable_file_and_the_next_frame_begins_another(tm
 def test_an_incomplete_end_that_remains_is_part_of_the_error(tmp_path):
     (tmp_path / "run.mcap").symlink_to("/dev/full")
     sink = open_file(tmp_path / "run.mcap")
-    with pytest.raises(DataError, match="No space left .*, and its incomplete end cannot be removed") as caught:
+    with pytest.raises(DataError, match=r"No space left .*, and its incomplete end cannot be removed") as caught:
         sink.write(make_result(0))
     assert "\n" not in str(caught.value)
     sink.close()
