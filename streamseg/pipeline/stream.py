@@ -18,7 +18,7 @@ from streamseg.propagation import PropagationSettings
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
-from streamseg.structures.prompt import Selection
+from streamseg.structures.prompt import PointPrompt, Selection
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.tracking import Tracker
 
@@ -102,20 +102,22 @@ class Stream:
         """Return where the segmenter should search for low scores in a frame to come; thread-safe.
 
         Expected are the tracked objects, and targets that have no track id yet or only a propagated mask; prompted are
-        new boxes and boxes without a match. Without tracking these are all boxes among the prompts. Earlier frames may
-        not be finished yet.
+        new boxes and boxes without a match, and so are points. Without tracking these are all boxes and points.
+        Earlier frames may not be finished yet.
 
         Args:
             frame: the frame to come.
             prompts: the prompts of all sources.
         """
         if not self._tracking.enabled:
-            boxes = prompts.for_source(self._source_id).boxes.prompts
-            return SearchRegions(_boxes([one.box for one in boxes])) if boxes else NO_REGIONS
+            own = prompts.for_source(self._source_id)
+            boxes, points = _boxes([one.box for one in own.boxes.prompts]), _points(own.points.prompts)
+            return SearchRegions(boxes, points=points) if len(boxes) or len(points) else NO_REGIONS
         expected = self._tracker.expected(self._time.expected_at(frame))
         regions = self._regions
         prompted = np.concatenate((regions.prompted, _boxes(self._new_boxes(prompts))))
-        return SearchRegions(prompted, np.concatenate((regions.expected, expected)))
+        points = np.concatenate((regions.points, _points(self._new_points(prompts))))
+        return SearchRegions(prompted, np.concatenate((regions.expected, expected)), points)
 
     def _new_boxes(self, prompts: PromptSet) -> list[tuple[float, float, float, float]]:
         """Return the boxes that `begin_frame` has not got yet and that apply to the next frame."""
@@ -124,6 +126,14 @@ class Stream:
             return []
         fresh = prompts.for_source(self._source_id).boxes.prompts
         return [one.box for one in fresh if one.frame_index is None and one not in known.boxes.prompts]
+
+    def _new_points(self, prompts: PromptSet) -> list[PointPrompt]:
+        """Return the point prompts that `begin_frame` has not got yet and that apply to the next frame."""
+        known = self._prompts
+        if self._given is prompts:
+            return []
+        fresh = prompts.for_source(self._source_id).points.prompts
+        return [one for one in fresh if one.frame_index is None and one not in known.points.prompts]
 
     def begin_frame(self, frame: Frame, prompts: PromptSet) -> None:
         """Take a frame, and the prompts that are in force from it on.
@@ -211,10 +221,24 @@ class Stream:
                 unmatched.add(selection.prompt_id)
         unmatched_boxes = [one for one in self._prompts.boxes.prompts if one.prompt_id in unmatched]
         boxes = [box for box in map(self._prompt_tracker.box, unmatched_boxes) if box is not None]
-        if not boxes and not tentative and not propagated:
+        points = [
+            one
+            for one in self._prompts.points.prompts
+            if one.prompt_id in unmatched and not self._prompt_tracker.is_abandoned(one.prompt_id)
+        ]
+        if not boxes and not tentative and not propagated and not points:
             return NO_REGIONS
         expected = tracked.instances.boxes[sorted(tentative)].double().numpy(force=True)
-        return SearchRegions(_boxes(boxes), np.concatenate((expected, _boxes(propagated))))
+        return SearchRegions(_boxes(boxes), np.concatenate((expected, _boxes(propagated))), _points(points))
+
+
+def _points(prompts: Sequence[PointPrompt]) -> Float64Array:
+    """Return the first foreground point of each prompt, (N, 2)."""
+    first = [
+        next((point for point, label in zip(one.point_coords, one.point_labels, strict=True) if label == 1), None)
+        for one in prompts
+    ]
+    return np.array([point for point in first if point is not None], dtype=np.float64).reshape(-1, 2)
 
 
 def _boxes(boxes: Sequence[tuple[float, float, float, float]]) -> Float64Array:

@@ -105,10 +105,15 @@ class PromptTracker:
         None if the prompt is abandoned.
         """
         target = self._targets.by_prompt_id.get(prompt.prompt_id)
-        if target is not None and target.is_abandoned:
+        if self.is_abandoned(prompt.prompt_id):
             return None
         location = target.location if target is not None else prompt
         return location.box if isinstance(location, BoxPrompt) else prompt.box
+
+    def is_abandoned(self, prompt_id: str) -> bool:
+        """Return whether nothing was found at a prompt's place for so long that the search ended."""
+        target = self._targets.by_prompt_id.get(prompt_id)
+        return target is not None and target.is_abandoned
 
     def restart(self) -> None:
         """Mark all targets as lost, because the source ended; they are re-identified by appearance if it returns."""

@@ -36,6 +36,8 @@ FOUND_IOU: Final = 0.4
 to its previous position: a low-scoring candidate there belongs to the background, and would leave the track behind."""
 EXPECTED_IOU: Final = 0.6
 """Minimum IoU of a candidate with the expected box it is accepted for: few objects move farther between two frames."""
+AROUND_POINT: Final = 8
+"""Maximum number of detections with low scores that a point adds."""
 SCORE_EXPONENT: Final = 0.05
 """Exponent of the score in the fit of an anchor to a box, IoU x score^exponent: at similar IoU, the score decides."""
 
@@ -71,9 +73,10 @@ def select_detections(
         iou: overlap threshold: a box that overlaps a better one by more is removed. Prompted boxes take precedence
             over all others.
         max_det: maximum number of objects; objects in prompted boxes are always kept.
-        regions: search regions. Each prompted box selects the anchor that fits it best, whatever its score, and is
-            itself the box of that object. An expected box without a detection selects an anchor that fits it well.
-        expected_conf: score threshold, exclusive, for anchors selected by expected boxes.
+        regions: search regions. Around each point, the best anchors with lower scores are added. Each prompted box
+            selects the anchor that fits it best, whatever its score, and is itself the box of that object. An expected
+            box without a detection selects an anchor that fits it well.
+        expected_conf: score threshold, exclusive, for anchors selected by expected boxes and points.
 
     Returns:
         int64 (K,) anchors by descending score, and float32 (K, 4) boxes xyxy in pixels of the source image; K may
@@ -95,7 +98,12 @@ def select_detections(
     if len(regions.expected) and len(kept) < max_det:
         more, found = _expected(regions.expected, all_boxes, scores, boxes, place, iou=iou, conf=expected_conf)
         kept, boxes = torch.cat([kept, more[: max_det - len(kept)]]), torch.cat([boxes, found[: max_det - len(kept)]])
-    if len(regions.prompted) or len(regions.expected):
+    if len(regions.points) and len(kept) < max_det:
+        more, found = _around_points(
+            regions.points, all_boxes, scores, boxes, place, iou=iou, conf=(expected_conf, conf)
+        )
+        kept, boxes = torch.cat([kept, more[: max_det - len(kept)]]), torch.cat([boxes, found[: max_det - len(kept)]])
+    if len(regions.prompted) or len(regions.expected) or len(regions.points):
         order = scores[kept].argsort(descending=True, stable=True)
         kept, boxes = kept[order], boxes[order]
     is_object = has_extent(boxes)  # boxes entirely in the padding are not objects
@@ -122,6 +130,33 @@ def _expected(
     boxes = clip_boxes(boxes_in_image(all_boxes[anchors], place), place.image_size)
     best, fits = best_fit(missing, boxes, scores[anchors], EXPECTED_IOU)
     best = torch.from_numpy(np.unique(best[fits].numpy()))  # several expected boxes may select the same anchor
+    best = best[nms(boxes[best], scores[anchors[best]], iou)]
+    return anchors[best], boxes[best]
+
+
+def _around_points(
+    points: Float64Array,
+    all_boxes: Tensor,
+    scores: Tensor,
+    found: Tensor,
+    place: Letterbox,
+    *,
+    iou: float,
+    conf: tuple[float, float],
+) -> tuple[Tensor, Tensor]:
+    """Select anchors (N,) with a score in the range `conf` and their boxes (N, 4), which contain a point.
+
+    At most `AROUND_POINT` per point, the best ones, without those that overlap a detection or a better one.
+    """
+    anchors = ((scores > conf[0]) & (scores <= conf[1])).nonzero()[:, 0]
+    boxes = clip_boxes(boxes_in_image(all_boxes[anchors], place), place.image_size)
+    chosen = [torch.zeros(0, dtype=torch.int64)]
+    for x, y in points.tolist():
+        rows = ((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])).nonzero()[:, 0]
+        if len(rows) and len(found):
+            rows = rows[(box_iou(boxes[rows], found) <= iou).all(dim=1)]
+        chosen.append(rows[nms(boxes[rows], scores[anchors[rows]], iou, max_kept=AROUND_POINT)])
+    best = torch.cat(chosen).unique()  # several points may select the same anchor
     best = best[nms(boxes[best], scores[anchors[best]], iou)]
     return anchors[best], boxes[best]
 

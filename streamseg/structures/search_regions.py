@@ -15,16 +15,24 @@ def _no_boxes() -> Float64Array:
     return np.zeros((0, 4))
 
 
+def _no_points() -> Float64Array:
+    return np.zeros((0, 2))
+
+
 @dataclass(frozen=True, eq=False)
 class SearchRegions:
-    """Boxes in one image around which low scores are accepted."""
+    """Boxes and points in one image around which low scores are accepted."""
 
     prompted: Float64Array = field(default_factory=_no_boxes)
     """(P, 4) xyxy, pixels of the image: boxes that contain one object each, drawn by a user. P may be 0."""
     expected: Float64Array = field(default_factory=_no_boxes)
     """(E, 4) xyxy, pixels of the image: predicted boxes of objects seen before. E may be 0."""
+    points: Float64Array = field(default_factory=_no_points)
+    """(N, 2) x, y, pixels of the image: new points inside one object each, given by a user. N may be 0."""
 
     def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or not np.isfinite(self.points).all():
+            raise ValueError(f"points must be finite points of shape (N, 2), got shape {self.points.shape}")
         for name in ("prompted", "expected"):
             boxes = getattr(self, name)
             if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():

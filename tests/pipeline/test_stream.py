@@ -14,7 +14,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.pipeline.stream import SourceTime, Stream
 from streamseg.prompting import PromptSet
 from streamseg.structures.frame import Frame
-from streamseg.structures.prompt import BoxPrompt, Prompt
+from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
 from streamseg.structures.search_regions import NO_REGIONS
 from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, make_instances, point
@@ -127,7 +127,12 @@ class RegionSegmenter:
 
     def _found(self, regions):
         near = [*regions.prompted, *regions.expected]
-        found = [hidden for hidden in self.hidden if any(np.abs(box - hidden).max() < 4 for box in near)]
+        found = [
+            hidden
+            for hidden in self.hidden
+            if any(np.abs(box - hidden).max() < 4 for box in near)
+            or any(hidden[0] <= x <= hidden[2] and hidden[1] <= y <= hidden[3] for x, y in regions.points)
+        ]
         scores = [0.9 - 0.01 * row for row in range(len(self.shown))] + [0.05] * len(found)
         return make_instances([*self.shown, *found], scores=scores)
 
@@ -156,11 +161,48 @@ def test_new_boxes_are_searched_at_once(prompt, prompted):
     assert stream.search_regions(make_frame(1), more).prompted.tolist()[-1:] == [[5, 6, 7, 8]]
 
 
+BEHIND = PointPrompt("p", ((1, 2), (5, 6)), (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "points"),
+    [
+        pytest.param(BEHIND, [[5, 6]], id="its first foreground point"),
+        pytest.param(replace(BEHIND, point_labels=(0, 0)), [], id="background only"),
+        pytest.param(replace(BEHIND, source_id="other"), [], id="of another source"),
+        pytest.param(replace(BEHIND, frame_index=0), [], id="on an earlier frame"),
+    ],
+)
+def test_new_points_are_searched_at_once(prompt, points):
+    prompts, stream = PromptSet.of((prompt,)), Stream("camera", AT_ONCE)
+    assert stream.search_regions(make_frame(), prompts).points.tolist() == points
+    stream.begin_frame(make_frame(), prompts)
+    assert not len(stream.search_regions(make_frame(1), prompts).points)
+
+
+def test_object_with_a_low_score_under_a_point_is_found_at_once_and_followed():
+    segmenter = RegionSegmenter(shown=[RIGHT])
+    messages = run(segmenter, [point("p", 12, 16)], 6)
+    assert [message.objects[0].box for message in messages] == [tuple(HIDDEN)] * 6
+    assert {message.prompts[0].state for message in messages} == {"bound"}
+    assert [len(regions.points) for regions in segmenter.regions] == [1, 0, 0, 0, 0, 0]
+
+
+def test_point_without_a_match_is_searched_until_it_is_abandoned():
+    segmenter = RegionSegmenter(shown=[RIGHT])
+    segmenter.hidden = []
+    run(segmenter, [point("p", 12, 16)], 12)
+    searched = [len(regions.points) for regions in segmenter.regions]
+    assert searched == sorted(searched, reverse=True)
+    assert 2 < sum(searched) < 12
+
+
 def test_without_tracking_all_boxes_of_the_source_are_regions():
     box = BoxPrompt("box", (1, 2, 3, 4))
     prompts = PromptSet.of((box, replace(box, prompt_id="there", source_id="b"), point("p", 1, 1)))
     stream = Stream("a", OFF)
-    assert stream.search_regions(make_frame(), prompts).prompted.tolist() == [[1, 2, 3, 4]]
+    regions = stream.search_regions(make_frame(), prompts)
+    assert (regions.prompted.tolist(), regions.points.tolist()) == ([[1, 2, 3, 4]], [[1, 1]])
     assert stream.search_regions(make_frame(), NO_PROMPTS) is NO_REGIONS
     (message,) = run(RegionSegmenter(), [BoxPrompt("b", tuple(HIDDEN))], 1, tracking=OFF)
     assert [one.box for one in message.objects] == [tuple(HIDDEN)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamseg.engines import Raw
 from streamseg.geometry import box_iou, letterbox
-from streamseg.segmentation.candidates import EXPECTED_IOU, FOUND_IOU, select_detections
+from streamseg.segmentation.candidates import AROUND_POINT, EXPECTED_IOU, FOUND_IOU, select_detections
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 
 PLACE = letterbox((64, 64), 64)
@@ -22,8 +22,13 @@ def raw_of(candidates):
     return Raw(boxes, scores, np.zeros((1, len(candidates), 32), np.float32), np.zeros((1, 32, 16, 16), np.float32))
 
 
-def select(candidates, *, prompted=(), expected=(), conf=0.25, iou=0.7, max_det=300, expected_conf=0.02, place=PLACE):
-    regions = SearchRegions(*(np.array(boxes, np.float64).reshape(-1, 4) for boxes in (prompted, expected)))
+def select(
+    candidates, *, prompted=(), expected=(), points=(), conf=0.25, iou=0.7, max_det=300, expected_conf=0.02, place=PLACE
+):
+    regions = SearchRegions(
+        *(np.array(boxes, np.float64).reshape(-1, 4) for boxes in (prompted, expected)),
+        np.array(points, np.float64).reshape(-1, 2),
+    )
     anchors, boxes = select_detections(
         raw_of(candidates), 0, place, conf=conf, iou=iou, max_det=max_det, regions=regions, expected_conf=expected_conf
     )
@@ -50,6 +55,12 @@ ALL = [(BIG, 0.9), (SAME, 0.8), (PART, 0.1), (FAR, 0.6)]
         pytest.param({"prompted": [FAR]}, [0, 3], id="prompted, replaces the detection"),
         pytest.param({"prompted": [[50, 50, 52, 52]]}, [0, 3], id="prompted, poor fit"),
         pytest.param({"prompted": [PART], "expected": [PART]}, [0, 3, 2], id="prompted and expected"),
+        pytest.param({"points": [[10, 10]]}, [0, 3, 2], id="low score around a point"),
+        pytest.param({"points": [[10, 10], [11, 11]]}, [0, 3, 2], id="around two points, selected once"),
+        pytest.param({"points": [[10, 10]], "expected_conf": 0.1}, [0, 3], id="around a point: exclusive"),
+        pytest.param({"points": [[10, 10]], "max_det": 2}, [0, 3], id="around a point: at most max_det"),
+        pytest.param({"points": [[50, 30]]}, [0, 3], id="nothing with a low score around the point"),
+        pytest.param({"points": [[-5, 500]]}, [0, 3], id="point outside the image"),
     ],
 )
 def test_selected_anchors(options, anchors):
@@ -125,3 +136,21 @@ def test_each_prompted_box_has_a_row_and_no_other_row_overlaps_it(predicted, pro
 
 def test_no_regions_constant_is_empty():
     assert select(ALL) == select(ALL, prompted=NO_REGIONS.prompted, expected=NO_REGIONS.expected)
+
+
+def test_a_point_adds_the_best_few_and_none_that_overlaps_a_detection():
+    nested = [([n, n, 63 - n, 63 - n], 0.2 - 0.005 * n) for n in range(0, 31, 3)]
+    anchors, _ = select([(BIG, 0.9), (SAME, 0.2), *nested], points=[[31, 31]], iou=0.9)
+    assert 1 not in anchors, "it is the detection again"
+    assert anchors == [0, *range(2, 2 + AROUND_POINT)]
+
+
+@pytest.mark.slow
+@given(candidates, st.lists(st.tuples(st.integers(0, 63), st.integers(0, 63)), max_size=4))
+def test_points_only_add_detections_that_contain_one(predicted, points):
+    alone, _ = select(predicted)
+    anchors, found = select(predicted, points=points)
+    assert set(alone) <= set(anchors)
+    assert len(anchors) == len(set(anchors)) <= len(alone) + AROUND_POINT * len(points)
+    for anchor, (x0, y0, x1, y1) in zip(anchors, found, strict=True):
+        assert anchor in alone or any(x0 <= x <= x1 and y0 <= y <= y1 for x, y in points)

@@ -23,3 +23,9 @@ def test_no_regions_are_empty():
 def test_invalid_boxes_are_rejected(name, boxes):
     with pytest.raises(ValueError, match=rf"{name} must be finite boxes of shape \(N, 4\)"):
         SearchRegions(**{name: boxes})
+
+
+@pytest.mark.parametrize("points", [np.zeros(2), np.zeros((2, 4)), np.array([[0, np.nan]]), np.array([[np.inf, 0]])])
+def test_invalid_points_are_rejected(points):
+    with pytest.raises(ValueError, match=r"points must be finite points of shape \(N, 2\)"):
+        SearchRegions(points=points)

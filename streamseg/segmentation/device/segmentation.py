@@ -104,9 +104,10 @@ class DeviceSegmentation:
             self._crops[place] = max(int(one.values["crop_pixels"]) for one in found)
             instances = [
                 instances_from_device(one, shape, image, calibrated=self._calibrated)
-                if bool(one.values["is_exact"]) and num_found(one) <= shape.rows
+                # The device knows no search around points, which lasts for one frame.
+                if bool(one.values["is_exact"]) and num_found(one) <= shape.rows and not len(region.points)
                 else None
-                for one, image in zip(found, images, strict=True)
+                for one, image, region in zip(found, images, regions, strict=True)
             ]
             self.num_left += sum(one is None for one in instances)
             return instances

@@ -113,6 +113,16 @@ def test_single_images_equal_the_host(images, architecture, refined):
 
 
 @pytest.mark.slow
+def test_images_with_points_are_left_to_the_host(images):
+    segmenters = pair("yolov8")
+    regions = [SearchRegions(points=np.array([[40.0, 40.0]])), NO_REGIONS]
+    both = on_both(segmenters, images[:2], regions)
+    assert [len(one) for one in both[0]] == [len(one) for one in both[1]]
+    torch.testing.assert_close(both[0][0].boxes, both[1][0].boxes, atol=0.01, rtol=0.0)  # another order of sums
+    assert segmenters[1]._device.num_left >= 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 4])
 def test_batches_equal_the_host(images, count):
     segmenters = pair("yolov8", refined=True)
