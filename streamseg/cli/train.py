@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WEIGHTS", "add_parser", "run"]
 
+LOGGERS = ("tensorboard", "mlflow", "wandb")
+"""Programs that display training runs: `training.loggers.LOGGERS`, which is not imported for the help."""
 WEIGHTS = "weights.safetensors"
 """File name of the weights of a complete run: the moving average in half precision."""
 
@@ -90,6 +92,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="STEPS",
         help="steps between evaluations (default %(default)s)",
     )
+    parser.add_argument(
+        "--log-to",
+        action="append",
+        default=[],
+        choices=LOGGERS,
+        help="record the figures with the library of this program, too: TensorBoard in OUT/tensorboard, MLflow in"
+        " OUT/mlflow.db or at MLFLOW_TRACKING_URI, Weights & Biases (offline with WANDB_MODE=offline); repeatable",
+    )
     parser.add_argument("--eval-limit", type=_at_least(1), metavar="N", help="evaluate on the first N images only")
     add_strict_argument(parser)
     parser.set_defaults(command=run)
@@ -103,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
     from streamseg.cli.training_data import open_training_data
     from streamseg.training.devices import check_device
+    from streamseg.training.loggers import RunLoggers
     from streamseg.training.ranks import join_ranks
     from streamseg.training.recipe import load_recipe
     from streamseg.training.trainer import CHECKPOINT, Trainer
@@ -131,13 +142,16 @@ def run(args: argparse.Namespace) -> int:
             teacher=None if args.teacher is None else load_weights(args.teacher).network(),
             ranks=ranks,
         )
-        with LiveLine() as line:
+        # Only the first process writes.
+        loggers = RunLoggers(args.log_to if ranks.is_first else (), args.out, settings, step=trainer.step)
+        with loggers, LiveLine() as line:
             complete = trainer.run(
                 lambda progress: _show(progress, line),
                 stop_after_seconds=math.inf if args.stop_after is None else args.stop_after,
                 evaluation=evaluation,
                 on_checkpoint=lambda: _draw(args.out),
                 on_skip=data.on_skip,
+                on_figures=loggers.log,
             )
         if ranks.is_first:
             data.count_skipped()

@@ -141,6 +141,7 @@ class Trainer:
         evaluation: Evaluation | None = None,
         on_checkpoint: Callable[[], None] = lambda: None,
         on_skip: Callable[[str], None] | None = None,
+        on_figures: Callable[[int, Mapping[str, float]], None] = lambda step, values: None,
     ) -> bool:
         """Train to the end, or for `stop_after_seconds`; return True if the run is complete.
 
@@ -152,6 +153,8 @@ class Trainer:
             evaluation: evaluation to run periodically; None runs none.
             on_checkpoint: called after each checkpoint is written.
             on_skip: see `batches`.
+            on_figures: called with the step and its figures by name: `loss/…`, `learning_rate`, `images_per_second`,
+                and after an evaluation `eval/…`.
 
         Raises:
             DataError: an image cannot be read, the loss is not finite, or a checkpoint cannot be written. The last
@@ -176,10 +179,10 @@ class Trainer:
             window.add(self._learner.train_on(batch.to(self._device)))
             is_last = self.step == self.settings.num_steps
             if is_last or self.step % report_every == 0:
-                self._log(report, window)
+                self._log(report, on_figures, window)
                 window = _Window(self.step, time.monotonic())
             if evaluation is not None and (is_last or self.step % evaluation.every == 0):
-                window.started += self._evaluate(evaluation)
+                window.started += self._evaluate(evaluation, on_figures)
             now = time.monotonic()
             has_time = now - started <= stop_after_seconds
             # Each process has its own clock, but all must stop at the same step.
@@ -192,7 +195,12 @@ class Trainer:
             self._checkpoint(on_checkpoint)
         return self.step >= self.settings.num_steps
 
-    def _log(self, report: Callable[[Progress], None], window: _Window) -> None:
+    def _log(
+        self,
+        report: Callable[[Progress], None],
+        on_figures: Callable[[int, Mapping[str, float]], None],
+        window: _Window,
+    ) -> None:
         num_steps = self.step - window.first_step
         means = self._ranks.sum(torch.stack(list(window.sums.values()))) / self._ranks.count
         losses = {name: value / num_steps for name, value in zip(window.sums, means.tolist(), strict=True)}
@@ -212,13 +220,17 @@ class Trainer:
         values["pictures_per_second"] = values.pop("images_per_second")  # the key in existing logs
         append_line(self._folder / LOSSES, values)
         report(progress)
+        figures = {f"loss/{name}": value for name, value in losses.items()}
+        figures["learning_rate"] = progress.learning_rate
+        on_figures(self.step, {**figures, "images_per_second": progress.images_per_second})
 
-    def _evaluate(self, evaluation: Evaluation) -> float:
+    def _evaluate(self, evaluation: Evaluation, on_figures: Callable[[int, Mapping[str, float]], None]) -> float:
         """Run the evaluation and log its scores; return the elapsed seconds."""
         started = time.monotonic()
         if self._ranks.is_first:
             scores = evaluation.measure(self.average)
             append_line(self._folder / EVALUATIONS, {"step": self.step, "scores": scores})
+            on_figures(self.step, {f"eval/{name}": value for name, value in scores.items()})
         return time.monotonic() - started
 
     def _checkpoint(self, on_checkpoint: Callable[[], None]) -> None:
