@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
 from typing import Any, Final
 
 from streamseg.config.address import split_host_and_port
@@ -109,8 +108,9 @@ class FoxgloveServer(Resource):
 
 def _library() -> Any:
     try:
-        return import_module("foxglove")
+        import foxglove
     except ModuleNotFoundError as error:
         if error.name != "foxglove":
             raise
         raise ConfigError("Foxglove needs the package foxglove-sdk; run: pip install 'streamseg[foxglove]'") from error
+    return foxglove

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,8 +135,9 @@ class RerunLog(Resource):
 
 def _library() -> Any:
     try:
-        return import_module("rerun")
+        import rerun
     except ModuleNotFoundError as error:
         if error.name != "rerun":
             raise
         raise ConfigError("rerun needs the package rerun-sdk; run: pip install 'streamseg[rerun]'") from error
+    return rerun

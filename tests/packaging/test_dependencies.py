@@ -14,9 +14,9 @@ from tests.test_layers import PACKAGES, SOURCES, imports
 
 pytestmark = pytest.mark.slow
 
-NAMED_IF_MISSING = {"transformers", "open_clip", "supervision", "pandas", "IPython"}
+NAMED_IF_MISSING = {"transformers", "open_clip", "supervision", "pandas", "IPython", "mlflow", "tensorboard", "wandb"}
 """Modules of other projects' programs: errors name the package to install."""
-OF_OTHERS = {"pydantic_core": "pydantic"}
+OF_OTHERS = {"pydantic_core": "pydantic", "zstandard": "mcap"}
 """Modules that come with a dependency."""
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
