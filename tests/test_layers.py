@@ -11,10 +11,10 @@ import pytest
 from tests.support.paths import PACKAGE
 
 ORDER = (
-    "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging"
-    " < propagation < synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing"
-    " < segmentation, text, ros, mqtt, zones < tiers < pipeline < publish < runtime < training, evaluation < fastsam < viewer, metrics, bridges"
-    " < cli, compat < __main__"
+    "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging < propagation <"
+    " synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing <"
+    " segmentation, text, ros, mqtt, zones < tiers < pipeline < publish < runtime < training, evaluation < fastsam"
+    " < viewer, metrics, bridges < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
 

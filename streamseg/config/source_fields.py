@@ -24,7 +24,7 @@ def source_fields() -> dict[str, list[dict[str, Any]]]:
     """Return the keys of each type of source as JSON values, required ones first, without `type` itself.
 
     Each has `key`, `kind` (text, number, number or text, flag, choice), `required`, `default` (null if required),
-    `nullable` (whether null is a value) and `choices` (of the kind choice, else empty). Computed once: do not change it.
+    `nullable` (whether null is a value) and `choices` (of the kind choice, else empty). Computed once: do not change.
     """
     models = get_args(get_args(SourceConfig)[0])
     return {model.model_fields["type"].default: _fields(model.model_json_schema()) for model in models}

@@ -34,8 +34,8 @@ from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import Sink, SinkFactory
 from streamseg.segmentation import Segmenter
 from streamseg.telemetry import Histogram
-from streamseg.zones import ZoneBook
 from streamseg.tiers.opening import open_tiers
+from streamseg.zones import ZoneBook
 
 __all__ = ["OpenSource", "Session", "load_keys", "open_runtime"]
 

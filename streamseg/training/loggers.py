@@ -97,7 +97,7 @@ class RunLoggers(Resource):
 class _TensorBoard:
     def __init__(self, folder: Path, settings: Mapping[str, str], step: int) -> None:
         # torch's writer reports a missing tensorboard as an error in its own words.
-        import tensorboard  # noqa: F401  # type: ignore[import-untyped,unused-ignore]
+        import tensorboard  # noqa: F401
         from torch.utils.tensorboard import SummaryWriter
 
         # What was logged after the checkpoint is repeated, and must not be displayed twice.
