@@ -156,7 +156,7 @@ def _around_points(
         if len(rows) and len(found):
             rows = rows[(box_iou(boxes[rows], found) <= iou).all(dim=1)]
         chosen.append(rows[nms(boxes[rows], scores[anchors[rows]], iou, max_kept=AROUND_POINT)])
-    best = torch.cat(chosen).unique()  # several points may select the same anchor
+    best = torch.from_numpy(np.unique(torch.cat(chosen).numpy()))  # several points may select the same anchor
     best = best[nms(boxes[best], scores[anchors[best]], iou)]
     return anchors[best], boxes[best]
 
