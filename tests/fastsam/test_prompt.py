@@ -76,20 +76,25 @@ def test_two_boxes_on_one_object_return_one_mask():
 # ---- streamseg's rules
 
 
-def test_streamsegs_rules_select_the_smallest_object_or_none():
-    prompt = prompt_of(prompting="default")
-    np.testing.assert_array_equal(prompt.point_prompt([[20, 20]]), MASKS[[1]])
+LIKELY_SMALL = rectangles(SMALL, BIG)
+"""The small one has the higher score."""
+
+
+def test_streamsegs_rules_select_the_most_likely_object_or_none():
+    prompt = prompt_of(LIKELY_SMALL, prompting="default")
+    np.testing.assert_array_equal(prompt.point_prompt([[20, 20]]), LIKELY_SMALL[[0]])
+    np.testing.assert_array_equal(prompt.point_prompt([[50, 40]]), LIKELY_SMALL[[1]])
     assert prompt.point_prompt([[20, 20], [50, 40]], [0, 1]).shape == (0, 60, 80)
     assert prompt.point_prompt([[70, 55]]).shape == (0, 60, 80)
-    np.testing.assert_array_equal(prompt.box_prompt(bboxes=[SMALL, BIG]), MASKS[[1, 0]])
+    np.testing.assert_array_equal(prompt.box_prompt(bboxes=[BIG, SMALL]), LIKELY_SMALL[[1, 0]])
     assert prompt.box_prompt([65, 52, 79, 59]).shape == (0, 60, 80)
 
 
 def test_rules_can_be_set_per_prompt_object():
-    fastsam = prompt_of(prompting="reference")
+    fastsam = prompt_of(LIKELY_SMALL, prompting="reference")
     streamseg = FastSAMPrompt(IMAGE, fastsam.results, prompting="default")
-    assert fastsam.point_prompt([[20, 20]]).sum() == MASKS[0].sum()
-    assert streamseg.point_prompt([[20, 20]]).sum() == MASKS[1].sum()
+    assert fastsam.point_prompt([[20, 20]]).sum() == LIKELY_SMALL[1].sum()
+    assert streamseg.point_prompt([[20, 20]]).sum() == LIKELY_SMALL[0].sum()
 
 
 # ---- no objects, invalid input
