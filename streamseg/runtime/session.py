@@ -22,16 +22,14 @@ from streamseg.publish.jpeg import EncodeImage, SharedJpeg
 from streamseg.runtime.background import BackgroundThread
 from streamseg.runtime.batching import GPU_BATCH
 from streamseg.runtime.ladder import degradation_steps
-from streamseg.runtime.mcap_file import McapFile
-from streamseg.runtime.mqtt_sink import MqttSink
 from streamseg.runtime.operations import control_operations
+from streamseg.runtime.outputs import open_outputs
 from streamseg.runtime.prompt_file import PromptFile
-from streamseg.runtime.recorder import Recorder
-from streamseg.runtime.sinks import MessageFile, PublishSink
+from streamseg.runtime.sinks import PublishSink
 from streamseg.runtime.source_manager import SourceManager, limits_of
 from streamseg.runtime.source_operations import source_operations
 from streamseg.runtime.supervisor import Runtime
-from streamseg.runtime.workers import Sink, SinkFactory
+from streamseg.runtime.workers import ReportsSources, Sink, SinkFactory
 from streamseg.segmentation import Segmenter
 from streamseg.telemetry import Histogram
 from streamseg.tiers.opening import open_tiers
@@ -168,33 +166,7 @@ def open_runtime(
             if saved is not None:
                 prompt_file.restore(pipeline, saved)
             on_prompts = partial(prompt_file.save, pipeline)
-        if config.output.messages is not None:
-            messages = MessageFile(config.output.messages)
-            unowned.callback(messages.close)
-            all_sinks.append(messages)
-        if config.output.mcap is not None:
-            max_gb = config.output.mcap_max_gb
-            mcap = McapFile(
-                config.output.mcap,
-                max_bytes=round(max_gb * 1e9) if max_gb is not None else None,
-                encode_image=encode_image,
-            )
-            unowned.callback(mcap.close)
-            all_sinks.append(mcap)
-        mqtt = None
-        if config.mqtt.address is not None:
-            mqtt = MqttSink(config.mqtt)
-            unowned.callback(mqtt.close)
-            all_sinks.append(mqtt)
-        if config.output.recording is not None:
-            keep_gb = config.output.keep_gb
-            all_sinks.append(
-                Recorder(
-                    config.output.recording,
-                    segment_seconds=config.output.segment_seconds,
-                    keep_bytes=round(keep_gb * 1e9) if keep_gb is not None else None,
-                )
-            )
+        all_sinks += open_outputs(config, encode_image, unowned)
         runtime = stack.enter_context(
             Runtime(
                 sources,
@@ -207,10 +179,9 @@ def open_runtime(
             )
         )
         unowned.pop_all()
-        if publisher is not None:
-            publisher.report_sources(runtime.source_statuses)
-        if mqtt is not None:
-            mqtt.report_sources(runtime.source_statuses)
+        for sink in all_sinks:
+            if isinstance(sink, ReportsSources):
+                sink.report_sources(runtime.source_statuses)
         manager = SourceManager(runtime, sections, opening)
         operations = {**control_operations(runtime, on_prompts), **source_operations(manager)}
         control = None

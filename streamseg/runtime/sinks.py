@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from streamseg.errors import DataError
@@ -13,6 +14,7 @@ from streamseg.rle import crop_to_coco
 from streamseg.runtime.line_file import LineFile
 from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.structures.message import Message
+from streamseg.structures.source_status import SourceStatus
 from streamseg.telemetry import Drops
 from streamseg.wire.header import write_header
 
@@ -47,6 +49,10 @@ class PublishSink:
         """Forget a source."""
         self._every_frame_of -= {source_id}
         self._publisher.ages.forget(source_id)
+
+    def report_sources(self, statuses: Callable[[], Mapping[str, SourceStatus]]) -> None:
+        """Publish the states of sources too, see `Publisher.report_sources`."""
+        self._publisher.report_sources(statuses)
 
     def write(self, result: FrameResult) -> None:
         """Publish one frame."""

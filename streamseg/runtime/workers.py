@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -17,11 +17,13 @@ from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.runtime.frame_queue import Feed, FrameQueue
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances
+from streamseg.structures.source_status import SourceStatus
 from streamseg.telemetry import Drops
 
 __all__ = [
     "CountsDrops",
     "FollowsSources",
+    "ReportsSources",
     "SegmentedBatch",
     "Sink",
     "SinkFactory",
@@ -73,6 +75,15 @@ class CountsDrops(Protocol):
 
     def drops(self, source_id: str) -> Drops:
         """Return the drops of one source so far. Thread-safe."""
+        ...
+
+
+@runtime_checkable
+class ReportsSources(Protocol):
+    """A sink that reports the states of the sources."""
+
+    def report_sources(self, statuses: Callable[[], Mapping[str, SourceStatus]]) -> None:
+        """Take the function that returns the states by source id; it is called by threads of the sink."""
         ...
 
 

@@ -1,0 +1,49 @@
+"""Sinks that a configuration asks for, besides the publisher: message file, MCAP, MQTT, recordings."""
+
+from __future__ import annotations
+
+import contextlib
+
+from streamseg.config import Config
+from streamseg.publish.jpeg import EncodeImage
+from streamseg.runtime.mcap_file import McapFile
+from streamseg.runtime.mqtt_sink import MqttSink
+from streamseg.runtime.recorder import Recorder
+from streamseg.runtime.sinks import MessageFile
+from streamseg.runtime.workers import Sink, SinkFactory
+
+__all__ = ["open_outputs"]
+
+
+def open_outputs(config: Config, encode_image: EncodeImage, unowned: contextlib.ExitStack) -> list[Sink | SinkFactory]:
+    """Open the sinks of `output` and `mqtt`, in the order in which they are listed in statistics.
+
+    Args:
+        config: configuration of the run.
+        encode_image: encodes images as JPEG.
+        unowned: closes them until a run owns them.
+
+    Raises:
+        DataError: an output cannot be written, or another run writes it.
+        ConfigError: a library is not installed.
+    """
+    output = config.output
+    sinks: list[Sink | SinkFactory] = []
+    if output.messages is not None:
+        sinks.append(MessageFile(output.messages))
+        unowned.callback(sinks[-1].close)
+    if output.mcap is not None:
+        sinks.append(McapFile(output.mcap, max_bytes=_num_bytes(output.mcap_max_gb), encode_image=encode_image))
+        unowned.callback(sinks[-1].close)
+    if config.mqtt.address is not None:
+        sinks.append(MqttSink(config.mqtt))
+        unowned.callback(sinks[-1].close)
+    if output.recording is not None:
+        sinks.append(
+            Recorder(output.recording, segment_seconds=output.segment_seconds, keep_bytes=_num_bytes(output.keep_gb))
+        )
+    return sinks
+
+
+def _num_bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else round(gigabytes * 1e9)
