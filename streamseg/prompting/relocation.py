@@ -97,7 +97,9 @@ class Relocator:
             confirmed: ids of the targets whose place an instance agrees with; other instances there are not compared.
             frame: the newest frame; pass each frame once.
         """
-        known = {one: self._searches[one] for one in places if one in self._searches}
+        known = {
+            one: search for one in places if (search := self._searches.get(one)) is not None and search.looks.is_known
+        }
         seen = {one: place for one in known if (place := places[one]) is not None and place.any()}
         looks = dict(zip(seen, mean_features(frame.features, list(seen.values())), strict=True)) if seen else {}
         owns = {
@@ -132,10 +134,12 @@ class Relocator:
     def learn(self, labels: Mapping[str, Float32Array], frame: MaskFrame) -> None:
         """Learn the looks of targets whose masks are certain in the newest frame, given as labels (H, W), 0..1."""
         for target_id, label in labels.items():
+            if not label.any():
+                continue  # smaller than a cell
             search = self._searches.setdefault(target_id, _Search())
             is_due = search.num_learnt < 2 or search.num_learnt % LEARNING_INTERVAL == 0
             search.num_learnt += 1
-            if not is_due or not label.any():
+            if not is_due:
                 continue
             search.looks.learn(mean_features(frame.features, [label])[0], frame.features, label)
             beside = np.flatnonzero(~shares_within(frame.shares, label, OVERLAP)).tolist()

@@ -51,6 +51,7 @@ def test_every_subcommand_has_a_function():
         assert all(leaf.get_default("command") is not None for leaf in leaves)
     assert names == {
         "demo",
+        "ros",
         "run",
         "segment",
         "subscribe",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from streamseg.prompting import PromptSet, PromptTracker
+from streamseg.prompting.mask_frame import MaskFrame
+from streamseg.prompting.relocation import Relocator
+from streamseg.propagation import Proposals
 from streamseg.structures.prompt import PointPrompt
 from tests.support.followed_masks import seen
 from tests.support.shapes import Shape
@@ -85,3 +89,20 @@ def test_every_lost_target_is_searched_for_in_time(num_prompts: int):
     clicks = [replace(CLICK, prompt_id=str(number)) for number in range(num_prompts)]
     last = run([*STILL, *[HIDDEN] * 2, *[MOVED] * 3], clicks)[-1]
     assert [one.rows for one in last] == [(1,)] * num_prompts
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_a_target_smaller_than_a_cell_has_no_look_and_does_no_harm(side: int):
+    speck = Shape(90, 120, side, side, "rectangle")
+    frames = [([POLE, speck, WALL], [0, 1], [1, 2])] * 3 + [([POLE, WALL, WALL], [0, 2], [1, -1])] * 2
+    assert [one.status.prompt_id for (one,) in run(frames)] == ["p"] * 5
+
+
+def test_a_target_without_a_view_is_not_compared():
+    tracked = seen([POLE, CAR], [0, 1], [1, 2], seed=0)[0]
+    features = tracked.instances.features
+    assert features is not None
+    frame = MaskFrame(features(), Proposals(tracked.instances), tracked, {})
+    relocator = Relocator()
+    relocator.learn({"p": np.zeros(frame.features.size, np.float32)}, frame)
+    assert relocator.verdicts({"p": None}, {"p": -1}, (), frame) == {}
