@@ -20,6 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import DATA, output_file, parser, report
 from benchmarks.mask_propagation.ablation import CachedEngine, Score, ablation
@@ -39,7 +40,9 @@ def main() -> None:
     flags.add_argument("--num-targets", type=int, nargs="+", default=[0, 1, 2, 3, 5, 7, 10, 15, 20])
     flags.add_argument("--plot", type=output_file, metavar="FILE", help="write a plot of the cost to this file (PNG)")
     arguments = flags.parse_args()
+    # As in a run, see `engines.leave_cores`.
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
     cv2.setNumThreads(1)
     if arguments.cost:
         refiner = build_engine(arguments.weights).refiner
