@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from streamseg import __version__
@@ -131,9 +132,8 @@ class MqttSink:
         if self._client.is_connected():
             last = self._client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
             last.wait_for_publish(CLOSE_SECONDS)
+        # The client's thread, a daemon, then ends by itself. `loop_stop` would wait for it, and fails if it ends meanwhile.
         self._client.disconnect()
-        # A daemon thread that ends with its connection; joined by paho for as long as a connection attempt takes.
-        threading.Thread(target=self._client.loop_stop, name="mqtt-close", daemon=True).start()
 
     def _connected_client(self) -> Client:
         """Return a client whose thread connects, and connects again."""
@@ -208,16 +208,19 @@ class MqttSink:
         self._send(topics.status, ONLINE)
         for source_id in sorted(statuses.keys() | presences.keys()):
             if source_id in statuses:
-                self._send(topics.source_status(source_id), statuses[source_id].state)
-                self._send_all(self._source_entity(source_id))
+                topic = topics.source_status(source_id)
+                self._announce(topic, partial(self._source_entity, source_id))
+                self._send(topic, statuses[source_id].state)
             for prompt_id, presence in presences.get(source_id, {}).items():
-                self._send_all(self._prompt_entities(source_id, prompt_id))
-                self._send_presence(topics.presence(source_id, prompt_id), presence, now)
+                topic = topics.presence(source_id, prompt_id)
+                self._announce(topic, partial(self._prompt_entities, source_id, prompt_id))
+                self._send_presence(topic, presence, now)
                 with self._lock:
                     self._retained.add((source_id, prompt_id))
             for zone in zones.get(source_id, ()):
-                self._send_all(self._zone_entities(source_id, zone))
-                self._send(topics.zone(source_id, zone.zone_id), zone_json(zone))
+                topic = topics.zone(source_id, zone.zone_id)
+                self._announce(topic, partial(self._zone_entities, source_id, zone))
+                self._send(topic, zone_json(zone))
         gone = ((source_id, prompt_id) for source_id, prompt_id in retained if source_id in presences)
         self._delete((source_id, prompt_id) for source_id, prompt_id in gone if prompt_id not in presences[source_id])
         self._delete(pair for pair in retained if statuses and pair[0] not in statuses)
@@ -243,9 +246,11 @@ class MqttSink:
             with self._lock:
                 self._retained.discard((source_id, prompt_id))
 
-    def _send_all(self, payloads: Mapping[str, str]) -> None:
-        for topic, payload in payloads.items():
-            self._send(topic, payload)
+    def _announce(self, topic: str, entities: Callable[[], Mapping[str, str]]) -> None:
+        """Send the discovery messages of a topic before its first payload in this connection."""
+        if topic not in self._known:
+            for entity_topic, payload in entities().items():
+                self._send(entity_topic, payload)
 
     def _send(self, topic: str, payload: str) -> bool:
         """Send a retained message unless the broker knows it; return whether it was sent."""

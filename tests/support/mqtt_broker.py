@@ -83,5 +83,4 @@ def collected(port: int, **login: str) -> Iterator[dict[str, str]]:
     try:
         yield topics
     finally:
-        client.disconnect()
-        client.loop_stop()
+        client.disconnect()  # its thread ends by itself; `loop_stop` fails if it ends meanwhile
