@@ -132,7 +132,7 @@ class MqttSink:
         if self._client.is_connected():
             last = self._client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
             last.wait_for_publish(CLOSE_SECONDS)
-        # The client's thread, a daemon, then ends by itself. `loop_stop` would wait for it, and fails if it ends meanwhile.
+        # Its thread then ends by itself: `loop_stop` would wait for it, and fails if it ends meanwhile.
         self._client.disconnect()
 
     def _connected_client(self) -> Client:
