@@ -34,6 +34,10 @@ class Minute:
     arrival_ages_ms: list[float] = field(default_factory=list)
     rss_mb: list[float] = field(default_factory=list)
     """One value per second."""
+    resident_mb: dict[str, float] = field(default_factory=dict)
+    """The same by kind of mapping, at the end of the minute."""
+    cores: float = math.nan
+    """Number of cores that the run has used on average."""
     num_objects: int = 0
     longest_silence_seconds: float = 0.0
     """Longest time between two messages of any source."""
@@ -72,6 +76,8 @@ class Minute:
             "drops": self.num_drops,
             "drops_by_source": self.drops,
             "rss_mb": float(np.mean(self.rss_mb)) if self.rss_mb else math.nan,
+            "resident_mb": self.resident_mb,
+            "cores": self.cores,
         }
 
 

@@ -20,8 +20,17 @@ CUT_SECONDS = 20.0
 
 
 @contextmanager
-def cameras(num_healthy: int, num_dead: int, num_flapping: int) -> Iterator[list[dict[str, Any]]]:
-    """Run cameras; yield their sections of the configuration. A dead one accepts connections, and is silent."""
+def cameras(
+    num_healthy: int, num_dead: int, num_flapping: int, max_fps: float | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """Run cameras; yield their sections of the configuration. A dead one accepts connections, and is silent.
+
+    Args:
+        num_healthy: number of cameras without faults.
+        num_dead: number of silent cameras.
+        num_flapping: number of cameras that are cut again and again.
+        max_fps: maximum rate of processed frames of each; None: the camera's.
+    """
     with ExitStack() as stack:
         sections = []
         for number in range(num_healthy):
@@ -36,6 +45,9 @@ def cameras(num_healthy: int, num_dead: int, num_flapping: int) -> Iterator[list
             proxies.append(stack.enter_context(FaultProxy(server.port)))
             sections.append(_section(f"flapping{number}", proxies[-1].port))
         stack.enter_context(_cutting(proxies))
+        if max_fps is not None:
+            for section in sections:
+                section["max_fps"] = max_fps
         yield sections
 
 

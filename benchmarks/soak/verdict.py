@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,8 @@ MAX_SLOPE_PERCENT = 1.0
 """Growth of the memory per hour."""
 SLOPE_MINUTES = 30
 """A shorter run says too little about an hour."""
+SLOPE_FROM_MINUTE = 10
+"""Caches and pools are filled by then: the slope of a long run is that of the time after it."""
 MIN_SAMPLES = 30
 
 Verdict = dict[str, tuple[bool, str]]
@@ -61,15 +62,17 @@ def _age_growth(minutes: Sequence[Minute]) -> tuple[bool, str]:
 
 
 def _memory(minutes: Sequence[Minute]) -> tuple[bool, str]:
-    """Fit a line; the first minute fills caches and pools, and memory must not grow afterwards."""
-    after = [value for minute in minutes[1:] for value in minute.rss_mb]
+    """Fit a line; the first minutes fill caches and pools, and memory must not grow afterwards."""
+    is_long = sum(minute.seconds for minute in minutes) >= SLOPE_MINUTES * 60
+    num_skipped = SLOPE_FROM_MINUTE if is_long else 1
+    after = [value for minute in minutes[num_skipped:] for value in minute.rss_mb]
     if len(after) < MIN_SAMPLES:
         return False, "a minute of warm-up and a minute to measure are needed"
     slope, start = np.polyfit(np.arange(len(after)), after, 1)
     growth_percent = float(slope) * len(after) / float(start) * 100
-    seconds = sum(minute.seconds for minute in minutes[1:])
-    per_hour = growth_percent * 3600 / seconds if seconds else math.nan
-    words = f"{after[0]:.1f} MB to {after[-1]:.1f} MB, the line grows by {growth_percent:+.2f} %, {per_hour:+.2f} %/h"
-    if seconds < SLOPE_MINUTES * 60:
+    per_hour = growth_percent * 3600 / sum(minute.seconds for minute in minutes[num_skipped:])
+    words = f"{after[0]:.1f} MB to {after[-1]:.1f} MB from minute {num_skipped} on, the line grows by"
+    words += f" {growth_percent:+.2f} %, {per_hour:+.2f} %/h"
+    if not is_long:
         return growth_percent < MAX_GROWTH_PERCENT, f"{words} (limit {MAX_GROWTH_PERCENT:g} %; too short for the slope)"
     return per_hour < MAX_SLOPE_PERCENT, f"{words} (limit {MAX_SLOPE_PERCENT:g} %/h)"

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["provenance"]
+__all__ = ["priority", "provenance"]
 
 PACKAGES = (
     *("streamseg", "torch", "onnxruntime-gpu", "onnxruntime", "opencv-python", "numpy", "scipy", "av", "pyzmq"),
@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """Return time, command, machine, load and package versions of this process as JSON values."""
+    """Return time, command, machine, load, priority and package versions of this process as JSON values."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -32,10 +32,18 @@ def provenance() -> dict[str, Any]:
         "machine": f"{_processor()}, {os.cpu_count()} CPUs",
         "gpu": _gpu(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "priority": priority(),
         "python": platform.python_version(),
         "system": platform.platform(),
         "versions": versions,
     }
+
+
+def priority() -> str | None:
+    """Return the scheduling priority of this process in words; None if the system does not tell."""
+    if hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):
+        return f"real time ({os.sched_getparam(0).sched_priority})"
+    return f"nice {os.nice(0)}" if hasattr(os, "nice") else None
 
 
 def _processor() -> str:

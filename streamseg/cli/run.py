@@ -6,13 +6,13 @@ import argparse
 import atexit
 import contextlib
 import gc
-import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
+from streamseg.cli.run_outputs import add_output_arguments, output_sets
 from streamseg.errors import ConfigError, StreamsegError
 
 if TYPE_CHECKING:
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "open_viewer", "run", "run_config", "show_session"]
 
-FOXGLOVE_ENDPOINT = "127.0.0.1:8766"
-"""Default of `--foxglove`: not Foxglove's own 8765, which is that of the page."""
-RERUN_ADDRESS = "rerun+http://127.0.0.1:9876/proxy"
-"""Default of `--rerun`: where the rerun viewer listens."""
-CONFIGURED_PORT = -1
-"""Value of `--view` without a port."""
 STATUS_SECONDS = 1.0
 """Time between two updates of the status line."""
 
@@ -47,52 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_config_arguments(parser)
     parser.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="stop after this time")
-    parser.add_argument("--no-publish", action="store_true", help="do not publish; open no endpoint")
-    parser.add_argument(
-        "--view",
-        nargs="?",
-        type=_port,
-        const=CONFIGURED_PORT,
-        metavar="PORT",
-        help="serve a page that shows the run in a browser, at viewer.port or PORT (0: a free port)",
-    )
-    parser.add_argument(
-        "--metrics",
-        metavar="HOST:PORT",
-        help="serve /metrics for Prometheus, /healthz and /readyz, e.g. at 127.0.0.1:9464",
-    )
-    parser.add_argument(
-        "--out", metavar="VIDEO", help="record the frames with their objects: .mp4, .mov, .mkv or .webm"
-    )
-    parser.add_argument(
-        "--record",
-        metavar="FOLDER",
-        help="record images and messages, in segments below FOLDER; replay one with: run FOLDER/RUN/SOURCE",
-    )
-    parser.add_argument(
-        "--mcap",
-        metavar="FILE",
-        help="record images, masks, detections and prompts as ROS 2 messages in an MCAP file, for Foxglove and rosbag2",
-    )
-    parser.add_argument(
-        "--mqtt",
-        metavar="ADDRESS",
-        help="report the prompts' objects to an MQTT broker, with Home Assistant's discovery: mqtt://HOST[:PORT]",
-    )
-    parser.add_argument(
-        "--foxglove",
-        nargs="?",
-        const=FOXGLOVE_ENDPOINT,
-        metavar="HOST:PORT",
-        help=f"serve images, masks, detections and prompts to Foxglove (default {FOXGLOVE_ENDPOINT})",
-    )
-    parser.add_argument(
-        "--rerun",
-        nargs="?",
-        const=RERUN_ADDRESS,
-        metavar="FILE.rrd|ADDRESS",
-        help=f"log images, masks, boxes and ages for rerun, to a file or a running viewer (default {RERUN_ADDRESS})",
-    )
+    add_output_arguments(parser)
     parser.add_argument(
         "--exit-on-failure",
         action="store_true",
@@ -104,12 +53,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--show", action="store_true", help="open a window per source; click an object to select it")
     parser.set_defaults(command=run, is_service=True)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535; put inputs before --view")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -129,23 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _config(args: argparse.Namespace) -> Config:
     """Return the configuration that the arguments describe, as its file is now."""
-    sets = []
-    if args.no_publish:
-        sets += ["publish.endpoint=null", "publish.single_endpoint=null", "publish.control_endpoint=null"]
-    if args.view is not None:
-        sets += ["viewer.enabled=true", *([f"viewer.port={args.view}"] if args.view != CONFIGURED_PORT else [])]
-    if args.metrics is not None:
-        sets.append(f"metrics.endpoint={json.dumps(args.metrics)}")
-    if args.record is not None:
-        sets.append(f"output.recording={json.dumps(args.record)}")
-    if args.mcap is not None:
-        sets.append(f"output.mcap={json.dumps(args.mcap)}")
-    if args.mqtt is not None:
-        sets.append(f"mqtt.address={json.dumps(args.mqtt)}")
-    if args.foxglove is not None:
-        sets.append(f"foxglove.endpoint={json.dumps(args.foxglove)}")
-    if args.rerun is not None:
-        sets.append(f"output.rerun={json.dumps(args.rerun)}")
+    sets = output_sets(args)
     if args.exit_on_failure:
         sets.append("exit_on_failure=true")
     config = config_from_arguments(args, overrides=sets)
@@ -173,6 +100,7 @@ def run_config(
         StreamsegError: the run cannot start, or a part of it failed.
         KeyboardInterrupt: Ctrl-C or, as `Terminated`, SIGTERM; after everything was flushed.
     """
+    from streamseg.cli.free_memory import FreeMemory, system_trim
     from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import OverlayVideos
@@ -226,6 +154,7 @@ def run_config(
         if load is not None:
             reloader = stack.enter_context(Reloader(session.sources, session.operations, config, load))
             on_stats = reloader.beside(on_stats)
+        on_stats = FreeMemory(system_trim()).beside(on_stats)
         try:
             session.runtime.run(on_stats, interval_seconds=interval_seconds, duration_seconds=duration_seconds)
         finally:

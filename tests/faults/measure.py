@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from streamseg.cli.provenance import provenance
+from streamseg.cli.provenance import priority, provenance
 from tests.faults.document import DOCUMENT, cell, render, replaced
 from tests.faults.rows import REPOSITORY, Measured, Row
 from tests.faults.suite import SECTIONS, rows
@@ -62,7 +62,7 @@ def measure(row: Row, times: int) -> dict[str, Any]:
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "load": round(load, 2),
         "is_loaded": load > (os.cpu_count() or 1),
-        "priority": _priority(),
+        "priority": priority(),
         "seconds": round(time.monotonic() - started, 1),
         "promise": row.promise,
         "unit": row.unit,
@@ -83,13 +83,6 @@ def is_held(row: Row, measured: Measured) -> bool:
     if row.promise is None:
         return True
     return bool(measured.values) and max(measured.values) <= row.promise
-
-
-def _priority() -> str:
-    policy = os.sched_getscheduler(0)
-    if policy in (os.SCHED_FIFO, os.SCHED_RR):
-        return f"real time ({os.sched_getparam(0).sched_priority})"
-    return f"nice {os.nice(0)}"
 
 
 def _read() -> dict[str, Any]:

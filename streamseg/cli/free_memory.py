@@ -1,0 +1,68 @@
+"""Give the C library's free memory back to the system during a run of hours."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streamseg.runtime import RunStats
+
+__all__ = ["FreeMemory", "system_trim"]
+
+TRIM_SECONDS: Final = 30.0
+"""Time between two trims: one takes a few milliseconds, during which threads of the same arena wait."""
+
+
+class FreeMemory:
+    """Trims the C library's heaps at intervals.
+
+    The GNU C library has a heap (arena) for almost every thread. It returns only the memory above the last block in
+    use, so that each heap keeps the size of its worst moment, and a run grows for hours as one thread after the other
+    has its worst moment: an outage, a burst of other programs. Trimming returns the free pages below it, too.
+
+    Args:
+        trim: returns free memory to the system; None if the system has nothing of the kind.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, trim: Callable[[], None] | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._trim = trim
+        self._clock = clock
+        self._trim_at = clock() + TRIM_SECONDS
+
+    def beside(self, on_stats: Callable[[RunStats], None]) -> Callable[[RunStats], None]:
+        """Return a callback of the run's statistics that also polls."""
+
+        def both(stats: RunStats) -> None:
+            on_stats(stats)
+            self.poll()
+
+        return both
+
+    def poll(self) -> None:
+        """Trim if it is time to."""
+        if self._trim is None or self._clock() < self._trim_at:
+            return
+        self._trim()
+        # From its end: a slow trim is not followed by another one at once.
+        self._trim_at = self._clock() + TRIM_SECONDS
+
+
+def system_trim() -> Callable[[], None] | None:
+    """Return a function that returns the C library's free memory to the system; None if it is not the GNU C library."""
+    if not sys.platform.startswith("linux"):
+        return None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        return None
+    trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
+
+    def call() -> None:
+        # ctypes releases the interpreter lock: the other threads go on.
+        trim(0)
+
+    return call
