@@ -1,5 +1,6 @@
 /** One frame with its objects, ready to be drawn and pointed at. */
 
+import { likeliestFirst } from "./likeliest.js";
 import { covers, outlineOf } from "./mask.js";
 
 /**
@@ -65,7 +66,7 @@ export function makeFrame({ source, header, masks }, bitmap, connectionNumber) {
 }
 
 /**
- * The objects at a point, the smallest first, so that a part precedes the whole to which it belongs.
+ * The objects at a point, the one that a click there selects first.
  * @param {Pick<Frame, "objects" | "toImage">} frame
  * @param {number} x In image pixels.
  * @param {number} y
@@ -74,7 +75,8 @@ export function makeFrame({ source, header, masks }, bitmap, connectionNumber) {
 export function objectsAt({ objects, toImage }, x, y) {
   const [scaleX, scaleY, offsetX, offsetY] = toImage;
   const [maskX, maskY] = [(x - offsetX) / scaleX, (y - offsetY) / scaleY];
-  return objects.filter(({ mask }) => covers(mask, maskX, maskY)).reverse();
+  const here = objects.filter(({ mask }) => covers(mask, maskX, maskY));
+  return likeliestFirst(here, toImage, maskX, maskY);
 }
 
 /**
