@@ -63,6 +63,11 @@ def tier_lines() -> Iterator[str]:
         by_licence.setdefault(model.licence, []).append(model.name)
     for licence, names in by_licence.items():
         yield f"licence of {', '.join(names)}: {licence}"
+    for model in TIER_MODELS:
+        if model.needs:
+            yield f"{model.name} needs {model.needs}, too (torchvision of the version that belongs to torch)"
+        if model.unconfirmed:
+            yield f"not confirmed for {model.name}: {model.unconfirmed}"
     yield f"folders: {model_path('NAME')}; streamseg downloads none of them, and their hashes are not known to it"
 
 

@@ -28,19 +28,37 @@ class TierModel:
     """Licence as stated by its publishers, with the source if they contradict each other."""
     repository: str | None = None
     """Repository on Hugging Face with a folder for transformers; None if there is none."""
-    remark: str = ""
-    """How to get the files without such a repository."""
+    commands: str = ""
+    """How to get the files without such a repository; `{folder}` is the folder where they are expected."""
+    needs: str = ""
+    """What must be installed beside the extra `tiers`; "" for nothing."""
+    unconfirmed: str = ""
+    """What of this entry could not be read at its source; "" for nothing. See docs/tiers.md for the sources."""
 
     @property
     def how_to_get(self) -> str:
         """What to do to have its files."""
+        folder = model_path(self.name)
         if self.repository is None:
-            return self.remark
-        return f"hf download {self.repository} --local-dir {model_path(self.name)}"
+            return self.commands.format(folder=folder)
+        return f"hf download {self.repository} --local-dir {folder}"
 
 
-_ONNX = "export it with the scripts of {} and put {} into the folder"
-_SAMEXPORTER = _ONNX.format("samexporter (pip install samexporter)", "encoder.onnx and decoder.onnx")
+_MOBILE_SAM = (
+    "from mobile_sam.pt (github.com/ChaoningZhang/MobileSAM, weights): pip install samexporter;"
+    " python -m samexporter.export_encoder --checkpoint mobile_sam.pt --model-type mobile --use-preprocess"
+    " --output {folder}/encoder.onnx; python -m samexporter.export_decoder --checkpoint mobile_sam.pt"
+    " --model-type mobile --return-single-mask --output {folder}/decoder.onnx"
+)
+_EDGE_SAM = (
+    "curl -L --create-dirs --output-dir {folder} --remote-name-all"
+    " https://huggingface.co/spaces/chongzhou/EdgeSAM/resolve/main/weights/edge_sam_3x_encoder.onnx"
+    " https://huggingface.co/spaces/chongzhou/EdgeSAM/resolve/main/weights/edge_sam_3x_decoder.onnx"
+)
+_YOLO_WORLD = (
+    "in a clone of github.com/AILab-CVC/YOLO-World: deploy/export_onnx.py CONFIG CHECKPOINT --custom-text TEXTS.json"
+    " --work-dir {folder}; then copy TEXTS.json to {folder}/texts.json"
+)
 
 TIER_MODELS: Final = (
     TierModel("sam-vit-b", ("quality",), "Apache-2.0", "facebook/sam-vit-base"),
@@ -50,33 +68,37 @@ TIER_MODELS: Final = (
         "mobile-sam",
         ("quality",),
         "Apache-2.0 (github.com/ChaoningZhang/MobileSAM); MIT (huggingface.co/dhkim2810/MobileSAM)",
-        remark=_SAMEXPORTER,
+        commands=_MOBILE_SAM,
     ),
     TierModel(
         "efficient-sam-s",
         ("quality",),
         "Apache-2.0",
-        remark="take the encoder and the decoder of huggingface.co/yunyangx/EfficientSAM, and put them into the folder",
+        commands="hf download yunyangx/EfficientSAM efficientsam_s_encoder.onnx efficientsam_s_decoder.onnx"
+        " --local-dir {folder}",
     ),
-    TierModel(
-        "edge-sam",
-        ("quality",),
-        "S-Lab License 1.0, not for commercial use",
-        remark="take the encoder and the decoder of github.com/chongzhou96/EdgeSAM, and put them into the folder",
-    ),
+    TierModel("edge-sam", ("quality",), "NTU S-Lab License 1.0, not for commercial use", commands=_EDGE_SAM),
     TierModel("hq-sam-b", ("quality",), "Apache-2.0", "syscv-community/sam-hq-vit-base"),
     TierModel("sam2.1-tiny", ("quality", "memory"), "Apache-2.0", "facebook/sam2.1-hiera-tiny"),
     TierModel("sam2.1-small", ("quality", "memory"), "Apache-2.0", "facebook/sam2.1-hiera-small"),
-    TierModel("sam2.1-base-plus", ("quality", "memory"), "Apache-2.0", "facebook/sam2.1-hiera-base-plus"),
-    TierModel("edgetam", ("quality", "memory"), "Apache-2.0", "yonigozlan/EdgeTAM-hf"),
-    TierModel("sam3", ("quality", "words"), "SAM License (access on request)", "facebook/sam3"),
     TierModel(
-        "yolo-world",
-        ("words",),
-        "GPL-3.0",
-        remark=_ONNX.format("github.com/AILab-CVC/YOLO-World", "its graph"),
+        "sam2.1-base-plus",
+        ("quality", "memory"),
+        "Apache-2.0",
+        "facebook/sam2.1-hiera-base-plus",
+        unconfirmed="whether the repository has the files for transformers, as those of tiny and small do",
     ),
-    TierModel("omdet-turbo", ("words",), "Apache-2.0", "omlab/omdet-turbo-swin-tiny-hf"),
+    TierModel(
+        "edgetam",
+        ("quality", "memory"),
+        "Apache-2.0",
+        "yonigozlan/EdgeTAM-hf",
+        needs="timm and torchvision",
+        unconfirmed="the licence of this conversion; that of github.com/facebookresearch/EdgeTAM is Apache-2.0",
+    ),
+    TierModel("sam3", ("quality", "words"), "SAM License (access on request)", "facebook/sam3"),
+    TierModel("yolo-world", ("words",), "GPL-3.0", commands=_YOLO_WORLD),
+    TierModel("omdet-turbo", ("words",), "Apache-2.0", "omlab/omdet-turbo-swin-tiny-hf", needs="timm and torchvision"),
     TierModel("grounding-dino", ("words",), "Apache-2.0", "IDEA-Research/grounding-dino-tiny"),
 )
 

@@ -33,7 +33,9 @@ def test_list(cache: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["tiers"]) == 0
     out = capsys.readouterr().out
     assert "sam2.1-tiny       quality, memory  missing  hf download facebook/sam2.1-hiera-tiny --local-dir" in out
-    assert "licence of edge-sam: S-Lab License 1.0, not for commercial use" in out
+    assert "licence of edge-sam: NTU S-Lab License 1.0, not for commercial use" in out
+    assert "edgetam needs timm and torchvision, too" in out
+    assert "not confirmed for sam2.1-base-plus: whether the repository has the files" in out
     assert "their hashes are not known" in out
     folder = cache / "cache" / "tiers" / "edgetam"
     folder.mkdir(parents=True)

@@ -106,7 +106,8 @@ def test_names_are_unique_and_say_how_to_get_the_files():
     for model in TIER_MODELS:
         assert model.licence
         assert model.how_to_get
-        assert (model.repository is None) == bool(model.remark)
+        assert (model.repository is None) == bool(model.commands)
+        assert model.repository is not None or str(model_path(model.name)) in model.how_to_get
 
 
 @pytest.mark.slow
