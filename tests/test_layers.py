@@ -13,8 +13,8 @@ from tests.support.paths import PACKAGE
 ORDER = (
     "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging < propagation <"
     " synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing <"
-    " segmentation, text, ros, mqtt, zones < tiers < pipeline < publish < runtime < training, evaluation < fastsam"
-    " < viewer, metrics, bridges < cli, compat < __main__"
+    " segmentation, text, ros, mqtt, zones < tiers < pipeline < publish, collecting < runtime < training, evaluation"
+    " < fastsam < viewer, metrics, bridges < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
 

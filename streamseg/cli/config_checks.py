@@ -101,6 +101,8 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "output.prompts", PromptFile(config.output.prompts).load
     if config.output.mcap is not None:
         yield "output.mcap", lambda: _check_mcap(Path(config.output.mcap or ""))
+    if config.collect.folder is not None:
+        yield "collect.folder", lambda: _check_folder(Path(config.collect.folder or ""))
     for key in ("messages", "prompts"):
         path = getattr(config.output, key)
         if path is not None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from streamseg.config.address import split_host_and_port
+from streamseg.config.collect import CollectConfig
 from streamseg.config.degradation import DegradationConfig
 from streamseg.config.mqtt import MqttConfig
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
@@ -276,6 +277,7 @@ class Config(Section):
     mqtt: MqttConfig = MqttConfig()
     foxglove: FoxgloveConfig = FoxgloveConfig()
     output: OutputConfig = OutputConfig()
+    collect: CollectConfig = CollectConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -3,8 +3,9 @@
     <folder>/instances.json     images, annotations, categories
     <folder>/images/            the files listed there
 
-Extensions to COCO: an image may have a `source`; an annotation may have a `level` ("part": part of another object) and
-a `source_category` (its category before all categories were merged into one).
+Extensions to COCO: an image may have a `source`, and be `partly_labelled` (true: objects without a label are not
+background); an annotation may have a `level` ("part": part of another object) and a `source_category` (its category
+before all categories were merged into one).
 """
 
 from __future__ import annotations
@@ -105,7 +106,15 @@ def _images(listed: list[Any], file: Path, problems: Problems) -> dict[Id, Label
             image_id = _id_of(image["id"])
             file_name, size = check_image_entry(image, f"{file}: image {image_id}")
             path = file.parent / "images" / file_name
-            entry = LabelledImage(path, size, image.get("source"), (), list_file=file, id=image_id)
+            entry = LabelledImage(
+                path,
+                size,
+                image.get("source"),
+                (),
+                list_file=file,
+                id=image_id,
+                is_partly_labelled=image.get("partly_labelled") is True,
+            )
         except DataError as error:
             problems.add(Problem("image", file, str(error), str(image_id)))
             entry = None

@@ -45,3 +45,5 @@ class LabelledImage:
     """File that lists the image."""
     id: int | str | None = None
     """Id in the file; None if the format has none."""
+    is_partly_labelled: bool = False
+    """Only some of the objects are labelled, so that nothing outside the labels is known to be background."""

@@ -93,6 +93,8 @@ class SampleCache:
 def read_sample(entry: LabelledImage, *, max_side: int, background_weight: float) -> Sample:
     """Read the image and masks of an entry, shrunk to the long side `max_side` if they are larger.
 
+    The background of a partly labelled image weighs nothing, whatever `background_weight` is.
+
     Raises:
         DataError: the image is missing or unreadable, or an annotation contradicts it.
     """
@@ -107,7 +109,7 @@ def read_sample(entry: LabelledImage, *, max_side: int, background_weight: float
         mask = shrink_mask(annotation_mask(annotation, entry.size), entry.size, image.shape[:2])
         if mask.crop.any():
             objects.append(LabelledObject(mask, is_part=annotation.is_part, is_crowd=annotation.is_crowd))
-    return Sample(image, tuple(objects), background_weight)
+    return Sample(image, tuple(objects), 0.0 if entry.is_partly_labelled else background_weight)
 
 
 def shrink_mask(mask: CropMask, size: tuple[int, int], scaled_size: tuple[int, int]) -> CropMask:

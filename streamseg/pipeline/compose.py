@@ -14,7 +14,7 @@ from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
 from streamseg.structures.mask import CropMask, MaskSpace
 from streamseg.structures.message import Message, MessageObject
-from streamseg.structures.prompt import Selection
+from streamseg.structures.prompt import Prompt, Selection
 from streamseg.telemetry import Drops, StageTimer
 
 __all__ = ["FrameResult", "Matches", "PromptMatcher", "SelectionMatcher", "compose_message", "selected_objects"]
@@ -101,6 +101,8 @@ class FrameResult:
     """Every instance of the frame, selected or not."""
     selections: tuple[Selection, ...]
     """One for each prompt of the frame's source, in the prompts' order; their rows are rows of `tracked`."""
+    prompts: tuple[Prompt, ...] = ()
+    """The prompts of the frame's source that were in force."""
 
 
 def compose_message(

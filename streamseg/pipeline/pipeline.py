@@ -268,7 +268,7 @@ class Pipeline:
         )
         if zones := self._zones.update(message):
             message = replace(message, zones=zones)
-        return FrameResult(frame, message, tracked, matches.selections)
+        return FrameResult(frame, message, tracked, matches.selections, stream.prompts.prompts)
 
     def _stream(self, source_id: str) -> Stream:
         stream = self._streams.get(source_id)

@@ -15,15 +15,16 @@ class LineFile(Resource):
 
     Args:
         path: file to replace, or a pipe, which is opened once it has a reader.
+        appends: keep the lines of an existing file, all of which must be whole.
 
     Raises:
         OSError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, appends: bool = False) -> None:
         self.path = path
-        self._file = path.open("wb", buffering=0)
-        self._num_bytes = 0
+        self._file = path.open("ab" if appends else "wb", buffering=0)
+        self._num_bytes = path.stat().st_size if appends else 0
 
     def write(self, line: bytes) -> None:
         """Append a line, which ends with a newline.

@@ -6,6 +6,7 @@ import contextlib
 
 from streamseg.config import Config
 from streamseg.publish.jpeg import EncodeImage
+from streamseg.runtime.collector import Collector
 from streamseg.runtime.mcap_file import McapFile
 from streamseg.runtime.mqtt_sink import MqttSink
 from streamseg.runtime.recorder import Recorder
@@ -37,6 +38,9 @@ def open_outputs(config: Config, encode_image: EncodeImage, unowned: contextlib.
         unowned.callback(sinks[-1].close)
     if config.mqtt.address is not None:
         sinks.append(MqttSink(config.mqtt))
+        unowned.callback(sinks[-1].close)
+    if config.collect.folder is not None:
+        sinks.append(Collector(config.collect))
         unowned.callback(sinks[-1].close)
     if output.recording is not None:
         sinks.append(
