@@ -10,9 +10,9 @@ import numpy as np
 
 from streamseg.structures.arrays import Float32Array, ImageArray, MaskArray
 from streamseg.structures.grid import GridTransform
+from streamseg.tiers.quality.decoding import TimedMasks
 from streamseg.tiers.quality.fits import fit_of
 from streamseg.tiers.quality.model import Decoded, Embedding, Queries
-from streamseg.tiers.quality.tier import TimedMasks
 
 __all__ = ["ManualClock", "ManualStart", "ScriptedModel", "filled_box"]
 

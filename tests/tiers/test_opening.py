@@ -44,7 +44,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(
             Config(quality=QualityConfig(model="mobile-sam")),
             WeightsError,
-            "to get them: export it with",
+            r"to get them: from mobile_sam\.pt .*: pip install samexporter",
             id="no-folder",
         ),
         pytest.param(

@@ -8,7 +8,9 @@ onnx_model         a pair of ONNX graphs as a promptable model
 transformers_model a model of transformers as a promptable model
 loading            a name or folder as a promptable model
 export             a model of transformers as a pair of ONNX graphs
+decoding           masks of boxes, timed: from the whole image, or from the surroundings of each box
+budget             how many objects fit into the budget of a frame
 unchanged          answers that remain valid while nothing moves
-tier               the tier: which objects are decoded in which frame, within the budget
+tier               the tier: which objects are decoded in which frame
 everything         every object of an image by a grid of points
 """

@@ -16,45 +16,23 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
-import numpy as np
-
 from streamseg.propagation import mask_iou
-from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.mask import CropMask, MaskSpace
 from streamseg.structures.message import MessageObject
 from streamseg.tiers.contract import BetterMask, TierReport
-from streamseg.tiers.costs import StageCosts
 from streamseg.tiers.guard import TierGuard
-from streamseg.tiers.quality.decoded import decoded_masks
-from streamseg.tiers.quality.model import PromptableModel, Queries
-from streamseg.tiers.quality.unchanged import Answer, Box
+from streamseg.tiers.quality.budget import FrameBudget
+from streamseg.tiers.quality.decoding import BoxDecoder, TimedMasks, View
+from streamseg.tiers.quality.model import PromptableModel
+from streamseg.tiers.quality.unchanged import Answers
 
-__all__ = ["PendingMasks", "PromptableQualityTier", "StartMasks", "TimedMasks"]
+__all__ = ["PendingMasks", "PromptableQualityTier", "StartMasks"]
 
 MIN_AGREEMENT: Final = 0.5
 """Minimum IoU of a decoded mask with the mask that it replaces: below it, the model has segmented something else."""
-CROP_MARGIN: Final = 0.5
-"""Margin of the crop around an object, as a fraction of the longer side of its box, with `view: objects`."""
 BACKGROUND_OBJECTS: Final = 16
 """Maximum number of objects of one frame in the background."""
-MAX_ANSWERS: Final = 256
-"""Number of answers that a source remembers; more are forgotten, the oldest first."""
-WARMUP_BATCHES: Final = (1, 4)
-"""Numbers of boxes whose times are measured before the first frame."""
-
-Key = int | tuple[str, ...]
-"""Identity of an object between frames: its track id or, without one, the ids of its prompts."""
-
-
-@dataclass(frozen=True)
-class TimedMasks:
-    """Decoded masks, and how long they took."""
-
-    masks: list[BetterMask]
-    """One per box; it may be empty."""
-    times: list[tuple[str, float, int]]
-    """Stage, milliseconds and units of each measurement, see `StageCosts.add`."""
 
 
 class PendingMasks(Protocol):
@@ -87,15 +65,15 @@ class _Source:
     """What is known of one source."""
 
     num_frames: int = 0
-    answers: dict[Key, Answer] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
 
 
 class PromptableQualityTier:
     """Quality tier with a promptable model.
 
     Args:
-        model: the model. It is run once for each of `WARMUP_BATCHES`, to measure its times; what it raises then is
-            raised by the constructor.
+        model: the model. It is run some times, to measure how long it takes; what it raises then is raised by the
+            constructor.
         name: its name, as configured.
         objects: `prompted` objects only, or `all`, the prompted ones first.
         every: use the model in every n-th frame of a source.
@@ -113,22 +91,20 @@ class PromptableQualityTier:
         objects: Literal["prompted", "all"] = "prompted",
         every: int = 1,
         budget_ms: float | None = None,
-        view: Literal["frame", "objects"] = "frame",
+        view: View = "frame",
         start: StartMasks | None = None,
         clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        self._model = model
+        self._decode = BoxDecoder(model, view=view, clock=clock)
+        self._budget = FrameBudget(budget_ms, view)
         self._objects = objects
         self._every = every
-        self._budget_ms = budget_ms
-        self._view = view
         self._start = start
-        self._clock = clock
         self._guard = TierGuard("quality", name)
-        self._costs = StageCosts()
         self._sources: dict[str, _Source] = {}
         self._job: _Job | None = None
-        self._warm_up()
+        for run in self._decode.warm_up():
+            self._budget.add(run)
 
     def report(self) -> TierReport:
         """See `ReportsTier.report`."""
@@ -140,9 +116,7 @@ class PromptableQualityTier:
 
     def expected_ms(self, num_objects: int) -> float:
         """Return the expected time of one frame with so many objects, 1 or more, in the foreground."""
-        encode, decode = self._costs.expected("encode") or 0.0, self._decode_ms(num_objects)
-        num_images = num_objects if self._view == "objects" else 1
-        return num_images * encode + num_objects * decode
+        return self._budget.expected_ms(num_objects)
 
     def improve(
         self, frame: Frame, objects: Sequence[MessageObject], prompted: Collection[str]
@@ -161,18 +135,18 @@ class PromptableQualityTier:
         source.num_frames += 1
         if not chosen:
             return {}
-        num_fresh = self._num_fitting(len(chosen)) if is_due and self._job is None else 0
+        num_fresh = self._budget.num_fitting(len(chosen)) if is_due and self._job is None else 0
         fresh, later = chosen[:num_fresh], chosen[num_fresh:]
         masks = self._measured(self._decode(frame.image, [objects[one].box for one in fresh]))
         decoded = dict(zip(fresh, masks, strict=True))
         better = self._agreeing(decoded, objects)
         for position, found in better.items():
-            _remember(source, objects[position], Answer(found, objects[position].box, frame.image))
+            source.answers.remember(objects[position], found, frame.image)
         missing = []
         for position in later:
-            answer = source.answers.get(_key(objects[position]))
-            if answer is not None and answer.is_valid(frame.image, objects[position].box):
-                better[position] = answer.better
+            answer = source.answers.valid(objects[position], frame.image)
+            if answer is not None:
+                better[position] = answer
                 self._guard.count("unchanged")
             else:
                 missing.append(position)
@@ -196,56 +170,9 @@ class PromptableQualityTier:
                 ranked.append((not is_prompted, one.track_id < 0, one.track_id, position))
         return [position for *_, position in sorted(ranked)]
 
-    def _num_fitting(self, num_objects: int) -> int:
-        """Return how many objects fit into the budget in this frame."""
-        if self._budget_ms is None:
-            return num_objects
-        for count in range(num_objects, 0, -1):
-            if self.expected_ms(count) <= self._budget_ms:
-                return count
-        self._costs.skipped("encode", *(f"decode{power}" for power in range(1, num_objects.bit_length() + 1)))
-        return 0
-
-    def _decode_ms(self, num_objects: int) -> float:
-        """Return the expected time per object of a batch, by the nearest power of two that was measured."""
-        for power in range(num_objects.bit_length(), 0, -1):
-            expected = self._costs.expected(f"decode{power}")
-            if expected is not None:
-                return expected
-        return 0.0
-
-    def _decode(self, image: ImageArray, boxes: Sequence[Box]) -> TimedMasks:
-        """Return one mask per box; called in the background, too, and so without a change of the tier."""
-        if not boxes:
-            return TimedMasks([], [])
-        if self._view == "frame":
-            return self._decode_view(image, boxes)
-        size = (image.shape[0], image.shape[1])
-        found = TimedMasks([], [])
-        for box in boxes:
-            left, top, right, bottom = _crop_around(box, size)
-            moved = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
-            one = self._decode_view(np.ascontiguousarray(image[top:bottom, left:right]), [moved])
-            (better,) = one.masks
-            placed = CropMask(better.mask.crop, better.mask.x + left, better.mask.y + top, MaskSpace.of(size))
-            found.masks.append(BetterMask(placed, better.quality))
-            found.times.extend(one.times)
-        return found
-
-    def _decode_view(self, image: ImageArray, boxes: Sequence[Box]) -> TimedMasks:
-        started = self._clock()
-        embedding = self._model.encode(image)
-        encoded = self._clock()
-        decoded = self._model.decode(embedding, Queries.of_boxes(boxes))
-        masks = decoded_masks(decoded, (image.shape[0], image.shape[1]))
-        decode_ms = (self._clock() - encoded) / 1e6
-        stage = f"decode{len(boxes).bit_length()}"
-        return TimedMasks(masks, [("encode", (encoded - started) / 1e6, 1), (stage, decode_ms, len(boxes))])
-
     def _measured(self, decoded: TimedMasks) -> list[BetterMask]:
-        """Add the times to the costs, and return the masks."""
-        for stage, milliseconds, units in decoded.times:
-            self._costs.add(stage, milliseconds, units)
+        """Add the times to the expectations, and return the masks."""
+        self._budget.add(decoded)
         return decoded.masks
 
     def _agreeing(self, decoded: Mapping[int, BetterMask], objects: Sequence[MessageObject]) -> dict[int, BetterMask]:
@@ -259,10 +186,7 @@ class PromptableQualityTier:
 
     def _start_job(self, frame: Frame, objects: list[MessageObject]) -> None:
         """Start the background if it is idle and the encoder alone exceeds the budget."""
-        encode = self._costs.expected("encode")
-        if self._start is None or self._job is not None or self._budget_ms is None or encode is None:
-            return
-        if encode <= self._budget_ms:
+        if self._start is None or self._job is not None or not self._budget.never_fits:
             return
         taken = objects[:BACKGROUND_OBJECTS]
         boxes = [one.box for one in taken]
@@ -280,36 +204,7 @@ class PromptableQualityTier:
             return
         decoded = self._agreeing(dict(enumerate(masks)), job.objects)
         for position, better in decoded.items():
-            _remember(source, job.objects[position], Answer(better, job.objects[position].box, job.frame.image))
-
-    def _warm_up(self) -> None:
-        """Measure the times on an image of noise; the first run, which is slower, does not count."""
-        image = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
-        boxes: list[Box] = [(320.0, 180.0, 960.0, 540.0)]
-        self._decode_view(image, boxes)
-        for count in WARMUP_BATCHES:
-            self._measured(self._decode_view(image, boxes * count))
-
-
-def _key(found: MessageObject) -> Key:
-    return found.track_id if found.track_id >= 0 else found.prompt_ids
-
-
-def _remember(source: _Source, found: MessageObject, answer: Answer) -> None:
-    key = _key(found)
-    source.answers.pop(key, None)
-    source.answers[key] = answer
-    while len(source.answers) > MAX_ANSWERS:
-        del source.answers[next(iter(source.answers))]
-
-
-def _crop_around(box: Box, image_size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the crop (left, top, right, bottom) of at least one pixel around a box, within the image (H, W)."""
-    height, width = image_size
-    margin = CROP_MARGIN * max(box[2] - box[0], box[3] - box[1])
-    left, top = min(max(int(box[0] - margin), 0), width - 1), min(max(int(box[1] - margin), 0), height - 1)
-    right, bottom = min(int(box[2] + margin + 1), width), min(int(box[3] + margin + 1), height)
-    return left, top, max(right, left + 1), max(bottom, top + 1)
+            source.answers.remember(job.objects[position], better, job.frame.image)
 
 
 def _agreement(mask: CropMask, better: CropMask) -> float:

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from streamseg.structures.arrays import Float32Array, ImageArray
+from streamseg.structures.message import MessageObject
 from streamseg.tiers.contract import BetterMask
 
-__all__ = ["Answer", "Box"]
+__all__ = ["Answer", "Answers", "Box"]
 
 MARGIN: Final = 0.15
 """Margin around an object that must look the same, too, as a fraction of its size."""
@@ -25,7 +26,12 @@ quarter of a cell exceeds it."""
 MIN_BOX_IOU: Final = 0.9
 """Minimum IoU of the boxes that the network gives the object then and now."""
 
+MAX_ANSWERS: Final = 256
+"""Number of answers that a source remembers; more are forgotten, the oldest first."""
+
 Box = tuple[float, float, float, float]
+Key = int | tuple[str, ...]
+"""Identity of an object between frames: its track id or, without one, the ids of its prompts."""
 
 
 @dataclass(eq=False)
@@ -62,6 +68,30 @@ class Answer:
         size = (min(-(-width // CELL_PIXELS), MAX_CELLS), min(-(-height // CELL_PIXELS), MAX_CELLS))
         cells: Float32Array = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         return cells
+
+
+class Answers:
+    """The latest answers of one source, by object."""
+
+    def __init__(self) -> None:
+        self._answers: dict[Key, Answer] = {}
+
+    def remember(self, found: MessageObject, better: BetterMask, image: ImageArray) -> None:
+        """Remember the mask of an object in an image; it replaces an older one."""
+        key = _key(found)
+        self._answers.pop(key, None)
+        self._answers[key] = Answer(better, found.box, image)
+        while len(self._answers) > MAX_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+
+    def valid(self, found: MessageObject, image: ImageArray) -> BetterMask | None:
+        """Return the mask of an object that is still right in another image; None if there is none."""
+        answer = self._answers.get(_key(found))
+        return answer.better if answer is not None and answer.is_valid(image, found.box) else None
+
+
+def _key(found: MessageObject) -> Key:
+    return found.track_id if found.track_id >= 0 else found.prompt_ids
 
 
 def _box_iou(first: Box, second: Box) -> float:
