@@ -14,10 +14,22 @@ import torch
 
 from streamseg.errors import ConfigError, EngineError, WeightsError
 
-__all__ = ["LOAD_ERRORS", "device_of", "first_line", "model_type", "normalisation", "read_json", "require_transformers"]
+__all__ = [
+    "LOAD_ERRORS",
+    "device_of",
+    "first_line",
+    "load_error",
+    "model_type",
+    "normalisation",
+    "read_json",
+    "require_transformers",
+]
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+
+BACKBONE_PACKAGES: Final = ("timm", "torchvision")
+"""Packages with the image encoders of some models, such as EdgeTAM and OmDet-Turbo; the first needs the second."""
 
 LOAD_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, AttributeError)
 """Exceptions of `from_pretrained` for folders that are damaged or of another model."""
@@ -27,6 +39,27 @@ def require_transformers(purpose: str) -> None:
     """Raise ConfigError if transformers is not installed, which something needs."""
     if find_spec("transformers") is None:
         raise ConfigError(f"{purpose} needs transformers, which is not installed; run: pip install 'streamseg[tiers]'")
+
+
+def load_error(what: str, folder: Path, error: BaseException) -> ConfigError | WeightsError:
+    """Return the error of a model that cannot be loaded: a package is missing or unusable, or the folder is damaged.
+
+    Args:
+        what: the model in words, such as "the model".
+        folder: its folder.
+        error: one of `LOAD_ERRORS`, raised by transformers.
+    """
+    if isinstance(error, ImportError | RuntimeError) and any(name in str(error) for name in BACKBONE_PACKAGES):
+        missing = [name for name in BACKBONE_PACKAGES if find_spec(name) is None]
+        if missing:
+            state = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not installed"
+        else:
+            state = f"they cannot be imported: {first_line(error)}"
+        return ConfigError(
+            f"{what} in {folder} needs timm and torchvision, but {state}; install timm, and the torchvision that"
+            f" belongs to torch {torch.__version__} from the same package index"
+        )
+    return WeightsError(f"cannot load {what} in {folder}: {first_line(error)}")
 
 
 def device_of(name: str) -> torch.device:

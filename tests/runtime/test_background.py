@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import threading
@@ -23,6 +24,16 @@ def test_work_is_done_in_order_by_one_other_thread():
     assert [number for number, _ in seen] == list(range(5))
     assert len({thread for _, thread in seen}) == 1
     assert seen[0][1] != threading.get_ident()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nice values by thread are those of Linux")
+@pytest.mark.parametrize("niceness", [0, 5, 40])
+def test_a_background_gives_way(niceness: int):
+    def own() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    with BackgroundThread(niceness=niceness) as background:
+        assert background.submit(own).result() == min(own() + niceness, 19)
 
 
 def test_submit_does_not_wait():

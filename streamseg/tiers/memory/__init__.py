@@ -4,6 +4,7 @@ model      the interface of video models, and what they see
 sessions   the video models of transformers, one streaming session per object, with bounded memory
 loading    a folder of weights as a video model
 opening    the tier of a configuration
+followed   one followed prompt: what tracker and memory say, and whom to believe
 tier       the tier: which objects have a memory, when it is started, corrected and used
 """
 

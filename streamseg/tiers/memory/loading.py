@@ -13,7 +13,7 @@ from streamseg.tiers.model_folder import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     LOAD_ERRORS,
-    first_line,
+    load_error,
     model_type,
     normalisation,
     require_transformers,
@@ -56,7 +56,7 @@ def load_video_model(folder: Path, *, device: torch.device) -> SessionVideoModel
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
     except LOAD_ERRORS as error:
-        raise WeightsError(f"cannot load the video model in {folder}: {first_line(error)}") from error
+        raise load_error("the video model", folder, error) from error
     mean, std = normalisation(folder)
     return video_model(model.to(device), mean=mean, std=std)
 

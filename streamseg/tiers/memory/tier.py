@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,46 +16,22 @@ import numpy as np
 from streamseg.prompting import PromptSet
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
-from streamseg.structures.message import PromptStatus
 from streamseg.structures.prompt import Selection, SpatialPrompt
 from streamseg.tiers.contract import TierReport
 from streamseg.tiers.costs import StageCosts
 from streamseg.tiers.guard import TierGuard
-from streamseg.tiers.memory.model import ObjectMemory, Seen, VideoModel
+from streamseg.tiers.memory.followed import FollowedPrompt, may_start, seen_selection, track_ids
+from streamseg.tiers.memory.model import ObjectMemory, VideoModel
 from streamseg.tiers.overlap import agreeing_row, row_mask
 
 __all__ = ["SessionMemoryTier"]
 
 MIN_PRESENCE: Final = 0.5
 """Minimum probability that the object is visible for its mask to be published: the models' own threshold."""
-MIN_REACQUIRED_CONFIDENCE: Final = 0.5
-"""Minimum confidence of the tracker in an object that it found again under another track id."""
-MAX_GAP: Final = 16
-"""Frames that a memory may leave out: after more of them the tracker's mask, if it is sure of it, corrects it."""
 WARM_UP_SIZE: Final = (720, 1280)
 """Size (H, W) of the image that the first times are measured on."""
 NUM_WARM_UPS: Final = 2
 """Number of measured frames after the first, which allocates."""
-
-
-@dataclass
-class _Followed:
-    """One prompt with a memory."""
-
-    prompt: SpatialPrompt
-    memory: ObjectMemory[Any]
-    gap: int = 0
-    """Number of frames since the memory was used."""
-    track_ids: set[int] = field(default_factory=set)
-    """Track ids of instances that the memory has agreed with, or started with."""
-
-    def trusts(self, own: Selection) -> bool:
-        """Return whether the tracker sees the object: under a known track id, and no whole instead of its part."""
-        status = own.status
-        if status is None or not _is_visible(own):
-            return False
-        is_known = status.track_id in self.track_ids or not self.track_ids
-        return is_known or (status.state == "reacquired" and status.confidence >= MIN_REACQUIRED_CONFIDENCE)
 
 
 class SessionMemoryTier:
@@ -88,7 +63,7 @@ class SessionMemoryTier:
         self._now = now
         self._guard = TierGuard("memory", name)
         self._costs = StageCosts()
-        self._followed: dict[str, dict[str, _Followed]] = {}
+        self._followed: dict[str, dict[str, FollowedPrompt]] = {}
         """Memories by prompt id, by source id."""
 
     def warm_up(self, image_size: tuple[int, int] = WARM_UP_SIZE) -> None:
@@ -139,7 +114,7 @@ class SessionMemoryTier:
         frame: Frame,
         tracked: Tracked,
         wanted: Mapping[str, SpatialPrompt],
-        followed: dict[str, _Followed],
+        followed: dict[str, FollowedPrompt],
         selections: Sequence[Selection],
     ) -> dict[str, Selection]:
         """Return the replaced selections by prompt id."""
@@ -169,14 +144,14 @@ class SessionMemoryTier:
         return self._budget_ms is None or elapsed_ms + expected_ms <= self._budget_ms
 
     def _turns(
-        self, wanted: Mapping[str, SpatialPrompt], followed: Mapping[str, _Followed], own: Mapping[str, Selection]
+        self, wanted: Mapping[str, SpatialPrompt], followed: Mapping[str, FollowedPrompt], own: Mapping[str, Selection]
     ) -> list[str]:
         """Return the prompts to process, in their order: those with a memory, and new ones as far as there is room."""
         room = self._max_objects - len(followed)
         turns = []
         for prompt_id in wanted:
             if prompt_id not in followed:
-                if room <= 0 or not _may_start(own[prompt_id]):
+                if room <= 0 or not may_start(own[prompt_id]):
                     continue
                 room -= 1
             turns.append(prompt_id)
@@ -186,7 +161,7 @@ class SessionMemoryTier:
         self,
         prompt_id: str,
         prompt: SpatialPrompt,
-        followed: dict[str, _Followed],
+        followed: dict[str, FollowedPrompt],
         own: Selection,
         tracked: Tracked,
         features: Any,
@@ -196,11 +171,11 @@ class SessionMemoryTier:
         if known is None:
             memory = self._model.open_object()
             if self._learn(memory, features, own, tracked):
-                followed[prompt_id] = _Followed(prompt, memory, track_ids=_ids(own))
+                followed[prompt_id] = FollowedPrompt(prompt, memory, track_ids=track_ids(own))
                 self._guard.count("started")
             return None
         is_sure = known.trusts(own)
-        is_stale, known.gap = known.gap > MAX_GAP, 0
+        is_stale, known.gap = known.is_stale, 0
         if not (is_stale and is_sure):
             seen = self._timed(self._costs, "find", lambda: known.memory.find(features))
             if seen.presence >= MIN_PRESENCE and seen.mask.area:
@@ -209,7 +184,7 @@ class SessionMemoryTier:
                 track_id = int(tracked.track_ids[row]) if row is not None else -1
                 if track_id >= 0:
                     known.track_ids.add(track_id)
-                return _selection(own, seen, track_id)
+                return seen_selection(own, seen, track_id)
             self._guard.count("lost")
         if is_sure and self._learn(known.memory, features, own, tracked):
             self._guard.count("corrected")
@@ -228,45 +203,3 @@ class SessionMemoryTier:
         result = work()
         costs.add(stage, (self._now() - begun) * 1e3)
         return result
-
-
-def _is_visible(own: Selection) -> bool:
-    """Return whether the tracker sees an object, or propagates a mask."""
-    is_bound = own.status is not None and own.status.state in ("bound", "reacquired")
-    return is_bound and (own.mask is not None or bool(own.rows))
-
-
-def _may_start(own: Selection) -> bool:
-    """Return whether a memory may start with the tracker's selection."""
-    status = own.status
-    if status is None or not _is_visible(own):
-        return False
-    return status.state == "bound" or status.confidence >= MIN_REACQUIRED_CONFIDENCE
-
-
-def _ids(own: Selection) -> set[int]:
-    return {own.status.track_id} if own.status is not None and own.status.track_id >= 0 else set()
-
-
-def _selection(own: Selection, seen: Seen, track_id: int) -> Selection:
-    """Return what a memory sees as the selection of its prompt, under the track id of the instance that agrees.
-
-    Without one, -1, it keeps the last track id.
-    """
-    status = own.status if own.status is not None else PromptStatus(own.prompt_id, "bound")
-    if track_id < 0:
-        track_id = status.track_id
-    return Selection(
-        own.prompt_id,
-        (),
-        (),
-        mask=seen.mask,
-        status=replace(
-            status,
-            state="reacquired" if status.state == "reacquired" else "bound",
-            confidence=seen.presence,
-            track_id=track_id,
-            mask_quality=seen.quality,
-            mask_source="memory",
-        ),
-    )

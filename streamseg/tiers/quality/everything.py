@@ -11,12 +11,14 @@ from typing import Final
 import numpy as np
 import torch
 
+from streamseg.errors import EngineError
 from streamseg.geometry import nms
 from streamseg.segmentation import instance_masks
 from streamseg.structures.arrays import BoolArray, Float32Array, ImageArray
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
 from streamseg.structures.search_regions import SearchRegions
+from streamseg.tiers.model_folder import first_line
 from streamseg.tiers.quality.decoded import extents, tight
 from streamseg.tiers.quality.model import PromptableModel, Queries
 
@@ -60,8 +62,15 @@ class GridSegmenter:
         self._max_objects = max_objects
 
     def __call__(self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None) -> list[Instances]:
-        """Return one Instances per image, with the predicted IoU as scores; `regions` are ignored."""
-        return [self._segment(image) for image in images]
+        """Return one Instances per image, with the predicted IoU as scores; `regions` are ignored.
+
+        Raises:
+            EngineError: the model cannot be run, for example because the memory does not suffice.
+        """
+        try:
+            return [self._segment(image) for image in images]
+        except Exception as error:  # those of the engines have no common type
+            raise EngineError(f"{self._model.name} cannot be run: {first_line(error)}") from error
 
     def _segment(self, image: ImageArray) -> Instances:
         size = (image.shape[0], image.shape[1])

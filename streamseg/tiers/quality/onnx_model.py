@@ -64,6 +64,7 @@ class OnnxPair:
         self._inputs = {port.name: port for port in self._decoder.get_inputs()}
         outputs = [port.name for port in self._decoder.get_outputs()]
         self.variant: Variant = variant_of(self._inputs, outputs, path=decoder)
+        _check_points(self._inputs[self.variant.coords], self.variant, decoder)
         self._outputs = [next(name for name in self.variant.masks if name in outputs), self.variant.qualities]
         self._encoder = _open(encoder, device)
         self._image = self._encoder.get_inputs()[0]
@@ -164,6 +165,16 @@ def _open(path: Path, device: str) -> onnxruntime.InferenceSession:
 
 def _type_of(port: Any) -> Any:
     return TYPES[port.type]
+
+
+def _check_points(coords: Any, variant: Variant, path: Path) -> None:
+    """Refuse a decoder that takes a fixed number of points, as a box is two of them and a point one."""
+    num_points = coords.shape[2 if variant.is_nested else 1]
+    if isinstance(num_points, int):
+        raise WeightsError(
+            f"{path} takes {num_points} point{'s' if num_points != 1 else ''} per object only ({coords.name}"
+            f" {coords.shape}); export it with a dynamic number of points"
+        )
 
 
 def _embedding_outputs(

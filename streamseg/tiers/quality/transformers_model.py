@@ -13,7 +13,7 @@ from torch import Tensor
 
 from streamseg.errors import WeightsError
 from streamseg.structures.arrays import ImageArray
-from streamseg.tiers.model_folder import LOAD_ERRORS, first_line, model_type, normalisation, require_transformers
+from streamseg.tiers.model_folder import LOAD_ERRORS, load_error, model_type, normalisation, require_transformers
 from streamseg.tiers.quality.fits import FitKind, fit_of, grid_over_canvas, resized
 from streamseg.tiers.quality.model import Decoded, Embedding, Queries
 
@@ -137,6 +137,6 @@ def load_transformers_model(folder: Path, *, device: torch.device) -> Transforme
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
     except LOAD_ERRORS as error:
-        raise WeightsError(f"cannot load the model in {folder}: {first_line(error)}") from error
+        raise load_error("the model", folder, error) from error
     mean, std = normalisation(folder)
     return TransformersModel(model.to(device), family, name=folder.name, mean=mean, std=std)

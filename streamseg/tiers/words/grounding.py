@@ -16,7 +16,7 @@ from streamseg.structures.arrays import ImageArray
 from streamseg.structures.mask import CropMask
 from streamseg.tiers.memory.sessions import pixel_values
 from streamseg.tiers.words.detector import Detections
-from streamseg.tiers.words.yolo_world import suppressed
+from streamseg.tiers.words.suppression import suppressed
 
 __all__ = ["GroundingDino", "OmDetTurbo", "Sam3Words", "token_spans"]
 

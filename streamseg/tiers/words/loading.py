@@ -9,10 +9,11 @@ from typing import Any, Final
 import torch
 
 from streamseg.errors import ConfigError, WeightsError
-from streamseg.tiers.model_folder import LOAD_ERRORS, device_of, first_line, model_type, require_transformers
+from streamseg.tiers.model_folder import LOAD_ERRORS, device_of, load_error, model_type, require_transformers
 from streamseg.tiers.words.detector import Detector
 from streamseg.tiers.words.grounding import GroundingDino, OmDetTurbo, Sam3Words
-from streamseg.tiers.words.yolo_world import GRAPH_SUFFIX, EmbedTexts, load_yolo_world
+from streamseg.tiers.words.yolo_loading import GRAPH_SUFFIX, load_yolo_world
+from streamseg.tiers.words.yolo_world import EmbedTexts
 
 __all__ = ["MODEL_TYPES", "load_detector"]
 
@@ -60,7 +61,7 @@ def load_detector(folder: Path, *, device: str = "auto", embed: Callable[[], Emb
     except LOAD_ERRORS as error:
         if isinstance(error, ConfigError):
             raise
-        raise WeightsError(f"cannot load the detector in {folder}: {first_line(error)}") from error
+        raise load_error("the detector", folder, error) from error
 
 
 def _from_transformers(folder: Path, kind: str, device: torch.device) -> Detector:

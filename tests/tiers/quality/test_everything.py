@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from streamseg.errors import EngineError
 from streamseg.geometry import box_iou
 from streamseg.segmentation import instance_masks
 from streamseg.structures.arrays import Float32Array, ImageArray
@@ -13,6 +14,7 @@ from streamseg.structures.grid import GridTransform
 from streamseg.tiers.quality.everything import GridSegmenter, point_grid, stability
 from streamseg.tiers.quality.fits import fit_of
 from streamseg.tiers.quality.model import Decoded, Embedding, Queries
+from tests.support.promptable import ScriptedModel
 
 SIZE = (60, 80)
 DISCS = ((20.0, 20.0, 12.0), (55.0, 35.0, 15.0), (12.0, 50.0, 6.0))
@@ -86,6 +88,12 @@ def test_unstable_masks_are_removed():
 
 def test_no_images():
     assert GridSegmenter(Discs())([]) == []
+
+
+def test_a_model_that_fails_is_an_error_in_one_line():
+    model = ScriptedModel(error=MemoryError("cannot allocate 4 GB\nmore"))
+    with pytest.raises(EngineError, match=r"^scripted cannot be run: cannot allocate 4 GB$"):
+        GridSegmenter(model)([np.zeros((8, 8, 3), np.uint8)])
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,19 @@ def _with_encoder_input(folder: Path, shape: list[int]) -> Path:
 
 
 @pytest.mark.slow
+def test_a_fixed_number_of_points_is_refused(tmp_path: Path):
+    encoder, decoder = write_pair(tmp_path, Signature(EFFICIENT, canvas=None, has_size=True, is_batched=True))
+    graph = onnx.load(decoder)
+    for port, axis in zip(graph.graph.input[1:3], (2, 2), strict=True):
+        port.type.tensor_type.shape.dim[axis].dim_value = 1
+    onnx.save(graph, decoder)
+    with pytest.raises(
+        WeightsError, match=r"takes 1 point per object only .*export it with a dynamic number of points"
+    ):
+        OnnxPair(encoder, decoder)
+
+
+@pytest.mark.slow
 def test_two_graphs_of_different_models_are_refused(tmp_path: Path):
     _, decoder = write_pair(tmp_path / "sam", Signature(SAM))
     with pytest.raises(

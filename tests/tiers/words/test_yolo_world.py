@@ -12,7 +12,9 @@ from onnx import TensorProto
 
 from streamseg.errors import ConfigError, WeightsError
 from streamseg.structures.arrays import Float32Array
-from streamseg.tiers.words.yolo_world import YoloWorld, load_yolo_world, suppressed
+from streamseg.tiers.words.suppression import suppressed
+from streamseg.tiers.words.yolo_loading import load_yolo_world
+from streamseg.tiers.words.yolo_world import YoloWorld
 from tests.support.detector_graphs import graph, graph_with_embeddings
 
 SIZE = 64
@@ -142,7 +144,7 @@ def test_the_image_is_placed_where_the_boxes_are_expected(tmp_path: Path, form: 
     image = np.zeros((*shape, 3), np.uint8)
     height, width = shape
     image[height // 4 : height // 2, width // 4 : width // 2] = 255
-    scaled = detector.prepare(image)
+    scaled = detector.layout.prepare(image)
     assert scaled.pixels.shape == (1, 3, SIZE, SIZE)
     assert scaled.pixels.dtype == np.float32
     bright = np.argwhere(scaled.pixels[0, 0] > 0.9)
@@ -153,7 +155,7 @@ def test_the_image_is_placed_where_the_boxes_are_expected(tmp_path: Path, form: 
 
 def test_the_authors_padding_is_black_and_exact(tmp_path: Path):
     detector = load_yolo_world(written(tmp_path, raw_form()))
-    scaled = detector.prepare(IMAGE[:, :64])
+    scaled = detector.layout.prepare(IMAGE[:, :64])
     assert scaled.scale == 1.0
     np.testing.assert_array_equal(scaled.pixels[0, :, 2:62], IMAGE[:, :64].transpose(2, 0, 1) / np.float32(255))
     assert not scaled.pixels[0, :, :2].any()
