@@ -14,7 +14,7 @@ ORDER = (
     "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging < propagation <"
     " synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing <"
     " segmentation, text, ros, mqtt, zones < tiers < pipeline < publish, collecting < runtime < training, evaluation"
-    " < fastsam < viewer, metrics, bridges < cli, compat < __main__"
+    " < fastsam < viewer, metrics, bridges, fleet < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
 
@@ -24,7 +24,7 @@ RANK = {unit: rank for rank, group in enumerate(GROUPS) for unit in group}
 
 ONLY_IN = {
     "zmq": {"publish"},
-    "threading": {"runtime", "publish", "capture", "viewer", "metrics", "bridges"},
+    "threading": {"runtime", "publish", "capture", "viewer", "metrics", "bridges", "fleet"},
     "queue": set[str](),
     "concurrent.futures": {"runtime"},
     "asyncio": {"viewer"},
@@ -37,6 +37,7 @@ ONLY_IN = {
     "foxglove": {"bridges"},
     "rerun": {"bridges"},
     "paho": {"runtime"},
+    "ray": {"fleet"},
     "rosbags": {"ros"},
     "cv2.VideoCapture": {"capture"},
     "pickle.load": set[str](),

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import copy
-import difflib
-import re
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamseg.config.environment import expand
+from streamseg.config.explanations import SOURCE_TAGS, explain, is_consequence
+from streamseg.config.fleet import FleetConfig
 from streamseg.config.included import read_config_text
 from streamseg.config.recorded_run import parse_sources
-from streamseg.config.sections import Config, PromptConfig
-from streamseg.config.sources import ADDRESS_FAULT, SOURCE_ID_PATTERN, SourceConfig
+from streamseg.config.sections import Config
+from streamseg.config.sources import SourceConfig
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
-from streamseg.redaction import redact
 
-__all__ = ["load_config", "load_valid_part", "parse_source_section"]
+__all__ = ["load_config", "load_fleet_config", "load_valid_part", "parse_source_section"]
+
+M = TypeVar("M", bound=BaseModel)
 
 MAX_ROUNDS = 20
 """Maximum number of times that invalid keys are removed: removing some can invalidate others."""
@@ -37,12 +37,25 @@ def load_config(path: str | Path | None = None, *, sets: Sequence[str] = (), sou
     Raises:
         ConfigError: the file is missing or not YAML, or a value is invalid; one line per error.
     """
-    values = _read_values(path, sets, sources)
+    return _validate(Config, _read_values(path, sets, sources), path)
+
+
+def load_fleet_config(path: str | Path, *, sets: Sequence[str] = ()) -> FleetConfig:
+    """Read the YAML file of a fleet, then apply `key.path=value` settings; everything else as in `load_config`.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, or a value is invalid; one line per error.
+    """
+    return _validate(FleetConfig, _read_values(path, sets, ()), path)
+
+
+def _validate(model: type[M], values: Mapping[str, Any], path: str | Path | None) -> M:
+    """Return the configuration with these values; raises ConfigError with one line per error."""
     try:
-        return Config.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         prefix = f"{path}: " if path is not None else ""
-        raise ConfigError("\n".join(prefix + line for line in _explain(error))) from error
+        raise ConfigError("\n".join(prefix + line for line in explain(error, model))) from error
 
 
 def load_valid_part(
@@ -61,8 +74,8 @@ def load_valid_part(
         try:
             return Config.model_validate(values), problems
         except ValidationError as error:
-            problems += [line for line in _explain(error) if line not in problems]
-            values = _without(values, [fault["loc"] for fault in error.errors() if not _is_consequence(fault)])
+            problems += [line for line in explain(error) if line not in problems]
+            values = _without(values, [fault["loc"] for fault in error.errors() if not is_consequence(fault)])
     return None, problems
 
 
@@ -79,13 +92,8 @@ def parse_source_section(values: Mapping[str, Any]) -> SourceConfig:
         section: SourceConfig = _SOURCE_SECTION.validate_python(values)
         return section
     except ValidationError as error:
-        message = "; ".join(_explain(error))
+        message = "; ".join(explain(error))
     raise ConfigError(f"source: {message}")  # outside `except`: the cause contains the whole address
-
-
-def _is_consequence(fault: Mapping[str, Any]) -> bool:
-    """Return whether other errors explain this one: pydantic counts only the valid items of a list."""
-    return fault["type"] == "too_short" and bool(fault["input"])
 
 
 def _without(values: dict[str, Any], locations: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
@@ -96,7 +104,7 @@ def _without(values: dict[str, Any], locations: Sequence[tuple[int | str, ...]])
     values = copy.deepcopy(values)
     removed: list[tuple[Any, int | str]] = []
     for location in locations:
-        steps = [part for part in location if part not in _TAGS]
+        steps = [part for part in location if part not in SOURCE_TAGS]
         if not steps:
             for key in ("prompts", "prompting"):
                 values.pop(key, None)
@@ -175,75 +183,4 @@ def _apply(values: dict[str, Any], setting: str) -> None:
         raise ConfigError(f"--set {key}: no such key or list item: {last!r}")
 
 
-def _explain(error: ValidationError) -> list[str]:
-    """Return one line per validation error."""
-    lines = []
-    for problem in error.errors():
-        if _is_consequence(problem):
-            continue
-        path = ".".join(str(part) for part in problem["loc"] if part not in _TAGS) or "configuration"
-        if problem["type"] == "extra_forbidden":
-            known = _known_keys(problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
-            lines.append(f"{path}: unknown key; {hint}")
-        else:
-            value = problem["input"]
-            received = (
-                ""
-                if isinstance(value, Mapping) or problem["type"] == ADDRESS_FAULT
-                else f", got {_RECEIVED.repr(value)}"
-            )
-            lines.append(f"{path}: {_PATTERN_WORDS.get(_pattern(problem)) or _message(problem)}{received}")
-    return lines
-
-
-_ID_WORDS = "Use 1 to 64 letters, digits, '_', '.' and '-', beginning with a letter or digit"
-_PATTERN_WORDS = {SOURCE_ID_PATTERN: _ID_WORDS, rf"^$|{SOURCE_ID_PATTERN}": _ID_WORDS}
-"""Patterns in words."""
-
-
-def _pattern(problem: Mapping[str, Any]) -> str:
-    return str(problem.get("ctx", {}).get("pattern", ""))
-
-
-def _message(problem: Mapping[str, Any]) -> str:
-    return str(problem["msg"]).removeprefix("Value error, ")
-
-
-class _Received(reprlib.Repr):
-    """Values in messages: of limited length, and addresses without their secrets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlist = self.maxtuple = self.maxdict = 20
-        self.maxother = self.maxstring = 200
-
-    def repr_str(self, x: str, level: int) -> str:
-        """Return the repr of a string."""
-        return super().repr_str(re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://.*", lambda found: redact(found[0]), x), level)
-
-
-_RECEIVED = _Received()
-
 _SOURCE_SECTION: TypeAdapter[SourceConfig] = TypeAdapter(SourceConfig)
-
-_SOURCE_MODELS: dict[str, type[BaseModel]] = {
-    model.model_fields["type"].default: model for model in get_args(get_args(SourceConfig)[0])
-}
-_TAGS = frozenset(_SOURCE_MODELS)
-
-
-def _known_keys(path: Sequence[int | str]) -> list[str]:
-    """Return the valid keys of the section at the path of a validation error."""
-    model: type[BaseModel] = Config
-    for part in path:
-        if part in _SOURCE_MODELS:
-            model = _SOURCE_MODELS[str(part)]
-        elif part == "prompts":
-            model = PromptConfig
-        elif isinstance(part, str) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                model = annotation
-    return list(model.model_fields)

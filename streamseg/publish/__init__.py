@@ -4,6 +4,7 @@ publisher    Publisher: publish without waiting for subscribers
 outbox       the newest unsent message of each source
 inbox        the newest unread message of each source
 subscriber   Subscriber: always the newest message
+proxy        Proxy: several publishers behind one address
 sequences    gaps from sequence numbers
 control      ControlServer, ControlClient
 socket       PublishSocket: one publishing socket and its subscriptions

@@ -20,7 +20,7 @@ import zmq
 
 from streamseg.errors import PublishError
 
-__all__ = ["ClientKeys", "Role", "ServerKeys", "create_key_files", "load_public_key"]
+__all__ = ["ClientKeys", "Role", "ServerKeys", "create_key_files", "load_public_key", "load_public_key_of"]
 
 Role = Literal["read", "control"]
 """What a client may do: `read` receive messages; `control` receive messages and use the control channel."""
@@ -105,6 +105,15 @@ def load_public_key(key: str | Path) -> bytes:
     if isinstance(key, str) and _KEY.fullmatch(key):
         return key.encode("ascii")
     return _load_file(Path(key))[0]
+
+
+def load_public_key_of(secret_key: str | Path) -> str:
+    """Return the public key, 40 characters of Z85, of the pair in a secret file.
+
+    Raises:
+        PublishError: the file cannot be read.
+    """
+    return _load_pair(secret_key)[0].decode("ascii")
 
 
 def create_key_files(folder: str | Path, name: str) -> tuple[Path, Path]:

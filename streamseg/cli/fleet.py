@@ -1,0 +1,93 @@
+"""`streamseg fleet`: run the cameras of a configuration on many workers, with one address for all messages."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from streamseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streamseg.config import FleetConfig
+    from streamseg.fleet.status import FleetStatus
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `fleet` to the command line."""
+    parser = subparsers.add_parser(
+        "fleet",
+        help="run many cameras on many workers: processes, or machines of a Ray cluster",
+        description="Place the cameras of a configuration on workers, each with its own network, and publish the"
+        " messages of all at one address. Cameras of a lost worker move to others. SIGHUP reads the configuration"
+        " again. Without --local, the workers are actors of a Ray cluster.",
+    )
+    parser.add_argument("config", metavar="CONFIG.yaml", help="workers, cameras and sections of a run: docs/fleet.md")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="sets",
+        metavar="KEY=VALUE",
+        help="override a setting, e.g. placement.cost_ms=20; repeatable",
+    )
+    parser.add_argument("--local", action="store_true", help="workers are processes of this machine, without Ray")
+    parser.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="stop after this time")
+    parser.set_defaults(command=run, is_service=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until every camera has ended, or until Ctrl-C; the last line on standard output holds the totals."""
+    from streamseg.cli.fleet_reload import FleetReloader
+    from streamseg.cli.fleet_worker import create_worker
+    from streamseg.cli.named_weights import fetch_named
+    from streamseg.cli.terminal import STATUS_LINE_SECONDS, LiveLine
+    from streamseg.fleet.local import local_workers
+    from streamseg.fleet.session import open_fleet, planned_local_workers
+
+    if args.duration is not None and not args.duration > 0:
+        raise ConfigError(f"--duration must be more than 0 seconds, got {args.duration:g}")
+    config = _load(args)
+    fetch_named(config.segmentation.weights)
+    workers = local_workers(config, planned_local_workers(config), create_worker)
+    status: FleetStatus | None = None
+    with LiveLine(redraw_seconds=0.5, line_seconds=STATUS_LINE_SECONDS) as line, open_fleet(config, workers) as fleet:
+        print(f"messages at {fleet.endpoint}", flush=True)
+        if fleet.control_endpoint is not None:
+            print(f"control at {fleet.control_endpoint}", flush=True)
+
+        def show(newest: FleetStatus) -> None:
+            nonlocal status
+            status = newest
+            reloader.poll()
+            if line.is_due():
+                line.show(str(newest))
+
+        with FleetReloader(fleet.controller, lambda: _load(args)) as reloader:
+            try:
+                fleet.controller.run(show, duration_seconds=args.duration)
+            finally:
+                line.close()
+                if status is not None:
+                    for text in summary_lines(status):
+                        print(text, flush=True)
+    return 0
+
+
+def summary_lines(status: FleetStatus) -> list[str]:
+    """Return the totals of a fleet, one line per camera and one for all."""
+    lines = []
+    for camera in status.cameras:
+        report = camera.report
+        counts = "" if report is None else f", {report.num_frames} frames, {report.num_drops} drops"
+        error = camera.refusal or (report.error if report is not None else None)
+        where = f" on {camera.worker}" if camera.worker is not None else ""
+        lines.append(f"{camera.name}: {camera.state}{where}{counts}{f' ({error})' if error else ''}")
+    return [*lines, f"{status.num_frames} frames, {len(status.cameras)} cameras, {len(status.workers)} workers"]
+
+
+def _load(args: argparse.Namespace) -> FleetConfig:
+    from streamseg.config import load_fleet_config
+
+    return load_fleet_config(args.config, sets=args.sets)

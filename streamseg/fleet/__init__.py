@@ -1,0 +1,22 @@
+"""Cameras on many workers, and folders of files: more than one process, and more than one machine.
+
+    cameras.yaml ─► placement ─► controller ─► link ─► CameraWorker (process or Ray actor) ─┐ messages
+                        ▲            │ heartbeats                                            ▼
+                        └────────────┘                                   subscribers ◄── publish.Proxy
+
+workers        the workers of a configuration. Pure
+placement      which worker gets which camera. Pure
+plan           what each worker must hold now, from the placement and the reports. Pure
+report         what a worker reports with each heartbeat
+costs          rate and cost of cameras. Pure
+worker         CameraWorker: one run whose cameras come and go
+standby        the source of a worker without cameras
+process        an object in a process of its own
+link           a thread per worker: heartbeats, restarts
+controller     Controller: the fleet as a whole
+status         state of a fleet, as records
+session        open a fleet from a configuration
+local          workers as processes of this machine
+ray_cluster    workers as Ray actors; the only module for them that imports Ray
+simulation     a fleet of any size, simulated with the pure modules
+"""

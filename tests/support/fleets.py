@@ -1,0 +1,77 @@
+"""Configurations of fleets, and what arrives from them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from streamseg.config import FleetConfig
+from streamseg.fleet.session import FleetSession
+from streamseg.fleet.status import FleetStatus
+from streamseg.publish import Subscriber
+
+__all__ = ["RunningFleet", "fleet_config", "wait_for_sources", "wait_until"]
+
+WAIT_SECONDS = 120.0
+"""Time limit for what follows from the start of processes, which takes long on a busy machine."""
+
+
+def fleet_config(*cameras: str, **changes: Any) -> FleetConfig:
+    """Return a fleet of two workers with heartbeats that suit a busy machine."""
+    values: dict[str, Any] = {
+        "workers": [{"name": "w", "count": 2}],
+        "cameras": [{"type": "scene", "id": name, "width": 320, "height": 240} for name in cameras],
+        "publish": {"endpoint": "tcp://127.0.0.1:0", "control_endpoint": "tcp://127.0.0.1:0"},
+        "heartbeat_seconds": 0.1,
+        "lost_seconds": 20.0,
+        "start_seconds": 100.0,
+    }
+    return FleetConfig.model_validate({**values, **changes})
+
+
+def wait_for_sources(subscriber: Subscriber, *names: str) -> None:
+    """Wait until messages of all these sources have arrived after the call."""
+    found: set[str] = set()
+
+    def has_all() -> bool:
+        message = subscriber.receive(0.1)
+        if message is not None:
+            found.add(message.source_id)
+        return set(names) <= found
+
+    wait_until(has_all)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until a condition holds; fail after `WAIT_SECONDS`."""
+    pause, end = threading.Event(), time.monotonic() + WAIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < end, "the condition does not hold"
+        pause.wait(0.05)
+
+
+class RunningFleet:
+    """A fleet whose controller runs in another thread."""
+
+    def __init__(self, session: FleetSession) -> None:
+        self.session = session
+        self.status: FleetStatus | None = None
+        self._thread = threading.Thread(target=session.controller.run, args=(self._keep,))
+        self._thread.start()
+
+    def _keep(self, status: FleetStatus) -> None:
+        self.status = status
+
+    def camera(self, name: str) -> Any:
+        """Return the status of a camera, which must be part of the fleet."""
+        return next(one for one in self.status.cameras if one.name == name) if self.status else None
+
+    def are_live(self, *names: str) -> bool:
+        live = {one.name for one in self.status.cameras if one.state == "live"} if self.status else set()
+        return set(names) <= live
+
+    def stop(self) -> None:
+        self.session.controller.stop()
+        self._thread.join()
