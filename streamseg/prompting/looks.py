@@ -36,7 +36,8 @@ class TargetLooks:
     """
 
     def __init__(self) -> None:
-        self._views: list[Float32Array] = []
+        self._views: Float32Array = np.zeros((0, 0), np.float32)
+        """(V, C), the first one and the latest ones."""
         self._others: Float32Array | None = None
         self.other_ids: frozenset[int] = frozenset()
         """Track ids that were seen beside the target: other objects."""
@@ -46,7 +47,7 @@ class TargetLooks:
     @property
     def is_known(self) -> bool:
         """True once the target has been learnt."""
-        return bool(self._views)
+        return bool(len(self._views))
 
     def learn(self, look: Float32Array, features: FeatureMap, shares: Float32Array) -> None:
         """Learn the target in one frame.
@@ -56,10 +57,12 @@ class TargetLooks:
             features: the features of the frame.
             shares: (H, W), 0..1: how much of each cell belongs to the target.
         """
-        if not self._views or float(self._cosines(look[None])[0]) < NOVEL_COSINE:
-            if len(self._views) == MAX_VIEWS:
-                del self._views[1]  # the first one stays: it shows what the prompt selected
-            self._views.append(look)
+        if not len(self._views):
+            self._views = look[None]
+        elif float(self._cosines(look[None])[0]) < NOVEL_COSINE:
+            # The first one stays: it shows what the prompt selected.
+            kept = self._views if len(self._views) < MAX_VIEWS else np.delete(self._views, 1, axis=0)
+            self._views = np.concatenate((kept, look[None]))
         self._frames = [*self._frames[:1], (features.coarser, _resized(shares, features.coarser.size))]
 
     def learn_others(self, looks: Float32Array, track_ids: Collection[int]) -> None:
@@ -102,7 +105,7 @@ class TargetLooks:
         return ious
 
     def _cosines(self, looks: Float32Array) -> Float32Array:
-        cosines: Float32Array = (looks @ np.stack(self._views).T).max(axis=1)
+        cosines: Float32Array = (looks @ self._views.T).max(axis=1)
         return cosines
 
 

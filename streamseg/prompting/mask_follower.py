@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from streamseg.prompting.looks_again import SecondLooks, mean_label
 from streamseg.prompting.mask_frame import MaskFrame, certainties_of
 from streamseg.prompting.propagated import PropagatedTarget
 from streamseg.prompting.relocation import Relocator
@@ -22,11 +23,9 @@ from streamseg.propagation import (
     LabelPropagator,
     PropagationSettings,
     Proposals,
-    cell_shares,
     enlarged,
     group_in_box,
     group_in_mask,
-    mask_iou,
 )
 from streamseg.structures.arrays import Float32Array
 from streamseg.structures.instances import TENTATIVE, Tracked
@@ -34,10 +33,6 @@ from streamseg.structures.prompt import BoxPrompt
 
 __all__ = ["MaskFollower"]
 
-MIN_LEARNT_QUALITY: Final = 0.5
-"""Minimum expected IoU of a mask found by a second look to be remembered."""
-MIN_CORRECTED_IOU: Final = 0.5
-"""Minimum IoU of a corrected mask with the propagated one: below it, the refiner has chosen something else."""
 RELOCATED_CONFIDENCE: Final = 0.8
 """Confidence factor of a target that was found elsewhere by what it looks like."""
 UNION_WEIGHT: Final = 0.45
@@ -68,6 +63,7 @@ class MaskFollower:
         self._settings = settings if settings is not None else PropagationSettings()
         self._propagator = LabelPropagator(self._settings)
         self._relocator = Relocator()
+        self._second_looks = SecondLooks(self._settings.look_iou)
         self._known: dict[str, _Known] = {}
         """The targets in the memory by prompt id."""
 
@@ -99,7 +95,7 @@ class MaskFollower:
                     learnt[prompt_id] = proposals.coverage(members, features.size)
                     self._known[prompt_id] = _Known(target, target.prompt.step, len(members) > 1)
                 if len(members) > 1:
-                    answers[prompt_id] = PropagatedTarget(-1, frame.union(members), 1.0)
+                    answers[prompt_id] = PropagatedTarget(-1, frame.union(members), 1.0, shares=learnt[prompt_id])
             elif self._known[prompt_id].is_group:
                 answers[prompt_id], label = self._group(prompt_id, soft, frame)
                 if label is not None:
@@ -107,13 +103,16 @@ class MaskFollower:
             else:
                 best, iou = agreeing[prompt_id]
                 if iou >= self._settings.agreement_iou:
-                    learnt[prompt_id] = _mean(soft, proposals.coverage([best], features.size))
+                    learnt[prompt_id] = mean_label(soft, proposals.coverage([best], features.size))
                     answers[prompt_id] = PropagatedTarget(best, None, frame.certainties[prompt_id])
                     _continue_track(target, row, best, frame.track_ids)
                 else:
                     doubtful[prompt_id] = soft
-        for prompt_id, (answer, label) in self._second_looks(doubtful, targets, rows, frame).items():
+        own_rows = {one: self._own_row(targets[one], rows[one], soft, proposals) for one, soft in doubtful.items()}
+        for prompt_id, (answer, label) in self._second_looks.answers(doubtful, own_rows, frame).items():
             answers[prompt_id] = answer
+            if answer.row >= 0:
+                _continue_track(targets[prompt_id], answer.row, answer.row, frame.track_ids)
             if label is not None:
                 learnt[prompt_id] = label
         self._relocate(targets, rows, answers, learnt, doubtful.keys(), frame)
@@ -163,45 +162,21 @@ class MaskFollower:
         certainty, size = frame.certainties[prompt_id], frame.features.size
         best, iou = frame.proposals.best(soft)
         if iou >= self._settings.group_agreement_iou:
-            label = _mean(soft, frame.proposals.coverage([best], size))
+            label = mean_label(soft, frame.proposals.coverage([best], size))
             return PropagatedTarget(best, None, certainty), label
         members = group_in_mask(frame.proposals, soft, min_iou=self._settings.agreement_iou)
         if not members:
-            return PropagatedTarget(-1, frame.image_mask(soft), certainty), None
+            shares = frame.proposals.soft_coverage(soft)
+            return PropagatedTarget(-1, frame.image_mask(soft), certainty, shares=shares), None
         fine = (1 - UNION_WEIGHT) * enlarged(soft, frame.proposals.size)
         mask = frame.fine_mask(fine + UNION_WEIGHT * frame.proposals.union(members).astype(np.float32))
-        return PropagatedTarget(-1, mask, certainty), _mean(soft, frame.proposals.coverage(members, size))
+        answer = PropagatedTarget(-1, mask, certainty, shares=frame.cell_shares(mask))
+        return answer, mean_label(soft, frame.proposals.coverage(members, size))
 
-    def _second_looks(
-        self,
-        doubtful: Mapping[str, Float32Array],
-        targets: Mapping[str, Target],
-        rows: Mapping[str, int],
-        frame: MaskFrame,
-    ) -> dict[str, tuple[PropagatedTarget, Float32Array | None]]:
-        """Return the answers of the targets that no proposal agrees with, and their labels if something else does."""
-        masks = {prompt_id: frame.image_mask(soft) for prompt_id, soft in doubtful.items()}
-        looks = frame.looks({one: doubtful[one] for one, mask in masks.items() if mask.crop.size}, masks)
-        answers = dict[str, tuple[PropagatedTarget, Float32Array | None]]()
-        for prompt_id, soft in doubtful.items():
-            mask, look, certainty = masks[prompt_id], looks.get(prompt_id), frame.certainties[prompt_id]
-            row = rows[prompt_id] if targets[prompt_id].whole_id == TENTATIVE else -1
-            if look is not None and mask_iou(look.found.mask, mask) >= self._settings.look_iou:
-                found, label = look.found, None
-                # It was searched for where the propagated mask is: that they agree says little about a stain.
-                if found.quality >= MIN_LEARNT_QUALITY:
-                    shares = cell_shares(found.mask, frame.features.to_image, frame.features.size)
-                    label = _mean(soft, shares)
-                answers[prompt_id] = PropagatedTarget(-1, found.mask, certainty, found.quality, "proposal"), label
-            elif row >= 0 and frame.proposals.iou(row, soft) >= self._settings.own_agreement_iou:
-                label = _mean(soft, frame.proposals.coverage([row], frame.features.size))
-                answers[prompt_id] = PropagatedTarget(row, None, certainty), label
-                _continue_track(targets[prompt_id], row, row, frame.track_ids)
-            elif look is not None and mask_iou(look.corrected.mask, mask) >= MIN_CORRECTED_IOU:
-                answers[prompt_id] = PropagatedTarget(-1, look.corrected.mask, certainty, look.corrected.quality), None
-            else:
-                answers[prompt_id] = PropagatedTarget(-1, mask, certainty), None
-        return answers
+    def _own_row(self, target: Target, row: int, soft: Float32Array, proposals: Proposals) -> int:
+        """Return the row with a target's own track id if it overlaps the propagated mask enough; else -1."""
+        is_own = row >= 0 and target.whole_id == TENTATIVE
+        return row if is_own and proposals.iou(row, soft) >= self._settings.own_agreement_iou else -1
 
     def _forget(self, targets: Mapping[str, Target]) -> None:
         """Forget the targets that are not followed any more, and those whose prompts mean something else now."""
@@ -228,10 +203,6 @@ class MaskFollower:
 def _may_start(target: Target, row: int) -> bool:
     """Return whether a target that is not in the memory may have a first mask in this frame."""
     return row >= 0 or (isinstance(target.location, BoxPrompt) and not target.is_abandoned)
-
-
-def _mean(soft: Float32Array, label: Float32Array) -> Float32Array:
-    return (soft + label) / np.float32(2)
 
 
 def _continue_track(target: Target, row: int, agreeing: int, track_ids: list[int]) -> None:

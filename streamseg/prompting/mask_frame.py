@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from streamseg.structures.mask import CropMask
 from streamseg.structures.second_look import Look
 
 __all__ = ["MaskFrame", "certainties_of"]
-
-MAX_LOOKS: Final = 6
-"""Maximum number of targets per frame that are looked at again; others have the outlines of cells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +55,7 @@ class MaskFrame:
             row: its row according to its track, which counts then; -1 if it is not visible.
         """
         if seen is not None and seen.row < 0:
-            return cell_shares(seen.mask, self.features.to_image, self.features.size) if seen.mask is not None else None
+            return seen.shares
         chosen = seen.row if seen is not None else row
         return self.proposals.coverage([chosen], self.features.size) if chosen >= 0 else None
 
@@ -76,14 +72,26 @@ class MaskFrame:
         """Return the union of some proposals at the size of the image."""
         return self.fine_mask(self.proposals.union(rows).astype(np.float32))
 
-    def looks(self, softs: Mapping[str, Float32Array], masks: Mapping[str, CropMask]) -> dict[str, Look]:
-        """Return second looks at some targets, given with their propagated masks on cells and pixels."""
-        look, chosen = self.tracked.instances.look, list(softs)[:MAX_LOOKS]
-        if look is None or not chosen:
+    def cell_shares(self, mask: CropMask) -> Float32Array:
+        """Return how much of each cell (H, W) of the features a mask at the size of the image covers, 0..1."""
+        return cell_shares(mask, self.features.to_image, self.features.size)
+
+    def looks(
+        self, softs: Mapping[str, Float32Array], masks: Mapping[str, CropMask], *, min_iou: float
+    ) -> dict[str, Look]:
+        """Return second looks at some targets.
+
+        Args:
+            softs: their propagated masks (H, W), 0..1, by prompt id.
+            masks: the same at the size of the image; none is empty.
+            min_iou: minimum IoU of what the network sees there with them.
+        """
+        look = self.tracked.instances.look
+        if look is None or not softs:
             return {}
-        boxes = np.array([masks[one].crop_box for one in chosen], np.float32)
-        shares = np.stack([enlarged(softs[one], self.proposals.size) for one in chosen]).clip(0.01, 0.99)
-        return dict(zip(chosen, look(boxes, np.log(shares / (1 - shares))), strict=True))
+        boxes = np.array([masks[one].crop_box for one in softs], np.float32)
+        shares = np.stack([enlarged(soft, self.proposals.size) for soft in softs.values()]).clip(0.01, 0.99)
+        return dict(zip(softs, look(boxes, np.log(shares / (1 - shares)), min_iou), strict=True))
 
 
 def certainties_of(found: Mapping[str, Float32Array]) -> dict[str, float]:

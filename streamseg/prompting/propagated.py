@@ -8,6 +8,7 @@ from typing import Final
 
 from streamseg.prompting.confidence import object_probability
 from streamseg.prompting.target import Target
+from streamseg.structures.arrays import Float32Array
 from streamseg.structures.instances import TENTATIVE
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import MaskSource, PromptState, PromptStatus
@@ -36,6 +37,8 @@ class PropagatedTarget:
     """Expected IoU of the mask; None if it is unknown."""
     source: MaskSource = "propagated"
     """Source of the mask: `proposal` if a second look has found it."""
+    shares: Float32Array | None = None
+    """How much of each cell (H, W) of the features the mask covers, 0..1; None without a mask."""
     is_relocated: bool = False
     """True if what is at the target's place is something else: the row, which may be -1, was found elsewhere."""
 

@@ -63,6 +63,8 @@ class _Search:
     """One target and the search for it."""
 
     looks: TargetLooks = field(default_factory=TargetLooks)
+    phase: int = 0
+    """Added to `num_learnt`, see `LEARNING_INTERVAL`."""
     num_learnt: int = 0
     likely_id: int = -1
     """Track id of the likely row in the last frame; -1 if there was none."""
@@ -136,8 +138,9 @@ class Relocator:
         for target_id, label in labels.items():
             if not label.any():
                 continue  # smaller than a cell
-            search = self._searches.setdefault(target_id, _Search())
-            is_due = search.num_learnt < 2 or search.num_learnt % LEARNING_INTERVAL == 0
+            # Targets that begin together take turns.
+            search = self._searches.setdefault(target_id, _Search(phase=len(self._searches)))
+            is_due = search.num_learnt < 2 or (search.num_learnt + search.phase) % LEARNING_INTERVAL == 0
             search.num_learnt += 1
             if not is_due:
                 continue

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from streamseg.propagation.pixels import tight_box
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import Instances
 
@@ -33,6 +34,7 @@ class Proposals:
         self._to_image = instances.grid_to_image
         self._boxes = self.to_cells(instances.boxes.double().numpy())
         self._crops: dict[int, _Crop] = {}
+        self._coverages: dict[tuple[int, tuple[int, int]], Float32Array] = {}
         self.scores: list[float] = instances.scores.tolist()
         """Score of each row, 0..1."""
 
@@ -55,20 +57,16 @@ class Proposals:
         return mask
 
     def coverage(self, rows: Sequence[int], size: tuple[int, int]) -> Float32Array:
-        """Return how much of each cell of a grid of `size` (H, W) the union of some masks covers, 0..1."""
-        if self.size != (2 * size[0], 2 * size[1]) or len(rows) != 1:
+        """Return how much of each cell of a grid of `size` (H, W) the union of some masks covers, 0..1. Read-only."""
+        if len(rows) != 1:
             return _resized(self.union(rows).astype(np.float32), size)
-        # The usual case, in the window of the mask alone.
-        shares = np.zeros(size, np.float32)
-        crop = self._crop(rows[0])
-        down, across = crop.window
-        top, left, bottom, right = down.start // 2, across.start // 2, -(-down.stop // 2), -(-across.stop // 2)
-        if bottom > top and right > left:
-            cells = np.zeros((2 * (bottom - top), 2 * (right - left)), np.float32)
-            y, x = down.start - 2 * top, across.start - 2 * left
-            cells[y : y + crop.inside.shape[0], x : x + crop.inside.shape[1]] = crop.inside
-            shares[top:bottom, left:right] = _resized(cells, (bottom - top, right - left))
-        return shares
+        if (rows[0], size) not in self._coverages:
+            self._coverages[rows[0], size] = self._shares(self._crop(rows[0]), size)
+        return self._coverages[rows[0], size]
+
+    def soft_coverage(self, soft: Float32Array) -> Float32Array:
+        """Return how much of each cell of its own grid (H, W) a soft mask covers, 0..1, if it ends at 0.5."""
+        return self._shares(self._enlarged(soft), (soft.shape[0], soft.shape[1]))
 
     def best(self, soft: Float32Array) -> tuple[int, float]:
         """Return the row whose mask has the best IoU with a soft mask (H, W), and the IoU; -1 and 0 if none overlaps.
@@ -83,26 +81,24 @@ class Proposals:
         best: dict[str, tuple[int, float]] = dict.fromkeys(softs, (-1, 0.0))
         if not softs:
             return best
-        inside: BoolArray = np.empty((len(softs), *self.size), np.bool_)
-        for target, soft in enumerate(softs.values()):
-            inside[target] = self._enlarged(soft)
-        boxes = _boxes(inside)
-        areas = np.count_nonzero(inside, axis=(1, 2)).tolist()
-        target_ids, targets = list(softs), dict[int, _Crop]()
-        for target, row in np.argwhere(self._box_ious(boxes) > MIN_BOX_IOU).tolist():
-            if target not in targets:
-                x0, y0, x1, y1 = boxes[target].tolist()
-                window = slice(y0, y1), slice(x0, x1)
-                targets[target] = _Crop(inside[target][window], window, areas[target])
-            iou = self._crop(row).iou(targets[target])
-            if iou > best[target_ids[target]][1]:
-                best[target_ids[target]] = row, iou
+        crops = [self._enlarged(soft) for soft in softs.values()]
+        ious = self._box_ious(np.array([crop.box for crop in crops]))
+        for target_id, target, line in zip(softs, crops, ious, strict=True):
+            rows = np.flatnonzero(line > MIN_BOX_IOU)
+            # Likely ones first, because then few of the others can have a better IoU still.
+            for row in rows[np.argsort(-line[rows], kind="stable")].tolist():
+                known, least = best[target_id]
+                crop = self._crop(row)
+                if min(crop.area, target.area) < least * max(crop.area, target.area):
+                    continue
+                iou = crop.iou(target)
+                if iou > least or (iou == least and row < known):
+                    best[target_id] = row, iou
         return best
 
     def iou(self, row: int, soft: Float32Array) -> float:
         """Return the IoU of the mask of a row with a soft mask (H, W); 0 if both are empty."""
-        whole = slice(0, self.size[0]), slice(0, self.size[1])
-        return self._crop(row).iou(_Crop.of(self._enlarged(soft), whole))
+        return self._crop(row).iou(self._enlarged(soft))
 
     def union(self, rows: Sequence[int]) -> BoolArray:
         """Return the union (Mh, Mw) of the masks of some rows."""
@@ -114,7 +110,7 @@ class Proposals:
 
     def near(self, target: BoolArray) -> list[int]:
         """Return the rows whose boxes overlap the tight box of a mask (Mh, Mw)."""
-        near: list[int] = np.flatnonzero(self._box_ious(_boxes(target[None]))[0]).tolist()
+        near: list[int] = np.flatnonzero(self._box_ious(np.array([_Crop.tight(target).box]))[0]).tolist()
         return near
 
     def _crop(self, row: int) -> _Crop:
@@ -124,9 +120,34 @@ class Proposals:
             self._crops[row] = _Crop.of(self._logits[row][window] > 0, window)
         return self._crops[row]
 
-    def _enlarged(self, soft: Float32Array) -> BoolArray:
-        inside: BoolArray = np.asarray(cv2.resize(soft, self.size[::-1])) > 0.5
-        return inside
+    def _enlarged(self, soft: Float32Array) -> _Crop:
+        """Return the cells above 0.5 of a soft mask (H, W) that is interpolated on this grid, in their tight box."""
+        down, across = _scale(self.size, soft.shape)
+        x, y, width, height = tight_box(soft > 0.5)
+        if not down or not across:
+            return _Crop.tight(np.asarray(cv2.resize(soft, self.size[::-1])) > 0.5)
+        # Cells beyond the next ones have no influence on what is inside.
+        left, top = max(x - 1, 0), max(y - 1, 0)
+        window = soft[top : y + height + 1, left : x + width + 1]
+        fine = cv2.resize(window, (window.shape[1] * across, window.shape[0] * down))
+        return _Crop.tight(np.asarray(fine) > 0.5, (top * down, left * across))
+
+    def _shares(self, crop: _Crop, size: tuple[int, int]) -> Float32Array:
+        """Return how much of each cell of a grid of `size` (H, W) a mask covers, 0..1."""
+        shares = np.zeros(size, np.float32)
+        if self.size != (2 * size[0], 2 * size[1]):
+            cells = np.zeros(self.size, np.float32)
+            cells[crop.window] = crop.inside
+            return _resized(cells, size)
+        # The usual case, in the window of the mask alone.
+        rows, columns = crop.window
+        top, left, bottom, right = rows.start // 2, columns.start // 2, -(-rows.stop // 2), -(-columns.stop // 2)
+        if bottom > top and right > left:
+            cells = np.zeros((2 * (bottom - top), 2 * (right - left)), np.float32)
+            y, x = rows.start - 2 * top, columns.start - 2 * left
+            cells[y : y + crop.inside.shape[0], x : x + crop.inside.shape[1]] = crop.inside
+            shares[top:bottom, left:right] = _resized(cells, (bottom - top, right - left))
+        return shares
 
     def _box_ious(self, boxes: IndexArray) -> Float64Array:
         """Return the IoUs (T, K) of boxes (T, 4) xyxy in cells with the boxes of all rows; 0 for an empty box."""
@@ -153,6 +174,18 @@ class _Crop:
         """Return the crop with its area."""
         return cls(inside, window, int(np.count_nonzero(inside)))
 
+    @classmethod
+    def tight(cls, inside: BoolArray, start: tuple[int, int] = (0, 0)) -> _Crop:
+        """Return the tight crop of a mask whose first row and column on the grid are `start`."""
+        x, y, width, height = tight_box(inside)
+        window = slice(start[0] + y, start[0] + y + height), slice(start[1] + x, start[1] + x + width)
+        return cls.of(inside[y : y + height, x : x + width], window)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The window as a box xyxy."""
+        return self.window[1].start, self.window[0].start, self.window[1].stop, self.window[0].stop
+
     def iou(self, other: _Crop) -> float:
         """Return the IoU of two masks; 0 if both are empty."""
         (rows, columns), (other_rows, other_columns) = self.window, other.window
@@ -168,15 +201,10 @@ class _Crop:
         return shared / max(self.area + other.area - shared, 1)
 
 
-def _boxes(masks: BoolArray) -> IndexArray:
-    """Return the tight boxes (T, 4) xyxy of masks (T, H, W), 0 for an empty mask."""
-    _, height, width = masks.shape
-    rows: BoolArray = np.logical_or.reduce(masks, axis=2)  # (T, H)
-    columns: BoolArray = np.logical_or.reduce(masks, axis=1)  # (T, W)
-    ends = [width - columns[:, ::-1].argmax(axis=1), height - rows[:, ::-1].argmax(axis=1)]
-    boxes = np.stack([columns.argmax(axis=1), rows.argmax(axis=1), *ends], axis=1)
-    boxes[~rows.any(axis=1)] = 0
-    return boxes
+def _scale(fine: tuple[int, int], coarse: tuple[int, ...]) -> tuple[int, int]:
+    """Return the number of rows and columns of a fine grid per cell of a coarse one; 0 if it is not whole."""
+    down, across = (one // other if one % other == 0 else 0 for one, other in zip(fine, coarse, strict=True))
+    return down, across
 
 
 def _resized(grid: Float32Array, size: tuple[int, int]) -> Float32Array:

@@ -7,11 +7,11 @@ from typing import Final
 import cv2
 import numpy as np
 
-from streamseg.structures.arrays import Float32Array
+from streamseg.structures.arrays import BoolArray, Float32Array
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.mask import CropMask, MaskSpace
 
-__all__ = ["cell_shares", "enlarged", "image_mask", "mask_iou"]
+__all__ = ["cell_shares", "enlarged", "image_mask", "mask_iou", "tight_box"]
 
 MAX_CHANNELS: Final = 64
 """Number of channels that are resized at once: OpenCV 5 accepts 128, OpenCV 4 accepts 512."""
@@ -31,12 +31,12 @@ def image_mask(soft: Float32Array, to_image: GridTransform, image_size: tuple[in
         The mask with its space; empty if no pixel is inside. Beyond the outermost cell centres, border cells continue.
     """
     space = MaskSpace.of(image_size)
-    rows, columns = np.flatnonzero((soft > 0.5).any(axis=1)), np.flatnonzero((soft > 0.5).any(axis=0))
-    if not len(rows):
+    x, y, width, height = tight_box(soft > 0.5)
+    if not width:
         return CropMask(np.zeros((0, 0), np.bool_), 0, 0, space)
     # Between two cell centres, interpolation stays below their maximum: no pixel farther than a cell is inside.
-    top, bottom = max(int(rows[0]) - 1, 0), min(int(rows[-1]) + 2, soft.shape[0])
-    left, right = max(int(columns[0]) - 1, 0), min(int(columns[-1]) + 2, soft.shape[1])
+    top, bottom = max(y - 1, 0), min(y + height + 1, soft.shape[0])
+    left, right = max(x - 1, 0), min(x + width + 1, soft.shape[1])
     # In whole pixels, which displaces outlines by half a pixel at most, and is several times as fast.
     x0, x1 = (round(cell * to_image.scale_x + to_image.offset_x) for cell in (left, right))
     y0, y1 = (round(cell * to_image.scale_y + to_image.offset_y) for cell in (top, bottom))
@@ -46,12 +46,19 @@ def image_mask(soft: Float32Array, to_image: GridTransform, image_size: tuple[in
     # The network's input may be padded.
     begin_x, begin_y = max(x0, 0), max(y0, 0)
     inside = inside[begin_y - y0 : max(image_size[0] - y0, 0), begin_x - x0 : max(image_size[1] - x0, 0)]
-    tight = CropMask.of(inside)
-    return (
-        CropMask(tight.crop, begin_x + tight.x, begin_y + tight.y, space)
-        if tight.crop.size
-        else CropMask(tight.crop, 0, 0, space)
-    )
+    x, y, width, height = tight_box(inside)
+    if not width:
+        return CropMask(np.zeros((0, 0), np.bool_), 0, 0, space)
+    return CropMask(inside[y : y + height, x : x + width].copy(), begin_x + x, begin_y + y, space)
+
+
+def tight_box(mask: BoolArray) -> tuple[int, int, int, int]:
+    """Return x, y, width and height of the tight box of a mask (H, W); 0 for an empty one."""
+    if not mask.size:
+        return 0, 0, 0, 0
+    # Several times as fast as the ends of its rows and columns.
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    return x, y, width, height
 
 
 def cell_shares(mask: CropMask, to_image: GridTransform, size: tuple[int, int]) -> Float32Array:
@@ -68,8 +75,7 @@ def cell_shares(mask: CropMask, to_image: GridTransform, size: tuple[int, int]) 
     )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     samples = cv2.warpAffine(mask.crop.astype(np.float32), matrix, (width * SAMPLES, height * SAMPLES), flags=flags)
-    shares: Float32Array = np.asarray(samples).reshape(height, SAMPLES, width, SAMPLES).mean(axis=(1, 3))
-    return shares
+    return np.asarray(cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def enlarged(soft: Float32Array, size: tuple[int, int]) -> Float32Array:

@@ -6,6 +6,7 @@ better mask; it is found by its box, as that of a prompted one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,9 +19,10 @@ from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation.candidates import best_fit, boxes_in_image
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float32Array, ImageArray
+from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
-from streamseg.structures.second_look import Look, SharpMask
+from streamseg.structures.second_look import Look
 
 __all__ = ["Looker"]
 
@@ -41,8 +43,8 @@ class Looker:
     input_image: ImageArray
     """(h, w, 3), the network's input."""
 
-    def __call__(self, boxes: Float32Array, logits: Float32Array) -> list[Look]:
-        """See `SecondLook`. The refiner runs once, for all objects."""
+    def __call__(self, boxes: Float32Array, logits: Float32Array, min_iou: float) -> list[Look]:
+        """See `SecondLook`. The refiner runs once, for one mask of each object."""
         wanted = clip_boxes(torch.from_numpy(boxes), self.place.image_size)
         scores = torch.from_numpy(self.raw.scores[self.row])
         every = clip_boxes(
@@ -52,21 +54,35 @@ class Looker:
         prototypes = torch.from_numpy(self.raw.prototypes[self.row]).float()
         coefficients = torch.from_numpy(self.raw.mask_coefficients[self.row][anchors.numpy()]).float()
         found = torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:])
-        both = Instances(
-            boxes=torch.cat([wanted, wanted]),
+        given = torch.from_numpy(logits)
+        to_image = self.place.to_image(PROTOTYPE_STRIDE)
+        agrees = _ious(found, given, _cells(wanted, to_image, found.shape[1:])) >= min_iou
+        chosen = Instances(
+            boxes=wanted,
             # The objects are known: only the quality of the masks is in question.
-            scores=torch.ones(2 * len(wanted)),
-            mask_logits=torch.cat([found, torch.from_numpy(logits)]),
-            grid_to_image=self.place.to_image(PROTOTYPE_STRIDE),
+            scores=torch.ones(len(wanted)),
+            mask_logits=torch.where(agrees[:, None, None], found, given),
+            grid_to_image=to_image,
             image_size=self.place.image_size,
         )
-        masks = self._refined(both, prototypes)
-        return [Look(*pair) for pair in zip(masks[: len(wanted)], masks[len(wanted) :], strict=True)]
-
-    def _refined(self, instances: Instances, prototypes: Tensor) -> list[SharpMask]:
-        refined, qualities = self.refiner.refine(instances, prototypes, self.image, self.place, self.input_image)
+        refined, qualities = self.refiner.refine(chosen, prototypes, self.image, self.place, self.input_image)
         masks = [_tight(mask) for mask in instance_masks(refined)]
-        return [SharpMask(*pair) for pair in zip(masks, qualities.tolist(), strict=True)]
+        return [Look(*one) for one in zip(masks, qualities.tolist(), agrees.tolist(), strict=True)]
+
+
+def _cells(boxes: Tensor, to_image: GridTransform, size: Sequence[int]) -> Tensor:
+    """Return which cells (N, Mh, Mw) of a grid have their centre in each of N boxes (N, 4) xyxy."""
+    x = to_image.scale_x * (torch.arange(size[1]) + 0.5) + to_image.offset_x
+    y = to_image.scale_y * (torch.arange(size[0]) + 0.5) + to_image.offset_y
+    x0, y0, x1, y1 = boxes[:, :, None].unbind(dim=1)  # (N, 1) each
+    return ((y >= y0) & (y < y1))[:, :, None] & ((x >= x0) & (x < x1))[:, None, :]
+
+
+def _ious(first: Tensor, second: Tensor, cells: Tensor) -> Tensor:
+    """Return the IoUs (N,) of two masks each, positive logits (N, Mh, Mw) inside, within some cells (N, Mh, Mw)."""
+    inside, others = (first > 0) & cells, (second > 0) & cells
+    shared, union = (inside & others).sum(dim=(1, 2)), (inside | others).sum(dim=(1, 2))
+    return shared / union.clamp(min=1)
 
 
 def _tight(mask: CropMask) -> CropMask:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from streamseg.prompting import PromptSet, PromptTracker
-from streamseg.prompting.mask_frame import MAX_LOOKS
+from streamseg.prompting.looks_again import MAX_LOOKS
 from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
-from streamseg.structures.second_look import Look, SharpMask
+from streamseg.structures.second_look import Look
 from tests.support.followed_masks import seen
 from tests.support.shapes import Shape, detect_shapes
 
@@ -98,15 +98,16 @@ def test_a_target_that_leaves_is_lost():
 
 
 class Looks:
-    """A second look that shows the same for every object, and how many objects it was asked for."""
+    """A second look that shows the same for every object, and the boxes that it was asked for."""
 
-    def __init__(self, found, corrected):
-        self.look = Look(SharpMask(mask_of(found), 0.8), SharpMask(mask_of(corrected), 0.7))
-        self.num_objects = []
+    def __init__(self, shape, *, is_found=True):
+        self.look = Look(mask_of(shape), 0.8, is_found)
+        self.boxes = []
 
-    def __call__(self, boxes, logits):
+    def __call__(self, boxes, logits, min_iou):
         assert logits.shape == (len(boxes), 64, 80)
-        self.num_objects.append(len(boxes))
+        assert 0 < min_iou < 1
+        self.boxes.append(boxes.tolist())
         return [self.look] * len(boxes)
 
 
@@ -126,15 +127,16 @@ def looked_at(looks, prompts, *, track=1):
 
 
 @pytest.mark.parametrize(
-    ("found", "corrected", "answer", "source", "quality"),
+    ("shape", "is_found", "answer", "source", "quality"),
     [
-        pytest.param(right(CAR, 30), POLE, right(CAR, 30), "proposal", 0.8, id="found-in-the-box"),
-        pytest.param(POLE, right(CAR, 30), right(CAR, 30), "propagated", 0.7, id="found-something-else"),
-        pytest.param(POLE, POLE, right(CAR, 32), "propagated", 0.6, id="corrected-to-something-else"),
+        pytest.param(right(CAR, 30), True, right(CAR, 30), "proposal", 0.8, id="found-in-the-box"),
+        pytest.param(right(CAR, 30), False, right(CAR, 30), "propagated", 0.8, id="found-something-else"),
+        pytest.param(POLE, True, right(CAR, 32), "propagated", 0.6, id="found-and-corrected-to-something-else"),
+        pytest.param(POLE, False, right(CAR, 32), "propagated", 0.6, id="corrected-to-something-else"),
     ],
 )
-def test_a_second_look_that_agrees_is_the_answer(found, corrected, answer, source, quality):
-    (selection,) = looked_at(Looks(found, corrected), PromptSet.of((CLICK,)))
+def test_a_second_look_that_agrees_is_the_answer(shape, is_found, answer, source, quality):
+    (selection,) = looked_at(Looks(shape, is_found=is_found), PromptSet.of((CLICK,)))
     assert selection.rows == ()
     assert iou(selection.mask, [answer]) > 0.75
     assert (selection.status.state, selection.status.mask_source) == ("bound", source)
@@ -142,10 +144,10 @@ def test_a_second_look_that_agrees_is_the_answer(found, corrected, answer, sourc
 
 
 def test_few_targets_are_looked_at_again():
-    looks = Looks(right(CAR, 32), right(CAR, 32))
+    looks = Looks(right(CAR, 32))
     given = PromptSet.of(tuple(replace(CLICK, prompt_id=str(number)) for number in range(MAX_LOOKS + 3)))
     selections = looked_at(looks, given)
-    assert looks.num_objects == [MAX_LOOKS]
+    assert [len(boxes) for boxes in looks.boxes] == [MAX_LOOKS]
     assert all(iou(one.mask, [right(CAR, 32)]) > 0.75 for one in selections)
 
 

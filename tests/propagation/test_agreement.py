@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from streamseg.propagation import Proposals
+from streamseg.propagation import Proposals, cell_shares, image_mask
+from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
 from tests.support.shapes import Shape, detect_shapes
 
@@ -75,3 +77,54 @@ def test_the_best_of_several_masks_at_once():
     proposals = Proposals(SHAPES)
     assert proposals.best_each(softs) == {one: proposals.best(mask) for one, mask in softs.items()}
     assert proposals.best_each({}) == {}
+
+
+def blurred(rng, *shape):
+    """Values around 0.5, as large as the blur of 3 cells."""
+    noise = rng.random(shape).astype(np.float32)
+    return np.clip(cv2.GaussianBlur(noise, (0, 0), 3) * 8 - 3.6, 0, 1).astype(np.float32)
+
+
+def crowd(rng, size, count):
+    """`count` instances of random outlines, whose boxes reach beyond the grid of `size` (H, W)."""
+    corners = rng.uniform(-20, 4 * size[1], (count, 2))
+    boxes = np.concatenate((corners, corners + rng.uniform(1, 3 * size[1], (count, 2))), axis=1)
+    logits = np.stack([blurred(rng, *size) - 0.5 for _ in range(count)])
+    return Instances(
+        boxes=torch.from_numpy(boxes).float(),
+        scores=torch.ones(count),
+        mask_logits=torch.from_numpy(logits),
+        grid_to_image=GridTransform(4.0, 4.0, 0.0, 0.0),
+        image_size=(4 * size[0], 4 * size[1]),
+    )
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param((40, 64), id="two-cells-each"), pytest.param((39, 63), id="an-odd-grid")]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_of_many_is_that_of_all_pairs(size, seed):
+    rng = np.random.default_rng(seed)
+    proposals = Proposals(crowd(rng, size, 12))
+    softs = {str(number): blurred(rng, 20, 32) for number in range(5)}
+    for target_id, (row, iou) in proposals.best_each(softs).items():
+        inside = cv2.resize(softs[target_id], size[::-1]) > 0.5
+        masks = [proposals.mask(other) for other in range(12)]
+        ious = np.array([np.count_nonzero(one & inside) / np.count_nonzero(one | inside) for one in masks])
+        assert [proposals.iou(other, softs[target_id]) for other in range(12)] == pytest.approx(ious)
+        # Pairs whose boxes hardly overlap are not compared.
+        assert (row, iou) == (ious.argmax(), pytest.approx(ious.max())) if iou > 0.3 else ious.max() < 0.6
+
+
+@pytest.mark.parametrize(
+    "size", [pytest.param((40, 64), id="two-cells-each"), pytest.param((39, 63), id="an-odd-grid")]
+)
+def test_the_coverage_of_a_soft_mask_is_that_of_its_pixels(size):
+    rng = np.random.default_rng(0)
+    proposals, given = Proposals(crowd(rng, size, 1)), blurred(rng, 20, 32)
+    to_image = GridTransform(8.0, 8.0, 0.0, 0.0)
+    pixels = cell_shares(image_mask(given, to_image, (160, 256)), to_image, (20, 32))
+    covered = proposals.soft_coverage(given)
+    assert np.abs(covered - pixels).mean() < 0.02
+    assert (covered[pixels == 0] < 0.3).all()
+    assert not proposals.soft_coverage(np.zeros((20, 32), np.float32)).any()

@@ -32,31 +32,48 @@ def logits(box):
     return mask
 
 
+IOU = 0.6
+"""Minimum IoU of the network's mask with the given one."""
+
+
 @pytest.mark.parametrize("box", [pytest.param(LEFT, id="low-score"), pytest.param(RIGHT, id="high-score")])
 def test_the_candidate_in_the_box_is_found_whatever_its_score(box):
-    (look,) = looker()(np.array([box], np.float32), logits(box)[None])
-    assert look.found.mask.crop_box == pytest.approx(box, abs=8)
-    assert 0 <= look.found.quality <= 1
+    (look,) = looker()(np.array([box], np.float32), logits(box)[None], IOU)
+    assert look.is_found
+    assert look.mask.crop_box == pytest.approx(box, abs=8)
+    assert 0 <= look.quality <= 1
 
 
-def test_the_given_mask_is_corrected():
+def test_without_agreement_the_given_mask_is_corrected():
     # An untrained refiner corrects nothing: the mask stays as it is.
     part = (16.0, 16.0, 32.0, 40.0)
-    (look,) = looker()(np.array([part], np.float32), logits(part)[None])
-    assert look.corrected.mask.crop_box == pytest.approx(part)
+    (look,) = looker()(np.array([LEFT], np.float32), logits(part)[None], IOU)
+    assert not look.is_found
+    assert look.mask.crop_box == pytest.approx(part)
+
+
+@pytest.mark.parametrize(
+    ("min_iou", "is_found"), [pytest.param(0.2, True, id="low"), pytest.param(0.3, False, id="high")]
+)
+def test_agreement_is_the_iou_of_the_masks_in_the_box(min_iou, is_found):
+    # A quarter of the left box, the only place in which the candidate's mask counts.
+    part = (8.0, 8.0, 24.0, 32.0)
+    (look,) = looker()(np.array([LEFT], np.float32), logits(part)[None], min_iou)
+    assert look.is_found == is_found
 
 
 def test_looks_are_in_order():
-    first, second = looker()(np.array([RIGHT, LEFT], np.float32), np.stack([logits(RIGHT), logits(LEFT)]))
-    assert first.found.mask.x > second.found.mask.x
-    assert first.corrected.mask.x > second.corrected.mask.x
+    boxes = np.array([RIGHT, LEFT], np.float32)
+    first, second = looker()(boxes, np.stack([logits(RIGHT), logits((8.0, 8.0, 12.0, 12.0))]), IOU)
+    assert (first.is_found, second.is_found) == (True, False)
+    assert first.mask.x > second.mask.x
 
 
 def test_nothing_to_look_at():
-    assert looker()(np.zeros((0, 4), np.float32), np.zeros((0, 16, 24), np.float32)) == []
+    assert looker()(np.zeros((0, 4), np.float32), np.zeros((0, 16, 24), np.float32), IOU) == []
 
 
 def test_boxes_are_clipped_to_the_image():
-    (look,) = looker()(np.array([[-50.0, -50.0, 40.0, 56.0]], np.float32), logits(LEFT)[None])
-    assert look.found.mask().shape == (64, 96)
-    assert torch.isfinite(torch.tensor(look.found.quality))
+    (look,) = looker()(np.array([[-50.0, -50.0, 40.0, 56.0]], np.float32), logits(LEFT)[None], IOU)
+    assert look.mask().shape == (64, 96)
+    assert torch.isfinite(torch.tensor(look.quality))
