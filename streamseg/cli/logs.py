@@ -16,7 +16,7 @@ __all__ = ["add_log_arguments", "log_is_json", "print_error", "print_note", "set
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 CAPTURE_THREAD: Final = "capture "
-"""Start of the name of the thread that reads a source; the source's id follows (`runtime/supervisor.py`)."""
+"""Start of the name of the thread that reads a source; the source's id follows (`runtime/sources.py`)."""
 
 
 def add_log_arguments(parser: argparse.ArgumentParser, *, nested: bool = False) -> None:

@@ -20,6 +20,8 @@ sink_health   state machine: ok, degraded, failed      sink_slot    results that
 recorder      recordings: images and messages          recording_limit  the size of their folder
 line_file     a file of whole lines
 supervisor    Runtime: the run as a whole              workers      the work of each thread
+stage_threads  the threads of the network and after it  ending       the end of a run
+source_changes  what a source that comes or goes changes
 """
 
 from streamseg.runtime.sink_health import SinkStats

@@ -1,13 +1,10 @@
-"""The run as a whole: start the threads, supervise them, and end them."""
+"""The run as a whole: its parts, and the loop that watches them."""
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
 
 from streamseg.capture import Source
@@ -16,31 +13,20 @@ from streamseg.errors import SourceError
 from streamseg.pipeline import FrameResult, Pipeline
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.deadlines import NO_LIMITS, Deadlines, SourceLimits
+from streamseg.runtime.ending import Ending
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.runtime.sink_group import FILE_WAIT_SECONDS, MIXED_WAIT_SECONDS, SinkGroup
+from streamseg.runtime.source_changes import SourceChanges
 from streamseg.runtime.sources import SourceGroup
+from streamseg.runtime.stage_threads import StageThreads
 from streamseg.runtime.stats import RunStats
 from streamseg.runtime.stats_collector import StatsCollector
-from streamseg.runtime.workers import (
-    FollowsSources,
-    SegmentedBatch,
-    Sink,
-    SinkFactory,
-    SlotQueue,
-    Worker,
-    finish,
-    segment,
-)
+from streamseg.runtime.workers import FollowsSources, Sink, SinkFactory
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.message import PromptStatus
 from streamseg.structures.source_status import SourceStatus
 
 __all__ = ["Runtime"]
-
-logger = logging.getLogger(__name__)
-
-STOP_SECONDS = 0.9
-"""Time for threads to end after a stop or an error; threads still running then are abandoned."""
 
 WATCH_SECONDS = 0.5
 """Time between two checks of the states of the sources, for the log."""
@@ -85,14 +71,20 @@ class Runtime:
             limits=limits,
         )
         self._sources = SourceGroup(sources, self._frames)
-        self._followers = tuple(sink for sink in sinks if isinstance(sink, FollowsSources))
         self._collector = StatsCollector(self._sources, self._frames, sinks, pipeline.timer)
-        self._segmented: SlotQueue[SegmentedBatch] = SlotQueue()
-        self._changed = threading.Condition()
-        self._error: BaseException | None = None
-        self._workers: list[Worker] = []
-        self._is_flushed = False
-        self._stopped_at: float | None = None
+        followers = [sink for sink in sinks if isinstance(sink, FollowsSources)]
+        self._changes = SourceChanges(self._sources, pipeline, self._sinks, self._collector, followers)
+        self._ending = Ending(self._close)
+        self._stages = StageThreads(
+            self._frames,
+            pipeline,
+            self._sinks.write,
+            drops_of=self._collector.drops_before_sinks,
+            on_result=self._record_result,
+            on_end=self._changes.finish,
+            closing=[*self._sinks.closing_steps(), self._ending.flushed],
+            report=self._ending.fail,
+        )
         self._started_ns = self._ended_ns = 0
 
     def __enter__(self) -> Runtime:
@@ -132,12 +124,17 @@ class Runtime:
             raise RuntimeError("a Runtime runs once; create another one")
         self._started_ns = time.monotonic_ns()
         try:
-            self._start()
+            self._sinks.start()
+            self._stages.start()
+            self._sources.start()
             failure = self._wait(on_stats, interval_seconds, duration_seconds)
         finally:
-            self._shut_down()
-            if self._error is not None:
-                raise self._error
+            # Stopped before the threads are listed, because no source can be added afterwards.
+            self._ending.stop()
+            self._ending.join((*self._stages.workers, *self._sources.workers))
+            self._ended_ns = time.monotonic_ns()
+            if self._ending.error is not None:
+                raise self._ending.error
         errors = self._sources.errors
         if errors and len(errors) == len(self._sources.ids):
             raise errors[0]
@@ -148,14 +145,7 @@ class Runtime:
 
     def stop(self) -> None:
         """End the run; finished frames are flushed. Thread-safe and idempotent."""
-        with self._changed:
-            if self._stopped_at is None:
-                self._stopped_at = time.monotonic()
-            self._changed.notify_all()
-        self._frames.close()
-        self._segmented.close()
-        self._sinks.stop()
-        self._sources.stop()
+        self._ending.stop()
 
     def pause(self) -> None:
         """Publish nothing until `resume`; live frames are dropped and counted, files wait, track ids are kept."""
@@ -180,10 +170,7 @@ class Runtime:
         Raises:
             DataError: its id is in use, or the run has ended.
         """
-        self.pipeline.name_frame(source.source_id, source.frame_id)
-        for sink in self._followers:
-            sink.add_source(source.source_id, is_live=source.is_live)
-        self._sources.add(source, limits)
+        self._changes.add(source, limits)
 
     def remove_source(self, source_id: str) -> None:
         """Remove a source; its waiting frames are dropped and counted, and its prompts become lost. Thread-safe.
@@ -191,7 +178,7 @@ class Runtime:
         Raises:
             DataError: it is unknown or the only one, or the run has ended.
         """
-        self._sources.remove(source_id)
+        self._changes.remove(source_id)
 
     def replace_source(self, source: Source, limits: SourceLimits = NO_LIMITS) -> None:
         """Replace the source with the same id, also one that has ended or failed. Thread-safe.
@@ -199,8 +186,7 @@ class Runtime:
         Raises:
             DataError: it is unknown, or the run has ended.
         """
-        self.pipeline.name_frame(source.source_id, source.frame_id)
-        self._sources.replace(source, limits)
+        self._changes.replace(source, limits)
 
     def source_statuses(self) -> dict[str, SourceStatus]:
         """Return the status of each source. Thread-safe."""
@@ -228,31 +214,11 @@ class Runtime:
             return 0.0
         return MIXED_WAIT_SECONDS if self._sources.any_live else FILE_WAIT_SECONDS
 
-    def _start(self) -> None:
-        self._sinks.start()
-        finishing = partial(
-            finish,
-            self._segmented,
-            self.pipeline,
-            self._sinks.write,
-            is_late=self._frames.is_late,
-            drops_of=self._collector.drops_before_sinks,
-            on_result=self._record_result,
-            on_end=self._finish_source,
-        )
-        closing = [self._segmented.close, *self._sinks.closing_steps(), self._mark_flushed]
-        self._workers = [
-            Worker("finish", finishing, closing=closing, report=self._fail),
-            Worker(
-                "segment",
-                partial(segment, self._frames, self.pipeline, self._segmented),
-                closing=[self._segmented.close],
-                report=self._fail,
-            ),
-        ]
-        for worker in self._workers:
-            worker.start()
-        self._sources.start()
+    def _close(self) -> None:
+        """Make every thread end; finished frames are flushed."""
+        self._stages.close()
+        self._sinks.stop()
+        self._sources.stop()
 
     def _wait(
         self, on_stats: Callable[[RunStats], None] | None, interval_seconds: float, duration_seconds: float | None
@@ -266,12 +232,10 @@ class Runtime:
         stop_at = started + duration_seconds if duration_seconds is not None else float("inf")
         call_at = started + interval_seconds if on_stats is not None else float("inf")
         while True:
-            with self._changed:
-                now = time.monotonic()
-                # Always bounded, also because not every platform can interrupt an endless wait.
-                timeout = max(min(stop_at, call_at, now + WATCH_SECONDS) - now, 0.0)
-                if self._changed.wait_for(lambda: self._is_flushed or self._stopped_at is not None, timeout):
-                    return None
+            now = time.monotonic()
+            # Always bounded, also because not every platform can interrupt an endless wait.
+            if self._ending.wait(max(min(stop_at, call_at, now + WATCH_SECONDS) - now, 0.0)):
+                return None
             self._sources.log_changes(time.monotonic_ns())
             now = time.monotonic()
             if now >= stop_at:
@@ -284,45 +248,5 @@ class Runtime:
                 # A slow callback is not called twice in a row to catch up.
                 call_at = max(call_at + interval_seconds, time.monotonic())
 
-    def _shut_down(self) -> None:
-        """End all threads, the flushing one first; those that do not end in time are abandoned."""
-        self.stop()
-        stopped_at = self._stopped_at if self._stopped_at is not None else time.monotonic()
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_flushed, max(stopped_at + STOP_SECONDS - time.monotonic(), 0.0))
-        for worker in (*self._workers, *self._sources.workers):
-            if worker.ident is None:
-                continue  # the platform could not start another thread
-            worker.join(max(stopped_at + STOP_SECONDS - time.monotonic(), 0.0))
-            if worker.is_alive():
-                logger.warning("thread %r did not end in time and was abandoned", worker.name)
-        self._ended_ns = time.monotonic_ns()
-
     def _record_result(self, result: FrameResult) -> None:
         self._collector.record_frame(result, time.monotonic_ns())
-
-    def _mark_flushed(self) -> None:
-        with self._changed:
-            self._is_flushed = True
-            self._changed.notify_all()
-
-    def _fail(self, error: BaseException) -> None:
-        """End the run with an error; the first one is kept, later ones are logged."""
-        with self._changed:
-            is_first = self._error is None
-            if is_first:
-                self._error = error
-        if is_first:
-            self.stop()
-        else:
-            logger.error("while stopping: %s: %s", type(error).__name__, error)
-
-    def _finish_source(self, source_id: str) -> None:
-        """End a source after its last frame; forget it if it was removed and not added again."""
-        self.pipeline.end_source(source_id)
-        if self._sources.get(source_id) is None:
-            self.pipeline.forget_source(source_id)
-            self._sinks.remove_source(source_id)
-            self._collector.forget(source_id)
-            for sink in self._followers:
-                sink.remove_source(source_id)

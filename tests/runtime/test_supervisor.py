@@ -100,8 +100,9 @@ def test_dropped_frames_of_a_live_source_are_counted():
     indices = indices_of(sink, "cam")
     assert indices == sorted(set(indices))
     assert indices[-1] == 299
-    num_dropped = stats.drops["mailbox"]["newer_frame"]
-    assert num_dropped > 0
+    assert stats.drops["mailbox"]["newer_frame"] > 0
+    # On a busy machine frames are dropped for other reasons, too.
+    num_dropped = sum(sum(reasons.values()) for reasons in stats.drops.values())
     assert stats.num_frames + num_dropped == 300
     gaps = sum(after - before - 1 for before, after in pairwise([-1, *indices]))
     assert gaps == num_dropped
