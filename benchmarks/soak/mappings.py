@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["resident_mb"]
+__all__ = ["resident_mb", "sums"]
 
 ARENA_BYTES = 64 << 20
 """The C library aligns the arenas of threads, other than the main one, to this size."""
@@ -23,13 +23,14 @@ def resident_mb(pid: int) -> dict[str, float]:
     """
     try:
         with Path(f"/proc/{pid}/smaps").open(encoding="utf-8", errors="replace") as lines:
-            return _sums(lines)
+            return sums(lines)
     except OSError:
         return {}
 
 
-def _sums(lines: Iterable[str]) -> dict[str, float]:
-    sums: dict[str, float] = {}
+def sums(lines: Iterable[str]) -> dict[str, float]:
+    """Return megabytes by kind from the lines of such a file."""
+    found: dict[str, float] = {}
     kind, guard_end = "files", -1
     for line in lines:
         header = HEADER.match(line)
@@ -39,8 +40,8 @@ def _sums(lines: Iterable[str]) -> dict[str, float]:
             is_guard = header["rights"].startswith("---") and end - start <= 1 << 16
             guard_end = end if is_guard else -1
         elif line.startswith("Rss:"):
-            sums[kind] = sums.get(kind, 0.0) + int(line.split()[1]) * 1024 / 1e6
-    return {kind: round(megabytes, 2) for kind, megabytes in sorted(sums.items())}
+            found[kind] = found.get(kind, 0.0) + int(line.split()[1]) * 1024 / 1e6
+    return {kind: round(megabytes, 2) for kind, megabytes in sorted(found.items())}
 
 
 def _kind(start: int, path: str, inode: int, *, follows_guard: bool) -> str:

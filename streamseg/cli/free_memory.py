@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,18 +12,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from streamseg.runtime import RunStats
 
-__all__ = ["FreeMemory", "system_trim"]
+__all__ = ["FreeMemory", "share_one_heap", "system_trim"]
 
 TRIM_SECONDS: Final = 30.0
 """Time between two trims: one takes a few milliseconds, during which threads of the same arena wait."""
+M_ARENA_MAX: Final = -8
+"""Parameter of `mallopt`, from malloc.h."""
 
 
 class FreeMemory:
     """Trims the C library's heaps at intervals.
 
-    The GNU C library has a heap (arena) for almost every thread. It returns only the memory above the last block in
-    use, so that each heap keeps the size of its worst moment, and a run grows for hours as one thread after the other
-    has its worst moment: an outage, a burst of other programs. Trimming returns the free pages below it, too.
+    The GNU C library returns only the free memory above the last block in use, so that a heap keeps the size of its
+    worst moment: an outage, a burst of other programs. Trimming returns the free pages below it, too.
 
     Args:
         trim: returns free memory to the system; None if the system has nothing of the kind.
@@ -50,6 +52,20 @@ class FreeMemory:
         self._trim()
         # From its end: a slow trim is not followed by another one at once.
         self._trim_at = self._clock() + TRIM_SECONDS
+
+
+def share_one_heap() -> None:
+    """Let all threads that start from now on share one heap of the GNU C library; others have nothing of the kind.
+
+    By default almost every thread has its own (8 per core). Each grows to the size of its worst moment, so that a run
+    grows for hours as one thread after the other has its worst moment. Images are few blocks, and Python keeps its own
+    pools for small objects, so that the threads hardly wait for each other. `MALLOC_ARENA_MAX` takes precedence.
+    """
+    if not sys.platform.startswith("linux") or "MALLOC_ARENA_MAX" in os.environ:
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
 
 
 def system_trim() -> Callable[[], None] | None:

@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.soak.listening import Minute, listen
+from benchmarks.soak.mappings import resident_mb, sums
 from benchmarks.soak.plot import plot
 from benchmarks.soak.verdict import judge
 from streamseg.structures.message import Message
@@ -102,6 +106,60 @@ def test_age_must_not_grow(last_ms: float, holds: bool):
 def test_slope_of_a_long_run(mb_per_hour: float, holds: bool):
     found = minutes(count=32, rss=lambda second: 400.0 + mb_per_hour * (second - 60) / 3600)
     assert judge(found, [33.3], STATUS)["memory"][0] is holds
+
+
+def test_first_ten_minutes_of_a_long_run_do_not_count():
+    found = minutes(count=32, rss=lambda second: 300.0 + min(second, 600) / 6)
+    holds, words = judge(found, [33.3], STATUS)["memory"]
+    assert holds
+    assert "from minute 10 on" in words
+
+
+SMAPS = """\
+55d0c0000000-55d0c0400000 rw-p 00000000 00:00 0                          [heap]
+Size:               4096 kB
+Rss:                2000 kB
+VmFlags: rd wr mr mw me ac sd
+7f0000000000-7f0000400000 rw-p 00000000 00:00 0 \nRss:                1000 kB
+7f0000400000-7f0004000000 ---p 00000000 00:00 0 \nRss:                   0 kB
+7f0010001000-7f0010002000 ---p 00000000 00:00 0 \nRss:                   0 kB
+7f0010002000-7f0010802000 rw-p 00000000 00:00 0 \nRss:                  40 kB
+7f0020003000-7f0020803000 rw-p 00000000 00:00 0 \nRss:                 500 kB
+7f0030000000-7f0030001000 r-xp 00000000 fe:00 4711                       /usr/lib/x y/libc.so.6
+Rss:                   4 kB
+7f0040000000-7f0040001000 rw-s 00000000 00:01 12                         /dev/shm/ring (deleted)
+Rss:                   8 kB
+7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0                          [stack]
+Rss:                  60 kB
+7ffc10000000-7ffc10002000 r-xp 00000000 00:00 0                          [vdso]
+Rss:                   4 kB
+"""
+
+
+def test_memory_by_kind_of_mapping():
+    assert sums(SMAPS.splitlines(keepends=True)) == pytest.approx(
+        {
+            "main heap": 2.048,
+            "thread arenas": 1.024,
+            "stacks": 0.1024,
+            "other anonymous": 0.512,
+            "files": 0.008192,
+            "shared": 0.008192,
+        },
+        abs=0.006,
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system has no /proc")
+def test_kinds_of_mappings_add_up_to_the_resident_memory():
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    assert sum(resident_mb(os.getpid()).values()) == pytest.approx(pages * 4096 / 1e6, rel=0.1)
+
+
+def test_process_that_has_ended_has_no_mappings():
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    assert resident_mb(ended.pid) == {}
 
 
 @pytest.mark.slow

@@ -1,4 +1,6 @@
 import ctypes
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,3 +105,46 @@ def test_other_systems_have_none() -> None:
 
 def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+
+COUNT_HEAPS = """
+import ctypes, sys, threading
+from streamseg.cli.free_memory import share_one_heap
+if sys.argv[1:] == ["shared"]:
+    share_one_heap()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+addresses, barrier = [], threading.Barrier(4)
+def allocate():
+    barrier.wait()
+    addresses.append(libc.malloc(100_000))
+    barrier.wait()
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len({address >> 26 for address in addresses}))
+"""
+"""Heaps of threads are aligned to 64 MiB. Blocks of 100 kB are smaller than those that get a mapping of their own."""
+
+
+@pytest.mark.skipif(system_trim() is None, reason="not the GNU C library")
+@pytest.mark.parametrize(
+    ("arguments", "environment", "is_one"),
+    [
+        pytest.param([], {}, False, id="by-default-each-thread-has-one"),
+        pytest.param(["shared"], {}, True, id="shared"),
+        pytest.param(["shared"], {"MALLOC_ARENA_MAX": "8"}, False, id="the-environment-takes-precedence"),
+    ],
+)
+def test_threads_share_one_heap(arguments: list[str], environment: dict[str, str], is_one: bool):
+    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_HEAPS, *arguments],
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    # The main heap may reach over a limit of 64 MiB.
+    assert (int(done.stdout) <= 2) is is_one
