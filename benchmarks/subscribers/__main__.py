@@ -36,11 +36,21 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--fps", type=float, default=30.0, help="messages per second (30)")
     arguments.add_argument("--seconds", type=float, default=20.0, help="duration of each slow reader (20)")
+    arguments.add_argument(
+        "--readers",
+        default="all",
+        choices=["all", "none", *(name for name in READERS if name != "many")],
+        metavar="NAME",
+        help="one slow reader, or none (all)",
+    )
     arguments.add_argument("--subscribers", type=int, default=200, help="number of fast subscribers; 0: skip (200)")
     arguments.add_argument("--many-fps", type=float, default=5.0, help="messages per second to them (5)")
     arguments.add_argument("--rounds", type=int, default=3, help="turns without and with a stopped subscriber (3)")
     args = arguments.parse_args()
-    results = {"benchmark": "subscribers", "fps": args.fps, "slow_readers": _slow_readers(args.fps, args.seconds)}
+    names = [name for name in READERS if name != "many" and args.readers in ("all", name)]
+    results: dict[str, object] = {"benchmark": "subscribers", "fps": args.fps}
+    if names:
+        results["slow_readers"] = _slow_readers(names, args.fps, args.seconds)
     if args.subscribers:
         results["stopped"] = _one_stopped(args.subscribers, args.many_fps, args.rounds)
     report(results, args.json)
@@ -92,13 +102,11 @@ def _percentiles(ages: list[float]) -> dict[str, float | int]:
     return {"messages": len(ages), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99}
 
 
-def _slow_readers(fps: float, seconds: float) -> list[dict[str, object]]:
-    """Run the slow readers in turn."""
+def _slow_readers(names: list[str], fps: float, seconds: float) -> list[dict[str, object]]:
+    """Run slow readers in turn."""
     rows: list[dict[str, object]] = []
     with _publishing(fps) as publisher:
-        for name in READERS:
-            if name == "many":
-                continue
+        for name in names:
             endpoint = publisher.single_endpoint if "CONFLATE" in name else publisher.endpoint
             assert endpoint is not None
             row: dict[str, object] = {"reader": name, **_percentiles(_ages(_start(name, endpoint, seconds))[WARM_UP:])}

@@ -61,7 +61,7 @@ def messages(sink: ListSink) -> list[Message]:
 
 @pytest.mark.slow
 def test_machine_five_times_too_slow_and_its_recovery():
-    """A frame takes 5 deadlines; at half the input size and without refiner 0.875 of one, so that some are in time."""
+    """A frame takes 5 deadlines; at half the input size and without refiner 0.625 of one, so that most are in time."""
     machine, sink = SlowMachine(seconds=5 * DEADLINE_MS / 1000), ListSink()
     source = ScriptedSource("cam", is_live=True, paced_seconds=1 / FPS)
     with overloaded(machine, sink, source) as run:

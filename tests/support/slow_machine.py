@@ -13,7 +13,7 @@ from tests.support.stages import SquareSegmenter
 
 __all__ = ["SlowMachine"]
 
-PLAIN_COST = 0.7
+PLAIN_COST = 0.5
 """Cost of an image without the refiner, relative to one with it."""
 
 
