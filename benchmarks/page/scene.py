@@ -13,7 +13,7 @@ import torch
 
 from streamseg.config import ViewerConfig
 from streamseg.pipeline import FrameResult, Pipeline
-from streamseg.pipeline.pipeline import SegmentFunction
+from streamseg.pipeline.segment_function import SegmentFunction
 from streamseg.runtime import Runtime
 from streamseg.runtime.operations import control_operations
 from streamseg.structures.arrays import Float32Array, ImageArray

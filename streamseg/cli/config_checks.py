@@ -46,12 +46,35 @@ def find_notices(config: Config) -> list[str]:
     metrics = config.metrics.endpoint
     if metrics is not None and not is_loopback(split_host_and_port(metrics)[0]):
         lines.append(f"metrics.endpoint: {metrics} is reachable from other machines, without encryption")
+    if config.publish.imagezmq is not None and is_public(config.publish.imagezmq):
+        lines.append(
+            f"publish.imagezmq: {config.publish.imagezmq} is reachable from other machines, without encryption"
+        )
+    lines += _unhidden(config)
     weights = config.segmentation.weights
     if weights != "default" and not weights.endswith((".onnx", ".xml")):
         found = find_weights(weights)
         if not isinstance(found, Path) and not cached_weights_path(found).is_file():
             lines.append(f"segmentation.weights: {found.name} will be downloaded when it is first used")
     return lines
+
+
+def _unhidden(config: Config) -> list[str]:
+    """Return one line for each configured output with camera images in which an effect hides nothing."""
+    if config.effect.kind not in ("blur", "cutout"):
+        return []
+    outputs = {
+        "output.recording": config.output.recording,
+        "output.mcap": config.output.mcap,
+        "output.rerun": config.output.rerun,
+        "foxglove.endpoint": config.foxglove.endpoint,
+        "collect.folder": config.collect.folder,
+    }
+    return [
+        f"{key}: gets the camera's images without the effect {config.effect.kind} (docs/effects.md)"
+        for key, value in outputs.items()
+        if value is not None
+    ]
 
 
 def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -101,6 +124,12 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "output.prompts", PromptFile(config.output.prompts).load
     if config.output.mcap is not None:
         yield "output.mcap", lambda: _check_mcap(Path(config.output.mcap or ""))
+    if config.effect.kind is not None:
+        yield "effect.background", lambda: _check_effect(config)
+    if config.output.webcam is not None:
+        yield "output.webcam", lambda: _check_webcam(config.output.webcam or "")
+    if publish.imagezmq is not None:
+        yield "publish.imagezmq", lambda: _check_imagezmq(config)
     if config.collect.folder is not None:
         yield "collect.folder", lambda: _check_folder(Path(config.collect.folder or ""))
     for key in ("messages", "prompts"):
@@ -167,6 +196,24 @@ def _check_rerun(target: str) -> None:
     from streamseg.bridges.rerun import check_target
 
     check_target(target)
+
+
+def _check_effect(config: Config) -> None:
+    from streamseg.drawing.effects import load_style
+
+    load_style(config.effect)
+
+
+def _check_webcam(device: str) -> None:
+    from streamseg.drawing.webcam import check_webcam
+
+    check_webcam(device)
+
+
+def _check_imagezmq(config: Config) -> None:
+    from streamseg.publish.imagezmq import check_image_endpoint
+
+    check_image_endpoint(config.publish.imagezmq or "", allow_public=config.publish.allow_public)
 
 
 def _check_mqtt() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamseg.datasets.problems import Problems
     from streamseg.datasets.subset import ImageList
     from streamseg.evaluation.edges import EdgeScores
-    from streamseg.pipeline.pipeline import SegmentFunction
+    from streamseg.pipeline.segment_function import SegmentFunction
 
 __all__ = [
     "EdgeComparison",

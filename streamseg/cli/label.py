@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     from streamseg.cli.named_weights import fetch_named
     from streamseg.datasets.problems import Problems
-    from streamseg.pipeline.pipeline import SegmentFunction
+    from streamseg.pipeline.segment_function import SegmentFunction
     from streamseg.segmentation import Segmenter
     from streamseg.training.pseudo import label_folder
 

@@ -156,8 +156,8 @@ class Outputs:
 
     def _write_overlay(self, result: FrameResult) -> None:
         message = result.message
-        drawn = self._draw(result.frame.image, message)
         if self._paths is None:
+            drawn = self._draw(result.frame.image, message) if result.effect is None else result.effect()
             if self._video is None:
                 self._check_target(self._video_path.name)
                 self._video = VideoWriter(self._video_path, fps=self._video_fps)
@@ -165,7 +165,9 @@ class Outputs:
             return
         name = self._image_name or f"{self._data_set.stem(result.frame.index)}.png"
         self._check_target(name)
-        write_image(self._staging / name, drawn)
+        effect = result.effect
+        image = self._draw(result.frame.image, message) if effect is None else effect.for_file()
+        write_image(self._staging / name, image)
 
     def _check_target(self, name: str) -> None:
         """Raise a DataError if an overlay would replace an input."""

@@ -1,11 +1,10 @@
-"""Videos of a run: the frames with their objects drawn on them."""
+"""Videos of a run: the frames with the effect or, without one, with their objects drawn on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamseg.drawing import draw_message
 from streamseg.drawing.video import VideoWriter, check_video_name
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
@@ -17,7 +16,7 @@ __all__ = ["OverlayVideo", "OverlayVideos"]
 
 
 class OverlayVideos:
-    """Sinks that draw the published objects on their frames: one video per source.
+    """Sinks that draw the published objects on their frames, or the effect: one video per source.
 
     Args:
         path: the video file; its folder is created. Several sources get one file each: `out.mp4` becomes
@@ -75,9 +74,8 @@ class OverlayVideo:
         """Append one frame."""
         if self._writer is None:
             self._writer = VideoWriter(self._next_path(), is_recoverable=True)
-        image = draw_message(result.frame.image, result.message)
         try:
-            self._writer.write(image, seconds=self._time.at(result.frame))
+            self._writer.write(result.drawn_image(), seconds=self._time.at(result.frame))
         except DataError:
             writer, self._writer = self._writer, None
             if writer.salvage():

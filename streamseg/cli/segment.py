@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from streamseg.cli.effect_options import add_effect_arguments, style_from_arguments
 from streamseg.cli.fastsam_flags import add_fastsam_flags, has_fastsam_flags, job_from_fastsam_flags
 from streamseg.cli.modes import FORMER_NAMES, MODE_NAMES, open_mode
 from streamseg.cli.output_options import add_output_arguments, check_output_arguments, open_outputs
@@ -83,6 +84,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--strict", action="store_true", help="exit with code 2 if an image of a folder or pattern was skipped"
     )
     add_quality_argument(parser)
+    add_effect_arguments(
+        parser, "in place of overlays: blur the background of the prompted objects, cut them out, or dim it"
+    )
     parser.add_argument(
         "--everything",
         action="store_true",
@@ -176,9 +180,10 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.cli.skips import Skips
     from streamseg.cli.terminal import ProgressBar, describe_tier
     from streamseg.config import Config, ImagesSource, StreamSource, TextConfig, TrackingConfig, parse_source
+    from streamseg.drawing.effect_book import EffectBook
     from streamseg.engines import leave_cores
     from streamseg.pipeline import Pipeline
-    from streamseg.pipeline.pipeline import SegmentFunction
+    from streamseg.pipeline.segment_function import SegmentFunction
 
     if args.source is not None:
         if args.input is not None:
@@ -188,6 +193,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--everything and --model belong together: segment INPUT --everything --model sam-vit-b")
     check_output_arguments(args)
     job = job_from_fastsam_flags(args) if has_fastsam_flags(args) else job_from_flags(args)
+    style = style_from_arguments(args)
+    if style is not None and all(isinstance(prompt, EverythingPrompt) for prompt in job.prompts):
+        raise ConfigError(f"--effect {args.effect} needs the object to show: add --points, --boxes or --text")
     config = fit_to_content(parse_source(job.source))
     if isinstance(config, StreamSource) and "://" not in config.url:
         if args.vid_stride < 1:
@@ -225,6 +233,7 @@ def run(args: argparse.Namespace) -> int:
         matcher=mode.prompt_matcher(),
         text=text,
         tiers=tiers,
+        effects=EffectBook(style, hold=paths is None),
     )
     with (
         ProgressBar("frames" if paths is None else "images", num_frames) as progress,

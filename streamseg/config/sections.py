@@ -10,7 +10,10 @@ from pydantic import Field, field_validator, model_validator
 from streamseg.config.address import split_host_and_port
 from streamseg.config.collect import CollectConfig
 from streamseg.config.degradation import DegradationConfig
+from streamseg.config.effect import EffectConfig
 from streamseg.config.mqtt import MqttConfig
+from streamseg.config.output import OutputConfig
+from streamseg.config.publish import CurveConfig, PublishConfig
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
 from streamseg.config.tiers import Device, FollowConfig, QualityConfig, device_name
 from streamseg.config.zones import ZoneConfig
@@ -141,41 +144,6 @@ class TextConfig(Section):
     """Margin added on each side of an object's box, as a fraction of its longer side."""
 
 
-class CurveConfig(Section):
-    """Encryption and authentication of the ZeroMQ endpoints. Keys: `streamseg keys new NAME`."""
-
-    secret_key: str | None = Field(default=None, min_length=1)
-    """File with the key pair of this program, NAME.key_secret; None: no encryption, and every client may connect."""
-    read: tuple[str, ...] = Field(default=(), max_length=1000)
-    """Public keys that may receive messages: files NAME.key, or keys of 40 characters."""
-    control: tuple[str, ...] = Field(default=(), max_length=1000)
-    """Public keys that may receive messages and use the control channel."""
-
-    @model_validator(mode="after")
-    def _keys_require_a_secret(self) -> CurveConfig:
-        if self.secret_key is None and (self.read or self.control):
-            raise ValueError("read and control require secret_key, the key pair of this program")
-        return self
-
-
-class PublishConfig(Section):
-    """ZeroMQ endpoints."""
-
-    endpoint: str | None = "tcp://127.0.0.1:5555"
-    """Endpoint of multipart messages; None: publish nothing. Port 0 lets the system choose."""
-    single_endpoint: str | None = None
-    """Endpoint of single-part messages for readers with CONFLATE; None: off."""
-    control_endpoint: str | None = "tcp://127.0.0.1:5556"
-    """Endpoint of the control channel: prompts and status; None: off."""
-    curve: CurveConfig = CurveConfig()
-    allow_public: bool = False
-    """Allow an endpoint that other machines can reach without encryption."""
-    mask_encoding: Literal["rle-crop-u32", "bits-crop", "coco-rle", "label-u16"] = "rle-crop-u32"
-    mask_scale: float = Field(default=1.0, gt=0, le=1)
-    """Size of the masks relative to the source image."""
-    jpeg_quality: int = Field(default=80, ge=1, le=100)
-
-
 class ViewerConfig(Section):
     """The page that displays the run in a browser."""
 
@@ -224,34 +192,6 @@ class FoxgloveConfig(Section):
         return endpoint
 
 
-class OutputConfig(Section):
-    """Files written to disk; all are off by default."""
-
-    video: str | None = None
-    """Path of a video with overlays, ending in .mp4, .mov, .mkv or .webm."""
-    messages: str | None = None
-    """Path of a file with one line of JSON per frame."""
-    recording: str | None = None
-    """Path of a folder that records the images and messages of each source, in segments that can be replayed."""
-    segment_seconds: float = Field(default=60.0, ge=1, le=86400)
-    """Length of a segment of a recording."""
-    keep_gb: float | None = Field(default=None, gt=0)
-    """Total size of the recording's folder, in 10**9 bytes, above which the oldest segments are deleted; None: no
-    limit."""
-    mcap: str | None = None
-    """Path of an MCAP file, ending in .mcap, with images, masks, detections and prompts of all sources as ROS 2
-    messages, for Foxglove and rosbag2. Requires the extra `record`."""
-    mcap_max_gb: float | None = Field(default=None, gt=0)
-    """Size of an MCAP file, in 10**9 bytes, after which another begins; only the two newest are kept. None: no limit.
-    """
-    rerun: str | None = None
-    """Log for the rerun viewer: path of a file, ending in .rrd, or address of a viewer that runs,
-    rerun+http://HOST:9876/proxy. Requires the extra `rerun`."""
-    prompts: str | None = None
-    """Path of a JSON file with the prompts in force and the objects they follow. If the file exists, its prompts, saved
-    by an earlier run, replace those of the configuration."""
-
-
 class Config(Section):
     """The configuration of a run."""
 
@@ -271,6 +211,7 @@ class Config(Section):
     text: TextConfig = TextConfig()
     quality: QualityConfig = QualityConfig()
     follow: FollowConfig = FollowConfig()
+    effect: EffectConfig = EffectConfig()
     publish: PublishConfig = PublishConfig()
     viewer: ViewerConfig = ViewerConfig()
     metrics: MetricsConfig = MetricsConfig()

@@ -14,19 +14,24 @@ __all__ = ["encode_image", "write_image"]
 
 
 def encode_image(suffix: str, image: ImageArray) -> bytes:
-    """Return an image (H, W, 3) RGB as the content of a file with this suffix, such as ".png".
+    """Return an image as the content of a file with this suffix, such as ".png".
+
+    Args:
+        suffix: suffix of the file name.
+        image: uint8 (H, W, 3) RGB, or (H, W, 4) with the opacity, for formats that have one.
 
     Raises:
         DataError: the suffix is not an image format.
     """
     if not suffix or not cv2.haveImageWriter(f"image{suffix}"):
         raise DataError(f"cannot write {suffix or 'no suffix'} as an image; use a suffix such as .png or .jpg")
-    _, encoded = cv2.imencode(suffix, np.ascontiguousarray(image[:, :, ::-1]))
+    channels = [2, 1, 0, 3][: image.shape[2]]
+    _, encoded = cv2.imencode(suffix, np.ascontiguousarray(image[:, :, channels]))
     return encoded.tobytes()
 
 
 def write_image(path: Path, image: ImageArray) -> None:
-    """Write an image (H, W, 3) RGB in the format of the path's suffix; create its folder.
+    """Write an image, as in `encode_image`, in the format of the path's suffix; create its folder.
 
     Raises:
         DataError: the suffix is not an image format, or the file cannot be written.

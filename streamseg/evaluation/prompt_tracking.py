@@ -21,7 +21,7 @@ import numpy as np
 from streamseg.config import TrackingConfig
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.pipeline import Pipeline
-from streamseg.pipeline.pipeline import SegmentFunction
+from streamseg.pipeline.segment_function import SegmentFunction
 from streamseg.prompting import PromptSet, PromptTracker, select
 from streamseg.propagation import PropagationSettings
 from streamseg.segmentation.masks import instance_masks

@@ -21,7 +21,7 @@ from streamseg.datasets.problems import Problems
 from streamseg.datasets.subset import ImageList
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.evaluation.truth import ImageTruth, OnImage, labelled_images, size_masks
-from streamseg.pipeline.pipeline import SegmentFunction
+from streamseg.pipeline.segment_function import SegmentFunction
 from streamseg.prompting.select import select
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import BoolArray, Float64Array

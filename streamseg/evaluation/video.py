@@ -23,7 +23,7 @@ from streamseg.evaluation.prompt_tracking import (
 )
 from streamseg.evaluation.sequences import is_scorable, read_or_skip, usable_sequences
 from streamseg.evaluation.truth import OnImage
-from streamseg.pipeline.pipeline import SegmentFunction
+from streamseg.pipeline.segment_function import SegmentFunction
 from streamseg.structures.arrays import MaskArray
 from streamseg.structures.mask import CropMask
 

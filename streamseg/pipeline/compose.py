@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from streamseg.drawing import draw_message
+from streamseg.drawing.effect_book import EffectImage
 from streamseg.prompting import PromptSet
 from streamseg.prompting.prompt_set import in_order
 from streamseg.segmentation import instance_masks
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
 from streamseg.structures.mask import CropMask, MaskSpace
@@ -103,6 +106,20 @@ class FrameResult:
     """One for each prompt of the frame's source, in the prompts' order; their rows are rows of `tracked`."""
     prompts: tuple[Prompt, ...] = ()
     """The prompts of the frame's source that were in force."""
+    effect: EffectImage | None = None
+    """The frame's image with the configured effect; None if there is no effect."""
+
+    @property
+    def shown_image(self) -> ImageArray:
+        """Image for people, without overlays: with the effect, if there is one. Not to be modified."""
+        return self.frame.image if self.effect is None else self.effect()
+
+    def drawn_image(self) -> ImageArray:
+        """Return the image for outputs that display nothing else; not to be modified.
+
+        With the effect or, if there is none, with the overlay of the published objects.
+        """
+        return draw_message(self.frame.image, self.message) if self.effect is None else self.effect()
 
 
 def compose_message(

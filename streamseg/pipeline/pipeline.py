@@ -12,60 +12,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 from streamseg.config import TrackingConfig
+from streamseg.drawing.effect_book import EffectBook
 from streamseg.errors import DataError
 from streamseg.pipeline.better_masks import with_better_masks
 from streamseg.pipeline.compose import FrameResult, Matches, PromptMatcher, SelectionMatcher, compose_message
+from streamseg.pipeline.segment_function import DegradableSegmenter, SegmentFunction
 from streamseg.pipeline.stream import Stream
 from streamseg.prompting import PromptSet
 from streamseg.prompting.text import TextMatcher, prepare_texts
 from streamseg.propagation import PropagationSettings
-from streamseg.structures.arrays import ImageArray
-from streamseg.structures.degradation import Degradation
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Instances, Tracked
 from streamseg.structures.message import Message
 from streamseg.structures.prompt import EverythingPrompt, Prompt, Selection
-from streamseg.structures.search_regions import SearchRegions
 from streamseg.telemetry import Drops, StageTimer
 from streamseg.tiers import TierReport, Tiers
 from streamseg.tiers.contract import ReportsTier
 from streamseg.zones import ZoneBook
 
-__all__ = ["DegradableSegmenter", "Pipeline", "SegmentFunction"]
-
-
-class SegmentFunction(Protocol):
-    """The interface of segmenters, such as `segmentation.Segmenter`."""
-
-    def __call__(
-        self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None
-    ) -> Sequence[Instances]:
-        """Return one Instances per image, in order.
-
-        Args:
-            images: uint8 (H, W, 3) RGB each.
-            regions: where to accept low scores, one per image; a segmenter may ignore them. None: nowhere.
-        """
-
-
-@runtime_checkable
-class DegradableSegmenter(Protocol):
-    """A segmenter that can process single images at lower quality."""
-
-    def segment_batch(
-        self, images: Sequence[ImageArray], regions: Sequence[SearchRegions], degradations: Sequence[Degradation]
-    ) -> Sequence[Instances]:
-        """Return one Instances per image, in order.
-
-        Args:
-            images: uint8 (H, W, 3) RGB each.
-            regions: where to accept low scores, one per image.
-            degradations: reduced quality, one per image.
-        """
-        ...
+__all__ = ["Pipeline"]
 
 
 class Pipeline:
@@ -91,6 +58,7 @@ class Pipeline:
         prepare: work before the first frame, see `Pipeline.prepare`.
         tiers: better models for chosen objects.
         zones: zones and lines, reported in the messages.
+        effects: effect on the images that people watch; None: none.
 
     Raises:
         ConfigError: a prompt is of a kind that cannot be matched.
@@ -111,9 +79,11 @@ class Pipeline:
         prepare: Callable[[], None] | None = None,
         tiers: Tiers | None = None,
         zones: ZoneBook | None = None,
+        effects: EffectBook | None = None,
     ) -> None:
         self._tiers = tiers if tiers is not None else Tiers()
         self._zones = zones if zones is not None else ZoneBook(())
+        self._effects = effects if effects is not None else EffectBook(None)
         self._segmenter = segmenter
         self._prepare = prepare
         self._propagation = propagation
@@ -208,6 +178,7 @@ class Pipeline:
             if tier is not None:
                 tier.end_source(source_id)
         self._zones.forget(source_id)
+        self._effects.forget(source_id)
         stream = self._streams.get(source_id)
         if stream is not None:
             stream.end()
@@ -268,7 +239,8 @@ class Pipeline:
         )
         if zones := self._zones.update(message):
             message = replace(message, zones=zones)
-        return FrameResult(frame, message, tracked, matches.selections, stream.prompts.prompts)
+        effect = self._effects.update(frame.image, message)
+        return FrameResult(frame, message, tracked, matches.selections, stream.prompts.prompts, effect)
 
     def _stream(self, source_id: str) -> Stream:
         stream = self._streams.get(source_id)

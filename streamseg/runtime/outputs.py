@@ -1,4 +1,4 @@
-"""Sinks that a configuration asks for, besides the publisher: message file, MCAP, MQTT, recordings."""
+"""Sinks that a configuration asks for, besides the publisher: files, MQTT, data set, images for people, recordings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from streamseg.runtime.mcap_file import McapFile
 from streamseg.runtime.mqtt_sink import MqttSink
 from streamseg.runtime.recorder import Recorder
 from streamseg.runtime.sinks import MessageFile
+from streamseg.runtime.watched_images import ImageZmqSink, WebcamSink
 from streamseg.runtime.workers import Sink, SinkFactory
 
 __all__ = ["open_outputs"]
 
 
 def open_outputs(config: Config, encode_image: EncodeImage, unowned: contextlib.ExitStack) -> list[Sink | SinkFactory]:
-    """Open the sinks of `output` and `mqtt`, in the order in which they are listed in statistics.
+    """Open the sinks of a configuration, in the order in which they are listed in statistics.
 
     Args:
         config: configuration of the run.
@@ -26,7 +27,8 @@ def open_outputs(config: Config, encode_image: EncodeImage, unowned: contextlib.
 
     Raises:
         DataError: an output cannot be written, or another run writes it.
-        ConfigError: a library is not installed.
+        ConfigError: a library is not installed, or the virtual webcam is missing.
+        PublishError: the endpoint of imagezmq cannot be bound.
     """
     output = config.output
     sinks: list[Sink | SinkFactory] = []
@@ -41,6 +43,20 @@ def open_outputs(config: Config, encode_image: EncodeImage, unowned: contextlib.
         unowned.callback(sinks[-1].close)
     if config.collect.folder is not None:
         sinks.append(Collector(config.collect))
+        unowned.callback(sinks[-1].close)
+    if output.webcam is not None:
+        sinks.append(WebcamSink(output.webcam, config.named_sources()[0].id))
+        unowned.callback(sinks[-1].close)
+    publish = config.publish
+    if publish.imagezmq is not None:
+        sinks.append(
+            ImageZmqSink(
+                publish.imagezmq,
+                image_format=publish.imagezmq_format,
+                jpeg_quality=publish.jpeg_quality,
+                allow_public=publish.allow_public,
+            )
+        )
         unowned.callback(sinks[-1].close)
     if output.recording is not None:
         sinks.append(

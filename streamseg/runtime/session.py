@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,8 @@ from itertools import product
 
 from streamseg.capture import Source, open_source
 from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, SourceConfig, WebcamSource
+from streamseg.drawing.effect_book import EffectBook
+from streamseg.drawing.effects import load_style
 from streamseg.engines import leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
@@ -103,6 +106,7 @@ def open_runtime(
         publish = config.publish
         if publish.endpoint is None and publish.single_endpoint is not None:
             raise ConfigError("publish.single_endpoint requires publish.endpoint; set both or neither")
+        style = load_style(config.effect)
         sections = config.named_sources()
         standard: OpenSource = partial(open_source, gives_up=config.exit_on_failure)
         opening: OpenSource = standard if open_section is None else lambda section: open_section(section, standard)
@@ -160,6 +164,7 @@ def open_runtime(
             text=mode.text_matcher(config.text, start=background),
             tiers=open_tiers(config, slow),
             zones=ZoneBook(config.zones),
+            effects=EffectBook(style, new_lock=threading.Lock),
         )
         on_prompts = None
         if prompt_file is not None:

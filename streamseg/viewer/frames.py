@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import cv2
 
-from streamseg.drawing import draw_message
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
 from streamseg.publish.jpeg import encode_jpeg
@@ -41,7 +40,7 @@ def packed_frame(frame: NumberedFrame, *, epoch: str, max_width: int, jpeg_quali
         jpeg_quality: 1..100.
     """
     result = frame.result
-    image = _resize(result.frame.image, display_size(result.frame.size, max_width))
+    image = _resize(result.shown_image, display_size(result.frame.size, max_width))
     message = replace(
         complete_message(result, max_width=max_width),
         age_ms=result.frame.age_ns(time.monotonic_ns()) / 1e6,
@@ -53,15 +52,14 @@ def packed_frame(frame: NumberedFrame, *, epoch: str, max_width: int, jpeg_quali
 
 
 def drawn_jpeg(frame: NumberedFrame, *, max_width: int, jpeg_quality: int) -> bytes:
-    """Encode the image as JPEG with the prompted objects drawn on it."""
+    """Encode the image as JPEG with the effect or, without one, with the prompted objects drawn on it."""
     result = frame.result
-    drawn = draw_message(result.frame.image, result.message)
-    return encode_jpeg(_resize(drawn, display_size(result.frame.size, max_width)), jpeg_quality)
+    return encode_jpeg(_resize(result.drawn_image(), display_size(result.frame.size, max_width)), jpeg_quality)
 
 
 def drawn_png(result: FrameResult) -> bytes:
-    """Encode the image as PNG with the prompted objects drawn on it, at the size of the source."""
-    drawn = draw_message(result.frame.image, result.message)
+    """Encode the image as PNG, with the effect or the prompted objects drawn on it, at the size of the source."""
+    drawn = result.drawn_image()
     is_encoded, body = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     if not is_encoded:
         raise DataError(f"an image of {drawn.shape[1]}x{drawn.shape[0]} cannot be encoded as PNG")

@@ -156,7 +156,7 @@ class Window:
         if drawn == view.drawn:
             return
         view.drawn = drawn
-        canvas = draw_prompted(view.result.frame.image, message)
+        canvas = draw_prompted(view.result.shown_image, message)
         for prompt in pending:
             _draw_points(canvas, prompt)
         if (box := view.mouse.box(view.size)) is not None:

@@ -1,0 +1,44 @@
+"""The interface of segmenters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from streamseg.structures.arrays import ImageArray
+from streamseg.structures.degradation import Degradation
+from streamseg.structures.instances import Instances
+from streamseg.structures.search_regions import SearchRegions
+
+__all__ = ["DegradableSegmenter", "SegmentFunction"]
+
+
+class SegmentFunction(Protocol):
+    """The interface of segmenters, such as `segmentation.Segmenter`."""
+
+    def __call__(
+        self, images: Sequence[ImageArray], regions: Sequence[SearchRegions] | None = None
+    ) -> Sequence[Instances]:
+        """Return one Instances per image, in order.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each.
+            regions: where to accept low scores, one per image; a segmenter may ignore them. None: nowhere.
+        """
+
+
+@runtime_checkable
+class DegradableSegmenter(Protocol):
+    """A segmenter that can process single images at lower quality."""
+
+    def segment_batch(
+        self, images: Sequence[ImageArray], regions: Sequence[SearchRegions], degradations: Sequence[Degradation]
+    ) -> Sequence[Instances]:
+        """Return one Instances per image, in order.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each.
+            regions: where to accept low scores, one per image.
+            degradations: reduced quality, one per image.
+        """
+        ...
