@@ -45,6 +45,8 @@ OpenSource = Callable[[SourceConfig], Source]
 
 logger = logging.getLogger(__name__)
 
+SLOW_NICENESS = 10
+"""Niceness of the thread in which models slower than the budget of their tier work."""
 DEFAULT_SIZE = (720, 1280)
 """Image size (H, W) for which the network is warmed up if the size of a source is unknown before it is opened."""
 
@@ -152,8 +154,9 @@ def open_runtime(
         # Frames of files wait until their objects are compared with texts, as they do for every stage.
         any_live = any(source.is_live for source in sources)
         background = stack.enter_context(BackgroundThread()).submit if any_live else None
-        # A worker of its own: a run of a large model takes seconds, for which texts must not wait.
-        slow = stack.enter_context(BackgroundThread()).submit if any_live else None
+        # A worker of its own: a run of a large model takes seconds, for which texts must not wait. It gives way to the
+        # network: its answers are late in any case.
+        slow = stack.enter_context(BackgroundThread(niceness=SLOW_NICENESS)).submit if any_live else None
         pipeline = Pipeline(
             segmenter,
             prepare=None if segmenter.engine.device == "cpu" else warm_up,
