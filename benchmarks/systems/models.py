@@ -1,23 +1,34 @@
-"""The compared systems at their true sizes, with random weights where none are distributed.
+"""The compared systems at their true sizes: with the official weights if they are there, or with random ones.
 
-Time and memory do not depend on the weights; masks do, and are not looked at.
+Time and memory do not depend on the weights; masks do, and those of random weights are not looked at.
+
+MobileSAM's and EdgeTAM's encoders are `timm`'s, which imports torchvision. They need not be in the environment:
+
+    pip install --no-deps --target FOLDER timm torchvision==0.28.0
+    PYTHONPATH=FOLDER scripts/bench systems --systems mobile-sam,edgetam
+
+The torchvision of PyPI, built for CUDA, cannot be imported beside torch's processor build; see `require_timm`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 
-from streamseg.tiers.memory.loading import video_model
+from streamseg.tiers.catalogue import model_path
+from streamseg.tiers.memory.loading import load_video_model, video_model
 from streamseg.tiers.memory.sessions import SessionVideoModel
 from streamseg.tiers.model_folder import IMAGENET_MEAN, IMAGENET_STD
+from streamseg.tiers.quality.loading import load_promptable
+from streamseg.tiers.quality.model import PromptableModel
 from streamseg.tiers.quality.transformers_model import FAMILIES, TransformersModel
 
-__all__ = ["SYSTEMS", "System", "num_parameters", "promptable", "video"]
+__all__ = ["SYSTEMS", "System", "num_parameters", "opened_promptable", "opened_video", "promptable", "video"]
 
 EDGETAM_BACKBONE: Final = {
     "model_type": "timm_wrapper",
@@ -25,6 +36,28 @@ EDGETAM_BACKBONE: Final = {
     "num_classes": 0,
     "model_args": {"in_chans": 3, "features_only": True, "out_indices": [0, 1, 2, 3]},
 }
+
+
+_DECLARED: list[Any] = []
+"""Keeps the operators that `require_timm` declares."""
+
+
+def require_timm() -> None:
+    """Make timm importable: declare the operators that a torchvision of another build of torch asks for at its import.
+
+    timm uses none of them. Raises ImportError if one of the two is missing.
+    """
+    import importlib
+
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _DECLARED.append(library)
+        importlib.import_module("torchvision")
+    importlib.import_module("timm")
 
 
 @dataclass(frozen=True)
@@ -36,7 +69,13 @@ class System:
     build: Callable[[], Any]
     """Makes the model of transformers with random weights."""
     note: str = ""
-    """How it differs from the published architecture; "" if it does not."""
+    """How it differs from the published architecture with random weights; "" if it does not."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder with its official weights, see `streamseg tiers`; None if they are missing."""
+        folder = model_path(self.name.removesuffix("-video"))
+        return folder if folder.is_dir() and any(folder.iterdir()) else None
 
 
 def _sam_vit_b() -> nn.Module:
@@ -71,6 +110,7 @@ class _TinyVit(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        require_timm()
         import timm
 
         self.backbone = timm.create_model("tiny_vit_5m_224", pretrained=False, features_only=True, out_indices=[3])
@@ -109,12 +149,14 @@ def _sam2_tiny_video() -> nn.Module:
 
 
 def _edgetam() -> nn.Module:
+    require_timm()
     from transformers import EdgeTamConfig, EdgeTamModel
 
     return EdgeTamModel(EdgeTamConfig(vision_config={"backbone_config": EDGETAM_BACKBONE}))
 
 
 def _edgetam_video() -> nn.Module:
+    require_timm()
     from transformers import EdgeTamVideoConfig, EdgeTamVideoModel
 
     vision = {"model_type": "edgetam_vision_model", "backbone_config": EDGETAM_BACKBONE}
@@ -151,6 +193,18 @@ def video(system: System, seed: int = 0) -> SessionVideoModel:
     return video_model(model)
 
 
-def num_parameters(module: nn.Module) -> int:
-    """Return the number of parameters."""
-    return sum(one.numel() for one in module.parameters())
+def opened_promptable(system: System) -> tuple[PromptableModel, Path | None]:
+    """Return a promptable system, and the folder of its weights; None: they are random."""
+    folder = system.folder
+    return (promptable(system), None) if folder is None else (load_promptable(folder, device="cpu"), folder)
+
+
+def opened_video(system: System) -> tuple[SessionVideoModel, Path | None]:
+    """Return a video system, and the folder of its weights; None: they are random."""
+    folder = system.folder
+    return (video(system), None) if folder is None else (load_video_model(folder, device=torch.device("cpu")), folder)
+
+
+def num_parameters(module: nn.Module | None) -> int | None:
+    """Return the number of parameters; None without a module, as that of a graph."""
+    return None if module is None else sum(one.numel() for one in module.parameters())

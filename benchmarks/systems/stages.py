@@ -8,13 +8,14 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 
 from benchmarks.harness import Timing
-from benchmarks.systems.models import System, num_parameters, promptable, video
+from benchmarks.systems.models import System, num_parameters, opened_promptable, opened_video
+from benchmarks.systems.quality import followed_quality, network_quality, prompted_quality
 from streamseg.config import SegmentationConfig
 from streamseg.pipeline import Pipeline
 from streamseg.segmentation import Segmenter
@@ -60,32 +61,39 @@ def _frame(image: ImageArray, index: int) -> Frame:
     return Frame(image, "scene", index, index / FPS, time.time_ns(), "arrival", now)
 
 
-def measured(system: System, *, num_runs: int, budget_ms: float) -> dict[str, Any]:
+def measured(system: System, *, num_runs: int, budget_ms: float, data: Path | None = None) -> dict[str, Any]:
     """Return the figures of one system: parameters, peak memory in MB and milliseconds by stage.
 
     Args:
         system: the system.
         num_runs: number of measured runs of each stage after one warm-up.
         budget_ms: budget of the tier in the pipeline.
+        data: folder with eval-coco and eval-video, for the quality with official weights; None: not measured.
     """
     frames = scene_frames(NUM_PIPELINE_FRAMES)
     base_mb = _peak_mb()
     kinds = {"network": _network, "promptable": _promptable, "video": _video}
-    figures = kinds[system.kind](system, frames, num_runs, budget_ms)
+    figures = kinds[system.kind](system, frames, num_runs, budget_ms, data)
     return {"kind": system.kind, "note": system.note, **figures, "memory_mb": round(_peak_mb() - base_mb)}
 
 
-def _network(system: System, frames: Sequence[tuple[Frame, Any]], num_runs: int, budget_ms: float) -> dict[str, Any]:
+def _network(
+    system: System, frames: Sequence[tuple[Frame, Any]], num_runs: int, budget_ms: float, data: Path | None
+) -> dict[str, Any]:
     segmenter = Segmenter.from_config(SegmentationConfig(device="cpu", engine="onnx"))
     image = frames[0][0].image
     stages = {"everything": _timed(lambda: segmenter([image]), num_runs)}
     pipeline = _run(segmenter, frames, Tiers())
     parameters = num_parameters(load_weights("default").network())
-    return {"parameters": parameters, "stages": stages, "pipeline": pipeline}
+    # The evaluation sets are measured by `streamseg eval`, and nowhere else.
+    quality = network_quality()
+    return {"weights": "default", "parameters": parameters, "stages": stages, "pipeline": pipeline, "quality": quality}
 
 
-def _promptable(system: System, frames: Sequence[tuple[Frame, Any]], num_runs: int, budget_ms: float) -> dict[str, Any]:
-    model = promptable(system)
+def _promptable(
+    system: System, frames: Sequence[tuple[Frame, Any]], num_runs: int, budget_ms: float, data: Path | None
+) -> dict[str, Any]:
+    model, weights = opened_promptable(system)
     frame, boxes = frames[0]
     embedding = model.encode(frame.image)
     points = point_grid(GRID_SIDE)[:POINTS_AT_ONCE] * np.array([SIZE[1], SIZE[0]], np.float32)
@@ -96,13 +104,27 @@ def _promptable(system: System, frames: Sequence[tuple[Frame, Any]], num_runs: i
         f"decode {NUM_OBJECTS}": _timed(lambda: model.decode(embedding, Queries.of_boxes(many)), num_runs),
         "grid batch": _timed(lambda: model.decode(embedding, Queries.of_points(points)), min(num_runs, 2)),
     }
-    quality = PromptableQualityTier(model, name=system.name, budget_ms=budget_ms)
-    pipeline = _run(_segmenter(), frames, Tiers(quality=quality))
-    return {"parameters": num_parameters(model.model), "stages": stages, "pipeline": pipeline}
+    tier = PromptableQualityTier(model, name=system.name, budget_ms=budget_ms)
+    segmenter = _segmenter()
+    pipeline = _run(segmenter, frames, Tiers(quality=tier))
+    quality: dict[str, Any] = {}
+    if weights is not None and data is not None:
+        quality = prompted_quality(model, data / "eval-coco") | followed_quality(
+            segmenter, lambda: Tiers(quality=PromptableQualityTier(model, name=system.name)), data / "eval-video"
+        )
+    return {
+        "weights": "random" if weights is None else str(weights),
+        "parameters": num_parameters(getattr(model, "model", None)),
+        "stages": stages,
+        "pipeline": pipeline,
+        "quality": quality,
+    }
 
 
-def _video(system: System, frames: Sequence[tuple[Frame, Any]], num_runs: int, budget_ms: float) -> dict[str, Any]:
-    model = video(system)
+def _video(
+    system: System, frames: Sequence[tuple[Frame, Any]], num_runs: int, budget_ms: float, data: Path | None
+) -> dict[str, Any]:
+    model, weights = opened_video(system)
     frame, _ = frames[0]
     mask = np.zeros(SIZE, np.bool_)
     mask[200:500, 400:800] = True
@@ -118,12 +140,20 @@ def _video(system: System, frames: Sequence[tuple[Frame, Any]], num_runs: int, b
     }
     tier = SessionMemoryTier(model, name=system.name, budget_ms=budget_ms)
     tier.warm_up(SIZE)
-    pipeline = _run(_segmenter(), frames, Tiers(memory=tier))
+    segmenter = _segmenter()
+    pipeline = _run(segmenter, frames, Tiers(memory=tier))
+    quality: dict[str, Any] = {}
+    if weights is not None and data is not None:
+        quality = followed_quality(
+            segmenter, lambda: Tiers(memory=SessionMemoryTier(model, name=system.name)), data / "eval-video"
+        )
     return {
+        "weights": "random" if weights is None else str(weights),
         "parameters": num_parameters(model.model),
         "stages": stages,
         "session_mb": round(memory.num_bytes() / 1e6, 1),
         "pipeline": pipeline,
+        "quality": quality,
     }
 
 
@@ -182,6 +212,3 @@ def _timed(function: Callable[[], object], num_runs: int) -> dict[str, Any]:
 def _peak_mb() -> float:
     """Return the largest size of this process so far, in 10**6 bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-
-
-torch.set_grad_enabled(False)
