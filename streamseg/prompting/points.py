@@ -16,11 +16,17 @@ from streamseg.structures.prompt import PointPrompt, Selection
 
 __all__ = ["select_points"]
 
-CENTRE_WEIGHT: Final = 2.0
+SIZE_WEIGHT: Final = 1.2
+"""Log odds by which a mask of e times the side is less likely: of equally good masks, the smaller one is meant."""
+CENTRE_WEIGHT: Final = 3.0
 """Weight of the fraction of the surroundings of a point that lie in the mask, see `CENTRE_RADII`: people click in the
-middle of what they mean. Chosen on the held-out images of the training sets (427 objects): innermost points have a mean
-IoU of .51 (.43 for the smallest mask, .45 for the best score), random points .45 (.39, .42); half or twice the weight
-changes it by .015 at most."""
+middle of what they mean."""
+DENSITY_WEIGHT: Final = 0.35
+"""Weight of the log of the share of the image that a mask fills, negative, for each further point inside: points in one
+small mask do not lie there by chance."""
+MISS_WEIGHT: Final = 2.0
+"""Log odds by which a foreground point outside a mask makes it less likely, on top of the `DENSITY_WEIGHT` that it does
+not earn."""
 CENTRE_RADII: Final = (0.2, 0.3, 0.4)
 """Radii of the circles around a point, relative to the side of a square with the mask's area."""
 CENTRE_DIRECTIONS: Final = 8
@@ -39,17 +45,18 @@ AREA_RASTER: Final = 24
 def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, nested: bool = False) -> list[Selection]:
     """Select the mask that each prompt's points mean most likely.
 
-    A background point vetoes every instance that contains it. Of the remaining ones, those with the most foreground
-    points are eligible, normally all of them. The best of these by score, size and centre wins (`_ratings`): neither a
-    stain or a part only because it is small, nor the surroundings only because they score well. If no mask contains all
-    foreground points, the score is the instance's own times the fraction of them that it contains. Without a foreground
-    point nothing is selected (today's ultralytics selects everything that is not vetoed).
+    A background point vetoes every instance that contains it. Of the remaining ones, every one with a foreground point
+    is eligible. The best by score, size, centre (`_ratings`) and number of foreground points wins: neither a stain or a
+    part only because it is small, nor the surroundings only because they score well, nor a stain only because it is
+    large enough to contain every point. The score is the instance's own times the fraction of foreground points that it
+    contains. Without a foreground point nothing is selected (today's ultralytics selects everything that is not
+    vetoed).
 
     Args:
         instances: K instances; 0 match nothing.
         prompts: P prompts.
-        nested: select all instances that contain as many points as the winner, instead of the winner alone: it is
-            followed by the larger ones, small to large, then by the smaller ones; the doubtful ones come last.
+        nested: select all instances that contain at least as many points as the winner, instead of the winner alone: it
+            is followed by the larger ones, small to large, then by the smaller ones; the doubtful ones come last.
     """
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
@@ -59,28 +66,32 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     # First point of each prompt among the N; sums over such groups are sums over prompts.
     counts = [len(prompt.point_labels) for prompt in prompts]
     starts = np.concatenate([[0], np.cumsum(counts[:-1])]).astype(np.int64)  # (P,)
-    num_contained = np.add.reduceat((contains & labels).astype(np.int64), starts, axis=1)  # (K, P)
-    num_contained[np.logical_or.reduceat(contains & ~labels, starts, axis=1)] = 0
-    most = num_contained.max(axis=0)  # (P,)
+    num_inside = np.add.reduceat((contains & labels).astype(np.int64), starts, axis=1)  # (K, P)
+    num_inside[np.logical_or.reduceat(contains & ~labels, starts, axis=1)] = 0
     num_foreground = np.add.reduceat(labels.astype(np.int64), starts)  # (P,)
-    shares = most / np.maximum(num_foreground, 1)  # (P,)
-    eligible = (num_contained == most) & (most > 0)  # (K, P)
+    eligible = num_inside > 0  # (K, P)
     areas = _areas(instances, np.asarray(eligible.any(axis=1)))  # (K,)
     used = contains & labels & np.repeat(eligible, counts, axis=1)  # (K, N)
-    centred = np.add.reduceat(_centred(instances, points, used, areas), starts, axis=1) / np.maximum(most, 1)  # (K, P)
+    centred = np.add.reduceat(_centred(instances, points, used, areas), starts, axis=1)  # (K, P)
     own = instances.scores.numpy(force=True).astype(np.float64)  # (K,)
-    winners = np.where(eligible, _ratings(own, areas)[:, None] + CENTRE_WEIGHT * centred, -np.inf).argmax(axis=0)
+    ratings = _ratings(own, areas)[:, None] + CENTRE_WEIGHT * centred / np.maximum(num_inside, 1)  # (K, P)
+    height, width = instances.image_size
+    shares = np.log(np.maximum(areas, 1) / (height * width))[:, None]  # (K, 1)
+    ratings -= DENSITY_WEIGHT * shares * (num_inside - 1) + MISS_WEIGHT * (num_foreground - num_inside)
+    winners = np.where(eligible, ratings, -np.inf).argmax(axis=0)  # (P,)
     order = winners[None]  # (1, P)
+    prompt_numbers = np.arange(len(prompts))
     if nested:
+        eligible &= num_inside >= num_inside[winners, prompt_numbers]
         best = np.where(eligible, own[:, None], 0).max(axis=0)  # (P,)
         ranks = np.where(eligible, areas[:, None], np.inf)  # (K, P)
         # Each sum ranks them behind all others: the smaller ones, then the doubtful ones.
         ranks += LAST_RANK_AREA * (areas[:, None] < areas[winners])
         ranks += 2 * LAST_RANK_AREA * ((num_foreground == 1) & (own[:, None] < DOUBTFUL_SHARE * best))
-        ranks[winners, np.arange(len(prompts))] = np.where(most > 0, -1, np.inf)
+        ranks[winners, prompt_numbers] = np.where(eligible.any(axis=0), -1, np.inf)
         order = ranks.argsort(axis=0, kind="stable")  # (K, P)
     num_rows = np.minimum(eligible.sum(axis=0), len(order))  # (P,)
-    scores = own[order] * shares  # (K or 1, P)
+    scores = own[order] * num_inside[order, prompt_numbers] / np.maximum(num_foreground, 1)  # (K or 1, P)
     return [
         Selection(prompt.prompt_id, tuple(rows[:count]), tuple(ranked[:count]))
         for prompt, rows, ranked, count in zip(
@@ -92,15 +103,14 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
 def _ratings(scores: Float64Array, areas: Float64Array) -> Float64Array:
     """Return how likely instances (K,) are meant by a point in them, in log odds up to a constant, without the centre.
 
-    Of equally good masks, the smaller one is meant: a click on a face in a portrait does not mean the person. Twice the
-    side is as unlikely as half the odds of the score.
+    Of equally good masks, the smaller one is meant: a click on a face in a portrait does not mean the person.
 
     Args:
         scores: (K,), 0..1: the expected IoU of their masks if the weights include a refiner.
         areas: (K,), pixels.
     """
     shares = scores.clip(MIN_SHARE, 1 - MIN_SHARE)
-    ratings: Float64Array = np.log(shares / (1 - shares)) - np.log(np.maximum(areas, 1)) / 2
+    ratings: Float64Array = np.log(shares / (1 - shares)) - SIZE_WEIGHT * np.log(np.maximum(areas, 1)) / 2
     return ratings
 
 

@@ -53,6 +53,10 @@ TABLE = [
         points((160, 180, 1), (160, 200, 1), (270, 180, 1)), "person", 0.6, id="most of three points, and their share"
     ),
     pytest.param(points((270, 180, 1), (20, 230, 1)), "ball", 0.25, id="one point beside it"),
+    pytest.param(points((160, 180, 1), (15, 60, 1), (270, 180, 1)), "person", 0.3, id="three points on three objects"),
+    pytest.param(
+        points((160, 180, 1), (160, 200, 1), (160, 50, 0)), None, 0, id="background inside outweighs two points"
+    ),
     pytest.param(points((270, 180, 1), (20, 230, 0)), "ball", 0.5, id="background on no object changes nothing"),
     pytest.param(points((160, 180, 0)), None, 0, id="background alone selects nothing"),
     pytest.param(points((-5, 60, 1)), None, 0, id="outside on the left"),
@@ -156,6 +160,24 @@ def test_prompts_are_independent(clicks, shapes):
                 if label and x0 <= x < x1 and y0 <= y < y1
             ]
             assert contained, f"row {row} contains none of the points"
+
+
+@pytest.mark.parametrize(
+    ("clicks", "selected"),
+    [
+        pytest.param([(270, 180), (285, 190), (270, 212)], 0, id="one just outside"),
+        pytest.param([(270, 180), (285, 190), (200, 150)], 0, id="one far outside, two inside"),
+        pytest.param([(270, 180), (200, 150), (120, 100)], 1, id="two outside: the large one is meant"),
+        pytest.param([(270, 180), (285, 190), (260, 170)], 0, id="all inside"),
+    ],
+)
+def test_a_stain_around_all_points_is_not_selected_for_that_alone(clicks, selected):
+    shapes = tracked([replace(BALL, score=0.7), Shape(200, 150, 230, 170, "rectangle", score=0.3)])
+    prompt = points(*((x, y, 1) for x, y in clicks))
+    (selection,) = select(shapes, [prompt])
+    assert selection.rows == (selected,)
+    # The other one is a hypothesis if it has as many of the points, as those around a part do.
+    assert hypotheses(shapes, prompt).rows == ((0, 1) if selected == 0 else (1,))
 
 
 FAINT = Shape(160, 50, 30, 30, score=0.3)

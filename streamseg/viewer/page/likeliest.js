@@ -5,7 +5,13 @@ import { covers } from "./mask.js";
 /** @typedef {import("./frame.js").FrameObject} FrameObject */
 
 /** Constants of the rule; the tests compare them with those in Python. */
-export const RULE = { centreWeight: 2, centreRadii: [0.2, 0.3, 0.4], centreDirections: 8, minShare: 1e-3 };
+export const RULE = {
+  sizeWeight: 1.2,
+  centreWeight: 3,
+  centreRadii: [0.2, 0.3, 0.4],
+  centreDirections: 8,
+  minShare: 1e-3,
+};
 
 const TURNS = Array.from({ length: RULE.centreDirections }, (_, turn) => (turn * 2 * Math.PI) / RULE.centreDirections);
 const OFFSETS = RULE.centreRadii.flatMap((radius) => TURNS.map((turn) => [radius * Math.cos(turn), radius * Math.sin(turn)]));
@@ -31,5 +37,6 @@ function ratingOf({ score, area, mask }, [scaleX, scaleY], x, y) {
   // A circle of the image may be an ellipse of the mask space.
   const [sideX, sideY] = [Math.sqrt(imageArea) / scaleX, Math.sqrt(imageArea) / scaleY];
   const numInside = OFFSETS.filter(([dx, dy]) => covers(mask, x + dx * sideX, y + dy * sideY)).length;
-  return Math.log(share / (1 - share)) - Math.log(imageArea) / 2 + (RULE.centreWeight * numInside) / OFFSETS.length;
+  const centred = numInside / OFFSETS.length;
+  return Math.log(share / (1 - share)) - (RULE.sizeWeight * Math.log(imageArea)) / 2 + RULE.centreWeight * centred;
 }

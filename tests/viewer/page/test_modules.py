@@ -179,6 +179,7 @@ def test_objects_at_a_point(page):
 def test_constants_of_the_rule_for_clicks_are_those_in_python(page):
     rule = page.evaluate('async () => (await import("/static/likeliest.js")).RULE')
     assert rule == {
+        "sizeWeight": rule_of_points.SIZE_WEIGHT,
         "centreWeight": rule_of_points.CENTRE_WEIGHT,
         "centreRadii": list(rule_of_points.CENTRE_RADII),
         "centreDirections": rule_of_points.CENTRE_DIRECTIONS,
