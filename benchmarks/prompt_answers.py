@@ -1,21 +1,24 @@
 """Measure whether prompts are right about their objects, and whether prompts on background find nothing.
 
 scripts/bench prompt_answers [--data FOLDER] [--model WEIGHTS] [--json FILE]
-scripts/bench prompt_answers --fit          fit the weights of `prompting.confidence`, and print them
+scripts/bench prompt_answers --fit [--held-out RECIPE] [--images FOLDER]
+                                            fit the weights of `prompting.confidence`, and print them
 
 Claims: in each smooth sequence of films-dev (those with at least 20 frames; the others jump), a box and a click on the
 object, given in the first frame and in the middle. Of the answers that claim at least 0.9, by their confidence and by
-the expected IoU of their mask, at least 90 % should have an IoU of 0.5 with the object. The weights were fitted on the
-same sequences; `streamseg eval video` measures others.
+the expected IoU of their mask, at least 90 % should have an IoU of 0.5 with the object. `streamseg eval video` measures
+other sequences.
+
+Fit: on the same sequences, and on the images that a training recipe holds out, a box and a click per object. Weights
+fitted on either set are judged by the other, in log loss, beside those in use.
 
 Background: in the rendered scene, clicks and boxes where there is no object, while objects pass for two seconds.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -23,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import DATA, parser, report
-from benchmarks.prompt_tracking.fit import regression
+from benchmarks.prompt_answer_fit import IN_USE, Row, fit, image_rows, log_losses
 from streamseg.datasets.problems import Problems
 from streamseg.evaluation.claims import Answer, score_claims
 from streamseg.evaluation.davis import region_similarity
@@ -37,14 +40,11 @@ from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
 from streamseg.synthetic import SceneRenderer
+from streamseg.training.held_out import held_out_images
 
 MIN_FRAMES = 20
 """Minimum number of frames of a smooth sequence."""
-MIN_IDENTITY = 0.9
-"""Minimum confidence in the identity of an answer for the fit: other errors are not those of the prompt or the mask."""
-RIDGE = 1e-3
-"""Regularisation of the fit: a few sequences would otherwise be separated perfectly."""
-CORRECT_IOU = 0.5
+RECIPE = Path(__file__).parents[1] / "configs" / "train-nanodet.yaml"
 SCENE_SEEDS = (100, 101, 102)
 SCENE_FPS = 10.0
 SCENE_FRAMES = 20
@@ -53,23 +53,15 @@ MARGIN_PX = 25
 """Minimum distance of a click on background from all objects."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One answer: evidence and outcome."""
-
-    trajectory: str
-    """Sequence, prompt and first frame; all trajectories weigh the same in the fit."""
-    evidence: tuple[float, ...]
-    """(F,) of `prompting.confidence.features`."""
-    identity: float
-    answer: Answer
-
-
 def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("--data", type=Path, default=DATA / "films-dev", metavar="FOLDER", help="sequences")
     flags.add_argument("--model", default="default", metavar="WEIGHTS", help="weights: default, or a path")
     flags.add_argument("--fit", action="store_true", help="fit and print the weights of the confidence instead")
+    flags.add_argument(
+        "--held-out", type=Path, default=RECIPE, metavar="RECIPE", help="recipe whose images are held out"
+    )
+    flags.add_argument("--images", type=Path, default=DATA, metavar="FOLDER", help="folder of the recipe's sources")
     arguments = flags.parse_args()
     torch.set_num_threads(1)
     with Segmenter(arguments.model, embeddings=True) as segmenter:
@@ -77,9 +69,8 @@ def main() -> None:
         smooth = {folder.name: frames for folder, frames in sequences.items() if len(frames) >= MIN_FRAMES}
         rows = [row for name, frames in smooth.items() for row in _rows(segmenter, name, frames)]
         if arguments.fit:
-            fitted = _fit(rows)
-            print("\n".join(f"{name}: {values}" for name, values in fitted.items()))
-            report({"features": FEATURES, **fitted}, arguments.json)
+            images = held_out_images(arguments.held_out, arguments.images, Problems())
+            _report_fit({"films": rows, "images": list(image_rows(segmenter, images))}, arguments.json)
             return
         claims = score_claims([row.answer for row in rows])
         for name, of in claims.items():
@@ -119,17 +110,16 @@ def _answers(
         yield Row(trajectory, features(prompt, score), selection.scores[0], answer)
 
 
-def _fit(rows: Sequence[Row]) -> dict[str, list[float]]:
-    """Return the weights (F,) for an IoU of at least 0.5, and for the IoU."""
-    certain = [row for row in rows if row.identity >= MIN_IDENTITY]
-    lengths = Counter(row.trajectory for row in certain)
-    counts = np.array([1 / lengths[row.trajectory] / len(lengths) for row in certain])
-    matrix = np.array([row.evidence for row in certain])
-    ious = np.array([row.answer.iou for row in certain])
-    outcomes = {"OBJECT_WEIGHTS": (ious >= CORRECT_IOU).astype(np.float64), "MASK_WEIGHTS": ious}
-    return {
-        name: np.round(regression(matrix, wanted, counts, ridge=RIDGE), 2).tolist() for name, wanted in outcomes.items()
-    }
+def _report_fit(rows: dict[str, list[Row]], path: Path | None) -> None:
+    """Fit on each set and on both, with equal weight per trajectory, and compare with the weights in use."""
+    both = [row for of in rows.values() for row in of]
+    weights = {"in use": IN_USE, **{name: fit(of) for name, of in rows.items()}, "both": fit(both)}
+    losses = {name: {of: log_losses(rows[of], by) for of in rows} for name, by in weights.items()}
+    for name, by in weights.items():
+        print(name, {key: list(values) for key, values in by.items()})
+        for of, loss in losses[name].items():
+            print(f"  log loss on {of} ({len(rows[of])} answers): {loss}")
+    report({"features": FEATURES, "weights": weights, "log_losses": losses}, path)
 
 
 def _background(segmenter: Segmenter, seed: int) -> dict[str, int]:
