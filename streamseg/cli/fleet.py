@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from streamseg.config import FleetConfig
+    from streamseg.fleet.link import RemoteWorker
     from streamseg.fleet.status import FleetStatus
+    from streamseg.fleet.workers import PlannedWorker
 
 __all__ = ["add_parser", "run"]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `fleet` to the command line."""
+    from streamseg.cli.fleet_simulation import add_simulation_arguments
+
     parser = subparsers.add_parser(
         "fleet",
         help="run many cameras on many workers: processes, or machines of a Ray cluster",
@@ -34,25 +42,35 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--local", action="store_true", help="workers are processes of this machine, without Ray")
     parser.add_argument("--duration", type=float, default=None, metavar="SECONDS", help="stop after this time")
+    parser.add_argument(
+        "--status-file",
+        metavar="FILE",
+        help="write the last state of all workers and cameras as JSON at the end, with measured costs for --costs",
+    )
+    add_simulation_arguments(parser)
     parser.set_defaults(command=run, is_service=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until every camera has ended, or until Ctrl-C; the last line on standard output holds the totals."""
     from streamseg.cli.fleet_reload import FleetReloader
-    from streamseg.cli.fleet_worker import create_worker
+    from streamseg.cli.fleet_simulation import run_simulation
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.terminal import STATUS_LINE_SECONDS, LiveLine
-    from streamseg.fleet.local import local_workers
-    from streamseg.fleet.session import open_fleet, planned_local_workers
+    from streamseg.fleet.session import open_fleet
 
     if args.duration is not None and not args.duration > 0:
         raise ConfigError(f"--duration must be more than 0 seconds, got {args.duration:g}")
     config = _load(args)
+    if args.simulate:
+        return run_simulation(config, args)
     fetch_named(config.segmentation.weights)
-    workers = local_workers(config, planned_local_workers(config), create_worker)
     status: FleetStatus | None = None
-    with LiveLine(redraw_seconds=0.5, line_seconds=STATUS_LINE_SECONDS) as line, open_fleet(config, workers) as fleet:
+    with (
+        LiveLine(redraw_seconds=0.5, line_seconds=STATUS_LINE_SECONDS) as line,
+        _workers(config, is_local=args.local) as workers,
+        open_fleet(config, workers) as fleet,
+    ):
         print(f"messages at {fleet.endpoint}", flush=True)
         if fleet.control_endpoint is not None:
             print(f"control at {fleet.control_endpoint}", flush=True)
@@ -72,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
                 if status is not None:
                     for text in summary_lines(status):
                         print(text, flush=True)
+                    if args.status_file is not None:
+                        _write_status(Path(args.status_file), status)
     return 0
 
 
@@ -85,6 +105,33 @@ def summary_lines(status: FleetStatus) -> list[str]:
         where = f" on {camera.worker}" if camera.worker is not None else ""
         lines.append(f"{camera.name}: {camera.state}{where}{counts}{f' ({error})' if error else ''}")
     return [*lines, f"{status.num_frames} frames, {len(status.cameras)} cameras, {len(status.workers)} workers"]
+
+
+@contextlib.contextmanager
+def _workers(config: FleetConfig, *, is_local: bool) -> Iterator[Mapping[PlannedWorker, Callable[[], RemoteWorker]]]:
+    """Return the functions that create the workers, on this machine or on a Ray cluster, which is joined."""
+    from streamseg.cli.fleet_worker import create_worker
+
+    if is_local:
+        from streamseg.fleet.local import local_workers
+        from streamseg.fleet.session import planned_local_workers
+
+        yield local_workers(config, planned_local_workers(config), create_worker)
+        return
+    from streamseg.fleet.ray_cluster import check_reachable, joined_cluster, machines, ray_workers
+    from streamseg.fleet.workers import plan_workers
+
+    with joined_cluster(config.ray_address):
+        found = machines()
+        check_reachable(config, found)
+        yield ray_workers(config, plan_workers(config, found), create_worker)
+
+
+def _write_status(path: Path, status: FleetStatus) -> None:
+    try:
+        path.write_text(json.dumps(status.as_json(), indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write the status to {path}: {error.strerror or error}") from error
 
 
 def _load(args: argparse.Namespace) -> FleetConfig:

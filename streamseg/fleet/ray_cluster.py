@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -38,6 +40,7 @@ def joined_cluster(address: str) -> Iterator[None]:
     Raises:
         ConfigError: there is none.
     """
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, namespace="streamseg", log_to_driver=True, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -45,6 +48,8 @@ def joined_cluster(address: str) -> Iterator[None]:
         raise ConfigError(
             f"no Ray cluster at {address}: {reason}; start one with ray start --head, or use --local"
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray's own would end this process without closing anything
     try:
         yield
     finally:

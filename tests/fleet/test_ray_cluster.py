@@ -19,9 +19,9 @@ cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 from streamseg.fleet import ray_cluster  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")]
 
-NUM_WORKERS = 3
+NUM_WORKERS = 2
 BACK_SECONDS = 10.0
 STORE_BYTES = 100_000_000
 
@@ -29,6 +29,13 @@ STORE_BYTES = 100_000_000
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[object]:
     """A head without room for workers, and one machine for each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_raylet_start_wait_time_s", "400")  # a busy machine
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield from open_cluster()
+
+
+def open_cluster() -> Iterator[object]:
     cluster = cluster_utils.Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False},
@@ -44,7 +51,7 @@ def cluster() -> Iterator[object]:
 
 def test_cameras_of_a_lost_machine_are_back_within_ten_seconds(cluster, record_property):
     assert len(ray_cluster.machines()) == NUM_WORKERS + 1
-    cameras = [f"c{number}" for number in range(6)]
+    cameras = [f"c{number}" for number in range(4)]
     config = fleet_config(*cameras, workers=[{"name": "w", "count": NUM_WORKERS}], lost_seconds=4.0)
     workers = ray_cluster.ray_workers(config, plan_workers(config, ray_cluster.machines()), PretendWorker)
     with open_fleet(config, workers) as session, Subscriber(session.endpoint) as subscriber:
@@ -52,7 +59,7 @@ def test_cameras_of_a_lost_machine_are_back_within_ten_seconds(cluster, record_p
         try:
             wait_until(lambda: fleet.are_live(*cameras))
             before = {name: fleet.camera(name).worker for name in cameras}
-            assert sorted(before.values()) == ["w0", "w0", "w1", "w1", "w2", "w2"]
+            assert sorted(before.values()) == ["w0", "w0", "w1", "w1"]
             wait_for_sources(subscriber, *cameras)
             hosts = {name: link.report(time.monotonic(), 60.0).pid for name, link in session.controller.links.items()}
             lost = cluster.list_all_nodes()[-1]
