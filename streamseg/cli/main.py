@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from streamseg import __version__
 from streamseg.cli import (
+    batch,
     check_config,
     completion,
     demo,
     doctor,
     embed,
     export,
+    fleet,
     keys,
     label,
     pack,
@@ -38,8 +40,10 @@ __all__ = ["main"]
 SUBCOMMANDS = (
     demo,
     run,
+    fleet,
     ros,
     segment,
+    batch,
     subscribe,
     train,
     refine,
