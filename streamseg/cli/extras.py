@@ -17,6 +17,7 @@ EXTRAS: Final = {
     "paho": "mqtt",
     "pi_heif": "heic",
     "pycocotools": "train,eval",
+    "ray": "fleet",
     "rerun": "rerun",
     "rosbags": "record,ros,foxglove",
     "supervision": "zones",

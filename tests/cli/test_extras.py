@@ -22,7 +22,7 @@ MODULES = {"foxglove_sdk": "foxglove", "paho_mqtt": "paho", "rerun_sdk": "rerun"
 
 
 def module_of(need: str) -> str:
-    name = re.split("[<>=]", need)[0].replace("-", "_")
+    name = re.split(r"[<>=\[]", need)[0].replace("-", "_")
     return MODULES.get(name, name)
 
 
