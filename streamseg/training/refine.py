@@ -17,7 +17,7 @@ from streamseg.modeling.refiner import ObjectViews, Refiner, RefinerOutput, cali
 from streamseg.structures.arrays import Float64Array
 from streamseg.training.refiner_examples import MASK_IOU, NEAR_IOU, RefinerExamples, RefineSettings
 
-__all__ = ["held_out_figures", "refine_losses", "train_refiner"]
+__all__ = ["held_out_figures", "mask_ious", "refine_losses", "train_refiner"]
 
 OUTLINE_GAIN, SMALL_GAIN = 2.0, 3.0
 """Additional loss weight of cells at the outline, and of small objects."""
@@ -54,7 +54,7 @@ def train_refiner(
         on_step(step + 1, num_steps, {name: float(value.detach()) for name, value in losses.items()})
     refiner.eval().requires_grad_(False)
     held_out = torch.arange(num_training, len(examples))
-    refiner.calibration.copy_(_calibration(refiner, examples[held_out]))
+    refiner.calibration.copy_(_calibration(refiner, examples[held_out], settings.quality_exponent))
     return refiner
 
 
@@ -119,14 +119,14 @@ def _refine_in_batches(
         yield refined.quality, _raster_iou(logits, examples[part])
 
 
-def _calibration(refiner: Refiner, held_out: RefinerExamples) -> Tensor:
-    """Fit a logistic regression (2,) of the IoU, over all detections, on the logit of score times quality.
+def _calibration(refiner: Refiner, held_out: RefinerExamples, exponent: float) -> Tensor:
+    """Return the calibration (3,): a logistic regression of the IoU on the logit of score x quality^exponent.
 
     Detections near no target are weighted by the completeness of the labels: with full weight, the many unlabelled
     objects would reduce the expected IoU of all others.
     """
     quality, iou = (torch.cat(values) for values in zip(*_refine_in_batches(refiner, held_out), strict=True))
-    product, target_iou = product_logits(held_out.scores, quality).double(), iou.double()
+    product, target_iou = product_logits(held_out.scores, quality, exponent).double(), iou.double()
     certainty = _certainty(held_out).double()
 
     def cost(slope_and_constant: Float64Array) -> float:
@@ -134,7 +134,7 @@ def _calibration(refiner: Refiner, held_out: RefinerExamples) -> Tensor:
         entropy = functional.binary_cross_entropy_with_logits(logits, target_iou, reduction="none")
         return float((entropy * certainty).sum() / certainty.sum().clamp(min=1))
 
-    return torch.from_numpy(minimize(cost, np.array([0.5, 0.0])).x).float()
+    return torch.from_numpy(np.append(minimize(cost, np.array([0.5, 0.0])).x, exponent)).float()
 
 
 def _flipped(examples: RefinerExamples) -> RefinerExamples:
@@ -142,6 +142,14 @@ def _flipped(examples: RefinerExamples) -> RefinerExamples:
     stored = examples.views
     mirrored = ObjectViews(stored.logits.flip(2), stored.maps.flip(3), stored.pixels.flip(2), stored.sides)
     return replace(examples, views=mirrored, truth=examples.truth.flip(2))
+
+
+def mask_ious(refiner: Refiner, examples: RefinerExamples) -> tuple[float, float, int]:
+    """Return the mean IoU of the masks that match a target, plain and refined, and their number; nan without any."""
+    refined = torch.cat([iou for _, iou in _refine_in_batches(refiner, examples)])
+    plain = _raster_iou(examples.views.logits.float(), examples)
+    targets = examples.box_iou >= MASK_IOU
+    return float(plain[targets].mean()), float(refined[targets].mean()), int(targets.sum())
 
 
 def held_out_figures(refiner: Refiner, held_out: RefinerExamples) -> dict[str, float]:

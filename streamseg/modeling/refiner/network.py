@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamseg.geometry import Letterbox
-from streamseg.modeling.refiner.views import ObjectViews, object_views
+from streamseg.modeling.refiner.views import REFINER_RASTER, ObjectViews, object_views
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask_samples import LOGIT_LIMIT, MaskSamples
@@ -60,7 +60,7 @@ class Refiner(nn.Module):
     version: Tensor
     """float32 (): version of the architecture."""
     calibration: Tensor
-    """float32 (2,): slope and constant, see `calibrated_scores`."""
+    """float32 (3,): slope, constant and exponent of the quality, see `calibrated_scores`."""
 
     def __init__(self, num_masks: int = 32, width: int = 32, num_blocks: int = 4) -> None:
         """Initialise a refiner whose corrections are zero.
@@ -83,29 +83,32 @@ class Refiner(nn.Module):
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)  # type: ignore[arg-type]
         self.register_buffer("version", torch.tensor(3.0))
-        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0, 1.0]))
 
     def forward(self, views: ObjectViews) -> RefinerOutput:
-        """Refine K objects. Requires rasters with an even number of cells per side, and projected `maps`."""
-        count, num_patches = views.logits.shape[0], views.logits.shape[1] // 2
-        place = torch.linspace(-1, 1, num_patches, device=views.logits.device).expand(count, 1, num_patches, -1)
+        """Refine K objects. Requires rasters of `REFINER_RASTER` cells per side, and projected `maps`."""
         octaves = torch.log2(views.sides.clamp(min=1) / _REFERENCE_SIDE_PX)[:, None]  # (K, 1)
-        pixels = views.pixels.float() * (3 / 255)  # (K, R, R, 3)
+        pixels = views.pixels.permute(0, 3, 1, 2).float() * (3 / 255)  # (K, 3, R, R)
+        logits = views.logits[:, None]
+        # Position and size are planes beside the others: 16 channels in all. ONNX Runtime then convolves in the memory
+        # layout that it prefers, and keeps it; of a sum in which one side is broadcast, it does not.
+        steps = torch.linspace(-1, 1, REFINER_RASTER // 2, device=logits.device)
+        place = steps.repeat_interleave(2)  # both cells of a patch
+        planes = [place.view(1, 1, 1, -1), place.view(1, 1, -1, 1), octaves.view(-1, 1, 1, 1)]
         features = [
-            (views.logits[:, None] / _LOGIT_SCALE).clamp(-3, 3),
-            views.logits[:, None].sigmoid(),
-            pixels.permute(0, 3, 1, 2),
+            (logits / _LOGIT_SCALE).clamp(-3, 3),
+            logits.sigmoid(),
+            pixels - pixels.mean(dim=(2, 3), keepdim=True),
             views.maps,
+            *(plane.expand_as(logits) for plane in planes),
         ]
-        # The mean colour is subtracted after the convolution instead of from each pixel, and the object's constants
-        # are expanded explicitly: ONNX Runtime fuses the sum of two convolutions and keeps the result in the memory
-        # layout that its convolutions prefer, but not a sum in which one side is broadcast.
-        constants = torch.cat([octaves, pixels.mean(dim=(1, 2))], dim=1)[:, :, None, None]  # (K, 4, 1, 1)
-        constants = constants.expand(-1, -1, num_patches, num_patches)
-        colour_weights = self.enter.weight[:, 2:5].sum(dim=(2, 3))
-        weights = torch.cat([self.place.weight.flatten(1), self.size.weight, -colour_weights], dim=1)[:, :, None, None]
-        context = functional.conv2d(torch.cat([place, place.transpose(2, 3), constants], dim=1), weights)
-        patches = functional.relu(self.enter(torch.cat(features, dim=1)) + context)  # (K, W, R / 2, R / 2)
+        # A plane is constant within a patch, so that one of the patch's four cells carries the whole weight.
+        corner = torch.cat([self.place.weight, self.size.weight.view(-1, 1, 1, 1)], dim=1)  # (W, 3, 1, 1)
+        row = torch.cat([corner, torch.zeros_like(corner)], dim=3)
+        constant = torch.cat([row, torch.zeros_like(row)], dim=2)
+        weight = torch.cat([self.enter.weight, constant], dim=1)
+        entered = functional.conv2d(torch.cat(features, dim=1), weight, self.enter.bias, stride=2)
+        patches = functional.relu(entered)  # (K, W, R / 2, R / 2)
         for block in self.blocks:
             patches = patches + block(patches)
         pooled = torch.cat([patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves], dim=1)  # (K, 2W + 1)
@@ -154,14 +157,15 @@ class Refiner(nn.Module):
 def calibrated_scores(calibration: Tensor, scores: Tensor, quality: Tensor) -> Tensor:
     """Estimate the IoU (K,) 0..1 from the network's scores (K,) and the refiner's quality logits (K,).
 
-    Objects are ranked by the product of score and quality, as in Mask Scoring R-CNN: the score measures objectness,
-    the quality how good the mask is. A logistic regression on the product's logit, with `calibration` (2,), slope and
-    constant, converts it to an IoU without changing the ranking.
+    Objects are ranked by the product of score and quality, as in Mask Scoring R-CNN: the score measures objectness
+    and how good the box is, the quality how good the mask is. `calibration` (3,) holds slope, constant and the exponent
+    of the quality in the product: below 1, boxes are ranked better. A logistic regression on the product's logit, with
+    slope and constant, converts it to an IoU without changing the ranking.
     """
-    slope, constant = calibration
-    return torch.sigmoid(slope * product_logits(scores, quality) + constant)
+    slope, constant, exponent = calibration
+    return torch.sigmoid(slope * product_logits(scores, quality, exponent) + constant)
 
 
-def product_logits(scores: Tensor, quality: Tensor) -> Tensor:
-    """Return the logits (K,) of score times quality, from scores (K,) 0..1 and quality logits (K,)."""
-    return (scores * quality.sigmoid()).clamp(1e-6, 1 - 1e-6).logit()
+def product_logits(scores: Tensor, quality: Tensor, exponent: Tensor | float) -> Tensor:
+    """Return the logits (K,) of score x quality^exponent, from scores (K,) 0..1 and quality logits (K,)."""
+    return (scores * quality.sigmoid() ** exponent).clamp(1e-6, 1 - 1e-6).logit()

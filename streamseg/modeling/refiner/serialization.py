@@ -68,6 +68,9 @@ def refiner_from_state_dict(state_dict: Mapping[str, Tensor], *, num_masks: int)
     num_blocks = len({name.split(".")[1] for name in own if name.startswith("blocks.")})
     if num_blocks > MAX_BLOCKS:
         raise WeightsError(f"the refiner in these weights has {num_blocks} blocks; at most {MAX_BLOCKS} are allowed")
+    calibration = own.get("calibration")
+    if calibration is not None and calibration.shape == (2,):  # before the exponent was stored, it was 1
+        own["calibration"] = torch.cat([calibration, calibration.new_ones(1)])
     refiner = Refiner(num_masks, width, num_blocks)
     expected = refiner.state_dict()
     for name in sorted(expected.keys() | own.keys()):

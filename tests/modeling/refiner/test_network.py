@@ -65,12 +65,14 @@ def test_objects_are_refined_independently():
 @pytest.mark.parametrize(
     ("calibration", "score", "quality", "expected"),
     [
-        pytest.param([1, 0], 0.4, 0.0, 0.2, id="product"),
-        pytest.param([1, 0], 0.3, 50.0, 0.3, id="full quality"),
-        pytest.param([0, 30], 0.3, 0.0, 1.0, id="constant"),
-        pytest.param([2, 0], 0.5, 50.0, 0.5, id="slope"),
-        pytest.param([1, 0], 0.0, 0.0, 0.0, id="no score"),
-        pytest.param([1, 0], 1.0, 50.0, 1.0, id="full score"),
+        pytest.param([1, 0, 1], 0.4, 0.0, 0.2, id="product"),
+        pytest.param([1, 0, 1], 0.3, 50.0, 0.3, id="full quality"),
+        pytest.param([1, 0, 0.5], 0.4, -1.0986123, 0.2, id="square root of the quality"),
+        pytest.param([1, 0, 0], 0.4, -5.0, 0.4, id="score alone"),
+        pytest.param([0, 30, 1], 0.3, 0.0, 1.0, id="constant"),
+        pytest.param([2, 0, 1], 0.5, 50.0, 0.5, id="slope"),
+        pytest.param([1, 0, 1], 0.0, 0.0, 0.0, id="no score"),
+        pytest.param([1, 0, 1], 1.0, 50.0, 1.0, id="full score"),
     ],
 )
 def test_calibrated_scores(calibration, score, quality, expected):

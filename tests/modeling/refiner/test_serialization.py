@@ -28,6 +28,14 @@ def test_architecture_is_inferred_from_tensors(options):
     }
 
 
+def test_calibration_without_an_exponent_ranks_by_the_product():
+    """Files from before the exponent hold slope and constant only."""
+    own = trained_refiner().state_dict() | {"calibration": torch.tensor([0.8, -0.2])}
+    found = refiner_from_state_dict({REFINER_PREFIX + name: tensor for name, tensor in own.items()}, num_masks=32)
+    assert found is not None
+    torch.testing.assert_close(found.calibration, torch.tensor([0.8, -0.2, 1.0]))
+
+
 @pytest.mark.slow
 def test_weights_without_refiner():
     assert refiner_from_state_dict(lively_network().state_dict(), num_masks=32) is None
