@@ -217,7 +217,7 @@ def _check_imagezmq(config: Config) -> None:
 
 
 def _check_mqtt() -> None:
-    from streamseg.runtime.mqtt_sink import require_mqtt
+    from streamseg.runtime.mqtt_connection import require_mqtt
 
     require_mqtt()
 

@@ -19,7 +19,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from streamseg.mqtt.presence import PRESENCES, Presence
@@ -29,7 +29,9 @@ from streamseg.structures.zone import ZoneStatus
 __all__ = [
     "OFFLINE",
     "ONLINE",
+    "Subject",
     "Topics",
+    "entities_of",
     "presence_json",
     "prompt_entities",
     "source_entity",
@@ -40,11 +42,21 @@ __all__ = [
 ONLINE: Final = "online"
 OFFLINE: Final = "offline"
 
-_PRESENCE: Final = "presence"
-_STATUS: Final = "status"
-_ZONE: Final = "zone"
+_PRESENCE: Final[Literal["presence"]] = "presence"
+_STATUS: Final[Literal["status"]] = "status"
+_ZONE: Final[Literal["zone"]] = "zone"
 DELIVERING: Final = ("live", "frozen")
 """States of a source in which its objects are known."""
+
+
+class Subject(NamedTuple):
+    """What a topic below that of the run is about."""
+
+    kind: Literal["status", "presence", "zone"]
+    """The last level of the topic."""
+    source_id: str
+    name: str = ""
+    """Id of the prompt, zone or line; "" for the state of a source."""
 
 
 class Topics:
@@ -74,17 +86,27 @@ class Topics:
         """Topic of a zone or line."""
         return f"{self._prefix}/{_level(source_id)}/{_level(zone_id)}/{_ZONE}"
 
-    @property
-    def every_presence(self) -> str:
-        """Filter that matches the presence of every object."""
-        return f"{self._prefix}/+/+/{_PRESENCE}"
+    def of(self, subject: Subject) -> str:
+        """Return the topic of a subject."""
+        if subject.kind == _STATUS:
+            return self.source_status(subject.source_id)
+        return f"{self._prefix}/{_level(subject.source_id)}/{_level(subject.name)}/{subject.kind}"
 
-    def parse_presence(self, topic: str) -> tuple[str, str] | None:
-        """Return the source id and prompt id of a presence topic; None for another topic."""
-        levels = topic.removeprefix(f"{self._prefix}/").split("/")
-        if not topic.startswith(f"{self._prefix}/") or len(levels) != 3 or levels[2] != _PRESENCE:
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Filters that match the topics of all subjects."""
+        return f"{self._prefix}/+/{_STATUS}", f"{self._prefix}/+/+/{_PRESENCE}", f"{self._prefix}/+/+/{_ZONE}"
+
+    def parse(self, topic: str) -> Subject | None:
+        """Return the subject of a topic; None for another topic."""
+        if not topic.startswith(f"{self._prefix}/"):
             return None
-        return unquote(levels[0]), unquote(levels[1])
+        *ids, kind = topic.removeprefix(f"{self._prefix}/").split("/")
+        if kind == _STATUS and len(ids) == 1:
+            return Subject(_STATUS, unquote(ids[0]))
+        if kind in (_PRESENCE, _ZONE) and len(ids) == 2:
+            return Subject(_PRESENCE if kind == _PRESENCE else _ZONE, unquote(ids[0]), unquote(ids[1]))
+        return None
 
     def entity_id(self, *ids: str) -> str:
         """Return an id of letters, digits, `_` and `-` only, unique for a prefix, source id and prompt id."""
@@ -168,18 +190,16 @@ def prompt_entities(
     return _discovery(topics, discovery_prefix, shared, entities, (source_id, prompt_id))
 
 
-def zone_entities(
-    topics: Topics, discovery_prefix: str, source_id: str, zone: ZoneStatus, version: str
-) -> dict[str, str]:
+def zone_entities(topics: Topics, discovery_prefix: str, source_id: str, zone_id: str, version: str) -> dict[str, str]:
     """Return the discovery messages, by topic, of the counts of one zone or line; arguments as in `prompt_entities`."""
     shared = {
-        "state_topic": topics.zone(source_id, zone.zone_id),
+        "state_topic": topics.zone(source_id, zone_id),
         **_while_delivering(topics, source_id),
         **_about(topics, source_id, version),
     }
     entities: dict[tuple[str, str], dict[str, Any]] = {
         ("sensor", name): {
-            "name": f"{zone.zone_id} {words}",
+            "name": f"{zone_id} {words}",
             "state_class": state_class,
             "value_template": f"{{{{ value_json.{name} }}}}",
         }
@@ -189,7 +209,7 @@ def zone_entities(
             ("num_left", "left", "total_increasing"),
         )
     }
-    return _discovery(topics, discovery_prefix, shared, entities, (source_id, "zone", zone.zone_id))
+    return _discovery(topics, discovery_prefix, shared, entities, (source_id, "zone", zone_id))
 
 
 def _while_delivering(topics: Topics, source_id: str) -> dict[str, Any]:
@@ -215,6 +235,14 @@ def source_entity(topics: Topics, discovery_prefix: str, source_id: str, version
     }
     entity = {"name": "camera", "device_class": "enum", "options": list(SOURCE_STATES)}
     return _discovery(topics, discovery_prefix, shared, {("sensor", "camera"): entity}, (source_id,))
+
+
+def entities_of(topics: Topics, discovery_prefix: str, subject: Subject, version: str) -> dict[str, str]:
+    """Return the discovery messages, by topic, of the entities of a subject; arguments as in `prompt_entities`."""
+    if subject.kind == _STATUS:
+        return source_entity(topics, discovery_prefix, subject.source_id, version)
+    of = prompt_entities if subject.kind == _PRESENCE else zone_entities
+    return of(topics, discovery_prefix, subject.source_id, subject.name, version)
 
 
 def _about(topics: Topics, source_id: str, version: str) -> dict[str, Any]:

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from streamseg import __version__
-from streamseg.config.mqtt import MqttConfig, parse_broker
-from streamseg.errors import ConfigError, PublishError
-from streamseg.mqtt.payloads import (
-    OFFLINE,
-    ONLINE,
-    Topics,
-    presence_json,
-    prompt_entities,
-    source_entity,
-    zone_entities,
-    zone_json,
-)
+from streamseg.config.mqtt import MqttConfig
+from streamseg.errors import PublishError
+from streamseg.mqtt.payloads import OFFLINE, ONLINE, Subject, Topics, entities_of, presence_json, zone_json
 from streamseg.mqtt.presence import Presence, PresenceBook
 from streamseg.pipeline import FrameResult
+from streamseg.runtime.mqtt_connection import MqttConnection
 from streamseg.runtime.sink_slot import SinkPolicy
 from streamseg.structures.source_status import SourceStatus
 from streamseg.structures.zone import ZoneStatus
 
-if TYPE_CHECKING:
-    from paho.mqtt.client import Client, MQTTMessage
-
-__all__ = ["MqttSink", "require_mqtt"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["MqttSink"]
 
 TICK_SECONDS: Final = 0.25
 """Time between two comparisons of what is so with what the broker knows."""
 CONNECT_SECONDS: Final = 5.0
 """Time without a connection after which the sink counts as failed."""
-MIN_RETRY_SECONDS: Final = 1
-MAX_RETRY_SECONDS: Final = 30
 CLOSE_SECONDS: Final = 0.3
-"""Time for the last messages on `close`."""
-KEEPALIVE_SECONDS: Final = 15
-"""The broker reports the run as offline after one and a half times this long without a sign of life."""
-
-
-def require_mqtt() -> None:
-    """Raise ConfigError if the library for MQTT is not installed."""
-    _library()
+"""Time for the thread to end on `close`."""
 
 
 class MqttSink:
@@ -59,8 +34,8 @@ class MqttSink:
 
     `write` updates the presences only. A thread compares them, and the states of the sources, with what the broker
     last received, and sends the differences; paho-mqtt has a second one for the connection. After a reconnection
-    everything is sent again. Retained presences of prompts that are no longer in force are deleted at the broker, also
-    those of an earlier run.
+    everything is sent again. What the broker retains of prompts, zones and sources that are no longer in force is
+    deleted there, also that of an earlier run, with the entities.
 
     Args:
         config: its address is not None.
@@ -73,25 +48,32 @@ class MqttSink:
     policy = SinkPolicy("mqtt", keep="newest")
 
     def __init__(self, config: MqttConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
-        assert config.address is not None
         self._config = config
         self._clock = clock
         self._topics = Topics(config.topic)
         self._lock = threading.Lock()
         self._book = PresenceBook(round(config.lost_after_s * 1e9))
         self._zones: dict[str, tuple[ZoneStatus, ...]] = {}
-        """State of the zones in the last frame, by source id."""
+        """State of the zones in the last frame, by source id; every source that has delivered a frame is a key."""
+        self._removed: set[str] = set()
+        """Ids of sources that were removed, and have not been added again."""
         self._sources: Callable[[], Mapping[str, SourceStatus]] = dict
         self._known: dict[str, str] = {}
         """Payloads of retained topics that the broker received in this connection, by topic."""
         self._sent_at: dict[str, float] = {}
         self._sent: dict[str, Presence] = {}
         """Last presence by topic, and when it was sent."""
-        self._retained: set[tuple[str, str]] = set()
-        """(source id, prompt id) of the presences that the broker retains, from this run or an earlier one."""
-        self._error: str | None = None
-        self._disconnected_at: float | None = clock()
-        self._client = self._connected_client()
+        self._retained: set[Subject] = set()
+        """What the broker retains, from this run or an earlier one."""
+        self._connection = MqttConnection(
+            config,
+            status_topic=self._topics.status,
+            last_will=OFFLINE,
+            filters=self._topics.filters,
+            on_retained=self._note_retained,
+            on_connected=self._forget_known,
+            clock=clock,
+        )
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
         self._thread.start()
@@ -109,187 +91,120 @@ class MqttSink:
         with self._lock:
             self._book.update(result.message)
             self._zones[result.message.source_id] = result.message.zones
-            since = self._disconnected_at
-            error = self._error or "no connection"
-        if since is not None and self._clock() - since > CONNECT_SECONDS:
-            raise PublishError(f"cannot reach the MQTT broker {self._config.address}: {error}")
+        outage = self._connection.outage()
+        if outage is not None and outage[0] > CONNECT_SECONDS:
+            raise PublishError(f"cannot reach the MQTT broker {self._config.address}: {outage[1]}")
 
     def add_source(self, source_id: str, *, is_live: bool) -> None:
-        """Do nothing: a source is reported once it has a state."""
+        """Report a source once it has a state, also one that was removed before."""
+        with self._lock:
+            self._removed.discard(source_id)
 
     def remove_source(self, source_id: str) -> None:
-        """Forget the prompts of a source."""
+        """Delete what the broker retains of a source."""
         with self._lock:
             self._book.forget(source_id)
             self._zones.pop(source_id, None)
+            self._removed.add(source_id)
 
     def close(self) -> None:
         """Report the run as offline and disconnect. Idempotent."""
-        if self._stopped.is_set():
-            return
-        self._stopped.set()
-        self._thread.join(CLOSE_SECONDS)
-        if self._client.is_connected():
-            last = self._client.publish(self._topics.status, OFFLINE, qos=1, retain=True)
-            last.wait_for_publish(CLOSE_SECONDS)
-        # Its thread then ends by itself: `loop_stop` would wait for it, and fails if it ends meanwhile.
-        self._client.disconnect()
+        if not self._stopped.is_set():
+            self._stopped.set()
+            self._thread.join(CLOSE_SECONDS)
+        self._connection.close()
 
-    def _connected_client(self) -> Client:
-        """Return a client whose thread connects, and connects again."""
-        mqtt = _library()
-        config = self._config
-        assert config.address is not None
-        broker = parse_broker(config.address)
-        client: Client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-        password = config.password
-        client.username_pw_set(config.user, password.get_secret_value() if password is not None else None)
-        if broker.has_tls:
-            client.tls_set_context(_tls(config.ca_file))
-        client.will_set(self._topics.status, OFFLINE, qos=1, retain=True)
-        client.reconnect_delay_set(MIN_RETRY_SECONDS, MAX_RETRY_SECONDS)
-        client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_SECONDS)
-        client.loop_start()
-        return client
-
-    def _on_connect(self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            self._disconnected(str(reason))
-            return
-        with self._lock:
-            self._known.clear()
-            self._disconnected_at = None
-            self._error = None
-        logger.info("mqtt: connected to %s", self._config.address)
-        client.subscribe(self._topics.every_presence, qos=1)
-
-    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        self._disconnected("it does not answer")
-
-    def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        with self._lock:
-            was_connected = self._disconnected_at is None
-        # A refused login is followed by a disconnection, whose reason says less.
-        if was_connected:
-            self._disconnected(str(reason))
-
-    def _disconnected(self, reason: str) -> None:
-        with self._lock:
-            if self._disconnected_at is None:
-                self._disconnected_at = self._clock()
-            is_new, self._error = reason != self._error, reason
-        if is_new and not self._stopped.is_set():
-            logger.warning("mqtt: no connection to %s: %s; retrying", self._config.address, reason)
-
-    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        found = self._topics.parse_presence(message.topic)
-        if found is not None and message.payload:
+    def _note_retained(self, topic: str, payload: bytes) -> None:
+        subject = self._topics.parse(topic)
+        # The state of another run, whose topics begin with those of this one, such as streamseg/garage/status.
+        is_of_run = payload in (ONLINE.encode(), OFFLINE.encode())
+        if subject is not None and not is_of_run:
             with self._lock:
-                self._retained.add(found)
+                self._retained.add(subject)
+
+    def _forget_known(self) -> None:
+        """A broker may have lost everything: all of it is sent again."""
+        self._known.clear()
 
     def _work(self) -> None:
         while not self._stopped.wait(TICK_SECONDS):
-            with self._lock:
-                is_connected = self._disconnected_at is None
-            if is_connected:
+            if self._connection.is_connected:
                 self._send_differences()
 
     def _send_differences(self) -> None:
-        """Send every topic whose payload is not the one that the broker knows."""
-        topics, now = self._topics, self._clock()
+        """Send every topic whose payload is not the one that the broker knows, and delete those of the past."""
         statuses = self._sources()
         with self._lock:
+            removed = set(self._removed)
             presences, zones = self._book.snapshot(), dict(self._zones)
-            retained = set(self._retained)
-        self._send(topics.status, ONLINE)
-        for source_id in sorted(statuses.keys() | presences.keys()):
+        self._send(self._topics.status, ONLINE)
+        present = (statuses.keys() | presences.keys()) - removed
+        in_force: set[Subject] = set()
+        for source_id in sorted(present):
             if source_id in statuses:
-                topic = topics.source_status(source_id)
-                self._announce(topic, partial(self._source_entity, source_id))
-                self._send(topic, statuses[source_id].state)
+                subject = Subject("status", source_id)
+                in_force.add(subject)
+                self._announce(subject)
+                self._send(self._topics.of(subject), statuses[source_id].state)
             for prompt_id, presence in presences.get(source_id, {}).items():
-                topic = topics.presence(source_id, prompt_id)
-                self._announce(topic, partial(self._prompt_entities, source_id, prompt_id))
-                self._send_presence(topic, presence, now)
-                with self._lock:
-                    self._retained.add((source_id, prompt_id))
+                subject = Subject("presence", source_id, prompt_id)
+                in_force.add(subject)
+                self._announce(subject)
+                self._send_presence(self._topics.of(subject), presence)
             for zone in zones.get(source_id, ()):
-                topic = topics.zone(source_id, zone.zone_id)
-                self._announce(topic, partial(self._zone_entities, source_id, zone))
-                self._send(topic, zone_json(zone))
-        gone = ((source_id, prompt_id) for source_id, prompt_id in retained if source_id in presences)
-        self._delete((source_id, prompt_id) for source_id, prompt_id in gone if prompt_id not in presences[source_id])
-        self._delete(pair for pair in retained if statuses and pair[0] not in statuses)
+                subject = Subject("zone", source_id, zone.zone_id)
+                in_force.add(subject)
+                self._announce(subject)
+                self._send(self._topics.of(subject), zone_json(zone))
+        with self._lock:
+            self._retained |= in_force
+            past = self._retained - in_force
+        for one in past:
+            # Before the first frame of a source, its prompts and zones are unknown; before the first report of states,
+            # its sources.
+            is_gone = one.source_id in removed or (bool(statuses) and one.source_id not in present)
+            if is_gone or (one.kind != "status" and one.source_id in zones):
+                self._delete(one)
 
-    def _send_presence(self, topic: str, presence: Presence, now: float) -> None:
+    def _send_presence(self, topic: str, presence: Presence) -> None:
         """Send a presence if its state is another one, or if it moved and the last report is old enough."""
-        before = self._sent.get(topic)
+        before, now = self._sent.get(topic), self._clock()
         has_changed = before is None or topic not in self._known or _moved_only(before) != _moved_only(presence)
         if has_changed or now - self._sent_at[topic] >= self._config.interval_s:
             if self._send(topic, presence_json(presence)):
                 self._sent_at[topic] = now
             self._sent[topic] = presence
 
-    def _delete(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Delete the topics and entities of prompts that are no longer in force: empty retained messages."""
-        for source_id, prompt_id in list(pairs):
-            topic = self._topics.presence(source_id, prompt_id)
-            for gone in (*self._prompt_entities(source_id, prompt_id), topic):
-                self._client.publish(gone, None, qos=1, retain=True)
-                self._known.pop(gone, None)
-            self._sent.pop(topic, None)
-            self._sent_at.pop(topic, None)
-            with self._lock:
-                self._retained.discard((source_id, prompt_id))
+    def _delete(self, subject: Subject) -> None:
+        """Delete the topic and the entities of a subject: empty retained messages."""
+        topic = self._topics.of(subject)
+        for gone in (*self._entities(subject), topic):
+            self._connection.publish(gone, None)
+            self._known.pop(gone, None)
+        self._sent.pop(topic, None)
+        self._sent_at.pop(topic, None)
+        with self._lock:
+            self._retained.discard(subject)
 
-    def _announce(self, topic: str, entities: Callable[[], Mapping[str, str]]) -> None:
+    def _announce(self, subject: Subject) -> None:
         """Send the discovery messages of a topic before its first payload in this connection."""
-        if topic not in self._known:
-            for entity_topic, payload in entities().items():
-                self._send(entity_topic, payload)
+        if self._topics.of(subject) not in self._known:
+            for topic, payload in self._entities(subject).items():
+                self._send(topic, payload)
 
     def _send(self, topic: str, payload: str) -> bool:
         """Send a retained message unless the broker knows it; return whether it was sent."""
         if self._known.get(topic) == payload:
             return False
-        self._client.publish(topic, payload, qos=1, retain=True)
+        self._connection.publish(topic, payload)
         self._known[topic] = payload
         return True
 
-    def _prompt_entities(self, source_id: str, prompt_id: str) -> dict[str, str]:
+    def _entities(self, subject: Subject) -> dict[str, str]:
         prefix = self._config.discovery
-        return {} if prefix is None else prompt_entities(self._topics, prefix, source_id, prompt_id, __version__)
-
-    def _zone_entities(self, source_id: str, zone: ZoneStatus) -> dict[str, str]:
-        prefix = self._config.discovery
-        return {} if prefix is None else zone_entities(self._topics, prefix, source_id, zone, __version__)
-
-    def _source_entity(self, source_id: str) -> dict[str, str]:
-        prefix = self._config.discovery
-        return {} if prefix is None else source_entity(self._topics, prefix, source_id, __version__)
+        return {} if prefix is None else entities_of(self._topics, prefix, subject, __version__)
 
 
 def _moved_only(presence: Presence) -> Presence:
     """Return a presence without what changes with every frame."""
     return replace(presence, visible_ns=None, confidence=0.0, centroid=None, box=None)
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"mqtt.ca_file {ca_file}: {error.strerror or error}") from error
-
-
-def _library() -> Any:
-    try:
-        from paho.mqtt import client
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "paho":
-            raise
-        raise ConfigError("MQTT needs paho-mqtt, which is not installed; run: pip install 'streamseg[mqtt]'") from error
-    return client

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.mqtt.payloads import Topics, presence_json, prompt_entities, source_entity, zone_entities, zone_json
+from streamseg.mqtt.payloads import (
+    Subject,
+    Topics,
+    entities_of,
+    presence_json,
+    prompt_entities,
+    source_entity,
+    zone_entities,
+    zone_json,
+)
 from streamseg.mqtt.presence import Presence
 from streamseg.structures.zone import ZoneStatus
 
@@ -23,15 +32,21 @@ def test_any_ids_make_one_topic_without_wildcards(source_id, prompt_id):
     topic = topics.presence(source_id, prompt_id)
     assert topic.count("/") == 4
     assert not set("+#\x00") & set(topic)
-    assert topics.parse_presence(topic) == (source_id, prompt_id)
+    for subject in (
+        Subject("presence", source_id, prompt_id),
+        Subject("zone", source_id, prompt_id),
+        Subject("status", source_id),
+    ):
+        assert topics.parse(topics.of(subject)) == subject
+    assert topics.of(Subject("presence", source_id, prompt_id)) == topic
 
 
 @pytest.mark.parametrize(
     "topic",
-    ["home/streamseg/status", "home/streamseg/cam/status", "home/streamseg/a/b/c/presence", "other/a/b/presence", ""],
+    ["home/streamseg/status", "home/streamseg/a/b/status", "home/streamseg/a/b/c/presence", "other/a/b/presence", ""],
 )
-def test_other_topics_are_no_presence(topic):
-    assert Topics("home/streamseg").parse_presence(topic) is None
+def test_other_topics_have_no_subject(topic):
+    assert Topics("home/streamseg").parse(topic) is None
 
 
 @given(NAMES, NAMES, NAMES, NAMES)
@@ -92,7 +107,7 @@ def test_counts_of_a_zone_are_sensors_that_read_its_topic():
     zone = ZoneStatus("door", (3, 8), entered=(8,), num_entered=5, num_left=3)
     state = json.loads(zone_json(zone))
     assert state == {"track_ids": [3, 8], "num_inside": 2, "num_entered": 5, "num_left": 3}
-    entities = [json.loads(text) for text in zone_entities(topics, "ha", "cam", zone, "1.2").values()]
+    entities = [json.loads(text) for text in zone_entities(topics, "ha", "cam", zone.zone_id, "1.2").values()]
     assert {one["state_topic"] for one in entities} == {topics.zone("cam", "door")}
     assert {one["value_template"] for one in entities} == {
         "{{ value_json.num_inside }}",
@@ -100,3 +115,13 @@ def test_counts_of_a_zone_are_sensors_that_read_its_topic():
         "{{ value_json.num_left }}",
     }
     assert len({one["unique_id"] for one in entities}) == 3
+
+
+def test_entities_of_each_kind_of_subject():
+    topics = Topics("streamseg")
+    for subject, found in (
+        (Subject("status", "cam"), source_entity(topics, "ha", "cam", "1.2")),
+        (Subject("presence", "cam", "cup"), prompt_entities(topics, "ha", "cam", "cup", "1.2")),
+        (Subject("zone", "cam", "door"), zone_entities(topics, "ha", "cam", "door", "1.2")),
+    ):
+        assert entities_of(topics, "ha", subject, "1.2") == found

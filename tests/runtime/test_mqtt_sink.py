@@ -83,7 +83,7 @@ def test_a_killed_run_is_reported_as_offline_by_the_broker(broker):
         sink = MqttSink(settings(broker, discovery=None))
         wait_until(lambda: topics.get(TOPICS.status) == "online")
         # As a process that is killed: the connection breaks without a farewell.
-        sink._client.socket().close()
+        sink._connection._client.socket().close()
         wait_until(lambda: topics[TOPICS.status] == "offline")
         sink.close()
         assert not any(topic.startswith("homeassistant") for topic in topics)
@@ -111,6 +111,66 @@ def test_a_removed_source_takes_its_prompts_along(broker):
         sink.remove_source("cam")
         wait_until(lambda: CUP not in topics)
         assert topics[TOPICS.source_status("other")] == "waiting"
+
+
+def with_zones(*names: str) -> FrameResult:
+    one = result("bound")
+    return replace(one, message=replace(one.message, zones=tuple(ZoneStatus(name) for name in names)))
+
+
+def test_a_removed_source_leaves_nothing_at_the_broker(broker):
+    with collected(broker.port) as topics, contextlib.closing(MqttSink(settings(broker))) as sink:
+        statuses = {"cam": SourceStatus("live"), "other": SourceStatus("waiting")}
+        sink.report_sources(lambda: dict(statuses))
+        sink.write(with_zones("door"))
+        wait_until(lambda: TOPICS.zone("cam", "door") in topics and presence(topics) == "seen")
+        wait_until(lambda: TOPICS.source_status("other") in topics)
+        # The last one, too: `statuses` says nothing then.
+        statuses.clear()
+        sink.remove_source("cam")
+        sink.remove_source("other")
+        wait_until(lambda: list(topics) == [TOPICS.status])
+        statuses["cam"] = SourceStatus("live")
+        sink.add_source("cam", is_live=True)
+        sink.write(result("bound", 1))
+        wait_until(lambda: presence(topics) == "seen")
+        assert topics[TOPICS.source_status("cam")] == "live"
+
+
+def test_zones_and_sources_of_an_earlier_configuration_are_deleted(broker):
+    with collected(broker.port) as topics:
+        with contextlib.closing(MqttSink(settings(broker))) as sink:
+            sink.report_sources(lambda: {"cam": SourceStatus("live"), "old": SourceStatus("live")})
+            sink.write(with_zones("door", "gate"))
+            wait_until(lambda: {TOPICS.zone("cam", "gate"), TOPICS.source_status("old")} <= topics.keys())
+        with contextlib.closing(MqttSink(settings(broker))) as sink:
+            sink.report_sources(lambda: {"cam": SourceStatus("live")})
+            wait_until(lambda: TOPICS.source_status("old") not in topics)
+            # Until its first frame, the zones of a source are unknown.
+            assert TOPICS.zone("cam", "gate") in topics
+            sink.write(with_zones("door"))
+            wait_until(lambda: TOPICS.zone("cam", "gate") not in topics)
+            assert TOPICS.zone("cam", "door") in topics
+            entities = [json.loads(text) for topic, text in topics.items() if topic.startswith("homeassistant/")]
+            left = {one["state_topic"] for one in entities}
+            assert left == {CUP, TOPICS.zone("cam", "door"), TOPICS.source_status("cam")}
+
+
+def test_runs_whose_topics_begin_alike_do_not_touch_each_other(broker):
+    nested = Topics("streamseg/garage")
+    with (
+        collected(broker.port) as topics,
+        contextlib.closing(MqttSink(settings(broker, topic="streamseg/garage"))) as garage,
+        contextlib.closing(MqttSink(settings(broker))) as sink,
+    ):
+        garage.report_sources(lambda: {"cam": SourceStatus("live")})
+        garage.write(result("bound"))
+        wait_until(lambda: nested.presence("cam", "cup") in topics)
+        for state in ("live", "stalled", "live"):
+            sink.report_sources(lambda state=state: {"house": SourceStatus(state)})
+            wait_until(lambda state=state: topics.get(TOPICS.source_status("house")) == state)
+        assert topics[nested.status] == "online"
+        assert topics[nested.source_status("cam")] == "live"
 
 
 def test_after_a_restart_of_the_broker_everything_is_sent_again(broker):

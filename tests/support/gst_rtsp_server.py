@@ -23,7 +23,7 @@ ENCODER = (
 
 
 def main(port: str, width: str, height: str, fps: str, pattern: str, account: str = "") -> None:
-    """Serve /live until killed."""
+    """Serve /live, and the same at /door, until killed."""
     Gst.init(None)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
@@ -34,7 +34,8 @@ def main(port: str, width: str, height: str, fps: str, pattern: str, account: st
         f"( videotestsrc is-live=true pattern={pattern} ! video/x-raw,width={width},height={height},framerate={fps}/1"
         f" ! {ENCODER.format(fps=fps)} )"
     )
-    server.get_mount_points().add_factory("/live", factory)
+    for path in ("/live", "/door"):
+        server.get_mount_points().add_factory(path, factory)
     if account:
         _require_account(server, factory, *account.split(":"))
     server.attach(None)
