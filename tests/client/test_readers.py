@@ -1,4 +1,4 @@
-"""Readers in C++ and Node: golden bytes of every version, damaged bytes, and a live publisher."""
+"""Readers in C++, Node and Rust: golden bytes of every version, damaged bytes, and a live publisher."""
 
 import contextlib
 import json
@@ -12,13 +12,15 @@ from streamseg.publish import Publisher
 from streamseg.wire import decode, encode, pack_single, unpack_single
 from tests.golden import make_wire_golden as golden
 from tests.support.messages import make_message
-from tests.support.readers import cpp_reader, node_reader, read_files, summary
+from tests.support.readers import cpp_reader, node_reader, read_files, rust_reader, summary
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
 FOLDERS = [golden.FOLDER_1_0, golden.FOLDER_1_1, golden.FOLDER_1_2, golden.FOLDER_1_3, golden.FOLDER]
-READERS = ["cpp", "node"]
+READERS = ["cpp", "node", "rust"]
+MADE = {"cpp": cpp_reader, "rust": rust_reader}
+"""Functions that compile a reader into a folder."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def readers(tmp_path_factory):
     def of(name, **needs):
         key = (name, *needs.items())
         if key not in made:
-            made[key] = cpp_reader(tmp_path_factory.mktemp("cpp")) if name == "cpp" else node_reader(**needs)
+            made[key] = MADE[name](tmp_path_factory.mktemp(name)) if name in MADE else node_reader(**needs)
         return made[key]
 
     return of

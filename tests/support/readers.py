@@ -15,6 +15,8 @@ from streamseg.structures.message import Message
 
 CLIENT = Path(__file__).parents[2] / "client"
 CPP_HEADERS = ("zmq.hpp", "nlohmann/json.hpp", "zlib.h")
+RUST_REGISTRY = Path("/usr/share/cargo/registry")
+RUST_CRATES = ("zmq", "serde_json", "flate2")
 RUN_SECONDS = 100
 
 
@@ -34,6 +36,23 @@ def cpp_reader(folder: Path) -> list[str]:
         [compiler, *warnings, *checks, CLIENT / "cpp" / "watch.cpp", "-o", program, "-lzmq", "-lz"], check=True
     )
     return [str(program)]
+
+
+def rust_reader(folder: Path) -> list[str]:
+    """Compile the reader in Rust with Debian's packages of its libraries; skip if one or the compiler is missing."""
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        pytest.skip("needs cargo")
+    if missing := [name for name in RUST_CRATES if not any(RUST_REGISTRY.glob(f"{name}-[0-9]*"))]:
+        packages = " ".join(f"librust-{name.replace('_', '-')}-dev" for name in missing)
+        pytest.skip(f"needs {', '.join(missing)} (apt install {packages} libzmq3-dev)")
+    # Cargo writes a lock file beside the sources, with the versions that are installed.
+    sources = shutil.copytree(CLIENT / "rust", folder / "rust", ignore=shutil.ignore_patterns("target", "Cargo.lock"))
+    settings = ['source.crates-io.replace-with="debian"', f'source.debian.directory="{RUST_REGISTRY}"']
+    options = [option for setting in settings for option in ("--config", setting)]
+    # Overflows end the program, as in every build without optimisation, which fails the test.
+    subprocess.run([cargo, "build", "--offline", "--quiet", "--example", "watch", *options], cwd=sources, check=True)
+    return [str(sources / "target" / "debug" / "examples" / "watch")]
 
 
 def node_reader(*, has_zeromq: bool = False) -> list[str]:
