@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from streamseg.engines import Raw
-from streamseg.geometry import Letterbox
+from streamseg.geometry import Letterbox, clip_boxes
 from streamseg.segmentation.candidates import SelectionSettings, select_detections
 from streamseg.structures.search_regions import SearchRegions
 
@@ -27,6 +27,8 @@ class Detections:
     """float32 (K,), 0..1."""
     coefficients: Tensor
     """float32 (K, num_masks)."""
+    is_prompted: Tensor
+    """bool (K,): whether the box is a prompted one."""
     prototypes: npt.NDArray[Any]
     """float32 or float16 (num_masks, H / 4, W / 4)."""
     embeddings: npt.NDArray[Any] | None
@@ -49,10 +51,12 @@ def detections_of(
         regions=regions,
         expected_conf=settings.expected_conf,
     )
+    prompted = clip_boxes(torch.from_numpy(regions.prompted).float(), place.image_size)
     return Detections(
         boxes=boxes,
         scores=torch.from_numpy(raw.scores[row])[anchors],
         coefficients=torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float(),
+        is_prompted=(boxes[:, None] == prompted).all(dim=2).any(dim=1),
         prototypes=raw.prototypes[row],
         embeddings=None if raw.embeddings is None else raw.embeddings[row],
         source=(raw, row),

@@ -15,6 +15,7 @@ from streamseg.geometry import Letterbox
 from streamseg.modeling.network import PROTOTYPE_STRIDE
 from streamseg.modeling.preprocess import PADDING, letterbox_images
 from streamseg.modeling.refiner import Refiner
+from streamseg.segmentation.box_fit import fit_to_boxes
 from streamseg.segmentation.candidates import SelectionSettings
 from streamseg.segmentation.detections import Detections, detections_of
 from streamseg.segmentation.embedding import embed
@@ -116,7 +117,7 @@ class HostSegmentation:
                 grid_to_image=place.to_image(PROTOTYPE_STRIDE),
                 image_size=place.image_size,
             )
-            self._refine(whole, prototypes, grey, place, batch[0])
+            self._refine(whole, torch.ones(1, dtype=torch.bool), prototypes, grey, place, batch[0])
 
     def _split(self, batches: Iterable[list[int]]) -> Iterator[list[int]]:
         """Split the batches into parts of at most the engine's `max_batch`."""
@@ -143,21 +144,22 @@ class HostSegmentation:
             return instances
         if self._embeds and self._refiner is not None and self._sharp:
             instances = replace(instances, look=Looker(self._refiner, *found.source, image, place, letterboxed))
-        return self._refine(instances, prototypes, image, place, letterboxed)
+        return self._refine(instances, found.is_prompted, prototypes, image, place, letterboxed)
 
     def _refine(
         self,
         instances: ImageInstances,
+        is_prompted: Tensor,
         prototypes: Tensor,
         image: ImageArray,
         place: Letterbox,
         letterboxed: ImageArray,
     ) -> ImageInstances:
-        """Apply the refiner's masks and/or scores, as configured."""
+        """Apply the refiner's masks and/or scores, as configured; corrected masks of prompted boxes fit them."""
         if self._refiner is None:
             return instances
         refined, scores = self._refiner.refine(instances, prototypes, image, place, letterboxed)
-        corrected = refined if self._sharp else instances
+        corrected = fit_to_boxes(refined, is_prompted) if self._sharp else instances
         if not self._calibrated:
             return corrected
         order = scores.argsort(descending=True, stable=True)

@@ -19,6 +19,7 @@ from streamseg.segmentation.device.shapes import BatchShape, capacity, crop_pixe
 from streamseg.segmentation.device.step import DeviceStep, StepOptions
 from streamseg.segmentation.results import ImageInstances
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 
 __all__ = ["DeviceSegmentation", "PendingInstances"]
@@ -64,6 +65,7 @@ class DeviceSegmentation:
         self._most = settings.max_det
         self._calibrated = calibrated
         self._refiner = refiner
+        self._sharp = sharp
         options = StepOptions(settings, refiner, sharp, embeds)
         self._batches = DeviceBatches(
             lambda shape, device: DeviceStep(engine.predict, options, shape, device),
@@ -75,9 +77,14 @@ class DeviceSegmentation:
         """Images that were left to the host."""
 
     def submit(
-        self, images: Sequence[ImageArray], place: Letterbox, regions: Sequence[SearchRegions], *, refines: bool = True
+        self,
+        images: Sequence[ImageArray | Nv12Image],
+        place: Letterbox,
+        regions: Sequence[SearchRegions],
+        *,
+        refines: bool = True,
     ) -> PendingInstances:
-        """Start a batch of images uint8 (H, W, 3) RGB of one size; returns before the device has finished.
+        """Start a batch of images of one size, uint8 (H, W, 3) RGB or in NV12 with equal colours; returns before the device has finished.
 
         Args:
             images: 1 to `max_batch`.
@@ -94,8 +101,12 @@ class DeviceSegmentation:
             prompted=prompted,
             expected=capacity([one.expected for one in regions], prompted=False),
             refines=refines and self._refiner is not None,
+            colours=images[0].colours if isinstance(images[0], Nv12Image) else None,
         )
         ticket = self._batches.submit(shape, images, regions)
+        # The device knows neither the search around points nor the fit of corrected masks to prompted boxes.
+        fits_boxes = shape.refines and self._sharp
+        is_for_host = [bool(len(one.points)) or (fits_boxes and bool(len(one.prompted))) for one in regions]
 
         def result() -> list[ImageInstances | None]:
             found = ticket.result()
@@ -104,10 +115,9 @@ class DeviceSegmentation:
             self._crops[place] = max(int(one.values["crop_pixels"]) for one in found)
             instances = [
                 instances_from_device(one, shape, image, calibrated=self._calibrated)
-                # The device knows no search around points, which lasts for one frame.
-                if bool(one.values["is_exact"]) and num_found(one) <= shape.rows and not len(region.points)
+                if bool(one.values["is_exact"]) and num_found(one) <= shape.rows and not left
                 else None
-                for one, image, region in zip(found, images, regions, strict=True)
+                for one, image, left in zip(found, images, is_for_host, strict=True)
             ]
             self.num_left += sum(one is None for one in instances)
             return instances

@@ -21,12 +21,16 @@ NEEDS_CUDA = pytest.mark.skipif(
     not torch.cuda.is_available() and not os.environ.get("FAIL_WITHOUT_CUDA"), reason="needs a CUDA GPU"
 )
 SIZE = (96, 144)
+BOX = SearchRegions(prompted=np.array([[10.0, 10, 60, 50]]))
 REGIONS = [
     SearchRegions(prompted=np.array([[10.0, 10, 60, 50]]), expected=np.array([[70.0, 20, 120, 80]])),
     NO_REGIONS,
     SearchRegions(expected=np.array([[0.0, 0, 30, 30], [40, 10, 90, 60]])),
     NO_REGIONS,
 ]
+
+UNPROMPTED = [SearchRegions(expected=REGIONS[0].expected), *REGIONS[1:]]
+"""The same without a prompted box, with which corrected masks are left to the host."""
 
 
 def nanodet():
@@ -106,16 +110,21 @@ def assert_equal(found, expected, *, exact=True, refined=False):
 @pytest.mark.parametrize("refined", [False, True], ids=["plain", "refined"])
 def test_single_images_equal_the_host(images, architecture, refined):
     segmenters = pair(architecture, refined=refined)
-    for image, regions in zip(images[:3], REGIONS[:3], strict=True):
+    for image, regions in zip(images[:3], (UNPROMPTED if refined else REGIONS)[:3], strict=True):
         (expected,), (found,) = on_both(segmenters, [image], [regions])
         assert_equal(found, expected, refined=refined)
     assert segmenters[1]._device.num_left == 0
 
 
 @pytest.mark.slow
-def test_images_with_points_are_left_to_the_host(images):
-    segmenters = pair("yolov8")
-    regions = [SearchRegions(points=np.array([[40.0, 40.0]])), NO_REGIONS]
+@pytest.mark.parametrize(
+    ("refined", "prompted"),
+    [(False, SearchRegions(points=np.array([[40.0, 40.0]]))), (True, BOX)],
+    ids=["point", "box"],
+)
+def test_images_with_points_or_fitted_boxes_are_left_to_the_host(images, refined, prompted):
+    segmenters = pair("yolov8", refined=refined)
+    regions = [prompted, NO_REGIONS]
     both = on_both(segmenters, images[:2], regions)
     assert [len(one) for one in both[0]] == [len(one) for one in both[1]]
     torch.testing.assert_close(both[0][0].boxes, both[1][0].boxes, atol=0.01, rtol=0.0)  # another order of sums
@@ -126,7 +135,7 @@ def test_images_with_points_are_left_to_the_host(images):
 @pytest.mark.parametrize("count", [3, 4])
 def test_batches_equal_the_host(images, count):
     segmenters = pair("yolov8", refined=True)
-    both = on_both(segmenters, images[:count], REGIONS[:count])
+    both = on_both(segmenters, images[:count], UNPROMPTED[:count])
     for expected, found in zip(*both, strict=True):
         # A batch of 3 is padded to 4, which may change the order of sums in convolutions.
         assert_equal(found, expected, exact=False, refined=True)
@@ -138,7 +147,7 @@ def test_images_of_several_sizes_and_qualities(images):
     segmenters = pair("yolov8", refined=True, max_det=4)
     mixed = [images[0], images[1][:60], images[2], images[3][:, :100]]
     degradations = [Degradation(), Degradation(), Degradation(plain_masks=True), Degradation(imgsz_scale=0.5)]
-    both = on_both(segmenters, mixed, REGIONS, degradations)
+    both = on_both(segmenters, mixed, UNPROMPTED, degradations)
     for expected, found, image in zip(*both, mixed, strict=True):
         assert found.image_size == image.shape[:2]
         assert (found.corrections is None) is (expected.corrections is None)
@@ -147,7 +156,7 @@ def test_images_of_several_sizes_and_qualities(images):
 
 @pytest.mark.slow
 def test_half_precision_equals_the_host(images):
-    (expected,), (found,) = on_both(pair("nanodet", refined=True, half=True), images[:1], REGIONS[:1])
+    (expected,), (found,) = on_both(pair("nanodet", refined=True, half=True), images[:1], UNPROMPTED[:1])
     assert_equal(found, expected, refined=True)
 
 
@@ -207,6 +216,6 @@ def test_warmup_prepares_batches_with_and_without_prompts(images):
 def test_cuda_graphs_equal_the_host(images, half):
     host, device = pair("yolov8", refined=True, half=half, device="cuda:0")
     for row in (0, 1, 2, 0, 1):  # eager, captured, replayed
-        (expected,), (found,) = (one.segment_batch([images[row]], [REGIONS[row]]) for one in (host, device))
+        (expected,), (found,) = (one.segment_batch([images[row]], [UNPROMPTED[row]]) for one in (host, device))
         assert_equal(found, expected, exact=False, refined=True)
     device.close()

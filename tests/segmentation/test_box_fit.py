@@ -1,0 +1,119 @@
+"""Masks of prompted boxes fit their boxes: nothing outside, something in each row and column, more in the middle."""
+
+import numpy as np
+import pytest
+import torch
+
+from streamseg.geometry import letterbox, raster_logits
+from streamseg.segmentation.box_fit import fit_to_boxes
+from streamseg.segmentation.masks import instance_masks
+from streamseg.structures.instances import CORRECTION_MARGIN, Instances
+from streamseg.structures.mask import CropMask
+from streamseg.structures.mask_samples import WIDENED_CELLS, MaskSamples
+
+SIZE = (120, 160)
+BOX = (40.0, 30.0, 100.0, 90.0)
+PROMPTED = torch.tensor([True])
+
+
+def instance(logits_at, box=BOX) -> Instances:
+    """Return one refined instance whose logits at (x, y) of the image are given by a function."""
+    place = letterbox(SIZE, 160)
+    scale_x, scale_y, offset_x, offset_y = place.to_image(4)
+    height, width = place.input_size[0] // 4, place.input_size[1] // 4
+    x, y = np.meshgrid((np.arange(width) + 0.5) * scale_x + offset_x, (np.arange(height) + 0.5) * scale_y + offset_y)
+    plain = Instances(
+        boxes=torch.tensor([box]),
+        scores=torch.tensor([0.5]),
+        mask_logits=torch.from_numpy(np.asarray(logits_at(x, y), np.float32)[None]),
+        grid_to_image=place.to_image(4),
+        image_size=SIZE,
+        corrections=torch.zeros(1, WIDENED_CELLS, WIDENED_CELLS),
+    )
+    widened = raster_logits(plain, WIDENED_CELLS, margin=CORRECTION_MARGIN).half()
+    return Instances(**{**vars(plain), "samples": MaskSamples(None, widened, None)})
+
+
+def fitted_mask(found: Instances) -> np.ndarray:
+    (mask,) = instance_masks(fit_to_boxes(found, PROMPTED))
+    return mask.full(SIZE)
+
+
+def box_share(mask: np.ndarray, box=BOX) -> float:
+    """Return the share of the box that the mask fills, after a check that nothing is more than a pixel outside."""
+    x0, y0, x1, y1 = (round(value) for value in box)
+    beside = mask.copy()
+    beside[max(y0 - 1, 0) : y1 + 1, max(x0 - 1, 0) : x1 + 1] = False
+    assert not beside.any()
+    return float(mask[y0:y1, x0:x1].mean())
+
+
+def blob(x0, y0, x1, y1, inside=5.0, outside=-5.0):
+    return lambda x, y: np.where((x > x0) & (x < x1) & (y > y0) & (y < y1), inside, outside)
+
+
+@pytest.mark.parametrize(
+    ("logits", "low", "high"),
+    [
+        pytest.param(blob(0, 0, 160, 120), 0.95, 1.0, id="a mask that leaks is cut at the box"),
+        pytest.param(blob(0, 0, 0, 0), 0.55, 1.0, id="an empty mask becomes the middle of the box"),
+        pytest.param(blob(0, 0, 0, 0, outside=-100.0), 0.0, 0.0, id="certainly nothing stays nothing"),
+        pytest.param(blob(40, 30, 70, 90), 0.5, 0.95, id="a half grows, because no column of a box is empty"),
+        pytest.param(blob(110, 30, 160, 90), 0.5, 1.0, id="a mask beside the box"),
+        pytest.param(lambda x, y: 5 - ((x - 70) ** 2 + (y - 60) ** 2) / 180, 0.6, 0.95, id="a disc stays one"),
+    ],
+)
+def test_share_of_the_box(logits, low, high):
+    assert low <= box_share(fitted_mask(instance(logits))) <= high
+
+
+def test_every_row_and_column_has_pixels():
+    mask = fitted_mask(instance(blob(50, 40, 70, 60)))[30:90, 40:100]
+    assert mask.any(axis=0).mean() > 0.85
+    assert mask.any(axis=1).mean() > 0.85
+
+
+def test_outline_inside_the_box_stays_where_logits_are_certain():
+    # An L fills every row and column, and leaves a quarter empty.
+    def corner(x, y):
+        return np.where((x < 70) | (y > 60), 8.0, -8.0)
+
+    mask = fitted_mask(instance(corner))
+    assert not mask[32:56, 74:98].any()
+    assert mask[34:86, 44:66].all()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param((40.0, 30.0, 41.0, 31.0), id="one pixel"),
+        pytest.param((0.0, 0.0, 160.0, 120.0), id="the image"),
+        pytest.param((150.5, 0.0, 160.0, 3.0), id="at a corner of the image"),
+        pytest.param((10.0, 20.0, 10.2, 90.0), id="narrower than a pixel"),
+    ],
+)
+def test_unusual_boxes(box):
+    found = fit_to_boxes(instance(blob(0, 0, 160, 120), box), PROMPTED)
+    assert found.corrections.isfinite().all()
+    (mask,) = instance_masks(found)
+    box_share(mask.full(SIZE), (np.floor(box[0]), np.floor(box[1]), np.ceil(box[2]), np.ceil(box[3])))
+
+
+def test_samples_are_those_of_the_corrected_masks():
+    found = fit_to_boxes(instance(blob(45, 40, 90, 80)), PROMPTED)
+    again = raster_logits(found, WIDENED_CELLS, margin=CORRECTION_MARGIN)
+    torch.testing.assert_close(found.samples.widened.float(), again, atol=0.02, rtol=0.01)
+
+
+def test_other_masks_are_unchanged():
+    found = instance(blob(45, 40, 90, 80))
+    assert fit_to_boxes(found, torch.tensor([False])) is found
+    plain = found.corrected(None)
+    assert fit_to_boxes(plain, PROMPTED) is plain
+    two = found[[0, 0]]
+    assert isinstance(instance_masks(two)[1], CropMask)
+    fitted = fit_to_boxes(two, torch.tensor([False, True]))
+    before, after = instance_masks(two), instance_masks(fitted)
+    assert (before[0].full(SIZE) == after[0].full(SIZE)).all()
+    assert not (before[1].full(SIZE) == after[1].full(SIZE)).all()
+    assert fit_to_boxes(found[[]], torch.zeros(0, dtype=torch.bool)) is not None
