@@ -19,7 +19,6 @@ from streamseg.segmentation.device.shapes import BatchShape, capacity, crop_pixe
 from streamseg.segmentation.device.step import DeviceStep, StepOptions
 from streamseg.segmentation.results import ImageInstances
 from streamseg.structures.arrays import ImageArray
-from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 
 __all__ = ["DeviceSegmentation", "PendingInstances"]
@@ -77,14 +76,9 @@ class DeviceSegmentation:
         """Images that were left to the host."""
 
     def submit(
-        self,
-        images: Sequence[ImageArray | Nv12Image],
-        place: Letterbox,
-        regions: Sequence[SearchRegions],
-        *,
-        refines: bool = True,
+        self, images: Sequence[ImageArray], place: Letterbox, regions: Sequence[SearchRegions], *, refines: bool = True
     ) -> PendingInstances:
-        """Start a batch of images of one size, uint8 (H, W, 3) RGB or in NV12 with equal colours; returns before the device has finished.
+        """Start a batch of images uint8 (H, W, 3) RGB of one size; returns before the device has finished.
 
         Args:
             images: 1 to `max_batch`.
@@ -101,7 +95,6 @@ class DeviceSegmentation:
             prompted=prompted,
             expected=capacity([one.expected for one in regions], prompted=False),
             refines=refines and self._refiner is not None,
-            colours=images[0].colours if isinstance(images[0], Nv12Image) else None,
         )
         ticket = self._batches.submit(shape, images, regions)
         # The device knows neither the search around points nor the fit of corrected masks to prompted boxes.
