@@ -51,7 +51,8 @@ def rust_reader(folder: Path) -> list[str]:
     settings = ['source.crates-io.replace-with="debian"', f'source.debian.directory="{RUST_REGISTRY}"']
     options = [option for setting in settings for option in ("--config", setting)]
     # Overflows end the program, as in every build without optimisation, which fails the test.
-    subprocess.run([cargo, "build", "--offline", "--quiet", "--example", "watch", *options], cwd=sources, check=True)
+    command = [cargo, "build", "--offline", "--quiet", "--example", "watch", "--target-dir", "target", *options]
+    subprocess.run(command, cwd=sources, check=True)
     return [str(sources / "target" / "debug" / "examples" / "watch")]
 
 

@@ -12,10 +12,13 @@
 //!
 //! SPDX-License-Identifier: Apache-2.0
 
+mod buffer;
 mod masks;
 mod message;
 mod subscriber;
+mod values;
 
 pub use masks::Mask;
-pub use message::{decode, unpack_single, Message, Object, PromptStatus, WireError};
+pub use message::{decode, unpack_single, Message, Object, PromptStatus};
 pub use subscriber::{CurveKeys, Error, Subscriber};
+pub use values::WireError;

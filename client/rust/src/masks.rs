@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use crate::message::{check, read_u32, Buffer, WireError};
+use crate::buffer::{read_u32, Buffer};
+use crate::values::{check, WireError};
 
 /// Pixels of all crops of a message together.
 const MAX_MASK_PIXELS: u64 = 1 << 29;
@@ -85,7 +86,10 @@ fn required<'a>(
     let buffer = buffers.get(name);
     let buffer = buffer.ok_or_else(|| WireError::new(format!("the buffer {name} is missing")))?;
     let has_shape = buffer.shape.len() == shape.len()
-        && shape.iter().zip(&buffer.shape).all(|(side, found)| side.map_or(true, |side| side == *found));
+        && shape
+            .iter()
+            .zip(&buffer.shape)
+            .all(|(side, found)| side.map_or(true, |side| side == *found));
     let problem = format!("the buffer {name} has the wrong dtype or shape");
     check(buffer.dtype == dtype && has_shape, &problem)?;
     Ok(buffer)
@@ -104,7 +108,13 @@ fn empty_masks(crops: &[u8], num_masks: usize, space: [u32; 2]) -> Result<Vec<Ma
         )?;
         num_pixels += u64::from(width) * u64::from(height);
         check(num_pixels <= MAX_MASK_PIXELS, "the crops have too many pixels")?;
-        masks.push(Mask { x, y, width, height, pixels: Vec::new() });
+        masks.push(Mask {
+            x,
+            y,
+            width,
+            height,
+            pixels: Vec::new(),
+        });
     }
     for mask in &mut masks {
         mask.pixels = vec![0; mask.width as usize * mask.height as usize];
@@ -167,7 +177,10 @@ fn decode_coco(mask: &mut Mask, text: &[u8], space: [u32; 2]) -> Result<(), Wire
         if counts.len() > 2 {
             value += counts[counts.len() - 2];
         }
-        check((0..=end - at).contains(&value), "the runs of a mask exceed the mask space")?;
+        check(
+            (0..=end - at).contains(&value),
+            "the runs of a mask exceed the mask space",
+        )?;
         if counts.len() % 2 == 1 {
             for pixel in at..at + value {
                 let (x, y) = (pixel / height - i64::from(mask.x), pixel % height - i64::from(mask.y));

@@ -4,44 +4,17 @@
 //! SPDX-License-Identifier: Apache-2.0
 
 use std::collections::HashMap;
-use std::fmt;
-use std::io::Read;
 
 use serde_json::Value;
 
+use crate::buffer::{read_buffer, read_u32};
 use crate::masks::{read_masks, Mask};
+use crate::values::{check, field, four_numbers, integer, list, number, optional, text, WireError};
 
 const MAX_OBJECTS: usize = 4096;
 const MAX_BUFFERS: usize = 16;
 const MAX_HEADER_BYTES: usize = 4 << 20;
-const MAX_BUFFER_BYTES: u64 = 256 << 20;
 const MAX_SIDE: u64 = 32768;
-
-/// A message that is not valid, in one line.
-#[derive(Debug)]
-pub struct WireError(String);
-
-impl WireError {
-    pub(crate) fn new(problem: impl Into<String>) -> Self {
-        WireError(problem.into().replace('\n', " "))
-    }
-}
-
-impl fmt::Display for WireError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for WireError {}
-
-pub(crate) fn check(is_valid: bool, problem: &str) -> Result<(), WireError> {
-    if is_valid {
-        Ok(())
-    } else {
-        Err(WireError::new(problem))
-    }
-}
 
 /// One object of a frame.
 #[derive(Debug)]
@@ -178,51 +151,6 @@ pub fn unpack_single(body: &[u8]) -> Result<Vec<&[u8]>, WireError> {
     Ok(parts)
 }
 
-/// An array of a message, with its type and shape.
-pub(crate) struct Buffer {
-    pub(crate) encoding: String,
-    pub(crate) dtype: String,
-    pub(crate) shape: Vec<u64>,
-    pub(crate) bytes: Vec<u8>,
-}
-
-fn read_buffer(entry: &Value, body: &[u8]) -> Result<Buffer, WireError> {
-    let dtype = text(entry, "dtype")?;
-    let item_size = match dtype.as_str() {
-        "|u1" => 1,
-        "<u2" => 2,
-        "<u4" => 4,
-        _ => return Err(WireError::new(format!("unknown dtype {dtype:.20}"))),
-    };
-    let mut shape = Vec::new();
-    let mut num_bytes: u64 = item_size;
-    for side in list(entry, "shape", 8)? {
-        let side = side.as_u64().filter(|&side| side <= MAX_BUFFER_BYTES);
-        let side = side.ok_or_else(|| WireError::new("the shape of a buffer is not a list of sizes"))?;
-        num_bytes = num_bytes.saturating_mul(side);
-        shape.push(side);
-    }
-    check(num_bytes <= MAX_BUFFER_BYTES, "a buffer is too large")?;
-    let compression = text(entry, "compression")?;
-    let bytes = match compression.as_str() {
-        "none" => body.to_vec(),
-        "zlib" => {
-            let mut bytes = Vec::new();
-            flate2::read::ZlibDecoder::new(body)
-                .take(num_bytes + 1)
-                .read_to_end(&mut bytes)
-                .map_err(|error| WireError::new(format!("a compressed buffer cannot be read: {error}")))?;
-            bytes
-        }
-        _ => return Err(WireError::new(format!("unknown compression {compression:.20}"))),
-    };
-    check(
-        bytes.len() as u64 == num_bytes,
-        "a buffer does not have the size of its shape",
-    )?;
-    Ok(Buffer { encoding: text(entry, "encoding")?, dtype, shape, bytes })
-}
-
 fn read_object(values: &Value, mask: Mask) -> Result<Object, WireError> {
     let prompt_ids = list(values, "prompt_ids", usize::MAX)?
         .iter()
@@ -265,51 +193,4 @@ fn size(values: &Value) -> Result<[u32; 2], WireError> {
             .ok_or_else(|| WireError::new("a side of the image or of the mask space is out of range"))
     };
     Ok([side("w")?, side("h")?])
-}
-
-fn field<'a>(values: &'a Value, key: &str) -> Result<&'a Value, WireError> {
-    values.get(key).ok_or_else(|| WireError::new(format!("'{key}' is missing")))
-}
-
-fn text(values: &Value, key: &str) -> Result<String, WireError> {
-    let found = field(values, key)?.as_str();
-    found.map(str::to_owned).ok_or_else(|| WireError::new(format!("'{key}' must be a text")))
-}
-
-fn integer(values: &Value, key: &str) -> Result<i64, WireError> {
-    let found = field(values, key)?.as_i64();
-    found.ok_or_else(|| WireError::new(format!("'{key}' must be an integer")))
-}
-
-fn number(values: &Value, key: &str) -> Result<f64, WireError> {
-    let found = field(values, key)?.as_f64();
-    found.ok_or_else(|| WireError::new(format!("'{key}' must be a number")))
-}
-
-fn optional<T>(
-    values: &Value,
-    key: &str,
-    read: impl Fn(&Value, &str) -> Result<T, WireError>,
-) -> Result<Option<T>, WireError> {
-    match values.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(_) => read(values, key).map(Some),
-    }
-}
-
-fn list<'a>(values: &'a Value, key: &str, most: usize) -> Result<&'a Vec<Value>, WireError> {
-    let found = field(values, key)?.as_array().filter(|found| found.len() <= most);
-    found.ok_or_else(|| WireError::new(format!("'{key}' is no list or too long")))
-}
-
-fn four_numbers(values: &Value, key: &str) -> Result<[f64; 4], WireError> {
-    let numbers: Option<Vec<f64>> = list(values, key, 4)?.iter().map(Value::as_f64).collect();
-    numbers
-        .and_then(|numbers| numbers.try_into().ok())
-        .ok_or_else(|| WireError::new(format!("'{key}' must be four numbers")))
-}
-
-/// Return the little-endian number at a position, which lies inside the bytes.
-pub(crate) fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

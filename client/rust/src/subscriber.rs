@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
-use crate::message::{decode, Message, WireError};
+use crate::message::{decode, Message};
+use crate::values::WireError;
 
 /// Keys of an encrypted connection, in Z85 (40 characters), as `streamseg keys new` prints them.
 pub struct CurveKeys<'a> {
@@ -67,14 +68,18 @@ impl Subscriber {
         }
         socket.set_subscribe(topic.as_bytes())?;
         socket.connect(endpoint)?;
-        Ok(Subscriber { socket, waiting: VecDeque::new() })
+        Ok(Subscriber {
+            socket,
+            waiting: VecDeque::new(),
+        })
     }
 
     /// Return the next message, the newest of its source; nothing if none arrives in time.
     pub fn receive(&mut self, timeout: Duration) -> Result<Option<Message>, Error> {
         self.take_all()?;
         if self.waiting.is_empty() {
-            self.socket.poll(zmq::POLLIN, i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX))?;
+            self.socket
+                .poll(zmq::POLLIN, i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX))?;
             self.take_all()?;
         }
         // The source that has waited longest is next.
