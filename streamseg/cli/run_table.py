@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TextIO
 
 from streamseg.cli.terminal import StatusLine, describe_totals
+from streamseg.structures.source_status import AWAY_STATES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["RunTable", "draw_run"]
 
 COLUMNS: Final = ("source", "state", "frames/s", "age p50", "age p95", "objects", "drops", "quality", "error")
+ADDRESS: Final = re.compile(r"(?: to)? [a-z][a-z0-9+.-]*://[^\s,;()]+(?<!:)")
+"""An address within an error, with the word before it."""
 STYLES: Final = {"live": "green", "ended": "dim", "connecting": "cyan", "failed": "red", "denied": "red"}
 """Colours of the states; the others, in which a source may return by itself, are yellow."""
 
@@ -105,11 +109,19 @@ def _cells(source: SourceStats) -> list[Text]:
         Text(state, style=STYLES.get(source.state, "yellow")),
         Text(f"{source.fps:.1f}"),
         *(Text("–" if math.isnan(age) else f"{age:.0f} ms") for age in (source.ages.p50_ms, source.ages.p95_ms)),
-        Text(str(source.num_objects)),
+        Text("–" if source.state in AWAY_STATES else str(source.num_objects)),
         Text(str(num_drops)),
         Text(f"step {step}" if step else "full", style="yellow" if step else ""),
-        Text(source.error or "", style="dim", no_wrap=True, overflow="ellipsis"),
+        Text(_error(source), style="dim", no_wrap=True, overflow="ellipsis"),
     ]
+
+
+def _error(source: SourceStats) -> str:
+    """Return the error without addresses, which would push its reason out of the column; marked if it is over."""
+    if source.error is None:
+        return ""
+    words = ADDRESS.sub("", source.error)
+    return f"before: {words}" if source.state in ("live", "frozen") else words
 
 
 def describe_seconds(seconds: float) -> str:

@@ -74,7 +74,7 @@ class RunStats:
     ages: Ages
     """Live sources only (all sources if none is live): latency is meaningless for files."""
     num_objects: int
-    """Number of objects in the latest message of each source, added up."""
+    """Number of objects in the latest message of each source that is not away, added up."""
     drops: Drops
     stages_ms: dict[str, tuple[float, float]]
     """Duration of each stage by name: p50 and p95, in ms."""

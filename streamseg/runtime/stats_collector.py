@@ -13,6 +13,7 @@ from streamseg.runtime.stats import Ages, RunStats, SourceStats
 from streamseg.runtime.workers import CountsDrops
 from streamseg.structures.frame import Clock
 from streamseg.structures.message import Message, PromptStatus
+from streamseg.structures.source_status import AWAY_STATES
 from streamseg.telemetry import Drops, Percentiles, StageTimer, merge_drops
 
 __all__ = ["FrameAccumulator", "Rate", "StatsCollector"]
@@ -150,7 +151,7 @@ class StatsCollector:
             fps=self._total.fps,
             recent_fps=self._total.rate.at(now_ns),
             ages=self._total.ages,
-            num_objects=sum(source.num_objects for source in sources),
+            num_objects=sum(source.num_objects for source in sources if source.state not in AWAY_STATES),
             drops=merge_drops(source.drops for source in sources),
             stages_ms={name: (p50, p95) for name, times in stages for p50, p95 in [times.at(50, 95)]},
             is_paused=self._frames.is_paused,

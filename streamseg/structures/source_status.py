@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-__all__ = ["SOURCE_STATES", "SourceState", "SourceStatus"]
+__all__ = ["AWAY_STATES", "SOURCE_STATES", "SourceState", "SourceStatus"]
 
 SourceState = Literal["connecting", "live", "stalled", "frozen", "waiting", "denied", "ended", "failed"]
 """State of a source.
@@ -21,6 +21,8 @@ failed       an error ended it
 """
 
 SOURCE_STATES: Final[tuple[SourceState, ...]] = get_args(SourceState)
+AWAY_STATES: Final[frozenset[SourceState]] = frozenset({"connecting", "waiting", "denied", "failed"})
+"""States without a present image: the objects of the latest message say nothing about now."""
 
 
 @dataclass(frozen=True)

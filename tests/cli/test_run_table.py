@@ -44,9 +44,35 @@ def test_table():
     head, _, door, yard, sink, totals = drawn(STATS)
     assert [head.index(name) for name in COLUMNS] == sorted(head.index(name) for name in COLUMNS)
     assert door.split() == ["door", "live", "30.0", "20", "ms", "30", "ms", "7", "3", "full"]
-    assert yard.split() == ["yard", "denied", "5", "min", "0.0", "–", "–", "0", "0", "step", "2", "401", "[bold]no"]
+    assert yard.split() == ["yard", "denied", "5", "min", "0.0", "–", "–", "–", "0", "step", "2", "401", "[bold]no"]
     assert sink == "recording door: degraded for 3 s (disk full)"
     assert totals == describe_totals(STATS)
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "shown"),
+    [
+        pytest.param(
+            "waiting",
+            "connection lost to rtsp://***@192.168.0.20:554/stream1 (Connection refused)",
+            "connection lost (Connection refused)",
+            id="reason-is-not-cut-off",
+        ),
+        pytest.param(
+            "waiting",
+            "no connection to rtsp://10.0.0.1/live (no response for 5 s)",
+            "no connection (no response for 5 s)",
+            id="never-connected",
+        ),
+        pytest.param("denied", "cannot open rtsp://cam/live: 404 Not Found", "cannot open: 404 Not Found", id="colon"),
+        pytest.param("live", "the stream ended", "before: the stream ended", id="over"),
+        pytest.param("failed", "KeyError: 'x'", "KeyError: 'x'", id="without-an-address"),
+        pytest.param("live", None, "full", id="none"),
+    ],
+)
+def test_error_of_a_source(state: str, error: str | None, shown: str):
+    row = drawn(run_stats(source_stats("cam", state=state, error=error)))[2]
+    assert row.endswith(shown)
 
 
 def test_narrow_terminal_cuts_and_never_wraps():

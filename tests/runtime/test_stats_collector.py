@@ -131,11 +131,25 @@ def test_removed_source_remains_in_the_totals():
     assert "cam" not in parts.collector.prompt_statuses
 
 
+def test_objects_of_a_source_that_is_away_are_not_in_the_total():
+    parts = Collected(ScriptedSource("cam"), ScriptedSource("b"))
+    for source_id in ("cam", "b"):
+        parts.collector.record_frame(result(0, source_id=source_id), SECOND)
+    cam, _ = parts.sources.runs
+    cam.health.received(result(0).frame.image, SECOND)
+    stats = parts.collector.snapshot(2 * SECOND, seconds=1.0)
+    assert [(source.state, source.num_objects) for source in stats.sources] == [("live", 1), ("connecting", 1)]
+    assert stats.num_objects == 1
+
+
 def test_run_stats_add_up_all_sources():
-    collector = Collected(ScriptedSource("cam"), ScriptedSource("b")).collector
+    parts = Collected(ScriptedSource("cam"), ScriptedSource("b"))
+    collector = parts.collector
     for index in range(3):
         collector.record_frame(result(index), index * SECOND // 10)
     collector.record_frame(result(0, source_id="b"), 3 * SECOND // 10)
+    for run in parts.sources.runs:
+        run.health.received(result(0).frame.image, 3 * SECOND // 10)
     stats = collector.snapshot(SECOND // 2, seconds=1.0)
     assert (stats.num_frames, stats.num_objects) == (4, 2)
     assert stats.fps == pytest.approx(10)
