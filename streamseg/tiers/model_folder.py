@@ -6,6 +6,8 @@ Nothing is downloaded, and nothing is unpickled.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +17,15 @@ import torch
 from streamseg.errors import ConfigError, EngineError, WeightsError
 
 __all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
     "LOAD_ERRORS",
     "device_of",
     "first_line",
     "load_error",
     "model_type",
     "normalisation",
+    "quiet_loading",
     "read_json",
     "require_transformers",
 ]
@@ -39,6 +44,21 @@ def require_transformers(purpose: str) -> None:
     """Raise ConfigError if transformers is not installed, which something needs."""
     if find_spec("transformers") is None:
         raise ConfigError(f"{purpose} needs transformers, which is not installed; run: pip install 'streamseg[tiers]'")
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Load models of transformers without its progress bars, which would stand between the lines of a command."""
+    from transformers import utils
+
+    log: Any = utils.logging
+    was_enabled = log.is_progress_bar_enabled()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            log.enable_progress_bar()
 
 
 def load_error(what: str, folder: Path, error: BaseException) -> ConfigError | WeightsError:

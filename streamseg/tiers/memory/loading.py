@@ -16,6 +16,7 @@ from streamseg.tiers.model_folder import (
     load_error,
     model_type,
     normalisation,
+    quiet_loading,
     require_transformers,
 )
 
@@ -52,9 +53,10 @@ def load_video_model(folder: Path, *, device: torch.device) -> SessionVideoModel
 
     model_name, _ = VIDEO_MODELS[kind]
     try:
-        model = getattr(transformers, model_name).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with quiet_loading():
+            model = getattr(transformers, model_name).from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
     except LOAD_ERRORS as error:
         raise load_error("the video model", folder, error) from error
     mean, std = normalisation(folder)

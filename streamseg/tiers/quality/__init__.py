@@ -4,6 +4,7 @@ model              the interface of promptable models: images are encoded once, 
 fits               how an image fits into the input of a model, and the way back
 decoded            decoded logits as masks at the size of the image
 onnx_variants      the encoder/decoder pairs of the exporters, in one table
+onnx_graphs        opening of the graphs of a pair, and what must hold between them
 onnx_model         a pair of ONNX graphs as a promptable model
 transformers_model a model of transformers as a promptable model
 loading            a name or folder as a promptable model

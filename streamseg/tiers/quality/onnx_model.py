@@ -6,33 +6,23 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 import torch
 
-from streamseg.engines.onnx_session import open_session
-from streamseg.errors import WeightsError
 from streamseg.structures.arrays import Float32Array, ImageArray
+from streamseg.tiers.model_folder import IMAGENET_MEAN, IMAGENET_STD
 from streamseg.tiers.quality.fits import Fit, FitKind, fit_of, grid_over_canvas, grid_over_image, resized
 from streamseg.tiers.quality.model import Decoded, Embedding, Queries
+from streamseg.tiers.quality.onnx_graphs import TYPES, check_points, embedding_outputs, input_of, open_graph
 from streamseg.tiers.quality.onnx_variants import Variant, variant_of
 
-__all__ = ["DEFAULT_SIDE", "IMAGENET_MEAN", "IMAGENET_STD", "OnnxPair"]
+__all__ = ["DEFAULT_SIDE", "OnnxPair"]
 
 DEFAULT_SIDE: Final = 1024
 """Long side of the input of a graph whose axes are dynamic."""
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 PADDING_LABEL: Final = -1
 """Label of a point that is ignored."""
 SINGLE_OF_FOUR: Final = 4
 """Number of candidates of a decoder that returns the mask for unambiguous prompts first, and then the three others."""
-TYPES: Final = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-}
 
 
 class OnnxPair:
@@ -60,16 +50,16 @@ class OnnxPair:
         std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
         self.name = encoder.parent.name
-        self._decoder = _open(decoder, device)
+        self._decoder = open_graph(decoder, device)
         self._inputs = {port.name: port for port in self._decoder.get_inputs()}
         outputs = [port.name for port in self._decoder.get_outputs()]
         self.variant: Variant = variant_of(self._inputs, outputs, path=decoder)
-        _check_points(self._inputs[self.variant.coords], self.variant, decoder)
+        check_points(self._inputs[self.variant.coords], self.variant, decoder)
         self._outputs = [next(name for name in self.variant.masks if name in outputs), self.variant.qualities]
-        self._encoder = _open(encoder, device)
+        self._encoder = open_graph(encoder, device)
         self._image = self._encoder.get_inputs()[0]
-        self._is_interleaved, self._canvas = _input_of(self._encoder, encoder)
-        self._embeddings = _embedding_outputs(self._encoder, self.variant, self._inputs, encoder, decoder)
+        self._is_interleaved, self._canvas = input_of(self._encoder, encoder)
+        self._embeddings = embedding_outputs(self._encoder, self.variant, self._inputs, encoder, decoder)
         self._mean = torch.tensor(mean).view(3, 1, 1) * 255
         self._std = torch.tensor(std).view(3, 1, 1) * 255
 
@@ -153,78 +143,8 @@ class OnnxPair:
         return fit.inner_size if self._is_interleaved or self.variant.fit == "shrink" else (fit.side, fit.side)
 
 
-def _open(path: Path, device: str) -> onnxruntime.InferenceSession:
-    try:
-        graph = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
-    # Weights beside the graph are found by its path only.
-    has_data = any(path.parent.glob(f"{path.name}*data"))
-    return open_session(str(path) if has_data else graph, path=path, device=device)
-
-
 def _type_of(port: Any) -> Any:
     return TYPES[port.type]
-
-
-def _check_points(coords: Any, variant: Variant, path: Path) -> None:
-    """Refuse a decoder that takes a fixed number of points, as a box is two of them and a point one."""
-    num_points = coords.shape[2 if variant.is_nested else 1]
-    if isinstance(num_points, int):
-        raise WeightsError(
-            f"{path} takes {num_points} point{'s' if num_points != 1 else ''} per object only ({coords.name}"
-            f" {coords.shape}); export it with a dynamic number of points"
-        )
-
-
-def _embedding_outputs(
-    encoder: onnxruntime.InferenceSession, variant: Variant, inputs: dict[str, Any], path: Path, decoder: Path
-) -> dict[str, str]:
-    """Return the output of the encoder for each embedding of the decoder: by name, or the only one."""
-    outputs = {port.name: port for port in encoder.get_outputs()}
-    if len(variant.embeddings) == 1 and len(outputs) == 1:
-        found = {variant.embeddings[0]: next(iter(outputs))}
-    elif set(variant.embeddings) <= set(outputs):
-        found = {name: name for name in variant.embeddings}
-    else:
-        raise WeightsError(
-            f"{path} is not the encoder of {decoder}: it has the outputs {', '.join(outputs)}; the decoder"
-            f" ({variant.name}) needs {', '.join(variant.embeddings)}"
-        )
-    for name, output in found.items():
-        given, wanted = outputs[output].shape, inputs[name].shape
-        differs = len(given) != len(wanted) or any(
-            isinstance(one, int) and isinstance(other, int) and one != other
-            for one, other in zip(given, wanted, strict=False)
-        )
-        if given and wanted and differs:
-            raise WeightsError(
-                f"{path} is not the encoder of {decoder}: its output {output} has shape {given}, and the decoder needs"
-                f" {name} of shape {wanted}; give two graphs of the same model"
-            )
-    return found
-
-
-def _input_of(encoder: onnxruntime.InferenceSession, path: Path) -> tuple[bool, tuple[int, int] | None]:
-    """Return whether the input of the encoder is (H, W, 3), and its (H, W), None if dynamic."""
-    ports = encoder.get_inputs()
-    shape = ports[0].shape
-    if len(ports) == 1 and ports[0].type in TYPES:
-        fixed = _fixed(shape[-3:-1] if shape[-1] == 3 else shape[-2:])
-        if len(shape) == 4 and shape[1] == 3 and (fixed is None or fixed[0] == fixed[1]):
-            return False, fixed
-        if len(shape) == 3 and shape[2] == 3:
-            return True, fixed
-    given = ", ".join(f"{port.name} {port.shape}" for port in ports)
-    raise WeightsError(
-        f"{path} is not a supported image encoder: it has the inputs {given}; expected one input of shape (1, 3, S, S),"
-        " normalised RGB, or (H, W, 3), RGB 0..255"
-    )
-
-
-def _fixed(shape: list[Any]) -> tuple[int, int] | None:
-    height, width = shape
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
 
 def _within(fit: Fit, canvas: tuple[int, int]) -> Fit:

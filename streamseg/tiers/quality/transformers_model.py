@@ -13,7 +13,14 @@ from torch import Tensor
 
 from streamseg.errors import WeightsError
 from streamseg.structures.arrays import ImageArray
-from streamseg.tiers.model_folder import LOAD_ERRORS, load_error, model_type, normalisation, require_transformers
+from streamseg.tiers.model_folder import (
+    LOAD_ERRORS,
+    load_error,
+    model_type,
+    normalisation,
+    quiet_loading,
+    require_transformers,
+)
 from streamseg.tiers.quality.fits import FitKind, fit_of, grid_over_canvas, resized
 from streamseg.tiers.quality.model import Decoded, Embedding, Queries
 
@@ -133,9 +140,10 @@ def load_transformers_model(folder: Path, *, device: torch.device) -> Transforme
 
     family = FAMILIES[kind]
     try:
-        model = getattr(transformers, family.class_name).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with quiet_loading():
+            model = getattr(transformers, family.class_name).from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
     except LOAD_ERRORS as error:
         raise load_error("the model", folder, error) from error
     mean, std = normalisation(folder)

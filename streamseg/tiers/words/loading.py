@@ -9,7 +9,14 @@ from typing import Any, Final
 import torch
 
 from streamseg.errors import ConfigError, WeightsError
-from streamseg.tiers.model_folder import LOAD_ERRORS, device_of, load_error, model_type, require_transformers
+from streamseg.tiers.model_folder import (
+    LOAD_ERRORS,
+    device_of,
+    load_error,
+    model_type,
+    quiet_loading,
+    require_transformers,
+)
 from streamseg.tiers.words.detector import Detector
 from streamseg.tiers.words.grounding import GroundingDino, OmDetTurbo, Sam3Words
 from streamseg.tiers.words.yolo_loading import GRAPH_SUFFIX, load_yolo_world
@@ -57,7 +64,8 @@ def load_detector(folder: Path, *, device: str = "auto", embed: Callable[[], Emb
         raise WeightsError(f"{folder} has a model of type {kind!r}; detectors are of type {', '.join(MODEL_TYPES)}")
     require_transformers(f"the detector in {folder}")
     try:
-        return _from_transformers(folder, kind, device_of(device))
+        with quiet_loading():
+            return _from_transformers(folder, kind, device_of(device))
     except LOAD_ERRORS as error:
         if isinstance(error, ConfigError):
             raise

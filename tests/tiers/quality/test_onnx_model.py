@@ -9,10 +9,11 @@ import onnx
 import pytest
 
 from streamseg.errors import WeightsError
+from streamseg.tiers.model_folder import IMAGENET_MEAN, IMAGENET_STD
 from streamseg.tiers.quality.decoded import decoded_masks
 from streamseg.tiers.quality.loading import find_pair, load_promptable
 from streamseg.tiers.quality.model import Queries
-from streamseg.tiers.quality.onnx_model import IMAGENET_MEAN, IMAGENET_STD, OnnxPair
+from streamseg.tiers.quality.onnx_model import OnnxPair
 from streamseg.tiers.quality.onnx_variants import VARIANTS
 from tests.support.sam_graphs import CANVAS, Signature, write_pair
 
