@@ -9,6 +9,7 @@ from streamseg import __version__
 from streamseg.cli import (
     batch,
     check_config,
+    collect,
     completion,
     demo,
     doctor,
@@ -48,6 +49,7 @@ SUBCOMMANDS = (
     train,
     refine,
     embed,
+    collect,
     label,
     pack,
     evaluate,

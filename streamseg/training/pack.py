@@ -153,7 +153,8 @@ def _pack_image(
     else:
         path.write_bytes(labelled.path.read_bytes())
     entry = {"id": number, "file_name": path.name, "width": width, "height": height}
-    content["images"].append(entry | ({} if labelled.source is None else {"source": labelled.source}))
+    origin = {} if labelled.source is None else {"source": labelled.source}
+    content["images"].append(entry | origin | ({"partly_labelled": True} if labelled.is_partly_labelled else {}))
     for annotation in labelled.annotations:
         mask = shrink_mask(annotation_mask(annotation, labelled.size), labelled.size, (height, width))
         if not mask.area:
