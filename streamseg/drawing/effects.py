@@ -154,12 +154,11 @@ def _blurred(image: ImageArray, masks: Sequence[SoftMask], sigma: float) -> Imag
     sigmas = (sigma * size[0] / width, sigma * size[1] / height)
     plain = cv2.GaussianBlur(small, (0, 0), sigmas[0], sigmaY=sigmas[1])
     if masks:
-        alpha = np.zeros((height, width), dtype=np.uint8)
+        outside = np.full((height, width), OPAQUE, dtype=np.uint8)
         for mask in masks:
             rows, columns = mask.alpha.shape
-            part = alpha[mask.y : mask.y + rows, mask.x : mask.x + columns]
-            np.maximum(part, mask.alpha, out=part)
-        share = 1 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / OPAQUE
+            outside[mask.y : mask.y + rows, mask.x : mask.x + columns][mask.alpha > 0] = 0
+        share = cv2.resize(outside, size, interpolation=cv2.INTER_AREA).astype(np.float32) / OPAQUE
         weighted = cv2.GaussianBlur(small * share[..., None], (0, 0), sigmas[0], sigmaY=sigmas[1])
         weights = cv2.GaussianBlur(share, (0, 0), sigmas[0], sigmaY=sigmas[1])
         plain = (weighted + LEAK * plain) / (weights + LEAK)[..., None]

@@ -45,7 +45,7 @@ def open_outputs(config: Config, encode_image: EncodeImage, unowned: contextlib.
         sinks.append(Collector(config.collect))
         unowned.callback(sinks[-1].close)
     if output.webcam is not None:
-        sinks.append(WebcamSink(output.webcam, config.named_sources()[0].id))
+        sinks.append(WebcamSink.open(output.webcam, config.named_sources()[0].id))
         unowned.callback(sinks[-1].close)
     publish = config.publish
     if publish.imagezmq is not None:

@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from typing import Literal, Protocol
 
 from streamseg.drawing.webcam import VirtualWebcam, check_webcam
 from streamseg.pipeline import FrameResult
 from streamseg.publish.imagezmq import ImageSocket
 from streamseg.publish.jpeg import encode_jpeg
 from streamseg.runtime.sink_slot import SinkPolicy
+from streamseg.structures.arrays import ImageArray
 
-__all__ = ["ImageZmqSink", "WebcamSink"]
+__all__ = ["Camera", "ImageZmqSink", "WebcamSink"]
 
 logger = logging.getLogger(__name__)
+
+
+class Camera(Protocol):
+    """A virtual webcam."""
+
+    def write(self, image: ImageArray) -> None:
+        """Display an image, uint8 (H, W, 3) RGB; raise DataError if the device rejects it."""
+        ...
+
+    def close(self) -> None:
+        """Close the device. Idempotent."""
+        ...
 
 
 class WebcamSink:
     """Displays the images of one source on a virtual webcam, with the effect or, without one, with the overlay.
 
     Args:
-        device: path of the device.
+        camera: the virtual webcam; closed with the sink.
         source_id: source of the images; those of others are ignored.
-
-    Raises:
-        ConfigError: the device is missing, or cannot be written to.
     """
 
     policy = SinkPolicy("webcam", capacity=1, keep="newest")
 
-    def __init__(self, device: str, source_id: str) -> None:
-        check_webcam(device)
+    def __init__(self, camera: Camera, source_id: str) -> None:
         self._source_id = source_id
-        self._camera = VirtualWebcam(device)
+        self._camera = camera
+
+    @classmethod
+    def open(cls, device: str, source_id: str) -> WebcamSink:
+        """Return the sink for a device, such as /dev/video9.
+
+        Raises:
+            ConfigError: the device is missing, or cannot be written to.
+        """
+        check_webcam(device)
+        return cls(VirtualWebcam(device), source_id)
 
     def write(self, result: FrameResult) -> None:
         """Display one frame.

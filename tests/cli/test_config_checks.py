@@ -34,6 +34,19 @@ def config_of(**sections: object) -> Config:
         ),
         pytest.param({"publish": {"endpoint": "http://x"}}, "publish.endpoint: invalid endpoint", id="no endpoint"),
         pytest.param(
+            {"publish": {"imagezmq": "tcp://*:5557"}},
+            "publish.imagezmq: tcp://*:5557 is reachable",
+            id="public images",
+        ),
+        pytest.param(
+            {"output": {"webcam": "none"}}, "output.webcam: there is no virtual webcam none", id="virtual webcam"
+        ),
+        pytest.param(
+            {"effect": {"kind": "cutout", "background": "none.png"}},
+            "effect.background: ",
+            id="background",
+        ),
+        pytest.param(
             {"publish": {"control_endpoint": "tcp://127.0.0.1:5555"}},
             "publish: control_endpoint and endpoint are both",
             id="one port twice",
@@ -132,3 +145,12 @@ def test_file_that_is_not_yaml_is_one_error(tmp_path: Path, capsys: pytest.Captu
     path.write_text("a: [")
     assert main(["check-config", str(path)]) == 2
     assert "is not valid YAML" in capsys.readouterr().err
+
+
+def test_outputs_in_which_an_effect_hides_nothing_are_named():
+    outputs = {"output": {"recording": "rec", "video": "a.mp4"}, "collect": {"folder": "found"}}
+    assert [line.partition(":")[0] for line in find_notices(config_of(effect={"kind": "blur"}, **outputs))] == [
+        "output.recording",
+        "collect.folder",
+    ]
+    assert find_notices(config_of(effect={"kind": "highlight"}, **outputs)) == []

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from streamseg.config import Config
-from streamseg.errors import DataError
+from streamseg.errors import ConfigError, DataError
 from streamseg.publish.jpeg import SharedJpeg
 from streamseg.runtime.outputs import open_outputs
 
@@ -42,3 +42,11 @@ def test_an_output_is_released_if_another_one_cannot_be_opened(tmp_path):
         open_outputs(Config(output={**messages, "mcap": str(tmp_path / "folder.mcap")}), SharedJpeg(80), unowned)
     # A second claim of the same file succeeds only if the first one was released.
     assert kinds(tmp_path, {"messages": "run.jsonl"}) == ["MessageFile"]
+
+
+def test_images_for_people(tmp_path):
+    config = Config(publish={"imagezmq": "tcp://127.0.0.1:0"})
+    with contextlib.ExitStack() as unowned:
+        assert [type(one).__name__ for one in open_outputs(config, SharedJpeg(80), unowned)] == ["ImageZmqSink"]
+    with pytest.raises(ConfigError, match="there is no virtual webcam"):
+        kinds(tmp_path, {"webcam": "video9"})

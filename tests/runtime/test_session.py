@@ -224,3 +224,27 @@ def test_port_in_use_is_an_error_and_releases_other_ports():
 )
 def test_gpus_are_warmed_up_for_batches(device: str, most: int, sizes: list[int]):
     assert _batch_sizes(device, most) == sizes
+
+
+@pytest.mark.slow
+def test_a_run_with_an_effect_sends_hidden_images_and_plain_messages():
+    imagezmq = pytest.importorskip("imagezmq", reason="needs imagezmq, whose reader it is tested with")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    images = [f"publish.imagezmq=tcp://127.0.0.1:{port}", "publish.imagezmq_format=raw"]
+    config = make_config("effect.kind=cutout", "effect.background='#0a141e'", *images, num_frames=None)
+    sink, received = ListSink(), []
+    with open_runtime(config, StreamsegMode(), [sink]) as run:
+        hub = imagezmq.ImageHub(open_port=f"tcp://127.0.0.1:{port}", REQ_REP=False)
+
+        def receive(_: object) -> None:
+            received.append(hub.recv_image())
+            run.runtime.stop()
+
+        run.runtime.run(receive, interval_seconds=0.05)
+        hub.close()
+    name, image = received[0]
+    assert name == "scene"
+    # Nothing is prompted: everything is hidden.
+    assert (image == (0x1E, 0x14, 0x0A)).all()
+    assert all(result.frame.image.std() > 5 for result in sink.results)

@@ -1,9 +1,13 @@
 import io
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from streamseg.config.effect import EffectConfig
+from streamseg.drawing.effect_book import EffectBook
+from streamseg.drawing.effects import load_style
 from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.pipeline import FrameResult
 from streamseg.pipeline.compose import SelectionMatcher
@@ -137,3 +141,19 @@ def test_drawn_images_show_only_prompted_objects():
     jpeg = decode_image(drawn_jpeg(NumberedFrame(0, result), max_width=32, jpeg_quality=90))
     assert jpeg.shape[:2] == (24, 32)
     assert abs(jpeg[6, 6].astype(int) - plain).max() > 20
+
+
+def test_images_with_an_effect_replace_the_image_and_the_overlay():
+    result = make_result(50, prompts=[POINT])
+    effects = EffectBook(load_style(EffectConfig(kind="cutout", background="#404040")))
+    hidden = replace(result, effect=effects.update(result.frame.image, replace(result.message, prompts=())))
+    message = decode(unpack_single(packed(hidden)))
+    assert message.jpeg is not None
+    images = [
+        decode_image(message.jpeg),
+        decode_image(drawn_png(hidden)),
+        decode_image(drawn_jpeg(NumberedFrame(0, hidden), max_width=32, jpeg_quality=90)),
+    ]
+    assert all(abs(image.astype(int) - 0x40).max() < 3 for image in images)
+    # What can be clicked is outlined by the page nevertheless.
+    assert len(message.objects) == len(decode(unpack_single(packed(result))).objects)
