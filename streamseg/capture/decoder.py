@@ -7,6 +7,8 @@ from typing import Any
 
 import av
 import av.error
+import cv2
+import numpy as np
 from av.codec.context import Flags
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
@@ -15,10 +17,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 
+from streamseg.capture.device_image import nv12_image
 from streamseg.capture.display import display_matrix, upright
 from streamseg.capture.source import FrameCounter
 from streamseg.errors import SourceError
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.nv12 import Nv12Image
 
 __all__ = ["KeyframeGate", "RgbConverter", "VideoDecoder", "open_video", "period_seconds"]
 
@@ -27,6 +31,9 @@ TEXT_FORMATS = frozenset({"tty"})
 
 REPORTS_DAMAGE = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4"})
 """Decoders that mark each frame in which they had to conceal missing data. Others, such as HEVC's, do not."""
+
+DEVICE_FORMATS = frozenset({"cuda"})
+"""Pixel formats of frames in the memory of a GPU."""
 
 HIGHEST_FPS = 1000
 """A higher frame rate is the resolution of a clock."""
@@ -204,6 +211,21 @@ class RgbConverter:
     def __init__(self) -> None:
         # A single scaler for all frames: one scaler per frame makes the process grow.
         self._reformatter = VideoReformatter()
+
+    def image(self, frame: av.VideoFrame, *, sample_aspect_ratio: float = 1.0) -> ImageArray | Nv12Image:
+        """Return the image of a frame as `convert` does; one that was decoded on a GPU stays there.
+
+        Unless it must be rotated, mirrored or enlarged, which happens on the host.
+        """
+        if frame.format.name not in DEVICE_FORMATS:
+            return self.convert(frame, sample_aspect_ratio=sample_aspect_ratio)
+        decoded = nv12_image(frame, colour_space=_colour_space(frame))
+        matrix = display_matrix(frame)
+        if sample_aspect_ratio == 1 and matrix is None:
+            return decoded
+        size = (round(frame.width * max(sample_aspect_ratio, 1.0)), round(frame.height / min(sample_aspect_ratio, 1.0)))
+        rgb = np.asarray(cv2.resize(decoded.to_host(), size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return rgb if matrix is None else upright(rgb, matrix)
 
     def convert(self, frame: av.VideoFrame, *, sample_aspect_ratio: float = 1.0) -> ImageArray:
         """Return uint8 (H, W, 3) RGB, rotated and mirrored for display as the container requests.

@@ -1,4 +1,4 @@
-"""Decoding on an NVIDIA GPU (NVDEC), through FFmpeg; decoded frames are copied to the host. Not run on a GPU yet."""
+"""Decoding on an NVIDIA GPU (NVDEC), through FFmpeg; decoded frames stay there. Not run on a GPU yet."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hardware_decoder(decode: Decode, *, name: str) -> HWAccel | None:
         return None
     problem = gpu_problem()
     if problem is None:
-        return HWAccel("cuda", allow_software_fallback=True)
+        return HWAccel("cuda", allow_software_fallback=True, is_hw_owned=True)
     if decode == "auto":
         return None
     raise SourceError(f"{name}: FFmpeg cannot decode on an NVIDIA GPU ({problem}); use decode auto or cpu")

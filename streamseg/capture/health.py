@@ -17,6 +17,7 @@ import numpy as np
 
 from streamseg.capture.clock import NS_PER_SECOND
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.source_status import SourceState, SourceStatus
 
 __all__ = ["FROZEN_SECONDS", "SourceHealth", "UnchangedImage"]
@@ -52,12 +53,13 @@ class UnchangedImage:
         self._since_ns = 0
         self._compared_ns = 0
 
-    def add(self, image: ImageArray, now_ns: int) -> int:
-        """Record an image, uint8 (H, W, 3); return the time since which it has not changed, in ns."""
+    def add(self, image: ImageArray | Nv12Image, now_ns: int) -> int:
+        """Record an image, uint8 (H, W, 3) or on a GPU; return the time since which it has not changed, in ns."""
         if self._reference is not None and now_ns - self._compared_ns < self._interval_ns:
             return self._since_ns
         self._compared_ns = now_ns
-        sample = image[:: self.STRIDE, :: self.STRIDE]
+        pixels = image.luma.cpu().numpy()[..., None] if isinstance(image, Nv12Image) else image
+        sample = pixels[:: self.STRIDE, :: self.STRIDE]
         if self._reference is None or self._differs(sample, self._reference):
             self._reference, self._since_ns = sample.copy(), now_ns
         return self._since_ns
@@ -117,8 +119,8 @@ class SourceHealth:
         state = self._phase.state
         self._enter(state if state in ("waiting", "denied") else "connecting", now_ns, frame_ns=0)
 
-    def received(self, image: ImageArray, now_ns: int) -> None:
-        """Report a frame with its image, uint8 (H, W, 3)."""
+    def received(self, image: ImageArray | Nv12Image, now_ns: int) -> None:
+        """Report a frame with its image, uint8 (H, W, 3) or on a GPU."""
         phase = self._phase
         state, _ = self._state_at(phase, now_ns)
         period_ns = phase.period_ns

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from typing import cast
 
 import av
 import av.error
@@ -33,6 +34,7 @@ from streamseg.capture.source import FrameCounter, Unwanted, wanted
 from streamseg.config import StreamSource
 from streamseg.config.address import scheme_of
 from streamseg.redaction import redact
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
@@ -252,7 +254,7 @@ class NetworkStream:
     ) -> Frame:
         lag_ns, clock = self._times.lag(arrival)
         return Frame(
-            image=self._converter.convert(decoded, sample_aspect_ratio=aspect_ratio),
+            image=cast(ImageArray, self._converter.image(decoded, sample_aspect_ratio=aspect_ratio)),
             source_id=self.source_id,
             index=index,
             pts_seconds=pts_seconds,

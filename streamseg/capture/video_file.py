@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from typing import cast
 
 import av
 import av.error
@@ -23,6 +24,7 @@ from streamseg.capture.truncation import num_missing_bytes
 from streamseg.config import StreamSource
 from streamseg.config.address import local_path
 from streamseg.errors import SourceError
+from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 
@@ -119,7 +121,7 @@ class VideoFile:
                 return None
         received_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         return Frame(
-            image=self._converter.convert(timed.decoded, sample_aspect_ratio=aspect_ratio),
+            image=cast(ImageArray, self._converter.image(timed.decoded, sample_aspect_ratio=aspect_ratio)),
             source_id=self.source_id,
             index=timed.frame_index,
             pts_seconds=timed.pts_seconds,

@@ -18,7 +18,7 @@ from streamseg.drawing.effect_book import EffectBook
 from streamseg.errors import DataError
 from streamseg.pipeline.better_masks import with_better_masks
 from streamseg.pipeline.compose import FrameResult, Matches, PromptMatcher, SelectionMatcher, compose_message
-from streamseg.pipeline.segment_function import DegradableSegmenter, SegmentFunction
+from streamseg.pipeline.segment_function import DegradableSegmenter, Nv12Segmenter, SegmentFunction
 from streamseg.pipeline.stream import Stream
 from streamseg.prompting import PromptSet
 from streamseg.prompting.text import TextMatcher, prepare_texts
@@ -211,8 +211,11 @@ class Pipeline:
         if not frames:
             return []
         regions = [self._stream(frame.source_id).search_regions(frame, prompts) for frame in frames]
-        images = [frame.image for frame in frames]
         degradations = [frame.degradation for frame in frames]
+        if isinstance(self._segmenter, Nv12Segmenter) and self._segmenter.reads_nv12:
+            decoded = [frame.image if frame.nv12 is None else frame.nv12 for frame in frames]
+            return self._segmenter.segment_batch(decoded, regions, degradations)
+        images = [frame.image for frame in frames]
         if any(one.is_cheaper for one in degradations) and isinstance(self._segmenter, DegradableSegmenter):
             return self._segmenter.segment_batch(images, regions, degradations)
         return self._segmenter(images, regions)

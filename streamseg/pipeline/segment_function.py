@@ -8,9 +8,10 @@ from typing import Protocol, runtime_checkable
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.degradation import Degradation
 from streamseg.structures.instances import Instances
+from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["DegradableSegmenter", "SegmentFunction"]
+__all__ = ["DegradableSegmenter", "Nv12Segmenter", "SegmentFunction"]
 
 
 class SegmentFunction(Protocol):
@@ -41,4 +42,22 @@ class DegradableSegmenter(Protocol):
             regions: where to accept low scores, one per image.
             degradations: reduced quality, one per image.
         """
+        ...
+
+
+@runtime_checkable
+class Nv12Segmenter(Protocol):
+    """A segmenter that may take images where they were decoded."""
+
+    @property
+    def reads_nv12(self) -> bool:
+        """Whether it does; if not, images are converted on the host first."""
+
+    def segment_batch(
+        self,
+        images: Sequence[ImageArray | Nv12Image],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation],
+    ) -> Sequence[Instances]:
+        """See `DegradableSegmenter.segment_batch`."""
         ...

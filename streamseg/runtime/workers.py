@@ -192,7 +192,7 @@ def capture(source: Source, feed: Feed, health: SourceHealth) -> None:
     """Put the frames of one source into the queue until the source ends, is removed or the queue is closed."""
     frames = source.frames()
     for frame in frames:
-        health.received(frame.image, time.monotonic_ns())
+        health.received(frame.image if frame.nv12 is None else frame.nv12, time.monotonic_ns())
         if not feed.put(frame):
             source.stop()
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self, cast, overload
 
@@ -15,18 +13,21 @@ from streamseg.config import SegmentationConfig
 from streamseg.engines import Engine, EngineName, build_engine
 from streamseg.engines.tensorrt_engine import TensorRtEngine
 from streamseg.engines.torch_engine import TorchEngine
-from streamseg.errors import ConfigError, EngineError
+from streamseg.errors import StreamsegError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
 from streamseg.modeling.network import STRIDES
 from streamseg.modeling.preprocess import check_image
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import SelectionSettings
-from streamseg.segmentation.device import DeviceSegmentation, PendingInstances
+from streamseg.segmentation.device import DeviceSegmentation
 from streamseg.segmentation.host import HostSegmentation
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
+from streamseg.segmentation.on_device import on_host, segment_on_device
 from streamseg.segmentation.results import ImageInstances
+from streamseg.segmentation.settings_checks import check_engine, check_ranges
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
+from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.telemetry import StageTimer
 
@@ -34,7 +35,6 @@ __all__ = ["Segmenter"]
 
 FILES_AT_ONCE: Final = 8
 """Number of image files that are read and segmented together."""
-_LIMITS = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000), "expected_conf": (0, 1)}
 
 
 class Segmenter(Resource):
@@ -94,10 +94,7 @@ class Segmenter(Resource):
                 differs from the fixed size of its graph, or objects that the suppression inside the graph removes.
         """
         limited = {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det, "expected_conf": expected_conf}
-        for name, value in limited.items():
-            low, high = _LIMITS[name]
-            if value is not None and not low <= value <= high:
-                raise ConfigError(f"{name} must be {low}..{high}, got {value}")
+        check_ranges(limited)
         self.conf = conf
         self.iou = iou
         self.max_det = max_det
@@ -106,27 +103,11 @@ class Segmenter(Resource):
             build_engine(weights, engine=engine, device=device, half=half) if isinstance(engine, str) else engine
         )
         self.imgsz = imgsz if imgsz is not None else self.engine.imgsz
-        only = self.engine.input_size
-        if only is not None and -(-self.imgsz // max(STRIDES)) * max(STRIDES) != max(only):
+        try:
+            check_engine(self.engine, imgsz=self.imgsz, conf=conf, iou=iou, masks=masks, scores=scores)
+        except StreamsegError:
             self.engine.close()
-            raise EngineError(
-                f"imgsz {imgsz} contradicts this graph, which takes images of {only[0]}x{only[1]} (H x W) only; "
-                "omit imgsz, or export the graph with dynamic axes"
-            )
-        inside = self.engine.suppression
-        if inside is not None and (conf < inside.conf or iou > inside.iou):
-            self.engine.close()
-            raise EngineError(
-                f"conf {conf:g} and iou {iou:g} would include objects that this graph removes with its conf "
-                f"{inside.conf:g} and iou {inside.iou:g}; use no lower conf and no higher iou, or export it again"
-            )
-        wanted = [f"masks {masks}"] * (masks == "sharp") + [f"scores {scores}"] * (scores == "calibrated")
-        if wanted and self.engine.refiner is None:
-            self.engine.close()
-            raise ConfigError(
-                f"{' and '.join(wanted)} require a refiner, which these weights do not include; use auto, or train one "
-                "with `streamseg refine`"
-            )
+            raise
         settings = SelectionSettings(conf=conf, iou=iou, max_det=max_det, expected_conf=expected_conf)
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`. With `engine: device`, `network` only
@@ -245,9 +226,14 @@ class Segmenter(Resource):
             return False
         return degradation.imgsz_scale != 1 or (degradation.plain_masks and self._refiner is not None)
 
+    @property
+    def reads_nv12(self) -> bool:
+        """Whether images in NV12 stay where they are: on the device of the engine."""
+        return self._device is not None
+
     def segment_batch(
         self,
-        images: Sequence[ImageArray],
+        images: Sequence[ImageArray | Nv12Image],
         regions: Sequence[SearchRegions],
         degradations: Sequence[Degradation] | None = None,
     ) -> list[ImageInstances]:
@@ -257,7 +243,7 @@ class Segmenter(Resource):
         `max_batch`.
 
         Args:
-            images: uint8 (H, W, 3) RGB each.
+            images: uint8 (H, W, 3) RGB each, or in NV12, on the device if the engine is `device` or `tensorrt`.
             regions: one per image. Each prompted box gets an object of its own with that box, which replaces whatever
                 overlaps it by more than `iou`. An object that is found only because of a region may score less than
                 `conf`.
@@ -278,51 +264,16 @@ class Segmenter(Resource):
         if len(regions) != len(images):
             raise ValueError(f"{len(regions)} search regions for {len(images)} images; pass one per image")
         for image in images:
-            check_image(image)
+            if not isinstance(image, Nv12Image):
+                check_image(image)
         places = [
-            self._place((image.shape[0], image.shape[1]), one.imgsz_scale)
+            self._place(image.size if isinstance(image, Nv12Image) else image.shape[:2], one.imgsz_scale)
             for image, one in zip(images, degradations, strict=True)
         ]
         refines = [not degradation.plain_masks for degradation in degradations]
         if self._device is not None:
-            return self._on_device(self._device, images, places, regions, refines)
-        return self._host.segment(images, places, regions, refines)
-
-    def _on_device(
-        self,
-        device: DeviceSegmentation,
-        images: Sequence[ImageArray],
-        places: Sequence[Letterbox],
-        regions: Sequence[SearchRegions],
-        refines: Sequence[bool],
-    ) -> list[ImageInstances]:
-        """Segment images on the device: images of one size and quality as one batch."""
-        batches: dict[tuple[Letterbox, bool], list[int]] = {}
-        for position, batch in enumerate(zip(places, refines, strict=True)):
-            batches.setdefault(batch, []).append(position)
-        results: dict[int, ImageInstances] = {}
-
-        def finish(found: PendingInstances, positions: list[int]) -> None:
-            with self.timer.stage("postprocess"):
-                for p, instances in zip(positions, found(), strict=True):
-                    if instances is None:
-                        instances = self._host.segment_one(images[p], places[p], regions[p], refines=refines[p])
-                    results[p] = instances
-
-        pending: deque[Callable[[], None]] = deque()
-        for (place, refine), every in batches.items():
-            for first in range(0, len(every), device.max_batch):
-                positions = every[first : first + device.max_batch]
-                with self.timer.stage("network"):
-                    found = device.submit(
-                        [images[p] for p in positions], place, [regions[p] for p in positions], refines=refine
-                    )
-                pending.append(partial(finish, found, positions))
-                if len(pending) == device.depth:
-                    pending.popleft()()
-        while pending:
-            pending.popleft()()
-        return [results[position] for position in range(len(images))]
+            return segment_on_device(self._device, self._host, images, places, regions, refines, timer=self.timer)
+        return self._host.segment([on_host(image) for image in images], places, regions, refines)
 
     def _place(self, image_size: tuple[int, int], scale: float = 1.0) -> Letterbox:
         """Return the placement of an image of (H, W) in the network's input, of the configured size times a scale."""

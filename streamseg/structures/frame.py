@@ -9,6 +9,7 @@ import numpy as np
 
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
+from streamseg.structures.nv12 import Nv12Image
 
 if TYPE_CHECKING:
     from streamseg.structures.instances import Instances
@@ -19,12 +20,28 @@ Clock = Literal["camera", "driver", "arrival"]
 """Origin of the capture time: the camera's own clock (RTCP), the driver, or the arrival in this program."""
 
 
+class _Pixels:
+    """The attribute `image`: an image on a GPU is converted and copied to the host on first use."""
+
+    def __get__(self, frame: Frame, owner: type[Frame]) -> ImageArray:
+        image = frame.__dict__["image"]
+        if isinstance(image, Nv12Image):
+            image = frame.__dict__["image"] = image.to_host()
+        pixels: ImageArray = image
+        return pixels
+
+    def __set__(self, frame: Frame, image: ImageArray | Nv12Image) -> None:
+        frame.__dict__["image"] = image
+        frame.__dict__["nv12"] = image if isinstance(image, Nv12Image) else None
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One frame of one source."""
 
     image: ImageArray
-    """Image (H, W, 3) RGB, 0..255. Never modified after capture."""
+    """Image (H, W, 3) RGB, 0..255. Never modified after capture. An `Nv12Image` may be passed, too, which is converted
+    on first use."""
     source_id: str
     """Id of the source."""
     index: int
@@ -45,12 +62,22 @@ class Frame:
     """Objects that were recorded with the frame, which then needs no network; None: the network finds them."""
 
     def __post_init__(self) -> None:
+        if self.nv12 is not None:
+            return
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"image must be uint8 (H, W, 3), got {self.image.dtype} {self.image.shape}")
 
     @property
+    def nv12(self) -> Nv12Image | None:
+        """The image as it was decoded, on a GPU; None if it was captured on the host."""
+        device_image: Nv12Image | None = self.__dict__["nv12"]
+        return device_image
+
+    @property
     def size(self) -> tuple[int, int]:
         """Image size (H, W) in pixels."""
+        if self.nv12 is not None:
+            return self.nv12.size
         return self.image.shape[0], self.image.shape[1]
 
     def age_ns(self, now_ns: int) -> int:
@@ -63,3 +90,6 @@ class Frame:
     def __repr__(self) -> str:
         height, width = self.size
         return f"Frame({self.source_id!r} #{self.index}, {width}x{height}, clock={self.clock})"
+
+
+Frame.image = _Pixels()  # type: ignore[assignment]  # after `dataclass`, which would take it for a default

@@ -29,6 +29,9 @@ class Accelerator(Protocol):
     def upload(self, source: Tensor, target: Tensor) -> None:
         """Start to copy a host buffer to the device; it may be written again once the next `download` has ended."""
 
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """Start to copy a tensor that another thread has made, on the device."""
+
     def compiled(self, step: Step) -> Step:
         """Return a function that does the same as `step`, faster, and returns the same tensors each time.
 
@@ -60,6 +63,10 @@ class CpuAccelerator:
 
     def upload(self, source: Tensor, target: Tensor) -> None:
         """See `Accelerator.upload`."""
+        target.copy_(source)
+
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """See `Accelerator.copy`."""
         target.copy_(source)
 
     def compiled(self, step: Step) -> Step:
@@ -106,6 +113,14 @@ class CudaAccelerator:
         """See `Accelerator.upload`."""
         with torch.cuda.stream(self._stream):
             target.copy_(source, non_blocking=True)
+
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """See `Accelerator.copy`. The source's memory may be reused after the copy only."""
+        self._stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self._stream):
+            target.copy_(source, non_blocking=True)
+        if source.device.type == "cuda":
+            source.record_stream(self._stream)
 
     def compiled(self, step: Step) -> Step:
         """See `Accelerator.compiled`."""

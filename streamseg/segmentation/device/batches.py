@@ -19,6 +19,7 @@ from streamseg.segmentation.device.shapes import BatchShape, padded_boxes
 from streamseg.segmentation.device.slab import Slab
 from streamseg.segmentation.device.step import StepResults
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import SearchRegions
 
 __all__ = ["MAX_PLANS", "SLOTS", "DeviceBatches", "ImageResult", "Ticket"]
@@ -81,14 +82,17 @@ class DeviceBatches:
         self._plans: OrderedDict[BatchShape, _Plan] = OrderedDict()
 
     @torch.inference_mode()
-    def submit(self, shape: BatchShape, images: Sequence[ImageArray], regions: Sequence[SearchRegions]) -> Ticket:
+    def submit(
+        self, shape: BatchShape, images: Sequence[ImageArray | Nv12Image], regions: Sequence[SearchRegions]
+    ) -> Ticket:
         """Start to segment a batch.
 
         If `SLOTS` batches of this shape are in flight, the oldest one is waited for; its ticket keeps the result.
 
         Args:
             shape: the shape, with room for the images and the regions.
-            images: uint8 (H, W, 3) RGB each; may be changed afterwards.
+            images: uint8 (H, W, 3) RGB each, which may be changed afterwards; or all in NV12 with the colours of the
+                shape.
             regions: search regions of each image.
         """
         plan = self._plans.get(shape)
@@ -97,8 +101,11 @@ class DeviceBatches:
                 self._plans.popitem(last=False)[1].drain()
             plan = self._plans[shape] = _Plan(shape, self._step_of, self._accelerator)
         self._plans.move_to_end(shape)
+        planes = [image for image in images if isinstance(image, Nv12Image)]
         rows: dict[str, Sequence[Tensor] | Tensor] = {
-            "images": [torch.from_numpy(image) for image in images],
+            "images": [torch.from_numpy(image) for image in images if not isinstance(image, Nv12Image)],
+            "luma": [image.luma for image in planes],
+            "chroma": [image.chroma for image in planes],
             "prompted": padded_boxes([one.prompted for one in regions], shape.prompted),
             "expected": padded_boxes([one.expected for one in regions], shape.expected),
         }
@@ -122,7 +129,11 @@ class _Plan:
         self._accelerator = accelerator
         self._inputs = shape.inputs()
         self._buffer = torch.zeros(self._inputs.num_bytes, dtype=torch.uint8, device=accelerator.device)
-        self._views = self._inputs.views(self._buffer)
+        self._planes = {
+            name: torch.zeros(sizes, dtype=torch.uint8, device=accelerator.device)
+            for name, sizes in shape.planes().items()
+        }
+        self._views = self._inputs.views(self._buffer) | self._planes
         self._step = step_of(shape, accelerator.device)
         self._outputs: Slab | None = None
         self._kept_names: tuple[str, ...] = ()
@@ -140,6 +151,9 @@ class _Plan:
             for row in range(num_images):
                 target[row] = rows[name][row]
         self._accelerator.upload(up, self._buffer)
+        for name, target in self._planes.items():
+            for row in range(num_images):
+                self._accelerator.copy(rows[name][row], target[row])
         results = self._results()
         assert self._outputs is not None
         outputs = self._outputs

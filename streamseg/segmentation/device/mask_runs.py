@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamseg.segmentation.device.crops import crop_changes, crop_pixels, crop_table
+from streamseg.segmentation.device.crop_changes import crop_changes
+from streamseg.segmentation.device.crop_pixels import crop_pixels
+from streamseg.segmentation.device.crop_table import crop_table
 from streamseg.segmentation.resampling import Axis, axis_of
 from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 from streamseg.structures.grid import GridTransform

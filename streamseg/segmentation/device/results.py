@@ -23,6 +23,7 @@ from streamseg.structures.feature_map import FeatureMap
 from streamseg.structures.lazy_tensor import LazyTensor
 from streamseg.structures.mask import CropMask, MaskSpace
 from streamseg.structures.mask_samples import MaskSamples
+from streamseg.structures.nv12 import Nv12Image
 
 __all__ = ["instances_from_device", "num_found"]
 
@@ -33,7 +34,7 @@ def num_found(result: ImageResult) -> int:
 
 
 def instances_from_device(
-    result: ImageResult, shape: BatchShape, image: ImageArray, *, calibrated: bool
+    result: ImageResult, shape: BatchShape, image: ImageArray | Nv12Image, *, calibrated: bool
 ) -> ImageInstances:
     """Return the instances of one image, whose results must be exact and fit.
 
@@ -42,7 +43,7 @@ def instances_from_device(
     Args:
         result: the results.
         shape: shape of the batch.
-        image: uint8 (H, W, 3) RGB, the image; needed later if features are.
+        image: the image, uint8 (H, W, 3) RGB or in NV12; needed later if features are.
         calibrated: whether calibrated scores replace those of the network, where the refiner ran.
     """
     count, values, place = num_found(result), result.values, shape.place
@@ -96,11 +97,12 @@ def _logits(kept: dict[str, Tensor], count: int) -> Tensor:
     return torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:])
 
 
-def _features(kept: dict[str, Tensor], image: ImageArray, place: Letterbox) -> FeatureMap:
+def _features(kept: dict[str, Tensor], image: ImageArray | Nv12Image, place: Letterbox) -> FeatureMap:
+    rgb = image.to_host() if isinstance(image, Nv12Image) else image
     features = kept.get("features")
     return feature_map(
         kept["prototypes"].float().cpu().numpy(),
         None if features is None else features.float().cpu().numpy(),
-        letterbox_images([image], [place])[0],
+        letterbox_images([rgb], [place])[0],
         place,
     )

@@ -19,6 +19,7 @@ from streamseg.segmentation.device.shapes import BatchShape, capacity, crop_pixe
 from streamseg.segmentation.device.step import DeviceStep, StepOptions
 from streamseg.segmentation.results import ImageInstances
 from streamseg.structures.arrays import ImageArray
+from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 
 __all__ = ["DeviceSegmentation", "PendingInstances"]
@@ -76,12 +77,17 @@ class DeviceSegmentation:
         """Images that were left to the host."""
 
     def submit(
-        self, images: Sequence[ImageArray], place: Letterbox, regions: Sequence[SearchRegions], *, refines: bool = True
+        self,
+        images: Sequence[ImageArray | Nv12Image],
+        place: Letterbox,
+        regions: Sequence[SearchRegions],
+        *,
+        refines: bool = True,
     ) -> PendingInstances:
-        """Start a batch of images uint8 (H, W, 3) RGB of one size; returns before the device has finished.
+        """Start a batch of images of one size, RGB or in NV12 with equal colours; does not wait for the device.
 
         Args:
-            images: 1 to `max_batch`.
+            images: 1 to `max_batch`, uint8 (H, W, 3) each, or on the device.
             place: placement of all of them in the network's input.
             regions: search regions of each image.
             refines: whether the refiner, if there is one, runs.
@@ -95,6 +101,7 @@ class DeviceSegmentation:
             prompted=prompted,
             expected=capacity([one.expected for one in regions], prompted=False),
             refines=refines and self._refiner is not None,
+            colours=images[0].colours if isinstance(images[0], Nv12Image) else None,
         )
         ticket = self._batches.submit(shape, images, regions)
         # The device knows neither the search around points nor the fit of corrected masks to prompted boxes.

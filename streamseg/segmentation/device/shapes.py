@@ -14,6 +14,7 @@ from streamseg.geometry import Letterbox
 from streamseg.modeling.network import PROTOTYPE_STRIDE
 from streamseg.segmentation.device.slab import Slab
 from streamseg.structures.arrays import Float64Array
+from streamseg.structures.nv12 import YuvColours
 
 __all__ = ["ROWS", "BatchShape", "capacity", "crop_pixels_for", "padded_boxes", "rows_for"]
 
@@ -55,6 +56,8 @@ class BatchShape:
     """Capacity for expected boxes per image."""
     refines: bool = False
     """Whether the refiner runs."""
+    colours: YuvColours | None = None
+    """Colours of images in NV12 that are on the device already; None for RGB from the host."""
 
     @property
     def grid_size(self) -> tuple[int, int]:
@@ -70,8 +73,18 @@ class BatchShape:
     def inputs(self) -> Slab:
         """Return the layout of the step's input."""
         parts = {"prompted": self.prompted, "expected": self.expected}
-        images = ("images", torch.uint8, (self.batch, *self.place.image_size, 3))
-        return Slab.of([images, *((name, torch.float32, (self.batch, count, 4)) for name, count in parts.items())])
+        images = [("images", torch.uint8, (self.batch, *self.place.image_size, 3))] if self.colours is None else []
+        return Slab.of([*images, *((name, torch.float32, (self.batch, count, 4)) for name, count in parts.items())])
+
+    def planes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the step's other inputs, which are copied on the device; none for RGB from the host."""
+        if self.colours is None:
+            return {}
+        height, width = self.place.image_size
+        return {
+            "luma": (self.batch, height, width),
+            "chroma": (self.batch, -(-height // 2), -(-width // 2), 2),
+        }
 
 
 def rows_for(count: int, most: int) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from streamseg.geometry import Letterbox
 from streamseg.modeling.decoding import DecodedPredictions
 from streamseg.modeling.network import PROTOTYPE_STRIDE
+from streamseg.modeling.nv12 import nv12_to_rgb
 from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation.candidates import SelectionSettings
 from streamseg.segmentation.device.appearance import DeviceEmbedding
@@ -95,8 +96,12 @@ class DeviceStep:
 
     def __call__(self, inputs: dict[str, Tensor], mark: Callable[[str], None] = _ignore) -> StepResults:
         """Run the step on the views of `BatchShape.inputs`; `mark` is called with the name of each stage at its end."""
-        rows = self._shape.rows
-        images = inputs["images"]
+        shape = self._shape
+        rows = shape.rows
+        if shape.colours is None:
+            images = inputs["images"]
+        else:
+            images = nv12_to_rgb(inputs["luma"], inputs["chroma"], shape.colours)
         pixels = self._letterbox(images)
         mark("letterbox")
         decoded = self._predict(pixels)
