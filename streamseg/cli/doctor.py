@@ -15,7 +15,7 @@ from streamseg.cli.doctor_cuda import cuda_libraries
 from streamseg.cli.doctor_sources import examine_config
 from streamseg.cli.findings import Finding, print_finding
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
-from streamseg.errors import ConfigError, WeightsError
+from streamseg.errors import ConfigError, StreamsegError, WeightsError
 
 __all__ = ["add_parser", "examine", "run"]
 
@@ -78,7 +78,7 @@ def examine() -> list[Finding]:
         _module("matplotlib", optional="pip install 'streamseg[eval]' to plot"),
         _module("aiohttp", optional="pip install 'streamseg[viewer]' for the page"),
         _module("prometheus_client", optional="pip install 'streamseg[metrics]' for --metrics"),
-        _module("openvino", optional="pip install 'streamseg[openvino]' for the OpenVINO engine"),
+        _openvino(),
         _module("tensorrt", optional="pip install tensorrt-cu13 for the TensorRT engine on an NVIDIA GPU"),
         _module("tokenizers", optional="pip install 'streamseg[text]' for text prompts"),
         _module("transformers", optional="pip install 'streamseg[tiers]' for models of transformers"),
@@ -117,6 +117,17 @@ def _torchvision() -> Finding:
     if finding.state == "absent":
         return Finding("torchvision", "absent", "missing, or built for another torch; streamseg works without it")
     return finding
+
+
+def _openvino() -> Finding:
+    try:
+        from streamseg.engines.openvino_model import can_use_openvino, load_openvino
+
+        if not can_use_openvino():
+            return Finding("openvino", "absent", "pip install 'streamseg[openvino]' for the OpenVINO engine")
+        return Finding("openvino", "ok", str(load_openvino().__version__))
+    except (ImportError, OSError, StreamsegError) as error:
+        return Finding("openvino", "absent", str(error).splitlines()[0])
 
 
 def _providers() -> Finding:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,10 +27,14 @@ __all__ = [
     "can_use_openvino",
     "computes_bfloat16",
     "describe_xml",
+    "load_openvino",
     "read_onnx",
     "read_xml",
     "write_xml",
 ]
+
+REPORTS = "openvino_telemetry"
+"""The package with which OpenVINO reports its use."""
 
 _SECTION = "streamseg"
 """Section of a model's runtime information that holds the metadata."""
@@ -55,13 +61,14 @@ def can_use_openvino() -> bool:
 
 
 def load_openvino() -> Any:
-    """Return the module `openvino`.
+    """Return the module `openvino`, without its reports to Google Analytics, which are on by default.
 
     Raises:
         EngineError: it is not installed, or cannot be loaded.
     """
     try:
-        import openvino
+        with _without_reports():
+            import openvino
     except ModuleNotFoundError as error:
         raise EngineError(
             "the openvino engine needs OpenVINO, which is not installed; run: pip install 'streamseg[openvino]'"
@@ -69,6 +76,22 @@ def load_openvino() -> Any:
     except (ImportError, OSError) as error:
         raise EngineError(f"OpenVINO cannot be loaded: {first_line(error)}; install openvino again") from error
     return openvino
+
+
+@contextmanager
+def _without_reports() -> Iterator[None]:
+    """Hide the package that sends the reports while OpenVINO is imported; OpenVINO works without it.
+
+    Each import would be reported by a process that is forked from this one, with all its sockets.
+    """
+    if REPORTS in sys.modules:  # the program has imported it, and decides itself
+        yield
+        return
+    sys.modules[REPORTS] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[REPORTS]
 
 
 def computes_bfloat16() -> bool:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -93,3 +97,34 @@ def test_folder_that_cannot_be_written_is_a_one_line_error(source, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WeightsError, match="cannot write"):
         write_xml(source.model, {}, tmp_path / "file" / "n.xml")
+
+
+IMPORT = """
+import sys
+if "imported" in sys.argv:
+    import openvino_telemetry
+from streamseg.engines.openvino_model import load_openvino
+load_openvino()
+from openvino.tools.ovc import telemetry_utils
+print(telemetry_utils.tm.__name__, "openvino_telemetry" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], "openvino.tools.ovc.telemetry_stub False", id="nothing-is-sent"),
+        pytest.param(["imported"], "openvino_telemetry True", id="a-program-that-wants-it-decides"),
+    ],
+)
+def test_import_is_not_reported_to_others(tmp_path: Path, arguments: list[str], expected: str):
+    if arguments:
+        pytest.importorskip("openvino_telemetry", reason="a part of OpenVINO that some systems leave out")
+    # Declined in this home, so that the second case sends nothing either.
+    (tmp_path / "intel").mkdir()
+    (tmp_path / "intel" / "openvino_telemetry").write_text("0")
+    command = [sys.executable, "-c", IMPORT, *arguments]
+    done = subprocess.run(
+        command, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=240
+    )
+    assert done.stdout.strip() == expected, done.stderr
