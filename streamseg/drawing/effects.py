@@ -23,7 +23,7 @@ __all__ = ["CHROMA_GREEN", "EffectStyle", "Layer", "cut_out", "load_style", "ren
 
 CHROMA_GREEN: Final[Colour] = (0, 177, 64)
 SMALL_SIGMA: Final = 2.5
-"""Standard deviation in pixels of the small image that is blurred instead of the large one."""
+"""Minimum standard deviation in pixels of the small image that is blurred instead of the large one."""
 LEAK: Final = 1e-3
 """Weight of the objects' own colours in the blurred background; without it, there would be none deep inside them."""
 DIMMED: Final = 0.4
@@ -148,8 +148,9 @@ def _blurred(image: ImageArray, masks: Sequence[SoftMask], sigma: float) -> Imag
     The image is blurred at a small size, where a blur of any strength costs the same.
     """
     height, width = image.shape[:2]
-    scale = min(SMALL_SIGMA / sigma, 1.0)
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    # By a whole number, for which OpenCV is three times as fast.
+    factor = max(int(sigma / SMALL_SIGMA), 1)
+    size = -(-width // factor), -(-height // factor)
     small: npt.NDArray[np.float32] = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     sigmas = (sigma * size[0] / width, sigma * size[1] / height)
     plain = cv2.GaussianBlur(small, (0, 0), sigmas[0], sigmaY=sigmas[1])
@@ -157,7 +158,8 @@ def _blurred(image: ImageArray, masks: Sequence[SoftMask], sigma: float) -> Imag
         outside = np.full((height, width), OPAQUE, dtype=np.uint8)
         for mask in masks:
             rows, columns = mask.alpha.shape
-            outside[mask.y : mask.y + rows, mask.x : mask.x + columns][mask.alpha > 0] = 0
+            part = outside[mask.y : mask.y + rows, mask.x : mask.x + columns]
+            np.minimum(part, (mask.alpha == 0).view(np.uint8) * np.uint8(OPAQUE), out=part)
         share = cv2.resize(outside, size, interpolation=cv2.INTER_AREA).astype(np.float32) / OPAQUE
         weighted = cv2.GaussianBlur(small * share[..., None], (0, 0), sigmas[0], sigmaY=sigmas[1])
         weights = cv2.GaussianBlur(share, (0, 0), sigmas[0], sigmaY=sigmas[1])
