@@ -84,20 +84,26 @@ def run(args: argparse.Namespace) -> int:
     return FAILED_CODE if counts.errors else 0
 
 
-def create_batch_worker(values: Mapping[str, Any], folder: str, out: str) -> BatchWorker:
-    """Return a worker, in its own process.
+def create_batch_worker(
+    values: Mapping[str, Any], folder: str, out: str, log_level: str, log_format: str
+) -> BatchWorker:
+    """Return a worker, in its own process, and set up the log there.
 
     Args:
         values: `BatchSettings` as JSON values.
         folder: folder of the inputs.
         out: output folder.
+        log_level: level of the log, see `logs`.
+        log_format: `text` or `json`.
 
     Raises:
         StreamsegError: the network cannot be loaded.
     """
+    from streamseg.cli.logs import set_up_process_logs
     from streamseg.cli.modes import open_mode
     from streamseg.fleet.batch.worker import BatchWorker
 
+    set_up_process_logs(log_level, log_format)
     return BatchWorker(values, folder, out, open_mode)
 
 
@@ -105,7 +111,9 @@ def _process(
     args: argparse.Namespace, settings: BatchSettings, folder: Path, out: Path, names: list[str]
 ) -> Iterable[tuple[str, Mapping[str, Any]]]:
     """Treat inputs in processes or on a Ray cluster."""
-    arguments = (settings.model_dump(mode="json"), str(folder), str(out))
+    from streamseg.cli.logs import log_level
+
+    arguments = (settings.model_dump(mode="json"), str(folder), str(out), log_level(args), args.log_format)
     num_workers = min(args.workers, len(names))
     if args.ray is not None:
         from streamseg.fleet.batch import ray_data

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     status: FleetStatus | None = None
     with (
         LiveLine(redraw_seconds=0.5, line_seconds=STATUS_LINE_SECONDS) as line,
-        _workers(config, is_local=args.local) as workers,
+        _workers(config, args) as workers,
         open_fleet(config, workers) as fleet,
     ):
         print(f"messages at {fleet.endpoint}", flush=True)
@@ -108,15 +108,19 @@ def summary_lines(status: FleetStatus) -> list[str]:
 
 
 @contextlib.contextmanager
-def _workers(config: FleetConfig, *, is_local: bool) -> Iterator[Mapping[PlannedWorker, Callable[[], RemoteWorker]]]:
+def _workers(
+    config: FleetConfig, args: argparse.Namespace
+) -> Iterator[Mapping[PlannedWorker, Callable[[], RemoteWorker]]]:
     """Return the functions that create the workers, on this machine or on a Ray cluster, which is joined."""
     from streamseg.cli.fleet_worker import create_worker
+    from streamseg.cli.logs import log_level
 
-    if is_local:
+    log = (log_level(args), args.log_format)
+    if args.local:
         from streamseg.fleet.local import local_workers
         from streamseg.fleet.session import planned_local_workers
 
-        yield local_workers(config, planned_local_workers(config), create_worker)
+        yield local_workers(config, planned_local_workers(config), create_worker, *log)
         return
     from streamseg.fleet.ray_cluster import check_reachable, joined_cluster, machines, ray_workers
     from streamseg.fleet.workers import plan_workers
@@ -124,7 +128,7 @@ def _workers(config: FleetConfig, *, is_local: bool) -> Iterator[Mapping[Planned
     with joined_cluster(config.ray_address):
         found = machines()
         check_reachable(config, found)
-        yield ray_workers(config, plan_workers(config, found), create_worker)
+        yield ray_workers(config, plan_workers(config, found), create_worker, *log)
 
 
 def _write_status(path: Path, status: FleetStatus) -> None:

@@ -11,7 +11,15 @@ from typing import Final
 
 from streamseg.redaction import redact_text
 
-__all__ = ["add_log_arguments", "log_is_json", "print_error", "print_note", "set_up_logs"]
+__all__ = [
+    "add_log_arguments",
+    "log_is_json",
+    "log_level",
+    "print_error",
+    "print_note",
+    "set_up_logs",
+    "set_up_process_logs",
+]
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
@@ -50,9 +58,18 @@ def add_log_arguments(parser: argparse.ArgumentParser, *, nested: bool = False) 
 
 def set_up_logs(args: argparse.Namespace) -> None:
     """Write the log to standard error as the options say. Handlers that exist already are kept and win."""
-    level = args.log_level or ("info" if args.verbose else "warning")
+    set_up_process_logs(log_level(args), args.log_format)
+
+
+def log_level(args: argparse.Namespace) -> str:
+    """Return the level of the log that the options choose."""
+    return str(args.log_level or ("info" if args.verbose else "warning"))
+
+
+def set_up_process_logs(level: str, log_format: str) -> None:
+    """Write the log of this process to standard error, as `set_up_logs` does; for processes that a command starts."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if args.log_format == "json" else TextLines())
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
+from streamseg.config.address import is_network
 from streamseg.config.degradation import DegradationConfig
 from streamseg.config.sections import (
     BatchingConfig,
@@ -16,11 +17,20 @@ from streamseg.config.sections import (
     TextConfig,
     TrackingConfig,
 )
-from streamseg.config.sources import SOURCE_ID_PATTERN, RosSource, Section, SourceConfig
+from streamseg.config.sources import (
+    SOURCE_ID_PATTERN,
+    ImagesSource,
+    RecordingSource,
+    RosSource,
+    SceneSource,
+    Section,
+    SourceConfig,
+    StreamSource,
+)
 from streamseg.config.tiers import FollowConfig, QualityConfig
 from streamseg.config.zones import ZoneConfig
 
-__all__ = ["STANDBY_ID", "FleetConfig", "PlacementConfig", "WorkerConfig"]
+__all__ = ["STANDBY_ID", "FleetConfig", "PlacementConfig", "WorkerConfig", "reads_every_frame"]
 
 STANDBY_ID: Final = "fleet.standby"
 """Id of the source that keeps a worker without cameras ready; no camera may have it."""
@@ -150,6 +160,15 @@ class FleetConfig(Section):
         """Return the cameras, each with an id."""
         named = zip(self.cameras, self.camera_ids(), strict=True)
         return tuple(camera if camera.id else camera.model_copy(update={"id": name}) for camera, name in named)
+
+
+def reads_every_frame(section: SourceConfig) -> bool:
+    """Return whether a source delivers every frame as fast as it is read, by its section, instead of live video."""
+    if isinstance(section, StreamSource):
+        return section.mode == "every_frame" or (section.mode == "auto" and not is_network(section.url))
+    if isinstance(section, SceneSource | RecordingSource):
+        return section.mode == "every_frame"
+    return isinstance(section, ImagesSource)
 
 
 def _may_be(name: str, section: WorkerConfig) -> bool:

@@ -7,6 +7,7 @@
 workers        the workers of a configuration. Pure
 placement      which worker gets which camera. Pure
 plan           what each worker must hold now, from the placement and the reports. Pure
+suspects       cameras that end their workers are held back. Pure
 report         what a worker reports with each heartbeat
 costs          rate and cost of cameras. Pure
 worker         CameraWorker: one run whose cameras come and go

@@ -9,15 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from streamseg.config import FleetConfig, SourceConfig
+from streamseg.config.fleet import reads_every_frame
 from streamseg.fleet.placement import Camera, Worker, loads_of, place
 from streamseg.fleet.plan import plan
 from streamseg.fleet.report import CameraReport, WorkerReport
 from streamseg.fleet.status import CameraStatus, FleetStatus, WorkerStatus
+from streamseg.fleet.suspects import Suspects
 
 __all__ = ["Controller", "Heartbeats"]
 
 logger = logging.getLogger(__name__)
 
+HELD_BACK = "held back, because each of its last workers was lost"
+RELIEF_SECONDS = 10.0
+"""Time after a change of the placement before an overloaded worker is relieved: costs must be measured anew first."""
+END_SECONDS = 3.0
+"""Time without a finished frame after the end of all cameras: the last frames of files are still in the workers."""
 TICKS_PER_HEARTBEAT = 4
 """Decisions per heartbeat: a report waits for the next one."""
 
@@ -79,6 +86,10 @@ class Controller:
         self._costs: dict[str, float] = {}
         """Measured cost per frame at speed 1, by camera."""
         self._placement: dict[str, str] = {}
+        self._suspects = Suspects()
+        self._held_back: frozenset[str] = frozenset()
+        self._changed_at = 0.0
+        """Monotonic time of the last change of the placement."""
         self._started_at: float | None = None
         self._has_settled = False
         self._ready: set[str] = set()
@@ -120,8 +131,10 @@ class Controller:
             if name not in kept and getattr(config, name) != getattr(self._config, name)
         ]
         self._use(self._config.model_copy(update={name: getattr(config, name) for name in kept}))
-        for name in set(before) - set(after):
-            self._costs.pop(name, None)
+        for name in before:
+            if before[name] != after.get(name):
+                self._costs.pop(name, None)
+                self._suspects.forget(name)
         return [*changes, *(f"{name} needs a restart" for name in restart)]
 
     def tick(self, now: float) -> FleetStatus:
@@ -136,13 +149,22 @@ class Controller:
             self._started_at = now
         reports = self._fresh_reports(now)
         self._measure(reports)
-        cameras = self._cameras()
+        self._hold_back(now)
+        cameras = [camera for camera in self._cameras() if camera.name not in self._held_back]
         workers = [self._workers[name] for name in reports]
         waited = now - self._started_at
         self._has_settled = self._has_settled or len(reports) == len(self._links) or waited > self._config.start_seconds
         if self._has_settled:
             before = self._placement
-            self._placement = place(cameras, workers, before, overload=self._config.placement.overload)
+            self._placement = place(
+                cameras,
+                workers,
+                before,
+                overload=self._config.placement.overload,
+                relieves=now - self._changed_at >= RELIEF_SECONDS,
+            )
+            if self._placement != before:
+                self._changed_at = now
             self._log_moves(before)
             for name, mine in plan(self._placement, {name: one.cameras for name, one in reports.items()}).items():
                 self._links[name].want([self._json[camera] for camera in mine])
@@ -150,17 +172,20 @@ class Controller:
         return self._status(cameras, workers, reports)
 
     def run(self, on_status: Callable[[FleetStatus], None], *, duration_seconds: float | None = None) -> None:
-        """Tick until `stop` is called, the duration is over, or every camera has ended.
+        """Tick until `stop` is called, the duration is over, or every camera has ended and its frames are finished.
 
         Args:
             on_status: called after each tick.
             duration_seconds: None: no limit.
         """
         end = None if duration_seconds is None else time.monotonic() + duration_seconds
+        num_frames, progress_at = 0, time.monotonic()
         while not self._stopped.wait(self._config.heartbeat_seconds / TICKS_PER_HEARTBEAT):
-            status = self.tick(time.monotonic())
+            status, now = self.tick(time.monotonic()), time.monotonic()
             on_status(status)
-            if status.has_ended or (end is not None and time.monotonic() >= end):
+            if status.num_frames != num_frames or not status.has_ended:
+                num_frames, progress_at = status.num_frames, now
+            if now - progress_at >= END_SECONDS or (end is not None and now >= end):
                 return
 
     def stop(self) -> None:
@@ -183,10 +208,22 @@ class Controller:
                 logger.error("worker %s: lost, no heartbeat for %.1f s", name, self._config.lost_seconds)
                 link.kill()
         for name in self._ready - set(reports):
-            num_cameras = sum(worker == name for worker in self._placement.values())
-            logger.warning("worker %s: its %d cameras move to other workers", name, num_cameras)
+            mine = [camera for camera, worker in self._placement.items() if worker == name]
+            self._suspects.lost(mine, now)
+            logger.warning("worker %s: its %d cameras move to other workers", name, len(mine))
         self._ready = set(reports)
         return reports
+
+    def _hold_back(self, now: float) -> None:
+        """Update the cameras that are suspected of ending their workers."""
+        suspects = self._suspects.at(now)
+        for name in suspects - self._held_back:
+            logger.error(
+                "%s: held back, because each of its last workers was lost; change or remove it, and reload",
+                name,
+                extra={"source": name},
+            )
+        self._held_back = suspects
 
     def _measure(self, reports: Mapping[str, WorkerReport]) -> None:
         self._measured = {}
@@ -205,7 +242,8 @@ class Controller:
             report = self._measured.get(name)
             fps = report.arrived_fps if report is not None and report.arrived_fps > 0 else expected.fps
             fps = fps if section.max_fps is None else min(fps, section.max_fps)
-            found.append(Camera(name, fps, self._costs.get(name, expected.cost_ms), expected.pins.get(name)))
+            cost_ms, pin = self._costs.get(name, expected.cost_ms), expected.pins.get(name)
+            found.append(Camera(name, fps, cost_ms, pin, is_movable=not reads_every_frame(section)))
         return found
 
     def _log_moves(self, before: Mapping[str, str]) -> None:
@@ -232,7 +270,12 @@ class Controller:
                 for name, link in self._links.items()
             ),
             cameras=tuple(
-                CameraStatus(name, self._placement.get(name), self._measured.get(name), refused.get(name))
+                CameraStatus(
+                    name,
+                    self._placement.get(name),
+                    self._measured.get(name),
+                    HELD_BACK if name in self._held_back else refused.get(name),
+                )
                 for name in self._sections
             ),
         )

@@ -27,6 +27,8 @@ class Camera:
     """Time of a worker of speed 1 per frame, in ms."""
     pin: str | None = None
     """The only worker that can open it; None: any."""
+    is_movable: bool = True
+    """False: only the loss of its worker moves it; a file would begin anew."""
 
     @property
     def work(self) -> float:
@@ -50,6 +52,7 @@ def place(
     present: Mapping[str, str],
     *,
     overload: Literal["share", "leave_out"] = "share",
+    relieves: bool = True,
 ) -> dict[str, str]:
     """Return the worker of each camera.
 
@@ -63,6 +66,7 @@ def place(
         present: worker by camera, as it is now; other names are ignored.
         overload: cameras that no worker has room for: `share`: the least loaded worker gets them nevertheless;
             `leave_out`: they have no worker.
+        relieves: move cameras away from overloaded workers.
 
     Returns:
         Name of the worker by camera, sorted by camera; cameras that must wait are missing.
@@ -79,7 +83,7 @@ def place(
         worker = state.best(camera, 1.0) or (state.least_loaded(camera) if overload == "share" else None)
         if worker is not None:
             state.put(camera, worker)
-    for worker in sorted(state.workers):
+    for worker in sorted(state.workers) if relieves else ():
         state.relieve(worker)
     return {name: worker for name, (worker, _) in sorted(state.placed.items())}
 
@@ -127,7 +131,11 @@ class _State:
     def relieve(self, worker: str) -> None:
         """Move cameras away from an overloaded worker, as few as possible, while others have room."""
         limit = self.workers[worker].max_load
-        mine = [camera for name, camera in self.placed.values() if name == worker and camera.pin is None]
+        mine = [
+            camera
+            for name, camera in self.placed.values()
+            if name == worker and camera.pin is None and camera.is_movable
+        ]
         while self._loads[worker] > RELIEF * limit and mine:
             excess = (self._loads[worker] - limit) * self.workers[worker].speed
             # The smallest one that suffices; if none does, the largest.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import multiprocessing
 import os
 import signal
@@ -41,10 +40,7 @@ class WorkerProcess(Resource):
     def __init__(self, create: Callable[..., Any], *arguments: Any, environment: dict[str, str] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        level = logging.getLogger().getEffectiveLevel()
-        self._process = context.Process(
-            target=_serve, args=(theirs, create, arguments, environment or {}, level), daemon=True
-        )
+        self._process = context.Process(target=_serve, args=(theirs, create, arguments, environment or {}), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -97,13 +93,12 @@ class WorkerProcess(Resource):
 
 
 def _serve(
-    pipe: Connection, create: Callable[..., Any], arguments: tuple[Any, ...], environment: dict[str, str], level: int
+    pipe: Connection, create: Callable[..., Any], arguments: tuple[Any, ...], environment: dict[str, str]
 ) -> None:
     """Create the object, and serve calls until the other end of the pipe is closed."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the terminal's; the parent decides
     os.environ.update(environment)
-    logging.basicConfig(level=level, format=f"%(asctime)s %(levelname)s worker {os.getpid()}: %(message)s")
     subject: Any = None
     failure: str | None = None
     try:

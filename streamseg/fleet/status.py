@@ -38,7 +38,7 @@ class CameraStatus:
     report: CameraReport | None
     """As its worker reports it; None before the first report, and while it moves."""
     refusal: str | None
-    """Why its worker could not open it; None if it could."""
+    """Why its worker could not open it, or why it has none; None if it is open."""
 
     @property
     def state(self) -> str:
@@ -59,8 +59,9 @@ class FleetStatus:
 
     @property
     def has_ended(self) -> bool:
-        """Whether every camera has ended or failed, as the cameras of files do."""
-        return all(camera.state in ENDED or camera.refusal is not None for camera in self.cameras)
+        """Whether every camera has ended or failed, as the cameras of files do; refused ones do not keep it running."""
+        has_any = any(camera.state in ENDED for camera in self.cameras)
+        return has_any and all(camera.state in ENDED or camera.refusal is not None for camera in self.cameras)
 
     @property
     def num_frames(self) -> int:

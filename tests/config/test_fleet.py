@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from streamseg.config import FleetConfig, load_fleet_config
-from streamseg.config.fleet import WorkerConfig
+from streamseg.config import FleetConfig, load_fleet_config, parse_source_section
+from streamseg.config.fleet import WorkerConfig, reads_every_frame
 from streamseg.errors import ConfigError
 from tests.support.paths import REPOSITORY
 
@@ -99,6 +99,23 @@ def test_mistakes_are_one_line(tmp_path: Path, values: dict[str, Any], error: st
         load_fleet_config(write(tmp_path, values))
     (line,) = str(caught.value).splitlines()
     assert error in line
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"type": "scene"}, False),
+        ({"type": "scene", "mode": "every_frame"}, True),
+        ({"type": "stream", "url": "a.mp4"}, True),
+        ({"type": "stream", "url": "a.mp4", "mode": "live"}, False),
+        ({"type": "stream", "url": "rtsp://a/b"}, False),
+        ({"type": "images", "path": "a"}, True),
+        ({"type": "recording", "path": "a"}, False),
+        ({"type": "webcam"}, False),
+    ],
+)
+def test_sources_that_deliver_every_frame(section: dict[str, Any], expected: bool):
+    assert reads_every_frame(parse_source_section(section)) is expected
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 from streamseg.fleet.controller import Controller
 from streamseg.fleet.placement import Worker
 from streamseg.fleet.report import CameraReport, WorkerReport
+from streamseg.fleet.suspects import Suspects
 from tests.support.fleets import fleet_config
 
 
@@ -93,6 +94,35 @@ def test_cameras_of_a_lost_worker_move_and_stay():
     assert fleet.publishers[-1] == ["tcp://w1"]
     fleet.at(6.0, 0, 1)
     assert fleet.held == [[], ["a", "b"]], "what runs is not interrupted"
+
+
+def test_a_camera_that_ends_its_workers_is_held_back():
+    fleet = Fleet("a", "b", placement={"pins": {"a": "w0"}})
+    now = 0.0
+    for _ in range(3):
+        fleet.at(now, 0, 1)
+        assert "a" in fleet.held[0]
+        fleet.workers[0].kill()  # by its camera
+        fleet.at(now + 1.0, 1)
+        now += 10.0
+    status = fleet.at(now, 0, 1)
+    assert fleet.held == [[], ["b"]], "b was never there"
+    assert [camera.state for camera in status.cameras] == ["refused", "live"]
+    assert "held back" in status.as_json()["cameras"][0]["error"]
+    fleet.controller.apply(fleet_config("c", "b"))
+    fleet.controller.apply(fleet_config("a", "b"))
+    fleet.at(now + 1.0, 0, 1)
+    assert "a" in fleet.held[0] + fleet.held[1], "it was removed and is another one now"
+
+
+def test_a_suspect_is_tried_again_later():
+    suspects = Suspects()
+    for at in (0.0, 100.0, 200.0):
+        suspects.lost(["a"], at)
+    assert suspects.at(500.0) == {"a"}
+    assert suspects.at(601.0) == frozenset()
+    suspects.lost(["a"], 700.5)
+    assert suspects.at(701.0) == frozenset(), "two within ten minutes"
 
 
 def test_a_moving_camera_leaves_before_it_arrives():

@@ -51,6 +51,14 @@ def test_pinned_cameras_wait_for_their_worker():
     assert place(cameras, TWO, {"a": "w0"}) == {"a": "w1", "b": "w1"}
 
 
+def test_files_are_not_moved_for_relief():
+    files = [Camera(name, 10.0, 90.0, is_movable=False) for name in "ab"]
+    assert place(files, TWO, {"a": "w0", "b": "w0"}) == {"a": "w0", "b": "w0"}
+    assert place(files, TWO, {"a": "w0", "b": "gone"}) == {"a": "w0", "b": "w1"}
+    cameras = [camera("a", 0.5), camera("b", 0.5)]
+    assert place(cameras, TWO, {"a": "w0", "b": "w0"}, relieves=False) == {"a": "w0", "b": "w0"}
+
+
 def test_overload():
     cameras = [camera(str(number), 0.5) for number in range(4)]
     assert len(place(cameras, TWO, {})) == 4

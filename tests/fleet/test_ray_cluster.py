@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, StreamsegError
 from streamseg.fleet.session import open_fleet
 from streamseg.fleet.workers import Machine, plan_workers
 from streamseg.publish import Subscriber
+from tests.support.batch_workers import CopyingWorker
 from tests.support.fleet_workers import PretendWorker
 from tests.support.fleets import RunningFleet, fleet_config, wait_for_sources, wait_until
 
@@ -18,6 +21,7 @@ ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'stre
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 from streamseg.fleet import ray_cluster  # noqa: E402
+from streamseg.fleet.batch.ray_data import process_all  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")]
 
@@ -30,23 +34,41 @@ STORE_BYTES = 100_000_000
 def cluster() -> Iterator[object]:
     """A head without room for workers, and one machine for each of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_raylet_start_wait_time_s", "400")  # a busy machine
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         yield from open_cluster()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def node_options() -> dict[str, int]:
+    """Little memory, and ports known in advance: a raylet need not wait for its agents, which busy machines delay."""
+    names = ("dashboard_agent_listen_port", "runtime_env_agent_port", "metrics_agent_port", "metrics_export_port")
+    return {"object_store_memory": STORE_BYTES, **{name: free_port() for name in names}}
 
 
 def open_cluster() -> Iterator[object]:
     cluster = cluster_utils.Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False},
+        head_node_args={"num_cpus": 0, "include_dashboard": False, **node_options()},
     )
     try:
         for _ in range(NUM_WORKERS):
-            cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+            cluster.add_node(num_cpus=1, **node_options())
         with ray_cluster.joined_cluster(cluster.address):
             yield cluster
     finally:
         cluster.shutdown()
+
+
+def test_no_cluster():
+    """Before there is one: tests run in the order of the file."""
+    expected = pytest.raises(ConfigError, match=r"no Ray cluster at auto.*ray start --head, or use --local")
+    with expected, ray_cluster.joined_cluster("auto"):
+        raise AssertionError("there is one on this machine")
 
 
 def test_cameras_of_a_lost_machine_are_back_within_ten_seconds(cluster, record_property):
@@ -78,12 +100,17 @@ def test_cameras_of_a_lost_machine_are_back_within_ten_seconds(cluster, record_p
             fleet.stop()
 
 
-def test_no_cluster_at_an_address():
-    if ray.is_initialized():
-        ray.shutdown()
-    expected = pytest.raises(ConfigError, match=r"no Ray cluster at auto.*ray start --head, or use --local")
-    with expected, ray_cluster.joined_cluster("auto"):
-        raise AssertionError("there is one")
+def test_a_batch_on_the_cluster(cluster, tmp_path: Path):
+    contents = {"a": "x", "b": "bad", "c": "y"}
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    arguments = (str(tmp_path), str(tmp_path))
+    found = dict(process_all(list(contents), 1, CopyingWorker, arguments, cpus=0.5, gpus=0.0))
+    assert found["b"] == {"error": "b is bad"}
+    assert [found[name]["output"] for name in "ac"] == ["a.jsonl", "c.jsonl"]
+    (tmp_path / "d").write_text("full")
+    with pytest.raises(StreamsegError, match="No space left"):
+        list(process_all(["d"], 1, CopyingWorker, arguments, cpus=0.5, gpus=0.0))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from streamseg.publish import Subscriber
 
 __all__ = ["RunningFleet", "fleet_config", "wait_for_sources", "wait_until"]
 
-WAIT_SECONDS = 400.0
+WAIT_SECONDS = 600.0
 """Time limit for what follows from the start of processes, which takes long on a busy machine."""
 
 
@@ -26,7 +26,7 @@ def fleet_config(*cameras: str, **changes: Any) -> FleetConfig:
         "publish": {"endpoint": "tcp://127.0.0.1:0", "control_endpoint": "tcp://127.0.0.1:0"},
         "heartbeat_seconds": 0.1,
         "lost_seconds": 20.0,
-        "start_seconds": 300.0,
+        "start_seconds": 1000.0,
     }
     return FleetConfig.model_validate({**values, **changes})
 
