@@ -22,7 +22,7 @@ def scene(name: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_cameras_come_and_go(no_thread_left: None):
+def test_cameras_come_and_go():
     values = fleet_config("a", segmentation={"imgsz": 96}).model_dump(mode="json")
     with CameraWorker(values, open_mode) as worker:
         first = WorkerReport.from_json(worker.exchange())
