@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.harness import DATA, parser, report
-from benchmarks.prompt_answer_fit import IN_USE, Row, fit, image_rows, log_losses
+from benchmarks.prompt_tracking.answer_fit import IN_USE, Row, fit, image_rows, log_losses
 from streamseg.datasets.problems import Problems
 from streamseg.evaluation.claims import Answer, score_claims
 from streamseg.evaluation.davis import region_similarity

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.prompt_answer_fit import IN_USE, MIN_IDENTITY, Row, fit, log_losses
+from benchmarks.prompt_tracking.answer_fit import IN_USE, MIN_IDENTITY, Row, fit, log_losses
 from streamseg.evaluation.claims import Answer
 from streamseg.structures.message import PromptStatus
 
