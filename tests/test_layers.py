@@ -14,7 +14,7 @@ ORDER = (
     "errors, redaction < structures < geometry, config, rle, telemetry, paths, resources, imaging < propagation <"
     " synthetic, modeling, tracking, prompting, wire, datasets < capture, weights < engines, drawing <"
     " segmentation, text, ros, mqtt, zones < tiers < pipeline < publish, collecting < runtime < training, evaluation"
-    " < fastsam < viewer, metrics, bridges, fleet < cli, compat < __main__"
+    " < fastsam < viewer, metrics, bridges, fleet, label_studio < cli, compat < __main__"
 )
 """The import order: a unit imports units of earlier groups only, never a peer of its own group."""
 
@@ -27,7 +27,7 @@ ONLY_IN = {
     "threading": {"runtime", "publish", "capture", "viewer", "metrics", "bridges", "fleet"},
     "queue": set[str](),
     "concurrent.futures": {"runtime"},
-    "asyncio": {"viewer"},
+    "asyncio": {"viewer", "label_studio"},
     "av": {"capture", "drawing"},
     "PIL": {"imaging", "fastsam"},
     "rich": {"cli"},
