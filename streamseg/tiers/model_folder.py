@@ -69,12 +69,14 @@ def load_error(what: str, folder: Path, error: BaseException) -> ConfigError | W
         folder: its folder.
         error: one of `LOAD_ERRORS`, raised by transformers.
     """
-    if isinstance(error, ImportError | RuntimeError) and any(name in str(error) for name in BACKBONE_PACKAGES):
+    # transformers hides the error of an import behind one of its own.
+    hidden = [one for one in _chain(error) if any(name in str(one) for name in BACKBONE_PACKAGES)]
+    if hidden and any(isinstance(one, ImportError | RuntimeError) for one in hidden):
         missing = [name for name in BACKBONE_PACKAGES if find_spec(name) is None]
         if missing:
             state = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} not installed"
         else:
-            state = f"they cannot be imported: {first_line(error)}"
+            state = f"they cannot be imported: {first_line(hidden[-1])}"
         return ConfigError(
             f"{what} in {folder} needs timm and torchvision, but {state}; install timm, and the torchvision that"
             f" belongs to torch {torch.__version__} from the same package index"
@@ -131,6 +133,16 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise WeightsError(f"{path} must contain a JSON object, got {type(fields).__name__}")
     return fields
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return an error and those that led to it, the first one last."""
+    found: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in found:
+        found.append(following)
+        following = following.__cause__ or following.__context__
+    return found
 
 
 def first_line(error: BaseException) -> str:

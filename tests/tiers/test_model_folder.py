@@ -11,6 +11,12 @@ from streamseg.tiers.model_folder import load_error
 
 FOLDER = Path("edgetam")
 NEEDS = "TimmWrapperModel requires the timm library but it was not found in your environment.\n`pip install timm`"
+OPERATOR = "operator torchvision::nms does not exist"
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -28,9 +34,9 @@ NEEDS = "TimmWrapperModel requires the timm library but it was not found in your
         ),
         pytest.param(
             ("timm", "torchvision"),
-            RuntimeError("operator torchvision::nms does not exist"),
+            RuntimeError(OPERATOR),
             ConfigError,
-            "but they cannot be imported: operator torchvision::nms does not exist; install timm",
+            f"but they cannot be imported: {OPERATOR}; install timm",
             id="another-torch",
         ),
         pytest.param(
@@ -39,6 +45,13 @@ NEEDS = "TimmWrapperModel requires the timm library but it was not found in your
             WeightsError,
             "cannot load the model in",
             id="damaged",
+        ),
+        pytest.param(
+            ("timm", "torchvision"),
+            caused(ModuleNotFoundError("Could not import module 'EdgeTamModel'"), RuntimeError(OPERATOR)),
+            ConfigError,
+            f"but they cannot be imported: {OPERATOR}; install timm",
+            id="hidden",
         ),
         pytest.param((), KeyError("timm"), WeightsError, "cannot load the model in", id="a-key"),
     ],
