@@ -31,8 +31,9 @@ NUM_PROTOTYPES, NUM_EMBEDDINGS = 32, 48
 """Channels of the default network."""
 SIDES = {"small": (60, 160), "large": (160, 500)}
 """Sides of the targets in pixels, from and to."""
-STATES = ("found", "missing", "looked at again")
-"""Proposals agree, or are missing; or a second look, with the refiner, is taken at those that are missing."""
+STATES = ("found", "missing", "looked at again", "searched for")
+"""Proposals agree, or are missing; or a second look, with the refiner, is taken at those that are missing; or the image
+is another one, with as many other objects, among which the targets are searched for."""
 STEP = 20.0
 """Motion per frame in pixels: one cell of the features, two of the prototypes."""
 
@@ -61,33 +62,48 @@ def _least_ms(number: int, size: str, state: str, refiner: Refiner, num_frames: 
     height, width = place.input_size
     image = rng.integers(0, 256, (*SIZE, 3), np.uint8)
     pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
-    prototypes = rng.normal(size=(NUM_PROTOTYPES, height // 4, width // 4)).astype(np.float32)
-    embedding = rng.normal(size=(NUM_EMBEDDINGS, height // 8, width // 8)).astype(np.float32)
-    embedding /= np.linalg.norm(embedding, axis=0)
+    first = _outputs(rng, height, width)
+    # Another scene, in which objects of the same sizes are elsewhere.
+    other, offsets = (
+        _outputs(rng, height, width),
+        rng.uniform(0, 1, (number, 2)) * (np.array(SIZE[::-1]) - sides - STEP),
+    )
+    others = np.concatenate((offsets, offsets + sides), axis=1)
     targets = {
         f"p{row}": Target(PointPrompt(f"p{row}", ((0.0, 0.0),), (1,)), [Hypothesis(row)]) for row in range(number)
     }
     follower = MaskFollower()
     least = float("inf")
     for index in range(num_frames):
-        is_shown = state == "found" or index == 0
+        is_first = state != "searched for" or index == 0
+        is_shown = state in ("found", "searched for") or index == 0
+        (prototypes, embedding), places = (first, boxes) if is_first else (other, others)
         # The scene moves back and forth.
         moved = index % 2
         maps = np.roll(prototypes, 2 * moved, axis=2)
-        shown = boxes + moved * STEP * np.array([1, 0, 1, 0])
+        shown = places + moved * STEP * np.array([1, 0, 1, 0])
         tracked = _tracked(shown, is_shown=is_shown)
         source = partial(
             feature_map, maps, np.roll(embedding, moved, axis=2), np.roll(pixels, 8 * moved, axis=1), place
         )
         look = Looker(refiner, _raw(shown, maps), 0, image, place, pixels) if state == "looked at again" else None
         instances = replace(tracked.instances, features=source, look=look)
-        rows = {prompt_id: row if is_shown else -1 for row, prompt_id in enumerate(targets)}
+        if not is_first:  # tracks that began after the targets were lost
+            tracked = replace(tracked, track_ids=tracked.track_ids + number)
+        rows = {prompt_id: row if is_shown and is_first else -1 for row, prompt_id in enumerate(targets)}
         started = time.process_time()
         follower.update(targets, rows, replace(tracked, instances=instances))
         elapsed = time.process_time() - started
         if index > 3:
             least = min(least, elapsed * 1e3)
     return round(least, 3)
+
+
+def _outputs(rng: np.random.Generator, height: int, width: int) -> tuple[Float32Array, Float32Array]:
+    """Return random prototypes and embeddings of a network for an input of (height, width) pixels."""
+    prototypes = rng.normal(size=(NUM_PROTOTYPES, height // 4, width // 4)).astype(np.float32)
+    embedding = rng.normal(size=(NUM_EMBEDDINGS, height // 8, width // 8)).astype(np.float32)
+    return prototypes, embedding / np.linalg.norm(embedding, axis=0)
 
 
 def _tracked(boxes: Float64Array, *, is_shown: bool) -> Tracked:

@@ -45,7 +45,7 @@ VARIANTS = (
     Variant("both, 1 recent frame", settings=PropagationSettings(num_recent=1)),
     Variant("both, 5 recent frames", settings=PropagationSettings(num_recent=5)),
     Variant("both, radius 8", settings=PropagationSettings(radius=8)),
-    Variant("both, 16 tiles", settings=PropagationSettings(max_tiles=16)),
+    Variant("both, 24 tiles", settings=PropagationSettings(max_tiles=24)),
     Variant("both, 12 tiles", settings=PropagationSettings(max_tiles=12)),
     Variant("both, 32 components", settings=PropagationSettings(num_components=32)),
     Variant("both, agreement 0.5", settings=PropagationSettings(agreement_iou=0.5)),

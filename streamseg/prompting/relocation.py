@@ -44,8 +44,9 @@ SAME_RATING: Final = 0.05
 """Maximum difference of the ratings of one row by two targets that may be the same object."""
 MAX_COMPARED: Final = 6
 """Maximum number of rows whose cells vote: those with the best ratings."""
-MAX_SEARCHES: Final = 8
-"""Maximum number of targets that are searched for in one frame."""
+MAX_SEARCHES: Final = 4
+"""Maximum number of targets that are searched for in one frame, because each search takes a millisecond; they take
+turns."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _better(looks: TargetLooks, frame: MaskFrame, place: Float32Array, own: floa
 def _elsewhere(search: _Search, frame: MaskFrame, own: float, taken: Mapping[int, float]) -> int:
     """Return the row that a target is found in anywhere; -1 if there is none."""
     ratings = search.looks.ratings(frame.row_looks)
-    is_possible = (ratings >= DOUBTFUL_RATING) & ~np.isin(frame.track_ids, sorted(search.looks.other_ids))
+    is_possible = (ratings >= DOUBTFUL_RATING) & ~search.looks.are_others(frame.row_looks, frame.track_ids)
     for row, other in taken.items():
         # The row of another target, unless this one looks like it as much: two prompts may mean one object.
         is_possible[row] &= ratings[row] >= other - SAME_RATING

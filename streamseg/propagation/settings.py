@@ -19,7 +19,7 @@ class PropagationSettings:
     """Temperature of the softmax over their cosine similarities, above 0."""
     num_recent: int = 2
     """Number of recent frames in the memory of a target, besides the first one; at least 0."""
-    max_tiles: int = 24
+    max_tiles: int = 16
     """Number of tiles up to which only the finest grid is used; more of them use cells of twice the width first."""
     num_components: int = 48
     """Number of channels that features are reduced to, see `FeatureBasis`; 0 for all of them."""

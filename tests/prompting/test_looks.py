@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamseg.prompting.looks import MAX_VIEWS, VOTE_WEIGHT, TargetLooks, mean_features, shares_within
+from streamseg.prompting.looks import (
+    MAX_OTHER_TRACKS,
+    MAX_VIEWS,
+    VOTE_WEIGHT,
+    TargetLooks,
+    mean_features,
+    shares_within,
+)
 from tests.support.followed_masks import SIZE, features_of
 from tests.support.shapes import Shape
 
@@ -26,7 +33,7 @@ LOOKS = mean_features(FEATURES, SHARES)
 def learnt(others: np.ndarray = LOOKS[1:]) -> TargetLooks:
     looks = TargetLooks()
     looks.learn(LOOKS[0], FEATURES, SHARES[0])
-    looks.learn_others(others, [4, -1])
+    looks.learn_others(others, [4] * len(others))
     return looks
 
 
@@ -52,7 +59,38 @@ def test_others_are_kept_if_none_is_seen_later():
     before = looks.ratings(LOOKS)
     looks.learn_others(LOOKS[:0], [])
     assert looks.ratings(LOOKS) == pytest.approx(before)
-    assert looks.other_ids == {4}
+    assert looks.are_others(LOOKS[1:], [4]).all()
+
+
+@pytest.mark.parametrize(
+    ("look", "track_id", "is_other"),
+    [
+        pytest.param(1, 4, True, id="the-same-track"),
+        pytest.param(1, 5, False, id="a-new-track"),
+        pytest.param(1, -1, False, id="no-track"),
+        pytest.param(0, 4, False, id="switched-to-the-target"),
+    ],
+)
+def test_tracks_beside_the_target_are_others_unless_they_have_switched(look, track_id, is_other):
+    assert learnt().are_others(LOOKS[look : look + 1], [track_id]).tolist() == [is_other]
+
+
+def test_a_double_of_the_target_beside_it_stays_another():
+    assert learnt(LOOKS[:1]).are_others(LOOKS[:1], [4]).tolist() == [True]
+
+
+def test_tracks_are_compared_with_their_latest_look():
+    looks = learnt()
+    looks.learn_others(LOOKS[:1], [4])
+    assert looks.are_others(LOOKS[:1], [4]).tolist() == [True]
+
+
+def test_only_the_latest_tracks_are_remembered():
+    looks = learnt()
+    for track_id in range(5, MAX_OTHER_TRACKS + 5):
+        looks.learn_others(LOOKS[1:], [track_id])
+    known = np.repeat(LOOKS[1:], 3, axis=0)
+    assert looks.are_others(known, [4, 5, MAX_OTHER_TRACKS + 4]).tolist() == [False, True, True]
 
 
 def test_no_looks_have_no_ratings():

@@ -69,10 +69,16 @@ def test_a_hidden_target_is_found_when_it_comes_back():
     assert [one.rows for one in selections[4:]] == [(), (), (), (1,), (1,)]
 
 
-def test_an_object_that_was_seen_beside_the_target_is_not_the_target():
+def test_a_track_that_was_seen_beside_the_target_and_looks_like_it_now_has_switched_to_it():
     together = [([POLE, CAR, FAR], [0, 1, 2], [1, 2, 3])] * 4
     # The object of track 3 takes on the surface of the car.
     selections = [one for (one,) in run([*together, ([POLE, FAR, WALL], [0, 1, 2], [1, 3, -1])])]
+    assert (selections[4].rows, selections[4].status.state) == ((1,), "reacquired")
+
+
+def test_a_track_that_was_seen_beside_the_target_and_looks_as_before_is_not_the_target():
+    together = [([POLE, CAR, FAR], [0, 1, 2], [1, 2, 3])] * 4
+    selections = [one for (one,) in run([*together, ([POLE, WALL, FAR], [0, 2], [1, 3])])]
     assert selections[4].rows == ()
 
 
