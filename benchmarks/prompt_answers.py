@@ -17,7 +17,7 @@ Background: in the rendered scene, clicks and boxes where there is no object, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -113,7 +113,11 @@ def _answers(
 def _report_fit(rows: dict[str, list[Row]], path: Path | None) -> None:
     """Fit on each set and on both, with equal weight per trajectory, and compare with the weights in use."""
     both = [row for of in rows.values() for row in of]
-    weights = {"in use": IN_USE, **{name: fit(of) for name, of in rows.items()}, "both": fit(both)}
+    weights: dict[str, Mapping[str, Sequence[float]]] = {
+        "in use": IN_USE,
+        **{name: fit(of) for name, of in rows.items()},
+        "both": fit(both),
+    }
     losses = {name: {of: log_losses(rows[of], by) for of in rows} for name, by in weights.items()}
     for name, by in weights.items():
         print(name, {key: list(values) for key, values in by.items()})

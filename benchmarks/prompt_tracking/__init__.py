@@ -1,1 +1,1 @@
-"""Parts of `benchmarks.prompts`."""
+"""Parts of `benchmarks.prompts` and `benchmarks.prompt_answers`."""

@@ -16,7 +16,7 @@ from streamseg.datasets.problems import Problems
 from streamseg.datasets.subset import ImageList
 from streamseg.evaluation.claims import Answer
 from streamseg.evaluation.overlap import mask_iou
-from streamseg.evaluation.prompted import innermost_point
+from streamseg.evaluation.prompted import box_prompt, innermost_point
 from streamseg.evaluation.truth import labelled_images
 from streamseg.prompting.confidence import MASK_WEIGHTS, OBJECT_WEIGHTS, features, rated
 from streamseg.prompting.prompt_set import PromptSet
@@ -25,7 +25,7 @@ from streamseg.segmentation import Segmenter
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
 from streamseg.structures.mask import CropMask
-from streamseg.structures.prompt import BoxPrompt, PointPrompt, SpatialPrompt
+from streamseg.structures.prompt import PointPrompt, SpatialPrompt
 from streamseg.structures.search_regions import SearchRegions
 
 __all__ = ["IN_USE", "Row", "fit", "image_rows", "log_losses"]
@@ -64,17 +64,16 @@ def image_rows(segmenter: Segmenter, images: ImageList, *, limit: int | None = N
     for number, (image, truth) in enumerate(labelled_images(images, limit=limit, problems=Problems())):
         objects = truth.objects[:MAX_OBJECTS]
         masks = [truth.masks[row] for row in objects]
-        boxes = [BoxPrompt(str(row), tuple(truth.boxes[row].tolist())) for row in objects]
+        boxes = [box_prompt(truth, row) for row in objects]
         clicks = [
             PointPrompt(str(row), (innermost_point(mask),), (1,)) for row, mask in zip(objects, masks, strict=True)
         ]
         # Boxes replace what overlaps them: clicks must not find their objects.
-        for kind, prompts, regions in (
-            ("box", boxes, SearchRegions(prompted=np.array([one.box for one in boxes], np.float64).reshape(-1, 4))),
-            ("point", clicks, SearchRegions(points=np.array([one.point_coords[0] for one in clicks]).reshape(-1, 2))),
-        ):
-            (instances,) = segmenter.segment_batch([image], [regions])
-            yield from _answers(f"image {number}, {kind}", instances, prompts, masks)
+        box_regions = SearchRegions(prompted=np.array([one.box for one in boxes], np.float64).reshape(-1, 4))
+        click_regions = SearchRegions(points=np.array([one.point_coords[0] for one in clicks]).reshape(-1, 2))
+        found, around = segmenter.segment_batch([image, image], [box_regions, click_regions])
+        yield from _answers(f"image {number}, box", found, boxes, masks)
+        yield from _answers(f"image {number}, point", around, clicks, masks)
 
 
 def _answers(
