@@ -16,6 +16,7 @@ from streamseg.config.sections import device_name
 from streamseg.errors import DataError
 
 if TYPE_CHECKING:
+    from streamseg.cli.training_data import TrainingData
     from streamseg.modeling.network import Network
     from streamseg.training.recipe import Recipe
     from streamseg.training.trainer import Evaluation, Progress, Trainer
@@ -155,13 +156,20 @@ def run(args: argparse.Namespace) -> int:
             )
         if ranks.is_first:
             data.count_skipped()
-            _finish(args, trainer, recipe, start, complete=complete)
+            _finish(args, trainer, recipe, start, data, complete=complete)
     return 0
 
 
 def _finish(
-    args: argparse.Namespace, trainer: Trainer, recipe: Recipe, start: Weights | None, *, complete: bool
+    args: argparse.Namespace,
+    trainer: Trainer,
+    recipe: Recipe,
+    start: Weights | None,
+    data: TrainingData,
+    *,
+    complete: bool,
 ) -> None:
+    from streamseg.cli.refit import measured_fit, refit_command, refit_lines
     from streamseg.training.result import save_result
 
     if not can_draw():
@@ -170,8 +178,20 @@ def _finish(
         print(f"stopped at step {trainer.step} of {trainer.settings.num_steps}; continue with --resume")
         return
     path = args.out / WEIGHTS
-    save_result(trainer, path, recipe=args.recipe.name, imgsz=recipe.imgsz, start=start, hold_out=recipe.hold_out)
+    fit = None if start is None else measured_fit(start, trainer.average, recipe, args.data, data)
+    save_result(
+        trainer,
+        path,
+        recipe=args.recipe.name,
+        imgsz=recipe.imgsz,
+        start=start,
+        hold_out=recipe.hold_out,
+        fit=fit,
+        refit=None if fit is None or fit.fits else refit_command(args),
+    )
     print(f"wrote {path} after {trainer.step} steps")
+    for line in [] if start is None else refit_lines(args, start, fit):
+        print(line)
 
 
 def _evaluation(args: argparse.Namespace, recipe: Recipe, device: str, *, is_first: bool) -> Evaluation | None:

@@ -22,6 +22,7 @@ from streamseg.modeling.sizes import size_name
 from streamseg.training.compose import ComposeSettings
 from streamseg.training.devices import check_device
 from streamseg.training.recipe import Recipe, RecipeSource
+from streamseg.training.refit import measure_fit
 from streamseg.training.result import save_result
 from streamseg.training.settings import TrainingSettings
 from streamseg.training.trainer import Progress, Trainer
@@ -202,7 +203,11 @@ def train_network(
         on_skip=skip,
     )
     path = folder / WEIGHTS
-    save_result(trainer, path, recipe=data.name, imgsz=settings.sizes[0], start=start if options.pretrained else None)
+    fit = measure_fit(start, trainer.average, sources, shares, is_held_out=False) if options.pretrained else None
+    if fit is not None and not fit.fits:
+        _logger.warning("the refiner no longer fits, fit it again with `streamseg refine`: %s", fit.describe())
+    origin = start if options.pretrained else None
+    save_result(trainer, path, recipe=data.name, imgsz=settings.sizes[0], start=origin, fit=fit)
     return path
 
 

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from streamseg.cli.main import main
+from streamseg.modeling.refiner import REFINER_PREFIX
 from streamseg.modeling.yolov8 import YoloV8Config, YoloV8Network, build_yolov8
 from streamseg.training.checkpoint import load_checkpoint
 from streamseg.weights import load_weights, save_weights
 from tests.support.paths import REPOSITORY
+from tests.support.refiners import trained_refiner
 from tests.support.training_runs import train, write_training_data
 
 pytestmark = pytest.mark.slow
@@ -108,6 +110,26 @@ def test_weights_determine_the_size(data, size):
     assert (config.reg_max, config.sppf_activation) == (26, False)
     assert config.channels == build_yolov8(size).config.channels
     assert train(data, "--weights", start, "--resume", "--set", "num_steps=2") == 0
+
+
+def test_fine_tuning_keeps_the_refiner_and_says_how_to_fit_it_again(data, capsys):
+    (data / "recipe.yaml").write_text(SHORT)
+    network = build_yolov8("n", seed=0)
+    refiner = {REFINER_PREFIX + name: tensor for name, tensor in trained_refiner().state_dict().items()}
+    start = save_weights({**network.state_dict(), **refiner}, data / "start.safetensors", metadata={"imgsz": "64"})
+    assert train(data, "--weights", str(start)) == 0
+    run = data.parent / "run"
+    files = f"--weights {run / 'weights.safetensors'} --earlier {start} --out {run / 'refined.safetensors'}"
+    command = f"streamseg refine {data / 'recipe.yaml'} --data {data} {files}"
+    # An untrained network finds nothing to measure on.
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"the refiner is kept; whether it fits could not be measured. Fit it again with: {command}"
+    ]
+    weights = load_weights(run / "weights.safetensors")
+    assert weights.metadata["imgsz"] == "64"
+    assert weights.refiner() is not None
+    assert main(["weights", "info", str(run / "weights.safetensors")]) == 0
+    assert "imgsz: 64" in capsys.readouterr().out
 
 
 def test_size_that_differs_from_the_weights_is_rejected(data, capsys):
