@@ -87,6 +87,11 @@ class EffectBook:
         self._new_lock = new_lock
         self._seen: dict[str, dict[str, _Seen]] = {}
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is an effect, for which the pixels of each frame are needed."""
+        return self._style is not None
+
     def update(self, image: ImageArray, message: Message) -> EffectImage | None:
         """Return the image of the next frame of a source with the effect; None if there is no effect."""
         if self._style is None:

@@ -242,7 +242,8 @@ class Pipeline:
         )
         if zones := self._zones.update(message):
             message = replace(message, zones=zones)
-        effect = self._effects.update(frame.image, message)
+        # Pixels of a frame that was decoded on a GPU are copied to the host only if they are needed.
+        effect = self._effects.update(frame.image, message) if self._effects.is_on else None
         return FrameResult(frame, message, tracked, matches.selections, stream.prompts.prompts, effect)
 
     def _stream(self, source_id: str) -> Stream:
