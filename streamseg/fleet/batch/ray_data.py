@@ -42,7 +42,11 @@ def process_all(
     rows = ray.data.from_items([{"name": name} for name in names], override_num_blocks=min(len(names), MAX_BLOCKS))
     worker: Any = _Worker  # Ray's types do not include classes whose objects are called
     results = rows.map(
-        worker, fn_constructor_args=(create, list(arguments)), concurrency=num_workers, num_cpus=cpus, num_gpus=gpus
+        worker,
+        fn_constructor_args=(create, list(arguments)),
+        compute=ray.data.ActorPoolStrategy(size=num_workers),
+        num_cpus=cpus,
+        num_gpus=gpus,
     )
     try:
         for row in results.iter_rows():
