@@ -1,6 +1,7 @@
 """Processor time of the effects of a frame, by one thread: 1280x720, one large object or 20 of any size.
 
-`large` is as somebody in a video call; `scene` are the objects of the rendered scene; `lost` is the large one, fading. `overlay` is what an output draws without an effect, in the same run.
+`large` is as somebody in a video call; `scene` are the objects of the rendered scene; `lost` is the large one, fading.
+`overlay` is what an output draws without an effect, in the same run.
 """
 
 from __future__ import annotations

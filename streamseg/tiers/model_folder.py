@@ -6,6 +6,7 @@ Nothing is downloaded, and nothing is unpickled.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -23,12 +24,15 @@ __all__ = [
     "device_of",
     "first_line",
     "load_error",
+    "load_model",
     "model_type",
     "normalisation",
     "quiet_loading",
     "read_json",
     "require_transformers",
 ]
+
+logger = logging.getLogger(__name__)
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
@@ -38,6 +42,10 @@ BACKBONE_PACKAGES: Final = ("timm", "torchvision")
 
 LOAD_ERRORS: Final = (OSError, RuntimeError, ValueError, KeyError, TypeError, ImportError, AttributeError)
 """Exceptions of `from_pretrained` for folders that are damaged or of another model."""
+
+MAX_MISSING: Final = 0.05
+"""Maximum share of a model's tensors that a folder may lack. Published folders can lack a few that are not used;
+transformers fills what is missing with random values, and more of it makes random masks."""
 
 
 def require_transformers(purpose: str) -> None:
@@ -59,6 +67,38 @@ def quiet_loading() -> Iterator[None]:
     finally:
         if was_enabled:
             log.enable_progress_bar()
+
+
+def load_model(class_name: str, folder: Path, what: str) -> Any:
+    """Return a model of transformers in a folder, float32 on the CPU; nothing is downloaded, nothing is unpickled.
+
+    Args:
+        class_name: name of its class in transformers.
+        folder: folder with `config.json` and `*.safetensors`.
+        what: the model in words, such as "the model".
+
+    Raises:
+        ConfigError: a package that the model needs is missing.
+        WeightsError: the folder is damaged, of another model, or lacks its tensors.
+    """
+    import transformers
+
+    try:
+        with quiet_loading():
+            model, found = getattr(transformers, class_name).from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
+    except LOAD_ERRORS as error:
+        raise load_error(what, folder, error) from error
+    missing, num_tensors = sorted(found["missing_keys"]), len(model.state_dict())
+    if len(missing) > MAX_MISSING * num_tensors:
+        raise WeightsError(
+            f"{what} in {folder} lacks {len(missing)} of {num_tensors} tensors, such as {missing[0]}; its config.json"
+            " belongs to another file of weights, or the file is incomplete"
+        )
+    if missing:
+        logger.warning("%s in %s lacks %d tensors, such as %s", what, folder, len(missing), missing[0])
+    return model
 
 
 def load_error(what: str, folder: Path, error: BaseException) -> ConfigError | WeightsError:

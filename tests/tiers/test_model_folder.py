@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from streamseg.errors import ConfigError, WeightsError
-from streamseg.tiers.model_folder import load_error
+from streamseg.tiers.model_folder import load_error, load_model
+from tests.support.sam_models import small_model
 
 FOLDER = Path("edgetam")
 NEEDS = "TimmWrapperModel requires the timm library but it was not found in your environment.\n`pip install timm`"
@@ -68,3 +73,35 @@ def test_errors(
     assert type(found) is kind
     assert message in str(found)
     assert "\n" not in str(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("num_lost", "message"),
+    [
+        pytest.param(0, None, id="whole"),
+        pytest.param(1, "the model in .* lacks 1 tensors, such as ", id="one-missing"),
+        pytest.param(1000, r"lacks \d+ of \d+ tensors, such as .*; its config.json belongs to another", id="empty"),
+    ],
+)
+def test_a_folder_without_the_models_tensors_is_not_random_weights(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, num_lost: int, message: str | None
+):
+    model = small_model("sam")
+    model.save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    tensors = load_file(path)
+    lost = sorted(tensors)[:num_lost]
+    kept = {name: tensor for name, tensor in tensors.items() if name not in lost} or {"other": torch.zeros(1)}
+    save_file(kept, path, metadata={"format": "pt"})
+    caplog.set_level(logging.WARNING, "streamseg")
+    if num_lost > len(tensors):
+        with pytest.raises(WeightsError, match=message):
+            load_model("SamModel", tmp_path, "the model")
+        return
+    loaded = load_model("SamModel", tmp_path, "the model")
+    for name, tensor in kept.items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    assert bool(caplog.messages) == (message is not None)
+    if message is not None:
+        assert re.search(message, caplog.text)

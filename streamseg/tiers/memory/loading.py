@@ -12,11 +12,9 @@ from streamseg.tiers.memory.sessions import SessionVideoModel
 from streamseg.tiers.model_folder import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    LOAD_ERRORS,
-    load_error,
+    load_model,
     model_type,
     normalisation,
-    quiet_loading,
     require_transformers,
 )
 
@@ -49,16 +47,8 @@ def load_video_model(folder: Path, *, device: torch.device) -> SessionVideoModel
     if kind not in VIDEO_MODELS:
         raise WeightsError(f"{folder} has a model of type {kind!r}; video models are of type {', '.join(VIDEO_MODELS)}")
     require_transformers(f"the video model in {folder}")
-    import transformers
-
     model_name, _ = VIDEO_MODELS[kind]
-    try:
-        with quiet_loading():
-            model = getattr(transformers, model_name).from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-    except LOAD_ERRORS as error:
-        raise load_error("the video model", folder, error) from error
+    model = load_model(model_name, folder, "the video model")
     mean, std = normalisation(folder)
     return video_model(model.to(device), mean=mean, std=std)
 

@@ -14,11 +14,9 @@ from torch import Tensor
 from streamseg.errors import WeightsError
 from streamseg.structures.arrays import ImageArray
 from streamseg.tiers.model_folder import (
-    LOAD_ERRORS,
-    load_error,
+    load_model,
     model_type,
     normalisation,
-    quiet_loading,
     require_transformers,
 )
 from streamseg.tiers.quality.fits import FitKind, fit_of, grid_over_canvas, resized
@@ -136,15 +134,7 @@ def load_transformers_model(folder: Path, *, device: torch.device) -> Transforme
             f"{folder} has a model of type {kind!r}; promptable models are of type {', '.join(FAMILIES)}"
         )
     require_transformers(f"the model in {folder}")
-    import transformers
-
     family = FAMILIES[kind]
-    try:
-        with quiet_loading():
-            model = getattr(transformers, family.class_name).from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
-    except LOAD_ERRORS as error:
-        raise load_error("the model", folder, error) from error
+    model = load_model(family.class_name, folder, "the model")
     mean, std = normalisation(folder)
     return TransformersModel(model.to(device), family, name=folder.name, mean=mean, std=std)

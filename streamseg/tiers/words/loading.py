@@ -13,6 +13,7 @@ from streamseg.tiers.model_folder import (
     LOAD_ERRORS,
     device_of,
     load_error,
+    load_model,
     model_type,
     quiet_loading,
     require_transformers,
@@ -67,7 +68,7 @@ def load_detector(folder: Path, *, device: str = "auto", embed: Callable[[], Emb
         with quiet_loading():
             return _from_transformers(folder, kind, device_of(device))
     except LOAD_ERRORS as error:
-        if isinstance(error, ConfigError):
+        if isinstance(error, ConfigError | WeightsError):
             raise
         raise load_error("the detector", folder, error) from error
 
@@ -76,9 +77,7 @@ def _from_transformers(folder: Path, kind: str, device: torch.device) -> Detecto
     import transformers
 
     options: dict[str, Any] = {"local_files_only": True}
-    model = getattr(transformers, MODEL_TYPES[kind]).from_pretrained(
-        folder, use_safetensors=True, dtype=torch.float32, **options
-    )
+    model = load_model(MODEL_TYPES[kind], folder, "the detector")
     model = model.to(device).eval().requires_grad_(False)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
     if MODEL_TYPES[kind] == "Sam3Model":
