@@ -15,6 +15,7 @@ from streamseg.prompting.text import TextMatcher
 from streamseg.segmentation import ImageInstances, Segmenter
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.degradation import Degradation
+from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.text import Start, load_encoders
 
@@ -30,7 +31,7 @@ class ReferenceSegmenter(Segmenter):
 
     def segment_batch(
         self,
-        images: Sequence[ImageArray],
+        images: Sequence[ImageArray | Nv12Image],
         regions: Sequence[SearchRegions],
         degradations: Sequence[Degradation] | None = None,
     ) -> list[ImageInstances]:
