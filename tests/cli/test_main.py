@@ -50,7 +50,11 @@ def test_every_subcommand_has_a_function():
         leaves = choices_of(parser).values() or [parser]
         assert all(leaf.get_default("command") is not None for leaf in leaves)
     assert names == {
+        "batch",
+        "collect",
         "demo",
+        "fleet",
+        "label-studio",
         "ros",
         "run",
         "segment",

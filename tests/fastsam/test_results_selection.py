@@ -65,7 +65,7 @@ def test_boxes_match_the_recorded_rows(number):
         pytest.param({"bboxes": [5, 5, 25, 25]}, [0], [], id="a box on nothing"),
         pytest.param({"bboxes": [[130, 20, 190, 80]] * 2}, [2], [2], id="the same box twice"),
         pytest.param({"points": [160, 50]}, [0, 1, 2], [2], id="one point"),
-        pytest.param({"points": [[160, 50], [270, 180]]}, [0, 1, 2, 3], [0], id="two points"),
+        pytest.param({"points": [[160, 50], [270, 180]]}, [0, 1, 2, 3], [2], id="two points"),
         pytest.param({"points": [[160, 50], [160, 200]], "labels": [0, 1]}, [], [], id="nested background"),
         pytest.param({"points": [[160, 200], [160, 50]], "labels": [1, 1]}, [0, 1, 2], [1], id="points of one"),
         pytest.param({"points": [[270, 180]], "labels": [0]}, [1, 2], [], id="background only"),

@@ -90,7 +90,7 @@ def service_in(state: str, folder: Path, stack: ExitStack) -> Service:
     server = stack.enter_context(RtspServer(pattern="smpte75" if state == "frozen" else "ball"))
     proxy = stack.enter_context(FaultProxy(server.port))
     if state == "waiting":
-        server.kill()
+        proxy.set_mode("refuse")
     if state == "connecting":
         proxy.set_mode("stall")
     service = Service(folder, address(proxy.port, "nothing" if state == "denied" else "live"))

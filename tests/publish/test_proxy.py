@@ -110,7 +110,7 @@ def test_invalid_addresses(proxy: Proxy):
         Proxy(proxy.endpoint)
     proxy.set_publishers(["tcp://127.0.0.1:0"])
     with pytest.raises(PublishError, match="use the port"):
-        wait_until(lambda: proxy.set_publishers([]) is not None)
+        wait_until(lambda: proxy.set_publishers(["tcp://127.0.0.1:0"]) is not None)
     with pytest.raises(PublishError):
         proxy.close()
     proxy.close()

@@ -72,7 +72,12 @@ class FaultProxy:
         if self._mode == "refuse":
             reader.shutdown(socket.SHUT_RDWR)
             return
-        with socket.create_connection(("127.0.0.1", self._target_port)) as camera:
+        try:
+            camera = socket.create_connection(("127.0.0.1", self._target_port))
+        except OSError:
+            reader.shutdown(socket.SHUT_RDWR)
+            return
+        with camera:
             pair = (reader, camera)
             with self._changed:
                 self._pairs.add(pair)

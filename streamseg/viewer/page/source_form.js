@@ -128,6 +128,7 @@ export class SourceForm {
     try {
       const { id } = await this.call("sources.add", section);
       this.dialog.close();
+      this.#clear(); // the event of the dialog follows later
       this.added(id);
     } catch (error) {
       const { byKey, rest } = assignErrors(error.message, this.#fields.map(({ key }) => key));
