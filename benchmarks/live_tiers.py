@@ -16,6 +16,7 @@ import argparse
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +28,7 @@ import numpy as np
 from benchmarks.harness import parser, report
 from benchmarks.systems.models import SYSTEMS, System, opened_promptable, opened_video
 from streamseg.capture.scene import RenderedScene
+from streamseg.cli.entry import leave
 from streamseg.config import SceneSource, SegmentationConfig
 from streamseg.engines import leave_cores
 from streamseg.pipeline import FrameResult, Pipeline
@@ -44,6 +46,8 @@ __all__ = ["compared", "live_run", "main"]
 DEFAULT_SYSTEMS: Final = ("mobile-sam", "efficient-sam-s", "edgetam", "sam2.1-tiny")
 SCENE: Final = SceneSource(id="scene", width=1280, height=720, fps=30.0, mode="live")
 PROMPT: Final = "target"
+BACKGROUND_SECONDS: Final = 60.0
+"""Time for one run of a model at most; the slowest here takes 20 s."""
 
 
 class CountingSink:
@@ -74,8 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     flags.add_argument("--child", help=argparse.SUPPRESS)
     options = flags.parse_args(arguments)
     if options.child is not None:
-        print(json.dumps(_measured(options)))
-        return 0
+        print(json.dumps(_measured(options)), flush=True)
+        leave(0)
     wanted = options.systems.split(",")
     unknown = sorted(set(wanted) - set(names))
     if unknown:
@@ -114,7 +118,15 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         for kind, make in (("without", lambda stack: Tiers()), ("with", open_tiers)):
             with ExitStack() as stack:
                 turns.append({"tier": kind, **live_run(segmenter, make(stack), options.seconds)})
+            _wait_for_background()
     return {"weights": weights, "turns": turns, **compared(turns)}
+
+
+def _wait_for_background() -> None:
+    """Wait until work that the end of a run has abandoned is done: it would slow down the next turn."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and thread.daemon:
+            thread.join(BACKGROUND_SECONDS)
 
 
 def _tiers(system: System, budget_ms: float, niceness: int) -> tuple[Callable[[ExitStack], Tiers], str]:

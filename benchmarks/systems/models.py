@@ -127,6 +127,7 @@ class _TinyVit(nn.Module):
 
 
 def _mobile_sam() -> nn.Module:
+    require_timm()  # before transformers, which looks for torchvision when it is imported
     from transformers import SamConfig, SamModel
 
     # A small encoder, which is replaced: the prompt encoder and the mask decoder are those of SAM.

@@ -13,7 +13,9 @@ from streamseg.cli.parser import Parser, subparsers_of
         pytest.param(["RUN"], "unknown subcommand 'RUN'; did you mean 'run'?", id="upper case"),
         pytest.param(["check_config"], "did you mean 'check-config'?", id="underscore"),
         pytest.param(["weights", "gett"], "weights: unknown subcommand 'gett'; did you mean 'get'?", id="action"),
-        pytest.param(["zzzz"], "unknown subcommand 'zzzz'; choose from demo, run, fleet, ros, segment", id="nothing near"),
+        pytest.param(
+            ["zzzz"], "unknown subcommand 'zzzz'; choose from demo, run, fleet, ros, segment", id="nothing near"
+        ),
         pytest.param(["run", "--durtion", "3"], "run: unrecognized arguments: --durtion; did you", id="option"),
         pytest.param(["run", "--durtion=3"], "did you mean '--duration'?", id="option with value"),
         pytest.param(["segment", "a.jpg", "b.jpg"], "unrecognized arguments: b.jpg (see", id="too many inputs"),

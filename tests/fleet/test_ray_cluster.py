@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -38,16 +39,17 @@ def cluster() -> Iterator[object]:
         yield from open_cluster()
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def free_ports(number: int) -> list[int]:
+    """Return different ports: each is held until all are known."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 def node_options() -> dict[str, int]:
     """Little memory, and ports known in advance: a raylet need not wait for its agents, which busy machines delay."""
     names = ("dashboard_agent_listen_port", "runtime_env_agent_port", "metrics_agent_port", "metrics_export_port")
-    return {"object_store_memory": STORE_BYTES, **{name: free_port() for name in names}}
+    return {"object_store_memory": STORE_BYTES, **dict(zip(names, free_ports(len(names)), strict=True))}
 
 
 def open_cluster() -> Iterator[object]:

@@ -54,7 +54,9 @@ def test_wheel_contains_every_file_of_the_package(wheel: Path):
     ("arguments", "code", "text"),
     [
         pytest.param(["check-config", "configs/robot.yaml"], 0, "mode: streamseg", id="configuration"),
-        pytest.param(["check-config", "none.yaml"], 2, "included are demo, fleet, robot, rtsp", id="missing configuration"),
+        pytest.param(
+            ["check-config", "none.yaml"], 2, "included are demo, fleet, robot, rtsp", id="missing configuration"
+        ),
         pytest.param(["text", "export", "--help"], 0, "openai/clip-vit-base-patch32", id="text encoders"),
     ],
 )
