@@ -24,7 +24,13 @@ once, one line each, with the path of the key; for an unknown key, the nearest v
 
 from streamseg.config.degradation import DegradationConfig
 from streamseg.config.fleet import FleetConfig, PlacementConfig, WorkerConfig
-from streamseg.config.loading import load_config, load_fleet_config, load_valid_part, parse_source_section
+from streamseg.config.loading import (
+    is_fleet_config,
+    load_config,
+    load_fleet_config,
+    load_valid_part,
+    parse_source_section,
+)
 from streamseg.config.sections import (
     BatchingConfig,
     Config,
@@ -86,6 +92,7 @@ __all__ = [
     "ViewerConfig",
     "WebcamSource",
     "WorkerConfig",
+    "is_fleet_config",
     "load_config",
     "load_fleet_config",
     "load_valid_part",

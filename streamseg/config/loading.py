@@ -19,7 +19,7 @@ from streamseg.config.sources import SourceConfig
 from streamseg.config.yaml_text import parse_yaml, parse_yaml_value
 from streamseg.errors import ConfigError
 
-__all__ = ["load_config", "load_fleet_config", "load_valid_part", "parse_source_section"]
+__all__ = ["is_fleet_config", "load_config", "load_fleet_config", "load_valid_part", "parse_source_section"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -47,6 +47,15 @@ def load_fleet_config(path: str | Path, *, sets: Sequence[str] = ()) -> FleetCon
         ConfigError: the file is missing or not YAML, or a value is invalid; one line per error.
     """
     return _validate(FleetConfig, _read_values(path, sets, ()), path)
+
+
+def is_fleet_config(path: str | Path) -> bool:
+    """Return whether a YAML file has `cameras`, as those of fleets do; False for one that cannot be read."""
+    try:
+        values = parse_yaml(read_config_text(path, "configuration"), str(path))
+    except ConfigError:
+        return False
+    return isinstance(values, dict) and "cameras" in values
 
 
 def _validate(model: type[M], values: Mapping[str, Any], path: str | Path | None) -> M:

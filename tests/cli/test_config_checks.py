@@ -154,3 +154,32 @@ def test_outputs_in_which_an_effect_hides_nothing_are_named():
         "collect.folder",
     ]
     assert find_notices(config_of(effect={"kind": "highlight"}, **outputs)) == []
+
+
+def test_a_fleet_is_checked_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Its cameras get their names, and passwords are not printed."""
+    path = tmp_path / "cameras.yaml"
+    path.write_text("cameras: [{type: stream, url: 'rtsp://admin:open-sesame@camera/1'}, {type: scene, id: a}]")
+    assert main(["check-config", str(path), "--set", "heartbeat_seconds=0.5"]) == 0
+    text = capsys.readouterr().out
+    values = yaml.safe_load(text)
+    assert [camera["id"] for camera in values["cameras"]] == ["stream0", "a"]
+    assert values["heartbeat_seconds"] == 0.5
+    assert "open-sesame" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs", "message"),
+    [
+        pytest.param("cameras: [{type: scene, id: a}, {type: scene, id: a}]", [], "occur twice: a", id="ids"),
+        pytest.param("cameras: [{type: scene}]", ["scene"], "whose cameras are in the file; got scene", id="input"),
+        pytest.param("cameras: 3", [], "cameras", id="no list"),
+    ],
+)
+def test_mistakes_in_a_fleet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, inputs: list[str], message: str
+):
+    path = tmp_path / "cameras.yaml"
+    path.write_text(text)
+    assert main(["check-config", str(path), *inputs]) == 2
+    assert message in capsys.readouterr().err
