@@ -53,8 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run until every camera has ended, or until Ctrl-C; the last line on standard output holds the totals."""
-    from streamseg.cli.fleet_reload import FleetReloader
     from streamseg.cli.fleet_simulation import run_simulation
+    from streamseg.cli.hangup_reload import HangupReload
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.terminal import STATUS_LINE_SECONDS, LiveLine
     from streamseg.fleet.session import open_fleet
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
             if line.is_due():
                 line.show(str(newest))
 
-        with FleetReloader(fleet.controller, lambda: _load(args)) as reloader:
+        with HangupReload(lambda: fleet.controller.apply(_load(args))) as reloader:
             try:
                 fleet.controller.run(show, duration_seconds=args.duration)
             finally:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from streamseg.cli.signals import on_hangup
-from streamseg.errors import StreamsegError
+from streamseg.cli.hangup_reload import HangupReload
 from streamseg.wire import prompt_to_json
 
 if TYPE_CHECKING:
@@ -20,10 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reloader"]
 
-logger = logging.getLogger(__name__)
 
-
-class Reloader:
+class Reloader(HangupReload):
     """Applies the changes of a configuration to a run: sources and prompts; the rest needs a restart, and is named.
 
     What the control channel has changed, and the configuration has not, is untouched. An invalid configuration changes
@@ -42,22 +36,7 @@ class Reloader:
         self._sources = sources
         self._operations = operations
         self._config = config
-        self._load = load
-        self._is_requested = False
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self._stack.enter_context(on_hangup(self.request))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def request(self) -> None:
-        """Request a reload by the next `poll`; called by a signal handler."""
-        self._is_requested = True
+        super().__init__(lambda: self._apply(load()))
 
     def beside(self, on_stats: Callable[[RunStats], None]) -> Callable[[RunStats], None]:
         """Return a callback of the run's statistics that also polls."""
@@ -67,18 +46,6 @@ class Reloader:
             self.poll()
 
         return both
-
-    def poll(self) -> None:
-        """Reload if it was requested, and log the result in one line."""
-        if not self._is_requested:
-            return
-        self._is_requested = False
-        try:
-            changes = self._apply(self._load())
-        except StreamsegError as error:
-            logger.error("the configuration was not reloaded: %s", "; ".join(str(error).splitlines()))
-        else:
-            logger.warning("the configuration was reloaded: %s", ", ".join(changes) or "nothing has changed")
 
     def _apply(self, config: Config) -> list[str]:
         """Apply a configuration, and return what has changed."""

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from streamseg.cli.fleet_reload import FleetReloader
+from streamseg.cli.hangup_reload import HangupReload
 from streamseg.cli.main import main
 from streamseg.config import FleetConfig
 from streamseg.drawing.image_file import write_image
@@ -116,7 +116,7 @@ def test_reload_applies_what_is_valid(tmp_path: Path, caplog: pytest.LogCaptureF
         return found
 
     controller = Controller(before, {}, lambda endpoints: None)
-    with FleetReloader(controller, load) as reloader:
+    with HangupReload(lambda: controller.apply(load())) as reloader:
         reloader.poll()
         assert len(configs) == 2
         for _ in range(2):

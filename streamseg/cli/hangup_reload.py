@@ -1,38 +1,32 @@
-"""Read the configuration of a fleet again on SIGHUP, and move cameras."""
+"""Read a configuration again on SIGHUP."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from streamseg.cli.signals import on_hangup
 from streamseg.errors import StreamsegError
 
-if TYPE_CHECKING:
-    from streamseg.config import FleetConfig
-    from streamseg.fleet.controller import Controller
-
-__all__ = ["FleetReloader"]
+__all__ = ["HangupReload"]
 
 logger = logging.getLogger(__name__)
 
 
-class FleetReloader:
-    """Applies the changes of a configuration to a fleet; an invalid one changes nothing.
+class HangupReload:
+    """Reloads a configuration when it was requested, and logs the result; an invalid one changes nothing.
 
     Use it as a context manager: inside, SIGHUP requests a reload, which the next `poll` performs.
 
     Args:
-        controller: the fleet.
-        load: reads the configuration again; its StreamsegError is logged.
+        reload: reads and applies the configuration, and returns one text per change; its StreamsegError is logged.
     """
 
-    def __init__(self, controller: Controller, load: Callable[[], FleetConfig]) -> None:
-        self._controller = controller
-        self._load = load
+    def __init__(self, reload: Callable[[], Sequence[str]]) -> None:
+        self._reload = reload
         self._is_requested = False
         self._stack = ExitStack()
 
@@ -46,7 +40,7 @@ class FleetReloader:
         self._stack.close()
 
     def request(self) -> None:
-        """Request a reload; called by a signal handler."""
+        """Request a reload by the next `poll`; called by a signal handler."""
         self._is_requested = True
 
     def poll(self) -> None:
@@ -55,7 +49,7 @@ class FleetReloader:
             return
         self._is_requested = False
         try:
-            changes = self._controller.apply(self._load())
+            changes = self._reload()
         except StreamsegError as error:
             logger.error("the configuration was not reloaded: %s", "; ".join(str(error).splitlines()))
         else:
