@@ -124,9 +124,9 @@ class ObjectSelector:
         """
         import time
 
-        from streamseg.prompting import check_prompts
         from streamseg.structures.frame import Frame
         from streamseg.structures.prompt import EverythingPrompt
+        from streamseg.structures.prompt_location import check_prompts
 
         check_prompts([prompt], (image.shape[0], image.shape[1]))
         self._pipeline.set_prompts([prompt])

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from streamseg.capture.images import UNREADABLE, ImageFiles
 from streamseg.errors import DataError
-from streamseg.prompting import check_prompts
 from streamseg.structures.frame import Frame
 from streamseg.structures.prompt import Prompt
+from streamseg.structures.prompt_location import check_prompts
 
 __all__ = ["Skips", "num_skipped"]
 

@@ -10,7 +10,7 @@ import torch
 
 from streamseg.config import TrackingConfig
 from streamseg.errors import DataError
-from streamseg.prompting import PromptSet, PromptTracker, check_prompts
+from streamseg.prompting import PromptSet, PromptTracker
 from streamseg.prompting.confidence import rated, with_mask_quality
 from streamseg.prompting.select import select_with_status
 from streamseg.prompting.text import TextMatcher, TextTracker
@@ -19,6 +19,7 @@ from streamseg.structures.arrays import Float64Array
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
 from streamseg.structures.prompt import PointPrompt, Selection
+from streamseg.structures.prompt_location import check_prompts
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.tracking import Tracker
 

@@ -18,12 +18,12 @@ reid            re-identification of lost targets under another track id
 parts           which objects are parts of which; wholes that substitute for parts
 confidence      confidence in the selected objects, and the expected IoU of their masks
 state           targets saved for a later run
-validation      prompts against image sizes, prompts from a configuration
+configured      prompts from a configuration
 """
 
+from streamseg.prompting.configured import prompts_from_config
 from streamseg.prompting.prompt_set import PromptSet
 from streamseg.prompting.prompt_tracker import PromptTracker
 from streamseg.prompting.select import hypotheses, select
-from streamseg.prompting.validation import check_prompts, prompts_from_config
 
-__all__ = ["PromptSet", "PromptTracker", "check_prompts", "hypotheses", "prompts_from_config", "select"]
+__all__ = ["PromptSet", "PromptTracker", "hypotheses", "prompts_from_config", "select"]

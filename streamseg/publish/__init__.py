@@ -7,6 +7,7 @@ subscriber   Subscriber: always the newest message
 proxy        Proxy: several publishers behind one address
 sequences    gaps from sequence numbers
 control      ControlServer, ControlClient
+prompt_operations  the control channel's operations on prompts
 socket       PublishSocket: one publishing socket and its subscriptions
 keys         CURVE key files: who may connect
 authentication   encrypted sockets, and the authenticator behind them

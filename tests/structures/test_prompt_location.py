@@ -1,4 +1,4 @@
-"""Prompts outside of the image, and prompts from a configuration."""
+"""Prompts outside of the image."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from streamseg.config import PromptConfig
 from streamseg.errors import DataError
-from streamseg.prompting import check_prompts, prompts_from_config
 from streamseg.structures.mask import CropMask
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt
+from streamseg.structures.prompt_location import check_prompts
 
 IMAGE_SIZE = (240, 320)
 
@@ -71,45 +70,3 @@ def test_prompts_inside_the_image(prompt):
 def test_prompts_outside_the_image(prompt, message):
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         check_prompts([EverythingPrompt(), prompt], IMAGE_SIZE)
-
-
-@pytest.mark.parametrize(
-    ("config", "prompt"),
-    [
-        pytest.param(PromptConfig(id="all"), EverythingPrompt("all"), id="everything"),
-        pytest.param(
-            PromptConfig(id="p", points=((1, 2), (3, 4))), PointPrompt("p", ((1, 2), (3, 4)), (1, 1)), id="foreground"
-        ),
-        pytest.param(
-            PromptConfig(id="p", points=((1, 2), (3, 4)), labels=(1, 0)),
-            PointPrompt("p", ((1, 2), (3, 4)), (1, 0)),
-            id="labels",
-        ),
-        pytest.param(PromptConfig(id="b", box=(1, 2, 3, 4)), BoxPrompt("b", (1, 2, 3, 4)), id="a box"),
-    ],
-)
-def test_prompts_from_config(config: PromptConfig, prompt: Prompt):
-    assert prompts_from_config([config]) == (prompt,)
-
-
-def test_order_is_kept():
-    configs = [PromptConfig(id=name, points=((1, 1),)) for name in "cab"]
-    assert [prompt.prompt_id for prompt in prompts_from_config(configs)] == ["c", "a", "b"]
-
-
-def test_no_prompts():
-    assert prompts_from_config([]) == ()
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        pytest.param(PromptConfig(id="p", points=()), id="no point"),
-        pytest.param(PromptConfig(id="p", points=((1, 2),), labels=(1, 1)), id="more labels than points"),
-        pytest.param(PromptConfig(id="p", points=((1, 2),), labels=(2,)), id="an invalid label"),
-        pytest.param(PromptConfig(id="p", box=(5, 2, 1, 4)), id="a box with x1 < x0"),
-    ],
-)
-def test_inconsistent_prompts(config):
-    with pytest.raises(DataError, match="prompt 'p'"):
-        prompts_from_config([config])

@@ -1,14 +1,13 @@
-"""Validate prompts against an image size; build prompts from the configuration."""
+"""Whether prompts lie inside an image."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamseg.config import PromptConfig
 from streamseg.errors import DataError
-from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, MaskPrompt, PointPrompt, Prompt, TextPrompt
+from streamseg.structures.prompt import BoxPrompt, MaskPrompt, PointPrompt, Prompt
 
-__all__ = ["check_prompts", "prompts_from_config"]
+__all__ = ["check_prompts"]
 
 
 def check_prompts(prompts: Sequence[Prompt], image_size: tuple[int, int]) -> None:
@@ -40,23 +39,3 @@ def _location_fault(prompt: Prompt, image_size: tuple[int, int]) -> str | None:
             if not crop.any():
                 return f"mask at [{mask.x}, {mask.y}] has no pixel inside the image"
     return None
-
-
-def prompts_from_config(configs: Sequence[PromptConfig]) -> tuple[Prompt, ...]:
-    """Return the prompts of a configuration; an entry without points, box and text selects everything.
-
-    Raises:
-        DataError: a prompt is inconsistent.
-    """
-    prompts: list[Prompt] = []
-    for config in configs:
-        if config.points is not None:
-            labels = config.labels if config.labels is not None else (1,) * len(config.points)
-            prompts.append(PointPrompt(config.id, config.points, labels, source_id=config.source, follow=config.follow))
-        elif config.box is not None:
-            prompts.append(BoxPrompt(config.id, config.box, source_id=config.source, follow=config.follow))
-        elif config.text is not None:
-            prompts.append(TextPrompt(config.id, config.text, source_id=config.source))
-        else:
-            prompts.append(EverythingPrompt(config.id, source_id=config.source))
-    return tuple(prompts)
