@@ -16,6 +16,7 @@ from streamseg.engines.export import cached_graph, can_export, graph_path
 from streamseg.engines.openvino_model import can_use_openvino
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import EngineError, WeightsError
+from streamseg.geometry import letterbox
 from streamseg.paths import cache_folder
 from streamseg.weights import Weights, load_weights
 from streamseg.weights.embedded import EMBEDDED
@@ -24,6 +25,9 @@ __all__ = ["EngineName", "build_engine", "leave_cores"]
 
 EngineName = Literal["auto", "torch", "onnx", "openvino", "device", "tensorrt"]
 """Names of engines in the configuration."""
+
+TYPICAL_IMAGE = (720, 1280)
+"""(H, W) of the images that TensorRT's kernels are chosen for: 16:9 video."""
 
 ENGINE_VARIABLE = "STREAMSEG_ENGINE"
 """Environment variable: the engine that `auto` stands for on the CPU, in place of a measurement."""
@@ -149,8 +153,10 @@ def _tensorrt(loaded: Weights, device: str, *, half: bool) -> Engine:
     _check_cuda(device)
     tensorrt = load_tensorrt()
     gpu = torch.cuda.get_device_name(device)
-    plan = cached_plan(tensorrt, cached_graph(loaded, half=half), gpu=gpu, folder=cache_folder() / "tensorrt")
     imgsz = imgsz_of(loaded.metadata)
+    typical = letterbox(TYPICAL_IMAGE, imgsz).input_size
+    folder = cache_folder() / "tensorrt"
+    plan = cached_plan(tensorrt, cached_graph(loaded, half=half), gpu=gpu, folder=folder, typical=typical)
     return TensorRtEngine(tensorrt, plan, device=device, half=half, imgsz=imgsz, refiner=loaded.refiner())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,21 @@ class TensorRtEngine:
 
     name = "tensorrt"
     input_size: tuple[int, int] | None = None
-    max_batch: int | None = max(BATCHES)
+    max_batch: int | None
     suppression: NmsSettings | None = None
     selects = True
     graphs = True
 
     def __init__(
-        self, tensorrt: Any, plan: bytes, *, device: str, half: bool, imgsz: int, refiner: Refiner | None = None
+        self,
+        tensorrt: Any,
+        plan: bytes,
+        *,
+        device: str,
+        half: bool,
+        imgsz: int,
+        refiner: Refiner | None = None,
+        batches: Sequence[int] = BATCHES,
     ) -> None:
         """Load a plan.
 
@@ -47,11 +56,14 @@ class TensorRtEngine:
             half: whether the network computes in half precision.
             imgsz: input size that the weights were made for.
             refiner: mask refiner included in the weights.
+            batches: batch sizes that the plan was built for, ascending.
 
         Raises:
             EngineError: the plan was built for another GPU or version of TensorRT.
         """
         self.device, self.half, self.imgsz = device, half, imgsz
+        self.max_batch = max(batches)
+        self._batches = tuple(batches)
         self._device = torch.device(device)
         self.refiner = None if refiner is None else refiner.to(self._device)
         self._tensorrt = tensorrt
@@ -66,15 +78,15 @@ class TensorRtEngine:
 
     @torch.inference_mode()
     def run(self, images: npt.NDArray[np.uint8]) -> Raw:
-        """See `Engine.run`. Batches between two sizes of `BATCHES` are filled up."""
-        batch = next(size for size in BATCHES if size >= len(images))
+        """See `Engine.run`. Batches between two of the plan's sizes are filled up."""
+        batch = next(size for size in self._batches if size >= len(images))
         padded = np.concatenate([images, np.zeros((batch - len(images), *images.shape[1:]), np.uint8)])
         with self._current_device():
             raw = to_host(self.predict(torch.from_numpy(padded).to(self._device)))
         return Raw(**{name: values[: len(images)] for name, values in raw.arrays().items()})
 
     def predict(self, pixels: Tensor) -> DecodedPredictions:
-        """Run the network on letterboxed images uint8 (B, H, W, 3) RGB on this device, B in `BATCHES`.
+        """Run the network on letterboxed images uint8 (B, H, W, 3) RGB on this device, B one of the plan's sizes.
 
         Starts the work on torch's current stream without any synchronisation.
 
@@ -107,7 +119,7 @@ class TensorRtEngine:
             if max(shape[1:3]) > MAX_SIDE:
                 raise EngineError(f"engine tensorrt takes sides up to {MAX_SIDE} pixels, not {shape[2]}x{shape[1]}")
             context = self._engine.create_execution_context()
-            context.set_optimization_profile_async(BATCHES.index(shape[0]), self._stream())
+            context.set_optimization_profile_async(self._batches.index(shape[0]), self._stream())
             context.set_input_shape("images", shape)
             self._contexts[shape] = context
         return self._contexts[shape]

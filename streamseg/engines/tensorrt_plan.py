@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,25 +75,27 @@ def graph_for_tensorrt(graph: bytes) -> bytes:
     return contents
 
 
-def plan_path(folder: Path, graph: bytes, *, gpu: str, version: str) -> Path:
+def plan_path(folder: Path, graph: bytes, *, gpu: str, version: str, typical: tuple[int, int] = TYPICAL_SIDES) -> Path:
     """Return the path of the plan of a graph for a GPU, given by its name, and a version of TensorRT."""
-    key = "\0".join([hashlib.sha256(graph).hexdigest(), gpu, version, str(BATCHES), str(MAX_SIDE)])
+    key = "\0".join([hashlib.sha256(graph).hexdigest(), gpu, version, str(BATCHES), str(MAX_SIDE), str(typical)])
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.plan"
 
 
-def cached_plan(tensorrt: Any, graph: bytes, *, gpu: str, folder: Path) -> bytes:
-    """Return the plan of a graph as `export_graph` returns it, building it the first time only.
+def cached_plan(
+    tensorrt: Any, graph: bytes, *, gpu: str, folder: Path, typical: tuple[int, int] = TYPICAL_SIDES
+) -> bytes:
+    """Return the plan of a graph as `export_graph` returns it, building it the first time only; see `build_plan`.
 
     Raises:
         EngineError: TensorRT cannot build it.
     """
-    path = plan_path(folder, graph, gpu=gpu, version=str(tensorrt.__version__))
+    path = plan_path(folder, graph, gpu=gpu, version=str(tensorrt.__version__), typical=typical)
     if path.is_file():
         return path.read_bytes()
     _logger.warning("TensorRT builds the network for %s, once; this takes minutes", gpu)
     timings = path.with_name(f"timings-{tensorrt.__version__}.cache")
     known = timings.read_bytes() if timings.is_file() else b""
-    plan, measured = build_plan(tensorrt, graph_for_tensorrt(graph), timings=known)
+    plan, measured = build_plan(tensorrt, graph_for_tensorrt(graph), timings=known, typical=typical)
     for target, contents in ((path, plan), (timings, measured)):
         try:
             with write_atomically(target) as temporary:
@@ -102,8 +105,15 @@ def cached_plan(tensorrt: Any, graph: bytes, *, gpu: str, folder: Path) -> bytes
     return plan
 
 
-def build_plan(tensorrt: Any, graph: bytes, *, timings: bytes = b"") -> tuple[bytes, bytes]:
-    """Build the plan of a graph, with one profile per size in `BATCHES`.
+def build_plan(
+    tensorrt: Any,
+    graph: bytes,
+    *,
+    timings: bytes = b"",
+    batches: Sequence[int] = BATCHES,
+    typical: tuple[int, int] = TYPICAL_SIDES,
+) -> tuple[bytes, bytes]:
+    """Build the plan of a graph, with one profile per batch size.
 
     The network is strongly typed: layers compute in the precision that the graph states, half or single, and decoding
     stays in float32. TF32 is off.
@@ -112,6 +122,8 @@ def build_plan(tensorrt: Any, graph: bytes, *, timings: bytes = b"") -> tuple[by
         tensorrt: the module.
         graph: contents of an .onnx file whose input is `images`, (batch, height, width, 3).
         timings: times that an earlier build has measured.
+        batches: batch sizes, ascending; building takes time for each of them.
+        typical: sides (H, W) of the input that kernels are chosen for; others are possible.
 
     Returns:
         The plan, and the times that are known now.
@@ -130,10 +142,10 @@ def build_plan(tensorrt: Any, graph: bytes, *, timings: bytes = b"") -> tuple[by
     config.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.clear_flag(tensorrt.BuilderFlag.TF32)
     config.set_timing_cache(config.create_timing_cache(timings), False)
-    for batch in BATCHES:
+    for batch in batches:
         profile = builder.create_optimization_profile()
-        low, typical, high = ((batch, *sides, 3) for sides in ((MIN_SIDE,) * 2, TYPICAL_SIDES, (MAX_SIDE,) * 2))
-        profile.set_shape("images", low, typical, high)
+        sides = ((MIN_SIDE,) * 2, typical, (MAX_SIDE,) * 2)
+        profile.set_shape("images", *((batch, *pair, 3) for pair in sides))
         config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:

@@ -62,8 +62,8 @@ def test_build_is_strongly_typed_without_tf32_and_with_a_profile_per_batch(graph
     (config,) = module.builds
     assert timings == b"earlier|timed"
     assert config.cleared == [module.BuilderFlag.TF32]
-    assert [profile.shapes[0][0] for profile in config.profiles] == list(BATCHES)
-    assert [profile.shapes[2] for profile in config.profiles] == [(batch, 1280, 1280, 3) for batch in BATCHES]
+    for batch, profile in zip(BATCHES, config.profiles, strict=True):
+        assert profile.shapes == [(batch, 32, 32, 3), (batch, 384, 640, 3), (batch, 1280, 1280, 3)]
     assert plan.startswith(b"plan")
 
 
@@ -122,3 +122,18 @@ def test_missing_and_old_versions_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", old)
     with pytest.raises(EngineError, match=r"found 8\.6\.1"):
         load_tensorrt()
+
+
+def test_plan_for_one_batch_size_and_typical_sides(graph):
+    module = Module()
+    plan, _ = build_plan(module, graph_for_tensorrt(graph), batches=(4,), typical=(576, 1024))
+    (profile,) = module.builds[0].profiles
+    assert profile.shapes == [(4, 32, 32, 3), (4, 576, 1024, 3), (4, 1280, 1280, 3)]
+    engine = TensorRtEngine(module, plan, device="cpu", half=False, imgsz=96, batches=(4,))
+    assert engine.max_batch == 4
+    assert len(engine.run(np.stack([blobs((64, 96), 0)])).boxes) == 1
+
+
+def test_plans_differ_by_typical_sides(tmp_path):
+    sides = ((384, 640), (576, 1024))
+    assert len({plan_path(tmp_path, b"a", gpu="x", version="10.1", typical=one) for one in sides}) == 2
