@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from streamseg.propagation import largest
 from streamseg.structures.arrays import BoolArray, Float32Array
 from streamseg.structures.feature_map import FeatureMap
 
@@ -30,6 +31,8 @@ VOTE_WEIGHT: Final = 0.5
 """Weight of the IoU with the mask by votes in a rating."""
 NUM_VOTES: Final = 5
 """Number of most similar cells that a cell takes its label from, in `TargetLooks.votes`."""
+MAX_VOTERS: Final = 160
+"""Maximum number of cells that vote; of larger masks, every second or third cell does."""
 TEMPERATURE: Final = 0.07
 """Temperature of the softmax over their similarities."""
 
@@ -120,14 +123,14 @@ class TargetLooks:
         channels = coarse.values.shape[2]
         masks = np.stack([_resized(one, coarse.size).reshape(-1) for one in shares])  # (K, cells)
         asked = np.flatnonzero(masks.any(axis=0))
+        asked = asked[:: -(-len(asked) // MAX_VOTERS) or 1]
         masks = masks[:, asked]
         cells = np.concatenate([one.values.reshape(-1, channels) for one, _ in self._frames])
         labels = np.concatenate([label.reshape(-1) for _, label in self._frames])
-        # By torch: several times as fast as a partition by NumPy, and OpenBLAS spins, see `FeatureBasis`.
-        similarities = (
-            torch.from_numpy(coarse.values.reshape(-1, channels)[asked]) @ torch.from_numpy(cells).T
-        )  # (Q, M)
-        found, places = (one.numpy() for one in similarities.topk(min(NUM_VOTES, len(cells)), dim=1, sorted=False))
+        # By torch: OpenBLAS spins, see `FeatureBasis`.
+        queries = torch.from_numpy(coarse.values.reshape(-1, channels)[asked])
+        similarities: Float32Array = torch.mm(queries, torch.from_numpy(cells).T).numpy()  # (Q, M)
+        places, found = largest(similarities, NUM_VOTES)
         weights = np.exp((found - found.max(axis=1, keepdims=True, initial=-1)) / TEMPERATURE)
         soft = (weights * labels[places]).sum(axis=1) / weights.sum(axis=1)
         shared, union = np.minimum(masks, soft).sum(axis=1), np.maximum(masks, soft).sum(axis=1)
@@ -148,10 +151,19 @@ def mean_features(features: FeatureMap, shares: Sequence[Float32Array] | Float32
     return looks
 
 
-def shares_within(shares: Float32Array, mask: Float32Array, min_share: float) -> BoolArray:
-    """Return which masks (K, H, W) share at least `min_share` of the smaller of both with another one (H, W)."""
-    shared = np.minimum(shares, mask).sum(axis=(1, 2))
-    within: BoolArray = shared >= min_share * np.minimum(shares.sum(axis=(1, 2)), mask.sum()).clip(1e-6)
+def shares_within(shares: Float32Array, areas: Float32Array, mask: Float32Array, min_share: float) -> BoolArray:
+    """Return which masks (K, H, W) share at least `min_share` of the smaller of both with another one (H, W).
+
+    Args:
+        shares: 0..1.
+        areas: (K,), their sums.
+        mask: 0..1.
+        min_share: 0..1.
+    """
+    x, y, width, height = cv2.boundingRect((mask > 0).view(np.uint8))  # nothing is shared elsewhere
+    window = slice(y, y + height), slice(x, x + width)
+    shared = np.minimum(shares[:, *window], mask[window]).sum(axis=(1, 2))
+    within: BoolArray = shared >= min_share * np.minimum(areas, mask.sum()).clip(1e-6)
     return within
 
 

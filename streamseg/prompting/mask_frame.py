@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from streamseg.prompting.looks import mean_features
+from streamseg.prompting.looks import mean_features, shares_within
 from streamseg.prompting.propagated import PropagatedTarget
 from streamseg.propagation import Proposals, cell_shares, enlarged, image_mask
-from streamseg.structures.arrays import Float32Array
+from streamseg.structures.arrays import BoolArray, Float32Array
 from streamseg.structures.feature_map import FeatureMap
 from streamseg.structures.instances import Tracked
 from streamseg.structures.mask import CropMask
@@ -38,14 +38,22 @@ class MaskFrame:
     @cached_property
     def shares(self) -> Float32Array:
         """How much of each cell of the features belongs to each row, (K, H, W), 0..1."""
-        rows = range(len(self.proposals.scores))
-        covered = [self.proposals.coverage([row], self.features.size) for row in rows]
-        return np.stack(covered) if covered else np.zeros((0, *self.features.size), np.float32)
+        return self.proposals.coverages(self.features.size)
+
+    @cached_property
+    def areas(self) -> Float32Array:
+        """The number of cells that belong to each row, (K,)."""
+        areas: Float32Array = self.shares.sum(axis=(1, 2))
+        return areas
 
     @cached_property
     def row_looks(self) -> Float32Array:
         """The look (K, C) of each row, see `looks.mean_features`."""
         return mean_features(self.features, self.shares)
+
+    def overlapping(self, mask: Float32Array, min_share: float) -> BoolArray:
+        """Return which rows (K,) share at least `min_share` of the smaller one of both with a mask (H, W), 0..1."""
+        return shares_within(self.shares, self.areas, mask, min_share)
 
     def place(self, seen: PropagatedTarget | None, row: int) -> Float32Array | None:
         """Return how much of each cell (H, W) belongs to what is seen of a target; None if nothing is.

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from streamseg.prompting.looks import TargetLooks, mean_features, shares_within
+from streamseg.prompting.looks import TargetLooks, mean_features
 from streamseg.prompting.mask_frame import MaskFrame
 from streamseg.structures.arrays import Float32Array
 
@@ -146,13 +146,13 @@ class Relocator:
             if not is_due:
                 continue
             search.looks.learn(mean_features(frame.features, [label])[0], frame.features, label)
-            beside = np.flatnonzero(~shares_within(frame.shares, label, OVERLAP)).tolist()
+            beside = np.flatnonzero(~frame.overlapping(label, OVERLAP)).tolist()
             search.looks.learn_others(frame.row_looks[beside], [frame.track_ids[row] for row in beside])
 
 
 def _better(looks: TargetLooks, frame: MaskFrame, place: Float32Array, own: float) -> int:
     """Return the row at a target's place that is the target more likely than what is seen there; -1 if none is."""
-    rows = np.flatnonzero(shares_within(frame.shares, place, OVERLAP))
+    rows = np.flatnonzero(frame.overlapping(place, OVERLAP))
     if not len(rows):
         return -1
     shares = np.concatenate((frame.shares[rows], place[None]))
@@ -173,7 +173,7 @@ def _elsewhere(search: _Search, frame: MaskFrame, own: float, taken: Mapping[int
         full, compared = ratings.copy(), np.argsort(-ratings, kind="stable")[:MAX_COMPARED]
         full[compared] += search.looks.votes(frame.features, frame.shares[compared])
         best = int(np.where(is_possible, full, NOTHING).argmax())
-        is_other = ~shares_within(frame.shares, frame.shares[best], OVERLAP)
+        is_other = ~frame.overlapping(frame.shares[best], OVERLAP)
         rating, second = float(full[best]), max(float(full[is_other].max(initial=NOTHING)), own)
     is_likely = rating >= FOUND_RATING and rating >= own + MIN_GAIN
     track_id = frame.track_ids[best] if is_likely else -1

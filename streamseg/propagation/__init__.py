@@ -13,6 +13,7 @@ groups        proposals that together fill a box
 pixels        propagated masks at the size of the image
 """
 
+from streamseg.propagation.affinity import largest
 from streamseg.propagation.agreement import Proposals
 from streamseg.propagation.groups import group_in_box, group_in_mask
 from streamseg.propagation.pixels import cell_shares, enlarged, image_mask, mask_iou
@@ -28,5 +29,6 @@ __all__ = [
     "group_in_box",
     "group_in_mask",
     "image_mask",
+    "largest",
     "mask_iou",
 ]

@@ -15,7 +15,7 @@ import torch
 
 from streamseg.structures.arrays import Float32Array, IndexArray
 
-__all__ = ["Votes", "similar_cells"]
+__all__ = ["Votes", "largest", "similar_cells"]
 
 TAKEN = np.float32(-9.0)
 """Similarity of a cell that has voted already: below any other."""
@@ -47,19 +47,32 @@ def similar_cells(
     flat = torch.from_numpy(keys).view(num_tiles, num_frames * num_cells, channels)
     added = torch.from_numpy(reaches)[None].expand(num_tiles, -1, -1)
     product = torch.baddbmm(added, torch.from_numpy(queries), flat.transpose(1, 2))  # (N, Q, M L)
-    similarities: Float32Array = product.numpy().reshape(-1)
-    rows = similarities.reshape(-1, num_cells)  # (N Q M, L)
-    first = np.arange(len(rows)) * num_cells
-    places: IndexArray = np.empty((len(rows), shape[3]), np.int64)
-    values: Float32Array = np.empty((len(rows), shape[3]), np.float32)
-    for vote in range(shape[3]):
-        places[:, vote] = rows.argmax(axis=1)
-        at = first + places[:, vote]
-        values[:, vote] = similarities[at]
-        similarities[at] = TAKEN
+    rows: Float32Array = product.numpy().reshape(-1, num_cells)  # (N Q M, L)
+    places, values = largest(rows, shape[3])
     values = values.reshape(*shape[:2], shape[2] * shape[3])
     values -= values.max(axis=2, keepdims=True, initial=TAKEN)
     values /= np.float32(temperature)
     weights = np.exp(values, out=values)
     weights /= weights.sum(axis=2, keepdims=True)
     return Votes(places.reshape(shape), weights.reshape(shape))
+
+
+def largest(rows: Float32Array, number: int) -> tuple[IndexArray, Float32Array]:
+    """Return the places (N, V) and values (N, V) of the largest values of rows (N, L), which are overwritten.
+
+    V is the smaller one of `number` and L. Several times as fast as a partition, or as `torch.topk`, for few values.
+
+    Args:
+        rows: contiguous, above `TAKEN`.
+        number: number of values.
+    """
+    num_rows, num_cells = rows.shape
+    flat, first = rows.reshape(-1), np.arange(num_rows) * num_cells
+    found = np.empty((min(number, num_cells), num_rows), np.int64)
+    values = np.empty(found.shape, np.float32)
+    for vote, place in enumerate(found):
+        rows.argmax(axis=1, out=place)
+        at = first + place
+        values[vote] = flat[at]
+        flat[at] = TAKEN
+    return np.ascontiguousarray(found.T), np.ascontiguousarray(values.T)

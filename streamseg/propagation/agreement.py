@@ -56,6 +56,27 @@ class Proposals:
         mask[crop.window] = crop.inside
         return mask
 
+    def masks(self, rows: IndexArray) -> BoolArray:
+        """Return the masks (R, Mh, Mw) of some rows (R,) at once, see `mask`."""
+        x0, y0, x1, y1 = np.ceil(self._boxes[rows] - 0.5).T[..., None]  # (R, 1) each
+        y, x = np.arange(self.size[0]), np.arange(self.size[1])
+        masks: BoolArray = self._logits[rows] > 0
+        masks &= ((y >= y0) & (y < y1))[:, :, None]
+        masks &= ((x >= x0) & (x < x1))[:, None]
+        return masks
+
+    def coverages(self, size: tuple[int, int]) -> Float32Array:
+        """Return the `coverage` (K, H, W) of each row on its own."""
+        height, width = size
+        if self.size != (2 * height, 2 * width):
+            every = [self.coverage([row], size) for row in range(len(self.scores))]
+            return np.stack(every) if every else np.zeros((0, *size), np.float32)
+        # The usual case, at once: the two cells of a pair are the low and the high byte of a number.
+        cells = self.masks(np.arange(len(self.scores))).view(np.uint8)
+        pairs = (cells[:, ::2] + cells[:, 1::2]).view(np.uint16)
+        counts = (pairs & 255) + (pairs >> 8)
+        return np.multiply(counts, np.float32(0.25), dtype=np.float32)
+
     def coverage(self, rows: Sequence[int], size: tuple[int, int]) -> Float32Array:
         """Return how much of each cell of a grid of `size` (H, W) the union of some masks covers, 0..1. Read-only."""
         if len(rows) != 1:

@@ -134,4 +134,5 @@ def test_mean_features_have_length_one_and_are_zero_for_an_empty_mask():
     ],
 )
 def test_shares_within(other: Shape, is_within: bool):
-    assert shares_within(shares_of(other), SHARES[0], 0.3).tolist() == [is_within]
+    shares = shares_of(other)
+    assert shares_within(shares, shares.sum(axis=(1, 2)), SHARES[0], 0.3).tolist() == [is_within]
