@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.errors import DataError
-from streamseg.rle.runs import decode_runs, encode_runs
+from streamseg.rle.run_mask import mask_runs
+from streamseg.rle.runs import decode_runs
 from streamseg.structures.arrays import IndexArray
 from streamseg.structures.mask import CropMask, MaskSpace
 
@@ -39,8 +40,8 @@ class CocoRle(TypedDict):
 
 def crop_to_coco(mask: CropMask, size: tuple[int, int]) -> CocoRle:
     """Return a mask on a canvas of `size` (H, W) in COCO's format; raise DataError if it lies outside."""
-    height, width = mask.crop.shape
-    return runs_to_coco(encode_runs(mask.crop), (mask.x, mask.y, width, height), size)
+    height, width = mask.crop_size
+    return runs_to_coco(mask_runs(mask), (mask.x, mask.y, width, height), size)
 
 
 def coco_result(

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamseg.errors import DataError
-from streamseg.structures.arrays import BoolArray
+from streamseg.structures.arrays import BoolArray, IndexArray
 
-__all__ = ["decode_runs", "encode_all_runs", "encode_runs"]
+__all__ = ["decode_runs", "encode_all_runs", "encode_columns", "encode_runs"]
 
 
 def encode_runs(crop: BoolArray) -> npt.NDArray[np.uint32]:
@@ -48,11 +48,25 @@ def encode_all_runs(crops: Sequence[BoolArray]) -> tuple[npt.NDArray[np.uint32],
         The concatenated lengths, uint32 (n,), and offsets, uint32 (N + 1,): those of crop i are
         lengths[offsets[i]:offsets[i + 1]].
     """
-    ends = np.cumsum([0, *(crop.size for crop in crops)])
-    pixels = np.empty(int(ends[-1]), dtype=np.bool_)
-    for crop, begin, end in zip(crops, ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+    num_pixels = np.array([crop.size for crop in crops], dtype=np.intp)
+    ends = np.cumsum(num_pixels).tolist()
+    pixels = np.empty(ends[-1] if ends else 0, dtype=np.bool_)
+    for crop, begin, end in zip(crops, [0, *ends], ends, strict=False):
         pixels[begin:end].reshape(crop.shape[::-1])[:] = crop.T
-    filled = np.flatnonzero(ends[1:] > ends[:-1])
+    return encode_columns(pixels, num_pixels)
+
+
+def encode_columns(
+    pixels: npt.NDArray[Any], num_pixels: IndexArray
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """Return the run lengths of many crops, given as one array, column by column; see `encode_all_runs`.
+
+    Args:
+        pixels: the concatenated columns of all crops (n,); background is 0, and everything else has one other value.
+        num_pixels: (N,): pixels of each crop; N may be 0.
+    """
+    ends = np.concatenate(([0], np.cumsum(num_pixels)))
+    filled = np.flatnonzero(num_pixels)
     firsts = ends[:-1][filled]  # first pixel of each crop that has any
     begins_run = np.empty(len(pixels), dtype=np.bool_)
     np.not_equal(pixels[1:], pixels[:-1], out=begins_run[1:])
@@ -60,8 +74,8 @@ def encode_all_runs(crops: Sequence[BoolArray]) -> tuple[npt.NDArray[np.uint32],
     begins = np.flatnonzero(begins_run)
     lengths = np.diff(begins, append=len(pixels))
     at = np.searchsorted(begins, firsts)  # first run of each crop
-    inside = pixels[firsts]  # the first length counts background: there is none
-    counts = np.zeros(len(crops), dtype=np.intp)
+    inside = pixels[firsts] != 0  # the first length counts background: there is none
+    counts = np.zeros(len(num_pixels), dtype=np.intp)
     counts[filled] = np.diff(at, append=len(lengths)) + inside
     offsets = np.concatenate(([0], np.cumsum(counts)))
     return np.insert(lengths, at[inside], 0).astype(np.uint32), offsets.astype(np.uint32)

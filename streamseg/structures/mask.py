@@ -63,7 +63,7 @@ class CropMask:
         return cls(mask[y : int(down[-1]) + 1, x : int(across[-1]) + 1].copy(), x, y, space)
 
     def __repr__(self) -> str:
-        height, width = self.crop.shape
+        height, width = self.crop_size
         canvas = f" of {self.space.size[1]}x{self.space.size[0]}" if self.space is not None else ""
         return f"CropMask({self.area} px in {width}x{height} at ({self.x}, {self.y}){canvas})"
 
@@ -124,6 +124,12 @@ class CropMask:
         return scale_x * x + offset_x, scale_y * y + offset_y
 
     @property
+    def crop_size(self) -> tuple[int, int]:
+        """Size (h, w) of the crop."""
+        height, width = self.crop.shape
+        return height, width
+
+    @property
     def crop_box(self) -> tuple[float, float, float, float]:
         """Box xyxy of the crop in continuous pixels of the source image; tight for masks made by `of`.
 
@@ -131,7 +137,7 @@ class CropMask:
             ValueError: the mask space is unknown.
         """
         scale_x, scale_y, offset_x, offset_y = self._known_space().to_image
-        height, width = self.crop.shape
+        height, width = self.crop_size
         return (
             scale_x * self.x + offset_x,
             scale_y * self.y + offset_y,

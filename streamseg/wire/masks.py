@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from streamseg.errors import DataError, WireError
 from streamseg.rle.coco import canvas_counts, canvas_pieces, cut_crop, pack_counts, unpack_counts
-from streamseg.rle.runs import decode_runs, encode_all_runs, encode_runs
+from streamseg.rle.run_mask import RunMask, mask_runs
+from streamseg.rle.runs import decode_runs, encode_all_runs
 from streamseg.structures.arrays import IndexArray
 from streamseg.structures.mask import CropMask
 from streamseg.wire.buffers import Buffer, BufferEntry, Compression, pack_buffer, read_array
@@ -55,8 +56,7 @@ def write_masks(
     _check_encoding(encoding)
     if len(masks) > MAX_OBJECTS:
         raise WireError(f"a message holds at most {MAX_OBJECTS} objects, got {len(masks)}")
-    rows = [(mask.x, mask.y, mask.crop.shape[1], mask.crop.shape[0]) for mask in masks]
-    crops = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    crops = np.array([_box(mask) for mask in masks], dtype=np.int64).reshape(-1, 4)
     _check_crops(crops, size)
     crop_buffer = pack_buffer("mask_crops", "raw", crops.astype(np.uint32))
     if encoding == "label-u16":
@@ -135,7 +135,9 @@ def _check_pixels(num_pixels: int) -> None:
 
 
 def _encode_runs(masks: Sequence[CropMask], size: Size) -> Encoded:
-    return encode_all_runs([mask.crop for mask in masks])
+    if not any(isinstance(mask, RunMask) for mask in masks):
+        return encode_all_runs([mask.crop for mask in masks])
+    return _joined([mask_runs(mask) for mask in masks], np.uint32)
 
 
 def _decode_runs(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
@@ -144,7 +146,7 @@ def _decode_runs(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
 
 
 def _encode_bits(masks: Sequence[CropMask], size: Size) -> Encoded:
-    return _joined([np.packbits(mask.crop.ravel()) for mask in masks])
+    return _joined([np.packbits(mask.crop.ravel()) for mask in masks], np.uint8)
 
 
 def _decode_bits(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
@@ -155,10 +157,9 @@ def _decode_bits(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
 
 
 def _encode_coco(masks: Sequence[CropMask], size: Size) -> Encoded:
-    boxes = [(mask.x, mask.y, mask.crop.shape[1], mask.crop.shape[0]) for mask in masks]
-    runs = [encode_runs(mask.crop) for mask in masks]
-    counts = [canvas_counts(one, box, size) for one, box in zip(runs, boxes, strict=True)]
-    return _joined([np.frombuffer(pack_counts(one), dtype=np.uint8) for one in counts])
+    runs = [mask_runs(mask) for mask in masks]
+    counts = [canvas_counts(one, _box(mask), size) for one, mask in zip(runs, masks, strict=True)]
+    return _joined([np.frombuffer(pack_counts(one), dtype=np.uint8) for one in counts], np.uint8)
 
 
 def _decode_coco(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
@@ -170,10 +171,15 @@ def _decode_coco(values: npt.NDArray[Any], box: Box, size: Size) -> CropMask:
     return mask
 
 
-def _joined(pieces: Sequence[npt.NDArray[np.uint8]]) -> Encoded:
+def _box(mask: CropMask) -> Box:
+    height, width = mask.crop_size
+    return mask.x, mask.y, width, height
+
+
+def _joined(pieces: Sequence[npt.NDArray[Any]], dtype: type[np.unsignedinteger[Any]]) -> Encoded:
     offsets = np.zeros(len(pieces) + 1, dtype=np.uint32)
     np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
-    return np.concatenate([np.zeros(0, dtype=np.uint8), *pieces]), offsets
+    return np.concatenate([np.zeros(0, dtype=dtype), *pieces]), offsets
 
 
 def _label_map(masks: Sequence[CropMask], size: Size) -> npt.NDArray[np.uint16]:

@@ -5,6 +5,7 @@ import pytest
 from pycocotools import mask as reference
 
 from streamseg.errors import WireError
+from streamseg.rle import RunMask, Runs, encode_runs
 from streamseg.structures.mask import CropMask
 from streamseg.wire.buffers import Buffer, pack_buffer
 from streamseg.wire.masks import MASK_ENCODINGS, read_masks, write_masks
@@ -146,3 +147,16 @@ def test_flat_coco_crops_are_limited_by_canvas_height():
 def test_writing_mask_outside_mask_space_is_rejected(corner):
     with pytest.raises(WireError, match="outside the mask space of 30x20"):
         write_masks([CropMask(disc(7), *corner)], SIZE, "rle-crop-u32")
+
+
+@pytest.mark.parametrize("encoding", MASK_ENCODINGS)
+@pytest.mark.parametrize("which", [{0, 1, 2}, {1}, set()], ids=["all", "one", "none"])
+def test_masks_known_as_runs_are_written_like_pixels(encoding: str, which: set[int]) -> None:
+    crops = [np.eye(3, 4, dtype=bool), np.ones((2, 2), bool), np.zeros((2, 3), bool)]
+    masks = [CropMask(crop, 1, 2) for crop in crops]
+    known = [
+        RunMask(Runs(encode_runs(mask.crop), mask.crop.shape, mask.area), 1, 2) if number in which else mask
+        for number, mask in enumerate(masks)
+    ]
+    bodies = [[one.body for one in write_masks(each, (9, 9), encoding)] for each in (masks, known)]
+    assert bodies[0] == bodies[1]
