@@ -8,8 +8,8 @@ J & F without the first and last frame. The network runs once per frame for all 
 these sequences (films-dev), and on no other ones.
 
 Cost: CPU time of one frame of 720p on one core, with random features of the default network's shape, which are computed
-from its prototypes and embedding: that is included. The targets move between two frames. The minimum over many frames
-is reported, so other load on the machine does not count.
+from its prototypes and embedding: that is included. The targets move between two frames. The least mean of 12
+consecutive frames is reported, so other load on the machine hardly counts.
 """
 
 from __future__ import annotations

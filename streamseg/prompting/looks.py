@@ -49,8 +49,10 @@ class TargetLooks:
         self._others: Float32Array | None = None
         self._other_tracks: dict[int, Float32Array] = {}
         """What tracks that were seen beside the target looked like (C,), by track id; the latest ones last."""
-        self._frames: list[tuple[FeatureMap, Float32Array]] = []
-        """Coarse features and labels of the first and of the latest frame."""
+        self._frames: list[tuple[Float32Array, Float32Array]] = []
+        """Coarse features (cells, C) and labels (cells,) of the first and of the latest frame."""
+        self._voters: tuple[Float32Array, Float32Array] | None = None
+        """The same of both frames together, on first use."""
 
     @property
     def is_known(self) -> bool:
@@ -71,7 +73,10 @@ class TargetLooks:
             # The first one stays: it shows what the prompt selected.
             kept = self._views if len(self._views) < MAX_VIEWS else np.delete(self._views, 1, axis=0)
             self._views = np.concatenate((kept, look[None]))
-        self._frames = [*self._frames[:1], (features.coarser, _resized(shares, features.coarser.size))]
+        coarse = features.coarser
+        cells = coarse.values.reshape(-1, coarse.values.shape[2])
+        self._frames = [*self._frames[:1], (cells, _resized(shares, coarse.size).reshape(-1))]
+        self._voters = None
 
     def learn_others(self, looks: Float32Array, track_ids: Sequence[int]) -> None:
         """Learn the objects beside the target: their looks (N, C) now, besides those known under other track ids.
@@ -125,8 +130,10 @@ class TargetLooks:
         asked = np.flatnonzero(masks.any(axis=0))
         asked = asked[:: -(-len(asked) // MAX_VOTERS) or 1]
         masks = masks[:, asked]
-        cells = np.concatenate([one.values.reshape(-1, channels) for one, _ in self._frames])
-        labels = np.concatenate([label.reshape(-1) for _, label in self._frames])
+        if self._voters is None:
+            cells, labels = (np.concatenate(one) for one in zip(*self._frames, strict=True))
+            self._voters = cells, labels
+        cells, labels = self._voters
         # By torch: OpenBLAS spins, see `FeatureBasis`.
         queries = torch.from_numpy(coarse.values.reshape(-1, channels)[asked])
         similarities: Float32Array = torch.mm(queries, torch.from_numpy(cells).T).numpy()  # (Q, M)

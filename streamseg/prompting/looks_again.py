@@ -20,8 +20,8 @@ from streamseg.structures.second_look import Look
 
 __all__ = ["SecondLooks"]
 
-MAX_LOOKS: Final = 2
-"""Maximum number of targets per frame that are looked at again, because each look takes half a millisecond; others have
+MAX_LOOKS: Final = 1
+"""Maximum number of targets per frame that are looked at again, because each look takes two milliseconds; others have
 the outlines of cells. They take turns."""
 MIN_LEARNT_QUALITY: Final = 0.5
 """Minimum expected IoU of a mask found by a second look to be remembered."""

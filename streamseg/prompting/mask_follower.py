@@ -19,6 +19,7 @@ from streamseg.prompting.mask_frame import MaskFrame, certainties_of
 from streamseg.prompting.propagated import PropagatedTarget
 from streamseg.prompting.relocation import Relocator
 from streamseg.prompting.target import Target
+from streamseg.prompting.turns import Turns
 from streamseg.propagation import (
     LabelPropagator,
     PropagationSettings,
@@ -27,7 +28,7 @@ from streamseg.propagation import (
     group_in_box,
     group_in_mask,
 )
-from streamseg.structures.arrays import Float32Array
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.instances import TENTATIVE, Tracked
 from streamseg.structures.prompt import BoxPrompt
 
@@ -63,6 +64,7 @@ class MaskFollower:
         self._settings = settings if settings is not None else PropagationSettings()
         self._propagator = LabelPropagator(self._settings)
         self._relocator = Relocator()
+        self._turns = Turns()
         self._second_looks = SecondLooks(self._settings.look_iou)
         self._known: dict[str, _Known] = {}
         """The targets in the memory by prompt id."""
@@ -82,12 +84,18 @@ class MaskFollower:
         if source is None or not (self._known or any(_may_start(one, rows[key]) for key, one in targets.items())):
             return {}
         features, proposals = source(), Proposals(tracked.instances.to("cpu"))
-        found = self._propagator.propagate(features)
+        boxes, track_ids = tracked.instances.boxes.double().numpy(), tracked.track_ids.tolist()
+        resting = dict[str, Float64Array]()
+        if self._propagator.is_ready(features):
+            resting = self._turns.resting(rows, boxes, track_ids, len(self._propagator.target_ids))
+        found = self._propagator.propagate(features, resting)
         frame = MaskFrame(features, proposals, tracked, certainties_of(found))
         answers, learnt = dict[str, PropagatedTarget](), dict[str, Float32Array]()
-        doubtful = dict[str, Float32Array]()
+        doubtful, confirmed = dict[str, Float32Array](), list[str]()
         agreeing = proposals.best_each(found)
         for prompt_id, target in targets.items():
+            if prompt_id in resting:
+                continue
             soft, row = found.get(prompt_id), rows[prompt_id]
             if soft is None:
                 members = self._members(prompt_id, target, row, proposals)
@@ -105,6 +113,7 @@ class MaskFollower:
                 if iou >= self._settings.agreement_iou:
                     learnt[prompt_id] = mean_label(soft, proposals.coverage([best], features.size))
                     answers[prompt_id] = PropagatedTarget(best, None, frame.certainties[prompt_id])
+                    confirmed.append(prompt_id)
                     _continue_track(target, row, best, frame.track_ids)
                 else:
                     doubtful[prompt_id] = soft
@@ -115,7 +124,8 @@ class MaskFollower:
                 _continue_track(targets[prompt_id], answer.row, answer.row, frame.track_ids)
             if label is not None:
                 learnt[prompt_id] = label
-        self._relocate(targets, rows, answers, learnt, doubtful.keys(), frame)
+        self._relocate(targets, rows, answers, learnt, doubtful.keys(), resting.keys(), frame)
+        self._turns.settle([one for one in confirmed if answers[one].row == rows[one]], rows, boxes, track_ids)
         self._relocator.learn(learnt, frame)
         self._propagator.learn(features, learnt)
         return {
@@ -130,15 +140,20 @@ class MaskFollower:
         answers: dict[str, PropagatedTarget],
         learnt: dict[str, Float32Array],
         doubtful: Collection[str],
+        resting: Collection[str],
         frame: MaskFrame,
     ) -> None:
-        """Replace the answers and labels of targets that do not look like themselves, by where they are, or by none."""
+        """Replace the answers and labels of targets that do not look like themselves, by where they are, or by none.
+
+        Those that rest are left as they are.
+        """
+        known = {one: target for one, target in targets.items() if one in self._known and not target.is_abandoned}
         places = {
             prompt_id: frame.place(answers.get(prompt_id), rows[prompt_id] if target.whole_id == TENTATIVE else -1)
-            for prompt_id, target in targets.items()
-            if prompt_id in self._known and not target.is_abandoned
+            for prompt_id, target in known.items()
+            if prompt_id not in resting
         }
-        seen = {one: answers[one].row if one in answers else rows[one] for one in places}
+        seen = {one: answers[one].row if one in answers else rows[one] for one in known}
         verdicts = self._relocator.verdicts(places, seen, places.keys() - doubtful, frame)
         # What propagation remembers is another place.
         self._propagator.retain(self._known.keys() - verdicts.keys())
@@ -186,6 +201,7 @@ class MaskFollower:
             if targets.get(prompt_id) is known.target and known.target.prompt.step == known.step
         }
         self._propagator.retain(self._known)
+        self._turns.retain(self._known)
         self._relocator.retain(self._known)
 
     def _members(self, prompt_id: str, target: Target, row: int, proposals: Proposals) -> tuple[int, ...]:

@@ -67,6 +67,8 @@ class _Search:
     phase: int = 0
     """Added to `num_learnt`, see `LEARNING_INTERVAL`."""
     num_learnt: int = 0
+    rating: float = NOTHING
+    """Rating of the target at its place."""
     likely_id: int = -1
     """Track id of the likely row in the last frame; -1 if there was none."""
     num_likely: int = 0
@@ -96,7 +98,7 @@ class Relocator:
         Args:
             places: by target id, how much of each cell (H, W), 0..1, belongs to what is seen at its place; None if
                 nothing is seen.
-            rows: by target id, the row that is seen there; -1 if it is none.
+            rows: by target id, the row that is seen there; -1 if it is none. Targets without a place look as they did.
             confirmed: ids of the targets whose place an instance agrees with; other instances there are not compared.
             frame: the newest frame; pass each frame once.
         """
@@ -110,9 +112,12 @@ class Relocator:
             for one, search in known.items()
         }
         taken = dict[int, float]()
-        for target_id, own in owns.items():
-            if own >= DOUBTFUL_RATING and rows[target_id] >= 0:
-                taken[rows[target_id]] = max(own, taken.get(rows[target_id], own))
+        for target_id, row in rows.items():
+            search = self._searches.get(target_id)
+            if search is not None:
+                search.rating = owns.get(target_id, search.rating)
+                if search.rating >= DOUBTFUL_RATING and row >= 0:
+                    taken[row] = max(search.rating, taken.get(row, search.rating))
         due = [one for one in known if owns[one] < DOUBTFUL_RATING or one not in confirmed]
         due.sort(key=lambda one: -known[one].num_waiting)  # stable
         rows_found = dict[str, int]()

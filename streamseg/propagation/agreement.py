@@ -23,6 +23,8 @@ MIN_BOX_IOU: Final = 0.3
 class Proposals:
     """The instances of one frame on the grid of their mask logits; each mask is computed once, on first use.
 
+    Soft masks that it is asked about must not change any more: their crops are computed once, too.
+
     Corrections by a refiner are left out: they move outlines by less than a cell of features.
 
     Args:
@@ -35,6 +37,8 @@ class Proposals:
         self._boxes = self.to_cells(instances.boxes.double().numpy())
         self._crops: dict[int, _Crop] = {}
         self._coverages: dict[tuple[int, tuple[int, int]], Float32Array] = {}
+        self._softs: dict[int, tuple[Float32Array, _Crop]] = {}
+        """Soft masks and their crops, by the `id` of the mask."""
         self.scores: list[float] = instances.scores.tolist()
         """Score of each row, 0..1."""
 
@@ -100,7 +104,7 @@ class Proposals:
     def best_each(self, softs: Mapping[str, Float32Array]) -> dict[str, tuple[int, float]]:
         """Return the result of `best` for each of several soft masks (H, W) by target."""
         best: dict[str, tuple[int, float]] = dict.fromkeys(softs, (-1, 0.0))
-        if not softs:
+        if not softs or not self.scores:
             return best
         crops = [self._enlarged(soft) for soft in softs.values()]
         ious = self._box_ious(np.array([crop.box for crop in crops]))
@@ -143,6 +147,11 @@ class Proposals:
 
     def _enlarged(self, soft: Float32Array) -> _Crop:
         """Return the cells above 0.5 of a soft mask (H, W) that is interpolated on this grid, in their tight box."""
+        if id(soft) not in self._softs:
+            self._softs[id(soft)] = soft, self._enlarged_afresh(soft)
+        return self._softs[id(soft)][1]
+
+    def _enlarged_afresh(self, soft: Float32Array) -> _Crop:
         down, across = _scale(self.size, soft.shape)
         x, y, width, height = tight_box(soft > 0.5)
         if not down or not across:

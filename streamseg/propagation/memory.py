@@ -112,15 +112,27 @@ class TargetMemory:
         self.areas, self._boxes = self.areas[positions], self._boxes[positions]
         self._centres, self._velocities = self._centres[positions], self._velocities[positions]
 
-    def move(self, found: Extents, is_visible: BoolArray) -> None:
-        """Set the positions of the targets that are visible (T,) in the newest frame; the others are expected to stay.
+    def move(self, at: IndexArray, found: Extents, is_visible: BoolArray) -> None:
+        """Set the positions in the newest frame of n targets, of which those not visible (n,) are expected to stay.
 
-        Called once per frame.
+        Each target is moved once per frame, by this method or by `move_boxes`.
+
+        Args:
+            at: (n,), positions of the targets in the order of all arrays.
+            found: their extents.
+            is_visible: (n,).
         """
         seen = is_visible[:, None]
-        self._velocities = np.where(seen, found.centres - self._centres, 0)
-        self._centres = np.where(seen, found.centres, self._centres)
-        self._boxes = np.where(seen, found.boxes, self._boxes)
+        self._velocities[at] = np.where(seen, found.centres - self._centres[at], 0)
+        self._centres[at] = np.where(seen, found.centres, self._centres[at])
+        self._boxes[at] = np.where(seen, found.boxes, self._boxes[at])
+
+    def move_boxes(self, at: IndexArray, boxes: Float64Array) -> None:
+        """Set the positions in the newest frame of n targets at (n,), of which only the boxes (n, 4) xyxy are known."""
+        moved = boxes - self._boxes[at]
+        self._velocities[at] = (moved[:, :2] + moved[:, 2:]) / 2
+        self._centres[at] += self._velocities[at]
+        self._boxes[at] = boxes
 
     def learn(self, slot: int, target_ids: Sequence[str], labels: Float32Array, found: Extents) -> None:
         """Assign some targets to a frame; of the recent frames of a target, the oldest one is dropped.

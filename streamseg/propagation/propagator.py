@@ -57,26 +57,42 @@ class LabelPropagator:
         if self._memory is not None:
             self._memory.retain(target_ids)
 
-    def propagate(self, features: FeatureMap) -> dict[str, Float32Array]:
-        """Return the masks of all targets in the next frame.
+    def is_ready(self, features: FeatureMap) -> bool:
+        """Return whether the targets in the memory can be found in a frame with features; else they start anew."""
+        return self._memory is not None and features.values.shape == self._shape
+
+    def propagate(
+        self, features: FeatureMap, resting: Mapping[str, Float64Array] | None = None
+    ) -> dict[str, Float32Array]:
+        """Return the masks of the targets in the next frame.
 
         Args:
             features: features of the frame. A grid of another size than before empties the memory.
+            resting: boxes (4,) xyxy in pixels of the image, by target id, of targets whose masks are not needed in this
+                frame.
 
         Returns:
-            Soft masks (H, W), 0..1, by target id, for the targets that are visible; a cell belongs to a target above
-            0.5. Cells outside of all search regions are 0.
+            Soft masks (H, W), 0..1, by target id, for the other targets that are visible; a cell belongs to a target
+            above 0.5. Cells outside of all search regions are 0.
         """
         memory = self._memory
-        if memory is None or not memory.target_ids or features.values.shape != self._shape:
+        if memory is None or not memory.target_ids or not self.is_ready(features):
             self._memory = None
             return {}
-        slot = self._slot(memory, features)
-        soft = np.ascontiguousarray(np.moveaxis(self._all_labels(memory, slot), 2, 0))  # (T, H, W)
+        boxes = {at: resting[one] for at, one in enumerate(memory.target_ids) if one in resting} if resting else {}
+        at = np.array([one for one in range(len(memory.target_ids)) if one not in boxes], np.int64)
+        if boxes:
+            to_image = features.to_image
+            offsets, scales = ([first, second] * 2 for first, second in (to_image[2:], to_image[:2]))
+            memory.move_boxes(np.array(list(boxes)), (np.array(list(boxes.values())) - offsets) / scales)
+        if not len(at):
+            return {}
+        labels = self._all_labels(memory, self._slot(memory, features), at)
+        soft = np.ascontiguousarray(np.moveaxis(labels[..., at] if boxes else labels, 2, 0))  # (n, H, W)
         found = extents(soft > 0.5)
-        is_visible = found.areas > MIN_AREA_SHARE * memory.areas
-        memory.move(found, is_visible)
-        return {memory.target_ids[position]: soft[position] for position in np.flatnonzero(is_visible).tolist()}
+        is_visible = found.areas > MIN_AREA_SHARE * memory.areas[at]
+        memory.move(at, found, is_visible)
+        return {memory.target_ids[at[one]]: soft[one] for one in np.flatnonzero(is_visible).tolist()}
 
     def learn(self, features: FeatureMap, masks: Mapping[str, Float32Array]) -> None:
         """Write the masks of some targets in the newest frame to the memory; unknown targets start with it.
@@ -113,24 +129,24 @@ class LabelPropagator:
             self._newest = features, memory.add_frame(self._basis.reduced(features).values)
         return self._newest[1]
 
-    def _all_labels(self, memory: TargetMemory, slot: int) -> Float32Array:
-        """Return the soft masks (H, W, T) of all targets in a frame.
+    def _all_labels(self, memory: TargetMemory, slot: int, at: IndexArray) -> Float32Array:
+        """Return the soft masks (H, W, T) of all targets in the search regions of those at some positions (n,).
 
         If the search regions have too many tiles, cells of twice the width are used, and the finest ones only in those
         tiles in which the result is uncertain: at outlines.
         """
-        boxes, size = _regions(memory), memory.grid(0).size
+        boxes, size = _regions(memory.expected_boxes[at]), memory.grid(0).size
         tiles, owners = search_tiles(boxes, size)
-        labels = np.zeros((*size, len(boxes)), np.float32)
+        labels = np.zeros((*size, len(memory.target_ids)), np.float32)
         if len(tiles) > self._settings.max_tiles:
             grid = memory.grid(1)
             coarse_tiles, coarse_owners = search_tiles(boxes / 2, grid.size)
-            coarse = np.zeros((*grid.size, len(boxes)), np.float32)
-            self._write(coarse, memory, slot, coarse_tiles, coarse_owners, level=1)
+            coarse = np.zeros((*grid.size, labels.shape[2]), np.float32)
+            self._write(coarse, memory, slot, coarse_tiles, at[coarse_owners], level=1)
             labels[:] = _doubled(coarse)[: size[0], : size[1]]
             chosen = _uncertain(labels, tiles, self._settings.max_tiles - len(coarse_tiles))
             tiles, owners = tiles[chosen], owners[chosen]
-        self._write(labels, memory, slot, tiles, owners, level=0)
+        self._write(labels, memory, slot, tiles, at[owners], level=0)
         return labels
 
     def _write(
@@ -187,9 +203,8 @@ def _uncertain(labels: Float32Array, tiles: IndexArray, number: int) -> IndexArr
     return chosen
 
 
-def _regions(memory: TargetMemory) -> Float64Array:
-    """Return the search regions (T, 4) xyxy of all targets, in cells."""
-    boxes = memory.expected_boxes
+def _regions(boxes: Float64Array) -> Float64Array:
+    """Return the search regions (T, 4) xyxy around expected boxes (T, 4), in cells."""
     margins = REGION_MARGIN + REGION_SHARE * (boxes[:, 2:] - boxes[:, :2])
     return np.concatenate((boxes[:, :2] - margins, boxes[:, 2:] + margins), axis=1)
 

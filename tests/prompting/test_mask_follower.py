@@ -7,6 +7,8 @@ import pytest
 
 from streamseg.prompting import PromptSet, PromptTracker
 from streamseg.prompting.looks_again import MAX_LOOKS
+from streamseg.prompting.turns import MAX_PROPAGATED
+from streamseg.propagation import LabelPropagator
 from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from streamseg.structures.second_look import Look
@@ -210,3 +212,43 @@ def test_a_restart_forgets_the_masks():
     tracker.restart()
     (selection,) = tracker.update(seen(*frames[4])[0], prompts, frame_index=4, time_seconds=4 / 25)
     assert (selection.status.state, selection.mask) == ("lost", None)
+
+
+class Counted:
+    """Frames with as many prompts on one car, and the number of masks that propagation found in each."""
+
+    def __init__(self, number, monkeypatch):
+        self.prompts = PromptSet.of(tuple(replace(CLICK, prompt_id=str(one)) for one in range(number)))
+        self.tracker, self.numbers, self.index = PromptTracker(), [], 0
+        propagate = LabelPropagator.propagate
+
+        def counted(propagator, features, resting=None):
+            found = propagate(propagator, features, resting)
+            self.numbers.append(len(found))
+            return found
+
+        monkeypatch.setattr(LabelPropagator, "propagate", counted)
+
+    def show(self, shapes, detected, track_ids):
+        tracked, _ = seen(shapes, detected, track_ids, seed=self.index)
+        self.index += 1
+        return self.tracker.update(tracked, self.prompts, frame_index=self.index, time_seconds=self.index / 25)
+
+
+def test_many_targets_that_are_found_take_turns(monkeypatch):
+    run = Counted(2 * MAX_PROPAGATED, monkeypatch)
+    for frame in moving(6, detected_until=6):
+        selections = run.show(*frame)
+        assert [(one.rows, one.status.state, one.status.track_id) for one in selections] == [((1,), "bound", 2)] * len(
+            selections
+        )
+    assert run.numbers == [0, *[2 * MAX_PROPAGATED], *[MAX_PROPAGATED] * 4]
+
+
+def test_a_target_that_rested_is_propagated_at_once_when_it_is_missing(monkeypatch):
+    run = Counted(2 * MAX_PROPAGATED, monkeypatch)
+    for index, frame in enumerate(moving(8, detected_until=6)):
+        selections = run.show(*frame)
+        if index >= 6:
+            assert run.numbers[-1] == len(selections)
+            assert all(iou(one.mask, [right(CAR, 8 * index)]) > 0.75 for one in selections)

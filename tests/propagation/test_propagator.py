@@ -165,3 +165,43 @@ def test_a_target_smaller_than_a_cell_is_the_cell_that_it_covers_most():
 def test_settings_have_limits(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
         PropagationSettings(**{name: value})
+
+
+def boxes_of(*boxes):
+    """Boxes in cells as boxes in pixels of the image, by target number."""
+    scale = np.array([TO_IMAGE.scale_x, TO_IMAGE.scale_y] * 2)
+    offset = np.array([TO_IMAGE.offset_x, TO_IMAGE.offset_y] * 2)
+    return {str(number): np.array(box) * scale + offset for number, box in enumerate(boxes)}
+
+
+def test_targets_that_rest_have_no_masks_and_move_with_their_boxes():
+    made, frame, box = propagator(rectangle(*BOX), rectangle(2, 18, 8, 22)), SCENE, np.array(BOX)
+    for _ in range(6):  # farther than a search region reaches
+        frame, box = moved(frame, 0, 2), box + np.array([2, 0, 2, 0])
+        found = made.propagate(frame, boxes_of(box))
+        assert "0" not in found
+    frame, box = moved(frame, 0, 2), box + np.array([2, 0, 2, 0])
+    found, expected = made.propagate(frame)["0"] > 0.5, rectangle(*box) > 0.5
+    # Cells that have entered, or that are near the other target, resemble any other cell.
+    assert found[expected].all()
+    assert found.sum() < 1.5 * expected.sum()
+
+
+def test_without_targets_in_motion_nothing_is_computed():
+    made = propagator(rectangle(*BOX))
+    assert made.propagate(SCENE, boxes_of(BOX)) == {}
+    assert_same_cells(made.propagate(SCENE)["0"], rectangle(*BOX))
+
+
+def test_targets_that_rest_still_claim_their_cells():
+    made = propagator(rectangle(*BOX), rectangle(20, 8, 28, 16))
+    alone, together = made.propagate(SCENE, boxes_of(BOX))["1"], made.propagate(SCENE)["1"]
+    assert_same_cells(alone, together)
+
+
+def test_features_of_another_shape_start_afresh():
+    made = propagator(rectangle(*BOX))
+    other = distinct_features((12, 20))
+    assert (made.is_ready(SCENE), made.is_ready(other)) == (True, False)
+    assert made.propagate(other, boxes_of(BOX)) == {}
+    assert made.target_ids == ()
