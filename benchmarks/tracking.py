@@ -125,7 +125,7 @@ def main() -> None:
         variant.name: partial(truth_steps, variant) for variant in VARIANTS if not arguments.model_only
     }
     if arguments.model is not None:
-        segmenter = Segmenter(arguments.model)
+        segmenter = Segmenter(arguments.model, embeddings=True)
         for fps in (30.0, 10.0):
             sequences[f"{arguments.model} weights, {fps:g} fps"] = partial(model_steps, segmenter, fps)
     results: list[Result] = []

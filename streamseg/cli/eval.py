@@ -178,7 +178,7 @@ def _config(args: argparse.Namespace, protocol: Protocol) -> SegmentationConfig:
 
 
 def _live(config: SegmentationConfig, engine: Engine) -> Segmenter:
-    """Return a segmenter with the default thresholds of a live run."""
+    """Return a segmenter with the thresholds and embeddings of a live run."""
     from streamseg.config import SegmentationConfig
     from streamseg.segmentation import Segmenter
 
@@ -187,7 +187,7 @@ def _live(config: SegmentationConfig, engine: Engine) -> Segmenter:
     conf = defaults.conf if built_in is None else max(defaults.conf, built_in.conf)
     iou = defaults.iou if built_in is None else min(defaults.iou, built_in.iou)
     limits = {"conf": conf, "iou": iou, "max_det": defaults.max_det}
-    return Segmenter.from_config(config.model_copy(update=limits), engine=engine)
+    return Segmenter.from_config(config.model_copy(update=limits), embeddings=True, engine=engine)
 
 
 def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:

@@ -11,7 +11,7 @@ from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask_samples import SILHOUETTE_TILES
 
-__all__ = ["SILHOUETTE_SIZE", "TINY_AREA", "Appearance", "box_overlaps", "mask_intersections"]
+__all__ = ["SILHOUETTE_SIZE", "TINY_AREA", "Appearance", "box_overlaps", "mask_intersections", "mask_ious"]
 
 SILHOUETTE_SIZE = SILHOUETTE_TILES
 """Tiles per side of a silhouette. A tile is 6 % of an object's extent, finer than the accuracy of boxes."""
@@ -104,6 +104,21 @@ def mask_intersections(first: Appearance, second: Appearance) -> Float64Array:
     shared = (_tiles_under(small, large) & small.shapes).mean(axis=(1, 2))
     intersections: Float64Array = shared * small.box_areas
     return intersections
+
+
+def mask_ious(first: Appearance, second: Appearance, least: float) -> Float64Array:
+    """Return the IoU (N, M) of masks, each placed in its box; 0 for pairs that cannot reach `least`."""
+    areas, other_areas = first.mask_areas, second.mask_areas
+    low = np.maximum(first.boxes[:, None, :2], second.boxes[None, :, :2])
+    high = np.minimum(first.boxes[:, None, 2:], second.boxes[None, :, 2:])
+    shared = (high - low).clip(min=0).prod(axis=2)
+    smaller, larger = np.minimum.outer(areas, other_areas), np.maximum.outer(areas, other_areas)
+    # Masks share no more than their boxes, and their union is at least the larger one.
+    rows, columns = np.nonzero(np.minimum(shared, smaller) >= np.maximum(least * larger, TINY_AREA))
+    intersections = mask_intersections(first[rows], second[columns])
+    ious = np.zeros((len(first), len(second)))
+    ious[rows, columns] = intersections / np.maximum(areas[rows] + other_areas[columns] - intersections, TINY_AREA)
+    return ious
 
 
 def _where(condition: BoolArray, first: Appearance, second: Appearance) -> Appearance:

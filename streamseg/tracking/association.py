@@ -43,7 +43,9 @@ class Expectation:
     """(T,) True for tracks not seen in the last frame."""
 
 
-def match_costs(tracks: Expectation, detections: Appearance, limit: float) -> Float64Array:
+def match_costs(
+    tracks: Expectation, detections: Appearance, limit: float, *, looks: Float64Array | None = None
+) -> Float64Array:
     """Return the costs (T, K) of matching tracks with detections; infinite if certain to exceed `limit`.
 
     A track may first move within its reach towards the detection, at a cost that depends on the distance. The
@@ -51,12 +53,22 @@ def match_costs(tracks: Expectation, detections: Appearance, limit: float) -> Fl
     `LOST_COST` for a track that was not seen in the last frame. A track is compared both as last seen and as a whole,
     and the lower cost counts: an object half behind a pole resembles its last visible half, or the whole once it
     emerges.
+
+    Args:
+        tracks: T tracks.
+        detections: K objects of the frame.
+        limit: maximum cost.
+        looks: (T, K) by how much looks change the cost of each pair; None for no change.
     """
     num_tracks = len(tracks.deviation)
     reach = np.minimum(REACH_DEVIATIONS * tracks.deviation, MAX_REACH * np.sqrt(tracks.whole.box_areas))
     # In one pass, because the calls take most of the time.
     both, reach = tracks.visible + tracks.whole, np.tile(reach, 2)
-    rows, columns, pair_costs = _costs(both, detections, *_near(both.boxes, detections.boxes, reach), reach, limit)
+    added = np.zeros((num_tracks, len(detections))) if looks is None else looks
+    possible = _near(both.boxes, detections.boxes, reach) & np.tile(added <= limit, (2, 1))
+    rows, columns = np.nonzero(possible)
+    start = added[rows % max(num_tracks, 1), columns]
+    rows, columns, pair_costs = _costs(both, detections, rows, columns, reach, limit, start)
     costs = np.full((2 * num_tracks, len(detections)), np.inf)
     costs[rows, columns] = pair_costs
     lowest: Float64Array = np.minimum(costs[:num_tracks], costs[num_tracks:]) + LOST_COST * tracks.lost[:, None]
@@ -75,21 +87,28 @@ def assign(costs: Float64Array, limit: float) -> tuple[IndexArray, IndexArray]:
     return rows[real], columns[real]
 
 
-def _near(tracks: Float64Array, detections: Float64Array, reach: Float64Array) -> tuple[IndexArray, IndexArray]:
-    """Return pairs (P,), (P,) of boxes (T, 4), (K, 4) that overlap if the first may be displaced by `reach` (T,)."""
+def _near(tracks: Float64Array, detections: Float64Array, reach: Float64Array) -> BoolArray:
+    """Return which pairs (T, K) of boxes (T, 4), (K, 4) overlap if the first may be displaced by `reach` (T,)."""
     low, high = tracks[:, :2] - reach[:, None], tracks[:, 2:] + reach[:, None]
     touching = np.ones((len(tracks), len(detections)), dtype=np.bool_)
     for axis in (0, 1):
         touching &= low[:, axis, None] < detections[:, 2 + axis]
         touching &= high[:, axis, None] > detections[:, axis]
-    rows, columns = np.nonzero(touching)
-    return rows, columns
+    return touching
 
 
 def _costs(
-    tracks: Appearance, detections: Appearance, rows: IndexArray, columns: IndexArray, reach: Float64Array, limit: float
+    tracks: Appearance,
+    detections: Appearance,
+    rows: IndexArray,
+    columns: IndexArray,
+    reach: Float64Array,
+    limit: float,
+    start: Float64Array,
 ) -> tuple[IndexArray, IndexArray, Float64Array]:
     """Compute the costs of pairs (P,) of tracks and detections, if tracks may move by `reach` (T,) pixels.
+
+    The costs of agreement and distance are added to `start` (P,).
 
     Returns:
         The pairs (Q,), (Q,) that may cost at most `limit`, and their costs (Q,) without `LOST_COST`.
@@ -99,7 +118,7 @@ def _costs(
     offsets = np.clip(rigid_offset(found[:, :2] - boxes[:, :2], found[:, 2:] - boxes[:, 2:]), -allowed, allowed)
     distance = ((offsets / np.maximum(allowed, TINY_AREA)) ** 2).max(axis=1, initial=0.0)
     box_shared, box_iou = box_overlaps(boxes + np.tile(offsets, 2), found)
-    costs = 1 - BOX_WEIGHT * box_iou + DISTANCE_COST * distance
+    costs = start + 1 - BOX_WEIGHT * box_iou + DISTANCE_COST * distance
 
     # Masks share no more than their boxes: this rules out most pairs without comparing masks.
     areas, found_areas = tracks.mask_areas[rows], detections.mask_areas[columns]

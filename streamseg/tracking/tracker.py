@@ -6,10 +6,11 @@ import numpy as np
 import torch
 
 from streamseg.config import TrackingConfig
-from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import TENTATIVE, Instances, Tracked
-from streamseg.tracking.appearance import Appearance
+from streamseg.tracking.appearance import Appearance, mask_ious
 from streamseg.tracking.association import assign, match_costs
+from streamseg.tracking.looks import look_costs, looks_of
 from streamseg.tracking.tracks import Tracks
 
 __all__ = ["Tracker"]
@@ -22,19 +23,24 @@ anywhere."""
 LEFTOVER_COST = 0.2
 """Additional cost beyond `match_cost` allowed for a pair without competitors. An object seen a frame ago that now looks
 very different, such as a person who steps out from behind a pillar, is more likely the same than a new one."""
+DOUBLE_IOU = 0.5
+"""Mask IoU with a tracked object from which a detection is another outline of the same object and starts no track. Two
+objects never share so much, and of the parts only those that make up most of their whole."""
 
 
 class Tracker:
     """Assignment of persistent identities to the objects of one source.
 
-    A track is tentative until it has been seen in `config.confirm_frames` consecutive frames, including the first; one
-    miss removes it. A confirmed track that is not seen is lost: it keeps moving at its last velocity, and may be
-    matched again for `config.max_lost_seconds` from the first frame without it, unless it leaves the image.
+    A track is tentative until it has been seen in `config.confirm_frames` consecutive frames, including the first, or
+    in more if its scores are low; one miss removes it. A confirmed track that is not seen is lost: it keeps moving at
+    its last velocity, and may be matched again for `config.max_lost_seconds` from the first frame without it, unless it
+    leaves the image.
 
     Each frame is matched in rounds: confirmed tracks with detections that score at least `config.high_score`, then the
     remaining confirmed tracks with the other detections, then tentative tracks with the remaining high-scoring
     detections. In the last round, remaining high-scoring detections and remaining tracks seen in the last frame may
-    agree less than in the rounds before. Detections that still remain start tentative tracks.
+    agree less than in the rounds before. Detections that still remain start tentative tracks, except other outlines of
+    objects that are tracked already. Pairs have to agree in box, mask and, if there are embeddings, in looks.
 
     Identities count up from 1, and one tracker never assigns an identity twice; each tracker counts independently.
     """
@@ -42,7 +48,7 @@ class Tracker:
     def __init__(self, config: TrackingConfig) -> None:
         self._config = config
         self._last_id = 0
-        self._latest: tuple[Tracks, float | None] = (Tracks.start(Appearance.empty(), (0, 0)), None)
+        self._latest: tuple[Tracks, float | None] = (_NO_TRACKS, None)
 
     def update(self, instances: Instances, time_seconds: float) -> Tracked:
         """Update the tracks with the next frame.
@@ -68,25 +74,27 @@ class Tracker:
 
         objects = Appearance.of(instances)
         scores = instances.scores.cpu().numpy().astype(np.float64)
-        tracks = before.advanced(elapsed)
+        looks = looks_of(instances)
+        tracks = before.with_look_length(looks.shape[1]).advanced(elapsed)
         tracks = tracks[~(tracks.lost_seconds > self._config.max_lost_seconds) & ~_outside(tracks, instances)]
-        matches = self._matches(tracks, objects, scores)
+        matches = self._matches(tracks, objects, looks, scores)
 
         seen = matches != UNMATCHED
-        found = tracks[seen].seen(objects[matches[seen]], elapsed)
+        taken = matches[seen]
+        found = tracks[seen].seen(objects[taken], looks[taken], scores[taken], elapsed)
         missed = tracks[~seen & tracks.confirmed].unseen()
-        starting = self._starting(objects, scores, matches[seen])
-        started = Tracks.start(objects[starting], instances.image_size)
+        starting = self._starting(objects, scores, taken)
+        started = Tracks.start(objects[starting], looks[starting], instances.image_size)
 
         present = self._confirm(found + started)
         self._latest = (present + missed, time_seconds)
         ids = np.full(len(objects), TENTATIVE, dtype=np.int64)
-        ids[np.concatenate((matches[seen], starting))] = present.ids
+        ids[np.concatenate((taken, starting))] = present.ids
         return Tracked(instances, torch.from_numpy(ids).to(instances.boxes.device))
 
     def reset(self) -> None:
         """Remove all tracks, as for a new scene. Identities keep counting up."""
-        self._latest = (Tracks.start(Appearance.empty(), (0, 0)), None)
+        self._latest = (_NO_TRACKS, None)
 
     def expected(self, time_seconds: float) -> Float64Array:
         """Predict the boxes (T, 4) xyxy of the parts of confirmed tracks that were last visible; T may be 0.
@@ -102,10 +110,10 @@ class Tracker:
         tracks = tracks[tracks.confirmed].advanced(max(time_seconds - last_seconds, 0.0))
         return tracks[~(tracks.lost_seconds > EXPECTED_SECONDS)].visible.boxes
 
-    def _matches(self, tracks: Tracks, objects: Appearance, scores: Float64Array) -> IndexArray:
+    def _matches(self, tracks: Tracks, objects: Appearance, looks: Float32Array, scores: Float64Array) -> IndexArray:
         """Return the matching row of `objects` per track (T,), or `UNMATCHED`."""
         limit = self._config.match_cost
-        costs = match_costs(tracks.expectation, objects, limit + LEFTOVER_COST)
+        costs = match_costs(tracks.expectation, objects, limit + LEFTOVER_COST, looks=look_costs(tracks.looks, looks))
         confirmed, high = tracks.confirmed, scores >= self._config.high_score
         matches = np.full(len(tracks), UNMATCHED, dtype=np.intp)
         free = np.ones(len(objects), dtype=np.bool_)
@@ -126,15 +134,27 @@ class Tracker:
         free = scores >= self._config.high_score
         free[taken] = False
         rows = np.flatnonzero(free)
-        return rows[np.lexsort((*objects.boxes[rows].T, -scores[rows]))]
+        rows = rows[np.lexsort((*objects.boxes[rows].T, -scores[rows]))]
+        others = np.concatenate((taken, rows))
+        is_double = mask_ious(objects[rows], objects[others], DOUBLE_IOU) >= DOUBLE_IOU
+        known = np.arange(len(others)) < len(taken)
+        starting = []
+        for position, row in enumerate(rows.tolist()):
+            if not (is_double[position] & known).any():
+                starting.append(row)
+                known[len(taken) + position] = True
+        return np.array(starting, dtype=np.intp)
 
     def _confirm(self, tracks: Tracks) -> Tracks:
         """Assign an identity to every tentative track that has been seen often enough."""
-        due: BoolArray = ~tracks.confirmed & (tracks.num_seen >= self._config.confirm_frames)
+        due: BoolArray = ~tracks.confirmed & (tracks.credit >= self._config.confirm_frames)
         ids: IndexArray = tracks.ids.copy()
         ids[due] = self._last_id + 1 + np.arange(np.count_nonzero(due))
         self._last_id += int(np.count_nonzero(due))
         return tracks.with_ids(ids)
+
+
+_NO_TRACKS = Tracks.start(Appearance.empty(), np.zeros((0, 0), dtype=np.float32), (0, 0))
 
 
 def _outside(tracks: Tracks, instances: Instances) -> BoolArray:

@@ -6,16 +6,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streamseg.structures.arrays import BoolArray, Float64Array, IndexArray
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import TENTATIVE
 from streamseg.tracking.appearance import Appearance
 from streamseg.tracking.association import Expectation
+from streamseg.tracking.looks import mixed_looks
 from streamseg.tracking.motion import Motion
 
 __all__ = ["Tracks"]
 
 WHOLE_UPDATE_SHARE = 0.9
 """Visible share of the whole box from which the whole mask is updated."""
+CERTAIN_SCORE = 0.75
+"""Score from which a detection counts fully towards the confirmation of its track. A lower one counts in proportion:
+what flickers at the threshold must last longer to become an object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +28,9 @@ class Tracks:
 
     ids: IndexArray
     """(T,) identities; `TENTATIVE` until confirmed."""
-    num_seen: IndexArray
-    """(T,) number of frames in which the track was seen."""
+    credit: Float64Array
+    """(T,) number of frames in which the track was seen, each after the first weighted by its score, see
+    `CERTAIN_SCORE`."""
     lost_seconds: Float64Array
     """(T,) time since the first frame without the track; NaN for one seen in the last frame."""
     motion: Motion
@@ -34,18 +39,21 @@ class Tracks:
     """Appearance when last seen, moved to the current positions."""
     whole_shapes: BoolArray
     """(T, R, R) masks when last unoccluded."""
+    looks: Float32Array
+    """(T, D) running means of the embeddings, of unit length; 0 if unknown. D is 0 without embeddings."""
 
     @classmethod
-    def start(cls, objects: Appearance, image_size: tuple[int, int]) -> Tracks:
-        """Create a tentative track for each object in an image of `image_size` (H, W)."""
+    def start(cls, objects: Appearance, looks: Float32Array, image_size: tuple[int, int]) -> Tracks:
+        """Create a tentative track for each object, with its row of `looks` (N, D), in an image of (H, W)."""
         count = len(objects)
         return cls(
             ids=np.full(count, TENTATIVE, dtype=np.int64),
-            num_seen=np.ones(count, dtype=np.int64),
+            credit=np.ones(count),
             lost_seconds=np.full(count, np.nan),
             motion=Motion.start(objects.boxes, image_size),
             visible=objects,
             whole_shapes=objects.shapes,
+            looks=looks,
         )
 
     def __len__(self) -> int:
@@ -55,22 +63,24 @@ class Tracks:
         """Return the selected tracks."""
         return Tracks(
             self.ids[rows],
-            self.num_seen[rows],
+            self.credit[rows],
             self.lost_seconds[rows],
             self.motion[rows],
             self.visible[rows],
             self.whole_shapes[rows],
+            self.looks[rows],
         )
 
     def __add__(self, other: Tracks) -> Tracks:
-        """Concatenate the tracks of both."""
+        """Concatenate the tracks of both, whose embeddings have the same length."""
         return Tracks(
             np.concatenate((self.ids, other.ids)),
-            np.concatenate((self.num_seen, other.num_seen)),
+            np.concatenate((self.credit, other.credit)),
             np.concatenate((self.lost_seconds, other.lost_seconds)),
             self.motion + other.motion,
             self.visible + other.visible,
             np.concatenate((self.whole_shapes, other.whole_shapes)),
+            np.concatenate((self.looks, other.looks)),
         )
 
     @property
@@ -95,6 +105,12 @@ class Tracks:
         """Return a copy with other identities (T,)."""
         return replace(self, ids=ids)
 
+    def with_look_length(self, length: int) -> Tracks:
+        """Return a copy whose embeddings have `length` values; they become unknown if that is another length."""
+        if self.looks.shape[1] == length:
+            return self
+        return replace(self, looks=np.zeros((len(self), length), dtype=np.float32))
+
     def advanced(self, elapsed_seconds: float) -> Tracks:
         """Return the tracks `elapsed_seconds` later, before any observation."""
         motion = self.motion.predicted(elapsed_seconds)
@@ -105,17 +121,25 @@ class Tracks:
             visible=self.visible.moved(motion.centre - self.motion.centre),
         )
 
-    def seen(self, objects: Appearance, elapsed_seconds: float) -> Tracks:
-        """Return the tracks after observing each as its row of `objects`, `elapsed_seconds` after the last frame."""
+    def seen(self, objects: Appearance, looks: Float32Array, scores: Float64Array, elapsed_seconds: float) -> Tracks:
+        """Return the tracks after observing each as its row of `objects`, `elapsed_seconds` after the last frame.
+
+        Args:
+            objects: T objects.
+            looks: (T, D) their embeddings.
+            scores: (T,) their scores.
+            elapsed_seconds: time since the last frame, not negative.
+        """
         motion = self.motion.corrected(objects.boxes, elapsed_seconds)
         unoccluded = objects.box_areas >= WHOLE_UPDATE_SHARE * motion.size.prod(axis=1)
         return Tracks(
             ids=self.ids,
-            num_seen=self.num_seen + 1,
+            credit=self.credit + np.minimum(scores / CERTAIN_SCORE, 1.0),
             lost_seconds=np.full(len(self), np.nan),
             motion=motion,
             visible=objects,
             whole_shapes=np.where(unoccluded[:, None, None], objects.shapes, self.whole_shapes),
+            looks=mixed_looks(self.looks, looks, self.credit),
         )
 
     def unseen(self) -> Tracks:

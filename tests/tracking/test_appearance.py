@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
-from streamseg.tracking.appearance import SILHOUETTE_SIZE, Appearance, box_overlaps, mask_intersections
+from streamseg.tracking.appearance import SILHOUETTE_SIZE, Appearance, box_overlaps, mask_intersections, mask_ious
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 DISC = Shape(100, 100, 60, 60)
@@ -51,6 +51,28 @@ def test_mask_intersections(first, second, area):
 def test_mask_intersections_of_no_pairs():
     none = Appearance.empty()
     assert mask_intersections(none, none).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("other", "iou"),
+    [
+        pytest.param(DISC, 1.0, id="identical"),
+        pytest.param(Shape(100, 100, 60, 60, "rectangle"), np.pi / 4, id="disc in a square"),
+        pytest.param(Shape(100, 100, 40, 40), 4 / 9, id="part"),
+        pytest.param(Shape(100, 100, 20, 20), 0.0, id="below the least IoU"),
+        pytest.param(Shape(200, 100, 60, 60), 0.0, id="apart"),
+    ],
+)
+def test_mask_ious(other, iou):
+    first, second = (Appearance.of(detect_shapes([shape])) for shape in (DISC, other))
+    for one, two in ((first, second), (second, first)):
+        assert mask_ious(one, two, 0.2)[0, 0] == pytest.approx(iou, abs=0.08)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 2), (2, 0)])
+def test_mask_ious_of_no_objects(first, second):
+    one, two = (Appearance.of(detect_shapes([DISC] * count)) for count in (first, second))
+    assert mask_ious(one, two, 0.5).shape == (first, second)
 
 
 def test_mask_areas():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
+import torch
 
 from streamseg.config import TrackingConfig
 from streamseg.tracking import Tracker
@@ -99,6 +102,20 @@ class TestIdentities:
         history = follow([dim], 25)
         assert [ids[0] for ids in history[2:]] == [1] * 23
 
+    def test_assigned_later_to_objects_of_low_score(self):
+        history = follow([lambda frame: Shape(100, 100, 50, 50, score=0.45)], 8)
+        first = next(frame for frame, ids in enumerate(history) if ids[0] >= 0)
+        assert 2 < first < 6
+
+    @pytest.mark.parametrize("before", [False, True])
+    def test_not_assigned_to_another_outline_of_a_tracked_object(self, before):
+        """Whether it appears together with the object or later; a smaller part has an identity of its own."""
+        shown = range(0) if before else range(10)
+        outline = absent(moving(Shape(64, 100, 42, 50, score=0.8), 3), shown)
+        part = absent(moving(Shape(60, 88, 24, 24), 3), shown)
+        history = follow([moving(Shape(60, 100, 50, 50), 3), outline, part], 30)
+        assert [len(identities(history, index)) for index in range(3)] == [1, 0, 1]
+
     def test_not_matched_again_after_max_lost_seconds(self):
         config = TrackingConfig(max_lost_seconds=0.5)
         history = follow([absent(still(100, 100), range(10, 30))], 40, config=config)
@@ -158,3 +175,31 @@ class TestIdentities:
         second.reset()
         assert first.update(scene, 0.1).track_ids.tolist() == [1]
         assert second.update(scene, 0.1).track_ids.tolist() == [2]
+
+
+class TestLooks:
+    """Objects that only their embeddings distinguish."""
+
+    @staticmethod
+    def follow(shapes, looks):
+        """Return the ids of each frame, given the shapes and the embeddings of each frame."""
+        tracker = Tracker(TrackingConfig(confirm_frames=1))
+        found = []
+        for frame, (objects, embeddings) in enumerate(zip(shapes, looks, strict=True)):
+            instances = dataclasses.replace(detect_shapes(objects), embeddings=torch.tensor(embeddings))
+            found.append(tracker.update(instances, frame / 10).track_ids.tolist())
+        return found
+
+    def test_another_object_at_the_same_place_is_not_the_same(self):
+        disc = Shape(100, 100, 50, 50)
+        red, green = [1.0, 0.0], [0.0, 1.0]
+        assert self.follow([[disc]] * 3, [[red], [green], [red]]) == [[1], [2], [1]]
+
+    def test_identities_follow_looks_if_objects_change_places(self):
+        left, right = Shape(100, 100, 50, 50), Shape(130, 100, 50, 50)
+        red, green = [1.0, 0.0], [0.0, 1.0]
+        assert self.follow([[left, right]] * 2, [[red, green], [green, red]]) == [[1, 2], [2, 1]]
+
+    def test_unknown_looks_after_a_change_of_length(self):
+        disc = Shape(100, 100, 50, 50)
+        assert self.follow([[disc]] * 3, [[[1.0, 0.0]], [[0.0, 1.0, 0.0]], [[0.0, 1.0, 0.0]]]) == [[1], [1], [1]]

@@ -7,7 +7,7 @@ import pytest
 
 from streamseg.structures.instances import TENTATIVE
 from streamseg.tracking.appearance import Appearance
-from streamseg.tracking.tracks import Tracks
+from streamseg.tracking.tracks import CERTAIN_SCORE, Tracks
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 WHOLE = Shape(100, 100, 60, 60)
@@ -18,42 +18,51 @@ def appearance(*shapes: Shape) -> Appearance:
     return Appearance.of(detect_shapes(shapes))
 
 
+def start(*shapes: Shape, look=None) -> Tracks:
+    looks = np.zeros((len(shapes), 0), np.float32) if look is None else np.array([look] * len(shapes), np.float32)
+    return Tracks.start(appearance(*shapes), looks, IMAGE_SIZE)
+
+
+def seen(tracks: Tracks, shape: Shape, *, score=0.9, look=()) -> Tracks:
+    return tracks.seen(appearance(shape), np.array([look], np.float32), np.array([score]), 0.1)
+
+
 def test_new_tracks_are_tentative_and_seen_once():
-    tracks = Tracks.start(appearance(WHOLE, HALF), IMAGE_SIZE)
+    tracks = start(WHOLE, HALF)
     assert tracks.ids.tolist() == [TENTATIVE, TENTATIVE]
-    assert tracks.num_seen.tolist() == [1, 1]
+    assert tracks.credit.tolist() == [1, 1]
     assert not tracks.confirmed.any()
     assert not tracks.lost.any()
 
 
 def test_lost_seconds_count_from_the_first_frame_without_the_track():
-    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE)
+    tracks = start(WHOLE)
     seconds = []
     for _ in range(3):
         tracks = tracks.advanced(0.2).unseen()
         seconds.append(tracks.lost_seconds[0])
     assert seconds == pytest.approx([0.0, 0.2, 0.4])
     assert tracks.lost.all()
-    assert not tracks.advanced(0.2).seen(appearance(WHOLE), 0.2).lost.any()
+    assert not seen(tracks.advanced(0.1), WHOLE).lost.any()
 
 
 def test_whole_is_kept_while_half_is_hidden():
-    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE).advanced(0.1).seen(appearance(HALF), 0.1)
+    tracks = seen(start(WHOLE).advanced(0.1), HALF)
     assert tracks.visible.boxes == pytest.approx(appearance(HALF).boxes)
     assert (tracks.whole_shapes == appearance(WHOLE).shapes).all()
     assert tracks.motion.size[0, 0] > 50
 
 
 def test_whole_is_updated_while_nothing_is_hidden():
-    triangle = appearance(Shape(100, 100, 60, 60, "triangle"))
-    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE).advanced(0.1).seen(triangle, 0.1)
-    assert (tracks.whole_shapes == triangle.shapes).all()
+    triangle = Shape(100, 100, 60, 60, "triangle")
+    tracks = seen(start(WHOLE).advanced(0.1), triangle)
+    assert (tracks.whole_shapes == appearance(triangle).shapes).all()
 
 
 def test_visible_part_moves_with_the_whole():
-    tracks = Tracks.start(appearance(WHOLE), IMAGE_SIZE)
+    tracks = start(WHOLE)
     for step in (1, 2, 3):
-        tracks = tracks.advanced(0.1).seen(appearance(Shape(100 + 10 * step, 100, 60, 60)), 0.1)
+        tracks = seen(tracks.advanced(0.1), Shape(100 + 10 * step, 100, 60, 60))
     moved = tracks.advanced(0.1)
     assert moved.visible.boxes[0] == pytest.approx(tracks.visible.boxes[0] + [10, 0, 10, 0], abs=2.5)
     assert (moved.visible.boxes - tracks.visible.boxes)[0] == pytest.approx(
@@ -62,10 +71,35 @@ def test_visible_part_moves_with_the_whole():
 
 
 def test_tables_are_indexed_and_concatenated_by_row():
-    first, second = Tracks.start(appearance(WHOLE), IMAGE_SIZE), Tracks.start(appearance(HALF, WHOLE), IMAGE_SIZE)
+    first, second = start(WHOLE), start(HALF, WHOLE)
     both = (first + second).with_ids(np.array([4, 5, 6]))
     selected = both[np.array([2, 0])]
     assert len(both) == 3
     assert selected.ids.tolist() == [6, 4]
     assert selected.motion.boxes == pytest.approx(both.motion.boxes[[2, 0]])
     assert (selected.whole_shapes == both.whole_shapes[[2, 0]]).all()
+
+
+@pytest.mark.parametrize(
+    ("scores", "credit"),
+    [
+        pytest.param([], 1.0, id="first frame counts fully, whatever its score"),
+        pytest.param([CERTAIN_SCORE, 1.0], 3.0, id="certain"),
+        pytest.param([CERTAIN_SCORE / 2] * 2, 2.0, id="in proportion to the score"),
+        pytest.param([0.0], 1.0, id="no score"),
+    ],
+)
+def test_frames_count_by_their_score(scores, credit):
+    tracks = start(WHOLE)
+    for score in scores:
+        tracks = seen(tracks, WHOLE, score=score)
+    assert tracks.credit[0] == pytest.approx(credit)
+
+
+def test_looks_are_averaged_and_reset_if_embeddings_change_length():
+    tracks = start(WHOLE, look=(1.0, 0.0))
+    mixed = seen(tracks, WHOLE, look=(0.0, 1.0))
+    assert mixed.looks[0] == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert mixed.with_look_length(2) is mixed
+    assert mixed.with_look_length(3).looks.tolist() == [[0.0, 0.0, 0.0]]
+    assert mixed.with_look_length(0).looks.shape == (1, 0)
