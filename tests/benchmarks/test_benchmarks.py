@@ -15,7 +15,7 @@ ROOT = REPOSITORY
 NAMES = sorted(
     path.stem
     for path in (ROOT / "benchmarks").glob("*.py")
-    if path.stem not in ("__init__", "gpu_pack", "harness", "scaling_plot")
+    if path.stem not in ("__init__", "harness", "lively", "scaling_plot")
 )
 
 
@@ -89,23 +89,3 @@ def test_every_benchmark_has_help(name, monkeypatch, capsys):
         import_module(f"benchmarks.{name}").main()
     assert caught.value.code == 0
     assert "--json" in capsys.readouterr().out
-
-
-@pytest.mark.slow
-def test_gpu_benchmark_runs_on_the_cpu(tmp_path, monkeypatch):
-    file = tmp_path / "gpu.json"
-    monkeypatch.setattr(sys, "argv", ["gpu", "--device", "cpu", "--seconds", "0", "--cases", "1", "--json", str(file)])
-    assert import_module("benchmarks.gpu").main() == 0
-    results = json.loads(file.read_text())
-    assert [check["is_equal"] for check in results["checks"]] == [True]
-    assert [row["mode"] for row in results["rows"]] == ["torch", "graph"]
-    for row in results["rows"]:
-        assert row["end_to_end_ms"]["p50"] > row["stages_ms"]["network"]["p50"] > 0
-    (step,) = results["steps"]
-    assert list(step["stages_ms"]) == ["letterbox", "network", "selection", "logits", "embeddings", "masks"]
-
-
-def test_gpu_benchmark_is_not_packed_into_an_existing_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["gpu", "--pack", str(tmp_path)])
-    with pytest.raises(SystemExit, match="name a new folder"):
-        import_module("benchmarks.gpu").main()
