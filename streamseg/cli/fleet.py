@@ -14,6 +14,7 @@ from streamseg.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from streamseg.config import FleetConfig
     from streamseg.fleet.link import RemoteWorker
+    from streamseg.fleet.session import FleetSession
     from streamseg.fleet.status import FleetStatus
     from streamseg.fleet.workers import PlannedWorker
 
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
             if line.is_due():
                 line.show(str(newest))
 
-        with HangupReload(lambda: fleet.controller.apply(_load(args))) as reloader:
+        with HangupReload(lambda: apply(fleet, _load(args))) as reloader:
             try:
                 fleet.controller.run(show, duration_seconds=args.duration)
             finally:
@@ -93,6 +94,15 @@ def run(args: argparse.Namespace) -> int:
                     if args.status_file is not None:
                         _write_status(Path(args.status_file), status)
     return 0
+
+
+def apply(fleet: FleetSession, config: FleetConfig) -> list[str]:
+    """Apply a configuration that was read again to a fleet in progress, and return one text per change."""
+    from streamseg.cli.reload import change_prompts
+
+    before = fleet.controller.config.prompts
+    changes = fleet.controller.apply(config)
+    return [*changes, *change_prompts(fleet.operations, before, config.prompts)]
 
 
 def summary_lines(status: FleetStatus) -> list[str]:

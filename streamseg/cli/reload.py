@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from streamseg.cli.hangup_reload import HangupReload
-from streamseg.wire import prompt_to_json
 
 if TYPE_CHECKING:
-    from streamseg.config import Config
+    from streamseg.config import Config, PromptConfig
     from streamseg.publish.control import Op
     from streamseg.runtime import RunStats
     from streamseg.runtime.source_manager import SourceManager
 
-__all__ = ["Reloader"]
+__all__ = ["Reloader", "change_prompts"]
 
 
 class Reloader(HangupReload):
@@ -51,7 +50,7 @@ class Reloader(HangupReload):
         """Apply a configuration, and return what has changed."""
         before = self._config
         changes = self._sources.apply(config.sources) if config.sources != before.sources else []
-        changes += self._change_prompts(config)
+        changes += change_prompts(self._operations, before.prompts, config.prompts)
         restart = [
             name
             for name in type(config).model_fields
@@ -60,17 +59,27 @@ class Reloader(HangupReload):
         self._config = config.model_copy(update={name: getattr(before, name) for name in restart})
         return [*changes, *(f"{name} needs a restart" for name in restart)]
 
-    def _change_prompts(self, config: Config) -> list[str]:
-        from streamseg.prompting import prompts_from_config
 
-        before = {prompt.id: prompt for prompt in self._config.prompts}
-        after = {prompt.id: prompt for prompt in config.prompts}
-        changed = [prompt for name, prompt in after.items() if before.get(name) != prompt]
-        operations = self._operations
-        if changed:
-            operations["prompts.set"]({"prompts": [prompt_to_json(one) for one in prompts_from_config(changed)]})
-        in_force = {prompt["id"] for prompt in operations["prompts.list"]({})["prompts"]}
-        gone = [name for name in before if name not in after and name in in_force]
-        if gone:
-            operations["prompts.clear"]({"ids": gone})
-        return [*(f"prompt {prompt.id}" for prompt in changed), *(f"prompt {name} removed" for name in gone)]
+def change_prompts(
+    operations: Mapping[str, Op], before: Sequence[PromptConfig], after: Sequence[PromptConfig]
+) -> list[str]:
+    """Change the prompts from one configuration to another; those that only the control channel changed are untouched.
+
+    Args:
+        operations: operations of the run or the fleet.
+        before: prompts of the configuration in force.
+        after: prompts of the new one.
+
+    Returns:
+        One text per change.
+    """
+    known = {prompt.id: prompt for prompt in before}
+    changed = [prompt for prompt in after if known.get(prompt.id) != prompt]
+    if changed:
+        values = [prompt.model_dump(mode="json", exclude_defaults=True) for prompt in changed]
+        operations["prompts.set"]({"prompts": values})
+    in_force = {prompt["id"] for prompt in operations["prompts.list"]({})["prompts"]}
+    gone = [name for name in known if name in in_force and name not in {prompt.id for prompt in after}]
+    if gone:
+        operations["prompts.clear"]({"ids": gone})
+    return [*(f"prompt {prompt.id}" for prompt in changed), *(f"prompt {name} removed" for name in gone)]

@@ -89,7 +89,8 @@ class FleetConfig(Section):
     heartbeat_seconds: float = Field(default=1.0, gt=0, le=60)
     """Time between two heartbeats of a worker."""
     lost_seconds: float = Field(default=4.0, gt=0, le=600)
-    """Time without a heartbeat after which a worker is lost, and its cameras move to others."""
+    """Time without a heartbeat after which a worker is lost, and its cameras move to others. A worker that the fleet
+    does not reach closes them shortly before."""
     start_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Maximum time to wait for all workers before the cameras are placed on those that are ready."""
     batching: BatchingConfig = BatchingConfig()
@@ -141,9 +142,9 @@ class FleetConfig(Section):
                     f"placement.pins: {camera} has the unknown worker {worker!r}; workers are {', '.join(names)},"
                     " with a number if there are several"
                 )
-        if self.lost_seconds < 2 * self.heartbeat_seconds:
+        if self.lost_seconds < 3 * self.heartbeat_seconds:
             raise ValueError(
-                f"lost_seconds must be at least twice heartbeat_seconds, got {self.lost_seconds:g} and"
+                f"lost_seconds must be at least three times heartbeat_seconds, got {self.lost_seconds:g} and"
                 f" {self.heartbeat_seconds:g}"
             )
         if self.publish.endpoint is None:

@@ -10,10 +10,14 @@ plan           what each worker must hold now, from the placement and the report
 suspects       cameras that end their workers are held back. Pure
 report         what a worker reports with each heartbeat
 costs          rate and cost of cameras. Pure
+cameras        the cameras of the configuration in force, and what they cost. Pure
 worker         CameraWorker: one run whose cameras come and go
+lease          how long a worker may hold its cameras without hearing from the fleet
+worker_prompts prompts that a worker puts into force while its heartbeats go on
 standby        the source of a worker without cameras
 process        an object in a process of its own
 link           a thread per worker: heartbeats, restarts
+prompts        the prompts of the fleet, for its control channel
 controller     Controller: the fleet as a whole
 status         state of a fleet, as records
 session        open a fleet from a configuration

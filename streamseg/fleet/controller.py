@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from streamseg.config import FleetConfig, SourceConfig
-from streamseg.config.fleet import reads_every_frame
+from streamseg.config import FleetConfig
+from streamseg.fleet.cameras import Cameras
 from streamseg.fleet.placement import Camera, Worker, loads_of, place
 from streamseg.fleet.plan import plan
-from streamseg.fleet.report import CameraReport, WorkerReport
+from streamseg.fleet.report import WorkerReport
 from streamseg.fleet.status import CameraStatus, FleetStatus, WorkerStatus
 from streamseg.fleet.suspects import Suspects
 
@@ -23,10 +23,10 @@ logger = logging.getLogger(__name__)
 HELD_BACK = "held back, because each of its last workers was lost"
 RELIEF_SECONDS = 10.0
 """Time after a change of the placement before an overloaded worker is relieved: costs must be measured anew first."""
-END_SECONDS = 3.0
-"""Time without a finished frame after the end of all cameras: the last frames of files are still in the workers."""
 TICKS_PER_HEARTBEAT = 4
 """Decisions per heartbeat: a report waits for the next one."""
+APPLIED = ("cameras", "placement", "prompts")
+"""Sections that can change without a restart. The control channel changes prompts: the caller does the same."""
 
 
 class Heartbeats(Protocol):
@@ -42,7 +42,7 @@ class Heartbeats(Protocol):
         ...
 
     def report(self, now: float, max_seconds: float) -> WorkerReport | None:
-        """Return its last report; None if that is older."""
+        """Return its last report; None if that is older: then it is lost, and holds nothing until `want` is called."""
         ...
 
     def want(self, sections: Sequence[Mapping[str, Any]]) -> None:
@@ -79,12 +79,8 @@ class Controller:
         self._workers = {worker.name: worker for worker in links}
         self._set_publishers = set_publishers
         self._on_status = on_status
-        self._sections: dict[str, SourceConfig] = {}
-        self._json: dict[str, dict[str, Any]] = {}
-        self._use(config)
-        self._measured: dict[str, CameraReport] = {}
-        self._costs: dict[str, float] = {}
-        """Measured cost per frame at speed 1, by camera."""
+        self._speeds = {worker.name: worker.speed for worker in links}
+        self._cameras = Cameras(config)
         self._placement: dict[str, str] = {}
         self._suspects = Suspects()
         self._held_back: frozenset[str] = frozenset()
@@ -118,24 +114,19 @@ class Controller:
             return self._apply(config)
 
     def _apply(self, config: FleetConfig) -> list[str]:
-        before, after = self._json, {one.id: one.model_dump(mode="json") for one in config.named_cameras()}
-        changes = [f"added {name}" for name in after if name not in before]
-        changes += [f"removed {name}" for name in before if name not in after]
-        changes += [f"changed {name}" for name in after if name in before and before[name] != after[name]]
+        changes = self._cameras.use(config)
+        lines = [f"{change} {name}" for name, change in changes.items()]
         if config.placement != self._config.placement:
-            changes.append("changed placement")
-        kept = ("cameras", "placement")
+            lines.append("changed placement")
         restart = [
             name
             for name in type(config).model_fields
-            if name not in kept and getattr(config, name) != getattr(self._config, name)
+            if name not in APPLIED and getattr(config, name) != getattr(self._config, name)
         ]
-        self._use(self._config.model_copy(update={name: getattr(config, name) for name in kept}))
-        for name in before:
-            if before[name] != after.get(name):
-                self._costs.pop(name, None)
-                self._suspects.forget(name)
-        return [*changes, *(f"{name} needs a restart" for name in restart)]
+        self._config = self._config.model_copy(update={name: getattr(config, name) for name in APPLIED})
+        for name in changes:
+            self._suspects.forget(name)
+        return [*lines, *(f"{name} needs a restart" for name in restart)]
 
     def tick(self, now: float) -> FleetStatus:
         """Decide once, at a monotonic time, and return the state of the fleet."""
@@ -148,9 +139,9 @@ class Controller:
         if self._started_at is None:
             self._started_at = now
         reports = self._fresh_reports(now)
-        self._measure(reports)
+        self._cameras.measure(reports, self._placement, self._speeds)
         self._hold_back(now)
-        cameras = [camera for camera in self._cameras() if camera.name not in self._held_back]
+        cameras = [camera for camera in self._cameras.to_place() if camera.name not in self._held_back]
         workers = [self._workers[name] for name in reports]
         waited = now - self._started_at
         self._has_settled = self._has_settled or len(reports) == len(self._links) or waited > self._config.start_seconds
@@ -167,7 +158,7 @@ class Controller:
                 self._changed_at = now
             self._log_moves(before)
             for name, mine in plan(self._placement, {name: one.cameras for name, one in reports.items()}).items():
-                self._links[name].want([self._json[camera] for camera in mine])
+                self._links[name].want([self._cameras.json[camera] for camera in mine])
         self._set_publishers(sorted(report.endpoint for report in reports.values()))
         return self._status(cameras, workers, reports)
 
@@ -179,23 +170,15 @@ class Controller:
             duration_seconds: None: no limit.
         """
         end = None if duration_seconds is None else time.monotonic() + duration_seconds
-        num_frames, progress_at = 0, time.monotonic()
         while not self._stopped.wait(self._config.heartbeat_seconds / TICKS_PER_HEARTBEAT):
-            status, now = self.tick(time.monotonic()), time.monotonic()
+            status = self.tick(time.monotonic())
             on_status(status)
-            if status.num_frames != num_frames or not status.has_ended:
-                num_frames, progress_at = status.num_frames, now
-            if now - progress_at >= END_SECONDS or (end is not None and now >= end):
+            if status.has_ended or (end is not None and time.monotonic() >= end):
                 return
 
     def stop(self) -> None:
         """End `run`. Thread-safe and idempotent."""
         self._stopped.set()
-
-    def _use(self, config: FleetConfig) -> None:
-        self._config = config
-        self._sections = {section.id: section for section in config.named_cameras()}
-        self._json = {name: section.model_dump(mode="json") for name, section in self._sections.items()}
 
     def _fresh_reports(self, now: float) -> dict[str, WorkerReport]:
         """Return the reports of the workers that are alive; those that do not report any more are started again."""
@@ -225,27 +208,6 @@ class Controller:
             )
         self._held_back = suspects
 
-    def _measure(self, reports: Mapping[str, WorkerReport]) -> None:
-        self._measured = {}
-        for worker, report in reports.items():
-            for name, camera in report.cameras.items():
-                if self._placement.get(name, worker) != worker:
-                    continue  # it is on its way to another worker
-                self._measured[name] = camera
-                if camera.cost_ms is not None:
-                    self._costs[name] = camera.cost_ms * self._workers[worker].speed
-
-    def _cameras(self) -> list[Camera]:
-        expected = self._config.placement
-        found = []
-        for name, section in self._sections.items():
-            report = self._measured.get(name)
-            fps = report.arrived_fps if report is not None and report.arrived_fps > 0 else expected.fps
-            fps = fps if section.max_fps is None else min(fps, section.max_fps)
-            cost_ms, pin = self._costs.get(name, expected.cost_ms), expected.pins.get(name)
-            found.append(Camera(name, fps, cost_ms, pin, is_movable=not reads_every_frame(section)))
-        return found
-
     def _log_moves(self, before: Mapping[str, str]) -> None:
         for name, worker in self._placement.items():
             if name in before and before[name] != worker:
@@ -273,9 +235,9 @@ class Controller:
                 CameraStatus(
                     name,
                     self._placement.get(name),
-                    self._measured.get(name),
+                    self._cameras.measured.get(name),
                     HELD_BACK if name in self._held_back else refused.get(name),
                 )
-                for name in self._sections
+                for name in self._cameras.json
             ),
         )

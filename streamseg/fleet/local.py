@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from streamseg.config import FleetConfig
-from streamseg.fleet.link import RemoteWorker, Sections
+from streamseg.fleet.link import Order, RemoteWorker
 from streamseg.fleet.process import WorkerProcess
 from streamseg.fleet.workers import PlannedWorker
 
@@ -30,18 +30,19 @@ class LocalWorker:
     def __init__(self, environment: Mapping[str, str], create: Callable[..., Any], *arguments: Any) -> None:
         self._process = WorkerProcess(create, *arguments, HOST, environment=dict(environment))
 
-    def exchange(self, cameras: Sections | None, timeout_seconds: float) -> Mapping[str, Any]:
+    def exchange(self, order: Order, timeout_seconds: float) -> Mapping[str, Any]:
         """See `RemoteWorker`."""
-        reply: Mapping[str, Any] = self._process.call("exchange", cameras, timeout_seconds=timeout_seconds)
+        reply: Mapping[str, Any] = self._process.call("exchange", *order, timeout_seconds=timeout_seconds)
         return reply
 
     def kill(self) -> None:
         """See `RemoteWorker`."""
         self._process.kill()
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """See `RemoteWorker`."""
         self._process.close()
+        return self._process.has_ended
 
 
 def local_workers(

@@ -15,7 +15,7 @@ import ray.util
 
 from streamseg.config import FleetConfig
 from streamseg.errors import ConfigError, StreamsegError
-from streamseg.fleet.link import RemoteWorker, Sections, Unavailable
+from streamseg.fleet.link import Order, RemoteWorker, Unavailable
 from streamseg.fleet.process import ProcessError
 from streamseg.fleet.workers import Machine, PlannedWorker
 
@@ -115,10 +115,10 @@ class RayWorker:
             max_task_retries=0,
         ).remote(create, *arguments)
 
-    def exchange(self, cameras: Sections | None, timeout_seconds: float) -> Mapping[str, Any]:
+    def exchange(self, order: Order, timeout_seconds: float) -> Mapping[str, Any]:
         """See `RemoteWorker`."""
         try:
-            reply = ray.get(self._actor.exchange.remote(cameras), timeout=timeout_seconds)
+            reply = ray.get(self._actor.exchange.remote(*order), timeout=timeout_seconds)
         except ray.exceptions.GetTimeoutError as error:
             raise ProcessError(f"actor {self._name} did not answer within {timeout_seconds:g} s") from error
         except ray.exceptions.ActorUnavailableError as error:
@@ -134,9 +134,10 @@ class RayWorker:
         """See `RemoteWorker`."""
         ray.kill(self._actor)
 
-    def close(self) -> None:
-        """See `RemoteWorker`."""
+    def close(self) -> bool:
+        """See `RemoteWorker`. On a machine out of reach, the process runs on until it notices."""
         self.kill()
+        return False
 
 
 class _Actor:
@@ -150,12 +151,12 @@ class _Actor:
         except StreamsegError as error:
             self._failure = str(error)
 
-    def exchange(self, cameras: Sections | None) -> dict[str, Any]:
+    def exchange(self, *order: Any) -> dict[str, Any]:
         """Return the result of `CameraWorker.exchange`, or its error."""
         if self._failure is not None:
             return {"error": self._failure}
         try:
-            return {"result": self._subject.exchange(cameras)}
+            return {"result": self._subject.exchange(*order)}
         except StreamsegError as error:
             return {"error": str(error)}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["CameraReport", "WorkerReport"]
+__all__ = ["CameraReport", "PromptReply", "WorkerReport"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class CameraReport:
     """One camera of a worker."""
 
     state: str
-    """State of the source, see `SourceState`."""
+    """State of the source, see `SourceState`; `finishing`: it has ended, its last frames are still in work."""
     fps: float
     """Output frame rate over the last 3 s."""
     arrived_fps: float
@@ -29,6 +29,26 @@ class CameraReport:
     """95th percentile of the age of its messages; None before the first frame."""
     error: str | None = None
     """Last error; None if there was none."""
+    image_size: tuple[int, int] | None = None
+    """(H, W) of the latest image; None before the first frame."""
+    prompts: Sequence[Mapping[str, Any]] = ()
+    """Prompt statuses in the latest frame, as in a header."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> CameraReport:
+        """Return the report of these JSON values."""
+        size = values["image_size"]
+        return cls(**{**values, "image_size": None if size is None else (size[0], size[1])})
+
+
+@dataclass(frozen=True)
+class PromptReply:
+    """What became of the newest prompts that a worker was given."""
+
+    revision: int
+    """Their number; 0: those of the configuration."""
+    error: str | None = None
+    """Why they were refused; None if they are in force."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +56,9 @@ class WorkerReport:
     """State of a worker at one heartbeat."""
 
     incarnation: str
-    """Identifies the process: another one has forgotten its cameras."""
+    """Name of the process and of its lease, see `Lease`: another one has forgotten its cameras."""
+    number: int
+    """Number of the report."""
     endpoint: str
     """Address of its messages."""
     version: str
@@ -47,6 +69,13 @@ class WorkerReport:
     """The cameras that it holds, by id."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Cameras that it was given and could not open, with the error."""
+    prompts: PromptReply = PromptReply(0)
+    """What became of the prompts that it was given."""
+
+    @property
+    def process(self) -> str:
+        """Identifies the process."""
+        return self.incarnation.partition(".")[0]
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -55,5 +84,5 @@ class WorkerReport:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> WorkerReport:
         """Return the report that `as_json` gave."""
-        cameras = {name: CameraReport(**camera) for name, camera in values["cameras"].items()}
-        return cls(**{**values, "cameras": cameras})
+        cameras = {name: CameraReport.from_json(camera) for name, camera in values["cameras"].items()}
+        return cls(**{**values, "cameras": cameras, "prompts": PromptReply(**values["prompts"])})

@@ -12,10 +12,14 @@ from streamseg.config import FleetConfig
 from streamseg.errors import DataError
 from streamseg.fleet.controller import Controller
 from streamseg.fleet.link import Link, RemoteWorker
-from streamseg.fleet.status import FleetStatus
+from streamseg.fleet.prompts import FleetPrompts
+from streamseg.fleet.status import CameraStatus, FleetStatus
 from streamseg.fleet.workers import Machine, PlannedWorker, plan_workers, share_gpus
 from streamseg.publish import ClientKeys, ControlServer, ServerKeys
+from streamseg.publish.control import Op
+from streamseg.publish.prompt_operations import prompt_operations
 from streamseg.publish.proxy import Proxy
+from streamseg.wire import prompts_from_json
 
 __all__ = ["FleetSession", "open_fleet", "planned_local_workers"]
 
@@ -31,6 +35,8 @@ class FleetSession:
     """Actual address of the messages of all cameras."""
     control_endpoint: str | None
     """Actual address of the control channel; None if there is none."""
+    operations: Mapping[str, Op]
+    """Operations of the control channel. Thread-safe."""
 
 
 def planned_local_workers(config: FleetConfig) -> list[PlannedWorker]:
@@ -75,29 +81,28 @@ def open_fleet(config: FleetConfig, workers: Mapping[PlannedWorker, CreateWorker
             )
         )
         newest = _Newest()
-        control = None
-        if publish.control_endpoint is not None:
-            control = stack.enter_context(
-                ControlServer(
-                    publish.control_endpoint,
-                    {"fleet.status": newest.op},
-                    keys=keys,
-                    allow_public=publish.allow_public,
-                )
-            )
-        links = {}
-        for worker, create in workers.items():
-            link = Link(
+        links = {
+            worker.name: Link(
                 worker.name,
                 create,
                 heartbeat_seconds=config.heartbeat_seconds,
-                reply_seconds=config.lost_seconds,
+                lost_seconds=config.lost_seconds,
                 start_seconds=config.start_seconds,
             )
-            links[worker.placement] = link
+            for worker, create in workers.items()
+        }
         stack.enter_context(_closing_all(list(links.values())))
-        controller = Controller(config, links, proxy.set_publishers, newest.put)
-        yield FleetSession(controller, proxy.endpoint, control.endpoint if control is not None else None)
+        by_placement = {worker.placement: links[worker.name] for worker in workers}
+        controller = Controller(config, by_placement, proxy.set_publishers, newest.put)
+        given = [prompt.model_dump(mode="json", exclude_defaults=True) for prompt in config.prompts]
+        prompts = FleetPrompts(prompts_from_json(given), links, lambda: controller.config.camera_ids(), newest.cameras)
+        operations = {"fleet.status": newest.op, **prompt_operations(prompts)}
+        control = None
+        if publish.control_endpoint is not None:
+            control = stack.enter_context(
+                ControlServer(publish.control_endpoint, operations, keys=keys, allow_public=publish.allow_public)
+            )
+        yield FleetSession(controller, proxy.endpoint, control.endpoint if control is not None else None, operations)
 
 
 class _Newest:
@@ -109,13 +114,20 @@ class _Newest:
     def put(self, status: FleetStatus) -> None:
         self._status = status
 
+    def cameras(self) -> Mapping[str, CameraStatus]:
+        """Return the status of every camera, by its id; raises DataError before the first status."""
+        return {camera.name: camera for camera in self._known().cameras}
+
     def op(self, args: Mapping[str, Any]) -> Any:
         """fleet.status   {} -> {"workers": […], "cameras": […]}, see `FleetStatus`."""
         if args:
             raise DataError(f"unknown argument {str(next(iter(args)))[:40]!r}; fleet.status has none")
+        return self._known().as_json()
+
+    def _known(self) -> FleetStatus:
         if self._status is None:
             raise DataError("the fleet is starting; try again")
-        return self._status.as_json()
+        return self._status
 
 
 @contextlib.contextmanager

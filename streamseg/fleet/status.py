@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from streamseg.fleet.report import CameraReport
@@ -83,7 +83,7 @@ class FleetStatus:
                     "worker": camera.worker,
                     "state": camera.state,
                     "error": camera.refusal,
-                    **(asdict(camera.report) if camera.report is not None else {}),
+                    **(_without_prompts(camera.report) if camera.report is not None else {}),
                     **({"error": camera.refusal} if camera.refusal is not None else {}),
                 }
                 for camera in self.cameras
@@ -98,3 +98,8 @@ class FleetStatus:
             f"{num_live}/{len(self.cameras)} cameras live, {len(ready)}/{len(self.workers)} workers,"
             f" {self.fps:.1f} fps, highest load {top:.0%}"
         )
+
+
+def _without_prompts(report: CameraReport) -> dict[str, Any]:
+    """Return a report without its prompt statuses, which `prompts.list` has: many of them would exceed a reply."""
+    return {name: value for name, value in asdict(replace(report, prompts=())).items() if name != "prompts"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import secrets
 import socket
 import threading
 import time
@@ -19,13 +18,18 @@ from streamseg.config import Config, FleetConfig, SceneSource, SourceConfig, par
 from streamseg.config.fleet import STANDBY_ID
 from streamseg.errors import PublishError, StreamsegError
 from streamseg.fleet.costs import CostMeter
+from streamseg.fleet.lease import Lease
 from streamseg.fleet.report import CameraReport, WorkerReport
 from streamseg.fleet.standby import Standby
+from streamseg.fleet.status import ENDED
+from streamseg.fleet.worker_prompts import WorkerPrompts
 from streamseg.pipeline.mode import Mode
 from streamseg.publish.keys import load_public_key_of
 from streamseg.resources import Resource
 from streamseg.runtime import SourceStats
 from streamseg.runtime.session import OpenSource, Session, open_runtime
+from streamseg.structures.message import PromptStatus
+from streamseg.wire.prompt_statuses import prompt_statuses_to_json
 
 __all__ = ["CameraWorker", "OpenMode"]
 
@@ -54,7 +58,6 @@ class CameraWorker(Resource):
 
     def __init__(self, values: Mapping[str, Any], open_mode: OpenMode, host: str = "127.0.0.1") -> None:
         fleet = FleetConfig.model_validate(values)
-        self._incarnation = secrets.token_hex(8)
         self._refused: dict[str, str] = {}
         self._sections: dict[str, SourceConfig] = {}
         self._meter = CostMeter(time.monotonic())
@@ -63,17 +66,27 @@ class CameraWorker(Resource):
         self._session: Session = self._stack.enter_context(
             open_runtime(worker_config(fleet, host), open_mode(fleet.mode), open_section=_open_section)
         )
+        self._prompts = self._stack.enter_context(WorkerPrompts(self._session.runtime.pipeline.set_prompts))
+        self._lease = self._stack.enter_context(Lease(fleet.lost_seconds, self._give_up))
         self._thread = threading.Thread(target=self._run, name="streamseg worker", daemon=True)
         self._thread.start()
 
-    def exchange(self, cameras: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    def exchange(
+        self,
+        heard: Sequence[Any] | None = None,
+        cameras: Sequence[Mapping[str, Any]] | None = None,
+        prompts: Sequence[Any] | None = None,
+    ) -> dict[str, Any]:
         """Hold exactly these cameras from now on, and report the state of all.
 
         A camera whose section is the same continues undisturbed. One that cannot be opened disturbs no other; it is
-        tried again with the next call that names it.
+        tried again with the next call that names it. Without calls, all cameras are closed: see `Lease`.
 
         Args:
+            heard: incarnation and number of the last report that arrived; None, or the incarnation of another lease:
+                the rest is not for this one, and has no effect.
             cameras: sections with ids; None: no change.
+            prompts: revision and JSON of all prompts; None: no change.
 
         Returns:
             A `WorkerReport` as JSON values.
@@ -83,9 +96,13 @@ class CameraWorker(Resource):
         """
         if self._failure is not None or not self._thread.is_alive():
             raise PublishError(f"the run of this worker has ended: {self._failure}") from self._failure
-        if cameras is not None:
-            self._apply([parse_source_section(values) for values in cameras])
-        return self._report().as_json()
+        with self._lease.heartbeat(heard) as is_accepted:
+            if is_accepted and prompts is not None:
+                revision, values = prompts
+                self._prompts.want(revision, values, list(self._sections))
+            if is_accepted and cameras is not None:
+                self._apply([parse_source_section(values) for values in cameras])
+            return self._report().as_json()
 
     def close(self) -> None:
         """End the run. Idempotent."""
@@ -98,6 +115,15 @@ class CameraWorker(Resource):
             self._session.runtime.run()
         except BaseException as error:  # reported by the next `exchange`
             self._failure = error
+
+    def _give_up(self) -> None:
+        """Close all cameras, because another worker may get them now."""
+        if self._sections and self._thread.is_alive():
+            logger.error("the fleet cannot be reached: closing all %d cameras", len(self._sections))
+            try:
+                self._apply(())
+            except StreamsegError as error:  # the run ends just now
+                logger.error("%s", error)
 
     def _apply(self, sections: Sequence[SourceConfig]) -> None:
         wanted = {section.id: section for section in sections}
@@ -122,6 +148,7 @@ class CameraWorker(Resource):
     def _report(self) -> WorkerReport:
         runtime = self._session.runtime
         stats = {one.source_id: one for one in runtime.stats().sources if one.source_id in self._sections}
+        sizes, statuses = runtime.pipeline.image_sizes, runtime.prompt_statuses
         segment = runtime.pipeline.timer.stages.get("segment")
         self._meter.update(
             {name: one.num_frames + _num_drops(one) for name, one in stats.items()},
@@ -132,19 +159,24 @@ class CameraWorker(Resource):
         endpoint = self._session.endpoint
         assert endpoint is not None  # worker_config has set one
         return WorkerReport(
-            self._incarnation,
+            self._lease.incarnation,
+            self._lease.next_number(),
             endpoint,
             __version__,
             os.getpid(),
             socket.gethostname(),
-            {name: self._camera_report(one) for name, one in stats.items()},
+            {name: self._camera_report(one, sizes.get(name), statuses.get(name, ())) for name, one in stats.items()},
             dict(self._refused),
+            self._prompts.reply,
         )
 
-    def _camera_report(self, stats: SourceStats) -> CameraReport:
+    def _camera_report(
+        self, stats: SourceStats, image_size: tuple[int, int] | None, prompts: Sequence[PromptStatus]
+    ) -> CameraReport:
+        is_finishing = stats.state in ENDED and stats.source_id not in self._session.runtime.finished_sources
         cost_ms, age = self._meter.cost_ms(stats.source_id), stats.ages.p95_ms
         return CameraReport(
-            state=stats.state,
+            state="finishing" if is_finishing else stats.state,
             fps=round(stats.fps, 3),
             arrived_fps=round(self._meter.arrived_fps(stats.source_id), 3),
             cost_ms=None if cost_ms is None else round(cost_ms, 3),
@@ -152,6 +184,8 @@ class CameraWorker(Resource):
             num_drops=_num_drops(stats),
             age_p95_ms=None if math.isnan(age) else round(age, 3),
             error=stats.error,
+            image_size=image_size,
+            prompts=prompt_statuses_to_json(prompts),
         )
 
 

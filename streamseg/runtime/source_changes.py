@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import Final
 
 from streamseg.capture import Source
 from streamseg.pipeline import Pipeline
@@ -11,8 +13,11 @@ from streamseg.runtime.sink_group import SinkGroup
 from streamseg.runtime.sources import SourceGroup
 from streamseg.runtime.stats_collector import StatsCollector
 from streamseg.runtime.workers import FollowsSources
+from streamseg.structures.source_status import SourceState
 
 __all__ = ["SourceChanges"]
+
+ENDED: Final[tuple[SourceState, ...]] = ("ended", "failed")
 
 
 class SourceChanges:
@@ -39,6 +44,12 @@ class SourceChanges:
         self._sinks = sinks
         self._collector = collector
         self._followers = tuple(followers)
+        self._finished: set[str] = set()
+
+    @property
+    def finished(self) -> frozenset[str]:
+        """Sources that have ended and whose last frames are finished. Thread-safe."""
+        return frozenset(tuple(self._finished))
 
     def add(self, source: Source, limits: SourceLimits) -> None:
         """Add a source.
@@ -49,6 +60,7 @@ class SourceChanges:
         self._pipeline.name_frame(source.source_id, source.frame_id)
         for sink in self._followers:
             sink.add_source(source.source_id, is_live=source.is_live)
+        self._finished.discard(source.source_id)
         self._sources.add(source, limits)
 
     def replace(self, source: Source, limits: SourceLimits) -> None:
@@ -58,6 +70,7 @@ class SourceChanges:
             DataError: it is unknown, or the run has ended.
         """
         self._pipeline.name_frame(source.source_id, source.frame_id)
+        self._finished.discard(source.source_id)
         self._sources.replace(source, limits)
 
     def remove(self, source_id: str) -> None:
@@ -67,6 +80,7 @@ class SourceChanges:
             DataError: it is unknown or the only one, or the run has ended.
         """
         self._sources.remove(source_id)
+        self._finished.discard(source_id)
 
     def finish(self, source_id: str) -> None:
         """End a source after its last frame; forget it if it was removed and not added again.
@@ -74,7 +88,12 @@ class SourceChanges:
         Called by the thread that writes the results.
         """
         self._pipeline.end_source(source_id)
-        if self._sources.get(source_id) is None:
+        run = self._sources.get(source_id)
+        if (
+            run is not None and run.health.status(time.monotonic_ns()).state in ENDED
+        ):  # not if another one has taken its place
+            self._finished.add(source_id)
+        if run is None:
             self._pipeline.forget_source(source_id)
             self._sinks.remove_source(source_id)
             self._collector.forget(source_id)

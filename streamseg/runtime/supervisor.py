@@ -188,6 +188,11 @@ class Runtime:
         """
         self._changes.replace(source, limits)
 
+    @property
+    def finished_sources(self) -> frozenset[str]:
+        """Sources that have ended or failed, and whose last frames are finished. Thread-safe."""
+        return self._changes.finished
+
     def source_statuses(self) -> dict[str, SourceStatus]:
         """Return the status of each source. Thread-safe."""
         return self._sources.statuses(self._ended_ns or time.monotonic_ns())

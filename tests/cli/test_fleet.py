@@ -21,7 +21,7 @@ from streamseg.config import FleetConfig
 from streamseg.drawing.image_file import write_image
 from streamseg.errors import ConfigError
 from streamseg.fleet.controller import Controller
-from streamseg.publish import Subscriber
+from streamseg.publish import ControlClient, Subscriber
 from tests.support.fleets import wait_for_sources, wait_until
 from tests.support.videos import write_video
 
@@ -60,6 +60,47 @@ def test_two_cameras_on_two_processes_end_with_the_totals(tmp_path: Path, capsys
     assert "none.mp4" in cameras[-1]
     costs = {one["id"]: one.get("cost_ms") for one in json.loads(status.read_text())["cameras"]}
     assert costs["c"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_running_fleet_reads_its_configuration_again(tmp_path: Path):
+    control = f"ipc://{tmp_path}/control"
+    publish = {"endpoint": f"ipc://{tmp_path}/messages", "control_endpoint": control}
+    live = {"num_frames": None, "mode": "live"}
+    path = write_fleet(tmp_path, scene("a") | live, scene("b") | live, publish=publish)
+    words = [sys.executable, "-m", "streamseg", "fleet", str(path), "--local", "--set", SMALL]
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=file, text=True)
+    try:
+        with (
+            Subscriber(f"ipc://{tmp_path}/messages") as subscriber,
+            ControlClient(control, timeout_seconds=600) as client,
+        ):
+            wait_for_sources(subscriber, "a", "b")
+            client.call("prompts.set", {"prompts": [{"id": "kept", "source": "a", "points": [[10, 10]]}]})
+            prompts = [{"id": "left", "source": "c", "box": [0, 0, 60, 90]}]
+            write_fleet(tmp_path, scene("a") | live, scene("c") | live, publish=publish, prompts=prompts)
+            process.send_signal(signal.SIGHUP)
+            wait_for_sources(subscriber, "a", "c")
+            assert [camera["id"] for camera in client.call("fleet.status")["cameras"]] == ["a", "c"]
+
+            def ids() -> list[str]:
+                return [prompt["id"] for prompt in client.call("prompts.list")["prompts"]]
+
+            wait_until(lambda: ids() == ["kept", "left"])
+            path.write_text("cameras: [{type: scene, fsp: 1}]")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: "the configuration was not reloaded: " in log.read_text())
+            wait_for_sources(subscriber, "a", "c")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate()
+    assert process.returncode == 0
+    assert re.fullmatch(r"\d+ frames, 2 cameras, 2 workers", out.splitlines()[-1])
+    assert "reloaded: added c, removed b, prompt left, prompt everything removed" in log.read_text()
+    assert "unknown key; did you mean 'fps'?" in log.read_text()
 
 
 def test_simulation(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -81,7 +81,7 @@ def test_settings_of_the_command_line(tmp_path: Path):
         pytest.param(
             {"workers": [{"name": "w", "count": 2}], "placement": {"pins": {"a": "w2"}}}, "worker 'w2'", id="pin-beyond"
         ),
-        pytest.param({"heartbeat_seconds": 3}, "at least twice heartbeat_seconds, got 4 and 3", id="heartbeat"),
+        pytest.param({"heartbeat_seconds": 3}, "at least three times heartbeat_seconds, got 4 and 3", id="heartbeat"),
         pytest.param({"publish": {"endpoint": None}}, "publish.endpoint is required", id="no-endpoint"),
         pytest.param(
             {"publish": {"single_endpoint": "tcp://127.0.0.1:1"}}, "single_endpoint is not available", id="single"

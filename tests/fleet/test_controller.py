@@ -35,7 +35,7 @@ class FollowingWorker:
             return None
         held = {name: self._camera for name in self.held if name not in self.refuses}
         refused = {name: f"no {name}" for name in self.held if name in self.refuses}
-        return WorkerReport("x", f"tcp://{self.name}", "0", 1, "here", held, refused)
+        return WorkerReport("x.0", 1, f"tcp://{self.name}", "0", 1, "here", held, refused)
 
     def want(self, sections: Sequence[Mapping[str, Any]]) -> None:
         self.held = [section["id"] for section in sections]
