@@ -89,7 +89,8 @@ class TrackingConfig(Section):
     match_cost: float = Field(default=0.75, gt=0, le=2)
     """Maximum cost of a matching pair."""
     confirm_frames: int = Field(default=3, ge=1)
-    """Consecutive matches before a tentative track gets an identity; more if its scores are below 0.75."""
+    """Consecutive matches before a tentative track gets an identity; four times as many for other outlines of tracked
+    objects."""
     max_lost_seconds: float = Field(default=1.0, ge=0)
     """Time that a lost track waits to be found again."""
 

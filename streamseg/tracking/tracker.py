@@ -23,24 +23,26 @@ anywhere."""
 LEFTOVER_COST = 0.2
 """Additional cost beyond `match_cost` allowed for a pair without competitors. An object seen a frame ago that now looks
 very different, such as a person who steps out from behind a pillar, is more likely the same than a new one."""
-DOUBLE_IOU = 0.5
-"""Mask IoU with a tracked object from which a detection is another outline of the same object and starts no track. Two
-objects never share so much, and of the parts only those that make up most of their whole."""
+DOUBLE_IOU = 0.4
+"""Mask IoU with a detection of an older track from which a detection may be another outline of the same object, or a
+part that makes up most of it."""
+DOUBLE_CREDIT = 0.25
+"""Weight of a frame in which it is one. Such outlines flicker; parts stay, and get their identities later."""
 
 
 class Tracker:
     """Assignment of persistent identities to the objects of one source.
 
     A track is tentative until it has been seen in `config.confirm_frames` consecutive frames, including the first, or
-    in more if its scores are low; one miss removes it. A confirmed track that is not seen is lost: it keeps moving at
-    its last velocity, and may be matched again for `config.max_lost_seconds` from the first frame without it, unless it
-    leaves the image.
+    in more if it may be another outline of an older track; one miss removes it. A confirmed track that is not seen is
+    lost: it keeps moving at its last velocity, and may be matched again for `config.max_lost_seconds` from the first
+    frame without it, unless it leaves the image.
 
     Each frame is matched in rounds: confirmed tracks with detections that score at least `config.high_score`, then the
     remaining confirmed tracks with the other detections, then tentative tracks with the remaining high-scoring
     detections. In the last round, remaining high-scoring detections and remaining tracks seen in the last frame may
-    agree less than in the rounds before. Detections that still remain start tentative tracks, except other outlines of
-    objects that are tracked already. Pairs have to agree in box, mask and, if there are embeddings, in looks.
+    agree less than in the rounds before. Detections that still remain start tentative tracks. Pairs have to agree in
+    box, mask and, if there are embeddings, in looks.
 
     Identities count up from 1, and one tracker never assigns an identity twice; each tracker counts independently.
     """
@@ -81,10 +83,11 @@ class Tracker:
 
         seen = matches != UNMATCHED
         taken = matches[seen]
-        found = tracks[seen].seen(objects[taken], looks[taken], scores[taken], elapsed)
-        missed = tracks[~seen & tracks.confirmed].unseen()
         starting = self._starting(objects, scores, taken)
-        started = Tracks.start(objects[starting], looks[starting], instances.image_size)
+        credit = _credit(objects, taken, starting, tracks[seen])
+        found = tracks[seen].seen(objects[taken], looks[taken], credit[: len(taken)], elapsed)
+        missed = tracks[~seen & tracks.confirmed].unseen()
+        started = Tracks.start(objects[starting], looks[starting], credit[len(taken) :], instances.image_size)
 
         present = self._confirm(found + started)
         self._latest = (present + missed, time_seconds)
@@ -134,16 +137,7 @@ class Tracker:
         free = scores >= self._config.high_score
         free[taken] = False
         rows = np.flatnonzero(free)
-        rows = rows[np.lexsort((*objects.boxes[rows].T, -scores[rows]))]
-        others = np.concatenate((taken, rows))
-        is_double = mask_ious(objects[rows], objects[others], DOUBLE_IOU) >= DOUBLE_IOU
-        known = np.arange(len(others)) < len(taken)
-        starting = []
-        for position, row in enumerate(rows.tolist()):
-            if not (is_double[position] & known).any():
-                starting.append(row)
-                known[len(taken) + position] = True
-        return np.array(starting, dtype=np.intp)
+        return rows[np.lexsort((*objects.boxes[rows].T, -scores[rows]))]
 
     def _confirm(self, tracks: Tracks) -> Tracks:
         """Assign an identity to every tentative track that has been seen often enough."""
@@ -154,7 +148,30 @@ class Tracker:
         return tracks.with_ids(ids)
 
 
-_NO_TRACKS = Tracks.start(Appearance.empty(), np.zeros((0, 0), dtype=np.float32), (0, 0))
+_NO_TRACKS = Tracks.start(Appearance.empty(), np.zeros((0, 0), dtype=np.float32), np.zeros(0), (0, 0))
+
+
+def _credit(objects: Appearance, taken: IndexArray, starting: IndexArray, tracks: Tracks) -> Float64Array:
+    """Return how much this frame says for each seen and each starting track being an object, (S + N,).
+
+    1, or `DOUBLE_CREDIT` for a tentative track whose detection overlaps that of an older one, or of a better one of the
+    same age.
+
+    Args:
+        objects: K objects of the frame.
+        taken: (S,) rows of the seen tracks.
+        starting: (N,) rows that start tracks, best first.
+        tracks: the S seen tracks.
+    """
+    rows = np.concatenate((taken, starting))
+    tentative = np.flatnonzero(~tracks.confirmed)
+    tentative = tentative[np.argsort(-tracks.credit[tentative], kind="stable")]
+    young = np.concatenate((tentative, np.arange(len(taken), len(rows))))
+    overlaps = mask_ious(objects[rows[young]], objects[rows], DOUBLE_IOU) >= DOUBLE_IOU
+    is_single = np.concatenate((tracks.confirmed, np.zeros(len(starting), dtype=np.bool_)))
+    for overlap, index in zip(overlaps, young.tolist(), strict=True):
+        is_single[index] = not (overlap & is_single).any()
+    return np.where(is_single, 1.0, DOUBLE_CREDIT)
 
 
 def _outside(tracks: Tracks, instances: Instances) -> BoolArray:

@@ -17,9 +17,6 @@ __all__ = ["Tracks"]
 
 WHOLE_UPDATE_SHARE = 0.9
 """Visible share of the whole box from which the whole mask is updated."""
-CERTAIN_SCORE = 0.75
-"""Score from which a detection counts fully towards the confirmation of its track. A lower one counts in proportion:
-what flickers at the threshold must last longer to become an object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +26,8 @@ class Tracks:
     ids: IndexArray
     """(T,) identities; `TENTATIVE` until confirmed."""
     credit: Float64Array
-    """(T,) number of frames in which the track was seen, each after the first weighted by its score, see
-    `CERTAIN_SCORE`."""
+    """(T,) number of frames in which the track was seen, each weighted: less if it may be another outline of an
+    older track."""
     lost_seconds: Float64Array
     """(T,) time since the first frame without the track; NaN for one seen in the last frame."""
     motion: Motion
@@ -43,12 +40,21 @@ class Tracks:
     """(T, D) running means of the embeddings, of unit length; 0 if unknown. D is 0 without embeddings."""
 
     @classmethod
-    def start(cls, objects: Appearance, looks: Float32Array, image_size: tuple[int, int]) -> Tracks:
-        """Create a tentative track for each object, with its row of `looks` (N, D), in an image of (H, W)."""
+    def start(
+        cls, objects: Appearance, looks: Float32Array, credit: Float64Array, image_size: tuple[int, int]
+    ) -> Tracks:
+        """Create a tentative track for each object in an image of `image_size` (H, W).
+
+        Args:
+            objects: N objects.
+            looks: (N, D) their embeddings.
+            credit: (N,) weights of this frame.
+            image_size: (H, W).
+        """
         count = len(objects)
         return cls(
             ids=np.full(count, TENTATIVE, dtype=np.int64),
-            credit=np.ones(count),
+            credit=credit,
             lost_seconds=np.full(count, np.nan),
             motion=Motion.start(objects.boxes, image_size),
             visible=objects,
@@ -121,20 +127,20 @@ class Tracks:
             visible=self.visible.moved(motion.centre - self.motion.centre),
         )
 
-    def seen(self, objects: Appearance, looks: Float32Array, scores: Float64Array, elapsed_seconds: float) -> Tracks:
+    def seen(self, objects: Appearance, looks: Float32Array, credit: Float64Array, elapsed_seconds: float) -> Tracks:
         """Return the tracks after observing each as its row of `objects`, `elapsed_seconds` after the last frame.
 
         Args:
             objects: T objects.
             looks: (T, D) their embeddings.
-            scores: (T,) their scores.
+            credit: (T,) weights of this frame.
             elapsed_seconds: time since the last frame, not negative.
         """
         motion = self.motion.corrected(objects.boxes, elapsed_seconds)
         unoccluded = objects.box_areas >= WHOLE_UPDATE_SHARE * motion.size.prod(axis=1)
         return Tracks(
             ids=self.ids,
-            credit=self.credit + np.minimum(scores / CERTAIN_SCORE, 1.0),
+            credit=self.credit + credit,
             lost_seconds=np.full(len(self), np.nan),
             motion=motion,
             visible=objects,

@@ -7,7 +7,7 @@ import pytest
 
 from streamseg.structures.instances import TENTATIVE
 from streamseg.tracking.appearance import Appearance
-from streamseg.tracking.tracks import CERTAIN_SCORE, Tracks
+from streamseg.tracking.tracks import Tracks
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 WHOLE = Shape(100, 100, 60, 60)
@@ -20,11 +20,11 @@ def appearance(*shapes: Shape) -> Appearance:
 
 def start(*shapes: Shape, look=None) -> Tracks:
     looks = np.zeros((len(shapes), 0), np.float32) if look is None else np.array([look] * len(shapes), np.float32)
-    return Tracks.start(appearance(*shapes), looks, IMAGE_SIZE)
+    return Tracks.start(appearance(*shapes), looks, np.ones(len(shapes)), IMAGE_SIZE)
 
 
-def seen(tracks: Tracks, shape: Shape, *, score=0.9, look=()) -> Tracks:
-    return tracks.seen(appearance(shape), np.array([look], np.float32), np.array([score]), 0.1)
+def seen(tracks: Tracks, shape: Shape, *, credit=1.0, look=()) -> Tracks:
+    return tracks.seen(appearance(shape), np.array([look], np.float32), np.array([credit]), 0.1)
 
 
 def test_new_tracks_are_tentative_and_seen_once():
@@ -80,20 +80,11 @@ def test_tables_are_indexed_and_concatenated_by_row():
     assert (selected.whole_shapes == both.whole_shapes[[2, 0]]).all()
 
 
-@pytest.mark.parametrize(
-    ("scores", "credit"),
-    [
-        pytest.param([], 1.0, id="first frame counts fully, whatever its score"),
-        pytest.param([CERTAIN_SCORE, 1.0], 3.0, id="certain"),
-        pytest.param([CERTAIN_SCORE / 2] * 2, 2.0, id="in proportion to the score"),
-        pytest.param([0.0], 1.0, id="no score"),
-    ],
-)
-def test_frames_count_by_their_score(scores, credit):
+def test_frames_count_by_their_credit():
     tracks = start(WHOLE)
-    for score in scores:
-        tracks = seen(tracks, WHOLE, score=score)
-    assert tracks.credit[0] == pytest.approx(credit)
+    for credit in (1.0, 0.25):
+        tracks = seen(tracks, WHOLE, credit=credit)
+    assert tracks.credit.tolist() == [2.25]
 
 
 def test_looks_are_averaged_and_reset_if_embeddings_change_length():
