@@ -7,7 +7,7 @@ boxes          areas, overlaps, non-maximum suppression
 logits         mask logits at points and on rasters over boxes
 """
 
-from streamseg.geometry.boxes import box_area, box_intersection, box_iou, clip_boxes, nms
+from streamseg.geometry.boxes import box_area, box_intersection, box_iou, clip_boxes, nms, nms_rows
 from streamseg.geometry.letterbox import Letterbox, letterbox, letterbox_into
 from streamseg.geometry.logits import raster_logits, raster_points, sample_logits, silhouettes
 
@@ -20,6 +20,7 @@ __all__ = [
     "letterbox",
     "letterbox_into",
     "nms",
+    "nms_rows",
     "raster_logits",
     "raster_points",
     "sample_logits",

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamseg.structures.arrays import BoolArray, Float32Array
+from streamseg.structures.arrays import BoolArray, Float32Array, IndexArray
 
-__all__ = ["box_area", "box_intersection", "box_iou", "clip_boxes", "nms"]
+__all__ = ["box_area", "box_intersection", "box_iou", "clip_boxes", "nms", "nms_rows"]
 
-_NMS_BLOCK = 128
+_NMS_BLOCK = 96
 """Boxes that `nms` compares at once."""
 
 
@@ -55,34 +55,51 @@ def nms(boxes: Tensor, scores: Tensor, iou: float, *, max_kept: int | None = Non
     Returns:
         Indices of the kept boxes, int64 (K,), by descending score; K = 0 for N = 0.
     """
-    order = scores.argsort(descending=True, stable=True)
-    sides = boxes[order].float().numpy(force=True)  # (N, 4); NumPy's calls cost a tenth of torch's at this size
+    kept = nms_rows(boxes.float().numpy(force=True), scores.float().numpy(force=True), iou, max_kept=max_kept)
+    return torch.from_numpy(kept).to(boxes.device)
+
+
+def nms_rows(boxes: Float32Array, scores: Float32Array, iou: float, *, max_kept: int | None = None) -> IndexArray:
+    """Return the rows that `nms` keeps, from arrays and as an array (K,)."""
+    # NumPy's calls cost a tenth of torch's at this size.
+    order = np.argsort(-scores, kind="stable")
     limit = len(order) if max_kept is None else max_kept
     kept = np.zeros(0, dtype=np.intp)
+    sides = np.zeros((4, 0), dtype=np.float32)  # of the boxes kept
     # Blocks of boxes are compared with the boxes kept so far, then with each other: few calls, and no N x N matrix.
     for first in range(0, len(order), _NMS_BLOCK):
-        block = np.arange(first, min(first + _NMS_BLOCK, len(order)))
-        block = block[_are_apart(sides[kept], sides[block], iou).all(axis=0)]
-        apart = _are_apart(sides[block], sides[block], iou)
-        remains = np.ones(len(block), dtype=np.bool_)
-        for row in range(len(block)):
-            if remains[row]:
-                remains[row + 1 :] &= apart[row, row + 1 :]
-        kept = np.concatenate((kept, block[remains]))
+        rows = order[first : first + _NMS_BLOCK]
+        block = boxes[rows].T
+        if len(kept):
+            is_apart = ~_overlaps(sides, block, iou).any(axis=0)
+            rows, block = rows[is_apart], block[:, is_apart]
+        clashes = np.triu(_overlaps(block, block, iou), 1)
+        removed = np.zeros(len(rows), dtype=np.bool_)
+        for row in np.flatnonzero(clashes.any(axis=1)).tolist():
+            if not removed[row]:
+                removed |= clashes[row]
+        kept, sides = np.concatenate((kept, rows[~removed])), np.concatenate((sides, block[:, ~removed]), axis=1)
         if len(kept) >= limit:
             break
-    return order[torch.from_numpy(kept[:limit])]
+    return kept[:limit]
 
 
-def _are_apart(first: Float32Array, second: Float32Array, iou: float) -> BoolArray:
-    """Return whether the IoU of boxes (N, 4) and (M, 4) xyxy is at most `iou`: (N, M)."""
-    left, top, right, bottom = first.T[:, :, None]
-    others = second.T[:, None]
-    width = np.minimum(right, others[2]) - np.maximum(left, others[0])
-    height = np.minimum(bottom, others[3]) - np.maximum(top, others[1])
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
-    area = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
-    other_area = np.maximum(others[2] - others[0], 0) * np.maximum(others[3] - others[1], 0)
+def _overlaps(first: Float32Array, second: Float32Array, iou: float) -> BoolArray:
+    """Return whether the IoU of boxes, given by their sides (4, N) and (4, M), is above `iou`: (N, M)."""
+    shared = np.minimum(first[2][:, None], second[2])
+    shared -= np.maximum(first[0][:, None], second[0])
+    np.maximum(shared, 0, out=shared)
+    height = np.minimum(first[3][:, None], second[3])
+    height -= np.maximum(first[1][:, None], second[1])
+    shared *= np.maximum(height, 0, out=height)
+    limit = _areas(first)[:, None] + _areas(second)
+    limit -= shared
+    limit *= np.float32(iou)
     # Avoids the quotient, which is undefined for two boxes without extent; they do not overlap.
-    apart: BoolArray = shared <= iou * (area + other_area - shared)
-    return apart
+    apart: BoolArray = shared <= limit
+    return ~apart
+
+
+def _areas(sides: Float32Array) -> Float32Array:
+    areas: Float32Array = np.maximum(sides[2] - sides[0], 0) * np.maximum(sides[3] - sides[1], 0)
+    return areas

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from streamseg.engines import Raw
-from streamseg.geometry import Letterbox, box_iou, clip_boxes, nms
-from streamseg.structures.arrays import Float64Array
+from streamseg.geometry import Letterbox, box_iou, clip_boxes, nms, nms_rows
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.search_regions import SearchRegions
 
 __all__ = [
@@ -82,11 +82,15 @@ def select_detections(
         int64 (K,) anchors by descending score, and float32 (K, 4) boxes xyxy in pixels of the source image; K may
         be 0.
     """
-    scores = torch.from_numpy(raw.scores[row])
-    anchors = torch.from_numpy(np.flatnonzero(raw.scores[row] > conf))
-    all_boxes = torch.from_numpy(raw.boxes[row])
-    kept = anchors[nms(all_boxes[anchors], scores[anchors], iou, max_kept=max_det)]
-    boxes = clip_boxes(boxes_in_image(all_boxes[kept], place), place.image_size)
+    # In NumPy as far as all frames go: few values, for which each of torch's calls takes longer.
+    anchors = np.flatnonzero(raw.scores[row] > conf)
+    best = anchors[nms_rows(raw.boxes[row][anchors], raw.scores[row][anchors], iou, max_kept=max_det)]
+    clipped = _clipped(raw.boxes[row][best], place)
+    if not (len(regions.prompted) or len(regions.expected) or len(regions.points)):
+        in_image = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)  # boxes entirely in the padding are not objects
+        return torch.from_numpy(best[in_image]), torch.from_numpy(clipped[in_image])
+    scores, all_boxes = torch.from_numpy(raw.scores[row]), torch.from_numpy(raw.boxes[row])
+    kept, boxes = torch.from_numpy(best), torch.from_numpy(clipped)
     if len(regions.prompted):
         prompted = clip_boxes(torch.from_numpy(regions.prompted).float(), place.image_size)
         prompted = prompted[has_extent(prompted)]
@@ -103,11 +107,20 @@ def select_detections(
             regions.points, all_boxes, scores, boxes, place, iou=iou, conf=(expected_conf, conf)
         )
         kept, boxes = torch.cat([kept, more[: max_det - len(kept)]]), torch.cat([boxes, found[: max_det - len(kept)]])
-    if len(regions.prompted) or len(regions.expected) or len(regions.points):
-        order = scores[kept].argsort(descending=True, stable=True)
-        kept, boxes = kept[order], boxes[order]
-    is_object = has_extent(boxes)  # boxes entirely in the padding are not objects
+    order = scores[kept].argsort(descending=True, stable=True)
+    kept, boxes = kept[order], boxes[order]
+    is_object = has_extent(boxes)
     return kept[is_object], boxes[is_object]
+
+
+def _clipped(boxes: Float32Array, place: Letterbox) -> Float32Array:
+    """Transform boxes (N, 4) xyxy from the network's input to the source image, and clip them to it."""
+    scale_x, scale_y, offset_x, offset_y = place.to_image()
+    height, width = place.image_size
+    scales, offsets = np.array([[scale_x, scale_y] * 2, [offset_x, offset_y] * 2], dtype=np.float32)
+    limits = np.array([width, height] * 2, dtype=np.float32)
+    clipped: Float32Array = np.minimum(np.maximum(boxes * scales + offsets, 0), limits)
+    return clipped
 
 
 def _expected(

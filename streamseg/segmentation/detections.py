@@ -51,12 +51,16 @@ def detections_of(
         regions=regions,
         expected_conf=settings.expected_conf,
     )
-    prompted = clip_boxes(torch.from_numpy(regions.prompted).float(), place.image_size)
+    is_prompted = torch.zeros(len(boxes), dtype=torch.bool)
+    if len(regions.prompted):
+        prompted = clip_boxes(torch.from_numpy(regions.prompted).float(), place.image_size)
+        is_prompted = (boxes[:, None] == prompted).all(dim=2).any(dim=1)
+    rows = anchors.numpy()
     return Detections(
         boxes=boxes,
-        scores=torch.from_numpy(raw.scores[row])[anchors],
-        coefficients=torch.from_numpy(raw.mask_coefficients[row][anchors.numpy()]).float(),
-        is_prompted=(boxes[:, None] == prompted).all(dim=2).any(dim=1),
+        scores=torch.from_numpy(raw.scores[row][rows]),
+        coefficients=torch.from_numpy(raw.mask_coefficients[row][rows]).float(),
+        is_prompted=is_prompted,
         prototypes=raw.prototypes[row],
         embeddings=None if raw.embeddings is None else raw.embeddings[row],
         source=(raw, row),
