@@ -40,7 +40,8 @@ HALF_SHARE: Final = 99
 def check(request: Request) -> dict[str, Any]:
     """Compare `engine: device` in float32, with graphs, with the host's path on the CPU; and half precision with it."""
     case, device = request.measurement.case, request.device
-    torch.set_num_threads(os.cpu_count() or 1)  # measurements leave one thread
+    if is_cuda(device):
+        torch.set_num_threads(os.cpu_count() or 1)  # earlier measurements have left one thread
     network = seeded_network(case, request.num_objects)
     images = scene_images(case.batch)
     with segmenter_of(open_engine(case, "torch", "cpu", network, half=False).engine, request.num_objects) as segmenter:

@@ -76,6 +76,8 @@ def carry_out(
                     worker, limit = start(), limit + START_SECONDS
                 request = Request(measurement, settings.device, settings.num_objects, seconds, settings.num_runs)
                 outcome = worker.measure(request, min(limit, left))
+                if outcome.state == "failed" and clock() >= ends:
+                    outcome = Outcome("out of time", reason=f"out of time, not finished within {left:.1f} s")
             took = {"took_seconds": round(clock() - began, 2)}
             records[number] = {**_heading(measurement), **_ended(outcome), **took}
             if outcome.state != "unavailable" or measurement.mode not in missing:

@@ -120,6 +120,14 @@ def test_what_there_is_no_time_for_is_recorded():
     assert machine.now <= 1060 + 1e-6
 
 
+def test_what_is_not_finished_in_the_end_is_out_of_time():
+    reason = "no result within 30 s; its process was ended"
+    machine = Machine({"x1 check": Outcome("failed", reason=reason)}, durations={"x1 check": float("inf")})
+    records = carry(machine, seconds=30.0)
+    assert (records[0]["state"], records[0]["reason"]) == ("not run", "out of time, not finished within 30.0 s")
+    assert set(states(records).values()) == {"not run"}
+
+
 @pytest.mark.parametrize("seconds", [0.0, -3.0])
 def test_no_time_at_all_starts_no_worker(seconds):
     machine = Machine()
