@@ -28,7 +28,7 @@ from streamseg.propagation import (
     group_in_box,
     group_in_mask,
 )
-from streamseg.structures.arrays import Float32Array, Float64Array
+from streamseg.structures.arrays import Float32Array
 from streamseg.structures.instances import TENTATIVE, Tracked
 from streamseg.structures.prompt import BoxPrompt
 
@@ -83,11 +83,16 @@ class MaskFollower:
         source = tracked.instances.features
         if source is None or not (self._known or any(_may_start(one, rows[key]) for key, one in targets.items())):
             return {}
+        boxes, track_ids = tracked.instances.boxes.numpy(force=True).astype(np.float64), tracked.track_ids.tolist()
+        resting = self._turns.resting(rows, boxes, track_ids, len(self._known))
+        if len(resting) == len(self._known) and not any(
+            one not in self._known and _may_start(target, rows[one]) for one, target in targets.items()
+        ):
+            self._propagator.rest(resting)
+            return {}
         features, proposals = source(), Proposals(tracked.instances.to("cpu"))
-        boxes, track_ids = tracked.instances.boxes.double().numpy(), tracked.track_ids.tolist()
-        resting = dict[str, Float64Array]()
-        if self._propagator.is_ready(features):
-            resting = self._turns.resting(rows, boxes, track_ids, len(self._propagator.target_ids))
+        if not self._propagator.is_ready(features):
+            resting = {}
         found = self._propagator.propagate(features, resting)
         frame = MaskFrame(features, proposals, tracked, certainties_of(found))
         answers, learnt = dict[str, PropagatedTarget](), dict[str, Float32Array]()

@@ -1,7 +1,7 @@
-"""Targets that leave their place to their track for some frames, so that the cost of many targets is bounded.
+"""Targets that leave their place to their track for some frames, so that following costs less, and many targets little.
 
 What a propagated mask says about a target that an instance of its own track has just agreed with is hardly ever new in
-the next frame. If there are many of them, they take turns.
+the next frame. Such a target is *settled*, and propagated in every second frame; if there are many, they take turns.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from streamseg.structures.arrays import Float64Array
 __all__ = ["Turns"]
 
 MAX_PROPAGATED: Final = 6
-"""Number of targets up to which all of them are propagated in each frame."""
+"""Maximum number of targets that are propagated in each frame, if few of them are in doubt."""
 MIN_SETTLED: Final = 2
-"""Minimum number of settled targets that are propagated in each frame, however many others are in doubt."""
+"""Maximum number of settled targets that are propagated in each frame, if many others are in doubt."""
 MIN_STEP_IOU: Final = 0.4
 """Minimum IoU of the boxes of a settled target in consecutive frames; below it, its track may have switched."""
 
@@ -45,11 +45,8 @@ class Turns:
             rows: row of each target according to its track, by prompt id; -1 if it is not visible.
             boxes: (K, 4) xyxy of all rows.
             track_ids: track id of each row.
-            num_targets: number of targets that propagation knows.
+            num_targets: number of targets that are followed.
         """
-        if num_targets <= MAX_PROPAGATED:
-            self._settled, self._num_waiting = {}, {}
-            return {}
         eligible = [one for one in self._settled if rows.get(one, -1) >= 0]
         shown = np.array([rows[one] for one in eligible], np.int64)
         before = np.array([self._settled[one][1] for one in eligible]).reshape(-1, 4)
@@ -59,8 +56,10 @@ class Turns:
             for one, row, same in zip(eligible, shown.tolist(), is_same.tolist(), strict=True)
             if same and track_ids[row] == self._settled[one][0]
         ]
-        number = max(MAX_PROPAGATED - (num_targets - len(eligible)), MIN_SETTLED)
         eligible.sort(key=lambda one: -self._num_waiting.get(one, 0))  # stable
+        most = max(MAX_PROPAGATED - (num_targets - len(eligible)), MIN_SETTLED)
+        # A few rest together, because the features of a frame, and most tiles, cost the same for one of them.
+        number = min(most, sum(one in self._num_waiting for one in eligible))
         resting = {one: boxes[rows[one]] for one in eligible[number:]}
         self._num_waiting = {one: self._num_waiting.get(one, 0) + 1 for one in resting}
         self._settled = {one: (track_ids[rows[one]], box) for one, box in resting.items()}

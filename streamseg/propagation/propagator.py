@@ -16,6 +16,7 @@ from streamseg.propagation.settings import PropagationSettings
 from streamseg.propagation.tiles import TILE, reach, search_tiles, windows
 from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
 from streamseg.structures.feature_map import FeatureMap
+from streamseg.structures.grid import GridTransform
 
 __all__ = ["LabelPropagator"]
 
@@ -43,6 +44,7 @@ class LabelPropagator:
         """`tiles.reach` by level, repeated for a number of frames."""
         self._basis = FeatureBasis(self._settings.num_components)
         self._shape: tuple[int, ...] | None = None
+        self._to_image: GridTransform | None = None
         self._memory: TargetMemory | None = None
         self._newest: tuple[FeatureMap, int] | None = None
         """The newest features, and their slot in the memory."""
@@ -61,6 +63,19 @@ class LabelPropagator:
         """Return whether the targets in the memory can be found in a frame with features; else they start anew."""
         return self._memory is not None and features.values.shape == self._shape
 
+    def rest(self, boxes: Mapping[str, Float64Array]) -> None:
+        """Move targets whose masks are not needed in a frame.
+
+        Args:
+            boxes: their boxes (4,) xyxy in pixels of the image, by target id.
+        """
+        memory, to_image = self._memory, self._to_image
+        at = [] if memory is None else [position for position, one in enumerate(memory.target_ids) if one in boxes]
+        if memory is not None and to_image is not None and at:
+            offsets, scales = ([first, second] * 2 for first, second in (to_image[2:], to_image[:2]))
+            chosen = np.array([boxes[memory.target_ids[position]] for position in at])
+            memory.move_boxes(np.array(at), (chosen - offsets) / scales)
+
     def propagate(
         self, features: FeatureMap, resting: Mapping[str, Float64Array] | None = None
     ) -> dict[str, Float32Array]:
@@ -68,8 +83,7 @@ class LabelPropagator:
 
         Args:
             features: features of the frame. A grid of another size than before empties the memory.
-            resting: boxes (4,) xyxy in pixels of the image, by target id, of targets whose masks are not needed in this
-                frame.
+            resting: the targets whose masks are not needed in this frame, see `rest`, which is not called besides.
 
         Returns:
             Soft masks (H, W), 0..1, by target id, for the other targets that are visible; a cell belongs to a target
@@ -79,16 +93,13 @@ class LabelPropagator:
         if memory is None or not memory.target_ids or not self.is_ready(features):
             self._memory = None
             return {}
-        boxes = {at: resting[one] for at, one in enumerate(memory.target_ids) if one in resting} if resting else {}
-        at = np.array([one for one in range(len(memory.target_ids)) if one not in boxes], np.int64)
-        if boxes:
-            to_image = features.to_image
-            offsets, scales = ([first, second] * 2 for first, second in (to_image[2:], to_image[:2]))
-            memory.move_boxes(np.array(list(boxes)), (np.array(list(boxes.values())) - offsets) / scales)
+        resting = resting or {}
+        self.rest(resting)
+        at = np.array([position for position, one in enumerate(memory.target_ids) if one not in resting], np.int64)
         if not len(at):
             return {}
         labels = self._all_labels(memory, self._slot(memory, features), at)
-        soft = np.ascontiguousarray(np.moveaxis(labels[..., at] if boxes else labels, 2, 0))  # (n, H, W)
+        soft = np.ascontiguousarray(np.moveaxis(labels[..., at] if resting else labels, 2, 0))  # (n, H, W)
         found = extents(soft > 0.5)
         is_visible = found.areas > MIN_AREA_SHARE * memory.areas[at]
         memory.move(at, found, is_visible)
@@ -108,7 +119,7 @@ class LabelPropagator:
         if memory is None or not memory.target_ids or features.values.shape != self._shape:
             # The basis is chosen with the first target.
             self._basis, self._newest = FeatureBasis(self._settings.num_components), None
-            self._shape = features.values.shape
+            self._shape, self._to_image = features.values.shape, features.to_image
             channels = self._basis.reduced(features).values.shape[2]
             self._memory = memory = TargetMemory(features.size, channels, self._radii, self._settings.num_recent)
         labels = np.stack(list(masks.values()))  # (T, H, W)

@@ -191,7 +191,8 @@ def test_features_are_computed_once_and_only_if_something_is_followed(prompts, n
     for index, frame in enumerate(moving(3, detected_until=3)):
         tracked, features = seen(*frame)
         tracker.update(tracked, given, frame_index=index, time_seconds=index / 25)
-        assert features.num_calls == num_calls
+        # In the third frame, all targets rest.
+        assert features.num_calls == (num_calls if index < 2 else 0)
 
 
 def test_a_changed_prompt_forgets_the_mask():
@@ -242,7 +243,8 @@ def test_many_targets_that_are_found_take_turns(monkeypatch):
         assert [(one.rows, one.status.state, one.status.track_id) for one in selections] == [((1,), "bound", 2)] * len(
             selections
         )
-    assert run.numbers == [0, *[2 * MAX_PROPAGATED], *[MAX_PROPAGATED] * 4]
+    # In the third frame, all of them rest.
+    assert run.numbers == [0, 2 * MAX_PROPAGATED, *[MAX_PROPAGATED] * 3]
 
 
 def test_a_target_that_rested_is_propagated_at_once_when_it_is_missing(monkeypatch):
