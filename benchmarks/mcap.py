@@ -1,10 +1,11 @@
 """Cost of an MCAP file with ROS 2 messages: CPU milliseconds and bytes per frame.
 
-scripts/bench mcap [--num-objects 30] [--frames 100] [--json FILE]
+scripts/bench mcap [--num-objects 30] [--frames 100] [--fresh-memory] [--json FILE]
 
 The objects are the blobs of `benchmarks.wire` at 1280x720. CPU time of the sink's thread is measured, so other load on
 the machine counts little. Per topic: building and serialising the message, and the same with rosbags' serialisation.
-`write` builds, serialises, compresses and writes everything but the image, `jpeg` encodes the image.
+`write` builds, serialises, compresses and writes everything but the image, `jpeg` encodes the image. Freed memory is
+kept as in `streamseg run`; --fresh-memory: as a process does by default.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from benchmarks.harness import Timing, parser, report
 from benchmarks.wire import blobs_message
+from streamseg.cli.free_memory import keep_large_blocks
 from streamseg.publish.jpeg import encode_jpeg
 from streamseg.ros.cdr import CdrTypes
 from streamseg.ros.mcap_writer import McapWriter
@@ -43,7 +45,10 @@ def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("--num-objects", type=int, default=30)
     flags.add_argument("--frames", type=int, default=100)
+    flags.add_argument("--fresh-memory", action="store_true")
     arguments = flags.parse_args()
+    if not arguments.fresh_memory:
+        keep_large_blocks()
     cv2.setNumThreads(1)
     message = blobs_message(arguments.num_objects, SIZE, 0.0)
     message = replace(
@@ -75,6 +80,7 @@ def main() -> None:
     report(
         {
             "num_objects": arguments.num_objects,
+            "fresh_memory": arguments.fresh_memory,
             "cpu_ms": timings,
             "rosbags_cpu_ms": rosbags,
             "bytes_per_frame": bytes_per_frame,

@@ -100,7 +100,7 @@ def run_config(
         StreamsegError: the run cannot start, or a part of it failed.
         KeyboardInterrupt: Ctrl-C or, as `Terminated`, SIGTERM; after everything was flushed.
     """
-    from streamseg.cli.free_memory import FreeMemory, share_one_heap, system_trim
+    from streamseg.cli.free_memory import FreeMemory, keep_large_blocks, share_one_heap, system_trim
     from streamseg.cli.modes import open_mode
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import OverlayVideos
@@ -111,6 +111,7 @@ def run_config(
     from streamseg.runtime.session import open_runtime
 
     share_one_heap()
+    keep_large_blocks()
     # Otherwise the interpreter traverses every object of torch at exit, which takes longer than ending the run.
     atexit.register(gc.freeze)
     fetch_named(config.segmentation.weights)

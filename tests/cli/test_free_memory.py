@@ -148,3 +148,41 @@ def test_threads_share_one_heap(arguments: list[str], environment: dict[str, str
     )
     # The main heap may reach over a limit of 64 MiB.
     assert (int(done.stdout) <= 2) is is_one
+
+
+COUNT_FAULTS = """
+import ctypes, resource, sys
+from streamseg.cli.free_memory import keep_large_blocks
+if sys.argv[1:] == ["kept"]:
+    keep_large_blocks()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+def use():
+    blocks = [libc.malloc(number << 20) for number in (3, 24)]
+    for block in blocks: ctypes.memset(block, 1, 3 << 20)
+    for block in blocks: libc.free(block)
+for _ in range(3): use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20): use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(system_trim() is None, reason="not the GNU C library")
+@pytest.mark.parametrize(
+    ("arguments", "environment", "is_kept"),
+    [
+        pytest.param(["kept"], {}, True, id="kept"),
+        pytest.param(["kept"], {"MALLOC_TRIM_THRESHOLD_": "131072"}, False, id="the-environment-takes-precedence"),
+    ],
+)
+def test_the_memory_of_images_is_kept(arguments: list[str], environment: dict[str, str], is_kept: bool):
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT_FAULTS, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert (int(done.stdout) < 100) is is_kept, "page faults"
