@@ -7,16 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from streamseg.config.address import is_network
-from streamseg.config.degradation import DegradationConfig
-from streamseg.config.sections import (
-    BatchingConfig,
-    Config,
-    PromptConfig,
-    PublishConfig,
-    SegmentationConfig,
-    TextConfig,
-    TrackingConfig,
-)
+from streamseg.config.sections import Config, PublishConfig, StageSections
 from streamseg.config.sources import (
     SOURCE_ID_PATTERN,
     ImagesSource,
@@ -27,8 +18,6 @@ from streamseg.config.sources import (
     SourceConfig,
     StreamSource,
 )
-from streamseg.config.tiers import FollowConfig, QualityConfig
-from streamseg.config.zones import ZoneConfig
 
 __all__ = ["STANDBY_ID", "FleetConfig", "PlacementConfig", "WorkerConfig", "reads_every_frame"]
 
@@ -77,8 +66,8 @@ class PlacementConfig(Section):
     """Cameras that only one worker can open, such as a webcam: worker by camera."""
 
 
-class FleetConfig(Section):
-    """The configuration of a fleet; sections that are not described here are those of a run, for every worker."""
+class _FleetCameras(Section):
+    """The first keys of a fleet."""
 
     workers: tuple[WorkerConfig, ...] = Field(default=(WorkerConfig(name="worker"),), min_length=1, max_length=100)
     cameras: tuple[SourceConfig, ...] = Field(min_length=1, max_length=MAX_CAMERAS)
@@ -93,16 +82,11 @@ class FleetConfig(Section):
     does not reach closes them shortly before."""
     start_seconds: float = Field(default=120.0, gt=0, le=3600)
     """Maximum time to wait for all workers before the cameras are placed on those that are ready."""
-    batching: BatchingConfig = BatchingConfig()
-    degradation: DegradationConfig = DegradationConfig()
-    segmentation: SegmentationConfig = SegmentationConfig()
-    tracking: TrackingConfig = TrackingConfig()
-    prompts: tuple[PromptConfig, ...] = Field(default=(PromptConfig(id="everything"),), max_length=1024)
-    mode: Literal["streamseg", "fastsam"] = "streamseg"
-    zones: tuple[ZoneConfig, ...] = Field(default=(), max_length=256)
-    text: TextConfig = TextConfig()
-    quality: QualityConfig = QualityConfig()
-    follow: FollowConfig = FollowConfig()
+
+
+class FleetConfig(StageSections, _FleetCameras):
+    """The configuration of a fleet; `StageSections` are those of every worker."""
+
     publish: PublishConfig = PublishConfig()
     """Endpoints of the whole fleet, at the machine that runs `streamseg fleet`."""
 

@@ -28,6 +28,7 @@ __all__ = [
     "PromptConfig",
     "PublishConfig",
     "SegmentationConfig",
+    "StageSections",
     "TextConfig",
     "TrackingConfig",
     "ViewerConfig",
@@ -89,7 +90,7 @@ class TrackingConfig(Section):
     match_cost: float = Field(default=0.75, gt=0, le=2)
     """Maximum cost of a matching pair."""
     confirm_frames: int = Field(default=3, ge=1)
-    """Consecutive matches before a tentative track gets an identity; four times as many for other outlines of tracked
+    """Consecutive matches before a tentative track gets an identity; three times as many for other outlines of tracked
     objects."""
     max_lost_seconds: float = Field(default=1.0, ge=0)
     """Time that a lost track waits to be found again."""
@@ -193,13 +194,12 @@ class FoxgloveConfig(Section):
         return endpoint
 
 
-class Config(Section):
-    """The configuration of a run."""
+class StageSections(Section):
+    """The stages behind the sources, as a run and the workers of a fleet have them.
 
-    sources: tuple[SourceConfig, ...] = Field(default=(SceneSource(),), min_length=1, max_length=256)
-    exit_on_failure: bool = False
-    """Let a camera or stream that cannot be opened fail, and the run with it if no source is left; False: retry it
-    until the run is stopped."""
+    Keys are in the order of the bases of a class, the last base first.
+    """
+
     batching: BatchingConfig = BatchingConfig()
     degradation: DegradationConfig = DegradationConfig()
     segmentation: SegmentationConfig = SegmentationConfig()
@@ -212,6 +212,20 @@ class Config(Section):
     text: TextConfig = TextConfig()
     quality: QualityConfig = QualityConfig()
     follow: FollowConfig = FollowConfig()
+
+
+class _RunSources(Section):
+    """The first keys of a run."""
+
+    sources: tuple[SourceConfig, ...] = Field(default=(SceneSource(),), min_length=1, max_length=256)
+    exit_on_failure: bool = False
+    """Let a camera or stream that cannot be opened fail, and the run with it if no source is left; False: retry it
+    until the run is stopped."""
+
+
+class Config(StageSections, _RunSources):
+    """The configuration of a run."""
+
     effect: EffectConfig = EffectConfig()
     publish: PublishConfig = PublishConfig()
     viewer: ViewerConfig = ViewerConfig()

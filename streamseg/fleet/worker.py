@@ -16,6 +16,7 @@ from streamseg import __version__
 from streamseg.capture import Source
 from streamseg.config import Config, FleetConfig, SceneSource, SourceConfig, parse_source_section
 from streamseg.config.fleet import STANDBY_ID
+from streamseg.config.sections import StageSections
 from streamseg.errors import PublishError, StreamsegError
 from streamseg.fleet.costs import CostMeter
 from streamseg.fleet.lease import Lease
@@ -210,7 +211,7 @@ def worker_config(fleet: FleetConfig, host: str) -> Config:
         own = load_public_key_of(curve.secret_key)
         curve = curve.model_copy(update={"read": (own,), "control": ()})
     publish = fleet.publish.model_copy(update={"endpoint": f"tcp://{host}:0", "control_endpoint": None, "curve": curve})
-    shared = ("batching", "degradation", "segmentation", "tracking", "mode", "text", "quality", "follow")
+    shared = [name for name in StageSections.model_fields if name not in ("prompts", "zones")]
     config = Config(
         sources=(SceneSource(id=STANDBY_ID),), publish=publish, **{name: getattr(fleet, name) for name in shared}
     )
