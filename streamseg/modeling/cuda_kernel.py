@@ -4,11 +4,17 @@ A function is one kernel where torch launches dozens. It is compiled at run time
 first result on a GPU differs from the reference's or cannot be computed, the reference runs. The sources do not depend
 on the number of threads per block: the tests compile them with a host compiler and run them with few. They never ran
 on a GPU.
+
+Three descriptions of a function must agree, which is checked: the schema in torch's notation, whose parameters the
+reference and the function that prepares a launch have by name, in this order; and the parameters of the CUDA function,
+whose types the arguments of each launch have.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +34,18 @@ KERNELS: dict[str, CudaKernel] = {}
 
 MAX_BLOCKS: Final = 4096
 """Number of blocks of a kernel whose threads take several elements each; enough for every GPU."""
+
+DTYPES: Final = {
+    "unsigned char*": (torch.uint8, torch.bool),
+    "float*": (torch.float32,),
+    "double*": (torch.float64,),
+    "int*": (torch.int32,),
+    "long long*": (torch.int64,),
+}
+"""Types of the elements of a tensor by the pointer that a CUDA function takes."""
+
+NUMBERS: Final = {"int": int, "double": float}
+"""Types of numbers in Python by those that a CUDA function takes, as torch passes them."""
 
 Results = Tensor | tuple[Tensor, ...]
 
@@ -56,6 +74,10 @@ class CudaKernel:
         launch: prepares a call for inputs; None if the CUDA function does not support their sizes.
         tolerance: largest relative and absolute difference of results in floating point.
         flips: largest share of other results that differ.
+
+    Raises:
+        TypeError: reference or launch have other parameters than the schema, or the source does not define the
+            function.
     """
 
     def __init__(
@@ -70,6 +92,13 @@ class CudaKernel:
         flips: float = 0.0,
     ) -> None:
         self.name, self.source, self.reference, self.launch = name, source, reference, launch
+        stated = [one.split()[-1] for one in schema[1 : schema.index(")")].split(",")]
+        for function in (reference, launch):
+            found = list(inspect.signature(function).parameters)
+            if found != stated:
+                raise TypeError(f"{name}: {function.__name__} takes {found}, but the schema states {stated}")
+        self.parameters = _declared(name, source)
+        """Types of the parameters of the CUDA function, without `const`, such as `float*`."""
         self._tolerance, self._flips = tolerance, flips
         self._functions: dict[torch.device, CompiledFunction | None] = {}
         _library.define(f"{name}{schema}")  # type: ignore[no-untyped-call]
@@ -101,6 +130,20 @@ class CudaKernel:
         """Compile the function for a device; raises RuntimeError or OSError if that is not possible."""
         return compile_function(self.source, self.name, device)
 
+    def mismatch(self, launch: Launch) -> str | None:
+        """Return in words how the arguments of a call differ from what the CUDA function takes; None if they fit."""
+        if len(launch.arguments) != len(self.parameters):
+            return f"{len(launch.arguments)} arguments for {len(self.parameters)} parameters"
+        for number, (value, kind) in enumerate(zip(launch.arguments, self.parameters, strict=True)):
+            if isinstance(value, Tensor):
+                fits = value.is_contiguous() and value.dtype in DTYPES.get(kind, ())
+            else:
+                fits = type(value) is NUMBERS.get(kind)
+            if not fits:
+                of = f"tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+                return f"argument {number} is a {of}, but the function takes {kind}"
+        return None
+
     def agrees(self, found: Results, expected: Results) -> bool:
         """Return whether results are those of the reference, within the tolerance."""
         return agree(found, expected, tolerance=self._tolerance, flips=self._flips)
@@ -109,6 +152,9 @@ class CudaKernel:
         expected = self.reference(*inputs)
         self._functions[device] = None
         try:
+            problem = self.mismatch(launch)  # would read or write foreign memory
+            if problem is not None:
+                raise RuntimeError(problem)
             function = self.compiled(device)
             found = started(function, launch)
         except (RuntimeError, OSError) as error:
@@ -119,6 +165,14 @@ class CudaKernel:
         else:
             _logger.warning("%s runs as separate operations: its results differ", self.name)
         return expected
+
+
+def _declared(name: str, source: str) -> tuple[str, ...]:
+    """Return the types of the parameters of a CUDA function; raises TypeError if the source does not define it."""
+    found = re.search(rf'extern "C" __global__ void {name}\(([^)]*)\)', source)
+    if found is None:
+        raise TypeError(f'{name}: the source does not define extern "C" __global__ void {name}(...)')
+    return tuple(re.sub(r"\s*\w+$", "", one.strip()).removeprefix("const ") for one in found.group(1).split(","))
 
 
 def started(function: CompiledFunction, launch: Launch) -> Results:

@@ -86,9 +86,12 @@ extern "C" __global__ void nv12_to_rgb(
 """
 
 
-def _launch(luma: Tensor, chroma: Tensor, *factors: int) -> Launch:
+def _launch(
+    luma: Tensor, chroma: Tensor, black: int, scale: int, red: int, green_of_cb: int, green_of_cr: int, blue: int
+) -> Launch:
     result = luma.new_empty((*luma.shape, 3))
     sizes = (luma.shape[1], luma.shape[2], luma.numel())
+    factors = (black, scale, red, green_of_cb, green_of_cr, blue)
     return Launch((result,), (luma, chroma, result, *sizes, *factors), blocks_for(luma.numel()))
 
 
