@@ -65,7 +65,9 @@ def match_costs(
     # In one pass, because the calls take most of the time.
     both, reach = tracks.visible + tracks.whole, np.tile(reach, 2)
     added = np.zeros((num_tracks, len(detections))) if looks is None else looks
-    possible = _near(both.boxes, detections.boxes, reach) & np.tile(added <= limit, (2, 1))
+    possible = _near(both.boxes, detections.boxes, reach)
+    possible[:num_tracks] &= added <= limit
+    possible[num_tracks:] &= added <= limit
     rows, columns = np.nonzero(possible)
     start = added[rows % max(num_tracks, 1), columns]
     rows, columns, pair_costs = _costs(both, detections, rows, columns, reach, limit, start)

@@ -23,10 +23,10 @@ anywhere."""
 LEFTOVER_COST = 0.2
 """Additional cost beyond `match_cost` allowed for a pair without competitors. An object seen a frame ago that now looks
 very different, such as a person who steps out from behind a pillar, is more likely the same than a new one."""
-DOUBLE_IOU = 0.4
+DOUBLE_IOU = 0.5
 """Mask IoU with a detection of an older track from which a detection may be another outline of the same object, or a
 part that makes up most of it."""
-DOUBLE_CREDIT = 0.25
+DOUBLE_CREDIT = 0.35
 """Weight of a frame in which it is one. Such outlines flicker; parts stay, and get their identities later."""
 
 
@@ -167,6 +167,8 @@ def _credit(objects: Appearance, taken: IndexArray, starting: IndexArray, tracks
     tentative = np.flatnonzero(~tracks.confirmed)
     tentative = tentative[np.argsort(-tracks.credit[tentative], kind="stable")]
     young = np.concatenate((tentative, np.arange(len(taken), len(rows))))
+    if not len(young):
+        return np.ones(len(rows))
     overlaps = mask_ious(objects[rows[young]], objects[rows], DOUBLE_IOU) >= DOUBLE_IOU
     is_single = np.concatenate((tracks.confirmed, np.zeros(len(starting), dtype=np.bool_)))
     for overlap, index in zip(overlaps, young.tolist(), strict=True):

@@ -111,10 +111,10 @@ class TestIdentities:
         history = follow([moving(Shape(60, 100, 50, 50), 3), outline, part], 30)
         first = [next(frame for frame, ids in enumerate(history) if (ids[index] or -1) > 0) for index in range(3)]
         since = len(shown)
-        assert first == [2, since + 11, since + 2]
+        assert first == [2, since + 8, since + 2]
 
     def test_not_assigned_to_an_outline_that_flickers(self):
-        outline = absent(moving(Shape(64, 100, 42, 50, score=0.8), 3), range(9, 30, 10))
+        outline = absent(moving(Shape(64, 100, 42, 50, score=0.8), 3), range(7, 30, 8))
         history = follow([moving(Shape(60, 100, 50, 50), 3), outline], 30)
         assert [len(identities(history, index)) for index in range(2)] == [1, 0]
 
