@@ -11,6 +11,7 @@ and so is what fails; the results are on disk after each measurement. docs/gpu.m
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from functools import partial
@@ -32,9 +33,14 @@ SECONDS = 330.0
 """With starting and ending less than 6 minutes."""
 
 
-def main(measuring: Measure = measure) -> int:
-    """Run the command line; `measuring` makes one measurement, in another process."""
-    began = time.monotonic()
+def main(measuring: Measure = measure, began: float | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        measuring: makes one measurement, in another process.
+        began: monotonic time from which the time for everything counts; None: now.
+    """
+    began = time.monotonic() if began is None else began
     names = [case.name for case in CASES]
     arguments = parser(__doc__)
     arguments.add_argument("--pack", type=Path, metavar="DIR", help="write all that another machine needs, and stop")
@@ -51,16 +57,20 @@ def main(measuring: Measure = measure) -> int:
     if args.pack is not None:
         print(pack(args.pack, args.python))
         return 0
-    problem = cuda_state().problem(int(args.device.partition(":")[2] or 0)) if is_cuda(args.device) else None
+    kind, _, index = args.device.partition(":")
+    if args.device != "cpu" and not (kind == "cuda" and (index or "0").isdecimal()):
+        arguments.error(f"argument --device: invalid device {args.device!r}; allowed are cuda, cuda:N and cpu")
+    problem = cuda_state().problem(int(index or 0)) if kind == "cuda" else None
+    device = f"cuda:{int(index or 0)}" if kind == "cuda" else "cpu"
     if problem is not None:
         print(f"bench gpu: no device {args.device!r}: {problem}; --device cpu tries the command", file=sys.stderr)
         return 2
     cases = [case.at(args.imgsz) for case in CASES if case.name in args.cases]
     # Graphs need a GPU; on a CPU, `eager` is the same.
-    modes = [mode for mode in MODES if mode in args.modes and (is_cuda(args.device) or mode != "eager")]
+    modes = [mode for mode in MODES if mode in args.modes and (is_cuda(device) or mode != "eager")]
     origin = provenance()
     print(f"{origin['machine']}, {origin['gpu'] or 'no GPU'}, load {origin['load']}, versions {origin['versions']}")
-    results: dict[str, Any] = {**origin, "benchmark": "gpu", "device": args.device, "max_objects": args.objects}
+    results: dict[str, Any] = {**origin, "benchmark": "gpu", "device": device, "max_objects": args.objects}
 
     def save(records: list[dict[str, Any]]) -> None:
         if args.json is not None:
@@ -69,7 +79,7 @@ def main(measuring: Measure = measure) -> int:
 
     records = carry_out(
         planned(cases, modes, args.kinds),
-        Settings(args.device, args.objects, args.runs, args.seconds - (time.monotonic() - began)),
+        Settings(device, args.objects, args.runs, args.seconds - (time.monotonic() - began)),
         start=partial(ProcessWorker, measuring),
         save=save,
         tell=partial(print, flush=True),
@@ -82,5 +92,14 @@ def main(measuring: Measure = measure) -> int:
     return code
 
 
+def _started() -> float:
+    """Return the monotonic time at which this process began; importing torch takes seconds. Linux, else now."""
+    stat = Path("/proc/self/stat")
+    if not stat.is_file():
+        return time.monotonic()
+    ticks = int(stat.read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    return time.monotonic() - (time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(began=_started()))

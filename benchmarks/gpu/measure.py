@@ -36,6 +36,8 @@ def measure(request: Request) -> dict[str, Any]:
     """Make a measurement, and return its values, see the modules; with the memory of the GPU, if it is one."""
     on_cuda = is_cuda(request.device)
     if on_cuda:
+        torch.cuda.init()
+        torch.cuda.set_device(request.device)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     kinds = {"check": check, "frames": frames, "stages": stages, "live": live}

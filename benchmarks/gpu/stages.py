@@ -100,10 +100,15 @@ def _step(engine: TorchEngine, case: Case, device: str, num_objects: int) -> tup
 
 
 def _captured(work: Callable[[], object]) -> Callable[[], None]:
-    """Capture some work as a CUDA graph, and return its replay. Libraries chose their kernels before."""
+    """Capture some work as a CUDA graph, and return its replay. Libraries allocate per stream, before the capture."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(NUM_WARMUPS):
+            work()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, stream=stream):
         work()
     return graph.replay
 

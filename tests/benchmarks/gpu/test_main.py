@@ -120,7 +120,9 @@ def test_without_a_gpu_the_command_names_the_reason(monkeypatch, tmp_path, capsy
     assert not (tmp_path / "gpu.json").exists()
 
 
-@pytest.mark.parametrize("flag", ["--cases=x2", "--modes=cuda", "--kinds=all", "--seconds=soon"])
+@pytest.mark.parametrize(
+    "flag", ["--cases=x2", "--modes=cuda", "--kinds=all", "--seconds=soon", "--device=gpu", "--device=cuda:a"]
+)
 def test_invalid_flags(monkeypatch, capsys, flag):
     with pytest.raises(SystemExit) as caught:
         run(monkeypatch, flag)
