@@ -12,7 +12,7 @@ from streamseg.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from streamseg.config import FleetConfig
     from streamseg.fleet.placement import Camera
-    from streamseg.fleet.simulation import SimulationResult
+    from streamseg.fleet.simulation_result import SimulationResult
 
 __all__ = ["add_simulation_arguments", "run_simulation", "simulated_cameras"]
 

@@ -24,4 +24,5 @@ session        open a fleet from a configuration
 local          workers as processes of this machine
 ray_cluster    workers as Ray actors; the only module for them that imports Ray
 simulation     a fleet of any size, simulated with the pure modules
+simulation_result  what it found
 """
