@@ -59,6 +59,7 @@ def fleet_config(num_cameras: int, num_workers: int, imgsz: int) -> FleetConfig:
             "segmentation": {"imgsz": imgsz},
             "publish": {"endpoint": ANYWHERE, "control_endpoint": None},
             "start_seconds": 600,
+            "lost_seconds": 60,  # a killed process is noticed at once, a busy machine is not a loss
         }
     )
 

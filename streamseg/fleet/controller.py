@@ -182,7 +182,7 @@ class Controller:
 
     def _fresh_reports(self, now: float) -> dict[str, WorkerReport]:
         """Return the reports of the workers that are alive; those that do not report any more are started again."""
-        reports = {}
+        reports, silent = {}, set()
         for name, link in self._links.items():
             report = link.report(now, self._config.lost_seconds)
             if report is not None:
@@ -190,9 +190,11 @@ class Controller:
             elif link.was_ready:
                 logger.error("worker %s: lost, no heartbeat for %.1f s", name, self._config.lost_seconds)
                 link.kill()
+                silent.add(name)
         for name in self._ready - set(reports):
             mine = [camera for camera, worker in self._placement.items() if worker == name]
-            self._suspects.lost(mine, now)
+            if name not in silent:  # silence is rather that of a busy machine, which says nothing about its cameras
+                self._suspects.lost(mine, now)
             logger.warning("worker %s: its %d cameras move to other workers", name, len(mine))
         self._ready = set(reports)
         return reports

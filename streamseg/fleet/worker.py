@@ -107,6 +107,7 @@ class CameraWorker(Resource):
 
     def close(self) -> None:
         """End the run. Idempotent."""
+        self._lease.close()  # it would close cameras of a run that ends
         self._session.runtime.stop()
         self._thread.join(STOP_SECONDS)
         self._stack.close()

@@ -115,6 +115,19 @@ def test_a_camera_that_ends_its_workers_is_held_back():
     assert "a" in fleet.held[0] + fleet.held[1], "it was removed and is another one now"
 
 
+def test_a_camera_of_a_busy_machine_is_not_held_back():
+    fleet = Fleet("a", "b", placement={"pins": {"a": "w0"}})
+    now = 0.0
+    for _ in range(5):
+        fleet.at(now, 0, 1)
+        fleet.at(now + 3.0, 1)
+        fleet.at(now + 5.0, 1)
+        now += 6.0
+    assert fleet.workers[0].num_kills == 5
+    fleet.at(now, 0, 1)
+    assert "a" in fleet.held[0]
+
+
 def test_a_suspect_is_tried_again_later():
     suspects = Suspects()
     for at in (0.0, 100.0, 200.0):
