@@ -1,8 +1,9 @@
 """Which measurements are made, in which order, and with how much time each. Pure: the caller supplies the time.
 
-The order puts first what matters most: of each case, the comparison with the CPU, then CUDA graphs, alone, by stages
-and in a live run; then what they are compared with; then TensorRT, whose plans take minutes to build. Each measurement
-has a share of the time that is left, by its weight. What others have not used is shared by those that follow.
+The order puts first what matters most. Of each size with one image: the comparison with the CPU, then CUDA graphs,
+alone, by stages and in a live run; then TensorRT, whose plans take minutes to build. The batches follow, then what the
+graphs are compared with. Each measurement has a share of the time that is left, by its weight. What others have not
+used is shared by those that follow.
 """
 
 from __future__ import annotations
@@ -48,22 +49,30 @@ def planned(cases: Sequence[Case], modes: Sequence[Mode], kinds: Sequence[Kind] 
         modes: modes of `frames`. The other kinds are measured with CUDA graphs.
         kinds: kinds of measurements.
     """
-    first = [
-        one
-        for case in cases
-        for one in (
-            Measurement(case, "check", weight=2, least_seconds=3),
-            Measurement(case, "frames", "graph", weight=3),
-            Measurement(case, "stages", weight=2),
-            Measurement(case, "live", weight=4, least_seconds=4),
-        )
-    ]
-    rest = [
+    single = [case for case in cases if case.batch == 1]
+    batches = [case for case in cases if case.batch > 1]
+    every = [
+        *(one for case in single for one in _with_graphs(case)),
+        *map(_with_tensorrt, single),
+        *(one for case in batches for one in _with_graphs(case)),
         *(Measurement(case, "frames", mode, weight=2) for case in cases for mode in ("eager", "torch")),
-        *(Measurement(case, "frames", "tensorrt", weight=10, least_seconds=10) for case in cases),
+        *map(_with_tensorrt, batches),
         *(Measurement(case, "frames", "onnx", weight=3, least_seconds=4) for case in cases),
     ]
-    return [one for one in (*first, *rest) if one.kind in kinds and (one.kind != "frames" or one.mode in modes)]
+    return [one for one in every if one.kind in kinds and (one.kind != "frames" or one.mode in modes)]
+
+
+def _with_graphs(case: Case) -> tuple[Measurement, ...]:
+    return (
+        Measurement(case, "check", weight=2, least_seconds=3),
+        Measurement(case, "frames", "graph", weight=3),
+        Measurement(case, "stages", weight=2),
+        Measurement(case, "live", weight=4, least_seconds=4),
+    )
+
+
+def _with_tensorrt(case: Case) -> Measurement:
+    return Measurement(case, "frames", "tensorrt", weight=10, least_seconds=10)
 
 
 def share(measurements: Sequence[Measurement], left_seconds: float) -> float:

@@ -28,9 +28,11 @@ def test_every_case_has_every_mode_and_kind_once():
     assert len(NAMES) == len(expected)
 
 
-def test_what_builds_for_minutes_comes_after_everything_else_of_torch():
-    first = NAMES.index("x1 frames tensorrt")
-    assert all("tensorrt" in name or "onnx" in name for name in NAMES[first:])
+def test_batches_come_after_single_images_and_comparisons_after_graphs():
+    assert NAMES[8:10] == ["x1 frames tensorrt", "s1 frames tensorrt"]
+    first = NAMES.index("x1 frames eager")
+    assert not any(kind in name for name in NAMES[first:] for kind in ("check", "stages", "live", "graph"))
+    assert all("onnx" in name for name in NAMES[-len(CASES) :])
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,16 @@ def test_hang_takes_its_limit_and_the_rest_is_measured_with_less_time():
     assert machine.now <= 1000 + 330 + 1e-6
 
 
+def test_plans_that_are_never_built_leave_time_for_everything_else():
+    builds = [f"{case.name} frames tensorrt" for case in CASES]
+    failed = Outcome("failed", reason="no result within 90 s; its process was ended")
+    machine = Machine(dict.fromkeys(builds, failed), durations=dict.fromkeys(builds, float("inf")))
+    left = [one for one in carry(machine) if one["state"] != "measured" and one["mode"] != "tensorrt"]
+    # The last ones, after all builds: ONNX Runtime.
+    assert {one["mode"] for one in left} <= {"onnx"}
+    assert machine.now <= 1000 + 330 + 1e-6
+
+
 def test_what_there_is_no_time_for_is_recorded():
     machine, told = Machine(durations={"x1 check": 55.0}), []
     records = carry(machine, seconds=60.0, told=told)
