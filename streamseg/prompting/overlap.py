@@ -3,6 +3,7 @@
 select_boxes      by the mean of box IoU and mask IoU
 select_masks      by mask IoU
 select_best_fits  the best instances of a given overlap
+mutual_ious       mask IoUs of instances with each other
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamseg.geometry import box_area, box_intersection, clip_boxes, raster_points, sample_logits, silhouettes
-from streamseg.structures.arrays import BoolArray
+from streamseg.structures.arrays import BoolArray, Float64Array
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, MaskPrompt, Prompt, Selection
 
-__all__ = ["MIN_SCORE", "select_best_fits", "select_boxes", "select_masks"]
+__all__ = ["MIN_SCORE", "MUTUAL_RASTER", "mutual_ious", "select_best_fits", "select_boxes", "select_masks"]
 
 MIN_SCORE: Final = 0.3
 """Minimum score of a match. A person that fills a third of its tight box scores about 0.65."""
 BOX_RASTER: Final = 24
 """Raster cells per side of a mask's box for the IoU with a prompt box; accurate to about 1 % of the box area."""
+MUTUAL_RASTER: Final = 16
+"""Raster cells per side of the smaller of two boxes for the IoU of their masks; accurate to a few percent."""
 MASK_RASTER: Final = 32
 """Raster cells per side of a prompt mask's box for the IoU of two masks; accurate to about 1 % of their area."""
 
@@ -77,6 +80,33 @@ def select_masks(instances: Instances, prompts: Sequence[MaskPrompt], *, nested:
     if not len(instances) or not prompts:
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
     return select_best_fits(prompts, _mask_fit(instances, prompts).cpu(), nested=nested)
+
+
+def mutual_ious(instances: Instances, wanted: BoolArray) -> Float64Array:
+    """Return the mask IoU (K, K) of instances with each other: 1 on the diagonal, 0 for pairs that are not wanted.
+
+    The tiles of the smaller box are looked up in the other mask. Masks end at their boxes.
+
+    Args:
+        instances: K instances; 0 give an empty matrix.
+        wanted: (K, K), symmetric: which pairs are compared.
+    """
+    tiles = silhouettes(instances, MUTUAL_RASTER)  # (K, R, R)
+    boxes, extents = instances.boxes, box_area(instances.boxes)
+    areas = tiles.float().mean(dim=(1, 2)) * extents  # (K,)
+    touching = torch.from_numpy(wanted).to(boxes.device) & (box_intersection(boxes, boxes) > 0)
+    first, second = touching.triu(1).nonzero(as_tuple=True)  # (Q,) each
+    swaps = extents[first] > extents[second]
+    small, large = torch.where(swaps, second, first), torch.where(swaps, first, second)
+    x, y = raster_points(boxes[small], MUTUAL_RASTER)  # (Q, R) each
+    inside = sample_logits(instances, large[:, None, None], x[:, None, :], y[:, :, None]) > 0  # (Q, R, R)
+    x0, y0, x1, y1 = (side[large, None] for side in boxes.unbind(dim=1))
+    inside &= ((x >= x0) & (x < x1))[:, None, :] & ((y >= y0) & (y < y1))[:, :, None]
+    shared = (inside & tiles[small]).float().mean(dim=(1, 2)) * extents[small]
+    ious = torch.eye(len(instances), device=boxes.device)
+    ious[first, second] = (shared / (areas[first] + areas[second] - shared).clamp(min=1e-6)).clamp(max=1)
+    ious[second, first] = ious[first, second]
+    return ious.numpy(force=True).astype(np.float64)
 
 
 def _box_fit(instances: Instances, boxes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Matching of points: the instance that its points mean most likely."""
+"""Matching of points: the instance that overlaps most with what its points may mean."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from streamseg.geometry import box_area, sample_logits, silhouettes
+from streamseg.prompting.overlap import mutual_ious
 from streamseg.structures.arrays import BoolArray, Float64Array
 from streamseg.structures.instances import Instances
 from streamseg.structures.prompt import PointPrompt, Selection
@@ -18,15 +19,17 @@ __all__ = ["select_points"]
 
 SIZE_WEIGHT: Final = 1.2
 """Log odds by which a mask of e times the side is less likely: of equally good masks, the smaller one is meant."""
-CENTRE_WEIGHT: Final = 3.0
+CENTRE_WEIGHT: Final = 4.0
 """Weight of the fraction of the surroundings of a point that lie in the mask, see `CENTRE_RADII`: people click in the
 middle of what they mean."""
-DENSITY_WEIGHT: Final = 0.35
+DENSITY_WEIGHT: Final = 0.5
 """Weight of the log of the share of the image that a mask fills, negative, for each further point inside: points in one
 small mask do not lie there by chance."""
-MISS_WEIGHT: Final = 2.0
+MISS_WEIGHT: Final = 3.0
 """Log odds by which a foreground point outside a mask makes it less likely, on top of the `DENSITY_WEIGHT` that it does
 not earn."""
+TEMPERATURE: Final = 0.85
+"""Log odds per unit of the exponent: how much the ratings are trusted. At 0 the best rated mask alone would count."""
 CENTRE_RADII: Final = (0.2, 0.3, 0.4)
 """Radii of the circles around a point, relative to the side of a square with the mask's area."""
 CENTRE_DIRECTIONS: Final = 8
@@ -46,11 +49,12 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     """Select the mask that each prompt's points mean most likely.
 
     A background point vetoes every instance that contains it. Of the remaining ones, every one with a foreground point
-    is eligible. The best by score, size, centre (`_ratings`) and number of foreground points wins: neither a stain or a
+    is eligible, and rated by score, size, centre (`_ratings`) and number of foreground points: neither a stain nor a
     part only because it is small, nor the surroundings only because they score well, nor a stain only because it is
-    large enough to contain every point. The score is the instance's own times the fraction of foreground points that it
-    contains. Without a foreground point nothing is selected (today's ultralytics selects everything that is not
-    vetoed).
+    large enough to contain every point. The ratings give the probability of each to be meant, and the one with the
+    highest expected IoU with what is meant wins: of three outlines of one object, that which resembles both others.
+    The score is the instance's own times the fraction of foreground points that it contains. Without a foreground
+    point nothing is selected (today's ultralytics selects everything that is not vetoed).
 
     Args:
         instances: K instances; 0 match nothing.
@@ -78,7 +82,7 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     height, width = instances.image_size
     shares = np.log(np.maximum(areas, 1) / (height * width))[:, None]  # (K, 1)
     ratings -= DENSITY_WEIGHT * shares * (num_inside - 1) + MISS_WEIGHT * (num_foreground - num_inside)
-    winners = np.where(eligible, ratings, -np.inf).argmax(axis=0)  # (P,)
+    winners = _expected_ious(instances, np.where(eligible, ratings, -np.inf)).argmax(axis=0)  # (P,)
     order = winners[None]  # (1, P)
     prompt_numbers = np.arange(len(prompts))
     if nested:
@@ -112,6 +116,25 @@ def _ratings(scores: Float64Array, areas: Float64Array) -> Float64Array:
     shares = scores.clip(MIN_SHARE, 1 - MIN_SHARE)
     ratings: Float64Array = np.log(shares / (1 - shares)) - SIZE_WEIGHT * np.log(np.maximum(areas, 1)) / 2
     return ratings
+
+
+def _expected_ious(instances: Instances, ratings: Float64Array) -> Float64Array:
+    """Return the expected IoU (K, P) of each instance with what a prompt means: the decision of minimum Bayes risk.
+
+    Args:
+        instances: K instances.
+        ratings: (K, P) in log odds; -inf for instances that are not eligible, whose result is -inf, too.
+    """
+    best = ratings.max(axis=0)  # (P,)
+    eligible = np.isfinite(ratings)
+    weights = np.exp((ratings - np.where(np.isfinite(best), best, 0)) / TEMPERATURE)  # (K, P), 0 if not eligible
+    compared = np.flatnonzero((eligible & (eligible.sum(axis=0) > 1)).any(axis=1))
+    ious = np.eye(len(instances))
+    if len(compared):
+        together = eligible[compared].astype(np.float32) @ eligible[compared].T.astype(np.float32) > 0
+        ious[np.ix_(compared, compared)] = mutual_ious(instances[torch.from_numpy(compared)], together)
+    expected: Float64Array = np.where(eligible, ious @ weights, -np.inf)
+    return expected
 
 
 def _contains(instances: Instances, points: Tensor) -> BoolArray:

@@ -190,8 +190,8 @@ FAINT = Shape(160, 50, 30, 30, score=0.3)
         pytest.param(points((160, 50, 1)), ["face", "person", "nose", "faint"], id="a doubtful part is last"),
         pytest.param(
             points((160, 50, 1), (160, 55, 1)),
-            ["face", "person", "nose", "faint"],
-            id="two points: no part is doubtful",
+            ["nose", "faint", "face", "person"],
+            id="two points in the smallest part: none is doubtful",
         ),
         pytest.param(
             points((160, 50, 1), (20, 230, 0)), ["face", "person", "nose", "faint"], id="one on background is no second"
@@ -218,6 +218,18 @@ def test_order_of_the_hypotheses(prompt: PointPrompt, order: list[str]):
 def test_score_and_size_at_a_common_centre(small_score: float, large_score: float, selected: int):
     shapes = tracked([Shape(160, 120, 40, 40, score=small_score), Shape(160, 120, 120, 120, score=large_score)])
     assert select(shapes, [points((160, 120, 1))])[0].rows == (selected,)
+
+
+def test_a_mask_that_resembles_other_likely_ones_wins():
+    shapes = [
+        Shape(160, 120, 100, 100, score=0.6),
+        Shape(162, 122, 104, 104, score=0.6),
+        Shape(158, 119, 106, 104, score=0.6),
+        Shape(160, 120, 40, 40, score=0.5),
+    ]
+    click = points((160, 120, 1))
+    assert select(tracked(shapes[:1] + shapes[3:]), [click])[0].rows == (1,)
+    assert select(tracked(shapes), [click])[0].rows == (0,), "the three are one hypothesis, three times as likely"
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5])

@@ -11,6 +11,7 @@ import torch
 import streamseg.prompting.points as rule_of_points
 from streamseg.drawing import colour_of
 from streamseg.prompting import select
+from streamseg.prompting.overlap import MUTUAL_RASTER
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import Tracked
 from streamseg.structures.mask import CropMask
@@ -172,8 +173,8 @@ def test_objects_at_a_point(page):
     )
     points = [[30, 30], [59, 59], [80, 80], [5, 5], [39.99, 39.99], [40, 40], [-1, -1], [1e9, 1e9]]
     found = objects_at(page, frame, [[2 * x - 5, 4 * y + 3] for x, y in points])
-    # At the corner of an object, the one around it is likelier, although it is larger.
-    assert found == [[2, 3, 1], [1, 3], [1], [], [3, 2, 1], [3, 1], [], []]
+    # At the corner of an object, those around it are likelier, although they are larger.
+    assert found == [[2, 3, 1], [1, 3], [1], [], [3, 1, 2], [3, 1], [], []]
 
 
 def test_constants_of_the_rule_for_clicks_are_those_in_python(page):
@@ -184,6 +185,8 @@ def test_constants_of_the_rule_for_clicks_are_those_in_python(page):
         "centreRadii": list(rule_of_points.CENTRE_RADII),
         "centreDirections": rule_of_points.CENTRE_DIRECTIONS,
         "minShare": rule_of_points.MIN_SHARE,
+        "temperature": rule_of_points.TEMPERATURE,
+        "mutualRaster": MUTUAL_RASTER,
     }
 
 
