@@ -62,6 +62,8 @@ class Appearance:
     """Mask areas (V,), pixels."""
     embeddings: Float32Array | None
     """(V, D), each of length 1; None if the segmenter provides no embeddings."""
+    gallery: Float32Array | None = None
+    """(G, D), embeddings since the target was first seen, see `EmbeddingGallery`; None if there are none."""
 
     @classmethod
     def of(cls, observations: Sequence[Observation], earlier: Appearance | None = None) -> Appearance:
@@ -88,7 +90,7 @@ class Appearance:
         return appearance if earlier is None else appearance._with(earlier)
 
     def _with(self, earlier: Appearance) -> Appearance:
-        """Return this appearance with half of its views replaced by earlier ones."""
+        """Return this appearance with half of its views replaced by the first ones: what the prompt meant."""
         new, old = -(-APPEARANCE_VIEWS // 2), APPEARANCE_VIEWS // 2
         embeddings = None
         if (
@@ -96,13 +98,13 @@ class Appearance:
             and earlier.embeddings is not None
             and self.embeddings.shape[1] == earlier.embeddings.shape[1]
         ):
-            embeddings = np.concatenate((self.embeddings[:new], earlier.embeddings[:old]))
+            embeddings = np.concatenate((self.embeddings[:new], earlier.embeddings[-old:]))
         return Appearance(
             self.box,
             self.velocity,
             self.seen_seconds,
-            np.concatenate((self.silhouettes[:new], earlier.silhouettes[:old])),
-            np.concatenate((self.areas[:new], earlier.areas[:old])),
+            np.concatenate((self.silhouettes[:new], earlier.silhouettes[-old:])),
+            np.concatenate((self.areas[:new], earlier.areas[-old:])),
             embeddings,
         )
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from streamseg.prompting.appearance import Appearance, Galleries, appearance_of
 from streamseg.prompting.history import FirstSeen, FrameHistory, FrameRecord
 from streamseg.prompting.parts import PartRelations
-from streamseg.prompting.reid import LostTarget, reidentify
+from streamseg.prompting.reid import LostTarget, reidentify, row_log_odds
 from streamseg.prompting.target import Hypothesis, Target, carry
-from streamseg.structures.arrays import Float32Array
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.instances import TENTATIVE
 
 __all__ = ["BRIDGED_CONFIDENCE", "TargetLocator"]
@@ -39,6 +41,8 @@ class TargetLocator:
         self._lost: dict[tuple[int, int], LostTarget] = {}
         """Lost targets by their own track id and the one under which they were re-identified."""
         self._next_placeholder = TENTATIVE - 1
+        self._newest: tuple[FrameHistory, FrameRecord] | None = None
+        """The history and the newest frame; None before the first one."""
 
     def search_for(self, target: Target, appearance: Appearance) -> None:
         """Search for a target of an earlier run, of which only the appearance is known."""
@@ -63,6 +67,7 @@ class TargetLocator:
             target.position, target.matched_id = 0, TENTATIVE
             self._search_by_appearance(target, appearance, gallery.views if gallery is not None else ())
         self._first_seen, self._parts, self._bridges, self._lost = FirstSeen(), PartRelations(), [], {}
+        self._newest = None
 
     def rows(
         self, targets: Mapping[str, Target], history: FrameHistory, before: FrameRecord | None, record: FrameRecord
@@ -75,6 +80,7 @@ class TargetLocator:
             before: the frame before the newest; None if the newest is the first one.
             record: the newest frame; pass each frame once.
         """
+        self._newest = history, record
         self._first_seen.update(record.rows.keys(), record.time_seconds)
         rows = self._rows_by_track_id(targets, history, record)
         self._update_parts(targets, rows, history, record)
@@ -82,6 +88,20 @@ class TargetLocator:
             self._bridge(targets, rows, history, before, record)
         self._search(targets, rows, history, record)
         return rows
+
+    def log_odds(self, target: Target) -> Float64Array | None:
+        """Return the log odds (K,) that each row of the newest frame is a target; None if it has not been seen before.
+
+        For targets that are not visible, or whose track is something else.
+        """
+        if target.hypothesis is None or self._newest is None:
+            return None
+        ids, (history, record) = (target.hypothesis.track_id, target.matched_id), self._newest
+        lost = self._lost.get(ids)
+        if lost is not None:
+            return lost.log_odds
+        found = self._lost_target(ids, target, history)
+        return row_log_odds([found.appearance], record)[0] if found is not None else None
 
     def _search_by_appearance(
         self, target: Target, appearance: Appearance | None, views: Sequence[Float32Array]
@@ -209,6 +229,9 @@ class TargetLocator:
         appearance = _appearance(target, history, self.galleries.verified_seconds(ids[0]))
         if appearance is None:
             return None
+        gallery = self.galleries.get(ids[0])
+        if gallery is not None and gallery.views:
+            appearance = replace(appearance, gallery=np.stack(gallery.views))
         observations = history.observations(target.matched_id if target.matched_id >= 0 else ids[0])
         times = [one.time_seconds for one, _ in observations if one.time_seconds <= appearance.seen_seconds]
         return LostTarget(appearance, times[-1] - times[0] if times else float("inf"))

@@ -8,7 +8,7 @@ proposal, or a mask that has leaked, cannot teach itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +28,7 @@ from streamseg.propagation import (
     group_in_box,
     group_in_mask,
 )
-from streamseg.structures.arrays import Float32Array
+from streamseg.structures.arrays import Float32Array, Float64Array
 from streamseg.structures.instances import TENTATIVE, Tracked
 from streamseg.structures.prompt import BoxPrompt
 
@@ -70,7 +70,11 @@ class MaskFollower:
         """The targets in the memory by prompt id."""
 
     def update(
-        self, targets: Mapping[str, Target], rows: Mapping[str, int], tracked: Tracked
+        self,
+        targets: Mapping[str, Target],
+        rows: Mapping[str, int],
+        tracked: Tracked,
+        log_odds: Callable[[Target], Float64Array | None] = lambda _: None,
     ) -> dict[str, PropagatedTarget]:
         """Return the targets that propagation sees in the newest frame.
 
@@ -78,6 +82,7 @@ class MaskFollower:
             targets: targets by prompt id. A target that is seen under another track id continues with that one.
             rows: row of each target according to its track; -1 if it is not visible.
             tracked: the objects of the frame; K may be 0.
+            log_odds: see `TargetLocator.log_odds`.
         """
         self._forget(targets)
         source = tracked.instances.features
@@ -129,7 +134,7 @@ class MaskFollower:
                 _continue_track(targets[prompt_id], answer.row, answer.row, frame.track_ids)
             if label is not None:
                 learnt[prompt_id] = label
-        self._relocate(targets, rows, answers, learnt, doubtful.keys(), resting.keys(), frame)
+        self._relocate(targets, rows, answers, learnt, doubtful.keys(), resting.keys(), frame, log_odds)
         self._turns.settle([one for one in confirmed if answers[one].row == rows[one]], rows, boxes, track_ids)
         self._relocator.learn(learnt, frame)
         self._propagator.learn(features, learnt)
@@ -147,6 +152,7 @@ class MaskFollower:
         doubtful: Collection[str],
         resting: Collection[str],
         frame: MaskFrame,
+        log_odds: Callable[[Target], Float64Array | None],
     ) -> None:
         """Replace the answers and labels of targets that do not look like themselves, by where they are, or by none.
 
@@ -159,7 +165,9 @@ class MaskFollower:
             if prompt_id not in resting
         }
         seen = {one: answers[one].row if one in answers else rows[one] for one in known}
-        verdicts = self._relocator.verdicts(places, seen, places.keys() - doubtful, frame)
+        verdicts = self._relocator.verdicts(
+            places, seen, places.keys() - doubtful, frame, lambda one: log_odds(targets[one])
+        )
         # What propagation remembers is another place.
         self._propagator.retain(self._known.keys() - verdicts.keys())
         for prompt_id, verdict in verdicts.items():

@@ -87,7 +87,7 @@ class PromptTracker:
         self._targets.evaluate(tracked, self._history)
         targets = self._targets.by_prompt_id
         rows = self._locator.rows(targets, self._history, before, record)
-        seen = self._masks.update(targets, rows, tracked)
+        seen = self._masks.update(targets, rows, tracked, self._locator.log_odds)
         self._save()
         followed = []
         for prompt_id, target in targets.items():

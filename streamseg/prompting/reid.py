@@ -3,6 +3,7 @@
 LostTarget   a target that is searched for, with its best match so far
 Match        the track that a lost target was found under
 reidentify   match the lost targets of one frame
+row_log_odds the log odds that each row of a frame is a lost target
 features     the evidence that a row is a lost target; `FEATURES` names it and `WEIGHTS` weights it
 """
 
@@ -18,16 +19,20 @@ from streamseg.prompting.appearance import Appearance
 from streamseg.prompting.history import FirstSeen, FrameRecord, mask_areas, silhouette_ious
 from streamseg.structures.arrays import Float64Array
 
-__all__ = ["FEATURES", "LostTarget", "Match", "features", "reidentify"]
+__all__ = ["FEATURES", "LostTarget", "Match", "features", "reidentify", "row_log_odds"]
 
-FEATURES: Final = ("constant", "distance", "shape", "size", "appearance", "seconds")
+FEATURES: Final = ("constant", "distance", "shape", "size", "appearance", "seconds", "growth", "gallery")
 """Names of the evidence, see `features`."""
-WEIGHTS: Final = np.array([-17.05, -1.94, 3.19, -0.59, 17.28, -0.22])
+WEIGHTS: Final = np.array([-17.05, -1.94, 3.19, -0.59, 17.28, -0.22, 0.0, 0.0])
 """Log odds per feature if the segmenter provides embeddings: the result of `python -m benchmarks.prompts --fit`, a
 logistic regression on the rendered scene (seeds 100 to 102), rows of a default network and ground truth: 936,000 pairs
 of an object and a row 0.3 to 8 s later, of which 29,000 are the same object."""
-WEIGHTS_WITHOUT_EMBEDDINGS: Final = np.array([-6.18, -2.41, 7.29, -4.12, 0.0, 0.0])
+WEIGHTS_WITHOUT_EMBEDDINGS: Final = np.array([-6.18, -2.41, 7.29, -4.12, 0.0, 0.0, 0.0, 0.0])
 """Log odds per feature if no embeddings can be compared, from the same fit."""
+WEIGHTS_BESIDE_LOOKS: Final = np.array([-17.07, -0.42, 1.1, -0.3, 9.73, -0.41, -4.45, 9.17])
+"""Log odds per feature for a decision that looks contribute to, too, see `LostTarget.log_odds`: by the same script, on
+seeds 1, 2, 5 and 6 and rows of a default network, in frames in which an object is absent or has just returned. Most of
+what such frames show is something else, the more so the longer the absence."""
 MIN_PROBABILITY: Final = 0.75
 """Minimum probability of a match, the best of several values tried on those seeds."""
 MIN_PROBABILITY_WITHOUT_EMBEDDINGS: Final = 0.5
@@ -65,6 +70,8 @@ class LostTarget:
     """Track id of the best match in the last frame; -1 if no match was probable enough."""
     num_consistent: int = 0
     """Number of consecutive frames with this best match."""
+    log_odds: Float64Array | None = None
+    """Log odds (K,) that each row of the last frame is the target, beside other evidence; None before the first one."""
 
     def is_spurious(self, time_seconds: float) -> bool:
         """Return whether the target was a fragment or a false detection: seen briefly, and gone for longer."""
@@ -95,20 +102,20 @@ def reidentify(lost: Sequence[LostTarget], record: FrameRecord, first_seen: Firs
         One match per target, in order; None if it was not found.
     """
     matches: list[Match | None] = [None] * len(lost)
+    if not lost:
+        return matches
+    values = features([one.appearance for one in lost], record, range(len(record.boxes)))
+    for one, line in zip(lost, _log_odds(values, WEIGHTS_BESIDE_LOOKS), strict=True):
+        one.log_odds = line
+    odds = _log_odds(values, WEIGHTS)
     newer = [first_seen.started_after(one.appearance.seen_seconds) for one in lost]
     searching = [position for position, track_ids in enumerate(newer) if track_ids]
     for position, track_ids in enumerate(newer):
         if not track_ids:
             lost[position].best_id, lost[position].num_consistent = -1, 0
-    if not searching:
-        return matches
-    ids = sorted(set().union(*(newer[position] for position in searching)))
-    rows = [record.rows[track_id] for track_id in ids]
-    odds = _log_odds([lost[position].appearance for position in searching], record, rows)  # (L, C)
-    columns = {track_id: column for column, track_id in enumerate(ids)}
-    for line, position in zip(odds, searching, strict=True):
-        one = lost[position]
-        allowed = [columns[track_id] for track_id in newer[position]]
+    for position in searching:
+        one, line = lost[position], odds[position]
+        allowed = [record.rows[track_id] for track_id in newer[position]]
         ranked = sorted(allowed, key=lambda column: (-line[column], column))
         best = float(line[ranked[0]])
         margin = best - float(line[ranked[1]]) if len(ranked) > 1 else np.inf
@@ -117,7 +124,7 @@ def reidentify(lost: Sequence[LostTarget], record: FrameRecord, first_seen: Firs
         if margin < MARGIN or probability < (MIN_PROBABILITY if comparable else MIN_PROBABILITY_WITHOUT_EMBEDDINGS):
             one.best_id, one.num_consistent = -1, 0
             continue
-        track_id = ids[ranked[0]]
+        track_id = record.track_ids[ranked[0]]
         one.num_consistent = one.num_consistent + 1 if track_id == one.best_id else 1
         one.best_id = track_id
         if one.num_consistent >= CONSISTENT_FRAMES:
@@ -137,12 +144,17 @@ def features(appearances: Sequence[Appearance], record: FrameRecord, rows: Seque
         size        absolute logarithm of the ratio of the square roots of the areas
         appearance  cosine similarity of the embeddings; NaN if they cannot be compared
         seconds     time since the object was last seen, at most `MAX_SECONDS`
+        growth      logarithm of the ratio of the square roots of the area and the median area of the views; 0 if the
+                    row is smaller: a target may be hidden in part, but does not become its whole
+        gallery     cosine similarity with the embeddings of the gallery; that of `appearance` if there is none
 
     Args:
         appearances: appearances of L objects, at least one.
         record: the frame.
-        rows: C rows of the frame.
+        rows: C rows of the frame; may be 0.
     """
+    if not len(rows):
+        return np.zeros((len(appearances), 0, len(FEATURES)))
     boxes = record.boxes[list(rows)].astype(np.float64)  # (C, 4)
     row_silhouettes = record.mask_logits[list(rows)].reshape(len(rows), -1) > 0  # (C, T)
     row_areas = mask_areas(boxes, row_silhouettes)
@@ -158,15 +170,26 @@ def features(appearances: Sequence[Appearance], record: FrameRecord, rows: Seque
     values[..., 4] = _cosines(appearances, record, rows)
     elapsed = np.array([min(record.time_seconds - one.seen_seconds, MAX_SECONDS) for one in appearances])
     values[..., 5] = elapsed[:, None]
+    values[..., 7] = values[..., 4]
+    for line, one in zip(values, appearances, strict=True):
+        current, known = record.embeddings, one.gallery
+        if current is not None and known is not None and known.shape[1] == current.shape[1]:
+            line[:, 7] = (known @ current[list(rows)].T).max(axis=0)
+    usual_areas = np.array([np.median(one.areas) for one in appearances])[:, None]
+    values[..., 6] = np.maximum(np.log((row_areas[None] + 1) / (usual_areas + 1)) / 2, 0)
     return values
 
 
-def _log_odds(appearances: Sequence[Appearance], record: FrameRecord, rows: Sequence[int]) -> Float64Array:
-    """Compute the log odds (L, C) that a row is an object."""
-    values = features(appearances, record, rows)
+def row_log_odds(appearances: Sequence[Appearance], record: FrameRecord) -> Float64Array:
+    """Compute `LostTarget.log_odds` (L, K) for the rows of a frame and L lost objects; L is at least 1."""
+    return _log_odds(features(appearances, record, range(len(record.boxes))), WEIGHTS_BESIDE_LOOKS)
+
+
+def _log_odds(values: Float64Array, weights: Float64Array) -> Float64Array:
+    """Compute log odds (L, K) from features (L, K, `FEATURES`) by their weights if embeddings can be compared."""
     comparable = np.isfinite(values[..., 4])
     values = np.nan_to_num(values)
-    odds = np.where(comparable, values @ WEIGHTS, values @ WEIGHTS_WITHOUT_EMBEDDINGS)
+    odds = np.where(comparable, values @ weights, values @ WEIGHTS_WITHOUT_EMBEDDINGS)
     possible: Float64Array = np.where(values[..., 3] <= MAX_SIZE, odds, EXCLUDED)
     return possible
 

@@ -61,6 +61,14 @@ def test_half_of_the_views_are_earlier_ones():
     assert later.box == pytest.approx((50, 75, 110, 165), abs=3), "the box is the last seen one"
 
 
+def test_the_first_views_stay():
+    first = Appearance.of(observations_of([BOX] * 5, [(1, 0)] * 5))
+    second = Appearance.of(observations_of([CUP] * 5, [(0, 1)] * 5), first)
+    third = Appearance.of(observations_of([CUP] * 5, [(0.6, 0.8)] * 5), second)
+    assert third.embeddings is not None
+    assert third.embeddings[-2:].tolist() == [[1, 0]] * 2, "however often it was re-identified since"
+
+
 @pytest.mark.parametrize(
     "earlier", [pytest.param(None, id="no-embeddings"), pytest.param([(1, 0, 0)] * 5, id="another-length")]
 )

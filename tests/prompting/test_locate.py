@@ -106,6 +106,21 @@ def test_same_track_id_after_a_restart_is_another_object():
     assert frames.targets["cup"].matched_id == 3
 
 
+def test_log_odds_of_all_rows():
+    frames = Frames(cup=bound(1), unknown=bound(5), nothing=Target(CLICK))
+    cup, unknown, nothing = frames.targets.values()
+    assert frames.locator.log_odds(cup) is None, "there is no frame yet"
+    frames(*[[(1, CUP), (9, KITE)]] * 5)
+    same, other = frames.locator.log_odds(cup)
+    assert same > other
+    frames([(9, KITE), (2, CUP)])
+    other, same = frames.locator.log_odds(cup)
+    assert same > other
+    assert [frames.locator.log_odds(one) for one in (unknown, nothing)] == [None, None]
+    frames.restart()
+    assert frames.locator.log_odds(cup) is None
+
+
 # ---- bridges
 
 

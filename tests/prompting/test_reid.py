@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from streamseg.prompting.reid import (
     LostTarget,
     features,
     reidentify,
+    row_log_odds,
 )
 from tests.support.shapes import Shape
 from tests.support.tracked_shapes import BOX, CUP, HANDLE, KITE, Objects, frame_of, shifted
@@ -126,6 +128,35 @@ def test_features():
     assert values["shape"][0] > 0.95 > values["shape"][1]
     assert values["size"] == pytest.approx([0, 0.1], abs=0.1)
     assert values["distance"][0] < 0.05 < values["distance"][1] <= 4
+
+
+def test_a_part_may_not_grow_into_its_whole():
+    later = frame([(2, CUP), (5, HANDLE)], 0.9)
+    growth = features([appearance_of(CUP), appearance_of(HANDLE)], later, [0, 1])[..., FEATURES.index("growth")]
+    assert growth[0] == pytest.approx([0, 0], abs=0.05), "a cup of which only the handle is visible"
+    assert growth[1, 0] > 0.3
+    assert growth[1, 1] == pytest.approx(0, abs=0.05)
+
+
+def test_the_gallery_is_compared():
+    known, later = appearance_of(CUP), frame([(2, CUP), (4, BOX), (5, KITE)], 0.9)
+    galleries = [None, np.array([GREEN, BLUE], np.float32), np.ones((1, 7), np.float32)]
+    values = features([replace(known, gallery=one) for one in galleries], later, [0, 1, 2])
+    own, other, incompatible = values[..., FEATURES.index("gallery")].tolist()
+    assert own == incompatible == pytest.approx([1, 0, 0], abs=1e-5), "else, the last views count"
+    assert other == pytest.approx([0, 1, 1], abs=1e-5)
+
+
+def test_lost_targets_know_the_log_odds_of_all_rows():
+    first_seen, lost = FirstSeen(), LostTarget(appearance_of(CUP), 5.0)
+    first_seen.update({1, 2, 4}, 0.4)
+    record = frame([(4, BOX), (2, CUP)], 1.0)
+    assert reidentify([lost], record, first_seen) == [None], "both tracks are older"
+    assert lost.log_odds is not None
+    other, same = lost.log_odds.tolist()
+    assert same > 0 > other
+    assert row_log_odds([lost.appearance], record).tolist() == [[other, same]]
+    assert row_log_odds([lost.appearance], frame([], 1.1)).shape == (1, 0)
 
 
 def test_features_after_a_long_time_without_embeddings():
