@@ -19,7 +19,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from streamseg.fleet.local import local_workers
 from streamseg.fleet.placement import Camera, Worker, place
 from streamseg.fleet.session import open_fleet, planned_local_workers
 from streamseg.fleet.simulation import Failure, SimulatedFleet, num_workers_for, simulate
+from streamseg.fleet.worker import CameraWorker
 from streamseg.publish import Publisher, Subscriber
 from streamseg.publish.proxy import Proxy
 
@@ -64,23 +65,40 @@ def fleet_config(num_cameras: int, num_workers: int, imgsz: int) -> FleetConfig:
     )
 
 
+class Heartbeats:
+    """Calls of a worker, each of which names the report before."""
+
+    def __init__(self, worker: CameraWorker) -> None:
+        self._worker = worker
+        self._heard: tuple[str, int] | None = None
+
+    def __call__(self, cameras: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+        """Send a heartbeat, and return the report."""
+        report = self._worker.exchange(self._heard, cameras)
+        self._heard = report["incarnation"], report["number"]
+        return report
+
+
 def measure_camera(num_cameras: int, seconds: float, imgsz: int) -> dict[str, Any]:
     """Run cameras on a worker in this process, with a subscriber of all masks."""
     config = fleet_config(num_cameras, 1, imgsz)
     pause = threading.Event()
     with create_worker(config.model_dump(mode="json"), "warning", "text", "127.0.0.1") as worker:
-        sections = [camera.model_dump(mode="json") for camera in config.named_cameras()]
-        with Subscriber(worker.exchange(sections)["endpoint"]):
+        beat = Heartbeats(worker)
+        with Subscriber(beat()["endpoint"]):
+            beat([camera.model_dump(mode="json") for camera in config.named_cameras()])
             end = time.monotonic() + WARM_SECONDS
             while time.monotonic() < end:
                 pause.wait(1.0)
-                worker.exchange()
-            first, cpu = worker.exchange()["cameras"], time.process_time()
+                beat()
+            first, cpu = beat()["cameras"], time.process_time()
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 pause.wait(1.0)
-                last = worker.exchange()["cameras"]
+                last = beat()["cameras"]
             cpu = time.process_time() - cpu
+    if not all(name in first for name in last):
+        raise RuntimeError("a camera was not open from the start")
     num_frames = sum(last[name]["num_frames"] - first[name]["num_frames"] for name in last)
     costs = [one["cost_ms"] for one in last.values() if one["cost_ms"] is not None]
     return {
