@@ -11,7 +11,8 @@ time over interleaved rounds is reported, so other load on the machine does not 
 
 Re-identification: every sprite of the rendered scene gets a prompt bound to its row when it is first visible. After
 each absence of at least 0.2 s (occluded or outside the image), the prompt should select it again within a second.
-`track id` relies on the tracker's patience alone. The rows come from the ground truth, degraded as in
+`track id` relies on the tracker's patience alone; `track` is the share of returned objects that have a track id within
+the second, the most that following by track ids could reach. The rows come from the ground truth, degraded as in
 `benchmarks.tracking` and with the colours of the image, or from a network.
 
 While a part is not visible, the prompt selects its whole for a while. Users want this, but the whole is not the part:
@@ -69,8 +70,8 @@ def main() -> None:
         segmenter = Segmenter(arguments.model, embeddings=True)
         sources[f"{arguments.model} weights"] = lambda seed: model_steps(segmenter, seed)
     print(
-        f"{'variant':20} {'method':10} {'absences':>8} {'right':>6} {'wrong':>6} {'long':>5} {'right':>6} {'pure':>6}"
-        f" {'whole':>6} {'rows':>7}"
+        f"{'variant':20} {'method':10} {'absences':>8} {'right':>6} {'wrong':>6} {'track':>6}"
+        f" {'long':>5} {'right':>6} {'pure':>6} {'whole':>6} {'rows':>7}"
         f" {'found':>6} {'right':>6}"
     )
     for name, source in sources.items():
@@ -78,9 +79,9 @@ def main() -> None:
             rows.append(row)
             print(
                 f"{row.variant:20} {row.method:10} {row.num_absences:8d} {row.share_right:6.3f}"
-                f" {row.share_wrong:6.3f} {row.num_long:5d} {row.share_right_long:6.3f} {row.purity:6.3f}"
-                f" {row.share_whole:6.3f} {row.num_answers:7d}"
-                f" {row.num_found:6d} {row.share_found_right:6.3f}",
+                f" {row.share_wrong:6.3f} {row.share_tracked:6.3f}"
+                f" {row.num_long:5d} {row.share_right_long:6.3f} {row.purity:6.3f} {row.share_whole:6.3f}"
+                f" {row.num_answers:7d} {row.num_found:6d} {row.share_found_right:6.3f}",
                 flush=True,
             )
     if arguments.plot is not None:

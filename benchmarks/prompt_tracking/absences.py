@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,9 @@ class Absences:
     """Share of the absences after which the right object was selected within `RETURN_SECONDS`."""
     share_wrong: float
     """Share of the absences after which another object was selected."""
+    share_tracked: float
+    """Share of the absences after which the object has a track id within `RETURN_SECONDS`: what following by track ids
+    can reach. That it is detected, with an IoU above 0.5, is what ends an absence."""
     share_right_long: float
     """`share_right` over the absences longer than the tracker's patience; NaN if there are none."""
     num_long: int
@@ -47,16 +51,28 @@ class Absences:
     """Share of these times in which the prompt moved to its object; NaN if there are none."""
 
 
+class Return(NamedTuple):
+    """One return of a prompt's object."""
+
+    gone_seconds: float
+    is_right: bool
+    """True if the object was selected, in the end."""
+    is_wrong: bool
+    """True if another object was."""
+    is_tracked: bool
+    """True if the object had a track id in one of the frames."""
+
+
 def absences(name: str, sequences: Iterable[Sequence[Step]]) -> list[Absences]:
     """Return one row per method."""
-    returns: dict[str, list[tuple[float, bool, bool]]] = {method: [] for method in METHODS}
+    returns: dict[str, list[Return]] = {method: [] for method in METHODS}
     selected: dict[str, list[tuple[int, int]]] = {method: [] for method in METHODS}
     reacquired: dict[str, list[bool]] = {method: [] for method in METHODS}
     for steps in sequences:
         tracked = _tracked(steps)
         for method, make in METHODS.items():
             selections, visible_frames = _run(steps, tracked, make())
-            returns[method] += _returns(steps, selections, visible_frames)
+            returns[method] += _returns(steps, tracked, selections, visible_frames)
             pairs = [
                 (int(step.truth[row]), int(name))
                 for step, rows in zip(steps, selections, strict=True)
@@ -67,14 +83,15 @@ def absences(name: str, sequences: Iterable[Sequence[Step]]) -> list[Absences]:
     patience = TrackingConfig().max_lost_seconds
     results = []
     for method, found in returns.items():
-        long = [right for seconds, right, _ in found if seconds > patience]
+        long = [one.is_right for one in found if one.gone_seconds > patience]
         results.append(
             Absences(
                 variant=name,
                 method=method,
                 num_absences=len(found),
-                share_right=_share([right for _, right, _ in found]),
-                share_wrong=_share([wrong for _, _, wrong in found]),
+                share_right=_share([one.is_right for one in found]),
+                share_wrong=_share([one.is_wrong for one in found]),
+                share_tracked=_share([one.is_tracked for one in found]),
                 share_right_long=_share(long),
                 num_long=len(long),
                 purity=_share([truth == expected for truth, expected in selected[method]]),
@@ -131,9 +148,12 @@ def _reacquired(steps: Sequence[Step], tracked: Sequence[Tracked], selections: S
 
 
 def _returns(
-    steps: Sequence[Step], selections: Sequence[dict[str, int]], visible_frames: dict[int, list[int]]
-) -> list[tuple[float, bool, bool]]:
-    """List the returns of prompts' objects: seconds of absence, whether it was selected, whether another was."""
+    steps: Sequence[Step],
+    tracked: Sequence[Tracked],
+    selections: Sequence[dict[str, int]],
+    visible_frames: dict[int, list[int]],
+) -> list[Return]:
+    """List the returns of prompts' objects."""
     found = []
     within = round(RETURN_SECONDS * FPS)
     for truth, frames in visible_frames.items():
@@ -144,13 +164,18 @@ def _returns(
             stays = sum(after <= frame < after + within for frame in visible) >= within // 2
             if first_selected is None or before < first_selected or gone < MIN_ABSENCE_SECONDS - 1e-6 or not stays:
                 continue
-            rows = [
-                (selections[index].get(str(truth)), steps[index].truth)
-                for index in range(after, after + within)
-                if index < len(steps)
-            ]
+            frames_since = range(after, min(after + within, len(steps)))
+            rows = [(selections[index].get(str(truth)), steps[index].truth) for index in frames_since]
             selected = [int(ids[row]) for row, ids in rows if row is not None]
             # The last selection counts, so a selection that was revoked does not.
             right = bool(selected) and selected[-1] == truth
-            found.append((gone, right, bool(selected) and selected[-1] not in (truth, -1)))
+            wrong = bool(selected) and selected[-1] not in (truth, -1)
+            is_tracked = any(
+                bool((_ids(tracked[index])[steps[index].truth == truth] >= 0).any()) for index in frames_since
+            )
+            found.append(Return(gone, right, wrong, is_tracked))
     return found
+
+
+def _ids(tracked: Tracked) -> np.ndarray:
+    return tracked.track_ids.numpy(force=True)

@@ -18,10 +18,14 @@ from tests.support.tracked_shapes import CUP, KITE, frame_of
         pytest.param([{}] * 25, [], id="never-prompted"),
     ],
 )
-def test_returns(selections: list[dict[str, int]], expected: list[tuple[float, bool, bool]]):
+@pytest.mark.parametrize("num_tentative", [2, 10])
+def test_returns(selections: list[dict[str, int]], expected: list[tuple[float, bool, bool]], num_tentative: int):
     steps = cup_and_kite("c" * 10 + "." * 5 + "c" * 10)
-    returns = _returns(steps, selections, {1: [*range(10), *range(15, 25)], 2: list(range(25))})
-    assert [(round(seconds, 3), right, wrong) for seconds, right, wrong in returns] == expected
+    tracked = [frame_of([(1, CUP), (2, KITE)])] * 15 + [frame_of([(-1, CUP), (2, KITE)])] * num_tentative
+    tracked += [frame_of([(5, CUP), (2, KITE)])] * (25 - len(tracked))
+    returns = _returns(steps, tracked, selections, {1: [*range(10), *range(15, 25)], 2: list(range(25))})
+    assert [(round(one.gone_seconds, 3), one.is_right, one.is_wrong) for one in returns] == expected
+    assert [one.is_tracked for one in returns] == [num_tentative < 10] * len(expected)
 
 
 def test_moving_to_another_identity_is_right_if_the_object_is_the_same():
