@@ -8,17 +8,30 @@ from functools import cache
 from typing import Final
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.lively import lively_network
 from streamseg.geometry import letterbox
 from streamseg.modeling.network import Network
 from streamseg.modeling.preprocess import letterbox_images
+from streamseg.modeling.refiner import Refiner
 from streamseg.modeling.yolov8 import Size, build_yolov8
 from streamseg.structures.arrays import ImageArray
 from streamseg.synthetic import SceneRenderer
 
-__all__ = ["CASES", "CONF", "IOU", "SIZE", "Case", "floors", "scene_images", "seeded_network"]
+__all__ = [
+    "CASES",
+    "CONF",
+    "IOU",
+    "SIZE",
+    "Case",
+    "floors",
+    "network_flops",
+    "scene_images",
+    "seeded_network",
+    "seeded_refiner",
+]
 
 SIZE: Final = (720, 1280)
 """(H, W) of the images."""
@@ -43,11 +56,13 @@ class Case:
     """Estimated floor from capture to message for a whole batch, on an H200 and on an RTX 3090; see docs/gpu.md."""
     network_floor_ms: tuple[str, str]
     """The same of the network alone."""
+    sharp: bool = False
+    """Whether a refiner corrects the masks, as with the default weights; FastSAM has none."""
 
     @property
     def name(self) -> str:
         """Name in tables and on the command line."""
-        return f"{self.size}{self.batch}"
+        return f"{self.size}{self.batch}" + ("sharp" if self.sharp else "")
 
     def at(self, imgsz: int | None) -> Case:
         """Return the case at another input size, which has no floors; None: unchanged."""
@@ -59,6 +74,7 @@ class Case:
 CASES: Final = (
     Case("x", 26, 1024, 1, ("4 to 4.5", "10 to 12"), ("1.3 to 1.8", "7 to 9")),
     Case("s", 16, 640, 1, ("3", "4"), ("0.8", "1")),
+    Case("x", 26, 1024, 1, ("5", "13"), ("1.3 to 1.8", "7 to 9"), sharp=True),
     Case("s", 16, 640, 16, ("33", "38"), ("1 to 1.5", "6 to 7")),
     Case("x", 26, 1024, 4, ("14", "40"), ("5 to 7", "28 to 36")),
     Case("s", 16, 640, 8, ("17", "20"), ("0.8", "3 to 4")),
@@ -88,6 +104,18 @@ def seeded_network(case: Case, num_objects: int) -> Network:
     `num_objects` anchors of the first scene pass.
     """
     return _network(case.size, case.reg_max, case.imgsz, CANDIDATES_PER_OBJECT * num_objects)
+
+
+def seeded_refiner(case: Case) -> Refiner | None:
+    """Return a refiner with random weights whose corrections and qualities vary, as if trained; None if not sharp."""
+    if not case.sharp:
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        refiner = Refiner()
+        for layer in (refiner.correct, refiner.judge):
+            nn.init.normal_(layer.weight, std=2.0)
+    return refiner.eval()
 
 
 @cache

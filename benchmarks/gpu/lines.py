@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ __all__ = ["describe", "summary", "verdict"]
 
 def describe(record: Mapping[str, Any]) -> str:
     """Return one record as text."""
-    title = f"{record['case']:4} {record['kind']:6}" + (f" {record['mode']}" if record["kind"] == "frames" else "")
+    title = f"{record['case']:7} {record['kind']:6}" + (f" {record['mode']}" if record["kind"] == "frames" else "")
     if record["state"] != "measured":
         return f"{title}: {record['state']}: {record['reason']}"
     describers = {"check": _check, "frames": _frames, "stages": _stages, "live": _live}
@@ -32,7 +31,7 @@ def summary(records: Sequence[Mapping[str, Any]], cases: Sequence[Case]) -> str:
         stages, live = of.get(("stages", "graph"), {}), of.get(("live", "graph"), {})
         graph, network = _p50(stages.get("graph_ms")), _p50(stages.get("stages_ms", {}).get("network"))
         age = _p50(live.get("at_30_fps", {}).get("age_ms"))
-        name = f"{case.size} at {case.imgsz}, batch {case.batch}"
+        name = f"{case.size} at {case.imgsz}, batch {case.batch}" + (", sharp masks" if case.sharp else "")
         lines += [f"{name}: {', '.join(modes)} | {graph}, {network} | {age}", f"    {floors(case)}".rstrip()]
     left = [one for one in records if one["state"] != "measured"]
     lines += [f"not measured: {one['case']} {one['kind']} {one['mode']}: {one['reason']}" for one in left]
@@ -81,10 +80,15 @@ def _stages(record: Mapping[str, Any]) -> str:
 def _live(record: Mapping[str, Any]) -> str:
     paced, fast = record["at_30_fps"], record["saturated"]
     return (
-        f"{paced['cameras']} cameras at 30 fps: {paced['frames_per_second'] or math.nan:.0f} messages/s, age when sent"
-        f" {paced['age_ms']}\n       as fast as possible: {fast['frames_per_second'] or math.nan:.0f} messages/s,"
+        f"{paced['cameras']} cameras at 30 fps: {_rate(paced)} messages/s, age when sent"
+        f" {paced['age_ms']}\n       as fast as possible: {_rate(fast)} messages/s,"
         f" age when sent {fast['age_ms']}"
     )
+
+
+def _rate(values: Mapping[str, Any]) -> str:
+    rate = values["frames_per_second"]  # None for a single message
+    return "-" if rate is None else f"{rate:.0f}"
 
 
 def _half(values: Mapping[str, Any] | None) -> str:

@@ -130,7 +130,7 @@ def run_cameras(cameras: Sequence[Camera], segmenter: Segmenter, case: Case, sec
             if began and time.monotonic() - began[0] >= seconds and len(ages.published) > len(cameras):
                 run.stop()
 
-        stats = run.run(watch, interval_seconds=0.05, duration_seconds=4 * seconds + 60)
+        stats = run.run(watch, interval_seconds=0.05, duration_seconds=4 * seconds + 120)
     published = ages.published
     counted = [one for one in published if one[0] >= published[0][0] + WARMUP_SHARE * seconds] or published[-1:]
     if not counted:

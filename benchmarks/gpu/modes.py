@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from benchmarks.gpu.cases import CONF, IOU, Case
+from benchmarks.gpu.cases import CONF, IOU, Case, seeded_refiner
 from benchmarks.gpu.plan import Mode
 from benchmarks.gpu.workers import Unavailable
 from streamseg.engines import Engine
@@ -50,14 +50,16 @@ def open_engine(case: Case, mode: Mode, device: str, network: Network, *, half: 
         return _tensorrt(case, device, network, half=half)
     if mode == "onnx":
         return _onnx(device, network, half=half)
-    selects, graphs = mode != "torch", mode == "graph"
+    selects, graphs, refiner = mode != "torch", mode == "graph", seeded_refiner(case)
     return OpenedEngine(
-        TorchEngine(network, device=device, half=half, imgsz=case.imgsz, selects=selects, graphs=graphs)
+        TorchEngine(
+            network, device=device, half=half, imgsz=case.imgsz, refiner=refiner, selects=selects, graphs=graphs
+        )
     )
 
 
 def segmenter_of(engine: Engine, num_objects: int, *, embeddings: bool = True) -> Segmenter:
-    """Return a segmenter as a live run has it: FastSAM's thresholds, and embeddings for tracking."""
+    """Return a segmenter as a live run has it, with FastSAM's thresholds; masks are sharp if there is a refiner."""
     return Segmenter(engine=engine, conf=CONF, iou=IOU, max_det=num_objects, embeddings=embeddings)
 
 

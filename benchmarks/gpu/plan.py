@@ -48,16 +48,18 @@ def planned(cases: Sequence[Case], modes: Sequence[Mode], kinds: Sequence[Kind] 
         cases: in order of importance.
         modes: modes of `frames`. The other kinds are measured with CUDA graphs.
         kinds: kinds of measurements.
+
+    Cases with sharp masks are not measured in TensorRT and ONNX Runtime: their networks are those of the others.
     """
     single = [case for case in cases if case.batch == 1]
     batches = [case for case in cases if case.batch > 1]
     every = [
         *(one for case in single for one in _with_graphs(case)),
-        *map(_with_tensorrt, single),
+        *(_with_tensorrt(case) for case in single if not case.sharp),
         *(one for case in batches for one in _with_graphs(case)),
         *(Measurement(case, "frames", mode, weight=2) for case in cases for mode in ("eager", "torch")),
         *map(_with_tensorrt, batches),
-        *(Measurement(case, "frames", "onnx", weight=3, least_seconds=4) for case in cases),
+        *(Measurement(case, "frames", "onnx", weight=3, least_seconds=4) for case in cases if not case.sharp),
     ]
     return [one for one in every if one.kind in kinds and (one.kind != "frames" or one.mode in modes)]
 

@@ -103,7 +103,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 def _heading(measurement: Measurement) -> dict[str, Any]:
     case = measurement.case
-    parts = {"size": case.size, "batch": case.batch, "imgsz": case.imgsz}
+    parts = {"size": case.size, "batch": case.batch, "imgsz": case.imgsz, "sharp": case.sharp}
     return {"case": case.name, **parts, "kind": measurement.kind, "mode": measurement.mode}
 
 

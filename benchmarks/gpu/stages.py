@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.cases import CONF, IOU, Case, network_flops, scene_images, seeded_network
+from benchmarks.gpu.cases import CONF, IOU, Case, network_flops, scene_images, seeded_network, seeded_refiner
 from benchmarks.gpu.modes import is_cuda
 from benchmarks.gpu.workers import Request
 from benchmarks.harness import Timing
@@ -32,7 +32,8 @@ def stages(request: Request) -> dict[str, Any]:
     case, device = request.measurement.case, request.device
     on_cuda = is_cuda(device)
     network = seeded_network(case, request.num_objects)
-    engine = TorchEngine(network, device=device, half=on_cuda, imgsz=case.imgsz, selects=True)
+    refiner = seeded_refiner(case)
+    engine = TorchEngine(network, device=device, half=on_cuda, imgsz=case.imgsz, refiner=refiner, selects=True)
     step, inputs = _step(engine, case, device, request.num_objects)
     times: dict[str, list[float]] = {}
 
@@ -89,9 +90,11 @@ def _step(engine: TorchEngine, case: Case, device: str, num_objects: int) -> tup
     images = scene_images(case.batch)
     place = letterbox(images[0].shape[:2], case.imgsz)
     rows = rows_for(num_objects, num_objects)
-    shape = BatchShape(place, case.batch, rows, crop_pixels_for(0, place.image_size), expected=64)
+    crops = crop_pixels_for(0, place.image_size)
+    shape = BatchShape(place, case.batch, rows, crops, expected=64, refines=case.sharp)
     settings = SelectionSettings(conf=CONF, iou=IOU, max_det=num_objects, expected_conf=0.05)
-    step = DeviceStep(engine.predict, StepOptions(settings, embeds=True), shape, torch.device(device))
+    options = StepOptions(settings, engine.refiner, case.sharp, embeds=True)
+    step = DeviceStep(engine.predict, options, shape, torch.device(device))
     layout = shape.inputs()
     inputs = layout.views(torch.zeros(layout.num_bytes, dtype=torch.uint8, device=device))
     for row, image in enumerate(images):

@@ -106,7 +106,7 @@ def test_results_are_written_and_failures_are_among_them(monkeypatch, tmp_path, 
     assert found["s8 frames tensorrt"] == "unavailable"
     assert not any("eager" in name for name in found)  # the same as graph on a CPU
     output = capsys.readouterr().out
-    assert "x4   frames graph: failed: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.\n" in output
+    assert "x4      frames graph: failed: OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.\n" in output
     assert "equal to the CPU: x4, s8" in output
     assert output.splitlines()[-1] == f"wrote {file}"
 

@@ -20,14 +20,25 @@ NUM_OBJECTS = 12
 pytestmark = pytest.mark.slow
 
 
-def request(kind, mode="graph", *, seconds=0.5, batch=2):
-    return Request(Measurement(replace(S8, batch=batch), kind, mode), "cpu", NUM_OBJECTS, seconds, 2)
+def request(kind, mode="graph", *, seconds=0.5, batch=2, sharp=False):
+    case = replace(S8, batch=batch, sharp=sharp)
+    return Request(Measurement(case, kind, mode), "cpu", NUM_OBJECTS, seconds, 2)
 
 
 def test_check_compares_whole_batches():
     values = measure(request("check"))
     assert values["is_equal"]
     assert values["objects"] == [2 * NUM_OBJECTS] * 2
+
+
+def test_sharp_masks_are_compared_and_timed_with_the_refiner():
+    values = measure(request("check", batch=1, sharp=True))
+    assert values["is_equal"]
+    plain = measure(request("stages", batch=1))["stages_ms"]
+    assert list(measure(request("stages", batch=1, sharp=True))["stages_ms"]) == [
+        *("letterbox", "network", "selection", "logits", "refiner", "embeddings", "masks")
+    ]
+    assert "refiner" not in plain
 
 
 @pytest.mark.parametrize("mode", ["graph", "torch"])
@@ -100,7 +111,7 @@ def test_networks_let_six_candidates_per_object_through(imgsz):
 
 def test_arithmetic_of_the_sizes():
     flops = {case.name: network_flops(case) / 1e9 for case in CASES if case.batch == 1}
-    assert flops == pytest.approx({"x1": 475, "s1": 24}, rel=0.01)
+    assert flops == pytest.approx({"x1": 475, "x1sharp": 475, "s1": 24}, rel=0.01)
 
 
 def test_floors_belong_to_the_size_they_were_estimated_for():
