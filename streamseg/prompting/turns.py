@@ -15,10 +15,12 @@ from streamseg.structures.arrays import Float64Array
 
 __all__ = ["Turns"]
 
-MAX_PROPAGATED: Final = 6
+MAX_PROPAGATED: Final = 4
 """Maximum number of targets that are propagated in each frame, if few of them are in doubt."""
 MIN_SETTLED: Final = 2
 """Maximum number of settled targets that are propagated in each frame, if many others are in doubt."""
+MAX_WAITING: Final = 4
+"""Number of frames after which a settled target does not wait for a frame in which others are propagated as well."""
 MIN_STEP_IOU: Final = 0.4
 """Minimum IoU of the boxes of a settled target in consecutive frames; below it, its track may have switched."""
 
@@ -31,6 +33,8 @@ class Turns:
         """Track id and box (4,) of each settled target in the last frame."""
         self._num_waiting: dict[str, int] = {}
         """Number of consecutive frames in which each of them was left to its track."""
+        self._were_propagated = False
+        """Whether any of them were propagated in the last frame."""
 
     def retain(self, prompt_ids: Collection[str]) -> None:
         """Forget all targets except these."""
@@ -58,8 +62,12 @@ class Turns:
         ]
         eligible.sort(key=lambda one: -self._num_waiting.get(one, 0))  # stable
         most = max(MAX_PROPAGATED - (num_targets - len(eligible)), MIN_SETTLED)
-        # A few rest together, because the features of a frame, and most tiles, cost the same for one of them.
-        number = min(most, sum(one in self._num_waiting for one in eligible))
+        waiting = [self._num_waiting.get(one, 0) for one in eligible]
+        # They rest together if possible: the features of a frame, and most tiles, cost the same for one of them.
+        number = min(most, sum(frames > 0 for frames in waiting))
+        if self._were_propagated and max(waiting, default=0) < MAX_WAITING:
+            number = 0
+        self._were_propagated = number > 0
         resting = {one: boxes[rows[one]] for one in eligible[number:]}
         self._num_waiting = {one: self._num_waiting.get(one, 0) + 1 for one in resting}
         self._settled = {one: (track_ids[rows[one]], box) for one, box in resting.items()}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streamseg.prompting.turns import MAX_PROPAGATED, MIN_SETTLED, Turns
+from streamseg.prompting.turns import MAX_PROPAGATED, MAX_WAITING, MIN_SETTLED, Turns
 
 NUMBER = 20
 ROWS = {f"p{row}": row for row in range(NUMBER)}
@@ -25,7 +25,8 @@ def resting(turns, *, rows=ROWS, boxes=BOXES, track_ids=IDS, num_targets=NUMBER)
 def test_each_target_has_its_turn(number):
     chosen = list(ROWS)[:number]
     turns, last = settled(chosen), dict.fromkeys(chosen, 0)
-    longest = max(2, -(-number // MAX_PROPAGATED) + 1)
+    few = number <= MAX_PROPAGATED
+    longest = 2 if few else MAX_WAITING + -(-number // MAX_PROPAGATED)
     for frame in range(1, 20):
         rests = resting(turns, num_targets=number)
         active = last.keys() - rests
