@@ -54,6 +54,8 @@ class Streamseg:
         segmenter = self._started
         (self._instances,) = segmenter([self._image])
         self._masks = instance_masks(self._instances)
+        for mask in self._masks:
+            _ = mask.crop  # pixels, as the others return them: masks are run lengths until somebody needs pixels
         if stacked:
             self._stack = self._stacked()
         return segmenter.timer.stages["network"].last
