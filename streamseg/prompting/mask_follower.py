@@ -94,10 +94,12 @@ class MaskFollower:
             one not in self._known and _may_start(target, rows[one]) for one, target in targets.items()
         ):
             self._propagator.rest(resting)
+            self._relocator.rest(resting)
             return {}
         features, proposals = source(), Proposals(tracked.instances.to("cpu"))
         if not self._propagator.is_ready(features):
             resting = {}
+        self._relocator.rest(resting)
         found = self._propagator.propagate(features, resting)
         frame = MaskFrame(features, proposals, tracked, certainties_of(found))
         answers, learnt = dict[str, PropagatedTarget](), dict[str, Float32Array]()

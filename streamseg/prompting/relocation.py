@@ -28,7 +28,7 @@ from streamseg.structures.arrays import Float32Array, Float64Array
 __all__ = ["Relocator", "Verdict"]
 
 LEARNING_INTERVAL: Final = 5
-"""Number of learnt frames of a target of which one is used for its looks, after the first two ones."""
+"""Number of frames with a target of which one is used for its looks, after the first two ones."""
 LEARNING_DELAY: Final = 3
 """Number of learnt frames that are not used after a target was found elsewhere, in case it is something else."""
 MAX_SEARCHES: Final = 4
@@ -119,20 +119,26 @@ class Relocator:
                 verdicts[target_id] = Verdict(row, is_elsewhere)
         return verdicts
 
+    def rest(self, target_ids: Collection[str]) -> None:
+        """Count a frame in which some targets are left to their tracks: they change in it, too."""
+        for target_id in target_ids:
+            if (search := self._searches.get(target_id)) is not None:
+                search.num_passed += 1
+
     def learn(self, labels: Mapping[str, Float32Array], frame: MaskFrame) -> None:
         """Learn the looks of targets whose masks are certain in the newest frame, given as labels (H, W), 0..1."""
         for target_id, label in labels.items():
             if not label.any():
                 continue  # smaller than a cell
-            # Targets that begin together take turns.
-            search = self._searches.setdefault(target_id, Search(phase=len(self._searches)))
+            search = self._searches.setdefault(target_id, Search(phase=len(self._searches) % LEARNING_INTERVAL))
             if search.num_delayed:
                 search.num_delayed -= 1
                 continue
-            is_due = search.num_learnt < 2 or (search.num_learnt + search.phase) % LEARNING_INTERVAL == 0
-            search.num_learnt += 1
-            if not is_due:
+            search.num_passed += 1
+            if search.num_learnt >= 2 and search.num_passed < LEARNING_INTERVAL:
                 continue
+            search.num_learnt += 1
+            search.num_passed = search.phase if search.num_learnt == 2 else 0
             search.looks.learn(mean_features(frame.features, [label])[0], frame.features, label)
             beside = np.flatnonzero(~frame.overlapping(label, OVERLAP)).tolist()
             search.looks.learn_others(frame.row_looks[beside], [frame.track_ids[row] for row in beside])

@@ -68,8 +68,11 @@ class Search:
 
     looks: TargetLooks = field(default_factory=TargetLooks)
     phase: int = 0
-    """Added to `num_learnt`, see `LEARNING_INTERVAL`."""
+    """Frames by which the third look comes earlier, so that targets that begin together take turns."""
     num_learnt: int = 0
+    """Number of looks that were learnt."""
+    num_passed: int = 0
+    """Number of frames with the target, propagated or left to its track, since the last one."""
     rating: float = NOTHING
     """Rating of the target at its place."""
     likely_id: int = -1

@@ -112,3 +112,20 @@ def test_a_target_without_a_view_is_not_compared():
     relocator = Relocator()
     relocator.learn({"p": np.zeros(frame.features.size, np.float32)}, frame)
     assert relocator.verdicts({"p": None}, {"p": -1}, (), frame) == {}
+
+
+@pytest.mark.parametrize(("num_rests", "is_known"), [(0, False), (3, False), (4, True)])
+def test_a_target_that_rests_changes_as_well(num_rests: int, is_known: bool):
+    tracked = seen([POLE, CAR], [0, 1], [1, 2], seed=0)[0]
+    features = tracked.instances.features
+    assert features is not None
+    frame = MaskFrame(features(), Proposals(tracked.instances), tracked, {})
+    before, later = (frame.proposals.coverage([row], frame.features.size) for row in (0, 1))
+    relocator = Relocator()
+    for _ in range(2):
+        relocator.learn({"p": before}, frame)
+    for _ in range(num_rests):
+        relocator.rest(["p", "unknown"])
+    relocator.learn({"p": later}, frame)
+    verdicts = relocator.verdicts({"p": later}, {"p": 1}, ("p",), frame)
+    assert ("p" not in verdicts) == is_known
