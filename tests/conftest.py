@@ -1,6 +1,7 @@
 """What holds for every test: no developer's environment, reproducible examples, few threads."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -17,6 +18,12 @@ settings.load_profile("streamseg")
 
 # Small tensors gain nothing from threads, and two suites at once would fight for the cores.
 torch.set_num_threads(1)
+
+# `nohup` and shells that start a job in the background ignore these; programs respect that, and the tests' programs
+# inherit it.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)
