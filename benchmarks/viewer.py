@@ -12,6 +12,7 @@ import json
 import struct
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ import torch
 from benchmarks.harness import Timing, measure, parser, report
 from streamseg.config import ViewerConfig
 from streamseg.pipeline import FrameResult, Pipeline
+from streamseg.publish.jpeg import encode_jpeg
 from streamseg.structures.frame import Frame
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
@@ -147,11 +149,15 @@ def main() -> None:
     args = arguments.parse_args()
     result = make_result(0)
     frame = NumberedFrame(0, result)
+    encode = partial(encode_jpeg, quality=SETTINGS["jpeg_quality"])  # not shared: each run encodes
+    encoding: dict[str, Any] = {"max_width": SETTINGS["max_width"], "encode_image": encode}
     timings = measure(
         {
             "every mask": lambda: complete_message(result, max_width=1280),
-            "packed frame": lambda: packed_frame(frame, epoch="benchmark", **SETTINGS),
-            "drawn JPEG": lambda: drawn_jpeg(frame, **SETTINGS),
+            "packed frame": lambda: packed_frame(
+                frame, epoch="benchmark", max_width=SETTINGS["max_width"], encode_image=encode
+            ),
+            "drawn JPEG": lambda: drawn_jpeg(frame, **encoding),
             "drawn PNG": lambda: drawn_png(result),
         }
     )

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.cli.named_weights import fetch_named
     from streamseg.cli.recording import OverlayVideos
     from streamseg.cli.terminal import StatusLine, summary_lines
+    from streamseg.publish.jpeg import SharedJpeg
     from streamseg.runtime.session import open_runtime
 
     if not args.seconds > 0:
@@ -68,10 +69,16 @@ def run(args: argparse.Namespace) -> int:
     received_path = args.out / "demo.jsonl"
     status = StatusLine()
     with ExitStack() as stack:
-        viewer = stack.enter_context(open_viewer(config))
+        encode_image = SharedJpeg(config.publish.jpeg_quality)
+        viewer = stack.enter_context(open_viewer(config, encode_image))
         video = OverlayVideos(args.out / "demo.mp4", [source.id for source in config.named_sources()])
         session = stack.enter_context(
-            open_runtime(config, open_mode(config.mode), [video] if viewer is None else [viewer, video])
+            open_runtime(
+                config,
+                open_mode(config.mode),
+                [video] if viewer is None else [viewer, video],
+                encode_image=encode_image,
+            )
         )
         assert session.endpoint is not None
         print(f"publishing at {session.endpoint}, control at {session.control_endpoint}, for {args.seconds:g} s")

@@ -119,12 +119,12 @@ def run_config(
     sinks: list[Sink | SinkFactory] = []
     with contextlib.ExitStack() as stack:
         metrics = stack.enter_context(open_metrics(config))
-        viewer = stack.enter_context(open_viewer(config))
+        encode_image = SharedJpeg(config.publish.jpeg_quality)
+        viewer = stack.enter_context(open_viewer(config, encode_image))
         if viewer is not None:
             sinks.append(viewer)
         if config.output.video is not None:
             sinks.append(OverlayVideos(config.output.video, [source.id for source in config.named_sources()]))
-        encode_image = SharedJpeg(config.publish.jpeg_quality)
         foxglove = open_foxglove(config, encode_image)
         if foxglove is not None:
             stack.callback(foxglove.close)
@@ -225,8 +225,13 @@ def open_rerun(target: str, encode_image: EncodeImage) -> RerunLog:
 
 
 @contextlib.contextmanager
-def open_viewer(config: Config) -> Iterator[Viewer | None]:
+def open_viewer(config: Config, encode_image: EncodeImage) -> Iterator[Viewer | None]:
     """Open the page's server if the configuration enables it, and close it at the end.
+
+    Args:
+        config: configuration of the whole run.
+        encode_image: encodes the images of `publish.jpeg_quality` for all outputs; the page shares it if its quality is
+            the same.
 
     Raises:
         ConfigError: aiohttp is not installed, or the token in the environment is invalid.
@@ -237,7 +242,8 @@ def open_viewer(config: Config) -> Iterator[Viewer | None]:
         return
     from streamseg.viewer import Viewer
 
-    with Viewer.from_config(config.viewer, [source.id for source in config.named_sources()]) as viewer:
+    shared = encode_image if config.viewer.jpeg_quality == config.publish.jpeg_quality else None
+    with Viewer.from_config(config.viewer, [source.id for source in config.named_sources()], shared) as viewer:
         yield viewer
 
 

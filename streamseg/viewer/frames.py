@@ -9,7 +9,7 @@ import cv2
 
 from streamseg.errors import DataError
 from streamseg.pipeline import FrameResult
-from streamseg.publish.jpeg import encode_jpeg
+from streamseg.publish.jpeg import EncodeImage
 from streamseg.segmentation import instance_masks
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message, MessageObject
@@ -29,7 +29,7 @@ class NumberedFrame:
     result: FrameResult
 
 
-def packed_frame(frame: NumberedFrame, *, epoch: str, max_width: int, jpeg_quality: int) -> bytes:
+def packed_frame(frame: NumberedFrame, *, epoch: str, max_width: int, encode_image: EncodeImage) -> bytes:
     """Pack a frame into one binary message: every instance with its mask, and the image.
 
     Args:
@@ -37,24 +37,24 @@ def packed_frame(frame: NumberedFrame, *, epoch: str, max_width: int, jpeg_quali
         epoch: identifies the viewer's start.
         max_width: wider images are sent at this width, in pixels; the header's `image` remains the source's size,
             and the JPEG, whatever its own size, covers all of it.
-        jpeg_quality: 1..100.
+        encode_image: returns an image as JPEG.
     """
     result = frame.result
     image = _resize(result.shown_image, display_size(result.frame.size, max_width))
     message = replace(
         complete_message(result, max_width=max_width),
         age_ms=result.frame.age_ns(time.monotonic_ns()) / 1e6,
-        jpeg=encode_jpeg(image, jpeg_quality),
+        jpeg=encode_image(image),
         epoch=epoch,
         seq=frame.seq,
     )
     return pack_single(encode(message, mask_encoding="rle-crop-u32"))
 
 
-def drawn_jpeg(frame: NumberedFrame, *, max_width: int, jpeg_quality: int) -> bytes:
+def drawn_jpeg(frame: NumberedFrame, *, max_width: int, encode_image: EncodeImage) -> bytes:
     """Encode the image as JPEG with the effect or, without one, with the prompted objects drawn on it."""
     result = frame.result
-    return encode_jpeg(_resize(result.drawn_image(), display_size(result.frame.size, max_width)), jpeg_quality)
+    return encode_image(_resize(result.drawn_image(), display_size(result.frame.size, max_width)))
 
 
 def drawn_png(result: FrameResult) -> bytes:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from streamseg.publish.control import Op, handle_request
+from streamseg.publish.jpeg import EncodeImage
 from streamseg.structures.prompt import Prompt
 from streamseg.viewer.channel import Channel, Listener, Slot
 from streamseg.viewer.frames import drawn_jpeg, packed_frame
@@ -60,15 +61,15 @@ class Hub:
     Args:
         source_ids: sources to display, in the order of the page.
         max_width: see `packed_frame`.
-        jpeg_quality: 1..100.
+        encode_image: returns an image as JPEG; called by several threads.
     """
 
-    def __init__(self, source_ids: Sequence[str], *, max_width: int, jpeg_quality: int) -> None:
+    def __init__(self, source_ids: Sequence[str], *, max_width: int, encode_image: EncodeImage) -> None:
         self.epoch = secrets.token_hex(8)
         """Identifies this start of the viewer."""
         self.run = Run()
-        self._pack = partial(packed_frame, epoch=self.epoch, max_width=max_width, jpeg_quality=jpeg_quality)
-        self._draw = partial(drawn_jpeg, max_width=max_width, jpeg_quality=jpeg_quality)
+        self._pack = partial(packed_frame, epoch=self.epoch, max_width=max_width, encode_image=encode_image)
+        self._draw = partial(drawn_jpeg, max_width=max_width, encode_image=encode_image)
         self.slots: dict[str, Slot] = {}
         self.packed: dict[str, Channel] = {}
         """Channels of messages for the page, by source id."""

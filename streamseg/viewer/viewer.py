@@ -15,6 +15,7 @@ from typing import Final
 from streamseg.config import ViewerConfig
 from streamseg.errors import ConfigError, PublishError
 from streamseg.pipeline import FrameResult
+from streamseg.publish.jpeg import EncodeImage, SharedJpeg
 from streamseg.resources import Resource
 from streamseg.runtime import SinkPolicy
 from streamseg.viewer.access import Access, check_host, check_token, new_token
@@ -46,6 +47,8 @@ class Viewer(Resource):
         config: host, port, image width and JPEG quality.
         token: token that requests must contain; None: a random one.
         read_token: token of an address that may only watch; None: there is none.
+        encode_image: encodes images as JPEG of `config.jpeg_quality`, shared with other outputs; thread-safe. None: the
+            page encodes its own.
 
     Raises:
         ConfigError: aiohttp is not installed, a token is invalid, or both are the same.
@@ -61,6 +64,7 @@ class Viewer(Resource):
         *,
         token: str | None = None,
         read_token: str | None = None,
+        encode_image: EncodeImage | None = None,
     ) -> None:
         config = config if config is not None else ViewerConfig()
         try:
@@ -80,7 +84,8 @@ class Viewer(Resource):
         self._host = config.host
         self._is_closed = False
         self._failure: BaseException | None = None
-        self._hub = Hub(source_ids, max_width=config.max_width, jpeg_quality=config.jpeg_quality)
+        encode_image = encode_image or SharedJpeg(config.jpeg_quality)
+        self._hub = Hub(source_ids, max_width=config.max_width, encode_image=encode_image)
         self._application = Server(self._hub, Access(self._token, config.host, self._read_token)).application()
         self._loop = asyncio.new_event_loop()
         self._ended = asyncio.Event()
@@ -88,11 +93,14 @@ class Viewer(Resource):
         self._thread.start()
 
     @classmethod
-    def from_config(cls, config: ViewerConfig, source_ids: Sequence[str]) -> Viewer:
+    def from_config(
+        cls, config: ViewerConfig, source_ids: Sequence[str], encode_image: EncodeImage | None = None
+    ) -> Viewer:
         """Create a viewer with the tokens in the environment; without `STREAMSEG_VIEWER_TOKEN`, it is a random one."""
         # An empty variable, as of a compose file, is one that is not set.
         read_token = os.environ.get(READ_TOKEN_VARIABLE) or None
-        return cls(source_ids, config, token=os.environ.get(TOKEN_VARIABLE), read_token=read_token)
+        token = os.environ.get(TOKEN_VARIABLE)
+        return cls(source_ids, config, token=token, read_token=read_token, encode_image=encode_image)
 
     @property
     def port(self) -> int:

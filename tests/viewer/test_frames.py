@@ -11,6 +11,7 @@ from streamseg.drawing.effects import load_style
 from streamseg.fastsam.reference_matching import ReferenceMatcher
 from streamseg.pipeline import FrameResult
 from streamseg.pipeline.compose import SelectionMatcher
+from streamseg.publish.jpeg import SharedJpeg
 from streamseg.structures.message import MessageObject
 from streamseg.structures.prompt import PointPrompt
 from streamseg.viewer.frames import NumberedFrame, complete_message, display_size, drawn_jpeg, drawn_png, packed_frame
@@ -110,7 +111,7 @@ def test_frame_without_objects():
 
 
 def packed(result: FrameResult, *, max_width: int = 1280) -> bytes:
-    return packed_frame(NumberedFrame(7, result), epoch="abc", max_width=max_width, jpeg_quality=80)
+    return packed_frame(NumberedFrame(7, result), epoch="abc", max_width=max_width, encode_image=SharedJpeg(80))
 
 
 @pytest.mark.parametrize(("max_width", "jpeg_size"), [(1280, (48, 64)), (32, (24, 32))])
@@ -131,6 +132,20 @@ def test_packed_frame_is_one_message_with_its_image(max_width: int, jpeg_size: t
     ]
 
 
+def test_page_encodes_the_image_that_other_outputs_encode():
+    encoded: list[np.ndarray] = []
+
+    def encode(image: np.ndarray) -> bytes:
+        encoded.append(image)
+        return b"jpeg"
+
+    result = make_result()
+    packed_frame(NumberedFrame(0, result), epoch="abc", max_width=1280, encode_image=encode)
+    packed_frame(NumberedFrame(0, result), epoch="abc", max_width=32, encode_image=encode)
+    assert encoded[0] is result.frame.image  # by which SharedJpeg recognises it
+    assert encoded[1].shape == (24, 32, 3)
+
+
 def test_drawn_images_show_only_prompted_objects():
     result = make_result(50, prompts=[POINT])
     plain = float(result.frame.image[0, 0, 0])
@@ -138,7 +153,7 @@ def test_drawn_images_show_only_prompted_objects():
     assert png.shape == (48, 64, 3)
     assert abs(png[12, 12] - plain).max() > 20, "the prompted object is tinted"
     assert (png[25, 45] == plain).all(), "the other object is not"
-    jpeg = decode_image(drawn_jpeg(NumberedFrame(0, result), max_width=32, jpeg_quality=90))
+    jpeg = decode_image(drawn_jpeg(NumberedFrame(0, result), max_width=32, encode_image=SharedJpeg(90)))
     assert jpeg.shape[:2] == (24, 32)
     assert abs(jpeg[6, 6].astype(int) - plain).max() > 20
 
@@ -152,7 +167,7 @@ def test_images_with_an_effect_replace_the_image_and_the_overlay():
     images = [
         decode_image(message.jpeg),
         decode_image(drawn_png(hidden)),
-        decode_image(drawn_jpeg(NumberedFrame(0, hidden), max_width=32, jpeg_quality=90)),
+        decode_image(drawn_jpeg(NumberedFrame(0, hidden), max_width=32, encode_image=SharedJpeg(90))),
     ]
     assert all(abs(image.astype(int) - 0x40).max() < 3 for image in images)
     # What can be clicked is outlined by the page nevertheless.

@@ -9,8 +9,10 @@ import time
 import aiohttp
 import pytest
 
-from streamseg.config import ViewerConfig
+from streamseg.cli.run import open_viewer
+from streamseg.config import Config, ViewerConfig
 from streamseg.errors import ConfigError, PublishError
+from streamseg.publish.jpeg import SharedJpeg
 from streamseg.runtime import Sink
 from streamseg.viewer import TOKEN_VARIABLE, Viewer
 from tests.support.viewers import address, browsing, make_result, small_viewer, soon
@@ -192,3 +194,22 @@ def test_missing_aiohttp_is_a_one_line_error():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout == "the page needs aiohttp, which is not installed; run: pip install 'streamseg[viewer]'\n"
+
+
+@pytest.mark.parametrize(
+    ("jpeg_quality", "shares"), [pytest.param(80, True, id="same quality"), pytest.param(60, False, id="another one")]
+)
+def test_run_encodes_images_once_for_the_page_and_other_outputs(jpeg_quality: int, shares: bool):
+    shared, result = SharedJpeg(80), make_result(source_id="scene0")  # of the default source
+    config = Config(viewer=ViewerConfig(enabled=True, port=0, jpeg_quality=jpeg_quality))
+
+    async def main(viewer: Viewer) -> bytes | None:
+        async with browsing(viewer) as browser:
+            viewer.write(result)
+            return (await browser.frame()).jpeg
+
+    with open_viewer(config, shared) as viewer:
+        assert viewer is not None
+        received = asyncio.run(main(viewer))
+    assert (received == shared(result.frame.image)) == shares
+    assert config.publish.jpeg_quality == 80
