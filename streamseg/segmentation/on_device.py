@@ -1,4 +1,4 @@
-"""Segmentation of images on a device, in batches of one shape; the host segments those that the device leaves."""
+"""Segmentation of images on a device: which engines offer it, batches of one shape, and what is left to the host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from streamseg.engines import Engine
+from streamseg.engines.tensorrt_engine import TensorRtEngine
+from streamseg.engines.torch_engine import TorchEngine
 from streamseg.geometry import Letterbox
+from streamseg.modeling.refiner import Refiner
+from streamseg.segmentation.candidates import SelectionSettings
 from streamseg.segmentation.device import DeviceSegmentation, PendingInstances
 from streamseg.segmentation.host import HostSegmentation
 from streamseg.segmentation.results import ImageInstances
@@ -15,7 +20,31 @@ from streamseg.structures.nv12 import Nv12Image, YuvColours
 from streamseg.structures.search_regions import SearchRegions
 from streamseg.telemetry import StageTimer
 
-__all__ = ["on_host", "segment_on_device"]
+__all__ = ["on_host", "open_device", "segment_on_device"]
+
+
+def open_device(
+    engine: Engine,
+    settings: SelectionSettings,
+    *,
+    refiner: Refiner | None,
+    sharp: bool,
+    calibrated: bool,
+    embeds: bool,
+) -> DeviceSegmentation | None:
+    """Return the steps after the network on the device of an engine; None if the engine leaves them to the host.
+
+    Args:
+        engine: the network, which the caller closes after the result.
+        settings: thresholds.
+        refiner: the refiner; None for plain masks and raw scores.
+        sharp: whether it corrects masks.
+        calibrated: whether its scores replace those of the network.
+        embeds: whether to compute appearance embeddings.
+    """
+    if not (isinstance(engine, TorchEngine | TensorRtEngine) and engine.selects):
+        return None
+    return DeviceSegmentation(engine, settings, refiner=refiner, sharp=sharp, calibrated=calibrated, embeds=embeds)
 
 
 def segment_on_device(

@@ -11,18 +11,15 @@ import numpy as np
 
 from streamseg.config import SegmentationConfig
 from streamseg.engines import Engine, EngineName, build_engine
-from streamseg.engines.tensorrt_engine import TensorRtEngine
-from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import StreamsegError
 from streamseg.geometry import Letterbox, letterbox, letterbox_into
 from streamseg.modeling.network import STRIDES
 from streamseg.modeling.preprocess import check_image
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import SelectionSettings
-from streamseg.segmentation.device import DeviceSegmentation
 from streamseg.segmentation.host import HostSegmentation
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
-from streamseg.segmentation.on_device import on_host, segment_on_device
+from streamseg.segmentation.on_device import on_host, open_device, segment_on_device
 from streamseg.segmentation.results import ImageInstances
 from streamseg.segmentation.settings_checks import check_engine, check_ranges
 from streamseg.structures.arrays import ImageArray
@@ -123,16 +120,9 @@ class Segmenter(Resource):
             embeds=embeddings,
             timer=self.timer,
         )
-        self._device: DeviceSegmentation | None = None
-        if isinstance(self.engine, TorchEngine | TensorRtEngine) and self.engine.selects:
-            self._device = DeviceSegmentation(
-                self.engine,
-                settings,
-                refiner=self._refiner,
-                sharp=sharp,
-                calibrated=calibrated,
-                embeds=embeddings,
-            )
+        self._device = open_device(
+            self.engine, settings, refiner=self._refiner, sharp=sharp, calibrated=calibrated, embeds=embeddings
+        )
 
     @classmethod
     def from_config(cls, config: SegmentationConfig, *, embeddings: bool = False, engine: Engine | None = None) -> Self:
