@@ -74,8 +74,9 @@ def carry_out(
                 limit = LIMIT_FACTOR * seconds + GRACE_SECONDS
                 if worker is None or not worker.is_usable:
                     worker, limit = start(), limit + START_SECONDS
-                request = Request(measurement, settings.device, settings.num_objects, seconds, settings.num_runs)
-                outcome = worker.measure(request, min(limit, left))
+                limit = min(limit, left)
+                request = Request(measurement, settings.device, settings.num_objects, seconds, settings.num_runs, limit)
+                outcome = worker.measure(request)
                 if outcome.state == "failed" and clock() >= ends:
                     outcome = Outcome("out of time", reason=f"out of time, not finished within {left:.1f} s")
             took = {"took_seconds": round(clock() - began, 2)}

@@ -34,6 +34,8 @@ class Request:
     """Time for it, without preparations."""
     num_runs: int
     """Maximum number of runs of `frames` and `stages`."""
+    limit_seconds: float
+    """Time, with preparations, after which the process is ended."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ Measure = Callable[[Request], dict[str, Any]]
 class Worker(Protocol):
     """Makes measurements, one at a time."""
 
-    def measure(self, request: Request, limit_seconds: float) -> Outcome:
-        """Make a measurement; it has failed if that takes longer than the limit."""
+    def measure(self, request: Request) -> Outcome:
+        """Make a measurement; it has failed if that takes longer than its limit."""
 
     @property
     def is_usable(self) -> bool:
@@ -80,12 +82,12 @@ class ProcessWorker:
         theirs.close()
         self.is_usable = True
 
-    def measure(self, request: Request, limit_seconds: float) -> Outcome:
+    def measure(self, request: Request) -> Outcome:
         """See `Worker.measure`."""
         try:
             self._connection.send(request)
-            if not self._connection.poll(limit_seconds):
-                return self._failed(f"no result within {limit_seconds:.0f} s; its process was ended")
+            if not self._connection.poll(request.limit_seconds):
+                return self._failed(f"no result within {request.limit_seconds:.0f} s; its process was ended")
             outcome: Outcome = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(STOP_SECONDS)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 def request(kind, mode="graph", *, seconds=0.5, batch=2, sharp=False):
     case = replace(S8, batch=batch, sharp=sharp)
-    return Request(Measurement(case, kind, mode), "cpu", NUM_OBJECTS, seconds, 2)
+    return Request(Measurement(case, kind, mode), "cpu", NUM_OBJECTS, seconds, 2, limit_seconds=110)
 
 
 def test_check_compares_whole_batches():

@@ -35,13 +35,13 @@ class Machine:
         self.is_usable = True
         return self
 
-    def measure(self, request, limit_seconds):
+    def measure(self, request):
         name = request.measurement.name
         self.requests.append(name)
-        self.limits.append(limit_seconds)
+        self.limits.append(request.limit_seconds)
         if name == self.killed_in:
             raise KeyboardInterrupt
-        self.now += min(self.durations.get(name, request.seconds), limit_seconds)
+        self.now += min(self.durations.get(name, request.seconds), request.limit_seconds)
         outcome = self.outcomes.get(name, Outcome("measured", {"value": name}))
         self.is_usable = outcome.state != "failed"
         return outcome

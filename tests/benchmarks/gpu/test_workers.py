@@ -10,8 +10,8 @@ from tests.support.gpu_measurements import act
 X1, X4 = (next(case for case in CASES if case.name == name) for name in ("x1", "x4"))
 
 
-def request(case=X1, *, mode="graph", device="work"):
-    return Request(Measurement(case, "frames", mode), device, 50, 1.5, 3)
+def request(case=X1, *, mode="graph", device="work", limit=120):
+    return Request(Measurement(case, "frames", mode), device, 50, 1.5, 3, limit)
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def worker():
 
 
 def test_one_process_makes_several_measurements_and_lacks_a_mode(worker):
-    first, missing, second = (worker.measure(request(mode=mode), 120) for mode in ("graph", "tensorrt", "eager"))
+    first, missing, second = (worker.measure(request(mode=mode)) for mode in ("graph", "tensorrt", "eager"))
     assert first.values["process"] == second.values["process"]
     assert first.values["seconds"] == 1.5
     assert (missing.state, missing.reason) == ("unavailable", "engine tensorrt needs TensorRT 10 or newer")
@@ -43,7 +43,7 @@ def test_one_process_makes_several_measurements_and_lacks_a_mode(worker):
     ],
 )
 def test_failure_is_one_line_and_ends_the_process(worker, case, device, limit, reason):
-    outcome = worker.measure(request(case, device=device), limit)
+    outcome = worker.measure(request(case, device=device, limit=limit))
     assert (outcome.state, outcome.reason) == ("failed", reason)
     assert not worker.is_usable
     worker.stop()
