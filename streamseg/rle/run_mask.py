@@ -38,9 +38,8 @@ def runs_of_columns(pixels: npt.NDArray[Any], sizes: Sequence[tuple[int, int]]) 
         return []
     lengths, offsets = encode_columns(pixels, np.array([height * width for height, width in sizes], dtype=np.intp))
     bounds = offsets.tolist()
-    inside = lengths.copy()
-    inside[np.arange(len(lengths)) - np.repeat(offsets[:-1], np.diff(offsets)) & 1 == 0] = 0  # every other run
-    areas = np.add.reduceat(inside, bounds[:-1], dtype=np.int64).tolist()
+    within = np.arange(len(lengths), dtype=np.uint32) - np.repeat(offsets[:-1], np.diff(offsets))
+    areas = np.add.reduceat(lengths * (within & 1), bounds[:-1], dtype=np.int64).tolist()  # every other run
     return [
         Runs(lengths[first:last], size, area)
         for first, last, size, area in zip(bounds[:-1], bounds[1:], sizes, areas, strict=True)

@@ -62,16 +62,17 @@ def encode_columns(
     """Return the run lengths of many crops, given as one array, column by column; see `encode_all_runs`.
 
     Args:
-        pixels: the concatenated columns of all crops (n,); background is 0, and everything else has one other value.
+        pixels: the concatenated columns of all crops (n,), one byte each; background is 0, and everything else has one
+            other value.
         num_pixels: (N,): pixels of each crop; N may be 0.
     """
     ends = np.concatenate(([0], np.cumsum(num_pixels)))
     filled = np.flatnonzero(num_pixels)
     firsts = ends[:-1][filled]  # first pixel of each crop that has any
-    begins_run = np.empty(len(pixels), dtype=np.bool_)
-    np.not_equal(pixels[1:], pixels[:-1], out=begins_run[1:])
-    begins_run[firsts] = True
-    begins = np.flatnonzero(begins_run)
+    begins = _changes(pixels)
+    at = np.searchsorted(begins, firsts)
+    is_new = np.append(begins, -1)[at] != firsts  # the last run of a crop may continue in the next one
+    begins = np.insert(begins, at[is_new], firsts[is_new])
     lengths = np.diff(begins, append=len(pixels))
     at = np.searchsorted(begins, firsts)  # first run of each crop
     inside = pixels[firsts] != 0  # the first length counts background: there is none
@@ -79,6 +80,21 @@ def encode_columns(
     counts[filled] = np.diff(at, append=len(lengths)) + inside
     offsets = np.concatenate(([0], np.cumsum(counts)))
     return np.insert(lengths, at[inside], 0).astype(np.uint32), offsets.astype(np.uint32)
+
+
+def _changes(pixels: npt.NDArray[Any]) -> IndexArray:
+    """Return the places (m,) of all pixels (n,), of one byte each, that differ from the one before; n may be 0."""
+    values = pixels.view(np.uint8)
+    # Most of them equal their neighbour: comparing eight at once, then those of the words that differ, takes half the
+    # time of comparing all.
+    num_words = max(len(values) - 1, 0) // 8
+    covered = 8 * num_words
+    before, after = values[:covered].view(np.uint64), values[1 : 1 + covered].view(np.uint64)
+    words = np.flatnonzero(before != after)
+    changed = np.flatnonzero(before[words].view(np.uint8) != after[words].view(np.uint8))
+    found = 8 * words[changed >> 3] + (changed & 7) + 1
+    rest = np.flatnonzero(values[covered:-1] != values[covered + 1 :]) + covered + 1
+    return np.concatenate((found, rest))
 
 
 def decode_runs(runs: npt.NDArray[np.integer[Any]], size: tuple[int, int]) -> BoolArray:

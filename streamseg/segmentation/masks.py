@@ -110,11 +110,11 @@ def _masks(
     # Everything is transposed, because runs go column by column.
     thresholds: Iterable[Float32Array | None] = [None] * len(solid)
     if corrections is not None:
-        turned = -corrections[solid].transpose(0, 2, 1)
+        turned = np.negative(corrections[solid].transpose(0, 2, 1), order="C")
         thresholds = _thresholds(turned, first[::-1], last[::-1], low[::-1], high[::-1], y_axis, x_axis)
-    begin = 0
+    begin, room = 0, _Room()
     for row, across, down, threshold in zip(solid.tolist(), columns, rows, thresholds, strict=True):
-        values = _sample(logits[row].T, y_axis, x_axis, down, across)  # (width, height)
+        values = _sample(logits[row].T, y_axis, x_axis, down, across, room)  # (width, height)
         inside = pixels[begin : begin + values.size].reshape(values.shape)
         begin += values.size
         if threshold is None:
@@ -141,9 +141,9 @@ def _thresholds(
 ) -> Iterator[Float32Array]:
     """Interpolate negated corrections (K, R, R) to output pixels [first, last) (2, K).
 
-    The corrections span the edges `low` to `high` (2, K), in source-image pixels.
+    The corrections span the edges `low` to `high` (2, K), in source-image pixels. Each result is valid until the next.
     """
-    raster = negated.shape[1]
+    raster, room = negated.shape[1], _Room()
     begin, end = (np.stack([x_axis.pixels(edge[0]), y_axis.pixels(edge[1])]) for edge in (low, high))
     # Aligned to whole pixels, a raster is enlarged in one step, in half the time of two products.
     is_large = ((end - begin >= raster * LARGE_CELL_PIXELS) & (begin <= first) & (last <= end)).all(axis=0)
@@ -157,14 +157,35 @@ def _thresholds(
     sizes, cuts = (end - begin).T.tolist(), np.concatenate([first - begin, last - begin]).T.tolist()
     for row, large, size, (left, top, right, bottom) in zip(negated, is_large.tolist(), sizes, cuts, strict=True):
         if large:
-            yield cv2.resize(row, size, interpolation=cv2.INTER_LINEAR)[top:bottom, left:right]
+            yield room.enlarged(row, size)[top:bottom, left:right]
         else:
             x_taps, y_taps = next(small_taps)
             yield along_rows(y_taps, along_columns(row, x_taps))
 
 
-def _sample(logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range) -> Float32Array:
-    """Interpolate grid logits (Mh, Mw) bilinearly at the centres of output pixels: (rows, columns)."""
+class _Room:
+    """Memory for one enlarged array after the other: writing to fresh memory takes longer than enlarging."""
+
+    def __init__(self) -> None:
+        self._values = np.empty(0, dtype=np.float32)
+
+    def enlarged(self, values: Float32Array, size: tuple[int, int]) -> Float32Array:
+        """Return values interpolated bilinearly to `size` (width, height); valid until the next call."""
+        width, height = size
+        if self._values.size < width * height:
+            self._values = np.empty(width * height, dtype=np.float32)
+        target = self._values[: width * height].reshape(height, width)
+        cv2.resize(values, size, target, interpolation=cv2.INTER_LINEAR)
+        return target
+
+
+def _sample(
+    logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range, room: _Room
+) -> Float32Array:
+    """Interpolate grid logits (Mh, Mw) bilinearly at the centres of output pixels: (rows, columns).
+
+    The result may be in `room`.
+    """
     window = logits[rows.first : rows.stop, columns.first : columns.stop]
     width, height = columns.end - columns.begin, rows.end - rows.begin
     if x_axis.whole and y_axis.whole:
@@ -176,8 +197,7 @@ def _sample(logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, ro
         y = rows.begin - y_axis.whole[1] - rows.first * factor_y
         size = (window.shape[1] * factor_x, window.shape[0] * factor_y)
         if x >= 0 and y >= 0 and x + width <= size[0] and y + height <= size[1]:
-            enlarged = cv2.resize(window, size, interpolation=cv2.INTER_LINEAR)
-            return enlarged[y : y + height, x : x + width]  # type: ignore[return-value]
+            return room.enlarged(window, size)[y : y + height, x : x + width]
     starts = (
         x_axis.start + x_axis.step * columns.begin - columns.first,
         y_axis.start + y_axis.step * rows.begin - rows.first,
