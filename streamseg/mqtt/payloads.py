@@ -190,8 +190,13 @@ def prompt_entities(
     return _discovery(topics, discovery_prefix, shared, entities, (source_id, prompt_id))
 
 
-def zone_entities(topics: Topics, discovery_prefix: str, source_id: str, zone_id: str, version: str) -> dict[str, str]:
-    """Return the discovery messages, by topic, of the counts of one zone or line; arguments as in `prompt_entities`."""
+def zone_entities(
+    topics: Topics, discovery_prefix: str, source_id: str, zone_id: str, version: str, *, is_line: bool = False
+) -> dict[str, str]:
+    """Return the discovery messages, by topic, of the counts of one zone or line.
+
+    Arguments as in `prompt_entities`. Nothing is inside a line: the message of that sensor is empty, which deletes it.
+    """
     shared = {
         "state_topic": topics.zone(source_id, zone_id),
         **_while_delivering(topics, source_id),
@@ -209,7 +214,9 @@ def zone_entities(topics: Topics, discovery_prefix: str, source_id: str, zone_id
             ("num_left", "left", "total_increasing"),
         )
     }
-    return _discovery(topics, discovery_prefix, shared, entities, (source_id, "zone", zone_id))
+    messages = _discovery(topics, discovery_prefix, shared, entities, (source_id, "zone", zone_id))
+    inside, *_ = messages
+    return {**messages, inside: ""} if is_line else messages
 
 
 def _while_delivering(topics: Topics, source_id: str) -> dict[str, Any]:
@@ -237,12 +244,15 @@ def source_entity(topics: Topics, discovery_prefix: str, source_id: str, version
     return _discovery(topics, discovery_prefix, shared, {("sensor", "camera"): entity}, (source_id,))
 
 
-def entities_of(topics: Topics, discovery_prefix: str, subject: Subject, version: str) -> dict[str, str]:
-    """Return the discovery messages, by topic, of the entities of a subject; arguments as in `prompt_entities`."""
+def entities_of(
+    topics: Topics, discovery_prefix: str, subject: Subject, version: str, *, is_line: bool = False
+) -> dict[str, str]:
+    """Return the discovery messages, by topic, of the entities of a subject; arguments as in `zone_entities`."""
     if subject.kind == _STATUS:
         return source_entity(topics, discovery_prefix, subject.source_id, version)
-    of = prompt_entities if subject.kind == _PRESENCE else zone_entities
-    return of(topics, discovery_prefix, subject.source_id, subject.name, version)
+    if subject.kind == _PRESENCE:
+        return prompt_entities(topics, discovery_prefix, subject.source_id, subject.name, version)
+    return zone_entities(topics, discovery_prefix, subject.source_id, subject.name, version, is_line=is_line)
 
 
 def _about(topics: Topics, source_id: str, version: str) -> dict[str, Any]:

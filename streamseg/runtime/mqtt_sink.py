@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -39,6 +39,7 @@ class MqttSink:
 
     Args:
         config: its address is not None.
+        lines: ids of the zones that are lines.
         clock: monotonic time in seconds.
 
     Raises:
@@ -47,8 +48,11 @@ class MqttSink:
 
     policy = SinkPolicy("mqtt", keep="newest")
 
-    def __init__(self, config: MqttConfig, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: MqttConfig, *, lines: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._config = config
+        self._lines = frozenset(lines)
         self._clock = clock
         self._topics = Topics(config.topic)
         self._lock = threading.Lock()
@@ -202,7 +206,9 @@ class MqttSink:
 
     def _entities(self, subject: Subject) -> dict[str, str]:
         prefix = self._config.discovery
-        return {} if prefix is None else entities_of(self._topics, prefix, subject, __version__)
+        if prefix is None:
+            return {}
+        return entities_of(self._topics, prefix, subject, __version__, is_line=subject.name in self._lines)
 
 
 def _moved_only(presence: Presence) -> Presence:

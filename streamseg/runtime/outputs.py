@@ -39,7 +39,7 @@ def open_outputs(config: Config, encode_image: EncodeImage, unowned: contextlib.
         sinks.append(McapFile(output.mcap, max_bytes=_num_bytes(output.mcap_max_gb), encode_image=encode_image))
         unowned.callback(sinks[-1].close)
     if config.mqtt.address is not None:
-        sinks.append(MqttSink(config.mqtt))
+        sinks.append(MqttSink(config.mqtt, lines=[zone.id for zone in config.zones if zone.line is not None]))
         unowned.callback(sinks[-1].close)
     if config.collect.folder is not None:
         sinks.append(Collector(config.collect))

@@ -117,6 +117,16 @@ def test_counts_of_a_zone_are_sensors_that_read_its_topic():
     assert len({one["unique_id"] for one in entities}) == 3
 
 
+def test_a_line_has_no_objects_inside():
+    topics = Topics("streamseg")
+    zone = zone_entities(topics, "ha", "cam", "gate", "1.2")
+    line = entities_of(topics, "ha", Subject("zone", "cam", "gate"), "1.2", is_line=True)
+    assert line.keys() == zone.keys()
+    (deleted,) = [topic for topic, text in line.items() if not text]
+    assert json.loads(zone[deleted])["value_template"] == "{{ value_json.num_inside }}"
+    assert all(line[topic] == zone[topic] for topic in line if topic != deleted)
+
+
 def test_entities_of_each_kind_of_subject():
     topics = Topics("streamseg")
     for subject, found in (

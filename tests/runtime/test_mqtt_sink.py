@@ -118,6 +118,21 @@ def with_zones(*names: str) -> FrameResult:
     return replace(one, message=replace(one.message, zones=tuple(ZoneStatus(name) for name in names)))
 
 
+def test_lines_have_no_sensor_of_objects_inside_also_not_that_of_an_earlier_run(broker):
+    def names(topics):
+        found = [json.loads(text) for topic, text in topics.items() if topic.startswith("homeassistant/")]
+        return {one["name"] for one in found if one["name"].startswith(("door ", "gate "))}
+
+    zones = {"door objects", "door entered", "door left"}
+    with collected(broker.port) as topics, contextlib.closing(MqttSink(settings(broker))) as earlier:
+        earlier.write(with_zones("door", "gate"))
+        wait_until(lambda: names(topics) == {*zones, "gate objects", "gate entered", "gate left"})
+        earlier.close()
+        with contextlib.closing(MqttSink(settings(broker), lines=["gate"])) as sink:
+            sink.write(with_zones("door", "gate"))
+            wait_until(lambda: names(topics) == {*zones, "gate entered", "gate left"})
+
+
 def test_a_removed_source_leaves_nothing_at_the_broker(broker):
     with collected(broker.port) as topics, contextlib.closing(MqttSink(settings(broker))) as sink:
         statuses = {"cam": SourceStatus("live"), "other": SourceStatus("waiting")}
