@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from streamseg.structures.arrays import Float32Array
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask_samples import SILHOUETTE_TILES
 
@@ -89,14 +91,9 @@ def raster_logits(instances: Instances, raster: int, *, margin: float = 0.0) -> 
 
     The values are those of `sample_logits`, in a third of the time, because the points form grids.
     """
-    count, height, width = instances.mask_logits.shape
-    if not count:
+    if not len(instances):
         return instances.boxes.new_zeros((0, raster, raster))
-    scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
-    x, y = raster_points(instances.boxes, raster, margin=margin)
-    places = x.new_empty((count, raster, raster, 2))  # from -1 to 1 over the whole grid
-    places[..., 0] = ((x - offset_x) * (2 / (scale_x * width)) - 1)[:, None, :]
-    places[..., 1] = ((y - offset_y) * (2 / (scale_y * height)) - 1)[:, :, None]
+    places = torch.from_numpy(_grid_places(instances, raster, margin)).to(instances.mask_logits.device)
     grid = instances.mask_logits.float()[:, None]
     logits = grid_sample(grid, places, padding_mode="border", align_corners=False)[:, 0]
     corrections = instances.corrections
@@ -107,6 +104,28 @@ def raster_logits(instances: Instances, raster: int, *, margin: float = 0.0) -> 
     # Tiles have the same position on every correction raster, so a matrix product replaces per-object sampling.
     weights = _tile_weights(raster, margin, corrections.shape[1]).to(logits.device)
     return logits + weights @ corrections.float() @ weights.T
+
+
+def _grid_places(instances: Instances, raster: int, margin: float) -> Float32Array:
+    """Return the points of `raster_points` (K, raster, raster, 2) on the grid: x and y, from -1 to 1 over all of it."""
+    # In NumPy, because so few values take torch longer to dispatch than to compute.
+    _, height, width = instances.mask_logits.shape
+    scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
+    boxes = instances.boxes.numpy(force=True)
+    sides = boxes[:, :2, None] + (boxes[:, 2:] - boxes[:, :2])[:, :, None] * _tile_centres(raster, margin)  # (K, 2, R)
+    offsets = np.array([[offset_x], [offset_y]], dtype=np.float32)
+    factors = np.array([[2 / (scale_x * width)], [2 / (scale_y * height)]], dtype=np.float32)
+    along = (sides - offsets) * factors - np.float32(1)
+    places = np.empty((len(boxes), raster, raster, 2), dtype=np.float32)
+    places[..., 0], places[..., 1] = along[:, 0, None, :], along[:, 1, :, None]
+    return places
+
+
+@cache
+def _tile_centres(num_tiles: int, margin: float) -> Float32Array:
+    """Return the centres (T,) of tiles along a side that is widened by `margin`: 0..1 inside the side itself."""
+    centres: Float32Array = ((torch.arange(num_tiles) + 0.5) / num_tiles * (1 + 2 * margin) - margin).numpy()
+    return centres
 
 
 @cache

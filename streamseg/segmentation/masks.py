@@ -179,9 +179,7 @@ class _Room:
         return target
 
 
-def _sample(
-    logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range, room: _Room
-) -> Float32Array:
+def _sample(logits: Float32Array, x_axis: Axis, y_axis: Axis, columns: Range, rows: Range, room: _Room) -> Float32Array:
     """Interpolate grid logits (Mh, Mw) bilinearly at the centres of output pixels: (rows, columns).
 
     The result may be in `room`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +18,8 @@ SILHOUETTE_SIZE = SILHOUETTE_TILES
 """Tiles per side of a silhouette. A tile is 6 % of an object's extent, finer than the accuracy of boxes."""
 TINY_AREA = 1e-9
 """Lower bound of divisors in px², which keeps divisions by empty areas finite."""
+_CENTRES = (np.arange(SILHOUETTE_SIZE) + 0.5) / SILHOUETTE_SIZE
+"""(R,) centres of the tiles along a side, 0..1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,58 +55,94 @@ class Appearance:
 
     def moved(self, offsets: Float64Array) -> Appearance:
         """Return a copy with each object shifted by its row of `offsets` (N, 2) x, y."""
-        return Appearance(self.boxes + np.tile(offsets, 2), self.shapes)
+        return Appearance(self.boxes + np.concatenate((offsets, offsets), axis=1), self.shapes)
 
-    @property
+    @cached_property
     def box_areas(self) -> Float64Array:
         """Areas of the boxes, (N,) px²."""
-        areas: Float64Array = (self.boxes[:, 2:] - self.boxes[:, :2]).prod(axis=1)
-        return areas
+        return _areas(self.boxes)
 
-    @property
+    @cached_property
     def mask_areas(self) -> Float64Array:
         """Areas of the masks, (N,) px²."""
-        areas: Float64Array = self.box_areas * self.shapes.mean(axis=(1, 2))
-        return areas
+        return self.box_areas * _shares(self.shapes)
 
 
 def box_overlaps(first: Float64Array, second: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Return shared area (P,) in px² and IoU (P,) of box pairs (P, 4), (P, 4) xyxy; 0 for boxes without extent."""
-    extent = np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2])
-    intersection = extent.clip(min=0).prod(axis=1)
-    union = (first[:, 2:] - first[:, :2]).prod(axis=1) + (second[:, 2:] - second[:, :2]).prod(axis=1) - intersection
+    extent = np.maximum(np.minimum(first[:, 2:], second[:, 2:]) - np.maximum(first[:, :2], second[:, :2]), 0)
+    intersection = extent[:, 0] * extent[:, 1]
+    union = _areas(first) + _areas(second) - intersection
     return intersection, intersection / np.maximum(union, TINY_AREA)
 
 
-def _tiles_under(tiles: Appearance, masks: Appearance) -> BoolArray:
-    """Return, for P pairs, which tiles of a box have their centre on the partner's mask: (P, R, R)."""
-    count = len(tiles)
-    extent = np.maximum(masks.boxes[:, 2:] - masks.boxes[:, :2], TINY_AREA)
+def _areas(boxes: Float64Array) -> Float64Array:
+    """Return the areas (N,) of boxes (N, 4) xyxy."""
+    extent = boxes[:, 2:] - boxes[:, :2]
+    areas: Float64Array = extent[:, 0] * extent[:, 1]
+    return areas
+
+
+def _shares(shapes: BoolArray) -> Float64Array:
+    """Return the share (N,) of tiles that are set in shapes (N, R, R)."""
+    # Eight tiles at once: sums of at most R * R / 8 = 32 per byte, which do not overflow.
+    eighths = shapes.reshape(len(shapes), SILHOUETTE_SIZE**2).view(np.uint64).sum(axis=1)
+    counts = eighths.view(np.uint8).reshape(-1, 8).sum(axis=1, dtype=np.intp)
+    shares: Float64Array = counts / SILHOUETTE_SIZE**2
+    return shares
+
+
+def _tiles_under(tiles: Float64Array, boxes: Float64Array, framed: BoolArray, rows: IndexArray) -> BoolArray:
+    """Return, for P pairs, which tiles of a box have their centre on the partner's mask: (P, R, R).
+
+    Args:
+        tiles: boxes (P, 4) whose tiles are looked up.
+        boxes: boxes (P, 4) of the partners.
+        framed: (N, R + 2, R + 2): masks with a frame of background.
+        rows: (P,) the partners' rows in them.
+    """
+    extent = np.maximum(boxes[:, 2:] - boxes[:, :2], TINY_AREA)
     # Tile of the partner's box under each centre, per axis: (P, 2, R); 0 and R + 1 are outside.
-    centres = (np.arange(SILHOUETTE_SIZE) + 0.5) / SILHOUETTE_SIZE
-    own_extent = tiles.boxes[:, 2:] - tiles.boxes[:, :2]
-    place = (tiles.boxes[:, :2] - masks.boxes[:, :2])[:, :, None] + own_extent[:, :, None] * centres
-    indices = np.clip(np.floor(place * (SILHOUETTE_SIZE / extent)[:, :, None]) + 1, 0, SILHOUETTE_SIZE + 1).astype(
-        np.intp
-    )
-    framed = np.zeros((count, SILHOUETTE_SIZE + 2, SILHOUETTE_SIZE + 2), dtype=np.bool_)
-    framed[:, 1:-1, 1:-1] = masks.shapes
-    rows = np.arange(count)[:, None] * (SILHOUETTE_SIZE + 2) ** 2 + indices[:, 1] * (SILHOUETTE_SIZE + 2)  # (P, R)
-    under: BoolArray = framed.reshape(-1).take(rows[:, :, None] + indices[:, 0][:, None, :])
+    own_extent = tiles[:, 2:] - tiles[:, :2]
+    place = (tiles[:, :2] - boxes[:, :2])[:, :, None] + own_extent[:, :, None] * _CENTRES
+    places = np.floor(place * (SILHOUETTE_SIZE / extent)[:, :, None]) + 1
+    indices = np.minimum(np.maximum(places, 0), SILHOUETTE_SIZE + 1).astype(np.intp)
+    side = SILHOUETTE_SIZE + 2
+    starts = rows[:, None] * side**2 + indices[:, 1] * side  # (P, R)
+    under: BoolArray = framed.reshape(-1).take(starts[:, :, None] + indices[:, 0][:, None, :])
     return under
 
 
-def mask_intersections(first: Appearance, second: Appearance) -> Float64Array:
+def mask_intersections(
+    first: Appearance, second: Appearance, rows: IndexArray, columns: IndexArray, offsets: Float64Array | None = None
+) -> Float64Array:
     """Return the area (P,) in px² shared by P pairs of masks, each placed in its box.
 
     The tiles of the smaller box are looked up in the larger one. A pair takes R x R look-ups, independent of the size
     of the objects, the image and the prototype grid.
+
+    Args:
+        first: N objects.
+        second: M objects.
+        rows: (P,) rows of the pairs in `first`.
+        columns: (P,) their rows in `second`.
+        offsets: (P, 2) x, y by which those of `first` are displaced; None: not at all.
     """
-    swap = first.box_areas > second.box_areas
-    small, large = _where(swap, second, first), _where(swap, first, second)
-    shared = (_tiles_under(small, large) & small.shapes).mean(axis=(1, 2))
-    intersections: Float64Array = shared * small.box_areas
-    return intersections
+    boxes, others = first.boxes[rows], second.boxes[columns]
+    if offsets is not None:
+        boxes = boxes + np.concatenate((offsets, offsets), axis=1)
+    areas, other_areas = _areas(boxes), _areas(others)
+    swap = areas > other_areas
+    # The shapes of both, one after the other, so that each pair needs indices only.
+    shapes = np.concatenate((first.shapes, second.shapes))
+    framed = np.zeros((len(shapes), SILHOUETTE_SIZE + 2, SILHOUETTE_SIZE + 2), dtype=np.bool_)
+    framed[:, 1:-1, 1:-1] = shapes
+    columns = columns + len(first)
+    small, large = np.where(swap, columns, rows), np.where(swap, rows, columns)
+    small_boxes = np.where(swap[:, None], others, boxes)
+    large_boxes = np.where(swap[:, None], boxes, others)
+    shared = _shares(_tiles_under(small_boxes, large_boxes, framed, large) & shapes[small])
+    return shared * np.where(swap, other_areas, areas)
 
 
 def mask_ious(first: Appearance, second: Appearance, least: float) -> Float64Array:
@@ -111,19 +150,12 @@ def mask_ious(first: Appearance, second: Appearance, least: float) -> Float64Arr
     areas, other_areas = first.mask_areas, second.mask_areas
     low = np.maximum(first.boxes[:, None, :2], second.boxes[None, :, :2])
     high = np.minimum(first.boxes[:, None, 2:], second.boxes[None, :, 2:])
-    shared = (high - low).clip(min=0).prod(axis=2)
+    extent = np.maximum(high - low, 0)
+    shared = extent[..., 0] * extent[..., 1]
     smaller, larger = np.minimum.outer(areas, other_areas), np.maximum.outer(areas, other_areas)
     # Masks share no more than their boxes, and their union is at least the larger one.
     rows, columns = np.nonzero(np.minimum(shared, smaller) >= np.maximum(least * larger, TINY_AREA))
-    intersections = mask_intersections(first[rows], second[columns])
+    intersections = mask_intersections(first, second, rows, columns)
     ious = np.zeros((len(first), len(second)))
     ious[rows, columns] = intersections / np.maximum(areas[rows] + other_areas[columns] - intersections, TINY_AREA)
     return ious
-
-
-def _where(condition: BoolArray, first: Appearance, second: Appearance) -> Appearance:
-    """Select, per row (P,), the first object if the condition holds, else the second."""
-    return Appearance(
-        np.where(condition[:, None], first.boxes, second.boxes),
-        np.where(condition[:, None, None], first.shapes, second.shapes),
-    )

@@ -117,9 +117,11 @@ def _costs(
     """
     boxes, found = tracks.boxes[rows], detections.boxes[columns]
     allowed = reach[rows, None]
-    offsets = np.clip(rigid_offset(found[:, :2] - boxes[:, :2], found[:, 2:] - boxes[:, 2:]), -allowed, allowed)
-    distance = ((offsets / np.maximum(allowed, TINY_AREA)) ** 2).max(axis=1, initial=0.0)
-    box_shared, box_iou = box_overlaps(boxes + np.tile(offsets, 2), found)
+    offsets = rigid_offset(found[:, :2] - boxes[:, :2], found[:, 2:] - boxes[:, 2:])
+    offsets = np.minimum(np.maximum(offsets, -allowed), allowed)
+    squares = (offsets / np.maximum(allowed, TINY_AREA)) ** 2
+    distance = np.maximum(squares[:, 0], squares[:, 1])
+    box_shared, box_iou = box_overlaps(boxes + np.concatenate((offsets, offsets), axis=1), found)
     costs = start + 1 - BOX_WEIGHT * box_iou + DISTANCE_COST * distance
 
     # Masks share no more than their boxes: this rules out most pairs without comparing masks.
@@ -127,7 +129,7 @@ def _costs(
     most_shared = np.minimum(np.minimum(areas, found_areas), box_shared)
     possible = costs - (1 - BOX_WEIGHT) * _mask_iou(most_shared, areas, found_areas, box_iou) <= limit
     rows, columns, box_iou, costs = rows[possible], columns[possible], box_iou[possible], costs[possible]
-    shared = mask_intersections(tracks[rows].moved(offsets[possible]), detections[columns])
+    shared = mask_intersections(tracks, detections, rows, columns, offsets[possible])
     mask_iou = _mask_iou(shared, areas[possible], found_areas[possible], box_iou)
     return rows, columns, costs - (1 - BOX_WEIGHT) * mask_iou
 

@@ -110,16 +110,17 @@ class Motion:
         elapsed = min(elapsed_seconds, MAX_EXTRAPOLATION_SECONDS)
         centre_variance, covariance, velocity_variance = self.variance.T
         # White noise on the acceleration, integrated over the gap: frame intervals may vary.
-        density = (ACCELERATION * np.sqrt(self.size.prod(axis=1))) ** 2
-        variance = np.stack(
-            (
-                centre_variance + elapsed * (2 * covariance + elapsed * velocity_variance) + density * elapsed**3 / 3,
-                covariance + elapsed * velocity_variance + density * elapsed**2 / 2,
-                velocity_variance + density * elapsed,
-            ),
-            axis=1,
-        )
-        return Motion(self.centre + elapsed * self.velocity, self.velocity, self.size, variance)
+        density = (ACCELERATION * np.sqrt(self.size[:, 0] * self.size[:, 1])) ** 2
+        grown = elapsed * velocity_variance
+        variance = np.empty_like(self.variance)
+        variance[:, 0] = centre_variance + elapsed * (2 * covariance + grown) + density * elapsed**3 / 3
+        variance[:, 1] = covariance + grown + density * elapsed**2 / 2
+        variance[:, 2] = velocity_variance + density * elapsed
+        return Motion(self.centre_after(elapsed_seconds), self.velocity, self.size, variance)
+
+    def centre_after(self, elapsed_seconds: float) -> Float64Array:
+        """Return the centres (T, 2) `elapsed_seconds` (not negative) later."""
+        return self.centre + min(elapsed_seconds, MAX_EXTRAPOLATION_SECONDS) * self.velocity
 
     def corrected(self, boxes: Float64Array, elapsed_seconds: float) -> Motion:
         """Return the state after an observation of every track.
@@ -152,5 +153,5 @@ class Motion:
 
 def _observation_variance(size: Float64Array) -> Float64Array:
     """Return the variance (T,) in px² of an observed centre, for objects of `size` (T, 2)."""
-    variance: Float64Array = POSITION_NOISE**2 * size.prod(axis=1) + POSITION_NOISE_PX**2
+    variance: Float64Array = POSITION_NOISE**2 * (size[:, 0] * size[:, 1]) + POSITION_NOISE_PX**2
     return variance

@@ -78,14 +78,16 @@ class Tracker:
         scores = instances.scores.cpu().numpy().astype(np.float64)
         looks = looks_of(instances)
         tracks = before.with_look_length(looks.shape[1]).advanced(elapsed)
-        tracks = tracks[~(tracks.lost_seconds > self._config.max_lost_seconds) & ~_outside(tracks, instances)]
+        ended = (tracks.lost_seconds > self._config.max_lost_seconds) | _outside(tracks, instances)
+        tracks = tracks[~ended] if ended.any() else tracks
         matches = self._matches(tracks, objects, looks, scores)
 
         seen = matches != UNMATCHED
         taken = matches[seen]
         starting = self._starting(objects, scores, taken)
-        credit = _credit(objects, taken, starting, tracks[seen])
-        found = tracks[seen].seen(objects[taken], looks[taken], credit[: len(taken)], elapsed)
+        matched = tracks[seen]
+        credit = _credit(objects, taken, starting, matched)
+        found = matched.seen(objects[taken], looks[taken], credit[: len(taken)], elapsed)
         missed = tracks[~seen & tracks.confirmed].unseen()
         started = Tracks.start(objects[starting], looks[starting], credit[len(taken) :], instances.image_size)
 
@@ -110,8 +112,9 @@ class Tracker:
         tracks, last_seconds = self._latest
         if last_seconds is None:
             return np.zeros((0, 4))
-        tracks = tracks[tracks.confirmed].advanced(max(time_seconds - last_seconds, 0.0))
-        return tracks[~(tracks.lost_seconds > EXPECTED_SECONDS)].visible.boxes
+        elapsed = max(time_seconds - last_seconds, 0.0)
+        is_gone = tracks.lost_seconds + elapsed > EXPECTED_SECONDS
+        return tracks.visible_boxes(elapsed)[tracks.confirmed & ~is_gone]
 
     def _matches(self, tracks: Tracks, objects: Appearance, looks: Float32Array, scores: Float64Array) -> IndexArray:
         """Return the matching row of `objects` per track (T,), or `UNMATCHED`."""
@@ -127,6 +130,8 @@ class Tracker:
             (confirmed & ~tracks.lost, high, limit + LEFTOVER_COST),
         ):
             left, open_ = np.flatnonzero(rows & (matches == UNMATCHED)), np.flatnonzero(columns & free)
+            if not len(left) or not len(open_):
+                continue
             matched, taken = assign(costs[np.ix_(left, open_)], allowed)
             matches[left[matched]] = open_[taken]
             free[open_[taken]] = False
@@ -170,9 +175,12 @@ def _credit(objects: Appearance, taken: IndexArray, starting: IndexArray, tracks
     if not len(young):
         return np.ones(len(rows))
     overlaps = mask_ious(objects[rows[young]], objects[rows], DOUBLE_IOU) >= DOUBLE_IOU
-    is_single = np.concatenate((tracks.confirmed, np.zeros(len(starting), dtype=np.bool_)))
-    for overlap, index in zip(overlaps, young.tolist(), strict=True):
-        is_single[index] = not (overlap & is_single).any()
+    partners: list[list[int]] = [[] for _ in young]
+    for place, partner in np.argwhere(overlaps).tolist():
+        partners[place].append(partner)
+    is_single = [*tracks.confirmed.tolist(), *[False] * len(starting)]
+    for index, others in zip(young.tolist(), partners, strict=True):
+        is_single[index] = not any(is_single[other] for other in others)
     return np.where(is_single, 1.0, DOUBLE_CREDIT)
 
 

@@ -127,6 +127,11 @@ class Tracks:
             visible=self.visible.moved(motion.centre - self.motion.centre),
         )
 
+    def visible_boxes(self, elapsed_seconds: float) -> Float64Array:
+        """Return the boxes (T, 4) of `visible` after `advanced`, which computes everything else, too."""
+        offsets = self.motion.centre_after(elapsed_seconds) - self.motion.centre
+        return self.visible.boxes + np.concatenate((offsets, offsets), axis=1)
+
     def seen(self, objects: Appearance, looks: Float32Array, credit: Float64Array, elapsed_seconds: float) -> Tracks:
         """Return the tracks after observing each as its row of `objects`, `elapsed_seconds` after the last frame.
 
@@ -137,7 +142,7 @@ class Tracks:
             elapsed_seconds: time since the last frame, not negative.
         """
         motion = self.motion.corrected(objects.boxes, elapsed_seconds)
-        unoccluded = objects.box_areas >= WHOLE_UPDATE_SHARE * motion.size.prod(axis=1)
+        unoccluded = objects.box_areas >= WHOLE_UPDATE_SHARE * (motion.size[:, 0] * motion.size[:, 1])
         return Tracks(
             ids=self.ids,
             credit=self.credit + credit,

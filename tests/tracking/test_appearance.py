@@ -10,10 +10,42 @@ from hypothesis import strategies as st
 
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
-from streamseg.tracking.appearance import SILHOUETTE_SIZE, Appearance, box_overlaps, mask_intersections, mask_ious
+from streamseg.tracking.appearance import (
+    SILHOUETTE_SIZE,
+    TINY_AREA,
+    Appearance,
+    box_overlaps,
+    mask_intersections,
+    mask_ious,
+)
 from tests.support.shapes import IMAGE_SIZE, Shape, detect_shapes
 
 DISC = Shape(100, 100, 60, 60)
+NO_ROWS, FIRST = np.zeros(0, np.intp), np.zeros(1, np.intp)
+
+
+def random_objects(random: np.random.Generator, count: int) -> Appearance:
+    """Return objects of random masks, some empty and some full, in boxes some of which have no extent."""
+    corners = random.uniform(0, 60, (count, 2))
+    sizes = random.choice([0.0, 12.5, 20.0, 40.0], (count, 2))
+    density = random.choice([0.0, 0.5, 1.0], (count, 1, 1))
+    shapes = random.random((count, SILHOUETTE_SIZE, SILHOUETTE_SIZE)) < density
+    return Appearance(np.concatenate((corners, corners + sizes), axis=1), shapes)
+
+
+def shared_area(first: Appearance, second: Appearance) -> float:
+    """Return the area shared by two objects, tile by tile."""
+    small, large = (first, second) if first.box_areas[0] <= second.box_areas[0] else (second, first)
+    (left, top, right, bottom), (x0, y0, x1, y1) = small.boxes[0], large.boxes[0]
+    num_shared = 0
+    for row, column in np.argwhere(small.shapes[0]).tolist():
+        x = left - x0 + (right - left) * ((column + 0.5) / SILHOUETTE_SIZE)
+        y = top - y0 + (bottom - top) * ((row + 0.5) / SILHOUETTE_SIZE)
+        across = np.floor(x * (SILHOUETTE_SIZE / max(x1 - x0, TINY_AREA)))
+        down = np.floor(y * (SILHOUETTE_SIZE / max(y1 - y0, TINY_AREA)))
+        if 0 <= across < SILHOUETTE_SIZE and 0 <= down < SILHOUETTE_SIZE:
+            num_shared += bool(large.shapes[0, int(down), int(across)])
+    return num_shared / SILHOUETTE_SIZE**2 * small.box_areas[0]
 
 
 @pytest.mark.parametrize(
@@ -45,12 +77,32 @@ def test_box_overlaps(first, second, shared, iou):
 def test_mask_intersections(first, second, area):
     pair = [Appearance.of(detect_shapes([shape])) for shape in (first, second)]
     for one, other in (pair, pair[::-1]):
-        assert mask_intersections(one, other)[0] == pytest.approx(area, rel=0.1, abs=20)
+        assert mask_intersections(one, other, FIRST, FIRST)[0] == pytest.approx(area, rel=0.1, abs=20)
 
 
 def test_mask_intersections_of_no_pairs():
     none = Appearance.empty()
-    assert mask_intersections(none, none).shape == (0,)
+    assert mask_intersections(none, none, NO_ROWS, NO_ROWS).shape == (0,)
+
+
+@given(seed=st.integers(0, 2**32 - 1), counts=st.tuples(st.integers(1, 4), st.integers(1, 4)))
+def test_mask_intersections_of_pairs_are_those_tile_by_tile(seed, counts):
+    random = np.random.default_rng(seed)
+    first, second = (random_objects(random, count) for count in counts)
+    rows, columns = random.integers(counts[0], size=6), random.integers(counts[1], size=6)
+    offsets = random.uniform(-20, 20, (6, 2))
+    displaced = first[rows].moved(offsets)
+    expected = [
+        shared_area(displaced[np.array([pair])], second[np.array([column])]) for pair, column in enumerate(columns)
+    ]
+    assert mask_intersections(first, second, rows, columns, offsets).tolist() == expected
+    every = np.arange(6)
+    assert mask_intersections(displaced, second[columns], every, every).tolist() == expected
+
+
+def test_mask_areas_count_the_tiles():
+    objects = random_objects(np.random.default_rng(1), 50)
+    assert objects.mask_areas.tolist() == (objects.box_areas * objects.shapes.mean(axis=(1, 2))).tolist()
 
 
 @pytest.mark.parametrize(
@@ -87,9 +139,9 @@ def test_shared_area_is_independent_of_the_position(x, y):
         Appearance.of(detect_shapes([Shape(115, 100, 30, 150, "rectangle")])),
     )
     offset = np.array([[x, y]])
-    shared = mask_intersections(disc.moved(offset), bar.moved(offset))
+    shared = mask_intersections(disc.moved(offset), bar.moved(offset), FIRST, FIRST)
     # The edge of a tile may fall on either side, depending on rounding.
-    assert shared == pytest.approx(mask_intersections(disc, bar), rel=0.1)
+    assert shared == pytest.approx(mask_intersections(disc, bar, FIRST, FIRST), rel=0.1)
 
 
 def test_mask_is_clipped_to_its_box():

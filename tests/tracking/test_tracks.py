@@ -94,3 +94,10 @@ def test_looks_are_averaged_and_reset_if_embeddings_change_length():
     assert mixed.with_look_length(2) is mixed
     assert mixed.with_look_length(3).looks.tolist() == [[0.0, 0.0, 0.0]]
     assert mixed.with_look_length(0).looks.shape == (1, 0)
+
+
+@pytest.mark.parametrize("elapsed", [0.0, 0.1, 5.0])
+def test_visible_boxes_are_those_of_the_advanced_tracks(elapsed):
+    tracks = start(WHOLE, HALF)
+    tracks = tracks.advanced(0.1).seen(appearance(Shape(110, 102, 60, 60), HALF), tracks.looks, np.ones(2), 0.1)
+    assert tracks.visible_boxes(elapsed).tolist() == tracks.advanced(elapsed).visible.boxes.tolist()
