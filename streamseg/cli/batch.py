@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamseg.cli.logs import print_note
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.errors import ConfigError
 
@@ -68,12 +69,20 @@ def run(args: argparse.Namespace) -> int:
     settings = BatchSettings(segmentation=segmentation_config(args), prompts=texts or everything)
     fetch_named(settings.segmentation.weights)
     folder, out = Path(args.folder).absolute(), Path(args.out).absolute()
-    with ProgressBar("inputs") as progress:
+    latest: BatchCounts | None = None
+    try:
+        with ProgressBar("inputs") as progress:
 
-        def show(counts: BatchCounts) -> None:
-            progress(counts.num_finished, counts.num_inputs)
+            def show(counts: BatchCounts) -> None:
+                nonlocal latest
+                latest = counts
+                progress(counts.num_finished, counts.num_inputs)
 
-        counts = run_batch(folder, out, settings, partial(_process, args, settings, folder, out), show)
+            counts = run_batch(folder, out, settings, partial(_process, args, settings, folder, out), show)
+    except KeyboardInterrupt:
+        finished = "" if latest is None else f" after {latest.num_finished} of {latest.num_inputs} inputs"
+        print_note(f"interrupted{finished}; the same command continues", args)
+        raise
     before = f", {counts.num_before} done before" if counts.num_before else ""
     print(
         f"{counts.num_inputs} inputs: {counts.num_done} done{before}, {len(counts.errors)} failed;"

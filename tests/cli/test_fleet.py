@@ -230,6 +230,26 @@ def test_a_killed_batch_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "other settings (segmentation.conf)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_interrupted_batch_says_how_far_it_is(tmp_path: Path):
+    inputs, out = tmp_path / "inputs", tmp_path / "out"
+    write_inputs(inputs, 60)
+    words = [sys.executable, "-m", "streamseg", "batch", str(inputs), "--out", str(out), "--imgsz", "96"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: any(out.glob("more/*.jsonl")))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    last = errors.splitlines()[-1]
+    assert re.fullmatch(r"interrupted( after \d+ of 62 inputs)?; the same command continues", last)
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

@@ -65,7 +65,6 @@ def run_batch(
             leftover.unlink(missing_ok=True)  # of a process that was killed
         todo = {one.name: one for one in inputs if not manifest.is_done(one)}
         counts = BatchCounts(len(inputs), len(inputs) - len(todo))
-        on_progress(counts)
         for name, result in _processed(process, todo):
             manifest.add(todo[name], result)
             if "error" in result:
