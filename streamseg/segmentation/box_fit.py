@@ -12,10 +12,11 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor
 
+from streamseg.geometry import raster_points, sample_logits
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
-from streamseg.structures.mask_samples import LOGIT_LIMIT, MaskSamples
+from streamseg.structures.mask_samples import LOGIT_LIMIT, WIDENED_CELLS, MaskSamples
 
-__all__ = ["fit_to_boxes"]
+__all__ = ["fit_rows", "fit_to_boxes"]
 
 AnyInstances = TypeVar("AnyInstances", bound=Instances)
 
@@ -48,6 +49,19 @@ def fit_to_boxes(instances: AnyInstances, is_prompted: Tensor) -> AnyInstances:
     widened = samples.widened.clone()
     widened[is_prompted] = fitted.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).half()
     return replace(instances.corrected(corrections), samples=MaskSamples(None, widened, None))
+
+
+def fit_rows(instances: AnyInstances, boxes: Tensor) -> AnyInstances:
+    """Return instances whose masks fit other boxes of the same objects than those in which the network found them.
+
+    Args:
+        instances: K instances with corrections.
+        boxes: float32 (K, 4) xyxy, pixels of the image, each of some extent.
+    """
+    x, y = raster_points(boxes, WIDENED_CELLS, margin=CORRECTION_MARGIN)  # (K, R) each
+    points = torch.arange(len(boxes), device=boxes.device)[:, None, None], x[:, None, :], y[:, :, None]
+    logits, plain = (sample_logits(one, *points) for one in (instances, instances.corrected(None)))  # (K, R, R)
+    return replace(instances.corrected(_fitted(logits) - plain), boxes=boxes)
 
 
 def _fitted(logits: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from streamseg.segmentation.candidates import SelectionSettings
 from streamseg.segmentation.detections import Detections, detections_of
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.features import feature_map
+from streamseg.segmentation.own_boxes import own_boxes
 from streamseg.segmentation.results import ImageInstances
 from streamseg.segmentation.second_look import Looker
 from streamseg.structures.arrays import ImageArray
@@ -136,6 +137,7 @@ class HostSegmentation:
             mask_logits=torch.mm(found.coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
             grid_to_image=place.to_image(PROTOTYPE_STRIDE),
             image_size=place.image_size,
+            own_boxes=own_boxes(found, place),
         )
         if self._embeds:
             features = partial(feature_map, found.prototypes, found.embeddings, letterboxed, place)

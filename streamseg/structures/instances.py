@@ -57,6 +57,9 @@ class Instances:
     of the network is not on the host."""
     samples: MaskSamples | None = None
     """Masks computed together with the instances, which save work on `mask_logits`. None: not computed."""
+    own_boxes: Tensor | None = None
+    """The network's own boxes, float32 (K, 4) like `boxes`, of which some were drawn by users; (0, 0, 0, 0) if it has
+    none there. None: `boxes` are the network's."""
 
     def __post_init__(self) -> None:
         count = self.boxes.shape[0] if self.boxes.ndim else -1
@@ -93,6 +96,7 @@ class Instances:
             corrections=None if self.corrections is None else _select(self.corrections, rows),
             embeddings=None if self.embeddings is None else _select(self.embeddings, rows),
             samples=None if self.samples is None else self.samples.select(lambda values: _select(values, rows)),
+            own_boxes=None if self.own_boxes is None else _select(self.own_boxes, rows),
         )
 
     def __repr__(self) -> str:
@@ -110,6 +114,7 @@ class Instances:
             mask_logits=_moved(self.mask_logits, device),
             corrections=None if self.corrections is None else _moved(self.corrections, device),
             embeddings=None if self.embeddings is None else self.embeddings.to(device),
+            own_boxes=None if self.own_boxes is None else self.own_boxes.to(device),
         )
 
     def corrected(self, corrections: Tensor | None) -> Self:

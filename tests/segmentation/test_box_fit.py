@@ -7,7 +7,7 @@ import torch
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.geometry import letterbox, raster_logits
 from streamseg.segmentation import Segmenter
-from streamseg.segmentation.box_fit import fit_to_boxes
+from streamseg.segmentation.box_fit import fit_rows, fit_to_boxes
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask import CropMask
@@ -122,6 +122,33 @@ def test_other_masks_are_unchanged():
     assert (before[0].full(SIZE) == after[0].full(SIZE)).all()
     assert not (before[1].full(SIZE) == after[1].full(SIZE)).all()
     assert fit_to_boxes(found[[]], torch.zeros(0, dtype=torch.bool)) is not None
+
+
+def test_rows_fitted_to_their_own_boxes_are_those_of_prompted_boxes():
+    found = instance(blob(45, 40, 90, 80))
+    (mask,) = instance_masks(fit_rows(found, found.boxes))
+    # The samples of a prompted mask are in half precision.
+    assert (mask.full(SIZE) != fitted_mask(found)).mean() < 1e-3
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param((50.0, 36.0, 94.0, 84.0), id="smaller"),
+        pytest.param((36.0, 24.0, 110.0, 100.0), id="larger"),
+        pytest.param((0.0, 0.0, 160.0, 120.0), id="the image"),
+    ],
+)
+def test_rows_fitted_to_other_boxes(box):
+    fitted = fit_rows(instance(blob(0, 0, 160, 120)), torch.tensor([box]))
+    assert fitted.boxes.tolist() == [list(box)]
+    assert fitted.corrections.isfinite().all()
+    (mask,) = instance_masks(fitted)
+    assert box_share(mask.full(SIZE), box) > 0.95
+
+
+def test_no_rows_to_fit():
+    assert len(fit_rows(instance(blob(0, 0, 0, 0))[[]], torch.zeros(0, 4))) == 0
 
 
 @pytest.mark.slow
