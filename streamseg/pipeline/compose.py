@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from streamseg.drawing import draw_message
 from streamseg.drawing.effect_book import EffectImage
+from streamseg.pipeline.fitted_masks import fitted_masks
 from streamseg.prompting import PromptSet
 from streamseg.prompting.prompt_set import in_order
-from streamseg.segmentation import instance_masks
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.structures.instances import Tracked
@@ -87,8 +86,8 @@ class SelectionMatcher:
         size = max(round(height * self.mask_scale), 1), max(round(width * self.mask_scale), 1)
         space = MaskSpace(size, (height, width), (width / size[1], height / size[0], 0.0, 0.0))
         with timer.stage("masks"):
-            masks_of = partial(instance_masks, tracked.instances, size=size)
-            objects = selected_objects(tracked, selections, masks_of, space, prompts.labels)
+            shown, masks_of = fitted_masks(tracked, selections, size)
+            objects = selected_objects(shown, selections, masks_of, space, prompts.labels)
             objects = _by_score(objects + _propagated_objects(selections, space))
         return Matches(tuple(selections), objects, space)
 

@@ -85,6 +85,12 @@ class FrameRecord:
         )
 
     @property
+    def own_boxes(self) -> Float32Array:
+        """(K, 4) xyxy, the network's boxes, see `Instances.own_boxes`; (0, 0, 0, 0) if it has none."""
+        own_boxes = self.tracked.instances.own_boxes
+        return self.boxes if own_boxes is None else own_boxes.numpy()
+
+    @property
     def embeddings(self) -> Float32Array | None:
         """(K, D), or None if the segmenter provides no embeddings."""
         embeddings = self.tracked.instances.embeddings
@@ -117,6 +123,7 @@ def record_frame(tracked: Tracked, frame_index: int, time_seconds: float) -> Fra
         image_size=instances.image_size,
         corrections=_compact_logits(instances),
         embeddings=instances.embeddings,
+        own_boxes=instances.own_boxes,
     )
     track_ids = tuple(tracked.track_ids.tolist())
     rows = {track_id: row for row, track_id in enumerate(track_ids) if track_id >= 0}

@@ -8,7 +8,10 @@ pending ─► tentative ─► bound ─► lost ─► bound          the trac
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
+
+import numpy as np
 
 from streamseg.prompting.history import FrameHistory, FrameRecord, record_frame
 from streamseg.prompting.locate import TargetLocator
@@ -93,9 +96,10 @@ class PromptTracker:
         for prompt_id, target in targets.items():
             propagated = seen.get(prompt_id)
             if propagated is None or propagated.row == rows[prompt_id] >= 0:
-                followed.append(selection_for(prompt_id, target, rows[prompt_id]))
+                selection = selection_for(prompt_id, target, rows[prompt_id])
             else:
-                followed.append(propagated_selection(prompt_id, target, propagated, record.track_ids))
+                selection = propagated_selection(prompt_id, target, propagated, record.track_ids)
+            followed.append(_with_fit_box(selection, target, record))
         unfollowed = select_with_status(tracked, prompts.unfollowed) if prompts.unfollowed.prompts else []
         return in_order((prompts.followed, followed), (prompts.unfollowed, unfollowed))
 
@@ -166,3 +170,14 @@ def selection_for(prompt_id: str, target: Target, row: int) -> Selection:
     confidence = target.confidence if is_certain else TENTATIVE_CONFIDENCE
     status = PromptStatus(prompt_id, "reacquired" if is_matched else "bound", confidence, track_id)
     return Selection(prompt_id, (row,), (confidence,), status=status)
+
+
+def _with_fit_box(selection: Selection, target: Target, record: FrameRecord) -> Selection:
+    """Return the selection of a target with its box in the frame, if its box was drawn and the network has another."""
+    if target.edges is None or not selection.rows or target.whole_id >= 0:
+        return selection
+    (row,) = selection.rows
+    if not np.array_equal(record.own_boxes[row], record.boxes[row]):
+        return selection  # fitted to the drawn box already
+    fit_box = target.edges.corrected(record.boxes[row], record.tracked.instances.image_size)
+    return replace(selection, fit_box=fit_box)

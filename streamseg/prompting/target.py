@@ -17,6 +17,7 @@ import torch
 
 from streamseg.geometry import box_iou
 from streamseg.prompting.appearance import Appearance
+from streamseg.prompting.box_edges import BoxEdges
 from streamseg.prompting.history import FrameRecord, silhouette_ious
 from streamseg.prompting.transform import transform_prompt
 from streamseg.structures.arrays import Float32Array
@@ -91,6 +92,8 @@ class Target:
     """Number of frames in which the prompt has matched nothing since its last match."""
     first_miss_seconds: float = 0.0
     """Capture time of the first of these frames."""
+    edges: BoxEdges | None = None
+    """What the drawn box of the selected hypothesis says about the network's boxes of it; None if none was drawn."""
     is_abandoned: bool = False
     """True if nothing was found within the grace; the prompt is not evaluated any more."""
     location: SpatialPrompt = field(init=False)
@@ -155,10 +158,16 @@ class Target:
         grace_seconds = GRACE_SECONDS if was_matched else 0.0
         self.is_abandoned = self.num_misses >= GRACE_FRAMES and time_seconds - self.first_miss_seconds >= grace_seconds
 
-    def bind(self, hypotheses: Sequence[Hypothesis]) -> None:
-        """Set the hypotheses, at least one, and select the one that the prompt's `step` specifies."""
+    def bind(self, hypotheses: Sequence[Hypothesis], edges: Sequence[BoxEdges | None] | None = None) -> None:
+        """Set the hypotheses, at least one, and select the one that the prompt's `step` specifies.
+
+        Args:
+            hypotheses: the objects that the prompt could mean.
+            edges: see `Target.edges`, for each of them; None if no box was drawn.
+        """
         self.hypotheses, self.num_misses = list(hypotheses), 0
         self._select(self.prompt.step % len(hypotheses))
+        self.edges = None if edges is None else edges[self.position]
 
     def rebuild(self, hypotheses: Sequence[Hypothesis], position: int, record: FrameRecord, row: int) -> None:
         """Replace the hypotheses by the objects that the target can be confused with now.
@@ -211,7 +220,7 @@ class Target:
 
     def _select(self, position: int) -> None:
         self.position, self.matched_id, self.confidence, self.appearance = position, TENTATIVE, 1.0, None
-        self.bridge, self.whole_id, self.is_rejected = None, TENTATIVE, False
+        self.bridge, self.whole_id, self.is_rejected, self.edges = None, TENTATIVE, False, None
 
 
 def carry(hypotheses: Sequence[Hypothesis], before: FrameRecord, after: FrameRecord) -> None:

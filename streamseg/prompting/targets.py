@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from streamseg.prompting.box_edges import BoxEdges
 from streamseg.prompting.history import FrameHistory, FrameRecord
 from streamseg.prompting.prompt_set import PromptGroup
 from streamseg.prompting.select import all_hypotheses
 from streamseg.prompting.target import Hypothesis, Target, carry, is_step
 from streamseg.prompting.transform import inner_point
 from streamseg.structures.instances import TENTATIVE, Tracked
-from streamseg.structures.prompt import SpatialPrompt
+from streamseg.structures.prompt import BoxPrompt, SpatialPrompt
 
 __all__ = ["MIN_BOUND_SCORE", "Targets"]
 
@@ -111,7 +112,7 @@ class Targets:
             for target, match in zip(targets, matches, strict=True):
                 if match:
                     target.evaluated_seconds = since[0].time_seconds
-                    target.bind([hypotheses[row] for row in match])
+                    target.bind([hypotheses[row] for row in match], _edges(target.location, since[0], match))
                     target.drop_gone(since[-1])
                 else:
                     target.miss(since[-1].time_seconds)
@@ -136,3 +137,11 @@ class Targets:
             carry(hypotheses, before, after)
         self._pending += [one for one in hypotheses if one.row >= 0]
         return hypotheses
+
+
+def _edges(location: SpatialPrompt, record: FrameRecord, rows: Sequence[int]) -> list[BoxEdges | None] | None:
+    """Return what a drawn box says about the network's boxes of some rows of a frame; None if no box was drawn."""
+    if not isinstance(location, BoxPrompt):
+        return None
+    image_size, own_boxes = record.tracked.instances.image_size, record.own_boxes
+    return [BoxEdges.of(location.box, own_boxes[row], image_size) for row in rows]

@@ -148,3 +148,6 @@ class Selection:
     """One mask in place of the rows, in its mask space: merged from several in FastSAM mode, or propagated."""
     status: PromptStatus | None = None
     """Status of a prompt that targets specific objects; None if nothing is followed, e.g. for everything."""
+    fit_box: tuple[float, float, float, float] | None = None
+    """Box (xyxy, pixels of the image) of the object in the only row, which its mask is to be fitted to; None for the
+    mask as it is."""
