@@ -12,6 +12,8 @@ __all__ = ["box_area", "box_intersection", "box_iou", "clip_boxes", "nms", "nms_
 
 _NMS_BLOCK = 96
 """Boxes that `nms` compares at once."""
+_LATER = np.triu(np.ones((_NMS_BLOCK, _NMS_BLOCK), dtype=np.bool_), 1)
+"""Of each box of a block, the ones after it."""
 
 
 def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -64,35 +66,40 @@ def nms_rows(boxes: Float32Array, scores: Float32Array, iou: float, *, max_kept:
     # NumPy's calls cost a tenth of torch's at this size.
     order = np.argsort(-scores, kind="stable")
     limit = len(order) if max_kept is None else max_kept
-    kept = np.zeros(0, dtype=np.intp)
-    sides = np.zeros((4, 0), dtype=np.float32)  # of the boxes kept
-    # Blocks of boxes are compared with the boxes kept so far, then with each other: few calls, and no N x N matrix.
+    sides = np.ascontiguousarray(boxes[order].T)  # (4, N), best first
+    areas = _areas(sides)
+    kept = np.zeros(0, dtype=np.intp)  # columns of `sides`
+    # Blocks of boxes are compared with the boxes kept so far and with each other: few calls, and no N x N matrix.
     for first in range(0, len(order), _NMS_BLOCK):
-        rows = order[first : first + _NMS_BLOCK]
-        block = boxes[rows].T
-        if len(kept):
-            is_apart = ~_overlaps(sides, block, iou).any(axis=0)
-            rows, block = rows[is_apart], block[:, is_apart]
-        clashes = np.triu(_overlaps(block, block, iou), 1)
-        removed = np.zeros(len(rows), dtype=np.bool_)
-        for row in np.flatnonzero(clashes.any(axis=1)).tolist():
+        block = np.arange(first, min(first + _NMS_BLOCK, len(order)))
+        rows = np.concatenate((kept, block))
+        clashes = _overlaps(sides[:, rows], areas[rows], sides[:, block], areas[block], iou)
+        removed = clashes[: len(kept)].any(axis=0)
+        inside = clashes[len(kept) :]
+        inside &= _LATER[: len(block), : len(block)]
+        for row in np.flatnonzero(inside.any(axis=1)).tolist():
             if not removed[row]:
-                removed |= clashes[row]
-        kept, sides = np.concatenate((kept, rows[~removed])), np.concatenate((sides, block[:, ~removed]), axis=1)
+                removed |= inside[row]
+        kept = np.concatenate((kept, block[~removed]))
         if len(kept) >= limit:
             break
-    return kept[:limit]
+    return order[kept[:limit]]
 
 
-def _overlaps(first: Float32Array, second: Float32Array, iou: float) -> BoolArray:
-    """Return whether the IoU of boxes, given by their sides (4, N) and (4, M), is above `iou`: (N, M)."""
+def _overlaps(
+    first: Float32Array, first_areas: Float32Array, second: Float32Array, second_areas: Float32Array, iou: float
+) -> BoolArray:
+    """Return whether the IoU of boxes is above `iou`: (N, M).
+
+    The boxes are given by their sides (4, N) and (4, M), and by their areas (N,) and (M,).
+    """
     shared = np.minimum(first[2][:, None], second[2])
     shared -= np.maximum(first[0][:, None], second[0])
     np.maximum(shared, 0, out=shared)
     height = np.minimum(first[3][:, None], second[3])
     height -= np.maximum(first[1][:, None], second[1])
     shared *= np.maximum(height, 0, out=height)
-    limit = _areas(first)[:, None] + _areas(second)
+    limit = first_areas[:, None] + second_areas
     limit -= shared
     limit *= np.float32(iou)
     # Avoids the quotient, which is undefined for two boxes without extent; they do not overlap.

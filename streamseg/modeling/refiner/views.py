@@ -138,8 +138,9 @@ def object_pixels(image: ImageArray, sides: Float32Array, *, small: ImageArray |
         small: uint8 (h, w, 3), a downscaled copy of the image that serves as a precomputed level.
     """
     count, raster = sides.shape[:2]
-    extents = np.sqrt((sides[:, 1] - sides[:, 0]).prod(axis=1))  # (K,) pixels per cell
-    pixels = np.empty((count, raster, raster, 3), dtype=np.uint8)
+    cell = sides[:, 1] - sides[:, 0]  # (K, 2)
+    extents = np.sqrt(cell[:, 0] * cell[:, 1])  # (K,) pixels per cell
+    pixels = np.empty((count, raster * raster, 3), dtype=np.uint8)
     level, pending = image, np.arange(count)
     for step in pyramid_levels(image.shape[:2], None if small is None else small.shape[:2]):
         if not len(pending):
@@ -149,20 +150,20 @@ def object_pixels(image: ImageArray, sides: Float32Array, *, small: ImageArray |
             level = small
         elif step.origin == "halved":
             level = np.asarray(cv2.resize(level, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        scale = np.array([width / image.shape[1], height / image.shape[0]], dtype=np.float32)
-        is_here = extents[pending] * math.sqrt(scale.prod()) <= step.limit
+        scale_x, scale_y = np.float32(width / image.shape[1]), np.float32(height / image.shape[0])
+        is_here = extents[pending] * math.sqrt(scale_x * scale_y) <= step.limit
+        if not is_here.any():
+            continue
         here, pending = pending[is_here], pending[~is_here]
-        if len(here):
-            at = _cells(sides[here] * scale - np.float32(0.5)).reshape(len(here), -1, 2)  # (k, R * R, 2)
-            sampled = cv2.remap(  # one map of both coordinates
-                level,
-                at,
-                None,
-                cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
-            )
-            pixels[here] = sampled.reshape(len(here), raster, raster, 3)
-    return pixels
+        at = _cells(sides[here] * np.array([scale_x, scale_y]) - np.float32(0.5)).reshape(len(here), -1, 2)
+        pixels[here] = cv2.remap(  # one map of both coordinates
+            level,
+            at,
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
+        )
+    return pixels.reshape(count, raster, raster, 3)
 
 
 class PyramidLevel(NamedTuple):
