@@ -21,6 +21,18 @@ __all__ = ["add_parser", "examine", "run"]
 
 MAX_TIMEOUT_SECONDS = 3600.0
 
+PACKAGES = (
+    ("mcap", "mcap", "pip install 'streamseg[record]' for MCAP files"),
+    ("rosbags", "rosbags", "pip install 'streamseg[ros]' for the ROS 2 node; also part of record and foxglove"),
+    ("foxglove", "foxglove-sdk", "pip install 'streamseg[foxglove]' for --foxglove"),
+    ("rerun", "rerun-sdk", "pip install 'streamseg[rerun]' for --rerun"),
+    ("paho", "paho-mqtt", "pip install 'streamseg[mqtt]' for --mqtt"),
+    ("supervision", "supervision", "pip install 'streamseg[zones]' for zones and lines"),
+    ("ray", "ray", "pip install 'streamseg[fleet]' for fleets and batches on several machines"),
+    ("nncf", "nncf", "pip install 'streamseg[quantize]' for networks in 8 bits"),
+)
+"""Module, distribution and purpose of optional packages that are found without an import."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `doctor` to the command line."""
@@ -83,6 +95,7 @@ def examine() -> list[Finding]:
         _module("tokenizers", optional="pip install 'streamseg[text]' for text prompts"),
         _module("transformers", optional="pip install 'streamseg[tiers]' for models of transformers"),
         _module("pi_heif", optional="pip install 'streamseg[heic]' to read HEIC images"),
+        *(_package(*one) for one in PACKAGES),
         _default_weights(),
         _official_weights(),
         _configurations(),
@@ -98,6 +111,14 @@ def _module(name: str, *, needed: str = "", optional: str = "") -> Finding:
             return Finding(name, "absent", optional)
         return Finding(name, "broken", f"needed {needed}: {reason}")
     return Finding(name, "ok", str(getattr(module, "__version__", "")))
+
+
+def _package(module: str, distribution: str, optional: str) -> Finding:
+    """Check an optional package without importing it, which takes seconds for some."""
+    try:
+        return Finding(module, "ok", metadata.version(distribution))
+    except metadata.PackageNotFoundError:
+        return Finding(module, "absent", optional)
 
 
 def _cuda() -> Finding:

@@ -1,6 +1,7 @@
 import argparse
 
 from streamseg.cli import doctor
+from streamseg.cli.extras import EXTRAS
 
 
 def test_every_dependency_is_checked():
@@ -10,6 +11,13 @@ def test_every_dependency_is_checked():
         assert findings[name].remark
     assert findings["CUDA"].state in ("ok", "absent")
     assert findings["torchvision"].state in ("ok", "absent")
+
+
+def test_package_of_every_extra_is_named():
+    findings = {finding.name: finding for finding in doctor.examine()}
+    assert set(EXTRAS) <= findings.keys()
+    assert all(module in EXTRAS for module, _, _ in doctor.PACKAGES)
+    assert all(findings[module].remark for module, _, _ in doctor.PACKAGES)
 
 
 def test_report_has_one_line_per_finding(capsys):
