@@ -11,8 +11,9 @@ from typing import Final, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
-from streamseg.geometry import raster_points, sample_logits
+from streamseg.geometry import raster_logits, raster_points
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask_samples import LOGIT_LIMIT, WIDENED_CELLS, MaskSamples
 
@@ -58,10 +59,21 @@ def fit_rows(instances: AnyInstances, boxes: Tensor) -> AnyInstances:
         instances: K instances with corrections.
         boxes: float32 (K, 4) xyxy, pixels of the image, each of some extent.
     """
-    x, y = raster_points(boxes, WIDENED_CELLS, margin=CORRECTION_MARGIN)  # (K, R) each
-    points = torch.arange(len(boxes), device=boxes.device)[:, None, None], x[:, None, :], y[:, :, None]
-    logits, plain = (sample_logits(one, *points) for one in (instances, instances.corrected(None)))  # (K, R, R)
+    plain = raster_logits(replace(instances.corrected(None), boxes=boxes), WIDENED_CELLS, margin=CORRECTION_MARGIN)
+    corrections = instances.corrections
+    logits = plain if corrections is None else plain + _moved(corrections.float(), instances.boxes, boxes)  # (K, R, R)
     return replace(instances.corrected(_fitted(logits) - plain), boxes=boxes)
+
+
+def _moved(corrections: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Interpolate corrections (K, R, R) of boxes (K, 4) on the rasters of other boxes (K, 4): (K, R', R')."""
+    x, y = raster_points(after, WIDENED_CELLS, margin=CORRECTION_MARGIN)  # (K, R') each
+    sides = (before[:, 2:] - before[:, :2]).clamp(min=1e-6) * (1 + 2 * CORRECTION_MARGIN) / 2
+    middles = (before[:, 2:] + before[:, :2]) / 2
+    places = x.new_empty((*x.shape, x.shape[1], 2))  # from -1 to 1 over the raster
+    places[..., 0] = ((x - middles[:, :1]) / sides[:, :1])[:, None, :]
+    places[..., 1] = ((y - middles[:, 1:]) / sides[:, 1:])[:, :, None]
+    return grid_sample(corrections[:, None], places, padding_mode="border", align_corners=False)[:, 0]
 
 
 def _fitted(logits: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """Masks of prompted boxes fit their boxes: nothing outside, something in each row and column, more in the middle."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from streamseg.engines.torch_engine import TorchEngine
-from streamseg.geometry import letterbox, raster_logits
+from streamseg.geometry import letterbox, raster_logits, raster_points, sample_logits
 from streamseg.segmentation import Segmenter
 from streamseg.segmentation.box_fit import fit_rows, fit_to_boxes
 from streamseg.segmentation.masks import instance_masks
@@ -145,6 +147,18 @@ def test_rows_fitted_to_other_boxes(box):
     assert fitted.corrections.isfinite().all()
     (mask,) = instance_masks(fitted)
     assert box_share(mask.full(SIZE), box) > 0.95
+
+
+def test_rows_are_fitted_by_their_corrected_logits():
+    corrections = torch.linspace(-3, 3, WIDENED_CELLS**2).view(1, WIDENED_CELLS, WIDENED_CELLS)
+    found, box = instance(blob(45, 40, 90, 80)).corrected(corrections), torch.tensor([[44.0, 28.0, 108.0, 84.0]])
+    x, y = raster_points(box, WIDENED_CELLS, margin=CORRECTION_MARGIN)
+    rows = torch.zeros(1, 1, 1, dtype=torch.int64)
+    logits, plain = (sample_logits(one, rows, x[:, None, :], y[:, :, None]) for one in (found, found.corrected(None)))
+    moved = replace(found, boxes=box, corrections=logits - plain, samples=MaskSamples(None, logits.half(), None))
+    torch.testing.assert_close(
+        fit_rows(found, box).corrections, fit_to_boxes(moved, PROMPTED).corrections, atol=0.02, rtol=0.01
+    )
 
 
 def test_no_rows_to_fit():
