@@ -78,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.cli.provenance import provenance
     from streamseg.datasets.problems import Problems
     from streamseg.evaluation.results import result_fields
+    from streamseg.evaluation.truth import own_scores
     from streamseg.segmentation import Segmenter
+    from streamseg.segmentation.duplicates import ranking_scores
 
     origin: dict[str, Any] = provenance() | {"limit": args.limit}
     results: dict[str, Any] = {}
@@ -93,7 +95,10 @@ def run(args: argparse.Namespace) -> int:
             started = time.perf_counter()
             live = _live(config, segmenter.engine)
             with ProgressBar(protocol.unit) as bar:
-                request = Request(segmenter, live, folders[name], args.limit, bar, skippable, held_out)
+                # As published, proposals of networks without a refiner are ranked by their own scores.
+                is_calibrated = config.scores != "raw" and segmenter.engine.refiner is not None
+                rank = ranking_scores if is_calibrated else own_scores
+                request = Request(segmenter, live, rank, folders[name], args.limit, bar, skippable, held_out)
                 report = protocol.run(request)
             seconds = time.perf_counter() - started
             settings = config.model_dump() | {"imgsz": segmenter.imgsz}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streamseg.datasets.problems import Problems
     from streamseg.datasets.subset import ImageList
     from streamseg.evaluation.edges import EdgeScores
+    from streamseg.evaluation.truth import RankInstances
     from streamseg.pipeline.segment_function import SegmentFunction
 
 __all__ = [
@@ -42,6 +43,8 @@ class Request:
     """RGB images (H, W, 3) to their objects."""
     segment_live: SegmentFunction
     """The same with the thresholds of `streamseg run`, which may find fewer objects."""
+    rank: RankInstances
+    """The scores by which objects are ranked for precision and recall."""
     folder: Path
     """The data set; meaningless if the protocol needs none."""
     limit: int | None
@@ -91,6 +94,7 @@ def proposals(request: Request) -> Report:
         limit=request.limit,
         on_image=request.on_image,
         problems=request.problems,
+        rank=request.rank,
     )
     recall = Table(
         f"Object proposals: {result.num_objects} objects in {result.num_images} images,"
@@ -308,7 +312,11 @@ def scene(request: Request) -> Report:
     from streamseg.evaluation.scene import evaluate_scene
 
     result = evaluate_scene(
-        request.segment, live_segment=request.segment_live, limit=request.limit, on_image=request.on_image
+        request.segment,
+        live_segment=request.segment_live,
+        limit=request.limit,
+        on_image=request.on_image,
+        rank=request.rank,
     )
     name = "whole objects"
     detected = Table(

@@ -26,7 +26,7 @@ from streamseg.evaluation.matching import (
     match_image,
 )
 from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.truth import OnImage, SegmentImages, labelled_images
+from streamseg.evaluation.truth import OnImage, RankInstances, SegmentImages, labelled_images, own_scores
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.instances import Instances
@@ -103,6 +103,7 @@ def evaluate_proposals(
     on_image: OnImage = lambda done, total: None,
     problems: Problems | None = None,
     split: Split = "val",
+    rank: RankInstances = own_scores,
 ) -> ProposalScores:
     """Run a segmenter over a COCO-format folder and score its proposals, ignoring classes.
 
@@ -113,6 +114,7 @@ def evaluate_proposals(
         on_image: progress callback.
         problems: collects the images and annotations that are skipped; None refuses a folder with any.
         split: split of a YOLO data set.
+        rank: the scores that count, such as `ranking_scores`.
 
     Raises:
         DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
@@ -125,7 +127,7 @@ def evaluate_proposals(
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems, split=split):
         instances: Instances = segment([image])[0]
         boxes = instances.boxes.numpy(force=True).astype(np.float64)
-        scores = instances.scores.numpy(force=True).astype(np.float64)
+        scores = rank(instances).numpy(force=True).astype(np.float64)
         masks = instance_masks(instances)
         ious = mask_ious(masks, truth.masks, truth.is_crowd)
         box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

@@ -17,7 +17,7 @@ from streamseg.evaluation.identity import IdentityFrame, score_identities
 from streamseg.evaluation.matching import ImageMatches, match_image
 from streamseg.evaluation.overlap import mask_ious
 from streamseg.evaluation.proposals import PRECISION_PROPOSALS, score_matches
-from streamseg.evaluation.truth import OnImage, SegmentImages
+from streamseg.evaluation.truth import OnImage, RankInstances, SegmentImages, own_scores
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.mask import CropMask
@@ -74,6 +74,7 @@ def evaluate_scene(
     tracking: TrackingConfig | None = None,
     limit: int | None = None,
     on_image: OnImage = lambda done, total: None,
+    rank: RankInstances = own_scores,
 ) -> SceneScores:
     """Segment scenes and track their objects.
 
@@ -88,6 +89,7 @@ def evaluate_scene(
         tracking: settings of the tracker; None for the defaults.
         limit: maximum number of frames per scene, taken from the start; None for all.
         on_image: progress callback, counting frames.
+        rank: the scores that count for detection, such as `ranking_scores`; tracks are fed with the scores themselves.
     """
     seeds = list(seeds)
     num_frames = min(round(seconds * fps), limit if limit is not None else round(seconds * fps))
@@ -99,7 +101,7 @@ def evaluate_scene(
         tracker = Tracker(tracking if tracking is not None else TrackingConfig())
         scene_tracks = []
         for index in range(num_frames):
-            found, tracked = _evaluate_frame(segment, live_segment, renderer, tracker, index)
+            found, tracked = _evaluate_frame(segment, live_segment, renderer, tracker, index, rank)
             matches.append(found)
             scene_tracks.append(tracked)
             on_image(position * num_frames + index + 1, len(seeds) * num_frames)
@@ -131,23 +133,24 @@ def _evaluate_frame(
     renderer: SceneRenderer,
     tracker: Tracker,
     index: int,
+    rank: RankInstances,
 ) -> tuple[ImageMatches, IdentityFrame]:
     """Return the detections and the tracks of one frame, matched with the ground truth."""
     truth, images = renderer.truth(index), [renderer.render(index)]
     instances = segment(images)[0].to("cpu")
-    masks = instance_masks(instances[:PRECISION_PROPOSALS])  # no measure uses more than the best ones
-    ious = _overlaps(masks, truth)
+    scores, order = rank(instances).sort(descending=True, stable=True)
+    best = order[:PRECISION_PROPOSALS]  # no measure uses more
+    masks = instance_masks(instances, best)
     found = match_image(
-        ious,
-        instances.scores[: len(masks)].numpy().astype(np.float64),
+        _overlaps(masks, truth),
+        scores[: len(masks)].numpy().astype(np.float64),
         np.array([mask.area for mask in masks], dtype=np.float64),
         np.where(truth.is_part, _NEVER_COUNTS, [float(mask.area) for mask in truth.masks]),
         np.zeros(len(truth.masks), dtype=np.bool_),
     )
     if live_segment is not None:
         instances = live_segment(images)[0].to("cpu")
-    if len(instances) != len(masks) or live_segment is not None:
-        ious = _overlaps(instance_masks(instances), truth)
+    ious = _overlaps(instance_masks(instances), truth)
     tracked = tracker.update(instances, index / renderer.fps)
     similarity = ious[:, ~truth.is_part].T
     counted = similarity.max(axis=0, initial=0.0) >= 0.5

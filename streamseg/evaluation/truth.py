@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from streamseg.datasets.check import none_usable, read_or_skip, usable_images
 from streamseg.datasets.entries import LabelledImage
@@ -18,10 +19,22 @@ from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
 
-__all__ = ["SIZES", "ImageTruth", "OnImage", "SegmentImages", "image_truth", "labelled_images", "size_masks"]
+__all__ = [
+    "SIZES",
+    "ImageTruth",
+    "OnImage",
+    "RankInstances",
+    "SegmentImages",
+    "image_truth",
+    "labelled_images",
+    "own_scores",
+    "size_masks",
+]
 
 SegmentImages = Callable[[Sequence[ImageArray]], Sequence[Instances]]
 """Maps RGB images (H, W, 3) to one Instances each, such as a `Segmenter` called without search regions."""
+RankInstances = Callable[[Instances], Tensor]
+"""Returns the scores (K,) by which K instances are ranked, on the host or a device."""
 OnImage = Callable[[int, int], None]
 """Progress callback: number of images done, total number."""
 
@@ -45,6 +58,11 @@ class ImageTruth:
     def objects(self) -> list[int]:
         """Indices of the objects that can be prompted: no crowds, no empty masks."""
         return [row for row, mask in enumerate(self.masks) if mask.crop.size and not self.is_crowd[row]]
+
+
+def own_scores(instances: Instances) -> Tensor:
+    """Rank instances by their own scores (K,)."""
+    return instances.scores
 
 
 def image_truth(labelled: LabelledImage) -> ImageTruth:

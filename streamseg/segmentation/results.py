@@ -10,11 +10,13 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from streamseg.drawing import colour_of, draw_objects
 from streamseg.drawing.image_file import encode_image, write_image
 from streamseg.errors import DataError
 from streamseg.rle import coco_result
+from streamseg.segmentation.duplicates import ranking_scores
 from streamseg.segmentation.inputs import ImageLike, read_image
 from streamseg.segmentation.masks import instance_masks
 from streamseg.segmentation.optional import import_optional
@@ -79,7 +81,11 @@ class ImageInstances(Instances):
         write_image(Path(path), self.plot(image))
         return Path(path)
 
-    def to_coco(self, *, image_id: int = 0, category_id: int = 1) -> list[dict[str, Any]]:
+    def ranking_scores(self) -> Tensor:
+        """Return scores for precision and recall, float32 (K,), in the order of the rows: see `duplicates`."""
+        return ranking_scores(self)
+
+    def to_coco(self, *, image_id: int = 0, category_id: int = 1, ranked: bool = False) -> list[dict[str, Any]]:
         """Return the objects in COCO's results format, one dict each, ready for `json.dump` and `COCO.loadRes`.
 
         `segmentation` is a compressed RLE of the whole image, `bbox` is x, y, width, height, and `area` is the number
@@ -88,10 +94,12 @@ class ImageInstances(Instances):
         Args:
             image_id: id of the image in the data set.
             category_id: category of all objects.
+            ranked: write `ranking_scores` in place of the scores, for COCO's evaluation.
         """
+        scores = (self.ranking_scores() if ranked else self.scores).tolist()
         return [
             coco_result(mask, self.image_size, (x0, y0, x1, y1), score, image_id=image_id, category_id=category_id)
-            for (x0, y0, x1, y1), score, mask in zip(self.boxes.tolist(), self.scores.tolist(), self.masks, strict=True)
+            for (x0, y0, x1, y1), score, mask in zip(self.boxes.tolist(), scores, self.masks, strict=True)
         ]
 
     def to_supervision(self) -> Any:

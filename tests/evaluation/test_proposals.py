@@ -95,6 +95,14 @@ def test_recall_by_number_of_proposals(tmp_path):
     assert 0 < scores.mask.precision < 0.5
 
 
+def test_other_scores_rank_the_proposals(tmp_path):
+    found, folder = [rectangle(SIZE, 50, 2, 60, 9), *TWO], folder_of(tmp_path, [TWO])
+    own = evaluate_proposals(ScriptedSegmenter([found]), folder)
+    assert own.mask.precision_50 < 0.7
+    last_first = evaluate_proposals(ScriptedSegmenter([found]), folder, rank=lambda one: one.scores.flip(0))
+    assert last_first.mask.precision_50 == pytest.approx(1)
+
+
 def test_recall_by_size(tmp_path):
     size = (300, 400)
     small, medium = rectangle(size, 0, 0, 31, 31), rectangle(size, 50, 0, 110, 60)

@@ -124,6 +124,15 @@ def test_coco_results_load_in_pycocotools():
     assert NONE.to_coco() == []
 
 
+def test_coco_results_for_ranking_reduce_the_scores_of_duplicates():
+    twice = make([[4, 8, 20, 40], [4, 8, 20, 38]])
+    assert [one["score"] for one in twice.to_coco()] == pytest.approx(twice.scores.tolist(), abs=1e-4)
+    ranked = [one["score"] for one in twice.to_coco(ranked=True)]
+    assert ranked == pytest.approx(twice.ranking_scores().tolist(), abs=1e-4)
+    assert ranked[1] < 0.7 * float(twice.scores[1])
+    assert NONE.to_coco(ranked=True) == []
+
+
 def test_dataframe():
     frame = make([[4, 8, 20, 40], [30, 10, 60, 20]], empty=[1]).to_dataframe()
     assert isinstance(frame, pd.DataFrame)
