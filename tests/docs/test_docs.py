@@ -55,6 +55,30 @@ def test_links_exist(document: Path):
     assert [link for link in local if not (document.parent / link).exists()] == []
 
 
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a document."""
+    text = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE))
+    return {heading.replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_anchors_of_links_exist(document: Path):
+    missing = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        if anchor and "://" not in link and target.suffix == ".md" and anchor not in anchors(target):
+            missing.append(link)
+    assert missing == []
+
+
+def test_anchors():
+    assert {"against-ultralytics-fastsam", "what-is-proven-without-a-gpu"} <= anchors(
+        REPOSITORY / "docs" / "performance.md"
+    ) | anchors(REPOSITORY / "docs" / "gpu.md")
+
+
 def test_reader_in_the_protocol(capsys: pytest.CaptureFixture[str]):
     text = (REPOSITORY / "docs" / "protocol.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)

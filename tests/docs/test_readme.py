@@ -1,4 +1,4 @@
-"""The README's command lines parse, and its robot section runs with a publisher and a control channel."""
+"""The documents' command lines parse, and the README's robot section runs with a publisher and a control channel."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support.messages import disc, make_message, make_object
 from tests.support.paths import REPOSITORY
 
 DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "client" / "README.md"]
+OTHERS = [*sorted((REPOSITORY / "docs").glob("*.md")), REPOSITORY / "scripts" / "examples" / "README.md"]
 TEXT = DOCUMENTS[0].read_text(encoding="utf-8")
 MESSAGE = make_message(
     make_object(disc(9), 32, 8, prompt_ids=("everything", "cup")), prompts=(PromptStatus("cup", "bound", 0.5, 7),)
@@ -27,15 +28,24 @@ NUM_MESSAGES = 3
 
 def shell_lines(document: Path) -> list[list[str]]:
     """The words of each command in the blocks of shell code, without comments."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    lines = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(?:bash|sh)\n(.*?)^```", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    joined = [block.replace("\\\n", " ") for block in blocks]
+    lines = [shlex.split(line, comments=True) for block in joined for line in block.splitlines()]
     return [words for words in lines if words]
 
 
 COMMANDS = [words for document in DOCUMENTS for words in shell_lines(document)]
 
 
-@pytest.mark.parametrize("words", [words for words in COMMANDS if words[0] == "streamseg"], ids=" ".join)
+OF_STREAMSEG = [
+    words[: words.index(">")] if ">" in words else words
+    for document in (*DOCUMENTS, *OTHERS)
+    for words in shell_lines(document)
+    if words[0] == "streamseg"
+]
+
+
+@pytest.mark.parametrize("words", OF_STREAMSEG, ids=" ".join)
 def test_commands_parse(words: list[str]):
     args = build_parser().parse_args(words[1:])
     assert callable(args.command)
