@@ -38,4 +38,6 @@ class LivePacket(NamedTuple):
     def stamp_seconds(self) -> float | None:
         """Time stamp in decoding order, in seconds; None if it has none."""
         stamp = self.packet.pts if self.packet.dts is None else self.packet.dts
-        return None if stamp is None or self.packet.time_base is None else float(stamp * self.packet.time_base)
+        base = self.packet.time_base
+        # The quotient of two integers is rounded once, as that of a fraction, which takes ten times as long.
+        return None if stamp is None or base is None else stamp * base.numerator / base.denominator

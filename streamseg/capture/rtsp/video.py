@@ -118,8 +118,7 @@ class RtspVideo:
                 continue
             for ordered in self._ordered(received, order):
                 for unit in depacketizer.add(ordered):
-                    live = _live_packet(unit, clock, unwrapper, time_base, self._wall_ns())
-                    yield live._replace(has_newer=received.has_newer)
+                    yield _live_packet(unit, clock, unwrapper, time_base, self._wall_ns(), has_newer=received.has_newer)
 
     def close(self) -> None:
         """End the session and close all sockets. Idempotent."""
@@ -160,7 +159,13 @@ class RtspVideo:
 
 
 def _live_packet(
-    unit: AccessUnit, clock: SenderClock, unwrapper: StampUnwrapper, time_base: Fraction, now_wall_ns: int
+    unit: AccessUnit,
+    clock: SenderClock,
+    unwrapper: StampUnwrapper,
+    time_base: Fraction,
+    now_wall_ns: int,
+    *,
+    has_newer: bool,
 ) -> LivePacket:
     packet = av.Packet(unit.data)
     packet.pts = unwrapper.unwrap(unit.stamp)
@@ -168,4 +173,5 @@ def _live_packet(
     packet.is_keyframe = unit.is_key
     now_ns = time.monotonic_ns()
     wall_ns = wall_ns_at(unit.arrived_ns, now_monotonic_ns=now_ns, now_wall_ns=now_wall_ns)
-    return LivePacket(packet, Arrival(clock.at(unit.stamp), wall_ns, unit.arrived_ns), now_ns, unit.is_damaged)
+    arrival = Arrival(clock.at(unit.stamp), wall_ns, unit.arrived_ns)
+    return LivePacket(packet, arrival, now_ns, unit.is_damaged, has_newer)
