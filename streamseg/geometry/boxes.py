@@ -74,7 +74,7 @@ def nms_rows(boxes: Float32Array, scores: Float32Array, iou: float, *, max_kept:
         block = np.arange(first, min(first + _NMS_BLOCK, len(order)))
         rows = np.concatenate((kept, block))
         clashes = _overlaps(sides[:, rows], areas[rows], sides[:, block], areas[block], iou)
-        removed = clashes[: len(kept)].any(axis=0)
+        removed = np.logical_or.reduce(clashes[: len(kept)], axis=0)
         inside = clashes[len(kept) :]
         inside &= _LATER[: len(block), : len(block)]
         for row in np.flatnonzero(inside.any(axis=1)).tolist():
