@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
+import numpy as np
+
 from streamseg.datasets.polygons import mask_polygons
 from streamseg.errors import DataError
 from streamseg.label_studio.brush import encode_brush
 from streamseg.label_studio.labels import LabelTags
+from streamseg.structures.arrays import Float64Array
 from streamseg.structures.message import MessageObject
 from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
 
@@ -23,6 +26,9 @@ __all__ = ["MAX_REGIONS", "Context", "parse_context", "regions_of"]
 MAX_REGIONS: Final = 1024
 """Maximum number of clicks and rectangles of one request."""
 PROMPT_ID: Final = "context"
+MIN_PART_SHARE: Final = 0.02
+"""Share of an object's pixels below which one of its parts gets no polygon: specks, which somebody would have to delete one
+by one. The largest part always gets one."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +138,17 @@ def regions_of(
         if tags.kind == "brushlabels":
             values = [{"format": "rle", "rle": encode_brush(one.mask.full(size))}]
         else:
-            polygons = mask_polygons(one.mask)
+            largest, *others = mask_polygons(one.mask)
+            polygons = [largest, *(ring for ring in others if _area(ring) >= MIN_PART_SHARE * one.mask.area)]
             values = [
                 {"points": [[x / width * 100, y / height * 100] for x, y in ring.tolist()], "closed": True}
                 for ring in polygons
             ]
         regions += [{**region, "id": uuid4().hex[:10], "value": {**value, tags.kind: [chosen]}} for value in values]
     return regions
+
+
+def _area(ring: Float64Array) -> float:
+    """Return the area of a polygon (N, 2) xy by the shoelace formula."""
+    x, y = ring.T
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)

@@ -121,6 +121,23 @@ def test_objects_are_polygons_one_for_each_part():
     assert len({region["id"] for region in regions}) == 2
 
 
+@pytest.mark.parametrize(
+    ("sizes", "num_polygons"),
+    [
+        pytest.param([20, 2], 1, id="speck"),
+        pytest.param([20, 3], 2, id="part"),
+        pytest.param([2], 1, id="small object"),
+        pytest.param([2, 2, 2], 3, id="small parts of a small object"),
+    ],
+)
+def test_specks_are_no_polygons(sizes: list[int], num_polygons: int):
+    crop = np.zeros((20, 30 * len(sizes)), np.bool_)
+    for number, side in enumerate(sizes):
+        crop[:side, 30 * number : 30 * number + side] = True
+    tags = LabelTags("polygonlabels", "p", "image", "image", ("Thing",))
+    assert len(regions_of([make_object(crop, 0, 0)], tags, (50, 200), None)) == num_polygons
+
+
 def test_tags_of_a_configuration():
     assert parse_label_config(CONFIG) == TAGS
     polygons = CONFIG.replace("BrushLabels", "PolygonLabels")
