@@ -24,7 +24,7 @@ from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
 from streamseg.structures.second_look import Look
 
-__all__ = ["Looker"]
+__all__ = ["Looker", "agreement"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Looker:
         found = torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:])
         given = torch.from_numpy(logits)
         to_image = self.place.to_image(PROTOTYPE_STRIDE)
-        agrees = _ious(found, given, _cells(wanted, to_image, found.shape[1:])) >= min_iou
+        agrees = agreement(found, given, wanted, to_image) >= min_iou
         chosen = Instances(
             boxes=wanted,
             # The objects are known: only the quality of the masks is in question.
@@ -70,19 +70,23 @@ class Looker:
         return [Look(*one) for one in zip(masks, qualities.tolist(), agrees.tolist(), strict=True)]
 
 
+def agreement(found: Tensor, given: Tensor, boxes: Tensor, to_image: GridTransform) -> Tensor:
+    """Return the IoUs (N,) of two masks each, positive logits (N, Mh, Mw) inside, within N boxes (N, 4) xyxy.
+
+    `to_image` is the transform from the grid of the masks to the pixels of the boxes.
+    """
+    cells = _cells(boxes, to_image, found.shape[1:])
+    inside, others = (found > 0) & cells, (given > 0) & cells
+    shared, union = (inside & others).sum(dim=(1, 2)), (inside | others).sum(dim=(1, 2))
+    return shared / union.clamp(min=1)
+
+
 def _cells(boxes: Tensor, to_image: GridTransform, size: Sequence[int]) -> Tensor:
     """Return which cells (N, Mh, Mw) of a grid have their centre in each of N boxes (N, 4) xyxy."""
     x = to_image.scale_x * (torch.arange(size[1]) + 0.5) + to_image.offset_x
     y = to_image.scale_y * (torch.arange(size[0]) + 0.5) + to_image.offset_y
     x0, y0, x1, y1 = boxes[:, :, None].unbind(dim=1)  # (N, 1) each
     return ((y >= y0) & (y < y1))[:, :, None] & ((x >= x0) & (x < x1))[:, None, :]
-
-
-def _ious(first: Tensor, second: Tensor, cells: Tensor) -> Tensor:
-    """Return the IoUs (N,) of two masks each, positive logits (N, Mh, Mw) inside, within some cells (N, Mh, Mw)."""
-    inside, others = (first > 0) & cells, (second > 0) & cells
-    shared, union = (inside & others).sum(dim=(1, 2)), (inside | others).sum(dim=(1, 2))
-    return shared / union.clamp(min=1)
 
 
 def _tight(mask: CropMask) -> CropMask:
