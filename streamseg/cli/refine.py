@@ -32,6 +32,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="earlier weights of the same training; they take turns in detecting objects, because they still make the"
         " mistakes that the final network makes only on unseen images",
     )
+    parser.add_argument(
+        "--continue",
+        action="store_true",
+        dest="continues",
+        help="start from the refiner of --weights, not from random weights",
+    )
     parser.add_argument("--data", type=Path, default=Path(), help="folder that the recipe's paths are relative to")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help=".safetensors file for network and refiner"
@@ -59,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.engines.engine import imgsz_of
     from streamseg.modeling.refiner import REFINER_PREFIX
     from streamseg.training.batches import draw_from
+    from streamseg.training.optimizer import require_muon
     from streamseg.training.recipe import load_recipe
     from streamseg.training.refine import held_out_figures, train_refiner
     from streamseg.training.refiner_examples import RefineSettings, collect_examples
@@ -70,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(f"--{name} must be at least {least:g}, got {value:g}")
     if args.out.suffix != ".safetensors":
         raise ConfigError(f"--out must be a .safetensors file, got {args.out}")
+    require_muon("install a newer version")
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     data = open_training_data(load_recipe(args.recipe), args.data, strict=args.strict)
@@ -82,6 +90,9 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError(
                 f"--earlier {path} has another network shape than {args.weights}; give weights of the same training"
             )
+    start = loaded.refiner() if args.continues else None
+    if args.continues and start is None:
+        raise ConfigError(f"--continue needs a refiner, but {args.weights} has none; omit --continue")
     settings = RefineSettings(
         num_images=args.images, imgsz=imgsz_of(loaded.metadata), epochs=args.epochs, seed=args.seed
     )
@@ -91,12 +102,16 @@ def run(args: argparse.Namespace) -> int:
             network, draw, settings, earlier=earlier_networks, on_image=lambda done, _: bar.update(done)
         )
     with ProgressBar("steps", total=settings.num_steps(num_training)) as bar:
-        refiner = train_refiner(examples, num_training, settings, on_step=lambda step, *_: bar.update(step))
+        refiner = train_refiner(
+            examples, num_training, settings, start=start, on_step=lambda step, *_: bar.update(step)
+        )
     held_out = examples[torch.arange(num_training, len(examples))]
     tensors = {name: tensor for name, tensor in loaded.state_dict.items() if not name.startswith(REFINER_PREFIX)}
     tensors |= {REFINER_PREFIX + name: tensor for name, tensor in refiner.state_dict().items()}
     data.count_skipped()
     metadata = {**loaded.metadata, "refined_weights_sha256": loaded.sha256, "refined_with": args.recipe.name}
+    if start is not None:
+        metadata["refined_from_sha256"] = loaded.sha256
     if earlier:
         metadata["refined_earlier_sha256"] = " ".join(weights.sha256 for weights in earlier)
     save_weights(tensors, args.out, metadata=metadata)

@@ -17,7 +17,10 @@ devices            check of the device of a run
 checkpoint         reading and writing checkpoints
 result             the weights file of a finished run
 step_log           JSON lines by step
-refiner_examples   detections of a finished network with their targets
+refiner_examples   objects of a finished network with their targets
+known_objects      followed objects and drawn boxes among them
+seen_image         one image with the network's output
+refiner_patches    these examples as the refiner reads them in training
 refine             training of a refiner on these examples
 pseudo             pseudo-labels for unlabelled objects
 pack               a recipe's data in one small folder

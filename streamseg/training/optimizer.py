@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from streamseg.errors import ConfigError
 from streamseg.modeling.network import Network
 
-__all__ = ["Optimizer", "build_optimizer"]
+__all__ = ["Optimizer", "build_optimizer", "muon_of", "require_muon"]
 
 MUON_MOMENTUM = 0.95
 """Muon's published default (Jordan et al., 2024)."""
@@ -103,18 +103,34 @@ def build_optimizer(kind: str, network: Network, *, weight_decay: float, pretrai
     adamw = torch.optim.AdamW(groups if groups[2]["params"] else groups[:2])
     if kind == "adamw":
         return Optimizer([adamw])
-    if not hasattr(torch.optim, "Muon"):
-        raise ConfigError(f"torch {torch.__version__} has no Muon (added in 2.9); set optimizer to adamw")
+    require_muon("set optimizer to adamw")
     flat = [(one, nn.Parameter(_as_matrix(one.data))) for one in matrices]
     if any(matrix.data_ptr() != one.data_ptr() for one, matrix in flat):
         raise ValueError("Muon needs a network in channels_last memory format")
-    muon = torch.optim.Muon(
-        [{"params": [matrix for _, matrix in flat], "rate": 1.0}],
+    return Optimizer([muon_of([matrix for _, matrix in flat], weight_decay=weight_decay), adamw], flat)
+
+
+def require_muon(advice: str) -> None:
+    """Refuse a version of torch without Muon.
+
+    Args:
+        advice: what to do, for the error.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise ConfigError(f"torch {torch.__version__} has no Muon (added in 2.9); {advice}")
+
+
+def muon_of(matrices: Sequence[nn.Parameter], *, weight_decay: float) -> torch.optim.Optimizer:
+    """Return Muon for some matrices, a part of an `Optimizer`."""
+    return torch.optim.Muon(
+        [{"params": list(matrices), "rate": 1.0}],
         momentum=MUON_MOMENTUM,
         weight_decay=weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
-    return Optimizer([muon, adamw], flat)
 
 
 def _as_matrix(weight: Tensor) -> Tensor:

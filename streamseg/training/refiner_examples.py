@@ -1,6 +1,6 @@
-"""Training examples of a refiner: detections of a finished network with their matching targets.
+"""Training examples of a refiner: objects of a finished network with their matching targets.
 
-composed images ─► frozen network ─► detections ─► object views, and target masks on the same rasters
+composed images ─► network ─► detections, objects at known places ─► object views, target masks on the same rasters
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from streamseg.errors import DataError
-from streamseg.geometry import box_area, box_iou, clip_boxes, letterbox, nms
-from streamseg.modeling.decoding import decode
+from streamseg.geometry import box_area, box_iou, clip_boxes, nms
 from streamseg.modeling.network import PROTOTYPE_STRIDE, Network
-from streamseg.modeling.preprocess import letterbox_images
 from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews, object_views, raster_grid, raster_sides
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.training.compose import ByteArray, ComposedImage, ComposeSettings, Draw, compose
+from streamseg.training.known_objects import KnownObjects, known_objects
+from streamseg.training.seen_image import SeenImage, see
 
 __all__ = ["MASK_IOU", "NEAR_IOU", "RefineSettings", "RefinerExamples", "collect_examples"]
 
@@ -40,6 +40,10 @@ MAX_OTHERS, MAX_HELD_OUT = 6, 60
 Detections beyond `MAX_PER_TARGET` count among the others.
 """
 
+KNOWN_EVERY = 2
+"""Every so many images for training, objects at known places are added, see `known_objects`; each takes as long as the
+detections. These images are those of the network itself if it alternates with one earlier one."""
+
 HELD_OUT = 0.15
 """Share of the images, taken from the end, for calibration and evaluation."""
 
@@ -55,8 +59,9 @@ class RefineSettings:
     imgsz: int = 448
     epochs: float = 6.0
     batch_size: int = 64
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.02
+    learning_rate: float = 7e-3
+    known_share: float = 0.15
+    """Share of objects whose place is known in a batch, 0..1, see `known_objects`."""
     quality_gain: float = 0.3
     quality_exponent: float = 0.5
     """Exponent of the quality in the score by which objects are ranked. On 41 held-out images of COCO, mask and box AP
@@ -85,6 +90,8 @@ class RefinerExamples:
     """float32 (N,): area of the target outside the raster, in raster cells."""
     completeness: Tensor
     """float32 (N,): completeness of the labels around the detection, 0..1."""
+    is_known: Tensor
+    """bool (N,): the object was followed or prompted, not detected; see `known_objects`."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -140,10 +147,12 @@ def collect_examples(
         composed = compose(rng, draw, size, compose_settings, grid=1)
         held_out = index >= last_training
         detector = network if held_out else networks[index % len(networks)]
-        found = _detect(detector, composed, settings.imgsz, rng, held_out=held_out)
-        if len(found):
-            parts.append(found)
-            count += len(found)
+        seen = see(detector, composed, composed.image, settings.imgsz)
+        found = [_detect(seen, rng, held_out=held_out)]
+        if len(found[0]) and not held_out and index % KNOWN_EVERY == 0:
+            found.append(_known(detector, seen, rng))
+        parts += [part for part in found if len(part)]
+        count += sum(map(len, found))
         if index < last_training:
             num_training = count
         on_image(index + 1, count)
@@ -158,42 +167,53 @@ def collect_examples(
 
 
 @torch.inference_mode()
-def _detect(
-    network: Network, composed: ComposedImage, imgsz: int, rng: np.random.Generator, *, held_out: bool
-) -> RefinerExamples:
+def _detect(seen: SeenImage, rng: np.random.Generator, *, held_out: bool) -> RefinerExamples:
     """Return the examples from one image: those for training, or a held-out sample of any kind."""
-    size = composed.image.shape[0]
-    place = letterbox((size, size), imgsz)
-    scale_x, scale_y, _, _ = place.to_image()
-    pixels = torch.from_numpy(letterbox_images([composed.image], [place]))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        decoded = decode(network(pixels.permute(0, 3, 1, 2).float() / 255))
-    scores = decoded.scores[0].float()
-    candidates = (scores > MIN_SCORE).nonzero()[:, 0]
-    boxes = decoded.boxes[0][candidates].float()
-    kept = nms(boxes, scores[candidates], 0.7, max_kept=150)
-    # A square image fills its square input without padding.
-    boxes = clip_boxes(boxes[kept] * boxes.new_tensor([scale_x, scale_y] * 2), (size, size))
-    rows = candidates[kept]
-    overlap, target = _best_targets(boxes, torch.from_numpy(composed.boxes))
+    candidates = (seen.scores > MIN_SCORE).nonzero()[:, 0]
+    kept = candidates[nms(seen.boxes[candidates], seen.scores[candidates], 0.7, max_kept=150)]
+    boxes = clip_boxes(seen.boxes[kept], seen.place.image_size)
+    overlap, target = _best_targets(boxes, torch.from_numpy(seen.composed.boxes))
+    scale_x = seen.place.to_image().scale_x
     solid = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values > 4 * scale_x if len(boxes) else overlap > 0
     chosen = _sample_any(solid, rng) if held_out else _sample_near(overlap, target, solid, rng)
-    coefficients = decoded.mask_coefficients[0][rows[chosen]].float()  # (N, 32)
-    prototypes = decoded.prototypes[0].float()  # (32, Mh, Mw)
+    rows = kept[chosen]
+    objects = KnownObjects(boxes[chosen], seen.mask_logits(rows), target[chosen])
+    return _examples(seen, objects, seen.scores[rows], is_known=False)
+
+
+@torch.inference_mode()
+def _known(network: Network, seen: SeenImage, rng: np.random.Generator) -> RefinerExamples:
+    """Return the examples of objects whose place is known."""
+    objects = known_objects(network, seen, rng)
+    return _examples(seen, objects, torch.ones(len(objects.boxes)), is_known=True)
+
+
+def _examples(seen: SeenImage, objects: KnownObjects, scores: Tensor, *, is_known: bool) -> RefinerExamples:
     instances = Instances(
-        boxes=boxes[chosen],
-        scores=scores[rows[chosen]],
-        mask_logits=torch.mm(coefficients, prototypes.flatten(1)).view(-1, *prototypes.shape[1:]),
-        grid_to_image=place.to_image(PROTOTYPE_STRIDE),
-        image_size=(size, size),
+        boxes=objects.boxes,
+        scores=scores,
+        mask_logits=objects.mask_logits,
+        grid_to_image=seen.place.to_image(PROTOTYPE_STRIDE),
+        image_size=seen.place.image_size,
     )
-    views = object_views(instances, prototypes, composed.image, place, input_image=pixels[0].numpy())
-    grid = torch.from_numpy(raster_grid(raster_sides(instances.boxes.numpy()), place))
-    truth, outside = _target_masks(composed.masks, target[chosen], instances.boxes, grid)
-    stored = ObjectViews(views.logits.half(), views.maps.half(), views.pixels, views.sides)
+    composed = seen.composed
+    views = object_views(instances, seen.prototypes, composed.image, seen.place, input_image=seen.input_image)
+    grid = torch.from_numpy(raster_grid(raster_sides(instances.boxes.numpy()), seen.place))
+    truth, outside = _target_masks(composed.masks, objects.targets, instances.boxes, grid)
     return RefinerExamples(
-        stored, truth, overlap[chosen], instances.scores, outside, _completeness(composed, instances.boxes)
+        ObjectViews(views.logits.half(), views.maps.half(), views.pixels, views.sides),
+        truth,
+        _overlaps(instances.boxes, torch.from_numpy(composed.boxes), objects.targets),
+        scores,
+        outside,
+        _completeness(composed, instances.boxes),
+        torch.full((len(scores),), is_known),
     )
+
+
+def _overlaps(boxes: Tensor, targets: Tensor, chosen: Tensor) -> Tensor:
+    """Return the IoU (N,) of boxes (N, 4) with one of the targets (T, 4) each; 0 without targets."""
+    return box_iou(boxes, targets).gather(1, chosen[:, None])[:, 0] if len(targets) else torch.zeros(len(boxes))
 
 
 def _best_targets(boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

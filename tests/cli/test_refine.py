@@ -35,6 +35,32 @@ def test_refiner_is_stored_beside_the_weights(recipe, tmp_path, capsys):
     assert after.metadata["imgsz"] == "160"
 
 
+def test_training_continues_from_the_refiner_of_the_weights(recipe, tmp_path):
+    weights = save_weights(
+        lively_network(share_above_half=0.3).state_dict(), tmp_path / "n.safetensors", metadata={"imgsz": "160"}
+    )
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    common = ["--images", "12", "--epochs", "0.1"]
+    assert main(["refine", str(recipe), "--weights", str(weights), "--out", str(first), *common]) == 0
+    assert main(["refine", str(recipe), "--weights", str(first), "--continue", "--out", str(second), *common]) == 0
+    before, after = load_weights(first), load_weights(second)
+    assert after.metadata["refined_from_sha256"] == before.sha256
+    # A step or two from there, where random weights would be elsewhere.
+    name = "refiner.blocks.0.around.weight"
+    assert torch.allclose(after.state_dict[name], before.state_dict[name], atol=0.05)
+    assert not torch.equal(after.state_dict[name], before.state_dict[name])
+
+
+def test_weights_without_a_refiner_cannot_be_continued(recipe, tmp_path, capsys):
+    weights = save_weights(lively_network().state_dict(), tmp_path / "n.safetensors", metadata={"imgsz": "160"})
+    out = tmp_path / "refined.safetensors"
+    arguments = ["refine", str(recipe), "--weights", str(weights), "--continue", "--out", str(out)]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "--continue needs a refiner" in line
+    assert not out.exists()
+
+
 def test_earlier_weights_are_recorded_in_the_metadata(recipe, tmp_path):
     paths = [
         save_weights(

@@ -7,6 +7,7 @@ import torch
 from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews
 from streamseg.training.refine import held_out_figures, refine_losses, train_refiner
 from streamseg.training.refiner_examples import RefinerExamples, RefineSettings
+from streamseg.training.refiner_patches import example_patches
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,13 @@ def discs(count, seed=0):
     )
     scores = (0.9 - shift.norm(dim=1) + 0.1 * torch.randn(count, generator=generator)).clamp(0.05, 0.95)
     return RefinerExamples(
-        seen, truth.byte() * 255, torch.full((count,), 0.8), scores, torch.zeros(count), torch.full((count,), 0.5)
+        seen,
+        truth.byte() * 255,
+        torch.full((count,), 0.8),
+        scores,
+        torch.zeros(count),
+        torch.full((count,), 0.5),
+        torch.zeros(count, dtype=torch.bool),
     )
 
 
@@ -88,8 +95,8 @@ def test_only_matched_detections_train_masks():
     refiner = train_refiner(EXAMPLES, 64, settings)
     batch = EXAMPLES[torch.arange(8)]
     near = replace(batch, box_iou=torch.full((8,), 0.3))
-    assert refine_losses(refiner, batch)["mask"] > 0
-    losses = refine_losses(refiner, near)
+    assert refine_losses(refiner, example_patches(batch))["mask"] > 0
+    losses = refine_losses(refiner, example_patches(near))
     assert losses["mask"] == 0
     assert losses["quality"] > 0
 
@@ -111,7 +118,7 @@ def test_detections_near_no_target_count_by_completeness(completeness, counts):
     refiner = train_refiner(EXAMPLES, 64, RefineSettings(epochs=1, batch_size=32, width=4))
     batch = EXAMPLES[torch.arange(8)]
     far = replace(batch, box_iou=torch.zeros(8), truth=batch.truth * 0, completeness=torch.full((8,), completeness))
-    assert bool(refine_losses(refiner, far)["quality"] > 0) is counts
+    assert bool(refine_losses(refiner, example_patches(far))["quality"] > 0) is counts
 
 
 def test_every_step_is_reported():
@@ -124,3 +131,39 @@ def test_every_step_is_reported():
     )
     assert [(step, num_steps) for step, num_steps, _ in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert all(math.isfinite(value) for *_, losses in steps for value in losses.values())
+
+
+def test_training_continues_from_a_refiner(refiner):
+    """A few steps at a small rate leave a trained refiner better than that many steps from random weights."""
+    settings = replace(SETTINGS, epochs=1, learning_rate=1e-4)
+    before = {name: tensor.clone() for name, tensor in refiner.state_dict().items()}
+    held_out = EXAMPLES[torch.arange(400, 460)]
+    continued = train_refiner(EXAMPLES, 400, settings, start=refiner)
+    assert held_out_figures(continued, held_out)["iou_refined"] > 0.85
+    assert held_out_figures(train_refiner(EXAMPLES, 400, settings), held_out)["iou_refined"] < 0.8
+    for name, tensor in refiner.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize(
+    ("known_share", "learns"),
+    [pytest.param(0.0, "detections", id="none"), pytest.param(1.0, "known", id="nothing else")],
+)
+def test_share_of_known_objects_in_a_batch(known_share, learns):
+    """Only examples that are drawn matter: the others may be anything."""
+    is_known = torch.arange(len(EXAMPLES)) % 2 == 0
+    ignored = is_known if learns == "detections" else ~is_known
+    settings = RefineSettings(epochs=1, batch_size=32, width=4, known_share=known_share)
+    changed = replace(EXAMPLES, is_known=is_known, truth=torch.where(ignored[:, None, None], 0, EXAMPLES.truth))
+    trained = [train_refiner(replace(one, is_known=is_known), 400, settings) for one in (EXAMPLES, changed)]
+    for name, tensor in trained[0].state_dict().items():
+        assert name == "calibration" or torch.equal(tensor, trained[1].state_dict()[name])
+
+
+def test_every_parameter_is_trained():
+    """Each group of the optimizer shares the memory of the refiner's parameters."""
+    settings = RefineSettings(epochs=2, batch_size=32, width=4)
+    untrained = train_refiner(EXAMPLES, 64, replace(settings, learning_rate=0.0))
+    trained = train_refiner(EXAMPLES, 64, settings)
+    for name, tensor in trained.named_parameters():
+        assert not torch.equal(tensor, untrained.get_parameter(name)), name

@@ -43,6 +43,9 @@ def test_shapes_and_ranges_of_examples(collected):
     assert ((examples.completeness >= 0) & (examples.completeness <= 1)).all()
     assert (examples.outside >= 0).all()
     assert ((examples.scores > 0) & (examples.scores <= 1)).all()
+    assert examples.is_known[:num_training].any()
+    assert not examples.is_known[num_training:].any()  # calibration is about detections
+    assert (examples.scores[examples.is_known] == 1).all()
 
 
 def test_truth_fills_the_raster_if_boxes_agree(collected):

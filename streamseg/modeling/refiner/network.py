@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,8 +87,7 @@ class Refiner(nn.Module):
 
     def forward(self, views: ObjectViews) -> RefinerOutput:
         """Refine K objects. Requires rasters of `REFINER_RASTER` cells per side, and projected `maps`."""
-        octaves = torch.log2(views.sides.clamp(min=1) / _REFERENCE_SIDE_PX)[:, None]  # (K, 1)
-        pixels = views.pixels.permute(0, 3, 1, 2).float() * (3 / 255)  # (K, 3, R, R)
+        octaves = self.octaves(views.sides)
         logits = views.logits[:, None]
         # Position and size are planes beside the others: 16 channels in all. ONNX Runtime then convolves in the memory
         # layout that it prefers, and keeps it; of a sum in which one side is broadcast, it does not.
@@ -96,10 +95,7 @@ class Refiner(nn.Module):
         place = steps.repeat_interleave(2)  # both cells of a patch
         planes = [place.view(1, 1, 1, -1), place.view(1, 1, -1, 1), octaves.view(-1, 1, 1, 1)]
         features = [
-            (logits / _LOGIT_SCALE).clamp(-3, 3),
-            logits.sigmoid(),
-            pixels - pixels.mean(dim=(2, 3), keepdim=True),
-            views.maps,
+            *self.planes(views.logits, views.maps, views.pixels),
             *(plane.expand_as(logits) for plane in planes),
         ]
         # A plane is constant within a patch, so that one of the patch's four cells carries the whole weight.
@@ -111,9 +107,25 @@ class Refiner(nn.Module):
         patches = functional.relu(entered)  # (K, W, R / 2, R / 2)
         for block in self.blocks:
             patches = patches + block(patches)
-        pooled = torch.cat([patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves], dim=1)  # (K, 2W + 1)
-        quality = self.judge(functional.relu(self.weigh(pooled)))[:, 0]  # (K,)
+        quality = self.judged(patches.mean(dim=(2, 3)), patches.amax(dim=(2, 3)), octaves)
         return RefinerOutput(functional.pixel_shuffle(self.correct(patches), 2)[:, 0], quality)
+
+    @staticmethod
+    def octaves(sides: Tensor) -> Tensor:
+        """Encode the sides (K,) of objects, (K, 1): 0 for `_REFERENCE_SIDE_PX`, 1 for twice as much."""
+        return torch.log2(sides.clamp(min=1) / _REFERENCE_SIDE_PX)[:, None]
+
+    @staticmethod
+    def planes(logits: Tensor, maps: Tensor, pixels: Tensor) -> list[Tensor]:
+        """Return the inputs that depend on the image, each (K, c, R, R), the maps last; see `ObjectViews`."""
+        colours = pixels.permute(0, 3, 1, 2).float() * (3 / 255)  # (K, 3, R, R)
+        scaled = (logits[:, None] / _LOGIT_SCALE).clamp(-3, 3)
+        return [scaled, logits[:, None].sigmoid(), colours - colours.mean(dim=(2, 3), keepdim=True), maps]
+
+    def judged(self, mean: Tensor, most: Tensor, octaves: Tensor) -> Tensor:
+        """Return quality logits (K,) from means and maxima (K, W) of the patches, and `octaves` (K, 1)."""
+        pooled = torch.cat([mean, most, octaves], dim=1)  # (K, 2W + 1)
+        return cast(Tensor, self.judge(functional.relu(self.weigh(pooled))))[:, 0]
 
     @torch.inference_mode()
     def refine(
