@@ -27,8 +27,8 @@ MAX_REGIONS: Final = 1024
 """Maximum number of clicks and rectangles of one request."""
 PROMPT_ID: Final = "context"
 MIN_PART_SHARE: Final = 0.02
-"""Share of an object's pixels below which one of its parts gets no polygon: specks, which somebody would have to delete one
-by one. The largest part always gets one."""
+"""Share of an object's pixels below which one of its parts gets no polygon: specks, which somebody would have to delete
+one by one. The largest part always gets a polygon."""
 
 
 @dataclass(frozen=True)
