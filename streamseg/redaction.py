@@ -23,7 +23,8 @@ _SECRET_IN_PATH = re.compile(
 )
 _START = re.compile(r"(?<![A-Za-z0-9+.:/@_-])[A-Za-z][A-Za-z0-9+.-]*://")
 """Start of an address in a text: not within another one."""
-_END = re.compile(r"[\s'\"<>]")
+_END = re.compile(r"[,;.)]*(?=\s|$)|['\"<>]")
+"""End of an address: punctuation before a space, or at the end of the text, belongs to the sentence."""
 
 
 def redact(url: str) -> str:

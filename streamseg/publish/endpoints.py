@@ -26,7 +26,7 @@ MAX_RECONNECT_INTERVAL_MS: Final = 2000
 
 _TCP = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:.%a-z]+\]|[^\[\]:/\s]+):(?P<port>\d{1,5}|\*)")
 _LOCAL = re.compile(r"(ipc|inproc)://(?P<name>\S.*)")
-_FORMS: Final = "tcp://HOST:PORT, ipc://PATH or inproc://NAME"
+_FORMS: Final = "tcp://127.0.0.1:5555, ipc:///tmp/NAME or inproc://NAME"
 
 
 def open_socket(context: Context, kind: int, *, linger_ms: int, max_message_bytes: int, queue_messages: int) -> Socket:

@@ -7,6 +7,7 @@ import zmq
 
 from streamseg.errors import PublishError
 from streamseg.publish.endpoints import bind, connect, open_socket
+from streamseg.redaction import redact_text
 from tests.support.zeromq import leak_checked_context
 
 
@@ -58,9 +59,10 @@ def test_permitted_public_endpoint_is_bound(context):
 @pytest.mark.parametrize("action", ["bind", "connect"])
 def test_invalid_endpoint_is_rejected(context, action, endpoint):
     socket = _open(context)
-    with pytest.raises(PublishError, match=r"invalid endpoint .*; use tcp://HOST:PORT") as caught:
+    with pytest.raises(PublishError, match=r"; use tcp://127\.0\.0\.1:5555, ipc:///tmp/NAME or inproc") as caught:
         bind(socket, endpoint, allow_public=True) if action == "bind" else connect(socket, endpoint)
     assert "\n" not in str(caught.value)
+    assert "or inproc://NAME with a port" in redact_text(str(caught.value)), "the log shows the allowed forms"
     assert socket.closed
 
 
