@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.harness import DATA, parser, report
 from streamseg.cli.terminal import ProgressBar
-from streamseg.evaluation.edges import THRESHOLDS, evaluate_detector, sobel, suppress
+from streamseg.evaluation.edge_maps import sobel, suppress
+from streamseg.evaluation.edges import THRESHOLDS, evaluate_detector
 from streamseg.evaluation.results import result_fields
 
 SOBEL_SIGMA_PX = 0.7

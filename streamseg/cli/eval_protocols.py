@@ -51,7 +51,7 @@ PROTOCOLS: Final = {
         eval_reports.edges,
         "eval-edges",
         conf=0.003,
-        iou=0.9,
+        iou=0.95,
     ),
     # The thresholds of `streamseg run`, because this protocol measures live tracking.
     "video": Protocol(

@@ -9,6 +9,7 @@ video             one object tracked from a prompt in the first frame: J & F of 
 scene             objects and identities on the rendered scene
 identity, hota    identity scores (IDF1, CLEAR MOT) and HOTA
 
+edge_maps                                 edge maps of masks, for `edges`
 truth, overlap, matching, edge_matching   labels, IoU and matching shared by the protocols
 sequences, davis, prompt_tracking         data, measures and tracking methods of `video`
 plots, curves                             plots as PNG files

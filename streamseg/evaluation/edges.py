@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Literal
 
-import cv2
 import numpy as np
 
 from streamseg.datasets.check import none_usable
@@ -23,34 +21,17 @@ from streamseg.datasets.pixels import read_image
 from streamseg.datasets.problems import Problem, Problems
 from streamseg.errors import DataError
 from streamseg.evaluation.drawings import drawing_paths, has_drawings, read_drawing
-from streamseg.evaluation.edge_matching import EdgeCounts, count_edges, thin
+from streamseg.evaluation.edge_maps import Combination, edge_map, ridge_normals, suppress
+from streamseg.evaluation.edge_matching import EdgeCounts, count_edges
 from streamseg.evaluation.truth import OnImage, SegmentImages
 from streamseg.structures.arrays import Float32Array, Float64Array, ImageArray
-from streamseg.structures.instances import Instances
 
-__all__ = [
-    "THRESHOLDS",
-    "Combination",
-    "EdgeScores",
-    "edge_map",
-    "evaluate_detector",
-    "evaluate_edges",
-    "ridge_normals",
-    "score_edges",
-    "sobel",
-    "suppress",
-]
-
-Combination = Literal["max", "votes"]
+__all__ = ["THRESHOLDS", "EdgeScores", "evaluate_detector", "evaluate_edges", "score_edges"]
 
 THRESHOLDS = np.arange(1, 100) / 100
 """The benchmark's 99 thresholds of edge strength."""
 _STEPS = np.linspace(0, 1, 101)
 """Steps at which precision and recall are interpolated linearly between two thresholds."""
-NORMAL_SIGMA_PX = 1.5
-"""Smoothing before the direction of a line is estimated from its curvature."""
-VOTE_SIGMA_PX = 1.5
-"""Distance at which the outlines of two masks still agree; chosen from 1, 1.5 and 2.5 on ten images."""
 
 
 @dataclass(frozen=True)
@@ -72,91 +53,6 @@ class EdgeScores:
     precision: tuple[float, ...]
     """Precision at `THRESHOLDS`; likewise for `recall`."""
     recall: tuple[float, ...]
-
-
-def edge_map(instances: Instances, *, combine: Combination = "max") -> Float32Array:
-    """Return the outline strength of each pixel.
-
-    The strength is the gradient of each mask's probability in image pixels, weighted by the instance's score. Pixels
-    outside an instance's box are ignored, because the mask ends there.
-
-    Args:
-        instances: instances of one image; without instances the result is zero.
-        combine: `max`, as published: the strongest outline at a pixel. `votes`: the sum of the outlines, each weighted
-            by the root of its score, within `VOTE_SIGMA_PX`; an outline shared by many masks is an edge even if each
-            mask is uncertain. The root of the sum keeps the strengths in a range that the thresholds can separate.
-
-    Returns:
-        Float32Array, float32 (H, W), non-negative.
-    """
-    height, width = instances.image_size
-    strength = np.zeros((height, width), dtype=np.float32)
-    scale_x, scale_y, offset_x, offset_y = instances.grid_to_image
-    logits = instances.mask_logits.numpy(force=True).astype(np.float32, copy=False)
-    for row, (box, score) in enumerate(zip(instances.boxes.tolist(), instances.scores.tolist(), strict=True)):
-        # A margin of half a cell: an outline on the edge of its box has a gradient on both sides.
-        left, right = _pixels(box[0] - scale_x / 2, box[2] + scale_x / 2, width)
-        top, bottom = _pixels(box[1] - scale_y / 2, box[3] + scale_y / 2, height)
-        # One more pixel on each side for Sobel, beyond the image border if necessary.
-        place = np.array(
-            [
-                [1 / scale_x, 0, (left - 0.5 - offset_x) / scale_x - 0.5],
-                [0, 1 / scale_y, (top - 0.5 - offset_y) / scale_y - 0.5],
-            ]
-        )
-        sampled = cv2.warpAffine(
-            logits[row],
-            place,
-            (right - left + 2, bottom - top + 2),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        probability = (1 / (1 + np.exp(-np.clip(sampled, -30, 30)))).astype(np.float32)
-        gradient = sobel(probability)[0][1:-1, 1:-1]
-        window = strength[top:bottom, left:right]
-        window[:] = np.maximum(window, score * gradient) if combine == "max" else window + np.sqrt(score) * gradient
-    return strength if combine == "max" else np.sqrt(cv2.GaussianBlur(strength, (0, 0), VOTE_SIGMA_PX))
-
-
-def sobel(values: Float32Array) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """Return the gradient of float32 (H, W) in values per pixel: magnitude, x and y; the border is replicated."""
-    x, y = (
-        np.asarray(
-            cv2.Sobel(values, cv2.CV_32F, dx, dy, ksize=3, scale=1 / 8, borderType=cv2.BORDER_REPLICATE), np.float32
-        )
-        for dx, dy in ((1, 0), (0, 1))
-    )
-    return np.hypot(x, y), x, y
-
-
-def ridge_normals(strength: Float32Array) -> Float32Array:
-    """Return unit vectors (x, y) across the line at each pixel, (2, H, W): the direction of strongest curvature."""
-    smooth = cv2.GaussianBlur(strength, (0, 0), NORMAL_SIGMA_PX)
-    bend_xx = cv2.Sobel(smooth, cv2.CV_32F, 2, 0, ksize=5)
-    bend_yy = cv2.Sobel(smooth, cv2.CV_32F, 0, 2, ksize=5)
-    bend_xy = cv2.Sobel(smooth, cv2.CV_32F, 1, 1, ksize=5)
-    # The axis of lowest curvature, which is the most negative one on a ridge.
-    angle = 0.5 * np.arctan2(2 * bend_xy, bend_xx - bend_yy) + np.pi / 2
-    return np.stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
-
-
-def suppress(strength: Float32Array, normals: Float32Array) -> Float32Array:
-    """Reduce an edge map to lines one pixel wide: suppress non-maxima along the normals, then thin.
-
-    Args:
-        strength: float32 (H, W), non-negative.
-        normals: (2, H, W) unit vectors (x, y) across the lines; their sign does not matter.
-    """
-    y, x = np.indices(strength.shape, dtype=np.float32)
-    ahead, behind = (
-        cv2.remap(
-            strength, x + sign * normals[0], y + sign * normals[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        for sign in (1, -1)
-    )
-    # One side may be equal; otherwise a line between two pixels would lose both.
-    peaks = (strength > 0) & (strength >= ahead) & (strength >= behind) & ((strength > ahead) | (strength > behind))
-    return np.where(thin(peaks), strength, 0).astype(np.float32)
 
 
 def evaluate_edges(
@@ -285,8 +181,3 @@ def _recall_at(counts: EdgeCounts, level: float) -> float:
 
 def _f_measure(precision: Float64Array, recall: Float64Array) -> Float64Array:
     return 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-
-
-def _pixels(low: float, high: float, size: int) -> tuple[int, int]:
-    """Return the range (first, stop) of the pixels whose centres lie between two edges."""
-    return max(int(np.ceil(low - 0.5)), 0), min(int(np.ceil(high - 0.5)), size)

@@ -9,17 +9,9 @@ import torch
 
 from streamseg.datasets.problems import Problems
 from streamseg.errors import DataError
+from streamseg.evaluation.edge_maps import edge_map, ridge_normals, sobel, suppress
 from streamseg.evaluation.edge_matching import EdgeCounts
-from streamseg.evaluation.edges import (
-    THRESHOLDS,
-    edge_map,
-    evaluate_detector,
-    evaluate_edges,
-    ridge_normals,
-    score_edges,
-    sobel,
-    suppress,
-)
+from streamseg.evaluation.edges import THRESHOLDS, evaluate_detector, evaluate_edges, score_edges
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
 from tests.support.data import data_folder
@@ -78,6 +70,21 @@ def test_edge_of_a_mask_is_its_outline(mask):
     found = cv2.distanceTransform((~strong).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     assert np.mean(found[outline_of(mask)] <= 2) > 0.97
     assert np.count_nonzero(strong) < 1.2 * np.count_nonzero(outline_of(mask))
+
+
+def test_corrections_move_the_outline():
+    """The left half of the mask is corrected away, and the right edge moves into the margin of the box."""
+    alone = instances_of([BOX], [0.9])
+    corrections = torch.zeros(1, 24, 24)
+    corrections[:, 3:-3, :12] = -20
+    corrections[:, 3:-3, 12:-1] = 20
+    lines = edge_map(alone.corrected(corrections))
+    columns = lines[30:50].mean(axis=0)  # BOX spans 70 to 106
+    assert columns[72] < 0.1 * columns.max()
+    assert abs(int(columns[:100].argmax()) - 88) <= 1
+    assert 106 <= int(columns[100:].argmax()) + 100 <= 112
+    empty = Instances(torch.zeros(1, 4), torch.ones(1), torch.ones(1, 4, 4), GridTransform(1, 1, 0, 0), (4, 4))
+    assert not edge_map(empty.corrected(torch.ones(1, 24, 24))).any()
 
 
 def test_instances_are_weighted_by_score():
