@@ -212,17 +212,17 @@ def selected_objects(
         return ()
     instances = tracked.instances
     masks = masks_of(rows)
-    boxes, scores = instances.boxes[rows].tolist(), instances.scores[rows].tolist()
-    track_ids = tracked.track_ids[rows].tolist()
+    # Lists of all rows: selecting a few numbers takes torch longer than converting all of them.
+    boxes, scores, track_ids = instances.boxes.tolist(), instances.scores.tolist(), tracked.track_ids.tolist()
     return tuple(
         MessageObject(
-            track_id=track_id,
+            track_id=track_ids[row],
             prompt_ids=tuple(prompt_ids[row]),
-            box=(box[0], box[1], box[2], box[3]),
-            score=score,
+            box=(boxes[row][0], boxes[row][1], boxes[row][2], boxes[row][3]),
+            score=scores[row],
             mask=mask if mask.space == space else replace(mask, space=space),
             area=mask.area,
             label=names[row][1] if row in names else None,
         )
-        for row, track_id, box, score, mask in zip(rows, track_ids, boxes, scores, masks, strict=True)
+        for row, mask in zip(rows, masks, strict=True)
     )

@@ -88,6 +88,8 @@ class Instances:
             IndexError: there is no such row, or a bool mask has another length.
         """
         rows = _as_index(rows, len(self))
+        if isinstance(rows, Tensor) and rows.dtype == torch.int64 and bool((rows < 0).any()):
+            rows = torch.where(rows < 0, rows + len(self), rows)  # once, for all fields
         return replace(
             self,
             boxes=_select(self.boxes, rows),
@@ -185,9 +187,9 @@ def _moved(values: Tensor, device: torch.device | str) -> Tensor:
 
 
 def _select(values: Tensor, rows: Tensor | slice) -> Tensor:
-    """Return `values[rows]`. For integer indices, `index_select` takes a tenth of the time of indexing."""
+    """Return `values[rows]`; integers are not negative: `index_select` takes a tenth of the time of indexing then."""
     if isinstance(values, LazyTensor):
         return values.rows(lambda whole: _select(whole, rows), len(_select(torch.arange(len(values)), rows)))
-    if isinstance(rows, Tensor) and rows.dtype == torch.int64 and rows.ndim == 1 and not bool((rows < 0).any()):
+    if isinstance(rows, Tensor) and rows.dtype == torch.int64 and rows.ndim == 1:
         return values.index_select(0, rows.to(values.device))
     return values[rows]
