@@ -69,11 +69,11 @@ def address_fault(url: str) -> str | None:
         return _password_fault(url, rest)
     name, colon, port = host.rpartition(":") if re.search(r":[^\]]*$", host) else (host, "", "")
     if not name:
-        return f"{redact(url)} names no host; write {scheme}://host:port/path"
+        return f"{redact(url)} names no host; write {scheme}://192.168.1.20:554/path"
     if not is_valid or re.search(r"\s", host):
         return (
-            f"{redact(url)} names no valid host and port; write {scheme}://user:password@host:port/path, and in YAML "
-            "quote an address that contains ' #'"
+            f"{redact(url)} names no valid host and port; write {scheme}://user:password@192.168.1.20:554/path, and in "
+            "YAML quote an address that contains ' #'"
         )
     if colon and not (len(port) <= 5 and 1 <= int(port) <= 65535):
         return f"{redact(url)} has port {port[:12]}; use a port from 1 to 65535"

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamseg.config.address import address_fault, is_network, local_path, scheme_of
+from streamseg.redaction import redact_text
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,7 @@ def test_faults_of_an_address(url, text):
     assert fault is not None
     assert text in fault
     assert "pw" not in fault
+    assert "write" not in fault or "192.168.1.20:554/path" in redact_text(fault), "the log shows the example"
 
 
 @pytest.mark.parametrize(
