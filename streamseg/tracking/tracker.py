@@ -132,7 +132,7 @@ class Tracker:
             left, open_ = np.flatnonzero(rows & (matches == UNMATCHED)), np.flatnonzero(columns & free)
             if not len(left) or not len(open_):
                 continue
-            matched, taken = assign(costs[np.ix_(left, open_)], allowed)
+            matched, taken = assign(costs[left[:, None], open_], allowed)
             matches[left[matched]] = open_[taken]
             free[open_[taken]] = False
         return matches
@@ -147,6 +147,8 @@ class Tracker:
     def _confirm(self, tracks: Tracks) -> Tracks:
         """Assign an identity to every tentative track that has been seen often enough."""
         due: BoolArray = ~tracks.confirmed & (tracks.credit >= self._config.confirm_frames)
+        if not due.any():
+            return tracks
         ids: IndexArray = tracks.ids.copy()
         ids[due] = self._last_id + 1 + np.arange(np.count_nonzero(due))
         self._last_id += int(np.count_nonzero(due))

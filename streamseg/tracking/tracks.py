@@ -79,6 +79,8 @@ class Tracks:
 
     def __add__(self, other: Tracks) -> Tracks:
         """Concatenate the tracks of both, whose embeddings have the same length."""
+        if not len(other):
+            return self
         return Tracks(
             np.concatenate((self.ids, other.ids)),
             np.concatenate((self.credit, other.credit)),
