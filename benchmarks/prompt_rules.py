@@ -44,7 +44,7 @@ from streamseg.training.held_out import held_out_images
 RECIPE = Path(__file__).parents[1] / "configs" / "train-nanodet.yaml"
 SIDE_ERROR, OUTWARDS = 0.06, 0.04
 """Errors of carelessly drawn boxes, relative to their sides: standard deviation, and mean."""
-MIN_POINT_SCORE = 0.1
+MIN_POINT_SCORE = 0.04
 NUM_NEAR = 3
 NEAR_SHARE = 0.5
 """Pixels near the middle are at least this share of the largest distance from the outline."""
@@ -65,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     images = held_out_images(arguments.held_out, arguments.images, Problems(), source=arguments.source)
     ious: dict[str, list[float]] = defaultdict(list)
-    with Segmenter(arguments.model, conf=0.005, max_det=250) as segmenter:
+    with Segmenter(arguments.model, conf=0.001, max_det=1000) as segmenter:
         labelled = labelled_images(images, limit=arguments.limit, problems=Problems())
         for number, (image, truth) in enumerate(labelled):
             for name, iou in (*_boxes(segmenter, image, truth, number), *_points(segmenter, image, truth, number)):
