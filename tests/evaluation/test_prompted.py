@@ -133,7 +133,7 @@ def test_exact_masks_score_one(tmp_path):
 
 
 def test_low_scores_are_selected_by_boxes_but_not_by_points(tmp_path):
-    scores = evaluate_prompted(segmenter_of([LEFT, RIGHT], [0.9, 0.1]), folder_of(tmp_path, [[LEFT, RIGHT]]))
+    scores = evaluate_prompted(segmenter_of([LEFT, RIGHT], [0.9, 0.03]), folder_of(tmp_path, [[LEFT, RIGHT]]))
     assert scores.box.mean_iou == 1
     assert scores.one_point.mean_iou == scores.one_point.share_answered == 0.5
 
