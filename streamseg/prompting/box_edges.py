@@ -20,6 +20,12 @@ MIN_IOU: Final = 0.6
 """Minimum IoU of the drawn box with the network's; below it, the network's box is another object, or a part of it."""
 MAX_SHIFT: Final = 0.25
 """Maximum shift of an edge, as a fraction of the box side."""
+MIN_SHIFT: Final = 0.05
+"""Shift of the farthest edge below which the network's box counts as right: people draw no more exactly."""
+TRUST: Final = 0.7
+"""Share of the shifts that is applied: the rest is what a careless hand adds, and what changes in later frames."""
+FADE: Final = 0.8
+"""Change of the logarithm of the aspect ratio at which nothing is shifted any more: the object shows another side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +34,14 @@ class BoxEdges:
 
     shifts: Float64Array
     """(4,), left, top, right, bottom: as fractions of the box's width and height; positive to the right and down."""
+    aspect: float
+    """Logarithm of the ratio of width and height of the network's box in the frame of the drawn one."""
 
     @classmethod
     def of(
         cls, drawn: tuple[float, float, float, float], found: Float32Array, image_size: tuple[int, int]
     ) -> BoxEdges | None:
-        """Return the shifts from the network's box to the drawn one; None if they differ too much.
+        """Return the shifts from the network's box to the drawn one; None if they differ too much, or hardly.
 
         Args:
             drawn: xyxy in pixels of the image.
@@ -44,16 +52,21 @@ class BoxEdges:
         sides = _sides(own)
         if not (sides > 0).all() or _iou(box, own) < MIN_IOU:
             return None
-        shifts = ((box - own) / sides).clip(-MAX_SHIFT, MAX_SHIFT)
-        return cls(np.where(_are_at_border(box, image_size), 0, shifts))
+        shifts = np.where(_are_at_border(box, image_size), 0, (box - own) / sides).clip(-MAX_SHIFT, MAX_SHIFT)
+        return cls(TRUST * shifts, _aspect(sides)) if np.abs(shifts).max() >= MIN_SHIFT else None
 
-    def corrected(self, box: Float32Array, image_size: tuple[int, int]) -> tuple[float, float, float, float]:
+    def corrected(self, box: Float32Array, image_size: tuple[int, int]) -> tuple[float, float, float, float] | None:
         """Return the box of the object, xyxy inside the image (H, W), given the network's box (4,) in any frame.
 
-        Edges at the border of the image, where objects are cut off, stay there.
+        Edges at the border of the image, where objects are cut off, stay there. None if the shape of the network's box
+        has changed so much that its edges are unknown.
         """
         own = box.astype(np.float64)
-        moved = _clipped(own + self.shifts * _sides(own), image_size)
+        sides = _sides(own)
+        share = 1 - abs(_aspect(sides) - self.aspect) / FADE if (sides > 0).all() else 0.0
+        if share <= 0:
+            return None
+        moved = _clipped(own + share * self.shifts * sides, image_size)
         x0, y0, x1, y1 = np.where(_are_at_border(own, image_size), own, moved).tolist()
         return x0, y0, x1, y1
 
@@ -62,6 +75,10 @@ def _sides(box: Float64Array) -> Float64Array:
     """Return the width and height of a box (4,), twice: (4,)."""
     sides: Float64Array = np.tile(box[2:] - box[:2], 2)
     return sides
+
+
+def _aspect(sides: Float64Array) -> float:
+    return float(np.log(sides[0] / sides[1]))
 
 
 def _clipped(box: Float64Array, image_size: tuple[int, int]) -> Float64Array:

