@@ -313,3 +313,17 @@ def test_half_precision_corrections_are_accepted():
     in_half = instances.corrected(instances.corrections.half())
     for mask, other in zip(instance_masks(instances), instance_masks(in_half), strict=True):
         assert abs(mask.area - other.area) <= 0.02 * max(mask.area, 100)
+
+
+@pytest.mark.parametrize("size", [(120, 200), (720, 1200), (90, 177)])
+@pytest.mark.parametrize("is_corrected", [True, False])
+def test_masks_do_not_depend_on_the_other_rows(size, is_corrected):
+    """Masks of several sizes are computed in the same memory, one after the other."""
+    instances = corrected_instances(7)
+    if not is_corrected:
+        instances = instances.corrected(None)
+    together = instance_masks(instances, size=size)
+    for row, mask in enumerate(together):
+        (alone,) = instance_masks(instances, [row], size=size)
+        assert (alone.x, alone.y) == (mask.x, mask.y)
+        np.testing.assert_array_equal(alone.crop, mask.crop)
