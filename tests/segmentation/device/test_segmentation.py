@@ -11,6 +11,7 @@ from streamseg.geometry import silhouettes
 from streamseg.modeling.nanodet import NanoDetConfig, build_nanodet
 from streamseg.prompting.history import record_frame
 from streamseg.segmentation import Segmenter, instance_masks
+from streamseg.segmentation.duplicates import ranking_scores
 from streamseg.structures.degradation import Degradation
 from streamseg.structures.instances import Tracked
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
@@ -96,6 +97,8 @@ def assert_equal(found, expected, *, exact=True, refined=False):
         for one in (found, expected)
     )
     np.testing.assert_allclose(recorded, record, atol=0.02 if exact else 0.2, rtol=2e-3)
+    ranking, expected_ranking = ranking_scores(found), ranking_scores(expected)
+    torch.testing.assert_close(ranking, expected_ranking, atol=5e-3 if exact else 0.05, rtol=0)
     assert not found.mask_logits.is_fetched
     if exact:
         assert found.mask_logits.values_on_host().equal(expected.mask_logits)
