@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamseg.engines.int8_graphs import find_int8_graph, int8_paths
+from streamseg.engines.openvino_model import read_xml
 from streamseg.weights import load_weights
 from tests.support.openvino import WITH_OPENVINO
 from tests.support.paths import PACKAGE
@@ -24,6 +25,12 @@ def weights_of(graph: Path) -> Path:
 def test_graph_adds_little_to_the_wheel(graph: Path):
     sizes = [len(zlib.compress(path.read_bytes())) for path in (graph, graph.with_suffix(".bin"))]
     assert sum(sizes) <= MAX_BYTES
+
+
+@WITH_OPENVINO
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda path: path.stem)
+def test_graph_and_tensors_belong_together(graph: Path):
+    assert read_xml(graph).model.inputs
 
 
 @pytest.mark.slow
