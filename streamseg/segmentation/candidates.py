@@ -36,8 +36,11 @@ FOUND_IOU: Final = 0.4
 to its previous position: a low-scoring candidate there belongs to the background, and would leave the track behind."""
 EXPECTED_IOU: Final = 0.6
 """Minimum IoU of a candidate with the expected box it is accepted for: few objects move farther between two frames."""
-AROUND_POINT: Final = 8
+AROUND_POINT: Final = 16
 """Maximum number of detections with low scores that a point adds."""
+POINT_CONF: Final = 0.01
+"""Score threshold, exclusive, of these detections. With 0.05 and 8 of them, the mean IoU of a point on 329 held-out
+objects is .452, with these .482, without limits .492; of three points .460, .493 and .507."""
 SCORE_EXPONENT: Final = 0.05
 """Exponent of the score in the fit of an anchor to a box, IoU x score^exponent: at similar IoU, the score decides."""
 
@@ -76,7 +79,8 @@ def select_detections(
         regions: search regions. Around each point, the best anchors with lower scores are added. Each prompted box
             selects the anchor that fits it best, whatever its score, and is itself the box of that object. An expected
             box without a detection selects an anchor that fits it well.
-        expected_conf: score threshold, exclusive, for anchors selected by expected boxes and points.
+        expected_conf: score threshold, exclusive, for anchors selected by expected boxes; those around points may have
+            even less (`POINT_CONF`). From `conf` on, neither selects any.
 
     Returns:
         int64 (K,) anchors by descending score, and float32 (K, 4) boxes xyxy in pixels of the source image; K may
@@ -103,9 +107,8 @@ def select_detections(
         more, found = _expected(regions.expected, all_boxes, scores, boxes, place, iou=iou, conf=expected_conf)
         kept, boxes = torch.cat([kept, more[: max_det - len(kept)]]), torch.cat([boxes, found[: max_det - len(kept)]])
     if len(regions.points) and len(kept) < max_det:
-        more, found = _around_points(
-            regions.points, all_boxes, scores, boxes, place, iou=iou, conf=(expected_conf, conf)
-        )
+        low = min(expected_conf, POINT_CONF) if expected_conf < conf else conf
+        more, found = _around_points(regions.points, all_boxes, scores, boxes, place, iou=iou, conf=(low, conf))
         kept, boxes = torch.cat([kept, more[: max_det - len(kept)]]), torch.cat([boxes, found[: max_det - len(kept)]])
     order = scores[kept].argsort(descending=True, stable=True)
     kept, boxes = kept[order], boxes[order]

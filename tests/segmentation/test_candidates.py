@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streamseg.engines import Raw
 from streamseg.geometry import box_iou, letterbox
-from streamseg.segmentation.candidates import AROUND_POINT, EXPECTED_IOU, FOUND_IOU, select_detections
+from streamseg.segmentation.candidates import AROUND_POINT, EXPECTED_IOU, FOUND_IOU, POINT_CONF, select_detections
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 
 PLACE = letterbox((64, 64), 64)
@@ -57,7 +57,6 @@ ALL = [(BIG, 0.9), (SAME, 0.8), (PART, 0.1), (FAR, 0.6)]
         pytest.param({"prompted": [PART], "expected": [PART]}, [0, 3, 2], id="prompted and expected"),
         pytest.param({"points": [[10, 10]]}, [0, 3, 2], id="low score around a point"),
         pytest.param({"points": [[10, 10], [11, 11]]}, [0, 3, 2], id="around two points, selected once"),
-        pytest.param({"points": [[10, 10]], "expected_conf": 0.1}, [0, 3], id="around a point: exclusive"),
         pytest.param({"points": [[10, 10]], "max_det": 2}, [0, 3], id="around a point: at most max_det"),
         pytest.param({"points": [[50, 30]]}, [0, 3], id="nothing with a low score around the point"),
         pytest.param({"points": [[-5, 500]]}, [0, 3], id="point outside the image"),
@@ -139,10 +138,27 @@ def test_no_regions_constant_is_empty():
 
 
 def test_a_point_adds_the_best_few_and_none_that_overlaps_a_detection():
-    nested = [([n, n, 63 - n, 63 - n], 0.2 - 0.005 * n) for n in range(0, 31, 3)]
-    anchors, _ = select([(BIG, 0.9), (SAME, 0.2), *nested], points=[[31, 31]], iou=0.9)
+    nested = [([n, n, 63 - n, 63 - n], 0.2 - 0.005 * n) for n in range(AROUND_POINT + 3)]
+    anchors, _ = select([(BIG, 0.9), (SAME, 0.2), *nested], points=[[31, 31]], iou=0.95)
     assert 1 not in anchors, "it is the detection again"
     assert anchors == [0, *range(2, 2 + AROUND_POINT)]
+
+
+@pytest.mark.parametrize(
+    ("score", "expected_conf", "is_added"),
+    [
+        (0.2, 0.05, True),
+        (POINT_CONF + 0.001, 0.05, True),
+        (POINT_CONF - 0.001, 0.05, False),
+        (0.006, 0.005, True),
+        (0.2, 0.25, False),
+        (0.2, 1.0, False),
+    ],
+    ids=["low", "very low", "too low", "lower by the settings", "off", "off by 1"],
+)
+def test_how_low_a_candidate_around_a_point_may_score(score, expected_conf, is_added):
+    anchors, _ = select([(FAR, 0.9), (PART, score)], points=[[10, 10]], expected_conf=expected_conf)
+    assert anchors == [0, 1][: 1 + is_added]
 
 
 @pytest.mark.slow
