@@ -11,7 +11,7 @@ config_checks      checks of a configuration against this machine
 extras             missing optional packages as one line; faults explains other exceptions of libraries
 terminal           progress bars, status line, tables
 window/            windows of `run --show`, in which a click is a prompt
-eval_protocols     registry of the protocols of `eval`; eval_reports measures and lays out each of them
+eval_protocols     registry of the protocols of `eval`; eval_reports and eval_sequence_reports measure and lay out each
 modes              streamseg's own behaviour or FastSAM's, chosen by name
 segment_job        one run of `segment`, from its flags; fastsam_flags from the flags of the official FastSAM program
 short_lists        coordinates as 520,360

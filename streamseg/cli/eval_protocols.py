@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
-from streamseg.cli import eval_reports
+from streamseg.cli import eval_reports, eval_sequence_reports
 from streamseg.cli.eval_reports import Report, Request
 from streamseg.errors import ConfigError
 
@@ -56,14 +56,16 @@ PROTOCOLS: Final = {
     # The thresholds of `streamseg run`, because this protocol measures live tracking.
     "video": Protocol(
         "J and F of an object tracked through sequences from a prompt in the first frame",
-        eval_reports.video,
+        eval_sequence_reports.video,
         "eval-video",
         unit="frames",
         conf=0.25,
         max_det=300,
         embeddings=True,
     ),
-    "scene": Protocol("precision, IDF1 and HOTA on the rendered scene", eval_reports.scene, None, unit="frames"),
+    "scene": Protocol(
+        "precision, IDF1 and HOTA on the rendered scene", eval_sequence_reports.scene, None, unit="frames"
+    ),
 }
 """Protocols by name, in the order of the report."""
 
