@@ -59,7 +59,7 @@ def plot_video(scores: VideoScores, path: Path) -> None:
         for kind, (prompt, by_name) in enumerate(scores.by_prompt.items())
         for place, (name, of) in enumerate(by_name.items())
     ]
-    with figure(path, 1, title=f"Tracking from a prompt in the first frame: {scores.num_frames} frames") as (axes,):
+    with figure(path, 1, title=f"Followed from the first frame: {scores.num_frames} frames") as (axes,):
         width = 0.8 / max(len(methods), 1)
         for position, (name, of, colour, hatch) in enumerate(methods):
             places = [place + width * (position - (len(methods) - 1) / 2) for place in range(len(names))]
