@@ -2,6 +2,7 @@
 
 engine          the `Engine` protocol and its output, `Raw`
 build           select and load the engine for a device
+host_threads    threads of the processor for the network and for the rest
 torch_engine    torch on the CPU and on CUDA
 onnx_engine     graphs in ONNX Runtime
 openvino_engine graphs in OpenVINO
@@ -20,7 +21,16 @@ third_party     graphs that other programs exported
 layouts         recognition of their inputs and outputs by shape
 """
 
-from streamseg.engines.build import EngineName, build_engine, leave_cores
+from streamseg.engines.build import EngineName, build_engine
 from streamseg.engines.engine import Engine, Raw, largest_differences
+from streamseg.engines.host_threads import leave_core_for_sources, leave_cores
 
-__all__ = ["Engine", "EngineName", "Raw", "build_engine", "largest_differences", "leave_cores"]
+__all__ = [
+    "Engine",
+    "EngineName",
+    "Raw",
+    "build_engine",
+    "largest_differences",
+    "leave_core_for_sources",
+    "leave_cores",
+]

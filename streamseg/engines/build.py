@@ -1,4 +1,4 @@
-"""Select and load the engine for a device, and limit the host threads beside it."""
+"""Select and load the engine for a device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import torch
-from threadpoolctl import threadpool_limits
 
 from streamseg.engines.cuda import cuda_state
 from streamseg.engines.engine import Engine, imgsz_of
@@ -21,7 +20,7 @@ from streamseg.paths import cache_folder
 from streamseg.weights import Weights, load_weights
 from streamseg.weights.embedded import EMBEDDED
 
-__all__ = ["EngineName", "build_engine", "leave_cores"]
+__all__ = ["EngineName", "build_engine"]
 
 EngineName = Literal["auto", "torch", "onnx", "openvino", "device", "tensorrt"]
 """Names of engines in the configuration."""
@@ -158,18 +157,6 @@ def _tensorrt(loaded: Weights, device: str, *, half: bool) -> Engine:
     folder = cache_folder() / "tensorrt"
     plan = cached_plan(tensorrt, cached_graph(loaded, half=half), gpu=gpu, folder=folder, typical=typical)
     return TensorRtEngine(tensorrt, plan, device=device, half=half, imgsz=imgsz, refiner=loaded.refiner())
-
-
-def leave_cores(engine: Engine) -> None:
-    """Limit torch and NumPy to one thread for the rest of the process, unless torch runs the network on the CPU.
-
-    The work that remains for them is small: more threads gain nothing, and spin on cores that the network, capture and
-    encoding need. On 2 cores, a frame with 30 objects took 83 ms with two torch threads and 68 ms with one. On busy
-    cores, a NumPy product of 40 microseconds took 30 ms.
-    """
-    if engine.name != "torch" or engine.device != "cpu":
-        torch.set_num_threads(1)
-        threadpool_limits(1, user_api="blas")
 
 
 def _onnx_from_file(path: Path, device: str, half: bool | Literal["auto"], *, may_fall_back: bool) -> Engine:

@@ -14,7 +14,7 @@ from streamseg.capture import Source, open_source
 from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, SourceConfig, WebcamSource
 from streamseg.drawing.effect_book import EffectBook
 from streamseg.drawing.effects import load_style
-from streamseg.engines import leave_cores
+from streamseg.engines import leave_core_for_sources, leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
 from streamseg.pipeline.mode import Mode
@@ -141,6 +141,7 @@ def open_runtime(
                 publish_sink.add_source(source.source_id, is_live=source.is_live)
             all_sinks.append(publish_sink)
         matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
+        leave_core_for_sources(sum(source.is_live for source in sources))
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
         leave_cores(segmenter.engine)
         batching = _batching(config.batching, segmenter.engine.device)

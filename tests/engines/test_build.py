@@ -1,11 +1,7 @@
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import pytest
 import torch
-from threadpoolctl import threadpool_info, threadpool_limits
 
-from streamseg.engines import build, build_engine, leave_cores
+from streamseg.engines import build, build_engine
 from streamseg.engines.cuda import CudaState
 from streamseg.engines.export import cache_folder, graph_path
 from streamseg.errors import EngineError, WeightsError
@@ -135,39 +131,6 @@ def test_unavailable_engine_is_a_one_line_error(weights, capfd, options, error, 
 def test_exported_file_rejects_incompatible_options(exported, options, message):
     with pytest.raises(EngineError, match=message):
         build_engine(exported, device="cpu", **options)
-
-
-@dataclass
-class NamedEngine:
-    """The only attributes of an engine that `leave_cores` reads."""
-
-    name: str
-    device: str
-
-
-def blas_threads() -> set[int]:
-    """Return the thread counts of all loaded BLAS libraries."""
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
-
-
-@pytest.fixture
-def two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    with threadpool_limits(2, user_api="blas"):
-        yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(
-    ("name", "device", "num_threads"),
-    [("torch", "cpu", 2), ("torch", "cuda:0", 1), ("onnx", "cpu", 1), ("onnx", "tensorrt:0", 1)],
-)
-def test_host_threads_are_limited_unless_torch_runs_the_network_on_the_cpu(name: str, device: str, num_threads: int):
-    leave_cores(NamedEngine(name, device))  # type: ignore[arg-type]
-    assert torch.get_num_threads() == num_threads
-    assert blas_threads() == {num_threads}
 
 
 @pytest.mark.slow
