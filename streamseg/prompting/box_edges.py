@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 
+from streamseg.geometry import box_iou
 from streamseg.structures.arrays import Float32Array, Float64Array
 
 __all__ = ["BoxEdges"]
@@ -50,7 +52,8 @@ class BoxEdges:
         """
         box, own = _clipped(np.asarray(drawn, np.float64), image_size), found.astype(np.float64)
         sides = _sides(own)
-        if not (sides > 0).all() or _iou(box, own) < MIN_IOU:
+        iou = box_iou(torch.from_numpy(box)[None], torch.from_numpy(own)[None])
+        if not (sides > 0).all() or float(iou) < MIN_IOU:
             return None
         shifts = np.where(_are_at_border(box, image_size), 0, (box - own) / sides).clip(-MAX_SHIFT, MAX_SHIFT)
         return cls(TRUST * shifts, _aspect(sides)) if np.abs(shifts).max() >= MIN_SHIFT else None
@@ -91,9 +94,3 @@ def _are_at_border(box: Float64Array, image_size: tuple[int, int]) -> Float64Arr
     height, width = image_size
     at_border: Float64Array = np.concatenate((box[:2] < 1, box[2:] > np.array([width, height]) - 1))
     return at_border
-
-
-def _iou(first: Float64Array, second: Float64Array) -> float:
-    shared = np.maximum(np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]), 0).prod()
-    union = (first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - shared
-    return float(shared / union) if union > 0 else 0.0

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamseg.geometry import raster_logits
+from streamseg.geometry import box_iou, raster_logits
 from streamseg.structures.arrays import BoolArray, Float32Array
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask_samples import WIDENED_CELLS
@@ -71,9 +71,7 @@ def unclaimed_shares(scores: Float32Array, boxes: Float32Array, masks: BoolArray
     shares = np.ones(count, dtype=np.float32)
     sides = boxes[:, 2:] - boxes[:, :2]  # (K, 2)
     extents = sides.prod(axis=1)
-    meeting = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    shared = np.maximum(meeting, 0).prod(axis=2)  # (K, K)
-    near = shared * (1 + MIN_BOX_IOU) >= MIN_BOX_IOU * (extents[:, None] + extents[None, :])
+    near = (box_iou(torch.from_numpy(boxes), torch.from_numpy(boxes)) >= MIN_BOX_IOU).numpy()
     ranks = np.empty(count, dtype=np.int64)
     ranks[np.argsort(-scores, kind="stable")] = np.arange(count)
     worse, better = np.nonzero(near & (ranks[:, None] > ranks[None, :]))  # (Q,) each
