@@ -202,7 +202,7 @@ def zone_entities(
         **_while_delivering(topics, source_id),
         **_about(topics, source_id, version),
     }
-    entities: dict[tuple[str, str], dict[str, Any]] = {
+    entities: dict[tuple[str, str], dict[str, Any] | None] = {
         ("sensor", name): {
             "name": f"{zone_id} {words}",
             "state_class": state_class,
@@ -214,9 +214,9 @@ def zone_entities(
             ("num_left", "left", "total_increasing"),
         )
     }
-    messages = _discovery(topics, discovery_prefix, shared, entities, (source_id, "zone", zone_id))
-    inside, *_ = messages
-    return {**messages, inside: ""} if is_line else messages
+    if is_line:
+        entities["sensor", "num_inside"] = None
+    return _discovery(topics, discovery_prefix, shared, entities, (source_id, "zone", zone_id))
 
 
 def _while_delivering(topics: Topics, source_id: str) -> dict[str, Any]:
@@ -272,14 +272,14 @@ def _discovery(
     topics: Topics,
     prefix: str,
     shared: Mapping[str, Any],
-    entities: Mapping[tuple[str, str], Mapping[str, Any]],
+    entities: Mapping[tuple[str, str], Mapping[str, Any] | None],
     ids: tuple[str, ...],
 ) -> dict[str, str]:
-    """Return discovery messages by topic; entities are given by (component, name)."""
+    """Return discovery messages by topic; entities are given by (component, name), None for one to be deleted."""
     messages = {}
     for (component, name), entity in entities.items():
         unique_id = topics.entity_id(*ids, name)
-        messages[f"{prefix}/{component}/{unique_id}/config"] = json.dumps(
-            {**entity, **shared, "unique_id": unique_id}, ensure_ascii=False
+        messages[f"{prefix}/{component}/{unique_id}/config"] = (
+            "" if entity is None else json.dumps({**entity, **shared, "unique_id": unique_id}, ensure_ascii=False)
         )
     return messages
