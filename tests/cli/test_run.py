@@ -26,6 +26,8 @@ from tests.support.stages import SquareSegmenter, fresh_frame, small_scene, smal
 from tests.support.videos import write_video
 
 TOTALS = re.compile(r"\d+ frames, \d+\.\d fps, age p50 \d+ p95 \d+ p99 \d+ ms, drops \d+")
+STATUS = re.compile(r"\d+\.\d fps \| ")
+"""The status line, written every ten seconds: on a slow machine these runs take longer."""
 
 
 def call(*arguments: str) -> int:
@@ -76,7 +78,7 @@ def test_foxglove_and_rerun_beside_an_mcap_file_that_is_replayed(tmp_path: Path,
     assert call("run", config, *settings(), *words) == 0
     out, err = capsys.readouterr()
     assert re.search(r"^Foxglove at ws://127\.0\.0\.1:\d+$", out, re.MULTILINE)
-    assert err == ""
+    assert [line for line in err.splitlines() if not STATUS.match(line)] == [], "no warnings"
     assert all(path.stat().st_size for path in outputs)
     sets = ["--set", "sources.0.mode=every_frame", "--set", "sources.0.instances=recorded"]
     assert call("run", str(outputs[1]), *settings(), *sets) == 0
