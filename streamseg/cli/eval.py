@@ -54,7 +54,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--json", type=Path, metavar="FILE", help="write the scores, settings and provenance to this file"
     )
     add_strict_argument(parser)
-    add_segmentation_arguments(parser, dict.fromkeys(("conf", "iou", "max_det"), "depends on the protocol"))
+    unset = dict.fromkeys(("conf", "iou", "max_det"), "depends on the protocol")
+    ranked_iou = PROTOCOLS["proposals"].ranked_iou
+    unset["iou"] += f"; for proposals {ranked_iou:g} if scores are calibrated"
+    add_segmentation_arguments(parser, unset)
     parser.set_defaults(command=run)
 
 
@@ -91,13 +94,17 @@ def run(args: argparse.Namespace) -> int:
         problems = Problems()
         skippable = None if args.strict else problems
         held_out = open_held_out(args, folders[name], skippable)
-        with Segmenter.from_config(config, embeddings=protocol.embeddings) as segmenter:
+        with Segmenter.from_config(config, embeddings=protocol.embeddings) as opened:
+            # As published, proposals of networks without a refiner are ranked by their own scores.
+            is_ranked = config.scores != "raw" and opened.engine.refiner is not None
+            segmenter = opened
+            if is_ranked and _suppresses_less(args, protocol, opened.engine):
+                config = config.model_copy(update={"iou": protocol.ranked_iou})
+                segmenter = Segmenter.from_config(config, embeddings=protocol.embeddings, engine=opened.engine)
             started = time.perf_counter()
             live = _live(config, segmenter.engine)
             with ProgressBar(protocol.unit) as bar:
-                # As published, proposals of networks without a refiner are ranked by their own scores.
-                is_calibrated = config.scores != "raw" and segmenter.engine.refiner is not None
-                rank = ranking_scores if is_calibrated else own_scores
+                rank = ranking_scores if is_ranked else own_scores
                 request = Request(segmenter, live, rank, folders[name], args.limit, bar, skippable, held_out)
                 report = protocol.run(request)
             seconds = time.perf_counter() - started
@@ -180,6 +187,11 @@ def _config(args: argparse.Namespace, protocol: Protocol) -> SegmentationConfig:
     chosen = {name: getattr(args, name) for name in ("conf", "iou", "max_det") if getattr(args, name) is not None}
     values = {"conf": protocol.conf, "iou": protocol.iou, "max_det": protocol.max_det} | chosen
     return segmentation_config(argparse.Namespace(**{**vars(args), **values}))
+
+
+def _suppresses_less(args: argparse.Namespace, protocol: Protocol, engine: Engine) -> bool:
+    """Return whether the protocol's threshold of suppression for ranked objects applies: not if the user chose one."""
+    return args.iou is None and protocol.ranked_iou is not None and engine.suppression is None
 
 
 def _live(config: SegmentationConfig, engine: Engine) -> Segmenter:

@@ -83,6 +83,22 @@ def test_limit_and_settings_are_applied(evaluate, tmp_path, capsys):
     assert scores["num_proposals"] <= 7
 
 
+@pytest.mark.parametrize(
+    ("flags", "iou"),
+    [
+        pytest.param(["proposals"], 0.85, id="ranked"),
+        pytest.param(["proposals", "--scores", "raw"], 0.7, id="raw scores"),
+        pytest.param(["proposals", "--iou", "0.6"], 0.6, id="chosen"),
+        pytest.param(["proposals", "--iou", "0.7"], 0.7, id="chosen as elsewhere"),
+        pytest.param(["boundary"], 0.7, id="another protocol"),
+    ],
+)
+def test_proposals_that_are_ranked_suppress_less(tmp_path, capsys, flags, iou):
+    words = [*flags, "--data", str(folder_of(tmp_path / "set", count=1)), "--engine", "torch", "--imgsz", "128"]
+    assert main(["eval", *words]) == 0
+    assert f"conf 0.001, iou {iou}, max_det" in capsys.readouterr().out
+
+
 def test_all_reports_missing_data_before_the_first_protocol_runs(evaluate, tmp_path, capsys):
     folder_of(tmp_path / "eval-coco")
     assert evaluate("all", "--data", tmp_path, "--json", tmp_path / "figures.json") == 2
@@ -260,6 +276,7 @@ def test_missing_weights_are_one_line(tmp_path, capsys):
 def test_thresholds_of_every_protocol_are_valid(name):
     protocol = PROTOCOLS[name]
     assert 0 <= protocol.conf < 1
+    assert 0 <= protocol.iou <= (protocol.ranked_iou or 1) <= 1
     assert protocol.max_det >= 1
 
 
@@ -279,3 +296,11 @@ def test_graph_with_stricter_suppression_than_a_live_run_is_evaluated(weights, t
     words = ["eval", "boundary", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
     assert main([*words, "--imgsz", "128", *inside]) == 0
     assert "1 images" in capsys.readouterr().out
+
+
+def test_proposals_of_a_graph_with_built_in_suppression_keep_its_threshold(tmp_path, capsys):
+    graph = tmp_path / "default.onnx"
+    assert main(["export", "--imgsz", "128", "--nms", "--conf", "0.4", "--out", str(graph)]) == 0
+    words = ["eval", "proposals", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
+    assert main([*words, "--imgsz", "128", "--conf", "0.4"]) == 0
+    assert "conf 0.4, iou 0.7" in capsys.readouterr().out
