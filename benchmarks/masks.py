@@ -84,9 +84,8 @@ def main() -> None:
     instances = scene(args.num_objects, tuple(args.size), args.imgsz)
     with torch.inference_mode():
         timings = measure(
-            # With pixels, which masks decode on first use.
             {
-                "streamseg": lambda: [mask.crop for mask in instance_masks(instances)],
+                "streamseg": lambda: instance_masks(instances, as_pixels=True),
                 "full frame": lambda: full_frame_masks(instances),
             },
             num_runs=args.num_runs,

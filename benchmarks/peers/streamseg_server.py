@@ -53,9 +53,7 @@ class Streamseg:
         """See `Program.run_frame`."""
         segmenter = self._started
         (self._instances,) = segmenter([self._image])
-        self._masks = instance_masks(self._instances)
-        for mask in self._masks:
-            _ = mask.crop  # pixels, as the others return them: masks are run lengths until somebody needs pixels
+        self._masks = instance_masks(self._instances, as_pixels=True)  # as the others return them
         if stacked:
             self._stack = self._stacked()
         return segmenter.timer.stages["network"].last

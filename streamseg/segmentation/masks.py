@@ -14,7 +14,7 @@ import numpy as np
 
 from streamseg.rle import RunMask, runs_of_columns
 from streamseg.segmentation.resampling import Axis, Range, along_columns, along_rows, axis_of, taps
-from streamseg.structures.arrays import Float32Array, Float64Array, IndexArray
+from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.mask import CropMask, MaskSpace
 
@@ -26,7 +26,7 @@ _MANY_PIXELS = 150**2
 """Area in pixels from which matrix products are faster than OpenCV's transform of a single mask."""
 
 _AT_ONCE = 32
-"""Number of masks that are computed together, which limits the memory."""
+"""Number of masks whose run lengths are computed together, which limits the memory."""
 
 LARGE_CELL_PIXELS = 3
 """Width in output pixels from which a cell of corrections may be displaced by half a pixel: a sixth of a cell."""
@@ -37,6 +37,7 @@ def instance_masks(
     rows: Rows | None = None,
     *,
     size: tuple[int, int] | None = None,
+    as_pixels: bool = False,
 ) -> list[CropMask]:
     """Compute the masks of the selected rows.
 
@@ -49,6 +50,8 @@ def instance_masks(
         instances: objects of one image.
         rows: selected rows, in the order of the result; None for all.
         size: (H, W) of the masks, smaller or larger than the image; None for the size of the image.
+        as_pixels: compute pixels, which all masks together keep in memory. Otherwise masks are run lengths until their
+            pixels are used, which for all of them takes two to three times as long.
 
     Returns:
         One mask per selected row, in order, with its space. A mask without any pixel has a crop of shape (0, 0) at
@@ -74,10 +77,11 @@ def instance_masks(
     if chosen.corrections is not None:
         corrections = chosen.corrections.numpy(force=True).astype(np.float32, copy=False)
     masks: list[CropMask] = []
-    for start in range(0, len(boxes), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+    at_once = len(boxes) if as_pixels else _AT_ONCE  # pixels stay anyway, and a large array comes in large pages
+    for start in range(0, len(boxes), at_once):
+        part = slice(start, start + at_once)
         added = None if corrections is None else corrections[part]
-        masks += _masks(logits[part], added, boxes[part], x_axis, y_axis, space)
+        masks += _masks(logits[part], added, boxes[part], x_axis, y_axis, space, as_pixels=as_pixels)
     return masks
 
 
@@ -93,6 +97,8 @@ def _masks(
     x_axis: Axis,
     y_axis: Axis,
     space: MaskSpace,
+    *,
+    as_pixels: bool,
 ) -> list[CropMask]:
     """Compute masks from logits (K, Mh, Mw) inside boxes (K, 4).
 
@@ -104,27 +110,38 @@ def _masks(
     first, last = (np.stack(edges) for edges in zip(*spans, strict=True))
     solid = np.flatnonzero((last > first).all(axis=0))
     low, high, first, last = low[:, solid], high[:, solid], first[:, solid], last[:, solid]
-    columns, rows = x_axis.windowed(first[0], last[0]), y_axis.windowed(first[1], last[1])
     sizes = list(zip(*(last - first)[::-1].tolist(), strict=True))  # (height, width)
+    # One array for all: memory of a few MB comes in large pages.
     pixels = np.empty(sum(height * width for height, width in sizes), dtype=np.uint8)
-    # Everything is transposed, because runs go column by column.
+    corners, axes = first.T.tolist(), (x_axis, y_axis)
+    if not as_pixels:  # everything is transposed, because runs go column by column
+        logits, axes = logits.transpose(0, 2, 1), axes[::-1]
+        corrections = None if corrections is None else corrections.transpose(0, 2, 1)
+        low, high, first, last = low[::-1], high[::-1], first[::-1], last[::-1]
+    across, down = axes[0].windowed(first[0], last[0]), axes[1].windowed(first[1], last[1])
     thresholds: Iterable[Float32Array | None] = [None] * len(solid)
     if corrections is not None:
-        turned = np.negative(corrections[solid].transpose(0, 2, 1), order="C")
-        thresholds = _thresholds(turned, first[::-1], last[::-1], low[::-1], high[::-1], y_axis, x_axis)
+        negated = np.negative(corrections[solid], order="C")
+        thresholds = _thresholds(negated, first, last, low, high, *axes)
+    crops: list[BoolArray] = []
     begin, room = 0, _Room()
-    for row, across, down, threshold in zip(solid.tolist(), columns, rows, thresholds, strict=True):
-        values = _sample(logits[row].T, y_axis, x_axis, down, across, room)  # (width, height)
+    for row, columns, rows, threshold in zip(solid.tolist(), across, down, thresholds, strict=True):
+        values = _sample(logits[row], *axes, columns, rows, room)
         inside = pixels[begin : begin + values.size].reshape(values.shape)
         begin += values.size
-        if threshold is None:
-            np.greater(values, 0, out=inside.view(np.bool_))
+        if threshold is None or as_pixels:
+            crops.append(np.greater(values, 0 if threshold is None else threshold, out=inside.view(np.bool_)))
         else:
             # Comparing with a threshold instead of adding saves a pass over all pixels. OpenCV does it in half the time
-            # of NumPy, because neither array is contiguous.
+            # of NumPy, because neither array is contiguous, but its value for true is 255.
             cv2.compare(values, threshold, cv2.CMP_GT, inside)
     masks = [CropMask(_NO_PIXELS, 0, 0, space)] * len(boxes)
-    for row, runs, x, y in zip(solid.tolist(), runs_of_columns(pixels, sizes), *first.tolist(), strict=True):
+    if as_pixels:
+        for row, crop, (x, y) in zip(solid.tolist(), crops, corners, strict=True):
+            if crop.any():
+                masks[row] = CropMask(crop, x, y, space)
+        return masks
+    for row, runs, (x, y) in zip(solid.tolist(), runs_of_columns(pixels, sizes), corners, strict=True):
         if runs.area:
             masks[row] = RunMask(runs, x, y, space)
     return masks

@@ -12,6 +12,7 @@ from streamseg.geometry import letterbox, sample_logits
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
+from streamseg.structures.mask import CropMask
 
 TIE = 1e-4
 """Logits this close to zero may fall on either side, because float32 sums in a different order."""
@@ -327,3 +328,20 @@ def test_masks_do_not_depend_on_the_other_rows(size, is_corrected):
         (alone,) = instance_masks(instances, [row], size=size)
         assert (alone.x, alone.y) == (mask.x, mask.y)
         np.testing.assert_array_equal(alone.crop, mask.crop)
+
+
+@pytest.mark.parametrize("size", [None, (720, 1200), (90, 177)])
+@pytest.mark.parametrize("is_corrected", [True, False])
+def test_masks_as_pixels_equal_those_of_run_lengths(size, is_corrected):
+    corrected = corrected_instances(8)
+    empty = instances_of(-torch.ones(1, 30, 50), [3, 3, 40, 40], (120, 200), UNPADDED).corrected(torch.zeros(1, 12, 12))
+    for instances in (corrected, empty, corrected[:0]):
+        chosen = instances if is_corrected else instances.corrected(None)
+        found, expected = instance_masks(chosen, size=size, as_pixels=True), instance_masks(chosen, size=size)
+        for mask, other in zip(found, expected, strict=True):
+            assert type(mask) is CropMask
+            assert (mask.x, mask.y, mask.space, mask.area) == (other.x, other.y, other.space, other.area)
+            assert mask.crop.dtype == np.bool_
+            assert mask.crop.flags.c_contiguous
+            np.testing.assert_array_equal(mask.crop, other.crop)
+            assert mask.crop.view(np.uint8).max(initial=0) <= 1  # valid bools
