@@ -5,7 +5,7 @@ from __future__ import annotations
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.mailbox import Mailbox
 from streamseg.runtime.mailboxes import Mailboxes
-from streamseg.runtime.turns import ServiceTime, is_worthwhile
+from streamseg.runtime.turns import STALE_SERVICES, ServiceTime, is_worthwhile
 from streamseg.structures.frame import Frame
 
 __all__ = ["Admission"]
@@ -38,6 +38,7 @@ class Admission:
         others = (box.place(now_ns) for box in self._boxes.open.values() if box is not mailbox and box.is_live)
         period_ns, service_ns = self._batcher.period_ns(source_id), self.service.per_frame_ns
         if not is_worthwhile(mailbox.place(now_ns), others, now_ns, period_ns=period_ns, service_ns=service_ns):
+            mailbox.drop_older(now_ns - round(STALE_SERVICES * service_ns))
             return "busy"
         mailbox.capturing_ns = now_ns
         return None

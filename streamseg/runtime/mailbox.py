@@ -88,6 +88,11 @@ class Mailbox:
             self.drops.count("mailbox", reason, len(self._frames))
             self._frames.clear()
 
+    def drop_older(self, received_ns: int) -> None:
+        """Discard and count a live source's waiting frame, if it was received before this monotonic time."""
+        if self._frames and self._frames[0].received_ns < received_ns:
+            self.drop("newer_frame")
+
     def drop_late(self) -> None:
         """Discard and count the waiting frame, which is too old."""
         self.drop(self.late_reason)

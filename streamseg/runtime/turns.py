@@ -2,7 +2,7 @@
 
 With more sources than the network can serve, most frames are replaced by newer ones before it is their turn. Capture
 asks before it decodes or renders a frame: no, if so many other frames go first that the source's next frame will have
-arrived by then.
+arrived by then. A frame that was decoded before, but whose turn did not come soon either, is then discarded.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["CAPTURE_NS", "Place", "ServiceTime", "is_worthwhile"]
+__all__ = ["CAPTURE_NS", "STALE_SERVICES", "Place", "ServiceTime", "is_worthwhile"]
 
 CAPTURE_NS = 200_000_000
 """Longest time for which a frame that is being decoded counts as one that goes through the network."""
+STALE_SERVICES = 2
+"""Number of frames that the network takes while a decoded frame waits, after which one that arrives later and is not
+decoded discards it. While it waits, it goes if the sources whose turn it is are not ready; kept for longer, it would do
+so up to a whole round of turns later. Discarded at once, a third more frames would be decoded."""
 SMOOTHING = 0.1
 """Weight of the latest batch in the mean time per frame."""
 

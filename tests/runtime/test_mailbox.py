@@ -22,6 +22,22 @@ def test_live_mailbox_keeps_the_newest_frame_and_the_waiting_time():
     assert mailbox.drops.snapshot() == {"mailbox": {"newer_frame": 2}}
 
 
+@pytest.mark.parametrize(
+    ("before_ns", "num_left"),
+    [
+        pytest.param(100, 1, id="received at that time"),
+        pytest.param(101, 0, id="received before"),
+    ],
+)
+def test_frame_that_waits_for_long_is_discarded(before_ns, num_left):
+    mailbox = Mailbox("cam", is_live=True)
+    mailbox.drop_older(before_ns)
+    mailbox.put(frame_at("cam", 0, 100), 300)
+    mailbox.drop_older(before_ns)
+    assert len(mailbox) == num_left
+    assert mailbox.drops.snapshot() == ({} if num_left else {"mailbox": {"newer_frame": 1}})
+
+
 def test_file_mailbox_keeps_the_order_and_reports_when_it_is_full():
     mailbox = Mailbox("file", is_live=False)
     for index in range(FILE_CAPACITY):

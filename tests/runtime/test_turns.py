@@ -1,4 +1,5 @@
 import heapq
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from streamseg.config import BatchingConfig
 from streamseg.runtime.batching import Batcher
 from streamseg.runtime.deadlines import SourceLimits
 from streamseg.runtime.frame_queue import FrameQueue
-from streamseg.runtime.turns import Place, ServiceTime, is_worthwhile
+from streamseg.runtime.turns import STALE_SERVICES, Place, ServiceTime, is_worthwhile
 from tests.support.stages import fresh_frame
 
 MS = 1_000_000
@@ -52,47 +53,63 @@ def test_service_time_counts_saturated_batches_only():
 
 
 class Simulation:
-    """Sources at a steady pace, the queue, and a network with a fixed time per frame, in simulated time."""
+    """Sources, the queue, and a network, in simulated time.
 
-    def __init__(self, periods_ms, service_ms, *, phases_ms=None, max_batch=1, weights=None) -> None:
+    Args:
+        periods_ms: time between two frames, by source id.
+        service_ms: time of the network per frame.
+        decode_ms: time from the arrival of a frame to its place in the queue.
+        variation: by this fraction the times of the network and of decoding vary, and by a fifth of it the periods.
+    """
+
+    def __init__(
+        self, periods_ms, service_ms, *, phases_ms=None, max_batch=1, weights=None, decode_ms=0.0, variation=0.0
+    ) -> None:
         self.now_ns = 0
         self.ages_ms: dict[str, list[float]] = {name: [] for name in periods_ms}
         self.num_decoded = Counter[str]()
         limits = {name: SourceLimits(weight=weight) for name, weight in (weights or {}).items()}
         self._queue = FrameQueue(
             dict.fromkeys(periods_ms, True),
-            Batcher(BatchingConfig(max_batch=max_batch, deadline_ms=0)),
+            Batcher(BatchingConfig(max_batch=max_batch, deadline_ms=0, max_age_ms=60_000)),
             limits=limits,
             now_ns=lambda: self.now_ns,
         )
         self._feeds = {name: self._queue.feed(name) for name in periods_ms}
         self._periods_ms = periods_ms
         self._phases_ms = phases_ms or dict.fromkeys(periods_ms, 0.0)
-        self._service_ms = service_ms
+        self._service_ms, self._decode_ms = service_ms, decode_ms
+        self._variation = variation
+        self._random = random.Random(0)
 
     def run(self, seconds: float) -> "Simulation":
-        arrivals = [(round(phase * MS), name) for name, phase in self._phases_ms.items()]
-        heapq.heapify(arrivals)
+        # Time, source, and the time of arrival of a frame that has been decoded; 0: one arrives.
+        events = [(1 + round(phase * MS), name, 0) for name, phase in self._phases_ms.items()]
+        heapq.heapify(events)
         free_ns = 0
-        num_waiting: set[str] = set()
-        while arrivals[0][0] < seconds * 1e9:
-            # The network is free before the next arrival, and a frame waits for it.
-            if num_waiting and free_ns <= arrivals[0][0]:
+        while events[0][0] < seconds * 1e9:
+            # The network is free before the next event, and a frame waits for it.
+            if len(self._queue) and free_ns <= events[0][0]:
                 self.now_ns = max(free_ns, self.now_ns)
                 batch = self._queue.take()
                 assert batch is not None
-                free_ns = self.now_ns + round(len(batch.frames) * self._service_ms * MS)
+                free_ns = self.now_ns + self._ns(len(batch.frames) * self._service_ms)
                 for frame in batch.frames:
                     self.ages_ms[frame.source_id].append((free_ns - frame.received_ns) / MS)
-                    num_waiting.discard(frame.source_id)
                 continue
-            self.now_ns, name = heapq.heappop(arrivals)
-            heapq.heappush(arrivals, (self.now_ns + round(self._periods_ms[name] * MS), name))
+            self.now_ns, name, arrived_ns = heapq.heappop(events)
+            if arrived_ns:
+                self._feeds[name].put(replace(fresh_frame(name, 0), received_ns=arrived_ns))
+                continue
+            heapq.heappush(events, (self.now_ns + self._ns(self._periods_ms[name], 0.2), name, 0))
             if self._feeds[name].unwanted() is None:
                 self.num_decoded[name] += 1
-                self._feeds[name].put(replace(fresh_frame(name, 0), received_ns=self.now_ns))
-                num_waiting.add(name)
+                heapq.heappush(events, (self.now_ns + self._ns(self._decode_ms), name, self.now_ns))
         return self
+
+    def _ns(self, mean_ms: float, share: float = 1.0) -> int:
+        variation = self._variation * share
+        return round(mean_ms * self._random.uniform(1 - variation, 1 + variation) * MS)
 
 
 NAMES = [f"cam{number}" for number in range(16)]
@@ -115,6 +132,17 @@ def test_overload_decodes_little_and_serves_everybody(phases_ms):
     assert run.num_decoded.total() <= 4 * num_served, "of 23 arrivals per frame of the network"
     for name in NAMES:
         assert np.percentile(run.ages_ms[name], 95) < 2 * 48 + 33, "the newest frame goes, whoever waited"
+
+
+@pytest.mark.parametrize(("service_ms", "decode_ms"), [(25.0, 15.0), (45.0, 15.0), (45.0, 30.0)])
+def test_no_frame_waits_for_a_round_of_turns_while_newer_ones_arrive(service_ms, decode_ms):
+    """Bug: a frame whose turn passed while it was decoded was kept, and went a round later, up to 900 ms old."""
+    run = Simulation(dict.fromkeys(NAMES, 33.0), service_ms, decode_ms=decode_ms, variation=0.7).run(60)
+    num_served = sum(map(len, run.ages_ms.values()))
+    assert num_served >= 0.95 * 60_000 / service_ms, "the network hardly waits"
+    assert run.num_decoded.total() <= 3.5 * num_served
+    for name in NAMES:
+        assert np.percentile(run.ages_ms[name], 95) < (1 + STALE_SERVICES) * service_ms + 33 + decode_ms
 
 
 @pytest.mark.parametrize(
