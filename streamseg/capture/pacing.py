@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from streamseg.capture.clock import NS_PER_SECOND
 
@@ -72,15 +73,16 @@ class Backlog:
 class Playback:
     """Real-time playback that waits for the due time of each frame, on the monotonic clock."""
 
-    def __init__(self, stopped: threading.Event) -> None:
-        """Create a playback whose waits end when `stopped` is set."""
+    def __init__(self, stopped: threading.Event, *, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        """Create a playback whose waits end when `stopped` is set; `now_ns` is the monotonic clock."""
         self._stopped = stopped
+        self._now_ns = now_ns
         self._pace = PtsPace()
         self._backlog = Backlog()
 
     def wait_until_due(self, pts_seconds: float | None) -> bool:
         """Wait until a frame is due; return False if it is so far overdue that it should be dropped."""
-        now_seconds = time.monotonic_ns() / NS_PER_SECOND
+        now_seconds = self._now_ns() / NS_PER_SECOND
         due_seconds = self._pace.due_seconds(pts_seconds, now_seconds)
         wait_seconds = max(due_seconds - now_seconds, 0.0)
         self._stopped.wait(wait_seconds)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from streamseg.bridges.ros_images import LONGEST_GAP_NS, RosImages
+from tests.support.waiting import WAIT_SECONDS
 
 IMAGE = np.zeros((4, 6, 3), np.uint8)
 NOW_NS = 1_700_000_000 * 10**9
@@ -70,5 +71,5 @@ def test_stop_ends_the_wait():
     thread.start()
     source.stop()
     source.stop()
-    thread.join(5)
+    thread.join(WAIT_SECONDS)
     assert not thread.is_alive()

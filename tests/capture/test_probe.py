@@ -10,6 +10,7 @@ from streamseg.errors import SourceError
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
 from tests.support.stages import fresh_frame
+from tests.support.waiting import WAIT_SECONDS
 
 
 class Camera:
@@ -28,7 +29,7 @@ class Camera:
     def frames(self) -> Iterator[Frame]:
         for index in range(self._num_frames):
             yield fresh_frame("cam", index)
-        assert self._ends or self.stopped.wait(10.0), "was not stopped"
+        assert self._ends or self.stopped.wait(WAIT_SECONDS), "was not stopped"
 
     def stop(self) -> None:
         self.stopped.set()

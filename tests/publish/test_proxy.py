@@ -12,7 +12,7 @@ from streamseg.publish import ClientKeys, Publisher, ServerKeys, Subscriber
 from streamseg.publish.keys import create_key_files
 from streamseg.publish.proxy import Proxy
 from tests.support.messages import make_message
-from tests.support.waiting import wait_until
+from tests.support.waiting import WAIT_SECONDS, wait_until
 
 ANYWHERE = "tcp://127.0.0.1:0"
 
@@ -36,7 +36,7 @@ def receive(subscriber: Subscriber, *publishers: tuple[Publisher, str], sources:
     thread.start()
     try:
         while not sources <= found:
-            message = subscriber.receive(10)
+            message = subscriber.receive(WAIT_SECONDS)
             assert message is not None, f"only {found} arrived"
             found.add(message.source_id)
     finally:

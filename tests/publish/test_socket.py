@@ -6,7 +6,7 @@ import zmq
 from streamseg.publish.authentication import Gate
 from streamseg.publish.socket import QUEUE_MESSAGES, PublishSocket
 from streamseg.wire import unpack_single
-from tests.support.zeromq import leak_checked_context, received_within
+from tests.support.zeromq import WAIT_SECONDS, leak_checked_context, received_within
 
 BIG = b"x" * 200_000
 
@@ -30,7 +30,7 @@ def _events(publisher, count):
     """Wait for `count` (un)subscriptions; return the prefixes subscribed to."""
     prefixes = []
     for _ in range(count):
-        assert publisher.socket.poll(10_000), "no subscription event"
+        assert publisher.socket.poll(int(WAIT_SECONDS * 1000)), "no subscription event"
         prefixes += publisher.read_subscriptions()
     return prefixes
 
@@ -77,7 +77,7 @@ def _wait_for_subscriptions(publisher, count):
     """Wait for `count` subscriptions, which may arrive in several reads."""
     prefixes = []
     while len(prefixes) < count:
-        assert publisher.socket.poll(10_000), "no subscription"
+        assert publisher.socket.poll(int(WAIT_SECONDS * 1000)), "no subscription"
         prefixes += publisher.read_subscriptions()
 
 

@@ -278,7 +278,7 @@ ROUND_TRIP = """
     with Publisher("tcp://127.0.0.1:0") as publisher, Subscriber(publisher.endpoint) as subscriber:
         assert subscriber.wait_connected(10)
         publisher.publish(message)
-        received = subscriber.receive(10)
+        received = subscriber.receive(30)
     assert received.objects[0].mask.crop.all() and message_age_ms(received) > 0
     with ControlServer("tcp://127.0.0.1:0", {"echo": lambda args: args}) as server:
         with ControlClient(server.endpoint) as client:

@@ -7,6 +7,7 @@ import pytest
 
 from streamseg.runtime import background as module
 from streamseg.runtime.background import BackgroundThread
+from tests.support.waiting import WAIT_SECONDS
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -63,17 +64,17 @@ def test_close_discards_waiting_work():
 
     def first() -> None:
         begun.set()
-        gate.wait(5)
+        gate.wait(WAIT_SECONDS)
         done.append("first")
 
     background = BackgroundThread()
     background.submit(first)
     late = background.submit(lambda: done.append("second"))
-    begun.wait(5)
+    begun.wait(WAIT_SECONDS)
     closing = threading.Thread(target=background.close)
     closing.start()
     gate.set()
-    closing.join(5)
+    closing.join(WAIT_SECONDS)
     assert done == ["first"]
     assert not late.done()
     background.close()

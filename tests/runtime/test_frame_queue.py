@@ -12,6 +12,7 @@ from streamseg.runtime.frame_queue import Batch, FrameQueue
 from streamseg.runtime.mailbox import FILE_CAPACITY
 from tests.support.frame_queues import FILE, LIVE, Call, Clock, frame_at, make_queue, put, take_batch
 from tests.support.stages import fresh_frame
+from tests.support.waiting import WAIT_SECONDS
 
 
 def test_newest_live_frame_wins_and_older_ones_are_counted():
@@ -141,7 +142,7 @@ def test_every_frame_is_taken_or_counted_between_two_threads():
     indices = []
     while (batch := queue.take()) is not None:
         indices += [frame.index for frame in batch.frames]
-    producer.join(5)
+    producer.join(WAIT_SECONDS)
     assert indices == sorted(set(indices))
     assert indices[-1] == num_frames - 1
     dropped = queue.drops("cam").get("mailbox", {}).get("newer_frame", 0)

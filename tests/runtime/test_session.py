@@ -12,6 +12,7 @@ from streamseg.publish import ControlClient, Subscriber
 from streamseg.runtime import SinkPolicy
 from streamseg.runtime.session import _batch_sizes, open_runtime
 from tests.support.stages import ListSink, seeded_weights, small_scene, small_settings
+from tests.support.waiting import WAIT_SECONDS
 
 
 def make_config(*sets: str, **scene: object) -> Config:
@@ -30,7 +31,7 @@ def test_run_from_a_scene_to_a_subscriber():
 
             def receive(_: object) -> None:
                 while len(received) < 3:
-                    message = subscriber.receive(5)
+                    message = subscriber.receive(WAIT_SECONDS)
                     assert message is not None
                     received.append(message)
                 session.runtime.stop()

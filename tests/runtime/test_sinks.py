@@ -12,6 +12,7 @@ from streamseg.runtime.sinks import MessageFile, PublishSink
 from streamseg.runtime.workers import CountsDrops, FollowsSources
 from tests.support.frames import make_frame
 from tests.support.stages import make_instances, make_result
+from tests.support.waiting import WAIT_SECONDS
 
 # ---- the message file
 
@@ -80,7 +81,7 @@ def test_written_results_are_received():
     with Subscriber(publisher.endpoint) as subscriber:
         assert subscriber.wait_connected(5)
         sink.write(make_result(3))
-        message = subscriber.receive(5)
+        message = subscriber.receive(WAIT_SECONDS)
     sink.close()
     sink.close()
     assert message is not None
@@ -94,7 +95,7 @@ def test_image_is_sent_if_a_subscriber_wants_it():
     with Subscriber(publisher.endpoint, images=True) as subscriber:
         assert subscriber.wait_connected(5)
         sink.write(make_result(3))
-        message = subscriber.receive(5)
+        message = subscriber.receive(WAIT_SECONDS)
     sink.close()
     assert message is not None
     assert message.jpeg is not None

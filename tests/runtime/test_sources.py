@@ -20,6 +20,7 @@ from streamseg.runtime.sources import SourceGroup
 from tests.support.frames import make_frame
 from tests.support.runs import BackgroundRun, indices_of
 from tests.support.stages import ListSink, ScriptedSource, SquareSegmenter
+from tests.support.waiting import WAIT_SECONDS
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 SECOND = 1_000_000_000
@@ -46,7 +47,7 @@ class FollowingSink(ListSink):
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         with self.written:
-            assert self.written.wait_for(condition, 10), "it did not happen"
+            assert self.written.wait_for(condition, WAIT_SECONDS), "it did not happen"
 
     def num_of(self, source_id: str) -> int:
         return len(indices_of(self, source_id))
@@ -141,7 +142,7 @@ def test_hundred_sources_come_and_go():
             site.sink.wait_until(lambda name=f"cam{number}": site.sink.num_of(name) >= 1)  # type: ignore[misc]
             site.runtime.remove_source(f"cam{number}")
         site.sink.wait_until(lambda: len(site.sink.changes) == 200)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + WAIT_SECONDS
         while threading.active_count() > num_threads and time.monotonic() < deadline:
             threading.Event().wait(0.01)
         assert threading.active_count() <= num_threads

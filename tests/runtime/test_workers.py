@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 from streamseg.runtime.workers import SlotQueue
+from tests.support.waiting import WAIT_SECONDS
 
 
 def start_waiting(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
@@ -34,12 +35,12 @@ def test_producer_waits_while_the_slot_is_full():
     # One after the other: if two calls wait for the same room, `put` may come first and fill it again.
     waits, room = start_waiting(queue.wait_for_room)
     assert queue.take() == 1
-    waits.join(5)
+    waits.join(WAIT_SECONDS)
     assert room == [True]
     queue.put(2)
     puts, put = start_waiting(lambda: queue.put(3))
     assert queue.take() == 2
-    puts.join(5)
+    puts.join(WAIT_SECONDS)
     assert put == [True]
     assert queue.take() == 3
 
@@ -48,7 +49,7 @@ def test_consumer_waits_for_work():
     queue: SlotQueue[int] = SlotQueue()
     thread, returned = start_waiting(queue.take)
     queue.put(3)
-    thread.join(5)
+    thread.join(WAIT_SECONDS)
     assert returned == [3]
 
 
@@ -70,5 +71,5 @@ def test_close_ends_every_wait():
     full.close()
     empty.close()
     for thread, _ in waiting:
-        thread.join(5)
+        thread.join(WAIT_SECONDS)
     assert [returned for _, returned in waiting] == [[False], [False], [None]]

@@ -9,6 +9,7 @@ from streamseg.runtime.batching import Batcher
 from streamseg.runtime.frame_queue import FrameQueue
 from streamseg.structures.frame import Frame
 from tests.support.stages import fresh_frame
+from tests.support.waiting import WAIT_SECONDS
 
 LIVE, FILE = True, False
 
@@ -61,5 +62,5 @@ class Call:
         return not self._done.wait(0.05)
 
     def result(self) -> object:
-        assert self._done.wait(5), "still waiting"
+        assert self._done.wait(WAIT_SECONDS), "still waiting"
         return self.returned

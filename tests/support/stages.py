@@ -186,7 +186,7 @@ class ListSink:
             self.results.append(result)
             self.written.notify_all()
 
-    def wait_for(self, num_results: int, timeout_seconds: float = 10.0) -> None:
+    def wait_for(self, num_results: int, timeout_seconds: float = 30.0) -> None:
         """Wait until so many results were written."""
         with self.written:
             assert self.written.wait_for(lambda: len(self.results) >= num_results, timeout_seconds)

@@ -31,7 +31,7 @@ def write_video(
     num_frames: int = 20,
     *,
     codec: str = "libx264",
-    fps: int = 25,
+    fps: int | Fraction = 25,
     size: tuple[int, int] = (96, 128),
     key_every: int = 10,
     container_options: dict[str, str] | None = None,
@@ -46,7 +46,7 @@ def write_video(
         stream.height, stream.width = size if images is None else images[0].shape[:2]
         stream.pix_fmt = pixel_format
         stream.gop_size = key_every
-        stream.time_base = Fraction(1, fps)
+        stream.time_base = 1 / Fraction(fps)
         if codec == "libx264":
             stream.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "12"}
         if codec == "libx265":

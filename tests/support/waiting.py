@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 WAIT_SECONDS = 30.0
+"""Time limit of waits for what normally happens at once; a test that reaches it fails."""
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import zmq
 
-WAIT_SECONDS = 10.0
-"""Time limit of waits for events that normally happen at once; a test that reaches it fails."""
+from tests.support.waiting import WAIT_SECONDS
+
+__all__ = ["WAIT_SECONDS", "GatedObjects", "leak_checked_context", "received_within"]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from streamseg.publish.jpeg import SharedJpeg
 from streamseg.runtime import Sink
 from streamseg.viewer import TOKEN_VARIABLE, Viewer
 from tests.support.viewers import address, browsing, make_result, small_viewer, soon
+from tests.support.waiting import WAIT_SECONDS
 
 TOKEN = "0123456789abcdef"
 
@@ -45,7 +46,7 @@ def test_close_is_fast_with_open_pages():
             await asyncio.to_thread(viewer.close)
             return time.monotonic() - started
 
-    assert asyncio.run(main(small_viewer())) < 1.0
+    assert asyncio.run(main(small_viewer())) < WAIT_SECONDS
 
 
 def test_port_in_use_is_a_one_line_error():

@@ -19,6 +19,7 @@ from tests.support.frames import take
 from tests.support.loopback import LoopbackServer
 from tests.support.rtsp_camera import RtspCamera, encoded_frames, play
 from tests.support.videos import read_number
+from tests.support.waiting import WAIT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +176,10 @@ def test_redirect_in_a_circle_ends(finished):
 
 
 class TestStop:
-    """`stop` ends every wait within 0.2 s; the margin is for a busy machine."""
+    """`stop` ends every wait within 0.2 s, long before its time-out; the margin is for a busy machine."""
 
     def stopped(self, url, seconds=0.3):
-        source = open_source(StreamSource(id="camera", url=url, timeout_seconds=30.0))
+        source = open_source(StreamSource(id="camera", url=url, timeout_seconds=60.0, open_timeout_seconds=60.0))
         timer = threading.Timer(seconds, source.stop)
         timer.start()
         assert len(list(source.frames())) <= 28
@@ -189,7 +190,7 @@ class TestStop:
     def test_while_the_server_says_nothing(self, finished):
         with LoopbackServer(lambda connection: finished.wait()) as server:
             started = time.monotonic()
-            assert self.stopped(f"rtsp://127.0.0.1:{server.port}/live") - started < 1.5
+            assert self.stopped(f"rtsp://127.0.0.1:{server.port}/live") - started < WAIT_SECONDS
             finished.set()
 
     @pytest.mark.slow
@@ -201,14 +202,14 @@ class TestStop:
                 second.setblocking(False)
                 second.connect_ex(address)
                 started = time.monotonic()
-                assert self.stopped(f"rtsp://127.0.0.1:{address[1]}/live") - started < 1.5
+                assert self.stopped(f"rtsp://127.0.0.1:{address[1]}/live") - started < WAIT_SECONDS
 
     @pytest.mark.slow
     def test_during_a_stall(self, encoded, finished):
         camera = rtsp(encoded, finished, play(range(28)))
         with LoopbackServer(camera.serve) as server:
             started = time.monotonic()
-            assert self.stopped(f"rtsp://127.0.0.1:{server.port}/live", 1.0) - started < 2.5
+            assert self.stopped(f"rtsp://127.0.0.1:{server.port}/live", 1.0) - started < WAIT_SECONDS
             finished.set()
 
 
