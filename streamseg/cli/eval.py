@@ -81,9 +81,10 @@ def run(args: argparse.Namespace) -> int:
     from streamseg.cli.provenance import provenance
     from streamseg.datasets.problems import Problems
     from streamseg.evaluation.results import result_fields
-    from streamseg.evaluation.truth import own_scores
+    from streamseg.evaluation.truth import network_boxes, own_scores
     from streamseg.segmentation import Segmenter
     from streamseg.segmentation.duplicates import ranking_scores
+    from streamseg.segmentation.extents import detection_boxes
 
     origin: dict[str, Any] = provenance() | {"limit": args.limit}
     results: dict[str, Any] = {}
@@ -104,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
             started = time.perf_counter()
             live = _live(config, segmenter.engine)
             with ProgressBar(protocol.unit) as bar:
-                rank = ranking_scores if is_ranked else own_scores
-                request = Request(segmenter, live, rank, folders[name], args.limit, bar, skippable, held_out)
+                rank, box = (ranking_scores, detection_boxes) if is_ranked else (own_scores, network_boxes)
+                request = Request(segmenter, live, rank, box, folders[name], args.limit, bar, skippable, held_out)
                 report = protocol.run(request)
             seconds = time.perf_counter() - started
             settings = config.model_dump() | {"imgsz": segmenter.imgsz}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamseg.datasets.problems import Problems
     from streamseg.datasets.subset import ImageList
     from streamseg.evaluation.edges import EdgeScores
-    from streamseg.evaluation.truth import RankInstances
+    from streamseg.evaluation.truth import BoxInstances, RankInstances
     from streamseg.pipeline.segment_function import SegmentFunction
 
 __all__ = [
@@ -44,6 +44,8 @@ class Request:
     """The same with the thresholds of `streamseg run`, which may find fewer objects."""
     rank: RankInstances
     """The scores by which objects are ranked for precision and recall."""
+    box: BoxInstances
+    """The boxes of objects whose recall and precision are measured."""
     folder: Path
     """The data set; meaningless if the protocol needs none."""
     limit: int | None
@@ -94,6 +96,7 @@ def proposals(request: Request) -> Report:
         on_image=request.on_image,
         problems=request.problems,
         rank=request.rank,
+        box=request.box,
     )
     recall = Table(
         f"Object proposals: {result.num_objects} objects in {result.num_images} images,"

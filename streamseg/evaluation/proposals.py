@@ -26,7 +26,15 @@ from streamseg.evaluation.matching import (
     match_image,
 )
 from streamseg.evaluation.overlap import box_ious, mask_ious
-from streamseg.evaluation.truth import OnImage, RankInstances, SegmentImages, labelled_images, own_scores
+from streamseg.evaluation.truth import (
+    BoxInstances,
+    OnImage,
+    RankInstances,
+    SegmentImages,
+    labelled_images,
+    network_boxes,
+    own_scores,
+)
 from streamseg.segmentation.masks import instance_masks
 from streamseg.structures.arrays import Float64Array, IndexArray
 from streamseg.structures.instances import Instances
@@ -104,6 +112,7 @@ def evaluate_proposals(
     problems: Problems | None = None,
     split: Split = "val",
     rank: RankInstances = own_scores,
+    box: BoxInstances = network_boxes,
 ) -> ProposalScores:
     """Run a segmenter over a COCO-format folder and score its proposals, ignoring classes.
 
@@ -115,6 +124,7 @@ def evaluate_proposals(
         problems: collects the images and annotations that are skipped; None refuses a folder with any.
         split: split of a YOLO data set.
         rank: the scores that count, such as `ranking_scores`.
+        box: the boxes that count, such as `detection_boxes`.
 
     Raises:
         DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
@@ -126,9 +136,9 @@ def evaluate_proposals(
     num_proposals = 0
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems, split=split):
         instances: Instances = segment([image])[0]
-        boxes = instances.boxes.numpy(force=True).astype(np.float64)
         scores = rank(instances).numpy(force=True).astype(np.float64)
         masks = instance_masks(instances)
+        boxes = box(instances, masks)
         ious = mask_ious(masks, truth.masks, truth.is_crowd)
         box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         mask_areas = np.array([mask.area for mask in masks], dtype=np.float64)

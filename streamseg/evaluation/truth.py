@@ -21,12 +21,14 @@ from streamseg.structures.mask import CropMask
 
 __all__ = [
     "SIZES",
+    "BoxInstances",
     "ImageTruth",
     "OnImage",
     "RankInstances",
     "SegmentImages",
     "image_truth",
     "labelled_images",
+    "network_boxes",
     "own_scores",
     "size_masks",
 ]
@@ -35,6 +37,8 @@ SegmentImages = Callable[[Sequence[ImageArray]], Sequence[Instances]]
 """Maps RGB images (H, W, 3) to one Instances each, such as a `Segmenter` called without search regions."""
 RankInstances = Callable[[Instances], Tensor]
 """Returns the scores (K,) by which K instances are ranked, on the host or a device."""
+BoxInstances = Callable[[Instances, Sequence[CropMask]], Float64Array]
+"""Returns the boxes (K, 4) xyxy of K instances, given their masks, in pixels of the image."""
 OnImage = Callable[[int, int], None]
 """Progress callback: number of images done, total number."""
 
@@ -63,6 +67,11 @@ class ImageTruth:
 def own_scores(instances: Instances) -> Tensor:
     """Rank instances by their own scores (K,)."""
     return instances.scores
+
+
+def network_boxes(instances: Instances, masks: Sequence[CropMask]) -> Float64Array:
+    """Return the boxes (K, 4) of instances as they are, whatever their masks."""
+    return instances.boxes.numpy(force=True).astype(np.float64)
 
 
 def image_truth(labelled: LabelledImage) -> ImageTruth:

@@ -8,6 +8,7 @@ results      `ImageInstances`: the instances of one image, with masks, overlays 
 candidates   selection of detections: score threshold, NMS and search regions
 duplicates   scores for ranking, in which second outlines of an object count less
 embedding    appearance embeddings of objects
+extents      boxes for evaluation, corrected by the extents of masks
 masks        `instance_masks`: pixel masks of selected rows
 resampling   bilinear resampling of mask logits
 optional     packages that only conversions need

@@ -17,6 +17,7 @@ from streamseg.drawing.image_file import encode_image, write_image
 from streamseg.errors import DataError
 from streamseg.rle import coco_result
 from streamseg.segmentation.duplicates import ranking_scores
+from streamseg.segmentation.extents import detection_boxes
 from streamseg.segmentation.inputs import ImageLike, read_image
 from streamseg.segmentation.masks import instance_masks
 from streamseg.segmentation.optional import import_optional
@@ -94,12 +95,13 @@ class ImageInstances(Instances):
         Args:
             image_id: id of the image in the data set.
             category_id: category of all objects.
-            ranked: write `ranking_scores` in place of the scores, for COCO's evaluation.
+            ranked: write `ranking_scores` and `detection_boxes` in place of scores and boxes, for COCO's evaluation.
         """
         scores = (self.ranking_scores() if ranked else self.scores).tolist()
+        boxes = (detection_boxes(self, self.masks) if ranked else self.boxes).tolist()
         return [
             coco_result(mask, self.image_size, (x0, y0, x1, y1), score, image_id=image_id, category_id=category_id)
-            for (x0, y0, x1, y1), score, mask in zip(self.boxes.tolist(), scores, self.masks, strict=True)
+            for (x0, y0, x1, y1), score, mask in zip(boxes, scores, self.masks, strict=True)
         ]
 
     def to_supervision(self) -> Any:

@@ -103,6 +103,14 @@ def test_other_scores_rank_the_proposals(tmp_path):
     assert last_first.mask.precision_50 == pytest.approx(1)
 
 
+def test_other_boxes_count_for_boxes_alone(tmp_path):
+    scores = evaluate_proposals(
+        ScriptedSegmenter([TWO]), folder_of(tmp_path, [TWO]), box=lambda found, masks: np.zeros((len(masks), 4))
+    )
+    assert scores.box.recall[1000] == 0
+    assert scores.mask.recall[1000] == 1
+
+
 def test_recall_by_size(tmp_path):
     size = (300, 400)
     small, medium = rectangle(size, 0, 0, 31, 31), rectangle(size, 50, 0, 110, 60)

@@ -17,7 +17,9 @@ from pycocotools.coco import COCO
 from streamseg.drawing import colour_of
 from streamseg.errors import DataError
 from streamseg.segmentation import ImageInstances, Segmenter
+from streamseg.segmentation.extents import detection_boxes
 from streamseg.structures.grid import STRIDE_4
+from streamseg.structures.mask_samples import WIDENED_CELLS
 from tests.support.scripted_engine import ScriptedEngine
 
 SIZE = (48, 64)
@@ -131,6 +133,16 @@ def test_coco_results_for_ranking_reduce_the_scores_of_duplicates():
     assert ranked == pytest.approx(twice.ranking_scores().tolist(), abs=1e-4)
     assert ranked[1] < 0.7 * float(twice.scores[1])
     assert NONE.to_coco(ranked=True) == []
+
+
+def test_coco_results_for_ranking_have_boxes_corrected_by_masks():
+    corrections = torch.full((1, WIDENED_CELLS, WIDENED_CELLS), -20.0)
+    corrections[:, 8:12, 8:12] = 0
+    sharp = make([[10, 8, 50, 40]]).corrected(corrections)
+    assert sharp.to_coco()[0]["bbox"] == [10, 8, 40, 32]
+    ((x0, y0, x1, y1),) = detection_boxes(sharp, sharp.masks).tolist()
+    assert x1 - x0 < 40
+    assert sharp.to_coco(ranked=True)[0]["bbox"] == pytest.approx([x0, y0, x1 - x0, y1 - y0], abs=0.01)
 
 
 def test_dataframe():
