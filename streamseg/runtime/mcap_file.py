@@ -81,18 +81,26 @@ class McapFile:
             self._lock.close()
 
     def _open(self) -> McapWriter:
-        self._num_files += 1
         path = self._path
-        if self._num_files > 1:
-            path = path.with_name(f"{path.stem}-{self._num_files}{path.suffix}")
+        if self._num_files:
+            path = path.with_name(f"{path.stem}-{self._num_files + 1}{path.suffix}")
         writer = McapWriter(path)
+        self._num_files += 1
         self._paths.append(path)
         return writer
 
     def _abandon(self, writer: McapWriter, error: OSError) -> None:
-        """Abandon a file because of an error; raise DataError with both if its incomplete end cannot be removed."""
+        """Abandon a file because of an error, and delete it if it contains no frame.
+
+        Raises:
+            DataError: its incomplete end cannot be removed; with both errors.
+        """
         try:
             writer.abandon()
+            # A disk that stays full would else get an empty file with each attempt, and `_prune` would keep these.
+            if self._paths[-1].is_file() and not self._paths[-1].stat().st_size:
+                self._paths.pop().unlink()
+                self._num_files -= 1
         except OSError as second:
             problem = f"and its incomplete end cannot be removed: {second.strerror or second}"
             raise DataError(f"{self._cannot_write(error)}, {problem}") from error

@@ -89,6 +89,11 @@ def test_a_full_disk_leaves_a_readable_file_and_the_next_frame_begins_another(tm
     assert json.dumps(message).count("\\n") == 0
     assert "cannot write" in message
     assert (tmp_path / "run.mcap").stat().st_size <= 200_000
+    with limited_file_size(10):
+        for _ in range(3):
+            with pytest.raises(DataError, match="cannot write"):
+                sink.write(results[-1])
+    assert [one.name for one in tmp_path.glob("*.mcap")] == ["run.mcap"], "no empty files"
     sink.write(results[-1])
     sink.close()
     assert sink.paths == [tmp_path / "run.mcap", tmp_path / "run-2.mcap"]
