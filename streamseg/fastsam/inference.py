@@ -70,7 +70,7 @@ def _boxes_and_masks(instances: Instances, prompting: Prompting, retina: bool) -
         crops = native_masks(instances) if retina else plain_masks(instances)
     else:
         size = size if retina else _scaled_size(instances)
-        crops = instance_masks(instances, size=size)
+        crops = instance_masks(instances, size=size, as_pixels=True)
     return instances.boxes, torch.from_numpy(stacked(crops, size).view(np.uint8))
 
 
