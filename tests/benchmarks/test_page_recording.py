@@ -13,7 +13,6 @@ from benchmarks.page.recording import record
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.timeout(240)
 def test_page_is_recorded(tmp_path):
     if reason := missing_browser():
         pytest.skip(reason)

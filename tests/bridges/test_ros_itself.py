@@ -65,7 +65,7 @@ def test_a_robot_gets_masks_with_its_own_stamps(tmp_path: Path):
         )
     finally:
         node.terminate()
-        output = node.communicate(timeout=15)[0]
+        output = node.communicate(timeout=60)[0]
     assert robot.returncode == 0, robot.stderr
     found = json.loads(robot.stdout.splitlines()[-1])
     assert min(found["received"].values()) >= 3, output

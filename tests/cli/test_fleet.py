@@ -231,7 +231,6 @@ def test_a_killed_batch_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_an_interrupted_batch_says_how_far_it_is(tmp_path: Path):
     inputs, out = tmp_path / "inputs", tmp_path / "out"
     write_inputs(inputs, 60)

@@ -38,7 +38,6 @@ def data(tmp_path):
     return coco_folder(tmp_path / "labelled", [(blobs((64, 96), seed), coco_labels([mask])) for seed in range(2)])
 
 
-@pytest.mark.timeout(600)
 def test_quantised_graph_is_found_runs_and_has_its_provenance(weights, data, capsys):
     assert run("--weights", weights, "--images", data / "images", "--check", data) == 0
     loaded = load_weights(weights)

@@ -29,7 +29,7 @@ LARGE = 1920
 """Input size for which the network takes about a second on a CPU."""
 REPLY_SECONDS, STATE_SECONDS = 60.0, 120.0
 """Time limits of a reply and of a change of the state on a busy machine; only the stop is measured."""
-PROMISE_SECONDS, MARGIN_SECONDS = 1.0, 4.0
+PROMISE_SECONDS, MARGIN_SECONDS = 1.0, 10.0
 """Time to stop, and the margin for a machine that is shared with the rest of the suite."""
 
 
@@ -102,7 +102,6 @@ def service_in(state: str, folder: Path, stack: ExitStack) -> Service:
     return service
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("number", "code"),
     [pytest.param(signal.SIGTERM, 0, id="SIGTERM"), pytest.param(signal.SIGINT, 130, id="SIGINT")],
@@ -129,7 +128,6 @@ def test_signals_in_each_state(
     assert "Traceback" not in log
 
 
-@pytest.mark.timeout(300)
 def test_stop_while_the_network_is_busy(
     tmp_path: Path, stack: ExitStack, record_property: Callable[[str, object], None]
 ):

@@ -25,7 +25,7 @@ from streamseg.publish.keys import create_key_files
 from tests.support.fleet_workers import PretendWorker
 from tests.support.fleets import RunningFleet, fleet_config, wait_for_sources, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @contextmanager

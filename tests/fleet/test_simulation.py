@@ -68,7 +68,6 @@ def test_number_of_workers(num_cameras: int, per_host: int, spare: int, expected
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_thousand_cameras_with_two_machines_lost():
     failures = [Failure("h3", 20.0, 20.0), Failure("h7", 60.0, 20.0)]
     result = simulate(fleet(1000, 34, 4), failures, 100.0)

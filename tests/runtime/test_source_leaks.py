@@ -114,7 +114,6 @@ def traced_memory() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_hundred_recorded_sources_leave_nothing(tmp_path: Path, traced_memory: None):
     with Site(tmp_path) as site:
         threads, files = threading.active_count(), open_files()

@@ -123,7 +123,7 @@ def test_node_follows_selected_object_and_reports_its_loss():
             run.message = None
             assert f"no message from {run.endpoint} for 1 s" in read_until(process.stderr, "no message")
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=100)
         finally:
             process.kill()
             process.communicate()
@@ -139,7 +139,7 @@ def test_node_follows_selected_object_and_reports_its_loss():
 def test_node_follows_existing_prompt_without_changing_it():
     with running(message_with_prompt("bound", CUP, prompt_id="click-1")) as run:
         process = node(run.endpoint, "--id", "click-1", "--count", "3", "--rate", "1000")
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
         assert (process.returncode, err, len(out.splitlines())) == (0, "", 3)
         assert run.calls == []
 
@@ -148,7 +148,7 @@ def test_node_follows_existing_prompt_without_changing_it():
 def test_rejected_prompt_is_one_line_error():
     with running(None) as run:
         process = node(run.endpoint, "--control", run.control_endpoint, "--point", "1000,12")
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=100)
     assert (process.returncode, out) == (2, "")
     assert err == "robot_node: prompts.set: the point lies outside the image\n"
 

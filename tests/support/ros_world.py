@@ -34,7 +34,7 @@ class Bus:
         with self.changed:
             self.changed.notify_all()
 
-    def wait_for(self, is_reached: Callable[[], bool], seconds: float = 20.0) -> None:
+    def wait_for(self, is_reached: Callable[[], bool], seconds: float = 60.0) -> None:
         with self.changed:
             assert self.changed.wait_for(is_reached, seconds)
 

@@ -20,7 +20,7 @@ from streamseg.synthetic import SceneRenderer
 from streamseg.viewer.server import HEADERS, PAGE_FOLDER
 from streamseg.wire import encode, pack_single
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 class Rejection(Exception):

@@ -21,7 +21,7 @@ from streamseg.wire import decode, unpack_single
 from tests.support.frames import make_frame
 from tests.support.stages import make_instances
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 """Time limit of a wait, far more than anything takes; a test that reaches it has failed."""
 
 BOXES = ([4.0, 4.0, 20.0, 20.0], [30.0, 10.0, 60.0, 40.0])

@@ -14,7 +14,7 @@ from streamseg.training.trainer import Trainer
 from tests.support.paths import REPOSITORY
 from tests.support.training_runs import NUM_BATCHES, RANKS_SETTINGS, RANKS_SOURCES, losses_and_gradients, shares
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 """Three processes are started, each of which imports torch."""
 
 SCRIPT = """

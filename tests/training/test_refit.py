@@ -29,7 +29,6 @@ def test_a_refiner_fits_if_it_keeps_half_of_its_gain(before, after, fits):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_a_changed_network_is_measured_beside_the_former_one():
     start = load_weights("default")
     source = ListSource([drawn_sample(seed) for seed in range(3)])

@@ -12,7 +12,7 @@ from streamseg.fleet.batch.pool import process_all
 from streamseg.fleet.process import WorkerProcess
 from tests.support.batch_workers import CopyingWorker
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def start_in(folder: Path) -> partial[WorkerProcess]:
