@@ -51,7 +51,7 @@ def publishing(*messages):
 
 def test_text_is_one_line_per_message(capsys):
     with publishing(MESSAGE, replace(MESSAGE, source_id="cam1", objects=MESSAGE.objects[:1])) as publisher:
-        assert _run(publisher.endpoint, "--count", "6", "--timeout", "10") == 0
+        assert _run(publisher.endpoint, "--count", "6", "--timeout", "60") == 0
     output = capsys.readouterr()
     lines = output.out.splitlines()
     assert (len(lines), output.err) == (6, "")
@@ -63,7 +63,7 @@ def test_text_is_one_line_per_message(capsys):
 
 def test_json_is_one_line_per_message(capsys):
     with publishing(MESSAGE) as publisher:
-        assert _run(publisher.endpoint, "--json", "--count", "2", "--timeout", "10") == 0
+        assert _run(publisher.endpoint, "--json", "--count", "2", "--timeout", "60") == 0
         epoch = publisher.epoch
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["seq"] < second["seq"]
@@ -104,14 +104,14 @@ STATUSES = (
 )
 def test_text_shows_the_state_of_prompts(capsys, prompts, expected):
     with publishing(replace(MESSAGE, prompts=prompts)) as publisher:
-        assert _run(publisher.endpoint, "--count", "1", "--timeout", "10") == 0
+        assert _run(publisher.endpoint, "--count", "1", "--timeout", "60") == 0
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith(expected)
 
 
 def test_json_has_the_state_of_prompts(capsys):
     with publishing(replace(MESSAGE, prompts=STATUSES[:2])) as publisher:
-        assert _run(publisher.endpoint, "--json", "--count", "1", "--timeout", "10") == 0
+        assert _run(publisher.endpoint, "--json", "--count", "1", "--timeout", "60") == 0
     assert json.loads(capsys.readouterr().out)["prompts"] == [
         {
             "id": "cup",
@@ -134,7 +134,7 @@ def test_json_has_the_state_of_prompts(capsys):
 
 def test_masks_are_coco_rle(capsys):
     with publishing(MESSAGE) as publisher:
-        assert _run(publisher.endpoint, "--json", "--masks", "--count", "1", "--timeout", "10") == 0
+        assert _run(publisher.endpoint, "--json", "--masks", "--count", "1", "--timeout", "60") == 0
     (line,) = capsys.readouterr().out.splitlines()
     for found, original in zip(json.loads(line)["objects"], MESSAGE.objects, strict=True):
         expected = reference.encode(np.asfortranarray(original.mask.full((48, 64)).view(np.uint8)))
@@ -144,7 +144,7 @@ def test_masks_are_coco_rle(capsys):
 def test_only_the_selected_sources_are_printed(capsys):
     messages = [replace(MESSAGE, source_id=source_id) for source_id in ("cam1", "cam10", "cam2")]
     with publishing(*messages) as publisher:
-        words = ["--source", "cam1", "--source", "cam2", "--count", "6", "--timeout", "10", "--json"]
+        words = ["--source", "cam1", "--source", "cam2", "--count", "6", "--timeout", "60", "--json"]
         assert _run(publisher.endpoint, *words) == 0
     assert {json.loads(line)["source"] for line in capsys.readouterr().out.splitlines()} == {"cam1", "cam2"}
 
