@@ -110,15 +110,17 @@ def run(args: argparse.Namespace) -> int:
                 report = protocol.run(request)
             seconds = time.perf_counter() - started
             settings = config.model_dump() | {"imgsz": segmenter.imgsz}
+            engine = _describe_engine(segmenter.engine)
         for position, table in enumerate(report.tables):
             print(end="\n" if position else "", flush=True)
             print_table(table)
         shown = ", ".join(f"{key} {settings[key]:g}" for key in ("imgsz", "conf", "iou", "max_det"))
         skipped.count(problems)
-        print(f"  {shown}; {seconds:.0f} s\n", flush=True)
+        print(f"  {shown}, engine {engine}; {seconds:.0f} s\n", flush=True)
         results[name] = {
             "scores": result_fields(report.scores),
             "settings": settings,
+            "engine": engine,
             "folder": None if protocol.folder is None else str(folders[name]),
             "held_out": None if args.held_out is None else str(args.held_out),
             "skipped": problems.counts(),
@@ -215,6 +217,11 @@ def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:
         except OSError as error:
             raise DataError(f"cannot write {folder / file_name}: {error.strerror}") from error
         print(f"wrote {folder / file_name}")
+
+
+def _describe_engine(engine: Engine) -> str:
+    """Return the name of the engine that ran, which `auto` leaves open, and whether it computed in 8 bits."""
+    return f"{engine.name} in 8 bits" if getattr(engine, "is_quantized", False) else engine.name
 
 
 def _describe_weights(source: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+import streamseg
 from streamseg.cli.eval_protocols import PROTOCOLS
 from streamseg.cli.main import main
 from streamseg.weights import save_weights
@@ -11,6 +13,7 @@ from tests.support.data import data_folder
 from tests.support.datasets import coco_folder, compressed
 from tests.support.images import disc, rectangle
 from tests.support.networks import blobs, lively_network
+from tests.support.openvino import WITH_OPENVINO
 from tests.support.sequences import moving, sequence_folder
 
 pytestmark = pytest.mark.slow
@@ -69,6 +72,7 @@ def test_protocol_writes_table_plot_and_json(evaluate, tmp_path, capsys, protoco
     (content,) = written["protocols"].values()
     assert content["scores"]["num_pictures"] == 2
     assert content["settings"]["imgsz"] == 128
+    assert content["engine"] == "torch"
 
 
 def test_limit_and_settings_are_applied(evaluate, tmp_path, capsys):
@@ -96,7 +100,7 @@ def test_limit_and_settings_are_applied(evaluate, tmp_path, capsys):
 def test_proposals_that_are_ranked_suppress_less(tmp_path, capsys, flags, iou):
     words = [*flags, "--data", str(folder_of(tmp_path / "set", count=1)), "--engine", "torch", "--imgsz", "128"]
     assert main(["eval", *words]) == 0
-    assert f"conf 0.001, iou {iou}, max_det" in capsys.readouterr().out
+    assert f"conf 0.001, iou {iou}, max_det 1000, engine torch;" in capsys.readouterr().out
 
 
 def test_all_reports_missing_data_before_the_first_protocol_runs(evaluate, tmp_path, capsys):
@@ -304,3 +308,11 @@ def test_proposals_of_a_graph_with_built_in_suppression_keep_its_threshold(tmp_p
     words = ["eval", "proposals", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
     assert main([*words, "--imgsz", "128", "--conf", "0.4"]) == 0
     assert "conf 0.4, iou 0.7" in capsys.readouterr().out
+
+
+@WITH_OPENVINO
+def test_computation_in_8_bits_is_reported(tmp_path, capsys):
+    graph = Path(streamseg.__file__).parent / "assets" / "nanodet-int8.xml"
+    words = ["eval", "boundary", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
+    assert main([*words, "--imgsz", "128"]) == 0
+    assert ", engine openvino in 8 bits;" in capsys.readouterr().out
