@@ -10,24 +10,29 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from streamseg.config.sections import Config
+from streamseg.config.sections import NETWORK_DEVICE_PATTERN, Config
 from streamseg.config.sources import ADDRESS_FAULT, SOURCE_ID_PATTERN, SourceConfig
+from streamseg.config.tiers import DEVICE_PATTERN
 from streamseg.redaction import redact
 
-__all__ = ["SOURCE_TAGS", "explain", "is_consequence"]
+__all__ = ["SOURCE_TAGS", "explain", "mistakes"]
 
 
-def is_consequence(fault: Mapping[str, Any]) -> bool:
-    """Return whether other errors explain this one: pydantic counts only the valid items of a list."""
-    return fault["type"] == "too_short" and bool(fault["input"])
+def mistakes(error: ValidationError) -> list[Mapping[str, Any]]:
+    """Return the errors that no other one explains: pydantic counts only the valid items of a list."""
+    faults = error.errors()
+    return [fault for fault in faults if not (fault["type"] == "too_short" and _has_inner(fault["loc"], faults))]
+
+
+def _has_inner(loc: tuple[int | str, ...], faults: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether an error lies inside the value at this path."""
+    return any(len(fault["loc"]) > len(loc) and fault["loc"][: len(loc)] == loc for fault in faults)
 
 
 def explain(error: ValidationError, model: type[BaseModel] = Config) -> list[str]:
     """Return one line per validation error of a model."""
     lines = []
-    for problem in error.errors():
-        if is_consequence(problem):
-            continue
+    for problem in mistakes(error):
         path = ".".join(str(part) for part in problem["loc"] if part not in SOURCE_TAGS) or "configuration"
         if problem["type"] == "extra_forbidden":
             known = _known_keys(problem["loc"][:-1], model)
@@ -35,27 +40,27 @@ def explain(error: ValidationError, model: type[BaseModel] = Config) -> list[str
             hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(known))}"
             lines.append(f"{path}: unknown key; {hint}")
         else:
-            value = problem["input"]
-            received = (
-                ""
-                if isinstance(value, Mapping) or problem["type"] == ADDRESS_FAULT
-                else f", got {_RECEIVED.repr(value)}"
-            )
-            lines.append(f"{path}: {_PATTERN_WORDS.get(_pattern(problem)) or _message(problem)}{received}")
+            message, value = _message(problem), problem["input"]
+            shown = _RECEIVED.repr(value)
+            is_known = isinstance(value, Mapping) or problem["type"] == ADDRESS_FAULT or shown in message
+            lines.append(f"{path}: {message}{'' if is_known else f', got {shown}'}")
     return lines
 
 
 _ID_WORDS = "Use 1 to 64 letters, digits, '_', '.' and '-', beginning with a letter or digit"
-_PATTERN_WORDS = {SOURCE_ID_PATTERN: _ID_WORDS, rf"^$|{SOURCE_ID_PATTERN}": _ID_WORDS}
+_PATTERN_WORDS = {
+    SOURCE_ID_PATTERN: _ID_WORDS,
+    rf"^$|{SOURCE_ID_PATTERN}": _ID_WORDS,
+    DEVICE_PATTERN: "Use auto, cpu, cuda or cuda:N",
+    NETWORK_DEVICE_PATTERN: "Use auto, cpu, cuda, cuda:N, tensorrt or tensorrt:N",
+}
 """Patterns in words."""
 
 
-def _pattern(problem: Mapping[str, Any]) -> str:
-    return str(problem.get("ctx", {}).get("pattern", ""))
-
-
 def _message(problem: Mapping[str, Any]) -> str:
-    return str(problem["msg"]).removeprefix("Value error, ")
+    words = _PATTERN_WORDS.get(str(problem.get("ctx", {}).get("pattern", "")))
+    message = words or str(problem["msg"]).removeprefix("Value error, ")
+    return message.replace("a valid tuple", "a list").replace("Tuple", "List")  # YAML has lists
 
 
 class _Received(reprlib.Repr):

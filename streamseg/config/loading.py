@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from streamseg.config.environment import expand
-from streamseg.config.explanations import SOURCE_TAGS, explain, is_consequence
+from streamseg.config.explanations import SOURCE_TAGS, explain, mistakes
 from streamseg.config.fleet import FleetConfig
 from streamseg.config.included import read_config_text
 from streamseg.config.recorded_run import parse_sources
@@ -84,7 +84,7 @@ def load_valid_part(
             return Config.model_validate(values), problems
         except ValidationError as error:
             problems += [line for line in explain(error) if line not in problems]
-            values = _without(values, [fault["loc"] for fault in error.errors() if not is_consequence(fault)])
+            values = _without(values, [fault["loc"] for fault in mistakes(error)])
     return None, problems
 
 

@@ -15,7 +15,7 @@ from streamseg.config.mqtt import MqttConfig
 from streamseg.config.output import OutputConfig
 from streamseg.config.publish import CurveConfig, PublishConfig
 from streamseg.config.sources import SOURCE_ID_PATTERN, SceneSource, Section, SourceConfig
-from streamseg.config.tiers import Device, FollowConfig, QualityConfig, device_name
+from streamseg.config.tiers import DEVICE_PATTERN, Device, FollowConfig, QualityConfig, device_name
 from streamseg.config.zones import ZoneConfig
 
 __all__ = [
@@ -37,6 +37,8 @@ __all__ = [
 
 FORMER_MODES: Final = {"default": "streamseg", "reference": "fastsam"}
 """Values of the former key `prompting`."""
+
+NETWORK_DEVICE_PATTERN: Final = r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$"
 
 
 class BatchingConfig(Section):
@@ -61,7 +63,7 @@ class SegmentationConfig(Section):
     engine: Literal["auto", "torch", "onnx", "openvino", "device", "tensorrt"] = "auto"
     """auto: torch on CUDA; on the CPU ONNX Runtime or, with the extra `openvino`, the fastest engine, measured once.
     device: torch with the selection of detections on the GPU, too."""
-    device: Device = Field(default="auto", pattern=r"^(auto|cpu|(cuda|tensorrt)(:\d+)?)$")
+    device: Device = Field(default="auto", pattern=NETWORK_DEVICE_PATTERN)
     """auto: CUDA if available; a number N: cuda:N. TensorRT compiles for minutes, once per image shape."""
     half: bool | Literal["auto"] = "auto"
     """Half precision; auto: on CUDA only."""
@@ -134,7 +136,7 @@ class TextConfig(Section):
     """Use a detector in every n-th frame of a source; the tracks carry its labels in between."""
     encoders: str = "default"
     """Folder with image and text encoders; `default`: `text/default` in the cache folder."""
-    device: Device = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Device = Field(default="auto", pattern=DEVICE_PATTERN)
     threshold: float | None = Field(default=None, ge=0, le=1)
     """Minimum score of a match; None: depends on the encoders' family, 0.5 for CLIP and 0.1 for SigLIP."""
     max_crops_per_frame: int = Field(default=4, ge=1, le=1024)

@@ -8,7 +8,9 @@ from pydantic import BeforeValidator, Field
 
 from streamseg.config.sources import Section
 
-__all__ = ["Device", "FollowConfig", "QualityConfig", "device_name"]
+__all__ = ["DEVICE_PATTERN", "Device", "FollowConfig", "QualityConfig", "device_name"]
+
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:\d+)?)$"
 
 
 def device_name(value: Any) -> Any:
@@ -34,7 +36,7 @@ class QualityConfig(Section):
     view: Literal["frame", "objects"] = "frame"
     """Input of the model: frame: the whole image, once; objects: the surroundings of each object, enlarged, which costs
     as many runs of the encoder as there are objects."""
-    device: Device = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Device = Field(default="auto", pattern=DEVICE_PATTERN)
 
 
 class FollowConfig(Section):
@@ -47,4 +49,4 @@ class FollowConfig(Section):
     budget_ms: float = Field(default=20.0, gt=0, le=60000)
     """Maximum time that the tier adds to a frame; what is expected to take longer is followed by the built-in tracker.
     """
-    device: Device = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Device = Field(default="auto", pattern=DEVICE_PATTERN)

@@ -114,7 +114,20 @@ def test_config_is_immutable():
         ),
         pytest.param("segmentation: {conf: 2}", ["segmentation.conf: .*less than or equal to 1, got 2"], id="range"),
         pytest.param("segmentation: {conf: high}", ["segmentation.conf: .*valid number.*, got 'high'"], id="type"),
-        pytest.param("segmentation: {device: gpu}", ["segmentation.device: .*pattern.*, got 'gpu'"], id="pattern"),
+        pytest.param("segmentation: {device: gpu}", ["segmentation.device: Use auto, cpu.*, got 'gpu'"], id="pattern"),
+        pytest.param("quality: {device: '-1'}", ["quality.device: Use auto, cpu, .*, got '-1'"], id="device-of-tier"),
+        pytest.param("sources: 3", ["sources: Input should be a list, got 3"], id="no-list"),
+        pytest.param(
+            "zones: [{id: a, polygon: [[0, 0], [1, 1]]}]",
+            ["zones.0.polygon: List should have at least 3 items.*, got [[0, 0], [1, 1]]"],
+            id="polygon-of-two-corners",
+        ),
+        pytest.param(
+            "zones: [{id: a, polygon: [[0, 0], [1, 1], [1, 2]]}]",
+            ["zones.0.polygon.2.1: .*less than or equal to 1, got 2"],
+            id="invalid-corner-is-not-also-a-missing-one",
+        ),
+        pytest.param("mqtt: {address: broker}", ["mqtt.address: 'broker' is no broker; .*for TLS"], id="value-once"),
         pytest.param(
             "segmentation: {engine: tflite}",
             ["segmentation.engine: .*'auto', 'torch', 'onnx', 'openvino', 'device' or 'tensorrt', got 'tflite'"],
