@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from streamseg.redaction import redact_text
@@ -15,8 +17,15 @@ __all__ = ["Parser", "subparsers_of"]
 class Parser(argparse.ArgumentParser):
     """argparse with one-line error messages, like all other errors, and with suggestions for misspelled names.
 
-    Inputs (`inputs`, any number of them) may stand between options, which argparse alone does not accept.
+    Inputs (`inputs`, any number of them) may stand between options, which argparse alone does not accept. Empty
+    inputs and paths are rejected: they come from variables that are not set, and an empty path would be the current
+    folder.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Also `-5,-5,10,10` is a value; argparse alone knows `-5` only.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit with code 2."""
@@ -34,6 +43,13 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
         return parsed, extra
 
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Return the converted value; an empty input or path is rejected, other options decide for themselves."""
+        is_input = not action.option_strings and not isinstance(action, argparse._SubParsersAction)
+        if (is_input or action.type is Path) and not arg_string.strip():
+            raise argparse.ArgumentError(action, "the value is empty; if it is a variable, set it")
+        return super()._get_value(action, arg_string)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Reject a value that is not one of the choices; name the nearest one."""
         if action.choices is not None and value not in action.choices:
@@ -46,8 +62,9 @@ class Parser(argparse.ArgumentParser):
 
 def _hint(word: str, names: Iterable[str]) -> str:
     """Return `; did you mean …?` with the nearest name; "" if none is near."""
-    near = difflib.get_close_matches(word.lower(), list(names), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    bare = {name.lstrip("-"): name for name in names}  # common dashes are no similarity
+    near = difflib.get_close_matches(word.lower().lstrip("-"), list(bare), n=1)
+    return f"; did you mean {bare[near[0]]!r}?" if near else ""
 
 
 def subparsers_of(parser: argparse.ArgumentParser) -> Sequence[argparse.ArgumentParser]:

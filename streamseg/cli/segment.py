@@ -157,14 +157,14 @@ def segmentation_config(args: argparse.Namespace, defaults: Mapping[str, Any] | 
     from pydantic import ValidationError
 
     from streamseg.config import SegmentationConfig
+    from streamseg.config.explanations import explain
 
     given = {name: getattr(args, name) for name in SegmentationConfig.model_fields if getattr(args, name) is not None}
     values = {**(defaults or {}), **given}
     try:
         return SegmentationConfig.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise ConfigError(f"--{problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}") from error
+        raise ConfigError("\n".join(f"--{line}" for line in explain(error, SegmentationConfig))) from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -191,6 +191,8 @@ def run(args: argparse.Namespace) -> int:
         args.input = args.source
     if args.everything != (args.model is not None):
         raise ConfigError("--everything and --model belong together: segment INPUT --everything --model sam-vit-b")
+    if args.vid_stride < 1:
+        raise ConfigError(f"--vid_stride must be 1 or more, got {args.vid_stride}")
     check_output_arguments(args)
     job = job_from_fastsam_flags(args) if has_fastsam_flags(args) else job_from_flags(args)
     style = style_from_arguments(args)
@@ -198,8 +200,6 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--effect {args.effect} needs the object to show: add --points, --boxes or --text")
     config = fit_to_content(parse_source(job.source))
     if isinstance(config, StreamSource) and "://" not in config.url:
-        if args.vid_stride < 1:
-            raise ConfigError(f"--vid_stride must be 1 or more, got {args.vid_stride}")
         config = config.model_copy(update={"mode": "every_frame", "vid_stride": args.vid_stride})
     elif not isinstance(config, ImagesSource):
         raise ConfigError(f"segment accepts images and video files; for {job.source!r} use: streamseg run …")
@@ -260,5 +260,5 @@ def run(args: argparse.Namespace) -> int:
         print(describe_mended(source.mended))
     for prompt in job.prompts:
         if prompt.prompt_id in unmatched and not isinstance(prompt, EverythingPrompt):
-            print(f"{prompt.prompt_id}: no matching object in some frames")
+            print(f"{prompt.prompt_id}: no matching object{' in some frames' if outputs.num_frames > 1 else ''}")
     return 2 if args.strict and skips.num_skipped else 0

@@ -100,9 +100,8 @@ def _json(flag: str, text: str, shape: str) -> list[Any]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{flag} is not valid JSON ({error.msg} at character {error.pos}); give {shape}, got {text!r}"
-        ) from error
+        fault = f" is not valid JSON ({error.msg} at character {error.pos})" if text.lstrip().startswith("[") else ""
+        raise DataError(f"{flag}{fault or ' has the wrong form'}; give {shape}, got {text!r}") from error
     if not isinstance(value, list) or not value:
         raise DataError(f"{flag} must be a non-empty list: {shape}; got {text}")
     return value

@@ -16,12 +16,13 @@ def parse_sources(text: str) -> list[SourceConfig]:
     Recordings of a run start as far apart as they did originally.
 
     Raises:
-        ConfigError: the address of a stream cannot be opened.
+        ConfigError: the text is empty, or the address of a stream cannot be opened.
     """
+    section_of_text = parse_source(text)  # first: an empty text is no folder
     folders = [index.parent for index in sorted(Path(text.strip()).glob(f"*/{RECORDING_INDEX_NAME}"))]
     recordings = [section for folder in folders if isinstance(section := parse_source(str(folder)), RecordingSource)]
     if not recordings:
-        return [parse_source(text)]
+        return [section_of_text]
     starts = {section.path: _start_seconds(Path(section.path)) for section in recordings}
     known = [start for start in starts.values() if start is not None]
     return [

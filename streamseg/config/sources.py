@@ -211,8 +211,10 @@ def parse_source(text: str) -> SourceConfig:
     file. A folder with a recording is replayed, under the id of the recorded source.
 
     Raises:
-        ConfigError: the address of a stream cannot be opened.
+        ConfigError: the text is empty, or the address of a stream cannot be opened.
     """
+    if not text.strip():
+        raise ConfigError("a source is empty; if it is a variable, set it")  # as a path, it would be the current folder
     try:
         return _parse_source(text.strip())
     except ValidationError as error:

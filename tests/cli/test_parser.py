@@ -19,6 +19,13 @@ from streamseg.cli.parser import Parser, subparsers_of
         pytest.param(["run", "--durtion", "3"], "run: unrecognized arguments: --durtion; did you", id="option"),
         pytest.param(["run", "--durtion=3"], "did you mean '--duration'?", id="option with value"),
         pytest.param(["segment", "a.jpg", "b.jpg"], "unrecognized arguments: b.jpg (see", id="too many inputs"),
+        pytest.param(["demo", "--frames", "3"], "demo: unrecognized arguments: --frames (see", id="no option near"),
+        pytest.param(["segment", ""], "argument INPUT: the value is empty", id="empty input"),
+        pytest.param(["run", "scene", ""], "argument INPUT: the value is empty", id="empty one of the inputs"),
+        pytest.param(["segment", "a.jpg", "--out", ""], "argument --out: the value is empty", id="empty path"),
+        pytest.param(["segment", "a.jpg", "--out= "], "argument --out: the value is empty", id="blank path"),
+        pytest.param([""], "unknown subcommand ''; choose from demo", id="empty subcommand"),
+        pytest.param(["segment", "a.jpg", "--points", "-x"], "--points: expected one argument", id="value like option"),
         pytest.param(["--log-format", "jsn", "run"], "invalid choice: 'jsn'; did you mean 'json'?", id="choice"),
     ],
 )
@@ -28,6 +35,25 @@ def test_error_suggests_the_nearest_name(arguments, message, capsys):
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("text", "boxes"),
+    [
+        pytest.param("-5,-5,10,10", "[[-5, -5, 10, 10]]", id="commas"),
+        pytest.param("-.5,0,10,10", "[[-0.5, 0, 10, 10]]", id="fraction"),
+        pytest.param("-5,-5,10,10 1,1,9,9", "[[-5, -5, 10, 10], [1, 1, 9, 9]]", id="two boxes"),
+    ],
+)
+def test_negative_coordinates_are_values(text, boxes):
+    assert build_parser().parse_args(["segment", "a.jpg", "--boxes", text]).boxes == boxes
+
+
+def test_converters_decide_about_empty_values():
+    parser = Parser()
+    parser.add_argument("--switch", type=bool)
+    parser.add_argument("--name")
+    assert vars(parser.parse_args(["--switch", "", "--name", ""])) == {"switch": False, "name": ""}
 
 
 def test_inputs_may_stand_between_options():

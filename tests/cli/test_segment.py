@@ -47,6 +47,8 @@ def test_valid_prompts(points, labels, boxes, expected):
     ("points", "labels", "boxes", "message"),
     [
         pytest.param("[[5, 6]", None, None, "--points is not valid JSON", id="not JSON"),
+        pytest.param("oops", None, None, "--points has the wrong form; give x,y", id="words"),
+        pytest.param("1,2,3", None, None, "--points has the wrong form; give x,y", id="three numbers without brackets"),
         pytest.param("5", None, None, "--points must be a non-empty list", id="a number"),
         pytest.param("[]", None, None, "--points must be a non-empty list", id="empty"),
         pytest.param("[5, 6]", None, None, "--points must be", id="a flat point"),
@@ -61,7 +63,7 @@ def test_valid_prompts(points, labels, boxes, expected):
         pytest.param(None, "[1]", None, "--labels needs --points", id="labels without points"),
         pytest.param(None, None, "[[1, 2, 3]]", "four finite numbers", id="three sides"),
         pytest.param(None, None, "[[3, 2, 1, 4]]", "x0 < x1", id="inverted box"),
-        pytest.param(None, None, "box", "--boxes is not valid JSON", id="box not JSON"),
+        pytest.param(None, None, "box", "--boxes has the wrong form", id="box not JSON"),
     ],
 )
 def test_invalid_prompts_are_one_line(points, labels, boxes, message):
@@ -188,7 +190,8 @@ def test_point_selects_at_most_one_object(segment, image):
         pytest.param("cut.mp4", [], "cut.mp4", id="video without its index"),
         pytest.param("cut.mkv", [], "cut.mkv", id="video that ends in the middle of a frame"),
         pytest.param("empty", [], "empty", id="empty folder"),
-        pytest.param("000000000042.png", ["--points", "oops"], "--points is not valid JSON", id="points not JSON"),
+        pytest.param("000000000042.png", ["--points", "oops"], "--points has the wrong form", id="points not JSON"),
+        pytest.param("000000000042.png", ["--vid-stride", "0"], "--vid_stride must be 1 or more", id="stride of 0"),
         pytest.param("000000000042.png", ["--points", "[[500, 20]]"], "160", id="point outside"),
         pytest.param("000000000042.png", ["--boxes", "[[500, 20, 600, 40]]"], "160", id="box outside"),
         pytest.param("000000000042.png", ["--conf", "7"], "--conf", id="conf out of range"),

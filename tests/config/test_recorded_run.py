@@ -5,6 +5,7 @@ import pytest
 
 from streamseg.config import ImagesSource, RecordingSource, StreamSource, load_config
 from streamseg.config.recorded_run import parse_sources
+from streamseg.errors import ConfigError
 
 
 def make_recording(folder: Path, source_id: str, *, start: float | None) -> Path:
@@ -47,3 +48,11 @@ def test_folder_of_a_run_in_a_configuration(tmp_path: Path):
         make_recording(tmp_path / source_id, source_id, start=1.0)
     config = load_config(sources=[str(tmp_path)])
     assert [source.id for source in config.named_sources()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_empty_text_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str):
+    make_recording(tmp_path / "cam", "cam", start=None)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="a source is empty"):
+        parse_sources(text)
