@@ -108,6 +108,7 @@ class HostSegmentation:
         grey = np.full((*place.image_size, 3), PADDING, np.uint8)
         for positions in self._split([list(range(num_images))]):
             batch = np.full((len(positions), *place.input_size, 3), PADDING, np.uint8)
+            self._engine.run(batch)  # OpenVINO compiles for a shape that occurs twice in a row
             found = detections_of(self._engine.run(batch), 0, place, NO_REGIONS, self._settings)
             prototypes = torch.from_numpy(found.prototypes).float()
             height, width = place.image_size

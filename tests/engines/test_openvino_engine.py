@@ -56,6 +56,30 @@ def test_results_stay_valid_after_the_next_run(engine):
     assert all((values == before[name]).all() for name, values in raw.arrays().items())
 
 
+def test_a_shape_that_occurs_twice_in_a_row_gets_a_model_of_its_own():
+    engine, other = openvino_engine(lively_graph()), openvino_engine(lively_graph())
+    first, second = (blobs((64, 96), seed)[None] for seed in range(2))
+    wide = blobs((64, 128))[None]
+    expected = other.run(second)  # by the model for any shape
+    results = [engine.run(images) for images in (wide, first, wide, first, second, wide, second)]
+    assert engine._fixed is not None
+    assert engine._fixed[0] == (1, 64, 96, 3)
+    for raw in (results[4], results[6]):
+        assert max(largest_differences(raw, expected).values()) == 0
+    assert max(largest_differences(results[0], results[5]).values()) == 0
+    with pytest.raises(EngineError, match="cannot run images"):
+        engine.run(np.zeros((1, 64, 64, 4), np.uint8))
+
+
+def test_a_model_of_a_fixed_shape_with_other_results_is_not_used():
+    engine, images = openvino_engine(lively_graph()), blobs((64, 96))[None]
+    other = openvino_engine(export_graph(build_nanodet(NanoDetConfig(), seed=1).eval()))
+    engine._compile = lambda model: other._request
+    first, *others = [engine.run(images) for _ in range(3)]
+    assert engine._fixed is None
+    assert all(max(largest_differences(one, first).values()) == 0 for one in others)
+
+
 def test_embeddings_equal_torch():
     network = build_nanodet(NanoDetConfig(embedding_channels=16), seed=0).eval()
     images = blobs((96, 64))[None]

@@ -103,7 +103,7 @@ def test_batches_are_split_at_max_batch(num_images, max_batch, batches):
     assert [shape[0] for shape in engine.shapes] == batches
     assert [round(float(instances.scores[0]), 2) for instances in found] == [0.4, 0.41, 0.42, 0.43, 0.44][:num_images]
     segmenter.warmup((64, 64), num_images=num_images)
-    assert [shape[0] for shape in engine.shapes] == batches * 2
+    assert [shape[0] for shape in engine.shapes[len(batches) :]] == [size for size in batches for _ in range(2)]
 
 
 def test_engine_with_fixed_size_gets_that_size():
@@ -112,7 +112,7 @@ def test_engine_with_fixed_size_gets_that_size():
     segmenter = Segmenter(engine=engine)
     (instances,) = segmenter([grey(7, (36, 128))])
     segmenter.warmup((720, 1280))
-    assert engine.shapes == [(1, 96, 64, 3)] * 2
+    assert engine.shapes == [(1, 96, 64, 3)] * 3
     assert instances.boxes.tolist() == [[16, 0, 32, 18]]
     assert instances.grid_to_image == (8, 8, 0, -78)
     assert instances.image_size == (36, 128)
@@ -198,7 +198,7 @@ def test_warmup_runs_the_shape_of_later_images():
     segmenter = Segmenter(engine=engine, imgsz=64)
     segmenter.warmup((36, 64), num_images=3)
     segmenter([grey(1, (36, 64))] * 3)
-    assert engine.shapes[0] == engine.shapes[1]
+    assert engine.shapes[0] == engine.shapes[-1]
     assert segmenter.timer.stages["network"].num_values == 1
 
 
