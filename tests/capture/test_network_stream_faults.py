@@ -79,6 +79,23 @@ def test_silent_connection_is_closed_and_reopened(encoded, finished):
 
 
 @pytest.mark.slow
+def test_slow_reader_is_not_taken_for_a_silent_camera(encoded, finished):
+    """Bug: the silence began when a packet arrived, not when it had been processed."""
+    camera = rtsp(encoded, finished, play(range(4)))
+    with LoopbackServer(camera.serve) as server:
+        site = Site(server, timeout_seconds=2.0)
+        frames = site.source.frames()
+        take(frames, 2)
+        threading.Event().wait(2.1)
+        timer = threading.Timer(1.0, site.source.stop)
+        timer.start()
+        list(frames)
+        timer.join()
+        finished.set()
+    assert camera.num_played == 1
+
+
+@pytest.mark.slow
 def test_missing_camera_is_retried_every_half_second(encoded, caplog):
     camera = RtspCamera([play(range(10))], encoded, lambda: None, threading.Event().wait)
     with LoopbackServer(camera.serve) as server:

@@ -99,16 +99,17 @@ class RtspConnection:
                 if received is not self._socket:
                     data, is_control = _datagram(received), received is self._ports[1]
                     yield Received(is_control, data, now_ns, self._has_data())
-                    heard_ns = now_ns if received is self._ports[0] else heard_ns
+                    heard_ns = time.monotonic_ns() if received is self._ports[0] else heard_ns
                     continue
                 data = received.recv(CHUNK_BYTES)
                 if not data:
                     return
                 packets = list(self.session.receive(data))
                 for place, media in enumerate(packets, start=1):
-                    heard_ns = heard_ns if media.is_control else now_ns
                     has_newer = place < len(packets) or self._has_data()
                     yield Received(media.is_control, media.data, now_ns, has_newer)
+                    # The silence begins when the packet has been processed, which may take longer on a busy machine.
+                    heard_ns = heard_ns if media.is_control else time.monotonic_ns()
                 if not self.session.is_playing or not was_playing:
                     heard_ns = now_ns
                 self._send()

@@ -118,7 +118,7 @@ class RtspVideo:
                 continue
             for ordered in self._ordered(received, order):
                 for unit in depacketizer.add(ordered):
-                    yield _live_packet(unit, clock, unwrapper, time_base, self._wall_ns(), has_newer=received.has_newer)
+                    yield _live_packet(unit, clock, unwrapper, time_base, self._wall_ns, has_newer=received.has_newer)
 
     def close(self) -> None:
         """End the session and close all sockets. Idempotent."""
@@ -163,7 +163,7 @@ def _live_packet(
     clock: SenderClock,
     unwrapper: StampUnwrapper,
     time_base: Fraction,
-    now_wall_ns: int,
+    wall_ns: Callable[[], int],
     *,
     has_newer: bool,
 ) -> LivePacket:
@@ -171,7 +171,8 @@ def _live_packet(
     packet.pts = unwrapper.unwrap(unit.stamp)
     packet.time_base = time_base
     packet.is_keyframe = unit.is_key
-    now_ns = time.monotonic_ns()
-    wall_ns = wall_ns_at(unit.arrived_ns, now_monotonic_ns=now_ns, now_wall_ns=now_wall_ns)
-    arrival = Arrival(clock.at(unit.stamp), wall_ns, unit.arrived_ns)
+    # One right after the other: whatever happens in between is an error of the time of arrival.
+    now_ns, now_wall_ns = time.monotonic_ns(), wall_ns()
+    arrived_wall_ns = wall_ns_at(unit.arrived_ns, now_monotonic_ns=now_ns, now_wall_ns=now_wall_ns)
+    arrival = Arrival(clock.at(unit.stamp), arrived_wall_ns, unit.arrived_ns)
     return LivePacket(packet, arrival, now_ns, unit.is_damaged, has_newer)
