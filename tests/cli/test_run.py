@@ -23,6 +23,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.publish import Subscriber
 from tests.support.stages import SquareSegmenter, fresh_frame, small_scene, small_settings
 from tests.support.videos import write_video
+from tests.support.waiting import wait_until
 
 TOTALS = re.compile(r"\d+ frames, \d+\.\d fps, age p50 \d+ p95 \d+ p99 \d+ ms, drops \d+")
 STATUS = re.compile(r"\d+\.\d fps \| ")
@@ -125,12 +126,22 @@ def test_bad_image_of_a_folder_is_skipped_and_counted(
     assert TOTALS.match(lines[-1])
 
 
+def terminate_after(messages: Path, num_messages: int) -> None:
+    """Terminate this process, as a service manager does, once a file has this many messages."""
+    wait_until(lambda: messages.exists() and len(messages.read_bytes().splitlines()) >= num_messages)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @pytest.mark.slow
 def test_loop_restarts_a_file_and_webm_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     video = write_video(tmp_path / "clip.mp4", 4)
     out = tmp_path / "seen.webm"
-    options = ["--loop", "--duration", "1", "--no-publish", "--out", str(out)]
-    assert call("run", *options, str(video), *settings()) == 0
+    messages = tmp_path / "m.jsonl"
+    options = ["--loop", "--no-publish", "--out", str(out), "--set", f"output.messages={messages}"]
+    ender = threading.Thread(target=terminate_after, args=(messages, 9))
+    ender.start()
+    assert main(["run", *options, str(video), *settings()]) == 0
+    ender.join()
     num_frames = int(capsys.readouterr().out.splitlines()[-1].partition(" ")[0])
     assert num_frames > 8
     assert num_frames_of(out) == num_frames
@@ -213,14 +224,7 @@ def test_ctrl_c_flushes_everything_and_prints_the_totals(tmp_path: Path):
 def test_sigterm_ends_a_run_as_a_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     before = signal.getsignal(signal.SIGTERM)
     messages = tmp_path / "m.jsonl"
-    pause = threading.Event()
-
-    def end() -> None:
-        while not (messages.exists() and messages.stat().st_size):
-            pause.wait(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    ender = threading.Thread(target=end)
+    ender = threading.Thread(target=terminate_after, args=(messages, 1))
     ender.start()
     assert main(["run", write_config(tmp_path), *settings(), "--set", f"output.messages={messages}"]) == 0
     ender.join()

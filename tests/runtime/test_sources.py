@@ -97,6 +97,8 @@ def test_removed_source_ends_and_is_forgotten_after_its_last_result():
         site.runtime.remove_source("b")
         site.sink.wait_until(lambda: site.states() == {"a": "live"})
         site.sink.wait_until(lambda: site.sink.changes == ["+b", "-b"])
+        before = site.sink.num_of("a")
+        site.sink.wait_until(lambda: site.sink.num_of("a") > before + 3)  # what waited in the slot is written
         num_results = site.sink.num_of("b")
         before = site.sink.num_of("a")
         site.sink.wait_until(lambda: site.sink.num_of("a") > before + 3)
