@@ -181,7 +181,8 @@ def test_submitted_messages_are_sent_before_closing(context):
 
 
 def test_large_message_is_sent_before_closing(context, monkeypatch):
-    monkeypatch.setattr("streamseg.publish.socket.LINGER_MS", round(1000 * WAIT_SECONDS))  # the time that a busy machine may need
+    # The time that a busy machine may need.
+    monkeypatch.setattr("streamseg.publish.socket.LINGER_MS", round(1000 * WAIT_SECONDS))
     large = make_message(make_object(disc(9), 3, 2), size=(2000, 2000))
     with Publisher(ANYWHERE, mask_encoding="label-u16", context=context) as publisher:
         subscriber = _connected(context, publisher)
