@@ -60,7 +60,9 @@ _PATTERN_WORDS = {
 def _message(problem: Mapping[str, Any]) -> str:
     words = _PATTERN_WORDS.get(str(problem.get("ctx", {}).get("pattern", "")))
     message = words or str(problem["msg"]).removeprefix("Value error, ")
-    return message.replace("a valid tuple", "a list").replace("Tuple", "List")  # YAML has lists
+    # YAML has lists and keys.
+    message = message.replace("a valid tuple", "a list").replace("Tuple", "List")
+    return re.sub(r"a valid dictionary or instance of \w+", "keys and values", message)
 
 
 class _Received(reprlib.Repr):

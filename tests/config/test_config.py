@@ -116,6 +116,7 @@ def test_config_is_immutable():
         pytest.param("segmentation: {conf: high}", ["segmentation.conf: .*valid number.*, got 'high'"], id="type"),
         pytest.param("segmentation: {device: gpu}", ["segmentation.device: Use auto, cpu.*, got 'gpu'"], id="pattern"),
         pytest.param("quality: {device: '-1'}", ["quality.device: Use auto, cpu, .*, got '-1'"], id="device-of-tier"),
+        pytest.param("prompts: [5]", ["prompts.0: Input should be keys and values, got 5"], id="no-section"),
         pytest.param("sources: 3", ["sources: Input should be a list, got 3"], id="no-list"),
         pytest.param(
             "zones: [{id: a, polygon: [[0, 0], [1, 1]]}]",
