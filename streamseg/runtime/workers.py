@@ -96,7 +96,7 @@ class FollowsSources(Protocol):
         ...
 
     def remove_source(self, source_id: str) -> None:
-        """Forget a source after its last result."""
+        """Forget a source after its last result, which may still wait for a sink that is busy."""
         ...
 
 
