@@ -87,15 +87,14 @@ class MqttSink:
         self._sources = statuses
 
     def write(self, result: FrameResult) -> None:
-        """Take the prompts of one frame. A frame that waited while its source was removed is ignored.
+        """Take the prompts of one frame.
 
         Raises:
             PublishError: the broker has been out of reach for `CONNECT_SECONDS`. The state is taken nevertheless.
         """
         with self._lock:
-            if result.message.source_id not in self._removed:
-                self._book.update(result.message)
-                self._zones[result.message.source_id] = result.message.zones
+            self._book.update(result.message)
+            self._zones[result.message.source_id] = result.message.zones
         outage = self._connection.outage()
         if outage is not None and outage[0] > CONNECT_SECONDS:
             raise PublishError(f"cannot reach the MQTT broker {self._config.address}: {outage[1]}")
