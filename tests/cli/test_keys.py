@@ -21,7 +21,7 @@ def test_pair_is_created_and_printed(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert secret not in printed
 
 
-@pytest.mark.parametrize("name", ["../robot", "", "a/b", ".hidden"])
+@pytest.mark.parametrize("name", ["../robot", " x", "a/b", ".hidden"])
 def test_invalid_name_is_one_line(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]):
     assert run("keys", "new", name, "--folder", tmp_path) == 2
     assert capsys.readouterr().err.count("\n") == 1
