@@ -36,6 +36,8 @@ __all__ = ["MaskFollower"]
 
 RELOCATED_CONFIDENCE: Final = 0.8
 """Confidence factor of a target that was found elsewhere by what it looks like."""
+VOUCHED_CONFIDENCE: Final = 0.5
+"""Confidence factor of a target that does not look like itself, but whose track did."""
 UNION_WEIGHT: Final = 0.45
 """Weight of the members that are found in the mask of a group; below one half, so that those that are not remain."""
 
@@ -137,8 +139,11 @@ class MaskFollower:
             if label is not None:
                 learnt[prompt_id] = label
         self._relocate(targets, rows, answers, learnt, doubtful.keys(), resting.keys(), frame, log_odds)
-        self._turns.settle([one for one in confirmed if answers[one].row == rows[one]], rows, boxes, track_ids)
-        self._relocator.learn(learnt, frame)
+        vouched = {one for one, answer in answers.items() if answer.is_vouched}
+        settled = [one for one in confirmed if answers[one].row == rows[one] and one not in vouched]
+        self._turns.settle(settled, rows, boxes, track_ids)
+        # A track that has switched must not become the reference for what its target looks like.
+        self._relocator.learn({one: label for one, label in learnt.items() if one not in vouched}, frame)
         self._propagator.learn(features, learnt)
         return {
             prompt_id: replace(answer, certainty=answer.certainty * targets[prompt_id].confidence)
@@ -170,9 +175,15 @@ class MaskFollower:
         verdicts = self._relocator.verdicts(
             places, seen, places.keys() - doubtful, frame, lambda one: log_odds(targets[one])
         )
+        vouched = {one: verdict.row for one, verdict in verdicts.items() if verdict.is_vouched}
+        for prompt_id, row in vouched.items():
+            answer = answers.get(prompt_id, PropagatedTarget(row, None, 1.0))
+            answers[prompt_id] = replace(answer, certainty=VOUCHED_CONFIDENCE * answer.certainty, is_vouched=True)
         # What propagation remembers is another place.
-        self._propagator.retain(self._known.keys() - verdicts.keys())
+        self._propagator.retain(self._known.keys() - (verdicts.keys() - vouched.keys()))
         for prompt_id, verdict in verdicts.items():
+            if verdict.is_vouched:
+                continue
             target = targets[prompt_id]
             learnt.pop(prompt_id, None)
             if verdict.row < 0 and (places[prompt_id] is None or target.whole_id != TENTATIVE):

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from streamseg.geometry import box_area
 from streamseg.prompting.looks import mean_features, shares_within
 from streamseg.prompting.propagated import PropagatedTarget
 from streamseg.propagation import Proposals, cell_shares, enlarged, image_mask
@@ -45,6 +46,11 @@ class MaskFrame:
         """The number of cells that belong to each row, (K,)."""
         areas: Float32Array = self.shares.sum(axis=(1, 2))
         return areas
+
+    @cached_property
+    def box_areas(self) -> list[float]:
+        """Area of the box of each row, pixels."""
+        return box_area(self.tracked.instances.boxes).tolist()
 
     @cached_property
     def row_looks(self) -> Float32Array:

@@ -95,7 +95,7 @@ class PromptTracker:
         followed = []
         for prompt_id, target in targets.items():
             propagated = seen.get(prompt_id)
-            if propagated is None or propagated.row == rows[prompt_id] >= 0:
+            if propagated is None or (propagated.row == rows[prompt_id] >= 0 and not propagated.is_vouched):
                 selection = selection_for(prompt_id, target, rows[prompt_id])
             else:
                 selection = propagated_selection(prompt_id, target, propagated, record.track_ids)

@@ -39,6 +39,8 @@ class PropagatedTarget:
     """Source of the mask: `proposal` if a second look has found it."""
     shares: Float32Array | None = None
     """How much of each cell (H, W) of the features the mask covers, 0..1; None without a mask."""
+    is_vouched: bool = False
+    """True if the row does not look like the target, but its track did."""
     is_relocated: bool = False
     """True if what is at the target's place is something else: the row, which may be -1, was found elsewhere."""
 

@@ -35,6 +35,11 @@ MAX_SEARCHES: Final = 4
 """Maximum number of targets that are searched for in one frame, because each search takes a millisecond; they take
 turns."""
 
+VOUCHED_RATING: Final = 0.5
+"""Minimum rating of a target that its track vouches for; below it, the track has switched to something else."""
+MAX_AREA_RATIO: Final = 2.0
+"""Maximum ratio of the areas of the boxes of a track, from one frame to the next, that vouches for its target."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -43,7 +48,9 @@ class Verdict:
     row: int
     """Row of the target; -1 if it is not found."""
     is_elsewhere: bool = True
-    """False if the row is another instance at the same place."""
+    """False if the row is an instance at the target's place."""
+    is_vouched: bool = False
+    """True if the row, which is seen there, does not look like the target, but its track did."""
 
 
 class Relocator:
@@ -65,6 +72,9 @@ class Relocator:
         log_odds: Callable[[str], Float64Array | None] = lambda _: None,
     ) -> dict[str, Verdict]:
         """Return verdicts on the targets that do not look like themselves, are not seen, or are seen better otherwise.
+
+        Objects turn, and blur: what does not look like the target any more still is the target if its track, which is
+        matched by boxes and embeddings, is the one that did, and if nothing elsewhere looks more like it.
 
         Args:
             places: by target id, how much of each cell (H, W), 0..1, belongs to what is seen at its place; None if
@@ -90,6 +100,7 @@ class Relocator:
             if search is not None:
                 search.rating = owns.get(target_id, search.rating)
                 if search.rating >= DOUBTFUL_RATING and row >= 0:
+                    search.own_id, search.own_area = frame.track_ids[row], frame.box_areas[row]
                     taken[row] = max(search.rating, taken.get(row, search.rating))
         due = [one for one in known if owns[one] < DOUBTFUL_RATING or one not in confirmed]
         due.sort(key=lambda one: -known[one].num_waiting)  # stable
@@ -113,7 +124,9 @@ class Relocator:
             row = rows_found.get(target_id, -1)
             if owns[target_id] >= DOUBTFUL_RATING:
                 search.likely_id, search.num_likely = -1, 0
-            if row >= 0 or owns[target_id] < DOUBTFUL_RATING:
+            if row < 0 and owns[target_id] < DOUBTFUL_RATING and _is_vouched(search, frame, rows.get(target_id, -1)):
+                verdicts[target_id] = Verdict(rows[target_id], is_elsewhere=False, is_vouched=True)
+            elif row >= 0 or owns[target_id] < DOUBTFUL_RATING:
                 is_elsewhere = owns[target_id] < DOUBTFUL_RATING
                 search.num_delayed = LEARNING_DELAY if row >= 0 and is_elsewhere else search.num_delayed
                 verdicts[target_id] = Verdict(row, is_elsewhere)
@@ -142,3 +155,17 @@ class Relocator:
             search.looks.learn(mean_features(frame.features, [label])[0], frame.features, label)
             beside = np.flatnonzero(~frame.overlapping(label, OVERLAP)).tolist()
             search.looks.learn_others(frame.row_looks[beside], [frame.track_ids[row] for row in beside])
+
+
+def _is_vouched(search: Search, frame: MaskFrame, row: int) -> bool:
+    """Return whether the track of a row, -1 for none, vouches for a target that does not look like itself.
+
+    If the area changes at once, the track has switched to a part of the target, or to its whole.
+    """
+    if row < 0 or search.own_id < 0 or frame.track_ids[row] != search.own_id or search.rating < VOUCHED_RATING:
+        return False
+    area = frame.box_areas[row]
+    is_vouched = search.own_area <= MAX_AREA_RATIO * area and area <= MAX_AREA_RATIO * search.own_area
+    if is_vouched:
+        search.own_area = area
+    return is_vouched

@@ -75,6 +75,10 @@ class Search:
     """Number of frames with the target, propagated or left to its track, since the last one."""
     rating: float = NOTHING
     """Rating of the target at its place."""
+    own_id: int = -1
+    """Track id of what was seen when the target last looked like itself; -1 if it had none."""
+    own_area: float = 0.0
+    """Area of its box when it was last seen under that track id, pixels."""
     likely_id: int = -1
     """Track id of the likely row in the last frame; -1 if there was none."""
     num_likely: int = 0

@@ -18,6 +18,8 @@ from tests.support.shapes import Shape
 # The surface of a shape is its position in the list of shapes.
 POLE, CAR = Shape(20, 120, 24, 160, "rectangle"), Shape(90, 120, 80, 64, "rectangle")
 WALL = Shape(90, 120, 88, 72, "rectangle")
+SIDE, SPOT = Shape(101, 120, 58, 64, "rectangle"), Shape(68, 104, 8, 32, "rectangle")
+HOUSE = Shape(90, 120, 160, 116, "rectangle")
 FAR = replace(CAR, x=250)
 CLICK = PointPrompt("p", ((90.0, 120.0),), (1,))
 STILL = [([POLE, CAR], [0, 1], [1, 2])] * 4
@@ -62,6 +64,47 @@ def test_what_is_at_the_place_of_a_hidden_target_is_not_selected():
     ((selection,),) = run([*STILL, HIDDEN])[4:]
     assert (selection.rows, selection.mask) == ((), None)
     assert (selection.status.state, selection.status.confidence) == ("lost", 0.0)
+
+
+TURNED = ([POLE, CAR, SIDE, SPOT], [0, 1], [1, 2])
+"""The car's track goes on, but shows other surfaces on three quarters of the car."""
+
+
+def test_a_target_that_turns_keeps_its_track_at_less_confidence():
+    selections = [one for (one,) in run([*STILL, *[TURNED] * 3])]
+    assert [(one.rows, one.status.track_id) for one in selections[4:]] == [((1,), 2)] * 3
+    # In the first of these frames, the target is left to its track.
+    assert all(0 < one.status.confidence <= 0.6 * selections[3].status.confidence for one in selections[5:])
+
+
+def test_a_target_that_turns_back_is_as_certain_as_before():
+    selections = [one for (one,) in run([*STILL, *[TURNED] * 3, *STILL])]
+    assert selections[-1].status.confidence == selections[3].status.confidence
+
+
+@pytest.mark.parametrize(
+    ("frame", "rows"),
+    [
+        pytest.param(([POLE, FAR, WALL], [0, 1, 2], [1, -1, 2]), (1,), id="it is found elsewhere: the track switched"),
+        pytest.param(([POLE, WALL, WALL], [0, 2], [1, 9]), (), id="another track, which never looked like it"),
+        pytest.param(HIDDEN, (), id="no track"),
+        pytest.param(([POLE, WALL, WALL], [0, 2], [1, 2]), (), id="its own track, which looks like something else"),
+    ],
+)
+def test_a_track_does_not_vouch_for_a_target(frame, rows):
+    assert [one.rows for (one,) in run([*STILL, frame, frame])[5:]] == [rows]
+
+
+def test_a_track_that_switches_to_the_whole_does_not_vouch_for_its_part():
+    # The house around the car looks like it by a quarter.
+    before, after = ([HOUSE, CAR], [1], [2]), ([HOUSE, CAR], [0], [2])
+    selections = [one for (one,) in run([*[before] * 4, after, after])]
+    assert [one.rows for one in selections[3:]] == [(0,), (), ()]
+
+
+def test_what_a_vouched_target_looks_like_is_not_learnt():
+    selections = [one for (one,) in run([*STILL, *[TURNED] * 12, HIDDEN])]
+    assert selections[-1].rows == (), "the wall is no view of the car"
 
 
 def test_a_hidden_target_is_found_when_it_comes_back():
