@@ -13,6 +13,8 @@ Each message is one line: what was received, what is allowed, what to do. The co
 code 2.
 """
 
+from pathlib import Path
+
 __all__ = [
     "ConfigError",
     "DataError",
@@ -22,6 +24,7 @@ __all__ = [
     "StreamsegError",
     "WeightsError",
     "WireError",
+    "reason_of",
 ]
 
 
@@ -55,3 +58,15 @@ class WireError(StreamsegError, ValueError):
 
 class PublishError(StreamsegError, OSError):
     """An endpoint that cannot be bound, connected or reached."""
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a file operation failed, in the system's words.
+
+    A file where a folder is needed is named instead: "File exists" and "Not a directory" do not say which.
+    """
+    if isinstance(error, FileExistsError | NotADirectoryError) and isinstance(error.filename, str | Path):
+        for path in (Path(error.filename), *Path(error.filename).parents):
+            if path.exists() and not path.is_dir():
+                return f"{path} is a file, not a folder"
+    return error.strerror or str(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = ["OutputLock", "Resource", "claim_output"]
 
@@ -105,4 +105,4 @@ def claim_output(path: Path, contents: str) -> OutputLock:
             raise DataError(f"{problem}: no permission")
         return OutputLock(path)
     except OSError as error:
-        raise DataError(f"{problem}: {error.strerror or error}") from error
+        raise DataError(f"{problem}: {reason_of(error)}") from error

@@ -17,7 +17,7 @@ from streamseg.capture.clock import NS_PER_SECOND
 from streamseg.capture.decoder import RgbConverter, open_video
 from streamseg.capture.recorded_frame import RecordedFrame
 from streamseg.capture.recording_folder import RecordingIndex, Segment, find_segments
-from streamseg.errors import DataError, SourceError
+from streamseg.errors import DataError, SourceError, reason_of
 from streamseg.rle import coco_to_crop
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Clock
@@ -95,7 +95,7 @@ class FolderRecording:
         except av.error.FFmpegError as error:
             logger.warning("%s: %s ends early: %s", self._source_id, segment.video.name, error.strerror)
         except OSError as error:
-            logger.warning("%s: %s cannot be read: %s", self._source_id, segment.video.name, error.strerror or error)
+            logger.warning("%s: %s cannot be read: %s", self._source_id, segment.video.name, reason_of(error))
 
 
 def _open(path: Path) -> av.container.InputContainer:

@@ -14,7 +14,7 @@ import numpy as np
 
 from streamseg.capture.cdr_reader import CdrReader
 from streamseg.capture.recorded_frame import RecordedFrame
-from streamseg.errors import SourceError
+from streamseg.errors import SourceError, reason_of
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Clock
 
@@ -164,7 +164,7 @@ class McapRecording:
                         channel = channels[record.channel_id]
                         yield _Message(channel.topic.rpartition("/")[2], channel, record)
         except OSError as error:
-            raise SourceError(f"{self._path} cannot be read: {error.strerror or error}") from error
+            raise SourceError(f"{self._path} cannot be read: {reason_of(error)}") from error
         except library.errors as error:
             if not num_messages:
                 raise SourceError(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from streamseg.config import RECORDING_INDEX_NAME, SOURCE_ID_PATTERN
-from streamseg.errors import SourceError
+from streamseg.errors import SourceError, reason_of
 
 __all__ = ["INDEX_NAME", "RecordingIndex", "Segment", "find_segments", "time_name"]
 
@@ -59,7 +59,7 @@ class RecordingIndex:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise SourceError(f"{folder} is not a recording: {INDEX_NAME}: {error.strerror}") from error
+            raise SourceError(f"{folder} is not a recording: {INDEX_NAME}: {reason_of(error)}") from error
         except ValueError as error:
             raise SourceError(f"{path} is damaged: {error}") from error
         if not isinstance(values, dict) or values.get("format") != FORMAT:
@@ -97,6 +97,6 @@ def find_segments(folder: Path) -> list[Segment]:
     try:
         found = [(match, path) for path in folder.iterdir() if (match := _SEGMENT.fullmatch(path.name))]
     except OSError as error:
-        raise SourceError(f"{folder} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{folder} cannot be read: {reason_of(error)}") from error
     segments = [Segment(int(match["number"]), path, match["partial"] is not None) for match, path in found]
     return sorted(segments, key=lambda segment: (segment.number, segment.video.name))

@@ -23,7 +23,7 @@ from streamseg.capture.source import FrameCounter, Unwanted, wanted
 from streamseg.capture.truncation import num_missing_bytes
 from streamseg.config import StreamSource
 from streamseg.config.address import local_path
-from streamseg.errors import SourceError
+from streamseg.errors import SourceError, reason_of
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
@@ -73,10 +73,12 @@ class VideoFile:
             raise SourceError(f"{self._path}: no such file")
         if not self._path.is_file():
             raise SourceError(f"{self._path} is not a file; for a folder of images use a source of type images")
+        if not self._path.stat().st_size:
+            raise SourceError(f"{self._path} is not a readable video: the file is empty")
         try:
             self.num_missing_bytes = num_missing_bytes(self._path)
         except OSError as error:
-            raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
+            raise SourceError(f"{self._path} cannot be read: {reason_of(error)}") from error
         container, stream = self._open()
         with closing(container):
             self.num_frames = stream.frames or None
@@ -167,7 +169,7 @@ class VideoFile:
             if self.num_missing_bytes:
                 raise SourceError(f"{self._path} {self._truncated()}, and it cannot be read without them") from error
             if isinstance(error, OSError):
-                raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
+                raise SourceError(f"{self._path} cannot be read: {reason_of(error)}") from error
             raise SourceError(f"{self._path} is not a readable video: {error.strerror}") from error
 
     def _truncated(self) -> str:

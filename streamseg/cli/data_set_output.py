@@ -17,7 +17,7 @@ from streamseg.datasets.writers import (
     unique_stems,
 )
 from streamseg.drawing.image_file import encode_image
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.imaging import plain_file
 from streamseg.pipeline import FrameResult
 
@@ -95,14 +95,14 @@ class DataSetOutput:
             )
             self._writer.add(image, image_objects(message))
         except OSError as error:
-            raise DataError(f"cannot write into {self._folder}: {error.strerror or error}") from error
+            raise DataError(f"cannot write into {self._folder}: {reason_of(error)}") from error
 
     def finish(self) -> None:
         """Write the index, after the last image; raise DataError on failure."""
         try:
             self._writer.finish()
         except OSError as error:
-            raise DataError(f"cannot write into {self._folder}: {error.strerror or error}") from error
+            raise DataError(f"cannot write into {self._folder}: {reason_of(error)}") from error
 
     def _place_image(self, result: FrameResult) -> str:
         """Write the image, unless it stays at its place, and return its name in the data set."""
@@ -150,7 +150,7 @@ def _contains_result(folder: Path, writer: DataSetWriter) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise DataError(f"cannot read {index}: {error.strerror}; choose another folder with --out") from error
+        raise DataError(f"cannot read {index}: {reason_of(error)}; choose another folder with --out") from error
     if not start.startswith(writer.markers):
         raise DataError(f"{index} is a data set that segment did not write; choose another folder with --out")
     return True

@@ -18,7 +18,7 @@ from streamseg.cli.eval_protocols import PROTOCOLS, Protocol, protocol_names, re
 from streamseg.cli.eval_reports import Request
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.cli.terminal import ProgressBar, print_table
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, reason_of
 
 if TYPE_CHECKING:
     from streamseg.config import SegmentationConfig
@@ -182,7 +182,7 @@ def _make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"cannot write into {path}: {error.strerror}") from error
+        raise DataError(f"cannot write into {path}: {reason_of(error)}") from error
 
 
 def _config(args: argparse.Namespace, protocol: Protocol) -> SegmentationConfig:
@@ -215,7 +215,7 @@ def _draw(plots: Mapping[str, Callable[[Path], None]], folder: Path) -> None:
         try:
             draw(folder / file_name)
         except OSError as error:
-            raise DataError(f"cannot write {folder / file_name}: {error.strerror}") from error
+            raise DataError(f"cannot write {folder / file_name}: {reason_of(error)}") from error
         print(f"wrote {folder / file_name}")
 
 
@@ -241,7 +241,7 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     try:
         path.write_text(json.dumps(_without_nan(content), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise DataError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def _without_nan(value: Any) -> Any:

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 
 from streamseg.cli.extras import explain_missing
-from streamseg.errors import StreamsegError
+from streamseg.errors import StreamsegError, reason_of
 from streamseg.redaction import redact_text
 
 __all__ = ["DEBUG_VARIABLE", "explain", "is_debugging", "report_line"]
@@ -103,7 +103,7 @@ def _explain_os_error(error: OSError) -> str:
     if error.filename is None:
         return f"the system reports: {_clean(error.strerror)}"
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
-    return f"cannot use {_clean(name)}: {_clean(error.strerror)}; check the path and its permissions"
+    return f"cannot use {_clean(name)}: {_clean(reason_of(error))}; check the path and its permissions"
 
 
 def _one_line(error: BaseException) -> str:

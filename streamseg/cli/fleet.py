@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, reason_of
 
 if TYPE_CHECKING:
     from streamseg.config import FleetConfig
@@ -145,7 +145,7 @@ def _write_status(path: Path, status: FleetStatus) -> None:
     try:
         path.write_text(json.dumps(status.as_json(), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise DataError(f"cannot write the status to {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot write the status to {path}: {reason_of(error)}") from error
 
 
 def _load(args: argparse.Namespace) -> FleetConfig:

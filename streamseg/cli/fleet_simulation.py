@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, reason_of
 
 if TYPE_CHECKING:
     from streamseg.config import FleetConfig
@@ -81,7 +81,7 @@ def run_simulation(config: FleetConfig, args: argparse.Namespace) -> int:
         try:
             Path(args.json).write_text(json.dumps(result.as_json(), indent=1) + "\n", encoding="utf-8")
         except OSError as error:
-            raise DataError(f"cannot write {args.json}: {error.strerror or error}") from error
+            raise DataError(f"cannot write {args.json}: {reason_of(error)}") from error
     return 0
 
 
@@ -119,7 +119,7 @@ def _read_costs(path: Path) -> list[tuple[float, float]]:
             if camera.get("cost_ms") is not None and camera.get("arrived_fps")
         ]
     except OSError as error:
-        raise DataError(f"cannot read the costs of {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot read the costs of {path}: {reason_of(error)}") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{path} holds no costs; give {COSTS_FORM}") from error
     if not found:

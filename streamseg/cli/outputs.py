@@ -14,7 +14,7 @@ from streamseg.datasets.writers import Categories
 from streamseg.drawing import Colour, colour_of, draw_objects
 from streamseg.drawing.image_file import write_image
 from streamseg.drawing.video import VideoWriter
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.pipeline import FrameResult
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.message import Message
@@ -82,7 +82,7 @@ class Outputs:
             folder.mkdir(parents=True, exist_ok=True)
             self._staging = Path(tempfile.mkdtemp(prefix=".segment-", dir=folder))
         except OSError as error:
-            raise DataError(f"cannot write into {folder}: {error.strerror}") from error
+            raise DataError(f"cannot write into {folder}: {reason_of(error)}") from error
         self._video_path = self._staging / f"{source.stem}.mp4"
         try:
             self._data_set = DataSetOutput(
@@ -150,7 +150,7 @@ class Outputs:
             for name in (*others, *overlays, index):
                 _move(self._staging / name, self._folder / name)
         except OSError as error:
-            raise DataError(f"cannot write into {self._folder}: {error.strerror}") from error
+            raise DataError(f"cannot write into {self._folder}: {reason_of(error)}") from error
         self._overlays = [self._folder / name for name in overlays]
         self._others = [self._folder / name for name in (*others, index)]
 

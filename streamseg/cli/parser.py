@@ -46,7 +46,8 @@ class Parser(argparse.ArgumentParser):
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Return the converted value; an empty input or path is rejected, other options decide for themselves."""
         is_input = not action.option_strings and not isinstance(action, argparse._SubParsersAction)
-        if (is_input or action.type is Path) and not arg_string.strip():
+        is_path = action.type is Path or str(action.metavar).endswith(("FILE", "FOLDER"))
+        if (is_input or is_path) and not arg_string.strip():
             raise argparse.ArgumentError(action, "the value is empty; if it is a variable, set it")
         return super()._get_value(action, arg_string)
 

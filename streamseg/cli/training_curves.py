@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = ["CURVES", "can_draw", "draw_curves"]
 
@@ -34,7 +34,7 @@ def draw_curves(folder: Path) -> Path:
     try:
         _draw(read_lines(folder / LOSSES), read_lines(folder / EVALUATIONS), path)
     except OSError as error:
-        raise DataError(f"cannot draw {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot draw {path}: {reason_of(error)}") from error
     return path
 
 

@@ -21,7 +21,7 @@ from streamseg.datasets.entries import Annotation, LabelledImage
 from streamseg.datasets.masks import annotation_mask, are_numbers
 from streamseg.datasets.pixels import read_image
 from streamseg.datasets.problems import Problem, Problems
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = [
     "Annotation",
@@ -63,7 +63,7 @@ def read_images(folder: Path, problems: Problems | None = None) -> list[Labelled
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"{folder} is not a COCO-format folder: instances.json is missing") from error
     except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}") from error
+        raise DataError(f"cannot read {file}: {reason_of(error)}") from error
     except (KeyError, TypeError) as error:
         raise DataError(f"{file} is not in COCO format: {_describe(error)}") from error
     except AttributeError as error:

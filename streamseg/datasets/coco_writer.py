@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.rle import crop_to_coco
 from streamseg.structures.mask import CropMask
 
@@ -48,4 +48,4 @@ def new_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise DataError(f"cannot write into {folder}: {error.strerror or error}") from error
+        raise DataError(f"cannot write into {folder}: {reason_of(error)}") from error

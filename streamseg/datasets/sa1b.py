@@ -23,7 +23,7 @@ from streamseg.datasets.problems import Problem, Problems
 from streamseg.datasets.samples import CACHE_PX, MAX_SIDE_PX, Sample, SampleCache, read_sample
 from streamseg.datasets.subset import Subset
 from streamseg.datasets.walk import folders_below
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = ["Sa1bFolder", "contains_sa1b"]
 
@@ -155,7 +155,7 @@ def _read_entry(file: Path, thresholds: dict[str, float], problems: Problems | N
         file_name, size = check_image_entry(content["image"], f"{file}: the image")
         annotations = list(_annotations(content["annotations"], file, thresholds, problems))
     except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}") from error
+        raise DataError(f"cannot read {file}: {reason_of(error)}") from error
     except (AttributeError, KeyError, TypeError) as error:
         raise DataError(f"{file} is not in SA-1B format: {type(error).__name__} {error}") from error
     return LabelledImage(file.parent / file_name, size, None, tuple(annotations), list_file=file)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = ["folders_below"]
 
@@ -21,7 +21,7 @@ def folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """
 
     def fail(error: OSError) -> None:
-        raise DataError(f"cannot list {error.filename}: {error.strerror}") from error
+        raise DataError(f"cannot list {error.filename}: {reason_of(error)}") from error
 
     visited: set[str] = set()
     for inner, folders, files in os.walk(folder, onerror=fail, followlinks=True):

@@ -21,7 +21,7 @@ from pathlib import Path
 from streamseg.datasets.entries import Annotation, LabelledImage
 from streamseg.datasets.problems import Problem, Problems
 from streamseg.datasets.yolo_yaml import Split, YoloDataSet, read_yolo_yaml
-from streamseg.errors import DataError, SourceError
+from streamseg.errors import DataError, SourceError, reason_of
 from streamseg.imaging import image_sizes
 
 __all__ = ["label_path", "read_yolo_images"]
@@ -90,7 +90,7 @@ def _entry(path: Path, data_set: YoloDataSet, problems: Problems) -> LabelledIma
     except FileNotFoundError:
         text = ""
     except OSError as error:
-        problems.add(Problem("image", file, f"cannot read {file}, the labels of {path}: {error.strerror}"))
+        problems.add(Problem("image", file, f"cannot read {file}, the labels of {path}: {reason_of(error)}"))
         return None
     except UnicodeDecodeError as error:
         problems.add(Problem("image", file, f"{file}, the labels of {path}, is not a text in UTF-8: {error.reason}"))

@@ -22,7 +22,7 @@ from streamseg.config import IMAGE_SUFFIXES
 from streamseg.config.yaml_text import parse_yaml
 from streamseg.datasets.problems import Problem, Problems
 from streamseg.datasets.walk import folders_below
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, reason_of
 from streamseg.imaging import file_format
 
 __all__ = ["SPLITS", "Split", "YoloDataSet", "find_yolo_yaml", "is_yolo_content", "read_yolo_yaml"]
@@ -111,7 +111,7 @@ def find_yolo_yaml(path: Path) -> Path | None:
     try:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in YAML_SUFFIXES and file.is_file())
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+        raise DataError(f"cannot read {path}: {reason_of(error)}") from error
     found = [file for file in files if _is_data_set(file)]
     if len(found) > 1:
         raise DataError(f"{path} contains several data sets: {', '.join(file.name for file in found)}; give one file")
@@ -147,7 +147,7 @@ def _content(file: Path) -> Any:
     try:
         return parse_yaml(file.read_text(encoding="utf-8-sig"), str(file))
     except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}") from error
+        raise DataError(f"cannot read {file}: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not a text in UTF-8: {error.reason} at byte {error.start}") from error
     except ConfigError as error:
@@ -226,7 +226,7 @@ def _listed_images(file: Path, root: Path, problems: Problems) -> Iterator[Path]
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}") from error
+        raise DataError(f"cannot read {file}: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not a text in UTF-8: {error.reason} at byte {error.start}") from error
     for number, line in enumerate(lines, start=1):

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.structures.arrays import ImageArray
 
 __all__ = ["encode_image", "write_image"]
@@ -42,4 +42,4 @@ def write_image(path: Path, image: ImageArray) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_image(path.suffix, image))
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise DataError(f"cannot write {path}: {reason_of(error)}") from error

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from streamseg.drawing.partial_file import PartialFile
 from streamseg.drawing.yuv import yuv420
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.structures.arrays import ImageArray
 
 __all__ = ["VideoWriter", "check_video_name"]
@@ -187,7 +187,7 @@ class VideoWriter:
             raise self._cannot_write(error) from error
 
     def _cannot_write(self, error: OSError) -> DataError:
-        return DataError(f"cannot write the video {self.path}: {error.strerror or error}")
+        return DataError(f"cannot write the video {self.path}: {reason_of(error)}")
 
     def _container_options(self) -> dict[str, str]:
         if not self._is_recoverable:

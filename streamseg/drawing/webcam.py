@@ -15,7 +15,7 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from streamseg.drawing.yuv import yuv420
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, reason_of
 from streamseg.structures.arrays import ImageArray
 
 __all__ = ["VirtualWebcam", "check_webcam"]
@@ -42,13 +42,13 @@ def check_webcam(device: str) -> None:
     except FileNotFoundError as error:
         raise ConfigError(f"there is no virtual webcam {device}; {HINT}") from error
     except OSError as error:
-        raise ConfigError(f"cannot open the virtual webcam {device}: {error.strerror}") from error
+        raise ConfigError(f"cannot open the virtual webcam {device}: {reason_of(error)}") from error
     try:
         answer = bytearray(CAPABILITIES.size)
         fcntl.ioctl(descriptor, QUERY_CAPABILITIES, answer)
         *_, all_capabilities, capabilities = CAPABILITIES.unpack(answer)
     except OSError as error:
-        raise ConfigError(f"{device} is no video device ({error.strerror}); {HINT}") from error
+        raise ConfigError(f"{device} is no video device ({reason_of(error)}); {HINT}") from error
     finally:
         os.close(descriptor)
     if not (all_capabilities | capabilities) & VIDEO_OUTPUT:
@@ -87,7 +87,7 @@ class VirtualWebcam:
             self._container.mux(self._stream.encode(frame))
         except (OSError, av.error.FFmpegError) as error:
             self.close()
-            reason = error.strerror if isinstance(error, OSError) else str(error)
+            reason = reason_of(error) if isinstance(error, OSError) else str(error)
             raise DataError(f"cannot write to the virtual webcam {self._device}: {reason}") from error
 
     def close(self) -> None:

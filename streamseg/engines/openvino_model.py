@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from streamseg.errors import EngineError, WeightsError
+from streamseg.errors import EngineError, WeightsError, reason_of
 from streamseg.weights import write_atomically
 from streamseg.weights.metadata import GraphMetadata
 
@@ -143,7 +143,7 @@ def read_xml(path: Path) -> OpenVinoModel:
     try:
         graph, weights = path.read_bytes(), tensors.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot read {path}: {reason_of(error)}") from error
     try:
         model = openvino.Core().read_model(graph, weights)
         text = model.get_rt_info(_SECTION).astype(str) if model.has_rt_info(_SECTION) else "{}"

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.fastsam.plot import draw_rows, write_image
 from streamseg.fastsam.rows import Boxes, Masks
 from streamseg.fastsam.summary import data_frame, label_lines, summary
@@ -168,7 +168,7 @@ class Results:
                 with path.open("a", encoding="utf-8") as file:
                     file.writelines(f"{line}\n" for line in lines)
         except OSError as error:
-            raise DataError(f"cannot write {path}: {error.strerror}") from error
+            raise DataError(f"cannot write {path}: {reason_of(error)}") from error
         return str(path)
 
     def save_crop(self, save_dir: str | Path, file_name: str | Path = "im.jpg") -> None:

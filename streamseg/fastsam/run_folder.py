@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = ["new_run_folder"]
 
@@ -39,6 +39,6 @@ def new_run_folder(mode: str, project: str | None = None, name: str | None = Non
             return free
     except OSError as error:
         raise DataError(
-            f"cannot create the folder {folder}: {error.strerror}; choose another project or name"
+            f"cannot create the folder {folder}: {reason_of(error)}; choose another project or name"
         ) from error
     raise AssertionError("there is always a free number")

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import cv2
 
 from streamseg.drawing.video import VideoWriter
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, reason_of
 from streamseg.fastsam.plot import write_image
 from streamseg.fastsam.results import Results
 from streamseg.fastsam.run_folder import new_run_folder
@@ -157,4 +157,4 @@ def _delete(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise DataError(f"cannot write {path}: {reason_of(error)}") from error

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from streamseg.errors import SourceError
+from streamseg.errors import SourceError, reason_of
 from streamseg.imaging.formats import HEAD_BYTES, FileFormat, format_of
 from streamseg.imaging.heif import register_heif
 from streamseg.imaging.memory import available_bytes
@@ -57,7 +57,7 @@ def open_file(path: Path | str) -> BinaryIO:
     try:
         return Path(path).open("rb")
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -69,7 +69,7 @@ def read_bytes(path: Path | str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{path} cannot be read: {reason_of(error)}") from error
 
 
 def open_pillow(file: BinaryIO, path: Path | str) -> Image.Image:

@@ -24,7 +24,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from streamseg.errors import DataError, StreamsegError
+from streamseg.errors import DataError, StreamsegError, reason_of
 from streamseg.label_studio.images import MAX_IMAGE_BYTES, ImageAddress, ImagePlaces
 from streamseg.label_studio.labels import LabelTags, parse_label_config
 from streamseg.label_studio.regions import Context, parse_context, regions_of
@@ -213,7 +213,7 @@ def _read(path: Path, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {name}: {error.strerror or error}") from error
+        raise DataError(f"cannot read {name}: {reason_of(error)}") from error
 
 
 def _one_line(error: BaseException) -> str:

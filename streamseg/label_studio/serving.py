@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from streamseg.errors import PublishError
+from streamseg.errors import PublishError, reason_of
 
 __all__ = ["run_server", "serve"]
 
@@ -35,7 +35,7 @@ async def serve(application: web.Application, host: str, port: int, on_address: 
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise PublishError(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+            raise PublishError(f"cannot listen at {host}:{port}: {reason_of(error)}") from error
         bound = runner.addresses[0]
         name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         on_address(f"http://{name}:{bound[1]}")

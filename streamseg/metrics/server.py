@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from streamseg.config.address import split_host_and_port
-from streamseg.errors import ConfigError, PublishError
+from streamseg.errors import ConfigError, PublishError, reason_of
 from streamseg.metrics.health import Health, liveness, readiness
 from streamseg.publish.endpoints import is_loopback
 from streamseg.resources import Resource
@@ -199,7 +199,7 @@ def _listen(endpoint: str, registry: CollectorRegistry, stats: Callable[[], RunS
         where = f"cannot serve metrics at {endpoint}"
         if error.errno == errno.EADDRINUSE:
             raise PublishError(f"{where}: it is in use; choose another port, or 0 to let the system choose") from error
-        raise PublishError(f"{where}: {error.strerror or error}") from error
+        raise PublishError(f"{where}: {reason_of(error)}") from error
 
 
 def _health_json(health: Health, stats: RunStats | None) -> bytes:

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import zmq
 
-from streamseg.errors import PublishError
+from streamseg.errors import PublishError, reason_of
 
 __all__ = ["ClientKeys", "Role", "ServerKeys", "create_key_files", "load_public_key", "load_public_key_of"]
 
@@ -149,7 +149,7 @@ def create_key_files(folder: str | Path, name: str) -> tuple[Path, Path]:
         _write_new(secret_path, f'{secret_text}    secret-key = "{secret}"\n', mode=0o600)
         _write_new(public_path, public_text, mode=0o644)
     except OSError as error:
-        raise PublishError(f"cannot write keys into {folder}: {error.strerror or error}") from error
+        raise PublishError(f"cannot write keys into {folder}: {reason_of(error)}") from error
     return public_path, secret_path
 
 

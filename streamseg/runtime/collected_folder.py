@@ -16,7 +16,7 @@ from typing import Final
 
 from streamseg import __version__
 from streamseg.collecting import Record, instances_json
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.resources import Resource, claim_output
 from streamseg.runtime.collected_journal import CollectedJournal, image_name
 
@@ -176,7 +176,7 @@ class CollectedFolder(Resource):
             self._journal.rewrite()
 
     def _cannot_write(self, error: OSError) -> DataError:
-        return DataError(f"cannot collect images in {self.folder}: {error.strerror or error}")
+        return DataError(f"cannot collect images in {self.folder}: {reason_of(error)}")
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.pipeline import FrameResult
 from streamseg.publish.jpeg import EncodeImage
 from streamseg.resources import claim_output
@@ -102,7 +102,7 @@ class McapFile:
                 self._paths.pop().unlink()
                 self._num_files -= 1
         except OSError as second:
-            problem = f"and its incomplete end cannot be removed: {second.strerror or second}"
+            problem = f"and its incomplete end cannot be removed: {reason_of(second)}"
             raise DataError(f"{self._cannot_write(error)}, {problem}") from error
 
     def _prune(self) -> None:
@@ -111,4 +111,4 @@ class McapFile:
             self._paths.pop(0).unlink(missing_ok=True)
 
     def _cannot_write(self, error: OSError) -> DataError:
-        return DataError(f"cannot write MCAP to {self._path}: {error.strerror or error}")
+        return DataError(f"cannot write MCAP to {self._path}: {reason_of(error)}")

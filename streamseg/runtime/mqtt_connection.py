@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from streamseg.config.mqtt import MqttConfig, parse_broker
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, reason_of
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
@@ -155,7 +155,7 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"mqtt.ca_file {ca_file}: {error.strerror or error}") from error
+        raise ConfigError(f"mqtt.ca_file {ca_file}: {reason_of(error)}") from error
 
 
 def _library() -> Any:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from streamseg.errors import DataError, StreamsegError
+from streamseg.errors import DataError, StreamsegError, reason_of
 from streamseg.pipeline import Pipeline
 from streamseg.structures.prompt import EverythingPrompt, Prompt, TextPrompt
 from streamseg.wire import json_fields, prompt_to_json, prompts_from_json
@@ -86,7 +86,7 @@ class PromptFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DataError(f"cannot read the prompts of {self._path}: {error.strerror or error}") from error
+            raise DataError(f"cannot read the prompts of {self._path}: {reason_of(error)}") from error
         try:
             return _parse(json_fields.parse_json(body, "file", MAX_FILE_BYTES))
         except StreamsegError as error:
@@ -160,7 +160,7 @@ class PromptFile:
             os.close(folder)
 
     def _cannot_write(self, error: OSError) -> DataError:
-        return DataError(f"cannot save the prompts in {self._path}: {error.strerror or error}")
+        return DataError(f"cannot save the prompts in {self._path}: {reason_of(error)}")
 
     def _invalid(self, error: StreamsegError) -> DataError:
         return DataError(f"cannot restore the prompts of {self._path}: {error}; repair the file or remove it")

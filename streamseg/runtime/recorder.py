@@ -13,7 +13,7 @@ import numpy as np
 
 from streamseg.capture.recording_folder import RecordingIndex, find_segments, time_name
 from streamseg.drawing.video import VideoWriter
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.pipeline import FrameResult
 from streamseg.pipeline.stream import SourceTime
 from streamseg.runtime.line_file import LineFile
@@ -176,4 +176,4 @@ def _even(image: ImageArray) -> ImageArray:
 
 
 def _cannot_record(folder: Path, error: OSError) -> DataError:
-    return DataError(f"cannot record to {folder}: {error.strerror or error}")
+    return DataError(f"cannot record to {folder}: {reason_of(error)}")

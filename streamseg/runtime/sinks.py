@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.pipeline import FrameResult
 from streamseg.publish import Publisher
 from streamseg.resources import claim_output
@@ -123,4 +123,4 @@ class MessageFile:
         self._lock.close()
 
     def _cannot_write(self, error: OSError) -> DataError:
-        return DataError(f"cannot write the messages to {self._path}: {error.strerror or error}")
+        return DataError(f"cannot write the messages to {self._path}: {reason_of(error)}")

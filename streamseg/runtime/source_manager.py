@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from streamseg.capture import Source
 from streamseg.config import SourceConfig
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.redaction import redact
 from streamseg.runtime.deadlines import SourceLimits
 from streamseg.structures.source_status import SourceStatus
@@ -159,7 +159,7 @@ class SourceManager:
         try:
             return self._opener(section)
         except OSError as error:
-            raise DataError(f"source {section.id!r} cannot be opened: {error.strerror or error}") from error
+            raise DataError(f"source {section.id!r} cannot be opened: {reason_of(error)}") from error
 
     def _add(self, section: SourceConfig) -> str:
         if len(self._sections) >= MAX_SOURCES:

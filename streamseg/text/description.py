@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from streamseg.errors import WeightsError
+from streamseg.errors import WeightsError, reason_of
 
 __all__ = ["DESCRIPTION", "FETCH_COMMAND", "FILES", "IMAGE_GRAPH", "TEXT_GRAPH", "TOKENIZER", "EncodersDescription"]
 
@@ -117,7 +117,7 @@ class EncodersDescription(BaseModel):
             contents = path.read_bytes()
         except OSError as error:
             raise WeightsError(
-                f"cannot read {path}: {error.strerror or error}; export the encoders again, e.g. `{FETCH_COMMAND}`"
+                f"cannot read {path}: {reason_of(error)}; export the encoders again, e.g. `{FETCH_COMMAND}`"
             ) from error
         found = hashlib.sha256(contents).hexdigest()
         if found != self.sha256[name]:

@@ -18,7 +18,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from streamseg.errors import EngineError, WeightsError
+from streamseg.errors import EngineError, WeightsError, reason_of
 from streamseg.text.description import DESCRIPTION, IMAGE_GRAPH, TEXT_GRAPH, TOKENIZER, EncodersDescription
 from streamseg.text.encoders import load_encoders
 
@@ -121,7 +121,7 @@ def export_encoders(
         fault = error.errors()[0]
         raise WeightsError(f"invalid encoders: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
     except OSError as error:
-        raise WeightsError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot write {folder}: {reason_of(error)}") from error
     num_bytes = sum(path.stat().st_size for path in folder.iterdir())
     return ExportedEncoders(folder, num_bytes, *differences)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
@@ -58,7 +58,7 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
         if not isinstance(reason, OSError):
             raise
         previous = "the previous checkpoint is intact" if path.exists() else "there is no previous checkpoint"
-        raise DataError(f"cannot write {path}: {reason.strerror or reason}; {previous}") from error
+        raise DataError(f"cannot write {path}: {reason_of(reason)}; {previous}") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise DataError(f"there is no checkpoint {path} to resume from") from error
     except OSError as error:
-        raise DataError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
+        raise DataError(f"cannot read the checkpoint {path}: {reason_of(error)}") from error
     except UNPICKLING_ERRORS as error:
         kind = type(error).__name__
         raise DataError(

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, reason_of
 from streamseg.resources import Resource
 from streamseg.training.settings import TrainingSettings
 
@@ -68,7 +68,7 @@ class RunLoggers(Resource):
                         f"--log-to {name} needs {error.name}, which is not installed; run: pip install {name}"
                     ) from error
                 except OSError as error:
-                    raise DataError(f"{name}: cannot write {folder}: {error.strerror or error}") from error
+                    raise DataError(f"{name}: cannot write {folder}: {reason_of(error)}") from error
                 except Exception as error:  # each library has errors of its own
                     raise ConfigError(f"{name}: {_one_line(error)}") from error
             unfinished.pop_all()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 
 __all__ = ["append_line", "read_lines", "trim_lines"]
 
@@ -22,7 +22,7 @@ def append_line(path: Path, values: Mapping[str, Any]) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise DataError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

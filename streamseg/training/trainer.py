@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from streamseg.errors import ConfigError, DataError, WeightsError
+from streamseg.errors import ConfigError, DataError, WeightsError, reason_of
 from streamseg.modeling.network import Network
 from streamseg.modeling.sizes import build_network
 from streamseg.training.batches import SampleSource, batches
@@ -114,7 +114,9 @@ class Trainer:
                 for log in (LOSSES, EVALUATIONS):
                     trim_lines(folder / log, self.step)
             except OSError as error:
-                raise DataError(f"cannot write to the folder {folder}: {error.strerror}; choose another one") from error
+                raise DataError(
+                    f"cannot write to the folder {folder}: {reason_of(error)}; choose another one"
+                ) from error
 
     @property
     def step(self) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from streamseg.config import ViewerConfig
-from streamseg.errors import ConfigError, PublishError
+from streamseg.errors import ConfigError, PublishError, reason_of
 from streamseg.pipeline import FrameResult
 from streamseg.publish.jpeg import EncodeImage, SharedJpeg
 from streamseg.resources import Resource
@@ -242,4 +242,4 @@ def _listen(config: ViewerConfig) -> socket.socket:
             raise PublishError(
                 f"{where}: it is in use; choose another viewer.port, or 0 to let the system choose"
             ) from error
-        raise PublishError(f"{where}: {error.strerror or error}") from error
+        raise PublishError(f"{where}: {reason_of(error)}") from error

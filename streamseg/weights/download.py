@@ -23,7 +23,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urljoin, urlsplit
 
 import streamseg
-from streamseg.errors import WeightsError
+from streamseg.errors import WeightsError, reason_of
 from streamseg.weights.catalogue import RemoteFile, edition_at
 
 if sys.platform != "win32":
@@ -98,7 +98,7 @@ def download(
                 if part.is_file() and not part.stat().st_size:
                     part.unlink()
     except OSError as error:
-        raise WeightsError(f"cannot write {target}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot write {target}: {reason_of(error)}") from error
     can_resume = any(part_path(file, target).is_file() for file in files)
     raise WeightsError(
         f"cannot download {target.name}: {'; '.join(dict.fromkeys(failures))}. Try again later"
@@ -184,7 +184,7 @@ def _attempt(
             with part.open("ab" if offset else "wb") as stream:
                 return _copy(response, stream, offset, file, progress, timeout_seconds)
         except OSError as error:
-            raise WeightsError(f"cannot write {part}: {error.strerror or error}") from error
+            raise WeightsError(f"cannot write {part}: {reason_of(error)}") from error
 
 
 def _open(url: str, offset: int, timeout_seconds: float) -> HTTPResponse:

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from streamseg.errors import WeightsError
+from streamseg.errors import WeightsError, reason_of
 from streamseg.modeling.network import Network
 from streamseg.modeling.refiner import REFINER_PREFIX, Refiner, refiner_from_state_dict
 from streamseg.modeling.state_dict import SPPF_ACTIVATION, config_from_state_dict, network_from_state_dict
@@ -119,7 +119,7 @@ def _load_checkpoint(path: Path) -> Weights:
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot read {path}: {reason_of(error)}") from error
     return Weights(checkpoint.state_dict, checkpoint.metadata, path, sha256)
 
 
@@ -139,7 +139,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise WeightsError(f"cannot write {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def save_weights(

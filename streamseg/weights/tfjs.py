@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.errors import WeightsError
+from streamseg.errors import WeightsError, reason_of
 
 __all__ = ["Node", "TfjsGraph", "read_tfjs", "run_tfjs"]
 
@@ -74,7 +74,7 @@ def read_tfjs(path: Path) -> TfjsGraph:
         )
         outputs = tuple(name.partition(":")[0] for name in model["signature"]["outputs"])
     except OSError as error:
-        raise WeightsError(f"cannot read {error.filename or path}: {error.strerror}") from error
+        raise WeightsError(f"cannot read {error.filename or path}: {reason_of(error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{path} and its .bin are not a TensorFlow.js graph model ({error})") from error
     if offset != len(data):

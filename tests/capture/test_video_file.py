@@ -216,7 +216,7 @@ def truncate_before_the_index(path):
     [
         pytest.param("gone.mp4", lambda path: None, "no such file", id="missing"),
         pytest.param("folder", Path.mkdir, "is not a file; for a folder of images", id="folder"),
-        pytest.param("empty.mp4", Path.touch, "is not a readable video", id="empty"),
+        pytest.param("empty.mp4", Path.touch, "is not a readable video: the file is empty", id="empty"),
         pytest.param("text.mp4", lambda path: path.write_text("hello\n" * 99), "is not a readable video", id="text"),
         pytest.param(
             "text.txt", lambda path: path.write_text("hello\n" * 99), "contains no video, only text", id="terminal"

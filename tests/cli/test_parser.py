@@ -23,6 +23,7 @@ from streamseg.cli.parser import Parser, subparsers_of
         pytest.param(["segment", ""], "argument INPUT: the value is empty", id="empty input"),
         pytest.param(["run", "scene", ""], "argument INPUT: the value is empty", id="empty one of the inputs"),
         pytest.param(["segment", "a.jpg", "--out", ""], "argument --out: the value is empty", id="empty path"),
+        pytest.param(["segment", "a.jpg", "--quality", ""], "argument --quality: the value is empty", id="empty name"),
         pytest.param(["segment", "a.jpg", "--out= "], "argument --out: the value is empty", id="blank path"),
         pytest.param([""], "unknown subcommand ''; choose from demo", id="empty subcommand"),
         pytest.param(["segment", "a.jpg", "--points", "-x"], "--points: expected one argument", id="value like option"),

@@ -120,7 +120,7 @@ def test_a_killed_run_loses_only_what_is_incomplete(tmp_path_factory, cut, num_i
         pytest.param("journal.jsonl", "[]\n{}\n", "line 1 .* is damaged", id="not a journal"),
         pytest.param("journal.jsonl", '{"image": {"id": "x"}}\n', "line 1 .* is damaged", id="damaged"),
         pytest.param("journal.jsonl", '{"instances": "a"}\nnonsense\n', "line 2 .* is damaged", id="no JSON"),
-        pytest.param("images", "", "cannot collect images in .*: File exists", id="no folder"),
+        pytest.param("images", "", "cannot collect images in .*: .*images is a file, not a folder", id="no folder"),
     ],
 )
 def test_a_folder_that_cannot_be_continued_is_an_error(tmp_path, name, content, message):

@@ -134,7 +134,7 @@ def test_source_without_frames_leaves_nothing(tmp_path: Path):
 
 def test_folder_that_cannot_be_written_is_a_one_line_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot record to .*below: Not a directory"):
+    with pytest.raises(DataError, match=r"cannot record to .*below: .* is a file, not a folder"):
         Recorder(tmp_path / "file" / "below", segment_seconds=60)
 
 
@@ -153,7 +153,7 @@ def test_error_keeps_the_segment_and_the_next_frame_begins_another(tmp_path: Pat
     for index in range(10):
         sink.write(recorded_result(index))
     break_folder(recorder.run_folder())
-    with pytest.raises(DataError, match=r"cannot (record to|write the video) .*Not a directory") as caught:
+    with pytest.raises(DataError, match=r"cannot (record to|write the video) .* is a file, not a folder") as caught:
         sink.write(recorded_result(10))
     assert "\n" not in str(caught.value)
     (recorder.run_folder() / "cam").unlink()

@@ -277,7 +277,7 @@ def test_full_disk_aborts_the_download(server, target):
 
 def test_folder_cannot_be_created(server, tmp_path):
     (tmp_path / "deep").write_text("a file")
-    with pytest.raises(WeightsError, match=r"cannot write .*/deep/file\.pt: File exists"):
+    with pytest.raises(WeightsError, match=r"cannot write .*/deep/file\.pt: .*/deep is a file, not a folder"):
         download([server.file("/file")], tmp_path / "deep" / "file.pt")
     assert server.requests == []
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, reason_of
 from streamseg.fleet.batch.inputs import BatchInput
 from streamseg.resources import Resource, claim_output
 
@@ -48,7 +48,7 @@ class Manifest(Resource):
                 self._append({"schema": SCHEMA, "version": VERSION, "settings": settings})
         except OSError as error:
             self._lock.close()
-            raise DataError(f"cannot write {self._path}: {error.strerror or error}") from error
+            raise DataError(f"cannot write {self._path}: {reason_of(error)}") from error
         except DataError:
             self._lock.close()
             raise
@@ -70,7 +70,7 @@ class Manifest(Resource):
         try:
             self._append(entry)
         except OSError as error:
-            raise DataError(f"cannot write {self._path}: {error.strerror or error}") from error
+            raise DataError(f"cannot write {self._path}: {reason_of(error)}") from error
         self._entries[found.name] = entry
 
     def errors_of(self, inputs: Sequence[BatchInput]) -> dict[str, str]:

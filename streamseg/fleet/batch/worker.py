@@ -15,7 +15,7 @@ from streamseg.capture.content import fit_to_content
 from streamseg.capture.images import ImageFiles
 from streamseg.config import StreamSource, parse_source
 from streamseg.engines import leave_cores
-from streamseg.errors import DataError, SourceError, StreamsegError
+from streamseg.errors import DataError, SourceError, StreamsegError, reason_of
 from streamseg.fleet.batch.settings import BatchSettings
 from streamseg.fleet.worker import OpenMode
 from streamseg.pipeline import Pipeline
@@ -89,7 +89,7 @@ class BatchWorker:
         except StreamsegError as error:
             return {"error": " ".join(str(error).split())}
         except OSError as error:
-            raise DataError(f"cannot write {target}: {error.strerror or error}") from error
+            raise DataError(f"cannot write {target}: {reason_of(error)}") from error
         finally:
             partial_path.unlink(missing_ok=True)
         return {

@@ -16,7 +16,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from streamseg.errors import WeightsError
+from streamseg.errors import WeightsError, reason_of
 from streamseg.tiers.quality.model import Queries
 from streamseg.tiers.quality.onnx_model import OnnxPair
 from streamseg.tiers.quality.onnx_variants import VARIANTS, Variant
@@ -172,7 +172,7 @@ def export_pair(source: TransformersModel, folder: Path) -> ExportedPair:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
-        raise WeightsError(f"cannot write {folder}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot write {folder}: {reason_of(error)}") from error
     num_bytes = sum((folder / name).stat().st_size for name in (ENCODER, DECODER))
     return ExportedPair(folder, num_bytes, difference)
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from streamseg.engines.onnx_session import open_session
-from streamseg.errors import WeightsError
+from streamseg.errors import WeightsError, reason_of
 from streamseg.tiers.quality.onnx_variants import Variant
 
 __all__ = ["TYPES", "check_points", "embedding_outputs", "input_of", "open_graph"]
@@ -36,7 +36,7 @@ def open_graph(path: Path, device: str) -> onnxruntime.InferenceSession:
     try:
         graph = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror}") from error
+        raise WeightsError(f"cannot read {path}: {reason_of(error)}") from error
     try:
         return open_session(graph, path=path, device=device)
     except WeightsError as error:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import onnxruntime
 
 from streamseg.engines.onnx_session import open_session
-from streamseg.errors import ConfigError, WeightsError
+from streamseg.errors import ConfigError, WeightsError, reason_of
 from streamseg.tiers.words.yolo_layout import YoloWorldLayout
 from streamseg.tiers.words.yolo_world import PADDING, EmbedTexts, YoloWorld
 
@@ -41,7 +41,7 @@ def load_yolo_world(folder: Path, *, device: str = "cpu", embed: Callable[[], Em
     try:
         contents = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot read {path}: {reason_of(error)}") from error
     session = open_session(contents, path=path, device=device)
     layout = YoloWorldLayout.of(session, path)
     if layout.texts is None:

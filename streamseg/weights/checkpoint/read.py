@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from streamseg.errors import WeightsError
+from streamseg.errors import WeightsError, reason_of
 from streamseg.modeling.state_dict import SPPF_ACTIVATION, check_state_dict
 from streamseg.modeling.yolov8 import YoloV8Config
 from streamseg.weights.checkpoint.archive import Archive
@@ -66,7 +66,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
     except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+        raise WeightsError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def _read(archive: Archive) -> Checkpoint:
