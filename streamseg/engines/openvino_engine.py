@@ -13,7 +13,7 @@ import torch
 
 from streamseg.engines.engine import Raw
 from streamseg.engines.export import EMBEDDINGS, OUTPUTS
-from streamseg.engines.openvino_model import OpenVinoModel, computes_bfloat16, last_line, load_openvino
+from streamseg.engines.openvino_model import OpenVinoModel, computes_bfloat16, last_line, load_openvino, openvino_core
 from streamseg.engines.own_graph import QUANTIZED, is_own, read_properties
 from streamseg.errors import EngineError, WeightsError
 from streamseg.modeling.nms import NmsSettings
@@ -87,7 +87,7 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,
         }
         self._compile: Callable[[Any], Any] = lambda model: (
-            openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+            openvino_core().compile_model(model, "CPU", settings).create_infer_request()
         )
         try:
             # Only the outputs that are read: graphs with suppression also compute whole masks.

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ __all__ = [
     "computes_bfloat16",
     "describe_xml",
     "load_openvino",
+    "openvino_core",
     "read_onnx",
     "read_xml",
     "write_xml",
@@ -94,13 +96,27 @@ def _without_reports() -> Iterator[None]:
         del sys.modules[REPORTS]
 
 
+@cache
+def openvino_core() -> Any:
+    """Return the `openvino.Core` of this process, which is never closed.
+
+    On processors with AMX, each CPU plugin that a core loads gives the thread another stack for signal handlers, and at
+    its end restores the former one. If plugins end in another order than they began, that one is freed, too, and the
+    next signal, such as SIGTERM, kills the process.
+
+    Raises:
+        EngineError: see `load_openvino`.
+    """
+    return load_openvino().Core()
+
+
 def computes_bfloat16() -> bool:
     """Return whether OpenVINO computes bfloat16 on this processor in hardware: with AVX512-BF16, AMX or SVE.
 
     Raises:
         EngineError: OpenVINO is not installed.
     """
-    capabilities: list[str] = load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities: list[str] = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
 
 
@@ -115,7 +131,7 @@ def read_onnx(graph: bytes, *, path: str | Path) -> OpenVinoModel:
         WeightsError: the contents are not a graph, or OpenVINO lacks one of its operators.
         EngineError: OpenVINO is not installed.
     """
-    core = load_openvino().Core()
+    core = openvino_core()
     try:
         model = core.read_model(graph)
         stored = model.get_rt_info("framework").astype(dict) if model.has_rt_info("framework") else {}
@@ -135,7 +151,7 @@ def read_xml(path: Path) -> OpenVinoModel:
         WeightsError: a file is missing or damaged, or the two do not belong together, or another program wrote them.
         EngineError: OpenVINO is not installed.
     """
-    openvino = load_openvino()
+    core = openvino_core()
     tensors = path.with_suffix(".bin")
     for file in (path, tensors):
         if not file.is_file():
@@ -145,7 +161,7 @@ def read_xml(path: Path) -> OpenVinoModel:
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {reason_of(error)}") from error
     try:
-        model = openvino.Core().read_model(graph, weights)
+        model = core.read_model(graph, weights)
         text = model.get_rt_info(_SECTION).astype(str) if model.has_rt_info(_SECTION) else "{}"
     except RuntimeError as error:
         raise WeightsError(f"{path} is not a usable OpenVINO model: {last_line(error)}") from error

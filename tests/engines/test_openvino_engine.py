@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -86,6 +89,27 @@ def test_a_model_of_a_fixed_shape_with_other_results_is_not_used():
     first, *others = [engine.run(images) for _ in range(3)]
     assert engine._fixed is None
     assert all(max(largest_differences(one, first).values()) == 0 for one in others)
+
+
+SIGNAL_AFTER_CLOSING = """
+import faulthandler, gc, os, signal
+from streamseg.engines.openvino_engine import OpenVinoEngine
+from streamseg.engines.openvino_model import read_onnx
+from tests.support.networks import lively_graph
+faulthandler.enable()  # signal handlers get a stack of their own, as in any program that reports crashes
+signal.signal(signal.SIGTERM, lambda number, frame: print("received"))
+engines = [OpenVinoEngine(read_onnx(lively_graph(), path="a.onnx"), path="a.onnx") for _ in range(3)]
+while engines:
+    engines.pop(0).close()  # the first one first
+    gc.collect()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_signals_arrive_after_engines_were_closed_in_any_order():
+    """Bug: on processors with AMX, the process was killed: a core of each engine left a stack that had been freed."""
+    done = subprocess.run([sys.executable, "-c", SIGNAL_AFTER_CLOSING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "received\n"), done.stderr
 
 
 def test_embeddings_equal_torch():
