@@ -14,7 +14,7 @@ __all__ = ["CAPTURE_NS", "STALE_SERVICES", "Place", "ServiceTime", "is_worthwhil
 
 CAPTURE_NS = 200_000_000
 """Longest time for which a frame that is being decoded counts as one that goes through the network."""
-STALE_SERVICES = 2
+STALE_SERVICES = 5
 """Number of frames that the network takes while a decoded frame waits, after which one that arrives later and is not
 decoded discards it. While it waits, it goes if the sources whose turn it is are not ready; kept for longer, it would do
 so up to a whole round of turns later. Discarded at once, a third more frames would be decoded."""
