@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from streamseg.segmentation.masks import tight_mask
 from streamseg.structures.arrays import Float64Array
 from streamseg.structures.instances import Instances
 from streamseg.structures.mask import CropMask
@@ -37,9 +38,8 @@ def detection_boxes(instances: Instances, masks: Sequence[CropMask]) -> Float64A
     if instances.corrections is None:
         return boxes
     for box, mask in zip(boxes, masks, strict=True):
-        tight = CropMask.of(mask.crop)
+        tight = tight_mask(mask)
         height, width = tight.crop_size
         if height and width:
-            x, y = mask.x + tight.x, mask.y + tight.y
-            box += MASK_SHARE * (np.array([x, y, x + width, y + height]) - box)
+            box += MASK_SHARE * (np.array([tight.x, tight.y, tight.x + width, tight.y + height]) - box)
     return boxes

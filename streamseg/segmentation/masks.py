@@ -18,7 +18,7 @@ from streamseg.structures.arrays import BoolArray, Float32Array, Float64Array, I
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances, Rows
 from streamseg.structures.mask import CropMask, MaskSpace
 
-__all__ = ["LARGE_CELL_PIXELS", "instance_masks"]
+__all__ = ["LARGE_CELL_PIXELS", "instance_masks", "tight_mask"]
 
 _NO_PIXELS = np.zeros((0, 0), dtype=np.bool_)
 
@@ -83,6 +83,14 @@ def instance_masks(
         added = None if corrections is None else corrections[part]
         masks += _masks(logits[part], added, boxes[part], x_axis, y_axis, space, as_pixels=as_pixels)
     return masks
+
+
+def tight_mask(mask: CropMask) -> CropMask:
+    """Return a mask cropped to its pixels, none of them for an empty one."""
+    if not mask.crop.size:
+        return mask
+    x, y, width, height = cv2.boundingRect(mask.crop.view(np.uint8))
+    return CropMask(mask.crop[y : y + height, x : x + width].copy(), mask.x + x, mask.y + y, mask.space)
 
 
 def _are_all(rows: Rows, count: int) -> bool:

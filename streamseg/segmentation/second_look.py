@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,11 +17,10 @@ from streamseg.geometry import Letterbox, clip_boxes
 from streamseg.modeling.network import PROTOTYPE_STRIDE
 from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation.candidates import best_fit, boxes_in_image
-from streamseg.segmentation.masks import instance_masks
+from streamseg.segmentation.masks import instance_masks, tight_mask
 from streamseg.structures.arrays import Float32Array, ImageArray
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import Instances
-from streamseg.structures.mask import CropMask
 from streamseg.structures.second_look import Look
 
 __all__ = ["Looker", "agreement"]
@@ -68,7 +65,7 @@ class Looker:
             image_size=self.place.image_size,
         )
         refined, qualities = self.refiner.refine(chosen, prototypes, self.image, self.place, self.input_image)
-        masks = [_tight(mask) for mask in instance_masks(refined, as_pixels=True)]
+        masks = [tight_mask(mask) for mask in instance_masks(refined, as_pixels=True)]
         return [Look(*one) for one in zip(masks, qualities.tolist(), agrees.tolist(), strict=True)]
 
 
@@ -89,11 +86,3 @@ def _cells(boxes: Tensor, to_image: GridTransform, size: Sequence[int]) -> Tenso
     y = to_image.scale_y * (torch.arange(size[0]) + 0.5) + to_image.offset_y
     x0, y0, x1, y1 = boxes[:, :, None].unbind(dim=1)  # (N, 1) each
     return ((y >= y0) & (y < y1))[:, :, None] & ((x >= x0) & (x < x1))[:, None, :]
-
-
-def _tight(mask: CropMask) -> CropMask:
-    """Return a mask cropped to its tight box."""
-    if not mask.crop.size:
-        return mask
-    x, y, width, height = cv2.boundingRect(mask.crop.view(np.uint8))
-    return CropMask(mask.crop[y : y + height, x : x + width].copy(), mask.x + x, mask.y + y, mask.space)
