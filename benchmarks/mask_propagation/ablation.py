@@ -22,10 +22,11 @@ from streamseg.evaluation.video import FPS
 from streamseg.segmentation import Segmenter
 from streamseg.structures.arrays import ImageArray, MaskArray
 from streamseg.structures.instances import Instances
+from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import SpatialPrompt
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["CachedEngine", "Score", "ablation"]
+__all__ = ["CachedEngine", "Score", "ablation", "region_and_contour"]
 
 MIN_SMOOTH_FRAMES = 10
 """Minimum length of a sequence; shorter ones consist of frames far apart, in which nothing can be propagated."""
@@ -141,17 +142,21 @@ def _score(
 ) -> Score:
     frames = [SequenceFrame(image, Instances.empty(truth[0].shape), index / FPS) for index, image in enumerate(images)]
     answers = list(guided_answers(segment, prompt, frames, propagation=variant.settings))
-    masks = [mask.full(true.shape) for (mask, _), true in zip(answers, truth, strict=True)]
-    scored = list(zip(masks, truth, strict=True))[1:-1]
-    measures = [(region_similarity(*pair) + contour_accuracy(*pair)) / 2 for pair in scored]
+    is_empty = [not mask.crop.any() for mask, _ in answers]
     is_propagated = [
-        mask.any() and status.mask_source == "propagated" for mask, (_, status) in zip(masks, answers, strict=True)
+        not empty and status.mask_source == "propagated" for empty, (_, status) in zip(is_empty, answers, strict=True)
     ]
     return Score(
         variant.name,
         prompt.prompt_id,
         sequence,
-        float(np.mean(measures)),
+        region_and_contour([mask for mask, _ in answers], truth),
         float(np.mean(is_propagated)),
-        float(np.mean([not mask.any() for mask in masks])),
+        float(np.mean(is_empty)),
     )
+
+
+def region_and_contour(masks: Sequence[CropMask], truth: Sequence[MaskArray]) -> float:
+    """Return the mean J & F of the masks of at least 3 frames, without the first and last one."""
+    scored = [(mask.full(true.shape), true) for mask, true in zip(masks, truth, strict=True)][1:-1]
+    return float(np.mean([(region_similarity(*pair) + contour_accuracy(*pair)) / 2 for pair in scored]))
