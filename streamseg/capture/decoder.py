@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+from weakref import WeakSet
 
 import av
 import av.error
@@ -24,7 +26,7 @@ from streamseg.errors import SourceError
 from streamseg.structures.arrays import ImageArray
 from streamseg.structures.nv12 import Nv12Image
 
-__all__ = ["KeyframeGate", "RgbConverter", "VideoDecoder", "open_video", "period_seconds"]
+__all__ = ["KeyframeGate", "RgbConverter", "VideoDecoder", "num_threads", "open_video", "period_seconds"]
 
 TEXT_FORMATS = frozenset({"tty"})
 """FFmpeg renders any text file as a video of a terminal, which is never intended."""
@@ -120,6 +122,23 @@ class KeyframeGate:
         return self._shut_at is None
 
 
+_live_decoders: Final[WeakSet[VideoDecoder]] = WeakSet()
+"""Decoders of live streams in this process."""
+
+
+def num_threads(num_cores: int, num_decoders: int) -> int:
+    """Return the number of threads of a live stream's decoder, at least 1.
+
+    Two threads that decode the slices of an image take 1.3 to 1.7 times the CPU time of one, which only gains time
+    while a core is idle.
+
+    Args:
+        num_cores: cores of the machine.
+        num_decoders: live streams that are decoded at the same time, this one included.
+    """
+    return max(num_cores // num_decoders, 1)
+
+
 class VideoDecoder:
     """Decoder of one video stream that never fails: damaged packets and frames are counted as drops.
 
@@ -139,6 +158,8 @@ class VideoDecoder:
             self._gate.shut(now_seconds)
             # Frame threads would delay the output by one frame each.
             context.thread_type = "SLICE"
+            _live_decoders.add(self)
+            context.thread_count = num_threads(os.cpu_count() or 1, len(_live_decoders))
             context.flags |= Flags.low_delay.value
         else:
             context.thread_type = "AUTO"

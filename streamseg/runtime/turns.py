@@ -8,7 +8,7 @@ arrived by then. A frame that was decoded before, but whose turn did not come so
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["CAPTURE_NS", "STALE_SERVICES", "Place", "ServiceTime", "is_worthwhile"]
 
@@ -22,8 +22,7 @@ SMOOTHING = 0.1
 """Weight of the latest batch in the mean time per frame."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Place of a live source in the line for the network."""
 
     served_ns: int
@@ -80,5 +79,10 @@ def is_worthwhile(
     if period_ns is None or not service_ns:
         return True
     waiting = own.waiting(now_ns)
-    num_ahead = sum(other.is_supplied and other.waiting(now_ns) > waiting for other in others)
-    return num_ahead * service_ns < period_ns
+    num_ahead = 0
+    for other in others:  # often the first ones decide, at each packet of each source
+        if other.is_supplied and other.waiting(now_ns) > waiting:
+            num_ahead += 1
+            if num_ahead * service_ns >= period_ns:
+                return False
+    return True

@@ -1,4 +1,5 @@
 import gc
+import os
 from contextlib import closing
 
 import av
@@ -6,7 +7,7 @@ import av.error
 import numpy as np
 import pytest
 
-from streamseg.capture.decoder import KeyframeGate, RgbConverter, VideoDecoder, open_video, period_seconds
+from streamseg.capture.decoder import KeyframeGate, RgbConverter, VideoDecoder, num_threads, open_video, period_seconds
 from streamseg.capture.source import FrameCounter
 from streamseg.errors import SourceError
 from streamseg.telemetry import DropCounter
@@ -117,6 +118,35 @@ def test_file_continues_after_damage(video):
     assert drops == {"capture": {"corrupt": 1}}
     assert len(numbers) >= 25
     assert numbers[:13] == list(range(13))
+
+
+@pytest.mark.parametrize(
+    ("num_cores", "num_decoders", "expected"),
+    [
+        pytest.param(2, 1, 2, id="all cores for one camera"),
+        pytest.param(16, 4, 4, id="shared"),
+        pytest.param(16, 3, 5, id="rounded down"),
+        pytest.param(2, 16, 1, id="more cameras than cores"),
+    ],
+)
+def test_num_threads(num_cores, num_decoders, expected):
+    assert num_threads(num_cores, num_decoders) == expected
+
+
+def test_live_decoders_share_the_cores_with_equal_images(tmp_path):
+    path = write_video(tmp_path / "slices.mp4", 12, size=(192, 256))
+    decoders, images = [], []
+    for _ in range(1 + (os.cpu_count() or 1)):
+        container, stream = open_video(str(path), name="video", options={})
+        with closing(container):
+            decoders.append(VideoDecoder(stream.codec_context, FrameCounter(DropCounter()), live=True))
+            packets = list(container.demux(stream))
+            images.append([frame.to_ndarray() for packet in packets for frame in decoders[-1].decode(packet, 0.0)])
+            num_taken = stream.codec_context.thread_count
+    assert num_taken == 1, "the last one of more decoders than cores"
+    assert len(images[0]) == 12
+    for others in images[1:]:
+        assert all((one == other).all() for one, other in zip(images[0], others, strict=True))
 
 
 def test_rgb_of_both_colour_matrices():
