@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +22,20 @@ from streamseg.modeling.refiner import Refiner
 
 __all__ = ["OpenVinoEngine"]
 
+MOST_SHAPES: Final = 3
+"""Maximum number of shapes that get a model of their own: sources of other sizes, and reduced qualities."""
+
 _logger = logging.getLogger(__name__)
 
 
 class OpenVinoEngine:
     """A graph written by `export_graph` or `streamseg quantize`, in OpenVINO on the CPU.
 
-    Any batch, height and width run in one compiled model. The first shape that occurs twice in a row, such as that of a
-    live source, gets a model of its own, which saves 7 % of the time in float32 and 16 % in 8 bits. It compiles for
-    half a second, takes 30 MB, and is used only if its results are the same.
+    Any batch, height and width run in one compiled model. A shape that occurs twice in a row, such as that of a live
+    source, gets a model of its own, which saves 7 % of the time in float32 and 16 % in 8 bits. It compiles for half a
+    second, takes 30 MB, and is used only if its results are the same. The first shape, in a run that of the warm-up, is
+    compiled at once; up to `MOST_SHAPES` - 1 others, such as that of a camera whose size was not known, in a thread of
+    their own, while frames go on in the model for any shape.
     """
 
     name = "openvino"
@@ -96,10 +102,11 @@ class OpenVinoEngine:
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot compile {path}: {last_line(error)}") from error
         self._flexible: Any = wanted
-        """The graph for any shape, until one for a fixed shape has been compiled or rejected."""
+        """The graph for any shape."""
         self._last_shape: tuple[int, ...] = ()
-        self._fixed: tuple[tuple[int, ...], Any] | None = None
-        """A shape, and the request of the model that was compiled for it."""
+        self._fixed: dict[tuple[int, ...], Any] = {}
+        """Request of the model that was compiled for a shape; None while it is compiled, and if it was rejected."""
+        self._compiling: threading.Thread | None = None
 
     @property
     def is_quantized(self) -> bool:
@@ -111,11 +118,11 @@ class OpenVinoEngine:
         if self._request is None:
             raise RuntimeError("this engine is closed")
         images = np.ascontiguousarray(images)
-        shape, request = self._fixed or ((), None)
-        raw = self._infer(request if shape == images.shape else self._request, images)
-        if self._flexible is not None and self._last_shape == images.shape:
-            self._fix_shape(images, raw)
-        self._last_shape = images.shape
+        shape = images.shape
+        raw = self._infer(self._fixed.get(shape) or self._request, images)
+        if shape == self._last_shape and shape not in self._fixed and len(self._fixed) < MOST_SHAPES:
+            self._begin_fixing(images, raw)
+        self._last_shape = shape
         return raw
 
     def _infer(self, request: Any, images: npt.NDArray[np.uint8]) -> Raw:
@@ -125,12 +132,24 @@ class OpenVinoEngine:
             raise EngineError(f"OpenVINO cannot run images {images.shape}: {last_line(error)}") from error
         return Raw(*(results[name] for name in self._outputs))
 
-    def _fix_shape(self, images: npt.NDArray[np.uint8], raw: Raw) -> None:
+    def _begin_fixing(self, images: npt.NDArray[np.uint8], raw: Raw) -> None:
+        """Compile a model for the shape of images, see the class."""
+        if not self._fixed:
+            self._fix_shape(self._flexible.clone(), images, raw)
+        elif self._compiling is None or not self._compiling.is_alive():
+            self._fixed[images.shape] = None
+            # No daemon: the interpreter must not end while OpenVINO compiles.
+            self._compiling = threading.Thread(
+                target=self._fix_shape, args=(self._flexible.clone(), images.copy(), raw), name="compile"
+            )
+            self._compiling.start()
+
+    def _fix_shape(self, model: Any, images: npt.NDArray[np.uint8], raw: Raw) -> None:
         """Compile a model for the shape of images; it replaces the other one if it returns the same for them.
 
-        Some graphs in 8 bits round differently then, and an image would have other results from the second run on.
+        Some graphs in 8 bits round differently then, and an image would have other results from some run on.
         """
-        model, self._flexible = self._flexible.clone(), None
+        self._fixed[images.shape] = None
         try:
             model.reshape({"images": list(images.shape)})
             request = self._compile(model)
@@ -139,8 +158,11 @@ class OpenVinoEngine:
             _logger.info("OpenVINO cannot compile for images %s: %s", images.shape, last_line(error))
             return
         if all(np.array_equal(values, others[name]) for name, values in raw.arrays().items()):
-            self._fixed = images.shape, request
+            self._fixed[images.shape] = request
 
     def close(self) -> None:
-        """See `Engine.close`."""
-        self._request = self._fixed = self._flexible = None
+        """See `Engine.close`. Waits while a model is being compiled."""
+        if self._compiling is not None:
+            self._compiling.join()
+        self._request = self._flexible = self._compiling = None
+        self._fixed = {}

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import onnx
@@ -66,13 +67,83 @@ def test_a_shape_that_occurs_twice_in_a_row_gets_a_model_of_its_own():
     wide = blobs((64, 128))[None]
     expected = other.run(second)  # by the model for any shape
     results = [engine.run(images) for images in (wide, first, wide, first, second, wide, second)]
-    assert engine._fixed is not None
-    assert engine._fixed[0] == (1, 64, 96, 3)
+    assert list(engine._fixed) == [(1, 64, 96, 3)]
     for raw in (results[4], results[6]):
         assert max(largest_differences(raw, expected).values()) == 0
     assert max(largest_differences(results[0], results[5]).values()) == 0
     with pytest.raises(EngineError, match="cannot run images"):
         engine.run(np.zeros((1, 64, 64, 4), np.uint8))
+
+
+class Gate:
+    """Compilation of a fixed shape that ends when the test lets it, by the requests of another engine.
+
+    Args:
+        engine: the engine whose compilations are replaced; the first one is not held back.
+        other: engine whose model returns the results.
+    """
+
+    def __init__(self, engine, other) -> None:
+        self._open = threading.Event()
+        self._request = other._request
+        self.threads = []
+        engine._compile = self.compile
+
+    def compile(self, model):
+        self.threads.append(threading.current_thread())
+        if len(self.threads) > 1:
+            assert self._open.wait(60)
+        return self._request
+
+    def open(self, engine):
+        self._open.set()
+        engine._compiling.join()
+
+
+def test_further_shapes_are_compiled_beside_the_frames():
+    """Bug: a camera whose size was not that of the warm-up never got a model of its own."""
+    engine = openvino_engine(lively_graph())
+    gate = Gate(engine, openvino_engine(lively_graph()))
+    known, camera, third = (blobs(size)[None] for size in ((64, 96), (96, 64), (64, 64)))
+    for images in (known, known):
+        engine.run(images)
+    assert gate.threads == [threading.main_thread()], "in the warm-up"
+    first, *others = [engine.run(camera) for _ in range(4)]
+    assert engine._fixed[camera.shape] is None, "frames go on"
+    for _ in range(3):
+        engine.run(third)
+    assert third.shape not in engine._fixed, "one after the other"
+    gate.open(engine)
+    assert len(gate.threads) == 2
+    assert gate.threads[1] is not threading.main_thread()
+    assert engine._fixed[camera.shape] is not None
+    others.append(engine.run(camera))
+    assert all(max(largest_differences(one, first).values()) == 0 for one in others)
+
+
+def test_few_shapes_get_models_of_their_own():
+    engine = openvino_engine(lively_graph())
+    Gate(engine, openvino_engine(lively_graph()))._open.set()
+    for width in range(1, 7):
+        for _ in range(2):
+            engine.run(np.zeros((1, 32, 32 * width, 3), np.uint8))
+        if engine._compiling is not None:
+            engine._compiling.join()
+    assert [shape[2] // 32 for shape in engine._fixed] == [1, 2, 3]
+
+
+def test_closing_waits_for_a_model_that_is_being_compiled():
+    engine = openvino_engine(lively_graph())
+    gate = Gate(engine, openvino_engine(lively_graph()))
+    for size in ((64, 96), (96, 64)):
+        for _ in range(2):
+            engine.run(blobs(size)[None])
+    thread = engine._compiling
+    gate._open.set()
+    engine.close()
+    assert not thread.is_alive()
+    with pytest.raises(RuntimeError, match="closed"):
+        engine.run(blobs((64, 96))[None])
 
 
 def test_a_model_of_a_fixed_shape_changes_no_result():
@@ -87,7 +158,7 @@ def test_a_model_of_a_fixed_shape_with_other_results_is_not_used():
     other = openvino_engine(export_graph(build_nanodet(NanoDetConfig(), seed=1).eval()))
     engine._compile = lambda model: other._request
     first, *others = [engine.run(images) for _ in range(3)]
-    assert engine._fixed is None
+    assert engine._fixed == {images.shape: None}
     assert all(max(largest_differences(one, first).values()) == 0 for one in others)
 
 
