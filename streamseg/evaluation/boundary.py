@@ -100,7 +100,7 @@ def evaluate_boundary(
         distance_px = boundary_distance_px((image.shape[0], image.shape[1]))
         objects = truth.objects
         prompts: list[Prompt] = [box_prompt(truth, row) for row in objects]
-        masks = instance_masks(instances)
+        masks = instance_masks(instances, as_pixels=True)
         targets = [truth.masks[row] for row in objects]
         ious = mask_ious(masks, targets, np.zeros(len(targets), dtype=np.bool_))  # (D, N)
         for column, (target, prompted) in enumerate(zip(targets, selected_masks(instances, prompts), strict=True)):

@@ -169,7 +169,7 @@ def selected_masks(instances: Instances, prompts: Sequence[Prompt]) -> list[Crop
     tracked = Tracked(instances, torch.full((len(instances),), -1, dtype=torch.int64))
     rows = [selection.rows[0] if selection.rows else None for selection in select(tracked, prompts)]
     needed = sorted({row for row in rows if row is not None})
-    masks = dict(zip(needed, instance_masks(instances, needed), strict=True))
+    masks = dict(zip(needed, instance_masks(instances, needed, as_pixels=True), strict=True))
     return [None if row is None else masks[row] for row in rows]
 
 

@@ -137,7 +137,7 @@ def evaluate_proposals(
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems, split=split):
         instances: Instances = segment([image])[0]
         scores = rank(instances).numpy(force=True).astype(np.float64)
-        masks = instance_masks(instances)
+        masks = instance_masks(instances, as_pixels=True)
         boxes = box(instances, masks)
         ious = mask_ious(masks, truth.masks, truth.is_crowd)
         box_areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])

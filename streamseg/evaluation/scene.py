@@ -140,7 +140,7 @@ def _evaluate_frame(
     instances = segment(images)[0].to("cpu")
     scores, order = rank(instances).sort(descending=True, stable=True)
     best = order[:PRECISION_PROPOSALS]  # no measure uses more
-    masks = instance_masks(instances, best)
+    masks = instance_masks(instances, best, as_pixels=True)
     found = match_image(
         _overlaps(masks, truth),
         scores[: len(masks)].numpy().astype(np.float64),
@@ -150,7 +150,7 @@ def _evaluate_frame(
     )
     if live_segment is not None:
         instances = live_segment(images)[0].to("cpu")
-    ious = _overlaps(instance_masks(instances), truth)
+    ious = _overlaps(instance_masks(instances, as_pixels=True), truth)
     tracked = tracker.update(instances, index / renderer.fps)
     similarity = ious[:, ~truth.is_part].T
     counted = similarity.max(axis=0, initial=0.0) >= 0.5

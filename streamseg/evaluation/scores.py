@@ -112,7 +112,7 @@ def evaluate_scores(
         num_images += 1
         scores = instances.scores.numpy(force=True).astype(np.float64)
         boxes = instances.boxes.numpy(force=True).astype(np.float64)
-        ious = mask_ious(instance_masks(instances), truth.masks, truth.is_crowd)  # (D, G)
+        ious = mask_ious(instance_masks(instances, as_pixels=True), truth.masks, truth.is_crowd)  # (D, G)
         judged = judged_proposals(boxes, ious, truth)
         pairs.append(np.stack([scores[judged.every], judged.best], axis=1))
         pairs_on_objects.append(np.stack([scores[judged.on_objects], judged.own], axis=1))

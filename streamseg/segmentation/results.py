@@ -112,7 +112,7 @@ class ImageInstances(Instances):
         """
         supervision = import_optional("supervision", "to_supervision")
         masks = np.zeros((len(self), *self.image_size), dtype=np.bool_)
-        for canvas, mask in zip(masks, self.masks, strict=True):
+        for canvas, mask in zip(masks, instance_masks(self, as_pixels=True), strict=True):
             mask.paint(canvas)
         return supervision.Detections(
             xyxy=self.boxes.numpy(force=True).astype(np.float32),
