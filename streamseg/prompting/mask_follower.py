@@ -105,7 +105,7 @@ class MaskFollower:
         found = self._propagator.propagate(features, resting)
         frame = MaskFrame(features, proposals, tracked, certainties_of(found))
         answers, learnt = dict[str, PropagatedTarget](), dict[str, Float32Array]()
-        doubtful, confirmed = dict[str, Float32Array](), list[str]()
+        doubtful, confirmed, dispersed = dict[str, Float32Array](), list[str](), set[str]()
         agreeing = proposals.best_each(found)
         for prompt_id, target in targets.items():
             if prompt_id in resting:
@@ -122,6 +122,8 @@ class MaskFollower:
                 answers[prompt_id], label = self._group(prompt_id, soft, frame)
                 if label is not None:
                     learnt[prompt_id] = label
+                else:
+                    dispersed.add(prompt_id)
             else:
                 best, iou = agreeing[prompt_id]
                 if iou >= self._settings.agreement_iou:
@@ -138,7 +140,7 @@ class MaskFollower:
                 _continue_track(targets[prompt_id], answer.row, answer.row, frame.track_ids)
             if label is not None:
                 learnt[prompt_id] = label
-        self._relocate(targets, rows, answers, learnt, doubtful.keys(), resting.keys(), frame, log_odds)
+        self._relocate(targets, rows, answers, learnt, doubtful.keys() | dispersed, resting.keys(), frame, log_odds)
         vouched = {one for one, answer in answers.items() if answer.is_vouched}
         settled = [one for one in confirmed if answers[one].row == rows[one] and one not in vouched]
         self._turns.settle(settled, rows, boxes, track_ids)

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from streamseg.prompting import PromptSet, PromptTracker
 from streamseg.prompting.looks_again import MAX_LOOKS
 from streamseg.prompting.turns import MAX_PROPAGATED
-from streamseg.propagation import LabelPropagator
+from streamseg.propagation import LabelPropagator, PropagationSettings
+from streamseg.structures.instances import Tracked
 from streamseg.structures.mask import CropMask
 from streamseg.structures.prompt import BoxPrompt, PointPrompt
 from streamseg.structures.second_look import Look
-from tests.support.followed_masks import seen
+from tests.support.followed_masks import CountedFeatures, features_of, seen
 from tests.support.shapes import Shape, detect_shapes
 
 CAR, POLE = Shape(80, 120, 80, 64, "rectangle"), Shape(260, 120, 32, 160, "rectangle")
@@ -159,6 +161,23 @@ def test_a_box_around_several_objects_is_their_group():
     for index, selection in enumerate(selections):
         assert selection.status.state == "bound"
         assert iou(selection.mask, [right(HORSE, 4 * index), right(RIDER, 4 * index)]) > 0.75
+
+
+def test_a_group_whose_members_are_not_found_is_an_instance_that_looks_more_like_it():
+    # It jumps farther than propagation follows, which therefore sees much of the background.
+    tracker, prompts = PromptTracker(PropagationSettings(radius=1)), PromptSet.of((BOX_OF_BOTH,))
+    both = Shape(148, 128, 112, 128, "rectangle")
+    frames = [([HORSE, RIDER], detect_shapes([HORSE, RIDER]))] * 4
+    frames.append(([right(HORSE, 48), right(RIDER, 48)], detect_shapes([both])))
+    rows = []
+    for index, (shapes, instances) in enumerate(frames):
+        tracked = Tracked(
+            replace(instances, features=CountedFeatures(features_of(shapes, seed=index))),
+            torch.arange(len(instances)) + 2 * (index == 4),
+        )
+        (selection,) = tracker.update(tracked, prompts, frame_index=index, time_seconds=index / 25)
+        rows.append(selection.rows)
+    assert rows == [(), (), (), (), (0,)]
 
 
 def test_a_box_around_one_object_is_no_group():
