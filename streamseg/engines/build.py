@@ -47,7 +47,8 @@ def build_engine(
         weights: `default`, a name (`FastSAM-s`, `FastSAM-x`), or the path of a .safetensors, .pt, .onnx or .xml
             file (.xml: written by `streamseg quantize`).
         engine: `auto` selects torch on CUDA. On the CPU, it selects ONNX Runtime, or, if OpenVINO is installed, the
-            fastest of all engines, measured once per machine and weights; $STREAMSEG_ENGINE replaces the measurement.
+            fastest of all engines, measured once per machine and weights, unless it is busy then (`auto`);
+            $STREAMSEG_ENGINE replaces the measurement.
             Graphs are exported once per weights file and cached in $STREAMSEG_CACHE or ~/.cache/streamseg. `device` is
             torch with the selection of detections on the device as well, see `segmentation.device`; it is meant for
             CUDA. `tensorrt` is the same with the network in TensorRT.

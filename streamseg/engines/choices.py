@@ -1,8 +1,9 @@
 """The fastest engine for weights on this machine, remembered between runs.
 
-A choice is one small file in the cache folder, named by the hash of everything that it depends on: processor, number of
-threads, versions, weights, 8-bit graph and candidates. If one of them changes, another file is looked up. Files are
-replaced as a whole, so that processes that measure at the same time do not disturb each other; the last one is kept.
+A choice is one small file in the cache folder, named by the hash of everything that it depends on: how it was measured,
+processor, number of threads, versions, weights, 8-bit graph and candidates. If one of them changes, another file is
+looked up. Files are replaced as a whole, so that processes that measure at the same time do not disturb each other; the
+last one is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from streamseg.weights import write_atomically
 
 __all__ = ["choice_key", "choice_path", "read_choice", "write_choice"]
 
+MEASUREMENT: Final = "2"
+"""Version of the measurement, to be raised if choices of an earlier one may be wrong. 1 kept those of busy machines."""
+
 _PACKAGES: Final = ("streamseg", "torch", "onnxruntime", "onnxruntime-gpu", "openvino")
 
 _PROCESSOR_FIELDS: Final = ("vendor_id", "cpu family", "model", "model name", "flags", "Features", "CPU part")
@@ -43,6 +47,7 @@ def choice_key(**subject: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return {
+        "measurement": MEASUREMENT,
         "processor": _processor(),
         "cpus": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),

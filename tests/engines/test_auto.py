@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from streamseg.engines import build_engine
-from streamseg.engines.auto import BUILDING_SECONDS, measured_engine
+from streamseg.engines.auto import BUILDING_SECONDS, fastest_engine, measured_engine
 from streamseg.engines.choices import choice_key, read_choice
+from streamseg.engines.core_time import CoreTime
 from streamseg.errors import EngineError
-from streamseg.weights import save_weights
+from streamseg.weights import load_weights, save_weights
 from tests.support.networks import blobs, lively_network
 from tests.support.openvino import WITH_OPENVINO
 
@@ -13,10 +14,12 @@ IMAGES = np.zeros((1, 32, 64, 3), np.uint8)
 
 
 class Machine:
-    """A clock, and engines that advance it."""
+    """A clock, and engines that advance it, with cores that other work holds for a share of the time."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.waited = 0.0
+        self.busy_share = 0.0
         self.built: list[str] = []
         self.closed: list[str] = []
         self.num_runs = 0
@@ -24,9 +27,16 @@ class Machine:
     def __call__(self) -> float:
         return self.seconds
 
+    def cores(self) -> CoreTime:
+        return CoreTime(self.seconds, self.seconds - self.waited, {1: self.waited})
+
+    def work(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.waited += seconds * self.busy_share
+
     def builder(self, name: str, *, run_seconds: float = 0.01, build_seconds: float = 0.1, error: str = ""):
         def build() -> "FakeEngine":
-            self.seconds += build_seconds
+            self.work(build_seconds)
             self.built.append(name)
             if error:
                 raise EngineError(error)
@@ -44,7 +54,7 @@ class FakeEngine:
     def run(self, images) -> None:
         assert images is IMAGES
         self._machine.num_runs += 1
-        self._machine.seconds += self._run_seconds
+        self._machine.work(self._run_seconds)
 
     def close(self) -> None:
         self._machine.closed.append(self.name)
@@ -56,7 +66,8 @@ def _own_cache(tmp_path, monkeypatch):
 
 
 def select(machine: Machine, builders, **subject):
-    return measured_engine(builders, choice_key(**subject), IMAGES, timer=machine)  # type: ignore[arg-type]
+    key = choice_key(**subject)
+    return measured_engine(builders, key, IMAGES, timer=machine, cores=machine.cores, num_threads=1)
 
 
 def test_fastest_engine_is_measured_once_and_remembered():
@@ -78,6 +89,22 @@ def test_fastest_engine_is_measured_once_and_remembered():
     assert machine.num_runs == 2 * num_runs
 
 
+def test_choice_of_a_busy_machine_is_for_this_run_only(caplog):
+    machine = Machine()
+    builders = {"onnx": machine.builder("onnx", run_seconds=0.02), "openvino": machine.builder("openvino")}
+    machine.busy_share = 0.6
+    assert select(machine, builders).name == "openvino"
+    assert machine.closed == ["onnx"]
+    assert read_choice(choice_key()) is None
+    assert (
+        "engine openvino, the fastest of onnx 20.0 ms, openvino 10.0 ms, but other work held the cores for 60 % of the"
+        " time: it is used for this run only, and the next one measures again; set $STREAMSEG_ENGINE" in caplog.text
+    )
+    machine.busy_share = 0.0
+    select(machine, builders)
+    assert read_choice(choice_key()) == "openvino"
+
+
 def test_engine_that_cannot_be_built_is_logged_and_left_out(caplog):
     machine = Machine()
     builders = {"onnx": machine.builder("onnx", error="no such device"), "torch": machine.builder("torch")}
@@ -95,11 +122,36 @@ def test_no_engine_at_all_is_one_line_with_the_reasons():
 def test_slow_building_ends_the_comparison():
     machine = Machine()
     builders = {
+        "onnx": machine.builder("onnx"),
+        "openvino": machine.builder("openvino", build_seconds=BUILDING_SECONDS + 1),
+        "torch": machine.builder("torch", run_seconds=0.001),
+    }
+    assert select(machine, builders).name == "onnx"
+    assert machine.built == ["onnx", "openvino"]
+    assert read_choice(choice_key()) == "onnx"
+
+
+def test_comparison_that_a_busy_machine_cut_short_is_for_this_run_only():
+    machine = Machine()
+
+    def quiet_from_now_on() -> "FakeEngine":
+        engine = machine.builder("openvino", build_seconds=BUILDING_SECONDS + 1)()
+        machine.busy_share = 0.0
+        return engine
+
+    machine.busy_share = 0.5
+    builders = {"onnx": machine.builder("onnx"), "openvino": quiet_from_now_on, "torch": machine.builder("torch")}
+    assert select(machine, builders).name == "onnx"
+    assert read_choice(choice_key()) is None
+
+
+def test_export_before_the_first_engine_is_no_reason_to_compare_fewer():
+    machine = Machine()
+    builders = {
         "onnx": machine.builder("onnx", build_seconds=BUILDING_SECONDS + 1),
         "openvino": machine.builder("openvino", run_seconds=0.001),
     }
-    assert select(machine, builders).name == "onnx"
-    assert machine.built == ["onnx"]
+    assert select(machine, builders).name == "openvino"
 
 
 def test_remembered_engine_that_is_no_candidate_any_more_is_measured_again():
@@ -117,9 +169,9 @@ def weights(tmp_path):
 
 @pytest.mark.slow
 @WITH_OPENVINO
-def test_measured_engine_of_real_weights_runs(weights, monkeypatch, tmp_path):
-    monkeypatch.delenv("STREAMSEG_ENGINE")
-    engines = [build_engine(weights, device="cpu") for _ in range(2)]
+def test_measured_engine_of_real_weights_runs(weights, tmp_path):
+    idle = CoreTime(0, 0)
+    engines = [fastest_engine(load_weights(weights), with_int8=True, cores=lambda: idle) for _ in range(2)]
     assert engines[0].name in ("onnx", "openvino", "torch")
     assert engines[1].name == engines[0].name
     assert engines[0].run(blobs((64, 64))[None]).scores.shape == (1, 84)

@@ -21,11 +21,19 @@ def test_choice_is_remembered_for_its_key_only():
     assert read_choice(key) == "onnx"
 
 
-@pytest.mark.parametrize("entry", ["processor", "cpus", "threads", "versions", "graph_version", "weights", "int8"])
+@pytest.mark.parametrize(
+    "entry", ["measurement", "processor", "cpus", "threads", "versions", "graph_version", "weights", "int8"]
+)
 def test_every_entry_invalidates(entry):
     key = choice_key(weights="a", int8="b")
     write_choice(key, "onnx", {})
     assert read_choice(key | {entry: "another"}) is None
+
+
+def test_choice_of_the_first_measurement_which_kept_those_of_busy_machines_is_made_again():
+    key = choice_key(weights="a", int8="b")
+    write_choice({name: value for name, value in key.items() if name != "measurement"}, "onnx", {})
+    assert read_choice(key) is None
 
 
 def test_versions_and_processor_are_stated():
