@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streamseg.errors import ConfigError, StreamsegError
 
 if TYPE_CHECKING:
-    from streamseg.config import Config
+    from streamseg.config import Config, SourceConfig
 
 __all__ = ["find_notices", "find_problems"]
 
@@ -79,7 +79,6 @@ def _unhidden(config: Config) -> list[str]:
 
 def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the key that a check is about, and the check, which raises StreamsegError or OSError."""
-    from streamseg.capture import open_source
     from streamseg.cli.modes import open_mode
     from streamseg.prompting import prompts_from_config
     from streamseg.publish.endpoints import check_endpoint
@@ -89,7 +88,7 @@ def _checks(config: Config) -> Iterator[tuple[str, Callable[[], object]]]:
     for position, source in enumerate(config.named_sources()):
         if source.type == "ros":
             continue  # opened by the node only
-        yield f"sources.{position}", lambda source=source: open_source(source)  # type: ignore[misc]
+        yield f"sources.{position}", lambda source=source: _check_source(source)  # type: ignore[misc]
     yield "segmentation.weights", lambda: _check_weights(config.segmentation.weights)
     yield "mode", lambda: open_mode(config.mode).prompt_matcher(mask_scale=config.publish.mask_scale)
     yield "prompts", lambda: prompts_from_config(config.prompts)
@@ -143,6 +142,16 @@ def _endpoints(config: Config) -> list[tuple[str, str]]:
     keys = ("endpoint", "single_endpoint", "control_endpoint")
     values = [(key, getattr(config.publish, key)) for key in keys]
     return [(key, value) for key, value in values if value is not None]
+
+
+def _check_source(source: SourceConfig) -> None:
+    from streamseg.capture import open_source
+    from streamseg.capture.images import ImageFiles
+    from streamseg.imaging import image_sizes
+
+    opened = open_source(source)
+    if isinstance(opened, ImageFiles) and not opened.is_batch:  # of several, those that cannot be read are skipped
+        image_sizes(opened.paths[0])
 
 
 def _check_weights(weights: str) -> None:

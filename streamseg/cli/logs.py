@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Final
@@ -107,12 +108,16 @@ def _time_of(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_PROGRAM: Final = re.compile(r"streamseg\..*")
+"""Loggers of this program: which module writes a line concerns no user; with JSON, it is in the record."""
+
+
 class TextLines(logging.Formatter):
-    """`TIME LEVEL SOURCE: MESSAGE`; a record of no source has the name of its logger there."""
+    """`TIME LEVEL SOURCE: MESSAGE`; a record of no source has the name of its program or library there."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line; an exception adds its traceback."""
-        name = source_of(record) or record.name
+        name = source_of(record) or _PROGRAM.sub("streamseg", record.name)
         # Most messages name their source themselves.
         message = redact_text(record.getMessage()).removeprefix(f"source {name}: ").removeprefix(f"{name}: ")
         if record.exc_info:

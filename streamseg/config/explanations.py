@@ -19,9 +19,25 @@ __all__ = ["SOURCE_TAGS", "explain", "mistakes"]
 
 
 def mistakes(error: ValidationError) -> list[Mapping[str, Any]]:
-    """Return the errors that no other one explains: pydantic counts only the valid items of a list."""
-    faults = error.errors()
+    """Return the errors that no other one explains: pydantic counts only the valid items of a list.
+
+    Each missing item of a list of fixed length is an error of pydantic's; here, the list is one that is too short.
+    """
+    faults: list[Mapping[str, Any]] = []
+    for fault in error.errors():
+        *parents, last = fault["loc"] or ("",)
+        if fault["type"] != "missing" or not isinstance(last, int):
+            faults.append(fault)
+            continue
+        if faults and faults[-1]["loc"] == tuple(parents) and faults[-1]["type"] == _TOO_FEW:
+            faults.pop()
+        words = f"List should have {last + 1} items, not {len(fault['input'])}"
+        faults.append({**fault, "type": _TOO_FEW, "loc": tuple(parents), "msg": words})
     return [fault for fault in faults if not (fault["type"] == "too_short" and _has_inner(fault["loc"], faults))]
+
+
+_TOO_FEW = "too_few"
+"""Type of the error of a list of fixed length that is too short."""
 
 
 def _has_inner(loc: tuple[int | str, ...], faults: Sequence[Mapping[str, Any]]) -> bool:
@@ -62,7 +78,7 @@ def _message(problem: Mapping[str, Any]) -> str:
     message = words or str(problem["msg"]).removeprefix("Value error, ")
     # YAML has lists and keys.
     message = message.replace("a valid tuple", "a list").replace("Tuple", "List")
-    return re.sub(r"a valid dictionary or instance of \w+", "keys and values", message)
+    return re.sub(r"a valid dictionary or (instance of \w+|object to extract fields from)", "keys and values", message)
 
 
 class _Received(reprlib.Repr):

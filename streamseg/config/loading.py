@@ -79,13 +79,22 @@ def load_valid_part(
     except ConfigError as error:
         return None, str(error).splitlines()
     problems: list[str] = []
+    removed: list[tuple[int | str, ...]] = []
     for _ in range(MAX_ROUNDS):
         try:
             return Config.model_validate(values), problems
         except ValidationError as error:
-            problems += [line for line in explain(error) if line not in problems]
-            values = _without(values, [fault["loc"] for fault in mistakes(error)])
+            locations = [fault["loc"] for fault in mistakes(error)]
+            lines = zip(explain(error), locations, strict=True)
+            problems += [line for line, loc in lines if line not in problems and not _contains_one(loc, removed)]
+            removed += locations
+            values = _without(values, locations)
     return None, problems
+
+
+def _contains_one(location: tuple[int | str, ...], removed: Sequence[tuple[int | str, ...]]) -> bool:
+    """Return whether a section or list lacks a removed key or item, so that its fault may be a consequence of that."""
+    return location != () and any(len(loc) > len(location) and loc[: len(location)] == location for loc in removed)
 
 
 def parse_source_section(values: Mapping[str, Any]) -> SourceConfig:
@@ -108,7 +117,8 @@ def parse_source_section(values: Mapping[str, Any]) -> SourceConfig:
 def _without(values: dict[str, Any], locations: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
     """Return a copy without the keys and list items at the locations of validation errors.
 
-    Without a missing key, its section is removed; for a contradiction between sections, the ids and prompts are.
+    Without a missing key, its section is removed, and without an item that is no section, the list of the innermost
+    key; for a contradiction between sections, the ids and prompts are removed.
     """
     values = copy.deepcopy(values)
     removed: list[tuple[Any, int | str]] = []
@@ -128,7 +138,8 @@ def _without(values: dict[str, Any], locations: Sequence[tuple[int | str, ...]])
             is_item = isinstance(container, list) and isinstance(step, int) and step < len(container)
             if not is_item and not (isinstance(container, dict) and step in container):
                 break
-            target = (container, step)
+            if isinstance(container, dict) or isinstance(container[step], dict):
+                target = (container, step)
             container = container[step]
         removed.append(target)
     for container, step in removed:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from streamseg.config.sources import RECORDING_INDEX_NAME, RecordingSource, SourceConfig, parse_source
+from streamseg.errors import ConfigError
 
 __all__ = ["parse_sources"]
 
@@ -16,12 +17,18 @@ def parse_sources(text: str) -> list[SourceConfig]:
     Recordings of a run start as far apart as they did originally.
 
     Raises:
-        ConfigError: the text is empty, or the address of a stream cannot be opened.
+        ConfigError: the text is empty, the address of a stream cannot be opened, or a folder contains several runs.
     """
     section_of_text = parse_source(text)  # first: an empty text is no folder
     folders = [index.parent for index in sorted(Path(text.strip()).glob(f"*/{RECORDING_INDEX_NAME}"))]
     recordings = [section for folder in folders if isinstance(section := parse_source(str(folder)), RecordingSource)]
     if not recordings:
+        runs = sorted({index.parent.parent for index in Path(text.strip()).glob(f"*/*/{RECORDING_INDEX_NAME}")})
+        if runs:
+            raise ConfigError(
+                f"{text.strip()} contains the recordings of {len(runs)} run{'s' * (len(runs) > 1)}; give the folder of"
+                f" one, such as {runs[-1]}"
+            )
         return [section_of_text]
     starts = {section.path: _start_seconds(Path(section.path)) for section in recordings}
     known = [start for start in starts.values() if start is not None]

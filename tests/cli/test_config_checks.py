@@ -5,7 +5,7 @@ import yaml
 
 from streamseg.cli.config_checks import find_notices, find_problems
 from streamseg.cli.main import main
-from streamseg.config import Config
+from streamseg.config import Config, load_valid_part
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +23,11 @@ def config_of(**sections: object) -> Config:
         pytest.param({"sources": [{"type": "images", "path": "none"}]}, "sources.0: ", id="folder of images"),
         pytest.param({"segmentation": {"weights": "n.pt"}}, "segmentation.weights: no weights at n.pt", id="weights"),
         pytest.param({"segmentation": {"weights": "n.onnx"}}, "segmentation.weights: no weights at n.onnx", id="onnx"),
+        pytest.param(
+            {"sources": [{"type": "images", "path": "empty.jpg"}]},
+            "sources.0: empty.jpg is not a readable image: the file is empty",
+            id="empty image",
+        ),
         pytest.param(
             {"prompts": [{"id": "d", "text": "a dog"}], "text": {"encoders": "none"}},
             "text.encoders: texts need encoders",
@@ -68,6 +73,7 @@ def config_of(**sections: object) -> Config:
 def test_problem_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sections, problem):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("text")
+    Path("empty.jpg").touch()
     (line,) = find_problems(config_of(**sections))
     assert line.startswith(problem)
     assert "\n" not in line
@@ -138,6 +144,23 @@ def test_contradiction_between_sections_does_not_hide_the_rest(tmp_path: Path, c
     err = capsys.readouterr().err
     assert "ids must be unique" in err
     assert "sources.1: none.mp4" in err
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        pytest.param({"prompts": [{"id": "a", "points": [[5]]}]}, "prompts.0.points.0: ", id="point of one number"),
+        pytest.param({"prompts": [{"id": "a", "points": [[5, "x"]]}]}, "prompts.0.points.0.1: ", id="no number"),
+        pytest.param({"zones": [{"id": "a", "line": [[0, 1]]}]}, "zones.0.line: ", id="line of one point"),
+        pytest.param({"sources": [5]}, "sources.0: ", id="source that is no section"),
+    ],
+)
+def test_consequences_of_a_mistake_are_no_mistakes(tmp_path: Path, sections, problem):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(sections))
+    config, problems = load_valid_part(path)
+    assert config is not None
+    assert [line.startswith(problem) for line in problems + find_problems(config)] == [True]
 
 
 def test_file_that_is_not_yaml_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -10,9 +10,16 @@ from streamseg.cli.logs import JsonLines, TextLines
 from streamseg.cli.main import build_parser, main
 
 
-def record_of(message: str, *, thread: str = "MainThread", source: str | None = None, error: bool = False):
+def record_of(
+    message: str,
+    *,
+    thread: str = "MainThread",
+    source: str | None = None,
+    error: bool = False,
+    logger="streamseg.capture",
+):
     exception = (ValueError, ValueError("bad"), None) if error else None
-    record = logging.LogRecord("streamseg.capture", logging.WARNING, "x.py", 1, message, None, exception)
+    record = logging.LogRecord(logger, logging.WARNING, "x.py", 1, message, None, exception)
     record.threadName = thread
     if source is not None:
         record.source = source
@@ -22,7 +29,8 @@ def record_of(message: str, *, thread: str = "MainThread", source: str | None = 
 @pytest.mark.parametrize(
     ("record", "source", "text"),
     [
-        pytest.param(record_of("late"), None, "streamseg.capture: late", id="no source"),
+        pytest.param(record_of("late"), None, "streamseg: late", id="no source"),
+        pytest.param(record_of("cup: lost", logger="libav.h264"), None, "libav.h264: cup: lost", id="of a library"),
         pytest.param(record_of("late", thread="capture cam1"), "cam1", "cam1: late", id="by thread"),
         pytest.param(record_of("cam1: late", thread="capture cam1"), "cam1", "cam1: late", id="named in the message"),
         pytest.param(record_of("source b: late", source="b"), "b", "b: late", id="named as a source"),
@@ -38,7 +46,7 @@ def test_record_carries_time_level_and_source(record, source, text):
         "time": line.partition(" ")[0],
         "level": "warning",
         "source": source,
-        "logger": "streamseg.capture",
+        "logger": record.name,
         "message": record.getMessage(),
     }
 

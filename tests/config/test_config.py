@@ -152,6 +152,22 @@ def test_config_is_immutable():
         ),
         pytest.param("sources: [{url: a.mp4}]", ["sources.0: .*discriminator 'type'.*"], id="no-source-type"),
         pytest.param("sources: [{type: stream}]", ["sources.0.url: Field required"], id="missing-key"),
+        pytest.param("sources: [5]", ["sources.0: Input should be keys and values, got 5"], id="source-is-no-section"),
+        pytest.param(
+            "prompts: [{id: a, box: [1, 2]}]",
+            ["prompts.0.box: List should have 4 items, not 2, got [1, 2]"],
+            id="box-of-two-numbers",
+        ),
+        pytest.param(
+            "prompts: [{id: a, points: [[1, 2], [3]]}]",
+            ["prompts.0.points.1: List should have 2 items, not 1, got [3]"],
+            id="point-of-one-number",
+        ),
+        pytest.param(
+            "zones: [{id: z, line: [[0, 1]]}]",
+            ["zones.0.line: List should have 2 items, not 1, got [[0, 1]]"],
+            id="line-of-one-point",
+        ),
         pytest.param(
             "sources: [{type: scene, id: 'a/b'}]", ["sources.0.id: .*letters, digits.*, got 'a/b'"], id="slash-in-id"
         ),

@@ -50,6 +50,18 @@ def test_folder_of_a_run_in_a_configuration(tmp_path: Path):
     assert [source.id for source in config.named_sources()] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("num_runs", "words"),
+    [pytest.param(1, "of 1 run; give", id="one run"), pytest.param(2, "of 2 runs; give", id="two runs")],
+)
+def test_folder_of_several_runs_names_the_newest(tmp_path: Path, num_runs: int, words: str):
+    for number in range(1, num_runs + 1):
+        for source_id in ("a", "b"):
+            make_recording(tmp_path / f"2026112{number}T164012Z" / source_id, source_id, start=1.0)
+    with pytest.raises(ConfigError, match=f"contains the recordings {words} the folder of one, such as .*2{num_runs}T"):
+        parse_sources(str(tmp_path))
+
+
 @pytest.mark.parametrize("text", ["", " "])
 def test_empty_text_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str):
     make_recording(tmp_path / "cam", "cam", start=None)

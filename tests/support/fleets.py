@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 from streamseg.config import FleetConfig
 from streamseg.fleet.session import FleetSession
 from streamseg.fleet.status import FleetStatus
 from streamseg.publish import Subscriber
+from tests.support import waiting
 
 __all__ = ["RunningFleet", "fleet_config", "wait_for_sources", "wait_until"]
 
 WAIT_SECONDS = 600.0
 """Time limit for what follows from the start of processes, which takes long on a busy machine."""
+
+wait_until = functools.partial(waiting.wait_until, seconds=WAIT_SECONDS)
 
 
 def fleet_config(*cameras: str, **changes: Any) -> FleetConfig:
@@ -42,14 +44,6 @@ def wait_for_sources(subscriber: Subscriber, *names: str) -> None:
         return set(names) <= found
 
     wait_until(has_all)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until a condition holds; fail after `WAIT_SECONDS`."""
-    pause, end = threading.Event(), time.monotonic() + WAIT_SECONDS
-    while not is_so():
-        assert time.monotonic() < end, "the condition does not hold"
-        pause.wait(0.05)
 
 
 class RunningFleet:

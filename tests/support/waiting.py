@@ -10,9 +10,9 @@ WAIT_SECONDS = 30.0
 """Time limit of waits for what normally happens at once; a test that reaches it fails."""
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until a condition holds; fail after `WAIT_SECONDS`."""
-    pause, end = threading.Event(), time.monotonic() + WAIT_SECONDS
+def wait_until(is_so: Callable[[], bool], *, seconds: float = WAIT_SECONDS) -> None:
+    """Wait until a condition holds; fail after so many seconds."""
+    pause, end = threading.Event(), time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "the condition does not hold"
         pause.wait(0.02)
