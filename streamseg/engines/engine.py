@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from streamseg.modeling.nms import NmsSettings
 from streamseg.modeling.refiner import Refiner
 
-__all__ = ["DEFAULT_IMGSZ", "Engine", "Raw", "imgsz_of", "largest_differences"]
+__all__ = ["DEFAULT_IMGSZ", "CompilesShapes", "Engine", "Raw", "imgsz_of", "largest_differences"]
 
 DEFAULT_IMGSZ = 640
 """Input size in pixels for weights that state none: the ecosystem's default."""
@@ -91,6 +91,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the device memory; the engine cannot run afterwards."""
+
+
+@runtime_checkable
+class CompilesShapes(Protocol):
+    """An engine that may compile a model for a shape of images while frames go on."""
+
+    start: Callable[[Callable[[], None]], object] | None
+    """Starts such work in another thread; None: it is left out. Set before the first frame."""
 
 
 def largest_differences(first: Raw, second: Raw) -> dict[str, float]:

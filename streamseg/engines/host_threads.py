@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from streamseg.engines.engine import Engine
 
-__all__ = ["leave_core_for_sources", "leave_cores"]
+__all__ = ["has_free_core", "leave_core_for_sources", "leave_cores"]
 
 SOURCES_PER_CORE: Final = 2
 """Live sources per core from which one core is left to decoding, tracking and encoding. With 4 and 8 RTSP cameras of
@@ -29,6 +29,16 @@ def leave_core_for_sources(num_live: int, environment: Mapping[str, str] = os.en
     num_threads = torch.get_num_threads()
     if "OMP_NUM_THREADS" not in environment and num_threads > 1 and num_live >= SOURCES_PER_CORE * num_threads:
         torch.set_num_threads(num_threads - 1)
+
+
+def has_free_core(engine: Engine, num_cores: int | None) -> bool:
+    """Return whether a network on the CPU has fewer threads than there are cores. Call it before `leave_cores`.
+
+    Args:
+        engine: the network.
+        num_cores: number of cores; None if unknown.
+    """
+    return engine.device == "cpu" and torch.get_num_threads() < (num_cores or 1)
 
 
 def leave_cores(engine: Engine) -> None:

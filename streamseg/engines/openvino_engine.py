@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,8 +34,8 @@ class OpenVinoEngine:
     Any batch, height and width run in one compiled model. A shape that occurs twice in a row, such as that of a live
     source, gets a model of its own, which saves 7 % of the time in float32 and 16 % in 8 bits. It compiles for half a
     second, takes 30 MB, and is used only if its results are the same. The first shape, in a run that of the warm-up, is
-    compiled at once; up to `MOST_SHAPES` - 1 others, such as that of a camera whose size was not known, in a thread of
-    their own, while frames go on in the model for any shape.
+    compiled at once; up to `MOST_SHAPES` - 1 others, such as that of a camera whose size was not known, only beside the
+    frames, which go on in the model for any shape, see `start`.
     """
 
     name = "openvino"
@@ -106,7 +106,9 @@ class OpenVinoEngine:
         self._last_shape: tuple[int, ...] = ()
         self._fixed: dict[tuple[int, ...], Any] = {}
         """Request of the model that was compiled for a shape; None while it is compiled, and if it was rejected."""
-        self._compiling: threading.Thread | None = None
+        self._is_compiling = False
+        self.start: Callable[[Callable[[], None]], object] | None = None
+        """Starts work in another thread; set by a live run. None: only the first shape gets a model of its own."""
 
     @property
     def is_quantized(self) -> bool:
@@ -136,13 +138,9 @@ class OpenVinoEngine:
         """Compile a model for the shape of images, see the class."""
         if not self._fixed:
             self._fix_shape(self._flexible.clone(), images, raw)
-        elif self._compiling is None or not self._compiling.is_alive():
-            self._fixed[images.shape] = None
-            # No daemon: the interpreter must not end while OpenVINO compiles.
-            self._compiling = threading.Thread(
-                target=self._fix_shape, args=(self._flexible.clone(), images.copy(), raw), name="compile"
-            )
-            self._compiling.start()
+        elif self.start is not None and not self._is_compiling:
+            self._fixed[images.shape], self._is_compiling = None, True
+            self.start(partial(self._fix_shape, self._flexible.clone(), images.copy(), raw))
 
     def _fix_shape(self, model: Any, images: npt.NDArray[np.uint8], raw: Raw) -> None:
         """Compile a model for the shape of images; it replaces the other one if it returns the same for them.
@@ -157,12 +155,14 @@ class OpenVinoEngine:
         except (RuntimeError, EngineError) as error:
             _logger.info("OpenVINO cannot compile for images %s: %s", images.shape, last_line(error))
             return
-        if all(np.array_equal(values, others[name]) for name, values in raw.arrays().items()):
+        finally:
+            self._is_compiling = False
+        if self._request is not None and all(
+            np.array_equal(values, others[name]) for name, values in raw.arrays().items()
+        ):
             self._fixed[images.shape] = request
 
     def close(self) -> None:
-        """See `Engine.close`. Waits while a model is being compiled."""
-        if self._compiling is not None:
-            self._compiling.join()
-        self._request = self._flexible = self._compiling = None
+        """See `Engine.close`. A model that is being compiled is then not used."""
+        self._request = self._flexible = None
         self._fixed = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from streamseg.config import SegmentationConfig, TextConfig
 from streamseg.errors import ConfigError
@@ -37,6 +38,20 @@ class ReferenceSegmenter(Segmenter):
     ) -> list[ImageInstances]:
         """Segment images without regions and at full quality, and apply the rule for objects that fill the image."""
         return [as_reference(instances) for instances in super().segment_batch(images, [NO_REGIONS] * len(images))]
+
+    def begin_batch(
+        self,
+        images: Sequence[ImageArray | Nv12Image],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation] | None = None,
+    ) -> list[Callable[[], ImageInstances]]:
+        """Begin to segment images as `segment_batch` does."""
+        begun = super().begin_batch(images, [NO_REGIONS] * len(images))
+        return [partial(_as_reference, finish) for finish in begun]
+
+
+def _as_reference(finish: Callable[[], ImageInstances]) -> ImageInstances:
+    return as_reference(finish())
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,12 @@ from streamseg.drawing.effect_book import EffectBook
 from streamseg.errors import DataError
 from streamseg.pipeline.better_masks import with_better_masks
 from streamseg.pipeline.compose import FrameResult, Matches, PromptMatcher, SelectionMatcher, compose_message
-from streamseg.pipeline.segment_function import DegradableSegmenter, Nv12Segmenter, SegmentFunction
+from streamseg.pipeline.segment_function import (
+    DeferringSegmenter,
+    DegradableSegmenter,
+    Nv12Segmenter,
+    SegmentFunction,
+)
 from streamseg.pipeline.stream import Stream
 from streamseg.prompting import PromptSet
 from streamseg.prompting.text import TextMatcher, prepare_texts
@@ -206,6 +211,23 @@ class Pipeline:
                 for position, frame in enumerate(frames)
             ]
 
+    def begin(self, frames: Sequence[Frame]) -> list[Callable[[], Instances]]:
+        """Run the network on each frame; return functions that return the instances of each, in the frames' order.
+
+        Called once each in the thread of `finish`, they do what the segmenter leaves to it, see `DeferringSegmenter`;
+        most segmenters leave nothing, and this is `segment`.
+        """
+        segmenter = self._segmenter
+        if not (isinstance(segmenter, DeferringSegmenter) and segmenter.defers):
+            return [partial(_same, instances) for instances in self.segment(frames)]
+        prompts = self._prompts
+        unknown = [frame for frame in frames if frame.instances is None]
+        with self.timer.stage("segment"):
+            regions = [self._stream(frame.source_id).search_regions(frame, prompts) for frame in unknown]
+            degradations = [frame.degradation for frame in unknown]
+            begun = iter(segmenter.begin_batch([frame.image for frame in unknown], regions, degradations))
+        return [next(begun) if frame.instances is None else partial(_same, frame.instances) for frame in frames]
+
     def _segment(self, frames: Sequence[Frame], prompts: PromptSet) -> Sequence[Instances]:
         """Run the network; no frame is fine."""
         if not frames:
@@ -277,3 +299,7 @@ class Pipeline:
         with self.timer.stage("quality"):
             better = quality.improve(frame, matches.objects, prompted)
         return with_better_masks(matches, better, "quality")
+
+
+def _same(instances: Instances) -> Instances:
+    return instances

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from streamseg.structures.arrays import ImageArray
@@ -11,7 +11,7 @@ from streamseg.structures.instances import Instances
 from streamseg.structures.nv12 import Nv12Image
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["DegradableSegmenter", "Nv12Segmenter", "SegmentFunction"]
+__all__ = ["DeferringSegmenter", "DegradableSegmenter", "Nv12Segmenter", "SegmentFunction"]
 
 
 class SegmentFunction(Protocol):
@@ -60,4 +60,25 @@ class Nv12Segmenter(Protocol):
         degradations: Sequence[Degradation],
     ) -> Sequence[Instances]:
         """See `DegradableSegmenter.segment_batch`."""
+        ...
+
+
+@runtime_checkable
+class DeferringSegmenter(Protocol):
+    """A segmenter that may leave its work after the network to another thread."""
+
+    @property
+    def defers(self) -> bool:
+        """Whether it does."""
+
+    def begin_batch(
+        self, images: Sequence[ImageArray], regions: Sequence[SearchRegions], degradations: Sequence[Degradation]
+    ) -> Sequence[Callable[[], Instances]]:
+        """Return one function per image, in order, that returns its Instances; each is called once.
+
+        Args:
+            images: uint8 (H, W, 3) RGB each.
+            regions: where to accept low scores, one per image.
+            degradations: reduced quality, one per image.
+        """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from streamseg.capture import Source, open_source
 from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, SourceConfig, WebcamSource
 from streamseg.drawing.effect_book import EffectBook
 from streamseg.drawing.effects import load_style
-from streamseg.engines import leave_core_for_sources, leave_cores
+from streamseg.engines import CompilesShapes, has_free_core, leave_core_for_sources, leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
 from streamseg.pipeline.mode import Mode
@@ -143,6 +144,7 @@ def open_runtime(
         matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
         leave_core_for_sources(sum(source.is_live for source in sources))
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
+        segmenter.defers = has_free_core(segmenter.engine, os.cpu_count())
         leave_cores(segmenter.engine)
         batching = _batching(config.batching, segmenter.engine.device)
         steps = degradation_steps(config.degradation, segmenter)
@@ -155,6 +157,8 @@ def open_runtime(
         # Frames of files wait until their objects are compared with texts, as they do for every stage.
         any_live = any(source.is_live for source in sources)
         background = stack.enter_context(BackgroundThread()).submit if any_live else None
+        if isinstance(segmenter.engine, CompilesShapes):
+            segmenter.engine.start = background
         # A worker of its own: a run of a large model takes seconds, for which texts must not wait. It gives way to the
         # network: its answers are late in any case.
         slow = stack.enter_context(BackgroundThread(niceness=SLOW_NICENESS)).submit if any_live else None

@@ -105,8 +105,8 @@ class SegmentedBatch:
     """A batch between the network and the tracker."""
 
     frames: tuple[Frame, ...]
-    instances: tuple[Instances, ...]
-    """Instances of each frame."""
+    instances: tuple[Callable[[], Instances], ...]
+    """Functions that return the instances of each frame; what the segmenter has left to do, they do."""
     ended: tuple[str, ...]
     """Ids of sources that deliver no frame after this batch."""
     taken_ns: int
@@ -207,7 +207,7 @@ def segment(queue: FrameQueue, pipeline: Pipeline, segmented: SlotQueue[Segmente
             with pipeline.timer.of(frame.source_id):
                 pipeline.timer.add("mailbox", (now_ns - frame.received_ns) / 1e6)
         with pipeline.timer.of(*(frame.source_id for frame in batch.frames)):
-            instances = pipeline.segment(batch.frames)
+            instances = pipeline.begin(batch.frames)
         if not segmented.put(SegmentedBatch(batch.frames, tuple(instances), batch.ended, now_ns)):
             queue.discard(batch.frames)
 
@@ -222,7 +222,7 @@ def finish(
     on_result: Callable[[FrameResult], None],
     on_end: Callable[[str], None],
 ) -> None:
-    """Track, select, and hand each result to the sinks.
+    """Do what the network's thread has left, track, select, and hand each result to the sinks.
 
     Args:
         segmented: batches from the network.
@@ -237,7 +237,7 @@ def finish(
     while (batch := segmented.take()) is not None:
         for frame, instances in zip(batch.frames, batch.instances, strict=True):
             with pipeline.timer.of(frame.source_id):
-                result = pipeline.finish(frame, instances, drops=drops_of(frame.source_id))
+                result = pipeline.finish(frame, instances(), drops=drops_of(frame.source_id))
                 if is_late(frame, batch.taken_ns):
                     continue
                 with pipeline.timer.stage("sinks"):

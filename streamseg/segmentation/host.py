@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from streamseg.engines import Engine
+from streamseg.engines import Engine, Raw
 from streamseg.geometry import Letterbox
 from streamseg.modeling.network import PROTOTYPE_STRIDE
 from streamseg.modeling.preprocess import PADDING, letterbox_images
@@ -80,20 +81,49 @@ class HostSegmentation:
             regions: search regions of each image.
             refines: for each image, whether the refiner, if there is one, runs.
         """
-        batches: dict[tuple[int, int], list[int]] = {}
-        for position, place in enumerate(places):
-            batches.setdefault(place.input_size, []).append(position)
         results: dict[int, ImageInstances] = {}
-        for positions in self._split(batches.values()):
-            with self._timer.stage("preprocess"):
-                batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
-            with self._timer.stage("network"):
-                raw = self._engine.run(batch)
+        for positions, batch, raw in self._run(images, places):
             with self._timer.stage("postprocess"):
                 for row, p in enumerate(positions):
                     found = detections_of(raw, row, places[p], regions[p], self._settings)
                     results[p] = self._instances(found, batch[row], images[p], places[p], refines=refines[p])
         return [results[position] for position in range(len(images))]
+
+    def begin(
+        self,
+        images: Sequence[ImageArray],
+        places: Sequence[Letterbox],
+        regions: Sequence[SearchRegions],
+        refines: Sequence[bool],
+    ) -> list[Callable[[], ImageInstances]]:
+        """Run the network on images; each function returned does the rest for its image, see `segment`.
+
+        `postprocess` is then measured per image, by the thread that calls the function.
+        """
+
+        def finish(raw: Raw, row: int, letterboxed: ImageArray, p: int) -> ImageInstances:
+            with self._timer.stage("postprocess"):
+                found = detections_of(raw, row, places[p], regions[p], self._settings)
+                return self._instances(found, letterboxed, images[p], places[p], refines=refines[p])
+
+        begun: dict[int, Callable[[], ImageInstances]] = {}
+        for positions, batch, raw in self._run(images, places):
+            begun.update((p, partial(finish, raw, row, batch[row], p)) for row, p in enumerate(positions))
+        return [begun[position] for position in range(len(images))]
+
+    def _run(
+        self, images: Sequence[ImageArray], places: Sequence[Letterbox]
+    ) -> Iterator[tuple[list[int], npt.NDArray[np.uint8], Raw]]:
+        """Run the network on batches of equal letterboxed shapes; yield positions, letterboxed images and results."""
+        batches: dict[tuple[int, int], list[int]] = {}
+        for position, place in enumerate(places):
+            batches.setdefault(place.input_size, []).append(position)
+        for positions in self._split(batches.values()):
+            with self._timer.stage("preprocess"):
+                batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
+            with self._timer.stage("network"):
+                raw = self._engine.run(batch)
+            yield positions, batch, raw
 
     def segment_one(
         self, image: ImageArray, place: Letterbox, regions: SearchRegions, *, refines: bool

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self, cast, overload
 
@@ -106,6 +107,9 @@ class Segmenter(Resource):
             self.engine.close()
             raise
         settings = SelectionSettings(conf=conf, iou=iou, max_det=max_det, expected_conf=expected_conf)
+        self.defers = False
+        """Whether a run calls `begin_batch` and leaves the rest to the thread that finishes frames; set it before the
+        first frame. It pays if the network leaves a core."""
         self.timer = StageTimer()
         """Milliseconds per batch in `preprocess`, `network` and `postprocess`. With `engine: device`, `network` only
         starts the work, and `postprocess` includes the wait for it."""
@@ -247,6 +251,43 @@ class Segmenter(Resource):
             DataError: an image has another type or shape.
             ValueError: there are more or fewer regions or degradations than images.
         """
+        places, refines = self._plan(images, regions, degradations)
+        if self._device is not None:
+            return segment_on_device(self._device, self._host, images, places, regions, refines, timer=self.timer)
+        return self._host.segment([on_host(image) for image in images], places, regions, refines)
+
+    def begin_batch(
+        self,
+        images: Sequence[ImageArray | Nv12Image],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation] | None = None,
+    ) -> list[Callable[[], ImageInstances]]:
+        """Run the network on images, and leave the rest to the functions returned, one per image, in order.
+
+        Each returns the instances of its image, as `segment_batch` does, and is called once. One other thread may call
+        them, while this one runs the network on later images. With `engine: device` and `tensorrt` nothing is left.
+
+        Args:
+            images: see `segment_batch`.
+            regions: see `segment_batch`.
+            degradations: see `segment_batch`.
+
+        Raises:
+            DataError, ValueError: see `segment_batch`.
+        """
+        places, refines = self._plan(images, regions, degradations)
+        if self._device is not None:
+            found = segment_on_device(self._device, self._host, images, places, regions, refines, timer=self.timer)
+            return [partial(_same, instances) for instances in found]
+        return self._host.begin([on_host(image) for image in images], places, regions, refines)
+
+    def _plan(
+        self,
+        images: Sequence[ImageArray | Nv12Image],
+        regions: Sequence[SearchRegions],
+        degradations: Sequence[Degradation] | None,
+    ) -> tuple[list[Letterbox], list[bool]]:
+        """Check a batch; return the place of each image, and whether it is refined."""
         if degradations is None:
             degradations = [NO_DEGRADATION] * len(images)
         if len(degradations) != len(images):
@@ -260,10 +301,7 @@ class Segmenter(Resource):
             self._place(image.size if isinstance(image, Nv12Image) else image.shape[:2], one.imgsz_scale)
             for image, one in zip(images, degradations, strict=True)
         ]
-        refines = [not degradation.plain_masks for degradation in degradations]
-        if self._device is not None:
-            return segment_on_device(self._device, self._host, images, places, regions, refines, timer=self.timer)
-        return self._host.segment([on_host(image) for image in images], places, regions, refines)
+        return places, [not degradation.plain_masks for degradation in degradations]
 
     def _place(self, image_size: tuple[int, int], scale: float = 1.0) -> Letterbox:
         """Return the placement of an image of (H, W) in the network's input, of the configured size times a scale."""
@@ -289,3 +327,7 @@ class Segmenter(Resource):
         if self._device is not None:
             self._device.close()
         self.engine.close()
+
+
+def _same(instances: ImageInstances) -> ImageInstances:
+    return instances

@@ -7,7 +7,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from streamseg.engines import leave_core_for_sources, leave_cores
+from streamseg.engines import has_free_core, leave_core_for_sources, leave_cores
 
 
 @dataclass
@@ -65,3 +65,17 @@ def test_the_only_thread_stays():
     torch.set_num_threads(1)
     leave_core_for_sources(100, {})
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    ("device", "num_cores", "expected"),
+    [
+        pytest.param("cpu", 2, False, id="all cores"),
+        pytest.param("cpu", 4, True, id="one per pair of hardware threads"),
+        pytest.param("cpu", None, False, id="unknown"),
+        pytest.param("cuda:0", 4, False, id="on a GPU"),
+    ],
+)
+def test_free_core(device: str, num_cores: int | None, *, expected: bool):
+    assert has_free_core(NamedEngine("onnx", device), num_cores) is expected  # type: ignore[arg-type]

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import onnx
@@ -75,73 +74,80 @@ def test_a_shape_that_occurs_twice_in_a_row_gets_a_model_of_its_own():
         engine.run(np.zeros((1, 64, 64, 4), np.uint8))
 
 
-class Gate:
-    """Compilation of a fixed shape that ends when the test lets it, by the requests of another engine.
+class Compilations:
+    """Work that the engine starts, until the test does it; models are those of another engine.
 
     Args:
-        engine: the engine whose compilations are replaced; the first one is not held back.
-        other: engine whose model returns the results.
+        engine: the engine whose compilations are replaced.
     """
 
-    def __init__(self, engine, other) -> None:
-        self._open = threading.Event()
-        self._request = other._request
-        self.threads = []
-        engine._compile = self.compile
+    def __init__(self, engine) -> None:
+        self.num_compiled = 0
+        self.waiting = []
+        self._request = openvino_engine(lively_graph())._request
+        engine._compile = self._compile
+        engine.start = self.waiting.append
 
-    def compile(self, model):
-        self.threads.append(threading.current_thread())
-        if len(self.threads) > 1:
-            assert self._open.wait(60)
+    def _compile(self, model):
+        self.num_compiled += 1
         return self._request
-
-    def open(self, engine):
-        self._open.set()
-        engine._compiling.join()
 
 
 def test_further_shapes_are_compiled_beside_the_frames():
     """Bug: a camera whose size was not that of the warm-up never got a model of its own."""
     engine = openvino_engine(lively_graph())
-    gate = Gate(engine, openvino_engine(lively_graph()))
+    work = Compilations(engine)
     known, camera, third = (blobs(size)[None] for size in ((64, 96), (96, 64), (64, 64)))
     for images in (known, known):
         engine.run(images)
-    assert gate.threads == [threading.main_thread()], "in the warm-up"
+    assert work.num_compiled == 1, "at once, in the warm-up"
     first, *others = [engine.run(camera) for _ in range(4)]
-    assert engine._fixed[camera.shape] is None, "frames go on"
     for _ in range(3):
         engine.run(third)
-    assert third.shape not in engine._fixed, "one after the other"
-    gate.open(engine)
-    assert len(gate.threads) == 2
-    assert gate.threads[1] is not threading.main_thread()
+    assert work.num_compiled == 1, "frames go on"
+    assert len(work.waiting) == 1, "one after the other"
+    work.waiting.pop()()
+    assert work.num_compiled == 2
     assert engine._fixed[camera.shape] is not None
     others.append(engine.run(camera))
     assert all(max(largest_differences(one, first).values()) == 0 for one in others)
+    assert not work.waiting
+    for _ in range(2):
+        engine.run(third)
+    assert len(work.waiting) == 1
 
 
 def test_few_shapes_get_models_of_their_own():
     engine = openvino_engine(lively_graph())
-    Gate(engine, openvino_engine(lively_graph()))._open.set()
+    work = Compilations(engine)
     for width in range(1, 7):
         for _ in range(2):
             engine.run(np.zeros((1, 32, 32 * width, 3), np.uint8))
-        if engine._compiling is not None:
-            engine._compiling.join()
+        while work.waiting:
+            work.waiting.pop()()
     assert [shape[2] // 32 for shape in engine._fixed] == [1, 2, 3]
 
 
-def test_closing_waits_for_a_model_that_is_being_compiled():
+def test_without_another_thread_only_the_first_shape_is_compiled():
     engine = openvino_engine(lively_graph())
-    gate = Gate(engine, openvino_engine(lively_graph()))
+    work = Compilations(engine)
+    engine.start = None
+    for width in (1, 2):
+        for _ in range(3):
+            engine.run(np.zeros((1, 32, 32 * width, 3), np.uint8))
+    assert work.num_compiled == 1
+    assert list(engine._fixed) == [(1, 32, 32, 3)]
+
+
+def test_a_model_that_is_compiled_after_the_end_is_not_kept():
+    engine = openvino_engine(lively_graph())
+    work = Compilations(engine)
     for size in ((64, 96), (96, 64)):
         for _ in range(2):
             engine.run(blobs(size)[None])
-    thread = engine._compiling
-    gate._open.set()
     engine.close()
-    assert not thread.is_alive()
+    work.waiting.pop()()
+    assert not any(engine._fixed.values())
     with pytest.raises(RuntimeError, match="closed"):
         engine.run(blobs((64, 96))[None])
 

@@ -1,11 +1,17 @@
 """From frames to messages: what a message says, who follows what, and how long it took."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from streamseg.config import TrackingConfig
 from streamseg.pipeline import Pipeline
 from streamseg.pipeline.compose import SelectionMatcher
+from streamseg.structures.instances import Instances
 from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, SquareSegmenter, make_instances, make_pipeline
 
@@ -146,3 +152,44 @@ def test_a_segmenter_that_answers_too_little_or_too_much_is_an_error(num_answers
     pipeline = Pipeline(lambda images, regions=None: [make_instances([LEFT])] * num_answers)
     with pytest.raises(ValueError, match="zip"):
         pipeline([make_frame()])
+
+
+# ---- work that is left to the thread that finishes frames
+
+
+class HalfSegmenter(SquareSegmenter):
+    """Finds squares only when the functions that it returns are called."""
+
+    def __init__(self, *, defers: bool) -> None:
+        super().__init__()
+        self.defers = defers
+        self.num_found = 0
+
+    def begin_batch(
+        self, images: Sequence[npt.NDArray[np.uint8]], regions: Sequence[object], degradations: Sequence[object]
+    ) -> list[Callable[[], Instances]]:
+        assert len(images) == len(regions) == len(degradations)
+        self.batch_sizes.append(len(images))
+        return [partial(self._later, image) for image in images]
+
+    def _later(self, image: npt.NDArray[np.uint8]) -> Instances:
+        self.num_found += 1
+        return self._find(image)
+
+
+@pytest.mark.parametrize("defers", [True, False])
+def test_begin_leaves_what_the_segmenter_defers(*, defers: bool):
+    segmenter = HalfSegmenter(defers=defers)
+    pipeline, plain = (Pipeline(one, tracking=AT_ONCE) for one in (segmenter, SquareSegmenter()))
+    recorded = replace(make_frame(5), instances=make_instances([RIGHT]))
+    frames = [make_frame(3), recorded, make_frame(9)]
+    begun = pipeline.begin(frames)
+    assert segmenter.batch_sizes == [2], "one has its instances already"
+    assert segmenter.num_found == 0
+    for frame, finish, expected in zip(frames, begun, plain.segment(frames), strict=True):
+        found = finish()
+        assert found.boxes.tolist() == expected.boxes.tolist()
+        pipeline.finish(frame, found)
+    assert segmenter.num_found == (2 if defers else 0)
+    assert pipeline.timer.stages["segment"].num_values == 1
+    assert pipeline.begin([]) == []

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -66,6 +67,37 @@ class NotingSegmenter(SquareSegmenter):
     def __call__(self, images, regions=None):
         self.threads.append(threading.current_thread().name)
         return super().__call__(images, regions)
+
+
+class DeferringSegmenter(NotingSegmenter):
+    """Leaves everything after the network to another thread, whose name it notes, too."""
+
+    defers = True
+
+    def begin_batch(self, images, regions, degradations):
+        self.threads.append(threading.current_thread().name)
+        return [partial(self._later, image) for image in images]
+
+    def _later(self, image):
+        return self([image])[0]
+
+
+def test_deferred_work_is_done_by_the_finishing_thread():
+    segmenter, sink = DeferringSegmenter(), ListSink()
+    Runtime([ScriptedSource("a", 5)], Pipeline(segmenter), [sink], batching=BatchingConfig(max_batch=1)).run()
+    assert sorted(segmenter.threads) == ["finish"] * 5 + ["segment"] * 5
+    assert [result.frame.index for result in sink.results] == list(range(5))
+    for result in sink.results:
+        assert result.message.objects[0].box[0] == result.frame.index % 32
+
+
+def test_an_error_of_deferred_work_ends_the_run():
+    class Failing(DeferringSegmenter):
+        def _later(self, image):
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        Runtime([ScriptedSource("a", 5)], Pipeline(Failing())).run()
 
 
 def test_pipeline_is_prepared_in_the_inference_thread_before_the_first_frame():

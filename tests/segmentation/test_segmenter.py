@@ -5,6 +5,7 @@ import torch
 from streamseg.config import SegmentationConfig
 from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import ConfigError, DataError, EngineError, StreamsegError
+from streamseg.fastsam.mode import ReferenceSegmenter
 from streamseg.geometry import box_iou
 from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation import Segmenter, instance_masks
@@ -337,6 +338,24 @@ def test_degraded_images_skip_the_refiner_and_are_smaller():
     assert small.image_size == (96, 128)
     alone = segmenter.segment_batch(images[:1], [NO_REGIONS])[0]
     torch.testing.assert_close(alone.boxes, whole.boxes, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [Segmenter, ReferenceSegmenter])
+def test_the_rest_after_the_network_may_be_done_later(kind):
+    segmenter = kind(engine=TorchEngine(lively_network()), imgsz=128, conf=0)
+    images = [blobs(size, seed) for seed, size in enumerate([(96, 128), (128, 96), (96, 128)])]
+    options = ([NO_REGIONS] * 3, [NO_DEGRADATION, SMALL, NO_DEGRADATION])
+    expected = segmenter.segment_batch(images, *options)
+    num_measured = segmenter.timer.stages["postprocess"].num_values
+    begun = segmenter.begin_batch(images, *options)
+    assert segmenter.timer.stages["postprocess"].num_values == num_measured
+    segmenter.segment_batch(images[::-1], [NO_REGIONS] * 3)  # another run of the network in between
+    for finish, instances in zip(begun, expected, strict=True):
+        found = finish()
+        assert len(found) > 3
+        for name in ("boxes", "scores", "mask_logits"):
+            assert torch.equal(getattr(found, name), getattr(instances, name)), name
+    assert segmenter.begin_batch([], []) == []
 
 
 @pytest.mark.parametrize(
