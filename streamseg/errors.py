@@ -24,6 +24,7 @@ __all__ = [
     "StreamsegError",
     "WeightsError",
     "WireError",
+    "counted",
     "reason_of",
 ]
 
@@ -58,6 +59,16 @@ class WireError(StreamsegError, ValueError):
 
 class PublishError(StreamsegError, OSError):
     """An endpoint that cannot be bound, connected or reached."""
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a number of things in words: `1 frame`, `2 frames`.
+
+    Args:
+        number: a whole number, 0 or more.
+        noun: what is counted, one of it, whose plural ends in s.
+    """
+    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
 
 
 def reason_of(error: OSError) -> str:

@@ -1,11 +1,11 @@
-"""The reason of a failed file operation."""
+"""The reason of a failed file operation, and numbers in messages."""
 
 import errno
 from pathlib import Path
 
 import pytest
 
-from streamseg.errors import reason_of
+from streamseg.errors import counted, reason_of
 
 
 def error_of(operation):
@@ -33,3 +33,8 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, name: str):
 )
 def test_other_reasons_are_the_systems(error: OSError, reason: str):
     assert reason_of(error) == reason
+
+
+@pytest.mark.parametrize(("number", "words"), [(0, "0 frames"), (1, "1 frame"), (2, "2 frames"), (1.0, "1 frame")])
+def test_one_thing_is_no_plural(number: float, words: str):
+    assert counted(number, "frame") == words

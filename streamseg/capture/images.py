@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamseg.capture.clock import NS_PER_SECOND
 from streamseg.config import IMAGE_SUFFIXES, ImagesSource
-from streamseg.errors import SourceError
+from streamseg.errors import SourceError, counted
 from streamseg.imaging import file_format, load_image
 from streamseg.structures.frame import Frame
 from streamseg.telemetry import DropCounter
@@ -134,7 +134,7 @@ class ImageFiles:
         self.drops.count("capture", UNREADABLE)
         if len(self.skipped) == len(self.paths):
             raise SourceError(
-                f"{self._path}: none of {len(self.paths)} images can be read; {self.skipped[0]}"
+                f"{self._path}: none of {counted(len(self.paths), 'image')} can be read; {self.skipped[0]}"
             ) from error
         logger.warning("skipped: %s", error)
 

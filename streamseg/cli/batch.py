@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamseg.cli.logs import print_note
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from streamseg.fleet.batch.job import BatchCounts
@@ -80,13 +80,13 @@ def run(args: argparse.Namespace) -> int:
 
             counts = run_batch(folder, out, settings, partial(_process, args, settings, folder, out), show)
     except KeyboardInterrupt:
-        finished = "" if latest is None else f" after {latest.num_finished} of {latest.num_inputs} inputs"
+        finished = "" if latest is None else f" after {latest.num_finished} of {counted(latest.num_inputs, 'input')}"
         print_note(f"interrupted{finished}; the same command continues", args)
         raise
     before = f", {counts.num_before} done before" if counts.num_before else ""
     print(
-        f"{counts.num_inputs} inputs: {counts.num_done} done{before}, {len(counts.errors)} failed;"
-        f" {counts.num_frames} frames, {counts.num_objects} objects -> {args.out}"
+        f"{counted(counts.num_inputs, 'input')}: {counts.num_done} done{before}, {len(counts.errors)} failed;"
+        f" {counted(counts.num_frames, 'frame')}, {counted(counts.num_objects, 'object')} -> {args.out}"
     )
     for name, error in counts.errors.items():
         print(f"failed: {name}: {error}")

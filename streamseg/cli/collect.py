@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, counted
 
 __all__ = ["add_parser", "run"]
 
@@ -31,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
     with CollectedFolder(args.folder) as folder:
         reasons = folder.reasons()
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        print(f"{args.folder}: {len(folder)} images, {folder.num_bytes / 1e6:.1f} MB; {counts or 'no prompts'}")
+        images = f"{counted(len(folder), 'image')}, {folder.num_bytes / 1e6:.1f} MB"
+        print(f"{args.folder}: {images}; {counts or 'no prompts'}")
     return 0

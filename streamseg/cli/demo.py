@@ -15,7 +15,7 @@ from pathlib import Path
 from streamseg.cli.logs import print_error
 from streamseg.cli.run import open_viewer, show_session
 from streamseg.cli.run_arguments import add_config_arguments, config_from_arguments
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, counted
 
 __all__ = ["Received", "add_parser", "read_received", "run"]
 
@@ -126,7 +126,8 @@ class Received:
     num_identities: int
 
     def __str__(self) -> str:
-        return f"{self.num_messages} messages with {self.num_masks} masks of {self.num_identities} identities"
+        counts = f"{counted(self.num_messages, 'message')} with {counted(self.num_masks, 'mask')}"
+        return f"{counts} of {self.num_identities} identities"
 
 
 def read_received(path: Path) -> Received:

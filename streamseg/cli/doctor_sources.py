@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from streamseg.cli.findings import Finding
-from streamseg.errors import StreamsegError
+from streamseg.errors import StreamsegError, counted
 from streamseg.redaction import redact_text
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def describe(found: Probe) -> str:
     """Return what a source delivered, in one line."""
     height, width = found.size
     rate = "one frame" if found.fps is None else f"{found.fps:.1f} frames/s"
-    drops = f", {found.num_drops} frames dropped" if found.num_drops else ""
+    drops = f", {counted(found.num_drops, 'frame')} dropped" if found.num_drops else ""
     return f"{width}x{height}, {rate}, first image after {found.first_seconds:.1f} s, {found.clock} clock{drops}"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamseg.cli.terminal import Table
+from streamseg.errors import counted
 
 if TYPE_CHECKING:
     from streamseg.datasets.problems import Problems
@@ -99,7 +100,7 @@ def proposals(request: Request) -> Report:
         box=request.box,
     )
     recall = Table(
-        f"Object proposals: {result.num_objects} objects in {result.num_images} images,"
+        f"Object proposals: {counted(result.num_objects, 'object')} in {counted(result.num_images, 'image')},"
         f" {result.num_proposals:.0f} proposals per image (small, medium, large: AR@1000)",
         ("", "AR@10", "AR@100", "AR@1000", "AUC", "small", "medium", "large", "AP", "AP50", "AP75"),
         tuple(
@@ -143,7 +144,8 @@ def prompted(request: Request) -> Report:
         "3 points": result.three_points,
     }
     table = Table(
-        f"Prompted masks: {result.num_objects} objects in {result.num_images} images (no selection counts as IoU 0)",
+        f"Prompted masks: {counted(result.num_objects, 'object')} in {counted(result.num_images, 'image')}"
+        " (no selection counts as IoU 0)",
         ("prompt", "mIoU", "small", "medium", "large", "selected", "mIoU if selected", "IoU>=.50", "IoU>=.75"),
         tuple(
             (
@@ -179,7 +181,7 @@ def boundary(request: Request) -> Report:
         "selected by its box": result.prompted,
     }
     table = Table(
-        f"Boundary IoU: {result.num_objects} objects in {result.num_images} images",
+        f"Boundary IoU: {counted(result.num_objects, 'object')} in {counted(result.num_images, 'image')}",
         ("masks", "objects", "boundary IoU", "small", "medium", "large", "mask IoU", "small", "medium", "large"),
         tuple(
             (
@@ -209,7 +211,7 @@ def scores(request: Request) -> Report:
         problems=request.problems,
     )
     table = Table(
-        f"Scores against the IoU of masks: {result.num_images} images",
+        f"Scores against the IoU of masks: {counted(result.num_images, 'image')}",
         ("proposals", "number", "Spearman", "ECE", "ECE IoU>=.5", "Brier", "mean score", "mean IoU"),
         tuple(
             (
@@ -250,7 +252,7 @@ def edges(request: Request) -> Report:
     )
     by_name = {"strongest outline": strongest, "votes of outlines": votes}
     table = Table(
-        f"Zero-shot edges: {votes.num_images} images, {votes.num_drawings} drawings",
+        f"Zero-shot edges: {counted(votes.num_images, 'image')}, {counted(votes.num_drawings, 'drawing')}",
         ("", "ODS", "OIS", "AP", "R50", "threshold"),
         tuple(
             (name, of.ods, of.ois, of.average_precision, of.recall_at_half_precision, of.ods_threshold)

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from streamseg.cli.eval_reports import Report, Request
 from streamseg.cli.terminal import Table
+from streamseg.errors import counted
 
 __all__ = ["scene", "video"]
 
@@ -27,7 +28,8 @@ def video(request: Request) -> Report:
     rows["best mask per frame"] = result.best
     measure = attrgetter("mean", "recall", "decay")
     means = Table(
-        f"Tracking from a prompt in the first frame: {result.num_sequences} sequences, {result.num_frames} frames",
+        f"Tracking from a prompt in the first frame: {counted(result.num_sequences, 'sequence')},"
+        f" {counted(result.num_frames, 'frame')}",
         ("", "J&F", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay", "selected"),
         tuple(
             (name, of.region_and_contour, *measure(of.region), *measure(of.contour), of.share_answered)
@@ -73,7 +75,8 @@ def scene(request: Request) -> Report:
     )
     name = "whole objects"
     detected = Table(
-        f"Rendered scene: {result.num_objects} objects in {result.num_frames} frames of {result.num_scenes} scenes",
+        f"Rendered scene: {counted(result.num_objects, 'object')} in {counted(result.num_frames, 'frame')} of"
+        f" {counted(result.num_scenes, 'scene')}",
         ("masks", "AP50", "AP", "AR@100"),
         ((name, result.average_precision_50, result.average_precision, result.recall_100),),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamseg.errors import ConfigError, DataError, reason_of
+from streamseg.errors import ConfigError, DataError, counted, reason_of
 
 if TYPE_CHECKING:
     from streamseg.config import FleetConfig
@@ -110,11 +110,14 @@ def summary_lines(status: FleetStatus) -> list[str]:
     lines = []
     for camera in status.cameras:
         report = camera.report
-        counts = "" if report is None else f", {report.num_frames} frames, {report.num_drops} drops"
+        counts = (
+            "" if report is None else f", {counted(report.num_frames, 'frame')}, {counted(report.num_drops, 'drop')}"
+        )
         error = camera.refusal or (report.error if report is not None else None)
         where = f" on {camera.worker}" if camera.worker is not None else ""
         lines.append(f"{camera.name}: {camera.state}{where}{counts}{f' ({error})' if error else ''}")
-    return [*lines, f"{status.num_frames} frames, {len(status.cameras)} cameras, {len(status.workers)} workers"]
+    machines = f"{counted(len(status.cameras), 'camera')}, {counted(len(status.workers), 'worker')}"
+    return [*lines, f"{counted(status.num_frames, 'frame')}, {machines}"]
 
 
 @contextlib.contextmanager

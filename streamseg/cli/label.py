@@ -10,7 +10,7 @@ from streamseg.cli.data_problems import ProblemReport, add_strict_argument
 from streamseg.cli.segment import add_segmentation_arguments, segmentation_config
 from streamseg.cli.terminal import ProgressBar
 from streamseg.cli.tier_options import add_grid_arguments, open_grid
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, counted
 
 __all__ = ["add_parser", "run"]
 
@@ -71,5 +71,5 @@ def run(args: argparse.Namespace) -> int:
             problems=None if args.strict else problems,
         )
     ProblemReport().count(problems)
-    print(f"wrote {args.out}: {num_added} labels added")
+    print(f"wrote {args.out}: {counted(num_added, 'label')} added")
     return 0

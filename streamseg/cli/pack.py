@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streamseg.cli.data_problems import ProblemReport, add_strict_argument
 from streamseg.cli.terminal import ProgressBar
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, counted
 
 __all__ = ["add_parser", "run"]
 
@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         )
     ProblemReport().count(problems)
     megabytes = packed.num_bytes / 1e6
-    print(f"wrote {args.out}: {packed.num_images} images, {packed.num_annotations} labels, {megabytes:.1f} MB")
+    counts = f"{counted(packed.num_images, 'image')}, {counted(packed.num_annotations, 'label')}"
+    print(f"wrote {args.out}: {counts}, {megabytes:.1f} MB")
     print(f"train with: streamseg train {args.out / 'recipe.yaml'} --data {args.out} --out RUN")
     return 0

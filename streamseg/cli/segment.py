@@ -14,7 +14,7 @@ from streamseg.cli.output_options import add_output_arguments, check_output_argu
 from streamseg.cli.segment_job import job_from_flags
 from streamseg.cli.short_lists import expand_list, expand_rows
 from streamseg.cli.tier_options import add_grid_arguments, add_quality_argument, open_grid, open_image_tiers
-from streamseg.errors import ConfigError, DataError
+from streamseg.errors import ConfigError, DataError, counted
 from streamseg.structures.prompt import EverythingPrompt, TextPrompt
 
 if TYPE_CHECKING:
@@ -247,14 +247,14 @@ def run(args: argparse.Namespace) -> int:
             if job.finish is not None:
                 result = replace(result, message=job.finish(result.message))
             outputs.write(result)
-            progress.update(outputs.num_frames, f"{len(result.message.objects)} objects")
+            progress.update(outputs.num_frames, counted(len(result.message.objects), "object"))
             unmatched |= {selection.prompt_id for selection in result.selections if not selection.rows}
         progress.close()
         if not outputs.num_frames:
             raise skips.first or DataError(f"{job.source} has no frames")
     for report in pipeline.tier_reports:
         print(describe_tier(report))
-    counts = f"{outputs.num_frames} frames, {outputs.num_instances} instances{skips.summary()}"
+    counts = f"{counted(outputs.num_frames, 'frame')}, {counted(outputs.num_instances, 'instance')}{skips.summary()}"
     print(f"{counts} -> {', '.join(map(str, outputs.files()))}")
     if isinstance(source, MendsTimes) and source.mended:
         print(describe_mended(source.mended))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TextIO
 
 from streamseg.cli.logs import log_is_json
+from streamseg.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -218,7 +219,8 @@ def describe_run(stats: RunStats) -> str:
 def describe_totals(stats: RunStats) -> str:
     """Return one line: frame rate, number of objects, latency and drops of all sources together."""
     num_drops = sum(sum(reasons.values()) for reasons in stats.drops.values())
-    parts = [f"{stats.recent_fps:.1f} fps", f"{stats.num_objects} objects", str(stats.ages), f"drops {num_drops}"]
+    objects = counted(stats.num_objects, "object")
+    parts = [f"{stats.recent_fps:.1f} fps", objects, str(stats.ages), f"drops {num_drops}"]
     return " | ".join([*parts, *(["paused"] if stats.is_paused else [])])
 
 
@@ -246,7 +248,7 @@ def _describe_source(source: SourceStats) -> str:
     label = "" if source.state == "failed" else "last error: "
     error = f" ({label}{source.error})" if source.error is not None else ""
     return (
-        f"{source.source_id}: {source.state}{error}, {source.num_frames} frames,"
+        f"{source.source_id}: {source.state}{error}, {counted(source.num_frames, 'frame')},"
         f" {source.ages}{clock}, {describe_drops(source.drops)}"
     )
 
@@ -259,7 +261,8 @@ def _num_missing(sink: SinkStats) -> int:
 
 def _describe_sink(sink: SinkStats) -> str:
     error = f" ({sink.error})" if sink.error is not None else ""
-    return f"{sink.name}: {sink.state}{error}, {sink.num_written} frames written, {_num_missing(sink)} not written"
+    written = f"{counted(sink.num_written, 'frame')} written, {_num_missing(sink)} not written"
+    return f"{sink.name}: {sink.state}{error}, {written}"
 
 
 def describe_tier(tier: TierReport) -> str:

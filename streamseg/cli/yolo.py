@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from streamseg.cli.logs import print_note
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from streamseg.fastsam import FastSAM
@@ -143,8 +143,9 @@ def _predict(model: FastSAM, mode: Mode, values: dict[str, Any]) -> None:
             num_images += 1
             num_objects += len(result)
             folder = result.save_dir
-            progress.update(num_images, f"{len(result)} objects")
-    print(f"{num_images} images, {num_objects} objects{'' if folder is None else f' -> {folder}'}")
+            progress.update(num_images, counted(len(result), "object"))
+    where = "" if folder is None else f" -> {folder}"
+    print(f"{counted(num_images, 'image')}, {counted(num_objects, 'object')}{where}")
 
 
 def _measure(model: FastSAM, values: dict[str, Any]) -> None:
@@ -180,7 +181,8 @@ def _print_metrics(metrics: SegmentMetrics) -> None:
     rows = {"box": metrics.box.mean_results(), "mask": metrics.seg.mean_results()}
     print_table(
         Table(
-            f"{metrics.scores.num_objects} objects in {metrics.scores.num_images} images, classes as one",
+            f"{counted(metrics.scores.num_objects, 'object')} in"
+            f" {counted(metrics.scores.num_images, 'image')}, classes as one",
             ("", "precision", "recall", "mAP50", "mAP50-95"),
             tuple((name, *scores) for name, scores in rows.items()),
         )

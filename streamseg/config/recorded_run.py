@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from streamseg.config.sources import RECORDING_INDEX_NAME, RecordingSource, SourceConfig, parse_source
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, counted
 
 __all__ = ["parse_sources"]
 
@@ -26,7 +26,7 @@ def parse_sources(text: str) -> list[SourceConfig]:
         runs = sorted({index.parent.parent for index in Path(text.strip()).glob(f"*/*/{RECORDING_INDEX_NAME}")})
         if runs:
             raise ConfigError(
-                f"{text.strip()} contains the recordings of {len(runs)} run{'s' * (len(runs) > 1)}; give the folder of"
+                f"{text.strip()} contains the recordings of {counted(len(runs), 'run')}; give the folder of"
                 f" one, such as {runs[-1]}"
             )
         return [section_of_text]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from streamseg.config import TextConfig
-from streamseg.errors import DataError
+from streamseg.errors import DataError, counted
 from streamseg.fastsam.reference_selection import best_rows_for_boxes, rows_for_points
 from streamseg.fastsam.reference_text import best_objects
 from streamseg.fastsam.results import Results
@@ -56,7 +56,9 @@ def as_labels(labels: Numbers | int | None, num_points: int) -> list[int]:
     """
     values = [1] * num_points if labels is None else np.atleast_1d(_array(labels)).reshape(-1).tolist()
     if len(values) != num_points:
-        raise DataError(f"got {num_points} points and {len(values)} labels; give one label per point")
+        raise DataError(
+            f"got {counted(num_points, 'point')} and {counted(len(values), 'label')}; give one label per point"
+        )
     return [int(value) for value in values]
 
 

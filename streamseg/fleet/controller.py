@@ -195,7 +195,7 @@ class Controller:
             mine = [camera for camera, worker in self._placement.items() if worker == name]
             if name not in silent:  # silence is rather that of a busy machine, which says nothing about its cameras
                 self._suspects.lost(mine, now)
-            logger.warning("worker %s: its %d cameras move to other workers", name, len(mine))
+            logger.warning("worker %s: cameras that move to other workers: %s", name, ", ".join(mine) or "none")
         self._ready = set(reports)
         return reports
 

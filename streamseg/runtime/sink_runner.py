@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from streamseg.errors import counted
 from streamseg.pipeline import FrameResult
 from streamseg.runtime.sink_health import SinkHealth, SinkStats, may_pass
 from streamseg.runtime.sink_slot import ResultSlot, SinkPolicy
@@ -206,7 +207,7 @@ class SinkRunner:
         error = self._health.error(now)
         if error is None:
             num_missing = sum(sum(reasons.values()) for reasons in self._drops.snapshot().values())
-            logger.warning("%s: writes again; %d frames were not written so far", self.name, num_missing)
+            logger.warning("%s: writes again; not written so far: %s", self.name, counted(num_missing, "frame"))
         else:
             logger.warning("%s: %s: %s", self.name, state, _one_line(error))
 

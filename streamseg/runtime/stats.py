@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from streamseg.errors import counted
 from streamseg.runtime.sink_health import SinkStats
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.frame import Clock
@@ -91,7 +92,7 @@ class RunStats:
         return values
 
     def __str__(self) -> str:
-        return f"{self.num_frames} frames, {self.fps:.1f} fps, {self.ages}, {describe_drops(self.drops)}"
+        return f"{counted(self.num_frames, 'frame')}, {self.fps:.1f} fps, {self.ages}, {describe_drops(self.drops)}"
 
 
 def describe_drops(drops: Drops) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from streamseg.errors import counted
 from streamseg.structures.feature_map import FeatureSource
 from streamseg.structures.grid import STRIDE_4, GridTransform
 from streamseg.structures.lazy_tensor import LazyTensor
@@ -103,7 +104,7 @@ class Instances:
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        count = "1 object" if len(self) == 1 else f"{len(self)} objects"
+        count = counted(len(self), "object")
         scores = f", scores {self.scores.max():.2f}..{self.scores.min():.2f}" if len(self) else ""
         return f"Instances({count} in {width}x{height}{scores})"
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, counted
 from streamseg.structures.mask import CropMask
 from streamseg.structures.message import PromptStatus
 
@@ -72,8 +72,8 @@ class PointPrompt(_SpatialPrompt):
             raise DataError(f"prompt {self.prompt_id!r}: each point must be a finite [x, y], got {self.point_coords}")
         if len(self.point_labels) != len(self.point_coords):
             raise DataError(
-                f"prompt {self.prompt_id!r} has {len(self.point_coords)} points and"
-                f" {len(self.point_labels)} labels; give one label per point"
+                f"prompt {self.prompt_id!r} has {counted(len(self.point_coords), 'point')} and"
+                f" {counted(len(self.point_labels), 'label')}; give one label per point"
             )
         if any(label not in (0, 1) for label in self.point_labels):
             raise DataError(

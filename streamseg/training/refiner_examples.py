@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from streamseg.errors import DataError
+from streamseg.errors import DataError, counted
 from streamseg.geometry import box_area, box_iou, clip_boxes, nms
 from streamseg.modeling.network import PROTOTYPE_STRIDE, Network
 from streamseg.modeling.refiner import REFINER_RASTER, ObjectViews, object_views, raster_grid, raster_sides
@@ -158,7 +158,8 @@ def collect_examples(
         on_image(index + 1, count)
     if not num_training or num_training == count:
         raise DataError(
-            f"the network found {count} objects near a target in {settings.num_images} images, too few to train"
+            f"the network found {counted(count, 'object')} near a target in"
+            f" {counted(settings.num_images, 'image')}, too few to train"
             " a refiner; provide more images or better weights"
         )
     joined = [torch.cat([getattr(part.views, name) for part in parts]) for name in ObjectViews.__dataclass_fields__]

@@ -19,7 +19,7 @@ def test_a_data_set_is_completed_and_counted_after_a_crash(tmp_path, capsys):
         )
     (tmp_path / "instances.json").unlink()
     assert main(["collect", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{tmp_path}: 1 images, 0.0 MB; 1 corrected, 2 lost")
+    assert capsys.readouterr().out.startswith(f"{tmp_path}: 1 image, 0.0 MB; 1 corrected, 2 lost")
     assert len(json.loads((tmp_path / "instances.json").read_text())["annotations"]) == 2
     assert (tmp_path / "images" / "00000001.jpg").read_bytes() == jpeg
 

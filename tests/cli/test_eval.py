@@ -118,7 +118,7 @@ def test_data_set_is_found_by_its_name_in_the_data_folder(evaluate, tmp_path, mo
     if not named:
         monkeypatch.setenv("STREAMSEG_DATA", str(tmp_path))
     assert evaluate("scores", *(["--data", tmp_path] if named else [])) == 0
-    assert "1 images" in capsys.readouterr().out
+    assert "1 image" in capsys.readouterr().out
 
 
 def test_scores_are_reproducible(evaluate, tmp_path):
@@ -299,7 +299,7 @@ def test_graph_with_stricter_suppression_than_a_live_run_is_evaluated(weights, t
     assert main(["export", "--weights", weights, "--imgsz", "128", "--nms", *inside, "--out", str(graph)]) == 0
     words = ["eval", "boundary", "--data", str(folder_of(tmp_path / "set", count=1)), "--weights", str(graph)]
     assert main([*words, "--imgsz", "128", *inside]) == 0
-    assert "1 images" in capsys.readouterr().out
+    assert "1 image" in capsys.readouterr().out
 
 
 def test_proposals_of_a_graph_with_built_in_suppression_keep_its_threshold(tmp_path, capsys):

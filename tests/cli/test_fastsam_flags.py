@@ -204,7 +204,7 @@ def test_any_text_gives_prompts_or_a_one_line_error(text):
         pytest.param(
             ["--point_prompt", "[[5,6]]", "--point_label", "[2]"], DataError, "labels must be 1", id="other label"
         ),
-        pytest.param(["--point_prompt", "[[5,6],[7,8]]"], DataError, "2 points and 1 labels", id="too few labels"),
+        pytest.param(["--point_prompt", "[[5,6],[7,8]]"], DataError, "2 points and 1 label", id="too few labels"),
         pytest.param(["--box_prompt", "[[5,6,-2,3]]"], DataError, "x0 < x1", id="inverted box"),
         pytest.param(["--text_prompt", " "], DataError, "empty text", id="empty text"),
         pytest.param(["--text_prompt", "a", "--text", "b"], ConfigError, "--text_prompt and --text", id="two texts"),

@@ -23,7 +23,7 @@ def test_packed_recipe_trains(data, capsys):
     out = data.parent / "packed"
     assert pack(data, "--max-side", "40") == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"wrote {out}: 1 images, 1 labels, 0.0 MB\n")
+    assert printed.startswith(f"wrote {out}: 1 image, 1 label, 0.0 MB\n")
     assert f"streamseg train {out / 'recipe.yaml'} --data {out} --out RUN" in printed
     assert read_images(out / "things")[0].size == (30, 40)
     run = data.parent / "run"
@@ -44,7 +44,7 @@ def test_unusable_images_and_annotations_are_skipped(data, capsys):
     assert pack(data) == 0
     printed = capsys.readouterr().out
     assert "2 images, 1 annotation skipped" in printed
-    assert ": 1 images, 1 labels" in printed
+    assert ": 1 image, 1 label" in printed
 
 
 @pytest.mark.parametrize(

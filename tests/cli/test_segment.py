@@ -56,7 +56,7 @@ def test_valid_prompts(points, labels, boxes, expected):
         pytest.param("[[5, NaN]]", None, None, "--points must be", id="not finite"),
         pytest.param("[[true, 6]]", None, None, "--points must be", id="a boolean"),
         pytest.param("[[5, 6, 7]]", None, None, r"each point must be a finite \[x, y\]", id="three numbers"),
-        pytest.param("[[5, 6]]", "[1, 0]", None, "1 points and 2 labels", id="one label too many"),
+        pytest.param("[[5, 6]]", "[1, 0]", None, "1 point and 2 labels", id="one label too many"),
         pytest.param("[[5, 6]]", "[2]", None, "labels must be 1", id="unknown label"),
         pytest.param("[[5, 6]]", "1", None, "--labels must be", id="labels not a list"),
         pytest.param("[[[5, 6]]]", "[1]", None, "--labels must be nested", id="labels nested otherwise"),

@@ -84,7 +84,7 @@ def test_images_that_the_prompts_do_not_fit_are_skipped(segment, folder, capsys,
 @pytest.mark.parametrize(
     ("flags", "keep", "message"),
     [
-        pytest.param([], "b.jpg", "none of 1 images can be read", id="all unreadable"),
+        pytest.param([], "b.jpg", "none of 1 image can be read", id="all unreadable"),
         pytest.param(["--points", "[[500, 50]]"], "a.jpg", "point [500, 50] lies outside", id="prompts fit none"),
     ],
 )

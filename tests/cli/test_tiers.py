@@ -66,7 +66,7 @@ def test_everything_by_a_grid(cache: Path, image: Path, capsys: pytest.CaptureFi
     write_pair(cache / "pair", Signature(VARIANTS[0], is_batched=True))
     flags = ["--min-iou", "0", "--min-stability", "0", "--points-per-side", "2", "--out", "grid"]
     assert main(["segment", str(image), "--everything", "--model", "pair", *flags]) == 0
-    assert "1 frames" in capsys.readouterr().out
+    assert "1 frame" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

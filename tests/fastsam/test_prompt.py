@@ -120,7 +120,7 @@ def test_text_without_encoders():
     [
         pytest.param(lambda prompt: prompt.box_prompt(), "needs bbox=", id="no box"),
         pytest.param(lambda prompt: prompt.box_prompt([1, 2, 3]), "boxes must be", id="three numbers"),
-        pytest.param(lambda prompt: prompt.point_prompt([[1, 2]], [1, 0]), "1 points and 2 labels", id="labels"),
+        pytest.param(lambda prompt: prompt.point_prompt([[1, 2]], [1, 0]), "1 point and 2 labels", id="labels"),
         pytest.param(lambda prompt: prompt.plot(MASKS), "needs output_path", id="no path"),
         pytest.param(lambda prompt: prompt.plot("masks", "a.png"), "must be masks", id="text as masks"),
         pytest.param(lambda prompt: prompt.plot(np.zeros(5), "a.png"), r"got \(5,\)", id="one dimension"),

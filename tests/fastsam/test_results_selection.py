@@ -124,7 +124,7 @@ def test_forms_of_points_and_labels():
     ("prompts", "message"),
     [
         pytest.param({"labels": [1]}, "labels are given without points", id="labels alone"),
-        pytest.param({"points": [[1, 2]], "labels": [1, 0]}, "1 points and 2 labels", id="more labels"),
+        pytest.param({"points": [[1, 2]], "labels": [1, 0]}, "1 point and 2 labels", id="more labels"),
         pytest.param({"points": [1, 2, 3]}, "points must be", id="three numbers"),
     ],
 )

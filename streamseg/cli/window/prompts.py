@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from streamseg.cli.window.pointing import Box, moved_points
+from streamseg.errors import counted
 from streamseg.pipeline import FrameResult
 
 __all__ = ["CallOperation", "ClickedPrompt", "ClickedPrompts"]
@@ -95,7 +96,7 @@ class ClickedPrompts:
             self._notify("no prompt to clear")
         elif self._call("prompts.clear", {"ids": ids}) is not None:
             self._prompts.clear()
-            self._notify(f"cleared {', '.join(ids)}" if len(ids) <= 4 else f"cleared {len(ids)} prompts")
+            self._notify(f"cleared {', '.join(ids)}" if len(ids) <= 4 else f"cleared {counted(len(ids), 'prompt')}")
 
     def pending(self, source_id: str, reported: set[str]) -> tuple[ClickedPrompt, ...]:
         """Return the prompts that no frame has reported yet; forget those that are not reported any more.
