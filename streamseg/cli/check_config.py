@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         problems = problems + find_problems(config)
     if problems:
         prefix = f"{path}: " if path is not None else ""
-        raise ConfigError("\n".join(line if line.startswith(prefix) else prefix + line for line in problems))
+        raise ConfigError("\n".join(line if str(path) in line else prefix + line for line in problems))
     config = config_from_arguments(args)
     for notice in find_notices(config):
         print_note(f"note: {notice}", args)

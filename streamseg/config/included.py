@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from streamseg.errors import ConfigError
+from streamseg.errors import ConfigError, reason_of
 
 __all__ = ["find_included", "included_configs", "read_config_text"]
 
@@ -46,5 +46,11 @@ def read_config_text(name: str | Path, noun: str) -> str:
     except FileNotFoundError as error:
         names = ", ".join(included_configs())
         raise ConfigError(f"cannot read the {noun} {path}: it does not exist; included are {names}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the {noun} {path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the {noun} {path}: {reason_of(error)}") from error
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ConfigError(
+            f"cannot read the {noun} {path}: it is not text in UTF-8 (byte 0x{byte:02x} at position {error.start});"
+            " save it as UTF-8, or give another file"
+        ) from error

@@ -71,6 +71,8 @@ def _problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         text = f"{error.context or ''} {error.problem or ''} in line {mark.line + 1}, column {mark.column + 1}"
+        if "'\\t'" in str(error.problem):
+            text += "; indent with spaces, not with tabs"
     else:
         text = str(error)
     return " ".join(text.split())

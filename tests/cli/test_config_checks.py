@@ -163,11 +163,19 @@ def test_consequences_of_a_mistake_are_no_mistakes(tmp_path: Path, sections, pro
     assert [line.startswith(problem) for line in problems + find_problems(config)] == [True]
 
 
-def test_file_that_is_not_yaml_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [pytest.param(b"a: [", "is not valid YAML", id="not YAML"), pytest.param(b"\x89PNG", "is not text", id="image")],
+)
+def test_file_that_is_not_yaml_is_one_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, words: str
+):
     path = tmp_path / "c.yaml"
-    path.write_text("a: [")
+    path.write_bytes(content)
     assert main(["check-config", str(path)]) == 2
-    assert "is not valid YAML" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count(str(path)) == 1
 
 
 def test_outputs_in_which_an_effect_hides_nothing_are_named():

@@ -49,7 +49,13 @@ def test_missing_file_lists_the_included_ones(tmp_path: Path):
         read_config_text(tmp_path / "my.yaml", "recipe")
 
 
-@pytest.mark.parametrize(("content", "fault"), [(b"\xff\xfe\x00", "utf-8"), (None, "directory")])
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"a\xff\x00", r"my\.yaml: it is not text in UTF-8 \(byte 0xff at position 1\); save it"),
+        (None, r"my\.yaml: Is a directory"),
+    ],
+)
 def test_unreadable_file_is_an_error(tmp_path: Path, content: bytes | None, fault: str):
     path = tmp_path / "my.yaml"
     if content is None:

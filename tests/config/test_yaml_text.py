@@ -85,6 +85,11 @@ def test_numbers_of_another_base_are_reported(value, read):
     assert parse_yaml(f"id: a\nport: '{value}'\n", "c.yaml")["port"] == value
 
 
+def test_tab_before_a_key_is_named_with_a_remedy():
+    with pytest.raises(ConfigError, match=r"c\.yaml is not valid YAML: .* line 2, column 1; indent with spaces, not"):
+        parse_yaml("a:\n\tb: 1\n", "c.yaml")
+
+
 @pytest.mark.parametrize(
     "value",
     [
