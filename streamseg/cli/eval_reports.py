@@ -132,12 +132,15 @@ def prompted(request: Request) -> Report:
     result = evaluate_prompted(
         request.segment,
         request.images,
+        guided=request.segment_live,
         limit=request.limit,
         on_image=request.on_image,
         problems=request.problems,
     )
-    kinds = {} if result.guided_box is None else {"box, searched": result.guided_box}
-    kinds |= {
+    kinds = {
+        "box, searched": result.guided_box,
+        "1 point, searched": result.guided_one_point,
+        "3 points, searched": result.guided_three_points,
         "box": result.box,
         "box, filled": result.filled_box,
         "1 point": result.one_point,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "add_segmentation_arguments", "run", "segmentation_config"]
 
+ALL_CLOSE_UPS = 1000
+"""Limit of close-ups where nothing waits for an image: that of the configuration keeps frames of a live run short."""
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand `segment`."""
@@ -93,7 +96,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="find the objects by a grid of points with --model, in place of the network",
     )
     add_output_arguments(parser)
-    add_segmentation_arguments(parser)
+    add_segmentation_arguments(parser, {"max_close_ups": str(ALL_CLOSE_UPS)})
     add_grid_arguments(parser, "--model", "the model, by name or folder; requires --everything")
     add_fastsam_flags(parser)
     # None means not given: the defaults depend on whether FastSAM's flags are used.
@@ -136,6 +139,7 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[s
         ("masks", str, "plain or sharp; auto: sharp if the weights include a refiner"),
         ("scores", str, "raw or calibrated; auto: calibrated if the weights include a refiner"),
         ("expected_conf", float, "score threshold for tracked objects at their expected location; 1: never below conf"),
+        ("max_close_ups", int, "enlarged windows per image in which new boxes and points are searched for; 0: none"),
     ):
         default = None if unset and name in unset else SegmentationConfig.model_fields[name].default
         shown = (unset or {}).get(name, "from the weights" if default is None else default)
@@ -209,7 +213,7 @@ def run(args: argparse.Namespace) -> int:
     if any(isinstance(prompt, TextPrompt) for prompt in job.prompts):
         text.prepare()  # fail before the weights are fetched and read
     source = open_source(Config(sources=(config,)).named_sources()[0])
-    segmentation = segmentation_config(args, job.segmentation)
+    segmentation = segmentation_config(args, {"max_close_ups": ALL_CLOSE_UPS, **job.segmentation})
     paths = source.paths if isinstance(source, ImageFiles) else None
     tiers = open_image_tiers(args.quality, job.mode, segmentation.device)
     segmenter: SegmentFunction

@@ -81,6 +81,8 @@ class SegmentationConfig(Section):
     """calibrated: expected IoU of the mask, from the weights' refiner; auto: calibrated if they include a refiner."""
     expected_conf: float = Field(default=0.05, ge=0, le=1)
     """Minimum score of a followed object where it is expected; other objects are unaffected; 1: off."""
+    max_close_ups: int = Field(default=8, ge=0, le=1000)
+    """Maximum number of enlarged windows per frame that new boxes (one each) and points (two) are searched for in."""
 
 
 class TrackingConfig(Section):

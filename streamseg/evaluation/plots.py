@@ -91,12 +91,11 @@ def plot_prompted(scores: PromptedScores, path: Path) -> None:
     """Plot the share of objects over the minimum IoU of the selected mask."""
     title = f"Prompted masks: {_count(scores.num_objects, scores.num_images)}"
     kinds = [
-        ("box", scores.box, BLUE),
-        ("1 point", scores.one_point, ORANGE),
-        ("3 points", scores.three_points, GREEN),
+        ("box", scores.guided_box, PURPLE),
+        ("box, among objects found", scores.box, BLUE),
+        ("1 point", scores.guided_one_point, ORANGE),
+        ("3 points", scores.guided_three_points, GREEN),
     ]
-    if scores.guided_box is not None:
-        kinds.insert(0, ("box as search region", scores.guided_box, PURPLE))
     width = 0.8 / len(kinds)
     with figure(path, 2, title=title) as (left, right):
         for position, (kind, of, colour) in enumerate(kinds):

@@ -1,10 +1,10 @@
 """Prompted segmentation: mean IoU of the masks selected by boxes and points.
 
 Each labelled object is prompted with its own box, with one point and with three. Masks are selected as everywhere
-else, by `prompting.select`. The box is used twice: to select among the objects found in the image, as FastSAM does,
-and as a search region given to the segmenter beforehand, as in `streamseg segment --boxes`. An object without a match
-counts with IoU 0, because no mask must not score better than a poor mask. To put the figures in perspective, the
-filled box itself is scored, too.
+else, by `prompting.select`. Each prompt is used twice: to select among the objects found in the image, as FastSAM does,
+and as a search region given to the segmenter beforehand, as in `streamseg segment --boxes` and `--points`; there, every
+object is prompted alone. An object without a match counts with IoU 0, because no mask must not score better than a poor
+mask. To put the figures in perspective, the filled box itself is scored, too.
 """
 
 from __future__ import annotations
@@ -74,19 +74,24 @@ class PromptedScores:
     box: PromptScores
     """Masks selected by the labelled box among objects found without it."""
     guided_box: PromptScores
-    """Masks selected by the labelled box when it is also a search region."""
+    """Masks selected by the labelled box when it is also a search region, alone in its image."""
+    guided_one_point: PromptScores
+    """The same for the innermost point."""
+    guided_three_points: PromptScores
+    """The same for three points, of which the first one, the innermost, is the search region."""
     filled_box: PromptScores
     """The filled box itself, used as a mask."""
     one_point: PromptScores
-    """Masks selected by the innermost point of the object."""
+    """Masks selected by the innermost point of the object, among the objects found without it."""
     three_points: PromptScores
-    """Masks selected by that point and two random points in the object."""
+    """Masks selected by that point and two random points in the object, among the same."""
 
 
 def evaluate_prompted(
     segment: SegmentFunction,
     folder: Path | ImageList,
     *,
+    guided: SegmentFunction | None = None,
     min_point_score: float = MIN_POINT_SCORE,
     limit: int | None = None,
     seed: int = 0,
@@ -96,8 +101,8 @@ def evaluate_prompted(
     """Prompt every labelled object of a COCO-format folder.
 
     Args:
-        segment: the segmenter; it should keep 1000 objects per image at a very low score. All boxes of
-            an image are passed at once as search regions; each gets its own object.
+        segment: the segmenter; it should keep 1000 objects per image at a very low score.
+        guided: the segmenter that gets the prompts as search regions, with its usual thresholds; None for `segment`.
         folder: a folder with `instances.json` and `images/`, a YOLO data set, or a list, see `usable_images`.
         min_point_score: minimum score of instances that points can select, 0..1.
         limit: maximum number of images, taken from the start; None for all.
@@ -109,7 +114,9 @@ def evaluate_prompted(
         DataError: the folder is missing or invalid, or contains no usable image; or `problems` is None, and an image or
             annotation is unusable.
     """
-    ious: dict[str, list[Float64Array]] = {"box": [], "guided": [], "filled": [], "1": [], "3": []}
+    guided = segment if guided is None else guided
+    ious: dict[str, list[Float64Array]] = {"box": [], "filled": [], "box, guided": []}
+    ious |= {f"{count}{kind}": [] for count in NUM_POINTS for kind in ("", ", guided")}
     areas: list[Float64Array] = []
     num_images = 0
     for image, truth in labelled_images(folder, limit=limit, on_image=on_image, problems=problems):
@@ -118,9 +125,15 @@ def evaluate_prompted(
         boxes = [box_prompt(truth, row) for row in objects]
         ious["box"].append(_ious(instances, boxes, truth, objects))
         ious["filled"].append(_filled_ious(boxes, truth, objects))
-        regions = SearchRegions(np.array([one.box for one in boxes], np.float64).reshape(-1, 4))
-        ious["guided"].append(_ious(segment([image], [regions])[0], boxes, truth, objects))
+        for prompt, row in zip(boxes, objects, strict=True):
+            found = guided([image], [SearchRegions(np.array([prompt.box], np.float64))])[0]
+            ious["box, guided"].append(_ious(found, [prompt], truth, [row]))
         selectable = instances[(instances.scores > min_point_score).nonzero().flatten()]
+        around = {
+            # The search region is the first point, however many there are.
+            row: guided([image], [SearchRegions(points=np.array([innermost_point(truth.masks[row])]))])[0]
+            for row in objects
+        }
         for count in NUM_POINTS:
             points: list[Prompt] = []
             for row in objects:
@@ -128,15 +141,22 @@ def evaluate_prompted(
                 generator = np.random.default_rng((seed, num_images, row))
                 points.append(PointPrompt(str(row), points_in(truth.masks[row], count, generator), (1,) * count))
             ious[str(count)].append(_ious(selectable, points, truth, objects))
+            ious[f"{count}, guided"] += [
+                _ious(around[row], [point], truth, [row]) for row, point in zip(objects, points, strict=True)
+            ]
         areas.append(truth.areas[objects])
         num_images += 1
     every_area = np.concatenate(areas)
-    scores = {kind: score_prompt_masks(np.concatenate(values), every_area) for kind, values in ious.items() if values}
+    scores = {
+        kind: score_prompt_masks(np.concatenate([np.zeros(0), *values]), every_area) for kind, values in ious.items()
+    }
     return PromptedScores(
         num_images,
         len(every_area),
         box=scores["box"],
-        guided_box=scores["guided"],
+        guided_box=scores["box, guided"],
+        guided_one_point=scores["1, guided"],
+        guided_three_points=scores["3, guided"],
         filled_box=scores["filled"],
         one_point=scores["1"],
         three_points=scores["3"],

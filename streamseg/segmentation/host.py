@@ -18,6 +18,7 @@ from streamseg.modeling.preprocess import PADDING, letterbox_images
 from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation.box_fit import fit_to_boxes
 from streamseg.segmentation.candidates import SelectionSettings
+from streamseg.segmentation.close_ups import CloseUps
 from streamseg.segmentation.detections import Detections, detections_of
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.features import feature_map
@@ -44,6 +45,7 @@ class HostSegmentation:
         calibrated: bool,
         embeds: bool,
         timer: StageTimer,
+        max_close_ups: int = 0,
     ) -> None:
         """Keep the engine, which the caller closes.
 
@@ -54,7 +56,10 @@ class HostSegmentation:
             sharp: whether it corrects masks.
             calibrated: whether its scores replace those of the network.
             embeds: whether to compute appearance embeddings and provide features of the image.
-            timer: receives the times of `preprocess`, `network` and `postprocess`, in milliseconds per batch.
+            timer: receives the times of `preprocess`, `network` and `postprocess`, in milliseconds per batch; the last
+                one includes close-ups.
+            max_close_ups: maximum number of windows around new prompts per image (`close_ups`); 0: none. Only for
+                masks that the refiner corrects.
         """
         self._engine = engine
         self._settings = settings
@@ -62,13 +67,19 @@ class HostSegmentation:
         self._sharp, self._calibrated = sharp, calibrated
         self._embeds = embeds
         self._timer = timer
+        self._close_ups: CloseUps | None = None
+        if max_close_ups and sharp and refiner is not None:
+            windows = HostSegmentation(
+                engine, settings, refiner=refiner, sharp=True, calibrated=calibrated, embeds=False, timer=StageTimer()
+            )
+            self._close_ups = CloseUps(windows.segment, max_close_ups)
 
     def segment(
         self,
         images: Sequence[ImageArray],
         places: Sequence[Letterbox],
         regions: Sequence[SearchRegions],
-        refines: Sequence[bool],
+        refines: Sequence[bool] | None = None,
     ) -> list[ImageInstances]:
         """Segment images uint8 (H, W, 3) RGB of any sizes, and return the instances of each, in order.
 
@@ -79,14 +90,16 @@ class HostSegmentation:
             images: the images; none give an empty list.
             places: placement of each image in the network's input.
             regions: search regions of each image.
-            refines: for each image, whether the refiner, if there is one, runs.
+            refines: for each image, whether the refiner, if there is one, runs; None: for all.
         """
         results: dict[int, ImageInstances] = {}
         for positions, batch, raw in self._run(images, places):
             with self._timer.stage("postprocess"):
                 for row, p in enumerate(positions):
                     found = detections_of(raw, row, places[p], regions[p], self._settings)
-                    results[p] = self._instances(found, batch[row], images[p], places[p], refines=refines[p])
+                    results[p] = self._instances(
+                        found, batch[row], images[p], places[p], regions[p], refines=refines is None or refines[p]
+                    )
         return [results[position] for position in range(len(images))]
 
     def begin(
@@ -98,17 +111,25 @@ class HostSegmentation:
     ) -> list[Callable[[], ImageInstances]]:
         """Run the network on images; each function returned does the rest for its image, see `segment`.
 
-        `postprocess` is then measured per image, by the thread that calls the function.
+        `postprocess` is then measured per image, by the thread that calls the function. For images with close-ups, the
+        function has nothing left to do, because these need the network, which only this thread may run.
         """
 
         def finish(raw: Raw, row: int, letterboxed: ImageArray, p: int) -> ImageInstances:
             with self._timer.stage("postprocess"):
                 found = detections_of(raw, row, places[p], regions[p], self._settings)
-                return self._instances(found, letterboxed, images[p], places[p], refines=refines[p])
+                return self._instances(found, letterboxed, images[p], places[p], regions[p], refines=refines[p])
+
+        def begin_one(raw: Raw, row: int, letterboxed: ImageArray, p: int) -> Callable[[], ImageInstances]:
+            rest = partial(finish, raw, row, letterboxed, p)
+            if self._close_ups is None or not (len(regions[p].prompted) or len(regions[p].points)):
+                return rest
+            found = rest()
+            return lambda: found
 
         begun: dict[int, Callable[[], ImageInstances]] = {}
         for positions, batch, raw in self._run(images, places):
-            begun.update((p, partial(finish, raw, row, batch[row], p)) for row, p in enumerate(positions))
+            begun.update((p, begin_one(raw, row, batch[row], p)) for row, p in enumerate(positions))
         return [begun[position] for position in range(len(images))]
 
     def _run(
@@ -131,7 +152,7 @@ class HostSegmentation:
         """Segment one image as part of a stage that the caller measures; see `segment`."""
         batch = letterbox_images([image], [place])
         found = detections_of(self._engine.run(batch), 0, place, regions, self._settings)
-        return self._instances(found, batch[0], image, place, refines=refines)
+        return self._instances(found, batch[0], image, place, regions, refines=refines)
 
     def warmup(self, place: Letterbox, num_images: int) -> None:
         """Run grey batches of `num_images` images, and the refiner on one object."""
@@ -158,7 +179,14 @@ class HostSegmentation:
             yield from (positions[first : first + most] for first in range(0, len(positions), most))
 
     def _instances(
-        self, found: Detections, letterboxed: ImageArray, image: ImageArray, place: Letterbox, *, refines: bool
+        self,
+        found: Detections,
+        letterboxed: ImageArray,
+        image: ImageArray,
+        place: Letterbox,
+        regions: SearchRegions,
+        *,
+        refines: bool,
     ) -> ImageInstances:
         """Return the objects of one image, given with its letterboxed and its original pixels."""
         prototypes = torch.from_numpy(found.prototypes).float()  # (32, Mh, Mw)
@@ -177,7 +205,10 @@ class HostSegmentation:
             return instances
         if self._embeds and self._refiner is not None and self._sharp:
             instances = replace(instances, look=Looker(self._refiner, *found.source, image, place, letterboxed))
-        return self._refine(instances, found.is_prompted, prototypes, image, place, letterboxed)
+        instances = self._refine(instances, found.is_prompted, prototypes, image, place, letterboxed)
+        if self._close_ups is None:
+            return instances
+        return self._close_ups(instances, regions, image, place, prototypes, letterboxed)
 
     def _refine(
         self,

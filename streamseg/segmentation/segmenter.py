@@ -57,6 +57,7 @@ class Segmenter(Resource):
         scores: Literal["auto", "raw", "calibrated"] = "auto",
         embeddings: bool = False,
         expected_conf: float = 0.05,
+        max_close_ups: int = 8,
     ) -> None:
         """Load the weights.
 
@@ -84,6 +85,9 @@ class Segmenter(Resource):
                 the image, for propagating masks.
             expected_conf: score threshold, exclusive, 0..1, for detections in expected search regions that are
                 otherwise empty; 1 disables them.
+            max_close_ups: maximum number of windows per image, around prompted boxes and points of search regions, that
+                the network sees enlarged, 0..1000, each at the price of one more image. A box takes one window, a point
+                two; further ones are searched for in the whole image only. Sharp masks only.
 
         Raises:
             ConfigError: a value is out of range, or the weights include no refiner for `sharp` or `calibrated`.
@@ -91,7 +95,14 @@ class Segmenter(Resource):
             EngineError: the device is not available, or the engine does not support a setting, such as an `imgsz` that
                 differs from the fixed size of its graph, or objects that the suppression inside the graph removes.
         """
-        limited = {"imgsz": imgsz, "conf": conf, "iou": iou, "max_det": max_det, "expected_conf": expected_conf}
+        limited = {
+            "imgsz": imgsz,
+            "conf": conf,
+            "iou": iou,
+            "max_det": max_det,
+            "expected_conf": expected_conf,
+            "max_close_ups": max_close_ups,
+        }
         check_ranges(limited)
         self.conf = conf
         self.iou = iou
@@ -123,6 +134,7 @@ class Segmenter(Resource):
             calibrated=calibrated,
             embeds=embeddings,
             timer=self.timer,
+            max_close_ups=max_close_ups,
         )
         self._device = open_device(
             self.engine, settings, refiner=self._refiner, sharp=sharp, calibrated=calibrated, embeds=embeddings
@@ -150,6 +162,7 @@ class Segmenter(Resource):
             scores=config.scores,
             embeddings=embeddings,
             expected_conf=config.expected_conf,
+            max_close_ups=config.max_close_ups,
         )
 
     @overload

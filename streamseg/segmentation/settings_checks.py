@@ -11,7 +11,14 @@ from streamseg.modeling.network import STRIDES
 
 __all__ = ["check_engine", "check_ranges"]
 
-_LIMITS: Final = {"imgsz": (32, 4096), "conf": (0, 1), "iou": (0, 1), "max_det": (1, 3000), "expected_conf": (0, 1)}
+_LIMITS: Final = {
+    "imgsz": (32, 4096),
+    "conf": (0, 1),
+    "iou": (0, 1),
+    "max_det": (1, 3000),
+    "expected_conf": (0, 1),
+    "max_close_ups": (0, 1000),
+}
 
 
 def check_ranges(settings: Mapping[str, float | None]) -> None:
