@@ -23,8 +23,9 @@ _SECRET_IN_PATH = re.compile(
 )
 _START = re.compile(r"(?<![A-Za-z0-9+.:/@_-])[A-Za-z][A-Za-z0-9+.-]*://")
 """Start of an address in a text: not within another one."""
-_END = re.compile(r"[,;.)]*(?=\s|$)|['\"<>]")
-"""End of an address: punctuation before a space, or at the end of the text, belongs to the sentence."""
+_END = re.compile(r"[,;.)]*(?=\s|$)|(?<=\d):(?=\s|$)|['\"<>]")
+"""End of an address: punctuation before a space, or at the end of the text, belongs to the sentence. A colon does so
+after a port or an IP address only; a password may begin after another one."""
 
 
 def redact(url: str) -> str:

@@ -121,7 +121,7 @@ class CameraWorker(Resource):
     def _give_up(self) -> None:
         """Close all cameras, because another worker may get them now."""
         if self._sections and self._thread.is_alive():
-            logger.error("the fleet cannot be reached: closing all %d cameras", len(self._sections))
+            logger.error("the fleet cannot be reached: closing %s", ", ".join(self._sections))
             try:
                 self._apply(())
             except StreamsegError as error:  # the run ends just now

@@ -51,6 +51,8 @@ class _Known:
     """The `step` of its prompt."""
     is_group: bool
     """Whether it consists of several objects; its track is that of one of them."""
+    num_replaced: int
+    """`Target.num_replaced` when it was selected."""
 
 
 class MaskFollower:
@@ -115,7 +117,9 @@ class MaskFollower:
                 members = self._members(prompt_id, target, row, proposals)
                 if members:
                     learnt[prompt_id] = proposals.coverage(members, features.size)
-                    self._known[prompt_id] = _Known(target, target.prompt.step, len(members) > 1)
+                    known = self._known.get(prompt_id)
+                    num_replaced = target.num_replaced if known is None else known.num_replaced
+                    self._known[prompt_id] = _Known(target, target.prompt.step, len(members) > 1, num_replaced)
                 if len(members) > 1:
                     answers[prompt_id] = PropagatedTarget(-1, frame.union(members), 1.0, shares=learnt[prompt_id])
             elif self._known[prompt_id].is_group:
@@ -188,15 +192,26 @@ class MaskFollower:
                 continue
             target = targets[prompt_id]
             learnt.pop(prompt_id, None)
+            if verdict.row < 0 <= rows[prompt_id] and self._is_replaced(target, prompt_id):
+                # What was selected at first is gone, and found nowhere: the next hypothesis need not look like it.
+                self._relocator.forget(prompt_id)
+                answers[prompt_id] = PropagatedTarget(rows[prompt_id], None, 1.0)
+                learnt[prompt_id] = frame.proposals.coverage([rows[prompt_id]], frame.features.size)
+                self._known[prompt_id] = _Known(target, target.prompt.step, False, target.num_replaced)
+                continue
             if verdict.row < 0 and (places[prompt_id] is None or target.whole_id != TENTATIVE):
                 continue  # nothing is selected, or the whole in place of its part
             answers[prompt_id] = PropagatedTarget(verdict.row, None, 1.0, is_relocated=verdict.is_elsewhere)
             if verdict.row >= 0:
                 learnt[prompt_id] = frame.proposals.coverage([verdict.row], frame.features.size)
-                self._known[prompt_id] = _Known(target, target.prompt.step, False)
+                self._known[prompt_id] = _Known(target, target.prompt.step, False, target.num_replaced)
                 target.confidence *= RELOCATED_CONFIDENCE if verdict.is_elsewhere else 1.0
                 target.matched_id, target.bridge = frame.track_ids[verdict.row], None
                 target.whole_id = TENTATIVE
+
+    def _is_replaced(self, target: Target, prompt_id: str) -> bool:
+        """Return whether the track of a target is that of another hypothesis than the one in the memory."""
+        return target.num_replaced > self._known[prompt_id].num_replaced and target.whole_id == TENTATIVE
 
     def _group(
         self, prompt_id: str, soft: Float32Array, frame: MaskFrame

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from streamseg.geometry import box_area, sample_logits, silhouettes
 from streamseg.prompting.overlap import mutual_ious
@@ -22,9 +23,9 @@ SIZE_WEIGHT: Final = 1.2
 CENTRE_WEIGHT: Final = 4.0
 """Weight of the fraction of the surroundings of a point that lie in the mask, see `CENTRE_RADII`: people click in the
 middle of what they mean."""
-DENSITY_WEIGHT: Final = 0.5
+DENSITY_WEIGHT: Final = 0.7
 """Weight of the log of the share of the image that a mask fills, negative, for each further point inside: points in one
-small mask do not lie there by chance."""
+small mask do not lie there by chance. Added is the log of the probability that they lie in it (`_contains`)."""
 MISS_WEIGHT: Final = 3.0
 """Log odds by which a foreground point outside a mask makes it less likely, on top of the `DENSITY_WEIGHT` that it does
 not earn."""
@@ -49,12 +50,13 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     """Select the mask that each prompt's points mean most likely.
 
     A background point vetoes every instance that contains it. Of the remaining ones, every one with a foreground point
-    is eligible, and rated by score, size, centre (`_ratings`) and number of foreground points: neither a stain nor a
-    part only because it is small, nor the surroundings only because they score well, nor a stain only because it is
-    large enough to contain every point. The ratings give the probability of each to be meant, and the one with the
-    highest expected IoU with what is meant wins: of three outlines of one object, that which resembles both others.
-    The score is the instance's own times the fraction of foreground points that it contains. Without a foreground
-    point nothing is selected (today's ultralytics selects everything that is not vetoed).
+    is eligible, and rated by score, size, centre (`_ratings`), and by how many foreground points it contains, and how
+    certainly: neither a stain nor a part only because it is small, nor the surroundings only because they score well,
+    nor a stain only because it is large enough to contain every point. The ratings give the probability of each to be
+    meant, and the one with the highest expected IoU with what is meant wins: of three outlines of one object, that
+    which resembles both others. The score is the instance's own times the fraction of foreground points that it
+    contains. Without a foreground point nothing is selected (today's ultralytics selects everything that is not
+    vetoed).
 
     Args:
         instances: K instances; 0 match nothing.
@@ -66,7 +68,7 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
         return [Selection(prompt.prompt_id, (), ()) for prompt in prompts]
     labels = np.array([label for prompt in prompts for label in prompt.point_labels], dtype=np.bool_)  # (N,)
     points = instances.boxes.new_tensor([point for prompt in prompts for point in prompt.point_coords])  # (N, 2)
-    contains = _contains(instances, points)  # (K, N)
+    contains, certainties = _contains(instances, points)  # (K, N) each
     # First point of each prompt among the N; sums over such groups are sums over prompts.
     counts = [len(prompt.point_labels) for prompt in prompts]
     starts = np.concatenate([[0], np.cumsum(counts[:-1])]).astype(np.int64)  # (P,)
@@ -81,7 +83,8 @@ def select_points(instances: Instances, prompts: Sequence[PointPrompt], *, neste
     ratings = _ratings(own, areas)[:, None] + CENTRE_WEIGHT * centred / np.maximum(num_inside, 1)  # (K, P)
     height, width = instances.image_size
     shares = np.log(np.maximum(areas, 1) / (height * width))[:, None]  # (K, 1)
-    ratings -= DENSITY_WEIGHT * shares * (num_inside - 1) + MISS_WEIGHT * (num_foreground - num_inside)
+    certain = np.add.reduceat(certainties * labels, starts, axis=1) / np.maximum(num_inside, 1)  # (K, P)
+    ratings += (certain - DENSITY_WEIGHT * shares) * (num_inside - 1) - MISS_WEIGHT * (num_foreground - num_inside)
     winners = _expected_ious(instances, np.where(eligible, ratings, -np.inf)).argmax(axis=0)  # (P,)
     order = winners[None]  # (1, P)
     prompt_numbers = np.arange(len(prompts))
@@ -137,14 +140,21 @@ def _expected_ious(instances: Instances, ratings: Float64Array) -> Float64Array:
     return expected
 
 
-def _contains(instances: Instances, points: Tensor) -> BoolArray:
-    """Return which of K instances contain which points (N, 2): (K, N). No instance contains one outside the image."""
+def _contains(instances: Instances, points: Tensor) -> tuple[BoolArray, Float64Array]:
+    """Return which of K instances contain which points (N, 2), and how certainly, each (K, N).
+
+    The certainty is the log of the probability that the mask's logit gives, from -0.7 to 0; 0 for points outside. No
+    instance contains a point outside the image.
+    """
     x, y = points.T  # (N,) each
     in_box = _in_boxes(instances, torch.arange(len(instances), device=x.device)[:, None], x[None], y[None])  # (K, N)
     rows, columns = in_box.nonzero(as_tuple=True)
     contains = torch.zeros_like(in_box)
-    contains[rows, columns] = sample_logits(instances, rows, x[columns], y[columns]) > 0
-    return contains.numpy(force=True)
+    logits = sample_logits(instances, rows, x[columns], y[columns])
+    contains[rows, columns] = logits > 0
+    certainties = logits.new_zeros(contains.shape)
+    certainties[rows, columns] = torch.where(logits > 0, logsigmoid(logits), 0)
+    return contains.numpy(force=True), certainties.numpy(force=True).astype(np.float64)
 
 
 def _centred(instances: Instances, points: Tensor, used: BoolArray, areas: Float64Array) -> Float64Array:

@@ -63,6 +63,10 @@ class Relocator:
         """Forget all targets except these."""
         self._searches = {one: search for one, search in self._searches.items() if one in target_ids}
 
+    def forget(self, target_id: str) -> None:
+        """Forget one target, which is another object from now on."""
+        del self._searches[target_id]
+
     def verdicts(
         self,
         places: Mapping[str, Float32Array | None],

@@ -92,6 +92,8 @@ class Target:
     """Number of frames in which the prompt has matched nothing since its last match."""
     first_miss_seconds: float = 0.0
     """Capture time of the first of these frames."""
+    num_replaced: int = 0
+    """Number of times that the selected hypothesis was gone, and the next one was selected in its place."""
     edges: BoxEdges | None = None
     """What the drawn box of the selected hypothesis says about the network's boxes of it; None if none was drawn."""
     is_abandoned: bool = False
@@ -212,6 +214,7 @@ class Target:
         visible = [position for position in others if self.hypotheses[position].row_in(record) >= 0]
         if visible:
             self._select(visible[0])
+            self.num_replaced += 1
         return bool(visible)
 
     def _move(self, hypothesis: Hypothesis, box: Float32Array) -> None:

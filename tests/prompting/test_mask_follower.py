@@ -147,6 +147,15 @@ def test_a_second_look_that_agrees_is_the_answer(shape, is_found, answer, source
     assert selection.status.mask_quality == pytest.approx(quality, abs=0.05)
 
 
+def test_the_next_hypothesis_of_a_click_is_not_compared_with_the_one_that_was_gone_at_once():
+    # A reflection on the car, which is gone before it has a track id.
+    shine = Shape(80, 120, 32, 24, "rectangle")
+    frames = [([CAR, shine], [0, 1], [-1, -1]), *[([right(CAR, 4 * index)], [0], [5]) for index in range(1, 8)]]
+    selections = run(frames, CLICK)
+    assert [one.rows for one in selections] == [(1,)] + [(0,)] * 7
+    assert {(one.status.state, one.status.track_id) for one in selections[1:]} == {("bound", 5)}
+
+
 def test_few_targets_are_looked_at_again():
     looks = Looks(right(CAR, 32))
     given = PromptSet.of(tuple(replace(CLICK, prompt_id=str(number)) for number in range(MAX_LOOKS + 3)))

@@ -232,6 +232,25 @@ def test_a_mask_that_resembles_other_likely_ones_wins():
     assert select(tracked(shapes), [click])[0].rows == (0,), "the three are one hypothesis, three times as likely"
 
 
+@pytest.mark.parametrize(
+    ("clicks", "selected"),
+    [
+        pytest.param([(160, 120)], 0, id="one point: the better score"),
+        pytest.param([(160, 120), (160, 110), (160, 130)], 1, id="three points: the mask that certainly contains them"),
+        pytest.param([(160, 120), (400, 120), (160, 400)], 0, id="only points inside count"),
+    ],
+)
+@pytest.mark.parametrize("labels", [(), (0,)], ids=["foreground", "and background outside"])
+def test_further_points_count_as_far_as_they_are_inside(clicks, selected, labels):
+    left, right = Shape(150, 120, 80, 80, "rectangle", score=0.6), Shape(170, 120, 80, 80, "rectangle", score=0.5)
+    found = detect_shapes([left, right])
+    doubtful = torch.tensor([0.01, 5.0])[:, None, None]
+    flat = replace(found, mask_logits=torch.where(found.mask_logits > 0, doubtful, found.mask_logits))
+    prompt = points(*((x, y, 1) for x, y in clicks), *((20, 20, label) for label in labels))
+    (selection,) = select(Tracked(flat, torch.arange(2)), [prompt])
+    assert selection.rows == (selected,)
+
+
 @pytest.mark.parametrize("scale", [0.25, 0.5])
 def test_selection_does_not_depend_on_the_size_of_the_image(scale: float):
     click = points((150 * scale, 45 * scale, 1))
