@@ -114,8 +114,8 @@ def _followed_with(segment: SegmentFunction, tiers: Callable[[], Tiers]) -> Trac
 def network_quality(results: Path = EVAL_RESULTS) -> dict[str, Any]:
     """Return the quality of the default network from the results of `streamseg eval`; empty without the file.
 
-    `box_miou` is that of boxes that are search regions, too, as those of a run are; the outline is that of masks
-    selected by boxes alone.
+    `box_miou` and `point_miou` are those of prompts that are search regions, too, as those of a run are; the outline is
+    that of masks selected by boxes alone.
     """
     if not results.is_file():
         return {}
@@ -125,7 +125,7 @@ def network_quality(results: Path = EVAL_RESULTS) -> dict[str, Any]:
     video = protocols["video"]["scores"]
     return {
         "box_miou": round(prompted["guided_box"]["mean_iou"], DIGITS),
-        "point_miou": round(prompted["one_point"]["mean_iou"], DIGITS),
+        "point_miou": round(prompted["guided_one_point"]["mean_iou"], DIGITS),
         "box_boundary_iou": round(boundary["prompted"]["boundary_iou"], DIGITS),
         "j_and_f": round(video["by_prompt"][BOX]["guided"]["region_and_contour"], DIGITS),
         "num_objects": prompted["num_objects"],

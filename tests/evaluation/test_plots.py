@@ -25,7 +25,7 @@ def proposals(count):
 
 def prompted(count):
     scores = score_prompt_masks(np.linspace(0, 1, count), np.full(count, 500.0))
-    return PromptedScores(1, count, scores, scores, scores, scores, scores)
+    return PromptedScores(1, count, *[scores] * 7)
 
 
 def boundary(count):

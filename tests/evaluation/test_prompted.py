@@ -128,7 +128,8 @@ def test_prompt_without_mask_counts_as_zero():
 def test_exact_masks_score_one(tmp_path):
     scores = evaluate_prompted(segmenter_of([LEFT, RIGHT]), folder_of(tmp_path, [[LEFT, RIGHT], [RIGHT]]))
     assert (scores.num_images, scores.num_objects) == (2, 3)
-    for kind in (scores.box, scores.one_point, scores.three_points):
+    guided = (scores.guided_box, scores.guided_one_point, scores.guided_three_points)
+    for kind in (scores.box, scores.one_point, scores.three_points, *guided):
         assert kind.mean_iou == kind.share_answered == 1
 
 
@@ -169,24 +170,43 @@ def test_crowds_are_not_prompted(tmp_path):
     assert evaluate_prompted(segmenter_of([LEFT]), folder_of(tmp_path, [[LEFT]], iscrowd=1)).num_objects == 0
 
 
-# ---- boxes as search regions
+# ---- search regions
 
 
 class RegionSegmenter:
-    """Find nothing without regions, and a mask that fills it in each prompted box."""
+    """Find nothing without regions, a mask that fills it in each prompted box, and a square around each point."""
+
+    def __init__(self):
+        self.num_prompts = []
 
     def __call__(self, images, regions=None):
         if regions is None:
             return [exact_instances([], size=SIZE) for _ in images]
+        self.num_prompts += [len(one.prompted) + len(one.points) for one in regions]
         rectangles = [[rectangle(SIZE, *map(int, box)) for box in one.prompted] for one in regions]
-        return [exact_instances(masks, size=SIZE) for masks in rectangles]
+        squares = [
+            [rectangle(SIZE, int(x) - 5, int(y) - 5, int(x) + 5, int(y) + 5) for x, y in one.points] for one in regions
+        ]
+        return [exact_instances(filled + around, size=SIZE) for filled, around in zip(rectangles, squares, strict=True)]
 
 
-def test_boxes_are_passed_as_search_regions(tmp_path):
-    scores = evaluate_prompted(RegionSegmenter(), folder_of(tmp_path, [[LEFT, RIGHT]]))
+def test_prompts_are_passed_as_search_regions_one_at_a_time(tmp_path):
+    segment = RegionSegmenter()
+    scores = evaluate_prompted(segment, folder_of(tmp_path, [[LEFT, RIGHT]]))
     assert (scores.box.mean_iou, scores.box.share_answered) == (0, 0)
     assert scores.guided_box.mean_iou == pytest.approx(scores.filled_box.mean_iou)
     assert scores.guided_box.share_answered == 1
+    assert scores.one_point.mean_iou == 0
+    squares = (100 / LEFT.sum() + 100 / RIGHT.sum()) / 2
+    assert scores.guided_one_point.mean_iou == pytest.approx(squares)
+    assert scores.guided_three_points.mean_iou == pytest.approx(squares)
+    assert segment.num_prompts == [1] * 4
+
+
+def test_search_regions_have_a_segmenter_of_their_own(tmp_path):
+    scores = evaluate_prompted(segmenter_of([]), folder_of(tmp_path, [[LEFT]]), guided=segmenter_of([LEFT]))
+    assert (scores.box.mean_iou, scores.one_point.mean_iou) == (0, 0)
+    assert (scores.guided_box.mean_iou, scores.guided_one_point.mean_iou) == (1, 1)
 
 
 def test_segmenter_that_ignores_search_regions(tmp_path):
