@@ -6,6 +6,7 @@ inputs       everything that people pass as an image
 segmenter    `Segmenter`: images in, `Instances` out
 results      `ImageInstances`: the instances of one image, with masks, overlays and conversions
 candidates   selection of detections: score threshold, NMS and search regions
+close_ups    enlarged windows around new prompts
 duplicates   scores for ranking, in which second outlines of an object count less
 embedding    appearance embeddings of objects
 extents      boxes for evaluation, corrected by the extents of masks
