@@ -37,9 +37,9 @@ POINT_ZOOMS: Final = (2.0, 4.0)
 """Magnifications of the windows around a point. On 193 held-out objects, none, 2, 4, both, and (2, 6) have a mean IoU
 of .511, .547, .556, .570 and .554 for one point."""
 CERTAIN_SCORE: Final = 0.5
-"""A point in a mask with at least this score has no windows: large objects would lose to their parts, which windows show
-as wholes. On 258 held-out objects, one point and three have .567 and .566; with .7 .577 and .581, but on films-dev a
-click then loses .04: the parts that it selects are not seen in the following frames, which have no windows."""
+"""A point in a mask with at least this score has no windows: large objects would lose to their parts, which windows
+show as wholes. On 258 held-out objects, one point and three have .567 and .566; with .7 .577 and .581, but on films-dev
+a click then loses .04: the parts that it selects are not seen in the following frames, which have no windows."""
 MIN_ZOOM: Final = 1.25
 """Magnification below which a window shows little more than the whole image."""
 MAX_ZOOM: Final = 16.0
