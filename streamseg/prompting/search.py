@@ -38,9 +38,6 @@ PATIENT_FRAMES: Final = 3
 """Number of consecutive frames under one track id after which a rating of `FOUND_RATING` is enough without `MARGIN`."""
 MIN_GAIN: Final = 0.1
 """Minimum difference from the rating of what is at the target's place."""
-MAX_LOSS: Final = 0.1
-"""Maximum difference by which an instance at the target's place may look less like it than the propagated mask there,
-which consists of the cells that look like the target, and is often a part of it."""
 NOTHING: Final = -2.0
 """Rating of nothing: below any other."""
 OVERLAP: Final = 0.3
@@ -101,7 +98,7 @@ def better_row(looks: TargetLooks, frame: MaskFrame, place: Float32Array, own: f
     shares = np.concatenate((frame.shares[rows], place[None]))
     ratings = np.append(looks.ratings(frame.row_looks[rows]), own) + looks.votes(frame.features, shares)
     best = int(ratings[:-1].argmax())
-    return int(rows[best]) if ratings[best] >= ratings[-1] - MAX_LOSS else -1
+    return int(rows[best]) if ratings[best] >= ratings[-1] + MIN_GAIN else -1
 
 
 def row_elsewhere(search: Search, frame: MaskFrame, own: float, taken: Mapping[int, float]) -> int:
