@@ -23,7 +23,7 @@ from streamseg.geometry import Letterbox, clip_boxes, letterbox_into, raster_log
 from streamseg.segmentation.candidates import has_extent
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.results import ImageInstances
-from streamseg.structures.arrays import Float64Array, ImageArray
+from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask_samples import LOGIT_LIMIT, WIDENED_CELLS, MaskSamples
 from streamseg.structures.search_regions import SearchRegions
@@ -151,11 +151,10 @@ class CloseUps:
         return joined[joined.scores.argsort(descending=True, stable=True)]
 
 
-def _is_certain(instances: Instances, points: Float64Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _is_certain(instances: Instances, points: Float64Array) -> BoolArray:
     """Return which of N points (N, 2) lie in a good mask: bool (N,)."""
     good = instances[instances.scores >= CERTAIN_SCORE]
-    inside = torch.stack([_contain(good, x, y).any() for x, y in points.tolist()])
-    return inside.numpy()
+    return np.array([bool(_contain(good, x, y).any()) for x, y in points.tolist()])
 
 
 def _contain(instances: Instances, x: float, y: float) -> Tensor:
