@@ -9,7 +9,7 @@ logits         mask logits at points and on rasters over boxes
 
 from streamseg.geometry.boxes import box_area, box_intersection, box_iou, clip_boxes, nms, nms_rows
 from streamseg.geometry.letterbox import Letterbox, letterbox, letterbox_into
-from streamseg.geometry.logits import raster_logits, raster_points, sample_logits, silhouettes
+from streamseg.geometry.logits import logits_in_boxes, raster_logits, raster_points, sample_logits, silhouettes
 
 __all__ = [
     "Letterbox",
@@ -19,6 +19,7 @@ __all__ = [
     "clip_boxes",
     "letterbox",
     "letterbox_into",
+    "logits_in_boxes",
     "nms",
     "nms_rows",
     "raster_logits",

@@ -13,7 +13,7 @@ from streamseg.structures.arrays import Float32Array
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask_samples import SILHOUETTE_TILES
 
-__all__ = ["raster_logits", "raster_points", "sample_logits", "silhouettes"]
+__all__ = ["logits_in_boxes", "raster_logits", "raster_points", "sample_logits", "silhouettes"]
 
 
 def sample_logits(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -38,6 +38,18 @@ def sample_logits(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> T
     return logits + _bilinear(
         instances.corrections, rows, _raster_position(x, x0, x1, raster), _raster_position(y, y0, y1, raster)
     )
+
+
+def logits_in_boxes(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Sample mask logits as `sample_logits` does; -inf outside the boxes, where masks end.
+
+    A mask contains a point if the logit is positive. The left and upper sides belong to a box, the others do not.
+    """
+    x0, y0, x1, y1 = instances.boxes[rows].unbind(dim=-1)
+    inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+    logits = x0.new_full(inside.shape, -torch.inf)
+    logits[inside] = sample_logits(instances, *(one.expand(inside.shape)[inside] for one in (rows, x, y)))
+    return logits
 
 
 def _raster_position(at: Tensor, low: Tensor, high: Tensor, raster: int) -> Tensor:

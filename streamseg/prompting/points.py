@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from streamseg.geometry import box_area, sample_logits, silhouettes
+from streamseg.geometry import box_area, logits_in_boxes, silhouettes
 from streamseg.prompting.overlap import mutual_ious
 from streamseg.structures.arrays import BoolArray, Float64Array
 from streamseg.structures.instances import Instances
@@ -147,13 +147,9 @@ def _contains(instances: Instances, points: Tensor) -> tuple[BoolArray, Float64A
     instance contains a point outside the image.
     """
     x, y = points.T  # (N,) each
-    in_box = _in_boxes(instances, torch.arange(len(instances), device=x.device)[:, None], x[None], y[None])  # (K, N)
-    rows, columns = in_box.nonzero(as_tuple=True)
-    contains = torch.zeros_like(in_box)
-    logits = sample_logits(instances, rows, x[columns], y[columns])
-    contains[rows, columns] = logits > 0
-    certainties = logits.new_zeros(contains.shape)
-    certainties[rows, columns] = torch.where(logits > 0, logsigmoid(logits), 0)
+    logits = logits_in_boxes(instances, torch.arange(len(instances), device=x.device)[:, None], x, y)  # (K, N)
+    contains = logits > 0
+    certainties = torch.where(contains, logsigmoid(logits), 0)
     return contains.numpy(force=True), certainties.numpy(force=True).astype(np.float64)
 
 
@@ -170,16 +166,10 @@ def _centred(instances: Instances, points: Tensor, used: BoolArray, areas: Float
         centres[:, axis, None] + torch.from_numpy(offsets[axis] * sides).to(points)  # (Q, S)
         for axis in (0, 1)
     )
-    inside = (sample_logits(instances, chosen, x, y) > 0) & _in_boxes(instances, chosen, x, y)
+    inside = logits_in_boxes(instances, chosen, x, y) > 0
     shares = np.zeros(used.shape)
     shares[rows, columns] = inside.float().mean(dim=1).numpy(force=True)
     return shares
-
-
-def _in_boxes(instances: Instances, rows: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return whether points are in the boxes of `rows`; the three are broadcast."""
-    x0, y0, x1, y1 = instances.boxes[rows].unbind(dim=-1)
-    return (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
 
 
 def _areas(instances: Instances, needed: BoolArray) -> Float64Array:

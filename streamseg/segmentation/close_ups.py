@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamseg.geometry import Letterbox, clip_boxes, letterbox_into, raster_logits, sample_logits
+from streamseg.geometry import Letterbox, clip_boxes, letterbox_into, logits_in_boxes, raster_logits, sample_logits
 from streamseg.segmentation.candidates import has_extent
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.results import ImageInstances
@@ -154,26 +154,25 @@ class CloseUps:
 def _is_certain(instances: Instances, points: Float64Array) -> BoolArray:
     """Return which of N points (N, 2) lie in a good mask: bool (N,)."""
     good = instances[instances.scores >= CERTAIN_SCORE]
-    return np.array([bool(_contain(good, x, y).any()) for x, y in points.tolist()])
+    return _contain(good, points).any(dim=0).numpy()
 
 
-def _contain(instances: Instances, x: float, y: float) -> Tensor:
-    """Return which masks contain a point: bool (K,)."""
-    x0, y0, x1, y1 = instances.boxes.unbind(dim=1)
-    logits = sample_logits(instances, torch.arange(len(instances)), torch.tensor(x), torch.tensor(y))
-    return (logits > 0) & (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
+def _contain(instances: Instances, points: Float64Array) -> Tensor:
+    """Return which masks contain which of N points (N, 2): bool (K, N)."""
+    x, y = torch.from_numpy(points).float().T
+    return logits_in_boxes(instances, torch.arange(len(instances))[:, None], x, y) > 0
 
 
 def _is_whole_at_point(window: Window, found: Instances, image_size: tuple[int, int]) -> Tensor:
     """Return which objects of a window contain its point and are not cut by its sides: bool (K,)."""
-    (x, y), (height, width) = window.regions.points[0].tolist(), image_size
+    height, width = image_size
     x0, y0, x1, y1 = found.boxes.unbind(dim=1)
     margin_x, margin_y = CUT_SHARE * window.width, CUT_SHARE * window.height
     is_cut = (x0 < margin_x) & (window.left > 0)
     is_cut |= (y0 < margin_y) & (window.top > 0)
     is_cut |= (x1 > window.width - margin_x) & (window.left + window.width < width)
     is_cut |= (y1 > window.height - margin_y) & (window.top + window.height < height)
-    return _contain(found, x, y) & ~is_cut
+    return _contain(found, window.regions.points)[:, 0] & ~is_cut
 
 
 def _with_box(instances: ImageInstances, window: Window, found: Instances) -> ImageInstances:

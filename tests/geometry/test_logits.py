@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamseg.geometry import raster_logits, raster_points, sample_logits, silhouettes
+from streamseg.geometry import logits_in_boxes, raster_logits, raster_points, sample_logits, silhouettes
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 
@@ -40,6 +40,36 @@ def test_sample_logits_without_points():
     empty = torch.zeros(0)
     assert sample_logits(Instances.empty((16, 24)), empty.long(), empty, empty).shape == (0,)
     assert sample_logits(make_instances(torch.zeros(1, 4, 6)), empty.long(), empty, empty).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "in_box"),
+    [
+        pytest.param(6, 2, True, id="inside"),
+        pytest.param(4, 2, True, id="left side"),
+        pytest.param(6, 1, True, id="upper side"),
+        pytest.param(12, 2, False, id="right side"),
+        pytest.param(6, 6, False, id="lower side"),
+        pytest.param(3, 2, False, id="outside"),
+        pytest.param(float("nan"), 2, False, id="NaN"),
+    ],
+)
+def test_logits_in_boxes_end_at_the_box(x, y, in_box):
+    instances = make_instances(torch.ones(2, 4, 6), [[4, 1, 12, 6], [0, 0, 24, 16]])
+    x, y = torch.tensor([x, 1.0]), torch.tensor([float(y), 1.0])
+    found = logits_in_boxes(instances, torch.arange(2)[:, None], x, y)
+    assert found.shape == (2, 2)
+    assert found[0, 0] == (1 if in_box else -torch.inf)
+    assert found[1, 1] == 1
+
+
+def test_logits_in_boxes_without_points():
+    empty = torch.zeros(0)
+    assert logits_in_boxes(Instances.empty((16, 24)), empty.long(), empty, empty).shape == (0,)
+    assert logits_in_boxes(Instances.empty((16, 24)), empty.long()[:, None], torch.ones(2), torch.ones(2)).shape == (
+        0,
+        2,
+    )
 
 
 def test_silhouettes_show_mask_in_box():
