@@ -39,7 +39,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="measure the quality of weights by standard protocols",
         description=f"Print tables of scores. Protocols: {listed}; all: every protocol.",
     )
-    parser.add_argument("protocol", metavar="PROTOCOL", help=f"one of {', '.join([*PROTOCOLS, 'all'])}")
+    # Checked while it is parsed: of two unknown words, the first one is named.
+    parser.add_argument(
+        "protocol",
+        type=protocol_names,
+        metavar="PROTOCOL",
+        help=f"one of {', '.join([*PROTOCOLS, 'all'])}",
+    )
     parser.add_argument(
         "--data",
         type=Path,
@@ -63,7 +69,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the protocols one after the other. All arguments are checked before the first one starts."""
-    names = protocol_names(args.protocol)
+    names: Sequence[str] = args.protocol
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit must be 1 or more, got {args.limit}")
     if args.out is not None and find_spec("matplotlib") is None:

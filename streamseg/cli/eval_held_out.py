@@ -45,7 +45,7 @@ def check_held_out(args: argparse.Namespace, protocols: Sequence[str]) -> None:
     if args.held_out is None and args.held_out_source is not None:
         raise ConfigError("--held-out-source needs --held-out RECIPE")
     if args.held_out is not None and not set(protocols) <= set(SUPPORTED):
-        raise ConfigError(f"--held-out is for the protocols {', '.join(SUPPORTED)}, got {args.protocol}")
+        raise ConfigError(f"--held-out is for the protocols {', '.join(SUPPORTED)}, got {', '.join(protocols)}")
 
 
 def open_held_out(args: argparse.Namespace, data: Path, problems: Problems | None) -> ImageList | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,14 +79,14 @@ def protocol_names(requested: str) -> Sequence[str]:
     """Return the protocols that a name on the command line stands for; `all` stands for every protocol.
 
     Raises:
-        ConfigError: no protocol has this name.
+        argparse.ArgumentTypeError: no protocol has this name.
     """
     if requested == "all":
         return tuple(PROTOCOLS)
     if requested not in PROTOCOLS:
         near = difflib.get_close_matches(requested, [*PROTOCOLS, "all"], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"available: {', '.join([*PROTOCOLS, 'all'])}"
-        raise ConfigError(f"unknown protocol {requested!r}; {hint}")
+        raise argparse.ArgumentTypeError(f"unknown protocol {requested!r}; {hint}")
     return (requested,)
 
 

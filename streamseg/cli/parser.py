@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
             extra = [word for word in extra if word.startswith("-")]
         if extra:
             options = [option for option in self._option_string_actions if option.startswith("--")]
-            hint = _hint(extra[0].partition("=")[0], options)
+            hint = _hint(extra[0].partition("=")[0], options) if extra[0].startswith("-") else ""
             self.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
         return parsed, extra
 

@@ -244,6 +244,7 @@ def run(args: argparse.Namespace) -> int:
         open_outputs(args, job, paths, fps=fps, keep_finished=skips.is_batch) as outputs,
     ):
         unmatched = set()
+        shown = ""
         for frame in source.frames():
             if not skips.has_valid_prompts(frame, job.prompts):
                 continue
@@ -251,8 +252,11 @@ def run(args: argparse.Namespace) -> int:
             if job.finish is not None:
                 result = replace(result, message=job.finish(result.message))
             outputs.write(result)
-            progress.update(outputs.num_frames, counted(len(result.message.objects), "object"))
+            shown = counted(len(result.message.objects), "object")
+            progress.update(outputs.num_frames + skips.num_skipped, shown)
             unmatched |= {selection.prompt_id for selection in result.selections if not selection.rows}
+        if skips.num_skipped:
+            progress.update(outputs.num_frames + skips.num_skipped, shown)  # the last images may be skipped ones
         progress.close()
         if not outputs.num_frames:
             raise skips.first or DataError(f"{job.source} has no frames")

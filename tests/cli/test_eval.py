@@ -251,8 +251,6 @@ def test_data_set_without_usable_image_is_an_error(evaluate, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        pytest.param(["propsals"], "did you mean 'proposals'?", id="misspelt protocol"),
-        pytest.param(["zzz"], "available: proposals, prompted, boundary, scores, ", id="unknown protocol"),
         pytest.param(["proposals"], "no data set given; use --data FOLDER", id="no data"),
         pytest.param(["proposals", "--limit", 0], "--limit must be 1 or more", id="limit 0"),
         pytest.param(

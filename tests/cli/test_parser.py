@@ -19,6 +19,13 @@ from streamseg.cli.parser import Parser, subparsers_of
         pytest.param(["run", "--durtion", "3"], "run: unrecognized arguments: --durtion; did you", id="option"),
         pytest.param(["run", "--durtion=3"], "did you mean '--duration'?", id="option with value"),
         pytest.param(["segment", "a.jpg", "b.jpg"], "unrecognized arguments: b.jpg (see", id="too many inputs"),
+        pytest.param(["segment", "a.jpg", "imgsz"], "unrecognized arguments: imgsz (see", id="a word is no option"),
+        pytest.param(["eval", "propsals"], "unknown protocol 'propsals'; did you mean 'proposals'?", id="protocol"),
+        pytest.param(
+            ["eval", "zzz", "images"],
+            "PROTOCOL: unknown protocol 'zzz'; available: proposals, ",
+            id="two unknown words",
+        ),
         pytest.param(["demo", "--frames", "3"], "demo: unrecognized arguments: --frames (see", id="no option near"),
         pytest.param(["segment", ""], "argument INPUT: the value is empty", id="empty input"),
         pytest.param(["run", "scene", ""], "argument INPUT: the value is empty", id="empty one of the inputs"),

@@ -72,6 +72,12 @@ def test_without_a_bad_image_strict_succeeds(segment, folder, capsys):
     assert "skipped" not in capsys.readouterr().out
 
 
+def test_progress_counts_skipped_images(segment, folder, capsys):
+    (folder / "z.jpg").write_text("no image")
+    assert segment(folder)[0] == 0
+    assert capsys.readouterr().err.splitlines()[-1].lstrip("[#.] ").startswith("7/7 images")
+
+
 def test_images_that_the_prompts_do_not_fit_are_skipped(segment, folder, capsys, caplog):
     Image.new("RGB", (40, 30)).save(folder / "small.png")
     code, names = segment(folder, "--points", "[[100, 50]]")
