@@ -38,6 +38,9 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 MAX_ADDRESS_CHARACTERS = 4096
 """Limit of addresses and paths: sections come from the control channel, too, and all of them fit into one reply."""
 
+MAX_CAMERA = 255
+"""Largest number of a webcam: Linux has at most 256."""
+
 ROS_PREFIX = "ros:"
 """Prefix of a topic on the command line."""
 
@@ -102,6 +105,18 @@ class WebcamSource(_Camera):
     height: int | None = Field(default=720, ge=1)
     fps: float | None = Field(default=30.0, gt=0)
     fourcc: str = Field(default="MJPG", min_length=4, max_length=4)
+
+    @field_validator("device")
+    @classmethod
+    def _is_possible(cls, device: int | str) -> int | str:
+        """Reject numbers that no camera has; OpenCV's own message of some has several lines."""
+        if isinstance(device, int) and not 0 <= device <= MAX_CAMERA:
+            raise PydanticCustomError(
+                "camera",
+                "{device} is no camera; numbers are 0 to {limit}",
+                {"device": str(device), "limit": MAX_CAMERA},
+            )
+        return device
 
 
 class StreamSource(_Camera):
@@ -225,7 +240,7 @@ def parse_source(text: str) -> SourceConfig:
 def _parse_source(text: str) -> SourceConfig:
     if text == "scene":
         return SceneSource()
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= MAX_ADDRESS_CHARACTERS:
         return WebcamSource(device=int(text))
     if text.startswith("/dev/video"):
         return WebcamSource(device=text)

@@ -144,6 +144,11 @@ def test_config_is_immutable():
             ["sources.0.topic: '/a//b' is not the name of a ROS topic.*"],
             id="ros-topic",
         ),
+        pytest.param(
+            "sources: [{type: webcam, device: 256}]",
+            ["sources.0.device: 256 is no camera; numbers are 0 to 255.*"],
+            id="number-of-webcam",
+        ),
         pytest.param("sources: []", ["sources: .*at least 1 item.*"], id="no-source"),
         pytest.param(
             "sources: [{type: camera}]",
