@@ -154,7 +154,7 @@ def mean_features(features: FeatureMap, shares: Sequence[Float32Array] | Float32
     values = features.values.reshape(-1, features.values.shape[2])
     stacked = np.asarray(shares, np.float32).reshape(len(shares), len(values))
     sums = stacked @ values
-    looks: Float32Array = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+    looks: Float32Array = sums / np.maximum(np.sqrt(np.einsum("kc,kc->k", sums, sums)), 1e-9)[:, None]
     return looks
 
 

@@ -144,6 +144,7 @@ class Relocator:
 
     def learn(self, labels: Mapping[str, Float32Array], frame: MaskFrame) -> None:
         """Learn the looks of targets whose masks are certain in the newest frame, given as labels (H, W), 0..1."""
+        due = dict[str, Search]()
         for target_id, label in labels.items():
             if not label.any():
                 continue  # smaller than a cell
@@ -156,8 +157,11 @@ class Relocator:
                 continue
             search.num_learnt += 1
             search.num_passed = search.phase if search.num_learnt == 2 else 0
-            search.looks.learn(mean_features(frame.features, [label])[0], frame.features, label)
-            beside = np.flatnonzero(~frame.overlapping(label, OVERLAP)).tolist()
+            due[target_id] = search
+        looks = mean_features(frame.features, [labels[one] for one in due]) if due else ()
+        for (target_id, search), look in zip(due.items(), looks, strict=True):
+            search.looks.learn(look, frame.features, labels[target_id])
+            beside = np.flatnonzero(~frame.overlapping(labels[target_id], OVERLAP)).tolist()
             search.looks.learn_others(frame.row_looks[beside], [frame.track_ids[row] for row in beside])
 
 

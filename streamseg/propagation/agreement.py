@@ -60,11 +60,11 @@ class Proposals:
         mask[crop.window] = crop.inside
         return mask
 
-    def masks(self, rows: IndexArray) -> BoolArray:
-        """Return the masks (R, Mh, Mw) of some rows (R,) at once, see `mask`."""
-        x0, y0, x1, y1 = np.ceil(self._boxes[rows] - 0.5).T[..., None]  # (R, 1) each
+    def masks(self) -> BoolArray:
+        """Return the masks (K, Mh, Mw) of all rows at once, see `mask`."""
+        x0, y0, x1, y1 = np.ceil(self._boxes - 0.5).T[..., None]  # (K, 1) each
         y, x = np.arange(self.size[0]), np.arange(self.size[1])
-        masks: BoolArray = self._logits[rows] > 0
+        masks: BoolArray = self._logits > 0
         masks &= ((y >= y0) & (y < y1))[:, :, None]
         masks &= ((x >= x0) & (x < x1))[:, None]
         return masks
@@ -76,7 +76,7 @@ class Proposals:
             every = [self.coverage([row], size) for row in range(len(self.scores))]
             return np.stack(every) if every else np.zeros((0, *size), np.float32)
         # The usual case, at once: the two cells of a pair are the low and the high byte of a number.
-        cells = self.masks(np.arange(len(self.scores))).view(np.uint8)
+        cells = self.masks().view(np.uint8)
         pairs = (cells[:, ::2] + cells[:, 1::2]).view(np.uint16)
         counts = (pairs & 255) + (pairs >> 8)
         return np.multiply(counts, np.float32(0.25), dtype=np.float32)

@@ -35,6 +35,8 @@ class TargetMemory:
         """(S, T): whether the frame of a slot contains the labels of a target."""
         self._slots: IndexArray = np.zeros((0, 1 + num_recent), np.int64)
         """(T, 1 + num_recent): first frame of each target, then its recent ones, oldest first, then `NO_FRAME`."""
+        self._num_frames = 0
+        """Maximum number of memory frames of a target."""
         self._seen_at: Float64Array = np.zeros((0, 1 + num_recent, 2))
         """(T, 1 + num_recent, 2): x, y of its centre of mass in them, in cells."""
         self.areas: Float64Array = np.zeros(0)
@@ -46,14 +48,13 @@ class TargetMemory:
     @property
     def slots(self) -> IndexArray:
         """(T, M): memory frames of each target, `NO_FRAME` for those that it has fewer than another target."""
-        most = int(np.count_nonzero(self._slots, axis=1).max(initial=0))
-        return self._slots[:, :most]
+        return self._slots[:, : self._num_frames]
 
     @property
     def motions(self) -> Float64Array:
         """(T, M, 2): x, y of each target in its memory frames relative to where it is expected, in cells."""
         motions: Float64Array = self._seen_at - (self._centres + self._velocities)[:, None]
-        return motions[:, : self.slots.shape[1]]
+        return motions[:, : self._num_frames]
 
     @property
     def expected_boxes(self) -> Float64Array:
@@ -109,6 +110,7 @@ class TargetMemory:
         self._coarse.keep_targets(positions)
         self._known = self._known[:, positions]
         self._slots, self._seen_at = self._slots[positions], self._seen_at[positions]
+        self._num_frames = int(np.count_nonzero(self._slots, axis=1).max(initial=0))
         self.areas, self._boxes = self.areas[positions], self._boxes[positions]
         self._centres, self._velocities = self._centres[positions], self._velocities[positions]
 
@@ -156,6 +158,7 @@ class TargetMemory:
         self._slots[full, 1:-1], self._seen_at[full, 1:-1] = self._slots[full, 2:], self._seen_at[full, 2:]
         written = np.ones(len(at), np.bool_) if self._slots.shape[1] > 1 else is_new
         self._slots[at[written], places[written]] = slot
+        self._num_frames = int(np.count_nonzero(self._slots, axis=1).max(initial=0))
         self._seen_at[at[written], places[written]] = found.centres[written]
         shifted = self._velocities[at] + found.centres - self._centres[at]
         self._velocities[at] = np.where(is_new[:, None], 0, shifted)

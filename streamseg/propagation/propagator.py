@@ -99,7 +99,7 @@ class LabelPropagator:
         if not len(at):
             return {}
         labels = self._all_labels(memory, self._slot(memory, features), at)
-        soft = np.ascontiguousarray(np.moveaxis(labels[..., at] if resting else labels, 2, 0))  # (n, H, W)
+        soft = np.ascontiguousarray(np.moveaxis(labels, 2, 0))  # (n, H, W)
         found = extents(soft > 0.5)
         is_visible = found.areas > MIN_AREA_SHARE * memory.areas[at]
         memory.move(at, found, is_visible)
@@ -141,45 +141,56 @@ class LabelPropagator:
         return self._newest[1]
 
     def _all_labels(self, memory: TargetMemory, slot: int, at: IndexArray) -> Float32Array:
-        """Return the soft masks (H, W, T) of all targets in the search regions of those at some positions (n,).
+        """Return the soft masks (H, W, n) of the targets at some positions (n,) in their search regions.
 
         If the search regions have too many tiles, cells of twice the width are used, and the finest ones only in those
         tiles in which the result is uncertain: at outlines.
         """
         boxes, size = _regions(memory.expected_boxes[at]), memory.grid(0).size
         tiles, owners = search_tiles(boxes, size)
-        labels = np.zeros((*size, len(memory.target_ids)), np.float32)
-        if len(tiles) > self._settings.max_tiles:
-            grid = memory.grid(1)
-            coarse_tiles, coarse_owners = search_tiles(boxes / 2, grid.size)
-            coarse = np.zeros((*grid.size, labels.shape[2]), np.float32)
-            self._write(coarse, memory, slot, coarse_tiles, at[coarse_owners], level=1)
-            labels[:] = _doubled(coarse)[: size[0], : size[1]]
-            chosen = _uncertain(labels, tiles, self._settings.max_tiles - len(coarse_tiles))
-            tiles, owners = tiles[chosen], owners[chosen]
-        self._write(labels, memory, slot, tiles, at[owners], level=0)
-        return labels
+        if len(tiles) <= self._settings.max_tiles:
+            return self._labels(memory, slot, tiles, owners, at, level=0)
+        coarse_tiles, coarse_owners = search_tiles(boxes / 2, memory.grid(1).size)
+        coarse = self._labels(memory, slot, coarse_tiles, coarse_owners, at, level=1)
+        labels = _doubled(coarse)[: size[0], : size[1]]
+        chosen = _uncertain(labels, tiles, self._settings.max_tiles - len(coarse_tiles))
+        return self._labels(memory, slot, tiles[chosen], owners[chosen], at, level=0, elsewhere=labels)
 
-    def _write(
+    def _labels(
         self,
-        labels: Float32Array,
         memory: TargetMemory,
         slot: int,
         tiles: IndexArray,
         owners: IndexArray,
+        at: IndexArray,
         *,
         level: int,
-    ) -> None:
-        """Write the labels of all targets in some tiles of a frame to those (H, W, T) of the grid of a level.
+        elsewhere: Float32Array | None = None,
+    ) -> Float32Array:
+        """Return the labels (H, W, n) of the targets at some positions (n,) on the grid of a level.
 
         A window is displaced by as much as the owner of its tile has moved since the frame. A frame that does not
         contain a target does not count for it; without any such frame, its labels are 0.
+
+        Args:
+            memory: the memory.
+            slot: the frame.
+            tiles: (N, 2), the tiles that are computed, see `search_tiles`.
+            owners: (N,), the owner of each, as a position in `at`.
+            at: (n,), positions of the targets in the memory.
+            level: see `TargetMemory.grid`.
+            elsewhere: labels (H, W, n) outside of the tiles; None for 0.
         """
-        if not len(tiles):
-            return
         grid = memory.grid(level)
-        slots = memory.slots[owners]  # (N, M)
-        shifts = np.rint(memory.motions[owners][..., ::-1] / 2**level).astype(np.int64)  # (N, M, 2) rows and columns
+        (height, width), (down, across) = grid.size, (-(-length // TILE) for length in grid.size)
+        labels = np.zeros((down, TILE, across, TILE, len(at)), np.float32)
+        whole = labels.reshape(down * TILE, across * TILE, -1)[:height, :width]
+        if elsewhere is not None:
+            whole[:] = elsewhere
+        if not len(tiles):
+            return whole
+        slots = memory.slots[at[owners]]  # (N, M)
+        shifts = np.rint(memory.motions[at[owners]][..., ::-1] / 2**level).astype(np.int64)  # (N, M, 2) rows, columns
         starts = windows(grid.padded, tiles, shifts, grid.radius)
         votes = similar_cells(
             grid.queries(slot, tiles),
@@ -188,14 +199,13 @@ class LabelPropagator:
             num_votes=self._settings.num_votes,
             temperature=self._settings.temperature,
         )
-        found = grid.voted(votes, slots, starts)  # (N, Q, T)
-        known = memory.known(slots)
+        found = grid.voted(votes, slots, starts)[..., at]  # (N, Q, n)
+        known = memory.known(slots)[..., at]  # (N, M, n)
         if not known[slots != NO_FRAME].all():
             counted = np.einsum("nqm,nmt->nqt", votes.weights.sum(axis=3), known.astype(np.float32))
             found /= np.maximum(counted, 1e-9)
-        height, width = grid.size
-        for (row, column), one in zip((tiles * TILE).tolist(), found.reshape(len(tiles), TILE, TILE, -1), strict=True):
-            labels[row : row + TILE, column : column + TILE] = one[: height - row, : width - column]
+        labels[tiles[:, 0], :, tiles[:, 1]] = found.reshape(len(tiles), TILE, TILE, -1)
+        return whole
 
     def _reach(self, level: int, num_frames: int) -> Float32Array:
         """Return `tiles.reach` (Q, M * L) for M frames."""
@@ -205,7 +215,7 @@ class LabelPropagator:
 
 
 def _uncertain(labels: Float32Array, tiles: IndexArray, number: int) -> IndexArray:
-    """Return the positions of the `number` tiles with the most uncertain labels (H, W, T), in order."""
+    """Return the positions of the `number` tiles with the most uncertain labels (H, W, n), in order."""
     height, width = labels.shape[:2]
     doubt = np.zeros((-(-height // TILE) * TILE, -(-width // TILE) * TILE), np.float32)
     doubt[:height, :width] = np.minimum(labels, 1 - labels).max(axis=2)

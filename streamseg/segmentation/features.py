@@ -22,6 +22,8 @@ COLOUR_WEIGHT: Final = 1.0
 """Length of the colour part, relative to the prototype part of length 1."""
 EMBEDDING_WEIGHT: Final = 1.0
 """The same for the embedding."""
+SHORT: Final = np.float32(1e-6)
+"""Length below which vectors are not scaled to length 1: zero vectors stay zero."""
 
 
 def feature_map(
@@ -42,18 +44,29 @@ def feature_map(
     maps = _halved(np.asarray(prototypes, np.float32))  # (P, h, w)
     height, width = maps.shape[1:]
     small = cv2.resize(input_image, (width, height), interpolation=cv2.INTER_AREA)
-    lab: Float32Array = np.moveaxis(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB)), 2, 0).astype(np.float32)
+    colours = np.ones((4, height, width), np.float32)
+    lab = colours[:3]
+    lab[:] = np.moveaxis(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB)), 2, 0)
     lab -= lab.mean(axis=(1, 2), keepdims=True)
     # One scale for all channels, because a grey image has no colours to enlarge. The constant keeps grey cells, which
     # are near the mean, from being as different from each other as from coloured ones.
     lab /= max(float(lab.std(axis=(1, 2)).mean()), 1.0)
     maps -= maps.mean(axis=(1, 2), keepdims=True)
     maps /= np.maximum(np.sqrt(np.einsum("chw,chw->c", maps, maps) / (height * width)), 1e-6)[:, None, None]
-    colours = np.concatenate([lab, np.ones((1, height, width), np.float32)])
-    parts = [_unit(maps), COLOUR_WEIGHT * _unit(colours)]
+    parts, weights = [maps, colours], [1.0, COLOUR_WEIGHT]
+    lengths = [_lengths(maps), _lengths(colours)]
+    scales = [np.float32(weight) / np.maximum(length, SHORT) for weight, length in zip(weights, lengths, strict=True)]
     if embedding is not None:
-        parts.append(EMBEDDING_WEIGHT * embedding.astype(np.float32, copy=False))
-    values = _unit(np.concatenate(parts))
+        parts.append(embedding.astype(np.float32, copy=False))
+        lengths.append(_lengths(parts[-1]))
+        scales.append(np.full_like(lengths[-1], EMBEDDING_WEIGHT))
+    squares = [(length * scale) ** 2 for length, scale in zip(lengths, scales, strict=True)]
+    total = np.maximum(np.sqrt(sum(squares[1:], squares[0])), SHORT)  # length of all scaled parts together
+    values = np.empty((sum(map(len, parts)), height, width), np.float32)
+    first = 0
+    for part, scale in zip(parts, scales, strict=True):
+        np.multiply(part, scale / total, out=values[first : first + len(part)])
+        first += len(part)
     cells = np.asarray(cv2.transpose(values.reshape(len(values), -1)), np.float32)
     return FeatureMap(cells.reshape(height, width, -1), place.to_image(2 * PROTOTYPE_STRIDE))
 
@@ -68,7 +81,7 @@ def _halved(maps: Float32Array) -> Float32Array:
     return means
 
 
-def _unit(values: Float32Array) -> Float32Array:
-    """Scale the vectors (C, H, W) to length 1, in place, and return them; zero vectors stay zero."""
-    values /= np.maximum(np.sqrt(np.einsum("chw,chw->hw", values, values)), 1e-6)
-    return values
+def _lengths(values: Float32Array) -> Float32Array:
+    """Return the lengths (H, W) of vectors (C, H, W)."""
+    lengths: Float32Array = np.sqrt(np.einsum("chw,chw->hw", values, values))
+    return lengths
