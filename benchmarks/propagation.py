@@ -1,7 +1,7 @@
 """Following by label propagation: an ablation on sequences with masks, and the cost per frame.
 
 scripts/bench propagation [--data FOLDER] [--limit N] [--variants NAME …] [--json FILE]
-scripts/bench propagation --varied [--data FOLDER] [--limit N] [--json FILE] [--against FILE]
+scripts/bench propagation --varied [--variations NAME …] [--data FOLDER] [--limit N] [--json FILE] [--against FILE]
 scripts/bench propagation --cost [--num-targets 0 1 2 …] [--json FILE] [--plot FILE]
 
 Ablation: a box and a click in the first frame of each smooth sequence, followed in live runs of the whole pipeline;
@@ -34,7 +34,7 @@ from benchmarks.mask_propagation.ablation import CachedEngine, Score, ablation
 from benchmarks.mask_propagation.costs import NUM_EMBEDDINGS, NUM_PROTOTYPES, costs
 from benchmarks.mask_propagation.plot import draw
 from benchmarks.mask_propagation.variants import VARIANTS
-from benchmarks.mask_propagation.variations import VariedScore, changes, mean_scores, varied_scores
+from benchmarks.mask_propagation.variations import VARIATIONS, VariedScore, changes, mean_scores, varied_scores
 from streamseg.engines import build_engine
 
 
@@ -45,6 +45,8 @@ def main() -> None:
     flags.add_argument("--limit", type=int, metavar="N", help="the first N frames of each sequence only")
     flags.add_argument("--variants", nargs="+", metavar="NAME", choices=[one.name for one in VARIANTS])
     flags.add_argument("--varied", action="store_true", help="vary sequences and prompts, with the default settings")
+    flags.add_argument("--variations", nargs="+", metavar="NAME", choices=[one.name for one in VARIATIONS])
+    flags.add_argument("--max-followed-close-ups", type=int, default=1, help="of --varied, see docs/prompts.md")
     flags.add_argument(
         "--against", type=Path, metavar="FILE", help="results of --varied with an earlier state, to compare"
     )
@@ -104,7 +106,9 @@ def _report_varied(arguments: argparse.Namespace) -> None:
     before = None if arguments.against is None else _read_scores(arguments.against)
     engine = CachedEngine(build_engine(arguments.weights))
     scores = []
-    for score in varied_scores(engine, arguments.data, limit=arguments.limit):
+    chosen = [one for one in VARIATIONS if arguments.variations is None or one.name in arguments.variations]
+    number = arguments.max_followed_close_ups
+    for score in varied_scores(engine, arguments.data, chosen, limit=arguments.limit, max_followed_close_ups=number):
         scores.append(score)
         print(f"{score.sequence:24}{score.variation:36}{score.prompt:9}J&F {score.region_and_contour:.3f}", flush=True)
     means = mean_scores(scores)
@@ -118,6 +122,7 @@ def _report_varied(arguments: argparse.Namespace) -> None:
             "weights": arguments.weights,
             "imgsz": engine.imgsz,
             "limit": arguments.limit,
+            "max_followed_close_ups": arguments.max_followed_close_ups,
             "region_and_contour": [
                 {"variation": variation, "prompt": prompt, **asdict(mean)}
                 for (variation, prompt), mean in means.items()

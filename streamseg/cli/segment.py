@@ -140,6 +140,7 @@ def add_segmentation_arguments(parser: argparse.ArgumentParser, unset: Mapping[s
         ("scores", str, "raw or calibrated; auto: calibrated if the weights include a refiner"),
         ("expected_conf", float, "score threshold for tracked objects at their expected location; 1: never below conf"),
         ("max_close_ups", int, "enlarged windows per image in which new boxes and points are searched for; 0: none"),
+        ("max_followed_close_ups", int, "the same around small objects that are followed through a video"),
     ):
         default = None if unset and name in unset else SegmentationConfig.model_fields[name].default
         shown = (unset or {}).get(name, "from the weights" if default is None else default)

@@ -83,6 +83,8 @@ class SegmentationConfig(Section):
     """Minimum score of a followed object where it is expected; other objects are unaffected; 1: off."""
     max_close_ups: int = Field(default=8, ge=0, le=1000)
     """Maximum number of enlarged windows per frame that new boxes (one each) and points (two) are searched for in."""
+    max_followed_close_ups: int = Field(default=1, ge=0, le=1000)
+    """Maximum number of enlarged windows per frame that small followed objects are searched for in."""
 
 
 class TrackingConfig(Section):

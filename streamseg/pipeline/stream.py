@@ -103,7 +103,8 @@ class Stream:
         """Return where the segmenter should search for low scores in a frame to come; thread-safe.
 
         Expected are the tracked objects, and targets that have no track id yet or only a propagated mask; prompted are
-        new boxes and boxes without a match, and so are points. Without tracking these are all boxes and points.
+        new boxes and boxes without a match, and so are points; followed are all targets that were seen. Without
+        tracking, all boxes are prompted, and so are points.
         Earlier frames may not be finished yet.
 
         Args:
@@ -118,7 +119,7 @@ class Stream:
         regions = self._regions
         prompted = np.concatenate((regions.prompted, _boxes(self._new_boxes(prompts))))
         points = np.concatenate((regions.points, _points(self._new_points(prompts))))
-        return SearchRegions(prompted, np.concatenate((regions.expected, expected)), points)
+        return SearchRegions(prompted, np.concatenate((regions.expected, expected)), points, regions.followed)
 
     def _new_boxes(self, prompts: PromptSet) -> list[tuple[float, float, float, float]]:
         """Return the boxes that `begin_frame` has not got yet and that apply to the next frame."""
@@ -205,7 +206,10 @@ class Stream:
         self._prompt_tracker = tracker
 
     def _next_regions(self, tracked: Tracked, selections: Sequence[Selection]) -> SearchRegions:
-        """Return the boxes without a match, and the boxes of propagated masks and of instances without a track id."""
+        """Return the boxes without a match, those of propagated masks and of instances without a track id, and targets.
+
+        Targets take turns to be the first.
+        """
         unmatched = set[str]()
         tentative = set[int]()
         propagated = []
@@ -227,10 +231,21 @@ class Stream:
             for one in self._prompts.points.prompts
             if one.prompt_id in unmatched and not self._prompt_tracker.is_abandoned(one.prompt_id)
         ]
-        if not boxes and not tentative and not propagated and not points:
+        followed = [box for box in (_target_box(one, tracked) for one in selections) if box is not None]
+        if not boxes and not followed and not points:
             return NO_REGIONS
+        in_turn = np.roll(_boxes(followed), -(self._frame_index % max(len(followed), 1)), axis=0)
         expected = tracked.instances.boxes[sorted(tentative)].double().numpy(force=True)
-        return SearchRegions(_boxes(boxes), np.concatenate((expected, _boxes(propagated))), _points(points))
+        return SearchRegions(_boxes(boxes), np.concatenate((expected, _boxes(propagated))), _points(points), in_turn)
+
+
+def _target_box(selection: Selection, tracked: Tracked) -> tuple[float, float, float, float] | None:
+    """Return where the target of a prompt was selected; None if it was not, and for prompts without targets."""
+    if selection.status is None:
+        return None
+    if selection.mask is not None:
+        return selection.mask.crop_box
+    return tuple(tracked.instances.boxes[selection.rows[0]].tolist()) if selection.rows else None
 
 
 def _points(prompts: Sequence[PointPrompt]) -> Float64Array:

@@ -1,12 +1,13 @@
-"""Close-ups: what a new prompt means is searched for in enlarged windows of the image, too.
+"""Close-ups: what prompts mean is searched for in enlarged windows of the image, too.
 
 The network sees the whole image at a few hundred pixels, in which a cup on a distant table is ten pixels wide. A box or
-a point tells where the object is, so that the same network can see a window around it at its full input size. Windows
-have the aspect ratio of the image, so that the network's input keeps its shape, for which engines are compiled.
+a point tells where the object is, and so does the last frame, so that the same network can see a window around it at
+its full input size.
 
 The mask of a box is the mean of the one in the whole image and the one in the box's window. A point gets the objects of
-its windows as further candidates, unless it lies in a mask that is good already. What is found in windows becomes
-instances of the whole image: logits on its grid, and corrections that restore what that grid is too coarse for.
+its windows as further candidates, unless it lies in a mask that is good already. The objects of the windows of followed
+targets replace what the image shows at the same place. What is found in windows becomes instances of the whole image:
+logits on its grid, and corrections that restore what that grid is too coarse for.
 """
 
 from __future__ import annotations
@@ -15,34 +16,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from streamseg.geometry import Letterbox, clip_boxes, letterbox_into, logits_in_boxes, raster_logits, sample_logits
-from streamseg.segmentation.candidates import has_extent
+from streamseg.geometry import Letterbox, box_iou, letterbox_into, logits_in_boxes, raster_logits, sample_logits
 from streamseg.segmentation.embedding import embed
 from streamseg.segmentation.results import ImageInstances
+from streamseg.segmentation.windows import Window, followed_windows, windows_of
 from streamseg.structures.arrays import BoolArray, Float64Array, ImageArray
 from streamseg.structures.instances import CORRECTION_MARGIN, Instances
 from streamseg.structures.mask_samples import LOGIT_LIMIT, WIDENED_CELLS, MaskSamples
 from streamseg.structures.search_regions import SearchRegions
 
-__all__ = ["CloseUps", "SegmentImages", "Window", "windows_of"]
+__all__ = ["CloseUps", "SegmentImages"]
 
-BOX_CONTEXT: Final = 3.0
-"""Size of a box's window in relation to the box. On 329 held-out objects, windows of 1.5, 2, 3 and 4.5 times the box
-alone have a mean IoU of .688, .697, .706 and .708, the whole image .694, and its mean with 3 .713."""
-POINT_ZOOMS: Final = (2.0, 4.0)
-"""Magnifications of the windows around a point. On 193 held-out objects, none, 2, 4, both, and (2, 6) have a mean IoU
-of .511, .547, .556, .570 and .554 for one point."""
 CERTAIN_SCORE: Final = 0.5
 """A point in a mask with at least this score has no windows: large objects would lose to their parts, which windows
 show as wholes. On 258 held-out objects, one point and three have .567 and .566; with .7 .577 and .581, but on films-dev
 a click then loses .04: the parts that it selects are not seen in the following frames, which have no windows."""
-MIN_ZOOM: Final = 1.25
-"""Magnification below which a window shows little more than the whole image."""
-MAX_ZOOM: Final = 16.0
+CERTAIN_IOU: Final = 0.5
+"""A followed target has no window if an object with at least this IoU with its last box, and a score of
+`CERTAIN_SCORE`, is found in the whole image. On the sequences of films-dev in the middle of images three times as
+large, that halves the number of windows, and changes J & F by .000 (box) and -.005 (point)."""
+EXPECTED_IOU: Final = 0.3
+"""Minimum IoU of the objects of a window with a followed target's last box. With 0.1, ..."""
+SAME_IOU: Final = 0.5
+"""IoU of boxes from which on an object of a window is the same as one of the image."""
 CUT_SHARE: Final = 0.01
 """Objects nearer to a side inside the image than this share of their window may be cut, and are left out."""
 OUTSIDE_LOGIT: Final = -8.0
@@ -53,64 +52,19 @@ SegmentImages = Callable[[Sequence[ImageArray], Sequence[Letterbox], Sequence[Se
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
-    """A part of an image around one prompt, in whole pixels of the image."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    regions: SearchRegions
-    """The prompt, one box or one point, in pixels of the window."""
-
-    @property
-    def corner(self) -> Tensor:
-        """What to add to boxes in the window to get boxes in the image, float32 (4,)."""
-        return torch.tensor([self.left, self.top, self.left, self.top], dtype=torch.float32)
-
-    def of(self, image: ImageArray) -> ImageArray:
-        """Return the pixels (height, width, 3) of an image (H, W, 3), as contiguous memory."""
-        pixels = image[self.top : self.top + self.height, self.left : self.left + self.width]
-        return np.ascontiguousarray(pixels)
-
-
-def windows_of(regions: SearchRegions, image_size: tuple[int, int], limit: int) -> list[Window]:
-    """Return the windows of prompted boxes, then of points, at most `limit`; a point has all of its windows, or none.
-
-    Boxes without extent in the image have no window, nor have those that fill most of it, and points outside.
-    """
-    height, width = image_size
-    windows: list[Window] = []
-    boxes = clip_boxes(torch.from_numpy(regions.prompted).float(), image_size)
-    for box in boxes[has_extent(boxes)].double().numpy():
-        share = max((box[2] - box[0]) / width, (box[3] - box[1]) / height)
-        zoom = min(1 / (share * BOX_CONTEXT), MAX_ZOOM)
-        if zoom >= MIN_ZOOM and len(windows) < limit:
-            windows.append(_window((box[:2] + box[2:]) / 2, zoom, image_size, SearchRegions(prompted=box[None])))
-    for point in regions.points:
-        is_inside = 0 <= point[0] < width and 0 <= point[1] < height
-        if is_inside and len(windows) + len(POINT_ZOOMS) <= limit:
-            prompt = SearchRegions(points=point[None])
-            windows.extend(_window(point, zoom, image_size, prompt) for zoom in POINT_ZOOMS)
-    return windows
-
-
-def _window(centre: Float64Array, zoom: float, image_size: tuple[int, int], prompt: SearchRegions) -> Window:
-    """Return the window around a point (2,), moved into the image, with a prompt given in pixels of the image."""
-    height, width = (max(round(side / zoom), 1) for side in image_size)
-    left = min(max(round(float(centre[0]) - width / 2), 0), image_size[1] - width)
-    top = min(max(round(float(centre[1]) - height / 2), 0), image_size[0] - height)
-    local = SearchRegions(prompt.prompted - [left, top, left, top], points=prompt.points - [left, top])
-    return Window(left, top, width, height, local)
-
-
-@dataclass(frozen=True, eq=False)
 class CloseUps:
-    """Adds what the windows of new prompts show to the instances of an image."""
+    """Adds what the windows of prompts show to the instances of an image."""
 
     segment: SegmentImages
     limit: int
-    """Maximum number of windows per image."""
+    """Maximum number of windows of new prompts per image."""
+    followed_limit: int = 0
+    """Maximum number of windows of followed targets per image."""
+
+    def may_apply(self, regions: SearchRegions, place: Letterbox) -> bool:
+        """Return whether these search regions may have windows."""
+        is_new = self.limit > 0 and (len(regions.prompted) > 0 or len(regions.points) > 0)
+        return is_new or bool(followed_windows(regions.followed, place, self.followed_limit))
 
     def __call__(
         self,
@@ -125,7 +79,7 @@ class CloseUps:
 
         Args:
             instances: K instances with corrected masks, as the refiner returns them; K may be 0.
-            regions: the new prompts.
+            regions: the new prompts and the followed targets.
             image: uint8 (H, W, 3).
             place: its placement in the network's input.
             prototypes: float32 (P, Mh, Mw), of the whole image.
@@ -134,20 +88,26 @@ class CloseUps:
         if len(regions.points):
             regions = replace(regions, points=regions.points[~_is_certain(instances, regions.points)])
         windows = windows_of(regions, place.image_size, self.limit)
+        uncertain = regions.followed[~_is_found(instances, regions.followed)]
+        windows += followed_windows(uncertain, place, self.followed_limit)
         if not windows:
             return instances
         places = [letterbox_into((one.height, one.width), place.input_size) for one in windows]
         found = self.segment([one.of(image) for one in windows], places, [one.regions for one in windows])
-        parts = [instances]
+        whole, added = instances, list[ImageInstances]()
         for window, inside in zip(windows, found, strict=True):
             if len(window.regions.prompted):
-                parts[0] = _with_box(parts[0], window, inside)
+                whole = _with_box(whole, window, inside)
                 continue
-            added = _in_image(instances, window, inside[_is_whole_at_point(window, inside, place.image_size)])
+            candidates = inside[~_is_cut(window, inside, place.image_size)]
+            if len(window.regions.points):
+                new = _in_image(instances, window, candidates[_contain(candidates, window.regions.points)[:, 0]])
+            else:
+                whole, new = _with_followed(whole, _in_image(instances, window, _near_expected(window, candidates)))
             if instances.embeddings is not None:
-                added = replace(added, embeddings=embed(added.corrected(None), prototypes, input_image))
-            parts.append(added)
-        joined = _joined(parts)
+                new = replace(new, embeddings=embed(new.corrected(None), prototypes, input_image))
+            added.append(new)
+        joined = _joined([whole, *added])
         return joined[joined.scores.argsort(descending=True, stable=True)]
 
 
@@ -163,8 +123,15 @@ def _contain(instances: Instances, points: Float64Array) -> Tensor:
     return logits_in_boxes(instances, torch.arange(len(instances))[:, None], x, y) > 0
 
 
-def _is_whole_at_point(window: Window, found: Instances, image_size: tuple[int, int]) -> Tensor:
-    """Return which objects of a window contain its point and are not cut by its sides: bool (K,)."""
+def _is_found(instances: Instances, followed: Float64Array) -> BoolArray:
+    """Return which of the last boxes of followed targets (F, 4) have a good mask in the whole image: bool (F,)."""
+    good = instances.boxes[instances.scores >= CERTAIN_SCORE]
+    overlaps = box_iou(torch.from_numpy(followed).float(), good)
+    return (overlaps >= CERTAIN_IOU).any(dim=1).numpy()
+
+
+def _is_cut(window: Window, found: Instances, image_size: tuple[int, int]) -> Tensor:
+    """Return which objects of a window may be cut by its sides: bool (K,)."""
     height, width = image_size
     x0, y0, x1, y1 = found.boxes.unbind(dim=1)
     margin_x, margin_y = CUT_SHARE * window.width, CUT_SHARE * window.height
@@ -172,7 +139,54 @@ def _is_whole_at_point(window: Window, found: Instances, image_size: tuple[int, 
     is_cut |= (y0 < margin_y) & (window.top > 0)
     is_cut |= (x1 > window.width - margin_x) & (window.left + window.width < width)
     is_cut |= (y1 > window.height - margin_y) & (window.top + window.height < height)
-    return _contain(found, window.regions.points)[:, 0] & ~is_cut
+    return is_cut
+
+
+def _near_expected(window: Window, found: Instances) -> Instances:
+    """Return the objects of a window that are where its followed targets were."""
+    overlaps = box_iou(found.boxes, torch.from_numpy(window.regions.expected).float())
+    return found[(overlaps >= EXPECTED_IOU).any(dim=1)]
+
+
+def _with_followed(instances: ImageInstances, found: ImageInstances) -> tuple[ImageInstances, ImageInstances]:
+    """Return the instances with the masks of a window where both show an object, and what only the window shows.
+
+    Args:
+        instances: K instances of the image.
+        found: N objects of a window, by descending score, as `_in_image` returns them.
+    """
+    overlaps, rows, places, new = box_iou(found.boxes, instances.boxes), list[int](), list[int](), list[int]()
+    for row, of_row in enumerate(overlaps.tolist()):
+        best = max(range(len(of_row)), key=of_row.__getitem__, default=-1)
+        if best >= 0 and of_row[best] >= SAME_IOU and best not in places:
+            rows.append(row)
+            places.append(best)
+        else:
+            new.append(row)
+    if rows:
+        instances = _with_rows(instances, places, found[torch.tensor(rows)])
+    return instances, found[torch.tensor(new, dtype=torch.int64)]
+
+
+def _with_rows(instances: ImageInstances, places: Sequence[int], found: ImageInstances) -> ImageInstances:
+    """Return the instances with other masks and boxes, the higher score of both, and their own embeddings in rows."""
+    at = torch.tensor(places)
+
+    def put(values: Tensor, others: Tensor) -> Tensor:
+        return values.index_copy(0, at, others)
+
+    own_boxes = None
+    if instances.own_boxes is not None and found.own_boxes is not None:
+        own_boxes = put(instances.own_boxes, found.own_boxes)
+    return replace(
+        instances,
+        boxes=put(instances.boxes, found.boxes),
+        scores=put(instances.scores, torch.maximum(instances.scores[at], found.scores)),
+        mask_logits=put(instances.mask_logits, found.mask_logits),
+        corrections=put(_corrections(instances), _corrections(found)),
+        own_boxes=own_boxes,
+        samples=_samples(put(_widened(instances), _widened(found))),
+    )
 
 
 def _with_box(instances: ImageInstances, window: Window, found: Instances) -> ImageInstances:

@@ -64,6 +64,7 @@ class HostSegmentation:
         embeds: bool,
         timer: StageTimer,
         max_close_ups: int = 0,
+        max_followed_close_ups: int = 0,
     ) -> None:
         """Keep the engine, which the caller closes.
 
@@ -78,6 +79,7 @@ class HostSegmentation:
                 one includes close-ups.
             max_close_ups: maximum number of windows around new prompts per image (`close_ups`); 0: none. Only for
                 masks that the refiner corrects.
+            max_followed_close_ups: the same for windows around small targets that are followed.
         """
         self._engine = engine
         self._settings = settings
@@ -89,11 +91,11 @@ class HostSegmentation:
         """Starts the runs of `begin`; None: they are done by its thread."""
         self._last: StartedRun | None = None
         self._close_ups: CloseUps | None = None
-        if max_close_ups and sharp and refiner is not None:
+        if (max_close_ups or max_followed_close_ups) and sharp and refiner is not None:
             windows = HostSegmentation(
                 engine, settings, refiner=refiner, sharp=True, calibrated=calibrated, embeds=False, timer=StageTimer()
             )
-            self._close_ups = CloseUps(windows.segment, max_close_ups)
+            self._close_ups = CloseUps(windows.segment, max_close_ups, max_followed_close_ups)
 
     def segment(
         self,
@@ -148,7 +150,7 @@ class HostSegmentation:
             run: Callable[[], Raw], row: int, letterboxed: ImageArray, p: int
         ) -> Callable[[], ImageInstances]:
             rest = partial(finish, run, row, letterboxed, p)
-            if self._close_ups is None or not (len(regions[p].prompted) or len(regions[p].points)):
+            if self._close_ups is None or not self._close_ups.may_apply(regions[p], places[p]):
                 return rest
             found = rest()
             return lambda: found

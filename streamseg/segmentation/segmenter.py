@@ -58,6 +58,7 @@ class Segmenter(Resource):
         embeddings: bool = False,
         expected_conf: float = 0.05,
         max_close_ups: int = 8,
+        max_followed_close_ups: int = 1,
     ) -> None:
         """Load the weights.
 
@@ -88,6 +89,9 @@ class Segmenter(Resource):
             max_close_ups: maximum number of windows per image, around prompted boxes and points of search regions, that
                 the network sees enlarged, 0..1000, each at the price of one more image. A box takes one window, a point
                 two; further ones are searched for in the whole image only. Sharp masks only.
+            max_followed_close_ups: the same for targets of followed regions, 0..1000: only those that are small in the
+                network's input and not found well in the whole image have windows. Not with engine `device` and
+                `tensorrt`.
 
         Raises:
             ConfigError: a value is out of range, or the weights include no refiner for `sharp` or `calibrated`.
@@ -102,6 +106,7 @@ class Segmenter(Resource):
             "max_det": max_det,
             "expected_conf": expected_conf,
             "max_close_ups": max_close_ups,
+            "max_followed_close_ups": max_followed_close_ups,
         }
         check_ranges(limited)
         self.conf = conf
@@ -135,6 +140,7 @@ class Segmenter(Resource):
             embeds=embeddings,
             timer=self.timer,
             max_close_ups=max_close_ups,
+            max_followed_close_ups=max_followed_close_ups,
         )
         self._device = open_device(
             self.engine, settings, refiner=self._refiner, sharp=sharp, calibrated=calibrated, embeds=embeddings
@@ -163,6 +169,7 @@ class Segmenter(Resource):
             embeddings=embeddings,
             expected_conf=config.expected_conf,
             max_close_ups=config.max_close_ups,
+            max_followed_close_ups=config.max_followed_close_ups,
         )
 
     @overload

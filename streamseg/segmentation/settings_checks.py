@@ -18,6 +18,7 @@ _LIMITS: Final = {
     "max_det": (1, 3000),
     "expected_conf": (0, 1),
     "max_close_ups": (0, 1000),
+    "max_followed_close_ups": (0, 1000),
 }
 
 

@@ -14,7 +14,7 @@ from streamseg.pipeline import Pipeline
 from streamseg.pipeline.stream import SourceTime, Stream
 from streamseg.prompting import PromptSet
 from streamseg.structures.frame import Frame
-from streamseg.structures.prompt import BoxPrompt, PointPrompt, Prompt
+from streamseg.structures.prompt import BoxPrompt, EverythingPrompt, PointPrompt, Prompt
 from streamseg.structures.search_regions import NO_REGIONS
 from tests.support.frames import make_frame
 from tests.support.stages import AT_ONCE, LEFT, RIGHT, make_instances, point
@@ -278,6 +278,17 @@ def test_regions_of_a_box(boxes, confirm_frames, prompted, expected):
     assert regions.prompted.tolist() == prompted
     confirmed = len(boxes) if confirm_frames == 1 else 0
     assert regions.expected[: len(regions.expected) - confirmed].tolist() == expected
+
+
+def test_targets_take_turns_to_be_seen_enlarged():
+    stream = Stream("camera", AT_ONCE)
+    prompts = PromptSet.of([BoxPrompt("left", tuple(LEFT)), BoxPrompt("right", tuple(RIGHT)), EverythingPrompt("everything")])
+    turns = []
+    for index, boxes in enumerate([[LEFT, RIGHT], [LEFT, RIGHT], [RIGHT], []]):
+        stream.begin_frame(make_frame(index), prompts)
+        stream.select(stream.track(make_instances(boxes)))
+        turns.append(stream.search_regions(make_frame(index + 1), prompts).followed.tolist())
+    assert turns == [[LEFT, RIGHT], [RIGHT, LEFT], [RIGHT], []]
 
 
 def test_lost_target_is_left_to_the_tracker():

@@ -6,18 +6,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streamseg.evaluation.overlap import mask_iou
 from streamseg.geometry import letterbox, raster_logits
-from streamseg.segmentation.close_ups import CERTAIN_SCORE, POINT_ZOOMS, CloseUps, windows_of
+from streamseg.segmentation.close_ups import CERTAIN_SCORE, CloseUps
 from streamseg.segmentation.masks import instance_masks
 from streamseg.segmentation.results import ImageInstances
+from streamseg.segmentation.windows import POINT_ZOOMS
 from streamseg.structures.grid import GridTransform
 from streamseg.structures.instances import CORRECTION_MARGIN
 from streamseg.structures.mask_samples import WIDENED_CELLS, MaskSamples
-from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
+from streamseg.structures.search_regions import SearchRegions
 from tests.support.images import crop_of, disc, paint
 
 SIZE = (240, 320)
@@ -35,6 +34,10 @@ def boxes(*rows):
 
 def points(*rows):
     return SearchRegions(points=np.array(rows, np.float64).reshape(-1, 2))
+
+
+def followed(*rows):
+    return SearchRegions(followed=np.array(rows, np.float64).reshape(-1, 4))
 
 
 def instances_of(logits, rows, scores, *, to_image, size):
@@ -87,57 +90,14 @@ def coarse(rows, scores, logit=-1.0):
     return instances_of(grid, rows, scores, to_image=PLACE.to_image(4), size=SIZE)
 
 
-def close_up(instances, regions, masks, *, limit=8):
+def close_up(instances, regions, masks, *, limit=8, followed_limit=1):
     """Return the instances with their close-ups of an image of bright discs, and the segmenter of the windows."""
     segment = ExactSegmenter()
     image = paint(masks, [BRIGHT] * len(masks), SIZE)
-    return CloseUps(segment, limit)(instances, regions, image, PLACE, PROTOTYPES, INPUT), segment
+    return CloseUps(segment, limit, followed_limit)(instances, regions, image, PLACE, PROTOTYPES, INPUT), segment
 
 
 # ---- windows
-
-
-@pytest.mark.parametrize(
-    ("regions", "limit", "expected"),
-    [
-        pytest.param(NO_REGIONS, 8, [], id="no prompts"),
-        pytest.param(
-            boxes([100, 100, 140, 130]), 8, [(60, 70, 120, 90)], id="three times the box, as wide as the image"
-        ),
-        pytest.param(boxes([0, 0, 40, 30]), 8, [(0, 0, 120, 90)], id="moved into the image"),
-        pytest.param(boxes([0, 0, 4, 3]), 8, [(0, 0, 20, 15)], id="enlarged 16 times at most"),
-        pytest.param(boxes([300, 230, 900, 900]), 8, [(260, 195, 60, 45)], id="a box beyond the image is clipped"),
-        pytest.param(boxes([10, 10, 200, 200]), 8, [], id="most of the image"),
-        pytest.param(boxes([400, 300, 500, 400], [9, 9, 9, 20]), 8, [], id="outside, without extent"),
-        pytest.param(points([160, 120]), 8, [(80, 60, 160, 120), (120, 90, 80, 60)], id="a point in the middle"),
-        pytest.param(points([319.9, 0]), 8, [(160, 0, 160, 120), (240, 0, 80, 60)], id="a point in a corner"),
-        pytest.param(points([320, 10], [-1, 10]), 8, [], id="points outside"),
-        pytest.param(points([160, 120]), 1, [], id="all windows of a point, or none"),
-        pytest.param(boxes([0, 0, 40, 30], [0, 0, 4, 3]), 1, [(0, 0, 120, 90)], id="no more than the limit"),
-        pytest.param(boxes([0, 0, 40, 30]), 0, [], id="a limit of 0"),
-    ],
-)
-def test_windows(regions, limit, expected):
-    found = windows_of(regions, SIZE, limit)
-    assert [(one.left, one.top, one.width, one.height) for one in found] == expected
-
-
-@given(
-    st.tuples(st.integers(1, 2000), st.integers(1, 2000)),
-    st.lists(st.tuples(*[st.floats(-100, 2100)] * 2), max_size=4),
-    st.lists(st.tuples(*[st.floats(-100, 2100)] * 4), max_size=4),
-)
-def test_windows_lie_in_the_image_and_contain_their_prompts(size, places, rectangles):
-    regions = SearchRegions(np.array(rectangles).reshape(-1, 4), points=np.array(places).reshape(-1, 2))
-    image = np.zeros((*size, 3), np.uint8)
-    for window in windows_of(regions, size, 1000):
-        assert window.of(image).shape == (window.height, window.width, 3)
-        for x, y in window.regions.points:
-            assert 0 <= x <= window.width
-            assert 0 <= y <= window.height
-        for x0, y0, x1, y1 in window.regions.prompted:
-            assert 0 <= x0 < x1 <= window.width
-            assert 0 <= y0 < y1 <= window.height
 
 
 def test_windows_have_the_shape_of_the_networks_input():
@@ -233,3 +193,102 @@ def test_embeddings_and_own_boxes_have_a_row_for_each_object():
     assert found.embeddings.shape == (3, 100 + len(PROTOTYPES))
     assert torch.equal(found.own_boxes, found.boxes)
     assert found.embeddings[1:].norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
+# ---- followed targets
+
+BOX = [52, 42, 68, 58]
+"""Tight box of `SMALL`."""
+FAR = [200, 100, 240, 140]
+
+
+def test_what_only_the_window_of_a_followed_target_shows_is_added():
+    before = coarse([FAR], [0.9])
+    found, _ = close_up(before, followed(BOX), [SMALL])
+    assert found.boxes.tolist() == [FAR, BOX]
+    assert found.scores.tolist() == pytest.approx([0.9, FOUND_SCORE])
+    assert mask_iou(instance_masks(found)[1], crop_of(SMALL)) > 0.85
+
+
+@pytest.mark.parametrize("score", [0.2, 0.45])
+def test_what_both_show_has_the_mask_of_the_window(score):
+    before = coarse([[52, 44, 70, 58], FAR], [score, 0.1])
+    before = replace(before, embeddings=torch.eye(2, 100 + len(PROTOTYPES)), own_boxes=before.boxes)
+    found, _ = close_up(before, followed(BOX), [SMALL])
+    assert found.boxes.tolist() == [BOX, FAR]
+    assert found.own_boxes.tolist() == [BOX, FAR]
+    assert found.scores.tolist() == pytest.approx([FOUND_SCORE, 0.1])
+    assert torch.equal(found.embeddings, before.embeddings)
+    assert mask_iou(instance_masks(found)[0], crop_of(SMALL)) > 0.85
+    widened = raster_logits(found, WIDENED_CELLS, margin=CORRECTION_MARGIN)
+    assert found.samples.widened.float().numpy() == pytest.approx(widened.numpy(), abs=0.01)
+
+
+def test_of_two_outlines_in_the_image_one_is_replaced():
+    before = coarse([[52, 44, 70, 58], [53, 42, 68, 59]], [0.45, 0.4])
+    found, _ = close_up(before, followed(BOX), [SMALL])
+    assert len(found) == 2
+    assert found.boxes.tolist()[0] == BOX
+    assert found.scores.tolist() == pytest.approx([FOUND_SCORE, 0.45])
+
+
+def test_better_score_of_the_image_is_kept():
+    before = coarse([[52, 42, 70, 66]], [0.95])  # IoU with the last box below one half
+    found, _ = close_up(before, followed([46, 42, 62, 58]), [SMALL])
+    assert found.boxes.tolist() == [BOX]
+    assert found.scores.tolist() == pytest.approx([0.95])
+
+
+@pytest.mark.parametrize(
+    ("last", "masks", "num_added"),
+    [
+        pytest.param(BOX, [SMALL], 1, id="where it was"),
+        pytest.param([58, 42, 74, 58], [SMALL], 1, id="it has moved"),
+        pytest.param([64, 50, 80, 66], [SMALL], 0, id="something else, beside it"),
+        pytest.param(BOX, [disc(SIZE, 60, 50, 30)], 0, id="cut by the window"),
+        pytest.param(BOX, [], 0, id="nothing there"),
+    ],
+)
+def test_what_a_followed_target_adds(last, masks, num_added):
+    found, segment = close_up(coarse([], []), followed(last), masks)
+    assert len(segment.sizes) == 1
+    assert len(found) == num_added
+
+
+def test_all_targets_in_a_window_are_found_in_it():
+    other = disc(SIZE, 78, 56, 6)
+    found, segment = close_up(coarse([], []), followed(BOX, [72, 50, 84, 62], FAR), [SMALL, other])
+    assert len(segment.sizes) == 1
+    assert sorted(found.boxes.tolist()) == [BOX, [72, 50, 84, 62]]
+
+
+@pytest.mark.parametrize(
+    ("score", "box", "num_windows"),
+    [
+        pytest.param(CERTAIN_SCORE, [53, 42, 68, 58], 0, id="found well"),
+        pytest.param(CERTAIN_SCORE - 0.01, [53, 42, 68, 58], 1, id="found, but doubtful"),
+        pytest.param(CERTAIN_SCORE, [60, 42, 76, 58], 1, id="something else beside it"),
+    ],
+)
+def test_targets_found_well_need_no_window(score, box, num_windows):
+    before = coarse([box], [score])
+    found, segment = close_up(before, followed(BOX), [])
+    assert len(segment.sizes) == num_windows
+    assert (found is before) == (num_windows == 0)
+
+
+@pytest.mark.parametrize(
+    ("regions", "limit", "followed_limit", "place", "expected"),
+    [
+        pytest.param(SearchRegions(), 8, 1, PLACE, False, id="no regions"),
+        pytest.param(SearchRegions(expected=np.array([BOX], np.float64)), 8, 1, PLACE, False, id="a tracked object"),
+        pytest.param(boxes(BOX), 8, 0, PLACE, True, id="a new box"),
+        pytest.param(points([1, 1]), 8, 0, PLACE, True, id="a new point"),
+        pytest.param(boxes(BOX), 0, 1, PLACE, False, id="a new box, off"),
+        pytest.param(followed(BOX), 0, 1, PLACE, True, id="a followed target"),
+        pytest.param(followed(BOX), 8, 0, PLACE, False, id="a followed target, off"),
+        pytest.param(followed(BOX), 8, 1, letterbox(SIZE, 320), False, id="an image seen at its full size"),
+    ],
+)
+def test_which_regions_may_have_windows(regions, limit, followed_limit, place, expected):
+    assert CloseUps(ExactSegmenter(), limit, followed_limit).may_apply(regions, place) == expected

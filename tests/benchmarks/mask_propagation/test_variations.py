@@ -61,6 +61,17 @@ def test_half_the_size_keeps_the_share_of_the_object():
     assert half.mean() == pytest.approx(mask.mean(), rel=0.1)
 
 
+def test_in_a_larger_image_the_object_stays_as_it_is():
+    (image, mask), (large, where) = PAIRS[1], varied("in an image four times as large")[1][1]
+    assert where.shape == (SIZE[0] * 4, SIZE[1] * 4)
+    top, left = 3 * SIZE[0] // 2, 3 * SIZE[1] // 2
+    middle = (slice(top, top + SIZE[0]), slice(left, left + SIZE[1]))
+    assert where.sum() == mask.sum()
+    assert np.array_equal(where[middle], mask)
+    assert np.array_equal(large[middle], image)
+    assert large[0, 0].tolist() == [100] * 3, "the surroundings stay those of the first image"
+
+
 def test_images_become_darker():
     pairs = zip(varied("darkening")[1], PAIRS, strict=True)
     brightness = [image.mean() / original.mean() for (image, _), (original, _) in pairs]
