@@ -199,6 +199,15 @@ def test_targets_that_rest_still_claim_their_cells():
     assert_same_cells(alone, together)
 
 
+@pytest.mark.parametrize("max_tiles", [4, 12])
+def test_targets_that_rest_take_no_fine_cells_from_others(max_tiles):
+    large, small = rectangle(0, 0, 32, 24), rectangle(8, 8, 13, 13)
+    chosen = PropagationSettings(max_tiles=max_tiles)
+    alone = propagator(large, chosen=chosen).propagate(SCENE)["0"]
+    together = propagator(large, small, chosen=chosen).propagate(SCENE, {"1": boxes_of((8, 8, 13, 13))["0"]})["0"]
+    np.testing.assert_array_equal(alone, together)
+
+
 def test_features_of_another_shape_start_afresh():
     made = propagator(rectangle(*BOX))
     other = distinct_features((12, 20))
