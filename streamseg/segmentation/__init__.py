@@ -6,12 +6,13 @@ inputs       everything that people pass as an image
 segmenter    `Segmenter`: images in, `Instances` out
 results      `ImageInstances`: the instances of one image, with masks, overlays and conversions
 candidates   selection of detections: score threshold, NMS and search regions
-close_ups    enlarged windows around new prompts
+close_ups    what enlarged windows around new prompts and small targets show
 duplicates   scores for ranking, in which second outlines of an object count less
 embedding    appearance embeddings of objects
 extents      boxes for evaluation, corrected by the extents of masks
 masks        `instance_masks`: pixel masks of selected rows
 resampling   bilinear resampling of mask logits
+windows      where these windows are
 optional     packages that only conversions need
 """
 
