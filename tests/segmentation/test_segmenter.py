@@ -10,12 +10,11 @@ from streamseg.engines.torch_engine import TorchEngine
 from streamseg.errors import ConfigError, DataError, EngineError, StreamsegError
 from streamseg.fastsam.mode import ReferenceSegmenter
 from streamseg.geometry import box_iou
-from streamseg.modeling.refiner import Refiner
 from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.weights import save_weights
-from tests.support.networks import blobs, lively_network
+from tests.support.networks import CountedRefiner, RecordingEngine, blobs, lively_network
 from tests.support.scripted_engine import ScriptedEngine, grey
 
 
@@ -322,68 +321,6 @@ def test_device_engine_equals_the_torch_engine(tmp_path):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), atol=1e-3, rtol=1e-4)
 
 
-# ---- close-ups
-
-BOX = SearchRegions(prompted=np.array([[60.0, 40, 80, 60]]))
-POINT = SearchRegions(points=np.array([[70.0, 50]]))
-
-
-class RecordingEngine(TorchEngine):
-    """Records the shapes of its batches."""
-
-    def __init__(self, *, refiner):
-        super().__init__(lively_network(), refiner=refiner)
-        self.shapes = []
-
-    def run(self, images):
-        self.shapes.append(images.shape)
-        return super().run(images)
-
-
-@pytest.mark.parametrize(
-    ("regions", "options", "num_windows"),
-    [
-        pytest.param(NO_REGIONS, {}, 0, id="no prompts"),
-        pytest.param(SearchRegions(expected=BOX.prompted), {}, 0, id="expected objects"),
-        pytest.param(BOX, {}, 1, id="a box"),
-        pytest.param(POINT, {}, 2, id="a point"),
-        pytest.param(SearchRegions(BOX.prompted, points=POINT.points), {"max_close_ups": 2}, 1, id="limit"),
-        pytest.param(POINT, {"max_close_ups": 0}, 0, id="off"),
-        pytest.param(POINT, {"masks": "plain"}, 0, id="plain masks"),
-        pytest.param(POINT, {"refiner": None}, 0, id="without a refiner"),
-    ],
-)
-def test_the_network_sees_new_prompts_enlarged(regions, options, num_windows):
-    options = {"refiner": CountedRefiner()} | options
-    engine = RecordingEngine(refiner=options.pop("refiner"))
-    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1, **options)
-    segmenter([blobs((96, 128), seed=1)], [regions])
-    assert engine.shapes == [(1, 96, 128, 3)] + [(num_windows, 96, 128, 3)] * (num_windows > 0)
-
-
-def test_close_ups_are_done_before_the_network_runs_again():
-    """Who finishes the frame may be another thread, and only one may run the network."""
-    engine = RecordingEngine(refiner=CountedRefiner())
-    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
-    images, regions = [blobs((96, 128), seed=seed) for seed in range(2)], [POINT, NO_REGIONS]
-    expected = segmenter(images, regions)
-    engine.shapes.clear()
-    begun = segmenter.begin_batch(images, regions)
-    assert [shape[0] for shape in engine.shapes] == [2, 2]
-    for finish, instances in zip(begun, expected, strict=True):
-        found = finish()
-        assert torch.equal(found.boxes, instances.boxes)
-        assert torch.equal(found.mask_logits, instances.mask_logits)
-    assert len(engine.shapes) == 2
-
-
-def test_degraded_images_have_no_close_ups():
-    engine = RecordingEngine(refiner=CountedRefiner())
-    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
-    segmenter.segment_batch([blobs((96, 128), seed=1)], [POINT], [PLAIN])
-    assert len(engine.shapes) == 1
-
-
 # ---- degradations
 
 PLAIN = Degradation(step=1, plain_masks=True)
@@ -466,16 +403,6 @@ def test_the_network_may_run_beside_the_preparation_of_the_next_images():
     assert {source for stage, source in measured if stage == "network"} == {"camera 0", "camera 1", "camera 2"}
 
 
-def test_close_ups_wait_for_the_networks_thread():
-    engine = RecordingEngine(refiner=CountedRefiner())
-    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
-    with ThreadPoolExecutor(1) as pool:
-        segmenter.run_ahead(pool.submit)
-        first, second = (segmenter.begin_batch([blobs((96, 128), seed=1)], [one]) for one in (NO_REGIONS, POINT))
-        assert [shape[0] for shape in engine.shapes] == [1, 1, 2], "done before the next images"
-        assert [len(finish()) for finish in first + second] == [0, 0]
-
-
 def test_an_error_of_the_networks_thread_is_raised_for_its_image_only():
     class Broken(RecordingEngine):
         def run(self, images):
@@ -522,15 +449,3 @@ def test_warmup_runs_the_refiner():
     segmenter = Segmenter(engine=TorchEngine(lively_network(), refiner=refiner), imgsz=64)
     segmenter.warmup((36, 64), num_images=2)
     assert refiner.num_objects == [1]
-
-
-class CountedRefiner(Refiner):
-    """Records the number of objects of each run."""
-
-    def __init__(self):
-        super().__init__()
-        self.num_objects = []
-
-    def forward(self, views):
-        self.num_objects.append(len(views.logits))
-        return super().forward(views)

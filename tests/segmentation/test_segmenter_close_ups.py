@@ -1,0 +1,69 @@
+"""The segmenter shows the network the windows of new prompts, and not of degraded images."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from streamseg.segmentation import Segmenter
+from streamseg.structures.degradation import Degradation
+from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
+from tests.support.networks import CountedRefiner, RecordingEngine, blobs
+
+BOX = SearchRegions(prompted=np.array([[60.0, 40, 80, 60]]))
+POINT = SearchRegions(points=np.array([[70.0, 50]]))
+
+
+@pytest.mark.parametrize(
+    ("regions", "options", "num_windows"),
+    [
+        pytest.param(NO_REGIONS, {}, 0, id="no prompts"),
+        pytest.param(SearchRegions(expected=BOX.prompted), {}, 0, id="expected objects"),
+        pytest.param(BOX, {}, 1, id="a box"),
+        pytest.param(POINT, {}, 2, id="a point"),
+        pytest.param(SearchRegions(BOX.prompted, points=POINT.points), {"max_close_ups": 2}, 1, id="limit"),
+        pytest.param(POINT, {"max_close_ups": 0}, 0, id="off"),
+        pytest.param(POINT, {"masks": "plain"}, 0, id="plain masks"),
+        pytest.param(POINT, {"refiner": None}, 0, id="without a refiner"),
+    ],
+)
+def test_the_network_sees_new_prompts_enlarged(regions, options, num_windows):
+    options = {"refiner": CountedRefiner()} | options
+    engine = RecordingEngine(refiner=options.pop("refiner"))
+    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1, **options)
+    segmenter([blobs((96, 128), seed=1)], [regions])
+    assert engine.shapes == [(1, 96, 128, 3)] + [(num_windows, 96, 128, 3)] * (num_windows > 0)
+
+
+def test_close_ups_are_done_before_the_network_runs_again():
+    """Who finishes the frame may be another thread, and only one may run the network."""
+    engine = RecordingEngine(refiner=CountedRefiner())
+    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
+    images, regions = [blobs((96, 128), seed=seed) for seed in range(2)], [POINT, NO_REGIONS]
+    expected = segmenter(images, regions)
+    engine.shapes.clear()
+    begun = segmenter.begin_batch(images, regions)
+    assert [shape[0] for shape in engine.shapes] == [2, 2]
+    for finish, instances in zip(begun, expected, strict=True):
+        found = finish()
+        assert torch.equal(found.boxes, instances.boxes)
+        assert torch.equal(found.mask_logits, instances.mask_logits)
+    assert len(engine.shapes) == 2
+
+
+def test_degraded_images_have_no_close_ups():
+    engine = RecordingEngine(refiner=CountedRefiner())
+    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
+    segmenter.segment_batch([blobs((96, 128), seed=1)], [POINT], [Degradation(step=1, plain_masks=True)])
+    assert len(engine.shapes) == 1
+
+
+def test_close_ups_wait_for_the_networks_thread():
+    engine = RecordingEngine(refiner=CountedRefiner())
+    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
+    with ThreadPoolExecutor(1) as pool:
+        segmenter.run_ahead(pool.submit)
+        first, second = (segmenter.begin_batch([blobs((96, 128), seed=1)], [one]) for one in (NO_REGIONS, POINT))
+        assert [shape[0] for shape in engine.shapes] == [1, 1, 2], "done before the next images"
+        assert [len(finish()) for finish in first + second] == [0, 0]
