@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from streamseg.errors import ConfigError, counted
 
 __all__ = ["Received", "add_parser", "read_received", "run"]
 
+DRAIN_SECONDS = 3.0
+"""Time for the subscriber to receive the last messages."""
 GRACE_SECONDS = 10.0
-"""Time for the subscriber to end by its own timeout after the last message."""
+"""Time for it to end then, and silence after which it ends by itself: a busy machine may be silent for seconds."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -105,15 +107,17 @@ def _subscriber(endpoint: str, path: Path) -> Iterator[None]:
     """Run a subscriber in another process that writes one line of JSON per message to a file."""
     command = [sys.executable, "-m", "streamseg.cli.main", "subscribe", endpoint, "--json"]
     with path.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen([*command, "--timeout", "3"], stdout=file, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen([*command, "--timeout", f"{GRACE_SECONDS:g}"], stdout=file, stdin=subprocess.DEVNULL)
         try:
             yield
         finally:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(DRAIN_SECONDS)
+            process.terminate()
             try:
-                # It ends by its own timeout, soon after the last message.
                 process.wait(GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                process.terminate()
+                process.kill()
                 process.wait()
 
 
@@ -127,7 +131,7 @@ class Received:
 
     def __str__(self) -> str:
         counts = f"{counted(self.num_messages, 'message')} with {counted(self.num_masks, 'mask')}"
-        return f"{counts} of {self.num_identities} identities"
+        return f"{counts} of {self.num_identities} {'identity' if self.num_identities == 1 else 'identities'}"
 
 
 def read_received(path: Path) -> Received:

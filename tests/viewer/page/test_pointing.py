@@ -24,7 +24,7 @@ class PromptHandler:
         if op == "prompts.set":
             for prompt in args["prompts"]:
                 if "text" in prompt:
-                    raise Rejection("no text encoders installed; run: streamseg text fetch")
+                    raise Rejection("no text encoders installed; run: streamseg text export")
                 self.prompts[prompt["id"]] = prompt
         elif op == "prompts.clear":
             for name in args["ids"]:
@@ -268,7 +268,7 @@ def test_error_is_one_line_that_can_be_dismissed(server, open_tab):
     page.locator("#text").fill("a red cup")
     page.keyboard.press("Enter")
     assert server.calls("prompts.set")[0]["prompts"] == [{"id": "p1", "source": "cam0", "text": "a red cup"}]
-    expect(page.locator("#notice")).to_contain_text("streamseg text fetch")
+    expect(page.locator("#notice")).to_contain_text("streamseg text export")
     expect(page.locator("#text")).to_have_value("a red cup")
     wait_for_prompts(page)
     page.get_by_label("Dismiss").click()
