@@ -130,8 +130,8 @@ class HostSegmentation:
     ) -> list[Callable[[], ImageInstances]]:
         """Run the network on images; each function returned does the rest for its image, see `segment`.
 
-        With `submit`, the functions wait for the network instead; the caller limits the number of waiting images.
-        `postprocess` is then measured per image, by the thread that calls the function. For images
+        With `submit`, the functions wait for the network instead; who calls them limits the number of waiting images, by
+        beginning no more. `postprocess` is then measured per image, by the thread that calls the function. For images
         with close-ups, the function has nothing left to do: these need the network, which is idle once it has finished
         the last images that this thread began.
         """
