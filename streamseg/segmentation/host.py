@@ -41,6 +41,10 @@ class StartedRun(Protocol):
         """Wait for the end of the run; return its output, or raise its error."""
         ...
 
+    def exception(self) -> BaseException | None:
+        """Wait for the end of the run; return its error, None if there is none."""
+        ...
+
 
 Submit: TypeAlias = Callable[[Callable[[], Raw]], StartedRun]
 """Starts a run of the network in another thread, after those submitted before."""
@@ -85,6 +89,7 @@ class HostSegmentation:
         self._timer = timer
         self.submit: Submit | None = None
         """Starts the runs of `begin`; None: they are done by its thread."""
+        self._last: StartedRun | None = None
         self._close_ups: CloseUps | None = None
         if (max_close_ups or max_followed_close_ups) and sharp and refiner is not None:
             windows = HostSegmentation(
@@ -130,10 +135,9 @@ class HostSegmentation:
     ) -> list[Callable[[], ImageInstances]]:
         """Run the network on images; each function returned does the rest for its image, see `segment`.
 
-        With `submit`, the functions wait for the network instead; who calls them limits the number of waiting images, by
-        beginning no more. `postprocess` is then measured per image, by the thread that calls the function. For images
-        with close-ups, the function has nothing left to do: these need the network, which is idle once it has finished
-        the last images that this thread began.
+        With `submit`, this returns as soon as the run before has ended: the functions wait for the rest of their own.
+        `postprocess` is then measured per image, by the thread that calls the function. For images with close-ups, the
+        function has nothing left to do, because these need the network, which only this thread may run.
         """
 
         def finish(run: Callable[[], Raw], row: int, letterboxed: ImageArray, p: int) -> ImageInstances:
@@ -179,7 +183,11 @@ class HostSegmentation:
         if self.submit is None:
             raw = run()
             return lambda: raw
-        return self.submit(partial(copy_context().run, run)).result
+        # One run waits while another is in progress, so that the network itself never does. More would only get older.
+        before, self._last = self._last, self.submit(partial(copy_context().run, run))
+        if before is not None:
+            before.exception()  # its error is for those who ask for its result
+        return self._last.result
 
     def segment_one(
         self, image: ImageArray, place: Letterbox, regions: SearchRegions, *, refines: bool

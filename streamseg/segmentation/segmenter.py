@@ -296,8 +296,9 @@ class Segmenter(Resource):
         """Run the network on images, and leave the rest to the functions returned, one per image, in order.
 
         Each returns the instances of its image, as `segment_batch` does, and is called once. One other thread may call
-        them, while the network runs on later images. After `run_ahead`, the functions wait for the network, and
-        raise its errors. With `engine: device` and `tensorrt` nothing is left.
+        them, while the network runs on later images. After `run_ahead`, the functions are returned as soon as the run
+        of the images before has ended, and raise the errors of their own. With `engine: device` and
+        `tensorrt` nothing is left.
 
         Args:
             images: see `segment_batch`.

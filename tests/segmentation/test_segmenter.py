@@ -392,7 +392,7 @@ def test_the_network_may_run_beside_the_preparation_of_the_next_images():
     for number, image in enumerate(images):
         with segmenter.timer.of(f"camera {number}"):
             begun += segmenter.begin_batch([image], [NO_REGIONS])
-        assert len(engine.shapes) == number, "it does not wait for the network"
+        assert len(engine.shapes) == number, "it returns when the run before has ended"
     submit.flush()
     for finish, instances in zip(begun, expected, strict=True):
         found = finish()
