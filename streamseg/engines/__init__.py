@@ -23,14 +23,13 @@ layouts         recognition of their inputs and outputs by shape
 
 from streamseg.engines.build import EngineName, build_engine
 from streamseg.engines.engine import CompilesShapes, Engine, Raw, largest_differences
-from streamseg.engines.host_threads import are_many, has_free_core, leave_core_for_sources, leave_cores
+from streamseg.engines.host_threads import has_free_core, leave_core_for_sources, leave_cores
 
 __all__ = [
     "CompilesShapes",
     "Engine",
     "EngineName",
     "Raw",
-    "are_many",
     "build_engine",
     "has_free_core",
     "largest_differences",

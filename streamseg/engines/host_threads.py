@@ -11,22 +11,12 @@ from threadpoolctl import threadpool_limits
 
 from streamseg.engines.engine import Engine
 
-__all__ = ["are_many", "has_free_core", "leave_core_for_sources", "leave_cores"]
+__all__ = ["has_free_core", "leave_core_for_sources", "leave_cores"]
 
 SOURCES_PER_CORE: Final = 2
 """Live sources per core from which one core is left to decoding, tracking and encoding. With 4 and 8 RTSP cameras of
 640x360 on 2 cores, one thread of the network gives 1.03 and 1.07 times the frames of two, and 1.3 times as many per
 second of CPU time: the second thread waits for a core that other work holds."""
-
-
-def are_many(num_live: int, num_cores: int | None) -> bool:
-    """Return whether live sources are so many that they share the processor with the network, see `SOURCES_PER_CORE`.
-
-    Args:
-        num_live: number of live sources.
-        num_cores: number of cores; None if unknown.
-    """
-    return num_live >= SOURCES_PER_CORE * (num_cores or 1)
 
 
 def leave_core_for_sources(num_live: int, environment: Mapping[str, str] = os.environ) -> None:
@@ -37,7 +27,7 @@ def leave_core_for_sources(num_live: int, environment: Mapping[str, str] = os.en
         environment: variables; `OMP_NUM_THREADS` says how many threads there are in any case.
     """
     num_threads = torch.get_num_threads()
-    if "OMP_NUM_THREADS" not in environment and num_threads > 1 and are_many(num_live, num_threads):
+    if "OMP_NUM_THREADS" not in environment and num_threads > 1 and num_live >= SOURCES_PER_CORE * num_threads:
         torch.set_num_threads(num_threads - 1)
 
 

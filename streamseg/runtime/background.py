@@ -1,4 +1,4 @@
-"""A thread for work beside that of its caller."""
+"""A background thread for work that frames need not wait for."""
 
 from __future__ import annotations
 
@@ -27,14 +27,12 @@ class BackgroundThread(Resource):
     interpreter joins at exit, it is a daemon: embedding that takes minutes must not keep the program from exiting.
 
     Args:
-        name: name of the thread.
         niceness: added to the nice value of the thread, and of the threads that its work starts: with 10, it gets about
             a tenth of the processor time of an ordinary thread that wants the same core. Linux only; elsewhere the
             thread is an ordinary one.
     """
 
-    def __init__(self, *, name: str = "background", niceness: int = 0) -> None:
-        self._name = name
+    def __init__(self, *, niceness: int = 0) -> None:
         self._niceness = niceness
         self._changed = threading.Condition()
         self._waiting: deque[Callable[[], None]] = deque()
@@ -54,7 +52,7 @@ class BackgroundThread(Resource):
         with self._changed:
             if not self._is_closed:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                    self._thread = threading.Thread(target=self._work, name="background", daemon=True)
                     self._thread.start()
                 self._waiting.append(run)
                 self._changed.notify()

@@ -15,7 +15,7 @@ from streamseg.capture import Source, open_source
 from streamseg.config import BatchingConfig, Config, CurveConfig, SceneSource, SourceConfig, WebcamSource
 from streamseg.drawing.effect_book import EffectBook
 from streamseg.drawing.effects import load_style
-from streamseg.engines import CompilesShapes, are_many, has_free_core, leave_core_for_sources, leave_cores
+from streamseg.engines import CompilesShapes, has_free_core, leave_core_for_sources, leave_cores
 from streamseg.errors import ConfigError
 from streamseg.pipeline import Pipeline
 from streamseg.pipeline.mode import Mode
@@ -34,7 +34,7 @@ from streamseg.runtime.source_manager import SourceManager, limits_of
 from streamseg.runtime.source_operations import source_operations
 from streamseg.runtime.supervisor import Runtime
 from streamseg.runtime.workers import ReportsSources, Sink, SinkFactory
-from streamseg.segmentation import Segmenter, Submit
+from streamseg.segmentation import Segmenter
 from streamseg.telemetry import Histogram
 from streamseg.tiers.opening import open_tiers
 from streamseg.zones import ZoneBook
@@ -142,10 +142,9 @@ def open_runtime(
                 publish_sink.add_source(source.source_id, is_live=source.is_live)
             all_sinks.append(publish_sink)
         matcher = mode.prompt_matcher(mask_scale=publish.mask_scale)
-        num_live = sum(source.is_live for source in sources)
-        leave_core_for_sources(num_live)
+        leave_core_for_sources(sum(source.is_live for source in sources))
         segmenter = mode.open_segmenter(config.segmentation, embeddings=True)
-        share_cores(segmenter, num_live, os.cpu_count(), stack.enter_context(BackgroundThread(name="network")).submit)
+        segmenter.defers = has_free_core(segmenter.engine, os.cpu_count())
         leave_cores(segmenter.engine)
         batching = _batching(config.batching, segmenter.engine.device)
         steps = degradation_steps(config.degradation, segmenter)
@@ -214,20 +213,6 @@ def open_runtime(
             operations=operations,
             sources=manager,
         )
-
-
-def share_cores(segmenter: Segmenter, num_live: int, num_cores: int | None, submit: Submit) -> None:
-    """Let other threads do a part of the segmenter's work if the network leaves a core to them.
-
-    Args:
-        segmenter: the segmenter, before the first frame.
-        num_live: number of live sources.
-        num_cores: number of cores; None if unknown.
-        submit: starts work in the network's own thread, which only many sources need.
-    """
-    segmenter.defers = has_free_core(segmenter.engine, num_cores)
-    if segmenter.defers and are_many(num_live, num_cores):
-        segmenter.run_ahead(submit)
 
 
 def _latencies(pipeline: Pipeline, publisher: Publisher | None) -> dict[tuple[str, str], Histogram]:

@@ -16,9 +16,8 @@ windows      where these windows are
 optional     packages that only conversions need
 """
 
-from streamseg.segmentation.host import Submit
 from streamseg.segmentation.masks import instance_masks
 from streamseg.segmentation.results import ImageInstances
 from streamseg.segmentation.segmenter import Segmenter
 
-__all__ = ["ImageInstances", "Segmenter", "Submit", "instance_masks"]
+__all__ = ["ImageInstances", "Segmenter", "instance_masks"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,23 +29,7 @@ from streamseg.structures.arrays import ImageArray
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.telemetry import StageTimer
 
-__all__ = ["HostSegmentation", "Submit"]
-
-
-class StartedRun(Protocol):
-    """A run of the network in another thread; a `Future`."""
-
-    def result(self) -> Raw:
-        """Wait for the end of the run; return its output, or raise its error."""
-        ...
-
-    def exception(self) -> BaseException | None:
-        """Wait for the end of the run; return its error, None if there is none."""
-        ...
-
-
-Submit: TypeAlias = Callable[[Callable[[], Raw]], StartedRun]
-"""Starts a run of the network in another thread, after those submitted before."""
+__all__ = ["HostSegmentation"]
 
 
 class HostSegmentation:
@@ -87,9 +69,6 @@ class HostSegmentation:
         self._sharp, self._calibrated = sharp, calibrated
         self._embeds = embeds
         self._timer = timer
-        self.submit: Submit | None = None
-        """Starts the runs of `begin`; None: they are done by its thread."""
-        self._last: StartedRun | None = None
         self._close_ups: CloseUps | None = None
         if (max_close_ups or max_followed_close_ups) and sharp and refiner is not None:
             windows = HostSegmentation(
@@ -116,8 +95,7 @@ class HostSegmentation:
             refines: for each image, whether the refiner, if there is one, runs; None: for all.
         """
         results: dict[int, ImageInstances] = {}
-        for positions, batch in self._batches(images, places):
-            raw = self._run(batch)
+        for positions, batch, raw in self._run(images, places):
             with self._timer.stage("postprocess"):
                 for row, p in enumerate(positions):
                     found = detections_of(raw, row, places[p], regions[p], self._settings)
@@ -135,59 +113,40 @@ class HostSegmentation:
     ) -> list[Callable[[], ImageInstances]]:
         """Run the network on images; each function returned does the rest for its image, see `segment`.
 
-        With `submit`, this returns as soon as the run before has ended: the functions wait for the rest of their own.
         `postprocess` is then measured per image, by the thread that calls the function. For images with close-ups, the
         function has nothing left to do, because these need the network, which only this thread may run.
         """
 
-        def finish(run: Callable[[], Raw], row: int, letterboxed: ImageArray, p: int) -> ImageInstances:
-            raw = run()
+        def finish(raw: Raw, row: int, letterboxed: ImageArray, p: int) -> ImageInstances:
             with self._timer.stage("postprocess"):
                 found = detections_of(raw, row, places[p], regions[p], self._settings)
                 return self._instances(found, letterboxed, images[p], places[p], regions[p], refines=refines[p])
 
-        def begin_one(
-            run: Callable[[], Raw], row: int, letterboxed: ImageArray, p: int
-        ) -> Callable[[], ImageInstances]:
-            rest = partial(finish, run, row, letterboxed, p)
+        def begin_one(raw: Raw, row: int, letterboxed: ImageArray, p: int) -> Callable[[], ImageInstances]:
+            rest = partial(finish, raw, row, letterboxed, p)
             if self._close_ups is None or not self._close_ups.may_apply(regions[p], places[p]):
                 return rest
             found = rest()
             return lambda: found
 
         begun: dict[int, Callable[[], ImageInstances]] = {}
-        for positions, batch in self._batches(images, places):
-            run = self._begin_run(batch)
-            begun.update((p, begin_one(run, row, batch[row], p)) for row, p in enumerate(positions))
+        for positions, batch, raw in self._run(images, places):
+            begun.update((p, begin_one(raw, row, batch[row], p)) for row, p in enumerate(positions))
         return [begun[position] for position in range(len(images))]
 
-    def _batches(
+    def _run(
         self, images: Sequence[ImageArray], places: Sequence[Letterbox]
-    ) -> Iterator[tuple[list[int], npt.NDArray[np.uint8]]]:
-        """Yield batches of equal letterboxed shapes: the positions of the images, and the letterboxed images."""
+    ) -> Iterator[tuple[list[int], npt.NDArray[np.uint8], Raw]]:
+        """Run the network on batches of equal letterboxed shapes; yield positions, letterboxed images and results."""
         batches: dict[tuple[int, int], list[int]] = {}
         for position, place in enumerate(places):
             batches.setdefault(place.input_size, []).append(position)
         for positions in self._split(batches.values()):
             with self._timer.stage("preprocess"):
                 batch = letterbox_images([images[p] for p in positions], [places[p] for p in positions])
-            yield positions, batch
-
-    def _run(self, batch: npt.NDArray[np.uint8]) -> Raw:
-        with self._timer.stage("network"):
-            return self._engine.run(batch)
-
-    def _begin_run(self, batch: npt.NDArray[np.uint8]) -> Callable[[], Raw]:
-        """Run the network, or let `submit` do it beside this thread; return the function that returns its output."""
-        run = partial(self._run, batch)
-        if self.submit is None:
-            raw = run()
-            return lambda: raw
-        # One run waits while another is in progress, so that the network itself never does. More would only get older.
-        before, self._last = self._last, self.submit(partial(copy_context().run, run))
-        if before is not None:
-            before.exception()  # its error is for those who ask for its result
-        return self._last.result
+            with self._timer.stage("network"):
+                raw = self._engine.run(batch)
+            yield positions, batch, raw
 
     def segment_one(
         self, image: ImageArray, place: Letterbox, regions: SearchRegions, *, refines: bool

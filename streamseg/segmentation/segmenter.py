@@ -18,7 +18,7 @@ from streamseg.modeling.network import STRIDES
 from streamseg.modeling.preprocess import check_image
 from streamseg.resources import Resource
 from streamseg.segmentation.candidates import SelectionSettings
-from streamseg.segmentation.host import HostSegmentation, Submit
+from streamseg.segmentation.host import HostSegmentation
 from streamseg.segmentation.inputs import ImageLike, is_image, many_images, read_image
 from streamseg.segmentation.on_device import on_host, open_device, segment_on_device
 from streamseg.segmentation.results import ImageInstances
@@ -240,17 +240,6 @@ class Segmenter(Resource):
             return False
         return degradation.imgsz_scale != 1 or (degradation.plain_masks and self._refiner is not None)
 
-    def run_ahead(self, submit: Submit) -> None:
-        """Let the network run in a thread of its own, so that `begin_batch` prepares the next images meanwhile.
-
-        The network then waits for nothing, but images wait for up to one of its runs: it pays with many sources. Call
-        it before the first frame. With `engine: device` and `tensorrt` it has no effect.
-
-        Args:
-            submit: starts a run of the network in the other thread, one after the other.
-        """
-        self._host.submit = submit
-
     @property
     def reads_nv12(self) -> bool:
         """Whether images in NV12 stay where they are: on the device of the engine."""
@@ -296,9 +285,7 @@ class Segmenter(Resource):
         """Run the network on images, and leave the rest to the functions returned, one per image, in order.
 
         Each returns the instances of its image, as `segment_batch` does, and is called once. One other thread may call
-        them, while the network runs on later images. After `run_ahead`, the functions are returned as soon as the run
-        of the images before has ended, and raise the errors of their own. With `engine: device` and
-        `tensorrt` nothing is left.
+        them, while this one runs the network on later images. With `engine: device` and `tensorrt` nothing is left.
 
         Args:
             images: see `segment_batch`.

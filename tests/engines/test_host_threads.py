@@ -7,7 +7,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from streamseg.engines import are_many, has_free_core, leave_core_for_sources, leave_cores
+from streamseg.engines import has_free_core, leave_core_for_sources, leave_cores
 
 
 @dataclass
@@ -79,16 +79,3 @@ def test_the_only_thread_stays():
 )
 def test_free_core(device: str, num_cores: int | None, *, expected: bool):
     assert has_free_core(NamedEngine("onnx", device), num_cores) is expected  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("num_live", "num_cores", "expected"),
-    [
-        pytest.param(0, 2, False, id="files only"),
-        pytest.param(3, 2, False, id="fewer than two per core"),
-        pytest.param(4, 2, True, id="two per core"),
-        pytest.param(4, None, True, id="unknown cores count as one"),
-    ],
-)
-def test_many(num_live: int, num_cores: int | None, *, expected: bool):
-    assert are_many(num_live, num_cores) is expected

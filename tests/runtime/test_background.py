@@ -37,12 +37,6 @@ def test_a_background_gives_way(niceness: int):
         assert background.submit(own).result() == min(own() + niceness, 19)
 
 
-@pytest.mark.parametrize(("options", "name"), [({}, "background"), ({"name": "network"}, "network")])
-def test_the_thread_has_a_name(options: dict[str, str], name: str):
-    with BackgroundThread(**options) as background:
-        assert background.submit(lambda: threading.current_thread().name).result() == name
-
-
 def test_submit_does_not_wait():
     gate = threading.Event()
     with BackgroundThread() as background:

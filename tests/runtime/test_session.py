@@ -1,11 +1,8 @@
 import json
 import socket
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
 
 from streamseg.cli.modes import open_mode
 from streamseg.config import Config, load_config
@@ -13,9 +10,7 @@ from streamseg.errors import ConfigError, DataError, PublishError, SourceError, 
 from streamseg.pipeline.mode import StreamsegMode
 from streamseg.publish import ControlClient, Subscriber
 from streamseg.runtime import SinkPolicy
-from streamseg.runtime.background import BackgroundThread
-from streamseg.runtime.session import _batch_sizes, open_runtime, share_cores
-from streamseg.segmentation import Submit
+from streamseg.runtime.session import _batch_sizes, open_runtime
 from tests.support.stages import ListSink, seeded_weights, small_scene, small_settings
 from tests.support.waiting import WAIT_SECONDS
 
@@ -230,39 +225,6 @@ def test_port_in_use_is_an_error_and_releases_other_ports():
 )
 def test_gpus_are_warmed_up_for_batches(device: str, most: int, sizes: list[int]):
     assert _batch_sizes(device, most) == sizes
-
-
-@dataclass
-class NotingSegmenter:
-    """What `share_cores` reads and sets."""
-
-    engine: object
-    defers: bool = False
-    ahead: Submit | None = None
-
-    def run_ahead(self, submit: Submit) -> None:
-        self.ahead = submit
-
-
-@pytest.mark.parametrize(
-    ("device", "num_threads", "num_live", "defers", "is_ahead"),
-    [
-        pytest.param("cpu", 2, 16, False, False, id="the network has all cores"),
-        pytest.param("cpu", 1, 1, True, False, id="it leaves one to one camera"),
-        pytest.param("cpu", 1, 4, True, True, id="to two cameras per core"),
-        pytest.param("cuda:0", 1, 16, False, False, id="a GPU"),
-    ],
-)
-def test_cores_are_shared(device: str, num_threads: int, num_live: int, *, defers: bool, is_ahead: bool):
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
-        segmenter = NotingSegmenter(SimpleNamespace(device=device))
-        with BackgroundThread() as background:
-            share_cores(segmenter, num_live, 2, background.submit)  # type: ignore[arg-type]
-        assert (segmenter.defers, segmenter.ahead is not None) == (defers, is_ahead)
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.mark.slow

@@ -1,6 +1,3 @@
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
@@ -14,7 +11,7 @@ from streamseg.segmentation import Segmenter, instance_masks
 from streamseg.structures.degradation import NO_DEGRADATION, Degradation
 from streamseg.structures.search_regions import NO_REGIONS, SearchRegions
 from streamseg.weights import save_weights
-from tests.support.networks import CountedRefiner, RecordingEngine, blobs, lively_network
+from tests.support.networks import CountedRefiner, blobs, lively_network
 from tests.support.scripted_engine import ScriptedEngine, grey
 
 
@@ -358,66 +355,6 @@ def test_the_rest_after_the_network_may_be_done_later(kind):
         for name in ("boxes", "scores", "mask_logits"):
             assert torch.equal(getattr(found, name), getattr(instances, name)), name
     assert segmenter.begin_batch([], []) == []
-
-
-class OneBehind:
-    """Does work when the next one is submitted, as the network's thread would for the next images."""
-
-    def __init__(self):
-        self._waiting = deque()
-
-    def __call__(self, work):
-        self.flush()
-        future = Future()
-        self._waiting.append((future, work))
-        return future
-
-    def flush(self):
-        while self._waiting:
-            future, work = self._waiting.popleft()
-            try:
-                future.set_result(work())
-            except Exception as error:
-                future.set_exception(error)
-
-
-def test_the_network_may_run_beside_the_preparation_of_the_next_images():
-    engine = RecordingEngine(refiner=CountedRefiner())
-    segmenter, submit = Segmenter(engine=engine, imgsz=128, conf=0), OneBehind()
-    images = [blobs((96, 128), seed=seed) for seed in range(3)]
-    expected = segmenter(images, [NO_REGIONS] * 3)
-    engine.shapes.clear()
-    segmenter.run_ahead(submit)
-    begun = []
-    for number, image in enumerate(images):
-        with segmenter.timer.of(f"camera {number}"):
-            begun += segmenter.begin_batch([image], [NO_REGIONS])
-        assert len(engine.shapes) == number, "it returns when the run before has ended"
-    submit.flush()
-    for finish, instances in zip(begun, expected, strict=True):
-        found = finish()
-        assert len(found) > 3
-        torch.testing.assert_close(found.boxes, instances.boxes, atol=0.01, rtol=0)
-        torch.testing.assert_close(found.mask_logits, instances.mask_logits, atol=0.001, rtol=0)
-    measured = segmenter.timer.by_source.snapshot()
-    assert {source for stage, source in measured if stage == "network"} == {"camera 0", "camera 1", "camera 2"}
-
-
-def test_an_error_of_the_networks_thread_is_raised_for_its_image_only():
-    class Broken(RecordingEngine):
-        def run(self, images):
-            if self.shapes:
-                return super().run(images)
-            self.shapes.append(images.shape)
-            raise EngineError("out of memory")
-
-    segmenter = Segmenter(engine=Broken(refiner=None), imgsz=128, conf=0)
-    with ThreadPoolExecutor(1) as pool:
-        segmenter.run_ahead(pool.submit)
-        first, second = (segmenter.begin_batch([blobs((96, 128), seed=seed)], [NO_REGIONS]) for seed in range(2))
-        with pytest.raises(EngineError, match="out of memory"):
-            first[0]()
-        assert len(second[0]()) > 3
 
 
 @pytest.mark.parametrize(

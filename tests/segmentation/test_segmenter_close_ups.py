@@ -1,7 +1,5 @@
 """The segmenter shows the network the windows of new prompts, and not of degraded images."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 import torch
@@ -57,13 +55,3 @@ def test_degraded_images_have_no_close_ups():
     segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
     segmenter.segment_batch([blobs((96, 128), seed=1)], [POINT], [Degradation(step=1, plain_masks=True)])
     assert len(engine.shapes) == 1
-
-
-def test_close_ups_wait_for_the_networks_thread():
-    engine = RecordingEngine(refiner=CountedRefiner())
-    segmenter = Segmenter(engine=engine, imgsz=128, conf=1, expected_conf=1)
-    with ThreadPoolExecutor(1) as pool:
-        segmenter.run_ahead(pool.submit)
-        first, second = (segmenter.begin_batch([blobs((96, 128), seed=1)], [one]) for one in (NO_REGIONS, POINT))
-        assert [shape[0] for shape in engine.shapes] == [1, 1, 2], "done before the next images"
-        assert [len(finish()) for finish in first + second] == [0, 0]
