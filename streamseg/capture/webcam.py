@@ -131,7 +131,11 @@ class Webcam:
             if not was_logged or self._next_index > num_before:  # once per interruption
                 was_logged = True
                 logger.warning(
-                    "%s: %s, trying again", self.source_id, self._problem(), extra={"source": self.source_id}
+                    "%s: %s, trying again%s",
+                    self.source_id,
+                    self._problem(),
+                    "" if self._next_index else HINT,
+                    extra={"source": self.source_id},
                 )
             self._stopped.wait(delay_seconds)
 

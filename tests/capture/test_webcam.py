@@ -217,9 +217,10 @@ def test_missing_device(capfd):
 
 
 @pytest.mark.slow
-def test_camera_that_is_absent_at_start_is_awaited():
+def test_camera_that_is_absent_at_start_is_awaited(caplog):
     bus = Bus(FakeCamera(0, opens=False), FakeCamera(0, opens=False), FakeCamera(2))
     source = Webcam(WebcamSource(id="webcam0"), open_camera=bus, gives_up=False)
     assert len(take(source.frames(), 2)) == 2
     error = source.health.status(time.monotonic_ns()).error
     assert error == "the camera 0 cannot be opened or delivers no frame"
+    assert f"webcam0: {error}, trying again; check that it is plugged in" in caplog.text

@@ -282,7 +282,9 @@ def test_regions_of_a_box(boxes, confirm_frames, prompted, expected):
 
 def test_targets_take_turns_to_be_seen_enlarged():
     stream = Stream("camera", AT_ONCE)
-    prompts = PromptSet.of([BoxPrompt("left", tuple(LEFT)), BoxPrompt("right", tuple(RIGHT)), EverythingPrompt("everything")])
+    prompts = PromptSet.of(
+        [BoxPrompt("left", tuple(LEFT)), BoxPrompt("right", tuple(RIGHT)), EverythingPrompt("everything")]
+    )
     turns = []
     for index, boxes in enumerate([[LEFT, RIGHT], [LEFT, RIGHT], [RIGHT], []]):
         stream.begin_frame(make_frame(index), prompts)
