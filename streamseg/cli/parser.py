@@ -13,6 +13,8 @@ from streamseg.redaction import redact_text
 
 __all__ = ["Parser", "subparsers_of"]
 
+_NUMBER = re.compile(r"-?\d*\.?\d+,?")
+
 
 class Parser(argparse.ArgumentParser):
     """argparse with one-line error messages, like all other errors, and with suggestions for misspelled names.
@@ -38,10 +40,15 @@ class Parser(argparse.ArgumentParser):
             parsed.inputs += [word for word in extra if not word.startswith("-")]
             extra = [word for word in extra if word.startswith("-")]
         if extra:
-            options = [option for option in self._option_string_actions if option.startswith("--")]
-            hint = _hint(extra[0].partition("=")[0], options) if extra[0].startswith("-") else ""
-            self.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
+            self.error(f"unrecognized arguments: {' '.join(extra)}{self._hint_for(extra[0])}")
         return parsed, extra
+
+    def _hint_for(self, word: str) -> str:
+        """Return what may have been meant by the first word that is left over."""
+        if _NUMBER.fullmatch(word):
+            return "; join the numbers of one value by commas, as in 10,20,200,300"
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        return _hint(word.partition("=")[0], options) if word.startswith("-") else ""
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         """Return the converted value; an empty input or path is rejected, other options decide for themselves."""

@@ -19,6 +19,12 @@ from streamseg.cli.parser import Parser, subparsers_of
         pytest.param(["run", "--durtion", "3"], "run: unrecognized arguments: --durtion; did you", id="option"),
         pytest.param(["run", "--durtion=3"], "did you mean '--duration'?", id="option with value"),
         pytest.param(["segment", "a.jpg", "b.jpg"], "unrecognized arguments: b.jpg (see", id="too many inputs"),
+        pytest.param(
+            ["segment", "a.jpg", "--boxes", "10", "20", "200", "300"],
+            "unrecognized arguments: 20 200 300; join the numbers of one value by commas, as in 10,20,200,300 (see",
+            id="a box with spaces",
+        ),
+        pytest.param(["segment", "a.jpg", "--points", "10,", "-2.5"], "join the numbers of one", id="a point with one"),
         pytest.param(["segment", "a.jpg", "imgsz"], "unrecognized arguments: imgsz (see", id="a word is no option"),
         pytest.param(["eval", "propsals"], "unknown protocol 'propsals'; did you mean 'proposals'?", id="protocol"),
         pytest.param(
