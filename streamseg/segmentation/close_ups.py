@@ -86,6 +86,8 @@ class CloseUps:
             prototypes: float32 (P, Mh, Mw), of the whole image.
             input_image: uint8 (h, w, 3), the network's input.
         """
+        if not self.may_apply(regions, place):
+            return instances  # most frames
         if len(regions.points):
             regions = replace(regions, points=regions.points[~_is_certain(instances, regions.points)])
         windows = windows_of(regions, place.image_size, self.limit)

@@ -67,10 +67,9 @@ def windows_of(regions: SearchRegions, image_size: tuple[int, int], limit: int) 
     windows: list[Window] = []
     boxes = clip_boxes(torch.from_numpy(regions.prompted).float(), image_size)
     for box in boxes[has_extent(boxes)].double().numpy():
-        share = max((box[2] - box[0]) / width, (box[3] - box[1]) / height)
-        zoom = min(1 / (share * BOX_CONTEXT), MAX_ZOOM)
-        if zoom >= MIN_ZOOM and len(windows) < limit:
-            windows.append(_window((box[:2] + box[2:]) / 2, zoom, image_size, SearchRegions(prompted=box[None])))
+        window = _around(box, image_size, SearchRegions(prompted=box[None]))
+        if window is not None and len(windows) < limit:
+            windows.append(window)
     for point in regions.points:
         is_inside = 0 <= point[0] < width and 0 <= point[1] < height
         if is_inside and len(windows) + len(POINT_ZOOMS) <= limit:
@@ -87,22 +86,29 @@ def followed_windows(followed: Float64Array, place: Letterbox, limit: int) -> li
     """
     windows: list[Window] = []
     scale = max(place.input_size) / max(place.image_size)
-    if scale > MAX_FOLLOWED_SCALE or not limit:
+    if not len(followed) or scale > MAX_FOLLOWED_SCALE or not limit:
         return windows
-    height, width = place.image_size
     clipped = clip_boxes(torch.from_numpy(followed), place.image_size)
     boxes: Float64Array = clipped[has_extent(clipped)].numpy()
     waiting = boxes[(boxes[:, 2:] - boxes[:, :2]).max(axis=1) * scale <= MAX_FOLLOWED_SIDE]
     while len(waiting) and len(windows) < limit:
-        box = waiting[0]
-        share = max((box[2] - box[0]) / width, (box[3] - box[1]) / height)
-        zoom = min(1 / (share * BOX_CONTEXT), MAX_ZOOM)
-        window = _window((box[:2] + box[2:]) / 2, zoom, place.image_size, SearchRegions(expected=waiting))
+        window = _around(waiting[0], place.image_size, SearchRegions(expected=waiting))
+        if window is None:
+            waiting = waiting[1:]
+            continue
         local = window.regions.expected
         is_inside = (local[:, :2] >= 0).all(axis=1) & (local[:, 2:] <= [window.width, window.height]).all(axis=1)
         windows.append(replace(window, regions=SearchRegions(expected=local[is_inside])))
         waiting = waiting[~is_inside]
     return windows
+
+
+def _around(box: Float64Array, image_size: tuple[int, int], prompt: SearchRegions) -> Window | None:
+    """Return the window around a box (4,) in the image; None if it would show little more than the whole image."""
+    height, width = image_size
+    share = max((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+    zoom = min(1 / (share * BOX_CONTEXT), MAX_ZOOM)
+    return _window((box[:2] + box[2:]) / 2, zoom, image_size, prompt) if zoom >= MIN_ZOOM else None
 
 
 def _window(centre: Float64Array, zoom: float, image_size: tuple[int, int], prompt: SearchRegions) -> Window:

@@ -97,6 +97,14 @@ def test_windows_of_followed_targets(followed, limit, expected, num_targets):
     assert [len(one.regions.expected) for one in found] == num_targets
 
 
+def test_followed_targets_as_high_as_a_panorama_have_no_window():
+    """A window of three times the box would be higher than the image."""
+    followed = np.array([[600, 0, 640, 100], [1000, 40, 1010, 50]], np.float64)
+    (window,) = followed_windows(followed, letterbox((100, 4000), 512), 8)
+    assert window.of(np.zeros((100, 4000, 3), np.uint8)).shape == (window.height, window.width, 3)
+    assert window.corner.tolist() == [405, 30, 405, 30]
+
+
 @pytest.mark.parametrize(
     ("imgsz", "num_windows"), [pytest.param(640, 1, id="half the size"), pytest.param(672, 0, id="more than half")]
 )
