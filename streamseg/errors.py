@@ -61,14 +61,15 @@ class PublishError(StreamsegError, OSError):
     """An endpoint that cannot be bound, connected or reached."""
 
 
-def counted(number: float, noun: str) -> str:
+def counted(number: float, noun: str, plural: str | None = None) -> str:
     """Return a number of things in words: `1 frame`, `2 frames`.
 
     Args:
         number: a whole number, 0 or more.
-        noun: what is counted, one of it, whose plural ends in s.
+        noun: what is counted, one of it.
+        plural: several of it; None if that is the noun with an s.
     """
-    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
+    return f"{number:.0f} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def reason_of(error: OSError) -> str:

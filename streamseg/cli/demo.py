@@ -131,7 +131,7 @@ class Received:
 
     def __str__(self) -> str:
         counts = f"{counted(self.num_messages, 'message')} with {counted(self.num_masks, 'mask')}"
-        return f"{counts} of {self.num_identities} {'identity' if self.num_identities == 1 else 'identities'}"
+        return f"{counts} of {counted(self.num_identities, 'identity', 'identities')}"
 
 
 def read_received(path: Path) -> Received:
