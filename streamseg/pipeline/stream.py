@@ -231,21 +231,21 @@ class Stream:
             for one in self._prompts.points.prompts
             if one.prompt_id in unmatched and not self._prompt_tracker.is_abandoned(one.prompt_id)
         ]
-        followed = [box for box in (_target_box(one, tracked) for one in selections) if box is not None]
-        if not boxes and not followed and not points:
+        followed = _target_boxes(selections, tracked)
+        if not boxes and not len(followed) and not points:
             return NO_REGIONS
-        in_turn = np.roll(_boxes(followed), -(self._frame_index % max(len(followed), 1)), axis=0)
+        in_turn = np.roll(followed, -(self._frame_index % max(len(followed), 1)), axis=0)
         expected = tracked.instances.boxes[sorted(tentative)].double().numpy(force=True)
         return SearchRegions(_boxes(boxes), np.concatenate((expected, _boxes(propagated))), _points(points), in_turn)
 
 
-def _target_box(selection: Selection, tracked: Tracked) -> tuple[float, float, float, float] | None:
-    """Return where the target of a prompt was selected; None if it was not, and for prompts without targets."""
-    if selection.status is None:
-        return None
-    if selection.mask is not None:
-        return selection.mask.crop_box
-    return tuple(tracked.instances.boxes[selection.rows[0]].tolist()) if selection.rows else None
+def _target_boxes(selections: Sequence[Selection], tracked: Tracked) -> Float64Array:
+    """Return where the targets of prompts were selected, (F, 4); those that were not are omitted."""
+    seen = [one for one in selections if one.status is not None and (one.mask is not None or one.rows)]
+    if not seen:
+        return _boxes([])
+    of_rows = tracked.instances.boxes.tolist()  # at once: they may be on another device
+    return _boxes([one.mask.crop_box if one.mask is not None else of_rows[one.rows[0]] for one in seen])
 
 
 def _points(prompts: Sequence[PointPrompt]) -> Float64Array:

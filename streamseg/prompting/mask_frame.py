@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from streamseg.geometry import box_area
 from streamseg.prompting.looks import mean_features, shares_within
 from streamseg.prompting.propagated import PropagatedTarget
 from streamseg.propagation import Proposals, cell_shares, enlarged, image_mask
@@ -49,9 +50,7 @@ class MaskFrame:
     @cached_property
     def box_areas(self) -> list[float]:
         """Area of the box of each row, pixels."""
-        x0, y0, x1, y1 = self.tracked.instances.boxes.numpy(force=True).T
-        areas: list[float] = (np.maximum(x1 - x0, 0) * np.maximum(y1 - y0, 0)).tolist()
-        return areas
+        return box_area(self.tracked.instances.boxes).tolist()
 
     @cached_property
     def row_looks(self) -> Float32Array:
